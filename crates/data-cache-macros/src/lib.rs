@@ -1,0 +1,1 @@
+//! The #[cached_query] attribute of data-cache.

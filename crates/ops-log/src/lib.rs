@@ -1,0 +1,1 @@
+//! Structured logging on slog: context that follows threads and tasks, JSON and console lines, redaction.

@@ -1,0 +1,1 @@
+//! Typed Prometheus metrics with a cardinality guard, /metrics and sparkline rings.
