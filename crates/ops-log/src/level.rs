@@ -1,0 +1,88 @@
+use std::fmt;
+use std::str::FromStr;
+
+/// How grave a line is, under the names it is printed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Finest detail.
+    Trace,
+    /// Detail for whoever looks for a fault.
+    Debug,
+    /// Normal course of events.
+    Info,
+    /// Unexpected, and handled.
+    Warning,
+    /// An operation failed.
+    Error,
+    /// The process cannot do its job.
+    Critical,
+}
+
+impl Level {
+    /// The printed name: `trace`, `debug`, `info`, `warning`, `error` or `critical`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl From<slog::Level> for Level {
+    fn from(level: slog::Level) -> Self {
+        match level {
+            slog::Level::Trace => Self::Trace,
+            slog::Level::Debug => Self::Debug,
+            slog::Level::Info => Self::Info,
+            slog::Level::Warning => Self::Warning,
+            slog::Level::Error => Self::Error,
+            slog::Level::Critical => Self::Critical,
+        }
+    }
+}
+
+/// A text that names no level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseLevelError {
+    text: String,
+}
+
+impl fmt::Display for ParseLevelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "unknown log level {:?}: expected trace, debug, info, warning (warn), error or critical (crit, fatal), in any case",
+            self.text
+        )
+    }
+}
+
+impl std::error::Error for ParseLevelError {}
+
+impl FromStr for Level {
+    type Err = ParseLevelError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.to_ascii_lowercase().as_str() {
+            "trace" => Ok(Self::Trace),
+            "debug" => Ok(Self::Debug),
+            "info" => Ok(Self::Info),
+            "warning" | "warn" => Ok(Self::Warning),
+            "error" => Ok(Self::Error),
+            "critical" | "crit" | "fatal" => Ok(Self::Critical),
+            _ => Err(ParseLevelError {
+                text: text.to_owned(),
+            }),
+        }
+    }
+}
