@@ -1,0 +1,71 @@
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Buf;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::future::Watch;
+use crate::{Ending, Observe};
+
+pin_project! {
+    /// The response body of [`ObserveService`](crate::ObserveService): the request ends where it ends.
+    pub struct ObserveBody<B, O: Observe> {
+        #[pin]
+        inner: Option<B>,
+        watch: Watch<O>,
+    }
+
+    impl<B, O: Observe> PinnedDrop for ObserveBody<B, O> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            this.watch.release(|| this.inner.set(None));
+        }
+    }
+}
+
+impl<B, O: Observe> ObserveBody<B, O> {
+    pub(crate) fn new(inner: B, watch: Watch<O>) -> Self {
+        Self {
+            inner: Some(inner),
+            watch,
+        }
+    }
+}
+
+impl<B: Body, O: Observe> Body for ObserveBody<B, O> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let mut this = self.project();
+        let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(this.watch.run(|| inner.as_mut().poll_frame(cx)));
+        match &frame {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, Buf::remaining);
+                this.watch.sent(bytes as u64);
+                // a server that knows the length does not poll again after the last byte
+                this.watch.all_sent = inner.is_end_stream();
+            }
+            Some(Err(_)) => this.watch.finish(Ending::Failed),
+            None => this.watch.finish(Ending::Complete),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}

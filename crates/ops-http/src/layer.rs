@@ -1,0 +1,67 @@
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::future::{ObserveFuture, Watch};
+use crate::{Observe, ObserveBody, Route};
+
+/// Lets an [`Observe`]r look on while the wrapped service answers.
+///
+/// In axum, add it with `Router::layer`, outside of what it should time: then routes are known, and a
+/// request that no route matches is seen too.
+#[derive(Clone, Debug)]
+pub struct ObserveLayer<O> {
+    observer: O,
+}
+
+impl<O: Observe> ObserveLayer<O> {
+    /// A layer for this observer.
+    pub fn new(observer: O) -> Self {
+        Self { observer }
+    }
+}
+
+impl<S, O: Observe> Layer<S> for ObserveLayer<O> {
+    type Service = ObserveService<S, O>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ObserveService {
+            inner,
+            observer: self.observer.clone(),
+        }
+    }
+}
+
+/// The service that [`ObserveLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct ObserveService<S, O> {
+    inner: S,
+    observer: O,
+}
+
+impl<S, O, B, R> Service<Request<B>> for ObserveService<S, O>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    O: Observe,
+    R: Body,
+{
+    type Response = Response<ObserveBody<R, O>>;
+    type Error = S::Error;
+    type Future = ObserveFuture<S::Future, O>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        Route::detect(&mut parts.extensions);
+        let mut watch = Watch::start(self.observer.clone(), &mut parts);
+        // the handler's own synchronous part runs in the scope too
+        let future = watch.run(|| self.inner.call(Request::from_parts(parts, body)));
+        ObserveFuture::new(future, watch)
+    }
+}
