@@ -1,1 +1,71 @@
-fn main() {}
+//! The project's chores, one file per command: `cargo xtask <command>`.
+//!
+//! Every command that is run is printed first, so that it can be copied. Nothing here goes through a shell.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "a command-line tool speaks through its standard output"
+)]
+
+mod bench;
+mod ci;
+mod command;
+mod metadata;
+mod perf;
+mod platform;
+mod release;
+mod serve;
+mod setup;
+mod tidy;
+mod tools;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// What went wrong, ready to be printed.
+type Result<T> = std::result::Result<T, String>;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's chores")]
+struct Cli {
+    #[command(subcommand)]
+    command: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Fetch the pinned tools into `<target dir>/tools` and link `.tools` to it
+    Setup,
+    /// Build the reference platform and run it in the foreground
+    Serve(serve::Args),
+    /// Everything that must be green before a merge
+    Ci(ci::Args),
+    /// Check what no compiler checks: dependency law, documents against manifests, forbidden words
+    Tidy,
+    /// Load-test a served platform for 60 seconds, and look at its page with Lighthouse if asked
+    Perf(perf::Args),
+    /// Run the benchmarks of every crate that has some
+    Bench(bench::Args),
+    /// Check versions and changelogs, and print the order of publication
+    Release(release::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Chore::Setup => setup::run(),
+        Chore::Serve(args) => serve::run(&args),
+        Chore::Ci(args) => ci::run(&args),
+        Chore::Tidy => tidy::run(),
+        Chore::Perf(args) => perf::run(&args),
+        Chore::Bench(args) => bench::run(&args),
+        Chore::Release(args) => release::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            println!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

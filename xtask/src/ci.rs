@@ -1,0 +1,217 @@
+//! `cargo xtask ci`: everything that must be green before a merge. The workspace is built in one feature set, so that
+//! a fresh clone compiles each of our crates only a few times; dependencies stay in the target directory.
+
+use crate::metadata::{Metadata, all_features};
+use crate::perf::smoke;
+use crate::platform::{self, Build, Served};
+use crate::setup::{self, Absent};
+use crate::tools::{LIBDUCKDB, PROMETHEUS, PYTHON};
+use crate::{Result, command, tidy};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// Gauges that the overview names with `_total`, against the usual rule: the only lints promtool may report.
+const KNOWN_LINTS: [&str; 2] = [
+    "registry_datasets_total non-counter metrics should not have \"_total\" suffix",
+    "registry_models_total non-counter metrics should not have \"_total\" suffix",
+];
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The long versions: property tests with more cases, load for 60 seconds
+    #[arg(long)]
+    full: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let mut steps = Steps::new();
+    let absent = steps.take("setup", setup::ensure_all)?;
+    if setup::folder_of(LIBDUCKDB).is_none() && std::env::var_os("DUCKDB_LIB_DIR").is_none() {
+        return Err("no libduckdb: ci never compiles the engine; set DUCKDB_LIB_DIR to a folder that holds it".to_owned());
+    }
+    let metadata = Metadata::read()?;
+    let features = all_features(&metadata.crates());
+    steps.take("format", || {
+        command::run(&mut command::cargo(["fmt", "--all", "--", "--check"]))
+    })?;
+    steps.take("tidy", tidy::run)?;
+    steps.take("lint", || command::run(&mut lint(&features)))?;
+    let binary = steps.take("build", || {
+        platform::build(Build::WithTests {
+            features: &features,
+        })
+    })?;
+    steps.take("test", || {
+        command::run(&mut test(&features, args.full, &absent))
+    })?;
+    steps.take("each crate alone", || each_alone(&metadata))?;
+    steps.take("document", || command::run(&mut document(&features)))?;
+    steps.take("serve", || serve_and_look(&binary, args.full))?;
+    steps.conclude(&absent);
+    Ok(())
+}
+
+fn lint(features: &str) -> Command {
+    command::cargo([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--features",
+        features,
+        "--",
+        "-D",
+        "warnings",
+    ])
+}
+
+fn test(features: &str, full: bool, absent: &Absent) -> Command {
+    let mut test = command::cargo([
+        "test",
+        "--workspace",
+        "--no-fail-fast",
+        "--features",
+        features,
+    ]);
+    if full {
+        test.env("OPS_TEST_FULL", "1");
+    }
+    if absent.is_empty() {
+        // every tool is there: a test that skips itself for want of one fails instead
+        test.env("OPS_TEST_REQUIRE_TOOLS", "1");
+    }
+    test
+}
+
+/// Proves that no crate leans on what a sibling happens to turn on: bare, and with each single feature.
+fn each_alone(metadata: &Metadata) -> Result<()> {
+    for package in metadata.crates() {
+        let bare = [
+            "check",
+            "--quiet",
+            "--package",
+            &package.name,
+            "--no-default-features",
+        ];
+        command::run(&mut command::cargo(bare))?;
+        for feature in package.cheap_features() {
+            command::run(command::cargo(bare).args(["--features", feature]))?;
+        }
+    }
+    Ok(())
+}
+
+fn document(features: &str) -> Command {
+    let mut doc = command::cargo(["doc", "--workspace", "--no-deps", "--features", features]);
+    doc.env("RUSTDOCFLAGS", "-Dwarnings");
+    doc
+}
+
+fn serve_and_look(binary: &PathBuf, full: bool) -> Result<()> {
+    let served = Served::start(binary)?;
+    if let Some(python) = setup::folder_of(PYTHON) {
+        smoke(&python, &served.api, if full { "60s" } else { "10s" })?;
+    }
+    if let Some(prometheus) = setup::folder_of(PROMETHEUS) {
+        check_exposition(
+            prometheus.join("usr/bin/promtool"),
+            &served.get("/metrics")?,
+        )?;
+    }
+    served.stop()
+}
+
+fn check_exposition(promtool: PathBuf, exposition: &str) -> Result<()> {
+    let mut check = command::program(promtool);
+    check
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    println!("$ {} < /metrics", command::shown(&check));
+    let told = || -> std::io::Result<String> {
+        let mut child = check.spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(exposition.as_bytes())?;
+        }
+        let output = child.wait_with_output()?;
+        Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    }()
+    .map_err(|e| format!("cannot run promtool: {e}"))?;
+    print!("{told}");
+    if is_known(&told) {
+        Ok(())
+    } else {
+        Err("promtool says something other than the two known lines".to_owned())
+    }
+}
+
+fn is_known(told: &str) -> bool {
+    let mut lines: Vec<&str> = told
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    lines.sort_unstable();
+    lines == KNOWN_LINTS
+}
+
+/// What ran, and how long it took.
+struct Steps {
+    started: Instant,
+    passed: Vec<(&'static str, f64)>,
+}
+
+impl Steps {
+    fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            passed: Vec::new(),
+        }
+    }
+
+    fn take<T>(&mut self, name: &'static str, step: impl FnOnce() -> Result<T>) -> Result<T> {
+        println!("\n== {name}");
+        let started = Instant::now();
+        let outcome = step();
+        let seconds = started.elapsed().as_secs_f64();
+        match outcome {
+            Ok(value) => {
+                println!("== {name}: passed in {seconds:.1} s");
+                self.passed.push((name, seconds));
+                Ok(value)
+            }
+            Err(cause) => Err(format!("{name} failed after {seconds:.1} s: {cause}")),
+        }
+    }
+
+    fn conclude(&self, absent: &Absent) {
+        println!();
+        for (name, seconds) in &self.passed {
+            println!("{seconds:8.1} s  {name}");
+        }
+        for line in absent {
+            println!("skipped: {line}");
+        }
+        let total = self.started.elapsed().as_secs_f64();
+        println!(
+            "ci: {} steps passed in {total:.1} s, {} skipped for lack of a component",
+            self.passed.len(),
+            absent.len()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_the_two_gauges_named_total_may_be_reported() {
+        let known = format!("{}\n{}\n", KNOWN_LINTS[1], KNOWN_LINTS[0]);
+        assert!(is_known(&known));
+        assert!(!is_known(KNOWN_LINTS[0]));
+        assert!(!is_known(&format!("{known}http_requests no help text\n")));
+        assert!(!is_known(""));
+    }
+}

@@ -1,0 +1,127 @@
+//! Running other programs: printed so that the line can be copied, and never through a shell.
+
+use crate::{Result, workspace};
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// `cargo`, the one that runs this xtask, in the checkout.
+pub(crate) fn cargo<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Command {
+    // the plain name on a developer's PATH goes through rustup, so a printed line means the same
+    let mut command = Command::new("cargo");
+    command.args(args).current_dir(workspace::root());
+    command
+}
+
+/// Any program, in the checkout.
+pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(name);
+    command.current_dir(workspace::root());
+    command
+}
+
+/// Prints and runs; anything but success is an error.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    println!("$ {}", shown(command));
+    let status = command
+        .status()
+        .map_err(|e| format!("cannot start {}: {e}", name(command)))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{} ended with {status}", shown(command)))
+    }
+}
+
+/// Runs without printing and hands back what it said, whatever its exit code.
+pub(crate) fn output(command: &mut Command) -> Result<Output> {
+    command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| format!("cannot start {}: {e}", name(command)))
+}
+
+/// Prints, runs quietly, and turns a failure into the last line of what the program complained about.
+pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
+    println!("  $ {}", shown(command));
+    let output = output(command)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    let last = complaint
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("no message");
+    Err(format!(
+        "{} ended with {}: {}",
+        name(command),
+        output.status,
+        last.trim()
+    ))
+}
+
+/// The command as it can be pasted into a terminal: folder, variables and all.
+pub(crate) fn shown(command: &Command) -> String {
+    let mut words = Vec::new();
+    for (key, value) in command.get_envs() {
+        if let Some(value) = value {
+            words.push(format!("{}={}", key.to_string_lossy(), quoted(value)));
+        }
+    }
+    words.push(quoted(command.get_program()));
+    words.extend(command.get_args().map(quoted));
+    let line = words.join(" ");
+    match command.get_current_dir() {
+        Some(dir) if dir != workspace::root() => {
+            format!("cd {} && {line}", quoted(dir.as_os_str()))
+        }
+        _ => line,
+    }
+}
+
+fn name(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    program
+        .file_name()
+        .unwrap_or(command.get_program())
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_command_can_be_pasted() {
+        let mut command = cargo(["test", "--", "a b", "it's"]);
+        command.env("RUSTDOCFLAGS", "-D warnings");
+        assert_eq!(
+            shown(&command),
+            r"RUSTDOCFLAGS='-D warnings' cargo test -- 'a b' 'it'\''s'"
+        );
+    }
+
+    #[test]
+    fn a_failing_command_is_an_error_that_names_it() {
+        let complaint = run(&mut program("false")).unwrap_err();
+        assert!(complaint.starts_with("false ended with"), "{complaint}");
+        assert!(
+            run(&mut program("no-such-program-here"))
+                .unwrap_err()
+                .contains("cannot start")
+        );
+    }
+}

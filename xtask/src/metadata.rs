@@ -1,0 +1,120 @@
+//! The part of `cargo metadata` that the chores read.
+
+use crate::{Result, command};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+#[derive(Deserialize)]
+pub(crate) struct Metadata {
+    pub(crate) packages: Vec<Package>,
+    pub(crate) workspace_members: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Package {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) description: Option<String>,
+    pub(crate) license: Option<String>,
+    pub(crate) manifest_path: PathBuf,
+    /// `None`: anywhere; an empty list: `publish = false`.
+    pub(crate) publish: Option<Vec<String>>,
+    pub(crate) features: BTreeMap<String, Vec<String>>,
+    pub(crate) dependencies: Vec<Dependency>,
+    pub(crate) targets: Vec<Target>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Dependency {
+    pub(crate) name: String,
+    /// `None`: normal; else `dev` or `build`.
+    pub(crate) kind: Option<String>,
+    pub(crate) optional: bool,
+    pub(crate) req: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) kind: Vec<String>,
+}
+
+/// Compiles the engine from source: no chore ever asks for it unless there is no other way.
+const BUNDLED: &str = "duckdb-bundled";
+
+impl Metadata {
+    pub(crate) fn read() -> Result<Self> {
+        let output = command::output(&mut command::cargo([
+            "metadata",
+            "--format-version=1",
+            "--locked",
+        ]))?;
+        if !output.status.success() {
+            return Err(format!(
+                "cargo metadata: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            ));
+        }
+        serde_json::from_slice(&output.stdout)
+            .map_err(|e| format!("cannot read cargo metadata: {e}"))
+    }
+
+    /// The workspace's own packages, by name.
+    pub(crate) fn members(&self) -> Vec<&Package> {
+        let ours: BTreeSet<&String> = self.workspace_members.iter().collect();
+        let mut members: Vec<_> = self
+            .packages
+            .iter()
+            .filter(|package| ours.contains(&package.id))
+            .collect();
+        members.sort_by(|a, b| a.name.cmp(&b.name));
+        members
+    }
+
+    /// The members in `crates/`: everything but xtask.
+    pub(crate) fn crates(&self) -> Vec<&Package> {
+        self.members()
+            .into_iter()
+            .filter(|package| package.name != "xtask")
+            .collect()
+    }
+}
+
+impl Package {
+    pub(crate) fn folder(&self) -> &Path {
+        self.manifest_path.parent().unwrap_or(&self.manifest_path)
+    }
+
+    pub(crate) fn is_published(&self) -> bool {
+        self.publish
+            .as_ref()
+            .is_none_or(|registries| !registries.is_empty())
+    }
+
+    /// The features one can turn on without compiling the engine; `default` is a set of them, not one more.
+    pub(crate) fn cheap_features(&self) -> Vec<&str> {
+        let names = self.features.keys().map(String::as_str);
+        names
+            .filter(|name| *name != "default" && *name != BUNDLED)
+            .collect()
+    }
+
+    pub(crate) fn has_target(&self, kind: &str) -> bool {
+        self.targets
+            .iter()
+            .any(|target| target.kind.iter().any(|found| found == kind))
+    }
+}
+
+/// Every cheap feature of every crate: the one set in which the workspace is linted, tested and documented.
+pub(crate) fn all_features(crates: &[&Package]) -> String {
+    let each = crates.iter().flat_map(|package| {
+        package
+            .cheap_features()
+            .into_iter()
+            .map(move |feature| format!("{}/{feature}", package.name))
+    });
+    each.collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,30 @@
+//! `cargo xtask serve`: the reference platform in the foreground, on real data.
+
+use crate::platform::{self, Build};
+use crate::tools::{DATASETS, LIBDUCKDB};
+use crate::{Result, command, setup};
+use std::os::unix::process::CommandExt;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Handed on to the platform, e.g. `--port 8080`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    platform: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    setup::ensure(&[LIBDUCKDB, DATASETS])?;
+    let binary = platform::build(Build::Plain)?;
+    let mut serve = command::program(&binary);
+    serve
+        .arg("serve")
+        .args(platform::datasets())
+        .args(&args.platform);
+    println!("$ {}", command::shown(&serve));
+    // replaces this process: Ctrl-C and the exit code are the platform's own
+    Err(format!(
+        "cannot start {}: {}",
+        binary.display(),
+        serve.exec()
+    ))
+}

@@ -1,0 +1,107 @@
+//! `cargo xtask tidy`: what no compiler checks. Each check is a function in its own file that hands back findings.
+
+mod alerts;
+mod crate_files;
+mod features;
+mod law;
+mod readme;
+#[cfg(test)]
+pub(crate) mod samples;
+mod sources;
+mod versions;
+mod words;
+
+use crate::metadata::Metadata;
+use crate::{Result, command, workspace};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// One thing that drifted, and where.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Finding {
+    file: PathBuf,
+    line: usize,
+    message: String,
+}
+
+impl Finding {
+    fn new(file: impl Into<PathBuf>, line: usize, message: impl Into<String>) -> Self {
+        Self {
+            file: file.into(),
+            line,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self
+            .file
+            .strip_prefix(workspace::root())
+            .unwrap_or(&self.file);
+        write!(f, "{}:{}: {}", file.display(), self.line, self.message)
+    }
+}
+
+pub(crate) fn run() -> Result<()> {
+    let metadata = Metadata::read()?;
+    let root = workspace::root();
+    let files = tracked_files()?;
+    let checks = [
+        ("dependency law", law::check(&metadata)),
+        ("one version each", versions::check(&metadata)),
+        ("crate files", crate_files::check(&metadata)),
+        ("crate table", readme::check(&metadata, &root)),
+        ("feature tables", features::check(&metadata)),
+        ("alerts and runbooks", alerts::check(&root)),
+        ("words", words::check(&root, &files)),
+        ("sources", sources::check(&root, &files)),
+    ];
+    let mut drifted = 0;
+    for (name, findings) in checks {
+        println!(
+            "tidy: {name}: {}",
+            if findings.is_empty() {
+                "fine".to_owned()
+            } else {
+                format!("{} findings", findings.len())
+            }
+        );
+        for finding in &findings {
+            println!("  {finding}");
+        }
+        drifted += findings.len();
+    }
+    if drifted == 0 {
+        Ok(())
+    } else {
+        Err(format!("tidy found {drifted} things"))
+    }
+}
+
+/// What git knows, relative to the checkout.
+fn tracked_files() -> Result<Vec<PathBuf>> {
+    let output = command::output(command::program("git").args(["ls-files", "-z"]))?;
+    if !output.status.success() {
+        return Err(format!(
+            "git ls-files: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        ));
+    }
+    let names = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(names
+        .split('\0')
+        .filter(|name| !name.is_empty())
+        .map(PathBuf::from)
+        .collect())
+}
+
+/// The text of a file with its lines counted from one; nothing if it is absent or not text.
+fn lines_of(path: &Path) -> Vec<(usize, String)> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line.to_owned()))
+        .collect()
+}

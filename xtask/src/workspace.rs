@@ -1,0 +1,61 @@
+//! Where things are.
+
+use crate::Result;
+use std::path::{Path, PathBuf};
+
+/// The checkout this xtask was built from.
+pub(crate) fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_path_buf()
+}
+
+/// Cargo's target directory: `CARGO_TARGET_DIR`, or `target` in the checkout.
+pub(crate) fn target_dir() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) if !dir.is_empty() => root().join(dir),
+        _ => root().join("target"),
+    }
+}
+
+/// The fetched tools, shared by every checkout that shares the target directory.
+pub(crate) fn tools_dir() -> PathBuf {
+    target_dir().join("tools")
+}
+
+/// Points `.tools` in the checkout at the tools folder; `[env]` in `.cargo/config.toml` relies on it.
+pub(crate) fn link_tools() -> Result<()> {
+    let (link, tools) = (root().join(".tools"), tools_dir());
+    if std::fs::read_link(&link).is_ok_and(|to| to == tools) {
+        return Ok(());
+    }
+    // made beside and renamed, so that there is no moment without the link
+    let fresh = root().join(format!(".tools.{}", std::process::id()));
+    std::os::unix::fs::symlink(&tools, &fresh)
+        .and_then(|()| std::fs::rename(&fresh, &link))
+        .map_err(|e| format!("cannot link {} to {}: {e}", link.display(), tools.display()))
+}
+
+/// A folder of this process alone, removed when the value goes.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new(purpose: &str) -> Result<Self> {
+        let dir = target_dir()
+            .join("xtask")
+            .join(format!("{purpose}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir)
+            .map_err(|e| format!("cannot create {}: {e}", dir.display()))?;
+        Ok(Self(dir))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // what cannot be removed is left in the target directory, where `cargo clean` finds it
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
