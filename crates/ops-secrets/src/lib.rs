@@ -1,1 +1,97 @@
-//! Secrets from environment, AWS SSM, AWS Secrets Manager and .env, with a TTL cache and provenance.
+//! Secrets from the environment, AWS SSM, AWS Secrets Manager and `.env`: one call, one order, and always an answer to where a value came
+//! from.
+//!
+//! ```
+//! use ops_secrets::{Config, SecretSource, Secrets};
+//!
+//! # fn main() -> Result<(), ops_secrets::SecretError> {
+//! let config = Config::default().environment([("DATABASE_HOST", "db.internal")]);
+//! let secrets = Secrets::new(config)?;
+//!
+//! let host = secrets.get("DATABASE_HOST").or("localhost").blocking()?; // `.await` in async code
+//! assert_eq!(host.expose(), "db.internal");
+//! assert_eq!(host.source(), SecretSource::Env);
+//! assert_eq!(format!("{host:?}"), "[REDACTED]");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # In an application
+//! [`get_secret`] and [`get_secret_source`] ask the process's resolver, which configures itself from the environment. Call
+//! [`Secrets::validate`] at start: it looks up the whole catalogue in bulk and names everything that is missing at once.
+//!
+//! # In a library
+//! Take a `&Secrets` from your caller. There is no global state behind it.
+//!
+//! # Guarantees
+//! - The order is environment, SSM, Secrets Manager, `.env`, default. Only a source that *definitely* has nothing
+//!   passes the question on; denied, throttled, late and malformed are errors, never a silent default.
+//! - Where nothing hints at AWS, no packet is sent for it.
+//! - A remote value is at most as old as the caller's time to live (default 300 s), except while its source fails:
+//!   then the last good one is served for up to an hour longer, unless access was denied.
+//! - Any number of callers that miss the same secret cause one lookup. It runs on its own thread with a deadline (5 s), so a
+//!   caller that goes away does not cancel it.
+//! - The environment is read at each call, `.env` again when it changes. The process's environment is never written.
+//! - No value, and no part, length or hash of one, is in any `Debug`, `Display`, error, log line, report or metric.
+//!
+//! # Errors
+//! [`SecretError`] has a [`kind`](SecretError::kind), names every source that was [`tried`](SecretError::tried), and says whether
+//! to [retry](SecretError::is_retryable).
+//!
+//! # Features
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `ssm` | yes | AWS SSM Parameter Store |
+//! | `secretsmanager` | yes | AWS Secrets Manager |
+//! | `yaml` | yes | the catalogue file |
+//! | `metrics` | no | `Secrets::publish_metrics` |
+//! | `testing` | no | sources in memory that fail on command, a manual clock |
+//! | `aws` | | what the two AWS features share; not to be named alone |
+//!
+//! # When not to use this
+//! For configuration that is no secret, use a configuration crate. For leased credentials (Vault), versions other than the current one
+//! and binary secrets, use the client of the service.
+
+#[cfg(feature = "aws")]
+mod aws;
+mod catalogue;
+mod clock;
+mod config;
+mod deck;
+mod dotenv;
+mod environment;
+mod error;
+mod flight;
+mod gate;
+mod get;
+mod global;
+mod listeners;
+mod load;
+mod refresh;
+mod remote;
+mod report;
+mod secret;
+mod secrets;
+#[cfg(feature = "secretsmanager")]
+mod secrets_manager;
+mod slot;
+#[cfg(feature = "ssm")]
+mod ssm;
+mod stats;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use catalogue::{MAX_CATALOGUE_BYTES, MAX_CATALOGUE_ENTRIES, MAX_NAME_BYTES};
+pub use config::{Config, DEFAULT_DEADLINE, DEFAULT_MAX_STALE, DEFAULT_TTL, MAX_TTL};
+pub use dotenv::{Diagnostic, MAX_DOTENV_BYTES};
+pub use error::{Attempt, ErrorKind, SecretError};
+pub use gate::AwsMode;
+pub use get::{Get, Resolving};
+pub use global::{get_secret, get_secret_source, global, init};
+pub use listeners::{MIN_ANNOUNCED_BYTES, Resolved};
+pub use remote::BREAKER_OPEN;
+pub use report::{DotEnvReport, Report, SecretReport};
+pub use secret::{Secret, SecretSource};
+pub use secrets::Secrets;
+pub use slot::{MAX_BACKOFF, NEGATIVE_TTL};
+pub use stats::Stats;

@@ -1,0 +1,96 @@
+//! Whether AWS is asked at all: decided from variables and files, without a packet.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::environment::Environment;
+
+/// Whether AWS is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AwsMode {
+    /// Only where something hints at AWS: credentials or a profile in the environment, `~/.aws`, a container or web
+    /// identity, an EC2 machine. Without credentials or a route, the next source is asked.
+    #[default]
+    Auto,
+    /// Always; being unable to is an error.
+    On,
+    /// Never.
+    Off,
+}
+
+impl AwsMode {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "on" => Some(Self::On),
+            "off" => Some(Self::Off),
+            _ => None,
+        }
+    }
+}
+
+/// The decision, with its reason for the operator.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    pub(crate) open: bool,
+    #[cfg_attr(
+        not(feature = "aws"),
+        expect(dead_code, reason = "read where AWS is compiled in")
+    )]
+    pub(crate) ec2: bool,
+    pub(crate) reason: String,
+}
+
+const CREDENTIAL_HINTS: [&str; 5] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+];
+
+impl Gate {
+    pub(crate) fn decide(mode: AwsMode, environment: &Environment, dmi: &Path) -> Self {
+        let metadata_off = environment
+            .text("AWS_EC2_METADATA_DISABLED")
+            .is_some_and(|on| on.eq_ignore_ascii_case("true"));
+        let ec2 = !metadata_off
+            && fs::read_to_string(dmi).is_ok_and(|vendor| vendor.trim() == "Amazon EC2");
+        let hint = CREDENTIAL_HINTS
+            .iter()
+            .find(|name| environment.has(name))
+            .map(|name| format!("{name} is set"));
+        let hint = hint
+            .or_else(|| shared_file(environment))
+            .or_else(|| ec2.then(|| "an EC2 machine".into()));
+        let (open, reason) = match (mode, hint) {
+            (AwsMode::Off, _) => (false, "AWS is switched off".into()),
+            (AwsMode::On, _) => (true, "AWS is switched on".into()),
+            (AwsMode::Auto, Some(hint)) => (true, hint),
+            (AwsMode::Auto, None) => (false, "nothing here hints at AWS".into()),
+        };
+        Self { open, ec2, reason }
+    }
+}
+
+fn shared_file(environment: &Environment) -> Option<String> {
+    let home = environment.text("HOME").map(PathBuf::from);
+    let at = |variable: &str, name: &str| {
+        environment
+            .text(variable)
+            .map(PathBuf::from)
+            .or_else(|| Some(home.as_ref()?.join(".aws").join(name)))
+    };
+    let files = [
+        at("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
+        at("AWS_CONFIG_FILE", "config"),
+    ];
+    let found = files
+        .into_iter()
+        .flatten()
+        .find(|file| fs::metadata(file).is_ok_and(|file| file.is_file()));
+    found.map(|file| format!("{} exists", file.display()))
+}

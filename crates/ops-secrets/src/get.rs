@@ -1,0 +1,152 @@
+use std::borrow::Cow;
+use std::future::IntoFuture;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use crate::error::ErrorKind;
+use crate::flight::{Flight, block_on};
+use crate::secrets::{Found, Request, Secrets, Step, failed};
+use crate::slot::Landed;
+use crate::{Secret, SecretError, SecretSource};
+
+/// A question for one secret: add what you need, then `.await` it or call [`blocking`](Get::blocking).
+#[must_use = "nothing is asked before `.await` or `.blocking()`"]
+pub struct Get<'a> {
+    secrets: Result<&'a Secrets, SecretError>,
+    name: &'a str,
+    ttl: Option<Duration>,
+    default: Option<Cow<'a, str>>,
+}
+
+impl<'a> Get<'a> {
+    pub(crate) fn new(secrets: Result<&'a Secrets, SecretError>, name: &'a str) -> Self {
+        Self {
+            secrets,
+            name,
+            ttl: None,
+            default: None,
+        }
+    }
+
+    /// Accepts a remote value up to this age; zero always asks again. At most [`MAX_TTL`](crate::MAX_TTL).
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// As [`ttl`](Get::ttl), in seconds; a negative number or none is an error.
+    pub fn ttl_seconds(mut self, seconds: f64) -> Self {
+        match Duration::try_from_secs_f64(seconds) {
+            Ok(ttl) => self.ttl = Some(ttl),
+            Err(_) => {
+                self.secrets = Err(SecretError::config(
+                    "ttl_seconds: expected 0 or a positive number of seconds",
+                ))
+            }
+        }
+        self
+    }
+
+    /// The value when every source definitely has none. Wins over the catalogue's default.
+    pub fn or(mut self, default: impl Into<Cow<'a, str>>) -> Self {
+        self.default = Some(default.into());
+        self
+    }
+
+    /// The secret, or `None` when it is nowhere and not required.
+    pub async fn optional(self) -> Result<Option<Secret>, SecretError> {
+        match Asking::new(self).await? {
+            Found::Secret(secret) => Ok(Some(secret)),
+            Found::Nowhere(_) => Ok(None),
+        }
+    }
+
+    /// Where the secret comes from. A failing source is an error, not [`SecretSource::Missing`].
+    pub async fn source(self) -> Result<SecretSource, SecretError> {
+        match self.optional().await {
+            Ok(found) => Ok(found.map_or(SecretSource::Missing, |secret| secret.source())),
+            Err(error) if error.kind() == ErrorKind::Missing => Ok(SecretSource::Missing),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits on this thread, inside or outside of tokio. A remote lookup takes up to the deadline: in async code, await.
+    pub fn blocking(self) -> Result<Secret, SecretError> {
+        block_on(self.into_future())
+    }
+
+    /// [`optional`](Get::optional), waiting on this thread.
+    pub fn optional_blocking(self) -> Result<Option<Secret>, SecretError> {
+        block_on(self.optional())
+    }
+
+    /// [`source`](Get::source), waiting on this thread.
+    pub fn source_blocking(self) -> Result<SecretSource, SecretError> {
+        block_on(self.source())
+    }
+}
+
+impl<'a> IntoFuture for Get<'a> {
+    type Output = Result<Secret, SecretError>;
+    type IntoFuture = Resolving<'a>;
+
+    fn into_future(self) -> Resolving<'a> {
+        Resolving(Asking::new(self))
+    }
+}
+
+/// The future of a [`Get`]. Needs no runtime and allocates nothing when the answer is at hand.
+pub struct Resolving<'a>(Asking<'a>);
+
+impl Future for Resolving<'_> {
+    type Output = Result<Secret, SecretError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let found = ready!(Pin::new(&mut self.0).poll(cx));
+        Poll::Ready(match found? {
+            Found::Secret(secret) => Ok(secret),
+            Found::Nowhere(tried) => Err(failed(self.0.get.name, ErrorKind::Missing, tried)),
+        })
+    }
+}
+
+struct Asking<'a> {
+    get: Get<'a>,
+    flight: Option<Arc<Flight<Landed>>>,
+}
+
+impl<'a> Asking<'a> {
+    fn new(get: Get<'a>) -> Self {
+        Self { get, flight: None }
+    }
+}
+
+impl Future for Asking<'_> {
+    type Output = Result<Found, SecretError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { get, flight } = &mut *self;
+        let inner = match &get.secrets {
+            Ok(secrets) => &secrets.inner,
+            Err(error) => return Poll::Ready(Err(error.clone())),
+        };
+        let request = Request {
+            name: get.name,
+            ttl: get.ttl,
+            default: get.default.as_deref(),
+        };
+        let result = match flight {
+            Some(flight) => inner.landed(&request, ready!(flight.poll(cx))),
+            None => match inner.begin(&request) {
+                Step::Done(result) => result,
+                Step::Wait(joined) => {
+                    inner.landed(&request, ready!(flight.insert(joined).poll(cx)))
+                }
+            },
+        };
+        inner.count(&result);
+        Poll::Ready(result)
+    }
+}

@@ -1,0 +1,463 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::catalogue::{Catalogue, Entry, check_name};
+use crate::config::{Config, MAX_TTL};
+use crate::deck::Deck;
+use crate::dotenv::DotEnv;
+use crate::error::ErrorKind;
+use crate::flight::Flight;
+use crate::gate::Gate;
+use crate::get::Get;
+use crate::listeners::{Listeners, Resolved, looks_secret};
+use crate::refresh::Waiting;
+use crate::remote::Remote;
+use crate::slot::{Decision, Failure, Landed};
+use crate::stats::{Counters, Stats, add, get};
+use crate::{Attempt, Secret, SecretError, SecretSource};
+
+/// Resolves secrets. Cheap to clone; clones share cache, listeners and counters.
+#[derive(Clone)]
+pub struct Secrets {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) catalogue_origin: String,
+    pub(crate) gate: Gate,
+    pub(crate) remote: Remote,
+    pub(crate) dotenv: DotEnv,
+    pub(crate) listeners: Listeners,
+    pub(crate) counters: Counters,
+    pub(crate) deck: Deck,
+}
+
+/// One call's wishes.
+pub(crate) struct Request<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) default: Option<&'a str>,
+}
+
+pub(crate) enum Found {
+    Secret(Secret),
+    Nowhere(Vec<Attempt>),
+}
+
+/// Answered at once, or once the flight has landed.
+pub(crate) enum Step {
+    Done(Result<Found, SecretError>),
+    Wait(Arc<Flight<Landed>>),
+}
+
+impl Secrets {
+    /// A resolver configured by the environment; see [`Config::from_env`].
+    pub fn from_env() -> Result<Self, SecretError> {
+        Self::new(Config::from_env()?)
+    }
+
+    /// A resolver. Reads the catalogue; asks nobody yet.
+    pub fn new(config: Config) -> Result<Self, SecretError> {
+        config.check()?;
+        let (catalogue, catalogue_origin) = crate::load::catalogue(&config)?;
+        let gate = Gate::decide(config.aws, &config.environment, &config.dmi_path);
+        let remote = crate::load::remote(&config, &gate);
+        let dotenv = DotEnv::new(config.dotenv.clone(), config.environment.clone());
+        let (listeners, counters, deck) =
+            (Listeners::default(), Counters::default(), Deck::default());
+        let inner = Inner {
+            config,
+            catalogue,
+            catalogue_origin,
+            gate,
+            remote,
+            dotenv,
+            listeners,
+            counters,
+            deck,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Asks for a secret by its catalogue name or by its variable. Nothing happens before the result is awaited.
+    pub fn get<'a>(&'a self, name: &'a str) -> Get<'a> {
+        Get::new(Ok(self), name)
+    }
+
+    /// Calls `listener` for each value in use now, and for each one that comes into use or is replaced later.
+    ///
+    /// Told are secrets of the catalogue unless it says `sensitive: false`, and others whose names sound like secrets;
+    /// never defaults, never values under [`MIN_ANNOUNCED_BYTES`](crate::MIN_ANNOUNCED_BYTES). A value may be told more
+    /// than once. The listener runs on the resolving thread: it should be quick.
+    pub fn on_resolved(&self, listener: impl Fn(&Resolved) + Send + Sync + 'static) {
+        self.inner.listeners.add(Arc::new(listener));
+    }
+
+    /// Drops what is known of the remote value, so that the next call asks again. Returns whether something was.
+    pub fn invalidate(&self, name: &str) -> bool {
+        let entry = self.inner.catalogue.find(name);
+        entry.is_some_and(|entry| entry.slot.known.swap(None).is_some())
+    }
+
+    /// Totals so far.
+    pub fn stats(&self) -> Stats {
+        let asked = |guarded: &Option<crate::remote::Guarded>| {
+            guarded.as_ref().map_or(0, |source| get(&source.asked))
+        };
+        let remote = &self.inner.remote;
+        let (ssm_lookups, secrets_manager_lookups) =
+            (asked(&remote.ssm), asked(&remote.secrets_manager));
+        Stats {
+            ssm_lookups,
+            secrets_manager_lookups,
+            ..self.inner.counters.snapshot()
+        }
+    }
+
+    /// Sets the `secrets_*` metrics of the process to the totals so far.
+    #[cfg(feature = "metrics")]
+    pub fn publish_metrics(&self) {
+        self.stats().publish();
+    }
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Secrets({} catalogued from {})",
+            self.inner.catalogue.entries().len(),
+            self.inner.catalogue_origin
+        )
+    }
+}
+
+impl Inner {
+    pub(crate) fn begin(self: &Arc<Self>, request: &Request<'_>) -> Step {
+        let entry = match self.identify(request) {
+            Ok(entry) => entry,
+            Err(error) => return Step::Done(Err(error)),
+        };
+        match self.from_environment(request.name, entry) {
+            Ok(None) => {}
+            Ok(Some(secret)) => return Step::Done(Ok(Found::Secret(secret))),
+            Err(error) => return Step::Done(Err(error)),
+        }
+        let Some(entry) = entry.filter(|entry| entry.target.is_some() && !self.remote.is_empty())
+        else {
+            return Step::Done(self.from_here(request, entry, Vec::new()));
+        };
+        self.from_cache(request, entry)
+    }
+
+    fn identify(&self, request: &Request<'_>) -> Result<Option<&Arc<Entry>>, SecretError> {
+        if request.ttl.is_some_and(|ttl| ttl > MAX_TTL) {
+            let limit = MAX_TTL.as_secs();
+            return Err(SecretError::config(format!(
+                "the time to live is longer than {limit} seconds"
+            )));
+        }
+        match self.catalogue.find(request.name) {
+            None => check_name(request.name)
+                .map_err(SecretError::config)
+                .map(|()| None),
+            found => Ok(found),
+        }
+    }
+
+    pub(crate) fn from_environment(
+        &self,
+        name: &str,
+        entry: Option<&Arc<Entry>>,
+    ) -> Result<Option<Secret>, SecretError> {
+        let variable = entry.map_or(name, |entry| entry.env_var.as_str());
+        let Some(value) = self.config.environment.get(variable) else {
+            return Ok(None);
+        };
+        match value.into_string() {
+            Ok(text) => Ok(Some(self.admit(
+                name,
+                entry,
+                &Zeroizing::new(text),
+                SecretSource::Env,
+            ))),
+            Err(value) => {
+                drop(Zeroizing::new(value.into_encoded_bytes()));
+                let outcome = format!("{variable}: not UTF-8");
+                Err(failed(
+                    name,
+                    ErrorKind::Malformed,
+                    vec![Attempt {
+                        source: SecretSource::Env,
+                        outcome,
+                    }],
+                ))
+            }
+        }
+    }
+
+    fn from_cache(self: &Arc<Self>, request: &Request<'_>, entry: &Arc<Entry>) -> Step {
+        let (ttl, now) = (self.ttl(request), self.config.clock.now());
+        let known = entry.slot.known.load();
+        let decision = known.as_ref().map_or(Decision::Fetch, |known| {
+            known.decide(ttl, self.max_stale(), now)
+        });
+        match decision {
+            Decision::Fetch => Step::Wait(self.join(entry)),
+            Decision::Failed(failure) => Step::Done(self.after_failure(request, entry, &failure)),
+            Decision::Stale(secret) => {
+                add(&self.counters.stale);
+                Step::Done(Ok(Found::Secret(secret)))
+            }
+            Decision::Fresh { value, refresh } => {
+                add(&self.counters.hits);
+                if refresh {
+                    add(&self.counters.refreshes);
+                    self.join(entry);
+                }
+                match value {
+                    Some(secret) => Step::Done(Ok(Found::Secret(secret))),
+                    None => {
+                        let tried = known
+                            .as_ref()
+                            .and_then(|known| known.value.as_ref())
+                            .map(|value| value.tried.to_vec());
+                        Step::Done(self.from_here(request, Some(entry), tried.unwrap_or_default()))
+                    }
+                }
+            }
+        }
+    }
+
+    /// The second half of a call that had to wait.
+    pub(crate) fn landed(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        landed: Landed,
+    ) -> Result<Found, SecretError> {
+        add(&self.counters.misses);
+        let Some(entry) = self.catalogue.find(request.name) else {
+            return self.from_here(request, None, Vec::new());
+        };
+        match landed {
+            Ok(Some(secret)) => Ok(Found::Secret(secret)),
+            Ok(None) => {
+                let known = entry.slot.known.load();
+                let tried = known
+                    .as_ref()
+                    .and_then(|known| known.value.as_ref())
+                    .map(|value| value.tried.to_vec());
+                self.from_here(request, Some(entry), tried.unwrap_or_default())
+            }
+            Err(failure) => {
+                let known = entry.slot.known.load();
+                let now = self.config.clock.now();
+                let stale = known.as_ref().and_then(|known| {
+                    known.stale(failure.kind, self.ttl(request), self.max_stale(), now)
+                });
+                match stale {
+                    Some(secret) => {
+                        add(&self.counters.stale);
+                        Ok(Found::Secret(secret))
+                    }
+                    None => self.after_failure(request, entry, &failure),
+                }
+            }
+        }
+    }
+
+    /// Where AWS merely is not there, automatic mode goes on; every other failure ends here.
+    fn after_failure(
+        &self,
+        request: &Request<'_>,
+        entry: &Arc<Entry>,
+        failure: &Failure,
+    ) -> Result<Found, SecretError> {
+        let automatic = self.config.aws == crate::AwsMode::Auto;
+        if automatic
+            && matches!(
+                failure.kind,
+                ErrorKind::Unavailable | ErrorKind::Unauthenticated
+            )
+        {
+            return self.from_here(request, Some(entry), failure.tried.to_vec());
+        }
+        Err(failed(
+            request.name,
+            failure.kind,
+            self.with_environment(request.name, Some(entry), failure.tried.to_vec()),
+        ))
+    }
+
+    /// The `.env` file, then the defaults.
+    fn from_here(
+        &self,
+        request: &Request<'_>,
+        entry: Option<&Arc<Entry>>,
+        tried: Vec<Attempt>,
+    ) -> Result<Found, SecretError> {
+        let mut tried = self.with_environment(request.name, entry, tried);
+        if let Some(entry) = entry.filter(|entry| entry.target.is_some() && self.remote.is_empty())
+        {
+            let outcome = format!("{}: not asked, {}", entry.name, self.gate.reason);
+            tried.push(Attempt {
+                source: SecretSource::AwsSsm,
+                outcome,
+            });
+        }
+        if let Some(secret) = self.from_dotenv(request.name, entry, &mut tried)? {
+            return Ok(Found::Secret(secret));
+        }
+        let default = request
+            .default
+            .or_else(|| entry.and_then(|entry| entry.default.as_deref()));
+        let required = entry.is_some_and(|entry| entry.required);
+        match default {
+            Some(text) if !(required && self.config.production) => {
+                Ok(Found::Secret(Secret::new(text, SecretSource::Default)))
+            }
+            Some(_) => {
+                let outcome =
+                    "there is one, but not for a required secret in production".to_owned();
+                tried.push(Attempt {
+                    source: SecretSource::Default,
+                    outcome,
+                });
+                Err(failed(request.name, ErrorKind::Missing, tried))
+            }
+            None if required => Err(failed(request.name, ErrorKind::Missing, tried)),
+            None => Ok(Found::Nowhere(tried)),
+        }
+    }
+
+    pub(crate) fn from_dotenv(
+        &self,
+        name: &str,
+        entry: Option<&Arc<Entry>>,
+        tried: &mut Vec<Attempt>,
+    ) -> Result<Option<Secret>, SecretError> {
+        let variable = entry.map_or(name, |entry| entry.env_var.as_str());
+        let file = self.dotenv.path().display();
+        let source = SecretSource::DotEnv;
+        let (kind, outcome) = match self.dotenv.load() {
+            None => {
+                tried.push(Attempt {
+                    source,
+                    outcome: format!("{file}: no such file"),
+                });
+                return Ok(None);
+            }
+            Some(Err(problem)) => (ErrorKind::Config, format!("{file}: {problem}")),
+            Some(Ok(parsed)) => match parsed.get(variable) {
+                Ok(Some(text)) => return Ok(Some(self.admit(name, entry, text, source))),
+                Ok(None) => {
+                    tried.push(Attempt {
+                        source,
+                        outcome: format!("{file}: {variable} is not set"),
+                    });
+                    return Ok(None);
+                }
+                Err((line, problem)) => (
+                    ErrorKind::Malformed,
+                    format!("{file}: line {line}: {variable}: {problem}"),
+                ),
+            },
+        };
+        tried.push(Attempt { source, outcome });
+        Err(failed(name, kind, std::mem::take(tried)))
+    }
+
+    fn with_environment(
+        &self,
+        name: &str,
+        entry: Option<&Arc<Entry>>,
+        mut tried: Vec<Attempt>,
+    ) -> Vec<Attempt> {
+        let variable = entry.map_or(name, |entry| entry.env_var.as_str());
+        tried.insert(
+            0,
+            Attempt {
+                source: SecretSource::Env,
+                outcome: format!("{variable} is not set"),
+            },
+        );
+        tried
+    }
+
+    pub(crate) fn admit(
+        &self,
+        name: &str,
+        entry: Option<&Arc<Entry>>,
+        text: &str,
+        source: SecretSource,
+    ) -> Secret {
+        let (name, sensitive) = match entry {
+            Some(entry) => (entry.name.as_str(), entry.sensitive),
+            None => (name, looks_secret(name)),
+        };
+        self.listeners.admit(name, text, source, sensitive)
+    }
+
+    /// The flight under way, or a new one.
+    pub(crate) fn join(self: &Arc<Self>, entry: &Arc<Entry>) -> Arc<Flight<Landed>> {
+        let mut slot = entry.slot.flight.lock();
+        if let Some(flight) = slot.as_ref() {
+            return Arc::clone(flight);
+        }
+        let flight = Flight::new();
+        *slot = Some(Arc::clone(&flight));
+        drop(slot);
+        Waiting::start(self, vec![(Arc::clone(entry), Arc::clone(&flight))]);
+        flight
+    }
+
+    fn ttl(&self, request: &Request<'_>) -> Duration {
+        request
+            .ttl
+            .unwrap_or(Duration::from_secs(self.config.ttl_seconds))
+    }
+
+    pub(crate) fn max_stale(&self) -> Duration {
+        Duration::from_secs(self.config.max_stale_seconds)
+    }
+
+    pub(crate) fn count(&self, result: &Result<Found, SecretError>) {
+        match result {
+            Ok(Found::Secret(secret)) => self.counters.answered(secret.source()),
+            Ok(Found::Nowhere(_)) => self.counters.answered(SecretSource::Missing),
+            Err(error) => self.counters.failed(error),
+        }
+    }
+
+    /// How often AWS was asked; for reports.
+    pub(crate) fn remote_requests(&self) -> u64 {
+        let sources = [&self.remote.ssm, &self.remote.secrets_manager];
+        sources
+            .into_iter()
+            .flatten()
+            .map(|source| source.asked.load(Ordering::Relaxed))
+            .sum()
+    }
+}
+
+pub(crate) fn failed(name: &str, kind: ErrorKind, tried: Vec<Attempt>) -> SecretError {
+    let what = match kind {
+        ErrorKind::Missing => "is required and missing",
+        ErrorKind::Unavailable => "cannot be asked for: the source is not reachable",
+        ErrorKind::Unauthenticated => "cannot be asked for: the credentials were refused",
+        ErrorKind::AccessDenied => "is denied or does not exist",
+        ErrorKind::Throttled => "was asked for too often",
+        ErrorKind::Transient => "could not be fetched just now",
+        ErrorKind::Decrypt => "could not be decrypted",
+        ErrorKind::Malformed => "is malformed",
+        ErrorKind::Config => "is configured wrongly",
+    };
+    SecretError::new(kind, format!("the secret `{name}` {what}"), tried)
+}

@@ -1,0 +1,137 @@
+//! What is known of one secret's remote value, and the rules of freshness.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+
+use crate::error::ErrorKind;
+use crate::flight::Flight;
+use crate::{Attempt, Secret};
+
+/// An absent secret is asked for again after this long at the latest.
+pub const NEGATIVE_TTL: Duration = Duration::from_secs(30);
+/// The longest pause between two attempts after errors; the first is one second and each doubles.
+pub const MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// Up to this share of a time to live is taken off, so that secrets fetched together are not refreshed together.
+const JITTER_PERCENT: u32 = 10;
+/// From this share of its time to live a hit starts a refresh in the background.
+const REFRESH_AHEAD_PERCENT: u32 = 80;
+
+/// Swapped as a whole by the one flight that is under way; read without a lock.
+#[derive(Default)]
+pub(crate) struct Slot {
+    pub(crate) known: ArcSwapOption<Known>,
+    pub(crate) flight: Mutex<Option<Arc<Flight<Landed>>>>,
+}
+
+/// How a flight ended: a value, definitely nothing, or a failure.
+pub(crate) type Landed = Result<Option<Secret>, Failure>;
+
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub(crate) value: Option<Value>,
+    pub(crate) failure: Option<Failure>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Value {
+    /// `None`: the remote sources definitely do not have it.
+    pub(crate) secret: Option<Secret>,
+    pub(crate) fetched_at: Duration,
+    /// Percent taken off each time to live.
+    pub(crate) jitter: u32,
+    pub(crate) tried: Arc<[Attempt]>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Failure {
+    pub(crate) kind: ErrorKind,
+    pub(crate) tried: Arc<[Attempt]>,
+    pub(crate) retry_at: Duration,
+    pub(crate) in_a_row: u32,
+}
+
+/// What a caller with a certain time to live does.
+pub(crate) enum Decision {
+    Fresh {
+        value: Option<Secret>,
+        refresh: bool,
+    },
+    Stale(Secret),
+    Failed(Failure),
+    Fetch,
+}
+
+impl Known {
+    pub(crate) fn decide(&self, ttl: Duration, max_stale: Duration, now: Duration) -> Decision {
+        let waiting = self
+            .failure
+            .as_ref()
+            .filter(|failure| now < failure.retry_at);
+        if let Some(value) = &self.value
+            && !ttl.is_zero()
+            && now.saturating_sub(value.fetched_at) <= value.lifetime(ttl)
+        {
+            let age = now.saturating_sub(value.fetched_at);
+            let soon = value.lifetime(ttl) * REFRESH_AHEAD_PERCENT / 100;
+            let refresh = value.secret.is_some() && age >= soon && waiting.is_none();
+            return Decision::Fresh {
+                value: value.secret.clone(),
+                refresh,
+            };
+        }
+        match waiting {
+            None => Decision::Fetch,
+            Some(failure) => match self.stale(failure.kind, ttl, max_stale, now) {
+                Some(secret) => Decision::Stale(secret),
+                None => Decision::Failed(failure.clone()),
+            },
+        }
+    }
+
+    /// The last good value, where this kind of failure allows it and it is not too old.
+    pub(crate) fn stale(
+        &self,
+        kind: ErrorKind,
+        ttl: Duration,
+        max_stale: Duration,
+        now: Duration,
+    ) -> Option<Secret> {
+        let value = self
+            .value
+            .as_ref()
+            .filter(|_| kind.allows_stale() && !max_stale.is_zero())?;
+        let limit = ttl.saturating_add(max_stale);
+        value
+            .secret
+            .clone()
+            .filter(|_| now.saturating_sub(value.fetched_at) <= limit)
+    }
+}
+
+impl Value {
+    fn lifetime(&self, ttl: Duration) -> Duration {
+        match self.secret {
+            Some(_) => ttl * (100 - self.jitter.min(JITTER_PERCENT)) / 100,
+            None => ttl.min(NEGATIVE_TTL),
+        }
+    }
+
+    pub(crate) fn due_in(&self, ttl: Duration, now: Duration) -> Duration {
+        let soon = self.lifetime(ttl) * REFRESH_AHEAD_PERCENT / 100;
+        soon.saturating_sub(now.saturating_sub(self.fetched_at))
+    }
+}
+
+/// 1 s, 2 s, 4 s and so on, at most [`MAX_BACKOFF`].
+pub(crate) fn backoff(in_a_row: u32) -> Duration {
+    Duration::from_secs(1 << in_a_row.saturating_sub(1).min(6)).min(MAX_BACKOFF)
+}
+
+/// 0 to [`JITTER_PERCENT`], from the standard library's random hash keys.
+pub(crate) fn jitter() -> u32 {
+    use std::hash::{BuildHasher, RandomState};
+    (RandomState::new().hash_one(0_u8) % u64::from(JITTER_PERCENT + 1)) as u32
+}
