@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Looks at a page with Lighthouse and fails where perf/web/lighthouse.config.js says so.
+#
+#   perf/web/run_lighthouse.sh [url]          # default http://localhost:8000
+#
+# CHROME_PATH names a Chromium; without it Lighthouse looks for an installed one. Needs node and npx.
+set -euo pipefail
+cd "$(dirname "$0")"
+url="${1:-http://localhost:8000}"
+report="$(mktemp)"
+trap 'rm -f "$report"' EXIT
+
+npx --yes lighthouse@13.5.0 "$url" \
+  --config-path="$PWD/lighthouse.config.js" --output=json --output-path="$report" --quiet --no-enable-error-reporting \
+  --chrome-flags="--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+
+node check.mjs "$report"
