@@ -1,0 +1,60 @@
+//! The metrics that are built in: one function each.
+
+use http::Method;
+
+crate::define! {
+    /// The built-in metrics as data.
+    pub catalogue CATALOGUE;
+
+    /// Total HTTP requests
+    pub counter http_requests_total { route: &'static str, method: Method, status: u16 }
+    /// HTTP request latency in seconds
+    pub histogram http_request_latency = "http_request_latency_seconds" { route: &'static str, method: Method }
+    /// Duration of streamed HTTP responses in seconds
+    pub histogram http_stream_duration = "http_stream_duration_seconds" buckets [0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0] { route: &'static str, method: Method }
+    /// HTTP requests being served
+    pub gauge http_requests_in_flight {}
+
+    /// Query execution time in seconds
+    pub histogram duckdb_query_seconds buckets [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0] { query_type: &'static str }
+    /// Total queries executed
+    pub counter duckdb_query_total { query_type: &'static str }
+    /// Total queries that failed
+    pub counter duckdb_query_errors_total { query_type: &'static str }
+
+    /// Cache hit count
+    pub counter cache_hits_total { cache_type: &'static str = ["query", "http"] }
+    /// Cache miss count
+    pub counter cache_misses_total { cache_type: &'static str = ["query", "http"] }
+    /// Cache size in bytes
+    pub gauge cache_size_bytes { cache_type: &'static str = ["query", "http"] }
+    /// Cache entries removed
+    pub counter cache_evictions_total {
+        cache_type: &'static str = ["query", "http"],
+        reason: &'static str = ["size", "expired", "invalidated"],
+    }
+    /// Cache hits by the tier that answered
+    pub counter cache_tier_hits_total { tier: &'static str }
+    /// Stale cache entries that were served
+    pub counter cache_stale_served_total {}
+
+    /// The build that runs, always 1
+    pub gauge build_info { version: &'static str, git_sha: &'static str, rustc: &'static str }
+    /// Resident memory of the process in bytes
+    pub gauge process_resident_memory_bytes {}
+    /// Open file descriptors of the process
+    pub gauge process_open_fds {}
+    /// Threads of the process
+    pub gauge process_threads {}
+    /// Start of the process as seconds since 1970
+    pub gauge process_start_time_seconds {}
+
+    /// Label values that became other
+    pub counter ops_metrics_overflow_total { metric: &'static str, label: &'static str }
+    /// Observations that were refused
+    pub counter ops_metrics_rejected_total { metric: &'static str }
+    /// Time to render the metrics in seconds
+    pub histogram ops_metrics_render_seconds {}
+    /// Scrapes that were answered
+    pub counter ops_metrics_scrapes_total {}
+}

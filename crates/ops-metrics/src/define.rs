@@ -1,0 +1,117 @@
+/// Declares metrics: a function for each, which takes the labels and gives the series.
+///
+/// A header `pub catalogue NAME;` also exports them as data, for [`register`](crate::register). The metric's name is
+/// the function's unless `= "name"` follows; a label's known values can be listed after its type.
+///
+/// ```
+/// ops_metrics::define! {
+///     /// What this service counts.
+///     pub catalogue MINE;
+///     /// Jobs done.
+///     pub counter jobs_total { queue: &'static str = ["mail", "report"] }
+///     /// Jobs that wait.
+///     pub gauge jobs_waiting {}
+///     /// Time a job took.
+///     pub histogram job_time = "job_seconds" buckets [0.1, 1.0, 10.0] { queue: &'static str }
+/// }
+/// ops_metrics::register(MINE);
+/// jobs_total("mail").inc();
+/// jobs_waiting().set(3.0);
+/// job_time("mail").observe(0.5);
+/// assert_eq!(job_time("mail").count(), 1);
+/// ```
+#[macro_export]
+macro_rules! define {
+    ($(#[$doc:meta])* $vis:vis catalogue $catalogue:ident; $($rest:tt)*) => {
+        $crate::__names! { [$(#[$doc])* $vis $catalogue] [] $($rest)* }
+        $crate::__metrics! { $($rest)* }
+    };
+    ($($rest:tt)*) => { $crate::__metrics! { $($rest)* } };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __names {
+    ([$(#[$doc:meta])* $vis:vis $catalogue:ident] [$($name:ident)*]) => {
+        $(#[$doc])*
+        $vis static $catalogue: &[fn() -> &'static $crate::Family] = &[$($name::family),*];
+    };
+    ($head:tt [$($done:ident)*]
+        $(#[doc = $help:literal])+ $vis:vis $kind:ident $name:ident $(= $metric:literal)?
+        $(buckets [$($bucket:literal),+ $(,)?])? { $($labels:tt)* } $($rest:tt)*) => {
+        $crate::__names! { $head [$($done)* $name] $($rest)* }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __metrics {
+    () => {};
+    ($(#[doc = $help:literal])+ $vis:vis $kind:ident $name:ident $(= $metric:literal)?
+        $(buckets [$($bucket:literal),+ $(,)?])?
+        { $($label:ident : $type:ty $(= [$($known:literal),+ $(,)?])?),* $(,)? } $($rest:tt)*) => {
+        #[doc(hidden)]
+        #[expect(non_camel_case_types, reason = "carries the function's name as a type")]
+        $vis struct $name {}
+
+        impl $name {
+            /// The family of these series.
+            $vis fn family() -> &'static $crate::Family {
+                static FAMILY: $crate::Family = $crate::Family::new($crate::Definition {
+                    name: $crate::__first!($($metric,)? stringify!($name)),
+                    kind: $crate::__kind!($kind),
+                    help: concat!($($help),+),
+                    labels: &[$($crate::LabelDefinition {
+                        name: stringify!($label),
+                        values: $crate::__first!($(&[$($known),+],)? <$type as $crate::Label>::VALUES),
+                    }),*],
+                    buckets: $crate::__first!($(&[$($bucket),+],)? $crate::Definition::BUCKETS),
+                });
+                &FAMILY
+            }
+        }
+
+        $(#[doc = $help])+
+        $vis fn $name($($label: $type),*) -> &'static $crate::__handle!($kind) {
+            $name::family().$kind(&[$($crate::Label::text(&$label)),*])
+        }
+
+        $crate::__metrics! { $($rest)* }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __first {
+    ($first:expr $(, $rest:expr)*) => {
+        $first
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __kind {
+    (counter) => {
+        $crate::Kind::Counter
+    };
+    (gauge) => {
+        $crate::Kind::Gauge
+    };
+    (histogram) => {
+        $crate::Kind::Histogram
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __handle {
+    (counter) => {
+        $crate::Counter
+    };
+    (gauge) => {
+        $crate::Gauge
+    };
+    (histogram) => {
+        $crate::Histogram
+    };
+}

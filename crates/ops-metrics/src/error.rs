@@ -1,0 +1,34 @@
+use std::fmt;
+
+/// Why metrics are not there.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// [`install`](crate::install) was not called.
+    NotInstalled,
+    /// Another crate installed a recorder for the `metrics` facade before.
+    RecorderTaken,
+    /// The thread that feeds the sparklines could not be started.
+    Thread(std::io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotInstalled => f.write_str("metrics are not installed: call ops_metrics::install first"),
+            Self::RecorderTaken => f.write_str(
+                "cannot install metrics: another recorder of the `metrics` facade is installed already",
+            ),
+            Self::Thread(_) => f.write_str("cannot start the thread that feeds the sparklines"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Thread(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+use std::sync::Arc;
+
+use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, Metadata, SharedString, Unit};
+use metrics_exporter_prometheus::PrometheusRecorder;
+
+use crate::catalogue::find;
+use crate::family::{Family, Kind};
+use crate::value::{Counter, Gauge, Histogram};
+
+/// The recorder of the `metrics` facade: a catalogue name goes to the catalogue's series, any other to the exporter.
+pub(crate) struct Recorder {
+    foreign: PrometheusRecorder,
+}
+
+impl Recorder {
+    pub(crate) fn new(foreign: PrometheusRecorder) -> Self {
+        Self { foreign }
+    }
+}
+
+impl metrics::Recorder for Recorder {
+    fn describe_counter(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+        self.foreign.describe_counter(name, unit, help);
+    }
+
+    fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+        self.foreign.describe_gauge(name, unit, help);
+    }
+
+    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+        self.foreign.describe_histogram(name, unit, help);
+    }
+
+    fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> metrics::Counter {
+        match find(key.name()) {
+            Some(family) => match labels(family, Kind::Counter, key) {
+                Some(labels) => {
+                    metrics::Counter::from_arc(Arc::new(CounterHandle(family.counter(&labels))))
+                }
+                None => metrics::Counter::noop(),
+            },
+            None => self.foreign.register_counter(key, metadata),
+        }
+    }
+
+    fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> metrics::Gauge {
+        match find(key.name()) {
+            Some(family) => match labels(family, Kind::Gauge, key) {
+                Some(labels) => {
+                    metrics::Gauge::from_arc(Arc::new(GaugeHandle(family.gauge(&labels))))
+                }
+                None => metrics::Gauge::noop(),
+            },
+            None => self.foreign.register_gauge(key, metadata),
+        }
+    }
+
+    fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> metrics::Histogram {
+        match find(key.name()) {
+            Some(family) => match labels(family, Kind::Histogram, key) {
+                Some(labels) => metrics::Histogram::from_arc(Arc::new(HistogramHandle(
+                    family.histogram(&labels),
+                ))),
+                None => metrics::Histogram::noop(),
+            },
+            None => self.foreign.register_histogram(key, metadata),
+        }
+    }
+}
+
+/// The label values in the family's order; `None`, and a warning, where type or label names are not the family's.
+fn labels<'a>(family: &Family, kind: Kind, key: &'a Key) -> Option<Vec<&'a str>> {
+    let definition = family.definition();
+    let value = |name: &str| {
+        key.labels()
+            .find(|label| label.key() == name)
+            .map(|label| label.value())
+    };
+    let values: Option<Vec<&str>> = definition
+        .labels
+        .iter()
+        .map(|label| value(label.name))
+        .collect();
+    let values =
+        values.filter(|values| definition.kind == kind && values.len() == key.labels().count());
+    if values.is_none() {
+        let metric = definition.name;
+        tracing::warn!(target: "ops_metrics", metric, key = %key, "labels_or_type_differ_from_catalogue");
+        crate::rejected::rejected(metric);
+    }
+    values
+}
+
+struct CounterHandle(&'static Counter);
+
+impl CounterFn for CounterHandle {
+    fn increment(&self, value: u64) {
+        self.0.add(value);
+    }
+
+    fn absolute(&self, value: u64) {
+        self.0.absolute(value);
+    }
+}
+
+struct GaugeHandle(&'static Gauge);
+
+impl GaugeFn for GaugeHandle {
+    fn increment(&self, value: f64) {
+        self.0.add(value);
+    }
+
+    fn decrement(&self, value: f64) {
+        self.0.add(-value);
+    }
+
+    fn set(&self, value: f64) {
+        self.0.set(value);
+    }
+}
+
+struct HistogramHandle(&'static Histogram);
+
+impl HistogramFn for HistogramHandle {
+    fn record(&self, value: f64) {
+        self.0.observe(value);
+    }
+}

@@ -1,0 +1,148 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::rejected::rejected;
+
+/// A total that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Adds one.
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Raises the total to `n`, for totals that are counted elsewhere; a lower `n` changes nothing.
+    pub fn absolute(&self, n: u64) {
+        self.0.fetch_max(n, Ordering::Relaxed);
+    }
+
+    /// The total.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A value that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Sets the value; a non-finite one changes nothing.
+    pub fn set(&self, value: f64) {
+        if value.is_finite() {
+            self.0.store(value.to_bits(), Ordering::Relaxed);
+        }
+    }
+
+    /// Adds `delta`, which may be negative; a non-finite one changes nothing.
+    pub fn add(&self, delta: f64) {
+        if delta.is_finite() {
+            add_float(&self.0, delta);
+        }
+    }
+
+    /// The value.
+    pub fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// How observed values are distributed over buckets.
+#[derive(Debug)]
+pub struct Histogram {
+    metric: &'static str,
+    bounds: &'static [f64],
+    counts: Box<[AtomicU64]>,
+    sum: AtomicU64,
+}
+
+impl Histogram {
+    pub(crate) fn new(metric: &'static str, bounds: &'static [f64]) -> Self {
+        let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
+        Self {
+            metric,
+            bounds,
+            counts,
+            sum: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts `value` into its bucket. A negative or non-finite one is refused, and counted as such.
+    pub fn observe(&self, value: f64) {
+        if !value.is_finite() || value < 0.0 {
+            rejected(self.metric);
+            return;
+        }
+        let bucket = self.bounds.partition_point(|bound| *bound < value);
+        if let Some(count) = self.counts.get(bucket) {
+            add_float(&self.sum, value);
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A timer that observes its seconds when it is dropped.
+    pub fn start_timer(&'static self) -> Timer {
+        Timer {
+            histogram: self,
+            start: Instant::now(),
+        }
+    }
+
+    /// How many values were observed.
+    pub fn count(&self) -> u64 {
+        self.snapshot().iter().sum()
+    }
+
+    /// The sum of the observed values.
+    pub fn sum(&self) -> f64 {
+        f64::from_bits(self.sum.load(Ordering::Relaxed))
+    }
+
+    /// Values in each bucket, not cumulated; the last one is above all bounds.
+    pub(crate) fn snapshot(&self) -> Vec<u64> {
+        self.counts
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .collect()
+    }
+}
+
+/// Observes the time since [`Histogram::start_timer`] when dropped: on success, error, panic and cancellation alike.
+#[derive(Debug)]
+#[must_use = "a timer that is dropped at once measures nothing"]
+pub struct Timer {
+    histogram: &'static Histogram,
+    start: Instant,
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.histogram.observe(self.start.elapsed().as_secs_f64());
+    }
+}
+
+fn add_float(bits: &AtomicU64, delta: f64) {
+    let mut seen = bits.load(Ordering::Relaxed);
+    loop {
+        let next = (f64::from_bits(seen) + delta).to_bits();
+        match bits.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => seen = now,
+        }
+    }
+}
