@@ -8,7 +8,7 @@ use crate::setup::{self, Absent};
 use crate::tools::{LIBDUCKDB, PROMETHEUS, PYTHON};
 use crate::{Result, command, tidy};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -108,7 +108,7 @@ fn document(features: &str) -> Command {
     doc
 }
 
-fn serve_and_look(binary: &PathBuf, full: bool) -> Result<()> {
+fn serve_and_look(binary: &Path, full: bool) -> Result<()> {
     let served = Served::start(binary)?;
     if let Some(python) = setup::folder_of(PYTHON) {
         smoke(&python, &served.api, if full { "60s" } else { "10s" })?;

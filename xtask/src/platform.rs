@@ -8,8 +8,8 @@ use serde::Deserialize;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
-use std::process::{Child, ExitStatus};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// The first start loads three million flights; two cores need seconds, a busy machine more.
@@ -77,23 +77,28 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Starts the program on free ports, with a data directory of its own, and waits until it is ready.
-    pub(crate) fn start(binary: &PathBuf) -> Result<Self> {
-        let scratch = Scratch::new("served")?;
-        let data = scratch.path().join("data");
-        let mut serve = command::program(binary);
-        serve
-            .current_dir(scratch.path())
-            .args(["serve", "--port", "0", "--admin-port", "0"]);
-        serve.arg("--data-dir").arg(&data);
-        serve
+    /// Starts the program with the configuration and the data of this checkout, and waits until it is ready.
+    pub(crate) fn start(binary: &Path) -> Result<Self> {
+        let mut program = command::program(binary);
+        program
+            .arg("serve")
             .arg("--config-dir")
-            .arg(workspace::root().join("configs"));
-        serve.args(datasets());
-        println!("$ {}", command::shown(&serve));
-        let mut child = serve
+            .arg(workspace::root().join("configs"))
+            .args(datasets());
+        Self::launch(program, Scratch::new("served")?)
+    }
+
+    /// On free ports, in a folder of its own that holds all it writes.
+    fn launch(mut program: Command, scratch: Scratch) -> Result<Self> {
+        let data = scratch.path().join("data");
+        program
+            .current_dir(scratch.path())
+            .args(["--port", "0", "--admin-port", "0", "--data-dir"])
+            .arg(&data);
+        println!("$ {}", command::shown(&program));
+        let mut child = program
             .spawn()
-            .map_err(|e| format!("cannot start {}: {e}", binary.display()))?;
+            .map_err(|e| format!("cannot start the platform: {e}"))?;
         match wait_until_ready(&mut child, &data.join("addresses.json")) {
             Ok(addresses) => Ok(Self {
                 child,
@@ -152,7 +157,7 @@ impl Drop for Served {
     }
 }
 
-fn wait_until_ready(child: &mut Child, file: &PathBuf) -> Result<Addresses> {
+fn wait_until_ready(child: &mut Child, file: &Path) -> Result<Addresses> {
     let started = Instant::now();
     loop {
         if let Ok(text) = std::fs::read_to_string(file) {
@@ -192,4 +197,61 @@ fn wait_for_end(child: &mut Child) -> Result<ExitStatus> {
         "the platform did not stop within {} s after SIGTERM",
         STOPPED_WITHIN.as_secs()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Behaves like the platform towards its parent: addresses when ready, HTTP, exit code 0 after SIGTERM.
+    const STAND_IN: &str = r#"
+import http.server, json, os, signal, sys
+if "fail" in sys.argv:
+    sys.exit(3)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/metrics" else 404)
+        self.end_headers()
+        self.wfile.write(b"up 1\n")
+    def log_message(self, *args):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+code = 4 if "unclean" in sys.argv else 0
+signal.signal(signal.SIGTERM, lambda *args: os._exit(code))
+data = sys.argv[sys.argv.index("--data-dir") + 1]
+os.makedirs(data)
+with open(data + "/fresh", "w") as file:
+    json.dump({"api": "http://127.0.0.1:%d" % server.server_port, "admin": "-"}, file)
+os.rename(data + "/fresh", data + "/addresses.json")
+server.serve_forever()
+"#;
+
+    fn launch(behaviour: &str) -> Result<Served> {
+        let mut python = command::program("python3");
+        python.args(["-c", STAND_IN, behaviour]);
+        Served::launch(python, Scratch::new(&format!("test-served-{behaviour}"))?)
+    }
+
+    #[test]
+    fn a_served_platform_is_asked_and_stopped_cleanly() {
+        let served = launch("normal").unwrap();
+        assert_eq!(served.get("/metrics").unwrap(), "up 1\n");
+        assert!(served.get("/absent").unwrap_err().contains("404"));
+        served.stop().unwrap();
+    }
+
+    #[test]
+    fn an_end_before_readiness_is_an_error_with_the_exit_code() {
+        let complaint = launch("fail").err().unwrap();
+        assert!(
+            complaint.contains("exit status: 3") && complaint.contains("before it was ready"),
+            "{complaint}"
+        );
+    }
+
+    #[test]
+    fn an_unclean_stop_is_an_error() {
+        let complaint = launch("unclean").unwrap().stop().unwrap_err();
+        assert!(complaint.contains("exit status: 4"), "{complaint}");
+    }
 }
