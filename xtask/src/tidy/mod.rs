@@ -80,9 +80,15 @@ pub(crate) fn run() -> Result<()> {
     }
 }
 
-/// What git knows, relative to the checkout.
+/// What git knows or would add, relative to the checkout.
 fn tracked_files() -> Result<Vec<PathBuf>> {
-    let output = command::output(command::program("git").args(["ls-files", "-z"]))?;
+    let output = command::output(command::program("git").args([
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]))?;
     if !output.status.success() {
         return Err(format!(
             "git ls-files: {}",
