@@ -95,8 +95,10 @@ impl Catalogue {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        let file: File = serde_yaml::from_str(text)
-            .map_err(|error| SecretError::config(format!("{origin}: {error}")))?;
+        let wrong = |error: serde_yaml::Error| {
+            SecretError::config(format!("{origin}: {}", without_values(error.to_string())))
+        };
+        let file: File = serde_yaml::from_str(text).map_err(wrong)?;
         Self::build(file.secrets.0)
             .map_err(|problem| SecretError::config(format!("{origin}: {problem}")))
     }
@@ -227,6 +229,20 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
+/// The reader repeats a scalar of the wrong type, which may be a secret that was written in the place of its settings.
+#[cfg(feature = "yaml")]
+fn without_values(told: String) -> String {
+    let found = told
+        .find("invalid type: ")
+        .or_else(|| told.find("invalid value: "));
+    match (found, told.rfind(", expected")) {
+        (Some(from), Some(to)) if from < to => {
+            format!("{}invalid type{}", &told[..from], &told[to..])
+        }
+        _ => told,
+    }
+}
+
 /// YAML 1.1 readers take an unquoted `no` for false. Ours would not, but the file is not ours alone.
 #[cfg(feature = "yaml")]
 fn unquoted_default(text: &str, origin: &str) -> Result<(), SecretError> {
@@ -235,6 +251,14 @@ fn unquoted_default(text: &str, origin: &str) -> Result<(), SecretError> {
             continue;
         };
         let word = value.split(" #").next().unwrap_or_default().trim();
+        if word.len() > 1 && word.starts_with('0') && word.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            let problem = format!(
+                "{origin}: line {}: default: write a number in quotes if that text is meant",
+                at + 1
+            );
+            return Err(SecretError::config(problem));
+        }
         if ["no", "yes", "on", "off", "y", "n"].contains(&word.to_ascii_lowercase().as_str()) {
             let problem = format!(
                 "{origin}: line {}: default: write {word} in quotes if that text is meant",

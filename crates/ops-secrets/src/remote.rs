@@ -1,4 +1,8 @@
 //! The remote sources in their order: Parameter Store, then Secrets Manager; in bulk, each with a breaker.
+#![cfg_attr(
+    not(any(feature = "aws", feature = "testing")),
+    expect(dead_code, reason = "there is no remote source")
+)]
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;

@@ -15,7 +15,7 @@ use crate::get::Get;
 use crate::listeners::{Listeners, Resolved, looks_secret};
 use crate::refresh::Waiting;
 use crate::remote::Remote;
-use crate::slot::{Decision, Failure, Landed};
+use crate::slot::{Decision, Failure, Known, Landed};
 use crate::stats::{Counters, Stats, add, get};
 use crate::{Attempt, Secret, SecretError, SecretSource};
 
@@ -210,7 +210,10 @@ impl Inner {
             known.decide(ttl, self.max_stale(), now)
         });
         match decision {
-            Decision::Fetch => Step::Wait(self.join(entry)),
+            Decision::Fetch => match self.join(entry, known.as_ref()) {
+                Some(flight) => Step::Wait(flight),
+                None => self.from_cache(request, entry),
+            },
             Decision::Failed(failure) => Step::Done(self.after_failure(request, entry, &failure)),
             Decision::Stale(secret) => {
                 add(&self.counters.stale);
@@ -219,8 +222,7 @@ impl Inner {
             Decision::Fresh { value, refresh } => {
                 add(&self.counters.hits);
                 if refresh {
-                    add(&self.counters.refreshes);
-                    self.join(entry);
+                    self.join(entry, known.as_ref());
                 }
                 match value {
                     Some(secret) => Step::Done(Ok(Found::Secret(secret))),
@@ -405,17 +407,27 @@ impl Inner {
         self.listeners.admit(name, text, source, sensitive)
     }
 
-    /// The flight under way, or a new one.
-    pub(crate) fn join(self: &Arc<Self>, entry: &Arc<Entry>) -> Arc<Flight<Landed>> {
+    /// The flight under way, or a new one; `None` when one has landed since `seen` was read.
+    fn join(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        seen: Option<&Arc<Known>>,
+    ) -> Option<Arc<Flight<Landed>>> {
         let mut slot = entry.slot.flight.lock();
         if let Some(flight) = slot.as_ref() {
-            return Arc::clone(flight);
+            return Some(Arc::clone(flight));
+        }
+        if entry.slot.known.load().as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
+            return None;
         }
         let flight = Flight::new();
         *slot = Some(Arc::clone(&flight));
         drop(slot);
+        if seen.is_some() {
+            add(&self.counters.refreshes);
+        }
         Waiting::start(self, vec![(Arc::clone(entry), Arc::clone(&flight))]);
-        flight
+        Some(flight)
     }
 
     fn ttl(&self, request: &Request<'_>) -> Duration {

@@ -117,8 +117,11 @@ fn text(secret: Option<String>) -> Fetched {
     secret.map(Zeroizing::new).ok_or_else(binary)
 }
 
+/// AWS says "marked for deletion", moto "marked deleted".
 fn absent(code: &str, message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
     code == "ResourceNotFoundException"
         || (code == "InvalidRequestException"
-            && message.to_ascii_lowercase().contains("marked for deletion"))
+            && message.contains("marked")
+            && message.contains("delet"))
 }

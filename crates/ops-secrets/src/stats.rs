@@ -15,7 +15,7 @@ pub struct Stats {
     pub cache_hits: u64,
     /// Answers that had to wait for a remote lookup.
     pub cache_misses: u64,
-    /// Lookups started ahead of expiry.
+    /// Lookups for a secret that was known before, ahead of its expiry or after it.
     pub refreshes: u64,
     /// Answers from a value past its time to live, because its source failed.
     pub stale_served: u64,

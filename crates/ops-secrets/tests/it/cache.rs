@@ -1,0 +1,314 @@
+use std::time::{Duration, Instant};
+
+use ops_secrets::{ErrorKind, SecretSource};
+
+use crate::{Bench, TOKEN_PATH};
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn bench_with(value: &str) -> Bench {
+    let bench = Bench::new(|config| config);
+    bench.ssm.set(TOKEN_PATH, value);
+    assert_eq!(
+        bench
+            .secrets
+            .get("mapbox_token")
+            .blocking()
+            .unwrap()
+            .expose(),
+        value
+    );
+    bench
+}
+
+fn read(bench: &Bench, ttl: u64) -> String {
+    bench
+        .secrets
+        .get("mapbox_token")
+        .ttl(seconds(ttl))
+        .blocking()
+        .unwrap()
+        .expose()
+        .to_owned()
+}
+
+#[test]
+fn a_time_to_live_is_judged_by_the_caller_who_reads() {
+    let bench = bench_with("first-value");
+    bench.ssm.set(TOKEN_PATH, "second-value");
+    bench.clock.advance(seconds(350));
+    assert_eq!(read(&bench, 600), "first-value");
+    assert_eq!(read(&bench, 100), "second-value");
+    assert_eq!(bench.ssm.calls().len(), 2);
+}
+
+#[test]
+fn a_time_to_live_of_zero_asks_again_and_refills() {
+    let bench = bench_with("first-value");
+    bench.ssm.set(TOKEN_PATH, "second-value");
+    assert_eq!(read(&bench, 0), "second-value");
+    assert_eq!(read(&bench, 300), "second-value");
+    assert_eq!(bench.ssm.calls().len(), 2);
+}
+
+#[test]
+fn without_a_time_to_live_a_value_lasts_at_most_300_seconds() {
+    let bench = bench_with("first-value");
+    bench.clock.advance(seconds(200));
+    bench.secrets.get("mapbox_token").blocking().unwrap();
+    assert_eq!(bench.ssm.calls().len(), 1);
+    bench.clock.advance(seconds(101));
+    bench.secrets.get("mapbox_token").blocking().unwrap();
+    assert_eq!(bench.ssm.calls().len(), 2);
+}
+
+#[test]
+fn a_hit_near_the_end_of_life_answers_at_once_and_refreshes_behind() {
+    let bench = bench_with("first-value");
+    bench.ssm.set(TOKEN_PATH, "second-value");
+    bench.ssm.hold();
+    bench.clock.advance(seconds(265));
+    assert_eq!(read(&bench, 300), "first-value");
+    bench.ssm.release();
+    wait_until(|| read(&bench, 300) == "second-value");
+    assert_eq!(bench.ssm.calls().len(), 2);
+    assert_eq!(bench.secrets.stats().refreshes, 1);
+}
+
+#[test]
+fn a_failing_source_is_bridged_by_the_last_value_for_an_hour_past_its_life() {
+    for kind in [
+        ErrorKind::Throttled,
+        ErrorKind::Transient,
+        ErrorKind::Unavailable,
+    ] {
+        let bench = bench_with("last-good-one");
+        bench.ssm.fail(TOKEN_PATH, kind);
+        bench.clock.advance(seconds(301));
+        assert_eq!(read(&bench, 300), "last-good-one");
+        bench.clock.advance(seconds(3598));
+        assert_eq!(read(&bench, 300), "last-good-one");
+        bench.clock.advance(seconds(120));
+        let error = bench
+            .secrets
+            .get("mapbox_token")
+            .or("d")
+            .blocking()
+            .unwrap_err();
+        assert_eq!(error.kind(), kind);
+        assert_eq!(bench.secrets.stats().stale_served, 2);
+    }
+}
+
+#[test]
+fn a_denial_takes_effect_at_once() {
+    let bench = bench_with("revoked-value");
+    bench.ssm.fail(TOKEN_PATH, ErrorKind::AccessDenied);
+    bench.clock.advance(seconds(301));
+    assert_eq!(
+        bench
+            .secrets
+            .get("mapbox_token")
+            .blocking()
+            .unwrap_err()
+            .kind(),
+        ErrorKind::AccessDenied
+    );
+    bench.ssm.fail(TOKEN_PATH, ErrorKind::Transient);
+    bench.clock.advance(seconds(10));
+    assert_eq!(
+        bench
+            .secrets
+            .get("mapbox_token")
+            .blocking()
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Transient
+    );
+}
+
+#[test]
+fn attempts_after_failures_are_one_two_four_seconds_apart() {
+    let bench = Bench::new(|config| config);
+    bench.ssm.fail(TOKEN_PATH, ErrorKind::Throttled);
+    let mut attempts_at = Vec::new();
+    for second in 0..=8 {
+        let before = bench.ssm.calls().len();
+        assert_eq!(
+            bench
+                .secrets
+                .get("mapbox_token")
+                .blocking()
+                .unwrap_err()
+                .kind(),
+            ErrorKind::Throttled
+        );
+        if bench.ssm.calls().len() > before {
+            attempts_at.push(second);
+        }
+        bench.clock.advance(seconds(1));
+    }
+    assert_eq!(attempts_at, [0, 1, 3, 7]);
+}
+
+#[test]
+fn absence_is_remembered_for_thirty_seconds() {
+    let bench = Bench::new(|config| config);
+    for _ in 0..3 {
+        assert!(
+            bench
+                .secrets
+                .get("mapbox_token")
+                .optional_blocking()
+                .unwrap()
+                .is_none()
+        );
+    }
+    assert_eq!(bench.ssm.calls().len(), 1);
+    bench.ssm.set(TOKEN_PATH, "there-now");
+    bench.clock.advance(seconds(31));
+    assert_eq!(read(&bench, 300), "there-now");
+}
+
+#[test]
+fn an_invalidated_value_is_asked_for_again() {
+    let bench = bench_with("first-value");
+    bench.ssm.set(TOKEN_PATH, "second-value");
+    assert!(bench.secrets.invalidate("mapbox_token"));
+    assert_eq!(read(&bench, 300), "second-value");
+}
+
+#[test]
+fn sixty_four_threads_on_one_cold_secret_cause_one_lookup() {
+    let bench = Bench::new(|config| config);
+    bench.ssm.set(TOKEN_PATH, "shared-value");
+    bench.ssm.hold();
+    std::thread::scope(|scope| {
+        let read = || {
+            bench
+                .secrets
+                .get("mapbox_token")
+                .blocking()
+                .unwrap()
+                .expose()
+                .to_owned()
+        };
+        let threads: Vec<_> = (0..64).map(|_| scope.spawn(read)).collect();
+        wait_until(|| bench.secrets.waiting("mapbox_token") == 64);
+        bench.ssm.release();
+        assert!(
+            threads
+                .into_iter()
+                .all(|thread| thread.join().unwrap() == "shared-value")
+        );
+    });
+    assert_eq!(bench.ssm.calls().len(), 1);
+}
+
+#[test]
+fn fifty_cold_secrets_take_the_time_of_a_few_round_trips() {
+    let lines = (0..50)
+        .map(|n| format!("  s{n}: {{aws_path: /a/s{n}}}\n"))
+        .collect::<String>();
+    let bench = Bench::new(|config| config.catalogue_text(format!("secrets:\n{lines}")));
+    for n in 0..50 {
+        let (source, name) = if n % 2 == 0 {
+            (&bench.ssm, format!("/a/s{n}"))
+        } else {
+            (&bench.sm, format!("a/s{n}"))
+        };
+        source.set(&name, "value-of-many");
+    }
+    bench.ssm.set_latency(Duration::from_millis(20));
+    bench.sm.set_latency(Duration::from_millis(20));
+    let start = Instant::now();
+    let report = bench.secrets.validate_blocking().unwrap();
+    let took = start.elapsed();
+    assert!(
+        report
+            .secrets
+            .iter()
+            .all(|secret| secret.present && !secret.not_asked_yet)
+    );
+    assert_eq!((bench.ssm.calls().len(), bench.sm.calls().len()), (1, 1));
+    assert!(took <= Duration::from_millis(80), "{took:?}");
+}
+
+#[test]
+fn a_source_that_never_answers_costs_the_deadline() {
+    let bench = Bench::new(|config| config.deadline(Duration::from_millis(50)));
+    bench.ssm.hold();
+    assert_eq!(
+        bench
+            .secrets
+            .get("mapbox_token")
+            .or("d")
+            .blocking()
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Transient
+    );
+}
+
+#[test]
+fn the_same_call_works_without_tokio_and_on_both_of_its_runtimes() {
+    let ask = |bench: &Bench| {
+        bench
+            .secrets
+            .get("mapbox_token")
+            .blocking()
+            .unwrap()
+            .source()
+    };
+    let fresh = || {
+        let bench = Bench::new(|config| config);
+        bench.ssm.set(TOKEN_PATH, "value");
+        bench
+    };
+    assert_eq!(ask(&fresh()), SecretSource::AwsSsm);
+    for mut builder in [
+        tokio::runtime::Builder::new_current_thread(),
+        tokio::runtime::Builder::new_multi_thread(),
+    ] {
+        let runtime = builder.build().unwrap();
+        let (awaited, blocked) = (fresh(), fresh());
+        runtime.block_on(async {
+            assert_eq!(
+                awaited.secrets.get("mapbox_token").await.unwrap().source(),
+                SecretSource::AwsSsm
+            );
+            assert_eq!(ask(&blocked), SecretSource::AwsSsm);
+        });
+    }
+}
+
+#[test]
+fn a_caller_that_goes_away_does_not_cancel_the_lookup() {
+    let bench = Bench::new(|config| config);
+    bench.ssm.set(TOKEN_PATH, "value");
+    bench.ssm.hold();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let gone = runtime.block_on(async {
+        tokio::time::timeout(Duration::from_millis(5), async {
+            bench.secrets.get("mapbox_token").await
+        })
+        .await
+    });
+    assert!(gone.is_err());
+    bench.ssm.release();
+    assert_eq!(read(&bench, 300), "value");
+    assert_eq!(bench.ssm.calls().len(), 1);
+}
+
+fn wait_until(mut done: impl FnMut() -> bool) {
+    let limit = Instant::now() + seconds(10);
+    while !done() {
+        assert!(Instant::now() < limit, "nothing happened for ten seconds");
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,122 @@
+use ops_secrets::{Config, ErrorKind, SecretError, Secrets};
+
+use crate::config;
+
+fn refused(yaml: &str) -> SecretError {
+    let error = Secrets::new(config().catalogue_text(yaml)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    error
+}
+
+#[test]
+fn the_overviews_catalogue_loads_as_it_is() {
+    let secrets = Secrets::new(config()).unwrap();
+    let report = secrets.report();
+    let names: Vec<_> = report
+        .secrets
+        .iter()
+        .map(|secret| (secret.name.as_str(), secret.required))
+        .collect();
+    assert_eq!(names, [("mapbox_token", false), ("registry_api_key", true)]);
+}
+
+#[test]
+fn a_wrong_catalogue_is_refused_in_words_that_lead_to_the_place() {
+    let rows = [
+        ("secrets: {a: {requried: true}}", "requried"),
+        ("secretz: {}", "secretz"),
+        ("secrets: {a: {}, a: {}}", "twice"),
+        (
+            "secrets: {a: {env_var: X}, b: {env_var: X}}",
+            "`X` names both `a` and `b`",
+        ),
+        ("secrets: {a: {env_var: b}, b: {}}", "`b` names both"),
+        ("secrets:\n  a:\n    default: no\n", "line 3"),
+        ("secrets:\n  a:\n    default: 0123\n", "line 3"),
+        ("secrets: {a: {default: 1e5}}", "quotes"),
+        ("secrets: {a: {default: true}}", "quotes"),
+        ("secrets: {a: {required: maybe}}", "boolean"),
+        ("secrets: {a: {aws_path: 'arn:aws:x'}}", "`ssm:` nor `sm:`"),
+        ("secrets: {a: {aws_path: '/a b'}}", "expected a path"),
+        ("secrets: {a: {aws_path: '/a#'}}", "nothing follows"),
+        ("secrets: {'a/b': {}}", "unexpected byte"),
+        ("secrets: [a]", "mapping"),
+        ("\t- {", "catalogue"),
+    ];
+    for (yaml, expected) in rows {
+        let made = Secrets::new(config().catalogue_text(yaml)).map_err(|error| error.to_string());
+        assert!(
+            made.as_ref().is_err_and(|told| told.contains(expected)),
+            "{yaml:?}: {made:?}"
+        );
+    }
+}
+
+#[test]
+fn a_value_in_the_place_of_settings_is_not_repeated() {
+    for yaml in [
+        "secrets: {a: planted}",
+        "secrets: {a: {required: planted}}",
+        "secrets: planted",
+    ] {
+        let told = refused(yaml).to_string();
+        assert!(
+            !told.contains("planted") && told.contains("expected"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn two_mebibytes_and_a_bomb_are_refused_quickly() {
+    let start = std::time::Instant::now();
+    let told = refused(&"#".repeat(2 * 1024 * 1024)).to_string();
+    assert!(told.contains("at most 1048576"), "{told}");
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for n in 1..12 {
+        bomb += &format!(
+            "a{n}: &a{n} [{}]\n",
+            vec![format!("*a{}", n - 1); 9].join(", ")
+        );
+    }
+    refused(&format!("{bomb}secrets: {{a: *a11}}\n"));
+    assert!(start.elapsed().as_secs() < 5);
+}
+
+#[test]
+fn quoted_words_null_and_empty_catalogues_are_accepted() {
+    for yaml in [
+        "",
+        "secrets:\n",
+        "# nothing\n",
+        "secrets: {a: {default: \"no\"}}",
+        "secrets: {a: {default: null, sensitive: false}}",
+    ] {
+        let made = Secrets::new(config().catalogue_text(yaml));
+        assert!(made.is_ok(), "{yaml:?}: {made:?}");
+    }
+}
+
+#[test]
+fn a_catalogue_that_was_named_must_be_there() {
+    let nothing: [(&str, &str); 0] = [];
+    let named = Config::default()
+        .environment(nothing)
+        .catalogue("/nonexistent/secrets.yaml");
+    let told = Secrets::new(named).unwrap_err().to_string();
+    assert!(told.contains("/nonexistent/secrets.yaml"), "{told}");
+}
+
+#[test]
+fn variables_configure_the_resolver_and_wrong_ones_are_named() {
+    let told = |name: &str, value: &str| {
+        Config::default()
+            .environment([(name, value)])
+            .with_env()
+            .map(|_| ())
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(told("OPS_ENV", "prod").contains("development or production"));
+    assert!(told("OPS_SECRETS_AWS", "yes").contains("auto, on or off"));
+}

@@ -1,0 +1,171 @@
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use ops_secrets::{ErrorKind, Secrets};
+use tempfile::TempDir;
+
+use crate::config;
+
+/// A `.env` file of these bytes, readable by its owner alone.
+fn file(bytes: impl AsRef<[u8]>) -> (TempDir, Secrets) {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join(".env"), bytes, 0o600);
+    let secrets = at(&folder.path().join(".env"));
+    (folder, secrets)
+}
+
+fn write(path: &Path, bytes: impl AsRef<[u8]>, mode: u32) {
+    fs::write(path, bytes).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn at(path: &Path) -> Secrets {
+    Secrets::new(config().dotenv(path).environment([("HOST", "from-env")])).unwrap()
+}
+
+fn value(secrets: &Secrets, key: &str) -> Option<String> {
+    secrets
+        .get(key)
+        .optional_blocking()
+        .unwrap()
+        .map(|secret| secret.expose().to_owned())
+}
+
+#[test]
+fn every_row_of_the_grammar_reads_as_documented() {
+    let rows: [(&str, &str); 22] = [
+        ("A=x#c", "x#c"),
+        ("A=#c", "#c"),
+        ("A=a b", "a b"),
+        ("A=x # comment", "x"),
+        ("A=\"p$w\"", "p$w"),
+        ("A=p$w", "p$w"),
+        ("A=${HOST}x", "from-envx"),
+        ("A=\"${NOPE:-d}x\"", "dx"),
+        ("A='${HOST}x'", "${HOST}x"),
+        ("A=$FOO_BAR", "$FOO_BAR"),
+        ("A=end$", "end$"),
+        (r"A=C:\dir", r"C:\dir"),
+        (r#"A="a\qb""#, r"a\qb"),
+        (r#"A="a\tb""#, "a\tb"),
+        (r#"A="l1\nl2""#, "l1\nl2"),
+        (r#"A="a\"b""#, "a\"b"),
+        ("A=\"l1\nl2\" # key", "l1\nl2"),
+        ("\u{feff}A=bom", "bom"),
+        ("A=crlf\r\nB=2\r", "crlf"),
+        ("A=`x`", "`x`"),
+        ("export A = spaced ", "spaced"),
+        ("A=first\nA=last", "last"),
+    ];
+    for (text, expected) in rows {
+        let (_folder, secrets) = file(text);
+        assert_eq!(value(&secrets, "A").as_deref(), Some(expected), "{text:?}");
+    }
+}
+
+#[test]
+fn a_bad_line_costs_its_own_key_and_no_other() {
+    let rows: [(&[u8], bool); 5] = [
+        (b"A=\"x\"y", true),
+        (b"A=\"planted", true),
+        (b"A=a\0b", true),
+        (b"A=\xff\xfe", true),
+        (b"A", false),
+    ];
+    for (line, is_refused) in rows {
+        let bytes = [b"FIRST=1\n", line, b"\nLAST=2\n"].concat();
+        let (_folder, secrets) = file(bytes);
+        assert_eq!(value(&secrets, "FIRST").as_deref(), Some("1"));
+        assert_eq!(value(&secrets, "LAST").as_deref(), Some("2"));
+        let diagnostics = secrets.report().dotenv.diagnostics;
+        assert_eq!(
+            diagnostics.iter().map(|told| told.line).collect::<Vec<_>>(),
+            [2]
+        );
+        let asked = secrets.get("A").or("d").blocking();
+        assert_eq!(
+            asked
+                .as_ref()
+                .is_err_and(|error| error.kind() == ErrorKind::Malformed),
+            is_refused
+        );
+        let told = format!("{asked:?} {diagnostics:?}");
+        assert!(!told.contains("planted"), "{told}");
+    }
+}
+
+#[test]
+fn a_pasted_value_in_the_place_of_a_key_is_not_repeated() {
+    let (_folder, secrets) = file("pl/anted+key==\nno equals planted\n");
+    assert_eq!(secrets.report().dotenv.diagnostics.len(), 2);
+    assert!(!format!("{:?}", secrets.report()).contains("anted"));
+}
+
+#[test]
+fn a_changed_file_is_read_again() {
+    let (folder, secrets) = file("A=one\n");
+    assert_eq!(value(&secrets, "A").as_deref(), Some("one"));
+    write(&folder.path().join(".env"), "A=another\n", 0o600);
+    assert_eq!(value(&secrets, "A").as_deref(), Some("another"));
+    fs::remove_file(folder.path().join(".env")).unwrap();
+    assert_eq!(value(&secrets, "A"), None);
+}
+
+#[test]
+fn no_parent_folder_is_searched() {
+    let (folder, _) = file("A=stranger\n");
+    let below = folder.path().join("below");
+    fs::create_dir(&below).unwrap();
+    assert_eq!(value(&at(&below.join(".env")), "A"), None);
+}
+
+#[test]
+fn a_symlink_to_a_file_is_followed() {
+    let (folder, _) = file("A=mounted\n");
+    let link = folder.path().join("link");
+    symlink(folder.path().join(".env"), &link).unwrap();
+    assert_eq!(value(&at(&link), "A").as_deref(), Some("mounted"));
+}
+
+#[test]
+fn what_is_no_trustworthy_file_is_refused_by_name_without_hanging() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("folder")).unwrap();
+    symlink(path("loop"), path("loop")).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(path("fifo"))
+        .status()
+        .unwrap();
+    assert!(made.success());
+    write(&path("anybody"), "A=planted\n", 0o666);
+    write(&path("huge"), vec![b'#'; 1024 * 1024 + 1], 0o600);
+    for name in ["folder", "loop", "fifo", "anybody", "huge"] {
+        let error = at(&path(name)).get("A").or("d").blocking().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{name}");
+        assert!(
+            error.to_string().contains(path(name).to_str().unwrap()),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_others_can_read_is_reported() {
+    let (folder, secrets) = file("A=x\n");
+    assert_eq!(secrets.report().dotenv.problem, None);
+    fs::set_permissions(
+        folder.path().join(".env"),
+        fs::Permissions::from_mode(0o644),
+    )
+    .unwrap();
+    assert!(
+        secrets
+            .report()
+            .dotenv
+            .problem
+            .unwrap()
+            .contains("chmod 600")
+    );
+}

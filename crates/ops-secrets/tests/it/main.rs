@@ -1,0 +1,57 @@
+//! The crate through its public API.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
+mod cache;
+mod catalogue;
+mod dotenv;
+mod hygiene;
+mod moto;
+mod no_aws;
+mod precedence;
+
+use ops_secrets::testing::{ManualClock, MemorySource};
+use ops_secrets::{AwsMode, Config, Secrets};
+
+/// The overview's catalogue, as the repository ships it.
+const CATALOGUE: &str = include_str!("../../../../configs/secrets.yaml");
+
+const TOKEN_PATH: &str = "/kearney-platform/prod/mapbox_token";
+
+/// A resolver over sources in memory, with a clock that stands still and no `.env` file.
+struct Bench {
+    ssm: MemorySource,
+    sm: MemorySource,
+    clock: ManualClock,
+    secrets: Secrets,
+}
+
+impl Bench {
+    fn new(adjust: impl FnOnce(Config) -> Config) -> Self {
+        let (ssm, sm, clock) = (MemorySource::new(), MemorySource::new(), ManualClock::new());
+        let secrets = Secrets::new(adjust(
+            config().aws(AwsMode::On).sources(&ssm, &sm).clock(&clock),
+        ))
+        .unwrap();
+        Self {
+            ssm,
+            sm,
+            clock,
+            secrets,
+        }
+    }
+}
+
+/// Nothing of this machine: no variables, no `.env`, no EC2.
+fn config() -> Config {
+    let nothing: [(&str, &str); 0] = [];
+    Config::default()
+        .catalogue_text(CATALOGUE)
+        .environment(nothing)
+        .dotenv("/nonexistent/.env")
+        .dmi_path("/nonexistent/sys_vendor")
+}

@@ -1,0 +1,301 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use ops_secrets::{AwsMode, ErrorKind, SecretSource};
+
+use crate::{Bench, TOKEN_PATH};
+
+fn dotenv(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o600)).unwrap();
+    file
+}
+
+fn source_with(present: &[SecretSource]) -> (SecretSource, String) {
+    let file = dotenv("MAPBOX_ACCESS_TOKEN=from-the-file\n");
+    let bench = Bench::new(|mut config| {
+        if present.contains(&SecretSource::Env) {
+            config = config.environment([("MAPBOX_ACCESS_TOKEN", "from-the-environment")]);
+        }
+        if present.contains(&SecretSource::DotEnv) {
+            config.dotenv(file.path())
+        } else {
+            config
+        }
+    });
+    if present.contains(&SecretSource::AwsSsm) {
+        bench.ssm.set(TOKEN_PATH, "from-ssm");
+    }
+    if present.contains(&SecretSource::AwsSecretsManager) {
+        bench.sm.set(TOKEN_PATH.trim_start_matches('/'), "from-sm");
+    }
+    let secret = bench
+        .secrets
+        .get("mapbox_token")
+        .or("from-the-caller")
+        .blocking()
+        .unwrap();
+    (secret.source(), secret.expose().to_owned())
+}
+
+#[test]
+fn each_source_wins_over_all_that_come_after_it() {
+    use SecretSource::{AwsSecretsManager, AwsSsm, Default, DotEnv, Env};
+    let order = [Env, AwsSsm, AwsSecretsManager, DotEnv];
+    let texts = [
+        "from-the-environment",
+        "from-ssm",
+        "from-sm",
+        "from-the-file",
+        "from-the-caller",
+    ];
+    for first in 0..=order.len() {
+        let expected = order.get(first).copied().unwrap_or(Default);
+        assert_eq!(
+            source_with(&order[first..]),
+            (expected, texts[first].to_owned())
+        );
+    }
+}
+
+#[test]
+fn a_name_and_its_variable_are_one_secret_with_one_lookup() {
+    let bench = Bench::new(|config| config);
+    bench.ssm.set(TOKEN_PATH, "from-ssm");
+    assert_eq!(
+        bench
+            .secrets
+            .get("mapbox_token")
+            .blocking()
+            .unwrap()
+            .source(),
+        SecretSource::AwsSsm
+    );
+    assert_eq!(
+        bench
+            .secrets
+            .get("MAPBOX_ACCESS_TOKEN")
+            .blocking()
+            .unwrap()
+            .expose(),
+        "from-ssm"
+    );
+    assert_eq!(bench.ssm.calls(), [[TOKEN_PATH]]);
+}
+
+#[test]
+fn secrets_manager_is_asked_without_the_leading_slash_then_as_written() {
+    let bench = Bench::new(|config| config);
+    bench.sm.set(TOKEN_PATH, "as-written");
+    assert_eq!(
+        bench
+            .secrets
+            .get("mapbox_token")
+            .blocking()
+            .unwrap()
+            .expose(),
+        "as-written"
+    );
+    assert_eq!(
+        bench.sm.calls(),
+        [["kearney-platform/prod/mapbox_token"], [TOKEN_PATH]]
+    );
+}
+
+#[test]
+fn no_failure_is_replaced_by_the_file_or_the_default() {
+    let file = dotenv("MAPBOX_ACCESS_TOKEN=from-the-file\n");
+    for kind in ErrorKind::ALL
+        .into_iter()
+        .filter(|kind| *kind != ErrorKind::Missing)
+    {
+        let bench = Bench::new(|config| config.dotenv(file.path()));
+        bench.ssm.fail(TOKEN_PATH, kind);
+        bench.sm.remove("kearney-platform/prod/mapbox_token");
+        let error = bench
+            .secrets
+            .get("mapbox_token")
+            .or("from-the-caller")
+            .blocking()
+            .unwrap_err();
+        assert_eq!(error.kind(), kind);
+        let told = error.to_string();
+        assert!(
+            told.contains("MAPBOX_ACCESS_TOKEN is not set") && told.contains(TOKEN_PATH),
+            "{told}"
+        );
+        assert!(!told.contains("from-the"), "{told}");
+    }
+}
+
+#[test]
+fn in_automatic_mode_an_unreachable_aws_passes_the_question_on() {
+    let file = dotenv("MAPBOX_ACCESS_TOKEN=from-the-file\n");
+    let hint = [("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")];
+    let bench = Bench::new(|config| {
+        config
+            .dotenv(file.path())
+            .aws(AwsMode::Auto)
+            .environment(hint)
+    });
+    bench.ssm.fail(TOKEN_PATH, ErrorKind::Unavailable);
+    assert_eq!(
+        bench
+            .secrets
+            .get("mapbox_token")
+            .blocking()
+            .unwrap()
+            .source(),
+        SecretSource::DotEnv
+    );
+}
+
+#[test]
+fn an_unreachable_source_is_left_alone_for_a_minute() {
+    let hint = [("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")];
+    let bench = Bench::new(|config| config.aws(AwsMode::Auto).environment(hint));
+    bench.ssm.fail(TOKEN_PATH, ErrorKind::Unavailable);
+    for name in ["mapbox_token", "registry_api_key", "mapbox_token"] {
+        assert_eq!(
+            bench.secrets.get(name).or("x").blocking().unwrap().source(),
+            SecretSource::Default
+        );
+    }
+    assert_eq!(bench.ssm.calls().len(), 1);
+    bench.ssm.set(TOKEN_PATH, "back-again");
+    bench.clock.advance(ops_secrets::BREAKER_OPEN);
+    assert_eq!(
+        bench
+            .secrets
+            .get("mapbox_token")
+            .blocking()
+            .unwrap()
+            .expose(),
+        "back-again"
+    );
+}
+
+#[test]
+fn in_production_a_required_secret_never_falls_back_to_a_default() {
+    let development = Bench::new(|config| config);
+    assert_eq!(
+        development
+            .secrets
+            .get("registry_api_key")
+            .blocking()
+            .unwrap()
+            .source(),
+        SecretSource::Default
+    );
+    let production = Bench::new(|config| config.production(true));
+    let error = production
+        .secrets
+        .get("registry_api_key")
+        .blocking()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Missing);
+    assert!(!error.to_string().contains("kearney-registry-key"));
+    assert_eq!(
+        production
+            .secrets
+            .get("registry_api_key")
+            .source_blocking()
+            .unwrap(),
+        SecretSource::Missing
+    );
+}
+
+#[test]
+fn what_is_nowhere_is_missing_and_every_source_is_named() {
+    let bench = Bench::new(|config| config);
+    assert!(
+        bench
+            .secrets
+            .get("mapbox_token")
+            .optional_blocking()
+            .unwrap()
+            .is_none()
+    );
+    let error = bench.secrets.get("mapbox_token").blocking().unwrap_err();
+    let sources: Vec<_> = error.tried().iter().map(|attempt| attempt.source).collect();
+    use SecretSource::{AwsSecretsManager, AwsSsm, DotEnv, Env};
+    assert_eq!(
+        sources,
+        [Env, AwsSsm, AwsSecretsManager, AwsSecretsManager, DotEnv]
+    );
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let bench = Bench::new(|config| config.environment([("MAPBOX_ACCESS_TOKEN", "")]));
+    assert_eq!(
+        bench
+            .secrets
+            .get("mapbox_token")
+            .or("d")
+            .blocking()
+            .unwrap()
+            .source(),
+        SecretSource::Default
+    );
+}
+
+#[test]
+fn a_variable_that_is_not_text_is_malformed() {
+    use std::os::unix::ffi::OsStringExt;
+    let value = std::ffi::OsString::from_vec(vec![0xff, 0xfe]);
+    let bench = Bench::new(|config| config.environment([("API_KEY", value)]));
+    assert_eq!(
+        bench
+            .secrets
+            .get("API_KEY")
+            .or("d")
+            .blocking()
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Malformed
+    );
+}
+
+#[test]
+fn wrong_names_and_lifetimes_are_refused_without_being_repeated() {
+    let bench = Bench::new(|config| config);
+    let long = "x".repeat(10_000);
+    for name in ["", "a\0b", "pk.eyJ/planted", "a b", long.as_str()] {
+        let error = bench.secrets.get(name).or("d").blocking().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        assert!(!error.to_string().contains("planted") && error.to_string().len() < 200);
+    }
+    for seconds in [-1.0, f64::NAN, f64::INFINITY, 1e18] {
+        let error = bench
+            .secrets
+            .get("mapbox_token")
+            .ttl_seconds(seconds)
+            .blocking()
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+    }
+    assert!(bench.ssm.calls().is_empty());
+}
+
+#[test]
+fn a_json_member_is_selected_and_a_wrong_one_is_malformed() {
+    let catalogue = "secrets: {user: {aws_path: '/db#login.user'}, port: {aws_path: 'sm:/db#port'}, bad: {aws_path: '/db#login'}}";
+    let bench = Bench::new(|config| config.catalogue_text(catalogue));
+    let json = r#"{"login": {"user": "ada"}, "port": 5432}"#;
+    bench.ssm.set("/db", json);
+    bench.sm.set("db", json);
+    assert_eq!(
+        bench.secrets.get("user").blocking().unwrap().expose(),
+        "ada"
+    );
+    let port = bench.secrets.get("port").blocking().unwrap();
+    assert_eq!(
+        (port.expose(), port.source()),
+        ("5432", SecretSource::AwsSecretsManager)
+    );
+    let error = bench.secrets.get("bad").blocking().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Malformed);
+    assert!(!error.to_string().contains("ada"));
+}
