@@ -1,7 +1,8 @@
 /// Declares metrics: a function for each, which takes the labels and gives the series.
 ///
 /// A header `pub catalogue NAME;` also exports them as data, for [`register`](crate::register). The metric's name is
-/// the function's unless `= "name"` follows; a label's known values can be listed after its type.
+/// the function's unless `= "name"` follows; a label's known values can be listed after its type, a
+/// histogram's buckets before or after its labels.
 ///
 /// ```
 /// ops_metrics::define! {
@@ -12,7 +13,7 @@
 ///     /// Jobs that wait.
 ///     pub gauge jobs_waiting {}
 ///     /// Time a job took.
-///     pub histogram job_time = "job_seconds" buckets [0.1, 1.0, 10.0] { queue: &'static str }
+///     pub histogram job_time = "job_seconds" { queue: &'static str } buckets [0.1, 1.0, 10.0]
 /// }
 /// ops_metrics::register(MINE);
 /// jobs_total("mail").inc();
@@ -36,6 +37,13 @@ macro_rules! __names {
         $(#[$doc])*
         $vis static $catalogue: &[fn() -> &'static $crate::Family] = &[$($name::family),*];
     };
+    ($head:tt $done:tt
+        $(#[doc = $help:literal])+ $vis:vis $kind:ident $name:ident $(= $metric:literal)?
+        { $($labels:tt)* } buckets $buckets:tt $($rest:tt)*) => {
+        $crate::__names! {
+            $head $done $(#[doc = $help])+ $vis $kind $name $(= $metric)? buckets $buckets { $($labels)* } $($rest)*
+        }
+    };
     ($head:tt [$($done:ident)*]
         $(#[doc = $help:literal])+ $vis:vis $kind:ident $name:ident $(= $metric:literal)?
         $(buckets [$($bucket:literal),+ $(,)?])? { $($labels:tt)* } $($rest:tt)*) => {
@@ -47,6 +55,12 @@ macro_rules! __names {
 #[macro_export]
 macro_rules! __metrics {
     () => {};
+    ($(#[doc = $help:literal])+ $vis:vis $kind:ident $name:ident $(= $metric:literal)?
+        { $($labels:tt)* } buckets $buckets:tt $($rest:tt)*) => {
+        $crate::__metrics! {
+            $(#[doc = $help])+ $vis $kind $name $(= $metric)? buckets $buckets { $($labels)* } $($rest)*
+        }
+    };
     ($(#[doc = $help:literal])+ $vis:vis $kind:ident $name:ident $(= $metric:literal)?
         $(buckets [$($bucket:literal),+ $(,)?])?
         { $($label:ident : $type:ty $(= [$($known:literal),+ $(,)?])?),* $(,)? } $($rest:tt)*) => {
