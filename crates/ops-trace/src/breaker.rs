@@ -1,0 +1,88 @@
+use std::time::{Duration, Instant};
+
+const FAILURES_TO_OPEN: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// After three failed batches in a row, lets one through every 5, 10, 20, 40, then 60 seconds.
+#[derive(Debug, Default)]
+pub(crate) struct Breaker {
+    failures: u32,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    since: Instant,
+    next_probe: Instant,
+    pause: Duration,
+}
+
+/// A change of state: the only thing that is worth a log line.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Opened,
+    Closed { outage: Duration },
+}
+
+impl Breaker {
+    pub(crate) fn allows(&self, now: Instant) -> bool {
+        self.open.as_ref().is_none_or(|open| now >= open.next_probe)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    pub(crate) fn succeeded(&mut self, now: Instant) -> Option<Change> {
+        self.failures = 0;
+        let open = self.open.take()?;
+        Some(Change::Closed {
+            outage: now.saturating_duration_since(open.since),
+        })
+    }
+
+    pub(crate) fn failed(&mut self, now: Instant) -> Option<Change> {
+        if let Some(open) = &mut self.open {
+            open.pause = (open.pause * 2).min(LONGEST_PAUSE);
+            open.next_probe = now + open.pause;
+            return None;
+        }
+        self.failures += 1;
+        if self.failures < FAILURES_TO_OPEN {
+            return None;
+        }
+        self.open = Some(Open {
+            since: now,
+            next_probe: now + FIRST_PAUSE,
+            pause: FIRST_PAUSE,
+        });
+        Some(Change::Opened)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opens_after_three_failures_probes_later_and_tells_each_change_once() {
+        let (start, mut breaker) = (Instant::now(), Breaker::default());
+        assert_eq!(breaker.failed(start), None);
+        assert_eq!(breaker.failed(start), None);
+        assert_eq!(breaker.failed(start), Some(Change::Opened));
+        assert!(!breaker.allows(start + Duration::from_secs(4)));
+        let probe = start + Duration::from_secs(5);
+        assert!(breaker.allows(probe));
+        assert_eq!(breaker.failed(probe), None);
+        assert!(!breaker.allows(probe + Duration::from_secs(9)));
+        let recovered = probe + Duration::from_secs(10);
+        assert!(breaker.allows(recovered));
+        let outage = Duration::from_secs(15);
+        assert_eq!(
+            breaker.succeeded(recovered),
+            Some(Change::Closed { outage })
+        );
+        assert_eq!(breaker.succeeded(recovered), None);
+    }
+}

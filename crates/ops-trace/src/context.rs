@@ -1,0 +1,112 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, TraceContextExt};
+use pin_project_lite::pin_project;
+use tokio::task::JoinHandle;
+
+use crate::Span;
+
+/// Trace and span id of the current span, also when it is not sampled.
+pub fn current_ids() -> Option<([u8; 16], [u8; 8])> {
+    let context = current_span_context();
+    let ids = || (context.trace_id().to_bytes(), context.span_id().to_bytes());
+    context.is_valid().then(ids)
+}
+
+/// The current trace id as 32 hexadecimal digits, or `no-trace`.
+pub fn get_current_trace_id() -> String {
+    let context = current_span_context();
+    if !context.is_valid() {
+        return "no-trace".to_owned();
+    }
+    context.trace_id().to_string()
+}
+
+pub(crate) fn current_span_context() -> SpanContext {
+    Context::map_current(|current| current.span().span_context().clone())
+}
+
+pin_project! {
+    /// A future that runs with a span as the current one.
+    #[must_use = "futures do nothing unless polled"]
+    #[derive(Debug)]
+    pub struct Instrumented<F> {
+        #[pin]
+        future: Option<F>,
+        context: Context,
+        span: Option<Span>,
+    }
+}
+
+pub(crate) fn with_context<F>(context: Context, future: F, span: Option<Span>) -> Instrumented<F> {
+    Instrumented {
+        future: Some(future),
+        context,
+        span,
+    }
+}
+
+impl<F: Future> Future for Instrumented<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        let _entered = this.context.clone().attach();
+        let Some(future) = this.future.as_mut().as_pin_mut() else {
+            return Poll::Pending; // polled after its end, which a caller must not do
+        };
+        let poll = future.poll(cx);
+        if poll.is_ready() {
+            this.future.set(None); // what it holds is dropped inside the span
+            drop(this.span.take());
+        }
+        poll
+    }
+}
+
+/// Carries the current span along with this future, wherever it runs.
+pub fn with_trace_context<F: Future>(future: F) -> Instrumented<F> {
+    with_context(Context::current(), future, None)
+}
+
+/// `future.with_trace_context()`.
+pub trait TraceContext: Future + Sized {
+    /// Carries the current span along with this future, wherever it runs.
+    fn with_trace_context(self) -> Instrumented<Self> {
+        with_trace_context(self)
+    }
+}
+
+impl<F: Future> TraceContext for F {}
+
+/// Carries the current span along with this closure: for threads, pools and channels.
+pub fn carry<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
+    let context = Context::current();
+    move || {
+        let _entered = context.attach();
+        work()
+    }
+}
+
+/// `tokio::spawn` with the current span.
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::spawn(with_trace_context(future))
+}
+
+/// `tokio::task::spawn_blocking` with the current span.
+pub fn spawn_blocking<R: Send + 'static>(
+    work: impl FnOnce() -> R + Send + 'static,
+) -> JoinHandle<R> {
+    let context = Context::current();
+    tokio::task::spawn_blocking(move || {
+        let _entered = context.attach();
+        work()
+    })
+}

@@ -1,0 +1,57 @@
+use std::fmt;
+
+/// Why tracing could not be set up. Nothing here is worth a retry: the configuration has to change.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The endpoint is not a URL that spans can be sent to.
+    InvalidEndpoint {
+        /// The endpoint, without user and password.
+        endpoint: String,
+        /// What is wrong, and what is accepted.
+        hint: &'static str,
+    },
+    /// There is no service name, neither in the configuration nor in `OTEL_SERVICE_NAME`.
+    EmptyServiceName,
+    /// The sampling ratio is not a number from 0 to 1.
+    InvalidRatio {
+        /// The ratio that was given.
+        ratio: f64,
+    },
+    /// A tracer is already installed in this process; it stays active.
+    AlreadyInitialized,
+    /// The exporter could not be built.
+    Exporter {
+        /// What the exporter said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidEndpoint { endpoint, hint } => {
+                write!(f, "cannot send spans to endpoint `{endpoint}`: {hint}")
+            }
+            Self::EmptyServiceName => f.write_str(
+                "the service name is empty: pass one to Config::new or set OTEL_SERVICE_NAME",
+            ),
+            Self::InvalidRatio { ratio } => {
+                write!(f, "sampling ratio {ratio} is not a number from 0 to 1")
+            }
+            Self::AlreadyInitialized => {
+                f.write_str("a tracer is already installed in this process; it stays active")
+            }
+            Self::Exporter { .. } => f.write_str("the span exporter could not be built"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Exporter { source } => Some(source.as_ref()),
+            _ => None,
+        }
+    }
+}
