@@ -37,6 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         command::run(&mut command::cargo(["fmt", "--all", "--", "--check"]))
     })?;
     steps.take("tidy", tidy::run)?;
+    steps.take("alerts", check_alerts)?;
     steps.take("lint", || command::run(&mut lint(&features)))?;
     let binary = steps.take("build", || {
         platform::build(Build::WithTests {
@@ -120,6 +121,19 @@ fn serve_and_look(binary: &Path, full: bool) -> Result<()> {
         )?;
     }
     served.stop()
+}
+
+/// The alert rules parse, and fire when their tests say so. Prometheus need not run for it.
+fn check_alerts() -> Result<()> {
+    let Some(prometheus) = setup::folder_of(PROMETHEUS) else {
+        println!("no promtool: the alert rules are not checked");
+        return Ok(());
+    };
+    let promtool = |args: [&str; 3]| {
+        command::run(command::program(prometheus.join("usr/bin/promtool")).args(args))
+    };
+    promtool(["check", "rules", "configs/alerts.yml"])?;
+    promtool(["test", "rules", "configs/alerts_test.yml"])
 }
 
 fn check_exposition(promtool: PathBuf, exposition: &str) -> Result<()> {
