@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use http::Method;
 use ops_metrics::catalog::{duckdb_query_seconds, http_request_latency, http_requests_total};
 
-use crate::{rendered, value};
+use crate::{promtool, rendered, value};
 
 ops_metrics::labels! { enum Queue { Mail = "mail", Report = "report" } }
 
@@ -139,21 +139,4 @@ fn promtool_names_the_two_gauges_and_nothing_else() {
             format!("registry_models_total {suffix}")
         ]
     );
-}
-
-fn promtool() -> Option<std::path::PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")?;
-    let path = std::path::Path::new(&target).join("tools/prometheus/usr/bin/promtool");
-    if path.is_file() {
-        return Some(path);
-    }
-    assert!(
-        std::env::var_os("OPS_TEST_REQUIRE_TOOLS").is_none(),
-        "promtool is required"
-    );
-    let _ = writeln!(
-        std::io::stdout(),
-        "skipped: no promtool at tools/prometheus (cargo xtask setup)"
-    );
-    None
 }
