@@ -1,6 +1,8 @@
 //! Remote lookups under way: one per secret, or one for many, each landing whatever happens.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::catalogue::{Entry, Target};
 use crate::error::ErrorKind;
@@ -73,7 +75,7 @@ impl Drop for Waiting {
     }
 }
 
-fn late(target: &Target, deadline: std::time::Duration) -> Answer {
+fn late(target: &Target, deadline: Duration) -> Answer {
     let source = if target.ssm_name().is_some() {
         SecretSource::AwsSsm
     } else {
@@ -165,16 +167,21 @@ impl Inner {
     /// Drops the values that nobody may be given any more.
     fn sweep(&self) {
         let now = self.config.clock.now();
-        let limit = crate::config::MAX_TTL + self.max_stale();
         for entry in self.catalogue.entries() {
             let known = entry.slot.known.load();
+            let longest = entry
+                .slot
+                .longest_ttl
+                .load(Ordering::Relaxed)
+                .max(self.config.ttl_seconds);
+            let limit = Duration::from_secs(longest) + self.max_stale();
             let old = |value: &Value| now.saturating_sub(value.fetched_at) > limit;
             if known
                 .as_ref()
                 .and_then(|known| known.value.as_ref())
                 .is_some_and(old)
             {
-                entry.slot.known.store(None);
+                entry.slot.known.compare_and_swap(&*known, None);
             }
         }
     }

@@ -23,6 +23,9 @@ pub const BREAKER_OPEN: Duration = Duration::from_secs(60);
 /// How long one probe of a broken source keeps the others away.
 const PROBE: Duration = Duration::from_secs(5);
 
+/// How a target is called at one stage; `None` where the stage is not for it.
+type NameOf = fn(&Target) -> Option<&str>;
+
 /// What a source says about one name.
 pub(crate) type Fetched = Result<Zeroizing<String>, Fault>;
 
@@ -73,7 +76,7 @@ impl Remote {
                 tried: Vec::new(),
             })
             .collect();
-        let stages: [(&Option<Guarded>, fn(&Target) -> Option<&str>); 3] = [
+        let stages: [(&Option<Guarded>, NameOf); 3] = [
             (&self.ssm, Target::ssm_name),
             (&self.secrets_manager, Target::sm_name),
             (&self.secrets_manager, Target::sm_name_as_written),
@@ -100,7 +103,7 @@ impl Guarded {
     async fn stage(
         &self,
         targets: &[Target],
-        name_of: fn(&Target) -> Option<&str>,
+        name_of: NameOf,
         answers: &mut [Answer],
         clock: &Clock,
     ) {

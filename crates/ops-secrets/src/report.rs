@@ -199,7 +199,7 @@ impl Inner {
             .map(|_| SecretSource::Env);
         let dotenv = || {
             matches!(
-                self.from_dotenv(&entry.name, Some(entry), &mut Vec::new()),
+                self.in_dotenv(&entry.name, Some(entry), &mut Vec::new()),
                 Ok(Some(_))
             )
         };

@@ -145,16 +145,16 @@ impl Inner {
             Ok(entry) => entry,
             Err(error) => return Step::Done(Err(error)),
         };
-        match self.from_environment(request.name, entry) {
+        match self.in_environment(request.name, entry) {
             Ok(None) => {}
             Ok(Some(secret)) => return Step::Done(Ok(Found::Secret(secret))),
             Err(error) => return Step::Done(Err(error)),
         }
         let Some(entry) = entry.filter(|entry| entry.target.is_some() && !self.remote.is_empty())
         else {
-            return Step::Done(self.from_here(request, entry, Vec::new()));
+            return Step::Done(self.locally(request, entry, Vec::new()));
         };
-        self.from_cache(request, entry)
+        self.cached(request, entry)
     }
 
     fn identify(&self, request: &Request<'_>) -> Result<Option<&Arc<Entry>>, SecretError> {
@@ -172,7 +172,7 @@ impl Inner {
         }
     }
 
-    pub(crate) fn from_environment(
+    pub(crate) fn in_environment(
         &self,
         name: &str,
         entry: Option<&Arc<Entry>>,
@@ -203,8 +203,14 @@ impl Inner {
         }
     }
 
-    fn from_cache(self: &Arc<Self>, request: &Request<'_>, entry: &Arc<Entry>) -> Step {
+    fn cached(self: &Arc<Self>, request: &Request<'_>, entry: &Arc<Entry>) -> Step {
         let (ttl, now) = (self.ttl(request), self.config.clock.now());
+        if ttl.as_secs() > entry.slot.longest_ttl.load(Ordering::Relaxed) {
+            entry
+                .slot
+                .longest_ttl
+                .fetch_max(ttl.as_secs(), Ordering::Relaxed);
+        }
         let known = entry.slot.known.load();
         let decision = known.as_ref().map_or(Decision::Fetch, |known| {
             known.decide(ttl, self.max_stale(), now)
@@ -212,7 +218,7 @@ impl Inner {
         match decision {
             Decision::Fetch => match self.join(entry, known.as_ref()) {
                 Some(flight) => Step::Wait(flight),
-                None => self.from_cache(request, entry),
+                None => self.cached(request, entry),
             },
             Decision::Failed(failure) => Step::Done(self.after_failure(request, entry, &failure)),
             Decision::Stale(secret) => {
@@ -231,7 +237,7 @@ impl Inner {
                             .as_ref()
                             .and_then(|known| known.value.as_ref())
                             .map(|value| value.tried.to_vec());
-                        Step::Done(self.from_here(request, Some(entry), tried.unwrap_or_default()))
+                        Step::Done(self.locally(request, Some(entry), tried.unwrap_or_default()))
                     }
                 }
             }
@@ -246,7 +252,7 @@ impl Inner {
     ) -> Result<Found, SecretError> {
         add(&self.counters.misses);
         let Some(entry) = self.catalogue.find(request.name) else {
-            return self.from_here(request, None, Vec::new());
+            return self.locally(request, None, Vec::new());
         };
         match landed {
             Ok(Some(secret)) => Ok(Found::Secret(secret)),
@@ -256,7 +262,7 @@ impl Inner {
                     .as_ref()
                     .and_then(|known| known.value.as_ref())
                     .map(|value| value.tried.to_vec());
-                self.from_here(request, Some(entry), tried.unwrap_or_default())
+                self.locally(request, Some(entry), tried.unwrap_or_default())
             }
             Err(failure) => {
                 let known = entry.slot.known.load();
@@ -289,7 +295,7 @@ impl Inner {
                 ErrorKind::Unavailable | ErrorKind::Unauthenticated
             )
         {
-            return self.from_here(request, Some(entry), failure.tried.to_vec());
+            return self.locally(request, Some(entry), failure.tried.to_vec());
         }
         Err(failed(
             request.name,
@@ -299,7 +305,7 @@ impl Inner {
     }
 
     /// The `.env` file, then the defaults.
-    fn from_here(
+    fn locally(
         &self,
         request: &Request<'_>,
         entry: Option<&Arc<Entry>>,
@@ -314,7 +320,7 @@ impl Inner {
                 outcome,
             });
         }
-        if let Some(secret) = self.from_dotenv(request.name, entry, &mut tried)? {
+        if let Some(secret) = self.in_dotenv(request.name, entry, &mut tried)? {
             return Ok(Found::Secret(secret));
         }
         let default = request
@@ -339,7 +345,7 @@ impl Inner {
         }
     }
 
-    pub(crate) fn from_dotenv(
+    pub(crate) fn in_dotenv(
         &self,
         name: &str,
         entry: Option<&Arc<Entry>>,

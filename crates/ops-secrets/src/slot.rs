@@ -1,6 +1,7 @@
 //! What is known of one secret's remote value, and the rules of freshness.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -24,6 +25,8 @@ const REFRESH_AHEAD_PERCENT: u32 = 80;
 pub(crate) struct Slot {
     pub(crate) known: ArcSwapOption<Known>,
     pub(crate) flight: Mutex<Option<Arc<Flight<Landed>>>>,
+    /// The longest time to live that a caller asked for, in seconds: how long a value may still be of use.
+    pub(crate) longest_ttl: AtomicU64,
 }
 
 /// How a flight ended: a value, definitely nothing, or a failure.
