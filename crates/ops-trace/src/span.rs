@@ -22,9 +22,9 @@ macro_rules! span {
 /// A span below the current one. It is not current itself until [`enter`](Span::enter)ed, and ends on drop.
 ///
 /// Before [`init`](crate::init) it costs next to nothing and does nothing.
-pub fn create_span<K: Into<Cow<'static, str>>>(
+pub fn create_span(
     name: impl Into<Cow<'static, str>>,
-    attributes: impl IntoIterator<Item = (K, Value)>,
+    attributes: impl IntoIterator<Item = (&'static str, Value)>,
 ) -> Span {
     let Some(installed) = installed() else {
         return Span::new(Context::current(), true);
