@@ -100,3 +100,47 @@ fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     }
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn traceparent_is_read_by_the_rules_of_w3c() {
+        let later = VALID.replacen("00-", "cc-", 1);
+        for (value, valid) in [
+            (VALID.to_owned(), true),
+            (later.clone(), true),
+            (format!("{later}-what-comes-later"), true),
+            (format!("{later}.x"), false),
+            (format!("{VALID}-x"), false),
+            (VALID.replacen("00-", "ff-", 1), false),
+            (VALID.to_uppercase(), false),
+            (
+                VALID.replace("4bf92f3577b34da6a3ce929d0e0e4736", &"0".repeat(32)),
+                false,
+            ),
+            (VALID.replace("00f067aa0ba902b7", &"0".repeat(16)), false),
+            (VALID.replace("-01", "-0+"), false),
+            ("00-42-1-01".to_owned(), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(parse(value.as_bytes()).is_some(), valid, "{value}");
+        }
+    }
+
+    #[test]
+    fn two_traceparents_are_none_and_an_oversize_tracestate_leaves_the_trace() {
+        let mut headers = HeaderMap::new();
+        headers.insert(TRACEPARENT, HeaderValue::from_static(VALID));
+        let long = format!("a={}", "x".repeat(600));
+        headers.insert(TRACESTATE, HeaderValue::from_str(&long).unwrap());
+        let context = extract(&headers).unwrap();
+        assert!(context.is_sampled() && context.is_remote());
+        assert_eq!(context.trace_state().header(), "");
+        headers.append(TRACEPARENT, HeaderValue::from_static(VALID));
+        assert!(extract(&headers).is_none());
+    }
+}
