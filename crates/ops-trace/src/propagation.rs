@@ -47,7 +47,10 @@ pub(crate) fn header(context: &SpanContext) -> String {
 }
 
 /// The parent that a request names, by the rules of W3C trace context, which the SDK's own propagator does not keep.
-#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "servers read it"))]
+#[cfg_attr(
+    not(any(feature = "http", test)),
+    expect(dead_code, reason = "servers read it")
+)]
 pub(crate) fn extract(headers: &HeaderMap) -> Option<SpanContext> {
     let mut all = headers.get_all(TRACEPARENT).iter();
     let (Some(value), None) = (all.next(), all.next()) else {

@@ -1,5 +1,7 @@
 //! One process has one tracer, so that the story of its life is one test.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod collector;
 
 use std::time::{Duration, SystemTime};
