@@ -1,3 +1,9 @@
+//! The catalogue of known secrets, and the rules for what it may say.
+#![cfg_attr(
+    not(feature = "yaml"),
+    expect(dead_code, unused_imports, reason = "nothing reads a catalogue")
+)]
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
