@@ -1,0 +1,50 @@
+//! What a caller did wrong, or what the engine said.
+
+use std::fmt;
+
+/// An error of a call to this crate.
+#[derive(Clone, Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+/// What family an [`Error`] belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument or configuration value is refused.
+    Input,
+    /// A file or directory could not be prepared.
+    Io,
+    /// The engine refused or failed the statement.
+    Engine,
+}
+
+impl Error {
+    pub(crate) fn input(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Input, message: message.into() }
+    }
+
+    pub(crate) fn io(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Io, message: message.into() }
+    }
+
+    #[cfg(feature = "duckdb")]
+    pub(crate) fn engine(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Engine, message: message.into() }
+    }
+
+    /// What went wrong, as a family.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
