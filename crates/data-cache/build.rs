@@ -19,5 +19,8 @@ fn main() {
              or add `--features duckdb-bundled` (about 25 minutes)"
         );
     }
-    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", Path::new(&dir).display());
+    println!(
+        "cargo:rustc-link-arg=-Wl,-rpath,{}",
+        Path::new(&dir).display()
+    );
 }

@@ -22,14 +22,25 @@ pub fn cached_query(attributes: TokenStream, item: TokenStream) -> TokenStream {
     });
     parse_macro_input!(attributes with parser);
     let function = parse_macro_input!(item as ItemFn);
-    expand(ttl, function).unwrap_or_else(Error::into_compile_error).into()
+    expand(ttl, function)
+        .unwrap_or_else(Error::into_compile_error)
+        .into()
 }
 
 fn expand(ttl: Option<LitInt>, function: ItemFn) -> Result<proc_macro2::TokenStream, Error> {
-    let ItemFn { attrs, vis, sig, block } = &function;
-    let ttl = ttl.ok_or_else(|| Error::new_spanned(&sig.ident, "cached_query needs `ttl_seconds = N`"))?;
+    let ItemFn {
+        attrs,
+        vis,
+        sig,
+        block,
+    } = &function;
+    let ttl =
+        ttl.ok_or_else(|| Error::new_spanned(&sig.ident, "cached_query needs `ttl_seconds = N`"))?;
     if ttl.base10_parse::<u64>()? == 0 {
-        return Err(Error::new_spanned(ttl, "cached_query: ttl_seconds must be 1 or more"));
+        return Err(Error::new_spanned(
+            ttl,
+            "cached_query: ttl_seconds must be 1 or more",
+        ));
     }
     let mut arguments = Vec::new();
     for input in &sig.inputs {
@@ -39,7 +50,12 @@ fn expand(ttl: Option<LitInt>, function: ItemFn) -> Result<proc_macro2::TokenStr
                     arguments.push(name.ident.clone());
                 }
             }
-            other => return Err(Error::new_spanned(other, "cached_query takes plain named arguments")),
+            other => {
+                return Err(Error::new_spanned(
+                    other,
+                    "cached_query takes plain named arguments",
+                ));
+            }
         }
     }
     let root = root();
@@ -76,7 +92,9 @@ fn root() -> proc_macro2::TokenStream {
     };
     match (crate_name("data-cache"), crate_name("ops-layer")) {
         (Ok(found), _) => path(found).map_or_else(|| quote!(::data_cache), |name| quote!(::#name)),
-        (_, Ok(found)) => path(found).map_or_else(|| quote!(::ops_layer::cache), |name| quote!(::#name::cache)),
+        (_, Ok(found)) => {
+            path(found).map_or_else(|| quote!(::ops_layer::cache), |name| quote!(::#name::cache))
+        }
         _ => quote!(::data_cache),
     }
 }

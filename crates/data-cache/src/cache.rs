@@ -108,11 +108,19 @@ impl Cache {
         let config = config.query_cache.clone();
         let disk = if config.enabled {
             let opened = Disk::open(dir.to_owned());
-            Some(opened.map_err(|error| Error::io(format!("cannot open the cache in {}: {error}", dir.display())))?)
+            Some(opened.map_err(|error| {
+                Error::io(format!(
+                    "cannot open the cache in {}: {error}",
+                    dir.display()
+                ))
+            })?)
         } else {
             None
         };
-        let memory = moka::sync::Cache::builder().max_capacity(MEMORY_KIB).weigher(weight).build();
+        let memory = moka::sync::Cache::builder()
+            .max_capacity(MEMORY_KIB)
+            .weigher(weight)
+            .build();
         let cache = Self(Arc::new(Inner {
             config,
             disk,
@@ -135,9 +143,21 @@ impl Cache {
     }
 
     /// Keeps a result for `ttl_seconds`, else what `cache.yaml` says; replaces an older one.
-    pub fn set(&self, sql: &str, batches: &[RecordBatch], params: &Params, ttl_seconds: Option<u64>) -> Result<Stored, Error> {
+    pub fn set(
+        &self,
+        sql: &str,
+        batches: &[RecordBatch],
+        params: &Params,
+        ttl_seconds: Option<u64>,
+    ) -> Result<Stored, Error> {
         let sql = sql::normalize(sql);
-        self.set_key(&key("default", "", &sql, params), &sql, batches, ttl_seconds, self.generation())
+        self.set_key(
+            &key("default", "", &sql, params),
+            &sql,
+            batches,
+            ttl_seconds,
+            self.generation(),
+        )
     }
 
     /// The kept result, or that of `compute`, which is then kept.
@@ -156,7 +176,13 @@ impl Cache {
         let generation = self.generation();
         let batches = compute()?;
         let normal = sql::normalize(sql);
-        if let Err(error) = self.set_key(&key("default", "", &normal, params), &normal, &batches, ttl_seconds, generation) {
+        if let Err(error) = self.set_key(
+            &key("default", "", &normal, params),
+            &normal,
+            &batches,
+            ttl_seconds,
+            generation,
+        ) {
             tracing::warn!(target: "data_cache", %error, "result_not_cached");
         }
         Ok(batches)
@@ -199,13 +225,21 @@ impl Cache {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let index = self.0.index.lock();
         let bytes: u64 = index.values().map(|entry| entry.bytes).sum();
-        let (memory_hits, disk_hits, misses) = (load(&counters.memory_hits), load(&counters.disk_hits), load(&counters.misses));
+        let (memory_hits, disk_hits, misses) = (
+            load(&counters.memory_hits),
+            load(&counters.disk_hits),
+            load(&counters.misses),
+        );
         let hits = memory_hits + disk_hits;
         Stats {
             entries: index.len() as u64,
             total_size_bytes: bytes,
             total_size_mb: bytes as f64 / 1_048_576.0,
-            hit_ratio: if hits + misses == 0 { 0.0 } else { hits as f64 / (hits + misses) as f64 },
+            hit_ratio: if hits + misses == 0 {
+                0.0
+            } else {
+                hits as f64 / (hits + misses) as f64
+            },
             hits,
             memory_hits,
             disk_hits,
@@ -224,11 +258,17 @@ impl Cache {
         let stats = self.get_stats();
         metrics::counter!("cache_hits_total", "cache_type" => "query").absolute(stats.hits);
         metrics::counter!("cache_misses_total", "cache_type" => "query").absolute(stats.misses);
-        metrics::gauge!("cache_size_bytes", "cache_type" => "query").set(stats.total_size_bytes as f64);
+        metrics::gauge!("cache_size_bytes", "cache_type" => "query")
+            .set(stats.total_size_bytes as f64);
         metrics::counter!("cache_tier_hits_total", "tier" => "memory").absolute(stats.memory_hits);
         metrics::counter!("cache_tier_hits_total", "tier" => "disk").absolute(stats.disk_hits);
-        for (reason, count) in [("size", stats.evicted_size), ("expired", stats.evicted_expired), ("invalidated", stats.evicted_invalidated)] {
-            metrics::counter!("cache_evictions_total", "cache_type" => "query", "reason" => reason).absolute(count);
+        for (reason, count) in [
+            ("size", stats.evicted_size),
+            ("expired", stats.evicted_expired),
+            ("invalidated", stats.evicted_invalidated),
+        ] {
+            metrics::counter!("cache_evictions_total", "cache_type" => "query", "reason" => reason)
+                .absolute(count);
         }
     }
 
@@ -240,7 +280,9 @@ impl Cache {
     /// Moves this cache's clock forward.
     #[cfg(feature = "testing")]
     pub fn advance_clock(&self, by: Duration) {
-        self.0.clock_offset.fetch_add(by.as_secs(), Ordering::Relaxed);
+        self.0
+            .clock_offset
+            .fetch_add(by.as_secs(), Ordering::Relaxed);
     }
 
     #[cfg(feature = "duckdb")]
@@ -274,19 +316,34 @@ impl Cache {
         found
     }
 
-    pub(crate) fn set_key(&self, key: &str, sql: &str, batches: &[RecordBatch], ttl: Option<u64>, generation: u64) -> Result<Stored, Error> {
+    pub(crate) fn set_key(
+        &self,
+        key: &str,
+        sql: &str,
+        batches: &[RecordBatch],
+        ttl: Option<u64>,
+        generation: u64,
+    ) -> Result<Stored, Error> {
         if sql.is_empty() {
             return Err(Error::input("empty SQL"));
         }
         let Some(first) = batches.first() else {
-            return Ok(Stored::Skipped("no batch, so no schema: pass an empty batch".to_owned()));
+            return Ok(Stored::Skipped(
+                "no batch, so no schema: pass an empty batch".to_owned(),
+            ));
         };
         if batches.iter().any(|batch| batch.schema() != first.schema()) {
-            return Err(Error::input("the batches of one result have different schemas"));
+            return Err(Error::input(
+                "the batches of one result have different schemas",
+            ));
         }
-        let ttl = ttl.or_else(|| self.0.config.pattern_ttl(sql)).unwrap_or(self.0.config.default_ttl_seconds);
+        let ttl = ttl
+            .or_else(|| self.0.config.pattern_ttl(sql))
+            .unwrap_or(self.0.config.default_ttl_seconds);
         let Some(disk) = self.0.disk.as_ref().filter(|_| ttl > 0) else {
-            return Ok(Stored::Skipped("the cache is disabled, or the TTL is 0".to_owned()));
+            return Ok(Stored::Skipped(
+                "the cache is disabled, or the TTL is 0".to_owned(),
+            ));
         };
         let metadata = Metadata {
             format: 1,
@@ -303,7 +360,9 @@ impl Cache {
         // Held over the commit: an invalidation either comes before, and is noticed, or after, and removes the entry.
         let current = self.0.generation.read();
         if *current != generation {
-            return Ok(Stored::Skipped("invalidated while it was computed".to_owned()));
+            return Ok(Stored::Skipped(
+                "invalidated while it was computed".to_owned(),
+            ));
         }
         match disk.write(metadata, batches) {
             Ok(metadata) => {
@@ -346,17 +405,28 @@ impl Cache {
         let age = now.saturating_sub(entry.created_at);
         if age >= entry.ttl_seconds || entry.created_at > now + CLOCK_SLACK_SECONDS {
             self.forget(key);
-            self.0.counters.evicted_expired.fetch_add(1, Ordering::Relaxed);
+            self.0
+                .counters
+                .evicted_expired
+                .fetch_add(1, Ordering::Relaxed);
             return None;
         }
         if let Some(indexed) = self.0.index.lock().get_mut(key) {
             indexed.used = self.0.uses.fetch_add(1, Ordering::Relaxed);
         }
-        Some(Hit { batches: entry.batches.clone(), tier, age: Duration::from_secs(age) })
+        Some(Hit {
+            batches: entry.batches.clone(),
+            tier,
+            age: Duration::from_secs(age),
+        })
     }
 
     fn remember(&self, metadata: &Metadata, batches: Vec<RecordBatch>) -> Arc<Entry> {
-        let entry = Arc::new(Entry { batches, created_at: metadata.created_at, ttl_seconds: metadata.ttl_seconds });
+        let entry = Arc::new(Entry {
+            batches,
+            created_at: metadata.created_at,
+            ttl_seconds: metadata.ttl_seconds,
+        });
         self.0.memory.insert(metadata.key.clone(), entry.clone());
         self.index(metadata);
         entry
@@ -364,7 +434,13 @@ impl Cache {
 
     fn index(&self, metadata: &Metadata) {
         let used = self.0.uses.fetch_add(1, Ordering::Relaxed);
-        self.0.index.lock().insert(metadata.key.clone(), Indexed { bytes: metadata.data_len, used });
+        self.0.index.lock().insert(
+            metadata.key.clone(),
+            Indexed {
+                bytes: metadata.data_len,
+                used,
+            },
+        );
     }
 
     fn index_files(&self) {
@@ -391,7 +467,10 @@ impl Cache {
             if total <= limit {
                 return;
             }
-            let mut oldest: Vec<_> = index.iter().map(|(key, entry)| (entry.used, entry.bytes, key.clone())).collect();
+            let mut oldest: Vec<_> = index
+                .iter()
+                .map(|(key, entry)| (entry.used, entry.bytes, key.clone()))
+                .collect();
             oldest.sort_unstable();
             for (_, bytes, key) in oldest {
                 if total <= limit / 10 * 9 {
@@ -401,7 +480,10 @@ impl Cache {
                 victims.push(key);
             }
         }
-        self.0.counters.evicted_size.fetch_add(victims.len() as u64, Ordering::Relaxed);
+        self.0
+            .counters
+            .evicted_size
+            .fetch_add(victims.len() as u64, Ordering::Relaxed);
         victims.iter().for_each(|key| self.forget(key));
     }
 
@@ -409,36 +491,56 @@ impl Cache {
         let mut generation = self.0.generation.write();
         *generation += 1;
         let found = self.0.disk.as_ref().map(Disk::list).unwrap_or_default();
-        let removed: Vec<_> = found.into_iter().filter(|metadata| matches(&metadata.sql)).collect();
-        removed.iter().for_each(|metadata| self.forget(&metadata.key));
+        let removed: Vec<_> = found
+            .into_iter()
+            .filter(|metadata| matches(&metadata.sql))
+            .collect();
+        removed
+            .iter()
+            .for_each(|metadata| self.forget(&metadata.key));
         drop(generation);
         let count = removed.len();
-        self.0.counters.evicted_invalidated.fetch_add(count as u64, Ordering::Relaxed);
+        self.0
+            .counters
+            .evicted_invalidated
+            .fetch_add(count as u64, Ordering::Relaxed);
         tracing::info!(target: "data_cache", pattern, removed = count, "cache_invalidated");
         let mut past = self.0.invalidations.lock();
         past.truncate(INVALIDATIONS);
         if past.len() == INVALIDATIONS {
             past.pop_front();
         }
-        past.push_back(Invalidation { at: SystemTime::now(), pattern: pattern.to_owned(), removed: count });
+        past.push_back(Invalidation {
+            at: SystemTime::now(),
+            pattern: pattern.to_owned(),
+            removed: count,
+        });
         count
     }
 
     fn now(&self) -> u64 {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         now.as_secs() + self.0.clock_offset.load(Ordering::Relaxed)
     }
 }
 
 impl std::fmt::Debug for Cache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cache").field("stats", &self.get_stats()).finish_non_exhaustive()
+        f.debug_struct("Cache")
+            .field("stats", &self.get_stats())
+            .finish_non_exhaustive()
     }
 }
 
 /// Weight in KiB. Buffers shared by columns count more than once: the tier holds less, never more.
 fn weight(_: &String, entry: &Arc<Entry>) -> u32 {
-    let bytes: usize = entry.batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    let bytes: usize = entry
+        .batches
+        .iter()
+        .map(RecordBatch::get_array_memory_size)
+        .sum();
     u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
 }
 

@@ -55,13 +55,22 @@ pub struct StableEndpoint {
 
 impl Default for QueryCache {
     fn default() -> Self {
-        Self { enabled: true, default_ttl_seconds: 3600, max_size_mb: 1000, ttls: BTreeMap::new() }
+        Self {
+            enabled: true,
+            default_ttl_seconds: 3600,
+            max_size_mb: 1000,
+            ttls: BTreeMap::new(),
+        }
     }
 }
 
 impl Default for HttpCache {
     fn default() -> Self {
-        Self { enabled: true, static_max_age: 31_536_000, stable_endpoints: Vec::new() }
+        Self {
+            enabled: true,
+            static_max_age: 31_536_000,
+            stable_endpoints: Vec::new(),
+        }
     }
 }
 
@@ -78,15 +87,27 @@ impl Config {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        let config: Self = serde_yaml::from_str(text).map_err(|error| Error::input(format!("{name}: {error}")))?;
+        let config: Self =
+            serde_yaml::from_str(text).map_err(|error| Error::input(format!("{name}: {error}")))?;
         for (pattern, ttl) in &config.query_cache.ttls {
-            Pattern::new(pattern).map_err(|error| Error::input(format!("{name}: ttls: {error}")))?;
+            Pattern::new(pattern)
+                .map_err(|error| Error::input(format!("{name}: ttls: {error}")))?;
             if *ttl == 0 {
-                return Err(Error::input(format!("{name}: ttls: {pattern:?}: 0 seconds; accepted are 1 and more")));
+                return Err(Error::input(format!(
+                    "{name}: ttls: {pattern:?}: 0 seconds; accepted are 1 and more"
+                )));
             }
         }
-        if let Some(endpoint) = config.http_cache.stable_endpoints.iter().find(|e| !e.path.starts_with('/')) {
-            return Err(Error::input(format!("{name}: stable_endpoints: path {:?} must start with /", endpoint.path)));
+        if let Some(endpoint) = config
+            .http_cache
+            .stable_endpoints
+            .iter()
+            .find(|e| !e.path.starts_with('/'))
+        {
+            return Err(Error::input(format!(
+                "{name}: stable_endpoints: path {:?} must start with /",
+                endpoint.path
+            )));
         }
         Ok(config)
     }
@@ -97,7 +118,9 @@ impl QueryCache {
     pub(crate) fn pattern_ttl(&self, sql: &str) -> Option<u64> {
         let matching = self.ttls.iter().filter_map(|(text, ttl)| {
             let pattern = Pattern::new(text).ok()?;
-            pattern.matches(sql).then_some((pattern.literals(), std::cmp::Reverse(*ttl)))
+            pattern
+                .matches(sql)
+                .then_some((pattern.literals(), std::cmp::Reverse(*ttl)))
         });
         matching.max().map(|(_, ttl)| ttl.0)
     }

@@ -51,13 +51,18 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 fn is_hex(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// An id that no other process or moment gives out.
 pub(crate) fn unique_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("{:x}{:08x}{next:08x}", now.as_nanos(), std::process::id())
 }
@@ -65,7 +70,10 @@ pub(crate) fn unique_id() -> String {
 impl Disk {
     pub(crate) fn open(dir: PathBuf) -> std::io::Result<Self> {
         let format = dir.join("FORMAT");
-        let foreign = !format.exists() && dir.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+        let foreign = !format.exists()
+            && dir
+                .read_dir()
+                .is_ok_and(|mut entries| entries.next().is_some());
         if foreign {
             return Err(std::io::Error::other("the directory holds something else"));
         }
@@ -83,16 +91,23 @@ impl Disk {
     }
 
     fn data_path(&self, metadata: &Metadata) -> PathBuf {
-        self.dir.join("v1").join(format!("{}.{}.data", metadata.key, metadata.entry_id))
+        self.dir
+            .join("v1")
+            .join(format!("{}.{}.data", metadata.key, metadata.entry_id))
     }
 
-    pub(crate) fn write(&self, mut metadata: Metadata, batches: &[RecordBatch]) -> Result<Metadata, String> {
+    pub(crate) fn write(
+        &self,
+        mut metadata: Metadata,
+        batches: &[RecordBatch],
+    ) -> Result<Metadata, String> {
         let (codec, data) = encode(batches)?;
         metadata.codec = codec.to_owned();
         metadata.data_len = data.len() as u64;
         metadata.data_sha256 = hex(&Sha256::digest(&data));
         let old = self.metadata(&metadata.key);
-        self.place(&data, &self.data_path(&metadata)).map_err(|error| error.to_string())?;
+        self.place(&data, &self.data_path(&metadata))
+            .map_err(|error| error.to_string())?;
         let text = serde_json::to_vec(&metadata).map_err(|error| error.to_string())?;
         let committed = self.place(&text, &self.metadata_path(&metadata.key));
         if let Err(error) = committed {
@@ -120,7 +135,8 @@ impl Disk {
         let file = fs::File::open(self.metadata_path(key)).ok()?;
         file.take(MAX_METADATA_BYTES).read_to_end(&mut text).ok()?;
         let metadata: Metadata = serde_json::from_slice(&text).ok()?;
-        (metadata.format == 1 && metadata.key == key && is_hex(&metadata.entry_id)).then_some(metadata)
+        (metadata.format == 1 && metadata.key == key && is_hex(&metadata.entry_id))
+            .then_some(metadata)
     }
 
     /// Reads an entry whose every byte is accounted for. Nothing reaches a decoder before the digest agrees.
@@ -132,7 +148,8 @@ impl Disk {
             return Lookup::Corrupt;
         };
         let path = self.data_path(&metadata);
-        let regular = fs::symlink_metadata(&path).is_ok_and(|found| found.is_file() && found.len() == metadata.data_len);
+        let regular = fs::symlink_metadata(&path)
+            .is_ok_and(|found| found.is_file() && found.len() == metadata.data_len);
         if !regular {
             return Lookup::Corrupt;
         }
@@ -143,7 +160,11 @@ impl Disk {
             return Lookup::Corrupt;
         }
         match std::panic::catch_unwind(|| decode(&metadata.codec, data)) {
-            Ok(Ok(batches)) if batches.iter().map(RecordBatch::num_rows).sum::<usize>() == metadata.rows => Lookup::Found(metadata, batches),
+            Ok(Ok(batches))
+                if batches.iter().map(RecordBatch::num_rows).sum::<usize>() == metadata.rows =>
+            {
+                Lookup::Found(metadata, batches)
+            }
             _ => Lookup::Corrupt,
         }
     }
@@ -159,17 +180,36 @@ impl Disk {
 
     /// The metadata of every readable entry.
     pub(crate) fn list(&self) -> Vec<Metadata> {
-        let entries = fs::read_dir(self.dir.join("v1")).into_iter().flatten().flatten();
-        entries.filter_map(|entry| self.metadata(entry.file_name().to_str()?.strip_suffix(".json")?)).collect()
+        let entries = fs::read_dir(self.dir.join("v1"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        entries
+            .filter_map(|entry| self.metadata(entry.file_name().to_str()?.strip_suffix(".json")?))
+            .collect()
     }
 
     fn sweep(&self) {
-        let known: std::collections::HashSet<_> = self.list().iter().map(|metadata| self.data_path(metadata)).collect();
+        let known: std::collections::HashSet<_> = self
+            .list()
+            .iter()
+            .map(|metadata| self.data_path(metadata))
+            .collect();
         for part in ["v1", "tmp"] {
-            for entry in fs::read_dir(self.dir.join(part)).into_iter().flatten().flatten() {
+            for entry in fs::read_dir(self.dir.join(part))
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
                 let path = entry.path();
-                let old = entry.metadata().and_then(|found| found.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ORPHAN_AGE));
-                let leftover = part == "tmp" || path.extension().is_some_and(|extension| extension == "data");
+                let old = entry
+                    .metadata()
+                    .and_then(|found| found.modified())
+                    .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ORPHAN_AGE));
+                let leftover = part == "tmp"
+                    || path
+                        .extension()
+                        .is_some_and(|extension| extension == "data");
                 if old && leftover && !known.contains(&path) {
                     let _ = fs::remove_file(path);
                 }
@@ -182,8 +222,13 @@ impl Disk {
 fn parquet_holds(data_type: &DataType) -> bool {
     match data_type {
         DataType::Union(..) | DataType::Interval(_) | DataType::RunEndEncoded(..) => false,
-        DataType::Struct(fields) => !fields.is_empty() && fields.iter().all(|field| parquet_holds(field.data_type())),
-        DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) | DataType::Map(field, _) => parquet_holds(field.data_type()),
+        DataType::Struct(fields) => {
+            !fields.is_empty() && fields.iter().all(|field| parquet_holds(field.data_type()))
+        }
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::Map(field, _) => parquet_holds(field.data_type()),
         DataType::ListView(_) | DataType::LargeListView(_) => false,
         _ => true,
     }
@@ -191,22 +236,31 @@ fn parquet_holds(data_type: &DataType) -> bool {
 
 fn encode(batches: &[RecordBatch]) -> Result<(&'static str, Vec<u8>), String> {
     let schema = batches.first().ok_or("no batch, so no schema")?.schema();
-    if schema.fields().iter().all(|field| parquet_holds(field.data_type()))
+    if schema
+        .fields()
+        .iter()
+        .all(|field| parquet_holds(field.data_type()))
         && let Some(data) = encode_parquet(&schema, batches)
     {
         return Ok(("parquet", data));
     }
-    let mut writer = StreamWriter::try_new(Vec::new(), &schema).map_err(|error| error.to_string())?;
+    let mut writer =
+        StreamWriter::try_new(Vec::new(), &schema).map_err(|error| error.to_string())?;
     for batch in batches {
         writer.write(batch).map_err(|error| error.to_string())?;
     }
-    Ok(("ipc", writer.into_inner().map_err(|error| error.to_string())?))
+    Ok((
+        "ipc",
+        writer.into_inner().map_err(|error| error.to_string())?,
+    ))
 }
 
 /// `None` where Parquet would give back another schema than it was given.
 fn encode_parquet(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Option<Vec<u8>> {
     let level = ZstdLevel::try_new(1).ok()?;
-    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .build();
     let mut data = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut data, schema.clone(), Some(properties)).ok()?;
     for batch in batches {
@@ -214,7 +268,8 @@ fn encode_parquet(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Option<Vec<u
     }
     writer.close().ok()?;
     let data = parquet_bytes(data);
-    let same = ParquetRecordBatchReaderBuilder::try_new(data.clone()).is_ok_and(|reader| reader.schema() == schema);
+    let same = ParquetRecordBatchReaderBuilder::try_new(data.clone())
+        .is_ok_and(|reader| reader.schema() == schema);
     same.then(|| data.to_vec())
 }
 
@@ -226,14 +281,29 @@ fn decode(codec: &str, data: Vec<u8>) -> Result<Vec<RecordBatch>, String> {
     let problem = |error: &dyn std::fmt::Display| error.to_string();
     let (schema, mut batches) = match codec {
         "parquet" => {
-            let builder = ParquetRecordBatchReaderBuilder::try_new(parquet_bytes(data)).map_err(|error| problem(&error))?;
+            let builder = ParquetRecordBatchReaderBuilder::try_new(parquet_bytes(data))
+                .map_err(|error| problem(&error))?;
             let schema = builder.schema().clone();
-            let reader = builder.with_batch_size(65_536).build().map_err(|error| problem(&error))?;
-            (schema, reader.collect::<Result<Vec<_>, _>>().map_err(|error| problem(&error))?)
+            let reader = builder
+                .with_batch_size(65_536)
+                .build()
+                .map_err(|error| problem(&error))?;
+            (
+                schema,
+                reader
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(|error| problem(&error))?,
+            )
         }
         "ipc" => {
-            let reader = StreamReader::try_new(Cursor::new(data), None).map_err(|error| problem(&error))?;
-            (reader.schema(), reader.collect::<Result<Vec<_>, _>>().map_err(|error| problem(&error))?)
+            let reader =
+                StreamReader::try_new(Cursor::new(data), None).map_err(|error| problem(&error))?;
+            (
+                reader.schema(),
+                reader
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(|error| problem(&error))?,
+            )
         }
         _ => return Err(format!("unknown codec {codec}")),
     };

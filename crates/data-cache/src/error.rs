@@ -23,16 +23,25 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn input(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Input, message: message.into() }
+        Self {
+            kind: ErrorKind::Input,
+            message: message.into(),
+        }
     }
 
     pub(crate) fn io(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Io, message: message.into() }
+        Self {
+            kind: ErrorKind::Io,
+            message: message.into(),
+        }
     }
 
     #[cfg(feature = "duckdb")]
     pub(crate) fn engine(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Engine, message: message.into() }
+        Self {
+            kind: ErrorKind::Engine,
+            message: message.into(),
+        }
     }
 
     /// What went wrong, as a family.

@@ -9,7 +9,9 @@ static CACHE: OnceLock<Cache> = OnceLock::new();
 
 /// Makes `cache` the one that [`get_cache`] returns; an error if there is one already.
 pub fn install(cache: Cache) -> Result<(), Error> {
-    CACHE.set(cache).map_err(|_| Error::input("a process-wide cache is installed already"))
+    CACHE
+        .set(cache)
+        .map_err(|_| Error::input("a process-wide cache is installed already"))
 }
 
 /// The process-wide cache; without [`install`] the first call opens `data/cache`.

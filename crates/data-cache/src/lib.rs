@@ -37,7 +37,13 @@
 //! # When not to use this
 //! Results that differ per user under one SQL text, databases written by other processes while this one reads
 //! them, or answers that must be fresher than their TTL without going through [`Warehouse`].
-#![cfg_attr(not(feature = "duckdb"), expect(rustdoc::broken_intra_doc_links, reason = "Warehouse needs its feature"))]
+#![cfg_attr(
+    not(feature = "duckdb"),
+    expect(
+        rustdoc::broken_intra_doc_links,
+        reason = "Warehouse needs its feature"
+    )
+)]
 
 mod cache;
 mod config;

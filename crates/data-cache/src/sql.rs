@@ -32,7 +32,10 @@ type Make<'a> = fn(&'a str) -> Token<'a>;
 fn next<'a>(rest: &'a str, first: char) -> Option<(Make<'a>, usize)> {
     let run = |accept: fn(char) -> bool| rest.find(|c: char| !accept(c)).unwrap_or(rest.len());
     if first.is_ascii_whitespace() || first == '\u{b}' {
-        return Some((Token::Space, run(|c| c.is_ascii_whitespace() || c == '\u{b}')));
+        return Some((
+            Token::Space,
+            run(|c| c.is_ascii_whitespace() || c == '\u{b}'),
+        ));
     }
     if rest.starts_with("--") {
         return Some((Token::Comment, rest.find('\n').unwrap_or(rest.len())));
@@ -42,7 +45,11 @@ fn next<'a>(rest: &'a str, first: char) -> Option<(Make<'a>, usize)> {
         return (!rest[2..end - 2].contains("/*")).then_some((Token::Comment, end));
     }
     if first == '\'' || first == '"' {
-        let make: Make<'a> = if first == '"' { Token::Quoted } else { Token::Text };
+        let make: Make<'a> = if first == '"' {
+            Token::Quoted
+        } else {
+            Token::Text
+        };
         return Some((make, quoted(rest, first)?));
     }
     if (first == 'e' || first == 'E') && rest[1..].starts_with('\'') {
@@ -52,10 +59,18 @@ fn next<'a>(rest: &'a str, first: char) -> Option<(Make<'a>, usize)> {
         return dollar(rest);
     }
     if first.is_ascii_digit() {
-        return Some((Token::Number, run(|c| c.is_ascii_alphanumeric() || c == '.' || c == '_')));
+        return Some((
+            Token::Number,
+            run(|c| c.is_ascii_alphanumeric() || c == '.' || c == '_'),
+        ));
     }
     if first.is_alphabetic() || first == '_' || !first.is_ascii() {
-        return Some((Token::Word, run(|c| c.is_alphanumeric() || c == '_' || c == '$' || (!c.is_ascii() && !c.is_whitespace()))));
+        return Some((
+            Token::Word,
+            run(|c| {
+                c.is_alphanumeric() || c == '_' || c == '$' || (!c.is_ascii() && !c.is_whitespace())
+            }),
+        ));
     }
     Some((Token::Symbol, first.len_utf8()))
 }
@@ -89,7 +104,9 @@ fn escaped(rest: &str) -> Option<usize> {
 
 /// `$tag$…$tag$`, or the `$` of a parameter.
 fn dollar(rest: &str) -> Option<(Make<'_>, usize)> {
-    let tag = rest[1..].find(|c: char| !(c.is_alphanumeric() || c == '_')).map(|end| end + 1);
+    let tag = rest[1..]
+        .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .map(|end| end + 1);
     match tag {
         Some(end) if rest[end..].starts_with('$') => {
             let mark = &rest[..=end];
@@ -111,18 +128,34 @@ pub(crate) fn normalize(sql: &str) -> String {
             Token::Space(space) => {
                 let after = at.checked_sub(1).map(|before| tokens[before]);
                 let keeps = matches!(after, Some(Token::Comment(_) | Token::Text(_)));
-                normal.push(if keeps && space.contains('\n') { '\n' } else { ' ' });
+                normal.push(if keeps && space.contains('\n') {
+                    '\n'
+                } else {
+                    ' '
+                });
             }
-            Token::Word(text) | Token::Number(text) | Token::Text(text) | Token::Quoted(text) | Token::Comment(text) | Token::Symbol(text) => {
+            Token::Word(text)
+            | Token::Number(text)
+            | Token::Text(text)
+            | Token::Quoted(text)
+            | Token::Comment(text)
+            | Token::Symbol(text) => {
                 normal.push_str(text);
             }
         }
     }
-    if tokens.iter().any(|token| matches!(token, Token::Comment(_))) {
+    if tokens
+        .iter()
+        .any(|token| matches!(token, Token::Comment(_)))
+    {
         return normal.trim().to_owned();
     }
     let trimmed = normal.trim();
-    trimmed.strip_suffix(';').unwrap_or(trimmed).trim_end().to_owned()
+    trimmed
+        .strip_suffix(';')
+        .unwrap_or(trimmed)
+        .trim_end()
+        .to_owned()
 }
 
 /// The statement with every literal and comment taken out: fit for logs and spans.
@@ -149,20 +182,27 @@ pub fn sanitize(sql: &str) -> String {
 /// The words of a statement, lower case, without quotes.
 #[cfg(feature = "duckdb")]
 pub(crate) fn words(sql: &str) -> Option<Vec<String>> {
-    Some(tokens(sql)?.into_iter().filter_map(|token| match token {
-        Token::Word(word) => Some(word.to_lowercase()),
-        Token::Quoted(word) => Some(word.trim_matches('"').to_lowercase()),
-        _ => None,
-    }).collect())
+    Some(
+        tokens(sql)?
+            .into_iter()
+            .filter_map(|token| match token {
+                Token::Word(word) => Some(word.to_lowercase()),
+                Token::Quoted(word) => Some(word.trim_matches('"').to_lowercase()),
+                _ => None,
+            })
+            .collect(),
+    )
 }
 
 /// The first word, upper case: `SELECT`, `INSERT`, …
 #[cfg(feature = "duckdb")]
 pub(crate) fn first_word(sql: &str) -> String {
-    let first = tokens(sql).and_then(|tokens| tokens.into_iter().find_map(|token| match token {
-        Token::Word(word) => Some(word.to_uppercase()),
-        _ => None,
-    }));
+    let first = tokens(sql).and_then(|tokens| {
+        tokens.into_iter().find_map(|token| match token {
+            Token::Word(word) => Some(word.to_uppercase()),
+            _ => None,
+        })
+    });
     first.unwrap_or_else(|| "OTHER".to_owned())
 }
 
@@ -174,7 +214,15 @@ pub(crate) fn statements(sql: &str) -> Option<Vec<String>> {
         match (token, all.last_mut()) {
             (Token::Symbol(";"), _) => all.push(String::new()),
             (Token::Comment(_), Some(last)) => last.push(' '),
-            (Token::Space(text) | Token::Word(text) | Token::Number(text) | Token::Text(text) | Token::Quoted(text) | Token::Symbol(text), Some(last)) => last.push_str(text),
+            (
+                Token::Space(text)
+                | Token::Word(text)
+                | Token::Number(text)
+                | Token::Text(text)
+                | Token::Quoted(text)
+                | Token::Symbol(text),
+                Some(last),
+            ) => last.push_str(text),
             (_, None) => {}
         }
     }

@@ -24,15 +24,53 @@ const THREADS: usize = 2;
 const SLOW_QUERY: Duration = Duration::from_millis(500);
 /// Words whose meaning is not in the database file: clocks, chance, sessions, catalogues, files.
 const VOLATILE: &[&str] = &[
-    "random", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "nextval", "currval", "setseed", "now", "today", "current_date",
-    "current_time", "current_timestamp", "localtime", "localtimestamp", "current_localtime", "current_localtimestamp",
-    "get_current_time", "get_current_timestamp", "transaction_timestamp", "age", "current_setting", "getvariable", "getenv",
-    "current_schema", "current_schemas", "current_database", "current_user", "session_user", "txid_current", "version",
-    "information_schema", "pg_catalog", "sqlite_master", "sample", "tablesample", "glob", "sniff_csv", "query", "query_table",
-    "sleep_ms", "write_log",
+    "random",
+    "uuid",
+    "gen_random_uuid",
+    "uuidv4",
+    "uuidv7",
+    "nextval",
+    "currval",
+    "setseed",
+    "now",
+    "today",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "localtime",
+    "localtimestamp",
+    "current_localtime",
+    "current_localtimestamp",
+    "get_current_time",
+    "get_current_timestamp",
+    "transaction_timestamp",
+    "age",
+    "current_setting",
+    "getvariable",
+    "getenv",
+    "current_schema",
+    "current_schemas",
+    "current_database",
+    "current_user",
+    "session_user",
+    "txid_current",
+    "version",
+    "information_schema",
+    "pg_catalog",
+    "sqlite_master",
+    "sample",
+    "tablesample",
+    "glob",
+    "sniff_csv",
+    "query",
+    "query_table",
+    "sleep_ms",
+    "write_log",
 ];
 const READS: &[&str] = &["SELECT", "WITH", "FROM", "VALUES"];
-const SESSION: &[&str] = &["SET", "RESET", "USE", "ATTACH", "DETACH", "PRAGMA", "LOAD", "INSTALL"];
+const SESSION: &[&str] = &[
+    "SET", "RESET", "USE", "ATTACH", "DETACH", "PRAGMA", "LOAD", "INSTALL",
+];
 
 /// A DuckDB database whose connections live on threads of their own.
 #[derive(Clone)]
@@ -49,8 +87,12 @@ impl Warehouse {
     /// Opens or creates the database file. While it is open, no other process can write to it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let problem = |error: &dyn std::fmt::Display| Error::engine(format!("cannot open {}: {error}", path.display()));
-        let config = duckdb::Config::default().with("autoinstall_known_extensions", "false").map_err(|error| problem(&error))?;
+        let problem = |error: &dyn std::fmt::Display| {
+            Error::engine(format!("cannot open {}: {error}", path.display()))
+        };
+        let config = duckdb::Config::default()
+            .with("autoinstall_known_extensions", "false")
+            .map_err(|error| problem(&error))?;
         let first = Connection::open_with_flags(path, config).map_err(|error| problem(&error))?;
         let mut connections = Vec::new();
         for _ in 1..THREADS {
@@ -58,19 +100,33 @@ impl Warehouse {
         }
         connections.push(first);
         // Each opening is a new state: results are shared within one run of the process.
-        Ok(Self(Arc::new(Database { workers: Workers::start(connections)?, id: path.display().to_string(), version: RwLock::new(unique_id()) })))
+        Ok(Self(Arc::new(Database {
+            workers: Workers::start(connections)?,
+            id: path.display().to_string(),
+            version: RwLock::new(unique_id()),
+        })))
     }
 
     /// Asks through `cache` from now on.
     pub fn cached(self, cache: Cache) -> CachedWarehouse {
-        CachedWarehouse { warehouse: self, cache, flights: Arc::default() }
+        CachedWarehouse {
+            warehouse: self,
+            cache,
+            flights: Arc::default(),
+        }
     }
 
     /// Runs statements alone, makes older results unreachable first, and ends with a checkpoint. Blocks.
     pub fn execute_batch(&self, batch: &str) -> Result<(), Error> {
-        let statements = sql::statements(batch).ok_or_else(|| Error::input("cannot tell the statements of this batch apart"))?;
-        if let Some(refused) = statements.iter().find(|statement| SESSION.contains(&sql::first_word(statement).as_str()) || is_temporary(statement)) {
-            return Err(Error::input(format!("{:?} would hold for one connection only", sql::sanitize(refused))));
+        let statements = sql::statements(batch)
+            .ok_or_else(|| Error::input("cannot tell the statements of this batch apart"))?;
+        if let Some(refused) = statements.iter().find(|statement| {
+            SESSION.contains(&sql::first_word(statement).as_str()) || is_temporary(statement)
+        }) {
+            return Err(Error::input(format!(
+                "{:?} would hold for one connection only",
+                sql::sanitize(refused)
+            )));
         }
         let mut version = self.0.version.write();
         *version = unique_id();
@@ -79,9 +135,13 @@ impl Warehouse {
             let done = connection.execute_batch(&batch);
             if !connection.is_autocommit() {
                 let _ = connection.execute_batch("ROLLBACK");
-                return Err(Error::engine(done.err().map_or_else(|| "the batch left a transaction open; rolled back".to_owned(), |error| error.to_string())));
+                return Err(Error::engine(done.err().map_or_else(
+                    || "the batch left a transaction open; rolled back".to_owned(),
+                    |error| error.to_string(),
+                )));
             }
-            done.and_then(|()| connection.execute_batch("CHECKPOINT")).map_err(|error| Error::engine(error.to_string()))
+            done.and_then(|()| connection.execute_batch("CHECKPOINT"))
+                .map_err(|error| Error::engine(error.to_string()))
         })
     }
 
@@ -93,39 +153,63 @@ impl Warehouse {
         self.on_thread(move |connection| run(connection, &sql, &params))
     }
 
-    fn on_thread<T: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let (sender, receiver) = mpsc::sync_channel(1);
         self.0.workers.submit(Box::new(move |connection| {
             let _ = sender.send(work(connection));
         }))?;
-        receiver.recv().map_err(|_| Error::engine("the DuckDB thread ended"))?
+        receiver
+            .recv()
+            .map_err(|_| Error::engine("the DuckDB thread ended"))?
     }
 }
 
 fn is_temporary(statement: &str) -> bool {
-    sql::words(statement).is_none_or(|words| words.iter().take(4).any(|word| word == "temp" || word == "temporary"))
+    sql::words(statement).is_none_or(|words| {
+        words
+            .iter()
+            .take(4)
+            .any(|word| word == "temp" || word == "temporary")
+    })
 }
 
 fn read_only(statement: &str) -> Result<(), Error> {
     let one = sql::statements(statement).is_some_and(|all| all.len() == 1);
     let words = sql::words(statement).unwrap_or_default();
-    let writes = words.iter().any(|word| matches!(word.as_str(), "insert" | "update" | "delete" | "merge"));
+    let writes = words
+        .iter()
+        .any(|word| matches!(word.as_str(), "insert" | "update" | "delete" | "merge"));
     let first = sql::first_word(statement);
     if one && READS.contains(&first.as_str()) && !(first == "WITH" && writes) {
         return Ok(());
     }
-    Err(Error::input("query takes one SELECT, WITH, FROM or VALUES statement; writes go through execute_batch"))
+    Err(Error::input(
+        "query takes one SELECT, WITH, FROM or VALUES statement; writes go through execute_batch",
+    ))
 }
 
 /// Why a result may not be kept.
 fn bypass(statement: &str) -> Option<&'static str> {
-    let Some(words) = sql::words(statement) else { return Some("unusual text") };
-    let outside = |word: &String| VOLATILE.contains(&word.as_str()) || ["read_", "duckdb_", "pragma_", "parquet_"].iter().any(|start| word.starts_with(start));
+    let Some(words) = sql::words(statement) else {
+        return Some("unusual text");
+    };
+    let outside = |word: &String| {
+        VOLATILE.contains(&word.as_str())
+            || ["read_", "duckdb_", "pragma_", "parquet_"]
+                .iter()
+                .any(|start| word.starts_with(start))
+    };
     if words.iter().any(outside) {
         return Some("nondeterministic");
     }
     let lower = statement.to_lowercase();
-    [".parquet", ".csv", ".json", "://", ".tsv", ".db", ".xlsx"].iter().any(|mark| lower.contains(mark)).then_some("reads files")
+    [".parquet", ".csv", ".json", "://", ".tsv", ".db", ".xlsx"]
+        .iter()
+        .any(|mark| lower.contains(mark))
+        .then_some("reads files")
 }
 
 /// Views and macros may hide what [`bypass`] looks for: databases that have such ones are not cached.
@@ -135,7 +219,10 @@ fn hides_volatile(connection: &Connection) -> bool {
         let mut statement = connection.prepare(definitions)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            if row.get::<_, Option<String>>(0)?.is_none_or(|text| bypass(&text).is_some()) {
+            if row
+                .get::<_, Option<String>>(0)?
+                .is_none_or(|text| bypass(&text).is_some())
+            {
                 return Ok(true);
             }
         }
@@ -187,7 +274,12 @@ pub struct Query {
 impl CachedWarehouse {
     /// Asks; equal questions at the same time run once.
     pub fn query(&self, sql: impl Into<String>, params: Params) -> Query {
-        Query { target: self.clone(), sql: sql.into(), params, ttl: None }
+        Query {
+            target: self.clone(),
+            sql: sql.into(),
+            params,
+            ttl: None,
+        }
     }
 
     /// See [`Warehouse::execute_batch`].
@@ -214,14 +306,19 @@ impl Query {
         self.start(Box::new(move |answer| {
             let _ = sender.send(answer);
         }))?;
-        receiver.recv().map_err(|_| Error::engine("the DuckDB thread ended"))?
+        receiver
+            .recv()
+            .map_err(|_| Error::engine("the DuckDB thread ended"))?
     }
 
     /// Joins the flight of this question, or starts it. The flight goes on when its callers leave.
     fn start(self, waiter: Waiter) -> Result<(), Error> {
         read_only(&self.sql)?;
         let normal = sql::normalize(&self.sql);
-        let flight = (key(&self.target.warehouse.0.id, "flight", &normal, &self.params), self.target.cache.generation());
+        let flight = (
+            key(&self.target.warehouse.0.id, "flight", &normal, &self.params),
+            self.target.cache.generation(),
+        );
         let coalesces = bypass(&normal).is_none();
         let flights = self.target.flights.clone();
         if coalesces {
@@ -237,11 +334,15 @@ impl Query {
             return workers.0.workers.submit(Box::new(move |connection| {
                 let answer = self.answer(connection, &normal);
                 let waiting = leaders.lock().remove(&id).unwrap_or_default();
-                waiting.into_iter().for_each(|waiter| waiter(answer.clone()));
+                waiting
+                    .into_iter()
+                    .for_each(|waiter| waiter(answer.clone()));
             }));
         }
         let workers = self.target.warehouse.clone();
-        workers.0.workers.submit(Box::new(move |connection| waiter(self.answer(connection, &normal))))
+        workers.0.workers.submit(Box::new(move |connection| {
+            waiter(self.answer(connection, &normal))
+        }))
     }
 
     fn answer(&self, connection: &Connection, normal: &str) -> Answer {
@@ -253,7 +354,9 @@ impl Query {
             query_type: sql::first_word(&self.sql),
             start,
             duration,
-            rows: answer.as_ref().map_or(0, |found| found.batches.iter().map(RecordBatch::num_rows).sum()),
+            rows: answer.as_ref().map_or(0, |found| {
+                found.batches.iter().map(RecordBatch::num_rows).sum()
+            }),
             failed: answer.is_err(),
             status: answer.as_ref().map_or(Status::Miss, QueryResult::status),
         };
@@ -267,23 +370,41 @@ impl Query {
     fn look_up_or_run(&self, connection: &Connection, normal: &str) -> Answer {
         // A writer waits on a worker while it holds the lock alone: never wait for it on a worker.
         let Some(version) = self.target.warehouse.0.version.try_read() else {
-            return Ok(QueryResult { batches: run(connection, &self.sql, &self.params)?, status: Status::Bypass("a write is running") });
+            return Ok(QueryResult {
+                batches: run(connection, &self.sql, &self.params)?,
+                status: Status::Bypass("a write is running"),
+            });
         };
         let cache = &self.target.cache;
-        let reason = bypass(normal).or_else(|| hides_volatile(connection).then_some("a view or macro is nondeterministic"));
+        let reason = bypass(normal).or_else(|| {
+            hides_volatile(connection).then_some("a view or macro is nondeterministic")
+        });
         if let Some(reason) = reason.filter(|_| !cache.permits(normal)) {
-            return Ok(QueryResult { batches: run(connection, &self.sql, &self.params)?, status: Status::Bypass(reason) });
+            return Ok(QueryResult {
+                batches: run(connection, &self.sql, &self.params)?,
+                status: Status::Bypass(reason),
+            });
         }
-        let day = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / 86_400;
+        let day = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs()
+            / 86_400;
         let context = format!("{}/{}", *version, if reason.is_some() { day } else { 0 });
         let key = key(&self.target.warehouse.0.id, &context, normal, &self.params);
         let generation = cache.generation();
         if let Some(hit) = cache.get_key(&key) {
-            return Ok(QueryResult { status: Status::Hit(hit.tier()), batches: hit.into_batches() });
+            return Ok(QueryResult {
+                status: Status::Hit(hit.tier()),
+                batches: hit.into_batches(),
+            });
         }
         let batches = run(connection, &self.sql, &self.params)?;
         cache.set_key(&key, normal, &batches, self.ttl, generation)?;
-        Ok(QueryResult { batches, status: Status::Miss })
+        Ok(QueryResult {
+            batches,
+            status: Status::Miss,
+        })
     }
 }
 
@@ -297,7 +418,9 @@ impl IntoFuture for Query {
             self.start(Box::new(move |answer| {
                 let _ = sender.send(answer);
             }))?;
-            receiver.await.map_err(|_| Error::engine("the DuckDB thread ended"))?
+            receiver
+                .await
+                .map_err(|_| Error::engine("the DuckDB thread ended"))?
         })
     }
 }

@@ -28,7 +28,9 @@ impl Workers {
     }
 
     pub(crate) fn submit(&self, job: Job) -> Result<(), Error> {
-        self.0.send(job).map_err(|_| Error::engine("the DuckDB threads have stopped"))
+        self.0
+            .send(job)
+            .map_err(|_| Error::engine("the DuckDB threads have stopped"))
     }
 }
 
@@ -41,7 +43,11 @@ fn serve(connection: &Connection, jobs: &Mutex<Receiver<Job>>) {
 }
 
 /// Runs one statement; a panic of the driver becomes an error.
-pub(crate) fn run(connection: &Connection, sql: &str, params: &Params) -> Result<Vec<RecordBatch>, Error> {
+pub(crate) fn run(
+    connection: &Connection,
+    sql: &str,
+    params: &Params,
+) -> Result<Vec<RecordBatch>, Error> {
     let work = std::panic::AssertUnwindSafe(|| fetch(connection, sql, params));
     match std::panic::catch_unwind(work) {
         Ok(result) => result.map_err(|error| Error::engine(error.to_string())),
@@ -53,14 +59,20 @@ fn fetch(connection: &Connection, sql: &str, params: &Params) -> duckdb::Result<
     let mut statement = connection.prepare(sql)?;
     for index in 1..=statement.parameter_count() {
         let name = statement.parameter_name(index)?;
-        let value = params.0.get(&name).ok_or_else(|| duckdb::Error::InvalidParameterName(name.clone()))?;
+        let value = params
+            .0
+            .get(&name)
+            .ok_or_else(|| duckdb::Error::InvalidParameterName(name.clone()))?;
         statement.raw_bind_parameter(index, bound(value))?;
     }
     statement.raw_execute()?;
     let schema = statement.schema();
     let mut batches = Vec::new();
     while let Some(rows) = statement.step()? {
-        batches.push(RecordBatch::try_new(schema.clone(), rows.columns().to_vec()).map_err(|error| duckdb::Error::ToSqlConversionFailure(Box::new(error)))?);
+        batches.push(
+            RecordBatch::try_new(schema.clone(), rows.columns().to_vec())
+                .map_err(|error| duckdb::Error::ToSqlConversionFailure(Box::new(error)))?,
+        );
     }
     if batches.is_empty() {
         batches.push(RecordBatch::new_empty(schema));
