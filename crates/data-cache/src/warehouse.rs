@@ -72,6 +72,22 @@ const SESSION: &[&str] = &[
     "SET", "RESET", "USE", "ATTACH", "DETACH", "PRAGMA", "LOAD", "INSTALL",
 ];
 
+/// Length and time of the last change of the database file and its log, before the engine touches them.
+fn file_state(path: &Path) -> String {
+    let mut log = path.as_os_str().to_owned();
+    log.push(".wal");
+    let describe = |path: &Path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        let changed = metadata.modified().ok()?;
+        let since = changed.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        Some((metadata.len(), since.as_nanos()))
+    };
+    match describe(path) {
+        Some(file) => format!("{file:?} {:?}", describe(Path::new(&log))),
+        None => unique_id(),
+    }
+}
+
 /// A DuckDB database whose connections live on threads of their own.
 #[derive(Clone)]
 pub struct Warehouse(Arc<Database>);
@@ -90,6 +106,7 @@ impl Warehouse {
         let problem = |error: &dyn std::fmt::Display| {
             Error::engine(format!("cannot open {}: {error}", path.display()))
         };
+        let state = file_state(path);
         let config = duckdb::Config::default()
             .with("autoinstall_known_extensions", "false")
             .map_err(|error| problem(&error))?;
@@ -99,11 +116,11 @@ impl Warehouse {
             connections.push(first.try_clone().map_err(|error| problem(&error))?);
         }
         connections.push(first);
-        // Each opening is a new state: results are shared within one run of the process.
+        // a restart without writes finds the file as it was, and its results with it
         Ok(Self(Arc::new(Database {
             workers: Workers::start(connections)?,
             id: path.display().to_string(),
-            version: RwLock::new(unique_id()),
+            version: RwLock::new(state),
         })))
     }
 

@@ -1,1 +1,51 @@
-//! The admin page and the operational endpoints: health, readiness, log level, traces, caches.
+//! The admin page and the operational endpoints: health, readiness, log level, recent logs and traces,
+//! metrics, secrets and caches, on a listener of their own.
+//!
+//! ```
+//! use ops_admin::Admin;
+//!
+//! let admin = Admin::new("kearney-platform-api").readiness(|| None); // None: ready
+//! let router: axum::Router = admin.router(); // serve it on loopback
+//! # let _ = router;
+//! assert!(Admin::new("api").service().contains("api"));
+//! ```
+//!
+//! # Routes
+//!
+//! | route | answers |
+//! |---|---|
+//! | `GET /` | the page |
+//! | `GET /healthz` | 200 while the process serves |
+//! | `GET /readyz` | 200, or 503 with the reason |
+//! | `GET /api/state` | what the page shows, as JSON |
+//! | `GET /metrics` | the Prometheus exposition (feature `metrics`) |
+//! | `POST /api/level` | changes the log level (feature `log`) |
+//!
+//! # Guarantees
+//!
+//! - Requests whose `Host` is neither loopback nor allowed by [`Admin::allow_host`] are refused with 403, and
+//!   so are writes without the header `x-ops-admin`: a page from elsewhere can neither read nor change.
+//! - It reads the crates' public snapshots, and writes only when a person asks.
+//!
+//! # Feature flags
+//!
+//! | feature | default | shows |
+//! |---|---|---|
+//! | `log` | yes | levels, recent lines, line counts |
+//! | `trace` | yes | recent traces, export counts |
+//! | `metrics` | yes | `/metrics`, sparklines |
+//! | `secrets` | yes | source, age and problems of each secret, never a value |
+//! | `cache` | no | entries, hit ratio, top queries |
+//!
+//! # When not to use it
+//!
+//! On a public address: it has no accounts. Put it on loopback, or behind what authenticates.
+
+mod admin;
+mod guard;
+#[cfg(feature = "log")]
+mod level;
+mod page;
+mod state;
+
+pub use admin::Admin;

@@ -19,6 +19,16 @@ pub enum Level {
 }
 
 impl Level {
+    /// All, the finest first.
+    pub const ALL: [Self; 6] = [
+        Self::Trace,
+        Self::Debug,
+        Self::Info,
+        Self::Warning,
+        Self::Error,
+        Self::Critical,
+    ];
+
     /// The printed name: `trace`, `debug`, `info`, `warning`, `error` or `critical`.
     pub const fn as_str(self) -> &'static str {
         match self {

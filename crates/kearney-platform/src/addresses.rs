@@ -1,0 +1,45 @@
+//! Where a running platform answers, for programs that started it with port 0.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+/// The addresses of both listeners, kept in `addresses.json` of the data directory while it is ready.
+#[derive(Clone, Debug, Serialize)]
+pub struct Addresses {
+    pub api: String,
+    pub admin: String,
+}
+
+impl Addresses {
+    pub fn of(api: &TcpListener, admin: &TcpListener) -> std::io::Result<Self> {
+        let url = |address: SocketAddr| format!("http://{address}");
+        Ok(Self {
+            api: url(api.local_addr()?),
+            admin: url(admin.local_addr()?),
+        })
+    }
+
+    /// Writes the file whole.
+    pub fn write(&self, data_dir: &Path) -> Result<(), String> {
+        let path = file(data_dir);
+        let draft = path.with_extension("json.part");
+        serde_json::to_vec(self)
+            .map_err(std::io::Error::from)
+            .and_then(|bytes| std::fs::write(&draft, bytes))
+            .and_then(|()| std::fs::rename(&draft, &path))
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))
+    }
+
+    /// Takes the file away: nobody answers there from here on.
+    pub fn remove(data_dir: &Path) {
+        // an address file that cannot be removed is stale, and its reader finds nobody there
+        let _ = std::fs::remove_file(file(data_dir));
+    }
+}
+
+fn file(data_dir: &Path) -> PathBuf {
+    data_dir.join("addresses.json")
+}

@@ -1,0 +1,64 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The reference platform of the operations layer.
+#[derive(Debug, Parser)]
+#[command(name = "kearney-platform", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serves the API and the admin page until Ctrl-C
+    Serve(Serve),
+    /// Says where secrets come from (never what they are)
+    #[command(subcommand)]
+    Secrets(Secrets),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Secrets {
+    /// The source of one secret
+    Source {
+        /// Its name in secrets.yaml, or its environment variable
+        name: String,
+        #[arg(long)]
+        config_dir: Option<PathBuf>,
+    },
+    /// Source, age and problems of every secret of the catalogue
+    Report {
+        #[arg(long)]
+        config_dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct Serve {
+    /// Address of the API
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// Port of the API; 0 takes a free one
+    #[arg(long, default_value_t = 8000)]
+    pub port: u16,
+    /// Port of the admin page, on loopback; 0 takes a free one
+    #[arg(long, default_value_t = 8001)]
+    pub admin_port: u16,
+    /// Where warehouse, registry and cache are kept
+    #[arg(long, default_value = "data")]
+    pub data_dir: PathBuf,
+    /// Where secrets.yaml and cache.yaml are [default: ./configs if there, else the embedded files]
+    #[arg(long)]
+    pub config_dir: Option<PathBuf>,
+    /// Where flights-3m.parquet, airports.csv and zipcodes.csv are [default: the small embedded extract]
+    #[arg(long)]
+    pub datasets: Option<PathBuf>,
+    /// Where JSON log lines go besides the terminal
+    #[arg(long, default_value = "logs/app.log")]
+    pub log_file: PathBuf,
+}

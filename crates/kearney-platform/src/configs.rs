@@ -1,0 +1,67 @@
+//! The configuration files: a directory where there is one, else the same files embedded.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+const SECRETS: &str = include_str!("../../../configs/secrets.yaml");
+const CACHE: &str = include_str!("../../../configs/cache.yaml");
+
+/// The text of each configuration file, and where it came from.
+#[derive(Debug)]
+pub struct Configs {
+    pub secrets: File,
+    pub cache: File,
+}
+
+/// One configuration file.
+#[derive(Debug)]
+pub struct File {
+    pub name: &'static str,
+    pub text: String,
+    pub path: Option<PathBuf>,
+}
+
+impl Configs {
+    /// Reads `dir`. Without one, `./configs` if it is there; a file that is missing is taken from the
+    /// embedded set, a file that cannot be read is an error.
+    pub fn read(dir: Option<&Path>) -> Result<Self, String> {
+        if let Some(dir) = dir
+            && !dir.is_dir()
+        {
+            return Err(format!("--config-dir {}: no such directory", dir.display()));
+        }
+        let dir = dir.unwrap_or(Path::new("configs"));
+        Ok(Self {
+            secrets: File::read(dir, "secrets.yaml", SECRETS)?,
+            cache: File::read(dir, "cache.yaml", CACHE)?,
+        })
+    }
+}
+
+impl File {
+    fn read(dir: &Path, name: &'static str, embedded: &str) -> Result<Self, String> {
+        let path = dir.join(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Self {
+                name,
+                text,
+                path: Some(path),
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self {
+                name,
+                text: embedded.to_owned(),
+                path: None,
+            }),
+            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+        }
+    }
+}
+
+impl fmt::Display for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path {
+            Some(path) => path.display().fmt(f),
+            None => write!(f, "{} (embedded)", self.name),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The metrics of the platform's own domain, declared as any user of the ops layer declares theirs.
+
+use ops_layer::metrics;
+
+metrics::labels! {
+    /// A phase of the orchestrator's runs.
+    pub enum Phase {
+        Prepare = "prepare",
+        LoadFlights = "load_flights",
+        LoadAirports = "load_airports",
+        LoadZipcodes = "load_zipcodes",
+        Checkpoint = "checkpoint",
+    }
+}
+
+metrics::labels! {
+    /// How a run of the orchestrator ended.
+    pub enum RunStatus {
+        Success = "success",
+        Failed = "failed",
+        Cancelled = "cancelled",
+        Timeout = "timeout",
+    }
+}
+
+metrics::labels! {
+    /// Who computes isochrones.
+    pub enum Provider { Mapbox = "mapbox" }
+}
+
+metrics::labels! {
+    /// How people travel in an isochrone.
+    pub enum Mode { Driving = "driving", Walking = "walking", Cycling = "cycling" }
+}
+
+metrics::labels! {
+    /// How an isochrone request ended.
+    pub enum IsochroneStatus {
+        Ok = "ok",
+        ClientError = "http_4xx",
+        RateLimited = "http_429",
+        ServerError = "http_5xx",
+        Timeout = "timeout",
+        Network = "network",
+        InvalidResponse = "invalid_response",
+        CircuitOpen = "circuit_open",
+        Cancelled = "cancelled",
+    }
+}
+
+metrics::labels! {
+    /// Who works in the orchestrator's runs.
+    pub enum Agent { Loader = "loader" }
+}
+
+metrics::define! {
+    /// The platform's metrics as data.
+    pub catalogue DOMAIN;
+
+    /// Isochrone API calls
+    pub counter isochrone_requests_total { provider: Provider, mode: Mode, status: IsochroneStatus }
+    /// Isochrone API latency in seconds
+    pub histogram isochrone_request_latency_seconds { provider: Provider, mode: Mode }
+        buckets [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0, 30.0, 60.0]
+    /// Orchestrator phase duration in seconds
+    pub histogram orchestrator_phase_seconds { phase: Phase }
+        buckets [0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0]
+    /// Orchestrator agent retry count
+    pub counter orchestrator_agent_retries_total { agent: Agent, phase: Phase }
+    /// Total orchestrator runs
+    pub counter orchestrator_runs_total { status: RunStatus }
+    /// Orchestrator runs that wait
+    pub gauge orchestrator_queue_depth {}
+    /// Orchestrator runs in flight
+    pub gauge orchestrator_runs_in_flight {}
+    /// Total registered models
+    pub gauge registry_models_total {}
+    /// Total registered datasets
+    pub gauge registry_datasets_total {}
+}

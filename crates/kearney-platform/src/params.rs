@@ -1,0 +1,74 @@
+//! Query parameters, parsed strictly: what is unknown, doubled or out of range is named.
+
+use std::str::FromStr;
+
+use axum::extract::{FromRequestParts, Query};
+use http::request::Parts;
+
+use crate::problem::Problem;
+
+/// The query parameters that nobody has taken yet.
+#[derive(Debug)]
+pub struct Params(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(pairs)) => Ok(Self(pairs)),
+            Err(error) => Err(Problem::parameter(
+                "query",
+                error.body_text(),
+                "name=value pairs joined by &",
+            )),
+        }
+    }
+}
+
+impl Params {
+    /// The text of a parameter, if it was given.
+    pub fn take(&mut self, name: &str) -> Result<Option<String>, Problem> {
+        let mut found = None;
+        while let Some(at) = self.0.iter().position(|(key, _)| key == name) {
+            if found.replace(self.0.swap_remove(at).1).is_some() {
+                return Err(Problem::parameter(name, "it was given twice", "one value"));
+            }
+        }
+        Ok(found)
+    }
+
+    /// A parameter that must parse and pass a check.
+    pub fn parse<T: FromStr>(
+        &mut self,
+        name: &str,
+        accepts: &str,
+        valid: impl Fn(&T) -> bool,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.take(name)? else {
+            return Ok(None);
+        };
+        match text.parse() {
+            Ok(value) if valid(&value) => Ok(Some(value)),
+            _ => Err(refused(name, &text, accepts)),
+        }
+    }
+
+    /// Refuses what is left over.
+    pub fn finish(self, known: &str) -> Result<(), Problem> {
+        match self.0.first() {
+            None => Ok(()),
+            Some((name, _)) => Err(Problem::parameter(
+                name,
+                "there is no such parameter here",
+                known,
+            )),
+        }
+    }
+}
+
+/// The problem of a parameter with this text.
+pub fn refused(name: &str, text: &str, accepts: &str) -> Problem {
+    let shown: String = text.chars().take(40).collect();
+    Problem::parameter(name, format!("{shown:?} is not {accepts}"), accepts)
+}

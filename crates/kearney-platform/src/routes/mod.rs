@@ -1,0 +1,49 @@
+//! The API: one file per resource.
+
+mod airports;
+mod assets;
+mod flights;
+mod health;
+mod registry;
+mod viz;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::platform::Platform;
+use crate::problem::Problem;
+
+/// Every route of the API, without the layers of operations.
+pub fn router(platform: Arc<Platform>) -> Router {
+    Router::new()
+        .route("/", get(assets::start_page))
+        .route("/assets/{file}", get(assets::asset))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route(
+            "/api/registry/models",
+            get(registry::models).post(registry::add_model),
+        )
+        .route("/api/registry/datasets", get(registry::datasets))
+        .route("/api/viz/palette", get(viz::palette))
+        .route("/api/flights/summary", get(flights::summary))
+        .route("/api/airports", get(airports::near))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(platform)
+}
+
+async fn not_found(uri: http::Uri) -> Problem {
+    let path: String = uri.path().chars().take(100).collect();
+    Problem::new(http::StatusCode::NOT_FOUND, format!("there is no {path}"))
+}
+
+async fn method_not_allowed(method: http::Method) -> Problem {
+    Problem::new(
+        http::StatusCode::METHOD_NOT_ALLOWED,
+        format!("{method} is not possible here; see the Allow header"),
+    )
+}

@@ -1,0 +1,80 @@
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+
+use crate::platform::Platform;
+use crate::problem::Problem;
+use crate::registry::Model;
+
+pub async fn models(State(platform): State<Arc<Platform>>) -> Json<Value> {
+    Json(json!({ "models": platform.registry.models() }))
+}
+
+pub async fn datasets(State(platform): State<Arc<Platform>>) -> Json<Value> {
+    Json(json!({ "datasets": platform.registry.datasets() }))
+}
+
+/// Registers a model for whoever holds the API key.
+pub async fn add_model(
+    State(platform): State<Arc<Platform>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Model>), Problem> {
+    authorize(&platform, &headers).await?;
+    let model = parse(&body)?;
+    let stored = model.clone();
+    let added = tokio_blocking(move || platform.add_model(stored)).await?;
+    if added {
+        Ok((StatusCode::CREATED, Json(model)))
+    } else {
+        let detail = format!("{} {} is registered already", model.name, model.version);
+        Err(Problem::new(StatusCode::CONFLICT, detail))
+    }
+}
+
+async fn authorize(platform: &Platform, headers: &HeaderMap) -> Result<(), Problem> {
+    let denied = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, detail);
+    let given = headers
+        .get("x-api-key")
+        .ok_or_else(|| denied("the X-API-Key header is missing"))?;
+    match platform.is_registry_key(given.as_bytes()).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(denied("the X-API-Key is not the right one")),
+        Err(why) => {
+            ops_layer::log::error!("registry_key_unavailable", error = %why);
+            let detail = "the registry key cannot be had at the moment";
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail))
+        }
+    }
+}
+
+fn parse(body: &[u8]) -> Result<Model, Problem> {
+    let accepts = r#"{"name": text, "version": text, "description": text (optional)}, name and version of 1 to 100 characters"#;
+    let model: Model = serde_json::from_slice(body)
+        .map_err(|error| Problem::parameter("body", error.to_string(), accepts))?;
+    for (field, text) in [("name", &model.name), ("version", &model.version)] {
+        if text.trim().is_empty() || text.chars().count() > 100 {
+            return Err(Problem::parameter(field, "wrong length", accepts));
+        }
+    }
+    Ok(model)
+}
+
+async fn tokio_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, Problem> {
+    let failed = |why: String| {
+        ops_layer::log::error!("registry_write_failed", error = why);
+        let detail = "the registry could not be written";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    };
+    match ops_layer::spawn_blocking(work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(why)) => Err(failed(why)),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}

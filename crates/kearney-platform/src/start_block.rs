@@ -1,0 +1,70 @@
+//! The last lines of a start: where to look.
+
+use std::io::Write;
+use std::path::Path;
+
+use ops_layer::Ops;
+use ops_layer::trace::collector_answers;
+
+use crate::addresses::Addresses;
+use crate::configs::Configs;
+use crate::platform::Platform;
+
+/// Tells where to look, on stderr, so that stdout stays lines of log.
+pub fn print(
+    platform: &Platform,
+    configs: &Configs,
+    addresses: &Addresses,
+    ops: &Ops,
+    data_dir: &Path,
+) {
+    let text = text(platform, configs, addresses, ops, data_dir);
+    // a terminal that is gone does not keep the platform from serving
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+fn text(
+    platform: &Platform,
+    configs: &Configs,
+    addresses: &Addresses,
+    ops: &Ops,
+    data_dir: &Path,
+) -> String {
+    let Addresses { api, admin } = addresses;
+    let mut lines = vec![
+        String::new(),
+        format!("  API        {api}/"),
+        format!("  metrics    {api}/metrics"),
+        format!("  admin      {admin}/"),
+    ];
+    for dataset in platform.registry.datasets() {
+        lines.push(format!(
+            "  data       {}: {} rows, {}",
+            dataset.name, dataset.rows, dataset.source
+        ));
+    }
+    lines.push(format!("  data dir   {}", data_dir.display()));
+    lines.push(format!(
+        "  config     {}, {}",
+        configs.secrets, configs.cache
+    ));
+    for secret in ops.secrets().report().secrets {
+        lines.push(format!(
+            "  secret     {} from {}",
+            secret.name,
+            secret.source.as_str()
+        ));
+    }
+    lines.push(format!("  collector  {}", collector()));
+    lines.push("  stop       Ctrl-C".to_owned());
+    lines.push(String::new());
+    lines.join("\n") + "\n"
+}
+
+fn collector() -> &'static str {
+    match collector_answers() {
+        Some(true) => "answers",
+        Some(false) => "does not answer: spans are dropped and counted, nothing else changes",
+        None => "not asked yet: the first spans will tell, a change is one log line",
+    }
+}

@@ -1,0 +1,197 @@
+//! The warehouse: loaded whole or not at all, asked through the cache.
+
+use std::path::{Path, PathBuf};
+
+use arrow::json::writer::{JsonArray, WriterBuilder};
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode};
+use ops_layer::cache::arrow::array::RecordBatch;
+use ops_layer::cache::{Cache, CachedWarehouse, Params, Status, Warehouse, params};
+use ops_layer::trace::create_span;
+use serde_json::Value;
+
+use crate::datasets::Source;
+use crate::domain_metrics::Phase;
+use crate::orchestrator::Run;
+use crate::platform::Platform;
+use crate::problem::Problem;
+use crate::registry::Dataset;
+
+/// The tables, and what each is made of.
+const TABLES: [(&str, Phase, &str); 3] = [
+    (
+        "flights",
+        Phase::LoadFlights,
+        "read_parquet('{dir}/flights-3m.parquet')",
+    ),
+    (
+        "airports",
+        Phase::LoadAirports,
+        "read_csv('{dir}/airports.csv', types = {'iata': 'VARCHAR'})",
+    ),
+    (
+        "zipcodes",
+        Phase::LoadZipcodes,
+        "read_csv('{dir}/zipcodes.csv', types = {'zip_code': 'VARCHAR'})",
+    ),
+];
+
+/// Opens the warehouse in `data_dir`, after loading it where it is missing or was loaded from another source.
+///
+/// A load goes into a draft file, ends with a checkpoint, and is renamed into place: a process that dies
+/// meanwhile leaves the draft behind, which the next one deletes.
+pub fn open(
+    data_dir: &Path,
+    source: &Source,
+    cache: Cache,
+) -> Result<(CachedWarehouse, Vec<Dataset>), String> {
+    let path = data_dir.join("warehouse.duckdb");
+    if !is_loaded_from(&path, source)? {
+        load(data_dir, &path, source)?;
+    }
+    let warehouse = Warehouse::open(&path).map_err(|error| error.to_string())?;
+    let datasets = count(&warehouse, source)?;
+    Ok((warehouse.cached(cache), datasets))
+}
+
+/// Whether the file is there and was loaded from this source.
+fn is_loaded_from(path: &Path, source: &Source) -> Result<bool, String> {
+    if !path.exists() {
+        return Ok(false);
+    }
+    let warehouse = Warehouse::open(path).map_err(|error| error.to_string())?;
+    let loaded_from = rows(&warehouse, "SELECT source FROM load_info")
+        .ok()
+        .and_then(|mut rows| rows.pop());
+    Ok(loaded_from.is_some_and(|row| row["source"] == source.name()))
+}
+
+fn load(data_dir: &Path, path: &Path, source: &Source) -> Result<(), String> {
+    let mut run = Run::start("load");
+    let draft = data_dir.join("warehouse.part.duckdb");
+    let files = run.phase(Phase::Prepare, || {
+        remove_draft(&draft)?;
+        source.materialise(&data_dir.join("extract"))
+    })?;
+    let warehouse = Warehouse::open(&draft).map_err(|error| error.to_string())?;
+    let dir = files.display().to_string().replace('\'', "''");
+    for (table, phase, from) in TABLES {
+        let sql = format!(
+            "CREATE TABLE {table} AS SELECT * FROM {}",
+            from.replace("{dir}", &dir)
+        );
+        run.phase(phase, || execute(&warehouse, &sql))?;
+    }
+    run.phase(Phase::Checkpoint, || {
+        let name = source.name();
+        execute(
+            &warehouse,
+            &format!("CREATE TABLE load_info AS SELECT '{name}' AS source; CHECKPOINT"),
+        )
+    })?;
+    drop(warehouse);
+    std::fs::rename(&draft, path)
+        .map_err(|error| format!("cannot rename {} into place: {error}", draft.display()))?;
+    run.finish();
+    Ok(())
+}
+
+fn execute(warehouse: &Warehouse, sql: &str) -> Result<(), String> {
+    warehouse
+        .execute_batch(sql)
+        .map_err(|error| error.to_string())
+}
+
+/// Deletes what a load that died left behind.
+fn remove_draft(draft: &Path) -> Result<(), String> {
+    let wal = PathBuf::from(format!("{}.wal", draft.display()));
+    for left in [draft, wal.as_path()] {
+        match std::fs::remove_file(left) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(format!("cannot remove {}: {error}", left.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn rows(warehouse: &Warehouse, sql: &str) -> Result<Vec<Value>, String> {
+    let batches = warehouse
+        .query(sql, &params! {})
+        .map_err(|error| error.to_string())?;
+    rows_of(&batches)
+}
+
+fn count(warehouse: &Warehouse, source: &Source) -> Result<Vec<Dataset>, String> {
+    TABLES
+        .iter()
+        .map(|(table, _, _)| {
+            let sql = format!("SELECT count(*) AS rows FROM {table}");
+            let rows = rows(warehouse, &sql)?;
+            Ok(Dataset {
+                name: (*table).to_owned(),
+                rows: rows
+                    .first()
+                    .and_then(|row| row["rows"].as_u64())
+                    .unwrap_or(0),
+                source: source.name().to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// Asks the warehouse through its cache and answers with what `shape` makes of the rows; `x-cache` says how.
+pub async fn answer(
+    platform: &Platform,
+    sql: &'static str,
+    bound: Params,
+    shape: impl FnOnce(Vec<Value>) -> Value,
+) -> Result<Response, Problem> {
+    let Some(warehouse) = platform.warehouse() else {
+        let why = platform.not_ready().unwrap_or_default();
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why));
+    };
+    let attributes = [
+        ("db.system.name", "duckdb".into()),
+        ("db.query.text", sql.into()),
+    ];
+    let query = warehouse.query(sql, bound).into_future();
+    let asked = create_span("SELECT", attributes).instrument(query).await;
+    let result = asked.map_err(|error| failed(&error.to_string()))?;
+    let rows = rows_of(result.batches()).map_err(|error| failed(&error))?;
+    let mut response = Json(shape(rows)).into_response();
+    let status = match result.status() {
+        Status::Hit(_) => "hit",
+        Status::Miss => "miss",
+        _ => "bypass",
+    };
+    response
+        .headers_mut()
+        .insert("x-cache", HeaderValue::from_static(status));
+    Ok(response)
+}
+
+fn failed(why: &str) -> Problem {
+    ops_layer::log::error!("query_failed", error = why);
+    let detail = "the warehouse could not answer";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+}
+
+/// The rows as JSON objects, `null` included.
+fn rows_of(batches: &[RecordBatch]) -> Result<Vec<Value>, String> {
+    let mut writer = WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .build::<_, JsonArray>(Vec::new());
+    let batches: Vec<&RecordBatch> = batches.iter().collect();
+    let written = writer
+        .write_batches(&batches)
+        .and_then(|()| writer.finish());
+    written.map_err(|error| error.to_string())?;
+    let text = writer.into_inner();
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_slice(&text).map_err(|error| error.to_string())
+}

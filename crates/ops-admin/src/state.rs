@@ -1,0 +1,94 @@
+use serde_json::Value;
+#[cfg(any(
+    feature = "log",
+    feature = "trace",
+    feature = "metrics",
+    feature = "secrets",
+    feature = "cache"
+))]
+use serde_json::json;
+
+use crate::Admin;
+
+/// Adds what each room shows.
+pub(crate) fn fill(admin: &Admin, rooms: &mut Value) {
+    let _ = (admin, &rooms);
+    #[cfg(feature = "metrics")]
+    {
+        rooms["metrics"] = sparklines();
+    }
+    #[cfg(feature = "cache")]
+    if let Some(cache) = admin.cache_handle() {
+        rooms["cache"] = cache_stats(cache);
+    }
+    #[cfg(feature = "trace")]
+    {
+        rooms["recent_traces"] = traces();
+        rooms["trace_export"] = json!(ops_trace::stats());
+    }
+    #[cfg(feature = "secrets")]
+    if let Some(secrets) = admin.secrets_handle() {
+        rooms["secrets"] = json!(secrets.report().secrets);
+    }
+    #[cfg(feature = "log")]
+    {
+        let stats = ops_log::stats();
+        rooms["log_levels"] = json!({
+            "level": ops_log::level().as_str(), "written": stats.written, "dropped": stats.dropped,
+        });
+        rooms["recent_lines"] = json!(ops_log::recent(50));
+    }
+}
+
+#[cfg(feature = "metrics")]
+fn sparklines() -> Value {
+    ops_metrics::sparklines()
+        .into_iter()
+        .map(|line| {
+            let recent: Vec<f64> = line
+                .points
+                .iter()
+                .map(|point| point.unwrap_or(0.0))
+                .collect();
+            json!({ "name": line.name, "latest": line.points.last(), "recent": recent })
+        })
+        .collect()
+}
+
+#[cfg(feature = "cache")]
+fn cache_stats(cache: &data_cache::Cache) -> Value {
+    let stats = cache.get_stats();
+    json!({
+        "entries": stats.entries,
+        "total_size_mb": stats.total_size_mb,
+        "hit_ratio": stats.hit_ratio,
+        "hits": stats.hits,
+        "memory_hits": stats.memory_hits,
+        "disk_hits": stats.disk_hits,
+        "misses": stats.misses,
+        "bypasses": stats.bypasses,
+    })
+}
+
+/// Each trace with its spans as bars, in microseconds from its start.
+#[cfg(feature = "trace")]
+fn traces() -> Value {
+    let micros =
+        |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    ops_trace::recent()
+        .recent
+        .into_iter()
+        .take(20)
+        .map(|trace| {
+            let spans: Value = trace
+                .spans
+                .iter()
+                .map(|span| {
+                    let offset = span.start.duration_since(trace.start).unwrap_or_default();
+                    json!({ "name": span.name, "start_us": micros(offset), "duration_us": micros(span.duration) })
+                })
+                .collect();
+            json!({ "trace_id": trace.trace_id, "duration_us": micros(trace.duration), "error": trace.error, "spans": spans })
+        })
+        .collect()
+}

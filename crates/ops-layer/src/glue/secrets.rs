@@ -1,0 +1,26 @@
+use ops_secrets::Secrets;
+
+use crate::{Config, Error};
+
+/// Secrets, whose values no log line and no span attribute carries from here on.
+pub(crate) fn secrets(config: &Config) -> Result<Secrets, Error> {
+    let named = |error: ops_secrets::SecretError| match &config.secrets_yaml {
+        Some(document) => Error::new("secrets", format!("{}: {error}", document.name)),
+        None => Error::new("secrets", error),
+    };
+    let mut settings = ops_secrets::Config::from_env().map_err(named)?;
+    if let Some(document) = &config.secrets_yaml {
+        settings = settings.catalogue_text(document.text.as_str());
+    }
+    let secrets = Secrets::new(settings).map_err(named)?;
+    #[cfg(feature = "log")]
+    secrets.on_resolved(|resolved| {
+        let value = resolved.secret.expose();
+        if resolved.retired {
+            ops_log::unredact(value);
+        } else {
+            ops_log::redact(value);
+        }
+    });
+    Ok(secrets)
+}

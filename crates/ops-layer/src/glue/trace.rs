@@ -1,0 +1,16 @@
+use crate::{Config, Error};
+
+/// Traces, whose ids every log line carries from here on.
+pub(crate) fn trace(config: &Config) -> Result<ops_trace::Tracer, Error> {
+    let tracer = ops_trace::init(ops_trace::Config::new(config.service_name.as_str()))
+        .map_err(|error| Error::new("trace", error))?;
+    #[cfg(feature = "log")]
+    {
+        ops_log::set_trace_ids(|| {
+            let (trace_id, span_id) = ops_trace::current_ids()?;
+            Some(ops_log::TraceIds { trace_id, span_id })
+        });
+        ops_trace::set_attribute_filter(|_, text| ops_log::redacted(text));
+    }
+    Ok(tracer)
+}
