@@ -40,8 +40,8 @@ fn next<'a>(rest: &'a str, first: char) -> Option<(Make<'a>, usize)> {
     if rest.starts_with("--") {
         return Some((Token::Comment, rest.find('\n').unwrap_or(rest.len())));
     }
-    if rest.starts_with("/*") {
-        let end = rest[2..].find("*/")? + 4;
+    if let Some(comment) = rest.strip_prefix("/*") {
+        let end = comment.find("*/")? + 4;
         return (!rest[2..end - 2].contains("/*")).then_some((Token::Comment, end));
     }
     if first == '\'' || first == '"' {

@@ -6,7 +6,74 @@ pub(crate) fn metrics(config: &Config) -> Result<(), Error> {
     if let Some([version, revision, compiler]) = config.build {
         settings = settings.build_info(version, revision, compiler);
     }
-    ops_metrics::install(settings).map_err(|error| Error::new("metrics", error))
+    ops_metrics::install(settings).map_err(|error| Error::new("metrics", error))?;
+    describe();
+    Ok(())
+}
+
+/// What the totals mean that the parts publish.
+const COUNTERS: [(&str, &str); 13] = [
+    (
+        "log_lines_dropped_total",
+        "Log lines that a sink did not take",
+    ),
+    ("log_lines_written_total", "Log lines that every sink took"),
+    (
+        "secrets_backend_requests_total",
+        "Requests to the sources of secrets",
+    ),
+    (
+        "secrets_cache_hits_total",
+        "Secret lookups that the cache answered",
+    ),
+    (
+        "secrets_cache_misses_total",
+        "Secret lookups that the cache did not answer",
+    ),
+    ("secrets_errors_total", "Secret lookups that failed"),
+    ("secrets_lookups_total", "Secret lookups"),
+    (
+        "secrets_refreshes_total",
+        "Secrets that were fetched ahead of their expiry",
+    ),
+    (
+        "secrets_stale_served_total",
+        "Secrets that were served after their time, for want of a newer one",
+    ),
+    (
+        "trace_export_failures_total",
+        "Exports of spans that failed",
+    ),
+    ("trace_spans_dropped_total", "Spans that were dropped"),
+    (
+        "trace_spans_exported_total",
+        "Spans that the collector accepted",
+    ),
+    (
+        "trace_spans_rejected_total",
+        "Spans that the collector rejected",
+    ),
+];
+
+const GAUGES: [(&str, &str); 3] = [
+    (
+        "trace_exporter_up",
+        "Whether the last export of spans worked",
+    ),
+    (
+        "trace_queue_capacity",
+        "Spans that may wait for their export",
+    ),
+    ("trace_queue_length", "Spans that wait for their export"),
+];
+
+fn describe() {
+    for (name, help) in COUNTERS {
+        ::metrics::describe_counter!(name, help);
+    }
+    for (name, help) in GAUGES {
+        ::metrics::describe_gauge!(name, help);
+    }
 }
 
 /// Before each scrape every part tells what it counted.
