@@ -35,14 +35,13 @@ impl Config {
     pub fn from_env() -> Self {
         let variable = |name| std::env::var(name).unwrap_or_default();
         let production = variable("OPS_ENV") == "production";
-        let mut config = Self::default();
-        config.json = match variable("OPS_LOG_FORMAT").as_str() {
+        let json = match variable("OPS_LOG_FORMAT").as_str() {
             "json" => true,
             "console" => false,
             _ => production,
         };
-        config.level = variable("OPS_LOG_LEVEL").parse().unwrap_or(Level::Info);
-        config
+        let level = variable("OPS_LOG_LEVEL").parse().unwrap_or(Level::Info);
+        Self::default().json(json).level(level)
     }
 
     /// The name of the root logger.

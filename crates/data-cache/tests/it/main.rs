@@ -1,6 +1,5 @@
 //! Behaviour through the public API.
 #![cfg(feature = "duckdb")]
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use data_cache::{Cache, Status, Tier, Warehouse, params};
 
