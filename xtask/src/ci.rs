@@ -133,7 +133,7 @@ fn check_alerts() -> Result<()> {
         command::run(command::program(prometheus.join("usr/bin/promtool")).args(args))
     };
     promtool(["check", "rules", "configs/alerts.yml"])?;
-    promtool(["test", "rules", "configs/alerts_test.yml"])
+    promtool(["test", "rules", "crates/ops-metrics/tests/alerts.yml"])
 }
 
 fn check_exposition(promtool: PathBuf, exposition: &str) -> Result<()> {
