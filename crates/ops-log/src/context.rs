@@ -15,7 +15,7 @@ thread_local! {
     static CURRENT: RefCell<Fields> = RefCell::default();
 }
 
-/// Binds a field for every line of this thread or task from here on; [`bind_context!`](crate::bind_context) binds several.
+/// Binds a field for every line of this thread or task from here on; [`bind_context!`](macro@crate::bind_context) binds several.
 pub fn bind_context(key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
     let (key, value) = (key.into(), value.into());
     change(

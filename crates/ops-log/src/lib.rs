@@ -28,7 +28,7 @@
 //! - One line is one write; in JSON each key has one value (the event's, else the context's), and control characters
 //!   are escaped.
 //! - Nothing that goes wrong while writing reaches the caller; it is counted ([`stats`]).
-//! - Values given to [`redact`] are in no line.
+//! - Values given to [`redact`](fn@redact) are in no line.
 //!
 //! # Feature flags
 //!
