@@ -4,7 +4,7 @@ use crate::line_of;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tasks_on_shared_workers_never_see_each_others_context() {
-    let tasks: Vec<_> = (0..100)
+    let tasks: Vec<_> = (0..20)
         .map(|number: u64| {
             tokio::spawn(with_log_context(async move {
                 bind_context!(task = number);
