@@ -2,7 +2,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Config, Error, glue};
+#[cfg(any(
+    feature = "log",
+    feature = "trace",
+    feature = "metrics",
+    feature = "secrets",
+    feature = "cache"
+))]
+use crate::glue;
+use crate::{Config, Error};
 
 /// The running operations layer. Cheap to clone; [`shutdown`](Self::shutdown) once at the end.
 #[derive(Clone)]
@@ -32,6 +40,7 @@ struct Parts {
 ///
 /// Where a configuration is wrong, or a directory cannot be used. The message names the part.
 pub fn init(config: Config) -> Result<Ops, Error> {
+    tracing::debug!(target: "ops_layer", service = config.service_name, "starting");
     #[cfg(feature = "log")]
     let log = glue::log(&config)?;
     #[cfg(feature = "secrets")]

@@ -7,16 +7,16 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::{Level, Value, get_logger};
 
-/// Targets that are told from `warning` on only.
-const NOISY: [&str; 8] = [
-    "hyper",
-    "h2",
-    "rustls",
-    "aws_",
-    "opentelemetry",
-    "ureq",
-    "tower",
-    "mio",
+/// Targets that are told from this level on only. The OpenTelemetry SDK repeats for each batch what ops-trace says once.
+const NOISY: [(&str, Level); 8] = [
+    ("hyper", Level::Warning),
+    ("h2", Level::Warning),
+    ("rustls", Level::Warning),
+    ("aws_", Level::Warning),
+    ("opentelemetry", Level::Critical),
+    ("ureq", Level::Warning),
+    ("tower", Level::Warning),
+    ("mio", Level::Warning),
 ];
 
 /// A layer that turns `tracing` events into lines, named by their target.
@@ -45,10 +45,9 @@ impl<S: tracing::Subscriber> Layer<S> for TracingLayer {
             tracing::Level::DEBUG => Level::Debug,
             tracing::Level::TRACE => Level::Trace,
         };
-        let noisy = NOISY
-            .iter()
-            .any(|noisy| metadata.target().starts_with(noisy));
-        if !crate::is_enabled(level) || noisy && level < Level::Warning {
+        let target = metadata.target();
+        let noisy = NOISY.iter().find(|(prefix, _)| target.starts_with(prefix));
+        if !crate::is_enabled(level) || noisy.is_some_and(|(_, from)| level < *from) {
             return;
         }
         let mut found = Found::default();

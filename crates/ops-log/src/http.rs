@@ -37,7 +37,7 @@ impl AccessLog {
         self
     }
 
-    /// No line for these paths while they succeed.
+    /// No line for these paths unless they fail with 500: a probe that is told 503 did its job.
     #[must_use]
     pub fn quiet(mut self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.quiet.extend(paths.into_iter().map(Into::into));
@@ -94,7 +94,7 @@ impl Observe for AccessLog {
     }
 
     fn end(&self, mut scope: RequestScope, outcome: &Outcome) {
-        if outcome.status < 400 && self.quiet.contains(&scope.path) {
+        if outcome.status != 500 && self.quiet.contains(&scope.path) {
             return;
         }
         let latency = u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX);
