@@ -47,5 +47,7 @@ pub fn redacted(text: &str) -> Option<String> {
 fn forms(value: &str) -> [String; 2] {
     let mut escaped = String::new();
     json_text(value, &mut escaped);
-    [value.to_owned(), escaped.trim_matches('"').to_owned()]
+    // the quotes that json_text puts around it, and no quote of the value's own
+    let inner = escaped[1..escaped.len() - 1].to_owned();
+    [value.to_owned(), inner]
 }

@@ -44,11 +44,11 @@ pub struct Tracer {
 /// # Errors
 /// A bad endpoint, an empty service name, a bad ratio, or a tracer that is there already.
 pub fn init(config: Config) -> Result<Tracer, Error> {
+    let resolved = Resolved::new(config)?;
     let _one_at_a_time = INSTALLING.lock();
     if INSTALLED.get().is_some() {
         return Err(Error::AlreadyInitialized);
     }
-    let resolved = Resolved::new(config)?;
     let (url, mode, ratio) = (resolved.url.clone(), resolved.mode, resolved.ratio);
     let installed = Arc::new(build(resolved)?);
     opentelemetry::global::set_tracer_provider(installed.provider.clone());
