@@ -1,45 +1,84 @@
-//! `cargo xtask bench`: the benchmarks of every crate that has some.
+//! `cargo xtask bench`: the benchmarks of every crate that has some, and on demand its peers of other projects.
 
-use crate::metadata::Metadata;
-use crate::{Result, command};
+use crate::metadata::{Metadata, Package};
+use crate::tools::{LIBDUCKDB, PEERS, PYTHON};
+use crate::{Result, command, setup, workspace};
+
+/// The bench target whose goals are ratios, which `ci` checks.
+const RATIOS: &str = "ratios";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only this crate
     #[arg(long)]
     package: Option<String>,
-    /// Handed on to criterion, e.g. `-- --save-baseline before`
+    /// Also what `perf/peers` measures against: it compiles and fetches other projects
+    #[arg(long)]
+    peers: bool,
+    /// Handed on to each benchmark, e.g. `-- --check`
     #[arg(last = true)]
-    criterion: Vec<String>,
+    benchmark: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    setup::ensure(&[LIBDUCKDB])?;
     let metadata = Metadata::read()?;
-    let wanted = |name: &str| {
-        args.package
-            .as_deref()
-            .is_none_or(|package| package == name)
-    };
+    let wanted = |name: &str| args.package.as_deref().is_none_or(|only| only == name);
     let crates: Vec<_> = metadata
         .crates()
         .into_iter()
-        .filter(|c| c.has_target("bench") && wanted(&c.name))
+        .filter(|package| package.targets_of("bench").next().is_some() && wanted(&package.name))
         .collect();
     if crates.is_empty() {
         return Err("no such crate has a benches/ folder".to_owned());
     }
-    for package in crates {
-        let features = package.cheap_features().join(",");
-        let mut bench =
-            command::cargo(["bench", "--package", &package.name, "--features", &features]);
-        for target in package
-            .targets
-            .iter()
-            .filter(|target| target.kind.iter().any(|kind| kind == "bench"))
-        {
-            bench.args(["--bench", &target.name]);
+    for package in &crates {
+        let mut bench = command::cargo(["bench", "--package", &package.name]);
+        for target in package.targets_of("bench") {
+            bench.args(["--bench", target]);
         }
-        command::run(bench.arg("--").args(&args.criterion))?;
+        command::run(bench.arg("--").args(&args.benchmark))?;
+    }
+    if args.peers {
+        peers(&crates)?;
+    }
+    Ok(())
+}
+
+/// Checks the ratios of every crate that has some, with as few features as its benchmark needs.
+pub(crate) fn check_ratios(metadata: &Metadata) -> Result<()> {
+    for package in metadata.crates() {
+        if package.targets_of("bench").any(|target| target == RATIOS) {
+            command::run(&mut command::cargo([
+                "bench",
+                "--quiet",
+                "--package",
+                &package.name,
+                "--no-default-features",
+                "--bench",
+                RATIOS,
+                "--",
+                "--check",
+            ]))?;
+        }
+    }
+    Ok(())
+}
+
+/// Each crate's package in `perf/peers`, a workspace with a lockfile of its own, told where the tools are.
+fn peers(crates: &[&Package]) -> Result<()> {
+    setup::ensure(&[PYTHON, PEERS])?;
+    let manifest = workspace::root().join("perf/peers/Cargo.toml");
+    for package in crates {
+        let folder = manifest.with_file_name(&package.name);
+        if !folder.exists() {
+            continue;
+        }
+        let mut run = command::cargo(["run", "--release", "--locked", "--manifest-path"]);
+        run.arg(&manifest)
+            .args(["--package", &format!("{}-peers", package.name)])
+            .env("OPS_TOOLS", workspace::tools_dir());
+        command::run(&mut run)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::perf::smoke;
 use crate::platform::{self, Build, Served};
 use crate::setup::{self, Absent};
 use crate::tools::{LIBDUCKDB, PROMETHEUS, PYTHON};
-use crate::{Result, command, tidy};
+use crate::{Result, bench, command, tidy};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -48,6 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         command::run(&mut test(&features, args.full, &absent))
     })?;
     steps.take("each crate alone", || each_alone(&metadata))?;
+    steps.take("ratios", || bench::check_ratios(&metadata))?;
     steps.take("document", || command::run(&mut document(&features)))?;
     steps.take("serve", || serve_and_look(&binary, args.full))?;
     steps.conclude(&absent);

@@ -101,10 +101,13 @@ impl Package {
             .collect()
     }
 
-    pub(crate) fn has_target(&self, kind: &str) -> bool {
+    /// The names of its targets of a kind, such as `bench`.
+    pub(crate) fn targets_of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a str> {
+        let of_kind = move |target: &&Target| target.kind.iter().any(|found| found == kind);
         self.targets
             .iter()
-            .any(|target| target.kind.iter().any(|found| found == kind))
+            .filter(of_kind)
+            .map(|target| target.name.as_str())
     }
 }
 

@@ -3,7 +3,7 @@
 //! A component is unpacked beside its place and renamed into it; a stamp written last says which version is there.
 //! Whatever was interrupted has no stamp and is fetched again.
 
-use crate::tools::{Source, TABLE, Tool};
+use crate::tools::{PEERS, Source, TABLE, Tool};
 use crate::workspace::{self, link_tools, tools_dir};
 use crate::{Result, command};
 use flate2::read::GzDecoder;
@@ -19,17 +19,23 @@ pub(crate) type Absent = Vec<String>;
 
 pub(crate) fn run() -> Result<()> {
     let absent = ensure_all()?;
+    let wanted = everyday().len();
     println!(
-        "setup: {} of {} components in {}",
-        TABLE.len() - absent.len(),
-        TABLE.len(),
+        "setup: {} of {wanted} components in {}",
+        wanted - absent.len(),
         tools_dir().display()
     );
     Ok(())
 }
 
 pub(crate) fn ensure_all() -> Result<Absent> {
-    ensure(&TABLE.iter().map(|tool| tool.name).collect::<Vec<_>>())
+    ensure(&everyday())
+}
+
+/// All that tests and the platform use; the peers of the benchmarks are fetched on demand.
+fn everyday() -> Vec<&'static str> {
+    let names = TABLE.iter().map(|tool| tool.name);
+    names.filter(|name| *name != PEERS).collect()
 }
 
 /// Makes the named components present, and says in one line what could not be had.
@@ -195,7 +201,7 @@ fn fetch_pip(requirements: &str, place: &Path) -> Result<()> {
         "--only-binary=:all:",
     ]);
     pip.args(["--require-hashes", "-r", requirements]);
-    println!("  (about 70 packages, less than a minute)");
+    println!("  (many packages, less than a minute)");
     command::run_quietly(&mut pip)?;
     link_rotel(place).map_err(|e| format!("cannot link rotel-agent: {e}"))
 }

@@ -30,6 +30,8 @@ pub(crate) const LIBDUCKDB: &str = "libduckdb";
 pub(crate) const DATASETS: &str = "vega-datasets";
 pub(crate) const PYTHON: &str = "python";
 pub(crate) const PROMETHEUS: &str = "prometheus";
+/// Fetched when `cargo xtask bench --peers` asks for it, not by `setup`.
+pub(crate) const PEERS: &str = "peers";
 
 pub(crate) const TABLE: &[Tool] = &[
     Tool {
@@ -82,6 +84,16 @@ pub(crate) const TABLE: &[Tool] = &[
         },
         witness: "usr/bin/promtool",
         when_absent: "/metrics and the alert rules are not checked by promtool",
+    },
+    Tool {
+        name: PEERS,
+        version: "structlog 26.1.0, orjson 3.13.0, diskcache 5.6.3, pyarrow 26.0.1",
+        checksum: "xtask/requirements-peers.txt",
+        source: Source::Pip {
+            requirements: "xtask/requirements-peers.txt",
+        },
+        witness: "bin/python",
+        when_absent: "nothing is compared with Python",
     },
 ];
 

@@ -58,6 +58,9 @@ pub struct Serve {
     /// Where flights-3m.parquet, airports.csv and zipcodes.csv are [default: the small embedded extract]
     #[arg(long)]
     pub datasets: Option<PathBuf>,
+    /// How long to go on serving after SIGTERM, not ready, while load balancers look elsewhere; at most 20
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=20))]
+    pub grace_seconds: u64,
     /// Where JSON log lines go besides the terminal
     #[arg(long, default_value = "logs/app.log")]
     pub log_file: PathBuf,

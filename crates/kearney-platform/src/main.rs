@@ -7,6 +7,7 @@
 mod addresses;
 mod args;
 mod configs;
+mod data_dir;
 mod datasets;
 mod domain_metrics;
 mod orchestrator;

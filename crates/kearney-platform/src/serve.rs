@@ -1,9 +1,9 @@
 //! `kearney-platform serve`, from start to stop.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use ops_layer::admin::Admin;
@@ -15,31 +15,33 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::addresses::Addresses;
 use crate::args::Serve;
 use crate::configs::Configs;
+use crate::data_dir::DataDir;
 use crate::datasets::Source;
 use crate::platform::Platform;
 use crate::problem::Problem;
 use crate::registry::Registry;
 use crate::{domain_metrics, routes, start_block, warehouse};
 
-/// What stopping may take altogether.
+/// What stopping may take altogether, the grace period included.
 const STOP_BUDGET: Duration = Duration::from_secs(25);
 
 pub fn run(options: Serve) -> Result<(), String> {
     let configs = Configs::read(options.config_dir.as_deref())?;
     let source = Source::choose(options.datasets.as_deref())?;
-    create_dir(&options.data_dir)?;
+    let data = DataDir::take(&options.data_dir)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?
-        .block_on(serve(options, configs, source))
+        .block_on(serve(options, &data, configs, source))
 }
 
-fn create_dir(dir: &Path) -> Result<(), String> {
-    std::fs::create_dir_all(dir).map_err(|error| format!("--data-dir {}: {error}", dir.display()))
-}
-
-async fn serve(options: Serve, configs: Configs, source: Source) -> Result<(), String> {
+async fn serve(
+    options: Serve,
+    data: &DataDir,
+    configs: Configs,
+    source: Source,
+) -> Result<(), String> {
     let api = listen(options.host, options.port, "--port").await?;
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let admin = listen(loopback, options.admin_port, "--admin-port").await?;
@@ -52,20 +54,21 @@ async fn serve(options: Serve, configs: Configs, source: Source) -> Result<(), S
             .log_file(&options.log_file)
             .secrets_yaml(configs.secrets.name, &configs.secrets.text)
             .cache_yaml(configs.cache.name, &configs.cache.text)
-            .cache_dir(options.data_dir.join("cache")),
+            .cache_dir(data.path().join("cache")),
     )
     .map_err(|error| error.to_string())?;
     ops_layer::metrics::register(domain_metrics::DOMAIN);
-    let registry = Registry::open(&options.data_dir)?;
+    let registry = Registry::open(data.path())?;
     let platform = Arc::new(Platform::new(registry, ops.secrets().clone()));
 
     let stop = StopSignal::listen().map_err(|error| error.to_string())?;
+    let closing = StopSignal::manual();
     let servers = (
-        tokio::spawn(answer(api, app(&ops, &platform), stop.clone())),
-        tokio::spawn(answer(admin, admin_page(&ops, &platform), stop.clone())),
+        ops_layer::spawn(answer(api, app(&ops, &platform), closing.clone())),
+        ops_layer::spawn(answer(admin, admin_page(&ops, &platform), closing.clone())),
     );
     let loading = ops_layer::spawn({
-        let (platform, configs, data_dir) = (platform.clone(), configs, options.data_dir.clone());
+        let (platform, configs, data_dir) = (platform.clone(), configs, data.path().to_owned());
         let (cache, addresses, ops) = (ops.cache().clone(), addresses.clone(), ops.clone());
         async move {
             let ready = load(&platform, data_dir.clone(), source, cache).await;
@@ -81,15 +84,19 @@ async fn serve(options: Serve, configs: Configs, source: Source) -> Result<(), S
         () = stop.wait() => Ok(()),
         Err(why) = flatten(loading) => Err(why),
     };
+    let stopping = Instant::now();
+    let left = || STOP_BUDGET.saturating_sub(stopping.elapsed());
     platform.drain();
-    stop.stop();
-    let drained =
-        tokio::time::timeout(STOP_BUDGET, async { tokio::join!(servers.0, servers.1) }).await;
+    if result.is_ok() {
+        tokio::time::sleep(Duration::from_secs(options.grace_seconds)).await;
+    }
+    closing.stop();
+    let drained = tokio::time::timeout(left(), async { tokio::join!(servers.0, servers.1) }).await;
     if drained.is_err() {
         ops_layer::log::warn!("requests_cut_off", budget_seconds = STOP_BUDGET.as_secs());
     }
-    Addresses::remove(&options.data_dir);
-    ops.shutdown(STOP_BUDGET).await;
+    Addresses::remove(data.path());
+    ops.shutdown(left()).await;
     result
 }
 

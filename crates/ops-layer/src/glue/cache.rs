@@ -12,7 +12,10 @@ pub(crate) fn cache(config: &Config) -> Result<(Cache, data_cache::Config), Erro
     let cache = Cache::open_with(&config.cache_dir, &settings)
         .map_err(|error| Error::new("cache", error))?;
     #[cfg(feature = "metrics")]
-    cache.on_query(count);
+    {
+        register();
+        cache.on_query(count);
+    }
     Ok((cache, settings))
 }
 
@@ -21,6 +24,17 @@ pub(crate) fn cache(config: &Config) -> Result<(Cache, data_cache::Config), Erro
 const QUERY_TYPES: [&str; 8] = [
     "SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "CREATE", "COPY", "PRAGMA",
 ];
+
+/// Every kind is there from the start, at zero.
+#[cfg(feature = "metrics")]
+fn register() {
+    use ops_metrics::catalog;
+    for query_type in QUERY_TYPES.into_iter().chain(["other"]) {
+        catalog::duckdb_query_seconds(query_type);
+        catalog::duckdb_query_total(query_type);
+        catalog::duckdb_query_errors_total(query_type);
+    }
+}
 
 /// The engine's own time: what the cache answered is no query of the database.
 #[cfg(feature = "metrics")]

@@ -1,0 +1,110 @@
+use crate::served::{Answer, Home};
+
+/// A request that is wrong, the parameter at fault, and a word of what it takes.
+const REFUSED: [(&str, &str, &str); 15] = [
+    ("/api/flights/summary", "origin", "3 letters"),
+    ("/api/flights/summary?origin=", "origin", "3 letters"),
+    ("/api/flights/summary?origin=S%00O", "origin", "3 letters"),
+    (
+        "/api/flights/summary?origin=%27%3B--",
+        "origin",
+        "3 letters",
+    ),
+    (
+        "/api/flights/summary?origin=SFO&month=13",
+        "month",
+        "1 to 12",
+    ),
+    (
+        "/api/flights/summary?origin=SFO&month=-1",
+        "month",
+        "1 to 12",
+    ),
+    (
+        "/api/flights/summary?origin=SFO&month=1.5",
+        "month",
+        "1 to 12",
+    ),
+    (
+        "/api/flights/summary?origin=SFO&month=1&month=2",
+        "month",
+        "one value",
+    ),
+    (
+        "/api/flights/summary?origin=SFO&year=2001",
+        "year",
+        "origin and month",
+    ),
+    ("/api/airports", "near", "latitude,longitude"),
+    ("/api/airports?near=37.6", "near", "latitude,longitude"),
+    ("/api/airports?near=NaN,1", "near", "latitude,longitude"),
+    ("/api/airports?near=91,0", "near", "latitude,longitude"),
+    ("/api/airports?near=1,1&limit=0", "limit", "1 to 100"),
+    (
+        "/api/airports?near=1,1&limit=99999999999999999999",
+        "limit",
+        "1 to 100",
+    ),
+];
+
+fn problem(answer: &Answer) -> serde_json::Value {
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    let problem = answer.json();
+    assert_eq!(
+        problem["status"].as_u64().unwrap(),
+        u64::from(answer.status)
+    );
+    problem
+}
+
+#[test]
+fn a_wrong_parameter_is_named_with_what_it_takes() {
+    let served = Home::new().serve();
+    for (path, parameter, accepts) in REFUSED {
+        let answer = served.get(path);
+        assert_eq!(answer.status, 400, "{path}: {}", answer.body);
+        let problem = problem(&answer);
+        assert_eq!(problem["parameter"], parameter, "{path}");
+        let told = problem["accepts"].as_str().unwrap();
+        assert!(told.contains(accepts), "{path}: {told}");
+    }
+}
+
+#[test]
+fn a_wrong_body_path_or_method_is_a_problem_too() {
+    let served = Home::new().serve();
+    let key = ("X-API-Key", "kearney-registry-key");
+    for (body, parameter) in [
+        ("", "body"),
+        ("{", "body"),
+        (r#"{"name": "x"}"#, "body"),
+        (r#"{"name": "x", "version": "1", "colour": "red"}"#, "body"),
+        (r#"{"name": "  ", "version": "1"}"#, "name"),
+    ] {
+        let answer = served.post("/api/registry/models", &[key], body);
+        assert_eq!(answer.status, 400, "{body}");
+        assert_eq!(problem(&answer)["parameter"], parameter, "{body}");
+    }
+    let long = format!(r#"{{"name": "{}", "version": "1"}}"#, "n".repeat(101));
+    assert_eq!(
+        served.post("/api/registry/models", &[key], &long).status,
+        400
+    );
+    let huge = "x".repeat(3 << 20);
+    assert_eq!(
+        served.post("/api/registry/models", &[key], &huge).status,
+        413
+    );
+    assert_eq!(problem(&served.get("/api/nothing"))["status"], 404);
+    assert_eq!(problem(&served.post("/healthz", &[], ""))["status"], 405);
+}
+
+#[test]
+fn hostile_requests_get_an_answer_and_leave_the_platform_well() {
+    let served = Home::new().serve();
+    let long = format!("/api/flights/summary?origin={}", "A".repeat(20_000));
+    assert!(matches!(served.get(&long).status, 400 | 414 | 431));
+    assert!(served.get("/assets/..%2f..%2fetc%2fpasswd").status == 404);
+    assert_eq!(served.get("/%FF%FE").status, 404);
+    assert_eq!(served.get("/readyz").status, 200);
+}

@@ -1,0 +1,148 @@
+use std::io::{BufRead, BufReader};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use crate::served::{Home, get};
+
+const SUMMARY: &str = "/api/flights/summary?origin=SFO&month=1";
+
+/// Kills the load as soon as its log has so many lines: after each of its phases once.
+#[test]
+fn killed_after_any_phase_of_the_first_load_the_next_start_serves_all_of_the_data() {
+    let home = Home::with_whole_data();
+    let expected = Home::with_whole_data().serve().get(SUMMARY).body;
+    for phase in ["prepare", "load_flights", "load_airports", "checkpoint"] {
+        let home = Home::with_whole_data();
+        kill_after(&home, phase);
+        let served = home.serve();
+        assert_eq!(served.get(SUMMARY).body, expected, "killed after {phase}");
+        assert_eq!(served.get("/readyz").status, 200);
+        assert!(served.stop().success());
+    }
+    // and in the middle of a phase: what is written is only a draft
+    let mut child = home.launch();
+    let draft = home.path("data/warehouse.part.duckdb");
+    while !draft.exists() {
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "it ended before it loaded"
+        );
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!home.path("data/warehouse.duckdb").exists());
+    assert_eq!(home.serve().get(SUMMARY).body, expected);
+}
+
+fn kill_after(home: &Home, phase: &str) {
+    let mut program = home.launch();
+    // stdout is for people; the log file has the same lines as JSON
+    let log = home.path("logs/app.log");
+    let finished = format!("\"phase\":\"{phase}\"");
+    loop {
+        assert!(
+            program.try_wait().unwrap().is_none(),
+            "it ended before {phase}"
+        );
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        if text
+            .lines()
+            .any(|line| line.contains("phase_finished") && line.contains(&finished))
+        {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    program.kill().unwrap();
+    program.wait().unwrap();
+}
+
+#[test]
+fn killed_under_load_it_serves_again_with_nothing_lost_and_nothing_corrupt() {
+    let home = Home::new();
+    let expected = {
+        let served = home.serve();
+        let body = served.get(SUMMARY).body;
+        assert!(served.stop().success());
+        body
+    };
+    for round in 0..3 {
+        let served = home.serve();
+        let (answered, accepted) = load_until_killed(served, round);
+        assert!(answered > 0);
+        let again = home.serve();
+        assert_eq!(again.get(SUMMARY).body, expected);
+        let models = again.get("/api/registry/models").json();
+        let names: Vec<&str> = models["models"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|m| m["name"].as_str().unwrap())
+            .collect();
+        for number in 0..accepted {
+            let name = format!("model-{round}-{number}");
+            assert!(
+                names.contains(&name.as_str()),
+                "{name} was accepted and is lost"
+            );
+        }
+        assert!(again.stop().success());
+        // each line that is there is whole, but for the one that the kill may have cut
+        home.log_lines();
+    }
+}
+
+/// Readers on several threads, a writer here; after 20 accepted writes the platform is killed. How much was answered and accepted.
+fn load_until_killed(served: crate::served::Served, round: u32) -> (u32, u32) {
+    let answered = AtomicU32::new(0);
+    let killed = AtomicBool::new(false);
+    let api = served.api.clone();
+    std::thread::scope(|scope| {
+        for thread in 0..3_u32 {
+            let (api, answered, killed) = (&api, &answered, &killed);
+            scope.spawn(move || {
+                for number in 0.. {
+                    let month = (number + thread) % 12 + 1;
+                    let url = format!("{api}/api/flights/summary?origin=LAX&month={month}");
+                    let answer = std::panic::catch_unwind(|| get(&url, &[]));
+                    if killed.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    assert_eq!(answer.unwrap().status, 200);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let mut accepted = 0;
+        while accepted < 20 {
+            let model = format!(r#"{{"name": "model-{round}-{accepted}", "version": "1"}}"#);
+            let answer = served.post(
+                "/api/registry/models",
+                &[("X-API-Key", "kearney-registry-key")],
+                &model,
+            );
+            assert_eq!(answer.status, 201);
+            accepted += 1;
+        }
+        killed.store(true, Ordering::Relaxed);
+        served.kill();
+        (answered.load(Ordering::Relaxed), accepted)
+    })
+}
+
+#[test]
+fn a_second_platform_on_the_same_data_is_refused_and_the_first_goes_on() {
+    let home = Home::new();
+    let first = home.serve();
+    let mut second = home.launch();
+    let told: Vec<String> = BufReader::new(second.stderr.take().unwrap())
+        .lines()
+        .map_while(Result::ok)
+        .collect();
+    assert!(!second.wait().unwrap().success());
+    assert!(
+        told.join("\n").contains("--data-dir data: another"),
+        "{told:#?}"
+    );
+    assert_eq!(first.get(SUMMARY).status, 200);
+}

@@ -1,0 +1,217 @@
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// More than the exporter's interval of a second, on a busy machine.
+const SHOWN_WITHIN: Duration = Duration::from_secs(20);
+
+/// A folder in which platforms are started, one after the other.
+#[derive(Clone)]
+pub(crate) struct Home {
+    folder: Arc<tempfile::TempDir>,
+    datasets: Option<PathBuf>,
+}
+
+/// A platform that serves until it is stopped, killed or dropped.
+pub(crate) struct Served {
+    child: Child,
+    _home: Home,
+    /// What the start told, line by line.
+    pub(crate) block: Vec<String>,
+    pub(crate) api: String,
+    pub(crate) admin: String,
+}
+
+impl Home {
+    /// An empty folder; the platform serves the embedded extract.
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: Arc::new(tempfile::tempdir().unwrap()),
+            datasets: None,
+        }
+    }
+
+    /// The same, with three million flights where `cargo xtask setup` could fetch them.
+    pub(crate) fn with_whole_data() -> Self {
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/vega-datasets");
+        let there = tools.join("flights-3m.parquet").exists();
+        Self {
+            datasets: there.then(|| tools.canonicalize().unwrap()),
+            ..Self::new()
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The program in this folder, with nothing of the environment that would change what it does.
+    pub(crate) fn program(&self, arguments: &[&str]) -> Command {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_kearney-platform"));
+        program.current_dir(self.folder.path()).args(arguments);
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            let ours = ["OTEL_", "AWS_", "OPS_", "RUST_LOG", "REGISTRY_", "MAPBOX_"];
+            if ours.iter().any(|start| name.starts_with(start)) {
+                program.env_remove(name);
+            }
+        }
+        // nobody listens there: no collector of this machine takes part
+        program.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+        program.stdin(Stdio::null()).stdout(Stdio::null());
+        program
+    }
+
+    /// `serve` on free ports, not yet ready.
+    pub(crate) fn launch(&self) -> Child {
+        let mut program = self.program(&["serve", "--port", "0", "--admin-port", "0"]);
+        if let Some(datasets) = &self.datasets {
+            program.arg("--datasets").arg(datasets);
+        }
+        program.stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// `serve`, once it is ready.
+    pub(crate) fn serve(&self) -> Served {
+        let mut child = self.launch();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let block = read_block(&mut stderr);
+        // the pipe is read to its end, so that the platform never waits for its reader
+        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        let at = |label: &str| -> String {
+            let line = block.iter().find(|line| line.trim().starts_with(label));
+            let line = line.unwrap_or_else(|| panic!("no {label} in {block:#?}"));
+            let url = line.split_whitespace().last().unwrap();
+            url.trim_end_matches('/').to_owned()
+        };
+        Served {
+            api: at("API"),
+            admin: at("admin"),
+            _home: self.clone(),
+            block,
+            child,
+        }
+    }
+
+    /// The JSON lines of the log so far.
+    pub(crate) fn log_lines(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.path("logs/app.log")).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}")))
+            .collect()
+    }
+}
+
+/// The lines up to the last one of the start block.
+fn read_block(stderr: &mut BufReader<ChildStderr>) -> Vec<String> {
+    let mut block = Vec::new();
+    for line in stderr.lines() {
+        block.push(line.unwrap());
+        if block.last().unwrap().trim().starts_with("stop ") {
+            return block;
+        }
+    }
+    panic!("the platform ended before it was ready: {block:#?}");
+}
+
+/// An answer, whatever its status.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: ureq::http::HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|why| panic!("{why}: {}", self.body))
+    }
+}
+
+impl Served {
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[])
+    }
+
+    pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        get(&format!("{}{path}", self.api), headers)
+    }
+
+    pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut request = agent().post(format!("{}{path}", self.api));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer(request.send(body).unwrap())
+    }
+
+    /// What the admin page shows.
+    pub(crate) fn state(&self) -> serde_json::Value {
+        get(&format!("{}/api/state", self.admin), &[]).json()
+    }
+
+    /// A trace of the admin page, which shows it once the exporter's thread has had it.
+    pub(crate) fn trace(&self, id: &str) -> serde_json::Value {
+        let asked = Instant::now();
+        loop {
+            let state = self.state();
+            let traces = state["recent_traces"].as_array().unwrap();
+            if let Some(found) = traces.iter().find(|trace| trace["trace_id"] == id) {
+                return found.clone();
+            }
+            assert!(asked.elapsed() < SHOWN_WITHIN, "{id} is not in {state}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// SIGTERM, and the end.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(sent.success());
+        self.child.wait().unwrap()
+    }
+
+    /// SIGKILL: no destructor, no flush.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // it may be stopped already
+        let _ = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
+pub(crate) fn get(url: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = agent().get(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    answer(request.call().unwrap())
+}
+
+pub(crate) fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .build()
+        .into()
+}
+
+fn answer(mut response: ureq::http::Response<ureq::Body>) -> Answer {
+    Answer {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        body: response.body_mut().read_to_string().unwrap(),
+    }
+}
