@@ -1,12 +1,17 @@
 use std::time::{Duration, Instant};
 
+use crate::client::jitter;
+
 const FAILURES_TO_OPEN: u32 = 3;
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// After three failed batches in a row, lets one through every 5, 10, 20, 40, then 60 seconds.
-#[derive(Debug, Default)]
+/// Each pause is longer by up to this share, so that many processes do not ask all at once.
+const JITTER: f64 = 0.2;
+
+/// After three failed batches in a row, lets one through now and then: every 5, 10, 20, 40, then 60 seconds.
+#[derive(Debug)]
 pub(crate) struct Breaker {
+    first_pause: Duration,
     failures: u32,
     open: Option<Open>,
 }
@@ -26,6 +31,14 @@ pub(crate) enum Change {
 }
 
 impl Breaker {
+    pub(crate) fn new(first_pause: Duration) -> Self {
+        Self {
+            first_pause,
+            failures: 0,
+            open: None,
+        }
+    }
+
     pub(crate) fn allows(&self, now: Instant) -> bool {
         self.open.as_ref().is_none_or(|open| now >= open.next_probe)
     }
@@ -45,7 +58,7 @@ impl Breaker {
     pub(crate) fn failed(&mut self, now: Instant) -> Option<Change> {
         if let Some(open) = &mut self.open {
             open.pause = (open.pause * 2).min(LONGEST_PAUSE);
-            open.next_probe = now + open.pause;
+            open.next_probe = now + with_jitter(open.pause);
             return None;
         }
         self.failures += 1;
@@ -54,11 +67,15 @@ impl Breaker {
         }
         self.open = Some(Open {
             since: now,
-            next_probe: now + FIRST_PAUSE,
-            pause: FIRST_PAUSE,
+            next_probe: now + with_jitter(self.first_pause),
+            pause: self.first_pause,
         });
         Some(Change::Opened)
     }
+}
+
+fn with_jitter(pause: Duration) -> Duration {
+    pause.mul_f64(1.0 + JITTER * jitter())
 }
 
 #[cfg(test)]
@@ -67,18 +84,18 @@ mod tests {
 
     #[test]
     fn opens_after_three_failures_probes_later_and_tells_each_change_once() {
-        let (start, mut breaker) = (Instant::now(), Breaker::default());
+        let (start, mut breaker) = (Instant::now(), Breaker::new(Duration::from_secs(5)));
         assert_eq!(breaker.failed(start), None);
         assert_eq!(breaker.failed(start), None);
         assert_eq!(breaker.failed(start), Some(Change::Opened));
         assert!(!breaker.allows(start + Duration::from_secs(4)));
-        let probe = start + Duration::from_secs(5);
+        let probe = start + Duration::from_secs(6);
         assert!(breaker.allows(probe));
         assert_eq!(breaker.failed(probe), None);
         assert!(!breaker.allows(probe + Duration::from_secs(9)));
-        let recovered = probe + Duration::from_secs(10);
+        let recovered = probe + Duration::from_secs(12);
         assert!(breaker.allows(recovered));
-        let outage = Duration::from_secs(15);
+        let outage = Duration::from_secs(18);
         assert_eq!(
             breaker.succeeded(recovered),
             Some(Change::Closed { outage })

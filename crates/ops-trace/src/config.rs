@@ -1,6 +1,12 @@
 use std::time::Duration;
 
-use crate::{Error, endpoint};
+use crate::environment::Environment;
+
+pub(crate) const QUEUE_SPANS: usize = 2048;
+pub(crate) const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const EXPORT_DELAY: Duration = Duration::from_secs(1);
+pub(crate) const PROBE_AFTER: Duration = Duration::from_secs(5);
+pub(crate) const SLOW_AFTER: Duration = Duration::from_secs(1);
 
 /// Names the service, and where its spans go. What is not set here is taken from the `OTEL_*` variables.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -8,17 +14,27 @@ use crate::{Error, endpoint};
 pub struct Config {
     pub(crate) service_name: String,
     #[serde(default)]
+    pub(crate) service_version: Option<String>,
+    #[serde(default)]
+    pub(crate) resource: Vec<(String, String)>,
+    #[serde(default)]
     pub(crate) endpoint: Option<String>,
     #[serde(default)]
     pub(crate) sampling_ratio: Option<f64>,
-    #[serde(default = "queue_default")]
-    pub(crate) queue_spans: usize,
-    #[serde(skip, default = "timeout_default")]
-    pub(crate) export_timeout: Duration,
-    #[serde(skip, default = "delay_default")]
-    pub(crate) export_delay: Duration,
+    #[serde(default)]
+    pub(crate) queue_spans: Option<usize>,
+    #[serde(skip)]
+    pub(crate) export_timeout: Option<Duration>,
+    #[serde(skip)]
+    pub(crate) export_delay: Option<Duration>,
+    #[serde(skip)]
+    pub(crate) probe_after: Option<Duration>,
+    #[serde(skip)]
+    pub(crate) slow_after: Option<Duration>,
     #[serde(default)]
     pub(crate) propagate_to: Vec<String>,
+    #[serde(skip)]
+    pub(crate) environment: Environment,
 }
 
 impl Config {
@@ -26,13 +42,32 @@ impl Config {
     pub fn new(service_name: impl Into<String>) -> Self {
         Self {
             service_name: service_name.into(),
+            service_version: None,
+            resource: Vec::new(),
             endpoint: None,
             sampling_ratio: None,
-            queue_spans: queue_default(),
-            export_timeout: timeout_default(),
-            export_delay: delay_default(),
+            queue_spans: None,
+            export_timeout: None,
+            export_delay: None,
+            probe_after: None,
+            slow_after: None,
             propagate_to: Vec::new(),
+            environment: Environment::default(),
         }
+    }
+
+    /// Says which version of the service this is, as `service.version`.
+    #[must_use]
+    pub fn service_version(mut self, version: impl Into<String>) -> Self {
+        self.service_version = Some(version.into());
+        self
+    }
+
+    /// Adds an attribute to all that this process sends, such as `deployment.environment.name`.
+    #[must_use]
+    pub fn resource_attribute(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.resource.push((key.into(), value.into()));
+        self
     }
 
     /// Sends spans to this OTLP/HTTP endpoint; `/v1/traces` is appended. Default `http://localhost:4318`.
@@ -52,121 +87,54 @@ impl Config {
     /// Holds at most so many ended spans (64 to 65,536, default 2,048); more are dropped and counted.
     #[must_use]
     pub fn queue_spans(mut self, spans: usize) -> Self {
-        self.queue_spans = spans;
+        self.queue_spans = Some(spans);
         self
     }
 
-    /// Gives up on one export after this time, default 3 s.
+    /// Gives up on one export, retries included, after this time: 10 ms to 60 s, default 3 s.
     #[must_use]
     pub fn export_timeout(mut self, timeout: Duration) -> Self {
-        self.export_timeout = timeout;
+        self.export_timeout = Some(timeout);
         self
     }
 
     /// Exports at least this often, default each second; 100 ms is the shortest.
     #[must_use]
     pub fn export_delay(mut self, delay: Duration) -> Self {
-        self.export_delay = delay;
+        self.export_delay = Some(delay);
         self
     }
 
-    /// Lets [`inject_to`](crate::inject_to) pass the trace context on to this host.
+    /// Asks a collector that is away after this time whether it is back, and then after twice the time up to 60 s, with
+    /// up to 20 % of chance added. Default 5 s; 100 ms is the shortest.
+    #[must_use]
+    pub fn probe_after(mut self, pause: Duration) -> Self {
+        self.probe_after = Some(pause);
+        self
+    }
+
+    /// Keeps traces that took this long apart from the others in [`recent`](crate::recent). Default 1 s.
+    #[must_use]
+    pub fn slow_after(mut self, duration: Duration) -> Self {
+        self.slow_after = Some(duration);
+        self
+    }
+
+    /// Lets [`inject_to`](crate::inject_to) pass the trace context on to this host; `*.example.com` are all below it.
     #[must_use]
     pub fn propagate_to(mut self, host: impl Into<String>) -> Self {
         self.propagate_to.push(host.into());
         self
     }
-}
 
-/// A configuration with the environment applied and every limit clamped.
-pub(crate) struct Resolved {
-    pub(crate) service_name: String,
-    pub(crate) url: String,
-    pub(crate) ratio: f64,
-    pub(crate) mode: Mode,
-    pub(crate) queue_spans: usize,
-    pub(crate) export_timeout: Duration,
-    pub(crate) export_delay: Duration,
-    pub(crate) propagate_to: Vec<String>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Otlp,
-    /// Spans are made and kept for [`recent`](crate::recent), and not sent.
-    NoExporter,
-    /// No span is recorded; trace ids still travel.
-    Disabled,
-}
-
-impl Resolved {
-    pub(crate) fn new(config: Config) -> Result<Self, Error> {
-        let service_name = Some(config.service_name)
-            .filter(|name| !name.trim().is_empty())
-            .or_else(|| variable("OTEL_SERVICE_NAME"))
-            .ok_or(Error::EmptyServiceName)?;
-        let given = config.endpoint.filter(|e| !e.trim().is_empty());
-        let endpoint = given
-            .or_else(|| variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
-            .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))
-            .unwrap_or_else(|| endpoint::DEFAULT.to_owned());
-        let ratio = config.sampling_ratio.or_else(ratio_variable).unwrap_or(1.0);
-        if !(0.0..=1.0).contains(&ratio) {
-            return Err(Error::InvalidRatio { ratio });
-        }
-        Ok(Self {
-            service_name,
-            url: endpoint::traces_url(&endpoint)?,
-            ratio,
-            mode: mode(),
-            queue_spans: config.queue_spans.clamp(64, 65_536),
-            export_timeout: config.export_timeout.max(Duration::from_millis(10)),
-            export_delay: config.export_delay.max(Duration::from_millis(100)),
-            propagate_to: config.propagate_to,
-        })
+    /// Reads these variables instead of those of the process: for tests, which share one process.
+    #[must_use]
+    pub fn environment<K: Into<String>, V: Into<String>>(
+        mut self,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let variables = variables.into_iter().map(|(k, v)| (k.into(), v.into()));
+        self.environment = Environment::of(variables);
+        self
     }
-}
-
-fn mode() -> Mode {
-    if variable("OTEL_SDK_DISABLED").is_some_and(|v| v.eq_ignore_ascii_case("true")) {
-        return Mode::Disabled;
-    }
-    match variable("OTEL_TRACES_EXPORTER").as_deref() {
-        Some("none") => Mode::NoExporter,
-        None | Some("otlp") => Mode::Otlp,
-        Some(other) => {
-            tracing::warn!(target: "ops_trace", value = other, accepted = "otlp, none", "OTEL_TRACES_EXPORTER is not known, otlp is used");
-            Mode::Otlp
-        }
-    }
-}
-
-fn ratio_variable() -> Option<f64> {
-    match variable("OTEL_TRACES_SAMPLER").as_deref() {
-        Some("always_on" | "parentbased_always_on") => return Some(1.0),
-        Some("always_off" | "parentbased_always_off") => return Some(0.0),
-        _ => {}
-    }
-    let value = variable("OTEL_TRACES_SAMPLER_ARG")?;
-    let ratio = value.parse().ok().filter(|r| (0.0..=1.0).contains(r));
-    if ratio.is_none() {
-        tracing::warn!(target: "ops_trace", value, accepted = "a number from 0 to 1", "OTEL_TRACES_SAMPLER_ARG is not valid, 1 is used");
-    }
-    ratio
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|v| !v.trim().is_empty())
-}
-
-fn queue_default() -> usize {
-    2048
-}
-
-fn timeout_default() -> Duration {
-    Duration::from_secs(3)
-}
-
-fn delay_default() -> Duration {
-    Duration::from_secs(1)
 }

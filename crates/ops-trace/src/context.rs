@@ -16,7 +16,9 @@ pub fn current_ids() -> Option<([u8; 16], [u8; 8])> {
     context.is_valid().then(ids)
 }
 
-/// The current trace id as 32 hexadecimal digits, or `no-trace`.
+/// The current trace id as 32 hexadecimal digits, also when it is not sampled, or `no-trace`.
+///
+/// [`current_ids`] says the same without an allocation.
 pub fn get_current_trace_id() -> String {
     let context = current_span_context();
     if !context.is_valid() {
@@ -26,7 +28,11 @@ pub fn get_current_trace_id() -> String {
 }
 
 pub(crate) fn current_span_context() -> SpanContext {
-    Context::map_current(|current| current.span().span_context().clone())
+    Context::map_current(|current| {
+        // most threads are in no span, most spans carry no trace state: then nothing is copied but the ids
+        let span = current.span();
+        span.span_context().clone()
+    })
 }
 
 pin_project! {
@@ -38,14 +44,28 @@ pin_project! {
         future: Option<F>,
         context: Context,
         span: Option<Span>,
+        // stays set when the future panics: the unwinding skips the line that clears it
+        running: bool,
+    }
+
+    impl<F> PinnedDrop for Instrumented<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if *this.running && let Some(span) = this.span.as_ref() {
+                span.set_error("panic");
+            }
+            let _entered = this.context.clone().attach();
+            this.future.set(None);
+        }
     }
 }
 
-pub(crate) fn with_context<F>(context: Context, future: F, span: Option<Span>) -> Instrumented<F> {
+pub(crate) fn instrumented<F>(context: Context, future: F, span: Option<Span>) -> Instrumented<F> {
     Instrumented {
         future: Some(future),
         context,
         span,
+        running: false,
     }
 }
 
@@ -58,7 +78,9 @@ impl<F: Future> Future for Instrumented<F> {
         let Some(future) = this.future.as_mut().as_pin_mut() else {
             return Poll::Pending; // polled after its end, which a caller must not do
         };
+        *this.running = true;
         let poll = future.poll(cx);
+        *this.running = false;
         if poll.is_ready() {
             this.future.set(None); // what it holds is dropped inside the span
             drop(this.span.take());
@@ -69,7 +91,7 @@ impl<F: Future> Future for Instrumented<F> {
 
 /// Carries the current span along with this future, wherever it runs.
 pub fn with_trace_context<F: Future>(future: F) -> Instrumented<F> {
-    with_context(Context::current(), future, None)
+    instrumented(Context::current(), future, None)
 }
 
 /// `future.with_trace_context()`.
@@ -104,9 +126,12 @@ where
 pub fn spawn_blocking<R: Send + 'static>(
     work: impl FnOnce() -> R + Send + 'static,
 ) -> JoinHandle<R> {
-    let context = Context::current();
-    tokio::task::spawn_blocking(move || {
-        let _entered = context.attach();
-        work()
-    })
+    tokio::task::spawn_blocking(carry(work))
+}
+
+/// `std::thread::spawn` with the current span.
+pub fn spawn_thread<R: Send + 'static>(
+    work: impl FnOnce() -> R + Send + 'static,
+) -> std::thread::JoinHandle<R> {
+    std::thread::spawn(carry(work))
 }

@@ -5,8 +5,27 @@ const PATH: &str = "/v1/traces";
 const ACCEPTED: &str =
     "accepted is http://host:4318 or https://host/path, without user or password";
 
-/// The URL that spans are posted to: `/v1/traces` is appended unless it is there.
-pub(crate) fn traces_url(endpoint: &str) -> Result<String, Error> {
+/// The URL that spans are posted to, from a base: `/v1/traces` is appended unless it is there.
+pub(crate) fn with_path(endpoint: &str) -> Result<String, Error> {
+    let base = checked(endpoint)?.trim_end_matches('/');
+    if base.ends_with(PATH) {
+        return Ok(base.to_owned());
+    }
+    Ok(format!("{base}{PATH}"))
+}
+
+/// The URL that spans are posted to, as it was given.
+pub(crate) fn as_it_is(endpoint: &str) -> Result<String, Error> {
+    checked(endpoint).map(str::to_owned)
+}
+
+/// Whether it names the port on which collectors expect gRPC.
+pub(crate) fn is_grpc_port(url: &str) -> bool {
+    let uri = url.parse::<http::Uri>();
+    uri.is_ok_and(|uri| uri.port_u16() == Some(4317))
+}
+
+fn checked(endpoint: &str) -> Result<&str, Error> {
     let endpoint = endpoint.trim();
     let invalid = |hint| Error::InvalidEndpoint {
         endpoint: without_userinfo(endpoint),
@@ -18,18 +37,21 @@ pub(crate) fn traces_url(endpoint: &str) -> Result<String, Error> {
         ));
     }
     let uri: http::Uri = endpoint.parse().map_err(|_| invalid(ACCEPTED))?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err(invalid(ACCEPTED));
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") if cfg!(feature = "tls") => {}
+        Some("https") => return Err(invalid("https needs the feature `tls` of ops-trace")),
+        _ => return Err(invalid(ACCEPTED)),
     }
     let authority = uri.authority().map_or("", |a| a.as_str());
-    if uri.host().is_none_or(str::is_empty) || authority.contains('@') || uri.query().is_some() {
+    let host = uri.host().unwrap_or("");
+    // the parser leaves a port that is none, such as 99999, to whoever asks for it
+    let port = authority.strip_prefix(host).unwrap_or(authority);
+    let bad_port = !port.is_empty() && uri.port_u16().is_none_or(|port| port == 0);
+    if host.is_empty() || bad_port || authority.contains('@') || uri.query().is_some() {
         return Err(invalid(ACCEPTED));
     }
-    let base = endpoint.trim_end_matches('/');
-    if base.ends_with(PATH) {
-        return Ok(base.to_owned());
-    }
-    Ok(format!("{base}{PATH}"))
+    Ok(endpoint)
 }
 
 fn without_userinfo(endpoint: &str) -> String {

@@ -18,6 +18,11 @@ pub enum Error {
         /// The ratio that was given.
         ratio: f64,
     },
+    /// A network whose peers are to be trusted is none.
+    InvalidNetwork {
+        /// What was given.
+        network: String,
+    },
     /// A tracer is already installed in this process; it stays active.
     AlreadyInitialized,
     /// The exporter could not be built.
@@ -39,6 +44,10 @@ impl fmt::Display for Error {
             Self::InvalidRatio { ratio } => {
                 write!(f, "sampling ratio {ratio} is not a number from 0 to 1")
             }
+            Self::InvalidNetwork { network } => write!(
+                f,
+                "cannot trust peers of `{network}`: it is neither an address nor a network such as 10.0.0.0/8"
+            ),
             Self::AlreadyInitialized => {
                 f.write_str("a tracer is already installed in this process; it stays active")
             }

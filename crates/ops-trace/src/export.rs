@@ -4,103 +4,153 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use parking_lot::Mutex;
 
 use crate::breaker::{Breaker, Change};
-use crate::shared::Shared;
-use crate::stats::add;
+use crate::shared::{Reply, Shared};
+use crate::stats::{FailureKind, add};
+use crate::{batch, console};
+
+/// Where spans go.
+#[derive(Debug)]
+pub(crate) enum Destination {
+    Otlp(Box<opentelemetry_otlp::SpanExporter>),
+    Console,
+    /// Only to the ring of recent traces.
+    Nowhere,
+}
 
 /// Counts what became of each batch and never reports an error upstream, which would log one line per batch.
 #[derive(Debug)]
 pub(crate) struct CountingExporter {
     pub(crate) shared: Arc<Shared>,
-    /// `None`: spans are kept for the ring and not sent.
-    pub(crate) otlp: Option<opentelemetry_otlp::SpanExporter>,
+    pub(crate) destination: Destination,
     pub(crate) breaker: Mutex<Breaker>,
     pub(crate) url: String,
+    /// Whether the last answer refused a part of its batch.
+    pub(crate) rejecting: Mutex<bool>,
 }
 
 impl SpanExporter for CountingExporter {
     async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
-        let spans = batch.len();
         for span in &mut batch {
-            keep_last_of_each_key(&mut span.attributes);
+            let dropped = &self.shared.counters.attributes_dropped;
+            self.shared.limits.apply(span, dropped);
             self.shared.ring.add(span);
         }
-        self.deliver(batch, spans).await;
-        self.shared.counters.queued.fetch_sub(spans, Relaxed);
+        match &self.destination {
+            Destination::Otlp(otlp) => {
+                for part in batch::parts(batch) {
+                    self.deliver(otlp, part).await;
+                }
+            }
+            Destination::Console => {
+                console::write(&batch);
+                self.not_sent(batch.len());
+            }
+            Destination::Nowhere => self.not_sent(batch.len()),
+        }
         Ok(())
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        if let Some(otlp) = &mut self.otlp {
+        if let Destination::Otlp(otlp) = &mut self.destination {
             otlp.set_resource(resource);
         }
     }
 }
 
 impl CountingExporter {
-    async fn deliver(&self, batch: Vec<SpanData>, spans: usize) {
-        let counters = &self.shared.counters;
-        let Some(otlp) = &self.otlp else {
-            return add(&counters.no_exporter, spans);
-        };
-        if let Some(left) = self.shared.left()
+    fn not_sent(&self, spans: usize) {
+        self.shared
+            .settle(spans, |counters| add(&counters.no_exporter, spans));
+    }
+
+    async fn deliver(&self, otlp: &opentelemetry_otlp::SpanExporter, part: Vec<SpanData>) {
+        let (spans, shared) = (part.len(), &self.shared);
+        if let Some(left) = shared.left()
             && (left.is_zero() || self.breaker.lock().is_open())
         {
-            return add(&counters.shutdown, spans);
+            return shared.settle(spans, |counters| add(&counters.shutdown, spans));
         }
         if !self.breaker.lock().allows(Instant::now()) {
-            return add(&counters.circuit_open, spans);
+            return shared.settle(spans, |counters| add(&counters.circuit_open, spans));
         }
-        self.shared.rejected_now.store(0, Relaxed);
-        let outcome = without_panic(otlp.export(batch)).await;
-        let change = match &outcome {
-            Ok(()) => self.accepted(spans),
-            Err(_) => self.failed(spans),
-        };
-        if let Some(change) = change {
-            self.tell(&change, outcome.err());
+        *shared.reply.lock() = Reply::default();
+        let started = Instant::now();
+        let outcome = without_panic(otlp.export(part)).await;
+        shared.exported_in(started.elapsed());
+        let reply = std::mem::take(&mut *shared.reply.lock());
+        match outcome {
+            Ok(()) => self.accepted(spans, &reply),
+            Err(error) => {
+                let failure = reply.failure.unwrap_or((FailureKind::Other, error));
+                self.failed(spans, failure);
+            }
         }
     }
 
-    fn accepted(&self, spans: usize) -> Option<Change> {
-        let counters = &self.shared.counters;
-        let rejected = self.shared.rejected_now.load(Relaxed).min(spans as u64);
-        counters.rejected.fetch_add(rejected, Relaxed);
-        counters
-            .exported
-            .fetch_add(spans as u64 - rejected, Relaxed);
-        counters.down.store(false, Relaxed);
-        self.breaker.lock().succeeded(Instant::now())
+    fn accepted(&self, spans: usize, reply: &Reply) {
+        let rejected = reply.rejected.min(spans as u64);
+        self.shared.settle(spans, |counters| {
+            counters.rejected.fetch_add(rejected, Relaxed);
+            let exported = spans as u64 - rejected;
+            counters.exported.fetch_add(exported, Relaxed);
+            add(&counters.partial_successes, usize::from(rejected > 0));
+            counters.down.store(false, Relaxed);
+        });
+        let change = self.breaker.lock().succeeded(Instant::now());
+        if let Some(Change::Closed { outage }) = change {
+            self.tell_recovered(outage);
+        }
+        self.tell_rejections(rejected, &reply.message);
     }
 
-    fn failed(&self, spans: usize) -> Option<Change> {
-        let counters = &self.shared.counters;
-        add(&counters.export_failed, spans);
-        add(&counters.failures, 1);
-        counters.down.store(true, Relaxed);
-        self.breaker.lock().failed(Instant::now())
-    }
-
-    fn tell(&self, change: &Change, cause: Option<String>) {
-        let dropped = self.shared.counters.read(0).dropped();
-        match change {
-            Change::Opened => tracing::warn!(
+    fn failed(&self, spans: usize, (kind, cause): (FailureKind, String)) {
+        self.shared.settle(spans, |counters| {
+            add(&counters.export_failed, spans);
+            counters.failed(kind);
+            counters.down.store(true, Relaxed);
+        });
+        let change = self.breaker.lock().failed(Instant::now());
+        if change == Some(Change::Opened) {
+            let dropped = self.dropped();
+            tracing::warn!(
                 target: "ops_trace", endpoint = self.url, cause, dropped,
-                "trace_export_failing"
-            ),
-            Change::Closed { outage } => tracing::info!(
-                target: "ops_trace", endpoint = self.url, outage_ms = outage.as_millis() as u64, dropped,
-                "trace_export_recovered"
-            ),
+                queue_capacity = self.shared.queue_capacity, "trace_export_failing"
+            );
         }
+    }
+
+    fn tell_recovered(&self, outage: Duration) {
+        let outage_ms = u64::try_from(outage.as_millis()).unwrap_or(u64::MAX);
+        let dropped = self.dropped();
+        tracing::info!(
+            target: "ops_trace", endpoint = self.url, outage_ms, dropped, "trace_export_recovered"
+        );
+    }
+
+    /// Once when the collector begins to refuse spans, and once when it takes all of them again.
+    fn tell_rejections(&self, rejected: u64, message: &str) {
+        let was = std::mem::replace(&mut *self.rejecting.lock(), rejected > 0);
+        match (was, rejected > 0) {
+            (false, true) => tracing::warn!(
+                target: "ops_trace", endpoint = self.url, rejected, reason = message, "trace_spans_rejected"
+            ),
+            (true, false) => tracing::info!(
+                target: "ops_trace", endpoint = self.url, "trace_spans_accepted_again"
+            ),
+            _ => {}
+        }
+    }
+
+    fn dropped(&self) -> u64 {
+        self.shared.counters.read(0).dropped()
     }
 }
 
@@ -115,15 +165,4 @@ async fn without_panic(export: impl Future<Output = OTelSdkResult>) -> Result<()
         },
     )
     .await
-}
-
-fn keep_last_of_each_key(attributes: &mut Vec<KeyValue>) {
-    let mut at = attributes.len();
-    while at > 0 {
-        at -= 1;
-        let (earlier, rest) = attributes.split_at(at);
-        if let Some(first) = earlier.iter().position(|e| e.key == rest[0].key) {
-            attributes.remove(first);
-        }
-    }
 }

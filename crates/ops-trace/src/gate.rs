@@ -3,7 +3,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use opentelemetry::Context;
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanProcessor};
 
@@ -11,10 +10,21 @@ use crate::shared::Shared;
 use crate::stats::add;
 
 /// Lets a span into the queue or counts why not. The queue behind it is as long, so that it never drops itself.
-#[derive(Debug)]
+///
+/// The provider is never shut down, only the queue is: spans that are made later still have ids for the log.
+#[derive(Clone, Debug)]
 pub(crate) struct Gate {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) queue: BatchSpanProcessor,
+    pub(crate) queue: Arc<BatchSpanProcessor>,
+}
+
+impl Gate {
+    /// Sends what waits until the budget is spent; what waits then is counted as lost. Blocks for that long.
+    pub(crate) fn stop(&self, budget: Duration) {
+        // an error says that time was up or that it was stopped before: the counts say the same
+        let _ = self.queue.shutdown_with_timeout(budget);
+        self.shared.abandon();
+    }
 }
 
 impl SpanProcessor for Gate {
@@ -45,11 +55,8 @@ impl SpanProcessor for Gate {
         self.queue.force_flush()
     }
 
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.queue.shutdown_with_timeout(timeout)
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.queue.set_resource(resource);
+    /// Called when the last handle goes: then nobody is there to wait.
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
     }
 }

@@ -17,68 +17,131 @@
 //! # }
 //! ```
 //!
-//! In a library, call [`span!`] and nothing else: before [`init`] it does nothing. In an application, [`init`]
-//! once, keep the [`Tracer`], and await its [`shutdown`](Tracer::shutdown) last.
+//! # In a library
+//!
+//! Call [`span!`] and nothing else: before [`init`] it does nothing, in a few nanoseconds, and does not look at its
+//! attributes. What is known only afterwards, in a hook for instance, is a [`completed_span`].
+//!
+//! # In an application
+//!
+//! [`init`] once, keep the [`Tracer`], and await its [`shutdown`](Tracer::shutdown) last. Work that is spawned keeps
+//! its span with [`spawn`], [`spawn_blocking`], [`spawn_thread`] or [`carry`]. Requests that are served get their
+//! spans from `http::ServerSpans` or `instrument_axum`; requests that are sent carry the trace with [`inject_to`].
+//!
+//! # In a test
+//!
+//! [`Tracer::new`] is a tracer of the test's own, which `span!(tracer: tracer, "name")` uses, and `testing::Collector`
+//! receives what it sends.
 //!
 //! # What is promised
 //!
 //! - [`init`] does no network work. Without a collector the application runs as with one.
-//! - Ending a span neither waits nor does I/O. The queue is bounded; what does not fit is dropped.
-//! - Each sampled span is counted once: `ended_sampled = exported + rejected + dropped + queued` ([`Stats`]),
-//!   read while no export runs.
-//! - An outage is one `tracing` event when it begins and one when it ends.
-//! - [`shutdown`](Tracer::shutdown) returns within its budget, on any runtime.
+//! - Ending a span does no I/O and allocates nothing; it is handed to a bounded queue (2,048 spans), and what does not
+//!   fit is dropped. Limits, the filter for secrets and the ring of recent traces run on the export thread.
+//! - Each sampled span is counted once: `ended_sampled = exported + rejected + dropped + queued` ([`Stats`]).
+//! - An outage is one `tracing` event when it begins (after three failed batches) and one when it ends. In between the
+//!   collector is asked every 5 to 60 s.
+//! - [`shutdown`](Tracer::shutdown) returns within its budget, on any runtime and without one.
+//! - Memory is bounded: the queue, 4 MiB of recent traces, 4 KiB for each text, 128 attributes for each span.
+//! - A peer that is not trusted decides neither the trace id nor what is sampled.
+//!
+//! # Errors
+//!
+//! [`Error`] says what in the configuration is wrong; none is worth a retry. A bad `OTEL_*` number is no error: it is
+//! clamped or left out, and one `variable_not_usable` event says so. After the start nothing returns an error: what is
+//! lost is counted.
 //!
 //! # Environment
 //!
-//! `OTEL_SERVICE_NAME`, `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`,
-//! `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`,
-//! `OTEL_TRACES_EXPORTER` (`otlp`, `none`) and `OTEL_SDK_DISABLED`. What [`Config`] sets wins.
+//! | variable | accepted |
+//! |---|---|
+//! | `OTEL_SDK_DISABLED` | `true`, `false` |
+//! | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | text; `key=value,key=value`, percent-encoded |
+//! | `OTEL_TRACES_EXPORTER` | `otlp`, `console`, `none` |
+//! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | the six of the specification; 0 to 1 |
+//! | `OTEL_PROPAGATORS` | `tracecontext`, `none` |
+//! | `OTEL_EXPORTER_OTLP_ENDPOINT` | a URL; `/v1/traces` is appended |
+//! | `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` | a URL, taken as it is |
+//! | `OTEL_EXPORTER_OTLP_HEADERS`, `.._TIMEOUT`, `.._COMPRESSION`, `.._PROTOCOL`, and each with `TRACES_` | pairs; 10 to 60,000 ms; `gzip`, `none`; `http/protobuf` |
+//! | `OTEL_BSP_SCHEDULE_DELAY`, `.._EXPORT_TIMEOUT` | 100 to 60,000 ms; 10 to 60,000 ms |
+//! | `OTEL_BSP_MAX_QUEUE_SIZE`, `.._MAX_EXPORT_BATCH_SIZE` | 64 to 65,536; 1 to the size of the queue |
+//! | `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT`, `OTEL_ATTRIBUTE_COUNT_LIMIT`, and each with `SPAN_` | 1 to 4,096; 1 to 128 |
+//! | `OTEL_SPAN_EVENT_COUNT_LIMIT`, `OTEL_SPAN_LINK_COUNT_LIMIT` | 0 to 128 |
+//!
+//! What [`Config`] sets wins.
 //!
 //! # Feature flags
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `tls` | yes | `https` endpoints |
+//! | `axum` | no | `instrument_axum` |
+//! | `gzip` | yes | compression, when `OTEL_EXPORTER_OTLP_COMPRESSION` asks for it |
 //! | `http` | no | `http::ServerSpans`, the observer for `ops-http` |
 //! | `metrics` | no | `publish_metrics` |
+//! | `testing` | no | `testing::Collector`, and traces as text |
+//! | `tls` | yes | `https` endpoints |
 //!
 //! # When not to use it
 //!
-//! For tail sampling (do that in a collector), for gRPC export, or to export `tracing` spans.
+//! For tail sampling (do that in a collector), for gRPC export, for spans of outgoing requests, or to export `tracing`
+//! spans.
 
+#[cfg(feature = "axum")]
+pub mod axum;
+mod batch;
 mod breaker;
 mod client;
 mod config;
+mod console;
 mod context;
 mod endpoint;
+mod environment;
 mod error;
 mod export;
 mod gate;
+mod global;
+mod handle;
 #[cfg(feature = "http")]
 pub mod http;
+mod limits;
+mod pipeline;
 mod propagation;
 #[cfg(feature = "metrics")]
 mod publish;
+mod resolved;
 mod ring;
 mod sampling;
 mod shared;
 mod span;
 mod stats;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tracer;
 mod value;
+mod waterfall;
 
+#[cfg(feature = "axum")]
+pub use crate::axum::instrument_axum;
 pub use config::Config;
 pub use context::{
     Instrumented, TraceContext, carry, current_ids, get_current_trace_id, spawn, spawn_blocking,
-    with_trace_context,
+    spawn_thread, with_trace_context,
 };
 pub use error::Error;
-pub use propagation::{inject, inject_to};
+pub use global::{
+    collector_answers, completed_span, create_span, global, init, init_tracer, inject_to, recent,
+    set_sampling_ratio, stats,
+};
+pub use handle::Handle;
+pub use limits::set_attribute_filter;
+pub use propagation::inject;
 #[cfg(feature = "metrics")]
 pub use publish::publish_metrics;
 pub use ring::{RecentSpan, RecentTrace, RecentTraces};
-pub use span::{CompletedSpan, Entered, Span, completed_span, create_span};
-pub use stats::Stats;
-pub use tracer::{Tracer, collector_answers, init, init_tracer, recent, set_sampling_ratio, stats};
-pub use value::{Value, set_attribute_filter};
+#[doc(hidden)]
+pub use span::Starting;
+pub use span::{CompletedSpan, Entered, Span};
+pub use stats::{Failures, Stats};
+pub use tracer::Tracer;
+pub use value::Value;
+pub use waterfall::Bar;

@@ -1,8 +1,23 @@
-use metrics::{counter, gauge};
+use metrics::{counter, gauge, histogram};
+
+use crate::{Handle, Stats, global};
 
 /// Sets the `trace_*` metrics to what [`stats`](crate::stats) says, in the installed `metrics` recorder.
 pub fn publish_metrics() {
-    let stats = crate::stats();
+    match global() {
+        Some(handle) => handle.publish_metrics(),
+        None => publish(&Stats::default(), &[]),
+    }
+}
+
+impl Handle {
+    /// [`publish_metrics`](crate::publish_metrics) of this handle.
+    pub fn publish_metrics(&self) {
+        publish(&self.stats(), &self.take_export_seconds());
+    }
+}
+
+fn publish(stats: &Stats, export_seconds: &[f64]) {
     counter!("trace_spans_exported_total").absolute(stats.exported);
     counter!("trace_spans_rejected_total").absolute(stats.rejected);
     for (reason, dropped) in [
@@ -14,7 +29,19 @@ pub fn publish_metrics() {
     ] {
         counter!("trace_spans_dropped_total", "reason" => reason).absolute(dropped);
     }
-    counter!("trace_export_failures_total").absolute(stats.export_failures);
+    for (kind, failures) in [
+        ("refused", stats.failures.refused),
+        ("timeout", stats.failures.timeout),
+        ("http_4xx", stats.failures.http_4xx),
+        ("http_5xx", stats.failures.http_5xx),
+        ("other", stats.failures.other),
+        ("partial", stats.partial_successes),
+    ] {
+        counter!("trace_export_failures_total", "kind" => kind).absolute(failures);
+    }
+    for seconds in export_seconds {
+        histogram!("trace_export_duration_seconds").record(*seconds);
+    }
     gauge!("trace_queue_length").set(stats.queued as f64);
     gauge!("trace_queue_capacity").set(stats.queue_capacity as f64);
     gauge!("trace_exporter_up").set(f64::from(u8::from(stats.exporter_up)));

@@ -6,6 +6,8 @@ use opentelemetry::trace::{Link, SpanKind, TraceId};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Sampler, SamplingResult, ShouldSample};
 
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// The share of new traces that are sampled; it can be changed for a time while the process runs.
 #[derive(Clone, Debug)]
 pub(crate) struct LiveRatio(Arc<ArcSwap<Ratio>>);
@@ -27,7 +29,10 @@ impl LiveRatio {
 
     pub(crate) fn set(&self, ratio: f64, ttl: Duration) {
         let configured = self.0.load().configured;
-        let instead = Some((ratio, Instant::now() + ttl));
+        let now = Instant::now();
+        // a time beyond what the clock can say is for ever; a year is as good
+        let until = now.checked_add(ttl).unwrap_or(now + LONGEST);
+        let instead = Some((ratio, until));
         self.0.store(Arc::new(Ratio {
             configured,
             instead,

@@ -1,44 +1,122 @@
-use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
+
+use crate::limits::Limits;
 use crate::ring::Ring;
-use crate::stats::Counters;
+use crate::stats::{Counters, FailureKind, Stats};
+
+/// Durations of exports that nobody has published yet; more are left out.
+const MAX_EXPORT_SECONDS: usize = 256;
 
 /// What request threads, the export thread and readers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) queue_capacity: usize,
+    pub(crate) limits: Limits,
     pub(crate) ring: Ring,
-    /// What the collector refused in the export that runs now.
-    pub(crate) rejected_now: AtomicU64,
-    deadline: OnceLock<Instant>,
+    /// What came of the export that runs now; written by the client, read by the exporter.
+    pub(crate) reply: Mutex<Reply>,
+    closing: AtomicBool,
+    deadline: Mutex<Option<Instant>>,
+    closed: Condvar,
+    /// Since they were published last.
+    pub(crate) export_seconds: Mutex<Vec<f64>>,
+    /// Held while an outcome is counted; true once what still waited was counted as lost.
+    abandoned: Mutex<bool>,
+}
+
+/// What the collector said to one batch.
+#[derive(Debug, Default)]
+pub(crate) struct Reply {
+    pub(crate) failure: Option<(FailureKind, String)>,
+    pub(crate) rejected: u64,
+    pub(crate) message: String,
 }
 
 impl Shared {
-    pub(crate) fn new(queue_capacity: usize) -> Self {
+    pub(crate) fn new(queue_capacity: usize, limits: Limits, ring: Ring) -> Self {
         Self {
             counters: Counters::default(),
             queue_capacity,
-            ring: Ring::default(),
-            rejected_now: AtomicU64::new(0),
-            deadline: OnceLock::new(),
+            limits,
+            ring,
+            reply: Mutex::default(),
+            closing: AtomicBool::new(false),
+            deadline: Mutex::default(),
+            closed: Condvar::new(),
+            export_seconds: Mutex::default(),
+            abandoned: Mutex::default(),
         }
     }
 
     /// From now on no span is taken, and what waits is sent until the budget is spent. The first call counts.
     pub(crate) fn close(&self, budget: Duration) {
-        self.deadline.get_or_init(|| Instant::now() + budget);
+        let now = Instant::now();
+        let deadline = now.checked_add(budget).unwrap_or(now);
+        self.deadline.lock().get_or_insert(deadline);
+        self.closing.store(true, Relaxed);
+        self.closed.notify_all();
     }
 
     pub(crate) fn closing(&self) -> bool {
-        self.deadline.get().is_some()
+        self.closing.load(Relaxed)
     }
 
     /// What is left of the shutdown budget; `None` while there is no shutdown.
     pub(crate) fn left(&self) -> Option<Duration> {
-        let deadline = self.deadline.get()?;
+        let deadline = (*self.deadline.lock())?;
         Some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Waits between two attempts to export; a shutdown ends the wait. Returns whether to try again.
+    pub(crate) fn pause(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        let mut deadline = self.deadline.lock();
+        while deadline.is_none() {
+            if self.closed.wait_until(&mut deadline, until).timed_out() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Counts what became of spans that waited, unless they were given up meanwhile.
+    pub(crate) fn settle(&self, spans: usize, count: impl FnOnce(&Counters)) {
+        let abandoned = self.abandoned.lock();
+        if !*abandoned {
+            count(&self.counters);
+            self.counters.queued.fetch_sub(spans, Relaxed);
+        }
+    }
+
+    /// The shutdown budget is spent: what still waits is lost, and is counted so.
+    pub(crate) fn abandon(&self) {
+        let mut abandoned = self.abandoned.lock();
+        *abandoned = true;
+        self.count_lost();
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let abandoned = self.abandoned.lock();
+        if *abandoned {
+            self.count_lost(); // a span that was on its way through the gate when it closed
+        }
+        self.counters.read(self.queue_capacity)
+    }
+
+    fn count_lost(&self) {
+        let lost = self.counters.queued.swap(0, Relaxed) as u64;
+        self.counters.shutdown.fetch_add(lost, Relaxed);
+    }
+
+    /// How long an export took, for [`publish_metrics`](crate::publish_metrics).
+    pub(crate) fn exported_in(&self, duration: Duration) {
+        let mut seconds = self.export_seconds.lock();
+        if seconds.len() < MAX_EXPORT_SECONDS {
+            seconds.push(duration.as_secs_f64());
+        }
     }
 }

@@ -2,63 +2,103 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
-use opentelemetry::trace::{SpanBuilder, Status, TraceContextExt, Tracer as _};
+use opentelemetry::trace::{Span as _, SpanBuilder, Status, TraceContextExt, Tracer as _};
 use opentelemetry::{Context, ContextGuard, KeyValue};
 
-use crate::context::{Instrumented, with_context};
-use crate::tracer::installed;
+use crate::Handle;
+use crate::context::{Instrumented, instrumented};
 use crate::value::Value;
 
 const MAX_NAME_BYTES: usize = 200;
 
-/// A span with attributes: `span!("query_database", table = "users")`.
+/// A span with attributes: `span!("query_database", table = "users", db.system.name = "duckdb")`.
+///
+/// Attributes are looked at only where the span is recorded. `span!(tracer: handle, ..)` makes it with this
+/// [`Handle`](crate::Handle) instead of the one that [`init`](crate::init) installed.
 #[macro_export]
 macro_rules! span {
-    ($name:expr $(, $key:ident = $value:expr)* $(,)?) => {
-        $crate::create_span($name, [$((stringify!($key), $crate::Value::from($value))),*])
+    (@key $first:ident $(. $rest:ident)*) => {
+        ::core::concat!(::core::stringify!($first) $(, ".", ::core::stringify!($rest))*)
+    };
+    (tracer: $tracer:expr, $name:expr $(, $($key:ident).+ = $value:expr)* $(,)?) => {
+        $crate::span!(@ ::core::option::Option::Some($tracer.as_handle()), $name $(, $($key).+ = $value)*)
+    };
+    (@ $tracer:expr, $name:expr $(, $($key:ident).+ = $value:expr)*) => {{
+        #[allow(unused_mut)]
+        let mut starting = $crate::Starting::new($tracer, $name);
+        if starting.is_recording() {
+            $(starting.attribute(
+                ::core::concat!($crate::span!(@key $($key).+)),
+                $value,
+            );)*
+        }
+        starting.span()
+    }};
+    ($name:expr $(, $($key:ident).+ = $value:expr)* $(,)?) => {
+        $crate::span!(@ $crate::global(), $name $(, $($key).+ = $value)*)
     };
 }
 
-/// A span below the current one. It is not current itself until [`enter`](Span::enter)ed, and ends on drop.
-///
-/// Before [`init`](crate::init) it costs next to nothing and does nothing.
-pub fn create_span(
-    name: impl Into<Cow<'static, str>>,
-    attributes: impl IntoIterator<Item = (&'static str, Value)>,
-) -> Span {
-    let Some(installed) = installed() else {
-        return Span::new(Context::current(), true);
-    };
-    let builder = SpanBuilder::from_name(name_of(name.into()))
-        .with_attributes(attributes.into_iter().map(|(k, v)| key_value(k.into(), v)));
-    let current = Context::current();
-    let span = installed.tracer.build_with_context(builder, &current);
-    Span::new(current.with_span(span), false)
+/// A span that is being made: what [`span!`](crate::span!) expands to.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Starting(Option<(opentelemetry_sdk::trace::Span, Context)>);
+
+impl Starting {
+    pub fn new(handle: Option<&Handle>, name: impl Into<Cow<'static, str>>) -> Self {
+        let Some(tracer) = handle.and_then(Handle::tracer) else {
+            return Self(None);
+        };
+        let builder = SpanBuilder::from_name(name_of(name.into()));
+        let current = Context::current();
+        let span = tracer.build_with_context(builder, &current);
+        Self(Some((span, current)))
+    }
+
+    pub fn is_recording(&self) -> bool {
+        self.0.as_ref().is_some_and(|(span, _)| span.is_recording())
+    }
+
+    pub fn attribute(&mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+        if let (Some((span, _)), Some(attribute)) = (&mut self.0, key_value(key, value)) {
+            span.set_attribute(attribute);
+        }
+    }
+
+    pub(crate) fn with(
+        mut self,
+        attributes: impl IntoIterator<Item = (&'static str, Value)>,
+    ) -> Span {
+        if self.is_recording() {
+            for (key, value) in attributes {
+                self.attribute(key, value);
+            }
+        }
+        self.span()
+    }
+
+    pub fn span(self) -> Span {
+        Span {
+            context: self.0.map(|(span, current)| current.with_span(span)),
+            panicking: std::thread::panicking(),
+        }
+    }
 }
 
 /// Work that runs: it ends on drop, as an error when that drop is a panic's.
 #[must_use = "a span that is dropped at once measures nothing"]
 #[derive(Debug)]
 pub struct Span {
-    context: Context,
-    /// Made before `init`: the context is then somebody else's.
-    none: bool,
+    /// `None` where tracing is off.
+    context: Option<Context>,
     panicking: bool,
 }
 
 impl Span {
-    fn new(context: Context, none: bool) -> Self {
-        Self {
-            context,
-            none,
-            panicking: std::thread::panicking(),
-        }
-    }
-
     /// Makes it the current span of this thread, until the guard is dropped.
     pub fn enter(&self) -> Entered {
         Entered {
-            _guard: self.context.clone().attach(),
+            _guard: self.context.clone().map(Context::attach),
         }
     }
 
@@ -70,35 +110,43 @@ impl Span {
 
     /// Makes it the current span whenever this future runs, and ends it with the future.
     pub fn instrument<F: Future>(self, future: F) -> Instrumented<F> {
-        with_context(self.context.clone(), future, Some(self))
+        let context = self.context.clone().unwrap_or_else(Context::current);
+        instrumented(context, future, Some(self))
     }
 
     /// Adds an attribute; of one key the last value holds. An empty key is ignored.
     pub fn set_attribute(&self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
-        let key = key.into();
-        if !key.is_empty() && !self.none {
-            let attribute = key_value(key, value.into());
-            self.context.span().set_attribute(attribute);
+        if let Some(context) = &self.context
+            && let Some(attribute) = key_value(key, value)
+        {
+            context.span().set_attribute(attribute);
         }
     }
 
     /// Marks it as failed, with the kind of the error as `error.type`.
     pub fn set_error(&self, kind: impl Into<Cow<'static, str>>) {
-        if !self.none {
-            fail(&self.context, kind.into());
+        if let Some(context) = &self.context {
+            fail(context, kind.into());
         }
+    }
+
+    /// Whether what is set on it is kept: it is sampled, and not over.
+    pub fn is_recording(&self) -> bool {
+        self.context
+            .as_ref()
+            .is_some_and(|context| context.span().is_recording())
     }
 }
 
 impl Drop for Span {
     fn drop(&mut self) {
-        if self.none {
+        let Some(context) = &self.context else {
             return;
-        }
+        };
         if !self.panicking && std::thread::panicking() {
-            fail(&self.context, "panic".into());
+            fail(context, "panic".into());
         }
-        self.context.span().end();
+        context.span().end();
     }
 }
 
@@ -106,39 +154,41 @@ impl Drop for Span {
 #[must_use = "the span is current only while this lives"]
 #[derive(Debug)]
 pub struct Entered {
-    _guard: ContextGuard,
+    _guard: Option<ContextGuard>,
 }
 
-/// A span that is over already, for what is known only afterwards: it becomes a child of the current span.
+/// Made by [`completed_span`](crate::completed_span).
 #[must_use = "nothing is recorded until `record` is called"]
-pub fn completed_span(
-    name: impl Into<Cow<'static, str>>,
-    start: SystemTime,
-    duration: Duration,
-) -> CompletedSpan {
-    CompletedSpan {
-        name: name.into(),
-        start,
-        duration,
-        attributes: Vec::new(),
-        error: None,
-    }
-}
-
-/// Made by [`completed_span`].
 #[derive(Debug)]
 pub struct CompletedSpan {
+    handle: Option<Handle>,
     name: Cow<'static, str>,
     start: SystemTime,
     duration: Duration,
-    attributes: Vec<(Cow<'static, str>, Value)>,
+    attributes: Vec<KeyValue>,
     error: Option<Cow<'static, str>>,
 }
 
 impl CompletedSpan {
+    pub(crate) fn new(
+        handle: Option<Handle>,
+        name: Cow<'static, str>,
+        start: SystemTime,
+        duration: Duration,
+    ) -> Self {
+        Self {
+            handle,
+            name,
+            start,
+            duration,
+            attributes: Vec::new(),
+            error: None,
+        }
+    }
+
     /// Adds an attribute.
     pub fn attribute(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
-        self.attributes.push((key.into(), value.into()));
+        self.attributes.extend(key_value(key, value));
         self
     }
 
@@ -150,44 +200,49 @@ impl CompletedSpan {
 
     /// Hands it over.
     pub fn record(self) {
-        let Some(installed) = installed() else {
+        let Some(tracer) = self.handle.as_ref().and_then(Handle::tracer) else {
             return;
         };
-        let attributes = self.attributes.into_iter().map(|(k, v)| key_value(k, v));
         let builder = SpanBuilder::from_name(name_of(self.name))
             .with_start_time(self.start)
-            .with_attributes(attributes);
-        let current = Context::current();
-        let span = installed.tracer.build_with_context(builder, &current);
-        let context = current.with_span(span);
+            .with_attributes(self.attributes);
+        let mut span = tracer.build_with_context(builder, &Context::current());
         if let Some(kind) = self.error {
-            fail(&context, kind);
+            span.set_status(Status::error(""));
+            span.set_attribute(KeyValue::new("error.type", kind));
         }
-        context
-            .span()
-            .end_with_timestamp(self.start + self.duration);
+        let end = self.start.checked_add(self.duration).unwrap_or(self.start);
+        span.end_with_timestamp(end);
     }
 }
 
 pub(crate) fn fail(context: &Context, kind: Cow<'static, str>) {
     let span = context.span();
     span.set_status(Status::error(""));
-    span.set_attribute(key_value("error.type".into(), Value::from(&*kind)));
+    span.set_attribute(KeyValue::new("error.type", kind));
 }
 
-pub(crate) fn key_value(key: Cow<'static, str>, value: Value) -> KeyValue {
-    let value = value.into_otel(&key);
-    KeyValue::new(key, value)
+/// `None` for an empty key.
+pub(crate) fn key_value(
+    key: impl Into<Cow<'static, str>>,
+    value: impl Into<Value>,
+) -> Option<KeyValue> {
+    let key = key.into();
+    (!key.is_empty()).then(|| KeyValue::new(key, value.into().into_otel()))
 }
 
 fn name_of(name: Cow<'static, str>) -> Cow<'static, str> {
     if name.is_empty() {
         return "unnamed".into();
     }
-    if name.len() <= MAX_NAME_BYTES {
+    if name.len() <= MAX_NAME_BYTES && !name.contains(char::is_control) {
         return name;
     }
-    let mut name = name.into_owned();
-    name.truncate(name.floor_char_boundary(MAX_NAME_BYTES));
-    name.into()
+    let end = name.floor_char_boundary(MAX_NAME_BYTES);
+    let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    name[..end]
+        .chars()
+        .map(printable)
+        .collect::<String>()
+        .into()
 }

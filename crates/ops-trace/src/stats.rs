@@ -2,7 +2,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// What became of the sampled spans that ended so far.
 ///
-/// Between exports `ended_sampled` equals `exported + rejected + queued` and all that was dropped.
+/// `ended_sampled` equals `exported + rejected + queued` and all that was [`dropped`](Stats::dropped), as long as no
+/// thread is in the middle of ending a span while this is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Stats {
@@ -20,16 +21,38 @@ pub struct Stats {
     pub dropped_circuit_open: u64,
     /// Dropped: the process was stopping, and the budget spent.
     pub dropped_shutdown: u64,
-    /// Not sent: the exporter is `none`.
+    /// Not sent: the exporter is `none` or `console`.
     pub dropped_no_exporter: u64,
     /// Waiting to be exported.
     pub queued: u64,
     /// How many may wait.
     pub queue_capacity: u64,
-    /// Failed export calls.
+    /// Failed exports, all kinds of [`failures`](Self::failures) together. A retry is not counted by itself.
     pub export_failures: u64,
+    /// Failed exports by kind.
+    pub failures: Failures,
+    /// Exports of which the collector refused a part.
+    pub partial_successes: u64,
+    /// Attributes that were dropped: without a key, or more than the limit.
+    pub attributes_dropped: u64,
     /// Whether the last export worked; true until one failed.
     pub exporter_up: bool,
+}
+
+/// Failed exports by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Failures {
+    /// Nobody listens there, or the host is not known.
+    pub refused: u64,
+    /// No answer in time.
+    pub timeout: u64,
+    /// The collector answered 4xx: an endpoint or a credential is wrong.
+    pub http_4xx: u64,
+    /// The collector answered 5xx.
+    pub http_5xx: u64,
+    /// Anything else: connection reset, TLS, a redirect.
+    pub other: u64,
 }
 
 impl Stats {
@@ -43,6 +66,16 @@ impl Stats {
     }
 }
 
+/// Why an export failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    Refused,
+    Timeout,
+    Http4xx,
+    Http5xx,
+    Other,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) ended_sampled: AtomicU64,
@@ -53,12 +86,29 @@ pub(crate) struct Counters {
     pub(crate) circuit_open: AtomicU64,
     pub(crate) shutdown: AtomicU64,
     pub(crate) no_exporter: AtomicU64,
-    pub(crate) failures: AtomicU64,
+    pub(crate) failures: [AtomicU64; 5],
+    pub(crate) partial_successes: AtomicU64,
+    pub(crate) attributes_dropped: AtomicU64,
     pub(crate) queued: AtomicUsize,
     pub(crate) down: AtomicBool,
 }
 
 impl Counters {
+    pub(crate) fn failed(&self, kind: FailureKind) {
+        self.failures[kind as usize].fetch_add(1, Relaxed);
+    }
+
+    fn failures(&self) -> Failures {
+        let of = |kind: FailureKind| self.failures[kind as usize].load(Relaxed);
+        Failures {
+            refused: of(FailureKind::Refused),
+            timeout: of(FailureKind::Timeout),
+            http_4xx: of(FailureKind::Http4xx),
+            http_5xx: of(FailureKind::Http5xx),
+            other: of(FailureKind::Other),
+        }
+    }
+
     pub(crate) fn read(&self, capacity: usize) -> Stats {
         Stats {
             ended_sampled: self.ended_sampled.load(Relaxed),
@@ -71,7 +121,10 @@ impl Counters {
             dropped_no_exporter: self.no_exporter.load(Relaxed),
             queued: self.queued.load(Relaxed) as u64,
             queue_capacity: capacity as u64,
-            export_failures: self.failures.load(Relaxed),
+            export_failures: self.failures.iter().map(|n| n.load(Relaxed)).sum(),
+            failures: self.failures(),
+            partial_successes: self.partial_successes.load(Relaxed),
+            attributes_dropped: self.attributes_dropped.load(Relaxed),
             exporter_up: !self.down.load(Relaxed),
         }
     }

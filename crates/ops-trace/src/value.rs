@@ -1,11 +1,4 @@
-use arc_swap::ArcSwapOption;
-use std::sync::Arc;
-
-const MAX_VALUE_BYTES: usize = 4096;
-
-type Filter = Box<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
-
-static FILTER: ArcSwapOption<Filter> = ArcSwapOption::const_empty();
+use crate::limits::{MAX_TEXT_BYTES, cut};
 
 /// The value of an attribute. Text beyond 4,096 bytes is cut; a float that is no number becomes text.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,36 +14,16 @@ pub enum Value {
     Text(String),
 }
 
-/// Lets this function see each text of an attribute (key, value) and replace it: for secrets.
-pub fn set_attribute_filter(filter: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) {
-    FILTER.store(Some(Arc::new(Box::new(filter))));
-}
-
 impl Value {
-    pub(crate) fn into_otel(self, key: &str) -> opentelemetry::Value {
+    pub(crate) fn into_otel(self) -> opentelemetry::Value {
         match self {
             Self::Bool(b) => b.into(),
             Self::Int(i) => i.into(),
             Self::Float(f) if f.is_finite() => f.into(),
             Self::Float(f) => f.to_string().into(),
-            Self::Text(text) => bounded(filtered(key, text)).into(),
+            Self::Text(text) => cut(text, MAX_TEXT_BYTES).into(),
         }
     }
-}
-
-fn filtered(key: &str, text: String) -> String {
-    match FILTER.load().as_deref() {
-        Some(filter) => filter(key, &text).unwrap_or(text),
-        None => text,
-    }
-}
-
-fn bounded(mut text: String) -> String {
-    if text.len() > MAX_VALUE_BYTES {
-        text.truncate(text.floor_char_boundary(MAX_VALUE_BYTES));
-        text.push_str("...(truncated)");
-    }
-    text
 }
 
 macro_rules! value_from {
@@ -66,13 +39,16 @@ macro_rules! value_from {
 value_from! {
     bool => |v| Self::Bool(v);
     i32 => |v| Self::Int(v.into());
-    u32 => |v| Self::Int(v.into());
+    u8 => |v| Self::Int(v.into());
     u16 => |v| Self::Int(v.into());
+    u32 => |v| Self::Int(v.into());
     i64 => |v| Self::Int(v);
     u64 => |v| i64::try_from(v).map_or_else(|_| Self::Text(v.to_string()), Self::Int);
     usize => |v| i64::try_from(v).map_or_else(|_| Self::Text(v.to_string()), Self::Int);
+    f32 => |v| Self::Float(v.into());
     f64 => |v| Self::Float(v);
     &str => |v| Self::Text(v.to_owned());
     String => |v| Self::Text(v);
     &String => |v| Self::Text(v.clone());
+    std::borrow::Cow<'_, str> => |v| Self::Text(v.into_owned());
 }

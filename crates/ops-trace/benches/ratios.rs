@@ -1,0 +1,255 @@
+//! What a span costs beside the raw SDK and fastrace, and what the observer adds to a request.
+//!
+//! Spans are made in rounds, and between the rounds, unmeasured, the export threads get rid of them: otherwise a full
+//! queue would be measured, which is cheaper than one that works.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
+
+#[path = "../../../perf/ratio.rs"]
+mod ratio;
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::http::{Extensions, Request, Response, request, response};
+use opentelemetry::trace::{SpanBuilder, TraceContextExt, Tracer as _, TracerProvider as _};
+use opentelemetry::{Context as OtelContext, KeyValue};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, SpanData,
+    SpanExporter,
+};
+use ops_http::{Observe, ObserveLayer, Outcome, Route};
+use ops_trace::http::ServerSpans;
+use ops_trace::{Config, Tracer, span};
+use tower::{Layer, Service};
+
+/// Spans of one round: more than a batch, so that the export thread is woken as it is in earnest.
+const ROUND: usize = 1024;
+const ROUNDS: usize = 201;
+
+fn main() {
+    let mut ratios = ratio::Ratios::from_args();
+    sampled(&mut ratios);
+    unsampled(&mut ratios);
+    disabled(&ratios);
+    observer();
+    ratios.finish();
+}
+
+/// Takes spans and drops them.
+#[derive(Debug)]
+struct Nowhere;
+
+impl SpanExporter for Nowhere {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        drop(batch);
+        Ok(())
+    }
+}
+
+fn raw(ratio: f64) -> SdkTracerProvider {
+    let batches = BatchConfigBuilder::default().with_max_queue_size(4096);
+    let queue = BatchSpanProcessor::builder(Nowhere).with_batch_config(batches.build());
+    SdkTracerProvider::builder()
+        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(
+            ratio,
+        ))))
+        .with_span_processor(queue.build())
+        .build()
+}
+
+/// Gate, limits and ring as always; only the network is left out, as it is for the raw SDK.
+fn ours(ratio: f64) -> Tracer {
+    let config = Config::new("bench").sampling_ratio(ratio).queue_spans(4096);
+    Tracer::new(config.environment([("OTEL_TRACES_EXPORTER", "none")])).unwrap()
+}
+
+fn raw_span(tracer: &SdkTracer) {
+    let builder = SpanBuilder::from_name("query_database").with_attributes([
+        KeyValue::new("table", "users"),
+        KeyValue::new("operation", "SELECT"),
+        KeyValue::new("row_count", 3),
+    ]);
+    let context = OtelContext::current_with_span(tracer.build(builder));
+    let _entered = context.clone().attach();
+    context.span().end();
+}
+
+fn our_span(tracer: &Tracer) {
+    span!(tracer: tracer, "query_database", table = "users", operation = "SELECT", row_count = 3)
+        .in_scope(|_| {});
+}
+
+struct NoReporter;
+
+impl fastrace::collector::Reporter for NoReporter {
+    fn report(&mut self, spans: Vec<fastrace::collector::SpanRecord>) {
+        drop(spans);
+    }
+}
+
+fn fastrace_span() {
+    let context = fastrace::collector::SpanContext::random();
+    let root = fastrace::Span::root("query_database", context).with_properties(|| {
+        [
+            ("table", "users"),
+            ("operation", "SELECT"),
+            ("row_count", "3"),
+        ]
+    });
+    let _entered = root.set_local_parent();
+}
+
+fn sampled(ratios: &mut ratio::Ratios) {
+    let (provider, tracer) = (raw(1.0), ours(1.0));
+    let raw_tracer = provider.tracer("bench");
+    fastrace::set_reporter(NoReporter, fastrace::collector::Config::default());
+    let [ours, raw, fast] = rounds([
+        (&mut || our_span(&tracer), &mut || tracer.flush()),
+        (&mut || raw_span(&raw_tracer), &mut || {
+            drop(provider.force_flush())
+        }),
+        (&mut fastrace_span, &mut fastrace::flush),
+    ]);
+    let dropped = tracer.stats().dropped_queue_full;
+    ratios.exactly(
+        "spans that the bench lost to a full queue",
+        0,
+        dropped as usize,
+    );
+    verdict(
+        ratios,
+        "span with 3 attributes, sampled, gate and ring on",
+        1.3,
+        &ours,
+        &raw,
+    );
+    println!("the same with fastrace: {:.1} ns", median(fast));
+}
+
+fn unsampled(ratios: &mut ratio::Ratios) {
+    let (provider, tracer) = (raw(0.0), ours(0.0));
+    let raw_tracer = provider.tracer("bench");
+    ratios.at_most(
+        "span with 3 attributes, unsampled",
+        1.1,
+        || our_span(&tracer),
+        ("the raw SDK", || raw_span(&raw_tracer)),
+    );
+}
+
+fn disabled(ratios: &ratio::Ratios) {
+    let config = Config::new("bench").environment([("OTEL_SDK_DISABLED", "true")]);
+    let tracer = Tracer::new(config).unwrap();
+    ratios.report("span with 3 attributes, disabled (goal <= 30 ns)", || {
+        our_span(&tracer)
+    });
+    ratios.report(
+        "span with 3 attributes, before init (goal <= 30 ns)",
+        || {
+            span!(
+                "query_database",
+                table = "users",
+                operation = "SELECT",
+                row_count = 3
+            )
+            .in_scope(|_| {});
+        },
+    );
+}
+
+/// Looks on and does nothing.
+#[derive(Clone)]
+struct Nobody;
+
+impl Observe for Nobody {
+    type Scope = ();
+    type Entered<'a> = ();
+
+    fn start(&self, _: &mut request::Parts) {}
+    fn enter<'a>(&'a self, (): &'a mut ()) {}
+    fn response(&self, (): &mut (), _: &mut response::Parts) {}
+    fn end(&self, (): (), _: &Outcome) {}
+}
+
+fn observer() {
+    let tracer = ours(1.0);
+    let spans = ServerSpans::new()
+        .handle(tracer.handle())
+        .peer(|_: &Extensions| None);
+    let answer = || {
+        tower::service_fn(|_: Request<Body>| async {
+            Ok::<_, std::convert::Infallible>(Response::new(Body::from("user")))
+        })
+    };
+    let mut observed = ObserveLayer::new(spans).layer(answer());
+    let mut alone = ObserveLayer::new(Nobody).layer(answer());
+    let [with, without] = rounds([
+        (&mut || request_to(&mut observed), &mut || tracer.flush()),
+        (&mut || request_to(&mut alone), &mut || {}),
+    ]);
+    let mut adds: Vec<f64> = with.iter().zip(&without).map(|(a, b)| a - b).collect();
+    adds.sort_by(f64::total_cmp);
+    let (with, without) = (median(with), median(without));
+    println!(
+        "request, observed: {with:.1} ns, by nobody: {without:.1} ns, the observer adds {:.1} ns (goal <= 1200)",
+        adds[adds.len() / 2]
+    );
+}
+
+fn request_to<S, B>(service: &mut S)
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = std::convert::Infallible>,
+{
+    let mut request = Request::get("http://shop.example:8443/users/7?page=2")
+        .header("host", "shop.example:8443")
+        .body(Body::empty())
+        .unwrap();
+    request.extensions_mut().insert(Route::new("/users/{id}"));
+    let future = pin!(service.call(request));
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => drop(answer.unwrap()),
+        Poll::Pending => unreachable!("it answers at once"),
+    }
+}
+
+type Work<'a> = (&'a mut dyn FnMut(), &'a mut dyn FnMut());
+
+/// Nanoseconds of each round, the works taking turns; after each round its pause, which is not measured.
+fn rounds<const N: usize>(mut works: [Work<'_>; N]) -> [Vec<f64>; N] {
+    let mut samples = [(); N].map(|()| Vec::with_capacity(ROUNDS));
+    for round in 0..=ROUNDS {
+        for ((work, pause), samples) in works.iter_mut().zip(&mut samples) {
+            let started = Instant::now();
+            for _ in 0..ROUND {
+                work();
+            }
+            let nanos = started.elapsed().as_secs_f64() * 1e9 / ROUND as f64;
+            pause();
+            if round > 0 {
+                samples.push(nanos); // the first one warms up
+            }
+        }
+    }
+    samples
+}
+
+fn verdict(ratios: &mut ratio::Ratios, name: &str, goal: f64, ours: &[f64], theirs: &[f64]) {
+    let ratio = median(ours.iter().zip(theirs).map(|(a, b)| a / b).collect());
+    let (ours, theirs) = (median(ours.to_vec()), median(theirs.to_vec()));
+    let verdict = if ratio <= goal { "met" } else { "missed" };
+    println!(
+        "{name}: {ours:.1} ns, the raw SDK {theirs:.1} ns, ratio {ratio:.3} (goal <= {goal}: {verdict})"
+    );
+    let missed = usize::from(ratio > goal * 1.25);
+    ratios.exactly(&format!("{name}: missed by 25 %"), 0, missed);
+}
+
+fn median(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
+}

@@ -1,0 +1,140 @@
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The `OTEL_*` variables: those of the process, or those that a test hands over.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Environment(Option<HashMap<String, String>>);
+
+/// A variable whose value cannot be used: one line when tracing starts.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Warning {
+    pub(crate) variable: &'static str,
+    pub(crate) value: String,
+    pub(crate) accepted: String,
+    pub(crate) used: String,
+}
+
+impl Environment {
+    pub(crate) fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(Some(variables.into_iter().collect()))
+    }
+
+    /// The value, unless it is not set or blank, which the specification has for the same.
+    pub(crate) fn get(&self, variable: &str) -> Option<String> {
+        let value = match &self.0 {
+            Some(variables) => variables.get(variable).cloned(),
+            None => std::env::var(variable).ok(),
+        };
+        value.map(|v| v.trim().to_owned()).filter(|v| !v.is_empty())
+    }
+
+    /// The first of these that is set.
+    pub(crate) fn first(&self, variables: &[&'static str]) -> Option<(&'static str, String)> {
+        variables
+            .iter()
+            .find_map(|name| self.get(name).map(|value| (*name, value)))
+    }
+
+    /// The first of these that is set, as a number in this range: what is outside is clamped, what is none is told.
+    pub(crate) fn number<N>(
+        &self,
+        variables: &[&'static str],
+        (least, most): (N, N),
+        default: N,
+        warnings: &mut Vec<Warning>,
+    ) -> N
+    where
+        N: FromStr + PartialOrd + Display + Copy,
+    {
+        let Some((variable, value)) = self.first(variables) else {
+            return default;
+        };
+        let parsed = value.parse::<N>().ok();
+        let used = match parsed {
+            Some(n) if n < least => least,
+            Some(n) if n > most => most,
+            Some(n) if n >= least => return n,
+            _ => default,
+        };
+        warnings.push(Warning {
+            variable,
+            value,
+            accepted: format!("a number from {least} to {most}"),
+            used: used.to_string(),
+        });
+        used
+    }
+
+    /// [`number`](Self::number) of milliseconds.
+    pub(crate) fn millis(
+        &self,
+        variables: &[&'static str],
+        (least, most): (u64, u64),
+        default: Duration,
+        warnings: &mut Vec<Warning>,
+    ) -> Duration {
+        let default = u64::try_from(default.as_millis()).unwrap_or(most);
+        Duration::from_millis(self.number(variables, (least, most), default, warnings))
+    }
+
+    /// `key=value,key=value` with percent-encoded values, as headers and resource attributes are written.
+    pub(crate) fn pairs(
+        &self,
+        variable: &'static str,
+        warnings: &mut Vec<Warning>,
+    ) -> Vec<(String, String)> {
+        let Some(value) = self.get(variable) else {
+            return Vec::new();
+        };
+        let (mut pairs, mut bad) = (Vec::new(), false);
+        for item in value.split(',').map(str::trim).filter(|i| !i.is_empty()) {
+            match item.split_once('=') {
+                Some((key, value)) if !key.trim().is_empty() => {
+                    pairs.push((key.trim().to_owned(), percent_decoded(value.trim())));
+                }
+                _ => bad = true,
+            }
+        }
+        if bad {
+            warnings.push(Warning {
+                variable,
+                value: "***".to_owned(), // headers carry credentials
+                accepted: "key=value,key=value".to_owned(),
+                used: format!("the {} pairs that are well formed", pairs.len()),
+            });
+        }
+        pairs
+    }
+}
+
+impl Warning {
+    pub(crate) fn tell(&self) {
+        tracing::warn!(
+            target: "ops_trace",
+            variable = self.variable,
+            value = self.value,
+            accepted = self.accepted,
+            used = self.used,
+            "variable_not_usable"
+        );
+    }
+}
+
+pub(crate) fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escape = bytes
+            .get(at + 1..at + 3)
+            .filter(|_| bytes[at] == b'%')
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(escape.unwrap_or(bytes[at]));
+        at += if escape.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}

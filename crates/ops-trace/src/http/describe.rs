@@ -1,0 +1,107 @@
+use std::net::IpAddr;
+
+use ::http::{Method, Uri, request};
+use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind, SpanRef, TraceContextExt};
+use opentelemetry::{Context, KeyValue};
+use ops_http::{Outcome, Route};
+
+use super::query::redacted;
+use crate::limits::{MAX_TEXT_BYTES, cut};
+
+/// The name of what no route answers, and of methods that are not standard ones.
+const UNNAMED: &str = "HTTP";
+const ORIGINAL_METHOD_CHARS: usize = 32;
+const CLIENT_TEXT_BYTES: usize = 256;
+
+pub(super) fn builder(request: &request::Parts, link: Option<SpanContext>) -> SpanBuilder {
+    let mut builder = SpanBuilder::from_name(UNNAMED).with_kind(SpanKind::Server);
+    builder.attributes = Some(attributes(request));
+    builder.links = link.map(|link| vec![Link::with_context(link)]);
+    builder
+}
+
+fn attributes(request: &request::Parts) -> Vec<KeyValue> {
+    let mut attributes = Vec::with_capacity(12);
+    match known(&request.method) {
+        Some(method) => attributes.push(KeyValue::new("http.request.method", method)),
+        None => {
+            let original = request.method.as_str().chars();
+            let original: String = original.take(ORIGINAL_METHOD_CHARS).collect();
+            attributes.push(KeyValue::new("http.request.method", "_OTHER"));
+            attributes.push(KeyValue::new("http.request.method_original", original));
+        }
+    }
+    let path = cut(request.uri.path().to_owned(), MAX_TEXT_BYTES);
+    attributes.push(KeyValue::new("url.path", path));
+    attributes.push(KeyValue::new("url.scheme", scheme(&request.uri)));
+    if let Some(query) = request.uri.query() {
+        attributes.push(KeyValue::new("url.query", redacted(query)));
+    }
+    server(request, &mut attributes);
+    attributes
+}
+
+fn scheme(uri: &Uri) -> &'static str {
+    match uri.scheme_str() {
+        Some("https") => "https",
+        _ => "http",
+    }
+}
+
+/// From the request's target, or else `Host`; one that is not valid is left out.
+fn server(request: &request::Parts, attributes: &mut Vec<KeyValue>) {
+    let from_header = || {
+        let host = request.headers.get(::http::header::HOST)?;
+        host.to_str().ok()?.parse().ok()
+    };
+    let authority: Option<::http::uri::Authority> =
+        request.uri.authority().cloned().or_else(from_header);
+    let Some(authority) = authority.filter(|a| !a.as_str().contains('@')) else {
+        return;
+    };
+    attributes.push(KeyValue::new("server.address", authority.host().to_owned()));
+    if let Some(port) = authority.port_u16() {
+        attributes.push(KeyValue::new("server.port", i64::from(port)));
+    }
+}
+
+pub(super) fn client(context: &Context, request: &request::Parts, peer: Option<IpAddr>) {
+    let span = context.span();
+    if let Some(peer) = peer {
+        span.set_attribute(KeyValue::new("client.address", peer.to_string()));
+    }
+    let agent = request.headers.get(::http::header::USER_AGENT);
+    if let Some(agent) = agent.and_then(|agent| agent.to_str().ok()) {
+        let agent = cut(agent.to_owned(), CLIENT_TEXT_BYTES);
+        span.set_attribute(KeyValue::new("user_agent.original", agent));
+    }
+}
+
+/// Names the span, once it is known which route answered. 405 is a route's path, and not the route.
+pub(super) fn route(span: &SpanRef<'_>, outcome: &Outcome) {
+    let Some(route) = &outcome.route else {
+        return;
+    };
+    let template = route.template();
+    span.set_attribute(KeyValue::new("http.route", template.to_owned()));
+    if outcome.status != 405 {
+        span.update_name(named(&outcome.method, route));
+    }
+}
+
+fn named(method: &Method, route: &Route) -> String {
+    let (method, template) = (known(method).unwrap_or(UNNAMED), route.template());
+    let mut name = String::with_capacity(method.len() + 1 + template.len());
+    name.push_str(method);
+    name.push(' ');
+    name.push_str(template);
+    name
+}
+
+/// The methods of RFC 9110 and PATCH, exactly as they are written there.
+fn known(method: &Method) -> Option<&'static str> {
+    const KNOWN: [&str; 9] = [
+        "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE",
+    ];
+    KNOWN.into_iter().find(|known| *known == method.as_str())
+}

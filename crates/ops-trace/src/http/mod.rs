@@ -1,0 +1,210 @@
+//! Spans for the requests that are served: an observer for `ops_http::ObserveLayer`.
+//!
+//! Names and attributes are those of OpenTelemetry's stable conventions for HTTP, with one difference: a request
+//! that no route answers is called `HTTP`, whatever its method, so that scanners cannot make up names. There are
+//! never more names than answered pairs of method and route, and that one.
+
+mod describe;
+mod query;
+mod trust;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ::http::{Extensions, HeaderValue, request, response};
+use opentelemetry::trace::{SpanContext, TraceContextExt, Tracer as _};
+use opentelemetry::{Context, ContextGuard, KeyValue};
+use ops_http::{Ending, Observe, Outcome};
+
+use crate::propagation::{extract, header};
+use crate::span::fail;
+use crate::{Error, Handle, global};
+
+use trust::Network;
+pub use trust::Trust;
+
+/// How a peer's address is found in a request.
+pub type PeerOf = fn(&Extensions) -> Option<IpAddr>;
+
+/// One server span for each request, from its arrival to the end of its body.
+#[derive(Clone, Debug)]
+pub struct ServerSpans(Arc<Settings>);
+
+#[derive(Clone, Debug)]
+struct Settings {
+    handle: Option<Handle>,
+    trust: Trust,
+    networks: Vec<Network>,
+    peer: PeerOf,
+    quiet: Vec<String>,
+    client: bool,
+}
+
+impl Default for ServerSpans {
+    fn default() -> Self {
+        Self(Arc::new(Settings {
+            handle: None,
+            trust: Trust::default(),
+            networks: Vec::new(),
+            peer: |_| None,
+            quiet: ["/metrics", "/healthz", "/readyz"]
+                .map(str::to_owned)
+                .into(),
+            client: false,
+        }))
+    }
+}
+
+impl ServerSpans {
+    /// Makes spans by the handle that [`init`](crate::init) installs, trusts private peers, and is quiet about
+    /// `/metrics`, `/healthz` and `/readyz`.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    /// Makes spans by this handle instead.
+    #[must_use]
+    pub fn handle(self, handle: Handle) -> Self {
+        self.with(|settings| settings.handle = Some(handle))
+    }
+
+    /// Whose trace context is taken as the parent.
+    #[must_use]
+    pub fn trust(self, trust: Trust) -> Self {
+        self.with(|settings| settings.trust = trust)
+    }
+
+    /// Trusts peers in this network and no others, such as `10.1.0.0/16`; call it again for more.
+    ///
+    /// # Errors
+    /// What is no network.
+    pub fn trust_network(self, network: &str) -> Result<Self, Error> {
+        let network = network.parse()?;
+        Ok(self.with(|settings| {
+            settings.trust = Trust::Networks;
+            settings.networks.push(network);
+        }))
+    }
+
+    /// How the peer's address is found in a request. Without it nobody's is known, and a private peer not trusted.
+    #[must_use]
+    pub fn peer(self, peer: PeerOf) -> Self {
+        self.with(|settings| settings.peer = peer)
+    }
+
+    /// Paths without a span, instead of the default ones. Trace ids still pass through.
+    #[must_use]
+    pub fn quiet(self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.with(|settings| settings.quiet = paths.into_iter().map(Into::into).collect())
+    }
+
+    /// Whether spans say who asked: `client.address` and `user_agent.original`. Off, because it is about persons.
+    #[must_use]
+    pub fn client_attributes(self, on: bool) -> Self {
+        self.with(|settings| settings.client = on)
+    }
+
+    fn trusts(&self, request: &request::Parts) -> bool {
+        let peer = || (self.0.peer)(&request.extensions);
+        match self.0.trust {
+            Trust::Everybody => true,
+            Trust::Nobody => false,
+            Trust::PrivatePeers => peer().is_some_and(trust::is_private),
+            Trust::Networks => {
+                peer().is_some_and(|peer| self.0.networks.iter().any(|n| n.contains(peer)))
+            }
+        }
+    }
+
+    /// The parent, or else the link, that the request's headers name.
+    fn remote(
+        &self,
+        handle: &Handle,
+        request: &request::Parts,
+    ) -> (Option<SpanContext>, Option<SpanContext>) {
+        let remote = handle
+            .propagates()
+            .then(|| extract(&request.headers))
+            .flatten();
+        match remote {
+            Some(remote) if self.trusts(request) => (Some(remote), None),
+            remote => (None, remote),
+        }
+    }
+}
+
+impl Observe for ServerSpans {
+    type Scope = Option<Context>;
+    type Entered<'a> = Option<ContextGuard>;
+
+    fn start(&self, request: &mut request::Parts) -> Self::Scope {
+        let handle = match &self.0.handle {
+            Some(handle) => handle,
+            None => global()?,
+        };
+        let (parent, link) = self.remote(handle, request);
+        let base = parent.map_or_else(Context::new, |p| Context::new().with_remote_span_context(p));
+        if self.0.quiet.iter().any(|path| path == request.uri.path()) {
+            return Some(base);
+        }
+        let Some(tracer) = handle.tracer() else {
+            return Some(base);
+        };
+        let builder = describe::builder(request, link);
+        let span = tracer.build_with_context(builder, &base);
+        let context = base.with_span(span);
+        if self.0.client {
+            let peer = (self.0.peer)(&request.extensions);
+            describe::client(&context, request, peer);
+        }
+        Some(context)
+    }
+
+    fn enter<'a>(&'a self, scope: &'a mut Self::Scope) -> Self::Entered<'a> {
+        scope.clone().map(Context::attach)
+    }
+
+    fn response(&self, scope: &mut Self::Scope, response: &mut response::Parts) {
+        let Some(context) = scope else { return };
+        let span = context.span();
+        let ids = span.span_context();
+        if ids.is_valid()
+            && !ids.is_remote()
+            && let Ok(value) = HeaderValue::from_str(&header(ids))
+        {
+            response.headers.insert("traceresponse", value);
+        }
+    }
+
+    fn end(&self, scope: Self::Scope, outcome: &Outcome) {
+        let Some(context) = scope else { return };
+        let span = context.span();
+        if span.span_context().is_remote() || !span.is_recording() {
+            return;
+        }
+        describe::route(&span, outcome);
+        let status = outcome.status;
+        if outcome.ending != Ending::Aborted {
+            span.set_attribute(KeyValue::new(
+                "http.response.status_code",
+                i64::from(status),
+            ));
+        }
+        if outcome.streamed {
+            span.set_attribute(KeyValue::new("http.response.streaming", true));
+        }
+        match outcome.ending {
+            Ending::Panicked => fail(&context, "panic".into()),
+            Ending::Aborted => fail(&context, "client_disconnect".into()),
+            Ending::Failed => fail(&context, "service_error".into()),
+            _ if status >= 500 => fail(&context, status.to_string().into()),
+            _ => {}
+        }
+        span.end();
+    }
+}

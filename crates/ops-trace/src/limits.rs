@@ -1,0 +1,137 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use arc_swap::ArcSwapOption;
+use opentelemetry::{Array, KeyValue, Value};
+use opentelemetry_sdk::trace::SpanData;
+
+use crate::stats::add;
+
+/// Text of an attribute beyond this is cut when it is set, before the filter sees it.
+pub(crate) const MAX_TEXT_BYTES: usize = 8192;
+/// Text of an attribute beyond this is cut when it is exported; a variable may lower it.
+pub(crate) const MAX_VALUE_BYTES: usize = 4096;
+/// Attributes of one span beyond this are dropped; a variable may lower it.
+pub(crate) const MAX_ATTRIBUTES: usize = 128;
+/// So many times the limit may be set before the last one of each key is looked for.
+pub(crate) const SETS_PER_ATTRIBUTE: usize = 8;
+
+const CUT: &str = "...(truncated)";
+
+type Filter = Box<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
+
+static FILTER: ArcSwapOption<Filter> = ArcSwapOption::const_empty();
+
+/// Lets this function see each text of an attribute (key, value) and replace it: for secrets.
+///
+/// It runs on the export thread, before the span is seen by anybody, so that no request waits for it. If it panics,
+/// the value becomes `***`.
+pub fn set_attribute_filter(filter: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) {
+    FILTER.store(Some(Arc::new(Box::new(filter))));
+}
+
+/// How much a span may carry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) value_bytes: usize,
+    pub(crate) attributes: usize,
+    pub(crate) events: u32,
+    pub(crate) links: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            value_bytes: MAX_VALUE_BYTES,
+            attributes: MAX_ATTRIBUTES,
+            events: 128,
+            links: 128,
+        }
+    }
+}
+
+impl Limits {
+    /// Keeps the last value of each key, filters secrets, and cuts what is too much. Runs on the export thread.
+    pub(crate) fn apply(&self, span: &mut SpanData, dropped: &AtomicU64) {
+        keep_last_of_each_key(&mut span.attributes);
+        let excess = span.attributes.len().saturating_sub(self.attributes);
+        if excess > 0 {
+            span.attributes.truncate(self.attributes);
+            span.dropped_attributes_count += u32::try_from(excess).unwrap_or(u32::MAX);
+        }
+        if span.dropped_attributes_count > 0 {
+            add(dropped, span.dropped_attributes_count as usize);
+        }
+        let filter = FILTER.load();
+        let filter = filter.as_deref();
+        self.clean(&mut span.attributes, filter);
+        for event in &mut span.events.events {
+            self.clean(&mut event.attributes, filter);
+        }
+        for link in &mut span.links.links {
+            self.clean(&mut link.attributes, filter);
+        }
+    }
+
+    fn clean(&self, attributes: &mut [KeyValue], filter: Option<&Filter>) {
+        for attribute in attributes {
+            let key = attribute.key.as_str();
+            match &mut attribute.value {
+                Value::String(text) => {
+                    if let Some(new) = self.text(key, text.as_str(), filter) {
+                        *text = new.into();
+                    }
+                }
+                Value::Array(Array::String(texts)) => {
+                    for text in texts {
+                        if let Some(new) = self.text(key, text.as_str(), filter) {
+                            *text = new.into();
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The text that takes the place of this one; `None` where it may stay.
+    fn text(&self, key: &str, text: &str, filter: Option<&Filter>) -> Option<String> {
+        let filtered = filter.and_then(|filter| {
+            catch_unwind(AssertUnwindSafe(|| filter(key, text)))
+                .unwrap_or_else(|_| Some("***".to_owned()))
+        });
+        if filtered.as_deref().unwrap_or(text).len() <= self.value_bytes {
+            return filtered;
+        }
+        Some(cut(
+            filtered.unwrap_or_else(|| text.to_owned()),
+            self.value_bytes,
+        ))
+    }
+}
+
+/// At most this many bytes of it, at a boundary of characters, marked as cut.
+pub(crate) fn cut(mut text: String, bytes: usize) -> String {
+    if text.len() > bytes {
+        text.truncate(text.floor_char_boundary(bytes));
+        text.push_str(CUT);
+    }
+    text
+}
+
+/// The last value of a key takes the place of its first one.
+fn keep_last_of_each_key(attributes: &mut Vec<KeyValue>) {
+    let mut kept = 0;
+    for at in 0..attributes.len() {
+        let (earlier, rest) = attributes.split_at_mut(at);
+        match earlier[..kept].iter_mut().find(|e| e.key == rest[0].key) {
+            Some(first) => std::mem::swap(&mut first.value, &mut rest[0].value),
+            None => {
+                attributes.swap(kept, at);
+                kept += 1;
+            }
+        }
+    }
+    attributes.truncate(kept);
+}

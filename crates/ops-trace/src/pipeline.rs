@@ -1,0 +1,148 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use opentelemetry::KeyValue;
+use opentelemetry_otlp::{
+    Compression, ExporterBuildError, Protocol, RetryPolicy, SpanExporter, WithExportConfig,
+    WithHttpConfig,
+};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, IdGenerator, RandomIdGenerator, Sampler,
+    SdkTracerProvider, SpanLimits, SpanProcessor,
+};
+use parking_lot::Mutex;
+
+use crate::Error;
+use crate::breaker::Breaker;
+use crate::client::Client;
+use crate::export::{CountingExporter, Destination};
+use crate::gate::Gate;
+use crate::limits::{Limits, SETS_PER_ATTRIBUTE};
+use crate::resolved::{Mode, Resolved, SamplerKind};
+use crate::ring::Ring;
+use crate::sampling::LiveRatio;
+use crate::shared::Shared;
+
+/// What a span goes through: the SDK's provider, the gate, the SDK's queue, the exporter.
+pub(crate) struct Pipeline {
+    pub(crate) provider: SdkTracerProvider,
+    pub(crate) ratio: LiveRatio,
+    pub(crate) gate: Gate,
+}
+
+impl Pipeline {
+    pub(crate) fn new(config: &Resolved) -> Result<Self, Error> {
+        let ring = Ring::new(config.slow_after);
+        let shared = Arc::new(Shared::new(config.queue_spans, config.limits, ring));
+        let resource = resource(config);
+        let gate = gate(config, shared, &resource)?;
+        let ratio = LiveRatio::new(config.ratio);
+        let provider = SdkTracerProvider::builder()
+            .with_resource(resource)
+            .with_span_limits(span_limits(&config.limits))
+            .with_span_processor(gate.clone());
+        let provider = match config.sampler {
+            _ if config.mode == Mode::Disabled => provider.with_sampler(Sampler::AlwaysOff),
+            SamplerKind::ParentBased => provider.with_sampler(Sampler::parent_based(ratio.clone())),
+            SamplerKind::Ratio => provider.with_sampler(ratio.clone()),
+        };
+        Ok(Self {
+            provider: provider.build(),
+            ratio,
+            gate,
+        })
+    }
+}
+
+fn resource(config: &Resolved) -> Resource {
+    let pairs = config.resource.iter();
+    let pairs = pairs.map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+    Resource::builder_empty()
+        .with_attributes([
+            KeyValue::new("telemetry.sdk.name", "opentelemetry"),
+            KeyValue::new("telemetry.sdk.language", "rust"),
+            KeyValue::new("telemetry.distro.name", env!("CARGO_PKG_NAME")),
+            KeyValue::new("telemetry.distro.version", env!("CARGO_PKG_VERSION")),
+            KeyValue::new("service.instance.id", instance_id()),
+        ])
+        .with_attributes(pairs)
+        .build()
+}
+
+/// A random UUID (RFC 9562, version 4).
+fn instance_id() -> String {
+    let mut bytes = RandomIdGenerator::default().new_trace_id().to_bytes();
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
+    parts.join("-")
+}
+
+/// More than the limit may be set on a span, so that the last value of a key is still seen; the rest goes at export.
+fn span_limits(limits: &Limits) -> SpanLimits {
+    let sets = limits.attributes * SETS_PER_ATTRIBUTE;
+    SpanLimits {
+        max_attributes_per_span: u32::try_from(sets).unwrap_or(u32::MAX),
+        max_events_per_span: limits.events,
+        max_links_per_span: limits.links,
+        ..SpanLimits::default()
+    }
+}
+
+fn gate(config: &Resolved, shared: Arc<Shared>, resource: &Resource) -> Result<Gate, Error> {
+    let exporter = CountingExporter {
+        shared: Arc::clone(&shared),
+        destination: match config.mode {
+            Mode::Otlp => Destination::Otlp(Box::new(otlp(config, &shared)?)),
+            Mode::Console => Destination::Console,
+            Mode::NoExporter | Mode::Disabled => Destination::Nowhere,
+        },
+        breaker: Mutex::new(Breaker::new(config.probe_after)),
+        url: config.url.clone(),
+        rejecting: Mutex::default(),
+    };
+    let batches = BatchConfigBuilder::default()
+        .with_max_queue_size(config.queue_spans)
+        .with_max_export_batch_size(config.batch_spans)
+        .with_scheduled_delay(config.export_delay)
+        .build();
+    let mut queue = BatchSpanProcessor::builder(exporter)
+        .with_batch_config(batches)
+        .build();
+    queue.set_resource(resource);
+    Ok(Gate {
+        shared,
+        queue: Arc::new(queue),
+    })
+}
+
+fn otlp(config: &Resolved, shared: &Arc<Shared>) -> Result<SpanExporter, Error> {
+    let headers: HashMap<String, String> = config.headers.iter().cloned().collect();
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_http_client(Client::new(config.export_timeout, Arc::clone(shared)))
+        .with_endpoint(&config.url)
+        .with_protocol(Protocol::HttpBinary)
+        .with_headers(headers)
+        // the client has its own timeout and retries; this one only must not be the first to give up
+        .with_timeout(config.export_timeout * 2)
+        .with_retry_policy(RetryPolicy::recommended().with_max_retries(0));
+    let exporter = if config.gzip {
+        exporter.with_compression(Compression::Gzip)
+    } else {
+        exporter
+    };
+    exporter
+        .build()
+        .map_err(|source: ExporterBuildError| Error::Exporter {
+            source: source.into(),
+        })
+}

@@ -1,0 +1,233 @@
+use std::io::{self, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use parking_lot::{Condvar, Mutex};
+use prost::Message;
+
+use super::request::Head;
+use super::{ReceivedSpan, received, snapshot};
+
+/// What a [`Collector`] does with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// Takes all spans.
+    Accept,
+    /// Takes all spans, after this time.
+    AcceptAfter(Duration),
+    /// Refuses so many spans, and says why.
+    PartialSuccess(u64, String),
+    /// Answers with this status, and keeps no span.
+    Status(u16),
+    /// The same, and asks to wait for so many seconds.
+    StatusRetryAfter(u16, u32),
+    /// Reads the request and never answers.
+    Hang,
+    /// Closes the connection in the middle of the request, so that the peer gets a reset.
+    Reset,
+}
+
+/// An OTLP/HTTP collector in this process, on a free port of loopback. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Collector {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    answer: Option<Answer>,
+    spans: Vec<ReceivedSpan>,
+    requests: Vec<Vec<(String, String)>>,
+    stopped: bool,
+}
+
+impl Collector {
+    /// Listens; takes all spans until told to do otherwise.
+    ///
+    /// # Errors
+    /// Where no port can be bound.
+    pub fn start() -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(State::default());
+        let for_thread = Arc::clone(&state);
+        std::thread::Builder::new()
+            .name("test-collector".to_owned())
+            .spawn(move || accept(&listener, &for_thread))?;
+        Ok(Self { address, state })
+    }
+
+    /// What to give to [`Config::endpoint`](crate::Config::endpoint).
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Does this with the requests from now on.
+    pub fn answer(&self, answer: Answer) {
+        self.state.inner.lock().answer = Some(answer);
+    }
+
+    /// All spans that it took so far.
+    pub fn spans(&self) -> Vec<ReceivedSpan> {
+        self.state.inner.lock().spans.clone()
+    }
+
+    /// All spans that it took so far, and forgets them.
+    pub fn take_spans(&self) -> Vec<ReceivedSpan> {
+        std::mem::take(&mut self.state.inner.lock().spans)
+    }
+
+    /// Forgets the spans and requests so far.
+    pub fn forget(&self) {
+        let mut inner = self.state.inner.lock();
+        (inner.spans, inner.requests) = Default::default();
+    }
+
+    /// How many requests came so far, whatever was answered.
+    pub fn requests(&self) -> usize {
+        self.state.inner.lock().requests.len()
+    }
+
+    /// The headers of the last request, names in lower case.
+    pub fn last_headers(&self) -> Vec<(String, String)> {
+        let inner = self.state.inner.lock();
+        inner.requests.last().cloned().unwrap_or_default()
+    }
+
+    /// All spans that it took so far, as text: one line each, children below their parent, without ids and times.
+    pub fn snapshot(&self) -> String {
+        snapshot::render(&self.spans())
+    }
+
+    /// Waits until it took so many spans; false if that did not happen in time.
+    pub fn wait_for_spans(&self, spans: usize, at_most: Duration) -> bool {
+        self.wait(at_most, |inner| inner.spans.len() >= spans)
+    }
+
+    /// Waits until so many requests came; false if that did not happen in time.
+    pub fn wait_for_requests(&self, requests: usize, at_most: Duration) -> bool {
+        self.wait(at_most, |inner| inner.requests.len() >= requests)
+    }
+
+    fn wait(&self, at_most: Duration, reached: impl Fn(&Inner) -> bool) -> bool {
+        let until = Instant::now() + at_most;
+        let mut inner = self.state.inner.lock();
+        while !reached(&inner) {
+            let timeout = self.state.changed.wait_until(&mut inner, until);
+            if timeout.timed_out() {
+                return reached(&inner);
+            }
+        }
+        true
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.state.inner.lock().stopped = true;
+        self.state.changed.notify_all();
+        // wakes the thread that accepts; a failure means that it is gone
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+fn accept(listener: &TcpListener, state: &Arc<State>) {
+    for stream in listener.incoming() {
+        if state.inner.lock().stopped {
+            return;
+        }
+        if let Ok(stream) = stream {
+            let state = Arc::clone(state);
+            std::thread::spawn(move || {
+                // a connection that breaks is the peer's matter
+                let _ = serve(stream, &state);
+            });
+        }
+    }
+}
+
+fn serve(stream: TcpStream, state: &State) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    while let Some(head) = Head::read(&mut stream)? {
+        let answer = state.arrived(&head);
+        if answer == Answer::Reset {
+            // dropped with bytes unread, the kernel resets the connection
+            return Ok(());
+        }
+        let body = head.body(&mut stream)?;
+        let reply = match answer {
+            Answer::Hang => {
+                state.wait_for_end();
+                return Ok(());
+            }
+            _ if head.path != "/v1/traces" => head_of(404, None, 0),
+            Answer::Status(status) => head_of(status, None, 0),
+            Answer::StatusRetryAfter(status, seconds) => head_of(status, Some(seconds), 0),
+            Answer::AcceptAfter(delay) => {
+                std::thread::sleep(delay);
+                state.take(&body, 0, String::new())?
+            }
+            Answer::PartialSuccess(rejected, why) => state.take(&body, rejected, why)?,
+            Answer::Accept | Answer::Reset => state.take(&body, 0, String::new())?,
+        };
+        stream.get_mut().write_all(&reply)?;
+    }
+    Ok(())
+}
+
+impl State {
+    fn arrived(&self, head: &Head) -> Answer {
+        let mut inner = self.inner.lock();
+        inner.requests.push(head.headers.clone());
+        self.changed.notify_all();
+        inner.answer.clone().unwrap_or(Answer::Accept)
+    }
+
+    fn wait_for_end(&self) {
+        let mut inner = self.inner.lock();
+        while !inner.stopped {
+            self.changed.wait(&mut inner);
+        }
+    }
+
+    /// Keeps the spans but the last ones, which it refuses, and answers.
+    fn take(&self, body: &[u8], rejected: u64, error_message: String) -> io::Result<Vec<u8>> {
+        let Ok(request) = ExportTraceServiceRequest::decode(body) else {
+            return Ok(head_of(400, None, 0));
+        };
+        let mut spans = received::spans(request);
+        let refused = usize::try_from(rejected).unwrap_or(usize::MAX);
+        spans.truncate(spans.len().saturating_sub(refused));
+        let partial_success = (rejected > 0).then(|| ExportTracePartialSuccess {
+            rejected_spans: i64::try_from(rejected).unwrap_or(i64::MAX),
+            error_message,
+        });
+        let body = ExportTraceServiceResponse { partial_success }.encode_to_vec();
+        let mut reply = head_of(200, None, body.len());
+        reply.extend(body);
+        self.inner.lock().spans.extend(spans);
+        self.changed.notify_all();
+        Ok(reply)
+    }
+}
+
+fn head_of(status: u16, retry_after: Option<u32>, length: usize) -> Vec<u8> {
+    let retry_after = retry_after.map_or_else(String::new, |s| format!("retry-after: {s}\r\n"));
+    format!(
+        "HTTP/1.1 {status} test\r\ncontent-type: application/x-protobuf\r\n\
+         content-length: {length}\r\n{retry_after}\r\n"
+    )
+    .into_bytes()
+}

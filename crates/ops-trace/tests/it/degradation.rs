@@ -1,0 +1,313 @@
+//! A collector that does not do what it should: nothing is lost without being counted, and little is said.
+
+use std::time::{Duration, Instant};
+
+use ops_trace::testing::{Answer, Collector};
+use ops_trace::{Failures, Tracer, span};
+
+use crate::lines::{lines_about, lines_of_libraries};
+use crate::{SOON, assert_balanced, config};
+
+/// Nobody listens on this port; other tests that ask for a free one do not get it.
+const REFUSED: &str = "http://127.0.0.1:1";
+
+fn impatient(endpoint: &str) -> Tracer {
+    let config = config(endpoint).export_timeout(Duration::from_millis(60));
+    Tracer::new(config).unwrap()
+}
+
+fn batch(tracer: &Tracer) {
+    for _ in 0..10 {
+        drop(span!(tracer: tracer, "a"));
+    }
+    tracer.flush();
+}
+
+#[test]
+fn each_failure_has_its_kind_opens_the_circuit_and_is_one_line() {
+    type Kind = fn(&Failures) -> u64;
+    let table: [(Option<Answer>, Kind, &str); 10] = [
+        (None, |f| f.refused, "does a collector listen there?"),
+        (Some(Answer::Hang), |f| f.timeout, "no answer within"),
+        (
+            Some(Answer::AcceptAfter(Duration::from_millis(200))),
+            |f| f.timeout,
+            "no answer within",
+        ),
+        (Some(Answer::Status(503)), |f| f.http_5xx, "http status 503"),
+        (Some(Answer::Status(500)), |f| f.http_5xx, "http status 500"),
+        (
+            Some(Answer::Status(404)),
+            |f| f.http_4xx,
+            "is the path of the endpoint right?",
+        ),
+        (
+            Some(Answer::Status(401)),
+            |f| f.http_4xx,
+            "are the credentials",
+        ),
+        (
+            Some(Answer::StatusRetryAfter(429, 30)),
+            |f| f.http_4xx,
+            "http status 429",
+        ),
+        (
+            Some(Answer::Status(301)),
+            |f| f.other,
+            "redirects are not followed",
+        ),
+        (Some(Answer::Reset), |f| f.other, ""),
+    ];
+    lines_about("nothing yet");
+    for (answer, kind, cause) in table {
+        let collector = Collector::start().unwrap();
+        let endpoint = match &answer {
+            Some(answer) => {
+                collector.answer(answer.clone());
+                collector.endpoint()
+            }
+            None => REFUSED.to_owned(),
+        };
+        let tracer = impatient(&endpoint);
+        for _ in 0..8 {
+            batch(&tracer);
+        }
+        let stats = tracer.stats();
+        assert_balanced(&stats);
+        let (failed, open) = (stats.dropped_export_failed, stats.dropped_circuit_open);
+        assert_eq!((failed, open), (30, 50), "{answer:?}: {stats:?}");
+        assert_eq!(kind(&stats.failures), 3, "{answer:?}: {stats:?}");
+        assert_eq!(stats.export_failures, 3);
+        assert_eq!(tracer.collector_answers(), Some(false));
+        assert_eq!(
+            tracer.recent().recent.len(),
+            50,
+            "they can still be looked at here"
+        );
+
+        let told: Vec<_> = lines_about(&format!("{endpoint}/"))
+            .into_iter()
+            .filter(|line| !line.contains("tracer_initialized"))
+            .collect();
+        assert_eq!(told.len(), 1, "{answer:?}: {told:#?}");
+        assert!(
+            told[0].starts_with("WARN ops_trace trace_export_failing"),
+            "{}",
+            told[0]
+        );
+        assert!(told[0].contains(cause), "{}", told[0]);
+
+        let started = Instant::now();
+        let stats = tracer.shutdown_blocking(SOON);
+        assert!(
+            started.elapsed() < Duration::from_millis(500),
+            "it is known to be away"
+        );
+        assert_balanced(&stats);
+    }
+    assert!(
+        lines_of_libraries().is_empty(),
+        "{:#?}",
+        lines_of_libraries()
+    );
+}
+
+#[test]
+fn an_outage_is_one_line_when_it_begins_and_one_when_it_ends() {
+    lines_about("nothing yet");
+    let collector = Collector::start().unwrap();
+    let config = config(&collector.endpoint()).probe_after(Duration::from_millis(100));
+    let tracer = Tracer::new(config.export_timeout(Duration::from_millis(60))).unwrap();
+    batch(&tracer);
+    collector.answer(Answer::Status(503));
+    for _ in 0..20 {
+        batch(&tracer);
+    }
+    collector.answer(Answer::Accept);
+    let started = Instant::now();
+    while tracer.collector_answers() != Some(true) {
+        assert!(started.elapsed() < SOON);
+        batch(&tracer);
+    }
+    batch(&tracer);
+    let stats = tracer.shutdown_blocking(SOON);
+    assert_balanced(&stats);
+    assert_eq!(stats.exported as usize, collector.spans().len());
+    let lines = lines_about(&collector.endpoint());
+    let names: Vec<_> = lines
+        .iter()
+        .map(|line| line.split(' ').nth(2).unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "tracer_initialized",
+            "trace_export_failing",
+            "trace_export_recovered"
+        ],
+        "{lines:#?}"
+    );
+    assert!(
+        lines[2].contains("outage_ms=") && lines[2].contains("dropped="),
+        "{}",
+        lines[2]
+    );
+}
+
+#[test]
+fn a_collector_that_is_away_for_a_moment_loses_nothing() {
+    for answer in [
+        Answer::Status(503),
+        Answer::Status(502),
+        Answer::Status(429),
+        Answer::Reset,
+    ] {
+        let collector = Collector::start().unwrap();
+        collector.answer(answer.clone());
+        let tracer = Tracer::new(config(&collector.endpoint())).unwrap();
+        drop(span!(tracer: tracer, "a"));
+        std::thread::scope(|scope| {
+            scope.spawn(|| tracer.flush());
+            assert!(collector.wait_for_requests(1, SOON));
+            collector.answer(Answer::Accept);
+        });
+        let stats = tracer.stats();
+        assert_eq!(
+            (stats.exported, stats.export_failures),
+            (1, 0),
+            "{answer:?}: {stats:?}"
+        );
+        assert!(collector.requests() >= 2, "{answer:?}");
+    }
+}
+
+#[test]
+fn retry_after_is_kept_and_what_cannot_succeed_is_not_tried_again() {
+    let collector = Collector::start().unwrap();
+    collector.answer(Answer::StatusRetryAfter(429, 1));
+    let tracer = Tracer::new(config(&collector.endpoint())).unwrap();
+    drop(span!(tracer: tracer, "a"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| tracer.flush());
+        assert!(collector.wait_for_requests(1, SOON));
+        let asked = Instant::now();
+        collector.answer(Answer::Accept);
+        assert!(collector.wait_for_requests(2, SOON));
+        assert!(
+            asked.elapsed() > Duration::from_millis(900),
+            "{:?}",
+            asked.elapsed()
+        );
+    });
+    collector.answer(Answer::Status(400));
+    batch(&tracer);
+    assert_eq!(collector.requests(), 3);
+    assert_eq!(tracer.stats().dropped_export_failed, 10);
+}
+
+#[test]
+fn spans_that_the_collector_refuses_are_counted_and_told_once() {
+    lines_about("nothing yet");
+    let collector = Collector::start().unwrap();
+    let tracer = Tracer::new(config(&collector.endpoint())).unwrap();
+    collector.answer(Answer::PartialSuccess(4, "too old".to_owned()));
+    batch(&tracer);
+    batch(&tracer);
+    collector.answer(Answer::Accept);
+    batch(&tracer);
+    batch(&tracer);
+    let stats = tracer.stats();
+    assert_balanced(&stats);
+    assert_eq!(
+        (stats.exported, stats.rejected, stats.partial_successes),
+        (32, 8, 2)
+    );
+    assert_eq!(collector.spans().len(), 32);
+    let lines = lines_about(&collector.endpoint());
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    assert!(lines[1].contains("trace_spans_rejected") && lines[1].contains("reason=too old"));
+    assert!(
+        lines[2].contains("trace_spans_accepted_again"),
+        "{}",
+        lines[2]
+    );
+}
+
+#[test]
+fn a_full_queue_drops_and_counts_and_never_holds_more() {
+    let collector = Collector::start().unwrap();
+    collector.answer(Answer::Hang);
+    let config = config(&collector.endpoint()).queue_spans(64);
+    let tracer = Tracer::new(config.export_delay(Duration::from_secs(60))).unwrap();
+    for _ in 0..1000 {
+        drop(span!(tracer: tracer, "a"));
+    }
+    let stats = tracer.stats();
+    assert_balanced(&stats);
+    assert_eq!(
+        (stats.queued, stats.dropped_queue_full),
+        (64, 936),
+        "{stats:?}"
+    );
+    let stats = tracer.shutdown_blocking(Duration::from_millis(100));
+    assert_balanced(&stats);
+    assert_eq!((stats.queued, stats.exported), (0, 0), "{stats:?}");
+}
+
+#[test]
+fn counts_balance_to_the_span_whatever_the_collector_does_and_whoever_ends_them() {
+    let spans = if std::env::var_os("OPS_TEST_FULL").is_some() {
+        100_000
+    } else {
+        5_000
+    };
+    let collector = Collector::start().unwrap();
+    let config = config(&collector.endpoint())
+        .queue_spans(256)
+        .probe_after(Duration::from_millis(100))
+        .export_timeout(Duration::from_millis(60));
+    let tracer = Tracer::new(config).unwrap();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    for _ in 0..spans {
+                        drop(span!(tracer: tracer, "a", n = 1));
+                    }
+                })
+            })
+            .collect();
+        let answers = [
+            Answer::Status(503),
+            Answer::Accept,
+            Answer::PartialSuccess(3, String::new()),
+            Answer::Reset,
+            Answer::Hang,
+        ];
+        for answer in answers.iter().cycle() {
+            collector.answer(answer.clone());
+            tracer.flush();
+            if threads.iter().all(|thread| thread.is_finished()) {
+                break;
+            }
+        }
+    });
+    let handle = tracer.handle();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..spans {
+                drop(span!(tracer: handle, "while it stops"));
+            }
+        });
+        tracer.shutdown_blocking(Duration::from_millis(50));
+    });
+    let stats = handle.stats();
+    assert_balanced(&stats);
+    assert_eq!(stats.ended_sampled, 5 * spans);
+    assert_eq!(stats.queued, 0);
+    // an answer that came after the client's patience ended is counted as failed here, and as taken there
+    assert!(
+        collector.spans().len() as u64 >= stats.exported,
+        "{stats:?}"
+    );
+}

@@ -1,0 +1,82 @@
+use std::collections::HashSet;
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config as Runner, RngAlgorithm, TestRng, TestRunner};
+use tower::ServiceExt;
+
+use crate::served::{app, spans};
+use crate::traced;
+
+/// Every pair of method and path that the application answers; axum answers HEAD where it answers GET.
+const ANSWERED: [&str; 15] = [
+    "GET /ids",
+    "HEAD /ids",
+    "GET /users/{id}",
+    "HEAD /users/{id}",
+    "POST /users/{id}",
+    "POST /orders",
+    "GET /fails",
+    "HEAD /fails",
+    "GET /missing",
+    "HEAD /missing",
+    "GET /panics",
+    "HEAD /panics",
+    "GET /api/items/{item}",
+    "HEAD /api/items/{item}",
+    "HTTP", // and the one name for all else
+];
+
+fn requests() -> impl Strategy<Value = (String, String)> {
+    let method = prop_oneof![
+        3 => proptest::sample::select(vec![
+            "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY", "get",
+        ])
+        .prop_map(str::to_owned),
+        1 => "[A-Za-z!#$%&'*+.^_`|~0-9-]{1,40}",
+    ];
+    let path = prop_oneof![
+        2 => "/[a-z0-9._~!$&'()*+,;=:@%/-]{0,40}",
+        1 => "/users/[a-z0-9]{1,20}",
+        1 => "/api/items/[a-z0-9]{1,20}",
+        1 => proptest::sample::select(vec!["/ids", "/orders", "/fails", "/missing", "/users/", "/api"])
+            .prop_map(str::to_owned),
+    ];
+    (method, path)
+}
+
+#[tokio::test]
+async fn random_paths_and_methods_make_no_more_names_than_answered_routes_and_one() {
+    let full = std::env::var_os("OPS_TEST_FULL").is_some();
+    let wanted = if full { 1_000_000 } else { 10_000 };
+    let (collector, tracer) = traced();
+    let app = app(spans(tracer.handle()));
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let mut runner = TestRunner::new_with_rng(Runner::default(), rng);
+    let (strategy, mut names, mut sent) = (requests(), HashSet::new(), 0);
+    while sent < wanted {
+        let (method, path) = strategy.new_tree(&mut runner).unwrap().current();
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let Ok(request) = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(Body::empty())
+        else {
+            continue;
+        };
+        drop(app.clone().oneshot(request).await.unwrap());
+        sent += 1;
+        if sent % 1000 == 0 {
+            tracer.flush();
+            names.extend(collector.take_spans().into_iter().map(|span| span.name));
+        }
+    }
+    assert_eq!(tracer.stats().exported, wanted, "all of them were seen");
+    let answered: HashSet<String> = ANSWERED.map(str::to_owned).into();
+    let more: Vec<_> = names.difference(&answered).collect();
+    assert!(more.is_empty(), "{more:?}");
+    // and it was not for want of requests that reach a route
+    assert!(names.len() >= 10, "{names:?}");
+}

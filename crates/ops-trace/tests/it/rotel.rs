@@ -1,0 +1,131 @@
+//! A collector that is not ours: rotel, which prints every span that it gets.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use ops_trace::{Config, Tracer};
+
+use crate::SOON;
+use crate::served::{Served, app, spans};
+
+/// Where `cargo xtask setup` puts it; `None` where it is not and need not be.
+fn tool() -> Option<PathBuf> {
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| manifest.join("../../target"), PathBuf::from);
+    let tool = target.join("tools/python/bin/rotel-agent");
+    if tool.exists() {
+        return Some(tool);
+    }
+    let required = std::env::var_os("OPS_TEST_REQUIRE_TOOLS").is_some_and(|on| on == "1");
+    assert!(
+        !required,
+        "{} is not there: cargo xtask setup",
+        tool.display()
+    );
+    println!("skipped: {} is not there", tool.display());
+    None
+}
+
+struct Rotel {
+    child: Child,
+    http: u16,
+    lines: Receiver<String>,
+    seen: String,
+}
+
+impl Rotel {
+    fn start(tool: PathBuf) -> Self {
+        // both are bound at once, so that they differ
+        let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [http, grpc] = ports.map(|listener| listener.local_addr().unwrap().port());
+        let mut child = Command::new(tool)
+            .args(["start", "--exporter", "blackhole"])
+            .args(["--debug-log", "traces", "--debug-log-verbosity", "detailed"])
+            .args(["--otlp-http-endpoint", &format!("127.0.0.1:{http}")])
+            .args(["--otlp-grpc-endpoint", &format!("127.0.0.1:{grpc}")])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (send, lines) = channel();
+        for output in [
+            Box::new(child.stdout.take().unwrap()) as Box<dyn std::io::Read + Send>,
+            Box::new(child.stderr.take().unwrap()),
+        ] {
+            let send = send.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    let _ = send.send(line);
+                }
+            });
+        }
+        Self {
+            child,
+            http,
+            lines,
+            seen: String::new(),
+        }
+    }
+
+    /// Reads what it prints until this was in it.
+    fn wait_for(&mut self, text: &str) {
+        let until = Instant::now() + SOON;
+        while !self.seen.contains(text) {
+            let left = until.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(left);
+            let line = line.unwrap_or_else(|_| panic!("no `{text}` in\n{}", self.seen));
+            self.seen.push_str(&line);
+            self.seen.push('\n');
+        }
+    }
+}
+
+impl Drop for Rotel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotel_gets_resource_names_parents_and_attributes() {
+    let Some(tool) = tool() else { return };
+    let mut rotel = Rotel::start(tool);
+    let config = Config::new("rotel-test")
+        .endpoint(format!("http://127.0.0.1:{}", rotel.http))
+        .service_version("1.2.3")
+        .environment([("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")]);
+    // it takes a moment to listen, which is what probes are for
+    let config = config.probe_after(Duration::from_millis(100));
+    let tracer = Tracer::new(config).unwrap();
+    let started = Instant::now();
+    while tracer.collector_answers() != Some(true) {
+        assert!(started.elapsed() < SOON, "{:?}", tracer.stats());
+        drop(ops_trace::span!(tracer: tracer, "are-you-there"));
+        tracer.flush();
+    }
+    let served = Served::start(app(spans(tracer.handle()))).await;
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    served
+        .send("GET /users/7", &[("traceparent", parent)])
+        .await;
+    let before = tracer.stats();
+    let stats = tracer.shutdown(SOON).await;
+    assert_eq!(stats.exported, before.exported + before.queued, "{stats:?}");
+    rotel.wait_for("GET /users/{id}");
+    for text in [
+        "4bf92f3577b34da6a3ce929d0e0e4736",
+        "00f067aa0ba902b7",
+        "rotel-test",
+        "1.2.3",
+        "http.route",
+        "/users/{id}",
+    ] {
+        rotel.wait_for(text);
+    }
+}

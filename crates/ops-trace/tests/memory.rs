@@ -1,0 +1,197 @@
+//! What a span that ends costs its thread while the collector does not work: allocations, waits, and memory that stays.
+//!
+//! The allocator counts for the whole process, so that this is one sequence and not the test harness.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::alloc::System;
+use std::time::{Duration, Instant};
+
+use ops_trace::testing::{Answer, Collector};
+use ops_trace::{Config, Tracer, span};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// As many as wait before the export thread is woken, and one less.
+const BELOW_A_BATCH: usize = 511;
+
+fn main() {
+    let started = Instant::now();
+    let modes = [
+        ("accepts", Some(Answer::Accept)),
+        ("refused", None),
+        ("hangs", Some(Answer::Hang)),
+        ("slow", Some(Answer::AcceptAfter(Duration::from_millis(30)))),
+        ("503 for ever", Some(Answer::Status(503))),
+        ("404", Some(Answer::Status(404))),
+    ]
+    .map(|(name, answer)| Mode::new(name, answer));
+    // first what needs every other thread of this process to sleep
+    let asleep: Vec<_> = modes.iter().map(ending_allocates_nothing).collect();
+    drop(asleep);
+    modes.iter().for_each(live_bytes_are_flat);
+    modes.iter().for_each(ending_does_not_wait);
+    println!("ok, in {:.1?}", started.elapsed());
+}
+
+struct Mode {
+    name: &'static str,
+    endpoint: String,
+    collector: Collector,
+}
+
+impl Mode {
+    fn new(name: &'static str, answer: Option<Answer>) -> Self {
+        let collector = Collector::start().unwrap();
+        let endpoint = match answer {
+            Some(answer) => {
+                collector.answer(answer);
+                collector.endpoint()
+            }
+            None => "http://127.0.0.1:1".to_owned(),
+        };
+        Self {
+            name,
+            endpoint,
+            collector,
+        }
+    }
+}
+
+fn config(endpoint: &str) -> Config {
+    Config::new("memory")
+        .endpoint(endpoint)
+        .environment([("", ""); 0])
+        .export_timeout(Duration::from_millis(100))
+}
+
+/// The export threads sleep meanwhile, so that all that is counted was done by the thread that ends the spans.
+fn ending_allocates_nothing(mode: &Mode) -> Tracer {
+    let (name, asleep) = (mode.name, Duration::from_secs(60));
+    let config = config(&mode.endpoint)
+        .queue_spans(1024)
+        .export_delay(asleep);
+    let tracer = Tracer::new(config).unwrap();
+    let make = |n: usize| -> Vec<_> {
+        let spans = (0..n).map(|n| span!(tracer: tracer, "ending", n = n, text = "some text"));
+        spans.collect()
+    };
+    // until it is known whether the collector works
+    for _ in 0..4 {
+        drop(make(10));
+        tracer.flush();
+    }
+    let spans = make(BELOW_A_BATCH);
+    let region = Region::new(ALLOCATOR);
+    drop(spans);
+    let queued = region.change();
+    let stats = tracer.stats();
+    assert_eq!(stats.queued as usize, BELOW_A_BATCH, "{name}: {stats:?}");
+    println!(
+        "{name}: {BELOW_A_BATCH} spans ended, {} allocations",
+        queued.allocations
+    );
+    assert_eq!(
+        (queued.allocations, queued.reallocations),
+        (0, 0),
+        "{name}: {queued:?}"
+    );
+
+    let late = Tracer::new(crate::config(&mode.endpoint).export_delay(asleep)).unwrap();
+    let handle = late.handle();
+    let spans: Vec<_> = (0..500)
+        .map(|n| span!(tracer: late, "late", n = n))
+        .collect();
+    late.shutdown_blocking(Duration::from_secs(1));
+    let region = Region::new(ALLOCATOR);
+    drop(spans);
+    let dropped = region.change();
+    assert_eq!(
+        (dropped.allocations, dropped.reallocations),
+        (0, 0),
+        "{name}: {dropped:?}"
+    );
+    assert_eq!(handle.stats().dropped_shutdown, 500);
+    tracer
+}
+
+fn live_bytes() -> isize {
+    let stats = ALLOCATOR.stats();
+    // growing and shrinking in place is counted in both already
+    stats.bytes_allocated as isize - stats.bytes_deallocated as isize
+}
+
+/// After the first thousands, no more is held however many spans end.
+fn live_bytes_are_flat(mode: &Mode) {
+    let (name, collector) = (mode.name, &mode.collector);
+    let rounds = if std::env::var_os("OPS_TEST_FULL").is_some() {
+        200
+    } else {
+        10
+    };
+    let config = config(&mode.endpoint).probe_after(Duration::from_millis(100));
+    let tracer = Tracer::new(config.queue_spans(512)).unwrap();
+    let round = || {
+        for n in 0..2_000 {
+            span!(tracer: tracer, "flat", n = n, text = "some text").in_scope(|_| {});
+        }
+        tracer.flush();
+        collector.forget();
+    };
+    for _ in 0..10 {
+        round();
+    }
+    let before = live_bytes();
+    let mut most = 0;
+    for _ in 0..rounds {
+        round();
+        most = most.max(live_bytes() - before);
+    }
+    let stats = tracer.stats();
+    println!(
+        "{name}: {} spans ended, at most {most} live bytes more",
+        stats.ended_sampled
+    );
+    assert!(
+        most < 256 * 1024,
+        "{name}: {most} bytes more after {} spans",
+        stats.ended_sampled
+    );
+    let sum = stats.exported + stats.rejected + stats.queued + stats.dropped();
+    assert_eq!(stats.ended_sampled, sum, "{name}: {stats:?}");
+    tracer.shutdown_blocking(Duration::from_millis(10));
+}
+
+/// The kernel counts each time this thread gives up the processor to wait for something.
+fn ending_does_not_wait(mode: &Mode) {
+    let name = mode.name;
+    let Some(before) = waits() else {
+        println!("{name}: this system does not say how often a thread waited");
+        return;
+    };
+    let tracer = Tracer::new(config(&mode.endpoint).queue_spans(4096)).unwrap();
+    let spans = 100_000;
+    let mut longest = Duration::ZERO;
+    let started_waits = waits().unwrap_or(before);
+    for n in 0..spans {
+        let span = span!(tracer: tracer, "waits", n = n);
+        let started = Instant::now();
+        drop(span);
+        longest = longest.max(started.elapsed());
+    }
+    let waited = waits().unwrap_or(0) - started_waits;
+    println!("{name}: {spans} spans ended, {waited} waits, the longest took {longest:.1?}");
+    // another thread may hold a lock of the allocator or of the channel for a moment
+    assert!(waited <= spans / 1000, "{name}: {waited} waits");
+    tracer.shutdown_blocking(Duration::from_millis(10));
+}
+
+fn waits() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/thread-self/status").ok()?;
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("voluntary_ctxt_switches"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
