@@ -81,11 +81,12 @@ fn traces() -> Value {
         .take(20)
         .map(|trace| {
             let spans: Value = trace
-                .spans
+                .waterfall()
                 .iter()
-                .map(|span| {
-                    let offset = span.start.duration_since(trace.start).unwrap_or_default();
-                    json!({ "name": span.name, "start_us": micros(offset), "duration_us": micros(span.duration) })
+                .map(|bar| {
+                    let (span, start_us) = (bar.span, micros(bar.offset));
+                    let duration_us = micros(span.duration);
+                    json!({ "name": span.name, "depth": bar.depth, "start_us": start_us, "duration_us": duration_us })
                 })
                 .collect();
             json!({ "trace_id": trace.trace_id, "duration_us": micros(trace.duration), "error": trace.error, "spans": spans })

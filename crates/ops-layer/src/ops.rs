@@ -87,7 +87,9 @@ impl Ops {
     #[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
     pub fn http(&self) -> ops_http::ObserveLayer<Observers> {
         ops_http::ObserveLayer::new((
-            ops_trace::http::ServerSpans::new().quiet(QUIET),
+            ops_trace::http::ServerSpans::new()
+                .peer(ops_trace::axum::peer)
+                .quiet(QUIET),
             ops_log::http::AccessLog::new()
                 .route_field(true)
                 .quiet(QUIET),

@@ -74,6 +74,10 @@ fn describe() {
     for (name, help) in GAUGES {
         ::metrics::describe_gauge!(name, help);
     }
+    ::metrics::describe_histogram!(
+        "trace_export_duration_seconds",
+        "How long exports of spans took, retries included"
+    );
 }
 
 /// Before each scrape every part tells what it counted.
