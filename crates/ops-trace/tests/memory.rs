@@ -2,7 +2,7 @@
 //!
 //! The allocator counts for the whole process, so that this is one sequence and not the test harness.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "tests")]
 
 use std::alloc::System;
 use std::time::{Duration, Instant};

@@ -1,6 +1,12 @@
 //! Each test has a tracer and a collector of its own, so that they run in parallel.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
 
 mod attributes;
 mod configs;
