@@ -104,6 +104,7 @@ mod handle;
 #[cfg(feature = "http")]
 pub mod http;
 mod limits;
+pub mod otel;
 mod pipeline;
 mod propagation;
 #[cfg(feature = "metrics")]

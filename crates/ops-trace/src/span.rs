@@ -150,7 +150,13 @@ impl Drop for Span {
     }
 }
 
-/// The span is current on this thread until this is dropped.
+/// The span is current on this thread until this is dropped. It cannot leave the thread, nor be held across an `.await`
+/// of a task that may:
+///
+/// ```compile_fail,E0277
+/// let entered = ops_trace::span!("a").enter();
+/// std::thread::spawn(move || drop(entered));
+/// ```
 #[must_use = "the span is current only while this lives"]
 #[derive(Debug)]
 pub struct Entered {

@@ -11,11 +11,6 @@ use crate::{SOON, assert_balanced, config};
 /// Nobody listens on this port; other tests that ask for a free one do not get it.
 const REFUSED: &str = "http://127.0.0.1:1";
 
-fn impatient(endpoint: &str) -> Tracer {
-    let config = config(endpoint).export_timeout(Duration::from_millis(60));
-    Tracer::new(config).unwrap()
-}
-
 fn batch(tracer: &Tracer) {
     for _ in 0..10 {
         drop(span!(tracer: tracer, "a"));
@@ -25,7 +20,6 @@ fn batch(tracer: &Tracer) {
 
 #[test]
 fn each_failure_has_its_kind_opens_the_circuit_and_is_one_line() {
-    type Kind = fn(&Failures) -> u64;
     let table: [(Option<Answer>, Kind, &str); 10] = [
         (None, |f| f.refused, "does a collector listen there?"),
         (Some(Answer::Hang), |f| f.timeout, "no answer within"),
@@ -59,52 +53,11 @@ fn each_failure_has_its_kind_opens_the_circuit_and_is_one_line() {
         (Some(Answer::Reset), |f| f.other, ""),
     ];
     lines_about("nothing yet");
-    for (answer, kind, cause) in table {
-        let collector = Collector::start().unwrap();
-        let endpoint = match &answer {
-            Some(answer) => {
-                collector.answer(answer.clone());
-                collector.endpoint()
-            }
-            None => REFUSED.to_owned(),
-        };
-        let tracer = impatient(&endpoint);
-        for _ in 0..8 {
-            batch(&tracer);
+    std::thread::scope(|scope| {
+        for (answer, kind, cause) in table {
+            scope.spawn(move || fails(answer, kind, cause));
         }
-        let stats = tracer.stats();
-        assert_balanced(&stats);
-        let (failed, open) = (stats.dropped_export_failed, stats.dropped_circuit_open);
-        assert_eq!((failed, open), (30, 50), "{answer:?}: {stats:?}");
-        assert_eq!(kind(&stats.failures), 3, "{answer:?}: {stats:?}");
-        assert_eq!(stats.export_failures, 3);
-        assert_eq!(tracer.collector_answers(), Some(false));
-        assert_eq!(
-            tracer.recent().recent.len(),
-            50,
-            "they can still be looked at here"
-        );
-
-        let told: Vec<_> = lines_about(&format!("{endpoint}/"))
-            .into_iter()
-            .filter(|line| !line.contains("tracer_initialized"))
-            .collect();
-        assert_eq!(told.len(), 1, "{answer:?}: {told:#?}");
-        assert!(
-            told[0].starts_with("WARN ops_trace trace_export_failing"),
-            "{}",
-            told[0]
-        );
-        assert!(told[0].contains(cause), "{}", told[0]);
-
-        let started = Instant::now();
-        let stats = tracer.shutdown_blocking(SOON);
-        assert!(
-            started.elapsed() < Duration::from_millis(500),
-            "it is known to be away"
-        );
-        assert_balanced(&stats);
-    }
+    });
     assert!(
         lines_of_libraries().is_empty(),
         "{:#?}",
@@ -112,12 +65,63 @@ fn each_failure_has_its_kind_opens_the_circuit_and_is_one_line() {
     );
 }
 
+type Kind = fn(&Failures) -> u64;
+
+fn fails(answer: Option<Answer>, kind: Kind, cause: &str) {
+    let collector = Collector::start().unwrap();
+    let endpoint = match &answer {
+        Some(answer) => {
+            collector.answer(answer.clone());
+            collector.endpoint()
+        }
+        None => REFUSED.to_owned(),
+    };
+    let slow = matches!(answer, Some(Answer::Hang | Answer::AcceptAfter(_)));
+    let timeout = Duration::from_millis(if slow { 60 } else { 3000 });
+    let tracer = Tracer::new(config(&endpoint).export_timeout(timeout)).unwrap();
+    for _ in 0..8 {
+        batch(&tracer);
+    }
+    let stats = tracer.stats();
+    assert_balanced(&stats);
+    let (failed, open) = (stats.dropped_export_failed, stats.dropped_circuit_open);
+    assert_eq!((failed, open), (30, 50), "{answer:?}: {stats:?}");
+    assert_eq!(kind(&stats.failures), 3, "{answer:?}: {stats:?}");
+    assert_eq!(stats.export_failures, 3);
+    assert_eq!(tracer.collector_answers(), Some(false));
+    assert_eq!(
+        tracer.recent().recent.len(),
+        50,
+        "they can still be looked at here"
+    );
+
+    let told: Vec<_> = lines_about(&format!("{endpoint}/"))
+        .into_iter()
+        .filter(|line| !line.contains("tracer_initialized"))
+        .collect();
+    assert_eq!(told.len(), 1, "{answer:?}: {told:#?}");
+    assert!(
+        told[0].starts_with("WARN ops_trace trace_export_failing"),
+        "{}",
+        told[0]
+    );
+    assert!(told[0].contains(cause), "{}", told[0]);
+
+    let started = Instant::now();
+    let stats = tracer.shutdown_blocking(SOON);
+    assert!(
+        started.elapsed() < Duration::from_secs(1),
+        "it is known to be away"
+    );
+    assert_balanced(&stats);
+}
+
 #[test]
 fn an_outage_is_one_line_when_it_begins_and_one_when_it_ends() {
     lines_about("nothing yet");
     let collector = Collector::start().unwrap();
     let config = config(&collector.endpoint()).probe_after(Duration::from_millis(100));
-    let tracer = Tracer::new(config.export_timeout(Duration::from_millis(60))).unwrap();
+    let tracer = Tracer::new(config.export_timeout(Duration::from_millis(500))).unwrap();
     batch(&tracer);
     collector.answer(Answer::Status(503));
     for _ in 0..20 {

@@ -15,6 +15,7 @@ mod environment;
 mod exit;
 mod http;
 mod lines;
+mod metrics;
 mod names;
 mod propagation;
 mod recent;
