@@ -1,17 +1,62 @@
 use proc_macro_crate::{FoundCrate, crate_name};
+use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{Error, FnArg, ItemFn, LitInt, Pat};
+use syn::{Error, FnArg, Ident, ItemFn, LitInt, Pat, ReturnType, Signature};
 
-pub(crate) fn expand(
-    ttl: Option<LitInt>,
-    function: ItemFn,
-) -> Result<proc_macro2::TokenStream, Error> {
+use crate::arguments::Arguments;
+
+pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenStream, Error> {
     let ItemFn {
         attrs,
         vis,
         sig,
         block,
-    } = &function;
+    } = function;
+    let ttl = ttl_of(arguments, sig)?;
+    let keyed = keyed_arguments(arguments, sig)?;
+    let ReturnType::Type(_, output) = &sig.output else {
+        return Err(Error::new_spanned(
+            &sig.ident,
+            "cached_query needs a function that returns `Result<Vec<RecordBatch>, E>`",
+        ));
+    };
+    let root = root();
+    let name = &sig.ident;
+    let tables = &arguments.tables;
+    let label = quote!(::core::concat!(
+        "fn:",
+        ::core::module_path!(),
+        "::",
+        ::core::stringify!(#name)
+    ));
+    let values = quote!(::std::vec![
+        #((::core::stringify!(#keyed), #root::Value::from(::core::clone::Clone::clone(&#keyed)))),*
+    ]);
+    let call = match &arguments.on {
+        Some(warehouse) => quote! {
+            #root::FunctionCall::on(&#warehouse, #label, #ttl, &[#(#tables),*], #values)
+        },
+        None => quote!(#root::FunctionCall::new(#label, #ttl, &[#(#tables),*], #values)),
+    };
+    let body = match sig.asyncness {
+        Some(_) => quote! {
+            __call.run_async(async move {
+                let __result: #output = async move #block.await;
+                __result
+            }).await
+        },
+        None => quote!(__call.run(move || -> #output #block)),
+    };
+    Ok(quote! {
+        #(#attrs)* #vis #sig {
+            let __call = #call;
+            #body
+        }
+    })
+}
+
+fn ttl_of<'a>(arguments: &'a Arguments, sig: &Signature) -> Result<&'a LitInt, Error> {
+    let ttl = arguments.ttl.as_ref();
     let ttl =
         ttl.ok_or_else(|| Error::new_spanned(&sig.ident, "cached_query needs `ttl_seconds = N`"))?;
     if ttl.base10_parse::<u64>()? == 0 {
@@ -20,50 +65,50 @@ pub(crate) fn expand(
             "cached_query: ttl_seconds must be 1 or more",
         ));
     }
-    let mut arguments = Vec::new();
+    Ok(ttl)
+}
+
+/// The arguments that the result depends on.
+fn keyed_arguments(arguments: &Arguments, sig: &Signature) -> Result<Vec<Ident>, Error> {
+    if let Some(generic) = sig.generics.type_params().next() {
+        return Err(Error::new_spanned(
+            generic,
+            "cached_query takes no generic functions: two types would share their results",
+        ));
+    }
+    let mut named = Vec::new();
     for input in &sig.inputs {
         match input {
-            FnArg::Typed(typed) if matches!(*typed.pat, Pat::Ident(_)) => {
-                if let Pat::Ident(name) = &*typed.pat {
-                    arguments.push(name.ident.clone());
+            FnArg::Typed(typed) => match &*typed.pat {
+                Pat::Ident(name) => named.push(name.ident.clone()),
+                other => {
+                    return Err(Error::new_spanned(
+                        other,
+                        "cached_query takes plain named arguments",
+                    ));
                 }
-            }
-            other => {
+            },
+            FnArg::Receiver(receiver) => {
                 return Err(Error::new_spanned(
-                    other,
-                    "cached_query takes plain named arguments",
+                    receiver,
+                    "cached_query takes free functions, not methods",
                 ));
             }
         }
     }
-    let root = root();
-    let name = &sig.ident;
-    let output = &sig.output;
-    let body = match sig.asyncness {
-        Some(_) => quote!((async move || #output #block)().await),
-        None => quote!((move || #output #block)()),
-    };
-    Ok(quote! {
-        #(#attrs)* #vis #sig {
-            let __call = #root::FunctionCall::new(
-                ::core::concat!("fn:", ::core::module_path!(), "::", ::core::stringify!(#name)),
-                #ttl,
-                ::std::vec![#((::core::stringify!(#arguments), #root::Value::from(::core::clone::Clone::clone(&#arguments)))),*],
-            );
-            if let ::core::option::Option::Some(__kept) = __call.get() {
-                return ::core::result::Result::Ok(__kept);
-            }
-            let __result = #body;
-            if let ::core::result::Result::Ok(__batches) = &__result {
-                __call.keep(__batches);
-            }
-            __result
-        }
-    })
+    let left_out: Vec<_> = arguments.skip.iter().chain(&arguments.on).collect();
+    if let Some(unknown) = left_out.iter().find(|name| !named.contains(name)) {
+        return Err(Error::new_spanned(
+            unknown,
+            format!("cached_query: the function has no argument `{unknown}`"),
+        ));
+    }
+    named.retain(|name| !left_out.contains(&name));
+    Ok(named)
 }
 
 /// data-cache as the calling crate knows it: itself, or through ops-layer.
-fn root() -> proc_macro2::TokenStream {
+fn root() -> TokenStream {
     let path = |found| match found {
         FoundCrate::Itself => None,
         FoundCrate::Name(name) => Some(format_ident!("{name}")),

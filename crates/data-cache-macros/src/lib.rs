@@ -1,28 +1,38 @@
 //! The `#[cached_query]` attribute of data-cache.
 
+mod arguments;
 mod expand;
 
 use proc_macro::TokenStream;
-use syn::{Error, ItemFn, LitInt, parse_macro_input};
+use syn::{Error, ItemFn, parse_macro_input};
 
-/// Keeps the `Ok` of a function that returns `Result<Vec<RecordBatch>, E>` in the process-wide cache.
+/// Keeps the `Ok` of a function that returns `Result<Vec<RecordBatch>, E>`. An `Err` is never kept.
 ///
-/// `#[cached_query(ttl_seconds = 3600)]`, on `fn` and `async fn`. The key is `fn:module::name` and the arguments,
-/// which must be `Clone + Into<data_cache::Value>`. The entry lives by its TTL alone, or until
-/// `invalidate("fn:…")`; callers that miss at the same time each compute. Look-ups read files on the calling thread.
+/// ```ignore
+/// #[cached_query(ttl_seconds = 3600)]
+/// async fn user_stats(user_id: i64) -> Result<Vec<RecordBatch>, Error> { … }
+///
+/// #[cached_query(ttl_seconds = 3600, on = warehouse, tables("users"))]
+/// async fn users(warehouse: &CachedWarehouse, region: String) -> Result<Vec<RecordBatch>, Error> { … }
+/// ```
+///
+/// | argument | meaning |
+/// |---|---|
+/// | `ttl_seconds = N` | how long a result lives; required |
+/// | `on = name` | the argument that is the warehouse: its cache is used, and each of its writes makes the result unreachable |
+/// | `tables("a", "b")` | `invalidate_table("a")` removes the result |
+/// | `skip(a, b)` | these arguments do not change the result |
+///
+/// The key is `fn:module::name` and the other arguments, which must be `Clone + Into<data_cache::Value>`; the label
+/// `fn:module::name` is what `invalidate` matches. Without `on` the process-wide cache is used, and a result lives by
+/// its TTL alone: nothing notices that the data behind it changed. Callers that miss at the same time compute once.
 #[proc_macro_attribute]
 pub fn cached_query(attributes: TokenStream, item: TokenStream) -> TokenStream {
-    let mut ttl: Option<LitInt> = None;
-    let parser = syn::meta::parser(|meta| {
-        if meta.path.is_ident("ttl_seconds") {
-            ttl = Some(meta.value()?.parse()?);
-            return Ok(());
-        }
-        Err(meta.error("cached_query accepts `ttl_seconds = N`"))
-    });
+    let mut arguments = arguments::Arguments::default();
+    let parser = syn::meta::parser(|meta| arguments.parse(&meta));
     parse_macro_input!(attributes with parser);
     let function = parse_macro_input!(item as ItemFn);
-    expand::expand(ttl, function)
+    expand::expand(&arguments, &function)
         .unwrap_or_else(Error::into_compile_error)
         .into()
 }

@@ -21,14 +21,46 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueryCache {
-    /// `false`: every lookup misses and nothing is stored.
+    /// `false`: every lookup misses, nothing is stored, and no directory is made.
     pub enabled: bool,
-    /// Seconds an entry lives when nothing else says so.
+    /// Seconds an entry lives when nothing else says so; 0 stores nothing of its own accord.
     pub default_ttl_seconds: u64,
-    /// MiB of files that may be kept; the least recently used go first.
+    /// MiB of files that may be kept; the least recently used go first. 0: no files.
     pub max_size_mb: u64,
+    /// MiB of results that are kept in memory as well. 0: none.
+    pub memory_mb: u64,
+    /// How files are written.
+    pub codec: Codec,
+    /// Whether a stored result survives a power cut.
+    pub durability: Durability,
+    /// Queries that take longer than this are logged as `slow_query`.
+    pub slow_query_ms: u64,
     /// Pattern of SQL or label → seconds. The pattern with most literal characters wins, then the shorter time.
     pub ttls: BTreeMap<String, u64>,
+}
+
+/// How results are written to files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Codec {
+    /// Parquet (zstd), and Arrow IPC for what Parquet cannot hold: unions, intervals, empty structs.
+    #[default]
+    Parquet,
+    /// Arrow IPC: two to three times larger, several times quicker to read.
+    Ipc,
+}
+
+/// Whether a stored result survives a power cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Durability {
+    /// Mostly; what does not is noticed by its digest, and is a miss.
+    #[default]
+    None,
+    /// Yes: files and directory are synced, which takes about a hundred times as long.
+    Full,
 }
 
 /// Which responses get which `Cache-Control`.
@@ -41,6 +73,8 @@ pub struct HttpCache {
     pub static_max_age: u64,
     /// Endpoints whose answer rarely changes.
     pub stable_endpoints: Vec<StableEndpoint>,
+    /// The cookies that make a request somebody's own, so that the answer is `private`. Empty: every cookie does.
+    pub session_cookies: Vec<String>,
 }
 
 /// One endpoint whose answer rarely changes.
@@ -59,6 +93,10 @@ impl Default for QueryCache {
             enabled: true,
             default_ttl_seconds: 3600,
             max_size_mb: 1000,
+            memory_mb: 256,
+            codec: Codec::default(),
+            durability: Durability::default(),
+            slow_query_ms: 500,
             ttls: BTreeMap::new(),
         }
     }
@@ -70,9 +108,13 @@ impl Default for HttpCache {
             enabled: true,
             static_max_age: 31_536_000,
             stable_endpoints: Vec::new(),
+            session_cookies: Vec::new(),
         }
     }
 }
+
+/// The longest time that may be configured: ten years.
+const MAX_SECONDS: u64 = 315_360_000;
 
 impl Config {
     /// Reads the text of a `cache.yaml`; `name` is what messages call it.
@@ -89,39 +131,48 @@ impl Config {
         }
         let config: Self =
             serde_yaml::from_str(text).map_err(|error| Error::input(format!("{name}: {error}")))?;
-        for (pattern, ttl) in &config.query_cache.ttls {
-            Pattern::new(pattern)
-                .map_err(|error| Error::input(format!("{name}: ttls: {error}")))?;
-            if *ttl == 0 {
-                return Err(Error::input(format!(
-                    "{name}: ttls: {pattern:?}: 0 seconds; accepted are 1 and more"
-                )));
+        config
+            .check()
+            .map_err(|problem| Error::input(format!("{name}: {problem}")))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let queries = &self.query_cache;
+        if queries.default_ttl_seconds > MAX_SECONDS {
+            return Err(format!(
+                "query_cache: default_ttl_seconds: {} is more than ten years ({MAX_SECONDS})",
+                queries.default_ttl_seconds
+            ));
+        }
+        for (pattern, ttl) in &queries.ttls {
+            Pattern::new(pattern).map_err(|error| format!("query_cache: ttls: {error}"))?;
+            if !(1..=MAX_SECONDS).contains(ttl) {
+                return Err(format!(
+                    "query_cache: ttls: {pattern:?}: {ttl} seconds; accepted are 1 to {MAX_SECONDS}"
+                ));
             }
         }
-        if let Some(endpoint) = config
-            .http_cache
-            .stable_endpoints
-            .iter()
-            .find(|e| !e.path.starts_with('/'))
-        {
-            return Err(Error::input(format!(
-                "{name}: stable_endpoints: path {:?} must start with /",
-                endpoint.path
-            )));
-        }
-        Ok(config)
+        self.http_cache.check()
     }
 }
 
-impl QueryCache {
-    /// The time that the operator wrote down for this query.
-    pub(crate) fn pattern_ttl(&self, sql: &str) -> Option<u64> {
-        let matching = self.ttls.iter().filter_map(|(text, ttl)| {
-            let pattern = Pattern::new(text).ok()?;
-            pattern
-                .matches(sql)
-                .then_some((pattern.literals(), std::cmp::Reverse(*ttl)))
-        });
-        matching.max().map(|(_, ttl)| ttl.0)
+impl HttpCache {
+    fn check(&self) -> Result<(), String> {
+        for endpoint in &self.stable_endpoints {
+            let path = &endpoint.path;
+            if !path.starts_with('/') {
+                return Err(format!(
+                    "http_cache: stable_endpoints: path {path:?} must start with /"
+                ));
+            }
+            let same = |other: &&StableEndpoint| other.path == *path;
+            if self.stable_endpoints.iter().filter(same).count() > 1 {
+                return Err(format!(
+                    "http_cache: stable_endpoints: path {path:?} is there twice"
+                ));
+            }
+        }
+        Ok(())
     }
 }

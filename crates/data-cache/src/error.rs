@@ -36,8 +36,8 @@ impl Error {
         }
     }
 
-    #[cfg(feature = "duckdb")]
-    pub(crate) fn engine(message: impl Into<String>) -> Self {
+    /// What an engine said, for implementations of [`QueryEngine`](crate::QueryEngine).
+    pub fn engine(message: impl Into<String>) -> Self {
         Self {
             kind: ErrorKind::Engine,
             message: message.into(),

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::stats::Bypass;
+
 /// Where a result came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -11,7 +13,18 @@ pub enum Status {
     /// Computed, and kept where possible.
     Miss,
     /// Computed, and not to be kept: the reason.
-    Bypass(&'static str),
+    Bypass(Bypass),
+}
+
+impl Status {
+    /// The value of an `x-cache` header: `hit`, `miss` or `bypass`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit(_) => "hit",
+            Self::Miss => "miss",
+            Self::Bypass(_) => "bypass",
+        }
+    }
 }
 
 /// Which tier answered.
@@ -24,7 +37,7 @@ pub enum Tier {
     Disk,
 }
 
-/// A query that ran or was answered from the cache.
+/// A query that ran or was answered from the cache. Those who waited for somebody else's run have no event of their own.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct QueryEvent {
@@ -34,7 +47,7 @@ pub struct QueryEvent {
     pub query_type: String,
     /// When it began.
     pub start: SystemTime,
-    /// How long the caller's work took, the queue for a thread included.
+    /// From the question to the answer, the queue for a connection included.
     pub duration: Duration,
     /// Rows of the result, 0 on error.
     pub rows: usize,

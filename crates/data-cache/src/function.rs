@@ -1,19 +1,24 @@
 //! What `#[cached_query]` expands to.
 
+use std::future::Future;
+
 use arrow::array::RecordBatch;
 
-use crate::cache::{Cache, key};
+use crate::cache::{Cache, Plan};
+use crate::engine::QueryEngine;
 use crate::global::get_cache;
+use crate::key::{Key, Question};
 use crate::params::{Params, Value};
+use crate::query::CachedEngine;
 
 /// One call of a cached function.
 #[doc(hidden)]
 pub struct FunctionCall {
-    cache: Option<Cache>,
-    key: String,
+    /// `None`: there is no cache, or what it reads is being written; the function runs.
+    target: Option<(Cache, Key)>,
     label: &'static str,
+    tables: &'static [&'static str],
     ttl_seconds: u64,
-    generation: u64,
 }
 
 impl FunctionCall {
@@ -21,41 +26,91 @@ impl FunctionCall {
     pub fn new(
         label: &'static str,
         ttl_seconds: u64,
+        tables: &'static [&'static str],
         arguments: Vec<(&'static str, Value)>,
     ) -> Self {
-        let cache = get_cache().ok();
-        let params = arguments
-            .into_iter()
-            .fold(Params::new(), |params, (name, value)| {
-                params.set(name, value)
-            });
-        let generation = cache.as_ref().map_or(0, Cache::generation);
+        let target = get_cache()
+            .ok()
+            .map(|cache| with_key(cache, "function", "", label, arguments));
         Self {
-            key: key("function", "", label, &params),
-            cache,
+            target,
             label,
+            tables,
             ttl_seconds,
-            generation,
         }
     }
 
-    /// The kept result.
-    pub fn get(&self) -> Option<Vec<RecordBatch>> {
-        Some(self.cache.as_ref()?.get_key(&self.key)?.into_batches())
-    }
-
-    /// Keeps a result; trouble is logged by the cache.
-    pub fn keep(&self, batches: &[RecordBatch]) {
-        if let Some(cache) = &self.cache
-            && let Err(error) = cache.set_key(
-                &self.key,
-                self.label,
-                batches,
-                Some(self.ttl_seconds),
-                self.generation,
-            )
-        {
-            tracing::warn!(target: "data_cache", %error, label = self.label, "result_not_cached");
+    /// The same for a function that reads this warehouse: its writes make the result unreachable.
+    pub fn on<E: QueryEngine>(
+        warehouse: &CachedEngine<E>,
+        label: &'static str,
+        ttl_seconds: u64,
+        tables: &'static [&'static str],
+        arguments: Vec<(&'static str, Value)>,
+    ) -> Self {
+        let engine = warehouse.engine();
+        let target = engine.state("").ok().map(|state| {
+            let database = format!("function {}", engine.identity());
+            let cache = warehouse.cache().clone();
+            with_key(cache, &database, &state.token, label, arguments)
+        });
+        Self {
+            target,
+            label,
+            tables,
+            ttl_seconds,
         }
     }
+
+    fn plan(&self, key: Key) -> Plan<'static> {
+        Plan {
+            key,
+            label: self.label,
+            tables: self.tables.iter().map(|t| t.to_lowercase()).collect(),
+            ttl: Some(self.ttl_seconds),
+        }
+    }
+
+    /// The kept result, or that of `compute`.
+    pub fn run<E>(
+        self,
+        compute: impl FnOnce() -> Result<Vec<RecordBatch>, E>,
+    ) -> Result<Vec<RecordBatch>, E> {
+        match &self.target {
+            Some((cache, key)) => cache.inner().get_or_run(&self.plan(*key), compute),
+            None => compute(),
+        }
+    }
+
+    /// The kept result, or that of `compute`.
+    pub async fn run_async<E>(
+        self,
+        compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
+    ) -> Result<Vec<RecordBatch>, E> {
+        match &self.target {
+            Some((cache, key)) => cache.get_or_await(&self.plan(*key), compute).await,
+            None => compute.await,
+        }
+    }
+}
+
+fn with_key(
+    cache: Cache,
+    database: &str,
+    state: &str,
+    label: &str,
+    arguments: Vec<(&'static str, Value)>,
+) -> (Cache, Key) {
+    let named = arguments.into_iter();
+    let params = named.fold(Params::new(), |params, (name, value)| {
+        params.set(name, value)
+    });
+    let question = Question {
+        scope: cache.own_scope(),
+        database,
+        state,
+        normal_sql: label,
+    };
+    let key = Key::of(&question, &params);
+    (cache, key)
 }

@@ -1,4 +1,4 @@
-//! Expensive queries once: results as Parquet files behind a memory tier, a DuckDB warehouse,
+//! Expensive queries once, never a wrong answer: results as Parquet files behind a memory tier, a DuckDB warehouse,
 //! and HTTP caching headers.
 //!
 //! ```
@@ -18,11 +18,73 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # In an application
+//! A warehouse is asked through the cache; what it writes makes older results unreachable.
+//!
+//! ```
+//! # #[cfg(feature = "duckdb")] {
+//! use data_cache::{Cache, Status, Warehouse, params};
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let path = dir.path();
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let warehouse = Warehouse::open(path.join("warehouse.duckdb"))?.cached(Cache::open(path.join("cache"))?);
+//! warehouse.execute_batch("CREATE TABLE flights AS SELECT 'SFO' AS origin, 1200 AS distance")?;
+//!
+//! let sql = "SELECT avg(distance) AS mean FROM flights WHERE origin = $o";
+//! let ask = || warehouse.query(sql, params! { o: "SFO" });
+//! assert_eq!(ask().await?.status(), Status::Miss);
+//! assert!(matches!(ask().await?.status(), Status::Hit(_)));
+//! warehouse.execute_batch("INSERT INTO flights VALUES ('SFO', 800)")?;
+//! assert_eq!(ask().await?.status(), Status::Miss);
+//! # Ok::<(), data_cache::Error>(())
+//! # }).unwrap();
+//! # }
+//! ```
+//!
+//! # In a library
+//! Take a [`Cache`] as an argument; [`get_cache`] is for applications. `#[cached_query]` keeps what a function returns:
+//!
+//! ```
+//! # #[cfg(feature = "macros")] {
+//! use data_cache::{arrow::{array::RecordBatch, error::ArrowError}, cached_query};
+//! # use data_cache::{Cache, arrow::array::{ArrayRef, Int64Array}};
+//! # use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
+//! # static RUNS: AtomicUsize = AtomicUsize::new(0);
+//! # fn query(user_id: i64) -> Result<Vec<RecordBatch>, ArrowError> {
+//! #     RUNS.fetch_add(1, Ordering::Relaxed);
+//! #     let column: ArrayRef = Arc::new(Int64Array::from(vec![user_id]));
+//! #     Ok(vec![RecordBatch::try_from_iter([("id", column)])?])
+//! # }
+//! # let dir = tempfile::tempdir().unwrap();
+//! # data_cache::install(Cache::open(dir.path()).unwrap()).unwrap();
+//!
+//! #[cached_query(ttl_seconds = 3600)]
+//! fn get_user_stats(user_id: i64) -> Result<Vec<RecordBatch>, ArrowError> {
+//!     query(user_id)
+//! }
+//!
+//! let stats1 = get_user_stats(123).unwrap(); // first call: a miss, the query runs
+//! let stats2 = get_user_stats(123).unwrap(); // second call: a hit
+//! assert_eq!(stats1, stats2);
+//! # assert_eq!(RUNS.load(Ordering::Relaxed), 1);
+//! # }
+//! ```
+//!
 //! # Guarantees
-//! - Trouble inside the cache (files gone, damaged, disk full) is a miss; an error is a caller's mistake.
-//! - A file is trusted after its metadata, length and SHA-256 agree; the metadata file is renamed into place last.
-//! - A result computed while someone invalidated is returned to its callers, and not kept.
-//! - A write through [`Warehouse`] makes every older result of that database unreachable before it starts.
+//! - Trouble inside the cache (files gone, damaged, disk full, clock stepped) is a miss with a reason; an error is a
+//!   caller's mistake. Nothing here panics.
+//! - A file is trusted after its metadata, length and SHA-256 agree; the metadata file is renamed into place last. A
+//!   process that is killed at any step leaves the old entry, the new one, or none.
+//! - A result computed while someone invalidated or wrote is returned to its callers, and not kept.
+//! - A write through `Warehouse` makes every older result of the tables it names unreachable before it starts.
+//! - Equal questions at the same time run once. The run goes on while somebody waits, and is interrupted when nobody does.
+//! - Processes may share a directory. What one of them invalidates or replaces is gone from files at once, and from the
+//!   memory of the others within one second.
+//! - `max_size_mb` bounds the files; at the limit the least recently used go, down to 90 %.
+//!
+//! # Errors
+//! [`ErrorKind::Input`]: the call is wrong, and will be so again. [`ErrorKind::Io`]: the directory cannot be opened.
+//! [`ErrorKind::Engine`]: what the engine said; a retry makes sense where the engine's does.
 //!
 //! # Features
 //! | feature | default | brings |
@@ -30,51 +92,63 @@
 //! | `macros` | yes | `#[cached_query]` |
 //! | `duckdb` | no | `Warehouse`, linked to the libduckdb in `DUCKDB_LIB_DIR` |
 //! | `duckdb-bundled` | no | the same, DuckDB compiled from source |
-//! | `http` | no | `http::CacheLayer` |
+//! | `http` | no | `http::CacheLayer`, `http::Validator` |
 //! | `metrics` | no | `Cache::publish_metrics` |
-//! | `testing` | no | `Cache::advance_clock` |
+//! | `testing` | no | `testing`: a manual clock, steps that fail, a temporary directory |
 //!
 //! # When not to use this
-//! Results that differ per user under one SQL text, databases written by other processes while this one reads
-//! them, or answers that must be fresher than their TTL without going through [`Warehouse`].
-#![cfg_attr(
-    not(feature = "duckdb"),
-    expect(
-        rustdoc::broken_intra_doc_links,
-        reason = "Warehouse needs its feature"
-    )
-)]
+//! Databases that other processes write while this one reads them; answers that must be fresher than their TTL without
+//! going through `Warehouse`; results that differ per user under one SQL text, unless each has its [`Scope`]; a
+//! directory on a network file system without locks.
 
 mod cache;
+mod cancel;
+mod clock;
 mod config;
 mod disk;
+mod engine;
 mod error;
 mod event;
+mod fault;
+mod flight;
 mod function;
 mod global;
 #[cfg(feature = "http")]
 pub mod http;
+mod index;
+mod invalidations;
+mod key;
+mod memory;
 mod params;
 mod pattern;
+mod pool;
+mod query;
+mod scope;
 mod sql;
 mod stats;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod ttl;
 #[cfg(feature = "duckdb")]
 mod warehouse;
-#[cfg(feature = "duckdb")]
-mod worker;
 
 pub use arrow;
-pub use cache::{Cache, Hit, Stored};
-pub use config::{Config, HttpCache, QueryCache, StableEndpoint};
+pub use cache::{Cache, Hit, Lookup, Skip, Stored};
+pub use cancel::Cancel;
+pub use config::{Codec, Config, Durability, HttpCache, QueryCache, StableEndpoint};
 #[cfg(feature = "macros")]
 pub use data_cache_macros::cached_query;
+pub use engine::{QueryEngine, State};
 pub use error::{Error, ErrorKind};
 pub use event::{QueryEvent, Status, Tier};
 #[doc(hidden)]
 pub use function::FunctionCall;
 pub use global::{get_cache, install};
+pub use key::Key;
 pub use params::{Params, Value};
+pub use query::{CachedEngine, Query, QueryResult};
+pub use scope::Scope;
 pub use sql::sanitize;
-pub use stats::{Invalidation, Stats};
+pub use stats::{Bypass, Invalidation, Miss, Stats, TopEntry};
 #[cfg(feature = "duckdb")]
-pub use warehouse::{CachedWarehouse, Query, QueryResult, Warehouse};
+pub use warehouse::{CachedWarehouse, Warehouse};

@@ -1,4 +1,4 @@
-//! Typed, named parameters.
+//! Typed parameters.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,18 @@ pub enum Value {
     Int32(i32),
     /// BIGINT.
     Int64(i64),
+    /// UBIGINT.
+    UInt64(u64),
     /// DOUBLE.
     Double(f64),
     /// VARCHAR.
     Text(String),
     /// BLOB.
     Blob(Vec<u8>),
+    /// DATE, in days since 1970-01-01.
+    Date(i32),
+    /// TIMESTAMP, in microseconds since 1970-01-01 00:00, without a time zone.
+    Timestamp(i64),
 }
 
 macro_rules! from {
@@ -31,7 +37,7 @@ macro_rules! from {
         }
     )*};
 }
-from!(bool => Bool, i32 => Int32, i64 => Int64, u32 => Int64, f64 => Double, &str => Text, String => Text, &String => Text, Vec<u8> => Blob);
+from!(bool => Bool, i32 => Int32, i64 => Int64, u32 => Int64, u64 => UInt64, f64 => Double, &str => Text, String => Text, &String => Text, Vec<u8> => Blob);
 
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
@@ -40,17 +46,26 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 }
 
 impl Value {
-    /// The bytes that stand for this value in a key: a tag, then the value.
-    pub(crate) fn key_bytes(&self) -> (u8, Vec<u8>) {
+    /// Hands `field` a tag and the bytes that stand for this value in a key. All NaN are one; `-0.0` is not `0.0`.
+    pub(crate) fn key_field(&self, field: impl FnOnce(u8, &[u8])) {
         match self {
-            Self::Null => (0, Vec::new()),
-            Self::Bool(value) => (1, vec![u8::from(*value)]),
-            Self::Int32(value) => (2, value.to_le_bytes().into()),
-            Self::Int64(value) => (3, value.to_le_bytes().into()),
-            Self::Double(value) if value.is_nan() => (4, f64::NAN.to_bits().to_le_bytes().into()),
-            Self::Double(value) => (4, value.to_bits().to_le_bytes().into()),
-            Self::Text(value) => (5, value.as_bytes().into()),
-            Self::Blob(value) => (6, value.clone()),
+            Self::Null => field(0, &[]),
+            Self::Bool(value) => field(1, &[u8::from(*value)]),
+            Self::Int32(value) => field(2, &value.to_le_bytes()),
+            Self::Int64(value) => field(3, &value.to_le_bytes()),
+            Self::Double(value) => {
+                let bits = if value.is_nan() {
+                    f64::NAN.to_bits()
+                } else {
+                    value.to_bits()
+                };
+                field(4, &bits.to_le_bytes());
+            }
+            Self::Text(value) => field(5, value.as_bytes()),
+            Self::Blob(value) => field(6, value),
+            Self::UInt64(value) => field(7, &value.to_le_bytes()),
+            Self::Date(value) => field(8, &value.to_le_bytes()),
+            Self::Timestamp(value) => field(9, &value.to_le_bytes()),
         }
     }
 }
@@ -63,6 +78,21 @@ impl Params {
     /// No parameters.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The values of `?` or `$1`, `$2`, …, in this order.
+    ///
+    /// ```
+    /// use data_cache::Params;
+    /// assert_eq!(Params::positional([1, 2]), Params::new().set("1", 1).set("2", 2));
+    /// ```
+    pub fn positional<V: Into<Value>>(values: impl IntoIterator<Item = V>) -> Self {
+        let numbered = values.into_iter().zip(1_usize..);
+        Self(
+            numbered
+                .map(|(value, at)| (at.to_string(), value.into()))
+                .collect(),
+        )
     }
 
     /// Sets the parameter that SQL calls `$name`.

@@ -3,7 +3,9 @@
 use crate::error::Error;
 use crate::sql;
 
-pub(crate) struct Pattern(Vec<char>);
+/// A pattern for the whole of a text.
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern(String);
 
 impl Pattern {
     pub(crate) fn new(text: &str) -> Result<Self, Error> {
@@ -11,37 +13,37 @@ impl Pattern {
         if normal.is_empty() {
             return Err(Error::input("an empty pattern; `*` matches everything"));
         }
-        Ok(Self(normal.to_lowercase().chars().collect()))
+        Ok(Self(normal.to_lowercase()))
     }
 
     pub(crate) fn literals(&self) -> usize {
-        self.0.iter().filter(|c| !matches!(c, '*' | '?')).count()
+        self.0.chars().filter(|c| !matches!(c, '*' | '?')).count()
     }
 
-    /// Greedy with one backtrack position: time is at most pattern × text.
-    pub(crate) fn matches(&self, text: &str) -> bool {
-        let text: Vec<char> = text.to_lowercase().chars().collect();
-        let (mut p, mut t, mut star) = (0, 0, None);
-        while t < text.len() {
-            match self.0.get(p) {
+    /// Greedy with one place to come back to: time is at most pattern × text. `text` is in lower case.
+    pub(crate) fn matches_lower(&self, text: &str) -> bool {
+        let (mut pattern, mut text) = (self.0.chars(), text.chars());
+        let mut star = None;
+        loop {
+            let (here, rest) = (pattern.clone(), text.clone());
+            let Some(c) = text.next() else {
+                return here.as_str().chars().all(|c| c == '*');
+            };
+            match pattern.next() {
                 Some('*') => {
-                    star = Some((p, t));
-                    p += 1;
+                    star = Some((pattern.clone(), rest.clone()));
+                    text = rest;
                 }
-                Some(c) if *c == '?' || *c == text[t] => {
-                    p += 1;
-                    t += 1;
+                Some(p) if p == '?' || p == c => {}
+                _ => {
+                    let Some((after, from)) = &mut star else {
+                        return false;
+                    };
+                    from.next();
+                    pattern = after.clone();
+                    text = from.clone();
                 }
-                _ => match star {
-                    Some((at, from)) => {
-                        star = Some((at, from + 1));
-                        p = at + 1;
-                        t = from + 1;
-                    }
-                    None => return false,
-                },
             }
         }
-        self.0[p..].iter().all(|c| *c == '*')
     }
 }

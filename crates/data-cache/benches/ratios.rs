@@ -1,0 +1,321 @@
+//! Hits beside what they save, on three million flights.
+//!
+//! `cargo bench -p data-cache` prints everything; `-- --check` fails where a ratio is missed by 25 %. Where the venv of
+//! `perf/peers` is there, Python's diskcache and pyarrow read the same results in the same run.
+#![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
+
+#[path = "../../../perf/ratio.rs"]
+mod ratio;
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use data_cache::arrow::array::RecordBatch;
+use data_cache::http::{CacheLayer, Validator};
+use data_cache::{Cache, CachedWarehouse, Config, Params, Status, Warehouse, params};
+use http_body_util::Full;
+use tower::{Service, ServiceExt};
+
+/// Ten thousand rows of eight columns, which cost a scan of everything.
+const ROUTES: &str = "SELECT origin, destination, month(date)::INT AS month, count(*) AS flights, avg(delay) AS mean_delay, \
+                      max(delay) AS worst, avg(distance) AS miles, min(date) AS first \
+                      FROM flights GROUP BY ALL ORDER BY ALL LIMIT 10000";
+/// A million rows of five columns.
+const MANY: &str = "SELECT * FROM flights LIMIT 1000000";
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    let tools = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
+    let tools = Path::new(&tools).join("tools");
+    let flights = tools.join("vega-datasets/flights-3m.parquet");
+    if !flights.exists() {
+        println!(
+            "skipped: {} is not there; `cargo xtask setup` fetches it",
+            flights.display()
+        );
+        return Ok(());
+    }
+    let dir = tempfile::tempdir()?;
+    let engine = Warehouse::in_memory()?;
+    engine.execute_batch(&format!(
+        "CREATE TABLE flights AS SELECT * FROM '{}'",
+        flights.display()
+    ))?;
+    let results = [("10 k x 8", ROUTES), ("1 M x 5", MANY)];
+    let mut ratios = ratio::Ratios::from_args();
+    keys(&ratios);
+    for (name, sql) in results {
+        let batches = engine.query(sql, &params! {})?;
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        println!(
+            "\n{name}: {rows} rows of {} columns",
+            batches[0].num_columns()
+        );
+        let tiers = Tiers::open(&dir.path().join(name.replace(' ', "")), sql, &batches)?;
+        tiers.measure(name, &mut ratios);
+        tiers.against_duckdb(name, sql, &engine, &mut ratios);
+        tiers.against_python(name, &tools.join("peers/bin/python"))?;
+    }
+    not_modified(&ratios, engine.cached(open(dir.path(), "http", "{}")?))?;
+    ratios.finish();
+    Ok(())
+}
+
+fn open(dir: &Path, name: &str, query_cache: &str) -> Result<Cache, Failure> {
+    let config = Config::from_yaml("bench", &format!("query_cache: {query_cache}"))?;
+    Ok(Cache::open_with(dir.join(name), &config)?)
+}
+
+fn keys(ratios: &ratio::Ratios) {
+    let config = Config::from_yaml("bench", "query_cache: {max_size_mb: 0}").unwrap_or_default();
+    let Ok(cache) = Cache::open_with("nowhere", &config) else {
+        return;
+    };
+    let mut sql = ROUTES.to_owned();
+    while sql.len() < 1024 {
+        sql.push_str(" -- ");
+        sql.push_str(ROUTES);
+    }
+    sql.truncate(1024);
+    let bound = params! { origin: "SFO", month: 7 };
+    ratios.report(
+        "key of 1 KiB of SQL and 2 parameters (goal <= 5000 ns)",
+        || {
+            black_box(cache.key(black_box(&sql), &bound));
+        },
+    );
+}
+
+/// The same result in each tier.
+struct Tiers {
+    memory: Cache,
+    parquet: Cache,
+    ipc: Cache,
+    sql: &'static str,
+    parquet_file: PathBuf,
+    batches: Vec<RecordBatch>,
+}
+
+impl Tiers {
+    fn open(dir: &Path, sql: &'static str, batches: &[RecordBatch]) -> Result<Self, Failure> {
+        let parquet_dir = dir.join("parquet");
+        let tiers = Self {
+            memory: open(dir, "memory", "{memory_mb: 2000, max_size_mb: 0}")?,
+            parquet: open(dir, "parquet", "{memory_mb: 0}")?,
+            ipc: open(dir, "ipc", "{memory_mb: 0, codec: ipc}")?,
+            sql,
+            parquet_file: PathBuf::new(),
+            batches: batches.to_vec(),
+        };
+        for cache in [&tiers.memory, &tiers.parquet, &tiers.ipc] {
+            cache.set(sql, batches, &Params::new(), None)?;
+        }
+        let parquet_file = data_file(&parquet_dir)?;
+        Ok(Self {
+            parquet_file,
+            ..tiers
+        })
+    }
+
+    fn measure(&self, name: &str, ratios: &mut ratio::Ratios) {
+        let key = self.memory.key(self.sql, &Params::new());
+        ratios.report(
+            &format!("{name}: memory hit, key at hand (goal <= 1000 ns)"),
+            || {
+                black_box(self.memory.get_by_key(&key));
+            },
+        );
+        ratios.report(&format!("{name}: memory hit, key made from SQL"), || {
+            black_box(self.memory.get(self.sql, &Params::new()));
+        });
+        for (codec, cache) in [("Parquet", &self.parquet), ("IPC", &self.ipc)] {
+            ratios.report(&format!("{name}: disk hit, {codec}"), || {
+                black_box(cache.get_by_key(&key));
+            });
+        }
+        let set = |cache: &Cache| {
+            let stored = cache.set(self.sql, &self.batches, &Params::new(), None);
+            black_box(stored).is_ok()
+        };
+        ratios.report(&format!("{name}: set, Parquet"), || {
+            set(&self.parquet);
+        });
+        ratios.report(&format!("{name}: set, IPC"), || {
+            set(&self.ipc);
+        });
+    }
+
+    fn against_duckdb(
+        &self,
+        name: &str,
+        sql: &str,
+        engine: &Warehouse,
+        ratios: &mut ratio::Ratios,
+    ) {
+        let key = self.parquet.key(self.sql, &Params::new());
+        // what `set` replaced is gone: the file of now
+        let file = self
+            .parquet_file
+            .ancestors()
+            .nth(3)
+            .and_then(|dir| data_file(dir).ok())
+            .unwrap_or_else(|| self.parquet_file.clone());
+        let read = format!("SELECT * FROM read_parquet('{}')", file.display());
+        ratios.at_most(
+            &format!("{name}: disk hit, Parquet, beside DuckDB's read_parquet of the same file"),
+            1.0,
+            || {
+                black_box(self.parquet.get_by_key(&key));
+            },
+            ("read_parquet", || {
+                black_box(engine.query(&read, &params! {}).ok());
+            }),
+        );
+        ratios.at_most(
+            &format!("{name}: disk hit, Parquet, beside computing it again"),
+            1.0,
+            || {
+                black_box(self.parquet.get_by_key(&key));
+            },
+            ("recompute", || {
+                black_box(engine.query(sql, &params! {}).ok());
+            }),
+        );
+        ratios.at_most(
+            &format!("{name}: memory hit beside computing it again"),
+            0.001,
+            || {
+                black_box(self.memory.get_by_key(&key));
+            },
+            ("recompute", || {
+                black_box(engine.query(sql, &params! {}).ok());
+            }),
+        );
+    }
+
+    /// Blocks of both in turns; the median of the ratios.
+    fn against_python(&self, name: &str, python: &Path) -> Result<(), Failure> {
+        if !python.exists() {
+            println!(
+                "{name}: skipped beside Python: {} is not there",
+                python.display()
+            );
+            return Ok(());
+        }
+        let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../perf/peers/cache/diskcache_pyarrow.py");
+        let dir = self
+            .parquet_file
+            .ancestors()
+            .nth(3)
+            .unwrap_or(Path::new("."));
+        let key = self.parquet.key(self.sql, &Params::new());
+        let mut theirs: [Vec<f64>; 3] = Default::default();
+        let mut ours: [Vec<f64>; 3] = Default::default();
+        for _ in 0..5 {
+            let output = Command::new(python)
+                .arg(&script)
+                .arg(data_file(dir)?)
+                .output()?;
+            if !output.status.success() {
+                return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+            }
+            let text = String::from_utf8(output.stdout)?;
+            for (samples, number) in theirs.iter_mut().zip(text.split_whitespace()) {
+                samples.push(number.parse()?);
+            }
+            for (samples, cache) in ours
+                .iter_mut()
+                .zip([&self.parquet, &self.ipc, &self.memory])
+            {
+                samples.push(nanoseconds(|| {
+                    black_box(cache.get_by_key(&key));
+                }));
+            }
+        }
+        for (at, (what, goal)) in [
+            ("Parquet", 0.8),
+            ("IPC", 1.5),
+            ("memory (beside their IPC)", 100.0),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let their_median = median(&mut theirs[at.min(1)].clone());
+            let our_median = median(&mut ours[at].clone());
+            let ratio = their_median / our_median;
+            let verdict = if ratio >= goal { "met" } else { "missed" };
+            println!(
+                "{name}: {what}: {our_median:.0} ns, diskcache + pyarrow {their_median:.0} ns: {ratio:.2} x as fast (goal >= {goal}: {verdict})"
+            );
+        }
+        Ok(())
+    }
+}
+
+fn data_file(dir: &Path) -> Result<PathBuf, Failure> {
+    for part in std::fs::read_dir(dir.join("v1"))? {
+        for file in std::fs::read_dir(part?.path())? {
+            let path = file?.path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension != "json")
+            {
+                return Ok(path);
+            }
+        }
+    }
+    Err("no data file".into())
+}
+
+fn nanoseconds(mut work: impl FnMut()) -> f64 {
+    work();
+    let (started, mut runs) = (std::time::Instant::now(), 0_u32);
+    while started.elapsed() < Duration::from_millis(200) {
+        work();
+        runs += 1;
+    }
+    started.elapsed().as_secs_f64() * 1e9 / f64::from(runs)
+}
+
+fn median(samples: &mut [f64]) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
+}
+
+/// A request whose answer the client has: through the layer, the handler, the key and every check of freshness.
+fn not_modified(ratios: &ratio::Ratios, warehouse: CachedWarehouse) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let first = runtime.block_on(warehouse.query(ROUTES, params! {}).into_future())?;
+    let etag = first.etag("json/1").ok_or("the result has no tag")?;
+    let layer = CacheLayer::new(&Config::default());
+    let handler = tower::service_fn(move |request: http::Request<()>| {
+        let warehouse = warehouse.clone();
+        async move {
+            let result = warehouse.query(ROUTES, params! {}).await?;
+            let validator = Validator::of(&result, "json/1");
+            let is_current =
+                validator.is_current(request.headers()) && result.status() != Status::Miss;
+            let mut response = http::Response::new(Full::new(bytes::Bytes::new()));
+            *response.headers_mut() = validator.headers().clone();
+            if is_current {
+                *response.status_mut() = http::StatusCode::NOT_MODIFIED;
+            }
+            Ok::<_, data_cache::Error>(response)
+        }
+    });
+    let mut service = tower::Layer::layer(&layer, handler);
+    println!();
+    ratios.report("304 for a cached query (goal <= 20000 ns)", || {
+        let request = http::Request::get("/routes")
+            .header("if-none-match", &etag)
+            .body(())
+            .unwrap_or_default();
+        let answer = runtime.block_on(async { service.ready().await?.call(request).await });
+        assert!(answer.is_ok_and(|answer| answer.status() == http::StatusCode::NOT_MODIFIED));
+    });
+    Ok(())
+}

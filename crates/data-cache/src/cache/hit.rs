@@ -1,0 +1,67 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+
+use crate::event::Tier;
+use crate::memory::Entry;
+use crate::stats::Miss;
+
+/// A result that the cache had.
+#[derive(Clone)]
+pub struct Hit {
+    pub(super) entry: Arc<Entry>,
+    pub(super) tier: Tier,
+    pub(super) age: Duration,
+}
+
+impl Hit {
+    /// The batches; at least one, which carries the schema. They are shared with the cache, not copied.
+    pub fn batches(&self) -> &[RecordBatch] {
+        &self.entry.batches
+    }
+
+    /// The batches, by value.
+    pub fn into_batches(self) -> Vec<RecordBatch> {
+        match Arc::try_unwrap(self.entry) {
+            Ok(entry) => entry.batches,
+            Err(entry) => entry.batches.clone(),
+        }
+    }
+
+    /// Which tier had it.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// Time since it was stored, in whole seconds.
+    pub fn age(&self) -> Duration {
+        self.age
+    }
+
+    /// Names this stored result: another result under the same key has another.
+    pub fn entry_id(&self) -> &str {
+        &self.entry.id
+    }
+}
+
+impl std::fmt::Debug for Hit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rows: usize = self.batches().iter().map(RecordBatch::num_rows).sum();
+        f.debug_struct("Hit")
+            .field("rows", &rows)
+            .field("tier", &self.tier)
+            .field("age", &self.age)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a lookup came to.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Lookup {
+    /// The cache had it.
+    Hit(Hit),
+    /// It had not: the reason.
+    Miss(Miss),
+}

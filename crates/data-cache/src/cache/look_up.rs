@@ -1,0 +1,214 @@
+//! Finding an entry: memory, then files, each checked for freshness.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::{Cache, Hit, Inner, Lookup};
+use crate::disk::{Disk, Found, ReadProblem};
+use crate::event::Tier;
+use crate::index::Indexed;
+use crate::key::Key;
+use crate::memory::{Entry, Usage};
+use crate::params::Params;
+use crate::stats::Miss;
+
+/// A creation time further ahead than this is of a clock that went back since.
+const CLOCK_SLACK_SECONDS: u64 = 5;
+/// What other processes replaced, removed or invalidated is noticed within this time.
+const RECHECK_MILLIS: u64 = 1000;
+/// How exactly other processes know the time of last use.
+const MARK_MILLIS: u64 = 60_000;
+
+impl Cache {
+    /// Looks a result up. Everything that goes wrong is a miss.
+    pub fn get(&self, sql: &str, params: &Params) -> Option<Hit> {
+        self.get_by_key(&self.key(sql, params))
+    }
+
+    /// [`get`](Self::get), with the key at hand.
+    pub fn get_by_key(&self, key: &Key) -> Option<Hit> {
+        let found = self.inner.find(key);
+        self.inner.count(&found);
+        found.ok()
+    }
+
+    /// [`get`](Self::get), with the reason where there is none.
+    pub fn look_up(&self, sql: &str, params: &Params) -> Lookup {
+        let found = self.inner.find(&self.key(sql, params));
+        self.inner.count(&found);
+        match found {
+            Ok(hit) => Lookup::Hit(hit),
+            Err(miss) => Lookup::Miss(miss),
+        }
+    }
+}
+
+impl Inner {
+    /// One lookup is one hit or one miss, however many tiers were asked.
+    pub(crate) fn count(&self, found: &Result<Hit, Miss>) {
+        match found {
+            Ok(hit) => self.count_hit(hit),
+            Err(miss) => self.counters.miss(*miss),
+        }
+    }
+
+    pub(crate) fn count_hit(&self, hit: &Hit) {
+        let counter = match hit.tier {
+            Tier::Memory => &self.counters.memory_hits,
+            Tier::Disk => &self.counters.disk_hits,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.counters
+            .saved_ms
+            .fetch_add(hit.entry.compute_ms, Ordering::Relaxed);
+    }
+
+    /// Somebody waits for an answer that another one computes: a miss, though nothing runs for it.
+    pub(crate) fn count_coalesced(&self) {
+        self.counters.coalesced.fetch_add(1, Ordering::Relaxed);
+        self.counters.miss(Miss::Absent);
+    }
+
+    /// Asks both tiers.
+    pub(crate) fn find(&self, key: &Key) -> Result<Hit, Miss> {
+        if !self.config.enabled {
+            return Err(Miss::Disabled);
+        }
+        match self.find_in_memory(key) {
+            Err(Miss::Absent) => self.find_on_disk(key),
+            found => found,
+        }
+    }
+
+    /// Asks memory alone; reads no data file.
+    pub(crate) fn find_in_memory(&self, key: &Key) -> Result<Hit, Miss> {
+        self.notice_other_processes();
+        let entry = self.memory.get(key).ok_or(Miss::Absent)?;
+        let hit = self.fresh(key, &entry, Tier::Memory)?;
+        if !entry.on_disk || self.is_still_there(key, &entry) {
+            return Ok(hit);
+        }
+        self.memory.remove(key);
+        self.index.remove(key);
+        Err(Miss::Absent)
+    }
+
+    fn find_on_disk(&self, key: &Key) -> Result<Hit, Miss> {
+        let disk = self.readable_disk().ok_or(Miss::Absent)?;
+        let before = self.own_generation();
+        match disk.read(key) {
+            Ok(found) => {
+                let entry = self.entry_of(key, found, before);
+                self.fresh(key, &entry, Tier::Disk)
+            }
+            Err(ReadProblem::Absent) => Err(Miss::Absent),
+            Err(ReadProblem::Io) => Err(Miss::Io),
+            Err(ReadProblem::Damaged) => {
+                tracing::warn!(target: "data_cache", %key, "damaged_entry_removed");
+                self.forget(key, None);
+                Err(Miss::Corrupt)
+            }
+        }
+    }
+
+    /// Takes what was read into memory, unless somebody invalidated meanwhile.
+    fn entry_of(&self, key: &Key, found: Found, before: u64) -> Arc<Entry> {
+        let metadata = &found.metadata;
+        let used = self.index.usage(key);
+        let usage = used.unwrap_or_else(|| Usage::at(self.now_millis()));
+        let entry = Arc::new(Entry {
+            batches: found.decoded.batches,
+            id: metadata.entry_id.clone(),
+            created_at: metadata.created_at,
+            ttl_seconds: metadata.ttl_seconds,
+            compute_ms: metadata.compute_ms,
+            on_disk: true,
+            checked: AtomicU64::new(self.elapsed_millis()),
+            usage: usage.clone(),
+        });
+        let own = self.generation.own.read();
+        if *own == before {
+            self.memory.insert(*key, entry.clone());
+            self.index.insert(*key, Indexed::of(metadata, usage));
+        }
+        entry
+    }
+
+    fn fresh(&self, key: &Key, entry: &Arc<Entry>, tier: Tier) -> Result<Hit, Miss> {
+        let millis = self.now_millis();
+        let now = millis / 1000;
+        let age = now.saturating_sub(entry.created_at);
+        if age >= entry.ttl_seconds || entry.created_at > now + CLOCK_SLACK_SECONDS {
+            self.forget(key, Some(&entry.id));
+            self.counters
+                .evicted_expired
+                .fetch_add(1, Ordering::Relaxed);
+            return Err(Miss::Expired);
+        }
+        entry.usage.touch(millis);
+        Ok(Hit {
+            entry: entry.clone(),
+            tier,
+            age: Duration::from_secs(age),
+        })
+    }
+
+    /// Whether the file below is still the one that was read; looked at once a second.
+    fn is_still_there(&self, key: &Key, entry: &Entry) -> bool {
+        let now = self.elapsed_millis();
+        let checked = entry.checked.load(Ordering::Relaxed);
+        if now.saturating_sub(checked) < RECHECK_MILLIS {
+            return true;
+        }
+        let Some(disk) = self.readable_disk() else {
+            return false;
+        };
+        entry.checked.store(now, Ordering::Relaxed);
+        let Ok(metadata) = disk.metadata(key) else {
+            return false;
+        };
+        if metadata.entry_id == entry.id && now / MARK_MILLIS != checked / MARK_MILLIS {
+            disk.mark_used(&metadata, entry.usage.last.load(Ordering::Relaxed));
+        }
+        metadata.entry_id == entry.id
+    }
+
+    /// Another process invalidated: what is in memory may be meant.
+    fn notice_other_processes(&self) {
+        let Some(disk) = &self.disk else { return };
+        let now = self.elapsed_millis();
+        let looked_at = self.generation.looked_at.load(Ordering::Relaxed);
+        if now.saturating_sub(looked_at) < RECHECK_MILLIS {
+            return;
+        }
+        self.generation.looked_at.store(now, Ordering::Relaxed);
+        let seen = self.generation.seen.load(Ordering::Acquire);
+        // a count that cannot be read may have moved
+        if disk.generation() != Some(seen) {
+            self.forget_memory(disk);
+        }
+    }
+
+    fn forget_memory(&self, disk: &Disk) {
+        let mut own = self.generation.own.write();
+        let seen = self.generation.seen.load(Ordering::Acquire);
+        let found = disk.generation();
+        if found == Some(seen) {
+            return;
+        }
+        *own += 1;
+        self.memory.clear();
+        self.index.retain(|_, entry| entry.bytes > 0);
+        if let Some(found) = found {
+            self.generation.seen.store(found, Ordering::Release);
+        }
+    }
+
+    #[cfg(feature = "testing")]
+    pub(super) fn recheck_now(&self) {
+        self.generation.looked_at.store(0, Ordering::Relaxed);
+        self.elapsed_offset
+            .fetch_add(RECHECK_MILLIS, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,207 @@
+//! Making entries unreachable.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use super::{Cache, Inner};
+use crate::disk::{Disk, Exclusive};
+use crate::error::Error;
+use crate::fault::Step;
+use crate::index::Indexed;
+use crate::key::Key;
+use crate::memory::Usage;
+use crate::pattern::Pattern;
+use crate::stats::Invalidation;
+
+impl Cache {
+    /// Removes the entries whose SQL text or label matches, in every scope and database; returns how many.
+    ///
+    /// The pattern is normalised like SQL and matches the whole text, whatever its case: `*` stands for any run, `?`
+    /// for one character, everything else for itself.
+    ///
+    /// ```
+    /// # use data_cache::{Cache, Params, arrow::array::{ArrayRef, Int64Array, RecordBatch}};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let cache = Cache::open(dir.path())?;
+    /// # let column: ArrayRef = std::sync::Arc::new(Int64Array::from(vec![1]));
+    /// # let batch = RecordBatch::try_from_iter([("id", column)])?;
+    /// for sql in ["SELECT * FROM user_stats", "SELECT * FROM orders", "SELECT * FROM orders_archive"] {
+    ///     cache.set(sql, &[batch.clone()], &Params::new(), Some(3600))?;
+    /// }
+    /// // all user-related queries
+    /// assert_eq!(cache.invalidate("*user*")?, 1);
+    /// // one query
+    /// assert_eq!(cache.invalidate("SELECT * FROM orders")?, 1);
+    /// assert!(cache.get("SELECT * FROM orders_archive", &Params::new()).is_some());
+    /// // the entire cache
+    /// assert_eq!(cache.clear(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// For an empty pattern.
+    pub fn invalidate(&self, pattern: &str) -> Result<usize, Error> {
+        let matcher = Pattern::new(pattern)?;
+        let matches = |entry: &Indexed| matcher.matches_lower(&entry.label.to_lowercase());
+        Ok(self.inner.remove_where(pattern, false, matches))
+    }
+
+    /// Removes the entries that depend on this table, or could, for all that their SQL text tells; returns how many.
+    ///
+    /// Results of a warehouse and of `#[cached_query(tables(..))]` know their tables, those behind views included. For
+    /// others the table has to be named in the text.
+    pub fn invalidate_table(&self, table: &str) -> usize {
+        let table = table.to_lowercase();
+        let pattern = format!("table:{table}");
+        self.inner
+            .remove_where(&pattern, false, |entry| entry.depends_on(&table))
+    }
+
+    /// Removes every entry; returns how many.
+    pub fn clear(&self) -> usize {
+        self.inner.remove_where("*", true, |_| true)
+    }
+
+    /// The last 100 calls of `invalidate`, `invalidate_table` and `clear` by any process, oldest first.
+    pub fn invalidations(&self) -> Vec<Invalidation> {
+        match &self.inner.disk {
+            Some(disk) => disk.invalidations(),
+            None => self.inner.invalidations.all(),
+        }
+    }
+}
+
+impl Inner {
+    /// Announces first, so that whatever is being computed is not kept, and deletes then.
+    fn remove_where(&self, pattern: &str, all: bool, matches: impl Fn(&Indexed) -> bool) -> usize {
+        let exclusive = self.announce();
+        let mut own = self.generation.own.write();
+        *own += 1;
+        if let Some(disk) = &self.disk {
+            self.index_unknown(disk);
+        }
+        let mut victims = self.index.matching(matches);
+        if let (true, Some(disk)) = (all, &self.disk) {
+            // those whose metadata nobody can read, too
+            victims.extend(
+                disk.keys()
+                    .into_iter()
+                    .filter(|key| !self.index.contains(key)),
+            );
+            self.memory.clear();
+        }
+        let mut failed = None;
+        for key in &victims {
+            self.memory.remove(key);
+            self.index.remove(key);
+            if let (Some(disk), Some(exclusive)) = (&self.disk, &exclusive) {
+                failed = disk.remove(key, None, exclusive).err().or(failed);
+            }
+        }
+        drop(own);
+        self.trust_disk(all, exclusive.is_some(), failed);
+        let removed = Invalidation {
+            at: SystemTime::UNIX_EPOCH + Duration::from_millis(self.now_millis()),
+            pattern: pattern.to_owned(),
+            removed: victims.len(),
+        };
+        self.tell(removed, exclusive.as_ref());
+        victims.len()
+    }
+
+    /// From here on no process keeps what it began to compute before.
+    fn announce(&self) -> Option<Exclusive> {
+        let disk = self.disk.as_ref()?;
+        let announced = disk.exclusive().and_then(|exclusive| {
+            let before = exclusive.generation()?;
+            let now = exclusive.advance()?;
+            let seen = self.generation.seen.swap(now, Ordering::AcqRel);
+            if seen != before {
+                // somebody else invalidated as well, and it went unnoticed so far
+                self.memory.clear();
+            }
+            let _ = self.faults.at(Step::InvalidationAnnounced);
+            Ok(exclusive)
+        });
+        match announced {
+            Ok(exclusive) => Some(exclusive),
+            // a directory that is gone holds nothing
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::error!(target: "data_cache", %error, "invalidation_not_announced");
+                None
+            }
+        }
+    }
+
+    /// Files that could not be removed are not read any more, until a `clear` succeeds.
+    fn trust_disk(&self, all: bool, announced: bool, failed: Option<io::Error>) {
+        let gone = self.disk.as_ref().is_none_or(Disk::is_gone);
+        match failed {
+            Some(error) => {
+                tracing::error!(target: "data_cache", %error, "entries_not_removed: files are not read until a clear succeeds");
+                self.disk_distrusted.store(true, Ordering::Release);
+            }
+            None if !announced && !gone => self.disk_distrusted.store(true, Ordering::Release),
+            None if all => self.disk_distrusted.store(false, Ordering::Release),
+            None => {}
+        }
+    }
+
+    fn tell(&self, removed: Invalidation, exclusive: Option<&Exclusive>) {
+        self.counters
+            .evicted_invalidated
+            .fetch_add(removed.removed as u64, Ordering::Relaxed);
+        tracing::info!(target: "data_cache", pattern = removed.pattern, removed = removed.removed, "cache_invalidated");
+        if let (Some(disk), Some(exclusive)) = (&self.disk, exclusive)
+            && let Err(error) = disk.log_invalidation(&removed, exclusive)
+        {
+            tracing::warn!(target: "data_cache", %error, "invalidation_not_written_down");
+        }
+        self.invalidations.push(removed);
+    }
+
+    /// Removes one entry; with an id, only if it is still that one.
+    pub(super) fn forget(&self, key: &Key, entry_id: Option<&str>) {
+        self.memory.remove(key);
+        self.index.remove(key);
+        if let Some(disk) = &self.disk
+            && let Ok(exclusive) = disk.exclusive()
+            && let Err(error) = disk.remove(key, entry_id, &exclusive)
+        {
+            tracing::debug!(target: "data_cache", %error, "entry_not_removed");
+        }
+    }
+
+    /// Reads the files of earlier runs into the index, once.
+    pub(super) fn index_files(&self) {
+        let mut indexed = self.indexed.lock();
+        if *indexed {
+            return;
+        }
+        if let Some(disk) = &self.disk {
+            self.index_unknown(disk);
+            if let Ok(exclusive) = disk.exclusive() {
+                disk.remove_orphans(&exclusive);
+            }
+        }
+        *indexed = true;
+        drop(indexed);
+        self.sweep_if_due(0);
+    }
+
+    /// Reads the metadata of what other processes stored.
+    pub(super) fn index_unknown(&self, disk: &Disk) {
+        for entry in disk.entries() {
+            if self.index.contains(&entry.key) {
+                continue;
+            }
+            if let Ok(metadata) = disk.metadata(&entry.key) {
+                let usage = Usage::at(entry.used);
+                self.index.insert(entry.key, Indexed::of(&metadata, usage));
+            }
+        }
+    }
+}

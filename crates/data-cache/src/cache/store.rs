@@ -1,0 +1,318 @@
+//! Keeping a result.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+
+use super::{Cache, Inner, Snapshot};
+use crate::disk::{Disk, Metadata, encode, unique_id};
+use crate::error::Error;
+use crate::event::Tier;
+use crate::index::Indexed;
+use crate::key::Key;
+use crate::memory::{Entry, Usage, retained_bytes};
+use crate::params::Params;
+use crate::sql;
+
+/// SQL text longer than this is refused.
+const MAX_SQL_BYTES: usize = 1 << 20;
+/// After a full or failing disk nothing is written for this long.
+const PAUSE_MILLIS: u64 = 30_000;
+
+/// What became of a result that was to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stored {
+    /// It is kept: where, and in a file of how many bytes.
+    Kept {
+        /// The lowest tier that has it.
+        tier: Tier,
+        /// Bytes of its data file; 0 for one that is in memory only.
+        bytes: u64,
+    },
+    /// It is not kept: why.
+    Skipped(Skip),
+}
+
+/// Why a result is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Skip {
+    /// The cache is disabled.
+    Disabled,
+    /// A TTL of 0 stores nothing.
+    ZeroTtl,
+    /// There is no batch, so no schema: pass an empty batch.
+    NoSchema,
+    /// Somebody invalidated while it was computed.
+    Invalidated,
+    /// It is larger than a quarter of `max_size_mb`, and too large for memory.
+    TooLarge,
+    /// The disk is full.
+    NoSpace,
+    /// Files cannot be written.
+    Io,
+    /// No codec can hold it.
+    NoCodec,
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disabled => "the cache is disabled",
+            Self::ZeroTtl => "a TTL of 0 stores nothing",
+            Self::NoSchema => "no batch, so no schema: pass an empty batch",
+            Self::Invalidated => "invalidated while it was computed",
+            Self::TooLarge => "larger than a quarter of max_size_mb",
+            Self::NoSpace => "no space on the disk",
+            Self::Io => "files cannot be written",
+            Self::NoCodec => "no codec can hold it",
+        })
+    }
+}
+
+/// A result, and all that is to be known about it.
+pub(crate) struct Keep<'a> {
+    pub(crate) key: Key,
+    /// Normal SQL, or `fn:module::name`.
+    pub(crate) label: &'a str,
+    pub(crate) tables: Vec<String>,
+    pub(crate) batches: &'a [RecordBatch],
+    pub(crate) ttl: Option<u64>,
+    pub(crate) compute: Duration,
+    /// Of before the computation.
+    pub(crate) snapshot: Snapshot,
+    /// Nobody asked to keep it: a file must be worth its while.
+    pub(crate) automatic: bool,
+}
+
+impl Cache {
+    /// Keeps a result for `ttl_seconds`, else what `cache.yaml` says; replaces an older one. 0 stores nothing.
+    ///
+    /// # Errors
+    ///
+    /// For what the caller did wrong: SQL that is empty or longer than 1 MiB, batches of different schemas, a TTL of
+    /// more than ten years.
+    pub fn set(
+        &self,
+        sql: &str,
+        batches: &[RecordBatch],
+        params: &Params,
+        ttl_seconds: Option<u64>,
+    ) -> Result<Stored, Error> {
+        self.inner.keep(&Keep {
+            key: self.key(sql, params),
+            label: &sql::normalize(sql),
+            tables: Vec::new(),
+            batches,
+            ttl: ttl_seconds,
+            compute: Duration::ZERO,
+            snapshot: self.inner.snapshot(),
+            automatic: false,
+        })
+    }
+}
+
+impl Inner {
+    pub(crate) fn keep(&self, keep: &Keep<'_>) -> Result<Stored, Error> {
+        self.keep_then(keep, || ())
+    }
+
+    /// Calls `early` when the result is in memory, before it is written to a file.
+    pub(crate) fn keep_then(&self, keep: &Keep<'_>, early: impl FnOnce()) -> Result<Stored, Error> {
+        let ttl = self.check(keep)?;
+        let stored = match ttl {
+            Err(skip) => Stored::Skipped(skip),
+            Ok(ttl) => self.keep_for(keep, ttl, early),
+        };
+        if let Stored::Skipped(skip) = stored {
+            self.counters.not_stored.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(target: "data_cache", reason = %skip, label = keep.label, "result_not_stored");
+        }
+        Ok(stored)
+    }
+
+    /// The time to keep it, or why it is not kept; an error is the caller's.
+    fn check(&self, keep: &Keep<'_>) -> Result<Result<u64, Skip>, Error> {
+        if keep.label.is_empty() {
+            return Err(Error::input("empty SQL"));
+        }
+        if keep.label.len() > MAX_SQL_BYTES {
+            return Err(Error::input(format!(
+                "SQL of {} bytes; accepted are up to {MAX_SQL_BYTES}",
+                keep.label.len()
+            )));
+        }
+        let ttl = self.ttls.effective(keep.ttl, keep.label)?;
+        let Some(first) = keep.batches.first() else {
+            return Ok(Err(Skip::NoSchema));
+        };
+        if let Some(other) = keep.batches.iter().find(|b| b.schema() != first.schema()) {
+            return Err(Error::input(format!(
+                "the batches of one result have different schemas: {} and {}",
+                first.schema(),
+                other.schema()
+            )));
+        }
+        Ok(match ttl {
+            _ if !self.config.enabled => Err(Skip::Disabled),
+            0 => Err(Skip::ZeroTtl),
+            ttl => Ok(ttl),
+        })
+    }
+
+    fn keep_for(&self, keep: &Keep<'_>, ttl: u64, early: impl FnOnce()) -> Stored {
+        let metadata = Metadata {
+            key: keep.key,
+            entry_id: unique_id(),
+            label: keep.label.to_owned(),
+            tables: keep.tables.clone(),
+            created_at: self.now(),
+            ttl_seconds: ttl,
+            codec: crate::disk::Format::Parquet,
+            data_len: 0,
+            data_sha256: String::new(),
+            rows: keep.batches.iter().map(|b| b.num_rows() as u64).sum(),
+            compute_ms: u64::try_from(keep.compute.as_millis()).unwrap_or(u64::MAX),
+        };
+        match &self.disk {
+            Some(disk) if !keep.automatic || is_worth_a_file(keep) => {
+                self.keep_in_file(disk, keep, metadata, early)
+            }
+            _ => self.keep_in_memory(keep, &metadata),
+        }
+    }
+
+    fn keep_in_memory(&self, keep: &Keep<'_>, metadata: &Metadata) -> Stored {
+        let own = self.generation.own.read();
+        if *own != keep.snapshot.own {
+            return Stored::Skipped(Skip::Invalidated);
+        }
+        if self.remember(keep, metadata, false) {
+            Stored::Kept {
+                tier: Tier::Memory,
+                bytes: 0,
+            }
+        } else {
+            Stored::Skipped(Skip::TooLarge)
+        }
+    }
+
+    /// Memory first, so that those who ask next need not wait for the file.
+    fn keep_in_file(
+        &self,
+        disk: &Disk,
+        keep: &Keep<'_>,
+        mut metadata: Metadata,
+        early: impl FnOnce(),
+    ) -> Stored {
+        self.keep_in_memory(keep, &metadata);
+        early();
+        let written = self.write(disk, keep, &mut metadata);
+        match written {
+            Ok(()) => {
+                self.sweep_if_due(metadata.data_len);
+                Stored::Kept {
+                    tier: Tier::Disk,
+                    bytes: metadata.data_len,
+                }
+            }
+            Err(skip) => {
+                self.drop_older(disk, &keep.key, skip);
+                Stored::Skipped(skip)
+            }
+        }
+    }
+
+    /// What could not be written is not to be followed by what it should have replaced, once memory lets go of it.
+    fn drop_older(&self, disk: &Disk, key: &Key, skip: Skip) {
+        let removed = disk
+            .exclusive()
+            .and_then(|exclusive| disk.remove(key, None, &exclusive));
+        let gone = removed.is_ok() || disk.is_gone();
+        if skip == Skip::Invalidated || !gone {
+            self.memory.remove(key);
+            self.index.remove(key);
+        }
+    }
+
+    fn write(&self, disk: &Disk, keep: &Keep<'_>, metadata: &mut Metadata) -> Result<(), Skip> {
+        if self.now_millis() < self.paused_until.load(Ordering::Relaxed) {
+            return Err(Skip::NoSpace);
+        }
+        let encoded = encode(keep.batches, self.config.codec).map_err(|error| {
+            tracing::warn!(target: "data_cache", error, label = keep.label, "result_not_encoded");
+            Skip::NoCodec
+        })?;
+        if encoded.bytes.len() as u64 > self.config.max_size_mb.saturating_mul(1 << 18) {
+            return Err(Skip::TooLarge);
+        }
+        let staged = disk
+            .stage(metadata, &encoded)
+            .map_err(|error| self.disk_failed(&error))?;
+        let exclusive = disk.exclusive().map_err(|error| self.disk_failed(&error));
+        let committed = exclusive.and_then(|exclusive| {
+            // Held over the commit: an invalidation either came before, and is noticed, or comes after, and removes the entry.
+            let own = self.generation.own.read();
+            let shared = exclusive.generation().ok();
+            if *own != keep.snapshot.own || shared != keep.snapshot.shared {
+                return Err(Skip::Invalidated);
+            }
+            disk.commit(&staged, metadata, &exclusive)
+                .map_err(|error| self.disk_failed(&error))?;
+            self.remember(keep, metadata, true);
+            Ok(())
+        });
+        if committed.is_err() {
+            disk.abandon(&staged, metadata);
+        }
+        committed
+    }
+
+    fn remember(&self, keep: &Keep<'_>, metadata: &Metadata, on_disk: bool) -> bool {
+        let usage = Usage::at(self.now_millis());
+        let entry = Arc::new(Entry {
+            batches: keep.batches.to_vec(),
+            id: metadata.entry_id.clone(),
+            created_at: metadata.created_at,
+            ttl_seconds: metadata.ttl_seconds,
+            compute_ms: metadata.compute_ms,
+            on_disk,
+            checked: AtomicU64::new(self.elapsed_millis()),
+            usage: usage.clone(),
+        });
+        let kept = self.memory.insert(keep.key, entry);
+        if kept || on_disk {
+            self.index.insert(keep.key, Indexed::of(metadata, usage));
+        }
+        kept
+    }
+
+    fn disk_failed(&self, error: &io::Error) -> Skip {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let full = matches!(
+            error.kind(),
+            StorageFull | QuotaExceeded | ReadOnlyFilesystem
+        );
+        // 5 is EIO
+        if full || error.raw_os_error() == Some(5) {
+            let until = self.now_millis() + PAUSE_MILLIS;
+            self.paused_until.store(until, Ordering::Relaxed);
+            tracing::warn!(target: "data_cache", %error, pause_ms = PAUSE_MILLIS, "cache_writes_paused");
+        } else {
+            tracing::warn!(target: "data_cache", %error, "cache_write_failed");
+        }
+        if full { Skip::NoSpace } else { Skip::Io }
+    }
+}
+
+/// Reading it back must be three times as fast as computing it.
+fn is_worth_a_file(keep: &Keep<'_>) -> bool {
+    // measured: 0.2 ms, and 2 ms for each MiB
+    let decode_us = 200 + retained_bytes(keep.batches) / 500;
+    keep.compute.as_micros() >= 3 * u128::from(decode_us)
+}

@@ -1,0 +1,80 @@
+//! Keeping the directory within its size: what is expired goes, then what was used longest ago.
+
+use std::sync::atomic::Ordering;
+
+use super::Inner;
+use crate::disk::{Disk, FileEntry};
+use crate::key::Key;
+
+/// Entries that are deleted under one lock.
+const BATCH: usize = 64;
+
+impl Inner {
+    /// Called after each store. Other processes store too, so that the directory is looked at now and then.
+    pub(super) fn sweep_if_due(&self, stored: u64) {
+        let Some(disk) = &self.disk else { return };
+        let limit = self.config.max_size_mb.saturating_mul(1 << 20);
+        let unswept = self.unswept.fetch_add(stored, Ordering::Relaxed) + stored;
+        if self.index.bytes() > limit || unswept > limit / 16 {
+            self.unswept.store(0, Ordering::Relaxed);
+            self.sweep(disk, limit);
+        }
+    }
+
+    fn sweep(&self, disk: &Disk, limit: u64) {
+        let entries = disk.entries();
+        self.index
+            .retain(|key, entry| entry.bytes > 0 || self.memory.get(key).is_some());
+        let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
+        if total <= limit {
+            return;
+        }
+        let mut victims = Vec::new();
+        for (expired, _, entry) in self.in_order(entries) {
+            if total <= limit / 10 * 9 {
+                break;
+            }
+            total = total.saturating_sub(entry.bytes);
+            let counter = if expired {
+                &self.counters.evicted_expired
+            } else {
+                &self.counters.evicted_size
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+            victims.push(entry.key);
+        }
+        for keys in victims.chunks(BATCH) {
+            self.evict(disk, keys);
+        }
+    }
+
+    /// Expired ones first, then by last use.
+    fn in_order(&self, entries: Vec<FileEntry>) -> Vec<(bool, u64, FileEntry)> {
+        let now = self.now();
+        let mut ordered: Vec<_> = entries
+            .into_iter()
+            .map(|entry| {
+                let indexed = self.index.get(&entry.key);
+                let expired = indexed.as_ref().is_some_and(|i| i.is_expired(now));
+                let used = indexed.map_or(entry.used, |i| i.usage.last.load(Ordering::Relaxed));
+                (expired, used, entry)
+            })
+            .collect();
+        ordered.sort_by_key(|(expired, used, _)| (!expired, *used));
+        ordered
+    }
+
+    fn evict(&self, disk: &Disk, keys: &[Key]) {
+        let Ok(exclusive) = disk.exclusive() else {
+            return;
+        };
+        for key in keys {
+            self.memory.remove(key);
+            self.index.remove(key);
+            if let Err(error) = disk.remove(key, None, &exclusive) {
+                tracing::warn!(target: "data_cache", %error, "entry_not_evicted");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Batches as bytes. Parquet where it gives back what it was given, else an Arrow IPC stream.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
+use arrow::datatypes::{DataType, Schema};
+use arrow::ipc::reader::StreamDecoder;
+use arrow::ipc::writer::StreamWriter;
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Codec;
+
+/// The format of a data file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Format {
+    Parquet,
+    Ipc,
+}
+
+impl Format {
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet",
+            Self::Ipc => "arrow",
+        }
+    }
+}
+
+pub(crate) struct Encoded {
+    pub(crate) format: Format,
+    pub(crate) bytes: Vec<u8>,
+}
+
+pub(crate) struct Decoded {
+    /// At least one, which carries the schema.
+    pub(crate) batches: Vec<RecordBatch>,
+}
+
+/// Rows of a decoded batch at most.
+const BATCH_ROWS: usize = 65_536;
+
+/// Encodes batches of one schema; there is at least one. A panic of an encoder is an error.
+pub(crate) fn encode(batches: &[RecordBatch], codec: Codec) -> Result<Encoded, String> {
+    let schema = batches.first().ok_or("no batch, so no schema")?.schema();
+    if codec == Codec::Parquet && schema.fields().iter().all(|f| parquet_holds(f.data_type())) {
+        let tried = catch_unwind(AssertUnwindSafe(|| encode_parquet(&schema, batches)));
+        if let Ok(Some(bytes)) = tried {
+            return Ok(Encoded {
+                format: Format::Parquet,
+                bytes,
+            });
+        }
+    }
+    let tried = catch_unwind(AssertUnwindSafe(|| encode_ipc(&schema, batches)));
+    let bytes = tried.map_err(|_| "the IPC encoder panicked".to_owned())??;
+    Ok(Encoded {
+        format: Format::Ipc,
+        bytes,
+    })
+}
+
+/// Parquet 58 cannot hold unions (it panics), intervals, empty structs, run-end encoding and list views.
+fn parquet_holds(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Union(..)
+        | DataType::Interval(_)
+        | DataType::RunEndEncoded(..)
+        | DataType::ListView(_)
+        | DataType::LargeListView(_) => false,
+        DataType::Struct(fields) => {
+            !fields.is_empty() && fields.iter().all(|field| parquet_holds(field.data_type()))
+        }
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::Map(field, _) => parquet_holds(field.data_type()),
+        DataType::Dictionary(_, value) => parquet_holds(value),
+        _ => true,
+    }
+}
+
+/// `None` where Parquet would give back another schema than it was given.
+fn encode_parquet(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Option<Vec<u8>> {
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).ok()?))
+        .set_statistics_enabled(EnabledStatistics::None)
+        .build();
+    let mut data = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut data, schema.clone(), Some(properties)).ok()?;
+    for batch in batches {
+        writer.write(batch).ok()?;
+    }
+    writer.close().ok()?;
+    let data = Bytes::from(data);
+    let reader = ParquetRecordBatchReaderBuilder::try_new(data.clone()).ok()?;
+    let same = reader.schema() == schema;
+    drop(reader);
+    same.then(|| data.into())
+}
+
+fn encode_ipc(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Vec<u8>, String> {
+    let mut writer =
+        StreamWriter::try_new(Vec::new(), schema).map_err(|error| error.to_string())?;
+    for batch in batches {
+        writer.write(batch).map_err(|error| error.to_string())?;
+    }
+    writer.into_inner().map_err(|error| error.to_string())
+}
+
+impl Decoded {
+    /// Decodes what [`encode`] made. A panic of a decoder is an error.
+    pub(crate) fn from_bytes(format: Format, bytes: Vec<u8>) -> Result<Self, String> {
+        let decoded = catch_unwind(AssertUnwindSafe(|| match format {
+            Format::Parquet => decode_parquet(bytes),
+            Format::Ipc => decode_ipc(bytes),
+        }));
+        let (schema, mut batches) = decoded.map_err(|_| "the decoder panicked".to_owned())??;
+        if batches.is_empty() {
+            batches.push(RecordBatch::new_empty(schema));
+        }
+        Ok(Self { batches })
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.batches
+            .iter()
+            .map(|batch| batch.num_rows() as u64)
+            .sum()
+    }
+}
+
+type SchemaAndBatches = (Arc<Schema>, Vec<RecordBatch>);
+
+fn decode_parquet(bytes: Vec<u8>) -> Result<SchemaAndBatches, String> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))
+        .map_err(|error| error.to_string())?;
+    let schema = builder.schema().clone();
+    let reader = builder
+        .with_batch_size(BATCH_ROWS)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let batches = reader
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| error.to_string())?;
+    Ok((schema, batches))
+}
+
+/// The batches point into `bytes`: nothing is copied.
+fn decode_ipc(bytes: Vec<u8>) -> Result<SchemaAndBatches, String> {
+    let mut buffer = Buffer::from_vec(bytes);
+    let mut decoder = StreamDecoder::new();
+    let mut batches = Vec::new();
+    while !buffer.is_empty() {
+        match decoder.decode(&mut buffer) {
+            Ok(Some(batch)) => batches.push(batch),
+            Ok(None) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    decoder.finish().map_err(|error| error.to_string())?;
+    let schema = decoder.schema().ok_or("no schema")?;
+    Ok((schema, batches))
+}

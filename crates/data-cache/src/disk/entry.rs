@@ -1,0 +1,180 @@
+//! Writing, reading and removing one entry.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::metadata::NoMetadata;
+use super::{Decoded, Disk, Encoded, Exclusive, Metadata};
+use crate::fault::Step;
+use crate::key::{Key, hex};
+
+/// How often a reader that lost a race against a writer looks again.
+const READ_ATTEMPTS: usize = 3;
+
+/// An entry whose every byte is accounted for.
+pub(crate) struct Found {
+    pub(crate) metadata: Metadata,
+    pub(crate) decoded: Decoded,
+}
+
+/// Why there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadProblem {
+    Absent,
+    Damaged,
+    Io,
+}
+
+/// An entry that is complete but for its commit.
+pub(crate) struct Staged {
+    metadata_file: std::path::PathBuf,
+}
+
+impl Disk {
+    /// Writes the data under its final name and the metadata beside, so that only [`commit`](Self::commit) is left.
+    pub(crate) fn stage(
+        &self,
+        metadata: &mut Metadata,
+        encoded: &Encoded,
+    ) -> Result<Staged, io::Error> {
+        self.repair(&metadata.key)?;
+        metadata.codec = encoded.format;
+        metadata.data_len = encoded.bytes.len() as u64;
+        metadata.data_sha256 = hex(&Sha256::digest(&encoded.bytes));
+        let json = metadata.to_json().map_err(io::Error::other)?;
+        let halfway = || self.faults.at(Step::DataHalfWritten);
+        let temporary = self.write_temporary(&encoded.bytes, halfway)?;
+        let data = self.data_path(metadata);
+        let staged = self.stage_metadata(&temporary, &data, &json);
+        if staged.is_err() {
+            let _ = fs::remove_file(&temporary);
+            let _ = fs::remove_file(&data);
+        }
+        staged
+    }
+
+    fn stage_metadata(
+        &self,
+        temporary: &Path,
+        data: &Path,
+        json: &[u8],
+    ) -> Result<Staged, io::Error> {
+        self.faults.at(Step::DataWritten)?;
+        fs::rename(temporary, data)?;
+        self.faults.at(Step::DataNamed)?;
+        let metadata_file = self.write_temporary(json, || Ok(()))?;
+        if let Err(error) = self.faults.at(Step::MetadataWritten) {
+            let _ = fs::remove_file(&metadata_file);
+            return Err(error);
+        }
+        Ok(Staged { metadata_file })
+    }
+
+    /// Makes a staged entry the one of its key; what it replaces goes.
+    pub(crate) fn commit(
+        &self,
+        staged: &Staged,
+        metadata: &Metadata,
+        _: &Exclusive,
+    ) -> io::Result<()> {
+        let old = self.metadata(&metadata.key).ok();
+        let path = self.metadata_path(&metadata.key);
+        fs::rename(&staged.metadata_file, &path)?;
+        if let Some(parent) = path.parent() {
+            self.sync(&fs::File::open(parent)?)?;
+        }
+        let _ = self.faults.at(Step::Committed);
+        if let Some(old) = old.filter(|old| old.entry_id != metadata.entry_id) {
+            let _ = fs::remove_file(self.data_path(&old));
+            let _ = self.faults.at(Step::OldDataRemoved);
+        }
+        Ok(())
+    }
+
+    /// Gives a staged entry up.
+    pub(crate) fn abandon(&self, staged: &Staged, metadata: &Metadata) {
+        let _ = fs::remove_file(&staged.metadata_file);
+        let _ = fs::remove_file(self.data_path(metadata));
+    }
+
+    /// Reads an entry. Nothing reaches a decoder before length and digest agree.
+    pub(crate) fn read(&self, key: &Key) -> Result<Found, ReadProblem> {
+        for _ in 0..READ_ATTEMPTS {
+            let metadata = self.metadata(key).map_err(|problem| match problem {
+                NoMetadata::Absent => ReadProblem::Absent,
+                NoMetadata::Damaged => ReadProblem::Damaged,
+            })?;
+            match self.read_data(&metadata) {
+                // replaced or removed since the metadata was read
+                Err(ReadProblem::Absent) => {}
+                Err(problem) => return Err(problem),
+                Ok(data) => return decode(metadata, data),
+            }
+        }
+        match self.metadata(key) {
+            Ok(_) => Err(ReadProblem::Damaged),
+            Err(_) => Err(ReadProblem::Absent),
+        }
+    }
+
+    fn read_data(&self, metadata: &Metadata) -> Result<Vec<u8>, ReadProblem> {
+        let path = self.data_path(metadata);
+        let problem = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => ReadProblem::Absent,
+            _ => ReadProblem::Io,
+        };
+        // a link or a device could lead anywhere
+        let found = fs::symlink_metadata(&path).map_err(problem)?;
+        let plausible = found.len() == metadata.data_len && found.len() <= self.max_entry_bytes;
+        if !found.is_file() || !plausible {
+            return Err(ReadProblem::Damaged);
+        }
+        let file = fs::File::open(&path).map_err(problem)?;
+        let length = usize::try_from(metadata.data_len).map_err(|_| ReadProblem::Damaged)?;
+        let mut data = Vec::with_capacity(length);
+        file.take(metadata.data_len + 1)
+            .read_to_end(&mut data)
+            .map_err(problem)?;
+        if data.len() == length && hex(&Sha256::digest(&data)) == metadata.data_sha256 {
+            Ok(data)
+        } else {
+            Err(ReadProblem::Damaged)
+        }
+    }
+
+    /// Removes an entry: metadata first, so that no reader is sent to data that is gone. With an id, only that one.
+    pub(crate) fn remove(
+        &self,
+        key: &Key,
+        entry_id: Option<&str>,
+        _: &Exclusive,
+    ) -> io::Result<()> {
+        let metadata = self.metadata(key).ok();
+        let other = match (&metadata, entry_id) {
+            (Some(metadata), Some(id)) => metadata.entry_id != id,
+            _ => false,
+        };
+        if other {
+            return Ok(());
+        }
+        match fs::remove_file(self.metadata_path(key)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.faults.at(Step::MetadataRemoved)?;
+        if let Some(metadata) = metadata {
+            let _ = fs::remove_file(self.data_path(&metadata));
+        }
+        Ok(())
+    }
+}
+
+fn decode(metadata: Metadata, data: Vec<u8>) -> Result<Found, ReadProblem> {
+    match Decoded::from_bytes(metadata.codec, data) {
+        Ok(decoded) if decoded.rows() == metadata.rows => Ok(Found { metadata, decoded }),
+        _ => Err(ReadProblem::Damaged),
+    }
+}

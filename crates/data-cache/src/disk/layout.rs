@@ -1,0 +1,167 @@
+//! Where what is.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use super::{Disk, Metadata};
+use crate::key::Key;
+
+const FORMAT: &str = "data-cache 1\n";
+/// <https://bford.info/cachedir/>: backup programs skip such directories.
+const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# kept by data-cache; may be deleted at any time\n";
+
+/// An id that no other process or moment gives out: lower-case hexadecimal digits.
+pub(crate) fn unique_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{:x}{:08x}{next:08x}", now.as_nanos(), std::process::id())
+}
+
+/// Makes the directories. One that holds something else is refused.
+pub(super) fn prepare(dir: &Path) -> io::Result<()> {
+    let format = dir.join("FORMAT");
+    match fs::read_to_string(&format) {
+        Ok(text) if text == FORMAT => {}
+        Ok(text) => {
+            return Err(io::Error::other(format!(
+                "its FORMAT file says {:?}; this version writes {FORMAT:?}",
+                text.chars().take(40).collect::<String>()
+            )));
+        }
+        Err(_) => refuse_foreign(dir)?,
+    }
+    create_private(&dir.join("v1"))?;
+    create_private(&dir.join("tmp"))?;
+    // renamed into place, since another process may open the directory at this moment
+    for (name, text) in [("CACHEDIR.TAG", TAG), ("FORMAT", FORMAT)] {
+        if !dir.join(name).exists() {
+            let temporary = dir.join("tmp").join(unique_id());
+            fs::write(&temporary, text)?;
+            fs::rename(&temporary, dir.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Another process that opens the directory at the same time may have made its directories, and not yet its FORMAT.
+fn refuse_foreign(dir: &Path) -> io::Result<()> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        let ours = [
+            "v1",
+            "tmp",
+            "CACHEDIR.TAG",
+            "FORMAT",
+            "generation",
+            "invalidations.jsonl",
+        ];
+        if !ours.iter().any(|ours| name == *ours) {
+            return Err(io::Error::other(format!(
+                "the directory holds {name:?}, which is not of a cache; accepted are an empty directory, one that is \
+                 not there, and one with a FORMAT file"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn create_private(dir: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+impl Disk {
+    pub(super) fn metadata_path(&self, key: &Key) -> PathBuf {
+        let name = key.to_string();
+        self.dir
+            .join("v1")
+            .join(&name[..2])
+            .join(format!("{name}.json"))
+    }
+
+    /// Built from key and id, never taken from a file.
+    pub(super) fn data_path(&self, metadata: &Metadata) -> PathBuf {
+        let name = metadata.key.to_string();
+        let extension = metadata.codec.extension();
+        self.dir
+            .join("v1")
+            .join(&name[..2])
+            .join(format!("{name}.{}.{extension}", metadata.entry_id))
+    }
+
+    pub(super) fn entries_dir(&self) -> PathBuf {
+        self.dir.join("v1")
+    }
+
+    pub(super) fn temporary_dir(&self) -> PathBuf {
+        self.dir.join("tmp")
+    }
+
+    pub(super) fn log_path(&self) -> PathBuf {
+        self.dir.join("invalidations.jsonl")
+    }
+
+    pub(super) fn generation_path(&self) -> PathBuf {
+        self.dir.join("generation")
+    }
+
+    /// Writes a file under a name that is nobody's.
+    pub(super) fn write_temporary(
+        &self,
+        bytes: &[u8],
+        halfway: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<PathBuf> {
+        let path = self.temporary_dir().join(format!("{}.part", unique_id()));
+        let written = self.write_all(&path, bytes, halfway);
+        if written.is_err() {
+            let _ = fs::remove_file(&path);
+        }
+        written.map(|()| path)
+    }
+
+    fn write_all(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        halfway: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut options = fs::File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path)?;
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        file.write_all(first)?;
+        halfway()?;
+        file.write_all(second)?;
+        self.sync(&file)
+    }
+
+    pub(super) fn sync(&self, file: &fs::File) -> io::Result<()> {
+        match self.durability {
+            crate::config::Durability::Full => file.sync_all(),
+            crate::config::Durability::None => Ok(()),
+        }
+    }
+
+    /// Makes the directories anew, where somebody removed them.
+    pub(super) fn repair(&self, key: &Key) -> io::Result<()> {
+        prepare(&self.dir)?;
+        match self.metadata_path(key).parent() {
+            Some(parent) => create_private(parent),
+            None => Ok(()),
+        }
+    }
+}

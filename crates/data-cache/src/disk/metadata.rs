@@ -1,0 +1,148 @@
+//! What is known of an entry, as JSON beside its data.
+
+use std::fs::File;
+use std::io::Read;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Disk;
+use super::codec::Format;
+use crate::key::{Key, hex};
+
+/// A file larger than this is not ours.
+const MAX_BYTES: u64 = 1 << 20;
+/// The version of the layout.
+const FORMAT: u32 = 1;
+
+/// The metadata of one entry.
+#[derive(Clone, Debug)]
+pub(crate) struct Metadata {
+    pub(crate) key: Key,
+    pub(crate) entry_id: String,
+    /// Normal SQL, or `fn:module::name`.
+    pub(crate) label: String,
+    /// Tables that it is known to depend on, in lower case.
+    pub(crate) tables: Vec<String>,
+    /// Seconds since 1970.
+    pub(crate) created_at: u64,
+    pub(crate) ttl_seconds: u64,
+    pub(crate) codec: Format,
+    pub(crate) data_len: u64,
+    pub(crate) data_sha256: String,
+    pub(crate) rows: u64,
+    pub(crate) compute_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Written {
+    format: u32,
+    key: String,
+    entry_id: String,
+    sql: String,
+    #[serde(default)]
+    tables: Vec<String>,
+    created_at: u64,
+    ttl_seconds: u64,
+    codec: Format,
+    data_len: u64,
+    data_sha256: String,
+    rows: u64,
+    #[serde(default)]
+    compute_ms: u64,
+}
+
+/// Why a metadata file is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoMetadata {
+    Absent,
+    Damaged,
+}
+
+impl Metadata {
+    pub(super) fn to_json(&self) -> Result<Vec<u8>, String> {
+        let written = Written {
+            format: FORMAT,
+            key: self.key.to_string(),
+            entry_id: self.entry_id.clone(),
+            sql: self.label.clone(),
+            tables: self.tables.clone(),
+            created_at: self.created_at,
+            ttl_seconds: self.ttl_seconds,
+            codec: self.codec,
+            data_len: self.data_len,
+            data_sha256: self.data_sha256.clone(),
+            rows: self.rows,
+            compute_ms: self.compute_ms,
+        };
+        let json = serde_json::to_vec(&written).map_err(|error| error.to_string())?;
+        if json.len() as u64 >= MAX_BYTES - 128 {
+            return Err("its SQL text is too long to be written down".to_owned());
+        }
+        Ok(seal(json))
+    }
+
+    fn from_json(text: &[u8], key: &Key) -> Option<Self> {
+        let written: Written = serde_json::from_slice(text).ok()?;
+        let id_is_ours = !written.entry_id.is_empty()
+            && written.entry_id.len() <= 64
+            && written
+                .entry_id
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let ours = written.format == FORMAT && Key::from_hex(&written.key)? == *key && id_is_ours;
+        ours.then_some(Self {
+            key: *key,
+            entry_id: written.entry_id,
+            label: written.sql,
+            tables: written.tables,
+            created_at: written.created_at,
+            ttl_seconds: written.ttl_seconds,
+            codec: written.codec,
+            data_len: written.data_len,
+            data_sha256: written.data_sha256,
+            rows: written.rows,
+            compute_ms: written.compute_ms,
+        })
+    }
+}
+
+impl Disk {
+    /// The metadata of a key, if every byte of it is as it was written.
+    pub(crate) fn metadata(&self, key: &Key) -> Result<Metadata, NoMetadata> {
+        let path = self.metadata_path(key);
+        let found = std::fs::symlink_metadata(&path).map_err(|_| NoMetadata::Absent)?;
+        if !found.is_file() || found.len() > MAX_BYTES {
+            return Err(NoMetadata::Damaged);
+        }
+        let mut text = Vec::new();
+        let file = File::open(&path).map_err(|_| NoMetadata::Absent)?;
+        file.take(MAX_BYTES + 1)
+            .read_to_end(&mut text)
+            .map_err(|_| NoMetadata::Damaged)?;
+        unseal(&text)
+            .and_then(|json| Metadata::from_json(&json, key))
+            .ok_or(NoMetadata::Damaged)
+    }
+}
+
+const SEAL: &[u8] = br#","seal":""#;
+
+/// Appends the digest of the object as its last member, so that a flipped bit in `created_at` or `sql` is not believed.
+fn seal(mut json: Vec<u8>) -> Vec<u8> {
+    let digest = hex(&Sha256::digest(&json));
+    json.pop();
+    json.extend_from_slice(SEAL);
+    json.extend_from_slice(digest.as_bytes());
+    json.extend_from_slice(b"\"}");
+    json
+}
+
+/// The object as it was before it was sealed.
+fn unseal(text: &[u8]) -> Option<Vec<u8>> {
+    let rest = text.strip_suffix(b"\"}")?;
+    let (rest, digest) = rest.split_at_checked(rest.len().checked_sub(64)?)?;
+    let mut json = rest.strip_suffix(SEAL)?.to_vec();
+    json.push(b'}');
+    (hex(&Sha256::digest(&json)).as_bytes() == digest).then_some(json)
+}

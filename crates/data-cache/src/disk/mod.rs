@@ -1,0 +1,55 @@
+//! The tier of files. An entry is a data file, and a metadata file that makes it count once it has its name.
+//!
+//! ```text
+//! dir/  CACHEDIR.TAG  FORMAT  generation  invalidations.jsonl
+//!       v1/ab/<key>.json                        the commit point
+//!       v1/ab/<key>.<entry id>.parquet | .arrow  never overwritten
+//!       tmp/<id>.part
+//! ```
+
+mod codec;
+mod entry;
+mod layout;
+mod log;
+mod metadata;
+mod shared;
+mod sweep;
+
+pub(crate) use codec::{Decoded, Encoded, Format, encode};
+pub(crate) use entry::{Found, ReadProblem};
+pub(crate) use layout::unique_id;
+pub(crate) use metadata::Metadata;
+pub(crate) use shared::Exclusive;
+pub(crate) use sweep::FileEntry;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::config::Durability;
+use crate::fault::Faults;
+
+/// A directory of entries, which other processes may use at the same time.
+pub(crate) struct Disk {
+    dir: PathBuf,
+    durability: Durability,
+    /// A data file larger than this is not ours.
+    max_entry_bytes: u64,
+    faults: Faults,
+}
+
+impl Disk {
+    pub(crate) fn open(
+        dir: &Path,
+        durability: Durability,
+        max_entry_bytes: u64,
+        faults: Faults,
+    ) -> io::Result<Self> {
+        layout::prepare(dir)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            durability,
+            max_entry_bytes,
+            faults,
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! What lies in the directory, and what a writer that died left behind.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use super::{Disk, Exclusive, Metadata};
+use crate::key::Key;
+
+/// Leftovers younger than this may belong to a living writer.
+const ORPHAN_AGE: Duration = Duration::from_secs(3600);
+
+/// An entry as the directory shows it.
+pub(crate) struct FileEntry {
+    pub(crate) key: Key,
+    /// Of data and metadata.
+    pub(crate) bytes: u64,
+    /// When it was last used as far as files tell, in milliseconds since 1970.
+    pub(crate) used: u64,
+}
+
+impl Disk {
+    /// Whether somebody removed the directory.
+    pub(crate) fn is_gone(&self) -> bool {
+        !self.entries_dir().exists()
+    }
+
+    /// The keys of which there is a metadata file.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        let names = self.files().into_iter().filter_map(|path| {
+            let name = path.file_name()?.to_str()?;
+            Key::from_hex(name.strip_suffix(".json")?)
+        });
+        names.collect()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let dirs = fs::read_dir(self.entries_dir())
+            .into_iter()
+            .flatten()
+            .flatten();
+        dirs.flat_map(|dir| fs::read_dir(dir.path()).into_iter().flatten().flatten())
+            .map(|entry| entry.path())
+            .collect()
+    }
+
+    /// The entries with their sizes, by name alone: no metadata is read.
+    pub(crate) fn entries(&self) -> Vec<FileEntry> {
+        let mut found: std::collections::HashMap<Key, FileEntry> = std::collections::HashMap::new();
+        for path in self.files() {
+            let key = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| Key::from_hex(name.split('.').next()?));
+            let (Some(key), Ok(file)) = (key, fs::symlink_metadata(&path)) else {
+                continue;
+            };
+            let entry = found.entry(key).or_insert(FileEntry {
+                key,
+                bytes: 0,
+                used: 0,
+            });
+            entry.bytes += file.len();
+            entry.used = entry.used.max(modified_millis(&file));
+        }
+        found.into_values().collect()
+    }
+
+    /// Marks an entry as used for other processes, by the time of its data file.
+    pub(crate) fn mark_used(&self, metadata: &Metadata, millis: u64) {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+        let _ = fs::File::options()
+            .append(true)
+            .open(self.data_path(metadata))
+            .and_then(|file| file.set_modified(at));
+    }
+
+    /// Removes temporary files and data without metadata that are older than an hour.
+    pub(crate) fn remove_orphans(&self, _: &Exclusive) {
+        let known: HashSet<_> = self
+            .keys()
+            .iter()
+            .filter_map(|key| self.metadata(key).ok())
+            .map(|metadata| self.data_path(&metadata))
+            .collect();
+        let temporary = fs::read_dir(self.temporary_dir())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path());
+        let data = self.files().into_iter().filter(|path| {
+            let is_metadata = path
+                .extension()
+                .is_some_and(|extension| extension == "json");
+            !is_metadata && !known.contains(path)
+        });
+        for path in temporary.chain(data) {
+            let old = fs::symlink_metadata(&path)
+                .and_then(|file| file.modified())
+                .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ORPHAN_AGE));
+            if old {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+fn modified_millis(file: &fs::Metadata) -> u64 {
+    let since = file
+        .modified()
+        .ok()
+        .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}

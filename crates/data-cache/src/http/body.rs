@@ -1,0 +1,75 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+pin_project_lite::pin_project! {
+    /// The body of a response that went through [`CacheLayer`](super::CacheLayer).
+    pub struct CachedBody<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = KindProjection]
+    enum Kind<B> {
+        /// As the handler made it.
+        Untouched { #[pin] body: B },
+        /// Read to compute its tag.
+        Whole { bytes: Option<Bytes> },
+    }
+}
+
+impl<B> CachedBody<B> {
+    pub(super) fn untouched(body: B) -> Self {
+        Self {
+            kind: Kind::Untouched { body },
+        }
+    }
+
+    pub(super) fn whole(bytes: Bytes) -> Self {
+        let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
+        Self {
+            kind: Kind::Whole { bytes },
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for CachedBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project().kind.project() {
+            KindProjection::Untouched { body } => body.poll_frame(context),
+            KindProjection::Whole { bytes } => Poll::Ready(bytes.take().map(Frame::data).map(Ok)),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Untouched { body } => body.is_end_stream(),
+            Kind::Whole { bytes } => bytes.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Untouched { body } => body.size_hint(),
+            Kind::Whole { bytes } => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+        }
+    }
+}
+
+impl<B> std::fmt::Debug for CachedBody<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CachedBody").finish_non_exhaustive()
+    }
+}

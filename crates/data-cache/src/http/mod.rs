@@ -1,0 +1,56 @@
+//! `Cache-Control`, `ETag` and 304 from `cache.yaml`, as a tower layer, and what handlers of cached queries need.
+//!
+//! - GET and HEAD with status 200 on a stable endpoint get `public, max-age=N`; `private` where the request carries
+//!   `Authorization` or a session cookie; `no-store` where the response sets a cookie. Errors get `no-store`.
+//! - A response without `ETag` whose length is known and at most 1 MiB gets a weak one; a stream is never touched.
+//! - A matching `If-None-Match` is answered 304, with the headers that the 200 would carry (RFC 9110 section 15.4.5).
+//! - Headers that a handler set stay.
+//!
+//! Where the body comes from a cached query, [`Validator`] answers 304 before the body is built:
+//!
+//! ```
+//! # #[cfg(feature = "duckdb")] {
+//! use data_cache::{Cache, Warehouse, http::Validator, params};
+//! # let dir = tempfile::tempdir().unwrap();
+//! let warehouse = Warehouse::in_memory().unwrap().cached(Cache::open(dir.path()).unwrap());
+//! let result = warehouse.query("SELECT 42 AS answer", params! {}).blocking().unwrap();
+//!
+//! let mut request = http::HeaderMap::new();
+//! let first = Validator::of(&result, "json/1");
+//! assert!(!first.is_current(&request));            // build the body, and add first.headers()
+//! request.insert("if-none-match", first.headers()["etag"].clone());
+//! assert!(first.is_current(&request));             // answer 304 with first.headers() and no body
+//! # }
+//! ```
+
+mod body;
+mod condition;
+mod control;
+mod service;
+mod validator;
+
+pub use body::CachedBody;
+pub use service::{CacheLayer, CacheService, CachedFuture};
+pub use validator::Validator;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Requests that were answered 304, and those that a 304 could have answered.
+static HITS: AtomicU64 = AtomicU64::new(0);
+static MISSES: AtomicU64 = AtomicU64::new(0);
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// `cache_type="http"`: hits are 304; the clients keep the bytes, so there are none here.
+#[cfg(feature = "metrics")]
+pub(crate) fn publish_metrics() {
+    use metrics::{counter, gauge};
+    counter!("cache_hits_total", "cache_type" => "http").absolute(HITS.load(Ordering::Relaxed));
+    counter!("cache_misses_total", "cache_type" => "http").absolute(MISSES.load(Ordering::Relaxed));
+    gauge!("cache_size_bytes", "cache_type" => "http").set(0.0);
+    for reason in ["size", "expired", "invalidated"] {
+        counter!("cache_evictions_total", "cache_type" => "http", "reason" => reason).absolute(0);
+    }
+}

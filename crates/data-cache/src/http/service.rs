@@ -1,0 +1,253 @@
+//! The layer, its service and its future.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, SET_COOKIE,
+    TRANSFER_ENCODING, VARY,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, response};
+use http_body::Body;
+use sha2::{Digest, Sha256};
+
+use super::body::CachedBody;
+use super::condition::Condition;
+use super::control::{control, is_personal};
+use super::{HITS, MISSES, count};
+use crate::config::{Config, HttpCache};
+use crate::key::hex;
+
+/// A longer body is not read for its tag.
+const MAX_TAGGED_BYTES: u64 = 1 << 20;
+
+/// Adds the headers that `http_cache` of `cache.yaml` asks for. Add it inside of authentication and compression.
+#[derive(Clone, Debug)]
+pub struct CacheLayer(Arc<HttpCache>);
+
+impl CacheLayer {
+    /// The layer for this configuration.
+    pub fn new(config: &Config) -> Self {
+        Self(Arc::new(config.http_cache.clone()))
+    }
+}
+
+impl<S> tower_layer::Layer<S> for CacheLayer {
+    type Service = CacheService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        CacheService {
+            inner,
+            config: self.0.clone(),
+        }
+    }
+}
+
+/// What [`CacheLayer`] makes of a service.
+#[derive(Clone, Debug)]
+pub struct CacheService<S> {
+    inner: S,
+    config: Arc<HttpCache>,
+}
+
+impl<S, A, B> tower_service::Service<Request<A>> for CacheService<S>
+where
+    S: tower_service::Service<Request<A>, Response = Response<B>>,
+    B: Body<Data = Bytes>,
+{
+    type Response = Response<CachedBody<B>>;
+    type Error = S::Error;
+    type Future = CachedFuture<S::Future, B>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<A>) -> Self::Future {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let asked = (self.config.enabled && reads).then(|| Asked {
+            control: control(&self.config, request.uri().path(), request.headers()),
+            is_personal: is_personal(&self.config, request.headers()),
+            condition: Condition::of(request.headers()),
+            is_head: request.method() == Method::HEAD,
+        });
+        CachedFuture {
+            state: State::Answering {
+                answer: self.inner.call(request),
+            },
+            asked,
+        }
+    }
+}
+
+/// What of the request matters once the response is there.
+struct Asked {
+    control: Option<HeaderValue>,
+    is_personal: bool,
+    condition: Option<Condition>,
+    is_head: bool,
+}
+
+pin_project_lite::pin_project! {
+    /// The answer of a [`CacheService`].
+    pub struct CachedFuture<F, B> {
+        #[pin]
+        state: State<F, B>,
+        asked: Option<Asked>,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = StateProjection]
+    enum State<F, B> {
+        Answering { #[pin] answer: F },
+        /// The body is read for its tag.
+        Reading {
+            #[pin] body: B,
+            parts: Option<response::Parts>,
+            read: Vec<u8>,
+        },
+    }
+}
+
+impl<F, B, E> Future for CachedFuture<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body<Data = Bytes>,
+{
+    type Output = Result<Response<CachedBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.state.as_mut().project() {
+                StateProjection::Answering { answer } => {
+                    let response = ready!(answer.poll(context))?;
+                    let Some(asked) = this.asked.as_ref() else {
+                        return Poll::Ready(Ok(response.map(CachedBody::untouched)));
+                    };
+                    let (mut parts, body) = response.into_parts();
+                    prepare(&mut parts, asked);
+                    if !wants_tag(&parts, &body, asked) {
+                        return Poll::Ready(Ok(finish(parts, CachedBody::untouched(body), asked)));
+                    }
+                    this.state.set(State::Reading {
+                        body,
+                        parts: Some(parts),
+                        read: Vec::new(),
+                    });
+                }
+                StateProjection::Reading {
+                    mut body,
+                    parts,
+                    read,
+                } => {
+                    while let Some(frame) = ready!(body.as_mut().poll_frame(context)) {
+                        match frame.map(http_body::Frame::into_data) {
+                            Ok(Ok(data)) => read.extend_from_slice(&data),
+                            // trailers of a body of known length: nothing that we know of sends them
+                            Ok(Err(_)) => {}
+                            Err(_) => return Poll::Ready(Ok(broken(parts.take()))),
+                        }
+                    }
+                    let (Some(mut parts), Some(asked)) = (parts.take(), this.asked.as_ref()) else {
+                        return Poll::Ready(Ok(broken(None)));
+                    };
+                    let bytes = Bytes::from(std::mem::take(read));
+                    tag(&mut parts.headers, &bytes);
+                    return Poll::Ready(Ok(finish(parts, CachedBody::whole(bytes), asked)));
+                }
+            }
+        }
+    }
+}
+
+/// Sets `Cache-Control` and `Vary`, unless the handler did.
+fn prepare(parts: &mut response::Parts, asked: &Asked) {
+    let headers = &mut parts.headers;
+    let is_error = parts.status.is_client_error() || parts.status.is_server_error();
+    let no_store = HeaderValue::from_static("no-store");
+    if headers.contains_key(CACHE_CONTROL) {
+        return;
+    }
+    if is_error || (headers.contains_key(SET_COOKIE) && parts.status == StatusCode::OK) {
+        headers.insert(CACHE_CONTROL, no_store);
+    } else if let (Some(control), StatusCode::OK) = (&asked.control, parts.status) {
+        headers.insert(CACHE_CONTROL, control.clone());
+        if asked.is_personal {
+            headers.append(VARY, HeaderValue::from_static("authorization, cookie"));
+        }
+    }
+}
+
+/// Only a body whose length is known is read: a stream never is.
+fn wants_tag<B: Body>(parts: &response::Parts, body: &B, asked: &Asked) -> bool {
+    let headers = &parts.headers;
+    let length = body.size_hint().exact();
+    parts.status == StatusCode::OK
+        && !asked.is_head
+        && length.is_some_and(|length| (1..=MAX_TAGGED_BYTES).contains(&length))
+        && ![ETAG, CONTENT_RANGE, TRANSFER_ENCODING]
+            .iter()
+            .any(|name| headers.contains_key(name))
+        && !is_event_stream(headers)
+        && !forbids_storing(headers)
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE);
+    media_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+}
+
+fn forbids_storing(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .any(|line| line.to_str().is_ok_and(|line| line.contains("no-store")))
+}
+
+/// Weak, since a proxy may compress what it stands for (section 8.8.1).
+fn tag(headers: &mut HeaderMap, body: &[u8]) {
+    let text = format!("W/\"{}\"", hex(&Sha256::digest(body)[..16]));
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        headers.insert(ETAG, value);
+    }
+}
+
+/// Answers 304 where the client has it.
+fn finish<B>(
+    mut parts: response::Parts,
+    body: CachedBody<B>,
+    asked: &Asked,
+) -> Response<CachedBody<B>> {
+    let etag = parts.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
+    let (Some(etag), StatusCode::OK) = (etag, parts.status) else {
+        return Response::from_parts(parts, body);
+    };
+    let current = asked
+        .condition
+        .as_ref()
+        .is_some_and(|condition| condition.matches(etag));
+    count(if current { &HITS } else { &MISSES });
+    if !current {
+        return Response::from_parts(parts, body);
+    }
+    for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING] {
+        parts.headers.remove(name);
+    }
+    parts.status = StatusCode::NOT_MODIFIED;
+    Response::from_parts(parts, CachedBody::whole(Bytes::new()))
+}
+
+/// The handler's body failed before its first byte was sent: an empty 500 says so better than half an answer.
+fn broken<B>(parts: Option<response::Parts>) -> Response<CachedBody<B>> {
+    let mut response = Response::new(CachedBody::whole(Bytes::new()));
+    if let Some(parts) = parts {
+        *response.version_mut() = parts.version;
+    }
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
+}

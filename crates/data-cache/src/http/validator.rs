@@ -1,0 +1,52 @@
+use http::header::{AGE, ETAG};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::condition::Condition;
+use super::{HITS, MISSES, count};
+use crate::query::QueryResult;
+
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+
+/// What a response tells about the query result that it shows.
+#[derive(Clone, Debug)]
+pub struct Validator {
+    headers: HeaderMap,
+    etag: Option<String>,
+}
+
+impl Validator {
+    /// For a body that is made from `result` alone. `representation` names whatever else it depends on: media type,
+    /// version of its shape, language.
+    pub fn of(result: &QueryResult, representation: &str) -> Self {
+        let mut headers = HeaderMap::new();
+        let status = HeaderValue::from_static(result.status().as_str());
+        headers.insert(X_CACHE, status);
+        if matches!(result.status(), crate::Status::Hit(_)) {
+            headers.insert(AGE, HeaderValue::from(result.age().as_secs()));
+        }
+        let etag = result.etag(representation);
+        let value = etag
+            .as_deref()
+            .and_then(|etag| HeaderValue::from_str(etag).ok());
+        if let Some(value) = value {
+            headers.insert(ETAG, value);
+        }
+        Self { headers, etag }
+    }
+
+    /// Whether the client has this result already: then answer 304, with [`headers`](Self::headers) and without a body.
+    /// For GET and HEAD alone.
+    pub fn is_current(&self, request: &HeaderMap) -> bool {
+        let Some(etag) = &self.etag else {
+            return false;
+        };
+        let current = Condition::of(request).is_some_and(|condition| condition.matches(etag));
+        count(if current { &HITS } else { &MISSES });
+        current
+    }
+
+    /// `x-cache`, `etag`, and `age` where the result came from the cache.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+}

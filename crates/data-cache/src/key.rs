@@ -1,0 +1,121 @@
+//! What makes two questions the same question.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use sha2::{Digest, Sha256};
+
+use crate::params::Params;
+use crate::scope::Scope;
+
+/// The name of an entry: SHA-256 over scope, database, its state, normal SQL and parameters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key([u8; 32]);
+
+/// Everything besides the parameters that a result depends on.
+pub(crate) struct Question<'a> {
+    pub(crate) scope: &'a Scope,
+    /// Which database, or `default` for what users put in themselves.
+    pub(crate) database: &'a str,
+    /// The state of its data, its search path and the settings that change results.
+    pub(crate) state: &'a str,
+    pub(crate) normal_sql: &'a str,
+}
+
+impl Key {
+    /// Fields are prefixed with a tag and their length, so that none can run into its neighbour.
+    pub(crate) fn of(question: &Question<'_>, params: &Params) -> Self {
+        let mut bytes = Vec::with_capacity(256 + question.normal_sql.len());
+        let mut field = |tag: u8, value: &[u8]| {
+            bytes.push(tag);
+            bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(value);
+        };
+        field(b'v', b"data-cache/key/1");
+        question.scope.key_fields(&mut field);
+        field(b'd', question.database.as_bytes());
+        field(b's', question.state.as_bytes());
+        field(b'q', question.normal_sql.as_bytes());
+        for (name, value) in &params.0 {
+            field(b'n', name.as_bytes());
+            value.key_field(&mut field);
+        }
+        Self(Sha256::digest(&bytes).into())
+    }
+
+    /// The key whose name this is: 64 lower-case hexadecimal digits.
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 {
+            return None;
+        }
+        let mut key = [0; 32];
+        for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+        }
+        Some(Self(key))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({self})")
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        state.write_u64(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
+
+/// A key is a digest already: eight bytes of it are its hash.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+pub(crate) type BuildKeyHasher = std::hash::BuildHasherDefault<KeyHasher>;

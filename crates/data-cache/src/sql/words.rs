@@ -1,0 +1,93 @@
+//! The names in a statement: every table that it reads is one of them.
+
+use std::collections::HashSet;
+
+use super::lexer::{Lexer, Token, Unusual};
+
+/// The names in a text, in lower case and without quotes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Words {
+    /// Words and quoted names.
+    pub(crate) names: HashSet<String>,
+    /// Those of them that an opening parenthesis follows.
+    pub(crate) calls: HashSet<String>,
+    /// What the literals say: `FROM 't'` names a table too.
+    pub(crate) texts: HashSet<String>,
+}
+
+impl Words {
+    pub(crate) fn of(sql: &str) -> Result<Self, Unusual> {
+        let mut words = Self::default();
+        let mut last: Option<String> = None;
+        for token in Lexer::new(sql) {
+            match token? {
+                Token::Space(_) | Token::Comment(_) => continue,
+                Token::Symbol("(") => words.calls.extend(last.take()),
+                Token::Word(word) => {
+                    let word = word.to_lowercase();
+                    words.names.insert(word.clone());
+                    last = Some(word);
+                }
+                Token::Quoted(word) => {
+                    let word = unquote(word, '"');
+                    words.names.insert(word.clone());
+                    last = Some(word);
+                }
+                Token::Text(text) => {
+                    words.texts.insert(unquote(text, '\''));
+                    last = None;
+                }
+                Token::Number(_) | Token::Symbol(_) => last = None,
+            }
+        }
+        Ok(words)
+    }
+
+    /// Whether the text could name this table; `name` is in lower case.
+    pub(crate) fn could_name(&self, name: &str) -> bool {
+        self.names.contains(name) || self.texts.contains(name)
+    }
+
+    #[cfg(feature = "duckdb")]
+    pub(crate) fn extend(&mut self, other: &Self) {
+        self.names.extend(other.names.iter().cloned());
+        self.calls.extend(other.calls.iter().cloned());
+        self.texts.extend(other.texts.iter().cloned());
+    }
+}
+
+fn unquote(text: &str, quote: char) -> String {
+    let inside = text
+        .strip_prefix(quote)
+        .and_then(|text| text.strip_suffix(quote))
+        .unwrap_or(text);
+    inside
+        .replace(&format!("{quote}{quote}"), &quote.to_string())
+        .to_lowercase()
+}
+
+/// The first word, upper case: `SELECT`, `INSERT`, …; `OTHER` where there is none.
+pub(crate) fn first_word(sql: &str) -> String {
+    let first = Lexer::new(sql).find_map(|token| match token {
+        Ok(Token::Word(word)) => Some(word.to_uppercase()),
+        _ => None,
+    });
+    first.unwrap_or_else(|| "OTHER".to_owned())
+}
+
+/// The statements of a batch, without empty ones and without comments.
+#[cfg(feature = "duckdb")]
+pub(crate) fn statements(sql: &str) -> Result<Vec<String>, Unusual> {
+    let mut all = Vec::new();
+    let mut current = String::new();
+    for token in Lexer::new(sql) {
+        match token? {
+            Token::Symbol(";") => all.push(std::mem::take(&mut current)),
+            Token::Comment(_) => current.push(' '),
+            token => current.push_str(token.text()),
+        }
+    }
+    all.push(current);
+    all.retain(|statement| !statement.trim().is_empty());
+    Ok(all)
+}

@@ -1,0 +1,53 @@
+//! How long an entry lives.
+
+use crate::config::QueryCache;
+use crate::error::Error;
+use crate::pattern::Pattern;
+
+/// The longest time that a caller may ask for: ten years.
+const MAX_SECONDS: u64 = 315_360_000;
+
+/// The times of `cache.yaml`.
+pub(crate) struct Ttls {
+    default_seconds: u64,
+    patterns: Vec<(Pattern, u64)>,
+}
+
+impl Ttls {
+    pub(crate) fn new(config: &QueryCache) -> Result<Self, Error> {
+        let mut patterns = Vec::new();
+        for (text, seconds) in &config.ttls {
+            patterns.push((Pattern::new(text)?, *seconds));
+        }
+        // most literal characters first, then the shorter time: the first that matches is the one
+        patterns
+            .sort_by_key(|(pattern, seconds)| (std::cmp::Reverse(pattern.literals()), *seconds));
+        Ok(Self {
+            default_seconds: config.default_ttl_seconds,
+            patterns,
+        })
+    }
+
+    /// The time that the operator wrote down for this SQL or label.
+    pub(crate) fn written_down(&self, label: &str) -> Option<u64> {
+        if self.patterns.is_empty() {
+            return None;
+        }
+        let label = label.to_lowercase();
+        let mut matching = self.patterns.iter();
+        matching
+            .find(|(pattern, _)| pattern.matches_lower(&label))
+            .map(|(_, seconds)| *seconds)
+    }
+
+    /// What the caller asks for, else what the operator wrote down, else the default.
+    pub(crate) fn effective(&self, asked: Option<u64>, label: &str) -> Result<u64, Error> {
+        match asked {
+            Some(seconds) if seconds > MAX_SECONDS => Err(Error::input(format!(
+                "ttl_seconds: {seconds} is more than ten years ({MAX_SECONDS})"
+            ))),
+            Some(seconds) => Ok(seconds),
+            None => Ok(self.written_down(label).unwrap_or(self.default_seconds)),
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! DuckDB as a [`QueryEngine`]: connections on threads of their own, and a book of what was written.
+
+mod catalogue;
+mod connection;
+mod settings;
+mod sidecar;
+mod versions;
+mod workers;
+mod writes;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use duckdb::{AccessMode, Connection};
+use parking_lot::Mutex;
+
+use self::catalogue::Catalogue;
+use self::settings::Settings;
+use self::versions::Versions;
+use self::workers::Workers;
+use self::writes::Scope;
+use crate::cache::Cache;
+use crate::cancel::Cancel;
+use crate::disk::unique_id;
+use crate::engine::{QueryEngine, State};
+use crate::error::Error;
+use crate::params::Params;
+use crate::query::CachedEngine;
+use crate::stats::Bypass;
+
+/// Connections, and so statements at the same time.
+const THREADS: usize = 4;
+
+/// A DuckDB database whose connections live on threads of their own. Clones share it; the last one closes it.
+///
+/// While it is open for writing no other process can open the file, and what this process writes is known: which
+/// tables, and when. Beside the file lies `<file>.version`, so that a restart without writes finds its results again.
+#[derive(Clone)]
+pub struct Warehouse(Arc<Database>);
+
+/// A [`Warehouse`] that answers from a [`Cache`] where it may.
+pub type CachedWarehouse = CachedEngine<Warehouse>;
+
+struct Database {
+    workers: Workers,
+    id: String,
+    path: Option<PathBuf>,
+    versions: Versions,
+    settings: Arc<Settings>,
+    catalogue: Catalogue,
+    /// One write at a time.
+    writing: Mutex<()>,
+    is_read_only: bool,
+}
+
+impl Warehouse {
+    /// Opens or creates the database file. While it is open, no other process can write to it.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says: the file is no database, or another process has it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_file(path.as_ref(), false)
+    }
+
+    /// Opens an existing file that is only read. A file that replaces it meanwhile is not seen: open it anew.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says.
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_file(path.as_ref(), true)
+    }
+
+    /// An empty database in memory, whose results are of no use to anybody after it.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says.
+    pub fn in_memory() -> Result<Self, Error> {
+        let problem = |error: duckdb::Error| Error::engine(error.to_string());
+        let config = engine_config(false).map_err(problem)?;
+        let first = Connection::open_in_memory_with_flags(config).map_err(problem)?;
+        let id = format!(":memory: {}", unique_id());
+        Self::start(first, id, None, Versions::fresh(), false)
+    }
+
+    fn open_file(path: &Path, is_read_only: bool) -> Result<Self, Error> {
+        let problem = |error: &dyn std::fmt::Display| {
+            Error::engine(format!("cannot open {}: {error}", path.display()))
+        };
+        // of before the engine touches the file: a write in between costs a miss, and no wrong answer
+        let before = sidecar::fingerprint(path);
+        let config = engine_config(is_read_only).map_err(|error| problem(&error))?;
+        let first = Connection::open_with_flags(path, config).map_err(|error| problem(&error))?;
+        let path = path.canonicalize().map_err(|error| problem(&error))?;
+        let versions = if is_read_only {
+            sidecar::versions_of_foreign(&path, before)
+        } else {
+            sidecar::versions_of_own(&path, before.as_deref())
+        };
+        let id = path.display().to_string();
+        Self::start(first, id, Some(path), versions, is_read_only)
+    }
+
+    fn start(
+        first: Connection,
+        id: String,
+        path: Option<PathBuf>,
+        versions: Versions,
+        is_read_only: bool,
+    ) -> Result<Self, Error> {
+        let problem = |error: duckdb::Error| Error::engine(error.to_string());
+        let catalogue = Catalogue::of(&first).map_err(problem)?;
+        let settings = Arc::new(Settings::default());
+        settings.read(&first).map_err(problem)?;
+        let mut connections = Vec::new();
+        for _ in 1..THREADS {
+            connections.push(first.try_clone().map_err(problem)?);
+        }
+        connections.push(first);
+        Ok(Self(Arc::new(Database {
+            workers: Workers::start(connections, &settings)?,
+            id,
+            path,
+            versions,
+            settings,
+            catalogue,
+            writing: Mutex::new(()),
+            is_read_only,
+        })))
+    }
+
+    /// Asks through `cache` from now on.
+    pub fn cached(self, cache: Cache) -> CachedWarehouse {
+        CachedEngine::new(self, cache)
+    }
+
+    /// Runs a query without the cache. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says, and statements that are no queries.
+    pub fn query(&self, sql: &str, params: &Params) -> Result<Vec<RecordBatch>, Error> {
+        self.check(sql)?;
+        self.run(sql, params, &Cancel::default())
+    }
+
+    /// Runs statements that write. Older results of the tables that they may change are unreachable from before the
+    /// first of them runs. Blocks; one batch runs at a time.
+    ///
+    /// Transactions are allowed, if they end in the batch.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says, what holds for one connection only (`SET`, `USE`, `ATTACH`, temporary tables), and a
+    /// transaction that is left open, which is rolled back.
+    pub fn execute_batch(&self, batch: &str) -> Result<(), Error> {
+        let scope = writes::scope_of(batch)?;
+        if self.0.is_read_only {
+            return Err(Error::input("the database is opened for reading only"));
+        }
+        let _one_at_a_time = self.0.writing.lock();
+        let database = self.0.clone();
+        let batch = batch.to_owned();
+        let changes_catalogue = matches!(scope, Scope::Everything);
+        let writing = self.0.versions.begin(scope);
+        let done = self.0.workers.on_connection(move |connection| {
+            let done = connection::execute(connection, &batch);
+            if changes_catalogue {
+                database.catalogue.reload(connection);
+            }
+            if let Some(path) = &database.path {
+                sidecar::persist(path, &database.versions);
+            }
+            done
+        });
+        drop(writing);
+        done?
+    }
+
+    /// Changes a setting of every connection, such as `TimeZone` or `search_path`. Results under other settings stay
+    /// apart from each other. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says, and names that are no words.
+    pub fn set(&self, name: &str, value: &str) -> Result<(), Error> {
+        let statement = settings::statement(name, value)?;
+        let _one_at_a_time = self.0.writing.lock();
+        let _nothing_is_kept_meanwhile = self.0.versions.hold();
+        let settings = self.0.settings.clone();
+        self.0.workers.on_connection(move |connection| {
+            connection
+                .execute_batch(&statement)
+                .map_err(|error| Error::engine(error.to_string()))?;
+            settings.add(statement);
+            settings
+                .read(connection)
+                .map_err(|error| Error::engine(error.to_string()))
+        })?
+    }
+}
+
+fn engine_config(is_read_only: bool) -> duckdb::Result<duckdb::Config> {
+    let mode = if is_read_only {
+        AccessMode::ReadOnly
+    } else {
+        AccessMode::ReadWrite
+    };
+    duckdb::Config::default()
+        .access_mode(mode)?
+        .with("autoinstall_known_extensions", "false")
+}
+
+impl CachedWarehouse {
+    /// See [`Warehouse::execute_batch`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn execute_batch(&self, batch: &str) -> Result<(), Error> {
+        self.engine().execute_batch(batch)
+    }
+}
+
+impl QueryEngine for Warehouse {
+    fn identity(&self) -> String {
+        self.0.id.clone()
+    }
+
+    fn state(&self, sql: &str) -> Result<State, Bypass> {
+        let tables = if sql.is_empty() {
+            None
+        } else {
+            Some(self.0.catalogue.judge(sql)?)
+        };
+        let token = self
+            .0
+            .versions
+            .token(tables.as_deref())
+            .ok_or(Bypass::WriteRunning)?;
+        Ok(State {
+            token: format!("{token}\n{}", self.0.settings.fingerprint()),
+            tables: tables.map(|tables| tables.to_vec()).unwrap_or_default(),
+        })
+    }
+
+    fn check(&self, sql: &str) -> Result<(), Error> {
+        writes::refuse_writes(sql)
+    }
+
+    fn run(&self, sql: &str, params: &Params, cancel: &Cancel) -> Result<Vec<RecordBatch>, Error> {
+        let (sql, params, cancel) = (sql.to_owned(), params.clone(), cancel.clone());
+        self.0.workers.on_connection(move |connection| {
+            let handle = connection.interrupt_handle();
+            cancel
+                .while_running(
+                    move || handle.interrupt(),
+                    || connection::run(connection, &sql, &params),
+                )
+                .unwrap_or_else(|| Err(Error::engine("cancelled, since nobody waits")))
+        })?
+    }
+}
+
+impl std::fmt::Debug for Warehouse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Warehouse")
+            .field("id", &self.0.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Database {
+    /// Checkpoints, so that closing the file changes nothing any more, and writes its state down.
+    fn drop(&mut self) {
+        let Some(path) = self.path.clone().filter(|_| self.versions.were_written()) else {
+            return;
+        };
+        let _ = self
+            .workers
+            .on_connection(|connection| connection.execute_batch("CHECKPOINT"));
+        sidecar::persist(&path, &self.versions);
+    }
+}

@@ -1,0 +1,91 @@
+//! The settings of the connections, as far as they change results.
+
+use duckdb::Connection;
+use parking_lot::RwLock;
+
+use crate::error::Error;
+use crate::sql::{Lexer, Token};
+
+/// Settings that change rows, columns or types.
+const RESULT_SETTINGS: &[&str] = &[
+    "arrow_large_buffer_size",
+    "arrow_lossless_conversion",
+    "arrow_output_list_view",
+    "arrow_output_version",
+    "binary_as_string",
+    "calendar",
+    "default_collation",
+    "default_null_order",
+    "default_order",
+    "ieee_floating_point_ops",
+    "integer_division",
+    "lambda_syntax",
+    "null_order",
+    "old_implicit_casting",
+    "order_by_non_integer_literal",
+    "preserve_identifier_case",
+    "preserve_insertion_order",
+    "produce_arrow_string_view",
+    "scalar_subquery_error_on_multiple_rows",
+    "schema",
+    "search_path",
+    "timezone",
+];
+
+#[derive(Default)]
+pub(super) struct Settings {
+    /// What was set, in order; each connection applies what it has not yet.
+    statements: RwLock<Vec<String>>,
+    fingerprint: RwLock<String>,
+}
+
+/// `SET name = 'value'`.
+pub(super) fn statement(name: &str, value: &str) -> Result<String, Error> {
+    let mut tokens = Lexer::new(name);
+    let word = tokens.next();
+    if !matches!(word, Some(Ok(Token::Word(word))) if word == name) || !name.is_ascii() {
+        return Err(Error::input(format!(
+            "{name:?} is not the name of a setting; accepted is one word, such as TimeZone"
+        )));
+    }
+    Ok(format!("SET {name} = '{}'", value.replace('\'', "''")))
+}
+
+impl Settings {
+    pub(super) fn add(&self, statement: String) {
+        self.statements.write().push(statement);
+    }
+
+    /// Applies what was set since; returns how many statements there are.
+    pub(super) fn apply(&self, connection: &Connection, applied: usize) -> usize {
+        let statements = self.statements.read();
+        for statement in statements.iter().skip(applied) {
+            if let Err(error) = connection.execute_batch(statement) {
+                tracing::error!(target: "data_cache", %error, "setting_not_applied");
+            }
+        }
+        statements.len()
+    }
+
+    pub(super) fn fingerprint(&self) -> String {
+        self.fingerprint.read().clone()
+    }
+
+    /// Asks the engine for the values that hold now.
+    pub(super) fn read(&self, connection: &Connection) -> duckdb::Result<()> {
+        let mut statement = connection
+            .prepare("SELECT name, coalesce(value, '') FROM duckdb_settings() ORDER BY name")?;
+        let mut rows = statement.query([])?;
+        let mut values = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (name, value): (String, String) = (row.get(0)?, row.get(1)?);
+            if RESULT_SETTINGS.contains(&name.to_lowercase().as_str()) {
+                values.push(format!("{name}={value:?}"));
+            }
+        }
+        // whatever else was set may matter too
+        values.extend(self.statements.read().iter().cloned());
+        *self.fingerprint.write() = values.join("\n");
+        Ok(())
+    }
+}

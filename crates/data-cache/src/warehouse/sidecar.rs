@@ -1,0 +1,125 @@
+//! `<file>.version`: the ids of a database file, as long as the file is the one they were written for.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::versions::{Ids, Versions};
+use crate::disk::unique_id;
+use crate::key::hex;
+
+/// DuckDB's three header blocks; the count of checkpoints is among them.
+const HEADERS: u64 = 3 * 4096;
+/// A sidecar larger than this is not ours.
+const MAX_BYTES: u64 = 4 << 20;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sidecar {
+    format: u32,
+    /// The [`fingerprint`] of the file that the ids stand for.
+    file: String,
+    data_version: String,
+    tables: BTreeMap<String, String>,
+}
+
+/// Length, time, inode and headers of the file, and length, time and inode of its log. `None` where there is none.
+pub(super) fn fingerprint(path: &Path) -> Option<String> {
+    let mut headers = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(HEADERS).read_to_end(&mut headers).ok()?;
+    let mut log = path.as_os_str().to_owned();
+    log.push(".wal");
+    let log = describe(Path::new(&log)).unwrap_or_default();
+    let digest = hex(&Sha256::digest(&headers)[..16]);
+    Some(format!("{} {digest} / {log}", describe(path)?))
+}
+
+fn describe(path: &Path) -> Option<String> {
+    let metadata = fs::metadata(path).ok()?;
+    let changed = metadata.modified().ok()?;
+    let since = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
+    #[cfg(unix)]
+    let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
+    #[cfg(not(unix))]
+    let inode = 0;
+    Some(format!("{} {} {inode}", metadata.len(), since.as_nanos()))
+}
+
+/// The ids of a file that this process has for itself from now on. `before` is of before it was opened.
+pub(super) fn versions_of_own(path: &Path, before: Option<&str>) -> Versions {
+    let known = before.and_then(|before| known_ids(path, before));
+    let versions = known.map_or_else(Versions::fresh, Versions::with);
+    // opening may replay a log, and nobody else can write
+    let now = fingerprint(path);
+    if read(path).is_none_or(|sidecar| Some(sidecar.file) != now) {
+        persist(path, &versions);
+    }
+    versions
+}
+
+/// The ids of a file that is only read: those of its owner, else its fingerprint, if it held still.
+pub(super) fn versions_of_foreign(path: &Path, before: Option<String>) -> Versions {
+    match before.filter(|before| fingerprint(path).as_ref() == Some(before)) {
+        Some(before) => match known_ids(path, &before) {
+            Some(ids) => Versions::with(ids),
+            None => Versions::with(Ids {
+                everything: format!("file {before}"),
+                tables: BTreeMap::new(),
+            }),
+        },
+        None => Versions::fresh(),
+    }
+}
+
+fn known_ids(path: &Path, file: &str) -> Option<Ids> {
+    let sidecar = read(path).filter(|sidecar| sidecar.file == file)?;
+    Some(Ids {
+        everything: sidecar.data_version,
+        tables: sidecar.tables,
+    })
+}
+
+fn sidecar_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".version");
+    name.into()
+}
+
+fn read(path: &Path) -> Option<Sidecar> {
+    let mut text = Vec::new();
+    let file = File::open(sidecar_path(path)).ok()?;
+    file.take(MAX_BYTES).read_to_end(&mut text).ok()?;
+    let sidecar: Sidecar = serde_json::from_slice(&text).ok()?;
+    (sidecar.format == 1).then_some(sidecar)
+}
+
+/// Writes the ids down for the file as it is now. Where that fails, the next start begins anew.
+pub(super) fn persist(path: &Path, versions: &Versions) {
+    let Some(file) = fingerprint(path) else {
+        return;
+    };
+    let ids = versions.ids();
+    let sidecar = Sidecar {
+        format: 1,
+        file,
+        data_version: ids.everything,
+        tables: ids.tables,
+    };
+    let place = sidecar_path(path);
+    let mut temporary = place.as_os_str().to_owned();
+    temporary.push(format!(".{}", unique_id()));
+    let temporary = PathBuf::from(temporary);
+    let written = serde_json::to_vec(&sidecar)
+        .map_err(std::io::Error::from)
+        .and_then(|text| fs::write(&temporary, text))
+        .and_then(|()| fs::rename(&temporary, &place));
+    if let Err(error) = written {
+        let _ = fs::remove_file(&temporary);
+        tracing::warn!(target: "data_cache", %error, "data_version_not_written_down");
+    }
+}

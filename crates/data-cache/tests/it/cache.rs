@@ -1,0 +1,467 @@
+use std::time::Duration;
+
+use data_cache::testing::{ManualClock, look_at_other_processes_now};
+use data_cache::{
+    Cache, Config, ErrorKind, Lookup, Miss, Params, Scope, Skip, Stored, Tier, params,
+};
+
+use crate::batches::{number, numbers};
+
+const SQL: &str = "SELECT n FROM t";
+
+fn open() -> (tempfile::TempDir, Cache) {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    (dir, cache)
+}
+
+fn put(cache: &Cache, sql: &str, value: i64, ttl: u64) {
+    let stored = cache.set(sql, &[numbers(&[value])], &Params::new(), Some(ttl));
+    assert!(matches!(
+        stored.unwrap(),
+        Stored::Kept {
+            tier: Tier::Disk,
+            ..
+        }
+    ));
+}
+
+fn value(cache: &Cache, sql: &str) -> Option<i64> {
+    let hit = cache.get(sql, &Params::new());
+    hit.map(|hit| number(hit.batches()))
+}
+
+#[test]
+fn what_was_set_is_got_also_after_a_restart() {
+    let (dir, cache) = open();
+    put(&cache, SQL, 1, 60);
+    assert_eq!(cache.get(SQL, &Params::new()).unwrap().tier(), Tier::Memory);
+    drop(cache);
+    let cache = Cache::open(dir.path()).unwrap();
+    let hit = cache.get(SQL, &Params::new()).unwrap();
+    assert_eq!((hit.tier(), number(hit.batches())), (Tier::Disk, 1));
+    assert_eq!(cache.get(SQL, &Params::new()).unwrap().tier(), Tier::Memory);
+}
+
+#[test]
+fn the_latest_set_wins_in_every_tier() {
+    let (dir, cache) = open();
+    for round in 0..5 {
+        put(&cache, SQL, round, 60);
+        assert_eq!(value(&cache, SQL), Some(round));
+    }
+    assert_eq!(value(&Cache::open(dir.path()).unwrap(), SQL), Some(4));
+    let files = std::fs::read_dir(dir.path().join("v1")).unwrap();
+    let files: usize = files
+        .map(|dir| std::fs::read_dir(dir.unwrap().path()).unwrap().count())
+        .sum();
+    assert_eq!(files, 2, "one data file and its metadata");
+}
+
+#[test]
+fn an_entry_lives_for_its_ttl_and_not_longer() {
+    let (dir, cache) = open();
+    let clock = ManualClock::install(&cache, 1_000_000);
+    put(&cache, SQL, 1, 60);
+    clock.advance(59);
+    assert_eq!(value(&cache, SQL), Some(1));
+    assert_eq!(
+        cache.get(SQL, &Params::new()).unwrap().age(),
+        Duration::from_secs(59)
+    );
+    clock.advance(1);
+    assert!(matches!(
+        cache.look_up(SQL, &Params::new()),
+        Lookup::Miss(Miss::Expired)
+    ));
+    assert!(matches!(
+        cache.look_up(SQL, &Params::new()),
+        Lookup::Miss(Miss::Absent)
+    ));
+    assert_eq!(cache.get_stats().evicted_expired, 1);
+    // also where only the file knows
+    put(&cache, SQL, 2, 60);
+    let restarted = Cache::open(dir.path()).unwrap();
+    let clock = ManualClock::install(&restarted, 1_000_119);
+    assert_eq!(value(&restarted, SQL), Some(2));
+    clock.advance(1);
+    assert_eq!(value(&restarted, SQL), None);
+}
+
+#[test]
+fn a_clock_that_steps_back_makes_misses_and_no_immortal_entries() {
+    let (_dir, cache) = open();
+    let clock = ManualClock::install(&cache, 1_000_000);
+    put(&cache, SQL, 1, 60);
+    clock.set(999_996);
+    assert_eq!(value(&cache, SQL), Some(1), "five seconds are forgiven");
+    clock.set(999_990);
+    assert!(matches!(
+        cache.look_up(SQL, &Params::new()),
+        Lookup::Miss(Miss::Expired)
+    ));
+    put(&cache, SQL, 2, 60);
+    clock.set(2_000_000);
+    assert_eq!(value(&cache, SQL), None);
+}
+
+#[test]
+fn a_ttl_of_zero_stores_nothing_and_a_huge_one_is_refused() {
+    let (_dir, cache) = open();
+    let set = |ttl| cache.set(SQL, &[numbers(&[1])], &Params::new(), Some(ttl));
+    assert_eq!(set(0).unwrap(), Stored::Skipped(Skip::ZeroTtl));
+    let refused = set(u64::MAX).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Input);
+    assert!(refused.to_string().contains("ten years"), "{refused}");
+}
+
+#[test]
+fn the_callers_mistakes_are_errors() {
+    let (_dir, cache) = open();
+    for sql in ["", " \n ", ";"] {
+        let refused = cache.set(sql, &[numbers(&[1])], &Params::new(), None);
+        assert_eq!(refused.unwrap_err().to_string(), "empty SQL");
+    }
+    let long = format!("SELECT '{}'", "x".repeat(1 << 20));
+    let refused = cache.set(&long, &[numbers(&[1])], &Params::new(), None);
+    assert!(refused.unwrap_err().to_string().contains("1048576"));
+    let other = numbers(&[1]).project(&[]).unwrap();
+    let refused = cache.set(SQL, &[numbers(&[1]), other], &Params::new(), None);
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("different schemas")
+    );
+    let nothing = cache.set(SQL, &[], &Params::new(), None).unwrap();
+    assert_eq!(nothing, Stored::Skipped(Skip::NoSchema));
+    assert!(
+        cache
+            .invalidate("  ")
+            .unwrap_err()
+            .to_string()
+            .contains("empty pattern")
+    );
+}
+
+#[test]
+fn an_empty_result_keeps_its_schema() {
+    let (dir, cache) = open();
+    cache
+        .set(SQL, &[numbers(&[])], &Params::new(), None)
+        .unwrap();
+    let again = Cache::open(dir.path())
+        .unwrap()
+        .get(SQL, &Params::new())
+        .unwrap();
+    assert_eq!(again.batches()[0].schema(), numbers(&[]).schema());
+    assert_eq!(again.batches()[0].num_rows(), 0);
+}
+
+#[test]
+fn both_patterns_of_the_overview_remove_what_they_say_and_nothing_else() {
+    let (dir, cache) = open();
+    let users = [
+        "SELECT * FROM user_stats",
+        "select id from Users where id = 1",
+        "SELECT user",
+    ];
+    let orders = ["SELECT * FROM orders", "select  *\nfrom ORDERS;"];
+    let others = [
+        "SELECT * FROM orders WHERE id = 1",
+        "SELECT * FROM orders_archive",
+        "(SELECT * FROM orders)",
+        "SELECT * FROM flights",
+    ];
+    for sql in users.iter().chain(&orders).chain(&others) {
+        put(&cache, sql, 1, 60);
+    }
+    // another process, which has all of it in memory
+    let other = Cache::open(dir.path()).unwrap();
+    for sql in users.iter().chain(&orders).chain(&others) {
+        assert_eq!(value(&other, sql), Some(1));
+    }
+    assert_eq!(cache.invalidate("*user*").unwrap(), users.len());
+    assert_eq!(
+        cache.invalidate("SELECT * FROM orders").unwrap(),
+        orders.len()
+    );
+    look_at_other_processes_now(&other);
+    let restarted = Cache::open(dir.path()).unwrap();
+    for cache in [&cache, &other, &restarted] {
+        for sql in users.iter().chain(&orders) {
+            assert_eq!(value(cache, sql), None, "{sql}");
+        }
+        for sql in others {
+            assert_eq!(value(cache, sql), Some(1), "{sql}");
+        }
+    }
+    assert_eq!(restarted.clear(), others.len());
+    let past: Vec<_> = cache
+        .invalidations()
+        .into_iter()
+        .map(|past| (past.pattern, past.removed))
+        .collect();
+    let expected = [("*user*", 3), ("SELECT * FROM orders", 2), ("*", 4)];
+    assert_eq!(
+        past,
+        expected.map(|(pattern, count)| (pattern.to_owned(), count))
+    );
+}
+
+#[test]
+fn patterns_have_two_wildcards_and_no_more() {
+    let (_dir, cache) = open();
+    for (sql, pattern, matches) in [
+        ("SELECT [1, 2]", "SELECT [1, 2]", true),
+        ("SELECT 1", "SELECT [123]", false),
+        ("SELECT {'a': 1}", "select {'A': ?}", true),
+        ("SELECT 12", "SELECT ?", false),
+        ("SELECT 'é'", "SELECT '?'", true),
+        ("SELECT a FROM t", "*a*a*a*a*a*b", false),
+        ("SELECT 'x\n\ny' FROM t", "*x*y*", true),
+        ("SELECT 1", "**1", true),
+        ("SELECT 1", "SELECT 1*", true),
+    ] {
+        cache.clear();
+        put(&cache, sql, 1, 60);
+        assert_eq!(
+            cache.invalidate(pattern).unwrap() == 1,
+            matches,
+            "{pattern}"
+        );
+    }
+}
+
+#[test]
+fn a_table_is_found_by_name_however_it_is_written() {
+    let (_dir, cache) = open();
+    for sql in [
+        "SELECT * FROM flights",
+        "SELECT * FROM main.Flights f JOIN airports a ON true",
+        "SELECT * FROM \"flights\"",
+        "SELECT * FROM 'flights'",
+    ] {
+        put(&cache, sql, 1, 60);
+    }
+    put(&cache, "SELECT * FROM airports /* no flights */", 1, 60);
+    put(&cache, "SELECT * FROM flights_archive", 1, 60);
+    assert_eq!(cache.invalidate_table("FLIGHTS"), 4);
+    assert_eq!(cache.get_stats().entries, 2);
+}
+
+#[test]
+fn scopes_never_share() {
+    let (_dir, cache) = open();
+    let scopes = [
+        Scope::Shared,
+        Scope::tenant("a"),
+        Scope::tenant("b"),
+        Scope::tenant(""),
+        Scope::principal("a", ""),
+        Scope::principal("", "a"),
+        Scope::principal("a", "2"),
+    ];
+    for (at, scope) in scopes.iter().enumerate() {
+        put(
+            &cache.scope(scope.clone()),
+            SQL,
+            i64::try_from(at).unwrap(),
+            60,
+        );
+    }
+    for (at, scope) in scopes.iter().enumerate() {
+        let expected = i64::try_from(at).unwrap();
+        assert_eq!(value(&cache.scope(scope.clone()), SQL), Some(expected));
+    }
+    assert_eq!(cache.invalidate(SQL).unwrap(), scopes.len());
+}
+
+#[test]
+fn the_least_recently_used_go_when_it_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::from_yaml("c", "query_cache: {max_size_mb: 1, codec: ipc}").unwrap();
+    let cache = Cache::open_with(dir.path(), &config).unwrap();
+    let clock = ManualClock::install(&cache, 1_000_000);
+    let sql = |at: usize| format!("SELECT {at}");
+    let batch = numbers(&vec![7; 12_800]); // 100 KiB
+    for at in 0..9 {
+        cache
+            .set(&sql(at), std::slice::from_ref(&batch), &Params::new(), None)
+            .unwrap();
+        clock.advance(1);
+    }
+    for used in [0, 2] {
+        assert!(cache.get(&sql(used), &Params::new()).is_some());
+        clock.advance(1);
+    }
+    for at in 9..12 {
+        cache
+            .set(&sql(at), std::slice::from_ref(&batch), &Params::new(), None)
+            .unwrap();
+        clock.advance(1);
+    }
+    let stats = cache.get_stats();
+    assert!(stats.total_size_bytes <= 1 << 20, "{stats:?}");
+    assert!(stats.evicted_size > 0);
+    let there: Vec<_> = (0..12)
+        .filter(|at| cache.get(&sql(*at), &Params::new()).is_some())
+        .collect();
+    assert!(
+        there.contains(&0) && there.contains(&2) && there.contains(&11),
+        "{there:?}"
+    );
+    assert!(!there.contains(&1), "{there:?}");
+}
+
+#[test]
+fn a_result_larger_than_a_quarter_of_the_room_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::from_yaml(
+        "c",
+        "query_cache: {max_size_mb: 1, memory_mb: 0, codec: ipc}",
+    )
+    .unwrap();
+    let cache = Cache::open_with(dir.path(), &config).unwrap();
+    let large = numbers(&vec![7; 100_000]);
+    let stored = cache.set(SQL, &[large], &Params::new(), None).unwrap();
+    assert_eq!(stored, Stored::Skipped(Skip::TooLarge));
+    assert!(cache.get(SQL, &Params::new()).is_none());
+}
+
+#[test]
+fn without_memory_files_answer_and_without_files_memory_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::from_yaml("c", "query_cache: {memory_mb: 0}").unwrap();
+    let cache = Cache::open_with(dir.path(), &config).unwrap();
+    put(&cache, SQL, 1, 60);
+    assert_eq!(cache.get(SQL, &Params::new()).unwrap().tier(), Tier::Disk);
+    let nowhere = dir.path().join("nowhere");
+    let config = Config::from_yaml("c", "query_cache: {max_size_mb: 0}").unwrap();
+    let cache = Cache::open_with(&nowhere, &config).unwrap();
+    let stored = cache
+        .set(SQL, &[numbers(&[1])], &Params::new(), None)
+        .unwrap();
+    assert_eq!(
+        stored,
+        Stored::Kept {
+            tier: Tier::Memory,
+            bytes: 0
+        }
+    );
+    assert_eq!(value(&cache, SQL), Some(1));
+    assert_eq!(cache.clear(), 1);
+    assert_eq!(value(&cache, SQL), None);
+    assert!(!nowhere.exists());
+}
+
+#[test]
+fn a_disabled_cache_touches_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = dir.path().join("nowhere");
+    let config = Config::from_yaml("c", "query_cache: {enabled: false}").unwrap();
+    let cache = Cache::open_with(&nowhere, &config).unwrap();
+    let stored = cache
+        .set(SQL, &[numbers(&[1])], &Params::new(), None)
+        .unwrap();
+    assert_eq!(stored, Stored::Skipped(Skip::Disabled));
+    assert!(matches!(
+        cache.look_up(SQL, &Params::new()),
+        Lookup::Miss(Miss::Disabled)
+    ));
+    assert!(!nowhere.exists());
+}
+
+#[test]
+fn an_allocation_that_many_slices_share_is_counted_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::from_yaml("c", "query_cache: {max_size_mb: 0, memory_mb: 800}").unwrap();
+    let cache = Cache::open_with(dir.path(), &config).unwrap();
+    let large = numbers(&vec![7; 10 << 20]); // 80 MiB
+    let slices: Vec<_> = (0..1000).map(|at| large.slice(at, 1)).collect();
+    cache.set(SQL, &slices, &Params::new(), None).unwrap();
+    let bytes = cache.get_stats().memory_bytes;
+    assert!((80 << 20..90 << 20).contains(&bytes), "{bytes}");
+}
+
+#[test]
+fn memory_stays_within_its_bound_under_reinsertion() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::from_yaml("c", "query_cache: {max_size_mb: 0, memory_mb: 1}").unwrap();
+    let cache = Cache::open_with(dir.path(), &config).unwrap();
+    for round in 0..5000_i64 {
+        let batch = numbers(&vec![round; 1024]); // 8 KiB
+        let params = params! { key: round % 300 };
+        cache.set(SQL, &[batch], &params, None).unwrap();
+    }
+    let bytes = cache.get_stats().memory_bytes;
+    assert!(bytes <= 1 << 20, "{bytes}");
+}
+
+#[test]
+fn stats_tell_what_happened() {
+    let (_dir, cache) = open();
+    let stats = cache.get_stats();
+    assert_eq!((stats.hits, stats.misses, stats.hit_ratio), (0, 0, 0.0));
+    assert!(cache.get(SQL, &Params::new()).is_none());
+    put(&cache, SQL, 1, 60);
+    for _ in 0..3 {
+        assert!(cache.get(SQL, &Params::new()).is_some());
+    }
+    let stats = cache.get_stats();
+    assert_eq!(
+        (stats.entries, stats.hits, stats.misses, stats.hit_ratio),
+        (1, 3, 1, 0.75)
+    );
+    assert!(stats.total_size_mb > 0.0);
+    put(&cache, "SELECT 'secret'", 1, 60);
+    let top = cache.top(10);
+    assert_eq!((top[0].label.as_str(), top[0].hits), (SQL, 3));
+    assert_eq!((top[1].label.as_str(), top[1].hits), ("SELECT ?", 0));
+}
+
+#[test]
+fn a_directory_of_something_else_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("thesis.tex"), "years of work").unwrap();
+    let refused = Cache::open(dir.path()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Io);
+    assert!(refused.to_string().contains("thesis.tex"), "{refused}");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("FORMAT"), "data-cache 9\n").unwrap();
+    let refused = Cache::open(dir.path()).unwrap_err().to_string();
+    assert!(refused.contains("data-cache 9"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_async_calls_do_the_same() {
+    let (dir, cache) = open();
+    let none = Params::new();
+    assert!(cache.get_async(SQL, &none).await.is_none());
+    cache
+        .set_async(SQL, &[numbers(&[5])], &none, Some(60))
+        .await
+        .unwrap();
+    assert_eq!(
+        cache.get_async(SQL, &none).await.unwrap().tier(),
+        Tier::Memory
+    );
+    let again = Cache::open(dir.path()).unwrap();
+    assert_eq!(
+        again.get_async(SQL, &none).await.unwrap().tier(),
+        Tier::Disk
+    );
+    let batches = again
+        .get_or_compute_async("SELECT 2", &none, None, async {
+            Ok::<_, String>(vec![numbers(&[2])])
+        })
+        .await
+        .unwrap();
+    assert_eq!(number(&batches), 2);
+    let failed = again
+        .get_or_compute_async("SELECT 3", &none, None, async { Err("no") })
+        .await;
+    assert_eq!(failed.unwrap_err(), "no");
+    assert_eq!(value(&again, "SELECT 2"), Some(2));
+    assert_eq!(value(&again, "SELECT 3"), None);
+}

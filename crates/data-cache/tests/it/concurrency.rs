@@ -1,0 +1,252 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
+use std::time::Duration;
+
+use data_cache::{
+    Bypass, Cache, CachedEngine, Cancel, Error, Params, QueryEngine, State, Status, Warehouse,
+    arrow::array::RecordBatch, params,
+};
+
+use crate::batches::{number, numbers};
+
+const SQL: &str = "SELECT 1 AS n";
+
+/// A real engine, which counts its runs.
+struct Counting {
+    warehouse: Warehouse,
+    runs: Arc<AtomicUsize>,
+}
+
+impl QueryEngine for Counting {
+    fn identity(&self) -> String {
+        self.warehouse.identity()
+    }
+
+    fn state(&self, sql: &str) -> Result<State, Bypass> {
+        self.warehouse.state(sql)
+    }
+
+    fn run(&self, sql: &str, params: &Params, cancel: &Cancel) -> Result<Vec<RecordBatch>, Error> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        self.warehouse.run(sql, params, cancel)
+    }
+}
+
+fn counting(cache: Cache) -> (CachedEngine<Counting>, Arc<AtomicUsize>) {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let engine = Counting {
+        warehouse: Warehouse::in_memory().unwrap(),
+        runs: runs.clone(),
+    };
+    (CachedEngine::new(engine, cache), runs)
+}
+
+const SLOW: &str =
+    "SELECT count(*) AS n FROM range(3000000) a JOIN range(3000000) b ON a.range = b.range";
+const ENDLESS: &str =
+    "SELECT count(*) AS n FROM range(10000000) a, range(10000000) b WHERE a.range + b.range < 0";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_equal_misses_are_one_query() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, runs) = counting(Cache::open(dir.path()).unwrap());
+    let asked: Vec<_> = (0..1000)
+        .map(|_| tokio::spawn(engine.query(SLOW, params! {}).into_future()))
+        .collect();
+    for answer in asked {
+        let result = answer.await.unwrap().unwrap();
+        assert_eq!(number(result.batches()), 3_000_000);
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    let stats = engine.cache().get_stats();
+    assert_eq!(stats.hits + stats.misses, 1000, "{stats:?}");
+}
+
+#[test]
+fn a_thousand_threads_compute_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let runs = AtomicUsize::new(0);
+    let all = Barrier::new(1000);
+    std::thread::scope(|scope| {
+        for _ in 0..1000 {
+            scope.spawn(|| {
+                all.wait();
+                let batches = cache.get_or_compute(SQL, &Params::new(), None, || {
+                    runs.fetch_add(1, Ordering::SeqCst);
+                    Ok::<_, String>(vec![numbers(&[7])])
+                });
+                assert_eq!(number(&batches.unwrap()), 7);
+            });
+        }
+    });
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn what_fails_is_tried_by_the_next_and_never_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let runs = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                let _ = cache.get_or_compute(SQL, &Params::new(), None, || {
+                    match runs.fetch_add(1, Ordering::SeqCst) {
+                        0..5 => Err("not yet"),
+                        _ => Ok(vec![numbers(&[7])]),
+                    }
+                });
+            });
+        }
+    });
+    assert_eq!(runs.load(Ordering::SeqCst), 6);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        cache.get_or_compute("SELECT 2", &Params::new(), None, || -> Result<_, ()> {
+            panic!("on purpose")
+        })
+    }));
+    assert!(panicked.is_err());
+    let after = cache.get_or_compute("SELECT 2", &Params::new(), None, || {
+        Ok::<_, ()>(vec![numbers(&[2])])
+    });
+    assert_eq!(number(&after.unwrap()), 2);
+}
+
+#[test]
+fn what_is_invalidated_while_it_is_computed_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let other_process = Cache::open(dir.path()).unwrap();
+    let invalidations: [&dyn Fn(); 4] = [
+        &|| assert_eq!(cache.invalidate("*").unwrap(), 0),
+        &|| assert_eq!(cache.clear(), 0),
+        &|| assert_eq!(cache.invalidate_table("t"), 0),
+        &|| assert_eq!(other_process.invalidate("*").unwrap(), 0),
+    ];
+    for invalidate in invalidations {
+        let batches = cache.get_or_compute("SELECT n FROM t", &Params::new(), None, || {
+            invalidate();
+            Ok::<_, String>(vec![numbers(&[1])])
+        });
+        assert_eq!(number(&batches.unwrap()), 1);
+        assert!(cache.get("SELECT n FROM t", &Params::new()).is_none());
+        assert!(
+            other_process
+                .get("SELECT n FROM t", &Params::new())
+                .is_none()
+        );
+    }
+}
+
+#[test]
+fn a_write_while_a_query_runs_keeps_its_result_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::in_memory()
+        .unwrap()
+        .cached(Cache::open(dir.path()).unwrap());
+    warehouse
+        .execute_batch("CREATE TABLE t AS SELECT range AS a FROM range(2000000)")
+        .unwrap();
+    let sql = "SELECT count(DISTINCT a % 1000003) + (SELECT count(*) FROM t) AS n FROM t";
+    let (sender, receiver) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            sender.send(()).unwrap();
+            warehouse.query(sql, params! {}).blocking().unwrap();
+        });
+        receiver.recv().unwrap();
+        warehouse
+            .execute_batch("INSERT INTO t VALUES (-1)")
+            .unwrap();
+    });
+    let expected = number(&warehouse.engine().query(sql, &params! {}).unwrap());
+    for _ in 0..2 {
+        let answer = warehouse.query(sql, params! {}).blocking().unwrap();
+        assert_eq!(number(answer.batches()), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_leader_that_is_cancelled_300_times_leaves_an_answer_to_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, _) = counting(Cache::open(dir.path()).unwrap());
+    for _ in 0..300 {
+        let asked = engine.query(SLOW, params! {}).into_future();
+        // polled once, so that it is on its way, and dropped then
+        let gone = tokio::time::timeout(Duration::ZERO, asked).await;
+        assert!(gone.is_err());
+    }
+    let answer = engine.query(SLOW, params! {}).await.unwrap();
+    assert_eq!(number(answer.batches()), 3_000_000);
+
+    let cache = engine.cache().clone();
+    let (runs, none) = (Arc::new(AtomicUsize::new(0)), Params::new());
+    for _ in 0..300 {
+        let counted = runs.clone();
+        let compute = async move {
+            tokio::task::yield_now().await;
+            counted.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, String>(vec![numbers(&[9])])
+        };
+        let asked = cache.get_or_compute_async("SELECT 9", &none, None, compute);
+        let _ = tokio::time::timeout(Duration::ZERO, asked).await;
+    }
+    let compute = async { Err("the detached leader has not kept its result") };
+    let answer = cache
+        .get_or_compute_async("SELECT 9", &none, None, compute)
+        .await;
+    assert_eq!(number(&answer.unwrap()), 9);
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_run_goes_on_while_somebody_waits_and_is_interrupted_when_nobody_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, runs) = counting(Cache::open(dir.path()).unwrap());
+    // one leaves, the other gets the answer of the same run
+    let stays = tokio::spawn(engine.query(SLOW, params! {}).into_future());
+    let leaves =
+        tokio::time::timeout(Duration::ZERO, engine.query(SLOW, params! {}).into_future()).await;
+    assert!(leaves.is_err());
+    assert_eq!(number(stays.await.unwrap().unwrap().batches()), 3_000_000);
+    // more endless queries than there are connections: each must be interrupted for the next to begin
+    for at in 0..6 {
+        let sql = format!("{ENDLESS} + {at}");
+        let before = runs.load(Ordering::SeqCst);
+        let asked = tokio::spawn(engine.query(sql, params! {}).into_future());
+        while runs.load(Ordering::SeqCst) == before {
+            tokio::task::yield_now().await;
+        }
+        asked.abort();
+        assert!(asked.await.unwrap_err().is_cancelled());
+    }
+    let limit = Duration::from_secs(20);
+    let last = tokio::time::timeout(
+        limit,
+        engine
+            .query("SELECT 5::BIGINT AS n", params! {})
+            .into_future(),
+    );
+    assert_eq!(
+        number(last.await.expect("a connection is free").unwrap().batches()),
+        5
+    );
+}
+
+#[test]
+fn an_error_reaches_everybody_who_waits_and_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, runs) = counting(Cache::open(dir.path()).unwrap());
+    let sql = "SELECT error('broken') FROM range(1)";
+    for _ in 0..2 {
+        let error = engine.query(sql, params! {}).blocking().unwrap_err();
+        assert!(error.to_string().contains("broken"), "{error}");
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    let answer = engine
+        .query("SELECT 1::BIGINT AS n", params! {})
+        .blocking()
+        .unwrap();
+    assert_eq!(answer.status(), Status::Miss);
+}

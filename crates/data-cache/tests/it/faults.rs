@@ -1,0 +1,383 @@
+//! What may go wrong below the cache: each of it is a miss.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use data_cache::testing::{ManualClock, Step, look_at_other_processes_now, on_step};
+use data_cache::{Cache, Config, Lookup, Miss, Params, Skip, Stored};
+use sha2::{Digest, Sha256};
+
+use crate::batches::{Random, is_full, number, numbers};
+use crate::child::Process;
+
+const SQL: &str = "SELECT n FROM t";
+
+fn value(cache: &Cache) -> Option<i64> {
+    let hit = cache.get(SQL, &Params::new());
+    hit.map(|hit| number(hit.batches()))
+}
+
+fn set(cache: &Cache, value: i64) -> Stored {
+    cache
+        .set(SQL, &[numbers(&[value])], &Params::new(), Some(3600))
+        .unwrap()
+}
+
+/// Without a memory tier every lookup reads files.
+fn open_files_only(dir: &Path) -> Cache {
+    let config = Config::from_yaml("c", "query_cache: {memory_mb: 0}").unwrap();
+    Cache::open_with(dir, &config).unwrap()
+}
+
+/// The data file and the metadata file of the one entry.
+fn files(dir: &Path) -> (PathBuf, PathBuf) {
+    let mut found: Vec<_> = fs::read_dir(dir.join("v1"))
+        .unwrap()
+        .flat_map(|part| fs::read_dir(part.unwrap().path()).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    found.sort_by_key(|path| path.extension().unwrap() == "json");
+    let [data, metadata] = found.try_into().unwrap();
+    (data, metadata)
+}
+
+const WRITE_STEPS: [Step; 6] = [
+    Step::DataHalfWritten,
+    Step::DataWritten,
+    Step::DataNamed,
+    Step::MetadataWritten,
+    Step::Committed,
+    Step::OldDataRemoved,
+];
+const REMOVE_STEPS: [Step; 2] = [Step::InvalidationAnnounced, Step::MetadataRemoved];
+
+/// The role of a child: stores, or removes, and stops for ever at a step.
+pub(crate) fn store_and_stop(dir: &Path, step: &str) {
+    let cache = Cache::open(dir).unwrap();
+    let stop_at = step.to_owned();
+    on_step(&cache, move |step| {
+        if format!("{step:?}") == stop_at {
+            println!("reached");
+            loop {
+                std::thread::park();
+            }
+        }
+        Ok(())
+    });
+    if REMOVE_STEPS
+        .iter()
+        .any(|remove| format!("{remove:?}") == step)
+    {
+        cache.invalidate("*").unwrap();
+    } else {
+        set(&cache, 2);
+    }
+    println!("went past {step}");
+}
+
+#[test]
+fn a_process_killed_at_any_step_leaves_the_old_value_the_new_one_or_none() {
+    for step in WRITE_STEPS.into_iter().chain(REMOVE_STEPS) {
+        for had_old in [true, false] {
+            if !had_old && matches!(step, Step::OldDataRemoved | Step::MetadataRemoved) {
+                continue;
+            }
+            let dir = tempfile::tempdir().unwrap();
+            if had_old {
+                set(&Cache::open(dir.path()).unwrap(), 1);
+            }
+            let mut child = Process::start(&format!("store {step:?}"), dir.path());
+            assert!(child.wait_for("reached").is_some(), "{step:?}");
+            child.kill();
+            let old = had_old.then_some(1);
+            let expected = match step {
+                Step::Committed | Step::OldDataRemoved => Some(2),
+                Step::MetadataRemoved => None,
+                _ => old,
+            };
+            let cache = Cache::open(dir.path()).unwrap();
+            assert_eq!(value(&cache), expected, "{step:?}, {had_old}");
+            // and it goes on from there
+            assert!(matches!(set(&cache, 3), Stored::Kept { .. }), "{step:?}");
+            assert_eq!(value(&open_files_only(dir.path())), Some(3));
+            assert_eq!(cache.invalidate("*").unwrap(), 1);
+            assert_eq!(value(&Cache::open(dir.path()).unwrap()), None);
+        }
+    }
+}
+
+#[test]
+fn what_a_dead_writer_left_is_swept_after_an_hour() {
+    let dir = tempfile::tempdir().unwrap();
+    set(&Cache::open(dir.path()).unwrap(), 1);
+    for step in ["DataHalfWritten", "MetadataWritten"] {
+        let mut child = Process::start(&format!("store {step}"), dir.path());
+        child.wait_for("reached").unwrap();
+        child.kill();
+    }
+    let leftovers = || {
+        let parts = fs::read_dir(dir.path().join("v1")).unwrap();
+        let data = parts.flat_map(|part| fs::read_dir(part.unwrap().path()).unwrap());
+        let temporary = fs::read_dir(dir.path().join("tmp")).unwrap();
+        let all: Vec<_> = data.chain(temporary).map(|e| e.unwrap().path()).collect();
+        all
+    };
+    assert_eq!(leftovers().len(), 2 + 3);
+    let cache = Cache::open(dir.path()).unwrap();
+    cache.get_stats();
+    assert_eq!(leftovers().len(), 2 + 3, "they may be of a living writer");
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 3600);
+    for path in leftovers() {
+        let file = fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(long_ago).unwrap();
+    }
+    let cache = Cache::open(dir.path()).unwrap();
+    cache.get_stats();
+    assert_eq!(leftovers().len(), 2);
+    assert_eq!(value(&cache), Some(1));
+}
+
+#[test]
+fn no_flipped_byte_and_no_truncation_is_believed() {
+    let rounds = if is_full() { 2000 } else { 200 };
+    let mut random = Random(11);
+    for codec in ["parquet", "ipc"] {
+        let dir = tempfile::tempdir().unwrap();
+        let yaml = format!("query_cache: {{memory_mb: 0, codec: {codec}}}");
+        let config = Config::from_yaml("c", &yaml).unwrap();
+        let cache = Cache::open_with(dir.path(), &config).unwrap();
+        let batch = numbers(&(0..500).collect::<Vec<_>>());
+        for round in 0..rounds {
+            cache
+                .set(SQL, std::slice::from_ref(&batch), &Params::new(), None)
+                .unwrap();
+            let (data, metadata) = files(dir.path());
+            let path = if round % 2 == 0 { data } else { metadata };
+            let mut bytes = fs::read(&path).unwrap();
+            let at = random.below(bytes.len());
+            match random.below(3) {
+                0 => bytes.truncate(at),
+                1 => bytes[at] ^= 1 << random.below(8),
+                _ => bytes.insert(at, b'x'),
+            }
+            fs::write(&path, bytes).unwrap();
+            let found = cache.look_up(SQL, &Params::new());
+            assert!(
+                matches!(found, Lookup::Miss(Miss::Corrupt)),
+                "{round}: {found:?}"
+            );
+            let again = cache.look_up(SQL, &Params::new());
+            assert!(
+                matches!(again, Lookup::Miss(Miss::Absent)),
+                "{round}: {again:?}"
+            );
+            // what is left of it goes with the sweep
+            for part in fs::read_dir(dir.path().join("v1")).unwrap() {
+                for file in fs::read_dir(part.unwrap().path()).unwrap() {
+                    fs::remove_file(file.unwrap().path()).unwrap();
+                }
+            }
+        }
+        assert_eq!(cache.get_stats().corrupt, rounds);
+    }
+}
+
+/// Changes a member of the metadata and seals it anew, as somebody would who means harm.
+fn forge(metadata: &Path, member: &str, value: serde_json::Value) {
+    let text = fs::read_to_string(metadata).unwrap();
+    let (head, seal) = text.split_at(text.len() - 75);
+    assert!(seal.starts_with(",\"seal\":\""), "{seal}");
+    let mut json: serde_json::Value = serde_json::from_str(&format!("{head}}}")).unwrap();
+    json[member] = value;
+    let json = json.to_string();
+    let seal: String = Sha256::digest(&json)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    let forged = format!("{},\"seal\":\"{seal}\"}}", &json[..json.len() - 1]);
+    fs::write(metadata, forged).unwrap();
+}
+
+#[test]
+fn hostile_metadata_is_a_miss_and_leads_nowhere() {
+    let outside = tempfile::tempdir().unwrap();
+    let victim = outside.path().join("victim");
+    fs::write(&victim, "keep me").unwrap();
+    let cases: Vec<(&str, serde_json::Value)> = vec![
+        ("entry_id", "../../../../etc/passwd".into()),
+        ("entry_id", victim.display().to_string().into()),
+        ("entry_id", "".into()),
+        ("entry_id", "a".repeat(1000).into()),
+        ("key", "00".repeat(32).into()),
+        ("format", 2.into()),
+        ("codec", "pickle".into()),
+        ("codec", "ipc".into()),
+        ("data_len", u64::MAX.into()),
+        ("data_len", 0.into()),
+        ("data_sha256", "".into()),
+        ("rows", 7.into()),
+        ("created_at", u64::MAX.into()),
+        ("created_at", 0.into()),
+        ("created_at", (-1).into()),
+        ("ttl_seconds", 0.into()),
+        ("sql", serde_json::Value::Null),
+        ("tables", "t".into()),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open_files_only(dir.path());
+    set(&cache, 1);
+    // the forger is not stopped by the seal
+    let (_, metadata) = files(dir.path());
+    forge(&metadata, "compute_ms", 5.into());
+    assert_eq!(value(&cache), Some(1));
+    for (member, forged) in cases {
+        cache.clear();
+        set(&cache, 1);
+        let (data, metadata) = files(dir.path());
+        forge(&metadata, member, forged.clone());
+        assert_eq!(value(&cache), None, "{member}: {forged}");
+        let _ = fs::remove_file(data);
+        assert!(victim.exists());
+    }
+    for target in [victim.as_path(), Path::new("/dev/zero"), outside.path()] {
+        cache.clear();
+        set(&cache, 1);
+        let (data, _) = files(dir.path());
+        fs::remove_file(&data).unwrap();
+        std::os::unix::fs::symlink(target, &data).unwrap();
+        assert_eq!(value(&cache), None);
+        let _ = fs::remove_file(&data);
+        set(&cache, 1);
+        let (data, metadata) = files(dir.path());
+        fs::remove_file(&metadata).unwrap();
+        std::os::unix::fs::symlink(target, &metadata).unwrap();
+        assert_eq!(value(&cache), None);
+        let _ = fs::remove_file(&data);
+    }
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "keep me");
+    cache.clear();
+    set(&cache, 1);
+    let (_, metadata) = files(dir.path());
+    let huge = fs::File::create(&metadata).unwrap();
+    huge.set_len(1 << 30).unwrap();
+    assert_eq!(value(&cache), None);
+}
+
+#[test]
+fn a_full_disk_costs_the_entry_and_nothing_else() {
+    for step in &WRITE_STEPS[..4] {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let clock = ManualClock::install(&cache, 1_000_000);
+        set(&cache, 1);
+        let full_at = *step;
+        on_step(&cache, move |step| {
+            if step == full_at {
+                return Err(io::Error::from_raw_os_error(28));
+            }
+            Ok(())
+        });
+        assert_eq!(set(&cache, 2), Stored::Skipped(Skip::NoSpace), "{step:?}");
+        // what it should have replaced does not come back
+        assert_eq!(value(&cache), Some(2));
+        assert_eq!(value(&open_files_only(dir.path())), None, "{step:?}");
+        let left = fs::read_dir(dir.path().join("tmp")).unwrap().count();
+        assert_eq!(left, 0, "{step:?}");
+        on_step(&cache, |_| Ok(()));
+        assert_eq!(set(&cache, 3), Stored::Skipped(Skip::NoSpace), "it waits");
+        clock.advance(30);
+        assert!(matches!(set(&cache, 4), Stored::Kept { .. }));
+        let again = open_files_only(dir.path());
+        ManualClock::install(&again, 1_000_030);
+        assert_eq!(value(&again), Some(4));
+    }
+}
+
+/// The role of a child on a file system of 400 KiB.
+pub(crate) fn fill_the_disk(dir: &Path) {
+    let cache = open_files_only(dir);
+    let mut skipped = 0;
+    for at in 0..100 {
+        let values: Vec<i64> = (0..4000).map(|n| n * 7919 * (at + 1)).collect();
+        let params = data_cache::params! { at: at };
+        let stored = cache.set(SQL, &[numbers(&values)], &params, None).unwrap();
+        let found = cache.get(SQL, &params);
+        match stored {
+            Stored::Kept { .. } => assert!(found.is_some()),
+            Stored::Skipped(Skip::NoSpace) => {
+                skipped += 1;
+                assert!(found.is_none());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(skipped > 0);
+    cache.clear();
+    println!("filled");
+}
+
+#[test]
+fn a_real_full_file_system_is_survived() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("unshare");
+    let mount = "mount -t tmpfs -o size=400k tmpfs \"$DATA_CACHE_CHILD_DIR\" && echo mounted && exec \"$0\" \"$@\"";
+    command
+        .args(["--map-root-user", "--mount", "sh", "-c", mount])
+        .arg(std::env::current_exe().unwrap());
+    let mut child = Process::start_as(&mut command, "fill", dir.path());
+    if child.wait_for("mounted").is_none() {
+        println!("skipped: this machine allows no mount in a user namespace");
+        return;
+    }
+    assert!(child.wait_for("filled").is_some());
+    child.succeeds();
+}
+
+#[test]
+fn a_directory_that_is_removed_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache_dir = dir.path().join("cache");
+    let cache = Cache::open(&cache_dir).unwrap();
+    set(&cache, 1);
+    // nothing of it is still at work in the background
+    assert_eq!(cache.get_stats().entries, 1);
+    fs::remove_dir_all(&cache_dir).unwrap();
+    look_at_other_processes_now(&cache);
+    assert_eq!(value(&cache), None, "whoever removes it means it");
+    assert_eq!(cache.invalidate("*").unwrap(), 0);
+    assert_eq!(cache.clear(), 0);
+    assert!(matches!(set(&cache, 2), Stored::Kept { .. }));
+    assert_eq!(value(&open_files_only(&cache_dir)), Some(2));
+    // replaced by a file
+    fs::remove_dir_all(&cache_dir).unwrap();
+    fs::write(&cache_dir, "").unwrap();
+    assert_eq!(set(&cache, 3), Stored::Skipped(Skip::Io));
+    look_at_other_processes_now(&cache);
+    cache.clear();
+    assert_eq!(value(&cache), None);
+    cache.get_stats();
+}
+
+#[test]
+fn files_that_cannot_be_removed_are_not_read_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    set(&cache, 1);
+    on_step(&cache, |step| match step {
+        Step::MetadataRemoved => Err(io::Error::from_raw_os_error(5)),
+        _ => Ok(()),
+    });
+    let (data, metadata) = files(dir.path());
+    let (kept_data, kept_metadata) = (fs::read(&data).unwrap(), fs::read(&metadata).unwrap());
+    cache.invalidate("*").unwrap();
+    // as if the removal had not happened
+    fs::write(&data, kept_data).unwrap();
+    fs::write(&metadata, kept_metadata).unwrap();
+    assert_eq!(value(&cache), None);
+    on_step(&cache, |_| Ok(()));
+    cache.clear();
+    set(&cache, 2);
+    assert_eq!(value(&cache), Some(2));
+}

@@ -1,0 +1,326 @@
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use data_cache::Config;
+use data_cache::http::{CacheLayer, CachedBody};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, ServiceExt, service_fn};
+
+const YAML: &str = "http_cache:
+  stable_endpoints:
+    - path: /api/viz/palette
+      max_age: 86400
+";
+
+type Answer = Response<CachedBody<Full<Bytes>>>;
+
+async fn send(request: Request<()>, answer: Response<Full<Bytes>>) -> Answer {
+    send_with(YAML, request, answer).await
+}
+
+async fn send_with(yaml: &str, request: Request<()>, answer: Response<Full<Bytes>>) -> Answer {
+    let layer = CacheLayer::new(&Config::from_yaml("cache.yaml", yaml).unwrap());
+    let handler = service_fn(move |_: Request<()>| {
+        let answer = answer.clone();
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    layer.layer(handler).oneshot(request).await.unwrap()
+}
+
+fn get(path: &str) -> Request<()> {
+    Request::get(path).body(()).unwrap()
+}
+
+fn with(path: &str, headers: &[(&str, &str)]) -> Request<()> {
+    let mut request = Request::get(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap()
+}
+
+fn ok(headers: &[(&str, &str)]) -> Response<Full<Bytes>> {
+    let mut response = Response::builder();
+    for (name, value) in headers {
+        response = response.header(*name, *value);
+    }
+    response.body(Full::from("body")).unwrap()
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers
+        .get(name)
+        .map_or("", |value| value.to_str().unwrap())
+}
+
+const PALETTE: &str = "/api/viz/palette";
+
+#[tokio::test]
+async fn a_stable_endpoint_answers_as_the_overview_shows() {
+    let answer = send(get(PALETTE), ok(&[])).await;
+    assert_eq!(
+        header(answer.headers(), "cache-control"),
+        "public, max-age=86400"
+    );
+    let etag = header(answer.headers(), "etag").to_owned();
+    assert!(etag.starts_with("W/\""), "{etag}");
+    let again = send(
+        with(PALETTE, &[("if-none-match", &etag)]),
+        ok(&[("content-type", "application/json")]),
+    )
+    .await;
+    assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(
+        header(again.headers(), "cache-control"),
+        "public, max-age=86400"
+    );
+    assert_eq!(header(again.headers(), "etag"), etag);
+    assert!(!again.headers().contains_key("content-type"));
+    assert!(
+        again
+            .into_body()
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn only_the_exact_path_and_only_a_200_to_a_read_is_stable() {
+    for path in [
+        "/api/viz/palette/",
+        "/api/viz/palette-private",
+        "/api/viz",
+        "/API/viz/palette",
+    ] {
+        let answer = send(get(path), ok(&[])).await;
+        assert_eq!(header(answer.headers(), "cache-control"), "", "{path}");
+    }
+    let post = Request::post(PALETTE)
+        .header("if-none-match", "*")
+        .body(())
+        .unwrap();
+    let answer = send(post, ok(&[("etag", "\"x\"")])).await;
+    assert_eq!(
+        (answer.status(), header(answer.headers(), "cache-control")),
+        (StatusCode::OK, "")
+    );
+    for status in [404, 500] {
+        let mut error = ok(&[("etag", "\"x\"")]);
+        *error.status_mut() = StatusCode::from_u16(status).unwrap();
+        let answer = send(with(PALETTE, &[("if-none-match", "*")]), error).await;
+        assert_eq!(answer.status().as_u16(), status);
+        assert_eq!(header(answer.headers(), "cache-control"), "no-store");
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_personal_is_private() {
+    for name in ["authorization", "cookie"] {
+        let answer = send(
+            with(PALETTE, &[(name, "x=1")]),
+            ok(&[("vary", "accept-encoding")]),
+        )
+        .await;
+        assert_eq!(
+            header(answer.headers(), "cache-control"),
+            "private, max-age=86400"
+        );
+        let vary: Vec<_> = answer.headers().get_all("vary").iter().collect();
+        assert_eq!(vary.len(), 2, "{vary:?}");
+    }
+    let named = format!("{YAML}  session_cookies: [sid]\n");
+    for (cookie, whose) in [
+        ("theme=dark", "public"),
+        ("theme=dark; sid=1", "private"),
+        ("xsid=1", "public"),
+    ] {
+        let answer = send_with(&named, with(PALETTE, &[("cookie", cookie)]), ok(&[])).await;
+        let control = header(answer.headers(), "cache-control");
+        assert!(control.starts_with(whose), "{cookie}: {control}");
+    }
+    let answer = send(get(PALETTE), ok(&[("set-cookie", "sid=1")])).await;
+    assert_eq!(header(answer.headers(), "cache-control"), "no-store");
+    assert!(!answer.headers().contains_key("etag"));
+}
+
+#[tokio::test]
+async fn what_a_handler_set_stays() {
+    let answer = send(
+        get(PALETTE),
+        ok(&[("cache-control", "no-cache"), ("etag", "\"mine\"")]),
+    )
+    .await;
+    assert_eq!(header(answer.headers(), "cache-control"), "no-cache");
+    assert_eq!(header(answer.headers(), "etag"), "\"mine\"");
+    let answer = send(get("/other"), ok(&[("cache-control", "no-store")])).await;
+    assert!(!answer.headers().contains_key("etag"));
+}
+
+#[tokio::test]
+async fn static_files_are_cached_for_long_and_pages_are_not() {
+    let answer = send(get("/static/app.js"), ok(&[])).await;
+    assert_eq!(
+        header(answer.headers(), "cache-control"),
+        "public, max-age=31536000"
+    );
+    let answer = send(get("/static/index.html"), ok(&[])).await;
+    assert_eq!(header(answer.headers(), "cache-control"), "no-cache");
+    let answer = send(get("/static/../secret"), ok(&[])).await;
+    assert_eq!(header(answer.headers(), "cache-control"), "");
+}
+
+#[tokio::test]
+async fn if_none_match_is_read_as_the_rfc_says() {
+    let tag = "W/\"a,b\"";
+    for (lines, matches) in [
+        (vec!["W/\"a,b\""], true),
+        (vec!["\"a,b\""], true),
+        (vec!["\"x\", \"a,b\""], true),
+        (vec!["\"x\"", "W/\"a,b\""], true),
+        (vec!["*"], true),
+        (vec![" * "], true),
+        (vec![", \"x\",, \"a,b\" ,"], true),
+        (vec!["\"a\", \"b\""], false),
+        (vec!["a,b"], false),
+        (vec!["w/\"a,b\""], false),
+        (vec!["W\"a,b\""], false),
+        (vec!["*, \"a,b\""], false),
+        (vec!["\"a,b"], false),
+        (vec!["\"a,b\" \"x\""], false),
+        (vec![""], false),
+    ] {
+        let headers: Vec<_> = lines.iter().map(|line| ("if-none-match", *line)).collect();
+        let answer = send(with(PALETTE, &headers), ok(&[("etag", tag)])).await;
+        let expected = if matches {
+            StatusCode::NOT_MODIFIED
+        } else {
+            StatusCode::OK
+        };
+        assert_eq!(answer.status(), expected, "{lines:?}");
+    }
+    let many = vec!["\"x\""; 70].join(",") + ",\"a,b\"";
+    let answer = send(
+        with(PALETTE, &[("if-none-match", &many)]),
+        ok(&[("etag", tag)]),
+    )
+    .await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let long = format!("\"{}\", \"a,b\"", "x".repeat(9000));
+    let answer = send(
+        with(PALETTE, &[("if-none-match", &long)]),
+        ok(&[("etag", tag)]),
+    )
+    .await;
+    assert_eq!(answer.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_304_carries_what_the_200_would() {
+    let kept = [
+        ("cache-control", "max-age=5"),
+        ("content-location", "/x"),
+        ("date", "Tue, 15 Nov 1994 08:12:31 GMT"),
+        ("etag", "\"x\""),
+        ("expires", "Tue, 15 Nov 1994 08:12:31 GMT"),
+        ("vary", "accept"),
+        ("x-request-id", "7"),
+    ];
+    let dropped = [
+        ("content-length", "4"),
+        ("content-type", "text/plain"),
+        ("content-encoding", "gzip"),
+    ];
+    let all: Vec<_> = kept.iter().chain(&dropped).copied().collect();
+    let answer = send(with("/any", &[("if-none-match", "\"x\"")]), ok(&all)).await;
+    assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
+    for (name, value) in kept {
+        assert_eq!(header(answer.headers(), name), value);
+    }
+    for (name, _) in dropped {
+        assert!(!answer.headers().contains_key(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn head_is_answered_like_get() {
+    let request = |condition: &str| {
+        let request = Request::builder().method(Method::HEAD).uri(PALETTE);
+        request.header("if-none-match", condition).body(()).unwrap()
+    };
+    let mut empty = ok(&[("etag", "\"x\""), ("content-length", "4")]);
+    *empty.body_mut() = Full::default();
+    let answer = send(request("\"y\""), empty.clone()).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(header(answer.headers(), "content-length"), "4");
+    assert_eq!(
+        header(answer.headers(), "cache-control"),
+        "public, max-age=86400"
+    );
+    let answer = send(request("\"x\""), empty).await;
+    assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
+}
+
+/// A body of unknown length, which fails the test when it is read before it is sent.
+struct Stream {
+    frames: usize,
+}
+
+impl Body for Stream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.frames += 1;
+        Poll::Ready((self.frames <= 3).then(|| Ok(Frame::data(Bytes::from("data: x\n\n")))))
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_passed_on_frame_by_frame() {
+    let layer = CacheLayer::new(&Config::from_yaml("cache.yaml", YAML).unwrap());
+    let handler = service_fn(|_: Request<()>| async {
+        Ok::<_, Infallible>(Response::new(Stream { frames: 0 }))
+    });
+    let answer = layer.layer(handler).oneshot(get(PALETTE)).await.unwrap();
+    assert!(!answer.headers().contains_key("etag"));
+    let mut body = answer.into_body();
+    let mut frames = 0;
+    while let Some(frame) = body.frame().await {
+        assert_eq!(frame.unwrap().into_data().unwrap(), "data: x\n\n");
+        frames += 1;
+    }
+    assert_eq!(frames, 3);
+}
+
+#[tokio::test]
+async fn a_disabled_layer_touches_nothing() {
+    let answer = send_with(
+        "http_cache: {enabled: false}",
+        with(PALETTE, &[("if-none-match", "*")]),
+        ok(&[("etag", "\"x\"")]),
+    )
+    .await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(!answer.headers().contains_key("cache-control"));
+}
+
+#[tokio::test]
+async fn a_large_body_is_not_read_for_its_tag() {
+    let large = Response::new(Full::from(vec![b'x'; (1 << 20) + 1]));
+    let answer = send(get(PALETTE), large).await;
+    assert!(!answer.headers().contains_key("etag"));
+    assert_eq!(
+        answer.into_body().collect().await.unwrap().to_bytes().len(),
+        (1 << 20) + 1
+    );
+}

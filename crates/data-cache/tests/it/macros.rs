@@ -1,0 +1,106 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use data_cache::arrow::array::RecordBatch;
+use data_cache::{Cache, CachedWarehouse, Error, Warehouse, cached_query, params};
+
+use crate::batches::{number, numbers};
+
+static SYNC_RUNS: AtomicUsize = AtomicUsize::new(0);
+static ASYNC_RUNS: AtomicUsize = AtomicUsize::new(0);
+static FAILING_RUNS: AtomicUsize = AtomicUsize::new(0);
+
+#[cached_query(ttl_seconds = 3600, tables("Users"))]
+fn user_stats(user_id: i64, region: &str) -> Result<Vec<RecordBatch>, String> {
+    SYNC_RUNS.fetch_add(1, Ordering::SeqCst);
+    Ok(vec![numbers(&[
+        user_id,
+        i64::try_from(region.len()).unwrap(),
+    ])])
+}
+
+#[cached_query(ttl_seconds = 3600, skip(_note))]
+async fn user_stats_async(user_id: i64, _note: String) -> Result<Vec<RecordBatch>, String> {
+    tokio::task::yield_now().await;
+    ASYNC_RUNS.fetch_add(1, Ordering::SeqCst);
+    Ok(vec![numbers(&[user_id])])
+}
+
+#[cached_query(ttl_seconds = 3600)]
+fn failing() -> Result<Vec<RecordBatch>, &'static str> {
+    FAILING_RUNS.fetch_add(1, Ordering::SeqCst);
+    Err("always")
+}
+
+#[cached_query(ttl_seconds = 3600, on = warehouse)]
+async fn count_of(warehouse: &CachedWarehouse, least: i64) -> Result<Vec<RecordBatch>, Error> {
+    let sql = "SELECT count(*) AS n FROM t WHERE a >= $least";
+    let result = warehouse.query(sql, params! { least: least }).await?;
+    Ok(result.into_batches())
+}
+
+/// One test, since the cache is of the process.
+#[tokio::test]
+async fn a_cached_function_runs_once_for_each_set_of_arguments() {
+    let dir = tempfile::tempdir().unwrap();
+    data_cache::install(Cache::open(dir.path()).unwrap()).unwrap();
+    let again = Cache::open(dir.path()).unwrap();
+    assert!(
+        data_cache::install(again)
+            .unwrap_err()
+            .to_string()
+            .contains("already")
+    );
+    let cache = data_cache::get_cache().unwrap();
+
+    for _ in 0..3 {
+        assert_eq!(number(&user_stats(123, "eu").unwrap()), 123);
+    }
+    assert_eq!(SYNC_RUNS.load(Ordering::SeqCst), 1);
+    user_stats(124, "eu").unwrap();
+    user_stats(123, "us").unwrap();
+    assert_eq!(SYNC_RUNS.load(Ordering::SeqCst), 3);
+    assert_eq!(cache.invalidate("fn:*::user_stats").unwrap(), 3);
+    user_stats(123, "eu").unwrap();
+    assert_eq!(SYNC_RUNS.load(Ordering::SeqCst), 4);
+    assert_eq!(cache.invalidate_table("users"), 1);
+    assert_eq!(cache.invalidate_table("user_stats"), 0);
+
+    let asked = (0..100).map(|at| user_stats_async(7, at.to_string()));
+    let mut tasks = tokio::task::JoinSet::new();
+    asked.for_each(|call| {
+        tasks.spawn(call);
+    });
+    for answer in tasks.join_all().await {
+        assert_eq!(number(&answer.unwrap()), 7);
+    }
+    assert_eq!(ASYNC_RUNS.load(Ordering::SeqCst), 1);
+
+    for _ in 0..3 {
+        assert_eq!(failing(), Err("always"));
+    }
+    assert_eq!(FAILING_RUNS.load(Ordering::SeqCst), 3);
+    let labels: Vec<_> = cache.top(10).into_iter().map(|entry| entry.label).collect();
+    assert_eq!(labels, ["fn:it::macros::user_stats_async"]);
+}
+
+#[tokio::test]
+async fn on_a_warehouse_each_write_makes_the_result_unreachable() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let warehouse = Warehouse::in_memory().unwrap().cached(cache.clone());
+    warehouse
+        .execute_batch("CREATE TABLE t AS SELECT range AS a FROM range(10)")
+        .unwrap();
+    assert_eq!(number(&count_of(&warehouse, 5).await.unwrap()), 5);
+    let before = cache.get_stats();
+    assert_eq!(number(&count_of(&warehouse, 5).await.unwrap()), 5);
+    let after = cache.get_stats();
+    assert_eq!(
+        (after.hits - before.hits, after.misses - before.misses),
+        (1, 0)
+    );
+    warehouse
+        .execute_batch("INSERT INTO t VALUES (100)")
+        .unwrap();
+    assert_eq!(number(&count_of(&warehouse, 5).await.unwrap()), 6);
+}

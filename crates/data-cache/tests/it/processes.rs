@@ -1,0 +1,140 @@
+//! Several processes on one directory.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use data_cache::arrow::array::Int64Array;
+use data_cache::testing::look_at_other_processes_now;
+use data_cache::{Cache, Config, Params, params};
+
+use crate::batches::{Random, is_full, number, numbers};
+use crate::child::Process;
+
+const SQL: &str = "SELECT n FROM t";
+
+#[test]
+fn what_another_process_replaced_or_removed_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (
+        Cache::open(dir.path()).unwrap(),
+        Cache::open(dir.path()).unwrap(),
+    );
+    let none = Params::new();
+    let value = |cache: &Cache| {
+        look_at_other_processes_now(cache);
+        cache.get(SQL, &none).map(|hit| number(hit.batches()))
+    };
+    one.set(SQL, &[numbers(&[1])], &none, None).unwrap();
+    assert_eq!(value(&other), Some(1));
+    one.set(SQL, &[numbers(&[2])], &none, None).unwrap();
+    assert_eq!(value(&other), Some(2));
+    assert_eq!(other.invalidate("*").unwrap(), 1);
+    assert_eq!(value(&one), None);
+    one.set(SQL, &[numbers(&[3])], &none, None).unwrap();
+    assert_eq!(value(&other), Some(3));
+    assert_eq!(other.clear(), 1);
+    assert_eq!(value(&one), None);
+    assert_eq!(one.invalidations().len(), 2);
+}
+
+const MAX_MB: u64 = 2;
+
+/// The role of a child: two writers, two readers, and evictions by the small size.
+pub(crate) fn mix(dir: &Path, seed: u64) {
+    let config = format!("query_cache: {{max_size_mb: {MAX_MB}, memory_mb: 1}}");
+    let config = Config::from_yaml("c", &config).unwrap();
+    let cache = Cache::open_with(dir, &config).unwrap();
+    let seconds = if is_full() { 60 } else { 8 };
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let (is_over, hits) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for at in 0..2 {
+            let (cache, is_over) = (&cache, &is_over);
+            scope.spawn(move || {
+                let mut random = Random(seed * 10 + at + 1);
+                while !is_over.load(Ordering::Relaxed) {
+                    write(cache, &mut random);
+                }
+            });
+        }
+        for at in 0..2 {
+            let (cache, is_over, hits) = (&cache, &is_over, &hits);
+            scope.spawn(move || {
+                let mut random = Random(seed * 10 + at + 5);
+                while !is_over.load(Ordering::Relaxed) {
+                    hits.fetch_add(u64::from(read(cache, &mut random)), Ordering::Relaxed);
+                }
+            });
+        }
+        while Instant::now() < end {
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let stats = cache.get_stats();
+    assert_eq!(stats.corrupt, 0, "{stats:?}");
+    println!("hits {}", hits.load(Ordering::Relaxed));
+}
+
+const KEYS: usize = 200;
+
+/// All rows say which key they belong to, and which write.
+fn write(cache: &Cache, random: &mut Random) {
+    let key = i64::try_from(random.below(KEYS)).unwrap();
+    if random.below(300) == 0 {
+        cache.invalidate("*").unwrap();
+        return;
+    }
+    let value = key * 1_000_000 + i64::try_from(random.below(1_000_000)).unwrap();
+    let rows: Vec<i64> = (0..2000).flat_map(|at| [value, at * at * value]).collect();
+    cache
+        .set(SQL, &[numbers(&rows)], &params! { key: key }, None)
+        .unwrap();
+}
+
+fn read(cache: &Cache, random: &mut Random) -> bool {
+    let key = i64::try_from(random.below(KEYS)).unwrap();
+    let Some(hit) = cache.get(SQL, &params! { key: key }) else {
+        return false;
+    };
+    assert_eq!(hit.batches().len(), 1);
+    let column = hit.batches()[0].column(0).as_any();
+    let rows = column.downcast_ref::<Int64Array>().unwrap().values();
+    assert_eq!(rows.len(), 4000);
+    assert_eq!(rows[0] / 1_000_000, key);
+    for (at, pair) in (0..).zip(rows.chunks_exact(2)) {
+        assert_eq!(pair, [rows[0], at * at * rows[0]]);
+    }
+    true
+}
+
+#[test]
+fn two_processes_of_writers_readers_and_evictors_never_see_half_of_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let children: Vec<_> = (1..=2)
+        .map(|seed| Process::start(&format!("mix {seed}"), dir.path()))
+        .collect();
+    for mut child in children {
+        let hits: u64 = child
+            .wait_for("hits ")
+            .expect("the child panicked")
+            .parse()
+            .unwrap();
+        assert!(hits > 100, "{hits}");
+        child.succeeds();
+    }
+    let size: u64 = std::fs::read_dir(dir.path().join("v1"))
+        .unwrap()
+        .flat_map(|part| std::fs::read_dir(part.unwrap().path()).unwrap())
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum();
+    let limit = (MAX_MB << 20) + (MAX_MB << 20) / 10;
+    assert!(size <= limit, "{size} bytes of {limit}");
+    let cache = Cache::open(dir.path()).unwrap();
+    let mut random = Random(99);
+    for _ in 0..2 * KEYS {
+        read(&cache, &mut random);
+    }
+    assert_eq!(cache.get_stats().corrupt, 0);
+}

@@ -1,0 +1,140 @@
+//! Every type of the engine comes back bit for bit.
+
+use data_cache::arrow::array::{Array, Float64Array, RecordBatch};
+use data_cache::{Cache, Config, Params, Warehouse, params};
+
+/// Sets, and reads from files alone; says which format it took.
+fn round_trip(batches: &[RecordBatch], yaml: &str) -> (Vec<RecordBatch>, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open_with(dir.path(), &Config::from_yaml("c", yaml).unwrap()).unwrap();
+    let stored = cache
+        .set("SELECT 1", batches, &Params::new(), None)
+        .unwrap();
+    assert!(
+        matches!(stored, data_cache::Stored::Kept { .. }),
+        "{stored:?}"
+    );
+    let hit = cache.get("SELECT 1", &Params::new()).unwrap();
+    let extension = std::fs::read_dir(dir.path().join("v1"))
+        .unwrap()
+        .flat_map(|part| std::fs::read_dir(part.unwrap().path()).unwrap())
+        .map(|file| {
+            file.unwrap()
+                .path()
+                .extension()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned()
+        })
+        .find(|extension| extension != "json");
+    (hit.into_batches(), extension.unwrap())
+}
+
+/// Equality of array data compares values by their bytes: NaN is itself, and -0.0 is not 0.0.
+fn assert_same(before: &[RecordBatch], after: &[RecordBatch], what: &str) {
+    let schema = before[0].schema();
+    assert_eq!(schema, after[0].schema(), "{what}");
+    let whole = |batches: &[RecordBatch]| {
+        data_cache::arrow::compute::concat_batches(&schema, batches).unwrap()
+    };
+    let (before, after) = (whole(before), whole(after));
+    for (name, (a, b)) in schema
+        .fields()
+        .iter()
+        .zip(before.columns().iter().zip(after.columns()))
+    {
+        assert_eq!(a.to_data(), b.to_data(), "{what}: {name}");
+    }
+}
+
+const FILES: &str = "query_cache: {memory_mb: 0}";
+const IPC: &str = "query_cache: {memory_mb: 0, codec: ipc}";
+
+#[test]
+fn every_type_of_the_engine_round_trips() {
+    let engine = Warehouse::in_memory().unwrap();
+    let names = engine
+        .query("SELECT * FROM test_all_types() LIMIT 0", &params! {})
+        .unwrap()[0]
+        .schema();
+    let (mut parquet, mut ipc, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for field in names.fields() {
+        let sql = format!("SELECT \"{}\" FROM test_all_types()", field.name());
+        let Ok(batches) = engine.query(&sql, &params! {}) else {
+            refused.push(field.name().clone());
+            continue;
+        };
+        let (after, format) = round_trip(&batches, FILES);
+        assert_same(&batches, &after, field.name());
+        let (after, _) = round_trip(&batches, IPC);
+        assert_same(&batches, &after, field.name());
+        match format.as_str() {
+            "parquet" => parquet.push(field.name().clone()),
+            _ => ipc.push(field.name().clone()),
+        }
+    }
+    println!("parquet: {parquet:?}\nipc: {ipc:?}\nrefused by the driver: {refused:?}");
+    assert!(parquet.len() >= 40, "{parquet:?}");
+    for name in ["union", "interval"] {
+        assert!(ipc.iter().any(|found| found == name), "{ipc:?}");
+    }
+    assert!(refused.len() <= 2, "{refused:?}");
+}
+
+#[test]
+fn odd_shapes_round_trip() {
+    let engine = Warehouse::in_memory().unwrap();
+    for sql in [
+        "SELECT 1 AS a, 2 AS a",
+        "SELECT []",
+        "SELECT NULL",
+        "SELECT 1 WHERE false",
+        "SELECT 'x'::ENUM('x', 'y') WHERE false",
+        "SELECT [{'a': union_value(n := 1)}]",
+        "SELECT {'a': INTERVAL 1 MONTH, 'b': [[NULL, 1], NULL, []]}",
+        "SELECT MAP {'a': [1, 2]}",
+        "SELECT 170141183460469231731687303715884105727::HUGEINT AS a UNION ALL SELECT -170141183460469231731687303715884105727",
+        "SELECT 0.1::DECIMAL(38, 38), 12.34::DECIMAL(4, 2)",
+        "SELECT TIMESTAMPTZ '2024-01-01 00:00:00+05', TIMETZ '12:00:00+05'",
+        "SELECT range::INT AS a, repeat('x', (range % 50)::INT) AS b FROM range(200000)",
+        "SELECT CASE WHEN range % 3 = 0 THEN NULL ELSE range END AS a FROM range(5000)",
+    ] {
+        let batches = engine
+            .query(sql, &params! {})
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        for yaml in [FILES, IPC] {
+            let (after, _) = round_trip(&batches, yaml);
+            assert_same(&batches, &after, sql);
+        }
+    }
+}
+
+#[test]
+fn floats_keep_every_bit() {
+    let bits = [
+        0x7ff8_0000_0000_0001,
+        0xfff8_0000_0000_0000,
+        0x7ff0_0000_0000_0001,
+        0x8000_0000_0000_0000,
+        0,
+        0x7ff0_0000_0000_0000,
+        1,
+    ];
+    let column = Float64Array::from(bits.map(f64::from_bits).to_vec());
+    let batch = RecordBatch::try_from_iter([("f", std::sync::Arc::new(column) as _)]).unwrap();
+    for yaml in [FILES, IPC] {
+        let (after, _) = round_trip(std::slice::from_ref(&batch), yaml);
+        let column = after[0]
+            .column(0)
+            .as_any()
+            .downcast_ref::<Float64Array>()
+            .unwrap();
+        let found: Vec<_> = column
+            .values()
+            .iter()
+            .map(|value| value.to_bits())
+            .collect();
+        assert_eq!(found, bits);
+    }
+}

@@ -1,0 +1,434 @@
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use data_cache::{Bypass, Cache, CachedWarehouse, Config, Status, Tier, Warehouse, params};
+use tempfile::TempDir;
+
+use crate::batches::number;
+
+struct Room {
+    dir: TempDir,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn open(&self) -> CachedWarehouse {
+        self.open_with(&Config::default())
+    }
+
+    fn open_with(&self, config: &Config) -> CachedWarehouse {
+        let cache = Cache::open_with(self.dir.path().join("cache"), config).unwrap();
+        Warehouse::open(self.dir.path().join("w.duckdb"))
+            .unwrap()
+            .cached(cache)
+    }
+}
+
+fn ask(warehouse: &CachedWarehouse, sql: &str) -> (Status, i64) {
+    let result = warehouse
+        .query(sql, params! {})
+        .ttl(Duration::from_secs(3600))
+        .blocking()
+        .unwrap();
+    (result.status(), number(result.batches()))
+}
+
+fn settle(warehouse: &CachedWarehouse) {
+    assert!(warehouse.cache().flush(Duration::from_secs(20)));
+}
+
+const COUNT: &str = "SELECT count(*) AS n FROM t";
+
+#[tokio::test]
+async fn a_second_question_hits_and_a_write_makes_it_miss() {
+    let room = Room::new();
+    let warehouse = room.open();
+    warehouse
+        .execute_batch("CREATE TABLE t AS SELECT 1::BIGINT AS a")
+        .unwrap();
+    let ask = || warehouse.query("SELECT * FROM t WHERE a = $o", params! { o: 1_i64 });
+    assert_eq!(ask().await.unwrap().status(), Status::Miss);
+    assert_eq!(
+        ask().blocking().unwrap().status(),
+        Status::Hit(Tier::Memory)
+    );
+    warehouse.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+    let after = ask().await.unwrap();
+    let rows: usize = after.batches().iter().map(|b| b.num_rows()).sum();
+    assert_eq!((after.status(), rows), (Status::Miss, 2));
+}
+
+#[test]
+fn a_restart_without_writes_hits_and_one_after_a_write_does_not() {
+    let room = Room::new();
+    {
+        let warehouse = room.open();
+        warehouse
+            .execute_batch("CREATE TABLE t AS SELECT range AS a FROM range(10)")
+            .unwrap();
+        assert_eq!(ask(&warehouse, COUNT), (Status::Miss, 10));
+        settle(&warehouse);
+    }
+    for _ in 0..3 {
+        let warehouse = room.open();
+        assert_eq!(ask(&warehouse, COUNT), (Status::Hit(Tier::Disk), 10));
+        settle(&warehouse);
+    }
+    {
+        let warehouse = room.open();
+        warehouse
+            .execute_batch("INSERT INTO t VALUES (11)")
+            .unwrap();
+        settle(&warehouse);
+    }
+    let warehouse = room.open();
+    assert_eq!(ask(&warehouse, COUNT), (Status::Miss, 11));
+}
+
+#[test]
+fn what_another_program_wrote_between_two_runs_is_seen() {
+    let room = Room::new();
+    {
+        let warehouse = room.open();
+        warehouse
+            .execute_batch("CREATE TABLE t AS SELECT range AS a FROM range(10)")
+            .unwrap();
+        assert_eq!(ask(&warehouse, COUNT), (Status::Miss, 10));
+        settle(&warehouse);
+    }
+    {
+        // not through a Warehouse: nothing tells the sidecar
+        let other = duckdb::Connection::open(room.dir.path().join("w.duckdb")).unwrap();
+        other.execute_batch("DELETE FROM t WHERE a > 4").unwrap();
+    }
+    let warehouse = room.open();
+    assert_eq!(ask(&warehouse, COUNT), (Status::Miss, 5));
+}
+
+#[test]
+fn a_file_that_is_only_read_shares_the_results_of_its_owner() {
+    let room = Room::new();
+    {
+        let warehouse = room.open();
+        warehouse
+            .execute_batch("CREATE TABLE t AS SELECT range AS a FROM range(10)")
+            .unwrap();
+        assert_eq!(ask(&warehouse, COUNT), (Status::Miss, 10));
+        settle(&warehouse);
+    }
+    let cache = Cache::open(room.dir.path().join("cache")).unwrap();
+    let reader = Warehouse::open_read_only(room.dir.path().join("w.duckdb"))
+        .unwrap()
+        .cached(cache);
+    assert_eq!(ask(&reader, COUNT), (Status::Hit(Tier::Disk), 10));
+    assert!(reader.execute_batch("DELETE FROM t").is_err());
+}
+
+#[test]
+fn a_write_to_one_table_leaves_results_of_others() {
+    let room = Room::new();
+    let warehouse = room.open();
+    warehouse
+        .execute_batch(
+            "CREATE TABLE t AS SELECT 1 AS a; CREATE TABLE u AS SELECT 1 AS a; CREATE VIEW both_of_them AS SELECT * FROM t UNION ALL SELECT * FROM u",
+        )
+        .unwrap();
+    let (of_t, of_u, of_view, quoted) = (
+        COUNT,
+        "SELECT count(*) AS n FROM u",
+        "SELECT count(*) AS n FROM both_of_them",
+        "SELECT count(*) AS n FROM \"T\"",
+    );
+    for sql in [of_t, of_u, of_view, quoted] {
+        assert_eq!(ask(&warehouse, sql).0, Status::Miss);
+        assert_eq!(ask(&warehouse, sql).0, Status::Hit(Tier::Memory));
+    }
+    warehouse
+        .execute_batch("BEGIN; INSERT INTO main.T VALUES (2); COMMIT")
+        .unwrap();
+    assert_eq!(ask(&warehouse, of_u), (Status::Hit(Tier::Memory), 1));
+    assert_eq!(ask(&warehouse, of_t), (Status::Miss, 2));
+    assert_eq!(ask(&warehouse, of_view), (Status::Miss, 3));
+    assert_eq!(ask(&warehouse, quoted), (Status::Miss, 2));
+    // two states of the view among them
+    assert_eq!(warehouse.cache().invalidate_table("u"), 3);
+    assert_eq!(ask(&warehouse, of_t).0, Status::Hit(Tier::Memory));
+    assert_eq!(ask(&warehouse, of_view).0, Status::Miss);
+}
+
+#[test]
+fn a_view_that_is_made_anew_is_a_new_question() {
+    let room = Room::new();
+    let warehouse = room.open();
+    let sql = "SELECT a::BIGINT AS n FROM v";
+    warehouse
+        .execute_batch("CREATE VIEW v AS SELECT 1 AS a")
+        .unwrap();
+    assert_eq!(ask(&warehouse, sql), (Status::Miss, 1));
+    warehouse
+        .execute_batch("CREATE OR REPLACE VIEW v AS SELECT 2 AS a")
+        .unwrap();
+    assert_eq!(ask(&warehouse, sql), (Status::Miss, 2));
+}
+
+#[test]
+fn a_query_cannot_write() {
+    let room = Room::new();
+    let warehouse = room.open();
+    warehouse
+        .execute_batch("CREATE TABLE t AS SELECT 1 AS a; CREATE SEQUENCE s")
+        .unwrap();
+    for sql in [
+        "DELETE FROM t",
+        "WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x",
+        "SELECT 1; DELETE FROM t",
+        "EXPLAIN ANALYZE DELETE FROM t",
+        "CREATE TABLE u (a INT)",
+        "",
+        "COPY t TO 'x.csv'",
+        "SELECT 1 /* /* nested */ ; DELETE FROM t -- */",
+        "SELECT\u{a0}1",
+        "SELECT nextval('s')",
+    ] {
+        let refused = warehouse.query(sql, params! {}).blocking();
+        assert!(refused.is_err(), "{sql}: {refused:?}");
+    }
+    assert_eq!(ask(&warehouse, COUNT).1, 1);
+}
+
+#[test]
+fn what_differs_from_one_moment_to_the_next_goes_past_the_cache() {
+    let room = Room::new();
+    let warehouse = room.open();
+    warehouse
+        .execute_batch(
+            "CREATE TABLE t AS SELECT 1 AS a; CREATE VIEW hidden AS SELECT now() AS a; \
+             CREATE MACRO dice() AS random(); CREATE VIEW deeper AS SELECT * FROM hidden; CREATE TABLE now_and_then AS SELECT 1 AS current_day",
+        )
+        .unwrap();
+    std::fs::write(room.dir.path().join("x.csv"), "a\n1\n").unwrap();
+    let csv = room.dir.path().join("x.csv").display().to_string();
+    let from_csv = format!("SELECT * FROM '{csv}'");
+    let from_quoted = format!("SELECT * FROM \"{csv}\"");
+    let read_csv = format!("SELECT * FROM read_csv('{csv}')");
+    for (sql, reason) in [
+        ("SELECT now()", Bypass::Nondeterministic),
+        ("SELECT current_date", Bypass::Nondeterministic),
+        ("SELECT CURRENT_TIMESTAMP", Bypass::Nondeterministic),
+        ("SELECT random()", Bypass::Nondeterministic),
+        ("SELECT \"random\" ()", Bypass::Nondeterministic),
+        ("SELECT uuid()", Bypass::Nondeterministic),
+        (
+            "SELECT age(TIMESTAMP '2024-01-01')",
+            Bypass::Nondeterministic,
+        ),
+        (
+            "SELECT * FROM t USING SAMPLE 1 ROWS",
+            Bypass::Nondeterministic,
+        ),
+        ("SELECT * FROM hidden", Bypass::Nondeterministic),
+        ("SELECT * FROM deeper", Bypass::Nondeterministic),
+        ("SELECT dice()", Bypass::Nondeterministic),
+        ("SELECT * FROM duckdb_tables()", Bypass::Catalogue),
+        ("SELECT * FROM information_schema.tables", Bypass::Catalogue),
+        (from_csv.as_str(), Bypass::Outside),
+        (from_quoted.as_str(), Bypass::Outside),
+        (read_csv.as_str(), Bypass::Outside),
+        ("SELECT * FROM query('SELECT 1')", Bypass::Outside),
+    ] {
+        for _ in 0..2 {
+            let result = warehouse.query(sql, params! {}).blocking();
+            let result = result.unwrap_or_else(|error| panic!("{sql}: {error}"));
+            assert_eq!(result.status(), Status::Bypass(reason), "{sql}");
+            assert_eq!(result.etag("json"), None);
+        }
+    }
+    // a column may be called like that
+    assert_eq!(
+        warehouse
+            .query("SELECT current_day FROM now_and_then", params! {})
+            .blocking()
+            .unwrap()
+            .status(),
+        Status::Miss
+    );
+    assert_eq!(warehouse.cache().get_stats().bypasses, 34);
+}
+
+#[test]
+fn the_operator_may_permit_the_current_date() {
+    let yaml = "query_cache: {ttls: {'SELECT * FROM data WHERE date = CURRENT_DATE': 300}}";
+    let config = Config::from_yaml("cache.yaml", yaml).unwrap();
+    let room = Room::new();
+    let warehouse = room.open_with(&config);
+    let noon = 1_764_072_000;
+    let clock = data_cache::testing::ManualClock::install(warehouse.cache(), noon);
+    warehouse
+        .execute_batch("CREATE TABLE data AS SELECT current_date AS date, 1 AS a")
+        .unwrap();
+    let ask = || {
+        let sql = "SELECT * FROM data  WHERE date = CURRENT_DATE";
+        let result = warehouse.query(sql, params! {}).blocking().unwrap();
+        result.status()
+    };
+    assert_eq!(ask(), Status::Miss);
+    assert_eq!(ask(), Status::Hit(Tier::Memory));
+    clock.advance(299);
+    assert_eq!(ask(), Status::Hit(Tier::Memory));
+    clock.advance(1);
+    assert_eq!(ask(), Status::Miss);
+    // a new day is a new question, however long the time that was written down
+    clock.set(noon + 86_400 / 2 - 10);
+    assert_eq!(ask(), Status::Miss);
+    assert_eq!(ask(), Status::Hit(Tier::Memory));
+    clock.advance(10);
+    assert_eq!(ask(), Status::Miss);
+    warehouse
+        .execute_batch("INSERT INTO data VALUES (current_date, 2)")
+        .unwrap();
+    assert_eq!(ask(), Status::Miss);
+}
+
+#[test]
+fn a_setting_that_changes_results_keeps_them_apart() {
+    let room = Room::new();
+    let warehouse = room.open();
+    warehouse
+        .execute_batch("CREATE TABLE t AS SELECT unnest([1, NULL]) AS a; CREATE SCHEMA s; CREATE TABLE s.t AS SELECT 1 AS a")
+        .unwrap();
+    let engine = warehouse.engine();
+    let first = "SELECT coalesce(first(a), 0)::BIGINT AS n FROM (SELECT a FROM t ORDER BY a)";
+    assert_eq!(ask(&warehouse, first), (Status::Miss, 1));
+    engine.set("default_null_order", "nulls_first").unwrap();
+    assert_eq!(ask(&warehouse, first), (Status::Miss, 0));
+    engine.set("default_null_order", "nulls_last").unwrap();
+    assert_eq!(ask(&warehouse, first).1, 1);
+    assert_eq!(ask(&warehouse, COUNT).1, 2);
+    engine.set("schema", "s").unwrap();
+    for _ in 0..10 {
+        assert_eq!(ask(&warehouse, COUNT).1, 1);
+    }
+    let refused = engine.set("schema = 's'; DROP TABLE t; --", "x");
+    assert!(refused.unwrap_err().to_string().contains("one word"));
+    for sql in [
+        "SET schema = 's'",
+        "USE s",
+        "CREATE TEMP TABLE x (a INT)",
+        "ATTACH ':memory:' AS m",
+    ] {
+        let refused = warehouse.execute_batch(sql).unwrap_err().to_string();
+        assert!(refused.contains("one connection"), "{refused}");
+    }
+}
+
+#[test]
+fn a_transaction_that_is_left_open_is_rolled_back() {
+    let room = Room::new();
+    let warehouse = room.open();
+    warehouse.execute_batch("CREATE TABLE t (a INT)").unwrap();
+    assert_eq!(ask(&warehouse, COUNT), (Status::Miss, 0));
+    let error = warehouse
+        .execute_batch("BEGIN; INSERT INTO t VALUES (1)")
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("left a transaction open"),
+        "{error}"
+    );
+    assert_eq!(ask(&warehouse, COUNT).1, 0);
+    let error = warehouse
+        .execute_batch("BEGIN; INSERT INTO t VALUES (1); INSERT INTO nowhere VALUES (1); COMMIT")
+        .unwrap_err();
+    assert!(error.to_string().contains("nowhere"), "{error}");
+    assert_eq!(ask(&warehouse, COUNT).1, 0);
+    warehouse
+        .execute_batch("BEGIN; INSERT INTO t VALUES (1); ROLLBACK")
+        .unwrap();
+    assert_eq!(ask(&warehouse, COUNT).1, 0);
+}
+
+#[test]
+fn wrong_parameters_are_told() {
+    let room = Room::new();
+    let warehouse = room.open();
+    let missing = warehouse.query("SELECT $a", params! { b: 1 }).blocking();
+    assert!(missing.unwrap_err().to_string().contains("no value for $a"));
+    let too_many = warehouse
+        .query("SELECT $a", params! { a: 1, b: 1 })
+        .blocking();
+    assert!(too_many.is_err());
+    let positional = warehouse
+        .query(
+            "SELECT ?::BIGINT + ?::BIGINT AS n",
+            data_cache::Params::positional([40, 2]),
+        )
+        .blocking()
+        .unwrap();
+    assert_eq!(number(positional.batches()), 42);
+}
+
+#[test]
+fn each_run_and_each_hit_is_one_event() {
+    let room = Room::new();
+    let warehouse = room.open();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let events = seen.clone();
+    warehouse
+        .cache()
+        .on_query(move |event| events.lock().unwrap().push(event.clone()));
+    let sql = "SELECT 42::BIGINT AS n -- secret";
+    ask(&warehouse, sql);
+    ask(&warehouse, sql);
+    let failed = warehouse
+        .query("SELECT * FROM nowhere", params! {})
+        .blocking();
+    assert!(failed.is_err());
+    let seen = seen.lock().unwrap();
+    let told: Vec<_> = seen
+        .iter()
+        .map(|e| {
+            (
+                e.sql.as_str(),
+                e.query_type.as_str(),
+                e.rows,
+                e.failed,
+                e.status,
+            )
+        })
+        .collect();
+    let clean = "SELECT ?::BIGINT AS n";
+    assert_eq!(
+        told,
+        [
+            (clean, "SELECT", 1, false, Status::Miss),
+            (clean, "SELECT", 1, false, Status::Hit(Tier::Memory)),
+            ("SELECT * FROM nowhere", "SELECT", 0, true, Status::Miss),
+        ]
+    );
+}
+
+#[test]
+fn the_etag_of_a_result_outlives_a_restart_and_changes_with_the_data() {
+    let room = Room::new();
+    let etag = |warehouse: &CachedWarehouse| {
+        let result = warehouse.query(COUNT, params! {}).blocking().unwrap();
+        result.etag("json/1").unwrap()
+    };
+    let first = {
+        let warehouse = room.open();
+        warehouse.execute_batch("CREATE TABLE t (a INT)").unwrap();
+        let first = etag(&warehouse);
+        assert_eq!(etag(&warehouse), first);
+        settle(&warehouse);
+        first
+    };
+    let warehouse = room.open();
+    assert_eq!(etag(&warehouse), first);
+    assert!(first.starts_with("W/\"") && first.len() == 36, "{first}");
+    warehouse.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+    assert_ne!(etag(&warehouse), first);
+}
