@@ -26,6 +26,7 @@ use crate::remote::{Fault, Fetched, Guarded, Remote};
 use crate::{AwsMode, SecretSource};
 
 pub(crate) fn remote(config: &Config, gate: &Gate) -> Remote {
+    let automatic = config.aws == AwsMode::Auto;
     let shared = Arc::new(Shared {
         config: config.clone(),
         ec2: gate.ec2,
@@ -46,6 +47,7 @@ pub(crate) fn remote(config: &Config, gate: &Gate) -> Remote {
         },
         #[cfg(not(feature = "secretsmanager"))]
         secrets_manager: None,
+        automatic,
     }
 }
 
@@ -67,12 +69,13 @@ impl Shared {
         let region = self
             .region()
             .await
-            .ok_or_else(|| Fault::Failed(ErrorKind::Unavailable, no_region.into()))?;
+            .ok_or_else(|| Fault::Unreachable(ErrorKind::Unavailable, no_region.into()))?;
         let seconds = Duration::from_secs;
+        let deadline = self.config.deadline_duration();
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(seconds(1))
-            .operation_attempt_timeout(seconds(2))
-            .operation_timeout(seconds(4))
+            .connect_timeout(seconds(1).min(deadline.mul_f64(0.4)))
+            .operation_attempt_timeout(seconds(2).min(deadline.mul_f64(0.4)))
+            .operation_timeout(seconds(4).min(deadline.mul_f64(0.8)))
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .region(region.clone())
@@ -138,6 +141,7 @@ impl Shared {
             imds::Client::builder()
                 .connect_timeout(short)
                 .read_timeout(short)
+                .operation_timeout(2 * short)
                 .max_attempts(1)
         };
         let Some(endpoint) = &self.config.metadata_endpoint else {
@@ -161,7 +165,6 @@ impl Shared {
     where
         E: aws_smithy_types::error::metadata::ProvideErrorMetadata + Error + 'static,
     {
-        let automatic = self.config.aws == AwsMode::Auto;
         if let Some(service) = error.as_service_error() {
             let (code, message) = (
                 service.code().unwrap_or("unknown"),
@@ -175,19 +178,28 @@ impl Shared {
                 .map_or(0, |response| response.status().as_u16());
             return Fault::Failed(kind_of(code, status), format!("{code}, HTTP {status}"));
         }
-        let offline = matches!(&error, SdkError::DispatchFailure(failure) if failure.is_io());
-        let kind = match &error {
-            _ if caused_by::<CredentialsError>(&error) => ErrorKind::Unavailable,
-            _ if offline && automatic => ErrorKind::Unavailable,
-            _ => ErrorKind::Transient,
-        };
-        let detail = match kind {
-            ErrorKind::Unavailable if !offline => "no credentials",
-            _ if offline => "no connection",
-            _ if matches!(error, SdkError::TimeoutError(_)) => "no answer in time",
-            _ => "the answer could not be read",
-        };
-        Fault::Failed(kind, detail.into())
+        if let Some(error) = cause::<CredentialsError>(&error) {
+            let detail = match error {
+                CredentialsError::CredentialsNotLoaded(_) => "no credentials",
+                CredentialsError::ProviderTimedOut(_) => "no credentials in time",
+                _ => "the credentials could not be had",
+            };
+            return Fault::Unreachable(ErrorKind::Unavailable, detail.into());
+        }
+        match &error {
+            SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
+                let kind = if self.config.aws == AwsMode::Auto {
+                    ErrorKind::Unavailable
+                } else {
+                    ErrorKind::Transient
+                };
+                Fault::Unreachable(kind, "no connection".into())
+            }
+            SdkError::TimeoutError(_) => {
+                Fault::Failed(ErrorKind::Transient, "no answer in time".into())
+            }
+            _ => Fault::Failed(ErrorKind::Transient, "the answer could not be read".into()),
+        }
     }
 }
 
@@ -222,15 +234,15 @@ pub(crate) fn kind_of(code: &str, status: u16) -> ErrorKind {
     }
 }
 
-fn caused_by<C: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+fn cause<'a, C: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a C> {
     let mut at = Some(error);
     while let Some(error) = at {
-        if error.is::<C>() {
-            return true;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         at = error.source();
     }
-    false
+    None
 }
 
 /// Runs one future per chunk at the same time and joins the answers in order.

@@ -4,7 +4,7 @@
     expect(dead_code, unused_imports, reason = "nothing reads a catalogue")
 )]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ use crate::slot::Slot;
 pub const MAX_CATALOGUE_BYTES: usize = 1024 * 1024;
 /// More entries are refused.
 pub const MAX_CATALOGUE_ENTRIES: usize = 10_000;
+/// The longest accepted `aws_path`, in bytes; neither service takes longer names.
+const MAX_PATH_BYTES: usize = 2048;
 /// The longest accepted secret name, in bytes.
 pub const MAX_NAME_BYTES: usize = 256;
 
@@ -25,7 +27,7 @@ pub const MAX_NAME_BYTES: usize = 256;
 #[derive(Default)]
 pub(crate) struct Catalogue {
     entries: Vec<Arc<Entry>>,
-    index: HashMap<String, usize>,
+    index: HashMap<String, Arc<Entry>, foldhash::fast::RandomState>,
 }
 
 /// One secret of the catalogue, with what is known of its remote value.
@@ -105,44 +107,51 @@ impl Catalogue {
             SecretError::config(format!("{origin}: {}", without_values(error.to_string())))
         };
         let file: File = serde_yaml::from_str(text).map_err(wrong)?;
-        Self::build(file.secrets.0)
-            .map_err(|problem| SecretError::config(format!("{origin}: {problem}")))
+        Self::build(file.secrets.0).map_err(|(name, problem)| {
+            let at = line_of(text, &name).map_or(String::new(), |line| format!("line {line}: "));
+            SecretError::config(format!("{origin}: {at}{problem}"))
+        })
     }
 
-    fn build(listed: Vec<(String, Raw)>) -> Result<Self, String> {
+    /// The name in an error is the entry that it is about.
+    fn build(listed: Vec<(String, Raw)>) -> Result<Self, (String, String)> {
         if listed.len() > MAX_CATALOGUE_ENTRIES {
-            return Err(format!(
-                "{} entries; at most {MAX_CATALOGUE_ENTRIES} are read",
-                listed.len()
-            ));
+            let count = listed.len();
+            let problem = format!("{count} entries; at most {MAX_CATALOGUE_ENTRIES} are read");
+            return Err((String::new(), problem));
         }
         let mut catalogue = Self::default();
+        let mut names = HashSet::new();
         for (name, raw) in listed {
-            let entry = Entry::build(name, raw)?;
-            catalogue.add(entry)?;
+            let about = name.clone();
+            if !names.insert(name.clone()) {
+                return Err((about, format!("the secret `{name}` is there twice")));
+            }
+            Entry::build(name, raw)
+                .and_then(|entry| catalogue.add(entry))
+                .map_err(|problem| (about, problem))?;
         }
         Ok(catalogue)
     }
 
     fn add(&mut self, entry: Entry) -> Result<(), String> {
-        let at = self.entries.len();
+        let entry = Arc::new(entry);
         for key in [&entry.name, &entry.env_var] {
-            if let Some(before) = self.index.insert(key.clone(), at)
-                && before != at
+            if let Some(before) = self.index.insert(key.clone(), Arc::clone(&entry))
+                && !Arc::ptr_eq(&before, &entry)
             {
-                let other = &self.entries[before].name;
                 return Err(format!(
-                    "`{key}` names both `{other}` and `{}`: names and env_vars are unique",
-                    entry.name
+                    "`{key}` names both `{}` and `{}`: names and env_vars are unique",
+                    before.name, entry.name
                 ));
             }
         }
-        self.entries.push(Arc::new(entry));
+        self.entries.push(entry);
         Ok(())
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<Entry>> {
-        self.index.get(name).and_then(|at| self.entries.get(*at))
+        self.index.get(name)
     }
 
     pub(crate) fn entries(&self) -> &[Arc<Entry>] {
@@ -177,7 +186,11 @@ impl Target {
         let (pin, rest) = match text.split_once(':') {
             Some(("ssm", rest)) => (Pin::Ssm, rest),
             Some(("sm", rest)) => (Pin::SecretsManager, rest),
-            Some(_) => return Err("the prefix is neither `ssm:` nor `sm:`".into()),
+            Some(_) => {
+                return Err(
+                    "a `:` is for the prefixes `ssm:` and `sm:` only; versions and ARNs are not supported".into(),
+                );
+            }
             None => (Pin::Both, text),
         };
         let (path, member) = match rest.split_once('#') {
@@ -186,9 +199,16 @@ impl Target {
             None => (rest, None),
         };
         let accepted = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-!".contains(&byte);
-        if path.trim_matches('/').is_empty() || path.len() > 2048 || !path.bytes().all(accepted) {
+        let long = path.len() > MAX_PATH_BYTES;
+        if path.trim_matches('/').is_empty() || long || !path.bytes().all(accepted) {
+            return Err(format!(
+                "expected a path like /service/stage/name, of at most {MAX_PATH_BYTES} letters, digits and /_+=.@-!"
+            ));
+        }
+        if pin == Pin::Ssm && !possible_at_ssm(path) {
             return Err(
-                "expected a path like /service/stage/name, of letters, digits and /_+=.@-!".into(),
+                "Parameter Store takes letters, digits and /_.- only, and a `/` at the start if there is one at all"
+                    .into(),
             );
         }
         Ok(Self {
@@ -198,10 +218,10 @@ impl Target {
         })
     }
 
-    /// The name at Parameter Store: as written. A path with slashes must start with one there.
+    /// The name at Parameter Store: as written, where a parameter can have such a name.
     pub(crate) fn ssm_name(&self) -> Option<&str> {
-        let possible = self.path.starts_with('/') || !self.path.contains('/');
-        (self.pin != Pin::SecretsManager && possible).then_some(self.path.as_str())
+        (self.pin != Pin::SecretsManager && possible_at_ssm(&self.path))
+            .then_some(self.path.as_str())
     }
 
     /// The name at Secrets Manager: first without the leading slash.
@@ -213,6 +233,11 @@ impl Target {
     pub(crate) fn sm_name_as_written(&self) -> Option<&str> {
         (self.pin != Pin::Ssm && self.path.starts_with('/')).then_some(self.path.as_str())
     }
+}
+
+fn possible_at_ssm(path: &str) -> bool {
+    let accepted = |byte: u8| byte.is_ascii_alphanumeric() || b"/_.-".contains(&byte);
+    (path.starts_with('/') || !path.contains('/')) && path.bytes().all(accepted)
 }
 
 /// A wrong name may be a value that ended up in the wrong place, so it is described and not repeated.
@@ -249,31 +274,47 @@ fn without_values(told: String) -> String {
     }
 }
 
-/// YAML 1.1 readers take an unquoted `no` for false. Ours would not, but the file is not ours alone.
+/// The last line of that key in block style; the reader does not keep places.
+#[cfg(feature = "yaml")]
+fn line_of(text: &str, name: &str) -> Option<usize> {
+    let is_key = |line: &str| {
+        let key = line.trim().trim_start_matches(['"', '\'']);
+        let rest = key.strip_prefix(name).filter(|_| !name.is_empty());
+        rest.is_some_and(|rest| rest.trim_start_matches(['"', '\'', ' ']).starts_with(':'))
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    lines.iter().rposition(|line| is_key(line)).map(|at| at + 1)
+}
+
+/// YAML 1.1 readers take an unquoted `no` for false and `0123` for 83. Ours would not, but the file is not ours alone.
 #[cfg(feature = "yaml")]
 fn unquoted_default(text: &str, origin: &str) -> Result<(), SecretError> {
     for (at, line) in text.lines().enumerate() {
-        let Some(value) = line.trim().strip_prefix("default:") else {
+        let Some(word) = default_of(line) else {
             continue;
         };
-        let word = value.split(" #").next().unwrap_or_default().trim();
-        if word.len() > 1 && word.starts_with('0') && word.bytes().all(|byte| byte.is_ascii_digit())
-        {
-            let problem = format!(
-                "{origin}: line {}: default: write a number in quotes if that text is meant",
+        let octal = word.len() > 1 && word.starts_with('0');
+        let number = octal && word.bytes().all(|byte| byte.is_ascii_digit());
+        let truth = ["no", "yes", "on", "off", "y", "n"];
+        if number || truth.contains(&word.to_ascii_lowercase().as_str()) {
+            let what = if number { "a number" } else { word };
+            return Err(SecretError::config(format!(
+                "{origin}: line {}: default: write {what} in quotes if that text is meant",
                 at + 1
-            );
-            return Err(SecretError::config(problem));
-        }
-        if ["no", "yes", "on", "off", "y", "n"].contains(&word.to_ascii_lowercase().as_str()) {
-            let problem = format!(
-                "{origin}: line {}: default: write {word} in quotes if that text is meant",
-                at + 1
-            );
-            return Err(SecretError::config(problem));
+            )));
         }
     }
     Ok(())
+}
+
+/// The word after `default:`, in block or flow style.
+#[cfg(feature = "yaml")]
+fn default_of(line: &str) -> Option<&str> {
+    let (before, value) = line.split_once("default:")?;
+    let is_key = before.is_empty() || before.ends_with([' ', '{', ',', '\t']);
+    let comment = before.trim_start().starts_with('#');
+    let word = value.split([',', '}']).next()?.split(" #").next()?;
+    (is_key && !comment).then(|| word.trim())
 }
 
 impl<'de> Deserialize<'de> for Listed {
@@ -287,11 +328,6 @@ impl<'de> Deserialize<'de> for Listed {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Listed, A::Error> {
                 let mut listed = Vec::new();
                 while let Some(name) = map.next_key::<String>()? {
-                    if listed.iter().any(|(before, _)| *before == name) {
-                        return Err(serde::de::Error::custom(format!(
-                            "the secret `{name}` is there twice"
-                        )));
-                    }
                     listed.push((name, map.next_value()?));
                 }
                 Ok(Listed(listed))

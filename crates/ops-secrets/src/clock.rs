@@ -1,11 +1,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Monotonic time since the resolver was made.
+/// Monotonic time since the resolver was made, exact to some milliseconds.
 #[derive(Clone, Debug)]
 pub(crate) enum Clock {
-    System(Instant),
+    System(Start),
     #[cfg_attr(
         not(feature = "testing"),
         expect(dead_code, reason = "made by the feature `testing`")
@@ -15,13 +15,54 @@ pub(crate) enum Clock {
 
 impl Clock {
     pub(crate) fn system() -> Self {
-        Self::System(Instant::now())
+        Self::System(Start::now())
     }
 
     pub(crate) fn now(&self) -> Duration {
+        Duration::from_millis(self.millis())
+    }
+
+    /// What each hit reads: computing with a `Duration` would cost more than the lookup itself.
+    pub(crate) fn millis(&self) -> u64 {
         match self {
-            Self::System(start) => start.elapsed(),
-            Self::Manual(millis) => Duration::from_millis(millis.load(Ordering::Acquire)),
+            Self::System(start) => start.millis(),
+            Self::Manual(millis) => millis.load(Ordering::Acquire),
         }
+    }
+}
+
+/// The kernel's coarse clock: lifetimes are counted in seconds, and a precise clock would be the dearest part of a hit.
+#[cfg(target_os = "linux")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start(i64);
+
+#[cfg(target_os = "linux")]
+impl Start {
+    fn now() -> Self {
+        Self(Self::monotonic())
+    }
+
+    fn millis(self) -> u64 {
+        Self::monotonic().saturating_sub(self.0).unsigned_abs()
+    }
+
+    fn monotonic() -> i64 {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+        now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start(std::time::Instant);
+
+#[cfg(not(target_os = "linux"))]
+impl Start {
+    fn now() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    fn millis(self) -> u64 {
+        self.0.elapsed().as_millis() as u64
     }
 }

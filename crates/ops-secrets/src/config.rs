@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ pub const MAX_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// How a [`Secrets`](crate::Secrets) works. The default reads `configs/secrets.yaml` and `.env` where they are there, and asks AWS where
 /// something hints at it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub(crate) catalogue: Option<PathBuf>,
@@ -195,6 +196,18 @@ impl Config {
                 self.ttl_seconds
             )));
         }
+        if self.max_stale_seconds > MAX_TTL.as_secs() {
+            return Err(SecretError::config(format!(
+                "max_stale_seconds: {}; expected 0 to {}",
+                self.max_stale_seconds,
+                MAX_TTL.as_secs()
+            )));
+        }
+        if self.aws == AwsMode::On && !cfg!(any(feature = "aws", feature = "testing")) {
+            return Err(SecretError::config(
+                "AWS is switched on, but this program is built without the features `ssm` and `secretsmanager`",
+            ));
+        }
         if !(0.01..=60.0).contains(&self.deadline_seconds) {
             let deadline = self.deadline_seconds;
             return Err(SecretError::config(format!(
@@ -206,5 +219,26 @@ impl Config {
 
     pub(crate) fn deadline_duration(&self) -> Duration {
         Duration::from_secs_f64(self.deadline_seconds)
+    }
+}
+
+/// Without the catalogue's text, which may hold defaults, and without the values of the variables.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let given = self.catalogue_text.as_ref().map(|_| "given as text");
+        f.debug_struct("Config")
+            .field("catalogue", &self.catalogue)
+            .field("catalogue_text", &given)
+            .field("dotenv", &self.dotenv)
+            .field("aws", &self.aws)
+            .field("region", &self.region)
+            .field("endpoint_url", &self.endpoint_url)
+            .field("metadata_endpoint", &self.metadata_endpoint)
+            .field("production", &self.production)
+            .field("ttl_seconds", &self.ttl_seconds)
+            .field("max_stale_seconds", &self.max_stale_seconds)
+            .field("deadline_seconds", &self.deadline_seconds)
+            .field("environment", &self.environment)
+            .finish_non_exhaustive()
     }
 }

@@ -57,34 +57,75 @@ impl<'a> Get<'a> {
 
     /// The secret, or `None` when it is nowhere and not required.
     pub async fn optional(self) -> Result<Option<Secret>, SecretError> {
-        match Asking::new(self).await? {
-            Found::Secret(secret) => Ok(Some(secret)),
-            Found::Nowhere(_) => Ok(None),
-        }
+        Ok(Asking::new(self).await?.secret().ok())
     }
 
     /// Where the secret comes from. A failing source is an error, not [`SecretSource::Missing`].
     pub async fn source(self) -> Result<SecretSource, SecretError> {
-        match self.optional().await {
-            Ok(found) => Ok(found.map_or(SecretSource::Missing, |secret| secret.source())),
-            Err(error) if error.kind() == ErrorKind::Missing => Ok(SecretSource::Missing),
-            Err(error) => Err(error),
+        source_of(self.optional().await)
+    }
+
+    /// Waits on this thread, inside or outside of tokio, for at most the deadline.
+    ///
+    /// The network is the business of a thread of its own. On a worker of a multi-thread runtime the other tasks are
+    /// handed to another worker meanwhile; a current-thread runtime has no other one and stands still: await there.
+    #[inline]
+    pub fn blocking(self) -> Result<Secret, SecretError> {
+        match self.quick() {
+            Some(secret) => Ok(secret),
+            None => self.slowly(),
         }
     }
 
-    /// Waits on this thread, inside or outside of tokio. A remote lookup takes up to the deadline: in async code, await.
-    pub fn blocking(self) -> Result<Secret, SecretError> {
-        block_on(self.into_future())
+    #[inline]
+    fn quick(&self) -> Option<Secret> {
+        match (&self.secrets, self.ttl) {
+            (Ok(secrets), None) => secrets.inner.quick(self.name),
+            _ => None,
+        }
     }
 
-    /// [`optional`](Get::optional), waiting on this thread.
+    fn slowly(self) -> Result<Secret, SecretError> {
+        let name = self.name;
+        self.found_blocking()?
+            .secret()
+            .map_err(|tried| failed(name, ErrorKind::Missing, tried))
+    }
+
+    /// [`optional`](Get::optional), waiting as [`blocking`](Get::blocking) does.
     pub fn optional_blocking(self) -> Result<Option<Secret>, SecretError> {
-        block_on(self.optional())
+        Ok(self.found_blocking()?.secret().ok())
     }
 
-    /// [`source`](Get::source), waiting on this thread.
+    /// [`source`](Get::source), waiting as [`blocking`](Get::blocking) does.
     pub fn source_blocking(self) -> Result<SecretSource, SecretError> {
-        block_on(self.source())
+        source_of(self.optional_blocking())
+    }
+
+    fn found_blocking(self) -> Result<Found, SecretError> {
+        let secrets = self.secrets.as_ref().map_err(Clone::clone)?;
+        let request = Request {
+            name: self.name,
+            ttl: self.ttl,
+            default: self.default.as_deref(),
+        };
+        let result = match secrets.inner.begin(&request) {
+            Step::Done(result) => result,
+            Step::Wait(flight) => {
+                let landed = block_on(std::future::poll_fn(|cx| flight.poll(cx)));
+                secrets.inner.landed(&request, landed)
+            }
+        };
+        secrets.inner.count(&result);
+        result
+    }
+}
+
+fn source_of(found: Result<Option<Secret>, SecretError>) -> Result<SecretSource, SecretError> {
+    match found {
+        Ok(found) => Ok(found.map_or(SecretSource::Missing, |secret| secret.source())),
+        Err(error) if error.kind() == ErrorKind::Missing => Ok(SecretSource::Missing),
+        Err(error) => Err(error),
     }
 }
 
@@ -92,23 +133,35 @@ impl<'a> IntoFuture for Get<'a> {
     type Output = Result<Secret, SecretError>;
     type IntoFuture = Resolving<'a>;
 
+    #[inline]
     fn into_future(self) -> Resolving<'a> {
-        Resolving(Asking::new(self))
+        Resolving(match self.quick() {
+            Some(secret) => State::AtHand(Some(secret)),
+            None => State::Asking(Asking::new(self)),
+        })
     }
 }
 
 /// The future of a [`Get`]. Needs no runtime and allocates nothing when the answer is at hand.
-pub struct Resolving<'a>(Asking<'a>);
+pub struct Resolving<'a>(State<'a>);
+
+enum State<'a> {
+    AtHand(Option<Secret>),
+    Asking(Asking<'a>),
+}
 
 impl Future for Resolving<'_> {
     type Output = Result<Secret, SecretError>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let found = ready!(Pin::new(&mut self.0).poll(cx));
-        Poll::Ready(match found? {
-            Found::Secret(secret) => Ok(secret),
-            Found::Nowhere(tried) => Err(failed(self.0.get.name, ErrorKind::Missing, tried)),
-        })
+        match &mut self.0 {
+            State::AtHand(secret) => match secret.take() {
+                Some(secret) => Poll::Ready(Ok(secret)),
+                None => Poll::Pending, // answered already; like any future, not to be polled again
+            },
+            State::Asking(asking) => asking.poll_secret(cx),
+        }
     }
 }
 
@@ -120,6 +173,12 @@ struct Asking<'a> {
 impl<'a> Asking<'a> {
     fn new(get: Get<'a>) -> Self {
         Self { get, flight: None }
+    }
+
+    fn poll_secret(&mut self, cx: &mut Context<'_>) -> Poll<Result<Secret, SecretError>> {
+        let found = ready!(Pin::new(&mut *self).poll(cx))?;
+        let missing = |tried| failed(self.get.name, ErrorKind::Missing, tried);
+        Poll::Ready(found.secret().map_err(missing))
     }
 }
 

@@ -28,7 +28,9 @@ pub fn get_secret(name: &str) -> Get<'_> {
     Get::new(global(), name)
 }
 
-/// Where a secret comes from, asked of the process's resolver.
+/// Where a secret comes from, asked of the process's resolver. In sync code: `get_secret("NAME").source_blocking()`.
+///
+/// Without I/O when the answer is at hand; else it looks the secret up as [`get_secret`] does.
 pub async fn get_secret_source(name: &str) -> Result<SecretSource, SecretError> {
     get_secret(name).source().await
 }

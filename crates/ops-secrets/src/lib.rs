@@ -19,6 +19,20 @@
 //! # In an application
 //! [`get_secret`] and [`get_secret_source`] ask the process's resolver, which configures itself from the environment. Call
 //! [`Secrets::validate`] at start: it looks up the whole catalogue in bulk and names everything that is missing at once.
+//! [`Secrets::report`] tells an operator where each secret comes from, and never what it is.
+//!
+//! ```no_run
+//! use ops_secrets::{SecretError, SecretSource, get_secret, get_secret_source};
+//!
+//! # async fn start() -> Result<(), SecretError> {
+//! let key = get_secret("REGISTRY_API_KEY").ttl_seconds(600.0).await?;
+//! if get_secret_source("REGISTRY_API_KEY").await? == SecretSource::Env {
+//!     println!("using an environment variable");
+//! }
+//! # drop(key);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # In a library
 //! Take a `&Secrets` from your caller. There is no global state behind it.
@@ -30,7 +44,9 @@
 //! - A remote value is at most as old as the caller's time to live (default 300 s), except while its source fails:
 //!   then the last good one is served for up to an hour longer, unless access was denied.
 //! - Any number of callers that miss the same secret cause one lookup. It runs on its own thread with a deadline (5 s), so a
-//!   caller that goes away does not cancel it.
+//!   caller that goes away does not cancel it, and no worker of yours waits for the network: a blocking call on a worker of a
+//!   multi-thread runtime hands the worker's other tasks on.
+//! - A hit takes no lock of ours, allocates nothing, and costs about what `env::var` and a `HashMap::get` cost together.
 //! - The environment is read at each call, `.env` again when it changes. The process's environment is never written.
 //! - No value, and no part, length or hash of one, is in any `Debug`, `Display`, error, log line, report or metric.
 //!
@@ -67,6 +83,9 @@ mod get;
 mod global;
 mod listeners;
 mod load;
+mod local;
+mod member;
+mod quick;
 mod refresh;
 mod remote;
 mod report;
@@ -80,6 +99,7 @@ mod ssm;
 mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod validate;
 
 pub use catalogue::{MAX_CATALOGUE_BYTES, MAX_CATALOGUE_ENTRIES, MAX_NAME_BYTES};
 pub use config::{Config, DEFAULT_DEADLINE, DEFAULT_MAX_STALE, DEFAULT_TTL, MAX_TTL};

@@ -56,9 +56,11 @@ fn parse(_: &str, origin: String) -> Result<(Catalogue, String), SecretError> {
 
 /// The sources behind an open gate.
 pub(crate) fn remote(config: &Config, gate: &Gate) -> Remote {
+    let automatic = config.aws == crate::AwsMode::Auto;
     let nothing = Remote {
         ssm: None,
         secrets_manager: None,
+        automatic,
     };
     if !gate.open {
         return nothing;
@@ -74,6 +76,7 @@ pub(crate) fn remote(config: &Config, gate: &Gate) -> Remote {
                 AwsSecretsManager,
                 Arc::new(sources.secrets_manager.clone()),
             )),
+            automatic,
         };
     }
     #[cfg(feature = "aws")]

@@ -37,18 +37,8 @@ impl Waiting {
             .filter_map(|(entry, _)| entry.target.clone())
             .collect();
         let inner = Arc::clone(&self.inner);
-        let deadline = inner.config.deadline_duration();
-        let answers = tokio::time::timeout(
-            deadline,
-            inner.remote.resolve(&targets, &inner.config.clock),
-        )
-        .await;
-        let answers = answers.unwrap_or_else(|_| {
-            targets
-                .iter()
-                .map(|target| late(target, deadline))
-                .collect()
-        });
+        let (clock, deadline) = (&inner.config.clock, inner.config.deadline_duration());
+        let answers = inner.remote.resolve(&targets, clock, deadline).await;
         for ((entry, flight), answer) in self.flights.drain(..).zip(answers) {
             inner.land(&entry, &flight, answer);
         }
@@ -58,54 +48,55 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         for (entry, flight) in self.flights.drain(..) {
-            let outcome = "the lookup was abandoned".to_owned();
-            let tried = vec![Attempt {
-                source: SecretSource::AwsSsm,
-                outcome,
-            }];
-            self.inner.land(
-                &entry,
-                &flight,
-                Answer {
-                    result: Err(ErrorKind::Transient),
-                    tried,
-                },
-            );
+            let answer = Answer::abandoned(SecretSource::AwsSsm);
+            self.inner.land(&entry, &flight, answer);
         }
     }
 }
 
-fn late(target: &Target, deadline: Duration) -> Answer {
-    let source = if target.ssm_name().is_some() {
-        SecretSource::AwsSsm
-    } else {
-        SecretSource::AwsSecretsManager
-    };
-    let outcome = format!("{}: no answer within {deadline:?}", target.path);
-    Answer {
-        result: Err(ErrorKind::Transient),
-        tried: vec![Attempt { source, outcome }],
+impl Failure {
+    fn announce(&self, entry: &Entry) {
+        let why = self.tried.last();
+        let why = why.map_or("", |attempt| attempt.outcome.as_str());
+        let (name, kind) = (&entry.name, self.kind.as_str());
+        tracing::warn!(target: "ops_secrets", %name, kind, why, "a lookup failed");
     }
 }
 
 impl Inner {
     fn land(&self, entry: &Arc<Entry>, flight: &Flight<Landed>, answer: Answer) {
         let before = entry.slot.known.load_full();
-        let landed = match answer.result {
-            Ok(found) => {
-                Ok(found.map(|(text, source)| self.admit(&entry.name, Some(entry), &text, source)))
-            }
-            Err(kind) => Err(self.failure(entry, kind, answer.tried.clone(), before.as_deref())),
+        let Answer {
+            result,
+            mut tried,
+            told,
+        } = answer;
+        let admitted = match result {
+            Ok(None) => Ok(None),
+            Err(kind) => Err(kind),
+            Ok(Some((text, source))) => self
+                .admit(&entry.name, Some(entry), text.as_bytes(), source)
+                .map(Some)
+                .map_err(|problem| {
+                    let outcome = format!("{}: {problem}", entry.name);
+                    tried.push(Attempt { source, outcome });
+                    ErrorKind::Malformed
+                }),
         };
+        let landed = admitted.map_err(|kind| {
+            let failure = self.failure(kind, tried.clone(), before.as_deref());
+            if failure.in_a_row == 1 && !told {
+                failure.announce(entry);
+            }
+            failure
+        });
         let known = match &landed {
-            Ok(secret) => self.known(entry, secret.clone(), answer.tried, before.as_deref()),
-            Err(failure) => Known {
-                value: before
-                    .as_ref()
-                    .and_then(|known| known.value.clone())
-                    .filter(|_| failure.kind.allows_stale()),
-                failure: Some(failure.clone()),
-            },
+            Ok(secret) => self.known(entry, secret.clone(), tried, before.as_deref()),
+            Err(failure) => {
+                let value = before.as_ref().and_then(|known| known.value.clone());
+                let value = value.filter(|_| failure.kind.allows_stale());
+                Known::new(value, Some(failure.clone()), self.default_ttl())
+            }
         };
         entry.slot.known.store(Some(Arc::new(known)));
         *entry.slot.flight.lock() = None;
@@ -126,36 +117,20 @@ impl Inner {
         if secret.is_none() && had {
             tracing::warn!(target: "ops_secrets", name = %entry.name, "a secret disappeared from AWS");
         }
-        let fetched_at = self.config.clock.now();
-        Known {
-            value: Some(Value {
-                secret,
-                fetched_at,
-                jitter: jitter(),
-                tried: tried.into(),
-            }),
-            failure: None,
-        }
+        let value = Value {
+            secret,
+            fetched_at: self.config.clock.now(),
+            jitter: jitter(),
+            tried: tried.into(),
+        };
+        Known::new(Some(value), None, self.default_ttl())
     }
 
-    fn failure(
-        &self,
-        entry: &Entry,
-        kind: ErrorKind,
-        tried: Vec<Attempt>,
-        before: Option<&Known>,
-    ) -> Failure {
+    fn failure(&self, kind: ErrorKind, tried: Vec<Attempt>, before: Option<&Known>) -> Failure {
         let in_a_row = before
             .and_then(|known| known.failure.as_ref())
             .map_or(0, |failure| failure.in_a_row)
             + 1;
-        if in_a_row == 1 {
-            let why = tried
-                .last()
-                .map(|attempt| attempt.outcome.as_str())
-                .unwrap_or_default();
-            tracing::warn!(target: "ops_secrets", name = %entry.name, kind = kind.as_str(), why, "a lookup failed");
-        }
         Failure {
             kind,
             tried: tried.into(),
@@ -174,7 +149,7 @@ impl Inner {
                 .longest_ttl
                 .load(Ordering::Relaxed)
                 .max(self.config.ttl_seconds);
-            let limit = Duration::from_secs(longest) + self.max_stale();
+            let limit = Duration::from_secs(longest).saturating_add(self.max_stale());
             let old = |value: &Value| now.saturating_sub(value.fetched_at) > limit;
             if known
                 .as_ref()
@@ -182,6 +157,7 @@ impl Inner {
                 .is_some_and(old)
             {
                 entry.slot.known.compare_and_swap(&*known, None);
+                self.forget(entry);
             }
         }
     }

@@ -11,11 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use crate::catalogue::Target;
 use crate::clock::Clock;
 use crate::error::ErrorKind;
+use crate::member::select;
 use crate::{Attempt, SecretSource};
 
 /// A source that could not be reached is left alone for this long.
@@ -33,8 +35,10 @@ pub(crate) type Fetched = Result<Zeroizing<String>, Fault>;
 pub(crate) enum Fault {
     /// The source answered, and has no such thing.
     Absent,
-    /// Anything else, in words that hold no value.
+    /// The source answered, or began to: in words that hold no value.
     Failed(ErrorKind, String),
+    /// Nobody was reached, so that no other name needs to be tried either.
+    Unreachable(ErrorKind, String),
 }
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -48,11 +52,15 @@ pub(crate) trait Backend: Send + Sync {
 pub(crate) struct Answer {
     pub(crate) result: Result<Option<(Zeroizing<String>, SecretSource)>, ErrorKind>,
     pub(crate) tried: Vec<Attempt>,
+    /// Somebody else told the operator already: the breaker, for all names at once.
+    pub(crate) told: bool,
 }
 
 pub(crate) struct Remote {
     pub(crate) ssm: Option<Guarded>,
     pub(crate) secrets_manager: Option<Guarded>,
+    /// Automatic mode: a source that is not there is passed over.
+    pub(crate) automatic: bool,
 }
 
 pub(crate) struct Guarded {
@@ -67,26 +75,54 @@ impl Remote {
         self.ssm.is_none() && self.secrets_manager.is_none()
     }
 
-    /// Asks for all targets, stage by stage; only what a stage definitely does not have goes to the next.
-    pub(crate) async fn resolve(&self, targets: &[Target], clock: &Clock) -> Vec<Answer> {
-        let mut answers: Vec<Answer> = targets
-            .iter()
-            .map(|_| Answer {
-                result: Ok(None),
-                tried: Vec::new(),
-            })
-            .collect();
+    /// Asks for all targets, stage by stage; only what a stage definitely does not have goes to the next. What is open
+    /// when the time is up is late; what was answered by then stays answered.
+    pub(crate) async fn resolve(
+        &self,
+        targets: &[Target],
+        clock: &Clock,
+        deadline: Duration,
+    ) -> Vec<Answer> {
+        let until = tokio::time::Instant::now() + deadline;
+        let mut answers: Vec<Answer> = targets.iter().map(|_| Answer::open()).collect();
         let stages: [(&Option<Guarded>, NameOf); 3] = [
             (&self.ssm, Target::ssm_name),
             (&self.secrets_manager, Target::sm_name),
             (&self.secrets_manager, Target::sm_name_as_written),
         ];
         for (source, name_of) in stages {
-            if let Some(source) = source {
-                source.stage(targets, name_of, &mut answers, clock).await;
+            let Some(source) = source else { continue };
+            let names = self.open_names(targets, &answers, name_of);
+            if names.is_empty() {
+                continue;
+            }
+            let found = tokio::time::timeout_at(until, source.ask(&names, clock)).await;
+            for (target, answer) in targets.iter().zip(&mut answers) {
+                let Some(name) = name_of(target).filter(|_| self.is_open(answer)) else {
+                    continue;
+                };
+                match &found {
+                    Ok(found) => answer.take(source.source, target, name, found.get(name)),
+                    Err(_) => answer.late(source.source, name, deadline),
+                }
             }
         }
         answers
+    }
+
+    fn open_names(&self, targets: &[Target], answers: &[Answer], name_of: NameOf) -> Vec<String> {
+        let pairs = targets.iter().zip(answers);
+        let open = pairs.filter(|(_, answer)| self.is_open(answer));
+        let names: BTreeSet<&str> = open.filter_map(|(target, _)| name_of(target)).collect();
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    fn is_open(&self, answer: &Answer) -> bool {
+        match answer.result {
+            Ok(None) => true,
+            Err(ErrorKind::Unavailable) => self.automatic,
+            _ => false,
+        }
     }
 }
 
@@ -100,132 +136,114 @@ impl Guarded {
         }
     }
 
-    async fn stage(
-        &self,
-        targets: &[Target],
-        name_of: NameOf,
-        answers: &mut [Answer],
-        clock: &Clock,
-    ) {
-        let open =
-            |answer: &Answer| matches!(answer.result, Ok(None) | Err(ErrorKind::Unavailable));
-        let names: BTreeSet<&str> = targets
-            .iter()
-            .zip(&*answers)
-            .filter(|(_, answer)| open(answer))
-            .filter_map(|(t, _)| name_of(t))
-            .collect();
-        if names.is_empty() {
-            return;
-        }
-        let found = self
-            .ask(names.into_iter().map(str::to_owned).collect(), clock)
-            .await;
-        for (target, answer) in targets
-            .iter()
-            .zip(answers)
-            .filter(|(_, answer)| open(answer))
-        {
-            if let Some(name) = name_of(target)
-                && let Some(fetched) = found.get(name)
-            {
-                answer.take(self.source, name, fetched, target.member.as_deref());
-            }
-        }
-    }
-
-    async fn ask(&self, names: Vec<String>, clock: &Clock) -> HashMap<String, Fetched> {
-        if !self.breaker.admits(clock.now()) {
-            let broken = || {
-                Err(Fault::Failed(
-                    ErrorKind::Unavailable,
-                    "not reachable a moment ago".into(),
-                ))
-            };
-            return names.into_iter().map(|name| (name, broken())).collect();
+    async fn ask(&self, names: &[String], clock: &Clock) -> HashMap<String, Fetched> {
+        if let Some(kind) = self.breaker.refuses(clock.now()) {
+            let fault = || Fault::Unreachable(kind, "not reachable a moment ago".into());
+            return names
+                .iter()
+                .map(|name| (name.clone(), Err(fault())))
+                .collect();
         }
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let fetched = self.backend.fetch(names.clone()).await;
-        let unreachable =
-            |fetched: &Fetched| matches!(fetched, Err(Fault::Failed(ErrorKind::Unavailable, _)));
-        self.breaker
-            .record(fetched.iter().any(unreachable), clock.now());
-        names.into_iter().zip(fetched).collect()
+        let fetched = self.backend.fetch(names.to_vec()).await;
+        let unreachable = fetched.iter().find_map(|fetched| match fetched {
+            Err(Fault::Unreachable(kind, why)) => Some((*kind, why.as_str())),
+            _ => None,
+        });
+        self.breaker.record(unreachable, clock.now(), self.source);
+        names.iter().cloned().zip(fetched).collect()
     }
 }
 
 impl Answer {
-    fn take(&mut self, source: SecretSource, name: &str, fetched: &Fetched, member: Option<&str>) {
-        let result = match fetched {
-            Ok(text) => select(text, member)
-                .map_err(|problem| Fault::Failed(ErrorKind::Malformed, problem.into())),
-            Err(fault) => Err(fault.clone()),
+    fn open() -> Self {
+        Self {
+            result: Ok(None),
+            tried: Vec::new(),
+            told: false,
+        }
+    }
+
+    /// What was to be asked and never was.
+    pub(crate) fn abandoned(source: SecretSource) -> Self {
+        let outcome = "the lookup was abandoned".to_owned();
+        Self {
+            result: Err(ErrorKind::Transient),
+            tried: vec![Attempt { source, outcome }],
+            told: false,
+        }
+    }
+
+    fn take(&mut self, source: SecretSource, target: &Target, name: &str, found: Option<&Fetched>) {
+        let member = target.member.as_deref();
+        let fault = match found {
+            None => Fault::Failed(ErrorKind::Transient, "no answer for this name".into()),
+            Some(Err(fault)) => fault.clone(),
+            Some(Ok(text)) => match select(text, member) {
+                Ok(text) => return self.result = Ok(Some((text, source))),
+                Err(problem) => Fault::Failed(ErrorKind::Malformed, problem.into()),
+            },
         };
-        let outcome = match result {
-            Ok(text) => return self.result = Ok(Some((text, source))),
-            Err(Fault::Absent) => "not there".to_owned(),
-            Err(Fault::Failed(kind, detail)) => {
+        self.told = matches!(fault, Fault::Unreachable(..));
+        let outcome = match fault {
+            Fault::Absent => "not there".to_owned(),
+            Fault::Failed(kind, detail) | Fault::Unreachable(kind, detail) => {
                 self.result = Err(kind);
                 detail
             }
         };
-        self.tried.push(Attempt {
-            source,
-            outcome: format!("{name}: {outcome}"),
-        });
+        self.tell(source, name, outcome);
+    }
+
+    fn late(&mut self, source: SecretSource, name: &str, deadline: Duration) {
+        self.result = Err(ErrorKind::Transient);
+        self.told = false;
+        self.tell(source, name, format!("no answer within {deadline:?}"));
+    }
+
+    fn tell(&mut self, source: SecretSource, name: &str, outcome: String) {
+        let outcome = format!("{name}: {outcome}");
+        self.tried.push(Attempt { source, outcome });
     }
 }
 
-/// The member of a JSON text that a dotted path names, or the whole text.
-fn select(
-    text: &Zeroizing<String>,
-    member: Option<&str>,
-) -> Result<Zeroizing<String>, &'static str> {
-    if text.contains('\0') {
-        return Err("the value has a NUL character in it");
-    }
-    let Some(member) = member else {
-        return Ok(text.clone());
-    };
-    let json: serde_json::Value =
-        serde_json::from_str(text).map_err(|_| "the value is not JSON")?;
-    let step = |at: &serde_json::Value, key: &str| at.get(key).cloned();
-    let found = json
-        .get(member)
-        .cloned()
-        .or_else(|| member.split('.').try_fold(json, |at, key| step(&at, key)));
-    match found {
-        Some(serde_json::Value::String(text)) => Ok(Zeroizing::new(text)),
-        Some(scalar @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => {
-            Ok(Zeroizing::new(scalar.to_string()))
-        }
-        Some(_) => Err("the JSON member is not a scalar"),
-        None => Err("the JSON has no such member"),
-    }
-}
-
-/// Open until a moment (milliseconds, 0 = closed); then one probe at a time.
+/// Open until a moment; then one probe at a time.
 #[derive(Default)]
-struct Breaker(AtomicU64);
+struct Breaker(Mutex<Option<Open>>);
+
+struct Open {
+    until: Duration,
+    kind: ErrorKind,
+}
 
 impl Breaker {
-    fn admits(&self, now: Duration) -> bool {
-        let (until, now_ms) = (self.0.load(Ordering::Acquire), now.as_millis() as u64);
-        let probe = now_ms + PROBE.as_millis() as u64;
-        until == 0
-            || (now_ms >= until
-                && self
-                    .0
-                    .compare_exchange(until, probe, Ordering::AcqRel, Ordering::Acquire)
-                    .is_ok())
+    /// The kind of failure that it was opened for, unless the caller may ask.
+    fn refuses(&self, now: Duration) -> Option<ErrorKind> {
+        let mut open = self.0.lock();
+        let open = open.as_mut()?;
+        if now < open.until {
+            return Some(open.kind);
+        }
+        open.until = now + PROBE;
+        None
     }
 
-    fn record(&self, unreachable: bool, now: Duration) {
-        let until = if unreachable {
-            (now + BREAKER_OPEN).as_millis() as u64
-        } else {
-            0
-        };
-        self.0.store(until, Ordering::Release);
+    fn record(&self, unreachable: Option<(ErrorKind, &str)>, now: Duration, source: SecretSource) {
+        let mut open = self.0.lock();
+        match unreachable {
+            Some((kind, why)) => {
+                if open.is_none() {
+                    let seconds = BREAKER_OPEN.as_secs();
+                    tracing::warn!(target: "ops_secrets", %source, kind = kind.as_str(), why, seconds, "a source cannot be reached and is left alone for a while");
+                }
+                let until = now + BREAKER_OPEN;
+                *open = Some(Open { until, kind });
+            }
+            None => {
+                if open.take().is_some() {
+                    tracing::info!(target: "ops_secrets", %source, "a source can be reached again");
+                }
+            }
+        }
     }
 }

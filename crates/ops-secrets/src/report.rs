@@ -4,11 +4,10 @@ use std::sync::Arc;
 use crate::catalogue::Entry;
 use crate::dotenv::Diagnostic;
 use crate::error::ErrorKind;
-use crate::flight::{Flight, block_on};
-use crate::refresh::Waiting;
-use crate::secrets::{Inner, Secrets};
-use crate::slot::Landed;
-use crate::{Attempt, SecretError, SecretSource};
+use crate::listeners::looks_secret;
+use crate::secrets::{Inner, Request, Secrets};
+use crate::slot::Known;
+use crate::{Secret, SecretError, SecretSource};
 
 /// What is known of all catalogued secrets: no value, no part, length or hash of one. `Display` is a table.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -64,6 +63,11 @@ pub struct SecretReport {
     pub not_asked_yet: bool,
     /// What the last remote lookup failed with.
     pub last_error: Option<ErrorKind>,
+    /// What exactly was asked then, and the answer.
+    pub last_error_detail: Option<String>,
+    /// What an operator should know or change: a line of `.env` that is refused, a value that ends with a line break, a
+    /// default in plain text.
+    pub problems: Vec<String>,
 }
 
 impl Secrets {
@@ -104,114 +108,16 @@ impl Secrets {
                 .collect(),
         }
     }
-
-    /// Looks up all catalogued secrets in bulk, so that later calls find them.
-    pub async fn warm_up(&self) {
-        let flights = self.inner.depart();
-        for flight in flights {
-            // what failed is told by the call that needs it, and by the report
-            let _ = std::future::poll_fn(|cx| flight.poll(cx)).await;
-        }
-    }
-
-    /// Looks up all catalogued secrets and reports. One error names every required secret that cannot be had.
-    pub async fn validate(&self) -> Result<Report, SecretError> {
-        self.warm_up().await;
-        let mut tried = Vec::new();
-        let mut names = Vec::new();
-        let mut kind = ErrorKind::Missing;
-        for entry in self
-            .inner
-            .catalogue
-            .entries()
-            .iter()
-            .filter(|entry| entry.required)
-        {
-            if let Err(error) = self.get(&entry.name).await {
-                names.push(format!("`{}`", entry.name));
-                kind = if names.len() == 1 {
-                    error.kind()
-                } else {
-                    ErrorKind::Missing
-                };
-                let why = |attempt: &Attempt| Attempt {
-                    source: attempt.source,
-                    outcome: format!("{}: {}", entry.name, attempt.outcome),
-                };
-                tried.extend(error.tried().iter().map(why));
-            }
-        }
-        match names.len() {
-            0 => Ok(self.report()),
-            count => {
-                let message = format!(
-                    "{count} required secrets cannot be had: {}",
-                    names.join(", ")
-                );
-                Err(SecretError::new(kind, message, tried))
-            }
-        }
-    }
-
-    /// [`validate`](Secrets::validate), waiting on this thread.
-    pub fn validate_blocking(&self) -> Result<Report, SecretError> {
-        block_on(self.validate())
-    }
 }
 
 impl Inner {
-    /// Starts one lookup for all secrets that are not known and not set in the environment.
-    fn depart(self: &Arc<Self>) -> Vec<Arc<Flight<Landed>>> {
-        let (mut new, mut all) = (Vec::new(), Vec::new());
-        for entry in self.catalogue.entries() {
-            let here = self.config.environment.get(&entry.env_var).is_some();
-            if entry.target.is_none()
-                || self.remote.is_empty()
-                || here
-                || entry.slot.known.load().is_some()
-            {
-                continue;
-            }
-            let mut slot = entry.slot.flight.lock();
-            let flight = slot.get_or_insert_with(|| {
-                let flight = Flight::new();
-                new.push((Arc::clone(entry), Arc::clone(&flight)));
-                flight
-            });
-            all.push(Arc::clone(flight));
-        }
-        if !new.is_empty() {
-            Waiting::start(self, new);
-        }
-        all
-    }
-
     fn describe(&self, entry: &Arc<Entry>) -> SecretReport {
         let known = entry.slot.known.load_full();
         let value = known.as_ref().and_then(|known| known.value.as_ref());
-        let remote = value
-            .and_then(|value| value.secret.as_ref())
-            .map(|secret| secret.source());
-        let env = self
-            .config
-            .environment
-            .get(&entry.env_var)
-            .map(|_| SecretSource::Env);
-        let dotenv = || {
-            matches!(
-                self.in_dotenv(&entry.name, Some(entry), &mut Vec::new()),
-                Ok(Some(_))
-            )
-        };
-        let local = || dotenv().then_some(SecretSource::DotEnv);
-        let default = || entry.default.as_ref().map(|_| SecretSource::Default);
-        let source = env
-            .or(remote)
-            .or_else(local)
-            .or_else(default)
-            .unwrap_or(SecretSource::Missing);
-        let now = self.config.clock.now();
-        let ttl = std::time::Duration::from_secs(self.config.ttl_seconds);
+        let failure = known.as_ref().and_then(|known| known.failure.as_ref());
+        let (now, ttl) = (self.config.clock.now(), self.default_ttl());
+        let (source, problems) = self.source_as_known(entry, known.as_deref());
+        let is_remote = entry.target.is_some() && !self.remote.is_empty();
         SecretReport {
             name: entry.name.clone(),
             env_var: entry.env_var.clone(),
@@ -221,14 +127,72 @@ impl Inner {
             present: source != SecretSource::Missing,
             age_seconds: value.map(|value| now.saturating_sub(value.fetched_at).as_secs()),
             next_refresh_seconds: value.map(|value| value.due_in(ttl, now).as_secs()),
-            not_asked_yet: env.is_none()
-                && entry.target.is_some()
-                && !self.remote.is_empty()
-                && known.is_none(),
-            last_error: known
-                .as_ref()
-                .and_then(|known| known.failure.as_ref())
-                .map(|failure| failure.kind),
+            not_asked_yet: source != SecretSource::Env && is_remote && known.is_none(),
+            last_error: failure.map(|failure| failure.kind),
+            last_error_detail: failure
+                .and_then(|failure| failure.tried.last())
+                .map(|attempt| attempt.outcome.clone()),
+            problems,
+        }
+    }
+
+    /// What a call would find now, as far as that is known without asking AWS, and what an operator should know of it.
+    fn source_as_known(
+        &self,
+        entry: &Arc<Entry>,
+        known: Option<&Known>,
+    ) -> (SecretSource, Vec<String>) {
+        let mut problems = Vec::new();
+        let local = match self.in_environment(&entry.name, Some(entry)) {
+            Ok(None) => match self.remote_as_known(known) {
+                Some(Some(secret)) => Ok(Some(secret)),
+                Some(None) => Ok(None),
+                None => self.locally_as_known(entry),
+            },
+            found => found,
+        };
+        let found = local.unwrap_or_else(|error| {
+            let told = error.tried().last().map(|attempt| &attempt.outcome);
+            problems.extend(told.cloned());
+            None
+        });
+        if found
+            .as_ref()
+            .is_some_and(|secret| secret.expose().ends_with('\n'))
+        {
+            problems.push("the value ends with a line break".into());
+        }
+        if entry.sensitive
+            && looks_secret(&entry.name)
+            && entry.default.as_ref().is_some_and(|text| !text.is_empty())
+        {
+            problems.push("the catalogue has a default for it in plain text".into());
+        }
+        let source = found.map_or(SecretSource::Missing, |secret| secret.source());
+        (source, problems)
+    }
+
+    /// `None` where the sources after AWS decide; `Some(None)` where a failure does.
+    fn remote_as_known(&self, known: Option<&Known>) -> Option<Option<Secret>> {
+        let known = known?;
+        let value = known.value.as_ref().and_then(|value| value.secret.clone());
+        match (&value, &known.failure) {
+            (Some(_), _) => Some(value),
+            (None, Some(failure)) if !self.passes_over(failure.kind) => Some(None),
+            (None, _) => None,
+        }
+    }
+
+    fn locally_as_known(&self, entry: &Arc<Entry>) -> Result<Option<Secret>, SecretError> {
+        let request = Request {
+            name: &entry.name,
+            ttl: None,
+            default: None,
+        };
+        match self.locally(&request, Some(entry), Vec::new()) {
+            Ok(found) => Ok(found.secret().ok()),
+            Err(error) if error.kind() == ErrorKind::Missing => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
@@ -278,15 +242,19 @@ impl fmt::Display for SecretReport {
             seconds(self.next_refresh_seconds),
         );
         let required = if self.required { "yes" } else { "no" };
-        let note = match self.last_error {
-            Some(kind) => kind.as_str(),
-            None if self.not_asked_yet => "AWS not asked yet",
-            None => "",
-        };
-        write!(
-            f,
+        let mut notes = self.problems.clone();
+        if let Some(kind) = self.last_error {
+            let detail = self.last_error_detail.as_deref().unwrap_or_default();
+            notes.insert(0, format!("{}: {detail}", kind.as_str()));
+        }
+        if self.not_asked_yet {
+            notes.insert(0, "AWS not asked yet".into());
+        }
+        let note = notes.join("; ");
+        let line = format!(
             "{:<28} {:<20} {required:<9} {age:>6} {refresh:>8}  {note}",
             self.name, self.source
-        )
+        );
+        f.write_str(line.trim_end())
     }
 }

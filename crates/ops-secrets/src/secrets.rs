@@ -2,8 +2,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use zeroize::Zeroizing;
-
 use crate::catalogue::{Catalogue, Entry, check_name};
 use crate::config::{Config, MAX_TTL};
 use crate::deck::Deck;
@@ -12,7 +10,7 @@ use crate::error::ErrorKind;
 use crate::flight::Flight;
 use crate::gate::Gate;
 use crate::get::Get;
-use crate::listeners::{Listeners, Resolved, looks_secret};
+use crate::listeners::{Listeners, Resolved};
 use crate::refresh::Waiting;
 use crate::remote::Remote;
 use crate::slot::{Decision, Failure, Known, Landed};
@@ -46,7 +44,18 @@ pub(crate) struct Request<'a> {
 
 pub(crate) enum Found {
     Secret(Secret),
+    /// From a remote value that was fresh enough.
+    Cached(Secret),
     Nowhere(Vec<Attempt>),
+}
+
+impl Found {
+    pub(crate) fn secret(self) -> Result<Secret, Vec<Attempt>> {
+        match self {
+            Self::Secret(secret) | Self::Cached(secret) => Ok(secret),
+            Self::Nowhere(tried) => Err(tried),
+        }
+    }
 }
 
 /// Answered at once, or once the flight has landed.
@@ -97,7 +106,7 @@ impl Secrets {
     /// never defaults, never values under [`MIN_ANNOUNCED_BYTES`](crate::MIN_ANNOUNCED_BYTES). A value may be told more
     /// than once. The listener runs on the resolving thread: it should be quick.
     pub fn on_resolved(&self, listener: impl Fn(&Resolved) + Send + Sync + 'static) {
-        self.inner.listeners.add(Arc::new(listener));
+        self.inner.listen(Arc::new(listener));
     }
 
     /// Drops what is known of the remote value, so that the next call asks again. Returns whether something was.
@@ -158,48 +167,17 @@ impl Inner {
     }
 
     fn identify(&self, request: &Request<'_>) -> Result<Option<&Arc<Entry>>, SecretError> {
-        if request.ttl.is_some_and(|ttl| ttl > MAX_TTL) {
-            let limit = MAX_TTL.as_secs();
-            return Err(SecretError::config(format!(
-                "the time to live is longer than {limit} seconds"
-            )));
-        }
-        match self.catalogue.find(request.name) {
-            None => check_name(request.name)
-                .map_err(SecretError::config)
-                .map(|()| None),
-            found => Ok(found),
-        }
-    }
-
-    pub(crate) fn in_environment(
-        &self,
-        name: &str,
-        entry: Option<&Arc<Entry>>,
-    ) -> Result<Option<Secret>, SecretError> {
-        let variable = entry.map_or(name, |entry| entry.env_var.as_str());
-        let Some(value) = self.config.environment.get(variable) else {
-            return Ok(None);
-        };
-        match value.into_string() {
-            Ok(text) => Ok(Some(self.admit(
-                name,
-                entry,
-                &Zeroizing::new(text),
-                SecretSource::Env,
+        match request.ttl {
+            Some(ttl) if ttl > MAX_TTL => Err(SecretError::config(format!(
+                "the time to live is longer than {} seconds",
+                MAX_TTL.as_secs()
             ))),
-            Err(value) => {
-                drop(Zeroizing::new(value.into_encoded_bytes()));
-                let outcome = format!("{variable}: not UTF-8");
-                Err(failed(
-                    name,
-                    ErrorKind::Malformed,
-                    vec![Attempt {
-                        source: SecretSource::Env,
-                        outcome,
-                    }],
-                ))
-            }
+            _ => match self.catalogue.find(request.name) {
+                None => check_name(request.name)
+                    .map_err(SecretError::config)
+                    .map(|()| None),
+                found => Ok(found),
+            },
         }
     }
 
@@ -226,17 +204,14 @@ impl Inner {
                 Step::Done(Ok(Found::Secret(secret)))
             }
             Decision::Fresh { value, refresh } => {
-                add(&self.counters.hits);
                 if refresh {
                     self.join(entry, known.as_ref());
                 }
                 match value {
-                    Some(secret) => Step::Done(Ok(Found::Secret(secret))),
+                    Some(secret) => Step::Done(Ok(Found::Cached(secret))),
                     None => {
-                        let tried = known
-                            .as_ref()
-                            .and_then(|known| known.value.as_ref())
-                            .map(|value| value.tried.to_vec());
+                        add(&self.counters.absent_hits);
+                        let tried = known.as_ref().map(|known| known.tried_in_vain());
                         Step::Done(self.locally(request, Some(entry), tried.unwrap_or_default()))
                     }
                 }
@@ -258,10 +233,7 @@ impl Inner {
             Ok(Some(secret)) => Ok(Found::Secret(secret)),
             Ok(None) => {
                 let known = entry.slot.known.load();
-                let tried = known
-                    .as_ref()
-                    .and_then(|known| known.value.as_ref())
-                    .map(|value| value.tried.to_vec());
+                let tried = known.as_ref().map(|known| known.tried_in_vain());
                 self.locally(request, Some(entry), tried.unwrap_or_default())
             }
             Err(failure) => {
@@ -288,13 +260,7 @@ impl Inner {
         entry: &Arc<Entry>,
         failure: &Failure,
     ) -> Result<Found, SecretError> {
-        let automatic = self.config.aws == crate::AwsMode::Auto;
-        if automatic
-            && matches!(
-                failure.kind,
-                ErrorKind::Unavailable | ErrorKind::Unauthenticated
-            )
-        {
+        if self.passes_over(failure.kind) {
             return self.locally(request, Some(entry), failure.tried.to_vec());
         }
         Err(failed(
@@ -302,115 +268,6 @@ impl Inner {
             failure.kind,
             self.with_environment(request.name, Some(entry), failure.tried.to_vec()),
         ))
-    }
-
-    /// The `.env` file, then the defaults.
-    fn locally(
-        &self,
-        request: &Request<'_>,
-        entry: Option<&Arc<Entry>>,
-        tried: Vec<Attempt>,
-    ) -> Result<Found, SecretError> {
-        let mut tried = self.with_environment(request.name, entry, tried);
-        if let Some(entry) = entry.filter(|entry| entry.target.is_some() && self.remote.is_empty())
-        {
-            let outcome = format!("{}: not asked, {}", entry.name, self.gate.reason);
-            tried.push(Attempt {
-                source: SecretSource::AwsSsm,
-                outcome,
-            });
-        }
-        if let Some(secret) = self.in_dotenv(request.name, entry, &mut tried)? {
-            return Ok(Found::Secret(secret));
-        }
-        let default = request
-            .default
-            .or_else(|| entry.and_then(|entry| entry.default.as_deref()));
-        let required = entry.is_some_and(|entry| entry.required);
-        match default {
-            Some(text) if !(required && self.config.production) => {
-                Ok(Found::Secret(Secret::new(text, SecretSource::Default)))
-            }
-            Some(_) => {
-                let outcome =
-                    "there is one, but not for a required secret in production".to_owned();
-                tried.push(Attempt {
-                    source: SecretSource::Default,
-                    outcome,
-                });
-                Err(failed(request.name, ErrorKind::Missing, tried))
-            }
-            None if required => Err(failed(request.name, ErrorKind::Missing, tried)),
-            None => Ok(Found::Nowhere(tried)),
-        }
-    }
-
-    pub(crate) fn in_dotenv(
-        &self,
-        name: &str,
-        entry: Option<&Arc<Entry>>,
-        tried: &mut Vec<Attempt>,
-    ) -> Result<Option<Secret>, SecretError> {
-        let variable = entry.map_or(name, |entry| entry.env_var.as_str());
-        let file = self.dotenv.path().display();
-        let source = SecretSource::DotEnv;
-        let (kind, outcome) = match self.dotenv.load() {
-            None => {
-                tried.push(Attempt {
-                    source,
-                    outcome: format!("{file}: no such file"),
-                });
-                return Ok(None);
-            }
-            Some(Err(problem)) => (ErrorKind::Config, format!("{file}: {problem}")),
-            Some(Ok(parsed)) => match parsed.get(variable) {
-                Ok(Some(text)) => return Ok(Some(self.admit(name, entry, text, source))),
-                Ok(None) => {
-                    tried.push(Attempt {
-                        source,
-                        outcome: format!("{file}: {variable} is not set"),
-                    });
-                    return Ok(None);
-                }
-                Err((line, problem)) => (
-                    ErrorKind::Malformed,
-                    format!("{file}: line {line}: {variable}: {problem}"),
-                ),
-            },
-        };
-        tried.push(Attempt { source, outcome });
-        Err(failed(name, kind, std::mem::take(tried)))
-    }
-
-    fn with_environment(
-        &self,
-        name: &str,
-        entry: Option<&Arc<Entry>>,
-        mut tried: Vec<Attempt>,
-    ) -> Vec<Attempt> {
-        let variable = entry.map_or(name, |entry| entry.env_var.as_str());
-        tried.insert(
-            0,
-            Attempt {
-                source: SecretSource::Env,
-                outcome: format!("{variable} is not set"),
-            },
-        );
-        tried
-    }
-
-    pub(crate) fn admit(
-        &self,
-        name: &str,
-        entry: Option<&Arc<Entry>>,
-        text: &str,
-        source: SecretSource,
-    ) -> Secret {
-        let (name, sensitive) = match entry {
-            Some(entry) => (entry.name.as_str(), entry.sensitive),
-            None => (name, looks_secret(name)),
-        };
-        self.listeners.admit(name, text, source, sensitive)
     }
 
     /// The flight under way, or a new one; `None` when one has landed since `seen` was read.
@@ -436,10 +293,17 @@ impl Inner {
         Some(flight)
     }
 
+    pub(crate) fn passes_over(&self, kind: ErrorKind) -> bool {
+        self.config.aws == crate::AwsMode::Auto
+            && matches!(kind, ErrorKind::Unavailable | ErrorKind::Unauthenticated)
+    }
+
     fn ttl(&self, request: &Request<'_>) -> Duration {
-        request
-            .ttl
-            .unwrap_or(Duration::from_secs(self.config.ttl_seconds))
+        request.ttl.unwrap_or_else(|| self.default_ttl())
+    }
+
+    pub(crate) fn default_ttl(&self) -> Duration {
+        Duration::from_secs(self.config.ttl_seconds)
     }
 
     pub(crate) fn max_stale(&self) -> Duration {
@@ -448,6 +312,7 @@ impl Inner {
 
     pub(crate) fn count(&self, result: &Result<Found, SecretError>) {
         match result {
+            Ok(Found::Cached(secret)) => self.counters.hit(secret.source()),
             Ok(Found::Secret(secret)) => self.counters.answered(secret.source()),
             Ok(Found::Nowhere(_)) => self.counters.answered(SecretSource::Missing),
             Err(error) => self.counters.failed(error),

@@ -53,11 +53,11 @@ impl SecretsManager {
                 .map(|name| found.remove(name).unwrap_or(Err(Fault::Absent)))
                 .collect(),
             Err(Fault::Failed(kind, _)) if kind.is_about_one_name() => {
-                let mut fetched = Vec::with_capacity(names.len());
-                for name in &names {
-                    fetched.push(self.one(name).await);
-                }
-                fetched
+                chunked(&names, 1, |name| {
+                    let source = self.clone();
+                    async move { vec![source.one(&name.concat()).await] }
+                })
+                .await
             }
             Err(fault) => vec![Err(fault); names.len()],
         }

@@ -11,7 +11,7 @@ pub struct Stats {
     pub by_source: Vec<(SecretSource, u64)>,
     /// Errors by kind, in the order of [`ErrorKind::ALL`].
     pub by_error: Vec<(ErrorKind, u64)>,
-    /// Answers from a remote value that was fresh enough.
+    /// Answers from what was known of the remote sources, a value or its absence, and fresh enough.
     pub cache_hits: u64,
     /// Answers that had to wait for a remote lookup.
     pub cache_misses: u64,
@@ -29,7 +29,9 @@ pub struct Stats {
 pub(crate) struct Counters {
     by_source: [AtomicU64; SecretSource::ALL.len()],
     by_error: [AtomicU64; ErrorKind::ALL.len()],
-    pub(crate) hits: AtomicU64,
+    /// Counted apart from `by_source`, so that a hit counts once and not twice.
+    hits: [AtomicU64; SecretSource::ALL.len()],
+    pub(crate) absent_hits: AtomicU64,
     pub(crate) misses: AtomicU64,
     pub(crate) refreshes: AtomicU64,
     pub(crate) stale: AtomicU64,
@@ -40,19 +42,26 @@ impl Counters {
         add(&self.by_source[source as usize]);
     }
 
+    pub(crate) fn hit(&self, source: SecretSource) {
+        add(&self.hits[source as usize]);
+    }
+
     pub(crate) fn failed(&self, error: &SecretError) {
         add(&self.by_error[error.kind() as usize]);
     }
 
     pub(crate) fn snapshot(&self) -> Stats {
+        let answers = |source: SecretSource| {
+            get(&self.by_source[source as usize]) + get(&self.hits[source as usize])
+        };
         Stats {
             by_source: SecretSource::ALL
-                .map(|source| (source, get(&self.by_source[source as usize])))
+                .map(|source| (source, answers(source)))
                 .to_vec(),
             by_error: ErrorKind::ALL
                 .map(|kind| (kind, get(&self.by_error[kind as usize])))
                 .to_vec(),
-            cache_hits: get(&self.hits),
+            cache_hits: self.hits.iter().map(get).sum::<u64>() + get(&self.absent_hits),
             cache_misses: get(&self.misses),
             refreshes: get(&self.refreshes),
             stale_served: get(&self.stale),

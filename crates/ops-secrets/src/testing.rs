@@ -116,6 +116,9 @@ impl Backend for MemorySource {
 fn answer(stored: Option<&Result<Zeroizing<String>, ErrorKind>>) -> Fetched {
     match stored {
         Some(Ok(value)) => Ok(value.clone()),
+        Some(Err(kind @ ErrorKind::Unavailable)) => {
+            Err(Fault::Unreachable(*kind, "injected: unavailable".into()))
+        }
         Some(Err(kind)) => Err(Fault::Failed(*kind, format!("injected: {}", kind.as_str()))),
         None => Err(Fault::Absent),
     }

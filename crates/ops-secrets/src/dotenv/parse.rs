@@ -24,6 +24,8 @@ pub(crate) struct Parsed {
     values: HashMap<String, Zeroizing<String>>,
     refused: HashMap<String, (usize, &'static str)>,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// After a quote that is never closed, what looks like a key may be a part of its value.
+    astray: bool,
 }
 
 impl Parsed {
@@ -106,10 +108,13 @@ impl Parsed {
                 };
                 if is_comment_or_blank(&raw[end + 1..]) {
                     self.decode(key, &raw[..end], style, number, environment);
-                } else {
-                    self.refuse(key, number, "something follows the closing quote");
+                    return taken;
                 }
-                return taken;
+                if taken == 1 {
+                    self.refuse(key, number, "something follows the closing quote");
+                    return 1;
+                }
+                break; // what closed it is rather the opening quote of another line
             }
             let Some(line) = lines.get(taken) else { break };
             if raw.last() == Some(&b'\r') {
@@ -120,6 +125,7 @@ impl Parsed {
             raw.extend_from_slice(line);
         }
         self.refuse(key, number, "the quote is never closed");
+        self.astray = true;
         1
     }
 
@@ -205,7 +211,8 @@ impl Parsed {
     }
 
     fn tell(&mut self, line: usize, key: Option<&str>, problem: &'static str) {
-        let key = key.filter(|key| is_variable_name(key)).map(str::to_owned);
+        let key = key.filter(|key| is_variable_name(key) && !self.astray);
+        let key = key.map(str::to_owned);
         self.diagnostics.push(Diagnostic { line, key, problem });
     }
 }

@@ -285,6 +285,115 @@ fn the_same_call_works_without_tokio_and_on_both_of_its_runtimes() {
 }
 
 #[test]
+fn a_blocking_call_on_a_worker_leaves_the_other_tasks_running() {
+    let bench = Bench::new(|config| config.deadline(seconds(30)));
+    bench.ssm.set(TOKEN_PATH, "value");
+    bench.ssm.hold();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
+    let (secrets, ssm) = (bench.secrets.clone(), bench.ssm.clone());
+    let waiting = secrets.clone();
+    let start = Instant::now();
+    runtime.block_on(async {
+        let blocked = tokio::spawn(async move { waiting.get("mapbox_token").blocking().unwrap() });
+        // runs on the only worker, and only if the blocked task has left it
+        let releasing = tokio::spawn(async move {
+            while secrets.waiting("mapbox_token") == 0 {
+                tokio::task::yield_now().await;
+            }
+            ssm.release();
+        });
+        releasing.await.unwrap();
+        assert_eq!(blocked.await.unwrap().expose(), "value");
+    });
+    assert!(start.elapsed() < seconds(20), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_blocking_call_inside_a_local_set_still_answers() {
+    let bench = Bench::new(|config| config);
+    bench.ssm.set(TOKEN_PATH, "value");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
+    let local = tokio::task::LocalSet::new();
+    let secrets = bench.secrets.clone();
+    let asked = local.block_on(&runtime, async {
+        let task = tokio::task::spawn_local(async move { secrets.get("mapbox_token").blocking() });
+        task.await.unwrap()
+    });
+    assert_eq!(asked.unwrap().expose(), "value");
+}
+
+#[test]
+fn every_form_gives_the_same_answer_on_every_runtime() {
+    for mut builder in [
+        tokio::runtime::Builder::new_current_thread(),
+        tokio::runtime::Builder::new_multi_thread(),
+    ] {
+        let bench = bench_with("value");
+        let secrets = &bench.secrets;
+        builder.build().unwrap().block_on(async {
+            assert_eq!(secrets.get("mapbox_token").await.unwrap().expose(), "value");
+            assert!(
+                secrets
+                    .get("mapbox_token")
+                    .optional()
+                    .await
+                    .unwrap()
+                    .is_some()
+            );
+            let source = secrets.get("mapbox_token").source().await.unwrap();
+            assert_eq!(source, SecretSource::AwsSsm);
+            assert_eq!(
+                secrets.get("mapbox_token").source_blocking().unwrap(),
+                source
+            );
+            assert_eq!(secrets.validate().await.unwrap().secrets.len(), 2);
+            assert_eq!(secrets.validate_blocking().unwrap().secrets.len(), 2);
+        });
+    }
+}
+
+#[test]
+fn a_listener_may_ask_for_secrets_itself() {
+    let bench = Bench::new(|config| config.environment([("OTHER_TOKEN", "other-value")]));
+    bench.ssm.set(TOKEN_PATH, "first-value");
+    let secrets = bench.secrets.clone();
+    bench.secrets.on_resolved(move |_| {
+        secrets.get("OTHER_TOKEN").blocking().unwrap();
+    });
+    assert_eq!(read(&bench, 300), "first-value");
+}
+
+#[test]
+fn hits_misses_refreshes_and_answers_are_counted() {
+    let bench = bench_with("value");
+    for _ in 0..3 {
+        bench.secrets.get("mapbox_token").blocking().unwrap();
+    }
+    bench.secrets.get("nowhere").optional_blocking().unwrap();
+    let stats = bench.secrets.stats();
+    let answers = |source| {
+        stats
+            .by_source
+            .iter()
+            .find(|(of, _)| *of == source)
+            .unwrap()
+            .1
+    };
+    assert_eq!(
+        (stats.cache_hits, stats.cache_misses, stats.ssm_lookups),
+        (3, 1, 1)
+    );
+    assert_eq!(answers(SecretSource::AwsSsm), 4);
+    assert_eq!(answers(SecretSource::Missing), 1);
+}
+
+#[test]
 fn a_caller_that_goes_away_does_not_cancel_the_lookup() {
     let bench = Bench::new(|config| config);
     bench.ssm.set(TOKEN_PATH, "value");

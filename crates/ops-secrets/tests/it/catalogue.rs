@@ -36,10 +36,32 @@ fn a_wrong_catalogue_is_refused_in_words_that_lead_to_the_place() {
         ("secrets: {a: {default: 1e5}}", "quotes"),
         ("secrets: {a: {default: true}}", "quotes"),
         ("secrets: {a: {required: maybe}}", "boolean"),
-        ("secrets: {a: {aws_path: 'arn:aws:x'}}", "`ssm:` nor `sm:`"),
+        (
+            "secrets: {a: {aws_path: 'arn:aws:x'}}",
+            "`ssm:` and `sm:` only",
+        ),
         ("secrets: {a: {aws_path: '/a b'}}", "expected a path"),
         ("secrets: {a: {aws_path: '/a#'}}", "nothing follows"),
         ("secrets: {'a/b': {}}", "unexpected byte"),
+        ("secrets: {a: {default: no}}", "line 1"),
+        ("secrets: {a: {default: 0123, required: true}}", "line 1"),
+        ("secrets:\n  a:\n    requried: true\n", "line 3"),
+        (
+            "secrets:\n  a: {}\n  b: {}\n  a: {}\n",
+            "line 4: the secret `a` is there twice",
+        ),
+        ("secrets:\n  a: {env_var: X}\n  b: {env_var: X}\n", "line 3"),
+        ("secrets:\n  ok: {}\n  a/b: {}\n", "line 3"),
+        ("secrets: {a: {aws_path: '/a:3'}}", "versions"),
+        ("secrets: {a: {aws_path: 'ssm:a/b'}}", "at the start"),
+        (
+            "secrets: {a: {aws_path: 'ssm:/a+b'}}",
+            "Parameter Store takes",
+        ),
+        ("secrets: {a: {aws_path: ''}}", "expected a path"),
+        ("secrets: {a: {aws_path: '///'}}", "expected a path"),
+        ("secrets: {\"a\\0b\": {}}", "unexpected byte"),
+        ("secrets: {a: {env_var: 'X Y'}}", "env_var"),
         ("secrets: [a]", "mapping"),
         ("\t- {", "catalogue"),
     ];
@@ -64,6 +86,66 @@ fn a_value_in_the_place_of_settings_is_not_repeated() {
             !told.contains("planted") && told.contains("expected"),
             "{told}"
         );
+    }
+}
+
+#[test]
+fn long_names_and_too_many_of_them_are_refused() {
+    let told = refused(&format!(
+        "secrets: {{a: {{env_var: {}}}}}",
+        "A".repeat(10_000)
+    ))
+    .to_string();
+    assert!(
+        told.contains("10000 bytes; at most 256") && told.len() < 200,
+        "{told}"
+    );
+    let lines: String = (0..10_001).map(|n| format!("  s{n}: {{}}\n")).collect();
+    let told = refused(&format!("secrets:\n{lines}")).to_string();
+    assert!(told.contains("10001 entries; at most 10000"), "{told}");
+}
+
+#[test]
+fn what_is_no_file_is_refused_by_name_without_hanging() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    let made = std::process::Command::new("mkfifo")
+        .arg(&fifo)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let not_text = folder.path().join("not-text");
+    std::fs::write(&not_text, [0xff, 0xfe]).unwrap();
+    for path in [folder.path(), &fifo, &not_text] {
+        let told = Secrets::new(Config::default().catalogue(path))
+            .unwrap_err()
+            .to_string();
+        assert!(told.contains(path.to_str().unwrap()), "{told}");
+    }
+}
+
+#[test]
+fn settings_out_of_range_are_refused_with_the_range() {
+    let second = std::time::Duration::from_secs(1);
+    let rows = [
+        (
+            config().ttl(std::time::Duration::ZERO),
+            "ttl_seconds: 0; expected 1 to 2592000",
+        ),
+        (config().ttl(std::time::Duration::MAX), "ttl_seconds"),
+        (
+            config().max_stale(std::time::Duration::MAX),
+            "max_stale_seconds",
+        ),
+        (
+            config().deadline(std::time::Duration::ZERO),
+            "deadline_seconds: 0; expected 0.01 to 60",
+        ),
+        (config().deadline(second * 61), "deadline_seconds: 61"),
+    ];
+    for (config, expected) in rows {
+        let told = Secrets::new(config).unwrap_err().to_string();
+        assert!(told.contains(expected), "{told}");
     }
 }
 

@@ -34,7 +34,7 @@ fn value(secrets: &Secrets, key: &str) -> Option<String> {
 
 #[test]
 fn every_row_of_the_grammar_reads_as_documented() {
-    let rows: [(&str, &str); 22] = [
+    let rows = [
         ("A=x#c", "x#c"),
         ("A=#c", "#c"),
         ("A=a b", "a b"),
@@ -57,11 +57,67 @@ fn every_row_of_the_grammar_reads_as_documented() {
         ("A=`x`", "`x`"),
         ("export A = spaced ", "spaced"),
         ("A=first\nA=last", "last"),
+        ("A=${HOST", "${HOST"),
+        ("A=${1X}y", "${1X}y"),
+        ("A=\\${HOST}", "\\from-env"),
+        ("A=\"\\${HOST}\"", "${HOST}"),
+        ("A=\"\\\\\"", "\\"),
+        ("A='x' # c", "x"),
+        ("A=\" x \"", " x "),
+        ("  A=x\t#c", "x"),
+        ("B=1\nA=${B}2", "12"),
+        ("A=x=y==", "x=y=="),
+        (
+            "A=\"-----BEGIN-----\nMII==\n-----END-----\"\n",
+            "-----BEGIN-----\nMII==\n-----END-----",
+        ),
+        ("A=\"l1\r\nl2\"\r\n", "l1\nl2"),
     ];
     for (text, expected) in rows {
         let (_folder, secrets) = file(text);
         assert_eq!(value(&secrets, "A").as_deref(), Some(expected), "{text:?}");
     }
+}
+
+#[test]
+fn keys_that_no_shell_would_export_are_read_and_told_of() {
+    let (_folder, secrets) = file("1A=one\nA-B=two\nA.C=three\n");
+    for (key, expected) in [("1A", "one"), ("A-B", "two"), ("A.C", "three")] {
+        assert_eq!(value(&secrets, key).as_deref(), Some(expected));
+    }
+    assert_eq!(secrets.report().dotenv.diagnostics.len(), 3);
+}
+
+#[test]
+fn an_empty_value_counts_as_not_set() {
+    for line in ["A=", "A=\"\"", "A=  # nothing", "A=''"] {
+        assert_eq!(value(&file(line).1, "A"), None, "{line}");
+    }
+}
+
+#[test]
+fn a_quote_that_is_never_closed_costs_neither_the_next_quoted_line_nor_its_value() {
+    let (_folder, secrets) = file("A=\"planted\nB=\"fine\"\nC=too\n");
+    assert_eq!(value(&secrets, "B").as_deref(), Some("fine"));
+    assert_eq!(value(&secrets, "C").as_deref(), Some("too"));
+    let error = secrets.get("A").or("d").blocking().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Malformed);
+    let told = error.to_string();
+    assert!(
+        told.contains("line 1: A: the quote is never closed") && !told.contains("planted"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_may_be_a_part_of_a_value_is_no_key_in_a_diagnostic() {
+    let (_folder, secrets) = file("A=\"begin\nplanted==\nplanted==\n");
+    let diagnostics = secrets.report().dotenv.diagnostics;
+    assert_eq!(diagnostics[0].key.as_deref(), Some("A"));
+    assert!(
+        diagnostics.iter().skip(1).all(|told| told.key.is_none()),
+        "{diagnostics:?}"
+    );
 }
 
 #[test]

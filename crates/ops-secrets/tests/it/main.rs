@@ -1,18 +1,19 @@
 //! The crate through its public API.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod cache;
 mod catalogue;
 mod dotenv;
 mod hygiene;
+#[cfg(all(feature = "ssm", feature = "secretsmanager"))]
 mod moto;
+#[cfg(all(feature = "ssm", feature = "secretsmanager"))]
 mod no_aws;
 mod precedence;
+#[cfg(all(feature = "ssm", feature = "secretsmanager"))]
+mod proxy;
+#[cfg(all(feature = "ssm", feature = "secretsmanager"))]
+mod services;
 
 use ops_secrets::testing::{ManualClock, MemorySource};
 use ops_secrets::{AwsMode, Config, Secrets};

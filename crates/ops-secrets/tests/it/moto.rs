@@ -1,19 +1,19 @@
-//! Against moto's server: the real wire format of both services.
+//! A real server that speaks both services' wire formats, filled as the overview's command lines say.
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_ssm::types::ParameterType;
-use ops_secrets::{AwsMode, Config, ErrorKind, SecretSource, Secrets};
+use ops_secrets::{AwsMode, Config};
 
 use crate::config;
 
-struct Moto {
+pub(crate) struct Moto {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Drop for Moto {
@@ -25,7 +25,7 @@ impl Drop for Moto {
 
 impl Moto {
     /// `None`, told in one line, where moto is not installed; a failure where it has to be.
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let program = program();
         if !program.is_file() {
             let told = format!(
@@ -56,75 +56,88 @@ impl Moto {
         })
     }
 
-    /// The overview's two command lines, and some more.
-    async fn fill(&self, many: usize) {
-        let credentials = || Credentials::new("test", "test", None, None, "test");
-        let ssm = aws_sdk_ssm::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .endpoint_url(&self.url);
-        let ssm = ssm
-            .region(Region::new("us-east-1"))
-            .credentials_provider(credentials())
-            .build();
-        let ssm = aws_sdk_ssm::Client::from_conf(ssm);
-        let sm =
-            aws_sdk_secretsmanager::Config::builder().behavior_version(BehaviorVersion::latest());
-        let sm = sm
-            .endpoint_url(&self.url)
-            .region(Region::new("us-east-1"))
-            .credentials_provider(credentials())
-            .build();
-        let sm = aws_sdk_secretsmanager::Client::from_conf(sm);
-        let put = ssm
-            .put_parameter()
-            .name("/kearney-platform/prod/mapbox_token")
-            .value("pk.ey...");
-        put.r#type(ParameterType::SecureString)
-            .send()
-            .await
-            .unwrap();
-        let create = sm
-            .create_secret()
-            .name("kearney-platform/prod/registry_api_key");
-        create
-            .secret_string("kearney-registry-key-prod")
-            .send()
-            .await
-            .unwrap();
-        let binary = sm
-            .create_secret()
-            .name("binary")
-            .secret_binary(aws_sdk_secretsmanager::primitives::Blob::new([0_u8]));
+    /// What the overview's two command lines put there, and `many` of each kind, and some odd ones.
+    pub(crate) async fn fill(&self, many: usize) {
+        let (ssm, sm) = self.clients();
+        for command in overview_commands() {
+            let option = |name: &str| value_of(&command, name);
+            if command.starts_with("aws ssm put-parameter") {
+                let put = ssm
+                    .put_parameter()
+                    .name(option("--name"))
+                    .value(option("--value"));
+                let kind = ParameterType::from(option("--type").as_str());
+                put.r#type(kind).send().await.unwrap();
+            } else {
+                let create = sm.create_secret().name(option("--name"));
+                let create = create.secret_string(option("--secret-string"));
+                create.send().await.unwrap();
+            }
+        }
+        let blob = aws_sdk_secretsmanager::primitives::Blob::new([0_u8]);
+        let binary = sm.create_secret().name("binary").secret_binary(blob);
         binary.send().await.unwrap();
-        let gone = sm
-            .create_secret()
-            .name("gone")
-            .secret_string("deleted")
-            .send()
-            .await
-            .unwrap();
-        sm.delete_secret()
-            .secret_id(gone.arn().unwrap())
-            .send()
-            .await
-            .unwrap();
+        let gone = sm.create_secret().name("gone").secret_string("deleted");
+        gone.send().await.unwrap();
+        sm.delete_secret().secret_id("gone").send().await.unwrap();
         for n in 0..many {
-            let put = ssm
-                .put_parameter()
-                .name(format!("/bulk/p{n}"))
-                .value(format!("parameter-{n}"));
+            let put = ssm.put_parameter().name(format!("/bulk/p{n}"));
+            let put = put.value(format!("parameter-{n}"));
             put.r#type(ParameterType::SecureString)
                 .send()
                 .await
                 .unwrap();
-            sm.create_secret()
-                .name(format!("bulk/s{n}"))
+            let create = sm.create_secret().name(format!("bulk/s{n}"));
+            create
                 .secret_string(format!("secret-{n}"))
                 .send()
                 .await
                 .unwrap();
         }
     }
+
+    fn clients(&self) -> (aws_sdk_ssm::Client, aws_sdk_secretsmanager::Client) {
+        let credentials = || Credentials::new("test", "test", None, None, "test");
+        let region = || Region::new("us-east-1");
+        let latest = BehaviorVersion::latest;
+        let ssm = aws_sdk_ssm::Config::builder()
+            .behavior_version(latest())
+            .region(region());
+        let ssm = ssm
+            .endpoint_url(&self.url)
+            .credentials_provider(credentials());
+        let sm = aws_sdk_secretsmanager::Config::builder().behavior_version(latest());
+        let sm = sm
+            .region(region())
+            .endpoint_url(&self.url)
+            .credentials_provider(credentials());
+        (
+            aws_sdk_ssm::Client::from_conf(ssm.build()),
+            aws_sdk_secretsmanager::Client::from_conf(sm.build()),
+        )
+    }
+}
+
+/// The overview's two command lines, as the README has them.
+fn overview_commands() -> Vec<String> {
+    let overview = include_str!("../../README.md").replace("\\\n", " ");
+    let commands = overview.lines().map(str::trim);
+    let creating = |line: &&str| {
+        line.starts_with("aws ssm put-parameter")
+            || line.starts_with("aws secretsmanager create-secret")
+    };
+    let commands: Vec<_> = commands.filter(creating).map(str::to_owned).collect();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    commands
+}
+
+fn value_of(command: &str, option: &str) -> String {
+    let (_, rest) = command.split_once(option).unwrap();
+    rest.split_whitespace()
+        .next()
+        .unwrap()
+        .trim_matches('"')
+        .to_owned()
 }
 
 fn program() -> PathBuf {
@@ -136,7 +149,8 @@ fn program() -> PathBuf {
         .join("python/bin/moto_server")
 }
 
-fn aws(url: &str) -> Config {
+/// Credentials of nobody, against this address.
+pub(crate) fn aws(url: &str) -> Config {
     let keys = [
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
@@ -146,141 +160,4 @@ fn aws(url: &str) -> Config {
         .environment(keys)
         .aws(AwsMode::On)
         .endpoint_url(url)
-}
-
-#[tokio::test]
-async fn both_services_answer_single_and_bulk_questions() {
-    let Some(moto) = Moto::start() else { return };
-    moto.fill(25).await;
-
-    let secrets = Secrets::new(aws(&moto.url)).unwrap();
-    let token = secrets.get("mapbox_token").await.unwrap();
-    assert_eq!(
-        (token.expose(), token.source()),
-        ("pk.ey...", SecretSource::AwsSsm)
-    );
-    let key = secrets.get("REGISTRY_API_KEY").await.unwrap();
-    assert_eq!(
-        (key.expose(), key.source()),
-        ("kearney-registry-key-prod", SecretSource::AwsSecretsManager)
-    );
-
-    let catalogue = "secrets: {gone: {aws_path: 'sm:gone'}, none: {aws_path: /none}, binary: {aws_path: 'sm:binary'}}";
-    let odd = Secrets::new(aws(&moto.url).catalogue_text(catalogue)).unwrap();
-    assert!(odd.get("gone").optional().await.unwrap().is_none());
-    assert!(odd.get("none").optional().await.unwrap().is_none());
-    assert_eq!(
-        odd.get("binary").await.unwrap_err().kind(),
-        ErrorKind::Malformed
-    );
-
-    let lines = (0..25)
-        .map(|n| format!("  p{n}: {{aws_path: /bulk/p{n}}}\n  s{n}: {{aws_path: /bulk/s{n}}}\n"));
-    let bulk = Secrets::new(
-        aws(&moto.url).catalogue_text(format!("secrets:\n{}", lines.collect::<String>())),
-    )
-    .unwrap();
-    let report = bulk.validate().await.unwrap();
-    assert_eq!(
-        report
-            .secrets
-            .iter()
-            .filter(|secret| secret.source == SecretSource::AwsSsm)
-            .count(),
-        25
-    );
-    assert_eq!(
-        report
-            .secrets
-            .iter()
-            .filter(|secret| secret.source == SecretSource::AwsSecretsManager)
-            .count(),
-        25
-    );
-    assert_eq!(bulk.get("s24").await.unwrap().expose(), "secret-24");
-    assert_eq!(report.aws_requests, 2, "one round for each service");
-}
-
-/// Answers every request of the SDK with one status and one error code.
-fn failing_service(status: u16, code: &str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let body = format!("{{\"__type\":\"{code}\",\"message\":\"injected\"}}");
-    let head = format!(
-        "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {}",
-        body.len()
-    );
-    let answer = format!("{head}\r\nconnection: close\r\n\r\n{body}");
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            answer_one(stream, &answer);
-        }
-    });
-    url
-}
-
-fn answer_one(mut stream: TcpStream, answer: &str) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).unwrap_or(0) == 0 || line.trim().is_empty() {
-            break;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-    }
-    let _ = std::io::copy(&mut reader.take(length), &mut std::io::sink());
-    let _ = stream.write_all(answer.as_bytes());
-}
-
-#[test]
-fn each_error_of_the_services_gets_its_class() {
-    let rows = [
-        (400, "AccessDeniedException", ErrorKind::AccessDenied),
-        (400, "ThrottlingException", ErrorKind::Throttled),
-        (400, "RequestLimitExceeded", ErrorKind::Throttled),
-        (400, "ExpiredTokenException", ErrorKind::Unauthenticated),
-        (
-            400,
-            "UnrecognizedClientException",
-            ErrorKind::Unauthenticated,
-        ),
-        (400, "InvalidSignatureException", ErrorKind::Unauthenticated),
-        (400, "InvalidKeyId", ErrorKind::Decrypt),
-        (500, "InternalServerError", ErrorKind::Transient),
-        (503, "SomethingNew", ErrorKind::Transient),
-        (403, "SomethingNew", ErrorKind::AccessDenied),
-    ];
-    std::thread::scope(|scope| {
-        for (status, code, kind) in rows {
-            scope.spawn(move || {
-                let secrets = Secrets::new(aws(&failing_service(status, code))).unwrap();
-                let error = secrets
-                    .get("mapbox_token")
-                    .or("never")
-                    .blocking()
-                    .unwrap_err();
-                assert_eq!(error.kind(), kind, "{error}");
-                assert!(error.to_string().contains(code), "{error}");
-            });
-        }
-    });
-}
-
-#[test]
-fn a_service_that_accepts_and_never_answers_costs_no_more_than_the_deadline() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let deadline = std::time::Duration::from_millis(300);
-    let secrets = Secrets::new(aws(&url).deadline(deadline)).unwrap();
-    let start = std::time::Instant::now();
-    let error = secrets
-        .get("mapbox_token")
-        .or("never")
-        .blocking()
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Transient);
-    assert!(start.elapsed() < 10 * deadline, "{:?}", start.elapsed());
 }

@@ -152,6 +152,78 @@ fn in_automatic_mode_an_unreachable_aws_passes_the_question_on() {
 }
 
 #[test]
+fn where_aws_is_on_an_unreachable_parameter_store_is_not_passed_over_for_secrets_manager() {
+    let bench = Bench::new(|config| config);
+    bench.ssm.fail(TOKEN_PATH, ErrorKind::Unavailable);
+    bench
+        .sm
+        .set("kearney-platform/prod/mapbox_token", "the-wrong-one");
+    let error = bench.secrets.get("mapbox_token").blocking().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(bench.sm.calls().is_empty());
+}
+
+#[test]
+fn a_pin_or_a_name_that_a_service_cannot_have_asks_the_other_alone() {
+    let catalogue = "secrets: {a: {aws_path: 'ssm:/a'}, b: {aws_path: 'sm:/b'}, c: {aws_path: 'rds!cluster-1/c+d'}}";
+    let bench = Bench::new(|config| config.catalogue_text(catalogue));
+    for name in ["a", "b", "c"] {
+        assert!(
+            bench
+                .secrets
+                .get(name)
+                .optional_blocking()
+                .unwrap()
+                .is_none()
+        );
+    }
+    assert_eq!(bench.ssm.calls(), [["/a"]]);
+    assert_eq!(bench.sm.calls(), [["b"], ["/b"], ["rds!cluster-1/c+d"]]);
+}
+
+#[test]
+fn a_secret_is_reported_as_a_call_would_find_it() {
+    let catalogue = "secrets:
+  a: {required: true, default: x}
+  api_key: {aws_path: /b, default: plain}
+  c: {}
+";
+    let bench = Bench::new(|config| config.catalogue_text(catalogue).production(true));
+    let report = |bench: &Bench| bench.secrets.report().secrets;
+    let found = |secrets: &[ops_secrets::SecretReport]| {
+        secrets
+            .iter()
+            .map(|secret| secret.source)
+            .collect::<Vec<_>>()
+    };
+    use SecretSource::{AwsSsm, Default, Missing};
+    assert_eq!(found(&report(&bench)), [Missing, Default, Missing]);
+    assert!(
+        report(&bench)[1].not_asked_yet && report(&bench)[1].problems[0].contains("plain text")
+    );
+    bench.ssm.fail("/b", ErrorKind::AccessDenied);
+    bench.secrets.get("api_key").blocking().unwrap_err();
+    assert_eq!(found(&report(&bench)), [Missing, Missing, Missing]);
+    assert_eq!(report(&bench)[1].last_error, Some(ErrorKind::AccessDenied));
+    assert_eq!(
+        report(&bench)[1].last_error_detail.as_deref(),
+        Some("/b: injected: access_denied")
+    );
+    bench.ssm.set("/b", "value\n");
+    bench.clock.advance(std::time::Duration::from_secs(60));
+    bench.secrets.get("api_key").blocking().unwrap();
+    let now = report(&bench);
+    assert_eq!(found(&now), [Missing, AwsSsm, Missing]);
+    assert_eq!((now[1].age_seconds, now[1].last_error), (Some(0), None));
+    assert!(
+        now[1]
+            .next_refresh_seconds
+            .is_some_and(|due| (216..=240).contains(&due))
+    );
+    assert!(now[1].problems[0].contains("line break"));
+}
+
+#[test]
 fn an_unreachable_source_is_left_alone_for_a_minute() {
     let hint = [("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")];
     let bench = Bench::new(|config| config.aws(AwsMode::Auto).environment(hint));
@@ -262,12 +334,28 @@ fn a_variable_that_is_not_text_is_malformed() {
 fn wrong_names_and_lifetimes_are_refused_without_being_repeated() {
     let bench = Bench::new(|config| config);
     let long = "x".repeat(10_000);
-    for name in ["", "a\0b", "pk.eyJ/planted", "a b", long.as_str()] {
+    for name in [
+        "",
+        "a\0b",
+        "pk.eyJ/planted",
+        "a b",
+        "A=B",
+        "../a",
+        "schlüssel",
+        long.as_str(),
+    ] {
         let error = bench.secrets.get(name).or("d").blocking().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{error}");
         assert!(!error.to_string().contains("planted") && error.to_string().len() < 200);
     }
-    for seconds in [-1.0, f64::NAN, f64::INFINITY, 1e18] {
+    for seconds in [
+        -1.0,
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        1e18,
+        1e300,
+    ] {
         let error = bench
             .secrets
             .get("mapbox_token")
@@ -283,7 +371,7 @@ fn wrong_names_and_lifetimes_are_refused_without_being_repeated() {
 fn a_json_member_is_selected_and_a_wrong_one_is_malformed() {
     let catalogue = "secrets: {user: {aws_path: '/db#login.user'}, port: {aws_path: 'sm:/db#port'}, bad: {aws_path: '/db#login'}}";
     let bench = Bench::new(|config| config.catalogue_text(catalogue));
-    let json = r#"{"login": {"user": "ada"}, "port": 5432}"#;
+    let json = r#"{"login": {"user": "ada"}, "port": 12345678901234567890123}"#;
     bench.ssm.set("/db", json);
     bench.sm.set("db", json);
     assert_eq!(
@@ -293,7 +381,7 @@ fn a_json_member_is_selected_and_a_wrong_one_is_malformed() {
     let port = bench.secrets.get("port").blocking().unwrap();
     assert_eq!(
         (port.expose(), port.source()),
-        ("5432", SecretSource::AwsSecretsManager)
+        ("12345678901234567890123", SecretSource::AwsSecretsManager)
     );
     let error = bench.secrets.get("bad").blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Malformed);

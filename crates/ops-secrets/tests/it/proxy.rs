@@ -1,0 +1,184 @@
+//! A proxy in front of moto that does to chosen requests what AWS does on a bad day.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+
+pub(crate) struct Proxy {
+    pub(crate) url: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    behind: Option<String>,
+    rules: Mutex<Vec<Rule>>,
+    seen: Mutex<Vec<String>>,
+    released: Mutex<bool>,
+    release: Condvar,
+}
+
+/// What happens to requests for `operation` that have `text` in their body.
+#[derive(Clone)]
+pub(crate) struct Rule {
+    pub(crate) operation: &'static str,
+    pub(crate) text: &'static str,
+    pub(crate) fault: Fault,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// Status, error code, message.
+    Error(u16, &'static str, &'static str),
+    /// A successful answer with this body.
+    Body(String),
+    /// No answer before [`Proxy::release`]; then the real one.
+    Held,
+    /// The connection ends without an answer.
+    HangUp,
+}
+
+impl Proxy {
+    /// In front of `behind`, or of nothing.
+    pub(crate) fn new(behind: Option<&str>, rules: Vec<Rule>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let address = behind.map(|url| url.trim_start_matches("http://").to_owned());
+        let shared = Arc::new(Shared {
+            behind: address,
+            rules: Mutex::new(rules),
+            seen: Mutex::default(),
+            released: Mutex::default(),
+            release: Condvar::new(),
+        });
+        let serving = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let serving = Arc::clone(&serving);
+                std::thread::spawn(move || serving.serve(stream));
+            }
+        });
+        Self { url, shared }
+    }
+
+    /// Every request gets this answer.
+    pub(crate) fn always(fault: Fault) -> Self {
+        let rule = Rule {
+            operation: "",
+            text: "",
+            fault,
+        };
+        Self::new(None, vec![rule])
+    }
+
+    pub(crate) fn set(&self, rules: Vec<Rule>) {
+        *self.shared.rules.lock().unwrap() = rules;
+    }
+
+    /// Lets the requests go on that are held, and those to come.
+    pub(crate) fn release(&self) {
+        *self.shared.released.lock().unwrap() = true;
+        self.shared.release.notify_all();
+    }
+
+    /// The operations that were asked for so far.
+    pub(crate) fn seen(&self) -> Vec<String> {
+        self.shared.seen.lock().unwrap().clone()
+    }
+
+    pub(crate) fn count(&self, operation: &str) -> usize {
+        let seen = self.seen();
+        seen.iter().filter(|seen| *seen == operation).count()
+    }
+}
+
+impl Shared {
+    fn serve(&self, mut stream: TcpStream) {
+        let Some((head, body)) = read_request(&stream) else {
+            return;
+        };
+        let operation = operation(&head);
+        self.seen.lock().unwrap().push(operation.clone());
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let applies = |rule: &&Rule| {
+            (rule.operation.is_empty() || rule.operation == operation) && text.contains(rule.text)
+        };
+        let fault = self.rules.lock().unwrap().iter().find(applies).cloned();
+        match fault.map(|rule| rule.fault) {
+            Some(Fault::HangUp) => return,
+            Some(Fault::Error(status, code, message)) => {
+                let body = format!("{{\"__type\":\"{code}\",\"message\":\"{message}\"}}");
+                let _ = stream.write_all(answer(status, &body).as_bytes());
+                return;
+            }
+            Some(Fault::Body(body)) => {
+                let _ = stream.write_all(answer(200, &body).as_bytes());
+                return;
+            }
+            Some(Fault::Held) => {
+                let released = self.released.lock().unwrap();
+                drop(self.release.wait_while(released, |released| !*released));
+            }
+            None => {}
+        }
+        let _ = self.forward(&mut stream, &head, &body);
+    }
+
+    fn forward(&self, stream: &mut TcpStream, head: &str, body: &[u8]) -> std::io::Result<()> {
+        let Some(address) = &self.behind else {
+            return Ok(());
+        };
+        let mut behind = TcpStream::connect(address)?;
+        let mut lines = head.lines();
+        write!(
+            behind,
+            "{}\r\nconnection: close\r\n",
+            lines.next().unwrap_or_default()
+        )?;
+        for line in lines.filter(|line| !line.to_ascii_lowercase().starts_with("connection:")) {
+            write!(behind, "{line}\r\n")?;
+        }
+        behind.write_all(b"\r\n")?;
+        behind.write_all(body)?;
+        std::io::copy(&mut behind, stream)?;
+        Ok(())
+    }
+}
+
+fn read_request(stream: &TcpStream) -> Option<(String, Vec<u8>)> {
+    let mut reader = BufReader::new(stream);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        head += line.trim_end();
+        head += "\n";
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((head, body))
+}
+
+/// `GetParameter` of `x-amz-target: AmazonSSM.GetParameter`.
+fn operation(head: &str) -> String {
+    let target = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("x-amz-target")
+            .then(|| value.trim())
+    });
+    let operation = target.and_then(|target| target.rsplit('.').next());
+    operation.unwrap_or_default().to_owned()
+}
+
+fn answer(status: u16, body: &str) -> String {
+    let length = body.len();
+    let head = "content-type: application/x-amz-json-1.1\r\nconnection: close";
+    format!("HTTP/1.1 {status} X\r\n{head}\r\ncontent-length: {length}\r\n\r\n{body}")
+}

@@ -1,0 +1,329 @@
+//! A planted value is in no text of ours. In a program of its own because it listens to the whole process's events: most
+//! lookups happen on a thread that no test owns.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::fmt::Write as _;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use ops_secrets::testing::{ManualClock, MemorySource};
+use ops_secrets::{AwsMode, Config, ErrorKind, SecretError, Secrets};
+use proptest::prelude::*;
+
+const TOKEN: &str = "/kearney-platform/prod/mapbox_token";
+const KEY: &str = "kearney-platform/prod/registry_api_key";
+/// The letters of a planted value; no message of ours has these three together.
+const MARK: &str = "QXZ";
+
+static EVENTS: LazyLock<Arc<Mutex<String>>> = LazyLock::new(|| {
+    let lines = Arc::new(Mutex::new(String::new()));
+    tracing::subscriber::set_global_default(Lines(Arc::clone(&lines))).unwrap();
+    lines
+});
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Environment,
+    NotText,
+    Parameter,
+    SecretsManager,
+    Json,
+    NoJson,
+    FileLine,
+    OpenQuote,
+    AfterQuote,
+    Export,
+    CatalogueDefault,
+    CatalogueInPlaceOfSettings,
+    CatalogueWrongType,
+    CallersDefault,
+    Name,
+    Failing,
+}
+
+const PLACES: [Place; 16] = [
+    Place::Environment,
+    Place::NotText,
+    Place::Parameter,
+    Place::SecretsManager,
+    Place::Json,
+    Place::NoJson,
+    Place::FileLine,
+    Place::OpenQuote,
+    Place::AfterQuote,
+    Place::Export,
+    Place::CatalogueDefault,
+    Place::CatalogueInPlaceOfSettings,
+    Place::CatalogueWrongType,
+    Place::CallersDefault,
+    Place::Name,
+    Place::Failing,
+];
+
+struct World {
+    secrets: Result<Secrets, SecretError>,
+    config: String,
+    clock: ManualClock,
+    ssm: MemorySource,
+    _folder: tempfile::TempDir,
+}
+
+fn world(place: Place, planted: &str, production: bool) -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let (ssm, sm, clock) = (MemorySource::new(), MemorySource::new(), ManualClock::new());
+    let file = folder.path().join(".env");
+    let line = match place {
+        Place::FileLine => {
+            format!("MAPBOX_ACCESS_TOKEN={planted}\nMAPBOX_ACCESS_TOKEN={planted}\n")
+        }
+        Place::OpenQuote => {
+            format!("MAPBOX_ACCESS_TOKEN=\"{planted}\n{planted}=\n{planted}=\nB=1\n")
+        }
+        Place::AfterQuote => {
+            format!("MAPBOX_ACCESS_TOKEN=\"x\"{planted}\n{planted}\n{planted}+/=\n")
+        }
+        Place::Export => format!(
+            "export MAPBOX_ACCESS_TOKEN='{planted}'\nREGISTRY_API_KEY=${{MAPBOX_ACCESS_TOKEN}}\n"
+        ),
+        _ => String::new(),
+    };
+    std::fs::write(&file, line).unwrap();
+    let in_environment = match place {
+        Place::Environment => vec![
+            ("MAPBOX_ACCESS_TOKEN", planted.into()),
+            ("API_TOKEN", planted.into()),
+        ],
+        Place::NotText => vec![("MAPBOX_ACCESS_TOKEN", not_text(planted))],
+        _ => Vec::new(),
+    };
+    match place {
+        Place::Parameter | Place::Failing => ssm.set(TOKEN, planted),
+        Place::SecretsManager => sm.set(KEY, planted),
+        Place::Json => ssm.set(
+            TOKEN,
+            &format!("{{\"a\": {{\"b\": \"{planted}\"}}, \"other\": \"{planted}\"}}"),
+        ),
+        Place::NoJson => ssm.set(TOKEN, planted),
+        _ => {}
+    }
+    let catalogue = match place {
+        Place::Json | Place::NoJson => format!(
+            "secrets: {{mapbox_token: {{env_var: MAPBOX_ACCESS_TOKEN, aws_path: '{TOKEN}#a.b'}}}}"
+        ),
+        Place::CatalogueDefault => {
+            format!("secrets: {{mapbox_token: {{required: true, default: \"{planted}\"}}}}")
+        }
+        Place::CatalogueInPlaceOfSettings => format!("secrets: {{mapbox_token: {planted}}}"),
+        Place::CatalogueWrongType => format!("secrets: {{mapbox_token: {{required: {planted}}}}}"),
+        _ => include_str!("../../../configs/secrets.yaml").to_owned(),
+    };
+    let config = Config::default()
+        .catalogue_text(catalogue)
+        .environment(in_environment);
+    let config = config.dotenv(&file).aws(AwsMode::On).production(production);
+    let config = config.sources(&ssm, &sm).clock(&clock);
+    World {
+        config: format!("{config:?}"),
+        secrets: Secrets::new(config),
+        clock,
+        ssm,
+        _folder: folder,
+    }
+}
+
+fn not_text(planted: &str) -> std::ffi::OsString {
+    use std::os::unix::ffi::OsStringExt;
+    std::ffi::OsString::from_vec([planted.as_bytes(), &[0xff]].concat())
+}
+
+/// Everything that a user can print.
+fn everything(world: &World, place: Place, planted: &str) -> String {
+    let mut told = world.config.clone();
+    let secrets = match &world.secrets {
+        Ok(secrets) => secrets,
+        Err(error) => return told + &format!("{error} {error:?} {error:#?}"),
+    };
+    let name = format!("{planted}/");
+    let default = if matches!(place, Place::CallersDefault) {
+        planted
+    } else {
+        "none"
+    };
+    let wrong = if matches!(place, Place::Name) {
+        &name
+    } else {
+        "B"
+    };
+    secrets.on_resolved(|resolved| tracing::info!(target: "ops_secrets", ?resolved, "heard"));
+    for round in 0..3 {
+        for name in [
+            "mapbox_token",
+            "registry_api_key",
+            "MAPBOX_ACCESS_TOKEN",
+            "API_TOKEN",
+            wrong,
+        ] {
+            let asked = secrets
+                .get(name)
+                .or(default)
+                .ttl_seconds(f64::from(round))
+                .blocking();
+            write!(
+                told,
+                "{asked:?} {asked:#?} {:?}",
+                asked.as_ref().map(ToString::to_string)
+            )
+            .unwrap();
+            if let Err(error) = asked {
+                write!(
+                    told,
+                    "{error} {:?} {}",
+                    error.tried(),
+                    serde_json::to_string(error.tried()).unwrap()
+                )
+                .unwrap();
+            }
+            write!(told, "{:?}", secrets.get(name).source_blocking()).unwrap();
+        }
+        let report = secrets.report();
+        let json = serde_json::to_string(&report).unwrap();
+        let stats = serde_json::to_string(&secrets.stats()).unwrap();
+        write!(
+            told,
+            "{report} {report:?} {json} {stats} {:?}",
+            secrets.stats()
+        )
+        .unwrap();
+        write!(told, "{secrets:?} {:?}", secrets.validate_blocking()).unwrap();
+        world.clock.advance(std::time::Duration::from_secs(400));
+        if matches!(place, Place::Failing) {
+            let kind = if round == 0 {
+                ErrorKind::Transient
+            } else {
+                ErrorKind::AccessDenied
+            };
+            world.ssm.fail(TOKEN, kind);
+        }
+    }
+    told + &metrics_of(secrets)
+}
+
+/// Names and labels of all metrics.
+fn metrics_of(secrets: &Secrets) -> String {
+    let recorder = Keys::default();
+    metrics::with_local_recorder(&recorder, || secrets.publish_metrics());
+    let keys = recorder.0.lock().unwrap().clone();
+    assert!(keys.contains("secrets_lookups_total"), "{keys}");
+    keys
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_planted_value_is_in_no_text_of_ours(tail in "[A-Za-z0-9]{6,40}", place in 0..PLACES.len(), production: bool) {
+        let events = Arc::clone(&EVENTS);
+        let planted = format!("{MARK}{tail}");
+        let place = PLACES[place];
+        let world = world(place, &planted, production);
+        let told = everything(&world, place, &planted);
+        prop_assert!(!told.contains(MARK), "{:?}: {}", place, told);
+        let lines = events.lock().unwrap();
+        prop_assert!(!lines.contains(MARK), "{:?}: {}", place, lines);
+    }
+}
+
+#[test]
+fn the_listener_of_these_tests_hears_the_lookup_thread() {
+    let events = Arc::clone(&EVENTS);
+    let world = world(Place::Failing, "any", false);
+    world.ssm.fail(TOKEN, ErrorKind::Throttled);
+    world
+        .secrets
+        .unwrap()
+        .get("mapbox_token")
+        .blocking()
+        .unwrap_err();
+    let lines = events.lock().unwrap();
+    assert!(lines.contains("injected: throttled"), "{lines}");
+}
+
+fn cases() -> u32 {
+    if std::env::var_os("OPS_TEST_FULL").is_some_and(|on| on == "1") {
+        5000
+    } else {
+        300
+    }
+}
+
+struct Lines(Arc<Mutex<String>>);
+
+impl tracing::field::Visit for Lines {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        write!(self.0.lock().unwrap(), "{field}={value:?} ").unwrap();
+    }
+}
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("ops_secrets")
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut Lines(Arc::clone(&self.0)));
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[derive(Default)]
+struct Keys(Mutex<String>);
+
+impl Keys {
+    fn note(&self, key: &metrics::Key) {
+        write!(self.0.lock().unwrap(), "{key} ").unwrap();
+    }
+}
+
+impl metrics::Recorder for Keys {
+    fn describe_counter(
+        &self,
+        _: metrics::KeyName,
+        _: Option<metrics::Unit>,
+        _: metrics::SharedString,
+    ) {
+    }
+    fn describe_gauge(
+        &self,
+        _: metrics::KeyName,
+        _: Option<metrics::Unit>,
+        _: metrics::SharedString,
+    ) {
+    }
+    fn describe_histogram(
+        &self,
+        _: metrics::KeyName,
+        _: Option<metrics::Unit>,
+        _: metrics::SharedString,
+    ) {
+    }
+    fn register_counter(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
+        self.note(key);
+        metrics::Counter::noop()
+    }
+    fn register_gauge(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
+        self.note(key);
+        metrics::Gauge::noop()
+    }
+    fn register_histogram(
+        &self,
+        key: &metrics::Key,
+        _: &metrics::Metadata<'_>,
+    ) -> metrics::Histogram {
+        self.note(key);
+        metrics::Histogram::noop()
+    }
+}
