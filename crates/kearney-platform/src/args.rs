@@ -31,8 +31,11 @@ pub enum Secrets {
         #[arg(long)]
         config_dir: Option<PathBuf>,
     },
-    /// Source, age and problems of every secret of the catalogue
+    /// Source, age and problems of every secret of the catalogue; fails if a required one cannot be had
     Report {
+        /// As JSON instead of a table
+        #[arg(long)]
+        json: bool,
         #[arg(long)]
         config_dir: Option<PathBuf>,
     },

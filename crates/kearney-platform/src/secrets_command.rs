@@ -1,6 +1,8 @@
 //! `kearney-platform secrets`: where secrets come from, for the runbook. Values are never shown.
 
-use ops_layer::secrets;
+use std::path::Path;
+
+use ops_layer::secrets::{Config, ErrorKind, Secrets};
 
 use crate::args;
 use crate::configs::Configs;
@@ -12,29 +14,41 @@ use crate::configs::Configs;
 pub fn run(command: args::Secrets) -> Result<(), String> {
     match command {
         args::Secrets::Source { name, config_dir } => {
-            let secrets = open(config_dir.as_deref())?;
-            let source = secrets.get(&name).source_blocking();
-            println!(
-                "{name}: {}",
-                source.map_err(|error| error.to_string())?.as_str()
-            );
+            println!("{}", source(&open(config_dir.as_deref())?, &name)?);
         }
-        args::Secrets::Report { config_dir } => {
+        args::Secrets::Report { json, config_dir } => {
             let secrets = open(config_dir.as_deref())?;
             let validated = secrets.validate_blocking();
             let report = secrets.report();
-            let text = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
-            println!("{text}");
+            if json {
+                let text = serde_json::to_string_pretty(&report);
+                println!("{}", text.map_err(|error| error.to_string())?);
+            } else {
+                print!("{report}");
+            }
             validated.map_err(|error| error.to_string())?;
         }
     }
     Ok(())
 }
 
-fn open(config_dir: Option<&std::path::Path>) -> Result<secrets::Secrets, String> {
+/// `NAME: source`, and for a secret that is missing what each source said.
+fn source(secrets: &Secrets, name: &str) -> Result<String, String> {
+    match secrets.get(name).blocking() {
+        Ok(secret) => Ok(format!("{name}: {}", secret.source())),
+        Err(error) if error.kind() == ErrorKind::Missing => {
+            let tried = error.tried().iter();
+            let lines = tried.map(|attempt| format!("\n  {}: {}", attempt.source, attempt.outcome));
+            Ok(format!("{name}: missing{}", lines.collect::<String>()))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn open(config_dir: Option<&Path>) -> Result<Secrets, String> {
     let configs = Configs::read(config_dir)?;
-    secrets::Config::from_env()
+    Config::from_env()
         .map(|config| config.catalogue_text(configs.secrets.text))
-        .and_then(secrets::Secrets::new)
+        .and_then(Secrets::new)
         .map_err(|error| format!("{}: {error}", configs.secrets.name))
 }
