@@ -2,6 +2,9 @@
 
 use http::Method;
 
+use crate::rejected::Reason;
+use crate::scrape::ScrapeFailure;
+
 crate::define! {
     /// The built-in metrics as data.
     pub catalogue CATALOGUE;
@@ -40,21 +43,44 @@ crate::define! {
 
     /// The build that runs, always 1
     pub gauge build_info { version: &'static str, git_sha: &'static str, rustc: &'static str }
+    /// Processor time of the process in seconds
+    pub seconds process_cpu_seconds_total {}
     /// Resident memory of the process in bytes
     pub gauge process_resident_memory_bytes {}
+    /// Virtual memory of the process in bytes
+    pub gauge process_virtual_memory_bytes {}
     /// Open file descriptors of the process
     pub gauge process_open_fds {}
+    /// File descriptors that the process may have open
+    pub gauge process_max_fds {}
     /// Threads of the process
     pub gauge process_threads {}
     /// Start of the process as seconds since 1970
     pub gauge process_start_time_seconds {}
 
+    /// Worker threads of the tokio runtime
+    pub gauge tokio_workers {}
+    /// Tasks that live in the tokio runtime
+    pub gauge tokio_alive_tasks {}
+    /// Tasks that no worker of the tokio runtime has taken yet
+    pub gauge tokio_global_queue_depth {}
+    /// Time that the workers of the tokio runtime were busy in seconds
+    pub seconds tokio_worker_busy_seconds_total {}
+    /// Time from spawning a task to its first poll in seconds, probed each second
+    pub histogram tokio_scheduler_lag_seconds buckets [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0] {}
+
     /// Label values that became other
     pub counter ops_metrics_overflow_total { metric: &'static str, label: &'static str }
-    /// Observations that were refused
-    pub counter ops_metrics_rejected_total { metric: &'static str }
+    /// Values that were refused
+    pub counter ops_metrics_rejected_total { metric: &'static str, reason: Reason }
+    /// Series of each metric
+    pub gauge ops_metrics_series { metric: &'static str }
     /// Time to render the metrics in seconds
     pub histogram ops_metrics_render_seconds {}
+    /// Size of the last exposition in bytes, not compressed
+    pub gauge ops_metrics_render_bytes {}
     /// Scrapes that were answered
     pub counter ops_metrics_scrapes_total {}
+    /// Scrapes that were not answered
+    pub counter ops_metrics_scrape_failures_total { reason: ScrapeFailure }
 }

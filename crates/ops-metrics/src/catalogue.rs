@@ -1,9 +1,19 @@
+use std::collections::HashMap;
+
 use parking_lot::RwLock;
 
 use crate::catalog::CATALOGUE;
 use crate::family::Family;
 
-static REGISTERED: RwLock<Vec<&'static Family>> = RwLock::new(Vec::new());
+static REGISTERED: RwLock<Registered> = RwLock::new(Registered {
+    order: Vec::new(),
+    by_name: None,
+});
+
+struct Registered {
+    order: Vec<&'static Family>,
+    by_name: Option<HashMap<&'static str, &'static Family>>,
+}
 
 /// Adds a catalogue that [`define!`](crate::define) exported: its metrics are on `/metrics` from now on, with 0 where
 /// all label values are known. A second registration of the same metrics changes nothing.
@@ -17,15 +27,12 @@ pub fn register(catalogue: &[fn() -> &'static Family]) {
 
 /// The families of all registered catalogues, in the order of registration.
 pub fn all() -> Vec<&'static Family> {
-    REGISTERED.read().clone()
+    REGISTERED.read().order.clone()
 }
 
 pub(crate) fn find(name: &str) -> Option<&'static Family> {
-    REGISTERED
-        .read()
-        .iter()
-        .copied()
-        .find(|family| family.definition().name == name)
+    let registered = REGISTERED.read();
+    registered.by_name.as_ref()?.get(name).copied()
 }
 
 pub(crate) fn register_built_in() {
@@ -33,14 +40,24 @@ pub(crate) fn register_built_in() {
 }
 
 pub(crate) fn register_family(family: &'static Family) {
-    let mut registered = REGISTERED.write();
-    if registered
-        .iter()
-        .any(|known| known.definition().name == family.definition().name)
-    {
-        return;
+    if announce(family) {
+        // again for each registry: what is 0 in one may not be there in another
+        family.zero();
     }
-    registered.push(family);
-    drop(registered);
-    family.zero();
+}
+
+/// Says whether it is this family that has the name.
+fn announce(family: &'static Family) -> bool {
+    let name = family.definition().name;
+    if let Some(known) = find(name) {
+        return std::ptr::eq(known, family);
+    }
+    let mut registered = REGISTERED.write();
+    let names = registered.by_name.get_or_insert_default();
+    if let Some(known) = names.get(name) {
+        return std::ptr::eq(*known, family);
+    }
+    names.insert(name, family);
+    registered.order.push(family);
+    true
 }

@@ -2,7 +2,8 @@
 ///
 /// A header `pub catalogue NAME;` also exports them as data, for [`register`](crate::register). The metric's name is
 /// the function's unless `= "name"` follows; a label's known values can be listed after its type, a
-/// histogram's buckets before or after its labels.
+/// histogram's buckets before or after its labels. Besides `counter`, `gauge` and `histogram` there is `seconds`: a
+/// counter of time. A name that Prometheus would not have, or buckets that do not ascend, do not compile.
 ///
 /// ```
 /// ops_metrics::define! {
@@ -86,8 +87,11 @@ macro_rules! __metrics {
         }
 
         $(#[doc = $help])+
+        #[inline]
         $vis fn $name($($label: $type),*) -> &'static $crate::__handle!($kind) {
-            $name::family().$kind(&[$($crate::Label::text(&$label)),*])
+            $crate::__lookup!($kind)($name::family(), [$($crate::Label::identity(&$label)),*], || {
+                [$($crate::Label::text(&$label)),*]
+            })
         }
 
         $crate::__metrics! { $($rest)* }
@@ -108,6 +112,9 @@ macro_rules! __kind {
     (counter) => {
         $crate::Kind::Counter
     };
+    (seconds) => {
+        $crate::Kind::Seconds
+    };
     (gauge) => {
         $crate::Kind::Gauge
     };
@@ -122,10 +129,30 @@ macro_rules! __handle {
     (counter) => {
         $crate::Counter
     };
+    (seconds) => {
+        $crate::Seconds
+    };
     (gauge) => {
         $crate::Gauge
     };
     (histogram) => {
         $crate::Histogram
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __lookup {
+    (counter) => {
+        $crate::Family::counter_by
+    };
+    (seconds) => {
+        $crate::Family::seconds_by
+    };
+    (gauge) => {
+        $crate::Family::gauge_by
+    };
+    (histogram) => {
+        $crate::Family::histogram_by
     };
 }

@@ -8,6 +8,8 @@ pub enum Error {
     NotInstalled,
     /// Another crate installed a recorder for the `metrics` facade before.
     RecorderTaken,
+    /// A limit that was configured makes no sense; the text says which, and what is accepted.
+    Limit(String),
     /// The thread that feeds the sparklines could not be started.
     Thread(std::io::Error),
 }
@@ -19,6 +21,7 @@ impl fmt::Display for Error {
             Self::RecorderTaken => f.write_str(
                 "cannot install metrics: another recorder of the `metrics` facade is installed already",
             ),
+            Self::Limit(why) => write!(f, "cannot apply the limits of metrics: {why}"),
             Self::Thread(_) => f.write_str("cannot start the thread that feeds the sparklines"),
         }
     }

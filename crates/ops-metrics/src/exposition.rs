@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 
-use crate::family::{Definition, Family, Series, Value};
+use crate::definition::Definition;
+use crate::family::{Family, Series, Value};
 use crate::value::Histogram;
 
 /// Writes HELP, TYPE and all series. A family without series is announced all the same.
@@ -9,78 +10,66 @@ pub(crate) fn write_family(out: &mut String, family: &Family) {
     let Definition { name, kind, .. } = definition;
     let _ = writeln!(out, "# HELP {name} {}", definition.help());
     let _ = writeln!(out, "# TYPE {name} {}", kind.as_str());
+    let bounds = bounds(definition);
     for series in family.sorted() {
-        write_series(out, definition, series);
+        match &series.value {
+            Value::Histogram(histogram) => write_histogram(out, name, &bounds, (series, histogram)),
+            value => write_value(out, name, series, value),
+        }
     }
     out.push('\n');
 }
 
-fn write_series(out: &mut String, definition: &Definition, series: &Series) {
-    match &series.value {
-        Value::Counter(counter) => {
-            write_line(out, definition, series, ("", None), counter.get() as f64)
-        }
-        Value::Gauge(gauge) => write_line(out, definition, series, ("", None), gauge.get()),
-        Value::Histogram(histogram) => write_histogram(out, definition, series, histogram),
-    }
+fn write_value(out: &mut String, name: &str, series: &Series, value: &Value) {
+    begin(out, (name, ""), series, "");
+    let _ = match value {
+        Value::Counter(counter) => writeln!(out, "{}", counter.get()),
+        Value::Seconds(seconds) => writeln!(out, "{}", seconds.get().as_secs_f64()),
+        Value::Gauge(gauge) => writeln!(out, "{}", gauge.get()),
+        Value::Histogram(_) => Ok(()), // has more than one line
+    };
 }
 
 fn write_histogram(
     out: &mut String,
-    definition: &Definition,
-    series: &Series,
-    histogram: &Histogram,
+    name: &str,
+    bounds: &[String],
+    (series, histogram): (&Series, &Histogram),
 ) {
-    let counts = histogram.snapshot();
     let sum = histogram.sum();
     let mut total = 0;
-    for (index, count) in counts.iter().enumerate() {
+    for (bound, count) in bounds.iter().zip(histogram.snapshot()) {
         total += count;
-        let bound = definition
-            .buckets
-            .get(index)
-            .copied()
-            .unwrap_or(f64::INFINITY);
-        write_line(
-            out,
-            definition,
-            series,
-            ("_bucket", Some(bound)),
-            total as f64,
-        );
+        begin(out, (name, "_bucket"), series, bound);
+        let _ = writeln!(out, "{total}");
     }
-    write_line(out, definition, series, ("_sum", None), sum);
-    write_line(out, definition, series, ("_count", None), total as f64);
+    begin(out, (name, "_sum"), series, "");
+    let _ = writeln!(out, "{sum}");
+    begin(out, (name, "_count"), series, "");
+    let _ = writeln!(out, "{total}");
 }
 
-/// Values need no escapes: the guard admits neither quotes, backslashes nor line ends.
-fn write_line(
-    out: &mut String,
-    definition: &Definition,
-    series: &Series,
-    (suffix, bound): (&str, Option<f64>),
-    value: f64,
-) {
-    out.push_str(definition.name);
+/// `le="0.1"` for each bucket and `+Inf`.
+fn bounds(definition: &Definition) -> Vec<String> {
+    let finite = definition.buckets.iter();
+    finite
+        .map(|bound| format!("le=\"{bound}\""))
+        .chain(["le=\"+Inf\"".to_owned()])
+        .collect()
+}
+
+/// Writes up to the space before the value.
+fn begin(out: &mut String, (name, suffix): (&str, &str), series: &Series, bound: &str) {
+    out.push_str(name);
     out.push_str(suffix);
-    let mut separator = '{';
-    for (label, text) in definition.labels.iter().zip(&series.labels) {
-        let _ = write!(out, "{separator}{}=\"{text}\"", label.name);
-        separator = ',';
-    }
-    match bound {
-        Some(bound) if bound.is_infinite() => {
-            let _ = write!(out, "{separator}le=\"+Inf\"");
-            separator = ',';
+    match (series.rendered.as_str(), bound) {
+        ("", "") => {}
+        (one, "") | ("", one) => {
+            out.extend(["{", one, "}"]);
         }
-        Some(bound) => {
-            let _ = write!(out, "{separator}le=\"{bound}\"");
-            separator = ',';
+        (labels, bound) => {
+            out.extend(["{", labels, ",", bound, "}"]);
         }
-        None => {}
     }
-    if separator == ',' {
-        out.push('}');
-    }
-    let _ = writeln!(out, " {value}");
+    out.push(' ');
 }

@@ -1,77 +1,18 @@
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash as _, Hasher as _};
 use std::sync::OnceLock;
 
+use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
 
 use crate::catalogue::register_family;
-use crate::value::{Counter, Gauge, Histogram};
+use crate::definition::{Definition, Kind};
+use crate::guard::{Growth, Limits};
+use crate::label::Identity;
+use crate::table::Table;
+use crate::value::{Counter, Gauge, Histogram, Seconds};
 
-/// Values that one label of one metric may have; the next ones become `other`.
-pub const LABEL_VALUES_MAX: usize = 200;
-/// Series of one metric; beyond, every label that is not in a known series becomes `other`.
-const SERIES_MAX: usize = 2000;
-/// Characters of a label's value; a longer one becomes `other`.
-const VALUE_CHARS_MAX: usize = 96;
-const OTHER: &str = "other";
-
-/// What a metric is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A total that only grows.
-    Counter,
-    /// A value that goes up and down.
-    Gauge,
-    /// Observations in buckets.
-    Histogram,
-}
-
-impl Kind {
-    /// The word after `# TYPE name`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-        }
-    }
-}
-
-/// A label of a metric.
-#[derive(Clone, Copy, Debug)]
-pub struct LabelDefinition {
-    /// Its name.
-    pub name: &'static str,
-    /// Its values where they are known, else empty.
-    pub values: &'static [&'static str],
-}
-
-/// What is known of a metric before anything was counted.
-#[derive(Clone, Copy, Debug)]
-pub struct Definition {
-    /// The name, with unit and `_total`.
-    pub name: &'static str,
-    /// The type.
-    pub kind: Kind,
-    /// The text after `# HELP name`.
-    pub help: &'static str,
-    /// The labels, in the order in which they are rendered.
-    pub labels: &'static [LabelDefinition],
-    /// Upper bounds of the buckets, ascending, without `+Inf`; used by histograms only.
-    pub buckets: &'static [f64],
-}
-
-impl Definition {
-    /// Buckets of a histogram that declares none: seconds of a request.
-    pub const BUCKETS: &'static [f64] = &[
-        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-    ];
-
-    /// The text after `# HELP name`, without the space that a doc comment starts with.
-    pub fn help(&self) -> &'static str {
-        self.help.trim()
-    }
-}
+/// Labels that a series may have and still be found by their identities; with more it is found by their texts.
+const IDENTITIES_MAX: usize = 4;
 
 /// All series of one metric. Series are made on first use and stay until the process ends.
 #[derive(Debug)]
@@ -80,41 +21,79 @@ pub struct Family {
     state: OnceLock<State>,
 }
 
-#[derive(Debug, Default)]
-struct State {
+/// The series of one family in one registry.
+#[derive(Debug)]
+pub(crate) struct State {
+    limits: &'static Limits,
     hasher: RandomState,
-    series: RwLock<HashMap<u64, Vec<&'static Series>>>,
+    by_identity: Table<Known>,
+    by_text: Table<Series>,
+    /// In the order of their labels, for rendering, and for what the tables did not take.
+    sorted: RwLock<Vec<&'static Series>>,
     growth: Mutex<Growth>,
 }
 
-#[derive(Debug, Default)]
-struct Growth {
-    values: Vec<HashSet<Box<str>>>,
-    series: usize,
+/// The identities under which a series was asked for.
+#[derive(Debug)]
+struct Known {
+    identities: [Identity; IDENTITIES_MAX],
+    series: &'static Series,
 }
 
 /// One series: the labels' values and the value.
 #[derive(Debug)]
 pub(crate) struct Series {
     pub(crate) labels: Vec<Box<str>>,
+    /// `route="/",method="GET"`
+    pub(crate) rendered: String,
     pub(crate) value: Value,
 }
 
 #[derive(Debug)]
 pub(crate) enum Value {
     Counter(Counter),
+    Seconds(Seconds),
     Gauge(Gauge),
     Histogram(Histogram),
 }
 
+/// Where a call lands that asks for the wrong type; only hand-written code can.
 static SPARE_COUNTER: Counter = Counter::new();
-static SPARE_GAUGE: Gauge = Gauge::new();
+static SPARE_SECONDS: Seconds = Seconds::new();
+static SPARE_GAUGE: Gauge = Gauge::new("spare");
+static SPARE_HISTOGRAM: OnceLock<Histogram> = OnceLock::new();
+
+macro_rules! typed_lookups {
+    ($($by:ident $lookup:ident $kind:ident $spare:expr;)+) => {$(
+        /// What the functions of `define!` call.
+        #[doc(hidden)]
+        #[inline]
+        pub fn $by<'a, const N: usize>(
+            &'static self,
+            identities: [Option<Identity>; N],
+            texts: impl FnOnce() -> [&'a str; N],
+        ) -> &'static $kind {
+            match &self.identified(identities, texts).value {
+                Value::$kind(value) => value,
+                _ => $spare,
+            }
+        }
+
+        #[doc(hidden)]
+        pub fn $lookup(&'static self, labels: &[&str]) -> &'static $kind {
+            match &self.series(labels).value {
+                Value::$kind(value) => value,
+                _ => $spare,
+            }
+        }
+    )+};
+}
 
 impl Family {
     #[doc(hidden)]
     pub const fn new(definition: Definition) -> Self {
         Self {
-            definition,
+            definition: definition.check(),
             state: OnceLock::new(),
         }
     }
@@ -124,36 +103,16 @@ impl Family {
         &self.definition
     }
 
-    #[doc(hidden)]
-    pub fn counter(&'static self, labels: &[&str]) -> &'static Counter {
-        match &self.series(labels).value {
-            Value::Counter(counter) => counter,
-            _ => &SPARE_COUNTER,
-        }
-    }
-
-    #[doc(hidden)]
-    pub fn gauge(&'static self, labels: &[&str]) -> &'static Gauge {
-        match &self.series(labels).value {
-            Value::Gauge(gauge) => gauge,
-            _ => &SPARE_GAUGE,
-        }
-    }
-
-    #[doc(hidden)]
-    pub fn histogram(&'static self, labels: &[&str]) -> &'static Histogram {
-        static SPARE: OnceLock<Histogram> = OnceLock::new();
-        match &self.series(labels).value {
-            Value::Histogram(histogram) => histogram,
-            _ => SPARE.get_or_init(|| Histogram::new("spare", &[])),
-        }
+    typed_lookups! {
+        counter_by counter Counter &SPARE_COUNTER;
+        seconds_by seconds Seconds &SPARE_SECONDS;
+        gauge_by gauge Gauge &SPARE_GAUGE;
+        histogram_by histogram Histogram SPARE_HISTOGRAM.get_or_init(|| Histogram::new("spare", &[]));
     }
 
     /// How many series there are.
     pub fn len(&self) -> usize {
-        self.state
-            .get()
-            .map_or(0, |state| state.growth.lock().series)
+        self.existing().map_or(0, |state| state.sorted.read().len())
     }
 
     /// Whether there is no series yet.
@@ -181,55 +140,109 @@ impl Family {
 
     /// All series, in the order of their labels.
     pub(crate) fn sorted(&self) -> Vec<&'static Series> {
-        let Some(state) = self.state.get() else {
-            return Vec::new();
+        self.existing()
+            .map(|state| state.sorted.read().clone())
+            .unwrap_or_default()
+    }
+
+    /// What the guard knows of the labels, if there are series.
+    pub(crate) fn growth<T>(&self, read: impl FnOnce(&Limits, &Growth) -> T) -> Option<T> {
+        self.existing()
+            .map(|state| read(state.limits, &state.growth.lock()))
+    }
+
+    fn existing(&self) -> Option<&State> {
+        #[cfg(feature = "testing")]
+        if let Some(registry) = crate::testing::current() {
+            return registry.existing(self);
+        }
+        self.state.get()
+    }
+
+    #[inline]
+    fn state(&'static self) -> &'static State {
+        #[cfg(feature = "testing")]
+        if let Some(registry) = crate::testing::current() {
+            return registry.state(self);
+        }
+        self.state.get_or_init(|| State::new(Limits::global()))
+    }
+
+    #[inline]
+    fn identified<'a, const N: usize>(
+        &'static self,
+        identities: [Option<Identity>; N],
+        texts: impl FnOnce() -> [&'a str; N],
+    ) -> &'static Series {
+        let state = self.state();
+        let Some(identities) = packed(identities) else {
+            return self.find_or_grow(state, &texts()).0;
         };
-        let mut all: Vec<_> = state.series.read().values().flatten().copied().collect();
-        all.sort_by(|a, b| a.labels.cmp(&b.labels));
-        all
+        let hash = mixed::<N>(&identities);
+        let same = |known: &Known| known.identities == identities;
+        match state.by_identity.find(hash, same) {
+            Some(known) => known.series,
+            None => self.identify(state, (hash, identities), &texts()),
+        }
+    }
+
+    /// Finds the series by its texts, and remembers the identities unless a text was refused.
+    #[cold]
+    fn identify(
+        &'static self,
+        state: &'static State,
+        (hash, identities): (u64, [Identity; IDENTITIES_MAX]),
+        texts: &[&str],
+    ) -> &'static Series {
+        let (series, admitted) = self.find_or_grow(state, texts);
+        if admitted && state.growth.lock().may_identify() {
+            // bounded by the limits for series, as the series themselves
+            let known = Box::leak(Box::new(Known { identities, series }));
+            state.by_identity.insert(hash, known);
+        }
+        series
     }
 
     fn series(&'static self, labels: &[&str]) -> &'static Series {
-        let state = self.state.get_or_init(State::default);
-        state
-            .find(labels)
-            .unwrap_or_else(|| self.grow(state, labels))
+        self.find_or_grow(self.state(), labels).0
+    }
+
+    /// The series, and whether all its texts were admitted.
+    #[inline]
+    fn find_or_grow(
+        &'static self,
+        state: &'static State,
+        labels: &[&str],
+    ) -> (&'static Series, bool) {
+        let hash = state.hash(labels);
+        match state.by_text.find(hash, |series| series.is_of(labels)) {
+            Some(series) => (series, true),
+            None => self.grow(state, labels),
+        }
     }
 
     #[cold]
-    fn grow(&'static self, state: &State, labels: &[&str]) -> &'static Series {
+    fn grow(&'static self, state: &'static State, labels: &[&str]) -> (&'static Series, bool) {
         let mut growth = state.growth.lock();
-        growth
-            .values
-            .resize_with(self.definition.labels.len(), HashSet::new);
-        let full = growth.series >= SERIES_MAX;
-        let mut admitted: Vec<&str> = Vec::with_capacity(labels.len());
-        let mut refused = Vec::new();
-        for ((value, label), seen) in labels
-            .iter()
-            .zip(self.definition.labels)
-            .zip(growth.values.iter_mut())
-        {
-            if !full && admit(value, seen) {
-                admitted.push(value);
-            } else {
-                admitted.push(OTHER);
-                refused.push((label.name, *value));
-            }
+        if let Some(series) = state.indexed(labels) {
+            return (series, true);
         }
-        let series = state.find(&admitted).unwrap_or_else(|| {
-            growth.series += 1;
-            state.insert(self.make(&admitted))
+        let full = state.sorted.read().len() >= state.limits.series();
+        let admission = growth.admit(&self.definition, labels, full, state.limits);
+        let mut first = false;
+        let series = state.indexed(&admission.labels).unwrap_or_else(|| {
+            let series = self.make(&admission.labels);
+            first = state.insert(series);
+            series
         });
-        let first = growth.series == 1;
         drop(growth);
         if first {
             register_family(self);
         }
-        for (label, value) in refused {
-            overflow(self.definition.name, label, value);
+        for warning in &admission.warnings {
+            warning.tell(self.definition.name);
         }
-        series
+        (series, admission.whole)
     }
 
     fn make(&self, labels: &[&str]) -> &'static Series {
@@ -241,86 +254,91 @@ impl Family {
         } = self.definition;
         let value = match kind {
             Kind::Counter => Value::Counter(Counter::new()),
-            Kind::Gauge => Value::Gauge(Gauge::new()),
+            Kind::Seconds => Value::Seconds(Seconds::new()),
+            Kind::Gauge => Value::Gauge(Gauge::new(name)),
             Kind::Histogram => Value::Histogram(Histogram::new(name, buckets)),
         };
-        let labels = labels.iter().map(|text| Box::from(*text)).collect();
-        Box::leak(Box::new(Series { labels, value })) // bounded by SERIES_MAX for each metric
+        let named = self.definition.labels.iter().zip(labels);
+        // no escapes: the guard admits neither quotes, backslashes nor line ends
+        let rendered: Vec<String> = named
+            .map(|(label, text)| format!("{}=\"{text}\"", label.name))
+            .collect();
+        // bounded by the limits for series
+        Box::leak(Box::new(Series {
+            labels: labels.iter().map(|text| Box::from(*text)).collect(),
+            rendered: rendered.join(","),
+            value,
+        }))
     }
+}
+
+/// All identities, if each label has one and they are not too many.
+#[inline]
+fn packed<const N: usize>(identities: [Option<Identity>; N]) -> Option<[Identity; IDENTITIES_MAX]> {
+    let mut all = [Identity::NONE; IDENTITIES_MAX];
+    if N > IDENTITIES_MAX {
+        return None;
+    }
+    for (place, identity) in all.iter_mut().zip(identities) {
+        *place = identity?;
+    }
+    Some(all)
+}
+
+#[inline]
+fn mixed<const N: usize>(identities: &[Identity; IDENTITIES_MAX]) -> u64 {
+    identities
+        .iter()
+        .take(N)
+        .fold(0, |hash, identity| identity.mix(hash))
 }
 
 impl State {
+    pub(crate) fn new(limits: &'static Limits) -> Self {
+        Self {
+            limits,
+            hasher: RandomState::default(),
+            by_identity: Table::new(),
+            by_text: Table::new(),
+            sorted: RwLock::default(),
+            growth: Mutex::default(),
+        }
+    }
+
+    #[inline]
     fn hash(&self, labels: &[&str]) -> u64 {
-        self.hasher.hash_one(labels)
+        let mut hasher = self.hasher.build_hasher();
+        for label in labels {
+            label.hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
-    fn find(&self, labels: &[&str]) -> Option<&'static Series> {
-        let all = self.series.read();
-        let same = |series: &&&Series| {
-            series
-                .labels
-                .iter()
-                .map(|text| &**text)
-                .eq(labels.iter().copied())
-        };
-        all.get(&self.hash(labels))?.iter().find(same).copied()
+    /// From the complete index.
+    fn indexed(&self, labels: &[&str]) -> Option<&'static Series> {
+        let sorted = self.sorted.read();
+        let at = sorted.binary_search_by(|series| series.texts().cmp(labels.iter().copied()));
+        at.ok().and_then(|at| sorted.get(at).copied())
     }
 
-    fn insert(&self, series: &'static Series) -> &'static Series {
-        let labels: Vec<&str> = series.labels.iter().map(|text| &**text).collect();
-        self.series
-            .write()
-            .entry(self.hash(&labels))
-            .or_default()
-            .push(series);
-        series
+    /// Says whether it is the first.
+    fn insert(&self, series: &'static Series) -> bool {
+        let mut sorted = self.sorted.write();
+        let at = sorted.partition_point(|known| known.labels < series.labels);
+        sorted.insert(at, series);
+        let labels: Vec<&str> = series.texts().collect();
+        self.by_text.insert(self.hash(&labels), series);
+        sorted.len() == 1
     }
 }
 
-fn admit(value: &str, seen: &mut HashSet<Box<str>>) -> bool {
-    if value == OTHER || seen.contains(value) {
-        return true;
+impl Series {
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        self.labels.iter().map(|text| &**text)
     }
-    let plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
-    let fits = (1..=VALUE_CHARS_MAX).contains(&value.len()) && value.bytes().all(plain);
-    fits && seen.len() < LABEL_VALUES_MAX && seen.insert(value.into())
-}
 
-/// A label whose values became `other`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Overflow {
-    /// The metric.
-    pub metric: &'static str,
-    /// The label.
-    pub label: &'static str,
-    /// How many lookups became `other`.
-    pub count: u64,
-}
-
-static OVERFLOWS: Mutex<Vec<Overflow>> = Mutex::new(Vec::new());
-
-/// Which labels overflowed, most often first.
-pub fn overflows() -> Vec<Overflow> {
-    let mut all = OVERFLOWS.lock().clone();
-    all.sort_by_key(|overflow| std::cmp::Reverse(overflow.count));
-    all
-}
-
-fn overflow(metric: &'static str, label: &'static str, value: &str) {
-    let mut all = OVERFLOWS.lock();
-    if let Some(known) = all
-        .iter_mut()
-        .find(|known| known.metric == metric && known.label == label)
-    {
-        known.count += 1;
-        return;
+    #[inline]
+    fn is_of(&self, labels: &[&str]) -> bool {
+        self.texts().eq(labels.iter().copied())
     }
-    all.push(Overflow {
-        metric,
-        label,
-        count: 1,
-    });
-    drop(all);
-    let value: String = value.chars().take(64).collect();
-    tracing::warn!(target: "ops_metrics", metric, label, ?value, "label_overflow");
 }

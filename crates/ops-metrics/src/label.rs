@@ -9,11 +9,56 @@ pub trait Label {
 
     /// The label's value.
     fn text(&self) -> &str;
+
+    /// What stands for the text, so that a known series is found without reading it; `None` has the text hashed.
+    ///
+    /// Two values of one type with the same identity must have the same text.
+    fn identity(&self) -> Option<Identity> {
+        None
+    }
+}
+
+/// Stands for the text of a label's value: two machine words that are compared instead of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    at: usize,
+    len: usize,
+}
+
+impl Identity {
+    pub(crate) const NONE: Self = Self { at: 0, len: 0 };
+
+    /// Of a text that lives as long as the process: its address and length.
+    #[inline]
+    pub fn of_text(text: &'static str) -> Self {
+        Self {
+            at: text.as_ptr().addr(),
+            len: text.len(),
+        }
+    }
+
+    /// Of one of numbered values.
+    #[inline]
+    pub fn of_number(number: usize) -> Self {
+        Self { at: number, len: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn mix(self, hash: u64) -> u64 {
+        const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15; // 2^64 divided by the golden ratio
+        let word = (self.at as u64) ^ (self.len as u64).rotate_left(48);
+        (hash.rotate_left(29) ^ word).wrapping_mul(SPREAD)
+    }
 }
 
 impl Label for &'static str {
     fn text(&self) -> &str {
         self
+    }
+
+    #[inline]
+    fn identity(&self) -> Option<Identity> {
+        Some(Identity::of_text(self))
     }
 }
 
@@ -24,12 +69,29 @@ impl Label for Method {
     ];
 
     fn text(&self) -> &str {
-        let text = self.as_str();
-        if Self::VALUES.contains(&text) {
-            text
-        } else {
-            "_OTHER"
-        }
+        Self::VALUES.get(number(self)).copied().unwrap_or("_OTHER")
+    }
+
+    #[inline]
+    fn identity(&self) -> Option<Identity> {
+        Some(Identity::of_number(number(self)))
+    }
+}
+
+/// Where the method is in `VALUES`.
+#[inline]
+fn number(method: &Method) -> usize {
+    match *method {
+        Method::GET => 0,
+        Method::HEAD => 1,
+        Method::POST => 2,
+        Method::PUT => 3,
+        Method::DELETE => 4,
+        Method::CONNECT => 5,
+        Method::OPTIONS => 6,
+        Method::TRACE => 7,
+        Method::PATCH => 8,
+        _ => 9,
     }
 }
 
@@ -41,6 +103,14 @@ impl Label for u16 {
             .and_then(|index| STATUSES.get(index))
             .and_then(|digits| std::str::from_utf8(digits).ok())
             .unwrap_or("other")
+    }
+
+    #[inline]
+    fn identity(&self) -> Option<Identity> {
+        Some(Identity::of_number(match *self {
+            status @ 100..=599 => usize::from(status),
+            _ => 0,
+        }))
     }
 }
 
@@ -88,6 +158,11 @@ macro_rules! labels {
 
             fn text(&self) -> &str {
                 match self { $(Self::$value => $text,)+ }
+            }
+
+            #[inline]
+            fn identity(&self) -> ::core::option::Option<$crate::Identity> {
+                ::core::option::Option::Some($crate::Identity::of_number(*self as usize))
             }
         }
     )+};

@@ -30,56 +30,83 @@
 //! [`install`] once, [`register`] your own catalogues, answer `GET /metrics` with [`serve`]. What other crates
 //! count through the `metrics` facade appears too; a name of the catalogue lands in the catalogue's series.
 //!
+//! # In a test
+//!
+//! With the feature `testing` each test counts in a `testing::Registry` of its own, and asserts what changed.
+//!
 //! # Guarantees
 //!
-//! - A label has at most [`LABEL_VALUES_MAX`] values for each metric; the next ones become `other`, in that label
-//!   alone, and are counted in `ops_metrics_overflow_total{metric,label}`.
+//! - A label has at most [`LABEL_VALUES_MAX`] values for each metric, or as many as [`Config`] says; the next ones become
+//!   `other`, in that label alone, are counted in `ops_metrics_overflow_total{metric,label}`, warned of once, and
+//!   listed by [`overflows`]. A metric has at most [`SERIES_MAX`] series; beyond, new ones are `other` in every label.
 //! - Counters and histograms of the catalogue are atomics: no increment is lost, and `_count` equals `+Inf`.
-//! - Non-finite and negative observations are refused and counted in `ops_metrics_rejected_total{metric}`.
-//! - Incrementing a series that exists allocates nothing.
-//! - One render at a time: scrapes that arrive while one waits to start share its result.
+//! - Non-finite and negative observations are refused and counted in `ops_metrics_rejected_total{metric,reason}`.
+//! - Counting in a series that exists allocates nothing and takes no lock. With 3 labels that are `&'static str`, enums,
+//!   methods or statuses it reads no text: 15 ns, where the `metrics` macro takes 270 ns (`benches/ratios.rs`).
+//! - 100,000 lines render in 22 ms, off the async workers, one render at a time: scrapes that wait share it.
 //!
 //! # Errors
 //!
-//! [`install`] twice gives the same metrics; it fails if another crate installed a `metrics` recorder. Retrying does
-//! not help.
+//! [`install`] twice gives the same metrics; it fails if another crate installed a `metrics` recorder, or with a limit
+//! that makes no sense. Retrying does not help.
 //!
 //! # Feature flags
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `http` | no | [`http::RedMetrics`](crate::http::RedMetrics), which observes requests through ops-http |
+//! | `http` | no | `http::RedMetrics`, which observes requests through ops-http |
+//! | `testing` | no | `testing`: a registry for each test, snapshots and their differences |
 //!
 //! # When not to use it
 //!
-//! For exemplars, OpenMetrics or native histograms: this renders the text format 0.0.4 only.
+//! For exemplars, OpenMetrics or native histograms: this renders the text format 0.0.4 only. For metrics that come and
+//! go with what they measure: a series stays until the process ends.
 
+mod accept;
 mod catalogue;
+mod config;
 mod define;
+mod definition;
+mod distribution;
 mod error;
 mod exposition;
 mod family;
+mod guard;
+mod history;
 mod install;
 mod label;
 mod process;
 mod recorder;
 mod rejected;
+mod runtime;
+mod scrape;
 mod service;
-mod sparkline;
+mod table;
+mod tick;
 mod value;
 
 pub mod catalog;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use catalog::CATALOGUE;
 pub use catalogue::{all, register};
+pub use config::Config;
+pub use definition::{Definition, Kind, LabelDefinition};
+pub use distribution::Distribution;
 pub use error::Error;
-pub use family::{
-    Definition, Family, Kind, LABEL_VALUES_MAX, LabelDefinition, Overflow, overflows,
+pub use family::Family;
+pub use guard::{Cardinality, LABEL_VALUES_MAX, Overflow, SERIES_MAX, cardinality, overflows};
+pub use history::{
+    SPARKLINE_SECONDS, Sparkline, Window, latency_over, sparklines, sparklines_over,
 };
-pub use install::{Config, before_scrape, install, is_installed, render};
-pub use label::Label;
+pub use install::{before_scrape, install, is_installed, render};
+pub use label::{Identity, Label};
+pub use rejected::Reason;
+pub use runtime::observe_runtime;
+pub use scrape::ScrapeFailure;
 pub use service::{CONTENT_TYPE, serve};
-pub use sparkline::{SPARKLINE_SECONDS, Sparkline, sparklines};
-pub use value::{Counter, Gauge, Histogram, Timer};
+pub use tick::chart;
+pub use value::{Counter, Gauge, Histogram, Seconds, Timer};

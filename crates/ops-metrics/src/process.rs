@@ -1,35 +1,62 @@
 use std::fs;
+use std::time::Duration;
 
 use crate::catalog::{
-    process_open_fds, process_resident_memory_bytes, process_start_time_seconds, process_threads,
+    process_cpu_seconds_total, process_max_fds, process_open_fds, process_resident_memory_bytes,
+    process_start_time_seconds, process_threads, process_virtual_memory_bytes,
 };
 
-/// Clock ticks a second in `/proc`: a constant of the Linux user interface.
-const TICKS: f64 = 100.0;
+/// Milliseconds of a clock tick in `/proc`: a constant of the Linux user interface.
+const TICK_MS: u64 = 10;
 
 /// Reads `/proc`; elsewhere the gauges stay 0.
 pub(crate) fn sample() {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    if let Some(kibibytes) = field(&status, "VmRSS:") {
-        process_resident_memory_bytes().set(kibibytes * 1024.0);
+    let status = read("status");
+    let sizes = [
+        ("VmRSS:", process_resident_memory_bytes()),
+        ("VmSize:", process_virtual_memory_bytes()),
+    ];
+    for (name, gauge) in sizes {
+        if let Some(kibibytes) = field(&status, name) {
+            gauge.set(kibibytes * 1024.0);
+        }
     }
     if let Some(threads) = field(&status, "Threads:") {
         process_threads().set(threads);
     }
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
-        process_open_fds().set(open.count() as f64);
+        process_open_fds().set(open.count().saturating_sub(1) as f64); // one of them is this listing
     }
-    if let Some(start) = start() {
-        process_start_time_seconds().set(start);
+    if let Some(most) = field(&read("limits"), "Max open files") {
+        process_max_fds().set(most);
     }
+    times();
 }
 
-fn start() -> Option<f64> {
-    let boot = field(&fs::read_to_string("/proc/stat").ok()?, "btime")?;
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let ticks: f64 = after_name.split_whitespace().nth(19)?.parse().ok()?;
-    Some(boot + ticks / TICKS)
+fn read(file: &str) -> String {
+    fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default()
+}
+
+/// Processor time and start, from the fields of `stat` (proc_pid_stat(5): 14, 15 and 22).
+fn times() {
+    let stat = read("stat");
+    let Some((_, after_name)) = stat.rsplit_once(')') else {
+        return;
+    };
+    let fields: Vec<u64> = after_name
+        .split_whitespace()
+        .map(|field| field.parse().unwrap_or(0))
+        .collect();
+    let [user, system] = [11, 12].map(|at| fields.get(at).copied().unwrap_or(0));
+    process_cpu_seconds_total().absolute(Duration::from_millis((user + system) * TICK_MS));
+    let boot = field(
+        &fs::read_to_string("/proc/stat").unwrap_or_default(),
+        "btime",
+    );
+    if let (Some(boot), Some(ticks)) = (boot, fields.get(19)) {
+        process_start_time_seconds()
+            .set(boot + Duration::from_millis(ticks * TICK_MS).as_secs_f64());
+    }
 }
 
 fn field(text: &str, name: &str) -> Option<f64> {

@@ -1,10 +1,13 @@
 use std::sync::Arc;
 
 use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, Metadata, SharedString, Unit};
-use metrics_exporter_prometheus::PrometheusRecorder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::catalogue::find;
-use crate::family::{Family, Kind};
+use crate::definition::{Definition, Kind};
+use crate::error::Error;
+use crate::family::Family;
+use crate::rejected::{Reason, rejected};
 use crate::value::{Counter, Gauge, Histogram};
 
 /// The recorder of the `metrics` facade: a catalogue name goes to the catalogue's series, any other to the exporter.
@@ -13,8 +16,12 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    pub(crate) fn new(foreign: PrometheusRecorder) -> Self {
-        Self { foreign }
+    /// With the handle that renders what other crates recorded. Their histograms get real buckets.
+    pub(crate) fn new() -> Result<(Self, PrometheusHandle), Error> {
+        let builder = PrometheusBuilder::new().set_buckets(Definition::BUCKETS);
+        let foreign = builder.map_err(|_| Error::RecorderTaken)?.build_recorder();
+        let handle = foreign.handle();
+        Ok((Self { foreign }, handle))
     }
 }
 
@@ -63,7 +70,9 @@ impl metrics::Recorder for Recorder {
                 ))),
                 None => metrics::Histogram::noop(),
             },
-            None => self.foreign.register_histogram(key, metadata),
+            None => metrics::Histogram::from_arc(Arc::new(Finite(
+                self.foreign.register_histogram(key, metadata),
+            ))),
         }
     }
 }
@@ -86,7 +95,7 @@ fn labels<'a>(family: &Family, kind: Kind, key: &'a Key) -> Option<Vec<&'a str>>
     if values.is_none() {
         let metric = definition.name;
         tracing::warn!(target: "ops_metrics", metric, key = %key, "labels_or_type_differ_from_catalogue");
-        crate::rejected::rejected(metric);
+        rejected(metric, Reason::Labels);
     }
     values
 }
@@ -124,5 +133,18 @@ struct HistogramHandle(&'static Histogram);
 impl HistogramFn for HistogramHandle {
     fn record(&self, value: f64) {
         self.0.observe(value);
+    }
+}
+
+/// A histogram of another crate, whose sum a single NaN would spoil for good.
+struct Finite(metrics::Histogram);
+
+impl HistogramFn for Finite {
+    fn record(&self, value: f64) {
+        if value.is_finite() {
+            self.0.record(value);
+        } else {
+            rejected("of another crate", Reason::NonFinite);
+        }
     }
 }

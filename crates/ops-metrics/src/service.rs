@@ -1,34 +1,33 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
-
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE as CONTENT_TYPE_HEADER, RETRY_AFTER};
-use http::{HeaderValue, Method, Response, StatusCode};
-use parking_lot::Mutex;
+use http::header::{
+    ALLOW, CONTENT_ENCODING, CONTENT_TYPE as CONTENT_TYPE_HEADER, RETRY_AFTER, VARY,
+};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, request};
 
-use crate::catalog::ops_metrics_scrapes_total;
-use crate::install::{is_installed, render};
+use crate::accept::takes_gzip;
+use crate::catalog::{ops_metrics_scrape_failures_total, ops_metrics_scrapes_total};
+use crate::install::is_installed;
+use crate::scrape::{Rendered, Scrape, ScrapeFailure};
 
 /// The content type of `/metrics`.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// Scrapes that may be under way or wait at the same time; the next one gets 503.
-const SCRAPES_MAX: usize = 5;
-
-static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
-static LATEST: Mutex<Option<(Instant, Bytes)>> = Mutex::new(None);
 
 /// Answers a request for `/metrics`, whatever its path, for any framework.
 ///
-/// `GET` and `HEAD` get 200 (503 before [`install`](crate::install), or when too many scrapes wait), other methods 405.
-/// Inside tokio the text is rendered off the async workers.
-pub async fn serve(request: &http::request::Parts) -> Response<Bytes> {
+/// | request | answer |
+/// |---|---|
+/// | `GET`, `HEAD` | 200 and the text format 0.0.4, whatever `Accept` says; gzip where that is accepted and pays |
+/// | any other method | 405 |
+/// | before [`install`](crate::install) | 503 |
+/// | while five scrapes are under way | 503, to be tried again after a second |
+/// | the render panics, or takes longer than 2 s | 500 |
+///
+/// The text is rendered off the async workers, once for all scrapes that wait for it.
+pub async fn serve(request: &request::Parts) -> Response<Bytes> {
     let head = request.method == Method::HEAD;
     if !head && request.method != Method::GET {
-        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "accepted: GET, HEAD\n");
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
+        let refused = plain(StatusCode::METHOD_NOT_ALLOWED, "accepted: GET, HEAD\n");
+        return with(refused, ALLOW, "GET, HEAD");
     }
     if !is_installed() {
         return plain(
@@ -36,75 +35,64 @@ pub async fn serve(request: &http::request::Parts) -> Response<Bytes> {
             "metrics are not installed\n",
         );
     }
-    let Some(scrape) = Scrape::begin() else {
-        let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes wait\n");
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        return response;
-    };
-    let rendered = match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => runtime
-            .spawn_blocking(move || scrape.render())
-            .await
-            .ok()
-            .flatten(),
-        Err(_) => scrape.render(),
-    };
-    let Some(text) = rendered else {
-        return plain(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "metrics could not be rendered\n",
-        );
-    };
-    let mut response = Response::new(if head { Bytes::new() } else { text });
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE_HEADER, HeaderValue::from_static(CONTENT_TYPE));
-    response
-}
-
-struct Scrape {
-    arrived: Instant,
-}
-
-impl Scrape {
-    fn begin() -> Option<Self> {
-        let before = UNDER_WAY.fetch_add(1, Ordering::Relaxed);
-        let scrape = Self {
-            arrived: Instant::now(),
-        };
-        (before < SCRAPES_MAX).then_some(scrape) // one that is not handed out gives its place back
-    }
-
-    /// Renders, unless a render that began after this scrape arrived is there already.
-    fn render(self) -> Option<Bytes> {
-        let mut latest = LATEST.lock();
-        ops_metrics_scrapes_total().inc();
-        if let Some((began, text)) = latest.as_ref()
-            && *began >= self.arrived
-        {
-            return Some(text.clone());
+    match scrape().await {
+        Ok(rendered) => {
+            ops_metrics_scrapes_total().inc();
+            answer(&rendered, head, takes_gzip(&request.headers))
         }
-        let began = Instant::now();
-        let text = Bytes::from(render().ok()?);
-        *latest = Some((began, text.clone()));
-        Some(text)
+        Err(failure) => {
+            ops_metrics_scrape_failures_total(failure).inc();
+            refuse(failure)
+        }
     }
 }
 
-impl Drop for Scrape {
-    fn drop(&mut self) {
-        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
+async fn scrape() -> Result<std::sync::Arc<Rendered>, ScrapeFailure> {
+    let scrape = Scrape::begin()?;
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => {
+            let waiting = runtime.spawn_blocking(move || scrape.wait());
+            waiting.await.unwrap_or(Err(ScrapeFailure::Panic))
+        }
+        Err(_) => scrape.wait(),
+    }
+}
+
+fn answer(rendered: &Rendered, head: bool, gzip: bool) -> Response<Bytes> {
+    let zipped = rendered.gzip.as_ref().filter(|_| gzip);
+    let body = zipped.unwrap_or(&rendered.text);
+    let mut response = Response::new(if head { Bytes::new() } else { body.clone() });
+    if zipped.is_some() {
+        response = with(response, CONTENT_ENCODING, "gzip");
+    }
+    with(
+        with(response, CONTENT_TYPE_HEADER, CONTENT_TYPE),
+        VARY,
+        "accept-encoding",
+    )
+}
+
+fn refuse(failure: ScrapeFailure) -> Response<Bytes> {
+    let failed = |text| plain(StatusCode::INTERNAL_SERVER_ERROR, text);
+    match failure {
+        ScrapeFailure::Busy => {
+            let busy = plain(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes wait\n");
+            with(busy, RETRY_AFTER, "1")
+        }
+        ScrapeFailure::Timeout => failed("metrics were not rendered within 2 seconds\n"),
+        ScrapeFailure::Panic => failed("rendering the metrics panicked\n"),
+        ScrapeFailure::Thread => failed("there is no thread to render the metrics\n"),
     }
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from_static(text.as_bytes()));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        CONTENT_TYPE_HEADER,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    with(response, CONTENT_TYPE_HEADER, "text/plain; charset=utf-8")
+}
+
+fn with(mut response: Response<Bytes>, name: HeaderName, value: &'static str) -> Response<Bytes> {
+    let value = HeaderValue::from_static(value);
+    response.headers_mut().insert(name, value);
     response
 }

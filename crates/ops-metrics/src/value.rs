@@ -1,7 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::rejected::rejected;
+use crate::distribution::{FINE_BUCKETS, FineCounts};
+use crate::rejected::{Reason, rejected};
 
 /// A total that only grows.
 #[derive(Debug, Default)]
@@ -13,11 +14,13 @@ impl Counter {
     }
 
     /// Adds one.
+    #[inline]
     pub fn inc(&self) {
         self.add(1);
     }
 
     /// Adds `n`.
+    #[inline]
     pub fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
@@ -33,32 +36,74 @@ impl Counter {
     }
 }
 
-/// A value that goes up and down.
+/// A total of time that only grows, to the nanosecond; it wraps after 584 years.
 #[derive(Debug, Default)]
-pub struct Gauge(AtomicU64);
+pub struct Seconds(AtomicU64);
 
-impl Gauge {
+impl Seconds {
     pub(crate) const fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 
-    /// Sets the value; a non-finite one changes nothing.
-    pub fn set(&self, value: f64) {
-        if value.is_finite() {
-            self.0.store(value.to_bits(), Ordering::Relaxed);
+    /// Adds this time.
+    #[inline]
+    pub fn add(&self, time: Duration) {
+        self.0.fetch_add(nanoseconds(time), Ordering::Relaxed);
+    }
+
+    /// Raises the total to `time`, for totals that are counted elsewhere; a lower one changes nothing.
+    pub fn absolute(&self, time: Duration) {
+        self.0.fetch_max(nanoseconds(time), Ordering::Relaxed);
+    }
+
+    /// The total.
+    pub fn get(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A value that goes up and down.
+#[derive(Debug)]
+pub struct Gauge {
+    metric: &'static str,
+    bits: AtomicU64,
+}
+
+impl Gauge {
+    pub(crate) const fn new(metric: &'static str) -> Self {
+        Self {
+            metric,
+            bits: AtomicU64::new(0),
         }
     }
 
-    /// Adds `delta`, which may be negative; a non-finite one changes nothing.
+    /// Sets the value. A non-finite one is refused, and counted as such.
+    #[inline]
+    pub fn set(&self, value: f64) {
+        if value.is_finite() {
+            self.bits.store(value.to_bits(), Ordering::Relaxed);
+        } else {
+            rejected(self.metric, Reason::NonFinite);
+        }
+    }
+
+    /// Adds `delta`, which may be negative. A non-finite one is refused, and counted as such.
+    #[inline]
     pub fn add(&self, delta: f64) {
         if delta.is_finite() {
-            add_float(&self.0, delta);
+            add_float(&self.bits, delta);
+        } else {
+            rejected(self.metric, Reason::NonFinite);
         }
     }
 
     /// The value.
     pub fn get(&self) -> f64 {
-        f64::from_bits(self.0.load(Ordering::Relaxed))
+        f64::from_bits(self.bits.load(Ordering::Relaxed))
     }
 }
 
@@ -69,6 +114,7 @@ pub struct Histogram {
     bounds: &'static [f64],
     counts: Box<[AtomicU64]>,
     sum: AtomicU64,
+    fine: FineCounts,
 }
 
 impl Histogram {
@@ -79,19 +125,24 @@ impl Histogram {
             bounds,
             counts,
             sum: AtomicU64::new(0),
+            fine: FineCounts::new(),
         }
     }
 
     /// Counts `value` into its bucket. A negative or non-finite one is refused, and counted as such.
+    #[inline]
     pub fn observe(&self, value: f64) {
-        if !value.is_finite() || value < 0.0 {
-            rejected(self.metric);
-            return;
+        if !value.is_finite() {
+            return rejected(self.metric, Reason::NonFinite);
+        }
+        if value < 0.0 {
+            return rejected(self.metric, Reason::Negative);
         }
         let bucket = self.bounds.partition_point(|bound| *bound < value);
         if let Some(count) = self.counts.get(bucket) {
             add_float(&self.sum, value);
             count.fetch_add(1, Ordering::Relaxed);
+            self.fine.count(value);
         }
     }
 
@@ -120,6 +171,10 @@ impl Histogram {
             .map(|count| count.load(Ordering::Relaxed))
             .collect()
     }
+
+    pub(crate) fn add_fine_to(&self, sum: &mut [u32; FINE_BUCKETS]) {
+        self.fine.add_to(sum);
+    }
 }
 
 /// Observes the time since [`Histogram::start_timer`] when dropped: on success, error, panic and cancellation alike.
@@ -136,6 +191,7 @@ impl Drop for Timer {
     }
 }
 
+#[inline]
 fn add_float(bits: &AtomicU64, delta: f64) {
     let mut seen = bits.load(Ordering::Relaxed);
     loop {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use ops_metrics::{CATALOGUE, Family};
 
-use crate::promtool;
+use crate::promtool::promtool;
 
 /// Declared in kearney-platform, which this crate does not know.
 const OF_THE_PLATFORM: [&str; 9] = [

@@ -1,8 +1,13 @@
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::collections::{BTreeMap, HashSet};
 
 use http::Method;
-use ops_metrics::catalog::{duckdb_query_seconds, http_request_latency, http_requests_total};
+use ops_metrics::Config;
+use ops_metrics::catalog::{
+    cache_size_bytes, duckdb_query_seconds, http_request_latency, http_requests_total,
+    process_cpu_seconds_total,
+};
+use ops_metrics::testing::Registry;
+use proptest::prelude::*;
 
 use crate::{promtool, rendered, value};
 
@@ -13,43 +18,16 @@ ops_metrics::define! {
     catalogue MINE;
     /// Jobs done.
     counter jobs_total { queue: Queue }
-    /// Total registered models
-    gauge registry_models_total {}
-    /// Total registered datasets
-    gauge registry_datasets_total {}
-}
-
-#[test]
-fn overview_usage_renders_the_overview_lines() {
-    http_requests_total("/api/overview", Method::GET, 200).add(1234);
-    let latency = http_request_latency("/api/overview", Method::GET);
-    (0..950).for_each(|_| latency.observe(0.0625));
-    (0..250).for_each(|_| latency.observe(0.25));
-    (0..34).for_each(|_| latency.observe(0.75));
-    let text = rendered();
-    for line in [
-        "# HELP http_requests_total Total HTTP requests",
-        "# TYPE http_requests_total counter",
-        r#"http_requests_total{route="/api/overview",method="GET",status="200"} 1234"#,
-        "# HELP http_request_latency_seconds HTTP request latency in seconds",
-        "# TYPE http_request_latency_seconds histogram",
-        r#"http_request_latency_seconds_bucket{route="/api/overview",method="GET",le="0.1"} 950"#,
-        r#"http_request_latency_seconds_bucket{route="/api/overview",method="GET",le="0.5"} 1200"#,
-        r#"http_request_latency_seconds_bucket{route="/api/overview",method="GET",le="+Inf"} 1234"#,
-        r#"http_request_latency_seconds_sum{route="/api/overview",method="GET"} 147.375"#,
-        r#"http_request_latency_seconds_count{route="/api/overview",method="GET"} 1234"#,
-    ] {
-        assert!(
-            text.lines().any(|shown| shown == line),
-            "{line}\nis not in\n{text}"
-        );
-    }
+    /// Observed by a property test.
+    histogram observed_seconds buckets [0.5, 1.0, 2.5] { half: &'static str }
 }
 
 #[test]
 fn every_metric_of_the_catalogue_is_there_before_anything_happened() {
-    ops_metrics::register(MINE);
-    let text = rendered();
+    let config = Config::new()
+        .catalogue(MINE)
+        .build_info("0.1.0", "abc123", "1.95.0");
+    let text = Registry::with(&config).unwrap().render();
     for family in ops_metrics::CATALOGUE.iter().chain(MINE) {
         let definition = family().definition();
         let help = format!("# HELP {} {}\n", definition.name, definition.help());
@@ -62,81 +40,159 @@ fn every_metric_of_the_catalogue_is_there_before_anything_happened() {
 }
 
 #[test]
-fn a_timer_observes_when_it_is_dropped_even_by_a_panic() {
-    let seconds = duckdb_query_seconds("TIMED");
-    let panicked = std::thread::spawn(|| {
-        let _timer = duckdb_query_seconds("TIMED").start_timer();
-        std::panic::resume_unwind(Box::new("on purpose"));
+fn two_renders_have_their_lines_in_the_same_order() {
+    let registry = Registry::new();
+    registry.run(|| {
+        for route in ["/b", "/a", "/c"] {
+            http_requests_total(route, Method::GET, 200).inc();
+        }
     });
-    assert!(panicked.join().is_err());
-    assert_eq!(seconds.count(), 1);
+    let series = |text: &str| -> Vec<String> {
+        let samples = text.lines().filter(|line| !line.is_empty());
+        samples
+            .map(|line| line.rsplit_once(' ').unwrap().0.to_owned())
+            .collect()
+    };
+    let (first, second) = (series(&registry.render()), series(&registry.render()));
+    assert_eq!(first, second);
+    let routes: Vec<_> = first
+        .iter()
+        .filter(|line| line.contains("route="))
+        .collect();
+    assert!(
+        routes[0].contains("/a") && routes[2].contains("/c"),
+        "{routes:?}"
+    );
 }
 
 #[test]
-fn non_finite_and_negative_observations_are_refused_and_counted() {
-    let seconds = duckdb_query_seconds("REFUSED");
-    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0] {
-        seconds.observe(value);
-    }
-    seconds.observe(0.25);
-    assert_eq!((seconds.count(), seconds.sum()), (1, 0.25));
-    let refused = r#"ops_metrics_rejected_total{metric="duckdb_query_seconds"}"#;
-    assert_eq!(value(&rendered(), refused), Some(4.0));
+fn a_timer_observes_when_it_is_dropped_even_by_a_panic() {
+    let registry = Registry::new();
+    let panicked = std::panic::catch_unwind(|| {
+        registry.run(|| {
+            let _timer = duckdb_query_seconds("TIMED").start_timer();
+            std::panic::resume_unwind(Box::new("on purpose"));
+        });
+    });
+    assert!(panicked.is_err());
+    let count = r#"duckdb_query_seconds_count{query_type="TIMED"}"#;
+    assert_eq!(registry.value(count), Some(1.0));
+}
+
+#[test]
+fn what_cannot_be_added_up_is_refused_and_counted() {
+    let registry = Registry::new();
+    registry.run(|| {
+        let seconds = duckdb_query_seconds("REFUSED");
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0] {
+            seconds.observe(value);
+        }
+        seconds.observe(0.25);
+        assert_eq!((seconds.count(), seconds.sum()), (1, 0.25));
+        cache_size_bytes("query").set(7.0);
+        cache_size_bytes("query").set(f64::NAN);
+        cache_size_bytes("query").add(f64::INFINITY);
+    });
+    let refused = |metric: &str, reason: &str| {
+        registry.value(&format!(
+            r#"ops_metrics_rejected_total{{metric="{metric}",reason="{reason}"}}"#
+        ))
+    };
+    assert_eq!(refused("duckdb_query_seconds", "non_finite"), Some(3.0));
+    assert_eq!(refused("duckdb_query_seconds", "negative"), Some(1.0));
+    assert_eq!(refused("cache_size_bytes", "non_finite"), Some(2.0));
+    assert_eq!(
+        registry.value(r#"cache_size_bytes{cache_type="query"}"#),
+        Some(7.0)
+    );
 }
 
 #[test]
 fn facade_calls_land_in_the_catalogue_or_beside_it() {
-    rendered();
-    metrics::counter!("duckdb_query_total", "query_type" => "FACADE").absolute(7);
-    metrics::describe_counter!("another_crates_total", "Of another crate");
-    metrics::counter!("another_crates_total").increment(3);
-    metrics::histogram!("another_crates_seconds").record(0.2);
-    let text = rendered();
-    assert_eq!(
-        value(&text, r#"duckdb_query_total{query_type="FACADE"}"#),
-        Some(7.0)
-    );
+    let registry = Registry::new();
+    registry.run(|| {
+        metrics::counter!("duckdb_query_total", "query_type" => "FACADE").absolute(7);
+        metrics::describe_counter!("another_crates_total", "Of another crate");
+        metrics::counter!("another_crates_total").increment(3);
+        metrics::histogram!("another_crates_seconds").record(0.2);
+        metrics::histogram!("another_crates_seconds").record(f64::NAN);
+    });
+    let text = registry.render();
+    let facade = r#"duckdb_query_total{query_type="FACADE"}"#;
+    assert_eq!(value(&text, facade), Some(7.0));
     assert_eq!(text.matches("# TYPE duckdb_query_total").count(), 1);
     assert_eq!(value(&text, "another_crates_total"), Some(3.0));
-    assert_eq!(
-        value(&text, r#"another_crates_seconds_bucket{le="+Inf"}"#),
-        Some(1.0)
-    );
+    let bucket = r#"another_crates_seconds_bucket{le="+Inf"}"#;
+    assert_eq!(value(&text, bucket), Some(1.0));
+    assert_eq!(value(&text, "another_crates_seconds_sum"), Some(0.2));
 }
 
 #[test]
-fn promtool_names_the_two_gauges_and_nothing_else() {
-    let Some(promtool) = promtool() else { return };
-    ops_metrics::register(MINE);
+fn facade_calls_with_other_labels_than_the_catalogues_are_refused_and_counted() {
+    let registry = Registry::new();
+    registry.run(|| {
+        metrics::counter!("duckdb_query_total", "kind" => "SELECT").increment(1);
+        metrics::gauge!("duckdb_query_total", "query_type" => "SELECT").set(1.0);
+    });
+    let refused = r#"ops_metrics_rejected_total{metric="duckdb_query_total",reason="labels"}"#;
+    assert_eq!(registry.value(refused), Some(2.0));
+}
+
+#[test]
+fn a_total_of_time_is_a_counter_in_seconds() {
+    let registry = Registry::new();
+    registry.run(|| process_cpu_seconds_total().add(std::time::Duration::from_millis(1250)));
+    let text = registry.render();
+    assert_eq!(value(&text, "process_cpu_seconds_total"), Some(1.25));
+    assert!(text.contains("# TYPE process_cpu_seconds_total counter"));
+}
+
+#[test]
+fn the_text_has_no_series_twice_one_type_for_each_metric_and_buckets_that_add_up() {
+    rendered();
+    http_request_latency("/consistent", Method::GET).observe(0.3);
     let text = rendered();
-    // what the other tests record as another crate is that crate's to describe
-    let ours: String = text
+    let mut seen = HashSet::new();
+    let samples = text
         .lines()
-        .filter(|line| !line.contains("another_crates"))
-        .fold(String::new(), |all, line| all + line + "\n");
-    let mut child = Command::new(promtool)
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(ours.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let mut said: Vec<_> = std::str::from_utf8(&said).unwrap().lines().collect();
-    said.sort_unstable();
-    let suffix = r#"non-counter metrics should not have "_total" suffix"#;
-    assert_eq!(
-        said,
-        [
-            format!("registry_datasets_total {suffix}"),
-            format!("registry_models_total {suffix}")
-        ]
-    );
+        .filter(|line| !line.starts_with('#') && !line.is_empty());
+    for (series, _) in samples.map(|line| line.rsplit_once(' ').unwrap()) {
+        assert!(seen.insert(series), "{series} is there twice");
+    }
+    let mut types = BTreeMap::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        assert_eq!(types.insert(name, kind), None, "{name} has two types");
+    }
+}
+
+proptest! {
+    #[test]
+    fn buckets_are_cumulative_and_agree_with_count_and_sum(
+        values in prop::collection::vec(0.0_f64..4.0, 0..50),
+    ) {
+        let registry = Registry::new();
+        registry.run(|| values.iter().for_each(|value| observed_seconds("a").observe(*value)));
+        let snapshot = registry.snapshot();
+        let bucket = |le: &str| snapshot.value(&format!(r#"observed_seconds_bucket{{half="a",le="{le}"}}"#));
+        let at_most = |bound: f64| values.iter().filter(|value| **value <= bound).count() as f64;
+        if values.is_empty() {
+            return Ok(());
+        }
+        for (le, bound) in [("0.5", 0.5), ("1", 1.0), ("2.5", 2.5), ("+Inf", f64::INFINITY)] {
+            prop_assert_eq!(bucket(le), Some(at_most(bound)));
+        }
+        prop_assert_eq!(snapshot.value(r#"observed_seconds_count{half="a"}"#), Some(values.len() as f64));
+        let sum = snapshot.value(r#"observed_seconds_sum{half="a"}"#).unwrap();
+        prop_assert!((sum - values.iter().sum::<f64>()).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn promtool_has_nothing_to_say_of_the_built_in_metrics() {
+    let registry = Registry::new();
+    registry.run(|| http_requests_total("/", Method::GET, 200).inc());
+    if let Some(said) = promtool::check_metrics(&registry.render()) {
+        assert_eq!(said, <[String; 0]>::default());
+    }
 }

@@ -1,14 +1,19 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Method;
-use ops_metrics::LABEL_VALUES_MAX;
 use ops_metrics::catalog::http_requests_total;
+use ops_metrics::testing::Registry;
+use ops_metrics::{Config, LABEL_VALUES_MAX};
 
 use crate::{rendered, value};
 
 ops_metrics::define! {
+    /// Of this test.
+    catalogue GUARDED;
     /// Of the cardinality test.
     counter guarded_total { provider: &'static str, status: u16 }
+    /// With five labels: more than are found by identity.
+    counter wide_total { a: &'static str, b: &'static str, c: &'static str, d: &'static str, e: &'static str }
     /// Of the test with threads.
     counter contended_total { half: &'static str }
     /// Of the test with threads.
@@ -23,63 +28,228 @@ fn increments() -> u64 {
     }
 }
 
+fn count(provider: &str, status: &'static str) {
+    metrics::counter!("guarded_total", "provider" => provider.to_owned(), "status" => status)
+        .increment(1);
+}
+
+fn guarded() -> Registry {
+    Registry::with(&Config::new().catalogue(GUARDED)).unwrap()
+}
+
 #[test]
 fn the_label_that_overflows_becomes_other_and_the_others_stay() {
-    rendered();
-    for index in 0..LABEL_VALUES_MAX + 50 {
-        let name = format!("provider-{index}");
-        metrics::counter!("guarded_total", "provider" => name.clone(), "status" => "500")
-            .increment(1);
-        guarded_total("mapbox", 500).inc(); // the first call registers the name
-    }
-    let text = rendered();
-    let other = value(&text, r#"guarded_total{provider="other",status="500"}"#).unwrap();
-    assert!((50.0..=52.0).contains(&other), "{other}");
-    assert!(value(&text, r#"guarded_total{provider="other",status="other"}"#).is_none());
-    assert!(guarded_total::family().len() <= LABEL_VALUES_MAX + 1);
+    let registry = guarded();
+    registry.run(|| {
+        for index in 0..LABEL_VALUES_MAX + 50 {
+            count(&format!("provider-{index}"), "500");
+        }
+        assert_eq!(guarded_total::family().len(), LABEL_VALUES_MAX + 1);
+    });
+    let text = registry.render();
+    assert_eq!(
+        value(&text, r#"guarded_total{provider="other",status="500"}"#),
+        Some(50.0)
+    );
+    assert_eq!(
+        value(
+            &text,
+            r#"guarded_total{provider="provider-199",status="500"}"#
+        ),
+        Some(1.0)
+    );
     let overflow = r#"ops_metrics_overflow_total{metric="guarded_total",label="provider"}"#;
-    assert!(value(&text, overflow).unwrap() >= 50.0);
+    assert_eq!(value(&text, overflow), Some(50.0));
+    assert!(!text.contains(r#"ops_metrics_overflow_total{metric="guarded_total",label="status"}"#));
+}
+
+#[test]
+fn the_worst_labels_can_be_read_with_examples_of_what_was_refused() {
+    let registry = Registry::with(&Config::new().catalogue(GUARDED).label_values_max(3)).unwrap();
+    let long = "x".repeat(200);
+    let (overflows, cardinality) = registry.run(|| {
+        for provider in ["a", "b", "c", "d", "e", "d", &long] {
+            count(provider, "200");
+        }
+        (ops_metrics::overflows(), ops_metrics::cardinality())
+    });
+    let worst = &overflows[0];
+    assert_eq!(
+        (worst.metric, worst.label, worst.count),
+        ("guarded_total", "provider", 4)
+    );
+    assert_eq!(worst.examples, ["d", "e", &"x".repeat(64)]);
+    let guarded = cardinality
+        .iter()
+        .find(|one| one.metric == "guarded_total")
+        .unwrap();
+    assert_eq!(guarded.series, 4);
+    assert_eq!(guarded.labels, [("provider", 3, 3), ("status", 1, 3)]);
+}
+
+#[test]
+fn a_first_overflow_warns_once_for_each_label() {
+    let warnings = crate::process::warnings_of(|| {
+        let registry =
+            Registry::with(&Config::new().catalogue(GUARDED).label_values_max(1)).unwrap();
+        registry.run(|| (0..20).for_each(|index| count(&format!("warned-{index}"), "200")));
+    });
+    let told = warnings
+        .iter()
+        .filter(|line| line.contains("label_overflow"))
+        .count();
+    assert_eq!(told, 1, "{warnings:?}");
     assert!(
-        ops_metrics::overflows()
-            .iter()
-            .any(|known| known.label == "provider")
+        warnings[0].contains("warned-1") && warnings[0].contains("guarded_total"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn a_cap_can_be_set_for_one_label_alone() {
+    let config =
+        Config::new()
+            .catalogue(GUARDED)
+            .label_values_max_of("guarded_total", "provider", 1);
+    let registry = Registry::with(&config).unwrap();
+    registry.run(|| {
+        for (provider, status) in [("a", "200"), ("b", "201"), ("b", "202")] {
+            count(provider, status);
+        }
+    });
+    let text = registry.render();
+    for series in [
+        r#"provider="a",status="200""#,
+        r#"provider="other",status="201""#,
+        r#"provider="other",status="202""#,
+    ] {
+        assert_eq!(
+            value(&text, &format!("guarded_total{{{series}}}")),
+            Some(1.0),
+            "{series}"
+        );
+    }
+}
+
+#[test]
+fn a_metric_that_is_full_takes_known_series_only() {
+    let registry = Registry::with(&Config::new().catalogue(GUARDED).series_max(2)).unwrap();
+    registry.run(|| {
+        for provider in ["a", "b", "c", "d", "a"] {
+            count(provider, "200");
+        }
+    });
+    let text = registry.render();
+    assert_eq!(
+        value(&text, r#"guarded_total{provider="a",status="200"}"#),
+        Some(2.0)
+    );
+    assert_eq!(
+        value(&text, r#"guarded_total{provider="other",status="other"}"#),
+        Some(2.0)
+    );
+}
+
+#[test]
+fn limits_that_make_no_sense_are_refused_with_what_is_accepted() {
+    let told = |config: Config| Registry::with(&config).unwrap_err().to_string();
+    let zero = told(Config::new().label_values_max(0));
+    assert!(
+        zero.ends_with("a limit of 0 would refuse everything; accepted: 1 and more"),
+        "{zero}"
+    );
+    let label = told(Config::new().label_values_max_of("http_requests_total", "path", 5));
+    assert!(
+        label.ends_with(
+            "http_requests_total has no label path; its labels are: route, method, status"
+        ),
+        "{label}"
+    );
+    let metric = told(Config::new().label_values_max_of("http_total", "route", 5));
+    assert!(
+        metric.ends_with("there is no metric http_total; is its catalogue registered?"),
+        "{metric}"
     );
 }
 
 #[test]
 fn values_that_would_need_escapes_become_other() {
-    rendered();
-    guarded_total("mapbox", 201).inc();
-    for value in [
-        "",
-        "a\nb",
-        "quo\"te",
-        "back\\slash",
-        "ünïcode",
-        &"long".repeat(100),
-    ] {
-        metrics::counter!("guarded_total", "provider" => value.to_owned(), "status" => "201")
-            .increment(1);
-    }
-    let text = rendered();
+    let registry = guarded();
+    registry.run(|| {
+        for value in [
+            "",
+            "a\nb",
+            "quo\"te",
+            "back\\slash",
+            "ünïcode",
+            "🦀",
+            &"long".repeat(100),
+        ] {
+            count(value, "201");
+        }
+    });
     assert_eq!(
-        value(&text, r#"guarded_total{provider="other",status="201"}"#),
-        Some(6.0)
+        registry.value(r#"guarded_total{provider="other",status="201"}"#),
+        Some(7.0)
+    );
+}
+
+#[test]
+fn one_text_at_many_addresses_is_one_series() {
+    let registry = guarded();
+    registry.run(|| {
+        for _ in 0..1000 {
+            guarded_total(String::from("leaked").leak(), 200).inc();
+        }
+        for last in ["e1", "e2", "e1"] {
+            wide_total("a", "b", "c", "d", last).inc();
+        }
+        assert_eq!(guarded_total::family().len(), 1);
+    });
+    assert_eq!(
+        registry.value(r#"guarded_total{provider="leaked",status="200"}"#),
+        Some(1000.0)
+    );
+    assert_eq!(
+        registry.value(r#"wide_total{a="a",b="b",c="c",d="d",e="e1"}"#),
+        Some(2.0)
     );
 }
 
 #[test]
 fn unknown_methods_and_statuses_are_bounded() {
-    for verb in ["BREW", "get", "PROPFIND"] {
-        http_requests_total(
-            "/bounded",
-            Method::from_bytes(verb.as_bytes()).unwrap(),
-            999,
-        )
-        .inc();
-    }
+    let registry = Registry::new();
+    registry.run(|| {
+        for verb in ["BREW", "get", "PROPFIND"] {
+            let method = Method::from_bytes(verb.as_bytes()).unwrap();
+            http_requests_total("/bounded", method, 999).inc();
+        }
+    });
     let series = r#"http_requests_total{route="/bounded",method="_OTHER",status="other"}"#;
-    assert_eq!(value(&rendered(), series), Some(3.0));
+    assert_eq!(registry.value(series), Some(3.0));
+}
+
+#[test]
+fn series_beyond_the_first_table_are_found_again() {
+    let config = Config::new()
+        .catalogue(GUARDED)
+        .label_values_max(500)
+        .series_max(100_000);
+    let registry = Registry::with(&config).unwrap();
+    let names: Vec<&'static str> = (0..200).map(|n| &*format!("n{n}").leak()).collect();
+    registry.run(|| {
+        for _ in 0..3 {
+            for name in &names {
+                (200..220).for_each(|status| guarded_total(name, status).inc());
+            }
+        }
+        assert_eq!(guarded_total::family().len(), 4000);
+        assert!(
+            names
+                .iter()
+                .all(|name| (200..220).all(|status| guarded_total(name, status).get() == 3))
+        );
+    });
 }
 
 #[test]

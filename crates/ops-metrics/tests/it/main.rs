@@ -1,14 +1,18 @@
-//! The public behaviour, in one binary and one process: each test counts under labels of its own.
+//! The public behaviour, in one binary and one process: each test counts in a registry of its own, or under labels
+//! of its own where the process's metrics are meant.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod configs;
 mod exposition;
 mod guard;
+mod history;
+mod lint;
+mod process;
+mod promtool;
 #[cfg(feature = "http")]
 mod requests;
 mod service;
-
-use std::io::Write as _;
+mod testing;
 
 /// The value on the line that starts with `series`.
 fn value(text: &str, series: &str) -> Option<f64> {
@@ -18,25 +22,12 @@ fn value(text: &str, series: &str) -> Option<f64> {
     line.and_then(|value| value.parse().ok())
 }
 
-fn rendered() -> String {
-    ops_metrics::install(ops_metrics::Config::new().build_info("0.1.0", "abc123", "1.95.0"))
-        .unwrap();
-    ops_metrics::render().unwrap()
+fn installed() {
+    ops_metrics::install(ops_metrics::Config::new()).unwrap();
 }
 
-fn promtool() -> Option<std::path::PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")?;
-    let path = std::path::Path::new(&target).join("tools/prometheus/usr/bin/promtool");
-    if path.is_file() {
-        return Some(path);
-    }
-    assert!(
-        std::env::var_os("OPS_TEST_REQUIRE_TOOLS").is_none(),
-        "promtool is required"
-    );
-    let _ = writeln!(
-        std::io::stdout(),
-        "skipped: no promtool at tools/prometheus (cargo xtask setup)"
-    );
-    None
+/// The exposition of the process.
+fn rendered() -> String {
+    installed();
+    ops_metrics::render().unwrap()
 }

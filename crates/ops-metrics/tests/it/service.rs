@@ -1,43 +1,89 @@
+use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{Method, Request, Response, StatusCode};
+use ops_metrics::catalog::duckdb_query_total;
 use ops_metrics::{CONTENT_TYPE, serve};
 
-use crate::{rendered, value};
+use crate::{installed, rendered, value};
 
-async fn answered(method: Method) -> Response<bytes::Bytes> {
-    let (parts, ()) = Request::builder()
-        .method(method)
-        .uri("/metrics")
-        .body(())
-        .unwrap()
-        .into_parts();
+async fn asked(method: Method, headers: &[(&str, &str)]) -> Response<bytes::Bytes> {
+    let mut request = Request::builder().method(method).uri("/metrics");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let (parts, ()) = request.body(()).unwrap().into_parts();
     serve(&parts).await
+}
+
+/// Other tests scrape at the same time: whoever is told to retry does.
+async fn answered(method: Method, headers: &[(&str, &str)]) -> Response<bytes::Bytes> {
+    installed();
+    loop {
+        let response = asked(method.clone(), headers).await;
+        if response.status() != StatusCode::SERVICE_UNAVAILABLE {
+            return response;
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
 async fn get_head_and_other_methods_are_answered() {
-    rendered();
-    let get = loop {
-        let get = answered(Method::GET).await;
-        if get.status() == StatusCode::OK {
-            break get;
-        }
-    };
+    let get = answered(Method::GET, &[]).await;
+    assert_eq!(get.status(), StatusCode::OK);
     assert_eq!(get.headers()["content-type"], CONTENT_TYPE);
     assert!(get.body().starts_with(b"# HELP "));
-    assert_eq!(answered(Method::HEAD).await.body().len(), 0);
-    let post = answered(Method::POST).await;
+    let head = answered(Method::HEAD, &[]).await;
+    assert_eq!((head.status(), head.body().len()), (StatusCode::OK, 0));
+    assert_eq!(head.headers()["content-type"], CONTENT_TYPE);
+    let post = answered(Method::POST, &[]).await;
     assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(post.headers()["allow"], "GET, HEAD");
 }
 
+#[tokio::test]
+async fn whoever_asks_for_other_formats_gets_the_text_format() {
+    let accept = "application/openmetrics-text;version=1.0.0,application/vnd.google.protobuf;q=0.9";
+    let response = answered(Method::GET, &[("accept", accept)]).await;
+    assert_eq!(response.headers()["content-type"], CONTENT_TYPE);
+}
+
+#[tokio::test]
+async fn gzip_is_sent_to_those_who_take_it_and_unpacks_to_the_text() {
+    for takes in ["gzip", "deflate, GZIP;q=0.5", "*", "br, *;q=0.1"] {
+        let response = answered(Method::GET, &[("accept-encoding", takes)]).await;
+        assert_eq!(response.headers()["content-encoding"], "gzip", "{takes}");
+        assert_eq!(response.headers()["vary"], "accept-encoding");
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&response.body()[..])
+            .read_to_string(&mut text)
+            .unwrap();
+        assert!(text.starts_with("# HELP ") && text.len() > response.body().len());
+    }
+    for refuses in [
+        "identity",
+        "gzip;q=0",
+        "gzip; q=0.0, *",
+        "br",
+        "*;q=0",
+        "gzip;q=nonsense",
+    ] {
+        let response = answered(Method::GET, &[("accept-encoding", refuses)]).await;
+        assert!(
+            !response.headers().contains_key("content-encoding"),
+            "{refuses}"
+        );
+        assert!(response.body().starts_with(b"# HELP "), "{refuses}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_scrapes_share_renders_and_the_surplus_is_told_to_retry() {
-    rendered();
+    installed();
     let scrapes: Vec<_> = (0..64)
-        .map(|_| tokio::spawn(answered(Method::GET)))
+        .map(|_| tokio::spawn(asked(Method::GET, &[])))
         .collect();
     let mut served = 0;
     for scrape in scrapes {
@@ -49,6 +95,32 @@ async fn concurrent_scrapes_share_renders_and_the_surplus_is_told_to_retry() {
         }
     }
     assert!(served > 0);
+}
+
+#[tokio::test]
+async fn a_scrape_shows_all_that_happened_before_it() {
+    for round in 1..=20 {
+        duckdb_query_total("FRESH").inc();
+        let response = answered(Method::GET, &[]).await;
+        let text = std::str::from_utf8(response.body()).unwrap();
+        assert_eq!(
+            value(text, r#"duckdb_query_total{query_type="FRESH"}"#),
+            Some(f64::from(round))
+        );
+    }
+}
+
+#[test]
+fn without_a_runtime_the_text_is_rendered_as_well() {
+    installed();
+    let mut serving = Box::pin(answered(Method::GET, &[]));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let response = loop {
+        if let std::task::Poll::Ready(response) = serving.as_mut().poll(&mut context) {
+            break response;
+        }
+    };
+    assert_eq!(response.status(), StatusCode::OK);
 }
 
 #[test]
@@ -63,22 +135,4 @@ fn a_hook_publishes_before_each_scrape_and_its_panic_does_no_harm() {
     let text = rendered();
     let shown = value(&text, r#"duckdb_query_total{query_type="HOOKED"}"#);
     assert!(shown.is_some_and(|total| total >= 1.0), "{shown:?}");
-}
-
-#[test]
-fn sparklines_have_a_name_each() {
-    let names: Vec<_> = ops_metrics::sparklines()
-        .iter()
-        .map(|line| line.name)
-        .collect();
-    assert_eq!(
-        names,
-        [
-            "requests_per_second",
-            "error_ratio",
-            "p50_seconds",
-            "p95_seconds",
-            "cache_hit_ratio"
-        ]
-    );
 }

@@ -1,0 +1,101 @@
+use crate::error::Error;
+use crate::family::Family;
+use crate::guard::Limits;
+use crate::{catalog, catalogue};
+
+/// What [`install`](crate::install) is told; the default needs nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    build: Option<[&'static str; 3]>,
+    catalogues: Vec<&'static [fn() -> &'static Family]>,
+    label_values_max: Option<usize>,
+    series_max: Option<usize>,
+    of_labels: Vec<(String, String, usize)>,
+}
+
+impl Config {
+    /// The built-in catalogue, and no `build_info`.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets `build_info{version,git_sha,rustc}` to 1.
+    pub fn build_info(
+        mut self,
+        version: &'static str,
+        git_sha: &'static str,
+        rustc: &'static str,
+    ) -> Self {
+        self.build = Some([version, git_sha, rustc]);
+        self
+    }
+
+    /// Registers a catalogue of yours as well.
+    pub fn catalogue(mut self, catalogue: &'static [fn() -> &'static Family]) -> Self {
+        self.catalogues.push(catalogue);
+        self
+    }
+
+    /// How many values one label of one metric may have before the next becomes `other`; 200 unless said otherwise.
+    pub fn label_values_max(mut self, values: usize) -> Self {
+        self.label_values_max = Some(values);
+        self
+    }
+
+    /// The same for one label of a registered metric.
+    pub fn label_values_max_of(mut self, metric: &str, label: &str, values: usize) -> Self {
+        let (metric, label) = (metric.to_owned(), label.to_owned());
+        self.of_labels.push((metric, label, values));
+        self
+    }
+
+    /// How many series one metric may have before every label of a new one becomes `other`; 2000 unless said otherwise.
+    pub fn series_max(mut self, series: usize) -> Self {
+        self.series_max = Some(series);
+        self
+    }
+
+    pub(crate) fn apply(&self, limits: &Limits) -> Result<(), Error> {
+        catalogue::register_built_in();
+        for catalogue in &self.catalogues {
+            catalogue::register(catalogue);
+        }
+        self.check()?;
+        if let Some(values) = self.label_values_max {
+            limits.set_label_values(values);
+        }
+        if let Some(series) = self.series_max {
+            limits.set_series(series);
+        }
+        for (metric, label, values) in &self.of_labels {
+            limits.set_of_label(metric, label, *values);
+        }
+        if let Some([version, git_sha, rustc]) = self.build {
+            catalog::build_info(version, git_sha, rustc).set(1.0);
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let of_labels = self.of_labels.iter().map(|(_, _, values)| Some(*values));
+        let all = [self.label_values_max, self.series_max].into_iter();
+        if all.chain(of_labels).any(|limit| limit == Some(0)) {
+            let why = "a limit of 0 would refuse everything; accepted: 1 and more".to_owned();
+            return Err(Error::Limit(why));
+        }
+        for (metric, label, _) in &self.of_labels {
+            let Some(family) = catalogue::find(metric) else {
+                let why = format!("there is no metric {metric}; is its catalogue registered?");
+                return Err(Error::Limit(why));
+            };
+            let labels = family.definition().labels.iter().map(|label| label.name);
+            let labels: Vec<&str> = labels.collect();
+            if !labels.contains(&label.as_str()) {
+                let accepted = labels.join(", ");
+                let why = format!("{metric} has no label {label}; its labels are: {accepted}");
+                return Err(Error::Limit(why));
+            }
+        }
+        Ok(())
+    }
+}

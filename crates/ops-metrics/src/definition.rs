@@ -1,0 +1,141 @@
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A total that only grows.
+    Counter,
+    /// A total of time that only grows, rendered as a counter in seconds.
+    Seconds,
+    /// A value that goes up and down.
+    Gauge,
+    /// Observations in buckets.
+    Histogram,
+}
+
+impl Kind {
+    /// The word after `# TYPE name`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter | Self::Seconds => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// A label of a metric.
+#[derive(Clone, Copy, Debug)]
+pub struct LabelDefinition {
+    /// Its name.
+    pub name: &'static str,
+    /// Its values where they are known, else empty.
+    pub values: &'static [&'static str],
+}
+
+/// What is known of a metric before anything was counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition {
+    /// The name, with unit and `_total`.
+    pub name: &'static str,
+    /// The type.
+    pub kind: Kind,
+    /// The text after `# HELP name`.
+    pub help: &'static str,
+    /// The labels, in the order in which they are rendered.
+    pub labels: &'static [LabelDefinition],
+    /// Upper bounds of the buckets, ascending, without `+Inf`; used by histograms only.
+    pub buckets: &'static [f64],
+}
+
+impl Definition {
+    /// Buckets of a histogram that declares none: seconds of a request.
+    pub const BUCKETS: &'static [f64] = &[
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    ];
+
+    /// The text after `# HELP name`, without the space that a doc comment starts with.
+    pub fn help(&self) -> &'static str {
+        self.help.trim()
+    }
+
+    /// The unit that the name ends with, `_total` aside: `seconds` or `bytes`, or empty where things are counted.
+    pub fn unit(&self) -> &'static str {
+        let name = self.name.strip_suffix("_total").unwrap_or(self.name);
+        ["seconds", "bytes"]
+            .into_iter()
+            .find(|unit| name.ends_with(unit))
+            .unwrap_or("")
+    }
+
+    /// What the names and buckets of every metric must be; `define!` has it checked by the compiler.
+    #[doc(hidden)]
+    pub const fn check(self) -> Self {
+        assert!(is_name(self.name), "a metric's name is [a-z][a-z0-9_]*");
+        let total = ends_with(self.name, "_total");
+        match self.kind {
+            Kind::Counter | Kind::Seconds => assert!(total, "a counter's name ends with _total"),
+            Kind::Histogram => {
+                assert!(!total, "a histogram's name does not end with _total");
+                assert!(
+                    are_bounds(self.buckets),
+                    "buckets are 1 to 40 finite, ascending numbers above 0"
+                );
+            }
+            Kind::Gauge => {}
+        }
+        let mut index = 0;
+        while index < self.labels.len() {
+            assert!(
+                is_name(self.labels[index].name),
+                "a label's name is [a-z][a-z0-9_]*"
+            );
+            index += 1;
+        }
+        self
+    }
+}
+
+const fn is_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let mut index = 0;
+    while index < bytes.len() {
+        let fits = match bytes[index] {
+            b'a'..=b'z' => true,
+            b'0'..=b'9' | b'_' => index > 0,
+            _ => false,
+        };
+        if !fits {
+            return false;
+        }
+        index += 1;
+    }
+    !bytes.is_empty()
+}
+
+const fn ends_with(text: &str, end: &str) -> bool {
+    let (text, end) = (text.as_bytes(), end.as_bytes());
+    if text.len() < end.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < end.len() {
+        if text[text.len() - end.len() + index] != end[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
+const fn are_bounds(bounds: &[f64]) -> bool {
+    let mut index = 0;
+    let mut below = 0.0;
+    while index < bounds.len() {
+        if !bounds[index].is_finite() || bounds[index] <= below {
+            return false;
+        }
+        below = bounds[index];
+        index += 1;
+    }
+    !bounds.is_empty() && bounds.len() <= 40
+}

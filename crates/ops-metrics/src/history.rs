@@ -1,0 +1,196 @@
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::distribution::Distribution;
+use crate::tick::{Tick, Totals};
+
+/// Seconds that [`sparklines`] reach back, one point each.
+pub const SPARKLINE_SECONDS: usize = 300;
+/// A gap that is longer than the longest window is as long as that one.
+const GAP_SECONDS_MAX: u64 = 24 * 60 * 60;
+
+/// How far back, and how fine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Window {
+    /// 300 points of a second.
+    FiveMinutes,
+    /// 360 points of ten seconds.
+    Hour,
+    /// 1440 points of a minute.
+    Day,
+}
+
+impl Window {
+    const ALL: [Self; 3] = [Self::FiveMinutes, Self::Hour, Self::Day];
+
+    /// What one point stands for.
+    pub fn step(self) -> Duration {
+        Duration::from_secs(self.shape().0)
+    }
+
+    /// The most points that there are.
+    pub fn points(self) -> usize {
+        self.shape().1
+    }
+
+    fn shape(self) -> (u64, usize) {
+        match self {
+            Self::FiveMinutes => (1, SPARKLINE_SECONDS),
+            Self::Hour => (10, 360),
+            Self::Day => (60, 1440),
+        }
+    }
+}
+
+/// The recent past of one number, oldest first.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Sparkline {
+    /// `requests_per_second`, `error_ratio`, `p50_seconds`, `p95_seconds`, `cache_hit_ratio`, `p99_seconds`,
+    /// `requests_in_flight`, `resident_memory_bytes`, or what [`chart`](crate::chart) was told.
+    pub name: &'static str,
+    /// One point for each step; `None` where nothing was measured: no traffic, or the process slept.
+    pub points: Vec<Option<f64>>,
+}
+
+/// What happened lately, in three resolutions.
+#[derive(Debug)]
+pub(crate) struct History {
+    rings: [Ring; Window::ALL.len()],
+    before: Option<(Duration, Totals)>,
+}
+
+static GLOBAL: Mutex<History> = Mutex::new(History::new());
+
+/// The past five minutes, second by second, of the numbers on the admin page.
+pub fn sparklines() -> Vec<Sparkline> {
+    sparklines_over(Window::FiveMinutes)
+}
+
+/// The numbers on the admin page over this window.
+pub fn sparklines_over(window: Window) -> Vec<Sparkline> {
+    current().sparklines(window)
+}
+
+/// How long requests took in this window. Streams are not in it.
+pub fn latency_over(window: Window) -> Distribution {
+    current().latency(window)
+}
+
+/// One second is over; `now` is the time since any fixed moment.
+pub(crate) fn tick(now: Duration) {
+    let totals = Totals::read();
+    current().push(now, totals);
+}
+
+fn current() -> MutexGuard<'static, History> {
+    #[cfg(feature = "testing")]
+    if let Some(registry) = crate::testing::current() {
+        return registry.history.lock();
+    }
+    GLOBAL.lock()
+}
+
+impl History {
+    pub(crate) const fn new() -> Self {
+        Self {
+            rings: [Ring::new(), Ring::new(), Ring::new()],
+            before: None,
+        }
+    }
+
+    fn push(&mut self, now: Duration, totals: Totals) {
+        let Some((then, before)) = self.before.as_ref() else {
+            self.before = Some((now, totals));
+            return;
+        };
+        let elapsed = now.saturating_sub(*then).as_secs_f64().round() as u64;
+        if elapsed == 0 {
+            return; // called too early: the next call has it all
+        }
+        let tick = totals.since(before, elapsed);
+        for _ in 1..elapsed.min(GAP_SECONDS_MAX) {
+            self.advance(None);
+        }
+        self.advance(Some(tick));
+        self.before = Some((now, totals));
+    }
+
+    fn advance(&mut self, second: Option<Tick>) {
+        for (ring, window) in self.rings.iter_mut().zip(Window::ALL) {
+            ring.advance(second.as_ref(), window.shape());
+        }
+    }
+
+    fn ring(&self, window: Window) -> impl Iterator<Item = &Option<Tick>> {
+        let pairs = Window::ALL.iter().zip(&self.rings);
+        pairs
+            .filter(move |(of, _)| **of == window)
+            .flat_map(|(_, ring)| &ring.points)
+    }
+
+    fn sparklines(&self, window: Window) -> Vec<Sparkline> {
+        let names = Tick::names();
+        let mut lines: Vec<Sparkline> = names
+            .into_iter()
+            .map(|name| Sparkline {
+                name,
+                points: Vec::new(),
+            })
+            .collect();
+        for point in self.ring(window) {
+            let mut values = point.as_ref().map(Tick::values).unwrap_or_default();
+            values.resize(lines.len(), None);
+            for (line, value) in lines.iter_mut().zip(values) {
+                line.points.push(value);
+            }
+        }
+        lines
+    }
+
+    fn latency(&self, window: Window) -> Distribution {
+        let mut all = Distribution::default();
+        for tick in self.ring(window).flatten() {
+            all.merge(&tick.latency);
+        }
+        all
+    }
+}
+
+/// The points of one window, and what will be the next.
+#[derive(Debug)]
+struct Ring {
+    points: VecDeque<Option<Tick>>,
+    open: Option<Tick>,
+    open_seconds: u64,
+}
+
+impl Ring {
+    const fn new() -> Self {
+        Self {
+            points: VecDeque::new(),
+            open: None,
+            open_seconds: 0,
+        }
+    }
+
+    fn advance(&mut self, second: Option<&Tick>, (step, len): (u64, usize)) {
+        if let Some(second) = second {
+            match &mut self.open {
+                Some(open) => open.merge(second),
+                None => self.open = Some(second.clone()),
+            }
+        }
+        self.open_seconds += 1;
+        if self.open_seconds >= step {
+            if self.points.len() == len {
+                self.points.pop_front();
+            }
+            self.points.push_back(self.open.take());
+            self.open_seconds = 0;
+        }
+    }
+}

@@ -1,0 +1,62 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use crate::catalog::{
+    tokio_alive_tasks, tokio_global_queue_depth, tokio_scheduler_lag_seconds,
+    tokio_worker_busy_seconds_total, tokio_workers,
+};
+
+static OBSERVED: Mutex<Option<Observed>> = Mutex::new(None);
+
+struct Observed {
+    runtime: Handle,
+    /// A probe that has not run yet: while a runtime stands still, one is enough.
+    under_way: Arc<AtomicBool>,
+}
+
+/// Has the `tokio_*` metrics read from the runtime that this is called in; outside of one nothing changes.
+/// [`install`](crate::install) does it where it is called inside a runtime; the last runtime counts.
+pub fn observe_runtime() {
+    if let Ok(runtime) = Handle::try_current() {
+        *OBSERVED.lock() = Some(Observed {
+            runtime,
+            under_way: Arc::default(),
+        });
+    }
+}
+
+/// Reads the counts, and sends a task that observes how long it waited to run.
+pub(crate) fn sample() {
+    let observed = OBSERVED.lock();
+    let Some(Observed { runtime, under_way }) = &*observed else {
+        return;
+    };
+    let metrics = runtime.metrics();
+    tokio_workers().set(metrics.num_workers() as f64);
+    tokio_alive_tasks().set(metrics.num_alive_tasks() as f64);
+    tokio_global_queue_depth().set(metrics.global_queue_depth() as f64);
+    busy(&metrics);
+    if !under_way.swap(true, Ordering::Relaxed) {
+        let (sent, under_way) = (Instant::now(), Arc::clone(under_way));
+        drop(runtime.spawn(async move {
+            tokio_scheduler_lag_seconds().observe(sent.elapsed().as_secs_f64());
+            under_way.store(false, Ordering::Relaxed);
+        }));
+    }
+}
+
+#[cfg(target_has_atomic = "64")]
+fn busy(metrics: &tokio::runtime::RuntimeMetrics) {
+    let workers = 0..metrics.num_workers();
+    let total = workers
+        .map(|worker| metrics.worker_total_busy_duration(worker))
+        .sum();
+    tokio_worker_busy_seconds_total().absolute(total);
+}
+
+#[cfg(not(target_has_atomic = "64"))]
+fn busy(_: &tokio::runtime::RuntimeMetrics) {}

@@ -1,0 +1,165 @@
+use parking_lot::RwLock;
+
+use crate::catalog;
+use crate::distribution::{Distribution, FINE_BUCKETS};
+use crate::family::{Family, Series, Value};
+
+/// Lines that are always there; the order is part of what the admin page reads.
+const NAMES: [&str; 8] = [
+    "requests_per_second",
+    "error_ratio",
+    "p50_seconds",
+    "p95_seconds",
+    "cache_hit_ratio",
+    "p99_seconds",
+    "requests_in_flight",
+    "resident_memory_bytes",
+];
+
+type Source = fn() -> Option<f64>;
+
+static CHARTS: RwLock<Vec<(&'static str, Source)>> = RwLock::new(Vec::new());
+
+/// Adds a sparkline that reads `source` each second, such as the depth of a queue. A name that is there already
+/// stays as it is.
+///
+/// ```
+/// ops_metrics::define! { /** Jobs that wait. */ gauge jobs_waiting {} }
+/// ops_metrics::chart("jobs_waiting", || Some(jobs_waiting().get()));
+/// assert!(ops_metrics::sparklines().iter().any(|line| line.name == "jobs_waiting"));
+/// ```
+pub fn chart(name: &'static str, source: fn() -> Option<f64>) {
+    let mut charts = CHARTS.write();
+    let known = NAMES.contains(&name) || charts.iter().any(|(known, _)| *known == name);
+    if !known {
+        charts.push((name, source));
+    }
+}
+
+/// What happened in a second, or in several: such can be merged.
+#[derive(Clone, Debug)]
+pub(crate) struct Tick {
+    seconds: u64,
+    requests: u64,
+    errors: u64,
+    hits: u64,
+    misses: u64,
+    pub(crate) latency: Distribution,
+    /// As they were at its end.
+    gauges: Vec<Option<f64>>,
+}
+
+impl Tick {
+    pub(crate) fn names() -> Vec<&'static str> {
+        let charts = CHARTS.read();
+        let charted = charts.iter().map(|(name, _)| *name);
+        NAMES.into_iter().chain(charted).collect()
+    }
+
+    /// In the order of the names.
+    pub(crate) fn values(&self) -> Vec<Option<f64>> {
+        let ratio = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        let [in_flight, memory] = [0, 1].map(|at| self.gauges.get(at).copied().flatten());
+        let mut values = vec![
+            Some(self.requests as f64 / self.seconds.max(1) as f64),
+            ratio(self.errors, self.requests),
+            self.latency.quantile(0.5),
+            self.latency.quantile(0.95),
+            ratio(self.hits, self.hits + self.misses),
+            self.latency.quantile(0.99),
+            in_flight,
+            memory,
+        ];
+        values.extend(self.gauges.iter().skip(2).copied());
+        values
+    }
+
+    pub(crate) fn merge(&mut self, later: &Self) {
+        self.seconds += later.seconds;
+        self.requests += later.requests;
+        self.errors += later.errors;
+        self.hits += later.hits;
+        self.misses += later.misses;
+        self.latency.merge(&later.latency);
+        self.gauges.clone_from(&later.gauges);
+    }
+}
+
+/// The totals of all series at one moment.
+#[derive(Debug)]
+pub(crate) struct Totals {
+    requests: u64,
+    errors: u64,
+    hits: u64,
+    misses: u64,
+    latency: Box<[u32; FINE_BUCKETS]>,
+    gauges: Vec<Option<f64>>,
+}
+
+impl Totals {
+    pub(crate) fn read() -> Self {
+        let requests = catalog::http_requests_total::family();
+        Self {
+            requests: total(requests, |_| true),
+            errors: total(requests, is_server_error),
+            hits: total(catalog::cache_hits_total::family(), |_| true),
+            misses: total(catalog::cache_misses_total::family(), |_| true),
+            latency: fine(catalog::http_request_latency::family()),
+            gauges: gauges(),
+        }
+    }
+
+    /// What happened since, in this many seconds.
+    pub(crate) fn since(&self, before: &Self, seconds: u64) -> Tick {
+        let mut latency = [0; FINE_BUCKETS];
+        let pairs = self.latency.iter().zip(before.latency.iter());
+        for (count, (now, then)) in latency.iter_mut().zip(pairs) {
+            *count = now.wrapping_sub(*then);
+        }
+        Tick {
+            seconds,
+            requests: self.requests.saturating_sub(before.requests),
+            errors: self.errors.saturating_sub(before.errors),
+            hits: self.hits.saturating_sub(before.hits),
+            misses: self.misses.saturating_sub(before.misses),
+            latency: Distribution::from_counts(latency),
+            gauges: self.gauges.clone(),
+        }
+    }
+}
+
+fn is_server_error(series: &Series) -> bool {
+    let status = series.labels.last();
+    status.is_some_and(|status| status.starts_with('5'))
+}
+
+fn gauges() -> Vec<Option<f64>> {
+    let in_flight = catalog::http_requests_in_flight().get();
+    let memory = catalog::process_resident_memory_bytes().get();
+    let charts = CHARTS.read().clone();
+    let charted = charts
+        .iter()
+        .map(|(_, source)| source().filter(|value| value.is_finite()));
+    [Some(in_flight), Some(memory).filter(|bytes| *bytes > 0.0)]
+        .into_iter()
+        .chain(charted)
+        .collect()
+}
+
+fn total(family: &Family, wanted: impl Fn(&Series) -> bool) -> u64 {
+    let count = |series: &&Series| match &series.value {
+        Value::Counter(counter) if wanted(series) => counter.get(),
+        _ => 0,
+    };
+    family.sorted().iter().map(count).sum()
+}
+
+fn fine(family: &Family) -> Box<[u32; FINE_BUCKETS]> {
+    let mut sum = Box::new([0; FINE_BUCKETS]);
+    for series in family.sorted() {
+        if let Value::Histogram(histogram) = &series.value {
+            histogram.add_fine_to(&mut sum);
+        }
+    }
+    sum
+}

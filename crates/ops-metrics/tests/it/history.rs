@@ -1,0 +1,181 @@
+use std::time::Duration;
+
+use http::Method;
+use ops_metrics::catalog::{
+    cache_hits_total, cache_misses_total, http_request_latency, http_requests_total,
+};
+use ops_metrics::testing::Registry;
+use ops_metrics::{Distribution, Window, latency_over, sparklines, sparklines_over};
+use proptest::prelude::*;
+
+fn points(registry: Registry, window: Window, name: &str) -> Vec<Option<f64>> {
+    let lines = registry.run(|| sparklines_over(window));
+    lines
+        .into_iter()
+        .find(|line| line.name == name)
+        .unwrap()
+        .points
+}
+
+fn request(status: u16, seconds: f64) {
+    http_requests_total("/sparkline", Method::GET, status).inc();
+    http_request_latency("/sparkline", Method::GET).observe(seconds);
+}
+
+/// One tick a second from 0, with `work` between two of them.
+fn second(registry: Registry, at: u64, work: impl FnOnce()) {
+    registry.run(work);
+    registry.tick(Duration::from_secs(at));
+}
+
+#[test]
+fn a_second_has_its_rate_ratios_and_quantiles_and_an_idle_one_has_none() {
+    let registry = Registry::new();
+    registry.tick(Duration::ZERO);
+    second(registry, 1, || {
+        (0..9).for_each(|_| request(200, 0.1));
+        request(503, 1.0);
+        cache_hits_total("query").add(3);
+        cache_misses_total("query").add(1);
+    });
+    second(registry, 2, || {});
+    let line = |name| points(registry, Window::FiveMinutes, name);
+    assert_eq!(line("requests_per_second"), [Some(10.0), Some(0.0)]);
+    assert_eq!(line("error_ratio"), [Some(0.1), None]);
+    assert_eq!(line("cache_hit_ratio"), [Some(0.75), None]);
+    let (p50, p95) = (line("p50_seconds"), line("p95_seconds"));
+    assert!(
+        (p50[0].unwrap() - 0.1).abs() < 0.005 && p50[1].is_none(),
+        "{p50:?}"
+    );
+    assert!(
+        (p95[0].unwrap() - 1.0).abs() < 0.05 && p95[1].is_none(),
+        "{p95:?}"
+    );
+}
+
+#[test]
+fn a_clock_that_jumped_leaves_a_gap_and_no_spike() {
+    let registry = Registry::new();
+    registry.tick(Duration::ZERO);
+    second(registry, 1, || request(200, 0.1));
+    second(registry, 5, || (0..8).for_each(|_| request(200, 0.1)));
+    let rates = points(registry, Window::FiveMinutes, "requests_per_second");
+    assert_eq!(rates, [Some(1.0), None, None, None, Some(2.0)]);
+}
+
+#[test]
+fn a_tick_that_comes_too_early_waits_for_the_next() {
+    let registry = Registry::new();
+    registry.tick(Duration::ZERO);
+    registry.run(|| request(200, 0.1));
+    registry.tick(Duration::from_millis(200));
+    second(registry, 1, || request(200, 0.1));
+    assert_eq!(
+        points(registry, Window::FiveMinutes, "requests_per_second"),
+        [Some(2.0)]
+    );
+}
+
+#[test]
+fn each_window_keeps_its_points_and_no_more() {
+    let registry = Registry::new();
+    for at in 0..=4000 {
+        registry.tick(Duration::from_secs(at));
+    }
+    for (window, kept) in [
+        (Window::FiveMinutes, 300),
+        (Window::Hour, 360),
+        (Window::Day, 66),
+    ] {
+        assert_eq!(
+            points(registry, window, "requests_per_second").len(),
+            kept,
+            "{window:?}"
+        );
+        assert!(kept <= window.points());
+    }
+}
+
+#[test]
+fn a_longer_step_merges_distributions_and_averages_no_quantile() {
+    let registry = Registry::new();
+    registry.tick(Duration::ZERO);
+    // nine busy seconds at 10 ms, one request of 5 s in the tenth: its own second has p95 = 5 s
+    for at in 1..=9 {
+        second(registry, at, || (0..100).for_each(|_| request(200, 0.01)));
+    }
+    second(registry, 10, || request(200, 5.0));
+    let p95 = points(registry, Window::Hour, "p95_seconds");
+    assert!((p95[0].unwrap() - 0.01).abs() < 0.001, "{p95:?}");
+    let all = registry.run(|| latency_over(Window::Hour));
+    assert_eq!(all.count(), 901);
+    assert!((all.quantile(1.0).unwrap() - 5.0).abs() < 0.25);
+}
+
+#[test]
+fn a_chart_of_ones_own_is_a_line() {
+    ops_metrics::chart("depth_of_this_test", || Some(4.0));
+    ops_metrics::chart("depth_of_this_test", || Some(5.0)); // the name is taken
+    let registry = Registry::new();
+    registry.tick(Duration::ZERO);
+    registry.tick(Duration::from_secs(1));
+    let line = points(registry, Window::FiveMinutes, "depth_of_this_test");
+    assert_eq!(line, [Some(4.0)]);
+}
+
+#[test]
+fn the_five_first_lines_are_those_that_the_admin_page_always_had() {
+    let names: Vec<_> = sparklines().iter().take(5).map(|line| line.name).collect();
+    let expected = [
+        "requests_per_second",
+        "error_ratio",
+        "p50_seconds",
+        "p95_seconds",
+        "cache_hit_ratio",
+    ];
+    assert_eq!(names, expected);
+}
+
+/// As PromQL's `histogram_quantile`: the bucket in which the quantile lies.
+fn bucket_of_quantile(q: f64, values: &[f64], bounds: &[f64]) -> (f64, f64) {
+    let rank = q * values.len() as f64;
+    let mut lower = 0.0;
+    for bound in bounds {
+        let below = values.iter().filter(|value| **value <= *bound).count() as f64;
+        if below >= rank {
+            return (lower, *bound);
+        }
+        lower = *bound;
+    }
+    (lower, f64::INFINITY)
+}
+
+proptest! {
+    #[test]
+    fn quantiles_are_within_five_percent_of_the_exact_ones(
+        values in prop::collection::vec(0.000_031_f64..7.9, 1..300),
+        q in 0.01_f64..1.0,
+    ) {
+        let mut sorted = values.clone();
+        sorted.sort_by(f64::total_cmp);
+        let rank = (q * sorted.len() as f64).ceil().max(1.0) as usize;
+        let exact = sorted[rank - 1];
+        let found = Distribution::of(values.clone()).quantile(q).unwrap();
+        prop_assert!((found - exact).abs() <= 0.05 * exact, "{} instead of {}", found, exact);
+        // and so within one bucket of what Prometheus makes of the same observations
+        let bounds = ops_metrics::Definition::BUCKETS;
+        let (lower, upper) = bucket_of_quantile(q, &values, bounds);
+        prop_assert!(found >= lower * 0.95 && found <= upper * 1.05, "{} not in {}..{}", found, lower, upper);
+    }
+
+    #[test]
+    fn merged_distributions_are_the_distribution_of_all(
+        one in prop::collection::vec(0.0_f64..20.0, 0..100),
+        two in prop::collection::vec(0.0_f64..20.0, 0..100),
+    ) {
+        let mut merged = Distribution::of(one.clone());
+        merged.merge(&Distribution::of(two.clone()));
+        prop_assert_eq!(merged, Distribution::of(one.into_iter().chain(two)));
+    }
+}

@@ -1,0 +1,94 @@
+use std::sync::{Arc, Mutex};
+
+use tracing::field::{Field, Visit};
+use tracing::span;
+
+use crate::{rendered, value};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn process_and_runtime_are_measured() {
+    crate::installed();
+    ops_metrics::observe_runtime();
+    // the ticker reads them each second
+    let text = loop {
+        let text = rendered();
+        let probed = value(&text, "tokio_scheduler_lag_seconds_count");
+        let busy = value(&text, "tokio_worker_busy_seconds_total");
+        if probed > Some(0.0) && busy > Some(0.0) {
+            break text;
+        }
+        tokio::task::yield_now().await;
+    };
+    for gauge in [
+        "process_resident_memory_bytes",
+        "process_virtual_memory_bytes",
+        "process_open_fds",
+        "process_max_fds",
+        "process_threads",
+        "process_start_time_seconds",
+        "tokio_workers",
+        "ops_metrics_render_bytes",
+    ] {
+        assert!(
+            value(&text, gauge) > Some(0.0),
+            "{gauge}: {:?}",
+            value(&text, gauge)
+        );
+    }
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    let started = value(&text, "process_start_time_seconds").unwrap();
+    assert!(
+        (now.as_secs_f64() - started).abs() < 24.0 * 3600.0,
+        "{started}"
+    );
+    let series = value(
+        &text,
+        r#"ops_metrics_series{metric="cache_evictions_total"}"#,
+    );
+    assert_eq!(series, Some(6.0));
+}
+
+/// What `work` warns of on this thread.
+pub(crate) fn warnings_of(work: impl FnOnce()) -> Vec<String> {
+    let lines = Lines::default();
+    tracing::subscriber::with_default(lines.clone(), work);
+    let told = lines.0.lock().unwrap();
+    told.clone()
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0 += &format!("{}={value:?} ", field.name());
+    }
+}
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "ops_metrics"
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}

@@ -1,0 +1,36 @@
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The program, where `cargo xtask setup` put it.
+pub(crate) fn promtool() -> Option<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR")?;
+    let path = Path::new(&target).join("tools/prometheus/usr/bin/promtool");
+    if path.is_file() {
+        return Some(path);
+    }
+    assert!(
+        std::env::var_os("OPS_TEST_REQUIRE_TOOLS").is_none(),
+        "promtool is required"
+    );
+    let skipped = "skipped: no promtool at tools/prometheus (cargo xtask setup)";
+    let _ = writeln!(std::io::stdout(), "{skipped}");
+    None
+}
+
+/// What `promtool check metrics` says of an exposition, line by line.
+pub(crate) fn check_metrics(exposition: &str) -> Option<Vec<String>> {
+    let mut child = Command::new(promtool()?)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(exposition.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    Some(said.lines().map(str::to_owned).collect())
+}
