@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -8,19 +10,36 @@ use serde::Deserialize;
 pub(crate) struct Change {
     level: String,
     why: String,
+    /// What a logger's name or module begins with; everything unless given.
+    #[serde(default)]
+    target: String,
+    /// When it reverts by itself; after a quarter of an hour unless given.
+    ttl_seconds: Option<u64>,
+    /// Who asks; the admin page has no accounts.
+    who: Option<String>,
 }
 
-/// Changes the level from which on lines are written; the change is a line itself.
+/// Changes for a while from which level on lines are written; the change and its end are lines.
 pub(crate) async fn change(Json(change): Json<Change>) -> (StatusCode, String) {
     let level: ops_log::Level = match change.level.parse() {
         Ok(level) => level,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")),
     };
-    ops_log::set_level(level);
-    let why: String = change.why.chars().take(200).collect();
-    ops_log::warn!("log_level_changed", to = level.as_str(), why = why);
-    (
-        StatusCode::OK,
-        format!("level is {level} until it is changed again\n"),
-    )
+    let ttl = change
+        .ttl_seconds
+        .map_or(ops_log::LEVEL_TTL, Duration::from_secs);
+    let ttl = ttl.min(ops_log::MAX_LEVEL_TTL);
+    let [target, why, who] = [
+        &change.target,
+        &change.why,
+        change.who.as_ref().unwrap_or(&String::from("admin")),
+    ]
+    .map(|text| text.chars().take(200).collect::<String>());
+    match ops_log::set_level(&target, level, ttl, &who, &why) {
+        Ok(()) => (
+            StatusCode::OK,
+            format!("level is {level} for {} seconds\n", ttl.as_secs()),
+        ),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
 }

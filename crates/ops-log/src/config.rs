@@ -1,25 +1,80 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use crate::Level;
+use parking_lot::Mutex;
+use slog::SendSyncRefUnwindSafeDrain;
+
+use crate::deny::DENIED_KEYS;
+use crate::{Error, Filter, Level, ParseFilterError, RECENT_LINES, Value};
+
+/// The environment variable for the format: `json` or `console`.
+const FORMAT: &str = "OPS_LOG_FORMAT";
+/// The environment variable for the level from which on lines are written.
+const LEVEL: &str = "OPS_LOG_LEVEL";
 
 /// How lines are written.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) service_name: String,
-    pub(crate) json: bool,
-    pub(crate) level: Level,
-    pub(crate) file: Option<PathBuf>,
+    pub(crate) filter: Filter,
+    pub(crate) main: Option<Output>,
+    pub(crate) more: Vec<Output>,
+    pub(crate) drain: Option<Drained>,
     pub(crate) install_bridges: bool,
+    pub(crate) fields: Vec<(Cow<'static, str>, Value)>,
+    pub(crate) denied: Vec<String>,
+    pub(crate) span_id: bool,
+    pub(crate) recent: usize,
+    pub(crate) panics: bool,
+    pub(crate) clock: Option<Clock>,
+    /// What the environment says and nobody understands.
+    pub(crate) problem: Option<Arc<Error>>,
+    pub(crate) refused: Vec<ParseFilterError>,
+}
+
+/// Tells the time of a line.
+#[derive(Clone)]
+pub(crate) struct Clock(pub(crate) Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+/// A drain of slog's that takes what is logged.
+#[derive(Clone)]
+pub(crate) struct Drained(
+    pub(crate) Arc<dyn SendSyncRefUnwindSafeDrain<Ok = (), Err = slog::Never>>,
+);
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+impl fmt::Debug for Drained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Drain")
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             service_name: "root".to_owned(),
-            json: false,
-            level: Level::Info,
-            file: None,
+            filter: Filter::new(Level::Info),
+            main: Some(Output::stdout()),
+            more: Vec::new(),
+            drain: None,
             install_bridges: true,
+            fields: Vec::new(),
+            denied: DENIED_KEYS.map(str::to_owned).to_vec(),
+            span_id: false,
+            recent: RECENT_LINES,
+            panics: true,
+            clock: None,
+            problem: None,
+            refused: Vec::new(),
         }
     }
 }
@@ -30,18 +85,48 @@ impl Config {
         Self::default()
     }
 
-    /// By `OPS_LOG_FORMAT` (`json` or `console`; `json` where `OPS_ENV` is `production`) and `OPS_LOG_LEVEL`.
-    /// What cannot be understood is left at its default.
+    /// By `OPS_LOG_FORMAT` (`json` or `console`; `json` where `OPS_ENV` is `production`), `OPS_LOG_LEVEL` and
+    /// `RUST_LOG`.
+    ///
+    /// A value of ours that cannot be understood is an error of [`init`](crate::init). `RUST_LOG` belongs to others
+    /// too: what is not understood there is a line.
     pub fn from_env() -> Self {
         let variable = |name| std::env::var(name).unwrap_or_default();
-        let production = variable("OPS_ENV") == "production";
-        let json = match variable("OPS_LOG_FORMAT").as_str() {
+        let mut config = Self::default();
+        let mut problem = None;
+        let json = match variable(FORMAT).as_str() {
             "json" => true,
             "console" => false,
-            _ => production,
+            "" => variable("OPS_ENV") == "production",
+            other => {
+                problem = Some(Error::Format {
+                    variable: FORMAT,
+                    text: other.to_owned(),
+                });
+                false
+            }
         };
-        let level = variable("OPS_LOG_LEVEL").parse().unwrap_or(Level::Info);
-        Self::default().json(json).level(level)
+        let level = variable(LEVEL);
+        let level = match level.as_str() {
+            "" => None,
+            text => text
+                .parse::<Level>()
+                .map_err(|source| {
+                    problem = Some(Error::Level {
+                        variable: LEVEL,
+                        source,
+                    });
+                })
+                .ok(),
+        };
+        let (mut filter, refused) = Filter::parse_leniently(&variable("RUST_LOG"), Level::Info);
+        if let Some(level) = level {
+            filter = filter.with("", level);
+        }
+        config.filter = filter;
+        config.refused = refused;
+        config.problem = problem.map(Arc::new);
+        config.json(json)
     }
 
     /// The name of the root logger.
@@ -54,28 +139,205 @@ impl Config {
     /// JSON lines on stdout, instead of lines for people.
     #[must_use]
     pub fn json(mut self, json: bool) -> Self {
+        if let Some(main) = &mut self.main {
+            main.json = json;
+        }
+        self
+    }
+
+    /// Logger and context on lines for people too.
+    #[must_use]
+    pub fn console_context(mut self, context: bool) -> Self {
+        for output in self.main.iter_mut().chain(&mut self.more) {
+            output.context = context;
+        }
+        self
+    }
+
+    /// The level from which on lines are written; what [`filter`](Self::filter) says about targets stays.
+    #[must_use]
+    pub fn level(mut self, level: Level) -> Self {
+        self.filter = self.filter.with("", level);
+        self
+    }
+
+    /// Levels for each target.
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// JSON lines are appended to this file too. It is opened again on SIGHUP.
+    #[must_use]
+    pub fn file(self, path: impl Into<PathBuf>) -> Self {
+        self.output(Output::file(path).json(true))
+    }
+
+    /// One more place that lines go to.
+    #[must_use]
+    pub fn output(mut self, output: Output) -> Self {
+        self.more.push(output);
+        self
+    }
+
+    /// Whether lines go to stdout; yes unless set.
+    #[must_use]
+    pub fn stdout(mut self, stdout: bool) -> Self {
+        match (stdout, &self.main) {
+            (true, None) => self.main = Some(Output::stdout()),
+            (false, Some(_)) => self.main = None,
+            _ => {}
+        }
+        self
+    }
+
+    /// Hands every record to a drain of slog's too: keys in order, each once, context first.
+    #[must_use]
+    pub fn drain<D>(mut self, drain: D) -> Self
+    where
+        D: SendSyncRefUnwindSafeDrain<Ok = (), Err = slog::Never> + 'static,
+    {
+        self.drain = Some(Drained(Arc::new(drain)));
+        self
+    }
+
+    /// A field of every line of the process, before the context.
+    #[must_use]
+    pub fn field(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
+        self.fields.push((key.into(), value.into()));
+        self
+    }
+
+    /// Keys whose values are never written, in place of [`DENIED_KEYS`]. A key that ends in one is one.
+    #[must_use]
+    pub fn denied_keys(mut self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.denied = keys.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// `span_id` behind `trace_id`; no unless set.
+    #[must_use]
+    pub fn span_id(mut self, span_id: bool) -> Self {
+        self.span_id = span_id;
+        self
+    }
+
+    /// How many lines [`recent`](crate::recent) knows; none costs least.
+    #[must_use]
+    pub fn recent_lines(mut self, lines: usize) -> Self {
+        self.recent = lines;
+        self
+    }
+
+    /// Whether a panic is a line of level `critical`; yes unless set.
+    #[must_use]
+    pub fn panics(mut self, panics: bool) -> Self {
+        self.panics = panics;
+        self
+    }
+
+    /// Whether [`init`](crate::init) installs a `tracing` subscriber and a `log` logger where none is; yes unless set.
+    #[must_use]
+    pub fn install_bridges(mut self, install: bool) -> Self {
+        self.install_bridges = install;
+        self
+    }
+
+    /// Itself, unless the environment said something that nobody understands.
+    pub(crate) fn checked(mut self) -> Result<Self, Error> {
+        match self.problem.take().map(Arc::try_unwrap) {
+            None => Ok(self),
+            Some(Ok(problem)) => Err(problem),
+            Some(Err(shared)) => Err(Error::Environment(shared)),
+        }
+    }
+
+    /// Another clock, for tests.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.clock = Some(Clock(Arc::new(clock)));
+        self
+    }
+}
+
+/// A place that lines go to, and how they look there: for people unless set.
+#[derive(Clone, Debug)]
+pub struct Output {
+    pub(crate) place: Place,
+    pub(crate) json: bool,
+    pub(crate) colour: Option<bool>,
+    pub(crate) context: bool,
+}
+
+/// See [`Output`].
+#[derive(Clone)]
+pub(crate) enum Place {
+    Stdout,
+    Stderr,
+    File(PathBuf),
+    Given(Arc<Mutex<Box<dyn Write + Send>>>),
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("Stdout"),
+            Self::Stderr => f.write_str("Stderr"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Given(_) => f.write_str("Given"),
+        }
+    }
+}
+
+impl Output {
+    fn to(place: Place) -> Self {
+        Self {
+            place,
+            json: false,
+            colour: None,
+            context: false,
+        }
+    }
+
+    /// Standard output.
+    pub fn stdout() -> Self {
+        Self::to(Place::Stdout)
+    }
+
+    /// Standard error.
+    pub fn stderr() -> Self {
+        Self::to(Place::Stderr)
+    }
+
+    /// Appended to this file, which is made where it is missing, and opened again on SIGHUP.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::to(Place::File(path.into()))
+    }
+
+    /// Each line is one `write` to this. A line that is logged meanwhile, by the writer itself, is dropped.
+    pub fn writer(writer: impl Write + Send + 'static) -> Self {
+        Self::to(Place::Given(Arc::new(Mutex::new(Box::new(writer)))))
+    }
+
+    /// JSON lines.
+    #[must_use]
+    pub fn json(mut self, json: bool) -> Self {
         self.json = json;
         self
     }
 
-    /// The level from which on lines are written.
+    /// Colours on lines for people, in place of what terminal, `NO_COLOR` and `FORCE_COLOR` say.
     #[must_use]
-    pub fn level(mut self, level: Level) -> Self {
-        self.level = level;
+    pub fn colour(mut self, colour: bool) -> Self {
+        self.colour = Some(colour);
         self
     }
 
-    /// JSON lines are appended to this file too.
+    /// Logger and context on lines for people too.
     #[must_use]
-    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.file = Some(path.into());
-        self
-    }
-
-    /// Whether a `tracing` subscriber is installed where none is; yes unless set.
-    #[must_use]
-    pub fn install_bridges(mut self, install: bool) -> Self {
-        self.install_bridges = install;
+    pub fn context(mut self, context: bool) -> Self {
+        self.context = context;
         self
     }
 }

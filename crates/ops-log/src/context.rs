@@ -1,35 +1,119 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::future::Future;
-use std::pin::Pin;
+use std::marker::PhantomData;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
 
-use pin_project_lite::pin_project;
+use crate::capture::Capture;
+use crate::fields::Fields;
+use crate::owner::Owner;
+use crate::{Value, pipeline};
 
-use crate::Value;
+/// Bound fields: rendered once, then shared and never changed.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) fields: Fields,
+    pairs: Vec<(Cow<'static, str>, Value)>,
+}
 
-pub(crate) type Fields = Arc<Vec<(Cow<'static, str>, Value)>>;
+impl Snapshot {
+    pub(crate) fn new(pairs: Vec<(Cow<'static, str>, Value)>) -> Arc<Self> {
+        let fields = pipeline::with_deny(|deny| Fields::of(&pairs, deny));
+        Arc::new(Self { fields, pairs })
+    }
+
+    /// Fields that are rendered already.
+    pub(crate) fn of(fields: Fields, pairs: Vec<(Cow<'static, str>, Value)>) -> Arc<Self> {
+        Arc::new(Self { fields, pairs })
+    }
+
+    pub(crate) fn pairs(&self) -> &[(Cow<'static, str>, Value)] {
+        &self.pairs
+    }
+
+    /// These fields and one more, which replaces the one of its name.
+    pub(crate) fn with(of: Option<&Arc<Self>>, key: Cow<'static, str>, value: Value) -> Arc<Self> {
+        let mut pairs = of.map_or_else(Vec::new, |snapshot| snapshot.pairs.clone());
+        bind(&mut pairs, key, value);
+        Self::new(pairs)
+    }
+}
+
+fn bind(pairs: &mut Vec<(Cow<'static, str>, Value)>, key: Cow<'static, str>, value: Value) {
+    match pairs.iter_mut().find(|(known, _)| *known == key) {
+        Some(slot) => slot.1 = value,
+        None => pairs.push((key, value)),
+    }
+}
+
+/// What goes along with a thread or a task.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Context {
+    pub(crate) bound: Option<Arc<Snapshot>>,
+    pub(crate) capture: Option<Arc<Capture>>,
+    pub(crate) owner: Owner,
+}
+
+impl Context {
+    /// The same with more fields bound.
+    #[cfg(feature = "http")]
+    pub(crate) fn with_all(mut self, fields: Vec<(Cow<'static, str>, Value)>) -> Self {
+        let mut pairs = self
+            .bound
+            .map_or_else(Vec::new, |bound| bound.pairs.clone());
+        for (key, value) in fields {
+            bind(&mut pairs, key, value);
+        }
+        self.bound = Some(Snapshot::new(pairs));
+        self
+    }
+}
 
 thread_local! {
-    static CURRENT: RefCell<Fields> = RefCell::default();
+    static CURRENT: RefCell<Context> = const { RefCell::new(Context { bound: None, capture: None, owner: Owner::NOBODY }) };
+}
+
+/// The context of whoever asks. What another task left behind on this thread is not theirs.
+pub(crate) fn current() -> Context {
+    CURRENT
+        .try_with(|current| {
+            let current = current.borrow();
+            if current.owner.is_here() {
+                current.clone()
+            } else {
+                Context::default()
+            }
+        })
+        .unwrap_or_default()
+}
+
+/// Whether lines of this thread or task are captured.
+pub(crate) fn is_captured() -> bool {
+    CURRENT
+        .try_with(|current| {
+            let current = current.borrow();
+            current.capture.is_some() && current.owner.is_here()
+        })
+        .unwrap_or_default()
 }
 
 /// Binds a field for every line of this thread or task from here on; [`bind_context!`](macro@crate::bind_context) binds several.
 pub fn bind_context(key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
-    let (key, value) = (key.into(), value.into());
-    change(
-        |fields| match fields.iter_mut().find(|(known, _)| *known == key) {
-            Some(slot) => slot.1 = value,
-            None => fields.push((key, value)),
-        },
-    );
+    bind_all([(key.into(), value.into())]);
+}
+
+#[doc(hidden)]
+pub fn bind_all<const N: usize>(fields: [(Cow<'static, str>, Value); N]) {
+    change(|pairs| {
+        for (key, value) in fields {
+            bind(pairs, key, value);
+        }
+    });
 }
 
 /// Takes fields away; a missing one is none.
 pub fn unbind_context<'a>(keys: impl IntoIterator<Item = &'a str>) {
     let keys: Vec<&str> = keys.into_iter().collect();
-    change(|fields| fields.retain(|(key, _)| !keys.contains(&key.as_ref())));
+    change(|pairs| pairs.retain(|(key, _)| !keys.contains(&key.as_ref())));
 }
 
 /// Takes all fields of this thread or task away.
@@ -37,73 +121,99 @@ pub fn clear_context() {
     change(Vec::clear);
 }
 
+/// A field that is bound now.
+pub fn context_value(key: &str) -> Option<Value> {
+    let bound = current().bound?;
+    let (_, value) = bound.pairs.iter().find(|(known, _)| known == key)?;
+    Some(value.clone())
+}
+
 fn change(change: impl FnOnce(&mut Vec<(Cow<'static, str>, Value)>)) {
-    let _ = CURRENT.try_with(|current| change(Arc::make_mut(&mut current.borrow_mut())));
+    let mut context = current();
+    let mut pairs = context
+        .bound
+        .map_or_else(Vec::new, |bound| bound.pairs.clone());
+    change(&mut pairs);
+    context.bound = (!pairs.is_empty()).then(|| Snapshot::new(pairs));
+    replace(context.bound, context.capture);
 }
 
-/// The fields bound now.
-pub(crate) fn current() -> Fields {
-    CURRENT
-        .try_with(|current| Arc::clone(&current.borrow()))
-        .unwrap_or_default()
+/// Puts something else in the place of the current context.
+pub(crate) fn replace(bound: Option<Arc<Snapshot>>, capture: Option<Arc<Capture>>) {
+    // values are dropped after the borrow: their end may be a line of its own
+    let _before = CURRENT.try_with(|current| {
+        let mut current = current.borrow_mut();
+        let owner = current.owner.of_next_binding();
+        std::mem::replace(
+            &mut *current,
+            Context {
+                bound,
+                capture,
+                owner,
+            },
+        )
+    });
 }
 
-/// While it lives, these fields are the thread's; dropping it puts back what was there and keeps what was bound.
+/// While it lives, this context is the thread's; dropping it puts back what was there and keeps what was bound.
 #[derive(Debug)]
+#[must_use = "the context is left again when this is dropped"]
 pub struct Scope<'a> {
-    fields: &'a mut Fields,
+    context: &'a mut Context,
 }
 
 impl<'a> Scope<'a> {
-    pub(crate) fn enter(fields: &'a mut Fields) -> Self {
-        swap(fields);
-        Self { fields }
+    pub(crate) fn enter(context: &'a mut Context) -> Self {
+        context.owner = Owner::of_scope();
+        swap(context);
+        Self { context }
     }
 }
 
 impl Drop for Scope<'_> {
     fn drop(&mut self) {
-        swap(self.fields);
+        swap(self.context);
     }
 }
 
-fn swap(fields: &mut Fields) {
-    let _ = CURRENT.try_with(|current| std::mem::swap(&mut *current.borrow_mut(), fields));
+fn swap(context: &mut Context) {
+    let _ = CURRENT.try_with(|current| std::mem::swap(&mut *current.borrow_mut(), context));
 }
 
-pin_project! {
-    /// A future with a context of its own: made by [`with_log_context`].
-    #[derive(Debug)]
-    pub struct WithLogContext<F> {
-        #[pin]
-        inner: F,
-        fields: Fields,
+/// Binds fields until it is dropped, then puts back what was bound under these keys before: made by
+/// [`context_scope!`](crate::context_scope).
+#[derive(Debug)]
+#[must_use = "the fields are unbound again when this is dropped"]
+pub struct ContextScope {
+    before: Vec<(Cow<'static, str>, Option<Value>)>,
+    not_send: PhantomData<*const ()>,
+}
+
+impl ContextScope {
+    #[doc(hidden)]
+    pub fn new<const N: usize>(fields: [(Cow<'static, str>, Value); N]) -> Self {
+        let before = fields
+            .iter()
+            .map(|(key, _)| (key.clone(), context_value(key)))
+            .collect();
+        bind_all(fields);
+        Self {
+            before,
+            not_send: PhantomData,
+        }
     }
 }
 
-/// Gives a future a context of its own, which begins as a copy of the current one and follows it across threads.
-pub fn with_log_context<F: Future>(future: F) -> WithLogContext<F> {
-    WithLogContext {
-        inner: future,
-        fields: current(),
-    }
-}
-
-impl<F: Future> Future for WithLogContext<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let _scope = Scope::enter(this.fields);
-        this.inner.poll(cx)
-    }
-}
-
-/// Lets work for another thread run under a copy of the current context.
-pub fn carry<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
-    let mut fields = current();
-    move || {
-        let _scope = Scope::enter(&mut fields);
-        work()
+impl Drop for ContextScope {
+    fn drop(&mut self) {
+        let before = std::mem::take(&mut self.before);
+        change(|pairs| {
+            for (key, value) in before {
+                match value {
+                    Some(value) => bind(pairs, key, value),
+                    None => pairs.retain(|(known, _)| *known != key),
+                }
+            }
+        });
     }
 }

@@ -1,7 +1,10 @@
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-/// Why logging could not start.
+use crate::{ParseFilterError, ParseLevelError};
+
+/// Why logging could not start, or a level not be changed. What was configured before stays.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -12,6 +15,26 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// An environment variable names no level.
+    Level {
+        /// The variable.
+        variable: &'static str,
+        /// What is accepted.
+        source: ParseLevelError,
+    },
+    /// An environment variable names no format.
+    Format {
+        /// The variable.
+        variable: &'static str,
+        /// What it says.
+        text: String,
+    },
+    /// A filter cannot be understood.
+    Filter(ParseFilterError),
+    /// What [`Config::from_env`](crate::Config::from_env) found wrong, where that configuration was cloned.
+    Environment(Arc<Self>),
+    /// No thread could be started that takes a change of level back.
+    Revert(std::io::Error),
 }
 
 impl fmt::Display for Error {
@@ -22,6 +45,17 @@ impl fmt::Display for Error {
                 "cannot append to the log file {}: {source}",
                 path.display()
             ),
+            Self::Level { variable, source } => write!(f, "{variable}: {source}"),
+            Self::Format { variable, text } => write!(
+                f,
+                "{variable}: unknown log format {text:?}: expected json or console"
+            ),
+            Self::Filter(source) => source.fmt(f),
+            Self::Environment(source) => source.fmt(f),
+            Self::Revert(source) => write!(
+                f,
+                "cannot start the thread that takes a change of the log level back: {source}"
+            ),
         }
     }
 }
@@ -29,7 +63,17 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::File { source, .. } => Some(source),
+            Self::File { source, .. } | Self::Revert(source) => Some(source),
+            Self::Level { source, .. } => Some(source),
+            Self::Filter(source) => Some(source),
+            Self::Environment(source) => source.source(),
+            Self::Format { .. } => None,
         }
+    }
+}
+
+impl From<ParseFilterError> for Error {
+    fn from(error: ParseFilterError) -> Self {
+        Self::Filter(error)
     }
 }

@@ -1,27 +1,51 @@
 //! Request ids and access lines, as an observer of ops-http.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::{HeaderValue, request, response};
-use ops_http::{Observe, Outcome, Route};
+use http::{HeaderName, HeaderValue, request, response};
+use ops_http::{Observe, Outcome};
 
-use crate::context::{Fields, Scope, current};
-use crate::{Level, Logger, Value, bind_context};
+use crate::context::{Context, Scope, current};
+use crate::fields::integer;
+use crate::line::Head;
+use crate::pipeline::GLOBAL;
+use crate::{Level, Value, bind_context, trace_ids};
 
 /// The header that carries a request's id in and out.
 pub const REQUEST_ID: &str = "x-request-id";
 
-/// The header that names the client.
+/// The header that names the client, unless configured otherwise.
 pub const CLIENT: &str = "x-client";
+
+/// The longest id or client that is taken over.
+pub const MAX_ID_BYTES: usize = 64;
+
+/// Paths without an access line, unless configured otherwise.
+pub const QUIET_PATHS: [&str; 4] = ["/healthz", "/readyz", "/livez", "/metrics"];
 
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
 /// Binds `request_id` and `client`, and writes `request_completed` when a request is over.
-#[derive(Clone, Debug, Default)]
+///
+/// An `x-request-id` of up to 64 letters, digits, `-`, `_` and `.` is taken over, else there is a new one; the response
+/// carries it. A client is a slug of `[a-z0-9-]{1,64}` in `x-client`; anything else is none.
+#[derive(Clone, Debug)]
 pub struct AccessLog {
     route_field: bool,
-    quiet: Vec<String>,
+    client_header: HeaderName,
+    quiet: Arc<[String]>,
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self {
+            route_field: false,
+            client_header: HeaderName::from_static(CLIENT),
+            quiet: QUIET_PATHS.map(str::to_owned).into(),
+        }
+    }
 }
 
 impl AccessLog {
@@ -37,10 +61,18 @@ impl AccessLog {
         self
     }
 
-    /// No line for these paths unless they fail with 500: a probe that is told 503 did its job.
+    /// No line for these paths, in place of [`QUIET_PATHS`], unless they fail with 500: a probe that is told 503 did its
+    /// job.
     #[must_use]
     pub fn quiet(mut self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.quiet.extend(paths.into_iter().map(Into::into));
+        self.quiet = paths.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The header that names the client, in place of `x-client`.
+    #[must_use]
+    pub fn client_header(mut self, name: HeaderName) -> Self {
+        self.client_header = name;
         self
     }
 }
@@ -48,7 +80,7 @@ impl AccessLog {
 /// What is kept for one request.
 #[derive(Debug)]
 pub struct RequestScope {
-    fields: Fields,
+    context: Context,
     id: Option<HeaderValue>,
     traced: bool,
     path: String,
@@ -59,17 +91,13 @@ impl Observe for AccessLog {
     type Entered<'a> = Scope<'a>;
 
     fn start(&self, request: &mut request::Parts) -> RequestScope {
-        let id = header(request, REQUEST_ID, 64).map_or_else(new_id, str::to_owned);
-        let mut fields = current();
-        {
-            let _scope = Scope::enter(&mut fields);
-            bind_context("request_id", id.as_str());
-            if let Some(client) = header(request, CLIENT, 64) {
-                bind_context("client", client);
-            }
-        }
+        let id = header(request, REQUEST_ID, is_id).map_or_else(new_id, str::to_owned);
+        let client = header(request, self.client_header.as_str(), is_slug);
+        let mut fields = vec![("request_id".into(), Value::from(id.as_str()))];
+        fields.extend(client.map(|client| ("client".into(), Value::from(client))));
+        let context = current().with_all(fields);
         RequestScope {
-            fields,
+            context,
             id: HeaderValue::from_str(&id).ok(),
             traced: false,
             path: request.uri.path().to_owned(),
@@ -79,12 +107,15 @@ impl Observe for AccessLog {
     fn enter<'a>(&'a self, scope: &'a mut RequestScope) -> Scope<'a> {
         // the span of an observer before this one is current here, and over when the access line is written
         if !std::mem::replace(&mut scope.traced, true)
-            && let Some(id) = crate::trace_ids::current()
+            && let Some(ids) = trace_ids::current()
         {
-            let _scope = Scope::enter(&mut scope.fields);
-            bind_context("trace_id", id);
+            let _scope = Scope::enter(&mut scope.context);
+            bind_context(
+                "trace_id",
+                format!("{:032x}", u128::from_be_bytes(ids.trace_id)),
+            );
         }
-        Scope::enter(&mut scope.fields)
+        Scope::enter(&mut scope.context)
     }
 
     fn response(&self, scope: &mut RequestScope, response: &mut response::Parts) {
@@ -97,40 +128,51 @@ impl Observe for AccessLog {
         if outcome.status != 500 && self.quiet.contains(&scope.path) {
             return;
         }
-        let latency = u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX);
-        let mut fields = vec![
-            ("method", Value::from(outcome.method.as_str())),
-            ("path", scope.path.as_str().into()),
-        ];
-        if let Some(route) = outcome
-            .route
-            .as_ref()
-            .map(Route::template)
-            .filter(|_| self.route_field)
-        {
-            fields.push(("route", route.into()));
-        }
-        fields.extend([
-            ("status", outcome.status.into()),
-            ("latency_ms", latency.into()),
-        ]);
         let level = if outcome.status >= 500 {
             Level::Error
         } else {
             Level::Info
         };
-        let _scope = Scope::enter(&mut scope.fields);
-        Logger::root().log(level, "request_completed", &fields);
+        let _scope = Scope::enter(&mut scope.context);
+        if !crate::is_enabled(level) {
+            return;
+        }
+        let latency = u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX);
+        let head = Head {
+            level,
+            logger: None,
+            event: &"request_completed",
+        };
+        let route = outcome.route.as_ref().filter(|_| self.route_field);
+        GLOBAL.write(&head, &[], &mut |line| {
+            line.field("method", |line| line.text(outcome.method.as_str()));
+            line.field("path", |line| line.text(&scope.path));
+            if let Some(route) = route {
+                line.field("route", |line| line.text(route.template()));
+            }
+            line.field("status", |line| integer(outcome.status, line.json()));
+            line.field("latency_ms", |line| integer(latency, line.json()));
+        });
     }
 }
 
-/// A header of plain letters, digits, `-`, `_` and `.`.
-fn header<'a>(request: &'a request::Parts, name: &str, longest: usize) -> Option<&'a str> {
+/// A header whose text is of this kind.
+fn header<'a>(
+    request: &'a request::Parts,
+    name: &str,
+    is_kind: impl FnMut(u8) -> bool,
+) -> Option<&'a str> {
     let text = request.headers.get(name)?.to_str().ok()?;
-    let plain = text
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    (plain && (1..=longest).contains(&text.len())).then_some(text)
+    let accepted = (1..=MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(is_kind);
+    accepted.then_some(text)
+}
+
+fn is_id(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
+}
+
+fn is_slug(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
 }
 
 /// Unique in this process, and across processes as far as their starts differ.

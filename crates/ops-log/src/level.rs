@@ -3,6 +3,7 @@ use std::str::FromStr;
 
 /// How grave a line is, under the names it is printed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
 pub enum Level {
     /// Finest detail.
     Trace,
@@ -38,6 +39,18 @@ impl Level {
             Self::Warning => "warning",
             Self::Error => "error",
             Self::Critical => "critical",
+        }
+    }
+
+    /// The level of this name in slog.
+    pub const fn slog(self) -> slog::Level {
+        match self {
+            Self::Trace => slog::Level::Trace,
+            Self::Debug => slog::Level::Debug,
+            Self::Info => slog::Level::Info,
+            Self::Warning => slog::Level::Warning,
+            Self::Error => slog::Level::Error,
+            Self::Critical => slog::Level::Critical,
         }
     }
 }

@@ -42,34 +42,74 @@
 //! Where a line must not cost a system call: this version writes synchronously.
 
 mod bridge;
+mod capture;
+mod carry;
 mod config;
+mod console;
 mod context;
+mod core;
+mod deny;
+mod drained;
 mod error;
+mod escape;
+mod fields;
+mod filter;
+mod formatted;
 #[cfg(feature = "http")]
 pub mod http;
+mod init;
 mod level;
+mod levels;
 mod line;
+mod line_drain;
 mod logger;
 mod macros;
-mod output;
+mod nested;
+mod owner;
+mod panic;
+mod pipeline;
 mod redact;
+mod reentry;
+mod ring;
+mod scratch;
+mod serialize;
+mod sink;
+#[cfg(feature = "slog-json")]
+pub mod slog_json;
+mod stats;
+mod stream;
+mod timestamp;
 mod trace_ids;
 mod value;
 
-pub use bridge::{TracingLayer, tracing_layer};
-pub use config::Config;
+pub use bridge::tracing_layer;
+pub use capture::{CapturedLine, capture_logs, capture_logs_of};
+pub use carry::{LogContextExt, WithLogContext, carry, thread, with_log_context};
+#[cfg(feature = "tokio")]
+pub use carry::{spawn, spawn_blocking};
+pub use config::{Config, Output};
 pub use context::{
-    Scope, WithLogContext, bind_context, carry, clear_context, unbind_context, with_log_context,
+    ContextScope, Scope, bind_all, bind_context, clear_context, context_value, unbind_context,
 };
+pub use deny::DENIED_KEYS;
 pub use error::Error;
-pub use level::{Level, ParseLevelError};
-pub use logger::{Logger, SlogDrain, get_logger};
-#[cfg(feature = "metrics")]
-pub use output::publish_metrics;
-pub use output::{
-    LogGuard, RECENT_LINES, Stats, configure_logging, init, is_enabled, level, recent, set_level,
-    stats,
+pub use fields::{MAX_FIELDS, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+pub use filter::{Filter, ParseFilterError};
+pub(crate) use init::FLUSH_BUDGET;
+pub use init::{
+    LogGuard, configure_logging, init, is_enabled, level, levels, recent, set_level, stats,
 };
+pub use level::{Level, ParseLevelError};
+pub use levels::{LEVEL_TTL, LevelRule, MAX_LEVEL_TTL, Temporary};
+pub use line::MAX_LINE_BYTES;
+pub use line_drain::LineDrain;
+pub use logger::{__private, Logger, get_logger};
+pub use pipeline::Pipeline;
 pub use redact::{MIN_REDACTED_BYTES, REDACTED, redact, redacted, unredact};
+pub use ring::{MAX_RECENT_BYTES, RECENT_LINES};
+pub use sink::STALL_BUDGET;
+pub use stats::Stats;
+#[cfg(feature = "metrics")]
+pub use stats::publish_metrics;
 pub use trace_ids::{TraceIds, set_trace_ids};
-pub use value::Value;
+pub use value::{Json, Value};

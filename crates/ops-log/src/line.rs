@@ -1,127 +1,384 @@
-use std::borrow::Cow;
-use std::fmt::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use crate::value::json_text;
-use crate::{Level, Value};
+use crate::context::Snapshot;
+use crate::core::Core;
+use crate::fields::{self, Begun, MAX_FIELDS};
+use crate::formatted::{PANICKED, formatted};
+use crate::nested::{Nested, Written};
+use crate::redact::REDACTED;
+use crate::scratch::Scratch;
+use crate::stats::Counters;
+use crate::trace_ids::TraceIds;
+use crate::{Level, Value, escape};
 
-/// The keys that are ours on every line.
-const RESERVED: [&str; 4] = ["timestamp", "level", "logger", "event"];
+/// The longest line in bytes; a field that would make it longer is left out and counted in `fields_dropped`.
+pub const MAX_LINE_BYTES: usize = 256 * 1024;
 
-/// One line before it is rendered.
-pub(crate) struct Line<'a> {
-    pub(crate) at: SystemTime,
-    pub(crate) level: Level,
-    pub(crate) logger: &'a str,
-    pub(crate) event: &'a str,
-    pub(crate) context: &'a [(Cow<'static, str>, Value)],
-    pub(crate) trace_id: Option<String>,
-    pub(crate) fields: &'a [(&'a str, Value)],
+/// Room for what is written behind the last field.
+const TAIL_BYTES: usize = 64;
+
+/// Where the console finds what it shows.
+pub(crate) struct Layout {
+    /// The event's text, escaped.
+    pub(crate) event: (usize, usize),
+    head_end: usize,
 }
 
-impl Line<'_> {
-    /// `{"timestamp":…,"level":…,"logger":…,"event":…, context, the event's own fields}`; one value for each key.
-    pub(crate) fn json(&self) -> String {
-        let mut out = String::with_capacity(256);
-        out.push_str("{\"timestamp\":\"");
-        timestamp(self.at, true, &mut out);
-        let _ = write!(out, "\",\"level\":\"{}\",\"logger\":", self.level.as_str());
-        json_text(self.logger, &mut out);
-        out.push_str(",\"event\":");
-        json_text(self.event, &mut out);
-        let mut pair = |key: &str, value: &Value| {
-            out.push(',');
-            json_text(key, &mut out);
-            out.push(':');
-            value.json(&mut out);
-        };
-        for (key, value) in self.context.iter().filter(|(key, _)| self.is_free(key)) {
-            pair(key, value);
-        }
-        if let Some(id) = self.trace_id.as_deref().filter(|_| {
-            self.is_free("trace_id") && !self.context.iter().any(|(key, _)| key == "trace_id")
-        }) {
-            pair("trace_id", &Value::Text(id.to_owned()));
-        }
-        for (key, value) in self.own() {
-            pair(key, value);
-        }
-        out.push_str("}\n");
-        out
+/// What a line begins with.
+pub(crate) struct Head<'a> {
+    pub(crate) level: Level,
+    pub(crate) logger: Option<&'a str>,
+    pub(crate) event: &'a dyn Event,
+}
+
+/// The text of an event: known, or to be formatted.
+pub(crate) trait Event {
+    fn known(&self) -> Option<&str>;
+    fn arguments(&self) -> fmt::Arguments<'_>;
+}
+
+impl Event for &str {
+    fn known(&self) -> Option<&str> {
+        Some(self)
     }
 
-    /// `2025-01-15 10:30:00 [info     ] event  key=value key=value`
-    pub(crate) fn console(&self) -> String {
-        let mut out = String::with_capacity(128);
-        timestamp(self.at, false, &mut out);
-        let _ = write!(out, " [{:<9}] ", self.level.as_str());
-        out.push_str(&self.event.escape_debug().to_string().replace("\\'", "'"));
-        for (index, (key, value)) in self.own().enumerate() {
-            out.push_str(if index == 0 { "  " } else { " " });
-            out.extend(key.chars().map(|c| {
-                if c.is_control() || c.is_whitespace() || c == '=' {
-                    '_'
-                } else {
-                    c
-                }
-            }));
-            out.push('=');
-            value.console(&mut out);
-        }
-        out.push('\n');
-        out
+    fn arguments(&self) -> fmt::Arguments<'_> {
+        format_args!("")
+    }
+}
+
+impl Event for fmt::Arguments<'_> {
+    #[inline]
+    fn known(&self) -> Option<&str> {
+        self.as_str()
     }
 
-    /// The event's own fields, the last one of a name in the place of the first.
-    fn own(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.fields
+    fn arguments(&self) -> fmt::Arguments<'_> {
+        *self
+    }
+}
+
+/// One line while it is rendered: its own fields are added one by one.
+pub(crate) struct Line<'a> {
+    scratch: &'a mut Scratch,
+    core: &'a Core,
+    counters: &'a Counters,
+    layout: Layout,
+    /// The keys of all parts.
+    bound_mask: u128,
+    bound_fields: usize,
+    /// slog hands the newest field first: the first one of a key wins, and the order is turned round.
+    newest_first: bool,
+    dropped_fields: u64,
+    truncated: u64,
+}
+
+impl<'a> Line<'a> {
+    /// Writes everything up to the bound fields.
+    #[inline]
+    pub(crate) fn begin(
+        scratch: &'a mut Scratch,
+        core: &'a Core,
+        counters: &'a Counters,
+        at: SystemTime,
+        head: &Head<'_>,
+    ) -> Self {
+        let json = &mut scratch.fields.json;
+        json.extend_from_slice(b"{\"timestamp\":\"");
+        json.extend_from_slice(scratch.timestamps.text(at));
+        json.extend_from_slice(LEVELS[head.level as usize].as_bytes());
+        match head.logger {
+            Some(name) => {
+                escape::json(escape::cut(name, fields::MAX_KEY_BYTES), json);
+                json.extend_from_slice(b"\",\"event\":");
+            }
+            None => json.extend_from_slice(&core.root_name),
+        }
+        let event_start = json.len() + 1;
+        let mut truncated = 0;
+        match head.event.known() {
+            Some(text) => truncated += u64::from(fields::text(text, json)),
+            None => {
+                let mut text = std::mem::take(&mut scratch.text);
+                let event = formatted(&mut text, &head.event.arguments(), counters);
+                truncated += u64::from(event.write(json));
+                scratch.text = text;
+            }
+        }
+        let head_end = scratch.fields.json.len();
+        Self {
+            scratch,
+            core,
+            counters,
+            layout: Layout {
+                event: (event_start, head_end - 1),
+                head_end,
+            },
+            bound_mask: 0,
+            bound_fields: 0,
+            newest_first: false,
+            dropped_fields: 0,
+            truncated,
+        }
+    }
+
+    /// Adds bound fields; where a key was bound before, the later one wins.
+    #[inline]
+    pub(crate) fn bound(&mut self, snapshot: &Arc<Snapshot>) {
+        let fields = &snapshot.fields;
+        if self.bound_mask & fields.mask != 0 {
+            for entry in &fields.entries {
+                self.kill_bound(
+                    entry.key(&fields.json),
+                    fields::bit(entry.key(&fields.json)),
+                );
+            }
+        }
+        let too_long =
+            self.scratch.fields.json.len() + fields.json.len() > MAX_LINE_BYTES - TAIL_BYTES;
+        if too_long || self.bound_fields + fields.entries.len() > MAX_FIELDS {
+            self.dropped_fields += fields.entries.len() as u64;
+            return;
+        }
+        self.scratch.fields.json.extend_from_slice(&fields.json);
+        self.bound_mask |= fields.mask;
+        self.bound_fields += fields.entries.len();
+        self.scratch.parts.push(Arc::clone(snapshot));
+    }
+
+    /// The ids of the current span, unless they are bound.
+    #[inline]
+    pub(crate) fn trace_ids(&mut self, ids: &TraceIds) {
+        self.hex("trace_id", &ids.trace_id);
+        if self.core.span_id {
+            self.hex("span_id", &ids.span_id);
+        }
+    }
+
+    fn hex(&mut self, key: &'static str, bytes: &[u8]) {
+        let bit = fields::bit(key.as_bytes());
+        if self.bound_mask & bit != 0 && self.bound_position(key.as_bytes(), bit).is_some() {
+            return;
+        }
+        let mut begun = self.scratch.fields.begin(key, &self.core.deny);
+        begun.denied = false;
+        let json = &mut self.scratch.fields.json;
+        json.push(b'"');
+        for byte in bytes {
+            json.push(escape::HEX[usize::from(byte >> 4)]);
+            json.push(escape::HEX[usize::from(byte & 15)]);
+        }
+        json.push(b'"');
+        self.scratch.fields.finish(begun, false);
+    }
+
+    /// From here on fields come newest first, as slog hands them.
+    pub(crate) fn newest_first(&mut self) {
+        self.newest_first = true;
+    }
+
+    fn bound_position(&self, key: &[u8], bit: u128) -> Option<(u32, u32)> {
+        self.scratch
+            .parts
             .iter()
             .enumerate()
-            .filter_map(|(index, (key, _))| {
-                let first = self.fields[..index].iter().all(|(before, _)| before != key);
-                let last = self.fields.iter().rev().find(|(other, _)| other == key)?;
-                (first && !RESERVED.contains(key)).then_some((*key, &last.1))
+            .rev()
+            .find_map(|(part, snapshot)| {
+                let entry = snapshot.fields.position(key, bit)?;
+                Some((part as u32, entry as u32))
             })
     }
 
-    fn is_free(&self, key: &str) -> bool {
-        !RESERVED.contains(&key) && self.fields.iter().all(|(own, _)| *own != key)
+    #[inline]
+    fn kill_bound(&mut self, key: &[u8], bit: u128) {
+        if self.bound_mask & bit != 0
+            && let Some(at) = self.bound_position(key, bit)
+        {
+            self.scratch.dead.push(at);
+        }
+    }
+
+    /// Adds a field, whose value the closure writes.
+    #[inline]
+    pub(crate) fn field(&mut self, key: &str, value: impl FnOnce(&mut Self)) {
+        if self.scratch.fields.entries.len() + self.bound_fields >= MAX_FIELDS {
+            self.dropped_fields += 1;
+            return;
+        }
+        let begun = self.scratch.fields.begin(key, &self.core.deny);
+        if begun.denied {
+            fields::text(REDACTED, &mut self.scratch.fields.json);
+        } else {
+            value(self);
+        }
+        self.finish(begun);
+    }
+
+    #[inline]
+    fn finish(&mut self, begun: Begun) {
+        if self.scratch.fields.json.len() > MAX_LINE_BYTES - TAIL_BYTES {
+            self.scratch.fields.json.truncate(begun.start);
+            self.dropped_fields += 1;
+            return;
+        }
+        if self.bound_mask & begun.bit != 0 {
+            let at = self.bound_position(begun.key(&self.scratch.fields.json), begun.bit);
+            self.scratch.dead.extend(at);
+        }
+        self.scratch.fields.finish(begun, self.newest_first);
+    }
+
+    #[inline]
+    pub(crate) fn json(&mut self) -> &mut Vec<u8> {
+        &mut self.scratch.fields.json
+    }
+
+    #[inline]
+    pub(crate) fn text(&mut self, text: &str) {
+        let cut = fields::text(text, self.json());
+        self.truncated += u64::from(cut);
+    }
+
+    /// Formats a value, and survives one that panics, fails, or logs meanwhile.
+    pub(crate) fn arguments(&mut self, arguments: &fmt::Arguments<'_>) {
+        if let Some(known) = arguments.as_str() {
+            return self.text(known);
+        }
+        let mut text = std::mem::take(&mut self.scratch.text);
+        let formatted = formatted(&mut text, arguments, self.counters);
+        let cut = formatted.write(self.json());
+        self.truncated += u64::from(cut);
+        self.scratch.text = text;
+    }
+
+    /// A field whose value is known as one of ours.
+    pub(crate) fn value(&mut self, key: &str, value: &Value) {
+        self.field(key, |line| match value {
+            Value::Text(text) => line.text(text),
+            other => fields::value_json(other, &line.core.deny, &mut line.scratch.fields.json),
+        });
+    }
+
+    pub(crate) fn nested(&mut self, value: &(impl serde::Serialize + ?Sized)) {
+        let start = self.json().len();
+        let json = &mut self.scratch.fields.json;
+        let deny = &self.core.deny;
+        let written = catch_unwind(AssertUnwindSafe(|| Nested::write(value, deny, json)));
+        match written {
+            Ok(Written::Whole) => {}
+            Ok(Written::TooLong) => self.truncated += 1,
+            Ok(Written::Failed) => self.counters.value_error(),
+            Err(_) => {
+                self.json().truncate(start);
+                self.counters.value_error();
+                self.text(PANICKED);
+            }
+        }
+    }
+
+    /// Lets somebody add fields; what a panic left half done is taken back.
+    #[inline]
+    pub(crate) fn fill(&mut self, fill: &mut dyn FnMut(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| fill(self))).is_err() {
+            self.counters.value_error();
+            let end = self.scratch.fields.entries.last();
+            let own_start = self.layout.head_end + self.bound_bytes();
+            let end = end.map_or(own_start, |entry| entry.end as usize);
+            self.scratch.fields.json.truncate(end);
+            self.field("log_error", |line| {
+                line.text("a value panicked, what follows it is missing")
+            });
+        }
+    }
+
+    fn bound_bytes(&self) -> usize {
+        self.scratch
+            .parts
+            .iter()
+            .map(|part| part.fields.json.len())
+            .sum()
+    }
+
+    /// Puts the line into its final form, with its newline.
+    #[inline]
+    pub(crate) fn end(mut self) -> Layout {
+        let has_dead = self.newest_first
+            || !self.scratch.dead.is_empty()
+            || self.scratch.fields.entries.iter().any(|entry| !entry.alive);
+        if has_dead {
+            self.rebuild();
+        }
+        if self.dropped_fields > 0 || self.truncated > 0 {
+            self.tell_losses();
+        }
+        self.scratch.fields.json.extend_from_slice(b"}\n");
+        self.layout
+    }
+
+    #[cold]
+    fn tell_losses(&mut self) {
+        self.counters
+            .truncated(self.truncated + self.dropped_fields);
+        if self.dropped_fields > 0 {
+            let dropped = self.dropped_fields;
+            // a field of the user's of this name would be the second one
+            let key = if self.is_taken(b"fields_dropped") {
+                "fields_dropped_"
+            } else {
+                "fields_dropped"
+            };
+            let begun = self.scratch.fields.begin(key, &self.core.deny);
+            fields::integer(dropped, &mut self.scratch.fields.json);
+            self.scratch.fields.finish(begun, false);
+        }
+    }
+
+    fn is_taken(&self, key: &[u8]) -> bool {
+        let bit = fields::bit(key);
+        self.scratch.fields.position(key, bit).is_some() || self.bound_position(key, bit).is_some()
+    }
+
+    /// Writes the line again without dead fields, and with its own fields in the order of the call.
+    #[cold]
+    fn rebuild(&mut self) {
+        let Scratch {
+            fields,
+            spare,
+            parts,
+            dead,
+            ..
+        } = &mut *self.scratch;
+        spare.clear();
+        spare.extend_from_slice(&fields.json[..self.layout.head_end]);
+        for (index, snapshot) in parts.iter().enumerate() {
+            for (at, entry) in snapshot.fields.entries.iter().enumerate() {
+                if !dead.contains(&(index as u32, at as u32)) {
+                    spare.extend_from_slice(entry.bytes(&snapshot.fields.json));
+                }
+            }
+        }
+        fields.entries.retain(|entry| entry.alive);
+        if self.newest_first {
+            fields.entries.reverse();
+        }
+        for entry in &mut fields.entries {
+            let start = spare.len() as u32;
+            spare.extend_from_slice(entry.bytes(&fields.json));
+            (entry.start, entry.end) = (start, spare.len() as u32);
+        }
+        std::mem::swap(&mut fields.json, spare);
     }
 }
 
-/// UTC: `2025-01-15T10:30:00.123Z`, or `2025-01-15 10:30:00` for people.
-fn timestamp(at: SystemTime, machine: bool, out: &mut String) {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let _ = if machine {
-        write!(
-            out,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
-            since.subsec_millis()
-        )
-    } else {
-        write!(
-            out,
-            "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"
-        )
-    };
-}
-
-/// The date of a day since 1970, by Howard Hinnant's `civil_from_days`.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
-}
+/// `","level":"info","logger":"`
+const LEVELS: [&str; 6] = [
+    r#"","level":"trace","logger":""#,
+    r#"","level":"debug","logger":""#,
+    r#"","level":"info","logger":""#,
+    r#"","level":"warning","logger":""#,
+    r#"","level":"error","logger":""#,
+    r#"","level":"critical","logger":""#,
+];

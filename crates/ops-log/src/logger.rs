@@ -1,119 +1,165 @@
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::LazyLock;
 
-use slog::Drain;
+use crate::context::Snapshot;
+use crate::line_drain::LineDrain;
+use crate::pipeline::Handle;
+use crate::{Level, Value};
 
-use crate::{Level, Value, output};
-
-/// Writes lines under a name. Cheap to clone.
-#[derive(Clone, Debug, PartialEq)]
+/// Writes lines under a name: a `slog::Logger` whose drain renders our lines. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Logger {
-    name: Option<Arc<str>>,
-    bound: Arc<Vec<(String, Value)>>,
+    inner: slog::Logger<LineDrain>,
+    drain: LineDrain,
 }
+
+static ROOT: LazyLock<Logger> = LazyLock::new(|| Logger::of(LineDrain::new(Handle::Global, None)));
 
 /// A logger of this name.
 pub fn get_logger(name: &str) -> Logger {
-    Logger {
-        name: Some(name.into()),
-        bound: Arc::default(),
-    }
+    Logger::of(LineDrain::named(name))
 }
 
 impl Logger {
+    pub(crate) fn of(drain: LineDrain) -> Self {
+        Self {
+            inner: slog::Logger::root_typed(drain.clone(), slog::o!()),
+            drain,
+        }
+    }
+
     /// The root logger, whose name is the service's.
     pub fn root() -> Self {
-        Self {
-            name: None,
-            bound: Arc::default(),
-        }
+        ROOT.clone()
     }
 
-    /// A logger whose lines all carry this field.
+    /// A logger whose lines all carry this field; it is rendered now and never again.
     #[must_use]
-    pub fn bind(&self, key: impl Into<String>, value: impl Into<Value>) -> Self {
-        let mut bound = self.bound.as_ref().clone();
-        bound.push((key.into(), value.into()));
-        Self {
-            name: self.name.clone(),
-            bound: Arc::new(bound),
-        }
+    pub fn bind(&self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
+        let bound = Snapshot::with(self.drain.bound.as_ref(), key.into(), value.into());
+        Self::of(LineDrain {
+            bound: Some(bound),
+            ..self.drain.clone()
+        })
     }
 
-    /// Writes a line; the macros call this.
+    /// A logger without these fields; a missing one is none.
+    #[must_use]
+    pub fn unbind<'a>(&self, keys: impl IntoIterator<Item = &'a str>) -> Self {
+        let keys: Vec<&str> = keys.into_iter().collect();
+        let bound = self.drain.bound.as_ref().map(|bound| {
+            let kept = bound.pairs().iter();
+            Snapshot::new(
+                kept.filter(|(key, _)| !keys.contains(&key.as_ref()))
+                    .cloned()
+                    .collect(),
+            )
+        });
+        Self::of(LineDrain {
+            bound,
+            ..self.drain.clone()
+        })
+    }
+
+    /// Its name; `None` for the root logger.
+    pub fn name(&self) -> Option<&str> {
+        self.drain.name.as_deref()
+    }
+
+    /// Whether a line of this level would be written.
+    #[inline]
+    pub fn is_enabled(&self, level: Level) -> bool {
+        self.drain.enabled(level, "")
+    }
+
+    /// Writes a line; for fields that are known at run time only. The macros cost less.
     pub fn log(&self, level: Level, event: &str, fields: &[(&str, Value)]) {
-        if !output::is_enabled(level) {
+        if !self.is_enabled(level) {
             return;
         }
-        let bound = self
-            .bound
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.clone()));
-        let all: Vec<(&str, Value)> = bound.chain(fields.iter().cloned()).collect();
-        output::write(self.name.as_deref(), level, event, &all);
+        let head = crate::line::Head {
+            level,
+            logger: self.name(),
+            event: &event,
+        };
+        let bound: Vec<_> = self.drain.bound.iter().collect();
+        self.drain.handle.write(&head, &bound, &mut |line| {
+            for (key, value) in fields {
+                line.value(key, value);
+            }
+        });
     }
 
     /// A `slog` logger whose records become lines of this one.
     pub fn slog(&self) -> slog::Logger {
-        slog::Logger::root(SlogDrain(self.clone()).ignore_res(), slog::o!())
+        self.inner.to_erased()
+    }
+
+    #[doc(hidden)]
+    #[inline]
+    pub fn __enabled(&self, level: Level, module: &str) -> bool {
+        self.drain.enabled(level, module)
+    }
+
+    #[doc(hidden)]
+    #[inline]
+    pub fn __log(&self, record: &slog::Record<'_>) {
+        self.inner.log(record);
     }
 }
 
-/// Our lines as the drain of any `slog` logger.
-#[derive(Clone, Debug)]
-pub struct SlogDrain(Logger);
-
-impl Drain for SlogDrain {
-    type Ok = ();
-    type Err = slog::Never;
-
-    fn log(
-        &self,
-        record: &slog::Record<'_>,
-        values: &slog::OwnedKVList,
-    ) -> Result<(), slog::Never> {
-        use slog::KV;
-        let mut collected = Collected(Vec::new());
-        // slog hands the newest field first: the record's own, then the logger's
-        let _ = record.kv().serialize(record, &mut collected);
-        let _ = values.serialize(record, &mut collected);
-        collected.0.reverse();
-        let fields: Vec<(&str, Value)> = collected
-            .0
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.clone()))
-            .collect();
-        self.0
-            .log(record.level().into(), &record.msg().to_string(), &fields);
-        Ok(())
+impl From<&Logger> for slog::Logger {
+    fn from(logger: &Logger) -> Self {
+        logger.slog()
     }
 }
 
-struct Collected(Vec<(String, Value)>);
+/// What the macros need.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::context::ContextScope;
+    pub use slog;
+    pub use std::borrow::Cow;
 
-impl slog::Serializer for Collected {
-    fn emit_arguments(&mut self, key: slog::Key, value: &std::fmt::Arguments<'_>) -> slog::Result {
-        self.0
-            .push((key.to_string(), Value::Text(value.to_string())));
-        Ok(())
+    use slog::KV;
+
+    use super::{Level, Logger, ROOT};
+
+    pub const TAG: &str = crate::line_drain::OURS;
+
+    /// One field of a macro; the whole is a list in call order.
+    pub struct Field<'a, V: ?Sized>(pub &'static str, pub &'a V);
+
+    impl<V: slog::Value + ?Sized> KV for Field<'_, V> {
+        #[inline]
+        fn serialize(
+            &self,
+            record: &slog::Record<'_>,
+            serializer: &mut dyn slog::Serializer,
+        ) -> slog::Result {
+            self.1
+                .serialize(record, slog::Key::from(self.0), serializer)
+        }
     }
 
-    fn emit_i64(&mut self, key: slog::Key, value: i64) -> slog::Result {
-        self.0.push((key.to_string(), Value::Int(value)));
-        Ok(())
+    /// A key as the macros see it, without the mark of a raw identifier.
+    pub const fn key(name: &'static str) -> &'static str {
+        match name.as_bytes() {
+            [b'r', b'#', ..] => name.split_at(2).1,
+            _ => name,
+        }
     }
 
-    fn emit_u64(&mut self, key: slog::Key, value: u64) -> slog::Result {
-        self.0.push((key.to_string(), Value::UInt(value)));
-        Ok(())
+    #[inline]
+    pub fn root_enabled(level: Level, module: &str) -> bool {
+        crate::pipeline::GLOBAL
+            .levels
+            .decided(level)
+            .unwrap_or_else(|| ROOT.__enabled(level, module))
     }
 
-    fn emit_f64(&mut self, key: slog::Key, value: f64) -> slog::Result {
-        self.0.push((key.to_string(), Value::Float(value)));
-        Ok(())
-    }
-
-    fn emit_bool(&mut self, key: slog::Key, value: bool) -> slog::Result {
-        self.0.push((key.to_string(), Value::Bool(value)));
-        Ok(())
+    #[inline]
+    pub fn root() -> &'static Logger {
+        &ROOT
     }
 }

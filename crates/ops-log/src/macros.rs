@@ -1,32 +1,67 @@
-/// One field: `k = v`, `k = %display`, `k = ?debug`.
+/// The fields of an event, in call order: `k = v`, `k = %display`, `k = ?debug`, `"a.key" = v`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __fields {
-    ([$($done:tt)*]) => { &[$($done)*] };
-    ([$($done:tt)*] $key:ident = % $value:expr $(, $($rest:tt)*)?) => {
-        $crate::__fields!([$($done)* (stringify!($key), $crate::Value::Text(::std::format!("{}", $value))),] $($($rest)*)?)
+    () => { () };
+    ($key:ident = % $value:expr $(, $($rest:tt)*)?) => {
+        ($crate::__field!(::core::stringify!($key), &::core::format_args!("{}", $value)), $crate::__fields!($($($rest)*)?))
     };
-    ([$($done:tt)*] $key:ident = ? $value:expr $(, $($rest:tt)*)?) => {
-        $crate::__fields!([$($done)* (stringify!($key), $crate::Value::Text(::std::format!("{:?}", $value))),] $($($rest)*)?)
+    ($key:ident = ? $value:expr $(, $($rest:tt)*)?) => {
+        ($crate::__field!(::core::stringify!($key), &::core::format_args!("{:?}", $value)), $crate::__fields!($($($rest)*)?))
     };
-    ([$($done:tt)*] $key:ident = $value:expr $(, $($rest:tt)*)?) => {
-        $crate::__fields!([$($done)* (stringify!($key), $crate::Value::from($value)),] $($($rest)*)?)
+    ($key:ident = $value:expr $(, $($rest:tt)*)?) => {
+        ($crate::__field!(::core::stringify!($key), &$value), $crate::__fields!($($($rest)*)?))
+    };
+    ($key:literal = % $value:expr $(, $($rest:tt)*)?) => {
+        ($crate::__field!($key, &::core::format_args!("{}", $value)), $crate::__fields!($($($rest)*)?))
+    };
+    ($key:literal = ? $value:expr $(, $($rest:tt)*)?) => {
+        ($crate::__field!($key, &::core::format_args!("{:?}", $value)), $crate::__fields!($($($rest)*)?))
+    };
+    ($key:literal = $value:expr $(, $($rest:tt)*)?) => {
+        ($crate::__field!($key, &$value), $crate::__fields!($($($rest)*)?))
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __field {
+    ($key:expr, $value:expr) => {
+        $crate::__private::Field(const { $crate::__private::key($key) }, $value)
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __write {
+    ($logger:expr, $level:expr, $event:expr, ($($fields:tt)*)) => {
+        $crate::Logger::__log(
+            $logger,
+            &$crate::__private::slog::Record::new(
+                &$crate::__private::slog::record_static!($level.slog(), $crate::__private::TAG),
+                &::core::format_args!("{}", $event),
+                $crate::__private::slog::b!($crate::__fields!($($fields)*)),
+            ),
+        )
     };
 }
 
 /// Writes a line of a level: `log!(Level::Info, "event", k = v)`, or with a logger before the event.
 #[macro_export]
 macro_rules! log {
-    ($level:expr, $event:literal $(, $($fields:tt)*)?) => {
-        if $crate::is_enabled($level) {
-            $crate::Logger::root().log($level, $event, $crate::__fields!([] $($($fields)*)?));
+    ($level:expr, $event:literal $(, $($fields:tt)*)?) => {{
+        let level: $crate::Level = $level;
+        if $crate::__private::root_enabled(level, ::core::module_path!()) {
+            $crate::__write!($crate::__private::root(), level, $event, ($($($fields)*)?));
         }
-    };
-    ($level:expr, $logger:expr, $event:expr $(, $($fields:tt)*)?) => {
-        if $crate::is_enabled($level) {
-            $logger.log($level, $event, $crate::__fields!([] $($($fields)*)?));
+    }};
+    ($level:expr, $logger:expr, $event:expr $(, $($fields:tt)*)?) => {{
+        let level: $crate::Level = $level;
+        let logger: &$crate::Logger = &$logger;
+        if logger.__enabled(level, ::core::module_path!()) {
+            $crate::__write!(logger, level, $event, ($($($fields)*)?));
         }
-    };
+    }};
 }
 
 macro_rules! levels {
@@ -48,10 +83,44 @@ levels! { $
     crit Critical "Writes a line of level `critical`.";
 }
 
+/// Keys and owned values: `k = v`, `k = %display`, `k = ?debug`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __bindings {
+    ([$($done:tt)*]) => { [$($done)*] };
+    ([$($done:tt)*] $key:ident = % $value:expr $(, $($rest:tt)*)?) => {
+        $crate::__bindings!([$($done)* $crate::__binding!($key, ::std::format!("{}", $value)),] $($($rest)*)?)
+    };
+    ([$($done:tt)*] $key:ident = ? $value:expr $(, $($rest:tt)*)?) => {
+        $crate::__bindings!([$($done)* $crate::__binding!($key, ::std::format!("{:?}", $value)),] $($($rest)*)?)
+    };
+    ([$($done:tt)*] $key:ident = $value:expr $(, $($rest:tt)*)?) => {
+        $crate::__bindings!([$($done)* $crate::__binding!($key, $value),] $($($rest)*)?)
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __binding {
+    ($key:ident, $value:expr) => {
+        (
+            $crate::__private::Cow::Borrowed(
+                const { $crate::__private::key(::core::stringify!($key)) },
+            ),
+            $crate::Value::from($value),
+        )
+    };
+}
+
 /// Binds fields for every line of this thread or task: `bind_context!(request_id = "req-123", user_id = 456)`.
 #[macro_export]
 macro_rules! bind_context {
-    ($($key:ident = $value:expr),+ $(,)?) => {
-        $($crate::bind_context(stringify!($key), $value);)+
-    };
+    ($($fields:tt)+) => { $crate::bind_all($crate::__bindings!([] $($fields)+)) };
+}
+
+/// Binds fields until the guard that it returns is dropped, then puts back what was there:
+/// `let _scope = context_scope!(phase = "analyze");`.
+#[macro_export]
+macro_rules! context_scope {
+    ($($fields:tt)+) => { $crate::__private::ContextScope::new($crate::__bindings!([] $($fields)+)) };
 }

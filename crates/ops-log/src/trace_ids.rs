@@ -20,8 +20,13 @@ pub fn set_trace_ids(reader: impl Fn() -> Option<TraceIds> + Send + Sync + 'stat
     READER.store(Some(Arc::new(Box::new(reader))));
 }
 
-/// The current trace as 32 hexadecimal digits.
-pub(crate) fn current() -> Option<String> {
-    let ids = READER.load().as_ref().and_then(|reader| reader())?;
-    Some(format!("{:032x}", u128::from_be_bytes(ids.trace_id)))
+pub(crate) fn current() -> Option<TraceIds> {
+    READER.load().as_ref().and_then(|reader| reader())
+}
+
+#[inline]
+pub(crate) fn with_current(work: impl FnOnce(&TraceIds)) {
+    if let Some(ids) = current() {
+        work(&ids);
+    }
 }

@@ -1,9 +1,14 @@
+use std::borrow::Cow;
 use std::fmt;
 
-/// A field's value.
+use serde_json::value::RawValue;
+
+/// A field's value, as it is bound or captured.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
+    /// Nothing: `null`.
+    Null,
     /// True or false.
     Bool(bool),
     /// A whole number.
@@ -14,6 +19,19 @@ pub enum Value {
     Float(f64),
     /// Text.
     Text(String),
+    /// A list or an object, as JSON.
+    Json(Json),
+}
+
+/// A list or an object, as compact JSON text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Json(Box<str>);
+
+impl Json {
+    /// The JSON text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 macro_rules! from {
@@ -27,7 +45,8 @@ macro_rules! from {
 }
 
 from!(bool => Bool, i8 => Int, i16 => Int, i32 => Int, i64 => Int, u8 => UInt, u16 => UInt, u32 => UInt,
-    u64 => UInt, f32 => Float, f64 => Float, &str => Text, String => Text, &String => Text);
+    u64 => UInt, f32 => Float, f64 => Float, &str => Text, String => Text, &String => Text, char => Text,
+    Cow<'_, str> => Text, Box<str> => Text);
 
 impl From<usize> for Value {
     fn from(value: usize) -> Self {
@@ -35,61 +54,103 @@ impl From<usize> for Value {
     }
 }
 
-impl Value {
-    pub(crate) fn json(&self, out: &mut String) {
-        match self {
-            Self::Float(value) if !value.is_finite() => out.push_str("null"),
-            Self::Text(text) => json_text(text, out),
-            plain => plain.push_plain(out),
-        }
-    }
-
-    /// Bare where it is one plain word, else quoted.
-    pub(crate) fn console(&self, out: &mut String) {
-        match self {
-            Self::Text(text)
-                if text.is_empty()
-                    || !text.bytes().all(|b| {
-                        b.is_ascii_graphic() && !matches!(b, b'"' | b'\'' | b'=' | b'\\')
-                    }) =>
-            {
-                json_text(text, out);
-            }
-            plain => plain.push_plain(out),
-        }
-    }
-
-    fn push_plain(&self, out: &mut String) {
-        use fmt::Write;
-        // writing to a String cannot fail
-        let _ = match self {
-            Self::Bool(value) => write!(out, "{value}"),
-            Self::Int(value) => write!(out, "{value}"),
-            Self::UInt(value) => write!(out, "{value}"),
-            Self::Float(value) => write!(out, "{value:?}"),
-            Self::Text(text) => write!(out, "{text}"),
-        };
+impl From<isize> for Value {
+    fn from(value: isize) -> Self {
+        Self::Int(value as i64)
     }
 }
 
-/// A JSON string: control characters, line separators and text direction marks are escaped.
-pub(crate) fn json_text(text: &str, out: &mut String) {
-    use fmt::Write;
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c.is_control()
-                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-            {
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            c => out.push(c),
+impl<T: Into<Self>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// As the text of a line shows it, without quotes.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::UInt(value) => write!(f, "{value}"),
+            Self::Float(value) => write!(f, "{value:?}"),
+            Self::Text(text) => f.write_str(text),
+            Self::Json(json) => f.write_str(&json.0),
         }
     }
-    out.push('"');
+}
+
+impl PartialEq<&str> for Value {
+    fn eq(&self, other: &&str) -> bool {
+        matches!(self, Self::Text(text) if text == other)
+    }
+}
+
+impl PartialEq<i64> for Value {
+    fn eq(&self, other: &i64) -> bool {
+        match self {
+            Self::Int(value) => value == other,
+            Self::UInt(value) => i64::try_from(*value).is_ok_and(|value| value == *other),
+            _ => false,
+        }
+    }
+}
+
+impl PartialEq<bool> for Value {
+    fn eq(&self, other: &bool) -> bool {
+        matches!(self, Self::Bool(value) if value == other)
+    }
+}
+
+impl slog::Value for Value {
+    fn serialize(
+        &self,
+        record: &slog::Record<'_>,
+        key: slog::Key,
+        serializer: &mut dyn slog::Serializer,
+    ) -> slog::Result {
+        match self {
+            Self::Null => serializer.emit_none(key),
+            Self::Bool(value) => serializer.emit_bool(key, *value),
+            Self::Int(value) => serializer.emit_i64(key, *value),
+            Self::UInt(value) => serializer.emit_u64(key, *value),
+            Self::Float(value) => serializer.emit_f64(key, *value),
+            Self::Text(text) => serializer.emit_str(key, text),
+            Self::Json(json) => match serde_json::from_str::<serde_json::Value>(&json.0) {
+                Ok(value) => slog::Value::serialize(&slog::Serde(value), record, key, serializer),
+                Err(_) => serializer.emit_str(key, &json.0),
+            },
+        }
+    }
+}
+
+/// From what a line says; the order of an object's keys is kept.
+impl<'de> serde::Deserialize<'de> for Value {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw: &RawValue = serde::Deserialize::deserialize(deserializer)?;
+        Self::from_json(raw.get()).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Value {
+    fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        Ok(match text.as_bytes().first() {
+            Some(b'"') => Self::Text(serde_json::from_str(text)?),
+            Some(b'{' | b'[') => Self::Json(Json(text.into())),
+            Some(b't' | b'f') => Self::Bool(serde_json::from_str(text)?),
+            Some(b'n') => Self::Null,
+            _ => Self::number(text)?,
+        })
+    }
+
+    fn number(text: &str) -> Result<Self, serde_json::Error> {
+        if let Ok(number) = text.parse() {
+            return Ok(Self::UInt(number));
+        }
+        if let Ok(number) = text.parse() {
+            return Ok(Self::Int(number));
+        }
+        serde_json::from_str(text).map(Self::Float)
+    }
 }

@@ -12,12 +12,20 @@ pub(crate) fn metrics(config: &Config) -> Result<(), Error> {
 }
 
 /// What the totals mean that the parts publish.
-const COUNTERS: [(&str, &str); 13] = [
+const COUNTERS: [(&str, &str); 15] = [
     (
         "log_lines_dropped_total",
         "Log lines that a sink did not take",
     ),
     ("log_lines_written_total", "Log lines that every sink took"),
+    (
+        "log_value_errors_total",
+        "Log values that panicked or failed while they were formatted",
+    ),
+    (
+        "log_values_truncated_total",
+        "Log values that were cut, and fields left out, for their length or number",
+    ),
     (
         "secrets_backend_requests_total",
         "Requests to the sources of secrets",

@@ -1,4 +1,9 @@
-use ops_log::Level;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use ops_log::{Config, Filter, Level, Output, Pipeline, debug, info, trace, warn};
+
+use crate::{json, pipeline, rest};
 
 #[test]
 fn every_slog_level_prints_under_the_overviews_name_and_parses_back() {
@@ -7,6 +12,7 @@ fn every_slog_level_prints_under_the_overviews_name_and_parses_back() {
         let level = Level::from(slog::Level::from_usize(number).unwrap());
         assert_eq!(level.as_str(), name);
         assert_eq!(name.to_uppercase().parse::<Level>().unwrap(), level);
+        assert_eq!(level.slog().as_usize(), number);
     }
 }
 
@@ -21,5 +27,211 @@ fn an_unknown_level_is_refused_with_the_accepted_names() {
     assert!(
         error.starts_with(r#"unknown log level "loud\n": expected trace"#),
         "{error}"
+    );
+}
+
+#[test]
+fn filters_read_rust_logs_syntax_and_print_it_back() {
+    let filter: Filter = " warn, a::b=debug,a=off, c ,a::b=info".parse().unwrap();
+    assert_eq!(filter.to_string(), "warning,a::b=info,a=off,c=trace");
+    for wrong in ["a=loud", "=info", "a[span]=info", "info,a/regex", "a b"] {
+        let error = wrong.parse::<Filter>().unwrap_err().to_string();
+        assert!(
+            error.contains("unknown directive") && error.contains("target=level"),
+            "{error}"
+        );
+    }
+    assert_eq!("".parse::<Filter>().unwrap(), Filter::new(Level::Info));
+}
+
+#[test]
+fn the_longest_target_decides_by_logger_name_or_module() {
+    let filter = "error,db=info,db::pool=trace,it::level=debug,net=off"
+        .parse()
+        .unwrap();
+    let (pipeline, written) = pipeline(|config| config.filter(filter), true);
+    let [db, pool, other, net] = ["db", "db::pool", "x", "net"].map(|name| pipeline.logger(name));
+    debug!(db, "no");
+    info!(db, "1");
+    trace!(pool, "2");
+    // this module's level holds for loggers that have none of their own
+    debug!(other, "3");
+    trace!(other, "no");
+    ops_log::crit!(net, "no");
+    debug!(pipeline.root(), "4");
+    let events: Vec<_> = written
+        .lines()
+        .iter()
+        .map(|line| line.split("\"event\":\"").nth(1).unwrap()[..1].to_owned())
+        .collect();
+    assert_eq!(events, ["1", "2", "3", "4"]);
+}
+
+#[test]
+fn the_service_name_is_a_target_too() {
+    let (pipeline, written) = pipeline(
+        |config| config.filter("error,api=debug".parse().unwrap()),
+        true,
+    );
+    debug!(pipeline.root(), "root");
+    debug!(pipeline.logger("db"), "other");
+    assert_eq!(written.lines().len(), 1);
+}
+
+/// Tells each line to a test that waits for it.
+struct Telling(mpsc::Sender<String>);
+
+impl std::io::Write for Telling {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = self.0.send(String::from_utf8_lossy(bytes).into_owned());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn telling() -> (Pipeline, mpsc::Receiver<String>) {
+    let (sender, lines) = mpsc::channel();
+    let output = Output::writer(Telling(sender)).json(true);
+    let pipeline = Pipeline::new(
+        Config::new()
+            .stdout(false)
+            .level(Level::Error)
+            .output(output),
+    )
+    .unwrap();
+    (pipeline, lines)
+}
+
+#[test]
+fn a_changed_level_reverts_by_itself_and_both_changes_are_lines() {
+    let (pipeline, lines) = telling();
+    let log = pipeline.logger("db");
+    debug!(log, "before");
+    pipeline
+        .set_level(
+            "db",
+            Level::Debug,
+            Duration::from_millis(30),
+            "ada",
+            "slow queries",
+        )
+        .unwrap();
+    let changed = lines.recv().unwrap();
+    assert_eq!(
+        rest(&changed),
+        r#","target":"db","from":"error","to":"debug","ttl_seconds":0.03,"who":"ada","why":"slow queries"}"#
+    );
+    assert!(
+        changed.contains(r#""level":"warning","logger":"ops_log","event":"log_level_changed""#),
+        "{changed}"
+    );
+    let reverted = lines.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert_eq!(
+        rest(&reverted),
+        r#","target":"db","from":"debug","to":"error","who":"ada","why":"slow queries"}"#
+    );
+    debug!(log, "after");
+    ops_log::error!(log, "last");
+    assert!(
+        lines.recv().unwrap().contains("\"last\""),
+        "no debug line before or after"
+    );
+    assert_eq!(pipeline.levels().len(), 1);
+}
+
+#[test]
+fn a_second_change_of_a_target_replaces_the_first_and_the_default_is_a_quarter_of_an_hour() {
+    let (pipeline, lines) = telling();
+    pipeline
+        .set_level("", Level::Debug, None, "ada", "first")
+        .unwrap();
+    pipeline
+        .set_level(
+            "",
+            Level::Trace,
+            Duration::from_secs(1_000_000),
+            "bob",
+            "second",
+        )
+        .unwrap();
+    let first = lines.recv().unwrap();
+    assert!(
+        first.contains(r#""target":"*","from":"error","to":"debug","ttl_seconds":900.0"#),
+        "{first}"
+    );
+    let second = lines.recv().unwrap();
+    assert!(
+        second.contains(r#""from":"debug","to":"trace","ttl_seconds":86400.0"#),
+        "{second}"
+    );
+    let rules = pipeline.levels();
+    assert_eq!((rules.len(), rules[0].level), (1, Some(Level::Trace)));
+    let temporary = rules[0].temporary.as_ref().unwrap();
+    assert_eq!(
+        (temporary.who.as_str(), temporary.why.as_str()),
+        ("bob", "second")
+    );
+    assert!(temporary.remaining > Duration::from_secs(80_000));
+    pipeline
+        .set_level("", Level::Info, Duration::ZERO, "eve", "at once")
+        .unwrap();
+    lines.recv().unwrap();
+    assert!(
+        lines
+            .recv_timeout(Duration::from_secs(20))
+            .unwrap()
+            .contains(r#""from":"info","to":"error""#)
+    );
+}
+
+#[test]
+fn a_second_configuration_is_followed_by_loggers_that_exist() {
+    let (pipeline, written) = json();
+    let log = pipeline.logger("db").bind("a", 1);
+    info!(log, "one");
+    let second = crate::Written::default();
+    let output = Output::writer(second.clone());
+    pipeline
+        .configure(
+            Config::new()
+                .stdout(false)
+                .level(Level::Warning)
+                .clock(crate::sample_time)
+                .output(output.colour(false).context(true)),
+        )
+        .unwrap();
+    info!(log, "two");
+    warn!(log, "three", b = 2);
+    assert_eq!(written.lines().len(), 1);
+    assert_eq!(
+        second.last(),
+        "2025-01-15 10:30:00 [warning  ] three [db]  a=1 b=2\n"
+    );
+    let refused = Config::new()
+        .stdout(false)
+        .file("/proc/no such directory/app.log");
+    let error = pipeline.configure(refused).unwrap_err().to_string();
+    assert!(
+        error.starts_with("cannot append to the log file /proc/no such directory/app.log: "),
+        "{error}"
+    );
+    warn!(log, "four");
+    assert_eq!(second.lines().len(), 2, "the configuration before stays");
+}
+
+#[test]
+fn values_of_disabled_lines_are_not_evaluated() {
+    let (pipeline, _) = json();
+    debug!(
+        pipeline.root(),
+        "never",
+        value = {
+            panic!("evaluated");
+            #[expect(unreachable_code)]
+            1
+        }
     );
 }

@@ -1,16 +1,78 @@
 //! The crate through its public API.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
+mod bridges;
+mod capture;
+mod config;
 mod context;
+mod http;
 mod level;
 mod line;
+mod output;
+mod property;
+mod redact;
+mod slog_drains;
+mod values;
 
-/// The newest line of this event, as JSON text.
-fn line_of(event: &str) -> String {
-    let marked = format!("\"event\":\"{event}\"");
-    let lines = ops_log::recent(ops_log::RECENT_LINES);
-    lines
-        .into_iter()
-        .rev()
-        .find(|line| line.contains(&marked))
-        .unwrap_or_default()
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ops_log::{Config, Output, Pipeline};
+use parking_lot::Mutex;
+
+/// 2025-01-15T10:30:00.123Z
+fn sample_time() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(1_736_937_000_123)
+}
+
+/// What was written, one entry for each call of `write`.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().push(bytes.to_vec());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Written {
+    fn lines(&self) -> Vec<String> {
+        let lines = self.0.lock();
+        lines
+            .iter()
+            .map(|line| String::from_utf8(line.clone()).unwrap())
+            .collect()
+    }
+
+    fn last(&self) -> String {
+        self.lines().pop().unwrap_or_default()
+    }
+}
+
+/// A pipeline that writes to memory, with the clock of the sample.
+fn pipeline(config: impl FnOnce(Config) -> Config, json: bool) -> (Pipeline, Written) {
+    let written = Written::default();
+    let output = Output::writer(written.clone()).json(json).colour(false);
+    let base = Config::new()
+        .stdout(false)
+        .service_name("api")
+        .clock(sample_time)
+        .output(output);
+    (Pipeline::new(config(base)).unwrap(), written)
+}
+
+fn json() -> (Pipeline, Written) {
+    pipeline(|config| config, true)
+}
+
+/// A line without its timestamp, level, logger and event.
+fn rest(line: &str) -> &str {
+    let event = line.find(",\"event\":\"").unwrap() + 10;
+    let end = line[event..].find('"').unwrap();
+    line[event + end + 1..].trim_end()
 }

@@ -1,0 +1,64 @@
+//! Records of the `log` crate.
+
+use crate::line::Head;
+use crate::pipeline::GLOBAL;
+use crate::serialize::LogFields;
+use crate::{Level, bridge};
+
+struct Facade;
+
+static FACADE: Facade = Facade;
+
+pub(super) fn install() {
+    if log::set_logger(&FACADE).is_ok() {
+        levels_changed();
+    }
+}
+
+pub(super) fn levels_changed() {
+    // another logger's level is not ours to set
+    if std::ptr::addr_eq(log::logger(), &raw const FACADE) {
+        log::set_max_level(match GLOBAL.levels.finest() {
+            None => log::LevelFilter::Off,
+            Some(Level::Trace) => log::LevelFilter::Trace,
+            Some(Level::Debug) => log::LevelFilter::Debug,
+            Some(Level::Info) => log::LevelFilter::Info,
+            Some(Level::Warning) => log::LevelFilter::Warn,
+            Some(Level::Error | Level::Critical) => log::LevelFilter::Error,
+        });
+    }
+}
+
+fn level(of: log::Level) -> Level {
+    match of {
+        log::Level::Error => Level::Error,
+        log::Level::Warn => Level::Warning,
+        log::Level::Info => Level::Info,
+        log::Level::Debug => Level::Debug,
+        log::Level::Trace => Level::Trace,
+    }
+}
+
+impl log::Log for Facade {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        bridge::enabled(level(metadata.level()), metadata.target())
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let head = Head {
+            level: level(record.level()),
+            logger: Some(record.target()),
+            event: record.args(),
+        };
+        GLOBAL.write(&head, &[], &mut |line| {
+            let _ = record.key_values().visit(&mut LogFields(line));
+        });
+    }
+
+    fn flush(&self) {
+        GLOBAL.flush(crate::FLUSH_BUDGET);
+    }
+}

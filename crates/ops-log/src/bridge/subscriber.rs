@@ -1,0 +1,204 @@
+//! Events of the `tracing` crate, with the fields of the spans that they are in.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tracing::field::{Field, Visit};
+use tracing::subscriber::Interest;
+use tracing::{Metadata, Subscriber, span};
+use tracing_subscriber::layer::{Context, Filter, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::context::Snapshot;
+use crate::line::Head;
+use crate::pipeline::GLOBAL;
+use crate::serialize::TracingFields;
+use crate::{Level, Value, bridge};
+
+/// A layer that turns `tracing` events into lines, named by their target, for a host that composes its own subscriber.
+///
+/// It filters for itself: other layers see what they ask for. Fields of spans come before the event's own.
+pub fn tracing_layer<S>() -> impl Layer<S> + Send + Sync + 'static
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    Lines(PhantomData::<fn(S)>).with_filter(Wanted)
+}
+
+pub(super) fn install() {
+    // whoever installed a subscriber before keeps it
+    let _ = tracing::subscriber::set_global_default(
+        tracing_subscriber::registry().with(tracing_layer()),
+    );
+}
+
+fn level(of: &tracing::Level) -> Level {
+    match *of {
+        tracing::Level::ERROR => Level::Error,
+        tracing::Level::WARN => Level::Warning,
+        tracing::Level::INFO => Level::Info,
+        tracing::Level::DEBUG => Level::Debug,
+        tracing::Level::TRACE => Level::Trace,
+    }
+}
+
+/// Lets through what is written now.
+struct Wanted;
+
+impl<S> Filter<S> for Wanted {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        bridge::enabled(level(metadata.level()), metadata.target())
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        // what is captured depends on who asks, and what tracing-log makes of `log` records on the record
+        if metadata.target() == "log" || GLOBAL.levels.is_capturing() {
+            Interest::sometimes()
+        } else if bridge::enabled(level(metadata.level()), metadata.target()) {
+            Interest::always()
+        } else {
+            Interest::never()
+        }
+    }
+}
+
+struct Lines<S>(PhantomData<fn(S)>);
+
+/// A span's fields, rendered.
+struct SpanFields(Mutex<Arc<Snapshot>>);
+
+impl<S> Layer<S> for Lines<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    fn on_new_span(
+        &self,
+        attributes: &span::Attributes<'_>,
+        id: &span::Id,
+        context: Context<'_, S>,
+    ) {
+        let mut pairs = Pairs::default();
+        attributes.record(&mut pairs);
+        if let Some(span) = context.span(id) {
+            let fields = SpanFields(Mutex::new(Snapshot::new(pairs.0)));
+            span.extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let extensions = span.extensions();
+        let Some(SpanFields(fields)) = extensions.get() else {
+            return;
+        };
+        let mut fields = fields.lock();
+        let mut pairs = Pairs(fields.pairs().to_vec());
+        values.record(&mut pairs);
+        *fields = Snapshot::new(pairs.0);
+    }
+
+    fn on_event(&self, event: &tracing::Event<'_>, context: Context<'_, S>) {
+        let metadata = event.metadata();
+        let mut origin = Origin::default();
+        event.record(&mut origin);
+        let target = origin.target.as_deref().unwrap_or(metadata.target());
+        if origin.target.is_some() && !bridge::enabled(level(metadata.level()), target) {
+            return;
+        }
+        let message = origin.message.as_deref().unwrap_or(metadata.name());
+        let head = Head {
+            level: level(metadata.level()),
+            logger: Some(target),
+            event: &message,
+        };
+        let spans: Vec<Arc<Snapshot>> = context
+            .event_scope(event)
+            .into_iter()
+            .flat_map(|scope| scope.from_root())
+            .filter_map(|span| {
+                let extensions = span.extensions();
+                let SpanFields(fields) = extensions.get()?;
+                Some(Arc::clone(&fields.lock()))
+            })
+            .collect();
+        let bound: Vec<&Arc<Snapshot>> = spans.iter().collect();
+        GLOBAL.write(&head, &bound, &mut |line| {
+            event.record(&mut TracingFields(line));
+        });
+    }
+}
+
+/// What has to be known of an event before its fields are written.
+#[derive(Default)]
+struct Origin {
+    message: Option<String>,
+    /// Where `tracing-log` made the event of a record: the record's target.
+    target: Option<String>,
+}
+
+impl Visit for Origin {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        match field.name() {
+            "message" => {
+                self.message = Some(crate::formatted::formatted_text(&format_args!("{value:?}")))
+            }
+            "log.target" => {
+                self.target = Some(crate::formatted::formatted_text(&format_args!("{value:?}")))
+            }
+            _ => {}
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.message = Some(value.to_owned()),
+            "log.target" => self.target = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+}
+
+/// Fields of a span, to be kept.
+#[derive(Default)]
+struct Pairs(Vec<(std::borrow::Cow<'static, str>, Value)>);
+
+impl Pairs {
+    fn put(&mut self, field: &Field, value: impl Into<Value>) {
+        let name = field.name();
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some(slot) => slot.1 = value.into(),
+            None => self.0.push((name.into(), value.into())),
+        }
+    }
+}
+
+impl Visit for Pairs {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(
+            field,
+            crate::formatted::formatted_text(&format_args!("{value:?}")),
+        );
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value);
+    }
+}

@@ -1,0 +1,116 @@
+//! Contexts that go along with work: futures, threads, blocking tasks.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::context::{Context, Scope, current};
+
+pin_project! {
+    /// A future with a context of its own: made by [`with_log_context`].
+    ///
+    /// The context is in place while it is polled, and while it is dropped.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct WithLogContext<F> {
+        #[pin]
+        inner: Option<F>,
+        context: Context,
+    }
+
+    impl<F> PinnedDrop for WithLogContext<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let _scope = Scope::enter(this.context);
+            this.inner.set(None);
+        }
+    }
+}
+
+/// Gives a future a context of its own, which begins as a copy of the current one and follows it across threads.
+pub fn with_log_context<F: Future>(future: F) -> WithLogContext<F> {
+    WithLogContext::new(future, current())
+}
+
+impl<F> WithLogContext<F> {
+    pub(crate) fn new(future: F, context: Context) -> Self {
+        Self {
+            inner: Some(future),
+            context,
+        }
+    }
+}
+
+/// [`with_log_context`] as a method: `future.with_log_context()`.
+pub trait LogContextExt: Future + Sized {
+    /// Gives this future a context of its own, which begins as a copy of the current one.
+    fn with_log_context(self) -> WithLogContext<Self> {
+        with_log_context(self)
+    }
+}
+
+impl<F: Future> LogContextExt for F {}
+
+impl<F: Future> Future for WithLogContext<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _scope = Scope::enter(this.context);
+        // taken out by its drop only
+        this.inner
+            .as_pin_mut()
+            .map_or(Poll::Pending, |inner| inner.poll(cx))
+    }
+}
+
+/// Lets work for another thread run under a copy of the current context.
+pub fn carry<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
+    let mut context = current();
+    move || {
+        let _scope = Scope::enter(&mut context);
+        work()
+    }
+}
+
+/// Threads that begin with a copy of the current context.
+pub mod thread {
+    /// [`std::thread::spawn`], under a copy of the current context.
+    ///
+    /// # Panics
+    ///
+    /// Where the operating system gives no thread, like [`std::thread::spawn`].
+    pub fn spawn<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> std::thread::JoinHandle<T> {
+        std::thread::spawn(super::carry(work))
+    }
+}
+
+/// `tokio::spawn`, under a copy of the current context.
+///
+/// # Panics
+///
+/// Outside of a tokio runtime, like `tokio::spawn`.
+#[cfg(feature = "tokio")]
+pub fn spawn<F>(future: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::spawn(with_log_context(future))
+}
+
+/// `tokio::task::spawn_blocking`, under a copy of the current context.
+///
+/// # Panics
+///
+/// Outside of a tokio runtime, like `tokio::task::spawn_blocking`.
+#[cfg(feature = "tokio")]
+pub fn spawn_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    tokio::task::spawn_blocking(carry(work))
+}

@@ -1,0 +1,141 @@
+//! A line for people, made of the JSON of its parts: what was escaped there cannot move a cursor here.
+
+use crate::Level;
+use crate::line::Layout;
+use crate::scratch::{Scratch, Shown, visible};
+
+/// How lines for people look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Style {
+    pub(crate) colour: bool,
+    /// Logger and context too.
+    pub(crate) context: bool,
+}
+
+const RESET: &[u8] = b"\x1b[0m";
+const BOLD: &[u8] = b"\x1b[1m";
+const DIM: &[u8] = b"\x1b[2m";
+const CYAN: &[u8] = b"\x1b[36m";
+const MAGENTA: &[u8] = b"\x1b[35m";
+const BLUE: &[u8] = b"\x1b[34m";
+
+struct Painter<'a> {
+    out: &'a mut Vec<u8>,
+    colour: bool,
+}
+
+impl Painter<'_> {
+    fn painted(&mut self, colour: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        if self.colour {
+            self.out.extend_from_slice(colour);
+        }
+        write(self.out);
+        if self.colour {
+            self.out.extend_from_slice(RESET);
+        }
+    }
+}
+
+/// `2025-01-15 10:30:00 [info     ] event  key=value key=value`
+pub(crate) fn render(
+    scratch: &mut Scratch,
+    layout: &Layout,
+    level: Level,
+    logger: &str,
+    style: Style,
+) {
+    let known = scratch.shown.iter().position(|shown| shown.style == style);
+    let at = known.unwrap_or_else(|| {
+        scratch.shown.push(Shown {
+            style,
+            text: Vec::new(),
+            fresh: false,
+        });
+        scratch.shown.len() - 1
+    });
+    if std::mem::replace(&mut scratch.shown[at].fresh, true) {
+        return;
+    }
+    let mut out = std::mem::take(&mut scratch.shown[at].text);
+    out.clear();
+    let mut painter = Painter {
+        out: &mut out,
+        colour: style.colour,
+    };
+    let json = scratch.json();
+    // {"timestamp":"2025-01-15T10:30:00
+    painter.painted(DIM, |out| {
+        out.extend_from_slice(&json[14..24]);
+        out.push(b' ');
+        out.extend_from_slice(&json[25..33]);
+    });
+    painter.out.extend_from_slice(b" [");
+    painter.painted(level_colour(level), |out| {
+        out.extend_from_slice(format!("{level:<9}").as_bytes());
+    });
+    painter.out.extend_from_slice(b"] ");
+    painter.painted(BOLD, |out| {
+        plain(&json[layout.event.0..layout.event.1], out)
+    });
+    if style.context {
+        painter.out.extend_from_slice(b" [");
+        painter.painted(BLUE, |out| crate::escape::json(logger, out));
+        painter.out.push(b']');
+    }
+    for (index, (key, value)) in visible(scratch, style.context).enumerate() {
+        painter
+            .out
+            .extend_from_slice(if index == 0 { b"  " } else { b" " });
+        painter.painted(CYAN, |out| word(key, out));
+        painter.out.push(b'=');
+        painter.painted(MAGENTA, |out| match value {
+            [b'"', inner @ .., b'"'] => word(inner, out),
+            other => out.extend_from_slice(other),
+        });
+    }
+    out.push(b'\n');
+    scratch.shown[at].text = out;
+}
+
+fn level_colour(level: Level) -> &'static [u8] {
+    match level {
+        Level::Critical | Level::Error => b"\x1b[31m\x1b[1m",
+        Level::Warning => b"\x1b[33m\x1b[1m",
+        Level::Info | Level::Debug => b"\x1b[32m\x1b[1m",
+        Level::Trace => b"\x1b[1m",
+    }
+}
+
+/// Bare where it is one plain word, else as the JSON string that it is.
+fn word(escaped: &[u8], out: &mut Vec<u8>) {
+    let special = |byte: &u8| *byte <= b' ' || matches!(byte, b'"' | b'\'' | b'=' | b'\\' | 0x7f);
+    if escaped.is_empty() || escaped.iter().any(special) {
+        out.push(b'"');
+        out.extend_from_slice(escaped);
+        out.push(b'"');
+    } else {
+        out.extend_from_slice(escaped);
+    }
+}
+
+/// An event's text as it is, unless something in it has to stay escaped.
+fn plain(escaped: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    let mut rest = escaped;
+    while let [first, tail @ ..] = rest {
+        rest = match (first, tail) {
+            (b'\\', [next @ (b'"' | b'\\'), tail @ ..]) => {
+                out.push(*next);
+                tail
+            }
+            (b'\\', _) => {
+                out.truncate(start);
+                return out.extend_from_slice(escaped);
+            }
+            _ => {
+                out.push(*first);
+                tail
+            }
+        };
+    }
+}

@@ -1,0 +1,254 @@
+use std::borrow::Cow;
+
+use crate::deny::DenyList;
+use crate::nested::Nested;
+use crate::redact::REDACTED;
+use crate::{Value, escape};
+
+/// The longest value, in bytes before escaping; what is longer is cut and says how much is missing.
+pub const MAX_VALUE_BYTES: usize = 16 * 1024;
+
+/// The longest key in bytes; what is longer is cut.
+pub const MAX_KEY_BYTES: usize = 256;
+
+/// Fields of one line; more are counted in its field `fields_dropped`.
+pub const MAX_FIELDS: usize = 256;
+
+/// The keys that are ours on every line: a field of such a name gets a `_` behind it.
+const RESERVED: [&[u8]; 4] = [b"timestamp", b"level", b"logger", b"event"];
+
+/// Rendered fields, each `,"key":value`, in one buffer, no key twice.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    pub(crate) json: Vec<u8>,
+    pub(crate) entries: Vec<Entry>,
+    /// One bit for the keys in it: where a key's bit is missing, the key is.
+    pub(crate) mask: u128,
+}
+
+/// Where a field stands in its buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+    key_len: u32,
+    /// Cleared where a later field of the same key won.
+    pub(crate) alive: bool,
+}
+
+/// A key that is written and waits for its value.
+#[derive(Clone, Copy)]
+pub(crate) struct Begun {
+    pub(crate) start: usize,
+    key_len: usize,
+    pub(crate) bit: u128,
+    /// Its value may not be written.
+    pub(crate) denied: bool,
+}
+
+impl Entry {
+    /// The key, escaped.
+    pub(crate) fn key<'a>(&self, json: &'a [u8]) -> &'a [u8] {
+        let at = self.start as usize + 2;
+        &json[at..at + self.key_len as usize]
+    }
+
+    /// The value as JSON.
+    pub(crate) fn value<'a>(&self, json: &'a [u8]) -> &'a [u8] {
+        &json[self.start as usize + self.key_len as usize + 4..self.end as usize]
+    }
+
+    /// The whole field.
+    pub(crate) fn bytes<'a>(&self, json: &'a [u8]) -> &'a [u8] {
+        &json[self.start as usize..self.end as usize]
+    }
+}
+
+impl Begun {
+    /// The key, escaped.
+    pub(crate) fn key<'a>(&self, json: &'a [u8]) -> &'a [u8] {
+        &json[self.start + 2..self.start + 2 + self.key_len]
+    }
+}
+
+impl Fields {
+    /// Writes a key and the colon behind it.
+    #[inline]
+    pub(crate) fn begin(&mut self, key: &str, deny: &DenyList) -> Begun {
+        let start = self.json.len();
+        let key = match key.len() {
+            1..=MAX_KEY_BYTES => key,
+            0 => "_",
+            _ => escape::cut(key, MAX_KEY_BYTES),
+        };
+        self.json.extend_from_slice(b",\"");
+        escape::json(key, &mut self.json);
+        if bit(&self.json[start + 2..]) & RESERVED_BITS != 0
+            && RESERVED.contains(&&self.json[start + 2..])
+        {
+            self.json.push(b'_');
+        }
+        let key_len = self.json.len() - start - 2;
+        let bit = bit(&self.json[start + 2..]);
+        let denied = deny.has(key.as_bytes());
+        self.json.extend_from_slice(b"\":");
+        Begun {
+            start,
+            key_len,
+            bit,
+            denied,
+        }
+    }
+
+    /// Keeps what was written since; an older field of this key is dead from here on, unless the `older` is to win.
+    #[inline]
+    pub(crate) fn finish(&mut self, begun: Begun, older_wins: bool) {
+        if self.mask & begun.bit != 0 {
+            let (key, json) = (begun.key(&self.json), &self.json);
+            let twin = self
+                .entries
+                .iter_mut()
+                .find(|entry| entry.alive && entry.key(json) == key);
+            match twin {
+                Some(_) if older_wins => return self.json.truncate(begun.start),
+                Some(older) => older.alive = false,
+                None => {}
+            }
+        }
+        self.mask |= begun.bit;
+        self.entries.push(Entry {
+            start: begun.start as u32,
+            end: self.json.len() as u32,
+            key_len: begun.key_len as u32,
+            alive: true,
+        });
+    }
+
+    /// Whether a key is among the fields, and where.
+    pub(crate) fn position(&self, key: &[u8], bit: u128) -> Option<usize> {
+        if self.mask & bit == 0 {
+            return None;
+        }
+        self.entries
+            .iter()
+            .position(|entry| entry.alive && entry.key(&self.json) == key)
+    }
+
+    /// The fields of these pairs, the last one of a key only.
+    pub(crate) fn of(pairs: &[(Cow<'static, str>, Value)], deny: &DenyList) -> Self {
+        let mut fields = Self::default();
+        for (key, value) in pairs.iter().take(MAX_FIELDS) {
+            let begun = fields.begin(key, deny);
+            if begun.denied {
+                text(REDACTED, &mut fields.json);
+            } else {
+                value_json(value, deny, &mut fields.json);
+            }
+            fields.finish(begun, false);
+        }
+        fields.compact();
+        fields
+    }
+
+    /// Closes the gaps that dead fields left.
+    fn compact(&mut self) {
+        if self.entries.iter().all(|entry| entry.alive) {
+            return;
+        }
+        let json = std::mem::take(&mut self.json);
+        self.entries.retain(|entry| entry.alive);
+        for entry in &mut self.entries {
+            let start = self.json.len() as u32;
+            self.json.extend_from_slice(entry.bytes(&json));
+            (entry.start, entry.end) = (start, self.json.len() as u32);
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.json.clear();
+        self.entries.clear();
+        self.mask = 0;
+    }
+}
+
+/// The bit that stands for a key in a mask.
+#[inline]
+pub(crate) const fn bit(key: &[u8]) -> u128 {
+    let len = key.len();
+    if len == 0 {
+        return 1;
+    }
+    let mix = (len as u32).wrapping_mul(0x9e37)
+        ^ (key[0] as u32).wrapping_mul(0x85eb)
+        ^ (key[len - 1] as u32).wrapping_mul(0xc2b3)
+        ^ (key[len / 2] as u32).wrapping_mul(0x27d5);
+    1 << ((mix >> 5) & 127)
+}
+
+const RESERVED_BITS: u128 =
+    bit(RESERVED[0]) | bit(RESERVED[1]) | bit(RESERVED[2]) | bit(RESERVED[3]);
+
+pub(crate) fn value_json(value: &Value, deny: &DenyList, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(value) => boolean(*value, out),
+        Value::Int(value) => integer(*value, out),
+        Value::UInt(value) => integer(*value, out),
+        Value::Float(value) => float(*value, out),
+        Value::Text(value) => {
+            text(value, out);
+        }
+        Value::Json(json) => match serde_json::from_str::<serde_json::Value>(json.as_str()) {
+            Ok(value) => {
+                Nested::write(&value, deny, out);
+            }
+            Err(_) => {
+                text(json.as_str(), out);
+            }
+        },
+    }
+}
+
+#[inline]
+pub(crate) fn boolean(value: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(if value { b"true" } else { b"false" });
+}
+
+#[inline]
+pub(crate) fn integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// The shortest digits that read back as the same number; `null` where there is none.
+#[inline]
+pub(crate) fn float(value: impl zmij::Float + Into<f64>, out: &mut Vec<u8>) {
+    if value.into().is_finite() {
+        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+    } else {
+        out.extend_from_slice(b"null");
+    }
+}
+
+/// A JSON string; true where it was too long and had to be cut.
+#[inline]
+pub(crate) fn text(value: &str, out: &mut Vec<u8>) -> bool {
+    if value.len() > MAX_VALUE_BYTES {
+        cut_text(value, value.len(), out);
+        return true;
+    }
+    out.push(b'"');
+    escape::json(value, out);
+    out.push(b'"');
+    false
+}
+
+/// A JSON string of a text's beginning, which says how many of `whole` bytes are missing.
+#[cold]
+pub(crate) fn cut_text(value: &str, whole: usize, out: &mut Vec<u8>) {
+    let kept = escape::cut(value, MAX_VALUE_BYTES);
+    out.push(b'"');
+    escape::json(kept, out);
+    out.extend_from_slice("…[truncated ".as_bytes());
+    integer((whole - kept.len()) as u64, out);
+    out.extend_from_slice(b"]\"");
+}

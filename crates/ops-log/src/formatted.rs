@@ -1,0 +1,74 @@
+//! Values that are formatted by somebody else's code.
+
+use std::fmt::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::fields::{self, MAX_VALUE_BYTES};
+use crate::stats::Counters;
+use crate::{escape, pipeline};
+
+/// In place of a value that panicked.
+pub(crate) const PANICKED: &str = "<panic in fmt>";
+
+/// A formatted text: its beginning, and how long it was.
+pub(crate) struct Formatted<'a> {
+    text: &'a mut String,
+    whole: usize,
+}
+
+impl fmt::Write for Formatted<'_> {
+    #[inline]
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let room = MAX_VALUE_BYTES - self.text.len().min(MAX_VALUE_BYTES);
+        // once something was cut nothing follows
+        if self.whole == self.text.len() {
+            self.text.push_str(escape::cut(part, room));
+        }
+        self.whole += part.len();
+        Ok(())
+    }
+}
+
+impl Formatted<'_> {
+    /// As a JSON string; true where it was cut.
+    pub(crate) fn write(&self, json: &mut Vec<u8>) -> bool {
+        if self.whole > self.text.len() {
+            fields::cut_text(self.text, self.whole, json);
+            return true;
+        }
+        fields::text(self.text, json)
+    }
+}
+
+/// Formats into a buffer, and survives what panics or fails.
+pub(crate) fn formatted<'a>(
+    text: &'a mut String,
+    arguments: &fmt::Arguments<'_>,
+    counters: &Counters,
+) -> Formatted<'a> {
+    text.clear();
+    let mut formatted = Formatted { text, whole: 0 };
+    let result = crate::panic::quietly(|| {
+        catch_unwind(AssertUnwindSafe(|| formatted.write_fmt(*arguments)))
+    });
+    let problem = match result {
+        Ok(Ok(())) => return formatted,
+        Ok(Err(_)) => "<error in fmt>",
+        Err(_) => PANICKED,
+    };
+    counters.value_error();
+    formatted.text.clear();
+    formatted.text.push_str(problem);
+    formatted.whole = problem.len();
+    formatted
+}
+
+/// What is formatted for later; a value that panics is told as such.
+pub(crate) fn formatted_text(arguments: &fmt::Arguments<'_>) -> String {
+    let mut text = String::new();
+    let whole = formatted(&mut text, arguments, &pipeline::GLOBAL.counters).whole;
+    if whole > text.len() {
+        text.push_str(&format!("…[truncated {}]", whole - text.len()));
+    }
+    text
+}

@@ -1,0 +1,156 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::time::Duration;
+
+use slog::Drain;
+
+use crate::pipeline::{GLOBAL, Handle, Pipeline};
+use crate::{Config, Error, Level, LevelRule, Logger, Stats, bridge, panic};
+
+/// How long the end of a process waits for lines that are on their way.
+pub(crate) const FLUSH_BUDGET: Duration = Duration::from_secs(1);
+
+/// Keeps logging as it was configured; dropping it flushes.
+#[must_use = "lines are flushed when this is dropped"]
+#[derive(Debug)]
+pub struct LogGuard(());
+
+impl LogGuard {
+    /// Waits for lines that are on their way to an output; false where they took longer.
+    ///
+    /// Each line is written before the call that logs it returns, so that only other threads' lines are waited for.
+    pub fn flush(&self, budget: Duration) -> bool {
+        GLOBAL.flush(budget)
+    }
+}
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        GLOBAL.flush(FLUSH_BUDGET);
+    }
+}
+
+/// Starts logging, or changes how it is done: existing loggers follow at once.
+///
+/// # Errors
+///
+/// Where a file cannot be opened, or the environment says what nobody understands; the configuration before stays.
+pub fn init(config: Config) -> Result<LogGuard, Error> {
+    let config = config.checked()?;
+    GLOBAL.configure(&config)?;
+    if config.install_bridges {
+        bridge::install();
+    }
+    panic::watch(config.panics);
+    Handle::Global.levels_changed();
+    let log = Logger::root();
+    for refused in &config.refused {
+        crate::log!(Level::Warning, log, "log_filter_refused", variable = "RUST_LOG", error = %refused);
+    }
+    warn_of_caps();
+    Ok(LogGuard(()))
+}
+
+/// The same as [`init`], under the overview's name.
+///
+/// # Errors
+///
+/// As [`init`].
+pub fn configure_logging(config: Config) -> Result<LogGuard, Error> {
+    init(config)
+}
+
+/// slog's macros leave finer levels out when they are compiled, as the least of all crates in the build wants it. Our own
+/// macros do not ask; whoever logs through slog is told.
+fn warn_of_caps() {
+    let (Some(asked), compiled) = (GLOBAL.levels.finest(), compiled_level()) else {
+        return;
+    };
+    if asked < compiled {
+        crate::log!(
+            Level::Warning,
+            "slog_level_capped",
+            asked = asked.as_str(),
+            compiled = compiled.as_str(),
+            hint = "a crate of this build sets one of slog's max_level_* features: records of slog's own macros below are gone"
+        );
+    }
+}
+
+/// The finest level that slog's macros are compiled with, found by using them.
+pub(crate) fn compiled_level() -> Level {
+    struct Finest(Arc<AtomicU8>);
+
+    impl Drain for Finest {
+        type Ok = ();
+        type Err = slog::Never;
+
+        fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
+            self.0.fetch_min(Level::from(record.level()) as u8, Relaxed);
+            Ok(())
+        }
+    }
+
+    let finest = Arc::new(AtomicU8::new(Level::Critical as u8));
+    let probe = slog::Logger::root(Finest(Arc::clone(&finest)), slog::o!());
+    slog::error!(probe, "");
+    slog::warn!(probe, "");
+    slog::info!(probe, "");
+    slog::debug!(probe, "");
+    slog::trace!(probe, "");
+    let finest = finest.load(Relaxed);
+    Level::ALL
+        .into_iter()
+        .find(|level| *level as u8 == finest)
+        .unwrap_or(Level::Critical)
+}
+
+/// Whether a line of this level would be written by the root logger.
+pub fn is_enabled(level: Level) -> bool {
+    Logger::root().is_enabled(level)
+}
+
+/// The level from which on lines are written where no target has a level of its own.
+pub fn level() -> Level {
+    GLOBAL.levels.base()
+}
+
+/// Every level that holds now, everything's first.
+pub fn levels() -> Vec<LevelRule> {
+    GLOBAL.levels.rules()
+}
+
+/// Changes from which level on lines of a target are written, for a while; an empty target is everything.
+///
+/// It reverts by itself after `ttl`, after [`LEVEL_TTL`](crate::LEVEL_TTL) where that is `None`. The change and its end
+/// are lines that say who asked and why. A second change of a target replaces the first.
+///
+/// ```
+/// use std::time::Duration;
+/// ops_log::set_level("my_crate::db", ops_log::Level::Debug, Duration::from_secs(60), "ada", "slow queries")?;
+/// assert_eq!(ops_log::levels()[1].target, "my_crate::db");
+/// # Ok::<(), ops_log::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Where no thread can be started that takes it back: then nothing has changed.
+pub fn set_level(
+    target: &str,
+    level: Level,
+    ttl: impl Into<Option<Duration>>,
+    who: &str,
+    why: &str,
+) -> Result<(), Error> {
+    Pipeline::global().set_level(target, level, ttl, who, why)
+}
+
+/// What happened so far.
+pub fn stats() -> Stats {
+    GLOBAL.stats()
+}
+
+/// The newest lines as JSON, oldest first.
+pub fn recent(lines: usize) -> Vec<String> {
+    GLOBAL.recent(lines)
+}

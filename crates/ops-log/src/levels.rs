@@ -1,0 +1,279 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::{Condvar, Mutex};
+
+use crate::filter::Threshold;
+use crate::{Filter, Level};
+
+/// A change of a level reverts after this, unless it says otherwise.
+pub const LEVEL_TTL: Duration = Duration::from_secs(15 * 60);
+
+/// No change of a level lasts longer.
+pub const MAX_LEVEL_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Decides whether a line is written. What every line asks is one atomic; only where targets differ there is more.
+#[derive(Debug)]
+pub(crate) struct Levels {
+    /// The finest threshold of all targets, and the gravest above it.
+    gate: AtomicU16,
+    /// `None` before anything was configured.
+    filter: ArcSwapOption<Filter>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    configured: Option<Filter>,
+    temporary: Vec<Change>,
+    /// Whether a thread waits for the next change to end.
+    reverting: bool,
+    /// Captures that are going on: they see every level.
+    captures: usize,
+}
+
+/// A level that is changed for a while.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) target: String,
+    pub(crate) level: Level,
+    pub(crate) before: &'static str,
+    pub(crate) until: Instant,
+    pub(crate) who: String,
+    pub(crate) why: String,
+}
+
+/// A level that holds for a target now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LevelRule {
+    /// What a logger's name or module begins with; empty for everything.
+    pub target: String,
+    /// From which level on lines are written; `None` where none is.
+    pub level: Option<Level>,
+    /// When it reverts, who changed it and why; `None` where it was configured.
+    pub temporary: Option<Temporary>,
+}
+
+/// About a change that will revert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Temporary {
+    /// How long it will still hold.
+    pub remaining: Duration,
+    /// Who asked for it.
+    pub who: String,
+    /// What for.
+    pub why: String,
+}
+
+const fn gate(finest: Threshold, gravest: Threshold) -> u16 {
+    finest.0 as u16 | (gravest.0 as u16) << 8
+}
+
+impl Levels {
+    pub(crate) const fn new() -> Self {
+        let info = Threshold::from(Level::Info);
+        Self {
+            gate: AtomicU16::new(gate(info, info)),
+            filter: ArcSwapOption::const_empty(),
+            state: Mutex::new(State {
+                configured: None,
+                temporary: Vec::new(),
+                reverting: false,
+                captures: 0,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Whether lines of this level are written, where that is the same for every target.
+    #[inline]
+    pub(crate) fn decided(&self, level: Level) -> Option<bool> {
+        let gate = self.gate.load(Relaxed);
+        let level = level as u16;
+        if level < gate & 0xff {
+            Some(false)
+        } else if level >= gate >> 8 {
+            Some(true)
+        } else {
+            None
+        }
+    }
+
+    /// Whether lines of this level are written, for a target's name and, where it has one, a second name.
+    #[inline]
+    pub(crate) fn enabled(&self, level: Level, target: &str, other: Option<&str>) -> bool {
+        self.decided(level)
+            .unwrap_or_else(|| self.looked_up(level, target, other))
+    }
+
+    /// Whether a line of this level could be written for any target.
+    #[inline]
+    pub(crate) fn may_be_enabled(&self, level: Level) -> bool {
+        level as u16 >= self.gate.load(Relaxed) & 0xff
+    }
+
+    #[cold]
+    fn looked_up(&self, level: Level, target: &str, other: Option<&str>) -> bool {
+        crate::context::is_captured() || self.threshold(target, other).passes(level)
+    }
+
+    pub(crate) fn threshold(&self, target: &str, other: Option<&str>) -> Threshold {
+        let filter = self.filter.load();
+        let Some(filter) = filter.as_ref() else {
+            return Threshold::from(Level::Info);
+        };
+        filter
+            .directive(target)
+            .or_else(|| filter.directive(other?))
+            .map_or(filter.base, |(_, threshold)| threshold)
+    }
+
+    /// How long the directive is that decides about a target: nothing for everything's level.
+    pub(crate) fn named(&self, target: &str) -> Option<(usize, Threshold)> {
+        let filter = self.filter.load();
+        let (prefix, threshold) = filter.as_ref()?.directive(target)?;
+        Some((prefix.len(), threshold))
+    }
+
+    /// The level of everything that has no level of its own.
+    pub(crate) fn base(&self) -> Level {
+        let filter = self.filter.load();
+        let base = filter
+            .as_ref()
+            .map_or(Threshold::from(Level::Info), |filter| filter.base);
+        base.level().unwrap_or(Level::Critical)
+    }
+
+    /// The finest level that any target is written from.
+    pub(crate) fn finest(&self) -> Option<Level> {
+        Threshold((self.gate.load(Relaxed) & 0xff) as u8).level()
+    }
+
+    pub(crate) fn is_capturing(&self) -> bool {
+        self.state.lock().captures > 0
+    }
+
+    /// Starts over: temporary changes are forgotten.
+    pub(crate) fn configure(&self, filter: Filter) {
+        let mut state = self.state.lock();
+        state.configured = Some(filter);
+        state.temporary.clear();
+        self.apply(&state);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn capture(&self, begin: bool) {
+        let mut state = self.state.lock();
+        state.captures = if begin {
+            state.captures + 1
+        } else {
+            state.captures.saturating_sub(1)
+        };
+        self.apply(&state);
+    }
+
+    /// Changes a level for a while. True where a thread has to be started that takes it back.
+    pub(crate) fn change(&self, mut change: Change) -> (Change, bool) {
+        let mut state = self.state.lock();
+        change.before = self.threshold(&change.target, None).as_str();
+        if let Some(known) = state
+            .temporary
+            .iter()
+            .position(|other| other.target == change.target)
+        {
+            state.temporary.remove(known);
+        }
+        state.temporary.push(change.clone());
+        self.apply(&state);
+        self.changed.notify_all();
+        let start = !std::mem::replace(&mut state.reverting, true);
+        (change, start)
+    }
+
+    /// Where the thread could not be started: nothing has changed.
+    pub(crate) fn forget(&self, target: &str) {
+        let mut state = self.state.lock();
+        state.temporary.retain(|change| change.target != target);
+        state.reverting = false;
+        self.apply(&state);
+    }
+
+    /// Waits until a change is over and takes it back; `None` where no change is left.
+    pub(crate) fn next_reverted(&self) -> Option<(Change, &'static str)> {
+        let mut state = self.state.lock();
+        loop {
+            let Some(next) = state.temporary.iter().map(|change| change.until).min() else {
+                state.reverting = false;
+                return None;
+            };
+            if next <= Instant::now() {
+                let at = state
+                    .temporary
+                    .iter()
+                    .position(|change| change.until == next)?;
+                let change = state.temporary.remove(at);
+                self.apply(&state);
+                let now = self.threshold(&change.target, None).as_str();
+                return Some((change, now));
+            }
+            self.changed.wait_until(&mut state, next);
+        }
+    }
+
+    fn apply(&self, state: &State) {
+        let mut filter = state
+            .configured
+            .clone()
+            .unwrap_or_else(|| Filter::new(Level::Info));
+        for change in &state.temporary {
+            filter.set(&change.target, Threshold::from(change.level));
+        }
+        let finest = if state.captures > 0 {
+            Threshold(0)
+        } else {
+            filter.finest()
+        };
+        let gravest = if state.captures > 0 {
+            Threshold::OFF
+        } else {
+            filter.gravest()
+        };
+        self.filter.store(Some(Arc::new(filter)));
+        self.gate.store(gate(finest, gravest), Relaxed);
+    }
+
+    /// Everything that holds now, everything's level first.
+    pub(crate) fn rules(&self) -> Vec<LevelRule> {
+        let state = self.state.lock();
+        let filter = self.filter.load();
+        let Some(filter) = filter.as_ref() else {
+            return vec![rule("", Threshold::from(Level::Info), &state)];
+        };
+        let base = rule("", filter.base, &state);
+        let targets = filter.directives().iter();
+        std::iter::once(base)
+            .chain(targets.map(|(target, threshold)| rule(target, *threshold, &state)))
+            .collect()
+    }
+}
+
+fn rule(target: &str, threshold: Threshold, state: &State) -> LevelRule {
+    let change = state
+        .temporary
+        .iter()
+        .find(|change| change.target == target);
+    LevelRule {
+        target: target.to_owned(),
+        level: threshold.level(),
+        temporary: change.map(|change| Temporary {
+            remaining: change.until.saturating_duration_since(Instant::now()),
+            who: change.who.clone(),
+            why: change.why.clone(),
+        }),
+    }
+}

@@ -1,0 +1,128 @@
+use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
+
+use slog::KV;
+
+use crate::Level;
+use crate::context::Snapshot;
+use crate::line::Head;
+use crate::pipeline::Handle;
+
+/// What records of our own macros are tagged with: their fields are in call order.
+pub(crate) const OURS: &str = "ops_log";
+
+/// Our lines as the drain of any `slog` logger: [`Logger::slog`](crate::Logger::slog), or
+///
+/// ```
+/// let log = slog::Logger::root(ops_log::LineDrain::named("db"), slog::o!("pool" => 3));
+/// slog::info!(log, "connected"; "host" => "localhost");
+/// ```
+///
+/// slog hands fields newest first; they are put back in order, and of two with one key the newer one wins.
+#[derive(Clone)]
+pub struct LineDrain {
+    pub(crate) handle: Handle,
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) bound: Option<Arc<Snapshot>>,
+}
+
+// what is shared is atomics, and locks that a panic releases
+impl UnwindSafe for LineDrain {}
+impl RefUnwindSafe for LineDrain {}
+
+impl LineDrain {
+    pub(crate) fn new(handle: Handle, name: Option<Arc<str>>) -> Self {
+        Self {
+            handle,
+            name,
+            bound: None,
+        }
+    }
+
+    /// Lines of the logger of this name.
+    pub fn named(name: &str) -> Self {
+        Self::new(Handle::Global, Some(name.into()))
+    }
+
+    /// Lines of the root logger.
+    pub fn root() -> Self {
+        Self::new(Handle::Global, None)
+    }
+
+    /// Whether a line of this level would be written, from this module.
+    #[inline]
+    pub(crate) fn enabled(&self, level: Level, module: &str) -> bool {
+        match &self.name {
+            Some(name) => self.handle.levels.enabled(level, name, Some(module)),
+            None => self.root_enabled(level, module),
+        }
+    }
+
+    #[inline]
+    fn root_enabled(&self, level: Level, module: &str) -> bool {
+        let levels = &self.handle.levels;
+        levels.decided(level).unwrap_or_else(|| {
+            self.handle
+                .service_is(|service| levels.enabled(level, module, service))
+        })
+    }
+
+    fn write(&self, record: &slog::Record<'_>, fill: &mut dyn FnMut(&mut crate::line::Line<'_>)) {
+        let head = Head {
+            level: record.level().into(),
+            logger: self.name.as_deref(),
+            event: record.msg(),
+        };
+        match &self.bound {
+            Some(bound) => self.handle.write(&head, &[bound], fill),
+            None => self.handle.write(&head, &[], fill),
+        }
+    }
+}
+
+impl slog::Drain for LineDrain {
+    type Ok = ();
+    type Err = slog::Never;
+
+    #[inline]
+    fn log(
+        &self,
+        record: &slog::Record<'_>,
+        values: &slog::OwnedKVList,
+    ) -> Result<(), slog::Never> {
+        if record.tag() == OURS {
+            // nothing is in the list: what our loggers bind is rendered already
+            self.write(record, &mut |line| {
+                let _ = record.kv().serialize(record, line);
+            });
+        } else if self.enabled(record.level().into(), record.module()) {
+            self.write(record, &mut |line| {
+                line.newest_first();
+                let _ = record.kv().serialize(record, line);
+                let _ = values.serialize(record, line);
+            });
+        }
+        Ok(())
+    }
+
+    fn is_enabled(&self, level: slog::Level) -> bool {
+        self.handle.levels.may_be_enabled(level.into())
+    }
+
+    fn flush(&self) -> Result<(), slog::FlushError> {
+        if self.handle.flush(crate::FLUSH_BUDGET) {
+            Ok(())
+        } else {
+            Err(slog::FlushError::Io(std::io::ErrorKind::TimedOut.into()))
+        }
+    }
+}
+
+impl fmt::Debug for LineDrain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LineDrain")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,74 @@
+//! A panic is a line.
+
+use std::cell::Cell;
+use std::panic::PanicHookInfo;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::Level;
+use crate::line::Head;
+use crate::pipeline::GLOBAL;
+
+/// How long a panic waits for lines that are on their way.
+const FLUSH_BUDGET: Duration = Duration::from_millis(500);
+
+static WANTED: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs user code whose panic is caught and told in its line: it is nobody else's business.
+#[inline]
+pub(crate) fn quietly<R>(work: impl FnOnce() -> R) -> R {
+    let before = QUIET.try_with(|quiet| quiet.replace(true));
+    let result = work();
+    if let Ok(before) = before {
+        let _ = QUIET.try_with(|quiet| quiet.set(before));
+    }
+    result
+}
+
+/// Lines for panics from here on, or none. The hook that was there before still runs.
+pub(crate) fn watch(wanted: bool) {
+    static INSTALLED: Once = Once::new();
+    WANTED.store(wanted, Relaxed);
+    if !wanted {
+        return;
+    }
+    INSTALLED.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !WANTED.load(Relaxed) {
+                return before(info);
+            }
+            if QUIET.try_with(Cell::get).unwrap_or(false) {
+                return;
+            }
+            tell(info);
+            before(info);
+        }));
+    });
+}
+
+fn tell(info: &PanicHookInfo<'_>) {
+    let message = info.payload_as_str().unwrap_or("a value that is no text");
+    let head = Head {
+        level: Level::Critical,
+        logger: None,
+        event: &"panic",
+    };
+    GLOBAL.write(&head, &[], &mut |line| {
+        line.field("message", |line| line.text(message));
+        if let Some(location) = info.location() {
+            line.field("location", |line| {
+                line.arguments(&format_args!("{location}"))
+            });
+        }
+        if let Some(name) = std::thread::current().name() {
+            line.field("thread", |line| line.text(name));
+        }
+    });
+    GLOBAL.flush(FLUSH_BUDGET);
+}

@@ -1,0 +1,329 @@
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::{Mutex, ReentrantMutex};
+
+use crate::context::{self, Snapshot};
+use crate::core::Core;
+use crate::deny::DenyList;
+use crate::levels::{Change, Levels};
+use crate::line::{Head, Line};
+use crate::ring::Ring;
+use crate::scratch::with_scratch;
+use crate::stats::Counters;
+use crate::{
+    Config, Error, LEVEL_TTL, Level, LevelRule, Logger, MAX_LEVEL_TTL, Stats, line_drain, reentry,
+    trace_ids,
+};
+
+/// From a record to its outputs: what [`init`](crate::init) sets up for the process, and a test for itself.
+///
+/// ```
+/// use ops_log::{Config, Level, Pipeline};
+///
+/// let pipeline = Pipeline::new(Config::new().stdout(false).level(Level::Debug))?;
+/// let log = pipeline.logger("tests");
+/// ops_log::debug!(log, "hello", n = 1);
+/// assert!(pipeline.recent(1)[0].ends_with(r#""logger":"tests","event":"hello","n":1}"#));
+/// # Ok::<(), ops_log::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Pipeline(pub(crate) Handle);
+
+/// The process's pipeline, or one of its own.
+#[derive(Clone)]
+pub(crate) enum Handle {
+    Global,
+    Own(Arc<Engine>),
+}
+
+pub(crate) struct Engine {
+    pub(crate) levels: Levels,
+    core: ArcSwapOption<Core>,
+    pub(crate) counters: Counters,
+    ring: Mutex<Ring>,
+    /// Held while a change of level is made and told, so that its end is told after it.
+    telling: ReentrantMutex<()>,
+}
+
+/// What [`init`](crate::init) configures.
+pub(crate) static GLOBAL: Engine = Engine::new();
+
+/// Before that: lines for people on stdout.
+static UNCONFIGURED: LazyLock<Option<Arc<Core>>> =
+    LazyLock::new(|| Core::open(&Config::default()).ok().map(Arc::new));
+
+impl Deref for Handle {
+    type Target = Engine;
+
+    #[inline]
+    fn deref(&self) -> &Engine {
+        match self {
+            Self::Global => &GLOBAL,
+            Self::Own(engine) => engine,
+        }
+    }
+}
+
+/// The deny list of the process.
+pub(crate) fn with_deny<R>(work: impl FnOnce(&DenyList) -> R) -> R {
+    static DEFAULT: LazyLock<DenyList> = LazyLock::new(|| DenyList::new(crate::DENIED_KEYS));
+    match GLOBAL.core.load().as_ref() {
+        Some(core) => work(&core.deny),
+        None => work(&DEFAULT),
+    }
+}
+
+impl Engine {
+    const fn new() -> Self {
+        Self {
+            levels: Levels::new(),
+            core: ArcSwapOption::const_empty(),
+            counters: Counters::new(),
+            ring: Mutex::new(Ring::new()),
+            telling: ReentrantMutex::new(()),
+        }
+    }
+
+    pub(crate) fn configure(&self, config: &Config) -> Result<(), Error> {
+        let core = Core::open(config)?;
+        self.ring.lock().resize(core.recent);
+        self.core.store(Some(Arc::new(core)));
+        self.levels.configure(config.filter.clone());
+        Ok(())
+    }
+
+    /// Renders one line and hands it to every output. Never fails: what cannot be written is counted.
+    pub(crate) fn write(
+        &self,
+        head: &Head<'_>,
+        bound: &[&Arc<Snapshot>],
+        fill: &mut dyn FnMut(&mut Line<'_>),
+    ) {
+        let loaded = self.core.load();
+        let Some(core) = loaded.as_ref().or(UNCONFIGURED.as_ref()) else {
+            return self.counters.line(false);
+        };
+        let context = context::current();
+        let taken = with_scratch(|scratch| {
+            let mut line = Line::begin(scratch, core, &self.counters, core.now(), head);
+            for snapshot in core.globals.iter().chain(&context.bound) {
+                line.bound(snapshot);
+            }
+            for snapshot in bound {
+                line.bound(snapshot);
+            }
+            trace_ids::with_current(|ids| line.trace_ids(ids));
+            line.fill(fill);
+            let layout = line.end();
+            if let Some(capture) = &context.capture {
+                capture.keep(scratch.json());
+                return None;
+            }
+            // an output that logs while it writes would wait for itself
+            let taken =
+                reentry::guarded(|| core.deliver(scratch, &layout, head.level, head.logger));
+            if core.recent > 0 {
+                self.ring.lock().push(scratch.json(), core.recent);
+            }
+            Some(taken.unwrap_or(false))
+        });
+        match taken {
+            Some(None) => {}
+            Some(Some(taken)) => self.counters.line(taken),
+            None => self.counters.line(false),
+        }
+    }
+
+    pub(crate) fn service_is(&self, test: impl FnOnce(Option<&str>) -> bool) -> bool {
+        test(self.core.load().as_ref().map(|core| core.service.as_str()))
+    }
+
+    pub(crate) fn flush(&self, budget: Duration) -> bool {
+        self.core
+            .load()
+            .as_ref()
+            .is_none_or(|core| core.flush(budget))
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.counters.stats()
+    }
+
+    pub(crate) fn recent(&self, lines: usize) -> Vec<String> {
+        self.ring.lock().newest(lines)
+    }
+}
+
+impl Handle {
+    pub(crate) fn set_level(
+        &self,
+        target: &str,
+        level: Level,
+        ttl: Option<Duration>,
+        who: &str,
+        why: &str,
+    ) -> Result<(), Error> {
+        let ttl = ttl.unwrap_or(LEVEL_TTL).min(MAX_LEVEL_TTL);
+        let _telling = self.telling.lock();
+        let (change, start) = self.levels.change(Change {
+            target: target.to_owned(),
+            level,
+            before: "",
+            until: Instant::now() + ttl,
+            who: who.to_owned(),
+            why: why.to_owned(),
+        });
+        if start {
+            let handle = self.clone();
+            std::thread::Builder::new()
+                .name("ops-log-level".to_owned())
+                .spawn(move || handle.revert_levels())
+                .map_err(|error| {
+                    self.levels.forget(target);
+                    Error::Revert(error)
+                })?;
+        }
+        self.levels_changed();
+        self.tell(
+            "log_level_changed",
+            &change,
+            level.as_str(),
+            Some(ttl.as_secs_f64()),
+        );
+        Ok(())
+    }
+
+    fn revert_levels(&self) {
+        while let Some((change, now)) = self.levels.next_reverted() {
+            let _telling = self.telling.lock();
+            self.levels_changed();
+            let over = Change {
+                before: change.level.as_str(),
+                ..change
+            };
+            self.tell("log_level_reverted", &over, now, None);
+        }
+    }
+
+    /// Others remember what they were told about levels.
+    pub(crate) fn levels_changed(&self) {
+        if matches!(self, Self::Global) {
+            crate::bridge::levels_changed();
+        }
+    }
+
+    /// A line whatever the level is: who reads the log has to know why there is more or less of it.
+    fn tell(&self, event: &str, change: &Change, to: &str, ttl_seconds: Option<f64>) {
+        let target = if change.target.is_empty() {
+            "*"
+        } else {
+            &change.target
+        };
+        let head = Head {
+            level: Level::Warning,
+            logger: Some("ops_log"),
+            event: &event,
+        };
+        self.write(&head, &[], &mut |line| {
+            line.field("target", |line| line.text(target));
+            line.field("from", |line| line.text(change.before));
+            line.field("to", |line| line.text(to));
+            if let Some(seconds) = ttl_seconds {
+                line.field("ttl_seconds", |line| {
+                    crate::fields::float(seconds, line.json())
+                });
+            }
+            line.field("who", |line| line.text(&change.who));
+            line.field("why", |line| line.text(&change.why));
+        });
+    }
+}
+
+impl Pipeline {
+    /// A pipeline that nobody else writes to. It neither installs bridges nor hooks.
+    ///
+    /// # Errors
+    ///
+    /// As [`init`](crate::init).
+    pub fn new(config: Config) -> Result<Self, Error> {
+        let engine = Arc::new(Engine::new());
+        let config = config.checked()?;
+        engine.configure(&config)?;
+        Ok(Self(Handle::Own(engine)))
+    }
+
+    /// The pipeline of the process.
+    pub fn global() -> Self {
+        Self(Handle::Global)
+    }
+
+    /// Changes how lines are written: existing loggers follow at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`init`](crate::init); the configuration before stays.
+    pub fn configure(&self, config: Config) -> Result<(), Error> {
+        self.0.configure(&config.checked()?)?;
+        self.0.levels_changed();
+        Ok(())
+    }
+
+    /// Its root logger.
+    pub fn root(&self) -> Logger {
+        Logger::of(line_drain::LineDrain::new(self.0.clone(), None))
+    }
+
+    /// A logger of this name.
+    pub fn logger(&self, name: &str) -> Logger {
+        Logger::of(line_drain::LineDrain::new(
+            self.0.clone(),
+            Some(name.into()),
+        ))
+    }
+
+    /// As [`set_level`](crate::set_level).
+    ///
+    /// # Errors
+    ///
+    /// As [`set_level`](crate::set_level).
+    pub fn set_level(
+        &self,
+        target: &str,
+        level: Level,
+        ttl: impl Into<Option<Duration>>,
+        who: &str,
+        why: &str,
+    ) -> Result<(), Error> {
+        self.0.set_level(target, level, ttl.into(), who, why)
+    }
+
+    /// As [`levels`](crate::levels).
+    pub fn levels(&self) -> Vec<LevelRule> {
+        self.0.levels.rules()
+    }
+
+    /// What happened to its lines so far.
+    pub fn stats(&self) -> Stats {
+        self.0.stats()
+    }
+
+    /// Its newest lines as JSON, oldest first.
+    pub fn recent(&self, lines: usize) -> Vec<String> {
+        self.0.recent(lines)
+    }
+
+    /// Waits for lines that are on their way; false where they took longer.
+    pub fn flush(&self, budget: Duration) -> bool {
+        self.0.flush(budget)
+    }
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline").finish_non_exhaustive()
+    }
+}

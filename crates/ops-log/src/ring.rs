@@ -1,0 +1,71 @@
+use crate::escape;
+
+/// Lines that are kept for the admin page, unless configured otherwise.
+pub const RECENT_LINES: usize = 200;
+
+/// Longer lines are kept up to here.
+pub const MAX_RECENT_BYTES: usize = 8 * 1024;
+
+/// The newest lines; their buffers are used again.
+#[derive(Debug, Default)]
+pub(crate) struct Ring {
+    slots: Vec<Vec<u8>>,
+    next: usize,
+}
+
+impl Ring {
+    pub(crate) const fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            next: 0,
+        }
+    }
+
+    /// Keeps a line without its newline.
+    #[inline]
+    pub(crate) fn push(&mut self, line: &[u8], capacity: usize) {
+        if capacity == 0 {
+            return;
+        }
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        if self.next >= self.slots.len() {
+            self.slots.push(Vec::new());
+        }
+        let slot = &mut self.slots[self.next];
+        slot.clear();
+        slot.extend_from_slice(&line[..line.len().min(MAX_RECENT_BYTES)]);
+        self.next += 1;
+        if self.next >= capacity {
+            self.next = 0;
+        }
+    }
+
+    /// Makes room for this many from here on, and keeps the newest of those that are there.
+    pub(crate) fn resize(&mut self, capacity: usize) {
+        let (newer, older) = self.slots.split_at(self.next.min(self.slots.len()));
+        let kept: Vec<Vec<u8>> = older.iter().chain(newer).cloned().collect();
+        self.slots = kept[kept.len().saturating_sub(capacity)..].to_vec();
+        self.next = if self.slots.len() >= capacity {
+            0
+        } else {
+            self.slots.len()
+        };
+    }
+
+    /// The newest lines, oldest first.
+    pub(crate) fn newest(&self, lines: usize) -> Vec<String> {
+        let (newer, older) = self.slots.split_at(self.next.min(self.slots.len()));
+        let kept: Vec<&Vec<u8>> = older.iter().chain(newer).collect();
+        kept[kept.len().saturating_sub(lines)..]
+            .iter()
+            .map(|line| {
+                let text = String::from_utf8_lossy(line);
+                if line.len() < MAX_RECENT_BYTES {
+                    text.into_owned()
+                } else {
+                    format!("{}…", escape::cut(&text, MAX_RECENT_BYTES - 4))
+                }
+            })
+            .collect()
+    }
+}

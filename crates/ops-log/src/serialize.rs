@@ -1,0 +1,198 @@
+//! How slog's, tracing's and log's values get into a line.
+
+use std::fmt;
+
+use crate::fields::{boolean, float, integer};
+use crate::line::Line;
+
+macro_rules! emit {
+    ($($method:ident $kind:ty => $write:ident;)+) => {$(
+        #[inline]
+        fn $method(&mut self, key: slog::Key, value: $kind) -> slog::Result {
+            self.field(key.as_ref(), |line| $write(value, line.json()));
+            Ok(())
+        }
+    )+};
+}
+
+impl slog::Serializer for Line<'_> {
+    emit! {
+        emit_bool bool => boolean;
+        emit_u8 u8 => integer;
+        emit_i8 i8 => integer;
+        emit_u16 u16 => integer;
+        emit_i16 i16 => integer;
+        emit_u32 u32 => integer;
+        emit_i32 i32 => integer;
+        emit_u64 u64 => integer;
+        emit_i64 i64 => integer;
+        emit_u128 u128 => integer;
+        emit_i128 i128 => integer;
+        emit_usize usize => integer;
+        emit_isize isize => integer;
+        emit_f32 f32 => float;
+        emit_f64 f64 => float;
+    }
+
+    fn emit_char(&mut self, key: slog::Key, value: char) -> slog::Result {
+        self.field(key.as_ref(), |line| {
+            line.text(value.encode_utf8(&mut [0; 4]));
+        });
+        Ok(())
+    }
+
+    #[inline]
+    fn emit_str(&mut self, key: slog::Key, value: &str) -> slog::Result {
+        self.field(key.as_ref(), |line| line.text(value));
+        Ok(())
+    }
+
+    fn emit_unit(&mut self, key: slog::Key) -> slog::Result {
+        self.emit_none(key)
+    }
+
+    fn emit_none(&mut self, key: slog::Key) -> slog::Result {
+        self.field(key.as_ref(), |line| line.json().extend_from_slice(b"null"));
+        Ok(())
+    }
+
+    fn emit_bytes(&mut self, key: slog::Key, bytes: &[u8], _: slog::BytesKind) -> slog::Result {
+        self.field(key.as_ref(), |line| {
+            line.arguments(&format_args!("{}", Bytes(bytes)));
+        });
+        Ok(())
+    }
+
+    #[inline]
+    fn emit_arguments(&mut self, key: slog::Key, value: &fmt::Arguments<'_>) -> slog::Result {
+        self.field(key.as_ref(), |line| line.arguments(value));
+        Ok(())
+    }
+
+    fn emit_serde(&mut self, key: slog::Key, value: &dyn slog::SerdeValue) -> slog::Result {
+        self.field(key.as_ref(), |line| line.nested(value.as_serde()));
+        Ok(())
+    }
+}
+
+/// Bytes that may be no text: what is no UTF-8 is told as `\xNN`.
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            f.write_str(chunk.valid())?;
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Fields of a `tracing` event or span; its message is the event's text and no field.
+pub(crate) struct TracingFields<'a, 'b>(pub(crate) &'a mut Line<'b>);
+
+/// What `tracing-log` adds to the events that it makes of `log` records.
+pub(crate) fn is_origin(name: &str) -> bool {
+    matches!(
+        name,
+        "log.target" | "log.module_path" | "log.file" | "log.line"
+    )
+}
+
+impl TracingFields<'_, '_> {
+    fn put(&mut self, field: &tracing::field::Field, value: impl FnOnce(&mut Line<'_>)) {
+        let name = field.name();
+        if name != "message" && !is_origin(name) {
+            self.0.field(name.strip_prefix("r#").unwrap_or(name), value);
+        }
+    }
+}
+
+impl tracing::field::Visit for TracingFields<'_, '_> {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
+        self.put(field, |line| line.arguments(&format_args!("{value:?}")));
+    }
+
+    fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+        self.put(field, |line| line.text(value));
+    }
+
+    fn record_i64(&mut self, field: &tracing::field::Field, value: i64) {
+        self.put(field, |line| integer(value, line.json()));
+    }
+
+    fn record_u64(&mut self, field: &tracing::field::Field, value: u64) {
+        self.put(field, |line| integer(value, line.json()));
+    }
+
+    fn record_i128(&mut self, field: &tracing::field::Field, value: i128) {
+        self.put(field, |line| integer(value, line.json()));
+    }
+
+    fn record_u128(&mut self, field: &tracing::field::Field, value: u128) {
+        self.put(field, |line| integer(value, line.json()));
+    }
+
+    fn record_f64(&mut self, field: &tracing::field::Field, value: f64) {
+        self.put(field, |line| float(value, line.json()));
+    }
+
+    fn record_bool(&mut self, field: &tracing::field::Field, value: bool) {
+        self.put(field, |line| boolean(value, line.json()));
+    }
+
+    fn record_error(
+        &mut self,
+        field: &tracing::field::Field,
+        value: &(dyn std::error::Error + 'static),
+    ) {
+        self.put(field, |line| {
+            line.arguments(&format_args!("{}", Chain(value)))
+        });
+    }
+}
+
+/// An error and its causes.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// The key-value pairs of a `log` record.
+pub(crate) struct LogFields<'a, 'b>(pub(crate) &'a mut Line<'b>);
+
+impl<'kvs> log::kv::VisitSource<'kvs> for LogFields<'_, '_> {
+    fn visit_pair(
+        &mut self,
+        key: log::kv::Key<'kvs>,
+        value: log::kv::Value<'kvs>,
+    ) -> Result<(), log::kv::Error> {
+        self.0.field(key.as_str(), |line| {
+            if let Some(value) = value.to_bool() {
+                boolean(value, line.json());
+            } else if let Some(value) = value.to_i64() {
+                integer(value, line.json());
+            } else if let Some(value) = value.to_u64() {
+                integer(value, line.json());
+            } else if let Some(value) = value.to_borrowed_str() {
+                line.text(value);
+            } else if let Some(value) = value.to_f64() {
+                float(value, line.json());
+            } else {
+                line.arguments(&format_args!("{value}"));
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! Where lines go.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::Error;
+use crate::config::{Output, Place};
+use crate::console::Style;
+use crate::stream;
+
+/// A pipe or a terminal takes this much at once, or says that it cannot.
+const PIPE_BYTES: usize = 4096;
+
+/// How long a line waits for a reader that stalls. Until it reads again, the lines after it are dropped at once.
+pub const STALL_BUDGET: Duration = Duration::from_millis(100);
+
+/// A place that takes lines in one format.
+pub(crate) struct Sink {
+    /// `None` is JSON.
+    pub(crate) style: Option<Style>,
+    target: Mutex<Target>,
+    path: Option<PathBuf>,
+}
+
+struct Target {
+    writer: Writer,
+    /// The last line was written in part only: the next one begins on a line of its own.
+    torn: bool,
+}
+
+enum Writer {
+    /// A file: it never blocks for long.
+    File(File),
+    /// Something with a reader at its other end, which may stall.
+    Stream { file: File, stalled: bool },
+    /// Whatever the application gave.
+    Given(Arc<Mutex<Box<dyn Write + Send>>>),
+    /// The stream was closed before we started.
+    Gone,
+}
+
+impl Sink {
+    pub(crate) fn open(output: &Output) -> Result<Self, Error> {
+        let (writer, terminal, path) = match &output.place {
+            Place::Stdout => standard(stream::stdout()),
+            Place::Stderr => standard(stream::stderr()),
+            Place::File(path) => (Writer::File(append_to(path)?), false, Some(path.clone())),
+            Place::Given(writer) => (Writer::Given(Arc::clone(writer)), false, None),
+        };
+        let style = (!output.json).then(|| Style {
+            colour: output.colour.unwrap_or_else(|| colour_wanted(terminal)),
+            context: output.context,
+        });
+        Ok(Self {
+            style,
+            target: Mutex::new(Target {
+                writer,
+                torn: false,
+            }),
+            path,
+        })
+    }
+
+    /// Writes one line; false where it could not be written as a whole.
+    #[inline]
+    pub(crate) fn write(&self, line: &[u8]) -> bool {
+        self.target.lock().write(line)
+    }
+
+    pub(crate) fn is_file(&self) -> bool {
+        self.path.is_some()
+    }
+
+    /// Opens the file of this name again: after a rotation it is another one. Where that fails, the old one is kept.
+    pub(crate) fn reopen(&self) -> Result<(), Error> {
+        if let Some(path) = &self.path {
+            let file = append_to(path)?;
+            self.target.lock().writer = Writer::File(file);
+        }
+        Ok(())
+    }
+
+    /// Waits for lines that are on their way; false where they took longer.
+    pub(crate) fn flush(&self, budget: Duration) -> bool {
+        let Some(mut target) = self.target.try_lock_for(budget) else {
+            return false;
+        };
+        match &mut target.writer {
+            Writer::Given(writer) => writer
+                .try_lock_for(budget)
+                .is_some_and(|mut writer| writer.flush().is_ok()),
+            Writer::File(_) | Writer::Stream { .. } | Writer::Gone => true,
+        }
+    }
+}
+
+impl Target {
+    fn write(&mut self, line: &[u8]) -> bool {
+        if self.torn {
+            match self.writer.write_all(b"\n") {
+                Ok(()) => self.torn = false,
+                Err(_) => return false,
+            }
+        }
+        match self.writer.write_all(line) {
+            Ok(()) => true,
+            Err(written) => {
+                self.torn = written > 0;
+                false
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// The error is how much was written before it.
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), usize> {
+        match self {
+            Self::File(file) => write_chunks(bytes, usize::MAX, |chunk| file.write(chunk)),
+            Self::Given(writer) => {
+                let mut writer = writer.lock();
+                write_chunks(bytes, usize::MAX, |chunk| writer.write(chunk))
+            }
+            Self::Stream { file, stalled } => {
+                let budget = if *stalled {
+                    Duration::ZERO
+                } else {
+                    STALL_BUDGET
+                };
+                write_chunks(bytes, PIPE_BYTES, |chunk| {
+                    if stream::is_writable(file, budget)? {
+                        *stalled = false;
+                        file.write(chunk)
+                    } else {
+                        *stalled = true;
+                        Err(io::ErrorKind::TimedOut.into())
+                    }
+                })
+            }
+            Self::Gone => Err(0),
+        }
+    }
+}
+
+fn write_chunks(
+    bytes: &[u8],
+    longest: usize,
+    mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+) -> Result<(), usize> {
+    let mut written = 0;
+    while written < bytes.len() {
+        let end = bytes.len().min(written.saturating_add(longest));
+        match write(&bytes[written..end]) {
+            Ok(0) => return Err(written),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && longest != usize::MAX => {}
+            Err(_) => return Err(written),
+        }
+    }
+    Ok(())
+}
+
+fn standard(stream: Option<(File, bool)>) -> (Writer, bool, Option<PathBuf>) {
+    match stream {
+        Some((file, terminal)) if stream::may_stall(&file) => (
+            Writer::Stream {
+                file,
+                stalled: false,
+            },
+            terminal,
+            None,
+        ),
+        Some((file, terminal)) => (Writer::File(file), terminal, None),
+        None => (Writer::Gone, false, None),
+    }
+}
+
+fn append_to(path: &Path) -> Result<File, Error> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    parent
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| File::options().create(true).append(true).open(path))
+        .map_err(|source| Error::File {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+fn colour_wanted(terminal: bool) -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !set("NO_COLOR") && (set("FORCE_COLOR") || terminal)
+}

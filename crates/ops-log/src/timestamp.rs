@@ -1,0 +1,69 @@
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// `2025-01-15T10:30:00.123Z`
+pub(crate) const LENGTH: usize = 24;
+
+/// Instants as text; what is the same for a whole second is kept.
+pub(crate) struct Timestamps {
+    second: u64,
+    text: [u8; LENGTH],
+}
+
+impl Timestamps {
+    pub(crate) const fn new() -> Self {
+        Self {
+            second: 0,
+            text: *b"1970-01-01T00:00:00.000Z",
+        }
+    }
+
+    /// UTC with milliseconds; an instant before 1970 is told as 1970.
+    #[inline]
+    pub(crate) fn text(&mut self, at: SystemTime) -> &[u8; LENGTH] {
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if since.as_secs() != self.second {
+            self.second = since.as_secs();
+            self.write_second();
+        }
+        let millis = since.subsec_millis();
+        self.text[20] = b'0' + (millis / 100) as u8;
+        self.text[21] = b'0' + (millis / 10 % 10) as u8;
+        self.text[22] = b'0' + (millis % 10) as u8;
+        &self.text
+    }
+
+    fn write_second(&mut self) {
+        let (days, second) = (self.second / 86_400, self.second % 86_400);
+        let (year, month, day) = civil(days);
+        digits(&mut self.text[0..4], year);
+        digits(&mut self.text[5..7], month);
+        digits(&mut self.text[8..10], day);
+        digits(&mut self.text[11..13], second / 3600);
+        digits(&mut self.text[14..16], second / 60 % 60);
+        digits(&mut self.text[17..19], second % 60);
+    }
+}
+
+fn digits(out: &mut [u8], mut number: u64) {
+    for digit in out.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+/// The date of a day since 1970, by Howard Hinnant's `civil_from_days`.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}

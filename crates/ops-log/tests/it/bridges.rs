@@ -1,0 +1,143 @@
+//! What others log. These go through the process's pipeline, told apart by capturing.
+
+use std::sync::Once;
+
+use ops_log::{CapturedLine, Config, Filter, Level, capture_logs};
+
+/// All tests of this binary agree on one configuration of the process.
+pub(crate) fn init() {
+    static INIT: Once = Once::new();
+    INIT.call_once(|| {
+        let guard = ops_log::init(Config::new().stdout(false).service_name("it")).unwrap();
+        std::mem::forget(guard);
+    });
+}
+
+fn captured(work: impl FnOnce()) -> Vec<CapturedLine> {
+    init();
+    capture_logs(work)
+}
+
+#[test]
+fn a_tracing_event_is_a_line_with_its_spans_fields() {
+    let lines = captured(|| {
+        let outer = tracing::info_span!(
+            "outer",
+            user = "ada",
+            shared = 1,
+            late = tracing::field::Empty
+        );
+        let _outer = outer.enter();
+        outer.record("late", 2.5);
+        let inner = tracing::info_span!("inner", shared = 2, on = true);
+        let _inner = inner.enter();
+        tracing::warn!(target: "my_db", rows = 3_u64, on = false, name = ?"x", err = %"e", "slow {}", "query");
+    });
+    let line = &lines[0];
+    assert_eq!(
+        (line.level, line.logger.as_str(), line.event.as_str()),
+        (Level::Warning, "my_db", "slow query")
+    );
+    assert!(
+        line.json.ends_with(
+            r#","user":"ada","late":2.5,"shared":2,"rows":3,"on":false,"name":"\"x\"","err":"e"}"#
+        ),
+        "{}",
+        line.json
+    );
+}
+
+#[test]
+fn a_tracing_event_without_a_message_is_named_by_its_place() {
+    let lines = captured(|| tracing::info!(n = 1));
+    assert!(lines[0].event.starts_with("event "), "{}", lines[0].event);
+}
+
+#[test]
+fn a_log_record_is_a_line_with_its_pairs_and_not_printed_twice() {
+    let lines = captured(
+        || log::info!(target: "legacy", n = 1, text = "a b", ok = true; "hello {}", "log"),
+    );
+    assert_eq!(lines.len(), 1);
+    assert_eq!(
+        (lines[0].logger.as_str(), lines[0].event.as_str()),
+        ("legacy", "hello log")
+    );
+    assert!(
+        lines[0].json.ends_with(r#","n":1,"text":"a b","ok":true}"#),
+        "{}",
+        lines[0].json
+    );
+}
+
+#[test]
+fn a_value_that_panics_in_a_bridge_costs_itself_only() {
+    struct Panics;
+    impl std::fmt::Debug for Panics {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("in Debug")
+        }
+    }
+    let lines = captured(|| {
+        let _span = tracing::info_span!("s", bad = ?Panics).entered();
+        tracing::info!(worse = ?Panics, after = 1, "traced");
+    });
+    assert!(
+        lines[0]
+            .json
+            .ends_with(r#","bad":"<panic in fmt>","worse":"<panic in fmt>","after":1}"#),
+        "{}",
+        lines[0].json
+    );
+}
+
+#[test]
+fn levels_of_targets_hold_for_tracing_and_noisy_ones_are_capped() {
+    // a subscriber of its own shows what is let through without capturing
+    use tracing_subscriber::layer::SubscriberExt;
+    init();
+    let subscriber = tracing_subscriber::registry().with(ops_log::tracing_layer());
+    let before = ops_log::stats().written;
+    let marked = |event: &str| {
+        ops_log::recent(200)
+            .iter()
+            .filter(|line| line.contains(event))
+            .count()
+    };
+    tracing::subscriber::with_default(subscriber, || {
+        tracing::debug!(target: "app::db", "bridge_level_no");
+        tracing::info!(target: "app::db", "bridge_level_yes");
+        tracing::info!(target: "hyper::client", "bridge_level_noise");
+        tracing::warn!(target: "hyper::client", "bridge_level_warning");
+        tracing::error!(target: "opentelemetry_sdk", "bridge_level_noise");
+    });
+    assert!(ops_log::stats().written >= before + 2);
+    assert_eq!(marked("bridge_level_no\""), 0);
+    assert_eq!(marked("bridge_level_noise"), 0);
+    assert_eq!(marked("bridge_level_yes"), 1);
+    assert_eq!(marked("bridge_level_warning"), 1);
+}
+
+#[test]
+fn a_filter_can_open_a_noisy_target() {
+    let filter: Filter = "info,hyper=debug".parse().unwrap();
+    assert_eq!(filter.to_string(), "info,hyper=debug");
+}
+
+#[test]
+fn a_panic_is_a_critical_line_with_its_place() {
+    let lines = captured(|| {
+        let _ = std::panic::catch_unwind(|| panic!("deliberate {}", 1));
+    });
+    let line = &lines[0];
+    assert_eq!(
+        (line.level, line.event.as_str()),
+        (Level::Critical, "panic")
+    );
+    assert_eq!(line["message"], "deliberate 1");
+    assert!(
+        line["location"].to_string().contains("bridges.rs:"),
+        "{}",
+        line.json
+    );
+}

@@ -1,0 +1,125 @@
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use ops_http::{ObserveLayer, Route};
+use ops_log::http::AccessLog;
+use ops_log::{CapturedLine, Level, bind_context, capture_logs_of, info};
+use tower::{Layer, ServiceExt};
+
+async fn served(
+    access: AccessLog,
+    request: http::request::Builder,
+    status: u16,
+) -> (Response<()>, Vec<CapturedLine>) {
+    crate::bridges::init();
+    let service =
+        ObserveLayer::new((access,)).layer(tower::service_fn(move |_: Request<()>| async move {
+            tokio::task::yield_now().await;
+            bind_context!(user_id = 456);
+            info!("handled");
+            let mut response = Response::new(String::from("body"));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            response.extensions_mut().insert(Route::new("/api/{id}"));
+            Ok::<_, std::convert::Infallible>(response)
+        }));
+    let call = async {
+        let response = service.oneshot(request.body(()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        http_body_util::BodyExt::collect(body).await.unwrap();
+        Response::from_parts(parts, ())
+    };
+    capture_logs_of(call).await
+}
+
+fn names(lines: &[CapturedLine]) -> Vec<&str> {
+    lines.iter().map(|line| line.event.as_str()).collect()
+}
+
+#[tokio::test]
+async fn the_access_line_carries_the_ids_what_was_served_and_what_the_handler_bound() {
+    let request = Request::get("/api/7?secret=1")
+        .header("x-request-id", "req-abc.1_2")
+        .header("x-client", "acme-2");
+    let (response, lines) = served(AccessLog::new().route_field(true), request, 200).await;
+    assert_eq!(response.headers()["x-request-id"], "req-abc.1_2");
+    assert_eq!(names(&lines), ["handled", "request_completed"]);
+    assert!(
+        lines[0]
+            .json
+            .ends_with(r#","request_id":"req-abc.1_2","client":"acme-2","user_id":456}"#),
+        "{}",
+        lines[0].json
+    );
+    let line = &lines[1];
+    assert_eq!((line.level, line.logger.as_str()), (Level::Info, "it"));
+    let start = r#","event":"request_completed","request_id":"req-abc.1_2","client":"acme-2","user_id":456,"method":"GET","path":"/api/7","route":"/api/{id}","status":200,"latency_ms":"#;
+    let rest = &line.json[line.json.find(",\"event\"").unwrap()..];
+    let latency = rest
+        .strip_prefix(start)
+        .unwrap_or_else(|| panic!("{rest}"))
+        .trim_end_matches('}');
+    assert!(latency.parse::<u64>().is_ok(), "{latency}");
+}
+
+#[tokio::test]
+async fn ids_and_clients_that_are_not_plain_are_not_taken_over() {
+    let long = "a".repeat(65);
+    for (id, client) in [
+        ("bad id", "Acme"),
+        ("a\tb", "a b"),
+        (long.as_str(), long.as_str()),
+        ("", ""),
+    ] {
+        let request = Request::get("/")
+            .header("x-request-id", id)
+            .header("x-client", client);
+        let (response, lines) = served(AccessLog::new(), request, 200).await;
+        let made = response.headers()["x-request-id"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        assert!(made.starts_with("req-") && made.len() > 8, "{made}");
+        assert_eq!(lines[1]["request_id"], made.as_str());
+        assert_eq!(lines[1].get("client"), None);
+    }
+}
+
+#[tokio::test]
+async fn another_header_can_name_the_client() {
+    let request = Request::get("/").header("x-tenant", "acme");
+    let access = AccessLog::new().client_header(http::HeaderName::from_static("x-tenant"));
+    let (_, lines) = served(access, request, 200).await;
+    assert_eq!(lines[1]["client"], "acme");
+}
+
+#[tokio::test]
+async fn probes_and_scrapes_are_quiet_unless_they_fail() {
+    for path in ["/healthz", "/metrics"] {
+        let (_, lines) = served(AccessLog::new(), Request::get(path), 503).await;
+        assert_eq!(names(&lines), ["handled"]);
+    }
+    let (_, lines) = served(AccessLog::new(), Request::get("/healthz"), 500).await;
+    assert_eq!(lines[1].level, Level::Error);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_is_told_as_499() {
+    crate::bridges::init();
+    let service =
+        ObserveLayer::new((AccessLog::new(),)).layer(tower::service_fn(|_: Request<()>| async {
+            bind_context!(half = true);
+            std::future::pending::<()>().await;
+            Ok::<_, std::convert::Infallible>(Response::new(String::new()))
+        }));
+    let ((), lines) = capture_logs_of(async {
+        let call = service.oneshot(Request::new(()));
+        assert!(
+            tokio::time::timeout(Duration::from_millis(5), call)
+                .await
+                .is_err()
+        );
+    })
+    .await;
+    assert_eq!(lines[0]["status"], 499);
+    assert_eq!(lines[0]["half"], true);
+}

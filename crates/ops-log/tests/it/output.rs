@@ -1,0 +1,306 @@
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ops_log::{Config, Output, Pipeline, info};
+
+use crate::{Written, json};
+
+/// Where cargo put an example of this crate; they are built with the tests.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let path = profile.join("examples").join(name);
+    assert!(
+        path.exists(),
+        "{} is not built: run `cargo test -p ops-log`, or `cargo build -p ops-log --examples`",
+        path.display()
+    );
+    path
+}
+
+#[test]
+fn people_and_a_file_get_the_same_lines_in_their_formats() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("logs/app.log");
+    let people = Written::default();
+    let config = Config::new()
+        .stdout(false)
+        .clock(crate::sample_time)
+        .output(Output::writer(people.clone()).colour(false))
+        .output(Output::writer(people.clone()).colour(true))
+        .file(&path);
+    let pipeline = Pipeline::new(config).unwrap();
+    info!(pipeline.root(), "both", n = 1);
+    info!(pipeline.root(), "again");
+    let lines = people.lines();
+    assert_eq!(lines.len(), 4);
+    assert_eq!(lines[0], "2025-01-15 10:30:00 [info     ] both  n=1\n");
+    assert!(lines[1].starts_with('\x1b'));
+    let file = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(file.lines().count(), 2);
+    assert!(file.starts_with(r#"{"timestamp":"2025-01-15T10:30:00.123Z""#));
+    assert!(pipeline.flush(std::time::Duration::from_secs(1)));
+}
+
+#[test]
+fn a_file_is_appended_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.log");
+    std::fs::write(&path, "before\n").unwrap();
+    let pipeline = Pipeline::new(Config::new().stdout(false).file(&path)).unwrap();
+    info!(pipeline.root(), "appended");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        text.starts_with("before\n{") && text.ends_with("}\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_output_that_fails_panics_or_logs_loses_its_line_and_nothing_else() {
+    struct Bad(u32, Option<ops_log::Logger>);
+
+    impl std::io::Write for Bad {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += 1;
+            match self.0 {
+                1 => Err(std::io::ErrorKind::StorageFull.into()),
+                2 => panic!("in write"),
+                3 => Ok(0),
+                _ => {
+                    if let Some(log) = &self.1 {
+                        info!(log, "re-entrant");
+                    }
+                    Ok(bytes.len())
+                }
+            }
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let (other, _) = json();
+    let output = Output::writer(Bad(0, Some(other.root())));
+    let pipeline = Pipeline::new(Config::new().stdout(false).output(output)).unwrap();
+    for n in 0..5 {
+        info!(pipeline.root(), "sent", n = n);
+    }
+    let stats = pipeline.stats();
+    assert_eq!((stats.written, stats.dropped), (2, 3));
+    assert_eq!(other.stats().dropped, 2);
+}
+
+#[test]
+fn what_follows_a_line_that_was_written_in_part_begins_on_a_line_of_its_own() {
+    struct Short(Written, u32);
+
+    impl std::io::Write for Short {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.1 += 1;
+            match self.1 {
+                1 => self.0.write(&bytes[..10]),
+                2 => Err(std::io::ErrorKind::StorageFull.into()),
+                _ => self.0.write(bytes),
+            }
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let written = Written::default();
+    let output = Output::writer(Short(written.clone(), 0)).json(true);
+    let pipeline = Pipeline::new(Config::new().stdout(false).output(output)).unwrap();
+    info!(pipeline.root(), "torn");
+    info!(pipeline.root(), "whole");
+    let text = written.lines().concat();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(serde_json::from_str::<serde_json::Value>(lines[1]).is_ok());
+    assert_eq!((pipeline.stats().written, pipeline.stats().dropped), (1, 1));
+}
+
+#[test]
+fn kill_9_loses_no_line_that_was_returned() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.log");
+    let mut child = Command::new(example("endless"))
+        .arg(&path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut returned = BufReader::new(child.stdout.take().unwrap());
+    let mut last = String::new();
+    for _ in 0..20_000 {
+        last.clear();
+        returned.read_line(&mut last).unwrap();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut more = String::new();
+    returned.read_to_string(&mut more).unwrap();
+    // the pipe may end within a number
+    let whole = more.rfind('\n').map_or("", |end| &more[..end]);
+    let last: u64 = whole.lines().last().unwrap_or(last.trim()).parse().unwrap();
+    let file = std::fs::read_to_string(&path).unwrap();
+    let numbers: Vec<u64> = file
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["number"]
+                .as_u64()
+                .unwrap()
+        })
+        .collect();
+    assert!(numbers.iter().copied().eq(0..numbers.len() as u64));
+    assert!(
+        *numbers.last().unwrap() >= last,
+        "{} of {last}",
+        numbers.len()
+    );
+}
+
+fn counts(stderr: &[u8]) -> (u64, u64) {
+    let text = std::str::from_utf8(stderr).unwrap();
+    let (written, dropped) = text
+        .trim()
+        .split_once(' ')
+        .unwrap_or_else(|| panic!("{text:?}"));
+    (written.parse().unwrap(), dropped.parse().unwrap())
+}
+
+#[test]
+fn a_full_disk_loses_every_line_and_counts_them() {
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = Command::new(example("counted"))
+        .args(["1000", "10"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(counts(&output.stderr), (0, 1000));
+}
+
+#[test]
+fn a_closed_pipe_loses_the_lines_after_it_and_counts_them() {
+    let mut child = Command::new(example("counted"))
+        .args(["20000", "100"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    drop(reader);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let (written, dropped) = counts(&output.stderr);
+    assert_eq!(written + dropped, 20_000);
+    assert!(written > 0 && dropped > 0, "{written} {dropped}");
+}
+
+#[test]
+fn a_reader_that_stalls_stops_nobody_and_gets_whole_lines_later() {
+    for size in ["100", "10000"] {
+        let mut child = Command::new(example("counted"))
+            .args(["2000", size])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stalled = child.stdout.take().unwrap();
+        // it ends although nobody reads
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let (written, dropped) = counts(&output.stderr);
+        assert_eq!(written + dropped, 2000);
+        assert!(written > 0 && dropped > 0, "{written} {dropped}");
+        let mut text = String::new();
+        stalled.read_to_string(&mut text).unwrap();
+        let whole = text
+            .lines()
+            .filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok())
+            .count();
+        assert_eq!(whole as u64, written);
+    }
+}
+
+#[test]
+fn recent_lines_are_the_newest_oldest_first_and_follow_a_new_size() {
+    let (pipeline, _) = crate::pipeline(|config| config.recent_lines(3), true);
+    for n in 0..5 {
+        info!(pipeline.root(), "kept", n = n);
+    }
+    let numbers = |lines: Vec<String>| -> Vec<String> {
+        lines
+            .iter()
+            .map(|line| {
+                line.rsplit(':')
+                    .next()
+                    .unwrap()
+                    .trim_end_matches('}')
+                    .to_owned()
+            })
+            .collect()
+    };
+    assert_eq!(numbers(pipeline.recent(200)), ["2", "3", "4"]);
+    assert_eq!(numbers(pipeline.recent(2)), ["3", "4"]);
+    pipeline
+        .configure(Config::new().stdout(false).recent_lines(2))
+        .unwrap();
+    assert_eq!(numbers(pipeline.recent(200)), ["3", "4"]);
+    info!(pipeline.root(), "kept", n = 5);
+    assert_eq!(numbers(pipeline.recent(200)), ["4", "5"]);
+    pipeline
+        .configure(Config::new().stdout(false).recent_lines(4))
+        .unwrap();
+    info!(pipeline.root(), "kept", n = 6);
+    info!(pipeline.root(), "kept", n = 7);
+    info!(pipeline.root(), "kept", n = 8);
+    assert_eq!(numbers(pipeline.recent(200)), ["5", "6", "7", "8"]);
+    pipeline
+        .configure(Config::new().stdout(false).recent_lines(0))
+        .unwrap();
+    assert!(pipeline.recent(200).is_empty());
+}
+
+#[test]
+fn a_file_is_opened_again_on_sighup() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.log");
+    let pipeline = Pipeline::new(Config::new().stdout(false).file(&path)).unwrap();
+    info!(pipeline.root(), "first");
+    let rotated = dir.path().join("app.log.1");
+    std::fs::rename(&path, &rotated).unwrap();
+    info!(pipeline.root(), "still_old");
+    assert!(!path.exists());
+    let pid = std::process::id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-HUP", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    // the signal is delivered before `kill` returns or soon after: lines go on until the file is there
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !path.exists() {
+        assert!(std::time::Instant::now() < deadline, "never opened again");
+        info!(pipeline.root(), "new_or_old");
+    }
+    info!(pipeline.root(), "in_the_new_one");
+    let lines = |path| std::fs::read_to_string(path).unwrap().lines().count() as u64;
+    assert_eq!(lines(&rotated) + lines(&path), pipeline.stats().written);
+    assert!(
+        std::fs::read_to_string(&path)
+            .unwrap()
+            .contains("in_the_new_one")
+    );
+}

@@ -1,0 +1,292 @@
+use std::fmt;
+
+use ops_log::{Level, MAX_FIELDS, MAX_VALUE_BYTES, Value, info};
+use serde::Serialize;
+
+use crate::{json, rest};
+
+struct Panics;
+
+impl fmt::Display for Panics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("half")?;
+        panic!("in Display");
+    }
+}
+
+struct Fails;
+
+impl fmt::Display for Fails {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Err(fmt::Error)
+    }
+}
+
+#[test]
+fn numbers_print_as_json_numbers_and_what_is_none_as_null() {
+    let (pipeline, written) = json();
+    info!(
+        pipeline.root(),
+        "numbers",
+        a = i128::MIN,
+        b = u64::MAX,
+        c = 1.0,
+        d = 1e20,
+        e = 1e-7,
+        f = -0.0,
+        g = 5e-324,
+        h = f64::NAN,
+        i = f64::INFINITY,
+        j = 0.1_f32,
+        k = 'x',
+        l = (),
+        m = Option::<u8>::None,
+        n = Some(3_u8),
+        o = -1_isize
+    );
+    let line = written.last();
+    let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert!(
+        line.contains(
+            r#""a":-170141183460469231731687303715884105728,"b":18446744073709551615,"c":1.0,"#
+        ),
+        "{line}"
+    );
+    for (key, value) in [("d", 1e20), ("e", 1e-7), ("g", 5e-324), ("j", 0.1)] {
+        assert_eq!(parsed[key], value, "{line}");
+    }
+    for key in ["h", "i", "l", "m"] {
+        assert!(parsed[key].is_null(), "{line}");
+    }
+    assert!(
+        line.contains(r#""f":-0.0"#)
+            && line.contains(r#""k":"x""#)
+            && line.contains(r#""n":3,"o":-1"#),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_value_that_panics_or_fails_costs_itself_only() {
+    let (pipeline, written) = json();
+    info!(pipeline.root(), "panics", before = 1, bad = %Panics, worse = %Fails, after = 2);
+    info!(pipeline.root(), "goes_on", n = 1);
+    let lines = written.lines();
+    assert_eq!(
+        rest(&lines[0]),
+        r#","before":1,"bad":"<panic in fmt>","worse":"<error in fmt>","after":2}"#
+    );
+    assert_eq!(rest(&lines[1]), r#","n":1}"#);
+    assert_eq!(pipeline.stats().value_errors, 2);
+}
+
+#[test]
+fn a_lazy_value_that_panics_leaves_a_valid_line() {
+    let (pipeline, written) = json();
+    let lazy = slog::FnValue(|_: &slog::Record<'_>| -> u8 { panic!("in FnValue") });
+    info!(pipeline.root(), "lazy", before = 1, bad = lazy, after = 2);
+    let parsed: serde_json::Value = serde_json::from_str(&written.last()).unwrap();
+    assert_eq!(parsed["before"], 1);
+    assert!(parsed["log_error"].is_string(), "{parsed}");
+}
+
+#[test]
+fn a_value_that_logs_while_it_is_formatted_does_not_disturb_its_line() {
+    struct Logs(ops_log::Logger, u8);
+
+    impl fmt::Display for Logs {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            if self.1 > 0 {
+                info!(self.0, "inner", depth = self.1, deeper = %Logs(self.0.clone(), self.1 - 1));
+            }
+            ops_log::bind_context!(bound_meanwhile = 1);
+            f.write_str("done")
+        }
+    }
+
+    let (pipeline, written) = json();
+    info!(pipeline.root(), "outer", a = 1, value = %Logs(pipeline.root(), 3), b = 2);
+    ops_log::clear_context();
+    let lines = written.lines();
+    assert_eq!(
+        rest(lines.last().unwrap()),
+        r#","a":1,"value":"done","b":2}"#
+    );
+    assert_eq!(
+        lines.len(),
+        2,
+        "one line within a line is written, deeper ones are not"
+    );
+    let stats = pipeline.stats();
+    assert_eq!((stats.written, stats.dropped), (2, 1));
+}
+
+#[test]
+fn long_values_are_cut_between_characters_and_say_so() {
+    let (pipeline, written) = json();
+    let long = "é".repeat(MAX_VALUE_BYTES);
+    info!(pipeline.root(), "long", text = &long, shown = %long, odd = %format!("x{long}"), after = 1);
+    let parsed: serde_json::Value = serde_json::from_str(&written.last()).unwrap();
+    for (key, missing) in [
+        ("text", MAX_VALUE_BYTES),
+        ("shown", MAX_VALUE_BYTES),
+        ("odd", MAX_VALUE_BYTES + 2),
+    ] {
+        let text = parsed[key].as_str().unwrap();
+        let end = format!("…[truncated {missing}]");
+        assert!(
+            text.ends_with(&end),
+            "{key}: {:?}",
+            &text[text.len() - 40..]
+        );
+        assert_eq!(
+            text.trim_end_matches(&end).len() + missing,
+            long.len() + usize::from(key == "odd")
+        );
+    }
+    assert_eq!(parsed["after"], 1);
+    assert_eq!(pipeline.stats().truncated, 3);
+}
+
+#[test]
+fn too_many_fields_and_too_long_lines_lose_fields_and_count_them() {
+    let (pipeline, written) = json();
+    let keys: Vec<String> = (0..10_000).map(|n| format!("k{n}")).collect();
+    let many: Vec<(&str, Value)> = keys
+        .iter()
+        .map(|key| (key.as_str(), Value::from(1)))
+        .collect();
+    pipeline.root().log(Level::Info, "many", &many);
+    let parsed: serde_json::Value = serde_json::from_str(&written.last()).unwrap();
+    assert_eq!(parsed["fields_dropped"], 10_000 - MAX_FIELDS);
+
+    let text = "\u{1}".repeat(MAX_VALUE_BYTES);
+    let long: Vec<(&str, Value)> = keys[..20]
+        .iter()
+        .map(|key| (key.as_str(), Value::from(&text)))
+        .collect();
+    pipeline.root().log(Level::Info, "long", &long);
+    let line = written.last();
+    assert!(line.len() <= ops_log::MAX_LINE_BYTES, "{}", line.len());
+    let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert!(parsed["fields_dropped"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn odd_keys_become_usable_ones() {
+    let (pipeline, written) = json();
+    let long = "k".repeat(1000);
+    pipeline.root().log(
+        Level::Info,
+        "odd",
+        &[
+            ("", 1.into()),
+            (&long, 2.into()),
+            ("http.method", "GET".into()),
+        ],
+    );
+    info!(pipeline.root(), "literal", "http.status" = 200, "b c" = %1);
+    let lines = written.lines();
+    let parsed: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+    assert_eq!(parsed["_"], 1);
+    assert_eq!(parsed["k".repeat(256)], 2);
+    assert_eq!(rest(&lines[1]), r#","http.status":200,"b c":"1"}"#);
+}
+
+#[derive(Clone, Serialize)]
+struct Order {
+    id: u64,
+    note: &'static str,
+    api_token: &'static str,
+    lines: Vec<(u8, f64)>,
+}
+
+#[test]
+fn nested_values_are_json_and_keep_the_order_of_their_fields() {
+    let (pipeline, written) = json();
+    let order = Order {
+        id: 7,
+        note: "a\u{2028}\n\u{7f}\"\\/b",
+        api_token: "hidden",
+        lines: vec![(1, 0.5), (2, f64::NAN)],
+    };
+    info!(
+        pipeline.root(),
+        "nested",
+        order = slog::Serde(order),
+        after = 1
+    );
+    assert_eq!(
+        rest(&written.last()),
+        r#","order":{"id":7,"note":"a\u2028\n\u007f\"\\/b","api_token":"[REDACTED]","lines":[[1,0.5],[2,null]]},"after":1}"#
+    );
+}
+
+#[test]
+fn a_nested_value_that_fails_or_is_too_long_leaves_a_text() {
+    #[derive(Clone)]
+    struct Broken;
+
+    impl Serialize for Broken {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::SerializeMap;
+            let mut map = serializer.serialize_map(None)?;
+            map.serialize_entry("a", &1)?;
+            Err(serde::ser::Error::custom("no \"luck\""))
+        }
+    }
+
+    let (pipeline, written) = json();
+    let long = vec!["x".repeat(1000); 100];
+    info!(
+        pipeline.root(),
+        "broken",
+        a = slog::Serde(Broken),
+        b = slog::Serde(long),
+        c = 3
+    );
+    assert_eq!(
+        rest(&written.last()),
+        r#","a":"<error: no \"luck\">","b":"[over 16384 bytes]","c":3}"#
+    );
+}
+
+#[test]
+fn bytes_and_paths_that_are_no_text_are_told_without_loss() {
+    use std::os::unix::ffi::OsStrExt;
+    let (pipeline, written) = json();
+    let bytes: &[u8] = b"ok\xff\xfeend";
+    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(bytes));
+    info!(pipeline.root(), "bytes", raw = bytes, path = ?path, shown = path.display());
+    assert_eq!(
+        rest(&written.last()),
+        "\",\"raw\":\"ok\\\\xff\\\\xfeend\",\"path\":\"\\\"ok\\\\xFF\\\\xFEend\\\"\",\"shown\":\"ok\u{fffd}\u{fffd}end\"}".trim_start_matches('"')
+    );
+}
+
+#[test]
+fn errors_print_their_causes() {
+    let (pipeline, written) = json();
+    let error = std::io::Error::other("disk gone");
+    info!(pipeline.root(), "failed", error = error);
+    assert_eq!(rest(&written.last()), r#","error":"disk gone"}"#);
+}
+
+#[test]
+fn denied_keys_have_no_value_wherever_they_are_bound() {
+    let (pipeline, written) = json();
+    let log = pipeline.root().bind("db_password", "p1");
+    let _scope = ops_log::context_scope!(token = "p2", user = "ada");
+    info!(
+        log,
+        "denied",
+        "X-API-Key" = "p3",
+        refreshToken = "p4",
+        tokens = 5,
+        password = 6
+    );
+    assert_eq!(
+        rest(&written.last()),
+        r#","token":"[REDACTED]","user":"ada","db_password":"[REDACTED]","X-API-Key":"[REDACTED]","refreshToken":"[REDACTED]","tokens":5,"password":"[REDACTED]"}"#
+    );
+}
