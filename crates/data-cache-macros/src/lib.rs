@@ -8,7 +8,7 @@ use syn::{Error, ItemFn, parse_macro_input};
 
 /// Keeps the `Ok` of a function that returns `Result<Vec<RecordBatch>, E>`. An `Err` is never kept.
 ///
-/// ```ignore
+/// ```text
 /// #[cached_query(ttl_seconds = 3600)]
 /// async fn user_stats(user_id: i64) -> Result<Vec<RecordBatch>, Error> { … }
 ///

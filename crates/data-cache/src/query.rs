@@ -60,6 +60,7 @@ impl<E: QueryEngine> CachedEngine<E> {
             sql: sql.into(),
             params,
             ttl: None,
+            is_kept: false,
             scope: self.cache.own_scope().clone(),
         }
     }
@@ -125,6 +126,7 @@ pub struct Query<E> {
     sql: String,
     params: Params,
     ttl: Option<u64>,
+    is_kept: bool,
     scope: Scope,
 }
 
@@ -147,9 +149,17 @@ enum Way<E> {
 }
 
 impl<E: QueryEngine> Query<E> {
-    /// How long the result may be reused, in whole seconds; it is then always written to a file.
+    /// How long the result may be reused, in whole seconds, instead of what `cache.yaml` says; implies
+    /// [`keep`](Self::keep).
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl.as_secs());
+        self.keep()
+    }
+
+    /// The result is always written to a file. Otherwise it is where computing it took at least three times as long as
+    /// reading it back would.
+    pub fn keep(mut self) -> Self {
+        self.is_kept = true;
         self
     }
 
@@ -342,7 +352,7 @@ impl<E: QueryEngine> Prepared<E> {
                 ttl: self.query.ttl,
                 compute,
                 snapshot,
-                automatic: self.query.ttl.is_none() && !self.is_permitted,
+                automatic: !self.query.is_kept && !self.is_permitted,
             };
             let kept = inner.keep_then(&keep, || early(result));
             if let Err(error) = kept {

@@ -20,6 +20,31 @@ pub enum Command {
     /// Says where secrets come from (never what they are)
     #[command(subcommand)]
     Secrets(Secrets),
+    /// Looks at what the query cache keeps, or removes it
+    #[command(subcommand)]
+    Cache(Cache),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Cache {
+    /// Entries, size, and the last invalidations
+    Stats(CacheDir),
+    /// Removes the entries whose SQL text or label matches
+    Invalidate {
+        /// `*` stands for any run, `?` for one character; for a table write table:NAME
+        pattern: String,
+        #[command(flatten)]
+        dir: CacheDir,
+    },
+    /// Removes every entry
+    Clear(CacheDir),
+}
+
+#[derive(Args, Debug)]
+pub struct CacheDir {
+    /// The data directory of the platform, which may be running
+    #[arg(long, default_value = "data")]
+    pub data_dir: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod args;
+mod cache_command;
 mod configs;
 mod data_dir;
 mod datasets;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(options) => serve::run(options),
         Command::Secrets(command) => secrets_command::run(command),
+        Command::Cache(command) => cache_command::run(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,13 +1,14 @@
 //! The warehouse: loaded whole or not at all, asked through the cache.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use arrow::json::writer::{JsonArray, WriterBuilder};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use ops_layer::cache::arrow::array::RecordBatch;
-use ops_layer::cache::{Cache, CachedWarehouse, Params, Status, Warehouse, params};
+use ops_layer::cache::http::Validator;
+use ops_layer::cache::{Cache, CachedWarehouse, Params, Warehouse, params};
 use ops_layer::trace::create_span;
 use serde_json::Value;
 
@@ -93,6 +94,7 @@ fn load(data_dir: &Path, path: &Path, source: &Source) -> Result<(), String> {
     drop(warehouse);
     std::fs::rename(&draft, path)
         .map_err(|error| format!("cannot rename {} into place: {error}", draft.display()))?;
+    remove_draft(&draft)?;
     run.finish();
     Ok(())
 }
@@ -105,8 +107,8 @@ fn execute(warehouse: &Warehouse, sql: &str) -> Result<(), String> {
 
 /// Deletes what a load that died left behind.
 fn remove_draft(draft: &Path) -> Result<(), String> {
-    let wal = PathBuf::from(format!("{}.wal", draft.display()));
-    for left in [draft, wal.as_path()] {
+    let beside = [".wal", ".version"].map(|end| format!("{}{end}", draft.display()));
+    for left in beside.iter().map(Path::new).chain([draft]) {
         match std::fs::remove_file(left) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(format!("cannot remove {}: {error}", left.display()));
@@ -142,7 +144,8 @@ fn count(warehouse: &Warehouse, source: &Source) -> Result<Vec<Dataset>, String>
         .collect()
 }
 
-/// Asks the warehouse through its cache and answers with what `shape` makes of the rows; `x-cache` says how.
+/// Asks the warehouse through its cache and answers with what `shape` makes of the rows; `x-cache` says how, and the
+/// tag stays until the data changes.
 pub async fn answer(
     platform: &Platform,
     sql: &'static str,
@@ -157,19 +160,13 @@ pub async fn answer(
         ("db.system.name", "duckdb".into()),
         ("db.query.text", sql.into()),
     ];
-    let query = warehouse.query(sql, bound).into_future();
+    let query = warehouse.query(sql, bound).keep().into_future();
     let asked = create_span("SELECT", attributes).instrument(query).await;
     let result = asked.map_err(|error| failed(&error.to_string()))?;
     let rows = rows_of(result.batches()).map_err(|error| failed(&error))?;
     let mut response = Json(shape(rows)).into_response();
-    let status = match result.status() {
-        Status::Hit(_) => "hit",
-        Status::Miss => "miss",
-        _ => "bypass",
-    };
-    response
-        .headers_mut()
-        .insert("x-cache", HeaderValue::from_static(status));
+    let told = Validator::of(&result, "json/1");
+    response.headers_mut().extend(told.headers().clone());
     Ok(response)
 }
 

@@ -58,6 +58,24 @@ fn sparklines() -> Value {
 #[cfg(feature = "cache")]
 fn cache_stats(cache: &data_cache::Cache) -> Value {
     let stats = cache.get_stats();
+    let top: Value = cache
+        .top(10)
+        .into_iter()
+        .map(|entry| {
+            json!({
+                "query": entry.label, "hits": entry.hits, "bytes": entry.bytes, "age_seconds": entry.age.as_secs(),
+            })
+        })
+        .collect();
+    let past = cache.invalidations().into_iter().rev().take(10);
+    let invalidations: Value = past
+        .map(|one| {
+            json!({
+                "pattern": one.pattern, "removed": one.removed,
+                "seconds_ago": one.at.elapsed().unwrap_or_default().as_secs(),
+            })
+        })
+        .collect();
     json!({
         "entries": stats.entries,
         "total_size_mb": stats.total_size_mb,
@@ -67,6 +85,9 @@ fn cache_stats(cache: &data_cache::Cache) -> Value {
         "disk_hits": stats.disk_hits,
         "misses": stats.misses,
         "bypasses": stats.bypasses,
+        "memory_bytes": stats.memory_bytes,
+        "top": top,
+        "invalidations": invalidations,
     })
 }
 

@@ -128,8 +128,10 @@ impl Ops {
         self.parts.cache.publish_metrics();
     }
 
-    /// Sends the spans that wait and writes the lines that wait, within this time. What was lost is one log line.
+    /// Writes the cache entries that wait, sends the spans and writes the lines that do, within this time. What was lost is one log line.
     pub async fn shutdown(self, budget: Duration) {
+        #[cfg(feature = "cache")]
+        glue::flush_cache(self.parts.cache.clone(), budget).await;
         #[cfg(feature = "trace")]
         let tracer = self
             .parts
@@ -149,7 +151,7 @@ impl Ops {
         }
         #[cfg(feature = "log")]
         self.parts.log.flush(budget);
-        #[cfg(not(any(feature = "trace", feature = "log")))]
+        #[cfg(not(any(feature = "trace", feature = "log", feature = "cache")))]
         let _ = budget;
     }
 }

@@ -1,8 +1,8 @@
 //! Behaviour through the public API.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "tests"
 )]
 

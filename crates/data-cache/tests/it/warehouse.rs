@@ -432,3 +432,17 @@ fn the_etag_of_a_result_outlives_a_restart_and_changes_with_the_data() {
     warehouse.execute_batch("INSERT INTO t VALUES (1)").unwrap();
     assert_ne!(etag(&warehouse), first);
 }
+
+#[test]
+fn what_somebody_asks_to_keep_is_in_a_file_however_cheap_it_is() {
+    let room = Room::new();
+    {
+        let warehouse = room.open();
+        let query = warehouse.query("SELECT 1::BIGINT AS n", params! {});
+        query.keep().blocking().unwrap();
+        settle(&warehouse);
+    }
+    let warehouse = room.open();
+    let answer = warehouse.query("SELECT 1::BIGINT AS n", params! {});
+    assert_eq!(answer.blocking().unwrap().status(), Status::Hit(Tier::Disk));
+}

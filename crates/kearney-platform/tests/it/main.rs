@@ -5,6 +5,7 @@
 
 mod api;
 mod bad_input;
+mod cache;
 mod commands;
 mod crash;
 mod served;

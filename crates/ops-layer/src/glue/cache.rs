@@ -53,3 +53,11 @@ fn count(event: &data_cache::QueryEvent) {
         catalog::duckdb_query_errors_total(query_type).inc();
     }
 }
+
+/// What was computed last reaches its files.
+pub(crate) async fn flush_cache(cache: Cache, budget: std::time::Duration) {
+    let flushed = tokio::task::spawn_blocking(move || cache.flush(budget)).await;
+    if !matches!(flushed, Ok(true)) {
+        tracing::warn!(target: "ops_layer", "cache_writes_cut_off");
+    }
+}

@@ -12,7 +12,15 @@ pub(crate) fn metrics(config: &Config) -> Result<(), Error> {
 }
 
 /// What the totals mean that the parts publish.
-const COUNTERS: [(&str, &str); 15] = [
+const COUNTERS: [(&str, &str); 17] = [
+    (
+        "cache_bypass_total",
+        "Queries that went past the cache, by reason",
+    ),
+    (
+        "cache_miss_reason_total",
+        "Lookups that the cache did not answer, by reason",
+    ),
     (
         "log_lines_dropped_total",
         "Log lines that a sink did not take",

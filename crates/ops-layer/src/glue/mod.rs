@@ -12,7 +12,7 @@ mod secrets;
 mod trace;
 
 #[cfg(feature = "cache")]
-pub(crate) use cache::cache;
+pub(crate) use cache::{cache, flush_cache};
 #[cfg(feature = "log")]
 pub(crate) use log::log;
 #[cfg(feature = "metrics")]

@@ -1,0 +1,96 @@
+use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use ops_layer::cache::arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use ops_layer::cache::arrow::error::ArrowError;
+use ops_layer::cache::{Cache, cached_query};
+
+use crate::served::Home;
+
+const SUMMARY: &str = "/api/flights/summary?origin=SFO";
+/// What another process invalidates is noticed within one second; the rest is for a busy machine.
+const NOTICED_WITHIN: Duration = Duration::from_secs(20);
+
+fn run(home: &Home, arguments: &[&str]) -> Output {
+    let mut program = home.program(arguments);
+    program
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap()
+}
+
+fn told(home: &Home, arguments: &[&str]) -> String {
+    let output = run(home, arguments);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_cache_command_sees_and_removes_what_a_running_platform_keeps() {
+    let home = Home::new();
+    let served = home.serve();
+    assert_eq!(served.get(SUMMARY).header("x-cache"), "miss");
+    assert_eq!(served.get(SUMMARY).header("x-cache"), "hit");
+    let deadline = Instant::now() + NOTICED_WITHIN;
+    // the file is written after the answer
+    while !told(&home, &["cache", "stats"]).contains("entries: 1\n") {
+        assert!(Instant::now() < deadline);
+    }
+    assert!(told(&home, &["cache", "invalidate", "*airports*"]).contains("removed 0 "));
+    assert!(told(&home, &["cache", "invalidate", "table:flights"]).contains("removed 1 "));
+    while served.get(SUMMARY).header("x-cache") != "miss" {
+        assert!(Instant::now() < deadline);
+    }
+    told(&home, &["cache", "clear"]);
+    let stats = told(&home, &["cache", "stats"]);
+    assert!(stats.contains("\"table:flights\" removed 1"), "{stats}");
+    assert!(stats.contains("\"*\" removed"), "{stats}");
+
+    let wrong = run(&home, &["cache", "stats", "--data-dir", "nowhere"]);
+    let why = String::from_utf8(wrong.stderr).unwrap();
+    assert!(why.contains("no cache in nowhere/cache"), "{why}");
+    assert!(!home.path("nowhere").exists());
+    let empty = run(&home, &["cache", "invalidate", " "]);
+    assert!(
+        String::from_utf8(empty.stderr)
+            .unwrap()
+            .contains("empty pattern")
+    );
+}
+
+#[test]
+fn a_client_that_has_the_answer_is_told_so() {
+    let home = Home::new();
+    let served = home.serve();
+    let first = served.get(SUMMARY);
+    let etag = first.header("etag").to_owned();
+    assert!(etag.starts_with("W/\""), "{etag}");
+    assert!(served.stop().success());
+    let again = home.serve();
+    assert_eq!(
+        again.get(SUMMARY).header("etag"),
+        etag,
+        "it outlives a restart"
+    );
+}
+
+static RUNS: AtomicUsize = AtomicUsize::new(0);
+
+/// This package depends on ops-layer alone.
+#[cached_query(ttl_seconds = 3600)]
+async fn user_stats(user_id: i64) -> Result<Vec<RecordBatch>, ArrowError> {
+    RUNS.fetch_add(1, Ordering::SeqCst);
+    let column: ArrayRef = std::sync::Arc::new(Int64Array::from(vec![user_id]));
+    Ok(vec![RecordBatch::try_from_iter([("id", column)])?])
+}
+
+#[tokio::test]
+async fn cached_query_works_for_a_package_that_depends_on_ops_layer_only() {
+    let dir = tempfile::tempdir().unwrap();
+    ops_layer::cache::install(Cache::open(dir.path()).unwrap()).unwrap();
+    let first = user_stats(123).await.unwrap();
+    assert_eq!(user_stats(123).await.unwrap(), first);
+    assert_eq!(RUNS.load(Ordering::SeqCst), 1);
+}
