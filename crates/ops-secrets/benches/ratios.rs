@@ -60,6 +60,11 @@ fn main() {
     let uncatalogued = || drop(black_box(secrets.get(black_box(SET)).blocking()));
     let env_var = || drop(black_box(std::env::var(black_box("OPS_BENCH_FROM_ENV"))));
 
+    let with_ttl = || {
+        let asked = secrets.get(black_box("mapbox_token"));
+        drop(black_box(asked.ttl(Duration::from_secs(600)).blocking()));
+    };
+
     let mut ratios = ratio::Ratios::from_args();
     ratios.at_most(
         "warm hit of an AWS secret",
@@ -85,7 +90,14 @@ fn main() {
         uncatalogued,
         ("env::var", env_var),
     );
+    ratios.report("warm hit with a time to live of its own", with_ttl);
     ratios.exactly("allocations of 1000 warm hits", 0, allocations(hit));
+    let with_ttl = allocations(with_ttl);
+    ratios.exactly(
+        "allocations of 1000 warm hits with a time to live of their own",
+        0,
+        with_ttl,
+    );
     ratios.exactly(
         "allocations of 1000 warm hits, awaited",
         0,

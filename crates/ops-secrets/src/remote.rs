@@ -137,8 +137,8 @@ impl Guarded {
     }
 
     async fn ask(&self, names: &[String], clock: &Clock) -> HashMap<String, Fetched> {
-        if let Some(kind) = self.breaker.refuses(clock.now()) {
-            let fault = || Fault::Unreachable(kind, "not reachable a moment ago".into());
+        if let Some((kind, why)) = self.breaker.refuses(clock.now()) {
+            let fault = || Fault::Unreachable(kind, format!("{why}, a moment ago"));
             return names
                 .iter()
                 .map(|name| (name.clone(), Err(fault())))
@@ -214,15 +214,16 @@ struct Breaker(Mutex<Option<Open>>);
 struct Open {
     until: Duration,
     kind: ErrorKind,
+    why: String,
 }
 
 impl Breaker {
-    /// The kind of failure that it was opened for, unless the caller may ask.
-    fn refuses(&self, now: Duration) -> Option<ErrorKind> {
+    /// What it was opened for, unless the caller may ask.
+    fn refuses(&self, now: Duration) -> Option<(ErrorKind, String)> {
         let mut open = self.0.lock();
         let open = open.as_mut()?;
         if now < open.until {
-            return Some(open.kind);
+            return Some((open.kind, open.why.clone()));
         }
         open.until = now + PROBE;
         None
@@ -236,8 +237,11 @@ impl Breaker {
                     let seconds = BREAKER_OPEN.as_secs();
                     tracing::warn!(target: "ops_secrets", %source, kind = kind.as_str(), why, seconds, "a source cannot be reached and is left alone for a while");
                 }
-                let until = now + BREAKER_OPEN;
-                *open = Some(Open { until, kind });
+                *open = Some(Open {
+                    until: now + BREAKER_OPEN,
+                    kind,
+                    why: why.to_owned(),
+                });
             }
             None => {
                 if open.take().is_some() {

@@ -1,4 +1,5 @@
 use ops_secrets::{Config, ErrorKind, SecretError, Secrets};
+use proptest::prelude::*;
 
 use crate::config;
 
@@ -201,4 +202,16 @@ fn variables_configure_the_resolver_and_wrong_ones_are_named() {
     };
     assert!(told("OPS_ENV", "prod").contains("development or production"));
     assert!(told("OPS_SECRETS_AWS", "yes").contains("auto, on or off"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_the_reader_panic_and_no_refusal_is_unclear(text in "(secrets:\n)?([ a-z:{}\\[\\]'\"#&*!|>\n-]|default: |aws_path: |env_var: ){0,60}") {
+        if let Err(error) = Secrets::new(config().catalogue_text(text)) {
+            prop_assert_eq!(error.kind(), ErrorKind::Config);
+            prop_assert!(error.to_string().starts_with("the catalogue: "), "{}", error);
+        }
+    }
 }

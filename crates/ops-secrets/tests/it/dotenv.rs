@@ -3,6 +3,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use ops_secrets::{ErrorKind, Secrets};
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::config;
@@ -225,3 +226,38 @@ fn a_file_that_others_can_read_is_reported() {
             .contains("chmod 600")
     );
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Made of what the grammar is made of, so that the odd cases are met.
+    #[test]
+    fn whatever_follows_a_good_line_the_line_stays_good(parts in prop::collection::vec(0..PARTS.len(), 0..40)) {
+        let rest: Vec<u8> = parts.iter().flat_map(|part| PARTS[*part]).copied().collect();
+        let (_folder, secrets) = file([b"GOOD_LINE=1\n".as_slice(), &rest].concat());
+        prop_assert_eq!(value(&secrets, "GOOD_LINE"), Some("1".to_owned()));
+        let _ = secrets.get("A").optional_blocking();
+        let _ = secrets.report().to_string();
+    }
+}
+
+const PARTS: [&[u8]; 18] = [
+    b"A",
+    b"=",
+    b"\"",
+    b"'",
+    b"\\",
+    b"\n",
+    b"\r\n",
+    b" ",
+    b"\t#",
+    b"${A}",
+    b"${A:-",
+    b"}",
+    b"$",
+    b"export ",
+    b"\0",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"B=\"x\"",
+];
