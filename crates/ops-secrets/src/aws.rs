@@ -206,27 +206,34 @@ impl Shared {
 /// By code, because the SDK models neither denial nor throttling for these services.
 pub(crate) fn kind_of(code: &str, status: u16) -> ErrorKind {
     match code {
-        "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" => {
-            ErrorKind::AccessDenied
-        }
+        "AccessDeniedException"
+        | "AccessDenied"
+        | "KMSAccessDeniedException"
+        | "UnauthorizedOperation" => ErrorKind::AccessDenied,
         "ThrottlingException"
         | "Throttling"
         | "ThrottledException"
-        | "TooManyRequestsException" => ErrorKind::Throttled,
-        "RequestLimitExceeded" | "RequestThrottled" | "RequestThrottledException" | "SlowDown" => {
-            ErrorKind::Throttled
-        }
-        "ProvisionedThroughputExceededException" | "BandwidthLimitExceeded" => ErrorKind::Throttled,
-        "ExpiredToken" | "ExpiredTokenException" | "UnrecognizedClientException" => {
-            ErrorKind::Unauthenticated
-        }
-        "InvalidClientTokenId" | "InvalidSignatureException" | "SignatureDoesNotMatch" => {
-            ErrorKind::Unauthenticated
-        }
-        "MissingAuthenticationToken" | "IncompleteSignature" | "RequestExpired" => {
-            ErrorKind::Unauthenticated
-        }
-        "DecryptionFailure" | "InvalidKeyId" | "KMSInvalidStateException" => ErrorKind::Decrypt,
+        | "KMSThrottlingException"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "SlowDown"
+        | "ProvisionedThroughputExceededException"
+        | "BandwidthLimitExceeded" => ErrorKind::Throttled,
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "MissingAuthenticationToken"
+        | "IncompleteSignature"
+        | "RequestExpired" => ErrorKind::Unauthenticated,
+        _ if code.starts_with("ExpiredToken") => ErrorKind::Unauthenticated,
+        "DecryptionFailure"
+        | "InvalidKeyId"
+        | "KMSDisabledException"
+        | "KMSInvalidStateException"
+        | "KMSNotFoundException" => ErrorKind::Decrypt,
         "ValidationException" | "InvalidParameterException" => ErrorKind::Config,
         _ if status == 403 => ErrorKind::AccessDenied,
         _ if status == 429 => ErrorKind::Throttled,

@@ -27,6 +27,7 @@ pub const MAX_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 pub struct Config {
     pub(crate) catalogue: Option<PathBuf>,
     pub(crate) dotenv: PathBuf,
+    pub(crate) expand_dotenv: bool,
     pub(crate) aws: AwsMode,
     pub(crate) region: Option<String>,
     pub(crate) endpoint_url: Option<String>,
@@ -52,6 +53,7 @@ impl Default for Config {
         Self {
             catalogue: None,
             dotenv: ".env".into(),
+            expand_dotenv: true,
             aws: AwsMode::Auto,
             region: None,
             endpoint_url: None,
@@ -117,6 +119,12 @@ impl Config {
     /// Where the `.env` file is; the default is the working directory's. No other folder is searched.
     pub fn dotenv(mut self, path: impl Into<PathBuf>) -> Self {
         self.dotenv = path.into();
+        self
+    }
+
+    /// Whether `${NAME}` and `${NAME:-default}` in the `.env` file are replaced; `false` takes them as text.
+    pub fn expand_dotenv(mut self, expand: bool) -> Self {
+        self.expand_dotenv = expand;
         self
     }
 
@@ -230,6 +238,7 @@ impl fmt::Debug for Config {
             .field("catalogue", &self.catalogue)
             .field("catalogue_text", &given)
             .field("dotenv", &self.dotenv)
+            .field("expand_dotenv", &self.expand_dotenv)
             .field("aws", &self.aws)
             .field("region", &self.region)
             .field("endpoint_url", &self.endpoint_url)

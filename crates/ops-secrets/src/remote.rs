@@ -184,11 +184,14 @@ impl Answer {
                 Err(problem) => Fault::Failed(ErrorKind::Malformed, problem.into()),
             },
         };
-        self.told = matches!(fault, Fault::Unreachable(..));
         let outcome = match fault {
             Fault::Absent => "not there".to_owned(),
-            Fault::Failed(kind, detail) | Fault::Unreachable(kind, detail) => {
-                self.result = Err(kind);
+            Fault::Failed(kind, detail) => {
+                (self.result, self.told) = (Err(kind), false);
+                detail
+            }
+            Fault::Unreachable(kind, detail) => {
+                (self.result, self.told) = (Err(kind), true);
                 detail
             }
         };

@@ -191,10 +191,16 @@ impl Inner {
         };
         match self.locally(&request, Some(entry), Vec::new()) {
             Ok(found) => Ok(found.secret().ok()),
-            Err(error) if error.kind() == ErrorKind::Missing => Ok(None),
+            // that a default does not count in production is worth a note, that nothing is there is said already
+            Err(error) if error.kind() == ErrorKind::Missing && !only_a_default(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
+}
+
+fn only_a_default(error: &SecretError) -> bool {
+    let last = error.tried().last();
+    last.is_some_and(|attempt| attempt.source == SecretSource::Default)
 }
 
 impl fmt::Display for Report {

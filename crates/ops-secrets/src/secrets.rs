@@ -76,7 +76,8 @@ impl Secrets {
         let (catalogue, catalogue_origin) = crate::load::catalogue(&config)?;
         let gate = Gate::decide(config.aws, &config.environment, &config.dmi_path);
         let remote = crate::load::remote(&config, &gate);
-        let dotenv = DotEnv::new(config.dotenv.clone(), config.environment.clone());
+        let variables = config.expand_dotenv.then(|| config.environment.clone());
+        let dotenv = DotEnv::new(config.dotenv.clone(), variables);
         let (listeners, counters, deck) =
             (Listeners::default(), Counters::default(), Deck::default());
         let inner = Inner {
@@ -90,6 +91,9 @@ impl Secrets {
             counters,
             deck,
         };
+        let (catalogue, entries) = (&inner.catalogue_origin, inner.catalogue.entries().len());
+        let (aws, why) = (inner.gate.open, &inner.gate.reason);
+        tracing::info!(target: "ops_secrets", %catalogue, entries, aws, %why, "secrets are ready");
         Ok(Self {
             inner: Arc::new(inner),
         })

@@ -22,7 +22,8 @@ pub const MAX_DOTENV_BYTES: u64 = 1024 * 1024;
 /// The file at one path; no parent folder is ever searched.
 pub(crate) struct DotEnv {
     path: PathBuf,
-    environment: Environment,
+    /// What references are replaced from; `None` takes them as text.
+    variables: Option<Environment>,
     loaded: Mutex<Option<(Stamp, Loaded)>>,
 }
 
@@ -38,10 +39,10 @@ struct Stamp {
 }
 
 impl DotEnv {
-    pub(crate) fn new(path: PathBuf, environment: Environment) -> Self {
+    pub(crate) fn new(path: PathBuf, variables: Option<Environment>) -> Self {
         Self {
             path,
-            environment,
+            variables,
             loaded: Mutex::new(None),
         }
     }
@@ -81,7 +82,7 @@ impl DotEnv {
         if bytes.len() as u64 > MAX_DOTENV_BYTES {
             return Err(too_large());
         }
-        Ok(Parsed::read(&bytes, &self.environment))
+        Ok(Parsed::read(&bytes, self.variables.as_ref()))
     }
 
     fn announce(&self, content: &Loaded, metadata: &Metadata) {

@@ -30,7 +30,7 @@ pub(crate) struct Parsed {
 
 impl Parsed {
     /// One bad line never costs the others.
-    pub(crate) fn read(bytes: &[u8], environment: &Environment) -> Self {
+    pub(crate) fn read(bytes: &[u8], environment: Option<&Environment>) -> Self {
         let mut parsed = Self::default();
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
@@ -54,7 +54,7 @@ impl Parsed {
     }
 
     /// Reads what starts on the first of `lines`; returns how many of them it took.
-    fn line(&mut self, lines: &[&[u8]], number: usize, environment: &Environment) -> usize {
+    fn line(&mut self, lines: &[&[u8]], number: usize, environment: Option<&Environment>) -> usize {
         let Some((first, _)) = lines.split_first() else {
             return 1;
         };
@@ -95,7 +95,7 @@ impl Parsed {
         rest: &[u8],
         lines: &[&[u8]],
         number: usize,
-        environment: &Environment,
+        environment: Option<&Environment>,
     ) -> usize {
         let mut raw = Zeroizing::new(rest[1..].to_vec());
         let mut from = 0;
@@ -135,7 +135,7 @@ impl Parsed {
         raw: &[u8],
         style: Style,
         line: usize,
-        environment: &Environment,
+        environment: Option<&Environment>,
     ) {
         let Ok(text) = std::str::from_utf8(raw) else {
             return self.refuse(key, line, "the value is not UTF-8");
@@ -165,15 +165,21 @@ impl Parsed {
     }
 
     /// `${NAME}` and `${NAME:-default}` (never `$NAME`: passwords contain `$`), and escapes inside double quotes.
-    fn expand(&self, text: &str, style: Style, environment: &Environment) -> Zeroizing<String> {
+    fn expand(
+        &self,
+        text: &str,
+        style: Style,
+        environment: Option<&Environment>,
+    ) -> Zeroizing<String> {
         let mut out = Zeroizing::new(String::with_capacity(text.len()));
         let mut chars = text.chars().peekable();
         while let Some(char) = chars.next() {
             match char {
                 '\\' if matches!(style, Style::Double) => escape(&mut chars, &mut out),
-                '$' if chars.peek() == Some(&'{') => {
-                    self.reference(&mut chars, &mut out, environment)
-                }
+                '$' if chars.peek() == Some(&'{') => match environment {
+                    Some(environment) => self.reference(&mut chars, &mut out, environment),
+                    None => out.push('$'),
+                },
                 other => out.push(other),
             }
         }

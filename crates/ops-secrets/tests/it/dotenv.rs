@@ -81,6 +81,15 @@ fn every_row_of_the_grammar_reads_as_documented() {
 }
 
 #[test]
+fn references_are_text_where_expansion_is_switched_off() {
+    let (folder, _) = file("A=${HOST}x\nB=\"${HOST:-d}\\n\"\n");
+    let config = config().dotenv(folder.path().join(".env"));
+    let secrets = Secrets::new(config.expand_dotenv(false)).unwrap();
+    assert_eq!(value(&secrets, "A").as_deref(), Some("${HOST}x"));
+    assert_eq!(value(&secrets, "B").as_deref(), Some("${HOST:-d}\n"));
+}
+
+#[test]
 fn keys_that_no_shell_would_export_are_read_and_told_of() {
     let (_folder, secrets) = file("1A=one\nA-B=two\nA.C=three\n");
     for (key, expected) in [("1A", "one"), ("A-B", "two"), ("A.C", "three")] {

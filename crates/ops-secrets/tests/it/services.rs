@@ -222,6 +222,7 @@ fn each_error_of_the_services_gets_its_class_at_either_service() {
     use ErrorKind::{AccessDenied, Config, Decrypt, Throttled, Transient, Unauthenticated};
     let rows = [
         (400, "AccessDeniedException", AccessDenied),
+        (400, "KMSAccessDeniedException", AccessDenied),
         (403, "SomethingNew", AccessDenied),
         (400, "ThrottlingException", Throttled),
         (400, "TooManyRequestsException", Throttled),
@@ -235,6 +236,7 @@ fn each_error_of_the_services_gets_its_class_at_either_service() {
         (403, "InvalidSignatureException", Unauthenticated),
         (400, "InvalidKeyId", Decrypt),
         (400, "DecryptionFailure", Decrypt),
+        (400, "KMSDisabledException", Decrypt),
         (400, "ValidationException", Config),
         (400, "RequestTimeoutException", Transient),
         (500, "InternalServerError", Transient),
