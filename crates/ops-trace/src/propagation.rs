@@ -1,4 +1,4 @@
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
 use opentelemetry::propagation::text_map_propagator::FieldIter;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
@@ -6,8 +6,9 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, Tra
 
 use crate::context::current_span_context;
 
-const TRACEPARENT: &str = "traceparent";
-const TRACESTATE: &str = "tracestate";
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+const HEADER_BYTES: usize = 55;
 const MAX_TRACESTATE_BYTES: usize = 512;
 const MAX_TRACESTATE_MEMBERS: usize = 32;
 
@@ -17,7 +18,7 @@ pub fn inject(headers: &mut HeaderMap) {
     if !context.is_valid() {
         return;
     }
-    if let Ok(value) = HeaderValue::from_str(&header(&context)) {
+    if let Ok(value) = HeaderValue::from_bytes(&header(&context)) {
         headers.insert(TRACEPARENT, value);
     }
     let state = context.trace_state().header();
@@ -65,13 +66,21 @@ fn below(host: &str, domain: &str) -> bool {
 }
 
 /// `00-<trace id>-<span id>-<flags>`, as in `traceparent` and `traceresponse`.
-pub(crate) fn header(context: &SpanContext) -> String {
-    let flags = context.trace_flags().to_u8() & 1;
-    format!(
-        "00-{}-{}-{flags:02x}",
-        context.trace_id(),
-        context.span_id()
-    )
+pub(crate) fn header(context: &SpanContext) -> [u8; HEADER_BYTES] {
+    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    digits(&mut text[3..35], &context.trace_id().to_bytes());
+    digits(&mut text[36..52], &context.span_id().to_bytes());
+    digits(&mut text[53..], &[context.trace_flags().to_u8() & 1]);
+    text
+}
+
+/// Two digits for each byte; some ten times as fast as formatting.
+fn digits(text: &mut [u8], bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
 }
 
 /// The parent that a request names, by the rules of W3C trace context, which the SDK's own propagator does not keep.
@@ -99,7 +108,7 @@ pub(crate) struct W3c {
 impl Default for W3c {
     fn default() -> Self {
         Self {
-            fields: [TRACEPARENT.to_owned(), TRACESTATE.to_owned()],
+            fields: [TRACEPARENT, TRACESTATE].map(|name| name.as_str().to_owned()),
         }
     }
 }
@@ -109,20 +118,21 @@ impl TextMapPropagator for W3c {
         let span = context.span();
         let ids = span.span_context();
         if ids.is_valid() {
-            injector.set(TRACEPARENT, header(ids));
+            let value = String::from_utf8_lossy(&header(ids)).into_owned();
+            injector.set(TRACEPARENT.as_str(), value);
             let state = ids.trace_state().header();
             if !state.is_empty() {
-                injector.set(TRACESTATE, state);
+                injector.set(TRACESTATE.as_str(), state);
             }
         }
     }
 
     fn extract_with_context(&self, context: &Context, extractor: &dyn Extractor) -> Context {
-        let value = extractor.get(TRACEPARENT).unwrap_or_default();
+        let value = extractor.get(TRACEPARENT.as_str()).unwrap_or_default();
         let Some((trace_id, span_id, flags)) = parse(value.as_bytes()) else {
             return context.clone();
         };
-        let state = extractor.get(TRACESTATE).and_then(trace_state);
+        let state = extractor.get(TRACESTATE.as_str()).and_then(trace_state);
         let state = state.unwrap_or_default();
         context.with_remote_span_context(SpanContext::new(trace_id, span_id, flags, true, state))
     }

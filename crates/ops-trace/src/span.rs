@@ -44,7 +44,9 @@ macro_rules! span {
 #[derive(Debug)]
 pub struct Starting(Option<(opentelemetry_sdk::trace::Span, Context)>);
 
+// a span of the SDK is a large value: inlined, it is moved less often
 impl Starting {
+    #[inline]
     pub fn new(handle: Option<&Handle>, name: impl Into<Cow<'static, str>>) -> Self {
         let Some(tracer) = handle.and_then(Handle::tracer) else {
             return Self(None);
@@ -55,10 +57,12 @@ impl Starting {
         Self(Some((span, current)))
     }
 
+    #[inline]
     pub fn is_recording(&self) -> bool {
         self.0.as_ref().is_some_and(|(span, _)| span.is_recording())
     }
 
+    #[inline]
     pub fn attribute(&mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
         if let (Some((span, _)), Some(attribute)) = (&mut self.0, key_value(key, value)) {
             span.set_attribute(attribute);
@@ -77,6 +81,7 @@ impl Starting {
         self.span()
     }
 
+    #[inline]
     pub fn span(self) -> Span {
         Span {
             context: self.0.map(|(span, current)| current.with_span(span)),
@@ -241,11 +246,11 @@ fn name_of(name: Cow<'static, str>) -> Cow<'static, str> {
     if name.is_empty() {
         return "unnamed".into();
     }
-    if name.len() <= MAX_NAME_BYTES && !name.contains(char::is_control) {
+    if name.len() <= MAX_NAME_BYTES && !name.bytes().any(|b| b.is_ascii_control()) {
         return name;
     }
     let end = name.floor_char_boundary(MAX_NAME_BYTES);
-    let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let printable = |c: char| if c.is_ascii_control() { '\u{fffd}' } else { c };
     name[..end]
         .chars()
         .map(printable)

@@ -6,6 +6,7 @@
 mod api;
 mod bad_input;
 mod cache;
+mod collector;
 mod commands;
 mod crash;
 mod served;

@@ -12,6 +12,7 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(20);
 pub(crate) struct Home {
     folder: Arc<tempfile::TempDir>,
     datasets: Option<PathBuf>,
+    collector: String,
 }
 
 /// A platform that serves until it is stopped, killed or dropped.
@@ -30,6 +31,16 @@ impl Home {
         Self {
             folder: Arc::new(tempfile::tempdir().unwrap()),
             datasets: None,
+            // nobody listens there: no collector of this machine takes part
+            collector: "http://127.0.0.1:9".to_owned(),
+        }
+    }
+
+    /// The same, with spans sent to this endpoint.
+    pub(crate) fn with_collector(endpoint: String) -> Self {
+        Self {
+            collector: endpoint,
+            ..Self::new()
         }
     }
 
@@ -58,8 +69,7 @@ impl Home {
                 program.env_remove(name);
             }
         }
-        // nobody listens there: no collector of this machine takes part
-        program.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+        program.env("OTEL_EXPORTER_OTLP_ENDPOINT", &self.collector);
         program.stdin(Stdio::null()).stdout(Stdio::null());
         program
     }

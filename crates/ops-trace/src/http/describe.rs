@@ -1,5 +1,6 @@
 use std::net::IpAddr;
 
+use ::http::header::{HOST, USER_AGENT};
 use ::http::{Method, Uri, request};
 use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind, SpanRef, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
@@ -10,6 +11,8 @@ use crate::limits::{MAX_TEXT_BYTES, cut};
 
 /// The name of what no route answers, and of methods that are not standard ones.
 const UNNAMED: &str = "HTTP";
+/// RFC 1035, section 2.3.4, and brackets.
+const MAX_HOST_BYTES: usize = 257;
 const ORIGINAL_METHOD_CHARS: usize = 32;
 const CLIENT_TEXT_BYTES: usize = 256;
 
@@ -21,7 +24,7 @@ pub(super) fn builder(request: &request::Parts, link: Option<SpanContext>) -> Sp
 }
 
 fn attributes(request: &request::Parts) -> Vec<KeyValue> {
-    let mut attributes = Vec::with_capacity(12);
+    let mut attributes = Vec::with_capacity(10);
     match known(&request.method) {
         Some(method) => attributes.push(KeyValue::new("http.request.method", method)),
         None => {
@@ -50,19 +53,37 @@ fn scheme(uri: &Uri) -> &'static str {
 
 /// From the request's target, or else `Host`; one that is not valid is left out.
 fn server(request: &request::Parts, attributes: &mut Vec<KeyValue>) {
-    let from_header = || {
-        let host = request.headers.get(::http::header::HOST)?;
-        host.to_str().ok()?.parse().ok()
+    let text = match request.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => request.headers.get(HOST).and_then(|h| h.to_str().ok()),
     };
-    let authority: Option<::http::uri::Authority> =
-        request.uri.authority().cloned().or_else(from_header);
-    let Some(authority) = authority.filter(|a| !a.as_str().contains('@')) else {
-        return;
-    };
-    attributes.push(KeyValue::new("server.address", authority.host().to_owned()));
-    if let Some(port) = authority.port_u16() {
-        attributes.push(KeyValue::new("server.port", i64::from(port)));
+    if let Some((address, port)) = text.and_then(host_and_port) {
+        attributes.push(KeyValue::new("server.address", address.to_owned()));
+        if let Some(port) = port {
+            attributes.push(KeyValue::new("server.port", i64::from(port)));
+        }
     }
+}
+
+/// A name, an IPv4 address or one of IPv6 in brackets, and a port if one is there. Nothing is allocated.
+fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
+    let (host, rest) = match text.strip_prefix('[') {
+        Some(after) => text.split_at(after.find(']')? + 2),
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let port = match rest.strip_prefix(':') {
+        Some(port) => Some(port.parse().ok()?),
+        None if rest.is_empty() => None,
+        None => return None,
+    };
+    let bracketed = host.starts_with('[');
+    let valid = |b: u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(b, b'-' | b'.' | b'_')
+            || bracketed && matches!(b, b':' | b'[' | b']')
+    };
+    (!host.is_empty() && host.len() <= MAX_HOST_BYTES && host.bytes().all(valid))
+        .then_some((host, port))
 }
 
 pub(super) fn client(context: &Context, request: &request::Parts, peer: Option<IpAddr>) {
@@ -70,7 +91,7 @@ pub(super) fn client(context: &Context, request: &request::Parts, peer: Option<I
     if let Some(peer) = peer {
         span.set_attribute(KeyValue::new("client.address", peer.to_string()));
     }
-    let agent = request.headers.get(::http::header::USER_AGENT);
+    let agent = request.headers.get(USER_AGENT);
     if let Some(agent) = agent.and_then(|agent| agent.to_str().ok()) {
         let agent = cut(agent.to_owned(), CLIENT_TEXT_BYTES);
         span.set_attribute(KeyValue::new("user_agent.original", agent));

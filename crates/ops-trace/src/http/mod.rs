@@ -11,7 +11,7 @@ mod trust;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ::http::{Extensions, HeaderValue, request, response};
+use ::http::{Extensions, HeaderName, HeaderValue, request, response};
 use opentelemetry::trace::{SpanContext, TraceContextExt, Tracer as _};
 use opentelemetry::{Context, ContextGuard, KeyValue};
 use ops_http::{Ending, Observe, Outcome};
@@ -22,6 +22,8 @@ use crate::{Error, Handle, global};
 
 use trust::Network;
 pub use trust::Trust;
+
+const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// How a peer's address is found in a request.
 pub type PeerOf = fn(&Extensions) -> Option<IpAddr>;
@@ -175,9 +177,9 @@ impl Observe for ServerSpans {
         let ids = span.span_context();
         if ids.is_valid()
             && !ids.is_remote()
-            && let Ok(value) = HeaderValue::from_str(&header(ids))
+            && let Ok(value) = HeaderValue::from_bytes(&header(ids))
         {
-            response.headers.insert("traceresponse", value);
+            response.headers.insert(TRACERESPONSE, value);
         }
     }
 

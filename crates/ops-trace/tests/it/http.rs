@@ -203,3 +203,39 @@ async fn a_client_that_leaves_and_a_handler_that_panics_are_errors_with_their_ki
         ]
     );
 }
+
+#[tokio::test]
+async fn the_servers_name_is_the_hosts_where_that_is_one() {
+    let (collector, tracer) = traced();
+    let app = app(spans(tracer.handle()));
+    let table = [
+        ("shop.example", Some("shop.example"), None),
+        ("shop.example:8443", Some("shop.example"), Some("8443")),
+        ("127.0.0.1:80", Some("127.0.0.1"), Some("80")),
+        ("[::1]:80", Some("[::1]"), Some("80")),
+        ("[::1]", Some("[::1]"), None),
+        ("shop_1", Some("shop_1"), None),
+        ("", None, None),
+        (":80", None, None),
+        ("shop.example:99999", None, None),
+        ("shop.example:", None, None),
+        ("user:hunter2@shop.example", None, None),
+        ("[::1", None, None),
+        ("[::1]x", None, None),
+        ("a b", None, None),
+        ("a/b", None, None),
+    ];
+    for (host, address, port) in table {
+        let request = Request::get("/ids")
+            .header("host", host)
+            .body(Body::empty());
+        drop(app.clone().oneshot(request.unwrap()).await.unwrap());
+        tracer.flush();
+        let span = collector.take_spans().pop().unwrap();
+        let found = (
+            span.attribute("server.address"),
+            span.attribute("server.port"),
+        );
+        assert_eq!(found, (address, port), "{host}");
+    }
+}

@@ -1,5 +1,6 @@
 //! A collector that is not ours: rotel, which prints every span that it gets.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use ops_trace::{Config, Tracer};
 
 use crate::SOON;
-use crate::served::{Served, app, spans};
+use crate::served::{self, Served, app};
 
 /// Where `cargo xtask setup` puts it; `None` where it is not and need not be.
 fn tool() -> Option<PathBuf> {
@@ -35,7 +36,6 @@ struct Rotel {
     child: Child,
     http: u16,
     lines: Receiver<String>,
-    seen: String,
 }
 
 impl Rotel {
@@ -64,25 +64,63 @@ impl Rotel {
                 }
             });
         }
-        Self {
-            child,
-            http,
-            lines,
-            seen: String::new(),
-        }
+        drop(send);
+        Self { child, http, lines }
     }
 
     /// Reads what it prints until this was in it.
-    fn wait_for(&mut self, text: &str) {
+    fn wait_for(&mut self, text: &str) -> Vec<Printed> {
         let until = Instant::now() + SOON;
-        while !self.seen.contains(text) {
+        let mut lines = Vec::new();
+        loop {
             let left = until.saturating_duration_since(Instant::now());
             let line = self.lines.recv_timeout(left);
-            let line = line.unwrap_or_else(|_| panic!("no `{text}` in\n{}", self.seen));
-            self.seen.push_str(&line);
-            self.seen.push('\n');
+            let line = line.unwrap_or_else(|_| panic!("no `{text}` in {lines:#?}"));
+            let found = line.contains(text);
+            lines.push(line);
+            if found {
+                return spans(&lines);
+            }
         }
     }
+}
+
+/// A span as it is printed, and the attributes of the resource above it.
+#[derive(Clone, Debug, Default)]
+struct Printed {
+    fields: BTreeMap<String, String>,
+    attributes: BTreeMap<String, String>,
+    resource: BTreeMap<String, String>,
+}
+
+/// `Span #0`, then `    Name   : value` for each field, and `     -> key: Str(value)` for each attribute.
+fn spans(lines: &[String]) -> Vec<Printed> {
+    let (mut spans, mut resource) = (Vec::<Printed>::new(), BTreeMap::new());
+    let mut in_resource = false;
+    for line in lines {
+        if line.starts_with("ResourceSpans #") {
+            (in_resource, resource) = (true, BTreeMap::new());
+        } else if line.starts_with("Span #") {
+            in_resource = false;
+            spans.push(Printed {
+                resource: resource.clone(),
+                ..Printed::default()
+            });
+        } else if let Some(pair) = line.trim_start().strip_prefix("-> ") {
+            let (key, value) = pair.split_once(": ").unwrap();
+            let (_, value) = value.split_once('(').unwrap();
+            let value = value.trim_end_matches(')').to_owned();
+            let attributes = match spans.last_mut() {
+                Some(span) if !in_resource => &mut span.attributes,
+                _ => &mut resource,
+            };
+            attributes.insert(key.to_owned(), value);
+        } else if let (Some((key, value)), Some(span)) = (line.split_once(':'), spans.last_mut()) {
+            let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
+            span.fields.insert(key, value);
+        }
+    }
+    spans
 }
 
 impl Drop for Rotel {
@@ -109,23 +147,42 @@ async fn rotel_gets_resource_names_parents_and_attributes() {
         drop(ops_trace::span!(tracer: tracer, "are-you-there"));
         tracer.flush();
     }
-    let served = Served::start(app(spans(tracer.handle()))).await;
+    let served = Served::start(app(served::spans(tracer.handle()))).await;
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    served
+    let answer = served
         .send("GET /users/7", &[("traceparent", parent)])
         .await;
+    let response = served::header(&answer, "traceresponse").unwrap();
     let before = tracer.stats();
     let stats = tracer.shutdown(SOON).await;
     assert_eq!(stats.exported, before.exported + before.queued, "{stats:?}");
-    rotel.wait_for("GET /users/{id}");
-    for text in [
-        "4bf92f3577b34da6a3ce929d0e0e4736",
-        "00f067aa0ba902b7",
-        "rotel-test",
-        "1.2.3",
-        "http.route",
-        "/users/{id}",
+    // the last attribute of the span that is looked for
+    let printed = rotel.wait_for("http.response.status_code");
+    check(&printed, response.split('-').nth(2).unwrap());
+}
+
+fn check(printed: &[Printed], span_id: &str) {
+    let all = |field: &str, value: &str| {
+        let spans = printed
+            .iter()
+            .filter(|span| span.fields.get(field).is_some_and(|v| v == value));
+        spans.cloned().collect::<Vec<_>>()
+    };
+    let span = &all("Name", "GET /users/{id}")[0];
+    let field = |name: &str| span.fields[name].as_str();
+    assert_eq!(field("Trace ID"), "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(field("Parent ID"), "00f067aa0ba902b7");
+    assert_eq!(field("ID"), span_id);
+    assert_eq!(field("Kind"), "SPAN_KIND_SERVER");
+    for (key, value) in [("service.name", "rotel-test"), ("service.version", "1.2.3")] {
+        assert_eq!(span.resource[key], value, "{span:?}");
+    }
+    let code = "http.response.status_code";
+    for (key, value) in [
+        ("http.route", "/users/{id}"),
+        ("url.path", "/users/7"),
+        (code, "200"),
     ] {
-        rotel.wait_for(text);
+        assert_eq!(span.attributes[key], value, "{span:?}");
     }
 }

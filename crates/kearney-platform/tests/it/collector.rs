@@ -1,0 +1,187 @@
+//! The platform's spans as a collector gets them that is not ours: rotel, which prints each one.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use crate::served::Home;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// In the tools of the target folder that this program was built in; `None` where it is not and need not be.
+fn tool() -> Option<PathBuf> {
+    let program = Path::new(env!("CARGO_BIN_EXE_kearney-platform"));
+    let target = program.ancestors().nth(2).unwrap();
+    let tool = target.join("tools/python/bin/rotel-agent");
+    if tool.exists() {
+        return Some(tool);
+    }
+    let required = std::env::var_os("OPS_TEST_REQUIRE_TOOLS").is_some_and(|on| on == "1");
+    assert!(!required, "{}: cargo xtask setup", tool.display());
+    None
+}
+
+struct Rotel {
+    child: Child,
+    endpoint: String,
+    lines: Receiver<String>,
+}
+
+impl Rotel {
+    /// Returns once it listens.
+    fn start(tool: PathBuf) -> Self {
+        // both are bound at once, so that they differ
+        let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [http, grpc] = ports.map(|listener| listener.local_addr().unwrap());
+        let mut child = Command::new(tool)
+            .args(["start", "--exporter", "blackhole"])
+            .args(["--debug-log", "traces", "--debug-log-verbosity", "detailed"])
+            .args(["--otlp-http-endpoint", &http.to_string()])
+            .args(["--otlp-grpc-endpoint", &grpc.to_string()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (send, lines) = channel();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let _ = send.send(line);
+            }
+        });
+        let started = Instant::now();
+        while TcpStream::connect(http).is_err() {
+            assert!(started.elapsed() < SOON, "rotel does not listen");
+            std::thread::yield_now();
+        }
+        Self {
+            child,
+            endpoint: format!("http://{http}"),
+            lines,
+        }
+    }
+
+    /// Reads what it prints until it printed this many spans of the names, each to its last line.
+    fn spans(&self, wanted: &[&str]) -> Vec<Printed> {
+        let until = Instant::now() + SOON;
+        let mut lines = Vec::new();
+        loop {
+            let spans = parse(&lines);
+            let has = |name: &&str| spans.iter().any(|span| span.field("Name") == *name);
+            // the last span may be cut off: one more line after it says that it is not
+            if wanted.iter().all(has) && lines.last().is_some_and(String::is_empty) {
+                return spans;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            match self
+                .lines
+                .recv_timeout(left.min(Duration::from_millis(500)))
+            {
+                Ok(line) => lines.push(line),
+                // nothing more comes: what was begun is complete
+                Err(_) if left.is_zero() => panic!("no {wanted:?} in {lines:#?}"),
+                Err(_) => lines.push(String::new()),
+            }
+        }
+    }
+}
+
+impl Drop for Rotel {
+    fn drop(&mut self) {
+        let _ = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
+/// A span as it is printed, and the attributes of the resource above it.
+#[derive(Clone, Debug, Default)]
+struct Printed {
+    fields: BTreeMap<String, String>,
+    attributes: BTreeMap<String, String>,
+    resource: BTreeMap<String, String>,
+}
+
+impl Printed {
+    fn field(&self, name: &str) -> &str {
+        self.fields.get(name).map_or("", String::as_str)
+    }
+}
+
+/// `Span #0`, then `    Name   : value` for each field, and `     -> key: Str(value)` for each attribute.
+fn parse(lines: &[String]) -> Vec<Printed> {
+    let (mut spans, mut resource) = (Vec::<Printed>::new(), BTreeMap::new());
+    let mut in_resource = false;
+    for line in lines {
+        if line.starts_with("ResourceSpans #") {
+            (in_resource, resource) = (true, BTreeMap::new());
+        } else if line.starts_with("Span #") {
+            in_resource = false;
+            let resource = resource.clone();
+            spans.push(Printed {
+                resource,
+                ..Printed::default()
+            });
+        } else if let Some(pair) = line.trim_start().strip_prefix("-> ") {
+            let Some((key, value)) = pair.split_once(": ") else {
+                continue;
+            };
+            let value = value.split_once('(').map_or(value, |(_, value)| value);
+            let attributes = match spans.last_mut() {
+                Some(span) if !in_resource => &mut span.attributes,
+                _ => &mut resource,
+            };
+            attributes.insert(key.to_owned(), value.trim_end_matches(')').to_owned());
+        } else if let (Some((key, value)), Some(span)) = (line.split_once(':'), spans.last_mut()) {
+            let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
+            span.fields.insert(key, value);
+        }
+    }
+    spans
+}
+
+#[test]
+fn a_collector_gets_the_platforms_spans_with_resource_names_parents_and_attributes() {
+    let Some(tool) = tool() else { return };
+    let rotel = Rotel::start(tool);
+    let served = Home::with_collector(rotel.endpoint.clone()).serve();
+    // loopback is trusted: the trace goes on here
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let path = "/api/flights/summary?origin=SFO&token=planted-value-77";
+    let answer = served.get_with(path, &[("traceparent", parent)]);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let response: Vec<&str> = answer.header("traceresponse").split('-').collect();
+    assert_eq!(response[1], "4bf92f3577b34da6a3ce929d0e0e4736");
+
+    let route = "GET /api/flights/summary";
+    let spans = rotel.spans(&[route, "SELECT"]);
+    let request = spans
+        .iter()
+        .find(|span| span.field("Name") == route)
+        .unwrap();
+    assert_eq!(request.field("Trace ID"), response[1]);
+    assert_eq!(request.field("Parent ID"), "00f067aa0ba902b7");
+    assert_eq!(request.field("ID"), response[2]);
+    assert_eq!(request.field("Kind"), "SPAN_KIND_SERVER");
+    for (key, value) in [
+        ("http.request.method", "GET"),
+        ("http.route", "/api/flights/summary"),
+        ("url.path", "/api/flights/summary"),
+        ("url.query", "origin=SFO&token=REDACTED"),
+        ("http.response.status_code", "200"),
+    ] {
+        let found = request.attributes.get(key).map(String::as_str);
+        assert_eq!(found, Some(value), "{key} in {request:#?}");
+    }
+    assert_eq!(request.resource["service.name"], "kearney-platform-api");
+
+    let query = spans
+        .iter()
+        .find(|span| span.field("Name") == "SELECT" && span.field("Trace ID") == response[1]);
+    let query = query.unwrap();
+    assert_eq!(query.field("Parent ID"), request.field("ID"));
+    assert_eq!(query.attributes["db.system.name"], "duckdb");
+    assert!(served.stop().success());
+}
