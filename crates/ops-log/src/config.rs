@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use slog::SendSyncRefUnwindSafeDrain;
 
 use crate::deny::DENIED_KEYS;
+use crate::sink::Target;
 use crate::{Error, Filter, Level, ParseFilterError, RECENT_LINES, Value};
 
 /// The environment variable for the format: `json` or `console`.
@@ -276,7 +277,7 @@ pub(crate) enum Place {
     Stdout,
     Stderr,
     File(PathBuf),
-    Given(Arc<Mutex<Box<dyn Write + Send>>>),
+    Given(Arc<Mutex<Target>>),
 }
 
 impl fmt::Debug for Place {
@@ -317,7 +318,9 @@ impl Output {
 
     /// Each line is one `write` to this. A line that is logged meanwhile, by the writer itself, is dropped.
     pub fn writer(writer: impl Write + Send + 'static) -> Self {
-        Self::to(Place::Given(Arc::new(Mutex::new(Box::new(writer)))))
+        Self::to(Place::Given(Arc::new(Mutex::new(Target::given(Box::new(
+            writer,
+        ))))))
     }
 
     /// JSON lines.

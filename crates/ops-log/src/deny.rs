@@ -22,8 +22,10 @@ pub const DENIED_KEYS: [&str; 14] = [
 #[derive(Clone, Debug)]
 pub(crate) struct DenyList {
     words: Arc<[Box<str>]>,
-    /// The last two letters of all words: most keys are let through after one look.
-    endings: Arc<[u32; 32]>,
+    /// The last four letters of all words: most keys are let through after one look.
+    endings: [u64; ENDING_WORDS],
+    /// Whether a word has fewer letters: then every key is compared.
+    has_short: bool,
 }
 
 impl DenyList {
@@ -33,24 +35,32 @@ impl DenyList {
             .filter(|word| !word.is_empty())
             .map(|word| normalized(word).collect::<String>().into())
             .collect();
-        let mut endings = [0_u32; 32];
+        let mut endings = [0; ENDING_WORDS];
         for word in words.iter() {
-            let (row, bit) = ending(word.as_bytes());
-            endings[row] |= bit;
+            let Ending { word, bit } = ending(word.as_bytes());
+            endings[word] |= bit;
         }
+        let has_short = words.iter().any(|word| word.len() < 4);
         Self {
             words,
-            endings: Arc::new(endings),
+            endings,
+            has_short,
         }
     }
 
     /// Whether the key is a word of the list, or ends in one: `db_password`, `X-API-Key`, `refreshToken`.
     #[inline]
     pub(crate) fn has(&self, key: &[u8]) -> bool {
-        let (row, bit) = ending(key);
-        self.endings[row] & bit != 0 && self.has_word(key)
+        self.has_with(key, ending(key))
     }
 
+    /// The same, where the key's ending is known.
+    #[inline]
+    pub(crate) fn has_with(&self, key: &[u8], ending: Ending) -> bool {
+        (self.endings[ending.word] & ending.bit != 0 || self.has_short) && self.has_word(key)
+    }
+
+    #[cold]
     fn has_word(&self, key: &[u8]) -> bool {
         self.words.iter().any(|word| {
             key.len() >= word.len()
@@ -72,7 +82,8 @@ fn normalized(word: &str) -> impl Iterator<Item = char> {
     })
 }
 
-fn fold(byte: u8) -> u8 {
+/// Two bytes are equal where the case and the kind of dash are all that differs.
+const fn fold(byte: u8) -> u8 {
     if byte == b'-' {
         b'_'
     } else {
@@ -80,11 +91,25 @@ fn fold(byte: u8) -> u8 {
     }
 }
 
-/// Row and bit of the last two letters; a word of one letter shares its row with all that end in it.
+/// 1024 bits.
+const ENDING_WORDS: usize = 16;
+
+/// The last four letters of a key; none where there are fewer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    word: usize,
+    bit: u64,
+}
+
 #[inline]
-fn ending(key: &[u8]) -> (usize, u32) {
-    let [.., before, last] = key else {
-        return (0, u32::MAX);
+pub(crate) const fn ending(key: &[u8]) -> Ending {
+    let [.., a, b, c, d] = key else {
+        return Ending { word: 0, bit: 0 };
     };
-    ((fold(*last) & 31) as usize, 1 << (fold(*before) & 31))
+    let letters = u32::from_le_bytes([fold(*a), fold(*b), fold(*c), fold(*d)]);
+    let mixed = letters.wrapping_mul(0x9e37_79b1) >> 22;
+    Ending {
+        word: (mixed >> 6) as usize,
+        bit: 1 << (mixed & 63),
+    }
 }

@@ -25,29 +25,108 @@ pub(crate) fn json(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// How many bytes at the beginning need no look at all.
+/// Copies text while nothing in it has to be escaped; false where something has to, and then nothing is copied.
 #[inline]
-fn plain_prefix(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let zero_in = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let (words, _) = bytes.as_chunks::<8>();
-    let mut at = 0;
+pub(crate) fn copy_plain(text: &str, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    let (words, tail) = text.as_bytes().as_chunks::<8>();
+    let mut plain = true;
     for word in words {
-        let word = u64::from_le_bytes(*word);
-        let below_space = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let quote = zero_in(word ^ (ONES * b'"' as u64));
-        let backslash = zero_in(word ^ (ONES * b'\\' as u64));
-        let delete = zero_in(word ^ (ONES * 0x7f));
-        if (word & HIGH) | below_space | quote | backslash | delete != 0 {
-            break;
+        plain &= is_plain_word(u64::from_le_bytes(*word));
+        out.extend_from_slice(word);
+    }
+    // copies of a fixed length are cheaper than calls
+    match tail {
+        [] => {}
+        [a] => out.push(*a),
+        [a, b] => out.extend_from_slice(&[*a, *b]),
+        [a, b, c] => out.extend_from_slice(&[*a, *b, *c]),
+        [a, b, c, d] => out.extend_from_slice(&[*a, *b, *c, *d]),
+        [a, b, c, d, e] => out.extend_from_slice(&[*a, *b, *c, *d, *e]),
+        [a, b, c, d, e, f] => out.extend_from_slice(&[*a, *b, *c, *d, *e, *f]),
+        tail => out.extend_from_slice(tail),
+    }
+    if plain && is_plain_word(short_word(tail)) {
+        return true;
+    }
+    out.truncate(start);
+    false
+}
+
+/// Whether text can stand in a JSON string as it is.
+#[inline]
+pub(crate) fn is_plain(text: &str) -> bool {
+    let (words, tail) = text.as_bytes().as_chunks();
+    words
+        .iter()
+        .all(|word| is_plain_word(u64::from_le_bytes(*word)))
+        && is_plain_word(short_word(tail))
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// Whether none of eight bytes needs a second look. No sum carries into the next byte unless one is not ASCII, and then
+/// the answer is no anyhow.
+#[inline]
+fn is_plain_word(word: u64) -> bool {
+    let from_space = word.wrapping_add(ONES * 0x60);
+    let no_quote = (word ^ (ONES * b'"' as u64)).wrapping_add(ONES * 0x7f);
+    let no_backslash = (word ^ (ONES * b'\\' as u64)).wrapping_add(ONES * 0x7f);
+    let from_delete = word.wrapping_add(ONES);
+    (word | from_delete | !(from_space & no_quote & no_backslash)) & HIGH == 0
+}
+
+/// The same as [`is_plain`], when it is compiled.
+pub(crate) const fn is_plain_const(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if SPECIAL[bytes[at] as usize] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+/// How many bytes at the beginning need no second look.
+fn plain_prefix(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    let (words, tail) = bytes.as_chunks::<8>();
+    for word in words {
+        if !is_plain_word(u64::from_le_bytes(*word)) {
+            return at + special_at(word);
         }
         at += 8;
     }
-    while at < bytes.len() && !SPECIAL[bytes[at] as usize] {
-        at += 1;
+    if is_plain_word(short_word(tail)) {
+        bytes.len()
+    } else {
+        at + special_at(tail)
     }
-    at
+}
+
+/// Up to seven bytes, some of them twice, and spaces where there are no more.
+#[inline]
+fn short_word(bytes: &[u8]) -> u64 {
+    let spaces = ONES * u64::from(b' ');
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32;
+    }
+    match bytes {
+        [a, b, c] => u64::from(u32::from_le_bytes([*a, *b, *c, b' '])) | spaces & !0xffff_ffff,
+        [a, b] => u64::from(u16::from_le_bytes([*a, *b])) | spaces & !0xffff,
+        [a] => u64::from(*a) | spaces & !0xff,
+        _ => spaces,
+    }
+}
+
+fn special_at(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .position(|byte| SPECIAL[*byte as usize])
+        .unwrap_or(bytes.len())
 }
 
 #[cold]

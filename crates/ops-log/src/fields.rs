@@ -3,6 +3,7 @@ use std::borrow::Cow;
 use crate::deny::DenyList;
 use crate::nested::Nested;
 use crate::redact::REDACTED;
+use crate::static_key::StaticKey;
 use crate::{Value, escape};
 
 /// The longest value, in bytes before escaping; what is longer is cut and says how much is missing.
@@ -23,7 +24,9 @@ pub(crate) struct Fields {
     pub(crate) json: Vec<u8>,
     pub(crate) entries: Vec<Entry>,
     /// One bit for the keys in it: where a key's bit is missing, the key is.
-    pub(crate) mask: u128,
+    pub(crate) mask: u64,
+    /// Whether any entry is dead.
+    pub(crate) has_dead: bool,
 }
 
 /// Where a field stands in its buffer.
@@ -41,7 +44,7 @@ pub(crate) struct Entry {
 pub(crate) struct Begun {
     pub(crate) start: usize,
     key_len: usize,
-    pub(crate) bit: u128,
+    pub(crate) bit: u64,
     /// Its value may not be written.
     pub(crate) denied: bool,
 }
@@ -75,46 +78,73 @@ impl Fields {
     /// Writes a key and the colon behind it.
     #[inline]
     pub(crate) fn begin(&mut self, key: &str, deny: &DenyList) -> Begun {
-        let start = self.json.len();
         let key = match key.len() {
             1..=MAX_KEY_BYTES => key,
             0 => "_",
             _ => escape::cut(key, MAX_KEY_BYTES),
         };
+        let bit = bit(key.as_bytes());
+        if !escape::is_plain(key) || bit & RESERVED_BITS != 0 {
+            return self.begin_unusual(key, deny);
+        }
+        let start = self.json.len();
+        self.json.extend_from_slice(b",\"");
+        self.json.extend_from_slice(key.as_bytes());
+        self.json.extend_from_slice(b"\":");
+        Begun {
+            start,
+            key_len: key.len(),
+            bit,
+            denied: deny.has(key.as_bytes()),
+        }
+    }
+
+    /// The same for a key that was looked at when it was compiled.
+    #[inline]
+    pub(crate) fn begin_static(&mut self, key: &StaticKey, deny: &DenyList) -> Begun {
+        let start = self.json.len();
+        self.json.extend_from_slice(&key.written);
+        self.json.truncate(start + key.name.len() + 4);
+        Begun {
+            start,
+            key_len: key.name.len(),
+            bit: key.bit,
+            denied: deny.has_with(key.name.as_bytes(), key.ending),
+        }
+    }
+
+    /// The same for a key that has to be escaped, or may be one of ours.
+    #[cold]
+    fn begin_unusual(&mut self, key: &str, deny: &DenyList) -> Begun {
+        let start = self.json.len();
         self.json.extend_from_slice(b",\"");
         escape::json(key, &mut self.json);
-        if bit(&self.json[start + 2..]) & RESERVED_BITS != 0
-            && RESERVED.contains(&&self.json[start + 2..])
-        {
+        if RESERVED.contains(&&self.json[start + 2..]) {
             self.json.push(b'_');
         }
-        let key_len = self.json.len() - start - 2;
-        let bit = bit(&self.json[start + 2..]);
-        let denied = deny.has(key.as_bytes());
+        let written = &self.json[start + 2..];
+        let (key_len, bit) = (written.len(), bit(written));
         self.json.extend_from_slice(b"\":");
         Begun {
             start,
             key_len,
             bit,
-            denied,
+            denied: deny.has(key.as_bytes()),
         }
     }
 
     /// Keeps what was written since; an older field of this key is dead from here on, unless the `older` is to win.
     #[inline]
     pub(crate) fn finish(&mut self, begun: Begun, older_wins: bool) {
-        if self.mask & begun.bit != 0 {
-            let (key, json) = (begun.key(&self.json), &self.json);
-            let twin = self
-                .entries
-                .iter_mut()
-                .find(|entry| entry.alive && entry.key(json) == key);
-            match twin {
-                Some(_) if older_wins => return self.json.truncate(begun.start),
-                Some(older) => older.alive = false,
-                None => {}
-            }
+        if self.mask & begun.bit != 0 && !self.wins(begun, older_wins) {
+            return;
         }
+        self.keep(begun);
+    }
+
+    /// Keeps what was written since, whose key is new.
+    #[inline]
+    pub(crate) fn keep(&mut self, begun: Begun) {
         self.mask |= begun.bit;
         self.entries.push(Entry {
             start: begun.start as u32,
@@ -124,8 +154,29 @@ impl Fields {
         });
     }
 
+    /// Whether a field stays, where an older one may have its key.
+    fn wins(&mut self, begun: Begun, older_wins: bool) -> bool {
+        let (key, json) = (begun.key(&self.json), &self.json);
+        let twin = self
+            .entries
+            .iter_mut()
+            .find(|entry| entry.alive && entry.key(json) == key);
+        match twin {
+            Some(_) if older_wins => {
+                self.json.truncate(begun.start);
+                return false;
+            }
+            Some(older) => {
+                older.alive = false;
+                self.has_dead = true;
+            }
+            None => {}
+        }
+        true
+    }
+
     /// Whether a key is among the fields, and where.
-    pub(crate) fn position(&self, key: &[u8], bit: u128) -> Option<usize> {
+    pub(crate) fn position(&self, key: &[u8], bit: u64) -> Option<usize> {
         if self.mask & bit == 0 {
             return None;
         }
@@ -152,7 +203,7 @@ impl Fields {
 
     /// Closes the gaps that dead fields left.
     fn compact(&mut self) {
-        if self.entries.iter().all(|entry| entry.alive) {
+        if !std::mem::take(&mut self.has_dead) {
             return;
         }
         let json = std::mem::take(&mut self.json);
@@ -168,24 +219,30 @@ impl Fields {
         self.json.clear();
         self.entries.clear();
         self.mask = 0;
+        self.has_dead = false;
     }
+}
+
+/// Whether a key needs no other name, as far as one look tells.
+pub(crate) const fn is_usual(key: &str) -> bool {
+    !key.is_empty() && key.len() <= MAX_KEY_BYTES && bit(key.as_bytes()) & RESERVED_BITS == 0
 }
 
 /// The bit that stands for a key in a mask.
 #[inline]
-pub(crate) const fn bit(key: &[u8]) -> u128 {
+pub(crate) const fn bit(key: &[u8]) -> u64 {
     let len = key.len();
     if len == 0 {
         return 1;
     }
-    let mix = (len as u32).wrapping_mul(0x9e37)
-        ^ (key[0] as u32).wrapping_mul(0x85eb)
-        ^ (key[len - 1] as u32).wrapping_mul(0xc2b3)
-        ^ (key[len / 2] as u32).wrapping_mul(0x27d5);
-    1 << ((mix >> 5) & 127)
+    let mix = key[0] as u64
+        | (key[len - 1] as u64) << 8
+        | (key[len / 2] as u64) << 16
+        | (len as u64) << 24;
+    1 << (mix.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
 }
 
-const RESERVED_BITS: u128 =
+const RESERVED_BITS: u64 =
     bit(RESERVED[0]) | bit(RESERVED[1]) | bit(RESERVED[2]) | bit(RESERVED[3]);
 
 pub(crate) fn value_json(value: &Value, deny: &DenyList, out: &mut Vec<u8>) {
@@ -215,7 +272,17 @@ pub(crate) fn boolean(value: bool, out: &mut Vec<u8>) {
 }
 
 #[inline]
-pub(crate) fn integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
+pub(crate) fn integer(value: impl itoa::Integer + TryInto<u16> + Copy, out: &mut Vec<u8>) {
+    // statuses, counts and milliseconds are mostly this small
+    let digit = |number: u16| b'0' + (number % 10) as u8;
+    match value.try_into() {
+        Ok(n @ ..10) => return out.push(digit(n)),
+        Ok(n @ ..100) => return out.extend_from_slice(&[digit(n / 10), digit(n)]),
+        Ok(n @ ..1000) => {
+            return out.extend_from_slice(&[digit(n / 100), digit(n / 10), digit(n)]);
+        }
+        _ => {}
+    }
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
@@ -236,8 +303,11 @@ pub(crate) fn text(value: &str, out: &mut Vec<u8>) -> bool {
         cut_text(value, value.len(), out);
         return true;
     }
+    out.reserve(value.len() + 2);
     out.push(b'"');
-    escape::json(value, out);
+    if !escape::copy_plain(value, out) {
+        escape::json(value, out);
+    }
     out.push(b'"');
     false
 }

@@ -76,6 +76,7 @@ mod serialize;
 mod sink;
 #[cfg(feature = "slog-json")]
 pub mod slog_json;
+mod static_key;
 mod stats;
 mod stream;
 mod timestamp;

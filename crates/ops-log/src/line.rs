@@ -12,7 +12,7 @@ use crate::redact::REDACTED;
 use crate::scratch::Scratch;
 use crate::stats::Counters;
 use crate::trace_ids::TraceIds;
-use crate::{Level, Value, escape};
+use crate::{Level, Value, escape, static_key};
 
 /// The longest line in bytes; a field that would make it longer is left out and counted in `fields_dropped`.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
@@ -68,8 +68,12 @@ pub(crate) struct Line<'a> {
     counters: &'a Counters,
     layout: Layout,
     /// The keys of all parts.
-    bound_mask: u128,
+    bound_mask: u64,
     bound_fields: usize,
+    /// The keys of all parts, and of what was added since.
+    seen: u64,
+    /// How many fields of its own it may have.
+    room: usize,
     /// slog hands the newest field first: the first one of a key wins, and the order is turned round.
     newest_first: bool,
     dropped_fields: u64,
@@ -119,6 +123,8 @@ impl<'a> Line<'a> {
             },
             bound_mask: 0,
             bound_fields: 0,
+            seen: 0,
+            room: MAX_FIELDS,
             newest_first: false,
             dropped_fields: 0,
             truncated,
@@ -127,7 +133,7 @@ impl<'a> Line<'a> {
 
     /// Adds bound fields; where a key was bound before, the later one wins.
     #[inline]
-    pub(crate) fn bound(&mut self, snapshot: &Arc<Snapshot>) {
+    pub(crate) fn bound(&mut self, snapshot: Arc<Snapshot>) {
         let fields = &snapshot.fields;
         if self.bound_mask & fields.mask != 0 {
             for entry in &fields.entries {
@@ -146,7 +152,9 @@ impl<'a> Line<'a> {
         self.scratch.fields.json.extend_from_slice(&fields.json);
         self.bound_mask |= fields.mask;
         self.bound_fields += fields.entries.len();
-        self.scratch.parts.push(Arc::clone(snapshot));
+        self.seen |= fields.mask;
+        self.room = MAX_FIELDS - self.bound_fields;
+        self.scratch.parts.push(snapshot);
     }
 
     /// The ids of the current span, unless they are bound.
@@ -172,7 +180,8 @@ impl<'a> Line<'a> {
             json.push(escape::HEX[usize::from(byte & 15)]);
         }
         json.push(b'"');
-        self.scratch.fields.finish(begun, false);
+        self.seen |= begun.bit;
+        self.scratch.fields.keep(begun);
     }
 
     /// From here on fields come newest first, as slog hands them.
@@ -180,7 +189,7 @@ impl<'a> Line<'a> {
         self.newest_first = true;
     }
 
-    fn bound_position(&self, key: &[u8], bit: u128) -> Option<(u32, u32)> {
+    fn bound_position(&self, key: &[u8], bit: u64) -> Option<(u32, u32)> {
         self.scratch
             .parts
             .iter()
@@ -193,7 +202,7 @@ impl<'a> Line<'a> {
     }
 
     #[inline]
-    fn kill_bound(&mut self, key: &[u8], bit: u128) {
+    fn kill_bound(&mut self, key: &[u8], bit: u64) {
         if self.bound_mask & bit != 0
             && let Some(at) = self.bound_position(key, bit)
         {
@@ -204,31 +213,43 @@ impl<'a> Line<'a> {
     /// Adds a field, whose value the closure writes.
     #[inline]
     pub(crate) fn field(&mut self, key: &str, value: impl FnOnce(&mut Self)) {
-        if self.scratch.fields.entries.len() + self.bound_fields >= MAX_FIELDS {
+        if self.scratch.fields.entries.len() >= self.room {
             self.dropped_fields += 1;
             return;
         }
-        let begun = self.scratch.fields.begin(key, &self.core.deny);
+        let begun = match static_key::announced(key) {
+            Some(key) => self.scratch.fields.begin_static(key, &self.core.deny),
+            None => self.scratch.fields.begin(key, &self.core.deny),
+        };
         if begun.denied {
             fields::text(REDACTED, &mut self.scratch.fields.json);
         } else {
             value(self);
         }
-        self.finish(begun);
+        let end = self.scratch.fields.json.len();
+        if self.seen & begun.bit != 0 || end > MAX_LINE_BYTES - TAIL_BYTES {
+            return self.finish(begun);
+        }
+        self.seen |= begun.bit;
+        self.scratch.fields.keep(begun);
     }
 
-    #[inline]
+    #[inline(never)]
     fn finish(&mut self, begun: Begun) {
         if self.scratch.fields.json.len() > MAX_LINE_BYTES - TAIL_BYTES {
-            self.scratch.fields.json.truncate(begun.start);
-            self.dropped_fields += 1;
-            return;
+            return self.leave_out(begun);
         }
         if self.bound_mask & begun.bit != 0 {
             let at = self.bound_position(begun.key(&self.scratch.fields.json), begun.bit);
             self.scratch.dead.extend(at);
         }
         self.scratch.fields.finish(begun, self.newest_first);
+    }
+
+    #[cold]
+    fn leave_out(&mut self, begun: Begun) {
+        self.scratch.fields.json.truncate(begun.start);
+        self.dropped_fields += 1;
     }
 
     #[inline]
@@ -305,9 +326,8 @@ impl<'a> Line<'a> {
     /// Puts the line into its final form, with its newline.
     #[inline]
     pub(crate) fn end(mut self) -> Layout {
-        let has_dead = self.newest_first
-            || !self.scratch.dead.is_empty()
-            || self.scratch.fields.entries.iter().any(|entry| !entry.alive);
+        let has_dead =
+            self.newest_first || !self.scratch.dead.is_empty() || self.scratch.fields.has_dead;
         if has_dead {
             self.rebuild();
         }

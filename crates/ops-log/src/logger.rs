@@ -118,17 +118,19 @@ impl From<&Logger> for slog::Logger {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::context::ContextScope;
+    pub use crate::static_key::StaticKey;
     pub use slog;
     pub use std::borrow::Cow;
 
     use slog::KV;
 
     use super::{Level, Logger, ROOT};
+    use crate::static_key;
 
     pub const TAG: &str = crate::line_drain::OURS;
 
     /// One field of a macro; the whole is a list in call order.
-    pub struct Field<'a, V: ?Sized>(pub &'static str, pub &'a V);
+    pub struct Field<'a, V: ?Sized>(pub &'static StaticKey, pub &'a V);
 
     impl<V: slog::Value + ?Sized> KV for Field<'_, V> {
         #[inline]
@@ -137,16 +139,9 @@ pub mod __private {
             record: &slog::Record<'_>,
             serializer: &mut dyn slog::Serializer,
         ) -> slog::Result {
+            static_key::announce(self.0);
             self.1
-                .serialize(record, slog::Key::from(self.0), serializer)
-        }
-    }
-
-    /// A key as the macros see it, without the mark of a raw identifier.
-    pub const fn key(name: &'static str) -> &'static str {
-        match name.as_bytes() {
-            [b'r', b'#', ..] => name.split_at(2).1,
-            _ => name,
+                .serialize(record, slog::Key::from(self.0.name()), serializer)
         }
     }
 

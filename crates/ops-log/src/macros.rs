@@ -27,7 +27,7 @@ macro_rules! __fields {
 #[macro_export]
 macro_rules! __field {
     ($key:expr, $value:expr) => {
-        $crate::__private::Field(const { $crate::__private::key($key) }, $value)
+        $crate::__private::Field(const { &$crate::__private::StaticKey::new($key) }, $value)
     };
 }
 
@@ -105,7 +105,7 @@ macro_rules! __binding {
     ($key:ident, $value:expr) => {
         (
             $crate::__private::Cow::Borrowed(
-                const { $crate::__private::key(::core::stringify!($key)) },
+                const { $crate::__private::StaticKey::new(::core::stringify!($key)).name() },
             ),
             $crate::Value::from($value),
         )

@@ -110,11 +110,14 @@ impl Engine {
         let context = context::current();
         let taken = with_scratch(|scratch| {
             let mut line = Line::begin(scratch, core, &self.counters, core.now(), head);
-            for snapshot in core.globals.iter().chain(&context.bound) {
-                line.bound(snapshot);
+            if let Some(globals) = &core.globals {
+                line.bound(Arc::clone(globals));
+            }
+            if let Some(context) = context.bound {
+                line.bound(context);
             }
             for snapshot in bound {
-                line.bound(snapshot);
+                line.bound(Arc::clone(snapshot));
             }
             trace_ids::with_current(|ids| line.trace_ids(ids));
             line.fill(fill);

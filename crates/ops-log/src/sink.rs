@@ -23,11 +23,11 @@ pub const STALL_BUDGET: Duration = Duration::from_millis(100);
 pub(crate) struct Sink {
     /// `None` is JSON.
     pub(crate) style: Option<Style>,
-    target: Mutex<Target>,
+    target: Arc<Mutex<Target>>,
     path: Option<PathBuf>,
 }
 
-struct Target {
+pub(crate) struct Target {
     writer: Writer,
     /// The last line was written in part only: the next one begins on a line of its own.
     torn: bool,
@@ -39,7 +39,7 @@ enum Writer {
     /// Something with a reader at its other end, which may stall.
     Stream { file: File, stalled: bool },
     /// Whatever the application gave.
-    Given(Arc<Mutex<Box<dyn Write + Send>>>),
+    Given(Box<dyn Write + Send>),
     /// The stream was closed before we started.
     Gone,
 }
@@ -50,20 +50,27 @@ impl Sink {
             Place::Stdout => standard(stream::stdout()),
             Place::Stderr => standard(stream::stderr()),
             Place::File(path) => (Writer::File(append_to(path)?), false, Some(path.clone())),
-            Place::Given(writer) => (Writer::Given(Arc::clone(writer)), false, None),
+            Place::Given(target) => return Ok(Self::to(Arc::clone(target), false, None, output)),
         };
+        let target = Arc::new(Mutex::new(Target::new(writer)));
+        Ok(Self::to(target, terminal, path, output))
+    }
+
+    fn to(
+        target: Arc<Mutex<Target>>,
+        terminal: bool,
+        path: Option<PathBuf>,
+        output: &Output,
+    ) -> Self {
         let style = (!output.json).then(|| Style {
             colour: output.colour.unwrap_or_else(|| colour_wanted(terminal)),
             context: output.context,
         });
-        Ok(Self {
+        Self {
             style,
-            target: Mutex::new(Target {
-                writer,
-                torn: false,
-            }),
+            target,
             path,
-        })
+        }
     }
 
     /// Writes one line; false where it could not be written as a whole.
@@ -91,15 +98,25 @@ impl Sink {
             return false;
         };
         match &mut target.writer {
-            Writer::Given(writer) => writer
-                .try_lock_for(budget)
-                .is_some_and(|mut writer| writer.flush().is_ok()),
+            Writer::Given(writer) => writer.flush().is_ok(),
             Writer::File(_) | Writer::Stream { .. } | Writer::Gone => true,
         }
     }
 }
 
 impl Target {
+    /// Whatever the application gave.
+    pub(crate) fn given(writer: Box<dyn Write + Send>) -> Self {
+        Self::new(Writer::Given(writer))
+    }
+
+    fn new(writer: Writer) -> Self {
+        Self {
+            writer,
+            torn: false,
+        }
+    }
+
     fn write(&mut self, line: &[u8]) -> bool {
         if self.torn {
             match self.writer.write_all(b"\n") {
@@ -122,10 +139,7 @@ impl Writer {
     fn write_all(&mut self, bytes: &[u8]) -> Result<(), usize> {
         match self {
             Self::File(file) => write_chunks(bytes, usize::MAX, |chunk| file.write(chunk)),
-            Self::Given(writer) => {
-                let mut writer = writer.lock();
-                write_chunks(bytes, usize::MAX, |chunk| writer.write(chunk))
-            }
+            Self::Given(writer) => write_chunks(bytes, usize::MAX, |chunk| writer.write(chunk)),
             Self::Stream { file, stalled } => {
                 let budget = if *stalled {
                     Duration::ZERO

@@ -1,0 +1,199 @@
+//! One event against the ways to log it that are common: `cargo bench -p ops-log --bench ratios`. All write JSON with
+//! a timestamp to the same memory, under a context of two fields; ours counts and keeps recent lines meanwhile.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a bench that cannot start has nothing to say"
+)]
+
+#[path = "../../../perf/ratio.rs"]
+mod ratio;
+
+use std::io::{self, Write};
+use std::sync::Mutex;
+
+use ops_log::{Config, Output, Pipeline};
+use ratio::Ratios;
+use slog::{Drain, o};
+
+/// Takes everything and keeps the newest megabyte at most.
+struct Memory(Vec<u8>);
+
+impl Memory {
+    fn new() -> Self {
+        Self(Vec::with_capacity(2 << 20))
+    }
+}
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() > 1 << 20 {
+            self.0.clear();
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+fn ours(config: impl FnOnce(Config) -> Config) -> Pipeline {
+    let config = config(Config::new().stdout(false).service_name("api"));
+    Pipeline::new(config).unwrap()
+}
+
+fn to_memory(config: Config) -> Config {
+    config.output(Output::writer(Memory::new()).json(true))
+}
+
+fn slog_json() -> slog::Logger {
+    let drain = slog_json::Json::new(Memory::new())
+        .add_default_keys()
+        .build();
+    slog::Logger::root(Mutex::new(drain.fuse()).fuse(), o!())
+}
+
+macro_rules! ten_fields {
+    ([$($macro:tt)+], $log:expr) => {
+        $($macro)+!(
+            $log,
+            "request_completed",
+            method = "GET",
+            path = "/api/registry/models",
+            status = 200_u16,
+            latency_ms = 45_u64,
+            user_id = 456_u64,
+            cached = false,
+            bytes = 18_324_u64,
+            ratio = 0.75,
+            region = "eu-central-1",
+            agent = "k6/1.1.0"
+        )
+    };
+}
+
+macro_rules! ten_slog_fields {
+    ([$($macro:tt)+], $log:expr) => {
+        $($macro)+!($log, "request_completed";
+            "method" => "GET", "path" => "/api/registry/models", "status" => 200_u16, "latency_ms" => 45_u64,
+            "user_id" => 456_u64, "cached" => false, "bytes" => 18_324_u64, "ratio" => 0.75,
+            "region" => "eu-central-1", "agent" => "k6/1.1.0")
+    };
+}
+
+fn traced() {
+    tracing::info!(
+        method = "GET",
+        path = "/api/registry/models",
+        status = 200_u16,
+        latency_ms = 45_u64,
+        user_id = 456_u64,
+        cached = false,
+        bytes = 18_324_u64,
+        ratio = 0.75,
+        region = "eu-central-1",
+        agent = "k6/1.1.0",
+        "request_completed"
+    );
+}
+
+fn ten_fields(ratios: &mut Ratios) {
+    let pipeline = ours(to_memory);
+    let log = pipeline.root();
+    let theirs = slog_json().new(o!("request_id" => "req-abc123", "trace_id" => TRACE));
+    ratios.at_most(
+        "10 fields, JSON",
+        0.5,
+        || ten_fields!([ops_log::info], log),
+        ("slog-json", || ten_slog_fields!([slog::info], theirs)),
+    );
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_writer(Mutex::new(Memory::new()))
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let span = tracing::info_span!("request", request_id = "req-abc123", trace_id = TRACE);
+        let _entered = span.enter();
+        ratios.at_most(
+            "10 fields, JSON",
+            0.15,
+            || ten_fields!([ops_log::info], log),
+            ("tracing-subscriber's JSON", traced),
+        );
+    });
+}
+
+fn ten_bound_fields(ratios: &mut Ratios) {
+    let pipeline = ours(to_memory);
+    let log = pipeline
+        .root()
+        .bind("method", "GET")
+        .bind("path", "/api/registry/models")
+        .bind("status", 200_u16)
+        .bind("latency_ms", 45_u64)
+        .bind("user_id", 456_u64)
+        .bind("cached", false)
+        .bind("bytes", 18_324_u64)
+        .bind("ratio", 0.75)
+        .bind("region", "eu-central-1")
+        .bind("agent", "k6/1.1.0");
+    let theirs = slog_json().new(o!("request_id" => "req-abc123", "trace_id" => TRACE));
+    let theirs = theirs.new(o!(
+        "method" => "GET", "path" => "/api/registry/models", "status" => 200_u16, "latency_ms" => 45_u64,
+        "user_id" => 456_u64, "cached" => false, "bytes" => 18_324_u64, "ratio" => 0.75,
+        "region" => "eu-central-1", "agent" => "k6/1.1.0"));
+    ratios.at_most(
+        "10 bound fields, JSON",
+        0.35,
+        || ops_log::info!(log, "request_completed"),
+        ("slog-json", || slog::info!(theirs, "request_completed")),
+    );
+}
+
+fn disabled(ratios: &mut Ratios) {
+    let pipeline = ours(to_memory);
+    let log = pipeline.root();
+    let discard = slog::Logger::root(slog::Discard, o!());
+    ratios.at_most(
+        "disabled, 10 fields",
+        1.5,
+        || ten_fields!([ops_log::debug], *std::hint::black_box(&log)),
+        ("slog's discard", || {
+            ten_slog_fields!([slog::debug], *std::hint::black_box(&discard));
+        }),
+    );
+}
+
+fn told_only(ratios: &Ratios) {
+    let people = ours(|config| config.output(Output::writer(Memory::new()).colour(false)));
+    let log = people.root();
+    ratios.report("10 fields, console", || ten_fields!([ops_log::info], log));
+    let json = ours(to_memory);
+    let log = json.root();
+    ratios.report(
+        "10 fields, JSON, a value is registered for redaction",
+        || {
+            ten_fields!([ops_log::info], log);
+        },
+    );
+    let slog = json.root().slog();
+    ops_log::unredact("a registered secret");
+    ratios.report("10 fields, JSON, by slog's macro", || {
+        ten_slog_fields!([slog::info], slog)
+    });
+    ratios.report("no fields, JSON", || ops_log::info!(log, "started"));
+}
+
+fn main() {
+    let mut ratios = Ratios::from_args();
+    ops_log::bind_context!(request_id = "req-abc123", trace_id = TRACE);
+    ten_fields(&mut ratios);
+    ten_bound_fields(&mut ratios);
+    disabled(&mut ratios);
+    ops_log::redact("a registered secret");
+    told_only(&ratios);
+    ratios.finish();
+}

@@ -1,0 +1,79 @@
+use std::cell::Cell;
+
+use crate::deny::{self, Ending};
+use crate::{escape, fields};
+
+/// A key that is known when a macro is compiled, and what a line asks about it.
+#[derive(Debug)]
+pub struct StaticKey {
+    pub(crate) name: &'static str,
+    /// `,"name":` and zeros: a copy of a fixed length is one instruction or two.
+    pub(crate) written: [u8; WRITTEN_BYTES],
+    pub(crate) bit: u64,
+    pub(crate) ending: Ending,
+    /// It needs neither escapes nor another name.
+    usual: bool,
+}
+
+impl StaticKey {
+    /// From the key, as it is written in the macro.
+    pub const fn new(name: &'static str) -> Self {
+        let name = match name.as_bytes() {
+            // the mark of a raw identifier
+            [b'r', b'#', ..] => name.split_at(2).1,
+            _ => name,
+        };
+        Self {
+            name,
+            written: written(name),
+            bit: fields::bit(name.as_bytes()),
+            ending: deny::ending(name.as_bytes()),
+            usual: name.len() <= WRITTEN_BYTES - 4
+                && fields::is_usual(name)
+                && escape::is_plain_const(name),
+        }
+    }
+
+    /// The key without the mark of a raw identifier.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// Longer keys are written piece by piece.
+const WRITTEN_BYTES: usize = 32;
+
+const fn written(name: &str) -> [u8; WRITTEN_BYTES] {
+    let mut written = [0; WRITTEN_BYTES];
+    let name = name.as_bytes();
+    if name.len() > WRITTEN_BYTES - 4 {
+        return written;
+    }
+    written[0] = b',';
+    written[1] = b'"';
+    let mut at = 0;
+    while at < name.len() {
+        written[at + 2] = name[at];
+        at += 1;
+    }
+    written[at + 2] = b'"';
+    written[at + 3] = b':';
+    written
+}
+
+thread_local! {
+    static ANNOUNCED: Cell<Option<&'static StaticKey>> = const { Cell::new(None) };
+}
+
+/// Says that the next key is this one: slog passes keys on as text only.
+#[inline]
+pub(crate) fn announce(key: &'static StaticKey) {
+    let _ = ANNOUNCED.try_with(|announced| announced.set(Some(key)));
+}
+
+/// The key that was announced, if it is this one, and a usual one.
+#[inline]
+pub(crate) fn announced(name: &str) -> Option<&'static StaticKey> {
+    let key = ANNOUNCED.try_with(Cell::get).ok()??;
+    (std::ptr::eq(key.name, name) && key.usual).then_some(key)
+}
