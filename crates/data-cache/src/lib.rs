@@ -133,7 +133,7 @@ mod ttl;
 mod warehouse;
 
 pub use arrow;
-pub use cache::{Cache, Hit, Lookup, Skip, Stored};
+pub use cache::{Cache, Hit, Lookup, Skip, Stored, Work};
 pub use cancel::Cancel;
 pub use config::{Codec, Config, Durability, HttpCache, QueryCache, StableEndpoint};
 #[cfg(feature = "macros")]

@@ -207,7 +207,7 @@ impl<E: QueryEngine> Query<E> {
                 let cancel = Cancel::default();
                 let seat = Seat::Alone(cancel.clone());
                 let work = move || waiter(query.run_past(reason, &cancel));
-                cache.inner().pool().run(work);
+                cache.inner().run(work);
                 Ok(Started::Waiting(seat))
             }
             Way::Ask(prepared) => {
@@ -222,7 +222,7 @@ impl<E: QueryEngine> Query<E> {
                             });
                             flights.land(&id, &cancel, &answer);
                         };
-                        cache.inner().pool().run(work);
+                        cache.inner().run(work);
                     }
                     None => cache.inner().count_coalesced(),
                 }

@@ -9,7 +9,6 @@ use http::StatusCode;
 use ops_layer::cache::arrow::array::RecordBatch;
 use ops_layer::cache::http::Validator;
 use ops_layer::cache::{Cache, CachedWarehouse, Params, Warehouse, params};
-use ops_layer::trace::create_span;
 use serde_json::Value;
 
 use crate::datasets::Source;
@@ -156,12 +155,7 @@ pub async fn answer(
         let why = platform.not_ready().unwrap_or_default();
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why));
     };
-    let attributes = [
-        ("db.system.name", "duckdb".into()),
-        ("db.query.text", sql.into()),
-    ];
-    let query = warehouse.query(sql, bound).keep().into_future();
-    let asked = create_span("SELECT", attributes).instrument(query).await;
+    let asked = warehouse.query(sql, bound).keep().await;
     let result = asked.map_err(|error| failed(&error.to_string()))?;
     let rows = rows_of(result.batches()).map_err(|error| failed(&error))?;
     let mut response = Json(shape(rows)).into_response();

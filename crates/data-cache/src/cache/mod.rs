@@ -15,8 +15,8 @@ pub(crate) use store::Keep;
 pub use store::{Skip, Stored};
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -40,6 +40,9 @@ use crate::stats::Counters;
 use crate::ttl::Ttls;
 
 type Hook = Arc<dyn Fn(&QueryEvent) + Send + Sync>;
+/// Work on its way to another thread.
+pub type Work = Box<dyn FnOnce() + Send>;
+type Carry = Box<dyn Fn(Work) -> Work + Send + Sync>;
 
 /// Results of queries in memory and in files; clones share one cache.
 ///
@@ -69,6 +72,7 @@ pub(crate) struct Inner {
     counters: Counters,
     invalidations: Invalidations,
     hooks: RwLock<Vec<Hook>>,
+    carry: OnceLock<Carry>,
     clock: RwLock<Clock>,
     faults: Faults,
     pool: Pool,
@@ -144,6 +148,7 @@ impl Cache {
             counters: Counters::default(),
             invalidations: Invalidations::default(),
             hooks: RwLock::default(),
+            carry: OnceLock::new(),
             clock: RwLock::default(),
             faults,
             pool: Pool::default(),
@@ -185,6 +190,12 @@ impl Cache {
         self.inner.hooks.write().push(Arc::new(hook));
     }
 
+    /// Wraps the work of each query before another thread takes it, where it was asked: whoever has a span or a log context
+    /// takes it along, so that hooks and log lines there belong to the question. The first call counts.
+    pub fn carry_context(&self, carry: impl Fn(Work) -> Work + Send + Sync + 'static) {
+        let _first = self.inner.carry.set(Box::new(carry));
+    }
+
     /// Waits until results that were computed are written to files, at most this long; says whether they are.
     pub fn flush(&self, limit: Duration) -> bool {
         self.inner.pool.wait_idle(limit)
@@ -205,8 +216,12 @@ impl Cache {
 }
 
 impl Inner {
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
+    /// Runs a query's work on another thread, under the context of this one.
+    pub(crate) fn run(&self, work: impl FnOnce() + Send + 'static) {
+        match self.carry.get() {
+            Some(carry) => self.pool.run(carry(Box::new(work))),
+            None => self.pool.run(work),
+        }
     }
 
     pub(crate) fn counters(&self) -> &Counters {

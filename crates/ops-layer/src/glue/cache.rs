@@ -1,8 +1,8 @@
-use data_cache::Cache;
+use data_cache::{Cache, QueryEvent};
 
 use crate::{Config, Error};
 
-/// The cache, whose queries are counted where they reach the engine.
+/// The cache, whose queries are spans of whoever asked, and are counted where they reach the engine.
 pub(crate) fn cache(config: &Config) -> Result<(Cache, data_cache::Config), Error> {
     let settings = match &config.cache_yaml {
         Some(document) => data_cache::Config::from_yaml(&document.name, &document.text)
@@ -11,12 +11,43 @@ pub(crate) fn cache(config: &Config) -> Result<(Cache, data_cache::Config), Erro
     };
     let cache = Cache::open_with(&config.cache_dir, &settings)
         .map_err(|error| Error::new("cache", error))?;
+    #[cfg(any(feature = "log", feature = "trace"))]
+    cache.carry_context(carry);
+    #[cfg(feature = "trace")]
+    cache.on_query(trace);
     #[cfg(feature = "metrics")]
     {
         register();
         cache.on_query(count);
     }
     Ok((cache, settings))
+}
+
+/// Log lines and spans of another thread belong to whoever asked.
+#[cfg(any(feature = "log", feature = "trace"))]
+fn carry(work: data_cache::Work) -> data_cache::Work {
+    #[cfg(feature = "trace")]
+    let work = ops_trace::carry(work);
+    #[cfg(feature = "log")]
+    let work = ops_log::carry(work);
+    Box::new(work)
+}
+
+/// A span by the semantic conventions for databases.
+#[cfg(feature = "trace")]
+fn trace(event: &QueryEvent) {
+    let operation = event.query_type.clone();
+    let span = ops_trace::completed_span(operation.clone(), event.start, event.duration)
+        .attribute("db.system.name", "duckdb")
+        .attribute("db.operation.name", operation)
+        .attribute("db.query.text", event.sql.clone())
+        .attribute("db.response.returned_rows", event.rows)
+        .attribute("cache.status", event.status.as_str());
+    if event.failed {
+        span.error("query_failed").record();
+    } else {
+        span.record();
+    }
 }
 
 /// The kinds of statement that are told apart; any other is `other`.
@@ -38,7 +69,7 @@ fn register() {
 
 /// The engine's own time: what the cache answered is no query of the database.
 #[cfg(feature = "metrics")]
-fn count(event: &data_cache::QueryEvent) {
+fn count(event: &QueryEvent) {
     use ops_metrics::catalog;
     if matches!(event.status, data_cache::Status::Hit(_)) {
         return;
