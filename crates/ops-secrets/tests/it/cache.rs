@@ -209,6 +209,12 @@ fn sixty_four_threads_on_one_cold_secret_cause_one_lookup() {
 
 #[test]
 fn fifty_cold_secrets_take_the_time_of_a_few_round_trips() {
+    // the best of three: what else the machine does is not ours
+    let took = (0..3).map(|_| fifty_cold_secrets()).min().unwrap();
+    assert!(took <= Duration::from_millis(80), "{took:?}");
+}
+
+fn fifty_cold_secrets() -> Duration {
     let lines = (0..50)
         .map(|n| format!("  s{n}: {{aws_path: /a/s{n}}}\n"))
         .collect::<String>();
@@ -226,14 +232,10 @@ fn fifty_cold_secrets_take_the_time_of_a_few_round_trips() {
     let start = Instant::now();
     let report = bench.secrets.validate_blocking().unwrap();
     let took = start.elapsed();
-    assert!(
-        report
-            .secrets
-            .iter()
-            .all(|secret| secret.present && !secret.not_asked_yet)
-    );
+    let found = |secret: &ops_secrets::SecretReport| secret.present && !secret.not_asked_yet;
+    assert!(report.secrets.iter().all(found), "{report}");
     assert_eq!((bench.ssm.calls().len(), bench.sm.calls().len()), (1, 1));
-    assert!(took <= Duration::from_millis(80), "{took:?}");
+    took
 }
 
 #[test]
