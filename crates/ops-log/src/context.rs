@@ -86,6 +86,18 @@ pub(crate) fn current() -> Context {
         .unwrap_or_default()
 }
 
+/// The same, looked at where it is: meanwhile nobody may bind anything.
+#[inline]
+pub(crate) fn with_current<R>(look: impl FnOnce(&Context) -> R) -> Option<R> {
+    CURRENT
+        .try_with(|current| {
+            let current = current.borrow();
+            current.owner.is_here().then(|| look(&current))
+        })
+        .ok()
+        .flatten()
+}
+
 /// Whether lines of this thread or task are captured.
 pub(crate) fn is_captured() -> bool {
     CURRENT

@@ -92,7 +92,7 @@ impl<'a> Line<'a> {
     ) -> Self {
         let json = &mut scratch.fields.json;
         json.extend_from_slice(b"{\"timestamp\":\"");
-        json.extend_from_slice(scratch.timestamps.text(at));
+        scratch.timestamps.write(at, json);
         json.extend_from_slice(LEVELS[head.level as usize].as_bytes());
         match head.logger {
             Some(name) => {
@@ -133,7 +133,7 @@ impl<'a> Line<'a> {
 
     /// Adds bound fields; where a key was bound before, the later one wins.
     #[inline]
-    pub(crate) fn bound(&mut self, snapshot: Arc<Snapshot>) {
+    pub(crate) fn bound(&mut self, snapshot: &Arc<Snapshot>) {
         let fields = &snapshot.fields;
         if self.bound_mask & fields.mask != 0 {
             for entry in &fields.entries {
@@ -154,7 +154,7 @@ impl<'a> Line<'a> {
         self.bound_fields += fields.entries.len();
         self.seen |= fields.mask;
         self.room = MAX_FIELDS - self.bound_fields;
-        self.scratch.parts.push(snapshot);
+        self.scratch.add_part(snapshot);
     }
 
     /// The ids of the current span, unless they are bound.
@@ -191,7 +191,7 @@ impl<'a> Line<'a> {
 
     fn bound_position(&self, key: &[u8], bit: u64) -> Option<(u32, u32)> {
         self.scratch
-            .parts
+            .parts()
             .iter()
             .enumerate()
             .rev()
@@ -317,7 +317,7 @@ impl<'a> Line<'a> {
 
     fn bound_bytes(&self) -> usize {
         self.scratch
-            .parts
+            .parts()
             .iter()
             .map(|part| part.fields.json.len())
             .sum()
@@ -368,12 +368,13 @@ impl<'a> Line<'a> {
             fields,
             spare,
             parts,
+            part_count,
             dead,
             ..
         } = &mut *self.scratch;
         spare.clear();
         spare.extend_from_slice(&fields.json[..self.layout.head_end]);
-        for (index, snapshot) in parts.iter().enumerate() {
+        for (index, snapshot) in parts[..*part_count].iter().enumerate() {
             for (at, entry) in snapshot.fields.entries.iter().enumerate() {
                 if !dead.contains(&(index as u32, at as u32)) {
                     spare.extend_from_slice(entry.bytes(&snapshot.fields.json));

@@ -107,22 +107,24 @@ impl Engine {
         let Some(core) = loaded.as_ref().or(UNCONFIGURED.as_ref()) else {
             return self.counters.line(false);
         };
-        let context = context::current();
         let taken = with_scratch(|scratch| {
             let mut line = Line::begin(scratch, core, &self.counters, core.now(), head);
             if let Some(globals) = &core.globals {
-                line.bound(Arc::clone(globals));
+                line.bound(globals);
             }
-            if let Some(context) = context.bound {
-                line.bound(context);
-            }
+            let capture = context::with_current(|context| {
+                if let Some(context) = &context.bound {
+                    line.bound(context);
+                }
+                context.capture.clone()
+            });
             for snapshot in bound {
-                line.bound(Arc::clone(snapshot));
+                line.bound(snapshot);
             }
             trace_ids::with_current(|ids| line.trace_ids(ids));
             line.fill(fill);
             let layout = line.end();
-            if let Some(capture) = &context.capture {
+            if let Some(capture) = capture.flatten() {
                 capture.keep(scratch.json());
                 return None;
             }

@@ -19,6 +19,8 @@ pub(crate) struct Scratch {
     pub(crate) text: String,
     /// The bound fields of a line.
     pub(crate) parts: Vec<Arc<Snapshot>>,
+    /// How many of them; those behind are an older line's, as likely as not the next one's again.
+    pub(crate) part_count: usize,
     /// Bound fields that the event has values of its own for: part and entry.
     pub(crate) dead: Vec<(u32, u32)>,
     pub(crate) timestamps: Timestamps,
@@ -40,6 +42,7 @@ impl Scratch {
             spare: Vec::new(),
             text: String::new(),
             parts: Vec::new(),
+            part_count: 0,
             dead: Vec::new(),
             timestamps: Timestamps::new(),
         }
@@ -48,6 +51,22 @@ impl Scratch {
     /// The rendered line with its newline.
     pub(crate) fn json(&self) -> &[u8] {
         &self.fields.json
+    }
+
+    /// The bound fields of a line.
+    pub(crate) fn parts(&self) -> &[Arc<Snapshot>] {
+        &self.parts[..self.part_count]
+    }
+
+    /// Adds bound fields. Where the line before had the same, there is nothing to count.
+    #[inline]
+    pub(crate) fn add_part(&mut self, snapshot: &Arc<Snapshot>) {
+        match self.parts.get_mut(self.part_count) {
+            Some(known) if Arc::ptr_eq(known, snapshot) => {}
+            Some(other) => *other = Arc::clone(snapshot),
+            None => self.parts.push(Arc::clone(snapshot)),
+        }
+        self.part_count += 1;
     }
 
     /// The line for people in this style.
@@ -61,7 +80,7 @@ impl Scratch {
     #[inline]
     fn clear(&mut self) {
         self.fields.clear();
-        self.parts.clear();
+        self.part_count = 0;
         self.dead.clear();
         let shown = self.shown.iter_mut().map(|shown| {
             shown.fresh = false;
@@ -121,7 +140,7 @@ pub(crate) fn with_scratch<R>(work: impl FnOnce(&mut Scratch) -> R) -> Option<R>
 /// The bound fields of a line that are alive, then its own, each as key and value in JSON.
 pub(crate) fn visible(scratch: &Scratch, with_bound: bool) -> impl Iterator<Item = (&[u8], &[u8])> {
     let bound = scratch
-        .parts
+        .parts()
         .iter()
         .enumerate()
         .flat_map(move |(index, part)| {

@@ -1,35 +1,32 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// `2025-01-15T10:30:00.123Z`
-pub(crate) const LENGTH: usize = 24;
-
-/// Instants as text; what is the same for a whole second is kept.
+/// Instants as text: `2025-01-15T10:30:00.123Z`. What is the same for a whole second is kept.
 pub(crate) struct Timestamps {
     second: u64,
-    text: [u8; LENGTH],
+    /// `2025-01-15T10:30:00.`
+    text: [u8; 20],
 }
 
 impl Timestamps {
     pub(crate) const fn new() -> Self {
         Self {
             second: 0,
-            text: *b"1970-01-01T00:00:00.000Z",
+            text: *b"1970-01-01T00:00:00.",
         }
     }
 
     /// UTC with milliseconds; an instant before 1970 is told as 1970.
     #[inline]
-    pub(crate) fn text(&mut self, at: SystemTime) -> &[u8; LENGTH] {
+    pub(crate) fn write(&mut self, at: SystemTime, out: &mut Vec<u8>) {
         let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
         if since.as_secs() != self.second {
             self.second = since.as_secs();
             self.write_second();
         }
         let millis = since.subsec_millis();
-        self.text[20] = b'0' + (millis / 100) as u8;
-        self.text[21] = b'0' + (millis / 10 % 10) as u8;
-        self.text[22] = b'0' + (millis % 10) as u8;
-        &self.text
+        let digit = |number: u32| b'0' + (number % 10) as u8;
+        out.extend_from_slice(&self.text);
+        out.extend_from_slice(&[digit(millis / 100), digit(millis / 10), digit(millis), b'Z']);
     }
 
     fn write_second(&mut self) {
