@@ -1,34 +1,59 @@
-//! Structured logging on slog: context that follows threads and tasks, JSON and console lines, redaction.
+//! Structured logging on slog, as comfortable as structlog: context that follows threads and tasks, JSON for machines and
+//! lines for people, levels that change while it runs, secrets that stay out.
 //!
 //! ```
 //! # fn main() -> Result<(), ops_log::Error> {
 //! let _log = ops_log::init(ops_log::Config::from_env().service_name("api"))?;
 //! let log = ops_log::get_logger("my_module");
 //! ops_log::bind_context!(request_id = "req-123", user_id = 456);
-//! ops_log::info!(log, "user_logged_in", username = "alice", ip = %"192.168.1.1");
-//! ops_log::info!("started", port = 8000);
+//! ops_log::info!(log, "user_logged_in", username = "alice", ip = %std::net::Ipv4Addr::LOCALHOST);
+//! ops_log::info!("started", port = 8000); // without a logger: the service's
 //! ops_log::unbind_context(["user_id"]);
-//! assert!(ops_log::recent(1)[0].ends_with(r#""event":"started","request_id":"req-123","port":8000}"#) ||
-//!         ops_log::recent(1)[0].contains(r#""port":8000"#));
 //! ops_log::clear_context();
+//!
+//! let lines = ops_log::capture_logs(|| ops_log::info!("user_logged_out", username = "alice"));
+//! assert_eq!(lines[0]["username"], "alice");
 //! # Ok(()) }
+//! ```
+//!
+//! writes, to stdout for people and with `OPS_LOG_FORMAT=json` for machines:
+//!
+//! ```text
+//! 2025-01-15 10:30:00 [info     ] user_logged_in  username=alice ip=127.0.0.1
+//! {"timestamp":"2025-01-15T10:30:00.123Z","level":"info","logger":"my_module","event":"user_logged_in","request_id":"req-123","user_id":456,"username":"alice","ip":"127.0.0.1"}
 //! ```
 //!
 //! # In a library
 //!
-//! Emit `tracing` events, or log through a `slog::Logger` that the application made with [`Logger::slog`].
+//! Emit `tracing` events or `log` records, or take a `slog::Logger`: all three become lines here, and none of them ties a
+//! library to this crate. [`Logger::slog`] and [`LineDrain`] are for libraries that log through slog.
 //!
 //! # In an application
 //!
-//! [`init`] once and keep the guard. Wrap futures that you spawn in [`with_log_context`], and work for other threads
-//! in [`carry`]: a context may be lost where that was forgotten, it is never attributed to another request.
+//! [`init`] once, and keep the guard. It installs a `tracing` subscriber and a `log` logger where none is; a host with a
+//! subscriber of its own adds [`tracing_layer`] to it. Wrap futures that you spawn in [`with_log_context`], or use
+//! [`spawn`], and [`carry`] work to other threads. [`Pipeline`] is the same without anything global.
 //!
 //! # What is promised
 //!
-//! - One line is one write; in JSON each key has one value (the event's, else the context's), and control characters
-//!   are escaped.
-//! - Nothing that goes wrong while writing reaches the caller; it is counted ([`stats`]).
-//! - Values given to [`redact`](fn@redact) are in no line.
+//! - A line is one `write`, and a call returns after it: what was returned survives `kill -9`. It is valid JSON with one
+//!   value for each key (the event's, else the logger's, else the context's) and one newline at its end, whatever is in
+//!   it: control characters are escaped, a value that panics is `<panic in fmt>`, [`MAX_VALUE_BYTES`], [`MAX_FIELDS`] and
+//!   [`MAX_LINE_BYTES`] cut what is too much. `timestamp`, `level`, `logger` and `event` are ours; a field of such a
+//!   name gets a `_` behind it.
+//! - Nothing that goes wrong while writing reaches the caller: not a full disk, not a closed pipe, and a reader that stalls
+//!   costs [`STALL_BUDGET`] once. Lines that were lost are counted: `written + dropped` is what was sent ([`stats`]).
+//! - A context can be lost, where it was not taken along; it is never attributed to another request. Without the feature
+//!   `tokio` that holds for threads and wrapped futures only.
+//! - A level that [`set_level`] changed reverts by itself, after [`LEVEL_TTL`] unless it says otherwise; both are lines.
+//! - Values given to [`redact`](fn@redact) are in no line; values under [`DENIED_KEYS`] neither, at any depth.
+//! - Once warm, a line allocates nothing. With 10 fields it costs about half of what slog-json takes and a tenth of
+//!   `tracing-subscriber`'s JSON, a disabled one a nanosecond or two: `cargo bench -p ops-log` measures it.
+//!
+//! # Errors
+//!
+//! [`init`] fails where a file cannot be opened or the environment says what nobody understands; what was configured
+//! before goes on, and a retry helps once the cause is gone. Logging itself never fails.
 //!
 //! # Feature flags
 //!
@@ -36,10 +61,15 @@
 //! |---|---|---|
 //! | `http` | no | [`http::AccessLog`](crate::http::AccessLog): request ids and access lines |
 //! | `metrics` | no | `publish_metrics` |
+//! | `slog-json` | no | `slog_json::drain`, for readers of slog-json's format |
+//! | `tokio` | yes | tells bare tasks apart that share a thread; [`spawn`] and [`spawn_blocking`] |
 //!
 //! # When not to use it
 //!
-//! Where a line must not cost a system call: this version writes synchronously.
+//! - Where a line must not cost a system call: lines are written synchronously. There is no queue, and no rotation:
+//!   let `logrotate` rename the file and send SIGHUP.
+//! - Where SIGHUP has to end the process although it logs to a file: the signal is taken to open the file again.
+//! - In a library: see above.
 
 mod bridge;
 mod capture;
