@@ -31,7 +31,7 @@ use tower::{Layer, Service};
 
 /// Spans of one round: more than a batch, so that the export thread is woken as it is in earnest.
 const ROUND: usize = 1024;
-const ROUNDS: usize = 201;
+const ROUNDS: usize = 501;
 
 fn main() {
     let mut ratios = ratio::Ratios::from_args();

@@ -42,7 +42,7 @@ macro_rules! span {
 /// A span that is being made: what [`span!`](crate::span!) expands to.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Starting(Option<(opentelemetry_sdk::trace::Span, Context)>);
+pub struct Starting(Option<opentelemetry_sdk::trace::Span>);
 
 // a span of the SDK is a large value: inlined, it is moved less often
 impl Starting {
@@ -52,19 +52,18 @@ impl Starting {
             return Self(None);
         };
         let builder = SpanBuilder::from_name(name_of(name.into()));
-        let current = Context::current();
-        let span = tracer.build_with_context(builder, &current);
-        Self(Some((span, current)))
+        let start = |current: &Context| tracer.build_with_context(builder, current);
+        Self(Some(Context::map_current(start)))
     }
 
     #[inline]
     pub fn is_recording(&self) -> bool {
-        self.0.as_ref().is_some_and(|(span, _)| span.is_recording())
+        self.0.as_ref().is_some_and(|span| span.is_recording())
     }
 
     #[inline]
     pub fn attribute(&mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
-        if let (Some((span, _)), Some(attribute)) = (&mut self.0, key_value(key, value)) {
+        if let (Some(span), Some(attribute)) = (&mut self.0, key_value(key, value)) {
             span.set_attribute(attribute);
         }
     }
@@ -84,7 +83,7 @@ impl Starting {
     #[inline]
     pub fn span(self) -> Span {
         Span {
-            context: self.0.map(|(span, current)| current.with_span(span)),
+            context: self.0.map(Context::current_with_span),
             panicking: std::thread::panicking(),
         }
     }
