@@ -23,7 +23,10 @@ pub(crate) fn fill(admin: &Admin, rooms: &mut Value) {
     }
     #[cfg(feature = "trace")]
     {
-        rooms["recent_traces"] = traces();
+        let traces = ops_trace::recent();
+        rooms["recent_traces"] = waterfalls(&traces.recent);
+        rooms["slow_traces"] = waterfalls(&traces.slow);
+        rooms["failed_traces"] = waterfalls(&traces.errors);
         rooms["trace_export"] = json!(ops_trace::stats());
     }
     #[cfg(feature = "secrets")]
@@ -91,26 +94,27 @@ fn cache_stats(cache: &data_cache::Cache) -> Value {
     })
 }
 
-/// Each trace with its spans as bars, in microseconds from its start.
+/// The newest of them with their spans as bars, in microseconds from the start of their trace.
 #[cfg(feature = "trace")]
-fn traces() -> Value {
+fn waterfalls(traces: &[ops_trace::RecentTrace]) -> Value {
     let micros =
         |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    ops_trace::recent()
-        .recent
-        .into_iter()
-        .take(20)
-        .map(|trace| {
-            let spans: Value = trace
-                .waterfall()
-                .iter()
-                .map(|bar| {
-                    let (span, start_us) = (bar.span, micros(bar.offset));
-                    let duration_us = micros(span.duration);
-                    json!({ "name": span.name, "depth": bar.depth, "start_us": start_us, "duration_us": duration_us })
+    let trace = |trace: &ops_trace::RecentTrace| {
+        let spans: Value = trace
+            .waterfall()
+            .iter()
+            .map(|bar| {
+                let span = bar.span;
+                json!({
+                    "name": span.name, "depth": bar.depth, "error": span.error,
+                    "start_us": micros(bar.offset), "duration_us": micros(span.duration),
                 })
-                .collect();
-            json!({ "trace_id": trace.trace_id, "duration_us": micros(trace.duration), "error": trace.error, "spans": spans })
+            })
+            .collect();
+        json!({
+            "trace_id": trace.trace_id, "duration_us": micros(trace.duration), "error": trace.error,
+            "spans": spans, "spans_left_out": trace.spans_left_out,
         })
-        .collect()
+    };
+    traces.iter().take(20).map(trace).collect()
 }

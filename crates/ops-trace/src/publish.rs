@@ -39,8 +39,10 @@ fn publish(stats: &Stats, export_seconds: &[f64]) {
     ] {
         counter!("trace_export_failures_total", "kind" => kind).absolute(failures);
     }
+    // there from the start, whether or not something was exported
+    let duration = histogram!("trace_export_duration_seconds");
     for seconds in export_seconds {
-        histogram!("trace_export_duration_seconds").record(*seconds);
+        duration.record(*seconds);
     }
     gauge!("trace_queue_length").set(stats.queued as f64);
     gauge!("trace_queue_capacity").set(stats.queue_capacity as f64);

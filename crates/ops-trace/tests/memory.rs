@@ -17,6 +17,9 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// As many as wait before the export thread is woken, and one less.
 const BELOW_A_BATCH: usize = 511;
 
+/// What may be held more at the end than at the beginning: one trace in the ring may be larger than another.
+const FLAT_BYTES: isize = 128 * 1024;
+
 fn main() {
     let started = Instant::now();
     let modes = [
@@ -123,14 +126,13 @@ fn live_bytes() -> isize {
     stats.bytes_allocated as isize - stats.bytes_deallocated as isize
 }
 
+/// A queue of ours, and a batch that the collector in this process has in hand, both of them in use.
+const IN_FLIGHT_BYTES: isize = 4 * 1024 * 1024;
+
 /// After the first thousands, no more is held however many spans end.
 fn live_bytes_are_flat(mode: &Mode) {
     let (name, collector) = (mode.name, &mode.collector);
-    let rounds = if std::env::var_os("OPS_TEST_FULL").is_some() {
-        200
-    } else {
-        10
-    };
+    let full = std::env::var_os("OPS_TEST_FULL").is_some();
     let config = config(&mode.endpoint).probe_after(Duration::from_millis(100));
     let tracer = Tracer::new(config.queue_spans(512)).unwrap();
     let round = || {
@@ -140,27 +142,28 @@ fn live_bytes_are_flat(mode: &Mode) {
         tracer.flush();
         collector.forget();
     };
-    for _ in 0..10 {
-        round();
-    }
-    let before = live_bytes();
-    let mut most = 0;
-    for _ in 0..rounds {
+    (0..10).for_each(|_| round());
+    let (before, mut most) = (live_bytes(), 0);
+    for _ in 0..if full { 200 } else { 10 } {
         round();
         most = most.max(live_bytes() - before);
     }
+    // an answer that comes late is one that the collector keeps until it is told to forget
+    let (started, mut more) = (Instant::now(), live_bytes() - before);
+    while more > FLAT_BYTES && started.elapsed() < Duration::from_secs(10) {
+        collector.forget();
+        std::thread::yield_now();
+        more = live_bytes() - before;
+    }
     let stats = tracer.stats();
-    println!(
-        "{name}: {} spans ended, at most {most} live bytes more",
-        stats.ended_sampled
-    );
+    let ended = stats.ended_sampled;
+    println!("{name}: {ended} spans ended, {more} live bytes more, {most} at most meanwhile");
     assert!(
-        most < 256 * 1024,
-        "{name}: {most} bytes more after {} spans",
-        stats.ended_sampled
+        more <= FLAT_BYTES && most <= IN_FLIGHT_BYTES,
+        "{name}: {more}, {most}"
     );
     let sum = stats.exported + stats.rejected + stats.queued + stats.dropped();
-    assert_eq!(stats.ended_sampled, sum, "{name}: {stats:?}");
+    assert_eq!(ended, sum, "{name}: {stats:?}");
     tracer.shutdown_blocking(Duration::from_millis(10));
 }
 
