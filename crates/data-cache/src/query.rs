@@ -260,7 +260,14 @@ impl<E: QueryEngine> Query<E> {
             clock,
         };
         match inner.find_in_memory(&key) {
-            Ok(hit) => Way::Answered(prepared.answer_with(hit)),
+            Ok(hit) => {
+                let is_owed = prepared.query.is_kept && !hit.is_on_disk();
+                let answer = prepared.answer_with(hit);
+                if is_owed {
+                    prepared.keep_later(answer.batches.clone());
+                }
+                Way::Answered(answer)
+            }
             Err(_) => Way::Ask(Box::new(prepared)),
         }
     }
@@ -360,6 +367,30 @@ impl<E: QueryEngine> Prepared<E> {
             }
         }
         answer
+    }
+
+    /// Nobody asked for a file when it was computed; now somebody does.
+    fn keep_later(self, batches: Vec<RecordBatch>) {
+        let inner = self.query.target.cache.inner().clone();
+        let snapshot = inner.snapshot();
+        if !self.is_unchanged() {
+            return;
+        }
+        inner.clone().pool().run(move || {
+            let keep = Keep {
+                key: self.key,
+                label: &self.normal,
+                tables: self.state.tables.clone(),
+                batches: &batches,
+                ttl: self.query.ttl,
+                compute: Duration::ZERO,
+                snapshot,
+                automatic: false,
+            };
+            if let Err(error) = inner.keep(&keep) {
+                tracing::warn!(target: "data_cache", %error, "result_not_cached");
+            }
+        });
     }
 
     /// Whether nobody wrote while the query ran.

@@ -39,6 +39,10 @@ impl Hit {
         self.age
     }
 
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.entry.on_disk
+    }
+
     /// Names this stored result: another result under the same key has another.
     pub fn entry_id(&self) -> &str {
         &self.entry.id

@@ -1,10 +1,11 @@
 //! Keeping the directory within its size: what is expired goes, then what was used longest ago.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use super::Inner;
 use crate::disk::{Disk, FileEntry};
-use crate::key::Key;
+use crate::key::{BuildKeyHasher, Key};
 
 /// Entries that are deleted under one lock.
 const BATCH: usize = 64;
@@ -23,8 +24,12 @@ impl Inner {
 
     fn sweep(&self, disk: &Disk, limit: u64) {
         let entries = disk.entries();
-        self.index
-            .retain(|key, entry| entry.bytes > 0 || self.memory.get(key).is_some());
+        // what other processes removed is not there any more, nor what memory let go of
+        let there: HashSet<Key, BuildKeyHasher> = entries.iter().map(|entry| entry.key).collect();
+        self.index.retain(|key, entry| match entry.bytes {
+            0 => self.memory.get(key).is_some(),
+            _ => there.contains(key),
+        });
         let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
         if total <= limit {
             return;

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod connection;
+mod opened;
 mod settings;
 mod sidecar;
 mod versions;
@@ -16,6 +17,7 @@ use duckdb::{AccessMode, Connection};
 use parking_lot::Mutex;
 
 use self::catalogue::Catalogue;
+use self::opened::Opened;
 use self::settings::Settings;
 use self::versions::Versions;
 use self::workers::Workers;
@@ -52,6 +54,8 @@ struct Database {
     /// One write at a time.
     writing: Mutex<()>,
     is_read_only: bool,
+    /// The last field: let go of once the connections above are closed.
+    _opened: Option<Opened>,
 }
 
 impl Warehouse {
@@ -59,7 +63,8 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// What the engine says: the file is no database, or another process has it.
+    /// What the engine says: the file is no database, or another process has it. And where this process has it open
+    /// already: clone that one.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_file(path.as_ref(), false)
     }
@@ -90,6 +95,10 @@ impl Warehouse {
         let problem = |error: &dyn std::fmt::Display| {
             Error::engine(format!("cannot open {}: {error}", path.display()))
         };
+        let opened = Opened::take(
+            &absolute(path).map_err(|error| problem(&error))?,
+            is_read_only,
+        )?;
         // of before the engine touches the file: a write in between costs a miss, and no wrong answer
         let before = sidecar::fingerprint(path);
         let config = engine_config(is_read_only).map_err(|error| problem(&error))?;
@@ -101,13 +110,14 @@ impl Warehouse {
             sidecar::versions_of_own(&path, before.as_deref())
         };
         let id = path.display().to_string();
-        Self::start(first, id, Some(path), versions, is_read_only)
+        let file = Some((path, opened));
+        Self::start(first, id, file, versions, is_read_only)
     }
 
     fn start(
         first: Connection,
         id: String,
-        path: Option<PathBuf>,
+        file: Option<(PathBuf, Opened)>,
         versions: Versions,
         is_read_only: bool,
     ) -> Result<Self, Error> {
@@ -120,10 +130,12 @@ impl Warehouse {
             connections.push(first.try_clone().map_err(problem)?);
         }
         connections.push(first);
+        let (path, opened) = file.unzip();
         Ok(Self(Arc::new(Database {
             workers: Workers::start(connections, &settings)?,
             id,
             path,
+            _opened: opened,
             versions,
             settings,
             catalogue,
@@ -137,7 +149,7 @@ impl Warehouse {
         CachedEngine::new(self, cache)
     }
 
-    /// Runs a query without the cache. Blocks.
+    /// Runs a query without the cache, in a transaction that cannot write: `nextval` is refused too. Blocks.
     ///
     /// # Errors
     ///
@@ -200,6 +212,18 @@ impl Warehouse {
                 .read(connection)
                 .map_err(|error| Error::engine(error.to_string()))
         })?
+    }
+}
+
+/// The path without links; the file itself need not be there yet.
+fn absolute(path: &Path) -> std::io::Result<PathBuf> {
+    if path.exists() {
+        return path.canonicalize();
+    }
+    let absolute = std::path::absolute(path)?;
+    match (absolute.parent(), absolute.file_name()) {
+        (Some(parent), Some(name)) if parent.exists() => Ok(parent.canonicalize()?.join(name)),
+        _ => Ok(absolute),
     }
 }
 

@@ -183,7 +183,7 @@ fn equal_keys_mean_equal_parse_trees() {
     let cases = if crate::batches::is_full() {
         200_000
     } else {
-        4000
+        2500
     };
     let mut random = crate::batches::Random(7);
     let mut shared = 0;

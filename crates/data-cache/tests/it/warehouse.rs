@@ -446,3 +446,33 @@ fn what_somebody_asks_to_keep_is_in_a_file_however_cheap_it_is() {
     let answer = warehouse.query("SELECT 1::BIGINT AS n", params! {});
     assert_eq!(answer.blocking().unwrap().status(), Status::Hit(Tier::Disk));
 }
+
+#[test]
+fn a_file_is_open_once_in_a_process_unless_it_is_only_read() {
+    let room = Room::new();
+    let path = room.dir.path().join("w.duckdb");
+    let first = Warehouse::open(&path).unwrap();
+    let again = Warehouse::open(&path).unwrap_err().to_string();
+    assert!(again.contains("open in this process already"), "{again}");
+    drop(first);
+    let readers = [(); 2].map(|()| Warehouse::open_read_only(&path).unwrap());
+    drop(readers);
+    Warehouse::open(&path).unwrap();
+}
+
+#[test]
+fn what_is_in_memory_only_reaches_a_file_when_somebody_asks_to_keep_it() {
+    let room = Room::new();
+    let sql = "SELECT range AS a, range::VARCHAR AS b FROM range(400000)";
+    {
+        let warehouse = room.open();
+        for keep in [false, true] {
+            let query = warehouse.query(sql, params! {});
+            let query = if keep { query.keep() } else { query };
+            query.blocking().unwrap();
+            settle(&warehouse);
+        }
+    }
+    let answer = room.open().query(sql, params! {}).blocking().unwrap();
+    assert_eq!(answer.status(), Status::Hit(Tier::Disk));
+}

@@ -1,0 +1,68 @@
+//! Which files this process has open: the engine's own lock does not hold inside of one process, and two engines on one
+//! file would not know of each other's writes.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::Error;
+
+/// A handle that was just dropped may be held by work that is about to end.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Readers of each file; `None` stands for one that writes.
+static OPEN: Mutex<Option<HashMap<PathBuf, Option<usize>>>> = Mutex::new(None);
+static CLOSED: Condvar = Condvar::new();
+
+/// Holds a file, until dropped.
+pub(super) struct Opened {
+    path: PathBuf,
+}
+
+impl Opened {
+    pub(super) fn take(path: &Path, is_read_only: bool) -> Result<Self, Error> {
+        let deadline = Instant::now() + WAIT;
+        let mut open = OPEN.lock();
+        loop {
+            let files = open.get_or_insert_default();
+            match (files.get_mut(path), is_read_only) {
+                (None, _) => {
+                    files.insert(path.to_owned(), is_read_only.then_some(1));
+                    break;
+                }
+                (Some(Some(readers)), true) => {
+                    *readers += 1;
+                    break;
+                }
+                _ => {}
+            }
+            if CLOSED.wait_until(&mut open, deadline).timed_out() {
+                return Err(Error::input(format!(
+                    "{} is open in this process already: clone that Warehouse, or drop it first",
+                    path.display()
+                )));
+            }
+        }
+        Ok(Self {
+            path: path.to_owned(),
+        })
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let mut open = OPEN.lock();
+        if let Some(files) = open.as_mut() {
+            match files.get_mut(&self.path) {
+                Some(Some(readers)) if *readers > 1 => *readers -= 1,
+                _ => {
+                    files.remove(&self.path);
+                }
+            }
+        }
+        drop(open);
+        CLOSED.notify_all();
+    }
+}
