@@ -116,6 +116,7 @@ fn serve_and_look(binary: &Path, full: bool) -> Result<()> {
         smoke(&python, &served.api, if full { "60s" } else { "10s" })?;
     }
     if let Some(prometheus) = setup::folder_of(PROMETHEUS) {
+        crate::prometheus::check(&prometheus, &served, full)?;
         check_exposition(
             prometheus.join("usr/bin/promtool"),
             &served.get("/metrics")?,

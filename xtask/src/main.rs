@@ -13,6 +13,8 @@ mod command;
 mod metadata;
 mod perf;
 mod platform;
+mod prometheus;
+mod promql;
 mod release;
 mod serve;
 mod setup;

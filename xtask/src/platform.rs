@@ -67,12 +67,14 @@ pub(crate) fn datasets() -> Vec<OsString> {
 #[derive(Deserialize)]
 struct Addresses {
     api: String,
+    admin: String,
 }
 
 /// A platform that serves until it is stopped or dropped.
 pub(crate) struct Served {
     child: Child,
     pub(crate) api: String,
+    pub(crate) admin: String,
     _scratch: Scratch,
 }
 
@@ -103,6 +105,7 @@ impl Served {
             Ok(addresses) => Ok(Self {
                 child,
                 api: addresses.api,
+                admin: addresses.admin,
                 _scratch: scratch,
             }),
             Err(cause) => {

@@ -78,3 +78,37 @@ metrics::define! {
     /// Total registered datasets
     pub gauge registry_datasets_total {}
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::DOMAIN;
+
+    /// The rows of `docs/metrics.md` that are about the platform's own metrics.
+    #[test]
+    fn the_table_in_docs_is_the_catalogue() {
+        const HEAD: &str =
+            "## Of the platform\n\n| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n";
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
+        let page = std::fs::read_to_string(&file).unwrap();
+        let (before, after) = page.split_once(HEAD).unwrap();
+        let (found, after) = after.split_once("\n\n## ").unwrap();
+        let rows: String = DOMAIN
+            .iter()
+            .map(|family| {
+                let definition = family().definition();
+                let labels = definition.labels.iter();
+                let labels: Vec<_> = labels.map(|label| format!("`{}`", label.name)).collect();
+                let (name, kind) = (definition.name, definition.kind.as_str());
+                let (unit, help) = (definition.unit(), definition.help());
+                format!("| `{name}` | {kind} | {unit} | {} | {help} |\n", labels.join(", "))
+            })
+            .collect();
+        if std::env::var_os("OPS_TEST_UPDATE").is_some() {
+            std::fs::write(&file, format!("{before}{HEAD}{rows}\n## {after}")).unwrap();
+            return;
+        }
+        assert_eq!(format!("{found}\n"), rows, "run it with OPS_TEST_UPDATE=1");
+    }
+}

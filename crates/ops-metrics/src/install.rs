@@ -5,9 +5,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::{Mutex, RwLock};
 
 use crate::config::Config;
+use crate::definition::Kind;
 use crate::error::Error;
 use crate::guard::{Limits, overflows};
 use crate::recorder::Recorder;
+use crate::rejected::Reason;
 use crate::{catalog, catalogue, exposition, history, process, runtime};
 
 /// Seconds between two drains of foreign histograms: the exporter keeps each sample until then.
@@ -85,8 +87,17 @@ pub(crate) fn render_with(foreign: &PrometheusHandle) -> String {
     text
 }
 
-/// What the guard knows.
+/// What the guard knows. Each label is there with 0 from the start, so that its first overflow is an increase.
 fn publish() {
+    for family in catalogue::all() {
+        let definition = family.definition();
+        for label in definition.labels {
+            catalog::ops_metrics_overflow_total(definition.name, label.name).add(0);
+        }
+        if matches!(definition.kind, Kind::Gauge | Kind::Histogram) {
+            catalog::ops_metrics_rejected_total(definition.name, Reason::NonFinite).add(0);
+        }
+    }
     for overflow in overflows() {
         catalog::ops_metrics_overflow_total(overflow.metric, overflow.label)
             .absolute(overflow.count);

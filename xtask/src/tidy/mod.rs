@@ -2,9 +2,11 @@
 
 mod alerts;
 mod crate_files;
+mod dashboards;
 mod features;
 mod law;
 mod readme;
+mod runbooks;
 #[cfg(test)]
 pub(crate) mod samples;
 mod sources;
@@ -55,6 +57,8 @@ pub(crate) fn run() -> Result<()> {
         ("crate table", readme::check(&metadata, &root)),
         ("feature tables", features::check(&metadata)),
         ("alerts and runbooks", alerts::check(&root)),
+        ("dashboards and queries", dashboards::check(&root)),
+        ("runbooks", runbooks::check(&root)),
         ("words", words::check(&root, &files)),
         ("sources", sources::check(&root, &files)),
     ];

@@ -1,0 +1,251 @@
+//! A real Prometheus beside a served platform: what the dashboards and alerts ask for is there when they ask.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::platform::Served;
+use crate::promql::{Query, Table, queries, selectors, table};
+use crate::workspace::{self, Scratch};
+use crate::{Result, command};
+
+mod api;
+mod exchange;
+mod load;
+mod runbooks;
+
+use api::Api;
+use load::Load;
+
+const SCRAPE: &str = "1s";
+/// What Grafana would take for `$__rate_interval` is four scrapes; a few more bear a busy machine.
+const RANGE: &str = "20s";
+const READY_WITHIN: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
+
+/// Answers that are not numbers, since nothing on this machine is asked for isochrones.
+const WITHOUT_TRAFFIC: [&str; 1] = ["Isochrone latency"];
+/// Annotations for events that did not happen: to be empty is right.
+const EMPTY: [&str; 2] = ["New build", "Restarts"];
+
+/// Runs Prometheus and a load on every subsystem, and then asks all that dashboards and alerts ask.
+pub(crate) fn check(prometheus: &Path, served: &Served, full: bool) -> Result<()> {
+    let scratch = Scratch::new("prometheus")?;
+    let server = Prometheus::start(prometheus, served, &scratch)?;
+    let load = Load::start(served);
+    let until = Instant::now() + if full { LONG } else { SHORT };
+    load.run(until)?;
+    let mut faults = served_metrics(&served.get("/metrics")?)?;
+    faults.extend(panels(&server.api)?);
+    faults.extend(alerts(&server.api)?);
+    faults.extend(runbooks::run(served)?);
+    for fault in &faults {
+        println!("  {fault}");
+    }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(format!(
+            "Prometheus and the platform disagree in {} things",
+            faults.len()
+        ))
+    }
+}
+
+/// What is served is in the table of metrics, with this type and no other label.
+fn served_metrics(exposition: &str) -> Result<Vec<String>> {
+    let page = std::fs::read_to_string(workspace::root().join(table::PAGE))
+        .map_err(|e| format!("cannot read {}: {e}", table::PAGE))?;
+    let table = Table::read(&page);
+    let mut faults = BTreeSet::new();
+    let samples = exposition
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty());
+    for line in samples {
+        let series = line.rsplit_once(' ').map_or(line, |(series, _)| series);
+        let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        let Some(named) = table.named(name) else {
+            faults.insert(format!("{name} is served, but not in {}", table::PAGE));
+            continue;
+        };
+        // values hold no quote, so every other piece is a value
+        let names = labels
+            .split('"')
+            .step_by(2)
+            .map(|piece| piece.trim_matches([',', '=', '}']));
+        for label in names.filter(|label| !label.is_empty() && *label != "le") {
+            if !named.metric.labels.iter().any(|known| known == label) {
+                faults.insert(format!(
+                    "{name} is served with {label}, which {} does not say",
+                    table::PAGE
+                ));
+            }
+        }
+    }
+    println!("every served metric was looked for in {}", table::PAGE);
+    Ok(faults.into_iter().collect())
+}
+
+fn panels(api: &Api) -> Result<Vec<String>> {
+    let mut asked = Vec::new();
+    for file in queries::dashboards(&workspace::root()) {
+        let text = std::fs::read_to_string(&file)
+            .map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+        let dashboard: Value =
+            serde_json::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
+        asked.extend(queries::of_dashboard(&file, &dashboard, RANGE));
+    }
+    let faults: Vec<String> = asked.iter().filter_map(|query| panel(api, query)).collect();
+    println!(
+        "{} queries of the dashboards were asked, {} without an answer",
+        asked.len(),
+        faults.len()
+    );
+    Ok(faults)
+}
+
+fn panel(api: &Api, query: &Query) -> Option<String> {
+    let place = format!("{}, {}", file_name(&query.file), query.name);
+    match api.query(&query.text) {
+        Err(why) => Some(format!("{place}: {why}")),
+        Ok(_) if EMPTY.contains(&query.name.as_str()) => None,
+        Ok(values) if values.is_empty() => Some(format!("{place}: no data for {}", query.text)),
+        Ok(values) if values.iter().any(|value| value.is_finite()) => None,
+        Ok(_) if WITHOUT_TRAFFIC.contains(&query.name.as_str()) => None,
+        Ok(_) => Some(format!("{place}: no number for {}", query.text)),
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Prometheus evaluates each rule, and each of its selectors matches a series.
+fn alerts(api: &Api) -> Result<Vec<String>> {
+    let mut faults = api.unhealthy_rules()?;
+    let asked = queries::of_alerts(&workspace::root())?;
+    let mut count = 0;
+    for query in &asked {
+        for selector in selectors(&query.text)? {
+            count += 1;
+            if api.query(&selector)?.is_empty() {
+                faults.push(format!("{}: no series for {selector}", query.name));
+            }
+        }
+    }
+    println!(
+        "{} alerts with {count} selectors were evaluated",
+        asked.len()
+    );
+    Ok(faults)
+}
+
+/// A Prometheus that is stopped when dropped.
+struct Prometheus {
+    child: Child,
+    api: Api,
+}
+
+impl Prometheus {
+    fn start(folder: &Path, served: &Served, scratch: &Scratch) -> Result<Self> {
+        let config = config(served, scratch.path())?;
+        let port = free_port()?;
+        let mut program = command::program(folder.join("usr/bin/prometheus"));
+        program
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                scratch.path().join("tsdb").display()
+            ))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .arg("--log.level=warn");
+        println!("$ {}", command::shown(&program));
+        let child = spawn(&mut program)?;
+        let server = Self {
+            child,
+            api: Api::new(format!("127.0.0.1:{port}")),
+        };
+        let started = Instant::now();
+        while !server.api.is_ready() {
+            if started.elapsed() > READY_WITHIN {
+                return Err(format!(
+                    "Prometheus was not ready within {} s",
+                    READY_WITHIN.as_secs()
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(server)
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // its data goes with the scratch folder: there is nothing to be saved
+        let _ = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
+fn spawn(program: &mut Command) -> Result<Child> {
+    let child = program.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+    child.map_err(|e| format!("cannot start Prometheus: {e}"))
+}
+
+/// Prometheus takes no port 0 and tells none: one that was free a moment ago.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    listener
+        .map(|address| address.port())
+        .map_err(|e| format!("cannot find a free port: {e}"))
+}
+
+#[derive(Deserialize)]
+struct Config {
+    scrape_configs: Vec<ScrapeConfig>,
+}
+
+#[derive(Deserialize)]
+struct ScrapeConfig {
+    job_name: String,
+}
+
+/// `configs/prometheus.yml` with this platform as its target, and a scrape each second.
+fn config(served: &Served, scratch: &Path) -> Result<PathBuf> {
+    let original = workspace::root().join("configs/prometheus.yml");
+    let text = std::fs::read_to_string(&original)
+        .map_err(|e| format!("cannot read {}: {e}", original.display()))?;
+    let read: Config =
+        serde_yaml::from_str(&text).map_err(|e| format!("{}: {e}", original.display()))?;
+    let [ScrapeConfig { job_name }] = read.scrape_configs.as_slice() else {
+        return Err("configs/prometheus.yml has not one job".to_owned());
+    };
+    let target = served.api.trim_start_matches("http://");
+    let rules = workspace::root().join("configs/alerts.yml");
+    let derived = text
+        .replace("localhost:8000", target)
+        .replace(
+            "scrape_interval: 15s",
+            &format!("scrape_interval: {SCRAPE}"),
+        )
+        .replace("[alerts.yml]", &format!("[{}]", rules.display()));
+    let global = format!("global:\n  evaluation_interval: {SCRAPE}\n{derived}");
+    for expected in [target, SCRAPE, &*rules.to_string_lossy(), job_name] {
+        if !global.contains(expected) {
+            return Err(format!(
+                "configs/prometheus.yml: {expected} could not be put in"
+            ));
+        }
+    }
+    let file = scratch.join("prometheus.yml");
+    std::fs::write(&file, global).map_err(|e| format!("cannot write {}: {e}", file.display()))?;
+    Ok(file)
+}

@@ -1,0 +1,54 @@
+//! One HTTP request and its answer, without a client library.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) struct Request<'a> {
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    /// Each with its line end.
+    pub(super) headers: &'a str,
+    pub(super) body: &'a str,
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn get(path: &'a str) -> Self {
+        Self {
+            method: "GET",
+            path,
+            headers: "",
+            body: "",
+        }
+    }
+
+    /// Sends it to `host:port`; gives status and body.
+    pub(super) fn send(&self, host: &str) -> std::io::Result<(u16, String)> {
+        let mut stream = TcpStream::connect(host)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let Self {
+            method,
+            path,
+            headers,
+            body,
+        } = self;
+        let length = body.len();
+        // HTTP/1.0: the answer is neither chunked nor kept open
+        write!(
+            stream,
+            "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+        )?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let answer = String::from_utf8_lossy(&answer);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        let status = status.ok_or_else(|| std::io::Error::other("no status line"))?;
+        Ok((status, body.to_owned()))
+    }
+}

@@ -1,0 +1,283 @@
+//! What is wrong with a query, in words.
+
+use promql_parser::label::Matcher;
+use promql_parser::parser::token::{T_LUNLESS, T_TOPK};
+use promql_parser::parser::{self, AggregateExpr, Call, Expr, LabelModifier, VectorSelector};
+
+use super::table::{Kind, Table};
+
+/// Labels that Prometheus adds to each series.
+const OF_THE_TARGET: [&str; 2] = ["job", "instance"];
+const OVER_COUNTERS: [&str; 4] = ["rate", "irate", "increase", "resets"];
+const OVER_GAUGES: [&str; 3] = ["deriv", "delta", "predict_linear"];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Place {
+    /// Each selector is for the chosen job and instance.
+    Dashboard,
+    Alert,
+}
+
+/// A selector as it stands in a query, without its range.
+pub(crate) fn selectors(query: &str) -> Result<Vec<String>, String> {
+    let mut found = Vec::new();
+    walk(&parser::parse(query)?, &mut |expr, _| {
+        if let Some(selector) = selector(expr) {
+            let mut plain = selector.clone();
+            plain.offset = None;
+            found.push(plain.to_string());
+        }
+    });
+    Ok(found)
+}
+
+/// Everything that is wrong with a query.
+pub(crate) fn faults(query: &str, table: &Table, place: Place) -> Vec<String> {
+    let expr = match parser::parse(query) {
+        Ok(expr) => expr,
+        Err(why) => return vec![format!("does not parse: {why}")],
+    };
+    let mut faults = Vec::new();
+    let mut asks = false;
+    walk(&expr, &mut |expr, above| {
+        if let Some(selector) = selector(expr) {
+            asks = true;
+            let ranged = matches!(expr, Expr::MatrixSelector(_));
+            faults.extend(of_selector(selector, ranged, above, table, place));
+        }
+        match expr {
+            Expr::Aggregate(aggregate) => faults.extend(of_aggregate(aggregate, table)),
+            Expr::Call(call) if call.func.name == "histogram_quantile" => {
+                faults.extend(of_quantile(call));
+            }
+            _ => {}
+        }
+    });
+    if !asks {
+        faults.push("asks for no metric".to_owned());
+    }
+    faults
+}
+
+/// What stands above an expression: the nearest function, and whether it is within `unless`.
+#[derive(Clone, Copy, Default)]
+struct Above<'a> {
+    function: Option<&'a str>,
+    unless: bool,
+}
+
+fn walk<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr, Above<'a>)) {
+    go(expr, Above::default(), visit);
+}
+
+fn go<'a>(expr: &'a Expr, above: Above<'a>, visit: &mut impl FnMut(&'a Expr, Above<'a>)) {
+    visit(expr, above);
+    match expr {
+        Expr::Aggregate(aggregate) => {
+            go(&aggregate.expr, above, visit);
+            if let Some(param) = &aggregate.param {
+                go(param, above, visit);
+            }
+        }
+        Expr::Unary(unary) => go(&unary.expr, above, visit),
+        Expr::Binary(binary) => {
+            let unless = above.unless || binary.op.id() == T_LUNLESS;
+            let above = Above { unless, ..above };
+            go(&binary.lhs, above, visit);
+            go(&binary.rhs, above, visit);
+        }
+        Expr::Paren(paren) => go(&paren.expr, above, visit),
+        Expr::Subquery(subquery) => go(&subquery.expr, above, visit),
+        Expr::Call(call) => {
+            let function = Some(call.func.name);
+            for argument in &call.args.args {
+                go(argument, Above { function, ..above }, visit);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn selector(expr: &Expr) -> Option<&VectorSelector> {
+    match expr {
+        Expr::VectorSelector(selector) => Some(selector),
+        Expr::MatrixSelector(matrix) => Some(&matrix.vs),
+        _ => None,
+    }
+}
+
+fn of_selector(
+    selector: &VectorSelector,
+    ranged: bool,
+    above: Above<'_>,
+    table: &Table,
+    place: Place,
+) -> Vec<String> {
+    let Some(name) = &selector.name else {
+        return vec![format!("{selector} has no metric's name")];
+    };
+    let Some(named) = table.named(name) else {
+        return vec![format!("there is no metric {name}")];
+    };
+    let mut faults = Vec::new();
+    let histogram = named.metric.kind == Kind::Histogram;
+    if histogram && named.part.is_none() {
+        faults.push(format!(
+            "{name} is a histogram: ask for _bucket, _sum or _count"
+        ));
+    }
+    let counts = named.metric.kind == Kind::Counter || named.part.is_some();
+    let function = above.function.unwrap_or_default();
+    let rated = ranged && OVER_COUNTERS.contains(&function);
+    // a series that was not there before is new by itself; whether one is there at all is no amount
+    let compared = above.unless || function == "absent" || place == Place::Alert && !ranged;
+    if counts && !rated && !compared {
+        faults.push(format!(
+            "{name} only grows: it belongs into rate or increase"
+        ));
+    }
+    if !counts && OVER_COUNTERS.contains(&function) {
+        faults.push(format!("{name} is a gauge: {function} is for counters"));
+    }
+    if counts && OVER_GAUGES.contains(&function) {
+        faults.push(format!("{name} is a counter: {function} is for gauges"));
+    }
+    let known = |label: &str| is_label(label, &named.metric.labels, named.part);
+    let matchers = &selector.matchers.matchers;
+    for Matcher { name: label, .. } in matchers.iter().filter(|matcher| !known(&matcher.name)) {
+        faults.push(format!("{name} has no label {label}"));
+    }
+    let missing = OF_THE_TARGET
+        .iter()
+        .filter(|label| !matchers.iter().any(|matcher| matcher.name == **label));
+    if place == Place::Dashboard {
+        faults.extend(missing.map(|label| format!("{name} is not matched by {label}")));
+    }
+    faults
+}
+
+fn is_label(label: &str, of_the_metric: &[String], part: Option<&str>) -> bool {
+    let bound = label == "le" && part == Some("_bucket");
+    bound || OF_THE_TARGET.contains(&label) || of_the_metric.iter().any(|known| known == label)
+}
+
+/// Grouping by a label that no metric below has gives one group, and looks as if it worked.
+fn of_aggregate(aggregate: &AggregateExpr, table: &Table) -> Vec<String> {
+    let Some(LabelModifier::Include(labels) | LabelModifier::Exclude(labels)) = &aggregate.modifier
+    else {
+        return Vec::new();
+    };
+    let mut names = Vec::new();
+    walk(&aggregate.expr, &mut |expr, _| {
+        names.extend(selector(expr).and_then(|selector| selector.name.clone()));
+    });
+    let has = |label: &str| {
+        names
+            .iter()
+            .filter_map(|name| table.named(name))
+            .any(|named| is_label(label, &named.metric.labels, named.part))
+    };
+    let missing = labels.labels.iter().filter(|label| !has(label));
+    missing
+        .map(|label| format!("groups by {label}, which {} has not", names.join(", ")))
+        .collect()
+}
+
+fn of_quantile(call: &Call) -> Option<String> {
+    let Some(Expr::Aggregate(aggregate)) = call.args.args.get(1).map(AsRef::as_ref) else {
+        return None; // the series themselves have `le`
+    };
+    let keeps_bounds = match &aggregate.modifier {
+        Some(LabelModifier::Include(labels)) => labels.labels.iter().any(|label| label == "le"),
+        Some(LabelModifier::Exclude(labels)) => !labels.labels.iter().any(|label| label == "le"),
+        None => aggregate.op.id() == T_TOPK,
+    };
+    (!keeps_bounds).then(|| "histogram_quantile needs le, which the aggregation drops".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(query: &str) -> String {
+        let table = Table::read(
+            "| `requests_total` | counter | | `route`, `status` | T |\n| `latency_seconds` | histogram | seconds | `route` | T |\n\
+             | `depth` | gauge | | | T |\n",
+        );
+        faults(query, &table, Place::Alert).join("; ")
+    }
+
+    #[test]
+    fn a_sound_query_has_no_fault() {
+        for sound in [
+            r#"sum by (route) (rate(requests_total{status=~"5.."}[5m])) / (sum(rate(requests_total[5m])) > 0)"#,
+            "histogram_quantile(0.95, sum by (le, route) (rate(latency_seconds_bucket[5m]))) > 0.5",
+            "deriv(depth[30m]) > 0 and depth > 10",
+            "sum by (route) (requests_total) unless sum by (route) (requests_total offset 1h)",
+            "absent(requests_total)",
+            r#"sum(rate(latency_seconds_bucket{le="0.25"}[5m]))"#,
+        ] {
+            assert_eq!(told(sound), "", "{sound}");
+        }
+    }
+
+    #[test]
+    fn each_mutation_of_a_sound_query_is_found() {
+        for (query, fault) in [
+            (
+                "sum(rate(request_total[5m]))",
+                "there is no metric request_total",
+            ),
+            (
+                "sum by (le) (rate(latency_seconds[5m]))",
+                "latency_seconds is a histogram: ask for _bucket, _sum or _count",
+            ),
+            (
+                "sum by (verb) (rate(requests_total[5m]))",
+                "groups by verb, which requests_total has not",
+            ),
+            (
+                r#"sum(rate(requests_total{code="500"}[5m]))"#,
+                "requests_total has no label code",
+            ),
+            (
+                "histogram_quantile(0.9, sum by (route) (rate(latency_seconds_bucket[5m])))",
+                "histogram_quantile needs le, which the aggregation drops",
+            ),
+            (
+                "sum(max_over_time(requests_total[5m]))",
+                "requests_total only grows: it belongs into rate or increase",
+            ),
+            ("rate(depth[5m])", "depth is a gauge: rate is for counters"),
+            ("vector(1)", "asks for no metric"),
+        ] {
+            assert!(told(query).contains(fault), "{query}: {}", told(query));
+        }
+        assert!(told("sum(rate(requests_total[5m])").starts_with("does not parse"));
+    }
+
+    #[test]
+    fn a_dashboard_asks_for_the_chosen_targets_and_shows_no_bare_counter() {
+        let table = Table::read("| `requests_total` | counter | | | T |\n");
+        let found = faults("sum(requests_total)", &table, Place::Dashboard);
+        assert_eq!(
+            found,
+            [
+                "requests_total only grows: it belongs into rate or increase",
+                "requests_total is not matched by job",
+                "requests_total is not matched by instance"
+            ]
+        );
+        let chosen = r#"sum(rate(requests_total{job=~".+",instance=~".+"}[5m]))"#;
+        assert_eq!(
+            faults(chosen, &table, Place::Dashboard),
+            <[String; 0]>::default()
+        );
+    }
+
+    #[test]
+    fn selectors_are_read_out_of_a_query() {
+        let found = selectors(r#"sum(rate(a_total{b="c"}[5m])) > 1 and d offset 1h"#).unwrap();
+        assert_eq!(found, [r#"a_total{b="c"}"#, "d"]);
+    }
+}

@@ -1,0 +1,9 @@
+//! The dashboards' and alerts' queries, read as PromQL and held against the table of metrics.
+
+mod check;
+pub(crate) mod queries;
+pub(crate) mod table;
+
+pub(crate) use check::{Place, faults, selectors};
+pub(crate) use queries::Query;
+pub(crate) use table::Table;

@@ -1,0 +1,98 @@
+//! `docs/metrics.md`: what metrics there are, of which type and with which labels.
+
+use std::collections::BTreeMap;
+
+/// The page, relative to the checkout. Its rows are generated from the catalogues, whose crates xtask does not depend on.
+pub(crate) const PAGE: &str = "docs/metrics.md";
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+#[derive(Debug)]
+pub(crate) struct Metric {
+    pub(crate) kind: Kind,
+    pub(crate) labels: Vec<String>,
+}
+
+/// All metrics by their names.
+#[derive(Debug, Default)]
+pub(crate) struct Table(BTreeMap<String, Metric>);
+
+/// What the name in a query stands for.
+pub(crate) struct Named<'a> {
+    pub(crate) metric: &'a Metric,
+    /// `_bucket`, `_sum` or `_count` of a histogram.
+    pub(crate) part: Option<&'static str>,
+}
+
+const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
+
+impl Table {
+    /// Reads the rows: name, type, unit, labels, meaning.
+    pub(crate) fn read(page: &str) -> Self {
+        let mut metrics: BTreeMap<_, _> = page.lines().filter_map(row).collect();
+        // Prometheus makes it for each target
+        let up = Metric {
+            kind: Kind::Gauge,
+            labels: Vec::new(),
+        };
+        metrics.insert("up".to_owned(), up);
+        Self(metrics)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Metric> {
+        self.0.get(name)
+    }
+
+    pub(crate) fn named(&self, name: &str) -> Option<Named<'_>> {
+        if let Some(metric) = self.get(name) {
+            return Some(Named { metric, part: None });
+        }
+        PARTS.iter().find_map(|part| {
+            let metric = self.get(name.strip_suffix(part)?)?;
+            let is_histogram = metric.kind == Kind::Histogram;
+            is_histogram.then_some(Named {
+                metric,
+                part: Some(part),
+            })
+        })
+    }
+}
+
+fn row(line: &str) -> Option<(String, Metric)> {
+    let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
+    let name = cells.next()?.trim_matches('`').to_owned();
+    let kind = match cells.next()? {
+        "counter" => Kind::Counter,
+        "gauge" => Kind::Gauge,
+        "histogram" => Kind::Histogram,
+        _ => return None,
+    };
+    let labels = cells
+        .nth(1)?
+        .split(',')
+        .map(|label| label.trim().trim_matches('`').to_owned());
+    let labels = labels.filter(|label| !label.is_empty()).collect();
+    Some((name, Metric { kind, labels }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_a_metric_and_a_histogram_has_three_parts() {
+        let table = Table::read(
+            "| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n\
+             | `a_seconds` | histogram | seconds | `route`, `method` | Text |\n| `b` | gauge | | | Text |\n",
+        );
+        assert_eq!(table.get("a_seconds").unwrap().labels, ["route", "method"]);
+        assert!(table.get("b").unwrap().labels.is_empty());
+        assert_eq!(table.named("a_seconds_count").unwrap().part, Some("_count"));
+        assert!(table.named("b_count").is_none());
+    }
+}
