@@ -47,8 +47,9 @@ fn source(secrets: &Secrets, name: &str) -> Result<String, String> {
 
 fn open(config_dir: Option<&Path>) -> Result<Secrets, String> {
     let configs = Configs::read(config_dir)?;
+    let name = configs.secrets.to_string();
     Config::from_env()
         .map(|config| config.catalogue_text(configs.secrets.text))
-        .and_then(Secrets::new)
-        .map_err(|error| format!("{}: {error}", configs.secrets.name))
+        .and_then(|config| Secrets::new(config.catalogue_name(name)))
+        .map_err(|error| error.to_string())
 }

@@ -40,6 +40,8 @@ pub struct Config {
     #[serde(skip)]
     pub(crate) catalogue_text: Option<Arc<str>>,
     #[serde(skip)]
+    pub(crate) catalogue_name: Option<String>,
+    #[serde(skip)]
     pub(crate) environment: Environment,
     #[serde(skip, default = "Clock::system")]
     pub(crate) clock: Clock,
@@ -64,6 +66,7 @@ impl Default for Config {
             max_stale_seconds: DEFAULT_MAX_STALE.as_secs(),
             deadline_seconds: DEFAULT_DEADLINE.as_secs_f64(),
             catalogue_text: None,
+            catalogue_name: None,
             environment: Environment::Process,
             clock: Clock::system(),
             #[cfg(feature = "testing")]
@@ -113,6 +116,12 @@ impl Config {
     /// Takes the catalogue from this text.
     pub fn catalogue_text(mut self, yaml: impl Into<Arc<str>>) -> Self {
         self.catalogue_text = Some(yaml.into());
+        self
+    }
+
+    /// What errors and reports call a catalogue that was given as text.
+    pub fn catalogue_name(mut self, name: impl Into<String>) -> Self {
+        self.catalogue_name = Some(name.into());
         self
     }
 

@@ -15,7 +15,8 @@ const USUAL_PLACE: &str = "configs/secrets.yaml";
 /// The catalogue, and where it came from.
 pub(crate) fn catalogue(config: &Config) -> Result<(Catalogue, String), SecretError> {
     if let Some(text) = &config.catalogue_text {
-        return parse(text, "the catalogue".into());
+        let name = config.catalogue_name.as_deref().unwrap_or("the catalogue");
+        return parse(text, name.into());
     }
     let path = config
         .catalogue

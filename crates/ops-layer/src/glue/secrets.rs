@@ -4,15 +4,14 @@ use crate::{Config, Error};
 
 /// Secrets, whose values no log line and no span attribute carries from here on.
 pub(crate) fn secrets(config: &Config) -> Result<Secrets, Error> {
-    let named = |error: ops_secrets::SecretError| match &config.secrets_yaml {
-        Some(document) => Error::new("secrets", format!("{}: {error}", document.name)),
-        None => Error::new("secrets", error),
-    };
-    let mut settings = ops_secrets::Config::from_env().map_err(named)?;
+    let failed = |error| Error::new("secrets", error);
+    let mut settings = ops_secrets::Config::from_env().map_err(failed)?;
     if let Some(document) = &config.secrets_yaml {
-        settings = settings.catalogue_text(document.text.as_str());
+        settings = settings
+            .catalogue_text(document.text.as_str())
+            .catalogue_name(document.name.as_str());
     }
-    let secrets = Secrets::new(settings).map_err(named)?;
+    let secrets = Secrets::new(settings).map_err(failed)?;
     #[cfg(feature = "log")]
     secrets.on_resolved(|resolved| {
         let value = resolved.secret.expose();

@@ -76,6 +76,19 @@ fn a_wrong_catalogue_is_refused_in_words_that_lead_to_the_place() {
 }
 
 #[test]
+fn a_catalogue_given_as_text_is_called_what_its_owner_calls_it() {
+    let named = |yaml: &str| {
+        config()
+            .catalogue_text(yaml)
+            .catalogue_name("secrets.yaml (embedded)")
+    };
+    let told = Secrets::new(named("secrets: 1")).unwrap_err().to_string();
+    assert!(told.starts_with("secrets.yaml (embedded): "), "{told}");
+    let report = Secrets::new(named("secrets: {}")).unwrap().report();
+    assert_eq!(report.catalogue, "secrets.yaml (embedded)");
+}
+
+#[test]
 fn a_value_in_the_place_of_settings_is_not_repeated() {
     for yaml in [
         "secrets: {a: planted}",
