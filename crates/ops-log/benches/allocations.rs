@@ -1,7 +1,8 @@
 //! What a line allocates once everything is warm: `cargo bench -p ops-log --bench allocations`.
 #![expect(
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a bench that cannot start has nothing to say"
+    reason = "a bench prints, and one that cannot start has nothing to say"
 )]
 
 #[path = "../../../perf/ratio.rs"]

@@ -59,7 +59,7 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `http` | no | [`http::AccessLog`](crate::http::AccessLog): request ids and access lines |
+//! | `http` | no | `http::AccessLog`: request ids and access lines |
 //! | `metrics` | no | `publish_metrics` |
 //! | `slog-json` | no | `slog_json::drain`, for readers of slog-json's format |
 //! | `tokio` | yes | tells bare tasks apart that share a thread; [`spawn`] and [`spawn_blocking`] |

@@ -12,6 +12,7 @@ mod output;
 mod property;
 mod redact;
 mod slog_drains;
+mod trace_ids;
 mod values;
 
 use std::sync::Arc;

@@ -304,3 +304,29 @@ fn a_file_is_opened_again_on_sighup() {
             .contains("in_the_new_one")
     );
 }
+
+#[test]
+fn many_threads_write_whole_lines_and_count_each_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.log");
+    let pipeline = Pipeline::new(Config::new().stdout(false).file(&path)).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let log = pipeline.logger("threads").bind("thread", thread);
+            scope.spawn(move || {
+                for n in 0..500 {
+                    info!(log, "threaded", n = n, text = "x".repeat(n));
+                }
+            });
+        }
+    });
+    let text = std::fs::read_to_string(&path).unwrap();
+    let parsed = text
+        .lines()
+        .filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok());
+    assert_eq!(parsed.count(), 4000);
+    assert_eq!(
+        (pipeline.stats().written, pipeline.stats().dropped),
+        (4000, 0)
+    );
+}
