@@ -32,7 +32,7 @@
 //!
 //! [`init`] once, and keep the guard. It installs a `tracing` subscriber and a `log` logger where none is; a host with a
 //! subscriber of its own adds [`tracing_layer`] to it. Wrap futures that you spawn in [`with_log_context`], or use
-//! [`spawn`], and [`carry`] work to other threads. [`Pipeline`] is the same without anything global.
+//! `spawn`, and [`carry`] work to other threads. [`Pipeline`] is the same without anything global.
 //!
 //! # What is promised
 //!
@@ -62,7 +62,7 @@
 //! | `http` | no | `http::AccessLog`: request ids and access lines |
 //! | `metrics` | no | `publish_metrics` |
 //! | `slog-json` | no | `slog_json::drain`, for readers of slog-json's format |
-//! | `tokio` | yes | tells bare tasks apart that share a thread; [`spawn`] and [`spawn_blocking`] |
+//! | `tokio` | yes | tells bare tasks apart that share a thread; `spawn` and `spawn_blocking` |
 //!
 //! # When not to use it
 //!
