@@ -1,4 +1,7 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
 
 use crate::environment::Environment;
 
@@ -9,6 +12,9 @@ pub(crate) const PROBE_AFTER: Duration = Duration::from_secs(5);
 pub(crate) const SLOW_AFTER: Duration = Duration::from_secs(1);
 
 /// Names the service, and where its spans go. What is not set here is taken from the `OTEL_*` variables.
+///
+/// In a file the keys are the names of the methods, times are whole milliseconds (`export_timeout_ms`), `resource` is a
+/// map and `propagate_to` a list. Keys that are not known are refused.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -16,20 +22,20 @@ pub struct Config {
     #[serde(default)]
     pub(crate) service_version: Option<String>,
     #[serde(default)]
-    pub(crate) resource: Vec<(String, String)>,
+    pub(crate) resource: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) endpoint: Option<String>,
     #[serde(default)]
     pub(crate) sampling_ratio: Option<f64>,
     #[serde(default)]
     pub(crate) queue_spans: Option<usize>,
-    #[serde(skip)]
+    #[serde(default, rename = "export_timeout_ms", deserialize_with = "millis")]
     pub(crate) export_timeout: Option<Duration>,
-    #[serde(skip)]
+    #[serde(default, rename = "export_delay_ms", deserialize_with = "millis")]
     pub(crate) export_delay: Option<Duration>,
-    #[serde(skip)]
+    #[serde(default, rename = "probe_after_ms", deserialize_with = "millis")]
     pub(crate) probe_after: Option<Duration>,
-    #[serde(skip)]
+    #[serde(default, rename = "slow_after_ms", deserialize_with = "millis")]
     pub(crate) slow_after: Option<Duration>,
     #[serde(default)]
     pub(crate) propagate_to: Vec<String>,
@@ -43,7 +49,7 @@ impl Config {
         Self {
             service_name: service_name.into(),
             service_version: None,
-            resource: Vec::new(),
+            resource: BTreeMap::new(),
             endpoint: None,
             sampling_ratio: None,
             queue_spans: None,
@@ -66,7 +72,7 @@ impl Config {
     /// Adds an attribute to all that this process sends, such as `deployment.environment.name`.
     #[must_use]
     pub fn resource_attribute(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.resource.push((key.into(), value.into()));
+        self.resource.insert(key.into(), value.into());
         self
     }
 
@@ -137,4 +143,8 @@ impl Config {
         self.environment = Environment::of(variables);
         self
     }
+}
+
+fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    Option::<u64>::deserialize(deserializer).map(|millis| millis.map(Duration::from_millis))
 }

@@ -114,7 +114,8 @@ fn resource(config: &Config, warnings: &mut Vec<Warning>) -> Result<Vec<(String,
     if let Some(version) = &config.service_version {
         resource.push(("service.version".to_owned(), version.clone()));
     }
-    resource.extend(config.resource.iter().cloned());
+    let more = config.resource.iter();
+    resource.extend(more.map(|(key, value)| (key.clone(), value.clone())));
     Ok(resource)
 }
 

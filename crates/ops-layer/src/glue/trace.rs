@@ -2,8 +2,11 @@ use crate::{Config, Error};
 
 /// Traces, whose ids every log line carries from here on.
 pub(crate) fn trace(config: &Config) -> Result<ops_trace::Tracer, Error> {
-    let tracer = ops_trace::init(ops_trace::Config::new(config.service_name.as_str()))
-        .map_err(|error| Error::new("trace", error))?;
+    let mut settings = ops_trace::Config::new(config.service_name.as_str());
+    if let Some([version, ..]) = config.build {
+        settings = settings.service_version(version);
+    }
+    let tracer = ops_trace::init(settings).map_err(|error| Error::new("trace", error))?;
     #[cfg(feature = "log")]
     {
         ops_log::set_trace_ids(|| {

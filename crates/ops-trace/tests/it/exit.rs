@@ -32,6 +32,39 @@ fn child() {
     );
 }
 
+/// Not a test by itself either.
+#[test]
+fn console_child() {
+    if std::env::var("OTEL_TRACES_EXPORTER").as_deref() != Ok("console") {
+        return;
+    }
+    let tracer = ops_trace::init(ops_trace::Config::new("child")).unwrap();
+    span!("outer", text = "a b").in_scope(|_| span!("inner").in_scope(|s| s.set_error("odd")));
+    tracer.shutdown_blocking(BUDGET);
+}
+
+#[test]
+fn the_console_exporter_writes_one_line_for_each_span() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "exit::console_child", "--nocapture"])
+        .env("OTEL_TRACES_EXPORTER", "console")
+        .output()
+        .unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = output
+        .lines()
+        .filter(|line| line.contains("trace="))
+        .collect();
+    assert_eq!(lines.len(), 2, "{output}");
+    assert!(lines[0].contains("\"inner\"") && lines[0].contains(" ERROR error.type=\"odd\""));
+    assert!(
+        lines[1].contains("parent=0000000000000000 \"outer\""),
+        "{}",
+        lines[1]
+    );
+    assert!(lines[1].ends_with(" text=\"a b\""), "{}", lines[1]);
+}
+
 /// From the beginning of its shutdown to its end, and what it counted.
 fn run(endpoint: &str) -> (Duration, String) {
     let mut child = Command::new(std::env::current_exe().unwrap())

@@ -108,7 +108,7 @@ fn dropping_the_tracer_sends_what_waits_and_does_not_block_a_runtime() {
             drop(tracer);
             started.elapsed()
         });
-        assert!(took < Duration::from_millis(300), "{name}: {took:?}");
+        assert!(took < Duration::from_secs(1), "{name}: {took:?}");
     }
 }
 
@@ -121,7 +121,7 @@ fn init_takes_no_time_even_if_the_collector_cannot_be_reached() {
         let started = Instant::now();
         let tracer = Tracer::new(config(endpoint)).unwrap();
         assert!(
-            started.elapsed() < Duration::from_millis(500),
+            started.elapsed() < Duration::from_secs(2),
             "{:?}",
             started.elapsed()
         );

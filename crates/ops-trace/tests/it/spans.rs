@@ -265,12 +265,24 @@ fn what_cannot_be_started_says_what_is_wrong_and_what_is_accepted() {
 }
 
 #[test]
-fn configuration_files_with_unknown_keys_are_refused() {
-    let good = r#"{"service_name": "a", "endpoint": "http://c:4318", "sampling_ratio": 0.1}"#;
-    assert!(serde_json::from_str::<Config>(good).is_ok());
-    let error = serde_json::from_str::<Config>(r#"{"service_name": "a", "ratio": 1}"#).unwrap_err();
+fn a_configuration_can_be_a_file_and_keys_that_are_not_known_are_refused() {
+    let collector = ops_trace::testing::Collector::start().unwrap();
+    let file = format!(
+        "service_name: shop\nservice_version: 1.2.3\nendpoint: {}\nsampling_ratio: 1\nqueue_spans: 128\n\
+         export_timeout_ms: 500\nexport_delay_ms: 200\nprobe_after_ms: 1000\nslow_after_ms: 250\n\
+         resource: {{team: a}}\npropagate_to: [api.internal]\n",
+        collector.endpoint()
+    );
+    let config: Config = serde_yaml::from_str(&file).unwrap();
+    let tracer = Tracer::new(config.environment([("", ""); 0])).unwrap();
+    drop(span!(tracer: tracer, "a"));
+    tracer.flush();
+    assert_eq!(collector.spans()[0].resource("team"), Some("a"));
+    assert_eq!(tracer.stats().queue_capacity, 128);
+    let error = serde_yaml::from_str::<Config>("service_name: a\nratio: 1\n").unwrap_err();
+    let error = error.to_string();
     assert!(
-        error.to_string().contains("unknown field `ratio`"),
+        error.contains("unknown field `ratio`") && error.contains("line 2"),
         "{error}"
     );
 }
