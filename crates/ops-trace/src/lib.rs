@@ -144,5 +144,7 @@ pub use span::Starting;
 pub use span::{CompletedSpan, Entered, Span};
 pub use stats::{Failures, Stats};
 pub use tracer::Tracer;
+#[doc(hidden)]
+pub use value::Literal;
 pub use value::Value;
 pub use waterfall::Bar;

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -54,6 +55,7 @@ impl Default for Limits {
 impl Limits {
     /// Keeps the last value of each key, filters secrets, and cuts what is too much. Runs on the export thread.
     pub(crate) fn apply(&self, span: &mut SpanData, dropped: &AtomicU64) {
+        make_printable(&mut span.name);
         keep_last_of_each_key(&mut span.attributes);
         let excess = span.attributes.len().saturating_sub(self.attributes);
         if excess > 0 {
@@ -118,6 +120,13 @@ pub(crate) fn cut(mut text: String, bytes: usize) -> String {
         text.push_str(CUT);
     }
     text
+}
+
+fn make_printable(name: &mut Cow<'static, str>) {
+    if name.contains(char::is_control) {
+        let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+        *name = name.chars().map(printable).collect::<String>().into();
+    }
 }
 
 /// The last value of a key takes the place of its first one.

@@ -20,22 +20,28 @@ macro_rules! span {
     (@key $first:ident $(. $rest:ident)*) => {
         ::core::concat!(::core::stringify!($first) $(, ".", ::core::stringify!($rest))*)
     };
-    (tracer: $tracer:expr, $name:expr $(, $($key:ident).+ = $value:expr)* $(,)?) => {
-        $crate::span!(@ ::core::option::Option::Some($tracer.as_handle()), $name $(, $($key).+ = $value)*)
+    (@set $span:ident $(,)?) => {};
+    (@set $span:ident, $($key:ident).+ = $value:literal $(, $($rest:tt)*)?) => {
+        $span.attribute($crate::span!(@key $($key).+), $crate::Literal::value($value));
+        $crate::span!(@set $span $(, $($rest)*)?)
     };
-    (@ $tracer:expr, $name:expr $(, $($key:ident).+ = $value:expr)*) => {{
+    (@set $span:ident, $($key:ident).+ = $value:expr $(, $($rest:tt)*)?) => {
+        $span.attribute($crate::span!(@key $($key).+), $value);
+        $crate::span!(@set $span $(, $($rest)*)?)
+    };
+    (@new $tracer:expr, $name:expr $(, $($attributes:tt)*)?) => {{
         #[allow(unused_mut)]
         let mut starting = $crate::Starting::new($tracer, $name);
         if starting.is_recording() {
-            $(starting.attribute(
-                ::core::concat!($crate::span!(@key $($key).+)),
-                $value,
-            );)*
+            $crate::span!(@set starting $(, $($attributes)*)?);
         }
         starting.span()
     }};
-    ($name:expr $(, $($key:ident).+ = $value:expr)* $(,)?) => {
-        $crate::span!(@ $crate::global(), $name $(, $($key).+ = $value)*)
+    (tracer: $tracer:expr, $($span:tt)+) => {
+        $crate::span!(@new ::core::option::Option::Some($tracer.as_handle()), $($span)+)
+    };
+    ($($span:tt)+) => {
+        $crate::span!(@new $crate::global(), $($span)+)
     };
 }
 
@@ -241,18 +247,15 @@ pub(crate) fn key_value(
     (!key.is_empty()).then(|| KeyValue::new(key, value.into().into_otel()))
 }
 
+/// Control characters are taken out at export.
+#[inline]
 fn name_of(name: Cow<'static, str>) -> Cow<'static, str> {
-    if name.is_empty() {
-        return "unnamed".into();
+    match name.len() {
+        0 => "unnamed".into(),
+        1..=MAX_NAME_BYTES => name,
+        _ => {
+            let end = name.floor_char_boundary(MAX_NAME_BYTES);
+            name[..end].to_owned().into()
+        }
     }
-    if name.len() <= MAX_NAME_BYTES && !name.bytes().any(|b| b.is_ascii_control()) {
-        return name;
-    }
-    let end = name.floor_char_boundary(MAX_NAME_BYTES);
-    let printable = |c: char| if c.is_ascii_control() { '\u{fffd}' } else { c };
-    name[..end]
-        .chars()
-        .map(printable)
-        .collect::<String>()
-        .into()
 }

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use crate::limits::{MAX_TEXT_BYTES, cut};
 
 /// The value of an attribute. Text beyond 4,096 bytes is cut; a float that is no number becomes text.
@@ -10,8 +12,8 @@ pub enum Value {
     Int(i64),
     /// A number.
     Float(f64),
-    /// Text.
-    Text(String),
+    /// Text; what is known when the program is built is not copied.
+    Text(Cow<'static, str>),
 }
 
 impl Value {
@@ -21,7 +23,8 @@ impl Value {
             Self::Int(i) => i.into(),
             Self::Float(f) if f.is_finite() => f.into(),
             Self::Float(f) => f.to_string().into(),
-            Self::Text(text) => cut(text, MAX_TEXT_BYTES).into(),
+            Self::Text(Cow::Borrowed(text)) if text.len() <= MAX_TEXT_BYTES => text.into(),
+            Self::Text(text) => cut(text.into_owned(), MAX_TEXT_BYTES).into(),
         }
     }
 }
@@ -43,12 +46,38 @@ value_from! {
     u16 => |v| Self::Int(v.into());
     u32 => |v| Self::Int(v.into());
     i64 => |v| Self::Int(v);
-    u64 => |v| i64::try_from(v).map_or_else(|_| Self::Text(v.to_string()), Self::Int);
-    usize => |v| i64::try_from(v).map_or_else(|_| Self::Text(v.to_string()), Self::Int);
+    u64 => |v| i64::try_from(v).map_or_else(|_| Self::Text(v.to_string().into()), Self::Int);
+    usize => |v| i64::try_from(v).map_or_else(|_| Self::Text(v.to_string().into()), Self::Int);
     f32 => |v| Self::Float(v.into());
     f64 => |v| Self::Float(v);
-    &str => |v| Self::Text(v.to_owned());
-    String => |v| Self::Text(v);
-    &String => |v| Self::Text(v.clone());
-    std::borrow::Cow<'_, str> => |v| Self::Text(v.into_owned());
+    &str => |v| Self::Text(v.to_owned().into());
+    String => |v| Self::Text(v.into());
+    &String => |v| Self::Text(v.clone().into());
+    Cow<'_, str> => |v| Self::Text(v.into_owned().into());
 }
+
+/// What is written as a literal: [`span!`](crate::span!) does not copy its text.
+#[doc(hidden)]
+pub trait Literal {
+    fn value(self) -> Value;
+}
+
+impl Literal for &'static str {
+    #[inline]
+    fn value(self) -> Value {
+        Value::Text(Cow::Borrowed(self))
+    }
+}
+
+macro_rules! literal {
+    ($($kind:ty)+) => {$(
+        impl Literal for $kind {
+            #[inline]
+            fn value(self) -> Value {
+                self.into()
+            }
+        }
+    )+};
+}
+
+literal! { bool i32 u8 u16 u32 i64 u64 usize f32 f64 }

@@ -205,6 +205,35 @@ fn names_are_never_empty_long_or_unprintable() {
 }
 
 #[test]
+fn attributes_may_be_any_expressions_with_or_without_a_comma_at_the_end() {
+    let (collector, tracer) = traced();
+    let (table, rows) = (String::from("users"), [1, 2]);
+    let name = "named";
+    drop(span!(tracer: tracer, name,));
+    drop(span!(
+        tracer: &tracer,
+        format!("{name}!"),
+        literal = "text",
+        number = 7,
+        negative = -1,
+        sum = 1 + 2,
+        share = 0.25,
+        yes = true,
+        borrowed = &table,
+        part = &table[..2],
+        call = rows.len(),
+        error.type = "odd",
+        long = 5_000_000_000_u64,
+    ));
+    tracer.flush();
+    assert_eq!(
+        collector.snapshot(),
+        "named\nnamed! literal=text number=7 negative=-1 sum=3 share=0.25 yes=true borrowed=users part=us \
+         call=2 error.type=odd long=5000000000\n"
+    );
+}
+
+#[test]
 fn attributes_of_a_span_that_is_not_recorded_are_not_looked_at() {
     let (_collector, tracer) = traced();
     tracer.set_sampling_ratio(0.0, SOON).unwrap();
