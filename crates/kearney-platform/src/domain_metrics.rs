@@ -88,8 +88,7 @@ mod tests {
     /// The rows of `docs/metrics.md` that are about the platform's own metrics.
     #[test]
     fn the_table_in_docs_is_the_catalogue() {
-        const HEAD: &str =
-            "## Of the platform\n\n| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n";
+        const HEAD: &str = "## Of the platform\n\n| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n";
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
         let page = std::fs::read_to_string(&file).unwrap();
         let (before, after) = page.split_once(HEAD).unwrap();
@@ -102,7 +101,10 @@ mod tests {
                 let labels: Vec<_> = labels.map(|label| format!("`{}`", label.name)).collect();
                 let (name, kind) = (definition.name, definition.kind.as_str());
                 let (unit, help) = (definition.unit(), definition.help());
-                format!("| `{name}` | {kind} | {unit} | {} | {help} |\n", labels.join(", "))
+                format!(
+                    "| `{name}` | {kind} | {unit} | {} | {help} |\n",
+                    labels.join(", ")
+                )
             })
             .collect();
         if std::env::var_os("OPS_TEST_UPDATE").is_some() {
