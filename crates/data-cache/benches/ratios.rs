@@ -28,8 +28,7 @@ const MANY: &str = "SELECT * FROM flights LIMIT 1000000";
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
-    let tools = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    let tools = Path::new(&tools).join("tools");
+    let tools = tools();
     let flights = tools.join("vega-datasets/flights-3m.parquet");
     if !flights.exists() {
         println!(
@@ -62,6 +61,15 @@ fn main() -> Result<(), Failure> {
     not_modified(&ratios, engine.cached(open(dir.path(), "http", "{}")?))?;
     ratios.finish();
     Ok(())
+}
+
+/// What `cargo xtask setup` fetched.
+fn tools() -> PathBuf {
+    let beside = std::env::var_os("CARGO_TARGET_DIR").map(|dir| Path::new(&dir).join("tools"));
+    std::env::var_os("OPS_TOOLS")
+        .map(PathBuf::from)
+        .or(beside)
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools"))
 }
 
 fn open(dir: &Path, name: &str, query_cache: &str) -> Result<Cache, Failure> {

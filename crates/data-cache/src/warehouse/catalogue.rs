@@ -198,13 +198,14 @@ fn builtin(connection: &Connection) -> duckdb::Result<Builtin> {
         nondeterministic: HashSet::new(),
         outside: HashSet::new(),
     };
-    let functions = "SELECT DISTINCT lower(function_name), lower(function_type), coalesce(lower(stability::VARCHAR), '') \
+    let functions = "SELECT DISTINCT function_name, lower(function_type), coalesce(lower(stability::VARCHAR), '') \
                      FROM duckdb_functions() WHERE internal";
     let mut statement = connection.prepare(functions)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (name, kind, stability): (String, String, String) =
             (row.get(0)?, row.get(1)?, row.get(2)?);
+        let name = name.to_lowercase();
         if kind == "table" && !PURE_TABLE_FUNCTIONS.contains(&name.as_str()) {
             found.outside.insert(name);
         } else if !stability.is_empty() && stability != "consistent" {
@@ -219,14 +220,16 @@ fn definitions(connection: &Connection) -> duckdb::Result<Definitions> {
         tables: HashSet::new(),
         texts: HashMap::new(),
     };
-    let made = "SELECT 'table', lower(table_name), coalesce(sql, '') FROM duckdb_tables() WHERE NOT internal \
-                UNION ALL SELECT 'view', lower(view_name), coalesce(sql, '') FROM duckdb_views() WHERE NOT internal \
-                UNION ALL SELECT 'macro', lower(function_name), coalesce(macro_definition, '') FROM duckdb_functions() \
+    let made = "SELECT 'table', table_name, coalesce(sql, '') FROM duckdb_tables() WHERE NOT internal \
+                UNION ALL SELECT 'view', view_name, coalesce(sql, '') FROM duckdb_views() WHERE NOT internal \
+                UNION ALL SELECT 'macro', function_name, coalesce(macro_definition, '') FROM duckdb_functions() \
                 WHERE NOT internal OR (macro_definition IS NOT NULL AND function_type <> 'table_macro')";
     let mut statement = connection.prepare(made)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (kind, name, text): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        // like the words of a statement: the engine's lower() may differ beyond ASCII
+        let name = name.to_lowercase();
         let is_computed = kind != "table" || text.to_lowercase().contains("generated");
         if is_computed {
             found.texts.entry(name.clone()).or_default().push(text);

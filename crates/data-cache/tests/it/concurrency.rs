@@ -250,3 +250,70 @@ fn an_error_reaches_everybody_who_waits_and_is_not_kept() {
         .unwrap();
     assert_eq!(answer.status(), Status::Miss);
 }
+
+#[test]
+fn a_reader_never_sees_less_than_what_was_written_before_it_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let warehouse = Warehouse::open(dir.path().join("w.duckdb"))
+        .unwrap()
+        .cached(Cache::open(dir.path().join("cache")).unwrap());
+    warehouse
+        .execute_batch("CREATE TABLE t (a BIGINT); CREATE VIEW v AS SELECT * FROM t; CREATE TABLE other (a BIGINT)")
+        .unwrap();
+    let (written, asked, hits) = (
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    );
+    let end = std::time::Instant::now()
+        + Duration::from_secs(if crate::batches::is_full() { 60 } else { 3 });
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while std::time::Instant::now() < end {
+                warehouse.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+                written.fetch_add(1, Ordering::SeqCst);
+                warehouse
+                    .execute_batch("INSERT INTO other VALUES (1)")
+                    .unwrap();
+                // some reads between two writes, so that there is something to hit
+                let so_far = asked.load(Ordering::SeqCst);
+                while asked.load(Ordering::SeqCst) < so_far + 12 && std::time::Instant::now() < end
+                {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        for sql in [
+            "SELECT count(*) AS n FROM t",
+            "SELECT count(*) AS n FROM v",
+            "SELECT sum(a)::BIGINT AS n FROM \"T\"",
+        ] {
+            let (warehouse, written, asked, hits) = (&warehouse, &written, &asked, &hits);
+            scope.spawn(move || {
+                while std::time::Instant::now() < end {
+                    let least = written.load(Ordering::SeqCst);
+                    let result = warehouse.query(sql, params! {}).blocking().unwrap();
+                    if least > 0 {
+                        let seen = usize::try_from(number(result.batches())).unwrap();
+                        assert!(
+                            seen >= least,
+                            "{sql}: {seen} after {least} writes, {:?}",
+                            result.status()
+                        );
+                    }
+                    hits.fetch_add(
+                        usize::from(matches!(result.status(), Status::Hit(_))),
+                        Ordering::SeqCst,
+                    );
+                    asked.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+    });
+    let hits = hits.load(Ordering::SeqCst);
+    assert!(
+        hits > 20,
+        "{hits} hits in {} questions",
+        asked.load(Ordering::SeqCst)
+    );
+}

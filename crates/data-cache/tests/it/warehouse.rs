@@ -476,3 +476,26 @@ fn what_is_in_memory_only_reaches_a_file_when_somebody_asks_to_keep_it() {
     let answer = room.open().query(sql, params! {}).blocking().unwrap();
     assert_eq!(answer.status(), Status::Hit(Tier::Disk));
 }
+
+#[test]
+fn a_table_beyond_ascii_is_known_by_its_name_too() {
+    let room = Room::new();
+    let warehouse = room.open();
+    for name in ["İstanbul", "ΟΔΟΣ", "straße", "a \"b\" c", "SELECT"] {
+        let quoted = format!("\"{}\"", name.replace('"', "\"\""));
+        warehouse
+            .execute_batch(&format!("CREATE TABLE {quoted} AS SELECT 1 AS a"))
+            .unwrap();
+        let sql = format!("SELECT count(*) AS n FROM {quoted}");
+        assert_eq!(ask(&warehouse, &sql).1, 1);
+        warehouse
+            .execute_batch(&format!("INSERT INTO {quoted} VALUES (2)"))
+            .unwrap();
+        assert_eq!(ask(&warehouse, &sql), (Status::Miss, 2), "{name}");
+        assert_eq!(
+            ask(&warehouse, &sql),
+            (Status::Hit(Tier::Memory), 2),
+            "{name}"
+        );
+    }
+}

@@ -1,5 +1,10 @@
 //! Asking an engine through a cache.
 
+mod prepared;
+mod result;
+
+pub use result::QueryResult;
+
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,17 +13,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arrow::array::RecordBatch;
 
-use crate::cache::{Cache, Hit, Keep};
+use self::prepared::Prepared;
+use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::engine::{QueryEngine, State};
 use crate::error::Error;
 use crate::event::{QueryEvent, Status};
 use crate::flight::{Flights, Ticket};
-use crate::key::{Key, Question, hex};
+use crate::key::{Key, Question};
 use crate::params::Params;
 use crate::scope::Scope;
 use crate::sql;
-use crate::stats::{Bypass, Miss};
+use crate::stats::Bypass;
 
 const DAY_SECONDS: u64 = 86_400;
 
@@ -76,49 +82,6 @@ impl<E: QueryEngine> CachedEngine<E> {
     }
 }
 
-/// The answer to a query.
-#[derive(Clone, Debug)]
-pub struct QueryResult {
-    batches: Vec<RecordBatch>,
-    status: Status,
-    age: Duration,
-    validator: Option<Key>,
-}
-
-impl QueryResult {
-    /// The batches; at least one, which carries the schema.
-    pub fn batches(&self) -> &[RecordBatch] {
-        &self.batches
-    }
-
-    /// The batches, by value.
-    pub fn into_batches(self) -> Vec<RecordBatch> {
-        self.batches
-    }
-
-    /// Where they came from.
-    pub fn status(&self) -> Status {
-        self.status
-    }
-
-    /// Time since they were computed, in whole seconds: 0 unless they came from the cache.
-    pub fn age(&self) -> Duration {
-        self.age
-    }
-
-    /// A weak entity tag (RFC 9110 section 8.8.3) for this result in the given representation, known before a body is
-    /// built. It stays the same until the data changes, over restarts too. `None` where the result is not cacheable.
-    ///
-    /// `representation` names whatever else the body depends on, such as `json/2`.
-    pub fn etag(&self, representation: &str) -> Option<String> {
-        use sha2::{Digest, Sha256};
-        let mut digest = Sha256::new_with_prefix(self.validator?.as_bytes());
-        digest.update(representation);
-        let digest = digest.finalize();
-        Some(format!("W/\"{}\"", hex(&digest[..16])))
-    }
-}
-
 /// A query to be awaited, or run with [`Query::blocking`].
 #[must_use = "a query runs when awaited, or by `blocking()`"]
 pub struct Query<E> {
@@ -128,18 +91,6 @@ pub struct Query<E> {
     ttl: Option<u64>,
     is_kept: bool,
     scope: Scope,
-}
-
-/// A query whose state is known.
-struct Prepared<E> {
-    query: Query<E>,
-    normal: String,
-    key: Key,
-    state: State,
-    /// The operator permits to keep what may differ from one moment to the next.
-    is_permitted: bool,
-    start: SystemTime,
-    clock: Instant,
 }
 
 enum Way<E> {
@@ -322,104 +273,6 @@ impl<E: QueryEngine> Query<E> {
             tracing::warn!(target: "data_cache", sql = event.sql, duration_ms, rows = event.rows, cache = status.as_str(), "slow_query");
         }
         self.target.cache.emit(&event);
-    }
-}
-
-impl<E: QueryEngine> Prepared<E> {
-    /// Asks the files, then the engine. `early` hands an answer out before it is written to a file.
-    fn lead(self, cancel: &Cancel, early: impl FnOnce(&QueryResult)) -> Answer {
-        let inner = self.query.target.cache.inner().clone();
-        let snapshot = inner.snapshot();
-        match inner.find(&self.key) {
-            Ok(hit) => return Ok(self.answer_with(hit)),
-            Err(miss) => inner.count(&Err(miss)),
-        }
-        let computing = Instant::now();
-        let ran = self
-            .query
-            .target
-            .engine
-            .run(&self.query.sql, &self.query.params, cancel);
-        let compute = computing.elapsed();
-        let answer = ran.map(|batches| QueryResult {
-            batches,
-            status: Status::Miss,
-            age: Duration::ZERO,
-            validator: (!self.is_permitted).then_some(self.key),
-        });
-        self.query
-            .tell(self.start, self.clock, &answer, Status::Miss);
-        let Ok(result) = &answer else { return answer };
-        if self.is_unchanged() {
-            let keep = Keep {
-                key: self.key,
-                label: &self.normal,
-                tables: self.state.tables.clone(),
-                batches: &result.batches,
-                ttl: self.query.ttl,
-                compute,
-                snapshot,
-                automatic: !self.query.is_kept && !self.is_permitted,
-            };
-            let kept = inner.keep_then(&keep, || early(result));
-            if let Err(error) = kept {
-                tracing::warn!(target: "data_cache", %error, "result_not_cached");
-            }
-        }
-        answer
-    }
-
-    /// Nobody asked for a file when it was computed; now somebody does.
-    fn keep_later(self, batches: Vec<RecordBatch>) {
-        let inner = self.query.target.cache.inner().clone();
-        let snapshot = inner.snapshot();
-        if !self.is_unchanged() {
-            return;
-        }
-        inner.clone().pool().run(move || {
-            let keep = Keep {
-                key: self.key,
-                label: &self.normal,
-                tables: self.state.tables.clone(),
-                batches: &batches,
-                ttl: self.query.ttl,
-                compute: Duration::ZERO,
-                snapshot,
-                automatic: false,
-            };
-            if let Err(error) = inner.keep(&keep) {
-                tracing::warn!(target: "data_cache", %error, "result_not_cached");
-            }
-        });
-    }
-
-    /// Whether nobody wrote while the query ran.
-    fn is_unchanged(&self) -> bool {
-        let engine = &self.query.target.engine;
-        let now = if self.is_permitted {
-            self.query.permitted(&self.normal, Bypass::Nondeterministic)
-        } else {
-            engine.state(&self.normal).ok()
-        };
-        now.as_ref() == Some(&self.state)
-    }
-
-    fn answer_with(&self, hit: Hit) -> QueryResult {
-        self.query
-            .target
-            .cache
-            .inner()
-            .count(&Ok::<_, Miss>(hit.clone()));
-        let status = Status::Hit(hit.tier());
-        let answer = QueryResult {
-            status,
-            age: hit.age(),
-            validator: (!self.is_permitted).then_some(self.key),
-            batches: hit.into_batches(),
-        };
-        let told = Ok(answer.clone());
-        self.query.tell(self.start, self.clock, &told, status);
-        answer
     }
 }
 
