@@ -1,4 +1,6 @@
-//! Lets binaries, tests and examples find the libduckdb that they were linked with.
+//! Lets binaries, tests and examples find the libduckdb that they were linked with, and tells the program which build it is.
+
+use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=DUCKDB_LIB_DIR");
@@ -7,4 +9,28 @@ fn main() {
     {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", dir.display());
     }
+    let git_sha = said("git", &["rev-parse", "--short=12", "HEAD"]);
+    println!(
+        "cargo:rustc-env=KEARNEY_GIT_SHA={}",
+        git_sha.as_deref().unwrap_or("unknown")
+    );
+    // a commit or a checkout appends to it
+    if let Some(log) = said("git", &["rev-parse", "--git-path", "logs/HEAD"]) {
+        println!("cargo:rerun-if-changed={log}");
+    }
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let version = said(&rustc, &["--version"]);
+    let version = version.as_deref().and_then(|text| text.split(' ').nth(1));
+    println!(
+        "cargo:rustc-env=KEARNEY_RUSTC={}",
+        version.unwrap_or("unknown")
+    );
+}
+
+/// The first line that a program said; `None` where it is not there or failed.
+fn said(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let line = text.lines().next().filter(|line| !line.is_empty())?;
+    output.status.success().then(|| line.to_owned())
 }

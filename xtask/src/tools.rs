@@ -83,7 +83,7 @@ pub(crate) const TABLE: &[Tool] = &[
             package: "prometheus",
         },
         witness: "usr/bin/promtool",
-        when_absent: "/metrics and the alert rules are not checked by promtool",
+        when_absent: "/metrics and the alert rules are not checked by promtool, nor dashboards, alerts and runbooks against a served platform",
     },
     Tool {
         name: PEERS,

@@ -10,6 +10,8 @@ metrics::labels! {
         LoadAirports = "load_airports",
         LoadZipcodes = "load_zipcodes",
         Checkpoint = "checkpoint",
+        Analyze = "analyze",
+        Publish = "publish",
     }
 }
 
@@ -50,7 +52,7 @@ metrics::labels! {
 
 metrics::labels! {
     /// Who works in the orchestrator's runs.
-    pub enum Agent { Loader = "loader" }
+    pub enum Agent { Loader = "loader", Analyst = "analyst" }
 }
 
 metrics::define! {

@@ -17,6 +17,7 @@ mod platform;
 mod problem;
 mod registry;
 mod routes;
+mod run_queue;
 mod secrets_command;
 mod serve;
 mod start_block;

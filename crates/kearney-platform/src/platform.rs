@@ -8,10 +8,12 @@ use ops_layer::secrets::Secrets;
 
 use crate::domain_metrics;
 use crate::registry::{Dataset, Model, Registry};
+use crate::run_queue::RunQueue;
 
 /// Registry, secrets, and the warehouse once it is loaded.
 pub struct Platform {
     pub registry: Registry,
+    pub runs: RunQueue,
     secrets: Secrets,
     warehouse: OnceLock<CachedWarehouse>,
     loading: Mutex<String>,
@@ -22,6 +24,7 @@ impl Platform {
     pub fn new(registry: Registry, secrets: Secrets) -> Self {
         let platform = Self {
             registry,
+            runs: RunQueue::new(),
             secrets,
             warehouse: OnceLock::new(),
             loading: Mutex::new("the warehouse is being loaded".to_owned()),

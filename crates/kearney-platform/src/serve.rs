@@ -50,7 +50,11 @@ async fn serve(
     let ops = ops_layer::init(
         ops_layer::Config::new("kearney-platform-api")
             .logger("api")
-            .build_info(env!("CARGO_PKG_VERSION"), "unknown", "unknown")
+            .build_info(
+                env!("CARGO_PKG_VERSION"),
+                env!("KEARNEY_GIT_SHA"),
+                env!("KEARNEY_RUSTC"),
+            )
             .log_file(&options.log_file)
             .secrets_yaml(configs.secrets.name, &configs.secrets.text)
             .cache_yaml(configs.cache.name, &configs.cache.text)
@@ -58,6 +62,9 @@ async fn serve(
     )
     .map_err(|error| error.to_string())?;
     ops_layer::metrics::register(domain_metrics::DOMAIN);
+    ops_layer::metrics::chart("orchestrator_queue_depth", || {
+        Some(domain_metrics::orchestrator_queue_depth().get())
+    });
     let registry = Registry::open(data.path())?;
     let platform = Arc::new(Platform::new(registry, ops.secrets().clone()));
 

@@ -171,7 +171,7 @@ fn failed(why: &str) -> Problem {
 }
 
 /// The rows as JSON objects, `null` included.
-fn rows_of(batches: &[RecordBatch]) -> Result<Vec<Value>, String> {
+pub fn rows_of(batches: &[RecordBatch]) -> Result<Vec<Value>, String> {
     let mut writer = WriterBuilder::new()
         .with_explicit_nulls(true)
         .build::<_, JsonArray>(Vec::new());

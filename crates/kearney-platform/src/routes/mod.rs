@@ -4,13 +4,14 @@ mod airports;
 mod assets;
 mod flights;
 mod health;
+mod orchestrator;
 mod registry;
 mod viz;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::platform::Platform;
 use crate::problem::Problem;
@@ -27,6 +28,7 @@ pub fn router(platform: Arc<Platform>) -> Router {
             "/api/registry/models",
             get(registry::models).post(registry::add_model),
         )
+        .route("/api/orchestrator/runs", post(orchestrator::start_run))
         .route("/api/registry/datasets", get(registry::datasets))
         .route("/api/viz/palette", get(viz::palette))
         .route("/api/flights/summary", get(flights::summary))

@@ -36,7 +36,7 @@ pub async fn add_model(
     }
 }
 
-async fn authorize(platform: &Platform, headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) async fn authorize(platform: &Platform, headers: &HeaderMap) -> Result<(), Problem> {
     let denied = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, detail);
     let given = headers
         .get("x-api-key")

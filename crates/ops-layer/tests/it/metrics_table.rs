@@ -48,6 +48,16 @@ fn labels(exposition: &str, name: &str) -> Vec<String> {
         .collect()
 }
 
+/// What the name ends with, `_total` aside, as the catalogue's rows have it.
+fn unit(name: &str) -> &str {
+    let name = name.strip_suffix("_total").unwrap_or(name);
+    let units = ["seconds", "bytes"].into_iter();
+    units
+        .filter(|unit| name.ends_with(unit))
+        .next_back()
+        .unwrap_or("")
+}
+
 #[test]
 fn every_metric_that_a_part_emits_is_in_the_table_with_its_type_labels_and_help() {
     OPS.publish_metrics();
@@ -59,7 +69,7 @@ fn every_metric_that_a_part_emits_is_in_the_table_with_its_type_labels_and_help(
     let mut table = format!(
         "{HEADING}\nTotals that a crate keeps and `ops-layer` publishes before each scrape, generated from what they emit\n\
          (`OPS_TEST_UPDATE=1 cargo test -p ops-layer --features full table` writes it).\n\n\
-         | metric | type | labels | meaning |\n|---|---|---|---|\n"
+         | metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n"
     );
     for (name, (kind, labels, help)) in &exposed {
         if catalogue.contains(&format!("| `{name}` | {kind} |")) {
@@ -69,7 +79,8 @@ fn every_metric_that_a_part_emits_is_in_the_table_with_its_type_labels_and_help(
         let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
         writeln!(
             table,
-            "| `{name}` | {kind} | {} | {help} |",
+            "| `{name}` | {kind} | {} | {} | {help} |",
+            unit(name),
             labels.join(", ")
         )
         .unwrap();
