@@ -4,22 +4,22 @@
 macro_rules! __fields {
     () => { () };
     ($key:ident = % $value:expr $(, $($rest:tt)*)?) => {
-        ($crate::__field!(::core::stringify!($key), &::core::format_args!("{}", $value)), $crate::__fields!($($($rest)*)?))
+        $crate::__private::List($crate::__field!(::core::stringify!($key), &::core::format_args!("{}", $value)), $crate::__fields!($($($rest)*)?))
     };
     ($key:ident = ? $value:expr $(, $($rest:tt)*)?) => {
-        ($crate::__field!(::core::stringify!($key), &::core::format_args!("{:?}", $value)), $crate::__fields!($($($rest)*)?))
+        $crate::__private::List($crate::__field!(::core::stringify!($key), &::core::format_args!("{:?}", $value)), $crate::__fields!($($($rest)*)?))
     };
     ($key:ident = $value:expr $(, $($rest:tt)*)?) => {
-        ($crate::__field!(::core::stringify!($key), &$value), $crate::__fields!($($($rest)*)?))
+        $crate::__private::List($crate::__field!(::core::stringify!($key), &$value), $crate::__fields!($($($rest)*)?))
     };
     ($key:literal = % $value:expr $(, $($rest:tt)*)?) => {
-        ($crate::__field!($key, &::core::format_args!("{}", $value)), $crate::__fields!($($($rest)*)?))
+        $crate::__private::List($crate::__field!($key, &::core::format_args!("{}", $value)), $crate::__fields!($($($rest)*)?))
     };
     ($key:literal = ? $value:expr $(, $($rest:tt)*)?) => {
-        ($crate::__field!($key, &::core::format_args!("{:?}", $value)), $crate::__fields!($($($rest)*)?))
+        $crate::__private::List($crate::__field!($key, &::core::format_args!("{:?}", $value)), $crate::__fields!($($($rest)*)?))
     };
     ($key:literal = $value:expr $(, $($rest:tt)*)?) => {
-        ($crate::__field!($key, &$value), $crate::__fields!($($($rest)*)?))
+        $crate::__private::List($crate::__field!($key, &$value), $crate::__fields!($($($rest)*)?))
     };
 }
 
