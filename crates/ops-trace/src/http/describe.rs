@@ -16,11 +16,27 @@ const MAX_HOST_BYTES: usize = 257;
 const ORIGINAL_METHOD_CHARS: usize = 32;
 const CLIENT_TEXT_BYTES: usize = 256;
 
-pub(super) fn builder(request: &request::Parts, link: Option<SpanContext>) -> SpanBuilder {
-    let mut builder = SpanBuilder::from_name(UNNAMED).with_kind(SpanKind::Server);
-    builder.attributes = Some(attributes(request));
+pub(super) fn builder(
+    request: &request::Parts,
+    route: Option<&Route>,
+    link: Option<SpanContext>,
+) -> SpanBuilder {
+    let mut attributes = attributes(request);
+    let mut builder = match route {
+        Some(route) => {
+            attributes.push(http_route(route));
+            SpanBuilder::from_name(named(&request.method, route))
+        }
+        None => SpanBuilder::from_name(UNNAMED),
+    };
+    builder.span_kind = Some(SpanKind::Server);
+    builder.attributes = Some(attributes);
     builder.links = link.map(|link| vec![Link::with_context(link)]);
     builder
+}
+
+fn http_route(route: &Route) -> KeyValue {
+    KeyValue::new("http.route", route.template().to_owned())
 }
 
 fn attributes(request: &request::Parts) -> Vec<KeyValue> {
@@ -98,15 +114,15 @@ pub(super) fn client(context: &Context, request: &request::Parts, peer: Option<I
     }
 }
 
-/// Names the span, once it is known which route answered. 405 is a route's path, and not the route.
-pub(super) fn route(span: &SpanRef<'_>, outcome: &Outcome) {
-    let Some(route) = &outcome.route else {
-        return;
-    };
-    let template = route.template();
-    span.set_attribute(KeyValue::new("http.route", template.to_owned()));
-    if outcome.status != 405 {
+/// Corrects the name, once it is known what answered. 405 says that the path has routes, and that this is none of them.
+pub(super) fn answered(span: &SpanRef<'_>, outcome: &Outcome, before: Option<&Route>) {
+    let known = outcome.route.as_ref() == before;
+    if let Some(route) = outcome.route.as_ref().filter(|_| !known) {
+        span.set_attribute(http_route(route));
         span.update_name(named(&outcome.method, route));
+    }
+    if outcome.status == 405 {
+        span.update_name(UNNAMED);
     }
 }
 

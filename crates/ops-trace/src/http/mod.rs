@@ -14,7 +14,7 @@ use std::sync::Arc;
 use ::http::{Extensions, HeaderName, HeaderValue, request, response};
 use opentelemetry::trace::{SpanContext, TraceContextExt, Tracer as _};
 use opentelemetry::{Context, ContextGuard, KeyValue};
-use ops_http::{Ending, Observe, Outcome};
+use ops_http::{Ending, Observe, Outcome, Route};
 
 use crate::propagation::{extract, header};
 use crate::span::fail;
@@ -140,8 +140,16 @@ impl ServerSpans {
     }
 }
 
+/// One request: its span, or the context that passes through.
+#[derive(Debug)]
+pub struct Scope {
+    context: Context,
+    /// The route that the span is named after already, where the router ran before.
+    named: Option<Route>,
+}
+
 impl Observe for ServerSpans {
-    type Scope = Option<Context>;
+    type Scope = Option<Scope>;
     type Entered<'a> = Option<ContextGuard>;
 
     fn start(&self, request: &mut request::Parts) -> Self::Scope {
@@ -151,29 +159,31 @@ impl Observe for ServerSpans {
         };
         let (parent, link) = self.remote(handle, request);
         let base = parent.map_or_else(Context::new, |p| Context::new().with_remote_span_context(p));
-        if self.0.quiet.iter().any(|path| path == request.uri.path()) {
-            return Some(base);
-        }
-        let Some(tracer) = handle.tracer() else {
-            return Some(base);
+        let quiet = self.0.quiet.iter().any(|path| path == request.uri.path());
+        let Some(tracer) = handle.tracer().filter(|_| !quiet) else {
+            return Some(Scope {
+                context: base,
+                named: None,
+            });
         };
-        let builder = describe::builder(request, link);
+        let named = Route::get(&request.extensions).cloned();
+        let builder = describe::builder(request, named.as_ref(), link);
         let span = tracer.build_with_context(builder, &base);
         let context = base.with_span(span);
         if self.0.client {
             let peer = (self.0.peer)(&request.extensions);
             describe::client(&context, request, peer);
         }
-        Some(context)
+        Some(Scope { context, named })
     }
 
     fn enter<'a>(&'a self, scope: &'a mut Self::Scope) -> Self::Entered<'a> {
-        scope.clone().map(Context::attach)
+        scope.as_ref().map(|scope| scope.context.clone().attach())
     }
 
     fn response(&self, scope: &mut Self::Scope, response: &mut response::Parts) {
-        let Some(context) = scope else { return };
-        let span = context.span();
+        let Some(scope) = scope else { return };
+        let span = scope.context.span();
         let ids = span.span_context();
         if ids.is_valid()
             && !ids.is_remote()
@@ -184,12 +194,15 @@ impl Observe for ServerSpans {
     }
 
     fn end(&self, scope: Self::Scope, outcome: &Outcome) {
-        let Some(context) = scope else { return };
+        let Some(Scope { context, named }) = scope else {
+            return;
+        };
         let span = context.span();
-        if span.span_context().is_remote() || !span.is_recording() {
+        let ids = span.span_context();
+        if ids.is_remote() || !ids.is_sampled() {
             return;
         }
-        describe::route(&span, outcome);
+        describe::answered(&span, outcome, named.as_ref());
         let status = outcome.status;
         if outcome.ending != Ending::Aborted {
             span.set_attribute(KeyValue::new(

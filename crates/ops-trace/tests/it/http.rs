@@ -205,6 +205,27 @@ async fn a_client_that_leaves_and_a_handler_that_panics_are_errors_with_their_ki
 }
 
 #[tokio::test]
+async fn a_route_that_only_the_answer_knows_names_the_span() {
+    let (collector, tracer) = traced();
+    let handler = || async { (axum::Extension(ops_http::Route::new("/inner/{id}")), "x") };
+    for router in [
+        axum::Router::new().route("/{*rest}", get(handler)),
+        axum::Router::new().fallback(handler),
+    ] {
+        let router = instrument_axum_with(router, spans(tracer.handle()));
+        let request = Request::get("/inner/1").body(Body::empty()).unwrap();
+        let answer = router.oneshot(request).await.unwrap();
+        answer.into_body().collect().await.unwrap();
+    }
+    tracer.flush();
+    for span in collector.spans() {
+        assert_eq!(span.name, "GET /inner/{id}");
+        assert_eq!(span.attribute("http.route"), Some("/inner/{id}"));
+    }
+    assert_eq!(collector.spans().len(), 2);
+}
+
+#[tokio::test]
 async fn the_servers_name_is_the_hosts_where_that_is_one() {
     let (collector, tracer) = traced();
     let app = app(spans(tracer.handle()));
