@@ -1,8 +1,10 @@
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{SpanId, Status, TraceId};
+use opentelemetry::{Array, KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 use parking_lot::Mutex;
 
@@ -83,11 +85,32 @@ struct Kept {
     bytes: usize,
 }
 
+/// A trace as it is kept: its texts are made when somebody reads them.
 #[derive(Debug)]
 struct Entry {
     id: TraceId,
-    trace: Arc<RecentTrace>,
+    trace: Arc<Held>,
     bytes: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    start: SystemTime,
+    duration: Duration,
+    error: bool,
+    spans: Vec<HeldSpan>,
+    left_out: u64,
+}
+
+#[derive(Clone, Debug)]
+struct HeldSpan {
+    id: SpanId,
+    parent: SpanId,
+    name: Cow<'static, str>,
+    start: SystemTime,
+    duration: Duration,
+    error: bool,
+    attributes: Vec<KeyValue>,
 }
 
 impl Ring {
@@ -100,14 +123,13 @@ impl Ring {
 
     pub(crate) fn add(&self, data: &SpanData) {
         let id = data.span_context.trace_id();
-        let span = RecentSpan::new(data);
         let mut kept = self.kept.lock();
         match kept.find(id) {
             Some(entry) => {
-                let more = entry.add(span);
+                let more = entry.add(data);
                 kept.bytes += more;
             }
-            None => kept.begin(id, span, self.slow_after),
+            None => kept.begin(id, HeldSpan::new(data), self.slow_after),
         }
         kept.shrink();
     }
@@ -118,8 +140,8 @@ impl Ring {
         let recent = traces(&kept.recent);
         let (slow, errors) = (traces(&kept.slow), traces(&kept.errors));
         drop(kept);
-        let is_slow = |trace: &&Arc<RecentTrace>| trace.duration >= self.slow_after;
-        let has_error = |trace: &&Arc<RecentTrace>| trace.error;
+        let is_slow = |(_, trace): &&Pointer| trace.duration >= self.slow_after;
+        let has_error = |(_, trace): &&Pointer| trace.error;
         RecentTraces {
             slow: copies(recent.iter().filter(is_slow).chain(&slow)),
             errors: copies(recent.iter().filter(has_error).chain(&errors)),
@@ -128,15 +150,17 @@ impl Ring {
     }
 }
 
-fn traces(entries: &VecDeque<Entry>) -> Vec<Arc<RecentTrace>> {
+type Pointer = (TraceId, Arc<Held>);
+
+fn traces(entries: &VecDeque<Entry>) -> Vec<Pointer> {
+    let entries = entries.iter();
     entries
-        .iter()
-        .map(|entry| Arc::clone(&entry.trace))
+        .map(|entry| (entry.id, Arc::clone(&entry.trace)))
         .collect()
 }
 
-fn copies<'a>(traces: impl Iterator<Item = &'a Arc<RecentTrace>>) -> Vec<RecentTrace> {
-    traces.map(|trace| RecentTrace::clone(trace)).collect()
+fn copies<'a>(traces: impl Iterator<Item = &'a Pointer>) -> Vec<RecentTrace> {
+    traces.map(|(id, trace)| trace.read(*id)).collect()
 }
 
 impl Kept {
@@ -147,10 +171,10 @@ impl Kept {
         all.find(|entry| entry.id == id)
     }
 
-    fn begin(&mut self, id: TraceId, span: RecentSpan, slow_after: Duration) {
+    fn begin(&mut self, id: TraceId, span: HeldSpan, slow_after: Duration) {
         let bytes = span.bytes();
         self.bytes += bytes;
-        let trace = Arc::new(RecentTrace::new(id.to_string(), span));
+        let trace = Arc::new(Held::new(span));
         self.recent.push_front(Entry { id, trace, bytes });
         if self.recent.len() > RECENT_TRACES
             && let Some(old) = self.recent.pop_back()
@@ -191,16 +215,17 @@ impl Kept {
 
 impl Entry {
     /// Returns the bytes that it takes more.
-    fn add(&mut self, span: RecentSpan) -> usize {
+    fn add(&mut self, data: &SpanData) -> usize {
         let trace = Arc::make_mut(&mut self.trace);
-        let end = (trace.start + trace.duration).max(span.start + span.duration);
-        trace.start = trace.start.min(span.start);
+        let end = (trace.start + trace.duration).max(data.end_time);
+        trace.start = trace.start.min(data.start_time);
         trace.duration = end.duration_since(trace.start).unwrap_or_default();
-        trace.error |= span.error;
+        trace.error |= failed(data);
         if trace.spans.len() == SPANS_PER_TRACE {
-            trace.spans_left_out += 1;
+            trace.left_out += 1;
             return 0;
         }
+        let span = HeldSpan::new(data);
         let bytes = span.bytes();
         let at = trace.spans.partition_point(|s| s.start <= span.start);
         trace.spans.insert(at, span);
@@ -209,40 +234,85 @@ impl Entry {
     }
 }
 
-impl RecentTrace {
-    fn new(trace_id: String, span: RecentSpan) -> Self {
+impl Held {
+    fn new(span: HeldSpan) -> Self {
         Self {
-            trace_id,
             start: span.start,
             duration: span.duration,
             error: span.error,
             spans: vec![span],
-            spans_left_out: 0,
+            left_out: 0,
+        }
+    }
+
+    fn read(&self, id: TraceId) -> RecentTrace {
+        RecentTrace {
+            trace_id: id.to_string(),
+            start: self.start,
+            duration: self.duration,
+            error: self.error,
+            spans: self.spans.iter().map(HeldSpan::read).collect(),
+            spans_left_out: self.left_out,
         }
     }
 }
 
-impl RecentSpan {
+impl HeldSpan {
     fn new(data: &SpanData) -> Self {
-        let parent = data.parent_span_id;
         let duration = data.end_time.duration_since(data.start_time);
         let attributes = data.attributes.iter().take(ATTRIBUTES_PER_SPAN);
         Self {
-            span_id: data.span_context.span_id().to_string(),
-            parent_span_id: (parent != SpanId::INVALID).then(|| parent.to_string()),
-            name: data.name.to_string(),
+            id: data.span_context.span_id(),
+            parent: data.parent_span_id,
+            name: data.name.clone(),
             start: data.start_time,
             duration: duration.unwrap_or_default(),
-            error: matches!(data.status, Status::Error { .. }),
-            attributes: attributes
-                .map(|a| (a.key.to_string(), cut(a.value.to_string(), TEXT_BYTES)))
-                .collect(),
+            error: failed(data),
+            attributes: attributes.map(shortened).collect(),
         }
     }
 
     fn bytes(&self) -> usize {
         let attributes = self.attributes.iter();
-        let texts: usize = attributes.map(|(key, value)| key.len() + value.len()).sum();
-        SPAN_BYTES + self.name.len() + texts
+        let texts =
+            attributes.map(|a| size_of::<KeyValue>() + a.key.as_str().len() + text_bytes(&a.value));
+        SPAN_BYTES + self.name.len() + texts.sum::<usize>()
+    }
+
+    fn read(&self) -> RecentSpan {
+        let attributes = self.attributes.iter();
+        let text = |a: &KeyValue| (a.key.to_string(), cut(a.value.to_string(), TEXT_BYTES));
+        RecentSpan {
+            span_id: self.id.to_string(),
+            parent_span_id: (self.parent != SpanId::INVALID).then(|| self.parent.to_string()),
+            name: self.name.to_string(),
+            start: self.start,
+            duration: self.duration,
+            error: self.error,
+            attributes: attributes.map(text).collect(),
+        }
+    }
+}
+
+fn failed(data: &SpanData) -> bool {
+    matches!(data.status, Status::Error { .. })
+}
+
+/// The attribute, with so much of a text or of an array as is shown.
+fn shortened(attribute: &KeyValue) -> KeyValue {
+    if text_bytes(&attribute.value) <= TEXT_BYTES {
+        return attribute.clone();
+    }
+    let text = cut(attribute.value.to_string(), TEXT_BYTES);
+    KeyValue::new(attribute.key.clone(), text)
+}
+
+/// About what it takes: an array is as long as its texts, which is more than enough to have it shortened.
+fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.as_str().len(),
+        Value::Array(Array::String(texts)) => texts.iter().map(|t| t.as_str().len() + 24).sum(),
+        Value::Array(_) => TEXT_BYTES + 1,
+        _ => 8,
     }
 }
