@@ -75,7 +75,7 @@ impl<E: QueryEngine> Prepared<E> {
         if !self.is_unchanged() {
             return;
         }
-        inner.clone().pool().run(move || {
+        inner.clone().run(move || {
             let keep = Keep {
                 key: self.key,
                 label: &self.normal,
