@@ -47,6 +47,8 @@ enum Chore {
     Tidy,
     /// Load-test a served platform for 60 seconds, and look at its page with Lighthouse if asked
     Perf(perf::Args),
+    /// Ask what dashboards, alerts and runbooks ask, with a real Prometheus beside a served platform
+    Prometheus(prometheus::Args),
     /// Run the benchmarks of every crate that has some
     Bench(bench::Args),
     /// Check versions and changelogs, and print the order of publication
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Chore::Ci(args) => ci::run(&args),
         Chore::Tidy => tidy::run(),
         Chore::Perf(args) => perf::run(&args),
+        Chore::Prometheus(args) => prometheus::run(&args),
         Chore::Bench(args) => bench::run(&args),
         Chore::Release(args) => release::run(&args),
     };

@@ -75,6 +75,8 @@ pub(crate) struct Served {
     child: Child,
     pub(crate) api: String,
     pub(crate) admin: String,
+    /// Where it runs, and keeps `data` and `logs`.
+    pub(crate) folder: PathBuf,
     _scratch: Scratch,
 }
 
@@ -106,6 +108,7 @@ impl Served {
                 child,
                 api: addresses.api,
                 admin: addresses.admin,
+                folder: scratch.path().to_owned(),
                 _scratch: scratch,
             }),
             Err(cause) => {

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::platform::Served;
+use crate::platform::{self, Build, Served};
 use crate::promql::{Query, Table, queries, selectors, table};
+use crate::tools::{DATASETS, LIBDUCKDB, PROMETHEUS};
 use crate::workspace::{self, Scratch};
-use crate::{Result, command};
+use crate::{Result, command, setup};
 
 mod api;
 mod exchange;
@@ -33,6 +34,22 @@ const LONG: Duration = Duration::from_secs(60);
 const WITHOUT_TRAFFIC: [&str; 1] = ["Isochrone latency"];
 /// Annotations for events that did not happen: to be empty is right.
 const EMPTY: [&str; 2] = ["New build", "Restarts"];
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Under load for 60 seconds instead of 20
+    #[arg(long)]
+    full: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    setup::ensure(&[LIBDUCKDB, DATASETS, PROMETHEUS])?;
+    let folder = setup::folder_of(PROMETHEUS)
+        .ok_or("Prometheus is not there; `cargo xtask setup` says why")?;
+    let served = Served::start(&platform::build(Build::Plain)?)?;
+    check(&folder, &served, args.full)?;
+    served.stop()
+}
 
 /// Runs Prometheus and a load on every subsystem, and then asks all that dashboards and alerts ask.
 pub(crate) fn check(prometheus: &Path, served: &Served, full: bool) -> Result<()> {

@@ -72,10 +72,16 @@ fn increment() {
 fn increments(ratios: &mut ratio::Ratios) {
     let name = "increment with 3 labels";
     let texts = || (black_box("mail"), black_box("w1"), black_box("done"));
-    ratios.at_most(name, 0.2, increment, ("metrics macro, 3 labels", || {
-        let (queue, worker, outcome) = texts();
-        metrics::counter!("others_total", "queue" => queue, "worker" => worker, "outcome" => outcome).increment(1);
-    }));
+    // with the exporter's own recorder, so that ours does not slow the macro down
+    let exporter = PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&exporter, || {
+        let macros = || {
+            let (queue, worker, outcome) = texts();
+            metrics::counter!("others_total", "queue" => queue, "worker" => worker, "outcome" => outcome)
+                .increment(1);
+        };
+        ratios.at_most(name, 0.2, increment, ("metrics macro", macros));
+    });
     let vec = IntCounterVec::new(
         Opts::new("peer_total", "Of the peer"),
         &["route", "method", "status"],
