@@ -11,15 +11,18 @@ const FOREIGN: [&str; 2] = ["aws", "docker"];
 /// Gives what did not run, or said nothing.
 pub(super) fn run(served: &Served) -> Result<Vec<String>> {
     let folder = workspace::root().join("docs/runbooks");
-    let files = std::fs::read_dir(&folder)
-        .map_err(|e| format!("cannot read {}: {e}", folder.display()))?;
+    let files =
+        std::fs::read_dir(&folder).map_err(|e| format!("cannot read {}: {e}", folder.display()))?;
     let mut faults = Vec::new();
     let (mut ran, mut skipped) = (0, 0);
     for file in files.flatten().map(|file| file.path()) {
         let text = std::fs::read_to_string(&file)
             .map_err(|e| format!("cannot read {}: {e}", file.display()))?;
         for script in scripts(&text) {
-            if FOREIGN.iter().any(|program| script.starts_with(program) && !is_installed(program)) {
+            if FOREIGN
+                .iter()
+                .any(|program| script.starts_with(program) && !is_installed(program))
+            {
                 skipped += 1;
                 continue;
             }
@@ -27,7 +30,10 @@ pub(super) fn run(served: &Served) -> Result<Vec<String>> {
             faults.extend(attempt(&file, &script, served)?);
         }
     }
-    println!("{ran} commands of the runbooks were run, {skipped} need {} and were not", FOREIGN.join(" or "));
+    println!(
+        "{ran} commands of the runbooks were run, {skipped} need {} and were not",
+        FOREIGN.join(" or ")
+    );
     Ok(faults)
 }
 
@@ -78,7 +84,11 @@ fn attempt(file: &Path, script: &str, served: &Served) -> Result<Option<String>>
     let script = script.trim();
     Ok(if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        Some(format!("{name}: `{script}` ended with {}: {}", output.status, said.trim()))
+        Some(format!(
+            "{name}: `{script}` ended with {}: {}",
+            output.status,
+            said.trim()
+        ))
     } else if output.stdout.is_empty() {
         Some(format!("{name}: `{script}` said nothing"))
     } else {
