@@ -73,7 +73,8 @@
 //! # Guarantees
 //! - Trouble inside the cache (files gone, damaged, disk full, clock stepped) is a miss with a reason; an error is a
 //!   caller's mistake. Nothing here panics.
-//! - A file is trusted after its metadata, length and SHA-256 agree; the metadata file is renamed into place last. A
+//! - A file is trusted after its length and its digest (XXH3, 128 bits) agree with its metadata, which is sealed with
+//!   SHA-256; the metadata file is renamed into place last. A
 //!   process that is killed at any step leaves the old entry, the new one, or none.
 //! - A result computed while someone invalidated or wrote is returned to its callers, and not kept.
 //! - A write through `Warehouse` makes every older result of the tables it names unreachable before it starts.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use super::{Cache, Inner};
-use crate::disk::{Disk, Exclusive};
+use crate::disk::{Disk, Exclusive, FileEntry};
 use crate::error::Error;
 use crate::fault::Step;
 use crate::index::Indexed;
@@ -182,7 +182,11 @@ impl Inner {
             return;
         }
         if let Some(disk) = &self.disk {
-            self.index_unknown(disk);
+            for entry in disk.entries() {
+                // nobody removes it between the look at it and the note of it
+                let _own = self.generation.own.read();
+                self.index_one(disk, &entry);
+            }
             if let Ok(exclusive) = disk.exclusive() {
                 disk.remove_orphans(&exclusive);
             }
@@ -192,16 +196,20 @@ impl Inner {
         self.sweep_if_due(0);
     }
 
-    /// Reads the metadata of what other processes stored.
-    pub(super) fn index_unknown(&self, disk: &Disk) {
+    /// Reads the metadata of what other processes stored. Whoever calls it holds the generation alone.
+    fn index_unknown(&self, disk: &Disk) {
         for entry in disk.entries() {
-            if self.index.contains(&entry.key) {
-                continue;
-            }
-            if let Ok(metadata) = disk.metadata(&entry.key) {
-                let usage = Usage::at(entry.used);
-                self.index.insert(entry.key, Indexed::of(&metadata, usage));
-            }
+            self.index_one(disk, &entry);
+        }
+    }
+
+    fn index_one(&self, disk: &Disk, entry: &FileEntry) {
+        if self.index.contains(&entry.key) {
+            return;
+        }
+        if let Ok(metadata) = disk.metadata(&entry.key) {
+            let usage = Usage::at(entry.used);
+            self.index.insert(entry.key, Indexed::of(&metadata, usage));
         }
     }
 }

@@ -175,7 +175,7 @@ impl Inner {
             ttl_seconds: ttl,
             codec: crate::disk::Format::Parquet,
             data_len: 0,
-            data_sha256: String::new(),
+            data_xxh3: String::new(),
             rows: keep.batches.iter().map(|b| b.num_rows() as u64).sum(),
             compute_ms: u64::try_from(keep.compute.as_millis()).unwrap_or(u64::MAX),
         };

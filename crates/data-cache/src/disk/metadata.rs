@@ -29,7 +29,7 @@ pub(crate) struct Metadata {
     pub(crate) ttl_seconds: u64,
     pub(crate) codec: Format,
     pub(crate) data_len: u64,
-    pub(crate) data_sha256: String,
+    pub(crate) data_xxh3: String,
     pub(crate) rows: u64,
     pub(crate) compute_ms: u64,
 }
@@ -46,7 +46,7 @@ struct Written {
     ttl_seconds: u64,
     codec: Format,
     data_len: u64,
-    data_sha256: String,
+    data_xxh3: String,
     rows: u64,
     #[serde(default)]
     compute_ms: u64,
@@ -71,7 +71,7 @@ impl Metadata {
             ttl_seconds: self.ttl_seconds,
             codec: self.codec,
             data_len: self.data_len,
-            data_sha256: self.data_sha256.clone(),
+            data_xxh3: self.data_xxh3.clone(),
             rows: self.rows,
             compute_ms: self.compute_ms,
         };
@@ -100,7 +100,7 @@ impl Metadata {
             ttl_seconds: written.ttl_seconds,
             codec: written.codec,
             data_len: written.data_len,
-            data_sha256: written.data_sha256,
+            data_xxh3: written.data_xxh3,
             rows: written.rows,
             compute_ms: written.compute_ms,
         })

@@ -216,7 +216,7 @@ fn hostile_metadata_is_a_miss_and_leads_nowhere() {
         ("codec", "ipc".into()),
         ("data_len", u64::MAX.into()),
         ("data_len", 0.into()),
-        ("data_sha256", "".into()),
+        ("data_xxh3", "".into()),
         ("rows", 7.into()),
         ("created_at", u64::MAX.into()),
         ("created_at", 0.into()),
