@@ -44,7 +44,7 @@ fn main() -> Result<(), Failure> {
         flights.display()
     ))?;
     let results = [("10 k x 8", ROUTES), ("1 M x 5", MANY)];
-    let mut ratios = ratio::Ratios::from_args();
+    let mut ratios = ratio::Ratios::from_args().by_wall_clock();
     keys(&ratios);
     for (name, sql) in results {
         let batches = engine.query(sql, &params! {})?;
