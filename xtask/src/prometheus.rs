@@ -58,6 +58,7 @@ pub(crate) fn check(prometheus: &Path, served: &Served, full: bool) -> Result<()
     let load = Load::start(served);
     let until = Instant::now() + if full { LONG } else { SHORT };
     load.run(until)?;
+    server.wait_for_scrape()?;
     let mut faults = served_metrics(&served.get("/metrics")?)?;
     faults.extend(panels(&server.api)?);
     faults.extend(alerts(&server.api)?);
@@ -202,6 +203,20 @@ impl Prometheus {
             std::thread::sleep(Duration::from_millis(100));
         }
         Ok(server)
+    }
+}
+
+impl Prometheus {
+    /// Until the last scrape was answered: a refused one ends all series for now.
+    fn wait_for_scrape(&self) -> Result<()> {
+        let started = Instant::now();
+        while self.api.query("up == 1")?.is_empty() {
+            if started.elapsed() > READY_WITHIN {
+                return Err("Prometheus cannot scrape the platform".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
     }
 }
 
