@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: the benchmarks of every crate that has some, and on demand its peers of other projects.
 
 use crate::metadata::{Metadata, Package};
-use crate::tools::{LIBDUCKDB, PEERS, PYTHON};
+use crate::tools::{DATASETS, LIBDUCKDB, PEERS, PYTHON};
 use crate::{Result, command, setup, workspace};
 
 /// The bench target whose goals are ratios, which `ci` checks.
@@ -21,7 +21,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::ensure(&[LIBDUCKDB])?;
+    setup::ensure(&[LIBDUCKDB, DATASETS])?;
+    if args.peers {
+        setup::ensure(&[PYTHON, PEERS])?;
+    }
     let metadata = Metadata::read()?;
     let wanted = |name: &str| args.package.as_deref().is_none_or(|only| only == name);
     let crates: Vec<_> = metadata
@@ -67,11 +70,11 @@ pub(crate) fn check_ratios(metadata: &Metadata) -> Result<()> {
 
 /// Each crate's package in `perf/peers`, a workspace with a lockfile of its own, told where the tools are.
 fn peers(crates: &[&Package]) -> Result<()> {
-    setup::ensure(&[PYTHON, PEERS])?;
     let manifest = workspace::root().join("perf/peers/Cargo.toml");
     for package in crates {
         let folder = manifest.with_file_name(&package.name);
-        if !folder.exists() {
+        // Python peers without a program of ours are run by the crate's own benchmark
+        if !folder.join("Cargo.toml").exists() {
             continue;
         }
         let mut run = command::cargo(["run", "--release", "--locked", "--manifest-path"]);

@@ -214,7 +214,7 @@ impl Tiers {
             return Ok(());
         }
         let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../perf/peers/cache/diskcache_pyarrow.py");
+            .join("../../perf/peers/data-cache/diskcache_pyarrow.py");
         let dir = self
             .parquet_file
             .ancestors()

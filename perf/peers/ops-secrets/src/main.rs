@@ -1,5 +1,5 @@
 //! A warm read of the same secret of the same server, beside AWS's own caching client:
-//! `cargo run --release --manifest-path perf/peers/Cargo.toml -p peer-secrets [-- --check]`.
+//! `cargo run --release --manifest-path perf/peers/Cargo.toml -p ops-secrets-peers [-- --check]`.
 
 #[path = "../../../ratio.rs"]
 mod ratio;
