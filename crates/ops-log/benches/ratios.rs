@@ -12,7 +12,6 @@ mod ratio;
 use std::io::{self, Write};
 use std::sync::Mutex;
 
-use cpu_time::ThreadTime;
 use ops_log::{Config, Output, Pipeline};
 use ratio::Ratios;
 use slog::{Drain, o};
@@ -106,8 +105,7 @@ fn ten_fields(ratios: &mut Ratios) {
     let pipeline = ours(to_memory);
     let log = pipeline.root();
     let theirs = slog_json().new(o!("request_id" => "req-abc123", "trace_id" => TRACE));
-    at_most(
-        ratios,
+    ratios.at_most(
         "10 fields, JSON",
         0.5,
         || ten_fields!([ops_log::info], log),
@@ -120,8 +118,7 @@ fn ten_fields(ratios: &mut Ratios) {
     tracing::subscriber::with_default(subscriber, || {
         let span = tracing::info_span!("request", request_id = "req-abc123", trace_id = TRACE);
         let _entered = span.enter();
-        at_most(
-            ratios,
+        ratios.at_most(
             "10 fields, JSON",
             0.15,
             || ten_fields!([ops_log::info], log),
@@ -149,8 +146,7 @@ fn ten_bound_fields(ratios: &mut Ratios) {
         "method" => "GET", "path" => "/api/registry/models", "status" => 200_u16, "latency_ms" => 45_u64,
         "user_id" => 456_u64, "cached" => false, "bytes" => 18_324_u64, "ratio" => 0.75,
         "region" => "eu-central-1", "agent" => "k6/1.1.0"));
-    at_most(
-        ratios,
+    ratios.at_most(
         "10 bound fields, JSON",
         0.35,
         || ops_log::info!(log, "request_completed"),
@@ -162,8 +158,7 @@ fn disabled(ratios: &mut Ratios) {
     let pipeline = ours(to_memory);
     let log = pipeline.root();
     let discard = slog::Logger::root(slog::Discard, o!());
-    at_most(
-        ratios,
+    ratios.at_most(
         "disabled, 10 fields",
         1.5,
         || ten_fields!([ops_log::debug], *std::hint::black_box(&log)),
@@ -191,46 +186,6 @@ fn told_only(ratios: &Ratios) {
         ten_slog_fields!([slog::info], slog)
     });
     ratios.report("no fields, JSON", || ops_log::info!(log, "started"));
-}
-
-/// Pairs of blocks that a ratio is the median of.
-const BLOCKS: usize = 61;
-const LINES: u32 = 2000;
-
-/// Like [`Ratios::at_most`], on the processor's time of the thread: on a busy machine others run in between.
-fn at_most(
-    ratios: &mut Ratios,
-    name: &str,
-    goal: f64,
-    mut ours: impl FnMut(),
-    (peer, mut theirs): (&str, impl FnMut()),
-) {
-    let mut samples: [Vec<f64>; 3] = Default::default();
-    for _ in 0..BLOCKS {
-        let (a, b) = (block(&mut ours), block(&mut theirs));
-        for (samples, sample) in samples.iter_mut().zip([a, b, a / b]) {
-            samples.push(sample);
-        }
-    }
-    let [ours, theirs, ratio] = samples.each_mut().map(|samples| {
-        samples.sort_by(f64::total_cmp);
-        samples[BLOCKS / 2]
-    });
-    let verdict = if ratio <= goal { "met" } else { "missed" };
-    println!(
-        "{name}: {ours:.1} ns, {peer} {theirs:.1} ns, ratio {ratio:.3} (goal <= {goal}: {verdict})"
-    );
-    let missed = usize::from(ratio > goal * 1.25);
-    ratios.exactly(&format!("{name}, beside {peer}: missed by 25 %"), 0, missed);
-}
-
-/// Nanoseconds of a line.
-fn block(work: &mut impl FnMut()) -> f64 {
-    let started = ThreadTime::now();
-    for _ in 0..LINES {
-        work();
-    }
-    started.elapsed().as_secs_f64() * 1e9 / f64::from(LINES)
 }
 
 fn main() {
