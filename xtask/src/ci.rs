@@ -125,7 +125,7 @@ fn serve_and_look(binary: &Path, full: bool) -> Result<()> {
     served.stop()
 }
 
-/// The alert rules parse, and fire when their tests say so. Prometheus need not run for it.
+/// The alert rules parse. That they fire when they should is a test of ops-metrics.
 fn check_alerts() -> Result<()> {
     let Some(prometheus) = setup::folder_of(PROMETHEUS) else {
         println!("no promtool: the alert rules are not checked");
@@ -134,8 +134,7 @@ fn check_alerts() -> Result<()> {
     let promtool = |args: [&str; 3]| {
         command::run(command::program(prometheus.join("usr/bin/promtool")).args(args))
     };
-    promtool(["check", "rules", "configs/alerts.yml"])?;
-    promtool(["test", "rules", "crates/ops-metrics/tests/alerts.yml"])
+    promtool(["check", "rules", "configs/alerts.yml"])
 }
 
 fn check_exposition(promtool: PathBuf, exposition: &str) -> Result<()> {

@@ -12,10 +12,10 @@ fn workspace() -> PathBuf {
 #[test]
 fn alerts_fire_when_they_should_and_stay_quiet_otherwise() {
     let Some(promtool) = promtool() else { return };
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/alerts.yml");
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let output = Command::new(promtool)
         .args(["test", "rules"])
-        .arg(cases)
+        .args(["alerts.yml", "alerts_of_days.yml"].map(|file| cases.join(file)))
         .output()
         .unwrap();
     assert!(
@@ -28,7 +28,10 @@ fn alerts_fire_when_they_should_and_stay_quiet_otherwise() {
 #[test]
 fn each_alert_has_three_cases_of_which_one_fires() {
     let alerts = std::fs::read_to_string(workspace().join("configs/alerts.yml")).unwrap();
-    let cases = include_str!("../alerts.yml");
+    let cases = concat!(
+        include_str!("../alerts.yml"),
+        include_str!("../alerts_of_days.yml")
+    );
     let names = alerts
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- alert: "));
