@@ -131,10 +131,8 @@ fn check_alerts() -> Result<()> {
         println!("no promtool: the alert rules are not checked");
         return Ok(());
     };
-    let promtool = |args: [&str; 3]| {
-        command::run(command::program(prometheus.join("usr/bin/promtool")).args(args))
-    };
-    promtool(["check", "rules", "configs/alerts.yml"])
+    let mut promtool = command::program(prometheus.join("usr/bin/promtool"));
+    command::run(promtool.args(["check", "rules", "configs/alerts.yml"]))
 }
 
 fn check_exposition(promtool: PathBuf, exposition: &str) -> Result<()> {
