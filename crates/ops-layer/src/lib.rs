@@ -65,3 +65,8 @@ pub use ops_metrics as metrics;
 pub use ops_secrets as secrets;
 #[cfg(feature = "trace")]
 pub use ops_trace as trace;
+
+/// The ten lines of the top README compile.
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
