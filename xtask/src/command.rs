@@ -10,6 +10,14 @@ pub(crate) fn cargo<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Comm
     // the plain name on a developer's PATH goes through rustup, so a printed line means the same
     let mut command = Command::new("cargo");
     command.args(args).current_dir(workspace::root());
+    // what `cargo run` told this program about itself: build scripts that look at such variables would run again each
+    // time that chores and plain cargo take turns, and ring, rustls and the AWS clients with them
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
