@@ -40,6 +40,8 @@ mod config;
 mod error;
 mod glue;
 mod ops;
+#[cfg(all(doctest, feature = "full"))]
+mod readme;
 mod spawn;
 mod stop;
 
@@ -65,8 +67,3 @@ pub use ops_metrics as metrics;
 pub use ops_secrets as secrets;
 #[cfg(feature = "trace")]
 pub use ops_trace as trace;
-
-/// The ten lines of the top README compile.
-#[cfg(all(doctest, feature = "full"))]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

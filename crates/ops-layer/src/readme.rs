@@ -1,0 +1,4 @@
+//! The ten lines of the top README compile.
+
+#[doc = include_str!("../../../README.md")]
+struct Readme;
