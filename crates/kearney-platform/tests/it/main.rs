@@ -1,7 +1,7 @@
 //! The platform as its users meet it: the program itself, started on free ports, asked over HTTP, stopped by its own
 //! process id. It serves the embedded extract; what needs a load that takes a while uses the whole data where it was fetched.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod api;
 mod bad_input;

@@ -1,6 +1,6 @@
 //! What only the umbrella can show: the crates at work together, in one process with one operations layer.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod carry;
 mod metrics_table;

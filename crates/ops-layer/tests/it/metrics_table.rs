@@ -51,11 +51,8 @@ fn labels(exposition: &str, name: &str) -> Vec<String> {
 /// What the name ends with, `_total` aside, as the catalogue's rows have it.
 fn unit(name: &str) -> &str {
     let name = name.strip_suffix("_total").unwrap_or(name);
-    let units = ["seconds", "bytes"].into_iter();
-    units
-        .filter(|unit| name.ends_with(unit))
-        .next_back()
-        .unwrap_or("")
+    let mut units = ["seconds", "bytes"].into_iter();
+    units.rfind(|unit| name.ends_with(unit)).unwrap_or("")
 }
 
 #[test]
