@@ -3,10 +3,12 @@
 use crate::Result;
 use std::path::{Path, PathBuf};
 
-/// The checkout this xtask was built from.
+/// The checkout that `cargo xtask` was called in, else the one this program was built from: checkouts that share a
+/// target directory share the program too.
 pub(crate) fn root() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest).to_path_buf()
+    let called_in = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let manifest = called_in.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    manifest.parent().unwrap_or(&manifest).to_path_buf()
 }
 
 /// Cargo's target directory: `CARGO_TARGET_DIR`, or `target` in the checkout.
