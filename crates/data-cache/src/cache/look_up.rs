@@ -14,7 +14,7 @@ use crate::params::Params;
 use crate::stats::Miss;
 
 /// A creation time further ahead than this is of a clock that went back since.
-const CLOCK_SLACK_SECONDS: u64 = 5;
+pub(super) const CLOCK_SLACK_SECONDS: u64 = 5;
 /// What other processes replaced, removed or invalidated is noticed within this time.
 const RECHECK_MILLIS: u64 = 1000;
 /// How exactly other processes know the time of last use.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
+use super::look_up::CLOCK_SLACK_SECONDS;
 use super::{Cache, Inner, Snapshot};
 use crate::disk::{Disk, Metadata, encode, unique_id};
 use crate::error::Error;
@@ -58,6 +59,8 @@ pub enum Skip {
     Io,
     /// No codec can hold it.
     NoCodec,
+    /// A newer one was kept while it was written.
+    Outdated,
 }
 
 impl fmt::Display for Skip {
@@ -71,6 +74,7 @@ impl fmt::Display for Skip {
             Self::NoSpace => "no space on the disk",
             Self::Io => "files cannot be written",
             Self::NoCodec => "no codec can hold it",
+            Self::Outdated => "a newer one was kept while it was written",
         })
     }
 }
@@ -221,6 +225,7 @@ impl Inner {
                     bytes: metadata.data_len,
                 }
             }
+            Err(Skip::Outdated) => Stored::Skipped(Skip::Outdated),
             Err(skip) => {
                 self.drop_older(disk, &keep.key, skip);
                 Stored::Skipped(skip)
@@ -262,6 +267,9 @@ impl Inner {
             if *own != keep.snapshot.own || shared != keep.snapshot.shared {
                 return Err(Skip::Invalidated);
             }
+            if self.has_newer(disk, metadata) {
+                return Err(Skip::Outdated);
+            }
             disk.commit(&staged, metadata, &exclusive)
                 .map_err(|error| self.disk_failed(&error))?;
             self.remember(keep, metadata, true);
@@ -271,6 +279,15 @@ impl Inner {
             disk.abandon(&staged, metadata);
         }
         committed
+    }
+
+    /// Whether a slow write comes after that of a younger result; one from the future is of a clock that went back.
+    fn has_newer(&self, disk: &Disk, metadata: &Metadata) -> bool {
+        let younger = metadata.created_at + 1..=self.now() + CLOCK_SLACK_SECONDS;
+        let in_memory = self.memory.get(&metadata.key);
+        let in_file = disk.metadata(&metadata.key).ok();
+        in_memory.is_some_and(|entry| younger.contains(&entry.created_at))
+            || in_file.is_some_and(|entry| younger.contains(&entry.created_at))
     }
 
     fn remember(&self, keep: &Keep<'_>, metadata: &Metadata, on_disk: bool) -> bool {

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, mpsc};
 
 use data_cache::testing::{ManualClock, Step, look_at_other_processes_now, on_step};
 use data_cache::{Cache, Config, Lookup, Miss, Params, Skip, Stored};
@@ -292,6 +293,44 @@ fn a_full_disk_costs_the_entry_and_nothing_else() {
         let again = open_files_only(dir.path());
         ManualClock::install(&again, 1_000_030);
         assert_eq!(value(&again), Some(4));
+    }
+}
+
+#[test]
+fn a_slow_write_does_not_replace_a_newer_result() {
+    for config in ["query_cache: {}", "query_cache: {memory_mb: 0}"] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::from_yaml("c", config).unwrap();
+        let cache = Cache::open_with(dir.path(), &config).unwrap();
+        let clock = ManualClock::install(&cache, 1_000_000);
+        let (reached, waits) = mpsc::channel();
+        let (release, released) = mpsc::channel();
+        let slow = Mutex::new(Some((reached, released)));
+        on_step(&cache, move |step| {
+            let first = match step {
+                Step::DataWritten => slow.lock().unwrap().take(),
+                _ => None,
+            };
+            if let Some((reached, released)) = first {
+                reached.send(()).unwrap();
+                released.recv().unwrap();
+            }
+            Ok(())
+        });
+        let older = std::thread::spawn({
+            let cache = cache.clone();
+            move || set(&cache, 1)
+        });
+        waits.recv().unwrap();
+        clock.advance(1);
+        assert!(matches!(set(&cache, 2), Stored::Kept { .. }));
+        release.send(()).unwrap();
+        assert_eq!(older.join().unwrap(), Stored::Skipped(Skip::Outdated));
+        assert_eq!(value(&cache), Some(2));
+        let again = open_files_only(dir.path());
+        ManualClock::install(&again, 1_000_001);
+        assert_eq!(value(&again), Some(2));
+        assert_eq!(fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
     }
 }
 
