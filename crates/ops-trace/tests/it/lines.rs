@@ -18,13 +18,18 @@ pub(crate) fn lines_of<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
     (result, lines)
 }
 
-/// What threads without a subscriber of their own, such as the export threads, said about this endpoint so far.
+/// What threads without a subscriber of their own, such as the export threads, said about this endpoint since the
+/// newest tracer there started: an earlier test may have had the same port.
 ///
 /// Call it once before what it should hear.
 pub(crate) fn lines_about(endpoint: &str) -> Vec<String> {
     let lines = everything().0.lock().unwrap();
     let about = lines.iter().filter(|line| line.contains(endpoint));
-    about.cloned().collect()
+    let mut about: Vec<_> = about.cloned().collect();
+    let newest = about
+        .iter()
+        .rposition(|line| line.contains("tracer_initialized"));
+    about.split_off(newest.unwrap_or(0))
 }
 
 /// What libraries said on such threads: there ought to be nothing.
