@@ -9,14 +9,14 @@ use crate::fields::Fields;
 use crate::line::Layout;
 use crate::scratch::Scratch;
 use crate::sink::Sink;
-use crate::{Config, Error, console, drained, escape};
+use crate::{Config, Error, console, drained, escape, line};
 use crate::{Level, redact};
 
 /// What a configuration amounts to. Never changed, only replaced.
 pub(crate) struct Core {
     pub(crate) service: String,
-    /// `api","event":`
-    pub(crate) root_name: Vec<u8>,
+    /// `","level":"info","logger":"api","event":`, for each level.
+    pub(crate) root_heads: [Vec<u8>; 6],
     pub(crate) deny: DenyList,
     pub(crate) span_id: bool,
     pub(crate) globals: Option<Arc<Snapshot>>,
@@ -40,9 +40,12 @@ impl Core {
     }
 
     fn new(config: &Config, sinks: Vec<Sink>, hangup: Hangup) -> Self {
-        let mut root_name = Vec::new();
-        escape::json(&config.service_name, &mut root_name);
-        root_name.extend_from_slice(b"\",\"event\":");
+        let root_heads = line::LEVELS.map(|level| {
+            let mut head = level.as_bytes().to_vec();
+            escape::json(&config.service_name, &mut head);
+            head.extend_from_slice(line::EVENT);
+            head
+        });
         let deny = DenyList::new(config.denied.iter().map(String::as_str));
         let globals = (!config.fields.is_empty()).then(|| {
             let fields = Fields::of(&config.fields, &deny);
@@ -50,7 +53,7 @@ impl Core {
         });
         Self {
             service: config.service_name.clone(),
-            root_name,
+            root_heads,
             deny,
             span_id: config.span_id,
             globals,

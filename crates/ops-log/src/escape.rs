@@ -25,32 +25,55 @@ pub(crate) fn json(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Copies text while nothing in it has to be escaped; false where something has to, and then nothing is copied.
+/// Copies text while nothing in it has to be escaped; false where it is longer than 32 bytes or something has to, and
+/// then nothing is copied.
+///
+/// Copies of a fixed length, which may overlap, are cheaper than calls; and what was just written in pieces is slow to
+/// read as a whole, so all goes from register to line.
 #[inline]
-pub(crate) fn copy_plain(text: &str, out: &mut Vec<u8>) -> bool {
+pub(crate) fn copy_short(text: &str, out: &mut Vec<u8>) -> bool {
+    let bytes = text.as_bytes();
     let start = out.len();
-    let (words, tail) = text.as_bytes().as_chunks::<8>();
-    let mut plain = true;
-    for word in words {
-        plain &= is_plain_word(u64::from_le_bytes(*word));
-        out.extend_from_slice(word);
+    let plain = match bytes.len() {
+        17.. => bytes.len() <= 32 && copy_ends::<16>(bytes, out),
+        8.. => copy_ends::<8>(bytes, out),
+        4.. => copy_ends::<4>(bytes, out),
+        _ => {
+            match bytes {
+                [a, b, c] => out.extend_from_slice(&[*a, *b, *c]),
+                [a, b] => out.extend_from_slice(&[*a, *b]),
+                [a] => out.push(*a),
+                _ => {}
+            }
+            is_plain_word(short_word(bytes))
+        }
+    };
+    if !plain {
+        out.truncate(start);
     }
-    // copies of a fixed length are cheaper than calls
-    match tail {
-        [] => {}
-        [a] => out.push(*a),
-        [a, b] => out.extend_from_slice(&[*a, *b]),
-        [a, b, c] => out.extend_from_slice(&[*a, *b, *c]),
-        [a, b, c, d] => out.extend_from_slice(&[*a, *b, *c, *d]),
-        [a, b, c, d, e] => out.extend_from_slice(&[*a, *b, *c, *d, *e]),
-        [a, b, c, d, e, f] => out.extend_from_slice(&[*a, *b, *c, *d, *e, *f]),
-        tail => out.extend_from_slice(tail),
-    }
-    if plain && is_plain_word(short_word(tail)) {
-        return true;
-    }
-    out.truncate(start);
-    false
+    plain
+}
+
+/// Copies `N` to `2 * N` bytes; whether all are plain.
+#[inline]
+fn copy_ends<const N: usize>(bytes: &[u8], out: &mut Vec<u8>) -> bool {
+    let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) else {
+        return false;
+    };
+    let start = out.len();
+    out.extend_from_slice(first);
+    out.truncate(start + bytes.len() - N);
+    out.extend_from_slice(last);
+    is_plain_array(first) & is_plain_array(last)
+}
+
+#[inline]
+fn is_plain_array<const N: usize>(bytes: &[u8; N]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let plain = words.iter().fold(true, |plain, word| {
+        plain & is_plain_word(u64::from_le_bytes(*word))
+    });
+    plain & (rest.is_empty() || is_plain_word(short_word(rest)))
 }
 
 /// Whether text can stand in a JSON string as it is.

@@ -272,27 +272,71 @@ pub(crate) fn boolean(value: bool, out: &mut Vec<u8>) {
 }
 
 #[inline]
-pub(crate) fn integer(value: impl itoa::Integer + TryInto<u16> + Copy, out: &mut Vec<u8>) {
-    // statuses, counts and milliseconds are mostly this small
-    let digit = |number: u16| b'0' + (number % 10) as u8;
+pub(crate) fn integer(value: impl itoa::Integer + TryInto<u32> + Copy, out: &mut Vec<u8>) {
+    let digit = |number: u32| b'0' + (number % 10) as u8;
     match value.try_into() {
-        Ok(n @ ..10) => return out.push(digit(n)),
-        Ok(n @ ..100) => return out.extend_from_slice(&[digit(n / 10), digit(n)]),
-        Ok(n @ ..1000) => {
-            return out.extend_from_slice(&[digit(n / 100), digit(n / 10), digit(n)]);
-        }
-        _ => {}
+        // statuses, counts and milliseconds are mostly this small
+        Ok(n @ ..10) => out.push(digit(n)),
+        Ok(n @ ..100) => out.extend_from_slice(&[digit(n / 10), digit(n)]),
+        Ok(n @ ..1000) => out.extend_from_slice(&[digit(n / 100), digit(n / 10), digit(n)]),
+        Ok(n @ ..100_000_000) => short_number(n, out),
+        _ => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
     }
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Up to eight digits, computed side by side in the bytes of a word, so that they reach the line in one piece.
+#[inline]
+fn short_number(number: u32, out: &mut Vec<u8>) {
+    // each step halves its parts: four digits, two, one; the leading ones are in the lowest byte
+    let fours = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
+    let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
+    let twos = hundreds | (fours - 100 * hundreds) << 16;
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    let digits = tens | (twos - 10 * tens) << 8;
+    // the last digit stays, even if it is a zero
+    let zeros = (digits | 1 << 56).trailing_zeros() / 8;
+    let text = (digits | 0x3030_3030_3030_3030) >> (zeros * 8);
+    let start = out.len();
+    out.extend_from_slice(&text.to_le_bytes());
+    out.truncate(start + 8 - zeros as usize);
 }
 
 /// The shortest digits that read back as the same number; `null` where there is none.
 #[inline]
 pub(crate) fn float(value: impl zmij::Float + Into<f64>, out: &mut Vec<u8>) {
-    if value.into().is_finite() {
-        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
-    } else {
-        out.extend_from_slice(b"null");
+    let wide = value.into();
+    if !wide.is_finite() {
+        return out.extend_from_slice(b"null");
+    }
+    match Thousandths::of(wide) {
+        Some(short) => short.write(out),
+        None => out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes()),
+    }
+}
+
+/// A number with at most three decimals, as ratios and durations mostly are. These are its shortest digits: no two
+/// decimals of 15 digits or fewer are the same `f64`.
+struct Thousandths(u32);
+
+impl Thousandths {
+    #[inline]
+    fn of(value: f64) -> Option<Self> {
+        let thousandths = (value * 1000.0) as u32;
+        let exact = f64::from(thousandths) / 1000.0 == value && value.is_sign_positive();
+        (exact && thousandths < 100_000_000).then_some(Self(thousandths))
+    }
+
+    #[inline]
+    fn write(self, out: &mut Vec<u8>) {
+        let digit = |number: u32| b'0' + (number % 10) as u8;
+        integer(self.0 / 1000, out);
+        let part = self.0 % 1000;
+        let decimals = [b'.', digit(part / 100), digit(part / 10), digit(part)];
+        match (part % 10, part % 100) {
+            (_, 0) => out.extend_from_slice(&decimals[..2]),
+            (0, _) => out.extend_from_slice(&decimals[..3]),
+            _ => out.extend_from_slice(&decimals),
+        }
     }
 }
 
@@ -305,7 +349,7 @@ pub(crate) fn text(value: &str, out: &mut Vec<u8>) -> bool {
     }
     out.reserve(value.len() + 2);
     out.push(b'"');
-    if !escape::copy_plain(value, out) {
+    if !escape::copy_short(value, out) {
         escape::json(value, out);
     }
     out.push(b'"');

@@ -94,6 +94,7 @@ mod levels;
 mod line;
 mod line_drain;
 mod logger;
+mod macro_fields;
 mod macros;
 mod nested;
 mod owner;

@@ -10,9 +10,10 @@ use crate::formatted::{PANICKED, formatted};
 use crate::nested::{Nested, Written};
 use crate::redact::REDACTED;
 use crate::scratch::Scratch;
+use crate::static_key::StaticKey;
 use crate::stats::Counters;
 use crate::trace_ids::TraceIds;
-use crate::{Level, Value, escape, static_key};
+use crate::{Level, Value, escape};
 
 /// The longest line in bytes; a field that would make it longer is left out and counted in `fields_dropped`.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
@@ -62,7 +63,7 @@ impl Event for fmt::Arguments<'_> {
 }
 
 /// One line while it is rendered: its own fields are added one by one.
-pub(crate) struct Line<'a> {
+pub struct Line<'a> {
     scratch: &'a mut Scratch,
     core: &'a Core,
     counters: &'a Counters,
@@ -93,13 +94,14 @@ impl<'a> Line<'a> {
         let json = &mut scratch.fields.json;
         json.extend_from_slice(b"{\"timestamp\":\"");
         scratch.timestamps.write(at, json);
-        json.extend_from_slice(LEVELS[head.level as usize].as_bytes());
+        let level = head.level as usize;
         match head.logger {
             Some(name) => {
+                json.extend_from_slice(LEVELS[level].as_bytes());
                 escape::json(escape::cut(name, fields::MAX_KEY_BYTES), json);
-                json.extend_from_slice(b"\",\"event\":");
+                json.extend_from_slice(EVENT);
             }
-            None => json.extend_from_slice(&core.root_name),
+            None => json.extend_from_slice(&core.root_heads[level]),
         }
         let event_start = json.len() + 1;
         let mut truncated = 0;
@@ -213,14 +215,36 @@ impl<'a> Line<'a> {
     /// Adds a field, whose value the closure writes.
     #[inline]
     pub(crate) fn field(&mut self, key: &str, value: impl FnOnce(&mut Self)) {
-        if self.scratch.fields.entries.len() >= self.room {
-            self.dropped_fields += 1;
+        if self.has_room() {
+            let begun = self.scratch.fields.begin(key, &self.core.deny);
+            self.complete(begun, value);
+        }
+    }
+
+    /// The same for a key of a macro.
+    #[inline]
+    fn put(&mut self, key: &'static StaticKey, value: impl FnOnce(&mut Self)) {
+        if !self.has_room() {
             return;
         }
-        let begun = match static_key::announced(key) {
-            Some(key) => self.scratch.fields.begin_static(key, &self.core.deny),
-            None => self.scratch.fields.begin(key, &self.core.deny),
+        let (fields, deny) = (&mut self.scratch.fields, &self.core.deny);
+        let begun = if key.usual {
+            fields.begin_static(key, deny)
+        } else {
+            fields.begin(key.name(), deny)
         };
+        self.complete(begun, value);
+    }
+
+    #[inline]
+    fn has_room(&mut self) -> bool {
+        let has_room = self.scratch.fields.entries.len() < self.room;
+        self.dropped_fields += u64::from(!has_room);
+        has_room
+    }
+
+    #[inline]
+    fn complete(&mut self, begun: Begun, value: impl FnOnce(&mut Self)) {
         if begun.denied {
             fields::text(REDACTED, &mut self.scratch.fields.json);
         } else {
@@ -232,6 +256,30 @@ impl<'a> Line<'a> {
         }
         self.seen |= begun.bit;
         self.scratch.fields.keep(begun);
+    }
+
+    pub(crate) fn put_bool(&mut self, key: &'static StaticKey, value: bool) {
+        self.put(key, |line| fields::boolean(value, line.json()));
+    }
+
+    pub(crate) fn put_u64(&mut self, key: &'static StaticKey, value: u64) {
+        self.put(key, |line| fields::integer(value, line.json()));
+    }
+
+    pub(crate) fn put_i64(&mut self, key: &'static StaticKey, value: i64) {
+        self.put(key, |line| fields::integer(value, line.json()));
+    }
+
+    pub(crate) fn put_f64(&mut self, key: &'static StaticKey, value: f64) {
+        self.put(key, |line| fields::float(value, line.json()));
+    }
+
+    pub(crate) fn put_text(&mut self, key: &'static StaticKey, value: &str) {
+        self.put(key, |line| line.text(value));
+    }
+
+    pub(crate) fn put_arguments(&mut self, key: &'static StaticKey, value: &fmt::Arguments<'_>) {
+        self.put(key, |line| line.arguments(value));
     }
 
     #[inline(never)]
@@ -395,7 +443,7 @@ impl<'a> Line<'a> {
 }
 
 /// `","level":"info","logger":"`
-const LEVELS: [&str; 6] = [
+pub(crate) const LEVELS: [&str; 6] = [
     r#"","level":"trace","logger":""#,
     r#"","level":"debug","logger":""#,
     r#"","level":"info","logger":""#,
@@ -403,3 +451,6 @@ const LEVELS: [&str; 6] = [
     r#"","level":"error","logger":""#,
     r#"","level":"critical","logger":""#,
 ];
+
+/// What stands between the logger's name and the event's text.
+pub(crate) const EVENT: &[u8] = b"\",\"event\":";

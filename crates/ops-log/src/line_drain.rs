@@ -6,11 +6,8 @@ use slog::KV;
 
 use crate::Level;
 use crate::context::Snapshot;
-use crate::line::Head;
+use crate::line::{Head, Line};
 use crate::pipeline::Handle;
-
-/// What records of our own macros are tagged with: their fields are in call order.
-pub(crate) const OURS: &str = "ops_log";
 
 /// Our lines as the drain of any `slog` logger: [`Logger::slog`](crate::Logger::slog), or
 ///
@@ -68,7 +65,7 @@ impl LineDrain {
         })
     }
 
-    fn write(&self, record: &slog::Record<'_>, fill: &mut dyn FnMut(&mut crate::line::Line<'_>)) {
+    pub(crate) fn write(&self, record: &slog::Record<'_>, fill: &mut dyn FnMut(&mut Line<'_>)) {
         let head = Head {
             level: record.level().into(),
             logger: self.name.as_deref(),
@@ -91,12 +88,7 @@ impl slog::Drain for LineDrain {
         record: &slog::Record<'_>,
         values: &slog::OwnedKVList,
     ) -> Result<(), slog::Never> {
-        if record.tag() == OURS {
-            // nothing is in the list: what our loggers bind is rendered already
-            self.write(record, &mut |line| {
-                let _ = record.kv().serialize(record, line);
-            });
-        } else if self.enabled(record.level().into(), record.module()) {
+        if self.enabled(record.level().into(), record.module()) {
             self.write(record, &mut |line| {
                 line.newest_first();
                 let _ = record.kv().serialize(record, line);

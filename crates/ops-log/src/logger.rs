@@ -3,13 +3,13 @@ use std::sync::LazyLock;
 
 use crate::context::Snapshot;
 use crate::line_drain::LineDrain;
+use crate::macro_fields::FieldList;
 use crate::pipeline::Handle;
 use crate::{Level, Value};
 
-/// Writes lines under a name: a `slog::Logger` whose drain renders our lines. Cheap to clone.
+/// Writes lines under a name; [`slog`](Self::slog) makes a `slog::Logger` of it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Logger {
-    inner: slog::Logger<LineDrain>,
     drain: LineDrain,
 }
 
@@ -22,10 +22,7 @@ pub fn get_logger(name: &str) -> Logger {
 
 impl Logger {
     pub(crate) fn of(drain: LineDrain) -> Self {
-        Self {
-            inner: slog::Logger::root_typed(drain.clone(), slog::o!()),
-            drain,
-        }
+        Self { drain }
     }
 
     /// The root logger, whose name is the service's.
@@ -92,7 +89,7 @@ impl Logger {
 
     /// A `slog` logger whose records become lines of this one.
     pub fn slog(&self) -> slog::Logger {
-        self.inner.to_erased()
+        slog::Logger::root(self.drain.clone(), slog::o!())
     }
 
     #[doc(hidden)]
@@ -103,8 +100,9 @@ impl Logger {
 
     #[doc(hidden)]
     #[inline]
-    pub fn __log(&self, record: &slog::Record<'_>) {
-        self.inner.log(record);
+    pub fn __log(&self, record: &slog::Record<'_>, fields: &dyn FieldList) {
+        self.drain
+            .write(record, &mut |line| fields.write(line, record));
     }
 }
 
@@ -118,47 +116,12 @@ impl From<&Logger> for slog::Logger {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::context::ContextScope;
+    pub use crate::macro_fields::{FieldList, Formatted, GoesBySlog, GoesStraight, List, Of};
     pub use crate::static_key::StaticKey;
     pub use slog;
     pub use std::borrow::Cow;
 
-    use slog::KV;
-
     use super::{Level, Logger, ROOT};
-    use crate::static_key;
-
-    pub const TAG: &str = crate::line_drain::OURS;
-
-    /// One field of a macro; the whole is a list in call order.
-    pub struct Field<'a, V: ?Sized>(pub &'static StaticKey, pub &'a V);
-
-    impl<V: slog::Value + ?Sized> KV for Field<'_, V> {
-        #[inline(always)]
-        fn serialize(
-            &self,
-            record: &slog::Record<'_>,
-            serializer: &mut dyn slog::Serializer,
-        ) -> slog::Result {
-            static_key::announce(self.0);
-            self.1
-                .serialize(record, slog::Key::from(self.0.name()), serializer)
-        }
-    }
-
-    /// A field and those behind it: slog's own lists of two, in one piece of code.
-    pub struct List<A, B>(pub A, pub B);
-
-    impl<A: KV, B: KV> KV for List<A, B> {
-        #[inline(always)]
-        fn serialize(
-            &self,
-            record: &slog::Record<'_>,
-            serializer: &mut dyn slog::Serializer,
-        ) -> slog::Result {
-            self.0.serialize(record, serializer)?;
-            self.1.serialize(record, serializer)
-        }
-    }
 
     #[inline]
     pub fn root_enabled(level: Level, module: &str) -> bool {

@@ -3,47 +3,53 @@
 #[macro_export]
 macro_rules! __fields {
     () => { () };
-    ($key:ident = % $value:expr $(, $($rest:tt)*)?) => {
-        $crate::__private::List($crate::__field!(::core::stringify!($key), &::core::format_args!("{}", $value)), $crate::__fields!($($($rest)*)?))
+    ($key:ident = $($rest:tt)+) => { $crate::__field!((::core::stringify!($key)) $($rest)+) };
+    ($key:literal = $($rest:tt)+) => { $crate::__field!(($key) $($rest)+) };
+}
+
+/// One field, and those behind it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __field {
+    (($key:expr) % $value:expr $(, $($rest:tt)*)?) => {
+        $crate::__list!($key, $crate::__private::Formatted(::core::format_args!("{}", $value)), $($($rest)*)?)
     };
-    ($key:ident = ? $value:expr $(, $($rest:tt)*)?) => {
-        $crate::__private::List($crate::__field!(::core::stringify!($key), &::core::format_args!("{:?}", $value)), $crate::__fields!($($($rest)*)?))
+    (($key:expr) ? $value:expr $(, $($rest:tt)*)?) => {
+        $crate::__list!($key, $crate::__private::Formatted(::core::format_args!("{:?}", $value)), $($($rest)*)?)
     };
-    ($key:ident = $value:expr $(, $($rest:tt)*)?) => {
-        $crate::__private::List($crate::__field!(::core::stringify!($key), &$value), $crate::__fields!($($($rest)*)?))
-    };
-    ($key:literal = % $value:expr $(, $($rest:tt)*)?) => {
-        $crate::__private::List($crate::__field!($key, &::core::format_args!("{}", $value)), $crate::__fields!($($($rest)*)?))
-    };
-    ($key:literal = ? $value:expr $(, $($rest:tt)*)?) => {
-        $crate::__private::List($crate::__field!($key, &::core::format_args!("{:?}", $value)), $crate::__fields!($($($rest)*)?))
-    };
-    ($key:literal = $value:expr $(, $($rest:tt)*)?) => {
-        $crate::__private::List($crate::__field!($key, &$value), $crate::__fields!($($($rest)*)?))
+    (($key:expr) $value:expr $(, $($rest:tt)*)?) => {
+        $crate::__list!($key, (&$crate::__private::Of(&$value)).way(), $($($rest)*)?)
     };
 }
 
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __field {
-    ($key:expr, $value:expr) => {
-        $crate::__private::Field(const { &$crate::__private::StaticKey::new($key) }, $value)
+macro_rules! __list {
+    ($key:expr, $value:expr, $($rest:tt)*) => {
+        $crate::__private::List(
+            const { &$crate::__private::StaticKey::new($key) },
+            $value,
+            $crate::__fields!($($rest)*),
+        )
     };
 }
 
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __write {
-    ($logger:expr, $level:expr, $event:expr, ($($fields:tt)*)) => {
+    ($logger:expr, $level:expr, $event:expr, ($($fields:tt)*)) => {{
+        #[allow(unused_imports)]
+        use $crate::__private::{GoesBySlog as _, GoesStraight as _};
         $crate::Logger::__log(
             $logger,
             &$crate::__private::slog::Record::new(
-                &$crate::__private::slog::record_static!($level.slog(), $crate::__private::TAG),
+                &$crate::__private::slog::record_static!($level.slog(), ""),
                 &::core::format_args!("{}", $event),
-                $crate::__private::slog::b!($crate::__fields!($($fields)*)),
+                $crate::__private::slog::b!(),
             ),
+            &$crate::__fields!($($fields)*),
         )
-    };
+    }};
 }
 
 /// Writes a line of a level: `log!(Level::Info, "event", k = v)`, or with a logger before the event.

@@ -132,7 +132,7 @@ impl Engine {
             let taken =
                 reentry::guarded(|| core.deliver(scratch, &layout, head.level, head.logger));
             if core.recent > 0 {
-                self.ring.lock().push(scratch.json(), core.recent);
+                self.ring.lock().push(&mut scratch.fields.json, core.recent);
             }
             Some(taken.unwrap_or(false))
         });

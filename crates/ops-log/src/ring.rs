@@ -6,6 +6,9 @@ pub const RECENT_LINES: usize = 200;
 /// Longer lines are kept up to here.
 pub const MAX_RECENT_BYTES: usize = 8 * 1024;
 
+/// What most lines fit in.
+const USUAL_BYTES: usize = 512;
+
 /// The newest lines; their buffers are used again.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
@@ -21,19 +24,26 @@ impl Ring {
         }
     }
 
-    /// Keeps a line without its newline.
+    /// Keeps a line without its newline. What is left in its buffer is an older line, or nothing.
     #[inline]
-    pub(crate) fn push(&mut self, line: &[u8], capacity: usize) {
+    pub(crate) fn push(&mut self, line: &mut Vec<u8>, capacity: usize) {
         if capacity == 0 {
             return;
         }
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
         if self.next >= self.slots.len() {
-            self.slots.push(Vec::new());
+            self.slots.push(Vec::with_capacity(USUAL_BYTES));
         }
         let slot = &mut self.slots[self.next];
-        slot.clear();
-        slot.extend_from_slice(&line[..line.len().min(MAX_RECENT_BYTES)]);
+        if line.len() <= MAX_RECENT_BYTES && line.capacity() <= 2 * MAX_RECENT_BYTES {
+            // the buffers change places: nothing is copied
+            std::mem::swap(slot, line);
+            if slot.last() == Some(&b'\n') {
+                slot.pop();
+            }
+        } else {
+            slot.clear();
+            slot.extend_from_slice(&line[..line.len().min(MAX_RECENT_BYTES)]);
+        }
         self.next += 1;
         if self.next >= capacity {
             self.next = 0;

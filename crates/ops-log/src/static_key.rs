@@ -1,5 +1,3 @@
-use std::cell::Cell;
-
 use crate::deny::{self, Ending};
 use crate::{escape, fields};
 
@@ -12,7 +10,7 @@ pub struct StaticKey {
     pub(crate) bit: u64,
     pub(crate) ending: Ending,
     /// It needs neither escapes nor another name.
-    usual: bool,
+    pub(crate) usual: bool,
 }
 
 impl StaticKey {
@@ -59,21 +57,4 @@ const fn written(name: &str) -> [u8; WRITTEN_BYTES] {
     written[at + 2] = b'"';
     written[at + 3] = b':';
     written
-}
-
-thread_local! {
-    static ANNOUNCED: Cell<Option<&'static StaticKey>> = const { Cell::new(None) };
-}
-
-/// Says that the next key is this one: slog passes keys on as text only.
-#[inline]
-pub(crate) fn announce(key: &'static StaticKey) {
-    let _ = ANNOUNCED.try_with(|announced| announced.set(Some(key)));
-}
-
-/// The key that was announced, if it is this one, and a usual one.
-#[inline]
-pub(crate) fn announced(name: &str) -> Option<&'static StaticKey> {
-    let key = ANNOUNCED.try_with(Cell::get).ok()??;
-    (std::ptr::eq(key.name, name) && key.usual).then_some(key)
 }

@@ -67,6 +67,106 @@ fn numbers_print_as_json_numbers_and_what_is_none_as_null() {
 }
 
 #[test]
+fn numbers_of_every_length_print_like_rusts() {
+    let (pipeline, _) = json();
+    let log = pipeline.root();
+    let powers = (0..20).map(|digits| 10_u64.pow(digits));
+    for number in powers.flat_map(|power| [power - 1, power, power + 7, power / 4 * 3]) {
+        info!(
+            log,
+            "integers",
+            a = number,
+            b = -(number as i64),
+            c = number as u16
+        );
+        assert_eq!(
+            rest(&pipeline.recent(1)[0]),
+            format!(
+                r#","a":{number},"b":{},"c":{}}}"#,
+                -(number as i64),
+                number as u16
+            )
+        );
+    }
+    for thousandths in (0..3_000_u32).chain(99_990_000..100_010_000).step_by(7) {
+        for divisor in [1.0, 7.0, 10.0, 1000.0] {
+            let (wide, narrow) = (f64::from(thousandths) / divisor, thousandths as f32 / 8.0);
+            info!(log, "floats", a = wide, b = -wide, c = narrow);
+            assert_eq!(
+                rest(&pipeline.recent(1)[0]),
+                format!(r#","a":{wide:?},"b":{:?},"c":{narrow:?}}}"#, -wide)
+            );
+        }
+    }
+}
+
+#[test]
+fn text_of_every_length_is_what_serde_makes_of_it() {
+    let (pipeline, _) = json();
+    let log = pipeline.root();
+    for length in 0..70 {
+        for special in ['x', '"', '\\', '\n', 'é', '\u{1}'] {
+            for at in 0..=length {
+                let text: String = (0..length)
+                    .map(|position| if position == at { special } else { 'a' })
+                    .collect();
+                info!(log, "text", text = text);
+                let expected = serde_json::to_string(&text).unwrap();
+                assert_eq!(
+                    rest(&pipeline.recent(1)[0]),
+                    format!(r#","text":{expected}}}"#)
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn values_of_every_kind_may_stand_in_a_macro() {
+    struct Own;
+
+    impl slog::Value for Own {
+        fn serialize(
+            &self,
+            _: &slog::Record<'_>,
+            key: slog::Key,
+            serializer: &mut dyn slog::Serializer,
+        ) -> slog::Result {
+            serializer.emit_u8(key, 7)
+        }
+    }
+
+    fn generic<T: slog::Value>(log: &ops_log::Logger, value: T) {
+        info!(log, "generic", value = value);
+    }
+
+    let (pipeline, written) = json();
+    let log = pipeline.root();
+    let owned = String::from("owned");
+    info!(
+        log,
+        "kinds",
+        a = Own,
+        b = &&1_u8,
+        c = owned,
+        d = *owned,
+        e = Some("x"),
+        f = Value::from(2),
+        g = std::borrow::Cow::Borrowed("cow"),
+        h = std::sync::Arc::new(5_u8),
+        i = 1_u128,
+    );
+    assert_eq!(
+        rest(&written.last()),
+        r#","a":7,"b":1,"c":"owned","d":"owned","e":"x","f":2,"g":"cow","h":5,"i":1}"#
+    );
+    generic(&log, 3_u8);
+    assert_eq!(rest(&written.last()), r#","value":3}"#);
+    generic(&log, Own);
+    assert_eq!(rest(&written.last()), r#","value":7}"#);
+}
+
+#[test]
 fn a_value_that_panics_or_fails_costs_itself_only() {
     let (pipeline, written) = json();
     info!(pipeline.root(), "panics", before = 1, bad = %Panics, worse = %Fails, after = 2);

@@ -1,0 +1,163 @@
+//! The fields of an event as the macros hand them over: values of the common types go straight into the line, all
+//! others by way of `slog::Value`.
+
+use std::fmt;
+
+use slog::Record;
+
+use crate::line::Line;
+use crate::static_key::StaticKey;
+
+/// Fields in call order.
+pub trait FieldList {
+    /// Writes them.
+    fn write(&self, line: &mut Line<'_>, record: &Record<'_>);
+}
+
+/// No field.
+impl FieldList for () {
+    #[inline(always)]
+    fn write(&self, _: &mut Line<'_>, _: &Record<'_>) {}
+}
+
+/// A field and those behind it.
+pub struct List<V, Rest>(pub &'static StaticKey, pub V, pub Rest);
+
+impl<V: FieldValue, Rest: FieldList> FieldList for List<V, Rest> {
+    #[inline(always)]
+    fn write(&self, line: &mut Line<'_>, record: &Record<'_>) {
+        self.1.put(self.0, line, record);
+        self.2.write(line, record);
+    }
+}
+
+/// A value, and the way it takes.
+pub trait FieldValue {
+    /// Writes the field.
+    fn put(&self, key: &'static StaticKey, line: &mut Line<'_>, record: &Record<'_>);
+}
+
+/// A value whose way is to be chosen: `(&Of(&value)).way()` finds [`Straight`] first, and [`BySlog`] else.
+pub struct Of<'a, T: ?Sized>(pub &'a T);
+
+/// A value of a common type.
+pub struct Straight<'a, T: ?Sized>(&'a T);
+
+/// A value of any type that slog can write.
+pub struct BySlog<'a, T: ?Sized>(&'a T);
+
+/// Text that is formatted when the line is written.
+pub struct Formatted<'a>(pub fmt::Arguments<'a>);
+
+/// The way of common types.
+pub trait GoesStraight<'a> {
+    /// The type behind the reference.
+    type Target: ?Sized;
+    /// Takes it.
+    fn way(&self) -> Straight<'a, Self::Target>;
+}
+
+impl<'a, T: Common + ?Sized> GoesStraight<'a> for Of<'a, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn way(&self) -> Straight<'a, T> {
+        Straight(self.0)
+    }
+}
+
+/// The way of all others.
+pub trait GoesBySlog<'a> {
+    /// The type behind the reference.
+    type Target: ?Sized;
+    /// Takes it.
+    fn way(&self) -> BySlog<'a, Self::Target>;
+}
+
+impl<'a, T: slog::Value + ?Sized> GoesBySlog<'a> for &Of<'a, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn way(&self) -> BySlog<'a, T> {
+        BySlog(self.0)
+    }
+}
+
+impl<T: Common + ?Sized> FieldValue for Straight<'_, T> {
+    #[inline(always)]
+    fn put(&self, key: &'static StaticKey, line: &mut Line<'_>, _: &Record<'_>) {
+        self.0.put(key, line);
+    }
+}
+
+impl<T: slog::Value + ?Sized> FieldValue for BySlog<'_, T> {
+    fn put(&self, key: &'static StaticKey, line: &mut Line<'_>, record: &Record<'_>) {
+        let _ = self.0.serialize(record, slog::Key::from(key.name()), line);
+    }
+}
+
+impl FieldValue for Formatted<'_> {
+    #[inline(always)]
+    fn put(&self, key: &'static StaticKey, line: &mut Line<'_>, _: &Record<'_>) {
+        line.put_arguments(key, &self.0);
+    }
+}
+
+/// A type with a way of its own.
+pub trait Common {
+    /// Writes the field.
+    fn put(&self, key: &'static StaticKey, line: &mut Line<'_>);
+}
+
+macro_rules! common {
+    ($($kind:ty => $put:ident as $as:ty;)+) => {$(
+        impl Common for $kind {
+            #[inline(always)]
+            fn put(&self, key: &'static StaticKey, line: &mut Line<'_>) {
+                line.$put(key, <$as>::from(*self));
+            }
+        }
+    )+};
+}
+
+common! {
+    bool => put_bool as bool;
+    u8 => put_u64 as u64;
+    u16 => put_u64 as u64;
+    u32 => put_u64 as u64;
+    u64 => put_u64 as u64;
+    i8 => put_i64 as i64;
+    i16 => put_i64 as i64;
+    i32 => put_i64 as i64;
+    i64 => put_i64 as i64;
+    f64 => put_f64 as f64;
+}
+
+impl Common for usize {
+    #[inline(always)]
+    fn put(&self, key: &'static StaticKey, line: &mut Line<'_>) {
+        // no target has more than 64 bits
+        line.put_u64(key, *self as u64);
+    }
+}
+
+impl Common for str {
+    #[inline(always)]
+    fn put(&self, key: &'static StaticKey, line: &mut Line<'_>) {
+        line.put_text(key, self);
+    }
+}
+
+impl Common for String {
+    #[inline(always)]
+    fn put(&self, key: &'static StaticKey, line: &mut Line<'_>) {
+        line.put_text(key, self);
+    }
+}
+
+impl<T: Common + ?Sized> Common for &T {
+    #[inline(always)]
+    fn put(&self, key: &'static StaticKey, line: &mut Line<'_>) {
+        (**self).put(key, line);
+    }
+}
