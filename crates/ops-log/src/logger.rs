@@ -7,9 +7,11 @@ use crate::macro_fields::FieldList;
 use crate::pipeline::Handle;
 use crate::{Level, Value};
 
-/// Writes lines under a name; [`slog`](Self::slog) makes a `slog::Logger` of it. Cheap to clone.
+/// Writes lines under a name: a `slog::Logger` whose drain renders our lines. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Logger {
+    inner: slog::Logger<LineDrain>,
+    /// The same one, with what the macros may ask it beyond slog.
     drain: LineDrain,
 }
 
@@ -22,7 +24,10 @@ pub fn get_logger(name: &str) -> Logger {
 
 impl Logger {
     pub(crate) fn of(drain: LineDrain) -> Self {
-        Self { drain }
+        Self {
+            inner: slog::Logger::root_typed(drain.clone(), slog::o!()),
+            drain,
+        }
     }
 
     /// The root logger, whose name is the service's.
@@ -89,7 +94,7 @@ impl Logger {
 
     /// A `slog` logger whose records become lines of this one.
     pub fn slog(&self) -> slog::Logger {
-        slog::Logger::root(self.drain.clone(), slog::o!())
+        self.inner.to_erased()
     }
 
     #[doc(hidden)]
