@@ -18,6 +18,10 @@ const FORMAT: &str = "OPS_LOG_FORMAT";
 const LEVEL: &str = "OPS_LOG_LEVEL";
 
 /// How lines are written.
+///
+/// In a file the keys are the names of the methods: `service_name`, `format` (`json` or `console`), `level`, `filter` (as
+/// `RUST_LOG`), `stdout`, `console_context`, `file`, `fields` (a map), `denied_keys`, `span_id`, `recent_lines`, `panics`,
+/// `install_bridges`. Keys that are not known are refused.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) service_name: String,

@@ -76,6 +76,7 @@ mod bridge;
 mod capture;
 mod carry;
 mod config;
+mod config_file;
 mod console;
 mod context;
 mod core;

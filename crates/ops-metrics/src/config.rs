@@ -1,16 +1,24 @@
+use std::collections::BTreeMap;
+
 use crate::error::Error;
 use crate::family::Family;
 use crate::guard::Limits;
 use crate::{catalog, catalogue};
 
 /// What [`install`](crate::install) is told; the default needs nothing.
-#[derive(Clone, Debug, Default)]
+///
+/// In a file the keys are `label_values_max`, `series_max`, and `label_values_max_of` with a map of labels for each
+/// metric. Keys that are not known are refused.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Config {
+    #[serde(skip)]
     build: Option<[&'static str; 3]>,
+    #[serde(skip)]
     catalogues: Vec<&'static [fn() -> &'static Family]>,
     label_values_max: Option<usize>,
     series_max: Option<usize>,
-    of_labels: Vec<(String, String, usize)>,
+    label_values_max_of: BTreeMap<String, BTreeMap<String, usize>>,
 }
 
 impl Config {
@@ -44,8 +52,8 @@ impl Config {
 
     /// The same for one label of a registered metric.
     pub fn label_values_max_of(mut self, metric: &str, label: &str, values: usize) -> Self {
-        let (metric, label) = (metric.to_owned(), label.to_owned());
-        self.of_labels.push((metric, label, values));
+        let labels = self.label_values_max_of.entry(metric.to_owned());
+        labels.or_default().insert(label.to_owned(), values);
         self
     }
 
@@ -67,8 +75,8 @@ impl Config {
         if let Some(series) = self.series_max {
             limits.set_series(series);
         }
-        for (metric, label, values) in &self.of_labels {
-            limits.set_of_label(metric, label, *values);
+        for (metric, label, values) in self.of_labels() {
+            limits.set_of_label(metric, label, values);
         }
         if let Some([version, git_sha, rustc]) = self.build {
             catalog::build_info(version, git_sha, rustc).set(1.0);
@@ -76,21 +84,30 @@ impl Config {
         Ok(())
     }
 
+    /// Metric, label and its limit.
+    fn of_labels(&self) -> impl Iterator<Item = (&str, &str, usize)> {
+        let of_metrics = self.label_values_max_of.iter();
+        of_metrics.flat_map(|(metric, labels)| {
+            let labels = labels.iter();
+            labels.map(move |(label, values)| (metric.as_str(), label.as_str(), *values))
+        })
+    }
+
     fn check(&self) -> Result<(), Error> {
-        let of_labels = self.of_labels.iter().map(|(_, _, values)| Some(*values));
+        let of_labels = self.of_labels().map(|(_, _, values)| Some(values));
         let all = [self.label_values_max, self.series_max].into_iter();
         if all.chain(of_labels).any(|limit| limit == Some(0)) {
             let why = "a limit of 0 would refuse everything; accepted: 1 and more".to_owned();
             return Err(Error::Limit(why));
         }
-        for (metric, label, _) in &self.of_labels {
+        for (metric, label, _) in self.of_labels() {
             let Some(family) = catalogue::find(metric) else {
                 let why = format!("there is no metric {metric}; is its catalogue registered?");
                 return Err(Error::Limit(why));
             };
             let labels = family.definition().labels.iter().map(|label| label.name);
             let labels: Vec<&str> = labels.collect();
-            if !labels.contains(&label.as_str()) {
+            if !labels.contains(&label) {
                 let accepted = labels.join(", ");
                 let why = format!("{metric} has no label {label}; its labels are: {accepted}");
                 return Err(Error::Limit(why));

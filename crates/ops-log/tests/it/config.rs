@@ -1,5 +1,7 @@
 use std::process::Command;
 
+use ops_log::{Config, Pipeline};
+
 /// Runs the example `environment`, whose configuration is the environment's.
 fn run(variables: &[(&str, &str)]) -> (bool, String, String) {
     let mut command = Command::new(crate::output::example("environment"));
@@ -81,4 +83,56 @@ fn what_nobody_understands_is_an_error_that_says_what_is_accepted() {
         !ok && err.contains(r#"OPS_LOG_LEVEL: unknown log level "loud": expected trace"#),
         "{err}"
     );
+}
+
+#[test]
+fn a_file_says_the_same_as_the_builder() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.log");
+    let file = format!(
+        "service_name: api\nstdout: false\nformat: json\nfilter: warn,db=debug\nfile: {}\nfields: {{region: eu, shard: 3}}\ndenied_keys: [pin]\nrecent_lines: 5",
+        path.display()
+    );
+    let config: Config = serde_yaml::from_str(&file).unwrap();
+    let pipeline = Pipeline::new(config).unwrap();
+    ops_log::info!(pipeline.root(), "quiet");
+    ops_log::debug!(
+        pipeline.logger("db"),
+        "told",
+        pin = 1234,
+        password = "shown"
+    );
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        written.ends_with("\"logger\":\"db\",\"event\":\"told\",\"region\":\"eu\",\"shard\":3,\"pin\":\"[REDACTED]\",\"password\":\"shown\"}\n"),
+        "{written}"
+    );
+    assert_eq!(written.lines().count(), 1);
+}
+
+#[test]
+fn a_file_that_is_wrong_is_refused_with_what_is_accepted() {
+    for (file, expected) in [
+        (
+            "levle: info",
+            "unknown field `levle`, expected one of `service_name`, `format`",
+        ),
+        ("service_name: api\nlevel: loud", "line 2"),
+        (
+            "level: loud",
+            "unknown log level \"loud\": expected trace, debug",
+        ),
+        ("format: xml", "expected `json` or `console`"),
+        (
+            "fields: {a: [1]}",
+            "expected a text, a number, true or false",
+        ),
+        ("recent_lines: -1", "recent_lines"),
+        ("filter: 'db=loud'", "loud"),
+    ] {
+        let error = serde_yaml::from_str::<Config>(file)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(expected), "{file}: {error}");
+    }
 }

@@ -174,6 +174,26 @@ fn limits_that_make_no_sense_are_refused_with_what_is_accepted() {
 }
 
 #[test]
+fn limits_can_be_a_file_and_keys_that_are_not_known_are_refused() {
+    let file = "series_max: 100\nlabel_values_max_of: {guarded_total: {provider: 1}}";
+    let config: Config = serde_yaml::from_str(file).unwrap();
+    let registry = Registry::with(&config.catalogue(GUARDED)).unwrap();
+    registry.run(|| {
+        count("a", "200");
+        count("b", "200");
+    });
+    let series = r#"guarded_total{provider="other",status="200"}"#;
+    assert_eq!(value(&registry.render(), series), Some(1.0));
+    let error = serde_yaml::from_str::<Config>("series_max: 5\nseries: 7").unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("unknown field `series`, expected one of `label_values_max`")
+            && error.contains("line 2"),
+        "{error}"
+    );
+}
+
+#[test]
 fn values_that_would_need_escapes_become_other() {
     let registry = guarded();
     registry.run(|| {

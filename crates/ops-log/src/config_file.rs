@@ -1,0 +1,143 @@
+//! What a configuration file may say.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer};
+
+use crate::{Config, Filter, Level, Value};
+
+/// The keys are the names of the methods; `format` is `json` or `console`, `filter` has the syntax of `RUST_LOG`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ConfigFile {
+    service_name: Option<String>,
+    format: Format,
+    #[serde(deserialize_with = "parsed")]
+    filter: Option<Filter>,
+    #[serde(deserialize_with = "parsed")]
+    level: Option<Level>,
+    stdout: bool,
+    console_context: bool,
+    file: Option<PathBuf>,
+    fields: BTreeMap<String, Scalar>,
+    denied_keys: Option<Vec<String>>,
+    span_id: bool,
+    recent_lines: usize,
+    panics: bool,
+    install_bridges: bool,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Format {
+    Json,
+    Console,
+}
+
+/// A value of a field.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a text, a number, true or false")]
+enum Scalar {
+    Bool(bool),
+    Int(i64),
+    UInt(u64),
+    Float(f64),
+    Text(String),
+}
+
+impl From<Scalar> for Value {
+    fn from(scalar: Scalar) -> Self {
+        match scalar {
+            Scalar::Bool(value) => value.into(),
+            Scalar::Int(value) => value.into(),
+            Scalar::UInt(value) => value.into(),
+            Scalar::Float(value) => value.into(),
+            Scalar::Text(value) => value.into(),
+        }
+    }
+}
+
+fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    deserializer.deserialize_str(Parsed(PhantomData)).map(Some)
+}
+
+/// Parses while the deserializer still knows where it is, so that an error can say the line.
+struct Parsed<T>(PhantomData<T>);
+
+impl<T: FromStr<Err: Display>> Visitor<'_> for Parsed<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+impl Default for ConfigFile {
+    fn default() -> Self {
+        let config = Config::default();
+        Self {
+            service_name: None,
+            format: Format::Console,
+            filter: None,
+            level: None,
+            stdout: true,
+            console_context: false,
+            file: None,
+            fields: BTreeMap::new(),
+            denied_keys: None,
+            span_id: config.span_id,
+            recent_lines: config.recent,
+            panics: config.panics,
+            install_bridges: config.install_bridges,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        ConfigFile::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl From<ConfigFile> for Config {
+    fn from(file: ConfigFile) -> Self {
+        let mut config = Self::new()
+            .stdout(file.stdout)
+            .json(file.format == Format::Json)
+            .console_context(file.console_context)
+            .span_id(file.span_id)
+            .recent_lines(file.recent_lines)
+            .panics(file.panics)
+            .install_bridges(file.install_bridges);
+        if let Some(name) = file.service_name {
+            config = config.service_name(name);
+        }
+        if let Some(filter) = file.filter {
+            config = config.filter(filter);
+        }
+        if let Some(level) = file.level {
+            config = config.level(level);
+        }
+        if let Some(path) = file.file {
+            config = config.file(path);
+        }
+        if let Some(keys) = file.denied_keys {
+            config = config.denied_keys(keys);
+        }
+        for (key, value) in file.fields {
+            config = config.field(key, value);
+        }
+        config
+    }
+}
