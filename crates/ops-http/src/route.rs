@@ -22,6 +22,11 @@ impl Route {
         &self.0
     }
 
+    /// The template, to be kept without a copy.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// The route that was matched; `None` where nothing matched, or nothing is known yet.
     pub fn get(extensions: &Extensions) -> Option<&Self> {
         extensions.get()

@@ -1,49 +1,58 @@
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use opentelemetry::trace::{Link, SpanKind, TraceId};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Sampler, SamplingResult, ShouldSample};
+use parking_lot::Mutex;
 
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The share of new traces that are sampled; it can be changed for a time while the process runs.
 #[derive(Clone, Debug)]
-pub(crate) struct LiveRatio(Arc<ArcSwap<Ratio>>);
-
-#[derive(Debug)]
-struct Ratio {
+pub(crate) struct LiveRatio {
     configured: f64,
-    instead: Option<(f64, Instant)>,
+    change: Arc<Change>,
+}
+
+#[derive(Debug, Default)]
+struct Change {
+    /// Set while a change may hold; otherwise nobody asks further.
+    happened: AtomicBool,
+    instead: Mutex<Option<(f64, Instant)>>,
 }
 
 impl LiveRatio {
     pub(crate) fn new(configured: f64) -> Self {
-        let ratio = Ratio {
+        Self {
             configured,
-            instead: None,
-        };
-        Self(Arc::new(ArcSwap::from_pointee(ratio)))
+            change: Arc::default(),
+        }
     }
 
     pub(crate) fn set(&self, ratio: f64, ttl: Duration) {
-        let configured = self.0.load().configured;
         let now = Instant::now();
         // a time beyond what the clock can say is for ever; a year is as good
         let until = now.checked_add(ttl).unwrap_or(now + LONGEST);
-        let instead = Some((ratio, until));
-        self.0.store(Arc::new(Ratio {
-            configured,
-            instead,
-        }));
+        let mut instead = self.change.instead.lock();
+        *instead = Some((ratio, until));
+        self.change.happened.store(true, Release);
     }
 
     pub(crate) fn get(&self) -> f64 {
-        let ratio = self.0.load();
-        match ratio.instead {
-            Some((instead, until)) if Instant::now() < until => instead,
-            _ => ratio.configured,
+        if !self.change.happened.load(Acquire) {
+            return self.configured;
+        }
+        let mut instead = self.change.instead.lock();
+        match *instead {
+            Some((ratio, until)) if Instant::now() < until => ratio,
+            _ => {
+                *instead = None;
+                self.change.happened.store(false, Release);
+                self.configured
+            }
         }
     }
 }

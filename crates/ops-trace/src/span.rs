@@ -68,9 +68,11 @@ impl Starting {
     }
 
     #[inline]
-    pub fn attribute(&mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
-        if let (Some(span), Some(attribute)) = (&mut self.0, key_value(key, value)) {
-            span.set_attribute(attribute);
+    pub fn attribute(&mut self, key: &'static str, value: impl Into<Value>) {
+        if let Some(span) = &mut self.0
+            && !key.is_empty()
+        {
+            span.set_attribute(KeyValue::new(key, value.into().into_otel()));
         }
     }
 
@@ -239,6 +241,7 @@ pub(crate) fn fail(context: &Context, kind: Cow<'static, str>) {
 }
 
 /// `None` for an empty key.
+#[inline]
 pub(crate) fn key_value(
     key: impl Into<Cow<'static, str>>,
     value: impl Into<Value>,

@@ -17,6 +17,8 @@ pub enum Value {
 }
 
 impl Value {
+    // inlined, a value that is known when the program is built is no work when it runs
+    #[inline]
     pub(crate) fn into_otel(self) -> opentelemetry::Value {
         match self {
             Self::Bool(b) => b.into(),
@@ -32,6 +34,7 @@ impl Value {
 macro_rules! value_from {
     ($($from:ty => |$v:ident| $to:expr;)+) => {$(
         impl From<$from> for Value {
+            #[inline]
             fn from($v: $from) -> Self {
                 $to
             }

@@ -36,7 +36,7 @@ pub(super) fn builder(
 }
 
 fn http_route(route: &Route) -> KeyValue {
-    KeyValue::new("http.route", route.template().to_owned())
+    KeyValue::new("http.route", route.shared())
 }
 
 fn attributes(request: &request::Parts) -> Vec<KeyValue> {
@@ -137,8 +137,16 @@ fn named(method: &Method, route: &Route) -> String {
 
 /// The methods of RFC 9110 and PATCH, exactly as they are written there.
 fn known(method: &Method) -> Option<&'static str> {
-    const KNOWN: [&str; 9] = [
-        "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE",
-    ];
-    KNOWN.into_iter().find(|known| *known == method.as_str())
+    Some(match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        Method::CONNECT => "CONNECT",
+        Method::TRACE => "TRACE",
+        _ => return None,
+    })
 }
