@@ -46,12 +46,20 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let (Some(inner), Some(watch)) = (this.inner.as_mut().as_pin_mut(), this.watch.as_mut())
-        else {
+        let Some(watch) = this.watch.as_mut() else {
             return Poll::Pending; // polled after it was ready: a contract that callers keep
         };
-        let result = ready!(watch.run(|| inner.poll(cx)));
-        watch.run(|| this.inner.set(None));
+        let polled = watch.run(|| {
+            let poll = this.inner.as_mut().as_pin_mut()?.poll(cx);
+            if poll.is_ready() {
+                this.inner.set(None);
+            }
+            Some(poll)
+        });
+        let Some(poll) = polled else {
+            return Poll::Pending;
+        };
+        let result = ready!(poll);
         let Some(mut watch) = this.watch.take() else {
             return Poll::Pending;
         };

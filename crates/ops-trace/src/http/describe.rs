@@ -83,10 +83,11 @@ fn server(request: &request::Parts, attributes: &mut Vec<KeyValue>) {
 
 /// A name, an IPv4 address or one of IPv6 in brackets, and a port if one is there. Nothing is allocated.
 fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
-    let (host, rest) = match text.strip_prefix('[') {
-        Some(after) => text.split_at(after.find(']')? + 2),
-        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    let end = match text.strip_prefix('[') {
+        Some(after) => after.find(']')? + 2,
+        None => text.bytes().position(|b| b == b':').unwrap_or(text.len()),
     };
+    let (host, rest) = text.split_at(end);
     let port = match rest.strip_prefix(':') {
         Some(port) => Some(port.parse().ok()?),
         None if rest.is_empty() => None,

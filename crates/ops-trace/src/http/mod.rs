@@ -159,7 +159,8 @@ impl Observe for ServerSpans {
         };
         let (parent, link) = self.remote(handle, request);
         let base = parent.map_or_else(Context::new, |p| Context::new().with_remote_span_context(p));
-        let quiet = self.0.quiet.iter().any(|path| path == request.uri.path());
+        let asked = request.uri.path();
+        let quiet = self.0.quiet.iter().any(|path| path == asked);
         let Some(tracer) = handle.tracer().filter(|_| !quiet) else {
             return Some(Scope {
                 context: base,
