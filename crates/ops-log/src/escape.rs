@@ -30,7 +30,7 @@ pub(crate) fn json(text: &str, out: &mut Vec<u8>) {
 ///
 /// Copies of a fixed length, which may overlap, are cheaper than calls; and what was just written in pieces is slow to
 /// read as a whole, so all goes from register to line.
-#[inline]
+#[inline(always)]
 pub(crate) fn copy_short(text: &str, out: &mut Vec<u8>) -> bool {
     let bytes = text.as_bytes();
     let start = out.len();

@@ -99,17 +99,25 @@ impl Fields {
         }
     }
 
-    /// The same for a key that was looked at when it was compiled.
+    /// The same for a key that was looked at when it was compiled; with the quote that text begins with, unless the
+    /// value may not be written.
     #[inline]
-    pub(crate) fn begin_static(&mut self, key: &StaticKey, deny: &DenyList) -> Begun {
+    pub(crate) fn begin_static(
+        &mut self,
+        key: &StaticKey,
+        is_text: bool,
+        deny: &DenyList,
+    ) -> Begun {
+        let denied = deny.has_with(key.name.as_bytes(), key.ending);
         let start = self.json.len();
+        let end = start + key.name.len() + 4 + usize::from(is_text && !denied);
         self.json.extend_from_slice(&key.written);
-        self.json.truncate(start + key.name.len() + 4);
+        self.json.truncate(end);
         Begun {
             start,
             key_len: key.name.len(),
             bit: key.bit,
-            denied: deny.has_with(key.name.as_bytes(), key.ending),
+            denied,
         }
     }
 
@@ -347,13 +355,18 @@ pub(crate) fn text(value: &str, out: &mut Vec<u8>) -> bool {
         cut_text(value, value.len(), out);
         return true;
     }
-    out.reserve(value.len() + 2);
     out.push(b'"');
+    quoted(value, out);
+    false
+}
+
+/// What stands behind the opening quote, and the closing one.
+#[inline]
+pub(crate) fn quoted(value: &str, out: &mut Vec<u8>) {
     if !escape::copy_short(value, out) {
         escape::json(value, out);
     }
     out.push(b'"');
-    false
 }
 
 /// A JSON string of a text's beginning, which says how many of `whole` bytes are missing.

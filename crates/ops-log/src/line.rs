@@ -92,7 +92,6 @@ impl<'a> Line<'a> {
         head: &Head<'_>,
     ) -> Self {
         let json = &mut scratch.fields.json;
-        json.extend_from_slice(b"{\"timestamp\":\"");
         scratch.timestamps.write(at, json);
         let level = head.level as usize;
         match head.logger {
@@ -221,17 +220,21 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// The same for a key of a macro.
+    /// The same for a key of a macro. The quote that text begins with is written already.
     #[inline]
-    fn put(&mut self, key: &'static StaticKey, value: impl FnOnce(&mut Self)) {
+    fn put(&mut self, key: &'static StaticKey, is_text: bool, value: impl FnOnce(&mut Self)) {
         if !self.has_room() {
             return;
         }
         let (fields, deny) = (&mut self.scratch.fields, &self.core.deny);
         let begun = if key.usual {
-            fields.begin_static(key, deny)
+            fields.begin_static(key, is_text, deny)
         } else {
-            fields.begin(key.name(), deny)
+            let begun = fields.begin(key.name(), deny);
+            if is_text && !begun.denied {
+                fields.json.push(b'"');
+            }
+            begun
         };
         self.complete(begun, value);
     }
@@ -259,27 +262,31 @@ impl<'a> Line<'a> {
     }
 
     pub(crate) fn put_bool(&mut self, key: &'static StaticKey, value: bool) {
-        self.put(key, |line| fields::boolean(value, line.json()));
+        self.put(key, false, |line| fields::boolean(value, line.json()));
     }
 
     pub(crate) fn put_u64(&mut self, key: &'static StaticKey, value: u64) {
-        self.put(key, |line| fields::integer(value, line.json()));
+        self.put(key, false, |line| fields::integer(value, line.json()));
     }
 
     pub(crate) fn put_i64(&mut self, key: &'static StaticKey, value: i64) {
-        self.put(key, |line| fields::integer(value, line.json()));
+        self.put(key, false, |line| fields::integer(value, line.json()));
     }
 
     pub(crate) fn put_f64(&mut self, key: &'static StaticKey, value: f64) {
-        self.put(key, |line| fields::float(value, line.json()));
+        self.put(key, false, |line| fields::float(value, line.json()));
     }
 
     pub(crate) fn put_text(&mut self, key: &'static StaticKey, value: &str) {
-        self.put(key, |line| line.text(value));
+        if value.len() <= fields::MAX_VALUE_BYTES {
+            self.put(key, true, |line| fields::quoted(value, line.json()));
+        } else {
+            self.put(key, false, |line| line.text(value));
+        }
     }
 
     pub(crate) fn put_arguments(&mut self, key: &'static StaticKey, value: &fmt::Arguments<'_>) {
-        self.put(key, |line| line.arguments(value));
+        self.put(key, false, |line| line.arguments(value));
     }
 
     #[inline(never)]

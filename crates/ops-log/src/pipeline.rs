@@ -11,9 +11,8 @@ use crate::core::Core;
 use crate::deny::DenyList;
 use crate::levels::{Change, Levels};
 use crate::line::{Head, Line};
-use crate::ring::Ring;
 use crate::scratch::with_scratch;
-use crate::stats::Counters;
+use crate::stats::{Counters, Told};
 use crate::{
     Config, Error, LEVEL_TTL, Level, LevelRule, Logger, MAX_LEVEL_TTL, Stats, line_drain, reentry,
     trace_ids,
@@ -44,7 +43,7 @@ pub(crate) struct Engine {
     pub(crate) levels: Levels,
     core: ArcSwapOption<Core>,
     pub(crate) counters: Counters,
-    ring: Mutex<Ring>,
+    told: Mutex<Told>,
     /// Held while a change of level is made and told, so that its end is told after it.
     telling: ReentrantMutex<()>,
 }
@@ -83,14 +82,14 @@ impl Engine {
             levels: Levels::new(),
             core: ArcSwapOption::const_empty(),
             counters: Counters::new(),
-            ring: Mutex::new(Ring::new()),
+            told: Mutex::new(Told::new()),
             telling: ReentrantMutex::new(()),
         }
     }
 
     pub(crate) fn configure(&self, config: &Config) -> Result<(), Error> {
         let core = Core::open(config)?;
-        self.ring.lock().resize(core.recent);
+        self.told.lock().recent.resize(core.recent);
         self.core.store(Some(Arc::new(core)));
         self.levels.configure(config.filter.clone());
         Ok(())
@@ -105,9 +104,9 @@ impl Engine {
     ) {
         let loaded = self.core.load();
         let Some(core) = loaded.as_ref().or(UNCONFIGURED.as_ref()) else {
-            return self.counters.line(false);
+            return self.told.lock().count(false);
         };
-        let taken = with_scratch(|scratch| {
+        let written = with_scratch(|scratch| {
             let mut line = Line::begin(scratch, core, &self.counters, core.now(), head);
             if let Some(globals) = &core.globals {
                 line.bound(globals);
@@ -125,21 +124,17 @@ impl Engine {
             line.fill(fill);
             let layout = line.end();
             if let Some(capture) = capture.flatten() {
-                capture.keep(scratch.json());
-                return None;
+                return capture.keep(scratch.json());
             }
             // an output that logs while it writes would wait for itself
             let taken =
                 reentry::guarded(|| core.deliver(scratch, &layout, head.level, head.logger));
-            if core.recent > 0 {
-                self.ring.lock().push(&mut scratch.fields.json, core.recent);
-            }
-            Some(taken.unwrap_or(false))
+            let mut told = self.told.lock();
+            told.count(taken.unwrap_or(false));
+            told.recent.push(&mut scratch.fields.json, core.recent);
         });
-        match taken {
-            Some(None) => {}
-            Some(Some(taken)) => self.counters.line(taken),
-            None => self.counters.line(false),
+        if written.is_none() {
+            self.told.lock().count(false);
         }
     }
 
@@ -155,11 +150,11 @@ impl Engine {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.counters.stats()
+        self.told.lock().stats(&self.counters)
     }
 
     pub(crate) fn recent(&self, lines: usize) -> Vec<String> {
-        self.ring.lock().newest(lines)
+        self.told.lock().recent.newest(lines)
     }
 }
 

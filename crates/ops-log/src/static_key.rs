@@ -5,7 +5,7 @@ use crate::{escape, fields};
 #[derive(Debug)]
 pub struct StaticKey {
     pub(crate) name: &'static str,
-    /// `,"name":` and zeros: a copy of a fixed length is one instruction or two.
+    /// `,"name":"` and zeros, the last quote for text: a copy of a fixed length is one instruction or two.
     pub(crate) written: [u8; WRITTEN_BYTES],
     pub(crate) bit: u64,
     pub(crate) ending: Ending,
@@ -26,7 +26,7 @@ impl StaticKey {
             written: written(name),
             bit: fields::bit(name.as_bytes()),
             ending: deny::ending(name.as_bytes()),
-            usual: name.len() <= WRITTEN_BYTES - 4
+            usual: name.len() <= WRITTEN_BYTES - 5
                 && fields::is_usual(name)
                 && escape::is_plain_const(name),
         }
@@ -44,7 +44,7 @@ const WRITTEN_BYTES: usize = 32;
 const fn written(name: &str) -> [u8; WRITTEN_BYTES] {
     let mut written = [0; WRITTEN_BYTES];
     let name = name.as_bytes();
-    if name.len() > WRITTEN_BYTES - 4 {
+    if name.len() > WRITTEN_BYTES - 5 {
         return written;
     }
     written[0] = b',';
@@ -56,5 +56,6 @@ const fn written(name: &str) -> [u8; WRITTEN_BYTES] {
     }
     written[at + 2] = b'"';
     written[at + 3] = b':';
+    written[at + 4] = b'"';
     written
 }

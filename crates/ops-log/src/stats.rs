@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::ring::Ring;
+
 /// What happened to lines so far: `written + dropped` is what was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -14,11 +16,9 @@ pub struct Stats {
     pub value_errors: u64,
 }
 
-/// The same, while it is counted.
+/// Losses within lines, while they are counted.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    written: AtomicU64,
-    dropped: AtomicU64,
     truncated: AtomicU64,
     value_errors: AtomicU64,
 }
@@ -26,17 +26,9 @@ pub(crate) struct Counters {
 impl Counters {
     pub(crate) const fn new() -> Self {
         Self {
-            written: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
             truncated: AtomicU64::new(0),
             value_errors: AtomicU64::new(0),
         }
-    }
-
-    #[inline]
-    pub(crate) fn line(&self, taken: bool) {
-        let counter = if taken { &self.written } else { &self.dropped };
-        counter.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn truncated(&self, count: u64) {
@@ -46,13 +38,37 @@ impl Counters {
     pub(crate) fn value_error(&self) {
         self.value_errors.fetch_add(1, Relaxed);
     }
+}
 
-    pub(crate) fn stats(&self) -> Stats {
+/// The lines so far: one lock for all that is to be noted about one.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) recent: Ring,
+    written: u64,
+    dropped: u64,
+}
+
+impl Told {
+    pub(crate) const fn new() -> Self {
+        Self {
+            recent: Ring::new(),
+            written: 0,
+            dropped: 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn count(&mut self, taken: bool) {
+        self.written += u64::from(taken);
+        self.dropped += u64::from(!taken);
+    }
+
+    pub(crate) fn stats(&self, counters: &Counters) -> Stats {
         Stats {
-            written: self.written.load(Relaxed),
-            dropped: self.dropped.load(Relaxed),
-            truncated: self.truncated.load(Relaxed),
-            value_errors: self.value_errors.load(Relaxed),
+            written: self.written,
+            dropped: self.dropped,
+            truncated: counters.truncated.load(Relaxed),
+            value_errors: counters.value_errors.load(Relaxed),
         }
     }
 }

@@ -1,21 +1,24 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Instants as text: `2025-01-15T10:30:00.123Z`. What is the same for a whole second is kept.
+/// Where the instant begins in `{"timestamp":"2025-01-15T10:30:00.123Z`.
+const AT: usize = 14;
+
+/// The beginnings of lines: `{"timestamp":"2025-01-15T10:30:00.123Z`, in UTC. What is the same for a whole second is kept.
 pub(crate) struct Timestamps {
     second: u64,
-    /// `2025-01-15T10:30:00.`
-    text: [u8; 20],
+    /// Up to the milliseconds.
+    text: [u8; AT + 20],
 }
 
 impl Timestamps {
     pub(crate) const fn new() -> Self {
         Self {
             second: 0,
-            text: *b"1970-01-01T00:00:00.",
+            text: *b"{\"timestamp\":\"1970-01-01T00:00:00.",
         }
     }
 
-    /// UTC with milliseconds; an instant before 1970 is told as 1970.
+    /// With milliseconds; an instant before 1970 is told as 1970.
     #[inline]
     pub(crate) fn write(&mut self, at: SystemTime, out: &mut Vec<u8>) {
         let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -32,12 +35,13 @@ impl Timestamps {
     fn write_second(&mut self) {
         let (days, second) = (self.second / 86_400, self.second % 86_400);
         let (year, month, day) = civil(days);
-        digits(&mut self.text[0..4], year);
-        digits(&mut self.text[5..7], month);
-        digits(&mut self.text[8..10], day);
-        digits(&mut self.text[11..13], second / 3600);
-        digits(&mut self.text[14..16], second / 60 % 60);
-        digits(&mut self.text[17..19], second % 60);
+        let text = &mut self.text[AT..];
+        digits(&mut text[0..4], year);
+        digits(&mut text[5..7], month);
+        digits(&mut text[8..10], day);
+        digits(&mut text[11..13], second / 3600);
+        digits(&mut text[14..16], second / 60 % 60);
+        digits(&mut text[17..19], second % 60);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writing, reading and removing one entry.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use twox_hash::XxHash3_128;
@@ -132,13 +132,9 @@ impl Disk {
         if !found.is_file() || !plausible {
             return Err(ReadProblem::Damaged);
         }
-        let file = fs::File::open(&path).map_err(problem)?;
-        let length = usize::try_from(metadata.data_len).map_err(|_| ReadProblem::Damaged)?;
-        let mut data = Vec::with_capacity(length);
-        file.take(metadata.data_len + 1)
-            .read_to_end(&mut data)
-            .map_err(problem)?;
-        if data.len() == length && digest(&data) == metadata.data_xxh3 {
+        // the file itself knows how long it is, and is read in one piece
+        let data = fs::read(&path).map_err(problem)?;
+        if data.len() as u64 == metadata.data_len && digest(&data) == metadata.data_xxh3 {
             Ok(data)
         } else {
             Err(ReadProblem::Damaged)

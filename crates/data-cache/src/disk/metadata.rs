@@ -1,7 +1,6 @@
 //! What is known of an entry, as JSON beside its data.
 
-use std::fs::File;
-use std::io::Read;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -115,11 +114,10 @@ impl Disk {
         if !found.is_file() || found.len() > MAX_BYTES {
             return Err(NoMetadata::Damaged);
         }
-        let mut text = Vec::new();
-        let file = File::open(&path).map_err(|_| NoMetadata::Absent)?;
-        file.take(MAX_BYTES + 1)
-            .read_to_end(&mut text)
-            .map_err(|_| NoMetadata::Damaged)?;
+        let text = std::fs::read(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => NoMetadata::Absent,
+            _ => NoMetadata::Damaged,
+        })?;
         unseal(&text)
             .and_then(|json| Metadata::from_json(&json, key))
             .ok_or(NoMetadata::Damaged)
