@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Schema};
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
@@ -109,15 +110,49 @@ fn encode_parquet(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Option<Vec<u
 fn encode_ipc(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Vec<u8>, String> {
     let mut writer =
         StreamWriter::try_new(Vec::new(), schema).map_err(|error| error.to_string())?;
-    for batch in batches {
-        writer.write(batch).map_err(|error| error.to_string())?;
+    for batch in joined(schema, batches)? {
+        writer.write(&batch).map_err(|error| error.to_string())?;
     }
     writer.into_inner().map_err(|error| error.to_string())
 }
 
+/// Batches of up to [`BATCH_ROWS`]: an engine may hand many small ones, and to decode one costs as much as some thousand
+/// rows. Those with columns that could come out of it in another shape stay as they are.
+fn joined(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, String> {
+    if !schema.fields().iter().all(|f| is_flat(f.data_type())) {
+        return Ok(batches.to_vec());
+    }
+    let mut joined: Vec<RecordBatch> = Vec::new();
+    let mut rest = batches;
+    while !rest.is_empty() {
+        let mut rows = 0;
+        let fitting = rest.iter().take_while(|batch| {
+            rows += batch.num_rows();
+            rows <= BATCH_ROWS
+        });
+        let (group, behind) = rest.split_at(fitting.count().max(1));
+        rest = behind;
+        match group {
+            [alone] => joined.push(alone.clone()),
+            _ => joined
+                .push(concat_batches(schema, group.iter()).map_err(|error| error.to_string())?),
+        }
+    }
+    Ok(joined)
+}
+
+fn is_flat(data_type: &DataType) -> bool {
+    let is_view = matches!(data_type, DataType::Utf8View | DataType::BinaryView);
+    let is_encoded = matches!(
+        data_type,
+        DataType::Dictionary(..) | DataType::RunEndEncoded(..) | DataType::Union(..)
+    );
+    !(is_view || is_encoded || data_type.is_nested())
+}
+
 impl Decoded {
     /// Decodes what [`encode`] made. A panic of a decoder is an error.
-    pub(crate) fn from_bytes(format: Format, bytes: Vec<u8>) -> Result<Self, String> {
+    pub(crate) fn from_bytes(format: Format, bytes: Bytes) -> Result<Self, String> {
         let decoded = catch_unwind(AssertUnwindSafe(|| match format {
             Format::Parquet => decode_parquet(bytes),
             Format::Ipc => decode_ipc(bytes),
@@ -139,9 +174,9 @@ impl Decoded {
 
 type SchemaAndBatches = (Arc<Schema>, Vec<RecordBatch>);
 
-fn decode_parquet(bytes: Vec<u8>) -> Result<SchemaAndBatches, String> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))
-        .map_err(|error| error.to_string())?;
+fn decode_parquet(bytes: Bytes) -> Result<SchemaAndBatches, String> {
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| error.to_string())?;
     let schema = builder.schema().clone();
     let reader = builder
         .with_batch_size(BATCH_ROWS)
@@ -154,8 +189,8 @@ fn decode_parquet(bytes: Vec<u8>) -> Result<SchemaAndBatches, String> {
 }
 
 /// The batches point into `bytes`: nothing is copied.
-fn decode_ipc(bytes: Vec<u8>) -> Result<SchemaAndBatches, String> {
-    let mut buffer = Buffer::from_vec(bytes);
+fn decode_ipc(bytes: Bytes) -> Result<SchemaAndBatches, String> {
+    let mut buffer = Buffer::from(bytes);
     let mut decoder = StreamDecoder::new();
     let mut batches = Vec::new();
     while !buffer.is_empty() {

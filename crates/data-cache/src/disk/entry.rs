@@ -1,9 +1,10 @@
 //! Writing, reading and removing one entry.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
+use bytes::Bytes;
 use twox_hash::XxHash3_128;
 
 use super::metadata::NoMetadata;
@@ -120,7 +121,7 @@ impl Disk {
         }
     }
 
-    fn read_data(&self, metadata: &Metadata) -> Result<Vec<u8>, ReadProblem> {
+    fn read_data(&self, metadata: &Metadata) -> Result<Bytes, ReadProblem> {
         let path = self.data_path(metadata);
         let problem = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound => ReadProblem::Absent,
@@ -132,9 +133,13 @@ impl Disk {
         if !found.is_file() || !plausible {
             return Err(ReadProblem::Damaged);
         }
-        // the file itself knows how long it is, and is read in one piece
-        let data = fs::read(&path).map_err(problem)?;
-        if data.len() as u64 == metadata.data_len && digest(&data) == metadata.data_xxh3 {
+        let length = usize::try_from(metadata.data_len).map_err(|_| ReadProblem::Damaged)?;
+        let mut data = self.buffers.take(length);
+        // a file says how long it is, and is read in one piece
+        let mut file = fs::File::open(&path).map_err(problem)?;
+        file.read_to_end(&mut data).map_err(problem)?;
+        let data = self.buffers.lend(data);
+        if data.len() == length && digest(&data) == metadata.data_xxh3 {
             Ok(data)
         } else {
             Err(ReadProblem::Damaged)
@@ -174,7 +179,7 @@ fn digest(bytes: &[u8]) -> String {
     hex(&XxHash3_128::oneshot(bytes).to_be_bytes())
 }
 
-fn decode(metadata: Metadata, data: Vec<u8>) -> Result<Found, ReadProblem> {
+fn decode(metadata: Metadata, data: Bytes) -> Result<Found, ReadProblem> {
     match Decoded::from_bytes(metadata.codec, data) {
         Ok(decoded) if decoded.rows() == metadata.rows => Ok(Found { metadata, decoded }),
         _ => Err(ReadProblem::Damaged),

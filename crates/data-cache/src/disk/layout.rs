@@ -84,21 +84,27 @@ fn create_private(dir: &Path) -> io::Result<()> {
 
 impl Disk {
     pub(super) fn metadata_path(&self, key: &Key) -> PathBuf {
-        let name = key.to_string();
-        self.dir
-            .join("v1")
-            .join(&name[..2])
-            .join(format!("{name}.json"))
+        self.entry_path(key, &["json"])
     }
 
     /// Built from key and id, never taken from a file.
     pub(super) fn data_path(&self, metadata: &Metadata) -> PathBuf {
-        let name = metadata.key.to_string();
         let extension = metadata.codec.extension();
-        self.dir
-            .join("v1")
-            .join(&name[..2])
-            .join(format!("{name}.{}.{extension}", metadata.entry_id))
+        self.entry_path(&metadata.key, &[&metadata.entry_id, extension])
+    }
+
+    /// `v1/ab/<key>.<endings>`, put together once: each hit needs two of them.
+    fn entry_path(&self, key: &Key, endings: &[&str]) -> PathBuf {
+        let name = key.to_string();
+        let mut below = String::with_capacity(128);
+        for part in ["v1/", &name[..2], "/", &name] {
+            below.push_str(part);
+        }
+        for ending in endings {
+            below.push('.');
+            below.push_str(ending);
+        }
+        self.dir.join(below)
     }
 
     pub(super) fn entries_dir(&self) -> PathBuf {

@@ -1,6 +1,7 @@
 //! What is known of an entry, as JSON beside its data.
 
-use std::io;
+use std::fs::File;
+use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -114,10 +115,10 @@ impl Disk {
         if !found.is_file() || found.len() > MAX_BYTES {
             return Err(NoMetadata::Damaged);
         }
-        let text = std::fs::read(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => NoMetadata::Absent,
-            _ => NoMetadata::Damaged,
-        })?;
+        let mut text = vec![0; usize::try_from(found.len()).map_err(|_| NoMetadata::Damaged)?];
+        let mut file = File::open(&path).map_err(|_| NoMetadata::Absent)?;
+        file.read_exact(&mut text)
+            .map_err(|_| NoMetadata::Damaged)?;
         unseal(&text)
             .and_then(|json| Metadata::from_json(&json, key))
             .ok_or(NoMetadata::Damaged)

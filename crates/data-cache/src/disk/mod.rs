@@ -7,6 +7,7 @@
 //!       tmp/<id>.part
 //! ```
 
+mod buffers;
 mod codec;
 mod entry;
 mod layout;
@@ -25,6 +26,7 @@ pub(crate) use sweep::FileEntry;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use self::buffers::Buffers;
 use crate::config::Durability;
 use crate::fault::Faults;
 
@@ -35,6 +37,7 @@ pub(crate) struct Disk {
     /// A data file larger than this is not ours.
     max_entry_bytes: u64,
     faults: Faults,
+    buffers: Buffers,
 }
 
 impl Disk {
@@ -50,6 +53,7 @@ impl Disk {
             durability,
             max_entry_bytes,
             faults,
+            buffers: Buffers::default(),
         })
     }
 }

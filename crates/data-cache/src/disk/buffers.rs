@@ -1,0 +1,83 @@
+//! Buffers that files are read into.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+/// Smaller ones the allocator hands out again by itself.
+const WORTH_KEEPING_BYTES: usize = 1 << 20;
+/// Bytes of buffers that nobody uses and that are kept at most.
+const IDLE_BYTES: usize = 64 << 20;
+
+/// Buffers of results that are gone. A result that is too large for memory is read at each hit, and most of that time
+/// would be the kernel's, which makes fresh pages for it.
+#[derive(Default)]
+pub(super) struct Buffers(Arc<Idle>);
+
+/// Oldest first.
+type Idle = Mutex<Vec<Vec<u8>>>;
+
+impl Buffers {
+    /// An empty buffer of this capacity, or of a quarter more.
+    pub(super) fn take(&self, capacity: usize) -> Vec<u8> {
+        let fitting = capacity..=capacity + capacity / 4;
+        let mut idle = self.0.lock();
+        let found = idle
+            .iter()
+            .rposition(|buffer| fitting.contains(&buffer.capacity()));
+        match found {
+            Some(at) => idle.remove(at),
+            None => {
+                drop(idle);
+                Vec::with_capacity(capacity)
+            }
+        }
+    }
+
+    /// The bytes, whose buffer comes back when nobody refers to them any more.
+    pub(super) fn lend(&self, bytes: Vec<u8>) -> Bytes {
+        if bytes.capacity() < WORTH_KEEPING_BYTES {
+            return bytes.into();
+        }
+        Bytes::from_owner(Lent {
+            bytes,
+            home: Arc::downgrade(&self.0),
+        })
+    }
+}
+
+struct Lent {
+    bytes: Vec<u8>,
+    home: Weak<Idle>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let Some(home) = self.home.upgrade() else {
+            return;
+        };
+        let mut buffer = std::mem::take(&mut self.bytes);
+        buffer.clear();
+        let mut idle = home.lock();
+        idle.push(buffer);
+        let mut bytes: usize = idle.iter().map(Vec::capacity).sum();
+        let too_many = idle
+            .iter()
+            .take_while(|oldest| {
+                let is_over = bytes > IDLE_BYTES;
+                bytes -= oldest.capacity();
+                is_over
+            })
+            .count();
+        let dropped: Vec<_> = idle.drain(..too_many).collect();
+        drop(idle);
+        drop(dropped);
+    }
+}
