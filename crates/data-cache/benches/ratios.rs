@@ -4,19 +4,20 @@
 //! `perf/peers` is there, Python's diskcache and pyarrow read the same results in the same run.
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
+#[path = "../../../perf/peer.rs"]
+mod peer;
 #[path = "../../../perf/ratio.rs"]
 mod ratio;
 
 use std::hint::black_box;
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use data_cache::arrow::array::RecordBatch;
 use data_cache::http::{CacheLayer, Validator};
 use data_cache::{Cache, CachedWarehouse, Config, Params, Status, Warehouse, params};
 use http_body_util::Full;
+use peer::Peer;
 use tower::{Service, ServiceExt};
 
 /// Ten thousand rows of eight columns, which cost a scan of everything.
@@ -25,9 +26,6 @@ const ROUTES: &str = "SELECT origin, destination, month(date)::INT AS month, cou
                       FROM flights GROUP BY ALL ORDER BY ALL LIMIT 10000";
 /// A million rows of five columns.
 const MANY: &str = "SELECT * FROM flights LIMIT 1000000";
-
-/// How often a peer of another language and we take turns.
-const TURNS: usize = 21;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -59,8 +57,8 @@ fn main() -> Result<(), Failure> {
         );
         let tiers = Tiers::open(&dir.path().join(name.replace(' ', "")), sql, &batches)?;
         tiers.measure(name, &mut ratios);
-        tiers.against_duckdb(name, sql, &engine, &mut ratios);
-        tiers.against_python(name, &tools.join("peers/bin/python"))?;
+        tiers.against_duckdb(name, sql, &engine, &mut ratios)?;
+        tiers.against_python(name, &tools.join("peers/bin/python"), &mut ratios)?;
     }
     not_modified(&ratios, engine.cached(open(dir.path(), "http", "{}")?))?;
     ratios.finish();
@@ -107,29 +105,24 @@ struct Tiers {
     parquet: Cache,
     ipc: Cache,
     sql: &'static str,
-    parquet_file: PathBuf,
+    parquet_dir: PathBuf,
     batches: Vec<RecordBatch>,
 }
 
 impl Tiers {
     fn open(dir: &Path, sql: &'static str, batches: &[RecordBatch]) -> Result<Self, Failure> {
-        let parquet_dir = dir.join("parquet");
         let tiers = Self {
             memory: open(dir, "memory", "{memory_mb: 2000, max_size_mb: 0}")?,
             parquet: open(dir, "parquet", "{memory_mb: 0}")?,
             ipc: open(dir, "ipc", "{memory_mb: 0, codec: ipc}")?,
             sql,
-            parquet_file: PathBuf::new(),
+            parquet_dir: dir.join("parquet"),
             batches: batches.to_vec(),
         };
         for cache in [&tiers.memory, &tiers.parquet, &tiers.ipc] {
             cache.set(sql, batches, &Params::new(), None)?;
         }
-        let parquet_file = data_file(&parquet_dir)?;
-        Ok(Self {
-            parquet_file,
-            ..tiers
-        })
+        Ok(tiers)
     }
 
     fn measure(&self, name: &str, ratios: &mut ratio::Ratios) {
@@ -166,15 +159,9 @@ impl Tiers {
         sql: &str,
         engine: &Warehouse,
         ratios: &mut ratio::Ratios,
-    ) {
+    ) -> Result<(), Failure> {
         let key = self.parquet.key(self.sql, &Params::new());
-        // what `set` replaced is gone: the file of now
-        let file = self
-            .parquet_file
-            .ancestors()
-            .nth(3)
-            .and_then(|dir| data_file(dir).ok())
-            .unwrap_or_else(|| self.parquet_file.clone());
+        let file = self.parquet_file()?;
         let read = format!("SELECT * FROM read_parquet('{}')", file.display());
         ratios.at_most(
             &format!("{name}: disk hit, Parquet, beside DuckDB's read_parquet of the same file"),
@@ -206,10 +193,16 @@ impl Tiers {
                 black_box(engine.query(sql, &params! {}).ok());
             }),
         );
+        Ok(())
     }
 
-    /// Blocks of both in turns; the median of the ratios.
-    fn against_python(&self, name: &str, python: &Path) -> Result<(), Failure> {
+    /// Beside what a Python service does, with the same codec.
+    fn against_python(
+        &self,
+        name: &str,
+        python: &Path,
+        ratios: &mut ratio::Ratios,
+    ) -> Result<(), Failure> {
         if !python.exists() {
             println!(
                 "{name}: skipped beside Python: {} is not there",
@@ -219,60 +212,29 @@ impl Tiers {
         }
         let script = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../../perf/peers/data-cache/diskcache_pyarrow.py");
-        let dir = self
-            .parquet_file
-            .ancestors()
-            .nth(3)
-            .unwrap_or(Path::new("."));
         let key = self.parquet.key(self.sql, &Params::new());
-        let mut peer = Command::new(python)
-            .arg(&script)
-            .arg(data_file(dir)?)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let (Some(mut ask), Some(answers)) = (peer.stdin.take(), peer.stdout.take()) else {
-            return Err("the peer has no pipes".into());
-        };
-        let mut answers = BufReader::new(answers).lines();
-        let mut theirs: [Vec<f64>; 2] = Default::default();
-        let mut ours: [Vec<f64>; 3] = Default::default();
-        for _ in 0..TURNS {
-            writeln!(ask, "measure")?;
-            let answer = answers.next().ok_or("the peer failed, see above")??;
-            for (samples, number) in theirs.iter_mut().zip(answer.split_whitespace()) {
-                samples.push(number.parse()?);
-            }
-            for (samples, cache) in ours
-                .iter_mut()
-                .zip([&self.parquet, &self.ipc, &self.memory])
-            {
-                samples.push(nanoseconds(|| {
+        for (what, codec, cache, goal) in [
+            ("Parquet", "parquet", &self.parquet, 1.0 / 0.8),
+            ("IPC", "ipc", &self.ipc, 1.0 / 1.5),
+            ("memory, beside their IPC", "ipc", &self.memory, 1.0 / 100.0),
+        ] {
+            let mut peer = Command::new(python);
+            let mut peer = Peer::start(peer.arg(&script).arg(self.parquet_file()?).arg(codec))?;
+            ratios.at_most_of(
+                &format!("{name}: {what}"),
+                goal,
+                || {
                     black_box(cache.get_by_key(&key));
-                }));
-            }
-        }
-        drop(ask);
-        peer.wait()?;
-        for (at, (what, goal)) in [
-            ("Parquet", 0.8),
-            ("IPC", 1.5),
-            ("memory (beside their IPC)", 100.0),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let theirs = &theirs[at.min(1)];
-            let mut ratios: Vec<f64> = theirs.iter().zip(&ours[at]).map(|(a, b)| a / b).collect();
-            let ratio = median(&mut ratios);
-            let their_median = median(&mut theirs.clone());
-            let our_median = median(&mut ours[at].clone());
-            let verdict = if ratio >= goal { "met" } else { "missed" };
-            println!(
-                "{name}: {what}: {our_median:.0} ns, diskcache + pyarrow {their_median:.0} ns: {ratio:.2} x as fast (goal >= {goal}: {verdict})"
-            );
+                },
+                ("diskcache + pyarrow", || peer.measure()),
+            )?;
         }
         Ok(())
+    }
+
+    /// Of now: `set` replaces it.
+    fn parquet_file(&self) -> Result<PathBuf, Failure> {
+        data_file(&self.parquet_dir)
     }
 }
 
@@ -289,21 +251,6 @@ fn data_file(dir: &Path) -> Result<PathBuf, Failure> {
         }
     }
     Err("no data file".into())
-}
-
-fn nanoseconds(mut work: impl FnMut()) -> f64 {
-    work();
-    let (started, mut runs) = (std::time::Instant::now(), 0_u32);
-    while started.elapsed() < Duration::from_millis(100) {
-        work();
-        runs += 1;
-    }
-    started.elapsed().as_secs_f64() * 1e9 / f64::from(runs)
-}
-
-fn median(samples: &mut [f64]) -> f64 {
-    samples.sort_by(f64::total_cmp);
-    samples[samples.len() / 2]
 }
 
 /// A request whose answer the client has: through the layer, the handler, the key and every check of freshness.

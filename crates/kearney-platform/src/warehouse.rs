@@ -5,7 +5,7 @@ use std::path::Path;
 use arrow::json::writer::{JsonArray, WriterBuilder};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use ops_layer::cache::arrow::array::RecordBatch;
 use ops_layer::cache::http::Validator;
 use ops_layer::cache::{Cache, CachedWarehouse, Params, Warehouse, params};
@@ -144,9 +144,10 @@ fn count(warehouse: &Warehouse, source: &Source) -> Result<Vec<Dataset>, String>
 }
 
 /// Asks the warehouse through its cache and answers with what `shape` makes of the rows; `x-cache` says how, and the
-/// tag stays until the data changes.
+/// tag stays until the data changes. For a client that has it already nothing is shaped.
 pub async fn answer(
     platform: &Platform,
+    request: &HeaderMap,
     sql: &'static str,
     bound: Params,
     shape: impl FnOnce(Vec<Value>) -> Value,
@@ -157,10 +158,14 @@ pub async fn answer(
     };
     let asked = warehouse.query(sql, bound).keep().await;
     let result = asked.map_err(|error| failed(&error.to_string()))?;
-    let rows = rows_of(result.batches()).map_err(|error| failed(&error))?;
-    let mut response = Json(shape(rows)).into_response();
-    let told = Validator::of(&result, "json/1");
-    response.headers_mut().extend(told.headers().clone());
+    let validator = Validator::of(&result, "json/1");
+    let mut response = if validator.is_current(request) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let rows = rows_of(result.batches()).map_err(|error| failed(&error))?;
+        Json(shape(rows)).into_response()
+    };
+    response.headers_mut().extend(validator.headers().clone());
     Ok(response)
 }
 

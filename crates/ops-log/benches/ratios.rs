@@ -8,38 +8,16 @@
 
 #[path = "../../../perf/ratio.rs"]
 mod ratio;
+#[macro_use]
+#[path = "../../../perf/ten_fields.rs"]
+mod ten_fields;
 
-use std::io::{self, Write};
 use std::sync::Mutex;
 
 use ops_log::{Config, Output, Pipeline};
 use ratio::Ratios;
 use slog::{Drain, o};
-
-/// Takes everything and keeps the newest megabyte at most.
-struct Memory(Vec<u8>);
-
-impl Memory {
-    fn new() -> Self {
-        Self(Vec::with_capacity(2 << 20))
-    }
-}
-
-impl Write for Memory {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() > 1 << 20 {
-            self.0.clear();
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+use ten_fields::{Memory, TRACE};
 
 fn ours(config: impl FnOnce(Config) -> Config) -> Pipeline {
     let config = config(Config::new().stdout(false).service_name("api"));
@@ -55,25 +33,6 @@ fn slog_json() -> slog::Logger {
         .add_default_keys()
         .build();
     slog::Logger::root(Mutex::new(drain.fuse()).fuse(), o!())
-}
-
-macro_rules! ten_fields {
-    ([$($macro:tt)+], $log:expr) => {
-        $($macro)+!(
-            $log,
-            "request_completed",
-            method = "GET",
-            path = "/api/registry/models",
-            status = 200_u16,
-            latency_ms = 45_u64,
-            user_id = 456_u64,
-            cached = false,
-            bytes = 18_324_u64,
-            ratio = 0.75,
-            region = "eu-central-1",
-            agent = "k6/1.1.0"
-        )
-    };
 }
 
 macro_rules! ten_slog_fields {

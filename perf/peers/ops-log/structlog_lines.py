@@ -14,7 +14,7 @@ import orjson
 import structlog
 from structlog.contextvars import bind_contextvars, merge_contextvars
 
-BLOCK = 1000
+BLOCK = 5000
 
 
 def configured(renderer):

@@ -165,7 +165,8 @@ where
     }
 }
 
-/// Sets `Cache-Control` and `Vary`, unless the handler did.
+/// Sets `Cache-Control` and `Vary`, unless the handler did. A 304 of the handler's own has those of the 200 (section
+/// 15.4.5).
 fn prepare(parts: &mut response::Parts, asked: &Asked) {
     let headers = &mut parts.headers;
     let is_error = parts.status.is_client_error() || parts.status.is_server_error();
@@ -175,7 +176,9 @@ fn prepare(parts: &mut response::Parts, asked: &Asked) {
     }
     if is_error || (headers.contains_key(SET_COOKIE) && parts.status == StatusCode::OK) {
         headers.insert(CACHE_CONTROL, no_store);
-    } else if let (Some(control), StatusCode::OK) = (&asked.control, parts.status) {
+    } else if let (Some(control), StatusCode::OK | StatusCode::NOT_MODIFIED) =
+        (&asked.control, parts.status)
+    {
         headers.insert(CACHE_CONTROL, control.clone());
         if asked.is_personal {
             headers.append(VARY, HeaderValue::from_static("authorization, cookie"));

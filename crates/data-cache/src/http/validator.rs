@@ -2,7 +2,7 @@ use http::header::{AGE, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::condition::Condition;
-use super::{HITS, MISSES, count};
+use super::{HITS, count};
 use crate::query::QueryResult;
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -35,13 +35,15 @@ impl Validator {
     }
 
     /// Whether the client has this result already: then answer 304, with [`headers`](Self::headers) and without a body.
-    /// For GET and HEAD alone.
+    /// For GET and HEAD alone. Counts a hit; a miss is counted by the layer, which sees the answer.
     pub fn is_current(&self, request: &HeaderMap) -> bool {
         let Some(etag) = &self.etag else {
             return false;
         };
         let current = Condition::of(request).is_some_and(|condition| condition.matches(etag));
-        count(if current { &HITS } else { &MISSES });
+        if current {
+            count(&HITS);
+        }
         current
     }
 

@@ -249,6 +249,18 @@ async fn a_304_carries_what_the_200_would() {
 }
 
 #[tokio::test]
+async fn a_304_of_the_handlers_own_says_how_long_it_holds() {
+    let mut answer = ok(&[("etag", "\"x\"")]);
+    *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    let answer = send(get(PALETTE), answer).await;
+    assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(
+        header(answer.headers(), "cache-control"),
+        "public, max-age=86400"
+    );
+}
+
+#[tokio::test]
 async fn head_is_answered_like_get() {
     let request = |condition: &str| {
         let request = Request::builder().method(Method::HEAD).uri(PALETTE);

@@ -21,6 +21,13 @@ impl Room {
         self.open_with(&Config::default())
     }
 
+    /// Opened, and this run.
+    fn open_after(&self, sql: &str) -> CachedWarehouse {
+        let warehouse = self.open();
+        warehouse.execute_batch(sql).unwrap();
+        warehouse
+    }
+
     fn open_with(&self, config: &Config) -> CachedWarehouse {
         let cache = Cache::open_with(self.dir.path().join("cache"), config).unwrap();
         Warehouse::open(self.dir.path().join("w.duckdb"))
@@ -47,10 +54,7 @@ const COUNT: &str = "SELECT count(*) AS n FROM t";
 #[tokio::test]
 async fn a_second_question_hits_and_a_write_makes_it_miss() {
     let room = Room::new();
-    let warehouse = room.open();
-    warehouse
-        .execute_batch("CREATE TABLE t AS SELECT 1::BIGINT AS a")
-        .unwrap();
+    let warehouse = room.open_after("CREATE TABLE t AS SELECT 1::BIGINT AS a");
     let ask = || warehouse.query("SELECT * FROM t WHERE a = $o", params! { o: 1_i64 });
     assert_eq!(ask().await.unwrap().status(), Status::Miss);
     assert_eq!(
@@ -67,10 +71,7 @@ async fn a_second_question_hits_and_a_write_makes_it_miss() {
 fn a_restart_without_writes_hits_and_one_after_a_write_does_not() {
     let room = Room::new();
     {
-        let warehouse = room.open();
-        warehouse
-            .execute_batch("CREATE TABLE t AS SELECT range AS a FROM range(10)")
-            .unwrap();
+        let warehouse = room.open_after("CREATE TABLE t AS SELECT range AS a FROM range(10)");
         assert_eq!(ask(&warehouse, COUNT), (Status::Miss, 10));
         settle(&warehouse);
     }
@@ -80,10 +81,7 @@ fn a_restart_without_writes_hits_and_one_after_a_write_does_not() {
         settle(&warehouse);
     }
     {
-        let warehouse = room.open();
-        warehouse
-            .execute_batch("INSERT INTO t VALUES (11)")
-            .unwrap();
+        let warehouse = room.open_after("INSERT INTO t VALUES (11)");
         settle(&warehouse);
     }
     let warehouse = room.open();
@@ -94,10 +92,7 @@ fn a_restart_without_writes_hits_and_one_after_a_write_does_not() {
 fn what_another_program_wrote_between_two_runs_is_seen() {
     let room = Room::new();
     {
-        let warehouse = room.open();
-        warehouse
-            .execute_batch("CREATE TABLE t AS SELECT range AS a FROM range(10)")
-            .unwrap();
+        let warehouse = room.open_after("CREATE TABLE t AS SELECT range AS a FROM range(10)");
         assert_eq!(ask(&warehouse, COUNT), (Status::Miss, 10));
         settle(&warehouse);
     }
@@ -114,10 +109,7 @@ fn what_another_program_wrote_between_two_runs_is_seen() {
 fn a_file_that_is_only_read_shares_the_results_of_its_owner() {
     let room = Room::new();
     {
-        let warehouse = room.open();
-        warehouse
-            .execute_batch("CREATE TABLE t AS SELECT range AS a FROM range(10)")
-            .unwrap();
+        let warehouse = room.open_after("CREATE TABLE t AS SELECT range AS a FROM range(10)");
         assert_eq!(ask(&warehouse, COUNT), (Status::Miss, 10));
         settle(&warehouse);
     }
@@ -132,12 +124,7 @@ fn a_file_that_is_only_read_shares_the_results_of_its_owner() {
 #[test]
 fn a_write_to_one_table_leaves_results_of_others() {
     let room = Room::new();
-    let warehouse = room.open();
-    warehouse
-        .execute_batch(
-            "CREATE TABLE t AS SELECT 1 AS a; CREATE TABLE u AS SELECT 1 AS a; CREATE VIEW both_of_them AS SELECT * FROM t UNION ALL SELECT * FROM u",
-        )
-        .unwrap();
+    let warehouse = room.open_after("CREATE TABLE t AS SELECT 1 AS a; CREATE TABLE u AS SELECT 1 AS a; CREATE VIEW both_of_them AS SELECT * FROM t UNION ALL SELECT * FROM u");
     let (of_t, of_u, of_view, quoted) = (
         COUNT,
         "SELECT count(*) AS n FROM u",
@@ -179,10 +166,7 @@ fn a_view_that_is_made_anew_is_a_new_question() {
 #[test]
 fn a_query_cannot_write() {
     let room = Room::new();
-    let warehouse = room.open();
-    warehouse
-        .execute_batch("CREATE TABLE t AS SELECT 1 AS a; CREATE SEQUENCE s")
-        .unwrap();
+    let warehouse = room.open_after("CREATE TABLE t AS SELECT 1 AS a; CREATE SEQUENCE s");
     for sql in [
         "DELETE FROM t",
         "WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x",
@@ -204,13 +188,8 @@ fn a_query_cannot_write() {
 #[test]
 fn what_differs_from_one_moment_to_the_next_goes_past_the_cache() {
     let room = Room::new();
-    let warehouse = room.open();
-    warehouse
-        .execute_batch(
-            "CREATE TABLE t AS SELECT 1 AS a; CREATE VIEW hidden AS SELECT now() AS a; \
-             CREATE MACRO dice() AS random(); CREATE VIEW deeper AS SELECT * FROM hidden; CREATE TABLE now_and_then AS SELECT 1 AS current_day",
-        )
-        .unwrap();
+    let warehouse = room.open_after("CREATE TABLE t AS SELECT 1 AS a; CREATE VIEW hidden AS SELECT now() AS a; \
+             CREATE MACRO dice() AS random(); CREATE VIEW deeper AS SELECT * FROM hidden; CREATE TABLE now_and_then AS SELECT 1 AS current_day");
     std::fs::write(room.dir.path().join("x.csv"), "a\n1\n").unwrap();
     let csv = room.dir.path().join("x.csv").display().to_string();
     let from_csv = format!("SELECT * FROM '{csv}'");
@@ -297,10 +276,7 @@ fn the_operator_may_permit_the_current_date() {
 #[test]
 fn a_setting_that_changes_results_keeps_them_apart() {
     let room = Room::new();
-    let warehouse = room.open();
-    warehouse
-        .execute_batch("CREATE TABLE t AS SELECT unnest([1, NULL]) AS a; CREATE SCHEMA s; CREATE TABLE s.t AS SELECT 1 AS a")
-        .unwrap();
+    let warehouse = room.open_after("CREATE TABLE t AS SELECT unnest([1, NULL]) AS a; CREATE SCHEMA s; CREATE TABLE s.t AS SELECT 1 AS a");
     let engine = warehouse.engine();
     let first = "SELECT coalesce(first(a), 0)::BIGINT AS n FROM (SELECT a FROM t ORDER BY a)";
     assert_eq!(ask(&warehouse, first), (Status::Miss, 1));
@@ -329,8 +305,7 @@ fn a_setting_that_changes_results_keeps_them_apart() {
 #[test]
 fn a_transaction_that_is_left_open_is_rolled_back() {
     let room = Room::new();
-    let warehouse = room.open();
-    warehouse.execute_batch("CREATE TABLE t (a INT)").unwrap();
+    let warehouse = room.open_after("CREATE TABLE t (a INT)");
     assert_eq!(ask(&warehouse, COUNT), (Status::Miss, 0));
     let error = warehouse
         .execute_batch("BEGIN; INSERT INTO t VALUES (1)")
@@ -419,8 +394,7 @@ fn the_etag_of_a_result_outlives_a_restart_and_changes_with_the_data() {
         result.etag("json/1").unwrap()
     };
     let first = {
-        let warehouse = room.open();
-        warehouse.execute_batch("CREATE TABLE t (a INT)").unwrap();
+        let warehouse = room.open_after("CREATE TABLE t (a INT)");
         let first = etag(&warehouse);
         assert_eq!(etag(&warehouse), first);
         settle(&warehouse);

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use ops_layer::cache::params;
 
@@ -23,6 +24,7 @@ LIMIT $limit";
 /// The airports nearest to a point.
 pub async fn near(
     State(platform): State<Arc<Platform>>,
+    headers: HeaderMap,
     mut params: Params,
 ) -> Result<Response, Problem> {
     let (lat, lon) = point(&mut params)?;
@@ -35,6 +37,7 @@ pub async fn near(
     let bound = params! { lat: lat, lon: lon, limit: limit };
     answer(
         &platform,
+        &headers,
         NEAR,
         bound,
         |rows| serde_json::json!({ "near": [lat, lon], "airports": rows }),

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use ops_layer::cache::params;
 
@@ -24,6 +25,7 @@ WHERE origin = $origin AND month(date) BETWEEN $first_month AND $last_month";
 /// What the flights from one airport were like, over all months or in one.
 pub async fn summary(
     State(platform): State<Arc<Platform>>,
+    headers: HeaderMap,
     mut params: Params,
 ) -> Result<Response, Problem> {
     let origin = origin(&mut params)?;
@@ -37,7 +39,7 @@ pub async fn summary(
         last_month: month.unwrap_or(12),
     };
     let head = serde_json::json!({ "origin": origin, "month": month });
-    answer(&platform, SUMMARY, bound, |rows| {
+    answer(&platform, &headers, SUMMARY, bound, |rows| {
         let mut summary = head;
         if let (Some(summary), Some(row)) = (
             summary.as_object_mut(),

@@ -69,11 +69,12 @@ fn a_client_that_has_the_answer_is_told_so() {
     assert!(etag.starts_with("W/\""), "{etag}");
     assert!(served.stop().success());
     let again = home.serve();
-    assert_eq!(
-        again.get(SUMMARY).header("etag"),
-        etag,
-        "it outlives a restart"
-    );
+    let unchanged = again.get_with(SUMMARY, &[("if-none-match", &etag)]);
+    assert_eq!((unchanged.status, unchanged.body.as_str()), (304, ""));
+    assert_eq!(unchanged.header("etag"), etag, "it outlives a restart");
+    assert_eq!(unchanged.header("x-cache"), "hit");
+    let other = again.get_with(SUMMARY, &[("if-none-match", "\"another\"")]);
+    assert_eq!(other.status, 200);
 }
 
 static RUNS: AtomicUsize = AtomicUsize::new(0);

@@ -1,0 +1,43 @@
+//! A peer of another language: a process that measures itself whenever it reads a line, and answers with nanoseconds.
+//! A bench includes this file with `#[path = "../../../perf/peer.rs"] mod peer;`, beside `ratio.rs`.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+pub(crate) struct Peer {
+    child: Child,
+    ask: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    pub(crate) fn start(command: &mut Command) -> Result<Self, Box<dyn Error>> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{command:?}: {error}"))?;
+        Ok(Self {
+            ask: child.stdin.take().ok_or("no stdin")?,
+            answers: BufReader::new(child.stdout.take().ok_or("no stdout")?),
+            child,
+        })
+    }
+
+    /// Nanoseconds that the work took once.
+    pub(crate) fn measure(&mut self) -> Result<f64, Box<dyn Error>> {
+        writeln!(self.ask)?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer)?;
+        let told = answer.trim().parse();
+        told.map_err(|_| format!("the peer answered {answer:?}").into())
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
