@@ -105,7 +105,7 @@ impl Logger {
 
     #[doc(hidden)]
     #[inline]
-    pub fn __log(&self, record: &slog::Record<'_>, fields: &dyn FieldList) {
+    pub fn __log(&self, fields: &dyn FieldList, record: &slog::Record<'_>) {
         self.drain
             .write(record, &mut |line| fields.write(line, record));
     }

@@ -40,14 +40,15 @@ macro_rules! __write {
     ($logger:expr, $level:expr, $event:expr, ($($fields:tt)*)) => {{
         #[allow(unused_imports)]
         use $crate::__private::{GoesBySlog as _, GoesStraight as _};
+        // the fields come first: one may be awaited, and a future that holds a record cannot leave its thread
         $crate::Logger::__log(
             $logger,
+            &$crate::__fields!($($fields)*),
             &$crate::__private::slog::Record::new(
                 &$crate::__private::slog::record_static!($level.slog(), ""),
                 &::core::format_args!("{}", $event),
                 $crate::__private::slog::b!(),
             ),
-            &$crate::__fields!($($fields)*),
         )
     }};
 }

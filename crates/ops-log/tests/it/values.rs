@@ -166,6 +166,20 @@ fn values_of_every_kind_may_stand_in_a_macro() {
     assert_eq!(rest(&written.last()), r#","value":7}"#);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_value_may_be_awaited_in_a_task() {
+    async fn answer() -> u8 {
+        tokio::task::yield_now().await;
+        42
+    }
+
+    let (pipeline, written) = json();
+    let log = pipeline.root();
+    let task = tokio::spawn(async move { info!(log, "awaited", answer = answer().await) });
+    task.await.unwrap();
+    assert_eq!(rest(&written.last()), r#","answer":42}"#);
+}
+
 #[test]
 fn a_value_that_panics_or_fails_costs_itself_only() {
     let (pipeline, written) = json();
