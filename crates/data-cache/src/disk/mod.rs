@@ -30,7 +30,8 @@ use self::buffers::Buffers;
 use crate::config::Durability;
 use crate::fault::Faults;
 
-/// A directory of entries, which other processes may use at the same time.
+/// A directory of entries, which other processes may use at the same time. The cache knows nothing of files beyond these
+/// calls, so that a tier shared between machines can have the same ones.
 pub(crate) struct Disk {
     dir: PathBuf,
     durability: Durability,
