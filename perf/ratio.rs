@@ -65,6 +65,11 @@ impl Ratios {
         }
     }
 
+    /// Whether a build depends on the outcome.
+    pub(crate) fn is_check(&self) -> bool {
+        self.check
+    }
+
     /// Measures by the clock on the wall: for work that other threads do.
     pub(crate) fn by_wall_clock(self) -> Self {
         Self {

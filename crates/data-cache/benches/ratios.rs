@@ -196,13 +196,16 @@ impl Tiers {
         Ok(())
     }
 
-    /// Beside what a Python service does, with the same codec.
+    /// Beside what a Python service does, with the same codec. Never a gate: the peers are fetched on demand.
     fn against_python(
         &self,
         name: &str,
         python: &Path,
         ratios: &mut ratio::Ratios,
     ) -> Result<(), Failure> {
+        if ratios.is_check() {
+            return Ok(());
+        }
         if !python.exists() {
             println!(
                 "{name}: skipped beside Python: {} is not there",
