@@ -37,7 +37,7 @@ pub trait FieldValue {
     fn put(&self, key: &'static StaticKey, line: &mut Line<'_>, record: &Record<'_>);
 }
 
-/// A value whose way is to be chosen: `(&Of(&value)).way()` finds [`Straight`] first, and [`BySlog`] else.
+/// A value whose way is to be chosen: `(&Of(&value)).way()` finds that of common types first, and else that by slog.
 pub struct Of<'a, T: ?Sized>(pub &'a T);
 
 /// A value of a common type.
