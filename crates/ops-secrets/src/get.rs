@@ -135,33 +135,25 @@ impl<'a> IntoFuture for Get<'a> {
 
     #[inline]
     fn into_future(self) -> Resolving<'a> {
-        Resolving(match self.quick() {
-            Some(secret) => State::AtHand(Some(secret)),
-            None => State::Asking(Asking::new(self)),
-        })
+        Resolving(Asking::new(self))
     }
 }
 
 /// The future of a [`Get`]. Needs no runtime and allocates nothing when the answer is at hand.
-pub struct Resolving<'a>(State<'a>);
-
-enum State<'a> {
-    AtHand(Option<Secret>),
-    Asking(Asking<'a>),
-}
+pub struct Resolving<'a>(Asking<'a>);
 
 impl Future for Resolving<'_> {
     type Output = Result<Secret, SecretError>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            State::AtHand(secret) => match secret.take() {
-                Some(secret) => Poll::Ready(Ok(secret)),
-                None => Poll::Pending, // answered already; like any future, not to be polled again
-            },
-            State::Asking(asking) => asking.poll_secret(cx),
+        let asking = &mut self.0;
+        if asking.flight.is_none()
+            && let Some(secret) = asking.get.quick()
+        {
+            return Poll::Ready(Ok(secret));
         }
+        asking.poll_secret(cx)
     }
 }
 
@@ -171,6 +163,7 @@ struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
+    #[inline]
     fn new(get: Get<'a>) -> Self {
         Self { get, flight: None }
     }

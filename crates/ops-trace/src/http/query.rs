@@ -25,11 +25,12 @@ const SECRET_KEYS: [&str; 18] = [
 /// The query with the values of secret keys taken out; keys and all else stay.
 pub(super) fn redacted(query: &str) -> String {
     let mut text = String::with_capacity(query.len());
-    for (at, pair) in query.split('&').enumerate() {
+    // as an array a character is looked for one by one, which costs less where queries are short
+    for (at, pair) in query.split(['&']).enumerate() {
         if at > 0 {
             text.push('&');
         }
-        match pair.split_once('=') {
+        match pair.split_once(['=']) {
             Some((key, _)) if is_secret(key) => {
                 text.push_str(key);
                 text.push_str("=REDACTED");
