@@ -1,7 +1,7 @@
 //! Where lines go.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,14 +46,18 @@ enum Writer {
 
 impl Sink {
     pub(crate) fn open(output: &Output) -> Result<Self, Error> {
-        let (writer, terminal, path) = match &output.place {
+        let (target, terminal, path) = match &output.place {
             Place::Stdout => standard(stream::stdout()),
             Place::Stderr => standard(stream::stderr()),
-            Place::File(path) => (Writer::File(append_to(path)?), false, Some(path.clone())),
+            Place::File(path) => (Target::file(path)?, false, Some(path.clone())),
             Place::Given(target) => return Ok(Self::to(Arc::clone(target), false, None, output)),
         };
-        let target = Arc::new(Mutex::new(Target::new(writer)));
-        Ok(Self::to(target, terminal, path, output))
+        Ok(Self::to(
+            Arc::new(Mutex::new(target)),
+            terminal,
+            path,
+            output,
+        ))
     }
 
     fn to(
@@ -86,8 +90,8 @@ impl Sink {
     /// Opens the file of this name again: after a rotation it is another one. Where that fails, the old one is kept.
     pub(crate) fn reopen(&self) -> Result<(), Error> {
         if let Some(path) = &self.path {
-            let file = append_to(path)?;
-            self.target.lock().writer = Writer::File(file);
+            let target = Target::file(path)?;
+            *self.target.lock() = target;
         }
         Ok(())
     }
@@ -108,6 +112,14 @@ impl Target {
     /// Whatever the application gave.
     pub(crate) fn given(writer: Box<dyn Write + Send>) -> Self {
         Self::new(Writer::Given(writer))
+    }
+
+    /// A file that is appended to; what a killed process left of its last line stays on a line of its own.
+    fn file(path: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            writer: Writer::File(append_to(path)?),
+            torn: ends_within_a_line(path).unwrap_or(false),
+        })
     }
 
     fn new(writer: Writer) -> Self {
@@ -180,19 +192,31 @@ fn write_chunks(
     Ok(())
 }
 
-fn standard(stream: Option<(File, bool)>) -> (Writer, bool, Option<PathBuf>) {
-    match stream {
+fn standard(stream: Option<(File, bool)>) -> (Target, bool, Option<PathBuf>) {
+    let (writer, terminal) = match stream {
         Some((file, terminal)) if stream::may_stall(&file) => (
             Writer::Stream {
                 file,
                 stalled: false,
             },
             terminal,
-            None,
         ),
-        Some((file, terminal)) => (Writer::File(file), terminal, None),
-        None => (Writer::Gone, false, None),
+        Some((file, terminal)) => (Writer::File(file), terminal),
+        None => (Writer::Gone, false),
+    };
+    (Target::new(writer), terminal, None)
+}
+
+fn ends_within_a_line(path: &Path) -> io::Result<bool> {
+    // a pipe or a device is not to be opened for reading
+    let known = std::fs::metadata(path)?;
+    if !known.is_file() || known.len() == 0 {
+        return Ok(false);
     }
+    let (mut file, mut last) = (File::open(path)?, [0]);
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }
 
 fn append_to(path: &Path) -> Result<File, Error> {

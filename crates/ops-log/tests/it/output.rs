@@ -125,6 +125,25 @@ fn what_follows_a_line_that_was_written_in_part_begins_on_a_line_of_its_own() {
 }
 
 #[test]
+fn half_a_line_of_a_killed_process_stays_on_a_line_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.log");
+    std::fs::write(&path, "whole\n{\"timest").unwrap();
+    let config = || Config::new().stdout(false).file(&path);
+    for event in ["first", "second"] {
+        let pipeline = Pipeline::new(config()).unwrap();
+        info!(pipeline.root(), event);
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[..2], ["whole", "{\"timest"]);
+    assert_eq!(lines.len(), 4, "{text}");
+    for line in &lines[2..] {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok());
+    }
+}
+
+#[test]
 fn kill_9_loses_no_line_that_was_returned() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("app.log");
