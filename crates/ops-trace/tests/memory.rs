@@ -86,12 +86,23 @@ fn ending_allocates_nothing(mode: &Mode) -> Tracer {
         drop(make(10));
         tracer.flush();
     }
-    let spans = make(BELOW_A_BATCH);
-    let region = Region::new(ALLOCATOR);
-    drop(spans);
-    let queued = region.change();
-    let stats = tracer.stats();
-    assert_eq!(stats.queued as usize, BELOW_A_BATCH, "{name}: {stats:?}");
+    let end_them = || {
+        let spans = make(BELOW_A_BATCH);
+        let region = Region::new(ALLOCATOR);
+        drop(spans);
+        let change = region.change();
+        let stats = tracer.stats();
+        assert_eq!(stats.queued as usize, BELOW_A_BATCH, "{name}: {stats:?}");
+        change
+    };
+    let mut queued = end_them();
+    // a collector's thread of this process may have allocated meanwhile: what ending a span allocates comes again
+    for _ in 0..2 {
+        if (queued.allocations, queued.reallocations) != (0, 0) {
+            tracer.flush();
+            queued = end_them();
+        }
+    }
     println!(
         "{name}: {BELOW_A_BATCH} spans ended, {} allocations",
         queued.allocations
