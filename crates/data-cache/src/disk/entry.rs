@@ -135,9 +135,11 @@ impl Disk {
         }
         let length = usize::try_from(metadata.data_len).map_err(|_| ReadProblem::Damaged)?;
         let mut data = self.buffers.take(length);
-        // a file says how long it is, and is read in one piece
-        let mut file = fs::File::open(&path).map_err(problem)?;
-        file.read_to_end(&mut data).map_err(problem)?;
+        let file = fs::File::open(&path).map_err(problem)?;
+        // whatever the path leads to by now, it is read no further
+        file.take(metadata.data_len + 1)
+            .read_to_end(&mut data)
+            .map_err(problem)?;
         let data = self.buffers.lend(data);
         if data.len() == length && digest(&data) == metadata.data_xxh3 {
             Ok(data)
