@@ -267,10 +267,11 @@ impl Inner {
             if *own != keep.snapshot.own || shared != keep.snapshot.shared {
                 return Err(Skip::Invalidated);
             }
-            if self.has_newer(disk, metadata) {
+            let old = disk.metadata(&metadata.key).ok();
+            if self.is_outdated(metadata, old.as_ref()) {
                 return Err(Skip::Outdated);
             }
-            disk.commit(&staged, metadata, &exclusive)
+            disk.commit(&staged, metadata, old.as_ref(), &exclusive)
                 .map_err(|error| self.disk_failed(&error))?;
             self.remember(keep, metadata, true);
             Ok(())
@@ -282,10 +283,9 @@ impl Inner {
     }
 
     /// Whether a slow write comes after that of a younger result; one from the future is of a clock that went back.
-    fn has_newer(&self, disk: &Disk, metadata: &Metadata) -> bool {
+    fn is_outdated(&self, metadata: &Metadata, in_file: Option<&Metadata>) -> bool {
         let younger = metadata.created_at + 1..=self.now() + CLOCK_SLACK_SECONDS;
         let in_memory = self.memory.get(&metadata.key);
-        let in_file = disk.metadata(&metadata.key).ok();
         in_memory.is_some_and(|entry| younger.contains(&entry.created_at))
             || in_file.is_some_and(|entry| younger.contains(&entry.created_at))
     }

@@ -74,14 +74,14 @@ impl Disk {
         Ok(Staged { metadata_file })
     }
 
-    /// Makes a staged entry the one of its key; what it replaces goes.
+    /// Makes a staged entry the one of its key; the `old` one, which it replaces, goes.
     pub(crate) fn commit(
         &self,
         staged: &Staged,
         metadata: &Metadata,
+        old: Option<&Metadata>,
         _: &Exclusive,
     ) -> io::Result<()> {
-        let old = self.metadata(&metadata.key).ok();
         let path = self.metadata_path(&metadata.key);
         fs::rename(&staged.metadata_file, &path)?;
         if let Some(parent) = path.parent() {
@@ -89,7 +89,7 @@ impl Disk {
         }
         let _ = self.faults.at(Step::Committed);
         if let Some(old) = old.filter(|old| old.entry_id != metadata.entry_id) {
-            let _ = fs::remove_file(self.data_path(&old));
+            let _ = fs::remove_file(self.data_path(old));
             let _ = self.faults.at(Step::OldDataRemoved);
         }
         Ok(())
