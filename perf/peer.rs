@@ -17,7 +17,9 @@ impl Peer {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|error| format!("{command:?}: {error}"))?;
+            .map_err(|error| {
+                format!("{command:?}: {error}; `cargo xtask bench --peers` fetches the peers")
+            })?;
         Ok(Self {
             ask: child.stdin.take().ok_or("no stdin")?,
             answers: BufReader::new(child.stdout.take().ok_or("no stdout")?),
@@ -31,7 +33,7 @@ impl Peer {
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
         let told = answer.trim().parse();
-        told.map_err(|_| format!("the peer answered {answer:?}").into())
+        told.map_err(|_| format!("the peer answered {answer:?}; what it said is above").into())
     }
 }
 

@@ -86,18 +86,14 @@ impl Ratios {
         mut ours: impl FnMut(),
         (peer, mut theirs): (&str, impl FnMut()),
     ) {
-        let bound = goal * MARGIN;
         for attempt in 1..=ATTEMPTS {
             let measured = measure(self.clock, &mut ours, &mut theirs);
             measured.tell(name, goal, peer);
-            let ratio = measured.ratio;
-            if ratio <= bound {
+            if measured.ratio <= goal * MARGIN {
                 return;
             }
             if attempt == ATTEMPTS {
-                self.missed.push(format!(
-                    "{name}: ratio {ratio:.3} is over {MARGIN} x {goal}"
-                ));
+                self.miss(name, goal, measured.ratio);
             }
         }
     }
@@ -112,22 +108,27 @@ impl Ratios {
         (peer, mut theirs): (&str, impl FnMut() -> Result<f64, E>),
     ) -> Result<(), E> {
         let plan = Plan::of(self.clock, &mut ours).with_blocks_of(PEER_BLOCK, &mut ours);
-        let mut blocks: [Vec<f64>; 3] = Default::default();
+        let mut blocks = Blocks::default();
         for _ in 0..LONG_BLOCKS {
-            let (a, b) = (plan.block(&mut ours), theirs()?);
-            for (samples, sample) in blocks.iter_mut().zip([a, b, a / b]) {
-                samples.push(sample);
-            }
+            blocks.push(plan.block(&mut ours), theirs()?);
         }
-        let measured = Measured::of(blocks);
+        self.judge(name, goal, peer, blocks);
+        Ok(())
+    }
+
+    /// The same for blocks that a bench has measured itself.
+    pub(crate) fn judge(&mut self, name: &str, goal: f64, peer: &str, blocks: Blocks) {
+        let measured = blocks.median();
         measured.tell(name, goal, peer);
         if measured.ratio > goal * MARGIN {
-            self.missed.push(format!(
-                "{name}: ratio {:.3} is over {MARGIN} x {goal}",
-                measured.ratio
-            ));
+            self.miss(name, goal, measured.ratio);
         }
-        Ok(())
+    }
+
+    fn miss(&mut self, name: &str, goal: f64, ratio: f64) {
+        self.missed.push(format!(
+            "{name}: ratio {ratio:.3} is over {MARGIN} x {goal}"
+        ));
     }
 
     /// Only told, and not even measured with `--check`: absolute times are never a gate.
@@ -171,27 +172,35 @@ struct Measured {
 fn measure(clock: Clock, mut ours: impl FnMut(), mut theirs: impl FnMut()) -> Measured {
     let our_plan = Plan::of(clock, &mut ours);
     let their_plan = Plan::of(clock, &mut theirs);
-    let mut blocks: [Vec<f64>; 3] = Default::default();
+    let mut blocks = Blocks::default();
     for _ in 0..our_plan.blocks.min(their_plan.blocks) {
-        let (a, b) = (our_plan.block(&mut ours), their_plan.block(&mut theirs));
-        for (samples, sample) in blocks.iter_mut().zip([a, b, a / b]) {
+        blocks.push(our_plan.block(&mut ours), their_plan.block(&mut theirs));
+    }
+    blocks.median()
+}
+
+/// Nanoseconds of both in each block, and their ratios.
+#[derive(Default)]
+pub(crate) struct Blocks([Vec<f64>; 3]);
+
+impl Blocks {
+    pub(crate) fn push(&mut self, ours: f64, theirs: f64) {
+        for (samples, sample) in self.0.iter_mut().zip([ours, theirs, ours / theirs]) {
             samples.push(sample);
         }
     }
-    Measured::of(blocks)
-}
 
-impl Measured {
-    /// Of the blocks of ours, of theirs, and of their ratios.
-    fn of(mut blocks: [Vec<f64>; 3]) -> Self {
-        let [ours, theirs, ratio] = blocks.each_mut().map(|samples| median(samples));
-        Self {
+    fn median(mut self) -> Measured {
+        let [ours, theirs, ratio] = self.0.each_mut().map(|samples| median(samples));
+        Measured {
             ours,
             theirs,
             ratio,
         }
     }
+}
 
+impl Measured {
     fn tell(&self, name: &str, goal: f64, peer: &str) {
         let Self {
             ours,
@@ -242,7 +251,7 @@ impl Plan {
     }
 }
 
-fn median(samples: &mut [f64]) -> f64 {
+pub(crate) fn median(samples: &mut [f64]) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples[samples.len() / 2]
 }

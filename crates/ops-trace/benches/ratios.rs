@@ -27,6 +27,7 @@ use opentelemetry_sdk::trace::{
 use ops_http::{Observe, ObserveLayer, Outcome, Route};
 use ops_trace::http::ServerSpans;
 use ops_trace::{Config, Tracer, span};
+use ratio::{Blocks, median};
 use tower::{Layer, Service};
 
 /// Spans of one round: more than a batch, so that the export thread is woken as it is in earnest.
@@ -110,7 +111,7 @@ fn sampled(ratios: &mut ratio::Ratios) {
     let (provider, tracer) = (raw(1.0), ours(1.0));
     let raw_tracer = provider.tracer("bench");
     fastrace::set_reporter(NoReporter, fastrace::collector::Config::default());
-    let [ours, raw, fast] = rounds([
+    let [ours, raw, mut fast] = rounds([
         (&mut || our_span(&tracer), &mut || tracer.flush()),
         (&mut || raw_span(&raw_tracer), &mut || {
             drop(provider.force_flush())
@@ -123,14 +124,13 @@ fn sampled(ratios: &mut ratio::Ratios) {
         0,
         dropped as usize,
     );
-    verdict(
-        ratios,
+    ratios.judge(
         "span with 3 attributes, sampled, gate and ring on",
         1.3,
-        &ours,
-        &raw,
+        "the raw SDK",
+        blocks(&ours, &raw),
     );
-    println!("the same with fastrace: {:.1} ns", median(fast));
+    println!("the same with fastrace: {:.1} ns", median(&mut fast));
 }
 
 fn unsampled(ratios: &mut ratio::Ratios) {
@@ -140,12 +140,11 @@ fn unsampled(ratios: &mut ratio::Ratios) {
         (&mut || our_span(&tracer), &mut || {}),
         (&mut || raw_span(&raw_tracer), &mut || {}),
     ]);
-    verdict(
-        ratios,
+    ratios.judge(
         "span with 3 attributes, unsampled",
         1.1,
-        &ours,
-        &raw,
+        "the raw SDK",
+        blocks(&ours, &raw),
     );
 }
 
@@ -161,11 +160,11 @@ fn disabled() {
         )
         .in_scope(|_| {});
     };
-    let [disabled, before] = rounds([
+    let [mut disabled, mut before] = rounds([
         (&mut || our_span(&tracer), &mut || {}),
         (&mut || before_init(), &mut || {}),
     ]);
-    let (disabled, before) = (median(disabled), median(before));
+    let (disabled, before) = (median(&mut disabled), median(&mut before));
     println!(
         "span with 3 attributes, disabled: {disabled:.1} ns, before init: {before:.1} ns (goal <= 30)"
     );
@@ -193,16 +192,15 @@ fn observer() {
     let answer = || tower::service_fn(|_: Request<Body>| std::future::ready(Ok(user())));
     let mut observed = ObserveLayer::new(spans).layer(answer());
     let mut alone = ObserveLayer::new(Nobody).layer(answer());
-    let [with, without] = rounds([
+    let [mut with, mut without] = rounds([
         (&mut || request_to(&mut observed), &mut || tracer.flush()),
         (&mut || request_to(&mut alone), &mut || {}),
     ]);
     let mut adds: Vec<f64> = with.iter().zip(&without).map(|(a, b)| a - b).collect();
-    adds.sort_by(f64::total_cmp);
-    let (with, without) = (median(with), median(without));
+    let (with, without) = (median(&mut with), median(&mut without));
     println!(
         "request, observed: {with:.1} ns, by nobody: {without:.1} ns, the observer adds {:.1} ns (goal <= 1200)",
-        adds[adds.len() / 2]
+        median(&mut adds)
     );
 }
 
@@ -250,18 +248,11 @@ fn rounds<const N: usize>(mut works: [Work<'_>; N]) -> [Vec<f64>; N] {
     samples
 }
 
-fn verdict(ratios: &mut ratio::Ratios, name: &str, goal: f64, ours: &[f64], theirs: &[f64]) {
-    let ratio = median(ours.iter().zip(theirs).map(|(a, b)| a / b).collect());
-    let (ours, theirs) = (median(ours.to_vec()), median(theirs.to_vec()));
-    let verdict = if ratio <= goal { "met" } else { "missed" };
-    println!(
-        "{name}: {ours:.1} ns, the raw SDK {theirs:.1} ns, ratio {ratio:.3} (goal <= {goal}: {verdict})"
-    );
-    let missed = usize::from(ratio > goal * 1.25);
-    ratios.exactly(&format!("{name}: missed by 25 %"), 0, missed);
-}
-
-fn median(mut samples: Vec<f64>) -> f64 {
-    samples.sort_by(f64::total_cmp);
-    samples[samples.len() / 2]
+/// Of ours, of the raw SDK, taking turns.
+fn blocks(ours: &[f64], theirs: &[f64]) -> Blocks {
+    let mut blocks = Blocks::default();
+    for (ours, theirs) in ours.iter().zip(theirs) {
+        blocks.push(*ours, *theirs);
+    }
+    blocks
 }
