@@ -4,11 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::buffer::Buffer;
-use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Schema};
-use arrow::ipc::reader::StreamDecoder;
-use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -16,6 +12,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use serde::{Deserialize, Serialize};
 
+use super::ipc;
 use crate::config::Codec;
 
 /// The format of a data file.
@@ -46,7 +43,7 @@ pub(crate) struct Decoded {
 }
 
 /// Rows of a decoded batch at most.
-const BATCH_ROWS: usize = 65_536;
+pub(super) const BATCH_ROWS: usize = 65_536;
 
 /// Encodes batches of one schema; there is at least one. A panic of an encoder is an error.
 pub(crate) fn encode(batches: &[RecordBatch], codec: Codec) -> Result<Encoded, String> {
@@ -60,7 +57,7 @@ pub(crate) fn encode(batches: &[RecordBatch], codec: Codec) -> Result<Encoded, S
             });
         }
     }
-    let tried = catch_unwind(AssertUnwindSafe(|| encode_ipc(&schema, batches)));
+    let tried = catch_unwind(AssertUnwindSafe(|| ipc::encode(&schema, batches)));
     let bytes = tried.map_err(|_| "the IPC encoder panicked".to_owned())??;
     Ok(Encoded {
         format: Format::Ipc,
@@ -107,55 +104,12 @@ fn encode_parquet(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Option<Vec<u
     same.then(|| data.into())
 }
 
-fn encode_ipc(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Vec<u8>, String> {
-    let mut writer =
-        StreamWriter::try_new(Vec::new(), schema).map_err(|error| error.to_string())?;
-    for batch in joined(schema, batches)? {
-        writer.write(&batch).map_err(|error| error.to_string())?;
-    }
-    writer.into_inner().map_err(|error| error.to_string())
-}
-
-/// Batches of up to [`BATCH_ROWS`]: an engine may hand many small ones, and to decode one costs as much as some thousand
-/// rows. Those with columns that could come out of it in another shape stay as they are.
-fn joined(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, String> {
-    if !schema.fields().iter().all(|f| is_flat(f.data_type())) {
-        return Ok(batches.to_vec());
-    }
-    let mut joined: Vec<RecordBatch> = Vec::new();
-    let mut rest = batches;
-    while !rest.is_empty() {
-        let mut rows = 0;
-        let fitting = rest.iter().take_while(|batch| {
-            rows += batch.num_rows();
-            rows <= BATCH_ROWS
-        });
-        let (group, behind) = rest.split_at(fitting.count().max(1));
-        rest = behind;
-        match group {
-            [alone] => joined.push(alone.clone()),
-            _ => joined
-                .push(concat_batches(schema, group.iter()).map_err(|error| error.to_string())?),
-        }
-    }
-    Ok(joined)
-}
-
-fn is_flat(data_type: &DataType) -> bool {
-    let is_view = matches!(data_type, DataType::Utf8View | DataType::BinaryView);
-    let is_encoded = matches!(
-        data_type,
-        DataType::Dictionary(..) | DataType::RunEndEncoded(..) | DataType::Union(..)
-    );
-    !(is_view || is_encoded || data_type.is_nested())
-}
-
 impl Decoded {
     /// Decodes what [`encode`] made. A panic of a decoder is an error.
     pub(crate) fn from_bytes(format: Format, bytes: Bytes) -> Result<Self, String> {
         let decoded = catch_unwind(AssertUnwindSafe(|| match format {
             Format::Parquet => decode_parquet(bytes),
-            Format::Ipc => decode_ipc(bytes),
+            Format::Ipc => ipc::decode(bytes),
         }));
         let (schema, mut batches) = decoded.map_err(|_| "the decoder panicked".to_owned())??;
         if batches.is_empty() {
@@ -172,7 +126,7 @@ impl Decoded {
     }
 }
 
-type SchemaAndBatches = (Arc<Schema>, Vec<RecordBatch>);
+pub(super) type SchemaAndBatches = (Arc<Schema>, Vec<RecordBatch>);
 
 fn decode_parquet(bytes: Bytes) -> Result<SchemaAndBatches, String> {
     let builder =
@@ -185,22 +139,5 @@ fn decode_parquet(bytes: Bytes) -> Result<SchemaAndBatches, String> {
     let batches = reader
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| error.to_string())?;
-    Ok((schema, batches))
-}
-
-/// The batches point into `bytes`: nothing is copied.
-fn decode_ipc(bytes: Bytes) -> Result<SchemaAndBatches, String> {
-    let mut buffer = Buffer::from(bytes);
-    let mut decoder = StreamDecoder::new();
-    let mut batches = Vec::new();
-    while !buffer.is_empty() {
-        match decoder.decode(&mut buffer) {
-            Ok(Some(batch)) => batches.push(batch),
-            Ok(None) => {}
-            Err(error) => return Err(error.to_string()),
-        }
-    }
-    decoder.finish().map_err(|error| error.to_string())?;
-    let schema = decoder.schema().ok_or("no schema")?;
     Ok((schema, batches))
 }

@@ -10,6 +10,7 @@
 mod buffers;
 mod codec;
 mod entry;
+mod ipc;
 mod layout;
 mod log;
 mod metadata;

@@ -33,7 +33,7 @@ fn open_files_only(dir: &Path) -> Cache {
 }
 
 /// The data file and the metadata file of the one entry.
-fn files(dir: &Path) -> (PathBuf, PathBuf) {
+pub(crate) fn files(dir: &Path) -> (PathBuf, PathBuf) {
     let mut found: Vec<_> = fs::read_dir(dir.join("v1"))
         .unwrap()
         .flat_map(|part| fs::read_dir(part.unwrap().path()).unwrap())
@@ -186,7 +186,7 @@ fn no_flipped_byte_and_no_truncation_is_believed() {
 }
 
 /// Changes a member of the metadata and seals it anew, as somebody would who means harm.
-fn forge(metadata: &Path, member: &str, value: serde_json::Value) {
+pub(crate) fn forge(metadata: &Path, member: &str, value: serde_json::Value) {
     let text = fs::read_to_string(metadata).unwrap();
     let (head, seal) = text.split_at(text.len() - 75);
     assert!(seal.starts_with(",\"seal\":\""), "{seal}");

@@ -13,6 +13,7 @@ mod concurrency;
 mod configuration;
 mod differential;
 mod faults;
+mod forged;
 mod http;
 mod keys;
 mod macros;

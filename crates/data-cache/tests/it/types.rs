@@ -3,6 +3,8 @@
 use data_cache::arrow::array::{Array, Float64Array, RecordBatch};
 use data_cache::{Cache, Config, Params, Warehouse, params};
 
+use crate::forged::mixed;
+
 /// Sets, and reads from files alone; says which format it took.
 fn round_trip(batches: &[RecordBatch], yaml: &str) -> (Vec<RecordBatch>, String) {
     let dir = tempfile::tempdir().unwrap();
@@ -106,6 +108,22 @@ fn odd_shapes_round_trip() {
         for yaml in [FILES, IPC] {
             let (after, _) = round_trip(&batches, yaml);
             assert_same(&batches, &after, sql);
+        }
+    }
+}
+
+#[test]
+fn parts_of_batches_round_trip() {
+    let whole = mixed();
+    for batches in [
+        vec![whole.clone()],
+        vec![whole.slice(3, 10)],
+        vec![whole.slice(0, 0)],
+        vec![whole.slice(23, 1), whole.slice(5, 0), whole.slice(1, 7)],
+    ] {
+        for yaml in [FILES, IPC] {
+            let (after, _) = round_trip(&batches, yaml);
+            assert_same(&batches, &after, &format!("{batches:?}"));
         }
     }
 }
