@@ -69,6 +69,9 @@ impl Memory {
 
     /// Keeps an entry, unless it would take more than an eighth of the room.
     pub(crate) fn insert(&self, key: Key, entry: Arc<Entry>) -> bool {
+        if self.capacity == 0 {
+            return false;
+        }
         let fits = u64::from(kib(&entry.batches)) <= self.capacity / 8;
         if fits {
             self.entries.insert(key, entry);

@@ -1,12 +1,13 @@
 //! Writing, reading and removing one entry.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use bytes::Bytes;
 use twox_hash::XxHash3_128;
 
+use super::file::{fill, open_regular};
 use super::metadata::NoMetadata;
 use super::{Decoded, Disk, Encoded, Exclusive, Metadata};
 use crate::fault::Step;
@@ -127,19 +128,14 @@ impl Disk {
             io::ErrorKind::NotFound => ReadProblem::Absent,
             _ => ReadProblem::Io,
         };
-        // a link or a device could lead anywhere
-        let found = fs::symlink_metadata(&path).map_err(problem)?;
-        let plausible = found.len() == metadata.data_len && found.len() <= self.max_entry_bytes;
-        if !found.is_file() || !plausible {
+        let found = open_regular(&path).map_err(problem)?;
+        let (file, length) = found.ok_or(ReadProblem::Damaged)?;
+        if length != metadata.data_len || length > self.max_entry_bytes {
             return Err(ReadProblem::Damaged);
         }
-        let length = usize::try_from(metadata.data_len).map_err(|_| ReadProblem::Damaged)?;
+        let length = usize::try_from(length).map_err(|_| ReadProblem::Damaged)?;
         let mut data = self.buffers.take(length);
-        let file = fs::File::open(&path).map_err(problem)?;
-        // whatever the path leads to by now, it is read no further
-        file.take(metadata.data_len + 1)
-            .read_to_end(&mut data)
-            .map_err(problem)?;
+        fill(&mut data, &file).map_err(problem)?;
         let data = self.buffers.lend(data);
         if data.len() == length && digest(&data) == metadata.data_xxh3 {
             Ok(data)

@@ -1,17 +1,15 @@
 //! What is known of an entry, as JSON beside its data.
 
-use std::fs::File;
-use std::io::Read;
-
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Disk;
 use super::codec::Format;
+use super::file::{fill, open_regular};
 use crate::key::{Key, hex};
 
 /// A file larger than this is not ours.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 /// The version of the layout.
 const FORMAT: u32 = 1;
 
@@ -76,7 +74,7 @@ impl Metadata {
             compute_ms: self.compute_ms,
         };
         let json = serde_json::to_vec(&written).map_err(|error| error.to_string())?;
-        if json.len() as u64 >= MAX_BYTES - 128 {
+        if json.len() >= MAX_BYTES - 128 {
             return Err("its SQL text is too long to be written down".to_owned());
         }
         Ok(seal(json))
@@ -111,14 +109,14 @@ impl Disk {
     /// The metadata of a key, if every byte of it is as it was written.
     pub(crate) fn metadata(&self, key: &Key) -> Result<Metadata, NoMetadata> {
         let path = self.metadata_path(key);
-        let found = std::fs::symlink_metadata(&path).map_err(|_| NoMetadata::Absent)?;
-        if !found.is_file() || found.len() > MAX_BYTES {
-            return Err(NoMetadata::Damaged);
-        }
-        let mut text = vec![0; usize::try_from(found.len()).map_err(|_| NoMetadata::Damaged)?];
-        let mut file = File::open(&path).map_err(|_| NoMetadata::Absent)?;
-        file.read_exact(&mut text)
-            .map_err(|_| NoMetadata::Damaged)?;
+        let found = open_regular(&path).map_err(|_| NoMetadata::Absent)?;
+        let (file, length) = found.ok_or(NoMetadata::Damaged)?;
+        let length = match usize::try_from(length) {
+            Ok(length) if length <= MAX_BYTES => length,
+            _ => return Err(NoMetadata::Damaged),
+        };
+        let mut text = Vec::with_capacity(length);
+        fill(&mut text, &file).map_err(|_| NoMetadata::Damaged)?;
         unseal(&text)
             .and_then(|json| Metadata::from_json(&json, key))
             .ok_or(NoMetadata::Damaged)

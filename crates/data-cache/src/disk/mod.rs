@@ -10,6 +10,7 @@
 mod buffers;
 mod codec;
 mod entry;
+mod file;
 mod ipc;
 mod layout;
 mod log;

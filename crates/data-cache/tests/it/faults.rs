@@ -258,6 +258,18 @@ fn hostile_metadata_is_a_miss_and_leads_nowhere() {
         let _ = fs::remove_file(&data);
     }
     assert_eq!(fs::read_to_string(&victim).unwrap(), "keep me");
+    for of_data in [true, false] {
+        cache.clear();
+        set(&cache, 1);
+        let (data, metadata) = files(dir.path());
+        let path = if of_data { &data } else { &metadata };
+        fs::remove_file(path).unwrap();
+        // whoever opens a pipe to read waits for somebody who writes
+        let made = Command::new("mkfifo").arg(path).status().unwrap();
+        assert!(made.success());
+        assert_eq!(value(&cache), None);
+        let _ = fs::remove_file(&data);
+    }
     cache.clear();
     set(&cache, 1);
     let (_, metadata) = files(dir.path());

@@ -1,0 +1,58 @@
+//! Reading a file whose path may lead anywhere by now: to a link, a device, or a pipe that nobody writes to.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Opens a regular file, and says how long it is; `None` for anything else. A link is not followed.
+#[cfg(unix)]
+pub(super) fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
+    use rustix::fs::{Mode, OFlags, open};
+    use rustix::io::Errno;
+
+    // to open a pipe waits for its other end, but for NONBLOCK
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match open(path, flags, Mode::empty()) {
+        Ok(file) => regular(File::from(file)),
+        Err(Errno::LOOP) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
+    match std::fs::symlink_metadata(path)?.is_file() {
+        true => regular(File::open(path)?),
+        false => Ok(None),
+    }
+}
+
+fn regular(file: File) -> io::Result<Option<(File, u64)>> {
+    let found = file.metadata()?;
+    Ok(found.is_file().then_some((file, found.len())))
+}
+
+/// Fills what the buffer has left of its capacity, or reads to the end of the file.
+#[cfg(unix)]
+pub(super) fn fill(buffer: &mut Vec<u8>, file: &File) -> io::Result<()> {
+    use rustix::buffer::spare_capacity;
+    use rustix::io::{Errno, read};
+
+    // std reads pieces of 8 KiB at first: a system call for each
+    while buffer.len() < buffer.capacity() {
+        match read(file, spare_capacity(buffer)) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(super) fn fill(buffer: &mut Vec<u8>, file: &File) -> io::Result<()> {
+    use std::io::Read;
+
+    let left = buffer.capacity() - buffer.len();
+    file.take(left as u64).read_to_end(buffer).map(drop)
+}
