@@ -12,7 +12,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use serde::{Deserialize, Serialize};
 
-use super::ipc;
+use super::ipc::{self, Schemas};
 use crate::config::Codec;
 
 /// The format of a data file.
@@ -106,10 +106,14 @@ fn encode_parquet(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Option<Vec<u
 
 impl Decoded {
     /// Decodes what [`encode`] made. A panic of a decoder is an error.
-    pub(crate) fn from_bytes(format: Format, bytes: Bytes) -> Result<Self, String> {
+    pub(super) fn from_bytes(
+        format: Format,
+        bytes: Bytes,
+        schemas: &Schemas,
+    ) -> Result<Self, String> {
         let decoded = catch_unwind(AssertUnwindSafe(|| match format {
             Format::Parquet => decode_parquet(bytes),
-            Format::Ipc => ipc::decode(bytes),
+            Format::Ipc => ipc::decode(bytes, schemas),
         }));
         let (schema, mut batches) = decoded.map_err(|_| "the decoder panicked".to_owned())??;
         if batches.is_empty() {

@@ -113,7 +113,7 @@ impl Disk {
                 // replaced or removed since the metadata was read
                 Err(ReadProblem::Absent) => {}
                 Err(problem) => return Err(problem),
-                Ok(data) => return decode(metadata, data),
+                Ok(data) => return self.decode(metadata, data),
             }
         }
         match self.metadata(key) {
@@ -141,6 +141,13 @@ impl Disk {
             Ok(data)
         } else {
             Err(ReadProblem::Damaged)
+        }
+    }
+
+    fn decode(&self, metadata: Metadata, data: Bytes) -> Result<Found, ReadProblem> {
+        match Decoded::from_bytes(metadata.codec, data, &self.schemas) {
+            Ok(decoded) if decoded.rows() == metadata.rows => Ok(Found { metadata, decoded }),
+            _ => Err(ReadProblem::Damaged),
         }
     }
 
@@ -175,11 +182,4 @@ impl Disk {
 /// its digest as well. It is several times as fast.
 fn digest(bytes: &[u8]) -> String {
     hex(&XxHash3_128::oneshot(bytes).to_be_bytes())
-}
-
-fn decode(metadata: Metadata, data: Bytes) -> Result<Found, ReadProblem> {
-    match Decoded::from_bytes(metadata.codec, data) {
-        Ok(decoded) if decoded.rows() == metadata.rows => Ok(Found { metadata, decoded }),
-        _ => Err(ReadProblem::Damaged),
-    }
 }

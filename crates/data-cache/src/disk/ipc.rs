@@ -1,5 +1,6 @@
 //! Batches as an Arrow IPC stream.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -9,11 +10,12 @@ use arrow::array::{
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Schema};
-use arrow::ipc;
 use arrow::ipc::convert::{MessageBuffer, fb_to_schema};
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
+use arrow::ipc::{self, root_as_message};
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::codec::{BATCH_ROWS, SchemaAndBatches};
 
@@ -61,22 +63,55 @@ fn is_flat(schema: &Schema) -> bool {
 }
 
 /// Decodes what [`encode`] made. The batches point into `bytes`: nothing is copied.
-pub(super) fn decode(bytes: Bytes) -> Result<SchemaAndBatches, String> {
+pub(super) fn decode(bytes: Bytes, schemas: &Schemas) -> Result<SchemaAndBatches, String> {
     let stream = Buffer::from(bytes);
     let mut rest = stream.clone();
-    let (first, _) = next_message(&mut rest)?.ok_or("no message")?;
-    let schema = first.as_ref().header_as_schema().ok_or("no schema")?;
-    let schema = Arc::new(fb_to_schema(schema));
+    let schema = schemas.of(&next_message(&mut rest)?.ok_or("no message")?)?;
     if !is_flat(&schema) {
         return decode_any(stream);
     }
     let mut batches = Vec::new();
-    while let Some((message, body)) = next_message(&mut rest)? {
+    while let Some(message) = next_message(&mut rest)? {
+        let message = MessageBuffer::try_new(message).map_err(|error| error.to_string())?;
         let message = message.as_ref();
+        let body = part(&rest, 0, message.bodyLength())?;
+        rest.advance(body.len());
         let batch = message.header_as_record_batch().ok_or("no batch")?;
         batches.push(flat_batch(&schema, batch, &body)?);
     }
     Ok((schema, batches))
+}
+
+/// Schemas that were read lately, beside the messages that they were made from. To check and decode one again would cost
+/// as much as ten thousand strings.
+#[derive(Default)]
+pub(super) struct Schemas(Mutex<VecDeque<MessageAndSchema>>);
+
+type MessageAndSchema = (Box<[u8]>, Arc<Schema>);
+
+impl Schemas {
+    const MAX: usize = 64;
+    const MAX_BYTES: usize = 64 << 10;
+
+    fn of(&self, message: &[u8]) -> Result<Arc<Schema>, String> {
+        let known = self.0.lock();
+        if let Some((_, schema)) = known.iter().find(|(bytes, _)| **bytes == *message) {
+            return Ok(schema.clone());
+        }
+        drop(known);
+        let decoded = root_as_message(message).map_err(|error| error.to_string())?;
+        let schema = decoded.header_as_schema().ok_or("no schema")?;
+        if decoded.bodyLength() != 0 {
+            return Err("a schema has no body".to_owned());
+        }
+        let schema = Arc::new(fb_to_schema(schema));
+        if message.len() <= Self::MAX_BYTES {
+            let mut known = self.0.lock();
+            known.push_front((message.into(), schema.clone()));
+            known.truncate(Self::MAX);
+        }
+        Ok(schema)
+    }
 }
 
 /// Any stream.
@@ -95,9 +130,9 @@ fn decode_any(mut stream: Buffer) -> Result<SchemaAndBatches, String> {
     Ok((schema, batches))
 }
 
-/// Takes a message and its body off a stream; `None` at the end mark.
+/// Takes a message off a stream, and leaves its body; `None` at the end mark.
 /// <https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format>
-fn next_message(stream: &mut Buffer) -> Result<Option<(MessageBuffer, Buffer)>, String> {
+fn next_message(stream: &mut Buffer) -> Result<Option<Buffer>, String> {
     let (head, _) = stream
         .split_first_chunk::<8>()
         .ok_or("the stream ends early")?;
@@ -111,10 +146,7 @@ fn next_message(stream: &mut Buffer) -> Result<Option<(MessageBuffer, Buffer)>, 
     }
     let message = part(stream, 0, i64::from(length))?;
     stream.advance(message.len());
-    let message = MessageBuffer::try_new(message).map_err(|error| error.to_string())?;
-    let body = part(stream, 0, message.as_ref().bodyLength())?;
-    stream.advance(body.len());
-    Ok(Some((message, body)))
+    Ok(Some(message))
 }
 
 fn part(whole: &Buffer, offset: i64, length: i64) -> Result<Buffer, String> {

@@ -29,6 +29,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use self::buffers::Buffers;
+use self::ipc::Schemas;
 use crate::config::Durability;
 use crate::fault::Faults;
 
@@ -41,6 +42,7 @@ pub(crate) struct Disk {
     max_entry_bytes: u64,
     faults: Faults,
     buffers: Buffers,
+    schemas: Schemas,
 }
 
 impl Disk {
@@ -57,6 +59,7 @@ impl Disk {
             max_entry_bytes,
             faults,
             buffers: Buffers::default(),
+            schemas: Schemas::default(),
         })
     }
 }
