@@ -111,22 +111,24 @@ impl Decoded {
         bytes: Bytes,
         schemas: &Schemas,
     ) -> Result<Self, String> {
-        let decoded = catch_unwind(AssertUnwindSafe(|| match format {
-            Format::Parquet => decode_parquet(bytes),
-            Format::Ipc => ipc::decode(bytes, schemas),
+        let decoded = catch_unwind(AssertUnwindSafe(|| {
+            let (schema, mut batches) = match format {
+                Format::Parquet => decode_parquet(bytes)?,
+                Format::Ipc => ipc::decode(bytes, schemas)?,
+            };
+            if batches.is_empty() {
+                batches.push(RecordBatch::new_empty(schema));
+            }
+            Ok(Self { batches })
         }));
-        let (schema, mut batches) = decoded.map_err(|_| "the decoder panicked".to_owned())??;
-        if batches.is_empty() {
-            batches.push(RecordBatch::new_empty(schema));
-        }
-        Ok(Self { batches })
+        decoded.unwrap_or_else(|_| Err("the decoder panicked".to_owned()))
     }
 
-    pub(crate) fn rows(&self) -> u64 {
-        self.batches
-            .iter()
-            .map(|batch| batch.num_rows() as u64)
-            .sum()
+    /// `None` for more than there can be.
+    pub(super) fn rows(&self) -> Option<u64> {
+        self.batches.iter().try_fold(0_u64, |rows, batch| {
+            rows.checked_add(batch.num_rows() as u64)
+        })
     }
 }
 

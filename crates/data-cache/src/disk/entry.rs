@@ -146,7 +146,7 @@ impl Disk {
 
     fn decode(&self, metadata: Metadata, data: Bytes) -> Result<Found, ReadProblem> {
         match Decoded::from_bytes(metadata.codec, data, &self.schemas) {
-            Ok(decoded) if decoded.rows() == metadata.rows => Ok(Found { metadata, decoded }),
+            Ok(decoded) if decoded.rows() == Some(metadata.rows) => Ok(Found { metadata, decoded }),
             _ => Err(ReadProblem::Damaged),
         }
     }

@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Schema};
 use arrow::ipc::convert::{MessageBuffer, fb_to_schema};
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
-use arrow::ipc::{self, root_as_message};
+use arrow::ipc::{RecordBatch as Header, root_as_message};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
@@ -29,7 +29,7 @@ pub(super) fn encode(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Ve
 }
 
 /// Batches of up to [`BATCH_ROWS`]: an engine may hand many small ones, and to decode one costs as much as some thousand
-/// rows. Those with columns that could come out of it in another shape stay as they are.
+/// rows. Those that are not [flat](is_flat) stay as they are: columns could come out of it in another shape.
 fn joined(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, String> {
     if !is_flat(schema) {
         return Ok(batches.to_vec());
@@ -62,7 +62,7 @@ fn is_flat(schema: &Schema) -> bool {
     })
 }
 
-/// Decodes what [`encode`] made. The batches point into `bytes`: nothing is copied.
+/// Decodes what [`encode`] made. The batches point into `bytes`.
 pub(super) fn decode(bytes: Bytes, schemas: &Schemas) -> Result<SchemaAndBatches, String> {
     let stream = Buffer::from(bytes);
     let mut rest = stream.clone();
@@ -76,14 +76,17 @@ pub(super) fn decode(bytes: Bytes, schemas: &Schemas) -> Result<SchemaAndBatches
         let message = message.as_ref();
         let body = part(&rest, 0, message.bodyLength())?;
         rest.advance(body.len());
-        let batch = message.header_as_record_batch().ok_or("no batch")?;
-        batches.push(flat_batch(&schema, batch, &body)?);
+        let header = message.header_as_record_batch().ok_or("no batch")?;
+        batches.push(flat_batch(&schema, header, &body)?);
     }
-    Ok((schema, batches))
+    match rest.len() {
+        0 => Ok((schema, batches)),
+        more => Err(format!("{more} bytes after the end")),
+    }
 }
 
-/// Schemas that were read lately, beside the messages that they were made from. To check and decode one again would cost
-/// as much as ten thousand strings.
+/// Schemas that were decoded lately, beside the messages that they were made from. To check and decode one again would
+/// cost as much as ten thousand strings.
 #[derive(Default)]
 pub(super) struct Schemas(Mutex<VecDeque<MessageAndSchema>>);
 
@@ -91,7 +94,8 @@ type MessageAndSchema = (Box<[u8]>, Arc<Schema>);
 
 impl Schemas {
     const MAX: usize = 64;
-    const MAX_BYTES: usize = 64 << 10;
+    /// Of a message, and of its schema, which may be far larger: its parts may be the same bytes of the message.
+    const MAX_BYTES: usize = 256 << 10;
 
     fn of(&self, message: &[u8]) -> Result<Arc<Schema>, String> {
         let known = self.0.lock();
@@ -105,13 +109,22 @@ impl Schemas {
             return Err("a schema has no body".to_owned());
         }
         let schema = Arc::new(fb_to_schema(schema));
-        if message.len() <= Self::MAX_BYTES {
+        if message.len().max(size(&schema)) <= Self::MAX_BYTES {
             let mut known = self.0.lock();
             known.push_front((message.into(), schema.clone()));
             known.truncate(Self::MAX);
         }
         Ok(schema)
     }
+}
+
+/// Bytes of a schema.
+fn size(schema: &Schema) -> usize {
+    let of_metadata = schema
+        .metadata()
+        .iter()
+        .map(|(key, value)| key.len() + value.len());
+    schema.fields().size() + of_metadata.sum::<usize>()
 }
 
 /// Any stream.
@@ -159,18 +172,18 @@ fn part(whole: &Buffer, offset: i64, length: i64) -> Result<Buffer, String> {
     }
 }
 
-/// What [`StreamDecoder`] would make of a batch of [flat](is_flat) columns. With many short strings that takes a third of
-/// its time, since it looks at one after the other.
+/// What [`StreamDecoder`] would make of a batch of [flat](is_flat) columns, or an error. With many short strings it takes
+/// a quarter of the time: [`StreamDecoder`] looks at one after the other.
 fn flat_batch(
     schema: &Arc<Schema>,
-    batch: ipc::RecordBatch<'_>,
+    header: Header<'_>,
     body: &Buffer,
 ) -> Result<RecordBatch, String> {
-    if batch.compression().is_some() {
+    if header.compression().is_some() {
         return Err("it is compressed".to_owned());
     }
-    let mut nodes = batch.nodes().ok_or("no nodes")?.iter();
-    let mut buffers = batch.buffers().ok_or("no buffers")?.iter();
+    let mut nodes = header.nodes().ok_or("no nodes")?.iter();
+    let mut buffers = header.buffers().ok_or("no buffers")?.iter();
     let mut next_buffer = || {
         let buffer = buffers.next().ok_or("too few buffers")?;
         part(body, buffer.offset(), buffer.length())
@@ -179,7 +192,7 @@ fn flat_batch(
     for field in schema.fields() {
         let node = nodes.next().ok_or("too few nodes")?;
         let rows = usize::try_from(node.length()).map_err(|error| error.to_string())?;
-        let nulls = nulls(rows, node.null_count(), next_buffer()?)?;
+        let nulls = validity(rows, node.null_count(), next_buffer()?)?;
         columns.push(match field.data_type() {
             DataType::Utf8 => strings::<i32>(rows, nulls, next_buffer()?, next_buffer()?)?,
             DataType::LargeUtf8 => strings::<i64>(rows, nulls, next_buffer()?, next_buffer()?)?,
@@ -195,27 +208,31 @@ fn flat_batch(
             }
         });
     }
-    let rows = usize::try_from(batch.length()).map_err(|error| error.to_string())?;
+    let rows = usize::try_from(header.length()).map_err(|error| error.to_string())?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(schema.clone(), columns, &options)
         .map_err(|error| error.to_string())
 }
 
-fn nulls(rows: usize, count: i64, bits: Buffer) -> Result<Option<NullBuffer>, String> {
-    if count == 0 {
+fn validity(rows: usize, null_count: i64, bits: Buffer) -> Result<Option<NullBuffer>, String> {
+    if null_count == 0 {
         return Ok(None);
     }
     if bits.len() < rows.div_ceil(8) {
         return Err("too few validity bits".to_owned());
     }
     let nulls = NullBuffer::new(BooleanBuffer::new(bits, 0, rows));
-    let is_as_stated = usize::try_from(count).is_ok_and(|count| count == nulls.null_count());
-    is_as_stated
-        .then_some(Some(nulls))
-        .ok_or_else(|| format!("not {count} nulls"))
+    if usize::try_from(null_count) != Ok(nulls.null_count()) {
+        return Err(format!(
+            "{} nulls instead of {null_count}",
+            nulls.null_count()
+        ));
+    }
+    Ok(Some(nulls))
 }
 
-/// An array of strings, after every check that arrow makes, over all of them at once.
+/// An array of strings, after every check that arrow makes, over all of them at once. Bytes that are of no string have to
+/// be UTF-8 too.
 fn strings<O: OffsetSizeTrait>(
     rows: usize,
     nulls: Option<NullBuffer>,
@@ -240,7 +257,9 @@ fn strings<O: OffsetSizeTrait>(
         .windows(2)
         .fold(true, |ascend, pair| ascend & (pair[0] <= pair[1]));
     let within = match (offsets.first(), offsets.last()) {
-        (Some(first), Some(last)) => *first >= O::zero() && last.as_usize() <= values.len(),
+        (Some(first), Some(last)) => {
+            *first >= O::zero() && last.to_usize().is_some_and(|last| last <= values.len())
+        }
         _ => false,
     };
     if !(ascend && within && are_boundaries(&offsets, &values)) {
