@@ -4,17 +4,18 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Opens a regular file, and says how long it is; `None` for anything else. A link is not followed.
+/// Opens a regular file to read, and says how long it is; `None` where there is something else. A link is not followed.
 #[cfg(unix)]
 pub(super) fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
     use rustix::fs::{Mode, OFlags, open};
-    use rustix::io::Errno;
+    use rustix::io::{Errno, retry_on_intr};
 
-    // to open a pipe waits for its other end, but for NONBLOCK
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    match open(path, flags, Mode::empty()) {
+    // without NONBLOCK, to open a pipe waits for its other end
+    let careful = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    match retry_on_intr(|| open(path, OFlags::RDONLY | careful, Mode::empty())) {
         Ok(file) => regular(File::from(file)),
-        Err(Errno::LOOP) => Ok(None),
+        // a link (MLINK on FreeBSD), a socket, a device of no driver
+        Err(Errno::LOOP | Errno::MLINK | Errno::NXIO | Errno::NODEV) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -38,7 +39,7 @@ pub(super) fn fill(buffer: &mut Vec<u8>, file: &File) -> io::Result<()> {
     use rustix::buffer::spare_capacity;
     use rustix::io::{Errno, read};
 
-    // std reads pieces of 8 KiB at first: a system call for each
+    // what std reads within a bound, it reads in pieces, of 8 KiB at first
     while buffer.len() < buffer.capacity() {
         match read(file, spare_capacity(buffer)) {
             Ok(0) => break,

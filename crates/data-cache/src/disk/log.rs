@@ -1,11 +1,12 @@
 //! The last invalidations of all processes, one JSON object a line.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::file::open_regular;
 use super::{Disk, Exclusive};
 use crate::stats::Invalidation;
 
@@ -59,10 +60,11 @@ impl Disk {
     }
 
     fn lines(&self) -> Vec<Line> {
+        let Ok(Some((file, _))) = open_regular(&self.log_path()) else {
+            return Vec::new();
+        };
         let mut text = Vec::new();
-        let read = File::open(self.log_path())
-            .and_then(|file| file.take(MAX_BYTES).read_to_end(&mut text));
-        if read.is_err() {
+        if file.take(MAX_BYTES).read_to_end(&mut text).is_err() {
             return Vec::new();
         }
         text.split(|byte| *byte == b'\n')

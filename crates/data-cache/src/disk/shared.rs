@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use super::Disk;
+use super::file::open_regular;
 
 /// Holds the directory for itself, among threads and processes, until dropped; a process that dies lets go.
 pub(crate) struct Exclusive {
@@ -25,10 +26,10 @@ impl Disk {
 
     /// How often any process invalidated; 0 where nobody did, `None` where it cannot be read.
     pub(crate) fn generation(&self) -> Option<u64> {
-        match File::open(self.generation_path()) {
-            Ok(file) => read(&file).ok(),
+        match open_regular(&self.generation_path()) {
+            Ok(Some((file, _))) => read(&file).ok(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Some(0),
-            Err(_) => None,
+            Ok(None) | Err(_) => None,
         }
     }
 }

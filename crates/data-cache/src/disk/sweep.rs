@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use super::file::open_regular;
 use super::{Disk, Exclusive, Metadata};
 use crate::key::Key;
 
@@ -70,10 +71,9 @@ impl Disk {
     /// Marks an entry as used for other processes, by the time of its data file.
     pub(crate) fn mark_used(&self, metadata: &Metadata, millis: u64) {
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
-        let _ = fs::File::options()
-            .append(true)
-            .open(self.data_path(metadata))
-            .and_then(|file| file.set_modified(at));
+        if let Ok(Some((file, _))) = open_regular(&self.data_path(metadata)) {
+            let _ = file.set_modified(at);
+        }
     }
 
     /// Removes temporary files and data without metadata that are older than an hour.

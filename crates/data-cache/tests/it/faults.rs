@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, mpsc};
@@ -258,24 +259,66 @@ fn hostile_metadata_is_a_miss_and_leads_nowhere() {
         let _ = fs::remove_file(&data);
     }
     assert_eq!(fs::read_to_string(&victim).unwrap(), "keep me");
-    for of_data in [true, false] {
-        cache.clear();
-        set(&cache, 1);
-        let (data, metadata) = files(dir.path());
-        let path = if of_data { &data } else { &metadata };
-        fs::remove_file(path).unwrap();
-        // whoever opens a pipe to read waits for somebody who writes
-        let made = Command::new("mkfifo").arg(path).status().unwrap();
-        assert!(made.success());
-        assert_eq!(value(&cache), None);
-        let _ = fs::remove_file(&data);
-    }
     cache.clear();
     set(&cache, 1);
     let (_, metadata) = files(dir.path());
     let huge = fs::File::create(&metadata).unwrap();
     huge.set_len(1 << 30).unwrap();
     assert_eq!(value(&cache), None);
+}
+
+/// Something of this name at a path: whoever opens a pipe to read waits for somebody who writes, and nobody can open a
+/// socket.
+fn put(what: &str, path: &Path) {
+    let _ = fs::remove_file(path);
+    if what == "pipe" {
+        let made = Command::new("mkfifo").arg(path).status().unwrap();
+        assert!(made.success());
+    } else {
+        // the name of a socket has to be short
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        drop(UnixListener::bind(&socket).unwrap());
+        fs::rename(socket, path).unwrap();
+    }
+}
+
+#[test]
+fn a_pipe_or_a_socket_in_place_of_a_file_keeps_nobody_waiting() {
+    for what in ["pipe", "socket"] {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = open_files_only(dir.path());
+        for of_data in [true, false] {
+            set(&cache, 1);
+            let (data, metadata) = files(dir.path());
+            put(what, if of_data { &data } else { &metadata });
+            let looked_up = within_seconds({
+                let cache = cache.clone();
+                move || cache.look_up(SQL, &Params::new())
+            });
+            assert!(matches!(looked_up, Lookup::Miss(Miss::Corrupt)), "{what}");
+            let _ = fs::remove_file(&data);
+        }
+        set(&cache, 1);
+        for name in ["generation", "invalidations.jsonl"] {
+            put(what, &dir.path().join(name));
+        }
+        look_at_other_processes_now(&cache);
+        let past = within_seconds(move || {
+            let looked_up = cache.look_up(SQL, &Params::new());
+            assert!(matches!(looked_up, Lookup::Hit(_)), "{looked_up:?}");
+            cache.invalidations().len()
+        });
+        assert_eq!(past, 0, "{what}");
+    }
+}
+
+fn within_seconds<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = mpsc::channel();
+    std::thread::spawn(move || done.send(work()));
+    result
+        .recv_timeout(std::time::Duration::from_secs(30))
+        .unwrap()
 }
 
 #[test]
