@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn hello(axum::extract::Path(name): axum::extract::Path<String>) -> String {
     ops_layer::log::bind_context!(guest = name.as_str());
     let greeted = ops_layer::spawn(async move {
-        // spawned through ops_layer: this line carries request id, trace id and guest too
+        // spawned through ops_layer: as JSON, this line carries request id, trace id and guest too
         ops_layer::log::info!("greeted");
         format!("hello {name}\n")
     });
