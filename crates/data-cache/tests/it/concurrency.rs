@@ -171,12 +171,17 @@ fn a_write_while_a_query_runs_keeps_its_result_out() {
 async fn a_leader_that_is_cancelled_300_times_leaves_an_answer_to_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let (engine, _) = counting(Cache::open(dir.path()).unwrap());
+    let mut cancelled = 0;
     for _ in 0..300 {
         let asked = engine.query(SLOW, params! {}).into_future();
         // polled once, so that it is on its way, and dropped then
-        let gone = tokio::time::timeout(Duration::ZERO, asked).await;
-        assert!(gone.is_err());
+        match tokio::time::timeout(Duration::ZERO, asked).await {
+            Err(_) => cancelled += 1,
+            // on a busy machine, one of them came to its end before it was interrupted
+            Ok(answer) => assert_eq!(number(answer.unwrap().batches()), 3_000_000),
+        }
     }
+    assert!(cancelled > 0);
     let answer = engine.query(SLOW, params! {}).await.unwrap();
     assert_eq!(number(answer.batches()), 3_000_000);
 
