@@ -89,12 +89,7 @@ impl Core {
             let logger = logger.unwrap_or(&self.service);
             console::render(scratch, layout, level, logger, style);
         }
-        if redact::is_active() {
-            redact::scrub_json(&mut scratch.fields.json, &mut scratch.spare);
-            for shown in &mut scratch.shown {
-                redact::scrub_text(&mut shown.text, &mut scratch.spare);
-            }
-        }
+        scrub(scratch);
         let mut taken = true;
         for sink in &self.sinks {
             taken &= match sink.style {
@@ -126,6 +121,16 @@ impl Core {
             flushed &= !matches!(drain.flush(), Err(error) if !matches!(error, slog::FlushError::NotSupported));
         }
         flushed
+    }
+}
+
+/// Takes the values out that nobody may read, in each form of the line.
+pub(crate) fn scrub(scratch: &mut Scratch) {
+    if redact::is_active() {
+        redact::scrub_json(&mut scratch.fields.json, &mut scratch.spare);
+        for shown in &mut scratch.shown {
+            redact::scrub_text(&mut shown.text, &mut scratch.spare);
+        }
     }
 }
 

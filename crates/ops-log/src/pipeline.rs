@@ -7,7 +7,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, ReentrantMutex};
 
 use crate::context::{self, Snapshot};
-use crate::core::Core;
+use crate::core::{Core, scrub};
 use crate::deny::DenyList;
 use crate::levels::{Change, Levels};
 use crate::line::{Head, Line};
@@ -129,6 +129,10 @@ impl Engine {
             // an output that logs while it writes would wait for itself
             let taken =
                 reentry::guarded(|| core.deliver(scratch, &layout, head.level, head.logger));
+            if taken.is_none() {
+                // no output took it, and none has scrubbed it
+                scrub(scratch);
+            }
             let mut told = self.told.lock();
             told.count(taken.unwrap_or(false));
             told.recent.push(&mut scratch.fields.json, core.recent);

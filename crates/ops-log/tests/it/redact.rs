@@ -1,4 +1,6 @@
-use ops_log::{bind_context, clear_context, info, redact, redacted, unredact};
+use ops_log::{
+    Config, Output, Pipeline, bind_context, clear_context, info, redact, redacted, unredact,
+};
 
 use crate::{json, pipeline, rest};
 
@@ -71,4 +73,28 @@ fn short_values_are_not_registered_and_retired_ones_come_back() {
     assert_eq!(redacted("retired-value-1 y"), None);
     unredact("retired-value-1-longer");
     assert_eq!(redacted("retired-value-1-longer y"), None);
+}
+
+#[test]
+fn a_line_of_an_output_that_logs_while_it_writes_is_scrubbed_too() {
+    struct Talks(ops_log::Logger);
+
+    impl std::io::Write for Talks {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            info!(self.0, "wrote", with = "talkative-secret-1");
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    redact("talkative-secret-1");
+    let (other, _) = json();
+    let output = Output::writer(Talks(other.root()));
+    let pipeline = Pipeline::new(Config::new().stdout(false).output(output)).unwrap();
+    info!(pipeline.root(), "sent");
+    let lines = other.recent(1);
+    assert!(lines[0].contains(r#""with":"[REDACTED]""#), "{lines:?}");
 }
