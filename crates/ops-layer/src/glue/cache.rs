@@ -2,15 +2,17 @@ use data_cache::{Cache, QueryEvent};
 
 use crate::{Config, Error};
 
-/// The cache, whose queries are spans of whoever asked, and are counted where they reach the engine.
+/// The cache, which `get_cache` and `#[cached_query]` use too. Its queries are spans of whoever asked, and are counted where
+/// they reach the engine.
 pub(crate) fn cache(config: &Config) -> Result<(Cache, data_cache::Config), Error> {
     let settings = match &config.cache_yaml {
         Some(document) => data_cache::Config::from_yaml(&document.name, &document.text)
             .map_err(|error| Error::new("cache", error))?,
         None => data_cache::Config::default(),
     };
-    let cache = Cache::open_with(&config.cache_dir, &settings)
-        .map_err(|error| Error::new("cache", error))?;
+    let failed = |error| Error::new("cache", error);
+    let cache = Cache::open_with(&config.cache_dir, &settings).map_err(failed)?;
+    data_cache::install(cache.clone()).map_err(failed)?;
     #[cfg(any(feature = "log", feature = "trace"))]
     cache.carry_context(carry);
     #[cfg(feature = "trace")]
@@ -67,7 +69,7 @@ fn register() {
     }
 }
 
-/// The engine's own time: what the cache answered is no query of the database.
+/// Time at the engine, waiting for one of its connections included; what the cache answered is no query of the database.
 #[cfg(feature = "metrics")]
 fn count(event: &QueryEvent) {
     use ops_metrics::catalog;

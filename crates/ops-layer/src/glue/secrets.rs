@@ -2,7 +2,7 @@ use ops_secrets::Secrets;
 
 use crate::{Config, Error};
 
-/// Secrets, whose values no log line and no span attribute carries from here on.
+/// Secrets, which `get_secret` asks too, and whose values no log line and no span attribute carries from here on.
 pub(crate) fn secrets(config: &Config) -> Result<Secrets, Error> {
     let failed = |error| Error::new("secrets", error);
     let mut settings = ops_secrets::Config::from_env().map_err(failed)?;
@@ -11,7 +11,7 @@ pub(crate) fn secrets(config: &Config) -> Result<Secrets, Error> {
             .catalogue_text(document.text.as_str())
             .catalogue_name(document.name.as_str());
     }
-    let secrets = Secrets::new(settings).map_err(failed)?;
+    let secrets = ops_secrets::init(settings).map_err(failed)?.clone();
     #[cfg(feature = "log")]
     secrets.on_resolved(|resolved| {
         let value = resolved.secret.expose();

@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod carry;
+mod free_functions;
 mod metrics_table;
 
 use std::sync::LazyLock;
@@ -12,8 +13,10 @@ use ops_layer::{Config, Ops};
 /// The operations layer of this process. It is never shut down: the process ends with the tests.
 pub(crate) static OPS: LazyLock<Ops> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap().keep();
+    let secrets = "secrets:\n  greeting:\n    env_var: OPS_LAYER_IT_GREETING\n    default: \"hello from the catalogue\"\n";
     let config = Config::new("it")
         .log_file(folder.join("app.log"))
+        .secrets_yaml("secrets.yaml", secrets)
         .cache_dir(folder.join("cache"));
     ops_layer::init(config).unwrap()
 });
