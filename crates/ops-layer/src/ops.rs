@@ -103,13 +103,13 @@ impl Ops {
         data_cache::http::CacheLayer::new(&self.parts.cache_config)
     }
 
-    /// The secrets.
+    /// The secrets; `get_secret` asks them too.
     #[cfg(feature = "secrets")]
     pub fn secrets(&self) -> &ops_secrets::Secrets {
         &self.parts.secrets
     }
 
-    /// The query cache.
+    /// The query cache; `get_cache` and `#[cached_query]` use it too.
     #[cfg(feature = "cache")]
     pub fn cache(&self) -> &data_cache::Cache {
         &self.parts.cache
@@ -128,10 +128,13 @@ impl Ops {
         self.parts.cache.publish_metrics();
     }
 
-    /// Writes the cache entries that wait, sends the spans and writes the lines that do, within this time. What was lost is one log line.
+    /// Writes the cache entries that wait, then sends the spans, then writes the lines that wait, all of it within this
+    /// time. A line says how many spans were sent and lost, another one that cache entries were left unwritten.
     pub async fn shutdown(self, budget: Duration) {
+        let started = std::time::Instant::now();
+        let left = || budget.saturating_sub(started.elapsed());
         #[cfg(feature = "cache")]
-        glue::flush_cache(self.parts.cache.clone(), budget).await;
+        glue::flush_cache(self.parts.cache.clone(), left()).await;
         #[cfg(feature = "trace")]
         let tracer = self
             .parts
@@ -141,7 +144,7 @@ impl Ops {
             .and_then(|mut tracer| tracer.take());
         #[cfg(feature = "trace")]
         if let Some(tracer) = tracer {
-            let stats = tracer.shutdown(budget).await;
+            let stats = tracer.shutdown(left()).await;
             tracing::info!(
                 target: "ops_layer",
                 exported = stats.exported,
@@ -150,9 +153,8 @@ impl Ops {
             );
         }
         #[cfg(feature = "log")]
-        self.parts.log.flush(budget);
-        #[cfg(not(any(feature = "trace", feature = "log", feature = "cache")))]
-        let _ = budget;
+        self.parts.log.flush(left());
+        let _ = left;
     }
 }
 
