@@ -125,6 +125,10 @@ impl Config {
     /// assert!(data_cache::Config::from_yaml("cache.yaml", "query_cash: {}").is_err());
     /// # Ok::<(), data_cache::Error>(())
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// Names the line, and for an unknown key the nearest one.
     pub fn from_yaml(name: &str, text: &str) -> Result<Self, Error> {
         if text.trim().is_empty() {
             return Ok(Self::default());

@@ -19,7 +19,7 @@
 //! | `GET /readyz` | 200, or 503 with the reason |
 //! | `GET /api/state` | what the page shows, as JSON |
 //! | `GET /metrics` | the Prometheus exposition (feature `metrics`) |
-//! | `POST /api/level` | changes the log level (feature `log`) |
+//! | `POST /api/level` | `{"level", "why", "target"?, "ttl_seconds"?, "who"?}`: changes the log level, for 900 s or `ttl_seconds` (feature `log`) |
 //!
 //! # Guarantees
 //!
@@ -31,8 +31,8 @@
 //!
 //! | feature | default | shows |
 //! |---|---|---|
-//! | `log` | yes | levels, recent lines, line counts |
-//! | `trace` | yes | recent traces, export counts |
+//! | `log` | yes | level, recent lines, line counts |
+//! | `trace` | yes | recent, slow and failed traces, export counts |
 //! | `metrics` | yes | `/metrics`, sparklines |
 //! | `secrets` | yes | source, age and problems of each secret, never a value |
 //! | `cache` | no | entries, hit ratio, top queries |

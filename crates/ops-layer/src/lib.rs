@@ -13,8 +13,9 @@
 //! Each crate stands alone too; this one only introduces them to each other:
 //!
 //! - one route template on the log line, the span and the metrics of a request, and the span's trace id on each line;
-//! - a query of the cache becomes a span and an observation of `duckdb_query_seconds`;
-//! - resolved secrets are scrubbed from log lines and span attributes;
+//! - a query of the cache becomes a span and, unless it was a hit, an observation of `duckdb_query_seconds`;
+//! - resolved secrets of 8 bytes and more are scrubbed from log lines and span attributes (feature `log`);
+//! - `get_secret`, `get_cache` and `#[cached_query]` ask the parts that [`init`] made;
 //! - what each crate counts is published before each scrape.
 //!
 //! # Feature flags

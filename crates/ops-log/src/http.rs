@@ -30,7 +30,8 @@ static COUNTER: AtomicU64 = AtomicU64::new(0);
 /// Binds `request_id` and `client`, and writes `request_completed` when a request is over.
 ///
 /// An `x-request-id` of up to 64 letters, digits, `-`, `_` and `.` is taken over, else there is a new one; the response
-/// carries it. A client is a slug of `[a-z0-9-]{1,64}` in `x-client`; anything else is none.
+/// carries it. A client is a slug of `[a-z0-9-]{1,64}` in `x-client`; anything else is none. In a tuple of observers it
+/// comes after the one of spans, so that its line has the trace id.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     route_field: bool,

@@ -25,7 +25,8 @@ struct Scrubber {
     finder: AhoCorasick,
 }
 
-/// Scrubs this value from every line from here on, as it is and as JSON escapes it.
+/// Scrubs this value from every line from here on, as it is and as JSON escapes it. One that is shorter than
+/// [`MIN_REDACTED_BYTES`] is not: that would cut ordinary words.
 pub fn redact(value: &str) {
     let mut values = VALUES.lock();
     if value.len() >= MIN_REDACTED_BYTES && !values.iter().any(|known| known == value) {

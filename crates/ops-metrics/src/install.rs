@@ -21,8 +21,8 @@ static INSTALLING: Mutex<()> = Mutex::new(());
 static HOOKS: RwLock<Vec<Arc<dyn Fn() + Send + Sync>>> = RwLock::new(Vec::new());
 
 /// Makes the metrics available: registers the catalogues, becomes the recorder of the `metrics` facade and starts the
-/// 1 Hz ticker of sparklines, process and tokio metrics. A second call applies its configuration and changes
-/// nothing else.
+/// 1 Hz ticker of sparklines, process and tokio metrics. A second call applies its configuration, and
+/// watches the tokio runtime that it is called on.
 ///
 /// # Errors
 ///

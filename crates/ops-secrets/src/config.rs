@@ -11,11 +11,11 @@ use crate::clock::Clock;
 use crate::environment::Environment;
 use crate::{AwsMode, SecretError};
 
-/// The time to live of a remote value when the caller names none.
+/// The time to live of a remote value when the caller names none: whole seconds, 1 s to 30 days.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(300);
 /// How long past its time to live a value may be served while its source fails.
 pub const DEFAULT_MAX_STALE: Duration = Duration::from_secs(3600);
-/// How long one remote lookup may take in all.
+/// How long one remote lookup may take in all: 0.01 to 60 s.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
 /// The longest accepted time to live.
 pub const MAX_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -179,7 +179,8 @@ impl Config {
         self
     }
 
-    /// How long past its time to live a value may be served while its source fails; zero switches that off.
+    /// How long past its time to live a value may be served while its source fails: whole seconds, up to 30 days; less than
+    /// one switches that off.
     pub fn max_stale(mut self, max_stale: Duration) -> Self {
         self.max_stale_seconds = max_stale.as_secs();
         self

@@ -17,7 +17,7 @@ static INSTALLING: Mutex<()> = Mutex::new(());
 /// OpenTelemetry's global provider and propagator are set too, so that libraries that use them take part.
 ///
 /// # Errors
-/// A bad endpoint, an empty service name, a bad ratio, or a tracer that is there already, which stays active.
+/// A bad endpoint, an empty service name, a bad ratio, an exporter that cannot be made, or a tracer that is there already, which stays active.
 pub fn init(config: Config) -> Result<Tracer, Error> {
     let _one_at_a_time = INSTALLING.lock();
     if GLOBAL.get().is_some() {
@@ -83,7 +83,7 @@ pub fn set_sampling_ratio(ratio: f64, ttl: Duration) -> Result<(), Error> {
     }
 }
 
-/// Whether the last export reached the collector; `None` before the first one.
+/// Whether the last export worked: one that the collector answered with an error did not. `None` before the first one.
 pub fn collector_answers() -> Option<bool> {
     global().and_then(Handle::collector_answers)
 }

@@ -114,7 +114,7 @@ impl<E: QueryEngine> Query<E> {
         self
     }
 
-    /// Whose result it is, unless the cache has a scope already.
+    /// Whose result it is, in place of the scope that the cache has.
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
         self

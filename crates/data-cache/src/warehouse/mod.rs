@@ -59,7 +59,8 @@ struct Database {
 }
 
 impl Warehouse {
-    /// Opens or creates the database file. While it is open, no other process can write to it.
+    /// Opens or creates the database file. While it is open, no other process can write to it. Waits up to 5 s for one that
+    /// has it.
     ///
     /// # Errors
     ///
@@ -166,8 +167,8 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// What the engine says, what holds for one connection only (`SET`, `USE`, `ATTACH`, temporary tables), and a
-    /// transaction that is left open, which is rolled back.
+    /// What the engine says, what holds for one connection only (`SET`, `USE`, `ATTACH`, temporary tables), text that is no
+    /// SQL, a database that is only read, and a transaction that is left open, which is rolled back.
     pub fn execute_batch(&self, batch: &str) -> Result<(), Error> {
         let scope = writes::scope_of(batch)?;
         if self.0.is_read_only {
