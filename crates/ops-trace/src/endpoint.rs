@@ -3,7 +3,7 @@ use crate::Error;
 pub(crate) const DEFAULT: &str = "http://localhost:4318";
 const PATH: &str = "/v1/traces";
 const ACCEPTED: &str =
-    "accepted is http://host:4318 or https://host/path, without user or password";
+    "accepted is http://host:4318 or https://host/path, without user, password or query";
 
 /// The URL that spans are posted to, from a base: `/v1/traces` is appended unless it is there.
 pub(crate) fn with_path(endpoint: &str) -> Result<String, Error> {
@@ -28,7 +28,7 @@ pub(crate) fn is_grpc_port(url: &str) -> bool {
 fn checked(endpoint: &str) -> Result<&str, Error> {
     let endpoint = endpoint.trim();
     let invalid = |hint| Error::InvalidEndpoint {
-        endpoint: without_userinfo(endpoint),
+        endpoint: without_secrets(endpoint),
         hint,
     };
     if !endpoint.contains("://") {
@@ -52,6 +52,15 @@ fn checked(endpoint: &str) -> Result<&str, Error> {
         return Err(invalid(ACCEPTED));
     }
     Ok(endpoint)
+}
+
+/// Without user, password and query, which may hold a token.
+fn without_secrets(endpoint: &str) -> String {
+    let (endpoint, hidden) = match endpoint.find(['?', '#']) {
+        Some(at) => (&endpoint[..at], "?***"),
+        None => (endpoint, ""),
+    };
+    without_userinfo(endpoint) + hidden
 }
 
 fn without_userinfo(endpoint: &str) -> String {

@@ -64,7 +64,11 @@ impl Resolved {
         let (env, mut warnings) = (&config.environment, Vec::new());
         let resource = resource(&config, &mut warnings)?;
         let mode = mode(env, &mut warnings);
-        let url = url(&config, &mut warnings)?;
+        let url = match mode {
+            Mode::Otlp => url(&config, &mut warnings)?,
+            // nothing is sent
+            Mode::Console | Mode::NoExporter | Mode::Disabled => endpoint::DEFAULT.to_owned(),
+        };
         let (sampler, ratio) = sampler(&config, &mut warnings)?;
         let queue_spans = queue_spans(&config, &mut warnings);
         let batch = (1, queue_spans);

@@ -52,11 +52,17 @@ fn endpoints_are_read_by_the_rules_of_the_specification() {
         let exported = tracer.stats().exported;
         assert_eq!(exported == 1, arrives, "{given:?} {variables:?}");
     }
-    let bad = Config::new("env").environment([(general, "localhost:4318")]);
+    let bad = (general, "localhost:4318");
     assert!(matches!(
-        Tracer::new(bad),
+        Tracer::new(Config::new("env").environment([bad])),
         Err(Error::InvalidEndpoint { .. })
     ));
+    for off in [
+        ("OTEL_SDK_DISABLED", "true"),
+        ("OTEL_TRACES_EXPORTER", "none"),
+    ] {
+        assert!(Tracer::new(Config::new("env").environment([bad, off])).is_ok());
+    }
 }
 
 #[test]

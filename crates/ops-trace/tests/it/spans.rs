@@ -283,10 +283,7 @@ fn what_cannot_be_started_says_what_is_wrong_and_what_is_accepted() {
         assert!(matches!(error, Error::InvalidEndpoint { .. }), "{endpoint}");
         let text = error.to_string();
         assert!(text.contains("http://"), "{text}");
-        assert!(
-            !endpoint.contains('@') || !text.contains("hunter2"),
-            "{text}"
-        );
+        assert!(!text.contains("hunter2"), "{text}");
     }
     let bad = error(Config::new("s").sampling_ratio(f64::NAN));
     assert!(matches!(bad, Error::InvalidRatio { .. }));
