@@ -69,7 +69,10 @@ struct File {
 struct Listed(Vec<(String, Raw)>);
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "env_var, description and the other keys of a secret"
+)]
 struct Raw {
     env_var: Option<String>,
     #[serde(default)]

@@ -93,10 +93,10 @@ impl Config {
             None => self.production,
             Some("development") => false,
             Some("production") => true,
-            Some(_) => {
-                return Err(SecretError::config(
-                    "OPS_ENV: expected development or production",
-                ));
+            Some(other) => {
+                return Err(SecretError::config(format!(
+                    "OPS_ENV: expected development or production, found {other:?}"
+                )));
             }
         };
         self.catalogue = text("OPS_SECRETS_FILE")

@@ -26,7 +26,7 @@ impl Waiting {
         };
         let started = inner.deck.spawn(waiting.run());
         if let Err(error) = started {
-            tracing::error!(target: "ops_secrets", %error, "the lookup thread could not be started");
+            tracing::error!(target: "ops_secrets", %error, "secret_lookup_thread_failed");
         }
     }
 
@@ -59,7 +59,7 @@ impl Failure {
         let why = self.tried.last();
         let why = why.map_or("", |attempt| attempt.outcome.as_str());
         let (name, kind) = (&entry.name, self.kind.as_str());
-        tracing::warn!(target: "ops_secrets", %name, kind, why, "a lookup failed");
+        tracing::warn!(target: "ops_secrets", %name, kind, why, "secret_lookup_failed");
     }
 }
 

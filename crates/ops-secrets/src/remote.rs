@@ -238,7 +238,7 @@ impl Breaker {
             Some((kind, why)) => {
                 if open.is_none() {
                     let seconds = BREAKER_OPEN.as_secs();
-                    tracing::warn!(target: "ops_secrets", %source, kind = kind.as_str(), why, seconds, "a source cannot be reached and is left alone for a while");
+                    tracing::warn!(target: "ops_secrets", %source, kind = kind.as_str(), why, seconds, "secret_source_unreachable");
                 }
                 *open = Some(Open {
                     until: now + BREAKER_OPEN,
@@ -248,7 +248,7 @@ impl Breaker {
             }
             None => {
                 if open.take().is_some() {
-                    tracing::info!(target: "ops_secrets", %source, "a source can be reached again");
+                    tracing::info!(target: "ops_secrets", %source, "secret_source_reachable_again");
                 }
             }
         }

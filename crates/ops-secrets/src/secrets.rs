@@ -93,7 +93,7 @@ impl Secrets {
         };
         let (catalogue, entries) = (&inner.catalogue_origin, inner.catalogue.entries().len());
         let (aws, why) = (inner.gate.open, &inner.gate.reason);
-        tracing::info!(target: "ops_secrets", %catalogue, entries, aws, %why, "secrets are ready");
+        tracing::info!(target: "ops_secrets", %catalogue, entries, aws, %why, "secrets_ready");
         Ok(Self {
             inner: Arc::new(inner),
         })
