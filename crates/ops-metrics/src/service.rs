@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CONTENT_ENCODING, CONTENT_TYPE as CONTENT_TYPE_HEADER, RETRY_AFTER, VARY,
+    ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE as CONTENT_TYPE_HEADER, RETRY_AFTER, VARY,
 };
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, request};
 
@@ -62,6 +62,11 @@ fn answer(rendered: &Rendered, head: bool, gzip: bool) -> Response<Bytes> {
     let zipped = rendered.gzip.as_ref().filter(|_| gzip);
     let body = zipped.unwrap_or(&rendered.text);
     let mut response = Response::new(if head { Bytes::new() } else { body.clone() });
+    if head {
+        response
+            .headers_mut()
+            .insert(CONTENT_LENGTH, body.len().into());
+    }
     if zipped.is_some() {
         response = with(response, CONTENT_ENCODING, "gzip");
     }

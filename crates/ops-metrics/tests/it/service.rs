@@ -38,6 +38,12 @@ async fn get_head_and_other_methods_are_answered() {
     let head = answered(Method::HEAD, &[]).await;
     assert_eq!((head.status(), head.body().len()), (StatusCode::OK, 0));
     assert_eq!(head.headers()["content-type"], CONTENT_TYPE);
+    let length: usize = head.headers()["content-length"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(length > 1_000, "of what GET would answer: {length}");
     let post = answered(Method::POST, &[]).await;
     assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(post.headers()["allow"], "GET, HEAD");
