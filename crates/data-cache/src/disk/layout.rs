@@ -28,9 +28,11 @@ pub(super) fn prepare(dir: &Path) -> io::Result<()> {
     let format = dir.join("FORMAT");
     match fs::read_to_string(&format) {
         Ok(text) if text == FORMAT => {}
+        // what a loss of power may leave
+        Ok(text) if text.is_empty() => {}
         Ok(text) => {
             return Err(io::Error::other(format!(
-                "its FORMAT file says {:?}; this version writes {FORMAT:?}",
+                "its FORMAT file says {:?}; this version writes {FORMAT:?}; the directory may be deleted, and is filled again",
                 text.chars().take(40).collect::<String>()
             )));
         }
@@ -40,7 +42,7 @@ pub(super) fn prepare(dir: &Path) -> io::Result<()> {
     create_private(&dir.join("tmp"))?;
     // renamed into place, since another process may open the directory at this moment
     for (name, text) in [("CACHEDIR.TAG", TAG), ("FORMAT", FORMAT)] {
-        if !dir.join(name).exists() {
+        if !fs::metadata(dir.join(name)).is_ok_and(|file| file.len() > 0) {
             let temporary = dir.join("tmp").join(unique_id());
             fs::write(&temporary, text)?;
             fs::rename(&temporary, dir.join(name))?;

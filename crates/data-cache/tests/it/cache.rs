@@ -433,6 +433,15 @@ fn a_directory_of_something_else_is_refused() {
     assert!(refused.contains("data-cache 9"), "{refused}");
 }
 
+#[test]
+fn a_format_file_that_lost_its_text_is_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("FORMAT"), "").unwrap();
+    Cache::open(dir.path()).unwrap();
+    let text = std::fs::read_to_string(dir.path().join("FORMAT")).unwrap();
+    assert_eq!(text, "data-cache 1\n");
+}
+
 #[tokio::test]
 async fn the_async_calls_do_the_same() {
     let (dir, cache) = open();
