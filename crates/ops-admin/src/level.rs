@@ -25,6 +25,10 @@ pub(crate) async fn change(Json(change): Json<Change>) -> (StatusCode, String) {
         Ok(level) => level,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")),
     };
+    if change.why.trim().is_empty() || change.ttl_seconds == Some(0) {
+        let accepted = "why takes a text, ttl_seconds at least 1\n";
+        return (StatusCode::BAD_REQUEST, accepted.to_owned());
+    }
     let ttl = change
         .ttl_seconds
         .map_or(ops_log::LEVEL_TTL, Duration::from_secs);
@@ -38,7 +42,13 @@ pub(crate) async fn change(Json(change): Json<Change>) -> (StatusCode, String) {
     match ops_log::set_level(&target, level, ttl, &who, &why) {
         Ok(()) => (
             StatusCode::OK,
-            format!("level is {level} for {} seconds\n", ttl.as_secs()),
+            match target.as_str() {
+                "" => format!("level is {level} for {} seconds\n", ttl.as_secs()),
+                _ => format!(
+                    "level of {target} is {level} for {} seconds\n",
+                    ttl.as_secs()
+                ),
+            },
         ),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
