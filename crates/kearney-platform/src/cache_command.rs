@@ -5,31 +5,29 @@ use std::path::Path;
 
 use ops_layer::cache::{Cache, Config};
 
+use crate::answer;
 use crate::args::{self, CacheDir};
 
 /// Past invalidations that are shown.
 const SHOWN: usize = 20;
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the answer of a command goes to stdout"
-)]
 pub fn run(command: args::Cache) -> Result<(), String> {
     match command {
         args::Cache::Stats(dir) => {
             let cache = open(&dir)?;
             let stats = cache.get_stats();
-            println!("entries: {}", stats.entries);
-            println!("total_size_mb: {:.2}", stats.total_size_mb);
-            println!("invalidations (last {SHOWN}):");
             let past = cache.invalidations();
-            for one in &past[past.len().saturating_sub(SHOWN)..] {
+            let lines = past[past.len().saturating_sub(SHOWN)..].iter().map(|one| {
                 let ago = one.at.elapsed().unwrap_or_default().as_secs();
-                println!("  {ago} s ago: {:?} removed {}", one.pattern, one.removed);
-            }
-            println!(
-                "hits and misses are counted by the process that serves: /metrics, or its admin page"
-            );
+                format!("  {ago} s ago: {:?} removed {}\n", one.pattern, one.removed)
+            });
+            answer(&format!(
+                "entries: {}\ntotal_size_mb: {:.2}\ninvalidations (last {SHOWN}):\n{}\
+                 hits and misses are counted by the process that serves: /metrics, or its admin page\n",
+                stats.entries,
+                stats.total_size_mb,
+                lines.collect::<String>()
+            ))
         }
         args::Cache::Invalidate { pattern, dir } => {
             let cache = open(&dir)?;
@@ -37,17 +35,17 @@ pub fn run(command: args::Cache) -> Result<(), String> {
                 Some(table) => cache.invalidate_table(table),
                 None => cache.invalidate(&pattern).map_err(|e| e.to_string())?,
             };
-            println!("removed {removed} entries");
+            answer(&format!("removed {removed} entries\n"))
         }
-        args::Cache::Clear(dir) => println!("removed {} entries", open(&dir)?.clear()),
+        args::Cache::Clear(dir) => answer(&format!("removed {} entries\n", open(&dir)?.clear())),
     }
-    Ok(())
 }
 
 /// A cache that is there: a mistyped path is told, and no directory made.
 fn open(dir: &CacheDir) -> Result<Cache, String> {
     let path = dir.data_dir.join("cache");
-    if !Path::new(&path).join("FORMAT").exists() {
+    let is_there = Path::new(&path).join("FORMAT").try_exists();
+    if !is_there.map_err(|error| format!("cannot read {}: {error}", path.display()))? {
         return Err(format!(
             "there is no cache in {}: name the platform's data directory with --data-dir",
             path.display()

@@ -15,6 +15,12 @@ impl DataDir {
     /// Creates the directory where it is missing, and takes it.
     pub fn take(path: &Path) -> Result<Self, String> {
         let named = |error: std::io::Error| format!("--data-dir {}: {error}", path.display());
+        if path.exists() && !path.is_dir() {
+            return Err(format!(
+                "--data-dir {}: it is not a directory",
+                path.display()
+            ));
+        }
         std::fs::create_dir_all(path).map_err(named)?;
         let lock = File::create(path.join(".lock")).map_err(named)?;
         match lock.try_lock() {

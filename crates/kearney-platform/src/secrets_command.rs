@@ -4,17 +4,15 @@ use std::path::Path;
 
 use ops_layer::secrets::{Config, ErrorKind, Secrets};
 
+use crate::answer;
 use crate::args;
 use crate::configs::Configs;
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the answer of a command goes to stdout"
-)]
 pub fn run(command: args::Secrets) -> Result<(), String> {
     match command {
         args::Secrets::Source { name, config_dir } => {
-            println!("{}", source(&open(config_dir.as_deref())?, &name)?);
+            let secrets = open(config_dir.as_deref())?;
+            answer(&format!("{}\n", source(&secrets, &name)?))?;
         }
         args::Secrets::Report { json, config_dir } => {
             let secrets = open(config_dir.as_deref())?;
@@ -22,9 +20,9 @@ pub fn run(command: args::Secrets) -> Result<(), String> {
             let report = secrets.report();
             if json {
                 let text = serde_json::to_string_pretty(&report);
-                println!("{}", text.map_err(|error| error.to_string())?);
+                answer(&format!("{}\n", text.map_err(|error| error.to_string())?))?;
             } else {
-                print!("{report}");
+                answer(&report.to_string())?;
             }
             validated.map_err(|error| error.to_string())?;
         }

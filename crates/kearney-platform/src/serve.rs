@@ -56,8 +56,8 @@ async fn serve(
                 env!("KEARNEY_RUSTC"),
             )
             .log_file(&options.log_file)
-            .secrets_yaml(configs.secrets.name, &configs.secrets.text)
-            .cache_yaml(configs.cache.name, &configs.cache.text)
+            .secrets_yaml(configs.secrets.to_string(), &configs.secrets.text)
+            .cache_yaml(configs.cache.to_string(), &configs.cache.text)
             .cache_dir(data.path().join("cache")),
     )
     .map_err(|error| error.to_string())?;
@@ -67,6 +67,7 @@ async fn serve(
     });
     let registry = Registry::open(data.path())?;
     let platform = Arc::new(Platform::new(registry, ops.secrets().clone()));
+    ops_layer::spawn(tell_missing_secrets(ops.secrets().clone()));
 
     let stop = StopSignal::listen().map_err(|error| error.to_string())?;
     let closing = StopSignal::manual();
@@ -81,6 +82,7 @@ async fn serve(
             let ready = load(&platform, data_dir.clone(), source, cache).await;
             if ready.is_ok() {
                 addresses.write(&data_dir)?;
+                ops_layer::log::info!("ready", version = env!("CARGO_PKG_VERSION"));
                 start_block::print(&platform, &configs, &addresses, &ops, &data_dir);
             }
             ready
@@ -91,6 +93,10 @@ async fn serve(
         () = stop.wait() => Ok(()),
         Err(why) = flatten(loading) => Err(why),
     };
+    match &result {
+        Ok(()) => ops_layer::log::info!("stopping", grace_seconds = options.grace_seconds),
+        Err(why) => ops_layer::log::error!("start_failed", error = %why),
+    }
     let stopping = Instant::now();
     let left = || STOP_BUDGET.saturating_sub(stopping.elapsed());
     platform.drain();
@@ -109,8 +115,20 @@ async fn serve(
 
 async fn listen(host: IpAddr, port: u16, option: &str) -> Result<TcpListener, String> {
     TcpListener::bind((host, port)).await.map_err(|error| {
-        format!("{option} {port}: cannot listen on {host}:{port}: {error}; 0 takes a free port")
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "; 0 takes a free port",
+            std::io::ErrorKind::AddrNotAvailable => "; --host takes an address of this machine",
+            _ => "",
+        };
+        format!("{option} {port}: cannot listen on {host}:{port}: {error}{hint}")
     })
+}
+
+/// Says at the start what would fail a request later. It may take a while, where a source does not answer.
+async fn tell_missing_secrets(secrets: ops_layer::secrets::Secrets) {
+    if let Err(error) = secrets.validate().await {
+        ops_layer::log::error!("required_secrets_missing", error = %error);
+    }
 }
 
 fn app(ops: &Ops, platform: &Arc<Platform>) -> Router {

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::response::{Html, IntoResponse, Response};
 use http::{StatusCode, header};
 use sha2::{Digest, Sha256};
@@ -57,8 +58,9 @@ pub async fn start_page() -> Html<&'static str> {
 }
 
 /// An asset under its hashed name; it never changes, so it may be kept for a year.
-pub async fn asset(Path(file): Path<String>) -> Response {
-    match ASSETS.iter().find(|asset| asset.name == file) {
+pub async fn asset(file: Result<Path<String>, PathRejection>) -> Response {
+    let named = |asset: &&Asset| file.as_ref().is_ok_and(|file| asset.name == file.0);
+    match ASSETS.iter().find(named) {
         Some(asset) => ([(header::CONTENT_TYPE, asset.kind)], asset.text).into_response(),
         None => Problem::new(StatusCode::NOT_FOUND, "there is no such asset").into_response(),
     }

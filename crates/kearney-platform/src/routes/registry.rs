@@ -3,6 +3,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
@@ -22,9 +23,10 @@ pub async fn datasets(State(platform): State<Arc<Platform>>) -> Json<Value> {
 pub async fn add_model(
     State(platform): State<Arc<Platform>>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Model>), Problem> {
     authorize(&platform, &headers).await?;
+    let body = body.map_err(|rejected| Problem::new(rejected.status(), rejected.body_text()))?;
     let model = parse(&body)?;
     let stored = model.clone();
     let added = tokio_blocking(move || platform.add_model(stored)).await?;

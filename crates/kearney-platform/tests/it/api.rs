@@ -91,6 +91,12 @@ fn what_is_stable_says_so_and_is_not_sent_twice() {
     assert_eq!((unchanged.status, unchanged.body.as_str()), (304, ""));
     assert_eq!(unchanged.header("etag"), tag);
 
+    let probe = served.get_with("/readyz", &[("If-None-Match", "*")]);
+    assert_eq!(
+        (probe.status, probe.header("cache-control")),
+        (200, "no-store")
+    );
+
     let page = served.get("/");
     let names: Vec<&str> = page
         .body

@@ -85,3 +85,52 @@ fn the_source_of_a_secret_is_told_and_never_its_value() {
     assert!(told.contains("registry_api_key"), "{told}");
     assert!(!told.contains("planted-value-1"), "{told}");
 }
+
+#[test]
+fn a_reader_that_left_is_no_failure_of_a_command_and_a_full_disk_is() {
+    let home = Home::new();
+    for arguments in [["secrets", "report"], ["secrets", "source"]] {
+        let mut arguments = arguments.to_vec();
+        if arguments[1] == "source" {
+            arguments.push("registry_api_key");
+        }
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = home.program(&arguments).stdout(writer).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let output = home.program(&arguments).stdout(full).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("cannot write to stdout"), "{told}");
+    }
+}
+
+#[test]
+fn a_required_secret_that_is_missing_is_told_at_the_start() {
+    let home = Home::new();
+    std::fs::create_dir(home.path("configs")).unwrap();
+    let catalogue =
+        "secrets:\n  registry_api_key:\n    env_var: NOT_SET_ANYWHERE\n    required: true\n";
+    std::fs::write(home.path("configs/secrets.yaml"), catalogue).unwrap();
+    let served = home.serve();
+    assert!(served.stop().success());
+    let lines = home.log_lines();
+    let told = |event: &str| lines.iter().find(|line| line["event"] == event).cloned();
+    let missing = told("required_secrets_missing").unwrap();
+    assert!(
+        missing["error"]
+            .as_str()
+            .unwrap()
+            .contains("NOT_SET_ANYWHERE"),
+        "{missing}"
+    );
+    assert!(
+        told("ready").is_some() && told("stopping").is_some(),
+        "{lines:?}"
+    );
+}
