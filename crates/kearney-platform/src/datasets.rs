@@ -1,6 +1,7 @@
 //! Where the warehouse's real input is: the whole files, or the extract that is built in.
 
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 const EXTRACT: [(&str, &[u8]); 3] = [
     (
@@ -38,7 +39,23 @@ impl Source {
         Ok(Self::Files(dir.to_owned()))
     }
 
-    /// How it is named to people, and in the warehouse.
+    /// What tells it from another source, and from itself once a file was replaced.
+    pub fn fingerprint(&self) -> Result<String, String> {
+        let mut text = self.name().to_owned();
+        for (name, bytes) in EXTRACT {
+            text += &match self {
+                Self::Extract => format!(" {}", bytes.len()),
+                Self::Files(dir) => {
+                    let path = dir.join(name);
+                    describe(&path)
+                        .map_err(|why| format!("cannot read {}: {why}", path.display()))?
+                }
+            };
+        }
+        Ok(text)
+    }
+
+    /// How it is named to people.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Files(_) => "vega-datasets 3.2.1",
@@ -62,4 +79,15 @@ impl Source {
             }
         }
     }
+}
+
+/// Length and time of a file.
+fn describe(path: &Path) -> std::io::Result<String> {
+    let file = std::fs::metadata(path)?;
+    let since = file.modified()?.duration_since(UNIX_EPOCH);
+    Ok(format!(
+        " {}@{}",
+        file.len(),
+        since.unwrap_or_default().as_nanos()
+    ))
 }

@@ -37,7 +37,8 @@ const TABLES: [(&str, Phase, &str); 3] = [
     ),
 ];
 
-/// Opens the warehouse in `data_dir`, after loading it where it is missing or was loaded from another source.
+/// Opens the warehouse in `data_dir`, after loading it where it is missing, or was loaded from another source or from
+/// files that were replaced since.
 ///
 /// A load goes into a draft file, ends with a checkpoint, and is renamed into place: a process that dies
 /// meanwhile leaves the draft behind, which the next one deletes.
@@ -64,10 +65,13 @@ fn is_loaded_from(path: &Path, source: &Source) -> Result<bool, String> {
     let loaded_from = rows(&warehouse, "SELECT source FROM load_info")
         .ok()
         .and_then(|mut rows| rows.pop());
-    Ok(loaded_from.is_some_and(|row| row["source"] == source.name()))
+    let expected = source.fingerprint()?;
+    Ok(loaded_from.is_some_and(|row| row["source"] == expected.as_str()))
 }
 
 fn load(data_dir: &Path, path: &Path, source: &Source) -> Result<(), String> {
+    // before it is read: what is replaced meanwhile is loaded at the next start
+    let fingerprint = source.fingerprint()?;
     let mut run = Run::start("load");
     let draft = data_dir.join("warehouse.part.duckdb");
     let files = run.phase(Phase::Prepare, || {
@@ -84,10 +88,9 @@ fn load(data_dir: &Path, path: &Path, source: &Source) -> Result<(), String> {
         run.phase(phase, || execute(&warehouse, &sql))?;
     }
     run.phase(Phase::Checkpoint, || {
-        let name = source.name();
         execute(
             &warehouse,
-            &format!("CREATE TABLE load_info AS SELECT '{name}' AS source; CHECKPOINT"),
+            &format!("CREATE TABLE load_info AS SELECT '{fingerprint}' AS source; CHECKPOINT"),
         )
     })?;
     drop(warehouse);

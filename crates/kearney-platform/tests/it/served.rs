@@ -44,6 +44,14 @@ impl Home {
         }
     }
 
+    /// The same, loaded from the files of this directory.
+    pub(crate) fn with_datasets(dir: &Path) -> Self {
+        Self {
+            datasets: Some(dir.to_owned()),
+            ..Self::new()
+        }
+    }
+
     /// The same, with three million flights where `cargo xtask setup` could fetch them.
     pub(crate) fn with_whole_data() -> Self {
         let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/vega-datasets");
