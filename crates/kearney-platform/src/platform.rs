@@ -36,7 +36,7 @@ impl Platform {
 
     /// Why requests should go elsewhere for now.
     pub fn not_ready(&self) -> Option<String> {
-        if self.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             return Some("shutting down".to_owned());
         }
         match self.warehouse.get() {
@@ -69,6 +69,10 @@ impl Platform {
 
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     pub fn add_model(&self, model: Model) -> Result<bool, String> {

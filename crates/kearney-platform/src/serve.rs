@@ -173,8 +173,13 @@ async fn load(
     source: Source,
     cache: Cache,
 ) -> Result<(), String> {
+    let stopping = {
+        let platform = platform.clone();
+        move || platform.is_draining()
+    };
     let opened =
-        ops_layer::spawn_blocking(move || warehouse::open(&data_dir, &source, cache)).await;
+        ops_layer::spawn_blocking(move || warehouse::open(&data_dir, &source, cache, &stopping));
+    let opened = opened.await;
     let result = opened
         .map_err(|error| error.to_string())
         .and_then(|opened| opened)

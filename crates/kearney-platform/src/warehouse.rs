@@ -46,10 +46,11 @@ pub fn open(
     data_dir: &Path,
     source: &Source,
     cache: Cache,
+    stopping: &dyn Fn() -> bool,
 ) -> Result<(CachedWarehouse, Vec<Dataset>), String> {
     let path = data_dir.join("warehouse.duckdb");
     if !is_loaded_from(&path, source)? {
-        load(data_dir, &path, source)?;
+        load(data_dir, &path, source, stopping)?;
     }
     let warehouse = Warehouse::open(&path).map_err(|error| error.to_string())?;
     let datasets = count(&warehouse, source)?;
@@ -69,7 +70,13 @@ fn is_loaded_from(path: &Path, source: &Source) -> Result<bool, String> {
     Ok(loaded_from.is_some_and(|row| row["source"] == expected.as_str()))
 }
 
-fn load(data_dir: &Path, path: &Path, source: &Source) -> Result<(), String> {
+/// A load ends after the phase at which it finds the platform stopping, and begins anew at the next start.
+fn load(
+    data_dir: &Path,
+    path: &Path,
+    source: &Source,
+    stopping: &dyn Fn() -> bool,
+) -> Result<(), String> {
     // before it is read: what is replaced meanwhile is loaded at the next start
     let fingerprint = source.fingerprint()?;
     let mut run = Run::start("load");
@@ -81,6 +88,9 @@ fn load(data_dir: &Path, path: &Path, source: &Source) -> Result<(), String> {
     let warehouse = Warehouse::open(&draft).map_err(|error| error.to_string())?;
     let dir = files.display().to_string().replace('\'', "''");
     for (table, phase, from) in TABLES {
+        if stopping() {
+            return Err("the platform stopped before the data was loaded".to_owned());
+        }
         let sql = format!(
             "CREATE TABLE {table} AS SELECT * FROM {}",
             from.replace("{dir}", &dir)
