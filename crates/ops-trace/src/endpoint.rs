@@ -28,6 +28,7 @@ pub(crate) fn is_grpc_port(url: &str) -> bool {
 fn checked(endpoint: &str) -> Result<&str, Error> {
     let endpoint = endpoint.trim();
     let invalid = |hint| Error::InvalidEndpoint {
+        variable: None,
         endpoint: without_secrets(endpoint),
         hint,
     };

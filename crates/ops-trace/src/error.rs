@@ -6,7 +6,9 @@ use std::fmt;
 pub enum Error {
     /// The endpoint is not a URL that spans can be sent to.
     InvalidEndpoint {
-        /// The endpoint, without user and password.
+        /// The variable that says so; `None` for what the program passed.
+        variable: Option<&'static str>,
+        /// The endpoint, without user, password and query.
         endpoint: String,
         /// What is wrong, and what is accepted.
         hint: &'static str,
@@ -32,11 +34,29 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The same, with the variable that a wrong endpoint came from.
+    pub(crate) fn of(mut self, name: &'static str) -> Self {
+        if let Self::InvalidEndpoint { variable, .. } = &mut self {
+            *variable = Some(name);
+        }
+        self
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InvalidEndpoint { endpoint, hint } => {
-                write!(f, "cannot send spans to endpoint `{endpoint}`: {hint}")
+            Self::InvalidEndpoint {
+                variable,
+                endpoint,
+                hint,
+            } => {
+                let said_by = variable.map_or(String::new(), |name| format!("{name}: "));
+                write!(
+                    f,
+                    "{said_by}cannot send spans to endpoint `{endpoint}`: {hint}"
+                )
             }
             Self::EmptyServiceName => f.write_str(
                 "the service name is empty: pass one to Config::new or set OTEL_SERVICE_NAME",

@@ -123,18 +123,22 @@ fn resource(config: &Config, warnings: &mut Vec<Warning>) -> Result<Vec<(String,
     Ok(resource)
 }
 
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+
 /// As the specification has it: the variable for traces is taken as it is, to the general one the path is appended.
 fn url(config: &Config, warnings: &mut Vec<Warning>) -> Result<String, Error> {
     let env = &config.environment;
     let given = config.endpoint.as_deref().map(str::trim);
     let url = match given.filter(|e| !e.is_empty()) {
         Some(endpoint) => endpoint::with_path(endpoint)?,
-        None => match (
-            env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
-            env.get("OTEL_EXPORTER_OTLP_ENDPOINT"),
-        ) {
-            (Some(endpoint), _) => endpoint::as_it_is(&endpoint)?,
-            (None, Some(endpoint)) => endpoint::with_path(&endpoint)?,
+        None => match (env.get(TRACES_ENDPOINT), env.get(ENDPOINT)) {
+            (Some(endpoint), _) => {
+                endpoint::as_it_is(&endpoint).map_err(|error| error.of(TRACES_ENDPOINT))?
+            }
+            (None, Some(endpoint)) => {
+                endpoint::with_path(&endpoint).map_err(|error| error.of(ENDPOINT))?
+            }
             (None, None) => endpoint::with_path(endpoint::DEFAULT)?,
         },
     };

@@ -53,10 +53,16 @@ fn endpoints_are_read_by_the_rules_of_the_specification() {
         assert_eq!(exported == 1, arrives, "{given:?} {variables:?}");
     }
     let bad = (general, "localhost:4318");
-    assert!(matches!(
-        Tracer::new(Config::new("env").environment([bad])),
-        Err(Error::InvalidEndpoint { .. })
-    ));
+    let error = Tracer::new(Config::new("env").environment([bad]))
+        .err()
+        .unwrap();
+    assert!(matches!(error, Error::InvalidEndpoint { .. }));
+    assert!(
+        error
+            .to_string()
+            .starts_with("OTEL_EXPORTER_OTLP_ENDPOINT: "),
+        "{error}"
+    );
     for off in [
         ("OTEL_SDK_DISABLED", "true"),
         ("OTEL_TRACES_EXPORTER", "none"),
