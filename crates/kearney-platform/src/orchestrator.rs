@@ -56,10 +56,16 @@ impl Run {
         drop(timer);
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         match &result {
-            Ok(_) => ops_layer::log::info!("phase_finished", took_ms = took_ms),
-            Err(why) => {
-                ops_layer::log::error!("phase_failed", took_ms = took_ms, error = why.as_str())
+            // the phase again, since a line for people leaves its context out
+            Ok(_) => {
+                ops_layer::log::info!("phase_finished", phase = phase.text(), took_ms = took_ms);
             }
+            Err(why) => ops_layer::log::error!(
+                "phase_failed",
+                phase = phase.text(),
+                took_ms = took_ms,
+                error = why.as_str()
+            ),
         }
         ops_layer::log::unbind_context(["phase"]);
         result

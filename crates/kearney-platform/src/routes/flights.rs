@@ -55,7 +55,7 @@ pub async fn summary(
 }
 
 fn origin(params: &mut Params) -> Result<String, Problem> {
-    let accepts = "an airport's code of 3 letters, such as SFO";
+    let accepts = "an airport's code of 3 letters or digits, such as SFO";
     let Some(text) = params.take("origin")? else {
         return Err(Problem::parameter("origin", "it is missing", accepts));
     };
