@@ -28,15 +28,14 @@ pub(super) fn prepare(dir: &Path) -> io::Result<()> {
     let format = dir.join("FORMAT");
     match fs::read_to_string(&format) {
         Ok(text) if text == FORMAT => {}
-        // what a loss of power may leave
-        Ok(text) if text.is_empty() => {}
-        Ok(text) => {
+        Ok(text) if !text.is_empty() => {
             return Err(io::Error::other(format!(
                 "its FORMAT file says {:?}; this version writes {FORMAT:?}; the directory may be deleted, and is filled again",
                 text.chars().take(40).collect::<String>()
             )));
         }
-        Err(_) => refuse_foreign(dir)?,
+        // empty is what a loss of power may leave
+        Ok(_) | Err(_) => refuse_foreign(dir)?,
     }
     create_private(&dir.join("v1"))?;
     create_private(&dir.join("tmp"))?;

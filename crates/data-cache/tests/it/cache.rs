@@ -440,6 +440,13 @@ fn a_format_file_that_lost_its_text_is_written_anew() {
     Cache::open(dir.path()).unwrap();
     let text = std::fs::read_to_string(dir.path().join("FORMAT")).unwrap();
     assert_eq!(text, "data-cache 1\n");
+
+    // it makes no cache of a directory that holds something else
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("FORMAT"), "").unwrap();
+    std::fs::write(dir.path().join("thesis.tex"), "years of work").unwrap();
+    let refused = Cache::open(dir.path()).unwrap_err().to_string();
+    assert!(refused.contains("thesis.tex"), "{refused}");
 }
 
 #[tokio::test]
