@@ -38,7 +38,8 @@ struct Parts {
 ///
 /// # Errors
 ///
-/// Where a configuration is wrong, or a directory cannot be used. The message names the part.
+/// Where a configuration is wrong, or a directory cannot be used, and where a part is there already: it is called once,
+/// before the first `get_secret` and `get_cache`. The message names the part.
 pub fn init(config: Config) -> Result<Ops, Error> {
     tracing::debug!(target: "ops_layer", service = config.service_name, "starting");
     #[cfg(feature = "log")]

@@ -5,14 +5,14 @@ use crate::{Config, Error};
 /// The cache, which `get_cache` and `#[cached_query]` use too. Its queries are spans of whoever asked, and are counted where
 /// they reach the engine.
 pub(crate) fn cache(config: &Config) -> Result<(Cache, data_cache::Config), Error> {
+    let failed = |error| Error::new("cache", error);
     let settings = match &config.cache_yaml {
-        Some(document) => data_cache::Config::from_yaml(&document.name, &document.text)
-            .map_err(|error| Error::new("cache", error))?,
+        Some(document) => {
+            data_cache::Config::from_yaml(&document.name, &document.text).map_err(failed)?
+        }
         None => data_cache::Config::default(),
     };
-    let failed = |error| Error::new("cache", error);
     let cache = Cache::open_with(&config.cache_dir, &settings).map_err(failed)?;
-    data_cache::install(cache.clone()).map_err(failed)?;
     #[cfg(any(feature = "log", feature = "trace"))]
     cache.carry_context(carry);
     #[cfg(feature = "trace")]
@@ -22,6 +22,7 @@ pub(crate) fn cache(config: &Config) -> Result<(Cache, data_cache::Config), Erro
         register();
         cache.on_query(count);
     }
+    data_cache::install(cache.clone()).map_err(failed)?;
     Ok((cache, settings))
 }
 
