@@ -173,13 +173,11 @@ async fn load(
     source: Source,
     cache: Cache,
 ) -> Result<(), String> {
-    let stopping = {
-        let platform = platform.clone();
-        move || platform.is_draining()
-    };
-    let opened =
-        ops_layer::spawn_blocking(move || warehouse::open(&data_dir, &source, cache, &stopping));
-    let opened = opened.await;
+    let asked = platform.clone();
+    let opened = ops_layer::spawn_blocking(move || {
+        warehouse::open(&data_dir, &source, cache, &|| asked.is_draining())
+    })
+    .await;
     let result = opened
         .map_err(|error| error.to_string())
         .and_then(|opened| opened)

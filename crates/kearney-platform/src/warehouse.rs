@@ -49,16 +49,18 @@ pub fn open(
     stopping: &dyn Fn() -> bool,
 ) -> Result<(CachedWarehouse, Vec<Dataset>), String> {
     let path = data_dir.join("warehouse.duckdb");
-    if !is_loaded_from(&path, source)? {
-        load(data_dir, &path, source, stopping)?;
+    // before the files are read: what is replaced meanwhile is loaded at the next start
+    let fingerprint = source.fingerprint()?;
+    if !is_loaded_from(&path, &fingerprint)? {
+        load(data_dir, &path, source, &fingerprint, stopping)?;
     }
     let warehouse = Warehouse::open(&path).map_err(|error| error.to_string())?;
     let datasets = count(&warehouse, source)?;
     Ok((warehouse.cached(cache), datasets))
 }
 
-/// Whether the file is there and was loaded from this source.
-fn is_loaded_from(path: &Path, source: &Source) -> Result<bool, String> {
+/// Whether the file is there and was loaded from the source of this fingerprint.
+fn is_loaded_from(path: &Path, fingerprint: &str) -> Result<bool, String> {
     if !path.exists() {
         return Ok(false);
     }
@@ -66,8 +68,7 @@ fn is_loaded_from(path: &Path, source: &Source) -> Result<bool, String> {
     let loaded_from = rows(&warehouse, "SELECT source FROM load_info")
         .ok()
         .and_then(|mut rows| rows.pop());
-    let expected = source.fingerprint()?;
-    Ok(loaded_from.is_some_and(|row| row["source"] == expected.as_str()))
+    Ok(loaded_from.is_some_and(|row| row["source"] == fingerprint))
 }
 
 /// A load ends after the phase at which it finds the platform stopping, and begins anew at the next start.
@@ -75,10 +76,9 @@ fn load(
     data_dir: &Path,
     path: &Path,
     source: &Source,
+    fingerprint: &str,
     stopping: &dyn Fn() -> bool,
 ) -> Result<(), String> {
-    // before it is read: what is replaced meanwhile is loaded at the next start
-    let fingerprint = source.fingerprint()?;
     let mut run = Run::start("load");
     let draft = data_dir.join("warehouse.part.duckdb");
     let files = run.phase(Phase::Prepare, || {

@@ -39,16 +39,14 @@ pub(crate) async fn change(Json(change): Json<Change>) -> (StatusCode, String) {
         change.who.as_ref().unwrap_or(&String::from("admin")),
     ]
     .map(|text| text.chars().take(200).collect::<String>());
+    let of = match target.as_str() {
+        "" => String::new(),
+        _ => format!(" of {target}"),
+    };
     match ops_log::set_level(&target, level, ttl, &who, &why) {
         Ok(()) => (
             StatusCode::OK,
-            match target.as_str() {
-                "" => format!("level is {level} for {} seconds\n", ttl.as_secs()),
-                _ => format!(
-                    "level of {target} is {level} for {} seconds\n",
-                    ttl.as_secs()
-                ),
-            },
+            format!("level{of} is {level} for {} seconds\n", ttl.as_secs()),
         ),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }

@@ -91,12 +91,40 @@ fn a_wrong_body_path_or_method_is_a_problem_too() {
         400
     );
     let huge = "x".repeat(3 << 20);
-    assert_eq!(
-        served.post("/api/registry/models", &[key], &huge).status,
-        413
-    );
+    let refused = served.post("/api/registry/models", &[key], &huge);
+    assert_eq!(refused.status, 413);
+    assert_eq!(problem(&refused)["status"], 413);
+    assert_eq!(problem(&served.get("/assets/%FF"))["status"], 404);
     assert_eq!(problem(&served.get("/api/nothing"))["status"], 404);
     assert_eq!(problem(&served.post("/healthz", &[], ""))["status"], 405);
+}
+
+#[test]
+fn a_level_is_changed_for_a_reason_and_for_a_time() {
+    let served = Home::new().serve();
+    for (body, status, told) in [
+        (r#"{"level": "debug", "why": " "}"#, 400, "why takes a text"),
+        (
+            r#"{"level": "debug", "why": "w", "ttl_seconds": 0}"#,
+            400,
+            "at least 1",
+        ),
+        (r#"{"level": "loud", "why": "w"}"#, 400, "debug"),
+        (
+            r#"{"level": "debug", "why": "w", "ttl_seconds": 60}"#,
+            200,
+            "level is debug for 60 seconds",
+        ),
+        (
+            r#"{"level": "debug", "why": "w", "target": "api"}"#,
+            200,
+            "level of api is debug for 900 seconds",
+        ),
+    ] {
+        let answer = served.change_level(body);
+        assert_eq!(answer.status, status, "{body}: {}", answer.body);
+        assert!(answer.body.contains(told), "{body}: {}", answer.body);
+    }
 }
 
 #[test]

@@ -163,11 +163,13 @@ impl Served {
     }
 
     pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut request = agent().post(format!("{}{path}", self.api));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        answer(request.send(body).unwrap())
+        post(&format!("{}{path}", self.api), headers, body)
+    }
+
+    /// As the admin page does.
+    pub(crate) fn change_level(&self, body: &str) -> Answer {
+        let headers = [("content-type", "application/json"), ("x-ops-admin", "1")];
+        post(&format!("{}/api/level", self.admin), &headers, body)
     }
 
     /// What the admin page shows.
@@ -217,6 +219,14 @@ pub(crate) fn get(url: &str, headers: &[(&str, &str)]) -> Answer {
         request = request.header(*name, *value);
     }
     answer(request.call().unwrap())
+}
+
+fn post(url: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let mut request = agent().post(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    answer(request.send(body).unwrap())
 }
 
 pub(crate) fn agent() -> ureq::Agent {
