@@ -11,11 +11,11 @@ use crate::clock::Clock;
 use crate::environment::Environment;
 use crate::{AwsMode, SecretError};
 
-/// The time to live of a remote value when the caller names none: whole seconds, 1 s to 30 days.
+/// The time to live of a remote value when the caller names none.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(300);
 /// How long past its time to live a value may be served while its source fails.
 pub const DEFAULT_MAX_STALE: Duration = Duration::from_secs(3600);
-/// How long one remote lookup may take in all: 0.01 to 60 s.
+/// How long one remote lookup may take in all.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
 /// The longest accepted time to live.
 pub const MAX_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -173,7 +173,7 @@ impl Config {
         self
     }
 
-    /// The time to live of a remote value when the caller names none.
+    /// The time to live of a remote value when the caller names none: whole seconds, 1 s to 30 days.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl_seconds = ttl.as_secs();
         self
@@ -186,7 +186,7 @@ impl Config {
         self
     }
 
-    /// How long one remote lookup may take in all.
+    /// How long one remote lookup may take in all: 0.01 to 60 s.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline_seconds = deadline.as_secs_f64();
         self

@@ -39,14 +39,16 @@
 //!
 //! # Guarantees
 //! - The order is environment, SSM, Secrets Manager, `.env`, default. Only a source that *definitely* has nothing
-//!   passes the question on (and AWS, where it was not switched on and is not here or refuses the credentials); denied, throttled, late and malformed are errors, never a silent default.
+//!   passes the question on (and AWS, where it was not switched on and is not here or refuses the credentials); denied,
+//!   throttled, late and malformed are errors, never a silent default.
 //! - Where nothing hints at AWS, no packet is sent for it.
 //! - A remote value is at most as old as the caller's time to live (default 300 s), except while its source is
 //!   unreachable, throttled or late: then the last good one is served for up to an hour longer.
 //! - Any number of callers that miss the same secret cause one lookup. It runs on its own thread with a deadline (5 s), so a
 //!   caller that goes away does not cancel it, and no worker of yours waits for the network: a blocking call on a worker of a
 //!   multi-thread runtime hands the worker's other tasks on.
-//! - A hit of a catalogued secret from AWS takes no lock of ours, allocates nothing, and costs about what `env::var` and a `HashMap::get` cost together.
+//! - A hit of a catalogued secret from AWS takes no lock of ours, allocates nothing, and costs about what `env::var` and
+//!   a `HashMap::get` cost together.
 //! - The environment is read at each call, `.env` again when it changes. The process's environment is never written.
 //! - No value, and no part, length or hash of one, is in any `Debug`, `Display`, error, log line, report or metric.
 //!

@@ -17,7 +17,8 @@ static INSTALLING: Mutex<()> = Mutex::new(());
 /// OpenTelemetry's global provider and propagator are set too, so that libraries that use them take part.
 ///
 /// # Errors
-/// A bad endpoint, an empty service name, a bad ratio, an exporter that cannot be made, or a tracer that is there already, which stays active.
+/// A bad endpoint, an empty service name, a bad ratio, an exporter that cannot be made, or a tracer that is there
+/// already, which stays active.
 pub fn init(config: Config) -> Result<Tracer, Error> {
     let _one_at_a_time = INSTALLING.lock();
     if GLOBAL.get().is_some() {
