@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
+use crate::builtin;
 use crate::error::Error;
-use crate::family::Family;
-use crate::guard::Limits;
-use crate::{catalog, catalogue};
+use crate::series::family::Family;
+use crate::series::guard::Limits;
+use crate::series::registry;
 
 /// What [`install`](crate::install) is told; the default needs nothing.
 ///
@@ -64,9 +65,9 @@ impl Config {
     }
 
     pub(crate) fn apply(&self, limits: &Limits) -> Result<(), Error> {
-        catalogue::register_built_in();
+        registry::register_built_in();
         for catalogue in &self.catalogues {
-            catalogue::register(catalogue);
+            registry::register(catalogue);
         }
         self.check()?;
         if let Some(values) = self.label_values_max {
@@ -79,7 +80,7 @@ impl Config {
             limits.set_of_label(metric, label, values);
         }
         if let Some([version, git_sha, rustc]) = self.build {
-            catalog::build_info(version, git_sha, rustc).set(1.0);
+            builtin::build_info(version, git_sha, rustc).set(1.0);
         }
         Ok(())
     }
@@ -101,7 +102,7 @@ impl Config {
             return Err(Error::Limit(why));
         }
         for (metric, label, _) in self.of_labels() {
-            let Some(family) = catalogue::find(metric) else {
+            let Some(family) = registry::find(metric) else {
                 let why = format!("there is no metric {metric}; is its catalogue registered?");
                 return Err(Error::Limit(why));
             };

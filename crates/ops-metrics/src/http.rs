@@ -3,10 +3,10 @@
 use http::{request, response};
 use ops_http::{Observe, Outcome};
 
-use crate::catalog::{
+use crate::builtin::{
     http_request_latency, http_requests_in_flight, http_requests_total, http_stream_duration,
 };
-use crate::label::Label as _;
+use crate::series::label::Label as _;
 
 /// Counts each request once, however it ended, under its route's template (`unmatched` where there is none).
 ///

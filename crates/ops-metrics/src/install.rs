@@ -4,13 +4,16 @@ use std::time::{Duration, Instant};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::{Mutex, RwLock};
 
+use crate::builtin;
 use crate::config::Config;
-use crate::definition::Kind;
 use crate::error::Error;
-use crate::guard::{Limits, overflows};
+use crate::history::{process, runtime, sparkline};
 use crate::recorder::Recorder;
-use crate::rejected::Reason;
-use crate::{catalog, catalogue, exposition, history, process, runtime};
+use crate::scrape::exposition;
+use crate::series::definition::Kind;
+use crate::series::guard::{Limits, overflows};
+use crate::series::registry;
+use crate::series::rejected::Reason;
 
 /// Seconds between two drains of foreign histograms: the exporter keeps each sample until then.
 const UPKEEP_SECONDS: u64 = 5;
@@ -75,10 +78,10 @@ pub fn render() -> Result<String, Error> {
 
 pub(crate) fn render_with(foreign: &PrometheusHandle) -> String {
     publish();
-    let timer = catalog::ops_metrics_render_seconds().start_timer();
-    let size = catalog::ops_metrics_render_bytes();
+    let timer = builtin::ops_metrics_render_seconds().start_timer();
+    let size = builtin::ops_metrics_render_bytes();
     let mut text = String::with_capacity(size.get() as usize + 16 * 1024);
-    for family in catalogue::all() {
+    for family in registry::all() {
         exposition::write_family(&mut text, family);
     }
     text.push_str(&foreign.render());
@@ -89,21 +92,21 @@ pub(crate) fn render_with(foreign: &PrometheusHandle) -> String {
 
 /// What the guard knows. Each label is there with 0 from the start, so that its first overflow is an increase.
 fn publish() {
-    for family in catalogue::all() {
+    for family in registry::all() {
         let definition = family.definition();
         for label in definition.labels {
-            catalog::ops_metrics_overflow_total(definition.name, label.name).add(0);
+            builtin::ops_metrics_overflow_total(definition.name, label.name).add(0);
         }
         if matches!(definition.kind, Kind::Gauge | Kind::Histogram) {
-            catalog::ops_metrics_rejected_total(definition.name, Reason::NonFinite).add(0);
+            builtin::ops_metrics_rejected_total(definition.name, Reason::NonFinite).add(0);
         }
     }
     for overflow in overflows() {
-        catalog::ops_metrics_overflow_total(overflow.metric, overflow.label)
+        builtin::ops_metrics_overflow_total(overflow.metric, overflow.label)
             .absolute(overflow.count);
     }
-    for family in catalogue::all() {
-        catalog::ops_metrics_series(family.definition().name).set(family.len() as f64);
+    for family in registry::all() {
+        builtin::ops_metrics_series(family.definition().name).set(family.len() as f64);
     }
 }
 
@@ -121,7 +124,7 @@ fn tick() {
             until_upkeep = UPKEEP_SECONDS;
         }
         until_upkeep -= 1;
-        history::tick(now);
+        sparkline::tick(now);
         // a second that was slept through is a gap, and is not made up for
         next = (next + SECOND).max(now);
     }

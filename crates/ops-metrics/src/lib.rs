@@ -62,51 +62,43 @@
 //! For exemplars, OpenMetrics or native histograms: this renders the text format 0.0.4 only. For metrics that come and
 //! go with what they measure: a series stays until the process ends.
 
-mod accept;
-mod catalogue;
+mod builtin;
 mod config;
-mod define;
-mod definition;
-mod distribution;
 mod error;
-mod exposition;
-mod family;
-mod guard;
 mod history;
 mod install;
-mod label;
-mod process;
 mod recorder;
-mod rejected;
-mod runtime;
 mod scrape;
-mod service;
-mod table;
-mod tick;
-mod value;
+mod series;
 
-pub mod catalog;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use catalog::CATALOGUE;
-pub use catalogue::{all, register};
+/// The metrics that are built in: one function each.
+pub mod catalog {
+    pub use crate::builtin::*;
+}
+
+pub use builtin::CATALOGUE;
 pub use config::Config;
-pub use definition::{Definition, Kind, LabelDefinition};
-pub use distribution::Distribution;
 pub use error::Error;
-pub use family::Family;
-pub use guard::{Cardinality, LABEL_VALUES_MAX, Overflow, SERIES_MAX, cardinality, overflows};
-pub use history::{
+pub use history::interval::chart;
+pub use history::runtime::observe_runtime;
+pub use history::sparkline::{
     SPARKLINE_SECONDS, Sparkline, Window, latency_over, sparklines, sparklines_over,
 };
 pub use install::{before_scrape, install, is_installed, render};
-pub use label::{Identity, Label};
-pub use rejected::Reason;
-pub use runtime::observe_runtime;
-pub use scrape::ScrapeFailure;
-pub use service::{CONTENT_TYPE, serve};
-pub use tick::chart;
-pub use value::{Counter, Gauge, Histogram, Seconds, Timer};
+pub use scrape::service::{CONTENT_TYPE, serve};
+pub use scrape::shared_render::ScrapeFailure;
+pub use series::definition::{Definition, Kind, LabelDefinition};
+pub use series::distribution::Distribution;
+pub use series::family::Family;
+pub use series::guard::{
+    Cardinality, LABEL_VALUES_MAX, Overflow, SERIES_MAX, cardinality, overflows,
+};
+pub use series::label::{Identity, Label};
+pub use series::registry::{all, register};
+pub use series::rejected::Reason;
+pub use series::value::{Counter, Gauge, Histogram, Seconds, Timer};

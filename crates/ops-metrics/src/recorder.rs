@@ -3,12 +3,12 @@ use std::sync::Arc;
 use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, Metadata, SharedString, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::catalogue::find;
-use crate::definition::{Definition, Kind};
 use crate::error::Error;
-use crate::family::Family;
-use crate::rejected::{Reason, rejected};
-use crate::value::{Counter, Gauge, Histogram};
+use crate::series::definition::{Definition, Kind};
+use crate::series::family::Family;
+use crate::series::registry::find;
+use crate::series::rejected::{Reason, rejected};
+use crate::series::value::{Counter, Gauge, Histogram};
 
 /// The recorder of the `metrics` facade: a catalogue name goes to the catalogue's series, any other to the exporter.
 pub(crate) struct Recorder {

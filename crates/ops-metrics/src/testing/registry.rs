@@ -10,11 +10,11 @@ use parking_lot::{Mutex, RwLock};
 use super::{Scoped, Snapshot};
 use crate::config::Config;
 use crate::error::Error;
-use crate::family::{Family, State};
-use crate::guard::Limits;
-use crate::history::{self, History};
+use crate::history::sparkline::{self, History};
 use crate::install::render_with;
 use crate::recorder::Recorder;
+use crate::series::family::{Family, State};
+use crate::series::guard::Limits;
 
 /// Whether any registry was ever made: without one, the thread is not asked for its own.
 static ANY: AtomicBool = AtomicBool::new(false);
@@ -124,7 +124,7 @@ impl Registry {
 
     /// One tick of the sparklines; `now` is the time since any fixed moment.
     pub fn tick(&self, now: Duration) {
-        self.run(|| history::tick(now));
+        self.run(|| sparkline::tick(now));
     }
 }
 

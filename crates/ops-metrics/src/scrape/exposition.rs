@@ -1,8 +1,8 @@
 use std::fmt::Write as _;
 
-use crate::definition::Definition;
-use crate::family::{Family, Series, Value};
-use crate::value::Histogram;
+use crate::series::definition::Definition;
+use crate::series::family::{Family, Series, Value};
+use crate::series::value::Histogram;
 
 /// Writes HELP, TYPE and all series. A family without series is announced all the same.
 pub(crate) fn write_family(out: &mut String, family: &Family) {

@@ -1,8 +1,8 @@
 use parking_lot::RwLock;
 
-use crate::catalog;
-use crate::distribution::{Distribution, FINE_BUCKETS};
-use crate::family::{Family, Series, Value};
+use crate::builtin;
+use crate::series::distribution::{Distribution, FINE_BUCKETS};
+use crate::series::family::{Family, Series, Value};
 
 /// Lines that are always there; the order is part of what the admin page reads.
 const NAMES: [&str; 8] = [
@@ -98,13 +98,13 @@ pub(crate) struct Totals {
 
 impl Totals {
     pub(crate) fn read() -> Self {
-        let requests = catalog::http_requests_total::family();
+        let requests = builtin::http_requests_total::family();
         Self {
             requests: total(requests, |_| true),
             errors: total(requests, is_server_error),
-            hits: total(catalog::cache_hits_total::family(), |_| true),
-            misses: total(catalog::cache_misses_total::family(), |_| true),
-            latency: fine(catalog::http_request_latency::family()),
+            hits: total(builtin::cache_hits_total::family(), |_| true),
+            misses: total(builtin::cache_misses_total::family(), |_| true),
+            latency: fine(builtin::http_request_latency::family()),
             gauges: gauges(),
         }
     }
@@ -134,8 +134,8 @@ fn is_server_error(series: &Series) -> bool {
 }
 
 fn gauges() -> Vec<Option<f64>> {
-    let in_flight = catalog::http_requests_in_flight().get();
-    let memory = catalog::process_resident_memory_bytes().get();
+    let in_flight = builtin::http_requests_in_flight().get();
+    let memory = builtin::process_resident_memory_bytes().get();
     let charts = CHARTS.read().clone();
     let charted = charts
         .iter()

@@ -4,10 +4,10 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, request};
 
-use crate::accept::takes_gzip;
-use crate::catalog::{ops_metrics_scrape_failures_total, ops_metrics_scrapes_total};
+use crate::builtin::{ops_metrics_scrape_failures_total, ops_metrics_scrapes_total};
 use crate::install::is_installed;
-use crate::scrape::{Rendered, Scrape, ScrapeFailure};
+use crate::scrape::accept::takes_gzip;
+use crate::scrape::shared_render::{Rendered, Scrape, ScrapeFailure};
 
 /// The content type of `/metrics`.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

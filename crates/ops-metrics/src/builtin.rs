@@ -1,9 +1,7 @@
-//! The metrics that are built in: one function each.
-
 use http::Method;
 
-use crate::rejected::Reason;
-use crate::scrape::ScrapeFailure;
+use crate::scrape::shared_render::ScrapeFailure;
+use crate::series::rejected::Reason;
 
 crate::define! {
     /// The built-in metrics as data.

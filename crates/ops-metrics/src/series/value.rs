@@ -1,8 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::distribution::{FINE_BUCKETS, FineCounts};
-use crate::rejected::{Reason, rejected};
+use crate::series::distribution::{FINE_BUCKETS, FineCounts};
+use crate::series::rejected::{Reason, rejected};
 
 /// A total that only grows.
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-use crate::catalog::ops_metrics_rejected_total;
+use crate::builtin::ops_metrics_rejected_total;
 
 crate::labels! {
     /// Why a value was not counted.

@@ -4,12 +4,12 @@ use std::sync::OnceLock;
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
 
-use crate::catalogue::register_family;
-use crate::definition::{Definition, Kind};
-use crate::guard::{Growth, Limits};
-use crate::label::Identity;
-use crate::table::Table;
-use crate::value::{Counter, Gauge, Histogram, Seconds};
+use crate::series::definition::{Definition, Kind};
+use crate::series::guard::{Growth, Limits};
+use crate::series::label::Identity;
+use crate::series::registry::register_family;
+use crate::series::table::Table;
+use crate::series::value::{Counter, Gauge, Histogram, Seconds};
 
 /// Labels that a series may have and still be found by their identities; with more it is found by their texts.
 const IDENTITIES_MAX: usize = 4;

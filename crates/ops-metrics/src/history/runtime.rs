@@ -5,7 +5,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use crate::catalog::{
+use crate::builtin::{
     tokio_alive_tasks, tokio_global_queue_depth, tokio_scheduler_lag_seconds,
     tokio_worker_busy_seconds_total, tokio_workers,
 };

@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::catalogue::all;
-use crate::definition::Definition;
+use crate::series::definition::Definition;
+use crate::series::registry::all;
 
 /// Values that one label of one metric may have unless configured; the next ones become `other`.
 pub const LABEL_VALUES_MAX: usize = 200;

@@ -2,8 +2,8 @@ use std::collections::HashMap;
 
 use parking_lot::RwLock;
 
-use crate::catalog::CATALOGUE;
-use crate::family::Family;
+use crate::builtin::CATALOGUE;
+use crate::series::family::Family;
 
 static REGISTERED: RwLock<Registered> = RwLock::new(Registered {
     order: Vec::new(),

@@ -1,7 +1,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::catalog::{
+use crate::builtin::{
     process_cpu_seconds_total, process_max_fds, process_open_fds, process_resident_memory_bytes,
     process_start_time_seconds, process_threads, process_virtual_memory_bytes,
 };

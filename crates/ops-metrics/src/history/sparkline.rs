@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::distribution::Distribution;
-use crate::tick::{Tick, Totals};
+use crate::history::interval::{Tick, Totals};
+use crate::series::distribution::Distribution;
 
 /// Seconds that [`sparklines`] reach back, one point each.
 pub const SPARKLINE_SECONDS: usize = 300;

@@ -1,0 +1,6 @@
+//! From families to the answer of `GET /metrics`.
+
+mod accept;
+pub(crate) mod exposition;
+pub(crate) mod service;
+pub(crate) mod shared_render;

@@ -1,0 +1,12 @@
+//! Series and what they belong to: definitions, values, the guard of their number, and the registry of all families.
+
+pub(crate) mod define;
+pub(crate) mod definition;
+pub(crate) mod distribution;
+pub(crate) mod family;
+pub(crate) mod guard;
+pub(crate) mod label;
+pub(crate) mod registry;
+pub(crate) mod rejected;
+mod table;
+pub(crate) mod value;
