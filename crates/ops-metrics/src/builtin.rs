@@ -1,7 +1,16 @@
 use http::Method;
 
-use crate::scrape::shared_render::ScrapeFailure;
 use crate::series::rejected::Reason;
+
+crate::labels! {
+    /// Why a scrape was not answered.
+    pub enum ScrapeFailure {
+        Busy = "busy",
+        Timeout = "timeout",
+        Panic = "panic",
+        Thread = "thread",
+    }
+}
 
 crate::define! {
     /// The built-in metrics as data.

@@ -65,7 +65,7 @@ impl Config {
     }
 
     pub(crate) fn apply(&self, limits: &Limits) -> Result<(), Error> {
-        registry::register_built_in();
+        registry::register(builtin::CATALOGUE);
         for catalogue in &self.catalogues {
             registry::register(catalogue);
         }

@@ -81,7 +81,7 @@ pub mod catalog {
     pub use crate::builtin::*;
 }
 
-pub use builtin::CATALOGUE;
+pub use builtin::{CATALOGUE, ScrapeFailure};
 pub use config::Config;
 pub use error::Error;
 pub use history::interval::chart;
@@ -89,15 +89,14 @@ pub use history::runtime::observe_runtime;
 pub use history::sparkline::{
     SPARKLINE_SECONDS, Sparkline, Window, latency_over, sparklines, sparklines_over,
 };
-pub use install::{before_scrape, install, is_installed, render};
+pub use install::{install, is_installed};
+pub use scrape::render::{before_scrape, render};
 pub use scrape::service::{CONTENT_TYPE, serve};
-pub use scrape::shared_render::ScrapeFailure;
+pub use series::cardinality::{Cardinality, Overflow, cardinality, overflows};
 pub use series::definition::{Definition, Kind, LabelDefinition};
 pub use series::distribution::Distribution;
 pub use series::family::Family;
-pub use series::guard::{
-    Cardinality, LABEL_VALUES_MAX, Overflow, SERIES_MAX, cardinality, overflows,
-};
+pub use series::guard::{LABEL_VALUES_MAX, SERIES_MAX};
 pub use series::label::{Identity, Label};
 pub use series::registry::{all, register};
 pub use series::rejected::Reason;

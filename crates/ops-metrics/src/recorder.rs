@@ -1,14 +1,26 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, Metadata, SharedString, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use crate::builtin::ops_metrics_rejected_total;
 use crate::error::Error;
 use crate::series::definition::{Definition, Kind};
 use crate::series::family::Family;
 use crate::series::registry::find;
-use crate::series::rejected::{Reason, rejected};
+use crate::series::rejected::Reason;
 use crate::series::value::{Counter, Gauge, Histogram};
+
+static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Returns what renders the metrics of other crates, once the recorder is installed.
+pub(crate) fn installed() -> Option<&'static PrometheusHandle> {
+    INSTALLED.get()
+}
+
+pub(crate) fn set_installed(handle: PrometheusHandle) {
+    INSTALLED.get_or_init(|| handle);
+}
 
 /// The recorder of the `metrics` facade: a catalogue name goes to the catalogue's series, any other to the exporter.
 pub(crate) struct Recorder {
@@ -78,7 +90,7 @@ impl metrics::Recorder for Recorder {
 }
 
 /// The label values in the family's order; `None`, and a warning, where type or label names are not the family's.
-fn labels<'a>(family: &Family, kind: Kind, key: &'a Key) -> Option<Vec<&'a str>> {
+fn labels<'a>(family: &'static Family, kind: Kind, key: &'a Key) -> Option<Vec<&'a str>> {
     let definition = family.definition();
     let value = |name: &str| {
         key.labels()
@@ -95,7 +107,7 @@ fn labels<'a>(family: &Family, kind: Kind, key: &'a Key) -> Option<Vec<&'a str>>
     if values.is_none() {
         let metric = definition.name;
         tracing::warn!(target: "ops_metrics", metric, key = %key, "labels_or_type_differ_from_catalogue");
-        rejected(metric, Reason::Labels);
+        family.reject(Reason::Labels);
     }
     values
 }
@@ -144,7 +156,7 @@ impl HistogramFn for Finite {
         if value.is_finite() {
             self.0.record(value);
         } else {
-            rejected("of another crate", Reason::NonFinite);
+            ops_metrics_rejected_total("of another crate", Reason::NonFinite).inc();
         }
     }
 }

@@ -88,10 +88,37 @@ pub(crate) fn tick(now: Duration) {
 
 fn current() -> MutexGuard<'static, History> {
     #[cfg(feature = "testing")]
-    if let Some(registry) = crate::testing::current() {
-        return registry.history.lock();
+    if let Some(history) = scoped::CURRENT.get() {
+        return history.lock();
     }
     GLOBAL.lock()
+}
+
+/// The history that a test has in place of the process's.
+#[cfg(feature = "testing")]
+pub(crate) mod scoped {
+    use std::cell::Cell;
+
+    use parking_lot::Mutex;
+
+    use super::History;
+
+    thread_local! {
+        pub(super) static CURRENT: Cell<Option<&'static Mutex<History>>> = const { Cell::new(None) };
+    }
+
+    /// Leaves the history when dropped.
+    pub(crate) struct Entered(Option<&'static Mutex<History>>);
+
+    pub(crate) fn enter(history: &'static Mutex<History>) -> Entered {
+        Entered(CURRENT.replace(Some(history)))
+    }
+
+    impl Drop for Entered {
+        fn drop(&mut self) {
+            CURRENT.set(self.0);
+        }
+    }
 }
 
 impl History {

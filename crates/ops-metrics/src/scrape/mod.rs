@@ -2,5 +2,6 @@
 
 mod accept;
 pub(crate) mod exposition;
+pub(crate) mod render;
 pub(crate) mod service;
 pub(crate) mod shared_render;

@@ -4,10 +4,10 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, request};
 
-use crate::builtin::{ops_metrics_scrape_failures_total, ops_metrics_scrapes_total};
-use crate::install::is_installed;
+use crate::builtin::{ScrapeFailure, ops_metrics_scrape_failures_total, ops_metrics_scrapes_total};
+use crate::recorder;
 use crate::scrape::accept::takes_gzip;
-use crate::scrape::shared_render::{Rendered, Scrape, ScrapeFailure};
+use crate::scrape::shared_render::{Rendered, Scrape};
 
 /// The content type of `/metrics`.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -29,7 +29,7 @@ pub async fn serve(request: &request::Parts) -> Response<Bytes> {
         let refused = plain(StatusCode::METHOD_NOT_ALLOWED, "accepted: GET, HEAD\n");
         return with(refused, ALLOW, "GET, HEAD");
     }
-    if !is_installed() {
+    if recorder::installed().is_none() {
         return plain(
             StatusCode::SERVICE_UNAVAILABLE,
             "metrics are not installed\n",

@@ -8,17 +8,8 @@ use flate2::write::GzEncoder;
 use parking_lot::{Condvar, Mutex};
 use std::io::Write as _;
 
-use crate::install::render;
-
-crate::labels! {
-    /// Why a scrape was not answered.
-    pub enum ScrapeFailure {
-        Busy = "busy",
-        Timeout = "timeout",
-        Panic = "panic",
-        Thread = "thread",
-    }
-}
+use crate::builtin::ScrapeFailure;
+use crate::scrape::render::render;
 
 /// Scrapes that may be under way or wait at the same time; the next one is refused.
 const SCRAPES_MAX: usize = 5;

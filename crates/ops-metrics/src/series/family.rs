@@ -8,6 +8,7 @@ use crate::series::definition::{Definition, Kind};
 use crate::series::guard::{Growth, Limits};
 use crate::series::label::Identity;
 use crate::series::registry::register_family;
+use crate::series::rejected::{Reason, Rejected};
 use crate::series::table::Table;
 use crate::series::value::{Counter, Gauge, Histogram, Seconds};
 
@@ -25,6 +26,7 @@ pub struct Family {
 #[derive(Debug)]
 pub(crate) struct State {
     limits: &'static Limits,
+    rejected: &'static Rejected,
     hasher: RandomState,
     by_identity: Table<Known>,
     by_text: Table<Series>,
@@ -60,7 +62,8 @@ pub(crate) enum Value {
 /// Where a call lands that asks for the wrong type; only hand-written code can.
 static SPARE_COUNTER: Counter = Counter::new();
 static SPARE_SECONDS: Seconds = Seconds::new();
-static SPARE_GAUGE: Gauge = Gauge::new("spare");
+static SPARE_REJECTED: Rejected = Rejected::new();
+static SPARE_GAUGE: Gauge = Gauge::new(&SPARE_REJECTED);
 static SPARE_HISTOGRAM: OnceLock<Histogram> = OnceLock::new();
 
 macro_rules! typed_lookups {
@@ -107,7 +110,7 @@ impl Family {
         counter_by counter Counter &SPARE_COUNTER;
         seconds_by seconds Seconds &SPARE_SECONDS;
         gauge_by gauge Gauge &SPARE_GAUGE;
-        histogram_by histogram Histogram SPARE_HISTOGRAM.get_or_init(|| Histogram::new("spare", &[]));
+        histogram_by histogram Histogram SPARE_HISTOGRAM.get_or_init(|| Histogram::new(&SPARE_REJECTED, &[]));
     }
 
     /// How many series there are.
@@ -118,6 +121,15 @@ impl Family {
     /// Whether there is no series yet.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    pub(crate) fn reject(&'static self, reason: Reason) {
+        self.state().rejected.count(reason);
+    }
+
+    pub(crate) fn rejected(&self, reason: Reason) -> u64 {
+        self.existing()
+            .map_or(0, |state| state.rejected.get(reason))
     }
 
     /// Makes the series of all combinations of known values; none where a label's values are not known.
@@ -153,8 +165,8 @@ impl Family {
 
     fn existing(&self) -> Option<&State> {
         #[cfg(feature = "testing")]
-        if let Some(registry) = crate::testing::current() {
-            return registry.existing(self);
+        if let Some(scope) = crate::series::scope::current() {
+            return scope.existing(self);
         }
         self.state.get()
     }
@@ -162,8 +174,8 @@ impl Family {
     #[inline]
     fn state(&'static self) -> &'static State {
         #[cfg(feature = "testing")]
-        if let Some(registry) = crate::testing::current() {
-            return registry.state(self);
+        if let Some(scope) = crate::series::scope::current() {
+            return scope.state(self);
         }
         self.state.get_or_init(|| State::new(Limits::global()))
     }
@@ -231,7 +243,7 @@ impl Family {
         let admission = growth.admit(&self.definition, labels, full, state.limits);
         let mut first = false;
         let series = state.indexed(&admission.labels).unwrap_or_else(|| {
-            let series = self.make(&admission.labels);
+            let series = self.make(state.rejected, &admission.labels);
             first = state.insert(series);
             series
         });
@@ -245,18 +257,13 @@ impl Family {
         (series, admission.whole)
     }
 
-    fn make(&self, labels: &[&str]) -> &'static Series {
-        let Definition {
-            name,
-            kind,
-            buckets,
-            ..
-        } = self.definition;
+    fn make(&self, rejected: &'static Rejected, labels: &[&str]) -> &'static Series {
+        let Definition { kind, buckets, .. } = self.definition;
         let value = match kind {
             Kind::Counter => Value::Counter(Counter::new()),
             Kind::Seconds => Value::Seconds(Seconds::new()),
-            Kind::Gauge => Value::Gauge(Gauge::new(name)),
-            Kind::Histogram => Value::Histogram(Histogram::new(name, buckets)),
+            Kind::Gauge => Value::Gauge(Gauge::new(rejected)),
+            Kind::Histogram => Value::Histogram(Histogram::new(rejected, buckets)),
         };
         let named = self.definition.labels.iter().zip(labels);
         // no escapes: the guard admits neither quotes, backslashes nor line ends
@@ -297,6 +304,8 @@ impl State {
     pub(crate) fn new(limits: &'static Limits) -> Self {
         Self {
             limits,
+            // values hold on to it, which live as long as the process
+            rejected: Box::leak(Box::new(Rejected::new())),
             hasher: RandomState::default(),
             by_identity: Table::new(),
             by_text: Table::new(),

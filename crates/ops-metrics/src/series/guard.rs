@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::RwLock;
 
 use crate::series::definition::Definition;
-use crate::series::registry::all;
 
 /// Values that one label of one metric may have unless configured; the next ones become `other`.
 pub const LABEL_VALUES_MAX: usize = 200;
@@ -61,7 +60,7 @@ impl Limits {
         self.series.load(Ordering::Relaxed)
     }
 
-    fn of_label(&self, metric: &str, label: &str) -> usize {
+    pub(crate) fn of_label(&self, metric: &str, label: &str) -> usize {
         let all = self.of_labels.read();
         let own = all
             .iter()
@@ -73,16 +72,16 @@ impl Limits {
 /// What one family has grown to.
 #[derive(Debug, Default)]
 pub(crate) struct Growth {
-    labels: Vec<LabelGrowth>,
+    pub(crate) labels: Vec<LabelGrowth>,
     identities: usize,
     admitted: usize,
 }
 
 #[derive(Debug, Default)]
-struct LabelGrowth {
-    values: HashSet<Box<str>>,
-    overflows: u64,
-    examples: Vec<String>,
+pub(crate) struct LabelGrowth {
+    pub(crate) values: HashSet<Box<str>>,
+    pub(crate) overflows: u64,
+    pub(crate) examples: Vec<String>,
 }
 
 /// The labels as they will be, and what has to be said about it.
@@ -179,83 +178,4 @@ impl LabelGrowth {
         }
         (self.overflows == 1).then(|| self.examples.concat())
     }
-}
-
-/// A label whose values became `other`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Overflow {
-    /// The metric.
-    pub metric: &'static str,
-    /// The label.
-    pub label: &'static str,
-    /// How many lookups became `other`.
-    pub count: u64,
-    /// The first refused values, at most five, each cut off after 64 characters.
-    pub examples: Vec<String>,
-}
-
-/// Which labels overflowed, most often first.
-pub fn overflows() -> Vec<Overflow> {
-    let mut all: Vec<Overflow> = all()
-        .into_iter()
-        .flat_map(|family| {
-            let definition = family.definition();
-            let read = |_: &Limits, growth: &Growth| {
-                let named = definition.labels.iter().zip(&growth.labels);
-                let overflown = named.filter(|(_, growth)| growth.overflows > 0);
-                overflown
-                    .map(|(label, growth)| Overflow {
-                        metric: definition.name,
-                        label: label.name,
-                        count: growth.overflows,
-                        examples: growth.examples.clone(),
-                    })
-                    .collect::<Vec<_>>()
-            };
-            family.growth(read).unwrap_or_default()
-        })
-        .collect();
-    all.sort_by_key(|overflow| std::cmp::Reverse(overflow.count));
-    all
-}
-
-/// How many series a metric has, and how many values its labels.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Cardinality {
-    /// The metric.
-    pub metric: &'static str,
-    /// Its series.
-    pub series: usize,
-    /// How many it may have before every new combination becomes `other`.
-    pub series_max: usize,
-    /// Each label with its values and how many it may have.
-    pub labels: Vec<(&'static str, usize, usize)>,
-}
-
-/// How large the metrics are, the one with most series first.
-pub fn cardinality() -> Vec<Cardinality> {
-    let mut all: Vec<Cardinality> = all()
-        .into_iter()
-        .filter_map(|family| {
-            let (definition, series) = (family.definition(), family.len());
-            family.growth(|limits, growth| {
-                let named = definition.labels.iter().zip(&growth.labels);
-                Cardinality {
-                    metric: definition.name,
-                    series,
-                    series_max: limits.series(),
-                    labels: named
-                        .map(|(label, growth)| {
-                            let max = limits.of_label(definition.name, label.name);
-                            (label.name, growth.values.len(), max)
-                        })
-                        .collect(),
-                }
-            })
-        })
-        .collect();
-    all.sort_by_key(|one| std::cmp::Reverse(one.series));
-    all
 }

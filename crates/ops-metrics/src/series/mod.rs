@@ -1,5 +1,6 @@
 //! Series and what they belong to: definitions, values, the guard of their number, and the registry of all families.
 
+pub(crate) mod cardinality;
 pub(crate) mod define;
 pub(crate) mod definition;
 pub(crate) mod distribution;
@@ -8,5 +9,7 @@ pub(crate) mod guard;
 pub(crate) mod label;
 pub(crate) mod registry;
 pub(crate) mod rejected;
+#[cfg(feature = "testing")]
+pub(crate) mod scope;
 mod table;
 pub(crate) mod value;

@@ -2,7 +2,6 @@ use std::collections::HashMap;
 
 use parking_lot::RwLock;
 
-use crate::builtin::CATALOGUE;
 use crate::series::family::Family;
 
 static REGISTERED: RwLock<Registered> = RwLock::new(Registered {
@@ -33,10 +32,6 @@ pub fn all() -> Vec<&'static Family> {
 pub(crate) fn find(name: &str) -> Option<&'static Family> {
     let registered = REGISTERED.read();
     registered.by_name.as_ref()?.get(name).copied()
-}
-
-pub(crate) fn register_built_in() {
-    register(CATALOGUE);
 }
 
 pub(crate) fn register_family(family: &'static Family) {

@@ -1,4 +1,4 @@
-use crate::builtin::ops_metrics_rejected_total;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 crate::labels! {
     /// Why a value was not counted.
@@ -9,7 +9,41 @@ crate::labels! {
     }
 }
 
-#[cold]
-pub(crate) fn rejected(metric: &'static str, reason: Reason) {
-    ops_metrics_rejected_total(metric, reason).inc();
+impl Reason {
+    pub(crate) const ALL: [Self; 3] = [Self::NonFinite, Self::Negative, Self::Labels];
+}
+
+/// Values of one family that were not counted.
+#[derive(Debug)]
+pub(crate) struct Rejected {
+    non_finite: AtomicU64,
+    negative: AtomicU64,
+    labels: AtomicU64,
+}
+
+impl Rejected {
+    pub(crate) const fn new() -> Self {
+        Self {
+            non_finite: AtomicU64::new(0),
+            negative: AtomicU64::new(0),
+            labels: AtomicU64::new(0),
+        }
+    }
+
+    #[cold]
+    pub(crate) fn count(&self, reason: Reason) {
+        self.of(reason).fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self, reason: Reason) -> u64 {
+        self.of(reason).load(Ordering::Relaxed)
+    }
+
+    fn of(&self, reason: Reason) -> &AtomicU64 {
+        match reason {
+            Reason::NonFinite => &self.non_finite,
+            Reason::Negative => &self.negative,
+            Reason::Labels => &self.labels,
+        }
+    }
 }

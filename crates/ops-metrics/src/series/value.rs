@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::series::distribution::{FINE_BUCKETS, FineCounts};
-use crate::series::rejected::{Reason, rejected};
+use crate::series::rejected::{Reason, Rejected};
 
 /// A total that only grows.
 #[derive(Debug, Default)]
@@ -69,14 +69,14 @@ fn nanoseconds(time: Duration) -> u64 {
 /// A value that goes up and down.
 #[derive(Debug)]
 pub struct Gauge {
-    metric: &'static str,
+    rejected: &'static Rejected,
     bits: AtomicU64,
 }
 
 impl Gauge {
-    pub(crate) const fn new(metric: &'static str) -> Self {
+    pub(crate) const fn new(rejected: &'static Rejected) -> Self {
         Self {
-            metric,
+            rejected,
             bits: AtomicU64::new(0),
         }
     }
@@ -87,7 +87,7 @@ impl Gauge {
         if value.is_finite() {
             self.bits.store(value.to_bits(), Ordering::Relaxed);
         } else {
-            rejected(self.metric, Reason::NonFinite);
+            self.rejected.count(Reason::NonFinite);
         }
     }
 
@@ -97,7 +97,7 @@ impl Gauge {
         if delta.is_finite() {
             add_float(&self.bits, delta);
         } else {
-            rejected(self.metric, Reason::NonFinite);
+            self.rejected.count(Reason::NonFinite);
         }
     }
 
@@ -110,7 +110,7 @@ impl Gauge {
 /// How observed values are distributed over buckets.
 #[derive(Debug)]
 pub struct Histogram {
-    metric: &'static str,
+    rejected: &'static Rejected,
     bounds: &'static [f64],
     counts: Box<[AtomicU64]>,
     sum: AtomicU64,
@@ -118,10 +118,10 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    pub(crate) fn new(metric: &'static str, bounds: &'static [f64]) -> Self {
+    pub(crate) fn new(rejected: &'static Rejected, bounds: &'static [f64]) -> Self {
         let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
         Self {
-            metric,
+            rejected,
             bounds,
             counts,
             sum: AtomicU64::new(0),
@@ -133,10 +133,10 @@ impl Histogram {
     #[inline]
     pub fn observe(&self, value: f64) {
         if !value.is_finite() {
-            return rejected(self.metric, Reason::NonFinite);
+            return self.rejected.count(Reason::NonFinite);
         }
         if value < 0.0 {
-            return rejected(self.metric, Reason::Negative);
+            return self.rejected.count(Reason::Negative);
         }
         let bucket = self.bounds.partition_point(|bound| *bound < value);
         if let Some(count) = self.counts.get(bucket) {

@@ -18,5 +18,3 @@ mod snapshot;
 pub use registry::Registry;
 pub use scoped::Scoped;
 pub use snapshot::Snapshot;
-
-pub(crate) use registry::current;

@@ -1,27 +1,16 @@
-use std::cell::Cell;
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use super::{Scoped, Snapshot};
 use crate::config::Config;
 use crate::error::Error;
-use crate::history::sparkline::{self, History};
-use crate::install::render_with;
+use crate::history::sparkline::{self, History, scoped};
 use crate::recorder::Recorder;
-use crate::series::family::{Family, State};
-use crate::series::guard::Limits;
-
-/// Whether any registry was ever made: without one, the thread is not asked for its own.
-static ANY: AtomicBool = AtomicBool::new(false);
-
-thread_local! {
-    static CURRENT: Cell<Option<&'static Inner>> = const { Cell::new(None) };
-}
+use crate::scrape::render::render_with;
+use crate::series::scope::Scope;
 
 /// Metrics apart from those of the process and of other registries, every one of them at 0.
 ///
@@ -36,22 +25,11 @@ pub struct Registry(&'static Inner);
 impl std::panic::UnwindSafe for Registry {}
 impl std::panic::RefUnwindSafe for Registry {}
 
-pub(crate) struct Inner {
-    limits: &'static Limits,
-    states: RwLock<HashMap<usize, &'static State>>,
+struct Inner {
+    scope: Scope,
     recorder: Recorder,
     foreign: PrometheusHandle,
-    pub(crate) history: Mutex<History>,
-}
-
-/// The registry that this thread is inside of.
-#[inline]
-pub(crate) fn current() -> Option<&'static Inner> {
-    if ANY.load(Ordering::Relaxed) {
-        CURRENT.get()
-    } else {
-        None
-    }
+    history: Mutex<History>,
 }
 
 impl Registry {
@@ -71,21 +49,20 @@ impl Registry {
     pub fn with(config: &Config) -> Result<Self, Error> {
         let (recorder, foreign) = Recorder::new()?;
         let inner = Inner {
-            limits: Box::leak(Box::new(Limits::new())),
-            states: RwLock::default(),
+            scope: Scope::new(),
             recorder,
             foreign,
             history: Mutex::new(History::new()),
         };
         let registry = Self(Box::leak(Box::new(inner)));
-        ANY.store(true, Ordering::Relaxed);
-        registry.run(|| config.apply(registry.0.limits))?;
+        registry.run(|| config.apply(registry.0.scope.limits))?;
         Ok(registry)
     }
 
     /// Counts here what `work` counts on this thread.
     pub fn run<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _before = Restore(CURRENT.replace(Some(self.0)));
+        let _history = scoped::enter(&self.0.history);
+        let _scope = self.0.scope.enter();
         metrics::with_local_recorder(&self.0.recorder, work)
     }
 
@@ -137,34 +114,5 @@ impl Default for Registry {
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry").finish_non_exhaustive()
-    }
-}
-
-impl Inner {
-    pub(crate) fn existing(&self, family: &Family) -> Option<&'static State> {
-        self.states.read().get(&address(family)).copied()
-    }
-
-    pub(crate) fn state(&self, family: &'static Family) -> &'static State {
-        if let Some(state) = self.existing(family) {
-            return state;
-        }
-        let mut states = self.states.write();
-        states
-            .entry(address(family))
-            .or_insert_with(|| Box::leak(Box::new(State::new(self.limits))))
-    }
-}
-
-/// A family is a static of its own, so its address tells it from all others.
-fn address(family: &Family) -> usize {
-    std::ptr::from_ref(family).addr()
-}
-
-struct Restore(Option<&'static Inner>);
-
-impl Drop for Restore {
-    fn drop(&mut self) {
-        CURRENT.set(self.0);
     }
 }
