@@ -57,7 +57,7 @@ metrics::labels! {
 
 metrics::define! {
     /// The platform's metrics as data.
-    pub catalogue DOMAIN;
+    pub catalog DOMAIN;
 
     /// Isochrone API calls
     pub counter isochrone_requests_total { provider: Provider, mode: Mode, status: IsochroneStatus }
@@ -89,7 +89,7 @@ mod tests {
 
     /// The rows of `docs/metrics.md` that are about the platform's own metrics.
     #[test]
-    fn the_table_in_docs_is_the_catalogue() {
+    fn the_table_in_docs_is_the_catalog() {
         const HEAD: &str = "## Of the platform\n\n| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n";
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
         let page = std::fs::read_to_string(&file).unwrap();

@@ -62,7 +62,7 @@ async fn serve(
     )
     .map_err(|error| error.to_string())?;
     ops_layer::metrics::register(domain_metrics::DOMAIN);
-    ops_layer::metrics::chart("orchestrator_queue_depth", || {
+    ops_layer::metrics::add_sparkline("orchestrator_queue_depth", || {
         Some(domain_metrics::orchestrator_queue_depth().get())
     });
     let registry = Registry::open(data.path())?;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use http::{Method, Request};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use ops_http::{Ending, Observe as _, Outcome, Route};
-use ops_metrics::Definition;
+use ops_metrics::MetricDefinition;
 use ops_metrics::catalog::{http_request_latency, http_requests_total};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -121,7 +121,7 @@ fn increments(ratios: &mut ratio::Ratios) {
 fn observations(ratios: &mut ratio::Ratios) {
     let held = http_request_latency("/api/users", Method::GET);
     let exporter = PrometheusBuilder::new()
-        .set_buckets(Definition::BUCKETS)
+        .set_buckets(MetricDefinition::BUCKETS)
         .unwrap()
         .build_recorder();
     let cached = metrics::with_local_recorder(

@@ -23,7 +23,7 @@ ops_metrics::labels! {
 
 ops_metrics::define! {
     /// What this service counts besides the built-in metrics.
-    catalogue MINE;
+    catalog MINE;
 
     /// Orchestrator phase duration in seconds
     histogram orchestrator_phase_seconds { phase: Phase } buckets [0.1, 1.0, 10.0, 60.0]
@@ -35,7 +35,7 @@ ops_metrics::define! {
 
 /// Metrics once for the process; what is counted before is not lost.
 pub(crate) fn install() -> Result<(), ops_metrics::Error> {
-    let config = ops_metrics::Config::new().catalogue(MINE).build_info(
+    let config = ops_metrics::Config::new().catalog(MINE).build_info(
         env!("CARGO_PKG_VERSION"),
         "unknown",
         "unknown",

@@ -1,6 +1,6 @@
 use http::Method;
 
-use crate::series::rejected::Reason;
+use crate::series::rejected::RejectReason;
 
 crate::labels! {
     /// Why a scrape was not answered.
@@ -14,7 +14,7 @@ crate::labels! {
 
 crate::define! {
     /// The built-in metrics as data.
-    pub catalogue CATALOGUE;
+    pub catalog CATALOG;
 
     /// Total HTTP requests
     pub counter http_requests_total { route: &'static str, method: Method, status: u16 }
@@ -79,7 +79,7 @@ crate::define! {
     /// Label values that became other
     pub counter ops_metrics_overflow_total { metric: &'static str, label: &'static str }
     /// Values that were refused
-    pub counter ops_metrics_rejected_total { metric: &'static str, reason: Reason }
+    pub counter ops_metrics_rejected_total { metric: &'static str, reason: RejectReason }
     /// Series of each metric
     pub gauge ops_metrics_series { metric: &'static str }
     /// Time to render the metrics in seconds

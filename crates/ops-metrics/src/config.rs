@@ -16,14 +16,14 @@ pub struct Config {
     #[serde(skip)]
     build: Option<[&'static str; 3]>,
     #[serde(skip)]
-    catalogues: Vec<&'static [fn() -> &'static Family]>,
+    catalogs: Vec<&'static [fn() -> &'static Family]>,
     label_values_max: Option<usize>,
     series_max: Option<usize>,
     label_values_max_of: BTreeMap<String, BTreeMap<String, usize>>,
 }
 
 impl Config {
-    /// The built-in catalogue, and no `build_info`.
+    /// The built-in catalog, and no `build_info`.
     pub fn new() -> Self {
         Self::default()
     }
@@ -39,9 +39,9 @@ impl Config {
         self
     }
 
-    /// Registers a catalogue of yours as well.
-    pub fn catalogue(mut self, catalogue: &'static [fn() -> &'static Family]) -> Self {
-        self.catalogues.push(catalogue);
+    /// Registers a catalog of yours as well.
+    pub fn catalog(mut self, catalog: &'static [fn() -> &'static Family]) -> Self {
+        self.catalogs.push(catalog);
         self
     }
 
@@ -65,9 +65,9 @@ impl Config {
     }
 
     pub(crate) fn apply(&self, limits: &Limits) -> Result<(), Error> {
-        registry::register(builtin::CATALOGUE);
-        for catalogue in &self.catalogues {
-            registry::register(catalogue);
+        registry::register(builtin::CATALOG);
+        for catalog in &self.catalogs {
+            registry::register(catalog);
         }
         self.check()?;
         if let Some(values) = self.label_values_max {
@@ -103,7 +103,7 @@ impl Config {
         }
         for (metric, label, _) in self.of_labels() {
             let Some(family) = registry::find(metric) else {
-                let why = format!("there is no metric {metric}; is its catalogue registered?");
+                let why = format!("there is no metric {metric}; is its catalog registered?");
                 return Err(Error::Limit(why));
             };
             let labels = family.definition().labels.iter().map(|label| label.name);

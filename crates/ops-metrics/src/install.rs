@@ -14,7 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 static INSTALLING: Mutex<()> = Mutex::new(());
 
-/// Makes the metrics available: registers the catalogues, becomes the recorder of the `metrics` facade and starts the
+/// Makes the metrics available: registers the catalogs, becomes the recorder of the `metrics` facade and starts the
 /// 1 Hz ticker of sparklines, process and tokio metrics. A second call applies its configuration, and
 /// watches the tokio runtime that it is called on.
 ///

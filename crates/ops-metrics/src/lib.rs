@@ -27,8 +27,8 @@
 //!
 //! # In an application
 //!
-//! [`install`] once, [`register`] your own catalogues, answer `GET /metrics` with [`serve`]. What other crates
-//! count through the `metrics` facade appears too; a name of the catalogue lands in the catalogue's series.
+//! [`install`] once, [`register`] your own catalogs, answer `GET /metrics` with [`serve`]. What other crates
+//! count through the `metrics` facade appears too; a name of the catalog lands in the catalog's series.
 //!
 //! # In a test
 //!
@@ -39,7 +39,7 @@
 //! - A label has at most [`LABEL_VALUES_MAX`] values for each metric, or as many as [`Config`] says; the next ones become
 //!   `other`, in that label alone, are counted in `ops_metrics_overflow_total{metric,label}`, warned of once, and
 //!   listed by [`overflows`]. A metric has at most [`SERIES_MAX`] series; beyond, new ones are `other` in every label.
-//! - Counters and histograms of the catalogue are atomics: no increment is lost, and `_count` equals `+Inf`.
+//! - Counters and histograms of the catalog are atomics: no increment is lost, and `_count` equals `+Inf`.
 //! - Non-finite and negative observations are refused and counted in `ops_metrics_rejected_total{metric,reason}`.
 //! - Counting in a series that exists allocates nothing and takes no lock. With 3 labels that are `&'static str`, enums,
 //!   methods or statuses it reads no text: 15 ns, where the `metrics` macro takes 270 ns (`benches/ratios.rs`).
@@ -81,10 +81,10 @@ pub mod catalog {
     pub use crate::builtin::*;
 }
 
-pub use builtin::{CATALOGUE, ScrapeFailure};
+pub use builtin::{CATALOG, ScrapeFailure};
 pub use config::Config;
 pub use error::Error;
-pub use history::interval::chart;
+pub use history::interval::add_sparkline;
 pub use history::runtime::observe_runtime;
 pub use history::sparkline::{
     SPARKLINE_SECONDS, Sparkline, Window, latency_over, sparklines, sparklines_over,
@@ -93,11 +93,11 @@ pub use install::{install, is_installed};
 pub use scrape::render::{before_scrape, render};
 pub use scrape::service::{CONTENT_TYPE, serve};
 pub use series::cardinality::{Cardinality, Overflow, cardinality, overflows};
-pub use series::definition::{Definition, Kind, LabelDefinition};
+pub use series::definition::{Kind, LabelDefinition, MetricDefinition};
 pub use series::distribution::Distribution;
 pub use series::family::Family;
 pub use series::guard::{LABEL_VALUES_MAX, SERIES_MAX};
-pub use series::label::{Identity, Label};
-pub use series::registry::{all, register};
-pub use series::rejected::Reason;
+pub use series::label::{Label, LabelId};
+pub use series::registry::{families, register};
+pub use series::rejected::RejectReason;
 pub use series::value::{Counter, Gauge, Histogram, Seconds, Timer};

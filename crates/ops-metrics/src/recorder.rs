@@ -5,10 +5,10 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 
 use crate::builtin::ops_metrics_rejected_total;
 use crate::error::Error;
-use crate::series::definition::{Definition, Kind};
+use crate::series::definition::{Kind, MetricDefinition};
 use crate::series::family::Family;
 use crate::series::registry::find;
-use crate::series::rejected::Reason;
+use crate::series::rejected::RejectReason;
 use crate::series::value::{Counter, Gauge, Histogram};
 
 static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -22,7 +22,7 @@ pub(crate) fn set_installed(handle: PrometheusHandle) {
     INSTALLED.get_or_init(|| handle);
 }
 
-/// The recorder of the `metrics` facade: a catalogue name goes to the catalogue's series, any other to the exporter.
+/// The recorder of the `metrics` facade: a catalog name goes to the catalog's series, any other to the exporter.
 pub(crate) struct Recorder {
     foreign: PrometheusRecorder,
 }
@@ -30,7 +30,7 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// With the handle that renders what other crates recorded. Their histograms get real buckets.
     pub(crate) fn new() -> Result<(Self, PrometheusHandle), Error> {
-        let builder = PrometheusBuilder::new().set_buckets(Definition::BUCKETS);
+        let builder = PrometheusBuilder::new().set_buckets(MetricDefinition::BUCKETS);
         let foreign = builder.map_err(|_| Error::RecorderTaken)?.build_recorder();
         let handle = foreign.handle();
         Ok((Self { foreign }, handle))
@@ -106,8 +106,8 @@ fn labels<'a>(family: &'static Family, kind: Kind, key: &'a Key) -> Option<Vec<&
         values.filter(|values| definition.kind == kind && values.len() == key.labels().count());
     if values.is_none() {
         let metric = definition.name;
-        tracing::warn!(target: "ops_metrics", metric, key = %key, "labels_or_type_differ_from_catalogue");
-        family.reject(Reason::Labels);
+        tracing::warn!(target: "ops_metrics", metric, key = %key, "labels_or_type_differ_from_catalog");
+        family.reject(RejectReason::Labels);
     }
     values
 }
@@ -156,7 +156,7 @@ impl HistogramFn for Finite {
         if value.is_finite() {
             self.0.record(value);
         } else {
-            ops_metrics_rejected_total("of another crate", Reason::NonFinite).inc();
+            ops_metrics_rejected_total("of another crate", RejectReason::NonFinite).inc();
         }
     }
 }

@@ -24,7 +24,7 @@ const SLACK_BYTES: isize = 256 * 1024;
 
 ops_metrics::define! {
     /// Of this test.
-    catalogue MINE;
+    catalog MINE;
     /// Isochrone API calls
     counter isochrone_requests_total { provider: &'static str, mode: &'static str, status: &'static str }
 }
@@ -146,7 +146,7 @@ fn fill() {
 async fn random_requests_leave_series_and_memory_as_they_are() {
     ops_metrics::install(
         ops_metrics::Config::new()
-            .catalogue(MINE)
+            .catalog(MINE)
             .label_values_max(50),
     )
     .unwrap();

@@ -26,7 +26,7 @@ http_request_latency_seconds_sum{route="/api/users",method="GET"} 145.2
 http_request_latency_seconds_count{route="/api/users",method="GET"} 1234
 "#;
 
-/// The metrics that the overview's catalogue lists of this crate, with type and labels.
+/// The metrics that the overview's catalog lists of this crate, with type and labels.
 const LISTED: [(&str, &str, &[&str]); 7] = [
     (
         "http_requests_total",
@@ -102,7 +102,7 @@ async fn every_listed_metric_is_served_with_its_type_and_its_labels_in_their_ord
         .collect();
     for (name, kind, labels) in LISTED {
         assert_eq!(types.get(name), Some(&kind), "{name}");
-        let family = ops_metrics::all()
+        let family = ops_metrics::families()
             .into_iter()
             .find(|family| family.definition().name == name);
         let definition = family.unwrap().definition();

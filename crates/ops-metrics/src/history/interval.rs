@@ -18,27 +18,27 @@ const NAMES: [&str; 8] = [
 
 type Source = fn() -> Option<f64>;
 
-static CHARTS: RwLock<Vec<(&'static str, Source)>> = RwLock::new(Vec::new());
+static ADDED: RwLock<Vec<(&'static str, Source)>> = RwLock::new(Vec::new());
 
 /// Adds a sparkline that reads `source` each second, such as the depth of a queue. A name that is there already
 /// stays as it is.
 ///
 /// ```
 /// ops_metrics::define! { /** Jobs that wait. */ gauge jobs_waiting {} }
-/// ops_metrics::chart("jobs_waiting", || Some(jobs_waiting().get()));
+/// ops_metrics::add_sparkline("jobs_waiting", || Some(jobs_waiting().get()));
 /// assert!(ops_metrics::sparklines().iter().any(|line| line.name == "jobs_waiting"));
 /// ```
-pub fn chart(name: &'static str, source: fn() -> Option<f64>) {
-    let mut charts = CHARTS.write();
-    let known = NAMES.contains(&name) || charts.iter().any(|(known, _)| *known == name);
+pub fn add_sparkline(name: &'static str, source: fn() -> Option<f64>) {
+    let mut added = ADDED.write();
+    let known = NAMES.contains(&name) || added.iter().any(|(known, _)| *known == name);
     if !known {
-        charts.push((name, source));
+        added.push((name, source));
     }
 }
 
 /// What happened in a second, or in several: such can be merged.
 #[derive(Clone, Debug)]
-pub(crate) struct Tick {
+pub(crate) struct Interval {
     seconds: u64,
     requests: u64,
     errors: u64,
@@ -49,11 +49,11 @@ pub(crate) struct Tick {
     gauges: Vec<Option<f64>>,
 }
 
-impl Tick {
+impl Interval {
     pub(crate) fn names() -> Vec<&'static str> {
-        let charts = CHARTS.read();
-        let charted = charts.iter().map(|(name, _)| *name);
-        NAMES.into_iter().chain(charted).collect()
+        let added = ADDED.read();
+        let of_added = added.iter().map(|(name, _)| *name);
+        NAMES.into_iter().chain(of_added).collect()
     }
 
     /// In the order of the names.
@@ -104,19 +104,19 @@ impl Totals {
             errors: total(requests, is_server_error),
             hits: total(builtin::cache_hits_total::family(), |_| true),
             misses: total(builtin::cache_misses_total::family(), |_| true),
-            latency: fine(builtin::http_request_latency::family()),
+            latency: latency_buckets(builtin::http_request_latency::family()),
             gauges: gauges(),
         }
     }
 
     /// What happened since, in this many seconds.
-    pub(crate) fn since(&self, before: &Self, seconds: u64) -> Tick {
+    pub(crate) fn since(&self, before: &Self, seconds: u64) -> Interval {
         let mut latency = [0; FINE_BUCKETS];
         let pairs = self.latency.iter().zip(before.latency.iter());
         for (count, (now, then)) in latency.iter_mut().zip(pairs) {
             *count = now.wrapping_sub(*then);
         }
-        Tick {
+        Interval {
             seconds,
             requests: self.requests.saturating_sub(before.requests),
             errors: self.errors.saturating_sub(before.errors),
@@ -136,13 +136,13 @@ fn is_server_error(series: &Series) -> bool {
 fn gauges() -> Vec<Option<f64>> {
     let in_flight = builtin::http_requests_in_flight().get();
     let memory = builtin::process_resident_memory_bytes().get();
-    let charts = CHARTS.read().clone();
-    let charted = charts
+    let added = ADDED.read().clone();
+    let of_added = added
         .iter()
         .map(|(_, source)| source().filter(|value| value.is_finite()));
     [Some(in_flight), Some(memory).filter(|bytes| *bytes > 0.0)]
         .into_iter()
-        .chain(charted)
+        .chain(of_added)
         .collect()
 }
 
@@ -154,7 +154,7 @@ fn total(family: &Family, wanted: impl Fn(&Series) -> bool) -> u64 {
     family.sorted().iter().map(count).sum()
 }
 
-fn fine(family: &Family) -> Box<[u32; FINE_BUCKETS]> {
+fn latency_buckets(family: &Family) -> Box<[u32; FINE_BUCKETS]> {
     let mut sum = Box::new([0; FINE_BUCKETS]);
     for series in family.sorted() {
         if let Value::Histogram(histogram) = &series.value {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::history::interval::{Tick, Totals};
+use crate::history::interval::{Interval, Totals};
 use crate::series::distribution::Distribution;
 
 /// Seconds that [`sparklines`] reach back, one point each.
@@ -50,7 +50,7 @@ impl Window {
 #[non_exhaustive]
 pub struct Sparkline {
     /// `requests_per_second`, `error_ratio`, `p50_seconds`, `p95_seconds`, `cache_hit_ratio`, `p99_seconds`,
-    /// `requests_in_flight`, `resident_memory_bytes`, or what [`chart`](crate::chart) was told.
+    /// `requests_in_flight`, `resident_memory_bytes`, or what [`add_sparkline`](crate::add_sparkline) was told.
     pub name: &'static str,
     /// One point for each step; `None` where nothing was measured: no traffic, or the process slept.
     pub points: Vec<Option<f64>>,
@@ -138,21 +138,21 @@ impl History {
         if elapsed == 0 {
             return; // called too early: the next call has it all
         }
-        let tick = totals.since(before, elapsed);
+        let interval = totals.since(before, elapsed);
         for _ in 1..elapsed.min(GAP_SECONDS_MAX) {
             self.advance(None);
         }
-        self.advance(Some(tick));
+        self.advance(Some(interval));
         self.before = Some((now, totals));
     }
 
-    fn advance(&mut self, second: Option<Tick>) {
+    fn advance(&mut self, second: Option<Interval>) {
         for (ring, window) in self.rings.iter_mut().zip(Window::ALL) {
             ring.advance(second.as_ref(), window.shape());
         }
     }
 
-    fn ring(&self, window: Window) -> impl Iterator<Item = &Option<Tick>> {
+    fn ring(&self, window: Window) -> impl Iterator<Item = &Option<Interval>> {
         let pairs = Window::ALL.iter().zip(&self.rings);
         pairs
             .filter(move |(of, _)| **of == window)
@@ -160,7 +160,7 @@ impl History {
     }
 
     fn sparklines(&self, window: Window) -> Vec<Sparkline> {
-        let names = Tick::names();
+        let names = Interval::names();
         let mut lines: Vec<Sparkline> = names
             .into_iter()
             .map(|name| Sparkline {
@@ -169,7 +169,7 @@ impl History {
             })
             .collect();
         for point in self.ring(window) {
-            let mut values = point.as_ref().map(Tick::values).unwrap_or_default();
+            let mut values = point.as_ref().map(Interval::values).unwrap_or_default();
             values.resize(lines.len(), None);
             for (line, value) in lines.iter_mut().zip(values) {
                 line.points.push(value);
@@ -180,8 +180,8 @@ impl History {
 
     fn latency(&self, window: Window) -> Distribution {
         let mut all = Distribution::default();
-        for tick in self.ring(window).flatten() {
-            all.merge(&tick.latency);
+        for interval in self.ring(window).flatten() {
+            all.merge(&interval.latency);
         }
         all
     }
@@ -190,8 +190,8 @@ impl History {
 /// The points of one window, and what will be the next.
 #[derive(Debug)]
 struct Ring {
-    points: VecDeque<Option<Tick>>,
-    open: Option<Tick>,
+    points: VecDeque<Option<Interval>>,
+    open: Option<Interval>,
     open_seconds: u64,
 }
 
@@ -204,7 +204,7 @@ impl Ring {
         }
     }
 
-    fn advance(&mut self, second: Option<&Tick>, (step, len): (u64, usize)) {
+    fn advance(&mut self, second: Option<&Interval>, (step, len): (u64, usize)) {
         if let Some(second) = second {
             match &mut self.open {
                 Some(open) => open.merge(second),

@@ -1,13 +1,13 @@
 use std::fmt::Write as _;
 
-use crate::series::definition::Definition;
+use crate::series::definition::MetricDefinition;
 use crate::series::family::{Family, Series, Value};
 use crate::series::value::Histogram;
 
 /// Writes HELP, TYPE and all series. A family without series is announced all the same.
 pub(crate) fn write_family(out: &mut String, family: &Family) {
     let definition = family.definition();
-    let Definition { name, kind, .. } = definition;
+    let MetricDefinition { name, kind, .. } = definition;
     let _ = writeln!(out, "# HELP {name} {}", definition.help());
     let _ = writeln!(out, "# TYPE {name} {}", kind.as_str());
     let bounds = bounds(definition);
@@ -50,7 +50,7 @@ fn write_histogram(
 }
 
 /// `le="0.1"` for each bucket and `+Inf`.
-fn bounds(definition: &Definition) -> Vec<String> {
+fn bounds(definition: &MetricDefinition) -> Vec<String> {
     let finite = definition.buckets.iter();
     finite
         .map(|bound| format!("le=\"{bound}\""))

@@ -19,12 +19,12 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 const GZIP_FROM_BYTES: usize = 1024;
 
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
-static FLIGHT: Flight = Flight {
+static SHARED: SharedRender = SharedRender {
     state: Mutex::new(State {
-        flying: false,
-        landed: None,
+        rendering: false,
+        rendered: None,
     }),
-    landing: Condvar::new(),
+    done: Condvar::new(),
 };
 
 /// One exposition, in both encodings.
@@ -36,14 +36,14 @@ pub(crate) struct Rendered {
 }
 
 /// One render at a time, which all scrapes share that came before it began.
-struct Flight {
+struct SharedRender {
     state: Mutex<State>,
-    landing: Condvar,
+    done: Condvar,
 }
 
 struct State {
-    flying: bool,
-    landed: Option<(Instant, Result<Arc<Rendered>, ScrapeFailure>)>,
+    rendering: bool,
+    rendered: Option<(Instant, Result<Arc<Rendered>, ScrapeFailure>)>,
 }
 
 /// A scrape that was let in.
@@ -68,22 +68,22 @@ impl Scrape {
     /// Blocks the thread.
     pub(crate) fn wait(self) -> Result<Arc<Rendered>, ScrapeFailure> {
         let deadline = self.arrived + WAIT_MAX;
-        let mut state = FLIGHT.state.lock();
+        let mut state = SHARED.state.lock();
         loop {
-            if let Some((began, outcome)) = &state.landed
+            if let Some((began, outcome)) = &state.rendered
                 && *began >= self.arrived
             {
                 return outcome.clone();
             }
-            if !state.flying {
+            if !state.rendering {
                 // on a thread of its own: a render that hangs keeps no scrape from its answer
-                let flight = std::thread::Builder::new().name("ops-metrics-render".into());
-                if flight.spawn(fly).is_err() {
+                let thread = std::thread::Builder::new().name("ops-metrics-render".into());
+                if thread.spawn(render_shared).is_err() {
                     return Err(ScrapeFailure::Thread);
                 }
-                state.flying = true;
+                state.rendering = true;
             }
-            if FLIGHT.landing.wait_until(&mut state, deadline).timed_out() {
+            if SHARED.done.wait_until(&mut state, deadline).timed_out() {
                 return Err(ScrapeFailure::Timeout);
             }
         }
@@ -96,7 +96,7 @@ impl Drop for Scrape {
     }
 }
 
-fn fly() {
+fn render_shared() {
     let began = Instant::now();
     let outcome = std::panic::catch_unwind(|| {
         // the service asked before: it is installed
@@ -106,10 +106,10 @@ fn fly() {
             text,
         })
     });
-    let mut state = FLIGHT.state.lock();
-    state.flying = false;
-    state.landed = Some((began, outcome.map_err(|_| ScrapeFailure::Panic)));
-    FLIGHT.landing.notify_all();
+    let mut state = SHARED.state.lock();
+    state.rendering = false;
+    state.rendered = Some((began, outcome.map_err(|_| ScrapeFailure::Panic)));
+    SHARED.done.notify_all();
 }
 
 fn zipped(text: &[u8]) -> Option<Bytes> {

@@ -1,5 +1,5 @@
-use crate::series::guard::{Growth, Limits};
-use crate::series::registry::all;
+use crate::series::guard::{CardinalityState, Limits};
+use crate::series::registry::families;
 
 /// A label whose values became `other`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,11 +17,11 @@ pub struct Overflow {
 
 /// Which labels overflowed, most often first.
 pub fn overflows() -> Vec<Overflow> {
-    let mut all: Vec<Overflow> = all()
+    let mut all: Vec<Overflow> = families()
         .into_iter()
         .flat_map(|family| {
             let definition = family.definition();
-            let read = |_: &Limits, growth: &Growth| {
+            let read = |_: &Limits, growth: &CardinalityState| {
                 let named = definition.labels.iter().zip(&growth.labels);
                 let overflown = named.filter(|(_, growth)| growth.overflows > 0);
                 overflown
@@ -56,7 +56,7 @@ pub struct Cardinality {
 
 /// How large the metrics are, the one with most series first.
 pub fn cardinality() -> Vec<Cardinality> {
-    let mut all: Vec<Cardinality> = all()
+    let mut all: Vec<Cardinality> = families()
         .into_iter()
         .filter_map(|family| {
             let (definition, series) = (family.definition(), family.len());

@@ -1,6 +1,6 @@
 /// Declares metrics: a function for each, which takes the labels and gives the series.
 ///
-/// A header `pub catalogue NAME;` also exports them as data, for [`register`](crate::register). The metric's name is
+/// A header `pub catalog NAME;` also exports them as data, for [`register`](crate::register). The metric's name is
 /// the function's unless `= "name"` follows; a label's known values can be listed after its type, a
 /// histogram's buckets before or after its labels. Besides `counter`, `gauge` and `histogram` there is `seconds`: a
 /// counter of time. A name that Prometheus would not have, or buckets that do not ascend, do not compile.
@@ -8,7 +8,7 @@
 /// ```
 /// ops_metrics::define! {
 ///     /// What this service counts.
-///     pub catalogue MINE;
+///     pub catalog MINE;
 ///     /// Jobs done.
 ///     pub counter jobs_total { queue: &'static str = ["mail", "report"] }
 ///     /// Jobs that wait.
@@ -24,8 +24,8 @@
 /// ```
 #[macro_export]
 macro_rules! define {
-    ($(#[$doc:meta])* $vis:vis catalogue $catalogue:ident; $($rest:tt)*) => {
-        $crate::__names! { [$(#[$doc])* $vis $catalogue] [] $($rest)* }
+    ($(#[$doc:meta])* $vis:vis catalog $catalog:ident; $($rest:tt)*) => {
+        $crate::__names! { [$(#[$doc])* $vis $catalog] [] $($rest)* }
         $crate::__metrics! { $($rest)* }
     };
     ($($rest:tt)*) => { $crate::__metrics! { $($rest)* } };
@@ -34,9 +34,9 @@ macro_rules! define {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __names {
-    ([$(#[$doc:meta])* $vis:vis $catalogue:ident] [$($name:ident)*]) => {
+    ([$(#[$doc:meta])* $vis:vis $catalog:ident] [$($name:ident)*]) => {
         $(#[$doc])*
-        $vis static $catalogue: &[fn() -> &'static $crate::Family] = &[$($name::family),*];
+        $vis static $catalog: &[fn() -> &'static $crate::Family] = &[$($name::family),*];
     };
     ($head:tt $done:tt
         $(#[doc = $help:literal])+ $vis:vis $kind:ident $name:ident $(= $metric:literal)?
@@ -72,7 +72,7 @@ macro_rules! __metrics {
         impl $name {
             /// The family of these series.
             $vis fn family() -> &'static $crate::Family {
-                static FAMILY: $crate::Family = $crate::Family::new($crate::Definition {
+                static FAMILY: $crate::Family = $crate::Family::new($crate::MetricDefinition {
                     name: $crate::__first!($($metric,)? stringify!($name)),
                     kind: $crate::__kind!($kind),
                     help: concat!($($help),+),
@@ -80,7 +80,7 @@ macro_rules! __metrics {
                         name: stringify!($label),
                         values: $crate::__first!($(&[$($known),+],)? <$type as $crate::Label>::VALUES),
                     }),*],
-                    buckets: $crate::__first!($(&[$($bucket),+],)? $crate::Definition::BUCKETS),
+                    buckets: $crate::__first!($(&[$($bucket),+],)? $crate::MetricDefinition::BUCKETS),
                 });
                 &FAMILY
             }

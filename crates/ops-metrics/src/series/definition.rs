@@ -34,7 +34,7 @@ pub struct LabelDefinition {
 
 /// What is known of a metric before anything was counted.
 #[derive(Clone, Copy, Debug)]
-pub struct Definition {
+pub struct MetricDefinition {
     /// The name, with unit and `_total`.
     pub name: &'static str,
     /// The type.
@@ -47,7 +47,7 @@ pub struct Definition {
     pub buckets: &'static [f64],
 }
 
-impl Definition {
+impl MetricDefinition {
     /// Buckets of a histogram that declares none: seconds of a request.
     pub const BUCKETS: &'static [f64] = &[
         0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,

@@ -4,11 +4,11 @@ use std::sync::OnceLock;
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
 
-use crate::series::definition::{Definition, Kind};
-use crate::series::guard::{Growth, Limits};
-use crate::series::label::Identity;
+use crate::series::definition::{Kind, MetricDefinition};
+use crate::series::guard::{CardinalityState, Limits};
+use crate::series::label::LabelId;
 use crate::series::registry::register_family;
-use crate::series::rejected::{Reason, Rejected};
+use crate::series::rejected::{RejectReason, Rejected};
 use crate::series::table::Table;
 use crate::series::value::{Counter, Gauge, Histogram, Seconds};
 
@@ -18,7 +18,7 @@ const IDENTITIES_MAX: usize = 4;
 /// All series of one metric. Series are made on first use and stay until the process ends.
 #[derive(Debug)]
 pub struct Family {
-    definition: Definition,
+    definition: MetricDefinition,
     state: OnceLock<State>,
 }
 
@@ -32,13 +32,13 @@ pub(crate) struct State {
     by_text: Table<Series>,
     /// In the order of their labels, for rendering, and for what the tables did not take.
     sorted: RwLock<Vec<&'static Series>>,
-    growth: Mutex<Growth>,
+    cardinality: Mutex<CardinalityState>,
 }
 
 /// The identities under which a series was asked for.
 #[derive(Debug)]
 struct Known {
-    identities: [Identity; IDENTITIES_MAX],
+    identities: [LabelId; IDENTITIES_MAX],
     series: &'static Series,
 }
 
@@ -73,7 +73,7 @@ macro_rules! typed_lookups {
         #[inline]
         pub fn $by<'a, const N: usize>(
             &'static self,
-            identities: [Option<Identity>; N],
+            identities: [Option<LabelId>; N],
             texts: impl FnOnce() -> [&'a str; N],
         ) -> &'static $kind {
             match &self.identified(identities, texts).value {
@@ -94,7 +94,7 @@ macro_rules! typed_lookups {
 
 impl Family {
     #[doc(hidden)]
-    pub const fn new(definition: Definition) -> Self {
+    pub const fn new(definition: MetricDefinition) -> Self {
         Self {
             definition: definition.check(),
             state: OnceLock::new(),
@@ -102,7 +102,7 @@ impl Family {
     }
 
     /// The metric's definition.
-    pub fn definition(&self) -> &Definition {
+    pub fn definition(&self) -> &MetricDefinition {
         &self.definition
     }
 
@@ -123,11 +123,11 @@ impl Family {
         self.len() == 0
     }
 
-    pub(crate) fn reject(&'static self, reason: Reason) {
+    pub(crate) fn reject(&'static self, reason: RejectReason) {
         self.state().rejected.count(reason);
     }
 
-    pub(crate) fn rejected(&self, reason: Reason) -> u64 {
+    pub(crate) fn rejected(&self, reason: RejectReason) -> u64 {
         self.existing()
             .map_or(0, |state| state.rejected.get(reason))
     }
@@ -158,9 +158,12 @@ impl Family {
     }
 
     /// What the guard knows of the labels, if there are series.
-    pub(crate) fn growth<T>(&self, read: impl FnOnce(&Limits, &Growth) -> T) -> Option<T> {
+    pub(crate) fn growth<T>(
+        &self,
+        read: impl FnOnce(&Limits, &CardinalityState) -> T,
+    ) -> Option<T> {
         self.existing()
-            .map(|state| read(state.limits, &state.growth.lock()))
+            .map(|state| read(state.limits, &state.cardinality.lock()))
     }
 
     fn existing(&self) -> Option<&State> {
@@ -183,7 +186,7 @@ impl Family {
     #[inline]
     fn identified<'a, const N: usize>(
         &'static self,
-        identities: [Option<Identity>; N],
+        identities: [Option<LabelId>; N],
         texts: impl FnOnce() -> [&'a str; N],
     ) -> &'static Series {
         let state = self.state();
@@ -203,11 +206,11 @@ impl Family {
     fn identify(
         &'static self,
         state: &'static State,
-        (hash, identities): (u64, [Identity; IDENTITIES_MAX]),
+        (hash, identities): (u64, [LabelId; IDENTITIES_MAX]),
         texts: &[&str],
     ) -> &'static Series {
         let (series, admitted) = self.find_or_grow(state, texts);
-        if admitted && state.growth.lock().may_identify() {
+        if admitted && state.cardinality.lock().may_identify() {
             // bounded by the limits for series, as the series themselves
             let known = Box::leak(Box::new(Known { identities, series }));
             state.by_identity.insert(hash, known);
@@ -235,7 +238,7 @@ impl Family {
 
     #[cold]
     fn grow(&'static self, state: &'static State, labels: &[&str]) -> (&'static Series, bool) {
-        let mut growth = state.growth.lock();
+        let mut growth = state.cardinality.lock();
         if let Some(series) = state.indexed(labels) {
             return (series, true);
         }
@@ -252,13 +255,13 @@ impl Family {
             register_family(self);
         }
         for warning in &admission.warnings {
-            warning.tell(self.definition.name);
+            warning.log(self.definition.name);
         }
-        (series, admission.whole)
+        (series, admission.unchanged)
     }
 
     fn make(&self, rejected: &'static Rejected, labels: &[&str]) -> &'static Series {
-        let Definition { kind, buckets, .. } = self.definition;
+        let MetricDefinition { kind, buckets, .. } = self.definition;
         let value = match kind {
             Kind::Counter => Value::Counter(Counter::new()),
             Kind::Seconds => Value::Seconds(Seconds::new()),
@@ -281,8 +284,8 @@ impl Family {
 
 /// All identities, if each label has one and they are not too many.
 #[inline]
-fn packed<const N: usize>(identities: [Option<Identity>; N]) -> Option<[Identity; IDENTITIES_MAX]> {
-    let mut all = [Identity::NONE; IDENTITIES_MAX];
+fn packed<const N: usize>(identities: [Option<LabelId>; N]) -> Option<[LabelId; IDENTITIES_MAX]> {
+    let mut all = [LabelId::NONE; IDENTITIES_MAX];
     if N > IDENTITIES_MAX {
         return None;
     }
@@ -293,7 +296,7 @@ fn packed<const N: usize>(identities: [Option<Identity>; N]) -> Option<[Identity
 }
 
 #[inline]
-fn mixed<const N: usize>(identities: &[Identity; IDENTITIES_MAX]) -> u64 {
+fn mixed<const N: usize>(identities: &[LabelId; IDENTITIES_MAX]) -> u64 {
     identities
         .iter()
         .take(N)
@@ -310,7 +313,7 @@ impl State {
             by_identity: Table::new(),
             by_text: Table::new(),
             sorted: RwLock::default(),
-            growth: Mutex::default(),
+            cardinality: Mutex::default(),
         }
     }
 

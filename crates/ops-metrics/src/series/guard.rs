@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::series::definition::Definition;
+use crate::series::definition::MetricDefinition;
 
 /// Values that one label of one metric may have unless configured; the next ones become `other`.
 pub const LABEL_VALUES_MAX: usize = 200;
@@ -71,14 +71,14 @@ impl Limits {
 
 /// What one family has grown to.
 #[derive(Debug, Default)]
-pub(crate) struct Growth {
-    pub(crate) labels: Vec<LabelGrowth>,
+pub(crate) struct CardinalityState {
+    pub(crate) labels: Vec<LabelState>,
     identities: usize,
     admitted: usize,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct LabelGrowth {
+pub(crate) struct LabelState {
     pub(crate) values: HashSet<Box<str>>,
     pub(crate) overflows: u64,
     pub(crate) examples: Vec<String>,
@@ -88,7 +88,7 @@ pub(crate) struct LabelGrowth {
 pub(crate) struct Admission<'a> {
     pub(crate) labels: Vec<&'a str>,
     /// Whether no label became `other`.
-    pub(crate) whole: bool,
+    pub(crate) unchanged: bool,
     pub(crate) warnings: Vec<Warning>,
 }
 
@@ -100,7 +100,7 @@ pub(crate) struct Warning {
 }
 
 impl Warning {
-    pub(crate) fn tell(&self, metric: &'static str) {
+    pub(crate) fn log(&self, metric: &'static str) {
         let Self {
             label,
             value,
@@ -110,20 +110,20 @@ impl Warning {
     }
 }
 
-impl Growth {
+impl CardinalityState {
     /// Replaces what is refused, label by label; where the metric is full, all that makes a new series.
     pub(crate) fn admit<'a>(
         &mut self,
-        definition: &Definition,
+        definition: &MetricDefinition,
         labels: &[&'a str],
         full: bool,
         limits: &Limits,
     ) -> Admission<'a> {
         self.labels
-            .resize_with(definition.labels.len(), LabelGrowth::default);
+            .resize_with(definition.labels.len(), LabelState::default);
         let mut admission = Admission {
             labels: Vec::with_capacity(labels.len()),
-            whole: true,
+            unchanged: true,
             warnings: Vec::new(),
         };
         let named = labels.iter().zip(definition.labels);
@@ -134,7 +134,7 @@ impl Growth {
                 continue;
             }
             admission.labels.push(OTHER);
-            admission.whole = false;
+            admission.unchanged = false;
             if let Some(value) = growth.refuse(value) {
                 let (label, values_max) = (label.name, max);
                 admission.warnings.push(Warning {
@@ -155,7 +155,7 @@ impl Growth {
     }
 }
 
-impl LabelGrowth {
+impl LabelState {
     /// The declared values have their place even where others came first.
     fn admit(&mut self, value: &str, declared: &[&str], max: usize) -> bool {
         if self.values.contains(value) {

@@ -13,19 +13,19 @@ pub trait Label {
     /// What stands for the text, so that a known series is found without reading it; `None` has the text hashed.
     ///
     /// Two values of one type with the same identity must have the same text.
-    fn identity(&self) -> Option<Identity> {
+    fn identity(&self) -> Option<LabelId> {
         None
     }
 }
 
 /// Stands for the text of a label's value: two machine words that are compared instead of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct LabelId {
     at: usize,
     len: usize,
 }
 
-impl Identity {
+impl LabelId {
     pub(crate) const NONE: Self = Self { at: 0, len: 0 };
 
     /// Of a text that lives as long as the process: its address and length.
@@ -57,8 +57,8 @@ impl Label for &'static str {
     }
 
     #[inline]
-    fn identity(&self) -> Option<Identity> {
-        Some(Identity::of_text(self))
+    fn identity(&self) -> Option<LabelId> {
+        Some(LabelId::of_text(self))
     }
 }
 
@@ -73,8 +73,8 @@ impl Label for Method {
     }
 
     #[inline]
-    fn identity(&self) -> Option<Identity> {
-        Some(Identity::of_number(number(self)))
+    fn identity(&self) -> Option<LabelId> {
+        Some(LabelId::of_number(number(self)))
     }
 }
 
@@ -106,8 +106,8 @@ impl Label for u16 {
     }
 
     #[inline]
-    fn identity(&self) -> Option<Identity> {
-        Some(Identity::of_number(match *self {
+    fn identity(&self) -> Option<LabelId> {
+        Some(LabelId::of_number(match *self {
             status @ 100..=599 => usize::from(status),
             _ => 0,
         }))
@@ -161,8 +161,8 @@ macro_rules! labels {
             }
 
             #[inline]
-            fn identity(&self) -> ::core::option::Option<$crate::Identity> {
-                ::core::option::Option::Some($crate::Identity::of_number(*self as usize))
+            fn identity(&self) -> ::core::option::Option<$crate::LabelId> {
+                ::core::option::Option::Some($crate::LabelId::of_number(*self as usize))
             }
         }
     )+};

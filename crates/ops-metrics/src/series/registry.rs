@@ -14,18 +14,18 @@ struct Registered {
     by_name: Option<HashMap<&'static str, &'static Family>>,
 }
 
-/// Adds a catalogue that [`define!`](crate::define) exported: its metrics are on `/metrics` from now on, with 0 where
+/// Adds a catalog that [`define!`](crate::define) exported: its metrics are on `/metrics` from now on, with 0 where
 /// all label values are known. A second registration of the same metrics changes nothing.
 ///
 /// A metric that was not registered is rendered from its first use on. Of two metrics with one name the first is.
-pub fn register(catalogue: &[fn() -> &'static Family]) {
-    for family in catalogue {
+pub fn register(catalog: &[fn() -> &'static Family]) {
+    for family in catalog {
         register_family(family());
     }
 }
 
-/// The families of all registered catalogues, in the order of registration.
-pub fn all() -> Vec<&'static Family> {
+/// The families of all registered catalogs, in the order of registration.
+pub fn families() -> Vec<&'static Family> {
     REGISTERED.read().order.clone()
 }
 
@@ -35,14 +35,14 @@ pub(crate) fn find(name: &str) -> Option<&'static Family> {
 }
 
 pub(crate) fn register_family(family: &'static Family) {
-    if announce(family) {
+    if owns_name(family) {
         // again for each registry: what is 0 in one may not be there in another
         family.zero();
     }
 }
 
 /// Says whether it is this family that has the name.
-fn announce(family: &'static Family) -> bool {
+fn owns_name(family: &'static Family) -> bool {
     let name = family.definition().name;
     if let Some(known) = find(name) {
         return std::ptr::eq(known, family);

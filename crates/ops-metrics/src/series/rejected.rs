@@ -2,14 +2,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 crate::labels! {
     /// Why a value was not counted.
-    pub enum Reason {
+    pub enum RejectReason {
         NonFinite = "non_finite",
         Negative = "negative",
         Labels = "labels",
     }
 }
 
-impl Reason {
+impl RejectReason {
     pub(crate) const ALL: [Self; 3] = [Self::NonFinite, Self::Negative, Self::Labels];
 }
 
@@ -31,19 +31,19 @@ impl Rejected {
     }
 
     #[cold]
-    pub(crate) fn count(&self, reason: Reason) {
+    pub(crate) fn count(&self, reason: RejectReason) {
         self.of(reason).fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn get(&self, reason: Reason) -> u64 {
+    pub(crate) fn get(&self, reason: RejectReason) -> u64 {
         self.of(reason).load(Ordering::Relaxed)
     }
 
-    fn of(&self, reason: Reason) -> &AtomicU64 {
+    fn of(&self, reason: RejectReason) -> &AtomicU64 {
         match reason {
-            Reason::NonFinite => &self.non_finite,
-            Reason::Negative => &self.negative,
-            Reason::Labels => &self.labels,
+            RejectReason::NonFinite => &self.non_finite,
+            RejectReason::Negative => &self.negative,
+            RejectReason::Labels => &self.labels,
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ops_metrics::{CATALOGUE, Family};
+use ops_metrics::{CATALOG, Family};
 
 use crate::promtool::promtool;
 
@@ -58,12 +58,12 @@ fn each_alert_has_three_cases_of_which_one_fires() {
 
 /// The rows of `docs/metrics.md` that are about the built-in metrics.
 #[test]
-fn the_table_in_docs_is_the_catalogue() {
+fn the_table_in_docs_is_the_catalog() {
     const HEAD: &str =
         "## Built in\n\n| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n";
     let file = workspace().join("docs/metrics.md");
     let page = std::fs::read_to_string(&file).unwrap();
-    let rows: String = CATALOGUE.iter().map(|family| row(family())).collect();
+    let rows: String = CATALOG.iter().map(|family| row(family())).collect();
     let (before, after) = page.split_once(HEAD).unwrap();
     let (found, after) = after.split_once("\n\n## ").unwrap();
     if std::env::var_os("OPS_TEST_UPDATE").is_some() {

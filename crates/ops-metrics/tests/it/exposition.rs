@@ -15,7 +15,7 @@ ops_metrics::labels! { enum Queue { Mail = "mail", Report = "report" } }
 
 ops_metrics::define! {
     /// Of this test.
-    catalogue MINE;
+    catalog MINE;
     /// Jobs done.
     counter jobs_total { queue: Queue }
     /// Observed by a property test.
@@ -23,12 +23,12 @@ ops_metrics::define! {
 }
 
 #[test]
-fn every_metric_of_the_catalogue_is_there_before_anything_happened() {
+fn every_metric_of_the_catalog_is_there_before_anything_happened() {
     let config = Config::new()
-        .catalogue(MINE)
+        .catalog(MINE)
         .build_info("0.1.0", "abc123", "1.95.0");
     let text = Registry::with(&config).unwrap().render();
-    for family in ops_metrics::CATALOGUE.iter().chain(MINE) {
+    for family in ops_metrics::CATALOG.iter().chain(MINE) {
         let definition = family().definition();
         let help = format!("# HELP {} {}\n", definition.name, definition.help());
         assert_eq!(text.matches(&help).count(), 1, "{help}");
@@ -108,7 +108,7 @@ fn what_cannot_be_added_up_is_refused_and_counted() {
 }
 
 #[test]
-fn facade_calls_land_in_the_catalogue_or_beside_it() {
+fn facade_calls_land_in_the_catalog_or_beside_it() {
     let registry = Registry::new();
     registry.run(|| {
         metrics::counter!("duckdb_query_total", "query_type" => "FACADE").absolute(7);
@@ -128,7 +128,7 @@ fn facade_calls_land_in_the_catalogue_or_beside_it() {
 }
 
 #[test]
-fn facade_calls_with_other_labels_than_the_catalogues_are_refused_and_counted() {
+fn facade_calls_with_other_labels_than_the_catalogs_are_refused_and_counted() {
     let registry = Registry::new();
     registry.run(|| {
         metrics::counter!("duckdb_query_total", "kind" => "SELECT").increment(1);

@@ -9,7 +9,7 @@ use crate::{rendered, value};
 
 ops_metrics::define! {
     /// Of this test.
-    catalogue GUARDED;
+    catalog GUARDED;
     /// Of the cardinality test.
     counter guarded_total { provider: &'static str, status: u16 }
     /// With five labels: more than are found by identity.
@@ -34,7 +34,7 @@ fn count(provider: &str, status: &'static str) {
 }
 
 fn guarded() -> Registry {
-    Registry::with(&Config::new().catalogue(GUARDED)).unwrap()
+    Registry::with(&Config::new().catalog(GUARDED)).unwrap()
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn the_label_that_overflows_becomes_other_and_the_others_stay() {
 
 #[test]
 fn the_worst_labels_can_be_read_with_examples_of_what_was_refused() {
-    let registry = Registry::with(&Config::new().catalogue(GUARDED).label_values_max(3)).unwrap();
+    let registry = Registry::with(&Config::new().catalog(GUARDED).label_values_max(3)).unwrap();
     let long = "x".repeat(200);
     let (overflows, cardinality) = registry.run(|| {
         for provider in ["a", "b", "c", "d", "e", "d", &long] {
@@ -91,8 +91,7 @@ fn the_worst_labels_can_be_read_with_examples_of_what_was_refused() {
 #[test]
 fn a_first_overflow_warns_once_for_each_label() {
     let warnings = crate::process::warnings_of(|| {
-        let registry =
-            Registry::with(&Config::new().catalogue(GUARDED).label_values_max(1)).unwrap();
+        let registry = Registry::with(&Config::new().catalog(GUARDED).label_values_max(1)).unwrap();
         registry.run(|| (0..20).for_each(|index| count(&format!("warned-{index}"), "200")));
     });
     let told = warnings
@@ -108,10 +107,9 @@ fn a_first_overflow_warns_once_for_each_label() {
 
 #[test]
 fn a_cap_can_be_set_for_one_label_alone() {
-    let config =
-        Config::new()
-            .catalogue(GUARDED)
-            .label_values_max_of("guarded_total", "provider", 1);
+    let config = Config::new()
+        .catalog(GUARDED)
+        .label_values_max_of("guarded_total", "provider", 1);
     let registry = Registry::with(&config).unwrap();
     registry.run(|| {
         for (provider, status) in [("a", "200"), ("b", "201"), ("b", "202")] {
@@ -134,7 +132,7 @@ fn a_cap_can_be_set_for_one_label_alone() {
 
 #[test]
 fn a_metric_that_is_full_takes_known_series_only() {
-    let registry = Registry::with(&Config::new().catalogue(GUARDED).series_max(2)).unwrap();
+    let registry = Registry::with(&Config::new().catalog(GUARDED).series_max(2)).unwrap();
     registry.run(|| {
         for provider in ["a", "b", "c", "d", "a"] {
             count(provider, "200");
@@ -168,7 +166,7 @@ fn limits_that_make_no_sense_are_refused_with_what_is_accepted() {
     );
     let metric = told(Config::new().label_values_max_of("http_total", "route", 5));
     assert!(
-        metric.ends_with("there is no metric http_total; is its catalogue registered?"),
+        metric.ends_with("there is no metric http_total; is its catalog registered?"),
         "{metric}"
     );
 }
@@ -177,7 +175,7 @@ fn limits_that_make_no_sense_are_refused_with_what_is_accepted() {
 fn limits_can_be_a_file_and_keys_that_are_not_known_are_refused() {
     let file = "series_max: 100\nlabel_values_max_of: {guarded_total: {provider: 1}}";
     let config: Config = serde_yaml::from_str(file).unwrap();
-    let registry = Registry::with(&config.catalogue(GUARDED)).unwrap();
+    let registry = Registry::with(&config.catalog(GUARDED)).unwrap();
     registry.run(|| {
         count("a", "200");
         count("b", "200");
@@ -253,7 +251,7 @@ fn unknown_methods_and_statuses_are_bounded() {
 #[test]
 fn series_beyond_the_first_table_are_found_again() {
     let config = Config::new()
-        .catalogue(GUARDED)
+        .catalog(GUARDED)
         .label_values_max(500)
         .series_max(100_000);
     let registry = Registry::with(&config).unwrap();

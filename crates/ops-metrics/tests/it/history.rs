@@ -115,8 +115,8 @@ fn a_longer_step_merges_distributions_and_averages_no_quantile() {
 
 #[test]
 fn a_chart_of_ones_own_is_a_line() {
-    ops_metrics::chart("depth_of_this_test", || Some(4.0));
-    ops_metrics::chart("depth_of_this_test", || Some(5.0)); // the name is taken
+    ops_metrics::add_sparkline("depth_of_this_test", || Some(4.0));
+    ops_metrics::add_sparkline("depth_of_this_test", || Some(5.0)); // the name is taken
     let registry = Registry::new();
     registry.tick(Duration::ZERO);
     registry.tick(Duration::from_secs(1));
@@ -164,7 +164,7 @@ proptest! {
         let found = Distribution::of(values.clone()).quantile(q).unwrap();
         prop_assert!((found - exact).abs() <= 0.05 * exact, "{} instead of {}", found, exact);
         // and so within one bucket of what Prometheus makes of the same observations
-        let bounds = ops_metrics::Definition::BUCKETS;
+        let bounds = ops_metrics::MetricDefinition::BUCKETS;
         let (lower, upper) = bucket_of_quantile(q, &values, bounds);
         prop_assert!(found >= lower * 0.95 && found <= upper * 1.05, "{} not in {}..{}", found, lower, upper);
     }

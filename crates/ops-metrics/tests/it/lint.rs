@@ -1,9 +1,9 @@
-use ops_metrics::{CATALOGUE, Kind};
+use ops_metrics::{CATALOG, Kind};
 
 /// The rules of promlint, which promtool may not be there to check.
 #[test]
 fn the_built_in_names_follow_the_rules() {
-    for family in CATALOGUE {
+    for family in CATALOG {
         let definition = family().definition();
         let name = definition.name;
         let counts = matches!(definition.kind, Kind::Counter | Kind::Seconds);
