@@ -70,50 +70,26 @@
 //! For configuration that is no secret, use a configuration crate. For leased credentials (Vault), versions other than the current one
 //! and binary secrets, use the client of the service.
 
-#[cfg(feature = "aws")]
-mod aws;
-mod catalogue;
-mod clock;
-mod config;
-mod deck;
-mod dotenv;
-mod environment;
+mod cache;
 mod error;
-mod flight;
-mod gate;
-mod get;
-mod global;
-mod listeners;
-mod load;
-mod local;
-mod member;
-mod quick;
-mod refresh;
-mod remote;
-mod report;
+mod resolver;
 mod secret;
-mod secrets;
-#[cfg(feature = "secretsmanager")]
-mod secrets_manager;
-mod slot;
-#[cfg(feature = "ssm")]
-mod ssm;
-mod stats;
+mod setup;
+mod source;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod validate;
 
-pub use catalogue::{MAX_CATALOGUE_BYTES, MAX_CATALOGUE_ENTRIES, MAX_NAME_BYTES};
-pub use config::{Config, DEFAULT_DEADLINE, DEFAULT_MAX_STALE, DEFAULT_TTL, MAX_TTL};
-pub use dotenv::{Diagnostic, MAX_DOTENV_BYTES};
+pub use cache::slot::{MAX_BACKOFF, NEGATIVE_TTL};
 pub use error::{Attempt, ErrorKind, SecretError};
-pub use gate::AwsMode;
-pub use get::{Get, Resolving};
-pub use global::{get_secret, get_secret_source, global, init};
-pub use listeners::{MIN_ANNOUNCED_BYTES, Resolved};
-pub use remote::BREAKER_OPEN;
-pub use report::{DotEnvReport, Report, SecretReport};
+pub use resolver::Secrets;
+pub use resolver::get::{Get, Resolving};
+pub use resolver::global::{get_secret, get_secret_source, global, init};
+pub use resolver::listeners::{MIN_ANNOUNCED_BYTES, Resolved};
+pub use resolver::report::{DotEnvReport, Report, SecretReport};
+pub use resolver::stats::Stats;
 pub use secret::{Secret, SecretSource};
-pub use secrets::Secrets;
-pub use slot::{MAX_BACKOFF, NEGATIVE_TTL};
-pub use stats::Stats;
+pub use setup::catalog::{MAX_CATALOGUE_BYTES, MAX_CATALOGUE_ENTRIES, MAX_NAME_BYTES};
+pub use setup::config::{Config, DEFAULT_DEADLINE, DEFAULT_MAX_STALE, DEFAULT_TTL, MAX_TTL};
+pub use source::BREAKER_OPEN;
+pub use source::aws::detection::AwsMode;
+pub use source::dotenv::{Diagnostic, MAX_DOTENV_BYTES};

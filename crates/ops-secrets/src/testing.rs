@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use crate::clock::Clock;
+use crate::cache::clock::Clock;
 use crate::error::ErrorKind;
-use crate::remote::{Backend, BoxFuture, Fault, Fetched};
+use crate::source::{Backend, BoxFuture, Fault, Fetched};
 use crate::{Config, Secrets};
 
 /// A clock that moves when it is told to.

@@ -19,10 +19,10 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use tokio::sync::OnceCell;
 
-use crate::config::Config;
 use crate::error::ErrorKind;
-use crate::gate::Gate;
-use crate::remote::{Fault, Fetched, Guarded, Remote};
+use crate::setup::config::Config;
+use crate::source::aws::detection::Gate;
+use crate::source::{Fault, Fetched, Guarded, Remote};
 use crate::{AwsMode, SecretSource};
 
 pub(crate) fn remote(config: &Config, gate: &Gate) -> Remote {
@@ -36,13 +36,15 @@ pub(crate) fn remote(config: &Config, gate: &Gate) -> Remote {
         #[cfg(feature = "ssm")]
         ssm: Some(Guarded::new(
             SecretSource::AwsSsm,
-            Arc::new(crate::ssm::Ssm::new(Arc::clone(&shared))),
+            Arc::new(crate::source::aws::ssm::Ssm::new(Arc::clone(&shared))),
         )),
         #[cfg(not(feature = "ssm"))]
         ssm: None,
         #[cfg(feature = "secretsmanager")]
         secrets_manager: {
-            let backend = Arc::new(crate::secrets_manager::SecretsManager::new(shared));
+            let backend = Arc::new(crate::source::aws::secrets_manager::SecretsManager::new(
+                shared,
+            ));
             Some(Guarded::new(SecretSource::AwsSecretsManager, backend))
         },
         #[cfg(not(feature = "secretsmanager"))]

@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use crate::catalogue::Entry;
 use crate::error::ErrorKind;
-use crate::secrets::{Found, Inner, Request, failed};
+use crate::resolver::{Found, Inner, Request, failed};
+use crate::setup::catalog::Entry;
 use crate::{Attempt, Secret, SecretError, SecretSource};
 
 impl Inner {
@@ -30,7 +30,7 @@ impl Inner {
     ) -> Result<Option<Secret>, SecretError> {
         let mut bytes = value.into_encoded_bytes();
         let admitted = self.admit(name, entry, &bytes, SecretSource::Env);
-        crate::environment::wipe(&mut bytes);
+        crate::source::env::wipe(&mut bytes);
         admitted.map(Some).map_err(|problem| {
             let variable = entry.map_or(name, |entry| entry.env_var.as_str());
             let tried = Attempt {

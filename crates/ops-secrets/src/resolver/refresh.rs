@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::catalogue::{Entry, Target};
+use crate::cache::flight::Flight;
+use crate::cache::slot::{Failure, Known, Landed, Value, backoff, jitter};
 use crate::error::ErrorKind;
-use crate::flight::Flight;
-use crate::remote::Answer;
-use crate::secrets::Inner;
-use crate::slot::{Failure, Known, Landed, Value, backoff, jitter};
+use crate::resolver::Inner;
+use crate::setup::catalog::{Entry, Target};
+use crate::source::Answer;
 use crate::{Attempt, SecretSource};
 
 /// The secrets that one lookup is for. What is left when it is dropped lands as a failure, so nobody waits for ever.

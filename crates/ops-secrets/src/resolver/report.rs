@@ -1,12 +1,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::catalogue::Entry;
-use crate::dotenv::Diagnostic;
+use crate::cache::slot::Known;
 use crate::error::ErrorKind;
-use crate::listeners::looks_secret;
-use crate::secrets::{Inner, Request, Secrets};
-use crate::slot::Known;
+use crate::resolver::listeners::looks_secret;
+use crate::resolver::{Inner, Request, Secrets};
+use crate::setup::catalog::Entry;
+use crate::source::dotenv::Diagnostic;
 use crate::{Secret, SecretError, SecretSource};
 
 /// What is known of all catalogued secrets: no value, no part, length or hash of one. `Display` is a table.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use aws_sdk_ssm::Client;
 use zeroize::Zeroizing;
 
-use crate::aws::{Shared, chunked};
-use crate::remote::{Backend, BoxFuture, Fault, Fetched};
+use crate::source::aws::client::{Shared, chunked};
+use crate::source::{Backend, BoxFuture, Fault, Fetched};
 
 /// What one GetParameters takes.
 const BULK: usize = 10;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::catalogue::Entry;
+use crate::cache::flight::{Flight, block_on};
+use crate::cache::slot::{Decision, Landed};
 use crate::error::ErrorKind;
-use crate::flight::{Flight, block_on};
-use crate::refresh::Waiting;
-use crate::secrets::{Inner, Secrets};
-use crate::slot::{Decision, Landed};
+use crate::resolver::refresh::Waiting;
+use crate::resolver::{Inner, Secrets};
+use crate::setup::catalog::Entry;
 use crate::{Attempt, Report, SecretError};
 
 impl Secrets {

@@ -5,10 +5,10 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::SecretError;
-use crate::catalogue::{Catalogue, MAX_CATALOGUE_BYTES};
-use crate::config::Config;
-use crate::gate::Gate;
-use crate::remote::Remote;
+use crate::setup::catalog::{Catalogue, MAX_CATALOGUE_BYTES};
+use crate::setup::config::Config;
+use crate::source::Remote;
+use crate::source::aws::detection::Gate;
 
 const USUAL_PLACE: &str = "configs/secrets.yaml";
 
@@ -69,7 +69,7 @@ pub(crate) fn remote(config: &Config, gate: &Gate) -> Remote {
     #[cfg(feature = "testing")]
     if let Some(sources) = &config.sources {
         use crate::SecretSource::{AwsSecretsManager, AwsSsm};
-        use crate::remote::Guarded;
+        use crate::source::Guarded;
         use std::sync::Arc;
         return Remote {
             ssm: Some(Guarded::new(AwsSsm, Arc::new(sources.ssm.clone()))),
@@ -81,7 +81,7 @@ pub(crate) fn remote(config: &Config, gate: &Gate) -> Remote {
         };
     }
     #[cfg(feature = "aws")]
-    return crate::aws::remote(config, gate);
+    return crate::source::aws::client::remote(config, gate);
     #[cfg(not(feature = "aws"))]
     {
         let _ = config;

@@ -1,20 +1,33 @@
+//! The resolver: from a name to a secret, and what it knows on the way.
+
+mod fast_path;
+pub(crate) mod get;
+pub(crate) mod global;
+pub(crate) mod listeners;
+mod local;
+mod lookup_thread;
+mod refresh;
+pub(crate) mod report;
+pub(crate) mod stats;
+mod validate;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::catalogue::{Catalogue, Entry, check_name};
-use crate::config::{Config, MAX_TTL};
-use crate::deck::Deck;
-use crate::dotenv::DotEnv;
+use crate::cache::flight::Flight;
+use crate::cache::slot::{Decision, Failure, Known, Landed};
 use crate::error::ErrorKind;
-use crate::flight::Flight;
-use crate::gate::Gate;
-use crate::get::Get;
-use crate::listeners::{Listeners, Resolved};
-use crate::refresh::Waiting;
-use crate::remote::Remote;
-use crate::slot::{Decision, Failure, Known, Landed};
-use crate::stats::{Counters, Stats, add, get};
+use crate::resolver::get::Get;
+use crate::resolver::listeners::{Listeners, Resolved};
+use crate::resolver::lookup_thread::Deck;
+use crate::resolver::refresh::Waiting;
+use crate::resolver::stats::{Counters, Stats, add, get};
+use crate::setup::catalog::{Catalogue, Entry, check_name};
+use crate::setup::config::{Config, MAX_TTL};
+use crate::source::Remote;
+use crate::source::aws::detection::Gate;
+use crate::source::dotenv::DotEnv;
 use crate::{Attempt, Secret, SecretError, SecretSource};
 
 /// Resolves secrets. Cheap to clone; clones share cache, listeners and counters.
@@ -73,9 +86,9 @@ impl Secrets {
     /// A resolver. Reads the catalogue; asks nobody yet.
     pub fn new(config: Config) -> Result<Self, SecretError> {
         config.check()?;
-        let (catalogue, catalogue_origin) = crate::load::catalogue(&config)?;
+        let (catalogue, catalogue_origin) = crate::setup::load::catalogue(&config)?;
         let gate = Gate::decide(config.aws, &config.environment, &config.dmi_path);
-        let remote = crate::load::remote(&config, &gate);
+        let remote = crate::setup::load::remote(&config, &gate);
         let variables = config.expand_dotenv.then(|| config.environment.clone());
         let dotenv = DotEnv::new(config.dotenv.clone(), variables);
         let (listeners, counters, deck) =
@@ -121,7 +134,7 @@ impl Secrets {
 
     /// Totals so far.
     pub fn stats(&self) -> Stats {
-        let asked = |guarded: &Option<crate::remote::Guarded>| {
+        let asked = |guarded: &Option<crate::source::Guarded>| {
             guarded.as_ref().map_or(0, |source| get(&source.asked))
         };
         let remote = &self.inner.remote;

@@ -4,6 +4,11 @@
     expect(dead_code, reason = "there is no remote source")
 )]
 
+pub(crate) mod aws;
+pub(crate) mod dotenv;
+pub(crate) mod env;
+pub(crate) mod json_field;
+
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -14,10 +19,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
-use crate::catalogue::Target;
-use crate::clock::Clock;
+use crate::cache::clock::Clock;
 use crate::error::ErrorKind;
-use crate::member::select;
+use crate::setup::catalog::Target;
+use crate::source::json_field::select;
 use crate::{Attempt, SecretSource};
 
 /// A source that could not be reached is left alone for this long.

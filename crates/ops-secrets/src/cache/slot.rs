@@ -7,9 +7,9 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
+use crate::cache::flight::Flight;
 use crate::error::ErrorKind;
-use crate::flight::Flight;
-use crate::listeners::InUse;
+use crate::resolver::listeners::InUse;
 use crate::{Attempt, Secret};
 
 /// An absent secret is asked for again after this long at the latest.

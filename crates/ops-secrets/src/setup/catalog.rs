@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 use crate::SecretError;
-use crate::slot::Slot;
+use crate::cache::slot::Slot;
 
 /// A larger catalogue file is refused.
 pub const MAX_CATALOGUE_BYTES: usize = 1024 * 1024;

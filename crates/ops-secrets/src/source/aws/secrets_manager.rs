@@ -6,9 +6,9 @@ use std::sync::Arc;
 use aws_sdk_secretsmanager::Client;
 use zeroize::Zeroizing;
 
-use crate::aws::{Shared, chunked, kind_of};
 use crate::error::ErrorKind;
-use crate::remote::{Backend, BoxFuture, Fault, Fetched};
+use crate::source::aws::client::{Shared, chunked, kind_of};
+use crate::source::{Backend, BoxFuture, Fault, Fetched};
 
 /// What one BatchGetSecretValue takes.
 const BULK: usize = 20;

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 pub use parse::Diagnostic;
 pub(crate) use parse::Parsed;
 
-use crate::environment::Environment;
+use crate::source::env::Environment;
 
 /// A larger `.env` file is refused.
 pub const MAX_DOTENV_BYTES: u64 = 1024 * 1024;

@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 
-use crate::listeners::InUse;
-use crate::secrets::Inner;
-use crate::{Secret, SecretSource, environment};
+use crate::resolver::Inner;
+use crate::resolver::listeners::InUse;
+use crate::source::env;
+use crate::{Secret, SecretSource};
 
 impl Inner {
     /// The answer for a caller who names no time to live, where it is at hand and nothing else needs doing. `None` says
@@ -34,7 +35,7 @@ impl Inner {
     fn quick_env(&self, value: OsString, in_use: Option<&InUse>) -> Option<Secret> {
         let mut bytes = value.into_encoded_bytes();
         let secret = in_use.and_then(|now| now.unless_changed(&bytes, SecretSource::Env));
-        environment::wipe(&mut bytes);
+        env::wipe(&mut bytes);
         if secret.is_some() {
             self.counters.answered(SecretSource::Env);
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::clock::Clock;
-use crate::environment::Environment;
+use crate::cache::clock::Clock;
+use crate::source::env::Environment;
 use crate::{AwsMode, SecretError};
 
 /// The time to live of a remote value when the caller names none.

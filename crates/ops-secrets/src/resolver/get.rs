@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::cache::flight::{Flight, block_on};
+use crate::cache::slot::Landed;
 use crate::error::ErrorKind;
-use crate::flight::{Flight, block_on};
-use crate::secrets::{Found, Request, Secrets, Step, failed};
-use crate::slot::Landed;
+use crate::resolver::{Found, Request, Secrets, Step, failed};
 use crate::{Secret, SecretError, SecretSource};
 
 /// A question for one secret: add what you need, then `.await` it or call [`blocking`](Get::blocking).

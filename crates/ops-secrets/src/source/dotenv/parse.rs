@@ -4,7 +4,7 @@ use std::str::Chars;
 
 use zeroize::Zeroizing;
 
-use crate::environment::Environment;
+use crate::source::env::Environment;
 
 /// Something about one line of a `.env` file. Holds no part of a value.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

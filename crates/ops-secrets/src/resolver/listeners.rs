@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use parking_lot::{RwLock, RwLockReadGuard};
 
-use crate::catalogue::Entry;
-use crate::secrets::Inner;
+use crate::resolver::Inner;
+use crate::setup::catalog::Entry;
 use crate::{Secret, SecretSource};
 
 /// Shorter values are not announced: redacting them would cut into ordinary text.
