@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: what no compiler checks. Each check is a function in its own file that hands back findings.
 
 mod alerts;
+mod circles;
 mod crate_files;
 mod dashboards;
 mod features;
@@ -52,6 +53,7 @@ pub(crate) fn run() -> Result<()> {
     let files = tracked_files()?;
     let checks = [
         ("dependency law", law::check(&metadata)),
+        ("circles", circles::check(&metadata)),
         ("one version each", versions::check(&metadata)),
         ("crate files", crate_files::check(&metadata)),
         ("crate table", readme::check(&metadata, &root)),
