@@ -5,6 +5,7 @@ mod circles;
 mod crate_files;
 mod dashboards;
 mod features;
+mod language;
 mod law;
 mod readme;
 mod runbooks;
@@ -62,6 +63,7 @@ pub(crate) fn run() -> Result<()> {
         ("dashboards and queries", dashboards::check(&root)),
         ("runbooks", runbooks::check(&root)),
         ("words", words::check(&root, &files)),
+        ("language", language::check(&root, &files)),
         ("sources", sources::check(&root, &files)),
     ];
     let mut drifted = 0;
