@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use crate::cache::{Cache, Plan};
 use crate::engine::QueryEngine;
 use crate::global::get_cache;
-use crate::key::{Key, Question};
+use crate::key::{Key, KeyInputs};
 use crate::params::{Params, Value};
 use crate::query::CachedEngine;
 
@@ -105,12 +105,12 @@ fn with_key(
     let params = named.fold(Params::new(), |params, (name, value)| {
         params.set(name, value)
     });
-    let question = Question {
+    let inputs = KeyInputs {
         scope: cache.own_scope(),
         database,
         state,
         normal_sql: label,
     };
-    let key = Key::of(&question, &params);
+    let key = Key::of(&inputs, &params);
     (cache, key)
 }

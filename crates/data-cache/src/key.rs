@@ -1,4 +1,4 @@
-//! What makes two questions the same question.
+//! Inputs of a key: everything that a result depends on.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -13,7 +13,7 @@ use crate::scope::Scope;
 pub struct Key([u8; 32]);
 
 /// Everything besides the parameters that a result depends on.
-pub(crate) struct Question<'a> {
+pub(crate) struct KeyInputs<'a> {
     pub(crate) scope: &'a Scope,
     /// Which database, or `default` for what users put in themselves.
     pub(crate) database: &'a str,
@@ -24,18 +24,18 @@ pub(crate) struct Question<'a> {
 
 impl Key {
     /// Fields are prefixed with a tag and their length, so that none can run into its neighbour.
-    pub(crate) fn of(question: &Question<'_>, params: &Params) -> Self {
-        let mut bytes = Vec::with_capacity(256 + question.normal_sql.len());
+    pub(crate) fn of(inputs: &KeyInputs<'_>, params: &Params) -> Self {
+        let mut bytes = Vec::with_capacity(256 + inputs.normal_sql.len());
         let mut field = |tag: u8, value: &[u8]| {
             bytes.push(tag);
             bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
             bytes.extend_from_slice(value);
         };
         field(b'v', b"data-cache/key/1");
-        question.scope.key_fields(&mut field);
-        field(b'd', question.database.as_bytes());
-        field(b's', question.state.as_bytes());
-        field(b'q', question.normal_sql.as_bytes());
+        inputs.scope.key_fields(&mut field);
+        field(b'd', inputs.database.as_bytes());
+        field(b's', inputs.state.as_bytes());
+        field(b'q', inputs.normal_sql.as_bytes());
         for (name, value) in &params.0 {
             field(b'n', name.as_bytes());
             value.key_field(&mut field);

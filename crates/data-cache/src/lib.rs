@@ -110,7 +110,7 @@ mod disk;
 mod engine;
 mod error;
 mod event;
-mod fault;
+mod failpoint;
 mod flight;
 mod function;
 mod global;
@@ -134,7 +134,7 @@ mod ttl;
 mod warehouse;
 
 pub use arrow;
-pub use cache::{Cache, Hit, Lookup, Skip, Stored, Work};
+pub use cache::{Cache, Hit, Job, Lookup, Skip, Stored};
 pub use cancel::Cancel;
 pub use config::{Codec, Config, Durability, HttpCache, QueryCache, StableEndpoint};
 #[cfg(feature = "macros")]

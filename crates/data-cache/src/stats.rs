@@ -49,8 +49,8 @@ pub enum Bypass {
     Nondeterministic,
     /// It reads files or other sources whose changes nobody sees.
     Outside,
-    /// It reads catalogues of the engine.
-    Catalogue,
+    /// It reads catalogs of the engine.
+    Catalog,
     /// Its text is not understood well enough.
     UnusualText,
     /// A table that it may read is being written.
@@ -64,7 +64,7 @@ impl Bypass {
     pub const ALL: [Self; 6] = [
         Self::Nondeterministic,
         Self::Outside,
-        Self::Catalogue,
+        Self::Catalog,
         Self::UnusualText,
         Self::WriteRunning,
         Self::UnknownState,
@@ -75,7 +75,7 @@ impl Bypass {
         match self {
             Self::Nondeterministic => "nondeterministic",
             Self::Outside => "outside",
-            Self::Catalogue => "catalogue",
+            Self::Catalog => "catalog",
             Self::UnusualText => "unusual_text",
             Self::WriteRunning => "write_running",
             Self::UnknownState => "unknown_state",

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cache::Cache;
 use crate::clock::Clock;
-pub use crate::fault::Step;
+pub use crate::failpoint::Step;
 
 /// The time of day of one cache.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl ManualClock {
 
 /// Calls `hook` at each [`Step`] of this cache; an error of it is one of the file system.
 pub fn on_step(cache: &Cache, hook: impl Fn(Step) -> io::Result<()> + Send + Sync + 'static) {
-    cache.inner().faults().set(hook);
+    cache.inner().failpoints().set(hook);
 }
 
 /// The next lookup looks at what other processes did, without waiting for the second to pass.

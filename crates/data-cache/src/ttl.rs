@@ -29,7 +29,7 @@ impl Ttls {
     }
 
     /// The time that the operator wrote down for this SQL or label.
-    pub(crate) fn written_down(&self, label: &str) -> Option<u64> {
+    pub(crate) fn configured(&self, label: &str) -> Option<u64> {
         if self.patterns.is_empty() {
             return None;
         }
@@ -47,7 +47,7 @@ impl Ttls {
                 "ttl_seconds: {seconds} is more than ten years ({MAX_SECONDS})"
             ))),
             Some(seconds) => Ok(seconds),
-            None => Ok(self.written_down(label).unwrap_or(self.default_seconds)),
+            None => Ok(self.configured(label).unwrap_or(self.default_seconds)),
         }
     }
 }

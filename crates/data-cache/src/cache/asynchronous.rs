@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use tokio::sync::oneshot;
 
 use super::compute::{Outcome, Plan, outcome_of};
-use super::{Cache, Hit, Inner, Keep, Stored};
+use super::{Cache, Hit, Inner, StoreRequest, Stored};
 use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::flight::Ticket;
@@ -63,10 +63,10 @@ impl Cache {
             tables: Vec::new(),
             ttl: ttl_seconds,
         };
-        match self.turn(&plan).await {
-            Turn::Found(hit) => Ok(hit.into_batches()),
-            Turn::Alone => self.run(&plan, compute).await.map(|(batches, _)| batches),
-            Turn::Lead(ticket, flight) => {
+        match self.flight_role(&plan).await {
+            FlightRole::Hit(hit) => Ok(hit.into_batches()),
+            FlightRole::Uncoalesced => self.run(&plan, compute).await.map(|(batches, _)| batches),
+            FlightRole::Leader(ticket, flight) => {
                 let (cache, key, label) = (self.clone(), plan.key, plan.label.to_owned());
                 detached(async move {
                     let plan = Plan {
@@ -88,37 +88,37 @@ impl Cache {
         plan: &Plan<'_>,
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
     ) -> Result<Vec<RecordBatch>, E> {
-        match self.turn(plan).await {
-            Turn::Found(hit) => Ok(hit.into_batches()),
-            Turn::Alone => self.run(plan, compute).await.map(|(batches, _)| batches),
-            Turn::Lead(ticket, flight) => self.lead(plan, ticket, flight, compute).await,
+        match self.flight_role(plan).await {
+            FlightRole::Hit(hit) => Ok(hit.into_batches()),
+            FlightRole::Uncoalesced => self.run(plan, compute).await.map(|(batches, _)| batches),
+            FlightRole::Leader(ticket, flight) => self.lead(plan, ticket, flight, compute).await,
         }
     }
 
     /// Looks up, and waits for those who compute already, until it is found or one's own turn.
-    async fn turn(&self, plan: &Plan<'_>) -> Turn {
+    async fn flight_role(&self, plan: &Plan<'_>) -> FlightRole {
         let found = self.find_async(plan.key).await;
         self.inner.count(&found);
         if let Ok(hit) = found {
-            return Turn::Found(hit);
+            return FlightRole::Hit(hit);
         }
         loop {
             let (sender, receiver) = oneshot::channel();
-            let (ticket, first) = self.inner.gates.join(plan.key, move |outcome| {
+            let (ticket, first) = self.inner.flights.join(plan.key, move |outcome| {
                 let _ = sender.send(outcome);
             });
             if let Some(flight) = first {
-                return Turn::Lead(ticket, flight);
+                return FlightRole::Leader(ticket, flight);
             }
             self.inner
                 .counters
                 .coalesced
                 .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             if let Ok(Outcome::NotStored) = receiver.await {
-                return Turn::Alone;
+                return FlightRole::Uncoalesced;
             }
             if let Ok(hit) = self.find_async(plan.key).await {
-                return Turn::Found(hit);
+                return FlightRole::Hit(hit);
             }
         }
     }
@@ -146,20 +146,20 @@ impl Cache {
         plan: &Plan<'_>,
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
     ) -> Result<(Vec<RecordBatch>, Outcome), E> {
-        let (snapshot, clock) = (self.inner.snapshot(), Instant::now());
+        let (stamp, clock) = (self.inner.stamp(), Instant::now());
         let batches = compute.await?;
         let (inner, kept, computed_in) = (self.inner.clone(), batches.clone(), clock.elapsed());
         let (key, label, ttl) = (plan.key, plan.label.to_owned(), plan.ttl);
         let tables = plan.tables.clone();
         let stored = self.on_pool(move || {
-            let stored = inner.keep(&Keep {
+            let stored = inner.store(&StoreRequest {
                 key,
                 label: &label,
                 tables,
                 batches: &kept,
                 ttl,
                 compute: computed_in,
-                snapshot,
+                stamp,
                 automatic: false,
             });
             outcome_of(&stored, &label)
@@ -197,11 +197,11 @@ impl Cache {
 
 type Seat = Ticket<Key, Outcome>;
 
-enum Turn {
-    Found(Hit),
+enum FlightRole {
+    Hit(Hit),
     /// Results of this question are not stored: waiting would be in vain.
-    Alone,
-    Lead(Seat, Cancel),
+    Uncoalesced,
+    Leader(Seat, Cancel),
 }
 
 /// Runs a future as a task where there is a runtime, so that it goes on when its caller is dropped.

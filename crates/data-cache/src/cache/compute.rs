@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use arrow::array::RecordBatch;
 
-use super::{Cache, Inner, Keep, Stored};
+use super::{Cache, Inner, StoreRequest, Stored};
 use crate::cancel::Cancel;
 use crate::key::Key;
 use crate::params::Params;
@@ -33,7 +33,7 @@ pub(super) struct Leading<'a> {
 impl Drop for Leading<'_> {
     fn drop(&mut self) {
         self.inner
-            .gates
+            .flights
             .land(&self.key, &self.flight, &self.outcome);
     }
 }
@@ -64,16 +64,16 @@ impl Plan<'_> {
         inner: &Inner,
         compute: impl FnOnce() -> Result<Vec<RecordBatch>, E>,
     ) -> Result<(Vec<RecordBatch>, Outcome), E> {
-        let (snapshot, clock) = (inner.snapshot(), Instant::now());
+        let (stamp, clock) = (inner.stamp(), Instant::now());
         let batches = compute()?;
-        let stored = inner.keep(&Keep {
+        let stored = inner.store(&StoreRequest {
             key: self.key,
             label: self.label,
             tables: self.tables.clone(),
             batches: &batches,
             ttl: self.ttl,
             compute: clock.elapsed(),
-            snapshot,
+            stamp,
             automatic: false,
         });
         let outcome = outcome_of(&stored, self.label);
@@ -144,7 +144,7 @@ impl Inner {
         }
         loop {
             let (sender, receiver) = mpsc::sync_channel(1);
-            let (_ticket, first) = self.gates.join(plan.key, move |outcome| {
+            let (_ticket, first) = self.flights.join(plan.key, move |outcome| {
                 let _ = sender.send(outcome);
             });
             if let Some(flight) = first {

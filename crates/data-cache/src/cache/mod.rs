@@ -11,7 +11,7 @@ mod sweep;
 
 pub(crate) use compute::Plan;
 pub use hit::{Hit, Lookup};
-pub(crate) use store::Keep;
+pub(crate) use store::StoreRequest;
 pub use store::{Skip, Stored};
 
 use std::path::Path;
@@ -26,11 +26,11 @@ use crate::config::{Config, QueryCache};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::event::QueryEvent;
-use crate::fault::Faults;
+use crate::failpoint::Failpoints;
 use crate::flight::Flights;
 use crate::index::Index;
 use crate::invalidations::Invalidations;
-use crate::key::{Key, Question};
+use crate::key::{Key, KeyInputs};
 use crate::memory::Memory;
 use crate::params::Params;
 use crate::pool::Pool;
@@ -41,8 +41,8 @@ use crate::ttl::Ttls;
 
 type Hook = Arc<dyn Fn(&QueryEvent) + Send + Sync>;
 /// Work on its way to another thread.
-pub type Work = Box<dyn FnOnce() + Send>;
-type Carry = Box<dyn Fn(Work) -> Work + Send + Sync>;
+pub type Job = Box<dyn FnOnce() + Send>;
+type ContextCarrier = Box<dyn Fn(Job) -> Job + Send + Sync>;
 
 /// Results of queries in memory and in files; clones share one cache.
 ///
@@ -68,13 +68,13 @@ pub(crate) struct Inner {
     generation: Generation,
     /// Bytes stored since the directory was last swept.
     unswept: AtomicU64,
-    gates: Flights<Key, compute::Outcome>,
+    flights: Flights<Key, compute::Outcome>,
     counters: Counters,
     invalidations: Invalidations,
     hooks: RwLock<Vec<Hook>>,
-    carry: OnceLock<Carry>,
+    carry: OnceLock<ContextCarrier>,
     clock: RwLock<Clock>,
-    faults: Faults,
+    failpoints: Failpoints,
     pool: Pool,
     started: Instant,
     /// Added to the time since then; tests move it.
@@ -93,7 +93,7 @@ struct Generation {
 
 /// The counts at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Snapshot {
+pub(crate) struct GenerationStamp {
     own: u64,
     shared: Option<u64>,
 }
@@ -115,10 +115,10 @@ impl Cache {
     /// Where the directory cannot be made, or holds something else than a cache.
     pub fn open_with(dir: impl AsRef<Path>, config: &Config) -> Result<Self, Error> {
         let (dir, config) = (dir.as_ref(), config.query_cache.clone());
-        let faults = Faults::default();
+        let failpoints = Failpoints::default();
         let disk = if config.enabled && config.max_size_mb > 0 {
             let limit = config.max_size_mb.saturating_mul(1 << 20);
-            let opened = Disk::open(dir, config.durability, limit, faults.clone());
+            let opened = Disk::open(dir, config.durability, limit, failpoints.clone());
             Some(opened.map_err(|error| {
                 Error::io(format!(
                     "cannot open the cache in {}: {error}",
@@ -144,13 +144,13 @@ impl Cache {
                 looked_at: AtomicU64::new(0),
             },
             unswept: AtomicU64::new(0),
-            gates: Flights::default(),
+            flights: Flights::default(),
             counters: Counters::default(),
             invalidations: Invalidations::default(),
             hooks: RwLock::default(),
             carry: OnceLock::new(),
             clock: RwLock::default(),
-            faults,
+            failpoints,
             pool: Pool::default(),
             started: Instant::now(),
             elapsed_offset: AtomicU64::new(0),
@@ -176,13 +176,13 @@ impl Cache {
     /// The key of a question that was put in with [`set`](Self::set), for many lookups of it.
     pub fn key(&self, sql: &str, params: &Params) -> Key {
         let normal_sql = sql::normalize(sql);
-        let question = Question {
+        let inputs = KeyInputs {
             scope: &self.scope,
             database: "default",
             state: "",
             normal_sql: &normal_sql,
         };
-        Key::of(&question, params)
+        Key::of(&inputs, params)
     }
 
     /// Calls `hook` after each query of a warehouse that uses this cache, on the thread that answered it.
@@ -192,7 +192,7 @@ impl Cache {
 
     /// Wraps the work of each query before another thread takes it, where it was asked: whoever has a span or a log context
     /// takes it along, so that hooks and log lines there belong to the question. The first call counts.
-    pub fn carry_context(&self, carry: impl Fn(Work) -> Work + Send + Sync + 'static) {
+    pub fn carry_context(&self, carry: impl Fn(Job) -> Job + Send + Sync + 'static) {
         let _first = self.inner.carry.set(Box::new(carry));
     }
 
@@ -233,13 +233,13 @@ impl Inner {
     }
 
     /// Whether the operator wrote down a time for this query: that permits to keep what would not be kept.
-    pub(crate) fn permits(&self, normal_sql: &str) -> bool {
-        self.ttls.written_down(normal_sql).is_some()
+    pub(crate) fn has_configured_ttl(&self, normal_sql: &str) -> bool {
+        self.ttls.configured(normal_sql).is_some()
     }
 
     /// The counts now; taken before a computation starts.
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot {
+    pub(crate) fn stamp(&self) -> GenerationStamp {
+        GenerationStamp {
             own: *self.generation.own.read(),
             shared: self.disk.as_ref().and_then(Disk::generation),
         }
@@ -282,8 +282,8 @@ impl Inner {
     }
 
     #[cfg(feature = "testing")]
-    pub(crate) fn faults(&self) -> &Faults {
-        &self.faults
+    pub(crate) fn failpoints(&self) -> &Failpoints {
+        &self.failpoints
     }
 
     /// The next lookup looks at what other processes did.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::{Cache, Inner};
 use crate::disk::{Disk, Exclusive, FileEntry};
 use crate::error::Error;
-use crate::fault::Step;
+use crate::failpoint::Step;
 use crate::index::Indexed;
 use crate::key::Key;
 use crate::memory::Usage;
@@ -107,7 +107,7 @@ impl Inner {
             pattern: pattern.to_owned(),
             removed: victims.len(),
         };
-        self.tell(removed, exclusive.as_ref());
+        self.log_invalidation(removed, exclusive.as_ref());
         victims.len()
     }
 
@@ -122,7 +122,7 @@ impl Inner {
                 // somebody else invalidated as well, and it went unnoticed so far
                 self.memory.clear();
             }
-            let _ = self.faults.at(Step::InvalidationAnnounced);
+            let _ = self.failpoints.at(Step::InvalidationAnnounced);
             Ok(exclusive)
         });
         match announced {
@@ -150,7 +150,7 @@ impl Inner {
         }
     }
 
-    fn tell(&self, removed: Invalidation, exclusive: Option<&Exclusive>) {
+    fn log_invalidation(&self, removed: Invalidation, exclusive: Option<&Exclusive>) {
         self.counters
             .evicted_invalidated
             .fetch_add(removed.removed as u64, Ordering::Relaxed);

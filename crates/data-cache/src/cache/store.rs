@@ -9,7 +9,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 
 use super::look_up::CLOCK_SLACK_SECONDS;
-use super::{Cache, Inner, Snapshot};
+use super::{Cache, GenerationStamp, Inner};
 use crate::disk::{Disk, Metadata, encode, unique_id};
 use crate::error::Error;
 use crate::event::Tier;
@@ -80,7 +80,7 @@ impl fmt::Display for Skip {
 }
 
 /// A result, and all that is to be known about it.
-pub(crate) struct Keep<'a> {
+pub(crate) struct StoreRequest<'a> {
     pub(crate) key: Key,
     /// Normal SQL, or `fn:module::name`.
     pub(crate) label: &'a str,
@@ -89,7 +89,7 @@ pub(crate) struct Keep<'a> {
     pub(crate) ttl: Option<u64>,
     pub(crate) compute: Duration,
     /// Of before the computation.
-    pub(crate) snapshot: Snapshot,
+    pub(crate) stamp: GenerationStamp,
     /// Nobody asked to keep it: a file must be worth its while.
     pub(crate) automatic: bool,
 }
@@ -108,54 +108,62 @@ impl Cache {
         params: &Params,
         ttl_seconds: Option<u64>,
     ) -> Result<Stored, Error> {
-        self.inner.keep(&Keep {
+        self.inner.store(&StoreRequest {
             key: self.key(sql, params),
             label: &sql::normalize(sql),
             tables: Vec::new(),
             batches,
             ttl: ttl_seconds,
             compute: Duration::ZERO,
-            snapshot: self.inner.snapshot(),
+            stamp: self.inner.stamp(),
             automatic: false,
         })
     }
 }
 
 impl Inner {
-    pub(crate) fn keep(&self, keep: &Keep<'_>) -> Result<Stored, Error> {
-        self.keep_then(keep, || ())
+    pub(crate) fn store(&self, request: &StoreRequest<'_>) -> Result<Stored, Error> {
+        self.store_with(request, || ())
     }
 
     /// Calls `early` when the result is in memory, before it is written to a file.
-    pub(crate) fn keep_then(&self, keep: &Keep<'_>, early: impl FnOnce()) -> Result<Stored, Error> {
-        let ttl = self.check(keep)?;
+    pub(crate) fn store_with(
+        &self,
+        request: &StoreRequest<'_>,
+        early: impl FnOnce(),
+    ) -> Result<Stored, Error> {
+        let ttl = self.check(request)?;
         let stored = match ttl {
             Err(skip) => Stored::Skipped(skip),
-            Ok(ttl) => self.keep_for(keep, ttl, early),
+            Ok(ttl) => self.store_for(request, ttl, early),
         };
         if let Stored::Skipped(skip) = stored {
             self.counters.not_stored.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(target: "data_cache", reason = %skip, label = keep.label, "result_not_stored");
+            tracing::debug!(target: "data_cache", reason = %skip, label = request.label, "result_not_stored");
         }
         Ok(stored)
     }
 
     /// The time to keep it, or why it is not kept; an error is the caller's.
-    fn check(&self, keep: &Keep<'_>) -> Result<Result<u64, Skip>, Error> {
-        if keep.label.is_empty() {
+    fn check(&self, request: &StoreRequest<'_>) -> Result<Result<u64, Skip>, Error> {
+        if request.label.is_empty() {
             return Err(Error::input("empty SQL"));
         }
-        if keep.label.len() > MAX_SQL_BYTES {
+        if request.label.len() > MAX_SQL_BYTES {
             return Err(Error::input(format!(
                 "SQL of {} bytes; accepted are up to {MAX_SQL_BYTES}",
-                keep.label.len()
+                request.label.len()
             )));
         }
-        let ttl = self.ttls.effective(keep.ttl, keep.label)?;
-        let Some(first) = keep.batches.first() else {
+        let ttl = self.ttls.effective(request.ttl, request.label)?;
+        let Some(first) = request.batches.first() else {
             return Ok(Err(Skip::NoSchema));
         };
-        if let Some(other) = keep.batches.iter().find(|b| b.schema() != first.schema()) {
+        if let Some(other) = request
+            .batches
+            .iter()
+            .find(|b| b.schema() != first.schema())
+        {
             return Err(Error::input(format!(
                 "the batches of one result have different schemas: {} and {}",
                 first.schema(),
@@ -169,34 +177,34 @@ impl Inner {
         })
     }
 
-    fn keep_for(&self, keep: &Keep<'_>, ttl: u64, early: impl FnOnce()) -> Stored {
+    fn store_for(&self, request: &StoreRequest<'_>, ttl: u64, early: impl FnOnce()) -> Stored {
         let metadata = Metadata {
-            key: keep.key,
+            key: request.key,
             entry_id: unique_id(),
-            label: keep.label.to_owned(),
-            tables: keep.tables.clone(),
+            label: request.label.to_owned(),
+            tables: request.tables.clone(),
             created_at: self.now(),
             ttl_seconds: ttl,
             codec: crate::disk::Format::Parquet,
             data_len: 0,
             data_xxh3: String::new(),
-            rows: keep.batches.iter().map(|b| b.num_rows() as u64).sum(),
-            compute_ms: u64::try_from(keep.compute.as_millis()).unwrap_or(u64::MAX),
+            rows: request.batches.iter().map(|b| b.num_rows() as u64).sum(),
+            compute_ms: u64::try_from(request.compute.as_millis()).unwrap_or(u64::MAX),
         };
         match &self.disk {
-            Some(disk) if !keep.automatic || is_worth_a_file(keep) => {
-                self.keep_in_file(disk, keep, metadata, early)
+            Some(disk) if !request.automatic || is_worth_a_file(request) => {
+                self.store_in_file(disk, request, metadata, early)
             }
-            _ => self.keep_in_memory(keep, &metadata),
+            _ => self.store_in_memory(request, &metadata),
         }
     }
 
-    fn keep_in_memory(&self, keep: &Keep<'_>, metadata: &Metadata) -> Stored {
+    fn store_in_memory(&self, request: &StoreRequest<'_>, metadata: &Metadata) -> Stored {
         let own = self.generation.own.read();
-        if *own != keep.snapshot.own {
+        if *own != request.stamp.own {
             return Stored::Skipped(Skip::Invalidated);
         }
-        if self.remember(keep, metadata, false) {
+        if self.insert_memory(request, metadata, false) {
             Stored::Kept {
                 tier: Tier::Memory,
                 bytes: 0,
@@ -207,16 +215,16 @@ impl Inner {
     }
 
     /// Memory first, so that those who ask next need not wait for the file.
-    fn keep_in_file(
+    fn store_in_file(
         &self,
         disk: &Disk,
-        keep: &Keep<'_>,
+        request: &StoreRequest<'_>,
         mut metadata: Metadata,
         early: impl FnOnce(),
     ) -> Stored {
-        self.keep_in_memory(keep, &metadata);
+        self.store_in_memory(request, &metadata);
         early();
-        let written = self.write(disk, keep, &mut metadata);
+        let written = self.write(disk, request, &mut metadata);
         match written {
             Ok(()) => {
                 self.sweep_if_due(metadata.data_len);
@@ -227,7 +235,7 @@ impl Inner {
             }
             Err(Skip::Outdated) => Stored::Skipped(Skip::Outdated),
             Err(skip) => {
-                self.drop_older(disk, &keep.key, skip);
+                self.drop_older(disk, &request.key, skip);
                 Stored::Skipped(skip)
             }
         }
@@ -245,12 +253,17 @@ impl Inner {
         }
     }
 
-    fn write(&self, disk: &Disk, keep: &Keep<'_>, metadata: &mut Metadata) -> Result<(), Skip> {
+    fn write(
+        &self,
+        disk: &Disk,
+        request: &StoreRequest<'_>,
+        metadata: &mut Metadata,
+    ) -> Result<(), Skip> {
         if self.now_millis() < self.paused_until.load(Ordering::Relaxed) {
             return Err(Skip::NoSpace);
         }
-        let encoded = encode(keep.batches, self.config.codec).map_err(|error| {
-            tracing::warn!(target: "data_cache", error, label = keep.label, "result_not_encoded");
+        let encoded = encode(request.batches, self.config.codec).map_err(|error| {
+            tracing::warn!(target: "data_cache", error, label = request.label, "result_not_encoded");
             Skip::NoCodec
         })?;
         if encoded.bytes.len() as u64 > self.config.max_size_mb.saturating_mul(1 << 18) {
@@ -264,7 +277,7 @@ impl Inner {
             // Held over the commit: an invalidation either came before, and is noticed, or comes after, and removes the entry.
             let own = self.generation.own.read();
             let shared = exclusive.generation().ok();
-            if *own != keep.snapshot.own || shared != keep.snapshot.shared {
+            if *own != request.stamp.own || shared != request.stamp.shared {
                 return Err(Skip::Invalidated);
             }
             let old = disk.metadata(&metadata.key).ok();
@@ -273,7 +286,7 @@ impl Inner {
             }
             disk.commit(&staged, metadata, old.as_ref(), &exclusive)
                 .map_err(|error| self.disk_failed(&error))?;
-            self.remember(keep, metadata, true);
+            self.insert_memory(request, metadata, true);
             Ok(())
         });
         if committed.is_err() {
@@ -290,10 +303,15 @@ impl Inner {
             || in_file.is_some_and(|entry| younger.contains(&entry.created_at))
     }
 
-    fn remember(&self, keep: &Keep<'_>, metadata: &Metadata, on_disk: bool) -> bool {
+    fn insert_memory(
+        &self,
+        request: &StoreRequest<'_>,
+        metadata: &Metadata,
+        on_disk: bool,
+    ) -> bool {
         let usage = Usage::at(self.now_millis());
         let entry = Arc::new(Entry {
-            batches: keep.batches.to_vec(),
+            batches: request.batches.to_vec(),
             id: metadata.entry_id.clone(),
             created_at: metadata.created_at,
             ttl_seconds: metadata.ttl_seconds,
@@ -302,9 +320,9 @@ impl Inner {
             checked: AtomicU64::new(self.elapsed_millis()),
             usage: usage.clone(),
         });
-        let kept = self.memory.insert(keep.key, entry);
+        let kept = self.memory.insert(request.key, entry);
         if kept || on_disk {
-            self.index.insert(keep.key, Indexed::of(metadata, usage));
+            self.index.insert(request.key, Indexed::of(metadata, usage));
         }
         kept
     }
@@ -328,8 +346,8 @@ impl Inner {
 }
 
 /// Reading it back must be three times as fast as computing it.
-fn is_worth_a_file(keep: &Keep<'_>) -> bool {
+fn is_worth_a_file(request: &StoreRequest<'_>) -> bool {
     // measured: 0.2 ms, and 2 ms for each MiB
-    let decode_us = 200 + retained_bytes(keep.batches) / 500;
-    keep.compute.as_micros() >= 3 * u128::from(decode_us)
+    let decode_us = 200 + retained_bytes(request.batches) / 500;
+    request.compute.as_micros() >= 3 * u128::from(decode_us)
 }

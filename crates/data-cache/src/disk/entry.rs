@@ -10,7 +10,7 @@ use twox_hash::XxHash3_128;
 use super::file::{fill, open_regular};
 use super::metadata::NoMetadata;
 use super::{Decoded, Disk, Encoded, Exclusive, Metadata};
-use crate::fault::Step;
+use crate::failpoint::Step;
 use crate::key::{Key, hex};
 
 /// How often a reader that lost a race against a writer looks again.
@@ -47,7 +47,7 @@ impl Disk {
         metadata.data_len = encoded.bytes.len() as u64;
         metadata.data_xxh3 = digest(&encoded.bytes);
         let json = metadata.to_json().map_err(io::Error::other)?;
-        let halfway = || self.faults.at(Step::DataHalfWritten);
+        let halfway = || self.failpoints.at(Step::DataHalfWritten);
         let temporary = self.write_temporary(&encoded.bytes, halfway)?;
         let data = self.data_path(metadata);
         let staged = self.stage_metadata(&temporary, &data, &json);
@@ -64,11 +64,11 @@ impl Disk {
         data: &Path,
         json: &[u8],
     ) -> Result<Staged, io::Error> {
-        self.faults.at(Step::DataWritten)?;
+        self.failpoints.at(Step::DataWritten)?;
         fs::rename(temporary, data)?;
-        self.faults.at(Step::DataNamed)?;
+        self.failpoints.at(Step::DataNamed)?;
         let metadata_file = self.write_temporary(json, || Ok(()))?;
-        if let Err(error) = self.faults.at(Step::MetadataWritten) {
+        if let Err(error) = self.failpoints.at(Step::MetadataWritten) {
             let _ = fs::remove_file(&metadata_file);
             return Err(error);
         }
@@ -88,10 +88,10 @@ impl Disk {
         if let Some(parent) = path.parent() {
             self.sync(&fs::File::open(parent)?)?;
         }
-        let _ = self.faults.at(Step::Committed);
+        let _ = self.failpoints.at(Step::Committed);
         if let Some(old) = old.filter(|old| old.entry_id != metadata.entry_id) {
             let _ = fs::remove_file(self.data_path(old));
-            let _ = self.faults.at(Step::OldDataRemoved);
+            let _ = self.failpoints.at(Step::OldDataRemoved);
         }
         Ok(())
     }
@@ -170,7 +170,7 @@ impl Disk {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        self.faults.at(Step::MetadataRemoved)?;
+        self.failpoints.at(Step::MetadataRemoved)?;
         if let Some(metadata) = metadata {
             let _ = fs::remove_file(self.data_path(&metadata));
         }

@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use self::buffers::Buffers;
 use self::ipc::Schemas;
 use crate::config::Durability;
-use crate::fault::Faults;
+use crate::failpoint::Failpoints;
 
 /// A directory of entries, which other processes may use at the same time. The cache knows nothing of files beyond these
 /// calls, so that a tier shared between machines can have the same ones.
@@ -40,7 +40,7 @@ pub(crate) struct Disk {
     durability: Durability,
     /// A data file larger than this is not ours.
     max_entry_bytes: u64,
-    faults: Faults,
+    failpoints: Failpoints,
     buffers: Buffers,
     schemas: Schemas,
 }
@@ -50,14 +50,14 @@ impl Disk {
         dir: &Path,
         durability: Durability,
         max_entry_bytes: u64,
-        faults: Faults,
+        failpoints: Failpoints,
     ) -> io::Result<Self> {
         layout::prepare(dir)?;
         Ok(Self {
             dir: dir.to_owned(),
             durability,
             max_entry_bytes,
-            faults,
+            failpoints,
             buffers: Buffers::default(),
             schemas: Schemas::default(),
         })

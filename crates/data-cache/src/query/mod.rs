@@ -20,7 +20,7 @@ use crate::engine::{QueryEngine, State};
 use crate::error::Error;
 use crate::event::{QueryEvent, Status};
 use crate::flight::{Flights, Ticket};
-use crate::key::{Key, Question};
+use crate::key::{Key, KeyInputs};
 use crate::params::Params;
 use crate::scope::Scope;
 use crate::sql;
@@ -93,10 +93,10 @@ pub struct Query<E> {
     scope: Scope,
 }
 
-enum Way<E> {
-    Answered(QueryResult),
-    Ask(Box<Prepared<E>>),
-    Past(Query<E>, Bypass),
+enum Route<E> {
+    MemoryHit(QueryResult),
+    Lookup(Box<Prepared<E>>),
+    Bypass(Query<E>, Bypass),
 }
 
 impl<E: QueryEngine> Query<E> {
@@ -132,7 +132,7 @@ impl<E: QueryEngine> Query<E> {
         })?;
         match started {
             Started::Answered(answer) => Ok(answer),
-            Started::Waiting(_seat) => receiver.recv().unwrap_or_else(|_| Err(lost())),
+            Started::Waiting(_guard) => receiver.recv().unwrap_or_else(|_| Err(lost())),
         }
     }
 
@@ -143,7 +143,7 @@ impl<E: QueryEngine> Query<E> {
         })?;
         match started {
             Started::Answered(answer) => Ok(answer),
-            Started::Waiting(_seat) => receiver.await.unwrap_or_else(|_| Err(lost())),
+            Started::Waiting(_guard) => receiver.await.unwrap_or_else(|_| Err(lost())),
         }
     }
 
@@ -152,16 +152,16 @@ impl<E: QueryEngine> Query<E> {
         self.target.engine.check(&self.sql)?;
         let cache = self.target.cache.clone();
         match self.choose() {
-            Way::Answered(answer) => Ok(Started::Answered(answer)),
-            Way::Past(query, reason) => {
+            Route::MemoryHit(answer) => Ok(Started::Answered(answer)),
+            Route::Bypass(query, reason) => {
                 cache.inner().counters().bypass(reason);
                 let cancel = Cancel::default();
-                let seat = Seat::Alone(cancel.clone());
-                let work = move || waiter(query.run_past(reason, &cancel));
+                let guard = WaitGuard::Alone(cancel.clone());
+                let work = move || waiter(query.run_bypass(reason, &cancel));
                 cache.inner().run(work);
-                Ok(Started::Waiting(seat))
+                Ok(Started::Waiting(guard))
             }
-            Way::Ask(prepared) => {
+            Route::Lookup(prepared) => {
                 let id = (prepared.key, cache.inner().own_generation());
                 let flights = prepared.query.target.flights.clone();
                 let (ticket, first) = flights.join(id, waiter);
@@ -177,13 +177,13 @@ impl<E: QueryEngine> Query<E> {
                     }
                     None => cache.inner().count_coalesced(),
                 }
-                Ok(Started::Waiting(Seat::Flight(ticket)))
+                Ok(Started::Waiting(WaitGuard::Flight(ticket)))
             }
         }
     }
 
     /// Memory is asked here and now.
-    fn choose(self) -> Way<E> {
+    fn choose(self) -> Route<E> {
         let (start, clock) = (SystemTime::now(), Instant::now());
         let normal = sql::normalize(&self.sql).into_owned();
         let inner = self.target.cache.inner().clone();
@@ -191,16 +191,16 @@ impl<E: QueryEngine> Query<E> {
             Ok(state) => (state, false),
             Err(reason) => match self.permitted(&normal, reason) {
                 Some(state) => (state, true),
-                None => return Way::Past(self, reason),
+                None => return Route::Bypass(self, reason),
             },
         };
-        let question = Question {
+        let inputs = KeyInputs {
             scope: &self.scope,
             database: &self.target.engine.identity(),
             state: &state.token,
             normal_sql: &normal,
         };
-        let key = Key::of(&question, &self.params);
+        let key = Key::of(&inputs, &self.params);
         let prepared = Prepared {
             query: self,
             normal,
@@ -217,9 +217,9 @@ impl<E: QueryEngine> Query<E> {
                 if is_owed {
                     prepared.keep_later(answer.batches.clone());
                 }
-                Way::Answered(answer)
+                Route::MemoryHit(answer)
             }
-            Err(_) => Way::Ask(Box::new(prepared)),
+            Err(_) => Route::Lookup(Box::new(prepared)),
         }
     }
 
@@ -227,10 +227,10 @@ impl<E: QueryEngine> Query<E> {
     fn permitted(&self, normal: &str, reason: Bypass) -> Option<State> {
         let may = matches!(
             reason,
-            Bypass::Nondeterministic | Bypass::Outside | Bypass::Catalogue
+            Bypass::Nondeterministic | Bypass::Outside | Bypass::Catalog
         );
         let inner = self.target.cache.inner();
-        if !may || !inner.permits(normal) {
+        if !may || !inner.has_configured_ttl(normal) {
             return None;
         }
         let whole = self.target.engine.state("").ok()?;
@@ -241,7 +241,7 @@ impl<E: QueryEngine> Query<E> {
         })
     }
 
-    fn run_past(self, reason: Bypass, cancel: &Cancel) -> Answer {
+    fn run_bypass(self, reason: Bypass, cancel: &Cancel) -> Answer {
         let (start, clock) = (SystemTime::now(), Instant::now());
         let ran = self.target.engine.run(&self.sql, &self.params, cancel);
         let answer = ran.map(|batches| QueryResult {
@@ -250,11 +250,11 @@ impl<E: QueryEngine> Query<E> {
             age: Duration::ZERO,
             validator: None,
         });
-        self.tell(start, clock, &answer, Status::Bypass(reason));
+        self.report_query(start, clock, &answer, Status::Bypass(reason));
         answer
     }
 
-    fn tell(&self, start: SystemTime, clock: Instant, answer: &Answer, status: Status) {
+    fn report_query(&self, start: SystemTime, clock: Instant, answer: &Answer, status: Status) {
         let duration = clock.elapsed();
         let event = QueryEvent {
             sql: sql::sanitize(&self.sql),
@@ -278,16 +278,16 @@ impl<E: QueryEngine> Query<E> {
 
 enum Started {
     Answered(QueryResult),
-    Waiting(Seat),
+    Waiting(WaitGuard),
 }
 
 /// Held while one waits. Dropped, the engine is interrupted where nobody else waits.
-enum Seat {
+enum WaitGuard {
     Flight(#[expect(dead_code, reason = "held for its drop")] Ticket<FlightId, Answer>),
     Alone(Cancel),
 }
 
-impl Drop for Seat {
+impl Drop for WaitGuard {
     fn drop(&mut self) {
         if let Self::Alone(cancel) = self {
             cancel.cancel();

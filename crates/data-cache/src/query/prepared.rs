@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arrow::array::RecordBatch;
 
 use super::{Answer, Query, QueryResult};
-use crate::cache::{Hit, Keep};
+use crate::cache::{Hit, StoreRequest};
 use crate::cancel::Cancel;
 use crate::engine::{QueryEngine, State};
 use crate::event::Status;
@@ -28,7 +28,7 @@ impl<E: QueryEngine> Prepared<E> {
     /// Asks the files, then the engine. `early` hands an answer out before it is written to a file.
     pub(super) fn lead(self, cancel: &Cancel, early: impl FnOnce(&QueryResult)) -> Answer {
         let inner = self.query.target.cache.inner().clone();
-        let snapshot = inner.snapshot();
+        let stamp = inner.stamp();
         match inner.find(&self.key) {
             Ok(hit) => return Ok(self.answer_with(hit)),
             Err(miss) => inner.count(&Err(miss)),
@@ -47,20 +47,20 @@ impl<E: QueryEngine> Prepared<E> {
             validator: (!self.is_permitted).then_some(self.key),
         });
         self.query
-            .tell(self.start, self.clock, &answer, Status::Miss);
+            .report_query(self.start, self.clock, &answer, Status::Miss);
         let Ok(result) = &answer else { return answer };
         if self.is_unchanged() {
-            let keep = Keep {
+            let request = StoreRequest {
                 key: self.key,
                 label: &self.normal,
                 tables: self.state.tables.clone(),
                 batches: &result.batches,
                 ttl: self.query.ttl,
                 compute,
-                snapshot,
+                stamp,
                 automatic: !self.query.is_kept && !self.is_permitted,
             };
-            let kept = inner.keep_then(&keep, || early(result));
+            let kept = inner.store_with(&request, || early(result));
             if let Err(error) = kept {
                 tracing::warn!(target: "data_cache", %error, "result_not_cached");
             }
@@ -71,22 +71,22 @@ impl<E: QueryEngine> Prepared<E> {
     /// Nobody asked for a file when it was computed; now somebody does.
     pub(super) fn keep_later(self, batches: Vec<RecordBatch>) {
         let inner = self.query.target.cache.inner().clone();
-        let snapshot = inner.snapshot();
+        let stamp = inner.stamp();
         if !self.is_unchanged() {
             return;
         }
         inner.clone().run(move || {
-            let keep = Keep {
+            let request = StoreRequest {
                 key: self.key,
                 label: &self.normal,
                 tables: self.state.tables.clone(),
                 batches: &batches,
                 ttl: self.query.ttl,
                 compute: Duration::ZERO,
-                snapshot,
+                stamp,
                 automatic: false,
             };
-            if let Err(error) = inner.keep(&keep) {
+            if let Err(error) = inner.store(&request) {
                 tracing::warn!(target: "data_cache", %error, "result_not_cached");
             }
         });
@@ -116,8 +116,9 @@ impl<E: QueryEngine> Prepared<E> {
             validator: (!self.is_permitted).then_some(self.key),
             batches: hit.into_batches(),
         };
-        let told = Ok(answer.clone());
-        self.query.tell(self.start, self.clock, &told, status);
+        let reported = Ok(answer.clone());
+        self.query
+            .report_query(self.start, self.clock, &reported, status);
         answer
     }
 }

@@ -1,6 +1,6 @@
 //! DuckDB as a [`QueryEngine`]: connections on threads of their own, and a book of what was written.
 
-mod catalogue;
+mod catalog;
 mod connection;
 mod opened;
 mod settings;
@@ -16,7 +16,7 @@ use arrow::array::RecordBatch;
 use duckdb::{AccessMode, Connection};
 use parking_lot::Mutex;
 
-use self::catalogue::Catalogue;
+use self::catalog::Catalog;
 use self::opened::Opened;
 use self::settings::Settings;
 use self::versions::Versions;
@@ -50,7 +50,7 @@ struct Database {
     path: Option<PathBuf>,
     versions: Versions,
     settings: Arc<Settings>,
-    catalogue: Catalogue,
+    catalog: Catalog,
     /// One write at a time.
     writing: Mutex<()>,
     is_read_only: bool,
@@ -123,7 +123,7 @@ impl Warehouse {
         is_read_only: bool,
     ) -> Result<Self, Error> {
         let problem = |error: duckdb::Error| Error::engine(error.to_string());
-        let catalogue = Catalogue::of(&first).map_err(problem)?;
+        let catalog = Catalog::of(&first).map_err(problem)?;
         let settings = Arc::new(Settings::default());
         settings.read(&first).map_err(problem)?;
         let mut connections = Vec::new();
@@ -139,7 +139,7 @@ impl Warehouse {
             _opened: opened,
             versions,
             settings,
-            catalogue,
+            catalog,
             writing: Mutex::new(()),
             is_read_only,
         })))
@@ -177,12 +177,12 @@ impl Warehouse {
         let _one_at_a_time = self.0.writing.lock();
         let database = self.0.clone();
         let batch = batch.to_owned();
-        let changes_catalogue = matches!(scope, Scope::Everything);
+        let changes_catalog = matches!(scope, Scope::Everything);
         let writing = self.0.versions.begin(scope);
         let done = self.0.workers.on_connection(move |connection| {
             let done = connection::execute(connection, &batch);
-            if changes_catalogue {
-                database.catalogue.reload(connection);
+            if changes_catalog {
+                database.catalog.reload(connection);
             }
             if let Some(path) = &database.path {
                 sidecar::persist(path, &database.versions);
@@ -259,7 +259,7 @@ impl QueryEngine for Warehouse {
         let tables = if sql.is_empty() {
             None
         } else {
-            Some(self.0.catalogue.judge(sql)?)
+            Some(self.0.catalog.judge(sql)?)
         };
         let token = self
             .0

@@ -28,7 +28,7 @@ pub(crate) fn cache(config: &Config) -> Result<(Cache, data_cache::Config), Erro
 
 /// Log lines and spans of another thread belong to whoever asked.
 #[cfg(any(feature = "log", feature = "trace"))]
-fn carry(work: data_cache::Work) -> data_cache::Work {
+fn carry(work: data_cache::Job) -> data_cache::Job {
     #[cfg(feature = "trace")]
     let work = ops_trace::carry(work);
     #[cfg(feature = "log")]

@@ -70,7 +70,7 @@ const MEMO: usize = 4096;
 
 type Judgement = Result<Arc<[String]>, Bypass>;
 
-pub(super) struct Catalogue {
+pub(super) struct Catalog {
     /// Functions of the engine.
     builtin: Builtin,
     user: RwLock<User>,
@@ -92,7 +92,7 @@ struct Definitions {
     texts: HashMap<String, Vec<String>>,
 }
 
-impl Catalogue {
+impl Catalog {
     pub(super) fn of(connection: &Connection) -> duckdb::Result<Self> {
         Ok(Self {
             builtin: builtin(connection)?,
@@ -105,7 +105,7 @@ impl Catalogue {
     pub(super) fn reload(&self, connection: &Connection) {
         let found = definitions(connection);
         if let Err(error) = &found {
-            tracing::warn!(target: "data_cache", %error, "catalogue_not_read");
+            tracing::warn!(target: "data_cache", %error, "catalog_not_read");
         }
         let mut user = self.user.write();
         *user = found.ok();
@@ -149,7 +149,7 @@ impl Catalogue {
         let texts = || words.texts.iter().map(String::as_str);
         let starts = |name: &str, with: &[&str]| with.iter().any(|prefix| name.starts_with(prefix));
         if names().any(|name| CATALOGUE_WORDS.contains(&name) || starts(name, CATALOGUE_PREFIXES)) {
-            return Err(Bypass::Catalogue);
+            return Err(Bypass::Catalog);
         }
         let is_outside = |name: &str| {
             OUTSIDE_CALLS.contains(&name)

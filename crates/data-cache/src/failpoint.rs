@@ -31,12 +31,12 @@ type Hook = std::sync::Arc<dyn Fn(Step) -> std::io::Result<()> + Send + Sync>;
 
 /// Called at each [`Step`]; does nothing outside of tests.
 #[derive(Clone, Default)]
-pub(crate) struct Faults {
+pub(crate) struct Failpoints {
     #[cfg(feature = "testing")]
     hook: std::sync::Arc<parking_lot::RwLock<Option<Hook>>>,
 }
 
-impl Faults {
+impl Failpoints {
     #[cfg(feature = "testing")]
     pub(crate) fn set(&self, hook: impl Fn(Step) -> std::io::Result<()> + Send + Sync + 'static) {
         *self.hook.write() = Some(std::sync::Arc::new(hook));
