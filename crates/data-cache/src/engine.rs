@@ -14,10 +14,15 @@ pub trait QueryEngine: Send + Sync + 'static {
 
     /// The state of what a query reads, or why its result must not be kept.
     ///
-    /// It is asked before and after a run; a result is kept if both answers are the same. An engine that writes
+    /// It is asked before a run, and [`is_current`](Self::is_current) after it. An engine that writes
     /// changes its answer before a write can be seen, and answers [`Bypass::WriteRunning`] until all of it can.
     /// It is called for each query: it should take microseconds.
     fn state(&self, sql: &str) -> Result<State, Bypass>;
+
+    /// Whether nothing moved since `state` was asked for; asked after a run. Engines may have a cheaper answer.
+    fn is_current(&self, sql: &str, state: &State) -> bool {
+        self.state(sql).as_ref() == Ok(state)
+    }
 
     /// Whether this is a statement that may be run as a query.
     ///

@@ -62,10 +62,10 @@ impl FunctionCall {
         }
     }
 
-    fn plan(&self, key: Key) -> Plan<'static> {
+    fn plan(&self, key: Key) -> Plan {
         Plan {
             key,
-            label: self.label,
+            label: self.label.into(),
             tables: self.tables.iter().map(|t| t.to_lowercase()).collect(),
             ttl: Some(self.ttl_seconds),
         }
@@ -77,7 +77,7 @@ impl FunctionCall {
         compute: impl FnOnce() -> Result<Vec<RecordBatch>, E>,
     ) -> Result<Vec<RecordBatch>, E> {
         match &self.target {
-            Some((cache, key)) => cache.inner().get_or_run(&self.plan(*key), compute),
+            Some((cache, key)) => cache.inner().get_or_run(*key, || self.plan(*key), compute),
             None => compute(),
         }
     }
@@ -88,7 +88,10 @@ impl FunctionCall {
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
     ) -> Result<Vec<RecordBatch>, E> {
         match &self.target {
-            Some((cache, key)) => cache.get_or_await(&self.plan(*key), compute).await,
+            Some((cache, key)) => {
+                let plan = || self.plan(*key);
+                cache.inner().get_or_await(*key, plan, compute).await
+            }
             None => compute.await,
         }
     }

@@ -116,6 +116,8 @@ mod function;
 mod global;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "http")]
+mod http_stats;
 mod index;
 mod invalidations;
 mod key;

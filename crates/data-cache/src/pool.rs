@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -53,15 +53,24 @@ impl Pool {
     }
 
     /// Waits until nothing is queued and nothing runs, or the time is over; says which.
-    pub(crate) fn wait_idle(&self, limit: Duration) -> bool {
-        let deadline = std::time::Instant::now() + limit;
+    pub(crate) fn wait_idle(&self, deadline: Instant) -> bool {
         let mut state = self.0.state.lock();
-        while state.running > 0 || !state.queue.is_empty() {
+        while !state.is_idle() {
             if self.0.done.wait_until(&mut state, deadline).timed_out() {
-                return state.running == 0 && state.queue.is_empty();
+                return state.is_idle();
             }
         }
         true
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.0.state.lock().is_idle()
+    }
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.running == 0 && self.queue.is_empty()
     }
 }
 

@@ -20,8 +20,8 @@ pub enum Miss {
 }
 
 impl Miss {
-    /// Each reason there is.
-    pub const ALL: [Self; 5] = [
+    /// Every reason.
+    pub const ALL: &'static [Self] = &[
         Self::Absent,
         Self::Expired,
         Self::Corrupt,
@@ -57,17 +57,20 @@ pub enum Bypass {
     WriteRunning,
     /// The engine cannot tell the state of its data.
     UnknownState,
+    /// It is asked while its own answer is computed.
+    Reentrant,
 }
 
 impl Bypass {
-    /// Each reason there is.
-    pub const ALL: [Self; 6] = [
+    /// Every reason.
+    pub const ALL: &'static [Self] = &[
         Self::Nondeterministic,
         Self::Outside,
         Self::Catalog,
         Self::UnusualText,
         Self::WriteRunning,
         Self::UnknownState,
+        Self::Reentrant,
     ];
 
     /// The label value of `cache_bypass_total`.
@@ -79,6 +82,7 @@ impl Bypass {
             Self::UnusualText => "unusual_text",
             Self::WriteRunning => "write_running",
             Self::UnknownState => "unknown_state",
+            Self::Reentrant => "reentrant",
         }
     }
 }
@@ -108,12 +112,12 @@ impl Counters {
     }
 
     pub(crate) fn by_miss(&self) -> impl Iterator<Item = (Miss, u64)> {
-        let counts = Miss::ALL.into_iter().zip(&self.misses);
+        let counts = Miss::ALL.iter().copied().zip(&self.misses);
         counts.map(|(miss, count)| (miss, count.load(Ordering::Relaxed)))
     }
 
     pub(crate) fn by_bypass(&self) -> impl Iterator<Item = (Bypass, u64)> {
-        let counts = Bypass::ALL.into_iter().zip(&self.bypasses);
+        let counts = Bypass::ALL.iter().copied().zip(&self.bypasses);
         counts.map(|(bypass, count)| (bypass, count.load(Ordering::Relaxed)))
     }
 }

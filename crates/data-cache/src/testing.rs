@@ -58,6 +58,11 @@ pub fn look_at_other_processes_now(cache: &Cache) {
     cache.inner().look_at_others_now();
 }
 
+/// Callers of `get_or_compute` wait for another one's computation for this long, instead of 60 s.
+pub fn set_longest_wait(cache: &Cache, limit: std::time::Duration) {
+    cache.inner().set_longest_wait(limit);
+}
+
 /// A directory that is deleted with this value.
 #[derive(Debug)]
 pub struct TempDir(PathBuf);

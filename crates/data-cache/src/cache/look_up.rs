@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{Cache, Hit, Inner, Lookup};
+use super::Cache;
+use super::generations::GenerationStamp;
+use super::hit::{Hit, Lookup};
+use super::inner::Inner;
 use crate::disk::{Disk, Found, ReadProblem};
 use crate::event::Tier;
 use crate::index::Indexed;
@@ -94,7 +97,16 @@ impl Inner {
         Err(Miss::Absent)
     }
 
-    fn find_on_disk(&self, key: &Key) -> Result<Hit, Miss> {
+    /// The counts now, if the hit is still in memory and nobody invalidated what it was found under.
+    pub(crate) fn stamp_of_hit(&self, key: &Key, hit: &Hit) -> Option<GenerationStamp> {
+        let stamp = self.stamp();
+        let is_there = self.memory.get(key)?.id == hit.entry_id();
+        let is_current = self.disk.is_none() || stamp.shared == Some(self.generations.seen());
+        (is_there && is_current).then_some(stamp)
+    }
+
+    /// Asks the files alone.
+    pub(crate) fn find_on_disk(&self, key: &Key) -> Result<Hit, Miss> {
         let disk = self.readable_disk().ok_or(Miss::Absent)?;
         let before = self.own_generation();
         match disk.read(key) {
@@ -124,10 +136,10 @@ impl Inner {
             ttl_seconds: metadata.ttl_seconds,
             compute_ms: metadata.compute_ms,
             on_disk: true,
-            checked: AtomicU64::new(self.elapsed_millis()),
+            checked: AtomicU64::new(self.time.elapsed_millis()),
             usage: usage.clone(),
         });
-        let own = self.generation.own.read();
+        let own = self.generations.own();
         if *own == before {
             self.memory.insert(*key, entry.clone());
             self.index.insert(*key, Indexed::of(metadata, usage));
@@ -156,7 +168,7 @@ impl Inner {
 
     /// Whether the file below is still the one that was read; looked at once a second.
     fn is_still_there(&self, key: &Key, entry: &Entry) -> bool {
-        let now = self.elapsed_millis();
+        let now = self.time.elapsed_millis();
         let checked = entry.checked.load(Ordering::Relaxed);
         if now.saturating_sub(checked) < RECHECK_MILLIS {
             return true;
@@ -177,13 +189,13 @@ impl Inner {
     /// Another process invalidated: what is in memory may be meant.
     fn notice_other_processes(&self) {
         let Some(disk) = &self.disk else { return };
-        let now = self.elapsed_millis();
-        let looked_at = self.generation.looked_at.load(Ordering::Relaxed);
-        if now.saturating_sub(looked_at) < RECHECK_MILLIS {
+        if !self
+            .generations
+            .is_due(self.time.elapsed_millis(), RECHECK_MILLIS)
+        {
             return;
         }
-        self.generation.looked_at.store(now, Ordering::Relaxed);
-        let seen = self.generation.seen.load(Ordering::Acquire);
+        let seen = self.generations.seen();
         // a count that cannot be read may have moved
         if disk.generation() != Some(seen) {
             self.forget_memory(disk);
@@ -191,8 +203,8 @@ impl Inner {
     }
 
     fn forget_memory(&self, disk: &Disk) {
-        let mut own = self.generation.own.write();
-        let seen = self.generation.seen.load(Ordering::Acquire);
+        let mut own = self.generations.own_mut();
+        let seen = self.generations.seen();
         let found = disk.generation();
         if found == Some(seen) {
             return;
@@ -201,14 +213,13 @@ impl Inner {
         self.memory.clear();
         self.index.retain(|_, entry| entry.bytes > 0);
         if let Some(found) = found {
-            self.generation.seen.store(found, Ordering::Release);
+            self.generations.see(found);
         }
     }
 
     #[cfg(feature = "testing")]
     pub(super) fn recheck_now(&self) {
-        self.generation.looked_at.store(0, Ordering::Relaxed);
-        self.elapsed_offset
-            .fetch_add(RECHECK_MILLIS, Ordering::Relaxed);
+        self.generations.look_again();
+        self.time.skip_millis(RECHECK_MILLIS);
     }
 }

@@ -4,7 +4,8 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use super::{Cache, Inner};
+use super::Cache;
+use super::inner::Inner;
 use crate::disk::{Disk, Exclusive, FileEntry};
 use crate::error::Error;
 use crate::failpoint::Step;
@@ -77,7 +78,7 @@ impl Inner {
     /// Announces first, so that whatever is being computed is not kept, and deletes then.
     fn remove_where(&self, pattern: &str, all: bool, matches: impl Fn(&Indexed) -> bool) -> usize {
         let exclusive = self.announce();
-        let mut own = self.generation.own.write();
+        let mut own = self.generations.own_mut();
         *own += 1;
         if let Some(disk) = &self.disk {
             self.index_unknown(disk);
@@ -117,7 +118,7 @@ impl Inner {
         let announced = disk.exclusive().and_then(|exclusive| {
             let before = exclusive.generation()?;
             let now = exclusive.advance()?;
-            let seen = self.generation.seen.swap(now, Ordering::AcqRel);
+            let seen = self.generations.see(now);
             if seen != before {
                 // somebody else invalidated as well, and it went unnoticed so far
                 self.memory.clear();
@@ -142,10 +143,10 @@ impl Inner {
         match failed {
             Some(error) => {
                 tracing::error!(target: "data_cache", %error, "entries_not_removed: files are not read until a clear succeeds");
-                self.disk_distrusted.store(true, Ordering::Release);
+                self.disk_health.set_trusted(false);
             }
-            None if !announced && !gone => self.disk_distrusted.store(true, Ordering::Release),
-            None if all => self.disk_distrusted.store(false, Ordering::Release),
+            None if !announced && !gone => self.disk_health.set_trusted(false),
+            None if all => self.disk_health.set_trusted(true),
             None => {}
         }
     }
@@ -184,7 +185,7 @@ impl Inner {
         if let Some(disk) = &self.disk {
             for entry in disk.entries() {
                 // nobody removes it between the look at it and the note of it
-                let _own = self.generation.own.read();
+                let _own = self.generations.own();
                 self.index_one(disk, &entry);
             }
             if let Ok(exclusive) = disk.exclusive() {

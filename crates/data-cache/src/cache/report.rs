@@ -95,6 +95,6 @@ impl Cache {
             counter!("cache_bypass_total", "reason" => bypass.as_str()).absolute(count);
         }
         #[cfg(feature = "http")]
-        crate::http::publish_metrics();
+        crate::http_stats::publish_metrics();
     }
 }

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
+use super::Cache;
+use super::disk_health::PAUSE_MILLIS;
+use super::generations::GenerationStamp;
+use super::inner::Inner;
 use super::look_up::CLOCK_SLACK_SECONDS;
-use super::{Cache, GenerationStamp, Inner};
 use crate::disk::{Disk, Metadata, encode, unique_id};
 use crate::error::Error;
 use crate::event::Tier;
@@ -21,8 +24,6 @@ use crate::sql;
 
 /// SQL text longer than this is refused.
 const MAX_SQL_BYTES: usize = 1 << 20;
-/// After a full or failing disk nothing is written for this long.
-const PAUSE_MILLIS: u64 = 30_000;
 
 /// What became of a result that was to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +201,7 @@ impl Inner {
     }
 
     fn store_in_memory(&self, request: &StoreRequest<'_>, metadata: &Metadata) -> Stored {
-        let own = self.generation.own.read();
+        let own = self.generations.own();
         if *own != request.stamp.own {
             return Stored::Skipped(Skip::Invalidated);
         }
@@ -259,7 +260,7 @@ impl Inner {
         request: &StoreRequest<'_>,
         metadata: &mut Metadata,
     ) -> Result<(), Skip> {
-        if self.now_millis() < self.paused_until.load(Ordering::Relaxed) {
+        if self.disk_health.is_paused(self.now_millis()) {
             return Err(Skip::NoSpace);
         }
         let encoded = encode(request.batches, self.config.codec).map_err(|error| {
@@ -275,7 +276,7 @@ impl Inner {
         let exclusive = disk.exclusive().map_err(|error| self.disk_failed(&error));
         let committed = exclusive.and_then(|exclusive| {
             // Held over the commit: an invalidation either came before, and is noticed, or comes after, and removes the entry.
-            let own = self.generation.own.read();
+            let own = self.generations.own();
             let shared = exclusive.generation().ok();
             if *own != request.stamp.own || shared != request.stamp.shared {
                 return Err(Skip::Invalidated);
@@ -317,7 +318,7 @@ impl Inner {
             ttl_seconds: metadata.ttl_seconds,
             compute_ms: metadata.compute_ms,
             on_disk,
-            checked: AtomicU64::new(self.elapsed_millis()),
+            checked: AtomicU64::new(self.time.elapsed_millis()),
             usage: usage.clone(),
         });
         let kept = self.memory.insert(request.key, entry);
@@ -335,8 +336,7 @@ impl Inner {
         );
         // 5 is EIO
         if full || error.raw_os_error() == Some(5) {
-            let until = self.now_millis() + PAUSE_MILLIS;
-            self.paused_until.store(until, Ordering::Relaxed);
+            self.disk_health.pause(self.now_millis());
             tracing::warn!(target: "data_cache", %error, pause_ms = PAUSE_MILLIS, "cache_writes_paused");
         } else {
             tracing::warn!(target: "data_cache", %error, "cache_write_failed");

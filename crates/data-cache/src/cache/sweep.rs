@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
-use super::Inner;
+use super::inner::Inner;
 use crate::disk::{Disk, FileEntry};
 use crate::key::{BuildKeyHasher, Key};
 
@@ -15,9 +15,9 @@ impl Inner {
     pub(super) fn sweep_if_due(&self, stored: u64) {
         let Some(disk) = &self.disk else { return };
         let limit = self.config.max_size_mb.saturating_mul(1 << 20);
-        let unswept = self.unswept.fetch_add(stored, Ordering::Relaxed) + stored;
+        let unswept = self.disk_health.add_unswept(stored);
         if self.index.bytes() > limit || unswept > limit / 16 {
-            self.unswept.store(0, Ordering::Relaxed);
+            self.disk_health.swept();
             self.sweep(disk, limit);
         }
     }

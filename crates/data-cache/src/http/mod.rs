@@ -32,25 +32,3 @@ mod validator;
 pub use body::CachedBody;
 pub use service::{CacheLayer, CacheService, CachedFuture};
 pub use validator::Validator;
-
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Requests that were answered 304, and those that a 304 could have answered.
-static HITS: AtomicU64 = AtomicU64::new(0);
-static MISSES: AtomicU64 = AtomicU64::new(0);
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
-/// `cache_type="http"`: hits are 304; the clients keep the bytes, so there are none here.
-#[cfg(feature = "metrics")]
-pub(crate) fn publish_metrics() {
-    use metrics::{counter, gauge};
-    counter!("cache_hits_total", "cache_type" => "http").absolute(HITS.load(Ordering::Relaxed));
-    counter!("cache_misses_total", "cache_type" => "http").absolute(MISSES.load(Ordering::Relaxed));
-    gauge!("cache_size_bytes", "cache_type" => "http").set(0.0);
-    for reason in ["size", "expired", "invalidated"] {
-        counter!("cache_evictions_total", "cache_type" => "http", "reason" => reason).absolute(0);
-    }
-}

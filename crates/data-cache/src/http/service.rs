@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 use super::body::CachedBody;
 use super::condition::Condition;
 use super::control::{control, is_personal};
-use super::{HITS, MISSES, count};
 use crate::config::{Config, HttpCache};
+use crate::http_stats;
 use crate::key::hex;
 
 /// A longer body is not read for its tag.
@@ -234,7 +234,11 @@ fn finish<B>(
         .condition
         .as_ref()
         .is_some_and(|condition| condition.matches(etag));
-    count(if current { &HITS } else { &MISSES });
+    if current {
+        http_stats::count_hit();
+    } else {
+        http_stats::count_miss();
+    }
     if !current {
         return Response::from_parts(parts, body);
     }

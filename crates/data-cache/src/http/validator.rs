@@ -2,7 +2,7 @@ use http::header::{AGE, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::condition::Condition;
-use super::{HITS, count};
+use crate::http_stats;
 use crate::query::QueryResult;
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -42,7 +42,7 @@ impl Validator {
         };
         let current = Condition::of(request).is_some_and(|condition| condition.matches(etag));
         if current {
-            count(&HITS);
+            http_stats::count_hit();
         }
         current
     }

@@ -19,7 +19,7 @@ use crate::cancel::Cancel;
 use crate::engine::{QueryEngine, State};
 use crate::error::Error;
 use crate::event::{QueryEvent, Status};
-use crate::flight::{Flights, Ticket};
+use crate::flight::{Flights, Ticket, Waiter};
 use crate::key::{Key, KeyInputs};
 use crate::params::Params;
 use crate::scope::Scope;
@@ -27,6 +27,8 @@ use crate::sql;
 use crate::stats::Bypass;
 
 const DAY_SECONDS: u64 = 86_400;
+/// Callers wait for the run of another one for this long.
+const MAX_WAIT: Duration = Duration::from_secs(600);
 
 type Answer = Result<QueryResult, Error>;
 /// The key, and the invalidations of this process: who asks after one does not get an answer from before.
@@ -55,7 +57,7 @@ impl<E: QueryEngine> CachedEngine<E> {
         Self {
             engine: Arc::new(engine),
             cache,
-            flights: Flights::default(),
+            flights: Flights::new(MAX_WAIT),
         }
     }
 
@@ -132,7 +134,7 @@ impl<E: QueryEngine> Query<E> {
         })?;
         match started {
             Started::Answered(answer) => Ok(answer),
-            Started::Waiting(_guard) => receiver.recv().unwrap_or_else(|_| Err(lost())),
+            Started::Waiting(_guard) => answered(receiver.recv().ok()),
         }
     }
 
@@ -143,43 +145,29 @@ impl<E: QueryEngine> Query<E> {
         })?;
         match started {
             Started::Answered(answer) => Ok(answer),
-            Started::Waiting(_guard) => receiver.await.unwrap_or_else(|_| Err(lost())),
+            Started::Waiting(_guard) => answered(receiver.await.ok()),
         }
     }
 
     /// Answers from memory, or joins the flight of this question, or starts it.
-    fn start(self, waiter: impl FnOnce(Answer) + Send + 'static) -> Result<Started, Error> {
+    fn start(self, waiter: impl FnOnce(Option<Answer>) + Send + 'static) -> Result<Started, Error> {
         self.target.engine.check(&self.sql)?;
-        let cache = self.target.cache.clone();
+        let waiter: Waiter<Answer> = Box::new(waiter);
+        let landed = self.target.flights.landed();
         match self.choose() {
             Route::MemoryHit(answer) => Ok(Started::Answered(answer)),
-            Route::Bypass(query, reason) => {
-                cache.inner().counters().bypass(reason);
-                let cancel = Cancel::default();
-                let guard = WaitGuard::Alone(cancel.clone());
-                let work = move || waiter(query.run_bypass(reason, &cancel));
-                cache.inner().run(work);
-                Ok(Started::Waiting(guard))
-            }
-            Route::Lookup(prepared) => {
-                let id = (prepared.key, cache.inner().own_generation());
-                let flights = prepared.query.target.flights.clone();
-                let (ticket, first) = flights.join(id, waiter);
-                match first {
-                    Some(cancel) => {
-                        let work = move || {
-                            let answer = prepared.lead(&cancel, |answer| {
-                                flights.land(&id, &cancel, &Ok(answer.clone()));
-                            });
-                            flights.land(&id, &cancel, &answer);
-                        };
-                        cache.inner().run(work);
-                    }
-                    None => cache.inner().count_coalesced(),
-                }
-                Ok(Started::Waiting(WaitGuard::Flight(ticket)))
-            }
+            Route::Bypass(query, reason) => Ok(query.start_bypass(reason, waiter)),
+            Route::Lookup(prepared) => Ok(prepared.start(landed, waiter)),
         }
+    }
+
+    fn start_bypass(self, reason: Bypass, waiter: Waiter<Answer>) -> Started {
+        let inner = self.target.cache.inner().clone();
+        inner.counters().bypass(reason);
+        let cancel = Cancel::default();
+        let guard = WaitGuard::Alone(cancel.clone());
+        inner.run(move || waiter(Some(self.run_bypass(reason, &cancel))));
+        Started::Waiting(guard)
     }
 
     /// Memory is asked here and now.
@@ -213,9 +201,9 @@ impl<E: QueryEngine> Query<E> {
         match inner.find_in_memory(&key) {
             Ok(hit) => {
                 let is_owed = prepared.query.is_kept && !hit.is_on_disk();
-                let answer = prepared.answer_with(hit);
+                let answer = prepared.answer_with(hit.clone());
                 if is_owed {
-                    prepared.keep_later(answer.batches.clone());
+                    prepared.keep_later(&hit);
                 }
                 Route::MemoryHit(answer)
             }
@@ -272,7 +260,7 @@ impl<E: QueryEngine> Query<E> {
             let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(target: "data_cache", sql = event.sql, duration_ms, rows = event.rows, cache = status.as_str(), "slow_query");
         }
-        self.target.cache.emit(&event);
+        self.target.cache.inner().notify(&event);
     }
 }
 
@@ -292,6 +280,18 @@ impl Drop for WaitGuard {
         if let Self::Alone(cancel) = self {
             cancel.cancel();
         }
+    }
+}
+
+/// The answer, or an error where its run was lost or waited for too long.
+fn answered(received: Option<Option<Answer>>) -> Answer {
+    match received {
+        Some(Some(answer)) => answer,
+        Some(None) => Err(Error::engine(format!(
+            "another caller's run of this query did not end within {} s",
+            MAX_WAIT.as_secs()
+        ))),
+        None => Err(lost()),
     }
 }
 

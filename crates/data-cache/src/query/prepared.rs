@@ -4,11 +4,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arrow::array::RecordBatch;
 
-use super::{Answer, Query, QueryResult};
-use crate::cache::{Hit, StoreRequest};
-use crate::cancel::Cancel;
+use super::{Answer, FlightId, Query, QueryResult, Started, WaitGuard, lost};
+use crate::cache::{GenerationStamp, Hit, StoreRequest};
 use crate::engine::{QueryEngine, State};
 use crate::event::Status;
+use crate::flight::{Joined, Leader, Waiter};
 use crate::key::Key;
 use crate::stats::{Bypass, Miss};
 
@@ -25,14 +25,53 @@ pub(super) struct Prepared<E> {
 }
 
 impl<E: QueryEngine> Prepared<E> {
-    /// Asks the files, then the engine. `early` hands an answer out before it is written to a file.
-    pub(super) fn lead(self, cancel: &Cancel, early: impl FnOnce(&QueryResult)) -> Answer {
+    /// Joins the flight of this question, or starts it. `landed` is of before memory was asked.
+    pub(super) fn start(self: Box<Self>, landed: u64, waiter: Waiter<Answer>) -> Started {
+        let inner = self.query.target.cache.inner().clone();
+        let flights = self.query.target.flights.clone();
+        let id = (self.key, inner.own_generation());
+        match flights.join(id, false, Err(lost()), waiter) {
+            Joined::Leader(leader, ticket) => {
+                let is_stale = flights.landed() != landed;
+                inner.run_lookup(move || self.look_up(leader, is_stale));
+                Started::Waiting(WaitGuard::Flight(ticket))
+            }
+            Joined::Waiter(ticket) => {
+                inner.count_coalesced();
+                Started::Waiting(WaitGuard::Flight(ticket))
+            }
+            Joined::Reentrant(waiter) => self.query.start_bypass(Bypass::Reentrant, waiter),
+        }
+    }
+
+    /// Asks the files, and memory again if an answer came since; hands the question on to a thread that may wait for
+    /// the engine.
+    fn look_up(self: Box<Self>, leader: Leader<FlightId, Answer>, is_stale: bool) {
         let inner = self.query.target.cache.inner().clone();
         let stamp = inner.stamp();
-        match inner.find(&self.key) {
-            Ok(hit) => return Ok(self.answer_with(hit)),
-            Err(miss) => inner.count(&Err(miss)),
+        let found = match is_stale {
+            true => inner.find(&self.key),
+            false => inner.find_on_disk(&self.key),
+        };
+        match found {
+            Ok(hit) => {
+                let led = leader.led().clone();
+                leader.land(&Ok(led.enter(|| self.answer_with(hit))));
+            }
+            Err(miss) => {
+                inner.count(&Err(miss));
+                inner.run(move || {
+                    let led = leader.led().clone();
+                    led.enter(|| self.compute(&leader, stamp));
+                });
+            }
         }
+    }
+
+    /// Asks the engine. The answer is handed out before it is written to a file.
+    fn compute(self: Box<Self>, leader: &Leader<FlightId, Answer>, stamp: GenerationStamp) {
+        let inner = self.query.target.cache.inner().clone();
+        let cancel = leader.cancel();
         let computing = Instant::now();
         let ran = self
             .query
@@ -48,44 +87,48 @@ impl<E: QueryEngine> Prepared<E> {
         });
         self.query
             .report_query(self.start, self.clock, &answer, Status::Miss);
-        let Ok(result) = &answer else { return answer };
-        if self.is_unchanged() {
-            let request = StoreRequest {
-                key: self.key,
-                label: &self.normal,
-                tables: self.state.tables.clone(),
-                batches: &result.batches,
-                ttl: self.query.ttl,
-                compute,
-                stamp,
-                automatic: !self.query.is_kept && !self.is_permitted,
-            };
-            let kept = inner.store_with(&request, || early(result));
+        if let Ok(result) = &answer
+            && self.is_unchanged()
+        {
+            let request = self.request(&result.batches, compute, stamp);
+            let kept = inner.store_with(&request, || leader.land(&answer));
             if let Err(error) = kept {
                 tracing::warn!(target: "data_cache", %error, "result_not_cached");
             }
         }
-        answer
+        leader.land(&answer);
+    }
+
+    fn request<'a>(
+        &'a self,
+        batches: &'a [RecordBatch],
+        compute: Duration,
+        stamp: GenerationStamp,
+    ) -> StoreRequest<'a> {
+        StoreRequest {
+            key: self.key,
+            label: &self.normal,
+            tables: self.state.tables.clone(),
+            batches,
+            ttl: self.query.ttl,
+            compute,
+            stamp,
+            automatic: !self.query.is_kept && !self.is_permitted,
+        }
     }
 
     /// Nobody asked for a file when it was computed; now somebody does.
-    pub(super) fn keep_later(self, batches: Vec<RecordBatch>) {
+    pub(super) fn keep_later(self, hit: &Hit) {
         let inner = self.query.target.cache.inner().clone();
-        let stamp = inner.stamp();
+        let Some(stamp) = inner.stamp_of_hit(&self.key, hit) else {
+            return;
+        };
         if !self.is_unchanged() {
             return;
         }
+        let batches = hit.batches().to_vec();
         inner.clone().run(move || {
-            let request = StoreRequest {
-                key: self.key,
-                label: &self.normal,
-                tables: self.state.tables.clone(),
-                batches: &batches,
-                ttl: self.query.ttl,
-                compute: Duration::ZERO,
-                stamp,
-                automatic: false,
-            };
+            let request = self.request(&batches, Duration::ZERO, stamp);
             if let Err(error) = inner.store(&request) {
                 tracing::warn!(target: "data_cache", %error, "result_not_cached");
             }
@@ -94,13 +137,12 @@ impl<E: QueryEngine> Prepared<E> {
 
     /// Whether nobody wrote while the query ran.
     fn is_unchanged(&self) -> bool {
+        if self.is_permitted {
+            let now = self.query.permitted(&self.normal, Bypass::Nondeterministic);
+            return now.as_ref() == Some(&self.state);
+        }
         let engine = &self.query.target.engine;
-        let now = if self.is_permitted {
-            self.query.permitted(&self.normal, Bypass::Nondeterministic)
-        } else {
-            engine.state(&self.normal).ok()
-        };
-        now.as_ref() == Some(&self.state)
+        engine.is_current(&self.normal, &self.state)
     }
 
     pub(super) fn answer_with(&self, hit: Hit) -> QueryResult {

@@ -1,0 +1,111 @@
+//! The face of the loop for callers that block: files are read and written on the calling thread.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+use arrow::array::RecordBatch;
+
+use super::Cache;
+use super::coalesce::{Computed, Face, Plan};
+use super::hit::Hit;
+use super::inner::{Inner, Outcome};
+use crate::key::Key;
+use crate::params::Params;
+use crate::stats::Miss;
+
+impl Cache {
+    /// Returns the kept result, or that of `compute`, which is then kept.
+    ///
+    /// Of callers that miss at the same time one computes, on its own thread; the others wait for it. If it fails the
+    /// next one tries, so that each caller gets its own error. A computation that asks for its own result computes once
+    /// more, without the cache; so does a caller that waited for 60 s.
+    ///
+    /// ```
+    /// use data_cache::{Cache, arrow::array::{ArrayRef, Int64Array, RecordBatch}, params};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let cache = Cache::open(dir.path())?;
+    /// let ask = || cache.get_or_compute("SELECT 1 AS n", &params! {}, Some(60), || {
+    ///     let column: ArrayRef = std::sync::Arc::new(Int64Array::from(vec![1]));
+    ///     RecordBatch::try_from_iter([("n", column)]).map(|batch| vec![batch])
+    /// });
+    /// assert_eq!(ask()?, ask()?);
+    /// assert_eq!((cache.get_stats().misses, cache.get_stats().hits), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of `compute`.
+    pub fn get_or_compute<E>(
+        &self,
+        sql: &str,
+        params: &Params,
+        ttl_seconds: Option<u64>,
+        compute: impl FnOnce() -> Result<Vec<RecordBatch>, E>,
+    ) -> Result<Vec<RecordBatch>, E> {
+        let (key, label) = self.key_and_label(sql, params);
+        let plan = || Plan {
+            key,
+            label: label.as_ref().into(),
+            tables: Arc::default(),
+            ttl: ttl_seconds,
+        };
+        self.inner.get_or_run(key, plan, compute)
+    }
+}
+
+impl Inner {
+    /// The kept result, or that of `compute`.
+    pub(crate) fn get_or_run<E>(
+        self: &Arc<Self>,
+        key: Key,
+        plan: impl FnOnce() -> Plan,
+        compute: impl FnOnce() -> Result<Vec<RecordBatch>, E>,
+    ) -> Result<Vec<RecordBatch>, E> {
+        let landed = self.flights.landed();
+        let found = self.find(&key);
+        self.count(&found);
+        match found {
+            Ok(hit) => Ok(hit.into_batches()),
+            Err(_) => block_on(self.fly(OnThread, landed, &plan(), async { compute() })),
+        }
+    }
+}
+
+/// Files are read and written here and now.
+struct OnThread;
+
+impl Face for OnThread {
+    const IS_TASK: bool = false;
+
+    async fn find(&self, inner: &Arc<Inner>, key: Key) -> Result<Hit, Miss> {
+        inner.find(&key)
+    }
+
+    async fn store(&self, inner: &Arc<Inner>, computed: Computed) -> Outcome {
+        computed.store(inner)
+    }
+}
+
+/// Polls on this thread, which sleeps while there is nothing to do. No runtime is needed, nor in the way.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}

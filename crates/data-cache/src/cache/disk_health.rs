@@ -1,0 +1,45 @@
+//! State of the directory, as far as this process met it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Writes pause for this long after a full or failing disk.
+pub(super) const PAUSE_MILLIS: u64 = 30_000;
+
+/// Whether files may be read, and whether they may be written.
+#[derive(Default)]
+pub(super) struct DiskHealth {
+    /// Files could not be removed when they had to be: they are not read any more.
+    distrusted: AtomicBool,
+    /// No file is written before this moment, in milliseconds since 1970.
+    paused_until: AtomicU64,
+    /// Bytes stored since the directory was last swept.
+    unswept: AtomicU64,
+}
+
+impl DiskHealth {
+    pub(super) fn is_trusted(&self) -> bool {
+        !self.distrusted.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_trusted(&self, trusted: bool) {
+        self.distrusted.store(!trusted, Ordering::Release);
+    }
+
+    pub(super) fn is_paused(&self, now_millis: u64) -> bool {
+        now_millis < self.paused_until.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn pause(&self, now_millis: u64) {
+        let until = now_millis + PAUSE_MILLIS;
+        self.paused_until.store(until, Ordering::Relaxed);
+    }
+
+    /// Adds stored bytes; returns those since the last sweep.
+    pub(super) fn add_unswept(&self, bytes: u64) -> u64 {
+        self.unswept.fetch_add(bytes, Ordering::Relaxed) + bytes
+    }
+
+    pub(super) fn swept(&self) {
+        self.unswept.store(0, Ordering::Relaxed);
+    }
+}

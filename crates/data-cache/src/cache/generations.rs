@@ -1,0 +1,76 @@
+//! Counts of invalidations: a result is kept only if none moved while it was computed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::disk::Disk;
+
+/// The counts of this process and of all processes.
+pub(super) struct Generations {
+    /// Count of this process. Whoever invalidates holds it alone.
+    own: RwLock<u64>,
+    /// Count of all processes, as last seen.
+    seen: AtomicU64,
+    /// Moment of the last look at it, in milliseconds of the process.
+    looked_at: AtomicU64,
+}
+
+/// The counts at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct GenerationStamp {
+    pub(super) own: u64,
+    pub(super) shared: Option<u64>,
+}
+
+impl Generations {
+    pub(super) fn new(disk: Option<&Disk>) -> Self {
+        let seen = disk.and_then(Disk::generation).unwrap_or(0);
+        Self {
+            own: RwLock::new(0),
+            seen: AtomicU64::new(seen),
+            looked_at: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn stamp(&self, disk: Option<&Disk>) -> GenerationStamp {
+        GenerationStamp {
+            own: *self.own.read(),
+            shared: disk.and_then(Disk::generation),
+        }
+    }
+
+    /// Nobody of this process invalidates while the count is borrowed.
+    pub(super) fn own(&self) -> RwLockReadGuard<'_, u64> {
+        self.own.read()
+    }
+
+    /// Nobody of this process keeps a result while the count is borrowed.
+    pub(super) fn own_mut(&self) -> RwLockWriteGuard<'_, u64> {
+        self.own.write()
+    }
+
+    pub(super) fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Acquire)
+    }
+
+    /// Remembers the shared count; returns the one before.
+    pub(super) fn see(&self, shared: u64) -> u64 {
+        self.seen.swap(shared, Ordering::AcqRel)
+    }
+
+    /// Returns `true` at most once in `interval` milliseconds.
+    pub(super) fn is_due(&self, now: u64, interval: u64) -> bool {
+        let looked_at = self.looked_at.load(Ordering::Relaxed);
+        if now.saturating_sub(looked_at) < interval {
+            return false;
+        }
+        self.looked_at.store(now, Ordering::Relaxed);
+        true
+    }
+
+    #[cfg(feature = "testing")]
+    pub(super) fn look_again(&self) {
+        self.looked_at.store(0, Ordering::Relaxed);
+    }
+}

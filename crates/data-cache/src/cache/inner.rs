@@ -1,0 +1,181 @@
+//! Parts of a cache, shared by its clones.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::disk_health::DiskHealth;
+use super::generations::{GenerationStamp, Generations};
+use super::hooks::Hooks;
+use super::time::Time;
+use crate::config::{Config, QueryCache};
+use crate::disk::Disk;
+use crate::error::Error;
+use crate::event::QueryEvent;
+use crate::failpoint::Failpoints;
+use crate::flight::Flights;
+use crate::index::Index;
+use crate::invalidations::Invalidations;
+use crate::key::Key;
+use crate::memory::Memory;
+use crate::pool::Pool;
+use crate::stats::Counters;
+use crate::ttl::Ttls;
+
+/// Callers wait for the computation of another one for this long; then they compute too.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// End of a computation, for those who waited for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outcome {
+    /// Look again.
+    Stored,
+    /// It cannot be stored: compute for yourselves, all at once.
+    NotStored,
+    /// It failed: the next one tries.
+    Failed,
+}
+
+pub(crate) struct Inner {
+    pub(super) config: QueryCache,
+    pub(super) ttls: Ttls,
+    pub(super) memory: Memory,
+    pub(super) disk: Option<Disk>,
+    pub(super) disk_health: DiskHealth,
+    pub(super) index: Index,
+    /// Whether the files of earlier runs are in the index.
+    pub(super) indexed: Mutex<bool>,
+    pub(super) generations: Generations,
+    pub(super) flights: Flights<Key, Outcome>,
+    pub(super) counters: Counters,
+    pub(super) invalidations: Invalidations,
+    pub(super) hooks: Hooks,
+    pub(super) time: Time,
+    pub(super) failpoints: Failpoints,
+    /// Threads that read files: a hit never waits for a computation.
+    pub(super) readers: Pool,
+    /// Threads that wait for engines and write files.
+    pub(super) workers: Pool,
+}
+
+impl Inner {
+    pub(super) fn open(dir: &Path, config: &Config) -> Result<Arc<Self>, Error> {
+        let config = config.query_cache.clone();
+        let failpoints = Failpoints::default();
+        let disk = if config.enabled && config.max_size_mb > 0 {
+            let limit = config.max_size_mb.saturating_mul(1 << 20);
+            let opened = Disk::open(dir, config.durability, limit, failpoints.clone());
+            Some(opened.map_err(|error| {
+                Error::io(format!(
+                    "cannot open the cache in {}: {error}",
+                    dir.display()
+                ))
+            })?)
+        } else {
+            None
+        };
+        Ok(Arc::new(Self {
+            ttls: Ttls::new(&config)?,
+            memory: Memory::new(config.memory_mb),
+            config,
+            generations: Generations::new(disk.as_ref()),
+            disk,
+            disk_health: DiskHealth::default(),
+            index: Index::default(),
+            indexed: Mutex::new(false),
+            flights: Flights::new(MAX_WAIT),
+            counters: Counters::default(),
+            invalidations: Invalidations::default(),
+            hooks: Hooks::default(),
+            time: Time::default(),
+            failpoints,
+            readers: Pool::default(),
+            workers: Pool::default(),
+        }))
+    }
+
+    /// Runs a lookup on another thread, under the context of this one.
+    pub(crate) fn run_lookup(&self, work: impl FnOnce() + Send + 'static) {
+        self.readers.run(self.hooks.carried(Box::new(work)));
+    }
+
+    /// Runs a query on another thread, under the context of this one.
+    pub(crate) fn run(&self, work: impl FnOnce() + Send + 'static) {
+        self.workers.run(self.hooks.carried(Box::new(work)));
+    }
+
+    /// Waits until no work is left; a lookup may hand work to the other threads.
+    pub(super) fn wait_idle(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        loop {
+            let is_idle = self.readers.wait_idle(deadline) && self.workers.wait_idle(deadline);
+            if !is_idle || self.readers.is_idle() {
+                return is_idle;
+            }
+        }
+    }
+
+    pub(crate) fn notify(&self, event: &QueryEvent) {
+        self.hooks.notify(event);
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn config(&self) -> &QueryCache {
+        &self.config
+    }
+
+    /// Whether the operator configured a time for this query: that permits to keep what would not be kept.
+    pub(crate) fn has_configured_ttl(&self, normal_sql: &str) -> bool {
+        self.ttls.configured(normal_sql).is_some()
+    }
+
+    /// The counts now; taken before a computation starts.
+    pub(crate) fn stamp(&self) -> GenerationStamp {
+        self.generations.stamp(self.disk.as_ref())
+    }
+
+    pub(crate) fn own_generation(&self) -> u64 {
+        *self.generations.own()
+    }
+
+    /// Seconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        self.time.seconds()
+    }
+
+    pub(super) fn now_millis(&self) -> u64 {
+        self.time.millis()
+    }
+
+    /// The files, unless they may not be read.
+    pub(super) fn readable_disk(&self) -> Option<&Disk> {
+        let is_trusted = self.disk_health.is_trusted();
+        self.disk.as_ref().filter(|_| is_trusted)
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn set_clock(&self, clock: crate::clock::Clock) {
+        self.time.set_clock(clock);
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn failpoints(&self) -> &Failpoints {
+        &self.failpoints
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn set_longest_wait(&self, limit: Duration) {
+        self.flights.set_limit(limit);
+    }
+
+    /// The next lookup looks at what other processes did.
+    #[cfg(feature = "testing")]
+    pub(crate) fn look_at_others_now(&self) {
+        self.recheck_now();
+    }
+}

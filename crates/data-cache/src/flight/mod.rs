@@ -1,0 +1,213 @@
+//! One flight per question: the first who asks leads it, those who ask meanwhile wait for the same answer.
+
+mod led;
+mod watch;
+
+pub(crate) use led::Led;
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use self::led::Wait;
+use crate::cancel::Cancel;
+
+/// Takes the answer; `None` if it did not come in time.
+pub(crate) type Waiter<T> = Box<dyn FnOnce(Option<T>) + Send>;
+
+/// The questions that are being answered.
+pub(crate) struct Flights<I, T>(Arc<Shared<I, T>>);
+
+struct Shared<I, T> {
+    open: Mutex<HashMap<I, Flight<T>>>,
+    /// Flights that landed so far.
+    landed: AtomicU64,
+    /// Milliseconds that a waiter waits at most.
+    limit: AtomicU64,
+    /// Whether a thread looks after the limit.
+    is_watched: AtomicBool,
+}
+
+struct Flight<T> {
+    serial: u64,
+    cancel: Cancel,
+    is_task: bool,
+    next: u64,
+    waiters: Vec<Seat<T>>,
+}
+
+struct Seat<T> {
+    number: u64,
+    since: Instant,
+    waiter: Waiter<T>,
+}
+
+/// Part of a caller in the flight of its question.
+pub(crate) enum Joined<I: Eq + Hash, T: Clone> {
+    /// The first: answers.
+    Leader(Leader<I, T>, Ticket<I, T>),
+    /// Waits.
+    Waiter(Ticket<I, T>),
+    /// The answer would wait for this caller.
+    Reentrant(Waiter<T>),
+}
+
+impl<I, T> Clone for Flights<I, T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<I: Eq + Hash + Clone + Send + 'static, T: Clone + Send + 'static> Flights<I, T> {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self(Arc::new(Shared {
+            open: Mutex::default(),
+            landed: AtomicU64::new(0),
+            limit: AtomicU64::new(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+            is_watched: AtomicBool::new(false),
+        }))
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn set_limit(&self, limit: Duration) {
+        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.0.limit.store(millis, Ordering::Relaxed);
+    }
+
+    /// Number of flights that landed. If it did not move, no answer came between two looks.
+    pub(crate) fn landed(&self) -> u64 {
+        self.0.landed.load(Ordering::Acquire)
+    }
+
+    /// Joins the flight of `id`. `fallback` is the answer if the leader is dropped without one. A leader that `is_task`
+    /// may need the thread of a caller that blocks.
+    pub(crate) fn join(
+        &self,
+        id: I,
+        is_task: bool,
+        fallback: T,
+        waiter: Waiter<T>,
+    ) -> Joined<I, T> {
+        let led = Led::current();
+        let mut open = self.0.open.lock();
+        let mut is_first = false;
+        let flight = open.entry(id.clone()).or_insert_with(|| {
+            is_first = true;
+            Flight {
+                serial: led::next_serial(),
+                cancel: Cancel::default(),
+                is_task,
+                next: 0,
+                waiters: Vec::new(),
+            }
+        });
+        let blocks_its_leader =
+            flight.is_task && !is_task && tokio::runtime::Handle::try_current().is_ok();
+        let wait = match led.wait_for(flight.serial) {
+            Some(wait) if is_first || !blocks_its_leader => wait,
+            _ => return Joined::Reentrant(waiter),
+        };
+        let number = flight.next;
+        flight.next += 1;
+        flight.waiters.push(Seat {
+            number,
+            since: Instant::now(),
+            waiter,
+        });
+        let ticket = Ticket {
+            flights: self.clone(),
+            id: id.clone(),
+            number,
+            cancel: flight.cancel.clone(),
+            _wait: wait,
+        };
+        if is_first {
+            let leader = Leader {
+                flights: self.clone(),
+                id,
+                led: led.with(flight.serial),
+                cancel: flight.cancel.clone(),
+                fallback,
+            };
+            return Joined::Leader(leader, ticket);
+        }
+        drop(open);
+        self.watch();
+        Joined::Waiter(ticket)
+    }
+}
+
+/// Duty to answer a flight. Dropped without an answer, it gives the fallback, even if the computation panicked.
+pub(crate) struct Leader<I: Eq + Hash, T: Clone> {
+    flights: Flights<I, T>,
+    id: I,
+    led: Led,
+    cancel: Cancel,
+    fallback: T,
+}
+
+impl<I: Eq + Hash, T: Clone> Leader<I, T> {
+    /// Tells that nobody waits any more.
+    pub(crate) fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
+    /// The flights that the work for the answer leads: this one, and those of its callers.
+    pub(crate) fn led(&self) -> &Led {
+        &self.led
+    }
+
+    /// Answers everybody who waits. Later answers are ignored.
+    pub(crate) fn land(&self, answer: &T) {
+        let waiters = {
+            let mut open = self.flights.0.open.lock();
+            match open.get(&self.id) {
+                Some(found) if found.cancel.is(&self.cancel) => {
+                    self.flights.0.landed.fetch_add(1, Ordering::AcqRel);
+                    open.remove(&self.id)
+                }
+                _ => None,
+            }
+        };
+        for seat in waiters.into_iter().flat_map(|flight| flight.waiters) {
+            (seat.waiter)(Some(answer.clone()));
+        }
+    }
+}
+
+impl<I: Eq + Hash, T: Clone> Drop for Leader<I, T> {
+    fn drop(&mut self) {
+        self.land(&self.fallback);
+    }
+}
+
+/// A seat on a flight. Dropped, it is given up; a flight that nobody waits for is cancelled.
+pub(crate) struct Ticket<I: Eq + Hash, T> {
+    flights: Flights<I, T>,
+    id: I,
+    number: u64,
+    cancel: Cancel,
+    _wait: Wait,
+}
+
+impl<I: Eq + Hash, T> Drop for Ticket<I, T> {
+    fn drop(&mut self) {
+        let mut open = self.flights.0.open.lock();
+        let Some(flight) = open.get_mut(&self.id) else {
+            return;
+        };
+        if !flight.cancel.is(&self.cancel) {
+            return;
+        }
+        flight.waiters.retain(|seat| seat.number != self.number);
+        if flight.waiters.is_empty() {
+            open.remove(&self.id);
+            drop(open);
+            self.cancel.cancel();
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The limit of waiting: a thread that is there while somebody waits.
+
+use std::hash::Hash;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::{Flights, Shared};
+
+/// The thread looks at those who wait this often, or four times within a shorter limit.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+impl<I: Eq + Hash + Clone + Send + 'static, T: Clone + Send + 'static> Flights<I, T> {
+    /// Sees to it that those who wait longer than the limit are released. Without a thread to be had there is no limit.
+    pub(super) fn watch(&self) {
+        if self.0.is_watched.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let shared = Arc::downgrade(&self.0);
+        let named = std::thread::Builder::new().name("data-cache-watch".to_owned());
+        if named.spawn(move || watch(&shared)).is_err() {
+            self.0.is_watched.store(false, Ordering::Release);
+        }
+    }
+}
+
+fn watch<I: Eq + Hash, T>(shared: &Weak<Shared<I, T>>) {
+    let limit = || {
+        let shared = shared.upgrade()?;
+        Some(Duration::from_millis(shared.limit.load(Ordering::Relaxed)))
+    };
+    while let Some(limit) = limit() {
+        std::thread::park_timeout(INTERVAL.min(limit / 4));
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let mut late = Vec::new();
+        let is_idle;
+        {
+            let mut open = shared.open.lock();
+            let now = Instant::now();
+            for flight in open.values_mut() {
+                // the first seat is that of the leader
+                let is_late =
+                    |number: u64, since: Instant| number > 0 && now.duration_since(since) >= limit;
+                let found = flight
+                    .waiters
+                    .extract_if(.., |seat| is_late(seat.number, seat.since));
+                late.extend(found);
+            }
+            let mut waiting = open.values().flat_map(|flight| &flight.waiters);
+            is_idle = waiting.all(|seat| seat.number == 0);
+            if is_idle {
+                // under the lock: who joins after it starts another thread
+                shared.is_watched.store(false, Ordering::Release);
+            }
+        }
+        for seat in late {
+            tracing::warn!(target: "data_cache", limit_ms = limit.as_millis(), "flight_waited_for_too_long");
+            (seat.waiter)(None);
+        }
+        if is_idle {
+            return;
+        }
+    }
+}
