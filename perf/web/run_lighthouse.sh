@@ -3,14 +3,20 @@
 #
 #   perf/web/run_lighthouse.sh [url]          # default http://localhost:8000
 #
-# CHROME_PATH names a Chromium; without it Lighthouse looks for an installed one. Needs node and npx.
+# CHROME_PATH names a Chromium; without it Lighthouse looks for an installed one. Needs node (20 or later) and npm. The
+# packages are those of package-lock.json, each checked by its hash, and none of their scripts is run.
 set -euo pipefail
 cd "$(dirname "$0")"
 url="${1:-http://localhost:8000}"
 report="$(mktemp)"
 trap 'rm -f "$report"' EXIT
 
-npx --yes lighthouse@13.5.0 "$url" \
+# npm writes its own lockfile last: when it is older than ours, an install is missing or was interrupted
+if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
+  npm ci --ignore-scripts --no-audit --no-fund --silent
+fi
+
+node_modules/.bin/lighthouse "$url" \
   --config-path="$PWD/lighthouse.config.js" --output=json --output-path="$report" --quiet --no-enable-error-reporting \
   --chrome-flags="--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 

@@ -13,7 +13,7 @@ pub(crate) struct Args {
     /// How long k6 runs
     #[arg(long, default_value = "60s")]
     duration: String,
-    /// Also look at the start page with Lighthouse (needs npx, and a Chromium at CHROME_PATH)
+    /// Also look at the start page with Lighthouse (needs node and npm, and a Chromium at CHROME_PATH)
     #[arg(long)]
     web: bool,
 }
