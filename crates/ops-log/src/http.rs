@@ -8,10 +8,11 @@ use http::{HeaderName, HeaderValue, request, response};
 use ops_http::{Observe, Outcome};
 
 use crate::context::{Context, Scope, current};
-use crate::fields::integer;
-use crate::line::Head;
 use crate::pipeline::GLOBAL;
-use crate::{Level, Value, bind_context, trace_ids};
+use crate::pipeline::trace_ids;
+use crate::render::fields::integer;
+use crate::render::line::Head;
+use crate::{Level, Value, bind_context};
 
 /// The header that carries a request's id in and out.
 pub const REQUEST_ID: &str = "x-request-id";

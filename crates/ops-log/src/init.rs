@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use slog::Drain;
 
+use crate::bridge::panic;
 use crate::pipeline::{GLOBAL, Handle, Pipeline};
-use crate::{Config, Error, Level, LevelRule, Logger, Stats, bridge, panic};
+use crate::{Config, Error, Level, LevelRule, Logger, Stats, bridge};
 
 /// How long the end of a process waits for lines that are on their way.
 pub(crate) const FLUSH_BUDGET: Duration = Duration::from_secs(1);

@@ -73,77 +73,49 @@
 //! - In a library: see above.
 
 mod bridge;
-mod capture;
-mod carry;
-mod config;
-mod config_file;
-mod console;
 mod context;
-mod core;
-mod deny;
-mod drained;
-mod error;
 mod escape;
-mod fields;
-mod filter;
-mod formatted;
 #[cfg(feature = "http")]
 pub mod http;
 mod init;
 mod level;
-mod levels;
-mod line;
-mod line_drain;
 mod logger;
-mod macro_fields;
-mod macros;
-mod nested;
-mod owner;
-mod panic;
+mod output;
 mod pipeline;
 mod redact;
-mod reentry;
-mod ring;
-mod scratch;
-mod serialize;
-mod sink;
-#[cfg(feature = "slog-json")]
-pub mod slog_json;
-mod static_key;
-mod stats;
-mod stream;
-mod timestamp;
-mod trace_ids;
-mod value;
+mod render;
+mod setup;
 
 pub use bridge::tracing_layer;
-pub use capture::{CapturedLine, capture_logs, capture_logs_of};
-pub use carry::{LogContextExt, WithLogContext, carry, thread, with_log_context};
+pub use context::capture::{CapturedLine, capture_logs, capture_logs_of};
+pub use context::carry::{LogContextExt, WithLogContext, carry, thread, with_log_context};
 #[cfg(feature = "tokio")]
-pub use carry::{spawn, spawn_blocking};
-pub use config::{Config, Output};
+pub use context::carry::{spawn, spawn_blocking};
 pub use context::{
     ContextScope, Scope, bind_all, bind_context, clear_context, context_value, unbind_context,
 };
-pub use deny::DENIED_KEYS;
-pub use error::Error;
-pub use fields::{MAX_FIELDS, MAX_KEY_BYTES, MAX_VALUE_BYTES};
-pub use filter::{Filter, ParseFilterError};
 pub(crate) use init::FLUSH_BUDGET;
 pub use init::{
     LogGuard, configure_logging, init, is_enabled, level, levels, recent, set_level, stats,
 };
+pub use level::filter::{Filter, ParseFilterError};
+pub use level::levels::{LEVEL_TTL, LevelRule, MAX_LEVEL_TTL, Temporary};
 pub use level::{Level, ParseLevelError};
-pub use levels::{LEVEL_TTL, LevelRule, MAX_LEVEL_TTL, Temporary};
-pub use line::MAX_LINE_BYTES;
-pub use line_drain::LineDrain;
+pub use logger::line_drain::LineDrain;
 pub use logger::{__private, Logger, get_logger};
+pub use output::sink::STALL_BUDGET;
 pub use pipeline::Pipeline;
-pub use redact::{MIN_REDACTED_BYTES, REDACTED, redact, redacted, unredact};
-pub use ring::{MAX_RECENT_BYTES, RECENT_LINES};
-pub use sink::STALL_BUDGET;
-pub use stats::Stats;
+pub use pipeline::ring::{MAX_RECENT_BYTES, RECENT_LINES};
+pub use pipeline::stats::Stats;
 #[cfg(feature = "metrics")]
-pub use stats::publish_metrics;
-pub use trace_ids::{TraceIds, set_trace_ids};
-pub use value::{Json, Value};
+pub use pipeline::stats::publish_metrics;
+pub use pipeline::trace_ids::{TraceIds, set_trace_ids};
+pub use redact::deny::DENIED_KEYS;
+pub use redact::{MIN_REDACTED_BYTES, REDACTED, redact, redacted, unredact};
+pub use render::fields::{MAX_FIELDS, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+pub use render::line::MAX_LINE_BYTES;
+#[cfg(feature = "slog-json")]
+pub use render::slog_json;
+pub use render::value::{Json, Value};
+pub use setup::config::{Config, Output};
+pub use setup::error::Error;

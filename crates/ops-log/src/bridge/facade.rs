@@ -1,8 +1,8 @@
 //! Records of the `log` crate.
 
-use crate::line::Head;
 use crate::pipeline::GLOBAL;
-use crate::serialize::LogFields;
+use crate::render::line::Head;
+use crate::render::serialize::LogFields;
 use crate::{Level, bridge};
 
 struct Facade;

@@ -1,6 +1,7 @@
 //! What others log, as lines of ours.
 
 mod facade;
+pub(crate) mod panic;
 mod subscriber;
 
 use crate::Level;

@@ -12,9 +12,9 @@ use tracing_subscriber::layer::{Context, Filter, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::context::Snapshot;
-use crate::line::Head;
 use crate::pipeline::GLOBAL;
-use crate::serialize::TracingFields;
+use crate::render::line::Head;
+use crate::render::serialize::TracingFields;
 use crate::{Level, Value, bridge};
 
 /// A layer that turns `tracing` events into lines, named by their target, for a host that composes its own subscriber.
@@ -142,10 +142,14 @@ impl Visit for Origin {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
             "message" => {
-                self.message = Some(crate::formatted::formatted_text(&format_args!("{value:?}")))
+                self.message = Some(crate::render::formatted::formatted_text(&format_args!(
+                    "{value:?}"
+                )))
             }
             "log.target" => {
-                self.target = Some(crate::formatted::formatted_text(&format_args!("{value:?}")))
+                self.target = Some(crate::render::formatted::formatted_text(&format_args!(
+                    "{value:?}"
+                )))
             }
             _ => {}
         }
@@ -178,7 +182,7 @@ impl Visit for Pairs {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.put(
             field,
-            crate::formatted::formatted_text(&format_args!("{value:?}")),
+            crate::render::formatted::formatted_text(&format_args!("{value:?}")),
         );
     }
 

@@ -3,8 +3,8 @@
 use std::fmt::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::fields::{self, MAX_VALUE_BYTES};
-use crate::stats::Counters;
+use crate::pipeline::stats::Counters;
+use crate::render::fields::{self, MAX_VALUE_BYTES};
 use crate::{escape, pipeline};
 
 /// In place of a value that panicked.
@@ -48,7 +48,7 @@ pub(crate) fn formatted<'a>(
 ) -> Formatted<'a> {
     text.clear();
     let mut formatted = Formatted { text, whole: 0 };
-    let result = crate::panic::quietly(|| {
+    let result = crate::bridge::panic::quietly(|| {
         catch_unwind(AssertUnwindSafe(|| formatted.write_fmt(*arguments)))
     });
     let problem = match result {

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter};
 
-use crate::deny::DenyList;
 use crate::escape;
-use crate::fields::{MAX_VALUE_BYTES, text};
 use crate::redact::REDACTED;
+use crate::redact::deny::DenyList;
+use crate::render::fields::{MAX_VALUE_BYTES, text};
 
 /// Nested values as compact JSON, in which denied keys have no value.
 pub(crate) struct Nested<'a> {

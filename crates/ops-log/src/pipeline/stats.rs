@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::ring::Ring;
+use crate::pipeline::ring::Ring;
 
 /// What happened to lines so far: `written + dropped` is what was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

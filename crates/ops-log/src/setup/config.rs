@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 use slog::SendSyncRefUnwindSafeDrain;
 
-use crate::deny::DENIED_KEYS;
-use crate::sink::Target;
+use crate::output::sink::Target;
+use crate::redact::deny::DENIED_KEYS;
 use crate::{Error, Filter, Level, ParseFilterError, RECENT_LINES, Value};
 
 /// The environment variable for the format: `json` or `console`.

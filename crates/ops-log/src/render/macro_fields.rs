@@ -5,8 +5,8 @@ use std::fmt;
 
 use slog::Record;
 
-use crate::line::Line;
-use crate::static_key::StaticKey;
+use crate::render::line::Line;
+use crate::render::static_key::StaticKey;
 
 /// Fields in call order.
 pub trait FieldList {

@@ -1,9 +1,9 @@
 use std::borrow::Cow;
 
-use crate::deny::DenyList;
-use crate::nested::Nested;
 use crate::redact::REDACTED;
-use crate::static_key::StaticKey;
+use crate::redact::deny::DenyList;
+use crate::render::nested::Nested;
+use crate::render::static_key::StaticKey;
 use crate::{Value, escape};
 
 /// The longest value, in bytes before escaping; what is longer is cut and says how much is missing.

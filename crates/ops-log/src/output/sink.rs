@@ -9,9 +9,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::Error;
-use crate::config::{Output, Place};
-use crate::console::Style;
-use crate::stream;
+use crate::output::stream;
+use crate::render::console::Style;
+use crate::setup::config::{Output, Place};
 
 /// A pipe or a terminal takes this much at once, or says that it cannot.
 const PIPE_BYTES: usize = 4096;

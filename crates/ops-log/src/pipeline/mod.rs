@@ -1,3 +1,9 @@
+pub(crate) mod active;
+pub(crate) mod reentry;
+pub(crate) mod ring;
+pub(crate) mod stats;
+pub(crate) mod trace_ids;
+
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
@@ -7,16 +13,14 @@ use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, ReentrantMutex};
 
 use crate::context::{self, Snapshot};
-use crate::core::{Core, scrub};
-use crate::deny::DenyList;
-use crate::levels::{Change, Levels};
-use crate::line::{Head, Line};
-use crate::scratch::with_scratch;
-use crate::stats::{Counters, Told};
-use crate::{
-    Config, Error, LEVEL_TTL, Level, LevelRule, Logger, MAX_LEVEL_TTL, Stats, line_drain, reentry,
-    trace_ids,
-};
+use crate::level::levels::{Change, Levels};
+use crate::logger::line_drain;
+use crate::pipeline::active::{Core, scrub};
+use crate::pipeline::stats::{Counters, Told};
+use crate::redact::deny::DenyList;
+use crate::render::line::{Head, Line};
+use crate::render::scratch::with_scratch;
+use crate::{Config, Error, LEVEL_TTL, Level, LevelRule, Logger, MAX_LEVEL_TTL, Stats};
 
 /// From a record to its outputs: what [`init`](crate::init) sets up for the process, and a test for itself.
 ///
@@ -238,7 +242,7 @@ impl Handle {
             line.field("to", |line| line.text(to));
             if let Some(seconds) = ttl_seconds {
                 line.field("ttl_seconds", |line| {
-                    crate::fields::float(seconds, line.json())
+                    crate::render::fields::float(seconds, line.json())
                 });
             }
             line.field("who", |line| line.text(&change.who));

@@ -1,8 +1,8 @@
 //! A line for people, made of the JSON of its parts: what was escaped there cannot move a cursor here.
 
 use crate::Level;
-use crate::line::Layout;
-use crate::scratch::{Scratch, Shown, visible};
+use crate::render::line::Layout;
+use crate::render::scratch::{Scratch, Shown, visible};
 
 /// How lines for people look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::context::{Context, Scope, current};
-use crate::drained::Parsed;
+use crate::output::drained::Parsed;
 use crate::pipeline::GLOBAL;
 use crate::{Level, Value, WithLogContext, bridge};
 

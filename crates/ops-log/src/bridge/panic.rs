@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::Level;
-use crate::line::Head;
 use crate::pipeline::GLOBAL;
+use crate::render::line::Head;
 
 /// How long a panic waits for lines that are on their way.
 const FLUSH_BUDGET: Duration = Duration::from_millis(500);

@@ -1,11 +1,15 @@
+pub(crate) mod capture;
+pub(crate) mod carry;
+pub(crate) mod owner;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::capture::Capture;
-use crate::fields::Fields;
-use crate::owner::Owner;
+use crate::context::capture::Capture;
+use crate::context::owner::Owner;
+use crate::render::fields::Fields;
 use crate::{Value, pipeline};
 
 /// Bound fields: rendered once, then shared and never changed.

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::context::Snapshot;
-use crate::core::Core;
-use crate::fields::{self, Begun, MAX_FIELDS};
-use crate::formatted::{PANICKED, formatted};
-use crate::nested::{Nested, Written};
+use crate::pipeline::active::Core;
+use crate::pipeline::stats::Counters;
+use crate::pipeline::trace_ids::TraceIds;
 use crate::redact::REDACTED;
-use crate::scratch::Scratch;
-use crate::static_key::StaticKey;
-use crate::stats::Counters;
-use crate::trace_ids::TraceIds;
+use crate::render::fields::{self, Begun, MAX_FIELDS};
+use crate::render::formatted::{PANICKED, formatted};
+use crate::render::nested::{Nested, Written};
+use crate::render::scratch::Scratch;
+use crate::render::static_key::StaticKey;
 use crate::{Level, Value, escape};
 
 /// The longest line in bytes; a field that would make it longer is left out and counted in `fields_dropped`.

@@ -1,10 +1,13 @@
+pub(crate) mod line_drain;
+mod macros;
+
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use crate::context::Snapshot;
-use crate::line_drain::LineDrain;
-use crate::macro_fields::FieldList;
+use crate::logger::line_drain::LineDrain;
 use crate::pipeline::Handle;
+use crate::render::macro_fields::FieldList;
 use crate::{Level, Value};
 
 /// Writes lines under a name: a `slog::Logger` whose drain renders our lines. Cheap to clone.
@@ -79,7 +82,7 @@ impl Logger {
         if !self.is_enabled(level) {
             return;
         }
-        let head = crate::line::Head {
+        let head = crate::render::line::Head {
             level,
             logger: self.name(),
             event: &event,
@@ -121,8 +124,10 @@ impl From<&Logger> for slog::Logger {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::context::ContextScope;
-    pub use crate::macro_fields::{FieldList, Formatted, GoesBySlog, GoesStraight, List, Of};
-    pub use crate::static_key::StaticKey;
+    pub use crate::render::macro_fields::{
+        FieldList, Formatted, GoesBySlog, GoesStraight, List, Of,
+    };
+    pub use crate::render::static_key::StaticKey;
     pub use slog;
     pub use std::borrow::Cow;
 

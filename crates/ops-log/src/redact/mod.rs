@@ -1,5 +1,7 @@
 //! Values that must not be in any line.
 
+pub(crate) mod deny;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 

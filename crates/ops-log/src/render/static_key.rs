@@ -1,5 +1,6 @@
-use crate::deny::{self, Ending};
-use crate::{escape, fields};
+use crate::escape;
+use crate::redact::deny::{self, Ending};
+use crate::render::fields;
 
 /// A key that is known when a macro is compiled, and what a line asks about it.
 #[derive(Debug)]

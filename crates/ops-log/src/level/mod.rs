@@ -1,3 +1,6 @@
+pub(crate) mod filter;
+pub(crate) mod levels;
+
 use std::fmt;
 use std::str::FromStr;
 

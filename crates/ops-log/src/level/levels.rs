@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use parking_lot::{Condvar, Mutex};
 
-use crate::filter::Threshold;
+use crate::level::filter::Threshold;
 use crate::{Filter, Level};
 
 /// A change of a level reverts after this, unless it says otherwise.

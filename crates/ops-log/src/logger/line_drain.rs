@@ -6,8 +6,8 @@ use slog::KV;
 
 use crate::Level;
 use crate::context::Snapshot;
-use crate::line::{Head, Line};
 use crate::pipeline::Handle;
+use crate::render::line::{Head, Line};
 
 /// Our lines as the drain of any `slog` logger: [`Logger::slog`](crate::Logger::slog), or
 ///

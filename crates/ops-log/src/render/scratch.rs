@@ -1,10 +1,10 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use crate::console::Style;
 use crate::context::Snapshot;
-use crate::fields::Fields;
-use crate::timestamp::Timestamps;
+use crate::render::console::Style;
+use crate::render::fields::Fields;
+use crate::render::timestamp::Timestamps;
 
 /// Buffers above this are given back after a long line.
 const KEPT_BYTES: usize = 64 * 1024;

@@ -2,14 +2,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
-use crate::config::{Clock, Drained};
 use crate::context::Snapshot;
-use crate::deny::DenyList;
-use crate::fields::Fields;
-use crate::line::Layout;
-use crate::scratch::Scratch;
-use crate::sink::Sink;
-use crate::{Config, Error, console, drained, escape, line};
+use crate::output::drained;
+use crate::output::sink::Sink;
+use crate::redact::deny::DenyList;
+use crate::render::fields::Fields;
+use crate::render::line::Layout;
+use crate::render::scratch::Scratch;
+use crate::render::{console, line};
+use crate::setup::config::{Clock, Drained};
+use crate::{Config, Error, escape};
 use crate::{Level, redact};
 
 /// What a configuration amounts to. Never changed, only replaced.

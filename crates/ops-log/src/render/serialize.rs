@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::fields::{boolean, float, integer};
-use crate::line::Line;
+use crate::render::fields::{boolean, float, integer};
+use crate::render::line::Line;
 
 macro_rules! emit {
     ($($method:ident $kind:ty => $write:ident;)+) => {$(

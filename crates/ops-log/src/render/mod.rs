@@ -1,0 +1,15 @@
+//! From a record to the bytes of its line.
+
+pub(crate) mod console;
+pub(crate) mod fields;
+pub(crate) mod formatted;
+pub(crate) mod line;
+pub(crate) mod macro_fields;
+pub(crate) mod nested;
+pub(crate) mod scratch;
+pub(crate) mod serialize;
+#[cfg(feature = "slog-json")]
+pub mod slog_json;
+pub(crate) mod static_key;
+pub(crate) mod timestamp;
+pub(crate) mod value;
