@@ -10,8 +10,8 @@ use ops_http::{Observe, Outcome};
 use crate::context::{Context, Scope, current};
 use crate::pipeline::GLOBAL;
 use crate::pipeline::trace_ids;
-use crate::render::fields::integer;
-use crate::render::line::Head;
+use crate::render::head::Head;
+use crate::render::scalars::integer;
 use crate::{Level, Value, bind_context};
 
 /// The header that carries a request's id in and out.

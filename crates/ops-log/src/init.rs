@@ -5,11 +5,8 @@ use std::time::Duration;
 use slog::Drain;
 
 use crate::bridge::panic;
-use crate::pipeline::{GLOBAL, Handle, Pipeline};
+use crate::pipeline::{FLUSH_BUDGET, GLOBAL, Handle, Pipeline};
 use crate::{Config, Error, Level, LevelRule, Logger, Stats, bridge};
-
-/// How long the end of a process waits for lines that are on their way.
-pub(crate) const FLUSH_BUDGET: Duration = Duration::from_secs(1);
 
 /// Keeps logging as it was configured; dropping it flushes.
 #[must_use = "lines are flushed when this is dropped"]
@@ -38,12 +35,12 @@ impl Drop for LogGuard {
 /// Where a file cannot be opened, or the environment says what nobody understands; the configuration before stays.
 pub fn init(config: Config) -> Result<LogGuard, Error> {
     let config = config.checked()?;
-    GLOBAL.configure(&config)?;
+    bridge::follow_levels();
+    Handle::Global.configure(&config)?;
     if config.install_bridges {
         bridge::install();
     }
     panic::watch(config.panics);
-    Handle::Global.levels_changed();
     let log = Logger::root();
     for refused in &config.refused {
         crate::log!(Level::Warning, log, "log_filter_refused", variable = "RUST_LOG", error = %refused);

@@ -87,14 +87,12 @@ mod render;
 mod setup;
 
 pub use bridge::tracing_layer;
-pub use context::capture::{CapturedLine, capture_logs, capture_logs_of};
 pub use context::carry::{LogContextExt, WithLogContext, carry, thread, with_log_context};
 #[cfg(feature = "tokio")]
 pub use context::carry::{spawn, spawn_blocking};
 pub use context::{
     ContextScope, Scope, bind_all, bind_context, clear_context, context_value, unbind_context,
 };
-pub(crate) use init::FLUSH_BUDGET;
 pub use init::{
     LogGuard, configure_logging, init, is_enabled, level, levels, recent, set_level, stats,
 };
@@ -103,19 +101,23 @@ pub use level::levels::{LEVEL_TTL, LevelRule, MAX_LEVEL_TTL, Temporary};
 pub use level::{Level, ParseLevelError};
 pub use logger::line_drain::LineDrain;
 pub use logger::{__private, Logger, get_logger};
+pub use output::Output;
 pub use output::sink::STALL_BUDGET;
 pub use pipeline::Pipeline;
-pub use pipeline::ring::{MAX_RECENT_BYTES, RECENT_LINES};
+pub use pipeline::capture_logs::{CapturedLine, capture_logs, capture_logs_of};
+pub use pipeline::ring::MAX_RECENT_BYTES;
 pub use pipeline::stats::Stats;
 #[cfg(feature = "metrics")]
 pub use pipeline::stats::publish_metrics;
 pub use pipeline::trace_ids::{TraceIds, set_trace_ids};
 pub use redact::deny::DENIED_KEYS;
 pub use redact::{MIN_REDACTED_BYTES, REDACTED, redact, redacted, unredact};
-pub use render::fields::{MAX_FIELDS, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+pub use render::fields::MAX_FIELDS;
+pub use render::key::MAX_KEY_BYTES;
 pub use render::line::MAX_LINE_BYTES;
+pub use render::scalars::MAX_VALUE_BYTES;
 #[cfg(feature = "slog-json")]
 pub use render::slog_json;
 pub use render::value::{Json, Value};
-pub use setup::config::{Config, Output};
+pub use setup::config::{Config, RECENT_LINES};
 pub use setup::error::Error;

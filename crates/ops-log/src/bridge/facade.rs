@@ -1,9 +1,10 @@
 //! Records of the `log` crate.
 
+use crate::Level;
+use crate::bridge::noise;
 use crate::pipeline::GLOBAL;
-use crate::render::line::Head;
+use crate::render::head::Head;
 use crate::render::serialize::LogFields;
-use crate::{Level, bridge};
 
 struct Facade;
 
@@ -41,7 +42,7 @@ fn level(of: log::Level) -> Level {
 
 impl log::Log for Facade {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        bridge::enabled(level(metadata.level()), metadata.target())
+        noise::enabled(level(metadata.level()), metadata.target())
     }
 
     fn log(&self, record: &log::Record<'_>) {
@@ -59,6 +60,6 @@ impl log::Log for Facade {
     }
 
     fn flush(&self) {
-        GLOBAL.flush(crate::FLUSH_BUDGET);
+        GLOBAL.flush(crate::pipeline::FLUSH_BUDGET);
     }
 }

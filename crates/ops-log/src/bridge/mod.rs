@@ -1,45 +1,30 @@
 //! What others log, as lines of ours.
 
 mod facade;
+mod noise;
 pub(crate) mod panic;
 mod subscriber;
 
-use crate::Level;
-use crate::pipeline::GLOBAL;
+use tracing::Subscriber;
+use tracing_subscriber::layer::Layer;
+use tracing_subscriber::registry::LookupSpan;
 
-pub use subscriber::tracing_layer;
+use crate::pipeline;
 
-/// Targets that are told from this level on only, unless a longer or equal target of the filter says otherwise. The
-/// OpenTelemetry SDK repeats for each batch what ops-trace says once.
-const NOISY: [(&str, Level); 10] = [
-    ("hyper", Level::Warning),
-    ("h2", Level::Warning),
-    ("rustls", Level::Warning),
-    ("reqwest", Level::Warning),
-    ("aws_", Level::Warning),
-    ("opentelemetry", Level::Critical),
-    ("ureq", Level::Warning),
-    ("tower", Level::Warning),
-    ("tokio", Level::Warning),
-    ("mio", Level::Warning),
-];
-
-/// Whether a line of another crate is written.
-pub(crate) fn enabled(level: Level, target: &str) -> bool {
-    GLOBAL.levels.may_be_enabled(level)
-        && !is_noise(level, target)
-        && GLOBAL.levels.enabled(level, target, None)
+/// A layer that turns `tracing` events into lines, named by their target, for a host that composes its own subscriber.
+///
+/// It filters for itself: other layers see what they ask for. Fields of spans come before the event's own.
+pub fn tracing_layer<S>() -> impl Layer<S> + Send + Sync + 'static
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    follow_levels();
+    subscriber::layer()
 }
 
-fn is_noise(level: Level, target: &str) -> bool {
-    NOISY.iter().any(|(prefix, from)| {
-        level < *from
-            && target.starts_with(prefix)
-            && GLOBAL
-                .levels
-                .named(target)
-                .is_none_or(|(len, _)| len < prefix.len())
-    })
+/// From here on others hear of changed levels.
+pub(crate) fn follow_levels() {
+    pipeline::on_levels_changed(levels_changed);
 }
 
 /// Installs both bridges; whoever was there before stays.
@@ -49,7 +34,7 @@ pub(crate) fn install() {
 }
 
 /// What others remember about levels is asked again.
-pub(crate) fn levels_changed() {
+fn levels_changed() {
     facade::levels_changed();
     tracing::callsite::rebuild_interest_cache();
 }

@@ -1,6 +1,5 @@
 //! A panic is a line.
 
-use std::cell::Cell;
 use std::panic::PanicHookInfo;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -8,27 +7,13 @@ use std::time::Duration;
 
 use crate::Level;
 use crate::pipeline::GLOBAL;
-use crate::render::line::Head;
+use crate::render::callback;
+use crate::render::head::Head;
 
 /// How long a panic waits for lines that are on their way.
 const FLUSH_BUDGET: Duration = Duration::from_millis(500);
 
 static WANTED: AtomicBool = AtomicBool::new(false);
-
-thread_local! {
-    static QUIET: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs user code whose panic is caught and told in its line: it is nobody else's business.
-#[inline]
-pub(crate) fn quietly<R>(work: impl FnOnce() -> R) -> R {
-    let before = QUIET.try_with(|quiet| quiet.replace(true));
-    let result = work();
-    if let Ok(before) = before {
-        let _ = QUIET.try_with(|quiet| quiet.set(before));
-    }
-    result
-}
 
 /// Lines for panics from here on, or none. The hook that was there before still runs.
 pub(crate) fn watch(wanted: bool) {
@@ -43,7 +28,7 @@ pub(crate) fn watch(wanted: bool) {
             if !WANTED.load(Relaxed) {
                 return before(info);
             }
-            if QUIET.try_with(Cell::get).unwrap_or(false) {
+            if callback::is_quiet() {
                 return;
             }
             tell(info);

@@ -11,16 +11,16 @@ use tracing::{Metadata, Subscriber, span};
 use tracing_subscriber::layer::{Context, Filter, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::context::Snapshot;
+use crate::bridge::noise;
 use crate::pipeline::GLOBAL;
-use crate::render::line::Head;
+use crate::render::bound::Snapshot;
+use crate::render::formatted::formatted_text;
+use crate::render::head::Head;
 use crate::render::serialize::TracingFields;
-use crate::{Level, Value, bridge};
+use crate::{Level, Value};
 
-/// A layer that turns `tracing` events into lines, named by their target, for a host that composes its own subscriber.
-///
-/// It filters for itself: other layers see what they ask for. Fields of spans come before the event's own.
-pub fn tracing_layer<S>() -> impl Layer<S> + Send + Sync + 'static
+/// The layer, and what it lets through.
+pub(super) fn layer<S>() -> impl Layer<S> + Send + Sync + 'static
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
@@ -29,9 +29,7 @@ where
 
 pub(super) fn install() {
     // whoever installed a subscriber before keeps it
-    let _ = tracing::subscriber::set_global_default(
-        tracing_subscriber::registry().with(tracing_layer()),
-    );
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer()));
 }
 
 fn level(of: &tracing::Level) -> Level {
@@ -49,14 +47,14 @@ struct Wanted;
 
 impl<S> Filter<S> for Wanted {
     fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
-        bridge::enabled(level(metadata.level()), metadata.target())
+        noise::enabled(level(metadata.level()), metadata.target())
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
         // what is captured depends on who asks, and what tracing-log makes of `log` records on the record
         if metadata.target() == "log" || GLOBAL.levels.is_capturing() {
             Interest::sometimes()
-        } else if bridge::enabled(level(metadata.level()), metadata.target()) {
+        } else if noise::enabled(level(metadata.level()), metadata.target()) {
             Interest::always()
         } else {
             Interest::never()
@@ -104,7 +102,7 @@ where
         let mut origin = Origin::default();
         event.record(&mut origin);
         let target = origin.target.as_deref().unwrap_or(metadata.target());
-        if origin.target.is_some() && !bridge::enabled(level(metadata.level()), target) {
+        if origin.target.is_some() && !noise::enabled(level(metadata.level()), target) {
             return;
         }
         let message = origin.message.as_deref().unwrap_or(metadata.name());
@@ -141,16 +139,8 @@ struct Origin {
 impl Visit for Origin {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
-            "message" => {
-                self.message = Some(crate::render::formatted::formatted_text(&format_args!(
-                    "{value:?}"
-                )))
-            }
-            "log.target" => {
-                self.target = Some(crate::render::formatted::formatted_text(&format_args!(
-                    "{value:?}"
-                )))
-            }
+            "message" => self.message = Some(text_of(value)),
+            "log.target" => self.target = Some(text_of(value)),
             _ => {}
         }
     }
@@ -162,6 +152,10 @@ impl Visit for Origin {
             _ => {}
         }
     }
+}
+
+fn text_of(value: &dyn fmt::Debug) -> String {
+    formatted_text(&format_args!("{value:?}"), &GLOBAL.counters)
 }
 
 /// Fields of a span, to be kept.
@@ -180,10 +174,7 @@ impl Pairs {
 
 impl Visit for Pairs {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(
-            field,
-            crate::render::formatted::formatted_text(&format_args!("{value:?}")),
-        );
+        self.put(field, text_of(value));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {

@@ -7,47 +7,10 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::Value;
 use crate::context::capture::Capture;
 use crate::context::owner::Owner;
-use crate::render::fields::Fields;
-use crate::{Value, pipeline};
-
-/// Bound fields: rendered once, then shared and never changed.
-#[derive(Debug, Default)]
-pub(crate) struct Snapshot {
-    pub(crate) fields: Fields,
-    pairs: Vec<(Cow<'static, str>, Value)>,
-}
-
-impl Snapshot {
-    pub(crate) fn new(pairs: Vec<(Cow<'static, str>, Value)>) -> Arc<Self> {
-        let fields = pipeline::with_deny(|deny| Fields::of(&pairs, deny));
-        Arc::new(Self { fields, pairs })
-    }
-
-    /// Fields that are rendered already.
-    pub(crate) fn of(fields: Fields, pairs: Vec<(Cow<'static, str>, Value)>) -> Arc<Self> {
-        Arc::new(Self { fields, pairs })
-    }
-
-    pub(crate) fn pairs(&self) -> &[(Cow<'static, str>, Value)] {
-        &self.pairs
-    }
-
-    /// These fields and one more, which replaces the one of its name.
-    pub(crate) fn with(of: Option<&Arc<Self>>, key: Cow<'static, str>, value: Value) -> Arc<Self> {
-        let mut pairs = of.map_or_else(Vec::new, |snapshot| snapshot.pairs.clone());
-        bind(&mut pairs, key, value);
-        Self::new(pairs)
-    }
-}
-
-fn bind(pairs: &mut Vec<(Cow<'static, str>, Value)>, key: Cow<'static, str>, value: Value) {
-    match pairs.iter_mut().find(|(known, _)| *known == key) {
-        Some(slot) => slot.1 = value,
-        None => pairs.push((key, value)),
-    }
-}
+use crate::render::bound::{Snapshot, bind};
 
 /// What goes along with a thread or a task.
 #[derive(Clone, Debug, Default)]

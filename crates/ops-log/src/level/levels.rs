@@ -104,22 +104,10 @@ impl Levels {
         }
     }
 
-    /// Whether lines of this level are written, for a target's name and, where it has one, a second name.
-    #[inline]
-    pub(crate) fn enabled(&self, level: Level, target: &str, other: Option<&str>) -> bool {
-        self.decided(level)
-            .unwrap_or_else(|| self.looked_up(level, target, other))
-    }
-
     /// Whether a line of this level could be written for any target.
     #[inline]
     pub(crate) fn may_be_enabled(&self, level: Level) -> bool {
         level as u16 >= self.gate.load(Relaxed) & 0xff
-    }
-
-    #[cold]
-    fn looked_up(&self, level: Level, target: &str, other: Option<&str>) -> bool {
-        crate::context::is_captured() || self.threshold(target, other).passes(level)
     }
 
     pub(crate) fn threshold(&self, target: &str, other: Option<&str>) -> Threshold {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use slog::KV;
 
 use crate::Level;
-use crate::context::Snapshot;
 use crate::pipeline::Handle;
-use crate::render::line::{Head, Line};
+use crate::render::bound::Snapshot;
+use crate::render::head::Head;
+use crate::render::line::Line;
 
 /// Our lines as the drain of any `slog` logger: [`Logger::slog`](crate::Logger::slog), or
 ///
@@ -51,17 +52,16 @@ impl LineDrain {
     #[inline]
     pub(crate) fn enabled(&self, level: Level, module: &str) -> bool {
         match &self.name {
-            Some(name) => self.handle.levels.enabled(level, name, Some(module)),
+            Some(name) => self.handle.enabled(level, name, Some(module)),
             None => self.root_enabled(level, module),
         }
     }
 
     #[inline]
     fn root_enabled(&self, level: Level, module: &str) -> bool {
-        let levels = &self.handle.levels;
-        levels.decided(level).unwrap_or_else(|| {
+        self.handle.levels.decided(level).unwrap_or_else(|| {
             self.handle
-                .service_is(|service| levels.enabled(level, module, service))
+                .service_is(|service| self.handle.enabled(level, module, service))
         })
     }
 
@@ -103,7 +103,7 @@ impl slog::Drain for LineDrain {
     }
 
     fn flush(&self) -> Result<(), slog::FlushError> {
-        if self.handle.flush(crate::FLUSH_BUDGET) {
+        if self.handle.flush(crate::pipeline::FLUSH_BUDGET) {
             Ok(())
         } else {
             Err(slog::FlushError::Io(std::io::ErrorKind::TimedOut.into()))

@@ -4,9 +4,9 @@ mod macros;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use crate::context::Snapshot;
 use crate::logger::line_drain::LineDrain;
-use crate::pipeline::Handle;
+use crate::pipeline::{Handle, Pipeline};
+use crate::render::bound::Snapshot;
 use crate::render::macro_fields::FieldList;
 use crate::{Level, Value};
 
@@ -82,7 +82,7 @@ impl Logger {
         if !self.is_enabled(level) {
             return;
         }
-        let head = crate::render::line::Head {
+        let head = crate::render::head::Head {
             level,
             logger: self.name(),
             event: &event,
@@ -111,6 +111,18 @@ impl Logger {
     pub fn __log(&self, fields: &dyn FieldList, record: &slog::Record<'_>) {
         self.drain
             .write(record, &mut |line| fields.write(line, record));
+    }
+}
+
+impl Pipeline {
+    /// Its root logger.
+    pub fn root(&self) -> Logger {
+        Logger::of(LineDrain::new(self.0.clone(), None))
+    }
+
+    /// A logger of this name.
+    pub fn logger(&self, name: &str) -> Logger {
+        Logger::of(LineDrain::new(self.0.clone(), Some(name.into())))
     }
 }
 

@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
-use slog::{BorrowedKV, OwnedKV, OwnedKVList, Record, RecordLocation, RecordStatic};
+use slog::{
+    BorrowedKV, OwnedKV, OwnedKVList, Record, RecordLocation, RecordStatic,
+    SendSyncRefUnwindSafeDrain,
+};
 
 use crate::{Level, Value};
 
@@ -14,6 +17,18 @@ use crate::{Level, Value};
 const MAX_KEYS: usize = 4096;
 
 static KEYS: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
+
+/// A drain of slog's that takes what is logged.
+#[derive(Clone)]
+pub(crate) struct Drained(
+    pub(crate) Arc<dyn SendSyncRefUnwindSafeDrain<Ok = (), Err = slog::Never>>,
+);
+
+impl fmt::Debug for Drained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Drain")
+    }
+}
 
 /// A line that was rendered, taken apart again.
 #[derive(Clone, Debug, PartialEq)]

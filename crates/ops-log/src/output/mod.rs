@@ -1,5 +1,107 @@
 //! The places that take lines.
 
 pub(crate) mod drained;
+mod hangup;
+pub(crate) mod outputs;
 pub(crate) mod sink;
-pub(crate) mod stream;
+mod stream;
+
+use std::fmt;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::output::sink::Target;
+
+/// A place that lines go to, and how they look there: for people unless set.
+#[derive(Clone, Debug)]
+pub struct Output {
+    pub(crate) place: Place,
+    pub(crate) json: bool,
+    pub(crate) colour: Option<bool>,
+    pub(crate) context: bool,
+}
+
+/// See [`Output`].
+#[derive(Clone)]
+pub(crate) enum Place {
+    Stdout,
+    Stderr,
+    File(PathBuf),
+    Given(Arc<Mutex<Target>>),
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("Stdout"),
+            Self::Stderr => f.write_str("Stderr"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Given(_) => f.write_str("Given"),
+        }
+    }
+}
+
+impl Output {
+    /// The file that it is, if it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File(path) => Some(path),
+            Place::Stdout | Place::Stderr | Place::Given(_) => None,
+        }
+    }
+
+    fn to(place: Place) -> Self {
+        Self {
+            place,
+            json: false,
+            colour: None,
+            context: false,
+        }
+    }
+
+    /// Standard output.
+    pub fn stdout() -> Self {
+        Self::to(Place::Stdout)
+    }
+
+    /// Standard error.
+    pub fn stderr() -> Self {
+        Self::to(Place::Stderr)
+    }
+
+    /// Appended to this file, which is made where it is missing, and opened again on SIGHUP.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::to(Place::File(path.into()))
+    }
+
+    /// Each line is one `write` to this. A line that is logged meanwhile, by the writer itself, is dropped.
+    pub fn writer(writer: impl Write + Send + 'static) -> Self {
+        Self::to(Place::Given(Arc::new(Mutex::new(Target::given(Box::new(
+            writer,
+        ))))))
+    }
+
+    /// JSON lines.
+    #[must_use]
+    pub fn json(mut self, json: bool) -> Self {
+        self.json = json;
+        self
+    }
+
+    /// Colours on lines for people, in place of what terminal, `NO_COLOR` and `FORCE_COLOR` say.
+    #[must_use]
+    pub fn colour(mut self, colour: bool) -> Self {
+        self.colour = Some(colour);
+        self
+    }
+
+    /// Logger and context on lines for people too.
+    #[must_use]
+    pub fn context(mut self, context: bool) -> Self {
+        self.context = context;
+        self
+    }
+}

@@ -8,10 +8,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::Error;
-use crate::output::stream;
-use crate::render::console::Style;
-use crate::setup::config::{Output, Place};
+use crate::output::{Output, Place, stream};
+use crate::render::scratch::Style;
 
 /// A pipe or a terminal takes this much at once, or says that it cannot.
 const PIPE_BYTES: usize = 4096;
@@ -45,7 +43,7 @@ enum Writer {
 }
 
 impl Sink {
-    pub(crate) fn open(output: &Output) -> Result<Self, Error> {
+    pub(crate) fn open(output: &Output) -> io::Result<Self> {
         let (target, terminal, path) = match &output.place {
             Place::Stdout => standard(stream::stdout()),
             Place::Stderr => standard(stream::stderr()),
@@ -88,7 +86,7 @@ impl Sink {
     }
 
     /// Opens the file of this name again: after a rotation it is another one. Where that fails, the old one is kept.
-    pub(crate) fn reopen(&self) -> Result<(), Error> {
+    pub(crate) fn reopen(&self) -> io::Result<()> {
         if let Some(path) = &self.path {
             let target = Target::file(path)?;
             *self.target.lock() = target;
@@ -115,7 +113,7 @@ impl Target {
     }
 
     /// A file that is appended to; what a killed process left of its last line stays on a line of its own.
-    fn file(path: &Path) -> Result<Self, Error> {
+    fn file(path: &Path) -> io::Result<Self> {
         Ok(Self {
             writer: Writer::File(append_to(path)?),
             torn: ends_within_a_line(path).unwrap_or(false),
@@ -219,17 +217,13 @@ fn ends_within_a_line(path: &Path) -> io::Result<bool> {
     Ok(last != *b"\n")
 }
 
-fn append_to(path: &Path) -> Result<File, Error> {
+fn append_to(path: &Path) -> io::Result<File> {
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
     parent
         .map_or(Ok(()), std::fs::create_dir_all)
         .and_then(|()| File::options().create(true).append(true).open(path))
-        .map_err(|source| Error::File {
-            path: path.to_owned(),
-            source,
-        })
 }
 
 fn colour_wanted(terminal: bool) -> bool {

@@ -1,4 +1,5 @@
 pub(crate) mod active;
+pub(crate) mod capture_logs;
 pub(crate) mod reentry;
 pub(crate) mod ring;
 pub(crate) mod stats;
@@ -6,21 +7,24 @@ pub(crate) mod trace_ids;
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, ReentrantMutex};
 
-use crate::context::{self, Snapshot};
+use crate::context;
 use crate::level::levels::{Change, Levels};
-use crate::logger::line_drain;
-use crate::pipeline::active::{Core, scrub};
-use crate::pipeline::stats::{Counters, Told};
-use crate::redact::deny::DenyList;
-use crate::render::line::{Head, Line};
+use crate::output::outputs::scrub;
+use crate::pipeline::active::Core;
+use crate::pipeline::stats::Told;
+use crate::redact::deny::{self, DenyList};
+use crate::render::bound::Snapshot;
+use crate::render::head::Head;
+use crate::render::line::Line;
+use crate::render::losses::Counters;
 use crate::render::scratch::with_scratch;
-use crate::{Config, Error, LEVEL_TTL, Level, LevelRule, Logger, MAX_LEVEL_TTL, Stats};
+use crate::{Config, Error, LEVEL_TTL, Level, LevelRule, MAX_LEVEL_TTL, Stats};
 
 /// From a record to its outputs: what [`init`](crate::init) sets up for the process, and a test for itself.
 ///
@@ -52,6 +56,18 @@ pub(crate) struct Engine {
     telling: ReentrantMutex<()>,
 }
 
+/// How long the end of a process waits for lines that are on their way.
+pub(crate) const FLUSH_BUDGET: Duration = Duration::from_secs(1);
+
+/// Others who remember what they were told about the levels of the process.
+static LEVELS_CHANGED: OnceLock<fn()> = OnceLock::new();
+
+/// Calls this whenever a level of the process changed.
+pub(crate) fn on_levels_changed(hook: fn()) {
+    // there is one bridge, and so one hook
+    let _ = LEVELS_CHANGED.set(hook);
+}
+
 /// What [`init`](crate::init) configures.
 pub(crate) static GLOBAL: Engine = Engine::new();
 
@@ -71,15 +87,6 @@ impl Deref for Handle {
     }
 }
 
-/// The deny list of the process.
-pub(crate) fn with_deny<R>(work: impl FnOnce(&DenyList) -> R) -> R {
-    static DEFAULT: LazyLock<DenyList> = LazyLock::new(|| DenyList::new(crate::DENIED_KEYS));
-    match GLOBAL.core.load().as_ref() {
-        Some(core) => work(&core.deny),
-        None => work(&DEFAULT),
-    }
-}
-
 impl Engine {
     const fn new() -> Self {
         Self {
@@ -91,7 +98,7 @@ impl Engine {
         }
     }
 
-    pub(crate) fn configure(&self, config: &Config) -> Result<(), Error> {
+    fn configure(&self, config: &Config) -> Result<(), Error> {
         let core = Core::open(config)?;
         self.told.lock().recent.resize(core.recent);
         self.core.store(Some(Arc::new(core)));
@@ -111,7 +118,7 @@ impl Engine {
             return self.told.lock().count(false);
         };
         let written = with_scratch(|scratch| {
-            let mut line = Line::begin(scratch, core, &self.counters, core.now(), head);
+            let mut line = Line::begin(scratch, &core.format, &self.counters, core.now(), head);
             if let Some(globals) = &core.globals {
                 line.bound(globals);
             }
@@ -124,15 +131,16 @@ impl Engine {
             for snapshot in bound {
                 line.bound(snapshot);
             }
-            trace_ids::with_current(|ids| line.trace_ids(ids));
+            trace_ids::with_current(|ids| line.trace_ids(&ids.trace_id, &ids.span_id));
             line.fill(fill);
             let layout = line.end();
             if let Some(capture) = capture.flatten() {
                 return capture.keep(scratch.json());
             }
             // an output that logs while it writes would wait for itself
+            let logger = head.logger.unwrap_or(&core.service);
             let taken =
-                reentry::guarded(|| core.deliver(scratch, &layout, head.level, head.logger));
+                reentry::guarded(|| core.outputs.deliver(scratch, &layout, head.level, logger));
             if taken.is_none() {
                 // no output took it, and none has scrubbed it
                 scrub(scratch);
@@ -146,6 +154,19 @@ impl Engine {
         }
     }
 
+    /// Whether lines of this level are written, for a target's name and, where it has one, a second name.
+    #[inline]
+    pub(crate) fn enabled(&self, level: Level, target: &str, other: Option<&str>) -> bool {
+        self.levels
+            .decided(level)
+            .unwrap_or_else(|| self.looked_up(level, target, other))
+    }
+
+    #[cold]
+    fn looked_up(&self, level: Level, target: &str, other: Option<&str>) -> bool {
+        context::is_captured() || self.levels.threshold(target, other).passes(level)
+    }
+
     pub(crate) fn service_is(&self, test: impl FnOnce(Option<&str>) -> bool) -> bool {
         test(self.core.load().as_ref().map(|core| core.service.as_str()))
     }
@@ -154,7 +175,7 @@ impl Engine {
         self.core
             .load()
             .as_ref()
-            .is_none_or(|core| core.flush(budget))
+            .is_none_or(|core| core.outputs.flush(budget))
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -167,6 +188,16 @@ impl Engine {
 }
 
 impl Handle {
+    pub(crate) fn configure(&self, config: &Config) -> Result<(), Error> {
+        self.deref().configure(config)?;
+        if matches!(self, Self::Global) {
+            let denied = config.denied.iter().map(String::as_str);
+            deny::set_current(DenyList::new(denied));
+        }
+        self.levels_changed();
+        Ok(())
+    }
+
     pub(crate) fn set_level(
         &self,
         target: &str,
@@ -220,7 +251,9 @@ impl Handle {
     /// Others remember what they were told about levels.
     pub(crate) fn levels_changed(&self) {
         if matches!(self, Self::Global) {
-            crate::bridge::levels_changed();
+            if let Some(hook) = LEVELS_CHANGED.get() {
+                hook();
+            }
         }
     }
 
@@ -242,7 +275,7 @@ impl Handle {
             line.field("to", |line| line.text(to));
             if let Some(seconds) = ttl_seconds {
                 line.field("ttl_seconds", |line| {
-                    crate::render::fields::float(seconds, line.json())
+                    crate::render::scalars::float(seconds, line.json())
                 });
             }
             line.field("who", |line| line.text(&change.who));
@@ -275,22 +308,7 @@ impl Pipeline {
     ///
     /// As [`init`](crate::init); the configuration before stays.
     pub fn configure(&self, config: Config) -> Result<(), Error> {
-        self.0.configure(&config.checked()?)?;
-        self.0.levels_changed();
-        Ok(())
-    }
-
-    /// Its root logger.
-    pub fn root(&self) -> Logger {
-        Logger::of(line_drain::LineDrain::new(self.0.clone(), None))
-    }
-
-    /// A logger of this name.
-    pub fn logger(&self, name: &str) -> Logger {
-        Logger::of(line_drain::LineDrain::new(
-            self.0.clone(),
-            Some(name.into()),
-        ))
+        self.0.configure(&config.checked()?)
     }
 
     /// As [`set_level`](crate::set_level).

@@ -1,8 +1,5 @@
 use crate::escape;
 
-/// Lines that are kept for the admin page, unless configured otherwise.
-pub const RECENT_LINES: usize = 200;
-
 /// Longer lines are kept up to here.
 pub const MAX_RECENT_BYTES: usize = 8 * 1024;
 

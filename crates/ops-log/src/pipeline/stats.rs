@@ -1,6 +1,5 @@
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use crate::pipeline::ring::Ring;
+use crate::render::losses::Counters;
 
 /// What happened to lines so far: `written + dropped` is what was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,30 +13,6 @@ pub struct Stats {
     pub truncated: u64,
     /// Values that panicked or failed while they were formatted.
     pub value_errors: u64,
-}
-
-/// Losses within lines, while they are counted.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    truncated: AtomicU64,
-    value_errors: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) const fn new() -> Self {
-        Self {
-            truncated: AtomicU64::new(0),
-            value_errors: AtomicU64::new(0),
-        }
-    }
-
-    pub(crate) fn truncated(&self, count: u64) {
-        self.truncated.fetch_add(count, Relaxed);
-    }
-
-    pub(crate) fn value_error(&self) {
-        self.value_errors.fetch_add(1, Relaxed);
-    }
 }
 
 /// The lines so far: one lock for all that is to be noted about one.
@@ -67,8 +42,8 @@ impl Told {
         Stats {
             written: self.written,
             dropped: self.dropped,
-            truncated: counters.truncated.load(Relaxed),
-            value_errors: counters.value_errors.load(Relaxed),
+            truncated: counters.truncated_so_far(),
+            value_errors: counters.value_errors_so_far(),
         }
     }
 }

@@ -1,4 +1,6 @@
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+use arc_swap::ArcSwapOption;
 
 /// Keys whose values are never written, unless configured otherwise: the last word of a key decides.
 pub const DENIED_KEYS: [&str; 14] = [
@@ -17,6 +19,23 @@ pub const DENIED_KEYS: [&str; 14] = [
     "credential",
     "credentials",
 ];
+
+/// The list of the process, once one was configured.
+static CURRENT: ArcSwapOption<DenyList> = ArcSwapOption::const_empty();
+
+/// Makes this the list of the process.
+pub(crate) fn set_current(list: DenyList) {
+    CURRENT.store(Some(Arc::new(list)));
+}
+
+/// The list of the process.
+pub(crate) fn with_current<R>(work: impl FnOnce(&DenyList) -> R) -> R {
+    static DEFAULT: LazyLock<DenyList> = LazyLock::new(|| DenyList::new(DENIED_KEYS));
+    match CURRENT.load().as_ref() {
+        Some(list) => work(list),
+        None => work(&DEFAULT),
+    }
+}
 
 /// Decides by its key whether a value may be written.
 #[derive(Clone, Debug)]

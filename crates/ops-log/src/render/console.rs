@@ -1,16 +1,8 @@
 //! A line for people, made of the JSON of its parts: what was escaped there cannot move a cursor here.
 
 use crate::Level;
-use crate::render::line::Layout;
-use crate::render::scratch::{Scratch, Shown, visible};
-
-/// How lines for people look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Style {
-    pub(crate) colour: bool,
-    /// Logger and context too.
-    pub(crate) context: bool,
-}
+use crate::render::head::Layout;
+use crate::render::scratch::{Scratch, Shown, Style, visible};
 
 const RESET: &[u8] = b"\x1b[0m";
 const BOLD: &[u8] = b"\x1b[1m";

@@ -1,22 +1,16 @@
 use std::borrow::Cow;
 
+use crate::Value;
+use crate::escape;
 use crate::redact::REDACTED;
 use crate::redact::deny::DenyList;
+use crate::render::key::{MAX_KEY_BYTES, RESERVED, RESERVED_BITS, bit};
 use crate::render::nested::Nested;
+use crate::render::scalars::{boolean, float, integer, text};
 use crate::render::static_key::StaticKey;
-use crate::{Value, escape};
-
-/// The longest value, in bytes before escaping; what is longer is cut and says how much is missing.
-pub const MAX_VALUE_BYTES: usize = 16 * 1024;
-
-/// The longest key in bytes; what is longer is cut.
-pub const MAX_KEY_BYTES: usize = 256;
 
 /// Fields of one line; more are counted in its field `fields_dropped`.
 pub const MAX_FIELDS: usize = 256;
-
-/// The keys that are ours on every line: a field of such a name gets a `_` behind it.
-const RESERVED: [&[u8]; 4] = [b"timestamp", b"level", b"logger", b"event"];
 
 /// Rendered fields, each `,"key":value`, in one buffer, no key twice.
 #[derive(Debug, Default)]
@@ -231,28 +225,6 @@ impl Fields {
     }
 }
 
-/// Whether a key needs no other name, as far as one look tells.
-pub(crate) const fn is_usual(key: &str) -> bool {
-    !key.is_empty() && key.len() <= MAX_KEY_BYTES && bit(key.as_bytes()) & RESERVED_BITS == 0
-}
-
-/// The bit that stands for a key in a mask.
-#[inline]
-pub(crate) const fn bit(key: &[u8]) -> u64 {
-    let len = key.len();
-    if len == 0 {
-        return 1;
-    }
-    let mix = key[0] as u64
-        | (key[len - 1] as u64) << 8
-        | (key[len / 2] as u64) << 16
-        | (len as u64) << 24;
-    1 << (mix.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
-}
-
-const RESERVED_BITS: u64 =
-    bit(RESERVED[0]) | bit(RESERVED[1]) | bit(RESERVED[2]) | bit(RESERVED[3]);
-
 pub(crate) fn value_json(value: &Value, deny: &DenyList, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
@@ -272,110 +244,4 @@ pub(crate) fn value_json(value: &Value, deny: &DenyList, out: &mut Vec<u8>) {
             }
         },
     }
-}
-
-#[inline]
-pub(crate) fn boolean(value: bool, out: &mut Vec<u8>) {
-    out.extend_from_slice(if value { b"true" } else { b"false" });
-}
-
-#[inline]
-pub(crate) fn integer(value: impl itoa::Integer + TryInto<u32> + Copy, out: &mut Vec<u8>) {
-    let digit = |number: u32| b'0' + (number % 10) as u8;
-    match value.try_into() {
-        // statuses, counts and milliseconds are mostly this small
-        Ok(n @ ..10) => out.push(digit(n)),
-        Ok(n @ ..100) => out.extend_from_slice(&[digit(n / 10), digit(n)]),
-        Ok(n @ ..1000) => out.extend_from_slice(&[digit(n / 100), digit(n / 10), digit(n)]),
-        Ok(n @ ..100_000_000) => short_number(n, out),
-        _ => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
-    }
-}
-
-/// Up to eight digits, computed side by side in the bytes of a word, so that they reach the line in one piece.
-#[inline]
-fn short_number(number: u32, out: &mut Vec<u8>) {
-    // each step halves its parts: four digits, two, one; the leading ones are in the lowest byte
-    let fours = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
-    let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
-    let twos = hundreds | (fours - 100 * hundreds) << 16;
-    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
-    let digits = tens | (twos - 10 * tens) << 8;
-    // the last digit stays, even if it is a zero
-    let zeros = (digits | 1 << 56).trailing_zeros() / 8;
-    let text = (digits | 0x3030_3030_3030_3030) >> (zeros * 8);
-    let start = out.len();
-    out.extend_from_slice(&text.to_le_bytes());
-    out.truncate(start + 8 - zeros as usize);
-}
-
-/// The shortest digits that read back as the same number; `null` where there is none.
-#[inline]
-pub(crate) fn float(value: impl zmij::Float + Into<f64>, out: &mut Vec<u8>) {
-    let wide = value.into();
-    if !wide.is_finite() {
-        return out.extend_from_slice(b"null");
-    }
-    match Thousandths::of(wide) {
-        Some(short) => short.write(out),
-        None => out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes()),
-    }
-}
-
-/// A number with at most three decimals, as ratios and durations mostly are. These are its shortest digits: no two
-/// decimals of 15 digits or fewer are the same `f64`.
-struct Thousandths(u32);
-
-impl Thousandths {
-    #[inline]
-    fn of(value: f64) -> Option<Self> {
-        let thousandths = (value * 1000.0) as u32;
-        let exact = f64::from(thousandths) / 1000.0 == value && value.is_sign_positive();
-        (exact && thousandths < 100_000_000).then_some(Self(thousandths))
-    }
-
-    #[inline]
-    fn write(self, out: &mut Vec<u8>) {
-        let digit = |number: u32| b'0' + (number % 10) as u8;
-        integer(self.0 / 1000, out);
-        let part = self.0 % 1000;
-        let decimals = [b'.', digit(part / 100), digit(part / 10), digit(part)];
-        match (part % 10, part % 100) {
-            (_, 0) => out.extend_from_slice(&decimals[..2]),
-            (0, _) => out.extend_from_slice(&decimals[..3]),
-            _ => out.extend_from_slice(&decimals),
-        }
-    }
-}
-
-/// A JSON string; true where it was too long and had to be cut.
-#[inline]
-pub(crate) fn text(value: &str, out: &mut Vec<u8>) -> bool {
-    if value.len() > MAX_VALUE_BYTES {
-        cut_text(value, value.len(), out);
-        return true;
-    }
-    out.push(b'"');
-    quoted(value, out);
-    false
-}
-
-/// What stands behind the opening quote, and the closing one.
-#[inline]
-pub(crate) fn quoted(value: &str, out: &mut Vec<u8>) {
-    if !escape::copy_short(value, out) {
-        escape::json(value, out);
-    }
-    out.push(b'"');
-}
-
-/// A JSON string of a text's beginning, which says how many of `whole` bytes are missing.
-#[cold]
-pub(crate) fn cut_text(value: &str, whole: usize, out: &mut Vec<u8>) {
-    let kept = escape::cut(value, MAX_VALUE_BYTES);
-    out.push(b'"');
-    escape::json(kept, out);
-    out.extend_from_slice("…[truncated ".as_bytes());
-    integer((whole - kept.len()) as u64, out);
-    out.extend_from_slice(b"]\"");
 }

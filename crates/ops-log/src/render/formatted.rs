@@ -3,9 +3,9 @@
 use std::fmt::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::pipeline::stats::Counters;
-use crate::render::fields::{self, MAX_VALUE_BYTES};
-use crate::{escape, pipeline};
+use crate::escape;
+use crate::render::losses::Counters;
+use crate::render::scalars::{self, MAX_VALUE_BYTES};
 
 /// In place of a value that panicked.
 pub(crate) const PANICKED: &str = "<panic in fmt>";
@@ -33,10 +33,10 @@ impl Formatted<'_> {
     /// As a JSON string; true where it was cut.
     pub(crate) fn write(&self, json: &mut Vec<u8>) -> bool {
         if self.whole > self.text.len() {
-            fields::cut_text(self.text, self.whole, json);
+            scalars::cut_text(self.text, self.whole, json);
             return true;
         }
-        fields::text(self.text, json)
+        scalars::text(self.text, json)
     }
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn formatted<'a>(
 ) -> Formatted<'a> {
     text.clear();
     let mut formatted = Formatted { text, whole: 0 };
-    let result = crate::bridge::panic::quietly(|| {
+    let result = crate::render::callback::quietly(|| {
         catch_unwind(AssertUnwindSafe(|| formatted.write_fmt(*arguments)))
     });
     let problem = match result {
@@ -64,9 +64,9 @@ pub(crate) fn formatted<'a>(
 }
 
 /// What is formatted for later; a value that panics is told as such.
-pub(crate) fn formatted_text(arguments: &fmt::Arguments<'_>) -> String {
+pub(crate) fn formatted_text(arguments: &fmt::Arguments<'_>, counters: &Counters) -> String {
     let mut text = String::new();
-    let whole = formatted(&mut text, arguments, &pipeline::GLOBAL.counters).whole;
+    let whole = formatted(&mut text, arguments, counters).whole;
     if whole > text.len() {
         text.push_str(&format!("…[truncated {}]", whole - text.len()));
     }

@@ -3,17 +3,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::context::Snapshot;
-use crate::pipeline::active::Core;
-use crate::pipeline::stats::Counters;
-use crate::pipeline::trace_ids::TraceIds;
 use crate::redact::REDACTED;
+use crate::render::bound::Snapshot;
 use crate::render::fields::{self, Begun, MAX_FIELDS};
 use crate::render::formatted::{PANICKED, formatted};
+use crate::render::head::{EVENT, Head, LEVELS, Layout, LineFormat};
+use crate::render::losses::Counters;
 use crate::render::nested::{Nested, Written};
 use crate::render::scratch::Scratch;
 use crate::render::static_key::StaticKey;
-use crate::{Level, Value, escape};
+use crate::render::{key, scalars};
+use crate::{Value, escape};
 
 /// The longest line in bytes; a field that would make it longer is left out and counted in `fields_dropped`.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
@@ -21,51 +21,10 @@ pub const MAX_LINE_BYTES: usize = 256 * 1024;
 /// Room for what is written behind the last field.
 const TAIL_BYTES: usize = 64;
 
-/// Where the console finds what it shows.
-pub(crate) struct Layout {
-    /// The event's text, escaped.
-    pub(crate) event: (usize, usize),
-    head_end: usize,
-}
-
-/// What a line begins with.
-pub(crate) struct Head<'a> {
-    pub(crate) level: Level,
-    pub(crate) logger: Option<&'a str>,
-    pub(crate) event: &'a dyn Event,
-}
-
-/// The text of an event: known, or to be formatted.
-pub(crate) trait Event {
-    fn known(&self) -> Option<&str>;
-    fn arguments(&self) -> fmt::Arguments<'_>;
-}
-
-impl Event for &str {
-    fn known(&self) -> Option<&str> {
-        Some(self)
-    }
-
-    fn arguments(&self) -> fmt::Arguments<'_> {
-        format_args!("")
-    }
-}
-
-impl Event for fmt::Arguments<'_> {
-    #[inline]
-    fn known(&self) -> Option<&str> {
-        self.as_str()
-    }
-
-    fn arguments(&self) -> fmt::Arguments<'_> {
-        *self
-    }
-}
-
 /// One line while it is rendered: its own fields are added one by one.
 pub struct Line<'a> {
     scratch: &'a mut Scratch,
-    core: &'a Core,
+    format: &'a LineFormat,
     counters: &'a Counters,
     layout: Layout,
     /// The keys of all parts.
@@ -86,7 +45,7 @@ impl<'a> Line<'a> {
     #[inline]
     pub(crate) fn begin(
         scratch: &'a mut Scratch,
-        core: &'a Core,
+        format: &'a LineFormat,
         counters: &'a Counters,
         at: SystemTime,
         head: &Head<'_>,
@@ -97,15 +56,15 @@ impl<'a> Line<'a> {
         match head.logger {
             Some(name) => {
                 json.extend_from_slice(LEVELS[level].as_bytes());
-                escape::json(escape::cut(name, fields::MAX_KEY_BYTES), json);
+                escape::json(escape::cut(name, key::MAX_KEY_BYTES), json);
                 json.extend_from_slice(EVENT);
             }
-            None => json.extend_from_slice(&core.root_heads[level]),
+            None => json.extend_from_slice(&format.root_heads[level]),
         }
         let event_start = json.len() + 1;
         let mut truncated = 0;
         match head.event.known() {
-            Some(text) => truncated += u64::from(fields::text(text, json)),
+            Some(text) => truncated += u64::from(scalars::text(text, json)),
             None => {
                 let mut text = std::mem::take(&mut scratch.text);
                 let event = formatted(&mut text, &head.event.arguments(), counters);
@@ -116,7 +75,7 @@ impl<'a> Line<'a> {
         let head_end = scratch.fields.json.len();
         Self {
             scratch,
-            core,
+            format,
             counters,
             layout: Layout {
                 event: (event_start, head_end - 1),
@@ -138,10 +97,7 @@ impl<'a> Line<'a> {
         let fields = &snapshot.fields;
         if self.bound_mask & fields.mask != 0 {
             for entry in &fields.entries {
-                self.kill_bound(
-                    entry.key(&fields.json),
-                    fields::bit(entry.key(&fields.json)),
-                );
+                self.kill_bound(entry.key(&fields.json), key::bit(entry.key(&fields.json)));
             }
         }
         let too_long =
@@ -160,19 +116,19 @@ impl<'a> Line<'a> {
 
     /// The ids of the current span, unless they are bound.
     #[inline]
-    pub(crate) fn trace_ids(&mut self, ids: &TraceIds) {
-        self.hex("trace_id", &ids.trace_id);
-        if self.core.span_id {
-            self.hex("span_id", &ids.span_id);
+    pub(crate) fn trace_ids(&mut self, trace_id: &[u8], span_id: &[u8]) {
+        self.hex("trace_id", trace_id);
+        if self.format.span_id {
+            self.hex("span_id", span_id);
         }
     }
 
     fn hex(&mut self, key: &'static str, bytes: &[u8]) {
-        let bit = fields::bit(key.as_bytes());
+        let bit = key::bit(key.as_bytes());
         if self.bound_mask & bit != 0 && self.bound_position(key.as_bytes(), bit).is_some() {
             return;
         }
-        let mut begun = self.scratch.fields.begin(key, &self.core.deny);
+        let mut begun = self.scratch.fields.begin(key, &self.format.deny);
         begun.denied = false;
         let json = &mut self.scratch.fields.json;
         json.push(b'"');
@@ -215,7 +171,7 @@ impl<'a> Line<'a> {
     #[inline]
     pub(crate) fn field(&mut self, key: &str, value: impl FnOnce(&mut Self)) {
         if self.has_room() {
-            let begun = self.scratch.fields.begin(key, &self.core.deny);
+            let begun = self.scratch.fields.begin(key, &self.format.deny);
             self.complete(begun, value);
         }
     }
@@ -226,7 +182,7 @@ impl<'a> Line<'a> {
         if !self.has_room() {
             return;
         }
-        let (fields, deny) = (&mut self.scratch.fields, &self.core.deny);
+        let (fields, deny) = (&mut self.scratch.fields, &self.format.deny);
         let begun = if key.usual {
             fields.begin_static(key, is_text, deny)
         } else {
@@ -249,7 +205,7 @@ impl<'a> Line<'a> {
     #[inline]
     fn complete(&mut self, begun: Begun, value: impl FnOnce(&mut Self)) {
         if begun.denied {
-            fields::text(REDACTED, &mut self.scratch.fields.json);
+            scalars::text(REDACTED, &mut self.scratch.fields.json);
         } else {
             value(self);
         }
@@ -262,24 +218,24 @@ impl<'a> Line<'a> {
     }
 
     pub(crate) fn put_bool(&mut self, key: &'static StaticKey, value: bool) {
-        self.put(key, false, |line| fields::boolean(value, line.json()));
+        self.put(key, false, |line| scalars::boolean(value, line.json()));
     }
 
     pub(crate) fn put_u64(&mut self, key: &'static StaticKey, value: u64) {
-        self.put(key, false, |line| fields::integer(value, line.json()));
+        self.put(key, false, |line| scalars::integer(value, line.json()));
     }
 
     pub(crate) fn put_i64(&mut self, key: &'static StaticKey, value: i64) {
-        self.put(key, false, |line| fields::integer(value, line.json()));
+        self.put(key, false, |line| scalars::integer(value, line.json()));
     }
 
     pub(crate) fn put_f64(&mut self, key: &'static StaticKey, value: f64) {
-        self.put(key, false, |line| fields::float(value, line.json()));
+        self.put(key, false, |line| scalars::float(value, line.json()));
     }
 
     pub(crate) fn put_text(&mut self, key: &'static StaticKey, value: &str) {
-        if value.len() <= fields::MAX_VALUE_BYTES {
-            self.put(key, true, |line| fields::quoted(value, line.json()));
+        if value.len() <= scalars::MAX_VALUE_BYTES {
+            self.put(key, true, |line| scalars::quoted(value, line.json()));
         } else {
             self.put(key, false, |line| line.text(value));
         }
@@ -314,7 +270,7 @@ impl<'a> Line<'a> {
 
     #[inline]
     pub(crate) fn text(&mut self, text: &str) {
-        let cut = fields::text(text, self.json());
+        let cut = scalars::text(text, self.json());
         self.truncated += u64::from(cut);
     }
 
@@ -334,14 +290,14 @@ impl<'a> Line<'a> {
     pub(crate) fn value(&mut self, key: &str, value: &Value) {
         self.field(key, |line| match value {
             Value::Text(text) => line.text(text),
-            other => fields::value_json(other, &line.core.deny, &mut line.scratch.fields.json),
+            other => fields::value_json(other, &line.format.deny, &mut line.scratch.fields.json),
         });
     }
 
     pub(crate) fn nested(&mut self, value: &(impl serde::Serialize + ?Sized)) {
         let start = self.json().len();
         let json = &mut self.scratch.fields.json;
-        let deny = &self.core.deny;
+        let deny = &self.format.deny;
         let written = catch_unwind(AssertUnwindSafe(|| Nested::write(value, deny, json)));
         match written {
             Ok(Written::Whole) => {}
@@ -405,14 +361,14 @@ impl<'a> Line<'a> {
             } else {
                 "fields_dropped"
             };
-            let begun = self.scratch.fields.begin(key, &self.core.deny);
-            fields::integer(dropped, &mut self.scratch.fields.json);
+            let begun = self.scratch.fields.begin(key, &self.format.deny);
+            scalars::integer(dropped, &mut self.scratch.fields.json);
             self.scratch.fields.finish(begun, false);
         }
     }
 
     fn is_taken(&self, key: &[u8]) -> bool {
-        let bit = fields::bit(key);
+        let bit = key::bit(key);
         self.scratch.fields.position(key, bit).is_some() || self.bound_position(key, bit).is_some()
     }
 
@@ -448,16 +404,3 @@ impl<'a> Line<'a> {
         std::mem::swap(&mut fields.json, spare);
     }
 }
-
-/// `","level":"info","logger":"`
-pub(crate) const LEVELS: [&str; 6] = [
-    r#"","level":"trace","logger":""#,
-    r#"","level":"debug","logger":""#,
-    r#"","level":"info","logger":""#,
-    r#"","level":"warning","logger":""#,
-    r#"","level":"error","logger":""#,
-    r#"","level":"critical","logger":""#,
-];
-
-/// What stands between the logger's name and the event's text.
-pub(crate) const EVENT: &[u8] = b"\",\"event\":";

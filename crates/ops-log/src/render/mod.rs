@@ -1,11 +1,17 @@
 //! From a record to the bytes of its line.
 
+pub(crate) mod bound;
+pub(crate) mod callback;
 pub(crate) mod console;
 pub(crate) mod fields;
 pub(crate) mod formatted;
+pub(crate) mod head;
+pub(crate) mod key;
 pub(crate) mod line;
+pub(crate) mod losses;
 pub(crate) mod macro_fields;
 pub(crate) mod nested;
+pub(crate) mod scalars;
 pub(crate) mod scratch;
 pub(crate) mod serialize;
 #[cfg(feature = "slog-json")]

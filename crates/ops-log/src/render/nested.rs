@@ -7,7 +7,7 @@ use serde_json::ser::{CharEscape, Formatter};
 use crate::escape;
 use crate::redact::REDACTED;
 use crate::redact::deny::DenyList;
-use crate::render::fields::{MAX_VALUE_BYTES, text};
+use crate::render::scalars::{MAX_VALUE_BYTES, text};
 
 /// Nested values as compact JSON, in which denied keys have no value.
 pub(crate) struct Nested<'a> {

@@ -1,8 +1,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use crate::context::Snapshot;
-use crate::render::console::Style;
+use crate::render::bound::Snapshot;
 use crate::render::fields::Fields;
 use crate::render::timestamp::Timestamps;
 
@@ -24,6 +23,14 @@ pub(crate) struct Scratch {
     /// Bound fields that the event has values of its own for: part and entry.
     pub(crate) dead: Vec<(u32, u32)>,
     pub(crate) timestamps: Timestamps,
+}
+
+/// How lines for people look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Style {
+    pub(crate) colour: bool,
+    /// Logger and context too.
+    pub(crate) context: bool,
 }
 
 /// A line for people.

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::render::fields::{boolean, float, integer};
 use crate::render::line::Line;
+use crate::render::scalars::{boolean, float, integer};
 
 macro_rules! emit {
     ($($method:ident $kind:ty => $write:ident;)+) => {$(

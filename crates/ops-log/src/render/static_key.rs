@@ -1,6 +1,6 @@
 use crate::escape;
 use crate::redact::deny::{self, Ending};
-use crate::render::fields;
+use crate::render::key;
 
 /// A key that is known when a macro is compiled, and what a line asks about it.
 #[derive(Debug)]
@@ -25,10 +25,10 @@ impl StaticKey {
         Self {
             name,
             written: written(name),
-            bit: fields::bit(name.as_bytes()),
+            bit: key::bit(name.as_bytes()),
             ending: deny::ending(name.as_bytes()),
             usual: name.len() <= WRITTEN_BYTES - 5
-                && fields::is_usual(name)
+                && key::is_usual(name)
                 && escape::is_plain_const(name),
         }
     }

@@ -1,21 +1,23 @@
 use std::borrow::Cow;
 use std::fmt;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
 use slog::SendSyncRefUnwindSafeDrain;
 
-use crate::output::sink::Target;
+use crate::output::Output;
+use crate::output::drained::Drained;
 use crate::redact::deny::DENIED_KEYS;
-use crate::{Error, Filter, Level, ParseFilterError, RECENT_LINES, Value};
+use crate::{Error, Filter, Level, ParseFilterError, Value};
 
 /// The environment variable for the format: `json` or `console`.
 const FORMAT: &str = "OPS_LOG_FORMAT";
 /// The environment variable for the level from which on lines are written.
 const LEVEL: &str = "OPS_LOG_LEVEL";
+
+/// Lines that are kept for the admin page, unless configured otherwise.
+pub const RECENT_LINES: usize = 200;
 
 /// How lines are written.
 ///
@@ -45,21 +47,9 @@ pub struct Config {
 #[derive(Clone)]
 pub(crate) struct Clock(pub(crate) Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
-/// A drain of slog's that takes what is logged.
-#[derive(Clone)]
-pub(crate) struct Drained(
-    pub(crate) Arc<dyn SendSyncRefUnwindSafeDrain<Ok = (), Err = slog::Never>>,
-);
-
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock")
-    }
-}
-
-impl fmt::Debug for Drained {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Drain")
     }
 }
 
@@ -262,89 +252,6 @@ impl Config {
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Some(Clock(Arc::new(clock)));
-        self
-    }
-}
-
-/// A place that lines go to, and how they look there: for people unless set.
-#[derive(Clone, Debug)]
-pub struct Output {
-    pub(crate) place: Place,
-    pub(crate) json: bool,
-    pub(crate) colour: Option<bool>,
-    pub(crate) context: bool,
-}
-
-/// See [`Output`].
-#[derive(Clone)]
-pub(crate) enum Place {
-    Stdout,
-    Stderr,
-    File(PathBuf),
-    Given(Arc<Mutex<Target>>),
-}
-
-impl fmt::Debug for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stdout => f.write_str("Stdout"),
-            Self::Stderr => f.write_str("Stderr"),
-            Self::File(path) => f.debug_tuple("File").field(path).finish(),
-            Self::Given(_) => f.write_str("Given"),
-        }
-    }
-}
-
-impl Output {
-    fn to(place: Place) -> Self {
-        Self {
-            place,
-            json: false,
-            colour: None,
-            context: false,
-        }
-    }
-
-    /// Standard output.
-    pub fn stdout() -> Self {
-        Self::to(Place::Stdout)
-    }
-
-    /// Standard error.
-    pub fn stderr() -> Self {
-        Self::to(Place::Stderr)
-    }
-
-    /// Appended to this file, which is made where it is missing, and opened again on SIGHUP.
-    pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self::to(Place::File(path.into()))
-    }
-
-    /// Each line is one `write` to this. A line that is logged meanwhile, by the writer itself, is dropped.
-    pub fn writer(writer: impl Write + Send + 'static) -> Self {
-        Self::to(Place::Given(Arc::new(Mutex::new(Target::given(Box::new(
-            writer,
-        ))))))
-    }
-
-    /// JSON lines.
-    #[must_use]
-    pub fn json(mut self, json: bool) -> Self {
-        self.json = json;
-        self
-    }
-
-    /// Colours on lines for people, in place of what terminal, `NO_COLOR` and `FORCE_COLOR` say.
-    #[must_use]
-    pub fn colour(mut self, colour: bool) -> Self {
-        self.colour = Some(colour);
-        self
-    }
-
-    /// Logger and context on lines for people too.
-    #[must_use]
-    pub fn context(mut self, context: bool) -> Self {
-        self.context = context;
         self
     }
 }

@@ -1,0 +1,84 @@
+//! The beginning of a line: time, level, logger and event.
+
+use std::fmt;
+
+use crate::redact::deny::DenyList;
+use crate::{Level, escape};
+
+/// Where the console finds what it shows.
+pub(crate) struct Layout {
+    /// The event's text, escaped.
+    pub(crate) event: (usize, usize),
+    pub(crate) head_end: usize,
+}
+
+/// What a line begins with.
+pub(crate) struct Head<'a> {
+    pub(crate) level: Level,
+    pub(crate) logger: Option<&'a str>,
+    pub(crate) event: &'a dyn Event,
+}
+
+/// The text of an event: known, or to be formatted.
+pub(crate) trait Event {
+    fn known(&self) -> Option<&str>;
+    fn arguments(&self) -> fmt::Arguments<'_>;
+}
+
+impl Event for &str {
+    fn known(&self) -> Option<&str> {
+        Some(self)
+    }
+
+    fn arguments(&self) -> fmt::Arguments<'_> {
+        format_args!("")
+    }
+}
+
+impl Event for fmt::Arguments<'_> {
+    #[inline]
+    fn known(&self) -> Option<&str> {
+        self.as_str()
+    }
+
+    fn arguments(&self) -> fmt::Arguments<'_> {
+        *self
+    }
+}
+
+/// How a configuration wants its lines.
+pub(crate) struct LineFormat {
+    /// `","level":"info","logger":"api","event":`, for each level.
+    pub(crate) root_heads: [Vec<u8>; 6],
+    pub(crate) deny: DenyList,
+    pub(crate) span_id: bool,
+}
+
+impl LineFormat {
+    pub(crate) fn new(service: &str, deny: DenyList, span_id: bool) -> Self {
+        let root_heads = LEVELS.map(|level| {
+            let mut head = level.as_bytes().to_vec();
+            escape::json(service, &mut head);
+            head.extend_from_slice(EVENT);
+            head
+        });
+        Self {
+            root_heads,
+            deny,
+            span_id,
+        }
+    }
+}
+
+/// `","level":"info","logger":"`
+pub(crate) const LEVELS: [&str; 6] = [
+    r#"","level":"trace","logger":""#,
+    r#"","level":"debug","logger":""#,
+    r#"","level":"info","logger":""#,
+    r#"","level":"warning","logger":""#,
+    r#"","level":"error","logger":""#,
+    r#"","level":"critical","logger":""#,
+];
+
+/// What stands between the logger's name and the event's text.
+pub(crate) const EVENT: &[u8] = b"\",\"event\":";
