@@ -10,7 +10,7 @@ use ops_http::{Observe, Outcome};
 use crate::context::{Context, Scope, current};
 use crate::pipeline::GLOBAL;
 use crate::pipeline::trace_ids;
-use crate::render::head::Head;
+use crate::render::head::RecordMeta;
 use crate::render::scalars::integer;
 use crate::{Level, Value, bind_context};
 
@@ -140,13 +140,13 @@ impl Observe for AccessLog {
             return;
         }
         let latency = u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX);
-        let head = Head {
+        let meta = RecordMeta {
             level,
             logger: None,
             event: &"request_completed",
         };
         let route = outcome.route.as_ref().filter(|_| self.route_field);
-        GLOBAL.write(&head, &[], &mut |line| {
+        GLOBAL.write(&meta, &[], &mut |line| {
             line.field("method", |line| line.text(outcome.method.as_str()));
             line.field("path", |line| line.text(&scope.path));
             if let Some(route) = route {

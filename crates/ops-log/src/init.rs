@@ -5,7 +5,7 @@ use std::time::Duration;
 use slog::Drain;
 
 use crate::bridge::panic;
-use crate::pipeline::{FLUSH_BUDGET, GLOBAL, Handle, Pipeline};
+use crate::pipeline::{FLUSH_BUDGET, GLOBAL, Pipeline, PipelineRef};
 use crate::{Config, Error, Level, LevelRule, Logger, Stats, bridge};
 
 /// Keeps logging as it was configured; dropping it flushes.
@@ -36,7 +36,7 @@ impl Drop for LogGuard {
 pub fn init(config: Config) -> Result<LogGuard, Error> {
     let config = config.checked()?;
     bridge::follow_levels();
-    Handle::Global.configure(&config)?;
+    PipelineRef::Global.configure(&config)?;
     if config.install_bridges {
         bridge::install();
     }
@@ -61,7 +61,7 @@ pub fn configure_logging(config: Config) -> Result<LogGuard, Error> {
 /// slog's macros leave finer levels out when they are compiled, as the least of all crates in the build wants it. Our own
 /// macros do not ask; whoever logs through slog is told.
 fn warn_of_caps() {
-    let (Some(asked), compiled) = (GLOBAL.levels.finest(), compiled_level()) else {
+    let (Some(asked), compiled) = (GLOBAL.levels.most_verbose(), compiled_level()) else {
         return;
     };
     if asked < compiled {
@@ -75,11 +75,11 @@ fn warn_of_caps() {
     }
 }
 
-/// The finest level that slog's macros are compiled with, found by using them.
+/// The most verbose level that slog's macros are compiled with, found by using them.
 pub(crate) fn compiled_level() -> Level {
-    struct Finest(Arc<AtomicU8>);
+    struct MostVerbose(Arc<AtomicU8>);
 
-    impl Drain for Finest {
+    impl Drain for MostVerbose {
         type Ok = ();
         type Err = slog::Never;
 
@@ -89,17 +89,17 @@ pub(crate) fn compiled_level() -> Level {
         }
     }
 
-    let finest = Arc::new(AtomicU8::new(Level::Critical as u8));
-    let probe = slog::Logger::root(Finest(Arc::clone(&finest)), slog::o!());
+    let most_verbose = Arc::new(AtomicU8::new(Level::Critical as u8));
+    let probe = slog::Logger::root(MostVerbose(Arc::clone(&most_verbose)), slog::o!());
     slog::error!(probe, "");
     slog::warn!(probe, "");
     slog::info!(probe, "");
     slog::debug!(probe, "");
     slog::trace!(probe, "");
-    let finest = finest.load(Relaxed);
+    let most_verbose = most_verbose.load(Relaxed);
     Level::ALL
         .into_iter()
-        .find(|level| *level as u8 == finest)
+        .find(|level| *level as u8 == most_verbose)
         .unwrap_or(Level::Critical)
 }
 

@@ -109,7 +109,7 @@ pub use pipeline::ring::MAX_RECENT_BYTES;
 pub use pipeline::stats::Stats;
 #[cfg(feature = "metrics")]
 pub use pipeline::stats::publish_metrics;
-pub use pipeline::trace_ids::{TraceIds, set_trace_ids};
+pub use pipeline::trace_ids::{TraceIds, set_trace_id_source};
 pub use redact::deny::DENIED_KEYS;
 pub use redact::{MIN_REDACTED_BYTES, REDACTED, redact, redacted, unredact};
 pub use render::fields::MAX_FIELDS;

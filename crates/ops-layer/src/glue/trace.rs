@@ -9,7 +9,7 @@ pub(crate) fn trace(config: &Config) -> Result<ops_trace::Tracer, Error> {
     let tracer = ops_trace::init(settings).map_err(|error| Error::new("trace", error))?;
     #[cfg(feature = "log")]
     {
-        ops_log::set_trace_ids(|| {
+        ops_log::set_trace_id_source(|| {
             let (trace_id, span_id) = ops_trace::current_ids()?;
             Some(ops_log::TraceIds { trace_id, span_id })
         });

@@ -3,7 +3,7 @@
 use crate::Level;
 use crate::bridge::noise;
 use crate::pipeline::GLOBAL;
-use crate::render::head::Head;
+use crate::render::head::RecordMeta;
 use crate::render::serialize::LogFields;
 
 struct Facade;
@@ -19,7 +19,7 @@ pub(super) fn install() {
 pub(super) fn levels_changed() {
     // another logger's level is not ours to set
     if std::ptr::addr_eq(log::logger(), &raw const FACADE) {
-        log::set_max_level(match GLOBAL.levels.finest() {
+        log::set_max_level(match GLOBAL.levels.most_verbose() {
             None => log::LevelFilter::Off,
             Some(Level::Trace) => log::LevelFilter::Trace,
             Some(Level::Debug) => log::LevelFilter::Debug,
@@ -49,12 +49,12 @@ impl log::Log for Facade {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let head = Head {
+        let meta = RecordMeta {
             level: level(record.level()),
             logger: Some(record.target()),
             event: record.args(),
         };
-        GLOBAL.write(&head, &[], &mut |line| {
+        GLOBAL.write(&meta, &[], &mut |line| {
             let _ = record.key_values().visit(&mut LogFields(line));
         });
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::Level;
 use crate::pipeline::GLOBAL;
 use crate::render::callback;
-use crate::render::head::Head;
+use crate::render::head::RecordMeta;
 
 /// How long a panic waits for lines that are on their way.
 const FLUSH_BUDGET: Duration = Duration::from_millis(500);
@@ -31,20 +31,20 @@ pub(crate) fn watch(wanted: bool) {
             if callback::is_quiet() {
                 return;
             }
-            tell(info);
+            log_panic(info);
             before(info);
         }));
     });
 }
 
-fn tell(info: &PanicHookInfo<'_>) {
+fn log_panic(info: &PanicHookInfo<'_>) {
     let message = info.payload_as_str().unwrap_or("a value that is no text");
-    let head = Head {
+    let meta = RecordMeta {
         level: Level::Critical,
         logger: None,
         event: &"panic",
     };
-    GLOBAL.write(&head, &[], &mut |line| {
+    GLOBAL.write(&meta, &[], &mut |line| {
         line.field("message", |line| line.text(message));
         if let Some(location) = info.location() {
             line.field("location", |line| {

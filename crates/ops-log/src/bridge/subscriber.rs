@@ -13,9 +13,9 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::bridge::noise;
 use crate::pipeline::GLOBAL;
-use crate::render::bound::Snapshot;
+use crate::render::bound::BoundFields;
 use crate::render::formatted::formatted_text;
-use crate::render::head::Head;
+use crate::render::head::RecordMeta;
 use crate::render::serialize::TracingFields;
 use crate::{Level, Value};
 
@@ -65,7 +65,7 @@ impl<S> Filter<S> for Wanted {
 struct Lines<S>(PhantomData<fn(S)>);
 
 /// A span's fields, rendered.
-struct SpanFields(Mutex<Arc<Snapshot>>);
+struct SpanFields(Mutex<Arc<BoundFields>>);
 
 impl<S> Layer<S> for Lines<S>
 where
@@ -80,7 +80,7 @@ where
         let mut pairs = Pairs::default();
         attributes.record(&mut pairs);
         if let Some(span) = context.span(id) {
-            let fields = SpanFields(Mutex::new(Snapshot::new(pairs.0)));
+            let fields = SpanFields(Mutex::new(BoundFields::new(pairs.0)));
             span.extensions_mut().insert(fields);
         }
     }
@@ -94,7 +94,7 @@ where
         let mut fields = fields.lock();
         let mut pairs = Pairs(fields.pairs().to_vec());
         values.record(&mut pairs);
-        *fields = Snapshot::new(pairs.0);
+        *fields = BoundFields::new(pairs.0);
     }
 
     fn on_event(&self, event: &tracing::Event<'_>, context: Context<'_, S>) {
@@ -106,12 +106,12 @@ where
             return;
         }
         let message = origin.message.as_deref().unwrap_or(metadata.name());
-        let head = Head {
+        let meta = RecordMeta {
             level: level(metadata.level()),
             logger: Some(target),
             event: &message,
         };
-        let spans: Vec<Arc<Snapshot>> = context
+        let spans: Vec<Arc<BoundFields>> = context
             .event_scope(event)
             .into_iter()
             .flat_map(|scope| scope.from_root())
@@ -121,8 +121,8 @@ where
                 Some(Arc::clone(&fields.lock()))
             })
             .collect();
-        let bound: Vec<&Arc<Snapshot>> = spans.iter().collect();
-        GLOBAL.write(&head, &bound, &mut |line| {
+        let bound: Vec<&Arc<BoundFields>> = spans.iter().collect();
+        GLOBAL.write(&meta, &bound, &mut |line| {
             event.record(&mut TracingFields(line));
         });
     }

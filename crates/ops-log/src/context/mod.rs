@@ -10,12 +10,12 @@ use std::sync::Arc;
 use crate::Value;
 use crate::context::capture::Capture;
 use crate::context::owner::Owner;
-use crate::render::bound::{Snapshot, bind};
+use crate::render::bound::{BoundFields, bind};
 
 /// What goes along with a thread or a task.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Context {
-    pub(crate) bound: Option<Arc<Snapshot>>,
+    pub(crate) bound: Option<Arc<BoundFields>>,
     pub(crate) capture: Option<Arc<Capture>>,
     pub(crate) owner: Owner,
 }
@@ -30,7 +30,7 @@ impl Context {
         for (key, value) in fields {
             bind(&mut pairs, key, value);
         }
-        self.bound = Some(Snapshot::new(pairs));
+        self.bound = Some(BoundFields::new(pairs));
         self
     }
 }
@@ -113,12 +113,12 @@ fn change(change: impl FnOnce(&mut Vec<(Cow<'static, str>, Value)>)) {
         .bound
         .map_or_else(Vec::new, |bound| bound.pairs.clone());
     change(&mut pairs);
-    context.bound = (!pairs.is_empty()).then(|| Snapshot::new(pairs));
+    context.bound = (!pairs.is_empty()).then(|| BoundFields::new(pairs));
     replace(context.bound, context.capture);
 }
 
 /// Puts something else in the place of the current context.
-pub(crate) fn replace(bound: Option<Arc<Snapshot>>, capture: Option<Arc<Capture>>) {
+pub(crate) fn replace(bound: Option<Arc<BoundFields>>, capture: Option<Arc<Capture>>) {
     // values are dropped after the borrow: their end may be a line of its own
     let _before = CURRENT.try_with(|current| {
         let mut current = current.borrow_mut();

@@ -14,7 +14,7 @@ pub struct Filter {
     directives: Vec<(String, Threshold)>,
 }
 
-/// A level and whatever is graver, or nothing.
+/// A level and whatever is more severe, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Threshold(pub(crate) u8);
 
@@ -29,7 +29,7 @@ impl Threshold {
         level as u8 >= self.0
     }
 
-    /// The finest level that passes; `None` where none does.
+    /// The most verbose level that passes; `None` where none does.
     pub(crate) fn level(self) -> Option<Level> {
         Level::ALL.get(self.0 as usize).copied()
     }
@@ -85,11 +85,11 @@ impl Filter {
         &self.directives
     }
 
-    pub(crate) fn finest(&self) -> Threshold {
+    pub(crate) fn most_verbose(&self) -> Threshold {
         self.thresholds().fold(self.base, Ord::min)
     }
 
-    pub(crate) fn gravest(&self) -> Threshold {
+    pub(crate) fn most_severe(&self) -> Threshold {
         self.thresholds().fold(self.base, Ord::max)
     }
 

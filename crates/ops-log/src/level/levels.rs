@@ -17,8 +17,8 @@ pub const MAX_LEVEL_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Decides whether a line is written. What every line asks is one atomic; only where targets differ there is more.
 #[derive(Debug)]
 pub(crate) struct Levels {
-    /// The finest threshold of all targets, and the gravest above it.
-    gate: AtomicU16,
+    /// The most verbose threshold of all targets, and the most severe above it.
+    level_bounds: AtomicU16,
     /// `None` before anything was configured.
     filter: ArcSwapOption<Filter>,
     state: Mutex<State>,
@@ -28,7 +28,7 @@ pub(crate) struct Levels {
 #[derive(Debug)]
 struct State {
     configured: Option<Filter>,
-    temporary: Vec<Change>,
+    overrides: Vec<Override>,
     /// Whether a thread waits for the next change to end.
     reverting: bool,
     /// Captures that are going on: they see every level.
@@ -37,7 +37,7 @@ struct State {
 
 /// A level that is changed for a while.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
+pub(crate) struct Override {
     pub(crate) target: String,
     pub(crate) level: Level,
     pub(crate) before: &'static str,
@@ -70,19 +70,19 @@ pub struct Temporary {
     pub why: String,
 }
 
-const fn gate(finest: Threshold, gravest: Threshold) -> u16 {
-    finest.0 as u16 | (gravest.0 as u16) << 8
+const fn level_bounds(most_verbose: Threshold, most_severe: Threshold) -> u16 {
+    most_verbose.0 as u16 | (most_severe.0 as u16) << 8
 }
 
 impl Levels {
     pub(crate) const fn new() -> Self {
         let info = Threshold::from(Level::Info);
         Self {
-            gate: AtomicU16::new(gate(info, info)),
+            level_bounds: AtomicU16::new(level_bounds(info, info)),
             filter: ArcSwapOption::const_empty(),
             state: Mutex::new(State {
                 configured: None,
-                temporary: Vec::new(),
+                overrides: Vec::new(),
                 reverting: false,
                 captures: 0,
             }),
@@ -93,11 +93,11 @@ impl Levels {
     /// Whether lines of this level are written, where that is the same for every target.
     #[inline]
     pub(crate) fn decided(&self, level: Level) -> Option<bool> {
-        let gate = self.gate.load(Relaxed);
+        let level_bounds = self.level_bounds.load(Relaxed);
         let level = level as u16;
-        if level < gate & 0xff {
+        if level < level_bounds & 0xff {
             Some(false)
-        } else if level >= gate >> 8 {
+        } else if level >= level_bounds >> 8 {
             Some(true)
         } else {
             None
@@ -107,7 +107,7 @@ impl Levels {
     /// Whether a line of this level could be written for any target.
     #[inline]
     pub(crate) fn may_be_enabled(&self, level: Level) -> bool {
-        level as u16 >= self.gate.load(Relaxed) & 0xff
+        level as u16 >= self.level_bounds.load(Relaxed) & 0xff
     }
 
     pub(crate) fn threshold(&self, target: &str, other: Option<&str>) -> Threshold {
@@ -137,9 +137,9 @@ impl Levels {
         base.level().unwrap_or(Level::Critical)
     }
 
-    /// The finest level that any target is written from.
-    pub(crate) fn finest(&self) -> Option<Level> {
-        Threshold((self.gate.load(Relaxed) & 0xff) as u8).level()
+    /// The most verbose level that any target is written from.
+    pub(crate) fn most_verbose(&self) -> Option<Level> {
+        Threshold((self.level_bounds.load(Relaxed) & 0xff) as u8).level()
     }
 
     pub(crate) fn is_capturing(&self) -> bool {
@@ -150,7 +150,7 @@ impl Levels {
     pub(crate) fn configure(&self, filter: Filter) {
         let mut state = self.state.lock();
         state.configured = Some(filter);
-        state.temporary.clear();
+        state.overrides.clear();
         self.apply(&state);
         self.changed.notify_all();
     }
@@ -166,17 +166,17 @@ impl Levels {
     }
 
     /// Changes a level for a while. True where a thread has to be started that takes it back.
-    pub(crate) fn change(&self, mut change: Change) -> (Change, bool) {
+    pub(crate) fn set_override(&self, mut change: Override) -> (Override, bool) {
         let mut state = self.state.lock();
         change.before = self.threshold(&change.target, None).as_str();
         if let Some(known) = state
-            .temporary
+            .overrides
             .iter()
             .position(|other| other.target == change.target)
         {
-            state.temporary.remove(known);
+            state.overrides.remove(known);
         }
-        state.temporary.push(change.clone());
+        state.overrides.push(change.clone());
         self.apply(&state);
         self.changed.notify_all();
         let start = !std::mem::replace(&mut state.reverting, true);
@@ -186,25 +186,25 @@ impl Levels {
     /// Where the thread could not be started: nothing has changed.
     pub(crate) fn forget(&self, target: &str) {
         let mut state = self.state.lock();
-        state.temporary.retain(|change| change.target != target);
+        state.overrides.retain(|change| change.target != target);
         state.reverting = false;
         self.apply(&state);
     }
 
     /// Waits until a change is over and takes it back; `None` where no change is left.
-    pub(crate) fn next_reverted(&self) -> Option<(Change, &'static str)> {
+    pub(crate) fn next_reverted(&self) -> Option<(Override, &'static str)> {
         let mut state = self.state.lock();
         loop {
-            let Some(next) = state.temporary.iter().map(|change| change.until).min() else {
+            let Some(next) = state.overrides.iter().map(|change| change.until).min() else {
                 state.reverting = false;
                 return None;
             };
             if next <= Instant::now() {
                 let at = state
-                    .temporary
+                    .overrides
                     .iter()
                     .position(|change| change.until == next)?;
-                let change = state.temporary.remove(at);
+                let change = state.overrides.remove(at);
                 self.apply(&state);
                 let now = self.threshold(&change.target, None).as_str();
                 return Some((change, now));
@@ -218,21 +218,22 @@ impl Levels {
             .configured
             .clone()
             .unwrap_or_else(|| Filter::new(Level::Info));
-        for change in &state.temporary {
+        for change in &state.overrides {
             filter.set(&change.target, Threshold::from(change.level));
         }
-        let finest = if state.captures > 0 {
+        let most_verbose = if state.captures > 0 {
             Threshold(0)
         } else {
-            filter.finest()
+            filter.most_verbose()
         };
-        let gravest = if state.captures > 0 {
+        let most_severe = if state.captures > 0 {
             Threshold::OFF
         } else {
-            filter.gravest()
+            filter.most_severe()
         };
         self.filter.store(Some(Arc::new(filter)));
-        self.gate.store(gate(finest, gravest), Relaxed);
+        self.level_bounds
+            .store(level_bounds(most_verbose, most_severe), Relaxed);
     }
 
     /// Everything that holds now, everything's level first.
@@ -252,7 +253,7 @@ impl Levels {
 
 fn rule(target: &str, threshold: Threshold, state: &State) -> LevelRule {
     let change = state
-        .temporary
+        .overrides
         .iter()
         .find(|change| change.target == target);
     LevelRule {

@@ -4,7 +4,7 @@ pub(crate) mod levels;
 use std::fmt;
 use std::str::FromStr;
 
-/// How grave a line is, under the names it is printed with.
+/// How severe a line is, under the names it is printed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Level {
@@ -23,7 +23,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// All, the finest first.
+    /// All, the most verbose first.
     pub const ALL: [Self; 6] = [
         Self::Trace,
         Self::Debug,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use slog::KV;
 
 use crate::Level;
-use crate::pipeline::Handle;
-use crate::render::bound::Snapshot;
-use crate::render::head::Head;
+use crate::pipeline::PipelineRef;
+use crate::render::bound::BoundFields;
+use crate::render::head::RecordMeta;
 use crate::render::line::Line;
 
 /// Our lines as the drain of any `slog` logger: [`Logger::slog`](crate::Logger::slog), or
@@ -20,9 +20,9 @@ use crate::render::line::Line;
 /// slog hands fields newest first; they are put back in order, and of two with one key the newer one wins.
 #[derive(Clone)]
 pub struct LineDrain {
-    pub(crate) handle: Handle,
+    pub(crate) handle: PipelineRef,
     pub(crate) name: Option<Arc<str>>,
-    pub(crate) bound: Option<Arc<Snapshot>>,
+    pub(crate) bound: Option<Arc<BoundFields>>,
 }
 
 // what is shared is atomics, and locks that a panic releases
@@ -30,7 +30,7 @@ impl UnwindSafe for LineDrain {}
 impl RefUnwindSafe for LineDrain {}
 
 impl LineDrain {
-    pub(crate) fn new(handle: Handle, name: Option<Arc<str>>) -> Self {
+    pub(crate) fn new(handle: PipelineRef, name: Option<Arc<str>>) -> Self {
         Self {
             handle,
             name,
@@ -40,12 +40,12 @@ impl LineDrain {
 
     /// Lines of the logger of this name.
     pub fn named(name: &str) -> Self {
-        Self::new(Handle::Global, Some(name.into()))
+        Self::new(PipelineRef::Global, Some(name.into()))
     }
 
     /// Lines of the root logger.
     pub fn root() -> Self {
-        Self::new(Handle::Global, None)
+        Self::new(PipelineRef::Global, None)
     }
 
     /// Whether a line of this level would be written, from this module.
@@ -66,14 +66,14 @@ impl LineDrain {
     }
 
     pub(crate) fn write(&self, record: &slog::Record<'_>, fill: &mut dyn FnMut(&mut Line<'_>)) {
-        let head = Head {
+        let meta = RecordMeta {
             level: record.level().into(),
             logger: self.name.as_deref(),
             event: record.msg(),
         };
         match &self.bound {
-            Some(bound) => self.handle.write(&head, &[bound], fill),
-            None => self.handle.write(&head, &[], fill),
+            Some(bound) => self.handle.write(&meta, &[bound], fill),
+            None => self.handle.write(&meta, &[], fill),
         }
     }
 }

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use crate::logger::line_drain::LineDrain;
-use crate::pipeline::{Handle, Pipeline};
-use crate::render::bound::Snapshot;
+use crate::pipeline::{Pipeline, PipelineRef};
+use crate::render::bound::BoundFields;
+use crate::render::head::RecordMeta;
 use crate::render::macro_fields::FieldList;
 use crate::{Level, Value};
 
@@ -18,7 +19,8 @@ pub struct Logger {
     drain: LineDrain,
 }
 
-static ROOT: LazyLock<Logger> = LazyLock::new(|| Logger::of(LineDrain::new(Handle::Global, None)));
+static ROOT: LazyLock<Logger> =
+    LazyLock::new(|| Logger::of(LineDrain::new(PipelineRef::Global, None)));
 
 /// A logger of this name.
 pub fn get_logger(name: &str) -> Logger {
@@ -41,7 +43,7 @@ impl Logger {
     /// A logger whose lines all carry this field; it is rendered now and never again.
     #[must_use]
     pub fn bind(&self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
-        let bound = Snapshot::with(self.drain.bound.as_ref(), key.into(), value.into());
+        let bound = BoundFields::with(self.drain.bound.as_ref(), key.into(), value.into());
         Self::of(LineDrain {
             bound: Some(bound),
             ..self.drain.clone()
@@ -54,7 +56,7 @@ impl Logger {
         let keys: Vec<&str> = keys.into_iter().collect();
         let bound = self.drain.bound.as_ref().map(|bound| {
             let kept = bound.pairs().iter();
-            Snapshot::new(
+            BoundFields::new(
                 kept.filter(|(key, _)| !keys.contains(&key.as_ref()))
                     .cloned()
                     .collect(),
@@ -82,13 +84,13 @@ impl Logger {
         if !self.is_enabled(level) {
             return;
         }
-        let head = crate::render::head::Head {
+        let meta = RecordMeta {
             level,
             logger: self.name(),
             event: &event,
         };
         let bound: Vec<_> = self.drain.bound.iter().collect();
-        self.drain.handle.write(&head, &bound, &mut |line| {
+        self.drain.handle.write(&meta, &bound, &mut |line| {
             for (key, value) in fields {
                 line.value(key, value);
             }
@@ -137,7 +139,7 @@ impl From<&Logger> for slog::Logger {
 pub mod __private {
     pub use crate::context::ContextScope;
     pub use crate::render::macro_fields::{
-        FieldList, Formatted, GoesBySlog, GoesStraight, List, Of,
+        AutorefValue, FieldList, Formatted, List, ViaNative, ViaSlog,
     };
     pub use crate::render::static_key::StaticKey;
     pub use slog;

@@ -1,9 +1,9 @@
 //! The places that take lines.
 
-pub(crate) mod drained;
 mod hangup;
 pub(crate) mod outputs;
 pub(crate) mod sink;
+pub(crate) mod slog_output;
 mod stream;
 
 use std::fmt;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::output::{Output, Place, stream};
-use crate::render::scratch::Style;
+use crate::render::line_buffers::Style;
 
 /// A pipe or a terminal takes this much at once, or says that it cannot.
 const PIPE_BYTES: usize = 4096;

@@ -4,23 +4,23 @@ use std::time::SystemTime;
 
 use crate::output::outputs::Outputs;
 use crate::redact::deny::DenyList;
-use crate::render::bound::Snapshot;
+use crate::render::bound::BoundFields;
 use crate::render::fields::Fields;
 use crate::render::head::LineFormat;
 use crate::setup::config::Clock;
 use crate::{Config, Error};
 
 /// What a configuration amounts to. Never changed, only replaced.
-pub(crate) struct Core {
+pub(crate) struct ActiveConfig {
     pub(crate) service: String,
     pub(crate) format: LineFormat,
-    pub(crate) globals: Option<Arc<Snapshot>>,
+    pub(crate) globals: Option<Arc<BoundFields>>,
     pub(crate) recent: usize,
     pub(crate) outputs: Outputs,
     clock: Option<Clock>,
 }
 
-impl Core {
+impl ActiveConfig {
     pub(crate) fn open(config: &Config) -> Result<Self, Error> {
         let outputs = config.main.iter().chain(&config.more);
         let outputs =
@@ -33,7 +33,7 @@ impl Core {
         let deny = DenyList::new(config.denied.iter().map(String::as_str));
         let globals = (!config.fields.is_empty()).then(|| {
             let fields = Fields::of(&config.fields, &deny);
-            Snapshot::of(fields, config.fields.clone())
+            BoundFields::of(fields, config.fields.clone())
         });
         Ok(Self {
             service: config.service_name.clone(),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::context::capture::Capture;
 use crate::context::carry::WithLogContext;
 use crate::context::{Context, Scope, current};
-use crate::output::drained::Parsed;
-use crate::pipeline::{GLOBAL, Handle};
+use crate::output::slog_output::Parsed;
+use crate::pipeline::{GLOBAL, PipelineRef};
 use crate::{Level, Value};
 
 /// One line that was captured: `line["status"]` is a field of it.
@@ -62,7 +62,7 @@ struct Listening;
 impl Listening {
     fn start() -> Self {
         GLOBAL.levels.capture(true);
-        Handle::Global.levels_changed();
+        PipelineRef::Global.levels_changed();
         Self
     }
 }
@@ -70,7 +70,7 @@ impl Listening {
 impl Drop for Listening {
     fn drop(&mut self) {
         GLOBAL.levels.capture(false);
-        Handle::Global.levels_changed();
+        PipelineRef::Global.levels_changed();
     }
 }
 

@@ -14,16 +14,16 @@ use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, ReentrantMutex};
 
 use crate::context;
-use crate::level::levels::{Change, Levels};
+use crate::level::levels::{Levels, Override};
 use crate::output::outputs::scrub;
-use crate::pipeline::active::Core;
-use crate::pipeline::stats::Told;
+use crate::pipeline::active::ActiveConfig;
+use crate::pipeline::stats::LineLog;
 use crate::redact::deny::{self, DenyList};
-use crate::render::bound::Snapshot;
-use crate::render::head::Head;
+use crate::render::bound::BoundFields;
+use crate::render::head::RecordMeta;
 use crate::render::line::Line;
+use crate::render::line_buffers::with_buffers;
 use crate::render::losses::Counters;
-use crate::render::scratch::with_scratch;
 use crate::{Config, Error, LEVEL_TTL, Level, LevelRule, MAX_LEVEL_TTL, Stats};
 
 /// From a record to its outputs: what [`init`](crate::init) sets up for the process, and a test for itself.
@@ -38,22 +38,22 @@ use crate::{Config, Error, LEVEL_TTL, Level, LevelRule, MAX_LEVEL_TTL, Stats};
 /// # Ok::<(), ops_log::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Pipeline(pub(crate) Handle);
+pub struct Pipeline(pub(crate) PipelineRef);
 
 /// The process's pipeline, or one of its own.
 #[derive(Clone)]
-pub(crate) enum Handle {
+pub(crate) enum PipelineRef {
     Global,
-    Own(Arc<Engine>),
+    Own(Arc<State>),
 }
 
-pub(crate) struct Engine {
+pub(crate) struct State {
     pub(crate) levels: Levels,
-    core: ArcSwapOption<Core>,
+    active: ArcSwapOption<ActiveConfig>,
     pub(crate) counters: Counters,
-    told: Mutex<Told>,
-    /// Held while a change of level is made and told, so that its end is told after it.
-    telling: ReentrantMutex<()>,
+    line_log: Mutex<LineLog>,
+    /// Held while a change of level is made and reported, so that its end is reported after it.
+    reporting: ReentrantMutex<()>,
 }
 
 /// How long the end of a process waits for lines that are on their way.
@@ -69,39 +69,39 @@ pub(crate) fn on_levels_changed(hook: fn()) {
 }
 
 /// What [`init`](crate::init) configures.
-pub(crate) static GLOBAL: Engine = Engine::new();
+pub(crate) static GLOBAL: State = State::new();
 
 /// Before that: lines for people on stdout.
-static UNCONFIGURED: LazyLock<Option<Arc<Core>>> =
-    LazyLock::new(|| Core::open(&Config::default()).ok().map(Arc::new));
+static UNCONFIGURED: LazyLock<Option<Arc<ActiveConfig>>> =
+    LazyLock::new(|| ActiveConfig::open(&Config::default()).ok().map(Arc::new));
 
-impl Deref for Handle {
-    type Target = Engine;
+impl Deref for PipelineRef {
+    type Target = State;
 
     #[inline]
-    fn deref(&self) -> &Engine {
+    fn deref(&self) -> &State {
         match self {
             Self::Global => &GLOBAL,
-            Self::Own(engine) => engine,
+            Self::Own(state) => state,
         }
     }
 }
 
-impl Engine {
+impl State {
     const fn new() -> Self {
         Self {
             levels: Levels::new(),
-            core: ArcSwapOption::const_empty(),
+            active: ArcSwapOption::const_empty(),
             counters: Counters::new(),
-            told: Mutex::new(Told::new()),
-            telling: ReentrantMutex::new(()),
+            line_log: Mutex::new(LineLog::new()),
+            reporting: ReentrantMutex::new(()),
         }
     }
 
     fn configure(&self, config: &Config) -> Result<(), Error> {
-        let core = Core::open(config)?;
-        self.told.lock().recent.resize(core.recent);
-        self.core.store(Some(Arc::new(core)));
+        let active = ActiveConfig::open(config)?;
+        self.line_log.lock().recent.resize(active.recent);
+        self.active.store(Some(Arc::new(active)));
         self.levels.configure(config.filter.clone());
         Ok(())
     }
@@ -109,17 +109,17 @@ impl Engine {
     /// Renders one line and hands it to every output. Never fails: what cannot be written is counted.
     pub(crate) fn write(
         &self,
-        head: &Head<'_>,
-        bound: &[&Arc<Snapshot>],
+        meta: &RecordMeta<'_>,
+        bound: &[&Arc<BoundFields>],
         fill: &mut dyn FnMut(&mut Line<'_>),
     ) {
-        let loaded = self.core.load();
-        let Some(core) = loaded.as_ref().or(UNCONFIGURED.as_ref()) else {
-            return self.told.lock().count(false);
+        let loaded = self.active.load();
+        let Some(active) = loaded.as_ref().or(UNCONFIGURED.as_ref()) else {
+            return self.line_log.lock().count(false);
         };
-        let written = with_scratch(|scratch| {
-            let mut line = Line::begin(scratch, &core.format, &self.counters, core.now(), head);
-            if let Some(globals) = &core.globals {
+        let written = with_buffers(|buffers| {
+            let mut line = Line::begin(buffers, &active.format, &self.counters, active.now(), meta);
+            if let Some(globals) = &active.globals {
                 line.bound(globals);
             }
             let capture = context::with_current(|context| {
@@ -128,29 +128,34 @@ impl Engine {
                 }
                 context.capture.clone()
             });
-            for snapshot in bound {
-                line.bound(snapshot);
+            for layer in bound {
+                line.bound(layer);
             }
             trace_ids::with_current(|ids| line.trace_ids(&ids.trace_id, &ids.span_id));
             line.fill(fill);
-            let layout = line.end();
+            let event_span = line.end();
             if let Some(capture) = capture.flatten() {
-                return capture.keep(scratch.json());
+                return capture.keep(buffers.json());
             }
             // an output that logs while it writes would wait for itself
-            let logger = head.logger.unwrap_or(&core.service);
-            let taken =
-                reentry::guarded(|| core.outputs.deliver(scratch, &layout, head.level, logger));
+            let logger = meta.logger.unwrap_or(&active.service);
+            let taken = reentry::guarded(|| {
+                active
+                    .outputs
+                    .deliver(buffers, &event_span, meta.level, logger)
+            });
             if taken.is_none() {
                 // no output took it, and none has scrubbed it
-                scrub(scratch);
+                scrub(buffers);
             }
-            let mut told = self.told.lock();
-            told.count(taken.unwrap_or(false));
-            told.recent.push(&mut scratch.fields.json, core.recent);
+            let mut line_log = self.line_log.lock();
+            line_log.count(taken.unwrap_or(false));
+            line_log
+                .recent
+                .push(&mut buffers.fields.json, active.recent);
         });
         if written.is_none() {
-            self.told.lock().count(false);
+            self.line_log.lock().count(false);
         }
     }
 
@@ -168,26 +173,31 @@ impl Engine {
     }
 
     pub(crate) fn service_is(&self, test: impl FnOnce(Option<&str>) -> bool) -> bool {
-        test(self.core.load().as_ref().map(|core| core.service.as_str()))
+        test(
+            self.active
+                .load()
+                .as_ref()
+                .map(|active| active.service.as_str()),
+        )
     }
 
     pub(crate) fn flush(&self, budget: Duration) -> bool {
-        self.core
+        self.active
             .load()
             .as_ref()
-            .is_none_or(|core| core.outputs.flush(budget))
+            .is_none_or(|active| active.outputs.flush(budget))
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.told.lock().stats(&self.counters)
+        self.line_log.lock().stats(&self.counters)
     }
 
     pub(crate) fn recent(&self, lines: usize) -> Vec<String> {
-        self.told.lock().recent.newest(lines)
+        self.line_log.lock().recent.newest(lines)
     }
 }
 
-impl Handle {
+impl PipelineRef {
     pub(crate) fn configure(&self, config: &Config) -> Result<(), Error> {
         self.deref().configure(config)?;
         if matches!(self, Self::Global) {
@@ -207,8 +217,8 @@ impl Handle {
         why: &str,
     ) -> Result<(), Error> {
         let ttl = ttl.unwrap_or(LEVEL_TTL).min(MAX_LEVEL_TTL);
-        let _telling = self.telling.lock();
-        let (change, start) = self.levels.change(Change {
+        let _reporting = self.reporting.lock();
+        let (change, start) = self.levels.set_override(Override {
             target: target.to_owned(),
             level,
             before: "",
@@ -217,17 +227,17 @@ impl Handle {
             why: why.to_owned(),
         });
         if start {
-            let handle = self.clone();
+            let pipeline = self.clone();
             std::thread::Builder::new()
                 .name("ops-log-level".to_owned())
-                .spawn(move || handle.revert_levels())
+                .spawn(move || pipeline.revert_levels())
                 .map_err(|error| {
                     self.levels.forget(target);
                     Error::Revert(error)
                 })?;
         }
         self.levels_changed();
-        self.tell(
+        self.log_override(
             "log_level_changed",
             &change,
             level.as_str(),
@@ -238,13 +248,13 @@ impl Handle {
 
     fn revert_levels(&self) {
         while let Some((change, now)) = self.levels.next_reverted() {
-            let _telling = self.telling.lock();
+            let _reporting = self.reporting.lock();
             self.levels_changed();
-            let over = Change {
+            let over = Override {
                 before: change.level.as_str(),
                 ..change
             };
-            self.tell("log_level_reverted", &over, now, None);
+            self.log_override("log_level_reverted", &over, now, None);
         }
     }
 
@@ -258,18 +268,18 @@ impl Handle {
     }
 
     /// A line whatever the level is: who reads the log has to know why there is more or less of it.
-    fn tell(&self, event: &str, change: &Change, to: &str, ttl_seconds: Option<f64>) {
+    fn log_override(&self, event: &str, change: &Override, to: &str, ttl_seconds: Option<f64>) {
         let target = if change.target.is_empty() {
             "*"
         } else {
             &change.target
         };
-        let head = Head {
+        let meta = RecordMeta {
             level: Level::Warning,
             logger: Some("ops_log"),
             event: &event,
         };
-        self.write(&head, &[], &mut |line| {
+        self.write(&meta, &[], &mut |line| {
             line.field("target", |line| line.text(target));
             line.field("from", |line| line.text(change.before));
             line.field("to", |line| line.text(to));
@@ -291,15 +301,15 @@ impl Pipeline {
     ///
     /// As [`init`](crate::init).
     pub fn new(config: Config) -> Result<Self, Error> {
-        let engine = Arc::new(Engine::new());
+        let state = Arc::new(State::new());
         let config = config.checked()?;
-        engine.configure(&config)?;
-        Ok(Self(Handle::Own(engine)))
+        state.configure(&config)?;
+        Ok(Self(PipelineRef::Own(state)))
     }
 
     /// The pipeline of the process.
     pub fn global() -> Self {
-        Self(Handle::Global)
+        Self(PipelineRef::Global)
     }
 
     /// Changes how lines are written: existing loggers follow at once.

@@ -17,13 +17,13 @@ pub struct Stats {
 
 /// The lines so far: one lock for all that is to be noted about one.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct LineLog {
     pub(crate) recent: Ring,
     written: u64,
     dropped: u64,
 }
 
-impl Told {
+impl LineLog {
     pub(crate) const fn new() -> Self {
         Self {
             recent: Ring::new(),
@@ -51,7 +51,7 @@ impl Told {
 /// Tells the `metrics` recorder the totals so far.
 #[cfg(feature = "metrics")]
 pub fn publish_metrics() {
-    let stats = crate::stats();
+    let stats = crate::pipeline::GLOBAL.stats();
     metrics::counter!("log_lines_written_total").absolute(stats.written);
     metrics::counter!("log_lines_dropped_total").absolute(stats.dropped);
     metrics::counter!("log_values_truncated_total").absolute(stats.truncated);

@@ -7,12 +7,12 @@ use crate::render::fields::Fields;
 
 /// Bound fields: rendered once, then shared and never changed.
 #[derive(Debug, Default)]
-pub(crate) struct Snapshot {
+pub(crate) struct BoundFields {
     pub(crate) fields: Fields,
     pub(crate) pairs: Vec<(Cow<'static, str>, Value)>,
 }
 
-impl Snapshot {
+impl BoundFields {
     pub(crate) fn new(pairs: Vec<(Cow<'static, str>, Value)>) -> Arc<Self> {
         let fields = deny::with_current(|deny| Fields::of(&pairs, deny));
         Arc::new(Self { fields, pairs })
@@ -29,7 +29,7 @@ impl Snapshot {
 
     /// These fields and one more, which replaces the one of its name.
     pub(crate) fn with(of: Option<&Arc<Self>>, key: Cow<'static, str>, value: Value) -> Arc<Self> {
-        let mut pairs = of.map_or_else(Vec::new, |snapshot| snapshot.pairs.clone());
+        let mut pairs = of.map_or_else(Vec::new, |layer| layer.pairs.clone());
         bind(&mut pairs, key, value);
         Self::new(pairs)
     }

@@ -1,8 +1,8 @@
-//! A line for people, made of the JSON of its parts: what was escaped there cannot move a cursor here.
+//! A line for people, made of the JSON of its bound_layers: what was escaped there cannot move a cursor here.
 
 use crate::Level;
-use crate::render::head::Layout;
-use crate::render::scratch::{Scratch, Shown, Style, visible};
+use crate::render::head::EventSpan;
+use crate::render::line_buffers::{ConsoleRendering, LineBuffers, Style, visible};
 
 const RESET: &[u8] = b"\x1b[0m";
 const BOLD: &[u8] = b"\x1b[1m";
@@ -30,31 +30,34 @@ impl Painter<'_> {
 
 /// `2025-01-15 10:30:00 [info     ] event  key=value key=value`
 pub(crate) fn render(
-    scratch: &mut Scratch,
-    layout: &Layout,
+    buffers: &mut LineBuffers,
+    event_span: &EventSpan,
     level: Level,
     logger: &str,
     style: Style,
 ) {
-    let known = scratch.shown.iter().position(|shown| shown.style == style);
+    let known = buffers
+        .console_renderings
+        .iter()
+        .position(|rendering| rendering.style == style);
     let at = known.unwrap_or_else(|| {
-        scratch.shown.push(Shown {
+        buffers.console_renderings.push(ConsoleRendering {
             style,
             text: Vec::new(),
             fresh: false,
         });
-        scratch.shown.len() - 1
+        buffers.console_renderings.len() - 1
     });
-    if std::mem::replace(&mut scratch.shown[at].fresh, true) {
+    if std::mem::replace(&mut buffers.console_renderings[at].fresh, true) {
         return;
     }
-    let mut out = std::mem::take(&mut scratch.shown[at].text);
+    let mut out = std::mem::take(&mut buffers.console_renderings[at].text);
     out.clear();
     let mut painter = Painter {
         out: &mut out,
         colour: style.colour,
     };
-    let json = scratch.json();
+    let json = buffers.json();
     // {"timestamp":"2025-01-15T10:30:00
     painter.painted(DIM, |out| {
         out.extend_from_slice(&json[14..24]);
@@ -67,14 +70,14 @@ pub(crate) fn render(
     });
     painter.out.extend_from_slice(b"] ");
     painter.painted(BOLD, |out| {
-        plain(&json[layout.event.0..layout.event.1], out)
+        plain(&json[event_span.event.0..event_span.event.1], out)
     });
     if style.context {
         painter.out.extend_from_slice(b" [");
         painter.painted(BLUE, |out| crate::escape::json(logger, out));
         painter.out.push(b']');
     }
-    for (index, (key, value)) in visible(scratch, style.context).enumerate() {
+    for (index, (key, value)) in visible(buffers, style.context).enumerate() {
         painter
             .out
             .extend_from_slice(if index == 0 { b"  " } else { b" " });
@@ -86,7 +89,7 @@ pub(crate) fn render(
         });
     }
     out.push(b'\n');
-    scratch.shown[at].text = out;
+    buffers.console_renderings[at].text = out;
 }
 
 fn level_colour(level: Level) -> &'static [u8] {

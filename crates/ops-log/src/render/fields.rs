@@ -16,26 +16,26 @@ pub const MAX_FIELDS: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Fields {
     pub(crate) json: Vec<u8>,
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) spans: Vec<FieldSpan>,
     /// One bit for the keys in it: where a key's bit is missing, the key is.
     pub(crate) mask: u64,
-    /// Whether any entry is dead.
-    pub(crate) has_dead: bool,
+    /// Whether any span is overridden.
+    pub(crate) has_overridden: bool,
 }
 
 /// Where a field stands in its buffer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct FieldSpan {
     pub(crate) start: u32,
     pub(crate) end: u32,
     key_len: u32,
-    /// Cleared where a later field of the same key won.
-    pub(crate) alive: bool,
+    /// Set where a later field of the same key won.
+    pub(crate) overridden: bool,
 }
 
 /// A key that is written and waits for its value.
 #[derive(Clone, Copy)]
-pub(crate) struct Begun {
+pub(crate) struct PendingField {
     pub(crate) start: usize,
     key_len: usize,
     pub(crate) bit: u64,
@@ -43,7 +43,7 @@ pub(crate) struct Begun {
     pub(crate) denied: bool,
 }
 
-impl Entry {
+impl FieldSpan {
     /// The key, escaped.
     pub(crate) fn key<'a>(&self, json: &'a [u8]) -> &'a [u8] {
         let at = self.start as usize + 2;
@@ -61,7 +61,7 @@ impl Entry {
     }
 }
 
-impl Begun {
+impl PendingField {
     /// The key, escaped.
     pub(crate) fn key<'a>(&self, json: &'a [u8]) -> &'a [u8] {
         &json[self.start + 2..self.start + 2 + self.key_len]
@@ -71,7 +71,7 @@ impl Begun {
 impl Fields {
     /// Writes a key and the colon behind it.
     #[inline]
-    pub(crate) fn begin(&mut self, key: &str, deny: &DenyList) -> Begun {
+    pub(crate) fn begin(&mut self, key: &str, deny: &DenyList) -> PendingField {
         let key = match key.len() {
             1..=MAX_KEY_BYTES => key,
             0 => "_",
@@ -85,7 +85,7 @@ impl Fields {
         self.json.extend_from_slice(b",\"");
         self.json.extend_from_slice(key.as_bytes());
         self.json.extend_from_slice(b"\":");
-        Begun {
+        PendingField {
             start,
             key_len: key.len(),
             bit,
@@ -101,13 +101,13 @@ impl Fields {
         key: &StaticKey,
         is_text: bool,
         deny: &DenyList,
-    ) -> Begun {
+    ) -> PendingField {
         let denied = deny.has_with(key.name.as_bytes(), key.ending);
         let start = self.json.len();
         let end = start + key.name.len() + 4 + usize::from(is_text && !denied);
         self.json.extend_from_slice(&key.written);
         self.json.truncate(end);
-        Begun {
+        PendingField {
             start,
             key_len: key.name.len(),
             bit: key.bit,
@@ -117,7 +117,7 @@ impl Fields {
 
     /// The same for a key that has to be escaped, or may be one of ours.
     #[cold]
-    fn begin_unusual(&mut self, key: &str, deny: &DenyList) -> Begun {
+    fn begin_unusual(&mut self, key: &str, deny: &DenyList) -> PendingField {
         let start = self.json.len();
         self.json.extend_from_slice(b",\"");
         escape::json(key, &mut self.json);
@@ -127,7 +127,7 @@ impl Fields {
         let written = &self.json[start + 2..];
         let (key_len, bit) = (written.len(), bit(written));
         self.json.extend_from_slice(b"\":");
-        Begun {
+        PendingField {
             start,
             key_len,
             bit,
@@ -135,42 +135,42 @@ impl Fields {
         }
     }
 
-    /// Keeps what was written since; an older field of this key is dead from here on, unless the `older` is to win.
+    /// Keeps what was written since; an older field of this key is overridden from here on, unless the `older` is to win.
     #[inline]
-    pub(crate) fn finish(&mut self, begun: Begun, older_wins: bool) {
-        if self.mask & begun.bit != 0 && !self.wins(begun, older_wins) {
+    pub(crate) fn finish(&mut self, pending: PendingField, older_wins: bool) {
+        if self.mask & pending.bit != 0 && !self.wins(pending, older_wins) {
             return;
         }
-        self.keep(begun);
+        self.keep(pending);
     }
 
     /// Keeps what was written since, whose key is new.
     #[inline]
-    pub(crate) fn keep(&mut self, begun: Begun) {
-        self.mask |= begun.bit;
-        self.entries.push(Entry {
-            start: begun.start as u32,
+    pub(crate) fn keep(&mut self, pending: PendingField) {
+        self.mask |= pending.bit;
+        self.spans.push(FieldSpan {
+            start: pending.start as u32,
             end: self.json.len() as u32,
-            key_len: begun.key_len as u32,
-            alive: true,
+            key_len: pending.key_len as u32,
+            overridden: false,
         });
     }
 
     /// Whether a field stays, where an older one may have its key.
-    fn wins(&mut self, begun: Begun, older_wins: bool) -> bool {
-        let (key, json) = (begun.key(&self.json), &self.json);
+    fn wins(&mut self, pending: PendingField, older_wins: bool) -> bool {
+        let (key, json) = (pending.key(&self.json), &self.json);
         let twin = self
-            .entries
+            .spans
             .iter_mut()
-            .find(|entry| entry.alive && entry.key(json) == key);
+            .find(|span| !span.overridden && span.key(json) == key);
         match twin {
             Some(_) if older_wins => {
-                self.json.truncate(begun.start);
+                self.json.truncate(pending.start);
                 return false;
             }
             Some(older) => {
-                older.alive = false;
-                self.has_dead = true;
+                older.overridden = true;
+                self.has_overridden = true;
             }
             None => {}
         }
@@ -182,46 +182,46 @@ impl Fields {
         if self.mask & bit == 0 {
             return None;
         }
-        self.entries
+        self.spans
             .iter()
-            .position(|entry| entry.alive && entry.key(&self.json) == key)
+            .position(|span| !span.overridden && span.key(&self.json) == key)
     }
 
     /// The fields of these pairs, the last one of a key only.
     pub(crate) fn of(pairs: &[(Cow<'static, str>, Value)], deny: &DenyList) -> Self {
         let mut fields = Self::default();
         for (key, value) in pairs.iter().take(MAX_FIELDS) {
-            let begun = fields.begin(key, deny);
-            if begun.denied {
+            let pending = fields.begin(key, deny);
+            if pending.denied {
                 text(REDACTED, &mut fields.json);
             } else {
                 value_json(value, deny, &mut fields.json);
             }
-            fields.finish(begun, false);
+            fields.finish(pending, false);
         }
         fields.compact();
         fields
     }
 
-    /// Closes the gaps that dead fields left.
+    /// Closes the gaps that overridden fields left.
     fn compact(&mut self) {
-        if !std::mem::take(&mut self.has_dead) {
+        if !std::mem::take(&mut self.has_overridden) {
             return;
         }
         let json = std::mem::take(&mut self.json);
-        self.entries.retain(|entry| entry.alive);
-        for entry in &mut self.entries {
+        self.spans.retain(|span| !span.overridden);
+        for span in &mut self.spans {
             let start = self.json.len() as u32;
-            self.json.extend_from_slice(entry.bytes(&json));
-            (entry.start, entry.end) = (start, self.json.len() as u32);
+            self.json.extend_from_slice(span.bytes(&json));
+            (span.start, span.end) = (start, self.json.len() as u32);
         }
     }
 
     pub(crate) fn clear(&mut self) {
         self.json.clear();
-        self.entries.clear();
+        self.spans.clear();
         self.mask = 0;
-        self.has_dead = false;
+        self.has_overridden = false;
     }
 }
 

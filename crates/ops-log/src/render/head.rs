@@ -6,14 +6,14 @@ use crate::redact::deny::DenyList;
 use crate::{Level, escape};
 
 /// Where the console finds what it shows.
-pub(crate) struct Layout {
+pub(crate) struct EventSpan {
     /// The event's text, escaped.
     pub(crate) event: (usize, usize),
     pub(crate) head_end: usize,
 }
 
 /// What a line begins with.
-pub(crate) struct Head<'a> {
+pub(crate) struct RecordMeta<'a> {
     pub(crate) level: Level,
     pub(crate) logger: Option<&'a str>,
     pub(crate) event: &'a dyn Event,

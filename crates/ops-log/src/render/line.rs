@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::redact::REDACTED;
-use crate::render::bound::Snapshot;
-use crate::render::fields::{self, Begun, MAX_FIELDS};
+use crate::render::bound::BoundFields;
+use crate::render::fields::{self, MAX_FIELDS, PendingField};
 use crate::render::formatted::{PANICKED, formatted};
-use crate::render::head::{EVENT, Head, LEVELS, Layout, LineFormat};
+use crate::render::head::{EVENT, EventSpan, LEVELS, LineFormat, RecordMeta};
+use crate::render::line_buffers::LineBuffers;
 use crate::render::losses::Counters;
 use crate::render::nested::{Nested, Written};
-use crate::render::scratch::Scratch;
 use crate::render::static_key::StaticKey;
 use crate::render::{key, scalars};
 use crate::{Value, escape};
@@ -23,14 +23,14 @@ const TAIL_BYTES: usize = 64;
 
 /// One line while it is rendered: its own fields are added one by one.
 pub struct Line<'a> {
-    scratch: &'a mut Scratch,
+    buffers: &'a mut LineBuffers,
     format: &'a LineFormat,
     counters: &'a Counters,
-    layout: Layout,
-    /// The keys of all parts.
+    event_span: EventSpan,
+    /// The keys of all bound layers.
     bound_mask: u64,
-    bound_fields: usize,
-    /// The keys of all parts, and of what was added since.
+    bound_count: usize,
+    /// The keys of all bound layers, and of what was added since.
     seen: u64,
     /// How many fields of its own it may have.
     room: usize,
@@ -44,16 +44,16 @@ impl<'a> Line<'a> {
     /// Writes everything up to the bound fields.
     #[inline]
     pub(crate) fn begin(
-        scratch: &'a mut Scratch,
+        buffers: &'a mut LineBuffers,
         format: &'a LineFormat,
         counters: &'a Counters,
         at: SystemTime,
-        head: &Head<'_>,
+        meta: &RecordMeta<'_>,
     ) -> Self {
-        let json = &mut scratch.fields.json;
-        scratch.timestamps.write(at, json);
-        let level = head.level as usize;
-        match head.logger {
+        let json = &mut buffers.fields.json;
+        buffers.timestamps.write(at, json);
+        let level = meta.level as usize;
+        match meta.logger {
             Some(name) => {
                 json.extend_from_slice(LEVELS[level].as_bytes());
                 escape::json(escape::cut(name, key::MAX_KEY_BYTES), json);
@@ -63,26 +63,26 @@ impl<'a> Line<'a> {
         }
         let event_start = json.len() + 1;
         let mut truncated = 0;
-        match head.event.known() {
+        match meta.event.known() {
             Some(text) => truncated += u64::from(scalars::text(text, json)),
             None => {
-                let mut text = std::mem::take(&mut scratch.text);
-                let event = formatted(&mut text, &head.event.arguments(), counters);
+                let mut text = std::mem::take(&mut buffers.text);
+                let event = formatted(&mut text, &meta.event.arguments(), counters);
                 truncated += u64::from(event.write(json));
-                scratch.text = text;
+                buffers.text = text;
             }
         }
-        let head_end = scratch.fields.json.len();
+        let head_end = buffers.fields.json.len();
         Self {
-            scratch,
+            buffers,
             format,
             counters,
-            layout: Layout {
+            event_span: EventSpan {
                 event: (event_start, head_end - 1),
                 head_end,
             },
             bound_mask: 0,
-            bound_fields: 0,
+            bound_count: 0,
             seen: 0,
             room: MAX_FIELDS,
             newest_first: false,
@@ -93,25 +93,25 @@ impl<'a> Line<'a> {
 
     /// Adds bound fields; where a key was bound before, the later one wins.
     #[inline]
-    pub(crate) fn bound(&mut self, snapshot: &Arc<Snapshot>) {
-        let fields = &snapshot.fields;
+    pub(crate) fn bound(&mut self, layer: &Arc<BoundFields>) {
+        let fields = &layer.fields;
         if self.bound_mask & fields.mask != 0 {
-            for entry in &fields.entries {
-                self.kill_bound(entry.key(&fields.json), key::bit(entry.key(&fields.json)));
+            for span in &fields.spans {
+                self.override_bound(span.key(&fields.json), key::bit(span.key(&fields.json)));
             }
         }
         let too_long =
-            self.scratch.fields.json.len() + fields.json.len() > MAX_LINE_BYTES - TAIL_BYTES;
-        if too_long || self.bound_fields + fields.entries.len() > MAX_FIELDS {
-            self.dropped_fields += fields.entries.len() as u64;
+            self.buffers.fields.json.len() + fields.json.len() > MAX_LINE_BYTES - TAIL_BYTES;
+        if too_long || self.bound_count + fields.spans.len() > MAX_FIELDS {
+            self.dropped_fields += fields.spans.len() as u64;
             return;
         }
-        self.scratch.fields.json.extend_from_slice(&fields.json);
+        self.buffers.fields.json.extend_from_slice(&fields.json);
         self.bound_mask |= fields.mask;
-        self.bound_fields += fields.entries.len();
+        self.bound_count += fields.spans.len();
         self.seen |= fields.mask;
-        self.room = MAX_FIELDS - self.bound_fields;
-        self.scratch.add_part(snapshot);
+        self.room = MAX_FIELDS - self.bound_count;
+        self.buffers.add_bound_layer(layer);
     }
 
     /// The ids of the current span, unless they are bound.
@@ -128,17 +128,17 @@ impl<'a> Line<'a> {
         if self.bound_mask & bit != 0 && self.bound_position(key.as_bytes(), bit).is_some() {
             return;
         }
-        let mut begun = self.scratch.fields.begin(key, &self.format.deny);
-        begun.denied = false;
-        let json = &mut self.scratch.fields.json;
+        let mut pending = self.buffers.fields.begin(key, &self.format.deny);
+        pending.denied = false;
+        let json = &mut self.buffers.fields.json;
         json.push(b'"');
         for byte in bytes {
             json.push(escape::HEX[usize::from(byte >> 4)]);
             json.push(escape::HEX[usize::from(byte & 15)]);
         }
         json.push(b'"');
-        self.seen |= begun.bit;
-        self.scratch.fields.keep(begun);
+        self.seen |= pending.bit;
+        self.buffers.fields.keep(pending);
     }
 
     /// From here on fields come newest first, as slog hands them.
@@ -147,23 +147,23 @@ impl<'a> Line<'a> {
     }
 
     fn bound_position(&self, key: &[u8], bit: u64) -> Option<(u32, u32)> {
-        self.scratch
-            .parts()
+        self.buffers
+            .bound_layers()
             .iter()
             .enumerate()
             .rev()
-            .find_map(|(part, snapshot)| {
-                let entry = snapshot.fields.position(key, bit)?;
-                Some((part as u32, entry as u32))
+            .find_map(|(index, layer)| {
+                let span = layer.fields.position(key, bit)?;
+                Some((index as u32, span as u32))
             })
     }
 
     #[inline]
-    fn kill_bound(&mut self, key: &[u8], bit: u64) {
+    fn override_bound(&mut self, key: &[u8], bit: u64) {
         if self.bound_mask & bit != 0
             && let Some(at) = self.bound_position(key, bit)
         {
-            self.scratch.dead.push(at);
+            self.buffers.overridden.push(at);
         }
     }
 
@@ -171,8 +171,8 @@ impl<'a> Line<'a> {
     #[inline]
     pub(crate) fn field(&mut self, key: &str, value: impl FnOnce(&mut Self)) {
         if self.has_room() {
-            let begun = self.scratch.fields.begin(key, &self.format.deny);
-            self.complete(begun, value);
+            let pending = self.buffers.fields.begin(key, &self.format.deny);
+            self.complete(pending, value);
         }
     }
 
@@ -182,39 +182,39 @@ impl<'a> Line<'a> {
         if !self.has_room() {
             return;
         }
-        let (fields, deny) = (&mut self.scratch.fields, &self.format.deny);
-        let begun = if key.usual {
+        let (fields, deny) = (&mut self.buffers.fields, &self.format.deny);
+        let pending = if key.usual {
             fields.begin_static(key, is_text, deny)
         } else {
-            let begun = fields.begin(key.name(), deny);
-            if is_text && !begun.denied {
+            let pending = fields.begin(key.name(), deny);
+            if is_text && !pending.denied {
                 fields.json.push(b'"');
             }
-            begun
+            pending
         };
-        self.complete(begun, value);
+        self.complete(pending, value);
     }
 
     #[inline]
     fn has_room(&mut self) -> bool {
-        let has_room = self.scratch.fields.entries.len() < self.room;
+        let has_room = self.buffers.fields.spans.len() < self.room;
         self.dropped_fields += u64::from(!has_room);
         has_room
     }
 
     #[inline]
-    fn complete(&mut self, begun: Begun, value: impl FnOnce(&mut Self)) {
-        if begun.denied {
-            scalars::text(REDACTED, &mut self.scratch.fields.json);
+    fn complete(&mut self, pending: PendingField, value: impl FnOnce(&mut Self)) {
+        if pending.denied {
+            scalars::text(REDACTED, &mut self.buffers.fields.json);
         } else {
             value(self);
         }
-        let end = self.scratch.fields.json.len();
-        if self.seen & begun.bit != 0 || end > MAX_LINE_BYTES - TAIL_BYTES {
-            return self.finish(begun);
+        let end = self.buffers.fields.json.len();
+        if self.seen & pending.bit != 0 || end > MAX_LINE_BYTES - TAIL_BYTES {
+            return self.finish(pending);
         }
-        self.seen |= begun.bit;
-        self.scratch.fields.keep(begun);
+        self.seen |= pending.bit;
+        self.buffers.fields.keep(pending);
     }
 
     pub(crate) fn put_bool(&mut self, key: &'static StaticKey, value: bool) {
@@ -246,26 +246,26 @@ impl<'a> Line<'a> {
     }
 
     #[inline(never)]
-    fn finish(&mut self, begun: Begun) {
-        if self.scratch.fields.json.len() > MAX_LINE_BYTES - TAIL_BYTES {
-            return self.leave_out(begun);
+    fn finish(&mut self, pending: PendingField) {
+        if self.buffers.fields.json.len() > MAX_LINE_BYTES - TAIL_BYTES {
+            return self.leave_out(pending);
         }
-        if self.bound_mask & begun.bit != 0 {
-            let at = self.bound_position(begun.key(&self.scratch.fields.json), begun.bit);
-            self.scratch.dead.extend(at);
+        if self.bound_mask & pending.bit != 0 {
+            let at = self.bound_position(pending.key(&self.buffers.fields.json), pending.bit);
+            self.buffers.overridden.extend(at);
         }
-        self.scratch.fields.finish(begun, self.newest_first);
+        self.buffers.fields.finish(pending, self.newest_first);
     }
 
     #[cold]
-    fn leave_out(&mut self, begun: Begun) {
-        self.scratch.fields.json.truncate(begun.start);
+    fn leave_out(&mut self, pending: PendingField) {
+        self.buffers.fields.json.truncate(pending.start);
         self.dropped_fields += 1;
     }
 
     #[inline]
     pub(crate) fn json(&mut self) -> &mut Vec<u8> {
-        &mut self.scratch.fields.json
+        &mut self.buffers.fields.json
     }
 
     #[inline]
@@ -279,24 +279,24 @@ impl<'a> Line<'a> {
         if let Some(known) = arguments.as_str() {
             return self.text(known);
         }
-        let mut text = std::mem::take(&mut self.scratch.text);
+        let mut text = std::mem::take(&mut self.buffers.text);
         let formatted = formatted(&mut text, arguments, self.counters);
         let cut = formatted.write(self.json());
         self.truncated += u64::from(cut);
-        self.scratch.text = text;
+        self.buffers.text = text;
     }
 
     /// A field whose value is known as one of ours.
     pub(crate) fn value(&mut self, key: &str, value: &Value) {
         self.field(key, |line| match value {
             Value::Text(text) => line.text(text),
-            other => fields::value_json(other, &line.format.deny, &mut line.scratch.fields.json),
+            other => fields::value_json(other, &line.format.deny, &mut line.buffers.fields.json),
         });
     }
 
     pub(crate) fn nested(&mut self, value: &(impl serde::Serialize + ?Sized)) {
         let start = self.json().len();
-        let json = &mut self.scratch.fields.json;
+        let json = &mut self.buffers.fields.json;
         let deny = &self.format.deny;
         let written = catch_unwind(AssertUnwindSafe(|| Nested::write(value, deny, json)));
         match written {
@@ -316,10 +316,10 @@ impl<'a> Line<'a> {
     pub(crate) fn fill(&mut self, fill: &mut dyn FnMut(&mut Self)) {
         if catch_unwind(AssertUnwindSafe(|| fill(self))).is_err() {
             self.counters.value_error();
-            let end = self.scratch.fields.entries.last();
-            let own_start = self.layout.head_end + self.bound_bytes();
-            let end = end.map_or(own_start, |entry| entry.end as usize);
-            self.scratch.fields.json.truncate(end);
+            let end = self.buffers.fields.spans.last();
+            let own_start = self.event_span.head_end + self.bound_bytes();
+            let end = end.map_or(own_start, |span| span.end as usize);
+            self.buffers.fields.json.truncate(end);
             self.field("log_error", |line| {
                 line.text("a value panicked, what follows it is missing")
             });
@@ -327,30 +327,31 @@ impl<'a> Line<'a> {
     }
 
     fn bound_bytes(&self) -> usize {
-        self.scratch
-            .parts()
+        self.buffers
+            .bound_layers()
             .iter()
-            .map(|part| part.fields.json.len())
+            .map(|layer| layer.fields.json.len())
             .sum()
     }
 
     /// Puts the line into its final form, with its newline.
     #[inline]
-    pub(crate) fn end(mut self) -> Layout {
-        let has_dead =
-            self.newest_first || !self.scratch.dead.is_empty() || self.scratch.fields.has_dead;
-        if has_dead {
+    pub(crate) fn end(mut self) -> EventSpan {
+        let has_overridden = self.newest_first
+            || !self.buffers.overridden.is_empty()
+            || self.buffers.fields.has_overridden;
+        if has_overridden {
             self.rebuild();
         }
         if self.dropped_fields > 0 || self.truncated > 0 {
-            self.tell_losses();
+            self.write_fields_dropped();
         }
-        self.scratch.fields.json.extend_from_slice(b"}\n");
-        self.layout
+        self.buffers.fields.json.extend_from_slice(b"}\n");
+        self.event_span
     }
 
     #[cold]
-    fn tell_losses(&mut self) {
+    fn write_fields_dropped(&mut self) {
         self.counters
             .truncated(self.truncated + self.dropped_fields);
         if self.dropped_fields > 0 {
@@ -361,45 +362,45 @@ impl<'a> Line<'a> {
             } else {
                 "fields_dropped"
             };
-            let begun = self.scratch.fields.begin(key, &self.format.deny);
-            scalars::integer(dropped, &mut self.scratch.fields.json);
-            self.scratch.fields.finish(begun, false);
+            let pending = self.buffers.fields.begin(key, &self.format.deny);
+            scalars::integer(dropped, &mut self.buffers.fields.json);
+            self.buffers.fields.finish(pending, false);
         }
     }
 
     fn is_taken(&self, key: &[u8]) -> bool {
         let bit = key::bit(key);
-        self.scratch.fields.position(key, bit).is_some() || self.bound_position(key, bit).is_some()
+        self.buffers.fields.position(key, bit).is_some() || self.bound_position(key, bit).is_some()
     }
 
-    /// Writes the line again without dead fields, and with its own fields in the order of the call.
+    /// Writes the line again without overridden fields, and with its own fields in the order of the call.
     #[cold]
     fn rebuild(&mut self) {
-        let Scratch {
+        let LineBuffers {
             fields,
             spare,
-            parts,
-            part_count,
-            dead,
+            bound_layers,
+            bound_layer_count,
+            overridden,
             ..
-        } = &mut *self.scratch;
+        } = &mut *self.buffers;
         spare.clear();
-        spare.extend_from_slice(&fields.json[..self.layout.head_end]);
-        for (index, snapshot) in parts[..*part_count].iter().enumerate() {
-            for (at, entry) in snapshot.fields.entries.iter().enumerate() {
-                if !dead.contains(&(index as u32, at as u32)) {
-                    spare.extend_from_slice(entry.bytes(&snapshot.fields.json));
+        spare.extend_from_slice(&fields.json[..self.event_span.head_end]);
+        for (index, layer) in bound_layers[..*bound_layer_count].iter().enumerate() {
+            for (at, span) in layer.fields.spans.iter().enumerate() {
+                if !overridden.contains(&(index as u32, at as u32)) {
+                    spare.extend_from_slice(span.bytes(&layer.fields.json));
                 }
             }
         }
-        fields.entries.retain(|entry| entry.alive);
+        fields.spans.retain(|span| !span.overridden);
         if self.newest_first {
-            fields.entries.reverse();
+            fields.spans.reverse();
         }
-        for entry in &mut fields.entries {
+        for span in &mut fields.spans {
             let start = spare.len() as u32;
-            spare.extend_from_slice(entry.bytes(&fields.json));
-            (entry.start, entry.end) = (start, spare.len() as u32);
+            spare.extend_from_slice(span.bytes(&fields.json));
+            (span.start, span.end) = (start, spare.len() as u32);
         }
         std::mem::swap(&mut fields.json, spare);
     }

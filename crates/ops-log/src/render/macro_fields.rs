@@ -37,60 +37,61 @@ pub trait FieldValue {
     fn put(&self, key: &'static StaticKey, line: &mut Line<'_>, record: &Record<'_>);
 }
 
-/// A value whose way is to be chosen: `(&Of(&value)).way()` finds that of common types first, and else that by slog.
-pub struct Of<'a, T: ?Sized>(pub &'a T);
+/// A value whose kind autoref chooses: `(&AutorefValue(&value)).encode_kind()` is [`Native`] for common types, else
+/// [`SlogValue`].
+pub struct AutorefValue<'a, T: ?Sized>(pub &'a T);
 
 /// A value of a common type.
-pub struct Straight<'a, T: ?Sized>(&'a T);
+pub struct Native<'a, T: ?Sized>(&'a T);
 
 /// A value of any type that slog can write.
-pub struct BySlog<'a, T: ?Sized>(&'a T);
+pub struct SlogValue<'a, T: ?Sized>(&'a T);
 
 /// Text that is formatted when the line is written.
 pub struct Formatted<'a>(pub fmt::Arguments<'a>);
 
-/// The way of common types.
-pub trait GoesStraight<'a> {
+/// Chooses common types.
+pub trait ViaNative<'a> {
     /// The type behind the reference.
     type Target: ?Sized;
     /// Takes it.
-    fn way(&self) -> Straight<'a, Self::Target>;
+    fn encode_kind(&self) -> Native<'a, Self::Target>;
 }
 
-impl<'a, T: Common + ?Sized> GoesStraight<'a> for Of<'a, T> {
+impl<'a, T: Common + ?Sized> ViaNative<'a> for AutorefValue<'a, T> {
     type Target = T;
 
     #[inline(always)]
-    fn way(&self) -> Straight<'a, T> {
-        Straight(self.0)
+    fn encode_kind(&self) -> Native<'a, T> {
+        Native(self.0)
     }
 }
 
-/// The way of all others.
-pub trait GoesBySlog<'a> {
+/// Chooses all others.
+pub trait ViaSlog<'a> {
     /// The type behind the reference.
     type Target: ?Sized;
     /// Takes it.
-    fn way(&self) -> BySlog<'a, Self::Target>;
+    fn encode_kind(&self) -> SlogValue<'a, Self::Target>;
 }
 
-impl<'a, T: slog::Value + ?Sized> GoesBySlog<'a> for &Of<'a, T> {
+impl<'a, T: slog::Value + ?Sized> ViaSlog<'a> for &AutorefValue<'a, T> {
     type Target = T;
 
     #[inline(always)]
-    fn way(&self) -> BySlog<'a, T> {
-        BySlog(self.0)
+    fn encode_kind(&self) -> SlogValue<'a, T> {
+        SlogValue(self.0)
     }
 }
 
-impl<T: Common + ?Sized> FieldValue for Straight<'_, T> {
+impl<T: Common + ?Sized> FieldValue for Native<'_, T> {
     #[inline(always)]
     fn put(&self, key: &'static StaticKey, line: &mut Line<'_>, _: &Record<'_>) {
         self.0.put(key, line);
     }
 }
 
-impl<T: slog::Value + ?Sized> FieldValue for BySlog<'_, T> {
+impl<T: slog::Value + ?Sized> FieldValue for SlogValue<'_, T> {
     fn put(&self, key: &'static StaticKey, line: &mut Line<'_>, record: &Record<'_>) {
         let _ = self.0.serialize(record, slog::Key::from(key.name()), line);
     }

@@ -8,11 +8,11 @@ pub(crate) mod formatted;
 pub(crate) mod head;
 pub(crate) mod key;
 pub(crate) mod line;
+pub(crate) mod line_buffers;
 pub(crate) mod losses;
 pub(crate) mod macro_fields;
 pub(crate) mod nested;
 pub(crate) mod scalars;
-pub(crate) mod scratch;
 pub(crate) mod serialize;
 #[cfg(feature = "slog-json")]
 pub mod slog_json;

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use slog::SendSyncRefUnwindSafeDrain;
 
 use crate::output::Output;
-use crate::output::drained::Drained;
+use crate::output::slog_output::SlogOutput;
 use crate::redact::deny::DENIED_KEYS;
 use crate::{Error, Filter, Level, ParseFilterError, Value};
 
@@ -30,7 +30,7 @@ pub struct Config {
     pub(crate) filter: Filter,
     pub(crate) main: Option<Output>,
     pub(crate) more: Vec<Output>,
-    pub(crate) drain: Option<Drained>,
+    pub(crate) drain: Option<SlogOutput>,
     pub(crate) install_bridges: bool,
     pub(crate) fields: Vec<(Cow<'static, str>, Value)>,
     pub(crate) denied: Vec<String>,
@@ -193,7 +193,7 @@ impl Config {
     where
         D: SendSyncRefUnwindSafeDrain<Ok = (), Err = slog::Never> + 'static,
     {
-        self.drain = Some(Drained(Arc::new(drain)));
+        self.drain = Some(SlogOutput(Arc::new(drain)));
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use ops_log::{TraceIds, bind_context, clear_context, info, set_trace_ids};
+use ops_log::{TraceIds, bind_context, clear_context, info, set_trace_id_source};
 
 use crate::{json, pipeline, rest};
 
@@ -11,7 +11,7 @@ thread_local! {
 }
 
 fn in_span(work: impl FnOnce()) {
-    set_trace_ids(|| {
+    set_trace_id_source(|| {
         IN_SPAN.get().then_some(TraceIds {
             trace_id: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes(),
             span_id: 0x00f0_67aa_0ba9_02b7_u64.to_be_bytes(),

@@ -20,11 +20,11 @@ static KEYS: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::defau
 
 /// A drain of slog's that takes what is logged.
 #[derive(Clone)]
-pub(crate) struct Drained(
+pub(crate) struct SlogOutput(
     pub(crate) Arc<dyn SendSyncRefUnwindSafeDrain<Ok = (), Err = slog::Never>>,
 );
 
-impl fmt::Debug for Drained {
+impl fmt::Debug for SlogOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Drain")
     }

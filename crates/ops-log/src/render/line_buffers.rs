@@ -1,7 +1,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use crate::render::bound::Snapshot;
+use crate::render::bound::BoundFields;
 use crate::render::fields::Fields;
 use crate::render::timestamp::Timestamps;
 
@@ -9,19 +9,19 @@ use crate::render::timestamp::Timestamps;
 const KEPT_BYTES: usize = 64 * 1024;
 
 /// What a thread needs to render a line; used again for each.
-pub(crate) struct Scratch {
+pub(crate) struct LineBuffers {
     /// The line: head, then the fields.
     pub(crate) fields: Fields,
     /// The same for people, once for each style that is asked for.
-    pub(crate) shown: Vec<Shown>,
+    pub(crate) console_renderings: Vec<ConsoleRendering>,
     pub(crate) spare: Vec<u8>,
     pub(crate) text: String,
     /// The bound fields of a line.
-    pub(crate) parts: Vec<Arc<Snapshot>>,
+    pub(crate) bound_layers: Vec<Arc<BoundFields>>,
     /// How many of them; those behind are an older line's, as likely as not the next one's again.
-    pub(crate) part_count: usize,
-    /// Bound fields that the event has values of its own for: part and entry.
-    pub(crate) dead: Vec<(u32, u32)>,
+    pub(crate) bound_layer_count: usize,
+    /// Bound fields that the event has values of its own for: layer and span.
+    pub(crate) overridden: Vec<(u32, u32)>,
     pub(crate) timestamps: Timestamps,
 }
 
@@ -34,23 +34,23 @@ pub(crate) struct Style {
 }
 
 /// A line for people.
-pub(crate) struct Shown {
+pub(crate) struct ConsoleRendering {
     pub(crate) style: Style,
     pub(crate) text: Vec<u8>,
     /// Cleared where the text is an older line's.
     pub(crate) fresh: bool,
 }
 
-impl Scratch {
+impl LineBuffers {
     fn new() -> Self {
         Self {
             fields: Fields::default(),
-            shown: Vec::new(),
+            console_renderings: Vec::new(),
             spare: Vec::new(),
             text: String::new(),
-            parts: Vec::new(),
-            part_count: 0,
-            dead: Vec::new(),
+            bound_layers: Vec::new(),
+            bound_layer_count: 0,
+            overridden: Vec::new(),
             timestamps: Timestamps::new(),
         }
     }
@@ -61,39 +61,39 @@ impl Scratch {
     }
 
     /// The bound fields of a line.
-    pub(crate) fn parts(&self) -> &[Arc<Snapshot>] {
-        &self.parts[..self.part_count]
+    pub(crate) fn bound_layers(&self) -> &[Arc<BoundFields>] {
+        &self.bound_layers[..self.bound_layer_count]
     }
 
     /// Adds bound fields. Where the line before had the same, there is nothing to count.
     #[inline]
-    pub(crate) fn add_part(&mut self, snapshot: &Arc<Snapshot>) {
-        match self.parts.get_mut(self.part_count) {
-            Some(known) if Arc::ptr_eq(known, snapshot) => {}
-            Some(other) => *other = Arc::clone(snapshot),
-            None => self.parts.push(Arc::clone(snapshot)),
+    pub(crate) fn add_bound_layer(&mut self, layer: &Arc<BoundFields>) {
+        match self.bound_layers.get_mut(self.bound_layer_count) {
+            Some(known) if Arc::ptr_eq(known, layer) => {}
+            Some(other) => *other = Arc::clone(layer),
+            None => self.bound_layers.push(Arc::clone(layer)),
         }
-        self.part_count += 1;
+        self.bound_layer_count += 1;
     }
 
     /// The line for people in this style.
-    pub(crate) fn shown(&self, style: Style) -> &[u8] {
-        self.shown
+    pub(crate) fn console_rendering(&self, style: Style) -> &[u8] {
+        self.console_renderings
             .iter()
-            .find(|shown| shown.style == style)
-            .map_or(&[], |shown| &shown.text)
+            .find(|rendering| rendering.style == style)
+            .map_or(&[], |rendering| &rendering.text)
     }
 
     #[inline]
     fn clear(&mut self) {
         self.fields.clear();
-        self.part_count = 0;
-        self.dead.clear();
-        let shown = self.shown.iter_mut().map(|shown| {
-            shown.fresh = false;
-            &mut shown.text
+        self.bound_layer_count = 0;
+        self.overridden.clear();
+        let renderings = self.console_renderings.iter_mut().map(|rendering| {
+            rendering.fresh = false;
+            &mut rendering.text
         });
-        for buffer in shown.chain([&mut self.fields.json, &mut self.spare]) {
+        for buffer in renderings.chain([&mut self.fields.json, &mut self.spare]) {
             if buffer.capacity() > KEPT_BYTES {
                 *buffer = Vec::new();
             }
@@ -108,7 +108,7 @@ impl Scratch {
 const MAX_DEPTH: u8 = 2;
 
 thread_local! {
-    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+    static BUFFERS: Cell<Option<Box<LineBuffers>>> = const { Cell::new(None) };
     static DEPTH: Cell<u8> = const { Cell::new(0) };
 }
 
@@ -121,7 +121,7 @@ impl Drop for Depth {
 }
 
 /// Lends this thread's buffers; `None` where a line is nested too deeply.
-pub(crate) fn with_scratch<R>(work: impl FnOnce(&mut Scratch) -> R) -> Option<R> {
+pub(crate) fn with_buffers<R>(work: impl FnOnce(&mut LineBuffers) -> R) -> Option<R> {
     let entered = DEPTH.try_with(|depth| {
         let free = depth.get() < MAX_DEPTH;
         depth.set(depth.get() + u8::from(free));
@@ -133,35 +133,38 @@ pub(crate) fn with_scratch<R>(work: impl FnOnce(&mut Scratch) -> R) -> Option<R>
         Ok(false) => return None,
         Err(_) => None,
     };
-    let mut scratch = SCRATCH
+    let mut buffers = BUFFERS
         .try_with(Cell::take)
         .ok()
         .flatten()
-        .unwrap_or_else(|| Box::new(Scratch::new()));
-    let result = work(&mut scratch);
-    scratch.clear();
-    let _ = SCRATCH.try_with(|slot| slot.set(Some(scratch)));
+        .unwrap_or_else(|| Box::new(LineBuffers::new()));
+    let result = work(&mut buffers);
+    buffers.clear();
+    let _ = BUFFERS.try_with(|slot| slot.set(Some(buffers)));
     Some(result)
 }
 
-/// The bound fields of a line that are alive, then its own, each as key and value in JSON.
-pub(crate) fn visible(scratch: &Scratch, with_bound: bool) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let bound = scratch
-        .parts()
+/// The bound fields of a line that are not overridden, then its own, each as key and value in JSON.
+pub(crate) fn visible(
+    buffers: &LineBuffers,
+    with_bound: bool,
+) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let bound = buffers
+        .bound_layers()
         .iter()
         .enumerate()
-        .flat_map(move |(index, part)| {
-            let json = &part.fields.json;
-            let entries = part.fields.entries.iter().enumerate();
-            entries
-                .filter(move |(at, _)| !scratch.dead.contains(&(index as u32, *at as u32)))
-                .map(move |(_, entry)| (entry.key(json), entry.value(json)))
+        .flat_map(move |(index, layer)| {
+            let json = &layer.fields.json;
+            let spans = layer.fields.spans.iter().enumerate();
+            spans
+                .filter(move |(at, _)| !buffers.overridden.contains(&(index as u32, *at as u32)))
+                .map(move |(_, span)| (span.key(json), span.value(json)))
         });
-    let json = &scratch.fields.json;
-    let own = scratch
+    let json = &buffers.fields.json;
+    let own = buffers
         .fields
-        .entries
+        .spans
         .iter()
-        .map(move |entry| (entry.key(json), entry.value(json)));
+        .map(move |span| (span.key(json), span.value(json)));
     bound.filter(move |_| with_bound).chain(own)
 }
