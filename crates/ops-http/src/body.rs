@@ -1,11 +1,10 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::future::Watch;
+use crate::guard::RequestGuard;
 use crate::{Ending, Observe};
 
 pin_project! {
@@ -13,22 +12,22 @@ pin_project! {
     pub struct ObserveBody<B, O: Observe> {
         #[pin]
         inner: Option<B>,
-        watch: Watch<O>,
+        guard: RequestGuard<O>,
     }
 
     impl<B, O: Observe> PinnedDrop for ObserveBody<B, O> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            this.watch.release(|| this.inner.set(None));
+            this.guard.drop_in_scope(|| this.inner.set(None));
         }
     }
 }
 
 impl<B, O: Observe> ObserveBody<B, O> {
-    pub(crate) fn new(inner: B, watch: Watch<O>) -> Self {
+    pub(crate) fn new(inner: B, guard: RequestGuard<O>) -> Self {
         Self {
             inner: Some(inner),
-            watch,
+            guard,
         }
     }
 }
@@ -45,16 +44,11 @@ impl<B: Body, O: Observe> Body for ObserveBody<B, O> {
         let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let frame = ready!(this.watch.run(|| inner.as_mut().poll_frame(cx)));
+        let frame = ready!(this.guard.in_scope(|| inner.as_mut().poll_frame(cx)));
         match &frame {
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, Buf::remaining);
-                this.watch.sent(bytes as u64);
-                // a server that knows the length does not poll again after the last byte
-                this.watch.all_sent = inner.is_end_stream();
-            }
-            Some(Err(_)) => this.watch.finish(Ending::Failed),
-            None => this.watch.finish(Ending::Complete),
+            Some(Ok(frame)) => this.guard.sent(frame, inner.is_end_stream()),
+            Some(Err(_)) => this.guard.finish(Ending::Failed),
+            None => this.guard.body_ended(),
         }
         Poll::Ready(frame)
     }

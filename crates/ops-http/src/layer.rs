@@ -5,20 +5,20 @@ use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::future::{ObserveFuture, Watch};
-use crate::{Observe, ObserveBody, Route};
+use crate::guard::RequestGuard;
+use crate::{Observe, ObserveBody, ObserveFuture, Route};
 
-/// Lets an [`Observe`]r look on while the wrapped service answers.
+/// Layer that reports each request to an [`Observe`]r.
 ///
-/// In axum, add it with `Router::layer`, outside of what it should time: then routes are known, and a
-/// request that no route matches is seen too.
+/// In axum, add it with `Router::layer`, outside of everything it should time. Routes are known there, and
+/// requests that no route matches are seen too.
 #[derive(Clone, Debug)]
 pub struct ObserveLayer<O> {
     observer: O,
 }
 
 impl<O: Observe> ObserveLayer<O> {
-    /// A layer for this observer.
+    /// Returns a layer for this observer.
     pub fn new(observer: O) -> Self {
         Self { observer }
     }
@@ -59,9 +59,9 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         Route::detect(&mut parts.extensions);
-        let mut watch = Watch::start(self.observer.clone(), &mut parts);
+        let mut guard = RequestGuard::start(self.observer.clone(), &mut parts);
         // the handler's own synchronous part runs in the scope too
-        let future = watch.run(|| self.inner.call(Request::from_parts(parts, body)));
-        ObserveFuture::new(future, watch)
+        let future = guard.in_scope(|| self.inner.call(Request::from_parts(parts, body)));
+        ObserveFuture::new(future, guard)
     }
 }

@@ -1,8 +1,8 @@
-//! What it means that a request began, ran and ended.
+//! One tower layer that knows when a request began, ran and ended.
 //!
-//! One tower [`Layer`](tower_layer::Layer) watches a request from its first byte to the last byte of the
-//! response body, and tells it to an [`Observe`]r. Logs, traces and metrics are observers: they agree on
-//! the route, the status and the end, because one place decides them.
+//! The [`Layer`](tower_layer::Layer) follows a request from its first byte to the last byte of the response body, and
+//! reports it to an [`Observe`]r. Logs, traces and metrics are observers: they agree on the route, the status and
+//! the end, because one place decides them.
 //!
 //! ```
 //! use ops_http::{Observe, ObserveLayer, Outcome};
@@ -18,8 +18,9 @@
 //!     fn enter<'a>(&'a self, _: &'a mut ()) {}
 //!     fn response(&self, _: &mut (), _: &mut http::response::Parts) {}
 //!     fn end(&self, _: (), outcome: &Outcome) {
-//!         assert_eq!(outcome.status, 200);
-//!         self.0.fetch_add(1, Ordering::Relaxed);
+//!         if outcome.status == 200 {
+//!             self.0.fetch_add(1, Ordering::Relaxed);
+//!         }
 //!     }
 //! }
 //!
@@ -35,13 +36,24 @@
 //! assert_eq!(count.0.load(Ordering::Relaxed), 1);
 //! ```
 //!
-//! # What is promised
+//! # Guarantees
 //!
-//! - [`Observe::end`] is called exactly once for each [`Observe::start`], also when the handler panics
-//!   ([`Ending::Panicked`], status 500) and when the client goes away ([`Ending::Aborted`], status 499).
-//! - A response that needs no body (HEAD, 204, 304, an empty or wholly sent one) is complete, although the
-//!   server never polls it to its end.
+//! - [`Observe::end`] is called exactly once for each [`Observe::start`], also if the handler panics
+//!   ([`Ending::Panicked`]) and if the client goes away ([`Ending::Aborted`], status 499).
+//! - A response is [`Ending::Complete`] once as many bytes were handed to the server as its `Content-Length`, or the
+//!   exact size of its body, declares (RFC 9112, section 6.2): servers drop such a body without asking for its end.
+//!   A body of unknown length is complete once it ended, by its trailers too. One that ends before its declared length
+//!   is [`Ending::Failed`].
+//! - A response that has no content (HEAD, 1xx, 204, 304, 2xx to CONNECT) is complete, although no server polls it.
+//! - A reader that closes a `text/event-stream` of unknown length ends it: [`Ending::Complete`].
+//! - The status of a response whose body fails or panics is the one that was sent; without a head it is 500.
 //! - The scope is entered around each poll, and around the drop, of handler and body.
+//! - Probes and scrapes have one list, [`QUIET_ROUTES`], and methods another one, [`known_method`].
+//!
+//! # Routes
+//!
+//! With the feature `axum`, the route is the template that the router matched. For a service that axum mounts without
+//! one (`nest_service`), name it by [`route`].
 //!
 //! # Feature flags
 //!
@@ -52,16 +64,26 @@
 //! # When not to use it
 //!
 //! For a middleware that changes requests or answers them; an observer only looks on. Connection upgrades
-//! are seen until their `101` response.
+//! are observed until their `101` response.
 
 mod body;
 mod future;
+mod guard;
 mod layer;
+mod length;
+mod method;
 mod observe;
+mod outcome;
+mod quiet;
 mod route;
+mod route_layer;
 
 pub use body::ObserveBody;
 pub use future::ObserveFuture;
 pub use layer::{ObserveLayer, ObserveService};
-pub use observe::{Ending, Observe, Outcome};
+pub use method::{known_method, refused_methods};
+pub use observe::Observe;
+pub use outcome::{Ending, Outcome};
+pub use quiet::{QUIET_ROUTES, is_quiet};
 pub use route::Route;
+pub use route_layer::{RouteFuture, RouteLayer, RouteService, route};

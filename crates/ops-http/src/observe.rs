@@ -1,91 +1,38 @@
-use std::time::Duration;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use http::{Method, request, response};
+use http::{request, response};
 
-use crate::Route;
+use crate::Outcome;
 
-/// Looks on while requests are served.
+/// Observer of requests while they are served.
 ///
 /// The calls of one request come in this order: `start`, any number of `enter`, `response` (unless there
-/// was none), any number of `enter`, `end`. A tuple of observers is an observer: they are started in order.
+/// was none), any number of `enter`, `end`. A tuple of observers is an observer; they are called in order.
+///
+/// # Panics
+///
+/// A panic in `end` is caught: it may be called while the panic of a handler unwinds. A panic in another method is
+/// one of the request, as if its handler had panicked.
 pub trait Observe: Clone + Send + Sync + 'static {
-    /// What is kept for one request: it lives in the response future, then in the response body.
+    /// State of one request. It lives in the response future, then in the response body.
     type Scope: Send + 'static;
 
-    /// What holds while handler or body run on this thread, undone on drop; `()` where nothing does.
+    /// Guard of a scope that is entered on this thread, left on drop; `()` if nothing is entered.
     type Entered<'a>
     where
         Self: 'a;
 
-    /// The request is here, and no handler has seen it. Headers and extensions may be added.
+    /// Called before any handler sees the request. Headers and extensions may be added.
     fn start(&self, request: &mut request::Parts) -> Self::Scope;
 
-    /// Handler or body are about to be polled or dropped on this thread.
+    /// Called before handler or body are polled or dropped on this thread.
     fn enter<'a>(&'a self, scope: &'a mut Self::Scope) -> Self::Entered<'a>;
 
-    /// The head of the response is known. Headers may be added.
+    /// Called with the head of the response. Headers may be added.
     fn response(&self, scope: &mut Self::Scope, response: &mut response::Parts);
 
-    /// The request is over. Called exactly once.
+    /// Called exactly once, when the request is over.
     fn end(&self, scope: Self::Scope, outcome: &Outcome);
-}
-
-/// How a request ended.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Outcome {
-    /// The method, as sent.
-    pub method: Method,
-    /// The matched route; `None` where none was.
-    pub route: Option<Route>,
-    /// The status that was sent; 499 where the client went away, 500 where the handler panicked or failed.
-    pub status: u16,
-    /// What ended it.
-    pub ending: Ending,
-    /// From the request's arrival to the end of the response body.
-    pub elapsed: Duration,
-    /// From the request's arrival to the response's head; `None` where there was no response.
-    pub time_to_headers: Option<Duration>,
-    /// Bytes of the response body that were handed to the server.
-    pub body_bytes: u64,
-    /// Whether the body's length was unknown when its head was sent.
-    pub streamed: bool,
-}
-
-impl Outcome {
-    /// An outcome without a body, for tests of observers.
-    pub fn new(
-        method: Method,
-        route: Option<Route>,
-        status: u16,
-        ending: Ending,
-        elapsed: Duration,
-    ) -> Self {
-        Self {
-            method,
-            route,
-            status,
-            ending,
-            elapsed,
-            time_to_headers: None,
-            body_bytes: 0,
-            streamed: false,
-        }
-    }
-}
-
-/// What ended a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Ending {
-    /// The whole response was handed over.
-    Complete,
-    /// It was dropped before its end: the client went away.
-    Aborted,
-    /// Handler or body panicked.
-    Panicked,
-    /// The service or the body returned an error.
-    Failed,
 }
 
 macro_rules! observe_tuple {
@@ -107,7 +54,11 @@ macro_rules! observe_tuple {
             }
 
             fn end(&self, scope: Self::Scope, outcome: &Outcome) {
-                $(self.$index.end(scope.$index, outcome);)+
+                // the panic of one observer does not keep the end from the next one
+                $(
+                    let end = || self.$index.end(scope.$index, outcome);
+                    drop(catch_unwind(AssertUnwindSafe(end)));
+                )+
             }
         }
     };

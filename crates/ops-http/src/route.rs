@@ -1,33 +1,35 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::Extensions;
 
-/// The template of the matched route, `/api/users/{id}`: what may become a label, since a path may not.
+/// Template of the matched route, such as `/api/users/{id}`. It may become a label, which a path may not.
 ///
-/// [`ObserveLayer`](crate::ObserveLayer) puts one into the request's extensions before it calls
-/// [`Observe::start`](crate::Observe::start) where the router matched one. A handler behind a router
-/// that is not known here can put one into the response's extensions instead.
+/// [`ObserveLayer`](crate::ObserveLayer) puts the template that the router matched into the request's extensions,
+/// before it calls [`Observe::start`](crate::Observe::start). Where no router known here matches one, wrap the
+/// service in [`route`](crate::route), or let it put a `Route` into the response's extensions; that one wins.
+///
+/// Templates are code, not input: any UTF-8 is handed on as it was given. Metrics accept up to 256 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route(Arc<str>);
 
 impl Route {
-    /// A route with this template.
+    /// Returns a route with this template.
     pub fn new(template: impl Into<Arc<str>>) -> Self {
         Self(template.into())
     }
 
-    /// The template, as it was given to the router.
+    /// Returns the template, as it was given to the router.
     pub fn template(&self) -> &str {
         &self.0
     }
 
-    /// The template, to be kept without a copy.
+    /// Returns the template, to be kept without a copy.
     pub fn shared(&self) -> Arc<str> {
         Arc::clone(&self.0)
     }
 
-    /// The route that was matched; `None` where nothing matched, or nothing is known yet.
+    /// Returns the route that was matched; `None` if none was, or none is known yet.
     pub fn get(extensions: &Extensions) -> Option<&Self> {
         extensions.get()
     }
@@ -46,5 +48,30 @@ impl Route {
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Place in a request's extensions for a route that an inner service knows.
+///
+/// Unlike the extensions of the response, it is read even if the request ends before there is a response.
+#[derive(Clone, Debug)]
+pub(crate) struct RouteSlot(Arc<OnceLock<Route>>);
+
+impl RouteSlot {
+    /// Returns the slot of an outer observer, or else a new one.
+    pub(crate) fn in_extensions(extensions: &mut Extensions) -> Self {
+        extensions
+            .get_or_insert_with(|| Self(Arc::default()))
+            .clone()
+    }
+
+    pub(crate) fn get(&self) -> Option<Route> {
+        self.0.get().cloned()
+    }
+
+    pub(crate) fn fill(extensions: &Extensions, route: &Route) {
+        if let Some(slot) = extensions.get::<Self>() {
+            slot.0.get_or_init(|| route.clone());
+        }
     }
 }

@@ -1,0 +1,137 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use http::{request, response};
+use http_body::{Body, Frame};
+
+use crate::length::BodyLength;
+use crate::route::RouteSlot;
+use crate::{Ending, Observe, Outcome, Route};
+
+/// One request under observation. Calls [`Observe::end`] when dropped, at the latest.
+pub(crate) struct RequestGuard<O: Observe> {
+    observer: O,
+    scope: Option<O::Scope>,
+    started: Instant,
+    /// Set while code of the request runs, and for good once that panicked: unwinding skips the line that clears it.
+    panicked: bool,
+    length: BodyLength,
+    /// The last frame was handed over.
+    ended: bool,
+    /// Filled by [`RouteLayer`](crate::RouteLayer) if the router matched no route that is known here.
+    route_slot: Option<RouteSlot>,
+    outcome: Outcome,
+}
+
+impl<O: Observe> RequestGuard<O> {
+    pub(crate) fn start(observer: O, request: &mut request::Parts) -> Self {
+        let started = Instant::now();
+        let method = request.method.clone();
+        let route = Route::get(&request.extensions).cloned();
+        let route_slot = match route {
+            Some(_) => None,
+            None => Some(RouteSlot::in_extensions(&mut request.extensions)),
+        };
+        let scope = observer.start(request);
+        Self {
+            observer,
+            scope: Some(scope),
+            started,
+            panicked: false,
+            length: BodyLength::Unknown,
+            ended: false,
+            route_slot,
+            outcome: Outcome::new(method, route, 0, Ending::Aborted, Duration::ZERO),
+        }
+    }
+
+    /// Runs code of the request in its scope.
+    pub(crate) fn in_scope<T>(&mut self, part: impl FnOnce() -> T) -> T {
+        let before = std::mem::replace(&mut self.panicked, true);
+        let result = match self.scope.as_mut() {
+            Some(scope) => {
+                let _entered = self.observer.enter(scope);
+                part()
+            }
+            None => part(),
+        };
+        self.panicked = before;
+        result
+    }
+
+    /// Drops a part of the request in its scope, unless that part panicked before.
+    pub(crate) fn drop_in_scope(&mut self, drop_part: impl FnOnce()) {
+        if self.panicked {
+            drop_part();
+        } else {
+            self.in_scope(drop_part);
+        }
+    }
+
+    /// Takes note of the response's head.
+    pub(crate) fn head(&mut self, parts: &mut response::Parts, body: &impl Body) {
+        self.length = BodyLength::of(&self.outcome.method, parts, body);
+        self.ended = body.is_end_stream();
+        self.outcome.streamed = self.length.is_streamed() && !self.ended;
+        self.outcome.time_to_headers = Some(self.started.elapsed());
+        let named = Route::get(&parts.extensions).cloned();
+        if let Some(route) = named.or_else(|| self.route_slot.as_ref()?.get()) {
+            self.outcome.route = Some(route);
+        }
+        if let Some(scope) = self.scope.as_mut() {
+            let before = std::mem::replace(&mut self.panicked, true);
+            self.observer.response(scope, parts);
+            self.panicked = before;
+        }
+        self.outcome.sent_status = Some(parts.status.as_u16());
+    }
+
+    /// Counts a frame that the server takes; `is_last` if the body has no other one.
+    pub(crate) fn sent<D: bytes::Buf>(&mut self, frame: &Frame<D>, is_last: bool) {
+        if let Some(bytes) = frame.data_ref() {
+            self.outcome.body_bytes += bytes.remaining() as u64;
+        }
+        // nothing follows trailers, and the server does not ask for it
+        self.ended = is_last || frame.is_trailers();
+    }
+
+    /// Ends the request after the last frame of its body.
+    pub(crate) fn body_ended(&mut self) {
+        self.ended = true;
+        self.finish(self.length.ending(self.outcome.body_bytes, true));
+    }
+
+    /// Reports the end to the observer, once.
+    pub(crate) fn finish(&mut self, ending: Ending) {
+        let Some(scope) = self.scope.take() else {
+            return;
+        };
+        if self.outcome.route.is_none() {
+            self.outcome.route = self.route_slot.as_ref().and_then(RouteSlot::get);
+        }
+        let ending = if self.panicked {
+            Ending::Panicked
+        } else {
+            ending
+        };
+        self.outcome.ending = ending;
+        self.outcome.elapsed = self.started.elapsed();
+        self.outcome.status = match (ending, self.outcome.sent_status) {
+            (Ending::Aborted, _) => 499,
+            (_, Some(sent)) => sent,
+            (_, None) => 500,
+        };
+        let end = || self.observer.end(scope, &self.outcome);
+        // a second panic, while the one of a handler unwinds, would abort the process
+        drop(catch_unwind(AssertUnwindSafe(end)));
+    }
+}
+
+impl<O: Observe> Drop for RequestGuard<O> {
+    fn drop(&mut self) {
+        self.finish(match self.outcome.sent_status {
+            Some(_) => self.length.ending(self.outcome.body_bytes, self.ended),
+            None => Ending::Aborted,
+        });
+    }
+}

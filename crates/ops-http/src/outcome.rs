@@ -1,0 +1,92 @@
+use std::time::Duration;
+
+use http::Method;
+
+use crate::Route;
+
+/// Report of a finished request.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// Method, as sent.
+    pub method: Method,
+    /// Matched route; `None` if no route matched.
+    pub route: Option<Route>,
+    /// Status to report: the one that was sent, 499 if the client went away before the end of the response, 500 if
+    /// handler or service failed before there was a head.
+    pub status: u16,
+    /// Status in the head of the response; `None` if the request ended before there was one.
+    pub sent_status: Option<u16>,
+    /// Cause of the end.
+    pub ending: Ending,
+    /// Time from the arrival of the request to the end of the response body.
+    pub elapsed: Duration,
+    /// Time from the arrival of the request to the head of the response; `None` if there was none.
+    pub time_to_headers: Option<Duration>,
+    /// Bytes of the response body that were handed to the server.
+    pub body_bytes: u64,
+    /// `true` if the length of the body was unknown when the head was sent.
+    pub streamed: bool,
+}
+
+impl Outcome {
+    /// Returns an outcome without a head and a body, for tests of observers; its fields can be set.
+    pub fn new(
+        method: Method,
+        route: Option<Route>,
+        status: u16,
+        ending: Ending,
+        elapsed: Duration,
+    ) -> Self {
+        Self {
+            method,
+            route,
+            status,
+            sent_status: None,
+            ending,
+            elapsed,
+            time_to_headers: None,
+            body_bytes: 0,
+            streamed: false,
+        }
+    }
+
+    /// Returns `true` if the service is to blame: handler or body failed, or the status is a server error.
+    pub fn is_server_error(&self) -> bool {
+        matches!(self.ending, Ending::Failed | Ending::Panicked) || self.status >= 500
+    }
+
+    /// Returns `true` if handler or body failed after the head was sent: the client got a status that says nothing of
+    /// it.
+    pub fn failed_after_head(&self) -> bool {
+        matches!(self.ending, Ending::Failed | Ending::Panicked) && self.sent_status.is_some()
+    }
+
+    /// Returns the `error.type` of the semantic conventions; `None` if the response was complete, whatever its status.
+    pub fn error_type(&self) -> Option<&'static str> {
+        match self.ending {
+            Ending::Complete => None,
+            Ending::Aborted => Some("client_disconnect"),
+            Ending::Panicked => Some("panic"),
+            Ending::Failed if self.sent_status.is_some() => Some("body_error"),
+            Ending::Failed => Some("service_error"),
+        }
+    }
+}
+
+/// Cause of a request's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Ending {
+    /// The whole response was handed to the server, or the reader of an event stream closed it.
+    ///
+    /// A response is whole once as many bytes as its head declares were handed over (RFC 9112, section 6.2), without
+    /// a declared length once its body ended.
+    Complete,
+    /// The response was dropped before its end: the client went away.
+    Aborted,
+    /// Handler or body panicked.
+    Panicked,
+    /// Service or body returned an error, or the body ended before the length that its head declares.
+    Failed,
+}

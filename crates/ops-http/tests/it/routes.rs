@@ -1,0 +1,146 @@
+//! Which route a request is reported under.
+
+use std::convert::Infallible;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::routing::get;
+use http::Response;
+use http_body_util::BodyExt as _;
+use ops_http::{Ending, ObserveLayer, Outcome, QUIET_ROUTES, Route, is_quiet};
+use tower::ServiceExt as _;
+use tower_http::services::ServeDir;
+
+use crate::record::Record;
+use crate::server::request;
+
+async fn outcome(router: Router, path: &str) -> Outcome {
+    let record = Record::new();
+    let app = router.layer(ObserveLayer::new(record.clone()));
+    let response = app.oneshot(request(path)).await.unwrap();
+    response.into_body().collect().await.unwrap();
+    record.only()
+}
+
+fn template(outcome: &Outcome) -> Option<&str> {
+    outcome.route.as_ref().map(Route::template)
+}
+
+#[tokio::test]
+async fn a_nested_service_has_the_route_that_its_layer_names() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("app.js"), "1").unwrap();
+    let files = || ServeDir::new(dir.path());
+    let named = ops_http::route("/static/{*rest}").layer(files());
+    for (path, status) in [("/static/app.js", 200), ("/static/missing.js", 404)] {
+        let router = Router::new().nest_service("/static", named.clone());
+        let outcome = outcome(router, path).await;
+        assert_eq!(outcome.status, status);
+        assert_eq!(template(&outcome), Some("/static/{*rest}"), "{path}");
+    }
+    let router = Router::new().nest_service("/static", files());
+    assert_eq!(template(&outcome(router, "/static/app.js").await), None);
+    let router = Router::new().fallback_service(ops_http::route("/{*page}").layer(files()));
+    let outcome = outcome(router, "/app.js").await;
+    assert_eq!(template(&outcome), Some("/{*page}"));
+}
+
+#[tokio::test]
+async fn a_named_route_is_known_even_if_no_response_came() {
+    let hangs = tower::service_fn(|_: Request| {
+        std::future::pending::<Result<Response<Body>, Infallible>>()
+    });
+    let panics = tower::service_fn(|_: Request| async {
+        std::panic::resume_unwind(Box::new("on purpose")) as Result<Response<Body>, Infallible>
+    });
+    let route = ops_http::route("/inner/{*rest}");
+    let record = Record::new();
+    let router = Router::new()
+        .nest_service("/hangs", route.layer(hangs))
+        .nest_service("/panics", route.layer(panics))
+        .layer(ObserveLayer::new(record.clone()));
+    let panicking = tokio::spawn(router.clone().oneshot(request("/panics/1")));
+    assert!(panicking.await.unwrap_err().is_panic());
+    let outcome = record.next().await;
+    assert_eq!(
+        (outcome.ending, template(&outcome)),
+        (Ending::Panicked, Some("/inner/{*rest}"))
+    );
+
+    let mut hanging = Box::pin(router.oneshot(request("/hangs/1")));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(hanging.as_mut().poll(&mut cx).is_pending());
+    drop(hanging);
+    let outcome = record.next().await;
+    assert_eq!(
+        (outcome.ending, template(&outcome)),
+        (Ending::Aborted, Some("/inner/{*rest}"))
+    );
+}
+
+#[tokio::test]
+async fn the_innermost_named_route_wins_and_any_wins_over_the_router() {
+    let answer =
+        tower::service_fn(|_: Request| async { Ok::<_, Infallible>(Response::new(Body::empty())) });
+    let inner = ops_http::route("/a/b/{*rest}").layer(answer);
+    let outer = ops_http::route("/a/{*rest}").layer(inner.clone());
+    let nested = Router::new().nest_service("/a", outer.clone());
+    assert_eq!(
+        template(&outcome(nested, "/a/b/c").await),
+        Some("/a/b/{*rest}")
+    );
+    let matched = Router::new().route_service("/{*all}", outer);
+    assert_eq!(
+        template(&outcome(matched, "/a/b/c").await),
+        Some("/a/b/{*rest}")
+    );
+}
+
+#[tokio::test]
+async fn two_observers_around_one_named_service_agree() {
+    let answer =
+        tower::service_fn(|_: Request| async { Ok::<_, Infallible>(Response::new(Body::empty())) });
+    let (inner, outer) = (Record::new(), Record::new());
+    let router = Router::new()
+        .nest_service("/a", ops_http::route("/a/{*rest}").layer(answer))
+        .layer(ObserveLayer::new(inner.clone()))
+        .layer(ObserveLayer::new(outer.clone()));
+    drop(router.oneshot(request("/a/b")).await);
+    for record in [inner, outer] {
+        assert_eq!(template(&record.only()), Some("/a/{*rest}"));
+    }
+}
+
+#[tokio::test]
+async fn templates_are_handed_over_as_the_router_has_them() {
+    let long = format!("/{}/{{id}}", "x".repeat(249));
+    assert_eq!(long.len(), 255);
+    let gitlab = "/api/v4/projects/{id}/merge_requests/{merge_request_iid}/discussions/{discussion_id}/notes/{note_id}";
+    for (template_text, path) in [
+        (
+            gitlab,
+            "/api/v4/projects/1/merge_requests/2/discussions/3/notes/4".to_owned(),
+        ),
+        ("/zürich", "/zürich".to_owned()),
+        ("/東京/{*rest}", "/東京/a/b".to_owned()),
+        (&long, format!("/{}/7", "x".repeat(249))),
+    ] {
+        let router = Router::new().route(template_text, get(|| async {}));
+        let outcome = outcome(router, &path).await;
+        assert_eq!(
+            (outcome.status, template(&outcome)),
+            (200, Some(template_text))
+        );
+    }
+}
+
+#[test]
+fn probes_and_scrapes_are_quiet_and_nothing_that_only_begins_like_them() {
+    for path in ["/healthz", "/livez", "/readyz", "/metrics"] {
+        assert!(is_quiet(path) && QUIET_ROUTES.contains(&path));
+    }
+    for path in ["/", "/healthz/", "/metrics2", "/api/metrics", ""] {
+        assert!(!is_quiet(path), "{path}");
+    }
+}

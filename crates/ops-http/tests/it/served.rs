@@ -1,0 +1,157 @@
+//! What a real server makes of files, compressed answers and event streams.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::routing::get;
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use ops_http::{Ending, ObserveLayer};
+use tokio::sync::Notify;
+use tower_http::compression::CompressionLayer;
+use tower_http::services::ServeFile;
+
+use crate::record::Record;
+use crate::script::{Script, Step};
+use crate::server::Server;
+
+fn chunks(count: usize, size: usize) -> impl Iterator<Item = Step> {
+    let chunk = Bytes::from(vec![b'x'; size]);
+    std::iter::repeat_n(Step::Data(chunk), count)
+}
+
+#[tokio::test]
+async fn a_file_that_a_client_read_to_its_end_is_complete_and_the_connection_is_used_again() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&vec![b'x'; 300_000]).unwrap();
+    let stream = || async {
+        let body = Body::new(Script::new(chunks(3, 1000)));
+        Response::builder()
+            .header("content-length", "3000")
+            .body(body)
+            .unwrap()
+    };
+    let record = Record::new();
+    let app = Router::new()
+        .route_service("/file", ServeFile::new(file.path()))
+        .route("/stream", get(stream))
+        .layer(ObserveLayer::new(record.clone()));
+    let server = Server::start(app).await;
+    for http2 in [false, true] {
+        let mut client = server.connect(http2).await;
+        for (path, bytes) in [("/file", 300_000), ("/stream", 3000), ("/file", 300_000)] {
+            let response = client.send(Request::get(path)).await.unwrap();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body.len(), bytes);
+            let outcome = record.next().await;
+            assert_eq!(
+                (outcome.ending, outcome.status),
+                (Ending::Complete, 200),
+                "{path}"
+            );
+            assert_eq!(outcome.body_bytes, bytes as u64);
+            assert!(!outcome.streamed);
+        }
+        let response = client.send(Request::head("/file")).await.unwrap();
+        assert_eq!(response.headers()["content-length"], "300000");
+        assert_eq!(record.next().await.ending, Ending::Complete);
+        let part = Request::get("/file").header("range", "bytes=10-19");
+        let response = client.send(part).await.unwrap();
+        assert_eq!(
+            response
+                .into_body()
+                .collect()
+                .await
+                .unwrap()
+                .to_bytes()
+                .len(),
+            10
+        );
+        let outcome = record.next().await;
+        assert_eq!((outcome.ending, outcome.status), (Ending::Complete, 206));
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_answer_has_its_time_to_the_head_and_one_that_a_client_leaves_is_aborted() {
+    let text = || async { "hello ".repeat(10_000) };
+    let endless = || async {
+        let steps = chunks(1, 100_000).chain([Step::Hang]);
+        Body::new(Script::new(steps))
+    };
+    let record = Record::new();
+    let app = Router::new()
+        .route("/text", get(text))
+        .route("/endless", get(endless))
+        .layer(CompressionLayer::new())
+        .layer(ObserveLayer::new(record.clone()));
+    let server = Server::start(app).await;
+    for http2 in [false, true] {
+        let mut client = server.connect(http2).await;
+        let gzip = |path| Request::get(path).header("accept-encoding", "gzip");
+        let response = client.send(gzip("/text")).await.unwrap();
+        assert_eq!(response.headers()["content-encoding"], "gzip");
+        response.into_body().collect().await.unwrap();
+        let outcome = record.next().await;
+        assert_eq!((outcome.ending, outcome.streamed), (Ending::Complete, true));
+        assert!(outcome.time_to_headers.unwrap() <= outcome.elapsed);
+
+        let response = client.send(gzip("/endless")).await.unwrap();
+        drop((response, client));
+        let outcome = record.next().await;
+        assert_eq!((outcome.ending, outcome.status), (Ending::Aborted, 499));
+        assert_eq!(outcome.sent_status, Some(200));
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_closes_an_event_stream_ends_it() {
+    let events = || async {
+        let steps = [Step::Data(Bytes::from_static(b"data: 1\n\n")), Step::Hang];
+        let response = Response::builder().header("content-type", "text/event-stream");
+        response.body(Body::new(Script::new(steps))).unwrap()
+    };
+    let record = Record::new();
+    let app = Router::new()
+        .route("/events", get(events))
+        .layer(ObserveLayer::new(record.clone()));
+    let server = Server::start(app).await;
+    for http2 in [false, true] {
+        let mut client = server.connect(http2).await;
+        let response = client.send(Request::get("/events")).await.unwrap();
+        let mut body = response.into_body();
+        assert!(body.frame().await.unwrap().unwrap().is_data());
+        drop((body, client));
+        let outcome = record.next().await;
+        assert_eq!((outcome.ending, outcome.status), (Ending::Complete, 200));
+        assert_eq!((outcome.streamed, outcome.error_type()), (true, None));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_head_is_aborted() {
+    let record = Record::new();
+    let arrived = Arc::new(Notify::new());
+    let arrives = arrived.clone();
+    let hangs = || async move {
+        arrives.notify_one();
+        std::future::pending::<()>().await;
+    };
+    let app = Router::new()
+        .route("/hangs", get(hangs))
+        .layer(ObserveLayer::new(record.clone()));
+    let server = Server::start(app).await;
+    for http2 in [false, true] {
+        let mut client = server.connect(http2).await;
+        tokio::select! {
+            _ = client.send(Request::get("/hangs")) => panic!("no head comes"),
+            () = arrived.notified() => {}
+        }
+        drop(client);
+        let outcome = record.next().await;
+        assert_eq!((outcome.ending, outcome.status), (Ending::Aborted, 499));
+        assert_eq!((outcome.sent_status, outcome.time_to_headers), (None, None));
+    }
+}
