@@ -7,10 +7,10 @@ use http::HeaderMap;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
-use crate::gate::Gate;
-use crate::pipeline::Pipeline;
+use crate::config::resolved::{Mode, Resolved};
+use crate::export::gate::Gate;
+use crate::export::pipeline::Pipeline;
 use crate::propagation::{self, Hosts};
-use crate::resolved::{Mode, Resolved};
 use crate::sampling::LiveRatio;
 use crate::span::{CompletedSpan, Starting};
 use crate::{Config, Error, RecentTraces, Span, Stats, Value};

@@ -88,38 +88,27 @@
 
 #[cfg(feature = "axum")]
 pub mod axum;
-mod batch;
-mod breaker;
-mod client;
 mod config;
-mod console;
 mod context;
-mod endpoint;
-mod environment;
 mod error;
 mod export;
-mod gate;
 mod global;
 mod handle;
 #[cfg(feature = "http")]
 pub mod http;
 mod limits;
 pub mod otel;
-mod pipeline;
 mod propagation;
 #[cfg(feature = "metrics")]
 mod publish;
-mod resolved;
-mod ring;
+mod recent;
 mod sampling;
-mod shared;
 mod span;
 mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tracer;
 mod value;
-mod waterfall;
 
 #[cfg(feature = "axum")]
 pub use crate::axum::instrument_axum;
@@ -138,7 +127,7 @@ pub use limits::set_attribute_filter;
 pub use propagation::inject;
 #[cfg(feature = "metrics")]
 pub use publish::publish_metrics;
-pub use ring::{RecentSpan, RecentTrace, RecentTraces};
+pub use recent::{Bar, RecentSpan, RecentTrace, RecentTraces};
 #[doc(hidden)]
 pub use span::Starting;
 pub use span::{CompletedSpan, Entered, Span};
@@ -147,4 +136,3 @@ pub use tracer::Tracer;
 #[doc(hidden)]
 pub use value::Literal;
 pub use value::Value;
-pub use waterfall::Bar;

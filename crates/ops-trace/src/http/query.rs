@@ -44,5 +44,5 @@ pub(super) fn redacted(query: &str) -> String {
 /// A key may be percent-encoded in part, to get past such a list.
 fn is_secret(key: &str) -> bool {
     let plain = |key: &str| SECRET_KEYS.iter().any(|s| key.eq_ignore_ascii_case(s));
-    plain(key) || key.contains('%') && plain(&crate::environment::percent_decoded(key))
+    plain(key) || key.contains('%') && plain(&crate::config::environment::percent_decoded(key))
 }

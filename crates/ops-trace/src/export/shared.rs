@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::limits::Limits;
-use crate::ring::Ring;
+use crate::recent::ring::Ring;
 use crate::stats::{Counters, FailureKind, Stats};
 
 /// Durations of exports that nobody has published yet; more are left out.

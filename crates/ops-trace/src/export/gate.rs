@@ -6,7 +6,7 @@ use opentelemetry::Context;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanProcessor};
 
-use crate::shared::Shared;
+use crate::export::shared::Shared;
 use crate::stats::add;
 
 /// Lets a span into the queue or counts why not. The queue behind it is as long, so that it never drops itself.

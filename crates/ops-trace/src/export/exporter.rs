@@ -11,10 +11,10 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use parking_lot::Mutex;
 
-use crate::breaker::{Breaker, Change};
-use crate::shared::{Reply, Shared};
+use super::{batch, console};
+use crate::export::breaker::{Breaker, Change};
+use crate::export::shared::{Reply, Shared};
 use crate::stats::{FailureKind, add};
-use crate::{batch, console};
 
 /// Where spans go.
 #[derive(Debug)]

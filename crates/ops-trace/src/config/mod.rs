@@ -1,9 +1,15 @@
+//! Settings: those of the program, then the `OTEL_*` variables, then the defaults.
+
+mod endpoint;
+pub(crate) mod environment;
+pub(crate) mod resolved;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::environment::Environment;
+use environment::Environment;
 
 pub(crate) const QUEUE_SPANS: usize = 2048;
 pub(crate) const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);

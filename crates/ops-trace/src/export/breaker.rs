@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use crate::client::jitter;
+use crate::export::client::jitter;
 
 const FAILURES_TO_OPEN: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use crate::config::{EXPORT_DELAY, EXPORT_TIMEOUT, PROBE_AFTER, QUEUE_SPANS, SLOW_AFTER};
-use crate::environment::{Environment, Warning};
+use super::endpoint;
+use super::{EXPORT_DELAY, EXPORT_TIMEOUT, PROBE_AFTER, QUEUE_SPANS, SLOW_AFTER};
+use crate::config::environment::{Environment, Warning};
 use crate::limits::{Limits, MAX_ATTRIBUTES, MAX_VALUE_BYTES};
-use crate::{Config, Error, endpoint};
+use crate::{Config, Error};
 
 const QUEUE: (usize, usize) = (64, 65_536);
 const BATCH_SPANS: usize = 512;

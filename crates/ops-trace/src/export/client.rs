@@ -10,7 +10,7 @@ use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 
-use crate::shared::Shared;
+use crate::export::shared::Shared;
 use crate::stats::FailureKind;
 
 const MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;

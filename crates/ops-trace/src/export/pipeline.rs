@@ -14,15 +14,15 @@ use opentelemetry_sdk::trace::{
 use parking_lot::Mutex;
 
 use crate::Error;
-use crate::breaker::Breaker;
-use crate::client::Client;
-use crate::export::{CountingExporter, Destination};
-use crate::gate::Gate;
+use crate::config::resolved::{Mode, Resolved, SamplerKind};
+use crate::export::breaker::Breaker;
+use crate::export::client::Client;
+use crate::export::exporter::{CountingExporter, Destination};
+use crate::export::gate::Gate;
+use crate::export::shared::Shared;
 use crate::limits::{Limits, SETS_PER_ATTRIBUTE};
-use crate::resolved::{Mode, Resolved, SamplerKind};
-use crate::ring::Ring;
+use crate::recent::ring::Ring;
 use crate::sampling::LiveRatio;
-use crate::shared::Shared;
 
 /// What a span goes through: the SDK's provider, the gate, the SDK's queue, the exporter.
 pub(crate) struct Pipeline {

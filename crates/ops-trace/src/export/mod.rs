@@ -1,0 +1,10 @@
+//! The way of an ended span: a bounded queue, the export thread, the collector.
+
+mod batch;
+mod breaker;
+mod client;
+mod console;
+mod exporter;
+pub(crate) mod gate;
+pub(crate) mod pipeline;
+mod shared;

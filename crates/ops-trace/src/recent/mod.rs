@@ -1,0 +1,7 @@
+//! The traces of late, kept in this process.
+
+pub(crate) mod ring;
+mod waterfall;
+
+pub use ring::{RecentSpan, RecentTrace, RecentTraces};
+pub use waterfall::Bar;
