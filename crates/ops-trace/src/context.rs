@@ -3,37 +3,10 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 use opentelemetry::Context;
-use opentelemetry::trace::{SpanContext, TraceContextExt};
 use pin_project_lite::pin_project;
 use tokio::task::JoinHandle;
 
 use crate::Span;
-
-/// Trace and span id of the current span, also when it is not sampled.
-pub fn current_ids() -> Option<([u8; 16], [u8; 8])> {
-    let context = current_span_context();
-    let ids = || (context.trace_id().to_bytes(), context.span_id().to_bytes());
-    context.is_valid().then(ids)
-}
-
-/// The current trace id as 32 hexadecimal digits, also when it is not sampled, or `no-trace`.
-///
-/// [`current_ids`] says the same without an allocation.
-pub fn get_current_trace_id() -> String {
-    let context = current_span_context();
-    if !context.is_valid() {
-        return "no-trace".to_owned();
-    }
-    context.trace_id().to_string()
-}
-
-pub(crate) fn current_span_context() -> SpanContext {
-    Context::map_current(|current| {
-        // most threads are in no span, most spans carry no trace state: then nothing is copied but the ids
-        let span = current.span();
-        span.span_context().clone()
-    })
-}
 
 pin_project! {
     /// A future that runs with a span as the current one.

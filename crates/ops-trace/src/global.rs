@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use parking_lot::Mutex;
 
+use crate::completed::CompletedSpan;
 use crate::propagation::W3c;
-use crate::span::{CompletedSpan, Starting};
+use crate::span::Starting;
 use crate::{Config, Error, Handle, RecentTraces, Span, Stats, Tracer, Value};
 
 static GLOBAL: OnceLock<Handle> = OnceLock::new();

@@ -1,7 +1,6 @@
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::HeaderMap;
 use opentelemetry::trace::TracerProvider;
@@ -12,8 +11,7 @@ use crate::export::gate::Gate;
 use crate::export::pipeline::Pipeline;
 use crate::propagation::{self, Hosts};
 use crate::sampling::LiveRatio;
-use crate::span::{CompletedSpan, Starting};
-use crate::{Config, Error, RecentTraces, Span, Stats, Value};
+use crate::{Config, Error, RecentTraces, Stats};
 
 /// Makes spans and tells what became of them. Cheap to clone; any number may be alive.
 ///
@@ -48,25 +46,6 @@ impl Handle {
             propagate_to: Hosts::new(resolved.propagate_to),
             disabled: resolved.mode == Mode::Disabled,
         })))
-    }
-
-    /// A span below the current one: [`create_span`](crate::create_span) of this handle.
-    pub fn create_span(
-        &self,
-        name: impl Into<Cow<'static, str>>,
-        attributes: impl IntoIterator<Item = (&'static str, Value)>,
-    ) -> Span {
-        Starting::new(Some(self), name).with(attributes)
-    }
-
-    /// A span that is over already: [`completed_span`](crate::completed_span) of this handle.
-    pub fn completed_span(
-        &self,
-        name: impl Into<Cow<'static, str>>,
-        start: SystemTime,
-        duration: Duration,
-    ) -> CompletedSpan {
-        CompletedSpan::new(Some(self.clone()), name.into(), start, duration)
     }
 
     /// What became of the spans so far.

@@ -88,8 +88,10 @@
 
 #[cfg(feature = "axum")]
 pub mod axum;
+mod completed;
 mod config;
 mod context;
+mod current;
 mod error;
 mod export;
 mod global;
@@ -97,6 +99,7 @@ mod handle;
 #[cfg(feature = "http")]
 pub mod http;
 mod limits;
+mod macros;
 pub mod otel;
 mod propagation;
 #[cfg(feature = "metrics")]
@@ -112,11 +115,12 @@ mod value;
 
 #[cfg(feature = "axum")]
 pub use crate::axum::instrument_axum;
+pub use completed::CompletedSpan;
 pub use config::Config;
 pub use context::{
-    Instrumented, TraceContext, carry, current_ids, get_current_trace_id, spawn, spawn_blocking,
-    spawn_thread, with_trace_context,
+    Instrumented, TraceContext, carry, spawn, spawn_blocking, spawn_thread, with_trace_context,
 };
+pub use current::{SpanIds, current_span_ids, get_current_trace_id};
 pub use error::Error;
 pub use global::{
     collector_answers, completed_span, create_span, global, init, init_tracer, inject_to, recent,
@@ -130,7 +134,7 @@ pub use publish::publish_metrics;
 pub use recent::{Bar, RecentSpan, RecentTrace, RecentTraces};
 #[doc(hidden)]
 pub use span::Starting;
-pub use span::{CompletedSpan, Entered, Span};
+pub use span::{Entered, Span};
 pub use stats::{Failures, Stats};
 pub use tracer::Tracer;
 #[doc(hidden)]

@@ -1,6 +1,5 @@
 use std::borrow::Cow;
 use std::future::Future;
-use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{Span as _, SpanBuilder, Status, TraceContextExt, Tracer as _};
 use opentelemetry::{Context, ContextGuard, KeyValue};
@@ -10,40 +9,6 @@ use crate::context::{Instrumented, instrumented};
 use crate::value::Value;
 
 const MAX_NAME_BYTES: usize = 200;
-
-/// A span with attributes: `span!("query_database", table = "users", db.system.name = "duckdb")`.
-///
-/// Attributes are looked at only where the span is recorded. `span!(tracer: handle, ..)` makes it with this
-/// [`Handle`](crate::Handle) instead of the one that [`init`](crate::init) installed.
-#[macro_export]
-macro_rules! span {
-    (@key $first:ident $(. $rest:ident)*) => {
-        ::core::concat!(::core::stringify!($first) $(, ".", ::core::stringify!($rest))*)
-    };
-    (@set $span:ident $(,)?) => {};
-    (@set $span:ident, $($key:ident).+ = $value:literal $(, $($rest:tt)*)?) => {
-        $span.attribute($crate::span!(@key $($key).+), $crate::Literal::value($value));
-        $crate::span!(@set $span $(, $($rest)*)?)
-    };
-    (@set $span:ident, $($key:ident).+ = $value:expr $(, $($rest:tt)*)?) => {
-        $span.attribute($crate::span!(@key $($key).+), $value);
-        $crate::span!(@set $span $(, $($rest)*)?)
-    };
-    (@new $tracer:expr, $name:expr $(, $($attributes:tt)*)?) => {{
-        #[allow(unused_mut)]
-        let mut starting = $crate::Starting::new($tracer, $name);
-        if starting.is_recording() {
-            $crate::span!(@set starting $(, $($attributes)*)?);
-        }
-        starting.span()
-    }};
-    (tracer: $tracer:expr, $($span:tt)+) => {
-        $crate::span!(@new ::core::option::Option::Some($tracer.as_handle()), $($span)+)
-    };
-    ($($span:tt)+) => {
-        $crate::span!(@new $crate::global(), $($span)+)
-    };
-}
 
 /// A span that is being made: what [`span!`](crate::span!) expands to.
 #[doc(hidden)]
@@ -94,6 +59,17 @@ impl Starting {
             context: self.0.map(Context::current_with_span),
             panicking: std::thread::panicking(),
         }
+    }
+}
+
+impl Handle {
+    /// A span below the current one: [`create_span`](crate::create_span) of this handle.
+    pub fn create_span(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        attributes: impl IntoIterator<Item = (&'static str, Value)>,
+    ) -> Span {
+        Starting::new(Some(self), name).with(attributes)
     }
 }
 
@@ -175,65 +151,6 @@ pub struct Entered {
     _guard: Option<ContextGuard>,
 }
 
-/// Made by [`completed_span`](crate::completed_span).
-#[must_use = "nothing is recorded until `record` is called"]
-#[derive(Debug)]
-pub struct CompletedSpan {
-    handle: Option<Handle>,
-    name: Cow<'static, str>,
-    start: SystemTime,
-    duration: Duration,
-    attributes: Vec<KeyValue>,
-    error: Option<Cow<'static, str>>,
-}
-
-impl CompletedSpan {
-    pub(crate) fn new(
-        handle: Option<Handle>,
-        name: Cow<'static, str>,
-        start: SystemTime,
-        duration: Duration,
-    ) -> Self {
-        Self {
-            handle,
-            name,
-            start,
-            duration,
-            attributes: Vec::new(),
-            error: None,
-        }
-    }
-
-    /// Adds an attribute.
-    pub fn attribute(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
-        self.attributes.extend(key_value(key, value));
-        self
-    }
-
-    /// Marks it as failed, with the kind of the error as `error.type`.
-    pub fn error(mut self, kind: impl Into<Cow<'static, str>>) -> Self {
-        self.error = Some(kind.into());
-        self
-    }
-
-    /// Hands it over.
-    pub fn record(self) {
-        let Some(tracer) = self.handle.as_ref().and_then(Handle::tracer) else {
-            return;
-        };
-        let builder = SpanBuilder::from_name(name_of(self.name))
-            .with_start_time(self.start)
-            .with_attributes(self.attributes);
-        let mut span = tracer.build_with_context(builder, &Context::current());
-        if let Some(kind) = self.error {
-            span.set_status(Status::error(""));
-            span.set_attribute(KeyValue::new("error.type", kind));
-        }
-        let end = self.start.checked_add(self.duration).unwrap_or(self.start);
-        span.end_with_timestamp(end);
-    }
-}
-
 pub(crate) fn fail(context: &Context, kind: Cow<'static, str>) {
     let span = context.span();
     span.set_status(Status::error(""));
@@ -252,7 +169,7 @@ pub(crate) fn key_value(
 
 /// Control characters are taken out at export.
 #[inline]
-fn name_of(name: Cow<'static, str>) -> Cow<'static, str> {
+pub(crate) fn name_of(name: Cow<'static, str>) -> Cow<'static, str> {
     match name.len() {
         0 => "unnamed".into(),
         1..=MAX_NAME_BYTES => name,

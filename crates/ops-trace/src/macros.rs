@@ -1,0 +1,33 @@
+/// A span with attributes: `span!("query_database", table = "users", db.system.name = "duckdb")`.
+///
+/// Attributes are looked at only where the span is recorded. `span!(tracer: handle, ..)` makes it with this
+/// [`Handle`](crate::Handle) instead of the one that [`init`](crate::init) installed.
+#[macro_export]
+macro_rules! span {
+    (@key $first:ident $(. $rest:ident)*) => {
+        ::core::concat!(::core::stringify!($first) $(, ".", ::core::stringify!($rest))*)
+    };
+    (@set $span:ident $(,)?) => {};
+    (@set $span:ident, $($key:ident).+ = $value:literal $(, $($rest:tt)*)?) => {
+        $span.attribute($crate::span!(@key $($key).+), $crate::Literal::value($value));
+        $crate::span!(@set $span $(, $($rest)*)?)
+    };
+    (@set $span:ident, $($key:ident).+ = $value:expr $(, $($rest:tt)*)?) => {
+        $span.attribute($crate::span!(@key $($key).+), $value);
+        $crate::span!(@set $span $(, $($rest)*)?)
+    };
+    (@new $tracer:expr, $name:expr $(, $($attributes:tt)*)?) => {{
+        #[allow(unused_mut)]
+        let mut starting = $crate::Starting::new($tracer, $name);
+        if starting.is_recording() {
+            $crate::span!(@set starting $(, $($attributes)*)?);
+        }
+        starting.span()
+    }};
+    (tracer: $tracer:expr, $($span:tt)+) => {
+        $crate::span!(@new ::core::option::Option::Some($tracer.as_handle()), $($span)+)
+    };
+    ($($span:tt)+) => {
+        $crate::span!(@new $crate::global(), $($span)+)
+    };
+}
