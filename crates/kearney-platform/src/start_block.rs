@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use ops_layer::Ops;
-use ops_layer::trace::collector_answers;
+use ops_layer::trace::last_export_ok;
 
 use crate::addresses::Addresses;
 use crate::configs::Configs;
@@ -62,7 +62,7 @@ fn text(
 }
 
 fn collector() -> &'static str {
-    match collector_answers() {
+    match last_export_ok() {
         Some(true) => "answers",
         Some(false) => "does not answer: spans are dropped and counted, nothing else changes",
         None => "not asked yet: the first spans will tell, a change is one log line",

@@ -90,7 +90,7 @@ impl Ops {
         ops_http::ObserveLayer::new((
             ops_trace::http::ServerSpans::new()
                 .peer(ops_trace::axum::peer)
-                .quiet(QUIET),
+                .skip_paths(QUIET),
             ops_log::http::AccessLog::new()
                 .route_field(true)
                 .quiet(QUIET),

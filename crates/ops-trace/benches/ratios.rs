@@ -65,7 +65,7 @@ fn raw(ratio: f64) -> SdkTracerProvider {
         .build()
 }
 
-/// Gate, limits and ring as always; only the network is left out, as it is for the raw SDK.
+/// Queue limiter, attribute limits and ring as always; only the network is left out, as it is for the raw SDK.
 fn ours(ratio: f64) -> Tracer {
     let config = Config::new("bench").sampling_ratio(ratio).queue_spans(4096);
     Tracer::new(config.environment([("OTEL_TRACES_EXPORTER", "none")])).unwrap()
@@ -125,7 +125,7 @@ fn sampled(ratios: &mut ratio::Ratios) {
         dropped as usize,
     );
     ratios.judge(
-        "span with 3 attributes, sampled, gate and ring on",
+        "span with 3 attributes, sampled, limiter and ring on",
         1.3,
         "the raw SDK",
         blocks(&ours, &raw),

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::completed::CompletedSpan;
 use crate::propagation::W3c;
-use crate::span::Starting;
+use crate::span::SpanStart;
 use crate::{Config, Error, Handle, RecentTraces, Span, Stats, Tracer, Value};
 
 static GLOBAL: OnceLock<Handle> = OnceLock::new();
@@ -50,7 +50,7 @@ pub fn create_span(
     name: impl Into<Cow<'static, str>>,
     attributes: impl IntoIterator<Item = (&'static str, Value)>,
 ) -> Span {
-    Starting::new(global(), name).with(attributes)
+    SpanStart::new(global(), name).with(attributes)
 }
 
 /// A span that is over already, for what is known only afterwards: it becomes a child of the current span.
@@ -86,8 +86,8 @@ pub fn set_sampling_ratio(ratio: f64, ttl: Duration) -> Result<(), Error> {
 }
 
 /// Whether the last export worked: one that the collector answered with an error did not. `None` before the first one.
-pub fn collector_answers() -> Option<bool> {
-    global().and_then(Handle::collector_answers)
+pub fn last_export_ok() -> Option<bool> {
+    global().and_then(Handle::last_export_ok)
 }
 
 /// [`inject`](crate::inject) if [`Config::propagate_to`] names this host, and whether it does: third parties are not

@@ -7,8 +7,8 @@ use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 use crate::config::resolved::{Mode, Resolved};
-use crate::export::gate::Gate;
 use crate::export::pipeline::Pipeline;
+use crate::export::queue_limiter::QueueLimiter;
 use crate::propagation::{self, Hosts};
 use crate::sampling::LiveRatio;
 use crate::{Config, Error, RecentTraces, Stats};
@@ -23,7 +23,7 @@ struct Core {
     tracer: SdkTracer,
     provider: SdkTracerProvider,
     ratio: LiveRatio,
-    gate: Gate,
+    limiter: QueueLimiter,
     propagate: bool,
     propagate_to: Hosts,
     disabled: bool,
@@ -41,7 +41,7 @@ impl Handle {
             tracer: pipeline.provider.tracer("ops-trace"),
             provider: pipeline.provider,
             ratio: pipeline.ratio,
-            gate: pipeline.gate,
+            limiter: pipeline.limiter,
             propagate: resolved.propagate,
             propagate_to: Hosts::new(resolved.propagate_to),
             disabled: resolved.mode == Mode::Disabled,
@@ -50,12 +50,12 @@ impl Handle {
 
     /// What became of the spans so far.
     pub fn stats(&self) -> Stats {
-        self.0.gate.shared.stats()
+        self.0.limiter.state.stats()
     }
 
     /// The traces of late.
     pub fn recent(&self) -> RecentTraces {
-        self.0.gate.shared.ring.read()
+        self.0.limiter.state.ring.read()
     }
 
     /// Samples this share of new traces for so long, then the configured one again.
@@ -76,7 +76,7 @@ impl Handle {
     }
 
     /// Whether the last export reached the collector; `None` before the first one.
-    pub fn collector_answers(&self) -> Option<bool> {
+    pub fn last_export_ok(&self) -> Option<bool> {
         let stats = self.stats();
         let tried = stats.exported + stats.rejected + stats.export_failures > 0;
         tried.then_some(stats.exporter_up)
@@ -113,13 +113,13 @@ impl Handle {
         self.0.provider.clone()
     }
 
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.0.gate
+    pub(crate) fn limiter(&self) -> &QueueLimiter {
+        &self.0.limiter
     }
 
     #[cfg(feature = "metrics")]
     pub(crate) fn take_export_seconds(&self) -> Vec<f64> {
-        std::mem::take(&mut *self.0.gate.shared.export_seconds.lock())
+        std::mem::take(&mut *self.0.limiter.state.export_seconds.lock())
     }
 
     pub(crate) fn propagates(&self) -> bool {

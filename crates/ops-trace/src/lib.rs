@@ -123,7 +123,7 @@ pub use context::{
 pub use current::{SpanIds, current_span_ids, get_current_trace_id};
 pub use error::Error;
 pub use global::{
-    collector_answers, completed_span, create_span, global, init, init_tracer, inject_to, recent,
+    completed_span, create_span, global, init, init_tracer, inject_to, last_export_ok, recent,
     set_sampling_ratio, stats,
 };
 pub use handle::Handle;
@@ -133,7 +133,7 @@ pub use propagation::inject;
 pub use publish::publish_metrics;
 pub use recent::{Bar, RecentSpan, RecentTrace, RecentTraces};
 #[doc(hidden)]
-pub use span::Starting;
+pub use span::SpanStart;
 pub use span::{Entered, Span};
 pub use stats::{Failures, Stats};
 pub use tracer::Tracer;

@@ -18,7 +18,7 @@ macro_rules! span {
     };
     (@new $tracer:expr, $name:expr $(, $($attributes:tt)*)?) => {{
         #[allow(unused_mut)]
-        let mut starting = $crate::Starting::new($tracer, $name);
+        let mut starting = $crate::SpanStart::new($tracer, $name);
         if starting.is_recording() {
             $crate::span!(@set starting $(, $($attributes)*)?);
         }

@@ -13,10 +13,10 @@ const MAX_NAME_BYTES: usize = 200;
 /// A span that is being made: what [`span!`](crate::span!) expands to.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Starting(Option<opentelemetry_sdk::trace::Span>);
+pub struct SpanStart(Option<opentelemetry_sdk::trace::Span>);
 
 // a span of the SDK is a large value: inlined, it is moved less often
-impl Starting {
+impl SpanStart {
     #[inline]
     pub fn new(handle: Option<&Handle>, name: impl Into<Cow<'static, str>>) -> Self {
         let Some(tracer) = handle.and_then(Handle::tracer) else {
@@ -69,7 +69,7 @@ impl Handle {
         name: impl Into<Cow<'static, str>>,
         attributes: impl IntoIterator<Item = (&'static str, Value)>,
     ) -> Span {
-        Starting::new(Some(self), name).with(attributes)
+        SpanStart::new(Some(self), name).with(attributes)
     }
 }
 

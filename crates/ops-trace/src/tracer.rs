@@ -51,19 +51,19 @@ impl Tracer {
     /// [`shutdown`](Self::shutdown) for programs without an async runtime. Blocks.
     pub fn shutdown_blocking(mut self, budget: Duration) -> Stats {
         self.stopped = true;
-        let gate = self.handle.gate();
-        gate.shared.close(budget);
-        gate.stop(budget);
+        let limiter = self.handle.limiter();
+        limiter.state.close(budget);
+        limiter.stop(budget);
         self.handle.stats()
     }
 
     /// Begins to stop on a thread of its own, because that blocks.
     fn stop(&mut self, budget: Duration, done: impl FnOnce() + Send + 'static) -> bool {
         self.stopped = true;
-        let gate = self.handle.gate().clone();
-        gate.shared.close(budget);
+        let limiter = self.handle.limiter().clone();
+        limiter.state.close(budget);
         let stop = move || {
-            gate.stop(budget);
+            limiter.stop(budget);
             done();
         };
         std::thread::Builder::new()

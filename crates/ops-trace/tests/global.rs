@@ -33,7 +33,7 @@ async fn one_tracer_is_installed_and_everything_that_is_global_uses_it() {
          http.response.status_code=200\n  handler\n\
          mine\n  library\nout\n"
     );
-    assert_eq!(ops_trace::collector_answers(), Some(true));
+    assert_eq!(ops_trace::last_export_ok(), Some(true));
     assert_eq!(ops_trace::recent().recent.len(), 4);
     ops_trace::set_sampling_ratio(0.0, Duration::from_secs(60)).unwrap();
     assert!(!span!("not sampled").is_recording());
@@ -53,7 +53,7 @@ fn nothing_happens_before_init() {
     drop(ops_trace::create_span("b", []));
     ops_trace::completed_span("c", SystemTime::now(), Duration::ZERO).record();
     assert_eq!(ops_trace::stats().ended_sampled, 0);
-    assert_eq!(ops_trace::collector_answers(), None);
+    assert_eq!(ops_trace::last_export_ok(), None);
     assert!(ops_trace::recent().recent.is_empty());
     assert!(ops_trace::set_sampling_ratio(2.0, Duration::ZERO).is_err());
     assert!(!ops_trace::inject_to(

@@ -10,8 +10,11 @@ pub(crate) fn trace(config: &Config) -> Result<ops_trace::Tracer, Error> {
     #[cfg(feature = "log")]
     {
         ops_log::set_trace_id_source(|| {
-            let (trace_id, span_id) = ops_trace::current_ids()?;
-            Some(ops_log::TraceIds { trace_id, span_id })
+            let ids = ops_trace::current_span_ids()?;
+            Some(ops_log::TraceIds {
+                trace_id: ids.trace_id,
+                span_id: ids.span_id,
+            })
         });
         ops_trace::set_attribute_filter(|_, text| ops_log::redacted(text));
     }

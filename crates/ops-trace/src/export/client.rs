@@ -10,7 +10,7 @@ use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 
-use crate::export::shared::Shared;
+use crate::export::state::ExportState;
 use crate::stats::FailureKind;
 
 const MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
@@ -24,7 +24,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Client {
     agent: ureq::Agent,
     timeout: Duration,
-    shared: Arc<Shared>,
+    state: Arc<ExportState>,
 }
 
 struct Failure {
@@ -35,7 +35,7 @@ struct Failure {
 }
 
 impl Client {
-    pub(crate) fn new(timeout: Duration, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(timeout: Duration, state: Arc<ExportState>) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -45,15 +45,19 @@ impl Client {
         Self {
             agent: config.into(),
             timeout,
-            shared,
+            state,
         }
     }
 
     /// The spans' way out, with retries, inside of the timeout and of the shutdown's budget.
     fn post(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (parts, body) = request.into_parts();
-        let deadline =
-            Instant::now() + self.shared.left().unwrap_or(self.timeout).min(self.timeout);
+        let deadline = Instant::now()
+            + self
+                .state
+                .remaining_budget()
+                .unwrap_or(self.timeout)
+                .min(self.timeout);
         let (mut attempt, mut pause) = (0, FIRST_PAUSE);
         loop {
             let request = Request::from_parts(parts.clone(), &*body);
@@ -64,10 +68,10 @@ impl Client {
             attempt += 1;
             let wait = failure.retry.map(|asked| asked.unwrap_or(pause).max(pause));
             match wait.filter(|wait| attempt <= RETRIES && Instant::now() + *wait < deadline) {
-                Some(wait) if self.shared.pause(wait) => pause *= 2,
+                Some(wait) if self.state.pause(wait) => pause *= 2,
                 _ => {
                     let error = failure.detail.clone().into();
-                    self.shared.reply.lock().failure = Some((failure.kind, failure.detail));
+                    self.state.reply.lock().failure = Some((failure.kind, failure.detail));
                     return Err(error);
                 }
             }
@@ -79,7 +83,7 @@ impl Client {
         request: Request<&[u8]>,
         deadline: Instant,
     ) -> Result<Response<Bytes>, Failure> {
-        let left = self.shared.left().unwrap_or(Duration::MAX);
+        let left = self.state.remaining_budget().unwrap_or(Duration::MAX);
         let timeout = deadline.saturating_duration_since(Instant::now()).min(left);
         let timeout = timeout.max(Duration::from_millis(1));
         let request = self
@@ -104,7 +108,7 @@ impl Client {
     fn read(&self, body: &[u8]) {
         let reply = ExportTraceServiceResponse::decode(body).unwrap_or_default();
         if let Some(partial) = reply.partial_success {
-            let mut reply = self.shared.reply.lock();
+            let mut reply = self.state.reply.lock();
             reply.rejected = partial.rejected_spans.max(0).unsigned_abs();
             reply.message = partial.error_message;
         }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::{batch, console};
 use crate::export::breaker::{Breaker, Change};
-use crate::export::shared::{Reply, Shared};
+use crate::export::state::{ExportState, Reply};
 use crate::stats::{FailureKind, add};
 
 /// Where spans go.
@@ -28,7 +28,7 @@ pub(crate) enum Destination {
 /// Counts what became of each batch and never reports an error upstream, which would log one line per batch.
 #[derive(Debug)]
 pub(crate) struct CountingExporter {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) state: Arc<ExportState>,
     pub(crate) destination: Destination,
     pub(crate) breaker: Mutex<Breaker>,
     pub(crate) url: String,
@@ -39,9 +39,9 @@ pub(crate) struct CountingExporter {
 impl SpanExporter for CountingExporter {
     async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
         for span in &mut batch {
-            let dropped = &self.shared.counters.attributes_dropped;
-            self.shared.limits.apply(span, dropped);
-            self.shared.ring.add(span);
+            let dropped = &self.state.counters.attributes_dropped;
+            self.state.limits.apply(span, dropped);
+            self.state.ring.add(span);
         }
         match &self.destination {
             Destination::Otlp(otlp) => {
@@ -67,25 +67,25 @@ impl SpanExporter for CountingExporter {
 
 impl CountingExporter {
     fn not_sent(&self, spans: usize) {
-        self.shared
-            .settle(spans, |counters| add(&counters.no_exporter, spans));
+        self.state
+            .record_outcome(spans, |counters| add(&counters.no_exporter, spans));
     }
 
     async fn deliver(&self, otlp: &opentelemetry_otlp::SpanExporter, part: Vec<SpanData>) {
-        let (spans, shared) = (part.len(), &self.shared);
-        if let Some(left) = shared.left()
+        let (spans, state) = (part.len(), &self.state);
+        if let Some(left) = state.remaining_budget()
             && (left.is_zero() || self.breaker.lock().is_open())
         {
-            return shared.settle(spans, |counters| add(&counters.shutdown, spans));
+            return state.record_outcome(spans, |counters| add(&counters.shutdown, spans));
         }
         if !self.breaker.lock().allows(Instant::now()) {
-            return shared.settle(spans, |counters| add(&counters.circuit_open, spans));
+            return state.record_outcome(spans, |counters| add(&counters.circuit_open, spans));
         }
-        *shared.reply.lock() = Reply::default();
+        *state.reply.lock() = Reply::default();
         let started = Instant::now();
         let outcome = without_panic(otlp.export(part)).await;
-        shared.exported_in(started.elapsed());
-        let reply = std::mem::take(&mut *shared.reply.lock());
+        state.exported_in(started.elapsed());
+        let reply = std::mem::take(&mut *state.reply.lock());
         match outcome {
             Ok(()) => self.accepted(spans, &reply),
             Err(error) => {
@@ -97,7 +97,7 @@ impl CountingExporter {
 
     fn accepted(&self, spans: usize, reply: &Reply) {
         let rejected = reply.rejected.min(spans as u64);
-        self.shared.settle(spans, |counters| {
+        self.state.record_outcome(spans, |counters| {
             counters.rejected.fetch_add(rejected, Relaxed);
             let exported = spans as u64 - rejected;
             counters.exported.fetch_add(exported, Relaxed);
@@ -112,7 +112,7 @@ impl CountingExporter {
     }
 
     fn failed(&self, spans: usize, (kind, cause): (FailureKind, String)) {
-        self.shared.settle(spans, |counters| {
+        self.state.record_outcome(spans, |counters| {
             add(&counters.export_failed, spans);
             counters.failed(kind);
             counters.down.store(true, Relaxed);
@@ -122,7 +122,7 @@ impl CountingExporter {
             let dropped = self.dropped();
             tracing::warn!(
                 target: "ops_trace", endpoint = self.url, cause, dropped,
-                queue_capacity = self.shared.queue_capacity, "trace_export_failing"
+                queue_capacity = self.state.queue_capacity, "trace_export_failing"
             );
         }
     }
@@ -150,7 +150,7 @@ impl CountingExporter {
     }
 
     fn dropped(&self) -> u64 {
-        self.shared.counters.read(0).dropped()
+        self.state.counters.read(0).dropped()
     }
 }
 

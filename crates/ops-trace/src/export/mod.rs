@@ -5,6 +5,6 @@ mod breaker;
 mod client;
 mod console;
 mod exporter;
-pub(crate) mod gate;
 pub(crate) mod pipeline;
-mod shared;
+pub(crate) mod queue_limiter;
+mod state;

@@ -18,30 +18,30 @@ use crate::config::resolved::{Mode, Resolved, SamplerKind};
 use crate::export::breaker::Breaker;
 use crate::export::client::Client;
 use crate::export::exporter::{CountingExporter, Destination};
-use crate::export::gate::Gate;
-use crate::export::shared::Shared;
+use crate::export::queue_limiter::QueueLimiter;
+use crate::export::state::ExportState;
 use crate::limits::{Limits, SETS_PER_ATTRIBUTE};
 use crate::recent::ring::Ring;
 use crate::sampling::LiveRatio;
 
-/// What a span goes through: the SDK's provider, the gate, the SDK's queue, the exporter.
+/// What a span goes through: the SDK's provider, the limiter, the SDK's queue, the exporter.
 pub(crate) struct Pipeline {
     pub(crate) provider: SdkTracerProvider,
     pub(crate) ratio: LiveRatio,
-    pub(crate) gate: Gate,
+    pub(crate) limiter: QueueLimiter,
 }
 
 impl Pipeline {
     pub(crate) fn new(config: &Resolved) -> Result<Self, Error> {
         let ring = Ring::new(config.slow_after);
-        let shared = Arc::new(Shared::new(config.queue_spans, config.limits, ring));
+        let state = Arc::new(ExportState::new(config.queue_spans, config.limits, ring));
         let resource = resource(config);
-        let gate = gate(config, shared, &resource)?;
+        let limiter = limiter(config, state, &resource)?;
         let ratio = LiveRatio::new(config.ratio);
         let provider = SdkTracerProvider::builder()
             .with_resource(resource)
             .with_span_limits(span_limits(&config.limits))
-            .with_span_processor(gate.clone());
+            .with_span_processor(limiter.clone());
         let provider = match config.sampler {
             _ if config.mode == Mode::Disabled => provider.with_sampler(Sampler::AlwaysOff),
             SamplerKind::ParentBased => provider.with_sampler(Sampler::parent_based(ratio.clone())),
@@ -50,7 +50,7 @@ impl Pipeline {
         Ok(Self {
             provider: provider.build(),
             ratio,
-            gate,
+            limiter,
         })
     }
 }
@@ -97,11 +97,15 @@ fn span_limits(limits: &Limits) -> SpanLimits {
     }
 }
 
-fn gate(config: &Resolved, shared: Arc<Shared>, resource: &Resource) -> Result<Gate, Error> {
+fn limiter(
+    config: &Resolved,
+    state: Arc<ExportState>,
+    resource: &Resource,
+) -> Result<QueueLimiter, Error> {
     let exporter = CountingExporter {
-        shared: Arc::clone(&shared),
+        state: Arc::clone(&state),
         destination: match config.mode {
-            Mode::Otlp => Destination::Otlp(Box::new(otlp(config, &shared)?)),
+            Mode::Otlp => Destination::Otlp(Box::new(otlp(config, &state)?)),
             Mode::Console => Destination::Console,
             Mode::NoExporter | Mode::Disabled => Destination::Nowhere,
         },
@@ -118,17 +122,17 @@ fn gate(config: &Resolved, shared: Arc<Shared>, resource: &Resource) -> Result<G
         .with_batch_config(batches)
         .build();
     queue.set_resource(resource);
-    Ok(Gate {
-        shared,
+    Ok(QueueLimiter {
+        state,
         queue: Arc::new(queue),
     })
 }
 
-fn otlp(config: &Resolved, shared: &Arc<Shared>) -> Result<SpanExporter, Error> {
+fn otlp(config: &Resolved, state: &Arc<ExportState>) -> Result<SpanExporter, Error> {
     let headers: HashMap<String, String> = config.headers.iter().cloned().collect();
     let exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(Client::new(config.export_timeout, Arc::clone(shared)))
+        .with_http_client(Client::new(config.export_timeout, Arc::clone(state)))
         .with_endpoint(&config.url)
         .with_protocol(Protocol::HttpBinary)
         .with_headers(headers)

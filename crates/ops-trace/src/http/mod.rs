@@ -26,7 +26,7 @@ pub use trust::Trust;
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// How a peer's address is found in a request.
-pub type PeerOf = fn(&Extensions) -> Option<IpAddr>;
+pub type PeerAddr = fn(&Extensions) -> Option<IpAddr>;
 
 /// One server span for each request, from its arrival to the end of its body.
 #[derive(Clone, Debug)]
@@ -37,8 +37,8 @@ struct Settings {
     handle: Option<Handle>,
     trust: Trust,
     networks: Vec<Network>,
-    peer: PeerOf,
-    quiet: Vec<String>,
+    peer: PeerAddr,
+    skip_paths: Vec<String>,
     client: bool,
 }
 
@@ -49,7 +49,7 @@ impl Default for ServerSpans {
             trust: Trust::default(),
             networks: Vec::new(),
             peer: |_| None,
-            quiet: ["/metrics", "/healthz", "/readyz"]
+            skip_paths: ["/metrics", "/healthz", "/readyz"]
                 .map(str::to_owned)
                 .into(),
             client: false,
@@ -95,14 +95,14 @@ impl ServerSpans {
 
     /// How the peer's address is found in a request. Without it nobody's is known, and a private peer not trusted.
     #[must_use]
-    pub fn peer(self, peer: PeerOf) -> Self {
+    pub fn peer(self, peer: PeerAddr) -> Self {
         self.with(|settings| settings.peer = peer)
     }
 
     /// Paths without a span, instead of the default ones. Trace ids still pass through.
     #[must_use]
-    pub fn quiet(self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.with(|settings| settings.quiet = paths.into_iter().map(Into::into).collect())
+    pub fn skip_paths(self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.with(|settings| settings.skip_paths = paths.into_iter().map(Into::into).collect())
     }
 
     /// Whether spans say who asked: `client.address` and `user_agent.original`. Off, because it is about persons.
@@ -160,8 +160,8 @@ impl Observe for ServerSpans {
         let (parent, link) = self.remote(handle, request);
         let base = parent.map_or_else(Context::new, |p| Context::new().with_remote_span_context(p));
         let asked = request.uri.path();
-        let quiet = self.0.quiet.iter().any(|path| path == asked);
-        let Some(tracer) = handle.tracer().filter(|_| !quiet) else {
+        let skipped = self.0.skip_paths.iter().any(|path| path == asked);
+        let Some(tracer) = handle.tracer().filter(|_| !skipped) else {
             return Some(Scope {
                 context: base,
                 named: None,

@@ -74,11 +74,11 @@ pub struct RecentSpan {
 #[derive(Debug)]
 pub(crate) struct Ring {
     slow_after: Duration,
-    kept: Mutex<Kept>,
+    kept: Mutex<TraceStore>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct TraceStore {
     recent: VecDeque<Entry>,
     slow: VecDeque<Entry>,
     errors: VecDeque<Entry>,
@@ -89,21 +89,21 @@ struct Kept {
 #[derive(Debug)]
 struct Entry {
     id: TraceId,
-    trace: Arc<Held>,
+    trace: Arc<StoredTrace>,
     bytes: usize,
 }
 
 #[derive(Clone, Debug)]
-struct Held {
+struct StoredTrace {
     start: SystemTime,
     duration: Duration,
     error: bool,
-    spans: Vec<HeldSpan>,
+    spans: Vec<StoredSpan>,
     left_out: u64,
 }
 
 #[derive(Clone, Debug)]
-struct HeldSpan {
+struct StoredSpan {
     id: SpanId,
     parent: SpanId,
     name: Cow<'static, str>,
@@ -129,7 +129,7 @@ impl Ring {
                 let more = entry.add(data);
                 kept.bytes += more;
             }
-            None => kept.begin(id, HeldSpan::new(data), self.slow_after),
+            None => kept.begin(id, StoredSpan::new(data), self.slow_after),
         }
         kept.shrink();
     }
@@ -150,7 +150,7 @@ impl Ring {
     }
 }
 
-type Pointer = (TraceId, Arc<Held>);
+type Pointer = (TraceId, Arc<StoredTrace>);
 
 fn traces(entries: &VecDeque<Entry>) -> Vec<Pointer> {
     let entries = entries.iter();
@@ -163,18 +163,18 @@ fn copies<'a>(traces: impl Iterator<Item = &'a Pointer>) -> Vec<RecentTrace> {
     traces.map(|(id, trace)| trace.read(*id)).collect()
 }
 
-impl Kept {
-    /// A span may end after its trace went to a shelf.
+impl TraceStore {
+    /// A span may end after its trace went to a bucket.
     fn find(&mut self, id: TraceId) -> Option<&mut Entry> {
-        let shelves = self.errors.iter_mut().chain(&mut self.slow);
-        let mut all = self.recent.iter_mut().chain(shelves);
+        let buckets = self.errors.iter_mut().chain(&mut self.slow);
+        let mut all = self.recent.iter_mut().chain(buckets);
         all.find(|entry| entry.id == id)
     }
 
-    fn begin(&mut self, id: TraceId, span: HeldSpan, slow_after: Duration) {
+    fn begin(&mut self, id: TraceId, span: StoredSpan, slow_after: Duration) {
         let bytes = span.bytes();
         self.bytes += bytes;
-        let trace = Arc::new(Held::new(span));
+        let trace = Arc::new(StoredTrace::new(span));
         self.recent.push_front(Entry { id, trace, bytes });
         if self.recent.len() > RECENT_TRACES
             && let Some(old) = self.recent.pop_back()
@@ -184,7 +184,7 @@ impl Kept {
     }
 
     fn keep(&mut self, old: Entry, slow_after: Duration) {
-        let shelf = if old.trace.error {
+        let bucket = if old.trace.error {
             &mut self.errors
         } else if old.trace.duration >= slow_after {
             &mut self.slow
@@ -192,9 +192,9 @@ impl Kept {
             self.bytes -= old.bytes;
             return;
         };
-        shelf.push_front(old);
-        if shelf.len() > KEPT_TRACES
-            && let Some(oldest) = shelf.pop_back()
+        bucket.push_front(old);
+        if bucket.len() > KEPT_TRACES
+            && let Some(oldest) = bucket.pop_back()
         {
             self.bytes -= oldest.bytes;
         }
@@ -202,10 +202,10 @@ impl Kept {
 
     fn shrink(&mut self) {
         while self.bytes > RING_BYTES {
-            let shelf = [&mut self.recent, &mut self.slow, &mut self.errors]
+            let bucket = [&mut self.recent, &mut self.slow, &mut self.errors]
                 .into_iter()
-                .max_by_key(|shelf| shelf.iter().map(|entry| entry.bytes).sum::<usize>());
-            let Some(oldest) = shelf.and_then(VecDeque::pop_back) else {
+                .max_by_key(|bucket| bucket.iter().map(|entry| entry.bytes).sum::<usize>());
+            let Some(oldest) = bucket.and_then(VecDeque::pop_back) else {
                 return;
             };
             self.bytes -= oldest.bytes;
@@ -225,7 +225,7 @@ impl Entry {
             trace.left_out += 1;
             return 0;
         }
-        let span = HeldSpan::new(data);
+        let span = StoredSpan::new(data);
         let bytes = span.bytes();
         let at = trace.spans.partition_point(|s| s.start <= span.start);
         trace.spans.insert(at, span);
@@ -234,8 +234,8 @@ impl Entry {
     }
 }
 
-impl Held {
-    fn new(span: HeldSpan) -> Self {
+impl StoredTrace {
+    fn new(span: StoredSpan) -> Self {
         Self {
             start: span.start,
             duration: span.duration,
@@ -251,13 +251,13 @@ impl Held {
             start: self.start,
             duration: self.duration,
             error: self.error,
-            spans: self.spans.iter().map(HeldSpan::read).collect(),
+            spans: self.spans.iter().map(StoredSpan::read).collect(),
             spans_left_out: self.left_out,
         }
     }
 }
 
-impl HeldSpan {
+impl StoredSpan {
     fn new(data: &SpanData) -> Self {
         let duration = data.end_time.duration_since(data.start_time);
         let attributes = data.attributes.iter().take(ATTRIBUTES_PER_SPAN);

@@ -88,7 +88,7 @@ fn fails(answer: Option<Answer>, kind: Kind, cause: &str) {
     assert_eq!((failed, open), (30, 50), "{answer:?}: {stats:?}");
     assert_eq!(kind(&stats.failures), 3, "{answer:?}: {stats:?}");
     assert_eq!(stats.export_failures, 3);
-    assert_eq!(tracer.collector_answers(), Some(false));
+    assert_eq!(tracer.last_export_ok(), Some(false));
     assert_eq!(
         tracer.recent().recent.len(),
         50,
@@ -129,7 +129,7 @@ fn an_outage_is_one_line_when_it_begins_and_one_when_it_ends() {
     }
     collector.answer(Answer::Accept);
     let started = Instant::now();
-    while tracer.collector_answers() != Some(true) {
+    while tracer.last_export_ok() != Some(true) {
         assert!(started.elapsed() < SOON);
         batch(&tracer);
     }

@@ -304,7 +304,7 @@ fn outgoing_calls_carry_the_context_to_listed_hosts_only() {
         }
         let headers = injected(&tracer, "api.internal").unwrap();
         let id = ops_trace::get_current_trace_id();
-        let (_, span_id) = ops_trace::current_ids().unwrap();
+        let span_id = ops_trace::current_span_ids().unwrap().span_id;
         let expected = format!("00-{id}-{:016x}-01", u64::from_be_bytes(span_id));
         assert_eq!(
             headers["traceparent"],
@@ -350,7 +350,8 @@ proptest::proptest! {
         }
         let mut scope = observer.start(&mut parts);
         let _entered = observer.enter(&mut scope);
-        let (trace_id, span_id) = ops_trace::current_ids().unwrap();
+        let ids = ops_trace::current_span_ids().unwrap();
+        let (trace_id, span_id) = (ids.trace_id, ids.span_id);
         proptest::prop_assert!(trace_id != [0; 16] && span_id != [0; 8]);
     }
 }

@@ -142,7 +142,7 @@ async fn rotel_gets_resource_names_parents_and_attributes() {
     let config = config.probe_after(Duration::from_millis(100));
     let tracer = Tracer::new(config).unwrap();
     let started = Instant::now();
-    while tracer.collector_answers() != Some(true) {
+    while tracer.last_export_ok() != Some(true) {
         assert!(started.elapsed() < SOON, "{:?}", tracer.stats());
         drop(ops_trace::span!(tracer: tracer, "are-you-there"));
         tracer.flush();

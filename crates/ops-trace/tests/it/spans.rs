@@ -67,13 +67,13 @@ fn the_resource_names_service_version_and_instance() {
 fn trace_ids_are_known_inside_of_a_span_only() {
     let (_collector, tracer) = traced();
     assert_eq!(ops_trace::get_current_trace_id(), "no-trace");
-    assert_eq!(ops_trace::current_ids(), None);
+    assert_eq!(ops_trace::current_span_ids(), None);
     let span = span!(tracer: tracer, "a");
     assert_eq!(ops_trace::get_current_trace_id(), "no-trace");
     let entered = span.enter();
     let id = ops_trace::get_current_trace_id();
     assert!(id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
-    let (trace_id, _) = ops_trace::current_ids().unwrap();
+    let trace_id = ops_trace::current_span_ids().unwrap().trace_id;
     assert_eq!(id, format!("{:032x}", u128::from_be_bytes(trace_id)));
     drop(entered);
     assert_eq!(ops_trace::get_current_trace_id(), "no-trace");

@@ -12,7 +12,7 @@ const MAX_EXPORT_SECONDS: usize = 256;
 
 /// What request threads, the export thread and readers share.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct ExportState {
     pub(crate) counters: Counters,
     pub(crate) queue_capacity: usize,
     pub(crate) limits: Limits,
@@ -36,7 +36,7 @@ pub(crate) struct Reply {
     pub(crate) message: String,
 }
 
-impl Shared {
+impl ExportState {
     pub(crate) fn new(queue_capacity: usize, limits: Limits, ring: Ring) -> Self {
         Self {
             counters: Counters::default(),
@@ -61,12 +61,12 @@ impl Shared {
         self.closed.notify_all();
     }
 
-    pub(crate) fn closing(&self) -> bool {
+    pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Relaxed)
     }
 
     /// What is left of the shutdown budget; `None` while there is no shutdown.
-    pub(crate) fn left(&self) -> Option<Duration> {
+    pub(crate) fn remaining_budget(&self) -> Option<Duration> {
         let deadline = (*self.deadline.lock())?;
         Some(deadline.saturating_duration_since(Instant::now()))
     }
@@ -84,7 +84,7 @@ impl Shared {
     }
 
     /// Counts what became of spans that waited, unless they were given up meanwhile.
-    pub(crate) fn settle(&self, spans: usize, count: impl FnOnce(&Counters)) {
+    pub(crate) fn record_outcome(&self, spans: usize, count: impl FnOnce(&Counters)) {
         let abandoned = self.abandoned.lock();
         if !*abandoned {
             count(&self.counters);
@@ -102,7 +102,7 @@ impl Shared {
     pub(crate) fn stats(&self) -> Stats {
         let abandoned = self.abandoned.lock();
         if *abandoned {
-            self.count_lost(); // a span that was on its way through the gate when it closed
+            self.count_lost(); // a span that was on its way through the limiter when it closed
         }
         self.counters.read(self.queue_capacity)
     }
