@@ -78,7 +78,7 @@ crate::define! {
 
     /// Label values that became other
     pub counter ops_metrics_overflow_total { metric: &'static str, label: &'static str }
-    /// Values that were refused
+    /// Values that were refused, or had their labels renamed
     pub counter ops_metrics_rejected_total { metric: &'static str, reason: RejectReason }
     /// Series of each metric
     pub gauge ops_metrics_series { metric: &'static str }

@@ -6,10 +6,10 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::history::{process, runtime, sparkline};
 use crate::recorder::{self, Recorder};
-use crate::series::guard::Limits;
+use crate::series::scope::Scope;
 
-/// Seconds between two drains of foreign histograms: the exporter keeps each sample until then.
-const UPKEEP_SECONDS: u64 = 5;
+/// Seconds between two looks at the process.
+const PROCESS_SECONDS: u64 = 5;
 const SECOND: Duration = Duration::from_secs(1);
 
 static INSTALLING: Mutex<()> = Mutex::new(());
@@ -23,15 +23,14 @@ static INSTALLING: Mutex<()> = Mutex::new(());
 /// A limit is 0 or of an unknown label, another crate's recorder is installed already, or no thread could be started.
 pub fn install(config: Config) -> Result<(), Error> {
     let _one = INSTALLING.lock();
-    config.apply(Limits::global())?;
+    config.apply(&Scope::process().limits)?;
     runtime::observe_runtime();
-    if recorder::installed().is_some() {
+    if recorder::is_installed() {
         return Ok(());
     }
-    let (recorder, handle) = Recorder::new()?;
-    metrics::set_global_recorder(recorder).map_err(|_| Error::RecorderTaken)?;
+    metrics::set_global_recorder(Recorder).map_err(|_| Error::RecorderTaken)?;
     process::sample();
-    recorder::set_installed(handle);
+    recorder::set_installed();
     std::thread::Builder::new()
         .name("ops-metrics".into())
         .spawn(tick)
@@ -41,23 +40,22 @@ pub fn install(config: Config) -> Result<(), Error> {
 
 /// Whether [`install`] was called.
 pub fn is_installed() -> bool {
-    recorder::installed().is_some()
+    recorder::is_installed()
 }
 
 fn tick() {
     let start = Instant::now();
     let mut next = SECOND;
-    let mut until_upkeep = 0;
+    let mut until_process = 0;
     loop {
         std::thread::sleep(next.saturating_sub(start.elapsed()));
         let now = start.elapsed();
         runtime::sample();
-        if until_upkeep == 0 {
+        if until_process == 0 {
             process::sample();
-            recorder::installed().inspect(|foreign| foreign.run_upkeep());
-            until_upkeep = UPKEEP_SECONDS;
+            until_process = PROCESS_SECONDS;
         }
-        until_upkeep -= 1;
+        until_process -= 1;
         sparkline::tick(now);
         // a second that was slept through is a gap, and is not made up for
         next = (next + SECOND).max(now);

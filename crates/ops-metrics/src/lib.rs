@@ -36,9 +36,13 @@
 //!
 //! # Guarantees
 //!
+//! - `/metrics` is valid whatever other crates register: names, labels and types are checked where they enter. What is refused
+//!   is counted in `ops_metrics_rejected_total{metric,reason}` and logged once for each key. If two metrics share a name, the
+//!   first one registered is rendered.
 //! - A label has at most [`LABEL_VALUES_MAX`] values for each metric, or as many as [`Config`] says; the next ones become
 //!   `other`, in that label alone, are counted in `ops_metrics_overflow_total{metric,label}`, warned of once, and
-//!   listed by [`overflows`]. A metric has at most [`SERIES_MAX`] series; beyond, new ones are `other` in every label.
+//!   listed by [`overflows`]. A metric has at most [`SERIES_MAX`] series; beyond, new ones are `other` in every label. A value
+//!   has at most [`LABEL_VALUE_BYTES_MAX`] bytes. The limits hold for the `metrics` facade too, which takes 1000 metrics.
 //! - Counters and histograms of the catalog are atomics: no increment is lost, and `_count` equals `+Inf`.
 //! - Non-finite and negative observations are refused and counted in `ops_metrics_rejected_total{metric,reason}`.
 //! - Counting in a series that exists allocates nothing and takes no lock. With 3 labels that are `&'static str`, enums,
@@ -96,7 +100,7 @@ pub use series::cardinality::{Cardinality, Overflow, cardinality, overflows};
 pub use series::definition::{Kind, LabelDefinition, MetricDefinition};
 pub use series::distribution::Distribution;
 pub use series::family::Family;
-pub use series::guard::{LABEL_VALUES_MAX, SERIES_MAX};
+pub use series::guard::{LABEL_VALUE_BYTES_MAX, LABEL_VALUES_MAX, SERIES_MAX};
 pub use series::label::{Label, LabelId};
 pub use series::registry::{families, register};
 pub use series::rejected::RejectReason;

@@ -1,95 +1,71 @@
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, Metadata, SharedString, Unit};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::builtin::ops_metrics_rejected_total;
-use crate::error::Error;
-use crate::series::definition::{Kind, MetricDefinition};
+use crate::series::definition::Kind;
+use crate::series::facade::{self, Place};
 use crate::series::family::Family;
 use crate::series::registry::find;
 use crate::series::rejected::RejectReason;
+use crate::series::scope::Scope;
 use crate::series::value::{Counter, Gauge, Histogram};
 
-static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
+static INSTALLED: AtomicBool = AtomicBool::new(false);
 
-/// Returns what renders the metrics of other crates, once the recorder is installed.
-pub(crate) fn installed() -> Option<&'static PrometheusHandle> {
-    INSTALLED.get()
+pub(crate) fn is_installed() -> bool {
+    INSTALLED.load(Ordering::Acquire)
 }
 
-pub(crate) fn set_installed(handle: PrometheusHandle) {
-    INSTALLED.get_or_init(|| handle);
+pub(crate) fn set_installed() {
+    INSTALLED.store(true, Ordering::Release);
 }
 
-/// The recorder of the `metrics` facade: a catalog name goes to the catalog's series, any other to the exporter.
-pub(crate) struct Recorder {
-    foreign: PrometheusRecorder,
-}
-
-impl Recorder {
-    /// With the handle that renders what other crates recorded. Their histograms get real buckets.
-    pub(crate) fn new() -> Result<(Self, PrometheusHandle), Error> {
-        let builder = PrometheusBuilder::new().set_buckets(MetricDefinition::BUCKETS);
-        let foreign = builder.map_err(|_| Error::RecorderTaken)?.build_recorder();
-        let handle = foreign.handle();
-        Ok((Self { foreign }, handle))
-    }
-}
+/// The recorder of the `metrics` facade: a name of a catalog goes to the catalog's series, any other to a metric that is
+/// made on first use. The same limits hold for both.
+pub(crate) struct Recorder;
 
 impl metrics::Recorder for Recorder {
-    fn describe_counter(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
-        self.foreign.describe_counter(name, unit, help);
+    fn describe_counter(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        facade::describe(Kind::Counter, name.as_str(), help);
     }
 
-    fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
-        self.foreign.describe_gauge(name, unit, help);
+    fn describe_gauge(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        facade::describe(Kind::Gauge, name.as_str(), help);
     }
 
-    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
-        self.foreign.describe_histogram(name, unit, help);
+    fn describe_histogram(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        facade::describe(Kind::Histogram, name.as_str(), help);
     }
 
-    fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> metrics::Counter {
-        match find(key.name()) {
-            Some(family) => match labels(family, Kind::Counter, key) {
-                Some(labels) => {
-                    metrics::Counter::from_arc(Arc::new(CounterHandle(family.counter(&labels))))
-                }
-                None => metrics::Counter::noop(),
-            },
-            None => self.foreign.register_counter(key, metadata),
-        }
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> metrics::Counter {
+        place(Kind::Counter, key).map_or_else(metrics::Counter::noop, |(family, labels)| {
+            metrics::Counter::from_arc(Arc::new(CounterHandle(family.counter(&labels))))
+        })
     }
 
-    fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> metrics::Gauge {
-        match find(key.name()) {
-            Some(family) => match labels(family, Kind::Gauge, key) {
-                Some(labels) => {
-                    metrics::Gauge::from_arc(Arc::new(GaugeHandle(family.gauge(&labels))))
-                }
-                None => metrics::Gauge::noop(),
-            },
-            None => self.foreign.register_gauge(key, metadata),
-        }
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> metrics::Gauge {
+        place(Kind::Gauge, key).map_or_else(metrics::Gauge::noop, |(family, labels)| {
+            metrics::Gauge::from_arc(Arc::new(GaugeHandle(family.gauge(&labels))))
+        })
     }
 
-    fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> metrics::Histogram {
-        match find(key.name()) {
-            Some(family) => match labels(family, Kind::Histogram, key) {
-                Some(labels) => metrics::Histogram::from_arc(Arc::new(HistogramHandle(
-                    family.histogram(&labels),
-                ))),
-                None => metrics::Histogram::noop(),
-            },
-            None => metrics::Histogram::from_arc(Arc::new(Finite(
-                self.foreign.register_histogram(key, metadata),
-            ))),
-        }
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> metrics::Histogram {
+        place(Kind::Histogram, key).map_or_else(metrics::Histogram::noop, |(family, labels)| {
+            metrics::Histogram::from_arc(Arc::new(HistogramHandle(family.histogram(&labels))))
+        })
     }
 }
 
-/// The label values in the family's order; `None`, and a warning, where type or label names are not the family's.
+fn place<'a>(kind: Kind, key: &'a Key) -> Option<Place<'a>> {
+    match find(key.name()) {
+        Some(family) => Some((family, labels(family, kind, key)?)),
+        None => facade::place(kind, key),
+    }
+}
+
+/// Returns the label values in the family's order; `None`, which is counted and logged once, if type or label names are
+/// not the family's.
 fn labels<'a>(family: &'static Family, kind: Kind, key: &'a Key) -> Option<Vec<&'a str>> {
     let definition = family.definition();
     let value = |name: &str| {
@@ -103,11 +79,17 @@ fn labels<'a>(family: &'static Family, kind: Kind, key: &'a Key) -> Option<Vec<&
         .map(|label| value(label.name))
         .collect();
     let values =
-        values.filter(|values| definition.kind == kind && values.len() == key.labels().count());
+        values.filter(|values| definition.kind == kind && values.len() == key.labels().len());
     if values.is_none() {
-        let metric = definition.name;
-        tracing::warn!(target: "ops_metrics", metric, key = %key, "labels_or_type_differ_from_catalog");
-        family.reject(RejectReason::Labels);
+        let given: Vec<&str> = key.labels().map(|label| label.key()).collect();
+        let given = given.join(",");
+        let (metric, refusals) = (definition.name, &Scope::current().refusals);
+        let logged_as = format!("{metric} {} {given}", kind.as_str());
+        if refusals.count(metric, RejectReason::Labels, &logged_as) {
+            let accepted: Vec<&str> = definition.labels.iter().map(|label| label.name).collect();
+            let (accepted, kind) = (accepted.join(","), kind.as_str());
+            tracing::warn!(target: "ops_metrics", metric, kind, given, accepted, "labels_or_type_differ_from_catalog");
+        }
     }
     values
 }
@@ -145,18 +127,5 @@ struct HistogramHandle(&'static Histogram);
 impl HistogramFn for HistogramHandle {
     fn record(&self, value: f64) {
         self.0.observe(value);
-    }
-}
-
-/// A histogram of another crate, whose sum a single NaN would spoil for good.
-struct Finite(metrics::Histogram);
-
-impl HistogramFn for Finite {
-    fn record(&self, value: f64) {
-        if value.is_finite() {
-            self.0.record(value);
-        } else {
-            ops_metrics_rejected_total("of another crate", RejectReason::NonFinite).inc();
-        }
     }
 }

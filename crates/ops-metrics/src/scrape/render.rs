@@ -1,16 +1,18 @@
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::RwLock;
 
 use crate::builtin;
 use crate::error::Error;
 use crate::recorder;
-use crate::scrape::exposition;
+use crate::scrape::exposition::{self, Format};
 use crate::series::cardinality::overflows;
 use crate::series::definition::Kind;
+use crate::series::label::Label as _;
 use crate::series::registry;
 use crate::series::rejected::RejectReason;
+use crate::series::scope::Scope;
 
 static HOOKS: RwLock<Vec<Arc<dyn Fn() + Send + Sync>>> = RwLock::new(Vec::new());
 
@@ -21,56 +23,86 @@ pub fn before_scrape(publish: impl Fn() + Send + Sync + 'static) {
     HOOKS.write().push(Arc::new(publish));
 }
 
-/// The text exposition, format 0.0.4: the catalog in its order, then what other crates recorded.
+/// Returns the text exposition, format 0.0.4: the catalogs in their order, then what other crates recorded.
 ///
 /// # Errors
 ///
-/// [`Error::NotInstalled`] before [`install`].
+/// [`Error::NotInstalled`] before [`install`](crate::install).
 pub fn render() -> Result<String, Error> {
-    let foreign = recorder::installed().ok_or(Error::NotInstalled)?;
+    if !recorder::is_installed() {
+        return Err(Error::NotInstalled);
+    }
+    run_hooks();
+    Ok(render_current())
+}
+
+/// Returns the text exposition of the current scope.
+pub(crate) fn render_current() -> String {
+    let mut text = String::with_capacity(builtin::ops_metrics_render_bytes().get() as usize);
+    render_into(Format::Text, &mut |chunk| text.push_str(chunk));
+    text
+}
+
+pub(crate) fn run_hooks() {
     let hooks = HOOKS.read().clone();
     for hook in hooks {
         if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook())).is_err() {
             tracing::error!(target: "ops_metrics", "before_scrape_panicked");
         }
     }
-    Ok(render_with(foreign))
 }
 
-pub(crate) fn render_with(foreign: &PrometheusHandle) -> String {
+/// Renders the current scope in chunks.
+pub(crate) fn render_into(format: Format, out: &mut dyn FnMut(&str)) {
     publish();
     let timer = builtin::ops_metrics_render_seconds().start_timer();
-    let size = builtin::ops_metrics_render_bytes();
-    let mut text = String::with_capacity(size.get() as usize + 16 * 1024);
-    for family in registry::families() {
-        exposition::write_family(&mut text, family);
-    }
-    text.push_str(&foreign.render());
+    let mut bytes = 0;
+    exposition::write_all(format, &mut |chunk| {
+        bytes += chunk.len();
+        out(chunk);
+    });
     drop(timer);
-    size.set(text.len() as f64);
-    text
+    builtin::ops_metrics_render_bytes().set(bytes as f64);
 }
 
-/// What the guard knows. Each label is there with 0 from the start, so that its first overflow is an increase.
+/// Publishes what the guard knows. Each label of a catalog is there with 0 from the start, so that its first overflow is an
+/// increase.
 fn publish() {
     for family in registry::families() {
         let definition = family.definition();
         for label in definition.labels {
             builtin::ops_metrics_overflow_total(definition.name, label.name).add(0);
         }
-        for reason in RejectReason::ALL {
-            let count = family.rejected(reason);
-            let may_be_non_finite = matches!(definition.kind, Kind::Gauge | Kind::Histogram);
-            if count > 0 || (reason == RejectReason::NonFinite && may_be_non_finite) {
-                builtin::ops_metrics_rejected_total(definition.name, reason).absolute(count);
-            }
+        if matches!(definition.kind, Kind::Gauge | Kind::Histogram) {
+            builtin::ops_metrics_rejected_total(definition.name, RejectReason::NonFinite).add(0);
         }
     }
     for overflow in overflows() {
         builtin::ops_metrics_overflow_total(overflow.metric, overflow.label)
             .absolute(overflow.count);
     }
-    for family in registry::families() {
-        builtin::ops_metrics_series(family.definition().name).set(family.len() as f64);
+    let mut series: BTreeMap<&'static str, usize> = BTreeMap::new();
+    let mut refused: HashMap<(Box<str>, RejectReason), u64> = HashMap::new();
+    for family in registry::all_families() {
+        let name = family.definition().name;
+        *series.entry(name).or_default() += family.len();
+        for (reason, count) in family
+            .rejected()
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+        {
+            *refused.entry((name.into(), reason)).or_default() += count;
+        }
+    }
+    for (metric, reason, count) in Scope::current().refusals.counts() {
+        *refused.entry((metric, reason)).or_default() += count;
+    }
+    for ((metric, reason), count) in refused {
+        builtin::ops_metrics_rejected_total::family()
+            .counter(&[&metric, reason.text()])
+            .absolute(count);
+    }
+    for (metric, count) in series {
+        builtin::ops_metrics_series(metric).set(count as f64);
     }
 }

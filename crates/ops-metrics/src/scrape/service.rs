@@ -29,7 +29,7 @@ pub async fn serve(request: &request::Parts) -> Response<Bytes> {
         let refused = plain(StatusCode::METHOD_NOT_ALLOWED, "accepted: GET, HEAD\n");
         return with(refused, ALLOW, "GET, HEAD");
     }
-    if recorder::installed().is_none() {
+    if !recorder::is_installed() {
         return plain(
             StatusCode::SERVICE_UNAVAILABLE,
             "metrics are not installed\n",

@@ -1,5 +1,5 @@
 use crate::series::guard::{CardinalityState, Limits};
-use crate::series::registry::families;
+use crate::series::registry::all_families;
 
 /// A label whose values became `other`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Overflow {
 
 /// Which labels overflowed, most often first.
 pub fn overflows() -> Vec<Overflow> {
-    let mut all: Vec<Overflow> = families()
+    let mut all: Vec<Overflow> = all_families()
         .into_iter()
         .flat_map(|family| {
             let definition = family.definition();
@@ -56,7 +56,7 @@ pub struct Cardinality {
 
 /// How large the metrics are, the one with most series first.
 pub fn cardinality() -> Vec<Cardinality> {
-    let mut all: Vec<Cardinality> = families()
+    let mut all: Vec<Cardinality> = all_families()
         .into_iter()
         .filter_map(|family| {
             let (definition, series) = (family.definition(), family.len());

@@ -22,6 +22,16 @@
 /// job_time("mail").observe(0.5);
 /// assert_eq!(job_time("mail").count(), 1);
 /// ```
+///
+/// Labels that Prometheus gives a meaning of its own do not compile either:
+///
+/// ```compile_fail
+/// ops_metrics::define! { /** Time a job took. */ histogram job_seconds { le: &'static str } }
+/// ```
+///
+/// ```compile_fail
+/// ops_metrics::define! { /** Jobs done. */ gauge jobs { quantile: &'static str } }
+/// ```
 #[macro_export]
 macro_rules! define {
     ($(#[$doc:meta])* $vis:vis catalog $catalog:ident; $($rest:tt)*) => {

@@ -13,6 +13,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Ends of the names of a metric's samples, those that OpenMetrics reserves included.
+    pub(crate) fn sample_suffixes(self) -> &'static [&'static str] {
+        match self {
+            Self::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
+            Self::Counter | Self::Seconds | Self::Gauge => &[""],
+        }
+    }
+
     /// The word after `# TYPE name`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -60,11 +68,7 @@ impl MetricDefinition {
 
     /// The unit that the name ends with, `_total` aside: `seconds` or `bytes`, or empty where things are counted.
     pub fn unit(&self) -> &'static str {
-        let name = self.name.strip_suffix("_total").unwrap_or(self.name);
-        ["seconds", "bytes"]
-            .into_iter()
-            .find(|unit| name.ends_with(unit))
-            .unwrap_or("")
+        unit_of(self.name)
     }
 
     /// What the names and buckets of every metric must be; `define!` has it checked by the compiler.
@@ -85,14 +89,34 @@ impl MetricDefinition {
         }
         let mut index = 0;
         while index < self.labels.len() {
+            let label = self.labels[index].name;
+            assert!(is_name(label), "a label's name is [a-z][a-z0-9_]*");
             assert!(
-                is_name(self.labels[index].name),
-                "a label's name is [a-z][a-z0-9_]*"
+                !is_same(label, "le") && !is_same(label, "quantile"),
+                "no label is named le or quantile: Prometheus gives these names a meaning of its own"
             );
+            let mut before = 0;
+            while before < index {
+                assert!(
+                    !is_same(label, self.labels[before].name),
+                    "a metric has each label once"
+                );
+                before += 1;
+            }
             index += 1;
         }
         self
     }
+}
+
+/// The unit that a metric's name ends with, `_total` aside.
+pub(crate) fn unit_of(name: &str) -> &'static str {
+    let name = name.strip_suffix("_total").unwrap_or(name);
+    let ends = |unit: &&str| {
+        name.strip_suffix(*unit)
+            .is_some_and(|rest| rest.ends_with('_'))
+    };
+    ["seconds", "bytes"].into_iter().find(ends).unwrap_or("")
 }
 
 const fn is_name(name: &str) -> bool {
@@ -110,6 +134,10 @@ const fn is_name(name: &str) -> bool {
         index += 1;
     }
     !bytes.is_empty()
+}
+
+const fn is_same(one: &str, other: &str) -> bool {
+    one.len() == other.len() && ends_with(one, other)
 }
 
 const fn ends_with(text: &str, end: &str) -> bool {

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::hash::{BuildHasher, Hash as _, Hasher as _};
 use std::sync::OnceLock;
 
@@ -9,6 +10,7 @@ use crate::series::guard::{CardinalityState, Limits};
 use crate::series::label::LabelId;
 use crate::series::registry::register_family;
 use crate::series::rejected::{RejectReason, Rejected};
+use crate::series::scope::Scope;
 use crate::series::table::Table;
 use crate::series::value::{Counter, Gauge, Histogram, Seconds};
 
@@ -19,6 +21,8 @@ const IDENTITIES_MAX: usize = 4;
 #[derive(Debug)]
 pub struct Family {
     definition: MetricDefinition,
+    /// Recorded by another crate: what registers it is its facade metric.
+    of_facade: bool,
     state: OnceLock<State>,
 }
 
@@ -97,6 +101,16 @@ impl Family {
     pub const fn new(definition: MetricDefinition) -> Self {
         Self {
             definition: definition.check(),
+            of_facade: false,
+            state: OnceLock::new(),
+        }
+    }
+
+    /// Makes a family of a metric that another crate records, whose names are checked by the caller.
+    pub(crate) const fn of_facade(definition: MetricDefinition) -> Self {
+        Self {
+            definition,
+            of_facade: true,
             state: OnceLock::new(),
         }
     }
@@ -123,13 +137,10 @@ impl Family {
         self.len() == 0
     }
 
-    pub(crate) fn reject(&'static self, reason: RejectReason) {
-        self.state().rejected.count(reason);
-    }
-
-    pub(crate) fn rejected(&self, reason: RejectReason) -> u64 {
-        self.existing()
-            .map_or(0, |state| state.rejected.get(reason))
+    /// Returns how many values were not counted, for each reason.
+    pub(crate) fn rejected(&self) -> [(RejectReason, u64); 2] {
+        let state = self.existing();
+        state.map_or_else(|| SPARE_REJECTED.counts(), |state| state.rejected.counts())
     }
 
     /// Makes the series of all combinations of known values; none where a label's values are not known.
@@ -168,7 +179,7 @@ impl Family {
 
     fn existing(&self) -> Option<&State> {
         #[cfg(feature = "testing")]
-        if let Some(scope) = crate::series::scope::current() {
+        if let Some(scope) = crate::series::scope::test::current() {
             return scope.existing(self);
         }
         self.state.get()
@@ -177,10 +188,11 @@ impl Family {
     #[inline]
     fn state(&'static self) -> &'static State {
         #[cfg(feature = "testing")]
-        if let Some(scope) = crate::series::scope::current() {
+        if let Some(scope) = crate::series::scope::test::current() {
             return scope.state(self);
         }
-        self.state.get_or_init(|| State::new(Limits::global()))
+        self.state
+            .get_or_init(|| State::new(&Scope::process().limits))
     }
 
     #[inline]
@@ -251,7 +263,7 @@ impl Family {
             series
         });
         drop(growth);
-        if first {
+        if first && !self.of_facade {
             register_family(self);
         }
         for warning in &admission.warnings {
@@ -269,9 +281,8 @@ impl Family {
             Kind::Histogram => Value::Histogram(Histogram::new(rejected, buckets)),
         };
         let named = self.definition.labels.iter().zip(labels);
-        // no escapes: the guard admits neither quotes, backslashes nor line ends
         let rendered: Vec<String> = named
-            .map(|(label, text)| format!("{}=\"{text}\"", label.name))
+            .map(|(label, text)| format!("{}=\"{}\"", label.name, escaped(text)))
             .collect();
         // bounded by the limits for series
         Box::leak(Box::new(Series {
@@ -280,6 +291,15 @@ impl Family {
             value,
         }))
     }
+}
+
+/// Escapes a label's value as both exposition formats do.
+fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\\', '"', '\n']) {
+        return Cow::Borrowed(text);
+    }
+    let text = text.replace('\\', r"\\");
+    Cow::Owned(text.replace('"', r#"\""#).replace('\n', r"\n"))
 }
 
 /// All identities, if each label has one and they are not too many.

@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::mem::Discriminant;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
@@ -9,8 +10,10 @@ use crate::series::definition::MetricDefinition;
 pub const LABEL_VALUES_MAX: usize = 200;
 /// Series of one metric unless configured; beyond, every label that is not in a known series becomes `other`.
 pub const SERIES_MAX: usize = 2000;
-/// Characters of a label's value; a longer one becomes `other`.
-const VALUE_CHARS_MAX: usize = 96;
+/// Bytes of a label's value, which may be any UTF-8; a longer one becomes `other`, as does an empty one.
+pub const LABEL_VALUE_BYTES_MAX: usize = 256;
+/// Values that the label `metric` of `ops_metrics_*` may have: one for each metric.
+const METRICS_MAX: usize = 2000;
 /// Refused values of one label that are kept for a person to read, and how much of each.
 const EXAMPLES_MAX: usize = 5;
 const EXAMPLE_CHARS_MAX: usize = 64;
@@ -27,21 +30,23 @@ pub(crate) struct Limits {
     of_labels: RwLock<Vec<(String, String, usize)>>,
 }
 
-static GLOBAL: Limits = Limits::new();
-
-impl Limits {
-    pub(crate) const fn new() -> Self {
+impl Default for Limits {
+    fn default() -> Self {
+        let of_metrics = [
+            "ops_metrics_series",
+            "ops_metrics_overflow_total",
+            "ops_metrics_rejected_total",
+        ];
+        let of_labels = of_metrics.map(|name| (name.to_owned(), "metric".to_owned(), METRICS_MAX));
         Self {
             label_values: AtomicUsize::new(LABEL_VALUES_MAX),
             series: AtomicUsize::new(SERIES_MAX),
-            of_labels: RwLock::new(Vec::new()),
+            of_labels: RwLock::new(of_labels.into()),
         }
     }
+}
 
-    pub(crate) fn global() -> &'static Self {
-        &GLOBAL
-    }
-
+impl Limits {
     pub(crate) fn set_label_values(&self, max: usize) {
         self.label_values.store(max, Ordering::Relaxed);
     }
@@ -82,6 +87,8 @@ pub(crate) struct LabelState {
     pub(crate) values: HashSet<Box<str>>,
     pub(crate) overflows: u64,
     pub(crate) examples: Vec<String>,
+    /// Kinds of reasons that were logged.
+    logged: Vec<Discriminant<OverflowReason>>,
 }
 
 /// The labels as they will be, and what has to be said about it.
@@ -92,26 +99,41 @@ pub(crate) struct Admission<'a> {
     pub(crate) warnings: Vec<Warning>,
 }
 
-/// A label's first overflow.
+/// Reason for which a label's value became `other`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OverflowReason {
+    /// An empty value is the same as no label, which would be another series.
+    Empty,
+    /// The value has more bytes than this.
+    TooLong(usize),
+    /// The label has as many values as it may have.
+    Values(usize),
+    /// The metric has as many series as it may have.
+    Series(usize),
+}
+
+/// The first overflow of a label for a reason.
 pub(crate) struct Warning {
     label: &'static str,
     value: String,
-    values_max: usize,
+    reason: OverflowReason,
 }
 
 impl Warning {
     pub(crate) fn log(&self, metric: &'static str) {
-        let Self {
-            label,
-            value,
-            values_max,
-        } = self;
-        tracing::warn!(target: "ops_metrics", metric, label, ?value, values_max, "label_overflow");
+        let (label, value) = (self.label, &self.value);
+        let (reason, limit) = match self.reason {
+            OverflowReason::Empty => ("value is empty", None),
+            OverflowReason::TooLong(bytes) => ("value has more bytes than the limit", Some(bytes)),
+            OverflowReason::Values(max) => ("label has as many values as the limit", Some(max)),
+            OverflowReason::Series(max) => ("metric has as many series as the limit", Some(max)),
+        };
+        tracing::warn!(target: "ops_metrics", metric, label, ?value, reason, limit, "label_overflow");
     }
 }
 
 impl CardinalityState {
-    /// Replaces what is refused, label by label; where the metric is full, all that makes a new series.
+    /// Replaces what is refused, label by label; if the metric is full, all that makes a new series.
     pub(crate) fn admit<'a>(
         &mut self,
         definition: &MetricDefinition,
@@ -127,20 +149,26 @@ impl CardinalityState {
             warnings: Vec::new(),
         };
         let named = labels.iter().zip(definition.labels);
-        for ((value, label), growth) in named.zip(&mut self.labels) {
+        for ((value, label), state) in named.zip(&mut self.labels) {
             let max = limits.of_label(definition.name, label.name);
-            if *value == OTHER || (!full && growth.admit(value, label.values, max)) {
+            let refused = match state.refusal(value, label.values, max) {
+                _ if *value == OTHER => None,
+                None if full => Some(OverflowReason::Series(limits.series())),
+                refused => refused,
+            };
+            let Some(reason) = refused else {
+                state.admit(value);
                 admission.labels.push(value);
                 continue;
-            }
+            };
             admission.labels.push(OTHER);
             admission.unchanged = false;
-            if let Some(value) = growth.refuse(value) {
-                let (label, values_max) = (label.name, max);
+            if let Some(value) = state.refuse(value, reason) {
+                let label = label.name;
                 admission.warnings.push(Warning {
                     label,
                     value,
-                    values_max,
+                    reason,
                 });
             }
         }
@@ -156,26 +184,39 @@ impl CardinalityState {
 }
 
 impl LabelState {
-    /// The declared values have their place even where others came first.
-    fn admit(&mut self, value: &str, declared: &[&str], max: usize) -> bool {
+    /// Returns why a value is not admitted. The declared ones have their place even if others came first.
+    fn refusal(&self, value: &str, declared: &[&str], max: usize) -> Option<OverflowReason> {
         if self.values.contains(value) {
-            return true;
+            None
+        } else if value.is_empty() {
+            Some(OverflowReason::Empty)
+        } else if value.len() > LABEL_VALUE_BYTES_MAX {
+            Some(OverflowReason::TooLong(LABEL_VALUE_BYTES_MAX))
+        } else if self.values.len() >= max && !declared.contains(&value) {
+            Some(OverflowReason::Values(max))
+        } else {
+            None
         }
-        let plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
-        let fits = (1..=VALUE_CHARS_MAX).contains(&value.len()) && value.bytes().all(plain);
-        let known = declared.contains(&value);
-        fits && (known || self.values.len() < max) && self.values.insert(value.into())
     }
 
-    /// Counts it; the first time, hands back what of the value may be told.
-    fn refuse(&mut self, value: &str) -> Option<String> {
-        self.overflows += 1;
-        if self.examples.len() < EXAMPLES_MAX {
-            let example: String = value.chars().take(EXAMPLE_CHARS_MAX).collect();
-            if !self.examples.contains(&example) {
-                self.examples.push(example);
-            }
+    fn admit(&mut self, value: &str) {
+        if value != OTHER && !self.values.contains(value) {
+            self.values.insert(value.into());
         }
-        (self.overflows == 1).then(|| self.examples.concat())
+    }
+
+    /// Counts a refusal. The first time for this kind of reason, returns as much of the value as is logged.
+    fn refuse(&mut self, value: &str, reason: OverflowReason) -> Option<String> {
+        self.overflows += 1;
+        let example: String = value.chars().take(EXAMPLE_CHARS_MAX).collect();
+        if self.examples.len() < EXAMPLES_MAX && !self.examples.contains(&example) {
+            self.examples.push(example.clone());
+        }
+        let kind = std::mem::discriminant(&reason);
+        let first = !self.logged.contains(&kind);
+        if first {
+            self.logged.push(kind);
+        }
+        first.then_some(example)
     }
 }

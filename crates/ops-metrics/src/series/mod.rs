@@ -4,12 +4,13 @@ pub(crate) mod cardinality;
 pub(crate) mod define;
 pub(crate) mod definition;
 pub(crate) mod distribution;
+pub(crate) mod facade;
 pub(crate) mod family;
 pub(crate) mod guard;
 pub(crate) mod label;
+pub(crate) mod refusals;
 pub(crate) mod registry;
 pub(crate) mod rejected;
-#[cfg(feature = "testing")]
 pub(crate) mod scope;
 mod table;
 pub(crate) mod value;

@@ -1,58 +1,163 @@
 use std::collections::HashMap;
 
-use parking_lot::RwLock;
-
+use crate::series::definition::Kind;
+use crate::series::facade::{FACADE_METRICS_MAX, FacadeMetric};
 use crate::series::family::Family;
+use crate::series::rejected::RejectReason;
+use crate::series::scope::Scope;
 
-static REGISTERED: RwLock<Registered> = RwLock::new(Registered {
-    order: Vec::new(),
-    by_name: None,
-});
-
-struct Registered {
-    order: Vec<&'static Family>,
-    by_name: Option<HashMap<&'static str, &'static Family>>,
+/// Metrics that are rendered. No two of them have a sample name in common.
+#[derive(Default)]
+pub(crate) struct Registered {
+    catalogs: Vec<&'static Family>,
+    /// By the names that other crates use, which need not be valid ones.
+    facade: HashMap<Box<str>, &'static FacadeMetric>,
+    /// Each sample name with the metric that it belongs to.
+    samples: HashMap<String, &'static str>,
+    by_name: HashMap<&'static str, &'static Family>,
 }
 
 /// Adds a catalog that [`define!`](crate::define) exported: its metrics are on `/metrics` from now on, with 0 where
 /// all label values are known. A second registration of the same metrics changes nothing.
 ///
-/// A metric that was not registered is rendered from its first use on. Of two metrics with one name the first is.
+/// A metric that was not registered is rendered from its first use on. If two metrics share a name, or the name of
+/// a sample such as `x_count`, the first one registered is rendered; the other one is logged once, and counted in
+/// `ops_metrics_rejected_total{reason="name"}`.
 pub fn register(catalog: &[fn() -> &'static Family]) {
     for family in catalog {
         register_family(family());
     }
 }
 
-/// The families of all registered catalogs, in the order of registration.
+/// Returns the families of all registered catalogs, in the order of registration.
 pub fn families() -> Vec<&'static Family> {
-    REGISTERED.read().order.clone()
+    Scope::current().registered.read().catalogs.clone()
+}
+
+/// Returns what other crates record under names of their own, by name.
+pub(crate) fn facade_metrics() -> Vec<&'static FacadeMetric> {
+    let registered = Scope::current().registered.read();
+    let mut all: Vec<_> = registered.facade.values().copied().collect();
+    all.sort_unstable_by_key(|metric| metric.name);
+    all
+}
+
+/// Returns all families: those of the catalogs, then those of other crates.
+pub(crate) fn all_families() -> Vec<&'static Family> {
+    let mut all = families();
+    let of_facade = facade_metrics();
+    all.extend(of_facade.into_iter().flat_map(FacadeMetric::families));
+    all
 }
 
 pub(crate) fn find(name: &str) -> Option<&'static Family> {
-    let registered = REGISTERED.read();
-    registered.by_name.as_ref()?.get(name).copied()
+    let registered = Scope::current().registered.read();
+    registered.by_name.get(name).copied()
+}
+
+/// Returns whether a registered metric has a sample of this name.
+pub(crate) fn has_sample(name: &str) -> bool {
+    Scope::current()
+        .registered
+        .read()
+        .samples
+        .contains_key(name)
+}
+
+pub(crate) fn find_facade(name: &str) -> Option<&'static FacadeMetric> {
+    let registered = Scope::current().registered.read();
+    registered.facade.get(name).copied()
+}
+
+/// Registers the metric that another crate calls `raw`, and Prometheus `name`.
+pub(crate) fn register_facade(
+    raw: &str,
+    name: &str,
+    kind: Kind,
+) -> Result<&'static FacadeMetric, Conflict> {
+    let mut registered = Scope::current().registered.write();
+    if let Some(known) = registered.facade.get(raw) {
+        return Ok(known);
+    }
+    if let Some(owner) = registered.owner(name, kind) {
+        return Err(Conflict::TakenBy(owner));
+    }
+    if registered.facade.len() >= FACADE_METRICS_MAX {
+        return Err(Conflict::Full);
+    }
+    // bounded by that number
+    let metric: &'static FacadeMetric = Box::leak(Box::new(FacadeMetric::new(name, kind)));
+    registered.claim(metric.name, kind);
+    registered.facade.insert(raw.into(), metric);
+    Ok(metric)
+}
+
+/// Reason for which a metric cannot be registered.
+pub(crate) enum Conflict {
+    /// There are as many metrics of other crates as there may be.
+    Full,
+    /// A sample name belongs to this metric.
+    TakenBy(&'static str),
 }
 
 pub(crate) fn register_family(family: &'static Family) {
-    if owns_name(family) {
-        // again for each registry: what is 0 in one may not be there in another
-        family.zero();
+    match claim_family(family) {
+        // again for each scope: what is 0 in one may not be there in another
+        Ok(()) => family.zero(),
+        Err(taken_by) => {
+            let metric = family.definition().name;
+            let refusals = &Scope::current().refusals;
+            if refusals.count(metric, RejectReason::Name, metric) {
+                tracing::warn!(target: "ops_metrics", metric, taken_by, "metric_name_taken");
+            }
+        }
     }
 }
 
-/// Says whether it is this family that has the name.
-fn owns_name(family: &'static Family) -> bool {
-    let name = family.definition().name;
-    if let Some(known) = find(name) {
-        return std::ptr::eq(known, family);
+fn claim_family(family: &'static Family) -> Result<(), &'static str> {
+    let definition = family.definition();
+    let name = definition.name;
+    if find(name).is_some_and(|known| std::ptr::eq(known, family)) {
+        return Ok(());
     }
-    let mut registered = REGISTERED.write();
-    let names = registered.by_name.get_or_insert_default();
-    if let Some(known) = names.get(name) {
-        return std::ptr::eq(*known, family);
+    let mut registered = Scope::current().registered.write();
+    match registered.by_name.get(name) {
+        Some(known) if std::ptr::eq(*known, family) => return Ok(()),
+        Some(_) => return Err(name),
+        None => {}
     }
-    names.insert(name, family);
-    registered.order.push(family);
-    true
+    if let Some(owner) = registered.owner(name, definition.kind) {
+        return Err(owner);
+    }
+    registered.claim(name, definition.kind);
+    registered.by_name.insert(name, family);
+    registered.catalogs.push(family);
+    Ok(())
+}
+
+impl Registered {
+    /// Returns the catalogs without what other crates recorded.
+    #[cfg(feature = "testing")]
+    pub(crate) fn of_catalogs(&self) -> Self {
+        let mut copy = Self::default();
+        for family in &self.catalogs {
+            let definition = family.definition();
+            copy.claim(definition.name, definition.kind);
+            copy.by_name.insert(definition.name, family);
+            copy.catalogs.push(family);
+        }
+        copy
+    }
+
+    /// Returns the metric that has one of the sample names which a metric of this name would have.
+    fn owner(&self, name: &str, kind: Kind) -> Option<&'static str> {
+        let mut suffixes = kind.sample_suffixes().iter();
+        suffixes.find_map(|suffix| self.samples.get(&format!("{name}{suffix}")).copied())
+    }
+
+    fn claim(&mut self, name: &'static str, kind: Kind) {
+        let suffixes = kind.sample_suffixes().iter();
+        self.samples
+            .extend(suffixes.map(|suffix| (format!("{name}{suffix}"), name)));
+    }
 }

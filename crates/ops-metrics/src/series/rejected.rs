@@ -1,24 +1,21 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 crate::labels! {
-    /// Why a value was not counted.
+    /// Reason for which a value was not counted, or not counted as it was given.
     pub enum RejectReason {
         NonFinite = "non_finite",
         Negative = "negative",
         Labels = "labels",
+        Name = "name",
+        Limit = "limit",
     }
 }
 
-impl RejectReason {
-    pub(crate) const ALL: [Self; 3] = [Self::NonFinite, Self::Negative, Self::Labels];
-}
-
-/// Values of one family that were not counted.
+/// Number of values of one family that were not counted.
 #[derive(Debug)]
 pub(crate) struct Rejected {
     non_finite: AtomicU64,
     negative: AtomicU64,
-    labels: AtomicU64,
 }
 
 impl Rejected {
@@ -26,24 +23,30 @@ impl Rejected {
         Self {
             non_finite: AtomicU64::new(0),
             negative: AtomicU64::new(0),
-            labels: AtomicU64::new(0),
         }
     }
 
     #[cold]
-    pub(crate) fn count(&self, reason: RejectReason) {
-        self.of(reason).fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn non_finite(&self) {
+        self.non_finite.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn get(&self, reason: RejectReason) -> u64 {
-        self.of(reason).load(Ordering::Relaxed)
+    #[cold]
+    pub(crate) fn negative(&self) {
+        self.negative.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn of(&self, reason: RejectReason) -> &AtomicU64 {
-        match reason {
-            RejectReason::NonFinite => &self.non_finite,
-            RejectReason::Negative => &self.negative,
-            RejectReason::Labels => &self.labels,
-        }
+    /// Returns the count for each reason that a value may have.
+    pub(crate) fn counts(&self) -> [(RejectReason, u64); 2] {
+        [
+            (
+                RejectReason::NonFinite,
+                self.non_finite.load(Ordering::Relaxed),
+            ),
+            (
+                RejectReason::Negative,
+                self.negative.load(Ordering::Relaxed),
+            ),
+        ]
     }
 }

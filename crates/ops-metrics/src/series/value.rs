@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::series::distribution::{FINE_BUCKETS, FineCounts};
-use crate::series::rejected::{RejectReason, Rejected};
+use crate::series::rejected::Rejected;
 
 /// A total that only grows.
 #[derive(Debug, Default)]
@@ -87,7 +87,7 @@ impl Gauge {
         if value.is_finite() {
             self.bits.store(value.to_bits(), Ordering::Relaxed);
         } else {
-            self.rejected.count(RejectReason::NonFinite);
+            self.rejected.non_finite();
         }
     }
 
@@ -97,7 +97,7 @@ impl Gauge {
         if delta.is_finite() {
             add_float(&self.bits, delta);
         } else {
-            self.rejected.count(RejectReason::NonFinite);
+            self.rejected.non_finite();
         }
     }
 
@@ -133,10 +133,10 @@ impl Histogram {
     #[inline]
     pub fn observe(&self, value: f64) {
         if !value.is_finite() {
-            return self.rejected.count(RejectReason::NonFinite);
+            return self.rejected.non_finite();
         }
         if value < 0.0 {
-            return self.rejected.count(RejectReason::Negative);
+            return self.rejected.negative();
         }
         let bucket = self.bounds.partition_point(|bound| *bound < value);
         if let Some(count) = self.counts.get(bucket) {

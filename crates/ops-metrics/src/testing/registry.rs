@@ -1,7 +1,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 
 use super::{Scoped, Snapshot};
@@ -9,8 +8,8 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::history::sparkline::{self, History, scoped};
 use crate::recorder::Recorder;
-use crate::scrape::render::render_with;
-use crate::series::scope::Scope;
+use crate::scrape::render::render_current;
+use crate::series::scope::{self, Scope};
 
 /// Metrics apart from those of the process and of other registries, every one of them at 0.
 ///
@@ -27,8 +26,6 @@ impl std::panic::RefUnwindSafe for Registry {}
 
 struct Inner {
     scope: Scope,
-    recorder: Recorder,
-    foreign: PrometheusHandle,
     history: Mutex<History>,
 }
 
@@ -47,23 +44,20 @@ impl Registry {
     ///
     /// A limit is 0 or of an unknown label.
     pub fn with(config: &Config) -> Result<Self, Error> {
-        let (recorder, foreign) = Recorder::new()?;
         let inner = Inner {
             scope: Scope::new(),
-            recorder,
-            foreign,
             history: Mutex::new(History::new()),
         };
         let registry = Self(Box::leak(Box::new(inner)));
-        registry.run(|| config.apply(registry.0.scope.limits))?;
+        registry.run(|| config.apply(&registry.0.scope.limits))?;
         Ok(registry)
     }
 
     /// Counts here what `work` counts on this thread.
     pub fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         let _history = scoped::enter(&self.0.history);
-        let _scope = self.0.scope.enter();
-        metrics::with_local_recorder(&self.0.recorder, work)
+        let _scope = scope::test::enter(&self.0.scope);
+        metrics::with_local_recorder(&Recorder, work)
     }
 
     /// Counts here what `future` counts, whichever thread polls it.
@@ -73,7 +67,7 @@ impl Registry {
 
     /// The text exposition of this registry.
     pub fn render(&self) -> String {
-        self.run(|| render_with(&self.0.foreign))
+        self.run(render_current)
     }
 
     /// All series and their values.

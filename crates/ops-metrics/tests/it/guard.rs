@@ -192,25 +192,51 @@ fn limits_can_be_a_file_and_keys_that_are_not_known_are_refused() {
 }
 
 #[test]
-fn values_that_would_need_escapes_become_other() {
+fn any_utf8_up_to_256_bytes_is_a_value_and_is_escaped() {
     let registry = guarded();
-    registry.run(|| {
-        for value in [
-            "",
-            "a\nb",
-            "quo\"te",
-            "back\\slash",
-            "ünïcode",
-            "🦀",
-            &"long".repeat(100),
-        ] {
-            count(value, "201");
-        }
+    let values = [
+        ("a\nb", r"a\nb"),
+        ("quo\"te", r#"quo\"te"#),
+        (r"back\slash", r"back\\slash"),
+        ("/zürich", "/zürich"),
+        ("🦀", "🦀"),
+        (&"long".repeat(64), &"long".repeat(64)),
+    ];
+    registry.run(|| values.iter().for_each(|(value, _)| count(value, "201")));
+    let text = registry.render();
+    for (_, escaped) in values {
+        let series = format!(r#"guarded_total{{provider="{escaped}",status="201"}}"#);
+        assert_eq!(value(&text, &series), Some(1.0), "{series}");
+    }
+}
+
+#[test]
+fn the_reason_that_is_logged_for_a_refused_value_is_the_real_one() {
+    let too_long = "ü".repeat(129); // 258 bytes
+    let warnings = crate::process::warnings_of(|| {
+        let config = Config::new().catalog(GUARDED).label_values_max(2);
+        Registry::with(&config).unwrap().run(|| {
+            for value in ["", &too_long, "a", "b", "c", "d", ""] {
+                count(value, "200");
+            }
+        });
     });
-    assert_eq!(
-        registry.value(r#"guarded_total{provider="other",status="201"}"#),
-        Some(7.0)
-    );
+    let reasons = [
+        "reason=\"value is empty\"",
+        "reason=\"value has more bytes than the limit\" limit=256",
+        "reason=\"label has as many values as the limit\" limit=2",
+    ];
+    assert_eq!(warnings.len(), reasons.len(), "{warnings:?}");
+    for (warning, reason) in warnings.iter().zip(reasons) {
+        assert!(warning.contains(reason), "{warning}");
+    }
+    let full = crate::process::warnings_of(|| {
+        let config = Config::new().catalog(GUARDED).series_max(1);
+        let registry = Registry::with(&config).unwrap();
+        registry.run(|| ["a", "b"].iter().for_each(|value| count(value, "200")));
+    });
+    let reason = "reason=\"metric has as many series as the limit\" limit=1";
+    assert!(full[0].contains(reason), "{full:?}");
 }
 
 #[test]

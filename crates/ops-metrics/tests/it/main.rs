@@ -4,6 +4,7 @@
 
 mod configs;
 mod exposition;
+mod facade;
 mod guard;
 mod history;
 mod lint;

@@ -2,10 +2,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The program, where `cargo xtask setup` put it.
+/// Returns the program, if `cargo xtask setup` linked it.
 pub(crate) fn promtool() -> Option<PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")?;
-    let path = Path::new(&target).join("tools/prometheus/usr/bin/promtool");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let path = workspace.join(".tools/prometheus/usr/bin/promtool");
     if path.is_file() {
         return Some(path);
     }
@@ -13,7 +13,7 @@ pub(crate) fn promtool() -> Option<PathBuf> {
         std::env::var_os("OPS_TEST_REQUIRE_TOOLS").is_none(),
         "promtool is required"
     );
-    let skipped = "skipped: no promtool at tools/prometheus (cargo xtask setup)";
+    let skipped = "skipped: no promtool at .tools/prometheus (cargo xtask setup)";
     let _ = writeln!(std::io::stdout(), "{skipped}");
     None
 }

@@ -1,0 +1,203 @@
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use metrics::{Key, SharedString};
+use parking_lot::RwLock;
+
+use crate::series::definition::{Kind, LabelDefinition, MetricDefinition};
+use crate::series::family::Family;
+use crate::series::registry::{self, Conflict, find_facade, register_facade};
+use crate::series::rejected::RejectReason;
+use crate::series::scope::Scope;
+
+/// Maximum number of metrics that other crates may record under names of their own; further ones are refused.
+pub(crate) const FACADE_METRICS_MAX: usize = 1000;
+/// Maximum number of different sets of label names of one such metric; values under further ones are refused.
+const LABEL_SETS_MAX: usize = 8;
+/// Maximum number of labels of one value; further labels are left out.
+const LABELS_MAX: usize = 32;
+/// Maximum length in bytes of a metric's or label's name; longer ones are refused.
+const NAME_BYTES_MAX: usize = 256;
+/// Names that Prometheus gives a meaning of its own; such a label is renamed.
+const RESERVED_LABELS: [&str; 2] = ["le", "quantile"];
+
+/// A metric that another crate records through the `metrics` facade, under a name that no catalog has.
+pub(crate) struct FacadeMetric {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) help: OnceLock<SharedString>,
+    /// One family for each set of label names.
+    families: RwLock<Vec<&'static Family>>,
+}
+
+/// A value's family, and the values of its labels in the family's order.
+pub(crate) type Place<'a> = (&'static Family, Vec<&'a str>);
+
+impl FacadeMetric {
+    pub(crate) fn new(name: &str, kind: Kind) -> Self {
+        Self {
+            name: Box::leak(Box::from(name)),
+            kind,
+            help: OnceLock::new(),
+            families: RwLock::default(),
+        }
+    }
+
+    pub(crate) fn families(&'static self) -> Vec<&'static Family> {
+        self.families.read().clone()
+    }
+
+    /// Returns the family that has these label names, in any order.
+    fn place<'a>(&self, labels: &[(Cow<'a, str>, &'a str)]) -> Option<Place<'a>> {
+        let families = self.families.read();
+        families.iter().find_map(|family| {
+            let named = family.definition().labels;
+            if named.len() != labels.len() {
+                return None;
+            }
+            let value = |name: &str| labels.iter().find(|(known, _)| known == name);
+            let values = named
+                .iter()
+                .map(|label| value(label.name).map(|(_, value)| *value));
+            Some((*family, values.collect::<Option<Vec<_>>>()?))
+        })
+    }
+
+    fn add_family<'a>(&self, labels: &[(Cow<'a, str>, &'a str)]) -> Option<Place<'a>> {
+        if let Some(place) = self.place(labels) {
+            return Some(place);
+        }
+        let mut families = self.families.write();
+        if families.len() >= LABEL_SETS_MAX {
+            return None;
+        }
+        // bounded by the limits for metrics, label sets and labels
+        let named: Vec<LabelDefinition> = labels
+            .iter()
+            .map(|(name, _)| LabelDefinition {
+                name: Box::leak(Box::from(name.as_ref())),
+                values: &[],
+            })
+            .collect();
+        let family = Family::of_facade(MetricDefinition {
+            name: self.name,
+            kind: self.kind,
+            help: "",
+            labels: Vec::leak(named),
+            buckets: MetricDefinition::BUCKETS,
+        });
+        families.push(Box::leak(Box::new(family)));
+        drop(families);
+        self.place(labels)
+    }
+}
+
+/// Finds or makes the place of a value that another crate records; `None` if it is refused, which is counted, and logged
+/// once.
+pub(crate) fn place<'a>(kind: Kind, key: &'a Key) -> Option<Place<'a>> {
+    let metric = match find_facade(key.name()) {
+        Some(metric) if metric.kind == kind => metric,
+        Some(metric) => return refuse_name(key.name(), metric.name),
+        None => add_metric(kind, key.name())?,
+    };
+    let labels = cleaned_labels(key);
+    let place = metric.place(&labels).or_else(|| metric.add_family(&labels));
+    if place.is_none() && count(key.name(), RejectReason::Limit, key.name()) {
+        let (metric, label_sets_max) = (key.name(), LABEL_SETS_MAX);
+        tracing::warn!(target: "ops_metrics", metric, %key, label_sets_max, "metric_label_sets_full");
+    }
+    place
+}
+
+/// Keeps the first description of a metric.
+pub(crate) fn describe(kind: Kind, name: &str, help: SharedString) {
+    if registry::find(name).is_some() {
+        return; // a catalog describes its metrics itself
+    }
+    let known = find_facade(name).or_else(|| add_metric(kind, name));
+    if let Some(metric) = known.filter(|metric| metric.kind == kind) {
+        metric.help.get_or_init(|| help);
+    }
+}
+
+fn add_metric(kind: Kind, name: &str) -> Option<&'static FacadeMetric> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        if count(name, RejectReason::Name, name) {
+            let accepted = "1 to 256 bytes";
+            tracing::warn!(target: "ops_metrics", metric = name, accepted, "metric_name_invalid");
+        }
+        return None;
+    }
+    match register_facade(name, &sanitized(name, true), kind) {
+        Ok(metric) => Some(metric),
+        Err(Conflict::TakenBy(metric)) => refuse_name(name, metric),
+        Err(Conflict::Full) => {
+            if count(name, RejectReason::Limit, "") {
+                let metrics_max = FACADE_METRICS_MAX;
+                tracing::warn!(target: "ops_metrics", metric = name, metrics_max, "metrics_full");
+            }
+            None
+        }
+    }
+}
+
+fn refuse_name<T>(metric: &str, taken_by: &str) -> Option<T> {
+    if count(metric, RejectReason::Name, metric) {
+        tracing::warn!(target: "ops_metrics", metric, taken_by, "metric_name_taken");
+    }
+    None
+}
+
+/// Returns the labels as Prometheus takes them. An empty value is the same as no label.
+fn cleaned_labels(key: &Key) -> Vec<(Cow<'_, str>, &str)> {
+    let mut labels: Vec<(Cow<'_, str>, &str)> = Vec::with_capacity(key.labels().len());
+    let mut renamed = false;
+    for label in key.labels().filter(|label| !label.value().is_empty()) {
+        let name = sanitized(label.key(), false);
+        let reserved = name.starts_with("__") || RESERVED_LABELS.contains(&name.as_ref());
+        let name = if reserved {
+            Cow::Owned(format!("exported_{}", name.trim_start_matches('_')))
+        } else {
+            name
+        };
+        let twice = labels.iter().any(|(known, _)| *known == name);
+        let fits = !name.is_empty() && name.len() <= NAME_BYTES_MAX && labels.len() < LABELS_MAX;
+        renamed |= reserved || twice || !fits;
+        if fits && !twice {
+            labels.push((name, label.value()));
+        }
+    }
+    if renamed {
+        let names: Vec<&str> = key.labels().map(|label| label.key()).collect();
+        let (metric, given) = (key.name(), names.join(","));
+        if count(metric, RejectReason::Labels, &format!("{metric} {given}")) {
+            let used: Vec<&str> = labels.iter().map(|(name, _)| name.as_ref()).collect();
+            let used = used.join(",");
+            tracing::warn!(target: "ops_metrics", metric, given, used, "metric_labels_renamed");
+        }
+    }
+    labels
+}
+
+/// Replaces what a name may not have with `_`, as the usual exporters do. The name of a metric may have colons.
+fn sanitized(name: &str, colons: bool) -> Cow<'_, str> {
+    let fits = |at: usize, char: char| match char {
+        'a'..='z' | 'A'..='Z' | '_' => true,
+        '0'..='9' => at > 0,
+        ':' => colons,
+        _ => false,
+    };
+    if name.char_indices().all(|(at, char)| fits(at, char)) {
+        return Cow::Borrowed(name);
+    }
+    let chars = name.char_indices();
+    Cow::Owned(
+        chars
+            .map(|(at, char)| if fits(at, char) { char } else { '_' })
+            .collect(),
+    )
+}
+
+fn count(metric: &str, reason: RejectReason, key: &str) -> bool {
+    Scope::current().refusals.count(metric, reason, key)
+}
