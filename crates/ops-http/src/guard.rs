@@ -28,10 +28,11 @@ impl<O: Observe> RequestGuard<O> {
         let started = Instant::now();
         let method = request.method.clone();
         let route = Route::get(&request.extensions).cloned();
-        let route_slot = match route {
-            Some(_) => None,
-            None => Some(RouteSlot::in_extensions(&mut request.extensions)),
-        };
+        let mut outcome = Outcome::new(method, route, 0, Ending::Aborted, Duration::ZERO);
+        let route_slot = outcome.route.is_none().then(|| {
+            outcome.target = Some(request.uri.clone());
+            RouteSlot::in_extensions(&mut request.extensions)
+        });
         let scope = observer.start(request);
         Self {
             observer,
@@ -41,7 +42,7 @@ impl<O: Observe> RequestGuard<O> {
             length: BodyLength::Unknown,
             ended: false,
             route_slot,
-            outcome: Outcome::new(method, route, 0, Ending::Aborted, Duration::ZERO),
+            outcome,
         }
     }
 

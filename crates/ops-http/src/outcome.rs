@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, Uri};
 
 use crate::Route;
 
@@ -27,6 +27,8 @@ pub struct Outcome {
     pub body_bytes: u64,
     /// `true` if the length of the body was unknown when the head was sent.
     pub streamed: bool,
+    /// Target of a request without a route, to be named in a warning.
+    pub(crate) target: Option<Uri>,
 }
 
 impl Outcome {
@@ -48,6 +50,7 @@ impl Outcome {
             time_to_headers: None,
             body_bytes: 0,
             streamed: false,
+            target: None,
         }
     }
 
@@ -60,6 +63,13 @@ impl Outcome {
     /// it.
     pub fn failed_after_head(&self) -> bool {
         matches!(self.ending, Ending::Failed | Ending::Panicked) && self.sent_status.is_some()
+    }
+
+    /// Returns the path of a request that was served (status below 400) although no route is known: one that some
+    /// service inside answers without telling its route, which [`route`](crate::route) cures.
+    pub fn served_without_route(&self) -> Option<&str> {
+        let served = self.ending == Ending::Complete && self.status < 400 && self.route.is_none();
+        self.target.as_ref().filter(|_| served).map(Uri::path)
     }
 
     /// Returns the `error.type` of the semantic conventions; `None` if the response was complete, whatever its status.

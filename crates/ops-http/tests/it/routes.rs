@@ -38,9 +38,17 @@ async fn a_nested_service_has_the_route_that_its_layer_names() {
         let outcome = outcome(router, path).await;
         assert_eq!(outcome.status, status);
         assert_eq!(template(&outcome), Some("/static/{*rest}"), "{path}");
+        assert_eq!(outcome.served_without_route(), None);
     }
     let router = Router::new().nest_service("/static", files());
-    assert_eq!(template(&outcome(router, "/static/app.js").await), None);
+    let unnamed = outcome(router.clone(), "/static/app.js").await;
+    assert_eq!(template(&unnamed), None);
+    assert_eq!(unnamed.served_without_route(), Some("/static/app.js"));
+    let missing = outcome(router, "/static/missing.js?q=1").await;
+    assert_eq!(
+        (missing.status, missing.served_without_route()),
+        (404, None)
+    );
     let router = Router::new().fallback_service(ops_http::route("/{*page}").layer(files()));
     let outcome = outcome(router, "/app.js").await;
     assert_eq!(template(&outcome), Some("/{*page}"));
