@@ -1,21 +1,41 @@
 //! Requests, errors and durations, observed through ops-http.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use http::{request, response};
-use ops_http::{Observe, Outcome};
+use ops_http::{Observe, Outcome, known_method};
 
 use crate::builtin::{
-    http_request_latency, http_requests_in_flight, http_requests_total, http_stream_duration,
+    http_request_latency, http_requests_in_flight, http_requests_total,
+    http_response_failures_total, http_stream_duration,
 };
 use crate::series::label::Label as _;
 
-/// Counts each request once, however it ended, under its route's template (`unmatched` where there is none).
+/// Route of requests that no route matched.
+const UNMATCHED: &str = "unmatched";
+
+/// Method of requests whose method is none that [`known_method`] knows.
+const OTHER_METHOD: &str = "_OTHER";
+
+/// Characters of a path that the warning about a request without a route shows.
+const MAX_PATH_CHARS: usize = 64;
+
+/// Observer that counts each request once, however it ended, under the template of its route, or `unmatched`.
 ///
-/// Streamed responses are timed in `http_stream_duration_seconds`, so that they do not distort the latency.
+/// - `http_requests_total` has the status that was sent, or 499 if the client went away.
+/// - `http_request_latency_seconds` has the time to the head of every response, so that long streams do not distort
+///   it; a request without a response counts with its whole time.
+/// - `http_stream_duration_seconds` has, besides, the whole time of responses whose length their head does not tell.
+/// - `http_response_failures_total` counts responses that failed after their head, whose status says nothing of it.
+/// - Methods are those of [`known_method`]; any other one is `_OTHER`.
+///
+/// A request that is served although no route is known for it is counted as `unmatched`; the first one of the process
+/// is logged as the warning `route_unknown`, with the cure.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RedMetrics;
 
 impl RedMetrics {
-    /// The observer.
+    /// Returns the observer.
     pub fn new() -> Self {
         Self
     }
@@ -35,21 +55,46 @@ impl Observe for RedMetrics {
 
     fn end(&self, (): (), outcome: &Outcome) {
         http_requests_in_flight().add(-1.0);
-        let route = outcome
-            .route
-            .as_ref()
-            .map_or("unmatched", |route| route.template());
-        let method = outcome.method.text();
+        let route = outcome.route.as_ref().map_or(UNMATCHED, |r| r.template());
+        let method = known_method(&outcome.method).unwrap_or(OTHER_METHOD);
         http_requests_total::family()
             .counter(&[route, method, outcome.status.text()])
             .inc();
-        let durations = if outcome.streamed {
-            http_stream_duration::family()
-        } else {
-            http_request_latency::family()
-        };
-        durations
+        let to_head = outcome.time_to_headers.unwrap_or(outcome.elapsed);
+        http_request_latency::family()
             .histogram(&[route, method])
-            .observe(outcome.elapsed.as_secs_f64());
+            .observe(to_head.as_secs_f64());
+        if outcome.streamed {
+            http_stream_duration::family()
+                .histogram(&[route, method])
+                .observe(outcome.elapsed.as_secs_f64());
+        }
+        if outcome.failed_after_head()
+            && let Some(error_type) = outcome.error_type()
+        {
+            http_response_failures_total::family()
+                .counter(&[route, method, error_type])
+                .inc();
+        }
+        if let Some(path) = outcome.served_without_route() {
+            warn_of_unknown_route(path);
+        }
     }
+}
+
+/// Logs the first request of the process that is served without a route.
+fn warn_of_unknown_route(path: &str) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if WARNED.load(Ordering::Relaxed) || WARNED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let path: String = path.chars().take(MAX_PATH_CHARS).collect();
+    tracing::warn!(
+        target: "ops_metrics",
+        path,
+        route = UNMATCHED,
+        cure = "add the layer by Router::layer, and wrap what nest_service or fallback_service mount: \
+                ops_http::route(\"/static/{*rest}\").layer(service)",
+        "route_unknown"
+    );
 }

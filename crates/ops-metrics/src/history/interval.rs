@@ -99,9 +99,11 @@ pub(crate) struct Totals {
 impl Totals {
     pub(crate) fn read() -> Self {
         let requests = builtin::http_requests_total::family();
+        let failures = builtin::http_response_failures_total::family();
+        let failed = |series: &Series| is_for_users(series) && is_server_error(series);
         Self {
-            requests: total(requests, |_| true),
-            errors: total(requests, is_server_error),
+            requests: total(requests, is_for_users),
+            errors: total(requests, failed) + total(failures, is_for_users),
             hits: total(builtin::cache_hits_total::family(), |_| true),
             misses: total(builtin::cache_misses_total::family(), |_| true),
             latency: latency_buckets(builtin::http_request_latency::family()),
@@ -116,16 +118,32 @@ impl Totals {
         for (count, (now, then)) in latency.iter_mut().zip(pairs) {
             *count = now.wrapping_sub(*then);
         }
+        let requests = self.requests.saturating_sub(before.requests);
         Interval {
             seconds,
-            requests: self.requests.saturating_sub(before.requests),
-            errors: self.errors.saturating_sub(before.errors),
+            requests,
+            // a server error whose body failed too is one request
+            errors: (self.errors.saturating_sub(before.errors)).min(requests),
             hits: self.hits.saturating_sub(before.hits),
             misses: self.misses.saturating_sub(before.misses),
             latency: Distribution::from_counts(latency),
             gauges: self.gauges.clone(),
         }
     }
+}
+
+/// No probe and no scrape: their route is the first label.
+fn is_for_users(series: &Series) -> bool {
+    !series.labels.first().is_some_and(|route| is_quiet(route))
+}
+
+#[cfg(feature = "http")]
+use ops_http::is_quiet;
+
+/// Without the feature nobody observes requests by their route.
+#[cfg(not(feature = "http"))]
+fn is_quiet(_: &str) -> bool {
+    false
 }
 
 fn is_server_error(series: &Series) -> bool {
@@ -157,7 +175,9 @@ fn total(family: &Family, wanted: impl Fn(&Series) -> bool) -> u64 {
 fn latency_buckets(family: &Family) -> Box<[u32; FINE_BUCKETS]> {
     let mut sum = Box::new([0; FINE_BUCKETS]);
     for series in family.sorted() {
-        if let Value::Histogram(histogram) = &series.value {
+        if let Value::Histogram(histogram) = &series.value
+            && is_for_users(series)
+        {
             histogram.add_fine_to(&mut sum);
         }
     }

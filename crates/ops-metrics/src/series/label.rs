@@ -62,10 +62,11 @@ impl Label for &'static str {
     }
 }
 
-/// A method of RFC 9110 or `PATCH`; any other is `_OTHER`.
+/// A method of RFC 9110, `PATCH` or `QUERY`; any other is `_OTHER`.
 impl Label for Method {
     const VALUES: &'static [&'static str] = &[
-        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "_OTHER",
+        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY",
+        "_OTHER",
     ];
 
     fn text(&self) -> &str {
@@ -91,7 +92,8 @@ fn number(method: &Method) -> usize {
         Method::OPTIONS => 6,
         Method::TRACE => 7,
         Method::PATCH => 8,
-        _ => 9,
+        Method::QUERY => 9,
+        _ => 10,
     }
 }
 

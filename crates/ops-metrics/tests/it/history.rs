@@ -3,6 +3,7 @@ use std::time::Duration;
 use http::Method;
 use ops_metrics::catalog::{
     cache_hits_total, cache_misses_total, http_request_latency, http_requests_total,
+    http_response_failures_total,
 };
 use ops_metrics::testing::Registry;
 use ops_metrics::{Distribution, Window, latency_over, sparklines, sparklines_over};
@@ -52,6 +53,28 @@ fn a_second_has_its_rate_ratios_and_quantiles_and_an_idle_one_has_none() {
         (p95[0].unwrap() - 1.0).abs() < 0.05 && p95[1].is_none(),
         "{p95:?}"
     );
+}
+
+#[test]
+fn probes_and_scrapes_are_counted_and_are_not_in_the_lines_and_failures_after_the_head_are_errors()
+{
+    let registry = Registry::new();
+    registry.tick(Duration::ZERO);
+    second(registry, 1, || {
+        (0..3).for_each(|_| request(200, 0.1));
+        request(503, 0.1);
+        http_response_failures_total("/sparkline", Method::GET, "panic").inc();
+        for route in ops_http::QUIET_ROUTES {
+            http_requests_total(route, Method::GET, 503).inc();
+            http_request_latency(route, Method::GET).observe(30.0);
+        }
+    });
+    let line = |name| points(registry, Window::FiveMinutes, name);
+    assert_eq!(line("requests_per_second"), [Some(4.0)]);
+    assert_eq!(line("error_ratio"), [Some(0.5)]);
+    assert!(line("p99_seconds")[0].unwrap() < 0.2);
+    let scrapes = r#"http_requests_total{route="/metrics",method="GET",status="503"}"#;
+    assert_eq!(registry.value(scrapes), Some(1.0));
 }
 
 #[test]

@@ -149,6 +149,80 @@ async fn the_latency_is_observed_once_for_each_request_under_its_template() {
     assert_eq!(registry.value(count), Some(5.0));
 }
 
+#[tokio::test]
+async fn every_response_has_its_time_to_the_head_and_a_stream_its_duration_besides() {
+    let registry = Registry::new();
+    let left = async {
+        let Ok(response) = app().oneshot(request(Method::GET, "/stream")).await;
+        drop(response);
+    };
+    registry.scope(left).await;
+    registry.scope(finish(app(), Method::GET, "/fine/1")).await;
+    for (route, streams) in [("/stream", Some(1.0)), ("/fine/{id}", None)] {
+        let of = |name: &str| format!(r#"{name}_count{{route="{route}",method="GET"}}"#);
+        assert_eq!(
+            registry.value(&of("http_request_latency_seconds")),
+            Some(1.0)
+        );
+        assert_eq!(registry.value(&of("http_stream_duration_seconds")), streams);
+    }
+}
+
+/// An outcome that took 40 s, of which 30 ms went by before the head.
+fn slow(ending: Ending) -> Outcome {
+    let route = Some(Route::new("/slow"));
+    let elapsed = Duration::from_secs(40);
+    let mut outcome = Outcome::new(Method::GET, route, 200, ending, elapsed);
+    outcome.sent_status = Some(200);
+    outcome.time_to_headers = Some(Duration::from_millis(30));
+    outcome
+}
+
+fn observed(outcome: &Outcome) -> Registry {
+    let registry = Registry::new();
+    registry.run(|| {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        let observer = RedMetrics::new();
+        observer.start(&mut parts);
+        observer.end((), outcome);
+    });
+    registry
+}
+
+#[test]
+fn a_failure_after_the_head_keeps_the_status_and_is_counted_apart() {
+    for (ending, error_type) in [(Ending::Failed, "body_error"), (Ending::Panicked, "panic")] {
+        let registry = observed(&slow(ending));
+        let request = r#"http_requests_total{route="/slow",method="GET",status="200"}"#;
+        assert_eq!(registry.value(request), Some(1.0));
+        let failure = format!(
+            r#"http_response_failures_total{{route="/slow",method="GET",error_type="{error_type}"}}"#
+        );
+        assert_eq!(registry.value(&failure), Some(1.0));
+        let head = r#"http_request_latency_seconds_sum{route="/slow",method="GET"}"#;
+        assert_eq!(registry.value(head), Some(0.03));
+    }
+    for ending in [Ending::Complete, Ending::Aborted] {
+        let snapshot = observed(&slow(ending)).snapshot();
+        assert_eq!(snapshot.series("http_response_failures_total").count(), 0);
+    }
+}
+
+#[test]
+fn query_is_a_known_method_and_any_other_one_is_other() {
+    for (method, label) in [
+        ("QUERY", "QUERY"),
+        ("PROPFIND", "_OTHER"),
+        ("get", "_OTHER"),
+    ] {
+        let mut outcome = slow(Ending::Complete);
+        outcome.method = Method::from_bytes(method.as_bytes()).unwrap();
+        let series =
+            format!(r#"http_requests_total{{route="/slow",method="{label}",status="200"}}"#);
+        assert_eq!(observed(&outcome).value(&series), Some(1.0), "{method}");
+    }
+}
+
 #[test]
 fn streams_are_timed_apart_from_requests() {
     let registry = Registry::new();
@@ -165,5 +239,5 @@ fn streams_are_timed_apart_from_requests() {
     let stream = r#"http_stream_duration_seconds_count{route="/stream",method="GET"}"#;
     assert_eq!(registry.value(stream), Some(1.0));
     let latency = r#"http_request_latency_seconds_count{route="/stream",method="GET"}"#;
-    assert_eq!(registry.value(latency), None);
+    assert_eq!(registry.value(latency), Some(1.0));
 }
