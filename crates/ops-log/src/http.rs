@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderName, HeaderValue, request, response};
-use ops_http::{Observe, Outcome};
+use ops_http::{Ending, Observe, Outcome, QUIET_ROUTES};
 
 use crate::context::{Context, Scope, current};
 use crate::pipeline::GLOBAL;
@@ -14,25 +14,25 @@ use crate::render::head::RecordMeta;
 use crate::render::scalars::integer;
 use crate::{Level, Value, bind_context};
 
-/// The header that carries a request's id in and out.
+/// Header that carries a request's id in and out.
 pub const REQUEST_ID: &str = "x-request-id";
 
-/// The header that names the client, unless configured otherwise.
+/// Header that names the client, unless configured otherwise.
 pub const CLIENT: &str = "x-client";
 
-/// The longest id or client that is taken over.
+/// Maximum length of an id or client in bytes; a longer one is replaced or ignored.
 pub const MAX_ID_BYTES: usize = 64;
-
-/// Paths without an access line, unless configured otherwise.
-pub const QUIET_PATHS: [&str; 4] = ["/healthz", "/readyz", "/livez", "/metrics"];
 
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
-/// Binds `request_id` and `client`, and writes `request_completed` when a request is over.
+/// Observer that binds `request_id` and `client`, and writes `request_completed` when a request is over.
 ///
-/// An `x-request-id` of up to 64 letters, digits, `-`, `_` and `.` is taken over, else there is a new one; the response
-/// carries it. A client is a slug of `[a-z0-9-]{1,64}` in `x-client`; anything else is none. In a tuple of observers it
-/// comes after the one of spans, so that its line has the trace id.
+/// An `x-request-id` of up to 64 letters, digits, `-`, `_` and `.` is kept, else a new one is made; the response
+/// carries it. A client is a slug of `[a-z0-9-]{1,64}` in `x-client`; anything else is ignored. In a tuple of observers
+/// it comes after the one of spans, so that its line has the trace id.
+///
+/// The line has the status that was sent, or 499 if the client went away before the end. If handler or body failed, the
+/// line has `error_type` too (`panic`, `service_error`, `body_error`) and level `error`, whatever status was sent.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     route_field: bool,
@@ -45,33 +45,33 @@ impl Default for AccessLog {
         Self {
             route_field: false,
             client_header: HeaderName::from_static(CLIENT),
-            quiet: QUIET_PATHS.map(str::to_owned).into(),
+            quiet: QUIET_ROUTES.iter().map(|path| (*path).to_owned()).collect(),
         }
     }
 }
 
 impl AccessLog {
-    /// Lines with method, path, status and latency_ms.
+    /// Returns the observer; its lines have `method`, `path`, `status` and `latency_ms`.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds the route's template after the path, where one matched.
+    /// Adds the template of the route after the path, if a route matched.
     #[must_use]
     pub fn route_field(mut self, route_field: bool) -> Self {
         self.route_field = route_field;
         self
     }
 
-    /// No line for these paths, in place of [`QUIET_PATHS`], unless they fail with 500: a probe that is told 503 did its
-    /// job.
+    /// Writes no line for these paths, in place of [`QUIET_ROUTES`], unless they panic, fail or answer 500. A probe that
+    /// gets 503 did its job.
     #[must_use]
     pub fn quiet(mut self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.quiet = paths.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The header that names the client, in place of `x-client`.
+    /// Sets the header that names the client, in place of `x-client`.
     #[must_use]
     pub fn client_header(mut self, name: HeaderName) -> Self {
         self.client_header = name;
@@ -79,7 +79,7 @@ impl AccessLog {
     }
 }
 
-/// What is kept for one request.
+/// State of one request.
 #[derive(Debug)]
 pub struct RequestScope {
     context: Context,
@@ -127,10 +127,11 @@ impl Observe for AccessLog {
     }
 
     fn end(&self, mut scope: RequestScope, outcome: &Outcome) {
-        if outcome.status != 500 && self.quiet.contains(&scope.path) {
+        let failed = matches!(outcome.ending, Ending::Failed | Ending::Panicked);
+        if !failed && outcome.status != 500 && self.quiet.contains(&scope.path) {
             return;
         }
-        let level = if outcome.status >= 500 {
+        let level = if outcome.is_server_error() {
             Level::Error
         } else {
             Level::Info
@@ -154,11 +155,14 @@ impl Observe for AccessLog {
             }
             line.field("status", |line| integer(outcome.status, line.json()));
             line.field("latency_ms", |line| integer(latency, line.json()));
+            if let Some(error_type) = outcome.error_type().filter(|_| failed) {
+                line.field("error_type", |line| line.text(error_type));
+            }
         });
     }
 }
 
-/// A header whose text is of this kind.
+/// Returns the header if its text is of this kind.
 fn header<'a>(
     request: &'a request::Parts,
     name: &str,

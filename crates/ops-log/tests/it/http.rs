@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
+use http_body_util::Limited;
 use ops_http::{ObserveLayer, Route};
 use ops_log::http::AccessLog;
 use ops_log::{CapturedLine, Level, bind_context, capture_logs_of, info};
@@ -94,12 +95,47 @@ async fn another_header_can_name_the_client() {
 
 #[tokio::test]
 async fn probes_and_scrapes_are_quiet_unless_they_fail() {
-    for path in ["/healthz", "/metrics"] {
-        let (_, lines) = served(AccessLog::new(), Request::get(path), 503).await;
+    for path in ops_http::QUIET_ROUTES {
+        let (_, lines) = served(AccessLog::new(), Request::get(*path), 503).await;
         assert_eq!(names(&lines), ["handled"]);
     }
     let (_, lines) = served(AccessLog::new(), Request::get("/healthz"), 500).await;
     assert_eq!(lines[1].level, Level::Error);
+    let lines = failing("/healthz").await;
+    assert_eq!(lines[0]["error_type"], "body_error");
+}
+
+/// The lines of a response whose head is sent, and whose body fails.
+async fn failing(path: &str) -> Vec<CapturedLine> {
+    crate::bridges::init();
+    let service = tower::service_fn(|_: Request<()>| async {
+        // fails in place of its first frame, which is longer than allowed
+        let body = Limited::new(String::from("longer"), 1);
+        Ok::<_, std::convert::Infallible>(Response::new(body))
+    });
+    let service = ObserveLayer::new((AccessLog::new(),)).layer(service);
+    let request = Request::get(path).body(()).unwrap();
+    let ((), lines) = capture_logs_of(async {
+        let response = service.oneshot(request).await.unwrap();
+        let body = http_body_util::BodyExt::collect(response.into_body());
+        assert!(body.await.is_err());
+    })
+    .await;
+    lines
+}
+
+#[tokio::test]
+async fn a_body_that_fails_after_its_head_keeps_the_status_and_is_an_error() {
+    let lines = failing("/report").await;
+    let line = &lines[0];
+    assert_eq!(
+        (line.event.as_str(), line.level),
+        ("request_completed", Level::Error)
+    );
+    assert_eq!(line["status"], 200);
+    assert_eq!(line["error_type"], "body_error");
+    let (_, lines) = served(AccessLog::new(), Request::get("/"), 503).await;
+    assert_eq!(lines[1].get("error_type"), None, "the status says it");
 }
 
 #[tokio::test]
