@@ -96,6 +96,22 @@ fn libraries_that_use_opentelemetry_take_part() {
         assert!(extract(VALID));
         // the SDK's own propagator takes these
         assert!(!extract("00-42-1-01") && !extract(&VALID.to_uppercase()));
+        let tenant = format!("{}@{}", "t".repeat(241), "v".repeat(14));
+        for (flags, state, sent) in [
+            ("03", "foo=1,bar=2", "foo=1,bar=2"),
+            ("02", &*format!("{tenant}=1"), &*format!("{tenant}=1")),
+            ("01", "foo=,bar=3", ""),
+        ] {
+            let parent = format!("{}{flags}", &VALID[..53]);
+            let carrier = HashMap::from([
+                ("traceparent".to_owned(), parent.clone()),
+                ("tracestate".to_owned(), state.to_owned()),
+            ]);
+            let mut out = HashMap::new();
+            propagator.inject_context(&propagator.extract(&carrier), &mut out);
+            assert_eq!(out["traceparent"], parent);
+            assert_eq!(out.get("tracestate").map_or("", String::as_str), sent);
+        }
         let mut headers = HashMap::new();
         span!("out").in_scope(|_| {
             propagator.inject_context(&opentelemetry::Context::current(), &mut headers)

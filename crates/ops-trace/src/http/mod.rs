@@ -10,25 +10,26 @@ mod trust;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use ::http::{Extensions, HeaderName, HeaderValue, request, response};
 use opentelemetry::trace::{SpanContext, TraceContextExt, Tracer as _};
 use opentelemetry::{Context, ContextGuard, KeyValue};
 use ops_http::{Ending, Observe, Outcome, Route};
 
-use crate::propagation::{extract, header};
+use crate::network::Network;
+use crate::propagation::{Remote, extract, header, with_span};
 use crate::span::fail;
 use crate::{Error, Handle, global};
 
-use trust::Network;
 pub use trust::Trust;
 
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
-/// How a peer's address is found in a request.
+/// Function that finds the peer's address in a request.
 pub type PeerAddr = fn(&Extensions) -> Option<IpAddr>;
 
-/// One server span for each request, from its arrival to the end of its body.
+/// Observer that makes one server span for each request, from its arrival to the end of its body.
 #[derive(Clone, Debug)]
 pub struct ServerSpans(Arc<Settings>);
 
@@ -40,6 +41,8 @@ struct Settings {
     peer: PeerAddr,
     skip_paths: Vec<String>,
     client: bool,
+    /// Set once the warning about an unknown peer is logged; shared by all clones.
+    warned: Arc<AtomicBool>,
 }
 
 impl Default for ServerSpans {
@@ -53,13 +56,14 @@ impl Default for ServerSpans {
                 .map(str::to_owned)
                 .into(),
             client: false,
+            warned: Arc::default(),
         }))
     }
 }
 
 impl ServerSpans {
-    /// Makes spans by the handle that [`init`](crate::init) installs, trusts private peers, and is quiet about
-    /// `/metrics`, `/healthz` and `/readyz`.
+    /// Creates an observer that uses the handle of [`init`](crate::init), trusts private peers, and skips `/metrics`,
+    /// `/healthz` and `/readyz`.
     pub fn new() -> Self {
         Self::default()
     }
@@ -69,13 +73,13 @@ impl ServerSpans {
         self
     }
 
-    /// Makes spans by this handle instead.
+    /// Uses this handle instead of the global one.
     #[must_use]
     pub fn handle(self, handle: Handle) -> Self {
         self.with(|settings| settings.handle = Some(handle))
     }
 
-    /// Whose trace context is taken as the parent.
+    /// Sets the peers whose trace context becomes the parent.
     #[must_use]
     pub fn trust(self, trust: Trust) -> Self {
         self.with(|settings| settings.trust = trust)
@@ -84,7 +88,7 @@ impl ServerSpans {
     /// Trusts peers in this network and no others, such as `10.1.0.0/16`; call it again for more.
     ///
     /// # Errors
-    /// What is no network.
+    /// Fails if the text is neither an address nor a network.
     pub fn trust_network(self, network: &str) -> Result<Self, Error> {
         let network = network.parse()?;
         Ok(self.with(|settings| {
@@ -93,26 +97,33 @@ impl ServerSpans {
         }))
     }
 
-    /// How the peer's address is found in a request. Without it nobody's is known, and a private peer not trusted.
+    /// Sets the function that finds the peer's address in a request. Without one no peer is known, and none is trusted as a
+    /// private one; a valid `traceparent` is then logged once as `trace_context_from_unknown_peer`.
     #[must_use]
     pub fn peer(self, peer: PeerAddr) -> Self {
         self.with(|settings| settings.peer = peer)
     }
 
-    /// Paths without a span, instead of the default ones. Trace ids still pass through.
+    /// Sets the paths without a span, instead of the default ones. Trace ids still pass through.
     #[must_use]
     pub fn skip_paths(self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.with(|settings| settings.skip_paths = paths.into_iter().map(Into::into).collect())
     }
 
-    /// Whether spans say who asked: `client.address` and `user_agent.original`. Off, because it is about persons.
+    /// Records `client.address` and `user_agent.original`. Off by default, because they are personal data.
     #[must_use]
     pub fn client_attributes(self, on: bool) -> Self {
         self.with(|settings| settings.client = on)
     }
 
     fn trusts(&self, request: &request::Parts) -> bool {
-        let peer = || (self.0.peer)(&request.extensions);
+        let peer = || {
+            let peer = (self.0.peer)(&request.extensions);
+            if peer.is_none() {
+                self.warn_of_unknown_peer();
+            }
+            peer
+        };
         match self.0.trust {
             Trust::Everybody => true,
             Trust::Nobody => false,
@@ -123,24 +134,36 @@ impl ServerSpans {
         }
     }
 
+    /// Logs once that a valid `traceparent` did not become a parent because nothing tells who sent it.
+    fn warn_of_unknown_peer(&self) {
+        if !self.0.warned.swap(true, Relaxed) {
+            tracing::warn!(
+                target: "ops_trace",
+                cure = "serve with into_make_service_with_connect_info::<SocketAddr>() and \
+                        ServerSpans::peer(ops_trace::axum::peer), or set ServerSpans::trust",
+                "trace_context_from_unknown_peer"
+            );
+        }
+    }
+
     /// The parent, or else the link, that the request's headers name.
     fn remote(
         &self,
         handle: &Handle,
         request: &request::Parts,
-    ) -> (Option<SpanContext>, Option<SpanContext>) {
+    ) -> (Option<Remote>, Option<SpanContext>) {
         let remote = handle
             .propagates()
             .then(|| extract(&request.headers))
             .flatten();
         match remote {
             Some(remote) if self.trusts(request) => (Some(remote), None),
-            remote => (None, remote),
+            remote => (None, remote.map(|remote| remote.span)),
         }
     }
 }
 
-/// One request: its span, or the context that passes through.
+/// State of one request: its span, or the context that passes through.
 #[derive(Debug)]
 pub struct Scope {
     context: Context,
@@ -158,7 +181,10 @@ impl Observe for ServerSpans {
             None => global()?,
         };
         let (parent, link) = self.remote(handle, request);
-        let base = parent.map_or_else(Context::new, |p| Context::new().with_remote_span_context(p));
+        let base = match parent {
+            Some(parent) => parent.in_context(&Context::new()),
+            None => Context::new(),
+        };
         let asked = request.uri.path();
         let skipped = self.0.skip_paths.iter().any(|path| path == asked);
         let Some(tracer) = handle.tracer().filter(|_| !skipped) else {
@@ -170,7 +196,7 @@ impl Observe for ServerSpans {
         let named = Route::get(&request.extensions).cloned();
         let builder = describe::builder(request, named.as_ref(), link);
         let span = tracer.build_with_context(builder, &base);
-        let context = base.with_span(span);
+        let context = with_span(&base, span);
         if self.0.client {
             let peer = (self.0.peer)(&request.extensions);
             describe::client(&context, request, peer);
@@ -200,7 +226,7 @@ impl Observe for ServerSpans {
         };
         let span = context.span();
         let ids = span.span_context();
-        if ids.is_remote() || !ids.is_sampled() {
+        if ids.is_remote() || !span.is_recording() {
             return;
         }
         describe::answered(&span, outcome, named.as_ref());

@@ -18,8 +18,8 @@ fn table() -> Vec<(String, bool)> {
     [
         (VALID.to_owned(), true),
         (with("-01", "-00"), true),
-        (with("-01", "-03"), true), // flags that are not known yet are ignored
-        (with("-01", "-ff"), true),
+        (with("-01", "-03"), true),
+        (with("-01", "-ff"), true), // flags that are not known yet are ignored
         (format!("  {VALID}  "), true), // optional white space is not part of a header's value
         // future versions are read as far as they are known
         (later.clone(), true),
@@ -79,7 +79,12 @@ async fn a_traceparent_goes_on_exactly_where_w3c_says_that_it_is_valid() {
         assert_eq!(id.len(), 32, "{value:?}: there is always a trace");
         assert_eq!(id == TRACE, goes_on, "{value:?}");
         let sampled = !value.contains("b7-00");
-        let flags = if goes_on && !sampled { "00" } else { "01" };
+        let random = goes_on && (value.contains("b7-03") || value.contains("b7-ff"));
+        let flags = match (goes_on && !sampled, random) {
+            (true, _) => "00",
+            (false, true) => "03",
+            (false, false) => "01",
+        };
         let response = header(&answer, "traceresponse").unwrap();
         assert!(response.starts_with(&format!("00-{id}-")), "{response}");
         assert!(response.ends_with(flags), "{value:?}: {response}");
@@ -237,6 +242,53 @@ async fn parents_of_peers_that_are_not_trusted_become_links_of_a_new_trace() {
             error.contains(&format!("`{bad}`")) && error.contains("10.0.0.0/8"),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn a_traceparent_of_an_unknown_peer_is_logged_once_with_its_cure() {
+    use ops_http::Observe;
+
+    let (_collector, tracer) = traced();
+    let request = |observer: &ServerSpans, traceparent: Option<&str>| {
+        let mut request = axum::http::Request::new(()).into_parts().0;
+        if let Some(value) = traceparent {
+            let value = HeaderValue::from_str(value).unwrap();
+            request.headers.insert("traceparent", value);
+        }
+        drop(observer.start(&mut request));
+    };
+    let observer = || ServerSpans::new().handle(tracer.handle());
+    let known = |_: &axum::http::Extensions| Some("203.0.113.9".parse().unwrap());
+    for (observer, traceparent, warnings) in [
+        (observer(), Some(VALID), 1),
+        (
+            observer().trust_network("10.0.0.0/8").unwrap(),
+            Some(VALID),
+            1,
+        ),
+        (observer(), None, 0),
+        (observer(), Some("00-junk"), 0),
+        (observer().peer(known), Some(VALID), 0),
+        (observer().trust(Trust::Everybody), Some(VALID), 0),
+        (observer().trust(Trust::Nobody), Some(VALID), 0),
+    ] {
+        let clone = observer.clone();
+        let ((), lines) = crate::lines::lines_of(|| {
+            for _ in 0..3 {
+                request(&observer, traceparent);
+                request(&clone, traceparent);
+            }
+        });
+        assert_eq!(lines.len(), warnings, "{lines:#?}");
+        if warnings > 0 {
+            assert!(lines[0].starts_with("WARN ops_trace trace_context_from_unknown_peer cure="));
+            assert!(
+                lines[0].contains("into_make_service_with_connect_info"),
+                "{lines:#?}"
+            );
+            assert!(lines[0].contains("ServerSpans::trust"), "{lines:#?}");
+        }
     }
 }
 
