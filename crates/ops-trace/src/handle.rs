@@ -6,14 +6,14 @@ use http::HeaderMap;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
-use crate::config::resolved::{Mode, Resolved};
+use crate::config::resolved::Resolved;
 use crate::export::pipeline::Pipeline;
 use crate::export::queue_limiter::QueueLimiter;
 use crate::propagation::{self, Hosts};
 use crate::sampling::LiveRatio;
 use crate::{Config, Error, RecentTraces, Stats};
 
-/// Makes spans and tells what became of them. Cheap to clone; any number may be alive.
+/// Handle of running tracing: makes spans and reads counts. Cheap to clone.
 ///
 /// The free functions of this crate use the handle that [`init`](crate::init) installed.
 #[derive(Clone)]
@@ -33,10 +33,10 @@ impl Handle {
     pub(crate) fn new(config: Config) -> Result<Self, Error> {
         let resolved = Resolved::new(config)?;
         for warning in &resolved.warnings {
-            warning.tell();
+            warning.log();
         }
         let pipeline = Pipeline::new(&resolved)?;
-        tell(&resolved);
+        log_start(&resolved);
         Ok(Self(Arc::new(Core {
             tracer: pipeline.provider.tracer("ops-trace"),
             provider: pipeline.provider,
@@ -44,24 +44,28 @@ impl Handle {
             limiter: pipeline.limiter,
             propagate: resolved.propagate,
             propagate_to: Hosts::new(resolved.propagate_to),
-            disabled: resolved.mode == Mode::Disabled,
+            disabled: resolved.disabled,
         })))
     }
 
-    /// What became of the spans so far.
+    /// Returns the counts of spans so far.
     pub fn stats(&self) -> Stats {
-        self.0.limiter.state.stats()
+        let tail = self.0.limiter.tail.as_ref();
+        Stats {
+            tail_evicted: tail.map_or(0, |tail| tail.evicted()),
+            ..self.0.limiter.state.stats()
+        }
     }
 
-    /// The traces of late.
+    /// Returns recent traces.
     pub fn recent(&self) -> RecentTraces {
         self.0.limiter.state.ring.read()
     }
 
-    /// Samples this share of new traces for so long, then the configured one again.
+    /// Samples this share of new traces for the given time, then the configured one again.
     ///
     /// # Errors
-    /// A ratio that is not a number from 0 to 1.
+    /// Fails if the ratio is not a number from 0 to 1.
     pub fn set_sampling_ratio(&self, ratio: f64, ttl: Duration) -> Result<(), Error> {
         if !(0.0..=1.0).contains(&ratio) {
             return Err(Error::InvalidRatio { ratio });
@@ -70,19 +74,19 @@ impl Handle {
         Ok(())
     }
 
-    /// The share of new traces that is sampled now.
+    /// Returns the share of new traces that is sampled now.
     pub fn sampling_ratio(&self) -> f64 {
         self.0.ratio.get()
     }
 
-    /// Whether the last export reached the collector; `None` before the first one.
+    /// Returns whether the last export worked; `None` before the first one.
     pub fn last_export_ok(&self) -> Option<bool> {
         let stats = self.stats();
         let tried = stats.exported + stats.rejected + stats.export_failures > 0;
         tried.then_some(stats.exporter_up)
     }
 
-    /// [`inject_to`](crate::inject_to) by this handle's list of hosts.
+    /// Adds the trace context to the headers if this handle's list names the host, as [`inject_to`](crate::inject_to).
     pub fn inject_to(&self, host: &str, headers: &mut HeaderMap) -> bool {
         let known = self.0.propagate && self.0.propagate_to.contains(host);
         if known {
@@ -91,20 +95,19 @@ impl Handle {
         known
     }
 
-    /// Hands what waits to the exporter now, instead of at the next interval. Blocks for at most 5 s; for tests and
-    /// batch jobs.
+    /// Exports pending spans now, instead of at the next interval. Blocks for at most 5 s; for tests and batch jobs.
     pub fn flush(&self) {
         // an error says that time was up: the counts say the same
         drop(self.0.provider.force_flush());
     }
 
-    /// This handle, of whatever holds one.
+    /// Returns the handle of a tracer or of itself, for [`span!`](crate::span!).
     #[doc(hidden)]
     pub fn as_handle(&self) -> &Self {
         self
     }
 
-    /// The tracer that makes spans; `None` where none is to be made.
+    /// Returns the tracer that makes spans; `None` if tracing is disabled.
     pub(crate) fn tracer(&self) -> Option<&SdkTracer> {
         (!self.0.disabled).then_some(&self.0.tracer)
     }
@@ -140,22 +143,28 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// The line that the runbook has one look for in the log of the start.
-fn tell(config: &Resolved) {
-    let (sampler, ratio) = (config.sampler.name(), config.ratio);
-    match config.mode {
-        Mode::Disabled => {
-            tracing::info!(target: "ops_trace", disabled = true, "tracer_initialized");
+/// Logs the line of the start that the runbook refers to.
+fn log_start(config: &Resolved) {
+    let (service, sampler, ratio) = (
+        config.service_name.as_str(),
+        config.sampler.name(),
+        config.ratio,
+    );
+    if config.disabled {
+        tracing::info!(target: "ops_trace", service, disabled = true, "tracer_initialized");
+        return;
+    }
+    match (&config.otlp, config.console) {
+        (Some(otlp), console) => {
+            let exporter = if console { "otlp,console" } else { "otlp" };
+            let (endpoint, protocol) = (otlp.url.as_str(), "http/protobuf");
+            tracing::info!(
+                target: "ops_trace", service, exporter, endpoint, protocol, sampler, ratio, "tracer_initialized"
+            );
         }
-        Mode::NoExporter => {
-            tracing::info!(target: "ops_trace", exporter = "none", sampler, ratio, "tracer_initialized");
-        }
-        Mode::Console => {
-            tracing::info!(target: "ops_trace", exporter = "console", sampler, ratio, "tracer_initialized");
-        }
-        Mode::Otlp => {
-            let (endpoint, protocol) = (config.url.as_str(), "http/protobuf");
-            tracing::info!(target: "ops_trace", endpoint, protocol, sampler, ratio, "tracer_initialized");
+        (None, console) => {
+            let exporter = if console { "console" } else { "none" };
+            tracing::info!(target: "ops_trace", service, exporter, sampler, ratio, "tracer_initialized");
         }
     }
 }

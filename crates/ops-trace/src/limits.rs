@@ -32,24 +32,16 @@ pub fn set_attribute_filter(filter: impl Fn(&str, &str) -> Option<String> + Send
     FILTER.store(Some(Arc::new(Box::new(filter))));
 }
 
-/// How much a span may carry.
+/// Limits of one span.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    pub(crate) value_bytes: usize,
+    /// Maximum number of characters of a text, if configured; [`MAX_VALUE_BYTES`] holds in any case.
+    pub(crate) value_chars: Option<usize>,
     pub(crate) attributes: usize,
     pub(crate) events: u32,
     pub(crate) links: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            value_bytes: MAX_VALUE_BYTES,
-            attributes: MAX_ATTRIBUTES,
-            events: 128,
-            links: 128,
-        }
-    }
+    pub(crate) event_attributes: u32,
+    pub(crate) link_attributes: u32,
 }
 
 impl Limits {
@@ -103,13 +95,19 @@ impl Limits {
             catch_unwind(AssertUnwindSafe(|| filter(key, text)))
                 .unwrap_or_else(|_| Some("***".to_owned()))
         });
-        if filtered.as_deref().unwrap_or(text).len() <= self.value_bytes {
-            return filtered;
+        let seen = filtered.as_deref().unwrap_or(text);
+        match self.value_chars {
+            Some(most) if seen.len() > most.min(MAX_VALUE_BYTES) => {
+                let end = seen
+                    .char_indices()
+                    .nth(most)
+                    .map_or(seen.len(), |(at, _)| at);
+                let end = seen.floor_char_boundary(end.min(MAX_VALUE_BYTES));
+                Some(seen[..end].to_owned())
+            }
+            None if seen.len() > MAX_VALUE_BYTES => Some(cut(seen.to_owned(), MAX_VALUE_BYTES)),
+            _ => filtered,
         }
-        Some(cut(
-            filtered.unwrap_or_else(|| text.to_owned()),
-            self.value_bytes,
-        ))
     }
 }
 

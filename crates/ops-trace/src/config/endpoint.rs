@@ -5,7 +5,7 @@ const PATH: &str = "/v1/traces";
 const ACCEPTED: &str =
     "accepted is http://host:4318 or https://host/path, without user, password or query";
 
-/// The URL that spans are posted to, from a base: `/v1/traces` is appended unless it is there.
+/// Returns the URL that spans are posted to: `/v1/traces` is appended to the base unless it is there.
 pub(crate) fn with_path(endpoint: &str) -> Result<String, Error> {
     let base = checked(endpoint)?.trim_end_matches('/');
     if base.ends_with(PATH) {
@@ -14,12 +14,12 @@ pub(crate) fn with_path(endpoint: &str) -> Result<String, Error> {
     Ok(format!("{base}{PATH}"))
 }
 
-/// The URL that spans are posted to, as it was given.
+/// Returns the URL that spans are posted to, unchanged.
 pub(crate) fn as_it_is(endpoint: &str) -> Result<String, Error> {
     checked(endpoint).map(str::to_owned)
 }
 
-/// Whether it names the port on which collectors expect gRPC.
+/// Returns true for the port on which collectors expect gRPC.
 pub(crate) fn is_grpc_port(url: &str) -> bool {
     let uri = url.parse::<http::Uri>();
     uri.is_ok_and(|uri| uri.port_u16() == Some(4317))
@@ -55,8 +55,8 @@ fn checked(endpoint: &str) -> Result<&str, Error> {
     Ok(endpoint)
 }
 
-/// Without user, password and query, which may hold a token.
-fn without_secrets(endpoint: &str) -> String {
+/// Removes user, password and query, which may hold a token.
+pub(crate) fn without_secrets(endpoint: &str) -> String {
     let (endpoint, hidden) = match endpoint.find(['?', '#']) {
         Some(at) => (&endpoint[..at], "?***"),
         None => (endpoint, ""),

@@ -37,7 +37,7 @@ impl Environment {
             .find_map(|name| self.get(name).map(|value| (*name, value)))
     }
 
-    /// The first of these that is set, as a number in this range: what is outside is clamped, what is none is told.
+    /// Returns the first of these that is set, as a number in this range; anything else is ignored, with a warning.
     pub(crate) fn number<N>(
         &self,
         variables: &[&'static str],
@@ -51,23 +51,21 @@ impl Environment {
         let Some((variable, value)) = self.first(variables) else {
             return default;
         };
-        let parsed = value.parse::<N>().ok();
-        let used = match parsed {
-            Some(n) if n < least => least,
-            Some(n) if n > most => most,
-            Some(n) if n >= least => return n,
-            _ => default,
-        };
-        warnings.push(Warning {
-            variable,
-            value,
-            accepted: format!("a number from {least} to {most}"),
-            used: used.to_string(),
-        });
-        used
+        match value.parse::<N>() {
+            Ok(number) if number >= least && number <= most => number,
+            _ => {
+                warnings.push(Warning {
+                    variable,
+                    value,
+                    accepted: format!("a number from {least} to {most}"),
+                    used: default.to_string(),
+                });
+                default
+            }
+        }
     }
 
-    /// [`number`](Self::number) of milliseconds.
+    /// Returns [`number`](Self::number) of milliseconds.
     pub(crate) fn millis(
         &self,
         variables: &[&'static str],
@@ -77,6 +75,12 @@ impl Environment {
     ) -> Duration {
         let default = u64::try_from(default.as_millis()).unwrap_or(most);
         Duration::from_millis(self.number(variables, (least, most), default, warnings))
+    }
+
+    /// Returns the first of these that is set, in lower case: names in variables have no case.
+    pub(crate) fn name(&self, variables: &[&'static str]) -> Option<(&'static str, String)> {
+        let (variable, value) = self.first(variables)?;
+        Some((variable, value.to_ascii_lowercase()))
     }
 
     /// `key=value,key=value` with percent-encoded values, as headers and resource attributes are written.
@@ -110,7 +114,7 @@ impl Environment {
 }
 
 impl Warning {
-    pub(crate) fn tell(&self) {
+    pub(crate) fn log(&self) {
         tracing::warn!(
             target: "ops_trace",
             variable = self.variable,
@@ -137,4 +141,19 @@ pub(crate) fn percent_decoded(text: &str) -> String {
         at += if escape.is_some() { 3 } else { 1 };
     }
     String::from_utf8_lossy(&decoded).into_owned()
+}
+
+pub(crate) fn warn(
+    warnings: &mut Vec<Warning>,
+    variable: &'static str,
+    value: String,
+    accepted: &str,
+    used: &str,
+) {
+    warnings.push(Warning {
+        variable,
+        value,
+        accepted: accepted.to_owned(),
+        used: used.to_owned(),
+    });
 }

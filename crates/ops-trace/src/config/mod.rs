@@ -2,7 +2,11 @@
 
 mod endpoint;
 pub(crate) mod environment;
+pub(crate) mod otlp;
 pub(crate) mod resolved;
+mod resource;
+pub(crate) mod sampler;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,10 +21,10 @@ pub(crate) const EXPORT_DELAY: Duration = Duration::from_secs(1);
 pub(crate) const PROBE_AFTER: Duration = Duration::from_secs(5);
 pub(crate) const SLOW_AFTER: Duration = Duration::from_secs(1);
 
-/// Names the service, and where its spans go. What is not set here is taken from the `OTEL_*` variables.
+/// Configuration of tracing. Unset values come from the `OTEL_*` variables.
 ///
 /// In a file the keys are the names of the methods, times are whole milliseconds (`export_timeout_ms`), `resource` is a
-/// map and `propagate_to` a list. Keys that are not known are refused.
+/// map and `propagate_to` a list. Unknown keys are an error.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -44,13 +48,18 @@ pub struct Config {
     #[serde(default, rename = "slow_after_ms", deserialize_with = "millis")]
     pub(crate) slow_after: Option<Duration>,
     #[serde(default)]
+    pub(crate) keep_errors: Option<bool>,
+    #[serde(default)]
+    pub(crate) keep_slow: Option<bool>,
+    #[serde(default)]
     pub(crate) propagate_to: Vec<String>,
     #[serde(skip)]
     pub(crate) environment: Environment,
 }
 
 impl Config {
-    /// For the service of this name, all else by the environment or default.
+    /// Creates the configuration of a service. `OTEL_SERVICE_NAME` and `service.name` in `OTEL_RESOURCE_ATTRIBUTES` win
+    /// over the name.
     pub fn new(service_name: impl Into<String>) -> Self {
         Self {
             service_name: service_name.into(),
@@ -63,19 +72,30 @@ impl Config {
             export_delay: None,
             probe_after: None,
             slow_after: None,
+            keep_errors: None,
+            keep_slow: None,
             propagate_to: Vec::new(),
             environment: Environment::default(),
         }
     }
 
-    /// Says which version of the service this is, as `service.version`.
+    /// Returns the service's name as spans carry it: `OTEL_SERVICE_NAME`, then `service.name` in
+    /// `OTEL_RESOURCE_ATTRIBUTES`, then the program's. `None` if there is none.
+    ///
+    /// For lines and metrics that are to carry the same name.
+    pub fn resolved_service_name(&self) -> Option<String> {
+        let resource = resource::resource(self, &mut Vec::new()).ok()?;
+        Some(resource.service_name)
+    }
+
+    /// Sets the version of the service, as `service.version`.
     #[must_use]
     pub fn service_version(mut self, version: impl Into<String>) -> Self {
         self.service_version = Some(version.into());
         self
     }
 
-    /// Adds an attribute to all that this process sends, such as `deployment.environment.name`.
+    /// Adds an attribute of the resource, such as `deployment.environment.name`.
     #[must_use]
     pub fn resource_attribute(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.resource.insert(key.into(), value.into());
@@ -96,43 +116,64 @@ impl Config {
         self
     }
 
-    /// Holds at most so many ended spans (64 to 65,536, default 2,048); more are dropped and counted.
+    /// Sets the size of the queue in spans (64 to 65,536, default 2,048); above it spans are dropped and counted.
     #[must_use]
     pub fn queue_spans(mut self, spans: usize) -> Self {
         self.queue_spans = Some(spans);
         self
     }
 
-    /// Gives up on one export, retries included, after this time: 10 ms to 60 s, default 3 s.
+    /// Sets the timeout of one export, retries included: 10 ms to 60 s, default 3 s.
     #[must_use]
     pub fn export_timeout(mut self, timeout: Duration) -> Self {
         self.export_timeout = Some(timeout);
         self
     }
 
-    /// Exports at least this often, default each second; 100 ms is the shortest.
+    /// Sets the longest time between two exports: at least 100 ms, default 1 s.
     #[must_use]
     pub fn export_delay(mut self, delay: Duration) -> Self {
         self.export_delay = Some(delay);
         self
     }
 
-    /// Asks a collector that is away after this time whether it is back, and then after twice the time up to 60 s, with
-    /// up to 20 % of chance added. Default 5 s; 100 ms is the shortest.
+    /// Sets the first pause after three failed exports, default 5 s, at least 100 ms. Each further pause is twice as long,
+    /// up to 60 s; up to 20 % are added at random. `Retry-After` of the collector takes its place.
     #[must_use]
     pub fn probe_after(mut self, pause: Duration) -> Self {
         self.probe_after = Some(pause);
         self
     }
 
-    /// Keeps traces that took this long apart from the others in [`recent`](crate::recent). Default 1 s.
+    /// Sets the duration from which on a trace is slow, for [`recent`](crate::recent) and
+    /// [`keep_slow`](Self::keep_slow). Default 1 s.
     #[must_use]
     pub fn slow_after(mut self, duration: Duration) -> Self {
         self.slow_after = Some(duration);
         self
     }
 
-    /// Lets [`inject_to`](crate::inject_to) pass the trace context on to this host; `*.example.com` are all below it.
+    /// Exports traces with a failed span though the sampler dropped them. Default `OPS_TRACE_KEEP=errors`, or not.
+    ///
+    /// The decision falls when the root of this process ends. Until then its spans wait here: at most 64 of a trace,
+    /// 2,048 traces and 16 MiB; beyond that the oldest traces are dropped and counted in
+    /// [`Stats::tail_evicted`](crate::Stats::tail_evicted). Services that are called see a trace that is not sampled.
+    #[must_use]
+    pub fn keep_errors(mut self, on: bool) -> Self {
+        self.keep_errors = Some(on);
+        self
+    }
+
+    /// Exports traces whose root took [`slow_after`](Self::slow_after) though the sampler dropped them, as
+    /// [`keep_errors`](Self::keep_errors). Default `OPS_TRACE_KEEP=slow`, or not.
+    #[must_use]
+    pub fn keep_slow(mut self, on: bool) -> Self {
+        self.keep_slow = Some(on);
+        self
+    }
+
+    /// Adds a host to which [`inject_to`](crate::inject_to) passes the trace context; `*.example.com` stands for all
+    /// hosts below that domain.
     #[must_use]
     pub fn propagate_to(mut self, host: impl Into<String>) -> Self {
         self.propagate_to.push(host.into());

@@ -4,11 +4,14 @@ use crate::export::client::jitter;
 
 const FAILURES_TO_OPEN: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A collector that asks for more with `Retry-After` is asked again after this.
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// Each pause is longer by up to this share, so that many processes do not ask all at once.
 const JITTER: f64 = 0.2;
 
-/// After three failed batches in a row, lets one through now and then: every 5, 10, 20, 40, then 60 seconds.
+/// After three failed batches in a row, lets one through now and then: every 5, 10, 20, 40, then 60 seconds, or when the
+/// collector asked for it.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     first_pause: Duration,
@@ -55,19 +58,21 @@ impl Breaker {
         })
     }
 
-    pub(crate) fn failed(&mut self, now: Instant) -> Option<Change> {
+    /// Counts a failed batch. A collector that asks for a pause is away from the first one on, for as long as it asks.
+    pub(crate) fn failed(&mut self, now: Instant, retry_after: Option<Duration>) -> Option<Change> {
+        let asked = retry_after.map(|wait| wait.min(MAX_RETRY_AFTER));
         if let Some(open) = &mut self.open {
             open.pause = (open.pause * 2).min(LONGEST_PAUSE);
-            open.next_probe = now + with_jitter(open.pause);
+            open.next_probe = now + asked.unwrap_or_else(|| with_jitter(open.pause));
             return None;
         }
         self.failures += 1;
-        if self.failures < FAILURES_TO_OPEN {
+        if self.failures < FAILURES_TO_OPEN && asked.is_none() {
             return None;
         }
         self.open = Some(Open {
             since: now,
-            next_probe: now + with_jitter(self.first_pause),
+            next_probe: now + asked.unwrap_or_else(|| with_jitter(self.first_pause)),
             pause: self.first_pause,
         });
         Some(Change::Opened)
@@ -83,15 +88,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn opens_after_three_failures_probes_later_and_tells_each_change_once() {
+    fn opens_after_three_failures_probes_later_and_reports_each_change_once() {
         let (start, mut breaker) = (Instant::now(), Breaker::new(Duration::from_secs(5)));
-        assert_eq!(breaker.failed(start), None);
-        assert_eq!(breaker.failed(start), None);
-        assert_eq!(breaker.failed(start), Some(Change::Opened));
+        assert_eq!(breaker.failed(start, None), None);
+        assert_eq!(breaker.failed(start, None), None);
+        assert_eq!(breaker.failed(start, None), Some(Change::Opened));
         assert!(!breaker.allows(start + Duration::from_secs(4)));
         let probe = start + Duration::from_secs(6);
         assert!(breaker.allows(probe));
-        assert_eq!(breaker.failed(probe), None);
+        assert_eq!(breaker.failed(probe, None), None);
         assert!(!breaker.allows(probe + Duration::from_secs(9)));
         let recovered = probe + Duration::from_secs(12);
         assert!(breaker.allows(recovered));
@@ -101,5 +106,24 @@ mod tests {
             Some(Change::Closed { outage })
         );
         assert_eq!(breaker.succeeded(recovered), None);
+    }
+
+    #[test]
+    fn retry_after_opens_at_once_and_takes_the_place_of_the_pause_up_to_five_minutes() {
+        let (start, mut breaker) = (Instant::now(), Breaker::new(Duration::from_secs(5)));
+        let seconds = Duration::from_secs;
+        assert_eq!(breaker.failed(start, None), None);
+        assert_eq!(
+            breaker.failed(start, Some(seconds(30))),
+            Some(Change::Opened)
+        );
+        assert!(!breaker.allows(start + seconds(29)));
+        assert!(breaker.allows(start + seconds(30)));
+        assert_eq!(breaker.failed(start, Some(seconds(1))), None);
+        assert!(!breaker.allows(start));
+        assert!(breaker.allows(start + seconds(1)), "not the pause of 10 s");
+        assert_eq!(breaker.failed(start, Some(seconds(86_400))), None);
+        assert!(!breaker.allows(start + seconds(299)));
+        assert!(breaker.allows(start + seconds(300)));
     }
 }

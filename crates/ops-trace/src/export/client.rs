@@ -5,19 +5,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 
-use crate::export::state::ExportState;
+use crate::config::otlp::Otlp;
+use crate::export::breaker::MAX_RETRY_AFTER;
+use crate::export::state::{ExportState, FailedExport};
+use crate::limits::cut;
 use crate::stats::FailureKind;
 
 const MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
+/// Maximum bytes of a collector's header in a log line.
+const MAX_HEADER_BYTES: usize = 100;
 const RETRIES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const PROTOBUF: &str = "application/x-protobuf";
 
-/// Posts on the export thread: blocking, without a runtime, proxies or redirects.
+/// Posts on the export thread: blocking, without a runtime or redirects.
 ///
 /// Retries are its own, because those of the exporter sleep without hearing of a shutdown and log each time.
 #[derive(Debug)]
@@ -30,26 +37,32 @@ pub(crate) struct Client {
 struct Failure {
     kind: FailureKind,
     detail: String,
-    /// How long to wait before another attempt, if one makes sense.
-    retry: Option<Option<Duration>>,
+    retry: Retry,
+}
+
+/// Time of the next attempt, if one makes sense.
+#[derive(Clone, Copy)]
+enum Retry {
+    Never,
+    Soon,
+    /// As the collector asked for.
+    After(Duration),
 }
 
 impl Client {
-    pub(crate) fn new(timeout: Duration, state: Arc<ExportState>) -> Self {
+    pub(crate) fn new(settings: &Otlp, state: Arc<ExportState>) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .build();
+            .max_redirects_will_error(false);
         Self {
-            agent: config.into(),
-            timeout,
+            agent: settings.tls.configure(config).build().into(),
+            timeout: settings.timeout,
             state,
         }
     }
 
-    /// The spans' way out, with retries, inside of the timeout and of the shutdown's budget.
+    /// Sends a batch, with retries, within the timeout and the budget of a shutdown.
     fn post(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (parts, body) = request.into_parts();
         let deadline = Instant::now()
@@ -66,16 +79,29 @@ impl Client {
                 Err(failure) => failure,
             };
             attempt += 1;
-            let wait = failure.retry.map(|asked| asked.unwrap_or(pause).max(pause));
+            let wait = match failure.retry {
+                Retry::Never => None,
+                Retry::Soon => Some(pause),
+                Retry::After(asked) => Some(asked.min(MAX_RETRY_AFTER).max(pause)),
+            };
             match wait.filter(|wait| attempt <= RETRIES && Instant::now() + *wait < deadline) {
                 Some(wait) if self.state.pause(wait) => pause *= 2,
-                _ => {
-                    let error = failure.detail.clone().into();
-                    self.state.reply.lock().failure = Some((failure.kind, failure.detail));
-                    return Err(error);
-                }
+                _ => return Err(self.give_up(failure)),
             }
         }
+    }
+
+    fn give_up(&self, failure: Failure) -> HttpError {
+        let error = failure.detail.clone().into();
+        self.state.reply.lock().failure = Some(FailedExport {
+            kind: failure.kind,
+            cause: failure.detail,
+            retry_after: match failure.retry {
+                Retry::After(asked) => Some(asked),
+                Retry::Never | Retry::Soon => None,
+            },
+        });
+        error
     }
 
     fn attempt(
@@ -91,27 +117,61 @@ impl Client {
             .configure_request(request)
             .timeout_global(Some(timeout))
             .build();
-        let answer = self.agent.run(request).and_then(|answer| {
-            let (parts, mut body) = answer.into_parts();
-            let body = body.with_config().limit(MAX_RESPONSE_BYTES).read_to_vec()?;
-            Ok((parts, body))
-        });
-        let (parts, body) = answer.map_err(|error| network(&error, timeout))?;
+        let answer = self.agent.run(request);
+        let (parts, mut body) = answer.map_err(|e| network(&e, timeout))?.into_parts();
         if !parts.status.is_success() {
             return Err(refusal(parts.status, &parts.headers));
         }
-        self.read(&body);
+        // from here on the collector has the spans: sent again, they would be there twice
+        let body = body.with_config().limit(MAX_RESPONSE_BYTES).read_to_vec();
+        let body = body.map_err(|error| unread(&error, timeout))?;
+        self.read(parts.status, &parts.headers, &body)?;
         // the exporter would log each partial success; it is counted here instead
         Ok(Response::from_parts(parts, Bytes::new()))
     }
 
-    fn read(&self, body: &[u8]) {
-        let reply = ExportTraceServiceResponse::decode(body).unwrap_or_default();
+    /// Reads the answer to a batch that was taken. An empty one says that all is well, whatever its type.
+    fn read(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), Failure> {
+        if body.is_empty() {
+            return Ok(());
+        }
+        let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let kind = kind.map(|kind| String::from_utf8_lossy(kind));
+        let essence = kind.as_deref().and_then(|kind| kind.split(';').next());
+        let is_protobuf = essence.is_none_or(|e| e.trim().eq_ignore_ascii_case(PROTOBUF));
+        let reply = is_protobuf.then(|| ExportTraceServiceResponse::decode(body).ok());
+        let Some(reply) = reply.flatten() else {
+            let kind = cut(kind.unwrap_or_default().into_owned(), MAX_HEADER_BYTES);
+            return Err(not_otlp(format!(
+                "http status {} with content-type `{kind}`",
+                status.as_u16()
+            )));
+        };
         if let Some(partial) = reply.partial_success {
             let mut reply = self.state.reply.lock();
             reply.rejected = partial.rejected_spans.max(0).unsigned_abs();
             reply.message = partial.error_message;
         }
+        Ok(())
+    }
+}
+
+fn not_otlp(answer: String) -> Failure {
+    Failure {
+        kind: FailureKind::Other,
+        detail: format!("the answer is not OTLP ({answer}): is the endpoint a collector's?"),
+        retry: Retry::Never,
+    }
+}
+
+/// The body of a success could not be read.
+fn unread(error: &ureq::Error, timeout: Duration) -> Failure {
+    match error {
+        ureq::Error::BodyExceedsLimit(limit) => not_otlp(format!("more than {limit} bytes")),
+        error => Failure {
+            retry: Retry::Never,
+            ..network(error, timeout)
+        },
     }
 }
 
@@ -130,12 +190,19 @@ fn network(error: &ureq::Error, timeout: Duration) -> Failure {
         },
         _ => FailureKind::Other,
     };
+    // a certificate that is not valid now will not be in a moment
+    let is_tls = matches!(error, E::Io(io) if io.kind() == ErrorKind::InvalidData);
     let detail = match kind {
+        _ if is_tls => format!("{error}: is the collector's CA in OTEL_EXPORTER_OTLP_CERTIFICATE?"),
         FailureKind::Timeout => format!("no answer within {timeout:.1?}"),
         FailureKind::Refused => format!("no connection ({error}): does a collector listen there?"),
         _ => format!("{error}"),
     };
-    let retry = (kind != FailureKind::Timeout).then_some(None);
+    let retry = match kind {
+        FailureKind::Timeout => Retry::Never,
+        _ if is_tls => Retry::Never,
+        _ => Retry::Soon,
+    };
     Failure {
         kind,
         detail,
@@ -156,7 +223,11 @@ fn refusal(status: StatusCode, headers: &HeaderMap) -> Failure {
         500..=599 => FailureKind::Http5xx,
         _ => FailureKind::Other,
     };
-    let retry = matches!(status.as_u16(), 429 | 502 | 503 | 504).then(|| retry_after(headers));
+    let retry = match (status.as_u16(), retry_after(headers)) {
+        (429 | 502 | 503 | 504, Some(asked)) => Retry::After(asked),
+        (429 | 502 | 503 | 504, None) => Retry::Soon,
+        _ => Retry::Never,
+    };
     Failure {
         kind,
         detail: format!("http status {}{hint}", status.as_u16()),
@@ -164,10 +235,18 @@ fn refusal(status: StatusCode, headers: &HeaderMap) -> Failure {
     }
 }
 
-/// In seconds; a date is not understood, and taken as if the header were not there.
+/// Reads `Retry-After` in both forms (RFC 9110, section 10.2.3): seconds, or a date, by the collector's clock if it
+/// tells.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().ok().map(Duration::from_secs)
+    let text = |name| Some(headers.get(name)?.to_str().ok()?.trim());
+    let value = text(RETRY_AFTER)?;
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(value).ok()?;
+    let now = text(DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+    let now = now.unwrap_or_else(SystemTime::now);
+    Some(until.duration_since(now).unwrap_or_default())
 }
 
 /// 0 to 1, so that many processes do not ask a collector that comes back all at once.

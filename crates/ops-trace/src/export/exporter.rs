@@ -13,27 +13,39 @@ use parking_lot::Mutex;
 
 use super::{batch, console};
 use crate::export::breaker::{Breaker, Change};
-use crate::export::state::{ExportState, Reply};
+use crate::export::state::{ExportState, FailedExport, Reply};
+use crate::limits::cut;
 use crate::stats::{FailureKind, add};
 
-/// Where spans go.
+/// Maximum bytes of a collector's message in a log line.
+const MAX_MESSAGE_BYTES: usize = 1024;
+
+/// An OTLP exporter and the URL that it posts to.
 #[derive(Debug)]
-pub(crate) enum Destination {
-    Otlp(Box<opentelemetry_otlp::SpanExporter>),
-    Console,
-    /// Only to the ring of recent traces.
-    Nowhere,
+pub(crate) struct Collector {
+    pub(crate) exporter: opentelemetry_otlp::SpanExporter,
+    pub(crate) url: String,
 }
 
 /// Counts what became of each batch and never reports an error upstream, which would log one line per batch.
 #[derive(Debug)]
 pub(crate) struct CountingExporter {
     pub(crate) state: Arc<ExportState>,
-    pub(crate) destination: Destination,
+    pub(crate) otlp: Option<Collector>,
+    pub(crate) console: bool,
     pub(crate) breaker: Mutex<Breaker>,
-    pub(crate) url: String,
-    /// Whether the last answer refused a part of its batch.
-    pub(crate) rejecting: Mutex<bool>,
+    pub(crate) mood: Mutex<Mood>,
+}
+
+/// The last answer of a collector that took a batch.
+#[derive(Debug, Default)]
+pub(crate) enum Mood {
+    #[default]
+    Content,
+    /// It took all spans, with this message.
+    Warning(String),
+    /// It refused a part of the batch.
+    Rejecting,
 }
 
 impl SpanExporter for CountingExporter {
@@ -41,26 +53,37 @@ impl SpanExporter for CountingExporter {
         for span in &mut batch {
             let dropped = &self.state.counters.attributes_dropped;
             self.state.limits.apply(span, dropped);
-            self.state.ring.add(span);
+            if span.span_context.is_sampled() {
+                self.state.ring.add(span);
+            } else {
+                self.state.ring.keep(span);
+            }
         }
-        match &self.destination {
-            Destination::Otlp(otlp) => {
+        let all = batch.len();
+        batch.retain(|span| span.span_context.is_sampled());
+        let for_ring = all - batch.len();
+        let queued_for_ring = &self.state.counters.queued_for_ring;
+        queued_for_ring.fetch_sub(for_ring, Relaxed);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        if self.console {
+            console::write(&batch);
+        }
+        match &self.otlp {
+            Some(otlp) => {
                 for part in batch::parts(batch) {
                     self.deliver(otlp, part).await;
                 }
             }
-            Destination::Console => {
-                console::write(&batch);
-                self.not_sent(batch.len());
-            }
-            Destination::Nowhere => self.not_sent(batch.len()),
+            None => self.not_sent(batch.len()),
         }
         Ok(())
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        if let Destination::Otlp(otlp) = &mut self.destination {
-            otlp.set_resource(resource);
+        if let Some(otlp) = &mut self.otlp {
+            otlp.exporter.set_resource(resource);
         }
     }
 }
@@ -71,7 +94,7 @@ impl CountingExporter {
             .record_outcome(spans, |counters| add(&counters.no_exporter, spans));
     }
 
-    async fn deliver(&self, otlp: &opentelemetry_otlp::SpanExporter, part: Vec<SpanData>) {
+    async fn deliver(&self, otlp: &Collector, part: Vec<SpanData>) {
         let (spans, state) = (part.len(), &self.state);
         if let Some(left) = state.remaining_budget()
             && (left.is_zero() || self.breaker.lock().is_open())
@@ -83,19 +106,23 @@ impl CountingExporter {
         }
         *state.reply.lock() = Reply::default();
         let started = Instant::now();
-        let outcome = without_panic(otlp.export(part)).await;
+        let outcome = without_panic(otlp.exporter.export(part)).await;
         state.exported_in(started.elapsed());
         let reply = std::mem::take(&mut *state.reply.lock());
         match outcome {
-            Ok(()) => self.accepted(spans, &reply),
-            Err(error) => {
-                let failure = reply.failure.unwrap_or((FailureKind::Other, error));
-                self.failed(spans, failure);
+            Ok(()) => self.accepted(&otlp.url, spans, reply),
+            Err(cause) => {
+                let failure = reply.failure.unwrap_or(FailedExport {
+                    kind: FailureKind::Other,
+                    cause,
+                    retry_after: None,
+                });
+                self.failed(&otlp.url, spans, failure);
             }
         }
     }
 
-    fn accepted(&self, spans: usize, reply: &Reply) {
+    fn accepted(&self, url: &str, spans: usize, reply: Reply) {
         let rejected = reply.rejected.min(spans as u64);
         self.state.record_outcome(spans, |counters| {
             counters.rejected.fetch_add(rejected, Relaxed);
@@ -106,46 +133,67 @@ impl CountingExporter {
         });
         let change = self.breaker.lock().succeeded(Instant::now());
         if let Some(Change::Closed { outage }) = change {
-            self.tell_recovered(outage);
+            self.log_recovered(url, outage);
         }
-        self.tell_rejections(rejected, &reply.message);
+        self.log_partial_success(url, rejected, cut(reply.message, MAX_MESSAGE_BYTES));
     }
 
-    fn failed(&self, spans: usize, (kind, cause): (FailureKind, String)) {
+    fn failed(&self, url: &str, spans: usize, failure: FailedExport) {
         self.state.record_outcome(spans, |counters| {
             add(&counters.export_failed, spans);
-            counters.failed(kind);
+            counters.failed(failure.kind);
             counters.down.store(true, Relaxed);
         });
-        let change = self.breaker.lock().failed(Instant::now());
+        let mut breaker = self.breaker.lock();
+        let change = breaker.failed(Instant::now(), failure.retry_after);
+        drop(breaker);
         if change == Some(Change::Opened) {
-            let dropped = self.dropped();
+            let (cause, dropped) = (failure.cause, self.dropped());
             tracing::warn!(
-                target: "ops_trace", endpoint = self.url, cause, dropped,
+                target: "ops_trace", endpoint = url, cause, dropped,
                 queue_capacity = self.state.queue_capacity, "trace_export_failing"
             );
         }
     }
 
-    fn tell_recovered(&self, outage: Duration) {
+    fn log_recovered(&self, url: &str, outage: Duration) {
         let outage_ms = u64::try_from(outage.as_millis()).unwrap_or(u64::MAX);
         let dropped = self.dropped();
         tracing::info!(
-            target: "ops_trace", endpoint = self.url, outage_ms, dropped, "trace_export_recovered"
+            target: "ops_trace", endpoint = url, outage_ms, dropped, "trace_export_recovered"
         );
     }
 
-    /// Once when the collector begins to refuse spans, and once when it takes all of them again.
-    fn tell_rejections(&self, rejected: u64, message: &str) {
-        let was = std::mem::replace(&mut *self.rejecting.lock(), rejected > 0);
-        match (was, rejected > 0) {
-            (false, true) => tracing::warn!(
-                target: "ops_trace", endpoint = self.url, rejected, reason = message, "trace_spans_rejected"
-            ),
-            (true, false) => tracing::info!(
-                target: "ops_trace", endpoint = self.url, "trace_spans_accepted_again"
-            ),
-            _ => {}
+    /// Logs once when the collector begins to refuse spans, once when it takes all of them again, and each new message
+    /// that comes with a success.
+    fn log_partial_success(&self, url: &str, rejected: u64, message: String) {
+        let mut mood = self.mood.lock();
+        let was_rejecting = matches!(*mood, Mood::Rejecting);
+        let known = matches!(&*mood, Mood::Warning(known) if *known == message);
+        if rejected > 0 {
+            *mood = Mood::Rejecting;
+            drop(mood);
+            if !was_rejecting {
+                tracing::warn!(
+                    target: "ops_trace", endpoint = url, rejected, reason = message, "trace_spans_rejected"
+                );
+            }
+            return;
+        }
+        let has_message = !message.is_empty();
+        if has_message {
+            *mood = Mood::Warning(message.clone());
+        } else if was_rejecting {
+            *mood = Mood::Content;
+        }
+        drop(mood);
+        if was_rejecting {
+            tracing::info!(target: "ops_trace", endpoint = url, "trace_spans_accepted_again");
+        }
+        if has_message && !known {
+            tracing::warn!(
+                target: "ops_trace", endpoint = url, message_of_collector = message, "trace_collector_warning"
+            );
         }
     }
 

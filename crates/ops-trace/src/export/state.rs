@@ -10,14 +10,14 @@ use crate::stats::{Counters, FailureKind, Stats};
 /// Durations of exports that nobody has published yet; more are left out.
 const MAX_EXPORT_SECONDS: usize = 256;
 
-/// What request threads, the export thread and readers share.
+/// State that request threads, the export thread and readers share.
 #[derive(Debug)]
 pub(crate) struct ExportState {
     pub(crate) counters: Counters,
     pub(crate) queue_capacity: usize,
     pub(crate) limits: Limits,
     pub(crate) ring: Ring,
-    /// What came of the export that runs now; written by the client, read by the exporter.
+    /// Result of the export that runs now; written by the client, read by the exporter.
     pub(crate) reply: Mutex<Reply>,
     closing: AtomicBool,
     deadline: Mutex<Option<Instant>>,
@@ -28,12 +28,21 @@ pub(crate) struct ExportState {
     abandoned: Mutex<bool>,
 }
 
-/// What the collector said to one batch.
+/// Answer of the collector to one batch.
 #[derive(Debug, Default)]
 pub(crate) struct Reply {
-    pub(crate) failure: Option<(FailureKind, String)>,
+    pub(crate) failure: Option<FailedExport>,
     pub(crate) rejected: u64,
     pub(crate) message: String,
+}
+
+/// A batch that could not be delivered.
+#[derive(Debug)]
+pub(crate) struct FailedExport {
+    pub(crate) kind: FailureKind,
+    pub(crate) cause: String,
+    /// Time that the collector asked to be left alone for.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl ExportState {
@@ -65,7 +74,7 @@ impl ExportState {
         self.closing.load(Relaxed)
     }
 
-    /// What is left of the shutdown budget; `None` while there is no shutdown.
+    /// Returns the rest of the shutdown budget; `None` before a shutdown.
     pub(crate) fn remaining_budget(&self) -> Option<Duration> {
         let deadline = (*self.deadline.lock())?;
         Some(deadline.saturating_duration_since(Instant::now()))
@@ -112,7 +121,7 @@ impl ExportState {
         self.counters.shutdown.fetch_add(lost, Relaxed);
     }
 
-    /// How long an export took, for [`publish_metrics`](crate::publish_metrics).
+    /// Keeps the duration of an export for [`publish_metrics`](crate::publish_metrics).
     pub(crate) fn exported_in(&self, duration: Duration) {
         let mut seconds = self.export_seconds.lock();
         if seconds.len() < MAX_EXPORT_SECONDS {

@@ -12,7 +12,7 @@ use prost::Message;
 use super::request::Head;
 use super::{ReceivedSpan, received, snapshot};
 
-/// What a [`Collector`] does with a request.
+/// Answer of a [`Collector`] to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
@@ -20,12 +20,14 @@ pub enum Answer {
     Accept,
     /// Takes all spans, after this time.
     AcceptAfter(Duration),
-    /// Refuses so many spans, and says why.
+    /// Takes all but so many spans, with a message.
     PartialSuccess(u64, String),
     /// Answers with this status, and keeps no span.
     Status(u16),
     /// The same, and asks to wait for so many seconds.
     StatusRetryAfter(u16, u32),
+    /// Sends these bytes, head and body, keeps no span, and closes the connection.
+    Raw(String),
     /// Reads the request and never answers.
     Hang,
     /// Closes the connection in the middle of the request, so that the peer gets a reset.
@@ -54,10 +56,10 @@ struct Inner {
 }
 
 impl Collector {
-    /// Listens; takes all spans until told to do otherwise.
+    /// Starts to listen; takes all spans until [`answer`](Self::answer) is called.
     ///
     /// # Errors
-    /// Where no port can be bound.
+    /// Fails if no port can be bound.
     pub fn start() -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
@@ -69,22 +71,22 @@ impl Collector {
         Ok(Self { address, state })
     }
 
-    /// What to give to [`Config::endpoint`](crate::Config::endpoint).
+    /// Returns the URL for [`Config::endpoint`](crate::Config::endpoint).
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Does this with the requests from now on.
+    /// Sets the answer to requests from now on.
     pub fn answer(&self, answer: Answer) {
         self.state.inner.lock().answer = Some(answer);
     }
 
-    /// All spans that it took so far.
+    /// Returns all spans that it took so far.
     pub fn spans(&self) -> Vec<ReceivedSpan> {
         self.state.inner.lock().spans.clone()
     }
 
-    /// All spans that it took so far, and forgets them.
+    /// Returns all spans that it took so far, and forgets them.
     pub fn take_spans(&self) -> Vec<ReceivedSpan> {
         std::mem::take(&mut self.state.inner.lock().spans)
     }
@@ -95,28 +97,28 @@ impl Collector {
         (inner.spans, inner.requests) = Default::default();
     }
 
-    /// How many requests came so far, whatever was answered.
+    /// Returns the number of requests so far, whatever was answered.
     pub fn requests(&self) -> usize {
         self.state.inner.lock().requests.len()
     }
 
-    /// The headers of the last request, names in lower case.
+    /// Returns the headers of the last request, names in lower case.
     pub fn last_headers(&self) -> Vec<(String, String)> {
         let inner = self.state.inner.lock();
         inner.requests.last().cloned().unwrap_or_default()
     }
 
-    /// All spans that it took so far, as text: one line each, children below their parent, without ids and times.
+    /// Renders all spans that it took so far as text: one line each, children below their parent, without ids and times.
     pub fn snapshot(&self) -> String {
         snapshot::render(&self.spans())
     }
 
-    /// Waits until it took so many spans; false if that did not happen in time.
+    /// Waits until it took so many spans; returns `false` on timeout.
     pub fn wait_for_spans(&self, spans: usize, at_most: Duration) -> bool {
         self.wait(at_most, |inner| inner.spans.len() >= spans)
     }
 
-    /// Waits until so many requests came; false if that did not happen in time.
+    /// Waits until so many requests came; returns `false` on timeout.
     pub fn wait_for_requests(&self, requests: usize, at_most: Duration) -> bool {
         self.wait(at_most, |inner| inner.requests.len() >= requests)
     }
@@ -173,6 +175,10 @@ fn serve(stream: TcpStream, state: &State) -> io::Result<()> {
                 state.wait_for_end();
                 return Ok(());
             }
+            Answer::Raw(bytes) => {
+                drop(body);
+                return stream.get_mut().write_all(bytes.as_bytes());
+            }
             _ if head.path != "/v1/traces" => head_of(404, None, 0),
             Answer::Status(status) => head_of(status, None, 0),
             Answer::StatusRetryAfter(status, seconds) => head_of(status, Some(seconds), 0),
@@ -211,7 +217,8 @@ impl State {
         let mut spans = received::spans(request);
         let refused = usize::try_from(rejected).unwrap_or(usize::MAX);
         spans.truncate(spans.len().saturating_sub(refused));
-        let partial_success = (rejected > 0).then(|| ExportTracePartialSuccess {
+        let has_partial = rejected > 0 || !error_message.is_empty();
+        let partial_success = has_partial.then(|| ExportTracePartialSuccess {
             rejected_spans: i64::try_from(rejected).unwrap_or(i64::MAX),
             error_message,
         });

@@ -22,4 +22,4 @@ mod request;
 mod snapshot;
 
 pub use collector::{Answer, Collector};
-pub use received::{ReceivedLink, ReceivedSpan};
+pub use received::{ReceivedEvent, ReceivedLink, ReceivedSpan};

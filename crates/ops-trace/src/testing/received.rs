@@ -14,26 +14,28 @@ pub struct ReceivedSpan {
     pub trace_id: String,
     /// 16 hexadecimal digits.
     pub span_id: String,
-    /// The parent's; empty where the trace begins.
+    /// Id of the parent; empty for the root of the trace.
     pub parent_span_id: String,
     /// Its name.
     pub name: String,
     /// `internal`, `server`, `client`, `producer` or `consumer`.
     pub kind: &'static str,
-    /// When it began.
+    /// Start time.
     pub start: SystemTime,
-    /// How long it ran.
+    /// Run time.
     pub duration: Duration,
-    /// Whether its status is an error.
+    /// True if its status is an error.
     pub error: bool,
-    /// What the status says besides.
+    /// Message of the status.
     pub status_message: String,
     /// In the order in which they were sent, values as text.
     pub attributes: Vec<(String, String)>,
-    /// How many attributes were left out.
+    /// Number of attributes that were left out.
     pub attributes_dropped: u32,
-    /// To other traces.
+    /// Links to other traces.
     pub links: Vec<ReceivedLink>,
+    /// Points in time inside of it.
+    pub events: Vec<ReceivedEvent>,
     /// W3C trace state.
     pub trace_state: String,
     /// The attributes of the process that sent it.
@@ -50,13 +52,23 @@ pub struct ReceivedLink {
     pub span_id: String,
 }
 
+/// An event of a span.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReceivedEvent {
+    /// Its name.
+    pub name: String,
+    /// In the order in which they were sent, values as text.
+    pub attributes: Vec<(String, String)>,
+}
+
 impl ReceivedSpan {
-    /// The value of an attribute, as text.
+    /// Returns the value of an attribute as text.
     pub fn attribute(&self, key: &str) -> Option<&str> {
         value(&self.attributes, key)
     }
 
-    /// The value of an attribute of the process that sent it.
+    /// Returns the value of an attribute of the resource.
     pub fn resource(&self, key: &str) -> Option<&str> {
         value(&self.resource, key)
     }
@@ -110,6 +122,14 @@ fn span(span: Span, resource: &[(String, String)]) -> ReceivedSpan {
             .map(|link| ReceivedLink {
                 trace_id: hex(&link.trace_id),
                 span_id: hex(&link.span_id),
+            })
+            .collect(),
+        events: span
+            .events
+            .into_iter()
+            .map(|event| ReceivedEvent {
+                name: event.name,
+                attributes: texts(event.attributes),
             })
             .collect(),
         trace_state: span.trace_state,

@@ -72,25 +72,138 @@ fn endpoints_are_read_by_the_rules_of_the_specification() {
 }
 
 #[test]
-fn the_service_name_comes_from_the_code_then_the_variable_then_the_resource() {
+fn the_service_name_comes_from_the_variable_then_the_resource_then_the_code() {
+    let resource = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=resource,team=a");
+    let variable = ("OTEL_SERVICE_NAME", "variable");
     for (name, variables, expected) in [
-        ("code", vec![("OTEL_SERVICE_NAME", "variable")], "code"),
-        (" ", vec![("OTEL_SERVICE_NAME", "variable")], "variable"),
+        ("code", vec![], "code"),
+        ("code", vec![variable], "variable"),
+        ("code", vec![resource], "resource"),
+        ("code", vec![resource, variable], "variable"),
+        ("code", vec![("OTEL_SERVICE_NAME", " ")], "code"),
         (
-            "",
-            vec![("OTEL_RESOURCE_ATTRIBUTES", "service.name=resource")],
-            "resource",
+            "code",
+            vec![("OTEL_RESOURCE_ATTRIBUTES", "service.name=")],
+            "code",
         ),
+        (" ", vec![variable], "variable"),
+        ("", vec![resource], "resource"),
+    ] {
+        for own in [false, true] {
+            let collector = Collector::start().unwrap();
+            let mut config = Config::new(name).endpoint(collector.endpoint());
+            if own && !name.trim().is_empty() {
+                config = Config::new("other").endpoint(collector.endpoint());
+                config = config.resource_attribute("service.name", name);
+            }
+            let config = config.environment(variables.clone());
+            assert_eq!(config.resolved_service_name().as_deref(), Some(expected));
+            let (tracer, lines) = lines_of(|| Tracer::new(config).unwrap());
+            drop(span!(tracer: tracer, "a"));
+            tracer.flush();
+            let span = &collector.spans()[0];
+            assert_eq!(span.resource("service.name"), Some(expected));
+            assert!(
+                lines[0].contains(&format!(" service={expected} ")),
+                "{lines:#?}"
+            );
+        }
+    }
+    let nothing = Config::new(" ").environment([("OTEL_TRACES_EXPORTER", "none")]);
+    assert!(matches!(Tracer::new(nothing), Err(Error::EmptyServiceName)));
+}
+
+#[test]
+fn the_resource_has_what_is_required_and_decoded_keys_and_the_program_wins() {
+    let collector = Collector::start().unwrap();
+    let attributes = "a%2Cb=1%3D2,team=operator,service.version=0";
+    let config = Config::new("env")
+        .endpoint(collector.endpoint())
+        .service_version("9")
+        .resource_attribute("team", "program")
+        .environment([("OTEL_RESOURCE_ATTRIBUTES", attributes)]);
+    let tracer = Tracer::new(config).unwrap();
+    drop(span!(tracer: tracer, "a"));
+    tracer.flush();
+    let span = &collector.spans()[0];
+    for (key, value) in [
+        ("a,b", "1=2"),
+        ("team", "program"),
+        ("service.version", "9"),
+        ("telemetry.sdk.language", "rust"),
+        ("telemetry.sdk.name", "opentelemetry"),
+        ("telemetry.distro.name", "ops-trace"),
+    ] {
+        assert_eq!(span.resource(key), Some(value), "{key}");
+    }
+    let version = span.resource("telemetry.sdk.version").unwrap();
+    assert!(version.starts_with("0."), "{version}");
+    assert_eq!(span.resource("service.instance.id").unwrap().len(), 36);
+}
+
+#[test]
+fn names_in_variables_have_no_case() {
+    let (collector, none) = exported(&[("OTEL_TRACES_EXPORTER", "None")]);
+    assert_eq!(
+        (collector.requests(), none.stats().dropped_no_exporter),
+        (0, 1)
+    );
+    let (collector, off) = exported(&[("OTEL_TRACES_SAMPLER", "ALWAYS_OFF")]);
+    assert_eq!((collector.requests(), off.stats().ended_sampled), (0, 0));
+    let collector = Collector::start().unwrap();
+    let variables = [
+        ("OTEL_TRACES_EXPORTER", "OTLP"),
+        ("OTEL_TRACES_SAMPLER", "ParentBased_TraceIdRatio"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "GZIP"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "HTTP/protobuf"),
+        ("OTEL_PROPAGATORS", "TRACECONTEXT,Baggage"),
+        ("OTEL_SDK_DISABLED", "False"),
+        ("OPS_TRACE_KEEP", "Errors, SLOW"),
+    ];
+    let (tracer, lines) = lines_of(|| tracer(&collector, &variables));
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    drop(span!(tracer: tracer, "a"));
+    tracer.flush();
+    let headers = collector.last_headers();
+    assert!(headers.contains(&("content-encoding".to_owned(), "gzip".to_owned())));
+}
+
+#[test]
+fn exporters_are_a_list() {
+    for (list, sent, warned) in [
+        ("otlp,console", true, false),
+        (" console , otlp ", true, false),
+        ("otlp,zipkin", true, true),
+        ("console,zipkin", false, true),
+        ("none,otlp", true, true),
+        ("none", false, false),
+        (",", true, false),
     ] {
         let collector = Collector::start().unwrap();
-        let config = Config::new(name).endpoint(collector.endpoint());
-        let tracer = Tracer::new(config.environment(variables)).unwrap();
+        let (tracer, lines) = lines_of(|| tracer(&collector, &[("OTEL_TRACES_EXPORTER", list)]));
         drop(span!(tracer: tracer, "a"));
         tracer.flush();
-        assert_eq!(
-            collector.spans()[0].resource("service.name"),
-            Some(expected)
-        );
+        assert_eq!(collector.requests() == 1, sent, "{list}");
+        assert_eq!(lines.len() == 2, warned, "{list}: {lines:#?}");
+        let both = list.contains("console") && list.contains("otlp");
+        let told = lines.last().unwrap().contains(" exporter=otlp,console ");
+        assert_eq!(told, both, "{list}: {lines:#?}");
+    }
+}
+
+#[test]
+fn a_timeout_of_zero_is_no_limit() {
+    for variable in [
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    ] {
+        let collector = Collector::start().unwrap();
+        collector.answer(Answer::AcceptAfter(Duration::from_millis(3200)));
+        let (tracer, lines) = lines_of(|| tracer(&collector, &[(variable, "0")]));
+        assert_eq!(lines.len(), 1, "{lines:#?}");
+        drop(span!(tracer: tracer, "a"));
+        tracer.flush();
+        assert_eq!(tracer.stats().exported, 1, "the default would be 3 s");
     }
 }
 
@@ -121,7 +234,72 @@ fn attribute_limits_are_applied() {
         ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "4"),
         ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "2"),
     ]);
-    assert_eq!(collector.snapshot(), "a text=0123...(truncated) n=1\n");
+    assert_eq!(collector.snapshot(), "a text=0123 n=1\n");
+}
+
+#[test]
+fn a_length_limit_counts_characters_and_nothing_is_longer() {
+    for (limit, text, expected) in [
+        ("10", "ääääääääääää", "ääääääääää"),
+        ("10", "ääääääääää", "ääääääääää"),
+        ("10", "0123456789a", "0123456789"),
+        ("10", "0123456789", "0123456789"),
+        ("1", "🦀🦀", "🦀"),
+        ("0", "text", ""),
+    ] {
+        for variable in [
+            "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+            "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        ] {
+            let collector = Collector::start().unwrap();
+            let tracer = tracer(&collector, &[(variable, limit)]);
+            span!(tracer: tracer, "a").in_scope(|span| span.set_attribute("text", text));
+            tracer.flush();
+            assert_eq!(collector.spans()[0].attribute("text"), Some(expected));
+        }
+    }
+    let collector = Collector::start().unwrap();
+    let tracer = tracer(&collector, &[("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "4096")]);
+    let long = "x".repeat(5000);
+    span!(tracer: tracer, "a").in_scope(|span| span.set_attribute("text", long));
+    tracer.flush();
+    assert_eq!(
+        collector.spans()[0].attribute("text").map(str::len),
+        Some(4096)
+    );
+}
+
+#[test]
+fn events_links_and_their_attributes_have_limits() {
+    use opentelemetry::KeyValue;
+    use opentelemetry::trace::{Link, SpanContext, TraceContextExt, Tracer as _};
+
+    let collector = Collector::start().unwrap();
+    let tracer = tracer(
+        &collector,
+        &[
+            ("OTEL_SPAN_EVENT_COUNT_LIMIT", "2"),
+            ("OTEL_SPAN_LINK_COUNT_LIMIT", "0"),
+            ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "1"),
+            ("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "1"),
+        ],
+    );
+    let _ = Link::new(SpanContext::NONE, Vec::new(), 0);
+    span!(tracer: tracer, "a").in_scope(|_| {
+        let context = opentelemetry::Context::current();
+        for n in 0..5 {
+            let attributes = vec![KeyValue::new("n", n), KeyValue::new("m", n)];
+            context.span().add_event("event", attributes.clone());
+            let other = opentelemetry_sdk::trace::SdkTracerProvider::default();
+            let other = opentelemetry::trace::TracerProvider::tracer(&other, "other");
+            let other = opentelemetry::trace::Span::span_context(&other.start("b")).clone();
+            context.span().add_link(other, attributes);
+        }
+    });
+    tracer.flush();
+    let span = &collector.spans()[0];
+    assert_eq!((span.events.len(), span.links.len()), (2, 0));
+    assert!(span.events.iter().all(|event| event.attributes.len() == 1));
 }
 
 #[test]
@@ -149,7 +327,9 @@ fn samplers_are_those_of_the_specification() {
         ("parentbased_always_off", "", false, false),
         ("parentbased_traceidratio", "1", true, false),
         ("parentbased_traceidratio", "0", false, false),
-        ("", "0", false, false),
+        ("", "0", true, false), // an argument counts only with its sampler
+        ("always_on", "0", true, true),
+        ("parentbased_always_on", "0", true, false),
     ] {
         let collector = Collector::start().unwrap();
         let variables = [
@@ -191,15 +371,15 @@ fn a_timeout_of_the_environment_bounds_an_export() {
 }
 
 #[test]
-fn values_that_would_break_the_sdk_are_clamped_and_told_once_each() {
+fn values_that_would_break_the_sdk_are_ignored_with_one_warning_each() {
     let collector = Collector::start().unwrap();
     let bad = [
-        ("OTEL_BSP_SCHEDULE_DELAY", "0", "100"),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "64"),
-        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "100000", "64"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "0", "1000"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "2048"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "100000", "512"),
         ("OTEL_BSP_EXPORT_TIMEOUT", "soon", "3000"),
-        ("OTEL_TRACES_SAMPLER", "coin", "parentbased_traceidratio"),
-        ("OTEL_TRACES_SAMPLER_ARG", "nan", "1"),
+        ("OTEL_TRACES_SAMPLER", "coin", "parentbased_always_on"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.5", "1"),
         ("OTEL_TRACES_EXPORTER", "zipkin", "otlp"),
         ("OTEL_SDK_DISABLED", "yes", "false"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "http/protobuf"),
@@ -207,6 +387,9 @@ fn values_that_would_break_the_sdk_are_clamped_and_told_once_each() {
         ("OTEL_PROPAGATORS", "b3", "tracecontext"),
         ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "1000000", "4096"),
         ("OTEL_SPAN_LINK_COUNT_LIMIT", "-1", "128"),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "129", "128"),
+        ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "all", "128"),
+        ("OPS_TRACE_KEEP", "everything", "none"),
         (
             "OTEL_RESOURCE_ATTRIBUTES",
             "novalue",
@@ -241,21 +424,44 @@ fn values_that_would_break_the_sdk_are_clamped_and_told_once_each() {
     for _ in 0..200 {
         drop(span!(tracer: tracer, "a"));
     }
-    assert_eq!(tracer.stats().queue_capacity, 64);
+    assert_eq!(tracer.stats().queue_capacity, 2048);
     tracer.flush();
-    assert!(tracer.stats().exported >= 64, "it works all the same");
+    assert_eq!(tracer.stats().exported, 200, "it works all the same");
+}
+
+#[test]
+fn a_ratio_that_is_none_is_ignored_with_a_warning() {
+    for argument in ["nan", "5", "-1", "half"] {
+        let collector = Collector::start().unwrap();
+        let variables = [
+            ("OTEL_TRACES_SAMPLER", "traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", argument),
+        ];
+        let (tracer, lines) = lines_of(|| tracer(&collector, &variables));
+        assert_eq!((lines.len(), tracer.sampling_ratio()), (2, 1.0));
+        assert!(
+            lines[0].contains("accepted=a number from 0 to 1"),
+            "{lines:#?}"
+        );
+    }
 }
 
 #[test]
 fn the_start_is_told_in_one_line_that_says_where_spans_go() {
     let collector = Collector::start().unwrap();
-    let (_tracer, lines) = lines_of(|| tracer(&collector, &[("OTEL_TRACES_SAMPLER_ARG", "0.25")]));
+    let (_tracer, lines) = lines_of(|| {
+        let variables = [
+            ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+        ];
+        tracer(&collector, &variables)
+    });
     let url = format!("{}/v1/traces", collector.endpoint());
     assert_eq!(
         lines,
         [format!(
-            "INFO ops_trace tracer_initialized endpoint={url} protocol=http/protobuf \
-             sampler=parentbased_traceidratio ratio=0.25"
+            "INFO ops_trace tracer_initialized service=env exporter=otlp endpoint={url} \
+             protocol=http/protobuf sampler=parentbased_traceidratio ratio=0.25"
         )]
     );
     let grpc = Config::new("env").endpoint("http://127.0.0.1:4317");
@@ -263,5 +469,8 @@ fn the_start_is_told_in_one_line_that_says_where_spans_go() {
     assert!(lines[0].contains("4317 is the one for gRPC"), "{lines:#?}");
     let off = Config::new("env").environment([("OTEL_SDK_DISABLED", "true")]);
     let (_tracer, lines) = lines_of(|| Tracer::new(off).unwrap());
-    assert_eq!(lines, ["INFO ops_trace tracer_initialized disabled=true"]);
+    assert_eq!(
+        lines,
+        ["INFO ops_trace tracer_initialized service=env disabled=true"]
+    );
 }

@@ -52,7 +52,7 @@ fn the_resource_names_service_version_and_instance() {
     tracer.flush();
     let span = &collector.spans()[0];
     for (key, value) in [
-        ("service.name", "shop"),
+        ("service.name", "other"), // of the environment
         ("service.version", "1.2.3"),
         ("deployment.environment.name", "test"),
         ("team", "a,b"),

@@ -1,0 +1,116 @@
+use std::time::Duration;
+
+use super::environment::{Environment, Warning, warn};
+use super::tls::Tls;
+use super::{EXPORT_TIMEOUT, endpoint};
+use crate::{Config, Error};
+
+/// Limits of the export timeout in milliseconds.
+const TIMEOUT_MS: (u64, u64) = (10, 60_000);
+/// "No limit", as a time that clocks can still add.
+const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Everything about the connection to the collector.
+pub(crate) struct Otlp {
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) gzip: bool,
+    pub(crate) timeout: Duration,
+    pub(crate) tls: Tls,
+}
+
+/// Reads the settings of the OTLP exporter.
+pub(crate) fn otlp(config: &Config, warnings: &mut Vec<Warning>) -> Result<Otlp, Error> {
+    let env = &config.environment;
+    let url = url(config, warnings)?;
+    Ok(Otlp {
+        headers: headers(env, warnings),
+        gzip: gzip(env, warnings),
+        timeout: timeout(config, warnings),
+        tls: Tls::read(env, &url, warnings),
+        url,
+    })
+}
+
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+
+/// As the specification has it: the variable for traces is taken as it is, to the general one the path is appended.
+fn url(config: &Config, warnings: &mut Vec<Warning>) -> Result<String, Error> {
+    let env = &config.environment;
+    let given = config.endpoint.as_deref().map(str::trim);
+    let url = match given.filter(|e| !e.is_empty()) {
+        Some(endpoint) => endpoint::with_path(endpoint)?,
+        None => match (env.get(TRACES_ENDPOINT), env.get(ENDPOINT)) {
+            (Some(endpoint), _) => {
+                endpoint::as_it_is(&endpoint).map_err(|error| error.of(TRACES_ENDPOINT))?
+            }
+            (None, Some(endpoint)) => {
+                endpoint::with_path(&endpoint).map_err(|error| error.of(ENDPOINT))?
+            }
+            (None, None) => endpoint::with_path(endpoint::DEFAULT)?,
+        },
+    };
+    if endpoint::is_grpc_port(&url) {
+        let accepted = "the http port, which is 4318 by default; 4317 is the one for gRPC";
+        warn(warnings, "endpoint", url.clone(), accepted, &url);
+    }
+    Ok(url)
+}
+
+fn headers(env: &Environment, warnings: &mut Vec<Warning>) -> Vec<(String, String)> {
+    let names = [
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+    ];
+    env.first(&names)
+        .map(|(name, _)| env.pairs(name, warnings))
+        .unwrap_or_default()
+}
+
+fn gzip(env: &Environment, warnings: &mut Vec<Warning>) -> bool {
+    let protocol = [
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+    ];
+    if let Some((name, value)) = env.name(&protocol)
+        && value != "http/protobuf"
+    {
+        warn(warnings, name, value, "http/protobuf", "http/protobuf");
+    }
+    let compression = [
+        "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+        "OTEL_EXPORTER_OTLP_COMPRESSION",
+    ];
+    match env.name(&compression) {
+        Some((_, value)) if value == "gzip" && cfg!(feature = "gzip") => true,
+        Some((name, value)) if value != "none" => {
+            let accepted = if cfg!(feature = "gzip") {
+                "gzip, none"
+            } else {
+                "none; gzip with the feature `gzip`"
+            };
+            warn(warnings, name, value, accepted, "none");
+            false
+        }
+        _ => false,
+    }
+}
+
+/// 0 means no limit, as for every timeout of OpenTelemetry.
+fn timeout(config: &Config, warnings: &mut Vec<Warning>) -> Duration {
+    let names = [
+        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "OTEL_BSP_EXPORT_TIMEOUT",
+    ];
+    let env = &config.environment;
+    match (config.export_timeout, env.first(&names)) {
+        (Some(timeout), _) => {
+            let [least, most] = [TIMEOUT_MS.0, TIMEOUT_MS.1].map(Duration::from_millis);
+            timeout.clamp(least, most)
+        }
+        (None, Some((_, value))) if value.parse() == Ok(0) => NO_TIMEOUT,
+        (None, _) => env.millis(&names, TIMEOUT_MS, EXPORT_TIMEOUT, warnings),
+    }
+}

@@ -1,0 +1,122 @@
+use super::environment::{Environment, Warning, warn};
+use crate::{Config, Error};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SamplerKind {
+    /// The ratio is asked where a trace begins; below, the parent decides.
+    ParentBased,
+    /// The ratio is asked for each span, whatever its parent.
+    Ratio,
+}
+
+impl SamplerKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ParentBased => "parentbased_traceidratio",
+            Self::Ratio => "traceidratio",
+        }
+    }
+}
+
+const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
+
+/// Returns the sampler and its ratio; the program's ratio wins over the environment's.
+pub(crate) fn sampler(
+    config: &Config,
+    warnings: &mut Vec<Warning>,
+) -> Result<(SamplerKind, f64), Error> {
+    let env = &config.environment;
+    let (kind, ratio) = of_environment(env, warnings);
+    match config.sampling_ratio {
+        Some(ratio) if !(0.0..=1.0).contains(&ratio) => Err(Error::InvalidRatio { ratio }),
+        Some(ratio) => Ok((kind, ratio)),
+        None => Ok((kind, ratio)),
+    }
+}
+
+fn of_environment(env: &Environment, warnings: &mut Vec<Warning>) -> (SamplerKind, f64) {
+    let name = env.name(&[SAMPLER]).map(|(_, name)| name);
+    let (kind, fixed) = match name.as_deref() {
+        Some("parentbased_traceidratio") => {
+            return (SamplerKind::ParentBased, argument(env, warnings));
+        }
+        Some("traceidratio") => return (SamplerKind::Ratio, argument(env, warnings)),
+        None => (SamplerKind::ParentBased, 1.0),
+        Some("always_on") => (SamplerKind::Ratio, 1.0),
+        Some("always_off") => (SamplerKind::Ratio, 0.0),
+        Some("parentbased_always_on") => (SamplerKind::ParentBased, 1.0),
+        Some("parentbased_always_off") => (SamplerKind::ParentBased, 0.0),
+        Some(other) => {
+            let accepted =
+                "always_on, always_off, traceidratio, each also with parentbased_ before it";
+            let used = "parentbased_always_on";
+            warn(warnings, SAMPLER, other.to_owned(), accepted, used);
+            (SamplerKind::ParentBased, 1.0)
+        }
+    };
+    if let Some(value) = env.get(ARGUMENT) {
+        let accepted = "a ratio, with OTEL_TRACES_SAMPLER=parentbased_traceidratio or traceidratio";
+        warn(warnings, ARGUMENT, value, accepted, &fixed.to_string());
+    }
+    (kind, fixed)
+}
+
+/// Not clamped: 5 is more likely meant as 5 % than as 100 %, so that a warning is logged instead of a guess made.
+fn argument(env: &Environment, warnings: &mut Vec<Warning>) -> f64 {
+    let Some(value) = env.get(ARGUMENT) else {
+        return 1.0;
+    };
+    let ratio = value.parse().ok().filter(|r| (0.0..=1.0).contains(r));
+    ratio.unwrap_or_else(|| {
+        warn(warnings, ARGUMENT, value, "a number from 0 to 1", "1");
+        1.0
+    })
+}
+
+/// Traces that are exported though the sampler dropped them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Keep {
+    pub(crate) errors: bool,
+    pub(crate) slow: bool,
+}
+
+impl Keep {
+    pub(crate) fn is_on(self) -> bool {
+        self.errors || self.slow
+    }
+}
+
+/// Reads `OPS_TRACE_KEEP`: `errors`, `slow`, both, or `none`. What the program sets wins.
+pub(crate) fn keep(config: &Config, warnings: &mut Vec<Warning>) -> Keep {
+    let variable = "OPS_TRACE_KEEP";
+    let list = config.environment.name(&[variable]).map(|(_, list)| list);
+    let (mut keep, mut unknown) = (Keep::default(), false);
+    let names = list
+        .as_deref()
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim);
+    for name in names.filter(|name| !name.is_empty()) {
+        match name {
+            "errors" => keep.errors = true,
+            "slow" => keep.slow = true,
+            "none" => {}
+            _ => unknown = true,
+        }
+    }
+    if unknown {
+        let used = match (keep.errors, keep.slow) {
+            (true, true) => "errors, slow",
+            (true, false) => "errors",
+            (false, true) => "slow",
+            (false, false) => "none",
+        };
+        let accepted = "any of errors, slow; or none";
+        warn(warnings, variable, list.unwrap_or_default(), accepted, used);
+    }
+    Keep {
+        errors: config.keep_errors.unwrap_or(keep.errors),
+        slow: config.keep_slow.unwrap_or(keep.slow),
+    }
+}

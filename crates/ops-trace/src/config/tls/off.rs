@@ -1,0 +1,18 @@
+use ureq::config::ConfigBuilder;
+use ureq::typestate::AgentScope;
+
+use crate::config::environment::{Environment, Warning};
+
+/// The same without TLS: no proxy either.
+#[derive(Debug)]
+pub(crate) struct Tls;
+
+impl Tls {
+    pub(crate) fn read(_: &Environment, _: &str, _: &mut Vec<Warning>) -> Self {
+        Self
+    }
+
+    pub(crate) fn configure(&self, client: ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope> {
+        client.proxy(None)
+    }
+}
