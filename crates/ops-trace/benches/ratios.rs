@@ -33,13 +33,20 @@ use tower::{Layer, Service};
 /// Spans of one round: more than a batch, so that the export thread is woken as it is in earnest.
 const ROUND: usize = 1024;
 const ROUNDS: usize = 501;
+/// An answer is this text, repeated.
+const BODY: &str = "user";
+const BODY_REPEATS: usize = 256;
+/// Requests of one round over a connection.
+const REQUESTS: usize = 64;
 
 fn main() {
     let mut ratios = ratio::Ratios::from_args();
     sampled(&mut ratios);
     unsampled(&mut ratios);
     disabled();
-    observer();
+    observer("sampled", 1.0);
+    observer("not sampled", 0.0);
+    keeping(&mut ratios);
     ratios.finish();
 }
 
@@ -184,8 +191,8 @@ impl Observe for Nobody {
     fn end(&self, (): (), _: &Outcome) {}
 }
 
-fn observer() {
-    let tracer = ours(1.0);
+fn observer(name: &str, ratio: f64) {
+    let tracer = ours(ratio);
     let spans = ServerSpans::new()
         .handle(tracer.handle())
         .peer(|_: &Extensions| None);
@@ -199,9 +206,79 @@ fn observer() {
     let mut adds: Vec<f64> = with.iter().zip(&without).map(|(a, b)| a - b).collect();
     let (with, without) = (median(&mut with), median(&mut without));
     println!(
-        "request, observed: {with:.1} ns, by nobody: {without:.1} ns, the observer adds {:.1} ns (goal <= 1200)",
+        "request, {name}, observed: {with:.1} ns, by nobody: {without:.1} ns, the observer adds {:.1} ns (goal <= 1200)",
         median(&mut adds)
     );
+}
+
+/// Requests over a connection, one in a hundred sampled, each with three spans: with a decision at the end of each trace
+/// and without.
+fn keeping(ratios: &mut ratio::Ratios) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut servers = ["errors,slow", "none"].map(|keep| {
+        let config = Config::new("bench").sampling_ratio(0.01).queue_spans(4096);
+        let variables = [("OTEL_TRACES_EXPORTER", "none"), ("OPS_TRACE_KEEP", keep)];
+        let tracer = Tracer::new(config.environment(variables)).unwrap();
+        let client = runtime.block_on(connect(&tracer));
+        (tracer, client)
+    });
+    let [(keeps, with), (drops, without)] = &mut servers;
+    let [with, without] = rounds_of(
+        REQUESTS,
+        [
+            (&mut || runtime.block_on(exchange(with)), &mut || {
+                keeps.flush()
+            }),
+            (&mut || runtime.block_on(exchange(without)), &mut || {
+                drops.flush()
+            }),
+        ],
+    );
+    ratios.judge(
+        "request with 4 spans, 1 % sampled, failed and slow ones kept",
+        1.15,
+        "none kept",
+        blocks(&with, &without),
+    );
+}
+
+async fn connect(tracer: &Tracer) -> tokio::net::TcpStream {
+    let handle = tracer.handle();
+    let spans = ServerSpans::new()
+        .handle(tracer.handle())
+        .peer(|_: &Extensions| None);
+    let work = move || {
+        for name in ["authorize", "query_database", "render"] {
+            span!(tracer: handle, name, table = "users", operation = "SELECT", row_count = 3)
+                .in_scope(|_| {});
+        }
+        BODY.repeat(BODY_REPEATS)
+    };
+    let app = axum::Router::new()
+        .route("/users/{id}", axum::routing::get(|| async move { work() }))
+        .layer(ObserveLayer::new(spans));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    tokio::net::TcpStream::connect(address).await.unwrap()
+}
+
+async fn exchange(connection: &mut tokio::net::TcpStream) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let request = b"GET /users/7?page=2 HTTP/1.1\r\nhost: shop.example:8443\r\n\r\n";
+    connection.write_all(request).await.unwrap();
+    let (mut answer, mut read) = ([0; 4096], 0);
+    let is_whole = |answer: &[u8]| {
+        let head = answer.windows(4).position(|end| end == b"\r\n\r\n");
+        head.is_some_and(|head| answer.len() == head + 4 + BODY.len() * BODY_REPEATS)
+    };
+    while !is_whole(&answer[..read]) {
+        read += connection.read(&mut answer[read..]).await.unwrap();
+    }
 }
 
 fn user() -> Response<Body> {
@@ -230,15 +307,19 @@ where
 type Work<'a> = (&'a mut dyn FnMut(), &'a mut dyn FnMut());
 
 /// Nanoseconds of each round, the works taking turns; after each round its pause, which is not measured.
-fn rounds<const N: usize>(mut works: [Work<'_>; N]) -> [Vec<f64>; N] {
+fn rounds<const N: usize>(works: [Work<'_>; N]) -> [Vec<f64>; N] {
+    rounds_of(ROUND, works)
+}
+
+fn rounds_of<const N: usize>(calls: usize, mut works: [Work<'_>; N]) -> [Vec<f64>; N] {
     let mut samples = [(); N].map(|()| Vec::with_capacity(ROUNDS));
     for round in 0..=ROUNDS {
         for ((work, pause), samples) in works.iter_mut().zip(&mut samples) {
             let started = ThreadTime::now();
-            for _ in 0..ROUND {
+            for _ in 0..calls {
                 work();
             }
-            let nanos = started.elapsed().as_secs_f64() * 1e9 / ROUND as f64;
+            let nanos = started.elapsed().as_secs_f64() * 1e9 / calls as f64;
             pause();
             if round > 0 {
                 samples.push(nanos); // the first one warms up

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use opentelemetry::trace::{Link, SpanKind, TraceId};
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_sdk::trace::{Sampler, SamplingResult, ShouldSample};
+use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, ShouldSample};
 use parking_lot::Mutex;
 
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -69,5 +69,40 @@ impl ShouldSample for LiveRatio {
     ) -> SamplingResult {
         Sampler::TraceIdRatioBased(self.get())
             .should_sample(parent, trace_id, name, kind, attributes, links)
+    }
+}
+
+/// Records spans that the sampler drops: requests for the ring of recent traces, or all for a decision at their end. The
+/// sampled flag says no all the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Recording<S> {
+    sampler: S,
+    all: bool,
+}
+
+impl<S> Recording<S> {
+    pub(crate) fn new(sampler: S, all: bool) -> Self {
+        Self { sampler, all }
+    }
+}
+
+impl<S: ShouldSample + Clone + 'static> ShouldSample for Recording<S> {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        trace_id: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let mut result = self
+            .sampler
+            .should_sample(parent, trace_id, name, kind, attributes, links);
+        let is_request = matches!(kind, SpanKind::Server | SpanKind::Consumer);
+        if result.decision == SamplingDecision::Drop && (self.all || is_request) {
+            result.decision = SamplingDecision::RecordOnly;
+        }
+        result
     }
 }

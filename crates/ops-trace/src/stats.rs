@@ -1,9 +1,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// What became of the sampled spans that ended so far.
+/// Outcomes of the sampled spans that ended so far.
 ///
 /// `ended_sampled` equals `exported + rejected + queued` and all that was [`dropped`](Stats::dropped), as long as no
-/// thread is in the middle of ending a span while this is read.
+/// thread is ending a span while this is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Stats {
@@ -17,15 +17,15 @@ pub struct Stats {
     pub dropped_queue_full: u64,
     /// Dropped: the export failed.
     pub dropped_export_failed: u64,
-    /// Dropped: the collector is known to be away.
+    /// Dropped: the circuit was open, because exports had failed or the collector had asked for a pause.
     pub dropped_circuit_open: u64,
-    /// Dropped: the process was stopping, and the budget spent.
+    /// Dropped: the process was shutting down, and the budget was spent.
     pub dropped_shutdown: u64,
     /// Not sent: the exporter is `none` or `console`.
     pub dropped_no_exporter: u64,
     /// Waiting to be exported.
     pub queued: u64,
-    /// How many may wait.
+    /// Maximum number of spans that wait.
     pub queue_capacity: u64,
     /// Failed exports, all kinds of [`failures`](Self::failures) together. A retry is not counted by itself.
     pub export_failures: u64,
@@ -35,7 +35,10 @@ pub struct Stats {
     pub partial_successes: u64,
     /// Attributes that were dropped: without a key, or more than the limit.
     pub attributes_dropped: u64,
-    /// Whether the last export worked; true until one failed.
+    /// Spans of traces that were not sampled, dropped before their trace ended because too many waited; 0 unless
+    /// `OPS_TRACE_KEEP` is set. They are no part of `ended_sampled`.
+    pub tail_evicted: u64,
+    /// True if the last export worked, and before the first one.
     pub exporter_up: bool,
 }
 
@@ -43,7 +46,7 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Failures {
-    /// Nobody listens there, or the host is not known.
+    /// No connection: no listener at that address, or an unknown host.
     pub refused: u64,
     /// No answer in time.
     pub timeout: u64,
@@ -51,12 +54,12 @@ pub struct Failures {
     pub http_4xx: u64,
     /// The collector answered 5xx.
     pub http_5xx: u64,
-    /// Anything else: connection reset, TLS, a redirect.
+    /// Anything else: connection reset, TLS, a redirect, an answer that is not OTLP.
     pub other: u64,
 }
 
 impl Stats {
-    /// All dropped spans, for whatever reason.
+    /// Returns the number of dropped spans, of all reasons.
     pub fn dropped(&self) -> u64 {
         self.dropped_queue_full
             + self.dropped_export_failed
@@ -66,7 +69,7 @@ impl Stats {
     }
 }
 
-/// Why an export failed.
+/// Kind of a failed export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FailureKind {
     Refused,
@@ -90,6 +93,7 @@ pub(crate) struct Counters {
     pub(crate) partial_successes: AtomicU64,
     pub(crate) attributes_dropped: AtomicU64,
     pub(crate) queued: AtomicUsize,
+    pub(crate) queued_for_ring: AtomicUsize,
     pub(crate) down: AtomicBool,
 }
 
@@ -125,6 +129,7 @@ impl Counters {
             failures: self.failures(),
             partial_successes: self.partial_successes.load(Relaxed),
             attributes_dropped: self.attributes_dropped.load(Relaxed),
+            tail_evicted: 0,
             exporter_up: !self.down.load(Relaxed),
         }
     }

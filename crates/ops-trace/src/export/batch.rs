@@ -23,7 +23,8 @@ pub(crate) fn parts(batch: Vec<SpanData>) -> Vec<Vec<SpanData>> {
     parts
 }
 
-fn size(span: &SpanData) -> usize {
+/// About the bytes that a span takes.
+pub(crate) fn size(span: &SpanData) -> usize {
     let events = span.events.events.iter();
     let events = events.map(|e| SPAN_BYTES + e.name.len() + attributes(&e.attributes));
     let links = span.links.links.iter();

@@ -8,3 +8,4 @@ mod exporter;
 pub(crate) mod pipeline;
 pub(crate) mod queue_limiter;
 mod state;
+mod tail;

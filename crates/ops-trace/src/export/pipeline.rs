@@ -7,6 +7,7 @@ use opentelemetry_otlp::{
     WithHttpConfig,
 };
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, IdGenerator, RandomIdGenerator, Sampler,
     SdkTracerProvider, SpanLimits, SpanProcessor,
@@ -14,17 +15,20 @@ use opentelemetry_sdk::trace::{
 use parking_lot::Mutex;
 
 use crate::Error;
-use crate::config::resolved::{Mode, Resolved, SamplerKind};
+use crate::config::otlp::Otlp;
+use crate::config::resolved::Resolved;
+use crate::config::sampler::SamplerKind;
 use crate::export::breaker::Breaker;
 use crate::export::client::Client;
-use crate::export::exporter::{CountingExporter, Destination};
-use crate::export::queue_limiter::QueueLimiter;
+use crate::export::exporter::{Collector, CountingExporter};
+use crate::export::queue_limiter::{QueueLimiter, RING_QUEUE_SPANS};
 use crate::export::state::ExportState;
+use crate::export::tail::TailBuffer;
 use crate::limits::{Limits, SETS_PER_ATTRIBUTE};
 use crate::recent::ring::Ring;
-use crate::sampling::LiveRatio;
+use crate::sampling::{LiveRatio, Recording};
 
-/// What a span goes through: the SDK's provider, the limiter, the SDK's queue, the exporter.
+/// Way of a span: the SDK's provider, the limiter, the SDK's queue, the exporter.
 pub(crate) struct Pipeline {
     pub(crate) provider: SdkTracerProvider,
     pub(crate) ratio: LiveRatio,
@@ -43,9 +47,14 @@ impl Pipeline {
             .with_span_limits(span_limits(&config.limits))
             .with_span_processor(limiter.clone());
         let provider = match config.sampler {
-            _ if config.mode == Mode::Disabled => provider.with_sampler(Sampler::AlwaysOff),
-            SamplerKind::ParentBased => provider.with_sampler(Sampler::parent_based(ratio.clone())),
-            SamplerKind::Ratio => provider.with_sampler(ratio.clone()),
+            _ if config.disabled => provider.with_sampler(Sampler::AlwaysOff),
+            SamplerKind::ParentBased => provider.with_sampler(Recording::new(
+                Sampler::parent_based(ratio.clone()),
+                config.keep.is_on(),
+            )),
+            SamplerKind::Ratio => {
+                provider.with_sampler(Recording::new(ratio.clone(), config.keep.is_on()))
+            }
         };
         Ok(Self {
             provider: provider.build(),
@@ -59,9 +68,8 @@ fn resource(config: &Resolved) -> Resource {
     let pairs = config.resource.iter();
     let pairs = pairs.map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
     Resource::builder_empty()
+        .with_detector(Box::new(TelemetryResourceDetector))
         .with_attributes([
-            KeyValue::new("telemetry.sdk.name", "opentelemetry"),
-            KeyValue::new("telemetry.sdk.language", "rust"),
             KeyValue::new("telemetry.distro.name", env!("CARGO_PKG_NAME")),
             KeyValue::new("telemetry.distro.version", env!("CARGO_PKG_VERSION")),
             KeyValue::new("service.instance.id", instance_id()),
@@ -93,7 +101,8 @@ fn span_limits(limits: &Limits) -> SpanLimits {
         max_attributes_per_span: u32::try_from(sets).unwrap_or(u32::MAX),
         max_events_per_span: limits.events,
         max_links_per_span: limits.links,
-        ..SpanLimits::default()
+        max_attributes_per_event: limits.event_attributes,
+        max_attributes_per_link: limits.link_attributes,
     }
 }
 
@@ -102,19 +111,22 @@ fn limiter(
     state: Arc<ExportState>,
     resource: &Resource,
 ) -> Result<QueueLimiter, Error> {
+    let otlp = match &config.otlp {
+        Some(settings) => Some(Collector {
+            exporter: exporter(settings, &state)?,
+            url: settings.url.clone(),
+        }),
+        None => None,
+    };
     let exporter = CountingExporter {
         state: Arc::clone(&state),
-        destination: match config.mode {
-            Mode::Otlp => Destination::Otlp(Box::new(otlp(config, &state)?)),
-            Mode::Console => Destination::Console,
-            Mode::NoExporter | Mode::Disabled => Destination::Nowhere,
-        },
+        otlp,
+        console: config.console,
         breaker: Mutex::new(Breaker::new(config.probe_after)),
-        url: config.url.clone(),
-        rejecting: Mutex::default(),
+        mood: Mutex::default(),
     };
     let batches = BatchConfigBuilder::default()
-        .with_max_queue_size(config.queue_spans)
+        .with_max_queue_size(config.queue_spans + RING_QUEUE_SPANS)
         .with_max_export_batch_size(config.batch_spans)
         .with_scheduled_delay(config.export_delay)
         .build();
@@ -122,24 +134,26 @@ fn limiter(
         .with_batch_config(batches)
         .build();
     queue.set_resource(resource);
+    let tail = TailBuffer::new(config.keep, config.slow_after);
     Ok(QueueLimiter {
         state,
         queue: Arc::new(queue),
+        tail: config.keep.is_on().then(|| Arc::new(tail)),
     })
 }
 
-fn otlp(config: &Resolved, state: &Arc<ExportState>) -> Result<SpanExporter, Error> {
-    let headers: HashMap<String, String> = config.headers.iter().cloned().collect();
+fn exporter(settings: &Otlp, state: &Arc<ExportState>) -> Result<SpanExporter, Error> {
+    let headers: HashMap<String, String> = settings.headers.iter().cloned().collect();
     let exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(Client::new(config.export_timeout, Arc::clone(state)))
-        .with_endpoint(&config.url)
+        .with_http_client(Client::new(settings, Arc::clone(state)))
+        .with_endpoint(&settings.url)
         .with_protocol(Protocol::HttpBinary)
         .with_headers(headers)
         // the client has its own timeout and retries; this one only must not be the first to give up
-        .with_timeout(config.export_timeout * 2)
+        .with_timeout(settings.timeout * 2)
         .with_retry_policy(RetryPolicy::recommended().with_max_retries(0));
-    let exporter = if config.gzip {
+    let exporter = if settings.gzip {
         exporter.with_compression(Compression::Gzip)
     } else {
         exporter

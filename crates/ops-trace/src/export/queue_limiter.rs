@@ -1,21 +1,29 @@
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, TraceFlags};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanProcessor};
 
+use super::tail::{TailBuffer, Verdict};
 use crate::export::state::ExportState;
+use crate::recent::ring::{failed, took};
 use crate::stats::add;
 
-/// Lets a span into the queue or counts why not. The queue behind it is as long, so that it never drops itself.
+/// Maximum number of spans that wait for the ring of recent traces only.
+pub(crate) const RING_QUEUE_SPANS: usize = 256;
+
+/// Lets a span into the queue or counts why not. The queue behind it is long enough never to drop a span itself.
 ///
 /// The provider is never shut down, only the queue is: spans that are made later still have ids for the log.
 #[derive(Clone, Debug)]
 pub(crate) struct QueueLimiter {
     pub(crate) state: Arc<ExportState>,
     pub(crate) queue: Arc<BatchSpanProcessor>,
+    /// `None`: what the sampler drops is not exported.
+    pub(crate) tail: Option<Arc<TailBuffer>>,
 }
 
 impl QueueLimiter {
@@ -25,29 +33,58 @@ impl QueueLimiter {
         let _ = self.queue.shutdown_with_timeout(budget);
         self.state.abandon();
     }
+
+    fn export(&self, span: SpanData) {
+        let counters = &self.state.counters;
+        add(&counters.ended_sampled, 1);
+        if self.state.is_closing() {
+            add(&counters.shutdown, 1);
+        } else if admitted(&counters.queued, self.state.queue_capacity) {
+            self.queue.on_end(span);
+        } else {
+            add(&counters.queue_full, 1);
+        }
+    }
+
+    /// Lets a span through to the ring of recent traces only.
+    fn show(&self, span: SpanData) {
+        let for_ring = &self.state.counters.queued_for_ring;
+        if !self.state.is_closing() && admitted(for_ring, RING_QUEUE_SPANS) {
+            self.queue.on_end(span);
+        } else {
+            self.state.ring.missed();
+        }
+    }
+}
+
+fn admitted(queued: &AtomicUsize, capacity: usize) -> bool {
+    let admitted = queued.fetch_update(Relaxed, Relaxed, |n| (n < capacity).then_some(n + 1));
+    admitted.is_ok()
 }
 
 impl SpanProcessor for QueueLimiter {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
-        if !span.span_context.is_sampled() {
-            return;
+        if span.span_context.is_sampled() {
+            return self.export(span);
         }
-        let counters = &self.state.counters;
-        add(&counters.ended_sampled, 1);
-        if self.state.is_closing() {
-            add(&counters.shutdown, 1);
+        let Some(tail) = &self.tail else {
+            // a request that was recorded though it is not sampled
+            if failed(&span) || took(&span) >= self.state.ring.slow_after {
+                self.show(span);
+            }
             return;
-        }
-        let capacity = self.state.queue_capacity;
-        let admitted = counters
-            .queued
-            .fetch_update(Relaxed, Relaxed, |n| (n < capacity).then_some(n + 1));
-        if admitted.is_ok() {
-            self.queue.on_end(span);
-        } else {
-            add(&counters.queue_full, 1);
+        };
+        match tail.end(span) {
+            Verdict::Nothing => {}
+            Verdict::Show(spans) => spans.into_iter().for_each(|span| self.show(span)),
+            Verdict::Export(spans) => {
+                for mut span in spans {
+                    span.span_context = sampled(&span.span_context);
+                    self.export(span);
+                }
+            }
         }
     }
 
@@ -59,4 +96,14 @@ impl SpanProcessor for QueueLimiter {
     fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
         Ok(())
     }
+}
+
+fn sampled(ids: &SpanContext) -> SpanContext {
+    SpanContext::new(
+        ids.trace_id(),
+        ids.span_id(),
+        ids.trace_flags() | TraceFlags::SAMPLED,
+        ids.is_remote(),
+        ids.trace_state().clone(),
+    )
 }

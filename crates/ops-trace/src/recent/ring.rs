@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{SpanId, Status, TraceId};
@@ -11,70 +12,74 @@ use parking_lot::Mutex;
 use crate::limits::cut;
 
 const RECENT_TRACES: usize = 50;
-const KEPT_TRACES: usize = 20;
+/// Slow or failed traces, each, beside the last ones.
+const KEPT_TRACES: usize = 100;
 const SPANS_PER_TRACE: usize = 64;
 const ATTRIBUTES_PER_SPAN: usize = 32;
 const TEXT_BYTES: usize = 256;
-/// All together; beyond that the oldest go first.
+/// Maximum bytes of all traces; above it the oldest are evicted.
 const RING_BYTES: usize = 4 * 1024 * 1024;
-/// What a span takes besides its texts, about.
+/// Approximate bytes of a span besides its texts.
 const SPAN_BYTES: usize = 256;
 
-/// The traces of late, newest first.
+/// Recent traces, newest first.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 #[non_exhaustive]
 pub struct RecentTraces {
-    /// The last 50.
+    /// The last 50 sampled traces.
     pub recent: Vec<RecentTrace>,
-    /// Those that were slow, 1 s or more unless configured: of the last 50, and 20 older ones.
+    /// Those that were slow, 1 s or more unless configured: of the last 50, and 100 others.
     pub slow: Vec<RecentTrace>,
-    /// Those with an error: of the last 50, and 20 older ones.
+    /// Those with an error: of the last 50, and 100 others.
     pub errors: Vec<RecentTrace>,
+    /// Number of slow or failed traces evicted so far, above 100 of each kind or 4 MiB in all.
+    pub evicted: u64,
 }
 
-/// One trace, as far as this process made it.
+/// The part of a trace that this process made.
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct RecentTrace {
     /// 32 hexadecimal digits.
     pub trace_id: String,
-    /// When its earliest span began.
+    /// Start of its earliest span.
     pub start: SystemTime,
-    /// From the earliest start to the latest end.
+    /// Time from the earliest start to the latest end.
     pub duration: Duration,
-    /// Whether a span of it failed.
+    /// True if one of its spans failed.
     pub error: bool,
-    /// In order of their start; at most 64.
+    /// Spans in order of their start; at most 64.
     pub spans: Vec<RecentSpan>,
-    /// How many spans were left out.
+    /// Number of spans that were left out.
     pub spans_left_out: u64,
 }
 
-/// One span: a bar of the waterfall.
+/// A span of a recent trace.
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct RecentSpan {
     /// 16 hexadecimal digits.
     pub span_id: String,
-    /// The parent's id, which may be of another process; `None` where the trace began.
+    /// Id of the parent, which may be in another process; `None` for the root of the trace.
     pub parent_span_id: Option<String>,
-    /// Its name.
+    /// Name of the span.
     pub name: String,
-    /// When it began.
+    /// Start time.
     pub start: SystemTime,
-    /// How long it ran.
+    /// Run time.
     pub duration: Duration,
-    /// Whether it failed.
+    /// True if it failed.
     pub error: bool,
-    /// Its attributes as text: the first 32, each cut after 256 bytes.
+    /// Attributes as text: the first 32, each cut after 256 bytes.
     pub attributes: Vec<(String, String)>,
 }
 
 /// Filled on the export thread, so that no request pays for it.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    slow_after: Duration,
+    pub(crate) slow_after: Duration,
     kept: Mutex<TraceStore>,
+    missed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +88,7 @@ struct TraceStore {
     slow: VecDeque<Entry>,
     errors: VecDeque<Entry>,
     bytes: usize,
+    evicted: u64,
 }
 
 /// A trace as it is kept: its texts are made when somebody reads them.
@@ -118,6 +124,7 @@ impl Ring {
         Self {
             slow_after,
             kept: Mutex::default(),
+            missed: AtomicU64::new(0),
         }
     }
 
@@ -131,7 +138,32 @@ impl Ring {
             }
             None => kept.begin(id, StoredSpan::new(data), self.slow_after),
         }
-        kept.shrink();
+        kept.shrink(self.slow_after);
+    }
+
+    /// Adds a span of a slow or failed request that is not sampled. It stands beside the last traces, not among them.
+    pub(crate) fn keep(&self, data: &SpanData) {
+        let id = data.span_context.trace_id();
+        let mut kept = self.kept.lock();
+        match kept.find(id) {
+            Some(entry) => {
+                let more = entry.add(data);
+                kept.bytes += more;
+            }
+            None => {
+                let span = StoredSpan::new(data);
+                let bytes = span.bytes();
+                kept.bytes += bytes;
+                let trace = Arc::new(StoredTrace::new(span));
+                kept.put_aside(Entry { id, trace, bytes });
+            }
+        }
+        kept.shrink(self.slow_after);
+    }
+
+    /// Counts a slow or failed request that did not get here.
+    pub(crate) fn missed(&self) {
+        self.missed.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn read(&self) -> RecentTraces {
@@ -139,13 +171,15 @@ impl Ring {
         let kept = self.kept.lock();
         let recent = traces(&kept.recent);
         let (slow, errors) = (traces(&kept.slow), traces(&kept.errors));
+        let evicted = kept.evicted + self.missed.load(Relaxed);
         drop(kept);
         let is_slow = |(_, trace): &&Pointer| trace.duration >= self.slow_after;
         let has_error = |(_, trace): &&Pointer| trace.error;
         RecentTraces {
-            slow: copies(recent.iter().filter(is_slow).chain(&slow)),
-            errors: copies(recent.iter().filter(has_error).chain(&errors)),
+            slow: copies(recent.iter().chain(&slow).chain(&errors).filter(is_slow)),
+            errors: copies(recent.iter().chain(&errors).chain(&slow).filter(has_error)),
             recent: copies(recent.iter()),
+            evicted,
         }
     }
 }
@@ -184,23 +218,30 @@ impl TraceStore {
     }
 
     fn keep(&mut self, old: Entry, slow_after: Duration) {
-        let bucket = if old.trace.error {
-            &mut self.errors
-        } else if old.trace.duration >= slow_after {
-            &mut self.slow
+        if old.trace.error || old.trace.duration >= slow_after {
+            self.put_aside(old);
         } else {
             self.bytes -= old.bytes;
-            return;
+        }
+    }
+
+    /// Puts a slow or failed trace into its bucket; one of which neither is known yet counts as slow.
+    fn put_aside(&mut self, entry: Entry) {
+        let bucket = if entry.trace.error {
+            &mut self.errors
+        } else {
+            &mut self.slow
         };
-        bucket.push_front(old);
+        bucket.push_front(entry);
         if bucket.len() > KEPT_TRACES
             && let Some(oldest) = bucket.pop_back()
         {
             self.bytes -= oldest.bytes;
+            self.evicted += 1;
         }
     }
 
-    fn shrink(&mut self) {
+    fn shrink(&mut self, slow_after: Duration) {
         while self.bytes > RING_BYTES {
             let bucket = [&mut self.recent, &mut self.slow, &mut self.errors]
                 .into_iter()
@@ -209,6 +250,8 @@ impl TraceStore {
                 return;
             };
             self.bytes -= oldest.bytes;
+            let trace = &oldest.trace;
+            self.evicted += u64::from(trace.error || trace.duration >= slow_after);
         }
     }
 }
@@ -259,14 +302,13 @@ impl StoredTrace {
 
 impl StoredSpan {
     fn new(data: &SpanData) -> Self {
-        let duration = data.end_time.duration_since(data.start_time);
         let attributes = data.attributes.iter().take(ATTRIBUTES_PER_SPAN);
         Self {
             id: data.span_context.span_id(),
             parent: data.parent_span_id,
             name: data.name.clone(),
             start: data.start_time,
-            duration: duration.unwrap_or_default(),
+            duration: took(data),
             error: failed(data),
             attributes: attributes.map(shortened).collect(),
         }
@@ -294,8 +336,13 @@ impl StoredSpan {
     }
 }
 
-fn failed(data: &SpanData) -> bool {
+pub(crate) fn failed(data: &SpanData) -> bool {
     matches!(data.status, Status::Error { .. })
+}
+
+pub(crate) fn took(data: &SpanData) -> Duration {
+    let duration = data.end_time.duration_since(data.start_time);
+    duration.unwrap_or_default()
 }
 
 /// The attribute, with so much of a text or of an array as is shown.

@@ -3,20 +3,20 @@ use std::time::Duration;
 
 use crate::{RecentSpan, RecentTrace};
 
-/// One line of a waterfall: a span, how deep it lies, and when it began.
+/// Line of a waterfall: a span, its depth and its offset.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct Bar<'a> {
     /// The span.
     pub span: &'a RecentSpan,
-    /// 0 for a span whose parent is not in this trace, one more for each ancestor that is.
+    /// Number of ancestors in this trace.
     pub depth: usize,
-    /// From the start of the trace to that of the span.
+    /// Time from the start of the trace to that of the span.
     pub offset: Duration,
 }
 
 impl RecentTrace {
-    /// Its spans as a tree read from the top: each below its parent, siblings in order of their start.
+    /// Returns the spans as a tree read from the top: each below its parent, siblings in order of their start.
     pub fn waterfall(&self) -> Vec<Bar<'_>> {
         let ids: HashMap<&str, usize> = self
             .spans

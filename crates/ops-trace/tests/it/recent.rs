@@ -35,9 +35,10 @@ fn slow_traces_and_errors_outlive_many_fast_ones() {
     let traces = tracer.recent();
     assert_eq!(
         traces.errors.len(),
-        50 + 20,
-        "the recent ones and 20 older ones"
+        50 + 100,
+        "the recent ones and 100 older ones"
     );
+    assert_eq!(traces.evicted, 201 - 150, "of 201 failed ones");
     assert_eq!(names(&traces.slow), ["slow"]);
 }
 
