@@ -4,11 +4,12 @@ use std::time::{Duration, SystemTime};
 use opentelemetry::trace::{Span as _, SpanBuilder, Status, Tracer as _};
 use opentelemetry::{Context, KeyValue};
 
-use crate::Handle;
+use crate::options::links;
 use crate::span::{key_value, name_of};
 use crate::value::Value;
+use crate::{Handle, SpanIds, SpanKind};
 
-/// Made by [`completed_span`](crate::completed_span).
+/// Builder of a span that has already ended, from [`completed_span`](crate::completed_span).
 #[must_use = "nothing is recorded until `record` is called"]
 #[derive(Debug)]
 pub struct CompletedSpan {
@@ -16,12 +17,14 @@ pub struct CompletedSpan {
     name: Cow<'static, str>,
     start: SystemTime,
     duration: Duration,
+    kind: SpanKind,
+    links: Vec<SpanIds>,
     attributes: Vec<KeyValue>,
     error: Option<Cow<'static, str>>,
 }
 
 impl Handle {
-    /// A span that is over already: [`completed_span`](crate::completed_span) of this handle.
+    /// Creates a span that has already ended, as [`completed_span`](crate::completed_span).
     pub fn completed_span(
         &self,
         name: impl Into<Cow<'static, str>>,
@@ -44,9 +47,23 @@ impl CompletedSpan {
             name,
             start,
             duration,
+            kind: SpanKind::default(),
+            links: Vec::new(),
             attributes: Vec::new(),
             error: None,
         }
+    }
+
+    /// Sets the kind; default [`SpanKind::Internal`].
+    pub fn kind(mut self, kind: SpanKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Adds a link to another span, such as that of a message.
+    pub fn link(mut self, to: SpanIds) -> Self {
+        self.links.push(to);
+        self
     }
 
     /// Adds an attribute.
@@ -61,14 +78,16 @@ impl CompletedSpan {
         self
     }
 
-    /// Hands it over.
+    /// Records the span.
     pub fn record(self) {
         let Some(tracer) = self.handle.as_ref().and_then(Handle::tracer) else {
             return;
         };
-        let builder = SpanBuilder::from_name(name_of(self.name))
+        let mut builder = SpanBuilder::from_name(name_of(self.name))
+            .with_kind(self.kind.into_otel())
             .with_start_time(self.start)
             .with_attributes(self.attributes);
+        builder.links = links(self.links);
         let mut span = tracer.build_with_context(builder, &Context::current());
         if let Some(kind) = self.error {
             span.set_status(Status::error(""));

@@ -11,9 +11,19 @@ pub struct SpanIds {
     pub span_id: [u8; 8],
 }
 
+impl SpanIds {
+    /// Creates ids from bytes, such as those that came with a message.
+    pub fn new(trace_id: [u8; 16], span_id: [u8; 8]) -> Self {
+        Self { trace_id, span_id }
+    }
+}
+
 /// Returns the ids of the current span, also if it is not sampled.
 pub fn current_span_ids() -> Option<SpanIds> {
-    let context = current_span_context();
+    Context::map_current(|current| ids_of(current.span().span_context()))
+}
+
+pub(crate) fn ids_of(context: &SpanContext) -> Option<SpanIds> {
     context.is_valid().then(|| SpanIds {
         trace_id: context.trace_id().to_bytes(),
         span_id: context.span_id().to_bytes(),
@@ -24,17 +34,12 @@ pub fn current_span_ids() -> Option<SpanIds> {
 ///
 /// [`current_span_ids`] returns the same without an allocation.
 pub fn get_current_trace_id() -> String {
-    let context = current_span_context();
-    if !context.is_valid() {
-        return "no-trace".to_owned();
-    }
-    context.trace_id().to_string()
-}
-
-pub(crate) fn current_span_context() -> SpanContext {
     Context::map_current(|current| {
-        // most threads are in no span, most spans carry no trace state: then nothing is copied but the ids
         let span = current.span();
-        span.span_context().clone()
+        let context = span.span_context();
+        if !context.is_valid() {
+            return "no-trace".to_owned();
+        }
+        context.trace_id().to_string()
     })
 }

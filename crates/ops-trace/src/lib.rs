@@ -33,7 +33,7 @@
 //! [`Tracer::new`] is a tracer of the test's own, which `span!(tracer: tracer, "name")` uses, and `testing::Collector`
 //! receives what it sends.
 //!
-//! # What is promised
+//! # Guarantees
 //!
 //! - [`init`] does no network work. Without a collector the application runs as with one.
 //! - Ending a span does no I/O and allocates nothing; it is handed to a bounded queue (2,048 spans), and what does not
@@ -42,33 +42,44 @@
 //! - An outage is one `tracing` event when it begins (after three failed batches) and one when it ends. In between the
 //!   collector is asked every 5 to 60 s.
 //! - [`shutdown`](Tracer::shutdown) returns within its budget, on any runtime and without one.
-//! - Memory is bounded: the queue, 4 MiB of recent traces, 4 KiB for each text, 128 attributes for each span.
+//! - Memory is bounded: the queue, 4 MiB of recent traces, 4 KiB for each text, 128 attributes for each span, 16 MiB of
+//!   traces that wait for a decision (`OPS_TRACE_KEEP`).
+//! - [`recent`] has failed and slow requests also if they are not sampled.
 //! - A peer that is not trusted decides neither the trace id nor what is sampled.
 //!
 //! # Errors
 //!
-//! [`Error`] says what in the configuration is wrong; none is worth a retry. A bad `OTEL_*` number is no error: it is
-//! clamped or left out, and one `variable_not_usable` event says so. After the start nothing returns an error: what is
-//! lost is counted.
+//! [`Error`] names the wrong setting; none is worth a retry. A variable that cannot be used is no error: it is ignored,
+//! and one `variable_not_usable` event names it, its value, the accepted ones and the one used. After the start nothing
+//! returns an error: losses are counted.
 //!
 //! # Environment
+//!
+//! Names have no case; numbers out of range are ignored with a warning.
 //!
 //! | variable | accepted |
 //! |---|---|
 //! | `OTEL_SDK_DISABLED` | `true`, `false` |
 //! | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | text; `key=value,key=value`, percent-encoded |
-//! | `OTEL_TRACES_EXPORTER` | `otlp`, `console`, `none` |
-//! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | the six of the specification; 0 to 1 |
+//! | `OTEL_TRACES_EXPORTER` | `none`, or a list of `otlp`, `console` |
+//! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | the six of the specification; 0 to 1, with a ratio sampler |
+//! | `OPS_TRACE_KEEP` | a list of `errors`, `slow`: traces that are exported though the sampler dropped them; `none` |
 //! | `OTEL_PROPAGATORS` | `tracecontext`, `none` |
 //! | `OTEL_EXPORTER_OTLP_ENDPOINT` | a URL; `/v1/traces` is appended |
-//! | `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` | a URL, taken as it is |
-//! | `OTEL_EXPORTER_OTLP_HEADERS`, `.._TIMEOUT`, `.._COMPRESSION`, `.._PROTOCOL`, and each with `TRACES_` | pairs; 10 to 60,000 ms; `gzip`, `none`; `http/protobuf` |
-//! | `OTEL_BSP_SCHEDULE_DELAY`, `.._EXPORT_TIMEOUT` | 100 to 60,000 ms; 10 to 60,000 ms |
+//! | `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` | a URL, used as it is |
+//! | `OTEL_EXPORTER_OTLP_HEADERS`, `.._COMPRESSION`, `.._PROTOCOL`, and each with `TRACES_` | pairs; `gzip`, `none`; `http/protobuf` |
+//! | `OTEL_EXPORTER_OTLP_TIMEOUT`, and with `TRACES_`, or `OTEL_BSP_EXPORT_TIMEOUT` | 10 to 60,000 ms; 0 for no limit |
+//! | `OTEL_EXPORTER_OTLP_CERTIFICATE`, and with `TRACES_`; `SSL_CERT_FILE` | a PEM file of CA certificates; both are trusted, instead of Mozilla's |
+//! | `OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE`, `.._CLIENT_KEY`, and each with `TRACES_` | PEM files, for a collector that asks for a client certificate |
+//! | `HTTPS_PROXY`, `NO_PROXY` | a proxy with `CONNECT` for `https` endpoints; hosts, addresses, networks, `*` |
+//! | `OTEL_BSP_SCHEDULE_DELAY` | 100 to 60,000 ms |
 //! | `OTEL_BSP_MAX_QUEUE_SIZE`, `.._MAX_EXPORT_BATCH_SIZE` | 64 to 65,536; 1 to the size of the queue |
-//! | `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT`, `OTEL_ATTRIBUTE_COUNT_LIMIT`, and each with `SPAN_` | 1 to 4,096; 1 to 128 |
+//! | `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT`, and with `SPAN_` | 0 to 4,096 characters |
+//! | `OTEL_ATTRIBUTE_COUNT_LIMIT`, with `SPAN_`, with `EVENT_`, with `LINK_` | 0 to 128 |
 //! | `OTEL_SPAN_EVENT_COUNT_LIMIT`, `OTEL_SPAN_LINK_COUNT_LIMIT` | 0 to 128 |
 //!
-//! What [`Config`] sets wins.
+//! [`Config`] wins, but for the service's name: `OTEL_SERVICE_NAME`, then `service.name` in `OTEL_RESOURCE_ATTRIBUTES`,
+//! then the program's.
 //!
 //! # Feature flags
 //!
@@ -83,7 +94,7 @@
 //!
 //! # When not to use it
 //!
-//! For tail sampling (do that in a collector), for gRPC export, for spans of outgoing requests, or to export `tracing`
+//! For tail sampling across services (do that in a collector), for gRPC export, for spans of outgoing requests, or to export `tracing`
 //! spans.
 
 #[cfg(feature = "axum")]
@@ -100,6 +111,9 @@ mod handle;
 pub mod http;
 mod limits;
 mod macros;
+#[cfg(any(feature = "http", feature = "tls"))]
+mod network;
+mod options;
 pub mod otel;
 mod propagation;
 #[cfg(feature = "metrics")]
@@ -128,6 +142,9 @@ pub use global::{
 };
 pub use handle::Handle;
 pub use limits::set_attribute_filter;
+pub use options::SpanKind;
+#[doc(hidden)]
+pub use options::SpanOptions;
 pub use propagation::inject;
 #[cfg(feature = "metrics")]
 pub use publish::publish_metrics;

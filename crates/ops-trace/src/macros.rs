@@ -1,7 +1,13 @@
 /// A span with attributes: `span!("query_database", table = "users", db.system.name = "duckdb")`.
 ///
 /// Attributes are looked at only where the span is recorded. `span!(tracer: handle, ..)` makes it with this
-/// [`Handle`](crate::Handle) instead of the one that [`init`](crate::init) installed.
+/// [`Handle`](crate::Handle) instead of the one that [`init`](crate::init) installed. `kind:` and `links:` come before the
+/// name:
+///
+/// ```
+/// # let message = ops_trace::current_span_ids();
+/// let span = ops_trace::span!(kind: ops_trace::SpanKind::Consumer, links: message, "handle_order", items = 2);
+/// ```
 #[macro_export]
 macro_rules! span {
     (@key $first:ident $(. $rest:ident)*) => {
@@ -24,6 +30,36 @@ macro_rules! span {
         }
         starting.span()
     }};
+    (@with $tracer:expr, $options:expr; kind: $kind:expr, $($rest:tt)+) => {
+        $crate::span!(@with $tracer, $options.kind($kind); $($rest)+)
+    };
+    (@with $tracer:expr, $options:expr; links: $links:expr, $($rest:tt)+) => {
+        $crate::span!(@with $tracer, $options.links($links); $($rest)+)
+    };
+    (@with $tracer:expr, $options:expr; $name:expr $(, $($attributes:tt)*)?) => {{
+        #[allow(unused_mut)]
+        let mut starting = $crate::SpanStart::with_options($tracer, $name, $options);
+        if starting.is_recording() {
+            $crate::span!(@set starting $(, $($attributes)*)?);
+        }
+        starting.span()
+    }};
+    (tracer: $tracer:expr, kind: $($rest:tt)+) => {
+        $crate::span!(
+            @with ::core::option::Option::Some($tracer.as_handle()), $crate::SpanOptions::default(); kind: $($rest)+
+        )
+    };
+    (tracer: $tracer:expr, links: $($rest:tt)+) => {
+        $crate::span!(
+            @with ::core::option::Option::Some($tracer.as_handle()), $crate::SpanOptions::default(); links: $($rest)+
+        )
+    };
+    (kind: $($rest:tt)+) => {
+        $crate::span!(@with $crate::global(), $crate::SpanOptions::default(); kind: $($rest)+)
+    };
+    (links: $($rest:tt)+) => {
+        $crate::span!(@with $crate::global(), $crate::SpanOptions::default(); links: $($rest)+)
+    };
     (tracer: $tracer:expr, $($span:tt)+) => {
         $crate::span!(@new ::core::option::Option::Some($tracer.as_handle()), $($span)+)
     };

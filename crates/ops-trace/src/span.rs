@@ -5,10 +5,16 @@ use opentelemetry::trace::{Span as _, SpanBuilder, Status, TraceContextExt, Trac
 use opentelemetry::{Context, ContextGuard, KeyValue};
 
 use crate::Handle;
+use crate::SpanIds;
 use crate::context::{Instrumented, instrumented};
+use crate::current::ids_of;
+use crate::options::{SpanOptions, linked, links};
+use crate::propagation::with_span;
 use crate::value::Value;
 
 const MAX_NAME_BYTES: usize = 200;
+/// Maximum number of causes of a recorded error; further ones are left out.
+const MAX_CAUSES: usize = 16;
 
 /// A span that is being made: what [`span!`](crate::span!) expands to.
 #[doc(hidden)]
@@ -23,6 +29,22 @@ impl SpanStart {
             return Self(None);
         };
         let builder = SpanBuilder::from_name(name_of(name.into()));
+        let start = |current: &Context| tracer.build_with_context(builder, current);
+        Self(Some(Context::map_current(start)))
+    }
+
+    /// The same with properties that a span has from its start.
+    pub fn with_options(
+        handle: Option<&Handle>,
+        name: impl Into<Cow<'static, str>>,
+        options: SpanOptions,
+    ) -> Self {
+        let Some(tracer) = handle.and_then(Handle::tracer) else {
+            return Self(None);
+        };
+        let mut builder =
+            SpanBuilder::from_name(name_of(name.into())).with_kind(options.kind.into_otel());
+        builder.links = links(options.links);
         let start = |current: &Context| tracer.build_with_context(builder, current);
         Self(Some(Context::map_current(start)))
     }
@@ -56,14 +78,16 @@ impl SpanStart {
     #[inline]
     pub fn span(self) -> Span {
         Span {
-            context: self.0.map(Context::current_with_span),
+            context: self
+                .0
+                .map(|span| Context::map_current(|current| with_span(current, span))),
             panicking: std::thread::panicking(),
         }
     }
 }
 
 impl Handle {
-    /// A span below the current one: [`create_span`](crate::create_span) of this handle.
+    /// Creates a span below the current one, as [`create_span`](crate::create_span).
     pub fn create_span(
         &self,
         name: impl Into<Cow<'static, str>>,
@@ -73,7 +97,7 @@ impl Handle {
     }
 }
 
-/// Work that runs: it ends on drop, as an error when that drop is a panic's.
+/// Span of running work. It ends on drop, as an error if that drop unwinds from a panic.
 #[must_use = "a span that is dropped at once measures nothing"]
 #[derive(Debug)]
 pub struct Span {
@@ -102,7 +126,7 @@ impl Span {
         instrumented(context, future, Some(self))
     }
 
-    /// Adds an attribute; of one key the last value holds. An empty key is ignored.
+    /// Adds an attribute; a later value of the same key wins. An empty key is ignored.
     pub fn set_attribute(&self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
         if let Some(context) = &self.context
             && let Some(attribute) = key_value(key, value)
@@ -111,14 +135,95 @@ impl Span {
         }
     }
 
-    /// Marks it as failed, with the kind of the error as `error.type`.
+    /// Adds an event, a point in time inside of the span: at most 128, further ones are dropped and counted in the span.
+    pub fn add_event(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        attributes: impl IntoIterator<Item = (&'static str, Value)>,
+    ) {
+        if let Some(context) = &self.context
+            && context.span().is_recording()
+        {
+            let attributes = attributes.into_iter();
+            let attributes = attributes.filter_map(|(key, value)| key_value(key, value));
+            context.span().add_event(name, attributes.collect());
+        }
+    }
+
+    /// Adds a link to another span, such as that of a message: at most 128. Links that are known before belong into
+    /// [`span!`](crate::span!), where samplers see them.
+    pub fn add_link(&self, to: SpanIds) {
+        if let Some(context) = &self.context {
+            let to = linked(to);
+            if to.is_valid() {
+                context.span().add_link(to, Vec::new());
+            }
+        }
+    }
+
+    /// Changes the name.
+    pub fn set_name(&self, name: impl Into<Cow<'static, str>>) {
+        if let Some(context) = &self.context {
+            context.span().update_name(name_of(name.into()));
+        }
+    }
+
+    /// Marks the span as successful on purpose: a later error does not change it.
+    pub fn set_ok(&self) {
+        if let Some(context) = &self.context {
+            context.span().set_status(Status::Ok);
+        }
+    }
+
+    /// Adds an event `exception` with type, message and causes of an error, as OpenTelemetry's conventions have it. The
+    /// status stays; [`set_error`](Self::set_error) changes it.
+    pub fn record_exception<E: std::error::Error + ?Sized>(&self, error: &E) {
+        if !self.is_recording() {
+            return;
+        }
+        let mut attributes = vec![
+            ("exception.type", Value::from(std::any::type_name::<E>())),
+            ("exception.message", Value::from(error.to_string())),
+        ];
+        let mut causes = Vec::new();
+        let mut cause = error.source();
+        while let Some(error) = cause.filter(|_| causes.len() < MAX_CAUSES) {
+            causes.push(format!("caused by: {error}"));
+            cause = error.source();
+        }
+        if !causes.is_empty() {
+            attributes.push(("exception.stacktrace", Value::from(causes.join("\n"))));
+        }
+        self.add_event("exception", attributes);
+    }
+
+    /// Returns the ids of the span, to link to it; `None` if tracing is off.
+    pub fn ids(&self) -> Option<SpanIds> {
+        let context = self.context.as_ref()?;
+        ids_of(context.span().span_context())
+    }
+
+    /// Marks the span as failed, with the kind of the error as `error.type` and a description.
+    pub fn set_error_with(
+        &self,
+        kind: impl Into<Cow<'static, str>>,
+        description: impl Into<Cow<'static, str>>,
+    ) {
+        if let Some(context) = &self.context {
+            let span = context.span();
+            span.set_status(Status::error(description));
+            span.set_attribute(KeyValue::new("error.type", kind.into()));
+        }
+    }
+
+    /// Marks the span as failed, with the kind of the error as `error.type`.
     pub fn set_error(&self, kind: impl Into<Cow<'static, str>>) {
         if let Some(context) = &self.context {
             fail(context, kind.into());
         }
     }
 
-    /// Whether what is set on it is kept: it is sampled, and not over.
+    /// Returns true while attributes are recorded: the span is sampled or may be kept, and has not ended.
     pub fn is_recording(&self) -> bool {
         self.context
             .as_ref()

@@ -8,12 +8,15 @@
     reason = "tests"
 )]
 
+mod answers;
 mod attributes;
 mod configs;
 mod degradation;
 mod environment;
 mod exit;
 mod http;
+mod keep;
+mod kinds;
 mod lines;
 mod metrics;
 mod names;
@@ -24,6 +27,8 @@ mod runtimes;
 mod sampling;
 mod served;
 mod spans;
+mod tls;
+mod w3c;
 
 use std::time::Duration;
 
