@@ -12,7 +12,7 @@ use crate::http::ServerSpans;
 /// Traces each request of this router, as [`ServerSpans::new`] has it, with the peer's address from axum.
 ///
 /// Call it last, when all routes are there. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`:
-/// without that no peer is known, and the trace context of none is trusted.
+/// without it no peer is known, and no trace context is trusted, which is logged once.
 pub fn instrument_axum<S>(router: Router<S>) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -20,7 +20,7 @@ where
     instrument_axum_with(router, ServerSpans::new().peer(peer))
 }
 
-/// [`instrument_axum`] with other settings.
+/// Traces each request of this router with the given observer, as [`instrument_axum`].
 pub fn instrument_axum_with<S>(router: Router<S>, spans: ServerSpans) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -28,7 +28,7 @@ where
     router.layer(ObserveLayer::new(spans))
 }
 
-/// The address that axum's `ConnectInfo<SocketAddr>` has, for [`ServerSpans::peer`].
+/// Returns the address of axum's `ConnectInfo<SocketAddr>`, for [`ServerSpans::peer`].
 pub fn peer(extensions: &Extensions) -> Option<IpAddr> {
     let info = extensions.get::<ConnectInfo<SocketAddr>>()?;
     Some(info.0.ip())

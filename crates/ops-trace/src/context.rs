@@ -62,14 +62,14 @@ impl<F: Future> Future for Instrumented<F> {
     }
 }
 
-/// Carries the current span along with this future, wherever it runs.
+/// Wraps a future so that it runs with the current span, on any thread.
 pub fn with_trace_context<F: Future>(future: F) -> Instrumented<F> {
     instrumented(Context::current(), future, None)
 }
 
-/// `future.with_trace_context()`.
+/// Extension of futures with `with_trace_context`.
 pub trait TraceContext: Future + Sized {
-    /// Carries the current span along with this future, wherever it runs.
+    /// Wraps the future so that it runs with the current span, on any thread.
     fn with_trace_context(self) -> Instrumented<Self> {
         with_trace_context(self)
     }
@@ -77,7 +77,7 @@ pub trait TraceContext: Future + Sized {
 
 impl<F: Future> TraceContext for F {}
 
-/// Carries the current span along with this closure: for threads, pools and channels.
+/// Wraps a closure so that it runs with the current span: for threads, pools and channels.
 pub fn carry<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
     let context = Context::current();
     move || {
@@ -86,7 +86,7 @@ pub fn carry<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
     }
 }
 
-/// `tokio::spawn` with the current span.
+/// Calls `tokio::spawn` with the current span.
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -95,14 +95,14 @@ where
     tokio::spawn(with_trace_context(future))
 }
 
-/// `tokio::task::spawn_blocking` with the current span.
+/// Calls `tokio::task::spawn_blocking` with the current span.
 pub fn spawn_blocking<R: Send + 'static>(
     work: impl FnOnce() -> R + Send + 'static,
 ) -> JoinHandle<R> {
     tokio::task::spawn_blocking(carry(work))
 }
 
-/// `std::thread::spawn` with the current span.
+/// Calls `std::thread::spawn` with the current span.
 pub fn spawn_thread<R: Send + 'static>(
     work: impl FnOnce() -> R + Send + 'static,
 ) -> std::thread::JoinHandle<R> {

@@ -1,16 +1,16 @@
 use std::fmt;
 
-/// Why tracing could not be set up. Nothing here is worth a retry: the configuration has to change.
+/// Error of setting up tracing. None is worth a retry: the configuration has to change.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The endpoint is not a URL that spans can be sent to.
     InvalidEndpoint {
-        /// The variable that says so; `None` for what the program passed.
+        /// The variable that it comes from; `None` if the program passed it.
         variable: Option<&'static str>,
         /// The endpoint, without user, password and query.
         endpoint: String,
-        /// What is wrong, and what is accepted.
+        /// Description of the fault and of the accepted form.
         hint: &'static str,
     },
     /// There is no service name, neither in the configuration nor in `OTEL_SERVICE_NAME`.
@@ -20,16 +20,16 @@ pub enum Error {
         /// The ratio that was given.
         ratio: f64,
     },
-    /// A network whose peers are to be trusted is none.
+    /// Not a valid address or CIDR network.
     InvalidNetwork {
-        /// What was given.
+        /// The text that was given.
         network: String,
     },
     /// A tracer is already installed in this process; it stays active.
     AlreadyInitialized,
     /// The exporter could not be built.
     Exporter {
-        /// What the exporter said.
+        /// Error of the exporter.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

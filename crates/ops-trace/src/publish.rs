@@ -2,7 +2,7 @@ use metrics::{counter, gauge, histogram};
 
 use crate::{Handle, Stats, global};
 
-/// Sets the `trace_*` metrics to what [`stats`](crate::stats) says, in the installed `metrics` recorder.
+/// Sets the `trace_*` metrics of the installed `metrics` recorder to the values of [`stats`](crate::stats).
 pub fn publish_metrics() {
     match global() {
         Some(handle) => handle.publish_metrics(),
@@ -11,7 +11,7 @@ pub fn publish_metrics() {
 }
 
 impl Handle {
-    /// [`publish_metrics`](crate::publish_metrics) of this handle.
+    /// Sets the `trace_*` metrics from this handle, as [`publish_metrics`](crate::publish_metrics).
     pub fn publish_metrics(&self) {
         publish(&self.stats(), &self.take_export_seconds());
     }

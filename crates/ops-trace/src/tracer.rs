@@ -6,7 +6,7 @@ use crate::{Config, Error, Handle, Stats};
 
 const DROP_BUDGET: Duration = Duration::from_secs(2);
 
-/// Tracing that runs: keep it until the end, then [`shutdown`](Tracer::shutdown) sends what waits.
+/// Guard of running tracing: keep it until the end, then [`shutdown`](Tracer::shutdown) sends pending spans.
 ///
 /// It derefs to its [`Handle`]. Dropped, it shuts down with 2 s, without making an async runtime's thread wait.
 #[must_use = "dropping it ends tracing"]
@@ -16,12 +16,12 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// Tracing that is nobody else's: not installed for the process, as tests need it.
+    /// Creates tracing that is not installed for the process, as tests need it.
     ///
     /// It neither connects nor waits: a collector may come later.
     ///
     /// # Errors
-    /// A bad endpoint, an empty service name, or a bad ratio.
+    /// Fails if the endpoint or the ratio is not valid, or if there is no service name.
     pub fn new(config: Config) -> Result<Self, Error> {
         Ok(Self {
             handle: Handle::new(config)?,
@@ -29,12 +29,12 @@ impl Tracer {
         })
     }
 
-    /// What makes spans here, to be kept elsewhere.
+    /// Returns a handle, which makes spans and may be stored anywhere.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Sends what waits, for at most this time, and says what became of all spans.
+    /// Sends pending spans, for at most this time, and returns the final counts.
     ///
     /// It works on any runtime and needs no timer of one. Spans that end from now on are dropped and counted.
     pub async fn shutdown(mut self, budget: Duration) -> Stats {

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use crate::limits::{MAX_TEXT_BYTES, cut};
 
-/// The value of an attribute. Text beyond 4,096 bytes is cut; a float that is no number becomes text.
+/// Value of an attribute. Text above 4,096 bytes is cut; a float that is not finite becomes text.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
@@ -12,12 +12,12 @@ pub enum Value {
     Int(i64),
     /// A number.
     Float(f64),
-    /// Text; what is known when the program is built is not copied.
+    /// Text; a `&'static str` is not copied.
     Text(Cow<'static, str>),
 }
 
 impl Value {
-    // inlined, a value that is known when the program is built is no work when it runs
+    // inlined, so that a constant costs nothing at run time
     #[inline]
     pub(crate) fn into_otel(self) -> opentelemetry::Value {
         match self {
@@ -59,7 +59,7 @@ value_from! {
     Cow<'_, str> => |v| Self::Text(v.into_owned().into());
 }
 
-/// What is written as a literal: [`span!`](crate::span!) does not copy its text.
+/// Literals in source code, whose text [`span!`](crate::span!) does not copy.
 #[doc(hidden)]
 pub trait Literal {
     fn value(self) -> Value;
