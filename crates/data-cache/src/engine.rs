@@ -5,6 +5,7 @@ use arrow::array::RecordBatch;
 use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::params::Params;
+use crate::sql::Dialect;
 use crate::stats::Bypass;
 
 /// A database that a cache can stand in front of. `Warehouse` is one; a client of a distributed engine can be another.
@@ -12,11 +13,37 @@ pub trait QueryEngine: Send + Sync + 'static {
     /// Names the database: two that could answer differently have different names.
     fn identity(&self) -> String;
 
+    /// Language of its statements: it says which spaces mean nothing.
+    fn dialect(&self) -> Dialect {
+        Dialect::Unknown
+    }
+
+    /// Whether [`state`](Self::state) answers for this statement within microseconds. Otherwise it is asked on a thread that
+    /// may block.
+    fn knows(&self, sql: &str) -> bool {
+        let _ = sql;
+        true
+    }
+
+    /// The state of everything, for a result that may be kept if each name that its volatility comes from is permitted.
+    ///
+    /// # Errors
+    ///
+    /// The reason why it must not be kept.
+    fn state_if_permitted(
+        &self,
+        sql: &str,
+        is_permitted: &dyn Fn(&str) -> bool,
+    ) -> Result<State, Bypass> {
+        let _ = is_permitted;
+        self.state(sql)
+    }
+
     /// The state of what a query reads, or why its result must not be kept.
     ///
     /// It is asked before a run, and [`is_current`](Self::is_current) after it. An engine that writes
     /// changes its answer before a write can be seen, and answers [`Bypass::WriteRunning`] until all of it can.
-    /// It is called for each query: it should take microseconds.
+    /// It is called for each query: for a statement that it [`knows`](Self::knows) it should take microseconds.
     fn state(&self, sql: &str) -> Result<State, Bypass>;
 
     /// Whether nothing moved since `state` was asked for; asked after a run. Engines may have a cheaper answer.

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::params::Params;
 use crate::scope::Scope;
+use crate::sql::Dialect;
 
 /// The name of an entry: SHA-256 over scope, database, its state, normal SQL and parameters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +20,7 @@ pub(crate) struct KeyInputs<'a> {
     pub(crate) database: &'a str,
     /// The state of its data, its search path and the settings that change results.
     pub(crate) state: &'a str,
+    pub(crate) dialect: Dialect,
     pub(crate) normal_sql: &'a str,
 }
 
@@ -31,10 +33,11 @@ impl Key {
             bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
             bytes.extend_from_slice(value);
         };
-        field(b'v', b"data-cache/key/1");
+        field(b'v', b"data-cache/key/2");
         inputs.scope.key_fields(&mut field);
         field(b'd', inputs.database.as_bytes());
         field(b's', inputs.state.as_bytes());
+        field(b'l', &[inputs.dialect.tag()]);
         field(b'q', inputs.normal_sql.as_bytes());
         for (name, value) in &params.0 {
             field(b'n', name.as_bytes());
@@ -54,10 +57,6 @@ impl Key {
             *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
         }
         Some(Self(key))
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
     }
 }
 

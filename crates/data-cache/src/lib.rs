@@ -109,6 +109,7 @@ mod config;
 mod disk;
 mod engine;
 mod error;
+mod etag;
 mod event;
 mod failpoint;
 mod flight;
@@ -143,15 +144,16 @@ pub use config::{Codec, Config, Durability, HttpCache, QueryCache, StableEndpoin
 pub use data_cache_macros::cached_query;
 pub use engine::{QueryEngine, State};
 pub use error::{Error, ErrorKind};
+pub use etag::compute_etag;
 pub use event::{QueryEvent, Status, Tier};
 #[doc(hidden)]
-pub use function::FunctionCall;
+pub use function::{FunctionCall, FunctionSite};
 pub use global::{get_cache, install};
 pub use key::Key;
 pub use params::{Params, Value};
 pub use query::{CachedEngine, Query, QueryResult};
 pub use scope::Scope;
-pub use sql::sanitize;
+pub use sql::{Dialect, sanitize};
 pub use stats::{Bypass, Invalidation, Miss, Stats, TopEntry};
 #[cfg(feature = "duckdb")]
 pub use warehouse::{CachedWarehouse, Warehouse};

@@ -26,6 +26,40 @@ pub enum Value {
     Date(i32),
     /// TIMESTAMP, in microseconds since 1970-01-01 00:00, without a time zone.
     Timestamp(i64),
+    /// TINYINT.
+    Int8(i8),
+    /// SMALLINT.
+    Int16(i16),
+    /// UTINYINT.
+    UInt8(u8),
+    /// USMALLINT.
+    UInt16(u16),
+    /// UINTEGER.
+    UInt32(u32),
+    /// HUGEINT.
+    Int128(i128),
+    /// FLOAT.
+    Float(f32),
+    /// TIME, in microseconds since midnight.
+    Time(i64),
+    /// TIMESTAMP WITH TIME ZONE, in microseconds since 1970-01-01 00:00 UTC.
+    TimestampTz(i64),
+    /// INTERVAL.
+    Interval {
+        /// Months.
+        months: i32,
+        /// Days.
+        days: i32,
+        /// Microseconds.
+        micros: i64,
+    },
+    /// DECIMAL(38, `scale`): `unscaled` × 10^-`scale`.
+    Decimal {
+        /// The digits.
+        unscaled: i128,
+        /// Digits behind the point, at most 38.
+        scale: u8,
+    },
 }
 
 macro_rules! from {
@@ -37,7 +71,26 @@ macro_rules! from {
         }
     )*};
 }
-from!(bool => Bool, i32 => Int32, i64 => Int64, u32 => Int64, u64 => UInt64, f64 => Double, &str => Text, String => Text, &String => Text, Vec<u8> => Blob);
+from!(bool => Bool, i8 => Int8, i16 => Int16, i32 => Int32, i64 => Int64, i128 => Int128, u8 => UInt8, u16 => UInt16, u32 => Int64, u64 => UInt64, f32 => Float, f64 => Double, &str => Text, String => Text, &String => Text, Vec<u8> => Blob);
+
+impl From<usize> for Value {
+    fn from(value: usize) -> Self {
+        // no target has a usize of more than 64 bits
+        Self::UInt64(value as u64)
+    }
+}
+
+impl From<isize> for Value {
+    fn from(value: isize) -> Self {
+        Self::Int64(value as i64)
+    }
+}
+
+impl From<char> for Value {
+    fn from(value: char) -> Self {
+        Self::Text(value.into())
+    }
+}
 
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
@@ -66,6 +119,33 @@ impl Value {
             Self::UInt64(value) => field(7, &value.to_le_bytes()),
             Self::Date(value) => field(8, &value.to_le_bytes()),
             Self::Timestamp(value) => field(9, &value.to_le_bytes()),
+            Self::Int8(value) => field(10, &value.to_le_bytes()),
+            Self::Int16(value) => field(11, &value.to_le_bytes()),
+            Self::UInt8(value) => field(12, &value.to_le_bytes()),
+            Self::UInt16(value) => field(13, &value.to_le_bytes()),
+            Self::UInt32(value) => field(14, &value.to_le_bytes()),
+            Self::Int128(value) => field(15, &value.to_le_bytes()),
+            Self::Float(value) => {
+                let bits = if value.is_nan() {
+                    f32::NAN.to_bits()
+                } else {
+                    value.to_bits()
+                };
+                field(16, &bits.to_le_bytes());
+            }
+            Self::Time(value) => field(17, &value.to_le_bytes()),
+            Self::TimestampTz(value) => field(18, &value.to_le_bytes()),
+            Self::Interval {
+                months,
+                days,
+                micros,
+            } => {
+                let days = [months.to_le_bytes(), days.to_le_bytes()].concat();
+                field(19, &[days.as_slice(), &micros.to_le_bytes()].concat());
+            }
+            Self::Decimal { unscaled, scale } => {
+                field(20, &[&unscaled.to_le_bytes()[..], &[*scale]].concat());
+            }
         }
     }
 }

@@ -57,6 +57,8 @@ pub enum Bypass {
     WriteRunning,
     /// The engine cannot tell the state of its data.
     UnknownState,
+    /// It is a PIVOT, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN.
+    Statement,
     /// It is asked while its own answer is computed.
     Reentrant,
 }
@@ -70,6 +72,7 @@ impl Bypass {
         Self::UnusualText,
         Self::WriteRunning,
         Self::UnknownState,
+        Self::Statement,
         Self::Reentrant,
     ];
 
@@ -82,6 +85,7 @@ impl Bypass {
             Self::UnusualText => "unusual_text",
             Self::WriteRunning => "write_running",
             Self::UnknownState => "unknown_state",
+            Self::Statement => "statement",
             Self::Reentrant => "reentrant",
         }
     }

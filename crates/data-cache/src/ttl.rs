@@ -2,7 +2,7 @@
 
 use crate::config::QueryCache;
 use crate::error::Error;
-use crate::pattern::Pattern;
+use crate::pattern::{Pattern, folded};
 
 /// The longest time that a caller may ask for: ten years.
 const MAX_SECONDS: u64 = 315_360_000;
@@ -30,14 +30,22 @@ impl Ttls {
 
     /// The time that the operator wrote down for this SQL or label.
     pub(crate) fn configured(&self, label: &str) -> Option<u64> {
+        self.pattern(label).map(|(_, seconds)| *seconds)
+    }
+
+    /// Whether the pattern of this SQL permits to keep what follows from the given name: it has to spell it out.
+    pub(crate) fn permits(&self, label: &str, name: &str) -> bool {
+        self.pattern(label)
+            .is_some_and(|(pattern, _)| pattern.spells(name))
+    }
+
+    fn pattern(&self, label: &str) -> Option<&(Pattern, u64)> {
         if self.patterns.is_empty() {
             return None;
         }
-        let label = label.to_lowercase();
+        let label = folded(label);
         let mut matching = self.patterns.iter();
-        matching
-            .find(|(pattern, _)| pattern.matches_lower(&label))
-            .map(|(_, seconds)| *seconds)
+        matching.find(|(pattern, _)| pattern.matches_folded(&label))
     }
 
     /// What the caller asks for, else what the operator wrote down, else the default.

@@ -1,7 +1,7 @@
 //! Parts of a cache, shared by its clones.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -15,7 +15,7 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::event::QueryEvent;
 use crate::failpoint::Failpoints;
-use crate::flight::Flights;
+use crate::flight::{Flights, Led};
 use crate::index::Index;
 use crate::invalidations::Invalidations;
 use crate::key::Key;
@@ -39,6 +39,8 @@ pub(crate) enum Outcome {
 }
 
 pub(crate) struct Inner {
+    /// For work on other threads.
+    pub(super) me: Weak<Self>,
     pub(super) config: QueryCache,
     pub(super) ttls: Ttls,
     pub(super) memory: Memory,
@@ -76,8 +78,10 @@ impl Inner {
         } else {
             None
         };
-        Ok(Arc::new(Self {
-            ttls: Ttls::new(&config)?,
+        let ttls = Ttls::new(&config)?;
+        Ok(Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            ttls,
             memory: Memory::new(config.memory_mb),
             config,
             generations: Generations::new(disk.as_ref()),
@@ -98,12 +102,14 @@ impl Inner {
 
     /// Runs a lookup on another thread, under the context of this one.
     pub(crate) fn run_lookup(&self, work: impl FnOnce() + Send + 'static) {
-        self.readers.run(self.hooks.carried(Box::new(work)));
+        self.readers
+            .run(self.hooks.carried(Led::current().carried(work)));
     }
 
     /// Runs a query on another thread, under the context of this one.
     pub(crate) fn run(&self, work: impl FnOnce() + Send + 'static) {
-        self.workers.run(self.hooks.carried(Box::new(work)));
+        self.workers
+            .run(self.hooks.carried(Led::current().carried(work)));
     }
 
     /// Waits until no work is left; a lookup may hand work to the other threads.
@@ -129,14 +135,36 @@ impl Inner {
         &self.config
     }
 
-    /// Whether the operator configured a time for this query: that permits to keep what would not be kept.
+    /// Whether the operator's pattern for this query permits to keep what follows from `name`.
+    pub(crate) fn permits(&self, normal_sql: &str, name: &str) -> bool {
+        self.ttls.permits(normal_sql, name)
+    }
+
+    /// Whether the operator configured a time for this query.
     pub(crate) fn has_configured_ttl(&self, normal_sql: &str) -> bool {
         self.ttls.configured(normal_sql).is_some()
     }
 
     /// The counts now; taken before a computation starts.
     pub(crate) fn stamp(&self) -> GenerationStamp {
-        self.generations.stamp(self.disk.as_ref())
+        let stamp = self.generations.stamp(self.disk.as_ref());
+        match &self.disk {
+            Some(disk) if stamp.shared.is_none() => {
+                self.renew(disk);
+                self.generations.stamp(Some(disk))
+            }
+            _ => stamp,
+        }
+    }
+
+    /// Makes a directory anew that somebody removed, and means that it is empty.
+    fn renew(&self, disk: &Disk) {
+        // the directory's lock comes before that of the count
+        if let Some(found) = disk.generation_or_new() {
+            *self.generations.own_mut() += 1;
+            self.memory.clear();
+            self.generations.see(found);
+        }
     }
 
     pub(crate) fn own_generation(&self) -> u64 {

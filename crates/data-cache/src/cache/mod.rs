@@ -34,7 +34,7 @@ use crate::event::QueryEvent;
 use crate::key::{Key, KeyInputs};
 use crate::params::Params;
 use crate::scope::Scope;
-use crate::sql;
+use crate::sql::{self, Dialect};
 
 /// Results of queries in memory and in files; clones share one cache.
 ///
@@ -43,6 +43,7 @@ use crate::sql;
 pub struct Cache {
     inner: Arc<Inner>,
     scope: Scope,
+    dialect: Dialect,
 }
 
 impl Cache {
@@ -65,6 +66,7 @@ impl Cache {
         let cache = Self {
             inner,
             scope: Scope::Shared,
+            dialect: Dialect::Unknown,
         };
         let indexing = cache.inner.clone();
         cache.inner.workers.run(move || indexing.index_files());
@@ -77,6 +79,17 @@ impl Cache {
         Self {
             inner: self.inner.clone(),
             scope,
+            dialect: self.dialect,
+        }
+    }
+
+    /// The same cache, for texts in this dialect that are put in with [`set`](Self::set). Without it spaces are taken out
+    /// of texts alone that every common dialect reads alike.
+    #[must_use]
+    pub fn dialect(&self, dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            ..self.clone()
         }
     }
 
@@ -86,11 +99,12 @@ impl Cache {
     }
 
     fn key_and_label<'a>(&self, sql: &'a str, params: &Params) -> (Key, Cow<'a, str>) {
-        let normal_sql = sql::normalize(sql);
+        let normal_sql = sql::normalize(sql, self.dialect);
         let inputs = KeyInputs {
             scope: &self.scope,
             database: "default",
             state: "",
+            dialect: self.dialect,
             normal_sql: &normal_sql,
         };
         (Key::of(&inputs, params), normal_sql)

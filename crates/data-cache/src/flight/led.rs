@@ -58,6 +58,14 @@ impl Led {
         work()
     }
 
+    /// The work as a part of these flights, on another thread too.
+    pub(crate) fn carried(self, work: impl FnOnce() + Send + 'static) -> Box<dyn FnOnce() + Send> {
+        match self.0 {
+            None => Box::new(work),
+            Some(_) => Box::new(move || self.enter(work)),
+        }
+    }
+
     /// A future each of whose polls is a part of these flights.
     pub(crate) fn scope<F: Future>(&self, future: F) -> Scoped<F> {
         Scoped {

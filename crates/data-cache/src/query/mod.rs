@@ -12,6 +12,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arrow::array::RecordBatch;
+use parking_lot::Mutex;
 
 use self::prepared::Prepared;
 use crate::cache::Cache;
@@ -149,31 +150,50 @@ impl<E: QueryEngine> Query<E> {
         }
     }
 
-    /// Answers from memory, or joins the flight of this question, or starts it.
+    /// Answers from memory, or joins the flight of this question, or starts it. A statement that the engine does not know
+    /// yet is judged on another thread.
     fn start(self, waiter: impl FnOnce(Option<Answer>) + Send + 'static) -> Result<Started, Error> {
-        self.target.engine.check(&self.sql)?;
+        let engine = &self.target.engine;
+        engine.check(&self.sql)?;
+        let normal = sql::normalize(&self.sql, engine.dialect()).into_owned();
         let waiter: Waiter<Answer> = Box::new(waiter);
+        if engine.knows(&normal) {
+            return Ok(match self.route(normal, waiter) {
+                Routed::Answered(answer, _) => Started::Answered(answer),
+                Routed::Waiting(guard) => Started::Waiting(guard),
+            });
+        }
+        let inner = self.target.cache.inner().clone();
+        let pending = Arc::new(Pending::default());
+        let held = pending.clone();
+        inner.run_lookup(move || match self.route(normal, waiter) {
+            Routed::Answered(answer, waiter) => waiter(Some(Ok(answer))),
+            Routed::Waiting(guard) => held.hold(guard),
+        });
+        Ok(Started::Waiting(WaitGuard::Pending(pending)))
+    }
+
+    fn route(self, normal: String, waiter: Waiter<Answer>) -> Routed {
         let landed = self.target.flights.landed();
-        match self.choose() {
-            Route::MemoryHit(answer) => Ok(Started::Answered(answer)),
-            Route::Bypass(query, reason) => Ok(query.start_bypass(reason, waiter)),
-            Route::Lookup(prepared) => Ok(prepared.start(landed, waiter)),
+        match self.choose(normal) {
+            Route::MemoryHit(answer) => Routed::Answered(answer, waiter),
+            Route::Bypass(query, reason) => Routed::Waiting(query.start_bypass(reason, waiter)),
+            Route::Lookup(prepared) => Routed::Waiting(prepared.start(landed, waiter)),
         }
     }
 
-    fn start_bypass(self, reason: Bypass, waiter: Waiter<Answer>) -> Started {
+    fn start_bypass(self, reason: Bypass, waiter: Waiter<Answer>) -> WaitGuard {
         let inner = self.target.cache.inner().clone();
         inner.counters().bypass(reason);
         let cancel = Cancel::default();
         let guard = WaitGuard::Alone(cancel.clone());
         inner.run(move || waiter(Some(self.run_bypass(reason, &cancel))));
-        Started::Waiting(guard)
+        guard
     }
 
     /// Memory is asked here and now.
-    fn choose(self) -> Route<E> {
+    fn choose(self, normal: String) -> Route<E> {
         let (start, clock) = (SystemTime::now(), Instant::now());
-        let normal = sql::normalize(&self.sql).into_owned();
         let inner = self.target.cache.inner().clone();
         let (state, is_permitted) = match self.target.engine.state(&normal) {
             Ok(state) => (state, false),
@@ -186,6 +206,7 @@ impl<E: QueryEngine> Query<E> {
             scope: &self.scope,
             database: &self.target.engine.identity(),
             state: &state.token,
+            dialect: self.target.engine.dialect(),
             normal_sql: &normal,
         };
         let key = Key::of(&inputs, &self.params);
@@ -211,7 +232,8 @@ impl<E: QueryEngine> Query<E> {
         }
     }
 
-    /// The operator wrote down a time for what would not be kept: the date is in its key, and it goes past every write.
+    /// The operator configured a time for what would not be kept, in a pattern that spells out what it follows from: the
+    /// date is in its key, and every write makes it unreachable.
     fn permitted(&self, normal: &str, reason: Bypass) -> Option<State> {
         let may = matches!(
             reason,
@@ -221,7 +243,12 @@ impl<E: QueryEngine> Query<E> {
         if !may || !inner.has_configured_ttl(normal) {
             return None;
         }
-        let whole = self.target.engine.state("").ok()?;
+        let is_permitted = |name: &str| inner.permits(normal, name);
+        let whole = self
+            .target
+            .engine
+            .state_if_permitted(normal, &is_permitted)
+            .ok()?;
         let day = inner.now() / DAY_SECONDS;
         Some(State {
             token: format!("{} day {day}", whole.token),
@@ -236,7 +263,7 @@ impl<E: QueryEngine> Query<E> {
             batches,
             status: Status::Bypass(reason),
             age: Duration::ZERO,
-            validator: None,
+            digest: None,
         });
         self.report_query(start, clock, &answer, Status::Bypass(reason));
         answer
@@ -269,16 +296,52 @@ enum Started {
     Waiting(WaitGuard),
 }
 
+/// The same, with the waiter where nobody called it.
+enum Routed {
+    Answered(QueryResult, Waiter<Answer>),
+    Waiting(WaitGuard),
+}
+
+/// The guard of a question that another thread routes, once it is there.
+#[derive(Default)]
+struct Pending(Mutex<PendingState>);
+
+#[derive(Default)]
+enum PendingState {
+    #[default]
+    Routing,
+    Waiting(#[expect(dead_code, reason = "held for its drop")] WaitGuard),
+    /// Nobody waits any more.
+    Abandoned,
+}
+
+impl Pending {
+    fn hold(&self, guard: WaitGuard) {
+        let mut state = self.0.lock();
+        if matches!(*state, PendingState::Routing) {
+            *state = PendingState::Waiting(guard);
+        }
+    }
+
+    fn abandon(&self) {
+        let before = std::mem::replace(&mut *self.0.lock(), PendingState::Abandoned);
+        drop(before);
+    }
+}
+
 /// Held while one waits. Dropped, the engine is interrupted where nobody else waits.
 enum WaitGuard {
     Flight(#[expect(dead_code, reason = "held for its drop")] Ticket<FlightId, Answer>),
     Alone(Cancel),
+    Pending(Arc<Pending>),
 }
 
 impl Drop for WaitGuard {
     fn drop(&mut self) {
-        if let Self::Alone(cancel) = self {
-            cancel.cancel();
+        match self {
+            Self::Alone(cancel) => cancel.cancel(),
+            Self::Pending(pending) => pending.abandon(),
+            Self::Flight(_) => {}
         }
     }
 }

@@ -26,19 +26,33 @@ impl<'a> Token<'a> {
     }
 }
 
-/// The text holds something that the lexer will not vouch for: an open literal, a nested comment, a NUL, a space
-/// that is not ASCII, a Unicode escape.
+/// The text holds something that the lexer will not vouch for: an open literal or comment, a NUL, a space that is not
+/// ASCII, a Unicode escape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unusual;
 
 /// The pieces of a text; put together they are the text.
 pub(crate) struct Lexer<'a> {
     rest: &'a str,
+    escape: Escape,
+}
+
+/// A literal in quotes goes on behind a line break: one that began as `E'…'` with its escapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Escape {
+    None,
+    /// An `E'…'` was the last token, or line comments and spaces without a break stand between.
+    Ended,
+    /// There was a line break, too.
+    Continues,
 }
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(sql: &'a str) -> Self {
-        Self { rest: sql }
+        Self {
+            rest: sql,
+            escape: Escape::None,
+        }
     }
 }
 
@@ -47,13 +61,27 @@ impl<'a> Iterator for Lexer<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let first = *self.rest.as_bytes().first()?;
-        let Some((make, length)) = piece(self.rest, first) else {
+        let continues = self.escape == Escape::Continues && first == b'\'';
+        let found = match continues {
+            true => escaped(self.rest, 1).map(|length| (Token::Text as Make<'_>, length)),
+            false => piece(self.rest, first),
+        };
+        let Some((make, length)) = found else {
             self.rest = "";
             return Some(Err(Unusual));
         };
         let (text, rest) = self.rest.split_at(length);
         self.rest = rest;
-        Some(Ok(make(text)))
+        let token = make(text);
+        self.escape = match (token, self.escape) {
+            (Token::Text(text), _) if continues || text.starts_with(['e', 'E']) => Escape::Ended,
+            (_, Escape::None) => Escape::None,
+            (Token::Space(space), _) if space.contains(['\n', '\r']) => Escape::Continues,
+            (Token::Space(_), escape) => escape,
+            (Token::Comment(comment), escape) if comment.starts_with("--") => escape,
+            _ => Escape::None,
+        };
+        Some(Ok(token))
     }
 }
 
@@ -71,7 +99,7 @@ fn piece(rest: &str, first: u8) -> Option<(Make<'_>, usize)> {
             Some((Token::Comment, run(rest, |b| b != b'\n' && b != b'\r')))
         }
         b'/' if second == Some(b'*') => Some((Token::Comment, block_comment(rest)?)),
-        b'e' | b'E' if second == Some(b'\'') => Some((Token::Text, escaped(rest)?)),
+        b'e' | b'E' if second == Some(b'\'') => Some((Token::Text, escaped(rest, 2)?)),
         b'u' | b'U' if second == Some(b'&') => None,
         b'$' => dollar(rest),
         b'0'..=b'9' => Some((
@@ -123,17 +151,23 @@ fn quoted(rest: &str, quote: u8) -> Option<usize> {
     }
 }
 
-/// Length of `/*…*/`; `None` for a nested one.
+/// Length of `/*…*/`, which may hold others.
 fn block_comment(rest: &str) -> Option<usize> {
-    let inside = rest.get(2..)?;
-    let end = inside.find("*/")?;
-    (!inside[..end].contains("/*")).then_some(end + 4)
+    let bytes = rest.as_bytes();
+    let (mut at, mut depth) = (2, 1_u32);
+    while depth > 0 {
+        match bytes.get(at..at + 2)? {
+            b"*/" => (at, depth) = (at + 2, depth - 1),
+            b"/*" => (at, depth) = (at + 2, depth + 1),
+            _ => at += 1,
+        }
+    }
+    Some(at)
 }
 
-/// Length of `E'…'`, where a backslash escapes.
-fn escaped(rest: &str) -> Option<usize> {
+/// Length of a literal in which a backslash escapes; `at` is behind its first quote.
+fn escaped(rest: &str, mut at: usize) -> Option<usize> {
     let bytes = rest.as_bytes();
-    let mut at = 2;
     while at < bytes.len() {
         match bytes[at] {
             b'\\' => at += 2,

@@ -7,7 +7,7 @@ mod words;
 #[cfg(feature = "duckdb")]
 pub(crate) use lexer::{Lexer, Token};
 pub(crate) use normal::normalize;
-pub use normal::sanitize;
+pub use normal::{Dialect, sanitize};
+pub(crate) use words::{Words, first_word, table_name};
 #[cfg(feature = "duckdb")]
-pub(crate) use words::statements;
-pub(crate) use words::{Words, first_word};
+pub(crate) use words::{statements, unquoted};

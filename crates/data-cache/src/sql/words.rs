@@ -47,13 +47,32 @@ impl Words {
     pub(crate) fn could_name(&self, name: &str) -> bool {
         self.names.contains(name) || self.texts.contains(name)
     }
+}
 
-    #[cfg(feature = "duckdb")]
-    pub(crate) fn extend(&mut self, other: &Self) {
-        self.names.extend(other.names.iter().cloned());
-        self.calls.extend(other.calls.iter().cloned());
-        self.texts.extend(other.texts.iter().cloned());
+/// A quoted name, in lower case and without its quotes.
+#[cfg(feature = "duckdb")]
+pub(crate) fn unquoted(name: &str) -> String {
+    unquote(name, '"')
+}
+
+/// The last part of a name such as `main.orders` or `"Orders"`, in lower case; `None` if it is no name.
+pub(crate) fn table_name(text: &str) -> Option<String> {
+    let mut name = None;
+    let mut is_complete = false;
+    for token in Lexer::new(text) {
+        match token.ok()? {
+            Token::Space(_) => {}
+            Token::Symbol(".") if is_complete => is_complete = false,
+            Token::Word(word) if !is_complete => {
+                (name, is_complete) = (Some(word.to_lowercase()), true);
+            }
+            Token::Quoted(word) if !is_complete => {
+                (name, is_complete) = (Some(unquote(word, '"')), true);
+            }
+            _ => return None,
+        }
     }
+    name.filter(|name| is_complete && !name.is_empty())
 }
 
 fn unquote(text: &str, quote: char) -> String {

@@ -1,126 +1,100 @@
-//! What the names in a statement stand for: tables, what views and macros hide, and functions that are not the same
-//! from one moment to the next.
+//! Judgement of statements: the tables that a query may read, or why its result must not be kept.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use duckdb::Connection;
 use parking_lot::{Mutex, RwLock};
 
+use super::definitions::Definitions;
+use super::functions::{
+    Functions, is_catalog_name, is_catalog_schema, is_pure_table_function, is_volatile_column,
+    is_volatile_text,
+};
+use super::tree::{self, Names, NoTree, Table};
 use crate::sql::Words;
 use crate::stats::Bypass;
 
-/// Words that mean the clock, chance or the session without a parenthesis; some of them are missing in the engine's
-/// own list, or are called constant there.
-const NONDETERMINISTIC_WORDS: &[&str] = &[
-    "current_catalog",
-    "current_database",
-    "current_date",
-    "current_localtime",
-    "current_localtimestamp",
-    "current_role",
-    "current_schema",
-    "current_schemas",
-    "current_setting",
-    "current_time",
-    "current_timestamp",
-    "current_user",
-    "get_current_time",
-    "get_current_timestamp",
-    "localtime",
-    "localtimestamp",
-    "sample",
-    "session_user",
-    "tablesample",
-    "transaction_timestamp",
-];
-const NONDETERMINISTIC_CALLS: &[&str] =
-    &["age", "getenv", "getvariable", "now", "today", "version"];
-/// Literals that some casts read as a time.
-const NONDETERMINISTIC_TEXTS: &[&str] = &["now", "today", "tomorrow", "yesterday"];
-const CATALOGUE_WORDS: &[&str] = &[
-    "information_schema",
-    "pg_catalog",
-    "sqlite_master",
-    "sqlite_schema",
-    "sqlite_temp_master",
-    "sqlite_temp_schema",
-];
-const CATALOGUE_PREFIXES: &[&str] = &["duckdb_", "pragma_", "pg_", "sqlite_"];
-/// Table functions whose result follows from their arguments.
-const PURE_TABLE_FUNCTIONS: &[&str] = &[
-    "generate_series",
-    "json_each",
-    "json_tree",
-    "range",
-    "repeat",
-    "repeat_row",
-    "unnest",
-];
-/// Functions that read what a text names.
-const OUTSIDE_CALLS: &[&str] = &["glob", "query", "query_table", "sniff_csv"];
-const OUTSIDE_PREFIXES: &[&str] = &["read_", "parquet_"];
-/// In a name or a text: it may be a file.
-const FILE_MARKS: &[&str] = &[
-    "://", ".arrow", ".avro", ".csv", ".db", ".duckdb", ".json", ".ndjson", ".parquet", ".tsv",
-    ".txt", ".xlsx", ".gz", ".zst",
-];
 /// Statements that are remembered.
 const MEMO: usize = 4096;
 
-type Judgement = Result<Arc<[String]>, Bypass>;
+/// Meaning of one statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// Its result follows from these tables.
+    Tables(Arc<[String]>),
+    /// Its result must not be kept.
+    Refused {
+        reason: Bypass,
+        /// Names that make it so; empty if nobody can permit it.
+        names: Arc<[String]>,
+    },
+}
 
 pub(super) struct Catalog {
-    /// Functions of the engine.
-    builtin: Builtin,
-    user: RwLock<User>,
+    /// Reads parse trees; nothing runs on it, so that a judgement never waits for a query.
+    parser: Mutex<Connection>,
+    functions: Functions,
+    /// `None` if they could not be read.
+    definitions: RwLock<Option<Definitions>>,
     judgements: Mutex<HashMap<String, Judgement>>,
-}
-
-struct Builtin {
-    nondeterministic: HashSet<String>,
-    outside: HashSet<String>,
-}
-
-/// What users made; `None` where it could not be read.
-type User = Option<Definitions>;
-
-struct Definitions {
-    /// Tables and views.
-    tables: HashSet<String>,
-    /// What views, macros and computed columns say, by name.
-    texts: HashMap<String, Vec<String>>,
+    is_reported: AtomicBool,
 }
 
 impl Catalog {
     pub(super) fn of(connection: &Connection) -> duckdb::Result<Self> {
         Ok(Self {
-            builtin: builtin(connection)?,
-            user: RwLock::new(Some(definitions(connection)?)),
+            parser: Mutex::new(connection.try_clone()?),
+            functions: Functions::of(connection)?,
+            definitions: RwLock::new(Some(Definitions::of(connection)?)),
             judgements: Mutex::default(),
+            is_reported: AtomicBool::new(false),
         })
     }
 
-    /// Called after what may have changed it, before anybody may keep a result again.
-    pub(super) fn reload(&self, connection: &Connection) {
-        let found = definitions(connection);
+    /// Called after what may have changed it, before anybody may keep a result again. Returns `true` if the connection
+    /// holds definitions of its own.
+    pub(super) fn reload(&self, connection: &Connection) -> bool {
+        let found = Definitions::of(connection);
+        let holds_temporary = found.as_ref().is_ok_and(Definitions::holds_temporary);
         if let Err(error) = &found {
             tracing::warn!(target: "data_cache", %error, "catalog_not_read");
         }
-        let mut user = self.user.write();
-        *user = found.ok();
+        let mut definitions = self.definitions.write();
+        *definitions = found.ok();
         self.judgements.lock().clear();
+        holds_temporary
     }
 
-    /// The tables that a query may read, or why its result must not be kept.
+    /// Whether every name stands for a base table alone.
+    pub(super) fn are_tables<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> bool {
+        let definitions = self.definitions.read();
+        let definitions = definitions.as_ref();
+        definitions.is_some_and(|known| names.into_iter().all(|name| known.is_table(name)))
+    }
+
+    /// Whether the statement was judged before: then [`judge`](Self::judge) takes microseconds.
+    pub(super) fn knows(&self, sql: &str) -> bool {
+        self.judgements.lock().contains_key(sql)
+    }
+
+    /// Asks the engine's parser once per text.
     pub(super) fn judge(&self, sql: &str) -> Judgement {
-        let user = self.user.read();
+        let definitions = self.definitions.read();
         if let Some(known) = self.judgements.lock().get(sql) {
             return known.clone();
         }
-        let judgement = match &*user {
+        let judged = match &*definitions {
             Some(definitions) => self.judge_with(sql, definitions),
-            None => Err(Bypass::UnknownState),
+            None => Err(Refusal::of(Bypass::UnknownState)),
+        };
+        let judgement = match judged {
+            Ok(tables) => Judgement::Tables(tables.into_iter().collect()),
+            Err(refusal) => Judgement::Refused {
+                reason: refusal.reason,
+                names: refusal.names.into_iter().collect(),
+            },
         };
         let mut judgements = self.judgements.lock();
         if judgements.len() >= MEMO {
@@ -130,113 +104,186 @@ impl Catalog {
         judgement
     }
 
-    fn judge_with(&self, sql: &str, definitions: &Definitions) -> Judgement {
-        let words = definitions.closure(sql)?;
-        self.refuse(&words)?;
-        let mut tables: Vec<_> = definitions
-            .tables
-            .iter()
-            .filter(|table| words.could_name(table))
-            .cloned()
-            .collect();
-        tables.sort_unstable();
-        Ok(tables.into())
+    fn judge_with(
+        &self,
+        sql: &str,
+        definitions: &Definitions,
+    ) -> Result<BTreeSet<String>, Refusal> {
+        let closure = self.closure(sql, definitions)?;
+        let mut refusal = Refusal::of(Bypass::Nondeterministic);
+        for part in &closure {
+            self.check(part, definitions, &mut refusal)?;
+        }
+        if !refusal.names.is_empty() {
+            return Err(refusal);
+        }
+        let named = closure.iter().flat_map(|part| &part.tables);
+        let tables = named
+            .map(|table| &table.name)
+            .filter(|name| definitions.is_table_or_view(name));
+        Ok(tables.cloned().collect())
     }
 
-    fn refuse(&self, words: &Words) -> Result<(), Bypass> {
-        let names = || words.names.iter().map(String::as_str);
-        let calls = || words.calls.iter().map(String::as_str);
-        let texts = || words.texts.iter().map(String::as_str);
-        let starts = |name: &str, with: &[&str]| with.iter().any(|prefix| name.starts_with(prefix));
-        if names().any(|name| CATALOGUE_WORDS.contains(&name) || starts(name, CATALOGUE_PREFIXES)) {
-            return Err(Bypass::Catalog);
-        }
-        let is_outside = |name: &str| {
-            OUTSIDE_CALLS.contains(&name)
-                || starts(name, OUTSIDE_PREFIXES)
-                || self.builtin.outside.contains(name)
+    /// The names of a statement, and of every view and macro behind it.
+    fn closure(&self, sql: &str, definitions: &Definitions) -> Result<Vec<Names>, Refusal> {
+        let parser = self.parser.lock();
+        let read = |text: &str| {
+            tree::names(&parser, text).map_err(|problem| match problem {
+                NoTree::Unavailable => self.unavailable(),
+                NoTree::NotUnderstood => Refusal::of(not_understood(text)),
+            })
         };
-        let mut mentioned = names().chain(texts());
-        if calls().any(is_outside) || mentioned.any(|n| FILE_MARKS.iter().any(|m| n.contains(m))) {
-            return Err(Bypass::Outside);
-        }
-        let differs = names().any(|name| NONDETERMINISTIC_WORDS.contains(&name))
-            || texts().any(|text| NONDETERMINISTIC_TEXTS.contains(&text))
-            || calls().any(|call| {
-                NONDETERMINISTIC_CALLS.contains(&call)
-                    || self.builtin.nondeterministic.contains(call)
-            });
-        if differs {
-            return Err(Bypass::Nondeterministic);
-        }
-        Ok(())
-    }
-}
-
-impl Definitions {
-    /// The words of a statement and of every view and macro that it could name, and so on.
-    fn closure(&self, sql: &str) -> Result<Words, Bypass> {
-        let mut all = Words::of(sql).map_err(|_| Bypass::UnusualText)?;
+        let mut all = vec![read(sql)?];
         let mut seen = HashSet::new();
-        let mut open: Vec<String> = all.names.iter().chain(&all.texts).cloned().collect();
-        while let Some(name) = open.pop() {
-            let Some(texts) = self.texts.get(&name).filter(|_| seen.insert(name.clone())) else {
-                continue;
-            };
-            for text in texts {
-                let words = Words::of(text).map_err(|_| Bypass::UnusualText)?;
-                open.extend(words.names.iter().chain(&words.texts).cloned());
-                all.extend(&words);
+        let mut at = 0;
+        while let Some(names) = all.get(at) {
+            let tables = names.tables.iter().map(|table| &table.name);
+            let open: Vec<String> = tables
+                .chain(&names.calls)
+                .chain(&names.table_calls)
+                .filter(|name| seen.insert((*name).clone()))
+                .cloned()
+                .collect();
+            for name in open {
+                for select in definitions.selects(&name) {
+                    let select = select.as_deref();
+                    all.push(read(select.ok_or(Refusal::of(Bypass::UnusualText))?)?);
+                }
+                let computed = definitions.computed(&name);
+                if !computed.is_empty() {
+                    all.push(Names {
+                        loose_calls: computed.iter().cloned().collect(),
+                        calls: computed
+                            .iter()
+                            .filter(|call| definitions.is_macro_or_view(call))
+                            .cloned()
+                            .collect(),
+                        ..Names::default()
+                    });
+                }
             }
+            at += 1;
         }
         Ok(all)
     }
+
+    fn unavailable(&self) -> Refusal {
+        if !self.is_reported.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "data_cache",
+                "this DuckDB has no json_serialize_sql (extension json): results of queries are not kept"
+            );
+        }
+        Refusal::of(Bypass::UnknownState)
+    }
+
+    fn check(
+        &self,
+        names: &Names,
+        definitions: &Definitions,
+        refusal: &mut Refusal,
+    ) -> Result<(), Refusal> {
+        if names.is_shown || names.is_pivoted {
+            return Err(Refusal::of(Bypass::Statement));
+        }
+        for table in &names.tables {
+            if let Some(reason) = self.refused_table(table, names, definitions) {
+                refusal.add(reason, &table.name);
+            }
+        }
+        for call in &names.table_calls {
+            if is_catalog_name(call) {
+                refusal.add(Bypass::Catalog, call);
+            } else if !is_pure_table_function(call) && !definitions.is_macro_or_view(call) {
+                refusal.add(Bypass::Outside, call);
+            }
+        }
+        for call in names.calls.difference(&names.table_calls) {
+            if self.functions.is_volatile(call) {
+                refusal.add(Bypass::Nondeterministic, call);
+            } else if is_catalog_name(call) {
+                refusal.add(Bypass::Catalog, call);
+            } else if !self.functions.knows(call) && !definitions.is_macro_or_view(call) {
+                return Err(Refusal::of(Bypass::UnusualText));
+            }
+        }
+        let loose = names.loose_calls.iter();
+        let calls = loose.filter(|call| call.is_empty() || self.functions.is_volatile(call));
+        let columns = names.columns.iter().filter(|name| is_volatile_column(name));
+        let texts = names.texts.iter().filter(|text| is_volatile_text(text));
+        for name in calls.chain(columns).chain(texts) {
+            refusal.add(Bypass::Nondeterministic, name);
+        }
+        if names.is_sampled {
+            refusal.add(Bypass::Nondeterministic, "sample");
+        }
+        Ok(())
+    }
+
+    fn refused_table(
+        &self,
+        table: &Table,
+        names: &Names,
+        definitions: &Definitions,
+    ) -> Option<Bypass> {
+        let name = table.name.as_str();
+        let is_plain = name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        let is_unqualified = table.schema.is_empty() && table.catalog.is_empty();
+        if is_catalog_schema(&table.schema) || is_catalog_schema(&table.catalog) {
+            return Some(Bypass::Catalog);
+        }
+        if definitions.is_table_or_view(name) {
+            return None;
+        }
+        if self.functions.is_catalog_view(name) || is_catalog_name(name) {
+            return Some(Bypass::Catalog);
+        }
+        // the name of a file has other characters too
+        let is_subquery = is_unqualified && is_plain && names.subqueries.contains(name);
+        (!is_subquery).then_some(Bypass::Outside)
+    }
 }
 
-fn builtin(connection: &Connection) -> duckdb::Result<Builtin> {
-    let mut found = Builtin {
-        nondeterministic: HashSet::new(),
-        outside: HashSet::new(),
-    };
-    let functions = "SELECT DISTINCT function_name, lower(function_type), coalesce(lower(stability::VARCHAR), '') \
-                     FROM duckdb_functions() WHERE internal";
-    let mut statement = connection.prepare(functions)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (name, kind, stability): (String, String, String) =
-            (row.get(0)?, row.get(1)?, row.get(2)?);
-        let name = name.to_lowercase();
-        if kind == "table" && !PURE_TABLE_FUNCTIONS.contains(&name.as_str()) {
-            found.outside.insert(name);
-        } else if !stability.is_empty() && stability != "consistent" {
-            found.nondeterministic.insert(name);
-        }
+/// Reason for a text of which there is no tree.
+fn not_understood(text: &str) -> Bypass {
+    const STATEMENTS: [&str; 6] = [
+        "pivot",
+        "unpivot",
+        "explain",
+        "describe",
+        "show",
+        "summarize",
+    ];
+    match Words::of(text) {
+        Ok(words) if STATEMENTS.iter().any(|name| words.names.contains(*name)) => Bypass::Statement,
+        _ => Bypass::UnusualText,
     }
-    Ok(found)
 }
 
-fn definitions(connection: &Connection) -> duckdb::Result<Definitions> {
-    let mut found = Definitions {
-        tables: HashSet::new(),
-        texts: HashMap::new(),
-    };
-    let made = "SELECT 'table', table_name, coalesce(sql, '') FROM duckdb_tables() WHERE NOT internal \
-                UNION ALL SELECT 'view', view_name, coalesce(sql, '') FROM duckdb_views() WHERE NOT internal \
-                UNION ALL SELECT 'macro', function_name, coalesce(macro_definition, '') FROM duckdb_functions() \
-                WHERE NOT internal OR (macro_definition IS NOT NULL AND function_type <> 'table_macro')";
-    let mut statement = connection.prepare(made)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (kind, name, text): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        // like the words of a statement: the engine's lower() may differ beyond ASCII
-        let name = name.to_lowercase();
-        let is_computed = kind != "table" || text.to_lowercase().contains("generated");
-        if is_computed {
-            found.texts.entry(name.clone()).or_default().push(text);
-        }
-        if kind != "macro" {
-            found.tables.insert(name);
+/// Why a result must not be kept, and the names that make it so.
+struct Refusal {
+    reason: Bypass,
+    names: BTreeSet<String>,
+}
+
+impl Refusal {
+    fn of(reason: Bypass) -> Self {
+        Self {
+            reason,
+            names: BTreeSet::new(),
         }
     }
-    Ok(found)
+
+    /// The gravest reason stays: catalog before outside before chance.
+    fn add(&mut self, reason: Bypass, name: &str) {
+        let rank = |reason: Bypass| match reason {
+            Bypass::Catalog => 2,
+            Bypass::Outside => 1,
+            _ => 0,
+        };
+        if self.names.is_empty() || rank(reason) > rank(self.reason) {
+            self.reason = reason;
+        }
+        self.names.insert(name.to_owned());
+    }
 }

@@ -5,8 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use arrow::array::RecordBatch;
 use duckdb::Connection;
 
+use super::tree;
 use crate::error::Error;
 use crate::params::{Params, Value};
+use crate::sql;
 
 /// Runs one query, in a transaction that cannot write; a panic of the driver becomes an error.
 pub(super) fn run(
@@ -14,6 +16,7 @@ pub(super) fn run(
     sql: &str,
     params: &Params,
 ) -> Result<Vec<RecordBatch>, Error> {
+    refuse_more_than_one(connection, sql)?;
     let work = AssertUnwindSafe(|| {
         connection.execute_batch("BEGIN TRANSACTION READ ONLY")?;
         fetch(connection, sql, params)
@@ -43,6 +46,17 @@ pub(super) fn execute(connection: &Connection, batch: &str) -> Result<(), Error>
     })
 }
 
+/// The driver runs what stands before the last statement: of a text that the lexer does not vouch for, the engine says how
+/// many statements it holds.
+fn refuse_more_than_one(connection: &Connection, sql: &str) -> Result<(), Error> {
+    if sql::statements(sql).is_ok() || tree::count_of_selects(connection, sql) == Some(1) {
+        return Ok(());
+    }
+    Err(Error::input(
+        "cannot tell where this statement ends: it holds an open literal, a NUL, a Unicode escape or a space that is not ASCII",
+    ))
+}
+
 fn fetch(connection: &Connection, sql: &str, params: &Params) -> duckdb::Result<Vec<RecordBatch>> {
     let mut statement = connection.prepare(sql)?;
     let mut used = 0;
@@ -52,7 +66,7 @@ fn fetch(connection: &Connection, sql: &str, params: &Params) -> duckdb::Result<
             .0
             .get(&name)
             .ok_or_else(|| duckdb::Error::InvalidParameterName(format!("no value for ${name}")))?;
-        statement.raw_bind_parameter(index, bound(value))?;
+        statement.raw_bind_parameter(index, bound(value)?)?;
         used += 1;
     }
     if used < params.0.len() {
@@ -73,18 +87,69 @@ fn fetch(connection: &Connection, sql: &str, params: &Params) -> duckdb::Result<
     Ok(batches)
 }
 
-fn bound(value: &Value) -> duckdb::types::Value {
-    use duckdb::types::{TimeUnit, Value as Duck};
-    match value {
+fn bound(value: &Value) -> duckdb::Result<duckdb::types::Value> {
+    use duckdb::types::{Decimal, TimeUnit, Value as Duck};
+    Ok(match value {
         Value::Null => Duck::Null,
         Value::Bool(value) => Duck::Boolean(*value),
+        Value::Int8(value) => Duck::TinyInt(*value),
+        Value::Int16(value) => Duck::SmallInt(*value),
         Value::Int32(value) => Duck::Int(*value),
         Value::Int64(value) => Duck::BigInt(*value),
+        Value::Int128(value) => Duck::HugeInt(*value),
+        Value::UInt8(value) => Duck::UTinyInt(*value),
+        Value::UInt16(value) => Duck::USmallInt(*value),
+        Value::UInt32(value) => Duck::UInt(*value),
         Value::UInt64(value) => Duck::UBigInt(*value),
+        Value::Float(value) => Duck::Float(*value),
         Value::Double(value) => Duck::Double(*value),
         Value::Text(value) => Duck::Text(value.clone()),
         Value::Blob(value) => Duck::Blob(value.clone()),
         Value::Date(days) => Duck::Date32(*days),
+        Value::Time(micros) => Duck::Time64(TimeUnit::Microsecond, *micros),
         Value::Timestamp(micros) => Duck::Timestamp(TimeUnit::Microsecond, *micros),
-    }
+        // the driver binds none; the engine casts a text with its offset from UTC
+        Value::TimestampTz(micros) => Duck::Text(utc_text(*micros)),
+        Value::Interval {
+            months,
+            days,
+            micros,
+        } => Duck::Interval {
+            months: *months,
+            days: *days,
+            nanos: micros
+                .checked_mul(1000)
+                .ok_or_else(|| unbindable("interval"))?,
+        },
+        Value::Decimal { unscaled, scale } => Duck::Decimal(
+            Decimal::new(38, *scale, *unscaled).map_err(|_| unbindable("DECIMAL(38)"))?,
+        ),
+    })
+}
+
+fn unbindable(kind: &str) -> duckdb::Error {
+    duckdb::Error::ToSqlConversionFailure(format!("a parameter is out of range for {kind}").into())
+}
+
+/// `2024-01-31 12:00:00.000000+00`, by the proleptic Gregorian calendar.
+fn utc_text(micros: i64) -> String {
+    const DAY: i64 = 86_400_000_000;
+    let (days, time) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
+    // <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12 + 1;
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, era) = match year {
+        1.. => (year, ""),
+        _ => (1 - year, " (BC)"),
+    };
+    let (seconds, micros) = (time / 1_000_000, time % 1_000_000);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}{era} {hour:02}:{minute:02}:{second:02}.{micros:06}+00")
 }

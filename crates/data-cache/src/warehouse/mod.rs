@@ -2,9 +2,12 @@
 
 mod catalog;
 mod connection;
+mod definitions;
+mod functions;
 mod opened;
 mod settings;
 mod sidecar;
+mod tree;
 mod versions;
 mod workers;
 mod writes;
@@ -16,12 +19,12 @@ use arrow::array::RecordBatch;
 use duckdb::{AccessMode, Connection};
 use parking_lot::Mutex;
 
-use self::catalog::Catalog;
+use self::catalog::{Catalog, Judgement};
 use self::opened::Opened;
 use self::settings::Settings;
 use self::versions::Versions;
 use self::workers::Workers;
-use self::writes::Scope;
+use self::writes::{Effects, Scope};
 use crate::cache::Cache;
 use crate::cancel::Cancel;
 use crate::disk::unique_id;
@@ -29,6 +32,7 @@ use crate::engine::{QueryEngine, State};
 use crate::error::Error;
 use crate::params::Params;
 use crate::query::CachedEngine;
+use crate::sql::Dialect;
 use crate::stats::Bypass;
 
 /// Connections, and so statements at the same time.
@@ -133,7 +137,7 @@ impl Warehouse {
         connections.push(first);
         let (path, opened) = file.unzip();
         Ok(Self(Arc::new(Database {
-            workers: Workers::start(connections, &settings)?,
+            workers: Workers::start(connections)?,
             id,
             path,
             _opened: opened,
@@ -170,19 +174,27 @@ impl Warehouse {
     /// What the engine says, what holds for one connection only (`SET`, `USE`, `ATTACH`, temporary tables), text that is no
     /// SQL, a database that is only read, and a transaction that is left open, which is rolled back.
     pub fn execute_batch(&self, batch: &str) -> Result<(), Error> {
-        let scope = writes::scope_of(batch)?;
+        let Effects { scope, defines } = writes::effects_of(batch)?;
         if self.0.is_read_only {
             return Err(Error::input("the database is opened for reading only"));
         }
         let _one_at_a_time = self.0.writing.lock();
+        let scope = match scope {
+            Scope::Tables(names) if self.0.catalog.are_tables(&names) => Scope::Tables(names),
+            // a target that is no table that is known may be anything
+            _ => Scope::Everything,
+        };
         let database = self.0.clone();
         let batch = batch.to_owned();
-        let changes_catalog = matches!(scope, Scope::Everything);
         let writing = self.0.versions.begin(scope);
         let done = self.0.workers.on_connection(move |connection| {
-            let done = connection::execute(connection, &batch);
-            if changes_catalog {
-                database.catalog.reload(connection);
+            let mut done = connection::execute(connection, &batch);
+            if defines {
+                let holds_temporary = database.catalog.reload(connection);
+                if holds_temporary {
+                    done = done.and(database.replace(connection, &batch));
+                    database.catalog.reload(connection);
+                }
             }
             if let Some(path) = &database.path {
                 sidecar::persist(path, &database.versions);
@@ -203,16 +215,38 @@ impl Warehouse {
         let statement = settings::statement(name, value)?;
         let _one_at_a_time = self.0.writing.lock();
         let _nothing_is_kept_meanwhile = self.0.versions.hold();
-        let settings = self.0.settings.clone();
-        self.0.workers.on_connection(move |connection| {
-            connection
-                .execute_batch(&statement)
-                .map_err(|error| Error::engine(error.to_string()))?;
-            settings.add(statement);
-            settings
-                .read(connection)
-                .map_err(|error| Error::engine(error.to_string()))
-        })?
+        let failed = |error: duckdb::Error| Error::engine(error.to_string());
+        let mut first = None;
+        self.0.workers.on_every_connection(|connection| {
+            let done = connection.execute_batch(&statement).map_err(failed);
+            let values = settings::values(connection).map_err(failed)?;
+            match &first {
+                None => {
+                    done?;
+                    self.0.settings.add(statement.clone());
+                    self.0.settings.read(connection).map_err(failed)?;
+                    first = Some(values);
+                    Ok(())
+                }
+                // it may hold for all of them from the first on, and refuse to be set again
+                Some(first) if *first == values => Ok(()),
+                Some(_) => done.and(Err(Error::engine("it holds another value"))),
+            }
+        })
+    }
+}
+
+impl Database {
+    /// Makes a connection anew, without what it held for itself.
+    fn replace(&self, connection: &mut Connection, batch: &str) -> Result<(), Error> {
+        let fresh = connection.try_clone();
+        let replaced = fresh.and_then(|fresh| {
+            self.settings.apply(&fresh)?;
+            *connection = fresh;
+            Ok(())
+        });
+        replaced.map_err(|error| Error::engine(error.to_string()))?;
+        Err(writes::connection_only(batch))
     }
 }
 
@@ -255,21 +289,44 @@ impl QueryEngine for Warehouse {
         self.0.id.clone()
     }
 
+    fn dialect(&self) -> Dialect {
+        Dialect::DuckDb
+    }
+
+    fn knows(&self, sql: &str) -> bool {
+        sql.is_empty() || self.0.catalog.knows(sql)
+    }
+
     fn state(&self, sql: &str) -> Result<State, Bypass> {
-        let tables = if sql.is_empty() {
-            None
-        } else {
-            Some(self.0.catalog.judge(sql)?)
-        };
-        let token = self
-            .0
-            .versions
-            .token(tables.as_deref())
-            .ok_or(Bypass::WriteRunning)?;
-        Ok(State {
-            token: format!("{token}\n{}", self.0.settings.fingerprint()),
-            tables: tables.map(|tables| tables.to_vec()).unwrap_or_default(),
-        })
+        if sql.is_empty() {
+            return self.state_of(None);
+        }
+        match self.0.catalog.judge(sql) {
+            Judgement::Tables(tables) => self.state_of(Some(&tables)),
+            Judgement::Refused { reason, .. } => Err(reason),
+        }
+    }
+
+    fn state_if_permitted(
+        &self,
+        sql: &str,
+        is_permitted: &dyn Fn(&str) -> bool,
+    ) -> Result<State, Bypass> {
+        match self.0.catalog.judge(sql) {
+            Judgement::Tables(_) => self.state_of(None),
+            Judgement::Refused { names, .. }
+                if !names.is_empty() && names.iter().all(|name| is_permitted(name)) =>
+            {
+                self.state_of(None)
+            }
+            Judgement::Refused { reason, .. } => Err(reason),
+        }
+    }
+
+    fn is_current(&self, sql: &str, state: &State) -> bool {
+        // another definition of a view or macro is a write to everything: the tables are the same
+        let tables = (!sql.is_empty()).then_some(state.tables.as_slice());
+        self.state_of(tables).as_ref() == Ok(state)
     }
 
     fn check(&self, sql: &str) -> Result<(), Error> {
@@ -287,6 +344,18 @@ impl QueryEngine for Warehouse {
                 )
                 .unwrap_or_else(|| Err(Error::engine("cancelled, since nobody waits")))
         })?
+    }
+}
+
+impl Warehouse {
+    /// The state of these tables, or of all.
+    fn state_of(&self, tables: Option<&[String]>) -> Result<State, Bypass> {
+        let token = self.0.versions.token(tables);
+        let token = token.ok_or(Bypass::WriteRunning)?;
+        Ok(State {
+            token: format!("{token}\n{}", self.0.settings.fingerprint()),
+            tables: tables.map(<[String]>::to_vec).unwrap_or_default(),
+        })
     }
 }
 

@@ -34,7 +34,7 @@ const RESULT_SETTINGS: &[&str] = &[
 
 #[derive(Default)]
 pub(super) struct Settings {
-    /// What was set, in order; each connection applies what it has not yet.
+    /// Statements that hold on each connection, in order.
     statements: RwLock<Vec<String>>,
     fingerprint: RwLock<String>,
 }
@@ -56,36 +56,42 @@ impl Settings {
         self.statements.write().push(statement);
     }
 
-    /// Applies what was set since; returns how many statements there are.
-    pub(super) fn apply(&self, connection: &Connection, applied: usize) -> usize {
+    /// Applies everything that was set to a connection that is new.
+    pub(super) fn apply(&self, connection: &Connection) -> duckdb::Result<()> {
         let statements = self.statements.read();
-        for statement in statements.iter().skip(applied) {
-            if let Err(error) = connection.execute_batch(statement) {
-                tracing::error!(target: "data_cache", %error, "setting_not_applied");
-            }
-        }
-        statements.len()
+        statements
+            .iter()
+            .try_for_each(|statement| connection.execute_batch(statement))
     }
 
     pub(super) fn fingerprint(&self) -> String {
         self.fingerprint.read().clone()
     }
 
-    /// Asks the engine for the values that hold now.
+    /// Asks the engine for the values that hold now, and for its version.
     pub(super) fn read(&self, connection: &Connection) -> duckdb::Result<()> {
-        let mut statement = connection
-            .prepare("SELECT name, coalesce(value, '') FROM duckdb_settings() ORDER BY name")?;
-        let mut rows = statement.query([])?;
-        let mut values = Vec::new();
-        while let Some(row) = rows.next()? {
-            let (name, value): (String, String) = (row.get(0)?, row.get(1)?);
-            if RESULT_SETTINGS.contains(&name.to_lowercase().as_str()) {
-                values.push(format!("{name}={value:?}"));
-            }
-        }
+        let mut values = values(connection)?;
         // whatever else was set may matter too
         values.extend(self.statements.read().iter().cloned());
         *self.fingerprint.write() = values.join("\n");
         Ok(())
     }
+}
+
+/// The settings that hold on a connection, as far as they change results, and the engine's version: another one may
+/// answer otherwise.
+pub(super) fn values(connection: &Connection) -> duckdb::Result<Vec<String>> {
+    let version = "SELECT library_version || ' ' || source_id FROM pragma_version()";
+    let version: String = connection.query_row(version, [], |row| row.get(0))?;
+    let mut statement = connection
+        .prepare("SELECT name, coalesce(value, '') FROM duckdb_settings() ORDER BY name")?;
+    let mut rows = statement.query([])?;
+    let mut values = vec![format!("duckdb={version}")];
+    while let Some(row) = rows.next()? {
+        let (name, value): (String, String) = (row.get(0)?, row.get(1)?);
+        if RESULT_SETTINGS.contains(&name.to_lowercase().as_str()) {
+            values.push(format!("{name}={value:?}"));
+        }
+    }
+    Ok(values)
 }

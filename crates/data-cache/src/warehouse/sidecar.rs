@@ -27,7 +27,7 @@ struct Sidecar {
     tables: BTreeMap<String, String>,
 }
 
-/// Length, time, inode and headers of the file, and length, time and inode of its log. `None` where there is none.
+/// Length, times, inode and headers of the file, and length, times and inode of its log. `None` where there is none.
 pub(super) fn fingerprint(path: &Path) -> Option<String> {
     let mut headers = Vec::new();
     let file = File::open(path).ok()?;
@@ -44,10 +44,23 @@ fn describe(path: &Path) -> Option<String> {
     let changed = metadata.modified().ok()?;
     let since = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
     #[cfg(unix)]
-    let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
+    let identity = {
+        use std::os::unix::fs::MetadataExt;
+        // a copy over the file may bring a time of change with it, and none of this one
+        format!(
+            "{} {}.{}",
+            metadata.ino(),
+            metadata.ctime(),
+            metadata.ctime_nsec()
+        )
+    };
     #[cfg(not(unix))]
-    let inode = 0;
-    Some(format!("{} {} {inode}", metadata.len(), since.as_nanos()))
+    let identity = 0;
+    Some(format!(
+        "{} {} {identity}",
+        metadata.len(),
+        since.as_nanos()
+    ))
 }
 
 /// The ids of a file that this process has for itself from now on. `before` is of before it was opened.

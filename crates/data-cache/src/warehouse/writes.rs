@@ -13,7 +13,28 @@ pub(super) enum Scope {
     Everything,
 }
 
-const READS: &[&str] = &["SELECT", "WITH", "FROM", "VALUES", "TABLE"];
+/// What a batch may change, and whether tables, views or functions are among it.
+#[derive(Debug)]
+pub(super) struct Effects {
+    pub(super) scope: Scope,
+    pub(super) defines: bool,
+}
+
+/// First words of statements that read.
+const READS: &[&str] = &[
+    "SELECT",
+    "WITH",
+    "FROM",
+    "VALUES",
+    "TABLE",
+    "PIVOT",
+    "UNPIVOT",
+    "DESCRIBE",
+    "DESC",
+    "SHOW",
+    "SUMMARIZE",
+    "EXPLAIN",
+];
 /// What holds for one connection only.
 const SESSION: &[&str] = &[
     "SET",
@@ -44,99 +65,167 @@ const HARMLESS: &[&str] = &[
     "VALUES",
 ];
 
+/// First words of statements that change rows, and no definition of a table, view or function.
+const CHANGES_ROWS: &[&str] = &["INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE"];
+/// Words between CREATE and the kind of what is made.
+const CREATE_OPTIONS: &[&str] = &[
+    "or",
+    "replace",
+    "global",
+    "local",
+    "temp",
+    "temporary",
+    "persistent",
+    "unlogged",
+    "recursive",
+    "unique",
+];
+/// Words of statements that write: behind the first word of a statement, it may write more than its target.
+const WRITES: &[&str] = &[
+    "insert", "update", "delete", "merge", "truncate", "create", "drop", "alter", "copy", "attach",
+];
+
 /// Queries are one statement that reads. The engine is held to it as well: they run in a transaction that cannot write.
+/// A text that the lexer does not vouch for is left to the engine's parser.
 pub(super) fn refuse_writes(statement: &str) -> Result<(), Error> {
-    let statements = sql::statements(statement).map_err(|_| {
-        Error::input(
-            "cannot tell where this statement ends: it holds a nested comment, an open literal, a NUL or a space that is not ASCII",
-        )
-    })?;
-    let first = sql::first_word(statement);
-    if statements.len() == 1 && READS.contains(&first.as_str()) {
+    let is_one = sql::statements(statement).map_or(true, |statements| statements.len() == 1);
+    if is_one && READS.contains(&sql::first_word(statement).as_str()) {
         return Ok(());
     }
     Err(Error::input(
-        "query takes one SELECT, WITH, FROM, VALUES or TABLE statement; writes go through execute_batch",
+        "query takes one statement that reads (SELECT, WITH, FROM, VALUES, TABLE, PIVOT, UNPIVOT, DESCRIBE, SHOW, SUMMARIZE, \
+         EXPLAIN); writes go through execute_batch",
     ))
 }
 
-/// What a batch may change; an error for statements that would hold for one connection only.
-pub(super) fn scope_of(batch: &str) -> Result<Scope, Error> {
+/// What a batch may change, as far as its text tells; an error for statements that would hold for one connection only.
+pub(super) fn effects_of(batch: &str) -> Result<Effects, Error> {
     let statements = sql::statements(batch)
         .map_err(|_| Error::input("cannot tell the statements of this batch apart"))?;
     let mut tables = BTreeSet::new();
-    let mut everything = false;
+    let (mut everything, mut defines) = (false, false);
     for statement in statements {
-        let words: Vec<_> = names(&statement);
-        let first = words.first().map(String::as_str).unwrap_or_default();
-        let is_temporary = words
-            .iter()
-            .take(4)
-            .any(|word| word == "temp" || word == "temporary");
-        if SESSION.contains(&first.to_uppercase().as_str()) || is_temporary {
-            return Err(Error::input(format!(
-                "{:?} would hold for one connection only; settings are changed by Warehouse::set",
-                sql::sanitize(&statement)
-            )));
+        let words = meaningful(&statement);
+        let first = match words.first() {
+            Some(Token::Word(word)) => word.to_uppercase(),
+            _ => String::new(),
+        };
+        if SESSION.contains(&first.as_str()) || makes_temporary(&words) {
+            return Err(connection_only(&statement));
         }
-        if HARMLESS.contains(&first.to_uppercase().as_str()) {
+        if HARMLESS.contains(&first.as_str()) {
             continue;
         }
-        match target(&statement) {
+        defines |= !CHANGES_ROWS.contains(&first.as_str());
+        match target(&words) {
             Some(table) => {
                 tables.insert(table);
             }
             None => everything = true,
         }
     }
-    Ok(if everything {
+    let scope = if everything {
         Scope::Everything
     } else {
         Scope::Tables(tables)
-    })
+    };
+    Ok(Effects { scope, defines })
 }
 
-fn names(statement: &str) -> Vec<String> {
-    let tokens = Lexer::new(statement).filter_map(|token| match token {
-        Ok(Token::Word(word)) => Some(word.to_lowercase()),
-        _ => None,
-    });
-    tokens.take(8).collect()
+pub(super) fn connection_only(statement: &str) -> Error {
+    Error::input(format!(
+        "{:?} would hold for one connection only; settings are changed by Warehouse::set",
+        sql::sanitize(statement)
+    ))
 }
 
-/// The one table whose rows this statement changes; `None` where that is not sure.
-fn target(statement: &str) -> Option<String> {
-    let mut tokens = Lexer::new(statement)
-        .filter(|token| !matches!(token, Ok(Token::Space(_) | Token::Comment(_))));
-    let mut word = || match tokens.next()?.ok()? {
-        Token::Word(word) => Some(word.to_lowercase()),
-        Token::Quoted(word) => Some(word.to_owned()),
-        other => Some(other.text().to_owned()),
+/// Tokens that mean something.
+fn meaningful(statement: &str) -> Vec<Token<'_>> {
+    let tokens = Lexer::new(statement).filter_map(Result::ok);
+    tokens
+        .filter(|token| !matches!(token, Token::Space(_) | Token::Comment(_)))
+        .collect()
+}
+
+fn is_word(token: Option<&Token<'_>>, word: &str) -> bool {
+    matches!(token, Some(Token::Word(found)) if found.eq_ignore_ascii_case(word))
+}
+
+fn makes_temporary(tokens: &[Token<'_>]) -> bool {
+    let Some((first, rest)) = tokens.split_first() else {
+        return false;
     };
-    let mut name = match word()?.as_str() {
-        "insert" => loop {
-            match word()?.as_str() {
-                "into" => break word()?,
-                "or" | "replace" | "ignore" => {}
-                _ => return None,
-            }
-        },
-        "delete" => match word()?.as_str() {
-            "from" => word()?,
-            _ => return None,
-        },
-        "update" => word()?,
-        _ => return None,
+    let is_option = |token: &&Token<'_>| {
+        CREATE_OPTIONS
+            .iter()
+            .any(|option| is_word(Some(*token), option))
     };
+    is_word(Some(first), "create")
+        && rest.iter().take_while(is_option).any(|token| {
+            ["temp", "temporary", "local"]
+                .iter()
+                .any(|word| is_word(Some(token), word))
+        })
+}
+
+/// The one table whose rows this statement changes, if its text proves it: the forms below, to the word that follows the
+/// name, and no word of another write behind. Whether the name is a table is for the catalog to say.
+fn target(tokens: &[Token<'_>]) -> Option<String> {
+    let (first, rest) = tokens.split_first()?;
+    let is_write = |token: &Token<'_>| WRITES.iter().any(|word| is_word(Some(token), word));
+    if rest.iter().any(is_write) {
+        return None;
+    }
+    let after = |words: &[&str]| {
+        let mut rest = rest;
+        for word in words {
+            let (token, more) = rest.split_first()?;
+            rest = is_word(Some(token), word).then_some(more)?;
+        }
+        Some(rest)
+    };
+    let (rest, followers): (&[Token<'_>], &[&str]) = if is_word(Some(first), "insert") {
+        let forms: [&[&str]; 3] = [
+            &["into"],
+            &["or", "replace", "into"],
+            &["or", "ignore", "into"],
+        ];
+        let rest = forms.into_iter().find_map(after)?;
+        (
+            rest,
+            &[
+                "(", "values", "select", "from", "with", "by", "default", "table",
+            ],
+        )
+    } else if is_word(Some(first), "delete") {
+        (after(&["from"])?, &["where", "using", "returning"])
+    } else if is_word(Some(first), "update") {
+        (rest, &["set"])
+    } else {
+        return None;
+    };
+    let (name, follower) = qualified_name(rest)?;
+    let is_known = match follower {
+        None => is_word(Some(first), "delete"),
+        Some(token) => followers
+            .iter()
+            .any(|word| token.text().eq_ignore_ascii_case(word)),
+    };
+    is_known.then_some(name)
+}
+
+/// The last part of a name, in lower case, and the token behind it.
+fn qualified_name<'t, 's>(mut tokens: &'t [Token<'s>]) -> Option<(String, Option<&'t Token<'s>>)> {
     loop {
-        match word() {
-            Some(dot) if dot == "." => name = word()?,
-            _ => break,
+        let (part, rest) = tokens.split_first()?;
+        let name = match part {
+            Token::Word(word) => word.to_lowercase(),
+            Token::Quoted(quoted) => sql::unquoted(quoted),
+            _ => return None,
+        };
+        match rest.split_first() {
+            Some((Token::Symbol("."), more)) => tokens = more,
+            _ => return Some((name, rest.first())),
         }
     }
-    let is_quoted = name.starts_with('"');
-    let plain = name.trim_matches('"');
-    let known = !plain.contains('"')
-        && (is_quoted || plain.chars().all(|c| c.is_alphanumeric() || c == '_'));
-    known.then(|| plain.to_lowercase())
 }

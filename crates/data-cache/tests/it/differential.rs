@@ -11,7 +11,7 @@ use data_cache::{Cache, CachedWarehouse, Config, Params, Scope, Status, Warehous
 use crate::batches::{Random, is_full};
 
 /// Rows as text, with names and types.
-fn shown(batches: &[RecordBatch]) -> Vec<String> {
+pub(crate) fn shown(batches: &[RecordBatch]) -> Vec<String> {
     let mut rows = vec![batches[0].schema().to_string()];
     for batch in batches {
         for row in 0..batch.num_rows() {
@@ -136,10 +136,10 @@ impl Run<'_> {
                     .unwrap();
             }
             96 => {
-                self.cached.cache().invalidate_table("t");
+                self.cached.cache().invalidate_table("t").unwrap();
             }
             97 => {
-                self.cached.cache().clear();
+                self.cached.cache().clear().unwrap();
             }
             _ => self.restart(),
         }

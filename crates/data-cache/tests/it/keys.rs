@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use data_cache::{Cache, Key, Params, Value};
+use data_cache::{Cache, Dialect, Key, Params, Value};
 use duckdb::Connection;
 use proptest::prelude::*;
 
@@ -11,8 +11,9 @@ fn cache() -> Cache {
     Cache::open_with("nowhere", &config).unwrap()
 }
 
+/// The key of a text that DuckDB reads.
 fn key(sql: &str) -> Key {
-    cache().key(sql, &Params::new())
+    cache().dialect(Dialect::DuckDb).key(sql, &Params::new())
 }
 
 #[test]
@@ -24,6 +25,15 @@ fn what_the_engine_cannot_tell_apart_is_one_question() {
         ("SELECT 'a  b'   ", "SELECT 'a  b'"),
         ("SELECT 1;;", "SELECT 1"),
         ("SELECT 'x'\n\n  'y'", "SELECT 'x'\n'y'"),
+        ("SELECT 'x'\r'y'", "SELECT 'x'\n'y'"),
+        ("SELECT 'x'\nFROM t", "SELECT 'x' FROM t"),
+        ("SELECT 1 /* c */\n\nFROM t", "SELECT 1 /* c */ FROM t"),
+        (
+            "SELECT 'x' AS\n\"a\"\n, E'b'\n\nFROM t",
+            "SELECT 'x' AS \"a\" , E'b' FROM t",
+        ),
+        ("SELECT 1 -- c\n\n  FROM t", "SELECT 1 -- c\nFROM t"),
+        ("SELECT /* /* a */ */  1", "SELECT /* /* a */ */ 1"),
     ] {
         assert_eq!(key(a), key(b), "{a:?} {b:?}");
     }
@@ -46,8 +56,68 @@ fn what_the_engine_tells_apart_are_two_questions() {
         ("select 'a''  b'", "select 'a'' b'"),
         ("select E'a\\'  b'", "select E'a\\' b'"),
         ("select\u{a0}1", "select 1"),
+        ("select E'a'\n'b\\'  c'", "select E'a'\n'b\\' c'"),
+        ("select e'a' -- x\n'b\\'  c'", "select e'a' -- x\n'b\\' c'"),
+        ("select E'a'\n'b'\n'\\'  c'", "select E'a'\n'b'\n'\\' c'"),
+        ("select 'x' /* c */\n'y'", "select 'x' \n'y'"),
     ] {
         assert_ne!(key(a), key(b), "{a:?} {b:?}");
+    }
+}
+
+#[test]
+fn texts_of_an_unknown_dialect_keep_every_space_that_may_mean_something() {
+    let unknown = cache();
+    for (a, b) in [
+        ("SELECT `a  b` FROM t", "SELECT `a b` FROM t"),
+        ("SELECT [a  b] FROM t", "SELECT [a b] FROM t"),
+        ("SELECT 1 # it's\n, '  '", "SELECT 1 # it's\n, ' '"),
+        ("SELECT 'it\\'s  x'", "SELECT 'it\\'s x'"),
+        ("SELECT 'it\\'  s' , 'x'", "SELECT 'it\\' s' , 'x'"),
+        ("SELECT \"it\\\"  s\"", "SELECT \"it\\\" s\""),
+        (
+            "SELECT q'[it's  x]' FROM t, '",
+            "SELECT q'[it's x]' FROM t, '",
+        ),
+        (
+            "SELECT '''it's  x''', '''y'''",
+            "SELECT '''it's x''', '''y'''",
+        ),
+        ("SELECT r'\\'  , 'x'", "SELECT r'\\' , 'x'"),
+        ("SELECT $$it's  x$$", "SELECT $$it's x$$"),
+        ("SELECT 5--'a\n  b'", "SELECT 5--'a\n b'"),
+        (
+            "SELECT 1 // it's\n  , 'a  b'",
+            "SELECT 1 // it's\n  , 'a b'",
+        ),
+        ("SELECT /*! 'a  b' */ 1", "SELECT /*! 'a b' */ 1"),
+        ("SELECT {d  'x'}", "SELECT {d 'x'}"),
+        ("SELECT 'x'\n'y'", "SELECT 'x' 'y'"),
+        ("SELECT E'a'\n'b\\'  c'", "SELECT E'a'\n'b\\' c'"),
+    ] {
+        let none = Params::new();
+        assert_ne!(unknown.key(a, &none), unknown.key(b, &none), "{a:?} {b:?}");
+    }
+    for (a, b) in [
+        (
+            "SELECT  *\n FROM large_table ;",
+            "SELECT * FROM large_table",
+        ),
+        (
+            "SELECT 'it''s  x'\n, a  FROM t",
+            "SELECT 'it''s  x' , a FROM t",
+        ),
+        (
+            "SELECT 1 -- a note\n\n FROM t",
+            "SELECT 1 -- a note\nFROM t",
+        ),
+        (
+            "SELECT \"a  b\"   FROM t /* c */\n",
+            "SELECT \"a  b\" FROM t /* c */",
+        ),
+    ] {
+        let none = Params::new();
+        assert_eq!(unknown.key(a, &none), unknown.key(b, &none), "{a:?} {b:?}");
     }
 }
 
@@ -71,6 +141,33 @@ fn values_of_different_types_are_different_questions() {
         b"1".to_vec().into(),
         Value::Date(1),
         Value::Timestamp(1),
+        Value::TimestampTz(1),
+        Value::Time(1),
+        Value::UInt32(1),
+        1_i8.into(),
+        1_i16.into(),
+        1_u8.into(),
+        1_u16.into(),
+        1_i128.into(),
+        1_f32.into(),
+        Value::Interval {
+            months: 1,
+            days: 0,
+            micros: 0,
+        },
+        Value::Interval {
+            months: 0,
+            days: 1,
+            micros: 0,
+        },
+        Value::Decimal {
+            unscaled: 1,
+            scale: 0,
+        },
+        Value::Decimal {
+            unscaled: 1,
+            scale: 1,
+        },
         "1970-01-02".into(),
     ];
     let cache = cache();
@@ -139,6 +236,9 @@ const PIECES: &[&str] = &[
     "\0",
     "e",
     "'x'\n'y'",
+    "E'x'\n'y\\'  z'",
+    "\n'\\'  z'",
+    "/* /* */",
     "U&'x'",
     "--",
 ];
@@ -178,7 +278,7 @@ fn equal_keys_mean_equal_parse_trees() {
     if parsed(&connection, "SELECT 1").is_none() {
         panic!("this libduckdb has no json_serialize_sql");
     }
-    let cache = cache();
+    let cache = cache().dialect(Dialect::DuckDb);
     let mut trees: HashMap<Key, (String, Option<String>)> = HashMap::new();
     let cases = if crate::batches::is_full() {
         200_000

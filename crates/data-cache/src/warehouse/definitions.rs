@@ -1,0 +1,134 @@
+//! Tables, views and macros that users made.
+
+use std::collections::{HashMap, HashSet};
+
+use duckdb::Connection;
+
+use crate::sql::{Lexer, Token, Words};
+
+/// The definitions of one moment, by lower-case name without schema.
+#[derive(Default)]
+pub(super) struct Definitions {
+    /// Base tables.
+    tables: HashSet<String>,
+    /// Names that are a view too, or only a view.
+    views: HashSet<String>,
+    /// Selects behind views and macros, the engine's own macros included.
+    selects: HashMap<String, Vec<Text>>,
+    /// Calls in computed columns.
+    computed: HashMap<String, Vec<String>>,
+    /// Something holds for the connection that was asked alone.
+    holds_temporary: bool,
+}
+
+/// A definition as a text that the engine's parser reads; `None` if it could not be found.
+pub(super) type Text = Option<String>;
+
+impl Definitions {
+    pub(super) fn of(connection: &Connection) -> duckdb::Result<Self> {
+        let mut found = Self::default();
+        let made = "SELECT 'table', table_name, coalesce(sql, ''), temporary FROM duckdb_tables() WHERE NOT internal \
+                    UNION ALL SELECT 'view', view_name, coalesce(sql, ''), temporary FROM duckdb_views() \
+                    WHERE NOT internal \
+                    UNION ALL SELECT function_type, function_name, coalesce(macro_definition, ''), \
+                    database_name = 'temp' AND NOT internal FROM duckdb_functions() \
+                    WHERE function_type IN ('macro', 'table_macro') \
+                    UNION ALL SELECT 'sequence', sequence_name, '', temporary FROM duckdb_sequences() \
+                    UNION ALL SELECT 'type', type_name, '', database_name = 'temp' AND NOT internal FROM duckdb_types()";
+        let mut statement = connection.prepare(made)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (kind, name, text): (String, String, String) =
+                (row.get(0)?, row.get(1)?, row.get(2)?);
+            found.holds_temporary |= row.get::<_, bool>(3)?;
+            // like the names of a tree: the engine's lower() may differ beyond ASCII
+            found.add(&kind, name.to_lowercase(), text);
+        }
+        Ok(found)
+    }
+
+    fn add(&mut self, kind: &str, name: String, text: String) {
+        let select = match kind {
+            "table" => {
+                if text.to_lowercase().contains("generated") {
+                    let calls = Words::of(&text).map(|words| words.calls.into_iter().collect());
+                    let calls = calls.unwrap_or_else(|_| vec![String::new()]);
+                    self.computed.entry(name.clone()).or_default().extend(calls);
+                }
+                self.tables.insert(name);
+                return;
+            }
+            "view" => {
+                self.views.insert(name.clone());
+                select_of_view(&text).map(str::to_owned)
+            }
+            "sequence" | "type" => return,
+            "macro" => Some(format!("SELECT {text}")),
+            _ => Some(text),
+        };
+        self.selects.entry(name).or_default().push(select);
+    }
+
+    pub(super) fn holds_temporary(&self) -> bool {
+        self.holds_temporary
+    }
+
+    /// Whether the name stands for base tables alone.
+    pub(super) fn is_table(&self, name: &str) -> bool {
+        self.tables.contains(name) && !self.views.contains(name)
+    }
+
+    pub(super) fn is_table_or_view(&self, name: &str) -> bool {
+        self.tables.contains(name) || self.views.contains(name)
+    }
+
+    pub(super) fn is_macro_or_view(&self, name: &str) -> bool {
+        self.selects.contains_key(name)
+    }
+
+    pub(super) fn selects(&self, name: &str) -> &[Text] {
+        self.selects.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Calls in the computed columns of a table.
+    pub(super) fn computed(&self, name: &str) -> &[String] {
+        self.computed.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The select of a `CREATE VIEW` statement as the engine writes it: behind the first `AS` outside of parentheses.
+fn select_of_view(create: &str) -> Option<&str> {
+    let (mut at, mut depth) = (0, 0_u32);
+    for token in Lexer::new(create) {
+        let token = token.ok()?;
+        at += token.text().len();
+        match token {
+            Token::Symbol("(") => depth += 1,
+            Token::Symbol(")") => depth = depth.saturating_sub(1),
+            Token::Word(word) if depth == 0 && word.eq_ignore_ascii_case("as") => {
+                return create.get(at..);
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::select_of_view;
+
+    #[test]
+    fn the_select_of_a_view_is_behind_its_name_and_columns() {
+        for (create, select) in [
+            ("CREATE VIEW v AS SELECT 1;", " SELECT 1;"),
+            (
+                "CREATE VIEW \"a as b\" (\"x as y\", z) AS WITH q AS (SELECT 1) FROM q",
+                " WITH q AS (SELECT 1) FROM q",
+            ),
+        ] {
+            assert_eq!(select_of_view(create), Some(select));
+        }
+        assert_eq!(select_of_view("CREATE VIEW v"), None);
+    }
+}

@@ -1,0 +1,216 @@
+//! The engine's own parse tree of a statement, read into the names that a result depends on.
+//!
+//! A list of accepted node kinds: a tree that holds another kind is not understood, and its result is not kept.
+
+use std::collections::BTreeSet;
+
+use duckdb::Connection;
+use serde_json::{Map, Value};
+
+/// Names of a statement, in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Names {
+    /// Names that stand for a table: a base table, a view, or something outside of the database.
+    pub(super) tables: BTreeSet<Table>,
+    /// Functions and operators.
+    pub(super) calls: BTreeSet<String>,
+    /// Functions that stand for a table.
+    pub(super) table_calls: BTreeSet<String>,
+    /// Columns, each part of a qualified one.
+    pub(super) columns: BTreeSet<String>,
+    /// Literals.
+    pub(super) texts: BTreeSet<String>,
+    /// Calls of a text that is not read as a tree; types are among them.
+    pub(super) loose_calls: BTreeSet<String>,
+    /// Named subqueries.
+    pub(super) subqueries: BTreeSet<String>,
+    /// Rows are drawn by lot.
+    pub(super) is_sampled: bool,
+    /// The catalog is shown: DESCRIBE, SHOW, SUMMARIZE.
+    pub(super) is_shown: bool,
+    /// PIVOT: its columns follow from rows.
+    pub(super) is_pivoted: bool,
+}
+
+/// A table as it is named; empty parts are not given.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Table {
+    pub(super) catalog: String,
+    pub(super) schema: String,
+    pub(super) name: String,
+}
+
+/// Reasons why there is no tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoTree {
+    /// The engine has no `json_serialize_sql`.
+    Unavailable,
+    /// It is no single SELECT, or holds something that is not on the list.
+    NotUnderstood,
+}
+
+/// Classes of expressions whose meaning follows from their children.
+const EXPRESSIONS: &[&str] = &[
+    "BETWEEN",
+    "CASE",
+    "CAST",
+    "COLLATE",
+    "COLUMN_REF",
+    "COMPARISON",
+    "CONJUNCTION",
+    "CONSTANT",
+    "FUNCTION",
+    "LAMBDA",
+    "OPERATOR",
+    "PARAMETER",
+    "POSITIONAL_REFERENCE",
+    "STAR",
+    "SUBQUERY",
+    "WINDOW",
+];
+/// Kinds of nodes, of modifiers and of types.
+const KINDS: &[&str] = &[
+    "ARRAY_TYPE_INFO",
+    "BASE_TABLE",
+    "CTE_NODE",
+    "DECIMAL_TYPE_INFO",
+    "DISTINCT_MODIFIER",
+    "EMPTY",
+    "EXPRESSION_LIST",
+    "JOIN",
+    "LIMIT_MODIFIER",
+    "LIMIT_PERCENT_MODIFIER",
+    "LIST_TYPE_INFO",
+    "ORDER_ASCENDING",
+    "ORDER_DEFAULT",
+    "ORDER_DESCENDING",
+    "ORDER_MODIFIER",
+    "ASCENDING",
+    "DESCENDING",
+    "PIVOT",
+    "RECURSIVE_CTE_NODE",
+    "SELECT_NODE",
+    "SET_OPERATION_NODE",
+    "SHOW_REF",
+    "STRING_TYPE_INFO",
+    "STRUCT_TYPE_INFO",
+    "SUBQUERY",
+    "TABLE_FUNCTION",
+    "UNBOUND_TYPE_INFO",
+];
+
+/// Reads the names of one SELECT. Asks the engine's parser; nothing runs.
+pub(super) fn names(connection: &Connection, sql: &str) -> Result<Names, NoTree> {
+    let text = serialize(connection, sql)?;
+    let tree: Value = serde_json::from_str(&text).map_err(|_| NoTree::NotUnderstood)?;
+    let statements = tree.get("statements").and_then(Value::as_array);
+    let Some([statement]) = statements.map(Vec::as_slice) else {
+        return Err(NoTree::NotUnderstood);
+    };
+    let mut names = Names::default();
+    names.read(statement)?;
+    Ok(names)
+}
+
+/// Number of statements of a text, if the engine can read all of them as SELECT.
+pub(super) fn count_of_selects(connection: &Connection, sql: &str) -> Option<usize> {
+    let tree: Value = serde_json::from_str(&serialize(connection, sql).ok()?).ok()?;
+    Some(tree.get("statements")?.as_array()?.len())
+}
+
+fn serialize(connection: &Connection, sql: &str) -> Result<String, NoTree> {
+    let unavailable = |_| NoTree::Unavailable;
+    let mut statement = connection
+        .prepare_cached("SELECT json_serialize_sql($1::VARCHAR)")
+        .map_err(unavailable)?;
+    statement
+        .query_row([sql], |row| row.get(0))
+        .map_err(unavailable)
+}
+
+impl Names {
+    fn read(&mut self, value: &Value) -> Result<(), NoTree> {
+        match value {
+            Value::Object(node) => self.read_node(node),
+            Value::Array(values) => values.iter().try_for_each(|value| self.read(value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+        }
+    }
+
+    fn read_node(&mut self, node: &Map<String, Value>) -> Result<(), NoTree> {
+        let is_known = match (node.get("class"), node.get("type")) {
+            (Some(class), _) => is_one_of(class, EXPRESSIONS),
+            (None, Some(kind @ Value::String(_))) => is_one_of(kind, KINDS),
+            // a constant beside its type, a type, or a plain record
+            (None, _) => true,
+        };
+        let is_set = |name: &str| node.get(name).is_some_and(|value| !value.is_null());
+        // a state of the past
+        if !is_known || is_set("at_clause") {
+            return Err(NoTree::NotUnderstood);
+        }
+        self.is_sampled |= is_set("sample");
+        match text_of(node, "class").as_str() {
+            "function" | "window" => {
+                self.calls.insert(text_of(node, "function_name"));
+            }
+            "column_ref" => add_texts(node.get("column_names"), &mut self.columns),
+            "constant" => add_texts(node.get("value"), &mut self.texts),
+            _ => {}
+        }
+        match text_of(node, "type").as_str() {
+            "base_table" => {
+                self.tables.insert(Table {
+                    catalog: text_of(node, "catalog_name"),
+                    schema: text_of(node, "schema_name"),
+                    name: text_of(node, "table_name"),
+                });
+            }
+            "table_function" => {
+                let call = node.get("function").and_then(Value::as_object);
+                let call = call.ok_or(NoTree::NotUnderstood)?;
+                self.table_calls.insert(text_of(call, "function_name"));
+            }
+            "join" => add_texts(node.get("using_columns"), &mut self.columns),
+            "show_ref" => self.is_shown = true,
+            "pivot" => self.is_pivoted = true,
+            _ => {}
+        }
+        if let Some(map) = node.get("cte_map").and_then(|map| map.get("map")) {
+            let entries = map.as_array().ok_or(NoTree::NotUnderstood)?;
+            let keys = entries
+                .iter()
+                .filter_map(|entry| entry.get("key")?.as_str());
+            self.subqueries.extend(keys.map(str::to_lowercase));
+        }
+        node.values().try_for_each(|value| self.read(value))
+    }
+}
+
+/// Adds every text inside of a value.
+fn add_texts(value: Option<&Value>, texts: &mut BTreeSet<String>) {
+    match value {
+        Some(Value::String(text)) => {
+            texts.insert(text.to_lowercase());
+        }
+        Some(Value::Array(values)) => {
+            values
+                .iter()
+                .for_each(|value| add_texts(Some(value), texts));
+        }
+        Some(Value::Object(node)) => {
+            node.values()
+                .for_each(|value| add_texts(Some(value), texts));
+        }
+        _ => {}
+    }
+}
+
+fn is_one_of(value: &Value, known: &[&str]) -> bool {
+    value.as_str().is_some_and(|text| known.contains(&text))
+}
+
+fn text_of(node: &Map<String, Value>, name: &str) -> String {
+    let text = node.get(name).and_then(Value::as_str);
+    text.unwrap_or_default().to_lowercase()
+}

@@ -1,0 +1,341 @@
+//! Nobody waits for ever: panics, questions about themselves, slow neighbours.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use data_cache::testing::set_longest_wait;
+use data_cache::{
+    Bypass, Cache, CachedEngine, Cancel, Config, Error, Params, QueryEngine, State, Status, Tier,
+    arrow::array::RecordBatch, params,
+};
+
+use crate::batches::{number, numbers};
+
+/// Far below the limits of waiting, far above what a busy machine needs.
+const SOON: Duration = Duration::from_secs(30);
+
+type Run = Box<dyn Fn(&str) -> Result<Vec<RecordBatch>, Error> + Send + Sync>;
+
+/// An engine that runs what the test says.
+struct Scripted(Run);
+
+impl QueryEngine for Scripted {
+    fn identity(&self) -> String {
+        "scripted".to_owned()
+    }
+
+    fn state(&self, _: &str) -> Result<State, Bypass> {
+        let (token, tables) = ("1".to_owned(), Vec::new());
+        Ok(State { token, tables })
+    }
+
+    fn run(&self, sql: &str, _: &Params, _: &Cancel) -> Result<Vec<RecordBatch>, Error> {
+        (self.0)(sql)
+    }
+}
+
+fn scripted(
+    cache: &Cache,
+    run: impl Fn(&str) -> Result<Vec<RecordBatch>, Error> + Send + Sync + 'static,
+) -> CachedEngine<Scripted> {
+    CachedEngine::new(Scripted(Box::new(run)), cache.clone())
+}
+
+fn in_memory() -> Cache {
+    let config = Config::from_yaml("c", "query_cache: {max_size_mb: 0}").unwrap();
+    Cache::open_with("nowhere", &config).unwrap()
+}
+
+/// Runs `work` on a thread; fails the test instead of waiting for ever.
+fn soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = sender.send(work());
+    });
+    receiver.recv_timeout(SOON).expect("it waits for ever")
+}
+
+#[test]
+fn a_panic_in_the_engine_is_an_error_of_everybody_who_waits() {
+    let engine = scripted(&in_memory(), |_| panic!("on purpose"));
+    for _ in 0..3 {
+        let asked = engine.clone();
+        let error = soon(move || asked.query("SELECT 1", params! {}).blocking().unwrap_err());
+        assert!(error.to_string().contains("panicked"), "{error}");
+    }
+    let waiting: Vec<_> = (0..4)
+        .map(|_| {
+            let asked = engine.clone();
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .build()
+                    .unwrap();
+                runtime.block_on(asked.query("SELECT 1", params! {}).into_future())
+            })
+        })
+        .collect();
+    for answer in waiting {
+        assert!(soon(move || answer.join().unwrap()).is_err());
+    }
+}
+
+#[test]
+fn a_panic_in_a_hook_costs_nobody_an_answer() {
+    let cache = in_memory();
+    cache.on_query(|_| panic!("on purpose"));
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = seen.clone();
+    cache.on_query(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    let engine = scripted(&cache, |_| Ok(vec![numbers(&[7])]));
+    for _ in 0..2 {
+        let asked = engine.clone();
+        let answer = soon(move || asked.query("SELECT 7", params! {}).blocking().unwrap());
+        assert_eq!(number(answer.batches()), 7);
+    }
+    assert_eq!(seen.load(Ordering::SeqCst), 2);
+    let cache = in_memory();
+    cache.carry_context(|_| panic!("on purpose"));
+    let engine = scripted(&cache, |_| Ok(vec![numbers(&[7])]));
+    assert!(soon(move || engine.query("SELECT 7", params! {}).blocking()).is_err());
+}
+
+#[test]
+fn a_computation_that_asks_for_its_own_result_computes_once_more() {
+    let cache = in_memory();
+    let asked = cache.clone();
+    let answer = soon(move || {
+        let none = Params::new();
+        asked.get_or_compute("SELECT 1", &none, None, || {
+            let inner = asked.get_or_compute("SELECT 1", &none, None, || {
+                Ok::<_, String>(vec![numbers(&[1])])
+            })?;
+            Ok::<_, String>(vec![numbers(&[number(&inner) + 1])])
+        })
+    });
+    assert_eq!(number(&answer.unwrap()), 2);
+    let answer = soon(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .build()
+            .unwrap();
+        runtime.block_on(async move {
+            let (none, inside) = (Params::new(), cache.clone());
+            let compute = async move {
+                let none = Params::new();
+                let own = inside.get_or_compute_async("SELECT 2", &none, None, async {
+                    Ok::<_, String>(vec![numbers(&[3])])
+                });
+                Ok::<_, String>(vec![numbers(&[number(&own.await?) + 1])])
+            };
+            cache
+                .get_or_compute_async("SELECT 2", &none, None, compute)
+                .await
+        })
+    });
+    assert_eq!(number(&answer.unwrap()), 4);
+}
+
+#[test]
+fn two_computations_that_ask_for_each_other_both_end() {
+    let cache = in_memory();
+    let both = Arc::new(Barrier::new(2));
+    let threads: Vec<_> = [("SELECT 1", "SELECT 2"), ("SELECT 2", "SELECT 1")]
+        .into_iter()
+        .map(|(own, other)| {
+            let (cache, both) = (cache.clone(), both.clone());
+            std::thread::spawn(move || {
+                let none = Params::new();
+                cache.get_or_compute(own, &none, None, || {
+                    both.wait();
+                    cache
+                        .get_or_compute(other, &none, None, || Ok::<_, String>(vec![numbers(&[5])]))
+                })
+            })
+        })
+        .collect();
+    for thread in threads {
+        assert_eq!(number(&soon(move || thread.join().unwrap()).unwrap()), 5);
+    }
+    // and as tasks
+    let answers = soon(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .build()
+            .unwrap();
+        runtime.block_on(async move {
+            let both = Arc::new(tokio::sync::Barrier::new(2));
+            let ask = |own: &'static str, other: &'static str| {
+                let (cache, inside, both) = (cache.clone(), cache.clone(), both.clone());
+                tokio::spawn(async move {
+                    let none = Params::new();
+                    let compute = async move {
+                        both.wait().await;
+                        let compute = async { Ok::<_, String>(vec![numbers(&[6])]) };
+                        inside
+                            .get_or_compute_async(other, &Params::new(), None, compute)
+                            .await
+                    };
+                    cache.get_or_compute_async(own, &none, None, compute).await
+                })
+            };
+            let (one, two) = (ask("SELECT 3", "SELECT 4"), ask("SELECT 4", "SELECT 3"));
+            (one.await.unwrap(), two.await.unwrap())
+        })
+    });
+    assert_eq!(
+        (number(&answers.0.unwrap()), number(&answers.1.unwrap())),
+        (6, 6)
+    );
+}
+
+#[test]
+fn a_hook_and_an_engine_may_ask_the_question_that_they_are_part_of() {
+    let cache = in_memory();
+    let slot: Arc<Mutex<Option<CachedEngine<Scripted>>>> = Arc::default();
+    let depth = Arc::new(AtomicUsize::new(0));
+    let again = {
+        let (slot, depth) = (slot.clone(), depth.clone());
+        move || {
+            if depth.fetch_add(1, Ordering::SeqCst) < 2 {
+                let engine = slot.lock().unwrap().clone().unwrap();
+                let answer = engine.query("SELECT 1", params! {}).blocking().unwrap();
+                assert_eq!(answer.status(), Status::Bypass(Bypass::Reentrant));
+            }
+        }
+    };
+    let hook = again.clone();
+    cache.on_query(move |event| {
+        if event.status == Status::Miss {
+            hook();
+        }
+    });
+    let engine = scripted(&cache, move |_| {
+        again();
+        Ok(vec![numbers(&[1])])
+    });
+    *slot.lock().unwrap() = Some(engine.clone());
+    let asked = engine.clone();
+    let answer = soon(move || asked.query("SELECT 1", params! {}).blocking().unwrap());
+    assert_eq!(
+        (answer.status(), number(answer.batches())),
+        (Status::Miss, 1)
+    );
+    assert!(depth.load(Ordering::SeqCst) >= 2);
+    let asked = engine.query("SELECT 1", params! {}).blocking().unwrap();
+    assert_eq!(asked.status(), Status::Hit(Tier::Memory));
+    *slot.lock().unwrap() = None;
+}
+
+#[test]
+fn a_caller_that_blocks_a_runtime_does_not_wait_for_a_task_of_it() {
+    let cache = in_memory();
+    let answer = soon(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async move {
+            let (started, begun) = tokio::sync::oneshot::channel();
+            let (go, gone) = tokio::sync::oneshot::channel::<()>();
+            let asked = cache.clone();
+            let task = tokio::spawn(async move {
+                let compute = async move {
+                    let _ = started.send(());
+                    let _ = gone.await;
+                    Ok::<_, String>(vec![numbers(&[1])])
+                };
+                asked
+                    .get_or_compute_async("SELECT 1", &Params::new(), None, compute)
+                    .await
+            });
+            begun.await.unwrap();
+            let own = cache.get_or_compute("SELECT 1", &Params::new(), None, || {
+                Ok::<_, String>(vec![numbers(&[2])])
+            });
+            let _ = go.send(());
+            (number(&own.unwrap()), number(&task.await.unwrap().unwrap()))
+        })
+    });
+    assert_eq!(answer, (2, 1));
+}
+
+#[test]
+fn waiting_has_a_limit_when_the_question_cannot_be_recognized() {
+    let cache = in_memory();
+    set_longest_wait(&cache, Duration::from_millis(50));
+    let asked = cache.clone();
+    let answer = soon(move || {
+        let none = Params::new();
+        asked.get_or_compute("SELECT 1", &none, None, || {
+            // a thread of its own does not know whose question it works on
+            std::thread::scope(|scope| {
+                let inner = scope.spawn(|| {
+                    asked.get_or_compute("SELECT 1", &none, None, || {
+                        Ok::<_, String>(vec![numbers(&[1])])
+                    })
+                });
+                inner.join().unwrap()
+            })
+        })
+    });
+    assert_eq!(number(&answer.unwrap()), 1);
+}
+
+#[test]
+fn a_hit_from_a_file_does_not_wait_behind_slow_queries() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::from_yaml("c", "query_cache: {memory_mb: 0}").unwrap();
+    let cache = Cache::open_with(dir.path(), &config).unwrap();
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let waiting = gate.clone();
+    let engine = scripted(&cache, move |sql| {
+        if sql.starts_with("SELECT slow") {
+            let is_closed = |is_open: &mut bool| !*is_open;
+            let _open = waiting
+                .1
+                .wait_while(waiting.0.lock().unwrap(), is_closed)
+                .unwrap();
+        }
+        Ok(vec![numbers(&[1])])
+    });
+    engine
+        .query("SELECT quick", params! {})
+        .keep()
+        .blocking()
+        .unwrap();
+    assert!(cache.flush(SOON));
+    cache
+        .set("SELECT set", &[numbers(&[2])], &Params::new(), None)
+        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
+    let slow: Vec<_> = (0..40)
+        .map(|at| {
+            runtime.spawn(
+                engine
+                    .query(format!("SELECT slow {at}"), params! {})
+                    .into_future(),
+            )
+        })
+        .collect();
+    // more than there are threads for computing: none of them can end before the hits are there
+    let start = Instant::now();
+    let asked = engine.clone();
+    let hit = soon(move || asked.query("SELECT quick", params! {}).blocking().unwrap());
+    assert_eq!(hit.status(), Status::Hit(Tier::Disk));
+    let found = runtime.block_on(cache.get_async("SELECT set", &Params::new()));
+    assert_eq!(number(found.unwrap().batches()), 2);
+    println!("two hits beside 40 slow queries: {:?}", start.elapsed());
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    for task in slow {
+        assert_eq!(
+            number(runtime.block_on(task).unwrap().unwrap().batches()),
+            1
+        );
+    }
+}

@@ -1,0 +1,418 @@
+//! Statements that are understood only in part: their results are not kept, or follow every write.
+
+use std::time::Duration;
+
+use data_cache::{Bypass, Cache, CachedWarehouse, Config, QueryEngine, Status, Warehouse, params};
+
+use crate::batches::number;
+use crate::differential::shown;
+
+fn open_with(yaml: &str, sql: &str) -> CachedWarehouse {
+    let config = Config::from_yaml("cache.yaml", yaml).unwrap();
+    let cache = Cache::open_with("nowhere", &config).unwrap();
+    let warehouse = Warehouse::in_memory().unwrap().cached(cache);
+    warehouse.execute_batch(sql).unwrap();
+    warehouse
+}
+
+fn open(sql: &str) -> CachedWarehouse {
+    open_with("query_cache: {max_size_mb: 0}", sql)
+}
+
+fn status(warehouse: &CachedWarehouse, sql: &str) -> Status {
+    let answer = warehouse.query(sql, params! {}).blocking();
+    answer
+        .unwrap_or_else(|error| panic!("{sql}: {error}"))
+        .status()
+}
+
+/// The answer through the cache, which has to be that of the engine.
+fn agreed(warehouse: &CachedWarehouse, sql: &str) -> i64 {
+    let ours = warehouse.query(sql, params! {}).blocking().unwrap();
+    let theirs = warehouse.engine().query(sql, &params! {}).unwrap();
+    assert_eq!(shown(ours.batches()), shown(&theirs), "{sql}");
+    number(ours.batches())
+}
+
+#[test]
+fn a_write_whose_target_is_not_proven_affects_every_result() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rows.csv");
+    std::fs::write(&path, "a\n8\n").unwrap();
+    let csv = format!("COPY t FROM '{}' (FORMAT csv)", path.display());
+    for write in [
+        "UPDATE ONLY t SET a = 7",
+        "update only/**/t set a = 7",
+        "DELETE FROM ONLY t",
+        "DELETE FROM ONLY main.t WHERE a = 1",
+        "UPDATE t AS x SET a = 7",
+        "UPDATE t x SET a = 7",
+        "MERGE INTO t USING (SELECT 9 AS a) AS n ON (t.a = n.a) WHEN NOT MATCHED THEN INSERT",
+        "TRUNCATE t",
+        "TRUNCATE TABLE t",
+        "WITH n AS (SELECT 5 AS a) INSERT INTO t SELECT * FROM n",
+        "INSERT INTO t AS x VALUES (3)",
+        csv.as_str(),
+        "DROP TABLE t; CREATE TABLE t AS SELECT 4 AS a",
+    ] {
+        let warehouse = open(
+            "CREATE TABLE t (a INT); INSERT INTO t VALUES (1), (2); CREATE TABLE \"only\" (a INT)",
+        );
+        let sql = "SELECT coalesce(sum(a), -1)::BIGINT AS n FROM t";
+        assert_eq!(agreed(&warehouse, sql), 3);
+        assert!(matches!(status(&warehouse, sql), Status::Hit(_)));
+        warehouse
+            .execute_batch(write)
+            .unwrap_or_else(|error| panic!("{write}: {error}"));
+        agreed(&warehouse, sql);
+    }
+}
+
+#[test]
+fn a_write_to_a_table_that_is_known_leaves_other_results() {
+    let warehouse = open("CREATE TABLE t (a INT); CREATE TABLE u (a INT)");
+    let sql = "SELECT count(*) AS n FROM u";
+    status(&warehouse, sql);
+    for write in [
+        "INSERT INTO t VALUES (1)",
+        "INSERT INTO main.T (a) SELECT 2",
+        "UPDATE \"T\" SET a = 3",
+        "DELETE FROM t WHERE a = 9",
+        "DELETE FROM t",
+    ] {
+        warehouse.execute_batch(write).unwrap();
+        assert!(matches!(status(&warehouse, sql), Status::Hit(_)), "{write}");
+    }
+}
+
+#[test]
+fn a_source_is_found_in_every_form_of_a_literal() {
+    for source in [
+        "$$t$$",
+        "$x$t$x$",
+        "E't'",
+        "e'\\x74'",
+        "E'\\164'",
+        "''\n't'",
+        "'t'\r''",
+        "''--c\n't'",
+        "E'\\x7'\n'4'",
+        "v",
+        "w",
+    ] {
+        let warehouse = open(
+            "CREATE TABLE t (a INT); CREATE VIEW v AS SELECT * FROM $$t$$; CREATE VIEW w AS SELECT * FROM E'\\x74'",
+        );
+        let sql = format!("SELECT count(*) AS n FROM {source}");
+        let Ok(before) = warehouse.engine().query(&sql, &params! {}) else {
+            continue;
+        };
+        assert_eq!(number(&before), 0);
+        assert_eq!(agreed(&warehouse, &sql), 0);
+        warehouse.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+        assert_eq!(agreed(&warehouse, &sql), 1, "{sql}");
+    }
+}
+
+#[test]
+fn a_file_is_never_kept_whatever_its_name_is_written_as() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.csv").display().to_string();
+    let escaped: String = path.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
+    let (head, tail) = path.split_at(path.len() - 4);
+    let warehouse = open("SELECT 1");
+    for (at, source) in [
+        format!("$${path}$$"),
+        format!("E'{escaped}'"),
+        format!("'{head}'\n'{tail}'"),
+        format!("\"{path}\""),
+        format!("read_csv(E'{escaped}')"),
+        format!("read_text($${path}$$)"),
+        format!("(FROM $${path}$$)"),
+        format!("query('FROM ''{path}''')"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let sql = format!("SELECT count(*) AS n FROM {source}");
+        let view = format!("CREATE OR REPLACE VIEW v{at} AS {sql}");
+        std::fs::write(&path, "a\n1\n").unwrap();
+        warehouse.execute_batch(&view).unwrap();
+        for sql in [sql, format!("SELECT n FROM v{at}")] {
+            std::fs::write(&path, "a\n1\n").unwrap();
+            agreed(&warehouse, &sql);
+            std::fs::write(&path, "a\n1\n2\n3\n").unwrap();
+            agreed(&warehouse, &sql);
+            assert_eq!(
+                status(&warehouse, &sql),
+                Status::Bypass(Bypass::Outside),
+                "{sql}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_volatile_is_found_behind_any_name() {
+    let warehouse = open(
+        "CREATE TABLE t (a INT); CREATE VIEW v AS SELECT random() AS r FROM t; CREATE MACRO dice() AS random(); \
+         CREATE MACRO twice() AS dice() + dice(); CREATE MACRO rolls() AS TABLE SELECT dice() AS r; \
+         CREATE VIEW deep AS SELECT * FROM rolls(); CREATE MACRO lower(x) AS x || random()::VARCHAR",
+    );
+    for sql in [
+        "SELECT r FROM E'\\x76'",
+        "SELECT r FROM $$v$$",
+        "SELECT twice()",
+        "SELECT * FROM rolls()",
+        "SELECT * FROM deep",
+        "SELECT lower('x')",
+        "SELECT main.random()",
+        "SELECT \"RANDOM\"()",
+        "SELECT gen_random_uuid()",
+        "SELECT uuidv7()",
+        "SELECT count(*) FROM range(10) WHERE random() < 2",
+        "SELECT * FROM range(3) USING SAMPLE 1",
+        "SELECT now()::DATE",
+        "SELECT ago(INTERVAL 1 DAY)",
+        "SELECT current_localtimestamp()",
+        "SELECT current_time",
+        "SELECT (SELECT max(x) FROM (SELECT random() AS x))",
+        "SELECT sum(random()) OVER () FROM range(2)",
+        "SELECT list_transform([1], lambda x: x + random())",
+    ] {
+        let reason = status(&warehouse, sql);
+        assert_eq!(reason, Status::Bypass(Bypass::Nondeterministic), "{sql}");
+    }
+}
+
+#[test]
+fn a_position_in_storage_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let config = Config::from_yaml("c", "query_cache: {memory_mb: 0}").unwrap();
+        let cache = Cache::open_with(dir.path().join("cache"), &config).unwrap();
+        let warehouse = Warehouse::open(dir.path().join("w.duckdb")).unwrap();
+        warehouse.cached(cache)
+    };
+    let warehouse = open();
+    warehouse
+        .execute_batch("CREATE TABLE t AS SELECT range AS a FROM range(300000); CREATE VIEW v AS SELECT rowid AS r, a FROM t")
+        .unwrap();
+    warehouse
+        .execute_batch("DELETE FROM t WHERE a < 200000")
+        .unwrap();
+    let questions = [
+        "SELECT max(rowid)::BIGINT AS n FROM t",
+        "SELECT max(t.\"RowID\")::BIGINT AS n FROM t",
+        "SELECT max(r)::BIGINT AS n FROM v",
+        "SELECT count(*) AS n FROM t JOIN t AS u USING (rowid)",
+        "SELECT count(*) AS n FROM t WHERE rowid > 250000",
+    ];
+    for sql in questions {
+        agreed(&warehouse, sql);
+        assert_eq!(
+            status(&warehouse, sql),
+            Status::Bypass(Bypass::Nondeterministic),
+            "{sql}"
+        );
+    }
+    warehouse.execute_batch("CHECKPOINT").unwrap();
+    questions.iter().for_each(|sql| {
+        agreed(&warehouse, sql);
+    });
+    drop(warehouse);
+    let warehouse = open();
+    questions.iter().for_each(|sql| {
+        agreed(&warehouse, sql);
+    });
+}
+
+#[test]
+fn a_pattern_permits_only_the_volatile_words_that_it_spells_out() {
+    let yaml = "query_cache: {max_size_mb: 0, ttls: {'SELECT * FROM models*': 3600, 'SELECT * FROM others WHERE d = CURRENT_DATE': 60, 'SELECT now(), * FROM models': 60}}";
+    let warehouse = open_with(
+        yaml,
+        "CREATE TABLE models AS SELECT 1 AS a, current_date AS d; CREATE TABLE others AS FROM models",
+    );
+    for sql in [
+        "SELECT * FROM models WHERE random() < 2",
+        "SELECT * FROM models WHERE now() IS NOT NULL",
+        "SELECT * FROM models WHERE uuid() IS NOT NULL",
+        "SELECT * FROM models, duckdb_tables()",
+        "SELECT random(), * FROM models WHERE d = CURRENT_DATE",
+        "SELECT rowid FROM models WHERE d = current_date",
+    ] {
+        for _ in 0..2 {
+            assert!(
+                matches!(status(&warehouse, sql), Status::Bypass(_)),
+                "{sql}"
+            );
+        }
+    }
+    for sql in [
+        "SELECT * FROM others WHERE d = CURRENT_DATE",
+        "select * from  others where d = current_date",
+        "SELECT now(), *\nFROM models",
+        "SELECT * FROM models WHERE a = 1",
+    ] {
+        assert_eq!(status(&warehouse, sql), Status::Miss, "{sql}");
+        assert!(matches!(status(&warehouse, sql), Status::Hit(_)), "{sql}");
+    }
+}
+
+#[test]
+fn what_would_hold_for_one_connection_is_refused_and_leaves_nothing() {
+    let warehouse = open("CREATE TABLE t AS SELECT 1 AS a");
+    for sql in [
+        "CREATE OR REPLACE LOCAL TEMP TABLE t AS SELECT 2 AS a",
+        "create or replace/**/local\ntemporary table t as select 2 as a",
+        "CREATE LOCAL TEMP TABLE z (a INT)",
+        "CREATE TEMP VIEW t AS SELECT 3 AS a",
+        "CREATE TEMPORARY RECURSIVE VIEW z (a) AS SELECT 1",
+        "CREATE OR REPLACE TEMP MACRO z() AS 1",
+        "CREATE TEMP SEQUENCE z",
+        "CREATE TABLE x (a INT); CREATE LOCAL TEMP TABLE z (a INT)",
+    ] {
+        let refused = warehouse.execute_batch(sql).unwrap_err().to_string();
+        assert!(refused.contains("one connection"), "{sql}: {refused}");
+    }
+    // a column may be called like that
+    warehouse
+        .execute_batch("CREATE TABLE temp_of AS SELECT 1 AS temp, 2 AS local")
+        .unwrap();
+    for _ in 0..12 {
+        assert_eq!(agreed(&warehouse, "SELECT a::BIGINT AS n FROM t"), 1);
+    }
+}
+
+#[test]
+fn statements_that_are_no_select_run_past_the_cache() {
+    let warehouse = open("CREATE TABLE t AS SELECT 1 AS a, 'x' AS b");
+    for (sql, reason) in [
+        ("PIVOT t ON b USING sum(a)", Bypass::Statement),
+        ("FROM (PIVOT t ON b USING sum(a))", Bypass::Statement),
+        ("UNPIVOT t ON a", Bypass::Statement),
+        ("DESCRIBE t", Bypass::Statement),
+        ("DESCRIBE SELECT 1", Bypass::Statement),
+        ("SHOW TABLES", Bypass::Statement),
+        ("SHOW ALL TABLES", Bypass::Statement),
+        ("SUMMARIZE t", Bypass::Statement),
+        ("EXPLAIN SELECT * FROM t", Bypass::Statement),
+        ("EXPLAIN ANALYZE SELECT 1", Bypass::Statement),
+    ] {
+        for _ in 0..2 {
+            assert_eq!(status(&warehouse, sql), Status::Bypass(reason), "{sql}");
+        }
+    }
+    // the engine reads what the lexer does: comments inside of comments
+    assert_eq!(
+        status(&warehouse, "SELECT 1 /* /* ; DELETE FROM t */ ; */"),
+        Status::Miss
+    );
+    for sql in [
+        "SELECT 1 /* /* */ ; DELETE FROM t -- */",
+        "SELECT 1; COMMIT; DELETE FROM t",
+        "SELECT\u{a0}1; COMMIT; DELETE FROM t",
+        "SELECT U&'\\0041'; COMMIT; DELETE FROM t",
+        "EXPLAIN ANALYZE DELETE FROM t",
+    ] {
+        let _ = warehouse.query(sql, params! {}).blocking();
+        assert_eq!(
+            agreed(&warehouse, "SELECT count(*) AS n FROM t"),
+            1,
+            "{sql}"
+        );
+    }
+    let unusual = "SELECT\u{2003}1 AS n";
+    if warehouse.engine().query(unusual, &params! {}).is_ok() {
+        assert!(matches!(
+            status(&warehouse, unusual),
+            Status::Miss | Status::Bypass(_)
+        ));
+    }
+}
+
+#[test]
+fn the_version_of_the_engine_is_a_part_of_the_state() {
+    let warehouse = open("SELECT 1");
+    let version = "SELECT library_version || ' ' || source_id AS v FROM pragma_version()";
+    let version = shown(&warehouse.engine().query(version, &params! {}).unwrap());
+    let state = warehouse.engine().state("SELECT 1").unwrap();
+    assert!(
+        state.token.contains(&version[1]),
+        "{} {version:?}",
+        state.token
+    );
+}
+
+#[test]
+fn a_setting_is_on_every_connection_before_set_returns() {
+    let warehouse = open("SELECT 1");
+    let engine = warehouse.engine();
+    engine.set("TimeZone", "America/New_York").unwrap();
+    engine.set("lock_configuration", "true").unwrap();
+    let sql = "SELECT current_setting('TimeZone') AS zone, TIMESTAMPTZ '2024-01-01 00:00:00+00'::VARCHAR AS t";
+    let expected = shown(&engine.query(sql, &params! {}).unwrap());
+    assert!(expected[1].starts_with("America/New_York"), "{expected:?}");
+    // slow enough that the connections take turns
+    let slow = "SELECT (SELECT count(*) FROM range(300000) a WHERE hash(a.range) > 0)::BIGINT AS n, \
+                TIMESTAMPTZ '2024-01-01 00:00:00+00'::VARCHAR AS t";
+    let first = shown(&engine.query(slow, &params! {}).unwrap());
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for at in 0..20 {
+                    let answer = engine
+                        .query(&format!("{slow} -- {at}"), &params! {})
+                        .unwrap();
+                    assert_eq!(shown(&answer), first);
+                }
+            });
+        }
+    });
+    assert!(engine.set("TimeZone", "UTC").is_err());
+    assert_eq!(shown(&engine.query(sql, &params! {}).unwrap()), expected);
+}
+
+#[test]
+fn a_database_file_that_was_copied_over_another_one_is_another_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, other) = (dir.path().join("w.duckdb"), dir.path().join("other.duckdb"));
+    let build = |path: &std::path::Path, value: i64| {
+        let connection = duckdb::Connection::open(path).unwrap();
+        // far behind the first blocks
+        let sql = format!("CREATE TABLE t AS SELECT range + {value} AS n FROM range(1000000)");
+        connection.execute_batch(&sql).unwrap();
+        connection.execute_batch("CHECKPOINT").unwrap();
+    };
+    build(&path, 10);
+    build(&other, 20);
+    let ask = || {
+        let cache = Cache::open(dir.path().join("cache")).unwrap();
+        let warehouse = Warehouse::open(&path).unwrap().cached(cache);
+        let query = warehouse
+            .query("SELECT min(n)::BIGINT AS n FROM t", params! {})
+            .keep();
+        let answer = query.blocking().unwrap();
+        assert!(warehouse.cache().flush(Duration::from_secs(20)));
+        (answer.status(), number(answer.batches()))
+    };
+    assert_eq!(ask(), (Status::Miss, 10));
+    assert_eq!(ask(), (Status::Hit(data_cache::Tier::Disk), 10));
+    // with its length and its time, into the same inode
+    let time = std::fs::metadata(&path).unwrap().modified().unwrap();
+    let (old, new) = (
+        std::fs::read(&path).unwrap(),
+        std::fs::read(&other).unwrap(),
+    );
+    println!(
+        "equal lengths: {}, equal headers: {}",
+        old.len() == new.len(),
+        old[..12288] == new[..12288]
+    );
+    std::fs::write(&path, &new).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(time).unwrap();
+    drop(file);
+    assert_eq!(ask(), (Status::Miss, 20));
+}
