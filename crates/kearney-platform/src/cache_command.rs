@@ -33,11 +33,15 @@ pub fn run(command: args::Cache) -> Result<(), String> {
             let cache = open(&dir)?;
             let removed = match pattern.strip_prefix("table:") {
                 Some(table) => cache.invalidate_table(table),
-                None => cache.invalidate(&pattern).map_err(|e| e.to_string())?,
+                None => cache.invalidate(&pattern),
             };
+            let removed = removed.map_err(|error| error.to_string())?;
             answer(&format!("removed {removed} entries\n"))
         }
-        args::Cache::Clear(dir) => answer(&format!("removed {} entries\n", open(&dir)?.clear())),
+        args::Cache::Clear(dir) => {
+            let removed = open(&dir)?.clear().map_err(|error| error.to_string())?;
+            answer(&format!("removed {removed} entries\n"))
+        }
     }
 }
 

@@ -2,16 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Generation};
 
 /// The counts of this process and of all processes.
 pub(super) struct Generations {
     /// Count of this process. Whoever invalidates holds it alone.
     own: RwLock<u64>,
     /// Count of all processes, as last seen.
-    seen: AtomicU64,
+    seen: Mutex<Option<Generation>>,
     /// Moment of the last look at it, in milliseconds of the process.
     looked_at: AtomicU64,
 }
@@ -20,15 +20,14 @@ pub(super) struct Generations {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct GenerationStamp {
     pub(super) own: u64,
-    pub(super) shared: Option<u64>,
+    pub(super) shared: Option<Generation>,
 }
 
 impl Generations {
     pub(super) fn new(disk: Option<&Disk>) -> Self {
-        let seen = disk.and_then(Disk::generation).unwrap_or(0);
         Self {
             own: RwLock::new(0),
-            seen: AtomicU64::new(seen),
+            seen: Mutex::new(disk.and_then(Disk::generation)),
             looked_at: AtomicU64::new(0),
         }
     }
@@ -50,13 +49,13 @@ impl Generations {
         self.own.write()
     }
 
-    pub(super) fn seen(&self) -> u64 {
-        self.seen.load(Ordering::Acquire)
+    pub(super) fn seen(&self) -> Option<Generation> {
+        *self.seen.lock()
     }
 
     /// Remembers the shared count; returns the one before.
-    pub(super) fn see(&self, shared: u64) -> u64 {
-        self.seen.swap(shared, Ordering::AcqRel)
+    pub(super) fn see(&self, shared: Generation) -> Option<Generation> {
+        self.seen.lock().replace(shared)
     }
 
     /// Returns `true` at most once in `interval` milliseconds.

@@ -9,6 +9,7 @@ use super::generations::GenerationStamp;
 use super::hit::{Hit, Lookup};
 use super::inner::Inner;
 use crate::disk::{Disk, Found, ReadProblem};
+use crate::etag::ContentDigest;
 use crate::event::Tier;
 use crate::index::Indexed;
 use crate::key::Key;
@@ -101,7 +102,7 @@ impl Inner {
     pub(crate) fn stamp_of_hit(&self, key: &Key, hit: &Hit) -> Option<GenerationStamp> {
         let stamp = self.stamp();
         let is_there = self.memory.get(key)?.id == hit.entry_id();
-        let is_current = self.disk.is_none() || stamp.shared == Some(self.generations.seen());
+        let is_current = self.disk.is_none() || stamp.shared == self.generations.seen();
         (is_there && is_current).then_some(stamp)
     }
 
@@ -138,6 +139,7 @@ impl Inner {
             on_disk: true,
             checked: AtomicU64::new(self.time.elapsed_millis()),
             usage: usage.clone(),
+            digest: ContentDigest::default(),
         });
         let own = self.generations.own();
         if *own == before {
@@ -195,25 +197,53 @@ impl Inner {
         {
             return;
         }
-        let seen = self.generations.seen();
         // a count that cannot be read may have moved
-        if disk.generation() != Some(seen) {
+        if disk
+            .generation()
+            .is_none_or(|found| Some(found) != self.generations.seen())
+        {
             self.forget_memory(disk);
         }
     }
 
     fn forget_memory(&self, disk: &Disk) {
         let mut own = self.generations.own_mut();
-        let seen = self.generations.seen();
-        let found = disk.generation();
-        if found == Some(seen) {
+        let (found, seen) = (disk.generation(), self.generations.seen());
+        if found.is_some() && found == seen {
             return;
         }
         *own += 1;
         self.memory.clear();
-        self.index.retain(|_, entry| entry.bytes > 0);
-        if let Some(found) = found {
-            self.generations.see(found);
+        let is_gone = found.is_none() && disk.is_gone();
+        self.index.retain(|_, entry| entry.bytes > 0 && !is_gone);
+        let Some(found) = found else { return };
+        match seen {
+            // what was invalidated since may lie there again
+            Some(seen) if found.went_back_from(seen) => {
+                self.disk_health.set_trusted(false);
+                if let Some(inner) = self.me.upgrade() {
+                    self.workers.run(move || inner.clear_if_went_back());
+                }
+            }
+            _ => {
+                self.generations.see(found);
+            }
+        }
+    }
+
+    /// Clears a directory that was replaced by an older copy, and trusts it again.
+    pub(super) fn clear_if_went_back(&self) {
+        let (Some(disk), Some(seen)) = (&self.disk, self.generations.seen()) else {
+            return;
+        };
+        if disk
+            .generation()
+            .is_some_and(|found| found.went_back_from(seen))
+        {
+            tracing::warn!(target: "data_cache", "cache_directory_went_back: it is cleared");
+            if let Err(error) = self.remove_where("* (older copy)", true, |_| true) {
+                tracing::error!(target: "data_cache", %error, "older_copy_not_cleared: files are not read");
+            }
         }
     }
 

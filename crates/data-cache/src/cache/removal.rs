@@ -6,14 +6,24 @@ use std::time::{Duration, SystemTime};
 
 use super::Cache;
 use super::inner::Inner;
-use crate::disk::{Disk, Exclusive, FileEntry};
+use crate::disk::{Disk, Exclusive, FileEntry, LOCK_LIMIT};
 use crate::error::Error;
 use crate::failpoint::Step;
 use crate::index::Indexed;
 use crate::key::Key;
 use crate::memory::Usage;
-use crate::pattern::Pattern;
+use crate::pattern::{Pattern, folded};
+use crate::sql;
 use crate::stats::Invalidation;
+
+/// An invalidation waits for the directory's lock this long.
+const INVALIDATION_LIMIT: Duration = Duration::from_secs(5);
+
+/// The directory's lock, and why other processes do not know of the invalidation, if so.
+struct Announced {
+    exclusive: Option<Exclusive>,
+    failed: Option<io::Error>,
+}
 
 impl Cache {
     /// Removes the entries whose SQL text or label matches, in every scope and database; returns how many.
@@ -36,32 +46,47 @@ impl Cache {
     /// assert_eq!(cache.invalidate("SELECT * FROM orders")?, 1);
     /// assert!(cache.get("SELECT * FROM orders_archive", &Params::new()).is_some());
     /// // the entire cache
-    /// assert_eq!(cache.clear(), 1);
+    /// assert_eq!(cache.clear()?, 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// For an empty pattern.
+    /// For an empty pattern, and if an entry that matches could still be served, by this process or another one: the
+    /// directory is read-only, the disk is full, or another process holds its lock for more than 5 s. This process does
+    /// not read files then until a `clear` succeeds.
     pub fn invalidate(&self, pattern: &str) -> Result<usize, Error> {
         let matcher = Pattern::new(pattern)?;
-        let matches = |entry: &Indexed| matcher.matches_lower(&entry.label.to_lowercase());
-        Ok(self.inner.remove_where(pattern, false, matches))
+        let matches = |entry: &Indexed| matcher.matches_folded(&folded(&entry.label));
+        self.inner.remove_where(pattern, false, matches)
     }
 
     /// Removes the entries that depend on this table, or could, for all that their SQL text tells; returns how many.
     ///
     /// Results of a warehouse and of `#[cached_query(tables(..))]` know their tables, those behind views included. For
-    /// others the table has to be named in the text.
-    pub fn invalidate_table(&self, table: &str) -> usize {
-        let table = table.to_lowercase();
-        let pattern = format!("table:{table}");
+    /// others the table has to be named in the text. The name may be quoted or qualified; its last part counts, in any
+    /// case.
+    ///
+    /// # Errors
+    ///
+    /// For a text that is no name of a table, and if an entry could still be served.
+    pub fn invalidate_table(&self, table: &str) -> Result<usize, Error> {
+        let name = sql::table_name(table).ok_or_else(|| {
+            Error::input(format!(
+                "{table:?} is no name of a table; accepted are orders, main.orders, \"Orders\""
+            ))
+        })?;
+        let pattern = format!("table:{name}");
         self.inner
-            .remove_where(&pattern, false, |entry| entry.depends_on(&table))
+            .remove_where(&pattern, false, |entry| entry.depends_on(&name))
     }
 
     /// Removes every entry; returns how many.
-    pub fn clear(&self) -> usize {
+    ///
+    /// # Errors
+    ///
+    /// If an entry could still be served, by this process or another one.
+    pub fn clear(&self) -> Result<usize, Error> {
         self.inner.remove_where("*", true, |_| true)
     }
 
@@ -76,8 +101,13 @@ impl Cache {
 
 impl Inner {
     /// Announces first, so that whatever is being computed is not kept, and deletes then.
-    fn remove_where(&self, pattern: &str, all: bool, matches: impl Fn(&Indexed) -> bool) -> usize {
-        let exclusive = self.announce();
+    pub(super) fn remove_where(
+        &self,
+        pattern: &str,
+        all: bool,
+        matches: impl Fn(&Indexed) -> bool,
+    ) -> Result<usize, Error> {
+        let mut announced = self.announce();
         let mut own = self.generations.own_mut();
         *own += 1;
         if let Some(disk) = &self.disk {
@@ -97,57 +127,76 @@ impl Inner {
         for key in &victims {
             self.memory.remove(key);
             self.index.remove(key);
-            if let (Some(disk), Some(exclusive)) = (&self.disk, &exclusive) {
+            if let (Some(disk), Some(exclusive)) = (&self.disk, &announced.exclusive) {
                 failed = disk.remove(key, None, exclusive).err().or(failed);
             }
         }
         drop(own);
-        self.trust_disk(all, exclusive.is_some(), failed);
+        // a full disk may have room now
+        if let (Some(_), Some(exclusive)) = (&announced.failed, &announced.exclusive) {
+            announced.failed = self.advance(exclusive).err();
+        }
+        self.trust_disk(all, announced.failed.or(failed))?;
         let removed = Invalidation {
             at: SystemTime::UNIX_EPOCH + Duration::from_millis(self.now_millis()),
             pattern: pattern.to_owned(),
             removed: victims.len(),
         };
-        self.log_invalidation(removed, exclusive.as_ref());
-        victims.len()
+        self.log_invalidation(removed, announced.exclusive.as_ref());
+        Ok(victims.len())
     }
 
     /// From here on no process keeps what it began to compute before.
-    fn announce(&self) -> Option<Exclusive> {
-        let disk = self.disk.as_ref()?;
-        let announced = disk.exclusive().and_then(|exclusive| {
-            let before = exclusive.generation()?;
-            let now = exclusive.advance()?;
-            let seen = self.generations.see(now);
-            if seen != before {
-                // somebody else invalidated as well, and it went unnoticed so far
-                self.memory.clear();
-            }
-            let _ = self.failpoints.at(Step::InvalidationAnnounced);
-            Ok(exclusive)
-        });
-        match announced {
-            Ok(exclusive) => Some(exclusive),
+    fn announce(&self) -> Announced {
+        let nothing = Announced {
+            exclusive: None,
+            failed: None,
+        };
+        let Some(disk) = &self.disk else {
+            return nothing;
+        };
+        match disk.exclusive(INVALIDATION_LIMIT) {
+            Ok(exclusive) => Announced {
+                failed: self.advance(&exclusive).err(),
+                exclusive: Some(exclusive),
+            },
             // a directory that is gone holds nothing
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => {
-                tracing::error!(target: "data_cache", %error, "invalidation_not_announced");
-                None
-            }
+            Err(_) if disk.is_gone() => nothing,
+            Err(error) => Announced {
+                exclusive: None,
+                failed: Some(error),
+            },
         }
     }
 
-    /// Files that could not be removed are not read any more, until a `clear` succeeds.
-    fn trust_disk(&self, all: bool, announced: bool, failed: Option<io::Error>) {
-        let gone = self.disk.as_ref().is_none_or(Disk::is_gone);
+    fn advance(&self, exclusive: &Exclusive) -> io::Result<()> {
+        let before = exclusive.generation()?;
+        let now = exclusive.advance()?;
+        if self.generations.see(now) != Some(before) {
+            // somebody else invalidated as well, and it went unnoticed so far
+            self.memory.clear();
+        }
+        let _ = self.failpoints.at(Step::InvalidationAnnounced);
+        Ok(())
+    }
+
+    /// Files that could not be removed, or whose removal other processes do not know of, are not read any more, until a
+    /// `clear` succeeds.
+    fn trust_disk(&self, all: bool, failed: Option<io::Error>) -> Result<(), Error> {
         match failed {
             Some(error) => {
                 tracing::error!(target: "data_cache", %error, "entries_not_removed: files are not read until a clear succeeds");
                 self.disk_health.set_trusted(false);
+                Err(Error::io(format!(
+                    "entries could not be removed, and other processes may serve them: {error}"
+                )))
             }
-            None if !announced && !gone => self.disk_health.set_trusted(false),
-            None if all => self.disk_health.set_trusted(true),
-            None => {}
+            None => {
+                if all {
+                    self.disk_health.set_trusted(true);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -164,12 +213,13 @@ impl Inner {
         self.invalidations.push(removed);
     }
 
-    /// Removes one entry; with an id, only if it is still that one.
+    /// Removes one entry; with an id, only if it is still that one. Its files stay where another process holds the lock:
+    /// they are found out again.
     pub(super) fn forget(&self, key: &Key, entry_id: Option<&str>) {
         self.memory.remove(key);
         self.index.remove(key);
         if let Some(disk) = &self.disk
-            && let Ok(exclusive) = disk.exclusive()
+            && let Ok(exclusive) = disk.exclusive(Duration::ZERO)
             && let Err(error) = disk.remove(key, entry_id, &exclusive)
         {
             tracing::debug!(target: "data_cache", %error, "entry_not_removed");
@@ -188,7 +238,7 @@ impl Inner {
                 let _own = self.generations.own();
                 self.index_one(disk, &entry);
             }
-            if let Ok(exclusive) = disk.exclusive() {
+            if let Ok(exclusive) = disk.exclusive(LOCK_LIMIT) {
                 disk.remove_orphans(&exclusive);
             }
         }

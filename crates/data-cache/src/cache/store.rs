@@ -13,14 +13,14 @@ use super::disk_health::PAUSE_MILLIS;
 use super::generations::GenerationStamp;
 use super::inner::Inner;
 use super::look_up::CLOCK_SLACK_SECONDS;
-use crate::disk::{Disk, Metadata, encode, unique_id};
+use crate::disk::{Disk, LOCK_LIMIT, Metadata, NoMetadata, encode, unique_id};
 use crate::error::Error;
+use crate::etag::ContentDigest;
 use crate::event::Tier;
 use crate::index::Indexed;
 use crate::key::Key;
 use crate::memory::{Entry, Usage, retained_bytes};
 use crate::params::Params;
-use crate::sql;
 
 /// SQL text longer than this is refused.
 const MAX_SQL_BYTES: usize = 1 << 20;
@@ -91,6 +91,7 @@ pub(crate) struct StoreRequest<'a> {
     pub(crate) compute: Duration,
     /// Of before the computation.
     pub(crate) stamp: GenerationStamp,
+    pub(crate) digest: ContentDigest,
     /// Nobody asked to keep it: a file must be worth its while.
     pub(crate) automatic: bool,
 }
@@ -109,14 +110,16 @@ impl Cache {
         params: &Params,
         ttl_seconds: Option<u64>,
     ) -> Result<Stored, Error> {
+        let (key, label) = self.key_and_label(sql, params);
         self.inner.store(&StoreRequest {
-            key: self.key(sql, params),
-            label: &sql::normalize(sql),
+            key,
+            label: &label,
             tables: Vec::new(),
             batches,
             ttl: ttl_seconds,
             compute: Duration::ZERO,
             stamp: self.inner.stamp(),
+            digest: ContentDigest::default(),
             automatic: false,
         })
     }
@@ -135,7 +138,13 @@ impl Inner {
     ) -> Result<Stored, Error> {
         let ttl = self.check(request)?;
         let stored = match ttl {
-            Err(skip) => Stored::Skipped(skip),
+            Err(skip) => {
+                if skip != Skip::Disabled {
+                    // whoever asks next must not get what this one was to replace
+                    self.remove_replaced(&request.key);
+                }
+                Stored::Skipped(skip)
+            }
             Ok(ttl) => self.store_for(request, ttl, early),
         };
         if let Stored::Skipped(skip) = stored {
@@ -244,13 +253,35 @@ impl Inner {
 
     /// What could not be written is not to be followed by what it should have replaced, once memory lets go of it.
     fn drop_older(&self, disk: &Disk, key: &Key, skip: Skip) {
-        let removed = disk
-            .exclusive()
-            .and_then(|exclusive| disk.remove(key, None, &exclusive));
-        let gone = removed.is_ok() || disk.is_gone();
-        if skip == Skip::Invalidated || !gone {
+        if skip == Skip::Invalidated {
             self.memory.remove(key);
             self.index.remove(key);
+        }
+        self.remove_file(disk, key);
+    }
+
+    /// Removes an entry that is not replaced, though it is out of date.
+    fn remove_replaced(&self, key: &Key) {
+        self.memory.remove(key);
+        self.index.remove(key);
+        if let Some(disk) = &self.disk {
+            self.remove_file(disk, key);
+        }
+    }
+
+    /// Removes the files of an entry; those that cannot be removed are not read any more.
+    fn remove_file(&self, disk: &Disk, key: &Key) {
+        if matches!(disk.metadata(key), Err(NoMetadata::Absent)) {
+            return;
+        }
+        let removed = disk
+            .exclusive(LOCK_LIMIT)
+            .and_then(|exclusive| disk.remove(key, None, &exclusive));
+        if let Err(error) = removed
+            && !disk.is_gone()
+        {
+            tracing::error!(target: "data_cache", %error, "entry_not_removed: files are not read until a clear succeeds");
+            self.disk_health.set_trusted(false);
         }
     }
 
@@ -273,12 +304,18 @@ impl Inner {
         let staged = disk
             .stage(metadata, &encoded)
             .map_err(|error| self.disk_failed(&error))?;
-        let exclusive = disk.exclusive().map_err(|error| self.disk_failed(&error));
+        let exclusive = disk
+            .exclusive(LOCK_LIMIT)
+            .map_err(|error| self.disk_failed(&error));
         let committed = exclusive.and_then(|exclusive| {
             // Held over the commit: an invalidation either came before, and is noticed, or comes after, and removes the entry.
             let own = self.generations.own();
             let shared = exclusive.generation().ok();
-            if *own != request.stamp.own || shared != request.stamp.shared {
+            let went_back = match (shared, self.generations.seen()) {
+                (Some(shared), Some(seen)) => shared.went_back_from(seen),
+                _ => false,
+            };
+            if went_back || *own != request.stamp.own || shared != request.stamp.shared {
                 return Err(Skip::Invalidated);
             }
             let old = disk.metadata(&metadata.key).ok();
@@ -320,10 +357,13 @@ impl Inner {
             on_disk,
             checked: AtomicU64::new(self.time.elapsed_millis()),
             usage: usage.clone(),
+            digest: request.digest.clone(),
         });
         let kept = self.memory.insert(request.key, entry);
         if kept || on_disk {
             self.index.insert(request.key, Indexed::of(metadata, usage));
+        } else {
+            self.index.remove(&request.key);
         }
         kept
     }
@@ -335,7 +375,7 @@ impl Inner {
             StorageFull | QuotaExceeded | ReadOnlyFilesystem
         );
         // 5 is EIO
-        if full || error.raw_os_error() == Some(5) {
+        if full || error.kind() == io::ErrorKind::TimedOut || error.raw_os_error() == Some(5) {
             self.disk_health.pause(self.now_millis());
             tracing::warn!(target: "data_cache", %error, pause_ms = PAUSE_MILLIS, "cache_writes_paused");
         } else {

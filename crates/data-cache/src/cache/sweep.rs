@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use super::inner::Inner;
-use crate::disk::{Disk, FileEntry};
+use crate::disk::{Disk, FileEntry, LOCK_LIMIT};
 use crate::key::{BuildKeyHasher, Key};
 
 /// Entries that are deleted under one lock.
@@ -70,7 +70,7 @@ impl Inner {
     }
 
     fn evict(&self, disk: &Disk, keys: &[Key]) {
-        let Ok(exclusive) = disk.exclusive() else {
+        let Ok(exclusive) = disk.exclusive(LOCK_LIMIT) else {
             return;
         };
         for key in keys {

@@ -28,6 +28,33 @@ pub(super) fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
     }
 }
 
+/// Opens a regular file to read and write, which is made for its owner alone if it is not there. A link is not followed.
+#[cfg(unix)]
+pub(super) fn open_shared(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags, open};
+    use rustix::io::retry_on_intr;
+
+    let careful = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::CREATE | careful;
+    let file = retry_on_intr(|| open(path, flags, Mode::RUSR | Mode::WUSR))?;
+    refuse_irregular(regular(File::from(file))?)
+}
+
+#[cfg(not(unix))]
+pub(super) fn open_shared(path: &Path) -> io::Result<File> {
+    if std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        return refuse_irregular(None);
+    }
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    options.open(path)
+}
+
+fn refuse_irregular(found: Option<(File, u64)>) -> io::Result<File> {
+    let irregular = || io::Error::other("it is no regular file");
+    found.map(|(file, _)| file).ok_or_else(irregular)
+}
+
 fn regular(file: File) -> io::Result<Option<(File, u64)>> {
     let found = file.metadata()?;
     Ok(found.is_file().then_some((file, found.len())))

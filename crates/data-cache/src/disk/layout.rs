@@ -1,15 +1,18 @@
 //! Where what is.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use super::file::open_regular;
 use super::{Disk, Metadata};
 use crate::key::Key;
 
 const FORMAT: &str = "data-cache 1\n";
+/// A longer FORMAT file is not ours.
+const MAX_FORMAT_BYTES: u64 = 4096;
 /// <https://bford.info/cachedir/>: backup programs skip such directories.
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# kept by data-cache; may be deleted at any time\n";
 
@@ -23,25 +26,32 @@ pub(crate) fn unique_id() -> String {
     format!("{:x}{:08x}{next:08x}", now.as_nanos(), std::process::id())
 }
 
+/// Opens a directory: see [`prepare`]. One that others may enter is reported.
+pub(super) fn open(dir: &Path) -> io::Result<()> {
+    prepare(dir)?;
+    report_open_to_others(dir);
+    Ok(())
+}
+
 /// Makes the directories. One that holds something else is refused.
 pub(super) fn prepare(dir: &Path) -> io::Result<()> {
-    let format = dir.join("FORMAT");
-    match fs::read_to_string(&format) {
-        Ok(text) if text == FORMAT => {}
-        Ok(text) if !text.is_empty() => {
+    match format_of(&dir.join("FORMAT"))?.as_deref() {
+        Some(FORMAT) => {}
+        Some(text) if !text.is_empty() => {
             return Err(io::Error::other(format!(
                 "its FORMAT file says {:?}; this version writes {FORMAT:?}; the directory may be deleted, and is filled again",
                 text.chars().take(40).collect::<String>()
             )));
         }
         // empty is what a loss of power may leave
-        Ok(_) | Err(_) => refuse_foreign(dir)?,
+        Some(_) | None => refuse_foreign(dir)?,
     }
     create_private(&dir.join("v1"))?;
     create_private(&dir.join("tmp"))?;
     // renamed into place, since another process may open the directory at this moment
     for (name, text) in [("CACHEDIR.TAG", TAG), ("FORMAT", FORMAT)] {
-        if !fs::metadata(dir.join(name)).is_ok_and(|file| file.len() > 0) {
+        let found = fs::symlink_metadata(dir.join(name));
+        if !found.is_ok_and(|file| file.is_file() && file.len() > 0) {
             let temporary = dir.join("tmp").join(unique_id());
             fs::write(&temporary, text)?;
             fs::rename(&temporary, dir.join(name))?;
@@ -49,6 +59,38 @@ pub(super) fn prepare(dir: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// The start of a FORMAT file; `None` if there is none. What is no regular file is an error, and is not followed.
+fn format_of(path: &Path) -> io::Result<Option<String>> {
+    let file = match open_regular(path) {
+        Ok(Some((file, _))) => file,
+        Ok(None) => return Err(io::Error::other("its FORMAT is no regular file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut text = Vec::new();
+    file.take(MAX_FORMAT_BYTES).read_to_end(&mut text)?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// Reports a directory whose entries others than its owner could replace, or whose lock they could hold.
+#[cfg(unix)]
+fn report_open_to_others(dir: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = fs::metadata(dir).map_or(0, |found| found.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        tracing::warn!(
+            target: "data_cache",
+            dir = %dir.display(),
+            mode = format!("{mode:o}"),
+            "cache_directory_open_to_others: accepted, better is 700"
+        );
+    }
+}
+
+#[cfg(not(unix))]
+fn report_open_to_others(_: &Path) {}
 
 /// Another process that opens the directory at the same time may have made its directories, and not yet its FORMAT.
 fn refuse_foreign(dir: &Path) -> io::Result<()> {

@@ -21,8 +21,8 @@ mod sweep;
 pub(crate) use codec::{Decoded, Encoded, Format, encode};
 pub(crate) use entry::{Found, ReadProblem};
 pub(crate) use layout::unique_id;
-pub(crate) use metadata::Metadata;
-pub(crate) use shared::Exclusive;
+pub(crate) use metadata::{Metadata, NoMetadata};
+pub(crate) use shared::{Exclusive, Generation};
 pub(crate) use sweep::FileEntry;
 
 use std::io;
@@ -32,6 +32,9 @@ use self::buffers::Buffers;
 use self::ipc::Schemas;
 use crate::config::Durability;
 use crate::failpoint::Failpoints;
+
+/// Stores and lookups wait for the directory's lock this long.
+pub(crate) const LOCK_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A directory of entries, which other processes may use at the same time. The cache knows nothing of files beyond these
 /// calls, so that a tier shared between machines can have the same ones.
@@ -52,14 +55,25 @@ impl Disk {
         max_entry_bytes: u64,
         failpoints: Failpoints,
     ) -> io::Result<Self> {
-        layout::prepare(dir)?;
-        Ok(Self {
+        layout::open(dir)?;
+        let disk = Self {
             dir: dir.to_owned(),
             durability,
             max_entry_bytes,
             failpoints,
             buffers: Buffers::default(),
             schemas: Schemas::default(),
+        };
+        // a directory that cannot be written is a cache that is only read
+        let _ = disk.exclusive(LOCK_LIMIT);
+        Ok(disk)
+    }
+
+    /// The count of invalidations, in a directory that is made anew where somebody removed it.
+    pub(crate) fn generation_or_new(&self) -> Option<Generation> {
+        self.generation().or_else(|| {
+            layout::prepare(&self.dir).ok()?;
+            self.exclusive(LOCK_LIMIT).ok()?.generation().ok()
         })
     }
 }

@@ -24,7 +24,10 @@ pub(crate) struct FileEntry {
 impl Disk {
     /// Whether somebody removed the directory.
     pub(crate) fn is_gone(&self) -> bool {
-        !self.entries_dir().exists()
+        use std::io::ErrorKind::{NotADirectory, NotFound};
+
+        let found = fs::symlink_metadata(self.entries_dir());
+        found.is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
     }
 
     /// The keys of which there is a metadata file.

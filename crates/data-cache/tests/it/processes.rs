@@ -33,7 +33,7 @@ fn what_another_process_replaced_or_removed_is_noticed() {
     assert_eq!(value(&one), None);
     one.set(SQL, &[numbers(&[3])], &none, None).unwrap();
     assert_eq!(value(&other), Some(3));
-    assert_eq!(other.clear(), 1);
+    assert_eq!(other.clear().unwrap(), 1);
     assert_eq!(value(&one), None);
     assert_eq!(one.invalidations().len(), 2);
 }

@@ -1,0 +1,344 @@
+//! What is replaced, removed or invalidated is not served, whatever happens to the directory.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use data_cache::testing::{Step, look_at_other_processes_now, on_step};
+use data_cache::{Cache, Config, ErrorKind, Params, Skip, Stored};
+
+use crate::batches::{number, numbers};
+
+const SQL: &str = "SELECT n FROM t";
+
+fn value(cache: &Cache) -> Option<i64> {
+    let hit = cache.get(SQL, &Params::new());
+    hit.map(|hit| number(hit.batches()))
+}
+
+fn set(cache: &Cache, value: i64) -> Stored {
+    let stored = cache.set(SQL, &[numbers(&[value])], &Params::new(), Some(3600));
+    stored.unwrap()
+}
+
+fn open_files_only(dir: &Path) -> Cache {
+    let config = Config::from_yaml("c", "query_cache: {memory_mb: 0}").unwrap();
+    Cache::open_with(dir, &config).unwrap()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => {
+                fs::copy(entry.path(), target).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_replacement_that_is_not_stored_removes_what_it_was_to_replace() {
+    let none = Params::new();
+    let large = numbers(&(0..40_000_000 / 8).collect::<Vec<_>>());
+    for yaml in [
+        "query_cache: {memory_mb: 0, max_size_mb: 4}",
+        "query_cache: {memory_mb: 4, max_size_mb: 0}",
+        "query_cache: {memory_mb: 4, max_size_mb: 4}",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::from_yaml("c", yaml).unwrap();
+        let cache = Cache::open_with(dir.path(), &config).unwrap();
+        let replace: [&dyn Fn() -> Stored; 3] = [
+            &|| cache.set(SQL, &[numbers(&[2])], &none, Some(0)).unwrap(),
+            &|| cache.set(SQL, &[], &none, Some(60)).unwrap(),
+            &|| {
+                cache
+                    .set(SQL, std::slice::from_ref(&large), &none, Some(60))
+                    .unwrap()
+            },
+        ];
+        for (at, replace) in replace.iter().enumerate() {
+            assert!(matches!(set(&cache, 1), Stored::Kept { .. }));
+            assert_eq!(value(&cache), Some(1));
+            let stored = replace();
+            assert!(
+                matches!(stored, Stored::Skipped(_)),
+                "{yaml} {at}: {stored:?}"
+            );
+            assert_eq!(value(&cache), None, "{yaml} {at}");
+            if yaml.contains("max_size_mb: 4") {
+                assert_eq!(value(&open_files_only(dir.path())), None, "{yaml} {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_invalidation_that_leaves_something_to_serve_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, other) = (
+        Cache::open(dir.path()).unwrap(),
+        open_files_only(dir.path()),
+    );
+    let calls: [&dyn Fn() -> Result<usize, data_cache::Error>; 3] =
+        [&|| cache.clear(), &|| cache.invalidate("*"), &|| {
+            cache.invalidate_table("t")
+        }];
+    for call in calls {
+        set(&cache, 1);
+        on_step(&cache, |step| match step {
+            Step::MetadataRemoved => Err(io::Error::from(io::ErrorKind::ReadOnlyFilesystem)),
+            _ => Ok(()),
+        });
+        let error = call().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+        assert_eq!(value(&cache), None);
+        on_step(&cache, |_| Ok(()));
+        cache.clear().unwrap();
+        set(&cache, 2);
+        assert_eq!((value(&cache), value(&other)), (Some(2), Some(2)));
+    }
+    // nobody may write: neither the count nor the removal reaches other processes
+    let generation = dir.path().join("generation");
+    fs::remove_file(&generation).unwrap();
+    fs::create_dir(&generation).unwrap();
+    for call in calls {
+        assert_eq!(call().unwrap_err().kind(), ErrorKind::Io);
+        assert_eq!(value(&cache), None);
+    }
+    fs::remove_dir(&generation).unwrap();
+    cache.clear().unwrap();
+    assert_eq!(value(&other), None);
+}
+
+#[test]
+fn a_table_is_invalidated_by_its_name_in_any_form_or_the_call_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    for name in [
+        "orders",
+        "ORDERS",
+        "main.orders",
+        "\"orders\"",
+        "\"Orders\"",
+        "orders ",
+        " main . \"ORDERS\"\n",
+        "db.main.orders",
+    ] {
+        for sql in ["SELECT * FROM orders", "SELECT count(*) FROM main.Orders"] {
+            cache
+                .set(sql, &[numbers(&[1])], &Params::new(), None)
+                .unwrap();
+        }
+        cache
+            .set(
+                "SELECT * FROM orders_archive",
+                &[numbers(&[1])],
+                &Params::new(),
+                None,
+            )
+            .unwrap();
+        assert_eq!(cache.invalidate_table(name).unwrap(), 2, "{name:?}");
+    }
+    for name in [
+        "",
+        " ",
+        "orders;",
+        "a b",
+        "main.",
+        ".orders",
+        "'orders'",
+        "orders, users",
+        "\"orders",
+        "1",
+    ] {
+        let error = cache.invalidate_table(name).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input, "{name:?}");
+    }
+}
+
+#[test]
+fn a_pattern_with_one_space_finds_a_text_with_line_breaks() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let none = Params::new();
+    for (sql, one_line, pattern) in [
+        (
+            "SELECT 'x'\nFROM t",
+            "SELECT 'x' FROM t",
+            "SELECT 'x' FROM t",
+        ),
+        (
+            "SELECT 'x' AS a,\n  'y'\n\nFROM t",
+            "SELECT 'x' AS a, 'y' FROM t",
+            "*'y' FROM*",
+        ),
+        (
+            "SELECT 1 /* c */\nFROM t",
+            "SELECT 1 /* c */ FROM t",
+            "SELECT 1 /* c */ FROM t",
+        ),
+        (
+            "SELECT 1 -- c\n  FROM t",
+            "SELECT 1 -- c\nFROM t",
+            "SELECT 1 -- c FROM t",
+        ),
+        (
+            "SELECT 'x'\n'y'\nFROM t",
+            "SELECT 'x'\n'y' FROM t",
+            "select 'x' 'y' from t",
+        ),
+        // not read alike by every dialect, so kept as it is
+        (
+            "SELECT [1,  2]\nFROM t",
+            "SELECT [1,  2]\nFROM t",
+            "SELECT [1, 2] FROM t",
+        ),
+    ] {
+        cache.set(sql, &[numbers(&[1])], &none, None).unwrap();
+        assert!(cache.get(one_line, &none).is_some(), "{sql:?} {one_line:?}");
+        assert_eq!(cache.invalidate(pattern).unwrap(), 1, "{sql:?} {pattern:?}");
+        assert!(cache.get(sql, &none).is_none());
+    }
+}
+
+#[test]
+fn a_directory_that_goes_back_to_an_older_copy_is_cleared() {
+    let dir = tempfile::tempdir().unwrap();
+    let (live, backup) = (dir.path().join("live"), dir.path().join("backup"));
+    for memory_mb in [0, 64] {
+        let config = Config::from_yaml("c", &format!("query_cache: {{memory_mb: {memory_mb}}}"));
+        let cache = Cache::open_with(&live, &config.unwrap()).unwrap();
+        set(&cache, 1);
+        copy(&live, &backup);
+        assert_eq!(cache.invalidate("*").unwrap(), 1);
+        // nothing is at work in the background
+        assert!(cache.flush(Duration::from_secs(20)));
+        fs::remove_dir_all(&live).unwrap();
+        fs::rename(&backup, &live).unwrap();
+        look_at_other_processes_now(&cache);
+        assert_eq!(value(&cache), None, "what was invalidated is served again");
+        assert!(cache.flush(Duration::from_secs(20)));
+        let again = open_files_only(&live);
+        assert_eq!(value(&again), None, "it lies there still");
+        assert!(again.flush(Duration::from_secs(20)));
+        assert!(matches!(set(&cache, 2), Stored::Kept { .. }));
+        let again = open_files_only(&live);
+        assert_eq!((value(&cache), value(&again)), (Some(2), Some(2)));
+        assert!(again.flush(Duration::from_secs(20)) && cache.flush(Duration::from_secs(20)));
+        fs::remove_dir_all(&live).unwrap();
+    }
+}
+
+#[test]
+fn a_result_computed_before_an_invalidation_is_not_kept_in_a_directory_that_was_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let live = dir.path().join("live");
+    let (cache, other) = (open_files_only(&live), open_files_only(&live));
+    for cache in [&cache, &other] {
+        assert!(cache.flush(Duration::from_secs(20)));
+    }
+    let computed = cache.get_or_compute(SQL, &Params::new(), None, || {
+        other.invalidate("*").unwrap();
+        fs::remove_dir_all(&live).unwrap();
+        Ok::<_, String>(vec![numbers(&[1])])
+    });
+    assert_eq!(number(&computed.unwrap()), 1);
+    for cache in [&cache, &other, &open_files_only(&live)] {
+        look_at_other_processes_now(cache);
+        assert_eq!(value(cache), None);
+    }
+    // the directory that is new to them is cleared in the background
+    for cache in [&cache, &other] {
+        assert!(cache.flush(Duration::from_secs(20)));
+        look_at_other_processes_now(cache);
+        assert_eq!(value(cache), None);
+    }
+    assert!(matches!(set(&cache, 2), Stored::Kept { .. }));
+    assert_eq!(value(&other), Some(2));
+}
+
+#[test]
+fn a_lock_that_is_never_let_go_stops_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    set(&cache, 1);
+    let held = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(dir.path().join("generation"))
+        .unwrap();
+    held.lock().unwrap();
+    let start = Instant::now();
+    for at in 0..60 {
+        let sql = format!("SELECT {at} AS n");
+        let answer = cache.get_or_compute(&sql, &Params::new(), None, || {
+            Ok::<_, String>(vec![numbers(&[at])])
+        });
+        assert_eq!(number(&answer.unwrap()), at);
+    }
+    // one of them waited for the lock, the others skip their files for a while
+    println!("60 answers beside a held lock: {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(20));
+    assert_eq!(set(&cache, 2), Stored::Skipped(Skip::NoSpace));
+    let error = cache.invalidate("*").unwrap_err();
+    assert!(error.to_string().contains("lock"), "{error}");
+    assert_eq!(value(&cache), None);
+    assert!(start.elapsed() < Duration::from_secs(40));
+    drop(held);
+    cache.clear().unwrap();
+    assert_eq!(value(&open_files_only(dir.path())), None);
+}
+
+#[test]
+fn the_files_of_the_directory_are_for_its_owner_and_no_links_are_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cache");
+    drop(Cache::open(&path).unwrap());
+    let mode = |name: &str| fs::metadata(path.join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("generation"), mode("")), (0o600, 0o700));
+    let victim = dir.path().join("victim");
+    fs::write(&victim, "data-cache 1\n").unwrap();
+    let fifo = |at: &Path| {
+        let made = std::process::Command::new("mkfifo")
+            .arg(at)
+            .status()
+            .unwrap();
+        assert!(made.success());
+    };
+    let make: [&dyn Fn(&Path); 4] = [
+        &|at| std::os::unix::fs::symlink(&victim, at).unwrap(),
+        &|at| std::os::unix::fs::symlink("/dev/zero", at).unwrap(),
+        &|at| fifo(at),
+        &|at| fs::create_dir(at).unwrap(),
+    ];
+    for make in make {
+        let path = tempfile::tempdir().unwrap();
+        let opened = Cache::open(path.path()).unwrap();
+        assert!(opened.flush(Duration::from_secs(20)));
+        let format = path.path().join("FORMAT");
+        fs::remove_file(&format).unwrap();
+        make(&format);
+        let error = Cache::open(path.path()).unwrap_err();
+        assert!(error.to_string().contains("regular"), "{error}");
+
+        let path = tempfile::tempdir().unwrap();
+        let cache = open_files_only(path.path());
+        set(&cache, 1);
+        assert!(cache.flush(Duration::from_secs(20)));
+        let generation = path.path().join("generation");
+        fs::remove_file(&generation).unwrap();
+        make(&generation);
+        assert!(matches!(set(&cache, 2), Stored::Skipped(_)));
+        assert!(cache.invalidate("*").is_err());
+        look_at_other_processes_now(&cache);
+        assert_eq!(value(&cache), None);
+    }
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "data-cache 1\n");
+}
