@@ -1,7 +1,7 @@
 use proc_macro_crate::{FoundCrate, crate_name};
-use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
-use syn::{Error, FnArg, Ident, ItemFn, LitInt, Pat, ReturnType, Signature};
+use proc_macro2::{TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote};
+use syn::{Block, Error, FnArg, Ident, ItemFn, LitInt, Pat, ReturnType, Signature, Type};
 
 use crate::arguments::Arguments;
 
@@ -29,14 +29,27 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
         "::",
         ::core::stringify!(#name)
     ));
+    let constants = sig.generics.const_params().map(|constant| &constant.ident);
     let values = quote!(::std::vec![
+        #((::core::stringify!(#constants), #root::Value::from(#constants)),)*
         #((::core::stringify!(#keyed), #root::Value::from(::core::clone::Clone::clone(&#keyed)))),*
     ]);
+    let digest = digest(sig, block);
+    // two functions of one name differ in their place, in the function or impl block around them, or in their text
+    let site = quote!(#root::FunctionSite {
+        label: #label,
+        place: ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
+        path: {
+            struct __Site;
+            ::core::any::type_name::<__Site>()
+        },
+        digest: #digest,
+    });
     let call = match &arguments.on {
         Some(warehouse) => quote! {
-            #root::FunctionCall::on(&#warehouse, #label, #ttl, &[#(#tables),*], #values)
+            #root::FunctionCall::on(&#warehouse, #site, #ttl, &[#(#tables),*], #values)
         },
-        None => quote!(#root::FunctionCall::new(#label, #ttl, &[#(#tables),*], #values)),
+        None => quote!(#root::FunctionCall::new(#site, #ttl, &[#(#tables),*], #values)),
     };
     let body = match sig.asyncness {
         Some(_) => quote! {
@@ -68,6 +81,26 @@ fn ttl_of<'a>(arguments: &'a Arguments, sig: &Signature) -> Result<&'a LitInt, E
     Ok(ttl)
 }
 
+/// A digest of the text of a function: FNV-1a, 64 bits.
+fn digest(sig: &Signature, block: &Block) -> u64 {
+    let text = quote!(#sig #block).to_string();
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |digest, byte| {
+        (digest ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+/// Whether a type holds an `impl Trait`: a generic without a name.
+fn is_generic(typed: &Type) -> bool {
+    fn holds_impl(tokens: TokenStream) -> bool {
+        tokens.into_iter().any(|token| match token {
+            TokenTree::Ident(ident) => ident == "impl",
+            TokenTree::Group(group) => holds_impl(group.stream()),
+            _ => false,
+        })
+    }
+    holds_impl(typed.to_token_stream())
+}
+
 /// The arguments that the result depends on.
 fn keyed_arguments(arguments: &Arguments, sig: &Signature) -> Result<Vec<Ident>, Error> {
     if let Some(generic) = sig.generics.type_params().next() {
@@ -79,6 +112,12 @@ fn keyed_arguments(arguments: &Arguments, sig: &Signature) -> Result<Vec<Ident>,
     let mut named = Vec::new();
     for input in &sig.inputs {
         match input {
+            FnArg::Typed(typed) if is_generic(&typed.ty) => {
+                return Err(Error::new_spanned(
+                    &typed.ty,
+                    "cached_query takes no `impl Trait` arguments: two types would share their results",
+                ));
+            }
             FnArg::Typed(typed) => match &*typed.pat {
                 Pat::Ident(name) => named.push(name.ident.clone()),
                 other => {

@@ -10,6 +10,32 @@ use crate::global::get_cache;
 use crate::key::{Key, KeyInputs};
 use crate::params::{Params, Value};
 use crate::query::CachedEngine;
+use crate::sql::Dialect;
+
+/// Identity of a cached function.
+#[doc(hidden)]
+pub struct FunctionSite {
+    /// `fn:module::name`.
+    pub label: &'static str,
+    /// File, line and column.
+    pub place: &'static str,
+    /// The function or impl block around it is a part of this path.
+    pub path: &'static str,
+    /// Digest of its text.
+    pub digest: u64,
+}
+
+impl FunctionSite {
+    fn inputs(&self) -> String {
+        let Self {
+            label,
+            place,
+            path,
+            digest,
+        } = self;
+        format!("{label}\n{place}\n{path}\n{digest:x}")
+    }
+}
 
 /// One call of a cached function.
 #[doc(hidden)]
@@ -22,19 +48,19 @@ pub struct FunctionCall {
 }
 
 impl FunctionCall {
-    /// `label` is `fn:module::name`.
+    /// Asks the process-wide cache.
     pub fn new(
-        label: &'static str,
+        site: FunctionSite,
         ttl_seconds: u64,
         tables: &'static [&'static str],
         arguments: Vec<(&'static str, Value)>,
     ) -> Self {
         let target = get_cache()
             .ok()
-            .map(|cache| with_key(cache, "function", "", label, arguments));
+            .map(|cache| with_key(cache, "function", "", &site, arguments));
         Self {
             target,
-            label,
+            label: site.label,
             tables,
             ttl_seconds,
         }
@@ -43,7 +69,7 @@ impl FunctionCall {
     /// The same for a function that reads this warehouse: its writes make the result unreachable.
     pub fn on<E: QueryEngine>(
         warehouse: &CachedEngine<E>,
-        label: &'static str,
+        site: FunctionSite,
         ttl_seconds: u64,
         tables: &'static [&'static str],
         arguments: Vec<(&'static str, Value)>,
@@ -52,11 +78,11 @@ impl FunctionCall {
         let target = engine.state("").ok().map(|state| {
             let database = format!("function {}", engine.identity());
             let cache = warehouse.cache().clone();
-            with_key(cache, &database, &state.token, label, arguments)
+            with_key(cache, &database, &state.token, &site, arguments)
         });
         Self {
             target,
-            label,
+            label: site.label,
             tables,
             ttl_seconds,
         }
@@ -101,7 +127,7 @@ fn with_key(
     cache: Cache,
     database: &str,
     state: &str,
-    label: &str,
+    site: &FunctionSite,
     arguments: Vec<(&'static str, Value)>,
 ) -> (Cache, Key) {
     let named = arguments.into_iter();
@@ -112,7 +138,8 @@ fn with_key(
         scope: cache.own_scope(),
         database,
         state,
-        normal_sql: label,
+        dialect: Dialect::Unknown,
+        normal_sql: &site.inputs(),
     };
     let key = Key::of(&inputs, &params);
     (cache, key)

@@ -62,8 +62,8 @@ async fn a_cached_function_runs_once_for_each_set_of_arguments() {
     assert_eq!(cache.invalidate("fn:*::user_stats").unwrap(), 3);
     user_stats(123, "eu").unwrap();
     assert_eq!(SYNC_RUNS.load(Ordering::SeqCst), 4);
-    assert_eq!(cache.invalidate_table("users"), 1);
-    assert_eq!(cache.invalidate_table("user_stats"), 0);
+    assert_eq!(cache.invalidate_table("users").unwrap(), 1);
+    assert_eq!(cache.invalidate_table("user_stats").unwrap(), 0);
 
     let asked = (0..100).map(|at| user_stats_async(7, at.to_string()));
     let mut tasks = tokio::task::JoinSet::new();
@@ -103,4 +103,97 @@ async fn on_a_warehouse_each_write_makes_the_result_unreachable() {
         .execute_batch("INSERT INTO t VALUES (100)")
         .unwrap();
     assert_eq!(number(&count_of(&warehouse, 5).await.unwrap()), 6);
+}
+
+/// Two functions of one name in one module: nested in functions, in impl blocks, made by one macro.
+mod same_names {
+    use data_cache::{CachedWarehouse, cached_query};
+
+    use crate::batches::numbers;
+
+    type Batches = Result<Vec<data_cache::arrow::array::RecordBatch>, String>;
+
+    pub(super) fn nested_one(warehouse: &CachedWarehouse) -> Batches {
+        #[cached_query(ttl_seconds = 3600, on = warehouse)]
+        fn inner(warehouse: &CachedWarehouse) -> Batches {
+            Ok(vec![numbers(&[1])])
+        }
+        inner(warehouse)
+    }
+
+    pub(super) fn nested_two(warehouse: &CachedWarehouse) -> Batches {
+        #[cached_query(ttl_seconds = 3600, on = warehouse)]
+        fn inner(warehouse: &CachedWarehouse) -> Batches {
+            Ok(vec![numbers(&[2])])
+        }
+        inner(warehouse)
+    }
+
+    pub(super) struct One;
+    pub(super) struct Two;
+
+    macro_rules! value {
+        ($type:ty, $value:expr) => {
+            impl $type {
+                const VALUE: i64 = $value;
+                #[cached_query(ttl_seconds = 3600, on = warehouse)]
+                pub(super) fn value(warehouse: &CachedWarehouse) -> Batches {
+                    Ok(vec![numbers(&[<$type>::VALUE])])
+                }
+            }
+        };
+    }
+    value!(One, 3);
+    value!(Two, 4);
+
+    macro_rules! pair {
+        ($($outer:ident = $value:expr),*) => {$(
+            pub(super) fn $outer(warehouse: &CachedWarehouse) -> Batches {
+                const VALUE: i64 = $value;
+                #[cached_query(ttl_seconds = 3600, on = warehouse)]
+                fn made(warehouse: &CachedWarehouse) -> Batches {
+                    Ok(vec![numbers(&[VALUE])])
+                }
+                made(warehouse)
+            }
+        )*};
+    }
+    pair!(made_one = 5, made_two = 6);
+
+    #[cached_query(ttl_seconds = 3600, on = warehouse)]
+    pub(super) fn sized<const N: usize, const IS_EVEN: bool>(
+        warehouse: &CachedWarehouse,
+    ) -> Batches {
+        Ok(vec![numbers(&[
+            i64::try_from(N).unwrap() + i64::from(IS_EVEN)
+        ])])
+    }
+}
+
+#[test]
+fn two_cached_functions_of_one_name_never_share_a_result() {
+    use same_names::{One, Two, made_one, made_two, nested_one, nested_two, sized};
+
+    let config = data_cache::Config::from_yaml("c", "query_cache: {max_size_mb: 0}").unwrap();
+    let cache = Cache::open_with("nowhere", &config).unwrap();
+    let warehouse = Warehouse::in_memory().unwrap().cached(cache.clone());
+    for _ in 0..2 {
+        let answers = [
+            nested_one(&warehouse),
+            nested_two(&warehouse),
+            One::value(&warehouse),
+            Two::value(&warehouse),
+            made_one(&warehouse),
+            made_two(&warehouse),
+            sized::<10, true>(&warehouse),
+            sized::<20, true>(&warehouse),
+            sized::<20, false>(&warehouse),
+        ];
+        let answers = answers.map(|answer| number(&answer.unwrap()));
+        assert_eq!(answers, [1, 2, 3, 4, 5, 6, 11, 21, 20]);
+    }
+    assert_eq!(cache.get_stats().hits, 9);
+    // each function of the name
+    assert_eq!(cache.invalidate("fn:*::inner").unwrap(), 2);
+    assert_eq!(cache.invalidate("fn:*::sized").unwrap(), 3);
 }
