@@ -75,6 +75,8 @@ pub struct HttpCache {
     pub stable_endpoints: Vec<StableEndpoint>,
     /// The cookies that make a request somebody's own, so that the answer is `private`. Empty: every cookie does.
     pub session_cookies: Vec<String>,
+    /// Request headers beside `Authorization` that make a request somebody's own, in any case.
+    pub credential_headers: Vec<String>,
 }
 
 /// One endpoint whose answer rarely changes.
@@ -109,9 +111,22 @@ impl Default for HttpCache {
             static_max_age: 31_536_000,
             stable_endpoints: Vec::new(),
             session_cookies: Vec::new(),
+            credential_headers: CREDENTIAL_HEADERS.map(str::to_owned).to_vec(),
         }
     }
 }
+
+/// Headers that carry credentials in common use.
+const CREDENTIAL_HEADERS: [&str; 8] = [
+    "proxy-authorization",
+    "x-api-key",
+    "api-key",
+    "x-auth-token",
+    "x-access-token",
+    "x-amz-security-token",
+    "x-goog-iap-jwt-assertion",
+    "cf-access-jwt-assertion",
+];
 
 /// The longest time that may be configured: ten years.
 const MAX_SECONDS: u64 = 315_360_000;
@@ -174,6 +189,14 @@ impl HttpCache {
             if self.stable_endpoints.iter().filter(same).count() > 1 {
                 return Err(format!(
                     "http_cache: stable_endpoints: path {path:?} is there twice"
+                ));
+            }
+        }
+        let is_token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
+        for name in &self.credential_headers {
+            if name.is_empty() || !name.bytes().all(is_token) {
+                return Err(format!(
+                    "http_cache: credential_headers: {name:?} is no name of a header, such as x-api-key"
                 ));
             }
         }

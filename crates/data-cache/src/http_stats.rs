@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Requests that were answered 304.
 static HITS: AtomicU64 = AtomicU64::new(0);
-/// Requests that a 304 could have answered.
+/// Conditional requests whose condition did not match.
 static MISSES: AtomicU64 = AtomicU64::new(0);
 
 pub(crate) fn count_hit() {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::{Array, ArrayData, RecordBatch};
 use arrow::buffer::Buffer;
 
+use crate::etag::ContentDigest;
 use crate::key::{BuildKeyHasher, Key};
 
 /// A result in memory.
@@ -23,6 +24,7 @@ pub(crate) struct Entry {
     /// When the file was last looked at, in milliseconds of the process.
     pub(crate) checked: AtomicU64,
     pub(crate) usage: Arc<Usage>,
+    pub(crate) digest: ContentDigest,
 }
 
 /// How an entry is used; shared by memory and index.

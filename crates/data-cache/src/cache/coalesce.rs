@@ -12,6 +12,7 @@ use super::generations::GenerationStamp;
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
 use super::store::{StoreRequest, Stored};
+use crate::etag::ContentDigest;
 use crate::flight::{Joined, Leader, Ticket};
 use crate::key::Key;
 use crate::stats::Miss;
@@ -54,6 +55,7 @@ impl Computed {
             ttl: self.plan.ttl,
             compute: self.compute,
             stamp: self.stamp,
+            digest: ContentDigest::default(),
             automatic: false,
         });
         match stored {

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 
+use crate::etag::ContentDigest;
 use crate::event::Tier;
 use crate::memory::Entry;
 use crate::stats::Miss;
@@ -37,6 +38,10 @@ impl Hit {
     /// Time since it was stored, in whole seconds.
     pub fn age(&self) -> Duration {
         self.age
+    }
+
+    pub(crate) fn digest(&self) -> ContentDigest {
+        self.entry.digest.clone()
     }
 
     pub(crate) fn is_on_disk(&self) -> bool {

@@ -1,43 +1,95 @@
 //! Which `Cache-Control` a response gets.
 
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use http::{HeaderMap, HeaderValue};
 
 use crate::config::HttpCache;
 
 const STATIC: [&str; 2] = ["/static/", "/assets/"];
 
-/// For a 200 to GET or HEAD; `None` where the configuration says nothing about the path.
-pub(super) fn control(config: &HttpCache, path: &str, request: &HeaderMap) -> Option<HeaderValue> {
+/// Rule for a path; `None` if the configuration says nothing about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    Stable {
+        max_age: u64,
+    },
+    /// A file, unless the answer is a page: a fallback answers for files that are not there.
+    Static {
+        max_age: u64,
+        is_page: bool,
+    },
+}
+
+pub(super) fn rule(config: &HttpCache, path: &str) -> Option<Rule> {
     let stable = config
         .stable_endpoints
         .iter()
-        .find(|endpoint| endpoint.path == path)
-        .map(|endpoint| endpoint.max_age);
-    let is_static = STATIC.iter().any(|prefix| path.starts_with(prefix))
-        && !path.split('/').any(|segment| segment == "..");
-    if stable.is_none() && is_static && path.ends_with(".html") {
-        return Some(HeaderValue::from_static("no-cache"));
+        .find(|endpoint| endpoint.path == path);
+    if let Some(endpoint) = stable {
+        let max_age = endpoint.max_age;
+        return Some(Rule::Stable { max_age });
     }
-    let max_age = stable.or(is_static.then_some(config.static_max_age))?;
-    let whose = if is_personal(config, request) {
-        "private"
-    } else {
-        "public"
+    let is_static =
+        STATIC.iter().any(|prefix| path.starts_with(prefix)) && path.split('/').all(is_plain);
+    is_static.then_some(Rule::Static {
+        max_age: config.static_max_age,
+        is_page: path.ends_with(".html"),
+    })
+}
+
+/// Whether a segment names something in its folder, also for a server that decodes it, once or more often.
+fn is_plain(segment: &str) -> bool {
+    let lower = segment.to_ascii_lowercase();
+    let has_encoded = ["%2e", "%2f", "%5c", "%25", "%00"]
+        .iter()
+        .any(|encoded| lower.contains(encoded));
+    !has_encoded && segment != "." && segment != ".." && !segment.contains('\\')
+}
+
+/// The header for a 200 to GET or HEAD.
+pub(super) fn control(rule: Rule, is_personal: bool, response: &HeaderMap) -> Option<HeaderValue> {
+    let max_age = match rule {
+        Rule::Static { is_page: named, .. } if named || is_page(response) => {
+            return Some(HeaderValue::from_static("no-cache"));
+        }
+        Rule::Stable { max_age } | Rule::Static { max_age, .. } => max_age,
     };
+    let whose = if is_personal { "private" } else { "public" };
     HeaderValue::from_str(&format!("{whose}, max-age={max_age}")).ok()
+}
+
+fn is_page(response: &HeaderMap) -> bool {
+    let media_type = response.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let essence = media_type.and_then(|value| value.split(|byte| *byte == b';').next());
+    essence.is_some_and(|essence| {
+        let essence = essence.trim_ascii();
+        essence.eq_ignore_ascii_case(b"text/html")
+            || essence.eq_ignore_ascii_case(b"application/xhtml+xml")
+    })
 }
 
 /// Whether the answer may be for this client alone.
 pub(super) fn is_personal(config: &HttpCache, request: &HeaderMap) -> bool {
     let mut cookies = request.get_all(COOKIE).iter();
     request.contains_key(AUTHORIZATION)
+        || config
+            .credential_headers
+            .iter()
+            .any(|name| request.contains_key(name.as_str()))
         || cookies.any(|line| {
             config.session_cookies.is_empty()
                 || line
                     .to_str()
                     .map_or(true, |line| names_session(config, line))
         })
+}
+
+/// The headers of a request that [`is_personal`] looks at: each answer to which a rule applies varies with them.
+pub(super) fn vary(config: &HttpCache) -> Option<HeaderValue> {
+    let names = ["authorization", "cookie"];
+    let more = config.credential_headers.iter().map(String::as_str);
+    let all: Vec<_> = names.into_iter().chain(more).collect();
+    HeaderValue::from_str(&all.join(", ").to_ascii_lowercase()).ok()
 }
 
 fn names_session(config: &HttpCache, line: &str) -> bool {

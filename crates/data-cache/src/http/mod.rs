@@ -1,7 +1,10 @@
 //! `Cache-Control`, `ETag` and 304 from `cache.yaml`, as a tower layer, and what handlers of cached queries need.
 //!
-//! - GET and HEAD with status 200 on a stable endpoint get `public, max-age=N`; `private` where the request carries
-//!   `Authorization` or a session cookie; `no-store` where the response sets a cookie. Errors get `no-store`.
+//! - GET and HEAD with status 200 on a stable endpoint get `public, max-age=N`; `private` if the request carries
+//!   `Authorization`, a session cookie or one of `credential_headers`, and `Vary` with all of them either way; `no-store` if
+//!   the response sets a cookie. Errors get `no-store`. Files below `/static/` and `/assets/` get `static_max_age`, pages
+//!   (`text/html`) `no-cache`.
+//! - The handler answers HEAD as GET; the body is left out, the tag and the length of it are not.
 //! - A response without `ETag` whose length is known and at most 1 MiB gets a weak one; a stream is never touched.
 //! - A matching `If-None-Match` is answered 304, with the headers that the 200 would carry (RFC 9110 section 15.4.5).
 //! - Headers that a handler set stay.

@@ -12,14 +12,13 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, response};
 use http_body::Body;
-use sha2::{Digest, Sha256};
 
 use super::body::CachedBody;
 use super::condition::Condition;
-use super::control::{control, is_personal};
+use super::control::{Rule, control, is_personal, rule, vary};
 use crate::config::{Config, HttpCache};
+use crate::etag::compute_etag;
 use crate::http_stats;
-use crate::key::hex;
 
 /// A longer body is not read for its tag.
 const MAX_TAGGED_BYTES: u64 = 1 << 20;
@@ -66,14 +65,23 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<A>) -> Self::Future {
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        let asked = (self.config.enabled && reads).then(|| Asked {
-            control: control(&self.config, request.uri().path(), request.headers()),
-            is_personal: is_personal(&self.config, request.headers()),
-            condition: Condition::of(request.headers()),
-            is_head: request.method() == Method::HEAD,
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
+        let is_head = request.method() == Method::HEAD;
+        let reads = is_head || request.method() == Method::GET;
+        let asked = (self.config.enabled && reads).then(|| {
+            let rule = rule(&self.config, request.uri().path());
+            Asked {
+                rule,
+                is_personal: is_personal(&self.config, request.headers()),
+                vary: rule.and_then(|_| vary(&self.config)),
+                condition: Condition::of(request.headers()),
+                is_head,
+            }
         });
+        if asked.is_some() && is_head {
+            // its tag is that of the body which GET would send (RFC 9110 section 9.3.2)
+            *request.method_mut() = Method::GET;
+        }
         CachedFuture {
             state: State::Answering {
                 answer: self.inner.call(request),
@@ -85,8 +93,9 @@ where
 
 /// What of the request matters once the response is there.
 struct Asked {
-    control: Option<HeaderValue>,
+    rule: Option<Rule>,
     is_personal: bool,
+    vary: Option<HeaderValue>,
     condition: Option<Condition>,
     is_head: bool,
 }
@@ -131,7 +140,10 @@ where
                     };
                     let (mut parts, body) = response.into_parts();
                     prepare(&mut parts, asked);
-                    if !wants_tag(&parts, &body, asked) {
+                    if asked.is_head {
+                        keep_length(&mut parts, &body);
+                    }
+                    if !wants_tag(&parts, &body) {
                         return Poll::Ready(Ok(finish(parts, CachedBody::untouched(body), asked)));
                     }
                     this.state.set(State::Reading {
@@ -176,22 +188,34 @@ fn prepare(parts: &mut response::Parts, asked: &Asked) {
     }
     if is_error || (headers.contains_key(SET_COOKIE) && parts.status == StatusCode::OK) {
         headers.insert(CACHE_CONTROL, no_store);
-    } else if let (Some(control), StatusCode::OK | StatusCode::NOT_MODIFIED) =
-        (&asked.control, parts.status)
+    } else if let (Some(rule), StatusCode::OK | StatusCode::NOT_MODIFIED) =
+        (asked.rule, parts.status)
+        && let Some(control) = control(rule, asked.is_personal, headers)
     {
-        headers.insert(CACHE_CONTROL, control.clone());
-        if asked.is_personal {
-            headers.append(VARY, HeaderValue::from_static("authorization, cookie"));
+        headers.insert(CACHE_CONTROL, control);
+        if let Some(vary) = &asked.vary {
+            headers.append(VARY, vary.clone());
         }
     }
 }
 
+/// HEAD says how long the answer to GET is, though it has no body.
+fn keep_length<B: Body>(parts: &mut response::Parts, body: &B) {
+    let has_length = [CONTENT_LENGTH, TRANSFER_ENCODING]
+        .iter()
+        .any(|name| parts.headers.contains_key(name));
+    if let (false, Some(length)) = (has_length, body.size_hint().exact()) {
+        parts
+            .headers
+            .insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
 /// Only a body whose length is known is read: a stream never is.
-fn wants_tag<B: Body>(parts: &response::Parts, body: &B, asked: &Asked) -> bool {
+fn wants_tag<B: Body>(parts: &response::Parts, body: &B) -> bool {
     let headers = &parts.headers;
     let length = body.size_hint().exact();
     parts.status == StatusCode::OK
-        && !asked.is_head
         && length.is_some_and(|length| (1..=MAX_TAGGED_BYTES).contains(&length))
         && ![ETAG, CONTENT_RANGE, TRANSFER_ENCODING]
             .iter()
@@ -206,16 +230,15 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 fn forbids_storing(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(CACHE_CONTROL)
-        .iter()
-        .any(|line| line.to_str().is_ok_and(|line| line.contains("no-store")))
+    headers.get_all(CACHE_CONTROL).iter().any(|line| {
+        let line = line.as_bytes().to_ascii_lowercase();
+        line.windows(8).any(|part| part == b"no-store")
+    })
 }
 
 /// Weak, since a proxy may compress what it stands for (section 8.8.1).
 fn tag(headers: &mut HeaderMap, body: &[u8]) {
-    let text = format!("W/\"{}\"", hex(&Sha256::digest(body)[..16]));
-    if let Ok(value) = HeaderValue::from_str(&text) {
+    if let Ok(value) = HeaderValue::from_str(&compute_etag(body)) {
         headers.insert(ETAG, value);
     }
 }
@@ -226,14 +249,17 @@ fn finish<B>(
     body: CachedBody<B>,
     asked: &Asked,
 ) -> Response<CachedBody<B>> {
+    let body = match asked.is_head {
+        true => CachedBody::whole(Bytes::new()),
+        false => body,
+    };
     let etag = parts.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
-    let (Some(etag), StatusCode::OK) = (etag, parts.status) else {
+    // a request without a condition has nothing that a 304 could spare
+    let (Some(etag), Some(condition), StatusCode::OK) = (etag, &asked.condition, parts.status)
+    else {
         return Response::from_parts(parts, body);
     };
-    let current = asked
-        .condition
-        .as_ref()
-        .is_some_and(|condition| condition.matches(etag));
+    let current = condition.matches(etag);
     if current {
         http_stats::count_hit();
     } else {
@@ -256,5 +282,7 @@ fn broken<B>(parts: Option<response::Parts>) -> Response<CachedBody<B>> {
         *response.version_mut() = parts.version;
     }
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, no_store);
     response
 }

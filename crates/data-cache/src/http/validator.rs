@@ -2,10 +2,27 @@ use http::header::{AGE, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::condition::Condition;
+use crate::event::{Status, Tier};
 use crate::http_stats;
 use crate::query::QueryResult;
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// RFC 9211.
+fn cache_status(status: Status) -> String {
+    match status {
+        Status::Hit(tier) => {
+            let tier = match tier {
+                Tier::Memory => "memory",
+                Tier::Disk => "disk",
+            };
+            format!("data-cache; hit; detail={tier}")
+        }
+        Status::Miss => "data-cache; fwd=miss".to_owned(),
+        Status::Bypass(reason) => format!("data-cache; fwd=bypass; detail={}", reason.as_str()),
+    }
+}
 
 /// What a response tells about the query result that it shows.
 #[derive(Clone, Debug)]
@@ -21,7 +38,10 @@ impl Validator {
         let mut headers = HeaderMap::new();
         let status = HeaderValue::from_static(result.status().as_str());
         headers.insert(X_CACHE, status);
-        if matches!(result.status(), crate::Status::Hit(_)) {
+        if let Ok(status) = HeaderValue::from_str(&cache_status(result.status())) {
+            headers.insert(CACHE_STATUS, status);
+        }
+        if matches!(result.status(), Status::Hit(_)) {
             headers.insert(AGE, HeaderValue::from(result.age().as_secs()));
         }
         let etag = result.etag(representation);
@@ -47,7 +67,7 @@ impl Validator {
         current
     }
 
-    /// `x-cache`, `etag`, and `age` where the result came from the cache.
+    /// `x-cache`, `cache-status` (RFC 9211), `etag`, and `age` if the result came from the cache.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arrow::array::RecordBatch;
 
-use super::{Answer, FlightId, Query, QueryResult, Started, WaitGuard, lost};
+use super::{Answer, FlightId, Query, QueryResult, WaitGuard, lost};
 use crate::cache::{GenerationStamp, Hit, StoreRequest};
 use crate::engine::{QueryEngine, State};
+use crate::etag::ContentDigest;
 use crate::event::Status;
 use crate::flight::{Joined, Leader, Waiter};
 use crate::key::Key;
@@ -26,7 +27,7 @@ pub(super) struct Prepared<E> {
 
 impl<E: QueryEngine> Prepared<E> {
     /// Joins the flight of this question, or starts it. `landed` is of before memory was asked.
-    pub(super) fn start(self: Box<Self>, landed: u64, waiter: Waiter<Answer>) -> Started {
+    pub(super) fn start(self: Box<Self>, landed: u64, waiter: Waiter<Answer>) -> WaitGuard {
         let inner = self.query.target.cache.inner().clone();
         let flights = self.query.target.flights.clone();
         let id = (self.key, inner.own_generation());
@@ -34,11 +35,11 @@ impl<E: QueryEngine> Prepared<E> {
             Joined::Leader(leader, ticket) => {
                 let is_stale = flights.landed() != landed;
                 inner.run_lookup(move || self.look_up(leader, is_stale));
-                Started::Waiting(WaitGuard::Flight(ticket))
+                WaitGuard::Flight(ticket)
             }
             Joined::Waiter(ticket) => {
                 inner.count_coalesced();
-                Started::Waiting(WaitGuard::Flight(ticket))
+                WaitGuard::Flight(ticket)
             }
             Joined::Reentrant(waiter) => self.query.start_bypass(Bypass::Reentrant, waiter),
         }
@@ -83,14 +84,15 @@ impl<E: QueryEngine> Prepared<E> {
             batches,
             status: Status::Miss,
             age: Duration::ZERO,
-            validator: (!self.is_permitted).then_some(self.key),
+            digest: (!self.is_permitted).then(ContentDigest::default),
         });
         self.query
             .report_query(self.start, self.clock, &answer, Status::Miss);
         if let Ok(result) = &answer
             && self.is_unchanged()
         {
-            let request = self.request(&result.batches, compute, stamp);
+            let digest = result.digest.clone().unwrap_or_default();
+            let request = self.request(&result.batches, digest, compute, stamp);
             let kept = inner.store_with(&request, || leader.land(&answer));
             if let Err(error) = kept {
                 tracing::warn!(target: "data_cache", %error, "result_not_cached");
@@ -102,6 +104,7 @@ impl<E: QueryEngine> Prepared<E> {
     fn request<'a>(
         &'a self,
         batches: &'a [RecordBatch],
+        digest: ContentDigest,
         compute: Duration,
         stamp: GenerationStamp,
     ) -> StoreRequest<'a> {
@@ -113,6 +116,7 @@ impl<E: QueryEngine> Prepared<E> {
             ttl: self.query.ttl,
             compute,
             stamp,
+            digest,
             automatic: !self.query.is_kept && !self.is_permitted,
         }
     }
@@ -126,9 +130,9 @@ impl<E: QueryEngine> Prepared<E> {
         if !self.is_unchanged() {
             return;
         }
-        let batches = hit.batches().to_vec();
+        let (batches, digest) = (hit.batches().to_vec(), hit.digest());
         inner.clone().run(move || {
-            let request = self.request(&batches, Duration::ZERO, stamp);
+            let request = self.request(&batches, digest, Duration::ZERO, stamp);
             if let Err(error) = inner.store(&request) {
                 tracing::warn!(target: "data_cache", %error, "result_not_cached");
             }
@@ -155,7 +159,7 @@ impl<E: QueryEngine> Prepared<E> {
         let answer = QueryResult {
             status,
             age: hit.age(),
-            validator: (!self.is_permitted).then_some(self.key),
+            digest: (!self.is_permitted).then(|| hit.digest()),
             batches: hit.into_batches(),
         };
         let reported = Ok(answer.clone());

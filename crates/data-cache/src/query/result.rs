@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use sha2::{Digest, Sha256};
 
+use crate::etag::ContentDigest;
 use crate::event::Status;
-use crate::key::{Key, hex};
 
 /// The answer to a query.
 #[derive(Clone, Debug)]
@@ -14,7 +13,8 @@ pub struct QueryResult {
     pub(super) batches: Vec<RecordBatch>,
     pub(super) status: Status,
     pub(super) age: Duration,
-    pub(super) validator: Option<Key>,
+    /// `None` if the result must not be kept.
+    pub(super) digest: Option<ContentDigest>,
 }
 
 impl QueryResult {
@@ -39,13 +39,12 @@ impl QueryResult {
     }
 
     /// A weak entity tag (RFC 9110 section 8.8.3) for this result in the given representation, known before a body is
-    /// built. It stays the same until the data changes, over restarts too. `None` where the result is not cacheable.
+    /// built. It follows from the rows: equal results have equal tags, over restarts and on every machine. `None` if the
+    /// result is not cacheable. The first call for a result reads all of its rows; later ones, of other hits too, do not.
     ///
     /// `representation` names whatever else the body depends on, such as `json/2`.
     pub fn etag(&self, representation: &str) -> Option<String> {
-        let mut digest = Sha256::new_with_prefix(self.validator?.as_bytes());
-        digest.update(representation);
-        let digest = digest.finalize();
-        Some(format!("W/\"{}\"", hex(&digest[..16])))
+        let digest = self.digest.as_ref()?;
+        Some(digest.etag(&self.batches, representation))
     }
 }

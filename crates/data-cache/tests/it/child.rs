@@ -81,6 +81,7 @@ fn plays_its_role() {
     match role.split_once(' ').unwrap_or((&role, "")) {
         ("store", step) => crate::faults::store_and_stop(dir, step),
         ("fill", _) => crate::faults::fill_the_disk(dir),
+        ("count", _) => crate::metrics::count_http(dir),
         ("mix", seed) => crate::processes::mix(dir, seed.parse().unwrap()),
         (other, _) => panic!("no such role: {other}"),
     }

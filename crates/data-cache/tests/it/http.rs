@@ -336,3 +336,170 @@ async fn a_large_body_is_not_read_for_its_tag() {
         (1 << 20) + 1
     );
 }
+
+#[tokio::test]
+async fn a_page_that_answers_for_a_file_is_not_kept_like_one() {
+    for (path, media_type, expected) in [
+        ("/static/app.js", "text/html; charset=utf-8", "no-cache"),
+        ("/assets/deep/app.js", "TEXT/HTML", "no-cache"),
+        ("/static/x", "application/xhtml+xml", "no-cache"),
+        ("/static/index.html", "text/html", "no-cache"),
+        (
+            "/static/app.js",
+            "text/javascript",
+            "public, max-age=31536000",
+        ),
+        (
+            "/static/a..b/app.js",
+            "text/css",
+            "public, max-age=31536000",
+        ),
+        ("/static/a%20b.css", "text/css", "public, max-age=31536000"),
+        ("/static/%2e%2e/api/me", "application/json", ""),
+        ("/static/%2E./api/me", "application/json", ""),
+        ("/static/.%2e/api/me", "application/json", ""),
+        ("/static/..%2fapi/me", "application/json", ""),
+        ("/static/%252e%252e/api/me", "application/json", ""),
+        ("/static/..%5capi/me", "application/json", ""),
+        ("/static/./x", "application/json", ""),
+    ] {
+        let answer = send(get(path), ok(&[("content-type", media_type)])).await;
+        assert_eq!(
+            header(answer.headers(), "cache-control"),
+            expected,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_public_and_the_private_answer_vary_with_the_same_headers() {
+    let mut seen = Vec::new();
+    for (name, whose) in [
+        ("accept", "public"),
+        ("cookie", "private"),
+        ("authorization", "private"),
+        ("x-api-key", "private"),
+        ("X-Auth-Token", "private"),
+        ("proxy-authorization", "private"),
+    ] {
+        let answer = send(with(PALETTE, &[(name, "x=1")]), ok(&[])).await;
+        let control = header(answer.headers(), "cache-control");
+        assert!(control.starts_with(whose), "{name}: {control}");
+        seen.push(header(answer.headers(), "vary").to_owned());
+    }
+    assert!(seen.iter().all(|vary| *vary == seen[0]), "{seen:?}");
+    for name in ["cookie", "authorization", "x-api-key"] {
+        assert!(seen[0].split(", ").any(|part| part == name), "{seen:?}");
+    }
+    let own = format!("{YAML}  credential_headers: [X-Tenant-Key]\n");
+    for (name, whose) in [("x-tenant-key", "private"), ("x-api-key", "public")] {
+        let answer = send_with(&own, with(PALETTE, &[(name, "1")]), ok(&[])).await;
+        assert!(
+            header(answer.headers(), "cache-control").starts_with(whose),
+            "{name}"
+        );
+        assert_eq!(
+            header(answer.headers(), "vary"),
+            "authorization, cookie, x-tenant-key"
+        );
+    }
+    let wrong = Config::from_yaml("c", "http_cache: {credential_headers: ['x key']}").unwrap_err();
+    assert!(wrong.to_string().contains("x key"), "{wrong}");
+}
+
+#[tokio::test]
+async fn head_has_the_tag_and_the_length_of_get() {
+    let whole = send(get(PALETTE), ok(&[])).await;
+    let etag = header(whole.headers(), "etag").to_owned();
+    assert_eq!(etag, data_cache::compute_etag("body"));
+    let head = |condition: &str| {
+        let request = Request::builder().method(Method::HEAD).uri(PALETTE);
+        request.header("if-none-match", condition).body(()).unwrap()
+    };
+    let layer = CacheLayer::new(&Config::from_yaml("cache.yaml", YAML).unwrap());
+    let handler = service_fn(|request: Request<()>| async move {
+        assert_eq!(request.method(), Method::GET, "a body is made for the tag");
+        Ok::<_, Infallible>(ok(&[]))
+    });
+    let answer = layer
+        .layer(handler)
+        .oneshot(head("\"other\""))
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(header(answer.headers(), "etag"), etag);
+    assert_eq!(header(answer.headers(), "content-length"), "4");
+    assert!(
+        answer
+            .into_body()
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes()
+            .is_empty()
+    );
+    let answer = send(head(&etag), ok(&[])).await;
+    assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
+    assert!(
+        answer
+            .into_body()
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes()
+            .is_empty()
+    );
+    // a stream is not read, and its length not guessed
+    let handler = service_fn(|_: Request<()>| async {
+        Ok::<_, Infallible>(Response::new(Stream { frames: 0 }))
+    });
+    let answer = layer.layer(handler).oneshot(head("\"x\"")).await.unwrap();
+    assert!(!answer.headers().contains_key("content-length"));
+    assert!(
+        answer
+            .into_body()
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn no_store_is_read_in_any_case() {
+    for control in ["No-Store", "private, NO-STORE", "max-age=0,no-Store"] {
+        let answer = send(get("/other"), ok(&[("cache-control", control)])).await;
+        assert!(!answer.headers().contains_key("etag"), "{control}");
+    }
+}
+
+/// A body of known length that fails.
+struct Broken;
+
+impl Body for Broken {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        Poll::Ready(Some(Err("broken")))
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(10)
+    }
+}
+
+#[tokio::test]
+async fn a_broken_body_is_a_500_that_nobody_keeps() {
+    let layer = CacheLayer::new(&Config::from_yaml("cache.yaml", YAML).unwrap());
+    let handler = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Broken)) });
+    let answer = layer.layer(handler).oneshot(get(PALETTE)).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(header(answer.headers(), "cache-control"), "no-store");
+    assert!(!answer.headers().contains_key("etag"));
+}

@@ -1,9 +1,17 @@
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::path::Path;
 
-use data_cache::{Cache, Params};
+use bytes::Bytes;
+use data_cache::http::CacheLayer;
+use data_cache::{Cache, Config, Params, compute_etag};
+use http::{Request, Response};
+use http_body_util::Full;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use tower::{Layer, ServiceExt, service_fn};
 
 use crate::batches::numbers;
+use crate::child::Process;
 
 /// The metrics of a cache, by name and label values.
 fn published(cache: &Cache) -> BTreeMap<String, f64> {
@@ -63,9 +71,51 @@ fn every_metric_is_there_from_the_start_and_counts() {
     assert_eq!(after["cache_misses_total query"], 1.0);
     assert_eq!(after["cache_miss_reason_total absent"], 1.0);
     assert!(after["cache_size_bytes query"] > 0.0);
-    assert_eq!(cache.clear(), 1);
+    assert_eq!(cache.clear().unwrap(), 1);
     assert_eq!(
         published(&cache)["cache_evictions_total query invalidated"],
         1.0
     );
+}
+
+/// The role of a child, since the counters of HTTP answers are of the process.
+pub(crate) fn count_http(dir: &Path) {
+    let cache = Cache::open(dir).unwrap();
+    let layer = CacheLayer::new(&Config::default());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let counts = |condition: Option<&str>| {
+        let handler = service_fn(|_: Request<()>| async {
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("body"))))
+        });
+        let mut request = Request::get("/x");
+        if let Some(condition) = condition {
+            request = request.header("if-none-match", condition);
+        }
+        let answer = layer.layer(handler).oneshot(request.body(()).unwrap());
+        runtime.block_on(answer).unwrap();
+        let published = published(&cache);
+        (
+            published["cache_hits_total http"],
+            published["cache_misses_total http"],
+        )
+    };
+    assert_eq!(
+        counts(None),
+        (0.0, 0.0),
+        "nothing was there that a 304 could spare"
+    );
+    assert_eq!(counts(Some("\"old\"")), (0.0, 1.0));
+    assert_eq!(counts(Some(&compute_etag("body"))), (1.0, 1.0));
+    assert_eq!(counts(None), (1.0, 1.0));
+    println!("counted");
+}
+
+#[test]
+fn a_miss_of_http_is_a_condition_that_did_not_match() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Process::start("count", dir.path());
+    assert!(child.wait_for("counted").is_some(), "the child panicked");
+    child.succeeds();
 }

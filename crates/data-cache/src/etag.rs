@@ -1,0 +1,93 @@
+//! Entity tags that follow from content.
+
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::ipc::writer::StreamWriter;
+use arrow::row::{RowConverter, SortField};
+use sha2::{Digest, Sha256};
+
+use crate::key::hex;
+
+/// Rows that are converted at a time.
+const CHUNK_ROWS: usize = 8192;
+
+/// Computes the weak entity tag (RFC 9110 section 8.8.3) of a body: equal bytes have equal tags, on every machine.
+///
+/// ```
+/// assert_eq!(data_cache::compute_etag("{}"), data_cache::compute_etag(b"{}"));
+/// assert!(data_cache::compute_etag("{}").starts_with("W/\""));
+/// ```
+pub fn compute_etag(body: impl AsRef<[u8]>) -> String {
+    // weak, since a proxy may compress what it stands for (section 8.8.1)
+    weak(&Sha256::digest(body))
+}
+
+fn weak(digest: &[u8]) -> String {
+    format!("W/\"{}\"", hex(&digest[..16]))
+}
+
+/// Digest of the rows of a result, computed when it is asked for; shared by a stored result and its answers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ContentDigest(Arc<OnceLock<[u8; 32]>>);
+
+impl ContentDigest {
+    /// The tag of these rows in a representation. How they are cut into batches does not matter.
+    pub(crate) fn etag(&self, batches: &[RecordBatch], representation: &str) -> String {
+        let content = self.0.get_or_init(|| content_digest(batches));
+        let mut digest = Sha256::new_with_prefix(content);
+        digest.update(representation);
+        weak(&digest.finalize())
+    }
+}
+
+fn content_digest(batches: &[RecordBatch]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    if let Some(first) = batches.first() {
+        digest.update(format!("{:?}", first.schema().fields()));
+    }
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    digest.update((rows as u64).to_le_bytes());
+    if digest_rows(batches, &mut digest).is_none() {
+        digest_stream(batches, &mut digest);
+    }
+    digest.finalize().into()
+}
+
+/// Rows in a form that follows from their values alone; `None` for types that have none.
+fn digest_rows(batches: &[RecordBatch], digest: &mut Sha256) -> Option<()> {
+    let schema = batches.first()?.schema();
+    let fields = schema.fields().iter();
+    let sorted = fields.map(|field| SortField::new(field.data_type().clone()));
+    let converter = RowConverter::new(sorted.collect()).ok()?;
+    for batch in batches {
+        let mut from = 0;
+        while from < batch.num_rows() {
+            let length = CHUNK_ROWS.min(batch.num_rows() - from);
+            let rows = converter.convert_columns(batch.slice(from, length).columns());
+            for row in &rows.ok()? {
+                digest.update((row.as_ref().len() as u64).to_le_bytes());
+                digest.update(row.as_ref());
+            }
+            from += length;
+        }
+    }
+    Some(())
+}
+
+fn digest_stream(batches: &[RecordBatch], digest: &mut Sha256) {
+    let Some(schema) = batches.first().map(RecordBatch::schema) else {
+        return;
+    };
+    let written = concat_batches(&schema, batches).and_then(|whole| {
+        let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
+        writer.write(&whole)?;
+        writer.into_inner()
+    });
+    match written {
+        Ok(bytes) => digest.update(bytes),
+        // nothing else is known of it: no two results share this tag
+        Err(_) => digest.update(crate::disk::unique_id()),
+    }
+}
