@@ -2,7 +2,7 @@ use syn::meta::ParseNestedMeta;
 use syn::punctuated::Punctuated;
 use syn::{Ident, LitInt, LitStr, Token, parenthesized};
 
-/// What stands in the parentheses of `#[cached_query(…)]`.
+/// Arguments in the parentheses of `#[cached_query(…)]`.
 #[derive(Default)]
 pub(crate) struct Arguments {
     pub(crate) ttl: Option<LitInt>,

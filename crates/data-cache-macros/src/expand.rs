@@ -89,7 +89,7 @@ fn digest(sig: &Signature, block: &Block) -> u64 {
     })
 }
 
-/// Whether a type holds an `impl Trait`: a generic without a name.
+/// Returns `true` if a type holds an `impl Trait`: a generic without a name.
 fn is_generic(typed: &Type) -> bool {
     fn holds_impl(tokens: TokenStream) -> bool {
         tokens.into_iter().any(|token| match token {

@@ -20,7 +20,7 @@ enum State {
 }
 
 impl Cancel {
-    /// Whether nobody waits any more.
+    /// Returns `true` if nobody waits any more.
     pub fn is_cancelled(&self) -> bool {
         matches!(*self.0.lock(), State::Cancelled)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-/// Where a cache reads the time.
+/// Source of the time of day.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Clock {
     #[default]

@@ -17,7 +17,7 @@ pub struct Config {
     pub http_cache: HttpCache,
 }
 
-/// How results of queries are kept.
+/// Options for results of queries.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueryCache {
@@ -29,9 +29,9 @@ pub struct QueryCache {
     pub max_size_mb: u64,
     /// MiB of results that are kept in memory as well. 0: none.
     pub memory_mb: u64,
-    /// How files are written.
+    /// Format of the files.
     pub codec: Codec,
-    /// Whether a stored result survives a power cut.
+    /// Durability of the files.
     pub durability: Durability,
     /// Queries that take longer than this are logged as `slow_query`.
     pub slow_query_ms: u64,
@@ -39,7 +39,7 @@ pub struct QueryCache {
     pub ttls: BTreeMap<String, u64>,
 }
 
-/// How results are written to files.
+/// Format of data files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -51,15 +51,15 @@ pub enum Codec {
     Ipc,
 }
 
-/// Whether a stored result survives a power cut.
+/// Durability of stored results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Durability {
-    /// Mostly; what does not is noticed by its digest, and is a miss.
+    /// Files are not fsynced. An entry torn by a power cut fails its digest check and counts as a miss.
     #[default]
     None,
-    /// Yes: files and directory are synced, which takes about a hundred times as long.
+    /// Files and directory are fsynced, which takes about a hundred times as long.
     Full,
 }
 

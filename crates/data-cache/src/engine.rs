@@ -1,4 +1,4 @@
-//! What answers a query when the cache does not.
+//! Engines that answer a query when the cache does not.
 
 use arrow::array::RecordBatch;
 
@@ -18,8 +18,8 @@ pub trait QueryEngine: Send + Sync + 'static {
         Dialect::Unknown
     }
 
-    /// Whether [`state`](Self::state) answers for this statement within microseconds. Otherwise it is asked on a thread that
-    /// may block.
+    /// Returns `true` if [`state`](Self::state) answers for this statement within microseconds. Otherwise it is asked on a
+    /// thread that may block.
     fn knows(&self, sql: &str) -> bool {
         let _ = sql;
         true
@@ -46,16 +46,16 @@ pub trait QueryEngine: Send + Sync + 'static {
     /// It is called for each query: for a statement that it [`knows`](Self::knows) it should take microseconds.
     fn state(&self, sql: &str) -> Result<State, Bypass>;
 
-    /// Whether nothing moved since `state` was asked for; asked after a run. Engines may have a cheaper answer.
+    /// Returns `true` if nothing moved since `state` was asked for; asked after a run. Engines may have a cheaper answer.
     fn is_current(&self, sql: &str, state: &State) -> bool {
         self.state(sql).as_ref() == Ok(state)
     }
 
-    /// Whether this is a statement that may be run as a query.
+    /// Checks that this is a statement that may run as a query.
     ///
     /// # Errors
     ///
-    /// Where it is not: a write, or several statements.
+    /// Fails for a write and for several statements.
     fn check(&self, sql: &str) -> Result<(), Error> {
         let _ = sql;
         Ok(())
@@ -65,7 +65,7 @@ pub trait QueryEngine: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What the engine says; also when `cancel` came first.
+    /// The engine's error; also when `cancel` came first.
     fn run(&self, sql: &str, params: &Params, cancel: &Cancel) -> Result<Vec<RecordBatch>, Error>;
 }
 

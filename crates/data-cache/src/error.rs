@@ -1,4 +1,4 @@
-//! What a caller did wrong, or what the engine said.
+//! Errors of callers and of engines.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ pub struct Error {
     message: String,
 }
 
-/// What family an [`Error`] belongs to.
+/// Family of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -36,7 +36,7 @@ impl Error {
         }
     }
 
-    /// What an engine said, for implementations of [`QueryEngine`](crate::QueryEngine).
+    /// Error of an engine, for implementations of [`QueryEngine`](crate::QueryEngine).
     pub fn engine(message: impl Into<String>) -> Self {
         Self {
             kind: ErrorKind::Engine,
@@ -44,7 +44,7 @@ impl Error {
         }
     }
 
-    /// What went wrong, as a family.
+    /// Family of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

@@ -1,10 +1,10 @@
-//! What a query turned out to be.
+//! Events of queries.
 
 use std::time::{Duration, SystemTime};
 
 use crate::stats::Bypass;
 
-/// Where a result came from.
+/// Origin of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
@@ -45,14 +45,14 @@ pub struct QueryEvent {
     pub sql: String,
     /// Its first word: `SELECT`, `WITH`, …
     pub query_type: String,
-    /// When it began.
+    /// Time of its start.
     pub start: SystemTime,
     /// From the question to the answer, the queue for a connection included.
     pub duration: Duration,
     /// Rows of the result, 0 on error.
     pub rows: usize,
-    /// Whether the engine failed it.
+    /// `true` if the engine failed it.
     pub failed: bool,
-    /// Where the result came from.
+    /// Origin of the result.
     pub status: Status,
 }

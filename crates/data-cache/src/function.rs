@@ -1,4 +1,4 @@
-//! What `#[cached_query]` expands to.
+//! Calls that `#[cached_query]` expands to.
 
 use std::future::Future;
 

@@ -23,7 +23,7 @@ pub fn install(cache: Cache) -> Result<(), Error> {
 ///
 /// # Errors
 ///
-/// Where that directory cannot be used.
+/// Fails if that directory cannot be used.
 pub fn get_cache() -> Result<Cache, Error> {
     if let Some(cache) = CACHE.get() {
         return Ok(cache.clone());

@@ -1,4 +1,4 @@
-//! What the cache holds, by name: for patterns, sizes and the order of last use.
+//! Contents of the cache, by name: for patterns, sizes and the order of last use.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl Indexed {
         now.saturating_sub(self.created_at) >= self.ttl_seconds
     }
 
-    /// Whether it depends on this table, or could, for all that its text tells. `table` is in lower case.
+    /// Returns `true` if it depends on this table, or could, for all that its text tells. `table` is in lower case.
     pub(crate) fn depends_on(&self, table: &str) -> bool {
         let known = self.tables.iter().any(|known| known == table);
         let is_function = self.label.starts_with("fn:");

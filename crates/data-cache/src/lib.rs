@@ -87,7 +87,7 @@
 //! [`ErrorKind::Input`]: the call is wrong, and will be so again. [`ErrorKind::Io`]: the directory cannot be opened.
 //! [`ErrorKind::Engine`]: what the engine said; a retry makes sense where the engine's does.
 //!
-//! # Features
+//! # Feature flags
 //! | feature | default | brings |
 //! |---|---|---|
 //! | `macros` | yes | `#[cached_query]` |
@@ -97,7 +97,7 @@
 //! | `metrics` | no | `Cache::publish_metrics` |
 //! | `testing` | no | `testing`: a manual clock, steps that fail, a temporary directory |
 //!
-//! # When not to use this
+//! # When not to use it
 //! Databases that other processes write while this one reads them; answers that must be fresher than their TTL without
 //! going through `Warehouse`; results that differ per user under one SQL text, unless each has its [`Scope`]; a
 //! directory on a network file system without locks.

@@ -17,17 +17,17 @@ pub(crate) struct Entry {
     /// Seconds since 1970.
     pub(crate) created_at: u64,
     pub(crate) ttl_seconds: u64,
-    /// How long it took to compute; 0 where nobody knows.
+    /// Time it took to compute; 0 if unknown.
     pub(crate) compute_ms: u64,
-    /// Whether there is a file below it, which another process may replace or remove.
+    /// `true` if there is a file below it, which another process may replace or remove.
     pub(crate) on_disk: bool,
-    /// When the file was last looked at, in milliseconds of the process.
+    /// Time of the last look at the file, in milliseconds of the process.
     pub(crate) checked: AtomicU64,
     pub(crate) usage: Arc<Usage>,
     pub(crate) digest: ContentDigest,
 }
 
-/// How an entry is used; shared by memory and index.
+/// Use of an entry; shared by memory and index.
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
     /// Milliseconds since 1970.

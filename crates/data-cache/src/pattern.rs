@@ -30,7 +30,7 @@ impl Pattern {
         Ok(Self(folded))
     }
 
-    /// Whether the pattern spells this name out, as a word of its own.
+    /// Returns `true` if the pattern spells this name out, as a word of its own.
     pub(crate) fn spells(&self, name: &str) -> bool {
         let is_part = |c: char| c.is_alphanumeric() || c == '_';
         !name.is_empty()

@@ -1,6 +1,6 @@
-//! Whose result it is.
+//! Owners of results.
 
-/// Who may be given a result. Two scopes never share an entry.
+/// Callers that may be given a result. Two scopes never share an entry.
 ///
 /// ```
 /// use data_cache::{Cache, Params, Scope};
@@ -24,9 +24,9 @@ pub enum Scope {
     Tenant(String),
     /// One principal, as long as the fingerprint of the policy that holds for it stays the same.
     Principal {
-        /// Who.
+        /// Name of the principal.
         id: String,
-        /// What stands for its permissions: another policy is another scope.
+        /// Fingerprint of its permissions: another policy is another scope.
         policy: String,
     },
 }

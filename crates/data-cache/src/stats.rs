@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-/// Why a lookup found nothing.
+/// Reason why a lookup found nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Miss {
@@ -41,7 +41,7 @@ impl Miss {
     }
 }
 
-/// Why a query goes past the cache.
+/// Reason why a query goes past the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Bypass {
@@ -142,13 +142,13 @@ pub struct Stats {
     pub hit_ratio: f64,
     /// Lookups answered.
     pub hits: u64,
-    /// Of those, from memory.
+    /// Hits from memory.
     pub memory_hits: u64,
-    /// Of those, from files.
+    /// Hits from files.
     pub disk_hits: u64,
     /// Lookups not answered.
     pub misses: u64,
-    /// Of those, the ones that waited for somebody else's computation.
+    /// Misses that waited for another caller's computation.
     pub coalesced: u64,
     /// Queries that went past the cache: neither hit nor miss.
     pub bypasses: u64,
@@ -170,7 +170,7 @@ pub struct Stats {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Invalidation {
-    /// When.
+    /// Time of the call.
     pub at: SystemTime,
     /// The pattern, `table:name`, or `*` for `clear`.
     pub pattern: String,

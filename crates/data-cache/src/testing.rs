@@ -1,4 +1,4 @@
-//! What tests of caches need: a clock that they set, steps at which they make a write fail, a directory of their own.
+//! Tools for tests of caches: a clock that they set, steps at which they make a write fail, a directory of their own.
 //!
 //! ```
 //! use data_cache::{Cache, Params, testing::{ManualClock, TempDir}};
@@ -72,7 +72,7 @@ impl TempDir {
     ///
     /// # Errors
     ///
-    /// Where the system's directory for temporary files does not allow it.
+    /// Fails if the system's directory for temporary files does not allow it.
     pub fn new() -> io::Result<Self> {
         let name = format!("data-cache-{}", crate::disk::unique_id());
         let path = std::env::temp_dir().join(name);
@@ -80,7 +80,7 @@ impl TempDir {
         Ok(Self(path))
     }
 
-    /// Where it is.
+    /// Path of the directory.
     pub fn path(&self) -> &Path {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! How long an entry lives.
+//! Lifetimes of entries.
 
 use crate::config::QueryCache;
 use crate::error::Error;
@@ -28,12 +28,12 @@ impl Ttls {
         })
     }
 
-    /// The time that the operator wrote down for this SQL or label.
+    /// Returns the configured time for this SQL or label.
     pub(crate) fn configured(&self, label: &str) -> Option<u64> {
         self.pattern(label).map(|(_, seconds)| *seconds)
     }
 
-    /// Whether the pattern of this SQL permits to keep what follows from the given name: it has to spell it out.
+    /// Returns `true` if the pattern of this SQL permits to keep what follows from the given name: it has to spell it out.
     pub(crate) fn permits(&self, label: &str, name: &str) -> bool {
         self.pattern(label)
             .is_some_and(|(pattern, _)| pattern.spells(name))
@@ -48,7 +48,7 @@ impl Ttls {
         matching.find(|(pattern, _)| pattern.matches_folded(&label))
     }
 
-    /// What the caller asks for, else what the operator wrote down, else the default.
+    /// Returns the caller's time, else the configured one, else the default.
     pub(crate) fn effective(&self, asked: Option<u64>, label: &str) -> Result<u64, Error> {
         match asked {
             Some(seconds) if seconds > MAX_SECONDS => Err(Error::input(format!(

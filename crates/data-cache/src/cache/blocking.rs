@@ -19,7 +19,7 @@ use crate::stats::Miss;
 impl Cache {
     /// Returns the kept result, or that of `compute`, which is then kept.
     ///
-    /// Of callers that miss at the same time one computes, on its own thread; the others wait for it. If it fails the
+    /// One of the callers that miss at the same time computes, on its own thread; the others wait for it. If it fails the
     /// next one tries, so that each caller gets its own error. A computation that asks for its own result computes once
     /// more, without the cache; so does a caller that waited for 60 s.
     ///

@@ -28,7 +28,7 @@ pub(crate) struct Plan {
 
 /// The difference between callers that block and callers that await: the thread that reads and writes files.
 pub(super) trait Face {
-    /// Whether a computation needs its thread for other tasks too.
+    /// `true` if a computation needs its thread for other tasks too.
     const IS_TASK: bool;
 
     /// Asks both tiers.

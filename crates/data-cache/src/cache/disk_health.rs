@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// Writes pause for this long after a full or failing disk.
 pub(super) const PAUSE_MILLIS: u64 = 30_000;
 
-/// Whether files may be read, and whether they may be written.
+/// Permission to read files, and to write them.
 #[derive(Default)]
 pub(super) struct DiskHealth {
     /// Files could not be removed when they had to be: they are not read any more.

@@ -65,7 +65,7 @@ impl std::fmt::Debug for Hit {
     }
 }
 
-/// What a lookup came to.
+/// Result of a lookup.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Lookup {

@@ -47,7 +47,7 @@ pub(crate) struct Inner {
     pub(super) disk: Option<Disk>,
     pub(super) disk_health: DiskHealth,
     pub(super) index: Index,
-    /// Whether the files of earlier runs are in the index.
+    /// `true` if the files of earlier runs are in the index.
     pub(super) indexed: Mutex<bool>,
     pub(super) generations: Generations,
     pub(super) flights: Flights<Key, Outcome>,
@@ -135,12 +135,12 @@ impl Inner {
         &self.config
     }
 
-    /// Whether the operator's pattern for this query permits to keep what follows from `name`.
+    /// Returns `true` if the operator's pattern for this query permits to keep what follows from `name`.
     pub(crate) fn permits(&self, normal_sql: &str, name: &str) -> bool {
         self.ttls.permits(normal_sql, name)
     }
 
-    /// Whether the operator configured a time for this query.
+    /// Returns `true` if the operator configured a time for this query.
     pub(crate) fn has_configured_ttl(&self, normal_sql: &str) -> bool {
         self.ttls.configured(normal_sql).is_some()
     }

@@ -19,9 +19,9 @@ use crate::stats::Miss;
 
 /// A creation time further ahead than this is of a clock that went back since.
 pub(super) const CLOCK_SLACK_SECONDS: u64 = 5;
-/// What other processes replaced, removed or invalidated is noticed within this time.
+/// Changes by other processes are noticed within this time.
 const RECHECK_MILLIS: u64 = 1000;
-/// How exactly other processes know the time of last use.
+/// Interval at which the time of last use is written for other processes.
 const MARK_MILLIS: u64 = 60_000;
 
 impl Cache {
@@ -168,7 +168,7 @@ impl Inner {
         })
     }
 
-    /// Whether the file below is still the one that was read; looked at once a second.
+    /// Returns `true` if the file below is still the one that was read; looked at once a second.
     fn is_still_there(&self, key: &Key, entry: &Entry) -> bool {
         let now = self.time.elapsed_millis();
         let checked = entry.checked.load(Ordering::Relaxed);

@@ -51,7 +51,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// Where the directory cannot be made, or holds something else than a cache.
+    /// Fails if the directory cannot be made, or holds something else than a cache.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_with(dir, &Config::default())
     }
@@ -60,7 +60,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// Where the directory cannot be made, or holds something else than a cache.
+    /// Fails if the directory cannot be made, or holds something else than a cache.
     pub fn open_with(dir: impl AsRef<Path>, config: &Config) -> Result<Self, Error> {
         let inner = Inner::open(dir.as_ref(), config)?;
         let cache = Self {

@@ -1,4 +1,4 @@
-//! What the cache tells about itself.
+//! Statistics and metrics of a cache.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::sql;
 use crate::stats::{Miss, Stats, TopEntry};
 
 impl Cache {
-    /// What the cache holds and has done.
+    /// Returns counts of what the cache holds and has done.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;

@@ -25,7 +25,7 @@ use crate::params::Params;
 /// SQL text longer than this is refused.
 const MAX_SQL_BYTES: usize = 1 << 20;
 
-/// What became of a result that was to be kept.
+/// Result of storing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stored {
@@ -40,7 +40,7 @@ pub enum Stored {
     Skipped(Skip),
 }
 
-/// Why a result is not kept.
+/// Reason why a result is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Skip {
@@ -89,7 +89,7 @@ pub(crate) struct StoreRequest<'a> {
     pub(crate) batches: &'a [RecordBatch],
     pub(crate) ttl: Option<u64>,
     pub(crate) compute: Duration,
-    /// Of before the computation.
+    /// Counts before the computation.
     pub(crate) stamp: GenerationStamp,
     pub(crate) digest: ContentDigest,
     /// Nobody asked to keep it: a file must be worth its while.
@@ -251,7 +251,7 @@ impl Inner {
         }
     }
 
-    /// What could not be written is not to be followed by what it should have replaced, once memory lets go of it.
+    /// Removes the file that a result should have replaced: it must not be served once memory evicts the result.
     fn drop_older(&self, disk: &Disk, key: &Key, skip: Skip) {
         if skip == Skip::Invalidated {
             self.memory.remove(key);
@@ -333,7 +333,7 @@ impl Inner {
         committed
     }
 
-    /// Whether a slow write comes after that of a younger result; one from the future is of a clock that went back.
+    /// Returns `true` if a slow write comes after that of a younger result; one from the future is of a clock that went back.
     fn is_outdated(&self, metadata: &Metadata, in_file: Option<&Metadata>) -> bool {
         let younger = metadata.created_at + 1..=self.now() + CLOCK_SLACK_SECONDS;
         let in_memory = self.memory.get(&metadata.key);

@@ -13,7 +13,7 @@ use super::{Decoded, Disk, Encoded, Exclusive, Metadata};
 use crate::failpoint::Step;
 use crate::key::{Key, hex};
 
-/// How often a reader that lost a race against a writer looks again.
+/// Number of times that a reader looks again if it lost a race against a writer.
 const READ_ATTEMPTS: usize = 3;
 
 /// An entry whose every byte is accounted for.
@@ -22,7 +22,7 @@ pub(crate) struct Found {
     pub(crate) decoded: Decoded,
 }
 
-/// Why there is none.
+/// Reason why an entry cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadProblem {
     Absent,

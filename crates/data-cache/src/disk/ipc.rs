@@ -53,7 +53,7 @@ fn joined(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Vec<RecordBat
     Ok(joined)
 }
 
-/// Whether each column is one array of values that may be null, whose buffers are those of its layout.
+/// Returns `true` if each column is one array of values that may be null, whose buffers are those of its layout.
 fn is_flat(schema: &Schema) -> bool {
     schema.fields().iter().all(|field| match field.data_type() {
         DataType::Null | DataType::Utf8View | DataType::BinaryView => false,
@@ -94,7 +94,7 @@ type MessageAndSchema = (Box<[u8]>, Arc<Schema>);
 
 impl Schemas {
     const MAX: usize = 64;
-    /// Of a message, and of its schema, which may be far larger: its parts may be the same bytes of the message.
+    /// Maximum size of a message, and of its schema, which may be far larger: its parts may be the same bytes of the message.
     const MAX_BYTES: usize = 256 << 10;
 
     fn of(&self, message: &[u8]) -> Result<Arc<Schema>, String> {
@@ -172,7 +172,7 @@ fn part(whole: &Buffer, offset: i64, length: i64) -> Result<Buffer, String> {
     }
 }
 
-/// What [`StreamDecoder`] would make of a batch of [flat](is_flat) columns, or an error. With many short strings it takes
+/// Decodes what [`StreamDecoder`] would make of a batch of [flat](is_flat) columns, or an error. With many short strings it takes
 /// a quarter of the time: [`StreamDecoder`] looks at one after the other.
 fn flat_batch(
     schema: &Arc<Schema>,
@@ -277,7 +277,7 @@ fn strings<O: OffsetSizeTrait>(
     Ok(Arc::new(array))
 }
 
-/// Whether the offsets cut text into texts.
+/// Returns `true` if the offsets cut text into texts.
 fn are_boundaries<O: OffsetSizeTrait>(offsets: &[O], text: &[u8]) -> bool {
     // each byte is a character
     text.is_ascii()

@@ -1,4 +1,4 @@
-//! Where what is.
+//! Layout of the directory.
 
 use std::fs;
 use std::io::{self, Read, Write};

@@ -14,7 +14,7 @@ use crate::stats::Invalidation;
 const KEPT: usize = 100;
 /// A file larger than this is not ours.
 const MAX_BYTES: u64 = 4 << 20;
-/// Of a pattern, this much is written down.
+/// Characters of a pattern that are logged.
 const PATTERN_CHARS: usize = 1000;
 
 #[derive(Serialize, Deserialize)]

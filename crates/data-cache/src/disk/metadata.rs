@@ -1,4 +1,4 @@
-//! What is known of an entry, as JSON beside its data.
+//! Metadata of an entry, as JSON beside its data.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -50,7 +50,7 @@ struct Written {
     compute_ms: u64,
 }
 
-/// Why a metadata file is none.
+/// Reason why there is no metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoMetadata {
     Absent,

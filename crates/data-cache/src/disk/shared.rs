@@ -1,4 +1,4 @@
-//! What processes that share a directory agree on: a count of invalidations, and a lock for the moments that decide.
+//! Agreement between processes that share a directory: a count of invalidations, and a lock for the moments that decide.
 
 use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher, RandomState};
@@ -47,7 +47,7 @@ impl Generation {
         bytes
     }
 
-    /// Whether this count cannot come after `seen`: the directory is another one, or an older copy of itself.
+    /// Returns `true` if this count cannot come after `seen`: the directory is another one, or an older copy of itself.
     pub(crate) fn went_back_from(self, seen: Self) -> bool {
         self.lineage != seen.lineage || self.count < seen.count
     }
@@ -87,7 +87,7 @@ impl Disk {
         Ok(exclusive)
     }
 
-    /// How often any process invalidated; `None` where it cannot be read.
+    /// Returns the count of invalidations by any process; `None` if it cannot be read.
     pub(crate) fn generation(&self) -> Option<Generation> {
         match open_regular(&self.generation_path()) {
             Ok(Some((file, _))) => read(&file).ok().flatten(),

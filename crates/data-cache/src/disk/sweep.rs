@@ -1,4 +1,4 @@
-//! What lies in the directory, and what a writer that died left behind.
+//! Contents of the directory, and leftovers of a writer that died.
 
 use std::collections::HashSet;
 use std::fs;
@@ -15,14 +15,14 @@ const ORPHAN_AGE: Duration = Duration::from_secs(3600);
 /// An entry as the directory shows it.
 pub(crate) struct FileEntry {
     pub(crate) key: Key,
-    /// Of data and metadata.
+    /// Bytes of data and metadata.
     pub(crate) bytes: u64,
-    /// When it was last used as far as files tell, in milliseconds since 1970.
+    /// Time of last use as far as files tell, in milliseconds since 1970.
     pub(crate) used: u64,
 }
 
 impl Disk {
-    /// Whether somebody removed the directory.
+    /// Returns `true` if somebody removed the directory.
     pub(crate) fn is_gone(&self) -> bool {
         use std::io::ErrorKind::{NotADirectory, NotFound};
 

@@ -28,7 +28,7 @@ struct Shared<I, T> {
     landed: AtomicU64,
     /// Milliseconds that a waiter waits at most.
     limit: AtomicU64,
-    /// Whether a thread looks after the limit.
+    /// `true` if a thread looks after the limit.
     is_watched: AtomicBool,
 }
 

@@ -8,7 +8,7 @@ const MAX_BYTES: usize = 8 * 1024;
 /// So are those with more tags.
 const MAX_TAGS: usize = 64;
 
-/// What the client has.
+/// Tags that the client has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
     Anything,

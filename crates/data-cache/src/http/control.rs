@@ -37,7 +37,7 @@ pub(super) fn rule(config: &HttpCache, path: &str) -> Option<Rule> {
     })
 }
 
-/// Whether a segment names something in its folder, also for a server that decodes it, once or more often.
+/// Returns `true` if a segment names something in its folder, also for a server that decodes it, once or more often.
 fn is_plain(segment: &str) -> bool {
     let lower = segment.to_ascii_lowercase();
     let has_encoded = ["%2e", "%2f", "%5c", "%25", "%00"]
@@ -68,7 +68,7 @@ fn is_page(response: &HeaderMap) -> bool {
     })
 }
 
-/// Whether the answer may be for this client alone.
+/// Returns `true` if the answer may be for this client alone.
 pub(super) fn is_personal(config: &HttpCache, request: &HeaderMap) -> bool {
     let mut cookies = request.get_all(COOKIE).iter();
     request.contains_key(AUTHORIZATION)

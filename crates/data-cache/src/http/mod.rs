@@ -9,7 +9,7 @@
 //! - A matching `If-None-Match` is answered 304, with the headers that the 200 would carry (RFC 9110 section 15.4.5).
 //! - Headers that a handler set stay.
 //!
-//! Where the body comes from a cached query, [`Validator`] answers 304 before the body is built:
+//! If the body comes from a cached query, [`Validator`] answers 304 before the body is built:
 //!
 //! ```
 //! # #[cfg(feature = "duckdb")] {

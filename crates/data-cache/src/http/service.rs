@@ -45,7 +45,7 @@ impl<S> tower_layer::Layer<S> for CacheLayer {
     }
 }
 
-/// What [`CacheLayer`] makes of a service.
+/// Service made by [`CacheLayer`].
 #[derive(Clone, Debug)]
 pub struct CacheService<S> {
     inner: S,
@@ -91,7 +91,7 @@ where
     }
 }
 
-/// What of the request matters once the response is there.
+/// Parts of the request that matter once the response is there.
 struct Asked {
     rule: Option<Rule>,
     is_personal: bool,

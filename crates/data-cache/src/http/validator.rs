@@ -24,7 +24,7 @@ fn cache_status(status: Status) -> String {
     }
 }
 
-/// What a response tells about the query result that it shows.
+/// Headers of a response that shows a query result.
 #[derive(Clone, Debug)]
 pub struct Validator {
     headers: HeaderMap,
@@ -54,7 +54,7 @@ impl Validator {
         Self { headers, etag }
     }
 
-    /// Whether the client has this result already: then answer 304, with [`headers`](Self::headers) and without a body.
+    /// Returns `true` if the client has this result already: then answer 304, with [`headers`](Self::headers) and without a body.
     /// For GET and HEAD alone. Counts a hit; a miss is counted by the layer, which sees the answer.
     pub fn is_current(&self, request: &HeaderMap) -> bool {
         let Some(etag) = &self.etag else {

@@ -103,7 +103,7 @@ enum Route<E> {
 }
 
 impl<E: QueryEngine> Query<E> {
-    /// How long the result may be reused, in whole seconds, instead of what `cache.yaml` says; implies
+    /// Sets how long the result may be reused, in whole seconds, instead of what `cache.yaml` says; implies
     /// [`keep`](Self::keep).
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl.as_secs());
@@ -117,7 +117,7 @@ impl<E: QueryEngine> Query<E> {
         self
     }
 
-    /// Whose result it is, in place of the scope that the cache has.
+    /// Sets the scope of the result, in place of the one that the cache has.
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
         self
@@ -127,7 +127,7 @@ impl<E: QueryEngine> Query<E> {
     ///
     /// # Errors
     ///
-    /// What the engine says, and statements that are no queries.
+    /// The engine's error; also for statements that are no queries.
     pub fn blocking(self) -> Result<QueryResult, Error> {
         let (sender, receiver) = mpsc::sync_channel(1);
         let started = self.start(move |answer| {

@@ -139,7 +139,7 @@ impl<E: QueryEngine> Prepared<E> {
         });
     }
 
-    /// Whether nobody wrote while the query ran.
+    /// Returns `true` if nobody wrote while the query ran.
     fn is_unchanged(&self) -> bool {
         if self.is_permitted {
             let now = self.query.permitted(&self.normal, Bypass::Nondeterministic);

@@ -1,4 +1,4 @@
-//! What a query is answered with.
+//! Answer to a query.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ impl QueryResult {
         self.batches
     }
 
-    /// Where they came from.
+    /// Origin of the batches.
     pub fn status(&self) -> Status {
         self.status
     }

@@ -86,7 +86,7 @@ fn normal_form(sql: &str, dialect: Dialect) -> Result<String, Unusual> {
 /// Marks that some dialect reads as the start of a literal, a name or a comment, and another one does not.
 const UNPORTABLE: &[&str] = &["\\", "`", "#", "[", "{", "//", "/*!", "'''", "\"\"\"", "$$"];
 
-/// Whether every common dialect cuts the text into the same tokens.
+/// Returns `true` if every common dialect cuts the text into the same tokens.
 fn is_portable(sql: &str) -> bool {
     let mut line_comments = sql
         .match_indices("--")

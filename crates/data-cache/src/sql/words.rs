@@ -11,7 +11,7 @@ pub(crate) struct Words {
     pub(crate) names: HashSet<String>,
     /// Those of them that an opening parenthesis follows.
     pub(crate) calls: HashSet<String>,
-    /// What the literals say: `FROM 't'` names a table too.
+    /// Texts of the literals: `FROM 't'` names a table too.
     pub(crate) texts: HashSet<String>,
 }
 
@@ -43,7 +43,7 @@ impl Words {
         Ok(words)
     }
 
-    /// Whether the text could name this table; `name` is in lower case.
+    /// Returns `true` if the text could name this table; `name` is in lower case.
     pub(crate) fn could_name(&self, name: &str) -> bool {
         self.names.contains(name) || self.texts.contains(name)
     }

@@ -67,14 +67,14 @@ impl Catalog {
         holds_temporary
     }
 
-    /// Whether every name stands for a base table alone.
+    /// Returns `true` if every name stands for a base table alone.
     pub(super) fn are_tables<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> bool {
         let definitions = self.definitions.read();
         let definitions = definitions.as_ref();
         definitions.is_some_and(|known| names.into_iter().all(|name| known.is_table(name)))
     }
 
-    /// Whether the statement was judged before: then [`judge`](Self::judge) takes microseconds.
+    /// Returns `true` if the statement was judged before: then [`judge`](Self::judge) takes microseconds.
     pub(super) fn knows(&self, sql: &str) -> bool {
         self.judgements.lock().contains_key(sql)
     }
@@ -260,7 +260,7 @@ fn not_understood(text: &str) -> Bypass {
     }
 }
 
-/// Why a result must not be kept, and the names that make it so.
+/// Reason why a result must not be kept, and the names that make it so.
 struct Refusal {
     reason: Bypass,
     names: BTreeSet<String>,

@@ -73,7 +73,7 @@ impl Definitions {
         self.holds_temporary
     }
 
-    /// Whether the name stands for base tables alone.
+    /// Returns `true` if the name stands for base tables alone.
     pub(super) fn is_table(&self, name: &str) -> bool {
         self.tables.contains(name) && !self.views.contains(name)
     }

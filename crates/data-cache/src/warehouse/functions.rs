@@ -94,7 +94,7 @@ impl Functions {
         Ok(found)
     }
 
-    /// Whether the engine knows a scalar function, an aggregate or an operator of this name.
+    /// Returns `true` if the engine knows a scalar function, an aggregate or an operator of this name.
     pub(super) fn knows(&self, call: &str) -> bool {
         self.consistent.contains(call)
             || self.volatile.contains(call)

@@ -68,7 +68,7 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// What the engine says: the file is no database, or another process has it. And where this process has it open
+    /// The engine's error, if the file is no database or another process has it. Also fails if this process has it open
     /// already: clone that one.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_file(path.as_ref(), false)
@@ -78,7 +78,7 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// What the engine says.
+    /// The engine's error.
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_file(path.as_ref(), true)
     }
@@ -87,7 +87,7 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// What the engine says.
+    /// The engine's error.
     pub fn in_memory() -> Result<Self, Error> {
         let problem = |error: duckdb::Error| Error::engine(error.to_string());
         let config = engine_config(false).map_err(problem)?;
@@ -158,7 +158,7 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// What the engine says, and statements that are no queries.
+    /// The engine's error; also for statements that are no queries.
     pub fn query(&self, sql: &str, params: &Params) -> Result<Vec<RecordBatch>, Error> {
         self.check(sql)?;
         self.run(sql, params, &Cancel::default())
@@ -171,8 +171,8 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// What the engine says, what holds for one connection only (`SET`, `USE`, `ATTACH`, temporary tables), text that is no
-    /// SQL, a database that is only read, and a transaction that is left open, which is rolled back.
+    /// The engine's error; also for statements that hold for one connection only (`SET`, `USE`, `ATTACH`, temporary tables),
+    /// text that is no SQL, a database that is only read, and a transaction that is left open, which is rolled back.
     pub fn execute_batch(&self, batch: &str) -> Result<(), Error> {
         let Effects { scope, defines } = writes::effects_of(batch)?;
         if self.0.is_read_only {
@@ -210,7 +210,7 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// What the engine says, and names that are no words.
+    /// The engine's error; also for names that are no words. Nothing changes then.
     pub fn set(&self, name: &str, value: &str) -> Result<(), Error> {
         let statement = settings::statement(name, value)?;
         let _one_at_a_time = self.0.writing.lock();

@@ -10,7 +10,7 @@ use crate::disk::unique_id;
 
 pub(super) struct Versions {
     state: Mutex<Ids>,
-    /// What is being written.
+    /// Running writes.
     writing: Mutex<Vec<(u64, Scope)>>,
     written: AtomicBool,
 }

@@ -1,11 +1,11 @@
-//! What statements do to the data, as far as their text tells.
+//! Effects of statements on the data, as far as their text tells.
 
 use std::collections::BTreeSet;
 
 use crate::error::Error;
 use crate::sql::{self, Lexer, Token};
 
-/// What a batch may change.
+/// Tables that a batch may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     /// Rows of these tables; names in lower case, without schema.
@@ -13,7 +13,7 @@ pub(super) enum Scope {
     Everything,
 }
 
-/// What a batch may change, and whether tables, views or functions are among it.
+/// Effects of a batch.
 #[derive(Debug)]
 pub(super) struct Effects {
     pub(super) scope: Scope,
@@ -35,7 +35,7 @@ const READS: &[&str] = &[
     "SUMMARIZE",
     "EXPLAIN",
 ];
-/// What holds for one connection only.
+/// First words of statements that hold for one connection only.
 const SESSION: &[&str] = &[
     "SET",
     "RESET",
@@ -49,7 +49,7 @@ const SESSION: &[&str] = &[
     "EXECUTE",
     "DEALLOCATE",
 ];
-/// What changes no rows.
+/// First words of statements that change no rows.
 const HARMLESS: &[&str] = &[
     "BEGIN",
     "START",
@@ -98,7 +98,8 @@ pub(super) fn refuse_writes(statement: &str) -> Result<(), Error> {
     ))
 }
 
-/// What a batch may change, as far as its text tells; an error for statements that would hold for one connection only.
+/// Returns the tables that a batch may change, as far as its text tells; fails for statements that would hold for one
+/// connection only.
 pub(super) fn effects_of(batch: &str) -> Result<Effects, Error> {
     let statements = sql::statements(batch)
         .map_err(|_| Error::input("cannot tell the statements of this batch apart"))?;
