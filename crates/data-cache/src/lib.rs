@@ -78,10 +78,11 @@
 //!   process that is killed at any step leaves the old entry, the new one, or none.
 //! - A result computed while someone invalidated or wrote is returned to its callers, and not kept.
 //! - A write through `Warehouse` makes every older result of the tables it names unreachable before it starts.
-//! - Equal questions at the same time run once. The run goes on while somebody waits, and is interrupted when nobody does.
+//! - Equal questions at the same time run once, over all processes that share the directory. The run goes on while
+//!   somebody waits, and is interrupted when nobody does. Nobody waits for ever: see [`Bypass::Reentrant`].
 //! - Processes may share a directory. What one of them invalidates or replaces is gone from files at once, and from the
 //!   memory of the others within one second.
-//! - `max_size_mb` bounds the files; at the limit the least recently used go, down to 90 %.
+//! - `max_size_mb` bounds the blocks of the files; at the limit the least recently used go, down to 90 %.
 //!
 //! # Errors
 //! [`ErrorKind::Input`]: the call is wrong, and will be so again. [`ErrorKind::Io`]: the directory cannot be opened.

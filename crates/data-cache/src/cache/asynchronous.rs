@@ -11,6 +11,7 @@ use super::coalesce::{Computed, Face, FlightRole, Plan};
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
 use super::store::{Skip, Stored};
+use super::turn::Turn;
 use crate::error::Error;
 use crate::key::Key;
 use crate::params::Params;
@@ -136,6 +137,12 @@ impl Face for OnThreads {
 
     async fn find(&self, inner: &Arc<Inner>, key: Key) -> Result<Hit, Miss> {
         inner.find_async(key).await
+    }
+
+    async fn take_turn(&self, inner: &Arc<Inner>, key: Key) -> Turn {
+        let waiting = inner.clone();
+        let turn = inner.on_writers(move || waiting.take_turn(&key, || true));
+        turn.await.unwrap_or(Turn::Compute(None))
     }
 
     async fn store(&self, inner: &Arc<Inner>, computed: Computed) -> Outcome {

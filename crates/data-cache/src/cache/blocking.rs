@@ -12,6 +12,7 @@ use super::Cache;
 use super::coalesce::{Computed, Face, Plan};
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
+use super::turn::Turn;
 use crate::key::Key;
 use crate::params::Params;
 use crate::stats::Miss;
@@ -83,6 +84,10 @@ impl Face for OnThread {
 
     async fn find(&self, inner: &Arc<Inner>, key: Key) -> Result<Hit, Miss> {
         inner.find(&key)
+    }
+
+    async fn take_turn(&self, inner: &Arc<Inner>, key: Key) -> Turn {
+        inner.take_turn(&key, || true)
     }
 
     async fn store(&self, inner: &Arc<Inner>, computed: Computed) -> Outcome {

@@ -12,6 +12,7 @@ use super::generations::GenerationStamp;
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
 use super::store::{StoreRequest, Stored};
+use super::turn::Turn;
 use crate::etag::ContentDigest;
 use crate::flight::{Joined, Leader, Ticket};
 use crate::key::Key;
@@ -33,6 +34,9 @@ pub(super) trait Face {
 
     /// Asks both tiers.
     async fn find(&self, inner: &Arc<Inner>, key: Key) -> Result<Hit, Miss>;
+
+    /// Waits for other processes that compute the key.
+    async fn take_turn(&self, inner: &Arc<Inner>, key: Key) -> Turn;
 
     async fn store(&self, inner: &Arc<Inner>, computed: Computed) -> Outcome;
 }
@@ -161,8 +165,18 @@ impl Inner {
         leading: Leading,
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
     ) -> Result<Vec<RecordBatch>, E> {
+        let lock = match face.take_turn(self, plan.key).await {
+            Turn::Compute(lock) => lock,
+            Turn::Hit(hit) => {
+                leading.leader.land(&Outcome::Stored);
+                return Ok(hit.into_batches());
+            }
+        };
         let compute = leading.leader.led().scope(compute);
         let (batches, outcome) = self.compute(face, plan, compute).await?;
+        if let (Some(lock), Outcome::NotStored) = (&lock, outcome) {
+            lock.give_up();
+        }
         leading.leader.land(&outcome);
         Ok(batches)
     }

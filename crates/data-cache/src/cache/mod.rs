@@ -14,6 +14,7 @@ mod report;
 mod store;
 mod sweep;
 mod time;
+mod turn;
 
 pub(crate) use coalesce::Plan;
 pub(crate) use generations::GenerationStamp;
@@ -22,6 +23,7 @@ pub use hooks::Job;
 pub(crate) use inner::Inner;
 pub(crate) use store::StoreRequest;
 pub use store::{Skip, Stored};
+pub(crate) use turn::Turn;
 
 use std::borrow::Cow;
 use std::path::Path;

@@ -12,6 +12,7 @@ mod codec;
 mod entry;
 mod file;
 mod ipc;
+mod key_lock;
 mod layout;
 mod log;
 mod metadata;
@@ -20,10 +21,11 @@ mod sweep;
 
 pub(crate) use codec::{Decoded, Encoded, Format, encode};
 pub(crate) use entry::{Found, ReadProblem};
+pub(crate) use key_lock::{KeyLock, KeyTurn};
 pub(crate) use layout::unique_id;
 pub(crate) use metadata::{Metadata, NoMetadata};
 pub(crate) use shared::{Exclusive, Generation};
-pub(crate) use sweep::FileEntry;
+pub(crate) use sweep::{FileEntry, FolderTimes};
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -53,6 +55,7 @@ impl Disk {
         dir: &Path,
         durability: Durability,
         max_entry_bytes: u64,
+        idle_bytes: usize,
         failpoints: Failpoints,
     ) -> io::Result<Self> {
         layout::open(dir)?;
@@ -61,7 +64,7 @@ impl Disk {
             durability,
             max_entry_bytes,
             failpoints,
-            buffers: Buffers::default(),
+            buffers: Buffers::new(idle_bytes),
             schemas: Schemas::default(),
         };
         // a directory that cannot be written is a cache that is only read

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant, SystemTime};
 use arrow::array::RecordBatch;
 
 use super::{Answer, FlightId, Query, QueryResult, WaitGuard, lost};
-use crate::cache::{GenerationStamp, Hit, StoreRequest};
+use crate::cache::{GenerationStamp, Hit, StoreRequest, Stored, Turn};
 use crate::engine::{QueryEngine, State};
 use crate::etag::ContentDigest;
-use crate::event::Status;
+use crate::event::{Status, Tier};
 use crate::flight::{Joined, Leader, Waiter};
 use crate::key::Key;
 use crate::stats::{Bypass, Miss};
@@ -60,17 +60,37 @@ impl<E: QueryEngine> Prepared<E> {
                 leader.land(&Ok(led.enter(|| self.answer_with(hit))));
             }
             Err(miss) => {
-                inner.count(&Err(miss));
                 inner.run(move || {
                     let led = leader.led().clone();
-                    led.enter(|| self.compute(&leader, stamp));
+                    led.enter(|| self.take_turn(&leader, miss, stamp));
                 });
             }
         }
     }
 
-    /// Asks the engine. The answer is handed out before it is written to a file.
-    fn compute(self: Box<Self>, leader: &Leader<FlightId, Answer>, stamp: GenerationStamp) {
+    /// Waits for another process that computes the same.
+    fn take_turn(
+        self: Box<Self>,
+        leader: &Leader<FlightId, Answer>,
+        miss: Miss,
+        stamp: GenerationStamp,
+    ) {
+        let inner = self.query.target.cache.inner().clone();
+        match inner.take_turn(&self.key, || !leader.cancel().is_cancelled()) {
+            Turn::Hit(hit) => leader.land(&Ok(self.answer_with(hit))),
+            Turn::Compute(lock) => {
+                inner.count(&Err(miss));
+                let is_in_file = self.compute(leader, stamp);
+                if let (Some(lock), false) = (&lock, is_in_file) {
+                    lock.give_up();
+                }
+            }
+        }
+    }
+
+    /// Asks the engine. The answer is handed out before it is written to a file; returns `true` if it was written.
+    fn compute(self: Box<Self>, leader: &Leader<FlightId, Answer>, stamp: GenerationStamp) -> bool {
+        let mut is_in_file = false;
         let inner = self.query.target.cache.inner().clone();
         let cancel = leader.cancel();
         let computing = Instant::now();
@@ -93,12 +113,18 @@ impl<E: QueryEngine> Prepared<E> {
         {
             let digest = result.digest.clone().unwrap_or_default();
             let request = self.request(&result.batches, digest, compute, stamp);
-            let kept = inner.store_with(&request, || leader.land(&answer));
-            if let Err(error) = kept {
-                tracing::warn!(target: "data_cache", %error, "result_not_cached");
+            match inner.store_with(&request, || leader.land(&answer)) {
+                Ok(stored) => {
+                    let on_disk = Tier::Disk;
+                    is_in_file = matches!(stored, Stored::Kept { tier, .. } if tier == on_disk);
+                }
+                Err(error) => {
+                    tracing::warn!(target: "data_cache", %error, "result_not_cached");
+                }
             }
         }
         leader.land(&answer);
+        is_in_file
     }
 
     fn request<'a>(

@@ -81,6 +81,9 @@ fn plays_its_role() {
     match role.split_once(' ').unwrap_or((&role, "")) {
         ("store", step) => crate::faults::store_and_stop(dir, step),
         ("fill", _) => crate::faults::fill_the_disk(dir),
+        ("cold", processes) => crate::processes::ask_cold(dir, processes.parse().unwrap()),
+        ("hold", _) => crate::processes::compute_for_ever(dir),
+        ("weigh", _) => crate::memory::weigh(dir),
         ("count", _) => crate::metrics::count_http(dir),
         ("mix", seed) => crate::processes::mix(dir, seed.parse().unwrap()),
         (other, _) => panic!("no such role: {other}"),

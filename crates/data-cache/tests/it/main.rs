@@ -20,6 +20,7 @@ mod generated;
 mod http;
 mod keys;
 mod macros;
+mod memory;
 mod metrics;
 mod processes;
 mod statements;

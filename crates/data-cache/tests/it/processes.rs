@@ -138,3 +138,116 @@ fn two_processes_of_writers_readers_and_evictors_never_see_half_of_anything() {
     }
     assert_eq!(cache.get_stats().corrupt, 0);
 }
+
+/// The role of a child: asks for one result; a computation ends once so many processes ask.
+pub(crate) fn ask_cold(dir: &Path, processes: usize) {
+    let cache = Cache::open(dir.join("cache")).unwrap();
+    let own = std::process::id();
+    std::fs::write(dir.join(format!("asks-{own}")), "").unwrap();
+    let batches = cache.get_or_compute(SQL, &Params::new(), None, || {
+        std::fs::write(dir.join(format!("computes-{own}")), "").unwrap();
+        while count_of(dir, "asks-") < processes {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        Ok::<_, String>(vec![numbers(&[7])])
+    });
+    assert_eq!(number(&batches.unwrap()), 7);
+    println!("answered");
+}
+
+/// The role of a child: computes, and never ends.
+pub(crate) fn compute_for_ever(dir: &Path) {
+    let cache = Cache::open(dir.join("cache")).unwrap();
+    let _ = cache.get_or_compute(SQL, &Params::new(), None, || -> Result<_, String> {
+        println!("computing");
+        loop {
+            std::thread::park();
+        }
+    });
+}
+
+fn count_of(dir: &Path, start: &str) -> usize {
+    let names = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    names
+        .filter(|name| name.to_str().unwrap().starts_with(start))
+        .count()
+}
+
+#[test]
+fn eight_processes_compute_a_cold_key_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let children: Vec<_> = (0..8)
+        .map(|_| Process::start("cold 8", dir.path()))
+        .collect();
+    for mut child in children {
+        assert!(child.wait_for("answered").is_some(), "the child panicked");
+        child.succeeds();
+    }
+    assert_eq!(count_of(dir.path(), "computes-"), 1);
+}
+
+#[test]
+fn another_process_computes_when_the_one_that_did_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut holder = Process::start("hold", dir.path());
+    assert!(holder.wait_for("computing").is_some());
+    let mut other = Process::start("cold 1", dir.path());
+    while count_of(dir.path(), "asks-") == 0 {
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    assert_eq!(count_of(dir.path(), "computes-"), 0);
+    holder.kill();
+    assert!(other.wait_for("answered").is_some());
+    other.succeeds();
+    assert_eq!(count_of(dir.path(), "computes-"), 1);
+}
+
+#[test]
+fn a_result_that_is_not_stored_keeps_no_other_process_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (
+        Cache::open(dir.path()).unwrap(),
+        Cache::open(dir.path()).unwrap(),
+    );
+    let start = Instant::now();
+    let both = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        for (cache, value) in [(&one, 1), (&other, 2)] {
+            let both = &both;
+            scope.spawn(move || {
+                both.wait();
+                let batches = cache.get_or_compute(SQL, &Params::new(), Some(0), || {
+                    Ok::<_, String>(vec![numbers(&[value])])
+                });
+                assert_eq!(number(&batches.unwrap()), value);
+            });
+        }
+    });
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn statistics_follow_what_another_process_invalidated() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (
+        Cache::open(dir.path()).unwrap(),
+        Cache::open(dir.path()).unwrap(),
+    );
+    for at in 0..10 {
+        one.set(SQL, &[numbers(&[at])], &params! { at: at }, None)
+            .unwrap();
+    }
+    assert_eq!(one.get_stats().entries, 10);
+    assert_eq!(other.invalidate("*").unwrap(), 10);
+    look_at_other_processes_now(&one);
+    one.get_stats();
+    assert!(one.flush(Duration::from_secs(20)));
+    let stats = one.get_stats();
+    assert_eq!(
+        (stats.entries, stats.evicted_invalidated),
+        (0, 10),
+        "{stats:?}"
+    );
+}
