@@ -18,7 +18,7 @@ pub(crate) struct Indexed {
     pub(crate) tables: Arc<[String]>,
     pub(crate) created_at: u64,
     pub(crate) ttl_seconds: u64,
-    /// Bytes of its data file; 0 for one that is in memory only.
+    /// Bytes of the blocks of its files; 0 for one that is in memory only.
     pub(crate) bytes: u64,
     pub(crate) usage: Arc<Usage>,
 }
@@ -30,7 +30,7 @@ impl Indexed {
             tables: metadata.tables.clone().into(),
             created_at: metadata.created_at,
             ttl_seconds: metadata.ttl_seconds,
-            bytes: metadata.data_len,
+            bytes: metadata.blocks(),
             usage,
         }
     }
@@ -38,7 +38,16 @@ impl Indexed {
     pub(crate) fn is_expired(&self, now: u64) -> bool {
         now.saturating_sub(self.created_at) >= self.ttl_seconds
     }
+}
 
+/// Names of an entry: what it depends on.
+pub(crate) struct Labeled {
+    pub(crate) key: Key,
+    pub(crate) label: Arc<str>,
+    tables: Arc<[String]>,
+}
+
+impl Labeled {
     /// Returns `true` if it depends on this table, or could, for all that its text tells. `table` is in lower case.
     pub(crate) fn depends_on(&self, table: &str) -> bool {
         let known = self.tables.iter().any(|known| known == table);
@@ -96,6 +105,19 @@ impl Index {
             *bytes -= if kept { 0 } else { entry.bytes };
             kept
         });
+    }
+
+    /// Keys, labels and tables, to be looked at without keeping others from the index.
+    pub(crate) fn labels(&self) -> Vec<Labeled> {
+        let state = self.state.lock();
+        let entries = state.entries.iter();
+        entries
+            .map(|(key, entry)| Labeled {
+                key: *key,
+                label: entry.label.clone(),
+                tables: entry.tables.clone(),
+            })
+            .collect()
     }
 
     pub(crate) fn matching(&self, matches: impl Fn(&Indexed) -> bool) -> Vec<Key> {

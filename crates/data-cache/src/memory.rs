@@ -52,6 +52,8 @@ impl Usage {
 pub(crate) struct Memory {
     entries: moka::sync::Cache<Key, Arc<Entry>, BuildKeyHasher>,
     capacity: u64,
+    /// KiB that were inserted since the cache of entries last evicted.
+    unsettled: AtomicU64,
 }
 
 impl Memory {
@@ -62,7 +64,11 @@ impl Memory {
             .max_capacity(capacity)
             .weigher(|_: &Key, entry: &Arc<Entry>| kib(&entry.batches))
             .build_with_hasher(BuildKeyHasher::default());
-        Self { entries, capacity }
+        Self {
+            entries,
+            capacity,
+            unsettled: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<Entry>> {
@@ -74,9 +80,16 @@ impl Memory {
         if self.capacity == 0 {
             return false;
         }
-        let fits = u64::from(kib(&entry.batches)) <= self.capacity / 8;
+        let size = u64::from(kib(&entry.batches));
+        let fits = size <= self.capacity / 8;
         if fits {
             self.entries.insert(key, entry);
+            // it evicts in batches of entries, however large they are
+            let unsettled = self.unsettled.fetch_add(size, Ordering::Relaxed) + size;
+            if unsettled > self.capacity / 32 {
+                self.unsettled.store(0, Ordering::Relaxed);
+                self.entries.run_pending_tasks();
+            }
         } else {
             self.entries.invalidate(&key);
         }
@@ -101,15 +114,23 @@ impl Memory {
     }
 }
 
+/// Bytes of an entry beside its batches: label, index, and the tables that it is in.
+const ENTRY_BYTES: u64 = 700;
+
 /// At least 1, so that empty results count too.
 fn kib(batches: &[RecordBatch]) -> u32 {
-    u32::try_from(retained_bytes(batches) / 1024 + 1).unwrap_or(u32::MAX)
+    u32::try_from((retained_bytes(batches) + ENTRY_BYTES) / 1024 + 1).unwrap_or(u32::MAX)
 }
+
+/// Bytes of a batch beside its columns.
+const BATCH_BYTES: u64 = 128;
+/// Bytes of an array beside its buffers: the array, its buffers' owners, and what the allocator adds.
+const ARRAY_BYTES: u64 = 400;
 
 /// Bytes that the batches keep alive. An allocation that several columns or slices share counts once, and whole.
 pub(crate) fn retained_bytes(batches: &[RecordBatch]) -> u64 {
     let mut seen = HashSet::new();
-    let mut bytes = 0;
+    let mut bytes = (batches.len() as u64) * BATCH_BYTES;
     for column in batches.iter().flat_map(RecordBatch::columns) {
         add(&column.to_data(), &mut seen, &mut bytes);
     }
@@ -117,6 +138,7 @@ pub(crate) fn retained_bytes(batches: &[RecordBatch]) -> u64 {
 }
 
 fn add(data: &ArrayData, seen: &mut HashSet<*const u8>, bytes: &mut u64) {
+    *bytes += ARRAY_BYTES;
     let mut count = |buffer: &Buffer| {
         if seen.insert(buffer.data_ptr().as_ptr()) {
             *bytes += buffer.capacity() as u64;

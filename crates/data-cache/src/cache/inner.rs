@@ -11,7 +11,7 @@ use super::generations::{GenerationStamp, Generations};
 use super::hooks::Hooks;
 use super::time::Time;
 use crate::config::{Config, QueryCache};
-use crate::disk::Disk;
+use crate::disk::{Disk, FolderTimes};
 use crate::error::Error;
 use crate::event::QueryEvent;
 use crate::failpoint::Failpoints;
@@ -24,6 +24,8 @@ use crate::pool::Pool;
 use crate::stats::Counters;
 use crate::ttl::Ttls;
 
+/// Buffers for reading files that are kept: an eighth of `memory_mb`, and at most this.
+const MOST_IDLE_BYTES: usize = 64 << 20;
 /// Callers wait for the computation of another one for this long; then they compute too.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
@@ -47,6 +49,8 @@ pub(crate) struct Inner {
     pub(super) disk: Option<Disk>,
     pub(super) disk_health: DiskHealth,
     pub(super) index: Index,
+    /// Folders whose files are in the index.
+    pub(super) folder_times: Mutex<FolderTimes>,
     /// `true` if the files of earlier runs are in the index.
     pub(super) indexed: Mutex<bool>,
     pub(super) generations: Generations,
@@ -68,7 +72,12 @@ impl Inner {
         let failpoints = Failpoints::default();
         let disk = if config.enabled && config.max_size_mb > 0 {
             let limit = config.max_size_mb.saturating_mul(1 << 20);
-            let opened = Disk::open(dir, config.durability, limit, failpoints.clone());
+            let idle = match config.memory_mb {
+                0 => MOST_IDLE_BYTES,
+                mib => MOST_IDLE_BYTES
+                    .min(usize::try_from(mib.saturating_mul(1 << 17)).unwrap_or(usize::MAX)),
+            };
+            let opened = Disk::open(dir, config.durability, limit, idle, failpoints.clone());
             Some(opened.map_err(|error| {
                 Error::io(format!(
                     "cannot open the cache in {}: {error}",
@@ -88,6 +97,7 @@ impl Inner {
             disk,
             disk_health: DiskHealth::default(),
             index: Index::default(),
+            folder_times: Mutex::default(),
             indexed: Mutex::new(false),
             flights: Flights::new(MAX_WAIT),
             counters: Counters::default(),

@@ -1,5 +1,6 @@
 //! Finding an entry: memory, then files, each checked for freshness.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::disk::{Disk, Found, ReadProblem};
 use crate::etag::ContentDigest;
 use crate::event::Tier;
 use crate::index::Indexed;
-use crate::key::Key;
+use crate::key::{BuildKeyHasher, Key};
 use crate::memory::{Entry, Usage};
 use crate::params::Params;
 use crate::stats::Miss;
@@ -189,7 +190,7 @@ impl Inner {
     }
 
     /// Another process invalidated: what is in memory may be meant.
-    fn notice_other_processes(&self) {
+    pub(super) fn notice_other_processes(&self) {
         let Some(disk) = &self.disk else { return };
         if !self
             .generations
@@ -227,8 +228,24 @@ impl Inner {
             }
             _ => {
                 self.generations.see(found);
+                if let Some(inner) = self.me.upgrade() {
+                    self.workers.run(move || inner.follow_other_processes());
+                }
             }
         }
+    }
+
+    /// Takes entries out of the index that another process removed.
+    fn follow_other_processes(&self) {
+        let Some(disk) = &self.disk else { return };
+        // what is stored from here on is not missing in the list below
+        let known: Vec<Key> = self.index.matching(|entry| entry.bytes > 0);
+        let there: HashSet<Key, BuildKeyHasher> = disk.keys().into_iter().collect();
+        let gone = known.iter().filter(|key| !there.contains(key));
+        let removed = gone.map(|key| self.index.remove(key)).count();
+        self.counters
+            .evicted_invalidated
+            .fetch_add(removed as u64, Ordering::Relaxed);
     }
 
     /// Clears a directory that was replaced by an older copy, and trusts it again.

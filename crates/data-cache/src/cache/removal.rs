@@ -1,16 +1,17 @@
 //! Making entries unreachable.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use super::Cache;
 use super::inner::Inner;
-use crate::disk::{Disk, Exclusive, FileEntry, LOCK_LIMIT};
+use crate::disk::{Disk, Exclusive, LOCK_LIMIT};
 use crate::error::Error;
 use crate::failpoint::Step;
-use crate::index::Indexed;
-use crate::key::Key;
+use crate::index::{Indexed, Labeled};
+use crate::key::{BuildKeyHasher, Key};
 use crate::memory::Usage;
 use crate::pattern::{Pattern, folded};
 use crate::sql;
@@ -57,7 +58,7 @@ impl Cache {
     /// not read files then until a `clear` succeeds.
     pub fn invalidate(&self, pattern: &str) -> Result<usize, Error> {
         let matcher = Pattern::new(pattern)?;
-        let matches = |entry: &Indexed| matcher.matches_folded(&folded(&entry.label));
+        let matches = |entry: &Labeled| matcher.matches_folded(&folded(&entry.label));
         self.inner.remove_where(pattern, false, matches)
     }
 
@@ -105,33 +106,37 @@ impl Inner {
         &self,
         pattern: &str,
         all: bool,
-        matches: impl Fn(&Indexed) -> bool,
+        matches: impl Fn(&Labeled) -> bool,
     ) -> Result<usize, Error> {
         let mut announced = self.announce();
-        let mut own = self.generations.own_mut();
-        *own += 1;
+        // what began before is not stored from here on, neither in memory nor, since the lock is held, in files
+        *self.generations.own_mut() += 1;
         if let Some(disk) = &self.disk {
             self.index_unknown(disk);
         }
-        let mut victims = self.index.matching(matches);
+        let labels = self.index.labels();
+        let matching = labels.iter().filter(|entry| matches(entry));
+        let mut victims: Vec<Key> = matching.map(|entry| entry.key).collect();
         if let (true, Some(disk)) = (all, &self.disk) {
             // those whose metadata nobody can read, too
-            victims.extend(
-                disk.keys()
-                    .into_iter()
-                    .filter(|key| !self.index.contains(key)),
-            );
-            self.memory.clear();
+            let known: HashSet<Key, BuildKeyHasher> = victims.iter().copied().collect();
+            victims.extend(disk.keys().into_iter().filter(|key| !known.contains(key)));
         }
         let mut failed = None;
-        for key in &victims {
-            self.memory.remove(key);
-            self.index.remove(key);
-            if let (Some(disk), Some(exclusive)) = (&self.disk, &announced.exclusive) {
+        if let (Some(disk), Some(exclusive)) = (&self.disk, &announced.exclusive) {
+            for key in &victims {
                 failed = disk.remove(key, None, exclusive).err().or(failed);
             }
         }
-        drop(own);
+        // who read a file before it was removed takes it into memory before this, or not at all
+        *self.generations.own_mut() += 1;
+        for key in &victims {
+            self.memory.remove(key);
+            self.index.remove(key);
+        }
+        if all {
+            self.memory.clear();
+        }
         // a full disk may have room now
         if let (Some(_), Some(exclusive)) = (&announced.failed, &announced.exclusive) {
             announced.failed = self.advance(exclusive).err();
@@ -233,10 +238,10 @@ impl Inner {
             return;
         }
         if let Some(disk) = &self.disk {
-            for entry in disk.entries() {
+            for key in disk.keys() {
                 // nobody removes it between the look at it and the note of it
                 let _own = self.generations.own();
-                self.index_one(disk, &entry);
+                self.index_one(disk, &key);
             }
             if let Ok(exclusive) = disk.exclusive(LOCK_LIMIT) {
                 disk.remove_orphans(&exclusive);
@@ -247,20 +252,21 @@ impl Inner {
         self.sweep_if_due(0);
     }
 
-    /// Reads the metadata of what other processes stored. Whoever calls it holds the generation alone.
+    /// Reads the metadata of what other processes stored.
     fn index_unknown(&self, disk: &Disk) {
-        for entry in disk.entries() {
-            self.index_one(disk, &entry);
+        let keys = disk.keys_since(&mut self.folder_times.lock());
+        for key in keys {
+            self.index_one(disk, &key);
         }
     }
 
-    fn index_one(&self, disk: &Disk, entry: &FileEntry) {
-        if self.index.contains(&entry.key) {
+    fn index_one(&self, disk: &Disk, key: &Key) {
+        if self.index.contains(key) {
             return;
         }
-        if let Ok(metadata) = disk.metadata(&entry.key) {
-            let usage = Usage::at(entry.used);
-            self.index.insert(entry.key, Indexed::of(&metadata, usage));
+        if let Ok(metadata) = disk.metadata(key) {
+            let usage = Usage::at(disk.last_used(&metadata));
+            self.index.insert(*key, Indexed::of(&metadata, usage));
         }
     }
 }

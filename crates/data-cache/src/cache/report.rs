@@ -20,6 +20,7 @@ impl Cache {
     pub fn get_stats(&self) -> Stats {
         let inner = &self.inner;
         inner.index_files();
+        inner.notice_other_processes();
         let counters = &inner.counters;
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (memory_hits, disk_hits) = (load(&counters.memory_hits), load(&counters.disk_hits));

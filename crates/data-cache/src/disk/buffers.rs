@@ -7,22 +7,29 @@ use parking_lot::Mutex;
 
 /// Smaller ones the allocator hands out again by itself.
 const WORTH_KEEPING_BYTES: usize = 1 << 20;
-/// Bytes of buffers that nobody uses and that are kept at most.
-const IDLE_BYTES: usize = 64 << 20;
 
 /// Buffers of results that are gone. A result that is too large for memory is read at each hit, and most of that time
 /// would be the kernel's, which makes fresh pages for it.
-#[derive(Default)]
 pub(super) struct Buffers(Arc<Idle>);
 
-/// Oldest first.
-type Idle = Mutex<Vec<Vec<u8>>>;
+struct Idle {
+    /// Oldest first.
+    buffers: Mutex<Vec<Vec<u8>>>,
+    /// Bytes of buffers that are kept at most.
+    limit: usize,
+}
 
 impl Buffers {
+    /// Keeps buffers of at most `limit` bytes that nobody uses.
+    pub(super) fn new(limit: usize) -> Self {
+        let buffers = Mutex::default();
+        Self(Arc::new(Idle { buffers, limit }))
+    }
+
     /// An empty buffer of this capacity, or of a quarter more.
     pub(super) fn take(&self, capacity: usize) -> Vec<u8> {
         let fitting = capacity..=capacity + capacity / 4;
-        let mut idle = self.0.lock();
+        let mut idle = self.0.buffers.lock();
         let found = idle
             .iter()
             .rposition(|buffer| fitting.contains(&buffer.capacity()));
@@ -65,13 +72,13 @@ impl Drop for Lent {
         };
         let mut buffer = std::mem::take(&mut self.bytes);
         buffer.clear();
-        let mut idle = home.lock();
+        let mut idle = home.buffers.lock();
         idle.push(buffer);
         let mut bytes: usize = idle.iter().map(Vec::capacity).sum();
         let too_many = idle
             .iter()
             .take_while(|oldest| {
-                let is_over = bytes > IDLE_BYTES;
+                let is_over = bytes > home.limit;
                 bytes -= oldest.capacity();
                 is_over
             })

@@ -10,6 +10,8 @@ use crate::key::{Key, hex};
 
 /// A file larger than this is not ours.
 const MAX_BYTES: usize = 1 << 20;
+/// Bytes of the members beside the text and the tables.
+const OTHER_MEMBERS: usize = 400;
 /// The version of the layout.
 const FORMAT: u32 = 1;
 
@@ -58,6 +60,17 @@ pub(crate) enum NoMetadata {
 }
 
 impl Metadata {
+    /// Bytes of the blocks that data and metadata take in most file systems; 0 before there is data.
+    pub(crate) fn blocks(&self) -> u64 {
+        const BLOCK: u64 = 4096;
+        let tables: usize = self.tables.iter().map(|table| table.len() + 3).sum();
+        let metadata = (self.label.len() + tables + OTHER_MEMBERS) as u64;
+        match self.data_len {
+            0 => 0,
+            length => length.next_multiple_of(BLOCK) + metadata.next_multiple_of(BLOCK),
+        }
+    }
+
     pub(super) fn to_json(&self) -> Result<Vec<u8>, String> {
         let written = Written {
             format: FORMAT,

@@ -1,6 +1,6 @@
 //! Contents of the directory, and leftovers of a writer that died.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -11,6 +11,13 @@ use crate::key::Key;
 
 /// Leftovers younger than this may belong to a living writer.
 const ORPHAN_AGE: Duration = Duration::from_secs(3600);
+
+/// A folder that changed this lately is listed again.
+const SETTLING: Duration = Duration::from_secs(2);
+
+/// Times of the last change of the folders of entries, when they were listed.
+#[derive(Default)]
+pub(crate) struct FolderTimes(HashMap<PathBuf, SystemTime>);
 
 /// An entry as the directory shows it.
 pub(crate) struct FileEntry {
@@ -39,6 +46,39 @@ impl Disk {
         names.collect()
     }
 
+    /// The keys of which there is a metadata file, in folders that changed since `times` were noted.
+    pub(crate) fn keys_since(&self, times: &mut FolderTimes) -> Vec<Key> {
+        let folders = fs::read_dir(self.entries_dir())
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut keys = Vec::new();
+        for folder in folders {
+            let path = folder.path();
+            let changed = fs::metadata(&path).and_then(|found| found.modified()).ok();
+            if changed.is_some() && times.0.get(&path) == changed.as_ref() {
+                continue;
+            }
+            // a change within the same tick of the file system's clock would not be noticed next time
+            let is_settled = |at: &SystemTime| at.elapsed().is_ok_and(|age| age > SETTLING);
+            match changed.filter(is_settled) {
+                Some(at) => times.0.insert(path.clone(), at),
+                None => times.0.remove(&path),
+            };
+            let files = fs::read_dir(&path).into_iter().flatten().flatten();
+            keys.extend(files.filter_map(|file| {
+                let name = file.file_name();
+                Key::from_hex(name.to_str()?.strip_suffix(".json")?)
+            }));
+        }
+        keys
+    }
+
+    /// Time of last use as far as files tell, in milliseconds since 1970.
+    pub(crate) fn last_used(&self, metadata: &Metadata) -> u64 {
+        fs::symlink_metadata(self.data_path(metadata)).map_or(0, |file| modified_millis(&file))
+    }
+
     fn files(&self) -> Vec<PathBuf> {
         let dirs = fs::read_dir(self.entries_dir())
             .into_iter()
@@ -51,7 +91,7 @@ impl Disk {
 
     /// The entries with their sizes, by name alone: no metadata is read.
     pub(crate) fn entries(&self) -> Vec<FileEntry> {
-        let mut found: std::collections::HashMap<Key, FileEntry> = std::collections::HashMap::new();
+        let mut found: HashMap<Key, FileEntry> = HashMap::new();
         for path in self.files() {
             let key = path
                 .file_name()
@@ -65,7 +105,7 @@ impl Disk {
                 bytes: 0,
                 used: 0,
             });
-            entry.bytes += file.len();
+            entry.bytes += allocated(&file);
             entry.used = entry.used.max(modified_millis(&file));
         }
         found.into_values().collect()
@@ -107,6 +147,17 @@ impl Disk {
             }
         }
     }
+}
+
+/// Bytes of the blocks that a file takes.
+#[cfg(unix)]
+fn allocated(file: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::blocks(file) * 512
+}
+
+#[cfg(not(unix))]
+fn allocated(file: &fs::Metadata) -> u64 {
+    file.len().next_multiple_of(4096)
 }
 
 fn modified_millis(file: &fs::Metadata) -> u64 {

@@ -53,7 +53,9 @@ fn soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     std::thread::spawn(move || {
         let _ = sender.send(work());
     });
-    receiver.recv_timeout(SOON).expect("it waits for ever")
+    receiver
+        .recv_timeout(SOON)
+        .unwrap_or_else(|_| panic!("it waits for ever"))
 }
 
 #[test]
