@@ -1,4 +1,4 @@
-//! What a line allocates once everything is warm: `cargo bench -p ops-log --bench allocations`.
+//! Allocations of a line once everything is warm: `cargo bench -p ops-log --bench allocations`.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,

@@ -128,7 +128,7 @@ fn disabled(ratios: &mut Ratios) {
 }
 
 fn told_only(ratios: &Ratios) {
-    let people = ours(|config| config.output(Output::writer(Memory::new()).colour(false)));
+    let people = ours(|config| config.output(Output::writer(Memory::new()).color(false)));
     let log = people.root();
     ratios.report("10 fields, console", || ten_fields!([ops_log::info], log));
     let json = ours(to_memory);

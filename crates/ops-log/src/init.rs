@@ -8,13 +8,13 @@ use crate::bridge::panic;
 use crate::pipeline::{FLUSH_BUDGET, GLOBAL, Pipeline, PipelineRef};
 use crate::{Config, Error, Level, LevelRule, Logger, Stats, bridge};
 
-/// Keeps logging as it was configured; dropping it flushes.
+/// Guard of a configured process; flushes when it is dropped.
 #[must_use = "lines are flushed when this is dropped"]
 #[derive(Debug)]
 pub struct LogGuard(());
 
 impl LogGuard {
-    /// Waits for lines that are on their way to an output; false where they took longer.
+    /// Waits up to `budget` for pending writes; returns `false` on timeout.
     ///
     /// Each line is written before the call that logs it returns, so that only other threads' lines are waited for.
     pub fn flush(&self, budget: Duration) -> bool {
@@ -32,7 +32,7 @@ impl Drop for LogGuard {
 ///
 /// # Errors
 ///
-/// Where a file cannot be opened, or the environment says what nobody understands; the configuration before stays.
+/// Fails if a file cannot be opened, or a variable of the environment cannot be understood; the configuration before stays.
 pub fn init(config: Config) -> Result<LogGuard, Error> {
     let config = config.checked()?;
     bridge::follow_levels();
@@ -59,7 +59,7 @@ pub fn configure_logging(config: Config) -> Result<LogGuard, Error> {
 }
 
 /// slog's macros leave finer levels out when they are compiled, as the least of all crates in the build wants it. Our own
-/// macros do not ask; whoever logs through slog is told.
+/// macros do not ask; a warning says so to those who log through slog.
 fn warn_of_caps() {
     let (Some(asked), compiled) = (GLOBAL.levels.most_verbose(), compiled_level()) else {
         return;
@@ -103,17 +103,17 @@ pub(crate) fn compiled_level() -> Level {
         .unwrap_or(Level::Critical)
 }
 
-/// Whether a line of this level would be written by the root logger.
+/// Reports whether the root logger would write a line of this level.
 pub fn is_enabled(level: Level) -> bool {
     Logger::root().is_enabled(level)
 }
 
-/// The level from which on lines are written where no target has a level of its own.
+/// Returns the least severe level that is written, of targets without a level of their own.
 pub fn level() -> Level {
     GLOBAL.levels.base()
 }
 
-/// Every level that holds now, everything's first.
+/// Returns every level that holds now, the base level first.
 pub fn levels() -> Vec<LevelRule> {
     GLOBAL.levels.rules()
 }
@@ -132,7 +132,7 @@ pub fn levels() -> Vec<LevelRule> {
 ///
 /// # Errors
 ///
-/// Where no thread can be started that takes it back: then nothing has changed.
+/// Fails if no thread can be started that takes the change back; then nothing has changed.
 pub fn set_level(
     target: &str,
     level: Level,
@@ -143,12 +143,12 @@ pub fn set_level(
     Pipeline::global().set_level(target, level, ttl, who, why)
 }
 
-/// What happened so far.
+/// Returns counts of lines so far.
 pub fn stats() -> Stats {
     GLOBAL.stats()
 }
 
-/// The newest lines as JSON, oldest first.
+/// Returns the newest lines as JSON, oldest first.
 pub fn recent(lines: usize) -> Vec<String> {
     GLOBAL.recent(lines)
 }

@@ -1,4 +1,4 @@
-//! What others log, as lines of ours.
+//! Events of others, as lines of ours.
 
 mod facade;
 mod noise;
@@ -11,7 +11,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::pipeline;
 
-/// A layer that turns `tracing` events into lines, named by their target, for a host that composes its own subscriber.
+/// Returns a layer that turns `tracing` events into lines, named by their target, for a host that composes its own subscriber.
 ///
 /// It filters for itself: other layers see what they ask for. Fields of spans come before the event's own.
 pub fn tracing_layer<S>() -> impl Layer<S> + Send + Sync + 'static
@@ -33,7 +33,7 @@ pub(crate) fn install() {
     facade::install();
 }
 
-/// What others remember about levels is asked again.
+/// Makes others ask again about levels that they remember.
 fn levels_changed() {
     facade::levels_changed();
     tracing::callsite::rebuild_interest_cache();

@@ -3,7 +3,7 @@
 use crate::Level;
 use crate::pipeline::GLOBAL;
 
-/// Targets that are told from this level on only, unless a longer or equal target of the filter says otherwise. The
+/// Targets that are logged from this level on only, unless a longer or equal target of the filter says otherwise. The
 /// OpenTelemetry SDK repeats for each batch what ops-trace says once.
 const NOISY: [(&str, Level); 10] = [
     ("hyper", Level::Warning),
@@ -18,7 +18,7 @@ const NOISY: [(&str, Level); 10] = [
     ("mio", Level::Warning),
 ];
 
-/// Whether a line of another crate is written.
+/// Reports whether a line of another crate is written.
 pub(crate) fn enabled(level: Level, target: &str) -> bool {
     GLOBAL.levels.may_be_enabled(level)
         && !is_noise(level, target)

@@ -10,7 +10,7 @@ use crate::pipeline::GLOBAL;
 use crate::render::callback;
 use crate::render::head::RecordMeta;
 
-/// How long a panic waits for lines that are on their way.
+/// Time that a panic waits for pending writes.
 const FLUSH_BUDGET: Duration = Duration::from_millis(500);
 
 static WANTED: AtomicBool = AtomicBool::new(false);

@@ -128,11 +128,11 @@ where
     }
 }
 
-/// What has to be known of an event before its fields are written.
+/// Message and target of an event, needed before its fields are written.
 #[derive(Default)]
 struct Origin {
     message: Option<String>,
-    /// Where `tracing-log` made the event of a record: the record's target.
+    /// Target of the record that `tracing-log` made the event of.
     target: Option<String>,
 }
 

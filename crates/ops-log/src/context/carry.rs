@@ -81,7 +81,7 @@ pub mod thread {
     ///
     /// # Panics
     ///
-    /// Where the operating system gives no thread, like [`std::thread::spawn`].
+    /// Panics if the operating system gives no thread, like [`std::thread::spawn`].
     pub fn spawn<T: Send + 'static>(
         work: impl FnOnce() -> T + Send + 'static,
     ) -> std::thread::JoinHandle<T> {
@@ -93,7 +93,7 @@ pub mod thread {
 ///
 /// # Panics
 ///
-/// Outside of a tokio runtime, like `tokio::spawn`.
+/// Panics outside of a tokio runtime, like `tokio::spawn`.
 #[cfg(feature = "tokio")]
 pub fn spawn<F>(future: F) -> tokio::task::JoinHandle<F::Output>
 where
@@ -107,7 +107,7 @@ where
 ///
 /// # Panics
 ///
-/// Outside of a tokio runtime, like `tokio::task::spawn_blocking`.
+/// Panics outside of a tokio runtime, like `tokio::task::spawn_blocking`.
 #[cfg(feature = "tokio")]
 pub fn spawn_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,

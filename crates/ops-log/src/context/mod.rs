@@ -12,7 +12,7 @@ use crate::context::capture::Capture;
 use crate::context::owner::Owner;
 use crate::render::bound::{BoundFields, bind};
 
-/// What goes along with a thread or a task.
+/// Bound fields and capture of a thread or a task.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Context {
     pub(crate) bound: Option<Arc<BoundFields>>,
@@ -65,7 +65,7 @@ pub(crate) fn with_current<R>(look: impl FnOnce(&Context) -> R) -> Option<R> {
         .flatten()
 }
 
-/// Whether lines of this thread or task are captured.
+/// Reports whether lines of this thread or task are captured.
 pub(crate) fn is_captured() -> bool {
     CURRENT
         .try_with(|current| {
@@ -89,18 +89,18 @@ pub fn bind_all<const N: usize>(fields: [(Cow<'static, str>, Value); N]) {
     });
 }
 
-/// Takes fields away; a missing one is none.
+/// Removes the fields; unbound keys are ignored.
 pub fn unbind_context<'a>(keys: impl IntoIterator<Item = &'a str>) {
     let keys: Vec<&str> = keys.into_iter().collect();
     change(|pairs| pairs.retain(|(key, _)| !keys.contains(&key.as_ref())));
 }
 
-/// Takes all fields of this thread or task away.
+/// Removes all fields of this thread or task.
 pub fn clear_context() {
     change(Vec::clear);
 }
 
-/// A field that is bound now.
+/// Returns the value of a field that is bound now.
 pub fn context_value(key: &str) -> Option<Value> {
     let bound = current().bound?;
     let (_, value) = bound.pairs.iter().find(|(known, _)| known == key)?;

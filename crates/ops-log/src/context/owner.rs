@@ -1,4 +1,4 @@
-//! Whose context it is that a thread holds: a worker thread is shared by many tasks.
+//! Owner of the context that a thread holds: a worker thread is shared by many tasks.
 //!
 //! A future that was wrapped brings its context along each time it is polled. A bare task that binds something leaves it
 //! on the thread, where the next task must not find it, nor the same task after it bound something else on another thread.

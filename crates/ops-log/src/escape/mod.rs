@@ -76,7 +76,7 @@ fn is_plain_array<const N: usize>(bytes: &[u8; N]) -> bool {
     plain & (rest.is_empty() || is_plain_word(short_word(rest)))
 }
 
-/// Whether text can stand in a JSON string as it is.
+/// Reports whether text can stand in a JSON string as it is.
 #[inline]
 pub(crate) fn is_plain(text: &str) -> bool {
     let (words, tail) = text.as_bytes().as_chunks();
@@ -89,7 +89,7 @@ pub(crate) fn is_plain(text: &str) -> bool {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// Whether none of eight bytes needs a second look. No sum carries into the next byte unless one is not ASCII, and then
+/// Reports whether none of eight bytes needs a second look. No sum carries into the next byte unless one is not ASCII, and then
 /// the answer is no anyhow.
 #[inline]
 fn is_plain_word(word: u64) -> bool {
@@ -113,7 +113,7 @@ pub(crate) const fn is_plain_const(text: &str) -> bool {
     true
 }
 
-/// How many bytes at the beginning need no second look.
+/// Number of bytes at the beginning that need no second look.
 fn plain_prefix(bytes: &[u8]) -> usize {
     let mut at = 0;
     let (words, tail) = bytes.as_chunks::<8>();

@@ -8,10 +8,10 @@ use parking_lot::{Condvar, Mutex};
 use crate::level::filter::Threshold;
 use crate::{Filter, Level};
 
-/// A change of a level reverts after this, unless it says otherwise.
+/// Time after which a changed level reverts, unless the change says otherwise: 15 minutes.
 pub const LEVEL_TTL: Duration = Duration::from_secs(15 * 60);
 
-/// No change of a level lasts longer.
+/// Maximum time that a changed level lasts: 24 hours; longer ones are cut to it.
 pub const MAX_LEVEL_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Decides whether a line is written. What every line asks is one atomic; only where targets differ there is more.
@@ -29,7 +29,7 @@ pub(crate) struct Levels {
 struct State {
     configured: Option<Filter>,
     overrides: Vec<Override>,
-    /// Whether a thread waits for the next change to end.
+    /// Set while a thread waits for the next override to end.
     reverting: bool,
     /// Captures that are going on: they see every level.
     captures: usize,
@@ -50,11 +50,11 @@ pub(crate) struct Override {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LevelRule {
-    /// What a logger's name or module begins with; empty for everything.
+    /// Beginning of the names of loggers and modules that it holds for; empty for everything.
     pub target: String,
-    /// From which level on lines are written; `None` where none is.
+    /// Least severe level that is written; `None` if none is.
     pub level: Option<Level>,
-    /// When it reverts, who changed it and why; `None` where it was configured.
+    /// Remaining time, author and reason of an override; `None` if the level was configured.
     pub temporary: Option<Temporary>,
 }
 
@@ -62,11 +62,11 @@ pub struct LevelRule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Temporary {
-    /// How long it will still hold.
+    /// Time until it reverts.
     pub remaining: Duration,
-    /// Who asked for it.
+    /// Person or program that asked for it.
     pub who: String,
-    /// What for.
+    /// Reason that was given.
     pub why: String,
 }
 
@@ -90,7 +90,7 @@ impl Levels {
         }
     }
 
-    /// Whether lines of this level are written, where that is the same for every target.
+    /// Decides about a level that is written for every target or for none; `None` if targets differ.
     #[inline]
     pub(crate) fn decided(&self, level: Level) -> Option<bool> {
         let level_bounds = self.level_bounds.load(Relaxed);
@@ -104,7 +104,7 @@ impl Levels {
         }
     }
 
-    /// Whether a line of this level could be written for any target.
+    /// Reports whether a line of this level could be written for any target.
     #[inline]
     pub(crate) fn may_be_enabled(&self, level: Level) -> bool {
         level as u16 >= self.level_bounds.load(Relaxed) & 0xff
@@ -121,7 +121,7 @@ impl Levels {
             .map_or(filter.base, |(_, threshold)| threshold)
     }
 
-    /// How long the directive is that decides about a target: nothing for everything's level.
+    /// Length and level of the directive that decides about a target; `None` if the base level does.
     pub(crate) fn named(&self, target: &str) -> Option<(usize, Threshold)> {
         let filter = self.filter.load();
         let (prefix, threshold) = filter.as_ref()?.directive(target)?;
@@ -183,7 +183,7 @@ impl Levels {
         (change, start)
     }
 
-    /// Where the thread could not be started: nothing has changed.
+    /// Takes an override back whose thread could not be started.
     pub(crate) fn forget(&self, target: &str) {
         let mut state = self.state.lock();
         state.overrides.retain(|change| change.target != target);

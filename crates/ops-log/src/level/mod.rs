@@ -4,7 +4,7 @@ pub(crate) mod levels;
 use std::fmt;
 use std::str::FromStr;
 
-/// How severe a line is, under the names it is printed with.
+/// Severity of a line, under the names that are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Level {

@@ -48,7 +48,7 @@ impl LineDrain {
         Self::new(PipelineRef::Global, None)
     }
 
-    /// Whether a line of this level would be written, from this module.
+    /// Reports whether a line of this level would be written, from this module.
     #[inline]
     pub(crate) fn enabled(&self, level: Level, module: &str) -> bool {
         match &self.name {

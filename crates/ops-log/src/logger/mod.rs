@@ -22,7 +22,7 @@ pub struct Logger {
 static ROOT: LazyLock<Logger> =
     LazyLock::new(|| Logger::of(LineDrain::new(PipelineRef::Global, None)));
 
-/// A logger of this name.
+/// Returns a logger of this name.
 pub fn get_logger(name: &str) -> Logger {
     Logger::of(LineDrain::named(name))
 }
@@ -35,12 +35,12 @@ impl Logger {
         }
     }
 
-    /// The root logger, whose name is the service's.
+    /// Returns the root logger, whose name is the service's.
     pub fn root() -> Self {
         ROOT.clone()
     }
 
-    /// A logger whose lines all carry this field; it is rendered now and never again.
+    /// Returns a logger whose lines all carry this field; it is rendered once.
     #[must_use]
     pub fn bind(&self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
         let bound = BoundFields::with(self.drain.bound.as_ref(), key.into(), value.into());
@@ -50,7 +50,7 @@ impl Logger {
         })
     }
 
-    /// A logger without these fields; a missing one is none.
+    /// Returns a logger without these fields; unbound keys are ignored.
     #[must_use]
     pub fn unbind<'a>(&self, keys: impl IntoIterator<Item = &'a str>) -> Self {
         let keys: Vec<&str> = keys.into_iter().collect();
@@ -68,12 +68,12 @@ impl Logger {
         })
     }
 
-    /// Its name; `None` for the root logger.
+    /// Returns its name; `None` for the root logger.
     pub fn name(&self) -> Option<&str> {
         self.drain.name.as_deref()
     }
 
-    /// Whether a line of this level would be written.
+    /// Reports whether a line of this level would be written.
     #[inline]
     pub fn is_enabled(&self, level: Level) -> bool {
         self.drain.enabled(level, "")
@@ -97,7 +97,7 @@ impl Logger {
         });
     }
 
-    /// A `slog` logger whose records become lines of this one.
+    /// Returns a `slog` logger whose records become lines of this one.
     pub fn slog(&self) -> slog::Logger {
         self.inner.to_erased()
     }
@@ -122,7 +122,7 @@ impl Pipeline {
         Logger::of(LineDrain::new(self.0.clone(), None))
     }
 
-    /// A logger of this name.
+    /// Returns a logger of this name.
     pub fn logger(&self, name: &str) -> Logger {
         Logger::of(LineDrain::new(self.0.clone(), Some(name.into())))
     }
@@ -134,7 +134,7 @@ impl From<&Logger> for slog::Logger {
     }
 }
 
-/// What the macros need.
+/// Items for the macros.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::context::ContextScope;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Whether SIGHUP came: files are opened again then.
+/// Flag that SIGHUP sets: files are opened again then.
 pub(crate) struct Hangup {
     came: Arc<AtomicBool>,
     #[cfg(unix)]

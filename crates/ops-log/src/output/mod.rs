@@ -20,7 +20,7 @@ use crate::output::sink::Target;
 pub struct Output {
     pub(crate) place: Place,
     pub(crate) json: bool,
-    pub(crate) colour: Option<bool>,
+    pub(crate) color: Option<bool>,
     pub(crate) context: bool,
 }
 
@@ -57,7 +57,7 @@ impl Output {
         Self {
             place,
             json: false,
-            colour: None,
+            color: None,
             context: false,
         }
     }
@@ -84,21 +84,21 @@ impl Output {
         ))))))
     }
 
-    /// JSON lines.
+    /// Writes JSON lines, instead of lines for people.
     #[must_use]
     pub fn json(mut self, json: bool) -> Self {
         self.json = json;
         self
     }
 
-    /// Colours on lines for people, in place of what terminal, `NO_COLOR` and `FORCE_COLOR` say.
+    /// Colors on lines for people, in place of what terminal, `NO_COLOR` and `FORCE_COLOR` say.
     #[must_use]
-    pub fn colour(mut self, colour: bool) -> Self {
-        self.colour = Some(colour);
+    pub fn color(mut self, color: bool) -> Self {
+        self.color = Some(color);
         self
     }
 
-    /// Logger and context on lines for people too.
+    /// Adds logger and context to lines for people.
     #[must_use]
     pub fn context(mut self, context: bool) -> Self {
         self.context = context;

@@ -1,4 +1,4 @@
-//! Where lines go.
+//! Places that take lines.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -65,7 +65,7 @@ impl Sink {
         output: &Output,
     ) -> Self {
         let style = (!output.json).then(|| Style {
-            colour: output.colour.unwrap_or_else(|| colour_wanted(terminal)),
+            color: output.color.unwrap_or_else(|| color_wanted(terminal)),
             context: output.context,
         });
         Self {
@@ -226,7 +226,7 @@ fn append_to(path: &Path) -> io::Result<File> {
         .and_then(|()| File::options().create(true).append(true).open(path))
 }
 
-fn colour_wanted(terminal: bool) -> bool {
+fn color_wanted(terminal: bool) -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !set("NO_COLOR") && (set("FORCE_COLOR") || terminal)
 }

@@ -26,7 +26,7 @@ mod unix {
         Some((duplicate(stream.as_fd())?, stream.is_terminal()))
     }
 
-    /// Whether somebody reads at the other end, who may stop to.
+    /// Reports whether there is a reader at the other end, which may stall.
     pub(crate) fn may_stall(file: &File) -> bool {
         file.metadata().is_ok_and(|metadata| {
             let kind = metadata.file_type();
@@ -34,7 +34,7 @@ mod unix {
         })
     }
 
-    /// Whether it takes a chunk within this time.
+    /// Waits until it takes a chunk; returns `false` on timeout.
     pub(crate) fn is_writable(file: &File, budget: Duration) -> io::Result<bool> {
         let budget = Timespec {
             tv_sec: 0,

@@ -10,7 +10,7 @@ use crate::render::head::LineFormat;
 use crate::setup::config::Clock;
 use crate::{Config, Error};
 
-/// What a configuration amounts to. Never changed, only replaced.
+/// An applied configuration. Never changed, only replaced.
 pub(crate) struct ActiveConfig {
     pub(crate) service: String,
     pub(crate) format: LineFormat,

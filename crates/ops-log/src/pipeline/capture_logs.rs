@@ -19,7 +19,7 @@ pub struct CapturedLine {
     pub level: Level,
     /// The name of its logger.
     pub logger: String,
-    /// What happened.
+    /// Text of the event.
     pub event: String,
     /// Context, then its own fields.
     pub fields: Vec<(String, Value)>,
@@ -88,9 +88,9 @@ fn lines(of: &Capture) -> Vec<CapturedLine> {
         .collect()
 }
 
-/// Runs this and returns what it logged, of every level; nothing of it is written anywhere.
+/// Runs `work` and returns the lines it logged, of every level; none of them is written anywhere.
 ///
-/// What it spawns is captured where the context goes along. Tests that run at the same time do not see each other's lines,
+/// Spawned work is captured if the context goes along. Tests that run at the same time do not see each other's lines,
 /// and loggers that exist already are captured too.
 ///
 /// ```

@@ -56,10 +56,10 @@ pub(crate) struct State {
     reporting: ReentrantMutex<()>,
 }
 
-/// How long the end of a process waits for lines that are on their way.
+/// Time that the end of a process waits for pending writes.
 pub(crate) const FLUSH_BUDGET: Duration = Duration::from_secs(1);
 
-/// Others who remember what they were told about the levels of the process.
+/// Hook for others who cache the levels of the process.
 static LEVELS_CHANGED: OnceLock<fn()> = OnceLock::new();
 
 /// Calls this whenever a level of the process changed.
@@ -68,7 +68,7 @@ pub(crate) fn on_levels_changed(hook: fn()) {
     let _ = LEVELS_CHANGED.set(hook);
 }
 
-/// What [`init`](crate::init) configures.
+/// State that [`init`](crate::init) configures.
 pub(crate) static GLOBAL: State = State::new();
 
 /// Before that: lines for people on stdout.
@@ -159,7 +159,7 @@ impl State {
         }
     }
 
-    /// Whether lines of this level are written, for a target's name and, where it has one, a second name.
+    /// Reports whether lines of this level are written, for a target's name and an optional second name.
     #[inline]
     pub(crate) fn enabled(&self, level: Level, target: &str, other: Option<&str>) -> bool {
         self.levels
@@ -258,7 +258,7 @@ impl PipelineRef {
         }
     }
 
-    /// Others remember what they were told about levels.
+    /// Notifies others who cache levels.
     pub(crate) fn levels_changed(&self) {
         if matches!(self, Self::Global) {
             if let Some(hook) = LEVELS_CHANGED.get() {
@@ -295,7 +295,7 @@ impl PipelineRef {
 }
 
 impl Pipeline {
-    /// A pipeline that nobody else writes to. It neither installs bridges nor hooks.
+    /// Creates a pipeline that nobody else writes to. It neither installs bridges nor hooks.
     ///
     /// # Errors
     ///
@@ -307,7 +307,7 @@ impl Pipeline {
         Ok(Self(PipelineRef::Own(state)))
     }
 
-    /// The pipeline of the process.
+    /// Returns the pipeline of the process.
     pub fn global() -> Self {
         Self(PipelineRef::Global)
     }
@@ -342,17 +342,17 @@ impl Pipeline {
         self.0.levels.rules()
     }
 
-    /// What happened to its lines so far.
+    /// Returns counts of its lines so far.
     pub fn stats(&self) -> Stats {
         self.0.stats()
     }
 
-    /// Its newest lines as JSON, oldest first.
+    /// Returns its newest lines as JSON, oldest first.
     pub fn recent(&self, lines: usize) -> Vec<String> {
         self.0.recent(lines)
     }
 
-    /// Waits for lines that are on their way; false where they took longer.
+    /// Waits up to `budget` for pending writes; returns `false` on timeout.
     pub fn flush(&self, budget: Duration) -> bool {
         self.0.flush(budget)
     }

@@ -3,7 +3,7 @@ use crate::escape;
 /// Longer lines are kept up to here.
 pub const MAX_RECENT_BYTES: usize = 8 * 1024;
 
-/// What most lines fit in.
+/// Initial capacity of a buffer; most lines fit.
 const USUAL_BYTES: usize = 512;
 
 /// The newest lines; their buffers are used again.

@@ -1,7 +1,7 @@
 use crate::pipeline::ring::Ring;
 use crate::render::losses::Counters;
 
-/// What happened to lines so far: `written + dropped` is what was sent.
+/// Counts of lines so far: `written + dropped` is the number of lines sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

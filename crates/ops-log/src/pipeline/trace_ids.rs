@@ -18,7 +18,7 @@ type Reader = Box<dyn Fn() -> Option<TraceIds> + Send + Sync>;
 static HAS_READER: AtomicBool = AtomicBool::new(false);
 static READER: ArcSwapOption<Reader> = ArcSwapOption::const_empty();
 
-/// Asks this for the current span whenever a line is written.
+/// Sets the source that is asked for the current span whenever a line is written.
 pub fn set_trace_id_source(reader: impl Fn() -> Option<TraceIds> + Send + Sync + 'static) {
     READER.store(Some(Arc::new(Box::new(reader))));
     HAS_READER.store(true, Relaxed);

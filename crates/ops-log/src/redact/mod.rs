@@ -37,7 +37,7 @@ pub fn redact(value: &str) {
     }
 }
 
-/// Lets this value through again.
+/// Stops scrubbing this value.
 pub fn unredact(value: &str) {
     let mut values = VALUES.lock();
     let before = values.len();

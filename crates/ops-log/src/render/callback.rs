@@ -17,7 +17,7 @@ pub(crate) fn quietly<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Whether a panic now is one that [`quietly`] takes care of.
+/// Reports whether a panic now is one that [`quietly`] takes care of.
 pub(crate) fn is_quiet() -> bool {
     QUIET.try_with(Cell::get).unwrap_or(false)
 }

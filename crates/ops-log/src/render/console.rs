@@ -13,16 +13,16 @@ const BLUE: &[u8] = b"\x1b[34m";
 
 struct Painter<'a> {
     out: &'a mut Vec<u8>,
-    colour: bool,
+    color: bool,
 }
 
 impl Painter<'_> {
-    fn painted(&mut self, colour: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
-        if self.colour {
-            self.out.extend_from_slice(colour);
+    fn painted(&mut self, color: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        if self.color {
+            self.out.extend_from_slice(color);
         }
         write(self.out);
-        if self.colour {
+        if self.color {
             self.out.extend_from_slice(RESET);
         }
     }
@@ -55,7 +55,7 @@ pub(crate) fn render(
     out.clear();
     let mut painter = Painter {
         out: &mut out,
-        colour: style.colour,
+        color: style.color,
     };
     let json = buffers.json();
     // {"timestamp":"2025-01-15T10:30:00
@@ -65,7 +65,7 @@ pub(crate) fn render(
         out.extend_from_slice(&json[25..33]);
     });
     painter.out.extend_from_slice(b" [");
-    painter.painted(level_colour(level), |out| {
+    painter.painted(level_color(level), |out| {
         out.extend_from_slice(format!("{level:<9}").as_bytes());
     });
     painter.out.extend_from_slice(b"] ");
@@ -92,7 +92,7 @@ pub(crate) fn render(
     buffers.console_renderings[at].text = out;
 }
 
-fn level_colour(level: Level) -> &'static [u8] {
+fn level_color(level: Level) -> &'static [u8] {
     match level {
         Level::Critical | Level::Error => b"\x1b[31m\x1b[1m",
         Level::Warning => b"\x1b[33m\x1b[1m",

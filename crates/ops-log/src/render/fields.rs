@@ -19,11 +19,11 @@ pub(crate) struct Fields {
     pub(crate) spans: Vec<FieldSpan>,
     /// One bit for the keys in it: where a key's bit is missing, the key is.
     pub(crate) mask: u64,
-    /// Whether any span is overridden.
+    /// Set if any span is overridden.
     pub(crate) has_overridden: bool,
 }
 
-/// Where a field stands in its buffer.
+/// Place of a field in its buffer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FieldSpan {
     pub(crate) start: u32,
@@ -156,7 +156,7 @@ impl Fields {
         });
     }
 
-    /// Whether a field stays, where an older one may have its key.
+    /// Decides whether a field stays if an older one has its key.
     fn wins(&mut self, pending: PendingField, older_wins: bool) -> bool {
         let (key, json) = (pending.key(&self.json), &self.json);
         let twin = self
@@ -177,7 +177,7 @@ impl Fields {
         true
     }
 
-    /// Whether a key is among the fields, and where.
+    /// Returns the place of a key among the fields.
     pub(crate) fn position(&self, key: &[u8], bit: u64) -> Option<usize> {
         if self.mask & bit == 0 {
             return None;

@@ -63,7 +63,7 @@ pub(crate) fn formatted<'a>(
     formatted
 }
 
-/// What is formatted for later; a value that panics is told as such.
+/// Formats a text to keep; a value that panics is replaced by [`PANICKED`].
 pub(crate) fn formatted_text(arguments: &fmt::Arguments<'_>, counters: &Counters) -> String {
     let mut text = String::new();
     let whole = formatted(&mut text, arguments, counters).whole;

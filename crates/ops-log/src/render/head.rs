@@ -5,14 +5,14 @@ use std::fmt;
 use crate::redact::deny::DenyList;
 use crate::{Level, escape};
 
-/// Where the console finds what it shows.
+/// Places in a line that the console needs.
 pub(crate) struct EventSpan {
     /// The event's text, escaped.
     pub(crate) event: (usize, usize),
     pub(crate) head_end: usize,
 }
 
-/// What a line begins with.
+/// Level, logger and event of a line.
 pub(crate) struct RecordMeta<'a> {
     pub(crate) level: Level,
     pub(crate) logger: Option<&'a str>,
@@ -46,7 +46,7 @@ impl Event for fmt::Arguments<'_> {
     }
 }
 
-/// How a configuration wants its lines.
+/// Options of a configuration for the form of its lines.
 pub(crate) struct LineFormat {
     /// `","level":"info","logger":"api","event":`, for each level.
     pub(crate) root_heads: [Vec<u8>; 6],
@@ -80,5 +80,5 @@ pub(crate) const LEVELS: [&str; 6] = [
     r#"","level":"critical","logger":""#,
 ];
 
-/// What stands between the logger's name and the event's text.
+/// Text between the logger's name and the event.
 pub(crate) const EVENT: &[u8] = b"\",\"event\":";

@@ -6,7 +6,7 @@ pub const MAX_KEY_BYTES: usize = 256;
 /// The keys that are ours on every line: a field of such a name gets a `_` behind it.
 pub(crate) const RESERVED: [&[u8]; 4] = [b"timestamp", b"level", b"logger", b"event"];
 
-/// Whether a key needs no other name, as far as one look tells.
+/// Reports whether one look shows that a key needs no other name.
 pub(crate) const fn is_usual(key: &str) -> bool {
     !key.is_empty() && key.len() <= MAX_KEY_BYTES && bit(key.as_bytes()) & RESERVED_BITS == 0
 }

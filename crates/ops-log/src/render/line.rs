@@ -32,7 +32,7 @@ pub struct Line<'a> {
     bound_count: usize,
     /// The keys of all bound layers, and of what was added since.
     seen: u64,
-    /// How many fields of its own it may have.
+    /// Number of fields of its own that it may have.
     room: usize,
     /// slog hands the newest field first: the first one of a key wins, and the order is turned round.
     newest_first: bool,

@@ -8,7 +8,7 @@ use crate::render::timestamp::Timestamps;
 /// Buffers above this are given back after a long line.
 const KEPT_BYTES: usize = 64 * 1024;
 
-/// What a thread needs to render a line; used again for each.
+/// Buffers of a thread to render a line; used again for each.
 pub(crate) struct LineBuffers {
     /// The line: head, then the fields.
     pub(crate) fields: Fields,
@@ -18,17 +18,17 @@ pub(crate) struct LineBuffers {
     pub(crate) text: String,
     /// The bound fields of a line.
     pub(crate) bound_layers: Vec<Arc<BoundFields>>,
-    /// How many of them; those behind are an older line's, as likely as not the next one's again.
+    /// Number of them; those behind are an older line's, as likely as not the next one's again.
     pub(crate) bound_layer_count: usize,
     /// Bound fields that the event has values of its own for: layer and span.
     pub(crate) overridden: Vec<(u32, u32)>,
     pub(crate) timestamps: Timestamps,
 }
 
-/// How lines for people look.
+/// Style of lines for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Style {
-    pub(crate) colour: bool,
+    pub(crate) color: bool,
     /// Logger and context too.
     pub(crate) context: bool,
 }

@@ -19,7 +19,7 @@ pub(crate) struct Nested<'a> {
     hidden_at: usize,
 }
 
-/// What became of a nested value.
+/// Outcome of writing a nested value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Written {
     Whole,
@@ -27,7 +27,7 @@ pub(crate) enum Written {
     Failed,
 }
 
-/// Where the JSON goes: nowhere while a value is hidden, and not beyond the longest value.
+/// Writer of the JSON: discards a value that is hidden, and stops at the longest value.
 struct Capped<'a> {
     out: &'a mut Vec<u8>,
     end: usize,

@@ -91,7 +91,7 @@ pub(crate) fn text(value: &str, out: &mut Vec<u8>) -> bool {
     false
 }
 
-/// What stands behind the opening quote, and the closing one.
+/// Writes the text behind an opening quote, and the closing one.
 #[inline]
 pub(crate) fn quoted(value: &str, out: &mut Vec<u8>) {
     if !escape::copy_short(value, out) {

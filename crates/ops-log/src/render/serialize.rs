@@ -1,4 +1,4 @@
-//! How slog's, tracing's and log's values get into a line.
+//! Values of slog, tracing and log, written into a line.
 
 use std::fmt;
 
@@ -93,7 +93,7 @@ impl fmt::Display for Bytes<'_> {
 /// Fields of a `tracing` event or span; its message is the event's text and no field.
 pub(crate) struct TracingFields<'a, 'b>(pub(crate) &'a mut Line<'b>);
 
-/// What `tracing-log` adds to the events that it makes of `log` records.
+/// Reports whether `tracing-log` added the field to an event that it made of a `log` record.
 pub(crate) fn is_origin(name: &str) -> bool {
     matches!(
         name,

@@ -1,6 +1,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Where the instant begins in `{"timestamp":"2025-01-15T10:30:00.123Z`.
+/// Offset of the instant in `{"timestamp":"2025-01-15T10:30:00.123Z`.
 const AT: usize = 14;
 
 /// The beginnings of lines: `{"timestamp":"2025-01-15T10:30:00.123Z`, in UTC. What is the same for a whole second is kept.
@@ -18,7 +18,7 @@ impl Timestamps {
         }
     }
 
-    /// With milliseconds; an instant before 1970 is told as 1970.
+    /// With milliseconds; an instant before 1970 is written as 1970.
     #[inline]
     pub(crate) fn write(&mut self, at: SystemTime, out: &mut Vec<u8>) {
         let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();

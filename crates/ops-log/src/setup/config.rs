@@ -19,7 +19,7 @@ const LEVEL: &str = "OPS_LOG_LEVEL";
 /// Lines that are kept for the admin page, unless configured otherwise.
 pub const RECENT_LINES: usize = 200;
 
-/// How lines are written.
+/// Options for logging.
 ///
 /// In a file the keys are the names of the methods: `service_name`, `format` (`json` or `console`), `level`, `filter` (as
 /// `RUST_LOG`), `stdout`, `console_context`, `file`, `fields` (a map), `denied_keys`, `span_id`, `recent_lines`, `panics`,
@@ -38,7 +38,7 @@ pub struct Config {
     pub(crate) recent: usize,
     pub(crate) panics: bool,
     pub(crate) clock: Option<Clock>,
-    /// What the environment says and nobody understands.
+    /// Error of a variable of the environment.
     pub(crate) problem: Option<Arc<Error>>,
     pub(crate) refused: Vec<ParseFilterError>,
 }
@@ -80,7 +80,7 @@ impl Config {
         Self::default()
     }
 
-    /// By `OPS_LOG_FORMAT` (`json` or `console`; `json` where `OPS_ENV` is `production`), `OPS_LOG_LEVEL` and
+    /// Reads `OPS_LOG_FORMAT` (`json` or `console`; `json` where `OPS_ENV` is `production`), `OPS_LOG_LEVEL` and
     /// `RUST_LOG`.
     ///
     /// A value of ours that cannot be understood is an error of [`init`](crate::init). `RUST_LOG` belongs to others
@@ -131,7 +131,7 @@ impl Config {
         self
     }
 
-    /// JSON lines on stdout, instead of lines for people.
+    /// Writes JSON lines to stdout, instead of lines for people.
     #[must_use]
     pub fn json(mut self, json: bool) -> Self {
         if let Some(main) = &mut self.main {
@@ -140,7 +140,7 @@ impl Config {
         self
     }
 
-    /// Logger and context on lines for people too.
+    /// Adds logger and context to lines for people.
     #[must_use]
     pub fn console_context(mut self, context: bool) -> Self {
         for output in self.main.iter_mut().chain(&mut self.more) {
@@ -176,7 +176,7 @@ impl Config {
         self
     }
 
-    /// Whether lines go to stdout; yes unless set.
+    /// Writes lines to stdout, or does not; on by default.
     #[must_use]
     pub fn stdout(mut self, stdout: bool) -> Self {
         match (stdout, &self.main) {
@@ -218,21 +218,21 @@ impl Config {
         self
     }
 
-    /// How many lines [`recent`](crate::recent) knows; none costs least.
+    /// Number of lines that [`recent`](crate::recent) returns at most; 0 costs least.
     #[must_use]
     pub fn recent_lines(mut self, lines: usize) -> Self {
         self.recent = lines;
         self
     }
 
-    /// Whether a panic is a line of level `critical`; yes unless set.
+    /// Writes a line of level `critical` for each panic; on by default.
     #[must_use]
     pub fn panics(mut self, panics: bool) -> Self {
         self.panics = panics;
         self
     }
 
-    /// Whether [`init`](crate::init) installs a `tracing` subscriber and a `log` logger where none is; yes unless set.
+    /// Lets [`init`](crate::init) install a `tracing` subscriber and a `log` logger if there is none; on by default.
     #[must_use]
     pub fn install_bridges(mut self, install: bool) -> Self {
         self.install_bridges = install;
@@ -248,7 +248,7 @@ impl Config {
         }
     }
 
-    /// Another clock, for tests.
+    /// Sets another clock, for tests.
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Some(Clock(Arc::new(clock)));

@@ -1,4 +1,4 @@
-//! What a configuration file may say.
+//! Keys of a configuration file.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{ParseFilterError, ParseLevelError};
 
-/// Why logging could not start, or a level not be changed. What was configured before stays.
+/// Error of starting to log, or of changing a level. The configuration before stays.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -12,26 +12,26 @@ pub enum Error {
     File {
         /// Its path.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// An environment variable names no level.
     Level {
         /// The variable.
         variable: &'static str,
-        /// What is accepted.
+        /// Reason, with the accepted values.
         source: ParseLevelError,
     },
     /// An environment variable names no format.
     Format {
         /// The variable.
         variable: &'static str,
-        /// What it says.
+        /// Value of the variable.
         text: String,
     },
     /// A filter cannot be understood.
     Filter(ParseFilterError),
-    /// What [`Config::from_env`](crate::Config::from_env) found wrong, where that configuration was cloned.
+    /// Error that [`Config::from_env`](crate::Config::from_env) found, of a configuration that was cloned.
     Environment(Arc<Self>),
     /// No thread could be started that takes a change of level back.
     Revert(std::io::Error),

@@ -1,4 +1,4 @@
-//! What others log. These go through the process's pipeline, told apart by capturing.
+//! Events of others. These go through the process's pipeline, told apart by capturing.
 
 use std::sync::Once;
 

@@ -25,7 +25,7 @@ fn run(variables: &[(&str, &str)]) -> (bool, String, String) {
 }
 
 #[test]
-fn without_anything_lines_are_for_people_from_info_on_and_without_colour_in_a_pipe() {
+fn without_anything_lines_are_for_people_from_info_on_and_without_color_in_a_pipe() {
     let (ok, out, _) = run(&[]);
     assert!(ok);
     let lines: Vec<_> = out.lines().map(|line| &line[20..]).collect();
@@ -63,7 +63,7 @@ fn rust_log_holds_for_targets_and_what_it_says_wrongly_is_a_line() {
 }
 
 #[test]
-fn colour_is_forced_and_refused_by_the_environment() {
+fn color_is_forced_and_refused_by_the_environment() {
     let (_, out, _) = run(&[("FORCE_COLOR", "1")]);
     assert!(out.contains("\x1b[32m\x1b[1minfo     \x1b[0m"), "{out:?}");
     let (_, out, _) = run(&[("FORCE_COLOR", "1"), ("NO_COLOR", "1")]);

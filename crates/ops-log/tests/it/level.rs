@@ -200,7 +200,7 @@ fn a_second_configuration_is_followed_by_loggers_that_exist() {
                 .stdout(false)
                 .level(Level::Warning)
                 .clock(crate::sample_time)
-                .output(output.colour(false).context(true)),
+                .output(output.color(false).context(true)),
         )
         .unwrap();
     info!(log, "two");

@@ -28,10 +28,10 @@ fn the_overviews_two_samples_come_out_byte_for_byte() {
 }
 
 #[test]
-fn colours_surround_the_parts_of_a_console_line() {
+fn colors_surround_the_parts_of_a_console_line() {
     let written = crate::Written::default();
     let output = ops_log::Output::writer(written.clone())
-        .colour(true)
+        .color(true)
         .context(true);
     let config = ops_log::Config::new()
         .stdout(false)

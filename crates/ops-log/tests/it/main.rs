@@ -26,7 +26,7 @@ fn sample_time() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(1_736_937_000_123)
 }
 
-/// What was written, one entry for each call of `write`.
+/// Captured output, one entry for each call of `write`.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<Vec<u8>>>>);
 
@@ -58,7 +58,7 @@ impl Written {
 /// A pipeline that writes to memory, with the clock of the sample.
 fn pipeline(config: impl FnOnce(Config) -> Config, json: bool) -> (Pipeline, Written) {
     let written = Written::default();
-    let output = Output::writer(written.clone()).json(json).colour(false);
+    let output = Output::writer(written.clone()).json(json).color(false);
     let base = Config::new()
         .stdout(false)
         .service_name("api")

@@ -6,7 +6,7 @@ use ops_log::{Config, Output, Pipeline, info};
 
 use crate::{Written, json};
 
-/// Where cargo put an example of this crate; they are built with the tests.
+/// Returns where cargo put an example of this crate; they are built with the tests.
 pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
@@ -27,8 +27,8 @@ fn people_and_a_file_get_the_same_lines_in_their_formats() {
     let config = Config::new()
         .stdout(false)
         .clock(crate::sample_time)
-        .output(Output::writer(people.clone()).colour(false))
-        .output(Output::writer(people.clone()).colour(true))
+        .output(Output::writer(people.clone()).color(false))
+        .output(Output::writer(people.clone()).color(true))
         .file(&path);
     let pipeline = Pipeline::new(config).unwrap();
     info!(pipeline.root(), "both", n = 1);
