@@ -39,7 +39,7 @@ impl Threshold {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        if text.eq_ignore_ascii_case("off") {
+        if text.trim().eq_ignore_ascii_case("off") {
             return Some(Self::OFF);
         }
         text.parse().ok().map(Self::from)
@@ -77,7 +77,7 @@ impl Filter {
     pub(crate) fn directive(&self, target: &str) -> Option<(&str, Threshold)> {
         self.directives
             .iter()
-            .find(|(prefix, _)| target.starts_with(prefix.as_str()))
+            .find(|(prefix, _)| begins_with(target, prefix))
             .map(|(prefix, threshold)| (prefix.as_str(), *threshold))
     }
 
@@ -97,34 +97,102 @@ impl Filter {
         self.directives.iter().map(|(_, threshold)| *threshold)
     }
 
-    /// What could be understood of a text, and what could not.
+    /// Reads what can be understood of a text, and returns what cannot.
     pub(crate) fn parse_leniently(text: &str, base: Level) -> (Self, Vec<ParseFilterError>) {
         let mut filter = Self::new(base);
         let mut refused = Vec::new();
-        for directive in text.split(',').map(str::trim).filter(|d| !d.is_empty()) {
+        // env_logger's regular expression about messages follows the first slash
+        let (directives, regex) = match text.split_once('/') {
+            Some((directives, regex)) => (directives, Some(regex)),
+            None => (text, None),
+        };
+        for directive in directives
+            .split(',')
+            .map(str::trim)
+            .filter(|directive| !directive.is_empty())
+        {
             match parse_directive(directive) {
-                Some((target, threshold)) => filter.set(target, threshold),
-                None => refused.push(ParseFilterError {
+                Ok((target, threshold)) => filter.set(target, threshold),
+                Err(reason) => refused.push(ParseFilterError {
                     directive: directive.to_owned(),
+                    reason,
                 }),
             }
         }
+        refused.extend(regex.map(|regex| ParseFilterError {
+            directive: format!("/{regex}"),
+            reason: Reason::Regex,
+        }));
         (filter, refused)
     }
 }
 
-fn parse_directive(directive: &str) -> Option<(&str, Threshold)> {
-    if directive.contains(['[', ']', '{', '}', '/', ' ']) {
-        return None;
+/// Reports whether a target begins with another; package names have `-` where module names have `_`.
+fn begins_with(target: &str, prefix: &str) -> bool {
+    let fold = |byte: u8| if byte == b'-' { b'_' } else { byte };
+    target.len() >= prefix.len()
+        && target
+            .bytes()
+            .zip(prefix.bytes())
+            .all(|(a, b)| a == b || fold(a) == fold(b))
+}
+
+fn parse_directive(directive: &str) -> Result<(&str, Threshold), Reason> {
+    if directive.contains(['[', ']', '{', '}']) {
+        return Err(Reason::Span);
+    }
+    if directive.contains(char::is_whitespace) && !directive.contains('=') {
+        return Err(Reason::Unknown);
     }
     match directive.split_once('=') {
-        Some((target, _)) if target.trim().is_empty() => None,
-        Some((target, level)) => Some((target.trim(), Threshold::parse(level.trim())?)),
-        None => Some(match Threshold::parse(directive) {
-            Some(threshold) => ("", threshold),
-            None => (directive, Threshold::from(Level::Trace)),
-        }),
+        Some((target, _)) if target.trim().is_empty() => Err(Reason::Unknown),
+        Some((target, _)) if target.trim().contains(char::is_whitespace) => Err(Reason::Unknown),
+        Some((target, level)) => match Threshold::parse(level) {
+            Some(threshold) => Ok((target.trim(), threshold)),
+            None => Err(Reason::Unknown),
+        },
+        None => match Threshold::parse(directive) {
+            Some(threshold) => Ok(("", threshold)),
+            None if directive.bytes().all(|byte| byte.is_ascii_digit()) => Err(Reason::Unknown),
+            None => match almost_a_level(directive) {
+                Some(level) => Err(Reason::AlmostLevel(level)),
+                None => Ok((directive, Threshold::from(Level::Trace))),
+            },
+        },
     }
+}
+
+/// The level that a word is a slip of the pen from; such a word is no target.
+fn almost_a_level(word: &str) -> Option<&'static str> {
+    const NAMES: [&str; 10] = [
+        "trace", "debug", "info", "warning", "warn", "error", "critical", "crit", "fatal", "off",
+    ];
+    let word = word.to_ascii_lowercase();
+    NAMES.into_iter().find(|name| {
+        let slips = if name.len() > 4 { 2 } else { 1 };
+        word.len() > 2 && distance(&word, name) <= slips
+    })
+}
+
+/// Number of letters to add, leave out, replace or exchange with the next one.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            if i == 0 || j == 0 {
+                rows[i][j] = i + j;
+                continue;
+            }
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = least;
+        }
+    }
+    rows[a.len()][b.len()]
 }
 
 impl FromStr for Filter {
@@ -150,15 +218,36 @@ impl fmt::Display for Filter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseFilterError {
     directive: String,
+    reason: Reason,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    Unknown,
+    /// A word that is nearly a level.
+    AlmostLevel(&'static str),
+    /// A filter by span or field, as tracing-subscriber has it.
+    Span,
+    /// A regular expression about messages, as env_logger has it.
+    Regex,
 }
 
 impl fmt::Display for ParseFilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let directive = &self.directive;
         write!(
             f,
-            "unknown directive {:?} in the log filter: expected a level (trace, debug, info, warning, error, critical, off), target=level or a target, separated by commas",
-            self.directive
-        )
+            "unknown directive {directive:?} in the log filter: expected a level (trace, debug, info, warning, error, critical, off), target=level or a target, separated by commas"
+        )?;
+        match self.reason {
+            Reason::Unknown => Ok(()),
+            Reason::AlmostLevel(level) => write!(
+                f,
+                "; did you mean {level}? A target of that name is written {directive}=trace"
+            ),
+            Reason::Span => f.write_str("; filters by span or field are not supported"),
+            Reason::Regex => f.write_str("; filters by message are not supported"),
+        }
     }
 }
 

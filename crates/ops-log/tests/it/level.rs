@@ -235,3 +235,55 @@ fn values_of_disabled_lines_are_not_evaluated() {
         }
     );
 }
+
+#[test]
+fn a_directive_that_is_a_slip_of_the_pen_is_refused_with_the_level_that_was_meant() {
+    for (wrong, hint) in [
+        ("5", "expected a level"),
+        ("debg", "did you mean debug?"),
+        ("inof", "did you mean info?"),
+        ("warnign", "did you mean warning?"),
+        ("err", "did you mean error?"),
+        ("warn/foo", "filters by message are not supported"),
+        ("info,db=debug/a,b", "\"/a,b\""),
+        ("warp", "A target of that name is written warp=trace"),
+        ("db=5", "expected a level"),
+        (
+            "db[span]=info",
+            "filters by span or field are not supported",
+        ),
+    ] {
+        let error = wrong.parse::<Filter>().unwrap_err().to_string();
+        assert!(
+            error.contains("unknown directive") && error.contains(hint),
+            "{wrong}: {error}"
+        );
+    }
+    for (text, printed) in [
+        ("warp=trace", "info,warp=trace"),
+        ("hyper", "info,hyper=trace"),
+        ("my_crate::debg", "info,my_crate::debg=trace"),
+        (" info , db = debug ", "info,db=debug"),
+        ("OFF,db=Warn", "off,db=warning"),
+    ] {
+        assert_eq!(
+            text.parse::<Filter>().unwrap().to_string(),
+            printed,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_package_name_stands_for_its_modules() {
+    let filter = "error,my-crate=debug,other_crate=info,a-b::c_d=trace"
+        .parse()
+        .unwrap();
+    let (pipeline, written) = pipeline(|config| config.filter(filter), true);
+    debug!(pipeline.logger("my_crate::db"), "1");
+    debug!(pipeline.logger("my-crate"), "2");
+    info!(pipeline.logger("other-crate"), "3");
+    trace!(pipeline.logger("a_b::c-d"), "4");
+    debug!(pipeline.logger("my.crate"), "no");
+    assert_eq!(written.lines().len(), 4, "{:?}", written.lines());
+}
