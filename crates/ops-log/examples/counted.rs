@@ -1,4 +1,5 @@
-//! Writes lines to standard output and tells on standard error what became of them: `counted LINES BYTES`.
+//! Writes lines to standard output and says on standard error what became of them: `counted LINES BYTES [blocking|late]`.
+//! `blocking` waits for a reader that stalls; `late` says when all lines are logged, before it flushes.
 
 use ops_log::{Config, stats};
 
@@ -15,9 +16,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .ok_or("usage: counted LINES BYTES")?
             .parse()?,
     );
-    let log = ops_log::init(Config::new().json(true))?;
+    let mode = arguments.next().unwrap_or_default();
+    let log = ops_log::init(Config::new().json(true).blocking(mode == "blocking"))?;
     for number in 0..lines {
         ops_log::info!("counted", number = number, text = &text);
+    }
+    if mode == "late" {
+        eprintln!("logged");
+        log.flush(std::time::Duration::from_secs(60));
     }
     drop(log);
     let stats = stats();

@@ -27,7 +27,7 @@ pub(crate) fn follow_levels() {
     pipeline::on_levels_changed(levels_changed);
 }
 
-/// Installs both bridges; whoever was there before stays.
+/// Installs both bridges; a subscriber or logger that was installed before stays.
 pub(crate) fn install() {
     subscriber::install();
     facade::install();

@@ -1,13 +1,17 @@
 //! A panic is a line.
 
+use std::io::Write;
 use std::panic::PanicHookInfo;
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Once, mpsc};
 use std::time::Duration;
 
 use crate::Level;
+use crate::context::carry::carry;
+use crate::output::stream;
 use crate::pipeline::GLOBAL;
-use crate::render::callback;
+use crate::redact;
+use crate::render::callback::{self, quietly};
 use crate::render::head::RecordMeta;
 
 /// Time that a panic waits for pending writes.
@@ -32,28 +36,75 @@ pub(crate) fn watch(wanted: bool) {
                 return;
             }
             log_panic(info);
-            before(info);
+            match info.payload_as_str().and_then(redact::redacted) {
+                None => before(info),
+                // the hook before would print what nobody may read
+                Some(message) => print_scrubbed(info, &message),
+            }
         }));
     });
 }
 
+/// Prints a panic as the standard library does, without its backtrace.
+fn print_scrubbed(info: &PanicHookInfo<'_>, message: &str) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("<unnamed>");
+    let location = info.location().map(ToString::to_string).unwrap_or_default();
+    let text = format!("\nthread '{name}' panicked at {location}:\n{message}\n");
+    if let Some((mut stderr, _)) = stream::stderr() {
+        let _ = stderr.write_all(text.as_bytes());
+    }
+}
+
 fn log_panic(info: &PanicHookInfo<'_>) {
-    let message = info.payload_as_str().unwrap_or("a value that is no text");
-    let meta = RecordMeta {
-        level: Level::Critical,
-        logger: None,
-        event: &"panic",
+    let panic = Panic {
+        message: info
+            .payload_as_str()
+            .unwrap_or("a value that is no text")
+            .to_owned(),
+        location: info.location().map(ToString::to_string),
+        thread: std::thread::current().name().map(str::to_owned),
     };
-    GLOBAL.write(&meta, &[], &mut |line| {
-        line.field("message", |line| line.text(message));
-        if let Some(location) = info.location() {
-            line.field("location", |line| {
-                line.arguments(&format_args!("{location}"))
-            });
-        }
-        if let Some(name) = std::thread::current().name() {
-            line.field("thread", |line| line.text(name));
-        }
-    });
-    GLOBAL.flush(FLUSH_BUDGET);
+    if !GLOBAL.runs_code_of_others() {
+        return panic.log();
+    }
+    // a writer that panics within a panic would end the process: on another thread it costs its line
+    let (done, finished) = mpsc::channel();
+    let work = carry(move || panic.log());
+    let spawned = std::thread::Builder::new()
+        .name("ops-log-panic".to_owned())
+        .spawn(move || {
+            quietly(work);
+            let _ = done.send(());
+        });
+    if spawned.is_ok() {
+        let _ = finished.recv_timeout(FLUSH_BUDGET);
+    }
+}
+
+/// Message and place of a panic.
+struct Panic {
+    message: String,
+    location: Option<String>,
+    thread: Option<String>,
+}
+
+impl Panic {
+    fn log(&self) {
+        let meta = RecordMeta {
+            level: Level::Critical,
+            logger: None,
+            event: &"panic",
+        };
+        GLOBAL.write_panic(&meta, &mut |line| {
+            line.field("message", |line| line.text(&self.message));
+            if let Some(location) = &self.location {
+                line.field("location", |line| line.text(location));
+            }
+            if let Some(thread) = &self.thread {
+                line.field("thread", |line| line.text(thread));
+            }
+        });
+        GLOBAL.flush(FLUSH_BUDGET);
+    }
 }

@@ -16,7 +16,7 @@ use crate::pipeline::GLOBAL;
 use crate::render::bound::BoundFields;
 use crate::render::formatted::formatted_text;
 use crate::render::head::RecordMeta;
-use crate::render::serialize::TracingFields;
+use crate::render::serialize::{Chain, TracingFields};
 use crate::{Level, Value};
 
 /// The layer, and what it lets through.
@@ -28,7 +28,7 @@ where
 }
 
 pub(super) fn install() {
-    // whoever installed a subscriber before keeps it
+    // a subscriber that was installed before stays
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer()));
 }
 
@@ -187,6 +187,19 @@ impl Visit for Pairs {
 
     fn record_u64(&mut self, field: &Field, value: u64) {
         self.put(field, value);
+    }
+
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.put(field, value);
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.put(field, value);
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        let text = formatted_text(&format_args!("{}", Chain(value)), &GLOBAL.counters);
+        self.put(field, text);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {

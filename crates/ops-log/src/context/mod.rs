@@ -39,7 +39,7 @@ thread_local! {
     static CURRENT: RefCell<Context> = const { RefCell::new(Context { bound: None, capture: None, owner: Owner::NOBODY }) };
 }
 
-/// The context of whoever asks. What another task left behind on this thread is not theirs.
+/// Returns the context of the caller; one that another task left behind on this thread is not returned.
 pub(crate) fn current() -> Context {
     CURRENT
         .try_with(|current| {

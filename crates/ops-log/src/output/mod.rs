@@ -1,10 +1,13 @@
 //! The places that take lines.
 
 mod hangup;
+mod log_file;
+pub(crate) mod notice;
 pub(crate) mod outputs;
+pub(crate) mod rotation;
 pub(crate) mod sink;
 pub(crate) mod slog_output;
-mod stream;
+pub(crate) mod stream;
 
 use std::fmt;
 use std::io::Write;
@@ -13,6 +16,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::output::rotation::Rotation;
 use crate::output::sink::Target;
 
 /// A place that lines go to, and how they look there: for people unless set.
@@ -22,6 +26,9 @@ pub struct Output {
     pub(crate) json: bool,
     pub(crate) color: Option<bool>,
     pub(crate) context: bool,
+    pub(crate) blocking: bool,
+    /// The rotation of the configuration applies unless set.
+    pub(crate) rotation: Option<Rotation>,
 }
 
 /// See [`Output`].
@@ -59,6 +66,8 @@ impl Output {
             json: false,
             color: None,
             context: false,
+            blocking: false,
+            rotation: None,
         }
     }
 
@@ -72,7 +81,11 @@ impl Output {
         Self::to(Place::Stderr)
     }
 
-    /// Appended to this file, which is made where it is missing, and opened again on SIGHUP.
+    /// A file that is appended to, and made if it is missing. It is rotated by size, see [`Rotation`], and opened again on
+    /// SIGHUP and once it was renamed or deleted.
+    ///
+    /// A path may stand for a pipe or a device, as `/dev/stdout` does: that is written to as standard output is, and a
+    /// named pipe without a reader is waited for by nobody.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self::to(Place::File(path.into()))
     }
@@ -95,6 +108,21 @@ impl Output {
     #[must_use]
     pub fn color(mut self, color: bool) -> Self {
         self.color = Some(color);
+        self
+    }
+
+    /// Limit on the disk space of this file, in place of that of the configuration.
+    #[must_use]
+    pub fn rotation(mut self, rotation: Rotation) -> Self {
+        self.rotation = Some(rotation);
+        self
+    }
+
+    /// Waits for a reader that stalls, for as long as it takes, instead of dropping lines after
+    /// [`STALL_BUDGET`](crate::STALL_BUDGET): for command-line programs, whose output is their purpose.
+    #[must_use]
+    pub fn blocking(mut self, blocking: bool) -> Self {
+        self.blocking = blocking;
         self
     }
 

@@ -1,10 +1,14 @@
-use std::io;
-use std::time::Duration;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
 
 use crate::output::hangup::Hangup;
+use crate::output::notice::{Letterhead, Trouble, scrub};
+use crate::output::rotation::Rotation;
 use crate::output::sink::Sink;
 use crate::output::slog_output::{self, SlogOutput};
+use crate::output::stream;
 use crate::redact;
+use crate::render::callback::caught;
 use crate::render::console;
 use crate::render::head::EventSpan;
 use crate::render::line_buffers::LineBuffers;
@@ -17,14 +21,23 @@ pub(crate) struct Outputs {
     hangup: Hangup,
 }
 
+/// Outcome of handing a line to the outputs.
+pub(crate) struct Delivery {
+    /// Everyone took it.
+    pub(crate) is_whole: bool,
+    /// Warnings about outputs, as JSON lines.
+    pub(crate) warnings: Vec<Vec<u8>>,
+}
+
 impl Outputs {
     /// Opens them all; the error comes with the output that it is about.
     pub(crate) fn open<'a>(
         outputs: impl Iterator<Item = &'a Output>,
         drain: Option<SlogOutput>,
+        rotation: Rotation,
     ) -> Result<Self, (&'a Output, io::Error)> {
         let sinks = outputs
-            .map(|output| Sink::open(output).map_err(|error| (output, error)))
+            .map(|output| Sink::open(output, rotation).map_err(|error| (output, error)))
             .collect::<Result<Vec<_>, _>>()?;
         let hangup = Hangup::watch(sinks.iter().any(Sink::is_file));
         Ok(Self {
@@ -34,14 +47,20 @@ impl Outputs {
         })
     }
 
-    /// Hands a rendered line to everyone; true where all of them took it.
+    /// Reports whether any of them runs code of the application.
+    pub(crate) fn run_code_of_others(&self) -> bool {
+        self.drain.is_some() || self.sinks.iter().any(Sink::runs_code_of_others)
+    }
+
+    /// Hands a rendered line to everyone.
     pub(crate) fn deliver(
         &self,
         buffers: &mut LineBuffers,
         event_span: &EventSpan,
         level: Level,
         logger: &str,
-    ) -> bool {
+        letterhead: &Letterhead<'_>,
+    ) -> Delivery {
         if self.hangup.happened() {
             self.reopen();
         }
@@ -49,47 +68,71 @@ impl Outputs {
         for style in self.sinks.iter().filter_map(|sink| sink.style) {
             console::render(buffers, event_span, level, logger, style);
         }
-        scrub(buffers);
-        let mut taken = true;
-        for sink in &self.sinks {
-            taken &= match sink.style {
-                None => sink.write(buffers.json()),
-                Some(style) => sink.write(buffers.console_rendering(style)),
+        scrub(buffers, letterhead.format);
+        let (mut is_whole, mut troubles, mut warnings) = (true, Vec::new(), Vec::new());
+        for (at, sink) in self.sinks.iter().enumerate() {
+            let line = match sink.style {
+                None => buffers.json(),
+                Some(style) => buffers.console_rendering(style),
             };
+            is_whole &= sink.write(line, level, letterhead, &mut troubles);
+            for trouble in troubles.drain(..) {
+                warnings.push(self.warn(at, &trouble, letterhead));
+            }
         }
         if let Some(SlogOutput(drain)) = &self.drain {
-            taken &= slog_output::log(drain.as_ref(), buffers.json(), level);
+            let json = buffers.json();
+            is_whole &= caught(|| slog_output::log(drain.as_ref(), json, level)).unwrap_or(false);
         }
-        taken
+        Delivery { is_whole, warnings }
+    }
+
+    /// Says once what is wrong with an output: to the others, to standard error if no other one takes it.
+    #[cold]
+    fn warn(&self, at: usize, trouble: &Trouble, letterhead: &Letterhead<'_>) -> Vec<u8> {
+        let name = self.sinks[at].name();
+        let mut taken = false;
+        for (_, sink) in self
+            .sinks
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != at)
+        {
+            taken |= sink.write_notice(&letterhead.trouble(name, trouble, sink.style));
+        }
+        let json = letterhead.trouble(name, trouble, None);
+        if !taken && let Some((mut stderr, _)) = stream::stderr() {
+            let ready = !stream::may_stall(&stderr)
+                || stream::is_writable(&stderr, Duration::ZERO).unwrap_or(false);
+            if ready {
+                let text = format!("ops_log: {}: {name}: {}\n", trouble.event, trouble.error);
+                let text = redact::redacted(&text).unwrap_or(text);
+                // there is nowhere left to say that this failed too
+                let _ = stderr.write_all(text.as_bytes());
+            }
+        }
+        json
     }
 
     #[cold]
     fn reopen(&self) {
         for sink in &self.sinks {
-            // where that fails lines go on to the old file, and the next line says so
-            let _ = sink.reopen();
+            sink.reopen();
         }
     }
 
-    pub(crate) fn flush(&self, budget: Duration) -> bool {
-        let started = std::time::Instant::now();
+    pub(crate) fn flush(&self, budget: Duration, letterhead: &Letterhead<'_>) -> bool {
+        let started = Instant::now();
         let mut flushed = true;
         for sink in &self.sinks {
-            flushed &= sink.flush(budget.saturating_sub(started.elapsed()));
+            flushed &= sink.flush(budget.saturating_sub(started.elapsed()), letterhead);
         }
         if let Some(SlogOutput(drain)) = &self.drain {
-            flushed &= !matches!(drain.flush(), Err(error) if !matches!(error, slog::FlushError::NotSupported));
+            flushed &= caught(|| {
+                !matches!(drain.flush(), Err(error) if !matches!(error, slog::FlushError::NotSupported))
+            })
+            .unwrap_or(false);
         }
         flushed
-    }
-}
-
-/// Takes the values out that nobody may read, in each form of the line.
-pub(crate) fn scrub(buffers: &mut LineBuffers) {
-    if redact::is_active() {
-        redact::scrub_json(&mut buffers.fields.json, &mut buffers.spare);
-        for rendering in &mut buffers.console_renderings {
-            redact::scrub_text(&mut rendering.text, &mut buffers.spare);
-        }
     }
 }

@@ -1,107 +1,188 @@
 //! Places that take lines.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::output::{Output, Place, stream};
+use crate::Level;
+use crate::output::log_file::{self, LogFile};
+use crate::output::notice::{Letterhead, Trouble};
+use crate::output::rotation::Rotation;
+use crate::output::stream::{self, Patience};
+use crate::output::{Output, Place};
+use crate::render::callback::caught;
 use crate::render::line_buffers::Style;
 
 /// A pipe or a terminal takes this much at once, or says that it cannot.
 const PIPE_BYTES: usize = 4096;
 
-/// How long a line waits for a reader that stalls. Until it reads again, the lines after it are dropped at once.
-pub const STALL_BUDGET: Duration = Duration::from_millis(100);
+/// Interval at which a pipe that nobody reads is opened again.
+const REOPEN_EVERY: Duration = Duration::from_secs(1);
 
 /// A place that takes lines in one format.
 pub(crate) struct Sink {
     /// `None` is JSON.
     pub(crate) style: Option<Style>,
     target: Arc<Mutex<Target>>,
-    path: Option<PathBuf>,
+    name: String,
+    is_file: bool,
+    is_given: bool,
 }
 
 pub(crate) struct Target {
     writer: Writer,
     /// The last line was written in part only: the next one begins on a line of its own.
     torn: bool,
+    /// Number of lines that it did not take since the last `log_lines_lost`.
+    lost: u64,
+    /// Set from a failure on until a line is written: it was said once.
+    is_failing: bool,
+    /// Set when the file is to be opened again at the next line.
+    reopen: bool,
 }
 
 enum Writer {
     /// A file: it never blocks for long.
-    File(File),
+    File(LogFile),
+    /// A standard stream that is a file or a device.
+    Device(File),
     /// Something with a reader at its other end, which may stall.
-    Stream { file: File, stalled: bool },
+    Stream(Stream),
     /// Whatever the application gave.
     Given(Box<dyn Write + Send>),
     /// The stream was closed before we started.
     Gone,
 }
 
+/// A pipe, a socket or a terminal.
+struct Stream {
+    /// `None` while nobody reads a named pipe.
+    file: Option<File>,
+    path: Option<PathBuf>,
+    opened: Instant,
+    patience: Patience,
+}
+
+/// A failure, after how much was written.
+struct Failed {
+    written: usize,
+    error: io::Error,
+}
+
 impl Sink {
-    pub(crate) fn open(output: &Output) -> io::Result<Self> {
-        let (target, terminal, path) = match &output.place {
-            Place::Stdout => standard(stream::stdout()),
-            Place::Stderr => standard(stream::stderr()),
-            Place::File(path) => (Target::file(path)?, false, Some(path.clone())),
-            Place::Given(target) => return Ok(Self::to(Arc::clone(target), false, None, output)),
+    pub(crate) fn open(output: &Output, rotation: Rotation) -> io::Result<Self> {
+        let blocking = output.blocking;
+        let (target, terminal) = match &output.place {
+            Place::Stdout => standard(stream::stdout(), blocking),
+            Place::Stderr => standard(stream::stderr(), blocking),
+            Place::File(path) => {
+                let rotation = output.rotation.unwrap_or(rotation);
+                (Target::file(path, rotation, blocking)?, false)
+            }
+            Place::Given(target) => return Ok(Self::to(Arc::clone(target), false, output)),
         };
-        Ok(Self::to(
-            Arc::new(Mutex::new(target)),
-            terminal,
-            path,
-            output,
-        ))
+        Ok(Self::to(Arc::new(Mutex::new(target)), terminal, output))
     }
 
-    fn to(
-        target: Arc<Mutex<Target>>,
-        terminal: bool,
-        path: Option<PathBuf>,
-        output: &Output,
-    ) -> Self {
+    fn to(target: Arc<Mutex<Target>>, terminal: bool, output: &Output) -> Self {
         let style = (!output.json).then(|| Style {
             color: output.color.unwrap_or_else(|| color_wanted(terminal)),
             context: output.context,
         });
+        let (name, is_file) = match &output.place {
+            Place::Stdout => ("stdout".to_owned(), false),
+            Place::Stderr => ("stderr".to_owned(), false),
+            Place::File(path) => (path.display().to_string(), true),
+            Place::Given(_) => ("writer".to_owned(), false),
+        };
         Self {
             style,
             target,
-            path,
+            name,
+            is_file,
+            is_given: matches!(output.place, Place::Given(_)),
         }
     }
 
-    /// Writes one line; false where it could not be written as a whole.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Writes one line, and returns whether it was written as a whole. What is wrong for the first time is added.
     #[inline]
-    pub(crate) fn write(&self, line: &[u8]) -> bool {
-        self.target.lock().write(line)
+    pub(crate) fn write(
+        &self,
+        line: &[u8],
+        level: Level,
+        letterhead: &Letterhead<'_>,
+        troubles: &mut Vec<Trouble>,
+    ) -> bool {
+        let mut target = self.target.lock();
+        if target.lost > 0 && !self.report_lost(&mut target, level, letterhead, troubles) {
+            target.lost += 1;
+            return false;
+        }
+        target.write(line, level, troubles)
+    }
+
+    /// Writes a line of our own, which nobody counts; returns whether it was written.
+    pub(crate) fn write_notice(&self, line: &[u8]) -> bool {
+        let mut target = self.target.lock();
+        !target.is_failing && target.write_whole(line, Level::Warning).is_ok()
+    }
+
+    /// Says how many lines are missing; false if not even that is taken.
+    #[cold]
+    fn report_lost(
+        &self,
+        target: &mut Target,
+        level: Level,
+        letterhead: &Letterhead<'_>,
+        troubles: &mut Vec<Trouble>,
+    ) -> bool {
+        let notice = letterhead.lost(&self.name, target.lost, self.style);
+        target.prepare(notice.len(), troubles);
+        let is_written = target.write_whole(&notice, level).is_ok();
+        if is_written {
+            target.lost = 0;
+        }
+        is_written
     }
 
     pub(crate) fn is_file(&self) -> bool {
-        self.path.is_some()
+        self.is_file
     }
 
-    /// Opens the file of this name again: after a rotation it is another one. Where that fails, the old one is kept.
-    pub(crate) fn reopen(&self) -> io::Result<()> {
-        if let Some(path) = &self.path {
-            let target = Target::file(path)?;
-            *self.target.lock() = target;
-        }
-        Ok(())
+    pub(crate) fn runs_code_of_others(&self) -> bool {
+        self.is_given
     }
 
-    /// Waits for lines that are on their way; false where they took longer.
-    pub(crate) fn flush(&self, budget: Duration) -> bool {
+    /// Opens the file of this name again before the next line: after a rotation it is another one.
+    pub(crate) fn reopen(&self) {
+        self.target.lock().reopen = true;
+    }
+
+    /// Waits for lines that are on their way, and says how many were lost; false on timeout.
+    pub(crate) fn flush(&self, budget: Duration, letterhead: &Letterhead<'_>) -> bool {
+        let started = Instant::now();
         let Some(mut target) = self.target.try_lock_for(budget) else {
             return false;
         };
+        if target.lost > 0 {
+            if let Writer::Stream(stream) = &mut target.writer {
+                stream
+                    .patience
+                    .grant(budget.saturating_sub(started.elapsed()));
+            }
+            self.report_lost(&mut target, Level::Error, letterhead, &mut Vec::new());
+        }
         match &mut target.writer {
-            Writer::Given(writer) => writer.flush().is_ok(),
-            Writer::File(_) | Writer::Stream { .. } | Writer::Gone => true,
+            Writer::Given(writer) => caught(|| writer.flush().is_ok()).unwrap_or(false),
+            _ => true,
         }
     }
 }
@@ -112,118 +193,192 @@ impl Target {
         Self::new(Writer::Given(writer))
     }
 
-    /// A file that is appended to; what a killed process left of its last line stays on a line of its own.
-    fn file(path: &Path) -> io::Result<Self> {
-        Ok(Self {
-            writer: Writer::File(append_to(path)?),
-            torn: ends_within_a_line(path).unwrap_or(false),
-        })
+    /// Opens a path: a file, or a pipe or device of that name.
+    fn file(path: &Path, rotation: Rotation, blocking: bool) -> io::Result<Self> {
+        let file = match log_file::open(path) {
+            Ok(file) => file,
+            // a pipe that nobody reads yet
+            Err(error) if stream::is_pipe(path) && stream::has_no_reader(&error) => {
+                return Ok(Self::new(Writer::Stream(Stream {
+                    file: None,
+                    path: Some(path.to_owned()),
+                    opened: Instant::now(),
+                    patience: Patience::new(blocking),
+                })));
+            }
+            Err(error) => return Err(error),
+        };
+        if file.metadata()?.is_file() {
+            let mut target = Self::new(Writer::File(LogFile::new(path, file, rotation)?));
+            // what a killed process left of its last line stays on a line of its own
+            target.torn = log_file::ends_within_a_line(path).unwrap_or(false);
+            return Ok(target);
+        }
+        Ok(Self::new(if stream::may_stall(&file) {
+            Writer::Stream(Stream {
+                file: Some(file),
+                path: Some(path.to_owned()),
+                opened: Instant::now(),
+                patience: Patience::new(blocking),
+            })
+        } else {
+            Writer::Device(file)
+        }))
     }
 
     fn new(writer: Writer) -> Self {
         Self {
             writer,
             torn: false,
+            lost: 0,
+            is_failing: false,
+            reopen: false,
         }
     }
 
-    fn write(&mut self, line: &[u8]) -> bool {
-        if self.torn {
-            match self.writer.write_all(b"\n") {
-                Ok(()) => self.torn = false,
-                Err(_) => return false,
+    #[inline]
+    fn write(&mut self, line: &[u8], level: Level, troubles: &mut Vec<Trouble>) -> bool {
+        self.prepare(line.len(), troubles);
+        match self.write_whole(line, level) {
+            Ok(()) => {
+                self.is_failing = false;
+                true
             }
-        }
-        match self.writer.write_all(line) {
-            Ok(()) => true,
-            Err(written) => {
-                self.torn = written > 0;
+            Err(error) => {
+                self.lost += 1;
+                if !std::mem::replace(&mut self.is_failing, true) && is_worth_a_warning(&error) {
+                    troubles.push(Trouble::new("log_output_failed", error));
+                }
                 false
             }
         }
     }
+
+    #[inline]
+    fn prepare(&mut self, line: usize, troubles: &mut Vec<Trouble>) {
+        if let Writer::File(file) = &mut self.writer {
+            let asked = std::mem::take(&mut self.reopen);
+            troubles.extend(file.prepare(line, asked));
+        }
+    }
+
+    #[inline]
+    fn write_whole(&mut self, line: &[u8], level: Level) -> io::Result<()> {
+        if self.torn {
+            self.writer
+                .write_all(b"\n", level)
+                .map_err(|failed| failed.error)?;
+            self.torn = false;
+        }
+        self.writer.write_all(line, level).map_err(|failed| {
+            self.torn = failed.written > 0;
+            failed.error
+        })
+    }
+}
+
+/// A reader that stalls gets the number of lines later, and one that went away wants none.
+fn is_worth_a_warning(error: &io::Error) -> bool {
+    !matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut | io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected
+    )
 }
 
 impl Writer {
-    /// The error is how much was written before it.
-    fn write_all(&mut self, bytes: &[u8]) -> Result<(), usize> {
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8], level: Level) -> Result<(), Failed> {
         match self {
             Self::File(file) => write_chunks(bytes, usize::MAX, |chunk| file.write(chunk)),
-            Self::Given(writer) => write_chunks(bytes, usize::MAX, |chunk| writer.write(chunk)),
-            Self::Stream { file, stalled } => {
-                let budget = if *stalled {
-                    Duration::ZERO
-                } else {
-                    STALL_BUDGET
-                };
-                write_chunks(bytes, PIPE_BYTES, |chunk| {
-                    if stream::is_writable(file, budget)? {
-                        *stalled = false;
-                        file.write(chunk)
-                    } else {
-                        *stalled = true;
-                        Err(io::ErrorKind::TimedOut.into())
-                    }
-                })
-            }
-            Self::Gone => Err(0),
+            Self::Device(file) => write_chunks(bytes, usize::MAX, |chunk| file.write(chunk)),
+            Self::Given(writer) => write_chunks(bytes, usize::MAX, |chunk| {
+                caught(|| writer.write(chunk))
+                    .unwrap_or_else(|| Err(io::Error::other("the writer panicked")))
+            }),
+            Self::Stream(stream) => stream.write_all(bytes, level),
+            Self::Gone => Err(Failed {
+                written: 0,
+                error: io::ErrorKind::NotConnected.into(),
+            }),
         }
     }
 }
 
+impl Stream {
+    fn write_all(&mut self, bytes: &[u8], level: Level) -> Result<(), Failed> {
+        if self.file.is_none() && self.opened.elapsed() >= REOPEN_EVERY {
+            self.opened = Instant::now();
+            self.file = self
+                .path
+                .as_deref()
+                .and_then(|path| log_file::open(path).ok());
+        }
+        let (file, patience) = (&mut self.file, &mut self.patience);
+        let Some(open) = file else {
+            return Err(Failed {
+                written: 0,
+                error: io::ErrorKind::NotConnected.into(),
+            });
+        };
+        let result = write_chunks(bytes, PIPE_BYTES, |chunk| {
+            if patience.wait(open, level)? {
+                open.write(chunk)
+            } else {
+                Err(io::ErrorKind::TimedOut.into())
+            }
+        });
+        if let Err(failed) = &result
+            && failed.error.kind() == io::ErrorKind::BrokenPipe
+            && self.path.is_some()
+        {
+            // another reader may come
+            *file = None;
+        }
+        result
+    }
+}
+
+#[inline]
 fn write_chunks(
     bytes: &[u8],
     longest: usize,
     mut write: impl FnMut(&[u8]) -> io::Result<usize>,
-) -> Result<(), usize> {
+) -> Result<(), Failed> {
     let mut written = 0;
     while written < bytes.len() {
         let end = bytes.len().min(written.saturating_add(longest));
-        match write(&bytes[written..end]) {
-            Ok(0) => return Err(written),
-            Ok(count) => written += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && longest != usize::MAX => {}
-            Err(_) => return Err(written),
+        let error = match write(&bytes[written..end]) {
+            Ok(0) => io::ErrorKind::WriteZero.into(),
+            Ok(count) => {
+                written += count;
+                continue;
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            io::ErrorKind::Interrupted => {}
+            io::ErrorKind::WouldBlock if longest != usize::MAX => {}
+            _ => return Err(Failed { written, error }),
         }
     }
     Ok(())
 }
 
-fn standard(stream: Option<(File, bool)>) -> (Target, bool, Option<PathBuf>) {
+fn standard(stream: Option<(File, bool)>, blocking: bool) -> (Target, bool) {
     let (writer, terminal) = match stream {
         Some((file, terminal)) if stream::may_stall(&file) => (
-            Writer::Stream {
-                file,
-                stalled: false,
-            },
+            Writer::Stream(Stream {
+                file: Some(file),
+                path: None,
+                opened: Instant::now(),
+                patience: Patience::new(blocking),
+            }),
             terminal,
         ),
-        Some((file, terminal)) => (Writer::File(file), terminal),
+        Some((file, terminal)) => (Writer::Device(file), terminal),
         None => (Writer::Gone, false),
     };
-    (Target::new(writer), terminal, None)
-}
-
-fn ends_within_a_line(path: &Path) -> io::Result<bool> {
-    // a pipe or a device is not to be opened for reading
-    let known = std::fs::metadata(path)?;
-    if !known.is_file() || known.len() == 0 {
-        return Ok(false);
-    }
-    let (mut file, mut last) = (File::open(path)?, [0]);
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last != *b"\n")
-}
-
-fn append_to(path: &Path) -> io::Result<File> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    parent
-        .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| File::options().create(true).append(true).open(path))
+    (Target::new(writer), terminal)
 }
 
 fn color_wanted(terminal: bool) -> bool {

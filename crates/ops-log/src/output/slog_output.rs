@@ -13,7 +13,7 @@ use slog::{
 
 use crate::{Level, Value};
 
-/// Names of keys that slog keeps for ever. More are told under one key, `other`.
+/// Maximum number of key names, which slog keeps for ever; further ones are written as `other`.
 const MAX_KEYS: usize = 4096;
 
 static KEYS: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);

@@ -2,10 +2,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::output::notice::Letterhead;
 use crate::output::outputs::Outputs;
-use crate::redact::deny::DenyList;
 use crate::render::bound::BoundFields;
-use crate::render::fields::Fields;
+use crate::render::callback::caught;
 use crate::render::head::LineFormat;
 use crate::setup::config::Clock;
 use crate::{Config, Error};
@@ -23,18 +23,15 @@ pub(crate) struct ActiveConfig {
 impl ActiveConfig {
     pub(crate) fn open(config: &Config) -> Result<Self, Error> {
         let outputs = config.main.iter().chain(&config.more);
-        let outputs =
-            Outputs::open(outputs, config.drain.clone()).map_err(|(output, source)| {
-                Error::File {
-                    path: output.path().map_or_else(PathBuf::new, Into::into),
-                    source,
-                }
-            })?;
-        let deny = DenyList::new(config.denied.iter().map(String::as_str));
-        let globals = (!config.fields.is_empty()).then(|| {
-            let fields = Fields::of(&config.fields, &deny);
-            BoundFields::of(fields, config.fields.clone())
-        });
+        let outputs = Outputs::open(outputs, config.drain.clone(), config.rotation).map_err(
+            |(output, source)| Error::File {
+                path: output.path().map_or_else(PathBuf::new, Into::into),
+                source,
+            },
+        )?;
+        let deny = config.deny_list();
+        let globals =
+            (!config.fields.is_empty()).then(|| BoundFields::by(config.fields.clone(), &deny));
         Ok(Self {
             service: config.service_name.clone(),
             format: LineFormat::new(&config.service_name, deny, config.span_id),
@@ -45,11 +42,20 @@ impl ActiveConfig {
         })
     }
 
+    /// The time of a line. A clock of the application that panics is passed over.
     #[inline]
     pub(crate) fn now(&self) -> SystemTime {
         match &self.clock {
             None => SystemTime::now(),
-            Some(Clock(clock)) => clock(),
+            Some(Clock(clock)) => caught(|| clock()).unwrap_or_else(SystemTime::now),
+        }
+    }
+
+    pub(crate) fn letterhead(&self, at: SystemTime) -> Letterhead<'_> {
+        Letterhead {
+            format: &self.format,
+            service: &self.service,
+            at,
         }
     }
 }

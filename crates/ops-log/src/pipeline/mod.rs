@@ -8,17 +8,17 @@ pub(crate) mod trace_ids;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, ReentrantMutex};
 
 use crate::context;
 use crate::level::levels::{Levels, Override};
-use crate::output::outputs::scrub;
+use crate::output::notice::scrub;
 use crate::pipeline::active::ActiveConfig;
 use crate::pipeline::stats::LineLog;
-use crate::redact::deny::{self, DenyList};
+use crate::redact::deny;
 use crate::render::bound::BoundFields;
 use crate::render::head::RecordMeta;
 use crate::render::line::Line;
@@ -62,7 +62,7 @@ pub(crate) const FLUSH_BUDGET: Duration = Duration::from_secs(1);
 /// Hook for others who cache the levels of the process.
 static LEVELS_CHANGED: OnceLock<fn()> = OnceLock::new();
 
-/// Calls this whenever a level of the process changed.
+/// Sets the hook that is called whenever a level of the process changed.
 pub(crate) fn on_levels_changed(hook: fn()) {
     // there is one bridge, and so one hook
     let _ = LEVELS_CHANGED.set(hook);
@@ -113,12 +113,39 @@ impl State {
         bound: &[&Arc<BoundFields>],
         fill: &mut dyn FnMut(&mut Line<'_>),
     ) {
+        self.write_by(meta, bound, fill, true);
+    }
+
+    /// The same within a panic: code of the application that panics now would end the process, and is not run.
+    pub(crate) fn write_panic(&self, meta: &RecordMeta<'_>, fill: &mut dyn FnMut(&mut Line<'_>)) {
+        self.write_by(meta, &[], fill, false);
+    }
+
+    /// Reports whether an output runs code of the application.
+    pub(crate) fn runs_code_of_others(&self) -> bool {
+        let active = self.active.load();
+        let active = active.as_ref().or(UNCONFIGURED.as_ref());
+        active.is_some_and(|active| active.outputs.run_code_of_others())
+    }
+
+    fn write_by(
+        &self,
+        meta: &RecordMeta<'_>,
+        bound: &[&Arc<BoundFields>],
+        fill: &mut dyn FnMut(&mut Line<'_>),
+        asks_others: bool,
+    ) {
         let loaded = self.active.load();
         let Some(active) = loaded.as_ref().or(UNCONFIGURED.as_ref()) else {
             return self.line_log.lock().count(false);
         };
         let written = with_buffers(|buffers| {
-            let mut line = Line::begin(buffers, &active.format, &self.counters, active.now(), meta);
+            let at = if asks_others {
+                active.now()
+            } else {
+                SystemTime::now()
+            };
+            let mut line = Line::begin(buffers, &active.format, &self.counters, at, meta);
             if let Some(globals) = &active.globals {
                 line.bound(globals);
             }
@@ -131,28 +158,34 @@ impl State {
             for layer in bound {
                 line.bound(layer);
             }
-            trace_ids::with_current(|ids| line.trace_ids(&ids.trace_id, &ids.span_id));
+            if asks_others {
+                trace_ids::with_current(|ids| line.trace_ids(&ids.trace_id, &ids.span_id));
+            }
             line.fill(fill);
             let event_span = line.end();
             if let Some(capture) = capture.flatten() {
+                scrub(buffers, &active.format);
                 return capture.keep(buffers.json());
             }
-            // an output that logs while it writes would wait for itself
             let logger = meta.logger.unwrap_or(&active.service);
-            let taken = reentry::guarded(|| {
-                active
-                    .outputs
-                    .deliver(buffers, &event_span, meta.level, logger)
+            let letterhead = active.letterhead(at);
+            // an output that logs while it writes would wait for itself
+            let delivery = reentry::guarded(|| {
+                let outputs = &active.outputs;
+                outputs.deliver(buffers, &event_span, meta.level, logger, &letterhead)
             });
-            if taken.is_none() {
+            if delivery.is_none() {
                 // no output took it, and none has scrubbed it
-                scrub(buffers);
+                scrub(buffers, &active.format);
             }
             let mut line_log = self.line_log.lock();
-            line_log.count(taken.unwrap_or(false));
+            line_log.count(delivery.as_ref().is_some_and(|delivery| delivery.is_whole));
             line_log
                 .recent
                 .push(&mut buffers.fields.json, active.recent);
+            for mut warning in delivery.into_iter().flat_map(|delivery| delivery.warnings) {
+                line_log.recent.push(&mut warning, active.recent);
+            }
         });
         if written.is_none() {
             self.line_log.lock().count(false);
@@ -182,10 +215,10 @@ impl State {
     }
 
     pub(crate) fn flush(&self, budget: Duration) -> bool {
-        self.active
-            .load()
-            .as_ref()
-            .is_none_or(|active| active.outputs.flush(budget))
+        self.active.load().as_ref().is_none_or(|active| {
+            let letterhead = active.letterhead(SystemTime::now());
+            active.outputs.flush(budget, &letterhead)
+        })
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -201,8 +234,7 @@ impl PipelineRef {
     pub(crate) fn configure(&self, config: &Config) -> Result<(), Error> {
         self.deref().configure(config)?;
         if matches!(self, Self::Global) {
-            let denied = config.denied.iter().map(String::as_str);
-            deny::set_current(DenyList::new(denied));
+            deny::set_current(config.deny_list());
         }
         self.levels_changed();
         Ok(())
@@ -260,10 +292,8 @@ impl PipelineRef {
 
     /// Notifies others who cache levels.
     pub(crate) fn levels_changed(&self) {
-        if matches!(self, Self::Global) {
-            if let Some(hook) = LEVELS_CHANGED.get() {
-                hook();
-            }
+        if let (Self::Global, Some(hook)) = (self, LEVELS_CHANGED.get()) {
+            hook();
         }
     }
 

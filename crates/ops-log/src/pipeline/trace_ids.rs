@@ -3,6 +3,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwapOption;
 
+use crate::render::callback::caught;
+
 /// The span that is current while a line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceIds {
@@ -29,7 +31,8 @@ pub(crate) fn current() -> Option<TraceIds> {
     if !HAS_READER.load(Relaxed) {
         return None;
     }
-    READER.load().as_ref().and_then(|reader| reader())
+    let reader = READER.load();
+    caught(|| reader.as_ref().and_then(|reader| reader())).flatten()
 }
 
 #[inline]

@@ -1,23 +1,49 @@
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
 use arc_swap::ArcSwapOption;
 
 /// Keys whose values are never written, unless configured otherwise: the last word of a key decides.
-pub const DENIED_KEYS: [&str; 14] = [
+pub const DENIED_KEYS: &[&str] = &[
     "password",
     "passwd",
     "passphrase",
+    "passcode",
+    "pwd",
+    "pass",
     "secret",
     "secret_key",
     "private_key",
     "access_key",
+    "signing_key",
+    "encryption_key",
     "api_key",
-    "apikey",
     "token",
+    "jwt",
+    "bearer",
     "authorization",
     "cookie",
+    "session_id",
     "credential",
     "credentials",
+    "dsn",
+    "connection_string",
+];
+
+/// Keys whose values are written although their last word is denied, unless configured otherwise.
+pub const ALLOWED_KEYS: &[&str] = &[
+    "next_page_token",
+    "page_token",
+    "next_token",
+    "continuation_token",
+    "is_secret",
+    "is_token",
+    "is_password",
+    "has_secret",
+    "has_token",
+    "has_password",
+    "bypass",
+    "compass",
 ];
 
 /// The list of the process, once one was configured.
@@ -30,105 +56,195 @@ pub(crate) fn set_current(list: DenyList) {
 
 /// The list of the process.
 pub(crate) fn with_current<R>(work: impl FnOnce(&DenyList) -> R) -> R {
-    static DEFAULT: LazyLock<DenyList> = LazyLock::new(|| DenyList::new(DENIED_KEYS));
+    static DEFAULT: LazyLock<DenyList> =
+        LazyLock::new(|| DenyList::new(DENIED_KEYS.iter(), ALLOWED_KEYS.iter()));
     match CURRENT.load().as_ref() {
         Some(list) => work(list),
         None => work(&DEFAULT),
     }
 }
 
-/// Decides by its key whether a value may be written.
+/// Decides by its key if a value may be written.
 #[derive(Clone, Debug)]
 pub(crate) struct DenyList {
-    words: Arc<[Box<str>]>,
-    /// The last four letters of all words: most keys are let through after one look.
-    endings: [u64; ENDING_WORDS],
-    /// Whether a word has fewer letters: then every key is compared.
-    has_short: bool,
+    words: Arc<[Box<[u8]>]>,
+    allowed: Arc<[Box<[u8]>]>,
+    /// Lists that decide alike have the same one.
+    id: u64,
+    /// The last four letters of all words, and all words of three: most keys are let through after two looks.
+    fours: [u64; ENDING_WORDS],
+    threes: [u64; ENDING_WORDS],
+    /// Set if a word has fewer letters: then every key is compared.
+    has_tiny: bool,
+    has_paths: bool,
 }
 
 impl DenyList {
-    pub(crate) fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
-        let words: Arc<[Box<str>]> = words
-            .into_iter()
-            .filter(|word| !word.is_empty())
-            .map(|word| normalized(word).collect::<String>().into())
-            .collect();
-        let mut endings = [0; ENDING_WORDS];
+    /// Words with a dot are paths: `user.email` is `email` within `user`.
+    pub(crate) fn new<T: AsRef<str>>(
+        denied: impl IntoIterator<Item = T>,
+        allowed: impl IntoIterator<Item = T>,
+    ) -> Self {
+        let (words, allowed) = (normalized(denied), normalized(allowed));
+        let mut hasher = DefaultHasher::new();
+        (&words, &allowed).hash(&mut hasher);
+        let (mut fours, mut threes) = ([0; ENDING_WORDS], [0; ENDING_WORDS]);
         for word in words.iter() {
-            let Ending { word, bit } = ending(word.as_bytes());
-            endings[word] |= bit;
+            let ending = ending(word);
+            match word.len() {
+                4.. => fours[ending.four.word] |= ending.four.bit,
+                _ => threes[ending.three.word] |= ending.three.bit,
+            }
         }
-        let has_short = words.iter().any(|word| word.len() < 4);
         Self {
+            has_tiny: words.iter().any(|word| word.len() < 3),
+            has_paths: words.iter().any(|word| word.contains(&b'.')),
             words,
-            endings,
-            has_short,
+            allowed,
+            id: hasher.finish(),
+            fours,
+            threes,
         }
     }
 
-    /// Whether the key is a word of the list, or ends in one: `db_password`, `X-API-Key`, `refreshToken`.
+    /// Equal for lists that decide alike.
+    #[inline]
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Reports whether the key is a word of the list, or ends in one: `db_password`, `X-API-Key`, `privateKey`.
     #[inline]
     pub(crate) fn has(&self, key: &[u8]) -> bool {
         self.has_with(key, ending(key))
     }
 
-    /// The same, where the key's ending is known.
+    /// The same for a key whose ending is known.
     #[inline]
     pub(crate) fn has_with(&self, key: &[u8], ending: Ending) -> bool {
-        (self.endings[ending.word] & ending.bit != 0 || self.has_short) && self.has_word(key)
+        self.may_have(ending) && self.denies(key, key)
+    }
+
+    /// The same for a key within a value, whose path of keys ends with it.
+    pub(crate) fn has_within(&self, key: &[u8], path: &[u8]) -> bool {
+        (self.has_paths || self.may_have(ending(key))) && self.denies(key, path)
+    }
+
+    #[inline]
+    fn may_have(&self, ending: Ending) -> bool {
+        let four = self.fours[ending.four.word] & ending.four.bit;
+        let three = self.threes[ending.three.word] & ending.three.bit;
+        four | three != 0 || self.has_tiny
     }
 
     #[cold]
-    fn has_word(&self, key: &[u8]) -> bool {
-        self.words.iter().any(|word| {
-            key.len() >= word.len()
-                && key[key.len() - word.len()..]
-                    .iter()
-                    .zip(word.bytes())
-                    .all(|(a, b)| fold(*a) == b)
+    fn denies(&self, key: &[u8], path: &[u8]) -> bool {
+        let denied = self.words.iter().any(|word| {
+            let text = if word.contains(&b'.') { path } else { key };
+            before_end(text, word).is_some()
+        });
+        denied && !self.allows(path)
+    }
+
+    fn allows(&self, path: &[u8]) -> bool {
+        self.allowed.iter().any(|allowed| {
+            before_end(path, allowed).is_some_and(|before| matches!(before, [] | [.., b'.']))
         })
     }
 }
 
-fn normalized(word: &str) -> impl Iterator<Item = char> {
-    word.chars().map(|c| {
-        if c == '-' {
-            '_'
-        } else {
-            c.to_ascii_lowercase()
+/// The part of a text before a word that it ends with; dashes within it do not count.
+fn before_end<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
+    let (mut text, mut word) = (text, word);
+    while let [rest @ .., letter] = word {
+        let [before @ .., last] = text else {
+            return None;
+        };
+        if fold(*last) == *letter {
+            word = rest;
+        } else if !is_dash(*last) {
+            return None;
         }
-    })
+        text = before;
+    }
+    Some(text)
 }
 
-/// Two bytes are equal where the case and the kind of dash are all that differs.
+fn normalized<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> Arc<[Box<[u8]>]> {
+    words
+        .into_iter()
+        .map(|word| {
+            let letters = word.as_ref().bytes().filter(|byte| !is_dash(*byte));
+            letters.map(fold).collect::<Box<[u8]>>()
+        })
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+/// Two bytes are equal if they differ in case only.
 const fn fold(byte: u8) -> u8 {
-    if byte == b'-' {
-        b'_'
-    } else {
-        byte.to_ascii_lowercase()
-    }
+    byte.to_ascii_lowercase()
+}
+
+/// `api_key`, `api-key` and `apiKey` are one word.
+const fn is_dash(byte: u8) -> bool {
+    matches!(byte, b'_' | b'-' | b' ')
 }
 
 /// 1024 bits.
 const ENDING_WORDS: usize = 16;
 
-/// The last four letters of a key; none where there are fewer.
+/// The last letters of a key, four and three of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ending {
+    four: Place,
+    three: Place,
+}
+
+/// A bit in a table; none if the key has fewer letters.
+#[derive(Clone, Copy, Debug)]
+struct Place {
     word: usize,
     bit: u64,
 }
 
+impl Place {
+    const NONE: Self = Self { word: 0, bit: 0 };
+
+    #[inline]
+    const fn of(letters: u32) -> Self {
+        let mixed = letters.wrapping_mul(0x9e37_79b1) >> 22;
+        Self {
+            word: (mixed >> 6) as usize,
+            bit: 1 << (mixed & 63),
+        }
+    }
+}
+
 #[inline]
 pub(crate) const fn ending(key: &[u8]) -> Ending {
-    let [.., a, b, c, d] = key else {
-        return Ending { word: 0, bit: 0 };
-    };
-    let letters = u32::from_le_bytes([fold(*a), fold(*b), fold(*c), fold(*d)]);
-    let mixed = letters.wrapping_mul(0x9e37_79b1) >> 22;
+    let (mut letters, mut count, mut rest) = ([0; 4], 0, key);
+    while let [before @ .., last] = rest {
+        if !is_dash(*last) {
+            count += 1;
+            letters[4 - count] = fold(*last);
+            if count == 4 {
+                break;
+            }
+        }
+        rest = before;
+    }
+    let [a, b, c, d] = letters;
     Ending {
-        word: (mixed >> 6) as usize,
-        bit: 1 << (mixed & 63),
+        four: if count == 4 {
+            Place::of(u32::from_le_bytes([a, b, c, d]))
+        } else {
+            Place::NONE
+        },
+        three: if count >= 3 {
+            Place::of(u32::from_le_bytes([0, b, c, d]))
+        } else {
+            Place::NONE
+        },
     }
 }

@@ -1,26 +1,52 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::Value;
-use crate::redact::deny;
+use crate::redact::deny::{self, DenyList};
 use crate::render::fields::Fields;
 
 /// Bound fields: rendered once, then shared and never changed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct BoundFields {
     pub(crate) fields: Fields,
     pub(crate) pairs: Vec<(Cow<'static, str>, Value)>,
+    /// The deny list that they were rendered by.
+    deny_id: u64,
+    /// The same rendered by the list that was asked for last.
+    other: Mutex<Option<Arc<Self>>>,
 }
 
 impl BoundFields {
+    /// Renders them by the list of the process.
     pub(crate) fn new(pairs: Vec<(Cow<'static, str>, Value)>) -> Arc<Self> {
-        let fields = deny::with_current(|deny| Fields::of(&pairs, deny));
-        Arc::new(Self { fields, pairs })
+        deny::with_current(|deny| Self::by(pairs, deny))
     }
 
-    /// Fields that are rendered already.
-    pub(crate) fn of(fields: Fields, pairs: Vec<(Cow<'static, str>, Value)>) -> Arc<Self> {
-        Arc::new(Self { fields, pairs })
+    /// Renders them by this list.
+    pub(crate) fn by(pairs: Vec<(Cow<'static, str>, Value)>, deny: &DenyList) -> Arc<Self> {
+        Arc::new(Self {
+            fields: Fields::of(&pairs, deny),
+            pairs,
+            deny_id: deny.id(),
+            other: Mutex::new(None),
+        })
+    }
+
+    /// The same fields as this list wants them; `None` if they are.
+    #[inline]
+    pub(crate) fn unless_by(&self, deny: &DenyList) -> Option<Arc<Self>> {
+        (self.deny_id != deny.id()).then(|| self.again(deny))
+    }
+
+    #[cold]
+    fn again(&self, deny: &DenyList) -> Arc<Self> {
+        let mut other = self.other.lock();
+        match &*other {
+            Some(known) if known.deny_id == deny.id() => Arc::clone(known),
+            _ => Arc::clone(other.insert(Self::by(self.pairs.clone(), deny))),
+        }
     }
 
     pub(crate) fn pairs(&self) -> &[(Cow<'static, str>, Value)] {

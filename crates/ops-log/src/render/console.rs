@@ -45,6 +45,7 @@ pub(crate) fn render(
             style,
             text: Vec::new(),
             fresh: false,
+            head: 0,
         });
         buffers.console_renderings.len() - 1
     });
@@ -69,6 +70,7 @@ pub(crate) fn render(
         out.extend_from_slice(format!("{level:<9}").as_bytes());
     });
     painter.out.extend_from_slice(b"] ");
+    let head = painter.out.len();
     painter.painted(BOLD, |out| {
         plain(&json[event_span.event.0..event_span.event.1], out)
     });
@@ -89,6 +91,7 @@ pub(crate) fn render(
         });
     }
     out.push(b'\n');
+    buffers.console_renderings[at].head = head;
     buffers.console_renderings[at].text = out;
 }
 

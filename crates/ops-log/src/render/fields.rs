@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::Value;
 use crate::escape;
@@ -6,7 +7,8 @@ use crate::redact::REDACTED;
 use crate::redact::deny::DenyList;
 use crate::render::key::{MAX_KEY_BYTES, RESERVED, RESERVED_BITS, bit};
 use crate::render::nested::Nested;
-use crate::render::scalars::{boolean, float, integer, text};
+use crate::render::raw::Raw;
+use crate::render::scalars::{self, boolean, float, integer, text};
 use crate::render::static_key::StaticKey;
 
 /// Fields of one line; more are counted in its field `fields_dropped`.
@@ -62,6 +64,11 @@ impl FieldSpan {
 }
 
 impl PendingField {
+    /// The place of the key in its buffer.
+    pub(crate) fn key_range(&self) -> Range<usize> {
+        self.start + 2..self.start + 2 + self.key_len
+    }
+
     /// The key, escaped.
     pub(crate) fn key<'a>(&self, json: &'a [u8]) -> &'a [u8] {
         &json[self.start + 2..self.start + 2 + self.key_len]
@@ -75,7 +82,7 @@ impl Fields {
         let key = match key.len() {
             1..=MAX_KEY_BYTES => key,
             0 => "_",
-            _ => escape::cut(key, MAX_KEY_BYTES),
+            _ => return self.begin_long(key, deny),
         };
         let bit = bit(key.as_bytes());
         if !escape::is_plain(key) || bit & RESERVED_BITS != 0 {
@@ -113,6 +120,15 @@ impl Fields {
             bit: key.bit,
             denied,
         }
+    }
+
+    /// The same for a key that is cut; its whole text decides if the value may be written.
+    #[cold]
+    fn begin_long(&mut self, key: &str, deny: &DenyList) -> PendingField {
+        let kept = scalars::kept(key, key.len(), MAX_KEY_BYTES);
+        let mut pending = self.begin_unusual(&kept, deny);
+        pending.denied |= deny.has(key.as_bytes());
+        pending
     }
 
     /// The same for a key that has to be escaped, or may be one of ours.
@@ -195,7 +211,7 @@ impl Fields {
             if pending.denied {
                 text(REDACTED, &mut fields.json);
             } else {
-                value_json(value, deny, &mut fields.json);
+                value_json(value, key.as_bytes(), deny, &mut fields.json);
             }
             fields.finish(pending, false);
         }
@@ -225,7 +241,7 @@ impl Fields {
     }
 }
 
-pub(crate) fn value_json(value: &Value, deny: &DenyList, out: &mut Vec<u8>) {
+pub(crate) fn value_json(value: &Value, key: &[u8], deny: &DenyList, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(value) => boolean(*value, out),
@@ -235,13 +251,8 @@ pub(crate) fn value_json(value: &Value, deny: &DenyList, out: &mut Vec<u8>) {
         Value::Text(value) => {
             text(value, out);
         }
-        Value::Json(json) => match serde_json::from_str::<serde_json::Value>(json.as_str()) {
-            Ok(value) => {
-                Nested::write(&value, deny, out);
-            }
-            Err(_) => {
-                text(json.as_str(), out);
-            }
-        },
+        Value::Json(json) => {
+            Nested::write(&Raw::new(json.as_str()), key, deny, out);
+        }
     }
 }

@@ -19,7 +19,12 @@ pub(crate) struct Formatted<'a> {
 impl fmt::Write for Formatted<'_> {
     #[inline]
     fn write_str(&mut self, part: &str) -> fmt::Result {
-        let room = MAX_VALUE_BYTES - self.text.len().min(MAX_VALUE_BYTES);
+        let longest = if self.text.len() + part.len() > MAX_VALUE_BYTES {
+            MAX_VALUE_BYTES + scalars::overhang()
+        } else {
+            MAX_VALUE_BYTES
+        };
+        let room = longest.saturating_sub(self.text.len());
         // once something was cut nothing follows
         if self.whole == self.text.len() {
             self.text.push_str(escape::cut(part, room));
@@ -32,7 +37,7 @@ impl fmt::Write for Formatted<'_> {
 impl Formatted<'_> {
     /// As a JSON string; true where it was cut.
     pub(crate) fn write(&self, json: &mut Vec<u8>) -> bool {
-        if self.whole > self.text.len() {
+        if self.whole > MAX_VALUE_BYTES {
             scalars::cut_text(self.text, self.whole, json);
             return true;
         }
@@ -67,8 +72,9 @@ pub(crate) fn formatted<'a>(
 pub(crate) fn formatted_text(arguments: &fmt::Arguments<'_>, counters: &Counters) -> String {
     let mut text = String::new();
     let whole = formatted(&mut text, arguments, counters).whole;
-    if whole > text.len() {
-        text.push_str(&format!("…[truncated {}]", whole - text.len()));
+    if whole > MAX_VALUE_BYTES {
+        let kept = scalars::kept(&text, whole, MAX_VALUE_BYTES);
+        return format!("{kept}…[truncated {}]", whole.saturating_sub(kept.len()));
     }
     text
 }

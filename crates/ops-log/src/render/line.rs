@@ -1,10 +1,11 @@
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::redact::REDACTED;
 use crate::render::bound::BoundFields;
+use crate::render::callback::caught;
 use crate::render::fields::{self, MAX_FIELDS, PendingField};
 use crate::render::formatted::{PANICKED, formatted};
 use crate::render::head::{EVENT, EventSpan, LEVELS, LineFormat, RecordMeta};
@@ -36,6 +37,8 @@ pub struct Line<'a> {
     room: usize,
     /// slog hands the newest field first: the first one of a key wins, and the order is turned round.
     newest_first: bool,
+    /// The key of the field that is written.
+    key: Range<usize>,
     dropped_fields: u64,
     truncated: u64,
 }
@@ -56,7 +59,12 @@ impl<'a> Line<'a> {
         match meta.logger {
             Some(name) => {
                 json.extend_from_slice(LEVELS[level].as_bytes());
-                escape::json(escape::cut(name, key::MAX_KEY_BYTES), json);
+                if name.len() <= key::MAX_KEY_BYTES {
+                    escape::json(name, json);
+                } else {
+                    let kept = scalars::kept(name, name.len(), key::MAX_KEY_BYTES);
+                    escape::json(&kept, json);
+                }
                 json.extend_from_slice(EVENT);
             }
             None => json.extend_from_slice(&format.root_heads[level]),
@@ -86,6 +94,7 @@ impl<'a> Line<'a> {
             seen: 0,
             room: MAX_FIELDS,
             newest_first: false,
+            key: 0..0,
             dropped_fields: 0,
             truncated,
         }
@@ -94,6 +103,14 @@ impl<'a> Line<'a> {
     /// Adds bound fields; where a key was bound before, the later one wins.
     #[inline]
     pub(crate) fn bound(&mut self, layer: &Arc<BoundFields>) {
+        match layer.unless_by(&self.format.deny) {
+            None => self.add_layer(layer),
+            Some(again) => self.add_layer(&again),
+        }
+    }
+
+    #[inline]
+    fn add_layer(&mut self, layer: &Arc<BoundFields>) {
         let fields = &layer.fields;
         if self.bound_mask & fields.mask != 0 {
             for span in &fields.spans {
@@ -172,6 +189,7 @@ impl<'a> Line<'a> {
     pub(crate) fn field(&mut self, key: &str, value: impl FnOnce(&mut Self)) {
         if self.has_room() {
             let pending = self.buffers.fields.begin(key, &self.format.deny);
+            self.key = pending.key_range();
             self.complete(pending, value);
         }
     }
@@ -290,20 +308,25 @@ impl<'a> Line<'a> {
     pub(crate) fn value(&mut self, key: &str, value: &Value) {
         self.field(key, |line| match value {
             Value::Text(text) => line.text(text),
-            other => fields::value_json(other, &line.format.deny, &mut line.buffers.fields.json),
+            other => fields::value_json(
+                other,
+                key.as_bytes(),
+                &line.format.deny,
+                &mut line.buffers.fields.json,
+            ),
         });
     }
 
+    /// Serializes a value, and survives one that panics, fails, or is too long.
     pub(crate) fn nested(&mut self, value: &(impl serde::Serialize + ?Sized)) {
         let start = self.json().len();
         let json = &mut self.buffers.fields.json;
-        let deny = &self.format.deny;
-        let written = catch_unwind(AssertUnwindSafe(|| Nested::write(value, deny, json)));
-        match written {
-            Ok(Written::Whole) => {}
-            Ok(Written::TooLong) => self.truncated += 1,
-            Ok(Written::Failed) => self.counters.value_error(),
-            Err(_) => {
+        let (key, deny) = (json[self.key.clone()].to_vec(), &self.format.deny);
+        match caught(|| Nested::write(value, &key, deny, json)) {
+            Some(Written::Whole) => {}
+            Some(Written::TooLong) => self.truncated += 1,
+            Some(Written::Failed) => self.counters.value_error(),
+            None => {
                 self.json().truncate(start);
                 self.counters.value_error();
                 self.text(PANICKED);
@@ -314,7 +337,7 @@ impl<'a> Line<'a> {
     /// Lets somebody add fields; what a panic left half done is taken back.
     #[inline]
     pub(crate) fn fill(&mut self, fill: &mut dyn FnMut(&mut Self)) {
-        if catch_unwind(AssertUnwindSafe(|| fill(self))).is_err() {
+        if caught(|| fill(self)).is_none() {
             self.counters.value_error();
             let end = self.buffers.fields.spans.last();
             let own_start = self.event_span.head_end + self.bound_bytes();

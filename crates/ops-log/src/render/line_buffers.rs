@@ -39,10 +39,12 @@ pub(crate) struct ConsoleRendering {
     pub(crate) text: Vec<u8>,
     /// Cleared where the text is an older line's.
     pub(crate) fresh: bool,
+    /// Length of time and level at its beginning.
+    pub(crate) head: usize,
 }
 
 impl LineBuffers {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             fields: Fields::default(),
             console_renderings: Vec::new(),

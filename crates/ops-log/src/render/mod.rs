@@ -12,6 +12,7 @@ pub(crate) mod line_buffers;
 pub(crate) mod losses;
 pub(crate) mod macro_fields;
 pub(crate) mod nested;
+pub(crate) mod raw;
 pub(crate) mod scalars;
 pub(crate) mod serialize;
 #[cfg(feature = "slog-json")]

@@ -1,4 +1,4 @@
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -7,16 +7,39 @@ use serde_json::ser::{CharEscape, Formatter};
 use crate::escape;
 use crate::redact::REDACTED;
 use crate::redact::deny::DenyList;
+use crate::render::raw::{Raw, is_scalar};
 use crate::render::scalars::{MAX_VALUE_BYTES, text};
 
 /// Nested values as compact JSON, in which denied keys have no value.
-pub(crate) struct Nested<'a> {
+pub(crate) struct Nested<'a>(&'a RefCell<State<'a>>);
+
+struct State<'a> {
     deny: &'a DenyList,
     hidden: &'a Cell<bool>,
-    key: Vec<u8>,
+    /// The keys down to the value that is written, with dots between them.
+    path: Vec<u8>,
+    /// Start of the last of them.
+    key_start: usize,
     in_key: bool,
-    depth: usize,
+    containers: Vec<Container>,
+    /// Number of containers that are open around the value that is hidden.
     hidden_at: usize,
+    /// The text at the beginning of a list within a list, which may be the key of a pair.
+    first: Vec<u8>,
+}
+
+/// An object or a list that is open.
+enum Container {
+    Object {
+        /// Length of the path to it.
+        path: usize,
+    },
+    List {
+        index: usize,
+        /// Set for a list that is an element of a list, as key and value of a header are.
+        within_list: bool,
+        first_is_denied: bool,
+    },
 }
 
 /// Outcome of writing a nested value.
@@ -52,30 +75,66 @@ impl Write for Capped<'_> {
     }
 }
 
+impl State<'_> {
+    fn hide(&mut self) {
+        self.hidden.set(true);
+        self.hidden_at = self.containers.len();
+    }
+
+    fn end_value(&mut self) {
+        if self.hidden.get() && self.hidden_at == self.containers.len() {
+            self.hidden.set(false);
+        }
+    }
+
+    /// Reports whether the text that is written could be the key of a pair.
+    fn may_be_key_of_pair(&self) -> bool {
+        matches!(
+            self.containers.last(),
+            Some(Container::List {
+                index: 0,
+                within_list: true,
+                ..
+            })
+        )
+    }
+
+    fn collect(&mut self, text: &[u8]) {
+        if self.in_key {
+            self.path.extend_from_slice(text);
+        } else if self.may_be_key_of_pair() {
+            self.first.extend_from_slice(text);
+        }
+    }
+}
+
 impl<'a> Nested<'a> {
-    /// Writes the value, or a text in its place that says why it is not there.
+    /// Writes the value of this key, or a text in its place that says why it is not there.
     pub(crate) fn write(
         value: &(impl Serialize + ?Sized),
-        deny: &'a DenyList,
+        key: &[u8],
+        deny: &DenyList,
         out: &mut Vec<u8>,
     ) -> Written {
         let start = out.len();
         let (hidden, full) = (Cell::new(false), Cell::new(false));
-        let formatter = Nested {
+        let state = RefCell::new(State {
             deny,
             hidden: &hidden,
-            key: Vec::new(),
+            path: key.to_vec(),
+            key_start: 0,
             in_key: false,
-            depth: 0,
+            containers: Vec::new(),
             hidden_at: 0,
-        };
+            first: Vec::new(),
+        });
         let capped = Capped {
             end: start + MAX_VALUE_BYTES,
             full: &full,
             hidden: &hidden,
             out,
         };
-        let mut serializer = serde_json::Serializer::with_formatter(capped, formatter);
+        let mut serializer = serde_json::Serializer::with_formatter(capped, Nested(&state));
         let Err(error) = value.serialize(&mut serializer) else {
             return Written::Whole;
         };
@@ -87,16 +146,6 @@ impl<'a> Nested<'a> {
         text(&format!("<error: {error}>"), out);
         Written::Failed
     }
-
-    fn close<W: ?Sized + Write>(&mut self, writer: &mut W, end: &[u8]) -> io::Result<()> {
-        self.depth -= 1;
-        writer.write_all(end)
-    }
-
-    fn open<W: ?Sized + Write>(&mut self, writer: &mut W, begin: &[u8]) -> io::Result<()> {
-        self.depth += 1;
-        writer.write_all(begin)
-    }
 }
 
 impl Formatter for Nested<'_> {
@@ -105,9 +154,7 @@ impl Formatter for Nested<'_> {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
-        if self.in_key {
-            self.key.extend_from_slice(fragment.as_bytes());
-        }
+        self.0.borrow_mut().collect(fragment.as_bytes());
         let mut escaped = Vec::new();
         escape::json(fragment, &mut escaped);
         writer.write_all(&escaped)
@@ -118,35 +165,122 @@ impl Formatter for Nested<'_> {
         writer: &mut W,
         char_escape: CharEscape,
     ) -> io::Result<()> {
+        let byte = match char_escape {
+            CharEscape::Quote => b'"',
+            CharEscape::ReverseSolidus => b'\\',
+            CharEscape::Solidus => b'/',
+            CharEscape::LineFeed => b'\n',
+            CharEscape::CarriageReturn => b'\r',
+            CharEscape::Tab => b'\t',
+            CharEscape::Backspace => 8,
+            CharEscape::FormFeed => 12,
+            CharEscape::AsciiControl(byte) => byte,
+        };
+        self.0.borrow_mut().collect(&[byte]);
         let mut escaped = Vec::new();
-        match char_escape {
-            CharEscape::Quote => escaped.extend_from_slice(b"\\\""),
-            CharEscape::ReverseSolidus => escaped.extend_from_slice(b"\\\\"),
-            CharEscape::Solidus => escaped.push(b'/'),
-            CharEscape::LineFeed => escaped.extend_from_slice(b"\\n"),
-            CharEscape::CarriageReturn => escaped.extend_from_slice(b"\\r"),
-            CharEscape::Tab => escaped.extend_from_slice(b"\\t"),
-            CharEscape::Backspace => escape::unicode(8, &mut escaped),
-            CharEscape::FormFeed => escape::unicode(12, &mut escaped),
-            CharEscape::AsciiControl(byte) => escape::unicode(byte.into(), &mut escaped),
-        }
+        escape::json(char::from(byte).encode_utf8(&mut [0; 4]), &mut escaped);
         writer.write_all(&escaped)
     }
 
+    /// Numbers of any length come as text.
+    fn write_number_str<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        value: &str,
+    ) -> io::Result<()> {
+        if is_scalar(value) {
+            return writer.write_all(value.as_bytes());
+        }
+        Err(io::Error::other("not a number"))
+    }
+
+    /// JSON that somebody else wrote is read, and written as every other value is.
+    fn write_raw_fragment<W: ?Sized + Write>(
+        &mut self,
+        mut writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let fragment = fragment.trim_ascii();
+        if is_scalar(fragment) {
+            return writer.write_all(fragment.as_bytes());
+        }
+        let writer: &mut dyn Write = &mut writer;
+        let mut serializer = serde_json::Serializer::with_formatter(writer, Nested(self.0));
+        Raw::new(fragment)
+            .serialize(&mut serializer)
+            .map_err(io::Error::from)
+    }
+
     fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.open(writer, b"{")
+        let state = &mut *self.0.borrow_mut();
+        let path = state.path.len();
+        state.containers.push(Container::Object { path });
+        writer.write_all(b"{")
     }
 
     fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.close(writer, b"}")
+        let state = &mut *self.0.borrow_mut();
+        if let Some(Container::Object { path }) = state.containers.pop() {
+            state.path.truncate(path);
+        }
+        writer.write_all(b"}")
     }
 
     fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.open(writer, b"[")
+        let state = &mut *self.0.borrow_mut();
+        let within_list = matches!(state.containers.last(), Some(Container::List { .. }));
+        state.first.clear();
+        state.containers.push(Container::List {
+            index: 0,
+            within_list,
+            first_is_denied: false,
+        });
+        writer.write_all(b"[")
     }
 
     fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.close(writer, b"]")
+        self.0.borrow_mut().containers.pop();
+        writer.write_all(b"]")
+    }
+
+    fn begin_array_value<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        if !first {
+            writer.write_all(b",")?;
+        }
+        let state = &mut *self.0.borrow_mut();
+        let is_value_of_pair = matches!(
+            state.containers.last(),
+            Some(Container::List {
+                index: 1,
+                first_is_denied: true,
+                ..
+            })
+        );
+        if is_value_of_pair && !state.hidden.get() {
+            write!(writer, "\"{REDACTED}\"")?;
+            state.hide();
+        }
+        Ok(())
+    }
+
+    fn end_array_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        let state = &mut *self.0.borrow_mut();
+        state.end_value();
+        let denied = state.may_be_key_of_pair() && state.deny.has(&state.first);
+        if let Some(Container::List {
+            index,
+            first_is_denied,
+            ..
+        }) = state.containers.last_mut()
+        {
+            *index += 1;
+            *first_is_denied |= denied;
+        }
+        Ok(())
     }
 
     fn begin_object_key<W: ?Sized + Write>(
@@ -154,8 +288,15 @@ impl Formatter for Nested<'_> {
         writer: &mut W,
         first: bool,
     ) -> io::Result<()> {
-        self.key.clear();
-        self.in_key = true;
+        let state = &mut *self.0.borrow_mut();
+        if let Some(Container::Object { path }) = state.containers.last() {
+            state.path.truncate(*path);
+        }
+        if !state.path.is_empty() {
+            state.path.push(b'.');
+        }
+        state.key_start = state.path.len();
+        state.in_key = true;
         if first {
             Ok(())
         } else {
@@ -164,24 +305,23 @@ impl Formatter for Nested<'_> {
     }
 
     fn end_object_key<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
-        self.in_key = false;
+        self.0.borrow_mut().in_key = false;
         Ok(())
     }
 
     fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         writer.write_all(b":")?;
-        if !self.hidden.get() && self.deny.has(&self.key) {
+        let state = &mut *self.0.borrow_mut();
+        let key = &state.path[state.key_start..];
+        if !state.hidden.get() && state.deny.has_within(key, &state.path) {
             write!(writer, "\"{REDACTED}\"")?;
-            self.hidden.set(true);
-            self.hidden_at = self.depth;
+            state.hide();
         }
         Ok(())
     }
 
     fn end_object_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
-        if self.hidden.get() && self.hidden_at == self.depth {
-            self.hidden.set(false);
-        }
+        self.0.borrow_mut().end_value();
         Ok(())
     }
 }

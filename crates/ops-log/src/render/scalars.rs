@@ -1,6 +1,8 @@
 //! Numbers, truth values and text as JSON.
 
-use crate::escape;
+use std::borrow::Cow;
+
+use crate::{escape, redact};
 
 /// The longest value, in bytes before escaping; what is longer is cut and says how much is missing.
 pub const MAX_VALUE_BYTES: usize = 16 * 1024;
@@ -103,10 +105,36 @@ pub(crate) fn quoted(value: &str, out: &mut Vec<u8>) {
 /// A JSON string of a text's beginning, which says how many of `whole` bytes are missing.
 #[cold]
 pub(crate) fn cut_text(value: &str, whole: usize, out: &mut Vec<u8>) {
-    let kept = escape::cut(value, MAX_VALUE_BYTES);
+    let kept = kept(value, whole, MAX_VALUE_BYTES);
     out.push(b'"');
-    escape::json(kept, out);
+    escape::json(&kept, out);
     out.extend_from_slice("…[truncated ".as_bytes());
-    integer((whole - kept.len()) as u64, out);
+    integer(whole.saturating_sub(kept.len()) as u64, out);
     out.extend_from_slice(b"]\"");
 }
+
+/// The beginning of a text of which `whole` bytes were given, scrubbed before it is cut: of a value that the cut would go
+/// through nothing is left.
+#[cold]
+pub(crate) fn kept(value: &str, whole: usize, longest: usize) -> Cow<'_, str> {
+    let overhang = overhang();
+    let seen = escape::cut(value, longest + overhang);
+    let Some(scrubbed) = redact::redacted(seen) else {
+        return Cow::Borrowed(escape::cut(seen, longest));
+    };
+    // the end of what was seen may be the beginning of a value
+    let end = if seen.len() < whole {
+        longest.min(scrubbed.len().saturating_sub(overhang))
+    } else {
+        longest
+    };
+    Cow::Owned(escape::cut(&scrubbed, end).to_owned())
+}
+
+/// Number of bytes behind the longest value that are looked at before it is cut.
+pub(crate) fn overhang() -> usize {
+    redact::longest_form().max(MIN_OVERHANG_BYTES)
+}
+
+/// Room for the credentials of a URL.
+const MIN_OVERHANG_BYTES: usize = 1024;

@@ -75,7 +75,7 @@ impl slog::Serializer for Line<'_> {
     }
 }
 
-/// Bytes that may be no text: what is no UTF-8 is told as `\xNN`.
+/// Bytes that may not be text: invalid UTF-8 is written as `\xNN`.
 pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Bytes<'_> {
@@ -155,7 +155,7 @@ impl tracing::field::Visit for TracingFields<'_, '_> {
 }
 
 /// An error and its causes.
-struct Chain<'a>(&'a dyn std::error::Error);
+pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -179,20 +179,51 @@ impl<'kvs> log::kv::VisitSource<'kvs> for LogFields<'_, '_> {
         value: log::kv::Value<'kvs>,
     ) -> Result<(), log::kv::Error> {
         self.0.field(key.as_str(), |line| {
-            if let Some(value) = value.to_bool() {
-                boolean(value, line.json());
-            } else if let Some(value) = value.to_i64() {
-                integer(value, line.json());
-            } else if let Some(value) = value.to_u64() {
-                integer(value, line.json());
-            } else if let Some(value) = value.to_borrowed_str() {
-                line.text(value);
-            } else if let Some(value) = value.to_f64() {
-                float(value, line.json());
-            } else {
-                line.arguments(&format_args!("{value}"));
-            }
+            let _ = value.visit(LogValue(line));
         });
+        Ok(())
+    }
+}
+
+/// A value of a `log` record, on its way into a line.
+struct LogValue<'a, 'b>(&'a mut Line<'b>);
+
+macro_rules! visit {
+    ($($method:ident $kind:ty => $write:ident;)+) => {$(
+        fn $method(&mut self, value: $kind) -> Result<(), log::kv::Error> {
+            $write(value, self.0.json());
+            Ok(())
+        }
+    )+};
+}
+
+impl log::kv::VisitValue<'_> for LogValue<'_, '_> {
+    visit! {
+        visit_u64 u64 => integer;
+        visit_i64 i64 => integer;
+        visit_u128 u128 => integer;
+        visit_i128 i128 => integer;
+        visit_f64 f64 => float;
+        visit_bool bool => boolean;
+    }
+
+    fn visit_any(&mut self, value: log::kv::Value<'_>) -> Result<(), log::kv::Error> {
+        self.0.arguments(&format_args!("{value}"));
+        Ok(())
+    }
+
+    fn visit_null(&mut self) -> Result<(), log::kv::Error> {
+        self.0.json().extend_from_slice(b"null");
+        Ok(())
+    }
+
+    fn visit_str(&mut self, value: &str) -> Result<(), log::kv::Error> {
+        self.0.text(value);
+        Ok(())
+    }
+
+    fn visit_char(&mut self, value: char) -> Result<(), log::kv::Error> {
+        self.0.text(value.encode_utf8(&mut [0; 4]));
         Ok(())
     }
 }

@@ -19,11 +19,11 @@ pub enum Value {
     Float(f64),
     /// Text.
     Text(String),
-    /// A list or an object, as JSON.
+    /// A list, an object, or a whole number beyond 64 bits, as JSON.
     Json(Json),
 }
 
-/// A list or an object, as compact JSON text.
+/// A list, an object, or a whole number beyond 64 bits, as JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Json(Box<str>);
 
@@ -59,6 +59,25 @@ impl From<isize> for Value {
         Self::Int(value as i64)
     }
 }
+
+macro_rules! from_wide {
+    ($($kind:ty),+) => {$(
+        /// A number beyond 64 bits keeps its digits.
+        impl From<$kind> for Value {
+            fn from(value: $kind) -> Self {
+                if let Ok(value) = value.try_into() {
+                    Self::UInt(value)
+                } else if let Ok(value) = value.try_into() {
+                    Self::Int(value)
+                } else {
+                    Self::Json(Json(value.to_string().into()))
+                }
+            }
+        }
+    )+};
+}
+
+from_wide!(i128, u128);
 
 impl<T: Into<Self>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
@@ -150,6 +169,12 @@ impl Value {
         }
         if let Ok(number) = text.parse() {
             return Ok(Self::Int(number));
+        }
+        if text
+            .bytes()
+            .all(|byte| byte == b'-' || byte.is_ascii_digit())
+        {
+            return Ok(Self::Json(Json(text.into())));
         }
         serde_json::from_str(text).map(Self::Float)
     }

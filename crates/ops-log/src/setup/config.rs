@@ -7,14 +7,17 @@ use std::time::SystemTime;
 use slog::SendSyncRefUnwindSafeDrain;
 
 use crate::output::Output;
+use crate::output::rotation::Rotation;
 use crate::output::slog_output::SlogOutput;
-use crate::redact::deny::DENIED_KEYS;
+use crate::redact::deny::{ALLOWED_KEYS, DENIED_KEYS, DenyList};
 use crate::{Error, Filter, Level, ParseFilterError, Value};
 
 /// The environment variable for the format: `json` or `console`.
 const FORMAT: &str = "OPS_LOG_FORMAT";
 /// The environment variable for the level from which on lines are written.
 const LEVEL: &str = "OPS_LOG_LEVEL";
+/// The environment variable for the rotation of log files.
+const ROTATION: &str = "OPS_LOG_ROTATION";
 
 /// Lines that are kept for the admin page, unless configured otherwise.
 pub const RECENT_LINES: usize = 200;
@@ -22,7 +25,7 @@ pub const RECENT_LINES: usize = 200;
 /// Options for logging.
 ///
 /// In a file the keys are the names of the methods: `service_name`, `format` (`json` or `console`), `level`, `filter` (as
-/// `RUST_LOG`), `stdout`, `console_context`, `file`, `fields` (a map), `denied_keys`, `span_id`, `recent_lines`, `panics`,
+/// `RUST_LOG`), `stdout`, `console_context`, `blocking`, `file`, `rotation` (`64MiB x 4` or `off`), `fields` (a map), `denied_keys`, `allowed_keys`, `span_id`, `recent_lines`, `panics`,
 /// `install_bridges`. Keys that are not known are refused.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -31,9 +34,11 @@ pub struct Config {
     pub(crate) main: Option<Output>,
     pub(crate) more: Vec<Output>,
     pub(crate) drain: Option<SlogOutput>,
+    pub(crate) rotation: Rotation,
     pub(crate) install_bridges: bool,
     pub(crate) fields: Vec<(Cow<'static, str>, Value)>,
     pub(crate) denied: Vec<String>,
+    pub(crate) allowed: Vec<String>,
     pub(crate) span_id: bool,
     pub(crate) recent: usize,
     pub(crate) panics: bool,
@@ -61,9 +66,11 @@ impl Default for Config {
             main: Some(Output::stdout()),
             more: Vec::new(),
             drain: None,
+            rotation: Rotation::default(),
             install_bridges: true,
             fields: Vec::new(),
-            denied: DENIED_KEYS.map(str::to_owned).to_vec(),
+            denied: owned(DENIED_KEYS),
+            allowed: owned(ALLOWED_KEYS),
             span_id: false,
             recent: RECENT_LINES,
             panics: true,
@@ -80,8 +87,8 @@ impl Config {
         Self::default()
     }
 
-    /// Reads `OPS_LOG_FORMAT` (`json` or `console`; `json` where `OPS_ENV` is `production`), `OPS_LOG_LEVEL` and
-    /// `RUST_LOG`.
+    /// Reads `OPS_LOG_FORMAT` (`json` or `console`; `json` where `OPS_ENV` is `production`), `OPS_LOG_LEVEL`,
+    /// `OPS_LOG_ROTATION` (`64MiB x 4`, `off`) and `RUST_LOG`.
     ///
     /// A value of ours that cannot be understood is an error of [`init`](crate::init). `RUST_LOG` belongs to others
     /// too: what is not understood there is a line.
@@ -89,20 +96,20 @@ impl Config {
         let variable = |name| std::env::var(name).unwrap_or_default();
         let mut config = Self::default();
         let mut problem = None;
-        let json = match variable(FORMAT).as_str() {
+        let json = match variable(FORMAT).trim().to_ascii_lowercase().as_str() {
             "json" => true,
             "console" => false,
-            "" => variable("OPS_ENV") == "production",
-            other => {
+            "" => variable("OPS_ENV").trim() == "production",
+            _ => {
                 problem = Some(Error::Format {
                     variable: FORMAT,
-                    text: other.to_owned(),
+                    text: variable(FORMAT),
                 });
                 false
             }
         };
         let level = variable(LEVEL);
-        let level = match level.as_str() {
+        let level = match level.trim() {
             "" => None,
             text => text
                 .parse::<Level>()
@@ -114,6 +121,18 @@ impl Config {
                 })
                 .ok(),
         };
+        let rotation = variable(ROTATION);
+        if !rotation.trim().is_empty() {
+            match rotation.parse() {
+                Ok(rotation) => config.rotation = rotation,
+                Err(source) => {
+                    problem = Some(Error::Rotation {
+                        variable: ROTATION,
+                        source,
+                    });
+                }
+            }
+        }
         let (mut filter, refused) = Filter::parse_leniently(&variable("RUST_LOG"), Level::Info);
         if let Some(level) = level {
             filter = filter.with("", level);
@@ -163,10 +182,26 @@ impl Config {
         self
     }
 
-    /// JSON lines are appended to this file too. It is opened again on SIGHUP.
+    /// Appends JSON lines to this file too, see [`Output::file`].
     #[must_use]
     pub fn file(self, path: impl Into<PathBuf>) -> Self {
         self.output(Output::file(path).json(true))
+    }
+
+    /// Limit on the disk space of each log file: 64 MiB times 4 unless set, [`Rotation::off`] for none.
+    #[must_use]
+    pub fn rotation(mut self, rotation: Rotation) -> Self {
+        self.rotation = rotation;
+        self
+    }
+
+    /// Standard output waits for its reader, see [`Output::blocking`]; no unless set.
+    #[must_use]
+    pub fn blocking(mut self, blocking: bool) -> Self {
+        if let Some(main) = &mut self.main {
+            main.blocking = blocking;
+        }
+        self
     }
 
     /// One more place that lines go to.
@@ -205,10 +240,25 @@ impl Config {
     }
 
     /// Keys whose values are never written, in place of [`DENIED_KEYS`]. A key that ends in one is one.
+    ///
+    /// A key with dots is a path: `user.email` is `email` within `user`, at any depth. It holds for what was bound before
+    /// too: the list that decides is the one that is configured while a line is written.
     #[must_use]
     pub fn denied_keys(mut self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.denied = keys.into_iter().map(Into::into).collect();
         self
+    }
+
+    /// Exceptions of [`denied_keys`](Self::denied_keys), in place of [`ALLOWED_KEYS`]: whole keys like
+    /// `next_page_token`, or paths like `page.token`.
+    #[must_use]
+    pub fn allowed_keys(mut self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.allowed = keys.into_iter().map(Into::into).collect();
+        self
+    }
+
+    pub(crate) fn deny_list(&self) -> DenyList {
+        DenyList::new(&self.denied, &self.allowed)
     }
 
     /// `span_id` behind `trace_id`; no unless set.
@@ -239,7 +289,7 @@ impl Config {
         self
     }
 
-    /// Itself, unless the environment said something that nobody understands.
+    /// Returns itself, or the error of a variable of the environment.
     pub(crate) fn checked(mut self) -> Result<Self, Error> {
         match self.problem.take().map(Arc::try_unwrap) {
             None => Ok(self),
@@ -254,4 +304,8 @@ impl Config {
         self.clock = Some(Clock(Arc::new(clock)));
         self
     }
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
-use crate::{Config, Filter, Level, Value};
+use crate::{Config, Filter, Level, Rotation, Value};
 
 /// The keys are the names of the methods; `format` is `json` or `console`, `filter` has the syntax of `RUST_LOG`.
 #[derive(Deserialize)]
@@ -23,9 +23,13 @@ struct ConfigFile {
     level: Option<Level>,
     stdout: bool,
     console_context: bool,
+    blocking: bool,
     file: Option<PathBuf>,
+    #[serde(deserialize_with = "parsed")]
+    rotation: Option<Rotation>,
     fields: BTreeMap<String, Scalar>,
     denied_keys: Option<Vec<String>>,
+    allowed_keys: Option<Vec<String>>,
     span_id: bool,
     recent_lines: usize,
     panics: bool,
@@ -93,9 +97,12 @@ impl Default for ConfigFile {
             level: None,
             stdout: true,
             console_context: false,
+            blocking: false,
             file: None,
+            rotation: None,
             fields: BTreeMap::new(),
             denied_keys: None,
+            allowed_keys: None,
             span_id: config.span_id,
             recent_lines: config.recent,
             panics: config.panics,
@@ -116,6 +123,7 @@ impl From<ConfigFile> for Config {
             .stdout(file.stdout)
             .json(file.format == Format::Json)
             .console_context(file.console_context)
+            .blocking(file.blocking)
             .span_id(file.span_id)
             .recent_lines(file.recent_lines)
             .panics(file.panics)
@@ -129,11 +137,17 @@ impl From<ConfigFile> for Config {
         if let Some(level) = file.level {
             config = config.level(level);
         }
+        if let Some(rotation) = file.rotation {
+            config = config.rotation(rotation);
+        }
         if let Some(path) = file.file {
             config = config.file(path);
         }
         if let Some(keys) = file.denied_keys {
             config = config.denied_keys(keys);
+        }
+        if let Some(keys) = file.allowed_keys {
+            config = config.allowed_keys(keys);
         }
         for (key, value) in file.fields {
             config = config.field(key, value);

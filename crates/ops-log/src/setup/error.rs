@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::{ParseFilterError, ParseLevelError};
+use crate::{ParseFilterError, ParseLevelError, ParseRotationError};
 
 /// Error of starting to log, or of changing a level. The configuration before stays.
 #[derive(Debug)]
@@ -29,6 +29,13 @@ pub enum Error {
         /// Value of the variable.
         text: String,
     },
+    /// An environment variable is no rotation.
+    Rotation {
+        /// The variable.
+        variable: &'static str,
+        /// Reason, with the accepted values.
+        source: ParseRotationError,
+    },
     /// A filter cannot be understood.
     Filter(ParseFilterError),
     /// Error that [`Config::from_env`](crate::Config::from_env) found, of a configuration that was cloned.
@@ -50,6 +57,7 @@ impl fmt::Display for Error {
                 f,
                 "{variable}: unknown log format {text:?}: expected json or console"
             ),
+            Self::Rotation { variable, source } => write!(f, "{variable}: {source}"),
             Self::Filter(source) => source.fmt(f),
             Self::Environment(source) => source.fmt(f),
             Self::Revert(source) => write!(
@@ -65,6 +73,7 @@ impl std::error::Error for Error {
         match self {
             Self::File { source, .. } | Self::Revert(source) => Some(source),
             Self::Level { source, .. } => Some(source),
+            Self::Rotation { source, .. } => Some(source),
             Self::Filter(source) => Some(source),
             Self::Environment(source) => source.source(),
             Self::Format { .. } => None,

@@ -141,3 +141,75 @@ fn a_panic_is_a_critical_line_with_its_place() {
         line.json
     );
 }
+
+#[test]
+fn a_spans_fields_are_written_as_an_events_are() {
+    #[derive(Debug)]
+    struct Cause;
+    impl std::fmt::Display for Cause {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("disk gone")
+        }
+    }
+    impl std::error::Error for Cause {}
+    #[derive(Debug)]
+    struct Failed(Cause);
+    impl std::fmt::Display for Failed {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("cannot save")
+        }
+    }
+    impl std::error::Error for Failed {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let failed = Failed(Cause);
+    let error = &failed as &dyn std::error::Error;
+    let lines = captured(|| {
+        let _span = tracing::info_span!(
+            "s",
+            small = 5_u128,
+            wide = u128::MAX,
+            low = i128::MIN,
+            error
+        )
+        .entered();
+        tracing::info!(
+            small = 5_u128,
+            wide = u128::MAX,
+            low = i128::MIN,
+            error,
+            "in_event"
+        );
+        tracing::info!("in_span");
+    });
+    let fields = r#","small":5,"wide":340282366920938463463374607431768211455,"low":-170141183460469231731687303715884105728,"error":"cannot save: disk gone"}"#;
+    for line in &lines {
+        assert!(line.json.ends_with(fields), "{}", line.json);
+    }
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[1]["wide"].to_string(), u128::MAX.to_string());
+}
+
+#[test]
+fn the_pairs_of_a_log_record_keep_their_types() {
+    let lines = captured(|| {
+        log::info!(
+            none = Option::<u8>::None,
+            some = Some(3),
+            wide = u128::MAX,
+            low = i128::MIN,
+            letter = 'x',
+            float = 0.5;
+            "typed"
+        );
+    });
+    assert!(
+        lines[0].json.ends_with(
+            r#","none":null,"some":3,"wide":340282366920938463463374607431768211455,"low":-170141183460469231731687303715884105728,"letter":"x","float":0.5}"#
+        ),
+        "{}",
+        lines[0].json
+    );
+}

@@ -8,6 +8,7 @@ fn run(variables: &[(&str, &str)]) -> (bool, String, String) {
     for name in [
         "OPS_LOG_FORMAT",
         "OPS_LOG_LEVEL",
+        "OPS_LOG_ROTATION",
         "OPS_ENV",
         "RUST_LOG",
         "NO_COLOR",
@@ -135,4 +136,53 @@ fn a_file_that_is_wrong_is_refused_with_what_is_accepted() {
             .to_string();
         assert!(error.contains(expected), "{file}: {error}");
     }
+}
+
+#[test]
+fn white_space_and_case_around_a_setting_are_no_error() {
+    let (ok, out, err) = run(&[("OPS_LOG_LEVEL", " Debug "), ("OPS_LOG_FORMAT", " JSON\n")]);
+    assert!(ok && out.contains("\"event\":\"details\""), "{out} {err}");
+    let (ok, out, _) = run(&[("OPS_LOG_LEVEL", "  "), ("OPS_LOG_FORMAT", " ")]);
+    assert!(ok && out.contains("started  port=8000"), "{out}");
+}
+
+#[test]
+fn a_slip_of_the_pen_in_rust_log_is_a_line_and_no_target() {
+    for wrong in ["5", "debg", "warn/foo"] {
+        let (ok, out, _) = run(&[("RUST_LOG", wrong), ("OPS_LOG_FORMAT", "json")]);
+        assert!(ok);
+        assert_eq!(
+            out.matches("log_filter_refused").count(),
+            1,
+            "{wrong}: {out}"
+        );
+    }
+}
+
+#[test]
+fn a_rotation_of_the_environment_is_checked() {
+    let (ok, _, err) = run(&[("OPS_LOG_ROTATION", "64")]);
+    assert!(
+        !ok && err.contains("OPS_LOG_ROTATION: unknown rotation \"64\": expected a size"),
+        "{err}"
+    );
+    let (ok, _, err) = run(&[("OPS_LOG_ROTATION", "1MiB x 2")]);
+    assert!(ok, "{err}");
+}
+
+#[test]
+fn a_file_says_how_a_log_file_is_limited_and_which_keys_are_exceptions() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.log");
+    let file = format!(
+        "stdout: false\nfile: {}\nrotation: 300B x 2\nallowed_keys: [my_token]",
+        path.display()
+    );
+    let pipeline = Pipeline::new(serde_yaml::from_str(&file).unwrap()).unwrap();
+    for n in 0..9 {
+        ops_log::info!(pipeline.root(), "limited", n = n, my_token = "shown");
+    }
+    assert!(dir.path().join("app.log.1").exists());
+    assert!(std::fs::metadata(&path).unwrap().len() <= 300);
+    assert!(pipeline.recent(1)[0].contains("\"my_token\":\"shown\""));
 }

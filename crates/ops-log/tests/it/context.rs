@@ -235,3 +235,60 @@ async fn a_thousand_threads_and_tasks_bind_and_clear_without_a_lost_count() {
     assert!(lines.iter().all(|line| line["n"] == line["of"]));
     assert_eq!(done.load(Ordering::Relaxed), 1000);
 }
+
+/// Binds its number, lets others run, and returns what is bound then.
+async fn bind_and_look(number: i64) -> Option<ops_log::Value> {
+    bind_context!(number = number);
+    tokio::task::yield_now().await;
+    context_value("number")
+}
+
+#[tokio::test]
+async fn futures_of_one_task_have_contexts_of_their_own_where_each_is_wrapped() {
+    let (one, two) = tokio::join!(
+        bind_and_look(1).with_log_context(),
+        bind_and_look(2).with_log_context()
+    );
+    assert_eq!((one.unwrap(), two.unwrap()), (1.into(), 2.into()));
+    // bare ones are one task, whose context they share: the document says so
+    let (one, two) = tokio::join!(bind_and_look(1), bind_and_look(2));
+    assert_eq!((one.unwrap(), two.unwrap()), (2.into(), 2.into()));
+    clear_context();
+}
+
+#[test]
+fn a_pooled_blocking_thread_keeps_nothing_of_the_work_before() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let name = || std::thread::current().id();
+        let first = tokio::task::spawn_blocking(move || {
+            bind_context!(request_id = "first");
+            (name(), context_value("request_id"))
+        });
+        let (thread, bound) = first.await.unwrap();
+        assert_eq!(bound.unwrap(), "first");
+        let second = tokio::task::spawn_blocking(move || (name(), context_value("request_id")));
+        assert_eq!(second.await.unwrap(), (thread, None));
+    });
+}
+
+#[test]
+fn a_pooled_thread_keeps_nothing_of_work_that_was_carried() {
+    let (send, work) = std::sync::mpsc::channel::<Box<dyn FnOnce() + Send>>();
+    let pool = std::thread::spawn(move || work.into_iter().for_each(|work| work()));
+    bind_context!(request_id = "mine");
+    send.send(Box::new(carry(|| {
+        bind_context!(request_id = "changed", more = 1);
+        assert_eq!(context_value("request_id").unwrap(), "changed");
+    })))
+    .unwrap();
+    send.send(Box::new(|| assert_eq!(context_value("request_id"), None)))
+        .unwrap();
+    drop(send);
+    pool.join().unwrap();
+    clear_context();
+}

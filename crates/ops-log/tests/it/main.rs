@@ -2,6 +2,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod bridges;
+mod callbacks;
 mod capture;
 mod config;
 mod context;
@@ -11,6 +12,8 @@ mod line;
 mod output;
 mod property;
 mod redact;
+mod rotation;
+mod secrecy;
 mod slog_drains;
 mod trace_ids;
 mod values;

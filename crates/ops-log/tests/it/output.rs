@@ -90,7 +90,8 @@ fn an_output_that_fails_panics_or_logs_loses_its_line_and_nothing_else() {
     }
     let stats = pipeline.stats();
     assert_eq!((stats.written, stats.dropped), (2, 3));
-    assert_eq!(other.stats().dropped, 2);
+    // one for each call of `write` that logs: the line that says how many were lost, and two lines
+    assert_eq!(other.stats().dropped, 3);
 }
 
 #[test]
@@ -119,8 +120,10 @@ fn what_follows_a_line_that_was_written_in_part_begins_on_a_line_of_its_own() {
     info!(pipeline.root(), "whole");
     let text = written.lines().concat();
     let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines.len(), 2, "{text}");
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[1].contains("log_lines_lost") && lines[1].ends_with("\"lines\":1}"));
     assert!(serde_json::from_str::<serde_json::Value>(lines[1]).is_ok());
+    assert!(serde_json::from_str::<serde_json::Value>(lines[2]).is_ok());
     assert_eq!((pipeline.stats().written, pipeline.stats().dropped), (1, 1));
 }
 
@@ -184,10 +187,14 @@ fn kill_9_loses_no_line_that_was_returned() {
     );
 }
 
+/// The counts in the last line of what `counted` says.
 fn counts(stderr: &[u8]) -> (u64, u64) {
     let text = std::str::from_utf8(stderr).unwrap();
     let (written, dropped) = text
         .trim()
+        .lines()
+        .last()
+        .unwrap_or_default()
         .split_once(' ')
         .unwrap_or_else(|| panic!("{text:?}"));
     (written.parse().unwrap(), dropped.parse().unwrap())
@@ -206,6 +213,12 @@ fn a_full_disk_loses_every_line_and_counts_them() {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(counts(&output.stderr), (0, 1000));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        said.matches("ops_log: log_output_failed: stdout: ").count(),
+        1,
+        "{said}"
+    );
 }
 
 #[test]
@@ -249,7 +262,10 @@ fn a_reader_that_stalls_stops_nobody_and_gets_whole_lines_later() {
             .lines()
             .filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok())
             .count();
-        assert_eq!(whole as u64, written);
+        assert_eq!(
+            whole as u64, written,
+            "nobody read before the program ended"
+        );
     }
 }
 
@@ -350,4 +366,116 @@ fn many_threads_write_whole_lines_and_count_each_once() {
         (pipeline.stats().written, pipeline.stats().dropped),
         (4000, 0)
     );
+}
+
+/// Runs `counted` with a reader that begins to read once the program has logged all of its lines.
+fn counted_with_a_late_reader(arguments: &[&str]) -> (u64, u64, String) {
+    let mut child = Command::new(example("counted"))
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut late = child.stdout.take().unwrap();
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    // its first line says that all lines are logged, its second one what became of them
+    let mut line = String::new();
+    errors.read_line(&mut line).unwrap();
+    assert_eq!(line, "logged\n");
+    let mut text = String::new();
+    late.read_to_string(&mut text).unwrap();
+    line.clear();
+    errors.read_line(&mut line).unwrap();
+    assert!(child.wait().unwrap().success());
+    let (written, dropped) = counts(line.as_bytes());
+    (written, dropped, text)
+}
+
+#[test]
+fn a_reader_that_comes_late_is_told_how_many_lines_are_missing() {
+    let (written, dropped, text) = counted_with_a_late_reader(&["400", "1000", "late"]);
+    assert!(
+        dropped > 0 && written + dropped == 400,
+        "{written} {dropped}"
+    );
+    let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(last["event"], "log_lines_lost", "{last}");
+    assert_eq!(
+        (&last["output"], &last["lines"]),
+        (&"stdout".into(), &dropped.into())
+    );
+    assert_eq!(text.lines().count() as u64, written + 1);
+}
+
+#[test]
+fn an_output_that_blocks_waits_for_its_reader_and_loses_nothing() {
+    let mut child = Command::new(example("counted"))
+        .args(["400", "1000", "blocking"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // longer than any budget, for a reader that does nothing
+    let started = std::time::Instant::now();
+    while started.elapsed() < ops_log::ERROR_STALL_BUDGET + ops_log::STALL_BUDGET {
+        assert!(child.try_wait().unwrap().is_none(), "it did not wait");
+        std::thread::yield_now();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(counts(&output.stderr), (400, 0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.lines().count(), 400);
+}
+
+#[test]
+fn errors_wait_longer_for_a_reader_than_other_lines() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
+    let pipeline = Pipeline::new(Config::new().stdout(false).file(path)).unwrap();
+    while pipeline.stats().dropped == 0 {
+        info!(pipeline.root(), "fills_the_pipe", text = "x".repeat(4000));
+    }
+    let before = pipeline.stats().dropped;
+    let started = std::time::Instant::now();
+    info!(pipeline.root(), "dropped_at_once");
+    assert!(started.elapsed() < ops_log::STALL_BUDGET);
+    assert_eq!(pipeline.stats().dropped, before + 1);
+    let reading = std::thread::spawn(move || {
+        let mut text = String::new();
+        // an error that waits is what this thread gives time to
+        std::thread::yield_now();
+        let mut chunk = vec![0; 1 << 20];
+        while !text.contains("\"kept\"") {
+            let len = reader.read(&mut chunk).unwrap();
+            text.push_str(std::str::from_utf8(&chunk[..len]).unwrap());
+        }
+        text
+    });
+    ops_log::error!(pipeline.root(), "kept");
+    assert_eq!(pipeline.stats().dropped, before + 1, "an error waits");
+    let text = reading.join().unwrap();
+    let lost = text
+        .lines()
+        .find(|line| line.contains("log_lines_lost"))
+        .unwrap();
+    assert!(
+        lost.ends_with(&format!("\"lines\":{}}}", before + 1)),
+        "{lost}"
+    );
+    drop(writer);
+}
+
+#[test]
+fn a_path_that_stands_for_a_pipe_is_written_to_as_one() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
+    let pipeline = Pipeline::new(Config::new().stdout(false).file(path)).unwrap();
+    let started = std::time::Instant::now();
+    for _ in 0..200 {
+        info!(pipeline.root(), "nobody_reads", text = "x".repeat(4000));
+    }
+    // one budget, and not one for each line
+    assert!(started.elapsed() < std::time::Duration::from_secs(10));
+    assert!(pipeline.stats().dropped > 0);
+    drop((reader, writer));
 }

@@ -98,3 +98,233 @@ fn a_line_of_an_output_that_logs_while_it_writes_is_scrubbed_too() {
     let lines = other.recent(1);
     assert!(lines[0].contains(r#""with":"[REDACTED]""#), "{lines:?}");
 }
+
+#[test]
+fn each_form_that_escaping_gives_a_value_is_found() {
+    let secret = "forms-\"quoted\"\\back\nnew\té🦀";
+    redact(secret);
+    let debug = format!("{secret:?}");
+    let json = serde_json::to_string(secret).unwrap();
+    let ascii = r#""forms-\"quoted\"\\back\nnew\t\u00e9\ud83e\udd80""#;
+    let forms = [
+        secret.to_owned(),
+        debug.clone(),
+        format!("{debug:?}"),
+        format!("{:?}", format!("{debug:?}")),
+        json.clone(),
+        serde_json::to_string(&json).unwrap(),
+        ascii.to_owned(),
+        format!("{ascii:?}"),
+        secret.escape_default().to_string(),
+        "forms-%22quoted%22%5Cback%0Anew%09%C3%A9%F0%9F%A6%80".to_owned(),
+        "forms-%22quoted%22%5cback%0anew%09%c3%a9%f0%9f%a6%80".to_owned(),
+    ];
+    for is_json in [true, false] {
+        let (pipeline, written) = pipeline(|config| config, is_json);
+        for form in &forms {
+            info!(pipeline.root(), "form", text = %format!("<{form}>"));
+            let line = written.last();
+            assert!(line.contains("[REDACTED]"), "{form}: {line}");
+            assert!(
+                !line.contains("back") && !line.contains("quoted"),
+                "{form}: {line}"
+            );
+            if is_json {
+                assert!(
+                    serde_json::from_str::<serde_json::Value>(&line).is_ok(),
+                    "{line}"
+                );
+            }
+        }
+    }
+    unredact(secret);
+}
+
+#[test]
+fn each_line_of_a_value_is_scrubbed_but_the_frame_of_a_pem_file_is_not() {
+    let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIHfXhOC7\nq8mYt3uX5fZ2aG9v\n-----END PRIVATE KEY-----\n";
+    redact(pem);
+    let (pipeline, written) = json();
+    for line in pem.lines() {
+        info!(pipeline.root(), "line", text = line);
+    }
+    let texts: Vec<_> = written
+        .lines()
+        .iter()
+        .map(|line| rest(line).to_owned())
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            r#","text":"-----BEGIN PRIVATE KEY-----"}"#,
+            r#","text":"[REDACTED]"}"#,
+            r#","text":"[REDACTED]"}"#,
+            r#","text":"-----END PRIVATE KEY-----"}"#
+        ]
+    );
+    info!(pipeline.root(), "whole", text = pem, shown = ?pem);
+    assert_eq!(
+        rest(&written.last()),
+        r#","text":"[REDACTED]","shown":"\"[REDACTED]\""}"#
+    );
+    unredact(pem);
+}
+
+#[test]
+fn the_lines_of_a_file_that_a_variable_holds_in_one_line_are_scrubbed() {
+    redact(
+        r"-----BEGIN KEY-----\nMC4CAQAwBQYDK2VwBCIEIHfXhOC8\nq9mYt3uX5fZ2aG9v\n-----END KEY-----\n",
+    );
+    assert_eq!(
+        redacted("<MC4CAQAwBQYDK2VwBCIEIHfXhOC8>\n<q9mYt3uX5fZ2aG9v>").unwrap(),
+        "<[REDACTED]>\n<[REDACTED]>"
+    );
+}
+
+#[test]
+fn values_that_overlap_leave_no_rest() {
+    redact("overlap-one-two");
+    redact("two-three-overlap");
+    redact("one-two-three");
+    assert_eq!(
+        redacted("<overlap-one-two-three-overlap>").unwrap(),
+        "<[REDACTED]>"
+    );
+    assert_eq!(
+        redacted("<overlap-one-twotwo-three-overlap>").unwrap(),
+        "<[REDACTED]>"
+    );
+    assert_eq!(
+        redacted("<overlap-one-two two-three-overlap>").unwrap(),
+        "<[REDACTED] [REDACTED]>"
+    );
+    for value in ["overlap-one-two", "two-three-overlap", "one-two-three"] {
+        unredact(value);
+    }
+}
+
+#[test]
+fn a_value_that_is_cut_leaves_no_rest() {
+    let secret = "cut-here-0123456789-abcdefghijklmnopqrstuvwxyz-\"\"\"\"\"\"";
+    redact(secret);
+    let (pipeline, written) = json();
+    for before in (16 * 1024 - 60..16 * 1024 + 2).step_by(3) {
+        let text = format!("{}{secret} and more", ".".repeat(before));
+        info!(pipeline.root(), "cut", text = &text);
+        info!(pipeline.root(), "cut", text = %text);
+        info!(pipeline.root(), "cut", text = ?text);
+        info!(pipeline.root(), text);
+    }
+    let key = format!("{}{secret}", "k".repeat(240));
+    pipeline
+        .root()
+        .log(ops_log::Level::Info, "key", &[(&key, 1.into())]);
+    info!(pipeline.logger(&key), "logger");
+    for line in written.lines() {
+        assert!(!line.contains("cut-here"), "{}", &line[line.len() - 200..]);
+        assert!(serde_json::from_str::<serde_json::Value>(&line).is_ok());
+    }
+    unredact(secret);
+}
+
+#[test]
+fn keys_that_only_differ_in_a_value_stay_different_keys() {
+    redact("key-secret-one");
+    redact("key-secret-two");
+    let (pipeline, written) = json();
+    let fields = [("key-secret-one", 1.into()), ("key-secret-two", 2.into())];
+    pipeline.root().log(ops_log::Level::Info, "keys", &fields);
+    assert_eq!(
+        rest(&written.last()),
+        r#","[REDACTED]":1,"[REDACTED]_2":2}"#
+    );
+    unredact("key-secret-one");
+    unredact("key-secret-two");
+}
+
+#[test]
+fn many_values_are_registered_in_no_time() {
+    let values: Vec<String> = (0..10_000)
+        .map(|n| format!("many-values-{n:08x}-end"))
+        .collect();
+    let started = std::time::Instant::now();
+    for value in &values {
+        redact(value);
+    }
+    assert_eq!(
+        redacted("x many-values-00001234-end y").unwrap(),
+        "x [REDACTED] y"
+    );
+    for value in &values {
+        unredact(value);
+    }
+    assert_eq!(redacted("x many-values-00001234-end y"), None);
+    assert!(
+        started.elapsed() < std::time::Duration::from_secs(20),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[test]
+fn credentials_in_urls_are_hidden_and_nothing_else_is() {
+    for (text, expected) in [
+        (
+            "postgres://app:hunter2@db:5432/x",
+            "postgres://app:[REDACTED]@db:5432/x",
+        ),
+        ("redis://:hunter2@cache", "redis://:[REDACTED]@cache"),
+        (
+            "see https://ghp_123@github.com/a.git now",
+            "see https://[REDACTED]@github.com/a.git now",
+        ),
+        ("amqp://u:p@ss:w@host/v", "amqp://u:[REDACTED]@host/v"),
+        (
+            "postgres://app:hun/ter2@db/x",
+            "postgres://app:[REDACTED]@db/x",
+        ),
+        (
+            "a://u:1@h b://v:2@h",
+            "a://u:[REDACTED]@h b://v:[REDACTED]@h",
+        ),
+        (
+            "https://h/p?user=ada&api_key=k1&x=1#access_token=t2",
+            "https://h/p?user=ada&api_key=[REDACTED]&x=1#access_token=[REDACTED]",
+        ),
+        (
+            "/callback?state=s&password=p",
+            "/callback?state=s&password=[REDACTED]",
+        ),
+        (
+            "https://b.s3.amazonaws.com/k?X-Amz-Credential=c&X-Amz-Signature=s&X-Amz-Date=d",
+            "https://b.s3.amazonaws.com/k?X-Amz-Credential=[REDACTED]&X-Amz-Signature=[REDACTED]&X-Amz-Date=d",
+        ),
+    ] {
+        assert_eq!(redacted(text).as_deref(), Some(expected));
+        for is_json in [true, false] {
+            let (pipeline, written) = pipeline(|config| config, is_json);
+            info!(
+                pipeline.root(),
+                "url",
+                url = text,
+                nested = slog::Serde(vec![text])
+            );
+            let line = written.last();
+            assert!(line.contains(expected), "{line}");
+            assert!(
+                !line.contains("hunter2") && !line.contains("ghp_123"),
+                "{line}"
+            );
+        }
+    }
+    for harmless in [
+        "https://host:8080/path@2x.png?size=3",
+        "ssh://git@github.com/a.git",
+        "http://[::1]:80/",
+        "what? a token=none of this",
+        "https://h/?next_page_token=abc",
+        "mailto:a@b",
+    ] {
+        assert_eq!(redacted(harmless), None, "{harmless}");
+    }
+}

@@ -1,6 +1,6 @@
 //! The reader is the process's: it answers on threads that say so.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use ops_log::{TraceIds, bind_context, clear_context, info, set_trace_id_source};
 
@@ -8,15 +8,28 @@ use crate::{json, pipeline, rest};
 
 thread_local! {
     static IN_SPAN: Cell<bool> = const { Cell::new(false) };
+    pub(crate) static PANICS: Cell<bool> = const { Cell::new(false) };
+    pub(crate) static NEEDS_STORAGE: Cell<bool> = const { Cell::new(false) };
+    /// Storage that is gone when a thread ends.
+    pub(crate) static STORAGE: RefCell<Option<Box<u8>>> = RefCell::new(Some(Box::new(1)));
 }
 
-fn in_span(work: impl FnOnce()) {
+/// The tests of this binary agree on one source.
+pub(crate) fn set_source() {
     set_trace_id_source(|| {
+        assert!(!PANICS.get(), "no span");
+        if NEEDS_STORAGE.get() {
+            STORAGE.with_borrow(|storage| assert!(storage.is_some()));
+        }
         IN_SPAN.get().then_some(TraceIds {
             trace_id: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes(),
             span_id: 0x00f0_67aa_0ba9_02b7_u64.to_be_bytes(),
         })
     });
+}
+
+fn in_span(work: impl FnOnce()) {
+    set_source();
     IN_SPAN.set(true);
     work();
     IN_SPAN.set(false);

@@ -3,7 +3,7 @@ use std::fmt;
 use ops_log::{Level, MAX_FIELDS, MAX_VALUE_BYTES, Value, info};
 use serde::Serialize;
 
-use crate::{json, rest};
+use crate::{json, pipeline, rest};
 
 struct Panics;
 
@@ -403,4 +403,249 @@ fn denied_keys_have_no_value_wherever_they_are_bound() {
         rest(&written.last()),
         r#","token":"[REDACTED]","user":"ada","db_password":"[REDACTED]","X-API-Key":"[REDACTED]","refreshToken":"[REDACTED]","tokens":5,"password":"[REDACTED]"}"#
     );
+}
+
+fn raw(json: &str) -> slog::Serde<Box<serde_json::value::RawValue>> {
+    slog::Serde(serde_json::value::RawValue::from_string(json.to_owned()).unwrap())
+}
+
+#[test]
+fn raw_json_is_read_and_written_as_every_other_value_is() {
+    let (pipeline, written) = json();
+    for (text, expected) in [
+        (
+            "{\n \"b\": 1,\r\n \"a\" : [ 1 , 2.50, true, null ]\n}",
+            r#"{"b":1,"a":[1,2.50,true,null]}"#,
+        ),
+        (
+            r#"{"password": "p1", "in": {"api_key": ["p2"]}}"#,
+            r#"{"password":"[REDACTED]","in":{"api_key":"[REDACTED]"}}"#,
+        ),
+        (
+            "{\"pass\\u0077ord\": \"p\"}",
+            r#"{"password":"[REDACTED]"}"#,
+        ),
+        ("\"a\\u2028b\\/\u{202e}\"", r#""a\u2028b/\u202e""#),
+        (
+            "123456789012345678901234567890",
+            "123456789012345678901234567890",
+        ),
+        (" [ ] ", "[]"),
+    ] {
+        info!(pipeline.root(), "raw", value = raw(text));
+        assert_eq!(
+            rest(&written.last()),
+            format!(",\"value\":{expected}}}"),
+            "{text}"
+        );
+        // within another value, and as a value that was captured
+        info!(
+            pipeline.root(),
+            "raw",
+            value = slog::Serde(vec![
+                serde_json::value::RawValue::from_string(text.trim().to_owned()).unwrap()
+            ])
+        );
+        assert_eq!(
+            rest(&written.last()),
+            format!(",\"value\":[{expected}]}}"),
+            "{text}"
+        );
+        let value: Value = serde_json::from_str(text).unwrap();
+        if !matches!(value, Value::Text(_)) {
+            pipeline
+                .root()
+                .log(ops_log::Level::Info, "raw", &[("value", value)]);
+            assert_eq!(
+                rest(&written.last()),
+                format!(",\"value\":{expected}}}"),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn raw_json_that_is_nested_too_deeply_is_an_error_in_its_place() {
+    let (pipeline, written) = json();
+    let deep = format!("{}{}", "[".repeat(7_000), "]".repeat(7_000));
+    let value = slog::Serde(serde_json::value::RawValue::from_string(deep).unwrap());
+    info!(pipeline.root(), "raw", value = value, after = 1);
+    let line = written.last();
+    assert!(
+        line.contains("<error: ") && line.ends_with("\"after\":1}\n"),
+        "{line}"
+    );
+    assert_eq!(pipeline.stats().value_errors, 1);
+}
+
+#[test]
+fn keys_are_denied_by_path_and_allowed_as_exceptions() {
+    let (pipeline, written) = pipeline(
+        |config| {
+            config
+                .denied_keys(["token", "user.email", "http.headers.x-id"])
+                .allowed_keys(["next_page_token", "page.token"])
+        },
+        true,
+    );
+    let value = serde_json::json!({
+        "user": {"email": "e", "name": "n"},
+        "email": "shown",
+        "token": "t",
+        "next_page_token": "shown",
+        "page": {"token": "shown"},
+        "list": [{"user": {"email": "e"}}],
+    });
+    info!(
+        pipeline.root(),
+        "paths",
+        body = slog::Serde(value),
+        "user.email" = "e",
+        email = "shown",
+        next_page_token = "shown",
+        api_token = "t"
+    );
+    assert_eq!(
+        rest(&written.last()),
+        concat!(
+            r#","body":{"email":"shown","list":[{"user":{"email":"[REDACTED]"}}],"next_page_token":"shown","page":{"token":"shown"},"token":"[REDACTED]","user":{"email":"[REDACTED]","name":"n"}}"#,
+            r#","user.email":"[REDACTED]","email":"shown","next_page_token":"shown","api_token":"[REDACTED]"}"#
+        )
+    );
+    // the key of the field is where a path begins
+    info!(
+        pipeline.root(),
+        "paths",
+        user = slog::Serde(serde_json::json!({"email": "e"}))
+    );
+    assert_eq!(rest(&written.last()), r#","user":{"email":"[REDACTED]"}}"#);
+    let headers = serde_json::json!({"headers": {"X-Id": "i", "Host": "h"}});
+    info!(pipeline.root(), "paths", http = slog::Serde(headers));
+    assert_eq!(
+        rest(&written.last()),
+        r#","http":{"headers":{"Host":"h","X-Id":"[REDACTED]"}}}"#
+    );
+}
+
+#[test]
+fn the_default_list_knows_the_usual_names_and_the_usual_exceptions() {
+    let (pipeline, written) = json();
+    for key in [
+        "pwd",
+        "db_pwd",
+        "pass",
+        "userPass",
+        "passwd",
+        "jwt",
+        "id_jwt",
+        "bearer",
+        "session_id",
+        "dsn",
+        "connection_string",
+        "Authorization",
+        "Set-Cookie",
+        "client_secret",
+        "aws.secret_access_key",
+        "privateKey",
+        "sessionId",
+        "connectionString",
+        "API KEY",
+    ] {
+        pipeline
+            .root()
+            .log(ops_log::Level::Info, "denied", &[(key, "v".into())]);
+        assert_eq!(
+            rest(&written.last()),
+            format!(",\"{key}\":\"[REDACTED]\"}}")
+        );
+    }
+    for key in [
+        "next_page_token",
+        "nextPageToken",
+        "is_secret",
+        "has_password",
+        "tokens",
+        "passed",
+        "secretary",
+        "bypass",
+        "session",
+    ] {
+        pipeline
+            .root()
+            .log(ops_log::Level::Info, "allowed", &[(key, "v".into())]);
+        assert_eq!(rest(&written.last()), format!(",\"{key}\":\"v\"}}"));
+    }
+}
+
+#[test]
+fn pairs_of_key_and_value_are_denied_by_their_key() {
+    let (pipeline, written) = json();
+    let headers = vec![
+        ("accept", "*/*"),
+        ("authorization", "Bearer abc"),
+        ("cookie", "c"),
+    ];
+    info!(pipeline.root(), "pairs", headers = slog::Serde(headers));
+    assert_eq!(
+        rest(&written.last()),
+        r#","headers":[["accept","*/*"],["authorization","[REDACTED]"],["cookie","[REDACTED]"]]}"#
+    );
+    info!(
+        pipeline.root(),
+        "names",
+        missing = slog::Serde(vec!["password", "user"])
+    );
+    assert_eq!(rest(&written.last()), r#","missing":["password","user"]}"#);
+}
+
+#[test]
+fn the_list_that_decides_is_that_of_the_pipeline_that_writes() {
+    let (strict, strictly) = pipeline(
+        |config| config.denied_keys(["nickname"]).field("nickname", "n"),
+        true,
+    );
+    let (lax, laxly) = pipeline(|config| config.denied_keys(["else"]), true);
+    // bound by the list of the process, before or after anything was configured
+    let _scope = ops_log::context_scope!(nickname = "n", password = "p");
+    for _ in 0..2 {
+        info!(strict.root().bind("my_nickname", "m"), "bound");
+        assert_eq!(
+            rest(&strictly.last()),
+            r#","nickname":"[REDACTED]","password":"p","my_nickname":"[REDACTED]"}"#
+        );
+        info!(lax.root().bind("my_nickname", "m"), "bound");
+        assert_eq!(
+            rest(&laxly.last()),
+            r#","nickname":"n","password":"p","my_nickname":"m"}"#
+        );
+    }
+    lax.configure(
+        ops_log::Config::new()
+            .stdout(false)
+            .denied_keys(["nickname"]),
+    )
+    .unwrap();
+    info!(lax.root(), "later");
+    assert!(
+        lax.recent(1)[0].contains(r#""nickname":"[REDACTED]","password":"p""#),
+        "{:?}",
+        lax.recent(1)
+    );
+}
+
+#[test]
+fn a_key_that_is_cut_is_denied_by_its_end() {
+    let (pipeline, written) = json();
+    let key = format!("{}_password", "k".repeat(300));
+    pipeline
+        .root()
+        .log(ops_log::Level::Info, "long", &[(&key, "hidden".into())]);
+    assert_eq!(
+        rest(&written.last()),
+        format!(",\"{}\":\"[REDACTED]\"}}", "k".repeat(256))
+    );
+    let log = pipeline.root().bind(key, "hidden");
+    info!(log, "bound");
+    assert!(!written.last().contains("hidden"), "{}", written.last());
 }

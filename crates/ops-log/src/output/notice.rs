@@ -1,0 +1,90 @@
+//! Lines of our own about an output.
+
+use std::io;
+use std::time::SystemTime;
+
+use crate::Level;
+use crate::redact::scrub::Scrub;
+use crate::render::console;
+use crate::render::head::{LineFormat, RecordMeta};
+use crate::render::line::Line;
+use crate::render::line_buffers::{LineBuffers, Style};
+use crate::render::losses::Counters;
+use crate::render::scalars::integer;
+
+/// Something that went wrong with an output, to be said once.
+pub(crate) struct Trouble {
+    pub(crate) event: &'static str,
+    pub(crate) error: io::Error,
+}
+
+impl Trouble {
+    pub(crate) fn new(event: &'static str, error: io::Error) -> Self {
+        Self { event, error }
+    }
+}
+
+/// Form and time of lines of our own.
+#[derive(Clone, Copy)]
+pub(crate) struct Letterhead<'a> {
+    pub(crate) format: &'a LineFormat,
+    pub(crate) service: &'a str,
+    pub(crate) at: SystemTime,
+}
+
+impl Letterhead<'_> {
+    /// A warning that an output is in trouble.
+    pub(crate) fn trouble(&self, output: &str, trouble: &Trouble, style: Option<Style>) -> Vec<u8> {
+        self.line(trouble.event, style, &mut |line| {
+            line.field("output", |line| line.text(output));
+            line.field("error", |line| line.text(&trouble.error.to_string()));
+        })
+    }
+
+    /// A warning that lines are missing before this one.
+    pub(crate) fn lost(&self, output: &str, lines: u64, style: Option<Style>) -> Vec<u8> {
+        self.line("log_lines_lost", style, &mut |line| {
+            line.field("output", |line| line.text(output));
+            line.field("lines", |line| integer(lines, line.json()));
+        })
+    }
+
+    fn line(
+        &self,
+        event: &str,
+        style: Option<Style>,
+        fill: &mut dyn FnMut(&mut Line<'_>),
+    ) -> Vec<u8> {
+        let (mut buffers, counters) = (LineBuffers::new(), Counters::new());
+        let meta = RecordMeta {
+            level: Level::Warning,
+            logger: Some("ops_log"),
+            event: &event,
+        };
+        let mut line = Line::begin(&mut buffers, self.format, &counters, self.at, &meta);
+        line.fill(fill);
+        let event_span = line.end();
+        if let Some(style) = style {
+            console::render(&mut buffers, &event_span, meta.level, self.service, style);
+        }
+        scrub(&mut buffers, self.format);
+        match style {
+            Some(style) => buffers.console_rendering(style).to_vec(),
+            None => buffers.json().to_vec(),
+        }
+    }
+}
+
+/// Takes the values out that nobody may read, in each form of the line.
+#[inline]
+pub(crate) fn scrub(buffers: &mut LineBuffers, format: &LineFormat) {
+    let Some(scrub) = Scrub::needed(&buffers.fields.json, &format.deny) else {
+        return;
+    };
+    scrub.json(&mut buffers.fields.json, &mut buffers.spare);
+    for rendering in &mut buffers.console_renderings {
+        if rendering.fresh {
+            scrub.text(&mut rendering.text, rendering.head);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Lines and texts without what nobody may read.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::{Arc, LazyLock};
+
+use memchr::memmem::Finder;
+
+use crate::escape;
+use crate::redact::deny::DenyList;
+use crate::redact::pattern::Patterns;
+use crate::redact::{REDACTED, is_active, patterns, url};
+
+/// Keys of the line itself, whose names stay.
+const OWN_KEYS: [&[u8]; 4] = [b"\"timestamp\"", b"\"level\"", b"\"logger\"", b"\"event\""];
+/// Those of them whose values stay too.
+const OWN_VALUES: usize = 2;
+
+/// One pass over all forms of a line.
+pub(crate) struct Scrub<'a> {
+    patterns: Option<Arc<Patterns>>,
+    deny: &'a DenyList,
+}
+
+impl<'a> Scrub<'a> {
+    /// Decides by the JSON form if there is anything to do.
+    #[inline]
+    pub(crate) fn needed(json: &[u8], deny: &'a DenyList) -> Option<Self> {
+        if is_active() {
+            return Self::by_patterns(json, deny);
+        }
+        has_url(json).then_some(Self {
+            patterns: None,
+            deny,
+        })
+    }
+
+    #[cold]
+    fn by_patterns(json: &[u8], deny: &'a DenyList) -> Option<Self> {
+        let patterns = patterns().filter(|patterns| patterns.may_match(json));
+        (patterns.is_some() || has_url(json)).then_some(Self { patterns, deny })
+    }
+
+    /// Scrubs the strings and numbers of a JSON line; the result is JSON again.
+    #[cold]
+    pub(crate) fn json(&self, json: &mut Vec<u8>, spare: &mut Vec<u8>) {
+        spare.clear();
+        let mut rest = &json[..];
+        // for each container that is open: an object, or a list
+        let mut objects = Vec::new();
+        let (mut is_key, mut own_value, mut changed_keys) = (false, false, 0_u32);
+        while let [first, ..] = rest {
+            let (token, after) = rest.split_at(token_len(rest));
+            match first {
+                b'"' if is_key && objects.len() == 1 && OWN_KEYS.contains(&token) => {
+                    own_value = OWN_KEYS[..OWN_VALUES].contains(&token);
+                    spare.extend_from_slice(token);
+                }
+                b'"' if own_value => spare.extend_from_slice(token),
+                b'"' => {
+                    let changed = self.string(token, spare);
+                    if changed && is_key {
+                        changed_keys += 1;
+                        if changed_keys > 1 {
+                            // keys that only differed in what is gone now
+                            spare.pop();
+                            spare.extend_from_slice(format!("_{changed_keys}\"").as_bytes());
+                        }
+                    }
+                }
+                b'-' | b'0'..=b'9' if !self.found(token).is_empty() => {
+                    spare.extend_from_slice(format!("\"{REDACTED}\"").as_bytes());
+                }
+                _ => spare.extend_from_slice(token),
+            }
+            match first {
+                b'{' | b'[' => objects.push(*first == b'{'),
+                b'}' | b']' => drop(objects.pop()),
+                b',' => own_value = false,
+                _ => {}
+            }
+            is_key = matches!(first, b'{' | b',') && objects.last() == Some(&true);
+            rest = after;
+        }
+        std::mem::swap(json, spare);
+    }
+
+    /// Scrubs text without structure, from here on.
+    #[cold]
+    pub(crate) fn text(&self, text: &mut Vec<u8>, from: usize) {
+        let from = from.min(text.len());
+        let Ok(tail) = std::str::from_utf8(&text[from..]) else {
+            return;
+        };
+        if let Some(scrubbed) = self.scrubbed(tail) {
+            text.truncate(from);
+            text.extend_from_slice(scrubbed.as_bytes());
+        }
+    }
+
+    /// A string token without values; true if it had some.
+    fn string(&self, token: &[u8], out: &mut Vec<u8>) -> bool {
+        let scrubbed = Some(token)
+            .filter(|token| self.may_match(token) || has_url(token))
+            .and_then(|token| serde_json::from_slice::<Cow<'_, str>>(token).ok())
+            .and_then(|text| self.scrubbed(&text));
+        let Some(scrubbed) = scrubbed else {
+            out.extend_from_slice(token);
+            return false;
+        };
+        out.push(b'"');
+        escape::json(&scrubbed, out);
+        out.push(b'"');
+        true
+    }
+
+    fn may_match(&self, text: &[u8]) -> bool {
+        let patterns = self.patterns.as_ref();
+        patterns.is_some_and(|patterns| patterns.may_match(text))
+    }
+
+    fn scrubbed(&self, text: &str) -> Option<String> {
+        let found = self.found(text.as_bytes());
+        let without_values = (!found.is_empty()).then(|| replaced(text, &found));
+        let known = without_values.as_deref().unwrap_or(text);
+        let credentials = url::credentials(known, self.deny);
+        if credentials.is_empty() {
+            return without_values;
+        }
+        Some(replaced(known, &credentials))
+    }
+
+    /// Finds the places of values, from left to right; those that overlap or touch are one.
+    fn found(&self, text: &[u8]) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        if let Some(patterns) = &self.patterns {
+            patterns.find(text, &mut found);
+        }
+        found.sort_by_key(|range| (range.start, range.end));
+        found.dedup_by(|next, before| {
+            let joined = next.start <= before.end;
+            if joined {
+                before.end = before.end.max(next.end);
+            }
+            joined
+        });
+        found
+    }
+}
+
+/// Scrubs a text of its own; `None` if there is nothing to scrub.
+pub(crate) fn text(text: &str, deny: &DenyList) -> Option<String> {
+    let patterns = patterns();
+    Scrub { patterns, deny }.scrubbed(text)
+}
+
+fn replaced(text: &str, places: &[Range<usize>]) -> String {
+    let (mut out, mut copied) = (String::with_capacity(text.len()), 0);
+    for place in places {
+        // a match begins and ends with whole characters, or with ASCII
+        out.push_str(text.get(copied..place.start).unwrap_or_default());
+        out.push_str(REDACTED);
+        copied = place.end;
+    }
+    out.push_str(text.get(copied..).unwrap_or_default());
+    out
+}
+
+/// Reports whether there may be a URL or a query in the text.
+#[inline]
+fn has_url(text: &[u8]) -> bool {
+    static SCHEME_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("://"));
+    SCHEME_END.find(text).is_some() || memchr::memchr(b'?', text).is_some()
+}
+
+/// The length of the token that JSON text begins with: a string, a number, or one byte.
+fn token_len(json: &[u8]) -> usize {
+    match json {
+        [b'"', inner @ ..] => {
+            let mut at = 0;
+            while at < inner.len() && inner[at] != b'"' {
+                at += if inner[at] == b'\\' { 2 } else { 1 };
+            }
+            (at + 2).min(json.len())
+        }
+        [b'-' | b'0'..=b'9', ..] => {
+            let number =
+                |byte: &&u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+            json.iter().take_while(number).count()
+        }
+        _ => 1,
+    }
+}

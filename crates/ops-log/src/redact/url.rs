@@ -1,0 +1,85 @@
+//! Credentials in URLs: `postgres://user:PASSWORD@host`, `https://TOKEN@host`, `?api_key=KEY`.
+
+use std::ops::Range;
+
+use crate::redact::deny::DenyList;
+
+/// Ends of the names of parameters that sign a URL, which is a credential then.
+const SIGNATURES: [&str; 2] = ["sig", "signature"];
+
+/// The places of all credentials, from left to right.
+pub(crate) fn credentials(text: &str, deny: &DenyList) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(at) = text[from..].find("://") {
+        let authority = from + at + 3;
+        found.extend(in_authority(text, from + at, authority));
+        from = authority;
+    }
+    parameters(text, deny, &mut found);
+    found.sort_by_key(|range| range.start);
+    found.dedup_by(|next, before| next.start < before.end);
+    found
+}
+
+/// The password between `://` and `@`; the user's name stays, unless it is all there is of a web address.
+fn in_authority(text: &str, scheme_end: usize, start: usize) -> Option<Range<usize>> {
+    let rest = &text[start..];
+    let word = &rest[..rest.find(is_end).unwrap_or(rest.len())];
+    let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
+    let userinfo = match authority.rfind('@') {
+        Some(at) => &authority[..at],
+        // a password may hold what ends an authority: no port is such a word
+        None => {
+            let (_, port) = authority.split_once(':')?;
+            if port.bytes().all(|byte| byte.is_ascii_digit()) {
+                return None;
+            }
+            &word[..word.rfind('@')?]
+        }
+    };
+    match userinfo.find(':') {
+        Some(colon) => Some(start + colon + 1..start + userinfo.len()),
+        None if text[..scheme_end].ends_with("http") || text[..scheme_end].ends_with("https") => {
+            Some(start..start + userinfo.len())
+        }
+        None => None,
+    }
+    .filter(|range| !range.is_empty())
+}
+
+/// Values of parameters whose names are denied, behind `?`, `&`, `;` or `#`.
+fn parameters(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
+    let mut from = 0;
+    while let Some(mark) = text[from..].find('?') {
+        let mut at = from + mark + 1;
+        loop {
+            let rest = &text[at..];
+            let len = rest
+                .find(|c| is_end(c) || matches!(c, '&' | ';' | '#'))
+                .unwrap_or(rest.len());
+            if let Some(equals) = rest[..len].find('=') {
+                let name = &rest[..equals];
+                let last_word = name.rsplit(['-', '_']).next().unwrap_or(name);
+                let denied = deny.has(name.as_bytes())
+                    || SIGNATURES
+                        .iter()
+                        .any(|known| known.eq_ignore_ascii_case(last_word));
+                if denied && equals + 1 < len {
+                    found.push(at + equals + 1..at + len);
+                }
+            }
+            at += len;
+            match text[at..].chars().next() {
+                Some('&' | ';' | '#') => at += 1,
+                _ => break,
+            }
+        }
+        from = at;
+    }
+}
+
+/// White space and what stands around a URL in text.
+fn is_end(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'' | '<' | '>' | '\\' | '`')
+}
