@@ -47,7 +47,7 @@ fn open(config_dir: Option<&Path>) -> Result<Secrets, String> {
     let configs = Configs::read(config_dir)?;
     let name = configs.secrets.to_string();
     Config::from_env()
-        .map(|config| config.catalogue_text(configs.secrets.text))
-        .and_then(|config| Secrets::new(config.catalogue_name(name)))
+        .map(|config| config.catalog_text(configs.secrets.text))
+        .and_then(|config| Secrets::new(config.catalog_name(name)))
         .map_err(|error| error.to_string())
 }

@@ -19,7 +19,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// A variable that is set, to something like a secret.
 const SET: &str = "OPS_BENCH_SET";
-const CATALOGUE: &str = "secrets:
+const CATALOG: &str = "secrets:
   mapbox_token: {env_var: OPS_BENCH_MAPBOX_ACCESS_TOKEN, aws_path: /kearney-platform/prod/mapbox_token}
   registry_api_key: {env_var: OPS_BENCH_REGISTRY_API_KEY, aws_path: /kearney-platform/prod/registry_api_key}
   from_env: {env_var: OPS_BENCH_FROM_ENV}
@@ -34,7 +34,7 @@ fn main() {
         "/kearney-platform/prod/mapbox_token",
         "pk.eyJ1Ijoia2Vhcm5leSJ9",
     );
-    let config = Config::default().catalogue_text(CATALOGUE).aws(AwsMode::On);
+    let config = Config::default().catalog_text(CATALOG).aws(AwsMode::On);
     let config = config
         .dotenv("/nonexistent/.env")
         .ttl(Duration::from_secs(24 * 3600));
@@ -57,7 +57,7 @@ fn main() {
         Err(_) => drop(black_box(by_hand.get(black_box("mapbox_token")))),
     };
     let env_hit = || drop(black_box(secrets.get(black_box("from_env")).blocking()));
-    let uncatalogued = || drop(black_box(secrets.get(black_box(SET)).blocking()));
+    let uncataloged = || drop(black_box(secrets.get(black_box(SET)).blocking()));
     let env_var = || drop(black_box(std::env::var(black_box("OPS_BENCH_FROM_ENV"))));
 
     let with_ttl = || {
@@ -85,9 +85,9 @@ fn main() {
         ("env::var", env_var),
     );
     ratios.at_most(
-        "the same without a catalogue entry",
+        "the same without a catalog entry",
         2.0,
-        uncatalogued,
+        uncataloged,
         ("env::var", env_var),
     );
     ratios.report("warm hit with a time to live of its own", with_ttl);

@@ -7,12 +7,12 @@ use std::time::Duration;
 use ops_secrets::testing::{ManualClock, MemorySource};
 use ops_secrets::{AwsMode, Config, ErrorKind, SecretError, Secrets};
 
-const CATALOGUE: &str = "secrets: {api_key: {aws_path: /service/api_key}}";
+const CATALOG: &str = "secrets: {api_key: {aws_path: /service/api_key}}";
 
 fn main() -> Result<(), SecretError> {
     let (ssm, secrets_manager, clock) =
         (MemorySource::new(), MemorySource::new(), ManualClock::new());
-    let config = Config::default().catalogue_text(CATALOGUE).aws(AwsMode::On);
+    let config = Config::default().catalog_text(CATALOG).aws(AwsMode::On);
     let secrets = Secrets::new(config.sources(&ssm, &secrets_manager).clock(&clock))?;
 
     ssm.set("/service/api_key", "first");

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::SecretSource;
 
-/// What kind of failure it was; decides whether to retry.
+/// Class of a failure; decides whether to retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -24,13 +24,13 @@ pub enum ErrorKind {
     Decrypt,
     /// There is a value, but not of the form that was asked for.
     Malformed,
-    /// The catalogue, the `.env` file, the name or the time to live is wrong.
+    /// The catalog, the `.env` file, the name or the time to live is wrong.
     Config,
 }
 
 impl ErrorKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: &'static [Self] = &[
         Self::Missing,
         Self::Unavailable,
         Self::Unauthenticated,
@@ -42,7 +42,7 @@ impl ErrorKind {
         Self::Config,
     ];
 
-    /// The name as it appears in messages and metric labels.
+    /// Returns the name as it appears in messages and metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "missing",
@@ -57,28 +57,22 @@ impl ErrorKind {
         }
     }
 
-    /// Whether the last good value may be served for a while instead of this error.
+    /// The last good value may be served for a while instead of this error.
     pub(crate) fn allows_stale(self) -> bool {
         matches!(self, Self::Unavailable | Self::Throttled | Self::Transient)
     }
-
-    /// Whether one name of a bulk may be what the bulk failed for.
-    #[cfg(feature = "aws")]
-    pub(crate) fn is_about_one_name(self) -> bool {
-        matches!(self, Self::AccessDenied | Self::Decrypt | Self::Config)
-    }
 }
 
-/// One source that was asked, and what came of it.
+/// Attempt at one source.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Attempt {
     /// The source.
     pub source: SecretSource,
-    /// Where exactly (variable, path, file) and what it answered; never a value.
+    /// Place (variable, path, file) and answer; never a value.
     pub outcome: String,
 }
 
-/// Why a secret could not be had. Holds names, sources and reasons; never a value or a part of one.
+/// Error of a lookup. Holds names, sources and reasons; never a value or a part of one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretError(Arc<Inner>);
 
@@ -102,17 +96,17 @@ impl SecretError {
         Self::new(ErrorKind::Config, message, Vec::new())
     }
 
-    /// What kind of failure it was.
+    /// Returns the class of the failure.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The sources that were asked, in order.
+    /// Returns the sources that were asked, in order.
     pub fn tried(&self) -> &[Attempt] {
         &self.0.tried
     }
 
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Returns `true` if the same call may succeed later without anybody changing anything.
     pub fn is_retryable(&self) -> bool {
         self.kind().allows_stale()
     }

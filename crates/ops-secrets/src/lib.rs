@@ -18,7 +18,7 @@
 //!
 //! # In an application
 //! [`get_secret`] and [`get_secret_source`] ask the process's resolver, which configures itself from the environment. Call
-//! [`Secrets::validate`] at start: it looks up the whole catalogue in bulk and names everything that is missing at once.
+//! [`Secrets::validate`] at start: it looks up the whole catalog in bulk and names everything that is missing at once.
 //! [`Secrets::report`] tells an operator where each secret comes from, and never what it is.
 //!
 //! ```no_run
@@ -47,7 +47,7 @@
 //! - Any number of callers that miss the same secret cause one lookup. It runs on its own thread with a deadline (5 s), so a
 //!   caller that goes away does not cancel it, and no worker of yours waits for the network: a blocking call on a worker of a
 //!   multi-thread runtime hands the worker's other tasks on.
-//! - A hit of a catalogued secret from AWS takes no lock of ours, allocates nothing, and costs about what `env::var` and
+//! - A hit of a cataloged secret from AWS takes no lock of ours, allocates nothing, and costs about what `env::var` and
 //!   a `HashMap::get` cost together.
 //! - The environment is read at each call, `.env` again when it changes. The process's environment is never written.
 //! - No value, and no part, length or hash of one, is in any `Debug`, `Display`, error, log line, report or metric.
@@ -61,7 +61,7 @@
 //! |---|---|---|
 //! | `ssm` | yes | AWS SSM Parameter Store |
 //! | `secretsmanager` | yes | AWS Secrets Manager |
-//! | `yaml` | yes | the catalogue file |
+//! | `yaml` | yes | the catalog file |
 //! | `metrics` | no | `Secrets::publish_metrics` |
 //! | `testing` | no | sources in memory that fail on command, a manual clock |
 //! | `aws` | | what the two AWS features share; not to be named alone |
@@ -71,6 +71,7 @@
 //! and binary secrets, use the client of the service.
 
 mod cache;
+mod caught;
 mod error;
 mod resolver;
 mod secret;
@@ -79,17 +80,19 @@ mod source;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use cache::slot::{MAX_BACKOFF, NEGATIVE_TTL};
+pub use cache::breaker::BREAKER_OPEN;
+pub use cache::freshness::{MAX_BACKOFF, NEGATIVE_TTL};
 pub use error::{Attempt, ErrorKind, SecretError};
-pub use resolver::Secrets;
 pub use resolver::get::{Get, Resolving};
 pub use resolver::global::{get_secret, get_secret_source, global, init};
 pub use resolver::listeners::{MIN_ANNOUNCED_BYTES, Resolved};
-pub use resolver::report::{DotEnvReport, Report, SecretReport};
+pub use resolver::report::{DotEnvReport, Report, SecretReport, SourceReport};
+pub use resolver::secrets::Secrets;
 pub use resolver::stats::Stats;
 pub use secret::{Secret, SecretSource};
-pub use setup::catalog::{MAX_CATALOGUE_BYTES, MAX_CATALOGUE_ENTRIES, MAX_NAME_BYTES};
+pub use setup::catalog::{MAX_CATALOG_BYTES, MAX_CATALOG_ENTRIES, MAX_NAME_BYTES};
 pub use setup::config::{Config, DEFAULT_DEADLINE, DEFAULT_MAX_STALE, DEFAULT_TTL, MAX_TTL};
-pub use source::BREAKER_OPEN;
 pub use source::aws::detection::AwsMode;
 pub use source::dotenv::{Diagnostic, MAX_DOTENV_BYTES};
+pub use source::file::{FolderSource, MAX_SECRET_FILE_BYTES};
+pub use source::{FetchError, FetchResult, Health, Source, SourceFuture, SourceValue};

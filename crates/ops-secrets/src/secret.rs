@@ -4,45 +4,77 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// Where a secret came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
+/// Source of a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum SecretSource {
     /// An environment variable.
     Env,
+    /// A file: the one that `NAME_FILE` names, or one in a mounted folder.
+    File,
     /// AWS Systems Manager Parameter Store.
     AwsSsm,
     /// AWS Secrets Manager.
     AwsSecretsManager,
+    /// A store of your own, by its name; see [`Config::source`](crate::Config::source).
+    Custom(&'static str),
     /// The `.env` file.
     DotEnv,
-    /// The caller's default, or the catalogue's.
+    /// The caller's default, or the catalog's.
     Default,
     /// Nowhere.
     Missing,
 }
 
 impl SecretSource {
-    /// All sources, in order of precedence.
-    pub const ALL: [Self; 6] = [
+    /// All sources, in order of precedence. Stores of your own are one of them here.
+    pub const ALL: &'static [Self] = &[
         Self::Env,
+        Self::File,
         Self::AwsSsm,
         Self::AwsSecretsManager,
+        Self::Custom("custom"),
         Self::DotEnv,
         Self::Default,
         Self::Missing,
     ];
 
-    /// The name as it appears in reports and metric labels.
+    /// Returns the name as it appears in reports and metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Env => "env",
+            Self::File => "file",
             Self::AwsSsm => "aws_ssm",
             Self::AwsSecretsManager => "aws_secrets_manager",
+            Self::Custom(name) => name,
             Self::DotEnv => "dotenv",
             Self::Default => "default",
             Self::Missing => "missing",
         }
+    }
+
+    pub(crate) fn is_aws(self) -> bool {
+        matches!(self, Self::AwsSsm | Self::AwsSecretsManager)
+    }
+
+    /// Position in [`ALL`](Self::ALL).
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::Env => 0,
+            Self::File => 1,
+            Self::AwsSsm => 2,
+            Self::AwsSecretsManager => 3,
+            Self::Custom(_) => 4,
+            Self::DotEnv => 5,
+            Self::Default => 6,
+            Self::Missing => 7,
+        }
+    }
+}
+
+impl serde::Serialize for SecretSource {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -52,7 +84,7 @@ impl fmt::Display for SecretSource {
     }
 }
 
-/// A secret's value and where it came from.
+/// Value of a secret, and its source.
 ///
 /// Cloning shares one allocation, which is zeroed when the last clone is dropped. `Debug` and `Display` print
 /// `[REDACTED]`; [`expose`](Secret::expose) is the only way to the text. Buffers of the TLS and HTTP stack and of the
@@ -73,14 +105,23 @@ impl Secret {
         }))
     }
 
-    /// The text. Every call is a place to review.
+    /// Returns the text. Every call is a place to review.
     pub fn expose(&self) -> &str {
         &self.0.value
     }
 
-    /// Where it came from.
+    /// Returns the source of the value.
     pub fn source(&self) -> SecretSource {
         self.0.source
+    }
+
+    pub(crate) fn is_default(&self) -> bool {
+        self.source() == SecretSource::Default
+    }
+
+    /// Returns whether both are clones of one secret.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Compares in time that depends on the lengths alone.

@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
+use crate::Config;
 use crate::cache::clock::Clock;
 use crate::error::ErrorKind;
-use crate::source::{Backend, BoxFuture, Fault, Fetched};
-use crate::{Config, Secrets};
+use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
 
 /// A clock that moves when it is told to.
 #[derive(Clone, Debug, Default)]
@@ -35,10 +34,11 @@ impl ManualClock {
 pub struct MemorySource(Arc<Shared>);
 
 struct Shared {
-    content: Mutex<HashMap<String, Result<Zeroizing<String>, ErrorKind>>>,
+    content: Mutex<HashMap<String, Result<SourceValue, ErrorKind>>>,
     calls: Mutex<Vec<Vec<String>>>,
     latency: Mutex<Duration>,
     held: watch::Sender<bool>,
+    answers_as_asked: AtomicBool,
 }
 
 impl Default for MemorySource {
@@ -55,6 +55,7 @@ impl MemorySource {
             calls: Mutex::default(),
             latency: Mutex::default(),
             held: watch::Sender::new(false),
+            answers_as_asked: AtomicBool::new(false),
         }))
     }
 
@@ -63,7 +64,7 @@ impl MemorySource {
         self.0
             .content
             .lock()
-            .insert(name.into(), Ok(Zeroizing::new(value.into())));
+            .insert(name.into(), Ok(SourceValue::new(value)));
     }
 
     /// Fails on `name` from now on.
@@ -86,63 +87,72 @@ impl MemorySource {
         self.0.held.send_replace(true);
     }
 
+    /// Answers no call until [`release`](Self::release), and then with what was there when the call began: an answer that
+    /// was long under way.
+    pub fn hold_answers(&self) {
+        self.0.answers_as_asked.store(true, Ordering::Release);
+        self.hold();
+    }
+
     /// Answers the calls that wait, and those to come.
     pub fn release(&self) {
         self.0.held.send_replace(false);
     }
 
-    /// The calls so far, each with the names it asked for.
+    /// Returns the calls so far, each with the names it asked for.
     pub fn calls(&self) -> Vec<Vec<String>> {
         self.0.calls.lock().clone()
     }
 }
 
-impl Backend for MemorySource {
-    fn fetch(&self, names: Vec<String>) -> BoxFuture<'_, Vec<Fetched>> {
+impl Source for MemorySource {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn fetch<'a>(&'a self, names: &'a [String], _: Instant) -> SourceFuture<'a> {
         Box::pin(async move {
-            self.0.calls.lock().push(names.clone());
+            self.0.calls.lock().push(names.to_vec());
+            let before = self.0.content.lock().clone();
             let latency = *self.0.latency.lock();
             if !latency.is_zero() {
                 tokio::time::sleep(latency).await;
             }
+            let is_held = *self.0.held.borrow();
             // the sender lives in self, so waiting cannot fail
             let _ = self.0.held.subscribe().wait_for(|held| !held).await;
-            let content = self.0.content.lock();
+            let keeps = self.0.answers_as_asked.load(Ordering::Acquire);
+            let content = match is_held && keeps {
+                true => before,
+                false => self.0.content.lock().clone(),
+            };
             names.iter().map(|name| answer(content.get(name))).collect()
         })
     }
 }
 
-fn answer(stored: Option<&Result<Zeroizing<String>, ErrorKind>>) -> Fetched {
+fn answer(stored: Option<&Result<SourceValue, ErrorKind>>) -> FetchResult {
     match stored {
         Some(Ok(value)) => Ok(value.clone()),
         Some(Err(kind @ ErrorKind::Unavailable)) => {
-            Err(Fault::Unreachable(*kind, "injected: unavailable".into()))
+            Err(FetchError::unreachable(*kind, "injected: unavailable"))
         }
-        Some(Err(kind)) => Err(Fault::Failed(*kind, format!("injected: {}", kind.as_str()))),
-        None => Err(Fault::Absent),
-    }
-}
-
-#[derive(Clone)]
-pub(crate) struct Sources {
-    pub(crate) ssm: MemorySource,
-    pub(crate) secrets_manager: MemorySource,
-}
-
-impl std::fmt::Debug for Sources {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Sources")
+        Some(Err(kind)) => {
+            let detail = format!("injected: {}", kind.as_str());
+            Err(FetchError::failed(*kind, detail))
+        }
+        None => Err(FetchError::Absent),
     }
 }
 
 impl Config {
     /// Puts these in the place of both AWS services. Combine with [`AwsMode::On`](crate::AwsMode::On).
     pub fn sources(mut self, ssm: &MemorySource, secrets_manager: &MemorySource) -> Self {
-        self.sources = Some(Sources {
-            ssm: ssm.clone(),
-            secrets_manager: secrets_manager.clone(),
+        let [ssm, secrets_manager] = [ssm, secrets_manager].map(|source| {
+            let source: Arc<dyn Source> = Arc::new(source.clone());
+            source
         });
+        self.in_place_of_aws = Some([ssm, secrets_manager]);
         self
     }
 
@@ -150,22 +160,5 @@ impl Config {
     pub fn clock(mut self, clock: &ManualClock) -> Self {
         self.clock = Clock::Manual(Arc::clone(&clock.0));
         self
-    }
-}
-
-impl Secrets {
-    /// How many callers wait for the remote lookup of `name` right now.
-    pub fn waiting(&self, name: &str) -> usize {
-        let entry = self.inner.catalogue.find(name);
-        entry
-            .and_then(|entry| {
-                entry
-                    .slot
-                    .flight
-                    .lock()
-                    .as_ref()
-                    .map(|flight| flight.waiting())
-            })
-            .unwrap_or(0)
     }
 }

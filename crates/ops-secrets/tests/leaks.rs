@@ -32,9 +32,9 @@ enum Place {
     OpenQuote,
     AfterQuote,
     Export,
-    CatalogueDefault,
-    CatalogueInPlaceOfSettings,
-    CatalogueWrongType,
+    CatalogDefault,
+    CatalogInPlaceOfSettings,
+    CatalogWrongType,
     CallersDefault,
     Name,
     Failing,
@@ -51,9 +51,9 @@ const PLACES: [Place; 16] = [
     Place::OpenQuote,
     Place::AfterQuote,
     Place::Export,
-    Place::CatalogueDefault,
-    Place::CatalogueInPlaceOfSettings,
-    Place::CatalogueWrongType,
+    Place::CatalogDefault,
+    Place::CatalogInPlaceOfSettings,
+    Place::CatalogWrongType,
     Place::CallersDefault,
     Place::Name,
     Place::Failing,
@@ -105,19 +105,19 @@ fn world(place: Place, planted: &str, production: bool) -> World {
         Place::NoJson => ssm.set(TOKEN, planted),
         _ => {}
     }
-    let catalogue = match place {
+    let catalog = match place {
         Place::Json | Place::NoJson => format!(
             "secrets: {{mapbox_token: {{env_var: MAPBOX_ACCESS_TOKEN, aws_path: '{TOKEN}#a.b'}}}}"
         ),
-        Place::CatalogueDefault => {
+        Place::CatalogDefault => {
             format!("secrets: {{mapbox_token: {{required: true, default: \"{planted}\"}}}}")
         }
-        Place::CatalogueInPlaceOfSettings => format!("secrets: {{mapbox_token: {planted}}}"),
-        Place::CatalogueWrongType => format!("secrets: {{mapbox_token: {{required: {planted}}}}}"),
+        Place::CatalogInPlaceOfSettings => format!("secrets: {{mapbox_token: {planted}}}"),
+        Place::CatalogWrongType => format!("secrets: {{mapbox_token: {{required: {planted}}}}}"),
         _ => include_str!("../../../configs/secrets.yaml").to_owned(),
     };
     let config = Config::default()
-        .catalogue_text(catalogue)
+        .catalog_text(catalog)
         .environment(in_environment);
     let config = config.dotenv(&file).aws(AwsMode::On).production(production);
     let config = config.sources(&ssm, &sm).clock(&clock);

@@ -8,17 +8,19 @@ pub(crate) fn secrets(config: &Config) -> Result<Secrets, Error> {
     let mut settings = ops_secrets::Config::from_env().map_err(failed)?;
     if let Some(document) = &config.secrets_yaml {
         settings = settings
-            .catalogue_text(document.text.as_str())
-            .catalogue_name(document.name.as_str());
+            .catalog_text(document.text.as_str())
+            .catalog_name(document.name.as_str());
     }
     let secrets = ops_secrets::init(settings).map_err(failed)?.clone();
     #[cfg(feature = "log")]
-    secrets.on_resolved(|resolved| {
-        let value = resolved.secret.expose();
-        if resolved.retired {
-            ops_log::unredact(value);
-        } else {
-            ops_log::redact(value);
+    secrets.on_resolved_batch(|batch| {
+        for resolved in batch {
+            let value = resolved.secret.expose();
+            if resolved.retired {
+                ops_log::unredact(value);
+            } else {
+                ops_log::redact(value);
+            }
         }
     });
     Ok(secrets)

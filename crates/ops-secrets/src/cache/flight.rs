@@ -1,46 +1,80 @@
-use std::panic::{self, AssertUnwindSafe};
-use std::pin::pin;
+//! One lookup under way, and those who wait for it.
+
+use std::process;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
-use tokio::runtime::{Handle, RuntimeFlavor};
+
+use crate::cache::freshness::LookupResult;
+use crate::caught::caught;
 
 /// One lookup under way that any number of callers wait for, on any executor or on none.
 ///
 /// Hand-made instead of a tokio channel because those take part in tokio's cooperative budget: a blocking wait inside
 /// a task would spin once that is used up.
-pub(crate) struct Flight<T> {
-    state: Mutex<State<T>>,
+pub(crate) struct Flight {
+    /// Counts up per secret: a lookup with a greater number began later.
+    pub(crate) number: u64,
+    /// Process that runs it; a forked child never sees it end.
+    process: u32,
+    sent: AtomicBool,
+    state: Mutex<State>,
 }
 
-struct State<T> {
-    outcome: Option<T>,
+#[derive(Default)]
+struct State {
+    outcome: Option<Outcome>,
     waiting: Vec<Waker>,
 }
 
-impl<T: Clone> Flight<T> {
-    pub(crate) fn new() -> Arc<Self> {
+/// End of a lookup, as its waiters see it.
+#[derive(Clone)]
+pub(crate) enum Outcome {
+    Answered(LookupResult),
+    /// The secret was invalidated, or a later lookup was faster: the waiters start over.
+    Superseded,
+}
+
+impl Flight {
+    pub(crate) fn new(number: u64) -> Arc<Self> {
         Arc::new(Self {
-            state: Mutex::new(State {
-                outcome: None,
-                waiting: Vec::new(),
-            }),
+            number,
+            process: process::id(),
+            sent: AtomicBool::new(false),
+            state: Mutex::default(),
         })
     }
 
-    /// The first outcome counts.
-    pub(crate) fn land(&self, outcome: T) {
+    /// Returns whether this process runs the lookup, and not the one that it was forked from.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.process == process::id()
+    }
+
+    /// Marks the request as sent: its answer may be older than what a later caller asks for.
+    pub(crate) fn send(&self) {
+        self.sent.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_sent(&self) -> bool {
+        self.sent.load(Ordering::Acquire)
+    }
+
+    /// Wakes the waiters. The first outcome counts.
+    pub(crate) fn land(&self, outcome: Outcome) {
         let waiting = {
             let mut state = self.state.lock();
             state.outcome.get_or_insert(outcome);
             std::mem::take(&mut state.waiting)
         };
-        waiting.into_iter().for_each(Waker::wake);
+        for waker in waiting {
+            // a waker belongs to somebody's executor; its panic must not cost the others their answer
+            caught(|| waker.wake());
+        }
     }
 
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<T> {
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Outcome> {
         let mut state = self.state.lock();
         if let Some(outcome) = &state.outcome {
             return Poll::Ready(outcome.clone());
@@ -61,49 +95,5 @@ impl<T: Clone> Flight<T> {
     )]
     pub(crate) fn waiting(&self) -> usize {
         self.state.lock().waiting.len()
-    }
-}
-
-/// Runs a future that needs no runtime to its end on this thread.
-///
-/// On a worker of a multi-thread runtime, the worker's other tasks go to another thread for as long as this one waits.
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = Some(future);
-    if is_on_a_worker() {
-        let wait = || tokio::task::block_in_place(|| future.take().map(park_until));
-        // a `LocalSet` on a multi-thread runtime refuses, by a panic and before it runs anything: then it stands still
-        match panic::catch_unwind(AssertUnwindSafe(wait)) {
-            Ok(Some(output)) => return output,
-            Err(panic) if future.is_none() => panic::resume_unwind(panic),
-            Ok(None) | Err(_) => {}
-        }
-    }
-    match future {
-        Some(future) => park_until(future),
-        None => unreachable!("a future that was taken has returned or panicked"),
-    }
-}
-
-/// The thread that called `block_on` of a runtime is none, and runs no task but that one.
-fn is_on_a_worker() -> bool {
-    let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
-    matches!(flavor, Ok(RuntimeFlavor::MultiThread)) && tokio::task::try_id().is_some()
-}
-
-fn park_until<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut cx = Context::from_waker(&waker);
-    loop {
-        match future.as_mut().poll(&mut cx) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
     }
 }

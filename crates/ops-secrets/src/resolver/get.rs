@@ -1,14 +1,19 @@
+//! The question for one secret, in its sync and its async form.
+
 use std::borrow::Cow;
-use std::future::IntoFuture;
+use std::future::{IntoFuture, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::cache::flight::{Flight, block_on};
-use crate::cache::slot::Landed;
+use crate::cache::alarm::Alarm;
+use crate::cache::flight::{Flight, Outcome};
+use crate::cache::freshness::LookupResult;
 use crate::error::ErrorKind;
-use crate::resolver::{Found, Request, Secrets, Step, failed};
+use crate::resolver::block_on::block_on;
+use crate::resolver::secrets::Secrets;
+use crate::resolver::{Found, Request, Resolver, Step, not_found};
 use crate::{Secret, SecretError, SecretSource};
 
 /// A question for one secret: add what you need, then `.await` it or call [`blocking`](Get::blocking).
@@ -30,13 +35,14 @@ impl<'a> Get<'a> {
         }
     }
 
-    /// Accepts a remote value up to this age; zero always asks again. At most [`MAX_TTL`](crate::MAX_TTL).
+    /// Accepts a remote value up to this age. Zero always asks again and accepts no older value: if the source fails, that is
+    /// an error. At most [`MAX_TTL`](crate::MAX_TTL).
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// As [`ttl`](Get::ttl), in seconds; a negative number or none is an error.
+    /// Accepts a remote value up to this age in seconds, as [`ttl`](Get::ttl) does; a negative number is an error.
     pub fn ttl_seconds(mut self, seconds: f64) -> Self {
         match Duration::try_from_secs_f64(seconds) {
             Ok(ttl) => self.ttl = Some(ttl),
@@ -49,18 +55,24 @@ impl<'a> Get<'a> {
         self
     }
 
-    /// The value when every source definitely has none. Wins over the catalogue's default.
+    /// Sets the value for the case that every source definitely has none. Wins over the catalog's default.
     pub fn or(mut self, default: impl Into<Cow<'a, str>>) -> Self {
         self.default = Some(default.into());
         self
     }
 
-    /// The secret, or `None` when it is nowhere and not required.
+    /// Returns the secret, or `None` if it is nowhere and not required.
+    ///
+    /// # Errors
+    /// Fails if a source fails, or a required secret is missing.
     pub async fn optional(self) -> Result<Option<Secret>, SecretError> {
         Ok(Asking::new(self).await?.secret().ok())
     }
 
-    /// Where the secret comes from. A failing source is an error, not [`SecretSource::Missing`].
+    /// Returns the source of the secret. A failing source is an error, not [`SecretSource::Missing`].
+    ///
+    /// # Errors
+    /// Fails if a source fails.
     pub async fn source(self) -> Result<SecretSource, SecretError> {
         source_of(self.optional().await)
     }
@@ -69,18 +81,21 @@ impl<'a> Get<'a> {
     ///
     /// The network is the business of a thread of its own. On a worker of a multi-thread runtime the other tasks are
     /// handed to another worker meanwhile; a current-thread runtime has no other one and stands still: await there.
+    ///
+    /// # Errors
+    /// Fails if a source fails, or no source has the secret.
     #[inline]
     pub fn blocking(self) -> Result<Secret, SecretError> {
-        match self.quick() {
+        match self.at_hand() {
             Some(secret) => Ok(secret),
             None => self.slowly(),
         }
     }
 
     #[inline]
-    fn quick(&self) -> Option<Secret> {
+    fn at_hand(&self) -> Option<Secret> {
         match (&self.secrets, self.ttl) {
-            (Ok(secrets), None) => secrets.inner.quick(self.name),
+            (Ok(secrets), None) => secrets.resolver.at_hand(self.name),
             _ => None,
         }
     }
@@ -89,35 +104,62 @@ impl<'a> Get<'a> {
         let name = self.name;
         self.found_blocking()?
             .secret()
-            .map_err(|tried| failed(name, ErrorKind::Missing, tried))
+            .map_err(|tried| not_found(name, tried))
     }
 
-    /// [`optional`](Get::optional), waiting as [`blocking`](Get::blocking) does.
+    /// Returns the secret or `None` as [`optional`](Get::optional) does, waiting as [`blocking`](Get::blocking) does.
+    ///
+    /// # Errors
+    /// Fails if a source fails, or a required secret is missing.
     pub fn optional_blocking(self) -> Result<Option<Secret>, SecretError> {
         Ok(self.found_blocking()?.secret().ok())
     }
 
-    /// [`source`](Get::source), waiting as [`blocking`](Get::blocking) does.
+    /// Returns the source of the secret as [`source`](Get::source) does, waiting as [`blocking`](Get::blocking) does.
+    ///
+    /// # Errors
+    /// Fails if a source fails.
     pub fn source_blocking(self) -> Result<SecretSource, SecretError> {
         source_of(self.optional_blocking())
     }
 
     fn found_blocking(self) -> Result<Found, SecretError> {
         let secrets = self.secrets.as_ref().map_err(Clone::clone)?;
-        let request = Request {
+        let (resolver, request) = (&secrets.resolver, self.request());
+        let until = Instant::now() + resolver.patience();
+        let result = loop {
+            let flight = match resolver.begin(&request) {
+                Step::Done(result) => break result,
+                Step::Wait(flight) => flight,
+            };
+            match block_on(poll_fn(|cx| flight.poll(cx)), Some(until)) {
+                Some(Outcome::Answered(result)) => break resolver.landed(&request, result),
+                Some(Outcome::Superseded) if Instant::now() < until => {}
+                Some(Outcome::Superseded) | None => {
+                    break resolver.landed(&request, resolver.late(&request, &flight));
+                }
+            }
+        };
+        resolver.deliver(&request, &result);
+        result
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request {
             name: self.name,
             ttl: self.ttl,
             default: self.default.as_deref(),
-        };
-        let result = match secrets.inner.begin(&request) {
-            Step::Done(result) => result,
-            Step::Wait(flight) => {
-                let landed = block_on(std::future::poll_fn(|cx| flight.poll(cx)));
-                secrets.inner.landed(&request, landed)
-            }
-        };
-        secrets.inner.count(&result);
-        result
+        }
+    }
+}
+
+impl Resolver {
+    /// The result of a lookup whose time is up for a waiter.
+    fn late(&self, request: &Request<'_>, flight: &Arc<Flight>) -> LookupResult {
+        match self.find(request.name) {
+            Some(tracked) => self.give_up(tracked, flight),
+            None => Ok(None),
+        }
     }
 }
 
@@ -139,7 +181,8 @@ impl<'a> IntoFuture for Get<'a> {
     }
 }
 
-/// The future of a [`Get`]. Needs no runtime and allocates nothing when the answer is at hand.
+/// Future of a [`Get`]. Needs no runtime and allocates nothing if the answer is at hand.
+#[must_use = "futures do nothing unless awaited"]
 pub struct Resolving<'a>(Asking<'a>);
 
 impl Future for Resolving<'_> {
@@ -149,7 +192,7 @@ impl Future for Resolving<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let asking = &mut self.0;
         if asking.flight.is_none()
-            && let Some(secret) = asking.get.quick()
+            && let Some(secret) = asking.get.at_hand()
         {
             return Poll::Ready(Ok(secret));
         }
@@ -159,18 +202,23 @@ impl Future for Resolving<'_> {
 
 struct Asking<'a> {
     get: Get<'a>,
-    flight: Option<Arc<Flight<Landed>>>,
+    flight: Option<Arc<Flight>>,
+    alarm: Option<Alarm>,
 }
 
 impl<'a> Asking<'a> {
     #[inline]
     fn new(get: Get<'a>) -> Self {
-        Self { get, flight: None }
+        Self {
+            get,
+            flight: None,
+            alarm: None,
+        }
     }
 
     fn poll_secret(&mut self, cx: &mut Context<'_>) -> Poll<Result<Secret, SecretError>> {
         let found = ready!(Pin::new(&mut *self).poll(cx))?;
-        let missing = |tried| failed(self.get.name, ErrorKind::Missing, tried);
+        let missing = |tried| not_found(self.get.name, tried);
         Poll::Ready(found.secret().map_err(missing))
     }
 }
@@ -179,26 +227,35 @@ impl Future for Asking<'_> {
     type Output = Result<Found, SecretError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { get, flight } = &mut *self;
-        let inner = match &get.secrets {
-            Ok(secrets) => &secrets.inner,
+        let Self { get, flight, alarm } = &mut *self;
+        let resolver = match &get.secrets {
+            Ok(secrets) => &secrets.resolver,
             Err(error) => return Poll::Ready(Err(error.clone())),
         };
-        let request = Request {
-            name: get.name,
-            ttl: get.ttl,
-            default: get.default.as_deref(),
-        };
-        let result = match flight {
-            Some(flight) => inner.landed(&request, ready!(flight.poll(cx))),
-            None => match inner.begin(&request) {
-                Step::Done(result) => result,
-                Step::Wait(joined) => {
-                    inner.landed(&request, ready!(flight.insert(joined).poll(cx)))
+        let request = get.request();
+        let result = loop {
+            let Some(waiting) = flight else {
+                match resolver.begin(&request) {
+                    Step::Done(result) => break result,
+                    Step::Wait(joined) => *flight = Some(joined),
                 }
-            },
+                continue;
+            };
+            let alarm =
+                alarm.get_or_insert_with(|| Alarm::new(Instant::now() + resolver.patience()));
+            match waiting.poll(cx) {
+                Poll::Ready(Outcome::Answered(result)) => break resolver.landed(&request, result),
+                Poll::Ready(Outcome::Superseded) if Instant::now() < alarm.at() => *flight = None,
+                Poll::Ready(Outcome::Superseded) => {
+                    break resolver.landed(&request, resolver.late(&request, waiting));
+                }
+                Poll::Pending => {
+                    ready!(alarm.poll(cx));
+                    break resolver.landed(&request, resolver.late(&request, waiting));
+                }
+            }
         };
-        inner.count(&result);
+        resolver.deliver(&request, &result);
         Poll::Ready(result)
     }
 }

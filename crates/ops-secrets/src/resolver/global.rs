@@ -1,10 +1,17 @@
+//! The process's resolver.
+
 use std::sync::OnceLock;
 
-use crate::{Config, Get, SecretError, SecretSource, Secrets};
+use crate::resolver::get::Get;
+use crate::resolver::secrets::Secrets;
+use crate::{Config, SecretError, SecretSource};
 
 static GLOBAL: OnceLock<Result<Secrets, SecretError>> = OnceLock::new();
 
-/// The process's resolver: the one given to [`init`], else one configured by the environment at the first use.
+/// Returns the process's resolver: the one given to [`init`], else one configured by the environment at the first use.
+///
+/// # Errors
+/// Fails if the configuration by the environment is wrong.
 pub fn global() -> Result<&'static Secrets, SecretError> {
     GLOBAL
         .get_or_init(Secrets::from_env)
@@ -12,7 +19,10 @@ pub fn global() -> Result<&'static Secrets, SecretError> {
         .map_err(Clone::clone)
 }
 
-/// Makes the process's resolver. An error if there is one already.
+/// Makes the process's resolver.
+///
+/// # Errors
+/// Fails if the configuration is wrong, or the process has a resolver already.
 pub fn init(config: Config) -> Result<&'static Secrets, SecretError> {
     let secrets = Secrets::new(config)?;
     if GLOBAL.set(Ok(secrets)).is_err() {
@@ -28,9 +38,12 @@ pub fn get_secret(name: &str) -> Get<'_> {
     Get::new(global(), name)
 }
 
-/// Where a secret comes from, asked of the process's resolver. In sync code: `get_secret("NAME").source_blocking()`.
+/// Asks the process's resolver for the source of a secret. In sync code: `get_secret("NAME").source_blocking()`.
 ///
-/// Without I/O when the answer is at hand; else it looks the secret up as [`get_secret`] does.
+/// Without I/O if the answer is at hand; else it looks the secret up as [`get_secret`] does.
+///
+/// # Errors
+/// Fails if a source fails.
 pub async fn get_secret_source(name: &str) -> Result<SecretSource, SecretError> {
     get_secret(name).source().await
 }

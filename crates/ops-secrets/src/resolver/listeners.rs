@@ -1,91 +1,116 @@
+//! The values in use, and those who are told of them.
+//!
+//! Listeners run on the thread that is about to hand a value out, never inside a lookup: no lookup and none of its waiters
+//! depends on them. One caller at a time announces; the others wait for it, up to the deadline.
+
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
-use crate::resolver::Inner;
-use crate::setup::catalog::Entry;
+use crate::cache::in_use::InUse;
+use crate::caught::caught;
+use crate::resolver::tracked::{Place, Tracked};
 use crate::{Secret, SecretSource};
 
 /// Shorter values are not announced: redacting them would cut into ordinary text.
 pub const MIN_ANNOUNCED_BYTES: usize = 8;
 
-/// What a listener of [`on_resolved`](crate::Secrets::on_resolved) is told.
+/// Announcement to a listener of [`on_resolved`](crate::Secrets::on_resolved).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Resolved {
-    /// The catalogue's name, or the name that was asked for.
+    /// The catalog's name, or the name that was asked for.
     pub name: String,
-    /// Where it came from.
+    /// Source of the value.
     pub source: SecretSource,
     /// The value.
     pub secret: Secret,
-    /// This value was replaced, no other name has it, and it is told of for the last time.
+    /// This value was replaced, no other name has it, and it is announced for the last time.
     pub retired: bool,
 }
 
-type Listener = Arc<dyn Fn(&Resolved) + Send + Sync>;
+pub(crate) type Listener = Arc<dyn Fn(&[Resolved]) + Send + Sync>;
 
 type Others = HashMap<String, Arc<InUse>, foldhash::fast::RandomState>;
 
-/// Who is told, and the values in use of names that no catalogue has; those of catalogued ones are in their slots.
-#[derive(Default)]
+thread_local! {
+    /// This thread runs a listener: what the listener asks for itself is announced later.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Those who are told, and the values in use of names that no catalog has; those of cataloged ones are in their entries.
 pub(crate) struct Listeners {
     others: RwLock<Others>,
     listeners: RwLock<Vec<Listener>>,
+    /// How many names use each announced value. Held while listeners run.
+    announced: Mutex<HashMap<ByValue, usize>>,
+    failures: AtomicU64,
+    patience: Duration,
 }
 
-/// A value in use, kept so that an unchanged one is neither allocated nor announced again.
-pub(crate) struct InUse {
-    secret: Secret,
-    announced: bool,
-}
+/// A secret as a key: two are the same if their texts are.
+struct ByValue(Secret);
 
 impl Listeners {
-    pub(crate) fn others(&self) -> RwLockReadGuard<'_, Others> {
-        self.others.read()
-    }
-}
-
-impl InUse {
-    /// No guess of an outsider is compared here, so it need not be in constant time.
-    #[inline]
-    pub(crate) fn unless_changed(&self, text: &[u8], source: SecretSource) -> Option<Secret> {
-        let same = self.secret.source() == source && self.secret.expose().as_bytes() == text;
-        same.then(|| self.secret.clone())
-    }
-}
-
-impl Inner {
-    /// Tells the new listener of all values in use.
-    pub(crate) fn listen(&self, listener: Listener) {
-        self.listeners.listeners.write().push(Arc::clone(&listener));
-        for (name, now) in self.in_use().iter().filter(|(_, now)| now.announced) {
-            listener(&resolved(name, &now.secret, false));
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self {
+            others: RwLock::default(),
+            listeners: RwLock::default(),
+            announced: Mutex::default(),
+            failures: AtomicU64::new(0),
+            patience,
         }
     }
 
-    /// The secret with this text: the one in use if nothing changed, else a new one, which is announced.
-    pub(crate) fn admit(
+    pub(crate) fn others(&self) -> RwLockReadGuard<'_, Others> {
+        self.others.read()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.listeners.read().is_empty()
+    }
+
+    /// Calls of listeners that panicked, or that other callers waited for in vain.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Adds a listener and announces all values in use to it.
+    pub(crate) fn listen(&self, listener: Listener, tracked: &[Arc<Tracked>]) {
+        let _turn = self.turn();
+        self.listeners.write().push(Arc::clone(&listener));
+        let cataloged = tracked
+            .iter()
+            .filter_map(|tracked| Some((tracked.entry.name.clone(), tracked.in_use()?)));
+        let others: Vec<_> = {
+            let others = self.others.read();
+            let pairs = others.iter();
+            pairs
+                .map(|(name, now)| (name.clone(), Arc::clone(now)))
+                .collect()
+        };
+        let in_use = cataloged
+            .chain(others)
+            .filter(|(_, now)| now.sensitive && now.is_settled());
+        let resolved: Vec<_> = in_use
+            .map(|(name, now)| resolved(&name, &now.secret, false))
+            .collect();
+        self.call(&listener, &resolved);
+    }
+
+    /// Returns the secret with this text: the one in use if nothing changed, else a new one.
+    pub(crate) fn recognize(
         &self,
-        name: &str,
-        entry: Option<&Arc<Entry>>,
+        place: Place<'_>,
         text: &[u8],
         source: SecretSource,
     ) -> Result<Secret, &'static str> {
-        let unchanged = match entry {
-            Some(entry) => {
-                let now = entry.slot.in_use.load();
-                now.as_deref()
-                    .and_then(|now| now.unless_changed(text, source))
-            }
-            None => {
-                let others = self.listeners.others.read();
-                others
-                    .get(name)
-                    .and_then(|now| now.unless_changed(text, source))
-            }
-        };
+        let unchanged = self.with_in_use(place, |now| now?.unless_changed(text, source));
         if let Some(secret) = unchanged {
             return Ok(secret);
         }
@@ -93,61 +118,128 @@ impl Inner {
         if text.contains('\0') {
             return Err("a NUL character in it");
         }
-        Ok(self.replace(name, entry, Secret::new(text, source)))
+        Ok(Secret::new(text, source))
     }
 
-    fn replace(&self, name: &str, entry: Option<&Arc<Entry>>, secret: Secret) -> Secret {
-        let sensitive = entry.map_or_else(|| looks_secret(name), |entry| entry.sensitive);
-        let now = Arc::new(InUse {
-            announced: sensitive && secret.expose().len() >= MIN_ANNOUNCED_BYTES,
-            secret: secret.clone(),
-        });
-        let name = entry.map_or(name, |entry| entry.name.as_str());
-        let announced = now.announced;
-        let before = match entry {
-            Some(entry) => entry.slot.in_use.swap(Some(now)),
-            None => self.listeners.others.write().insert(name.to_owned(), now),
+    /// Makes these the values in use, before anybody gets them. Those that are new are announced, all together.
+    pub(crate) fn hand_out(&self, secrets: &[(Place<'_>, &Secret)]) {
+        let settled = |(place, secret): &(Place<'_>, &Secret)| self.is_settled(*place, secret);
+        if secrets.iter().all(settled) || INSIDE.get() {
+            return;
+        }
+        let Some(mut announced) = self.announced.try_lock_for(self.patience) else {
+            self.failed("others waited for it in vain");
+            return;
         };
-        if announced {
-            self.announce(&resolved(name, &secret, false));
+        let (mut events, mut retired, mut now_in_use) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, secret) in secrets {
+            if self.is_settled(*place, secret) {
+                continue;
+            }
+            let sensitive = place.is_sensitive() && secret.expose().len() >= MIN_ANNOUNCED_BYTES;
+            let now = Arc::new(InUse::new((*secret).clone(), sensitive));
+            let before = self.replace(*place, Arc::clone(&now));
+            if sensitive {
+                *announced.entry(ByValue((*secret).clone())).or_default() += 1;
+                events.push(resolved(place.own_name(), secret, false));
+            }
+            if let Some(before) = before.filter(|before| before.sensitive) {
+                release(&mut announced, &before.secret);
+                retired.push(resolved(place.own_name(), &before.secret, true));
+            }
+            now_in_use.push(now);
         }
-        if let Some(before) = before.filter(|before| before.announced)
-            && !self.is_in_use(&before.secret)
-        {
-            self.announce(&resolved(name, &before.secret, true));
+        let unused = |event: &Resolved| !announced.contains_key(&ByValue(event.secret.clone()));
+        events.extend(retired.into_iter().filter(unused));
+        if !events.is_empty() {
+            let listeners = self.listeners.read().clone();
+            listeners
+                .iter()
+                .for_each(|listener| self.call(listener, &events));
         }
-        secret
+        now_in_use.iter().for_each(|now| now.settle());
     }
 
     /// Forgets the value in use, unless a listener relies on being told when it is replaced.
-    pub(crate) fn forget(&self, entry: &Entry) {
-        if self.listeners.listeners.read().is_empty() {
-            entry.slot.in_use.store(None);
+    pub(crate) fn forget(&self, tracked: &Tracked) {
+        if !self.is_empty() {
+            return;
+        }
+        // whoever announces at this moment uses the value
+        if let Some(mut announced) = self.announced.try_lock()
+            && let Some(before) = tracked.cache.in_use.swap(None)
+            && before.sensitive
+        {
+            release(&mut announced, &before.secret);
         }
     }
 
-    fn is_in_use(&self, secret: &Secret) -> bool {
-        let in_use = self.in_use();
-        in_use
-            .iter()
-            .any(|(_, now)| now.announced && now.secret == *secret)
+    fn turn(&self) -> Option<parking_lot::MutexGuard<'_, HashMap<ByValue, usize>>> {
+        match INSIDE.get() {
+            true => None,
+            false => self.announced.try_lock_for(self.patience),
+        }
     }
 
-    fn in_use(&self) -> Vec<(String, Arc<InUse>)> {
-        let catalogued = self.catalogue.entries().iter().filter_map(|entry| {
-            let now = entry.slot.in_use.load_full()?;
-            Some((entry.name.clone(), now))
-        });
-        let others = self.listeners.others.read();
-        let others = others
-            .iter()
-            .map(|(name, now)| (name.clone(), Arc::clone(now)));
-        catalogued.chain(others).collect()
+    fn is_settled(&self, place: Place<'_>, secret: &Secret) -> bool {
+        self.with_in_use(place, |now| {
+            now.is_some_and(|now| now.is_settled() && now.secret.is_same(secret))
+        })
     }
 
-    fn announce(&self, resolved: &Resolved) {
-        let listeners = self.listeners.listeners.read().clone();
-        listeners.iter().for_each(|listener| listener(resolved));
+    fn with_in_use<T>(&self, place: Place<'_>, look: impl FnOnce(Option<&InUse>) -> T) -> T {
+        match place.tracked {
+            Some(tracked) => look(tracked.cache.in_use.load().as_deref()),
+            None => look(self.others.read().get(place.name).map(|now| &**now)),
+        }
+    }
+
+    fn replace(&self, place: Place<'_>, now: Arc<InUse>) -> Option<Arc<InUse>> {
+        match place.tracked {
+            Some(tracked) => tracked.cache.in_use.swap(Some(now)),
+            None => self.others.write().insert(place.name.to_owned(), now),
+        }
+    }
+
+    fn call(&self, listener: &Listener, resolved: &[Resolved]) {
+        if resolved.is_empty() {
+            return;
+        }
+        let before = INSIDE.replace(true);
+        let done = caught(|| listener(resolved));
+        INSIDE.set(before);
+        if done.is_none() {
+            self.failed("it panicked");
+        }
+    }
+
+    fn failed(&self, why: &'static str) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        caught(|| tracing::error!(target: "ops_secrets", why, "secret_listener_failed"));
+    }
+}
+
+/// Calls `listener` for one announcement after the other; a panic costs the others nothing.
+pub(crate) fn one_by_one(listener: impl Fn(&Resolved) + Send + Sync + 'static) -> Listener {
+    Arc::new(move |resolved: &[Resolved]| {
+        let mut panicked = false;
+        for resolved in resolved {
+            panicked |= caught(|| listener(resolved)).is_none();
+        }
+        if panicked {
+            // counted and logged by the caller, once; the panic hook has spoken already
+            std::panic::resume_unwind(Box::new("a listener of on_resolved panicked"));
+        }
+    })
+}
+
+fn release(announced: &mut HashMap<ByValue, usize>, secret: &Secret) {
+    let key = ByValue(secret.clone());
+    if let Some(names) = announced.get_mut(&key) {
+        *names -= 1;
+        if *names == 0 {
+            announced.remove(&key);
+        }
     }
 }
 
@@ -160,18 +252,16 @@ fn resolved(name: &str, secret: &Secret, retired: bool) -> Resolved {
     }
 }
 
-/// Whether a name sounds like a secret's.
-pub(crate) fn looks_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    [
-        "key",
-        "token",
-        "secret",
-        "password",
-        "passwd",
-        "credential",
-        "dsn",
-    ]
-    .iter()
-    .any(|word| name.contains(word))
+impl PartialEq for ByValue {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose() == other.0.expose()
+    }
+}
+
+impl Eq for ByValue {}
+
+impl Hash for ByValue {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.expose().hash(state);
+    }
 }

@@ -1,62 +1,75 @@
-//! The sources on this machine: the environment before AWS, the `.env` file and the defaults after it.
-
-use std::ffi::OsString;
-use std::sync::Arc;
+//! The sources on this machine: the environment and files before the remote sources, the `.env` file and the defaults
+//! after them.
 
 use crate::error::ErrorKind;
-use crate::resolver::{Found, Inner, Request, failed};
-use crate::setup::catalog::Entry;
+use crate::resolver::tracked::Place;
+use crate::resolver::{Found, Request, Resolver, failed};
+use crate::source::file::Refusal;
 use crate::{Attempt, Secret, SecretError, SecretSource};
 
-impl Inner {
-    /// Read at each call: an override takes effect at once.
-    pub(crate) fn in_environment(
-        &self,
-        name: &str,
-        entry: Option<&Arc<Entry>>,
-    ) -> Result<Option<Secret>, SecretError> {
-        let variable = entry.map_or(name, |entry| entry.env_var.as_str());
-        match self.config.environment.get(variable) {
-            None => Ok(None),
-            Some(value) => self.admit_variable(name, entry, value),
-        }
-    }
-
-    fn admit_variable(
-        &self,
-        name: &str,
-        entry: Option<&Arc<Entry>>,
-        value: OsString,
-    ) -> Result<Option<Secret>, SecretError> {
+impl Resolver {
+    /// Reads the variable at each call: an override takes effect at once.
+    pub(super) fn from_env(&self, place: Place<'_>) -> Result<Option<Secret>, SecretError> {
+        let variable = place.variable();
+        let Some(value) = self.config.environment.get(variable) else {
+            return Ok(None);
+        };
         let mut bytes = value.into_encoded_bytes();
-        let admitted = self.admit(name, entry, &bytes, SecretSource::Env);
+        let secret = self.listeners.recognize(place, &bytes, SecretSource::Env);
         crate::source::env::wipe(&mut bytes);
-        admitted.map(Some).map_err(|problem| {
-            let variable = entry.map_or(name, |entry| entry.env_var.as_str());
+        secret.map(Some).map_err(|problem| {
             let tried = Attempt {
                 source: SecretSource::Env,
                 outcome: format!("{variable}: {problem}"),
             };
-            failed(name, ErrorKind::Malformed, vec![tried])
+            failed(place.name, ErrorKind::Malformed, vec![tried])
         })
     }
 
-    /// The `.env` file, then the defaults.
-    pub(crate) fn locally(
+    /// Reads the secret's file: the one that `NAME_FILE` names, or one in a mounted folder. An empty one counts as absent.
+    pub(super) fn from_file(&self, place: Place<'_>) -> Result<Option<Secret>, SecretError> {
+        let source = SecretSource::File;
+        let refused = |Refusal { kind, outcome }| {
+            let tried = vec![Attempt { source, outcome }];
+            let tried = self.with_local_attempts(place, tried);
+            failed(place.name, kind, tried)
+        };
+        let found = match place.tracked {
+            Some(tracked) => self.files.get(&tracked.files),
+            None => self.files.get(&self.files.names(place.name, place.name)),
+        };
+        let text = found.map_err(refused)?;
+        let Some(text) = text.filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
+        let secret = self.listeners.recognize(place, text.as_bytes(), source);
+        secret.map(Some).map_err(|problem| {
+            let outcome = format!("the file of {}: {problem}", place.own_name());
+            refused(Refusal {
+                kind: ErrorKind::Malformed,
+                outcome,
+            })
+        })
+    }
+
+    /// Asks the sources after the remote ones: the `.env` file, then the defaults.
+    pub(super) fn after_remote(
         &self,
         request: &Request<'_>,
-        entry: Option<&Arc<Entry>>,
+        place: Place<'_>,
         tried: Vec<Attempt>,
     ) -> Result<Found, SecretError> {
-        let mut tried = self.with_environment(request.name, entry, tried);
-        let target = entry.and_then(|entry| entry.target.as_ref());
-        if let Some(target) = target.filter(|_| self.remote.is_empty()) {
+        let entry = place.tracked.map(|tracked| &tracked.entry);
+        let mut tried = self.with_local_attempts(place, tried);
+        if let Some(aws) = entry.and_then(|entry| entry.aws.as_ref())
+            && !self.aws.open
+        {
             tried.push(Attempt {
                 source: SecretSource::AwsSsm,
-                outcome: format!("{}: not asked, {}", target.path, self.gate.reason),
+                outcome: format!("{}: not asked, {}", aws.path, self.aws.reason),
             });
         }
-        if let Some(secret) = self.in_dotenv(request.name, entry, &mut tried)? {
+        if let Some(secret) = self.from_dotenv(place, &mut tried)? {
             return Ok(Found::Secret(secret));
         }
         let default = request
@@ -79,39 +92,30 @@ impl Inner {
         }
     }
 
-    pub(crate) fn in_dotenv(
+    fn from_dotenv(
         &self,
-        name: &str,
-        entry: Option<&Arc<Entry>>,
+        place: Place<'_>,
         tried: &mut Vec<Attempt>,
     ) -> Result<Option<Secret>, SecretError> {
-        let variable = entry.map_or(name, |entry| entry.env_var.as_str());
+        let variable = place.variable();
         let file = self.dotenv.path().display();
         let source = SecretSource::DotEnv;
+        let mut absent = |outcome| {
+            tried.push(Attempt { source, outcome });
+            Ok(None)
+        };
         let (kind, outcome) = match self.dotenv.load() {
-            None => {
-                tried.push(Attempt {
-                    source,
-                    outcome: format!("{file}: no such file"),
-                });
-                return Ok(None);
-            }
+            None => return absent(format!("{file}: no such file")),
             Some(Err(problem)) => (ErrorKind::Config, format!("{file}: {problem}")),
             Some(Ok(parsed)) => match parsed.get(variable) {
-                Ok(Some(text)) => match self.admit(name, entry, text.as_bytes(), source) {
+                Ok(None) => return absent(format!("{file}: {variable} is not set")),
+                Ok(Some(text)) => match self.listeners.recognize(place, text.as_bytes(), source) {
                     Ok(secret) => return Ok(Some(secret)),
                     Err(problem) => (
                         ErrorKind::Malformed,
                         format!("{file}: {variable}: {problem}"),
                     ),
                 },
-                Ok(None) => {
-                    tried.push(Attempt {
-                        source,
-                        outcome: format!("{file}: {variable} is not set"),
-                    });
-                    return Ok(None);
-                }
                 Err((line, problem)) => (
                     ErrorKind::Malformed,
                     format!("{file}: line {line}: {variable}: {problem}"),
@@ -119,24 +123,32 @@ impl Inner {
             },
         };
         tried.push(Attempt { source, outcome });
-        Err(failed(name, kind, std::mem::take(tried)))
+        Err(failed(place.name, kind, std::mem::take(tried)))
     }
 
-    pub(crate) fn with_environment(
+    /// Puts the attempts at the environment and at a mounted folder before the others.
+    pub(super) fn with_local_attempts(
         &self,
-        name: &str,
-        entry: Option<&Arc<Entry>>,
-        mut tried: Vec<Attempt>,
+        place: Place<'_>,
+        tried: Vec<Attempt>,
     ) -> Vec<Attempt> {
-        let variable = entry.map_or(name, |entry| entry.env_var.as_str());
-        let outcome = format!("{variable} is not set");
-        tried.insert(
-            0,
-            Attempt {
-                source: SecretSource::Env,
-                outcome,
-            },
-        );
-        tried
+        let file = place
+            .tracked
+            .and_then(|tracked| self.files.tried(&tracked.files))
+            .filter(|_| {
+                tried
+                    .iter()
+                    .all(|attempt| attempt.source != SecretSource::File)
+            });
+        let local = [
+            Some((
+                SecretSource::Env,
+                format!("{} is not set", place.variable()),
+            )),
+            file.map(|outcome| (SecretSource::File, outcome)),
+        ];
+        let local = local.into_iter().flatten();
+        let local = local.map(|(source, outcome)| Attempt { source, outcome });
+        local.chain(tried).collect()
     }
 }

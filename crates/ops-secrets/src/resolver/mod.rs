@@ -1,69 +1,86 @@
-//! The resolver: from a name to a secret, and what it knows on the way.
+//! The resolver: from a name to a secret. A call passes `get`, `mod` (which sources apply), `refresh` (the lookup) and
+//! then the sources, each once.
 
+mod block_on;
 mod fast_path;
 pub(crate) mod get;
 pub(crate) mod global;
 pub(crate) mod listeners;
 mod local;
-mod lookup_thread;
+mod lookup_runtime;
 mod refresh;
 pub(crate) mod report;
+pub(crate) mod secrets;
 pub(crate) mod stats;
+pub(crate) mod tracked;
 mod validate;
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use arc_swap::Guard;
+
+use crate::cache::entry::{CacheEntry, Joined};
 use crate::cache::flight::Flight;
-use crate::cache::slot::{Decision, Failure, Known, Landed};
+use crate::cache::freshness::{CachedLookup, Failure, Freshness, LookupResult};
 use crate::error::ErrorKind;
-use crate::resolver::get::Get;
-use crate::resolver::listeners::{Listeners, Resolved};
-use crate::resolver::lookup_thread::Deck;
-use crate::resolver::refresh::Waiting;
-use crate::resolver::stats::{Counters, Stats, add, get};
-use crate::setup::catalog::{Catalogue, Entry, check_name};
+use crate::resolver::listeners::Listeners;
+use crate::resolver::lookup_runtime::LookupRuntime;
+use crate::resolver::refresh::Queue;
+use crate::resolver::stats::{Counters, add};
+use crate::resolver::tracked::{Place, Tracked};
+use crate::setup::catalog::{Entry, check_name};
 use crate::setup::config::{Config, MAX_TTL};
-use crate::source::Remote;
-use crate::source::aws::detection::Gate;
+use crate::setup::load;
+use crate::source::aws::detection::AwsDetection;
+use crate::source::chain::SourceChain;
 use crate::source::dotenv::DotEnv;
+use crate::source::file::SecretFiles;
+use crate::source::target::Target;
 use crate::{Attempt, Secret, SecretError, SecretSource};
 
-/// Resolves secrets. Cheap to clone; clones share cache, listeners and counters.
-#[derive(Clone)]
-pub struct Secrets {
-    pub(crate) inner: Arc<Inner>,
+/// A caller waits this much longer than a lookup may take: for the lookup to say that it is late.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// The sources, the catalog, and what is known of its secrets.
+pub(crate) struct Resolver {
+    config: Config,
+    catalog_origin: String,
+    tracked: Vec<Arc<Tracked>>,
+    index: HashMap<String, Arc<Tracked>, foldhash::fast::RandomState>,
+    aws: AwsDetection,
+    chain: SourceChain,
+    files: SecretFiles,
+    dotenv: DotEnv,
+    listeners: Listeners,
+    counters: Counters,
+    runtime: LookupRuntime,
+    queue: Queue,
 }
 
-pub(crate) struct Inner {
-    pub(crate) config: Config,
-    pub(crate) catalogue: Catalogue,
-    pub(crate) catalogue_origin: String,
-    pub(crate) gate: Gate,
-    pub(crate) remote: Remote,
-    pub(crate) dotenv: DotEnv,
-    pub(crate) listeners: Listeners,
-    pub(crate) counters: Counters,
-    pub(crate) deck: Deck,
+/// Options of one call.
+struct Request<'a> {
+    name: &'a str,
+    ttl: Option<Duration>,
+    default: Option<&'a str>,
 }
 
-/// One call's wishes.
-pub(crate) struct Request<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) ttl: Option<Duration>,
-    pub(crate) default: Option<&'a str>,
-}
-
-pub(crate) enum Found {
+enum Found {
     Secret(Secret),
     /// From a remote value that was fresh enough.
     Cached(Secret),
     Nowhere(Vec<Attempt>),
 }
 
+/// Answer at once, or a lookup to wait for.
+enum Step {
+    Done(Result<Found, SecretError>),
+    Wait(Arc<Flight>),
+}
+
 impl Found {
-    pub(crate) fn secret(self) -> Result<Secret, Vec<Attempt>> {
+    fn secret(self) -> Result<Secret, Vec<Attempt>> {
         match self {
             Self::Secret(secret) | Self::Cached(secret) => Ok(secret),
             Self::Nowhere(tried) => Err(tried),
@@ -71,283 +88,274 @@ impl Found {
     }
 }
 
-/// Answered at once, or once the flight has landed.
-pub(crate) enum Step {
-    Done(Result<Found, SecretError>),
-    Wait(Arc<Flight<Landed>>),
-}
-
-impl Secrets {
-    /// A resolver configured by the environment; see [`Config::from_env`].
-    pub fn from_env() -> Result<Self, SecretError> {
-        Self::new(Config::from_env()?)
-    }
-
-    /// A resolver. Reads the catalogue; asks nobody yet.
-    pub fn new(config: Config) -> Result<Self, SecretError> {
+impl Resolver {
+    fn new(config: Config) -> Result<Self, SecretError> {
         config.check()?;
-        let (catalogue, catalogue_origin) = crate::setup::load::catalogue(&config)?;
-        let gate = Gate::decide(config.aws, &config.environment, &config.dmi_path);
-        let remote = crate::setup::load::remote(&config, &gate);
+        let (catalog, catalog_origin) = load::catalog(&config)?;
+        let aws = AwsDetection::decide(config.aws, &config.environment, &config.dmi_path);
+        let chain = load::sources(&config, &aws);
         let variables = config.expand_dotenv.then(|| config.environment.clone());
         let dotenv = DotEnv::new(config.dotenv.clone(), variables);
-        let (listeners, counters, deck) =
-            (Listeners::default(), Counters::default(), Deck::default());
-        let inner = Inner {
-            config,
-            catalogue,
-            catalogue_origin,
-            gate,
-            remote,
-            dotenv,
-            listeners,
-            counters,
-            deck,
+        let files = SecretFiles::new(config.environment.clone(), config.secrets_folder.clone());
+        let entries = catalog.entries.into_iter();
+        let tracked: Vec<_> = entries.map(|entry| track(entry, &chain, &files)).collect();
+        let both = |tracked: &Arc<Tracked>| {
+            [&tracked.entry.name, &tracked.entry.env_var]
+                .map(|key| (key.clone(), Arc::clone(tracked)))
         };
-        let (catalogue, entries) = (&inner.catalogue_origin, inner.catalogue.entries().len());
-        let (aws, why) = (inner.gate.open, &inner.gate.reason);
-        tracing::info!(target: "ops_secrets", %catalogue, entries, aws, %why, "secrets_ready");
         Ok(Self {
-            inner: Arc::new(inner),
+            index: tracked.iter().flat_map(both).collect(),
+            listeners: Listeners::new(config.deadline_duration()),
+            counters: Counters::default(),
+            runtime: LookupRuntime::default(),
+            queue: Queue::default(),
+            config,
+            catalog_origin,
+            tracked,
+            aws,
+            chain,
+            files,
+            dotenv,
         })
     }
 
-    /// Asks for a secret by its catalogue name or by its variable. Nothing happens before the result is awaited.
-    pub fn get<'a>(&'a self, name: &'a str) -> Get<'a> {
-        Get::new(Ok(self), name)
+    fn find(&self, name: &str) -> Option<&Arc<Tracked>> {
+        self.index.get(name)
     }
 
-    /// Calls `listener` for each value in use now, and for each one that comes into use or is replaced later.
-    ///
-    /// Told are secrets of the catalogue unless it says `sensitive: false`, and others whose names sound like secrets;
-    /// never defaults, never values under [`MIN_ANNOUNCED_BYTES`](crate::MIN_ANNOUNCED_BYTES). A value may be told more
-    /// than once. The listener runs on the resolving thread: it should be quick.
-    pub fn on_resolved(&self, listener: impl Fn(&Resolved) + Send + Sync + 'static) {
-        self.inner.listen(Arc::new(listener));
-    }
-
-    /// Drops what is known of the remote value, so that the next call asks again. Returns whether something was.
-    pub fn invalidate(&self, name: &str) -> bool {
-        let entry = self.inner.catalogue.find(name);
-        entry.is_some_and(|entry| entry.slot.known.swap(None).is_some())
-    }
-
-    /// Totals so far.
-    pub fn stats(&self) -> Stats {
-        let asked = |guarded: &Option<crate::source::Guarded>| {
-            guarded.as_ref().map_or(0, |source| get(&source.asked))
-        };
-        let remote = &self.inner.remote;
-        let (ssm_lookups, secrets_manager_lookups) =
-            (asked(&remote.ssm), asked(&remote.secrets_manager));
-        Stats {
-            ssm_lookups,
-            secrets_manager_lookups,
-            ..self.inner.counters.snapshot()
+    /// Answers from what is on this machine and in the cache, or names the lookup to wait for.
+    fn begin(self: &Arc<Self>, request: &Request<'_>) -> Step {
+        match self.answer_or_lookup(request) {
+            Ok(step) => step,
+            Err(error) => Step::Done(Err(error)),
         }
     }
 
-    /// Sets the `secrets_*` metrics of the process to the totals so far.
-    #[cfg(feature = "metrics")]
-    pub fn publish_metrics(&self) {
-        self.stats().publish();
-    }
-}
-
-impl std::fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Secrets({} catalogued from {})",
-            self.inner.catalogue.entries().len(),
-            self.inner.catalogue_origin
-        )
-    }
-}
-
-impl Inner {
-    pub(crate) fn begin(self: &Arc<Self>, request: &Request<'_>) -> Step {
-        let entry = match self.identify(request) {
-            Ok(entry) => entry,
-            Err(error) => return Step::Done(Err(error)),
-        };
-        match self.in_environment(request.name, entry) {
-            Ok(None) => {}
-            Ok(Some(secret)) => return Step::Done(Ok(Found::Secret(secret))),
-            Err(error) => return Step::Done(Err(error)),
+    fn answer_or_lookup(self: &Arc<Self>, request: &Request<'_>) -> Result<Step, SecretError> {
+        let place = self.identify(request)?;
+        if let Some(secret) = self.from_env(place)? {
+            return Ok(Step::Done(Ok(Found::Secret(secret))));
         }
-        let Some(entry) = entry.filter(|entry| entry.target.is_some() && !self.remote.is_empty())
-        else {
-            return Step::Done(self.locally(request, entry, Vec::new()));
+        let Some(tracked) = place.tracked.filter(|tracked| tracked.is_remote) else {
+            return match self.from_file(place)? {
+                Some(secret) => Ok(Step::Done(Ok(Found::Secret(secret)))),
+                None => self
+                    .after_remote(request, place, Vec::new())
+                    .map(|found| Step::Done(Ok(found))),
+            };
         };
-        self.cached(request, entry)
+        self.cached(request, tracked)
     }
 
-    fn identify(&self, request: &Request<'_>) -> Result<Option<&Arc<Entry>>, SecretError> {
-        match request.ttl {
-            Some(ttl) if ttl > MAX_TTL => Err(SecretError::config(format!(
+    fn identify<'a>(&'a self, request: &Request<'a>) -> Result<Place<'a>, SecretError> {
+        if request.ttl.is_some_and(|ttl| ttl > MAX_TTL) {
+            return Err(SecretError::config(format!(
                 "the time to live is longer than {} seconds",
                 MAX_TTL.as_secs()
-            ))),
-            _ => match self.catalogue.find(request.name) {
-                None => check_name(request.name)
-                    .map_err(SecretError::config)
-                    .map(|()| None),
-                found => Ok(found),
-            },
+            )));
+        }
+        let tracked = self.find(request.name);
+        if tracked.is_none() {
+            check_name(request.name).map_err(SecretError::config)?;
+        }
+        Ok(Place::new(request.name, tracked))
+    }
+
+    fn cached(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        tracked: &Arc<Tracked>,
+    ) -> Result<Step, SecretError> {
+        let (ttl, now) = (self.ttl(request), self.config.clock.now());
+        tracked.cache.note_ttl(ttl);
+        loop {
+            let known = tracked.cache.known();
+            let freshness = known.as_ref().map_or(Freshness::Fetch, |known| {
+                known.freshness(ttl, self.max_stale(), now)
+            });
+            if let Freshness::Fresh {
+                value: Some(secret),
+                refresh: false,
+            } = freshness
+            {
+                return Ok(Step::Done(Ok(Found::Cached(secret))));
+            }
+            // a file that appeared wins; that it did is noticed once the remote value is due
+            if let Some(secret) = self.from_file(tracked.into())? {
+                return Ok(Step::Done(Ok(Found::Secret(secret))));
+            }
+            match freshness {
+                Freshness::Fetch => {
+                    if let Some(flight) = self.join(tracked, &known, ttl.is_zero()) {
+                        return Ok(Step::Wait(flight));
+                    }
+                }
+                known_answer => {
+                    let found = self.from_known(request, tracked, &known, known_answer);
+                    return found.map(|found| Step::Done(Ok(found)));
+                }
+            }
         }
     }
 
-    fn cached(self: &Arc<Self>, request: &Request<'_>, entry: &Arc<Entry>) -> Step {
-        let (ttl, now) = (self.ttl(request), self.config.clock.now());
-        if ttl.as_secs() > entry.slot.longest_ttl.load(Ordering::Relaxed) {
-            entry
-                .slot
-                .longest_ttl
-                .fetch_max(ttl.as_secs(), Ordering::Relaxed);
-        }
-        let known = entry.slot.known.load();
-        let decision = known.as_ref().map_or(Decision::Fetch, |known| {
-            known.decide(ttl, self.max_stale(), now)
-        });
-        match decision {
-            Decision::Fetch => match self.join(entry, known.as_ref()) {
-                Some(flight) => Step::Wait(flight),
-                None => self.cached(request, entry),
-            },
-            Decision::Failed(failure) => Step::Done(self.after_failure(request, entry, &failure)),
-            Decision::Stale(secret) => {
-                add(&self.counters.stale);
-                Step::Done(Ok(Found::Secret(secret)))
-            }
-            Decision::Fresh { value, refresh } => {
+    fn from_known(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        tracked: &Arc<Tracked>,
+        known: &Guard<Option<Arc<CachedLookup>>>,
+        freshness: Freshness,
+    ) -> Result<Found, SecretError> {
+        match freshness {
+            Freshness::Fresh {
+                value: Some(secret),
+                refresh,
+            } => {
                 if refresh {
-                    self.join(entry, known.as_ref());
+                    self.join(tracked, known, false);
                 }
-                match value {
-                    Some(secret) => Step::Done(Ok(Found::Cached(secret))),
-                    None => {
-                        add(&self.counters.absent_hits);
-                        let tried = known.as_ref().map(|known| known.tried_in_vain());
-                        Step::Done(self.locally(request, Some(entry), tried.unwrap_or_default()))
-                    }
-                }
+                Ok(Found::Cached(secret))
+            }
+            Freshness::Stale(secret) => {
+                add(&self.counters.stale);
+                Ok(Found::Secret(secret))
+            }
+            Freshness::Failed(failure) => self.after_failure(request, tracked, &failure),
+            Freshness::Fresh { value: None, .. } | Freshness::Fetch => {
+                add(&self.counters.absent_hits);
+                let tried = known.as_ref().map(|known| known.tried_in_vain());
+                let place = Place::new(request.name, Some(tracked));
+                self.after_remote(request, place, tried.unwrap_or_default())
             }
         }
     }
 
     /// The second half of a call that had to wait.
-    pub(crate) fn landed(
-        self: &Arc<Self>,
-        request: &Request<'_>,
-        landed: Landed,
-    ) -> Result<Found, SecretError> {
+    fn landed(&self, request: &Request<'_>, result: LookupResult) -> Result<Found, SecretError> {
         add(&self.counters.misses);
-        let Some(entry) = self.catalogue.find(request.name) else {
-            return self.locally(request, None, Vec::new());
+        let Some(tracked) = self.find(request.name) else {
+            let place = Place::new(request.name, None);
+            return self.after_remote(request, place, Vec::new());
         };
-        match landed {
+        let known = tracked.cache.known();
+        match result {
             Ok(Some(secret)) => Ok(Found::Secret(secret)),
             Ok(None) => {
-                let known = entry.slot.known.load();
                 let tried = known.as_ref().map(|known| known.tried_in_vain());
-                self.locally(request, Some(entry), tried.unwrap_or_default())
+                let place = Place::new(request.name, Some(tracked));
+                self.after_remote(request, place, tried.unwrap_or_default())
             }
             Err(failure) => {
-                let known = entry.slot.known.load();
-                let now = self.config.clock.now();
-                let stale = known.as_ref().and_then(|known| {
-                    known.stale(failure.kind, self.ttl(request), self.max_stale(), now)
-                });
+                let (ttl, now) = (self.ttl(request), self.config.clock.now());
+                let stale = known
+                    .as_ref()
+                    .and_then(|known| known.stale(failure.kind, ttl, self.max_stale(), now));
                 match stale {
                     Some(secret) => {
                         add(&self.counters.stale);
                         Ok(Found::Secret(secret))
                     }
-                    None => self.after_failure(request, entry, &failure),
+                    None => self.after_failure(request, tracked, &failure),
                 }
             }
         }
     }
 
-    /// Where AWS merely is not there, automatic mode goes on; every other failure ends here.
+    /// If AWS merely is not there, automatic mode goes on; every other failure ends here.
     fn after_failure(
         &self,
         request: &Request<'_>,
-        entry: &Arc<Entry>,
+        tracked: &Arc<Tracked>,
         failure: &Failure,
     ) -> Result<Found, SecretError> {
-        if self.passes_over(failure.kind) {
-            return self.locally(request, Some(entry), failure.tried.to_vec());
+        let place = Place::new(request.name, Some(tracked));
+        if failure.passes {
+            return self.after_remote(request, place, failure.tried.to_vec());
         }
-        Err(failed(
-            request.name,
-            failure.kind,
-            self.with_environment(request.name, Some(entry), failure.tried.to_vec()),
-        ))
+        let tried = self.with_local_attempts(place, failure.tried.to_vec());
+        Err(failed(request.name, failure.kind, tried))
     }
 
-    /// The flight under way, or a new one; `None` when one has landed since `seen` was read.
+    /// The lookup under way, or a new one; `None` if one has ended since `known` was read.
     fn join(
         self: &Arc<Self>,
-        entry: &Arc<Entry>,
-        seen: Option<&Arc<Known>>,
-    ) -> Option<Arc<Flight<Landed>>> {
-        let mut slot = entry.slot.flight.lock();
-        if let Some(flight) = slot.as_ref() {
-            return Some(Arc::clone(flight));
+        tracked: &Arc<Tracked>,
+        known: &Guard<Option<Arc<CachedLookup>>>,
+        fresh: bool,
+    ) -> Option<Arc<Flight>> {
+        match tracked.cache.join(known.as_ref(), fresh) {
+            Joined::Running(flight) => Some(flight),
+            Joined::Changed => None,
+            Joined::New(flight) => {
+                if known.is_some() {
+                    add(&self.counters.refreshes);
+                }
+                self.enqueue((Arc::clone(tracked), Arc::clone(&flight)));
+                Some(flight)
+            }
         }
-        if entry.slot.known.load().as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
-            return None;
-        }
-        let flight = Flight::new();
-        *slot = Some(Arc::clone(&flight));
-        drop(slot);
-        if seen.is_some() {
-            add(&self.counters.refreshes);
-        }
-        Waiting::start(self, vec![(Arc::clone(entry), Arc::clone(&flight))]);
-        Some(flight)
     }
 
-    pub(crate) fn passes_over(&self, kind: ErrorKind) -> bool {
-        self.config.aws == crate::AwsMode::Auto
-            && matches!(kind, ErrorKind::Unavailable | ErrorKind::Unauthenticated)
+    /// Announces a value before anybody gets it, and counts the answer.
+    fn deliver(&self, request: &Request<'_>, result: &Result<Found, SecretError>) {
+        match result {
+            Ok(Found::Cached(secret)) => {
+                self.hand_out(request.name, secret);
+                self.counters.hit(secret.source());
+            }
+            Ok(Found::Secret(secret)) => {
+                self.hand_out(request.name, secret);
+                self.counters.answered(secret.source());
+            }
+            Ok(Found::Nowhere(_)) => self.counters.answered(SecretSource::Missing),
+            Err(error) => self.counters.failed(error),
+        }
+    }
+
+    fn hand_out(&self, name: &str, secret: &Secret) {
+        if secret.source() == SecretSource::Default {
+            return;
+        }
+        let place = Place::new(name, self.find(name));
+        self.listeners.hand_out(&[(place, secret)]);
+        if let Some(tracked) = place.tracked {
+            tracked.hand_out(secret, self.default_ttl());
+        }
     }
 
     fn ttl(&self, request: &Request<'_>) -> Duration {
         request.ttl.unwrap_or_else(|| self.default_ttl())
     }
 
-    pub(crate) fn default_ttl(&self) -> Duration {
+    fn default_ttl(&self) -> Duration {
         Duration::from_secs(self.config.ttl_seconds)
     }
 
-    pub(crate) fn max_stale(&self) -> Duration {
+    fn max_stale(&self) -> Duration {
         Duration::from_secs(self.config.max_stale_seconds)
     }
 
-    pub(crate) fn count(&self, result: &Result<Found, SecretError>) {
-        match result {
-            Ok(Found::Cached(secret)) => self.counters.hit(secret.source()),
-            Ok(Found::Secret(secret)) => self.counters.answered(secret.source()),
-            Ok(Found::Nowhere(_)) => self.counters.answered(SecretSource::Missing),
-            Err(error) => self.counters.failed(error),
-        }
-    }
-
-    /// How often AWS was asked; for reports.
-    pub(crate) fn remote_requests(&self) -> u64 {
-        let sources = [&self.remote.ssm, &self.remote.secrets_manager];
-        sources
-            .into_iter()
-            .flatten()
-            .map(|source| source.asked.load(Ordering::Relaxed))
-            .sum()
+    /// Longest wait of one caller.
+    fn patience(&self) -> Duration {
+        self.config.deadline_duration() + GRACE
     }
 }
 
-pub(crate) fn failed(name: &str, kind: ErrorKind, tried: Vec<Attempt>) -> SecretError {
+fn track(entry: Entry, chain: &SourceChain, files: &SecretFiles) -> Arc<Tracked> {
+    let target = Target {
+        path: entry.path.clone().unwrap_or_else(|| entry.name.clone()),
+        aws: entry.aws.clone(),
+    };
+    Arc::new(Tracked {
+        is_remote: chain.knows(&target),
+        files: files.names(&entry.name, &entry.env_var),
+        cache: CacheEntry::default(),
+        target,
+        entry,
+    })
+}
+
+/// Error about a secret that was asked for by this name.
+fn failed(name: &str, kind: ErrorKind, tried: Vec<Attempt>) -> SecretError {
     let what = match kind {
         ErrorKind::Missing => "is required and missing",
         ErrorKind::Unavailable => "cannot be asked for: the source is not reachable",
@@ -360,4 +368,10 @@ pub(crate) fn failed(name: &str, kind: ErrorKind, tried: Vec<Attempt>) -> Secret
         ErrorKind::Config => "is configured wrongly",
     };
     SecretError::new(kind, format!("the secret `{name}` {what}"), tried)
+}
+
+/// Error about a secret that no source has, and that nothing requires.
+fn not_found(name: &str, tried: Vec<Attempt>) -> SecretError {
+    let message = format!("the secret `{name}` was not found: no source has it");
+    SecretError::new(ErrorKind::Missing, message, tried)
 }

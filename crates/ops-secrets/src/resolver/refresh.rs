@@ -1,164 +1,260 @@
-//! Remote lookups under way: one per secret, or one for many, each landing whatever happens.
+//! Remote lookups: those that begin within moments of each other share one, and each ends whatever happens.
 
+use std::process;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::cache::flight::Flight;
-use crate::cache::slot::{Failure, Known, Landed, Value, backoff, jitter};
+use parking_lot::Mutex;
+
+use crate::cache::flight::{Flight, Outcome};
+use crate::cache::freshness::{CachedLookup, Failure, LookupResult, RemoteValue};
+use crate::caught::caught;
 use crate::error::ErrorKind;
-use crate::resolver::Inner;
-use crate::setup::catalog::{Entry, Target};
-use crate::source::Answer;
-use crate::{Attempt, SecretSource};
+use crate::resolver::Resolver;
+use crate::resolver::tracked::Tracked;
+use crate::source::SourceValue;
+use crate::source::chain::{Answer, Refusal};
+use crate::source::target::Target;
+use crate::{Attempt, Secret, SecretSource};
 
-/// The secrets that one lookup is for. What is left when it is dropped lands as a failure, so nobody waits for ever.
-pub(crate) struct Waiting {
-    inner: Arc<Inner>,
-    flights: Vec<(Arc<Entry>, Arc<Flight<Landed>>)>,
+/// A lookup waits this long for others to share its requests.
+const GATHER: Duration = Duration::from_millis(2);
+
+/// A secret and the lookup for it.
+pub(super) type Lookup = (Arc<Tracked>, Arc<Flight>);
+
+/// Lookups that wait for others to join them.
+#[derive(Default)]
+pub(super) struct Queue(Mutex<Queued>);
+
+#[derive(Default)]
+struct Queued {
+    /// Process whose thread takes them.
+    process: u32,
+    lookups: Vec<Lookup>,
 }
 
-impl Waiting {
-    pub(crate) fn start(inner: &Arc<Inner>, flights: Vec<(Arc<Entry>, Arc<Flight<Landed>>)>) {
-        let waiting = Self {
-            inner: Arc::clone(inner),
-            flights,
-        };
-        let started = inner.deck.spawn(waiting.run());
-        if let Err(error) = started {
-            tracing::error!(target: "ops_secrets", %error, "secret_lookup_thread_failed");
+/// The secrets that one lookup is for. What is left when it is dropped ends as a failure, so that nobody waits for ever.
+struct LookupBatch {
+    resolver: Arc<Resolver>,
+    lookups: Vec<Lookup>,
+    /// Takes the queue along: this batch was started for it.
+    gathers: bool,
+}
+
+/// An event for the operator, logged once everything is stored: a subscriber's code is not ours.
+enum Event {
+    Failed(Arc<Tracked>, Failure),
+    Disappeared(Arc<Tracked>),
+}
+
+impl Queue {
+    /// Adds a lookup. Returns whether somebody has to take the queue.
+    fn add(&self, lookup: Lookup) -> bool {
+        let mut queued = self.0.lock();
+        if queued.process != process::id() {
+            queued.process = process::id();
+            queued.lookups.clear();
+        }
+        queued.lookups.push(lookup);
+        queued.lookups.len() == 1
+    }
+
+    fn take(&self) -> Vec<Lookup> {
+        std::mem::take(&mut self.0.lock().lookups)
+    }
+}
+
+impl Resolver {
+    /// Starts a lookup, together with those that begin within the next moments.
+    pub(super) fn enqueue(self: &Arc<Self>, lookup: Lookup) {
+        if self.queue.add(lookup) {
+            self.spawn(Vec::new(), true);
         }
     }
 
-    async fn run(mut self) {
-        let targets: Vec<Target> = self
-            .flights
-            .iter()
-            .filter_map(|(entry, _)| entry.target.clone())
-            .collect();
-        let inner = Arc::clone(&self.inner);
-        let (clock, deadline) = (&inner.config.clock, inner.config.deadline_duration());
-        let answers = inner.remote.resolve(&targets, clock, deadline).await;
-        for ((entry, flight), answer) in self.flights.drain(..).zip(answers) {
-            inner.land(&entry, &flight, answer);
-        }
+    /// Starts one lookup for many secrets, at once.
+    pub(super) fn look_up(self: &Arc<Self>, lookups: Vec<Lookup>) {
+        self.spawn(lookups, false);
     }
-}
 
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        for (entry, flight) in self.flights.drain(..) {
-            let answer = Answer::abandoned(SecretSource::AwsSsm);
-            self.inner.land(&entry, &flight, answer);
-        }
-    }
-}
-
-impl Failure {
-    fn announce(&self, entry: &Entry) {
-        let why = self.tried.last();
-        let why = why.map_or("", |attempt| attempt.outcome.as_str());
-        let (name, kind) = (&entry.name, self.kind.as_str());
-        tracing::warn!(target: "ops_secrets", %name, kind, why, "secret_lookup_failed");
-    }
-}
-
-impl Inner {
-    fn land(&self, entry: &Arc<Entry>, flight: &Flight<Landed>, answer: Answer) {
-        let before = entry.slot.known.load_full();
-        let Answer {
-            result,
-            mut tried,
-            told,
-        } = answer;
-        let admitted = match result {
-            Ok(None) => Ok(None),
-            Err(kind) => Err(kind),
-            Ok(Some((text, source))) => self
-                .admit(&entry.name, Some(entry), text.as_bytes(), source)
-                .map(Some)
-                .map_err(|problem| {
-                    let outcome = format!("{}: {problem}", entry.name);
-                    tried.push(Attempt { source, outcome });
-                    ErrorKind::Malformed
-                }),
-        };
-        let landed = admitted.map_err(|kind| {
-            let failure = self.failure(kind, tried.clone(), before.as_deref());
-            if failure.in_a_row == 1 && !told {
-                failure.announce(entry);
+    /// Ends a lookup that its waiter gave up: the thread that runs it does not answer.
+    pub(super) fn give_up(&self, tracked: &Arc<Tracked>, flight: &Arc<Flight>) -> LookupResult {
+        self.runtime.discard();
+        let outcome = format!("no answer within {:?}", self.config.deadline_duration());
+        let mut events = Vec::new();
+        let answer = Answer::abandoned(tracked.first_source(), outcome);
+        let outcome = self.complete(tracked, flight, answer, &mut events);
+        log(events);
+        flight.land(outcome.clone());
+        match outcome {
+            Outcome::Answered(result) => result,
+            Outcome::Superseded => {
+                let (kind, now) = ((ErrorKind::Transient, false), self.config.clock.now());
+                Err(Failure::after(None, kind, Vec::new(), now))
             }
-            failure
-        });
-        let known = match &landed {
-            Ok(secret) => self.known(entry, secret.clone(), tried, before.as_deref()),
-            Err(failure) => {
-                let value = before.as_ref().and_then(|known| known.value.clone());
-                let value = value.filter(|_| failure.kind.allows_stale());
-                Known::new(value, Some(failure.clone()), self.default_ttl())
-            }
-        };
-        entry.slot.known.store(Some(Arc::new(known)));
-        *entry.slot.flight.lock() = None;
-        flight.land(landed);
-        self.sweep();
+        }
     }
 
-    fn known(
+    fn spawn(self: &Arc<Self>, lookups: Vec<Lookup>, gathers: bool) {
+        let batch = LookupBatch {
+            resolver: Arc::clone(self),
+            lookups,
+            gathers,
+        };
+        if let Err(error) = self.runtime.spawn(batch.run()) {
+            caught(
+                || tracing::error!(target: "ops_secrets", %error, "secret_lookup_thread_failed"),
+            );
+        }
+    }
+
+    /// Stores the answer of one lookup, unless something newer is known.
+    fn complete(
         &self,
-        entry: &Entry,
-        secret: Option<crate::Secret>,
-        tried: Vec<Attempt>,
-        before: Option<&Known>,
-    ) -> Known {
-        let had = before
-            .and_then(|known| known.value.as_ref())
-            .is_some_and(|value| value.secret.is_some());
-        if secret.is_none() && had {
-            tracing::warn!(target: "ops_secrets", name = %entry.name, "a secret disappeared from AWS");
-        }
-        let value = Value {
-            secret,
-            fetched_at: self.config.clock.now(),
-            jitter: jitter(),
-            tried: tried.into(),
+        tracked: &Arc<Tracked>,
+        flight: &Arc<Flight>,
+        answer: Answer,
+        events: &mut Vec<Event>,
+    ) -> Outcome {
+        let Answer { result, mut tried } = answer;
+        let result = match result {
+            Ok(None) => Ok(None),
+            Err(refusal) => Err(refusal),
+            Ok(Some((value, source))) => {
+                let secret = self.admit(tracked, &value, source);
+                secret.map(Some).map_err(|attempt| {
+                    tried.push(attempt);
+                    Refusal {
+                        kind: ErrorKind::Malformed,
+                        passes: false,
+                        reported: false,
+                    }
+                })
+            }
         };
-        Known::new(Some(value), None, self.default_ttl())
+        let now = self.config.clock.now();
+        tracked.cache.complete(flight, |before| match result {
+            Ok(secret) => {
+                let had = before.is_some_and(|before| before.secret().is_some());
+                if had && secret.is_none() {
+                    events.push(Event::Disappeared(Arc::clone(tracked)));
+                }
+                let value = RemoteValue::new(secret.clone(), now, tried);
+                (CachedLookup::new(Some(value), None), Ok(secret))
+            }
+            Err(refusal) => {
+                let kind = (refusal.kind, refusal.passes);
+                let failure = Failure::after(before, kind, tried, now);
+                if failure.in_a_row == 1 && !refusal.reported {
+                    events.push(Event::Failed(Arc::clone(tracked), failure.clone()));
+                }
+                let value = before.and_then(|before| before.value.clone());
+                let value = value.filter(|_| failure.kind.allows_stale());
+                let known = CachedLookup::new(value, Some(failure.clone()));
+                (known, Err(failure))
+            }
+        })
     }
 
-    fn failure(&self, kind: ErrorKind, tried: Vec<Attempt>, before: Option<&Known>) -> Failure {
-        let in_a_row = before
-            .and_then(|known| known.failure.as_ref())
-            .map_or(0, |failure| failure.in_a_row)
-            + 1;
-        Failure {
-            kind,
-            tried: tried.into(),
-            retry_at: self.config.clock.now() + backoff(in_a_row),
-            in_a_row,
-        }
+    fn admit(
+        &self,
+        tracked: &Arc<Tracked>,
+        value: &SourceValue,
+        source: SecretSource,
+    ) -> Result<Secret, Attempt> {
+        let text = value.as_str().as_bytes();
+        let secret = self.listeners.recognize(tracked.into(), text, source);
+        secret.map_err(|problem| Attempt {
+            source,
+            outcome: format!("{}: {problem}", tracked.entry.name),
+        })
     }
 
     /// Drops the values that nobody may be given any more.
     fn sweep(&self) {
-        let now = self.config.clock.now();
-        for entry in self.catalogue.entries() {
-            let known = entry.slot.known.load();
-            let longest = entry
-                .slot
-                .longest_ttl
-                .load(Ordering::Relaxed)
-                .max(self.config.ttl_seconds);
-            let limit = Duration::from_secs(longest).saturating_add(self.max_stale());
-            let old = |value: &Value| now.saturating_sub(value.fetched_at) > limit;
-            if known
-                .as_ref()
-                .and_then(|known| known.value.as_ref())
-                .is_some_and(old)
-            {
-                entry.slot.known.compare_and_swap(&*known, None);
-                self.forget(entry);
+        let (now, ttl) = (self.config.clock.now(), self.default_ttl());
+        for tracked in &self.tracked {
+            if tracked.cache.expire(now, ttl, self.max_stale()) {
+                self.listeners.forget(tracked);
             }
         }
+    }
+}
+
+impl LookupBatch {
+    async fn run(mut self) {
+        if self.gathers {
+            tokio::time::sleep(GATHER).await;
+            self.lookups = self.resolver.queue.take();
+            self.gathers = false;
+        }
+        for (_, flight) in &self.lookups {
+            flight.send();
+        }
+        let resolver = Arc::clone(&self.resolver);
+        let targets: Vec<&Target> = self
+            .lookups
+            .iter()
+            .map(|(tracked, _)| &tracked.target)
+            .collect();
+        let (clock, deadline) = (&resolver.config.clock, resolver.config.deadline_duration());
+        let answers = resolver.chain.resolve(&targets, clock, deadline).await;
+        self.end(answers.into_iter());
+        resolver.sweep();
+    }
+
+    fn end(&mut self, mut answers: impl Iterator<Item = Answer>) {
+        let (mut events, mut landing) = (Vec::new(), Vec::new());
+        for (tracked, flight) in self.lookups.drain(..) {
+            let abandoned =
+                || Answer::abandoned(tracked.first_source(), "the lookup was abandoned".into());
+            let answer = answers.next().unwrap_or_else(abandoned);
+            let outcome = self
+                .resolver
+                .complete(&tracked, &flight, answer, &mut events);
+            landing.push((flight, outcome));
+        }
+        log(events);
+        for (flight, outcome) in landing {
+            flight.land(outcome);
+        }
+    }
+}
+
+impl Drop for LookupBatch {
+    fn drop(&mut self) {
+        if self.gathers {
+            self.lookups.extend(self.resolver.queue.take());
+        }
+        if !self.lookups.is_empty() {
+            self.end(std::iter::empty());
+        }
+    }
+}
+
+impl Tracked {
+    /// The source that a failure is attributed to if none was asked.
+    fn first_source(&self) -> SecretSource {
+        match self.target.aws {
+            Some(_) => SecretSource::AwsSsm,
+            None => SecretSource::Custom("custom"),
+        }
+    }
+}
+
+fn log(events: Vec<Event>) {
+    for event in events {
+        caught(|| match &event {
+            Event::Failed(tracked, failure) => {
+                let why = failure.tried.last();
+                let why = why.map_or("", |attempt| attempt.outcome.as_str());
+                let (name, kind) = (&tracked.entry.name, failure.kind.as_str());
+                tracing::warn!(target: "ops_secrets", %name, kind, why, "secret_lookup_failed");
+            }
+            Event::Disappeared(tracked) => {
+                tracing::warn!(target: "ops_secrets", name = %tracked.entry.name, "a secret disappeared from AWS");
+            }
+        });
     }
 }

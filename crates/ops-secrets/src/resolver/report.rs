@@ -1,123 +1,149 @@
+//! The state of all secrets for operators.
+
 use std::fmt;
 use std::sync::Arc;
 
-use crate::cache::slot::Known;
+use crate::cache::freshness::CachedLookup;
 use crate::error::ErrorKind;
-use crate::resolver::listeners::looks_secret;
-use crate::resolver::{Inner, Request, Secrets};
-use crate::setup::catalog::Entry;
+use crate::resolver::secrets::Secrets;
+use crate::resolver::tracked::{Tracked, looks_secret};
+use crate::resolver::{Request, Resolver};
+use crate::source::Health;
 use crate::source::dotenv::Diagnostic;
 use crate::{Secret, SecretError, SecretSource};
 
-/// What is known of all catalogued secrets: no value, no part, length or hash of one. `Display` is a table.
+/// State of all cataloged secrets: no value, no part, length or hash of one. `Display` is a table.
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// Where the catalogue came from.
-    pub catalogue: String,
-    /// Whether AWS is asked, and why or why not.
+    /// Origin of the catalog: a path, or its name.
+    pub catalog: String,
+    /// Decision to ask AWS, with its reason.
     pub aws: String,
-    /// How often AWS was asked so far.
+    /// Number of lookups at AWS so far; a bulk counts once.
     pub aws_requests: u64,
+    /// Remote sources in the order in which they are asked.
+    pub sources: Vec<SourceReport>,
     /// The `.env` file.
     pub dotenv: DotEnvReport,
-    /// The secrets, in the catalogue's order.
+    /// The secrets, in the catalog's order.
     pub secrets: Vec<SecretReport>,
 }
 
-/// The state of the `.env` file.
+/// State of one remote source.
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct SourceReport {
+    /// The source.
+    pub source: SecretSource,
+    /// Number of lookups at it so far; a bulk counts once.
+    pub requests: u64,
+    /// Its state, as it is known without asking it.
+    pub health: Health,
+}
+
+/// State of the `.env` file.
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct DotEnvReport {
-    /// Where it is looked for.
+    /// Path of the file.
     pub path: String,
-    /// Whether it is there.
+    /// The file exists.
     pub present: bool,
-    /// Why it is refused, or what to change about its permissions.
+    /// Reason why it is refused, or the change that its permissions need.
     pub problem: Option<String>,
-    /// What is wrong with its lines.
+    /// Problems of its lines.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// The state of one secret.
+/// State of one secret.
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
 pub struct SecretReport {
-    /// The name in the catalogue.
+    /// The name in the catalog.
     pub name: String,
-    /// Its variable.
+    /// Variable in the environment and in `.env`.
     pub env_var: String,
-    /// The catalogue's description.
+    /// The catalog's description.
     pub description: String,
-    /// Whether the catalogue requires it.
+    /// The catalog requires it.
     pub required: bool,
-    /// Where it comes from as far as is known without asking AWS.
+    /// Source of the value, as far as is known without asking a remote source.
     pub source: SecretSource,
-    /// Whether there is a value.
+    /// There is a value.
     pub present: bool,
-    /// The age of the remote value.
+    /// Age of the remote value.
     pub age_seconds: Option<u64>,
-    /// When the remote value is refreshed ahead of expiry, if it is used.
+    /// Time until the remote value is refreshed ahead of expiry, if it is used.
     pub next_refresh_seconds: Option<u64>,
-    /// Whether AWS would have to be asked to know better.
+    /// A remote source would have to be asked to know better.
     pub not_asked_yet: bool,
-    /// What the last remote lookup failed with.
+    /// Failure of the last remote lookup.
     pub last_error: Option<ErrorKind>,
-    /// What exactly was asked then, and the answer.
+    /// Question and answer of the last failed lookup.
     pub last_error_detail: Option<String>,
-    /// What an operator should know or change: a line of `.env` that is refused, a value that ends with a line break, a
-    /// default in plain text.
+    /// Notes for the operator: a line of `.env` that is refused, a file that others can read, a value that ends with a
+    /// line break, a default in plain text.
     pub problems: Vec<String>,
 }
 
 impl Secrets {
-    /// The state of all catalogued secrets, from what is known now: asks nobody.
+    /// Reports the state of all cataloged secrets from what is known now: asks nobody.
     pub fn report(&self) -> Report {
-        let inner = &self.inner;
-        let loaded = inner.dotenv.load();
+        let resolver = &self.resolver;
+        let loaded = resolver.dotenv.load();
         let refused = loaded
             .as_ref()
             .and_then(|loaded| loaded.as_ref().err().cloned());
         let dotenv = DotEnvReport {
-            path: inner.dotenv.path().display().to_string(),
+            path: resolver.dotenv.path().display().to_string(),
             present: loaded.is_some(),
-            problem: refused.or_else(|| inner.dotenv.permission_problem().map(str::to_owned)),
+            problem: refused.or_else(|| resolver.dotenv.permission_problem().map(str::to_owned)),
             diagnostics: loaded
                 .and_then(Result::ok)
                 .map(|parsed| parsed.diagnostics.clone())
                 .unwrap_or_default(),
         };
+        let asked = if resolver.aws.open {
+            "asked"
+        } else {
+            "not asked"
+        };
+        let sources = resolver.chain.sources();
+        let sources: Vec<_> = sources
+            .map(|(source, requests, health)| SourceReport {
+                source,
+                requests,
+                health,
+            })
+            .collect();
+        let tracked = resolver.tracked.iter();
         Report {
-            catalogue: inner.catalogue_origin.clone(),
-            aws: format!(
-                "{}: {}",
-                if inner.gate.open {
-                    "asked"
-                } else {
-                    "not asked"
-                },
-                inner.gate.reason
-            ),
-            aws_requests: inner.remote_requests(),
+            catalog: resolver.catalog_origin.clone(),
+            aws: format!("{asked}: {}", resolver.aws.reason),
+            aws_requests: aws_requests(&sources),
+            sources,
             dotenv,
-            secrets: inner
-                .catalogue
-                .entries()
-                .iter()
-                .map(|entry| inner.describe(entry))
-                .collect(),
+            secrets: tracked.map(|tracked| resolver.describe(tracked)).collect(),
         }
     }
 }
 
-impl Inner {
-    fn describe(&self, entry: &Arc<Entry>) -> SecretReport {
-        let known = entry.slot.known.load_full();
+fn aws_requests(sources: &[SourceReport]) -> u64 {
+    let aws = sources.iter().filter(|report| report.source.is_aws());
+    aws.map(|report| report.requests).sum()
+}
+
+impl Resolver {
+    fn describe(&self, tracked: &Arc<Tracked>) -> SecretReport {
+        let entry = &tracked.entry;
+        let known = tracked.cache.known();
         let value = known.as_ref().and_then(|known| known.value.as_ref());
         let failure = known.as_ref().and_then(|known| known.failure.as_ref());
         let (now, ttl) = (self.config.clock.now(), self.default_ttl());
-        let (source, problems) = self.source_as_known(entry, known.as_deref());
-        let is_remote = entry.target.is_some() && !self.remote.is_empty();
+        let (secret, problems) = self.as_known(tracked);
+        let source = secret.map_or(SecretSource::Missing, |secret| secret.source());
+        let is_local = matches!(source, SecretSource::Env | SecretSource::File);
         SecretReport {
             name: entry.name.clone(),
             env_var: entry.env_var.clone(),
@@ -127,7 +153,7 @@ impl Inner {
             present: source != SecretSource::Missing,
             age_seconds: value.map(|value| now.saturating_sub(value.fetched_at).as_secs()),
             next_refresh_seconds: value.map(|value| value.due_in(ttl, now).as_secs()),
-            not_asked_yet: source != SecretSource::Env && is_remote && known.is_none(),
+            not_asked_yet: !is_local && tracked.is_remote && known.is_none(),
             last_error: failure.map(|failure| failure.kind),
             last_error_detail: failure
                 .and_then(|failure| failure.tried.last())
@@ -136,65 +162,66 @@ impl Inner {
         }
     }
 
-    /// What a call would find now, as far as that is known without asking AWS, and what an operator should know of it.
-    fn source_as_known(
-        &self,
-        entry: &Arc<Entry>,
-        known: Option<&Known>,
-    ) -> (SecretSource, Vec<String>) {
+    /// Returns what a call would find now, as far as that is known without asking a remote source, and notes for the
+    /// operator.
+    pub(super) fn as_known(&self, tracked: &Arc<Tracked>) -> (Option<Secret>, Vec<String>) {
         let mut problems = Vec::new();
-        let local = match self.in_environment(&entry.name, Some(entry)) {
-            Ok(None) => match self.remote_as_known(known) {
-                Some(Some(secret)) => Ok(Some(secret)),
-                Some(None) => Ok(None),
-                None => self.locally_as_known(entry),
-            },
-            found => found,
-        };
-        let found = local.unwrap_or_else(|error| {
-            let told = error.tried().last().map(|attempt| &attempt.outcome);
-            problems.extend(told.cloned());
+        let found = self.found_as_known(tracked).unwrap_or_else(|error| {
+            let outcome = error.tried().last().map(|attempt| &attempt.outcome);
+            problems.extend(outcome.cloned());
             None
         });
-        if found
-            .as_ref()
-            .is_some_and(|secret| secret.expose().ends_with('\n'))
-        {
-            problems.push("the value ends with a line break".into());
+        if let Some(secret) = &found {
+            if secret.source() == SecretSource::File {
+                problems.extend(self.files.permission_problem(&tracked.files));
+            }
+            if secret.expose().ends_with('\n') {
+                problems.push("the value ends with a line break".into());
+            }
         }
-        if entry.sensitive
-            && looks_secret(&entry.name)
-            && entry.default.as_ref().is_some_and(|text| !text.is_empty())
-        {
-            problems.push("the catalogue has a default for it in plain text".into());
+        let entry = &tracked.entry;
+        let has_default = entry.default.as_ref().is_some_and(|text| !text.is_empty());
+        if entry.sensitive && looks_secret(&entry.name) && has_default {
+            problems.push("the catalog has a default for it in plain text".into());
         }
-        let source = found.map_or(SecretSource::Missing, |secret| secret.source());
-        (source, problems)
+        (found, problems)
     }
 
-    /// `None` where the sources after AWS decide; `Some(None)` where a failure does.
-    fn remote_as_known(&self, known: Option<&Known>) -> Option<Option<Secret>> {
-        let known = known?;
-        let value = known.value.as_ref().and_then(|value| value.secret.clone());
-        match (&value, &known.failure) {
-            (Some(_), _) => Some(value),
-            (None, Some(failure)) if !self.passes_over(failure.kind) => Some(None),
-            (None, _) => None,
+    fn found_as_known(&self, tracked: &Arc<Tracked>) -> Result<Option<Secret>, SecretError> {
+        if let Some(secret) = self.from_env(tracked.into())? {
+            return Ok(Some(secret));
+        }
+        if let Some(secret) = self.from_file(tracked.into())? {
+            return Ok(Some(secret));
+        }
+        match remote_as_known(tracked.cache.known().as_deref()) {
+            Some(secret) => Ok(secret),
+            None => self.after_remote_as_known(tracked),
         }
     }
 
-    fn locally_as_known(&self, entry: &Arc<Entry>) -> Result<Option<Secret>, SecretError> {
+    fn after_remote_as_known(&self, tracked: &Arc<Tracked>) -> Result<Option<Secret>, SecretError> {
         let request = Request {
-            name: &entry.name,
+            name: &tracked.entry.name,
             ttl: None,
             default: None,
         };
-        match self.locally(&request, Some(entry), Vec::new()) {
+        match self.after_remote(&request, tracked.into(), Vec::new()) {
             Ok(found) => Ok(found.secret().ok()),
-            // that a default does not count in production is worth a note, that nothing is there is said already
+            // that a default does not count in production is worth a note; that nothing is there is reported already
             Err(error) if error.kind() == ErrorKind::Missing && !only_a_default(&error) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Returns `None` if the sources after the remote ones decide; `Some(None)` if a failure does.
+fn remote_as_known(known: Option<&CachedLookup>) -> Option<Option<Secret>> {
+    let known = known?;
+    match (known.secret(), &known.failure) {
+        (Some(secret), _) => Some(Some(secret.clone())),
+        (None, Some(failure)) if !failure.passes => Some(None),
+        (None, _) => None,
     }
 }
 
@@ -205,7 +232,7 @@ fn only_a_default(error: &SecretError) -> bool {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "catalogue  {}", self.catalogue)?;
+        writeln!(f, "catalog    {}", self.catalog)?;
         writeln!(
             f,
             "aws        {} ({} requests)",

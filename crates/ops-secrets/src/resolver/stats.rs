@@ -1,3 +1,5 @@
+//! Counters of a resolver.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::ErrorKind;
@@ -11,7 +13,7 @@ pub struct Stats {
     pub by_source: Vec<(SecretSource, u64)>,
     /// Errors by kind, in the order of [`ErrorKind::ALL`].
     pub by_error: Vec<(ErrorKind, u64)>,
-    /// Answers from what was known of the remote sources, a value or its absence, and fresh enough.
+    /// Answers from the cache of the remote sources: a value or its absence, fresh enough.
     pub cache_hits: u64,
     /// Answers that had to wait for a remote lookup.
     pub cache_misses: u64,
@@ -23,6 +25,8 @@ pub struct Stats {
     pub ssm_lookups: u64,
     /// Requests to AWS Secrets Manager; a bulk counts once.
     pub secrets_manager_lookups: u64,
+    /// Calls of listeners that panicked, or that other callers waited for in vain.
+    pub listener_failures: u64,
 }
 
 #[derive(Default)]
@@ -39,11 +43,11 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub(crate) fn answered(&self, source: SecretSource) {
-        add(&self.by_source[source as usize]);
+        add(&self.by_source[source.index()]);
     }
 
     pub(crate) fn hit(&self, source: SecretSource) {
-        add(&self.hits[source as usize]);
+        add(&self.hits[source.index()]);
     }
 
     pub(crate) fn failed(&self, error: &SecretError) {
@@ -52,15 +56,17 @@ impl Counters {
 
     pub(crate) fn snapshot(&self) -> Stats {
         let answers = |source: SecretSource| {
-            get(&self.by_source[source as usize]) + get(&self.hits[source as usize])
+            get(&self.by_source[source.index()]) + get(&self.hits[source.index()])
         };
         Stats {
             by_source: SecretSource::ALL
-                .map(|source| (source, answers(source)))
-                .to_vec(),
+                .iter()
+                .map(|source| (*source, answers(*source)))
+                .collect(),
             by_error: ErrorKind::ALL
-                .map(|kind| (kind, get(&self.by_error[kind as usize])))
-                .to_vec(),
+                .iter()
+                .map(|kind| (*kind, get(&self.by_error[*kind as usize])))
+                .collect(),
             cache_hits: self.hits.iter().map(get).sum::<u64>() + get(&self.absent_hits),
             cache_misses: get(&self.misses),
             refreshes: get(&self.refreshes),
@@ -93,6 +99,7 @@ impl Stats {
         metrics::counter!("secrets_cache_misses_total").absolute(self.cache_misses);
         metrics::counter!("secrets_refreshes_total").absolute(self.refreshes);
         metrics::counter!("secrets_stale_served_total").absolute(self.stale_served);
+        metrics::counter!("secrets_listener_failures_total").absolute(self.listener_failures);
         metrics::counter!("secrets_backend_requests_total", "source" => "aws_ssm")
             .absolute(self.ssm_lookups);
         metrics::counter!("secrets_backend_requests_total", "source" => "aws_secrets_manager")

@@ -1,65 +1,87 @@
 //! At start: everything in bulk, and everything that is wrong in one error.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
 
-use crate::cache::flight::{Flight, block_on};
-use crate::cache::slot::{Decision, Landed};
+use crate::cache::alarm::Alarm;
+use crate::cache::entry::Joined;
+use crate::cache::freshness::Freshness;
 use crate::error::ErrorKind;
-use crate::resolver::refresh::Waiting;
-use crate::resolver::{Inner, Secrets};
-use crate::setup::catalog::Entry;
-use crate::{Attempt, Report, SecretError};
+use crate::resolver::block_on::block_on;
+use crate::resolver::refresh::Lookup;
+use crate::resolver::secrets::Secrets;
+use crate::resolver::tracked::{Place, Tracked};
+use crate::resolver::{Resolver, stats};
+use crate::{Attempt, Report, Secret, SecretError};
 
 impl Secrets {
-    /// Looks up all catalogued secrets in bulk, so that later calls find them. What fails is told by the call that needs
-    /// it, and by the report.
+    /// Looks up all cataloged secrets in bulk, so that later calls find them, and announces them together. A failure is
+    /// reported by the call that needs the secret, and by the report.
     pub async fn warm_up(&self) {
-        let flights = self.inner.depart();
-        for flight in flights {
-            let _ = std::future::poll_fn(|cx| flight.poll(cx)).await;
+        let resolver = &self.resolver;
+        let lookups = resolver.look_up_all();
+        let mut alarm = Alarm::new(Instant::now() + resolver.patience());
+        for (tracked, flight) in lookups {
+            let wait = poll_fn(|cx| match flight.poll(cx) {
+                Poll::Ready(_) => Poll::Ready(true),
+                Poll::Pending => alarm.poll(cx).map(|()| false),
+            });
+            if !wait.await {
+                let _ = resolver.give_up(&tracked, &flight);
+            }
         }
+        resolver.announce_all();
     }
 
-    /// [`warm_up`](Secrets::warm_up), waiting as [`Get::blocking`](crate::Get::blocking) does.
+    /// Looks up all cataloged secrets as [`warm_up`](Secrets::warm_up) does, waiting as
+    /// [`Get::blocking`](crate::Get::blocking) does.
     pub fn warm_up_blocking(&self) {
-        block_on(self.warm_up());
+        let _ = block_on(self.warm_up(), None);
     }
 
-    /// Looks up all catalogued secrets and reports. One error names every required secret that cannot be had, and why.
+    /// Looks up all cataloged secrets and reports. One error names every required secret that cannot be had, and why.
     ///
-    /// Its [`kind`](SecretError::kind) is theirs if they have one in common, else [`ErrorKind::Missing`].
+    /// # Errors
+    /// Fails if a required secret cannot be had. The [`kind`](SecretError::kind) is the one that all of them have in common,
+    /// else [`ErrorKind::Missing`].
     pub async fn validate(&self) -> Result<Report, SecretError> {
         self.warm_up().await;
         let mut failures = Vec::new();
-        for entry in self.inner.catalogue.entries() {
-            if entry.required
-                && let Err(error) = self.get(&entry.name).await
+        for tracked in &self.resolver.tracked {
+            if tracked.entry.required
+                && let Err(error) = self.get(&tracked.entry.name).await
             {
-                failures.push((Arc::clone(entry), error));
+                failures.push((Arc::clone(tracked), error));
             }
         }
         match failures.first() {
             None => Ok(self.report()),
-            Some((_, first)) => Err(together(first.kind(), &failures)),
+            Some((_, first)) => Err(combined_error(first.kind(), &failures)),
         }
     }
 
-    /// [`validate`](Secrets::validate), waiting as [`Get::blocking`](crate::Get::blocking) does.
+    /// Validates as [`validate`](Secrets::validate) does, waiting as [`Get::blocking`](crate::Get::blocking) does.
+    ///
+    /// # Errors
+    /// Fails as [`validate`](Secrets::validate) does.
     pub fn validate_blocking(&self) -> Result<Report, SecretError> {
-        block_on(self.validate())
+        let late = || SecretError::config("the wait ended without a result");
+        block_on(self.validate(), None).unwrap_or_else(|| Err(late()))
     }
 }
 
-fn together(first: ErrorKind, failures: &[(Arc<Entry>, SecretError)]) -> SecretError {
+fn combined_error(first: ErrorKind, failures: &[(Arc<Tracked>, SecretError)]) -> SecretError {
     let common = failures.iter().all(|(_, error)| error.kind() == first);
     let names: Vec<_> = failures
         .iter()
-        .map(|(entry, _)| format!("`{}`", entry.name))
+        .map(|(tracked, _)| format!("`{}`", tracked.entry.name))
         .collect();
-    let tried = failures.iter().flat_map(|(entry, error)| {
+    let tried = failures.iter().flat_map(|(tracked, error)| {
         error.tried().iter().map(|attempt| Attempt {
             source: attempt.source,
-            outcome: format!("{}: {}", entry.name, attempt.outcome),
+            outcome: format!("{}: {}", tracked.entry.name, attempt.outcome),
         })
     });
     let (count, plural) = (names.len(), if names.len() == 1 { "" } else { "s" });
@@ -73,36 +95,61 @@ fn together(first: ErrorKind, failures: &[(Arc<Entry>, SecretError)]) -> SecretE
     )
 }
 
-impl Inner {
-    /// Starts one lookup for all secrets that have to be asked for and are not set in the environment.
-    fn depart(self: &Arc<Self>) -> Vec<Arc<Flight<Landed>>> {
+impl Resolver {
+    /// Starts one lookup for all secrets that have to be asked for and are not set on this machine.
+    fn look_up_all(self: &Arc<Self>) -> Vec<Lookup> {
         let (mut new, mut all) = (Vec::new(), Vec::new());
-        for entry in self.catalogue.entries() {
-            if entry.target.is_none() || self.remote.is_empty() || !self.is_due(entry) {
-                continue;
+        for tracked in self.tracked.iter().filter(|tracked| self.is_due(tracked)) {
+            let known = tracked.cache.known();
+            let lookup = |flight| (Arc::clone(tracked), flight);
+            match tracked.cache.join(known.as_ref(), false) {
+                Joined::Running(flight) => all.push(lookup(flight)),
+                Joined::New(flight) => {
+                    if known.is_some() {
+                        stats::add(&self.counters.refreshes);
+                    }
+                    new.push(lookup(Arc::clone(&flight)));
+                    all.push(lookup(flight));
+                }
+                Joined::Changed => {} // just looked up by somebody else
             }
-            let mut slot = entry.slot.flight.lock();
-            let flight = slot.get_or_insert_with(|| {
-                let flight = Flight::new();
-                new.push((Arc::clone(entry), Arc::clone(&flight)));
-                flight
-            });
-            all.push(Arc::clone(flight));
         }
         if !new.is_empty() {
-            Waiting::start(self, new);
+            self.look_up(new);
         }
         all
     }
 
-    fn is_due(&self, entry: &Entry) -> bool {
-        if self.config.environment.get(&entry.env_var).is_some() {
+    fn is_due(&self, tracked: &Arc<Tracked>) -> bool {
+        let is_set = self
+            .config
+            .environment
+            .get(&tracked.entry.env_var)
+            .is_some();
+        if is_set || !tracked.is_remote || !matches!(self.from_file(tracked.into()), Ok(None)) {
             return false;
         }
         let (ttl, now) = (self.default_ttl(), self.config.clock.now());
-        entry.slot.known.load().as_ref().is_none_or(|known| {
-            let decision = known.decide(ttl, self.max_stale(), now);
-            matches!(decision, Decision::Fetch)
+        tracked.cache.known().as_ref().is_none_or(|known| {
+            let freshness = known.freshness(ttl, self.max_stale(), now);
+            matches!(freshness, Freshness::Fetch)
         })
+    }
+
+    /// Announces what calls would find now, all together, and lets hits answer at once from here on.
+    fn announce_all(&self) {
+        let found = self.tracked.iter().filter_map(|tracked| {
+            let (secret, _) = self.as_known(tracked);
+            Some((tracked, secret.filter(|secret| !secret.is_default())?))
+        });
+        let found: Vec<(&Arc<Tracked>, Secret)> = found.collect();
+        let places: Vec<(Place<'_>, &Secret)> = found
+            .iter()
+            .map(|(tracked, secret)| (Place::from(*tracked), secret))
+            .collect();
+        self.listeners.hand_out(&places);
+        for (tracked, secret) in &found {
+            tracked.hand_out(secret, self.default_ttl());
+        }
     }
 }

@@ -1,36 +1,37 @@
-//! The catalogue of known secrets, and the rules for what it may say.
+//! The catalog of known secrets, and the rules for what it may say.
 #![cfg_attr(
     not(feature = "yaml"),
-    expect(dead_code, unused_imports, reason = "nothing reads a catalogue")
+    expect(dead_code, unused_imports, reason = "nothing reads a catalog")
 )]
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 use crate::SecretError;
-use crate::cache::slot::Slot;
+#[cfg(feature = "yaml")]
+use crate::setup::yaml_marks::Marks;
+use crate::source::target::AwsPath;
 
-/// A larger catalogue file is refused.
-pub const MAX_CATALOGUE_BYTES: usize = 1024 * 1024;
+/// A larger catalog file is refused.
+pub const MAX_CATALOG_BYTES: usize = 1024 * 1024;
 /// More entries are refused.
-pub const MAX_CATALOGUE_ENTRIES: usize = 10_000;
-/// The longest accepted `aws_path`, in bytes; neither service takes longer names.
-const MAX_PATH_BYTES: usize = 2048;
+pub const MAX_CATALOG_ENTRIES: usize = 10_000;
 /// The longest accepted secret name, in bytes.
 pub const MAX_NAME_BYTES: usize = 256;
 
-/// The known secrets, each under its name and its variable.
+/// The longest accepted `path` at a source of your own, in bytes.
+const MAX_PATH_BYTES: usize = 2048;
+
+/// The known secrets, in the order of the file.
 #[derive(Default)]
-pub(crate) struct Catalogue {
-    entries: Vec<Arc<Entry>>,
-    index: HashMap<String, Arc<Entry>, foldhash::fast::RandomState>,
+pub(crate) struct Catalog {
+    pub(crate) entries: Vec<Entry>,
 }
 
-/// One secret of the catalogue, with what is known of its remote value.
+/// Configuration of one secret.
 pub(crate) struct Entry {
     pub(crate) name: String,
     pub(crate) env_var: String,
@@ -38,23 +39,9 @@ pub(crate) struct Entry {
     pub(crate) required: bool,
     pub(crate) sensitive: bool,
     pub(crate) default: Option<String>,
-    pub(crate) target: Option<Target>,
-    pub(crate) slot: Slot,
-}
-
-/// Where to ask at AWS.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Target {
-    pub(crate) path: String,
-    pub(crate) pin: Pin,
-    pub(crate) member: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Pin {
-    Both,
-    Ssm,
-    SecretsManager,
+    pub(crate) aws: Option<AwsPath>,
+    /// Name at the sources that are not AWS.
+    pub(crate) path: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +69,7 @@ struct Raw {
     #[serde(default = "yes")]
     sensitive: bool,
     aws_path: Option<String>,
+    path: Option<String>,
     default: Option<Text>,
 }
 
@@ -92,17 +80,27 @@ fn yes() -> bool {
     true
 }
 
-impl Catalogue {
-    /// Reads the text of a catalogue file; `origin` names it in errors.
+impl Catalog {
+    /// Reads the text of a catalog file; `origin` names it in errors.
     #[cfg(feature = "yaml")]
     pub(crate) fn parse(text: &str, origin: &str) -> Result<Self, SecretError> {
-        if text.len() > MAX_CATALOGUE_BYTES {
+        if text.len() > MAX_CATALOG_BYTES {
             let size = text.len();
             return Err(SecretError::config(format!(
-                "{origin}: {size} bytes; at most {MAX_CATALOGUE_BYTES} are read"
+                "{origin}: {size} bytes; at most {MAX_CATALOG_BYTES} are read"
             )));
         }
-        unquoted_default(text, origin)?;
+        let marks = Marks::read(text);
+        if let Some((line, word)) = &marks.unquoted_default {
+            let what = if word.starts_with('0') {
+                "a number"
+            } else {
+                word
+            };
+            return Err(SecretError::config(format!(
+                "{origin}: line {line}: default: write {what} in quotes if that text is meant"
+            )));
+        }
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
@@ -111,136 +109,75 @@ impl Catalogue {
         };
         let file: File = serde_yaml::from_str(text).map_err(wrong)?;
         Self::build(file.secrets.0).map_err(|(name, problem)| {
-            let at = line_of(text, &name).map_or(String::new(), |line| format!("line {line}: "));
+            let line = marks.lines.get(&name);
+            let at = line.map_or(String::new(), |line| format!("line {line}: "));
             SecretError::config(format!("{origin}: {at}{problem}"))
         })
     }
 
     /// The name in an error is the entry that it is about.
     fn build(listed: Vec<(String, Raw)>) -> Result<Self, (String, String)> {
-        if listed.len() > MAX_CATALOGUE_ENTRIES {
+        if listed.len() > MAX_CATALOG_ENTRIES {
             let count = listed.len();
-            let problem = format!("{count} entries; at most {MAX_CATALOGUE_ENTRIES} are read");
+            let problem = format!("{count} entries; at most {MAX_CATALOG_ENTRIES} are read");
             return Err((String::new(), problem));
         }
-        let mut catalogue = Self::default();
-        let mut names = HashSet::new();
+        let (mut entries, mut names) = (Vec::new(), HashSet::new());
+        let mut owners: HashMap<String, String> = HashMap::new();
         for (name, raw) in listed {
-            let about = name.clone();
+            let about = |problem| (name.clone(), problem);
             if !names.insert(name.clone()) {
-                return Err((about, format!("the secret `{name}` is there twice")));
+                return Err(about(format!("the secret `{name}` is there twice")));
             }
-            Entry::build(name, raw)
-                .and_then(|entry| catalogue.add(entry))
-                .map_err(|problem| (about, problem))?;
-        }
-        Ok(catalogue)
-    }
-
-    fn add(&mut self, entry: Entry) -> Result<(), String> {
-        let entry = Arc::new(entry);
-        for key in [&entry.name, &entry.env_var] {
-            if let Some(before) = self.index.insert(key.clone(), Arc::clone(&entry))
-                && !Arc::ptr_eq(&before, &entry)
-            {
-                return Err(format!(
-                    "`{key}` names both `{}` and `{}`: names and env_vars are unique",
-                    before.name, entry.name
-                ));
+            let entry = Entry::build(&name, raw).map_err(about)?;
+            for key in [&entry.name, &entry.env_var] {
+                let before = owners.insert(key.clone(), name.clone());
+                if let Some(before) = before.filter(|before| *before != name) {
+                    return Err(about(format!(
+                        "`{key}` names both `{before}` and `{name}`: names and env_vars are unique"
+                    )));
+                }
             }
+            entries.push(entry);
         }
-        self.entries.push(entry);
-        Ok(())
-    }
-
-    pub(crate) fn find(&self, name: &str) -> Option<&Arc<Entry>> {
-        self.index.get(name)
-    }
-
-    pub(crate) fn entries(&self) -> &[Arc<Entry>] {
-        &self.entries
+        Ok(Self { entries })
     }
 }
 
 impl Entry {
-    fn build(name: String, raw: Raw) -> Result<Self, String> {
-        check_name(&name)?;
+    fn build(name: &str, raw: Raw) -> Result<Self, String> {
+        check_name(name)?;
         let env_var = raw
             .env_var
             .unwrap_or_else(|| name.to_ascii_uppercase().replace(['.', '-'], "_"));
         check_name(&env_var).map_err(|problem| format!("`{name}`: env_var: {problem}"))?;
-        let target = raw.aws_path.map(|path| Target::parse(&path)).transpose();
+        let aws = raw.aws_path.map(|path| AwsPath::parse(&path)).transpose();
+        if let Some(path) = &raw.path {
+            check_path(path).map_err(|problem| format!("`{name}`: path: {problem}"))?;
+        }
         Ok(Self {
-            target: target.map_err(|problem| format!("`{name}`: aws_path: {problem}"))?,
-            name,
+            aws: aws.map_err(|problem| format!("`{name}`: aws_path: {problem}"))?,
+            name: name.to_owned(),
             env_var,
             description: raw.description,
             required: raw.required,
             sensitive: raw.sensitive,
             default: raw.default.map(|text| text.0),
-            slot: Slot::default(),
+            path: raw.path,
         })
     }
 }
 
-impl Target {
-    /// `[ssm:|sm:]path[#json.key]`
-    fn parse(text: &str) -> Result<Self, String> {
-        let (pin, rest) = match text.split_once(':') {
-            Some(("ssm", rest)) => (Pin::Ssm, rest),
-            Some(("sm", rest)) => (Pin::SecretsManager, rest),
-            Some(_) => {
-                return Err(
-                    "a `:` is for the prefixes `ssm:` and `sm:` only; versions and ARNs are not supported".into(),
-                );
-            }
-            None => (Pin::Both, text),
-        };
-        let (path, member) = match rest.split_once('#') {
-            Some((_, "")) => return Err("nothing follows the `#`".into()),
-            Some((path, member)) => (path, Some(member.to_owned())),
-            None => (rest, None),
-        };
-        let accepted = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-!".contains(&byte);
-        let long = path.len() > MAX_PATH_BYTES;
-        if path.trim_matches('/').is_empty() || long || !path.bytes().all(accepted) {
-            return Err(format!(
-                "expected a path like /service/stage/name, of at most {MAX_PATH_BYTES} letters, digits and /_+=.@-!"
-            ));
-        }
-        if pin == Pin::Ssm && !possible_at_ssm(path) {
-            return Err(
-                "Parameter Store takes letters, digits and /_.- only, and a `/` at the start if there is one at all"
-                    .into(),
-            );
-        }
-        Ok(Self {
-            path: path.to_owned(),
-            pin,
-            member,
-        })
+fn check_path(path: &str) -> Result<(), String> {
+    let expected = || {
+        Err(format!(
+            "expected 1 to {MAX_PATH_BYTES} bytes of printable text"
+        ))
+    };
+    match path.len() {
+        1..=MAX_PATH_BYTES if !path.contains(|letter: char| letter.is_control()) => Ok(()),
+        _ => expected(),
     }
-
-    /// The name at Parameter Store: as written, where a parameter can have such a name.
-    pub(crate) fn ssm_name(&self) -> Option<&str> {
-        (self.pin != Pin::SecretsManager && possible_at_ssm(&self.path))
-            .then_some(self.path.as_str())
-    }
-
-    /// The name at Secrets Manager: first without the leading slash.
-    pub(crate) fn sm_name(&self) -> Option<&str> {
-        (self.pin != Pin::Ssm).then(|| self.path.trim_start_matches('/'))
-    }
-
-    /// The second name at Secrets Manager: as written, where that differs.
-    pub(crate) fn sm_name_as_written(&self) -> Option<&str> {
-        (self.pin != Pin::Ssm && self.path.starts_with('/')).then_some(self.path.as_str())
-    }
-}
-
-fn possible_at_ssm(path: &str) -> bool {
-    let accepted = |byte: u8| byte.is_ascii_alphanumeric() || b"/_.-".contains(&byte);
-    (path.starts_with('/') || !path.contains('/')) && path.bytes().all(accepted)
 }
 
 /// A wrong name may be a value that ended up in the wrong place, so it is described and not repeated.
@@ -275,49 +212,6 @@ fn without_values(told: String) -> String {
         }
         _ => told,
     }
-}
-
-/// The last line of that key in block style; the reader does not keep places.
-#[cfg(feature = "yaml")]
-fn line_of(text: &str, name: &str) -> Option<usize> {
-    let is_key = |line: &str| {
-        let key = line.trim().trim_start_matches(['"', '\'']);
-        let rest = key.strip_prefix(name).filter(|_| !name.is_empty());
-        rest.is_some_and(|rest| rest.trim_start_matches(['"', '\'', ' ']).starts_with(':'))
-    };
-    let lines: Vec<&str> = text.lines().collect();
-    lines.iter().rposition(|line| is_key(line)).map(|at| at + 1)
-}
-
-/// YAML 1.1 readers take an unquoted `no` for false and `0123` for 83. Ours would not, but the file is not ours alone.
-#[cfg(feature = "yaml")]
-fn unquoted_default(text: &str, origin: &str) -> Result<(), SecretError> {
-    for (at, line) in text.lines().enumerate() {
-        let Some(word) = default_of(line) else {
-            continue;
-        };
-        let octal = word.len() > 1 && word.starts_with('0');
-        let number = octal && word.bytes().all(|byte| byte.is_ascii_digit());
-        let truth = ["no", "yes", "on", "off", "y", "n"];
-        if number || truth.contains(&word.to_ascii_lowercase().as_str()) {
-            let what = if number { "a number" } else { word };
-            return Err(SecretError::config(format!(
-                "{origin}: line {}: default: write {what} in quotes if that text is meant",
-                at + 1
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// The word after `default:`, in block or flow style.
-#[cfg(feature = "yaml")]
-fn default_of(line: &str) -> Option<&str> {
-    let (before, value) = line.split_once("default:")?;
-    let is_key = before.is_empty() || before.ends_with([' ', '{', ',', '\t']);
-    let comment = before.trim_start().starts_with('#');
-    let word = value.split([',', '}']).next()?.split(" #").next()?;
-    (is_key && !comment).then(|| word.trim())
 }
 
 impl<'de> Deserialize<'de> for Listed {

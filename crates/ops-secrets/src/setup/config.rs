@@ -7,27 +7,31 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::SecretError;
 use crate::cache::clock::Clock;
+use crate::source::Source;
+use crate::source::aws::detection::{AwsMode, is_region};
 use crate::source::env::Environment;
-use crate::{AwsMode, SecretError};
+use crate::source::file::USUAL_FOLDER;
 
 /// The time to live of a remote value when the caller names none.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(300);
-/// How long past its time to live a value may be served while its source fails.
+/// Time past its time to live for which a value may be served while its source fails.
 pub const DEFAULT_MAX_STALE: Duration = Duration::from_secs(3600);
-/// How long one remote lookup may take in all.
+/// Longest duration of one remote lookup in all.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
 /// The longest accepted time to live.
 pub const MAX_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How a [`Secrets`](crate::Secrets) works. The default reads `configs/secrets.yaml` and `.env` where they are there, and asks AWS where
+/// Configuration of a [`Secrets`](crate::Secrets). The default reads `configs/secrets.yaml` and `.env` if they are there, and asks AWS if
 /// something hints at it.
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    pub(crate) catalogue: Option<PathBuf>,
+    pub(crate) catalog: Option<PathBuf>,
     pub(crate) dotenv: PathBuf,
     pub(crate) expand_dotenv: bool,
+    pub(crate) secrets_folder: Option<PathBuf>,
     pub(crate) aws: AwsMode,
     pub(crate) region: Option<String>,
     pub(crate) endpoint_url: Option<String>,
@@ -38,24 +42,28 @@ pub struct Config {
     pub(crate) max_stale_seconds: u64,
     pub(crate) deadline_seconds: f64,
     #[serde(skip)]
-    pub(crate) catalogue_text: Option<Arc<str>>,
+    pub(crate) catalog_text: Option<Arc<str>>,
     #[serde(skip)]
-    pub(crate) catalogue_name: Option<String>,
+    pub(crate) catalog_name: Option<String>,
     #[serde(skip)]
     pub(crate) environment: Environment,
     #[serde(skip, default = "Clock::system")]
     pub(crate) clock: Clock,
-    #[cfg(feature = "testing")]
+    /// Sources that stand for Parameter Store and Secrets Manager.
     #[serde(skip)]
-    pub(crate) sources: Option<crate::testing::Sources>,
+    pub(crate) in_place_of_aws: Option<[Arc<dyn Source>; 2]>,
+    /// Sources after AWS, with their names.
+    #[serde(skip)]
+    pub(crate) sources: Vec<(&'static str, Arc<dyn Source>)>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            catalogue: None,
+            catalog: None,
             dotenv: ".env".into(),
             expand_dotenv: true,
+            secrets_folder: Some(USUAL_FOLDER.into()),
             aws: AwsMode::Auto,
             region: None,
             endpoint_url: None,
@@ -65,19 +73,19 @@ impl Default for Config {
             ttl_seconds: DEFAULT_TTL.as_secs(),
             max_stale_seconds: DEFAULT_MAX_STALE.as_secs(),
             deadline_seconds: DEFAULT_DEADLINE.as_secs_f64(),
-            catalogue_text: None,
-            catalogue_name: None,
+            catalog_text: None,
+            catalog_name: None,
             environment: Environment::Process,
             clock: Clock::system(),
-            #[cfg(feature = "testing")]
-            sources: None,
+            in_place_of_aws: None,
+            sources: Vec::new(),
         }
     }
 }
 
 impl Config {
-    /// The default, with what the environment says: `OPS_SECRETS_FILE`, `OPS_DOTENV`, `OPS_SECRETS_AWS` (`auto`, `on`,
-    /// `off`), `OPS_AWS_REGION`, `OPS_ENV` (`development`, `production`).
+    /// The default, with what the environment says: `OPS_SECRETS_FILE`, `OPS_DOTENV`, `OPS_SECRETS_FOLDER`,
+    /// `OPS_SECRETS_AWS` (`auto`, `on`, `off`), `OPS_AWS_REGION`, `OPS_ENV` (`development`, `production`).
     pub fn from_env() -> Result<Self, SecretError> {
         Self::default().with_env()
     }
@@ -99,45 +107,61 @@ impl Config {
                 )));
             }
         };
-        self.catalogue = text("OPS_SECRETS_FILE")
-            .map(PathBuf::from)
-            .or(self.catalogue);
+        self.catalog = text("OPS_SECRETS_FILE").map(PathBuf::from).or(self.catalog);
         self.dotenv = text("OPS_DOTENV").map_or(self.dotenv, PathBuf::from);
+        self.secrets_folder = text("OPS_SECRETS_FOLDER")
+            .map(PathBuf::from)
+            .or(self.secrets_folder);
         self.region = text("OPS_AWS_REGION").or(self.region);
         Ok(self)
     }
 
-    /// Reads the catalogue from this file, which must be there. Without it `configs/secrets.yaml` is read if it exists.
-    pub fn catalogue(mut self, path: impl Into<PathBuf>) -> Self {
-        self.catalogue = Some(path.into());
+    /// Reads the catalog from this file, which must be there. Without it `configs/secrets.yaml` is read if it exists.
+    pub fn catalog(mut self, path: impl Into<PathBuf>) -> Self {
+        self.catalog = Some(path.into());
         self
     }
 
-    /// Takes the catalogue from this text.
-    pub fn catalogue_text(mut self, yaml: impl Into<Arc<str>>) -> Self {
-        self.catalogue_text = Some(yaml.into());
+    /// Takes the catalog from this text.
+    pub fn catalog_text(mut self, yaml: impl Into<Arc<str>>) -> Self {
+        self.catalog_text = Some(yaml.into());
         self
     }
 
-    /// What errors and reports call a catalogue that was given as text.
-    pub fn catalogue_name(mut self, name: impl Into<String>) -> Self {
-        self.catalogue_name = Some(name.into());
+    /// Name of a catalog that was given as text, in errors and reports.
+    pub fn catalog_name(mut self, name: impl Into<String>) -> Self {
+        self.catalog_name = Some(name.into());
         self
     }
 
-    /// Where the `.env` file is; the default is the working directory's. No other folder is searched.
+    /// Path of the `.env` file; the default is the working directory's. No other folder is searched.
     pub fn dotenv(mut self, path: impl Into<PathBuf>) -> Self {
         self.dotenv = path.into();
         self
     }
 
-    /// Whether `${NAME}` and `${NAME:-default}` in the `.env` file are replaced; `false` takes them as text.
+    /// Replaces references like `${NAME}` and `${NAME:-default}` in the `.env` file (the default), or takes them as text.
     pub fn expand_dotenv(mut self, expand: bool) -> Self {
         self.expand_dotenv = expand;
         self
     }
 
-    /// Whether AWS is asked.
+    /// Folder with one file per secret, under its name or its variable; the default is `/run/secrets`, where Docker and
+    /// Podman mount secrets. systemd's `$CREDENTIALS_DIRECTORY` is looked at after it.
+    pub fn secrets_folder(mut self, path: impl Into<PathBuf>) -> Self {
+        self.secrets_folder = Some(path.into());
+        self
+    }
+
+    /// Adds a store of your own. It is asked after AWS, in the order in which it was added, for each cataloged secret: by
+    /// the catalog's `path` if there is one, else by the secret's name.
+    pub fn source(mut self, source: impl Source + 'static) -> Self {
+        let name = source.name();
+        self.sources.push((name, Arc::new(source)));
+        self
+    }
+
+    /// Asks AWS always, never, or if something hints at it (the default).
     pub fn aws(mut self, mode: AwsMode) -> Self {
         self.aws = mode;
         self
@@ -155,7 +179,7 @@ impl Config {
         self
     }
 
-    /// Where the EC2 metadata service is.
+    /// Address of the EC2 metadata service.
     pub fn metadata_endpoint(mut self, url: impl Into<String>) -> Self {
         self.metadata_endpoint = Some(url.into());
         self
@@ -167,7 +191,7 @@ impl Config {
         self
     }
 
-    /// In production, falling back to a default is an error for a secret that the catalogue calls required.
+    /// In production, falling back to a default is an error for a secret that the catalog calls required.
     pub fn production(mut self, production: bool) -> Self {
         self.production = production;
         self
@@ -179,20 +203,23 @@ impl Config {
         self
     }
 
-    /// How long past its time to live a value may be served while its source fails: whole seconds, up to 30 days; less than
-    /// one switches that off.
+    /// Time past its time to live for which a value may be served while its source fails: whole seconds, up to 30 days;
+    /// less than one switches that off.
     pub fn max_stale(mut self, max_stale: Duration) -> Self {
         self.max_stale_seconds = max_stale.as_secs();
         self
     }
 
-    /// How long one remote lookup may take in all: 0.01 to 60 s.
+    /// Longest duration of one remote lookup in all: 0.01 to 60 s. Throttled requests are sent again until then.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline_seconds = deadline.as_secs_f64();
         self
     }
 
     /// Reads these variables instead of the process's, for tests and for hosts that sandbox their environment.
+    ///
+    /// AWS too gets its keys, profile, files, web identity, region and endpoints from them alone. The variables of
+    /// containers (`AWS_CONTAINER_CREDENTIALS_*`), which the SDK reads from the process, are an error.
     pub fn environment<K, V>(mut self, variables: impl IntoIterator<Item = (K, V)>) -> Self
     where
         K: Into<String>,
@@ -223,7 +250,14 @@ impl Config {
         }
         if self.aws == AwsMode::On && !cfg!(any(feature = "aws", feature = "testing")) {
             return Err(SecretError::config(
-                "AWS is switched on, but this program is built without the features `ssm` and `secretsmanager`",
+                "AWS is switched on, and this program is built without the features `ssm` and `secretsmanager`",
+            ));
+        }
+        if let Some(region) = &self.region
+            && !is_region(region)
+        {
+            return Err(SecretError::config(
+                "region: expected letters, digits and `-`, as in us-east-1",
             ));
         }
         if !(0.01..=60.0).contains(&self.deadline_seconds) {
@@ -240,15 +274,24 @@ impl Config {
     }
 }
 
-/// Without the catalogue's text, which may hold defaults, and without the values of the variables.
+/// Without the catalog's text, which may hold defaults, and without the values of the variables.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let given = self.catalogue_text.as_ref().map(|_| "given as text");
+        let given = self.catalog_text.as_ref().map(|_| "given as text");
         f.debug_struct("Config")
-            .field("catalogue", &self.catalogue)
-            .field("catalogue_text", &given)
+            .field("catalog", &self.catalog)
+            .field("catalog_text", &given)
             .field("dotenv", &self.dotenv)
             .field("expand_dotenv", &self.expand_dotenv)
+            .field("secrets_folder", &self.secrets_folder)
+            .field(
+                "sources",
+                &self
+                    .sources
+                    .iter()
+                    .map(|(name, _)| name)
+                    .collect::<Vec<_>>(),
+            )
             .field("aws", &self.aws)
             .field("region", &self.region)
             .field("endpoint_url", &self.endpoint_url)

@@ -1,32 +1,32 @@
-//! From a configuration to a catalogue and the remote sources.
+//! The catalog and the remote sources of a configuration.
 
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::SecretError;
-use crate::setup::catalog::{Catalogue, MAX_CATALOGUE_BYTES};
+use crate::setup::catalog::{Catalog, MAX_CATALOG_BYTES};
 use crate::setup::config::Config;
-use crate::source::Remote;
-use crate::source::aws::detection::Gate;
+#[cfg(feature = "aws")]
+use crate::source::aws;
+use crate::source::aws::detection::{AwsDetection, AwsMode};
+use crate::source::chain::SourceChain;
 
 const USUAL_PLACE: &str = "configs/secrets.yaml";
 
-/// The catalogue, and where it came from.
-pub(crate) fn catalogue(config: &Config) -> Result<(Catalogue, String), SecretError> {
-    if let Some(text) = &config.catalogue_text {
-        let name = config.catalogue_name.as_deref().unwrap_or("the catalogue");
+/// The catalog, and where it came from.
+pub(crate) fn catalog(config: &Config) -> Result<(Catalog, String), SecretError> {
+    if let Some(text) = &config.catalog_text {
+        let name = config.catalog_name.as_deref().unwrap_or("the catalog");
         return parse(text, name.into());
     }
-    let path = config
-        .catalogue
-        .as_deref()
-        .unwrap_or(Path::new(USUAL_PLACE));
+    let path = config.catalog.as_deref().unwrap_or(Path::new(USUAL_PLACE));
     let origin = path.display().to_string();
     match read(path) {
         Ok(text) => parse(&text, origin),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && config.catalogue.is_none() => {
-            Ok((Catalogue::default(), "nowhere".into()))
+        Err(error) if error.kind() == io::ErrorKind::NotFound && config.catalog.is_none() => {
+            Ok((Catalog::default(), "nowhere".into()))
         }
         Err(error) => Err(SecretError::config(format!("{origin}: {error}"))),
     }
@@ -38,53 +38,54 @@ fn read(path: &Path) -> io::Result<String> {
     }
     let mut text = String::new();
     fs::File::open(path)?
-        .take(MAX_CATALOGUE_BYTES as u64 + 1)
+        .take(MAX_CATALOG_BYTES as u64 + 1)
         .read_to_string(&mut text)?;
     Ok(text)
 }
 
 #[cfg(feature = "yaml")]
-fn parse(text: &str, origin: String) -> Result<(Catalogue, String), SecretError> {
-    Catalogue::parse(text, &origin).map(|catalogue| (catalogue, origin))
+fn parse(text: &str, origin: String) -> Result<(Catalog, String), SecretError> {
+    Catalog::parse(text, &origin).map(|catalog| (catalog, origin))
 }
 
 #[cfg(not(feature = "yaml"))]
-fn parse(_: &str, origin: String) -> Result<(Catalogue, String), SecretError> {
+fn parse(_: &str, origin: String) -> Result<(Catalog, String), SecretError> {
     Err(SecretError::config(format!(
-        "{origin}: reading a catalogue needs the feature `yaml`"
+        "{origin}: reading a catalog needs the feature `yaml`"
     )))
 }
 
-/// The sources behind an open gate.
-pub(crate) fn remote(config: &Config, gate: &Gate) -> Remote {
-    let automatic = config.aws == crate::AwsMode::Auto;
-    let nothing = Remote {
-        ssm: None,
-        secrets_manager: None,
-        automatic,
-    };
-    if !gate.open {
-        return nothing;
+/// Returns the remote sources: AWS if it is asked, then those that were added.
+pub(crate) fn sources(config: &Config, aws: &AwsDetection) -> SourceChain {
+    let mut chain = SourceChain::new(config.aws == AwsMode::Auto);
+    if aws.open {
+        match &config.in_place_of_aws {
+            Some([ssm, secrets_manager]) => {
+                chain.add_ssm(Arc::clone(ssm));
+                chain.add_secrets_manager(Arc::clone(secrets_manager));
+            }
+            None => add_aws(&mut chain, config, aws),
+        }
     }
-    #[cfg(feature = "testing")]
-    if let Some(sources) = &config.sources {
-        use crate::SecretSource::{AwsSecretsManager, AwsSsm};
-        use crate::source::Guarded;
-        use std::sync::Arc;
-        return Remote {
-            ssm: Some(Guarded::new(AwsSsm, Arc::new(sources.ssm.clone()))),
-            secrets_manager: Some(Guarded::new(
-                AwsSecretsManager,
-                Arc::new(sources.secrets_manager.clone()),
-            )),
-            automatic,
-        };
+    for (name, source) in &config.sources {
+        chain.add_custom(name, Arc::clone(source));
     }
-    #[cfg(feature = "aws")]
-    return crate::source::aws::client::remote(config, gate);
-    #[cfg(not(feature = "aws"))]
-    {
-        let _ = config;
-        nothing
-    }
+    chain
 }
+
+#[cfg(feature = "aws")]
+fn add_aws(chain: &mut SourceChain, config: &Config, detected: &AwsDetection) {
+    let settings = aws::AwsSettings {
+        region: config.region.clone(),
+        endpoint_url: config.endpoint_url.clone(),
+        metadata_endpoint: config.metadata_endpoint.clone(),
+        environment: config.environment.clone(),
+        deadline: config.deadline_duration(),
+        automatic: config.aws == AwsMode::Auto,
+        ec2: detected.ec2,
+    };
+    aws::add_to(chain, settings);
+}
+
+#[cfg(not(feature = "aws"))]
+fn add_aws(_: &mut SourceChain, _: &Config, _: &AwsDetection) {}

@@ -1,5 +1,7 @@
-//! From a configuration to a resolver's parts.
+//! Configuration, and the parts of a resolver that are made of it.
 
 pub(crate) mod catalog;
 pub(crate) mod config;
 pub(crate) mod load;
+#[cfg(feature = "yaml")]
+mod yaml_marks;

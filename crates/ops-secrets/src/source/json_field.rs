@@ -1,22 +1,27 @@
-//! `#login.password`: one member of a JSON text.
+//! One field of a JSON text: `#login.password`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use crate::source::SourceValue;
 use serde_json::value::RawValue;
-use zeroize::Zeroizing;
 
 /// Borrowed from the text, so that no copy of a neighbouring value is left behind in memory.
 type Object<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
 
-/// The member that a dotted path names, or the whole text. A key with a dot in it is found under its whole name first.
-pub(crate) fn select(text: &str, member: Option<&str>) -> Result<Zeroizing<String>, &'static str> {
-    let Some(member) = member else {
-        return Ok(Zeroizing::new(text.to_owned()));
+/// Returns the field that a dotted path names, or the whole text. A key with a dot in it is found under its whole name
+/// first.
+pub(crate) fn json_field(
+    value: &SourceValue,
+    field: Option<&str>,
+) -> Result<SourceValue, &'static str> {
+    let Some(field) = field else {
+        return Ok(value.clone());
     };
-    let json: &RawValue = serde_json::from_str(text).map_err(|_| "the value is not JSON")?;
-    let found = step(json, member).or_else(|| {
-        let mut keys = member.split('.');
+    let json: &RawValue =
+        serde_json::from_str(value.as_str()).map_err(|_| "the value is not JSON")?;
+    let found = step(json, field).or_else(|| {
+        let mut keys = field.split('.');
         keys.try_fold(json, step)
     });
     scalar(found.ok_or("the JSON has no such member")?.get())
@@ -27,13 +32,13 @@ fn step<'a>(at: &'a RawValue, key: &str) -> Option<&'a RawValue> {
     object.get(key).copied()
 }
 
-/// Numbers and truth values are taken as they are written.
-fn scalar(json: &str) -> Result<Zeroizing<String>, &'static str> {
+/// Reads a scalar; numbers and truth values are taken as they are written.
+fn scalar(json: &str) -> Result<SourceValue, &'static str> {
     match json.as_bytes().first() {
-        Some(b'"') => serde_json::from_str(json)
-            .map(Zeroizing::new)
+        Some(b'"') => serde_json::from_str::<String>(json)
+            .map(SourceValue::new)
             .map_err(|_| "the JSON member is not text"),
-        Some(b't' | b'f' | b'-' | b'0'..=b'9') => Ok(Zeroizing::new(json.to_owned())),
+        Some(b't' | b'f' | b'-' | b'0'..=b'9') => Ok(SourceValue::new(json)),
         _ => Err("the JSON member is not a scalar"),
     }
 }

@@ -218,7 +218,7 @@ fn fifty_cold_secrets() -> Duration {
     let lines = (0..50)
         .map(|n| format!("  s{n}: {{aws_path: /a/s{n}}}\n"))
         .collect::<String>();
-    let bench = Bench::new(|config| config.catalogue_text(format!("secrets:\n{lines}")));
+    let bench = Bench::new(|config| config.catalog_text(format!("secrets:\n{lines}")));
     for n in 0..50 {
         let (source, name) = if n % 2 == 0 {
             (&bench.ssm, format!("/a/s{n}"))

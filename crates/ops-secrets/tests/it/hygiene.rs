@@ -54,8 +54,8 @@ fn a_listener_hears_what_is_in_use_and_what_is_replaced() {
 
 #[test]
 fn a_value_that_another_name_still_has_is_not_retired() {
-    let catalogue = "secrets: {a_key: {aws_path: /a}, b_key: {aws_path: /b}}";
-    let bench = Bench::new(|config| config.catalogue_text(catalogue));
+    let catalog = "secrets: {a_key: {aws_path: /a}, b_key: {aws_path: /b}}";
+    let bench = Bench::new(|config| config.catalog_text(catalog));
     let fetch = |name: &str| bench.secrets.get(name).ttl_seconds(0.0).blocking().unwrap();
     bench.ssm.set("/a", "shared-value");
     bench.ssm.set("/b", "shared-value");
@@ -74,9 +74,8 @@ fn a_value_that_another_name_still_has_is_not_retired() {
 
 #[test]
 fn validation_has_the_kind_that_all_failures_share() {
-    let catalogue =
-        "secrets: {a: {required: true, aws_path: /a}, b: {required: true, aws_path: /b}}";
-    let bench = Bench::new(|config| config.catalogue_text(catalogue));
+    let catalog = "secrets: {a: {required: true, aws_path: /a}, b: {required: true, aws_path: /b}}";
+    let bench = Bench::new(|config| config.catalog_text(catalog));
     bench.ssm.fail("/a", ErrorKind::Throttled);
     bench.ssm.fail("/b", ErrorKind::Throttled);
     let error = bench.secrets.validate_blocking().unwrap_err();
@@ -99,7 +98,7 @@ fn validation_has_the_kind_that_all_failures_share() {
 
 #[test]
 fn short_values_defaults_and_what_is_not_sensitive_are_not_told() {
-    let catalogue =
+    let catalog =
         "secrets: {open_token: {sensitive: false}, registry_api_key: {default: a-long-default}}";
     let variables = [
         ("OPEN_TOKEN", "a-public-value"),
@@ -107,7 +106,7 @@ fn short_values_defaults_and_what_is_not_sensitive_are_not_told() {
         ("DATABASE_HOST", "db.internal"),
         ("OTHER_TOKEN", "a-secret-value"),
     ];
-    let secrets = Secrets::new(config().catalogue_text(catalogue).environment(variables)).unwrap();
+    let secrets = Secrets::new(config().catalog_text(catalog).environment(variables)).unwrap();
     let told = listen(&secrets);
     for name in [
         "open_token",
@@ -126,8 +125,8 @@ fn short_values_defaults_and_what_is_not_sensitive_are_not_told() {
 
 #[test]
 fn validation_names_all_missing_required_secrets_in_one_error() {
-    let catalogue = "secrets: {a: {required: true}, b: {required: true, aws_path: /b}, c: {}}";
-    let bench = Bench::new(|config| config.catalogue_text(catalogue));
+    let catalog = "secrets: {a: {required: true}, b: {required: true, aws_path: /b}, c: {}}";
+    let bench = Bench::new(|config| config.catalog_text(catalog));
     let error = bench.secrets.validate_blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Missing);
     let told = error.to_string();

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod cache;
-mod catalogue;
+mod catalog;
 mod dotenv;
 mod hygiene;
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]
@@ -18,8 +18,8 @@ mod services;
 use ops_secrets::testing::{ManualClock, MemorySource};
 use ops_secrets::{AwsMode, Config, Secrets};
 
-/// The overview's catalogue, as the repository ships it.
-const CATALOGUE: &str = include_str!("../../../../configs/secrets.yaml");
+/// The overview's catalog, as the repository ships it.
+const CATALOG: &str = include_str!("../../../../configs/secrets.yaml");
 
 const TOKEN_PATH: &str = "/kearney-platform/prod/mapbox_token";
 
@@ -51,7 +51,7 @@ impl Bench {
 fn config() -> Config {
     let nothing: [(&str, &str); 0] = [];
     Config::default()
-        .catalogue_text(CATALOGUE)
+        .catalog_text(CATALOG)
         .environment(nothing)
         .dotenv("/nonexistent/.env")
         .dmi_path("/nonexistent/sys_vendor")

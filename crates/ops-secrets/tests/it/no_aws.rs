@@ -13,7 +13,7 @@ fn fifty_names_without_any_hint_at_aws_send_no_packet_and_take_under_fifty_milli
     let lines = (0..50)
         .map(|n| format!("  s{n}: {{aws_path: /a/s{n}}}\n"))
         .collect::<String>();
-    let config = config().catalogue_text(format!("secrets:\n{lines}"));
+    let config = config().catalog_text(format!("secrets:\n{lines}"));
     let secrets =
         Secrets::new(config.metadata_endpoint(&endpoint).endpoint_url(&endpoint)).unwrap();
     let start = Instant::now();
@@ -61,8 +61,8 @@ fn switched_on_fifty_names_behind_silent_metadata_cost_one_wait_and_no_more() {
     let metadata = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", metadata.local_addr().unwrap());
     let lines = (0..50).map(|n| format!("  s{n}: {{aws_path: /a/s{n}}}\n"));
-    let catalogue = format!("secrets:\n{}", lines.collect::<String>());
-    let config = config().catalogue_text(catalogue).aws(AwsMode::On);
+    let catalog = format!("secrets:\n{}", lines.collect::<String>());
+    let config = config().catalog_text(catalog).aws(AwsMode::On);
     let config = config.region("us-east-1").metadata_endpoint(&endpoint);
     let secrets = Secrets::new(config.endpoint_url(&endpoint)).unwrap();
     let start = Instant::now();

@@ -108,6 +108,7 @@ fn no_failure_is_replaced_by_the_file_or_the_default() {
     let file = dotenv("MAPBOX_ACCESS_TOKEN=from-the-file\n");
     for kind in ErrorKind::ALL
         .into_iter()
+        .copied()
         .filter(|kind| *kind != ErrorKind::Missing)
     {
         let bench = Bench::new(|config| config.dotenv(file.path()));
@@ -165,8 +166,8 @@ fn where_aws_is_on_an_unreachable_parameter_store_is_not_passed_over_for_secrets
 
 #[test]
 fn a_pin_or_a_name_that_a_service_cannot_have_asks_the_other_alone() {
-    let catalogue = "secrets: {a: {aws_path: 'ssm:/a'}, b: {aws_path: 'sm:/b'}, c: {aws_path: 'rds!cluster-1/c+d'}}";
-    let bench = Bench::new(|config| config.catalogue_text(catalogue));
+    let catalog = "secrets: {a: {aws_path: 'ssm:/a'}, b: {aws_path: 'sm:/b'}, c: {aws_path: 'rds!cluster-1/c+d'}}";
+    let bench = Bench::new(|config| config.catalog_text(catalog));
     for name in ["a", "b", "c"] {
         assert!(
             bench
@@ -183,12 +184,12 @@ fn a_pin_or_a_name_that_a_service_cannot_have_asks_the_other_alone() {
 
 #[test]
 fn a_secret_is_reported_as_a_call_would_find_it() {
-    let catalogue = "secrets:
+    let catalog = "secrets:
   a: {required: true, default: x}
   api_key: {aws_path: /b, default: plain}
   c: {}
 ";
-    let bench = Bench::new(|config| config.catalogue_text(catalogue).production(true));
+    let bench = Bench::new(|config| config.catalog_text(catalog).production(true));
     let report = |bench: &Bench| bench.secrets.report().secrets;
     let found = |secrets: &[ops_secrets::SecretReport]| {
         secrets
@@ -370,8 +371,8 @@ fn wrong_names_and_lifetimes_are_refused_without_being_repeated() {
 
 #[test]
 fn a_json_member_is_selected_and_a_wrong_one_is_malformed() {
-    let catalogue = "secrets: {user: {aws_path: '/db#login.user'}, port: {aws_path: 'sm:/db#port'}, bad: {aws_path: '/db#login'}}";
-    let bench = Bench::new(|config| config.catalogue_text(catalogue));
+    let catalog = "secrets: {user: {aws_path: '/db#login.user'}, port: {aws_path: 'sm:/db#port'}, bad: {aws_path: '/db#login'}}";
+    let bench = Bench::new(|config| config.catalog_text(catalog));
     let json = r#"{"login": {"user": "ada"}, "port": 12345678901234567890123}"#;
     bench.ssm.set("/db", json);
     bench.sm.set("db", json);

@@ -45,8 +45,8 @@ async fn the_overviews_two_command_lines_resolve_and_so_do_bulk_and_odd_ones() {
     let expected = ("kearney-registry-key-prod", SecretSource::AwsSecretsManager);
     assert_eq!((key.expose(), key.source()), expected);
 
-    let catalogue = "secrets: {gone: {aws_path: 'sm:gone'}, none: {aws_path: /none}, binary: {aws_path: 'sm:binary'}}";
-    let odd = Secrets::new(aws(&moto.url).catalogue_text(catalogue)).unwrap();
+    let catalog = "secrets: {gone: {aws_path: 'sm:gone'}, none: {aws_path: /none}, binary: {aws_path: 'sm:binary'}}";
+    let odd = Secrets::new(aws(&moto.url).catalog_text(catalog)).unwrap();
     assert!(odd.get("gone").optional().await.unwrap().is_none());
     assert!(odd.get("none").optional().await.unwrap().is_none());
     assert_eq!(
@@ -56,9 +56,9 @@ async fn the_overviews_two_command_lines_resolve_and_so_do_bulk_and_odd_ones() {
 
     let lines = (0..25)
         .map(|n| format!("  p{n}: {{aws_path: /bulk/p{n}}}\n  s{n}: {{aws_path: /bulk/s{n}}}\n"));
-    let catalogue = format!("secrets:\n{}", lines.collect::<String>());
+    let catalog = format!("secrets:\n{}", lines.collect::<String>());
     let proxy = Proxy::new(Some(&moto.url), Vec::new());
-    let bulk = Secrets::new(aws(&proxy.url).catalogue_text(catalogue)).unwrap();
+    let bulk = Secrets::new(aws(&proxy.url).catalog_text(catalog)).unwrap();
     let report = bulk.validate().await.unwrap();
     let from = |source| {
         report
@@ -98,7 +98,7 @@ async fn one_denied_name_is_split_out_of_its_bulk(moto: &str) {
         rule("GetSecretValue", "bulk/s4\"", denied()),
     ];
     let proxy = Proxy::new(Some(moto), rules);
-    let secrets = Secrets::new(aws(&proxy.url).catalogue_text(bulk(10))).unwrap();
+    let secrets = Secrets::new(aws(&proxy.url).catalog_text(bulk(10))).unwrap();
     secrets.warm_up().await;
     for n in 0..10 {
         let (parameter, secret) = (format!("p{n}"), format!("s{n}"));
@@ -108,16 +108,19 @@ async fn one_denied_name_is_split_out_of_its_bulk(moto: &str) {
             assert_eq!(kind, is_denied.then_some(ErrorKind::AccessDenied), "{name}");
         }
     }
-    assert_eq!(
-        (proxy.count("GetParameters"), proxy.count("GetParameter")),
-        (1, 10)
+    // ten in halves: 10, 5 and 5, then 2 and 3 (or 3 and 2), and what is left of the denied one's part by one
+    assert!(
+        (proxy.count("GetParameters"), proxy.count("GetParameter")) <= (5, 3),
+        "{:?}",
+        proxy.seen()
     );
-    assert_eq!(
+    assert!(
         (
             proxy.count("BatchGetSecretValue"),
             proxy.count("GetSecretValue")
-        ),
-        (1, 10)
+        ) <= (5, 3),
+        "{:?}",
+        proxy.seen()
     );
 }
 
@@ -127,7 +130,7 @@ async fn a_policy_without_the_bulk_call_is_asked_one_by_one(moto: &str) {
         rule("BatchGetSecretValue", "", denied()),
     ];
     let proxy = Proxy::new(Some(moto), rules);
-    let secrets = Secrets::new(aws(&proxy.url).catalogue_text(bulk(10))).unwrap();
+    let secrets = Secrets::new(aws(&proxy.url).catalog_text(bulk(10))).unwrap();
     let report = secrets.validate().await.unwrap();
     assert!(
         report.secrets.iter().all(|secret| secret.present),
@@ -142,7 +145,7 @@ async fn a_service_that_hangs_does_not_cost_the_answers_of_the_other(moto: &str)
     ];
     let proxy = Proxy::new(Some(moto), rules);
     let config = aws(&proxy.url)
-        .catalogue_text(bulk(2))
+        .catalog_text(bulk(2))
         .deadline(Duration::from_secs(1));
     let secrets = Secrets::new(config).unwrap();
     let start = Instant::now();
@@ -248,8 +251,8 @@ fn each_error_of_the_services_gets_its_class_at_either_service() {
         for ((status, code, kind), path) in scenarios {
             scope.spawn(move || {
                 let proxy = Proxy::always(Fault::Error(*status, code, "injected"));
-                let catalogue = format!("secrets: {{a: {{aws_path: '{path}', default: never}}}}");
-                let secrets = Secrets::new(aws(&proxy.url).catalogue_text(catalogue)).unwrap();
+                let catalog = format!("secrets: {{a: {{aws_path: '{path}', default: never}}}}");
+                let secrets = Secrets::new(aws(&proxy.url).catalog_text(catalog)).unwrap();
                 let error = secrets.get("a").or("never").blocking().unwrap_err();
                 assert_eq!(error.kind(), *kind, "{error}");
                 assert!(error.to_string().contains(code), "{error}");
@@ -273,8 +276,8 @@ fn what_definitely_is_not_there_is_absent_however_the_service_says_so() {
     ];
     for (path, code, message) in rows {
         let proxy = Proxy::always(Fault::Error(400, code, message));
-        let catalogue = format!("secrets: {{a: {{aws_path: '{path}'}}}}");
-        let secrets = Secrets::new(aws(&proxy.url).catalogue_text(catalogue)).unwrap();
+        let catalog = format!("secrets: {{a: {{aws_path: '{path}'}}}}");
+        let secrets = Secrets::new(aws(&proxy.url).catalog_text(catalog)).unwrap();
         let secret = secrets.get("a").or("in its place").blocking().unwrap();
         assert_eq!(secret.source(), SecretSource::Default, "{code}");
     }
@@ -344,9 +347,9 @@ fn pages_are_read_to_the_last_even_when_one_is_empty() {
             page(value("s0"), ",\"NextToken\":\"second\""),
         ),
     ];
-    let catalogue = "secrets: {s0: {aws_path: 'sm:bulk/s0'}, s1: {aws_path: 'sm:bulk/s1'}}";
+    let catalog = "secrets: {s0: {aws_path: 'sm:bulk/s0'}, s1: {aws_path: 'sm:bulk/s1'}}";
     let proxy = Proxy::new(None, rules);
-    let secrets = Secrets::new(aws(&proxy.url).catalogue_text(catalogue)).unwrap();
+    let secrets = Secrets::new(aws(&proxy.url).catalog_text(catalog)).unwrap();
     secrets.warm_up_blocking();
     for name in ["s0", "s1"] {
         let secret = secrets.get(name).blocking().unwrap();
@@ -363,7 +366,7 @@ fn an_error_for_one_secret_of_a_bulk_is_that_secrets_alone() {
         rule("GetParameters", "", Fault::Body("{}".into())),
     ];
     let proxy = Proxy::new(None, rules);
-    let secrets = Secrets::new(aws(&proxy.url).catalogue_text(bulk(2))).unwrap();
+    let secrets = Secrets::new(aws(&proxy.url).catalog_text(bulk(2))).unwrap();
     secrets.warm_up_blocking();
     assert_eq!(secrets.get("s0").blocking().unwrap().expose(), "text");
     let error = secrets.get("s1").or("never").blocking().unwrap_err();

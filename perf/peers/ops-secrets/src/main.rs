@@ -112,7 +112,7 @@ fn ready<F: Future>(future: F) -> F::Output {
 
 fn ours(url: &str) -> Result<Secrets, Box<dyn Error>> {
     let config = Config::default()
-        .catalogue_text(CATALOGUE)
+        .catalog_text(CATALOGUE)
         .dotenv("/nonexistent/.env")
         .ttl(DAY);
     let config = config

@@ -1,4 +1,4 @@
-//! Whether AWS is asked at all: decided from variables and files, without a packet.
+//! Decision to ask AWS at all: from variables and files, without a packet.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,13 @@ use serde::Deserialize;
 
 use crate::source::env::Environment;
 
-/// Whether AWS is asked.
+/// Decision to ask AWS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AwsMode {
-    /// Only where something hints at AWS: credentials or a profile in the environment, `~/.aws`, a container or web
-    /// identity, an EC2 machine. Without credentials or a route, the next source is asked.
+    /// Only if something hints at AWS: credentials or a profile in the environment, `~/.aws`, a container or web
+    /// identity, an EC2 machine. Without credentials or a route, the next source is asked; credentials that are named
+    /// and cannot be used are an error.
     #[default]
     Auto,
     /// Always; being unable to is an error.
@@ -32,9 +33,9 @@ impl AwsMode {
     }
 }
 
-/// The decision, with its reason for the operator.
+/// The decision, with its reason for operators.
 #[derive(Clone, Debug)]
-pub(crate) struct Gate {
+pub(crate) struct AwsDetection {
     pub(crate) open: bool,
     #[cfg_attr(
         not(feature = "aws"),
@@ -52,7 +53,7 @@ const CREDENTIAL_HINTS: [&str; 5] = [
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 ];
 
-impl Gate {
+impl AwsDetection {
     pub(crate) fn decide(mode: AwsMode, environment: &Environment, dmi: &Path) -> Self {
         let metadata_off = environment
             .text("AWS_EC2_METADATA_DISABLED")
@@ -93,4 +94,10 @@ fn shared_file(environment: &Environment) -> Option<String> {
         .flatten()
         .find(|file| fs::metadata(file).is_ok_and(|file| file.is_file()));
     found.map(|file| format!("{} exists", file.display()))
+}
+
+/// Returns whether a text may be the name of a region.
+pub(crate) fn is_region(text: &str) -> bool {
+    let accepted = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    !text.is_empty() && text.bytes().all(accepted)
 }

@@ -2,119 +2,116 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
+use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
-use zeroize::Zeroizing;
+use aws_sdk_secretsmanager::config::Builder;
 
 use crate::error::ErrorKind;
-use crate::source::aws::client::{Shared, chunked, kind_of};
-use crate::source::{Backend, BoxFuture, Fault, Fetched};
+use crate::source::aws::bulk::{BulkApi, look_up};
+use crate::source::aws::classify::{Refused, classify, of_name};
+use crate::source::aws::session::{Connect, Connection, Session};
+use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
 
-/// What one BatchGetSecretValue takes.
-const BULK: usize = 20;
+/// Pages of one bulk answer that are read; the names on further ones are asked for singly.
+const MAX_PAGES: usize = 100;
 
-#[derive(Clone)]
+/// Secrets Manager as a source.
 pub(crate) struct SecretsManager {
-    shared: Arc<Shared>,
+    session: Arc<Session>,
+    connection: Connection<Client>,
+}
+
+/// The calls, with a client to make them.
+struct Api {
+    session: Arc<Session>,
+    client: Client,
 }
 
 impl SecretsManager {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
-    }
-
-    async fn client(&self) -> Result<Client, Fault> {
-        Ok(Client::new(self.shared.sdk().await?))
-    }
-
-    async fn one(&self, name: &str) -> Fetched {
-        let asked = self
-            .client()
-            .await?
-            .get_secret_value()
-            .secret_id(name)
-            .send()
-            .await;
-        text(
-            asked
-                .map_err(|error| self.shared.classify(error, absent))?
-                .secret_string,
-        )
-    }
-
-    /// A policy may allow GetSecretValue alone: then one by one.
-    async fn many(self, names: Vec<String>) -> Vec<Fetched> {
-        if let [name] = names.as_slice() {
-            return vec![self.one(name).await];
-        }
-        match self.bulk(&names).await {
-            Ok(mut found) => names
-                .iter()
-                .map(|name| found.remove(name).unwrap_or(Err(Fault::Absent)))
-                .collect(),
-            Err(Fault::Failed(kind, _)) if kind.is_about_one_name() => {
-                chunked(&names, 1, |name| {
-                    let source = self.clone();
-                    async move { vec![source.one(&name.concat()).await] }
-                })
-                .await
-            }
-            Err(fault) => vec![Err(fault); names.len()],
+    pub(crate) fn new(session: Arc<Session>) -> Self {
+        Self {
+            session,
+            connection: Connection::new(),
         }
     }
+}
 
-    async fn bulk(&self, names: &[String]) -> Result<HashMap<String, Fetched>, Fault> {
-        let client = self.client().await?;
-        let mut found = HashMap::new();
+impl Connect for Client {
+    const ENDPOINT_VARIABLE: &'static str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
+
+    fn connect(sdk: &SdkConfig, endpoint: Option<String>) -> Self {
+        let mut config = Builder::from(sdk);
+        if endpoint.is_some() {
+            config.set_endpoint_url(endpoint);
+        }
+        Self::from_conf(config.build())
+    }
+}
+
+impl Source for SecretsManager {
+    fn name(&self) -> &'static str {
+        "aws_secrets_manager"
+    }
+
+    fn fetch<'a>(&'a self, names: &'a [String], deadline: Instant) -> SourceFuture<'a> {
+        Box::pin(async move {
+            let (client, pace) = match self.connection.open(&self.session).await {
+                Ok(open) => open,
+                Err(error) => return vec![Err(error); names.len()],
+            };
+            let session = Arc::clone(&self.session);
+            let api = Arc::new(Api { session, client });
+            look_up(api, pace, names, deadline).await
+        })
+    }
+}
+
+impl BulkApi for Api {
+    const SIZE: usize = 20;
+
+    async fn one(&self, name: &str) -> Result<SourceValue, Refused> {
+        let asked = self.client.get_secret_value().secret_id(name).send().await;
+        let answer = asked.map_err(|error| classify(&self.session.settings, &error, absent))?;
+        Ok(text(answer.secret_string)?)
+    }
+
+    async fn many(&self, names: &[String]) -> Result<HashMap<String, FetchResult>, Refused> {
+        let mut answers = HashMap::new();
         let mut page = None;
-        loop {
-            let request = client
-                .batch_get_secret_value()
-                .set_secret_id_list(Some(names.to_vec()))
-                .set_next_token(page);
-            let answer = request
-                .send()
-                .await
-                .map_err(|error| self.shared.classify(error, absent))?;
+        for _ in 0..MAX_PAGES {
+            let request = self.client.batch_get_secret_value();
+            let request = request.set_secret_id_list(Some(names.to_vec()));
+            let asked = request.set_next_token(page).send().await;
+            let answer = asked.map_err(|error| classify(&self.session.settings, &error, absent))?;
             for secret in answer.secret_values.unwrap_or_default() {
                 if let Some(name) = secret.name {
-                    found.insert(name, text(secret.secret_string));
+                    answers.insert(name, text(secret.secret_string));
                 }
             }
             for error in answer.errors.unwrap_or_default() {
-                let (code, message) = (
-                    error.error_code.unwrap_or_default(),
-                    error.message.unwrap_or_default(),
-                );
-                let fault = if absent(&code, &message) {
-                    Fault::Absent
-                } else {
-                    Fault::Failed(kind_of(&code, 0), code)
-                };
-                found.insert(error.secret_id.unwrap_or_default(), Err(fault));
+                let code = error.error_code.unwrap_or_default();
+                let message = error.message.unwrap_or_default();
+                // one that may pass is not an answer: the name is asked for singly
+                if let (Some(name), Some(error)) =
+                    (error.secret_id, of_name(&code, &message, absent))
+                {
+                    answers.insert(name, Err(error));
+                }
             }
             page = answer.next_token;
             if page.is_none() {
-                return Ok(found);
+                break;
             }
         }
+        Ok(answers)
     }
 }
 
-impl Backend for SecretsManager {
-    fn fetch(&self, names: Vec<String>) -> BoxFuture<'_, Vec<Fetched>> {
-        Box::pin(async move { chunked(&names, BULK, |chunk| self.clone().many(chunk)).await })
-    }
-}
-
-fn text(secret: Option<String>) -> Fetched {
-    let binary = || {
-        Fault::Failed(
-            ErrorKind::Malformed,
-            "the secret is binary, not text".into(),
-        )
-    };
-    secret.map(Zeroizing::new).ok_or_else(binary)
+fn text(secret: Option<String>) -> FetchResult {
+    let binary = || FetchError::failed(ErrorKind::Malformed, "the secret is binary, not text");
+    secret.map(SourceValue::new).ok_or_else(binary)
 }
 
 /// AWS says "marked for deletion", moto "marked deleted".

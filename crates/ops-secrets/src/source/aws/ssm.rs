@@ -2,90 +2,91 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
+use aws_config::SdkConfig;
 use aws_sdk_ssm::Client;
-use zeroize::Zeroizing;
+use aws_sdk_ssm::config::Builder;
 
-use crate::source::aws::client::{Shared, chunked};
-use crate::source::{Backend, BoxFuture, Fault, Fetched};
+use crate::source::aws::bulk::{BulkApi, look_up};
+use crate::source::aws::classify::{Refused, classify};
+use crate::source::aws::session::{Connect, Connection, Session};
+use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
 
-/// What one GetParameters takes.
-const BULK: usize = 10;
-
-#[derive(Clone)]
+/// Parameter Store as a source.
 pub(crate) struct Ssm {
-    shared: Arc<Shared>,
+    session: Arc<Session>,
+    connection: Connection<Client>,
+}
+
+/// The calls, with a client to make them.
+struct Api {
+    session: Arc<Session>,
+    client: Client,
 }
 
 impl Ssm {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
-    }
-
-    /// The SDK's clients share connections through the configuration, so making one is cheap.
-    async fn client(&self) -> Result<Client, Fault> {
-        Ok(Client::new(self.shared.sdk().await?))
-    }
-
-    async fn one(&self, name: &str) -> Fetched {
-        let asked = self
-            .client()
-            .await?
-            .get_parameter()
-            .name(name)
-            .with_decryption(true)
-            .send()
-            .await;
-        let answer = asked.map_err(|error| self.shared.classify(error, absent))?;
-        answer
-            .parameter
-            .and_then(|parameter| parameter.value)
-            .map(Zeroizing::new)
-            .ok_or(Fault::Absent)
-    }
-
-    /// One denied name fails a bulk as a whole, and a policy may allow GetParameter alone: then one by one.
-    async fn many(self, names: Vec<String>) -> Vec<Fetched> {
-        if let [name] = names.as_slice() {
-            return vec![self.one(name).await];
+    pub(crate) fn new(session: Arc<Session>) -> Self {
+        Self {
+            session,
+            connection: Connection::new(),
         }
-        match self.bulk(&names).await {
-            Ok(mut found) => names
-                .iter()
-                .map(|name| found.remove(name).ok_or(Fault::Absent))
-                .collect(),
-            Err(Fault::Failed(kind, _)) if kind.is_about_one_name() => {
-                chunked(&names, 1, |name| {
-                    let source = self.clone();
-                    async move { vec![source.one(&name.concat()).await] }
-                })
-                .await
-            }
-            Err(fault) => vec![Err(fault); names.len()],
-        }
-    }
-
-    async fn bulk(&self, names: &[String]) -> Result<HashMap<String, Zeroizing<String>>, Fault> {
-        let request = self
-            .client()
-            .await?
-            .get_parameters()
-            .set_names(Some(names.to_vec()))
-            .with_decryption(true);
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| self.shared.classify(error, absent))?;
-        let pairs = answer.parameters.unwrap_or_default().into_iter();
-        Ok(pairs
-            .filter_map(|parameter| Some((parameter.name?, Zeroizing::new(parameter.value?))))
-            .collect())
     }
 }
 
-impl Backend for Ssm {
-    fn fetch(&self, names: Vec<String>) -> BoxFuture<'_, Vec<Fetched>> {
-        Box::pin(async move { chunked(&names, BULK, |chunk| self.clone().many(chunk)).await })
+impl Connect for Client {
+    const ENDPOINT_VARIABLE: &'static str = "AWS_ENDPOINT_URL_SSM";
+
+    fn connect(sdk: &SdkConfig, endpoint: Option<String>) -> Self {
+        let mut config = Builder::from(sdk);
+        if endpoint.is_some() {
+            config.set_endpoint_url(endpoint);
+        }
+        Self::from_conf(config.build())
+    }
+}
+
+impl Source for Ssm {
+    fn name(&self) -> &'static str {
+        "aws_ssm"
+    }
+
+    fn fetch<'a>(&'a self, names: &'a [String], deadline: Instant) -> SourceFuture<'a> {
+        Box::pin(async move {
+            let (client, pace) = match self.connection.open(&self.session).await {
+                Ok(open) => open,
+                Err(error) => return vec![Err(error); names.len()],
+            };
+            let session = Arc::clone(&self.session);
+            let api = Arc::new(Api { session, client });
+            look_up(api, pace, names, deadline).await
+        })
+    }
+}
+
+impl BulkApi for Api {
+    const SIZE: usize = 10;
+
+    async fn one(&self, name: &str) -> Result<SourceValue, Refused> {
+        let request = self.client.get_parameter().name(name);
+        let asked = request.with_decryption(true).send().await;
+        let answer = asked.map_err(|error| classify(&self.session.settings, &error, absent))?;
+        let value = answer.parameter.and_then(|parameter| parameter.value);
+        Ok(value.map(SourceValue::new).ok_or(FetchError::Absent)?)
+    }
+
+    async fn many(&self, names: &[String]) -> Result<HashMap<String, FetchResult>, Refused> {
+        let request = self.client.get_parameters();
+        let request = request.set_names(Some(names.to_vec()));
+        let asked = request.with_decryption(true).send().await;
+        let answer = asked.map_err(|error| classify(&self.session.settings, &error, absent))?;
+        let found = answer.parameters.unwrap_or_default().into_iter();
+        let found = found.filter_map(|parameter| {
+            Some((parameter.name?, Ok(SourceValue::new(parameter.value?))))
+        });
+        let unknown = answer.invalid_parameters.unwrap_or_default().into_iter();
+        let unknown = unknown.map(|name| (name, Err(FetchError::Absent)));
+        Ok(unknown.chain(found).collect())
     }
 }
 

@@ -1,31 +1,33 @@
 use std::collections::HashMap;
-use std::iter::Peekable;
-use std::str::Chars;
 
 use zeroize::Zeroizing;
 
+use crate::source::dotenv::reference::{self, Word};
 use crate::source::env::Environment;
 
-/// Something about one line of a `.env` file. Holds no part of a value.
+/// Problem of one line of a `.env` file. Holds no part of a value.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Diagnostic {
-    /// Counted from 1.
+    /// Number of the line, counted from 1.
     pub line: usize,
-    /// The key, when the line has one that is a plain variable name.
+    /// The key, if the line has one that is a plain variable name.
     pub key: Option<String>,
-    /// What is wrong.
+    /// Problem in words.
     pub problem: &'static str,
 }
 
-/// A parsed file: what can be used, what cannot, and what to tell the operator.
+/// References inside the defaults of references are read up to this depth.
+const MAX_NESTING: usize = 16;
+
+/// A parsed file: values, refused keys, and problems for the operator.
 #[derive(Default)]
 pub(crate) struct Parsed {
     values: HashMap<String, Zeroizing<String>>,
     refused: HashMap<String, (usize, &'static str)>,
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// After a quote that is never closed, what looks like a key may be a part of its value.
-    astray: bool,
+    in_unterminated_quote: bool,
 }
 
 impl Parsed {
@@ -33,6 +35,7 @@ impl Parsed {
     pub(crate) fn read(bytes: &[u8], environment: Option<&Environment>) -> Self {
         let mut parsed = Self::default();
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let bytes = with_unix_line_breaks(bytes);
         let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
         let mut next = 0;
         while next < lines.len() {
@@ -58,7 +61,6 @@ impl Parsed {
         let Some((first, _)) = lines.split_first() else {
             return 1;
         };
-        let first = first.strip_suffix(b"\r").unwrap_or(first);
         let start = first.trim_ascii_start();
         if start.is_empty() || start.starts_with(b"#") {
             return 1;
@@ -117,15 +119,20 @@ impl Parsed {
                 break; // what closed it is rather the opening quote of another line
             }
             let Some(line) = lines.get(taken) else { break };
-            if raw.last() == Some(&b'\r') {
-                raw.pop();
-            }
             raw.push(b'\n');
             from = raw.len();
             raw.extend_from_slice(line);
         }
+        // a path that ends with a backslash, and not an escaped quote
+        let ends = |end: &usize| rest[*end] == quote && is_comment_or_blank(&rest[end + 1..]);
+        if quote == b'\''
+            && let Some(end) = (1..rest.len()).find(ends)
+        {
+            self.decode(key, &rest[1..end], Style::Literal, number, environment);
+            return 1;
+        }
         self.refuse(key, number, "the quote is never closed");
-        self.astray = true;
+        self.in_unterminated_quote = true;
         1
     }
 
@@ -144,8 +151,16 @@ impl Parsed {
             return self.refuse(key, line, "the value has a NUL character in it");
         }
         let value = match style {
-            Style::Single => Zeroizing::new(text.to_owned()),
-            _ => self.expand(text, style, environment),
+            Style::Literal => Zeroizing::new(text.to_owned()),
+            Style::Single => unescape_single(text),
+            Style::Plain | Style::Double => {
+                let mut problem = None;
+                let value = self.expand(text, style, environment, &mut problem, 0);
+                if let Some(problem) = problem {
+                    self.tell(line, Some(key), problem);
+                }
+                value
+            }
         };
         if !is_variable_name(key) {
             self.tell(
@@ -164,50 +179,62 @@ impl Parsed {
         self.refused.remove(key);
     }
 
-    /// `${NAME}` and `${NAME:-default}` (never `$NAME`: passwords contain `$`), and escapes inside double quotes.
+    /// Replaces references (never `$NAME`: passwords contain `$`), and escapes inside double quotes. The first problem
+    /// is noted.
     fn expand(
         &self,
         text: &str,
         style: Style,
         environment: Option<&Environment>,
+        problem: &mut Option<&'static str>,
+        depth: usize,
     ) -> Zeroizing<String> {
         let mut out = Zeroizing::new(String::with_capacity(text.len()));
-        let mut chars = text.chars().peekable();
-        while let Some(char) = chars.next() {
-            match char {
-                '\\' if matches!(style, Style::Double) => escape(&mut chars, &mut out),
-                '$' if chars.peek() == Some(&'{') => match environment {
-                    Some(environment) => self.reference(&mut chars, &mut out, environment),
-                    None => out.push('$'),
-                },
-                other => out.push(other),
+        let mut rest = text;
+        while let Some(char) = rest.chars().next() {
+            let after = &rest[char.len_utf8()..];
+            if char == '\\' && matches!(style, Style::Double) {
+                rest = escape(after, &mut out);
+                continue;
             }
+            if char == '$'
+                && after.starts_with('{')
+                && let Some(variables) = environment
+            {
+                match reference::parse(rest) {
+                    Ok(_) if depth == MAX_NESTING => {
+                        problem.get_or_insert("references are nested too deeply: taken as text");
+                    }
+                    Ok((found, length)) => {
+                        let set = self.variable(found.name, variables);
+                        let word = match (set, found.word) {
+                            (Some(_), Word::Replacement(word)) | (None, Word::Default(word)) => {
+                                self.expand(word, style, environment, problem, depth + 1)
+                            }
+                            (Some(value), _) => value,
+                            (None, _) => Zeroizing::default(),
+                        };
+                        out.push_str(&word);
+                        rest = &rest[length..];
+                        continue;
+                    }
+                    Err(unclear) => {
+                        problem.get_or_insert(unclear);
+                    }
+                }
+            }
+            out.push(char);
+            rest = after;
         }
         out
     }
 
-    fn reference(
-        &self,
-        chars: &mut Peekable<Chars<'_>>,
-        out: &mut String,
-        environment: &Environment,
-    ) {
-        let mut ahead = chars.clone();
-        ahead.next();
-        let body: String = ahead.by_ref().take_while(|char| *char != '}').collect();
-        let (name, default) = body.split_once(":-").unwrap_or((&body, ""));
-        let closed = chars.clone().any(|char| char == '}');
-        if !closed || !is_variable_name(name) {
-            return out.push('$');
-        }
-        *chars = ahead;
-        match environment.text(name) {
-            Some(value) => out.push_str(&value),
-            None => match self.values.get(name).filter(|value| !value.is_empty()) {
-                Some(value) => out.push_str(value),
-                None => out.push_str(default),
-            },
-        }
+    /// The environment wins over the lines above; an empty value counts as unset in both.
+    fn variable(&self, name: &str, variables: &Environment) -> Option<Zeroizing<String>> {
+        let value = variables.text(name).map(Zeroizing::new);
+        value
+            .or_else(|| self.values.get(name).cloned())
+            .filter(|value| !value.is_empty())
     }
 
     fn refuse(&mut self, key: &str, line: usize, problem: &'static str) {
@@ -217,7 +244,7 @@ impl Parsed {
     }
 
     fn tell(&mut self, line: usize, key: Option<&str>, problem: &'static str) {
-        let key = key.filter(|key| is_variable_name(key) && !self.astray);
+        let key = key.filter(|key| is_variable_name(key) && !self.in_unterminated_quote);
         let key = key.map(str::to_owned);
         self.diagnostics.push(Diagnostic { line, key, problem });
     }
@@ -226,13 +253,16 @@ impl Parsed {
 #[derive(Clone, Copy)]
 enum Style {
     Plain,
+    Literal,
     Single,
     Double,
 }
 
 fn key_of(raw: &[u8]) -> Option<&str> {
     let key = std::str::from_utf8(raw).ok()?.trim();
-    let key = key.strip_prefix("export ").map_or(key, str::trim);
+    let exported = key.strip_prefix("export");
+    let exported = exported.filter(|rest| rest.starts_with([' ', '\t']));
+    let key = exported.map_or(key, str::trim);
     (!key.is_empty() && !key.contains([' ', '\t', '\0'])).then_some(key)
 }
 
@@ -256,7 +286,7 @@ fn closing(raw: &[u8], from: usize, quote: u8) -> Option<usize> {
     let mut at = from;
     while at < raw.len() {
         match raw[at] {
-            b'\\' if quote == b'"' => at += 2,
+            b'\\' => at += 2,
             byte if byte == quote => return Some(at),
             _ => at += 1,
         }
@@ -269,15 +299,48 @@ fn is_comment_or_blank(rest: &[u8]) -> bool {
     trimmed.is_empty() || (trimmed.starts_with(b"#") && rest.starts_with_blank())
 }
 
-fn escape(chars: &mut Peekable<Chars<'_>>, out: &mut String) {
+/// Writes what an escape stands for; returns what follows it.
+fn escape<'a>(after: &'a str, out: &mut String) -> &'a str {
+    let mut chars = after.chars();
     match chars.next() {
         Some('n') => out.push('\n'),
         Some('r') => out.push('\r'),
         Some('t') => out.push('\t'),
-        Some(same @ ('\\' | '"' | '$')) => out.push(same),
+        Some(same @ ('\\' | '"' | '\'' | '$')) => out.push(same),
         Some(other) => out.extend(['\\', other]),
         None => out.push('\\'),
     }
+    chars.as_str()
+}
+
+/// Single quotes know two escapes: what python-dotenv's `set_key` writes.
+fn unescape_single(text: &str) -> Zeroizing<String> {
+    let mut out = Zeroizing::new(String::with_capacity(text.len()));
+    let mut chars = text.chars().peekable();
+    while let Some(char) = chars.next() {
+        match (char, chars.peek()) {
+            ('\\', Some(same @ ('\\' | '\''))) => {
+                out.push(*same);
+                chars.next();
+            }
+            _ => out.push(char),
+        }
+    }
+    out
+}
+
+/// `\r\n` and a lone `\r` end a line as `\n` does.
+fn with_unix_line_breaks(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut out = Zeroizing::new(Vec::with_capacity(bytes.len()));
+    let mut bytes = bytes.iter().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\r' if bytes.peek() == Some(&&b'\n') => {}
+            b'\r' => out.push(b'\n'),
+            other => out.push(*other),
+        }
+    }
+    out
 }
 
 trait Blanks {

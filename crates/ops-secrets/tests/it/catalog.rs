@@ -4,13 +4,13 @@ use proptest::prelude::*;
 use crate::config;
 
 fn refused(yaml: &str) -> SecretError {
-    let error = Secrets::new(config().catalogue_text(yaml)).unwrap_err();
+    let error = Secrets::new(config().catalog_text(yaml)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     error
 }
 
 #[test]
-fn the_overviews_catalogue_loads_as_it_is() {
+fn the_overviews_catalog_loads_as_it_is() {
     let secrets = Secrets::new(config()).unwrap();
     let report = secrets.report();
     let names: Vec<_> = report
@@ -22,7 +22,7 @@ fn the_overviews_catalogue_loads_as_it_is() {
 }
 
 #[test]
-fn a_wrong_catalogue_is_refused_in_words_that_lead_to_the_place() {
+fn a_wrong_catalog_is_refused_in_words_that_lead_to_the_place() {
     let rows = [
         ("secrets: {a: {requried: true}}", "requried"),
         ("secretz: {}", "secretz"),
@@ -64,10 +64,10 @@ fn a_wrong_catalogue_is_refused_in_words_that_lead_to_the_place() {
         ("secrets: {\"a\\0b\": {}}", "unexpected byte"),
         ("secrets: {a: {env_var: 'X Y'}}", "env_var"),
         ("secrets: [a]", "mapping"),
-        ("\t- {", "catalogue"),
+        ("\t- {", "catalog"),
     ];
     for (yaml, expected) in rows {
-        let made = Secrets::new(config().catalogue_text(yaml)).map_err(|error| error.to_string());
+        let made = Secrets::new(config().catalog_text(yaml)).map_err(|error| error.to_string());
         assert!(
             made.as_ref().is_err_and(|told| told.contains(expected)),
             "{yaml:?}: {made:?}"
@@ -76,16 +76,16 @@ fn a_wrong_catalogue_is_refused_in_words_that_lead_to_the_place() {
 }
 
 #[test]
-fn a_catalogue_given_as_text_is_called_what_its_owner_calls_it() {
+fn a_catalog_given_as_text_is_called_what_its_owner_calls_it() {
     let named = |yaml: &str| {
         config()
-            .catalogue_text(yaml)
-            .catalogue_name("secrets.yaml (embedded)")
+            .catalog_text(yaml)
+            .catalog_name("secrets.yaml (embedded)")
     };
     let told = Secrets::new(named("secrets: 1")).unwrap_err().to_string();
     assert!(told.starts_with("secrets.yaml (embedded): "), "{told}");
     let report = Secrets::new(named("secrets: {}")).unwrap().report();
-    assert_eq!(report.catalogue, "secrets.yaml (embedded)");
+    assert_eq!(report.catalog, "secrets.yaml (embedded)");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn what_is_no_file_is_refused_by_name_without_hanging() {
     let not_text = folder.path().join("not-text");
     std::fs::write(&not_text, [0xff, 0xfe]).unwrap();
     for path in [folder.path(), &fifo, &not_text] {
-        let told = Secrets::new(Config::default().catalogue(path))
+        let told = Secrets::new(Config::default().catalog(path))
             .unwrap_err()
             .to_string();
         assert!(told.contains(path.to_str().unwrap()), "{told}");
@@ -180,7 +180,7 @@ fn two_mebibytes_and_a_bomb_are_refused_quickly() {
 }
 
 #[test]
-fn quoted_words_null_and_empty_catalogues_are_accepted() {
+fn quoted_words_null_and_empty_catalogs_are_accepted() {
     for yaml in [
         "",
         "secrets:\n",
@@ -188,17 +188,17 @@ fn quoted_words_null_and_empty_catalogues_are_accepted() {
         "secrets: {a: {default: \"no\"}}",
         "secrets: {a: {default: null, sensitive: false}}",
     ] {
-        let made = Secrets::new(config().catalogue_text(yaml));
+        let made = Secrets::new(config().catalog_text(yaml));
         assert!(made.is_ok(), "{yaml:?}: {made:?}");
     }
 }
 
 #[test]
-fn a_catalogue_that_was_named_must_be_there() {
+fn a_catalog_that_was_named_must_be_there() {
     let nothing: [(&str, &str); 0] = [];
     let named = Config::default()
         .environment(nothing)
-        .catalogue("/nonexistent/secrets.yaml");
+        .catalog("/nonexistent/secrets.yaml");
     let told = Secrets::new(named).unwrap_err().to_string();
     assert!(told.contains("/nonexistent/secrets.yaml"), "{told}");
 }
@@ -222,9 +222,9 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_reader_panic_and_no_refusal_is_unclear(text in "(secrets:\n)?([ a-z:{}\\[\\]'\"#&*!|>\n-]|default: |aws_path: |env_var: ){0,60}") {
-        if let Err(error) = Secrets::new(config().catalogue_text(text)) {
+        if let Err(error) = Secrets::new(config().catalog_text(text)) {
             prop_assert_eq!(error.kind(), ErrorKind::Config);
-            prop_assert!(error.to_string().starts_with("the catalogue: "), "{}", error);
+            prop_assert!(error.to_string().starts_with("the catalog: "), "{}", error);
         }
     }
 }

@@ -1,0 +1,92 @@
+//! One secret of the catalog with its memory.
+
+use std::sync::Arc;
+
+use crate::Secret;
+use crate::cache::entry::CacheEntry;
+use crate::cache::in_use::InUse;
+use crate::setup::catalog::Entry;
+use crate::source::file::FileNames;
+use crate::source::target::Target;
+
+/// One secret of the catalog: its configuration, and what is known of it.
+pub(crate) struct Tracked {
+    pub(crate) entry: Entry,
+    pub(crate) target: Target,
+    /// A remote source is asked for it.
+    pub(crate) is_remote: bool,
+    pub(crate) files: FileNames,
+    pub(crate) cache: CacheEntry,
+}
+
+/// A secret as a caller names it.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// The catalog's name, or the one that was asked for.
+    pub(crate) name: &'a str,
+    pub(crate) tracked: Option<&'a Arc<Tracked>>,
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn new(name: &'a str, tracked: Option<&'a Arc<Tracked>>) -> Self {
+        Self { name, tracked }
+    }
+
+    /// The variable that holds it, in the environment and in the `.env` file.
+    pub(crate) fn variable(&self) -> &'a str {
+        self.tracked
+            .map_or(self.name, |tracked| tracked.entry.env_var.as_str())
+    }
+
+    /// The name for listeners.
+    pub(crate) fn own_name(&self) -> &'a str {
+        self.tracked
+            .map_or(self.name, |tracked| tracked.entry.name.as_str())
+    }
+
+    pub(crate) fn is_sensitive(&self) -> bool {
+        self.tracked.map_or_else(
+            || looks_secret(self.name),
+            |tracked| tracked.entry.sensitive,
+        )
+    }
+}
+
+impl<'a> From<&'a Arc<Tracked>> for Place<'a> {
+    fn from(tracked: &'a Arc<Tracked>) -> Self {
+        Self::new(&tracked.entry.name, Some(tracked))
+    }
+}
+
+impl Tracked {
+    pub(crate) fn in_use(&self) -> Option<Arc<InUse>> {
+        self.cache.in_use.load_full()
+    }
+
+    /// Lets the value that was just announced answer callers without a time to live at once, if it is the remote one;
+    /// stops that if another source has taken its place.
+    pub(crate) fn hand_out(&self, secret: &Secret, ttl: std::time::Duration) {
+        let known = self.cache.known();
+        let Some(known) = known.as_ref() else { return };
+        match known.secret() {
+            Some(remote) if remote.is_same(secret) => self.cache.set_quiet(known, ttl),
+            _ => self.cache.set_loud(known),
+        }
+    }
+}
+
+/// Returns whether a name sounds like a secret's.
+pub(crate) fn looks_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    [
+        "key",
+        "token",
+        "secret",
+        "password",
+        "passwd",
+        "credential",
+        "dsn",
+    ]
+    .iter()
+    .any(|word| name.contains(word))
+}

@@ -1,0 +1,86 @@
+//! Places and styles in a catalog file, which the reader of its values does not keep.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle};
+
+/// Places in the text of a catalog.
+#[derive(Default)]
+pub(crate) struct Marks {
+    /// Line of each secret's name, counted from 1; the last one counts.
+    pub(crate) lines: HashMap<String, usize>,
+    /// The first default without quotes that other readers of YAML take for something else than its text: YAML 1.1 takes
+    /// `no` for false and `0123` for 83. Ours does not, but the file is not ours alone.
+    pub(crate) unquoted_default: Option<(usize, String)>,
+}
+
+/// A mapping or a list that is open.
+enum Frame {
+    /// The key whose value is read; `None` where a key comes next.
+    Mapping(Option<String>),
+    Sequence,
+}
+
+impl Marks {
+    /// Reads as far as the text is YAML. What is not is refused by the reader of the values.
+    pub(crate) fn read(text: &str) -> Self {
+        let mut marks = Self::default();
+        let mut frames = Vec::new();
+        for event in Parser::new_from_str(text) {
+            let Ok((event, span)) = event else { break };
+            match event {
+                Event::MappingStart(..) => frames.push(Frame::Mapping(None)),
+                Event::SequenceStart(..) => frames.push(Frame::Sequence),
+                Event::MappingEnd | Event::SequenceEnd => {
+                    frames.pop();
+                    end_value(&mut frames);
+                }
+                Event::Scalar(word, style, ..) => {
+                    marks.scalar(&mut frames, &word, style, span.start.line());
+                }
+                Event::Alias(_) => end_value(&mut frames),
+                _ => {}
+            }
+        }
+        marks
+    }
+
+    fn scalar(&mut self, frames: &mut [Frame], word: &str, style: ScalarStyle, line: usize) {
+        let is_secret = is_secrets(frames) && frames.len() == 2;
+        match frames.last_mut() {
+            Some(Frame::Mapping(key @ None)) => {
+                *key = Some(word.to_owned());
+                if is_secret {
+                    self.lines.insert(word.to_owned(), line);
+                }
+                return;
+            }
+            Some(Frame::Mapping(Some(key))) if key == "default" => {
+                let is_default = is_secrets(frames) && frames.len() == 3;
+                if is_default && style == ScalarStyle::Plain && is_ambiguous(word) {
+                    self.unquoted_default.get_or_insert((line, word.to_owned()));
+                }
+            }
+            _ => {}
+        }
+        end_value(frames);
+    }
+}
+
+fn is_secrets(frames: &[Frame]) -> bool {
+    matches!(frames.first(), Some(Frame::Mapping(Some(key))) if key == "secrets")
+}
+
+/// After a key without a value of its own, a mapping used as a key, or any value, a key comes next.
+fn end_value(frames: &mut [Frame]) {
+    if let Some(Frame::Mapping(key)) = frames.last_mut() {
+        *key = None;
+    }
+}
+
+fn is_ambiguous(word: &str) -> bool {
+    let octal = word.len() > 1 && word.starts_with('0');
+    let truth = ["no", "yes", "on", "off", "y", "n"];
+    (octal && word.bytes().all(|byte| byte.is_ascii_digit()))
+        || truth.contains(&word.to_ascii_lowercase().as_str())
+}

@@ -1,0 +1,266 @@
+//! Bulk calls that give each name an answer of its own.
+//!
+//! An error of a bulk call says nothing about each of its names, so the bulk is split until each name has its own answer.
+//! Requests that were throttled or broke off are sent again while there is time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::error::ErrorKind;
+use crate::source::aws::classify::{Again, Refused};
+use crate::source::aws::pace::{MAX_IN_FLIGHT, Pace};
+use crate::source::{FetchError, FetchResult, SourceValue};
+
+/// A bulk of at most this many names that fails is asked for name by name.
+const SMALL: usize = 3;
+/// Throttled this often, a bulk is split: one of its names may be the reason.
+const BULK_TRIES: u32 = 4;
+/// Failures of which the service is the likely reason, without a single answer, after which it is not asked further.
+const OUTAGE: u32 = 4;
+/// First pause before a request is sent again; each doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// Longest pause before a request is sent again.
+const MAX_PAUSE: Duration = Duration::from_millis(250);
+/// Requests end this long before the deadline, so that their answers still count.
+const MARGIN: Duration = Duration::from_millis(20);
+
+/// The two calls that both services have.
+pub(crate) trait BulkApi: Send + Sync + 'static {
+    /// Names that one bulk call takes.
+    const SIZE: usize;
+
+    fn one(&self, name: &str) -> impl Future<Output = Result<SourceValue, Refused>> + Send;
+
+    /// Returns the answers of the names that the service speaks of. Names that it does not mention are asked for singly.
+    fn many(
+        &self,
+        names: &[String],
+    ) -> impl Future<Output = Result<HashMap<String, FetchResult>, Refused>> + Send;
+}
+
+/// Looks up all names by `deadline`, at most [`MAX_IN_FLIGHT`] requests at a time.
+pub(crate) async fn look_up<A: BulkApi>(
+    api: Arc<A>,
+    pace: Arc<Pace>,
+    names: &[String],
+    deadline: Instant,
+) -> Vec<FetchResult> {
+    let mut work = Work::new::<A>(names);
+    let until = deadline.checked_sub(MARGIN).unwrap_or(deadline);
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() < MAX_IN_FLIGHT
+            && let Some(part) = work.next()
+        {
+            let (api, pace) = (Arc::clone(&api), Arc::clone(&pace));
+            running.spawn(async move {
+                let reply = ask(&*api, &pace, &part.names, until).await;
+                (part, reply)
+            });
+        }
+        match tokio::time::timeout_at(deadline.into(), running.join_next()).await {
+            Ok(Some(Ok((part, reply)))) => work.take(part, reply),
+            Ok(Some(Err(_))) => {} // a part that broke off; its names have no answer
+            Ok(None) | Err(_) => break,
+        }
+    }
+    work.finish(names)
+}
+
+/// What is left to ask, and the answers so far.
+struct Work {
+    /// The last one is next: halves come before other bulks.
+    parts: Vec<Part>,
+    answers: HashMap<String, FetchResult>,
+    groups: Vec<Group>,
+    /// The bulk call as such is denied: all names are asked for singly.
+    singly: bool,
+    throttled: bool,
+    outage: u32,
+    /// Answer of every name that is left.
+    stopped: Option<FetchError>,
+}
+
+struct Part {
+    names: Vec<String>,
+    /// The names of this bulk, which failed as a whole, are asked for singly.
+    group: Option<usize>,
+}
+
+/// Names of a bulk that was denied and is asked for name by name: if none is denied, the bulk call is.
+struct Group {
+    left: usize,
+    denied: bool,
+}
+
+/// Answers of one part, or why there are none.
+type Reply = Result<HashMap<String, FetchResult>, Refused>;
+
+impl Work {
+    fn new<A: BulkApi>(names: &[String]) -> Self {
+        let parts = names.chunks(A::SIZE).rev().map(|names| Part {
+            names: names.to_vec(),
+            group: None,
+        });
+        Self {
+            parts: parts.collect(),
+            answers: HashMap::new(),
+            groups: Vec::new(),
+            singly: false,
+            throttled: false,
+            outage: 0,
+            stopped: None,
+        }
+    }
+
+    fn next(&mut self) -> Option<Part> {
+        if self.stopped.is_some() {
+            return None;
+        }
+        let part = self.parts.pop()?;
+        if self.singly && part.names.len() > 1 {
+            self.split(part.names, 1, None);
+            return self.parts.pop();
+        }
+        Some(part)
+    }
+
+    fn take(&mut self, part: Part, reply: Reply) {
+        match reply {
+            Ok(answers) => {
+                self.outage = 0;
+                let left = part
+                    .names
+                    .iter()
+                    .filter(|name| !answers.contains_key(*name));
+                let left: Vec<String> = left.cloned().collect();
+                self.settle(part.group, false);
+                self.answers.extend(answers);
+                self.split(left, 1, None);
+            }
+            Err(refused) => self.refused(part, refused),
+        }
+    }
+
+    fn refused(&mut self, part: Part, refused: Refused) {
+        let denied = matches!(&refused.error, FetchError::Failed { kind, .. } if *kind == ErrorKind::AccessDenied);
+        self.settle(part.group, denied);
+        self.throttled |= refused.again == Again::Later;
+        match &refused.error {
+            FetchError::Unreachable { .. } => self.stopped = Some(refused.error.clone()),
+            FetchError::Failed {
+                kind: ErrorKind::Transient,
+                ..
+            } if self.answers.is_empty() => {
+                self.outage += 1;
+                if self.outage >= OUTAGE {
+                    self.stopped = Some(refused.error.clone());
+                }
+            }
+            _ => {}
+        }
+        let is_about_all = matches!(
+            &refused.error,
+            FetchError::Failed {
+                kind: ErrorKind::Unauthenticated,
+                ..
+            } | FetchError::Unreachable { .. }
+        );
+        if part.names.len() == 1 || is_about_all {
+            let answers = part.names.into_iter();
+            self.answers
+                .extend(answers.map(|name| (name, Err(refused.error.clone()))));
+        } else if part.names.len() <= SMALL {
+            let group = denied.then_some(self.groups.len());
+            if denied {
+                let left = part.names.len();
+                self.groups.push(Group {
+                    left,
+                    denied: false,
+                });
+            }
+            self.split(part.names, 1, group);
+        } else {
+            let half = part.names.len().div_ceil(2);
+            self.split(part.names, half, None);
+        }
+    }
+
+    fn split(&mut self, names: Vec<String>, size: usize, group: Option<usize>) {
+        let parts = names.chunks(size).map(|names| Part {
+            names: names.to_vec(),
+            group,
+        });
+        self.parts.extend(parts);
+    }
+
+    fn settle(&mut self, group: Option<usize>, denied: bool) {
+        if let Some(group) = group.and_then(|group| self.groups.get_mut(group)) {
+            group.left = group.left.saturating_sub(1);
+            group.denied |= denied;
+            self.singly |= group.left == 0 && !group.denied;
+        }
+    }
+
+    fn finish(mut self, names: &[String]) -> Vec<FetchResult> {
+        let left = self.stopped.unwrap_or_else(|| match self.throttled {
+            true => FetchError::failed(ErrorKind::Throttled, "throttled until the deadline"),
+            false => FetchError::failed(ErrorKind::Transient, "no answer within the deadline"),
+        });
+        let answer = |name: &String| {
+            self.answers
+                .remove(name)
+                .unwrap_or_else(|| Err(left.clone()))
+        };
+        names.iter().map(answer).collect()
+    }
+}
+
+/// Sends one request, and again while that may help and there is time.
+async fn ask<A: BulkApi>(api: &A, pace: &Pace, names: &[String], until: Instant) -> Reply {
+    let (mut tries, mut last) = (0, None);
+    loop {
+        let asked = tokio::time::timeout_at(until.into(), once(api, pace, names)).await;
+        let refused = match asked {
+            Ok(Ok(answers)) => {
+                pace.answered();
+                return Ok(answers);
+            }
+            Ok(Err(refused)) => refused,
+            Err(_) => return Err(last.unwrap_or_else(Refused::late)),
+        };
+        tries += 1;
+        if refused.again == Again::Later {
+            pace.throttled();
+        }
+        let pause = (FIRST_PAUSE * 2_u32.pow(tries.min(6) - 1)).min(MAX_PAUSE);
+        let again = match refused.again {
+            Again::No => false,
+            Again::Once => tries < 2,
+            Again::Later => names.len() == 1 || tries < BULK_TRIES,
+        };
+        if !again || Instant::now() + pause >= until {
+            return Err(refused);
+        }
+        last = Some(refused);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn once<A: BulkApi>(api: &A, pace: &Pace, names: &[String]) -> Reply {
+    let _turn = pace.turn().await;
+    match names {
+        [name] => match api.one(name).await {
+            Ok(value) => Ok(HashMap::from([(name.clone(), Ok(value))])),
+            Err(Refused {
+                error: FetchError::Absent,
+                ..
+            }) => Ok(HashMap::from([(name.clone(), Err(FetchError::Absent))])),
+            Err(refused) => Err(refused),
+        },
+        _ => api.many(names).await,
+    }
+}

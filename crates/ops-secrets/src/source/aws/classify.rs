@@ -1,0 +1,286 @@
+//! Failures of the SDK and of the services, each as what it is.
+
+use std::error::Error;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use crate::error::ErrorKind;
+use crate::source::FetchError;
+use crate::source::aws::AwsSettings;
+
+/// Longest part of a foreign message that is passed on, in characters.
+const MAX_DETAIL_CHARS: usize = 300;
+
+/// Failure of one request, and whether to send it again.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub(crate) error: FetchError,
+    pub(crate) again: Again,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    No,
+    /// It broke off: a second try may be luckier.
+    Once,
+    /// The service asked for fewer requests.
+    Later,
+}
+
+impl Refused {
+    fn no(error: FetchError) -> Self {
+        let again = Again::No;
+        Self { error, again }
+    }
+
+    pub(crate) fn late() -> Self {
+        let detail = "no answer within the deadline";
+        Self::no(FetchError::failed(ErrorKind::Transient, detail))
+    }
+}
+
+impl From<FetchError> for Refused {
+    fn from(error: FetchError) -> Self {
+        Self::no(error)
+    }
+}
+
+/// Returns the class of a failure. `absent` decides, from code and message, what means that there is no such secret.
+pub(crate) fn classify<E>(
+    settings: &AwsSettings,
+    error: &SdkError<E, HttpResponse>,
+    absent: fn(&str, &str) -> bool,
+) -> Refused
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    if let Some(service) = error.as_service_error() {
+        let (code, message) = (
+            service.code().unwrap_or("unknown"),
+            service.message().unwrap_or_default(),
+        );
+        let response = error.raw_response();
+        let status = response.map_or(0, |response| response.status().as_u16());
+        return of_service(code, message, status, absent);
+    }
+    if let Some(error) = cause::<CredentialsError>(error) {
+        return Refused::no(of_credentials(settings, error));
+    }
+    let transient = |detail: &str| FetchError::failed(ErrorKind::Transient, detail);
+    match error {
+        SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => Refused {
+            error: FetchError::unreachable(no_connection(settings), "no connection"),
+            again: Again::Once,
+        },
+        SdkError::DispatchFailure(failure) if failure.is_user() => {
+            let detail = format!("the request could not be made: {}", chain(error));
+            Refused::no(FetchError::failed(ErrorKind::Config, detail))
+        }
+        SdkError::ConstructionFailure(_) => {
+            let detail = format!("the request could not be made: {}", chain(error));
+            Refused::no(FetchError::failed(ErrorKind::Config, detail))
+        }
+        SdkError::TimeoutError(_) => Refused {
+            error: transient("no answer in time"),
+            again: Again::Once,
+        },
+        _ => Refused {
+            error: transient("the answer could not be read"),
+            again: Again::Once,
+        },
+    }
+}
+
+/// Where AWS is asked because of a hint alone, a machine without a route to it is no error.
+fn no_connection(settings: &AwsSettings) -> ErrorKind {
+    match settings.automatic {
+        true => ErrorKind::Unavailable,
+        false => ErrorKind::Transient,
+    }
+}
+
+fn of_service(code: &str, message: &str, status: u16, absent: fn(&str, &str) -> bool) -> Refused {
+    if absent(code, message) {
+        return Refused::no(FetchError::Absent);
+    }
+    let kind = kind_of(code, message, status);
+    let mut detail = format!("{}, HTTP {status}", shortened(code));
+    if is_clock_skew(code, message) {
+        detail += ": the clocks of this machine and of AWS differ";
+    }
+    if !message.is_empty() {
+        detail += &format!(": {}", shortened(message));
+    }
+    let again = match kind {
+        ErrorKind::Throttled => Again::Later,
+        ErrorKind::Transient => Again::Once,
+        _ => Again::No,
+    };
+    let error = FetchError::failed(kind, detail);
+    Refused { error, again }
+}
+
+/// Returns the failure of one name in the answer to a bulk call; `None` if it may pass when asked again.
+#[cfg(feature = "secretsmanager")]
+pub(crate) fn of_name(
+    code: &str,
+    message: &str,
+    absent: fn(&str, &str) -> bool,
+) -> Option<FetchError> {
+    let refused = of_service(code, message, 200, absent);
+    (refused.again == Again::No).then_some(refused.error)
+}
+
+/// Returns the class by code, because the SDK models neither denial nor throttling for these services.
+pub(crate) fn kind_of(code: &str, message: &str, status: u16) -> ErrorKind {
+    match code {
+        "AccessDeniedException" | "AccessDenied" if is_about_the_key(message) => ErrorKind::Decrypt,
+        "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" => {
+            ErrorKind::AccessDenied
+        }
+        "ThrottlingException"
+        | "Throttling"
+        | "ThrottledException"
+        | "KMSThrottlingException"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "SlowDown"
+        | "ProvisionedThroughputExceededException"
+        | "BandwidthLimitExceeded" => ErrorKind::Throttled,
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException"
+        | "AuthFailure"
+        | "NotAuthorized"
+        | "OptInRequired"
+        | "InvalidIdentityToken"
+        | "IDPRejectedClaim"
+        | "RequestTimeTooSkewed"
+        | "RequestInTheFuture"
+        | "RequestExpired" => ErrorKind::Unauthenticated,
+        _ if code.starts_with("ExpiredToken") => ErrorKind::Unauthenticated,
+        "KMSAccessDeniedException" => ErrorKind::AccessDenied,
+        "DecryptionFailure"
+        | "InvalidKeyId"
+        | "KMSDisabledException"
+        | "KMSInvalidStateException"
+        | "KMSNotFoundException" => ErrorKind::Decrypt,
+        "ValidationException" | "InvalidParameterException" => ErrorKind::Config,
+        _ if status == 403 => ErrorKind::AccessDenied,
+        _ if status == 429 => ErrorKind::Throttled,
+        _ => ErrorKind::Transient,
+    }
+}
+
+/// Parameter Store passes a refusal by KMS on under the code of its own refusals.
+fn is_about_the_key(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["kms", "ciphertext", "customer master key"]
+        .iter()
+        .any(|word| message.contains(word))
+}
+
+fn is_clock_skew(code: &str, message: &str) -> bool {
+    let named = [
+        "RequestTimeTooSkewed",
+        "RequestInTheFuture",
+        "RequestExpired",
+    ];
+    let signature = code == "InvalidSignatureException" || code == "SignatureDoesNotMatch";
+    let message = message.to_ascii_lowercase();
+    named.contains(&code)
+        || (signature && (message.contains("expired") || message.contains("not yet current")))
+}
+
+/// Returns why there are no credentials. Those that somebody named are never passed over in silence.
+fn of_credentials(settings: &AwsSettings, error: &CredentialsError) -> FetchError {
+    let reason = chain(error);
+    if let CredentialsError::ProviderTimedOut(_) = error {
+        return FetchError::unreachable(ErrorKind::Unavailable, "no credentials in time");
+    }
+    if let Some(kind) = refusal_in(&reason) {
+        let detail = format!("the credentials were refused: {reason}");
+        return FetchError::unreachable(kind, detail);
+    }
+    match settings.named_credentials() {
+        Some(named) => {
+            let detail = format!("{named}: no credentials: {reason}");
+            FetchError::unreachable(ErrorKind::Config, detail)
+        }
+        None if matches!(error, CredentialsError::CredentialsNotLoaded(_)) => {
+            FetchError::unreachable(ErrorKind::Unavailable, "no credentials")
+        }
+        None => FetchError::unreachable(ErrorKind::Config, format!("no credentials: {reason}")),
+    }
+}
+
+/// Returns the class of the refusal by STS or SSO that a message tells of.
+fn refusal_in(reason: &str) -> Option<ErrorKind> {
+    let codes = [
+        "AccessDenied",
+        "AccessDeniedException",
+        "UnauthorizedException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidIdentityToken",
+        "IDPRejectedClaim",
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+        "SignatureDoesNotMatch",
+        "RequestExpired",
+    ];
+    let words = reason.split(|letter: char| !letter.is_ascii_alphanumeric());
+    let code = words.into_iter().find(|word| codes.contains(word))?;
+    match code {
+        "UnauthorizedException" => Some(ErrorKind::Unauthenticated),
+        code => Some(kind_of(code, "", 0)),
+    }
+}
+
+/// The messages of an error and of its causes. The SDK's own hold paths, names and codes, and no key.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut messages = vec![error.to_string()];
+    let mut at = error.source();
+    while let Some(error) = at {
+        let message = error.to_string();
+        if !messages.contains(&message) {
+            messages.push(message);
+        }
+        at = error.source();
+    }
+    shortened(&messages.join(": "))
+}
+
+/// One line of bounded length, without control characters.
+fn shortened(text: &str) -> String {
+    let clean = text.chars().map(|letter| match letter.is_control() {
+        true => ' ',
+        false => letter,
+    });
+    let mut short: String = clean.clone().take(MAX_DETAIL_CHARS).collect();
+    if clean.count() > MAX_DETAIL_CHARS {
+        short += "...";
+    }
+    short
+}
+
+fn cause<'a, C: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a C> {
+    let mut at = Some(error);
+    while let Some(error) = at {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        at = error.source();
+    }
+    None
+}

@@ -1,0 +1,69 @@
+//! Limits on the requests to one service: in flight, and per second once it asked for that.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Requests to one service at the same time; further ones wait.
+pub(crate) const MAX_IN_FLIGHT: usize = 8;
+/// First pause between two requests after the service asked for less: what Parameter Store takes by default.
+const FIRST_INTERVAL: Duration = Duration::from_millis(25);
+/// Longest pause between two requests.
+const MAX_INTERVAL: Duration = Duration::from_millis(250);
+/// Below this the pauses end.
+const MIN_INTERVAL: Duration = Duration::from_millis(2);
+
+/// Requests in flight, and the pause between two of them: longer with each refusal, shorter with each answer.
+pub(crate) struct Pace {
+    permits: Semaphore,
+    state: Mutex<State>,
+}
+
+struct State {
+    next: Instant,
+    interval: Duration,
+}
+
+impl Pace {
+    pub(crate) fn new() -> Self {
+        Self {
+            permits: Semaphore::new(MAX_IN_FLIGHT),
+            state: Mutex::new(State {
+                next: Instant::now(),
+                interval: Duration::ZERO,
+            }),
+        }
+    }
+
+    /// Waits for a turn. `None` if the semaphore is closed, which nobody does.
+    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let permit = self.permits.acquire().await.ok()?;
+        let at = {
+            let mut state = self.state.lock();
+            let at = state.next.max(Instant::now());
+            state.next = at + state.interval;
+            at
+        };
+        if at > Instant::now() {
+            tokio::time::sleep_until(at.into()).await;
+        }
+        Some(permit)
+    }
+
+    pub(crate) fn throttled(&self) {
+        let mut state = self.state.lock();
+        state.interval = state
+            .interval
+            .mul_f64(1.5)
+            .clamp(FIRST_INTERVAL, MAX_INTERVAL);
+    }
+
+    pub(crate) fn answered(&self) {
+        let mut state = self.state.lock();
+        state.interval = state.interval.mul_f64(0.97);
+        if state.interval < MIN_INTERVAL {
+            state.interval = Duration::ZERO;
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The SDK's configuration and clients: made at the first lookup, with an explicit region, short timeouts and no retries
+//! of the SDK's own.
+
+use std::process;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::identity::IdentityCache;
+use aws_config::imds;
+use aws_config::imds::region::ImdsRegionProvider;
+use aws_config::meta::region::ProvideRegion;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+
+use crate::error::ErrorKind;
+use crate::source::FetchError;
+use crate::source::aws::AwsSettings;
+use crate::source::aws::credentials;
+use crate::source::aws::detection::is_region;
+use crate::source::aws::pace::Pace;
+use crate::source::env::Environment;
+
+/// Longest wait for a connection: Linux sends a lost first packet again after one second.
+const CONNECT: Duration = Duration::from_millis(2500);
+/// Longest wait for one answer.
+const ATTEMPT: Duration = Duration::from_millis(3500);
+/// Longest wait for credentials.
+const CREDENTIALS: Duration = Duration::from_secs(2);
+
+/// Configuration that both services share. A forked child makes its own: connections belong to one process.
+pub(crate) struct Session {
+    pub(crate) settings: AwsSettings,
+    sdk: PerProcess<SdkConfig>,
+}
+
+/// Client of one service.
+pub(crate) struct Connection<C> {
+    client: PerProcess<C>,
+    pace: Mutex<Option<(u32, Arc<Pace>)>>,
+}
+
+/// A client that is made of the shared configuration.
+pub(crate) trait Connect: Clone + Send + Sync + 'static {
+    /// The variable that names this service's endpoint.
+    const ENDPOINT_VARIABLE: &'static str;
+
+    fn connect(sdk: &SdkConfig, endpoint: Option<String>) -> Self;
+}
+
+struct PerProcess<T>(Mutex<Option<(u32, Arc<OnceCell<T>>)>>);
+
+impl<C: Connect> Connection<C> {
+    pub(crate) fn new() -> Self {
+        Self {
+            client: PerProcess::new(),
+            pace: Mutex::new(None),
+        }
+    }
+
+    /// The client, and the limits on its requests. Tries again at the next lookup if there is no region yet.
+    pub(crate) async fn open(&self, session: &Session) -> Result<(C, Arc<Pace>), FetchError> {
+        let cell = self.client.cell();
+        let client = cell.get_or_try_init(|| async {
+            let endpoint = session.settings.endpoint(C::ENDPOINT_VARIABLE);
+            Ok(C::connect(&session.sdk().await?, endpoint))
+        });
+        Ok((client.await?.clone(), self.pace()))
+    }
+
+    fn pace(&self) -> Arc<Pace> {
+        let mut pace = self.pace.lock();
+        match pace
+            .as_ref()
+            .filter(|(made_by, _)| *made_by == process::id())
+        {
+            Some((_, pace)) => Arc::clone(pace),
+            None => {
+                let new = Arc::new(Pace::new());
+                *pace = Some((process::id(), Arc::clone(&new)));
+                new
+            }
+        }
+    }
+}
+
+impl<T> PerProcess<T> {
+    fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    fn cell(&self) -> Arc<OnceCell<T>> {
+        let mut made = self.0.lock();
+        match made
+            .as_ref()
+            .filter(|(made_by, _)| *made_by == process::id())
+        {
+            Some((_, cell)) => Arc::clone(cell),
+            None => {
+                let cell = Arc::new(OnceCell::new());
+                // the parent's connections are left alone: closing them here would end them there
+                let before = made.replace((process::id(), Arc::clone(&cell)));
+                std::mem::forget(before);
+                cell
+            }
+        }
+    }
+}
+
+impl Session {
+    pub(crate) fn new(settings: AwsSettings) -> Self {
+        Self {
+            settings,
+            sdk: PerProcess::new(),
+        }
+    }
+
+    async fn sdk(&self) -> Result<SdkConfig, FetchError> {
+        let cell = self.sdk.cell();
+        let sdk = cell.get_or_try_init(|| self.load()).await?;
+        Ok(sdk.clone())
+    }
+
+    async fn load(&self) -> Result<SdkConfig, FetchError> {
+        let settings = &self.settings;
+        let region = settings.find_region().await?;
+        let deadline = settings.deadline;
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT.min(deadline.mul_f64(0.5)))
+            .operation_attempt_timeout(ATTEMPT.min(deadline.mul_f64(0.7)))
+            .operation_timeout(ATTEMPT.min(deadline.mul_f64(0.7)))
+            .build();
+        let identity = IdentityCache::lazy().load_timeout(CREDENTIALS).build();
+        let provider = credentials::provider(settings, &region).await?;
+        let retries = RetryConfig::standard().with_max_attempts(1);
+        if let Environment::Given(_) = &settings.environment {
+            // the SDK's loader would read the process's variables
+            let mut sdk = SdkConfig::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(region)
+                .timeout_config(timeouts)
+                .retry_config(retries)
+                .identity_cache(identity);
+            sdk.set_credentials_provider(Some(provider.shared()));
+            return Ok(sdk.build());
+        }
+        let loader = aws_config::defaults(BehaviorVersion::latest())
+            .region(region)
+            .timeout_config(timeouts)
+            .retry_config(retries)
+            .identity_cache(identity);
+        Ok(provider.give_to(loader).load().await)
+    }
+}
+
+impl AwsSettings {
+    /// The endpoint of one service: the configured one, else the variables'.
+    fn endpoint(&self, variable: &str) -> Option<String> {
+        let configured = self.endpoint_url.clone();
+        let ignored = self.environment.text("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
+        if configured.is_some() || ignored.is_some_and(|on| on.eq_ignore_ascii_case("true")) {
+            return configured;
+        }
+        let named = self.environment.text(variable);
+        named.or_else(|| self.environment.text("AWS_ENDPOINT_URL"))
+    }
+
+    /// Never from the metadata service unless this is an EC2 machine: elsewhere that is a second of waiting.
+    async fn find_region(&self) -> Result<Region, FetchError> {
+        let named = |variable: &'static str| Some((variable, self.environment.text(variable)?));
+        let configured = self
+            .region
+            .clone()
+            .map(|region| ("the configured region", region));
+        let found = configured
+            .or_else(|| named("AWS_REGION"))
+            .or_else(|| named("AWS_DEFAULT_REGION"));
+        if let Some((place, region)) = found {
+            return match is_region(&region) {
+                true => Ok(Region::new(region)),
+                false => Err(FetchError::unreachable(
+                    ErrorKind::Config,
+                    format!(
+                        "{place} is no region: expected letters, digits and `-`, as in us-east-1"
+                    ),
+                )),
+            };
+        }
+        let mut profile = ProfileFileRegionProvider::builder();
+        if let Some(files) = credentials::profile_files(&self.environment) {
+            profile = profile.profile_files(files);
+        }
+        if let Some(name) = self.environment.text("AWS_PROFILE") {
+            profile = profile.profile_name(name);
+        }
+        if let Some(region) = profile.build().region().await {
+            return Ok(region);
+        }
+        let from_metadata = match self.ec2 {
+            true => {
+                let provider = ImdsRegionProvider::builder().imds_client(self.imds());
+                provider.build().region().await
+            }
+            false => None,
+        };
+        let no_region = "no region: set AWS_REGION, or `region` in the profile";
+        from_metadata.ok_or_else(|| FetchError::unreachable(ErrorKind::Unavailable, no_region))
+    }
+
+    pub(super) fn imds(&self) -> imds::Client {
+        let short = Duration::from_millis(200);
+        let builder = || {
+            imds::Client::builder()
+                .connect_timeout(short)
+                .read_timeout(short)
+                .operation_timeout(2 * short)
+                .max_attempts(1)
+        };
+        let Some(endpoint) = &self.metadata_endpoint else {
+            return builder().build();
+        };
+        match builder().endpoint(endpoint) {
+            Ok(builder) => builder.build(),
+            Err(error) => {
+                tracing::warn!(target: "ops_secrets", %error, "the metadata endpoint is not a URL; the usual one is used");
+                builder().build()
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! A source with its breaker, its count of requests, and a fence around its panics.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::SecretSource;
+use crate::cache::breaker::{BREAKER_OPEN, Breaker, Change};
+use crate::cache::clock::Clock;
+use crate::caught::caught;
+use crate::error::ErrorKind;
+use crate::source::{FetchError, FetchResult, Health, Source};
+
+/// A source that is cut off this long after the deadline had its chance to return what it has.
+const GRACE: Duration = Duration::from_millis(50);
+
+pub(crate) struct BreakerSource {
+    pub(crate) origin: SecretSource,
+    source: Arc<dyn Source>,
+    breaker: Breaker,
+    asked: AtomicU64,
+    last: Mutex<Health>,
+}
+
+impl BreakerSource {
+    pub(crate) fn new(origin: SecretSource, source: Arc<dyn Source>) -> Self {
+        Self {
+            origin,
+            source,
+            breaker: Breaker::default(),
+            asked: AtomicU64::new(0),
+            last: Mutex::new(Health::Unknown),
+        }
+    }
+
+    /// How often the source was asked; a bulk counts once.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// What the source says of itself; what it did the last time, if it says nothing.
+    pub(crate) fn health(&self) -> Health {
+        let said = caught(|| self.source.health());
+        match said.unwrap_or(Health::Unknown) {
+            Health::Unknown => self.last.lock().clone(),
+            health if self.breaker.is_open() && health == Health::Healthy => {
+                self.last.lock().clone()
+            }
+            health => health,
+        }
+    }
+
+    /// Asks for all names. `None` if nothing came by `until`.
+    pub(crate) async fn ask(
+        &self,
+        names: &[String],
+        clock: &Clock,
+        until: Instant,
+    ) -> Option<HashMap<String, FetchResult>> {
+        if let Some((kind, why)) = self.breaker.refuses(clock.now()) {
+            let refused = FetchError::unreachable(kind, format!("{why}, a moment ago"));
+            let answer = |name: &String| (name.clone(), Err(refused.clone()));
+            return Some(names.iter().map(answer).collect());
+        }
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let fetched = tokio::time::timeout_at((until + GRACE).into(), self.fetch(names, until));
+        let fetched = fetched.await.ok()?;
+        self.learn(&fetched, clock);
+        Some(names.iter().cloned().zip(fetched).collect())
+    }
+
+    /// A panic of the source fails its names and nothing else.
+    async fn fetch(&self, names: &[String], until: Instant) -> Vec<FetchResult> {
+        let broken = || {
+            let failed = FetchError::failed(ErrorKind::Transient, "the source panicked");
+            vec![Err(failed); names.len()]
+        };
+        let Some(mut fetching) = caught(|| self.source.fetch(names, until)) else {
+            return broken();
+        };
+        poll_fn(|cx| {
+            let polled = caught(|| fetching.as_mut().poll(cx));
+            polled.unwrap_or_else(|| Poll::Ready(broken()))
+        })
+        .await
+    }
+
+    fn learn(&self, fetched: &[FetchResult], clock: &Clock) {
+        let unreachable = fetched.iter().find_map(|fetched| match fetched {
+            Err(FetchError::Unreachable { kind, detail }) => Some((*kind, detail.as_str())),
+            _ => None,
+        });
+        *self.last.lock() = match unreachable {
+            Some((_, why)) => Health::Unhealthy(why.to_owned()),
+            None => Health::Healthy,
+        };
+        let source = self.origin;
+        match (self.breaker.record(unreachable, clock.now()), unreachable) {
+            (Change::Opened, Some((kind, why))) => {
+                let seconds = BREAKER_OPEN.as_secs();
+                caught(
+                    || tracing::warn!(target: "ops_secrets", %source, kind = kind.as_str(), why, seconds, "secret_source_unreachable"),
+                );
+            }
+            (Change::Closed, _) => {
+                caught(
+                    || tracing::info!(target: "ops_secrets", %source, "secret_source_reachable_again"),
+                );
+            }
+            _ => {}
+        }
+    }
+}

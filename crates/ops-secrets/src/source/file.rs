@@ -1,0 +1,194 @@
+//! Secrets in files of their own: `NAME_FILE`, a mounted folder, systemd's credentials.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use zeroize::Zeroizing;
+
+use crate::caught::caught;
+use crate::error::ErrorKind;
+use crate::source::env::Environment;
+use crate::source::trusted_file::{self, Refused, Stamp};
+use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
+
+/// A larger secret file is refused.
+pub const MAX_SECRET_FILE_BYTES: u64 = 1024 * 1024;
+/// Folder in which Docker and Podman mount secrets.
+pub(crate) const USUAL_FOLDER: &str = "/run/secrets";
+/// Looks at a file that was there a moment ago: a folder that is swapped may be gone while the path is followed.
+const TRIES: usize = 3;
+
+/// The files that may hold secrets.
+pub(crate) struct SecretFiles {
+    environment: Environment,
+    folders: Vec<PathBuf>,
+    loaded: Mutex<HashMap<PathBuf, (Stamp, Loaded)>>,
+}
+
+/// Names of one secret's file.
+#[derive(Clone, Debug)]
+pub(crate) struct FileNames {
+    /// Variable that holds a path.
+    variable: String,
+    paths: Vec<PathBuf>,
+}
+
+/// Text of a file, or why it is refused.
+type Loaded = Result<Arc<Zeroizing<String>>, Refusal>;
+
+/// A file that is there, and cannot be used.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) kind: ErrorKind,
+    pub(crate) outcome: String,
+}
+
+impl SecretFiles {
+    pub(crate) fn new(environment: Environment, folder: Option<PathBuf>) -> Self {
+        let credentials = environment.text("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        Self {
+            folders: folder.into_iter().chain(credentials).collect(),
+            environment,
+            loaded: Mutex::default(),
+        }
+    }
+
+    /// Names of the files of a secret with this name and variable.
+    pub(crate) fn names(&self, name: &str, variable: &str) -> FileNames {
+        let mut names: Vec<&str> = vec![name, variable];
+        names.dedup();
+        // `.`, `..` and what Kubernetes keeps beside its files are no secrets
+        names.retain(|name| !name.starts_with('.'));
+        let paths = self.folders.iter();
+        let paths = paths.flat_map(|folder| names.iter().map(move |name| folder.join(name)));
+        FileNames {
+            variable: format!("{variable}_FILE"),
+            paths: paths.collect(),
+        }
+    }
+
+    /// The secret's text: from the file that its variable names, else from the first folder that has it. A file that did
+    /// not change since the last call is not read again.
+    pub(crate) fn get(&self, names: &FileNames) -> Result<Option<Arc<Zeroizing<String>>>, Refusal> {
+        if let Some(path) = self.environment.text(&names.variable) {
+            let found = self.load(Path::new(&path))?;
+            return match found {
+                Some(text) => Ok(Some(text)),
+                None => Err(Refusal {
+                    kind: ErrorKind::Config,
+                    outcome: format!("{}: {path}: no such file", names.variable),
+                }),
+            };
+        }
+        for path in &names.paths {
+            if let Some(text) = self.load(path)? {
+                return Ok(Some(text));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Attempts in words, for errors; none where no folder is mounted.
+    pub(crate) fn tried(&self, names: &FileNames) -> Option<String> {
+        let mounted = self.folders.iter().find(|folder| folder.is_dir())?;
+        let name = names.paths.first()?.file_name()?.to_string_lossy();
+        Some(format!("{}: no file {name}", mounted.display()))
+    }
+
+    /// What an operator should change about the file of a secret.
+    pub(crate) fn permission_problem(&self, names: &FileNames) -> Option<String> {
+        let named = self.environment.text(&names.variable).map(PathBuf::from);
+        let mut paths = named.iter().chain(&names.paths);
+        let (path, stamp) = paths.find_map(|path| Some((path, Stamp::at(path).ok()?)))?;
+        let problem = stamp.readable_by_others()?;
+        Some(format!("{}: {problem}", path.display()))
+    }
+
+    fn load(&self, path: &Path) -> Result<Option<Arc<Zeroizing<String>>>, Refusal> {
+        let refused = |outcome: &str| Refusal {
+            kind: ErrorKind::Config,
+            outcome: format!("{}: {outcome}", path.display()),
+        };
+        for _ in 0..TRIES {
+            let stamp = match Stamp::at(path) {
+                Ok(stamp) => stamp,
+                Err(Refused::NotFound) if self.loaded.lock().contains_key(path) => continue,
+                Err(Refused::NotFound) => return Ok(None),
+                Err(Refused::Problem(problem)) => return Err(refused(&problem)),
+            };
+            if let Some((seen, loaded)) = self.loaded.lock().get(path)
+                && *seen == stamp
+            {
+                return loaded.clone().map(Some);
+            }
+            let (stamp, loaded) = match trusted_file::read(path, MAX_SECRET_FILE_BYTES) {
+                Ok(file) => (file.stamp, text(path, &file.bytes).map(Arc::new)),
+                Err(Refused::Problem(problem)) => (stamp, Err(refused(&problem))),
+                Err(Refused::NotFound) => continue,
+            };
+            report(path, &stamp, &loaded);
+            let mut all = self.loaded.lock();
+            all.insert(path.to_owned(), (stamp, loaded.clone()));
+            return loaded.map(Some);
+        }
+        self.loaded.lock().remove(path);
+        Ok(None)
+    }
+}
+
+/// Text without the line breaks at its end, which editors and `echo` write and official images remove.
+fn text(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, Refusal> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(Zeroizing::new(
+            text.trim_end_matches(['\n', '\r']).to_owned(),
+        )),
+        Err(_) => Err(Refusal {
+            kind: ErrorKind::Malformed,
+            outcome: format!("{}: not UTF-8", path.display()),
+        }),
+    }
+}
+
+fn report(path: &Path, stamp: &Stamp, loaded: &Loaded) {
+    let file = path.display();
+    if let Err(Refusal { outcome, .. }) = loaded {
+        caught(
+            || tracing::warn!(target: "ops_secrets", problem = outcome.as_str(), "secret_file_refused"),
+        );
+    } else if let Some(problem) = stamp.readable_by_others() {
+        caught(|| tracing::warn!(target: "ops_secrets", %file, problem, "secret_file_permissions"));
+    }
+}
+
+/// A folder with one file per secret as a [`Source`] of its own, asked in the order in which it was added.
+pub struct FolderSource(SecretFiles);
+
+impl FolderSource {
+    /// Reads `<folder>/<path>`, where the path is the catalog's `path` of the secret, or its name.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        let nothing = Environment::Given(Arc::default());
+        Self(SecretFiles::new(nothing, Some(folder.into())))
+    }
+
+    fn look_up(&self, name: &str) -> FetchResult {
+        match self.0.get(&self.0.names(name, name)) {
+            Ok(Some(text)) if text.is_empty() => Err(FetchError::Absent),
+            Ok(Some(text)) => Ok(SourceValue::new(text.as_str())),
+            Ok(None) => Err(FetchError::Absent),
+            Err(Refusal { kind, outcome }) => Err(FetchError::failed(kind, outcome)),
+        }
+    }
+}
+
+impl Source for FolderSource {
+    fn name(&self) -> &'static str {
+        "folder"
+    }
+
+    fn fetch<'a>(&'a self, names: &'a [String], _: Instant) -> SourceFuture<'a> {
+        Box::pin(async move { names.iter().map(|name| self.look_up(name)).collect() })
+    }
+}

@@ -1,0 +1,165 @@
+//! Files that may hold secrets: regular, of bounded size, and nobody else's to write.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+/// Attempts at a file that changes while it is read.
+const TRIES: usize = 5;
+
+/// Content of a file, and what tells that it changed.
+pub(crate) struct TrustedFile {
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    pub(crate) stamp: Stamp,
+}
+
+/// Everything about a file that changes when its content does.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stamp {
+    modified: Time,
+    /// Not even `touch -d` sets this one.
+    changed: Time,
+    len: u64,
+    device: u64,
+    inode: u64,
+    mode: u32,
+    owner: u32,
+}
+
+type Time = (i64, i64);
+
+/// Reason why there is no content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    NotFound,
+    Problem(String),
+}
+
+impl Stamp {
+    /// Looks at the file that the path leads to now.
+    pub(crate) fn at(path: &Path) -> Result<Self, Refused> {
+        fs::metadata(path)
+            .map(|metadata| Self::of(&metadata))
+            .map_err(refused)
+    }
+
+    /// Returns what an operator should change about the file's permissions.
+    pub(crate) fn readable_by_others(&self) -> Option<&'static str> {
+        (self.mode & 0o044 != 0).then_some("readable by other users: chmod 600")
+    }
+
+    fn acceptable(&self, is_file: bool, max: u64) -> Result<(), Refused> {
+        let problem = if !is_file {
+            "not a regular file".to_owned()
+        } else if self.len > max {
+            too_large(max)
+        } else if self.mode & 0o002 != 0 {
+            "writable by everybody: chmod 600".into()
+        } else if self.mode & 0o020 != 0 {
+            let mode = self.mode & 0o7777;
+            format!("mode {mode:04o}: writable by its group: chmod 600")
+        } else if !self.has_trusted_owner() {
+            let (owner, mode) = (self.owner, self.mode & 0o7777);
+            format!(
+                "mode {mode:04o}: owned by user {owner}, who is neither root nor this process's user"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Refused::Problem(problem))
+    }
+}
+
+/// Reads a file of at most `max` bytes. What is swapped or written meanwhile is read again, so that old and new never mix.
+pub(crate) fn read(path: &Path, max: u64) -> Result<TrustedFile, Refused> {
+    for _ in 0..TRIES {
+        let file = open(path).map_err(refused)?;
+        let metadata = file.metadata().map_err(refused)?;
+        let stamp = Stamp::of(&metadata);
+        stamp.acceptable(metadata.is_file(), max)?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
+        let mut limited = (&file).take(max + 1);
+        limited.read_to_end(&mut bytes).map_err(refused)?;
+        if bytes.len() as u64 > max {
+            return Err(Refused::Problem(too_large(max)));
+        }
+        let after = file.metadata().map_err(refused)?;
+        if Stamp::of(&after) == stamp && bytes.len() as u64 == stamp.len {
+            return Ok(TrustedFile { bytes, stamp });
+        }
+    }
+    let changing = "it changes all the time while it is read";
+    Err(Refused::Problem(changing.into()))
+}
+
+fn refused(error: io::Error) -> Refused {
+    match error.kind() {
+        io::ErrorKind::NotFound => Refused::NotFound,
+        _ => Refused::Problem(error.to_string()),
+    }
+}
+
+fn too_large(max: u64) -> String {
+    format!("larger than {max} bytes")
+}
+
+/// Opens without waiting for the other end of a pipe.
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits();
+    fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblocking as i32)
+        .open(path)
+}
+
+#[cfg(unix)]
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self {
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            len: metadata.len(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            mode: metadata.mode(),
+            owner: metadata.uid(),
+        }
+    }
+
+    fn has_trusted_owner(&self) -> bool {
+        self.owner == 0 || self.owner == rustix::process::geteuid().as_raw()
+    }
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+#[cfg(not(unix))]
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        let since = metadata.modified().ok().and_then(|modified| {
+            let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+            Some((since.as_secs() as i64, i64::from(since.subsec_nanos())))
+        });
+        Self {
+            modified: since.unwrap_or_default(),
+            changed: (0, 0),
+            len: metadata.len(),
+            device: 0,
+            inode: 0,
+            mode: 0,
+            owner: 0,
+        }
+    }
+
+    fn has_trusted_owner(&self) -> bool {
+        true
+    }
+}
