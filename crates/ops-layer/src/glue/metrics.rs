@@ -47,6 +47,10 @@ const COUNTERS: [(&str, &str); 17] = [
         "Secret lookups that the cache did not answer",
     ),
     ("secrets_errors_total", "Secret lookups that failed"),
+    (
+        "secrets_listener_failures_total",
+        "Listener calls that panicked or were waited for in vain",
+    ),
     ("secrets_lookups_total", "Secret lookups"),
     (
         "secrets_refreshes_total",

@@ -121,15 +121,19 @@ impl Listeners {
         Ok(Secret::new(text, source))
     }
 
-    /// Makes these the values in use, before anybody gets them. Those that are new are announced, all together.
-    pub(crate) fn hand_out(&self, secrets: &[(Place<'_>, &Secret)]) {
+    /// Makes these the values in use, before anybody gets them. Those that are new are announced, all together. Returns
+    /// whether that is done: it waits where a listener asks for secrets itself.
+    pub(crate) fn hand_out(&self, secrets: &[(Place<'_>, &Secret)]) -> bool {
         let settled = |(place, secret): &(Place<'_>, &Secret)| self.is_settled(*place, secret);
-        if secrets.iter().all(settled) || INSIDE.get() {
-            return;
+        if secrets.iter().all(settled) {
+            return true;
+        }
+        if INSIDE.get() {
+            return false;
         }
         let Some(mut announced) = self.announced.try_lock_for(self.patience) else {
             self.failed("others waited for it in vain");
-            return;
+            return false;
         };
         let (mut events, mut retired, mut now_in_use) = (Vec::new(), Vec::new(), Vec::new());
         for (place, secret) in secrets {
@@ -158,6 +162,7 @@ impl Listeners {
                 .for_each(|listener| self.call(listener, &events));
         }
         now_in_use.iter().for_each(|now| now.settle());
+        true
     }
 
     /// Forgets the value in use, unless a listener relies on being told when it is replaced.

@@ -316,8 +316,9 @@ impl Resolver {
             return;
         }
         let place = Place::new(name, self.find(name));
-        self.listeners.hand_out(&[(place, secret)]);
-        if let Some(tracked) = place.tracked {
+        if self.listeners.hand_out(&[(place, secret)])
+            && let Some(tracked) = place.tracked
+        {
             tracked.hand_out(secret, self.default_ttl());
         }
     }

@@ -147,9 +147,10 @@ impl Resolver {
             .iter()
             .map(|(tracked, secret)| (Place::from(*tracked), secret))
             .collect();
-        self.listeners.hand_out(&places);
-        for (tracked, secret) in &found {
-            tracked.hand_out(secret, self.default_ttl());
+        if self.listeners.hand_out(&places) {
+            for (tracked, secret) in &found {
+                tracked.hand_out(secret, self.default_ttl());
+            }
         }
     }
 }

@@ -63,6 +63,15 @@ fn a_wrong_catalog_is_refused_in_words_that_lead_to_the_place() {
         ("secrets: {a: {aws_path: '///'}}", "expected a path"),
         ("secrets: {\"a\\0b\": {}}", "unexpected byte"),
         ("secrets: {a: {env_var: 'X Y'}}", "env_var"),
+        (
+            "secrets:\n  a:\n    description: x\n    \"default\": NO\n",
+            "line 4",
+        ),
+        (
+            "secrets:\n  a: {description: 'default: no',\n    default: 0123}\n",
+            "line 3",
+        ),
+        ("secrets: {a: {path: \"\"}}", "path: expected"),
         ("secrets: [a]", "mapping"),
         ("\t- {", "catalog"),
     ];
@@ -187,6 +196,12 @@ fn quoted_words_null_and_empty_catalogs_are_accepted() {
         "# nothing\n",
         "secrets: {a: {default: \"no\"}}",
         "secrets: {a: {default: null, sensitive: false}}",
+        "secrets:\n  a:\n    description: 'say default: no, or yes'\n",
+        "secrets: {a: {description: 'say default: no, or yes', default: 'no'}}",
+        "secrets:\n  a:\n    description: >\n      default: no\n      default: 0123\n    default: \"0123\"\n",
+        "secrets:\n  a:\n    # default: no\n    default: |\n      no\n",
+        "secrets:\n  default:\n    env_var: DEFAULT\n",
+        "secrets: {a: {aws_path: '/x#a:b'}, b: {aws_path: 'sm:x#a:b'}}",
     ] {
         let made = Secrets::new(config().catalog_text(yaml));
         assert!(made.is_ok(), "{yaml:?}: {made:?}");

@@ -73,11 +73,106 @@ fn every_row_of_the_grammar_reads_as_documented() {
             "-----BEGIN-----\nMII==\n-----END-----",
         ),
         ("A=\"l1\r\nl2\"\r\n", "l1\nl2"),
+        ("A=b\rc=d", "b"),
+        ("c=d\rA=b\r", "b"),
+        ("A='l1\rl2'", "l1\nl2"),
+        (r"A='b\'c'", "b'c"),
+        (r"A='b\\c'", r"b\c"),
+        (r"A='C:\dir\'", r"C:\dir\"),
+        (r"A='C:\dir\' # it's", r"C:\dir\"),
+        (r#"A="it\'s""#, "it's"),
+        ("export\tA=1", "1"),
+        ("export \t A =1", "1"),
+        ("exportA=no\nA=1", "1"),
+        ("A=${X-d}", "d"),
+        ("A=${HOST-d}", "from-env"),
+        ("A=x${X:+r}y", "xy"),
+        ("A=${HOST:+r}", "r"),
+        ("A=${HOST+r}", "r"),
+        ("A=${X:-${Y:-deep}}", "deep"),
+        ("A=\"${X:-${Y-a b}} ${HOST:+${HOST}!}\"", "a b from-env!"),
+        ("A=${X:-a}b}", "ab}"),
+        ("A=${X:?gone}", "${X:?gone}"),
+        ("A=${X:=d}", "${X:=d}"),
+        ("A=x${X}y", "xy"),
     ];
     for (text, expected) in rows {
         let (_folder, secrets) = file(text);
         assert_eq!(value(&secrets, "A").as_deref(), Some(expected), "{text:?}");
     }
+}
+
+#[test]
+fn a_reference_that_is_not_replaced_is_reported_with_its_line() {
+    for line in [
+        "A=${X:?gone}",
+        "A=${X:=d}",
+        "A=${X",
+        "A=${1X}",
+        "A=${X:-${Y}",
+        "A=${X/a/b}",
+    ] {
+        let (_folder, secrets) = file(format!("B=1\n{line}\n"));
+        let diagnostics = secrets.report().dotenv.diagnostics;
+        assert_eq!(diagnostics.len(), 1, "{line}: {diagnostics:?}");
+        assert_eq!(
+            (diagnostics[0].line, diagnostics[0].key.as_deref()),
+            (2, Some("A"))
+        );
+        assert!(
+            diagnostics[0].problem.contains("taken as text"),
+            "{diagnostics:?}"
+        );
+    }
+    let deep = "${X:-".repeat(500) + &"}".repeat(500);
+    let (_folder, secrets) = file(format!("A={deep}\n"));
+    assert!(
+        secrets.report().dotenv.diagnostics[0]
+            .problem
+            .contains("nested too deeply")
+    );
+}
+
+#[test]
+fn a_file_that_somebody_else_may_write_is_refused_with_owner_and_mode() {
+    let (folder, _) = file("A=planted\n");
+    let path = folder.path().join(".env");
+    let told = || {
+        at(&path)
+            .get("A")
+            .or("d")
+            .blocking()
+            .unwrap_err()
+            .to_string()
+    };
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
+    assert!(
+        told().contains("mode 0660: writable by its group"),
+        "{}",
+        told()
+    );
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(value(&at(&path), "A").as_deref(), Some("planted"));
+    // only root may give a file away
+    if std::os::unix::fs::chown(&path, Some(12345), None).is_ok() {
+        assert!(
+            told().contains("mode 0600: owned by user 12345"),
+            "{}",
+            told()
+        );
+    }
+}
+
+#[test]
+fn a_file_that_was_replaced_is_noticed_whatever_its_length_and_time_say() {
+    let (folder, secrets) = file("A=one\n");
+    let path = folder.path().join(".env");
+    assert_eq!(value(&secrets, "A").as_deref(), Some("one"));
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    fs::write(&path, "A=two\n").unwrap();
+    let written = fs::File::options().write(true).open(&path).unwrap();
+    written.set_modified(modified).unwrap();
+    assert_eq!(value(&secrets, "A").as_deref(), Some("two"));
 }
 
 #[test]

@@ -1,10 +1,17 @@
 //! The crate through its public API.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[cfg(all(feature = "ssm", feature = "secretsmanager"))]
+mod bulk;
 mod cache;
 mod catalog;
+#[cfg(all(feature = "ssm", feature = "secretsmanager"))]
+mod credentials;
 mod dotenv;
+mod files;
 mod hygiene;
+mod listeners;
+mod lookups;
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]
 mod moto;
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]
@@ -54,5 +61,6 @@ fn config() -> Config {
         .catalog_text(CATALOG)
         .environment(nothing)
         .dotenv("/nonexistent/.env")
+        .secrets_folder("/nonexistent/secrets")
         .dmi_path("/nonexistent/sys_vendor")
 }

@@ -80,6 +80,8 @@ impl Moto {
         let gone = sm.create_secret().name("gone").secret_string("deleted");
         gone.send().await.unwrap();
         sm.delete_secret().secret_id("gone").send().await.unwrap();
+        let empty = sm.create_secret().name("empty");
+        empty.send().await.unwrap();
         for n in 0..many {
             let put = ssm.put_parameter().name(format!("/bulk/p{n}"));
             let put = put.value(format!("parameter-{n}"));

@@ -3,18 +3,32 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
 
 pub(crate) struct Proxy {
     pub(crate) url: String,
     shared: Arc<Shared>,
 }
 
+/// Answer to an operation with this body: status and body.
+type Answering = Box<dyn Fn(&str, &serde_json::Value) -> (u16, String) + Send + Sync>;
+
 struct Shared {
     behind: Option<String>,
+    answering: Option<Answering>,
+    limit: Option<Limit>,
     rules: Mutex<Vec<Rule>>,
     seen: Mutex<Vec<String>>,
+    heads: Mutex<Vec<String>>,
+    sts: Mutex<Option<usize>>,
     released: Mutex<bool>,
     release: Condvar,
+}
+
+/// Requests per second, as AWS counts them: a bucket that fills steadily. Others are throttled.
+struct Limit {
+    per_second: f64,
+    bucket: Mutex<(f64, Instant)>,
 }
 
 /// What happens to requests for `operation` that have `text` in their body.
@@ -40,13 +54,38 @@ pub(crate) enum Fault {
 impl Proxy {
     /// In front of `behind`, or of nothing.
     pub(crate) fn new(behind: Option<&str>, rules: Vec<Rule>) -> Self {
+        Self::start(behind, rules, None, None)
+    }
+
+    /// A service of its own, that takes so many requests per second.
+    pub(crate) fn answering(
+        per_second: Option<f64>,
+        answer: impl Fn(&str, &serde_json::Value) -> (u16, String) + Send + Sync + 'static,
+    ) -> Self {
+        let limit = per_second.map(|per_second| Limit {
+            per_second,
+            bucket: Mutex::new((per_second, Instant::now())),
+        });
+        Self::start(None, Vec::new(), Some(Box::new(answer)), limit)
+    }
+
+    fn start(
+        behind: Option<&str>,
+        rules: Vec<Rule>,
+        answering: Option<Answering>,
+        limit: Option<Limit>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let address = behind.map(|url| url.trim_start_matches("http://").to_owned());
         let shared = Arc::new(Shared {
             behind: address,
+            answering,
+            limit,
             rules: Mutex::new(rules),
             seen: Mutex::default(),
+            heads: Mutex::default(),
+            sts: Mutex::default(),
             released: Mutex::default(),
             release: Condvar::new(),
         });
@@ -85,6 +124,16 @@ impl Proxy {
         self.shared.seen.lock().unwrap().clone()
     }
 
+    /// The heads of the requests so far.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.shared.heads.lock().unwrap().clone()
+    }
+
+    /// Answers as STS does: the first time with a session that is nearly over, then by refusing the role.
+    pub(crate) fn answer_as_sts(&self) {
+        *self.shared.sts.lock().unwrap() = Some(0);
+    }
+
     pub(crate) fn count(&self, operation: &str) -> usize {
         let seen = self.seen();
         seen.iter().filter(|seen| *seen == operation).count()
@@ -98,6 +147,12 @@ impl Shared {
         };
         let operation = operation(&head);
         self.seen.lock().unwrap().push(operation.clone());
+        self.heads.lock().unwrap().push(head.clone());
+        if let Some(calls) = self.sts.lock().unwrap().as_mut() {
+            *calls += 1;
+            let _ = stream.write_all(sts(*calls).as_bytes());
+            return;
+        }
         let text = String::from_utf8_lossy(&body).into_owned();
         let applies = |rule: &&Rule| {
             (rule.operation.is_empty() || rule.operation == operation) && text.contains(rule.text)
@@ -120,6 +175,17 @@ impl Shared {
             }
             None => {}
         }
+        if self.limit.as_ref().is_some_and(|limit| !limit.admits()) {
+            let body = "{\"__type\":\"ThrottlingException\",\"message\":\"Rate exceeded\"}";
+            let _ = stream.write_all(answer(400, body).as_bytes());
+            return;
+        }
+        if let Some(answering) = &self.answering {
+            let json = serde_json::from_str(&text).unwrap_or_default();
+            let (status, body) = answering(&operation, &json);
+            let _ = stream.write_all(answer(status, &body).as_bytes());
+            return;
+        }
         let _ = self.forward(&mut stream, &head, &body);
     }
 
@@ -141,6 +207,17 @@ impl Shared {
         behind.write_all(body)?;
         std::io::copy(&mut behind, stream)?;
         Ok(())
+    }
+}
+
+impl Limit {
+    fn admits(&self) -> bool {
+        let mut bucket = self.bucket.lock().unwrap();
+        let filled = bucket.0 + bucket.1.elapsed().as_secs_f64() * self.per_second;
+        *bucket = (filled.min(self.per_second), Instant::now());
+        let admits = bucket.0 >= 1.0;
+        bucket.0 -= if admits { 1.0 } else { 0.0 };
+        admits
     }
 }
 
@@ -181,4 +258,20 @@ fn answer(status: u16, body: &str) -> String {
     let length = body.len();
     let head = "content-type: application/x-amz-json-1.1\r\nconnection: close";
     format!("HTTP/1.1 {status} X\r\n{head}\r\ncontent-length: {length}\r\n\r\n{body}")
+}
+
+fn sts(call: usize) -> String {
+    let (status, body) = if call == 1 {
+        let session = "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult><Credentials>\
+            <AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>\
+            <Expiration>2020-01-01T00:00:00Z</Expiration></Credentials><AssumedRoleUser>\
+            <AssumedRoleId>i:s</AssumedRoleId><Arn>arn:aws:sts::123456789012:assumed-role/r/s</Arn>\
+            </AssumedRoleUser></AssumeRoleResult></AssumeRoleResponse>";
+        (200, session)
+    } else {
+        let refusal = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+            <Code>AccessDenied</Code><Message>not authorized to perform: sts:AssumeRole</Message></Error></ErrorResponse>";
+        (403, refusal)
+    };
+    answer(status, body).replace("application/x-amz-json-1.1", "text/xml")
 }

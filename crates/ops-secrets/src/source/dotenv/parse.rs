@@ -17,6 +17,8 @@ pub struct Diagnostic {
     pub problem: &'static str,
 }
 
+const UNCLOSED: &str = "the quote is never closed";
+
 /// References inside the defaults of references are read up to this depth.
 const MAX_NESTING: usize = 16;
 
@@ -100,7 +102,7 @@ impl Parsed {
         environment: Option<&Environment>,
     ) -> usize {
         let mut raw = Zeroizing::new(rest[1..].to_vec());
-        let mut from = 0;
+        let (mut from, mut problem) = (0, UNCLOSED);
         for taken in 1.. {
             if let Some(end) = closing(&raw, from, quote) {
                 let style = if quote == b'"' {
@@ -113,10 +115,9 @@ impl Parsed {
                     return taken;
                 }
                 if taken == 1 {
-                    self.refuse(key, number, "something follows the closing quote");
-                    return 1;
+                    problem = "something follows the closing quote";
                 }
-                break; // what closed it is rather the opening quote of another line
+                break; // on a later line, what closed it is rather the opening quote of that line
             }
             let Some(line) = lines.get(taken) else { break };
             raw.push(b'\n');
@@ -124,15 +125,17 @@ impl Parsed {
             raw.extend_from_slice(line);
         }
         // a path that ends with a backslash, and not an escaped quote
-        let ends = |end: &usize| rest[*end] == quote && is_comment_or_blank(&rest[end + 1..]);
+        let ends_path = |end: &usize| {
+            rest[*end] == quote && rest[end - 1] == b'\\' && is_comment_or_blank(&rest[end + 1..])
+        };
         if quote == b'\''
-            && let Some(end) = (1..rest.len()).find(ends)
+            && let Some(end) = (1..rest.len()).find(ends_path)
         {
             self.decode(key, &rest[1..end], Style::Literal, number, environment);
             return 1;
         }
-        self.refuse(key, number, "the quote is never closed");
-        self.in_unterminated_quote = true;
+        self.refuse(key, number, problem);
+        self.in_unterminated_quote |= problem == UNCLOSED;
         1
     }
 

@@ -1,0 +1,109 @@
+//! A process that is forked after its parent looked secrets up. Forking is not for safe Rust, so a few lines of C do it: a
+//! library that is loaded before libc and forks where the program yields for the first time.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use ops_secrets::testing::MemorySource;
+use ops_secrets::{AwsMode, Config, Secrets};
+
+const FORKS: &str = "
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static int forked = 0;
+int sched_yield(void) {
+    if (!forked) {
+        forked = 1;
+        pid_t child = fork();
+        if (child > 0) {
+            int status = 0;
+            waitpid(child, &status, 0);
+            _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 99);
+        }
+    }
+    return 0;
+}
+";
+
+#[test]
+fn the_first_lookup_in_a_forked_child_gets_its_answer() {
+    if std::env::var_os("OPS_TEST_FORKS").is_some() {
+        return in_the_forking_process();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (source, library) = (
+        folder.path().join("forks.c"),
+        folder.path().join("forks.so"),
+    );
+    std::fs::write(&source, FORKS).unwrap();
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status();
+    if !built.is_ok_and(|status| status.success()) {
+        println!("skipped: no C compiler");
+        return;
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    let name = "the_first_lookup_in_a_forked_child_gets_its_answer";
+    child.args(["--exact", name, "--nocapture", "--test-threads=1"]);
+    child.env("OPS_TEST_FORKS", "1").env("LD_PRELOAD", &library);
+    let output = child.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(text.contains("the child has its answers"), "{text}");
+}
+
+fn in_the_forking_process() {
+    let (ssm, held) = (MemorySource::new(), MemorySource::new());
+    ssm.set("/a", "value-of-a");
+    ssm.set("/b", "value-of-b");
+    held.hold();
+    let deadline = Duration::from_millis(500);
+    let config = || {
+        let nothing: [(&str, &str); 0] = [];
+        let catalog =
+            "secrets: {a: {aws_path: 'ssm:/a'}, b: {aws_path: 'ssm:/b'}, c: {aws_path: 'sm:c'}}";
+        let config = Config::default().catalog_text(catalog).environment(nothing);
+        config
+            .dotenv("/nonexistent/.env")
+            .aws(AwsMode::On)
+            .deadline(deadline)
+    };
+    let secrets = Secrets::new(config().sources(&ssm, &held)).unwrap();
+    secrets.get("a").blocking().unwrap();
+    // a lookup of the parent is under way, and its thread is not in the child
+    let waiting = secrets.clone();
+    let asking = std::thread::spawn(move || waiting.get("c").blocking());
+    while secrets.waiting("c") == 0 {
+        std::hint::spin_loop();
+    }
+    std::thread::yield_now(); // from here on this is the child
+    let start = Instant::now();
+    assert_eq!(secrets.get("a").blocking().unwrap().expose(), "value-of-a");
+    assert_eq!(secrets.get("b").blocking().unwrap().expose(), "value-of-b");
+    let fresh = secrets.get("a").ttl_seconds(0.0).blocking().unwrap();
+    assert_eq!(fresh.expose(), "value-of-a");
+    secrets.get("c").blocking().unwrap_err();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    secrets.invalidate("b");
+    let b = runtime.block_on(async { secrets.get("b").await }).unwrap();
+    assert_eq!(b.expose(), "value-of-b");
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
+    println!("the child has its answers");
+    std::mem::forget(asking);
+    std::process::exit(0);
+}

@@ -1,0 +1,338 @@
+//! Bulk calls at limits and with bad names in them: each name gets its own answer.
+
+use std::time::{Duration, Instant};
+
+use ops_secrets::{ErrorKind, SecretSource, Secrets};
+use serde_json::{Value, json};
+
+use crate::moto::{Moto, aws};
+use crate::proxy::{Fault, Proxy, Rule};
+
+fn error(code: &str) -> (u16, String) {
+    (400, json!({"__type": code, "message": "no"}).to_string())
+}
+
+/// Both services: every name has the value `value-of-<name>`. A call with a name that holds a word of `bad` fails as a whole
+/// with that word's code.
+fn service(bad: &'static [(&'static str, &'static str)]) -> impl Fn(&str, &Value) -> (u16, String) {
+    move |operation, body| {
+        let text = body.to_string();
+        if let Some((_, code)) = bad.iter().find(|(word, _)| text.contains(word)) {
+            return error(code);
+        }
+        let value = |name: &str| format!("value-of-{name}");
+        let answer = match operation {
+            "GetParameter" => {
+                let name = body["Name"].as_str().unwrap();
+                json!({"Parameter": {"Name": name, "Value": value(name)}})
+            }
+            "GetParameters" => {
+                let names = body["Names"].as_array().unwrap().iter();
+                let names = names.map(|name| name.as_str().unwrap());
+                let found: Vec<_> = names
+                    .map(|name| json!({"Name": name, "Value": value(name)}))
+                    .collect();
+                json!({"Parameters": found, "InvalidParameters": []})
+            }
+            "GetSecretValue" => {
+                let name = body["SecretId"].as_str().unwrap();
+                json!({"Name": name, "SecretString": value(name)})
+            }
+            _ => {
+                let names = body["SecretIdList"].as_array().unwrap().iter();
+                let names = names.map(|name| name.as_str().unwrap());
+                let found: Vec<_> = names
+                    .map(|name| json!({"Name": name, "SecretString": value(name)}))
+                    .collect();
+                json!({"SecretValues": found, "Errors": []})
+            }
+        };
+        (200, answer.to_string())
+    }
+}
+
+/// `count` required secrets at one service; every tenth of Parameter Store's and every twentieth of Secrets Manager's is
+/// called `bad`.
+fn required(count: usize, prefix: &str, bad_every: Option<usize>) -> String {
+    let lines = (0..count).map(|n| {
+        let word = match bad_every {
+            Some(every) if n % every == 0 => "bad",
+            _ => "good",
+        };
+        format!("  s{n:04}: {{aws_path: '{prefix}x/n{n:04}-{word}', required: true}}\n")
+    });
+    format!("secrets:\n{}", lines.collect::<String>())
+}
+
+#[tokio::test]
+async fn a_secret_without_a_value_does_not_cost_the_others_of_its_bulk() {
+    let Some(moto) = Moto::start() else { return };
+    moto.fill(2).await;
+    let catalog = "secrets:
+  a: {aws_path: 'sm:bulk/s0', default: never}
+  b: {aws_path: 'sm:bulk/s1', default: never}
+  c: {aws_path: 'sm:empty', default: in-its-place}
+";
+    let proxy = Proxy::new(Some(&moto.url), Vec::new());
+    let secrets = Secrets::new(aws(&proxy.url).catalog_text(catalog)).unwrap();
+    secrets.validate().await.unwrap();
+    assert!(proxy.seen().contains(&"BatchGetSecretValue".to_owned()));
+    assert_eq!(secrets.get("a").await.unwrap().expose(), "secret-0");
+    assert_eq!(secrets.get("b").await.unwrap().expose(), "secret-1");
+    let empty = secrets.get("c").await.unwrap();
+    assert_eq!(empty.source(), SecretSource::Default);
+}
+
+#[test]
+fn no_error_of_a_bulk_is_taken_for_the_answer_of_each_name() {
+    let rows = [
+        ("ssm:/", "ParameterNotFound", None),
+        ("ssm:/", "ParameterVersionNotFound", None),
+        (
+            "ssm:/",
+            "AccessDeniedException",
+            Some(ErrorKind::AccessDenied),
+        ),
+        ("ssm:/", "ValidationException", Some(ErrorKind::Config)),
+        ("ssm:/", "InternalServerError", Some(ErrorKind::Transient)),
+        ("sm:", "ResourceNotFoundException", None),
+        ("sm:", "DecryptionFailure", Some(ErrorKind::Decrypt)),
+        (
+            "sm:",
+            "AccessDeniedException",
+            Some(ErrorKind::AccessDenied),
+        ),
+        ("sm:", "SomethingNew", Some(ErrorKind::Transient)),
+    ];
+    std::thread::scope(|scope| {
+        for (prefix, code, kind) in rows {
+            scope.spawn(move || {
+                let answer = service(Box::leak(Box::new([("bad", code)])));
+                let proxy = Proxy::answering(None, answer);
+                // one bad one among 24
+                let catalog = required(24, prefix, Some(24)).replace("true", "false, default: d");
+                let secrets = Secrets::new(aws(&proxy.url).catalog_text(catalog)).unwrap();
+                secrets.warm_up_blocking();
+                for n in 1..24 {
+                    let secret = secrets.get(&format!("s{n:04}")).blocking().unwrap();
+                    assert!(secret.expose().starts_with("value-of-"), "{code}: s{n:04}");
+                }
+                let bad = secrets.get("s0000").blocking();
+                assert_eq!(
+                    bad.as_ref().err().map(|error| error.kind()),
+                    kind,
+                    "{code}: {bad:?}"
+                );
+            });
+        }
+    });
+}
+
+#[test]
+fn names_that_a_bulk_answer_does_not_mention_are_asked_for_singly() {
+    let proxy = Proxy::answering(None, |operation, body| match operation {
+        "GetParameters" | "BatchGetSecretValue" => (200, "{}".into()),
+        operation => service(&[])(operation, body),
+    });
+    let catalog = "secrets: {a: {aws_path: 'ssm:/a', default: d}, b: {aws_path: 'ssm:/b', default: d}, c: {aws_path: 'sm:c', default: d}, d: {aws_path: 'sm:d', default: d}}";
+    let secrets = Secrets::new(aws(&proxy.url).catalog_text(catalog)).unwrap();
+    secrets.warm_up_blocking();
+    for (name, value) in [("a", "/a"), ("b", "/b"), ("c", "c"), ("d", "d")] {
+        let secret = secrets.get(name).blocking().unwrap();
+        assert_eq!(secret.expose(), format!("value-of-{value}"));
+    }
+}
+
+#[test]
+fn one_denied_one_deleted_and_one_throttled_name_change_no_other_answer() {
+    let proxy = Proxy::answering(
+        None,
+        service(&[
+            ("n0003", "AccessDeniedException"),
+            ("n0011", "ParameterNotFound"),
+            ("n0017", "ThrottlingException"),
+        ]),
+    );
+    let catalog = required(40, "ssm:/", None);
+    let config = aws(&proxy.url).catalog_text(catalog);
+    let secrets = Secrets::new(config.deadline(Duration::from_secs(3))).unwrap();
+    secrets.warm_up_blocking();
+    for n in 0..40 {
+        let asked = secrets.get(&format!("s{n:04}")).blocking();
+        let kind = asked.as_ref().err().map(|error| error.kind());
+        let expected = match n {
+            3 => Some(ErrorKind::AccessDenied),
+            11 => Some(ErrorKind::Missing),
+            17 => Some(ErrorKind::Throttled),
+            _ => None,
+        };
+        assert_eq!(kind, expected, "{n}: {asked:?}");
+    }
+}
+
+#[test]
+fn hundreds_of_secrets_resolve_at_forty_requests_a_second() {
+    let long = std::env::var_os("OPS_TEST_FULL").is_some_and(|on| on == "1");
+    // the bucket holds a second's worth, and the calls outlast it
+    let rows: &[(usize, f64)] = if long {
+        &[(500, 40.0), (1000, 40.0)]
+    } else {
+        &[(300, 20.0)]
+    };
+    for (count, per_second) in rows {
+        let proxy = Proxy::answering(Some(*per_second), service(&[]));
+        let catalog = required(*count, "ssm:/", None);
+        let secrets = Secrets::new(aws(&proxy.url).catalog_text(catalog)).unwrap();
+        let start = Instant::now();
+        secrets.validate_blocking().unwrap();
+        println!(
+            "{count} secrets: {:?}, {} requests",
+            start.elapsed(),
+            proxy.seen().len()
+        );
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            start.elapsed()
+        );
+    }
+}
+
+#[test]
+fn a_bad_name_in_each_bulk_at_forty_requests_a_second_costs_requests_and_no_secret() {
+    let long = std::env::var_os("OPS_TEST_FULL").is_some_and(|on| on == "1");
+    let rows: &[(usize, &str, usize)] = if long {
+        &[(1000, "ssm:/", 10), (1000, "sm:", 20), (500, "ssm:/", 10)]
+    } else {
+        &[(60, "ssm:/", 10)]
+    };
+    for (count, prefix, every) in rows {
+        let proxy = Proxy::answering(Some(40.0), service(&[("bad", "AccessDeniedException")]));
+        let catalog = required(*count, prefix, Some(*every));
+        let config = aws(&proxy.url).catalog_text(catalog);
+        let secrets = Secrets::new(config.deadline(Duration::from_secs(30))).unwrap();
+        let start = Instant::now();
+        let error = secrets.validate_blocking().unwrap_err();
+        println!(
+            "{count} at {prefix}: {:?}, {} requests",
+            start.elapsed(),
+            proxy.seen().len()
+        );
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "{:?}",
+            start.elapsed()
+        );
+        assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error}");
+        let bad = count / every;
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("{bad} required secrets")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn cold_lookups_that_begin_together_share_their_requests() {
+    let proxy = Proxy::answering(None, service(&[]));
+    let catalog = required(50, "ssm:/", None);
+    let secrets = Secrets::new(aws(&proxy.url).catalog_text(catalog)).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let names: Vec<String> = (0..50).map(|n| format!("s{n:04}")).collect();
+        let asked = names.into_iter().map(|name| {
+            let secrets = secrets.clone();
+            tokio::spawn(async move { secrets.get(&name).await.unwrap() })
+        });
+        for asked in asked.collect::<Vec<_>>() {
+            assert!(asked.await.unwrap().expose().starts_with("value-of-"));
+        }
+    });
+    // five bulk calls in the best case; a busy machine may spread the callers over some more
+    assert!(proxy.seen().len() <= 20, "{:?}", proxy.seen());
+}
+
+#[test]
+fn a_connection_that_breaks_once_is_tried_again() {
+    for operation in ["GetParameters", "GetParameter"] {
+        let first = std::sync::atomic::AtomicBool::new(true);
+        let proxy = Proxy::answering(None, move |operation, body| {
+            match first.swap(false, std::sync::atomic::Ordering::Relaxed) {
+                true => (503, "{}".into()),
+                false => service(&[])(operation, body),
+            }
+        });
+        let count = if operation == "GetParameters" { 10 } else { 1 };
+        let catalog = required(count, "ssm:/", None);
+        let secrets = Secrets::new(aws(&proxy.url).catalog_text(catalog)).unwrap();
+        secrets.validate_blocking().unwrap();
+        assert_eq!(proxy.seen(), [operation, operation]);
+    }
+    let rule = Rule {
+        operation: "",
+        text: "",
+        fault: Fault::HangUp,
+    };
+    let proxy = Proxy::new(None, vec![rule]);
+    let secrets = Secrets::new(aws(&proxy.url)).unwrap();
+    secrets.get("mapbox_token").blocking().unwrap_err();
+    assert_eq!(proxy.seen().len(), 2);
+}
+
+/// A listener whose queue is full drops the first packet, and Linux sends it again after one second.
+#[test]
+fn a_lost_first_packet_is_waited_for() {
+    use std::net::{TcpListener, TcpStream};
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let short = Duration::from_millis(50);
+    // fills the queue of connections that nobody accepts, until one packet is dropped
+    let mut held = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, short) {
+        held.push(stream);
+        if held.len() > 10_000 {
+            return; // this machine drops none
+        }
+    }
+    let serving = std::thread::spawn(move || {
+        wait_for_a_lost_packet(address.port());
+        let answer = "{\"Parameter\":{\"Name\":\"/a\",\"Value\":\"late\"}}";
+        for stream in listener.incoming().flatten() {
+            let mut stream = stream;
+            let mut seen = [0_u8; 4096];
+            stream
+                .set_read_timeout(Some(Duration::from_millis(20)))
+                .unwrap();
+            let is_request = std::io::Read::read(&mut stream, &mut seen).is_ok_and(|read| read > 0);
+            if is_request {
+                let length = answer.len();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+                );
+                std::io::Write::write_all(&mut stream, (head + answer).as_bytes()).unwrap();
+                return;
+            }
+        }
+    });
+    let catalog = "secrets: {a: {aws_path: 'ssm:/a'}}";
+    let secrets = Secrets::new(aws(&format!("http://{address}")).catalog_text(catalog)).unwrap();
+    let asked = secrets.get("a").blocking();
+    drop(held);
+    assert_eq!(asked.unwrap().expose(), "late");
+    serving.join().unwrap();
+}
+
+/// Returns once a connection to this port has sent its first packet and has no answer.
+fn wait_for_a_lost_packet(port: u16) {
+    let place = format!(":{port:04X} 02 ");
+    let limit = Instant::now() + Duration::from_secs(10);
+    while !std::fs::read_to_string("/proc/net/tcp").is_ok_and(|table| table.contains(&place)) {
+        assert!(Instant::now() < limit, "nobody connected for ten seconds");
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,240 @@
+//! Credentials, region and endpoint: the ones that were given, or an error that says what is wrong with them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ops_secrets::testing::ManualClock;
+use ops_secrets::{AwsMode, Config, ErrorKind, SecretSource, Secrets};
+
+use crate::config;
+use crate::proxy::{Fault, Proxy};
+
+const ANSWER: &str = "{\"Parameter\":{\"Name\":\"/a\",\"Value\":\"value-of-a\"}}";
+
+fn with(variables: &[(&str, &str)]) -> Config {
+    let catalog = "secrets: {a: {aws_path: 'ssm:/a', default: never}}";
+    let variables = variables.iter().copied();
+    config().catalog_text(catalog).environment(variables)
+}
+
+fn error(config: Config) -> ops_secrets::SecretError {
+    let secrets = Secrets::new(config).unwrap();
+    secrets.get("a").blocking().unwrap_err()
+}
+
+fn write(path: &Path, text: &str) -> String {
+    std::fs::write(path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn named_credentials_that_cannot_be_used_are_an_error_in_either_mode() {
+    let folder = tempfile::tempdir().unwrap();
+    let profiles = write(
+        &folder.path().join("config"),
+        "[profile incomplete]\nregion = us-east-1\n\
+         [profile sso]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n\
+         [sso-session s]\nsso_region = us-east-1\nsso_start_url = https://localhost.invalid/start\n\
+         [profile process]\ncredential_process = /nonexistent/program\n\
+         [profile loop]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = gone\n",
+    );
+    let region = ("AWS_REGION", "us-east-1");
+    let files = ("AWS_CONFIG_FILE", profiles.as_str());
+    let missing = folder.path().join("no-token");
+    let missing = missing.to_str().unwrap();
+    let rows: [(&[(&str, &str)], &str); 8] = [
+        (&[region, files, ("AWS_PROFILE", "absent")], "absent"),
+        (
+            &[region, files, ("AWS_PROFILE", "incomplete")],
+            "AWS_PROFILE=incomplete",
+        ),
+        (&[region, files, ("AWS_PROFILE", "sso")], "sso"),
+        (&[region, files, ("AWS_PROFILE", "process")], "process"),
+        (&[region, files, ("AWS_PROFILE", "loop")], "gone"),
+        (
+            &[region, ("AWS_ACCESS_KEY_ID", "AKIA")],
+            "AWS_SECRET_ACCESS_KEY is not",
+        ),
+        (
+            &[
+                region,
+                ("AWS_WEB_IDENTITY_TOKEN_FILE", missing),
+                ("AWS_ROLE_ARN", "arn:aws:iam::1:role/r"),
+            ],
+            "no-token",
+        ),
+        (
+            &[
+                region,
+                (
+                    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                    "http://169.254.170.2/x",
+                ),
+            ],
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        ),
+    ];
+    for (variables, expected) in rows {
+        for mode in [AwsMode::Auto, AwsMode::On] {
+            let error = error(with(variables).aws(mode));
+            assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+            assert!(error.to_string().contains(expected), "{expected}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_given_environment_holds_for_aws_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = "[other]\naws_access_key_id = AKIAGIVEN\naws_secret_access_key = secret\nregion = eu-west-1\n";
+    let keys = write(&folder.path().join("credentials"), keys);
+    let proxy = Proxy::always(Fault::Body(ANSWER.into()));
+    let elsewhere = Proxy::always(Fault::HangUp);
+    let profile = [
+        ("AWS_PROFILE", "other"),
+        ("AWS_SHARED_CREDENTIALS_FILE", &keys),
+    ];
+    for endpoint in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SSM"] {
+        let mut variables = profile.to_vec();
+        variables.push((endpoint, &proxy.url));
+        if endpoint == "AWS_ENDPOINT_URL_SSM" {
+            variables.push(("AWS_ENDPOINT_URL", &elsewhere.url));
+        }
+        let secrets = Secrets::new(with(&variables)).unwrap();
+        assert_eq!(secrets.get("a").blocking().unwrap().expose(), "value-of-a");
+    }
+    assert!(
+        proxy
+            .heads()
+            .iter()
+            .all(|head| head.contains("AKIAGIVEN") && head.contains("/eu-west-1/"))
+    );
+    assert!(elsewhere.seen().is_empty());
+}
+
+#[test]
+fn a_region_that_is_none_is_named_as_that() {
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", "AKIA"),
+        ("AWS_SECRET_ACCESS_KEY", "s"),
+    ];
+    for region in ["us-east-1\n", "us east", "us-east-1/x"] {
+        let mut variables = keys.to_vec();
+        variables.push(("AWS_REGION", region));
+        let error = error(with(&variables).aws(AwsMode::On));
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(
+            error.to_string().contains("AWS_REGION is no region"),
+            "{error}"
+        );
+        let told = Secrets::new(with(&keys).region(region))
+            .unwrap_err()
+            .to_string();
+        assert!(told.contains("region: expected"), "{told}");
+    }
+}
+
+#[test]
+fn refusals_say_what_was_refused() {
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", "AKIA"),
+        ("AWS_SECRET_ACCESS_KEY", "s"),
+        ("AWS_REGION", "us-east-1"),
+    ];
+    let rows = [
+        (
+            "AccessDeniedException",
+            "User: arn:aws:iam::1:user/x is not authorized to perform: kms:Decrypt",
+            ErrorKind::Decrypt,
+            "kms:Decrypt",
+        ),
+        (
+            "AccessDeniedException",
+            "The ciphertext refers to a customer master key that does not exist",
+            ErrorKind::Decrypt,
+            "customer master key",
+        ),
+        (
+            "AccessDeniedException",
+            "User: arn:aws:iam::1:user/x is not authorized to perform: ssm:GetParameter",
+            ErrorKind::AccessDenied,
+            "ssm:GetParameter",
+        ),
+        (
+            "RequestTimeTooSkewed",
+            "too large",
+            ErrorKind::Unauthenticated,
+            "clocks",
+        ),
+        (
+            "InvalidSignatureException",
+            "Signature expired: 2026",
+            ErrorKind::Unauthenticated,
+            "clocks",
+        ),
+    ];
+    for (code, message, kind, expected) in rows {
+        let proxy = Proxy::always(Fault::Error(400, code, message));
+        let error = error(with(&keys).aws(AwsMode::On).endpoint_url(&proxy.url));
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+/// The SDK's own chain reads the process's variables, so this test runs itself with them.
+#[test]
+fn a_refused_role_is_a_refusal_after_which_nothing_stale_is_served() {
+    if std::env::var_os("OPS_TEST_REFUSED_ROLE").is_some() {
+        return with_a_role_that_is_refused_later();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let sts = Proxy::answering(None, |_, _| (200, String::new()));
+    sts.answer_as_sts();
+    let ssm = Proxy::always(Fault::Body(ANSWER.into()));
+    let profiles = format!(
+        "[profile role]\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = keys\nregion = us-east-1\n\
+         [profile keys]\naws_access_key_id = AKIA\naws_secret_access_key = s\nendpoint_url = {}\n",
+        sts.url
+    );
+    let profiles = write(&folder.path().join("config"), &profiles);
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child
+        .args([
+            "--exact",
+            "credentials::a_refused_role_is_a_refusal_after_which_nothing_stale_is_served",
+        ])
+        .arg("--nocapture")
+        .env("OPS_TEST_REFUSED_ROLE", &ssm.url)
+        .env("AWS_CONFIG_FILE", profiles)
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+        .env("AWS_PROFILE", "role")
+        .env("AWS_ENDPOINT_URL_STS", &sts.url);
+    let output = child.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(sts.seen().len() >= 2, "{:?}: {text}", sts.seen());
+}
+
+fn with_a_role_that_is_refused_later() {
+    let url = std::env::var("OPS_TEST_REFUSED_ROLE").unwrap();
+    let clock = ManualClock::new();
+    let config = Config::default()
+        .catalog_text("secrets: {a: {aws_path: 'ssm:/a', default: never}}")
+        .dotenv("/nonexistent/.env")
+        .aws(AwsMode::On)
+        .endpoint_url(&url);
+    let secrets = Secrets::new(config.clock(&clock)).unwrap();
+    // the first session is expired from the start, so the second lookup assumes the role again
+    assert_eq!(
+        secrets.get("a").blocking().unwrap().source(),
+        SecretSource::AwsSsm
+    );
+    clock.advance(Duration::from_secs(400));
+    let error = secrets.get("a").blocking().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error}");
+    assert!(error.to_string().contains("sts:AssumeRole"), "{error}");
+}

@@ -1,0 +1,228 @@
+//! Secrets in files of their own.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ops_secrets::{ErrorKind, FolderSource, SecretSource, Secrets};
+
+use crate::{Bench, TOKEN_PATH, config};
+
+fn write(path: &Path, text: impl AsRef<[u8]>, mode: u32) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_file_wins_over_aws_and_loses_to_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    write(&file, "from-the-file\n", 0o600);
+    let named = file.to_str().unwrap().to_owned();
+    let mut variables = vec![("MAPBOX_ACCESS_TOKEN_FILE", named)];
+    let ask = |variables: Vec<(&'static str, String)>| {
+        let bench = Bench::new(|config| config.environment(variables));
+        bench.ssm.set(TOKEN_PATH, "from-ssm");
+        let secret = bench.secrets.get("mapbox_token").blocking().unwrap();
+        (
+            secret.source(),
+            secret.expose().to_owned(),
+            bench.ssm.calls().len(),
+        )
+    };
+    let expected = (SecretSource::File, "from-the-file".to_owned(), 0);
+    assert_eq!(ask(variables.clone()), expected);
+    variables.push(("MAPBOX_ACCESS_TOKEN", "from-the-environment".into()));
+    assert_eq!(ask(variables).0, SecretSource::Env);
+    assert_eq!(ask(Vec::new()).0, SecretSource::AwsSsm);
+}
+
+#[test]
+fn a_mounted_folder_and_systemds_credentials_hold_secrets_by_name_and_by_variable() {
+    let (mounted, credentials) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(&mounted.path().join("mapbox_token"), "by-name", 0o400);
+    write(
+        &mounted.path().join("DB_PASSWORD"),
+        "by-variable\r\n",
+        0o400,
+    );
+    write(
+        &credentials.path().join("registry_api_key"),
+        "systemd's\n\n",
+        0o400,
+    );
+    write(
+        &credentials.path().join("mapbox_token"),
+        "the-second",
+        0o400,
+    );
+    let directory = credentials.path().to_str().unwrap();
+    let config = config()
+        .secrets_folder(mounted.path())
+        .environment([("CREDENTIALS_DIRECTORY", directory)]);
+    let secrets = Secrets::new(config).unwrap();
+    let rows = [
+        ("mapbox_token", "by-name"),
+        ("MAPBOX_ACCESS_TOKEN", "by-name"),
+        ("DB_PASSWORD", "by-variable"),
+        ("registry_api_key", "systemd's"),
+    ];
+    for (name, expected) in rows {
+        let secret = secrets.get(name).blocking().unwrap();
+        assert_eq!(
+            (secret.expose(), secret.source()),
+            (expected, SecretSource::File)
+        );
+    }
+    for name in [".", "..", "..data"] {
+        assert!(secrets.get(name).optional_blocking().unwrap().is_none());
+    }
+    let report = secrets.report();
+    assert!(
+        report
+            .secrets
+            .iter()
+            .all(|secret| secret.source == SecretSource::File),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_changed_file_is_noticed_at_the_next_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mapbox_token");
+    let bench = Bench::new(|config| config.secrets_folder(folder.path()));
+    bench.ssm.set(TOKEN_PATH, "from-ssm");
+    let read = || {
+        let secret = bench.secrets.get("mapbox_token").blocking().unwrap();
+        secret.expose().to_owned()
+    };
+    write(&file, "first-value", 0o600);
+    assert_eq!(read(), "first-value");
+    write(&file, "other-value", 0o600);
+    assert_eq!(read(), "other-value");
+    let new = folder.path().join("new");
+    write(&new, "third-value", 0o600);
+    fs::rename(&new, &file).unwrap();
+    assert_eq!(read(), "third-value");
+    fs::remove_file(&file).unwrap();
+    assert_eq!(read(), "from-ssm");
+}
+
+#[test]
+fn a_file_that_was_named_and_cannot_be_used_is_an_error_and_never_a_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    write(&path("anybody"), "planted", 0o666);
+    write(&path("group"), "planted", 0o660);
+    write(&path("not-text"), b"planted\xff", 0o600);
+    write(&path("nul"), b"planted\0", 0o600);
+    write(&path("huge"), vec![b'x'; 1024 * 1024 + 1], 0o600);
+    fs::create_dir(path("folder")).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(path("fifo"))
+        .status();
+    assert!(made.unwrap().success());
+    let rows = [
+        ("anybody", ErrorKind::Config),
+        ("group", ErrorKind::Config),
+        ("not-text", ErrorKind::Malformed),
+        ("nul", ErrorKind::Malformed),
+        ("huge", ErrorKind::Config),
+        ("folder", ErrorKind::Config),
+        ("fifo", ErrorKind::Config),
+        ("missing", ErrorKind::Config),
+    ];
+    for (name, kind) in rows {
+        let named = path(name).to_str().unwrap().to_owned();
+        let secrets = Secrets::new(config().environment([("A_KEY_FILE", named)])).unwrap();
+        let error = secrets.get("A_KEY").or("never").blocking().unwrap_err();
+        assert_eq!(error.kind(), kind, "{name}: {error}");
+        assert!(!error.to_string().contains("planted"), "{error}");
+    }
+}
+
+#[test]
+fn permissions_that_are_too_open_are_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("mapbox_token"), "a-value", 0o644);
+    let secrets = Secrets::new(config().secrets_folder(folder.path())).unwrap();
+    assert_eq!(
+        secrets.get("mapbox_token").blocking().unwrap().expose(),
+        "a-value"
+    );
+    let problems = secrets.report().secrets[0].problems.join("; ");
+    assert!(problems.contains("readable by other users"), "{problems}");
+}
+
+/// As the kubelet does it: files are links into `..data`, which is a link that is replaced as a whole.
+#[test]
+fn a_swapped_folder_is_read_whole_and_never_missed() {
+    let mounted = tempfile::tempdir().unwrap();
+    let root = mounted.path();
+    let publish = |version: usize| {
+        let data = root.join(format!("..version-{version}"));
+        fs::create_dir(&data).unwrap();
+        // longer and shorter ones, so that a mixture would show
+        let value = format!("{version:04}").repeat(1 + version % 7 * 400);
+        write(&data.join("mapbox_token"), value, 0o600);
+        symlink(&data, root.join("..data_tmp")).unwrap();
+        fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
+        if version > 1 {
+            fs::remove_dir_all(root.join(format!("..version-{}", version - 1))).unwrap();
+        }
+    };
+    publish(1);
+    symlink("..data/mapbox_token", root.join("mapbox_token")).unwrap();
+    let bench = Bench::new(|config| config.secrets_folder(root));
+    let done = AtomicBool::new(false);
+    let rounds = if std::env::var_os("OPS_TEST_FULL").is_some() {
+        5000
+    } else {
+        300
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut last = 0;
+                while !done.load(Ordering::Relaxed) {
+                    let secret = bench.secrets.get("mapbox_token").blocking().unwrap();
+                    let text = secret.expose();
+                    let version = text[..4].to_owned();
+                    assert_eq!(text, version.repeat(text.len() / 4), "a mixture");
+                    let version: usize = version.parse().unwrap();
+                    assert!(version >= last, "{version} after {last}");
+                    last = version;
+                }
+            });
+        }
+        for version in 2..rounds {
+            publish(version);
+        }
+        let newest = format!("{:04}", rounds - 1);
+        let secret = bench.secrets.get("mapbox_token").blocking().unwrap();
+        assert!(secret.expose().starts_with(&newest));
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_folder_may_be_a_source_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("db"), "from-the-folder\n", 0o600);
+    let catalog = "secrets: {db_password: {path: db}, other: {default: d}}";
+    let config = config()
+        .catalog_text(catalog)
+        .source(FolderSource::new(folder.path()));
+    let secrets = Secrets::new(config).unwrap();
+    let found = secrets.get("db_password").blocking().unwrap();
+    assert_eq!(
+        (found.expose(), found.source().as_str()),
+        ("from-the-folder", "folder")
+    );
+    assert_eq!(
+        secrets.get("other").blocking().unwrap().source(),
+        SecretSource::Default
+    );
+}
