@@ -1,5 +1,5 @@
-//! Secrets from the environment, AWS SSM, AWS Secrets Manager and `.env`: one call, one order, and always an answer to where a value came
-//! from.
+//! Secrets from the environment, files, AWS SSM, AWS Secrets Manager, a store of your own and `.env`: one call, one order, and always an
+//! answer to where a value came from.
 //!
 //! ```
 //! use ops_secrets::{Config, SecretSource, Secrets};
@@ -19,7 +19,7 @@
 //! # In an application
 //! [`get_secret`] and [`get_secret_source`] ask the process's resolver, which configures itself from the environment. Call
 //! [`Secrets::validate`] at start: it looks up the whole catalog in bulk and names everything that is missing at once.
-//! [`Secrets::report`] tells an operator where each secret comes from, and never what it is.
+//! [`Secrets::report`] shows an operator where each secret comes from, and never what it is.
 //!
 //! ```no_run
 //! use ops_secrets::{SecretError, SecretSource, get_secret, get_secret_source};
@@ -38,36 +38,41 @@
 //! Take a `&Secrets` from your caller. There is no global state behind it.
 //!
 //! # Guarantees
-//! - The order is environment, SSM, Secrets Manager, `.env`, default. Only a source that *definitely* has nothing
-//!   passes the question on (and AWS, where it was not switched on and is not here or refuses the credentials); denied,
-//!   throttled, late and malformed are errors, never a silent default.
-//! - Where nothing hints at AWS, no packet is sent for it.
+//! - The order is environment, files, SSM, Secrets Manager, stores of your own, `.env`, default. Only a source that *definitely*
+//!   has nothing passes the question on (and AWS, if it was not switched on and is not here or refuses the credentials);
+//!   denied, throttled, late and malformed are errors, never a silent default. In a bulk, each name has its own answer.
+//! - If nothing hints at AWS, no packet is sent for it.
 //! - A remote value is at most as old as the caller's time to live (default 300 s), except while its source is
-//!   unreachable, throttled or late: then the last good one is served for up to an hour longer.
+//!   unreachable, throttled or late: then the last good one is served for up to an hour longer. A time to live of zero
+//!   accepts nothing older than the call, and nothing that was known before an `invalidate` is served after it.
 //! - Any number of callers that miss the same secret cause one lookup. It runs on its own thread with a deadline (5 s), so a
 //!   caller that goes away does not cancel it, and no worker of yours waits for the network: a blocking call on a worker of a
-//!   multi-thread runtime hands the worker's other tasks on.
+//!   multi-thread runtime hands the worker's other tasks on. Every caller has its own timeout, whatever a source, a
+//!   listener or another caller does.
+//! - A value is announced to the listeners of [`Secrets::on_resolved`] before anybody gets it, and never inside a lookup.
 //! - A hit of a cataloged secret from AWS takes no lock of ours, allocates nothing, and costs about what `env::var` and
 //!   a `HashMap::get` cost together.
-//! - The environment is read at each call, `.env` again when it changes. The process's environment is never written.
+//! - The environment is read at each call, files and `.env` again when they change. The process's environment is never written.
 //! - No value, and no part, length or hash of one, is in any `Debug`, `Display`, error, log line, report or metric.
 //!
 //! # Errors
 //! [`SecretError`] has a [`kind`](SecretError::kind), names every source that was [`tried`](SecretError::tried), and says whether
 //! to [retry](SecretError::is_retryable).
 //!
-//! # Features
+//! # Feature flags
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `ssm` | yes | AWS SSM Parameter Store |
 //! | `secretsmanager` | yes | AWS Secrets Manager |
+//! | `sso` | no | profiles with `sso_session` |
+//! | `credentials-process` | no | profiles with `credential_process` |
 //! | `yaml` | yes | the catalog file |
 //! | `metrics` | no | `Secrets::publish_metrics` |
 //! | `testing` | no | sources in memory that fail on command, a manual clock |
 //! | `aws` | | what the two AWS features share; not to be named alone |
 //!
 //! # When not to use this
-//! For configuration that is no secret, use a configuration crate. For leased credentials (Vault), versions other than the current one
+//! For configuration that is no secret, use a configuration crate. For leased credentials, versions other than the current one
 //! and binary secrets, use the client of the service.
 
 mod cache;

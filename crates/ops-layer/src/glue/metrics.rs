@@ -12,7 +12,7 @@ pub(crate) fn metrics(config: &Config) -> Result<(), Error> {
 }
 
 /// What the totals mean that the parts publish.
-const COUNTERS: [(&str, &str); 17] = [
+const COUNTERS: [(&str, &str); 18] = [
     (
         "cache_bypass_total",
         "Queries that went past the cache, by reason",

@@ -8,7 +8,7 @@ use crate::error::ErrorKind;
 
 /// A source that could not be reached is not asked again for this long.
 pub const BREAKER_OPEN: Duration = Duration::from_secs(60);
-/// How long one probe of a broken source keeps the others away.
+/// Time for which one probe of a broken source keeps the others away.
 const PROBE: Duration = Duration::from_secs(5);
 
 /// Closed, or open until a moment; then one probe at a time.

@@ -22,7 +22,7 @@ impl Clock {
         Duration::from_millis(self.millis())
     }
 
-    /// What each hit reads: computing with a `Duration` would cost more than the lookup itself.
+    /// Milliseconds, as each hit reads them: computing with a `Duration` would cost more than the lookup itself.
     pub(crate) fn millis(&self) -> u64 {
         match self {
             Self::System(start) => start.millis(),

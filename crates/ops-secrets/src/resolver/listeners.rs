@@ -47,7 +47,7 @@ thread_local! {
 pub(crate) struct Listeners {
     others: RwLock<Others>,
     listeners: RwLock<Vec<Listener>>,
-    /// How many names use each announced value. Held while listeners run.
+    /// Number of names that use each announced value. Held while listeners run.
     announced: Mutex<HashMap<ByValue, usize>>,
     failures: AtomicU64,
     patience: Duration,

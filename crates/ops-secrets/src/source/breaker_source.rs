@@ -38,12 +38,12 @@ impl BreakerSource {
         }
     }
 
-    /// How often the source was asked; a bulk counts once.
+    /// Number of lookups at the source; a bulk counts once.
     pub(crate) fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// What the source says of itself; what it did the last time, if it says nothing.
+    /// Returns the state as the source knows it; as its last lookup ended, if it does not.
     pub(crate) fn health(&self) -> Health {
         let said = caught(|| self.source.health());
         match said.unwrap_or(Health::Unknown) {

@@ -98,7 +98,7 @@ impl SecretFiles {
         Some(format!("{}: no file {name}", mounted.display()))
     }
 
-    /// What an operator should change about the file of a secret.
+    /// Returns what an operator should change about the file of a secret.
     pub(crate) fn permission_problem(&self, names: &FileNames) -> Option<String> {
         let named = self.environment.text(&names.variable).map(PathBuf::from);
         let mut paths = named.iter().chain(&names.paths);

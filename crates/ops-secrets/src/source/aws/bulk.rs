@@ -70,7 +70,7 @@ pub(crate) async fn look_up<A: BulkApi>(
     work.finish(names)
 }
 
-/// What is left to ask, and the answers so far.
+/// Names that are left to ask, and the answers so far.
 struct Work {
     /// The last one is next: halves come before other bulks.
     parts: Vec<Part>,

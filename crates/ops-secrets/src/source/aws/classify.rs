@@ -94,7 +94,8 @@ where
     }
 }
 
-/// Where AWS is asked because of a hint alone, a machine without a route to it is no error.
+/// Returns the class of a failed connection: if AWS is asked because of a hint alone, a machine without a route to it is
+/// no error.
 fn no_connection(settings: &AwsSettings) -> ErrorKind {
     match settings.automatic {
         true => ErrorKind::Unavailable,
