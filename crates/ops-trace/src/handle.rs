@@ -27,6 +27,8 @@ struct Core {
     propagate: bool,
     propagate_to: Hosts,
     disabled: bool,
+    #[cfg(feature = "tracing-spans")]
+    foreign_spans: crate::config::spans::ForeignSpans,
 }
 
 impl Handle {
@@ -45,6 +47,8 @@ impl Handle {
             propagate: resolved.propagate,
             propagate_to: Hosts::new(resolved.propagate_to),
             disabled: resolved.disabled,
+            #[cfg(feature = "tracing-spans")]
+            foreign_spans: resolved.foreign_spans,
         })))
     }
 
@@ -123,6 +127,11 @@ impl Handle {
     #[cfg(feature = "metrics")]
     pub(crate) fn take_export_seconds(&self) -> Vec<f64> {
         std::mem::take(&mut *self.0.limiter.state.export_seconds.lock())
+    }
+
+    #[cfg(feature = "tracing-spans")]
+    pub(crate) fn foreign_spans(&self) -> &crate::config::spans::ForeignSpans {
+        &self.0.foreign_spans
     }
 
     pub(crate) fn propagates(&self) -> bool {

@@ -64,6 +64,7 @@
 //! | `OTEL_TRACES_EXPORTER` | `none`, or a list of `otlp`, `console` |
 //! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | the six of the specification; 0 to 1, with a ratio sampler |
 //! | `OPS_TRACE_KEEP` | a list of `errors`, `slow`: traces that are exported though the sampler dropped them; `none` |
+//! | `OPS_TRACE_FILTER`, `OPS_TRACE_EVENTS` | targets and levels of `tracing` spans, such as `info,sqlx=debug`; `true`, `false` (feature `tracing-spans`) |
 //! | `OTEL_PROPAGATORS` | `tracecontext`, `none` |
 //! | `OTEL_EXPORTER_OTLP_ENDPOINT` | a URL; `/v1/traces` is appended |
 //! | `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` | a URL, used as it is |
@@ -90,12 +91,12 @@
 //! | `http` | no | `http::ServerSpans`, the observer for `ops-http` |
 //! | `metrics` | no | `publish_metrics` |
 //! | `testing` | no | `testing::Collector`, and traces as text |
-//! | `tls` | yes | `https` endpoints |
+//! | `tls` | yes | `https` endpoints, certificates, proxies |
+//! | `tracing-spans` | no | `tracing_layer`: spans of the `tracing` crate are spans of this one |
 //!
 //! # When not to use it
 //!
-//! For tail sampling across services (do that in a collector), for gRPC export, for spans of outgoing requests, or to export `tracing`
-//! spans.
+//! For tail sampling across services (do that in a collector), for gRPC export, or for spans of outgoing requests.
 
 #[cfg(feature = "axum")]
 pub mod axum;
@@ -125,6 +126,8 @@ mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tracer;
+#[cfg(feature = "tracing-spans")]
+mod tracing_spans;
 mod value;
 
 #[cfg(feature = "axum")]
@@ -154,6 +157,8 @@ pub use span::SpanStart;
 pub use span::{Entered, Span};
 pub use stats::{Failures, Stats};
 pub use tracer::Tracer;
+#[cfg(feature = "tracing-spans")]
+pub use tracing_spans::tracing_layer;
 #[doc(hidden)]
 pub use value::Literal;
 pub use value::Value;

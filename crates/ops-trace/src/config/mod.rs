@@ -6,6 +6,8 @@ pub(crate) mod otlp;
 pub(crate) mod resolved;
 mod resource;
 pub(crate) mod sampler;
+#[cfg(feature = "tracing-spans")]
+pub(crate) mod spans;
 mod tls;
 
 use std::collections::BTreeMap;

@@ -33,6 +33,8 @@ pub(crate) struct Resolved {
     pub(crate) limits: Limits,
     pub(crate) propagate: bool,
     pub(crate) propagate_to: Vec<String>,
+    #[cfg(feature = "tracing-spans")]
+    pub(crate) foreign_spans: super::spans::ForeignSpans,
     pub(crate) warnings: Vec<Warning>,
 }
 
@@ -73,6 +75,8 @@ impl Resolved {
             slow_after: config.slow_after.unwrap_or(SLOW_AFTER),
             limits: limits(env, &mut warnings),
             propagate: propagate(env, &mut warnings),
+            #[cfg(feature = "tracing-spans")]
+            foreign_spans: super::spans::of_spans(env, &mut warnings),
             propagate_to: config.propagate_to,
             warnings,
         })

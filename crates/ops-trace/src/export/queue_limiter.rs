@@ -12,8 +12,9 @@ use crate::export::state::ExportState;
 use crate::recent::ring::{failed, took};
 use crate::stats::add;
 
-/// Maximum number of spans that wait for the ring of recent traces only.
-pub(crate) const RING_QUEUE_SPANS: usize = 256;
+/// Maximum number of spans that wait for the ring of recent traces only: two batches of default size, so that the export
+/// thread is woken before it is full.
+pub(crate) const RING_QUEUE_SPANS: usize = 1024;
 
 /// Lets a span into the queue or counts why not. The queue behind it is long enough never to drop a span itself.
 ///

@@ -17,7 +17,7 @@ fn one_batch(tracer: &Tracer) {
 fn raw(status: u16, headers: &str, body: &str) -> Answer {
     let length = body.len();
     Answer::Raw(format!(
-        "HTTP/1.1 {status} test\r\n{headers}content-length: {length}\r\n\r\n{body}"
+        "HTTP/1.1 {status} test\r\n{headers}connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
     ))
 }
 

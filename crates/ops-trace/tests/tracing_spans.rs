@@ -1,0 +1,203 @@
+//! Spans of the `tracing` crate and of this one, in one trace. In a process of their own, because subscribers with filters
+//! would decide about the events of other tests, too.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::time::Duration;
+
+use ops_trace::testing::Collector;
+use ops_trace::{Config, Tracer, get_current_trace_id, span};
+use tracing::Instrument;
+use tracing_subscriber::layer::SubscriberExt;
+
+/// For what does not happen while a test runs.
+const LATER: Duration = Duration::from_secs(60);
+
+fn traced() -> (Collector, Tracer) {
+    filtered(&[])
+}
+
+fn with(tracer: &Tracer, work: impl FnOnce()) {
+    let subscriber = tracing_subscriber::registry().with(tracer.tracing_layer());
+    tracing::subscriber::with_default(subscriber, work);
+}
+
+fn filtered(variables: &[(&str, &str)]) -> (Collector, Tracer) {
+    let collector = Collector::start().unwrap();
+    let config = Config::new("it").endpoint(collector.endpoint());
+    let tracer = Tracer::new(config.environment(variables.iter().copied())).unwrap();
+    (collector, tracer)
+}
+
+#[test]
+fn theirs_and_ours_are_children_of_each_other() {
+    let (collector, tracer) = traced();
+    with(&tracer, || {
+        let theirs = tracing::info_span!("theirs", otel.kind = "client", table = "users");
+        theirs.in_scope(|| {
+            let id = get_current_trace_id();
+            assert_eq!(id.len(), 32);
+            span!(tracer: tracer, "ours").in_scope(|_| {
+                assert_eq!(get_current_trace_id(), id);
+                tracing::info_span!("inner", n = 1).in_scope(|| {
+                    drop(span!(tracer: tracer, "innermost"));
+                    let now = std::time::SystemTime::now();
+                    let completed = tracer.completed_span("completed", now, Duration::ZERO);
+                    completed.record();
+                });
+            });
+            tracing::info_span!("sibling").in_scope(|| {});
+        });
+        assert_eq!(get_current_trace_id(), "no-trace");
+    });
+    tracer.flush();
+    let text = collector.snapshot();
+    let shape: Vec<String> = text
+        .lines()
+        .map(|line| {
+            let (name, depth) = (line.trim_start(), line.len() - line.trim_start().len());
+            let name = name.split(' ').next().unwrap();
+            format!("{}{name}", &line[..depth])
+        })
+        .collect();
+    assert_eq!(
+        shape,
+        [
+            "theirs",
+            "  ours",
+            "    inner",
+            "      innermost",
+            "      completed",
+            "  sibling"
+        ],
+        "{text}"
+    );
+    assert!(
+        text.starts_with("theirs (client)") && text.contains("table=users"),
+        "{text}"
+    );
+    assert_eq!(tracer.recent().recent[0].spans.len(), 6);
+}
+
+#[test]
+fn parents_hold_across_awaits_tasks_and_blocking_pools() {
+    #[tracing::instrument(skip_all)]
+    async fn load(tracer: &Tracer) {
+        tokio::task::yield_now().await;
+        span!(tracer: tracer, "query")
+            .instrument(tokio::task::yield_now())
+            .await;
+    }
+
+    let (collector, tracer) = traced();
+    with(&tracer, || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let request = span!(tracer: tracer, "request");
+            let work = async {
+                let id = get_current_trace_id();
+                let first = load(&tracer);
+                let second = async {
+                    tokio::task::yield_now().await;
+                    get_current_trace_id()
+                };
+                let ((), other) =
+                    tokio::join!(first, second.instrument(tracing::info_span!("second")));
+                assert_eq!(other, id);
+                let task = ops_trace::spawn(
+                    async { get_current_trace_id() }.instrument(tracing::info_span!("task")),
+                );
+                assert_eq!(task.await.unwrap(), id);
+                let theirs = tracing::info_span!("theirs");
+                let blocking = theirs.in_scope(|| ops_trace::spawn_blocking(get_current_trace_id));
+                assert_eq!(blocking.await.unwrap(), id);
+            };
+            request.instrument(work).await;
+        });
+    });
+    tracer.flush();
+    let spans = collector.spans();
+    let named = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
+    for (child, parent) in [
+        ("load", "request"),
+        ("query", "load"),
+        ("second", "request"),
+        ("task", "request"),
+        ("theirs", "request"),
+    ] {
+        assert_eq!(
+            named(child).parent_span_id,
+            named(parent).span_id,
+            "{child}"
+        );
+    }
+}
+
+#[test]
+fn targets_and_levels_are_chosen_and_what_is_left_out_is_transparent() {
+    for (filter, expected) in [
+        ("", vec!["info", "sqlx"]),
+        ("debug", vec!["info", "debug", "sqlx"]),
+        ("sqlx=info", vec!["sqlx"]),
+        ("info,sqlx=off", vec!["info"]),
+        ("off", vec![]),
+        ("ops_trace=trace,opentelemetry_sdk=trace", vec![]),
+    ] {
+        let (collector, tracer) = filtered(&[("OPS_TRACE_FILTER", filter)]);
+        with(&tracer, || {
+            span!(tracer: tracer, "outside").in_scope(|_| {
+                let outside = get_current_trace_id();
+                for span in [
+                    tracing::info_span!("info"),
+                    tracing::debug_span!("debug"),
+                    tracing::info_span!(target: "sqlx::query", "sqlx"),
+                    tracing::info_span!(target: "ops_trace", "own"),
+                    tracing::info_span!(target: "opentelemetry_sdk", "sdk"),
+                ] {
+                    span.in_scope(|| {
+                        assert_eq!(get_current_trace_id(), outside);
+                        tracing::error!("an event");
+                    });
+                }
+            });
+        });
+        tracer.flush();
+        let spans = collector.spans();
+        let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
+        let theirs: Vec<&str> = names.iter().filter(|n| **n != "outside").copied().collect();
+        assert_eq!(theirs, expected, "{filter}");
+        assert!(spans.iter().all(|span| span.events.is_empty()), "{filter}");
+    }
+}
+
+#[test]
+fn events_are_taken_by_choice() {
+    let (collector, tracer) = filtered(&[("OPS_TRACE_EVENTS", "true")]);
+    with(&tracer, || {
+        tracing::info_span!("theirs").in_scope(|| tracing::info!(n = 1, "an event"));
+    });
+    tracer.flush();
+    assert_eq!(collector.spans()[0].events.len(), 1);
+}
+
+#[test]
+fn spans_that_are_not_sampled_have_ids_and_with_tracing_off_what_is_outside_stays() {
+    let (collector, tracer) = traced();
+    tracer.set_sampling_ratio(0.0, LATER).unwrap();
+    with(&tracer, || {
+        tracing::info_span!("theirs").in_scope(|| assert_eq!(get_current_trace_id().len(), 32));
+    });
+    tracer.flush();
+    assert_eq!(collector.requests(), 0);
+    let (collector, off) = filtered(&[("OTEL_SDK_DISABLED", "true")]);
+    let (_collector, other) = traced();
+    with(&off, || {
+        span!(tracer: other, "outside").in_scope(|_| {
+            let outside = get_current_trace_id();
+            tracing::info_span!("theirs").in_scope(|| assert_eq!(get_current_trace_id(), outside));
+        });
+    });
+    assert_eq!(collector.requests(), 0);
+}
