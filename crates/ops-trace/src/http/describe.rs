@@ -1,11 +1,12 @@
 use std::net::IpAddr;
 
 use ::http::header::{HOST, USER_AGENT};
-use ::http::{Method, Uri, request};
+use ::http::{Method, Uri, Version, request};
 use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind, SpanRef, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
-use ops_http::{Outcome, Route};
+use ops_http::{Outcome, Route, known_method};
 
+use super::forwarded::Forwarded;
 use super::query::redacted;
 use crate::limits::{MAX_TEXT_BYTES, cut};
 
@@ -20,8 +21,9 @@ pub(super) fn builder(
     request: &request::Parts,
     route: Option<&Route>,
     link: Option<SpanContext>,
+    forwarded: &Forwarded,
 ) -> SpanBuilder {
-    let mut attributes = attributes(request);
+    let mut attributes = attributes(request, forwarded);
     let mut builder = match route {
         Some(route) => {
             attributes.push(http_route(route));
@@ -39,9 +41,9 @@ fn http_route(route: &Route) -> KeyValue {
     KeyValue::new("http.route", route.shared())
 }
 
-fn attributes(request: &request::Parts) -> Vec<KeyValue> {
+fn attributes(request: &request::Parts, forwarded: &Forwarded) -> Vec<KeyValue> {
     let mut attributes = Vec::with_capacity(10);
-    match known(&request.method) {
+    match known_method(&request.method) {
         Some(method) => attributes.push(KeyValue::new("http.request.method", method)),
         None => {
             let original = request.method.as_str().chars();
@@ -52,11 +54,15 @@ fn attributes(request: &request::Parts) -> Vec<KeyValue> {
     }
     let path = cut(request.uri.path().to_owned(), MAX_TEXT_BYTES);
     attributes.push(KeyValue::new("url.path", path));
-    attributes.push(KeyValue::new("url.scheme", scheme(&request.uri)));
+    let scheme = forwarded.scheme.unwrap_or_else(|| scheme(&request.uri));
+    attributes.push(KeyValue::new("url.scheme", scheme));
+    if let Some(version) = version(request.version) {
+        attributes.push(KeyValue::new("network.protocol.version", version));
+    }
     if let Some(query) = request.uri.query() {
         attributes.push(KeyValue::new("url.query", redacted(query)));
     }
-    server(request, &mut attributes);
+    server(request, forwarded, &mut attributes);
     attributes
 }
 
@@ -67,13 +73,32 @@ fn scheme(uri: &Uri) -> &'static str {
     }
 }
 
-/// From the request's target, or else `Host`; one that is not valid is left out.
-fn server(request: &request::Parts, attributes: &mut Vec<KeyValue>) {
-    let text = match request.uri.authority() {
+fn version(version: Version) -> Option<&'static str> {
+    Some(match version {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_11 => "1.1",
+        Version::HTTP_2 => "2",
+        Version::HTTP_3 => "3",
+        _ => return None,
+    })
+}
+
+/// By trusted proxies, or else from the request's target, or else `Host`; one that is not valid is left out.
+fn server(request: &request::Parts, forwarded: &Forwarded, attributes: &mut Vec<KeyValue>) {
+    let own = || match request.uri.authority() {
         Some(authority) => Some(authority.as_str()),
         None => request.headers.get(HOST).and_then(|h| h.to_str().ok()),
     };
-    if let Some((address, port)) = text.and_then(host_and_port) {
+    let told = forwarded.host.as_deref().and_then(host_and_port);
+    let server = match told {
+        Some((address, port)) => Some((address, port.or(forwarded.port))),
+        // the host is the one that the proxy called, its port that of this service
+        None => own()
+            .and_then(host_and_port)
+            .map(|(address, port)| (address, forwarded.port.or(port))),
+    };
+    if let Some((address, port)) = server {
         attributes.push(KeyValue::new("server.address", address.to_owned()));
         if let Some(port) = port {
             attributes.push(KeyValue::new("server.port", i64::from(port)));
@@ -128,26 +153,10 @@ pub(super) fn answered(span: &SpanRef<'_>, outcome: &Outcome, before: Option<&Ro
 }
 
 fn named(method: &Method, route: &Route) -> String {
-    let (method, template) = (known(method).unwrap_or(UNNAMED), route.template());
+    let (method, template) = (known_method(method).unwrap_or(UNNAMED), route.template());
     let mut name = String::with_capacity(method.len() + 1 + template.len());
     name.push_str(method);
     name.push(' ');
     name.push_str(template);
     name
-}
-
-/// The methods of RFC 9110 and PATCH, exactly as they are written there.
-fn known(method: &Method) -> Option<&'static str> {
-    Some(match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        Method::PATCH => "PATCH",
-        Method::CONNECT => "CONNECT",
-        Method::TRACE => "TRACE",
-        _ => return None,
-    })
 }

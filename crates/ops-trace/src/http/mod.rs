@@ -5,23 +5,26 @@
 //! never more names than answered pairs of method and route, and that one.
 
 mod describe;
+mod forwarded;
 mod query;
 mod trust;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Once};
 
 use ::http::{Extensions, HeaderName, HeaderValue, request, response};
 use opentelemetry::trace::{SpanContext, TraceContextExt, Tracer as _};
 use opentelemetry::{Context, ContextGuard, KeyValue};
-use ops_http::{Ending, Observe, Outcome, Route};
+use ops_http::{Ending, Observe, Outcome, QUIET_ROUTES, Route};
 
 use crate::network::Network;
 use crate::propagation::{Remote, extract, header, with_span};
 use crate::span::fail;
 use crate::{Error, Handle, global};
 
+use forwarded::Forwarded;
 pub use trust::Trust;
 
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
@@ -52,9 +55,7 @@ impl Default for ServerSpans {
             trust: Trust::default(),
             networks: Vec::new(),
             peer: |_| None,
-            skip_paths: ["/metrics", "/healthz", "/readyz"]
-                .map(str::to_owned)
-                .into(),
+            skip_paths: QUIET_ROUTES.iter().map(|path| (*path).to_owned()).collect(),
             client: false,
             warned: Arc::default(),
         }))
@@ -62,9 +63,10 @@ impl Default for ServerSpans {
 }
 
 impl ServerSpans {
-    /// Creates an observer that uses the handle of [`init`](crate::init), trusts private peers, and skips `/metrics`,
-    /// `/healthz` and `/readyz`.
+    /// Creates an observer that uses the handle of [`init`](crate::init), trusts private peers, and skips probes and
+    /// scrapes ([`QUIET_ROUTES`]).
     pub fn new() -> Self {
+        warn_of_refused_methods();
         Self::default()
     }
 
@@ -79,7 +81,7 @@ impl ServerSpans {
         self.with(|settings| settings.handle = Some(handle))
     }
 
-    /// Sets the peers whose trace context becomes the parent.
+    /// Sets the peers whose trace context becomes the parent, and whose `Forwarded` and `X-Forwarded` headers are read.
     #[must_use]
     pub fn trust(self, trust: Trust) -> Self {
         self.with(|settings| settings.trust = trust)
@@ -116,27 +118,27 @@ impl ServerSpans {
         self.with(|settings| settings.client = on)
     }
 
-    fn trusts(&self, request: &request::Parts) -> bool {
-        let peer = || {
-            let peer = (self.0.peer)(&request.extensions);
-            if peer.is_none() {
-                self.warn_of_unknown_peer();
-            }
-            peer
-        };
+    /// The peer's address; a panic of the function that finds it counts as none.
+    fn peer_of(&self, request: &request::Parts) -> Option<IpAddr> {
+        let find = || (self.0.peer)(&request.extensions);
+        catch_unwind(AssertUnwindSafe(find)).ok().flatten()
+    }
+
+    fn trusts(&self, peer: Option<IpAddr>) -> bool {
         match self.0.trust {
             Trust::Everybody => true,
             Trust::Nobody => false,
-            Trust::PrivatePeers => peer().is_some_and(trust::is_private),
+            Trust::PrivatePeers => peer.is_some_and(trust::is_private),
             Trust::Networks => {
-                peer().is_some_and(|peer| self.0.networks.iter().any(|n| n.contains(peer)))
+                peer.is_some_and(|peer| self.0.networks.iter().any(|n| n.contains(peer)))
             }
         }
     }
 
     /// Logs once that a valid `traceparent` did not become a parent because nothing tells who sent it.
     fn warn_of_unknown_peer(&self) {
-        if !self.0.warned.swap(true, Relaxed) {
+        let by_peer = matches!(self.0.trust, Trust::PrivatePeers | Trust::Networks);
+        if by_peer && !self.0.warned.swap(true, Relaxed) {
             tracing::warn!(
                 target: "ops_trace",
                 cure = "serve with into_make_service_with_connect_info::<SocketAddr>() and \
@@ -151,15 +153,39 @@ impl ServerSpans {
         &self,
         handle: &Handle,
         request: &request::Parts,
+        peer: Option<IpAddr>,
     ) -> (Option<Remote>, Option<SpanContext>) {
         let remote = handle
             .propagates()
             .then(|| extract(&request.headers))
             .flatten();
         match remote {
-            Some(remote) if self.trusts(request) => (Some(remote), None),
-            remote => (None, remote.map(|remote| remote.span)),
+            Some(remote) if self.trusts(peer) => (Some(remote), None),
+            Some(remote) => {
+                if peer.is_none() {
+                    self.warn_of_unknown_peer();
+                }
+                (None, Some(remote.span))
+            }
+            None => (None, None),
         }
+    }
+}
+
+/// Logs once per process which methods of the variable are ignored.
+fn warn_of_refused_methods() {
+    static WARNED: Once = Once::new();
+    let refused = ops_http::refused_methods();
+    if !refused.is_empty() {
+        WARNED.call_once(|| {
+            tracing::warn!(
+                target: "ops_trace",
+                variable = "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS",
+                ?refused,
+                accepted = "at most 64 methods of up to 32 bytes, separated by commas",
+                "variable_refused"
+            );
+        });
     }
 }
 
@@ -180,7 +206,8 @@ impl Observe for ServerSpans {
             Some(handle) => handle,
             None => global()?,
         };
-        let (parent, link) = self.remote(handle, request);
+        let peer = self.peer_of(request);
+        let (parent, link) = self.remote(handle, request, peer);
         let base = match parent {
             Some(parent) => parent.in_context(&Context::new()),
             None => Context::new(),
@@ -194,12 +221,16 @@ impl Observe for ServerSpans {
             });
         };
         let named = Route::get(&request.extensions).cloned();
-        let builder = describe::builder(request, named.as_ref(), link);
+        let forwarded = if self.trusts(peer) {
+            Forwarded::read(&request.headers, |address| self.trusts(Some(address)))
+        } else {
+            Forwarded::default()
+        };
+        let builder = describe::builder(request, named.as_ref(), link, &forwarded);
         let span = tracer.build_with_context(builder, &base);
         let context = with_span(&base, span);
         if self.0.client {
-            let peer = (self.0.peer)(&request.extensions);
-            describe::client(&context, request, peer);
+            describe::client(&context, request, forwarded.client.or(peer));
         }
         Some(Scope { context, named })
     }
@@ -230,22 +261,19 @@ impl Observe for ServerSpans {
             return;
         }
         describe::answered(&span, outcome, named.as_ref());
-        let status = outcome.status;
-        if outcome.ending != Ending::Aborted {
-            span.set_attribute(KeyValue::new(
-                "http.response.status_code",
-                i64::from(status),
-            ));
+        // where nothing was sent, whoever sees the failure answers 500
+        let unsent = (outcome.ending != Ending::Aborted).then_some(outcome.status);
+        if let Some(status) = outcome.sent_status.or(unsent) {
+            let status = KeyValue::new("http.response.status_code", i64::from(status));
+            span.set_attribute(status);
         }
         if outcome.streamed {
             span.set_attribute(KeyValue::new("http.response.streaming", true));
         }
-        match outcome.ending {
-            Ending::Panicked => fail(&context, "panic".into()),
-            Ending::Aborted => fail(&context, "client_disconnect".into()),
-            Ending::Failed => fail(&context, "service_error".into()),
-            _ if status >= 500 => fail(&context, status.to_string().into()),
-            _ => {}
+        match outcome.error_type() {
+            Some(kind) => fail(&context, kind.into()),
+            None if outcome.is_server_error() => fail(&context, outcome.status.to_string().into()),
+            None => {}
         }
         span.end();
     }

@@ -30,7 +30,7 @@ async fn spans_of_requests_follow_the_semantic_conventions() {
         served.send(request, &[]).await;
         tracer.flush();
     }
-    let common = "url.scheme=http";
+    let common = "url.scheme=http network.protocol.version=1.1";
     let server = "server.address=shop.example server.port=8443";
     let line = |name: &str, method: &str, path: &str, rest: &str| {
         format!("{name} http.request.method={method} url.path={path} {common}{rest}\n")
@@ -104,6 +104,9 @@ async fn spans_of_requests_follow_the_semantic_conventions() {
 async fn quiet_paths_have_no_span_and_pass_the_trace_on() {
     let (collector, tracer) = traced();
     let served = Served::start(app(spans(tracer.handle()))).await;
+    for path in ops_http::QUIET_ROUTES {
+        served.send(&format!("GET {path}"), &[]).await;
+    }
     let answer = served.send("GET /healthz", &[]).await;
     assert_eq!(body(&answer), "no-trace");
     assert_eq!(header(&answer, "traceresponse"), None);
@@ -259,4 +262,434 @@ async fn the_servers_name_is_the_hosts_where_that_is_one() {
         );
         assert_eq!(found, (address, port), "{host}");
     }
+}
+
+#[tokio::test]
+async fn query_is_a_known_method_and_others_are_other() {
+    let (collector, tracer) = traced();
+    let served = Served::start(app(spans(tracer.handle()))).await;
+    for (method, name) in [("QUERY", "QUERY"), ("query", "_OTHER"), ("PURGE", "_OTHER")] {
+        served.send(&format!("{method} /users/7"), &[]).await;
+        tracer.flush();
+        let span = collector.take_spans().pop().unwrap();
+        assert_eq!(span.attribute("http.request.method"), Some(name));
+        let original = (name == "_OTHER").then_some(method);
+        assert_eq!(span.attribute("http.request.method_original"), original);
+    }
+}
+
+#[tokio::test]
+async fn values_of_credentials_are_not_recorded_however_their_key_is_written() {
+    let (collector, tracer) = traced();
+    let app = app(spans(tracer.handle()));
+    let secret = [
+        "pwd=S",
+        "PWD=S",
+        "p%77d=S",
+        "auth=S",
+        "code=S",
+        "X-Amz-Signature=S",
+        "x-amz-signature=S",
+        "X%2DAmz%2DSignature=S",
+        "X-Amz-Credential=S",
+        "X-Amz-Security-Token=S",
+        "AWSAccessKeyId=S",
+        "X-Goog-Signature=S",
+        "X-Goog-Credential=S",
+        "GoogleAccessId=S",
+        "Key-Pair-Id=S",
+        "sig=S",
+        "access_token=S",
+        "accessToken=S",
+        "id_token=S",
+        "refresh-token=S",
+        "client_secret=S",
+        "clientSecret=S",
+        "client_assertion=S",
+        "code_verifier=S",
+        "device_code=S",
+        "SAMLResponse=S",
+        "ticket=S",
+        "passwd=S",
+        "password=S",
+        "new_password_2=S",
+        "user[password]=S",
+        "user[pwd]=S",
+        "user%5Bpwd%5D=S",
+        "login.pass=S",
+        "api_key=S",
+        "apiKey=S",
+        "api-key=S",
+        "x-api-key=S",
+        "subscription-key=S",
+        "Ocp-Apim-Subscription-Key=S",
+        "key=S",
+        "jwt=S",
+        "session_id=S",
+        "sid=S",
+        "JSESSIONID=S",
+        "csrf_token=S",
+        "otp=S",
+        "private_key=S",
+        "secret=S",
+        "credentials=S",
+        "token=S",
+        "token=S=S",
+        "token=%53;S",
+        "a=1;token=S",
+        "next=/in?token=S",
+        "next=https%3A%2F%2Fx%2F%3Ftoken%3DS",
+        "state=a%26access_token%3DS",
+        "token[]=S",
+    ];
+    let kept = [
+        "q=S",
+        "page=S",
+        "zip_code=S",
+        "country-code=S",
+        "status_code=S",
+        "sort_key=S",
+        "max_tokens=S",
+        "design=S",
+        "monkey=S",
+        "author=S",
+        "authors=S",
+        "codes=S",
+        "passage=S",
+        "signal=S",
+        "a=1;b=S",
+        "next=/in?page=S",
+        "S",
+        "S=",
+        "=S",
+        "%ZZ=S",
+        "key",
+        "compass=S",
+    ];
+    for (queries, redacted) in [(&secret[..], true), (&kept[..], false)] {
+        for query in queries {
+            let uri = format!("/ids?first=1&{query}&last=2");
+            let request = Request::get(uri).body(Body::empty()).unwrap();
+            drop(app.clone().oneshot(request).await.unwrap());
+            tracer.flush();
+            let span = collector.take_spans().pop().unwrap();
+            let recorded = span.attribute("url.query").unwrap();
+            assert!(
+                recorded.starts_with("first=1&") && recorded.ends_with("&last=2"),
+                "{recorded}"
+            );
+            let key = query.split('=').next().unwrap();
+            let expected = if redacted {
+                format!("first=1&{key}=REDACTED&last=2")
+            } else {
+                format!("first=1&{query}&last=2")
+            };
+            assert_eq!(recorded, expected, "{query}");
+        }
+    }
+}
+
+/// Server address, port, scheme and client of a request with these headers.
+async fn described(
+    app: &axum::Router,
+    tracer: &ops_trace::Tracer,
+    collector: &ops_trace::testing::Collector,
+    headers: &[(&str, &str)],
+) -> [Option<String>; 4] {
+    let mut request = Request::get("/ids").header("host", "backend:8080");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Body::empty()).unwrap();
+    drop(app.clone().oneshot(request).await.unwrap());
+    tracer.flush();
+    let span = collector.take_spans().pop().unwrap();
+    [
+        "server.address",
+        "server.port",
+        "url.scheme",
+        "client.address",
+    ]
+    .map(|key| span.attribute(key).map(str::to_owned))
+}
+
+fn by_proxy(_: &axum::http::Extensions) -> Option<std::net::IpAddr> {
+    Some("10.0.0.1".parse().unwrap())
+}
+
+fn by_stranger(_: &axum::http::Extensions) -> Option<std::net::IpAddr> {
+    Some("203.0.113.9".parse().unwrap())
+}
+
+#[tokio::test]
+async fn trusted_proxies_tell_the_clients_request() {
+    let (collector, tracer) = traced();
+    let spans = || spans(tracer.handle()).client_attributes(true);
+    let app_of =
+        |spans| instrument_axum_with(axum::Router::new().route("/ids", get(|| async {})), spans);
+    let app = app_of(spans().peer(by_proxy));
+    let plain = ["backend", "8080", "http", "10.0.0.1"];
+    let client = "198.51.100.7";
+    let list = |from: &str, to: usize| vec![from; to].join(",");
+    let long = list("for=198.51.100.7", 300);
+    type Row<'a> = (&'a [(&'a str, &'a str)], [&'a str; 4]);
+    let table: &[Row<'_>] = &[
+        (&[], plain),
+        (
+            &[(
+                "forwarded",
+                "for=198.51.100.7;proto=https;host=shop.example",
+            )],
+            ["shop.example", "", "https", client],
+        ),
+        (
+            &[(
+                "Forwarded",
+                r#"For="[2001:db8::17]:4711";Proto=HTTPS;Host="shop.example:8443""#,
+            )],
+            ["shop.example", "8443", "https", "2001:db8::17"],
+        ),
+        // quoted, with what separates elsewhere, and escapes
+        (
+            &[(
+                "forwarded",
+                r#"secret="a,b;c=\"d";for=198.51.100.7 ; proto=https"#,
+            )],
+            ["backend", "8080", "https", client],
+        ),
+        // several elements, in one line or in two; the second proxy is trusted too
+        (
+            &[(
+                "forwarded",
+                "for=198.51.100.7;proto=https;host=shop.example, for=10.0.0.2;proto=http",
+            )],
+            ["shop.example", "", "https", client],
+        ),
+        (
+            &[
+                ("forwarded", "for=198.51.100.7;proto=https"),
+                ("forwarded", "for=10.0.0.2;proto=http"),
+            ],
+            ["backend", "8080", "https", client],
+        ),
+        // what the client sent itself is behind an address that is not trusted
+        (
+            &[(
+                "forwarded",
+                "for=1.1.1.1;host=evil.example;proto=http, for=198.51.100.7;proto=https",
+            )],
+            ["backend", "8080", "https", client],
+        ),
+        (
+            &[("forwarded", "for=unknown;proto=https")],
+            ["backend", "8080", "https", "10.0.0.1"],
+        ),
+        (&[("forwarded", "for=_hidden, for=10.0.0.2")], plain),
+        (
+            &[("forwarded", r#"for="198.51.100.7:_port""#)],
+            ["backend", "8080", "http", client],
+        ),
+        (
+            &[("forwarded", " , for=198.51.100.7,, ")],
+            ["backend", "8080", "http", client],
+        ),
+        // malformed: as if it were not there
+        (&[("forwarded", "for=[2001:db8::17];proto=https")], plain),
+        (&[("forwarded", "for=198.51.100.7;for=1.1.1.1")], plain),
+        (&[("forwarded", "for = 198.51.100.7")], plain),
+        (&[("forwarded", "for=\"198.51.100.7")], plain),
+        (&[("forwarded", "198.51.100.7")], plain),
+        (&[("forwarded", "for=198.51.100.7 proto=https")], plain),
+        (&[("forwarded", &long)], plain),
+        (&[("forwarded", "proto=gopher;host=\"a b\"")], plain),
+        // the usual ones
+        (
+            &[
+                ("x-forwarded-for", client),
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-host", "shop.example"),
+            ],
+            ["shop.example", "", "https", client],
+        ),
+        (
+            &[
+                ("x-forwarded-host", "shop.example"),
+                ("x-forwarded-port", "8443"),
+            ],
+            ["shop.example", "8443", "http", "10.0.0.1"],
+        ),
+        (
+            &[("x-forwarded-port", "443"), ("x-forwarded-proto", "https")],
+            ["backend", "443", "https", "10.0.0.1"],
+        ),
+        (
+            &[
+                ("x-forwarded-for", "1.1.1.1, 198.51.100.7 , 10.0.0.3"),
+                ("x-forwarded-proto", "http, https, http"),
+            ],
+            ["backend", "8080", "https", client],
+        ),
+        (
+            &[
+                ("x-forwarded-for", "198.51.100.7, 10.0.0.3"),
+                ("x-forwarded-proto", "https"),
+            ],
+            ["backend", "8080", "https", client],
+        ),
+        (
+            &[("x-forwarded-for", "198.51.100.7:4711")],
+            ["backend", "8080", "http", client],
+        ),
+        (
+            &[("x-forwarded-for", "[2001:db8::17]:4711")],
+            ["backend", "8080", "http", "2001:db8::17"],
+        ),
+        (
+            &[("x-forwarded-for", "::ffff:198.51.100.7")],
+            ["backend", "8080", "http", client],
+        ),
+        (&[("x-forwarded-for", "evil")], plain),
+        (
+            &[
+                ("x-forwarded-proto", "javascript"),
+                ("x-forwarded-port", "99999"),
+            ],
+            plain,
+        ),
+        // the standard one first, each attribute by itself
+        (
+            &[
+                ("forwarded", "proto=https"),
+                ("x-forwarded-proto", "http"),
+                ("x-forwarded-for", client),
+            ],
+            ["backend", "8080", "https", client],
+        ),
+    ];
+    for (headers, expected) in table {
+        let found = described(&app, &tracer, &collector, headers).await;
+        let found = found.map(Option::unwrap_or_default);
+        assert_eq!(found, expected.map(str::to_owned), "{headers:?}");
+    }
+
+    let headers = [(
+        "forwarded",
+        "for=192.0.2.1;proto=https;host=shop.example, for=198.51.100.7",
+    )];
+    let strangers = spans().peer(by_stranger);
+    let found = described(&app_of(strangers), &tracer, &collector, &headers).await;
+    let untrusted = ["backend", "8080", "http", "203.0.113.9"].map(|text| Some(text.to_owned()));
+    assert_eq!(found, untrusted, "a stranger tells nothing");
+    let nobody = spans().peer(by_proxy).trust(ops_trace::http::Trust::Nobody);
+    let found = described(&app_of(nobody), &tracer, &collector, &headers).await;
+    assert_eq!(found[2].as_deref(), Some("http"));
+    let everybody = spans()
+        .peer(by_stranger)
+        .trust(ops_trace::http::Trust::Everybody);
+    let found = described(&app_of(everybody), &tracer, &collector, &headers).await;
+    assert_eq!(
+        (found[2].as_deref(), found[3].as_deref()),
+        (Some("https"), Some("192.0.2.1"))
+    );
+}
+
+#[tokio::test]
+async fn the_version_of_the_protocol_is_recorded() {
+    use axum::http::Version;
+    let (collector, tracer) = traced();
+    let app = app(spans(tracer.handle()));
+    for (version, text) in [
+        (Version::HTTP_10, "1.0"),
+        (Version::HTTP_11, "1.1"),
+        (Version::HTTP_2, "2"),
+        (Version::HTTP_3, "3"),
+    ] {
+        let request = Request::get("/ids").version(version).body(Body::empty());
+        drop(app.clone().oneshot(request.unwrap()).await.unwrap());
+        tracer.flush();
+        let span = collector.take_spans().pop().unwrap();
+        assert_eq!(span.attribute("network.protocol.version"), Some(text));
+    }
+}
+
+#[tokio::test]
+async fn a_failure_after_the_head_keeps_the_status_and_an_event_stream_that_is_left_is_none() {
+    let (collector, tracer) = traced();
+    let response = |kind: &'static str, body| async move {
+        Response::builder()
+            .header("content-type", kind)
+            .body(body)
+            .unwrap()
+    };
+    let router = axum::Router::new()
+        .route(
+            "/fails",
+            get(move || response("text/plain", Body::new(Broken(false)))),
+        )
+        .route(
+            "/panics",
+            get(move || response("text/plain", Body::new(Broken(true)))),
+        )
+        .route(
+            "/left",
+            get(move || response("text/plain", Body::new(Broken(false)))),
+        )
+        .route(
+            "/events",
+            get(move || response("text/event-stream", Body::new(Broken(false)))),
+        );
+    let router = instrument_axum_with(router, spans(tracer.handle()));
+    for (path, polls, error_type) in [
+        ("/fails", true, Some("body_error")),
+        ("/panics", true, Some("panic")),
+        ("/left", false, Some("client_disconnect")),
+        ("/events", false, None),
+    ] {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let answer = router.clone().oneshot(request).await.unwrap();
+        if polls {
+            let read = tokio::spawn(answer.into_body().collect());
+            assert!(!matches!(read.await, Ok(Ok(_))));
+        } else {
+            drop(answer);
+        }
+        tracer.flush();
+        let span = collector.take_spans().pop().unwrap();
+        assert_eq!(
+            span.attribute("http.response.status_code"),
+            Some("200"),
+            "{path}"
+        );
+        assert_eq!(span.attribute("error.type"), error_type, "{path}");
+        assert_eq!(span.error, error_type.is_some(), "{path}");
+    }
+}
+
+/// A body that fails at once, or panics.
+struct Broken(bool);
+
+impl http_body::Body for Broken {
+    type Data = bytes::Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        if self.0 {
+            std::panic::resume_unwind(Box::new("on purpose"));
+        }
+        Poll::Ready(Some(Err(std::io::Error::other("the disk is gone"))))
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_nobody_finds_without_panicking_is_unknown() {
+    let (collector, tracer) = traced();
+    let peer = |_: &axum::http::Extensions| std::panic::resume_unwind(Box::new("on purpose"));
+    let app = app(spans(tracer.handle()).peer(peer));
+    let request = Request::get("/ids").body(Body::empty()).unwrap();
+    assert_eq!(app.oneshot(request).await.unwrap().status(), 200);
+    tracer.flush();
+    assert_eq!(collector.spans().len(), 1);
 }

@@ -1,0 +1,229 @@
+//! The request as the client made it, by what proxies in front of this service added to it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ::http::header::{FORWARDED, HeaderMap, HeaderName};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+
+/// Length of one of these headers, all its lines together, beyond which it is ignored.
+const MAX_BYTES: usize = 4096;
+
+/// Answers of the proxies that are trusted: the outermost of them first.
+#[derive(Debug, Default)]
+pub(super) struct Forwarded {
+    pub(super) client: Option<IpAddr>,
+    pub(super) scheme: Option<&'static str>,
+    pub(super) host: Option<String>,
+    pub(super) port: Option<u16>,
+}
+
+impl Forwarded {
+    /// Reads the headers of a request whose peer is trusted, which the caller knows.
+    ///
+    /// Each proxy appends the address that it was called from. They are read from the last one, as long as the address
+    /// is one that is trusted too: what a client sends itself is behind the first one that is not.
+    /// `Forwarded` (RFC 7239) precedes the `X-Forwarded` ones; a malformed one is ignored.
+    pub(super) fn read(headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> Self {
+        if !headers.keys().any(is_forwarding) {
+            return Self::default();
+        }
+        let standard = Self::standard(headers, &trusts).unwrap_or_default();
+        let usual = Self::usual(headers, &trusts);
+        Self {
+            client: standard.client.or(usual.client),
+            scheme: standard.scheme.or(usual.scheme),
+            // a port belongs to the host of the same header
+            port: if standard.host.is_some() {
+                None
+            } else {
+                usual.port
+            },
+            host: standard.host.or(usual.host),
+        }
+    }
+
+    fn standard(headers: &HeaderMap, trusts: &impl Fn(IpAddr) -> bool) -> Option<Self> {
+        let elements = elements(&joined(headers, &FORWARDED)?)?;
+        let clients: Vec<_> = elements.iter().map(|element| element.client).collect();
+        let first = elements.len().checked_sub(trusted_hops(&clients, trusts))?;
+        let trusted = elements.get(first..)?;
+        Some(Self {
+            client: trusted.first()?.client,
+            scheme: trusted.iter().find_map(|element| element.scheme),
+            host: trusted.iter().find_map(|element| element.host.clone()),
+            port: None,
+        })
+    }
+
+    fn usual(headers: &HeaderMap, trusts: &impl Fn(IpAddr) -> bool) -> Self {
+        let list = |name| joined(headers, &name).unwrap_or_default();
+        let clients = list(X_FORWARDED_FOR);
+        let clients: Vec<_> = clients.split(',').map(|text| node(text.trim())).collect();
+        let hops = trusted_hops(&clients, trusts);
+        // as many entries from the end as there are trusted hops, or the first one of those that fewer of them wrote
+        let entry = |name| {
+            let list = list(name);
+            let entries: Vec<_> = list.split(',').map(str::trim).collect();
+            let entry = entries.get(entries.len().saturating_sub(hops));
+            entry
+                .filter(|entry| !entry.is_empty())
+                .map(|entry| (*entry).to_owned())
+        };
+        Self {
+            client: clients
+                .get(clients.len().saturating_sub(hops))
+                .copied()
+                .flatten(),
+            scheme: entry(X_FORWARDED_PROTO).and_then(|text| scheme(&text)),
+            host: entry(X_FORWARDED_HOST),
+            port: entry(X_FORWARDED_PORT).and_then(|text| text.parse().ok()),
+        }
+    }
+}
+
+fn is_forwarding(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name == "forwarded" || name.starts_with("x-forwarded-")
+}
+
+/// Number of entries, from the last one, that a trusted proxy wrote; the last one is, by the peer.
+fn trusted_hops(clients: &[Option<IpAddr>], trusts: &impl Fn(IpAddr) -> bool) -> usize {
+    let trusted = clients
+        .iter()
+        .rev()
+        .take_while(|client| client.is_some_and(trusts));
+    (trusted.count() + 1).min(clients.len().max(1))
+}
+
+/// All lines of this header as one list (RFC 9110, section 5.3).
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let mut list = String::new();
+    for value in headers.get_all(name) {
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.push_str(value.to_str().ok()?);
+        if list.len() > MAX_BYTES {
+            return None;
+        }
+    }
+    (!list.is_empty()).then_some(list)
+}
+
+fn scheme(text: &str) -> Option<&'static str> {
+    let known = ["https", "http", "wss", "ws"];
+    known
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(text))
+}
+
+/// An address with or without a port; `None` for `unknown`, obfuscated names and anything else.
+fn node(text: &str) -> Option<IpAddr> {
+    let bracketed = || text.strip_prefix('[')?.split_once(']');
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical());
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(address.ip().to_canonical());
+    }
+    // the port of RFC 7239 may be obfuscated: `_port`
+    let (address, port) = bracketed().or_else(|| text.split_once(':'))?;
+    let port = port.strip_prefix(':').unwrap_or(port);
+    let obfuscated = port.is_empty() || port.starts_with('_');
+    let address: IpAddr = obfuscated.then(|| address.parse().ok()).flatten()?;
+    Some(address.to_canonical())
+}
+
+/// One element of `Forwarded`: one proxy.
+#[derive(Debug, Default)]
+struct Element {
+    client: Option<IpAddr>,
+    scheme: Option<&'static str>,
+    host: Option<String>,
+}
+
+/// Elements of a list of RFC 7239, section 4; `None` if it is malformed.
+fn elements(list: &str) -> Option<Vec<Element>> {
+    let mut elements = Vec::new();
+    let mut rest = list;
+    loop {
+        let (pairs, after) = pairs(rest)?;
+        // a list may have empty elements (RFC 9110, section 5.6.1)
+        if !pairs.is_empty() {
+            elements.push(Element::new(&pairs)?);
+        }
+        match after.strip_prefix(',') {
+            Some(next) => rest = next,
+            None if after.is_empty() => return Some(elements),
+            None => return None,
+        }
+    }
+}
+
+type Pair<'a> = (&'a str, String);
+
+impl Element {
+    fn new(pairs: &[Pair<'_>]) -> Option<Self> {
+        let mut element = Self::default();
+        for (at, (name, value)) in pairs.iter().enumerate() {
+            let same = |(other, _): &Pair<'_>| other.eq_ignore_ascii_case(name);
+            if pairs.iter().skip(at + 1).any(same) {
+                return None; // each parameter once (section 4)
+            }
+            match name.to_ascii_lowercase().as_str() {
+                "for" => element.client = node(value),
+                "proto" => element.scheme = scheme(value),
+                "host" => element.host = Some(value.clone()),
+                _ => {}
+            }
+        }
+        Some(element)
+    }
+}
+
+/// Pairs up to the next comma outside of quotes, and what follows them.
+fn pairs(text: &str) -> Option<(Vec<Pair<'_>>, &str)> {
+    let mut pairs = Vec::new();
+    let mut rest = text.trim_start_matches([' ', '\t']);
+    loop {
+        if !rest.is_empty() && !rest.starts_with([',', ';']) {
+            let (name, after) = token(rest)?;
+            let (value, after) = value(after.strip_prefix('=')?)?;
+            pairs.push((name, value));
+            rest = after.trim_start_matches([' ', '\t']);
+        }
+        match rest.strip_prefix(';') {
+            Some(next) => rest = next.trim_start_matches([' ', '\t']),
+            None => return Some((pairs, rest)),
+        }
+    }
+}
+
+/// A token (RFC 9110, section 5.6.2), and what follows it.
+fn token(text: &str) -> Option<(&str, &str)> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let end = text.bytes().position(|byte| !is_token(byte));
+    let (token, rest) = text.split_at(end.unwrap_or(text.len()));
+    (!token.is_empty()).then_some((token, rest))
+}
+
+/// A token or a quoted string (RFC 9110, section 5.6.4), and what follows it.
+fn value(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let (token, rest) = token(text)?;
+        return Some((token.to_owned(), rest));
+    };
+    let mut value = String::new();
+    let mut chars = quoted.char_indices();
+    loop {
+        match chars.next()? {
+            (at, '"') => return Some((value, quoted.get(at + 1..)?)),
+            (_, '\\') => value.push(chars.next()?.1),
+            (_, char) => value.push(char),
+        }
+    }
+}
