@@ -29,8 +29,8 @@ async fn one_tracer_is_installed_and_everything_that_is_global_uses_it() {
     assert_eq!(
         collector.snapshot(),
         "a n=1\n  b ERROR m=2 error.type=odd\n  c k=v\n\
-         GET / (server) http.request.method=GET url.path=/ url.scheme=http http.route=/ \
-         http.response.status_code=200\n  handler\n\
+         GET / (server) http.request.method=GET url.path=/ url.scheme=http \
+         network.protocol.version=1.1 http.route=/ http.response.status_code=200\n  handler\n\
          mine\n  library\nout\n"
     );
     assert_eq!(ops_trace::last_export_ok(), Some(true));
