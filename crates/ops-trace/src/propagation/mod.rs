@@ -82,20 +82,28 @@ pub(crate) fn extract(headers: &HeaderMap) -> Option<Remote> {
 /// Returns the context in which a span is the current one.
 ///
 /// The SDK clears all flags of a span that it does not record, but the random flag describes the trace id, and goes on.
+// inlined, because a span of the SDK is a large value
+#[inline]
 pub(crate) fn with_span<S: Span + Send + Sync + 'static>(parent: &Context, span: S) -> Context {
-    let ids = span.span_context();
-    if span.is_recording() || !ids.is_valid() || !parent.has_active_span() {
-        return parent.with_span(span);
+    if !span.is_recording()
+        && parent.has_active_span()
+        && let Some(ids) = with_random_flag(parent, span.span_context())
+    {
+        return parent.with_remote_span_context(ids);
     }
+    parent.with_span(span)
+}
+
+/// Returns the ids of a span with the random flag, if that of the parent is set.
+fn with_random_flag(parent: &Context, ids: &SpanContext) -> Option<SpanContext> {
     let random = parent.span().span_context().trace_flags().to_u8() & traceparent::RANDOM;
-    if random == 0 {
-        return parent.with_span(span);
+    if random == 0 || !ids.is_valid() {
+        return None;
     }
-    let flags = TraceFlags::new(ids.trace_flags().to_u8() | random);
-    parent.with_remote_span_context(SpanContext::new(
+    Some(SpanContext::new(
         ids.trace_id(),
         ids.span_id(),
-        flags,
+        TraceFlags::new(ids.trace_flags().to_u8() | random),
         false,
         ids.trace_state().clone(),
     ))
