@@ -145,6 +145,8 @@ impl Observe for AccessLog {
             level,
             logger: None,
             event: &"request_completed",
+            module: None,
+            always: false,
         };
         let route = outcome.route.as_ref().filter(|_| self.route_field);
         GLOBAL.write(&meta, &[], &mut |line| {

@@ -53,6 +53,8 @@ impl log::Log for Facade {
             level: level(record.level()),
             logger: Some(record.target()),
             event: record.args(),
+            module: None,
+            always: false,
         };
         GLOBAL.write(&meta, &[], &mut |line| {
             let _ = record.key_values().visit(&mut LogFields(line));

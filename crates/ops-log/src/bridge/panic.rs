@@ -95,6 +95,8 @@ impl Panic {
             level: Level::Critical,
             logger: None,
             event: &"panic",
+            module: None,
+            always: true,
         };
         GLOBAL.write_panic(&meta, &mut |line| {
             line.field("message", |line| line.text(&self.message));

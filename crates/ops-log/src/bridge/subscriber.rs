@@ -110,6 +110,8 @@ where
             level: level(metadata.level()),
             logger: Some(target),
             event: &message,
+            module: None,
+            always: false,
         };
         let spans: Vec<Arc<BoundFields>> = context
             .event_scope(event)

@@ -93,6 +93,14 @@ impl Filter {
         self.thresholds().fold(self.base, Ord::max)
     }
 
+    /// Reports whether a line passes, by its target's name and an optional second name.
+    pub(crate) fn passes(&self, level: Level, target: &str, other: Option<&str>) -> bool {
+        self.directive(target)
+            .or_else(|| self.directive(other?))
+            .map_or(self.base, |(_, threshold)| threshold)
+            .passes(level)
+    }
+
     fn thresholds(&self) -> impl Iterator<Item = Threshold> {
         self.directives.iter().map(|(_, threshold)| *threshold)
     }

@@ -28,6 +28,8 @@ pub(crate) struct Levels {
 #[derive(Debug)]
 struct State {
     configured: Option<Filter>,
+    /// Filters of single outputs, which no override changes.
+    of_outputs: Vec<Filter>,
     overrides: Vec<Override>,
     /// Set while a thread waits for the next override to end.
     reverting: bool,
@@ -82,6 +84,7 @@ impl Levels {
             filter: ArcSwapOption::const_empty(),
             state: Mutex::new(State {
                 configured: None,
+                of_outputs: Vec::new(),
                 overrides: Vec::new(),
                 reverting: false,
                 captures: 0,
@@ -147,8 +150,9 @@ impl Levels {
     }
 
     /// Starts over: temporary changes are forgotten.
-    pub(crate) fn configure(&self, filter: Filter) {
+    pub(crate) fn configure(&self, filter: Filter, of_outputs: Vec<Filter>) {
         let mut state = self.state.lock();
+        state.of_outputs = of_outputs;
         state.configured = Some(filter);
         state.overrides.clear();
         self.apply(&state);
@@ -224,12 +228,14 @@ impl Levels {
         let most_verbose = if state.captures > 0 {
             Threshold(0)
         } else {
-            filter.most_verbose()
+            let of_outputs = state.of_outputs.iter().map(Filter::most_verbose);
+            of_outputs.fold(filter.most_verbose(), Ord::min)
         };
         let most_severe = if state.captures > 0 {
             Threshold::OFF
         } else {
-            filter.most_severe()
+            let of_outputs = state.of_outputs.iter().map(Filter::most_severe);
+            of_outputs.fold(filter.most_severe(), Ord::max)
         };
         self.filter.store(Some(Arc::new(filter)));
         self.level_bounds

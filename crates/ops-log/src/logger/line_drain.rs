@@ -70,6 +70,8 @@ impl LineDrain {
             level: record.level().into(),
             logger: self.name.as_deref(),
             event: record.msg(),
+            module: Some(record.module()),
+            always: false,
         };
         match &self.bound {
             Some(bound) => self.handle.write(&meta, &[bound], fill),

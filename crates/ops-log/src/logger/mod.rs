@@ -88,6 +88,8 @@ impl Logger {
             level,
             logger: self.name(),
             event: &event,
+            module: None,
+            always: false,
         };
         let bound: Vec<_> = self.drain.bound.iter().collect();
         self.drain.handle.write(&meta, &bound, &mut |line| {

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 
 use crate::output::rotation::Rotation;
 use crate::output::sink::Target;
+use crate::{Filter, Level};
 
 /// A place that lines go to, and how they look there: for people unless set.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Output {
     pub(crate) blocking: bool,
     /// The rotation of the configuration applies unless set.
     pub(crate) rotation: Option<Rotation>,
+    /// The filter of the configuration applies unless set.
+    pub(crate) filter: Option<Filter>,
 }
 
 /// See [`Output`].
@@ -68,6 +71,7 @@ impl Output {
             context: false,
             blocking: false,
             rotation: None,
+            filter: None,
         }
     }
 
@@ -108,6 +112,23 @@ impl Output {
     #[must_use]
     pub fn color(mut self, color: bool) -> Self {
         self.color = Some(color);
+        self
+    }
+
+    /// Sets the least severe level that this output takes, in place of the levels of the configuration.
+    #[must_use]
+    pub fn level(self, level: Level) -> Self {
+        self.filter(Filter::new(level))
+    }
+
+    /// Sets levels for each target that hold for this output, in place of those of the configuration.
+    ///
+    /// What an output takes is decided by its own filter alone: [`set_level`](crate::set_level) changes outputs without
+    /// one. [`recent`](crate::recent) and [`levels`](crate::levels) know nothing of it: the former has every line that some
+    /// output took, the latter the levels of the configuration.
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = Some(filter);
         self
     }
 

@@ -60,6 +60,8 @@ impl Letterhead<'_> {
             level: Level::Warning,
             logger: Some("ops_log"),
             event: &event,
+            module: None,
+            always: true,
         };
         let mut line = Line::begin(&mut buffers, self.format, &counters, self.at, &meta);
         line.fill(fill);

@@ -12,13 +12,14 @@ use crate::render::callback::caught;
 use crate::render::console;
 use crate::render::head::EventSpan;
 use crate::render::line_buffers::LineBuffers;
-use crate::{Level, Output};
+use crate::{Filter, Level, Output};
 
 /// Everyone who takes the lines of a configuration.
 pub(crate) struct Outputs {
     sinks: Vec<Sink>,
     drain: Option<SlogOutput>,
     hangup: Hangup,
+    have_filters: bool,
 }
 
 /// Outcome of handing a line to the outputs.
@@ -41,6 +42,7 @@ impl Outputs {
             .collect::<Result<Vec<_>, _>>()?;
         let hangup = Hangup::watch(sinks.iter().any(Sink::is_file));
         Ok(Self {
+            have_filters: sinks.iter().any(|sink| sink.filter.is_some()),
             sinks,
             drain,
             hangup,
@@ -52,7 +54,12 @@ impl Outputs {
         self.drain.is_some() || self.sinks.iter().any(Sink::runs_code_of_others)
     }
 
-    /// Hands a rendered line to everyone.
+    /// Filters of single outputs.
+    pub(crate) fn filters(&self) -> impl Iterator<Item = &Filter> {
+        self.sinks.iter().filter_map(|sink| sink.filter.as_ref())
+    }
+
+    /// Hands a rendered line to everyone who wants it; `None` asks for the filter of the configuration.
     pub(crate) fn deliver(
         &self,
         buffers: &mut LineBuffers,
@@ -60,6 +67,7 @@ impl Outputs {
         level: Level,
         logger: &str,
         letterhead: &Letterhead<'_>,
+        is_wanted: &dyn Fn(Option<&Filter>) -> bool,
     ) -> Delivery {
         if self.hangup.happened() {
             self.reopen();
@@ -71,6 +79,9 @@ impl Outputs {
         scrub(buffers, letterhead.format);
         let (mut is_whole, mut troubles, mut warnings) = (true, Vec::new(), Vec::new());
         for (at, sink) in self.sinks.iter().enumerate() {
+            if self.have_filters && !is_wanted(sink.filter.as_ref()) {
+                continue;
+            }
             let line = match sink.style {
                 None => buffers.json(),
                 Some(style) => buffers.console_rendering(style),
@@ -80,7 +91,9 @@ impl Outputs {
                 warnings.push(self.warn(at, &trouble, letterhead));
             }
         }
-        if let Some(SlogOutput(drain)) = &self.drain {
+        if let Some(SlogOutput(drain)) = &self.drain
+            && (!self.have_filters || is_wanted(None))
+        {
             let json = buffers.json();
             is_whole &= caught(|| slog_output::log(drain.as_ref(), json, level)).unwrap_or(false);
         }

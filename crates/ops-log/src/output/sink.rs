@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::Level;
 use crate::output::log_file::{self, LogFile};
 use crate::output::notice::{Letterhead, Trouble};
 use crate::output::rotation::Rotation;
@@ -16,6 +15,7 @@ use crate::output::stream::{self, Patience};
 use crate::output::{Output, Place};
 use crate::render::callback::caught;
 use crate::render::line_buffers::Style;
+use crate::{Filter, Level};
 
 /// A pipe or a terminal takes this much at once, or says that it cannot.
 const PIPE_BYTES: usize = 4096;
@@ -27,6 +27,8 @@ const REOPEN_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Sink {
     /// `None` is JSON.
     pub(crate) style: Option<Style>,
+    /// The filter of the configuration applies if it has none of its own.
+    pub(crate) filter: Option<Filter>,
     target: Arc<Mutex<Target>>,
     name: String,
     is_file: bool,
@@ -101,6 +103,7 @@ impl Sink {
         };
         Self {
             style,
+            filter: output.filter.clone(),
             target,
             name,
             is_file,

@@ -24,7 +24,7 @@ use crate::render::head::RecordMeta;
 use crate::render::line::Line;
 use crate::render::line_buffers::with_buffers;
 use crate::render::losses::Counters;
-use crate::{Config, Error, LEVEL_TTL, Level, LevelRule, MAX_LEVEL_TTL, Stats};
+use crate::{Config, Error, Filter, LEVEL_TTL, Level, LevelRule, MAX_LEVEL_TTL, Stats};
 
 /// From a record to its outputs: what [`init`](crate::init) sets up for the process, and a test for itself.
 ///
@@ -101,8 +101,9 @@ impl State {
     fn configure(&self, config: &Config) -> Result<(), Error> {
         let active = ActiveConfig::open(config)?;
         self.line_log.lock().recent.resize(active.recent);
+        let of_outputs = active.outputs.filters().cloned().collect();
         self.active.store(Some(Arc::new(active)));
-        self.levels.configure(config.filter.clone());
+        self.levels.configure(config.filter.clone(), of_outputs);
         Ok(())
     }
 
@@ -172,7 +173,15 @@ impl State {
             // an output that logs while it writes would wait for itself
             let delivery = reentry::guarded(|| {
                 let outputs = &active.outputs;
-                outputs.deliver(buffers, &event_span, meta.level, logger, &letterhead)
+                let is_wanted = |filter: Option<&Filter>| self.is_wanted(meta, logger, filter);
+                outputs.deliver(
+                    buffers,
+                    &event_span,
+                    meta.level,
+                    logger,
+                    &letterhead,
+                    &is_wanted,
+                )
             });
             if delivery.is_none() {
                 // no output took it, and none has scrubbed it
@@ -202,7 +211,29 @@ impl State {
 
     #[cold]
     fn looked_up(&self, level: Level, target: &str, other: Option<&str>) -> bool {
-        context::is_captured() || self.levels.threshold(target, other).passes(level)
+        context::is_captured()
+            || self.levels.threshold(target, other).passes(level)
+            || self.active.load().as_ref().is_some_and(|active| {
+                let mut filters = active.outputs.filters();
+                filters.any(|filter| filter.passes(level, target, other))
+            })
+    }
+
+    /// Decides about one output, if outputs have filters of their own; `None` is the filter of the configuration.
+    #[cold]
+    fn is_wanted(&self, meta: &RecordMeta<'_>, logger: &str, filter: Option<&Filter>) -> bool {
+        if meta.always {
+            return true;
+        }
+        // as `enabled` is asked: the root logger goes by the module, and by the service's name
+        let (target, other) = match (meta.logger, meta.module) {
+            (None, Some(module)) => (module, Some(logger)),
+            (_, module) => (logger, module),
+        };
+        match filter {
+            Some(filter) => filter.passes(meta.level, target, other),
+            None => self.levels.threshold(target, other).passes(meta.level),
+        }
     }
 
     pub(crate) fn service_is(&self, test: impl FnOnce(Option<&str>) -> bool) -> bool {
@@ -308,6 +339,8 @@ impl PipelineRef {
             level: Level::Warning,
             logger: Some("ops_log"),
             event: &event,
+            module: None,
+            always: true,
         };
         self.write(&meta, &[], &mut |line| {
             line.field("target", |line| line.text(target));

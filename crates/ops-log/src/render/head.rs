@@ -17,6 +17,10 @@ pub(crate) struct RecordMeta<'a> {
     pub(crate) level: Level,
     pub(crate) logger: Option<&'a str>,
     pub(crate) event: &'a dyn Event,
+    /// Module of the call, by which filters decide too.
+    pub(crate) module: Option<&'a str>,
+    /// Written to every output, whatever its filter is.
+    pub(crate) always: bool,
 }
 
 /// The text of an event: known, or to be formatted.

@@ -287,3 +287,51 @@ fn a_package_name_stands_for_its_modules() {
     debug!(pipeline.logger("my.crate"), "no");
     assert_eq!(written.lines().len(), 4, "{:?}", written.lines());
 }
+
+#[test]
+fn each_output_may_have_levels_of_its_own() {
+    let (people, file, rest) = (
+        crate::Written::default(),
+        crate::Written::default(),
+        crate::Written::default(),
+    );
+    let to = |written: &crate::Written| Output::writer(written.clone()).json(true);
+    let pipeline = Pipeline::new(
+        Config::new()
+            .stdout(false)
+            .filter("warn,db=info".parse().unwrap())
+            .output(to(&people).level(Level::Error))
+            .output(to(&file).filter("debug,noisy=off,it::level=trace".parse().unwrap()))
+            .output(to(&rest)),
+    )
+    .unwrap();
+    let (db, noisy, other) = (
+        pipeline.logger("db"),
+        pipeline.logger("noisy"),
+        pipeline.logger("x"),
+    );
+    trace!(db, "1");
+    debug!(db, "2");
+    info!(db, "3");
+    ops_log::error!(noisy, "4");
+    warn!(other, "5");
+    trace!(pipeline.root(), "6");
+    pipeline.root().log(Level::Debug, "7", &[]);
+    let events = |written: &crate::Written| -> String {
+        let lines = written.lines();
+        let event = |line: &String| line.split("\"event\":\"").nth(1).unwrap()[..1].to_owned();
+        lines.iter().map(event).collect()
+    };
+    assert_eq!(events(&people), "4");
+    // this module's level holds for loggers that have none of their own
+    assert_eq!(events(&file), "123567");
+    assert_eq!(events(&rest), "345");
+    assert_eq!(pipeline.stats().dropped, 0);
+    // a change for a while is for outputs without levels of their own, and said everywhere
+    pipeline
+        .set_level("db", Level::Trace, None, "ada", "looking")
+        .unwrap();
+    trace!(db, "8");
+    assert_eq!(events(&people), "4l");
+    assert_eq!(events(&rest), "345l8");
+}
