@@ -285,6 +285,43 @@ fn waiting_has_a_limit_when_the_question_cannot_be_recognized() {
     assert_eq!(number(&answer.unwrap()), 1);
 }
 
+/// Counts what the cache asks of it.
+struct Asked(Arc<AtomicUsize>);
+
+impl QueryEngine for Asked {
+    fn identity(&self) -> String {
+        "asked".to_owned()
+    }
+
+    fn state(&self, _: &str) -> Result<State, Bypass> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        let (token, tables) = ("1".to_owned(), Vec::new());
+        Ok(State { token, tables })
+    }
+
+    fn is_current(&self, _: &str, state: &State) -> bool {
+        state.token == "1"
+    }
+
+    fn run(&self, _: &str, _: &Params, _: &Cancel) -> Result<Vec<RecordBatch>, Error> {
+        Ok(vec![numbers(&[1])])
+    }
+}
+
+#[test]
+fn a_miss_and_a_hit_ask_for_the_state_once_each() {
+    let states = Arc::new(AtomicUsize::new(0));
+    let engine = CachedEngine::new(Asked(states.clone()), in_memory());
+    for (status, asked) in [(Status::Miss, 1), (Status::Hit(Tier::Memory), 2)] {
+        let answer = engine.query("SELECT 1", params! {}).blocking().unwrap();
+        assert_eq!(
+            (answer.status(), states.load(Ordering::SeqCst)),
+            (status, asked)
+        );
+        assert!(engine.cache().flush(SOON));
+    }
+}
+
 #[test]
 fn a_hit_from_a_file_does_not_wait_behind_slow_queries() {
     let dir = tempfile::tempdir().unwrap();
