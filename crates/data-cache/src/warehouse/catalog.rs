@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use duckdb::Connection;
 use parking_lot::{Mutex, RwLock};
 
-use super::definitions::Definitions;
+use super::definitions::{Definitions, Kind};
 use super::functions::{
     Functions, is_catalog_name, is_catalog_schema, is_pure_table_function, is_volatile_column,
     is_volatile_text,
@@ -137,27 +137,33 @@ impl Catalog {
         let mut seen = HashSet::new();
         let mut at = 0;
         while let Some(names) = all.get(at) {
-            let tables = names.tables.iter().map(|table| &table.name);
-            let open: Vec<String> = tables
-                .chain(&names.calls)
-                .chain(&names.table_calls)
-                .filter(|name| seen.insert((*name).clone()))
-                .cloned()
+            let tables = names.tables.iter().map(|table| (Kind::View, &table.name));
+            // `user` is the one function without a parenthesis that is not refused anyway
+            let columns = names.columns.iter().filter(|name| *name == "user");
+            let calls = names.calls.iter().chain(columns);
+            let table_calls = names.table_calls.iter();
+            let open: Vec<(Kind, String)> = tables
+                .chain(calls.map(|name| (Kind::Macro, name)))
+                .chain(table_calls.map(|name| (Kind::TableMacro, name)))
+                .map(|(kind, name)| (kind, name.clone()))
+                .filter(|open| seen.insert(open.clone()))
                 .collect();
-            for name in open {
-                for select in definitions.selects(&name) {
+            for (kind, name) in open {
+                for select in definitions.selects(kind, &name) {
                     let select = select.as_deref();
                     all.push(read(select.ok_or(Refusal::of(Bypass::UnusualText))?)?);
                 }
-                let computed = definitions.computed(&name);
+                let computed = match kind {
+                    Kind::View => definitions.computed(&name),
+                    Kind::Macro | Kind::TableMacro => &[],
+                };
                 if !computed.is_empty() {
+                    let macros = computed
+                        .iter()
+                        .filter(|call| definitions.is_defined(Kind::Macro, call));
                     all.push(Names {
+                        calls: macros.cloned().collect(),
                         loose_calls: computed.iter().cloned().collect(),
-                        calls: computed
-                            .iter()
-                            .filter(|call| definitions.is_macro_or_view(call))
-                            .cloned()
-                            .collect(),
                         ..Names::default()
                     });
                 }
@@ -194,7 +200,9 @@ impl Catalog {
         for call in &names.table_calls {
             if is_catalog_name(call) {
                 refusal.add(Bypass::Catalog, call);
-            } else if !is_pure_table_function(call) && !definitions.is_macro_or_view(call) {
+            } else if !is_pure_table_function(call)
+                && !definitions.is_defined(Kind::TableMacro, call)
+            {
                 refusal.add(Bypass::Outside, call);
             }
         }
@@ -203,7 +211,7 @@ impl Catalog {
                 refusal.add(Bypass::Nondeterministic, call);
             } else if is_catalog_name(call) {
                 refusal.add(Bypass::Catalog, call);
-            } else if !self.functions.knows(call) && !definitions.is_macro_or_view(call) {
+            } else if !self.functions.knows(call) && !definitions.is_defined(Kind::Macro, call) {
                 return Err(Refusal::of(Bypass::UnusualText));
             }
         }

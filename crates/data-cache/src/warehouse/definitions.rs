@@ -14,11 +14,19 @@ pub(super) struct Definitions {
     /// Names that are a view too, or only a view.
     views: HashSet<String>,
     /// Selects behind views and macros, the engine's own macros included.
-    selects: HashMap<String, Vec<Text>>,
+    selects: HashMap<(Kind, String), Vec<Text>>,
     /// Calls in computed columns.
     computed: HashMap<String, Vec<String>>,
     /// Something holds for the connection that was asked alone.
     holds_temporary: bool,
+}
+
+/// Place in which a name stands for a definition: `histogram` is an aggregate, and a macro that stands for a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    View,
+    Macro,
+    TableMacro,
 }
 
 /// A definition as a text that the engine's parser reads; `None` if it could not be found.
@@ -48,7 +56,7 @@ impl Definitions {
     }
 
     fn add(&mut self, kind: &str, name: String, text: String) {
-        let select = match kind {
+        let (kind, select) = match kind {
             "table" => {
                 if text.to_lowercase().contains("generated") {
                     let calls = Words::of(&text).map(|words| words.calls.into_iter().collect());
@@ -60,13 +68,13 @@ impl Definitions {
             }
             "view" => {
                 self.views.insert(name.clone());
-                select_of_view(&text).map(str::to_owned)
+                (Kind::View, select_of_view(&text).map(str::to_owned))
             }
             "sequence" | "type" => return,
-            "macro" => Some(format!("SELECT {text}")),
-            _ => Some(text),
+            "macro" => (Kind::Macro, Some(format!("SELECT {text}"))),
+            _ => (Kind::TableMacro, Some(text)),
         };
-        self.selects.entry(name).or_default().push(select);
+        self.selects.entry((kind, name)).or_default().push(select);
     }
 
     pub(super) fn holds_temporary(&self) -> bool {
@@ -82,12 +90,13 @@ impl Definitions {
         self.tables.contains(name) || self.views.contains(name)
     }
 
-    pub(super) fn is_macro_or_view(&self, name: &str) -> bool {
-        self.selects.contains_key(name)
+    pub(super) fn is_defined(&self, kind: Kind, name: &str) -> bool {
+        !self.selects(kind, name).is_empty()
     }
 
-    pub(super) fn selects(&self, name: &str) -> &[Text] {
-        self.selects.get(name).map_or(&[], Vec::as_slice)
+    pub(super) fn selects(&self, kind: Kind, name: &str) -> &[Text] {
+        let found = self.selects.get(&(kind, name.to_owned()));
+        found.map_or(&[], Vec::as_slice)
     }
 
     /// Calls in the computed columns of a table.

@@ -26,7 +26,6 @@ const NONDETERMINISTIC_COLUMNS: &[&str] = &[
     "rowid",
     "session_user",
     "transaction_timestamp",
-    "user",
 ];
 /// Functions that the engine calls consistent, and that are not.
 const NONDETERMINISTIC_CALLS: &[&str] = &[
