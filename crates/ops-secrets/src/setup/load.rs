@@ -75,7 +75,7 @@ pub(crate) fn sources(config: &Config, aws: &AwsDetection) -> SourceChain {
 
 #[cfg(feature = "aws")]
 fn add_aws(chain: &mut SourceChain, config: &Config, detected: &AwsDetection) {
-    let settings = aws::AwsSettings {
+    let settings = aws::settings::AwsSettings {
         region: config.region.clone(),
         endpoint_url: config.endpoint_url.clone(),
         metadata_endpoint: config.metadata_endpoint.clone(),

@@ -9,7 +9,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::error::ErrorKind;
 use crate::source::FetchError;
-use crate::source::aws::AwsSettings;
+use crate::source::aws::settings::AwsSettings;
 
 /// Longest part of a foreign message that is passed on, in characters.
 const MAX_DETAIL_CHARS: usize = 300;

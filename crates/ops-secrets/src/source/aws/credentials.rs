@@ -15,7 +15,7 @@ use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 
 use crate::error::ErrorKind;
 use crate::source::FetchError;
-use crate::source::aws::AwsSettings;
+use crate::source::aws::settings::AwsSettings;
 use crate::source::env::Environment;
 
 /// Variables of containers, which the SDK reads from the process alone.

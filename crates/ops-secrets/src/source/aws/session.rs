@@ -18,10 +18,10 @@ use tokio::sync::OnceCell;
 
 use crate::error::ErrorKind;
 use crate::source::FetchError;
-use crate::source::aws::AwsSettings;
 use crate::source::aws::credentials;
 use crate::source::aws::detection::is_region;
 use crate::source::aws::pace::Pace;
+use crate::source::aws::settings::AwsSettings;
 use crate::source::env::Environment;
 
 /// Longest wait for a connection: Linux sends a lost first packet again after one second.
