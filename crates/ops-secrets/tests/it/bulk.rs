@@ -299,24 +299,10 @@ fn a_lost_first_packet_is_waited_for() {
             return; // this machine drops none
         }
     }
-    let serving = std::thread::spawn(move || {
+    std::thread::spawn(move || {
         wait_for_a_lost_packet(address.port());
-        let answer = "{\"Parameter\":{\"Name\":\"/a\",\"Value\":\"late\"}}";
         for stream in listener.incoming().flatten() {
-            let mut stream = stream;
-            let mut seen = [0_u8; 4096];
-            stream
-                .set_read_timeout(Some(Duration::from_millis(20)))
-                .unwrap();
-            let is_request = std::io::Read::read(&mut stream, &mut seen).is_ok_and(|read| read > 0);
-            if is_request {
-                let length = answer.len();
-                let head = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
-                );
-                std::io::Write::write_all(&mut stream, (head + answer).as_bytes()).unwrap();
-                return;
-            }
+            std::thread::spawn(move || answer_late(stream));
         }
     });
     let catalog = "secrets: {a: {aws_path: 'ssm:/a'}}";
@@ -324,7 +310,18 @@ fn a_lost_first_packet_is_waited_for() {
     let asked = secrets.get("a").blocking();
     drop(held);
     assert_eq!(asked.unwrap().expose(), "late");
-    serving.join().unwrap();
+}
+
+fn answer_late(mut stream: std::net::TcpStream) {
+    use std::io::{Read, Write};
+    let mut seen = [0_u8; 4096];
+    if stream.read(&mut seen).is_ok_and(|read| read > 0) {
+        let answer = "{\"Parameter\":{\"Name\":\"/a\",\"Value\":\"late\"}}";
+        let length = answer.len();
+        let head = "content-type: application/x-amz-json-1.1\r\nconnection: close";
+        let head = format!("HTTP/1.1 200 OK\r\n{head}\r\ncontent-length: {length}\r\n\r\n");
+        let _ = stream.write_all((head + answer).as_bytes());
+    }
 }
 
 /// Returns once a connection to this port has sent its first packet and has no answer.

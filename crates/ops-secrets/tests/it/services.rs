@@ -165,7 +165,8 @@ async fn a_service_that_hangs_does_not_cost_the_answers_of_the_other(moto: &str)
 async fn an_outage_is_bridged_and_a_denial_is_not(moto: &str) {
     let proxy = Proxy::new(Some(moto), Vec::new());
     let clock = ManualClock::new();
-    let secrets = Secrets::new(aws(&proxy.url).clock(&clock)).unwrap();
+    let config = aws(&proxy.url).clock(&clock);
+    let secrets = Secrets::new(config.deadline(Duration::from_secs(2))).unwrap();
     let get = || async { secrets.get("mapbox_token").or("never").await };
     assert_eq!(get().await.unwrap().expose(), "pk.ey...");
     for code in ["InternalServerError", "ThrottlingException"] {
@@ -252,7 +253,9 @@ fn each_error_of_the_services_gets_its_class_at_either_service() {
             scope.spawn(move || {
                 let proxy = Proxy::always(Fault::Error(*status, code, "injected"));
                 let catalog = format!("secrets: {{a: {{aws_path: '{path}', default: never}}}}");
-                let secrets = Secrets::new(aws(&proxy.url).catalog_text(catalog)).unwrap();
+                // a throttled request is sent again until the deadline
+                let config = aws(&proxy.url).deadline(Duration::from_secs(2));
+                let secrets = Secrets::new(config.catalog_text(catalog)).unwrap();
                 let error = secrets.get("a").or("never").blocking().unwrap_err();
                 assert_eq!(error.kind(), *kind, "{error}");
                 assert!(error.to_string().contains(code), "{error}");
