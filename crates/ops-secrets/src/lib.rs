@@ -71,7 +71,7 @@
 //! | `testing` | no | sources in memory that fail on command, a manual clock |
 //! | `aws` | | what the two AWS features share; not to be named alone |
 //!
-//! # When not to use this
+//! # When not to use it
 //! For configuration that is no secret, use a configuration crate. For leased credentials, versions other than the current one
 //! and binary secrets, use the client of the service.
 
@@ -92,6 +92,7 @@ pub use resolver::get::{Get, Resolving};
 pub use resolver::global::{get_secret, get_secret_source, global, init};
 pub use resolver::listeners::{MIN_ANNOUNCED_BYTES, Resolved};
 pub use resolver::report::{DotEnvReport, Report, SecretReport, SourceReport};
+pub use resolver::rotation::{DEFAULT_WATCH_INTERVAL, MIN_REFRESH_INTERVAL, Watch};
 pub use resolver::secrets::Secrets;
 pub use resolver::stats::Stats;
 pub use secret::{Secret, SecretSource};

@@ -29,6 +29,8 @@ struct Lookups {
     begun: u64,
     /// Lookups up to this number are neither stored nor joined: something newer is known.
     outdated: u64,
+    /// Last time that a caller had a lookup begin whatever is known.
+    forced_at: Option<Duration>,
 }
 
 /// Place of a caller at the lookups of a secret.
@@ -38,6 +40,15 @@ pub(crate) enum Joined {
     New(Arc<Flight>),
     /// Another lookup ended since the caller looked.
     Changed,
+}
+
+impl Lookups {
+    fn begin(&mut self) -> Arc<Flight> {
+        self.begun += 1;
+        let flight = Flight::new(self.begun);
+        self.current = Some(Arc::clone(&flight));
+        flight
+    }
 }
 
 impl CacheEntry {
@@ -83,10 +94,24 @@ impl CacheEntry {
         if !fresh && known.as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
             return Joined::Changed;
         }
-        lookups.begun += 1;
-        let flight = Flight::new(lookups.begun);
-        lookups.current = Some(Arc::clone(&flight));
-        Joined::New(flight)
+        Joined::New(lookups.begin())
+    }
+
+    /// Begins a lookup whatever is known, or joins the one under way if another was begun so within the interval; `None`
+    /// if that one has ended.
+    pub(crate) fn join_again(&self, now: Duration, interval: Duration) -> Option<Joined> {
+        let mut lookups = self.lookups.lock();
+        let current = lookups.current.as_ref().filter(|flight| flight.is_ours());
+        let current = current.map(Arc::clone);
+        let is_recent = |at: Duration| now.saturating_sub(at) < interval;
+        if lookups.forced_at.is_some_and(is_recent) {
+            return current.map(Joined::Running);
+        }
+        lookups.forced_at = Some(now);
+        match current.filter(|flight| !flight.is_sent()) {
+            Some(flight) => Some(Joined::Running(flight)),
+            None => Some(Joined::New(lookups.begin())),
+        }
     }
 
     /// Ends a lookup: stores what `learn` makes of what was known before, unless something newer is known. Returns the

@@ -10,6 +10,7 @@ mod local;
 mod lookup_runtime;
 mod refresh;
 pub(crate) mod report;
+pub(crate) mod rotation;
 pub(crate) mod secrets;
 pub(crate) mod stats;
 pub(crate) mod tracked;
@@ -70,6 +71,8 @@ enum Found {
     Secret(Secret),
     /// From a remote value that was fresh enough.
     Cached(Secret),
+    /// The same, of a value that is in use already: nobody has to hear of it.
+    Announced(Secret),
     Nowhere(Vec<Attempt>),
 }
 
@@ -82,7 +85,7 @@ enum Step {
 impl Found {
     fn secret(self) -> Result<Secret, Vec<Attempt>> {
         match self {
-            Self::Secret(secret) | Self::Cached(secret) => Ok(secret),
+            Self::Secret(secret) | Self::Cached(secret) | Self::Announced(secret) => Ok(secret),
             Self::Nowhere(tried) => Err(tried),
         }
     }
@@ -178,7 +181,12 @@ impl Resolver {
                 refresh: false,
             } = freshness
             {
-                return Ok(Step::Done(Ok(Found::Cached(secret))));
+                let is_announced = known.as_ref().is_some_and(|known| known.quiet_until != 0);
+                let found = match is_announced {
+                    true => Found::Announced(secret),
+                    false => Found::Cached(secret),
+                };
+                return Ok(Step::Done(Ok(found)));
             }
             // a file that appeared wins; that it did is noticed once the remote value is due
             if let Some(secret) = self.from_file(tracked.into())? {
@@ -282,11 +290,21 @@ impl Resolver {
         known: &Guard<Option<Arc<CachedLookup>>>,
         fresh: bool,
     ) -> Option<Arc<Flight>> {
-        match tracked.cache.join(known.as_ref(), fresh) {
+        let joined = tracked.cache.join(known.as_ref(), fresh);
+        self.begin_lookup(tracked, joined, known.is_some())
+    }
+
+    fn begin_lookup(
+        self: &Arc<Self>,
+        tracked: &Arc<Tracked>,
+        joined: Joined,
+        is_refresh: bool,
+    ) -> Option<Arc<Flight>> {
+        match joined {
             Joined::Running(flight) => Some(flight),
             Joined::Changed => None,
             Joined::New(flight) => {
-                if known.is_some() {
+                if is_refresh {
                     add(&self.counters.refreshes);
                 }
                 self.enqueue((Arc::clone(tracked), Arc::clone(&flight)));
@@ -298,6 +316,7 @@ impl Resolver {
     /// Announces a value before anybody gets it, and counts the answer.
     fn deliver(&self, request: &Request<'_>, result: &Result<Found, SecretError>) {
         match result {
+            Ok(Found::Announced(secret)) => self.counters.hit(secret.source()),
             Ok(Found::Cached(secret)) => {
                 self.hand_out(request.name, secret);
                 self.counters.hit(secret.source());

@@ -19,6 +19,7 @@ mod no_aws;
 mod precedence;
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]
 mod proxy;
+mod rotation;
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]
 mod services;
 

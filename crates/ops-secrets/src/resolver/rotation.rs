@@ -1,0 +1,152 @@
+//! Rotation: to notice a new value, and to ask for one when the old one is refused.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+
+use crate::cache::alarm::Alarm;
+use crate::cache::flight::Flight;
+use crate::error::ErrorKind;
+use crate::resolver::Resolver;
+use crate::resolver::block_on::block_on;
+use crate::resolver::secrets::Secrets;
+use crate::resolver::tracked::Tracked;
+use crate::{Secret, SecretError};
+
+/// [`Secrets::refresh_after_failure`] asks the remote source of a secret at most once in this time.
+pub const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(1);
+/// Pause between two looks of a [`Watch`] at its secret.
+pub const DEFAULT_WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Changes of one secret, from [`Secrets::watch`].
+pub struct Watch {
+    secrets: Secrets,
+    name: String,
+    last: Option<Secret>,
+    interval: Duration,
+}
+
+impl Secrets {
+    /// Watches a secret: the first change is its current value.
+    ///
+    /// It looks every second: at a variable or a file as it is then, at a remote value once its time to live ends.
+    pub fn watch(&self, name: impl Into<String>) -> Watch {
+        Watch {
+            secrets: self.clone(),
+            name: name.into(),
+            last: None,
+            interval: DEFAULT_WATCH_INTERVAL,
+        }
+    }
+
+    /// Returns the value to try next, after the one in use was refused: a password may have been rotated a moment ago.
+    ///
+    /// Asks the remote source at once, at most once per [`MIN_REFRESH_INTERVAL`] and secret; callers within that time share
+    /// the lookup or get its result. If the source fails, the last value is returned while it is fresh.
+    ///
+    /// # Errors
+    /// Fails as [`get`](Secrets::get) does.
+    pub async fn refresh_after_failure(&self, name: &str) -> Result<Secret, SecretError> {
+        if let Some((tracked, flight)) = self.resolver.ask_again(name) {
+            let mut alarm = Alarm::new(Instant::now() + self.resolver.patience());
+            let wait = poll_fn(|cx| match flight.poll(cx) {
+                Poll::Ready(_) => Poll::Ready(true),
+                Poll::Pending => alarm.poll(cx).map(|()| false),
+            });
+            if !wait.await {
+                let _ = self.resolver.give_up(&tracked, &flight);
+            }
+        }
+        self.get(name).await
+    }
+
+    /// Returns a value as [`refresh_after_failure`](Secrets::refresh_after_failure) does, waiting as
+    /// [`Get::blocking`](crate::Get::blocking) does.
+    ///
+    /// # Errors
+    /// Fails as [`get`](Secrets::get) does.
+    pub fn refresh_after_failure_blocking(&self, name: &str) -> Result<Secret, SecretError> {
+        let asked = block_on(self.refresh_after_failure(name), None);
+        asked.unwrap_or_else(|| self.get(name).blocking())
+    }
+
+    /// Reads a secret that is JSON into a type.
+    ///
+    /// # Errors
+    /// Fails as [`get`](Secrets::get) does, and as malformed if the text is not the JSON of a `T`.
+    pub async fn get_as<T: DeserializeOwned>(&self, name: &str) -> Result<T, SecretError> {
+        typed(name, &self.get(name).await?)
+    }
+
+    /// Reads a secret as [`get_as`](Secrets::get_as) does, waiting as [`Get::blocking`](crate::Get::blocking) does.
+    ///
+    /// # Errors
+    /// Fails as [`get_as`](Secrets::get_as) does.
+    pub fn get_as_blocking<T: DeserializeOwned>(&self, name: &str) -> Result<T, SecretError> {
+        typed(name, &self.get(name).blocking()?)
+    }
+}
+
+impl Watch {
+    /// Sets the pause between two looks, at least a millisecond.
+    #[must_use]
+    pub fn every(mut self, interval: Duration) -> Self {
+        self.interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Waits for the next value. While no source has one or a source fails, it waits on: [`Secrets::report`] and the log tell
+    /// why.
+    pub async fn changed(&mut self) -> Secret {
+        loop {
+            let now = self.secrets.get(&self.name).await.ok();
+            if let Some(secret) = now.filter(|secret| self.last.as_ref() != Some(secret)) {
+                self.last = Some(secret.clone());
+                return secret;
+            }
+            let mut alarm = Alarm::new(Instant::now() + self.interval);
+            poll_fn(|cx| alarm.poll(cx)).await;
+        }
+    }
+
+    /// Waits for the next value as [`changed`](Watch::changed) does, on this thread for at most `limit`; `None` if nothing
+    /// changed until then.
+    pub fn changed_blocking(&mut self, limit: Duration) -> Option<Secret> {
+        block_on(self.changed(), Some(Instant::now() + limit))
+    }
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Watch({})", self.name)
+    }
+}
+
+impl Resolver {
+    /// A lookup that begins now, or the one under way if another began within the interval; `None` if there is neither.
+    fn ask_again(self: &Arc<Self>, name: &str) -> Option<(Arc<Tracked>, Arc<Flight>)> {
+        let tracked = self.find(name).filter(|tracked| tracked.is_remote)?;
+        let now = self.config.clock.now();
+        let joined = tracked.cache.join_again(now, MIN_REFRESH_INTERVAL)?;
+        let known = tracked.cache.known();
+        let flight = self.begin_lookup(tracked, joined, known.is_some())?;
+        Some((Arc::clone(tracked), flight))
+    }
+}
+
+/// The reader's own message may repeat a value, so only the place is passed on.
+fn typed<T: DeserializeOwned>(name: &str, secret: &Secret) -> Result<T, SecretError> {
+    serde_json::from_str(secret.expose()).map_err(|error| {
+        let what = match error.is_data() {
+            true => "JSON with a field that is missing or of another type",
+            false => "not JSON",
+        };
+        let (line, column) = (error.line(), error.column());
+        let message =
+            format!("the secret `{name}` is malformed: {what}, at line {line} column {column}");
+        SecretError::new(ErrorKind::Malformed, message, Vec::new())
+    })
+}

@@ -1,0 +1,114 @@
+//! Values that change while they are in use.
+
+use std::sync::RwLock;
+use std::time::Duration;
+
+use ops_secrets::{ErrorKind, MIN_REFRESH_INTERVAL};
+
+use crate::{Bench, TOKEN_PATH};
+
+#[test]
+fn a_password_that_changes_a_hundred_times_fails_no_query() {
+    let bench = Bench::new(|config| config);
+    let server = RwLock::new("password-0".to_owned());
+    bench.ssm.set(TOKEN_PATH, "password-0");
+    let is_accepted = |secret: &ops_secrets::Secret| *server.read().unwrap() == secret.expose();
+    let query = || {
+        let secret = bench.secrets.get("mapbox_token").blocking().unwrap();
+        if is_accepted(&secret) {
+            return;
+        }
+        let next = bench.secrets.refresh_after_failure_blocking("mapbox_token");
+        assert!(is_accepted(&next.unwrap()));
+    };
+    query();
+    for change in 1..=100 {
+        let new = format!("password-{change}");
+        bench.ssm.set(TOKEN_PATH, &new);
+        *server.write().unwrap() = new;
+        bench.clock.advance(MIN_REFRESH_INTERVAL);
+        let before = bench.ssm.calls().len();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(query);
+            }
+        });
+        assert_eq!(bench.ssm.calls().len(), before + 1, "one lookup for all");
+    }
+}
+
+#[test]
+fn a_refresh_asks_at_most_once_per_interval_and_keeps_a_value_that_is_fresh() {
+    let bench = Bench::new(|config| config);
+    bench.ssm.set(TOKEN_PATH, "first-value");
+    let refresh = || bench.secrets.refresh_after_failure_blocking("mapbox_token");
+    for _ in 0..5 {
+        assert_eq!(refresh().unwrap().expose(), "first-value");
+    }
+    assert_eq!(bench.ssm.calls().len(), 1);
+    bench.clock.advance(MIN_REFRESH_INTERVAL);
+    bench.ssm.fail(TOKEN_PATH, ErrorKind::Throttled);
+    assert_eq!(refresh().unwrap().expose(), "first-value");
+    assert_eq!(bench.ssm.calls().len(), 2);
+    bench.clock.advance(MIN_REFRESH_INTERVAL);
+    bench.ssm.fail(TOKEN_PATH, ErrorKind::AccessDenied);
+    assert_eq!(refresh().unwrap_err().kind(), ErrorKind::AccessDenied);
+}
+
+#[test]
+fn a_watch_yields_the_value_and_then_each_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mapbox_token");
+    let write = |text: &str| {
+        let new = folder.path().join("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, &file).unwrap();
+    };
+    let bench = Bench::new(|config| config.secrets_folder(folder.path()));
+    let mut watch = bench.secrets.watch("mapbox_token");
+    watch = watch.every(Duration::from_millis(2));
+    assert!(watch.changed_blocking(Duration::from_millis(20)).is_none());
+    let limit = Duration::from_secs(10);
+    for value in ["first-value", "second-value", "third-value"] {
+        write(value);
+        assert_eq!(watch.changed_blocking(limit).unwrap().expose(), value);
+    }
+    assert!(watch.changed_blocking(Duration::from_millis(20)).is_none());
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            runtime.unwrap().block_on(watch.changed())
+        });
+        write("fourth-value");
+        assert_eq!(asking.join().unwrap().expose(), "fourth-value");
+    });
+}
+
+#[test]
+fn a_json_secret_is_read_into_a_type_and_a_wrong_one_is_not_repeated() {
+    #[derive(serde::Deserialize)]
+    struct Login {
+        user: String,
+        port: u16,
+    }
+    let bench = Bench::new(|config| config);
+    let read = || bench.secrets.get_as_blocking::<Login>("mapbox_token");
+    bench
+        .ssm
+        .set(TOKEN_PATH, "{\"user\": \"ada\", \"port\": 5432}");
+    let login = read().unwrap();
+    assert_eq!((login.user.as_str(), login.port), ("ada", 5432));
+    for text in [
+        "{\"user\": \"ada\", \"port\": \"planted\"}",
+        "planted",
+        "{\"planted\": 1}",
+    ] {
+        bench.ssm.set(TOKEN_PATH, text);
+        bench.secrets.invalidate("mapbox_token");
+        let Err(error) = read() else {
+            panic!("{text} was read")
+        };
+        assert_eq!(error.kind(), ErrorKind::Malformed);
+        assert!(!format!("{error} {error:?}").contains("planted"), "{error}");
+    }
+}
