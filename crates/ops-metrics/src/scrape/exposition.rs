@@ -153,10 +153,18 @@ impl Writer<'_> {
     ) {
         let sum = histogram.sum();
         let mut total = 0;
-        for (bound, count) in bounds.iter().zip(histogram.snapshot()) {
+        let buckets = bounds.iter().zip(histogram.snapshot());
+        for (bucket, (bound, count)) in buckets.enumerate() {
             total += count;
             self.begin((name, "_bucket"), series, bound);
-            let _ = writeln!(self.chunk, "{total}");
+            let exemplar = match self.format {
+                Format::OpenMetrics => histogram.exemplar(bucket),
+                Format::Text => None,
+            };
+            let _ = match exemplar {
+                Some(exemplar) => writeln!(self.chunk, "{total} {exemplar}"),
+                None => writeln!(self.chunk, "{total}"),
+            };
         }
         self.begin((name, "_sum"), series, "");
         let _ = writeln!(self.chunk, "{sum}");

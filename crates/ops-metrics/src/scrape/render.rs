@@ -43,6 +43,14 @@ pub(crate) fn render_current() -> String {
     text
 }
 
+/// Returns the OpenMetrics exposition of the current scope.
+#[cfg(feature = "testing")]
+pub(crate) fn render_open_metrics() -> String {
+    let mut text = String::new();
+    render_into(Format::OpenMetrics, &mut |chunk| text.push_str(chunk));
+    text
+}
+
 pub(crate) fn run_hooks() {
     let hooks = HOOKS.read().clone();
     for hook in hooks {

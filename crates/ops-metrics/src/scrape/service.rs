@@ -6,17 +6,22 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode, request};
 
 use crate::builtin::{ScrapeFailure, ops_metrics_scrape_failures_total, ops_metrics_scrapes_total};
 use crate::recorder;
-use crate::scrape::accept::takes_gzip;
-use crate::scrape::shared_render::{Rendered, Scrape};
+use crate::scrape::accept;
+use crate::scrape::exposition::Format;
+use crate::scrape::shared_render::{Form, Scrape};
 
-/// The content type of `/metrics`.
+/// Content type of the text format 0.0.4, which `/metrics` has unless OpenMetrics is asked for.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Content type of OpenMetrics 1.0.
+pub const CONTENT_TYPE_OPEN_METRICS: &str =
+    "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Answers a request for `/metrics`, whatever its path, for any framework.
 ///
 /// | request | answer |
 /// |---|---|
-/// | `GET`, `HEAD` | 200 and the text format 0.0.4, whatever `Accept` says; gzip where that is accepted and pays |
+/// | `GET`, `HEAD` | 200 and OpenMetrics 1.0 if `Accept` names it, as Prometheus does, else the text format 0.0.4; gzip if that is accepted |
 /// | any other method | 405 |
 /// | before [`install`](crate::install) | 503 |
 /// | while five scrapes are under way | 503, to be tried again after a second |
@@ -35,10 +40,14 @@ pub async fn serve(request: &request::Parts) -> Response<Bytes> {
             "metrics are not installed\n",
         );
     }
-    match scrape().await {
-        Ok(rendered) => {
+    let form = Form {
+        format: accept::format(&request.headers),
+        gzip: accept::takes_gzip(&request.headers),
+    };
+    match scrape(form).await {
+        Ok(body) => {
             ops_metrics_scrapes_total().inc();
-            answer(&rendered, head, takes_gzip(&request.headers))
+            answer(body, head, form)
         }
         Err(failure) => {
             ops_metrics_scrape_failures_total(failure).inc();
@@ -47,33 +56,34 @@ pub async fn serve(request: &request::Parts) -> Response<Bytes> {
     }
 }
 
-async fn scrape() -> Result<std::sync::Arc<Rendered>, ScrapeFailure> {
+async fn scrape(form: Form) -> Result<Bytes, ScrapeFailure> {
     let scrape = Scrape::begin()?;
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => {
-            let waiting = runtime.spawn_blocking(move || scrape.wait());
+            let waiting = runtime.spawn_blocking(move || scrape.wait(form));
             waiting.await.unwrap_or(Err(ScrapeFailure::Panic))
         }
-        Err(_) => scrape.wait(),
+        Err(_) => scrape.wait(form),
     }
 }
 
-fn answer(rendered: &Rendered, head: bool, gzip: bool) -> Response<Bytes> {
-    let zipped = rendered.gzip.as_ref().filter(|_| gzip);
-    let body = zipped.unwrap_or(&rendered.text);
-    let mut response = Response::new(if head { Bytes::new() } else { body.clone() });
+fn answer(body: Bytes, head: bool, form: Form) -> Response<Bytes> {
+    let length = body.len();
+    let mut response = Response::new(if head { Bytes::new() } else { body });
     if head {
-        response
-            .headers_mut()
-            .insert(CONTENT_LENGTH, body.len().into());
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
     }
-    if zipped.is_some() {
+    if form.gzip {
         response = with(response, CONTENT_ENCODING, "gzip");
     }
+    let content_type = match form.format {
+        Format::Text => CONTENT_TYPE,
+        Format::OpenMetrics => CONTENT_TYPE_OPEN_METRICS,
+    };
     with(
-        with(response, CONTENT_TYPE_HEADER, CONTENT_TYPE),
+        with(response, CONTENT_TYPE_HEADER, content_type),
         VARY,
-        "accept-encoding",
+        "accept, accept-encoding",
     )
 }
 

@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,42 +7,56 @@ use flate2::write::GzEncoder;
 use parking_lot::{Condvar, Mutex};
 use std::io::Write as _;
 
-use crate::builtin::ScrapeFailure;
-use crate::scrape::render::render;
+use crate::builtin::{ScrapeFailure, ops_metrics_render_bytes};
+use crate::scrape::exposition::Format;
+use crate::scrape::render::{render_into, run_hooks};
 
 /// Scrapes that may be under way or wait at the same time; the next one is refused.
 const SCRAPES_MAX: usize = 5;
 /// A scrape waits for its text no longer than this: Prometheus itself gives up after 10 seconds.
 const WAIT_MAX: Duration = Duration::from_secs(2);
-/// A text that is shorter is sent as it is.
-const GZIP_FROM_BYTES: usize = 1024;
-
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
-static SHARED: SharedRender = SharedRender {
-    state: Mutex::new(State {
-        rendering: false,
-        rendered: None,
-    }),
-    done: Condvar::new(),
-};
+static RENDERING: Mutex<()> = Mutex::new(());
+static SHARED: [SharedRender; 4] = [const { SharedRender::new() }; 4];
 
-/// One exposition, in both encodings.
-#[derive(Debug)]
-pub(crate) struct Rendered {
-    pub(crate) text: Bytes,
-    /// `None` where it would not pay.
-    pub(crate) gzip: Option<Bytes>,
+/// A form of the answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    pub(crate) format: Format,
+    pub(crate) gzip: bool,
 }
 
-/// One render at a time, which all scrapes share that came before it began.
+impl Form {
+    fn shared(self) -> Option<&'static SharedRender> {
+        let format = match self.format {
+            Format::Text => 0,
+            Format::OpenMetrics => 2,
+        };
+        SHARED.get(format + usize::from(self.gzip))
+    }
+}
+
+/// One render at a time for each form, which all scrapes share that came before it began.
 struct SharedRender {
     state: Mutex<State>,
     done: Condvar,
 }
 
+impl SharedRender {
+    const fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                rendering: false,
+                rendered: None,
+            }),
+            done: Condvar::new(),
+        }
+    }
+}
+
 struct State {
     rendering: bool,
-    rendered: Option<(Instant, Result<Arc<Rendered>, ScrapeFailure>)>,
+    rendered: Option<(Instant, Result<Bytes, ScrapeFailure>)>,
 }
 
 /// A scrape that was let in.
@@ -66,9 +79,10 @@ impl Scrape {
 
     /// Waits for a text of a render that began after this scrape arrived, so that it shows all that happened before.
     /// Blocks the thread.
-    pub(crate) fn wait(self) -> Result<Arc<Rendered>, ScrapeFailure> {
+    pub(crate) fn wait(self, form: Form) -> Result<Bytes, ScrapeFailure> {
+        let shared = form.shared().ok_or(ScrapeFailure::Thread)?;
         let deadline = self.arrived + WAIT_MAX;
-        let mut state = SHARED.state.lock();
+        let mut state = shared.state.lock();
         loop {
             if let Some((began, outcome)) = &state.rendered
                 && *began >= self.arrived
@@ -78,12 +92,12 @@ impl Scrape {
             if !state.rendering {
                 // on a thread of its own: a render that hangs keeps no scrape from its answer
                 let thread = std::thread::Builder::new().name("ops-metrics-render".into());
-                if thread.spawn(render_shared).is_err() {
+                if thread.spawn(move || render_shared(shared, form)).is_err() {
                     return Err(ScrapeFailure::Thread);
                 }
                 state.rendering = true;
             }
-            if SHARED.done.wait_until(&mut state, deadline).timed_out() {
+            if shared.done.wait_until(&mut state, deadline).timed_out() {
                 return Err(ScrapeFailure::Timeout);
             }
         }
@@ -96,30 +110,33 @@ impl Drop for Scrape {
     }
 }
 
-fn render_shared() {
+fn render_shared(shared: &SharedRender, form: Form) {
+    let one_at_a_time = RENDERING.lock();
     let began = Instant::now();
-    let outcome = std::panic::catch_unwind(|| {
-        // the service asked before: it is installed
-        let text = Bytes::from(render().unwrap_or_default());
-        Arc::new(Rendered {
-            gzip: zipped(&text),
-            text,
-        })
-    });
-    let mut state = SHARED.state.lock();
+    let outcome = std::panic::catch_unwind(|| rendered(form));
+    drop(one_at_a_time);
+    let mut state = shared.state.lock();
     state.rendering = false;
     state.rendered = Some((began, outcome.map_err(|_| ScrapeFailure::Panic)));
-    SHARED.done.notify_all();
+    shared.done.notify_all();
 }
 
-fn zipped(text: &[u8]) -> Option<Bytes> {
-    if text.len() < GZIP_FROM_BYTES {
-        return None;
+/// Renders piece by piece: besides the result, no more than a piece is held.
+fn rendered(Form { format, gzip }: Form) -> Bytes {
+    run_hooks();
+    let size = ops_metrics_render_bytes().get() as usize;
+    if gzip {
+        let mut encoder = GzEncoder::new(Vec::with_capacity(size / 8), Compression::fast());
+        // writing to memory does not fail
+        render_into(format, &mut |chunk| {
+            drop(encoder.write_all(chunk.as_bytes()))
+        });
+        encoder.finish().unwrap_or_default().into()
+    } else {
+        let mut text = Vec::with_capacity(size + size / 16);
+        render_into(format, &mut |chunk| {
+            text.extend_from_slice(chunk.as_bytes())
+        });
+        text.into()
     }
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
-    encoder
-        .write_all(text)
-        .and_then(|()| encoder.finish())
-        .ok()
-        .map(Bytes::from)
 }

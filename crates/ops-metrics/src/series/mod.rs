@@ -4,6 +4,7 @@ pub(crate) mod cardinality;
 pub(crate) mod define;
 pub(crate) mod definition;
 pub(crate) mod distribution;
+pub(crate) mod exemplar;
 pub(crate) mod facade;
 pub(crate) mod family;
 pub(crate) mod guard;

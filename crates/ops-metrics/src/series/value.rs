@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::series::distribution::{FINE_BUCKETS, FineCounts};
+use crate::series::exemplar::{self, Exemplar, Exemplars, TraceId};
 use crate::series::rejected::Rejected;
 
 /// A total that only grows.
@@ -115,6 +116,7 @@ pub struct Histogram {
     counts: Box<[AtomicU64]>,
     sum: AtomicU64,
     fine: FineCounts,
+    exemplars: Exemplars,
 }
 
 impl Histogram {
@@ -126,12 +128,20 @@ impl Histogram {
             counts,
             sum: AtomicU64::new(0),
             fine: FineCounts::new(),
+            exemplars: Exemplars::default(),
         }
     }
 
-    /// Counts `value` into its bucket. A negative or non-finite one is refused, and counted as such.
+    /// Counts `value` into its bucket, with the current trace as its exemplar. A negative or non-finite value is refused, and
+    /// counted as such.
     #[inline]
     pub fn observe(&self, value: f64) {
+        self.observe_in(value, exemplar::current_trace());
+    }
+
+    /// Counts `value` into its bucket, with this trace as its exemplar.
+    #[inline]
+    pub(crate) fn observe_in(&self, value: f64, trace: Option<TraceId>) {
         if !value.is_finite() {
             return self.rejected.non_finite();
         }
@@ -143,7 +153,14 @@ impl Histogram {
             add_float(&self.sum, value);
             count.fetch_add(1, Ordering::Relaxed);
             self.fine.count(value);
+            if let Some(trace) = trace {
+                self.exemplars.set(bucket, self.counts.len(), trace, value);
+            }
         }
+    }
+
+    pub(crate) fn exemplar(&self, bucket: usize) -> Option<Exemplar> {
+        self.exemplars.get(bucket)
     }
 
     /// A timer that observes its seconds when it is dropped.

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::history::sparkline::{self, History, scoped};
 use crate::recorder::Recorder;
-use crate::scrape::render::render_current;
+use crate::scrape::render::{render_current, render_open_metrics};
 use crate::series::scope::{self, Scope};
 
 /// Metrics apart from those of the process and of other registries, every one of them at 0.
@@ -68,6 +68,11 @@ impl Registry {
     /// The text exposition of this registry.
     pub fn render(&self) -> String {
         self.run(render_current)
+    }
+
+    /// The OpenMetrics exposition of this registry, exemplars included.
+    pub fn render_open_metrics(&self) -> String {
+        self.run(render_open_metrics)
     }
 
     /// All series and their values.

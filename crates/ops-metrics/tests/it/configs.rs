@@ -56,6 +56,34 @@ fn each_alert_has_three_cases_of_which_one_fires() {
     );
 }
 
+#[cfg(feature = "http")]
+#[test]
+fn alerts_and_panels_about_requests_leave_out_the_quiet_routes() {
+    let matcher = format!("route!~\"{}\"", ops_http::QUIET_ROUTES.join("|"));
+    let families = ["http_requests_total", "http_request_latency_seconds_"];
+    let mut selectors = 0;
+    for file in ["configs/alerts.yml", "configs/grafana/api.json"] {
+        let text = std::fs::read_to_string(workspace().join(file)).unwrap();
+        let text = text.replace("\\\"", "\"");
+        for family in families {
+            for (_, found) in text.match_indices(family).map(|(at, _)| text.split_at(at)) {
+                let name = |char: char| char.is_ascii_lowercase() || char == '_';
+                let after = found.trim_start_matches(name);
+                let selector = match after.chars().next() {
+                    Some('{') => after.split('}').next().unwrap(),
+                    Some('[') => "no selector",
+                    _ => continue, // the absence of all series, and texts for people
+                };
+                if !selector.contains("route=\"unmatched\"") {
+                    assert!(selector.contains(&matcher), "{file}: {selector}");
+                    selectors += 1;
+                }
+            }
+        }
+    }
+    assert!(selectors > 40, "{selectors}");
+}
+
 /// The rows of `docs/metrics.md` that are about the built-in metrics.
 #[test]
 fn the_table_in_docs_is_the_catalog() {

@@ -8,10 +8,12 @@ mod facade;
 mod guard;
 mod history;
 mod lint;
+mod parsers;
 mod process;
 mod promtool;
 #[cfg(feature = "http")]
 mod requests;
+mod round_trip;
 mod service;
 mod testing;
 

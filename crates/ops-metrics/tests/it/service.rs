@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{Method, Request, Response, StatusCode};
 use ops_metrics::catalog::duckdb_query_total;
-use ops_metrics::{CONTENT_TYPE, serve};
+use ops_metrics::{CONTENT_TYPE, CONTENT_TYPE_OPEN_METRICS, serve};
 
 use crate::{installed, rendered, value};
 
@@ -50,10 +50,60 @@ async fn get_head_and_other_methods_are_answered() {
 }
 
 #[tokio::test]
-async fn whoever_asks_for_other_formats_gets_the_text_format() {
-    let accept = "application/openmetrics-text;version=1.0.0,application/vnd.google.protobuf;q=0.9";
-    let response = answered(Method::GET, &[("accept", accept)]).await;
-    assert_eq!(response.headers()["content-type"], CONTENT_TYPE);
+async fn open_metrics_is_for_those_who_ask_for_it_and_the_text_format_for_all_others() {
+    let prometheus_2 = "application/openmetrics-text;version=1.0.0,\
+        application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    let prometheus_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+        text/plain;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    for accept in [
+        prometheus_2,
+        prometheus_3,
+        "application/openmetrics-text",
+        "Application/OpenMetrics-Text; version=\"1.0.0\"",
+        "text/plain;q=0.5, application/openmetrics-text",
+        "*/*, application/openmetrics-text",
+    ] {
+        let response = answered(Method::GET, &[("accept", accept)]).await;
+        assert_eq!(
+            response.headers()["content-type"],
+            CONTENT_TYPE_OPEN_METRICS,
+            "{accept}"
+        );
+        assert_eq!(response.headers()["vary"], "accept, accept-encoding");
+        assert!(response.body().ends_with(b"\n# EOF\n"), "{accept}");
+    }
+    for accept in [
+        "*/*",
+        "",
+        "text/html",
+        "text/plain;version=0.0.4",
+        "application/vnd.google.protobuf",
+        "application/openmetrics-text;q=0",
+        "application/openmetrics-text;version=2.0.0",
+        "application/openmetrics-text;version=0.0.1",
+        "application/openmetrics-text;q=0.5,text/plain",
+        "application/openmetrics-text;q=0.5,text/*;q=0.7",
+        "application/openmetrics-text;q=nonsense",
+    ] {
+        let response = answered(Method::GET, &[("accept", accept)]).await;
+        assert_eq!(response.headers()["content-type"], CONTENT_TYPE, "{accept}");
+        assert!(!response.body().ends_with(b"# EOF\n"), "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn open_metrics_is_zipped_too() {
+    let headers = [
+        ("accept", "application/openmetrics-text"),
+        ("accept-encoding", "gzip"),
+    ];
+    let response = answered(Method::GET, &headers).await;
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&response.body()[..])
+        .read_to_string(&mut text)
+        .unwrap();
+    assert!(text.ends_with("# EOF\n"));
 }
 
 #[tokio::test]
@@ -61,7 +111,7 @@ async fn gzip_is_sent_to_those_who_take_it_and_unpacks_to_the_text() {
     for takes in ["gzip", "deflate, GZIP;q=0.5", "*", "br, *;q=0.1"] {
         let response = answered(Method::GET, &[("accept-encoding", takes)]).await;
         assert_eq!(response.headers()["content-encoding"], "gzip", "{takes}");
-        assert_eq!(response.headers()["vary"], "accept-encoding");
+        assert_eq!(response.headers()["vary"], "accept, accept-encoding");
         let mut text = String::new();
         flate2::read::GzDecoder::new(&response.body()[..])
             .read_to_string(&mut text)
