@@ -161,7 +161,7 @@ fn observer(ratios: &mut ratio::Ratios) {
     );
     let mut request = || {
         observer.start(black_box(&mut parts));
-        observer.end((), black_box(&outcome));
+        observer.end(Default::default(), black_box(&outcome));
     };
     ratios.exactly(
         "allocations of 10,000 observed requests",

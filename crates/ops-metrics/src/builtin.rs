@@ -52,20 +52,37 @@ crate::define! {
 
     /// The build that runs, always 1
     pub gauge build_info { version: &'static str, git_sha: &'static str, rustc: &'static str }
+    /// Panics of the process, those that were caught included
+    pub counter panics_total {}
     /// Processor time of the process in seconds
-    pub seconds process_cpu_seconds_total {}
+    pub reported_seconds process_cpu_seconds_total {}
     /// Resident memory of the process in bytes
-    pub gauge process_resident_memory_bytes {}
+    pub reported_gauge process_resident_memory_bytes {}
     /// Virtual memory of the process in bytes
-    pub gauge process_virtual_memory_bytes {}
+    pub reported_gauge process_virtual_memory_bytes {}
     /// Open file descriptors of the process
-    pub gauge process_open_fds {}
+    pub reported_gauge process_open_fds {}
     /// File descriptors that the process may have open
-    pub gauge process_max_fds {}
+    pub reported_gauge process_max_fds {}
     /// Threads of the process
-    pub gauge process_threads {}
+    pub reported_gauge process_threads {}
     /// Start of the process as seconds since 1970
-    pub gauge process_start_time_seconds {}
+    pub reported_gauge process_start_time_seconds {}
+
+    /// Memory that the control group uses in bytes, its page cache included
+    pub reported_gauge cgroup_memory_usage_bytes {}
+    /// Memory that the control group may use in bytes
+    pub reported_gauge cgroup_memory_limit_bytes {}
+    /// Times that the kernel killed a process of the control group for want of memory
+    pub reported_counter cgroup_oom_kills_total {}
+    /// Processor cores that the control group may use
+    pub reported_gauge cgroup_cpu_limit_cores {}
+    /// Periods in which the control group was allowed to run
+    pub reported_counter cgroup_cpu_periods_total {}
+    /// Periods in which the control group was stopped at its processor limit
+    pub reported_counter cgroup_cpu_throttled_periods_total {}
+    /// Time that the control group was stopped at its processor limit in seconds
+    pub reported_seconds cgroup_cpu_throttled_seconds_total {}
 
     /// Worker threads of the tokio runtime
     pub gauge tokio_workers {}

@@ -9,6 +9,7 @@ use crate::builtin::{
     http_request_latency, http_requests_in_flight, http_requests_total,
     http_response_failures_total, http_stream_duration,
 };
+use crate::series::exemplar::{self, TraceId};
 use crate::series::label::Label as _;
 
 /// Route of requests that no route matched.
@@ -29,6 +30,9 @@ const MAX_PATH_CHARS: usize = 64;
 /// - `http_response_failures_total` counts responses that failed after their head, whose status says nothing of it.
 /// - Methods are those of [`known_method`]; any other one is `_OTHER`.
 ///
+/// If [`set_exemplar_source`](crate::set_exemplar_source) was called, the trace of the request is the exemplar of its durations:
+/// the observer of traces comes before this one.
+///
 /// A request that is served although no route is known for it is counted as `unmatched`; the first one of the process
 /// is logged as the warning `route_unknown`, with the cure.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,19 +45,30 @@ impl RedMetrics {
     }
 }
 
+/// State of a request that is being counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestScope {
+    /// The trace that was active while the request was served, if it is sampled.
+    trace: Option<TraceId>,
+}
+
 impl Observe for RedMetrics {
-    type Scope = ();
+    type Scope = RequestScope;
     type Entered<'a> = ();
 
-    fn start(&self, _: &mut request::Parts) {
+    fn start(&self, _: &mut request::Parts) -> RequestScope {
         http_requests_in_flight().add(1.0);
+        RequestScope::default()
     }
 
-    fn enter(&self, (): &mut ()) {}
+    fn enter(&self, scope: &mut RequestScope) {
+        // at the end of the request its span is no longer the current one
+        scope.trace = scope.trace.or_else(exemplar::current_trace);
+    }
 
-    fn response(&self, (): &mut (), _: &mut response::Parts) {}
+    fn response(&self, _: &mut RequestScope, _: &mut response::Parts) {}
 
-    fn end(&self, (): (), outcome: &Outcome) {
+    fn end(&self, scope: RequestScope, outcome: &Outcome) {
         http_requests_in_flight().add(-1.0);
         let route = outcome.route.as_ref().map_or(UNMATCHED, |r| r.template());
         let method = known_method(&outcome.method).unwrap_or(OTHER_METHOD);
@@ -63,11 +78,11 @@ impl Observe for RedMetrics {
         let to_head = outcome.time_to_headers.unwrap_or(outcome.elapsed);
         http_request_latency::family()
             .histogram(&[route, method])
-            .observe(to_head.as_secs_f64());
+            .observe_in(to_head.as_secs_f64(), scope.trace);
         if outcome.streamed {
             http_stream_duration::family()
                 .histogram(&[route, method])
-                .observe(outcome.elapsed.as_secs_f64());
+                .observe_in(outcome.elapsed.as_secs_f64(), scope.trace);
         }
         if outcome.failed_after_head()
             && let Some(error_type) = outcome.error_type()

@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::history::{process, runtime, sparkline};
+use crate::history::{panics, process, runtime, sparkline};
 use crate::recorder::{self, Recorder};
 use crate::series::scope::Scope;
 
@@ -29,6 +29,7 @@ pub fn install(config: Config) -> Result<(), Error> {
         return Ok(());
     }
     metrics::set_global_recorder(Recorder).map_err(|_| Error::RecorderTaken)?;
+    panics::count();
     process::sample();
     recorder::set_installed();
     std::thread::Builder::new()

@@ -104,7 +104,7 @@ async fn stranger(random: &mut Random, app: &Router) {
     RedMetrics::new().start(&mut parts);
     let mut outcome = Outcome::new(method, route, status, Ending::Complete, elapsed);
     outcome.streamed = random.next().is_multiple_of(2);
-    RedMetrics::new().end((), &outcome);
+    RedMetrics::new().end(Default::default(), &outcome);
 
     let provider = format!("provider-{:x}", random.next());
     let status = format!("{}", random.next());
@@ -124,7 +124,7 @@ fn observe(method: Method, route: Option<&str>, status: u16, streamed: bool) {
         elapsed,
     );
     outcome.streamed = streamed;
-    RedMetrics::new().end((), &outcome);
+    RedMetrics::new().end(Default::default(), &outcome);
 }
 
 /// Every combination that may exist, which chance alone would take long to find.

@@ -23,6 +23,16 @@ pub fn current_span_ids() -> Option<SpanIds> {
     Context::map_current(|current| ids_of(current.span().span_context()))
 }
 
+/// Returns the trace id of the current span if it is sampled: for exemplars, whose trace must be found.
+pub fn current_sampled_trace_id() -> Option<[u8; 16]> {
+    Context::map_current(|current| {
+        let span = current.span();
+        let context = span.span_context();
+        let found = context.is_valid() && context.is_sampled();
+        found.then(|| context.trace_id().to_bytes())
+    })
+}
+
 pub(crate) fn ids_of(context: &SpanContext) -> Option<SpanIds> {
     context.is_valid().then(|| SpanIds {
         trace_id: context.trace_id().to_bytes(),

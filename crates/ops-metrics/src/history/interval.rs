@@ -153,15 +153,24 @@ fn is_server_error(series: &Series) -> bool {
 
 fn gauges() -> Vec<Option<f64>> {
     let in_flight = builtin::http_requests_in_flight().get();
-    let memory = builtin::process_resident_memory_bytes().get();
+    let memory = reported(builtin::process_resident_memory_bytes::family());
     let added = ADDED.read().clone();
     let of_added = added
         .iter()
         .map(|(_, source)| source().filter(|value| value.is_finite()));
-    [Some(in_flight), Some(memory).filter(|bytes| *bytes > 0.0)]
+    [Some(in_flight), memory]
         .into_iter()
         .chain(of_added)
         .collect()
+}
+
+/// Returns the value of a gauge without labels, if it has one.
+fn reported(family: &Family) -> Option<f64> {
+    let series = family.sorted();
+    match &series.first()?.value {
+        Value::Gauge(gauge) => Some(gauge.get()),
+        _ => None,
+    }
 }
 
 fn total(family: &Family, wanted: impl Fn(&Series) -> bool) -> u64 {

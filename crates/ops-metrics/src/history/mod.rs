@@ -1,6 +1,8 @@
 //! Sampled once a second: the sparklines, the process and the tokio runtime.
 
+pub(crate) mod cgroup;
 pub(crate) mod interval;
+pub(crate) mod panics;
 pub(crate) mod process;
 pub(crate) mod runtime;
 pub(crate) mod sparkline;

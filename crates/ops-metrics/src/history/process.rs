@@ -1,25 +1,24 @@
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::builtin::{
     process_cpu_seconds_total, process_max_fds, process_open_fds, process_resident_memory_bytes,
     process_start_time_seconds, process_threads, process_virtual_memory_bytes,
 };
+use crate::history::cgroup;
 
 /// Milliseconds of a clock tick in `/proc`: a constant of the Linux user interface.
 const TICK_MS: u64 = 10;
 
-/// Reads `/proc`; elsewhere the gauges stay 0.
+/// Reads `/proc`. What cannot be read is not reported.
 pub(crate) fn sample() {
     let status = read("status");
-    let sizes = [
-        ("VmRSS:", process_resident_memory_bytes()),
-        ("VmSize:", process_virtual_memory_bytes()),
-    ];
-    for (name, gauge) in sizes {
-        if let Some(kibibytes) = field(&status, name) {
-            gauge.set(kibibytes * 1024.0);
-        }
+    if let Some(kibibytes) = field(&status, "VmRSS:") {
+        process_resident_memory_bytes().set(kibibytes * 1024.0);
+    }
+    if let Some(kibibytes) = field(&status, "VmSize:") {
+        process_virtual_memory_bytes().set(kibibytes * 1024.0);
     }
     if let Some(threads) = field(&status, "Threads:") {
         process_threads().set(threads);
@@ -31,6 +30,7 @@ pub(crate) fn sample() {
         process_max_fds().set(most);
     }
     times();
+    cgroup::sample(Path::new("/"));
 }
 
 fn read(file: &str) -> String {
@@ -47,8 +47,9 @@ fn times() {
         .split_whitespace()
         .map(|field| field.parse().unwrap_or(0))
         .collect();
-    let [user, system] = [11, 12].map(|at| fields.get(at).copied().unwrap_or(0));
-    process_cpu_seconds_total().absolute(Duration::from_millis((user + system) * TICK_MS));
+    if let (Some(user), Some(system)) = (fields.get(11), fields.get(12)) {
+        process_cpu_seconds_total().absolute(Duration::from_millis((user + system) * TICK_MS));
+    }
     let boot = field(
         &fs::read_to_string("/proc/stat").unwrap_or_default(),
         "btime",

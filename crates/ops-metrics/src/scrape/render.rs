@@ -5,6 +5,7 @@ use parking_lot::RwLock;
 
 use crate::builtin;
 use crate::error::Error;
+use crate::history::panics;
 use crate::recorder;
 use crate::scrape::exposition::{self, Format};
 use crate::series::cardinality::overflows;
@@ -51,7 +52,9 @@ pub(crate) fn render_open_metrics() -> String {
     text
 }
 
+/// Has published what is counted elsewhere.
 pub(crate) fn run_hooks() {
+    panics::publish();
     let hooks = HOOKS.read().clone();
     for hook in hooks {
         if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook())).is_err() {

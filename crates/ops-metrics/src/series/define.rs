@@ -3,7 +3,8 @@
 /// A header `pub catalog NAME;` also exports them as data, for [`register`](crate::register). The metric's name is
 /// the function's unless `= "name"` follows; a label's known values can be listed after its type, a
 /// histogram's buckets before or after its labels. Besides `counter`, `gauge` and `histogram` there is `seconds`: a
-/// counter of time. A name that Prometheus would not have, or buckets that do not ascend, do not compile.
+/// counter of time. Before these three, `reported_` keeps the metric away until it has a value: what nobody reports is not
+/// 0. A name that Prometheus would not have, or buckets that do not ascend, do not compile.
 ///
 /// ```
 /// ops_metrics::define! {
@@ -90,6 +91,7 @@ macro_rules! __metrics {
                         name: stringify!($label),
                         values: $crate::__first!($(&[$($known),+],)? <$type as $crate::Label>::VALUES),
                     }),*],
+                    at_start: $crate::__at_start!($kind),
                     buckets: $crate::__first!($(&[$($bucket),+],)? $crate::MetricDefinition::BUCKETS),
                 });
                 &FAMILY
@@ -118,14 +120,40 @@ macro_rules! __first {
 
 #[doc(hidden)]
 #[macro_export]
+macro_rules! __at_start {
+    (reported_gauge) => {
+        false
+    };
+    (reported_counter) => {
+        false
+    };
+    (reported_seconds) => {
+        false
+    };
+    ($kind:ident) => {
+        true
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
 macro_rules! __kind {
     (counter) => {
+        $crate::Kind::Counter
+    };
+    (reported_counter) => {
         $crate::Kind::Counter
     };
     (seconds) => {
         $crate::Kind::Seconds
     };
+    (reported_seconds) => {
+        $crate::Kind::Seconds
+    };
     (gauge) => {
+        $crate::Kind::Gauge
+    };
+    (reported_gauge) => {
         $crate::Kind::Gauge
     };
     (histogram) => {
@@ -139,10 +167,19 @@ macro_rules! __handle {
     (counter) => {
         $crate::Counter
     };
+    (reported_counter) => {
+        $crate::Counter
+    };
     (seconds) => {
         $crate::Seconds
     };
+    (reported_seconds) => {
+        $crate::Seconds
+    };
     (gauge) => {
+        $crate::Gauge
+    };
+    (reported_gauge) => {
         $crate::Gauge
     };
     (histogram) => {
@@ -156,10 +193,19 @@ macro_rules! __lookup {
     (counter) => {
         $crate::Family::counter_by
     };
+    (reported_counter) => {
+        $crate::Family::counter_by
+    };
     (seconds) => {
         $crate::Family::seconds_by
     };
+    (reported_seconds) => {
+        $crate::Family::seconds_by
+    };
     (gauge) => {
+        $crate::Family::gauge_by
+    };
+    (reported_gauge) => {
         $crate::Family::gauge_by
     };
     (histogram) => {

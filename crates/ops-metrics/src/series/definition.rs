@@ -51,6 +51,8 @@ pub struct MetricDefinition {
     pub help: &'static str,
     /// The labels, in the order in which they are rendered.
     pub labels: &'static [LabelDefinition],
+    /// Whether series whose labels' values are all known are there with 0 from the start.
+    pub at_start: bool,
     /// Upper bounds of the buckets, ascending, without `+Inf`; used by histograms only.
     pub buckets: &'static [f64],
 }

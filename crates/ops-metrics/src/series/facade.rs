@@ -84,6 +84,7 @@ impl FacadeMetric {
             kind: self.kind,
             help: "",
             labels: Vec::leak(named),
+            at_start: false,
             buckets: MetricDefinition::BUCKETS,
         });
         families.push(Box::leak(Box::new(family)));

@@ -145,6 +145,9 @@ impl Family {
 
     /// Makes the series of all combinations of known values; none where a label's values are not known.
     pub(crate) fn zero(&'static self) {
+        if !self.definition.at_start {
+            return;
+        }
         let mut combinations: Vec<Vec<&str>> = vec![Vec::new()];
         for label in self.definition.labels {
             let longer = |head: &Vec<&'static str>| {

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -6,6 +7,7 @@ use parking_lot::Mutex;
 use super::{Scoped, Snapshot};
 use crate::config::Config;
 use crate::error::Error;
+use crate::history::cgroup;
 use crate::history::sparkline::{self, History, scoped};
 use crate::recorder::Recorder;
 use crate::scrape::render::{render_current, render_open_metrics};
@@ -96,6 +98,11 @@ impl Registry {
         let result = self.run(work);
         self.snapshot().assert_since(&before, changes);
         result
+    }
+
+    /// Reads the control groups that a tree of files shows, with `proc/self/cgroup` and `sys/fs/cgroup` in it.
+    pub fn sample_cgroup(&self, root: &Path) {
+        self.run(|| cgroup::sample(root));
     }
 
     /// One tick of the sparklines; `now` is the time since any fixed moment.

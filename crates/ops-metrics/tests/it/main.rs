@@ -2,7 +2,9 @@
 //! of its own where the process's metrics are meant.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod cgroup;
 mod configs;
+mod exemplars;
 mod exposition;
 mod facade;
 mod guard;

@@ -4,6 +4,7 @@ A frame is "<format> <bytes>\n" and the bytes, where format is "text" or "openme
 """
 
 import json
+import re
 import sys
 
 from prometheus_client import parser as text_parser
@@ -15,7 +16,13 @@ PARSERS = {
 }
 
 
+# the parser of the text format appends _total to the samples of counters that lack it
+WITHOUT_TOTAL = re.compile(r"^(# TYPE \S+(?<!_total)) counter$", re.MULTILINE)
+
+
 def parse(format, exposition):
+    if format == "text":
+        exposition = WITHOUT_TOTAL.sub(r"\1 untyped", exposition)
     samples = []
     families = {}
     for family in PARSERS[format](exposition):

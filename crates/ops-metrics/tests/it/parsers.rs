@@ -64,7 +64,7 @@ impl Parsers {
         self.stdin.flush().unwrap();
         let mut answer = String::new();
         self.stdout.read_line(&mut answer).unwrap();
-        let answer: Answer = serde_yaml::from_str(&answer).unwrap();
+        let answer: Answer = serde_json::from_str(&answer).unwrap();
         if let Some(error) = answer.error {
             return Err(error);
         }

@@ -49,6 +49,16 @@ async fn process_and_runtime_are_measured() {
     assert_eq!(series, Some(6.0));
 }
 
+#[test]
+fn panics_are_counted_even_if_they_are_caught() {
+    let panics = || value(&rendered(), "panics_total").unwrap();
+    let before = panics();
+    #[expect(clippy::panic, reason = "on purpose")]
+    let caught = std::panic::catch_unwind(|| panic!("on purpose"));
+    assert!(caught.is_err());
+    assert!(panics() > before);
+}
+
 /// What `work` warns of on this thread.
 pub(crate) fn warnings_of(work: impl FnOnce()) -> Vec<String> {
     let lines = Lines::default();

@@ -184,7 +184,7 @@ fn observed(outcome: &Outcome) -> Registry {
         let (mut parts, ()) = Request::new(()).into_parts();
         let observer = RedMetrics::new();
         observer.start(&mut parts);
-        observer.end((), outcome);
+        observer.end(Default::default(), outcome);
     });
     registry
 }
@@ -234,7 +234,7 @@ fn streams_are_timed_apart_from_requests() {
         let elapsed = Duration::from_millis(30);
         let mut outcome = Outcome::new(Method::GET, route, 200, Ending::Complete, elapsed);
         outcome.streamed = true;
-        observer.end((), &outcome);
+        observer.end(Default::default(), &outcome);
     });
     let stream = r#"http_stream_duration_seconds_count{route="/stream",method="GET"}"#;
     assert_eq!(registry.value(stream), Some(1.0));

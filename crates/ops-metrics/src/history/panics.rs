@@ -1,0 +1,19 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::builtin::panics_total;
+
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts panics from now on, before the hook that is set already.
+pub(crate) fn count() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // no metric is looked up here: the panic may have happened inside of one
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        before(panic);
+    }));
+}
+
+pub(crate) fn publish() {
+    panics_total().absolute(PANICS.load(Ordering::Relaxed));
+}
