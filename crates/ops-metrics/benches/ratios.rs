@@ -1,4 +1,4 @@
-//! What a call costs beside the same call of other crates: `cargo bench -p ops-metrics --bench ratios`.
+//! Cost of a call beside the same call of other crates: `cargo bench -p ops-metrics --bench ratios`.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,

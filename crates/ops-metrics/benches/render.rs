@@ -1,4 +1,4 @@
-//! How long `/metrics` takes to render with many series: `cargo bench -p ops-metrics --bench render`.
+//! Time to render `/metrics` with many series: `cargo bench -p ops-metrics --bench render`.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,

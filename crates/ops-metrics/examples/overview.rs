@@ -22,7 +22,7 @@ ops_metrics::labels! {
 }
 
 ops_metrics::define! {
-    /// What this service counts besides the built-in metrics.
+    /// Metrics of this service besides the built-in ones.
     catalog MINE;
 
     /// Orchestrator phase duration in seconds

@@ -3,7 +3,7 @@ use http::Method;
 use crate::series::rejected::RejectReason;
 
 crate::labels! {
-    /// Why a scrape was not answered.
+    /// Reason for which a scrape was not answered.
     pub enum ScrapeFailure {
         Busy = "busy",
         Timeout = "timeout",

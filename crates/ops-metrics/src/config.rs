@@ -6,7 +6,7 @@ use crate::series::family::Family;
 use crate::series::guard::Limits;
 use crate::series::registry;
 
-/// What [`install`](crate::install) is told; the default needs nothing.
+/// Configuration of [`install`](crate::install); the default needs nothing.
 ///
 /// In a file the keys are `label_values_max`, `series_max`, and `label_values_max_of` with a map of labels for each
 /// metric. Keys that are not known are refused.
@@ -45,20 +45,20 @@ impl Config {
         self
     }
 
-    /// How many values one label of one metric may have before the next becomes `other`; 200 unless said otherwise.
+    /// Sets the maximum number of values of one label of one metric; the next one becomes `other`. The default is 200.
     pub fn label_values_max(mut self, values: usize) -> Self {
         self.label_values_max = Some(values);
         self
     }
 
-    /// The same for one label of a registered metric.
+    /// Sets the maximum number of values for one label of a registered metric.
     pub fn label_values_max_of(mut self, metric: &str, label: &str, values: usize) -> Self {
         let labels = self.label_values_max_of.entry(metric.to_owned());
         labels.or_default().insert(label.to_owned(), values);
         self
     }
 
-    /// How many series one metric may have before every label of a new one becomes `other`; 2000 unless said otherwise.
+    /// Sets the maximum number of series of one metric; beyond, every label of a new one becomes `other`. The default is 2000.
     pub fn series_max(mut self, series: usize) -> Self {
         self.series_max = Some(series);
         self

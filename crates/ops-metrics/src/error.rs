@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// Why metrics are not there.
+/// Error of [`install`](crate::install) and [`render`](crate::render).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

@@ -39,7 +39,7 @@ pub fn install(config: Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether [`install`] was called.
+/// Returns `true` once [`install`] was called.
 pub fn is_installed() -> bool {
     recorder::is_installed()
 }

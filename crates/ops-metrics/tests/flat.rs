@@ -23,7 +23,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const SLACK_BYTES: isize = 256 * 1024;
 
 ops_metrics::define! {
-    /// Of this test.
+    /// Metrics of this test.
     catalog MINE;
     /// Isochrone API calls
     counter isochrone_requests_total { provider: &'static str, mode: &'static str, status: &'static str }

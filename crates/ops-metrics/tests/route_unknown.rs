@@ -1,4 +1,5 @@
 //! The warning of a process about requests without a route: apart from the others, which share one process.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::{Arc, Mutex};
 

@@ -36,7 +36,7 @@ pub fn add_sparkline(name: &'static str, source: fn() -> Option<f64>) {
     }
 }
 
-/// What happened in a second, or in several: such can be merged.
+/// Counts of one second or of several merged ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Interval {
     seconds: u64,
@@ -111,7 +111,7 @@ impl Totals {
         }
     }
 
-    /// What happened since, in this many seconds.
+    /// Returns the difference since `before`, in this many seconds.
     pub(crate) fn since(&self, before: &Self, seconds: u64) -> Interval {
         let mut latency = [0; FINE_BUCKETS];
         let pairs = self.latency.iter().zip(before.latency.iter());

@@ -11,7 +11,7 @@ pub const SPARKLINE_SECONDS: usize = 300;
 /// A gap that is longer than the longest window is as long as that one.
 const GAP_SECONDS_MAX: u64 = 24 * 60 * 60;
 
-/// How far back, and how fine.
+/// Time that a sparkline reaches back, and its resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Window {
@@ -26,12 +26,12 @@ pub enum Window {
 impl Window {
     const ALL: [Self; 3] = [Self::FiveMinutes, Self::Hour, Self::Day];
 
-    /// What one point stands for.
+    /// Returns the time that one point stands for.
     pub fn step(self) -> Duration {
         Duration::from_secs(self.shape().0)
     }
 
-    /// The most points that there are.
+    /// Returns the maximum number of points.
     pub fn points(self) -> usize {
         self.shape().1
     }
@@ -56,7 +56,7 @@ pub struct Sparkline {
     pub points: Vec<Option<f64>>,
 }
 
-/// What happened lately, in three resolutions.
+/// The recent past, in three resolutions.
 #[derive(Debug)]
 pub(crate) struct History {
     rings: [Ring; Window::ALL.len()],
@@ -75,7 +75,7 @@ pub fn sparklines_over(window: Window) -> Vec<Sparkline> {
     current().sparklines(window)
 }
 
-/// How long requests took in this window. Streams are not in it.
+/// Returns the distribution of the latency of requests in this window.
 pub fn latency_over(window: Window) -> Distribution {
     current().latency(window)
 }

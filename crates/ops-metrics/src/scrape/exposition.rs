@@ -39,7 +39,7 @@ pub(crate) fn write_all(format: Format, out: &mut dyn FnMut(&str)) {
     writer.flush();
 }
 
-/// What is under one HELP and one TYPE.
+/// Families under one HELP and one TYPE.
 struct Metric {
     name: &'static str,
     kind: Kind,

@@ -9,13 +9,13 @@ pub struct Overflow {
     pub metric: &'static str,
     /// The label.
     pub label: &'static str,
-    /// How many lookups became `other`.
+    /// Number of lookups that became `other`.
     pub count: u64,
     /// The first refused values, at most five, each cut off after 64 characters.
     pub examples: Vec<String>,
 }
 
-/// Which labels overflowed, most often first.
+/// Returns the labels that overflowed, most often first.
 pub fn overflows() -> Vec<Overflow> {
     let mut all: Vec<Overflow> = all_families()
         .into_iter()
@@ -40,7 +40,7 @@ pub fn overflows() -> Vec<Overflow> {
     all
 }
 
-/// How many series a metric has, and how many values its labels.
+/// Number of series of a metric, and of values of its labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cardinality {
@@ -48,13 +48,13 @@ pub struct Cardinality {
     pub metric: &'static str,
     /// Its series.
     pub series: usize,
-    /// How many it may have before every new combination becomes `other`.
+    /// Maximum number of series; beyond, every new combination becomes `other`.
     pub series_max: usize,
     /// Each label with its values and how many it may have.
     pub labels: Vec<(&'static str, usize, usize)>,
 }
 
-/// How large the metrics are, the one with most series first.
+/// Returns the size of each metric, the one with most series first.
 pub fn cardinality() -> Vec<Cardinality> {
     let mut all: Vec<Cardinality> = all_families()
         .into_iter()

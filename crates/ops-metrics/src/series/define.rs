@@ -8,7 +8,7 @@
 ///
 /// ```
 /// ops_metrics::define! {
-///     /// What this service counts.
+///     /// Metrics of this service.
 ///     pub catalog MINE;
 ///     /// Jobs done.
 ///     pub counter jobs_total { queue: &'static str = ["mail", "report"] }

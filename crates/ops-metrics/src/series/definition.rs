@@ -1,4 +1,4 @@
-/// What a metric is.
+/// Type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -36,11 +36,11 @@ impl Kind {
 pub struct LabelDefinition {
     /// Its name.
     pub name: &'static str,
-    /// Its values where they are known, else empty.
+    /// Its values if they are all known, else empty.
     pub values: &'static [&'static str],
 }
 
-/// What is known of a metric before anything was counted.
+/// Definition of a metric, known before anything was counted.
 #[derive(Clone, Copy, Debug)]
 pub struct MetricDefinition {
     /// The name, with unit and `_total`.
@@ -51,7 +51,7 @@ pub struct MetricDefinition {
     pub help: &'static str,
     /// The labels, in the order in which they are rendered.
     pub labels: &'static [LabelDefinition],
-    /// Whether series whose labels' values are all known are there with 0 from the start.
+    /// `true` if series whose labels' values are all known are there with 0 from the start.
     pub at_start: bool,
     /// Upper bounds of the buckets, ascending, without `+Inf`; used by histograms only.
     pub buckets: &'static [f64],
@@ -73,7 +73,7 @@ impl MetricDefinition {
         unit_of(self.name)
     }
 
-    /// What the names and buckets of every metric must be; `define!` has it checked by the compiler.
+    /// Checks names, labels and buckets; `define!` has the compiler do it.
     #[doc(hidden)]
     pub const fn check(self) -> Self {
         assert!(is_name(self.name), "a metric's name is [a-z][a-z0-9_]*");

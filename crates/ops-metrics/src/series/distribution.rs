@@ -22,7 +22,7 @@ const STEPS: [f64; PER_DOUBLING] = [
 ];
 const MANTISSA: u64 = (1 << 52) - 1;
 
-/// How values between 30 µs and 8 s are distributed, with at most 5 % error, in a form that can be added up: quantiles
+/// Distribution of values between 30 µs and 8 s, with at most 5 % error, in a form that can be added up: quantiles
 /// of an hour come from the sum of its distributions, never from an average of quantiles.
 ///
 /// ```
@@ -40,7 +40,7 @@ pub struct Distribution {
 }
 
 impl Distribution {
-    /// Of these values, which are not negative.
+    /// Returns the distribution of these values, which are not negative.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut counts = [0; FINE_BUCKETS];
         for value in values {
@@ -75,7 +75,7 @@ impl Distribution {
         }
     }
 
-    /// How many values there are.
+    /// Returns the number of values.
     pub fn count(&self) -> u64 {
         self.counts.iter().map(|(_, count)| u64::from(*count)).sum()
     }
@@ -139,7 +139,7 @@ fn bucket_of(value: f64) -> usize {
     1 + (power - LOWEST_POWER) as usize * PER_DOUBLING + step
 }
 
-/// Where the relative error is the same on both sides of the bucket.
+/// Returns the value with the same relative error to both sides of the bucket.
 fn middle(bucket: usize) -> f64 {
     let bound = |step: usize| {
         let power = LOWEST_POWER + (step / PER_DOUBLING) as i32;

@@ -63,7 +63,7 @@ pub(crate) enum Value {
     Histogram(Histogram),
 }
 
-/// Where a call lands that asks for the wrong type; only hand-written code can.
+/// Values for calls that ask for the wrong type; only hand-written code can.
 static SPARE_COUNTER: Counter = Counter::new();
 static SPARE_SECONDS: Seconds = Seconds::new();
 static SPARE_REJECTED: Rejected = Rejected::new();
@@ -72,7 +72,7 @@ static SPARE_HISTOGRAM: OnceLock<Histogram> = OnceLock::new();
 
 macro_rules! typed_lookups {
     ($($by:ident $lookup:ident $kind:ident $spare:expr;)+) => {$(
-        /// What the functions of `define!` call.
+        /// Looks a series up for the functions of `define!`.
         #[doc(hidden)]
         #[inline]
         pub fn $by<'a, const N: usize>(
@@ -115,7 +115,7 @@ impl Family {
         }
     }
 
-    /// The metric's definition.
+    /// Returns the metric's definition.
     pub fn definition(&self) -> &MetricDefinition {
         &self.definition
     }
@@ -127,12 +127,12 @@ impl Family {
         histogram_by histogram Histogram SPARE_HISTOGRAM.get_or_init(|| Histogram::new(&SPARE_REJECTED, &[]));
     }
 
-    /// How many series there are.
+    /// Returns the number of series.
     pub fn len(&self) -> usize {
         self.existing().map_or(0, |state| state.sorted.read().len())
     }
 
-    /// Whether there is no series yet.
+    /// Returns `true` if there is no series yet.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -171,7 +171,7 @@ impl Family {
             .unwrap_or_default()
     }
 
-    /// What the guard knows of the labels, if there are series.
+    /// Reads the state of the guard, if there are series.
     pub(crate) fn growth<T>(
         &self,
         read: impl FnOnce(&Limits, &CardinalityState) -> T,

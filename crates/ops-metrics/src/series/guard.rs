@@ -17,11 +17,11 @@ const METRICS_MAX: usize = 2000;
 /// Refused values of one label that are kept for a person to read, and how much of each.
 const EXAMPLES_MAX: usize = 5;
 const EXAMPLE_CHARS_MAX: usize = 64;
-/// How much more often series may be asked for under different addresses of the same text than there may be series.
+/// Maximum number of sets of text addresses that are remembered for each admitted series.
 const IDENTITIES_PER_SERIES: usize = 4;
 const OTHER: &str = "other";
 
-/// How much metrics may grow.
+/// Limits of all metrics of one scope.
 #[derive(Debug)]
 pub(crate) struct Limits {
     label_values: AtomicUsize,
@@ -74,7 +74,7 @@ impl Limits {
     }
 }
 
-/// What one family has grown to.
+/// Label values that one family has admitted.
 #[derive(Debug, Default)]
 pub(crate) struct CardinalityState {
     pub(crate) labels: Vec<LabelState>,
@@ -94,7 +94,7 @@ pub(crate) struct LabelState {
 /// The labels as they will be, and what has to be said about it.
 pub(crate) struct Admission<'a> {
     pub(crate) labels: Vec<&'a str>,
-    /// Whether no label became `other`.
+    /// `true` if no label became `other`.
     pub(crate) unchanged: bool,
     pub(crate) warnings: Vec<Warning>,
 }
@@ -176,7 +176,7 @@ impl CardinalityState {
         admission
     }
 
-    /// Whether one more set of identities may be remembered.
+    /// Returns `true` if one more set of identities may be remembered.
     pub(crate) fn may_identify(&mut self) -> bool {
         self.identities += 1;
         self.identities <= IDENTITIES_PER_SERIES * self.admitted.max(16)

@@ -10,7 +10,7 @@ pub trait Label {
     /// The label's value.
     fn text(&self) -> &str;
 
-    /// What stands for the text, so that a known series is found without reading it; `None` has the text hashed.
+    /// Returns an id of the text, by which a known series is found without reading it; with `None` the text is hashed.
     ///
     /// Two values of one type with the same identity must have the same text.
     fn identity(&self) -> Option<LabelId> {
@@ -28,7 +28,7 @@ pub struct LabelId {
 impl LabelId {
     pub(crate) const NONE: Self = Self { at: 0, len: 0 };
 
-    /// Of a text that lives as long as the process: its address and length.
+    /// Returns the id of a text that lives as long as the process: its address and length.
     #[inline]
     pub fn of_text(text: &'static str) -> Self {
         Self {
@@ -37,7 +37,7 @@ impl LabelId {
         }
     }
 
-    /// Of one of numbered values.
+    /// Returns the id of one of numbered values.
     #[inline]
     pub fn of_number(number: usize) -> Self {
         Self { at: number, len: 0 }
@@ -79,7 +79,7 @@ impl Label for Method {
     }
 }
 
-/// Where the method is in `VALUES`.
+/// Position of the method in `VALUES`.
 #[inline]
 fn number(method: &Method) -> usize {
     match *method {
@@ -138,7 +138,7 @@ const fn statuses() -> [[u8; 3]; 500] {
 /// ```
 /// use ops_metrics::Label;
 /// ops_metrics::labels! {
-///     /// Where a job waits.
+///     /// Queue that a job waits in.
 ///     pub enum Queue { Mail = "mail", Report = "report" }
 /// }
 /// assert_eq!(Queue::VALUES, ["mail", "report"]);

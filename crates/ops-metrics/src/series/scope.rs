@@ -19,7 +19,7 @@ pub(crate) struct Scope {
     pub(crate) limits: Limits,
     pub(crate) registered: RwLock<Registered>,
     pub(crate) refusals: Refusals,
-    /// Of a test; the process's are in the families themselves.
+    /// States of a test; the process's are in the families themselves.
     #[cfg(feature = "testing")]
     states: RwLock<HashMap<usize, &'static State>>,
 }

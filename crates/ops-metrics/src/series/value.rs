@@ -31,7 +31,7 @@ impl Counter {
         self.0.fetch_max(n, Ordering::Relaxed);
     }
 
-    /// The total.
+    /// Returns the total.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -57,7 +57,7 @@ impl Seconds {
         self.0.fetch_max(nanoseconds(time), Ordering::Relaxed);
     }
 
-    /// The total.
+    /// Returns the total.
     pub fn get(&self) -> Duration {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
@@ -102,13 +102,13 @@ impl Gauge {
         }
     }
 
-    /// The value.
+    /// Returns the value.
     pub fn get(&self) -> f64 {
         f64::from_bits(self.bits.load(Ordering::Relaxed))
     }
 }
 
-/// How observed values are distributed over buckets.
+/// Distribution of observed values over buckets.
 #[derive(Debug)]
 pub struct Histogram {
     rejected: &'static Rejected,
@@ -163,7 +163,7 @@ impl Histogram {
         self.exemplars.get(bucket)
     }
 
-    /// A timer that observes its seconds when it is dropped.
+    /// Starts a timer that observes its seconds when it is dropped.
     pub fn start_timer(&'static self) -> Timer {
         Timer {
             histogram: self,
@@ -171,12 +171,12 @@ impl Histogram {
         }
     }
 
-    /// How many values were observed.
+    /// Returns the number of observed values.
     pub fn count(&self) -> u64 {
         self.snapshot().iter().sum()
     }
 
-    /// The sum of the observed values.
+    /// Returns the sum of the observed values.
     pub fn sum(&self) -> f64 {
         f64::from_bits(self.sum.load(Ordering::Relaxed))
     }

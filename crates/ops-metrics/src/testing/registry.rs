@@ -15,7 +15,7 @@ use crate::series::scope::{self, Scope};
 
 /// Metrics apart from those of the process and of other registries, every one of them at 0.
 ///
-/// What is counted inside of [`run`](Self::run) and [`scope`](Self::scope), with the functions of a catalog or the
+/// Everything counted inside of [`run`](Self::run) and [`scope`](Self::scope), with the functions of a catalog or the
 /// macros of `metrics`, is counted here. A thread or task that is started inside is not inside: give its future
 /// to [`scope`](Self::scope) too. Handles hold for as long as the process, so a registry's memory (some 100 KB) is
 /// never freed.

@@ -8,7 +8,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Of a text exposition. Lines that are none are left out.
+    /// Reads a text exposition. Lines that are no samples are ignored.
     pub fn of(exposition: &str) -> Self {
         let samples = exposition.lines().filter(|line| !line.starts_with('#'));
         let values = samples
@@ -33,7 +33,7 @@ impl Snapshot {
         all.filter(move |(series, _)| name(series) == metric)
     }
 
-    /// What is different from an earlier one; a series that was not there counts from 0.
+    /// Returns the differences from an earlier snapshot; a series that was not there counts from 0.
     pub fn since(&self, earlier: &Self) -> BTreeMap<&str, f64> {
         let all = self.values.iter().map(|(series, value)| {
             let before = earlier.value(series).unwrap_or(0.0);

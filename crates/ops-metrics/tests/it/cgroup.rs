@@ -1,4 +1,4 @@
-//! What control groups say, from trees of files as the kernel shows them.
+//! Control groups, read from trees of files as the kernel shows them.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -14,7 +14,7 @@ use crate::{promtool, rendered, value};
 ops_metrics::labels! { enum Queue { Mail = "mail", Report = "report" } }
 
 ops_metrics::define! {
-    /// Of this test.
+    /// Metrics of this test.
     catalog MINE;
     /// Jobs done.
     counter jobs_total { queue: Queue }

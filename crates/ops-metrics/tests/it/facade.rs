@@ -1,4 +1,4 @@
-//! What other crates record through the `metrics` facade, with whatever names and labels.
+//! Metrics that other crates record through the `metrics` facade, with whatever names and labels.
 
 use std::collections::HashSet;
 
@@ -23,7 +23,7 @@ mod two {
 }
 
 ops_metrics::define! {
-    /// Of these tests.
+    /// Metric of these tests.
     histogram measured_seconds { half: &'static str }
     /// Has the name of a sample of the other one.
     gauge measured_seconds_count {}

@@ -8,15 +8,15 @@ use ops_metrics::{Config, LABEL_VALUES_MAX};
 use crate::{rendered, value};
 
 ops_metrics::define! {
-    /// Of this test.
+    /// Metrics of this test.
     catalog GUARDED;
-    /// Of the cardinality test.
+    /// Metric of the cardinality test.
     counter guarded_total { provider: &'static str, status: u16 }
     /// With five labels: more than are found by identity.
     counter wide_total { a: &'static str, b: &'static str, c: &'static str, d: &'static str, e: &'static str }
-    /// Of the test with threads.
+    /// Metric of the test with threads.
     counter contended_total { half: &'static str }
-    /// Of the test with threads.
+    /// Metric of the test with threads.
     histogram contended_seconds { half: &'static str }
 }
 

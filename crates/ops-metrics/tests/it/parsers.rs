@@ -15,7 +15,7 @@ pub(crate) struct Parsers {
     stdout: BufReader<ChildStdout>,
 }
 
-/// What was read of one exposition.
+/// Content of one exposition.
 pub(crate) struct Parsed {
     pub(crate) samples: BTreeMap<Series, f64>,
     /// Trace ids and values of exemplars.

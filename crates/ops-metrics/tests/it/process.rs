@@ -59,7 +59,7 @@ fn panics_are_counted_even_if_they_are_caught() {
     assert!(panics() > before);
 }
 
-/// What `work` warns of on this thread.
+/// Returns the warnings of `work` on this thread.
 pub(crate) fn warnings_of(work: impl FnOnce()) -> Vec<String> {
     let lines = Lines::default();
     tracing::subscriber::with_default(lines.clone(), work);

@@ -18,7 +18,7 @@ pub(crate) fn promtool() -> Option<PathBuf> {
     None
 }
 
-/// What `promtool check metrics` says of an exposition, line by line.
+/// Returns the output of `promtool check metrics` for an exposition, line by line.
 pub(crate) fn check_metrics(exposition: &str) -> Option<Vec<String>> {
     let mut child = Command::new(promtool()?)
         .args(["check", "metrics"])

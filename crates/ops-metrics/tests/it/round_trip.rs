@@ -262,7 +262,9 @@ fn assert_survived(case: &[Recorded], parsed: &Parsed) {
 fn series(exposition: &str) -> BTreeSet<&str> {
     let lines = exposition.split('\n');
     let samples = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-    samples.map(|line| line.rsplit_once(' ').unwrap().0).collect()
+    samples
+        .map(|line| line.rsplit_once(' ').unwrap().0)
+        .collect()
 }
 
 fn check(case: &[Recorded], parsers: &mut Parsers) {

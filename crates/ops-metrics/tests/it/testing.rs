@@ -3,9 +3,9 @@ use ops_metrics::testing::{Registry, Snapshot};
 ops_metrics::labels! { enum Queue { Mail = "mail", Report = "report" } }
 
 ops_metrics::define! {
-    /// Of these tests.
+    /// Metric of these tests.
     counter tested_total { queue: Queue }
-    /// Of these tests.
+    /// Metric of these tests.
     counter tested_texts_total { name: &'static str }
 }
 
