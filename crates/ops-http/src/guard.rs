@@ -30,7 +30,7 @@ impl<O: Observe> RequestGuard<O> {
         let route = Route::get(&request.extensions).cloned();
         let mut outcome = Outcome::new(method, route, 0, Ending::Aborted, Duration::ZERO);
         let route_slot = outcome.route.is_none().then(|| {
-            outcome.target = Some(request.uri.clone());
+            outcome.target = Some(Box::new(request.uri.clone()));
             RouteSlot::in_extensions(&mut request.extensions)
         });
         let scope = observer.start(request);

@@ -25,8 +25,8 @@ impl BodyLength {
         if has_no_content(method, head.status) {
             return Self::NoContent;
         }
-        // without the header, the server writes the length that the body claims
-        if let Some(length) = declared(head).or_else(|| body.size_hint().exact()) {
+        // the server takes the body's word first: what it claims is what is written
+        if let Some(length) = body.size_hint().exact().or_else(|| declared(head)) {
             return Self::Known(length);
         }
         match head.headers.get(CONTENT_TYPE) {

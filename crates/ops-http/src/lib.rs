@@ -40,8 +40,8 @@
 //!
 //! - [`Observe::end`] is called exactly once for each [`Observe::start`], also if the handler panics
 //!   ([`Ending::Panicked`]) and if the client goes away ([`Ending::Aborted`], status 499).
-//! - A response is [`Ending::Complete`] once as many bytes were handed to the server as its `Content-Length`, or the
-//!   exact size of its body, declares (RFC 9112, section 6.2): servers drop such a body without asking for its end.
+//! - A response is [`Ending::Complete`] once as many bytes were handed to the server as the exact size of its body, or
+//!   else its `Content-Length`, declares (RFC 9112, section 6.2): servers drop such a body without asking for its end.
 //!   A body of unknown length is complete once it ended, by its trailers too. One that ends before its declared length
 //!   is [`Ending::Failed`].
 //! - A response that has no content (HEAD, 1xx, 204, 304, 2xx to CONNECT) is complete, although no server polls it.

@@ -28,7 +28,7 @@ pub struct Outcome {
     /// `true` if the length of the body was unknown when the head was sent.
     pub streamed: bool,
     /// Target of a request without a route, to be named in a warning.
-    pub(crate) target: Option<Uri>,
+    pub(crate) target: Option<Box<Uri>>,
 }
 
 impl Outcome {
@@ -69,7 +69,10 @@ impl Outcome {
     /// service inside answers without telling its route, which [`route`](crate::route) cures.
     pub fn served_without_route(&self) -> Option<&str> {
         let served = self.ending == Ending::Complete && self.status < 400 && self.route.is_none();
-        self.target.as_ref().filter(|_| served).map(Uri::path)
+        self.target
+            .as_ref()
+            .filter(|_| served)
+            .map(|target| target.path())
     }
 
     /// Returns the `error.type` of the semantic conventions; `None` if the response was complete, whatever its status.

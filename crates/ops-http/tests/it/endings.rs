@@ -290,9 +290,9 @@ async fn a_body_is_complete_by_the_length_of_its_head_and_failed_if_it_is_shorte
         ),
         ("and is shorter", plain(), claimed(7, five()), 4, Failed),
         (
-            "the head wins over the body",
-            head("5"),
-            claimed(7, five()),
+            "the body wins over the head, as in what a server writes",
+            head("7"),
+            claimed(5, five()),
             2,
             Complete,
         ),

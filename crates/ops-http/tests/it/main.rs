@@ -1,4 +1,4 @@
-//! What observers are told, in process and by a server that real clients talk to.
+//! Reports to observers, in process and by a server that real clients talk to.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

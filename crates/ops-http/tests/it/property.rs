@@ -202,7 +202,7 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// What the client saw.
+/// View of the client.
 #[derive(Debug, Default)]
 struct Seen {
     head: bool,

@@ -12,7 +12,7 @@ thread_local! {
     static INSIDE: Cell<u32> = const { Cell::new(0) };
 }
 
-/// How many scopes are entered on this thread.
+/// Number of scopes that are entered on this thread.
 pub(crate) fn inside() -> u32 {
     INSIDE.get()
 }

@@ -22,7 +22,7 @@ pub(crate) enum Step {
     Hang,
 }
 
-/// What a server took from a body.
+/// Record of what a server took from a body.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     pub(crate) bytes: u64,

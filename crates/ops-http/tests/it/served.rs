@@ -1,4 +1,4 @@
-//! What a real server makes of files, compressed answers and event streams.
+//! Files, compressed answers and event streams, sent by a real server.
 
 use std::io::Write as _;
 use std::sync::Arc;
