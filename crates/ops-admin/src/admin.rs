@@ -1,14 +1,18 @@
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::State;
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::{guard, page, state};
+use crate::token::Token;
+use crate::{Check, guard, page, state, token};
 
 /// The admin page of one service.
 #[derive(Clone)]
@@ -16,14 +20,18 @@ pub struct Admin {
     inner: Arc<Inner>,
 }
 
-type Readiness = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+type Asked = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
+type Readiness = Arc<dyn Fn() -> Asked + Send + Sync>;
+type Latest = Arc<dyn Fn() -> (Option<String>, Vec<Check>) + Send + Sync>;
 
 #[derive(Clone)]
 struct Inner {
     service: String,
     started: Instant,
     readiness: Readiness,
+    latest: Option<Latest>,
     hosts: Vec<String>,
+    token: Option<Arc<Token>>,
     #[cfg(feature = "secrets")]
     secrets: Option<ops_secrets::Secrets>,
     #[cfg(feature = "cache")]
@@ -31,14 +39,16 @@ struct Inner {
 }
 
 impl Admin {
-    /// A page for the service of this name, which is ready from the start.
+    /// Creates a page for the service of this name, which is ready from the start.
     pub fn new(service: impl Into<String>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 service: service.into(),
                 started: Instant::now(),
-                readiness: Arc::new(|| None),
+                readiness: Arc::new(|| Box::pin(std::future::ready(None))),
+                latest: None,
                 hosts: Vec::new(),
+                token: None,
                 #[cfg(feature = "secrets")]
                 secrets: None,
                 #[cfg(feature = "cache")]
@@ -47,13 +57,35 @@ impl Admin {
         }
     }
 
-    /// Says why the service is not ready; `None` where it is. Asked on each `/readyz`.
+    /// Sets the question that `/readyz` asks: the reason why the service is not ready, or `None`.
     #[must_use]
-    pub fn readiness(
+    pub fn readiness<F>(mut self, readiness: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Option<String>> + Send + 'static,
+    {
+        Arc::make_mut(&mut self.inner).readiness = Arc::new(move || Box::pin(readiness()));
+        self
+    }
+
+    /// Sets what the page shows of readiness: the reason why the service is not ready, and each check. It is called for
+    /// each `/api/state` and returns what is known without waiting. Unless set, the page asks as `/readyz` does.
+    #[must_use]
+    pub fn checks(
         mut self,
-        readiness: impl Fn() -> Option<String> + Send + Sync + 'static,
+        latest: impl Fn() -> (Option<String>, Vec<Check>) + Send + Sync + 'static,
     ) -> Self {
-        Arc::make_mut(&mut self.inner).readiness = Arc::new(readiness);
+        Arc::make_mut(&mut self.inner).latest = Some(Arc::new(latest));
+        self
+    }
+
+    /// Requires this token for every route but `/healthz`: as `Authorization: Bearer <token>`, or as the password of the user
+    /// `ops`, which a browser asks for. Whoever has it may use any host name.
+    ///
+    /// After five wrong tokens within a minute an address is refused with 429 for 60 s. Loopback addresses never are,
+    /// since behind a port-forward every operator has the same one.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.inner).token = Some(Arc::new(Token::new(&token.into())));
         self
     }
 
@@ -89,23 +121,30 @@ impl Admin {
     pub fn router(self) -> Router {
         let router = Router::new()
             .route("/", get(page::page))
-            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
             .route("/api/state", get(current_state));
         #[cfg(feature = "log")]
         let router = router.route("/api/level", axum::routing::post(crate::level::change));
         #[cfg(feature = "metrics")]
         let router = router.route("/metrics", get(metrics));
-        let guard = middleware::from_fn_with_state(self.clone(), guard::check);
-        router.layer(guard).with_state(self)
+        let healthz = get(|| async { "ok\n" });
+        let router = match self.inner.token.clone() {
+            None => router
+                .route("/healthz", healthz)
+                .layer(middleware::from_fn_with_state(self.clone(), guard::check)),
+            Some(token) => router
+                .layer(middleware::from_fn(guard::check_change))
+                .layer(middleware::from_fn_with_state(token, token::check))
+                .route("/healthz", healthz),
+        };
+        router
+            .layer(middleware::map_response(unkept))
+            .with_state(self)
     }
 
     pub(crate) fn hosts(&self) -> &[String] {
         &self.inner.hosts
-    }
-
-    fn not_ready(&self) -> Option<String> {
-        (self.inner.readiness)()
     }
 
     #[cfg(feature = "secrets")]
@@ -128,24 +167,42 @@ impl fmt::Debug for Admin {
 }
 
 async fn readyz(State(admin): State<Admin>) -> (StatusCode, String) {
-    match admin.not_ready() {
+    match (admin.inner.readiness)().await {
         None => (StatusCode::OK, "ready\n".to_owned()),
-        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }
 
 async fn current_state(State(admin): State<Admin>) -> Json<Value> {
+    let (not_ready, checks) = match &admin.inner.latest {
+        Some(latest) => latest(),
+        None => ((admin.inner.readiness)().await, Vec::new()),
+    };
     let mut rooms = json!({
         "service": admin.service(),
         "uptime_seconds": admin.inner.started.elapsed().as_secs(),
-        "not_ready": admin.not_ready(),
+        "not_ready": not_ready,
     });
+    if !checks.is_empty() {
+        rooms["checks"] = json!(checks);
+    }
     state::fill(&admin, &mut rooms);
     Json(rooms)
 }
 
+/// Answers are of this moment, and are what their type says.
+async fn unkept(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
 #[cfg(feature = "metrics")]
-async fn metrics(request: axum::extract::Request) -> axum::response::Response {
+async fn metrics(request: axum::extract::Request) -> Response {
     let (parts, _) = request.into_parts();
     ops_metrics::serve(&parts).await.map(axum::body::Body::from)
 }

@@ -4,7 +4,7 @@
 //! ```
 //! use ops_admin::Admin;
 //!
-//! let admin = Admin::new("kearney-platform-api").readiness(|| None); // None: ready
+//! let admin = Admin::new("kearney-platform-api").readiness(|| async { None }); // None: ready
 //! let router: axum::Router = admin.router(); // serve it on loopback
 //! # let _ = router;
 //! assert!(Admin::new("api").service().contains("api"));
@@ -15,7 +15,7 @@
 //! | route | answers |
 //! |---|---|
 //! | `GET /` | the page |
-//! | `GET /healthz` | 200 while the process serves |
+//! | `GET /healthz`, `/livez` | 200 while the process serves |
 //! | `GET /readyz` | 200, or 503 with the reason |
 //! | `GET /api/state` | what the page shows, as JSON |
 //! | `GET /metrics` | the Prometheus exposition (feature `metrics`) |
@@ -25,6 +25,9 @@
 //!
 //! - Requests whose `Host` is neither loopback nor allowed by [`Admin::allow_host`] are refused with 403, and
 //!   so are writes without the header `x-ops-admin`: a page from elsewhere can neither read nor change.
+//! - With a [token](Admin::token) every route but `/healthz` needs it. It is compared in constant time, and an address that
+//!   guesses is refused for a minute.
+//! - No answer may be kept by a cache (`no-store`), or be taken for another type (`nosniff`).
 //! - It reads the crates' public snapshots, and writes only when a person asks.
 //!
 //! # Feature flags
@@ -39,13 +42,17 @@
 //!
 //! # When not to use it
 //!
-//! On a public address: it has no accounts. Put it on loopback, or behind what authenticates.
+//! On a public address without a [token](Admin::token): it has no accounts. Put it on loopback, or behind a proxy that
+//! authenticates.
 
 mod admin;
+mod check;
 mod guard;
 #[cfg(feature = "log")]
 mod level;
 mod page;
 mod state;
+mod token;
 
 pub use admin::Admin;
+pub use check::Check;

@@ -13,6 +13,10 @@ pub struct Config {
 }
 
 /// A configuration file that was read: its name for messages, and its text.
+#[cfg_attr(
+    not(any(feature = "secrets", feature = "cache")),
+    expect(dead_code, reason = "read by the parts that have a file")
+)]
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
     pub(crate) name: String,

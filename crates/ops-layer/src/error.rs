@@ -1,7 +1,9 @@
 use std::fmt;
 
-/// Why the operations layer could not start: the part, and what it said.
-#[derive(Debug)]
+/// Failure to start or run the operations layer: the part, and its cause in [`source`](std::error::Error::source).
+///
+/// `Display` names the part alone. `Debug` prints each cause once, so that a `main` that returns this error ends with a
+/// readable line.
 pub struct Error {
     part: &'static str,
     source: Box<dyn std::error::Error + Send + Sync>,
@@ -18,7 +20,7 @@ impl Error {
         }
     }
 
-    /// The part that failed: `log`, `secrets`, `trace`, `metrics` or `cache`.
+    /// Name of the part that failed: `log`, `secrets`, `trace`, `metrics`, `cache`, `serve` or `admin`.
     pub fn part(&self) -> &'static str {
         self.part
     }
@@ -26,7 +28,19 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot start {}: {}", self.part, self.source)
+        write!(f, "cannot start {}", self.part)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }
 

@@ -1,14 +1,20 @@
-//! The operations layer in two lines: secrets, logs, traces, metrics and caching, wired.
+//! The operations layer in one call: secrets, logs, traces, metrics and caching, and the service around them.
 //!
 //! ```no_run
-//! # #[cfg(feature = "full")]
-//! # async fn start() -> Result<(), ops_layer::Error> {
-//! let ops = ops_layer::init(ops_layer::Config::new("kearney-platform-api"))?;
-//! let app: axum::Router = axum::Router::new().layer(ops.http());
-//! # let _ = app;
-//! ops.shutdown(std::time::Duration::from_secs(25)).await;
-//! # Ok(()) }
+//! # #[cfg(feature = "serve")]
+//! # mod example {
+//! use axum::{Router, routing::get};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), ops_layer::Error> {
+//!     let app = Router::new().route("/hello", get(|| async { "hello\n" }));
+//!     ops_layer::serve("hello", app).await
+//! }
+//! # }
 //! ```
+//!
+//! [`Service`] lists what that includes. [`init`] gives the parts before they are served with [`Ops::serve`]; [`run`] is for
+//! jobs without HTTP; a server of your own takes [`Ops::http`], a tower layer.
 //!
 //! Each crate stands alone too; this one only introduces them to each other:
 //!
@@ -27,6 +33,7 @@
 //! | `metrics` | yes | Prometheus metrics ([`metrics`]) |
 //! | `secrets` | yes | secrets from the environment and `.env` ([`secrets`]) |
 //! | `admin` | yes | the admin page ([`admin`]) |
+//! | `serve` | yes | [`serve`] and [`run`]: the server for HTTP/1.1 and HTTP/2, probes, limits, the order of stopping |
 //! | `aws` | no | secrets from AWS SSM and Secrets Manager |
 //! | `cache` | no | query results and HTTP caching |
 //! | `duckdb` | no | the DuckDB warehouse, linked to a libduckdb that is there |
@@ -43,14 +50,16 @@ mod glue;
 mod ops;
 #[cfg(all(doctest, feature = "full"))]
 mod readme;
+#[cfg(feature = "serve")]
+mod serve;
 mod spawn;
 mod stop;
 
 pub use config::Config;
 pub use error::Error;
-#[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
-pub use ops::Observers;
-pub use ops::{Ops, init};
+pub use ops::{Observers, Ops, init};
+#[cfg(feature = "serve")]
+pub use serve::{Addresses, Health, Service, run, serve};
 pub use spawn::{spawn, spawn_blocking};
 pub use stop::StopSignal;
 pub use tokio::task::JoinHandle;

@@ -2,22 +2,23 @@ use std::io;
 
 use tokio::sync::watch;
 
-/// Tells every part of a service that it should stop: on SIGTERM, on Ctrl-C, or when asked.
+/// Signal to every part of a service that it should stop: raised by SIGTERM, by Ctrl-C, or by [`stop`](Self::stop).
 #[derive(Clone, Debug)]
 pub struct StopSignal {
     stopping: watch::Sender<bool>,
 }
 
 impl StopSignal {
-    /// Listens for SIGTERM and Ctrl-C. A second signal ends the process at once, with exit code 130.
+    /// Listens for SIGTERM and Ctrl-C. A second signal ends the process at once, with exit code 128 plus its number:
+    /// 143 for SIGTERM, 130 for Ctrl-C.
     ///
     /// # Errors
     ///
-    /// If the operating system does not let the signals be watched.
+    /// Fails if the operating system does not let the signals be watched.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     pub fn listen() -> io::Result<Self> {
         let signal = Self::manual();
         let mut signals = Signals::watch()?;
@@ -25,31 +26,39 @@ impl StopSignal {
         tokio::spawn(async move {
             signals.next().await;
             listener.stop();
-            signals.next().await;
-            std::process::exit(130);
+            let number = signals.next().await;
+            std::process::exit(128 + number);
         });
         Ok(signal)
     }
 
-    /// One that only [`stop`](Self::stop) raises.
+    /// Returns a signal that only [`stop`](Self::stop) raises.
     pub fn manual() -> Self {
         Self {
             stopping: watch::Sender::new(false),
         }
     }
 
-    /// Raises it.
+    /// Raises the signal.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
     }
 
-    /// Waits until it is raised; at once if it was.
+    /// Reports if the signal was raised.
+    pub fn is_raised(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Waits until the signal is raised; returns at once if it was.
     pub async fn wait(&self) {
         let mut stopping = self.stopping.subscribe();
         // the sender lives in self, so that this cannot fail
         let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 }
+
+/// Number of SIGINT on every platform.
+const SIGINT: i32 = 2;
 
 #[cfg(unix)]
 struct Signals {
@@ -67,10 +76,11 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) {
+    /// Waits for the next signal and returns its number.
+    async fn next(&mut self) -> i32 {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => tokio::signal::unix::SignalKind::terminate().as_raw_value(),
+            _ = self.interrupt.recv() => SIGINT,
         }
     }
 }
@@ -84,7 +94,9 @@ impl Signals {
         Ok(Self)
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> i32 {
+        // a console that is gone sends no signal
         let _ = tokio::signal::ctrl_c().await;
+        SIGINT
     }
 }

@@ -2,28 +2,50 @@ use data_cache::{Cache, QueryEvent};
 
 use crate::{Config, Error};
 
-/// The cache, which `get_cache` and `#[cached_query]` use too. Its queries are spans of whoever asked, and are counted where
+/// The cache, which `get_cache` and `#[cached_query]` use too. Its queries are spans of whoever asked, and are counted when
 /// they reach the engine.
-pub(crate) fn cache(config: &Config) -> Result<(Cache, data_cache::Config), Error> {
-    let failed = |error| Error::new("cache", error);
-    let settings = match &config.cache_yaml {
-        Some(document) => {
-            data_cache::Config::from_yaml(&document.name, &document.text).map_err(failed)?
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) cache: Cache,
+    pub(crate) settings: data_cache::Config,
+}
+
+impl Part {
+    pub(crate) fn start(config: &Config) -> Result<Self, Error> {
+        let failed = |error| Error::new("cache", error);
+        let settings = match &config.cache_yaml {
+            Some(document) => {
+                data_cache::Config::from_yaml(&document.name, &document.text).map_err(failed)?
+            }
+            None => data_cache::Config::default(),
+        };
+        let cache = Cache::open_with(&config.cache_dir, &settings).map_err(failed)?;
+        #[cfg(any(feature = "log", feature = "trace"))]
+        cache.carry_context(carry);
+        #[cfg(feature = "trace")]
+        cache.on_query(trace);
+        #[cfg(feature = "metrics")]
+        {
+            register();
+            cache.on_query(count);
         }
-        None => data_cache::Config::default(),
-    };
-    let cache = Cache::open_with(&config.cache_dir, &settings).map_err(failed)?;
-    #[cfg(any(feature = "log", feature = "trace"))]
-    cache.carry_context(carry);
-    #[cfg(feature = "trace")]
-    cache.on_query(trace);
-    #[cfg(feature = "metrics")]
-    {
-        register();
-        cache.on_query(count);
+        data_cache::install(cache.clone()).map_err(failed)?;
+        Ok(Self { cache, settings })
     }
-    data_cache::install(cache.clone()).map_err(failed)?;
-    Ok((cache, settings))
+
+    pub(crate) fn publish(&self) {
+        #[cfg(feature = "metrics")]
+        self.cache.publish_metrics();
+    }
+
+    /// Writes the entries that wait to their files.
+    pub(crate) async fn flush(&self, budget: std::time::Duration) {
+        let cache = self.cache.clone();
+        let flushed = tokio::task::spawn_blocking(move || cache.flush(budget)).await;
+        if !matches!(flushed, Ok(true)) {
+            tracing::warn!(target: "ops_layer", "cache_writes_cut_off");
+        }
+    }
 }
 
 /// Log lines and spans of another thread belong to whoever asked.
@@ -85,12 +107,4 @@ fn count(event: &QueryEvent) {
     catalog::duckdb_query_total(query_type).inc();
     // there with 0 before the first error, which is an increase then
     catalog::duckdb_query_errors_total(query_type).add(u64::from(event.failed));
-}
-
-/// What was computed last reaches its files.
-pub(crate) async fn flush_cache(cache: Cache, budget: std::time::Duration) {
-    let flushed = tokio::task::spawn_blocking(move || cache.flush(budget)).await;
-    if !matches!(flushed, Ok(true)) {
-        tracing::warn!(target: "ops_layer", "cache_writes_cut_off");
-    }
 }

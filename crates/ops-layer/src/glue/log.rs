@@ -1,11 +1,38 @@
+use std::future::Future;
+use std::time::Duration;
+
 use crate::{Config, Error};
 
-/// Logging: for people on the terminal, and as JSON in a file where one is named.
-pub(crate) fn log(config: &Config) -> Result<ops_log::LogGuard, Error> {
-    let logger = config.logger.as_deref().unwrap_or(&config.service_name);
-    let mut settings = ops_log::Config::from_env().service_name(logger);
-    if let Some(path) = &config.log_file {
-        settings = settings.file(path);
+pub(crate) use ops_log::http::AccessLog as Observer;
+pub(crate) use ops_log::{carry, publish_metrics as publish};
+
+/// Logging: readable lines on a terminal, and JSON in a file if one is named.
+#[derive(Debug)]
+pub(crate) struct Log(ops_log::LogGuard);
+
+impl Log {
+    pub(crate) fn start(config: &Config) -> Result<Self, Error> {
+        let logger = config.logger.as_deref().unwrap_or(&config.service_name);
+        let mut settings = ops_log::Config::from_env().service_name(logger);
+        if let Some(path) = &config.log_file {
+            settings = settings.file(path);
+        }
+        ops_log::init(settings)
+            .map(Self)
+            .map_err(|error| Error::new("log", error))
     }
-    ops_log::init(settings).map_err(|error| Error::new("log", error))
+
+    pub(crate) fn flush(&self, budget: Duration) {
+        self.0.flush(budget);
+    }
+}
+
+pub(crate) fn observer() -> Observer {
+    Observer::new()
+        .route_field(true)
+        .quiet(ops_http::QUIET_ROUTES.iter().copied())
+}
+
+pub(crate) fn with_context<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    ops_log::with_log_context(future)
 }

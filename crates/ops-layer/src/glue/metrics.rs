@@ -1,7 +1,9 @@
 use crate::{Config, Error, Ops};
 
-/// Metrics, with the build that runs.
-pub(crate) fn metrics(config: &Config) -> Result<(), Error> {
+pub(crate) use ops_metrics::http::RedMetrics as Observer;
+
+/// Starts metrics, with the build that runs.
+pub(crate) fn start(config: &Config) -> Result<(), Error> {
     let mut settings = ops_metrics::Config::new();
     if let Some([version, revision, compiler]) = config.build {
         settings = settings.build_info(version, revision, compiler);
@@ -11,7 +13,11 @@ pub(crate) fn metrics(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the totals mean that the parts publish.
+pub(crate) fn observer() -> Observer {
+    Observer::new()
+}
+
+/// Help of the totals that the parts publish.
 const COUNTERS: [(&str, &str); 18] = [
     (
         "cache_bypass_total",
@@ -100,7 +106,7 @@ fn describe() {
     );
 }
 
-/// Before each scrape every part tells what it counted.
+/// Has every part publish its totals before each scrape.
 pub(crate) fn publish(ops: &Ops) {
     let ops = ops.clone();
     ops_metrics::before_scrape(move || ops.publish_metrics());

@@ -1,23 +1,17 @@
-//! How each part is started, and what it is told about the others.
+//! The parts: how each is started, observes requests, carries context and ends.
+//!
+//! A part that is compiled out has a module of the same interface in `absent`, chosen here and nowhere else.
 
-#[cfg(feature = "cache")]
-mod cache;
-#[cfg(feature = "log")]
-mod log;
-#[cfg(feature = "metrics")]
-mod metrics;
-#[cfg(feature = "secrets")]
-mod secrets;
-#[cfg(feature = "trace")]
-mod trace;
+#[cfg_attr(not(feature = "cache"), path = "absent/cache.rs")]
+pub(crate) mod cache;
+#[cfg_attr(not(feature = "log"), path = "absent/log.rs")]
+pub(crate) mod log;
+#[cfg_attr(not(feature = "metrics"), path = "absent/metrics.rs")]
+pub(crate) mod metrics;
+#[cfg_attr(not(feature = "secrets"), path = "absent/secrets.rs")]
+pub(crate) mod secrets;
+#[cfg_attr(not(feature = "trace"), path = "absent/trace.rs")]
+pub(crate) mod trace;
 
-#[cfg(feature = "cache")]
-pub(crate) use cache::{cache, flush_cache};
-#[cfg(feature = "log")]
-pub(crate) use log::log;
-#[cfg(feature = "metrics")]
-pub(crate) use metrics::{metrics, publish};
-#[cfg(feature = "secrets")]
-pub(crate) use secrets::secrets;
-#[cfg(feature = "trace")]
-pub(crate) use trace::trace;
+#[cfg(not(all(feature = "log", feature = "trace", feature = "metrics")))]
+mod unobserved;

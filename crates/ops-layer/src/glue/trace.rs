@@ -1,22 +1,58 @@
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::Duration;
+
 use crate::{Config, Error};
 
-/// Traces, whose ids every log line carries from here on.
-pub(crate) fn trace(config: &Config) -> Result<ops_trace::Tracer, Error> {
-    let mut settings = ops_trace::Config::new(config.service_name.as_str());
-    if let Some([version, ..]) = config.build {
-        settings = settings.service_version(version);
+pub(crate) use ops_trace::http::ServerSpans as Observer;
+pub(crate) use ops_trace::{carry, publish_metrics as publish};
+
+/// Traces, whose ids are on every log line.
+#[derive(Debug)]
+pub(crate) struct Trace(Mutex<Option<ops_trace::Tracer>>);
+
+impl Trace {
+    pub(crate) fn start(config: &Config) -> Result<Self, Error> {
+        let mut settings = ops_trace::Config::new(config.service_name.as_str());
+        if let Some([version, ..]) = config.build {
+            settings = settings.service_version(version);
+        }
+        let tracer = ops_trace::init(settings).map_err(|error| Error::new("trace", error))?;
+        #[cfg(feature = "log")]
+        {
+            ops_log::set_trace_id_source(|| {
+                let ids = ops_trace::current_span_ids()?;
+                Some(ops_log::TraceIds {
+                    trace_id: ids.trace_id,
+                    span_id: ids.span_id,
+                })
+            });
+            ops_trace::set_attribute_filter(|_, text| ops_log::redacted(text));
+        }
+        Ok(Self(Mutex::new(Some(tracer))))
     }
-    let tracer = ops_trace::init(settings).map_err(|error| Error::new("trace", error))?;
-    #[cfg(feature = "log")]
-    {
-        ops_log::set_trace_id_source(|| {
-            let ids = ops_trace::current_span_ids()?;
-            Some(ops_log::TraceIds {
-                trace_id: ids.trace_id,
-                span_id: ids.span_id,
-            })
-        });
-        ops_trace::set_attribute_filter(|_, text| ops_log::redacted(text));
+
+    /// Sends the spans that wait, once, and logs how many were exported and dropped.
+    pub(crate) async fn shutdown(&self, budget: Duration) {
+        let tracer = self.0.lock().ok().and_then(|mut tracer| tracer.take());
+        if let Some(tracer) = tracer {
+            let stats = tracer.shutdown(budget).await;
+            tracing::info!(
+                target: "ops_layer",
+                exported = stats.exported,
+                dropped = stats.dropped(),
+                "spans_flushed"
+            );
+        }
     }
-    Ok(tracer)
+}
+
+pub(crate) fn observer() -> Observer {
+    Observer::new()
+        .peer(ops_trace::axum::peer)
+        .skip_paths(ops_http::QUIET_ROUTES.iter().copied())
+}
+
+pub(crate) fn with_context<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    ops_trace::with_trace_context(future)
 }

@@ -1,0 +1,31 @@
+use std::time::Duration;
+
+use crate::{Config, Error};
+
+pub(crate) use super::unobserved::Unobserved as Observer;
+
+#[derive(Debug)]
+pub(crate) struct Log;
+
+impl Log {
+    #[expect(clippy::unnecessary_wraps, reason = "the interface of the part")]
+    pub(crate) fn start(_: &Config) -> Result<Self, Error> {
+        Ok(Self)
+    }
+
+    pub(crate) fn flush(&self, _: Duration) {}
+}
+
+pub(crate) fn observer() -> Observer {
+    Observer
+}
+
+pub(crate) fn publish() {}
+
+pub(crate) fn with_context<F>(future: F) -> F {
+    future
+}
+
+pub(crate) fn carry<W>(work: W) -> W {
+    work
+}

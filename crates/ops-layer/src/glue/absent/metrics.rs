@@ -1,0 +1,14 @@
+use crate::{Config, Error, Ops};
+
+pub(crate) use super::unobserved::Unobserved as Observer;
+
+#[expect(clippy::unnecessary_wraps, reason = "the interface of the part")]
+pub(crate) fn start(_: &Config) -> Result<(), Error> {
+    Ok(())
+}
+
+pub(crate) fn observer() -> Observer {
+    Observer
+}
+
+pub(crate) fn publish(_: &Ops) {}

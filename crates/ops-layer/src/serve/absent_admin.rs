@@ -1,0 +1,24 @@
+use std::net::TcpListener;
+
+use super::readiness::Readiness;
+use super::settings::Settings;
+use crate::{Error, Ops};
+
+pub(super) const MAX_CONNECTIONS: usize = 0;
+pub(super) const SPARE_DESCRIPTORS: usize = 0;
+
+/// In the place of the admin page, which is compiled out.
+#[derive(Debug)]
+pub(super) struct AdminThread;
+
+impl AdminThread {
+    #[expect(clippy::unnecessary_wraps, reason = "the interface of the part")]
+    pub(super) fn start(
+        _: TcpListener,
+        _: &Ops,
+        _: &Settings,
+        _: Readiness,
+    ) -> Result<Self, Error> {
+        Ok(Self)
+    }
+}

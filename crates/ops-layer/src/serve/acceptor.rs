@@ -1,0 +1,185 @@
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+
+use super::activity::Limits;
+use super::connection::{self, Http};
+use super::connections::{Connections, Phase};
+
+/// Waits between two attempts to accept, while the operating system has no descriptor left.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+/// A connection that should make room is asked again after this time: it may have been busy.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Accepts the connections of one listener.
+pub(super) struct Acceptor {
+    /// Name of the listener in log events: `api` or `admin`.
+    pub(super) name: &'static str,
+    pub(super) app: Router,
+    pub(super) limits: Limits,
+    /// Maximum number of open connections; for one more, the one that was idle for longest is closed.
+    pub(super) max_connections: usize,
+    /// Number of descriptors that are held back for this listener.
+    pub(super) spare: usize,
+    pub(super) connections: Connections,
+}
+
+impl Acceptor {
+    /// Accepts until the phase is `Closing`, and then what waits to be accepted.
+    pub(super) async fn run(self, listener: TcpListener) {
+        let http = Arc::new(connection::http());
+        let mut phase = self.connections.phase();
+        let mut spare = Spare::new(self.spare);
+        let mut failing = Failing::new(self.name);
+        loop {
+            self.make_room(&mut phase).await;
+            spare.refill();
+            let accepted = tokio::select! {
+                biased;
+                accepted = listener.accept() => accepted,
+                _ = phase.wait_for(|phase| *phase == Phase::Closing) => break,
+            };
+            match accepted {
+                Ok((tcp, peer)) => {
+                    failing.ended();
+                    self.spawn(tcp, peer, &http);
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    failing.report(&error);
+                    if !spare.release() {
+                        self.connections.evict_oldest_idle();
+                        tokio::time::sleep(failing.pause()).await;
+                    }
+                }
+            }
+        }
+        self.accept_the_rest(listener, &http);
+    }
+
+    /// Takes what connected before the listener is closed: its requests may have arrived already.
+    fn accept_the_rest(&self, listener: TcpListener, http: &Arc<Http>) {
+        let Ok(listener) = listener.into_std() else {
+            return; // it never left the runtime
+        };
+        while let Ok((tcp, peer)) = listener.accept() {
+            let tcp = tcp
+                .set_nonblocking(true)
+                .and_then(|()| tokio::net::TcpStream::from_std(tcp));
+            if let Ok(tcp) = tcp {
+                self.spawn(tcp, peer, http);
+            }
+        }
+    }
+
+    fn spawn(&self, tcp: tokio::net::TcpStream, peer: std::net::SocketAddr, http: &Arc<Http>) {
+        // a client that is gone already is noticed by the first read
+        let _ = tcp.set_nodelay(true);
+        let slot = self.connections.enter();
+        let task = tokio::spawn(connection::serve(
+            tcp,
+            peer,
+            self.app.clone(),
+            http.clone(),
+            self.limits,
+            self.connections.phase(),
+            slot.clone(),
+        ));
+        slot.set_task(task.abort_handle());
+    }
+
+    /// Waits until there is a place, which the connection that was idle for longest has to leave.
+    async fn make_room(&self, phase: &mut tokio::sync::watch::Receiver<Phase>) {
+        while self.connections.len() >= self.max_connections {
+            self.connections.evict_oldest_idle();
+            tokio::select! {
+                () = self.connections.one_left() => {}
+                () = tokio::time::sleep(ASK_AGAIN) => {}
+                _ = phase.wait_for(|phase| *phase == Phase::Closing) => return,
+            }
+        }
+    }
+}
+
+/// A client that went away between connecting and being accepted, in one of its forms.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::Interrupted
+            | ErrorKind::WouldBlock
+    )
+}
+
+/// Descriptors that are open for nothing, so that one can be given to a connection when no other is left.
+struct Spare {
+    held: Vec<File>,
+    wanted: usize,
+}
+
+impl Spare {
+    fn new(wanted: usize) -> Self {
+        Self {
+            held: Vec::with_capacity(wanted),
+            wanted,
+        }
+    }
+
+    fn refill(&mut self) {
+        while self.held.len() < self.wanted {
+            match File::open("/dev/null") {
+                Ok(file) => self.held.push(file),
+                Err(_) => return, // tried again before the next connection
+            }
+        }
+    }
+
+    /// Gives one up; `false` if none is left.
+    fn release(&mut self) -> bool {
+        self.held.pop().is_some()
+    }
+}
+
+/// A time during which nothing can be accepted: reported when it begins and when it ends.
+struct Failing {
+    name: &'static str,
+    attempts: u32,
+}
+
+impl Failing {
+    fn new(name: &'static str) -> Self {
+        Self { name, attempts: 0 }
+    }
+
+    fn report(&mut self, error: &io::Error) {
+        if self.attempts == 0 {
+            tracing::error!(
+                target: "ops_layer", listener = self.name, error = %error,
+                hint = "raise the limit of open files", "accept_failed"
+            );
+        }
+        self.attempts = self.attempts.saturating_add(1);
+    }
+
+    fn pause(&self) -> Duration {
+        let doubled = RETRY_FIRST.saturating_mul(1 << self.attempts.min(10));
+        doubled.min(RETRY_MAX)
+    }
+
+    fn ended(&mut self) {
+        if self.attempts > 0 {
+            tracing::info!(
+                target: "ops_layer", listener = self.name, attempts = self.attempts, "accept_recovered"
+            );
+            self.attempts = 0;
+        }
+    }
+}

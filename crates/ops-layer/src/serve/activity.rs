@@ -1,0 +1,269 @@
+//! State of one connection in terms of its limits: what it waits for, and since when.
+
+use std::time::{Duration, Instant};
+
+use super::frames::Frames;
+
+/// First bytes of a client that speaks HTTP/2 (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Time limits of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// From the first byte of a head, or the opening of the connection, to the end of the head.
+    pub(super) head: Duration,
+    /// Without a request.
+    pub(super) idle: Duration,
+    /// Without a byte of a response leaving.
+    pub(super) write: Duration,
+}
+
+#[derive(Debug)]
+enum Wire {
+    /// So many bytes of the preface arrived, and nothing else.
+    Unknown(usize),
+    Http1,
+    Http2(Frames),
+}
+
+#[derive(Debug)]
+pub(super) struct Activity {
+    wire: Wire,
+    /// Start of the wait for the rest of a head.
+    head_since: Option<Instant>,
+    idle_since: Instant,
+    /// Start of the wait for the client to take bytes.
+    write_since: Option<Instant>,
+    in_flight: usize,
+    requests: u64,
+    /// The last response left the buffers of the server.
+    flushed: bool,
+    /// Bytes arrived that may belong to a request behind the one in flight.
+    read_ahead: bool,
+    any_byte: bool,
+    /// The client was asked to go: it is no longer bound by the idle limit.
+    pub(super) leaving: bool,
+    /// Bytes wait in the socket that the server was not woken for yet.
+    pub(super) unread: bool,
+}
+
+impl Activity {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            wire: Wire::Unknown(0),
+            head_since: Some(now),
+            idle_since: now,
+            write_since: None,
+            in_flight: 0,
+            requests: 0,
+            flushed: true,
+            read_ahead: false,
+            any_byte: false,
+            leaving: false,
+            unread: false,
+        }
+    }
+
+    pub(super) fn read(&mut self, bytes: &[u8], now: Instant) {
+        self.any_byte = true;
+        self.unread = false;
+        let rest = match &self.wire {
+            Wire::Unknown(seen) => self.recognize(*seen, bytes),
+            _ => bytes,
+        };
+        match &mut self.wire {
+            Wire::Unknown(_) => {}
+            Wire::Http1 if self.in_flight > 0 => self.read_ahead = true,
+            Wire::Http1 => {
+                self.head_since.get_or_insert(now);
+            }
+            Wire::Http2(frames) => {
+                frames.read(rest);
+                if frames.is_in_head() {
+                    self.head_since.get_or_insert(now);
+                } else {
+                    self.head_since = None;
+                }
+            }
+        }
+    }
+
+    /// Decides which protocol the client speaks, as soon as its bytes tell; returns the bytes behind the preface.
+    fn recognize<'a>(&mut self, seen: usize, bytes: &'a [u8]) -> &'a [u8] {
+        let wanted = &PREFACE[seen..];
+        let common = wanted.iter().zip(bytes).take_while(|(a, b)| a == b).count();
+        if common == wanted.len() {
+            self.wire = Wire::Http2(Frames::default());
+            return &bytes[common..];
+        }
+        self.wire = if common == bytes.len() {
+            Wire::Unknown(seen + common)
+        } else {
+            Wire::Http1
+        };
+        bytes
+    }
+
+    /// A head is complete, and its request begins.
+    pub(super) fn began(&mut self, has_body: bool) {
+        self.in_flight += 1;
+        self.requests += 1;
+        self.flushed = false;
+        if self.is_http2() {
+            return;
+        }
+        self.head_since = None;
+        // bytes behind the head of a request with a body are that body
+        self.read_ahead &= !has_body;
+    }
+
+    /// The response of one request was handed over.
+    pub(super) fn ended(&mut self, now: Instant) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if self.in_flight == 0 {
+            self.idle_since = now;
+            if std::mem::take(&mut self.read_ahead) && !self.is_http2() {
+                self.head_since = Some(now);
+            }
+        }
+    }
+
+    /// Everything that was handed over went to the operating system.
+    pub(super) fn flushed(&mut self) {
+        self.write_since = None;
+        if self.in_flight == 0 {
+            self.flushed = true;
+        }
+    }
+
+    pub(super) fn wrote(&mut self) {
+        self.write_since = None;
+    }
+
+    pub(super) fn write_blocked(&mut self, now: Instant) {
+        self.write_since.get_or_insert(now);
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self.wire, Wire::Http2(_))
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// Reports if no request is in flight, and none began to arrive.
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.head_since.is_none()
+    }
+
+    /// Start of the time without a request; `None` while one is in flight.
+    pub(super) fn quiet_since(&self) -> Option<Instant> {
+        let since = self.head_since.unwrap_or(self.idle_since);
+        (self.in_flight == 0 && self.flushed).then_some(since)
+    }
+
+    /// Reports if nothing is lost when the connection is closed now: no request is in flight or on its way.
+    pub(super) fn may_close(&self) -> bool {
+        let in_head = self.head_since.is_some() && self.any_byte;
+        self.in_flight == 0 && self.flushed && !in_head && !self.unread
+    }
+
+    /// Moment at which the first limit is reached; `None` while no limit applies.
+    pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
+        let idle = self.is_idle() && !self.leaving;
+        [
+            self.head_since.map(|since| since + limits.head),
+            idle.then(|| self.idle_since + limits.idle),
+            self.write_since.map(|since| since + limits.write),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        head: Duration::from_secs(10),
+        idle: Duration::from_secs(75),
+        write: Duration::from_secs(60),
+    };
+
+    fn after(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_connection_that_sends_nothing_or_half_a_preface_is_bound_by_the_limit_of_heads() {
+        let start = Instant::now();
+        let mut activity = Activity::new(start);
+        assert_eq!(activity.deadline(&LIMITS), Some(after(start, 10)));
+        for byte in &PREFACE[..20] {
+            activity.read(&[*byte], after(start, 5));
+        }
+        assert_eq!(activity.deadline(&LIMITS), Some(after(start, 10)));
+        assert!(!activity.is_http2() && !activity.may_close());
+    }
+
+    #[test]
+    fn after_a_response_the_idle_limit_holds_until_the_next_head_begins() {
+        let start = Instant::now();
+        let mut activity = Activity::new(start);
+        activity.read(b"GET / HTTP/1.1\r\n\r\n", start);
+        activity.began(false);
+        assert_eq!(activity.deadline(&LIMITS), None);
+        activity.ended(after(start, 30));
+        assert!(!activity.may_close(), "the response is still in a buffer");
+        activity.flushed();
+        assert!(activity.may_close());
+        assert_eq!(activity.deadline(&LIMITS), Some(after(start, 105)));
+        activity.read(b"G", after(start, 50));
+        assert_eq!(activity.deadline(&LIMITS), Some(after(start, 60)));
+    }
+
+    #[test]
+    fn a_head_behind_a_request_in_flight_is_bound_once_that_one_is_answered() {
+        let start = Instant::now();
+        let mut activity = Activity::new(start);
+        activity.read(b"GET / HTTP/1.1\r\n\r\n", start);
+        activity.began(false);
+        activity.read(b"GET /sec", after(start, 1));
+        activity.ended(after(start, 2));
+        activity.flushed();
+        assert_eq!(activity.deadline(&LIMITS), Some(after(start, 12)));
+    }
+
+    #[test]
+    fn http2_is_idle_between_requests_whatever_frames_arrive_and_waits_in_half_a_head() {
+        let start = Instant::now();
+        let mut activity = Activity::new(start);
+        activity.read(PREFACE, start);
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        activity.read(&settings, after(start, 1));
+        assert!(activity.is_http2());
+        assert_eq!(activity.deadline(&LIMITS), Some(after(start, 75)));
+        // HEADERS of three bytes without END_HEADERS
+        activity.read(&[0, 0, 3, 1, 0, 0, 0, 0, 1, 7, 7, 7], after(start, 2));
+        assert_eq!(activity.deadline(&LIMITS), Some(after(start, 12)));
+        // CONTINUATION with END_HEADERS
+        activity.read(&[0, 0, 1, 9, 4, 0, 0, 0, 1, 7], after(start, 3));
+        assert_eq!(activity.deadline(&LIMITS), Some(after(start, 75)));
+    }
+
+    #[test]
+    fn a_client_that_takes_no_bytes_is_bound_while_its_request_is_in_flight() {
+        let start = Instant::now();
+        let mut activity = Activity::new(start);
+        activity.read(b"GET / HTTP/1.1\r\n\r\n", start);
+        activity.began(false);
+        activity.write_blocked(after(start, 1));
+        activity.write_blocked(after(start, 30));
+        assert_eq!(activity.deadline(&LIMITS), Some(after(start, 61)));
+        activity.wrote();
+        assert_eq!(activity.deadline(&LIMITS), None);
+    }
+}

@@ -1,0 +1,123 @@
+//! The admin page, on a thread of its own: it answers while every worker of the service is busy or blocked.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ops_admin::{Admin, Check};
+
+use super::acceptor::Acceptor;
+use super::connections::{Connections, Phase};
+use super::failure::Failure;
+use super::readiness::Readiness;
+use super::settings::Settings;
+use super::token;
+use crate::{Error, Ops};
+
+/// Connections of the admin page that may be open at a time.
+pub(super) const MAX_CONNECTIONS: usize = 32;
+/// File descriptors that are held back for connections of the admin page.
+pub(super) const SPARE_DESCRIPTORS: usize = 8;
+/// Time that the last answers of the page get when the process ends.
+const LAST_ANSWERS: Duration = Duration::from_millis(200);
+
+/// The running admin page; it ends when this value is dropped.
+#[derive(Debug)]
+pub(super) struct AdminThread {
+    connections: Connections,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl AdminThread {
+    pub(super) fn start(
+        listener: TcpListener,
+        ops: &Ops,
+        settings: &Settings,
+        readiness: Readiness,
+    ) -> Result<Self, Error> {
+        let failed = |failure| Error::new("admin", failure);
+        let address = listener
+            .local_addr()
+            .map_err(|cause| failed(Failure::Passed(cause)))?;
+        let token = token::from_env()?;
+        if token.is_none() && !address.ip().is_loopback() {
+            return Err(failed(Failure::TokenMissing(address)));
+        }
+        let mut page = page(ops, readiness);
+        if let Some(token) = token {
+            page = page.token(token);
+        }
+        let connections = Connections::new();
+        let acceptor = Acceptor {
+            name: "admin",
+            app: page.router(),
+            limits: settings.limits,
+            max_connections: MAX_CONNECTIONS,
+            spare: SPARE_DESCRIPTORS,
+            connections: connections.clone(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|cause| failed(Failure::Thread(cause)))?;
+        let thread = std::thread::Builder::new()
+            .name("ops-admin".to_owned())
+            .spawn(move || runtime.block_on(answer(acceptor, listener)))
+            .map_err(|cause| failed(Failure::Thread(cause)))?;
+        Ok(Self {
+            connections,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for AdminThread {
+    fn drop(&mut self) {
+        self.connections.set_phase(Phase::Closing);
+        if let Some(thread) = self.thread.take() {
+            // it ended by a panic, which is a line of the log
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn answer(acceptor: Acceptor, listener: TcpListener) {
+    let connections = acceptor.connections.clone();
+    match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => acceptor.run(listener).await,
+        Err(error) => tracing::error!(target: "ops_layer", error = %error, "admin_page_failed"),
+    }
+    // whoever still reads an answer then is cut off with the process
+    let _ = tokio::time::timeout(LAST_ANSWERS, connections.all_left()).await;
+}
+
+fn page(ops: &Ops, readiness: Readiness) -> Admin {
+    let page = Admin::new(ops.service());
+    #[cfg(feature = "secrets")]
+    let page = page.secrets(ops.secrets().clone());
+    #[cfg(feature = "cache")]
+    let page = page.cache(ops.cache().clone());
+    let asked = readiness.clone();
+    page.readiness(move || {
+        let asked = asked.clone();
+        async move { asked.not_ready().await }
+    })
+    .checks(move || checks(&readiness))
+}
+
+/// What is known of each check, without waiting for any.
+fn checks(readiness: &Readiness) -> (Option<String>, Vec<Check>) {
+    let latest = readiness.latest();
+    let failed = match &latest {
+        _ if readiness.is_draining() => Some("shutting down".to_owned()),
+        Some(report) => report.failed(),
+        None => None,
+    };
+    let checks = latest.iter().flat_map(|report: &Arc<_>| &report.checks);
+    let checks = checks.map(|(name, health)| Check {
+        name: name.clone(),
+        state: health.state(),
+        reason: health.reason().map(str::to_owned),
+    });
+    (failed, checks.collect())
+}

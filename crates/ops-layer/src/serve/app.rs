@@ -1,0 +1,145 @@
+//! The application's router with everything around it that a service needs.
+
+use std::any::Any;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use http::StatusCode;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::body::{Late, LimitedBody};
+use super::probe;
+use super::problem::problem;
+use super::readiness::Readiness;
+use super::settings::Settings;
+use crate::Ops;
+
+struct Gate {
+    readiness: Readiness,
+    places: Option<Arc<Semaphore>>,
+    timeout: Option<Duration>,
+    body: Duration,
+}
+
+/// Puts, from the inside out: panics become 500, limits of requests, probes, and the observers.
+pub(super) fn compose(
+    router: Router,
+    ops: &Ops,
+    settings: &Settings,
+    readiness: Readiness,
+) -> Router {
+    let gate = Arc::new(Gate {
+        readiness,
+        places: settings
+            .max_in_flight
+            .map(|max| Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)))),
+        timeout: settings.timeout,
+        body: settings.body,
+    });
+    router
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(gate, pass))
+        .layer(ops.http())
+}
+
+/// The panic itself is a line of its own, written by the panic hook of the log.
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    problem(StatusCode::INTERNAL_SERVER_ERROR, "the handler failed")
+}
+
+async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if ops_http::is_quiet(path) {
+        let matched = request.extensions().get::<MatchedPath>();
+        return if matched.is_some_and(|matched| matched.as_str() == path) {
+            // the application's own probe is not subject to limits either
+            next.run(request).await
+        } else {
+            probe::answer(request, &gate.readiness, next).await
+        };
+    }
+    let place = match &gate.places {
+        None => None,
+        Some(places) => match places.clone().try_acquire_owned() {
+            Ok(place) => Some(place),
+            Err(_) => {
+                return problem(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "too many requests are in flight",
+                );
+            }
+        },
+    };
+    let response = limited(&gate, request, next).await;
+    match place {
+        None => response,
+        Some(place) => response.map(|body| {
+            Body::new(InPlace {
+                body,
+                _place: place,
+            })
+        }),
+    }
+}
+
+async fn limited(gate: &Gate, request: Request, next: Next) -> Response {
+    let late = Late::default();
+    let request = if request.body().is_end_stream() {
+        request
+    } else {
+        request.map(|body| Body::new(LimitedBody::new(body, gate.body, late.clone())))
+    };
+    let response = match gate.timeout {
+        None => next.run(request).await,
+        Some(timeout) => match tokio::time::timeout(timeout, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => return problem(StatusCode::SERVICE_UNAVAILABLE, "the request took too long"),
+        },
+    };
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    if late.is_set() && is_error {
+        return problem(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not arrive in time",
+        );
+    }
+    response
+}
+
+pin_project_lite::pin_project! {
+    /// Response body that keeps the place of its request.
+    struct InPlace {
+        #[pin]
+        body: Body,
+        _place: OwnedSemaphorePermit,
+    }
+}
+
+impl HttpBody for InPlace {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,202 @@
+//! One connection, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use super::activity::Limits;
+use super::connections::{Phase, Slot};
+use super::stream::Stream;
+
+/// HTTP/1.1 and HTTP/2, told apart by the first bytes of a client.
+pub(super) type Http = auto::Builder<TokioExecutor>;
+
+pub(super) fn http() -> Http {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    // it would count the idle time between requests too: `Activity` keeps the limits
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None);
+    http.http2().timer(TokioTimer::new());
+    http
+}
+
+enum Event {
+    /// The client left, or the last response was sent.
+    Ended,
+    /// Nothing is lost by closing.
+    Quiet,
+    /// A limit may be reached.
+    Alarm,
+}
+
+/// Serves one client until it leaves, reaches a limit, or is asked to go.
+pub(super) async fn serve(
+    tcp: TcpStream,
+    peer: SocketAddr,
+    app: Router,
+    http: Arc<Http>,
+    limits: Limits,
+    mut phase: tokio::sync::watch::Receiver<Phase>,
+    slot: Arc<Slot>,
+) {
+    let service = {
+        let slot = slot.clone();
+        service_fn(move |request| answer(app.clone(), request, peer, slot.clone()))
+    };
+    let stream = TokioIo::new(Stream::new(tcp, slot.clone()));
+    let mut connection = pin!(http.serve_connection_with_upgrades(stream, service));
+    let mut alarm = pin!(tokio::time::sleep_until(
+        (Instant::now() + limits.head).into()
+    ));
+    let mut gone_by: Option<Instant> = None;
+    loop {
+        let now_in = *phase.borrow_and_update();
+        let event = poll_fn(|cx| {
+            loop {
+                // how it ended is in the spans and lines of its requests
+                if connection.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Event::Ended);
+                }
+                let mut activity = slot.activity();
+                if !activity.leaving && asks_to_go(now_in, &activity) {
+                    activity.leaving = true;
+                    drop(activity);
+                    connection.as_mut().graceful_shutdown();
+                    continue;
+                }
+                if now_in == Phase::Closing && !activity.is_http2() && activity.may_close() {
+                    return Poll::Ready(Event::Quiet);
+                }
+                let deadline = activity.deadline(&limits).into_iter().chain(gone_by).min();
+                drop(activity);
+                if let Some(deadline) = deadline.map(Into::into)
+                    && deadline < alarm.deadline()
+                {
+                    alarm.as_mut().reset(deadline);
+                }
+                return alarm.as_mut().poll(cx).map(|()| Event::Alarm);
+            }
+        });
+        tokio::select! {
+            event = event => match event {
+                Event::Ended | Event::Quiet => break,
+                Event::Alarm => {
+                    let now = Instant::now();
+                    let mut activity = slot.activity();
+                    let deadline = activity.deadline(&limits).into_iter().chain(gone_by).min();
+                    match deadline {
+                        Some(deadline) if deadline > now => alarm.as_mut().reset(deadline.into()),
+                        None => alarm.as_mut().reset((now + limits.head).into()),
+                        // an idle client of HTTP/2 is told before its connection is closed
+                        Some(_) if activity.is_http2() && activity.is_idle() && !activity.leaving => {
+                            activity.leaving = true;
+                            drop(activity);
+                            connection.as_mut().graceful_shutdown();
+                            gone_by = Some(now + limits.write);
+                            alarm.as_mut().reset((now + limits.write).into());
+                        }
+                        Some(_) => break,
+                    }
+                }
+            },
+            changed = phase.changed() => if changed.is_err() { break },
+            () = slot.evicted() => if slot.activity().quiet_since().is_some() { break },
+        }
+    }
+    slot.upgraded();
+}
+
+/// A client of HTTP/2 learns by GOAWAY that it should go; one of HTTP/1.1 by the header of its next response.
+fn asks_to_go(phase: Phase, activity: &super::activity::Activity) -> bool {
+    activity.is_http2()
+        && match phase {
+            Phase::Serving => false,
+            // a client that connected a moment ago gets its first answer
+            Phase::Draining => activity.requests() > 0,
+            Phase::Closing => true,
+        }
+}
+
+async fn answer(
+    mut app: Router,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    slot: Arc<Slot>,
+) -> Result<Response<Tracked>, Infallible> {
+    let in_flight = InFlight::begin(slot.clone(), !request.body().is_end_stream());
+    let version = request.version();
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let Ok(mut response) = app.call(request).await;
+    let keeps_protocol = response.status() != StatusCode::SWITCHING_PROTOCOLS;
+    if version < Version::HTTP_2 && keeps_protocol && slot.is_draining() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    Ok(response.map(|body| Tracked {
+        body,
+        _in_flight: in_flight,
+    }))
+}
+
+/// A request that was not answered to its end.
+struct InFlight(Arc<Slot>);
+
+impl InFlight {
+    fn begin(slot: Arc<Slot>, has_body: bool) -> Self {
+        slot.activity().began(has_body);
+        Self(slot)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.activity().ended(Instant::now());
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// Response body that keeps its request in flight.
+    struct Tracked {
+        #[pin]
+        body: Body,
+        _in_flight: InFlight,
+    }
+}
+
+impl HttpBody for Tracked {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,176 @@
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+
+use super::activity::Activity;
+
+/// Stage of the server that its connections follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+pub(super) enum Phase {
+    Serving,
+    /// Requests are answered, and clients asked to go: `Connection: close`, GOAWAY.
+    Draining,
+    /// Connections without a request are closed.
+    Closing,
+}
+
+/// Every open connection of one listener.
+#[derive(Clone, Debug)]
+pub(super) struct Connections(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    slots: Mutex<Slots>,
+    left: Notify,
+    phase: watch::Sender<Phase>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    next: u64,
+    open: HashMap<u64, Arc<Slot>>,
+}
+
+/// One open connection.
+#[derive(Debug)]
+pub(super) struct Slot {
+    id: u64,
+    activity: Mutex<Activity>,
+    evicted: Notify,
+    task: OnceLock<AbortHandle>,
+    /// The protocol was switched, for example to WebSocket: no request is waited for.
+    upgraded: AtomicBool,
+    connections: Connections,
+}
+
+impl Connections {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Shared {
+            slots: Mutex::default(),
+            left: Notify::new(),
+            phase: watch::Sender::new(Phase::Serving),
+        }))
+    }
+
+    /// Takes a new connection in. It leaves when its stream is dropped.
+    pub(super) fn enter(&self) -> Arc<Slot> {
+        let mut slots = self.slots();
+        let id = slots.next;
+        slots.next += 1;
+        let slot = Arc::new(Slot {
+            id,
+            activity: Mutex::new(Activity::new(Instant::now())),
+            evicted: Notify::new(),
+            task: OnceLock::new(),
+            upgraded: AtomicBool::new(false),
+            connections: self.clone(),
+        });
+        slots.open.insert(id, slot.clone());
+        slot
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots().open.len()
+    }
+
+    /// Closes the connection that has been without a request for longest; `false` if every one has a request.
+    pub(super) fn evict_oldest_idle(&self) -> bool {
+        let slots = self.slots();
+        let quiet = slots.open.values().filter_map(|slot| {
+            let since = slot.activity().quiet_since()?;
+            Some((since, slot))
+        });
+        match quiet.min_by_key(|(since, _)| *since) {
+            Some((_, slot)) => {
+                slot.evicted.notify_one();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Waits until a connection left after this call began.
+    pub(super) async fn one_left(&self) {
+        self.0.left.notified().await;
+    }
+
+    /// Waits until no connection is left that a request may be waited for.
+    pub(super) async fn all_left(&self) {
+        loop {
+            let left = self.0.left.notified();
+            tokio::pin!(left);
+            left.as_mut().enable();
+            if self.waited_for() == 0 {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    /// Number of connections that keep their HTTP protocol.
+    fn waited_for(&self) -> usize {
+        let slots = self.slots();
+        let waited_for = |slot: &&Arc<Slot>| !slot.upgraded.load(Ordering::Relaxed);
+        slots.open.values().filter(waited_for).count()
+    }
+
+    /// Ends every connection that is still open; returns their number.
+    pub(super) fn cut_off(&self) -> usize {
+        let slots: Vec<_> = self.slots().open.values().cloned().collect();
+        let tasks = slots.iter().filter_map(|slot| slot.task.get());
+        tasks.map(AbortHandle::abort).count()
+    }
+
+    pub(super) fn phase(&self) -> watch::Receiver<Phase> {
+        self.0.phase.subscribe()
+    }
+
+    pub(super) fn set_phase(&self, phase: Phase) {
+        self.0.phase.send_replace(phase);
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    pub(super) fn activity(&self) -> MutexGuard<'_, Activity> {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        *self.connections.0.phase.borrow() == Phase::Closing
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        *self.connections.0.phase.borrow() >= Phase::Draining
+    }
+
+    /// Waits until the connection has to make room for another one.
+    pub(super) async fn evicted(&self) {
+        self.evicted.notified().await;
+    }
+
+    pub(super) fn set_task(&self, task: AbortHandle) {
+        // set once, by whoever spawned the connection
+        let _ = self.task.set(task);
+    }
+
+    /// Marks that the stream is in other hands, if it outlives the connection.
+    pub(super) fn upgraded(&self) {
+        self.upgraded.store(true, Ordering::Relaxed);
+        self.connections.0.left.notify_waiters();
+        self.connections.0.left.notify_one();
+    }
+
+    pub(super) fn leave(&self) {
+        self.connections.slots().open.remove(&self.id);
+        self.connections.0.left.notify_waiters();
+        self.connections.0.left.notify_one();
+    }
+}

@@ -1,0 +1,85 @@
+use std::io;
+use std::net::SocketAddr;
+
+/// Reasons why a server does not start.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Variable {
+        name: &'static str,
+        value: String,
+        accepts: &'static str,
+    },
+    Bind {
+        name: &'static str,
+        address: SocketAddr,
+        cause: io::Error,
+    },
+    Passed(io::Error),
+    Signals(io::Error),
+    #[cfg(feature = "admin")]
+    Thread(io::Error),
+    #[cfg(feature = "admin")]
+    TokenMissing(SocketAddr),
+    #[cfg(feature = "admin")]
+    TokenFile {
+        path: std::path::PathBuf,
+        cause: io::Error,
+    },
+    #[cfg(feature = "admin")]
+    TokenTooShort,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Variable {
+                name,
+                value,
+                accepts,
+            } => write!(f, "{name}: {value:?} is not {accepts}"),
+            Self::Bind {
+                name,
+                address,
+                cause,
+            } => {
+                write!(f, "{name}: cannot listen on {address}")?;
+                match cause.kind() {
+                    io::ErrorKind::AddrInUse => f.write_str(" (port 0 takes a free one)"),
+                    io::ErrorKind::AddrNotAvailable => {
+                        f.write_str(" (it is no address of this machine)")
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Self::Passed(_) => f.write_str("LISTEN_FDS: a socket that was passed cannot be used"),
+            Self::Signals(_) => f.write_str("cannot watch for signals"),
+            #[cfg(feature = "admin")]
+            Self::Thread(_) => f.write_str("cannot start the thread of the admin page"),
+            #[cfg(feature = "admin")]
+            Self::TokenMissing(address) => write!(
+                f,
+                "OPS_ADMIN_ADDR: {address} is reachable from other machines: set OPS_ADMIN_TOKEN or OPS_ADMIN_TOKEN_FILE, \
+                 or take a loopback address"
+            ),
+            #[cfg(feature = "admin")]
+            Self::TokenFile { path, .. } => {
+                write!(f, "OPS_ADMIN_TOKEN_FILE: cannot read {}", path.display())
+            }
+            #[cfg(feature = "admin")]
+            Self::TokenTooShort => {
+                f.write_str("OPS_ADMIN_TOKEN: it takes at least 16 printable ASCII characters")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Bind { cause, .. } | Self::Passed(cause) | Self::Signals(cause) => Some(cause),
+            #[cfg(feature = "admin")]
+            Self::Thread(cause) | Self::TokenFile { cause, .. } => Some(cause),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+use std::error::Error as StdError;
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use super::admin::AdminThread;
+use super::failure::Failure;
+use super::listen;
+use super::readiness::Readiness;
+use super::settings::{Settings, default_admin};
+use super::{server, supervisor};
+use crate::{Config, Error, Ops, StopSignal};
+
+/// Runs a worker, or a job without HTTP: `ops_layer::run("my-worker", job).await`.
+///
+/// Starts the operations layer with [`Config::new`], runs the job, and ends in order. See [`Ops::run`].
+///
+/// ```no_run
+/// use ops_layer::StopSignal;
+///
+/// async fn work(stop: StopSignal) -> Result<(), std::io::Error> {
+///     stop.wait().await;
+///     Ok(())
+/// }
+///
+/// #[tokio::main]
+/// async fn main() -> std::process::ExitCode {
+///     ops_layer::run("worker", work).await
+/// }
+/// ```
+pub async fn run<J, F, E>(service_name: impl Into<String>, job: J) -> ExitCode
+where
+    J: FnOnce(StopSignal) -> F,
+    F: Future<Output = Result<(), E>> + Send + 'static,
+    E: Into<Box<dyn StdError + Send + Sync>> + Send + 'static,
+{
+    match crate::init(Config::new(service_name)) {
+        Ok(ops) => ops.run(job).await,
+        Err(error) => refuse(&error),
+    }
+}
+
+impl Ops {
+    /// Runs a job with an admin page, until it ends; then writes and sends what the parts still hold.
+    ///
+    /// The job gets a signal that SIGTERM and Ctrl-C raise, and ends itself soon after: what is left of the shutdown budget
+    /// (`OPS_SHUTDOWN_SECONDS`, 25) after a job that takes longer is cut off. The exit code is 0 if the job returned `Ok`, and
+    /// 1 if it failed, panicked or was cut off, which is a line of the log each.
+    pub async fn run<J, F, E>(self, job: J) -> ExitCode
+    where
+        J: FnOnce(StopSignal) -> F,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>> + Send + 'static,
+    {
+        let started = start(&self);
+        let (stop, admin, budget) = match started {
+            Ok(started) => started,
+            Err(error) => return refuse(&error),
+        };
+        let mut asked = None;
+        let mut running = crate::spawn(job(stop.clone()));
+        let watchdog = tokio::spawn(supervisor::keep_watchdog());
+        supervisor::ready();
+        let ended = tokio::select! {
+            ended = &mut running => Some(ended),
+            () = stop.wait() => {
+                supervisor::stopping();
+                tracing::info!(target: "ops_layer", "stopping");
+                asked = Some(Instant::now());
+                let for_job = budget.saturating_sub(server::last_words(budget));
+                tokio::time::timeout(for_job, &mut running).await.ok()
+            }
+        };
+        let code = match ended {
+            Some(Ok(Ok(()))) => {
+                tracing::info!(target: "ops_layer", "job_finished");
+                ExitCode::SUCCESS
+            }
+            Some(Ok(Err(error))) => {
+                let error = chain(error.into().as_ref());
+                tracing::error!(target: "ops_layer", error, "job_failed");
+                ExitCode::FAILURE
+            }
+            Some(Err(error)) => {
+                tracing::error!(target: "ops_layer", error = %error, "job_failed");
+                ExitCode::FAILURE
+            }
+            None => {
+                running.abort();
+                tracing::error!(target: "ops_layer", budget_seconds = budget.as_secs_f64(), "job_cut_off");
+                ExitCode::FAILURE
+            }
+        };
+        let spent = asked.map_or_else(Default::default, |asked: Instant| asked.elapsed());
+        server::end(self, admin, budget.saturating_sub(spent)).await;
+        watchdog.abort();
+        code
+    }
+}
+
+type Started = (StopSignal, Option<AdminThread>, std::time::Duration);
+
+fn start(ops: &Ops) -> Result<Started, Error> {
+    let settings = Settings::default();
+    let budget = settings.shutdown()?;
+    let stop =
+        StopSignal::listen().map_err(|cause| Error::new("serve", Failure::Signals(cause)))?;
+    let (listener, _) = listen::admin(&settings)?;
+    let admin = match listener {
+        None => None,
+        Some(listener) => {
+            let address = listener.local_addr().unwrap_or(default_admin());
+            tracing::info!(target: "ops_layer", service = ops.service(), admin = %address, "job_started");
+            let readiness = Readiness::new(Vec::new(), tokio::runtime::Handle::current());
+            Some(AdminThread::start(listener, ops, &settings, readiness)?)
+        }
+    };
+    Ok((stop, admin, budget))
+}
+
+/// Each cause once, as `source()` names it.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "nothing else is there to report that the log did not start"
+)]
+fn refuse(error: &Error) -> ExitCode {
+    eprintln!("{error:?}");
+    ExitCode::FAILURE
+}

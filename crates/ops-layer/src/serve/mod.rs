@@ -1,0 +1,228 @@
+//! One call that runs a service.
+
+mod acceptor;
+mod activity;
+#[cfg_attr(not(feature = "admin"), path = "absent_admin.rs")]
+mod admin;
+mod app;
+mod body;
+mod connection;
+mod connections;
+mod failure;
+mod frames;
+mod health;
+mod job;
+mod listen;
+mod probe;
+mod problem;
+mod readiness;
+mod server;
+mod settings;
+mod stream;
+mod supervisor;
+#[cfg(feature = "admin")]
+mod token;
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::time::Duration;
+
+use axum::Router;
+
+pub use health::Health;
+pub use job::run;
+pub use settings::Addresses;
+
+use crate::{Config, Error, Ops, StopSignal};
+use readiness::Check;
+use settings::{Admin, Settings};
+
+/// Runs a service: `ops_layer::serve("my-service", router).await`.
+///
+/// Starts the operations layer with [`Config::new`], serves until SIGTERM or Ctrl-C, and ends it in order. Use
+/// [`Ops::serve`] to configure it first, or to share its parts with the routes.
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+///
+/// #[tokio::main]
+/// async fn main() -> Result<(), ops_layer::Error> {
+///     let app = Router::new().route("/hello", get(|| async { "hello\n" }));
+///     ops_layer::serve("hello", app).await
+/// }
+/// ```
+pub fn serve(service_name: impl Into<String>, router: Router) -> Service {
+    Service::new(Start::Config(Box::new(Config::new(service_name))), router)
+}
+
+impl Ops {
+    /// Runs a service with this router until SIGTERM or Ctrl-C, then shuts the operations layer down.
+    pub fn serve(self, router: Router) -> Service {
+        Service::new(Start::Ops(self), router)
+    }
+}
+
+enum Start {
+    Config(Box<Config>),
+    Ops(Ops),
+}
+
+type OnListening = Box<dyn FnOnce(&Addresses) + Send>;
+
+/// A service that runs when it is awaited.
+///
+/// # Guarantees
+///
+/// - The API answers on `HOST` (127.0.0.1) and `PORT` (8000), or on the first socket that systemd passes; the admin page
+///   on `OPS_ADMIN_ADDR` (127.0.0.1:8001, `off` for none), or on the second one. Port 0 takes a free port. A value set in code wins.
+/// - Each request has a span, an access line and metrics. A panic of a handler is answered with 500.
+/// - `/healthz`, `/livez`, `/readyz` and `/metrics` are answered, except where the router has that very route. They are
+///   subject to no limit.
+/// - A head must be complete within 10 s after its first byte, or after the connection opened; an idle connection is kept for
+///   75 s; a body gets 30 s, and a second more for each 16 KiB that arrived. Of 10 000 connections, or as many as the
+///   limit of open files allows, the one that was idle for longest makes room for the next.
+/// - The admin page has a thread, a runtime, descriptors and limits of its own. An address that is not loopback needs a
+///   token of at least 16 characters in `OPS_ADMIN_TOKEN`, or in the file that `OPS_ADMIN_TOKEN_FILE` names.
+/// - When asked to stop, `/readyz` turns 503 and clients are asked to go (`Connection: close`, GOAWAY) while serving goes
+///   on for the grace period (`OPS_GRACE_SECONDS`, 0). Then requests in flight are finished, and cache writes, spans
+///   and lines are written, all within `OPS_SHUTDOWN_SECONDS` (25). A second signal ends the process at once.
+/// - systemd is told when the service is ready, alive (`WatchdogSec=`) and stopping.
+///
+/// There is no TLS: a proxy in front ends it. Trace context is taken over from private addresses only.
+#[must_use = "a service runs when it is awaited"]
+pub struct Service {
+    start: Start,
+    router: Router,
+    settings: Settings,
+    checks: Vec<Check>,
+    stop: Option<StopSignal>,
+    on_listening: Option<OnListening>,
+}
+
+impl Service {
+    fn new(start: Start, router: Router) -> Self {
+        Self {
+            start,
+            router,
+            settings: Settings::default(),
+            checks: Vec::new(),
+            stop: None,
+            on_listening: None,
+        }
+    }
+
+    fn set(mut self, set: impl FnOnce(&mut Settings)) -> Self {
+        set(&mut self.settings);
+        self
+    }
+
+    /// Adds a readiness check. `/readyz` is 200 while no check fails; an answer that takes longer than `timeout` (at most
+    /// 5 s, the deadline of all checks together) is a failure. Reasons are shown on the admin page only.
+    ///
+    /// Checks run on the runtime of the service, at the same time, at most twice a second.
+    pub fn check<F, R>(
+        mut self,
+        name: impl Into<String>,
+        check: impl Fn() -> F + Send + Sync + 'static,
+        timeout: Duration,
+    ) -> Self
+    where
+        F: Future<Output = R> + Send + 'static,
+        R: Into<Health>,
+    {
+        self.checks.push(Check::new(name.into(), timeout, check));
+        self
+    }
+
+    /// Maximum time from a request to the head of its response; 503 afterwards. Unlimited unless set.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.set(|settings| settings.timeout = Some(timeout))
+    }
+
+    /// Maximum number of requests that are answered at a time; 503 with `Retry-After` for one more. Unlimited unless set.
+    pub fn max_in_flight(self, max: usize) -> Self {
+        self.set(|settings| settings.max_in_flight = Some(max))
+    }
+
+    /// Maximum number of open connections; 10 000 unless set, and never more than the limit of open files allows.
+    pub fn max_connections(self, max: usize) -> Self {
+        self.set(|settings| settings.max_connections = max.max(1))
+    }
+
+    /// Maximum time for the head of a request, on both listeners; 10 s unless set.
+    pub fn head_timeout(self, timeout: Duration) -> Self {
+        self.set(|settings| settings.limits.head = timeout)
+    }
+
+    /// Time for which a connection without a request is kept; 75 s unless set. Keep it longer than the load balancer's own.
+    pub fn idle_timeout(self, timeout: Duration) -> Self {
+        self.set(|settings| settings.limits.idle = timeout)
+    }
+
+    /// Maximum time to wait for the bytes of a request's body, which each 16 KiB prolong by a second; 30 s unless set.
+    /// Answered with 408 afterwards.
+    pub fn body_timeout(self, timeout: Duration) -> Self {
+        self.set(|settings| settings.body = timeout)
+    }
+
+    /// Address of the API, instead of `HOST`.
+    pub fn host(self, host: IpAddr) -> Self {
+        self.set(|settings| settings.host = Some(host))
+    }
+
+    /// Port of the API, instead of `PORT`; 0 takes a free one.
+    pub fn port(self, port: u16) -> Self {
+        self.set(|settings| settings.port = Some(port))
+    }
+
+    /// Address of the admin page, instead of `OPS_ADMIN_ADDR`; port 0 takes a free one.
+    pub fn admin_addr(self, address: SocketAddr) -> Self {
+        self.set(|settings| settings.admin = Some(Admin::At(address)))
+    }
+
+    /// Serves no admin page.
+    pub fn without_admin(self) -> Self {
+        self.set(|settings| settings.admin = Some(Admin::Off))
+    }
+
+    /// Time to go on serving after a stop was asked for, instead of `OPS_GRACE_SECONDS`; 0 unless set.
+    pub fn grace(self, grace: Duration) -> Self {
+        self.set(|settings| settings.grace = Some(grace))
+    }
+
+    /// Time for everything between the signal and the end, instead of `OPS_SHUTDOWN_SECONDS`; 25 s unless set.
+    pub fn shutdown_budget(self, budget: Duration) -> Self {
+        self.set(|settings| settings.shutdown = Some(budget))
+    }
+
+    /// Stops on this signal, instead of listening for SIGTERM and Ctrl-C.
+    pub fn stop(mut self, stop: StopSignal) -> Self {
+        self.stop = Some(stop);
+        self
+    }
+
+    /// Calls this function once requests are accepted, with the addresses that are answered on.
+    pub fn on_listening(mut self, call: impl FnOnce(&Addresses) + Send + 'static) -> Self {
+        self.on_listening = Some(Box::new(call));
+        self
+    }
+}
+
+impl IntoFuture for Service {
+    type Output = Result<(), Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(server::run(self))
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

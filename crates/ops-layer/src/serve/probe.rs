@@ -1,0 +1,62 @@
+//! The routes for orchestrators and Prometheus, where the application has none of its own.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderValue, Method, StatusCode, header};
+use ops_http::Route;
+
+use super::problem::problem;
+use super::readiness::Readiness;
+
+pub(super) async fn answer(request: Request, readiness: &Readiness, next: Next) -> Response {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut refused = problem(StatusCode::METHOD_NOT_ALLOWED, "a probe takes GET or HEAD");
+        let allow = HeaderValue::from_static("GET, HEAD");
+        refused.headers_mut().insert(header::ALLOW, allow);
+        return refused;
+    }
+    let route = match request.uri().path() {
+        "/healthz" => "/healthz",
+        "/livez" => "/livez",
+        "/readyz" => "/readyz",
+        _ => "/metrics",
+    };
+    let mut response = match route {
+        "/metrics" => return metrics(request, next).await,
+        "/readyz" => match readiness.not_ready().await {
+            None => text("ready\n"),
+            // causes are for operators: the admin page has them
+            Some(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        },
+        _ => text("ok\n"),
+    };
+    let now_only = HeaderValue::from_static("no-store");
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, now_only);
+    response.extensions_mut().insert(Route::new(route));
+    response
+}
+
+fn text(text: &'static str) -> Response {
+    let mut response = Response::new(Body::from(text));
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
+
+#[cfg(feature = "metrics")]
+async fn metrics(request: Request, _: Next) -> Response {
+    let (parts, _) = request.into_parts();
+    let mut response = ops_metrics::serve(&parts).await.map(Body::from);
+    response.extensions_mut().insert(Route::new("/metrics"));
+    response
+}
+
+/// Without metrics the route is the application's to answer.
+#[cfg(not(feature = "metrics"))]
+async fn metrics(request: Request, next: Next) -> Response {
+    next.run(request).await
+}

@@ -1,0 +1,21 @@
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+
+/// Answers with `application/problem+json` (RFC 9457); 503 asks to retry after a second.
+pub(super) fn problem(status: StatusCode, detail: &'static str) -> Response {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let code = status.as_u16();
+    let text = format!(
+        "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{code},\"detail\":\"{detail}\"}}"
+    );
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("application/problem+json");
+    headers.insert(header::CONTENT_TYPE, kind);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}

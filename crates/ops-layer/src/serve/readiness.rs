@@ -1,0 +1,189 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::health::Health;
+
+/// Time within which all checks together answer.
+const ALL_WITHIN: Duration = Duration::from_secs(5);
+/// Results are asked for again after this time; probes that come sooner share them.
+const SHARED_FOR: Duration = Duration::from_millis(500);
+
+type Checked = Pin<Box<dyn Future<Output = Health> + Send>>;
+
+/// One named condition of readiness.
+pub(super) struct Check {
+    name: String,
+    timeout: Duration,
+    ask: Box<dyn Fn() -> Checked + Send + Sync>,
+}
+
+impl Check {
+    pub(super) fn new<F, R>(
+        name: String,
+        timeout: Duration,
+        ask: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = R> + Send + 'static,
+        R: Into<Health>,
+    {
+        Self {
+            name,
+            timeout: timeout.min(ALL_WITHIN),
+            ask: Box::new(move || {
+                let asked = ask();
+                Box::pin(async move { asked.await.into() })
+            }),
+        }
+    }
+}
+
+/// Results of all checks at one time.
+#[derive(Clone, Debug)]
+pub(super) struct Report {
+    at: Instant,
+    pub(super) checks: Vec<(String, Health)>,
+}
+
+impl Report {
+    /// Reasons of the checks that failed.
+    pub(super) fn failed(&self) -> Option<String> {
+        let failed = self
+            .checks
+            .iter()
+            .filter_map(|(name, health)| match health {
+                Health::Failed(reason) => Some(format!("{name}: {reason}")),
+                _ => None,
+            });
+        let failed: Vec<_> = failed.collect();
+        (!failed.is_empty()).then(|| failed.join("; "))
+    }
+}
+
+/// Readiness of the service. The checks run on the runtime of the service, whoever asks.
+#[derive(Clone)]
+pub(super) struct Readiness(Arc<Shared>);
+
+struct Shared {
+    checks: Vec<Check>,
+    runtime: Handle,
+    draining: AtomicBool,
+    running: AtomicBool,
+    latest: watch::Sender<Option<Arc<Report>>>,
+}
+
+impl Readiness {
+    pub(super) fn new(checks: Vec<Check>, runtime: Handle) -> Self {
+        Self(Arc::new(Shared {
+            checks,
+            runtime,
+            draining: AtomicBool::new(false),
+            running: AtomicBool::new(false),
+            latest: watch::Sender::new(None),
+        }))
+    }
+
+    /// Turns `/readyz` to 503 for good.
+    pub(super) fn drain(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Relaxed)
+    }
+
+    /// Returns why requests should go elsewhere; `None` if the service is ready.
+    pub(super) async fn not_ready(&self) -> Option<String> {
+        if self.is_draining() {
+            return Some("shutting down".to_owned());
+        }
+        if self.0.checks.is_empty() {
+            return None;
+        }
+        let asked = Instant::now();
+        let mut latest = self.0.latest.subscribe();
+        self.refresh();
+        let recent = latest.wait_for(|report| {
+            let report = report.as_ref();
+            report.is_some_and(|report| report.at + SHARED_FOR > asked)
+        });
+        match tokio::time::timeout(ALL_WITHIN + SHARED_FOR, recent).await {
+            Ok(Ok(report)) => report.as_ref().and_then(|report| report.failed()),
+            _ => Some("the checks do not answer: the service is overloaded or blocked".to_owned()),
+        }
+    }
+
+    /// Returns the latest results without waiting, and has them renewed if they are old.
+    #[cfg(feature = "admin")]
+    pub(super) fn latest(&self) -> Option<Arc<Report>> {
+        self.refresh();
+        self.0.latest.borrow().clone()
+    }
+
+    /// Starts the checks, unless they run or ran a moment ago.
+    fn refresh(&self) {
+        let shared = &self.0;
+        let is_recent = |report: &Arc<Report>| report.at.elapsed() < SHARED_FOR;
+        if shared.checks.is_empty()
+            || shared.latest.borrow().as_ref().is_some_and(is_recent)
+            || shared.running.swap(true, Ordering::AcqRel)
+        {
+            return;
+        }
+        let running = Running(self.clone());
+        shared.runtime.spawn(async move {
+            let shared = &running.0.0;
+            let asked: Vec<_> = shared.checks.iter().map(run).collect();
+            let mut checks = Vec::with_capacity(asked.len());
+            for (check, asked) in shared.checks.iter().zip(asked) {
+                let health = asked
+                    .await
+                    .unwrap_or_else(|_| Health::failed("the check panicked"));
+                checks.push((check.name.clone(), health));
+            }
+            let at = Instant::now();
+            shared
+                .latest
+                .send_replace(Some(Arc::new(Report { at, checks })));
+        });
+    }
+}
+
+/// Allows the next run when this one ends, however it ends.
+struct Running(Readiness);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.running.store(false, Ordering::Release);
+    }
+}
+
+fn run(check: &Check) -> tokio::task::JoinHandle<Health> {
+    let timeout = check.timeout;
+    // the application's own function is called on a task of its own: a panic ends that task
+    let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (check.ask)()));
+    tokio::spawn(async move {
+        let Ok(asked) = asked else {
+            return Health::failed("the check panicked");
+        };
+        match tokio::time::timeout(timeout, asked).await {
+            Ok(health) => health,
+            Err(_) => Health::failed(format_args!("no answer within {timeout:?}")),
+        }
+    })
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness")
+            .field("draining", &self.is_draining())
+            .finish_non_exhaustive()
+    }
+}

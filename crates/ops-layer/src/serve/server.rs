@@ -1,0 +1,132 @@
+//! A running service, from its sockets to its end.
+
+use std::time::{Duration, Instant};
+
+use super::acceptor::Acceptor;
+use super::admin::{self, AdminThread};
+use super::app;
+use super::connections::{Connections, Phase};
+use super::failure::Failure;
+use super::listen::Listeners;
+use super::readiness::Readiness;
+use super::supervisor;
+use super::{Service, Start};
+use crate::{Error, Ops, StopSignal};
+
+/// Share of the shutdown budget that is kept for cache writes, spans and lines, and its maximum.
+const LAST_WORDS_SHARE: u32 = 5;
+const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
+/// Descriptors that a process needs besides its connections: files, sockets of clients, the runtime.
+const DESCRIPTORS_OF_OTHERS: u64 = 24;
+
+pub(super) async fn run(service: Service) -> Result<(), Error> {
+    let Service {
+        start,
+        router,
+        settings,
+        checks,
+        stop,
+        on_listening,
+    } = service;
+    let (grace, budget) = (settings.grace()?, settings.shutdown()?);
+    // before anything that takes time: a stop that is asked for meanwhile is not missed
+    let stop = match stop {
+        Some(stop) => stop,
+        None => {
+            StopSignal::listen().map_err(|cause| Error::new("serve", Failure::Signals(cause)))?
+        }
+    };
+    let listeners = Listeners::bind(&settings)?;
+    let ops = match start {
+        Start::Ops(ops) => ops,
+        Start::Config(config) => crate::init(*config)?,
+    };
+    let readiness = Readiness::new(checks, tokio::runtime::Handle::current());
+    let admin = match listeners.admin {
+        Some(listener) => Some(AdminThread::start(
+            listener,
+            &ops,
+            &settings,
+            readiness.clone(),
+        )?),
+        None => None,
+    };
+    let connections = Connections::new();
+    let acceptor = Acceptor {
+        name: "api",
+        app: app::compose(router, &ops, &settings, readiness.clone()),
+        limits: settings.limits,
+        max_connections: max_connections(settings.max_connections),
+        spare: 0,
+        connections: connections.clone(),
+    };
+    let api = tokio::net::TcpListener::from_std(listeners.api)
+        .map_err(|cause| Error::new("serve", Failure::Passed(cause)))?;
+    let addresses = listeners.addresses;
+    if let (Some(taken), Some(free)) = (listeners.taken, addresses.admin) {
+        tracing::warn!(target: "ops_layer", taken = %taken, admin = %free, "admin_address_taken");
+    }
+    tracing::info!(
+        target: "ops_layer",
+        service = ops.service(),
+        address = %addresses.api,
+        admin = addresses.admin.map(tracing::field::display),
+        max_connections = acceptor.max_connections,
+        "listening"
+    );
+    let accepting = tokio::spawn(acceptor.run(api));
+    let watchdog = tokio::spawn(supervisor::keep_watchdog());
+    supervisor::ready();
+    if let Some(on_listening) = on_listening {
+        on_listening(&addresses);
+    }
+
+    stop.wait().await;
+    let asked = Instant::now();
+    let left = || budget.saturating_sub(asked.elapsed());
+    supervisor::stopping();
+    readiness.drain();
+    connections.set_phase(Phase::Draining);
+    tracing::info!(target: "ops_layer", grace_seconds = grace.as_secs_f64(), "stopping");
+    let for_requests = || left().saturating_sub(last_words(budget));
+    tokio::time::sleep(grace.min(for_requests())).await;
+    connections.set_phase(Phase::Closing);
+    let drained = async {
+        // it ends by itself; a panic of it is a line of the log
+        let _ = accepting.await;
+        connections.all_left().await;
+    };
+    if tokio::time::timeout(for_requests(), drained).await.is_err() {
+        let cut_off = connections.cut_off();
+        tracing::warn!(
+            target: "ops_layer", connections = cut_off, budget_seconds = budget.as_secs_f64(), "requests_cut_off"
+        );
+    }
+    end(ops, admin, left()).await;
+    watchdog.abort();
+    Ok(())
+}
+
+/// Part of the budget that no request may use up.
+pub(super) fn last_words(budget: Duration) -> Duration {
+    (budget / LAST_WORDS_SHARE).min(LAST_WORDS_MAX)
+}
+
+/// Writes and sends what the parts still hold, then closes the admin page.
+pub(super) async fn end(ops: Ops, admin: Option<AdminThread>, budget: Duration) {
+    ops.shutdown(budget).await;
+    // joins its thread
+    let _ = tokio::task::spawn_blocking(move || drop(admin)).await;
+}
+
+/// Lowers the limit to what the operating system allows beside everything else that the process opens.
+fn max_connections(wanted: usize) -> usize {
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let Some(allowed) = allowed else {
+        return wanted; // no limit
+    };
+    let of_admin = (admin::MAX_CONNECTIONS / 2 + admin::SPARE_DESCRIPTORS) as u64;
+    let reserved = (DESCRIPTORS_OF_OTHERS + of_admin).max(allowed / 8);
+    let left = allowed.saturating_sub(reserved).max(8);
+    usize::try_from(left).map_or(wanted, |left| wanted.min(left))
+}

@@ -1,0 +1,185 @@
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::activity::Limits;
+use super::failure::Failure;
+use crate::Error;
+
+/// Address of the API, unless set.
+const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const PORT: u16 = 8000;
+const ADMIN_PORT: u16 = 8001;
+const SHUTDOWN: Duration = Duration::from_secs(25);
+
+/// A choice that was made in code, or by the environment, or by nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admin {
+    Default,
+    At(SocketAddr),
+    Off,
+}
+
+/// Settings of a server; what is `None` is taken from the environment.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) host: Option<IpAddr>,
+    pub(super) port: Option<u16>,
+    pub(super) admin: Option<Admin>,
+    pub(super) grace: Option<Duration>,
+    pub(super) shutdown: Option<Duration>,
+    pub(super) limits: Limits,
+    pub(super) body: Duration,
+    pub(super) timeout: Option<Duration>,
+    pub(super) max_in_flight: Option<usize>,
+    pub(super) max_connections: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            host: None,
+            port: None,
+            admin: None,
+            grace: None,
+            shutdown: None,
+            limits: Limits {
+                head: Duration::from_secs(10),
+                // longer than the 60 s after which load balancers usually close an idle connection themselves
+                idle: Duration::from_secs(75),
+                write: Duration::from_secs(60),
+            },
+            body: Duration::from_secs(30),
+            timeout: None,
+            max_in_flight: None,
+            max_connections: 10_000,
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn api(&self) -> Result<SocketAddr, Error> {
+        let host = match self.host {
+            Some(host) => host,
+            None => variable("HOST", "an IP address or localhost", host)?.unwrap_or(HOST),
+        };
+        let port = match self.port {
+            Some(port) => port,
+            None => variable("PORT", "a port from 0 to 65535", parsed)?.unwrap_or(PORT),
+        };
+        Ok((host, port).into())
+    }
+
+    pub(super) fn admin(&self) -> Result<Admin, Error> {
+        let accepts = "an address with a port such as 127.0.0.1:8001, or off";
+        let from_env = |text: &str| match text {
+            "off" => Some(Admin::Off),
+            text => {
+                let text = text.replace("localhost:", "127.0.0.1:");
+                text.parse().ok().map(Admin::At)
+            }
+        };
+        match self.admin {
+            Some(admin) => Ok(admin),
+            None => Ok(variable("OPS_ADMIN_ADDR", accepts, from_env)?.unwrap_or(Admin::Default)),
+        }
+    }
+
+    /// Time to go on serving after a stop was asked for, at most the whole budget.
+    pub(super) fn grace(&self) -> Result<Duration, Error> {
+        let grace = match self.grace {
+            Some(grace) => grace,
+            None => variable("OPS_GRACE_SECONDS", SECONDS, seconds)?.unwrap_or_default(),
+        };
+        Ok(grace.min(self.shutdown()?))
+    }
+
+    /// Time for everything between the signal and the end of the process.
+    pub(super) fn shutdown(&self) -> Result<Duration, Error> {
+        match self.shutdown {
+            Some(budget) => Ok(budget),
+            None => Ok(variable("OPS_SHUTDOWN_SECONDS", SECONDS, seconds)?.unwrap_or(SHUTDOWN)),
+        }
+    }
+}
+
+/// Address of the admin page that is tried first.
+pub(super) fn default_admin() -> SocketAddr {
+    (HOST, ADMIN_PORT).into()
+}
+
+const SECONDS: &str = "a number of seconds from 0 to 86400";
+
+fn seconds(text: &str) -> Option<Duration> {
+    let seconds: f64 = text.parse().ok()?;
+    (0.0..=86_400.0)
+        .contains(&seconds)
+        .then(|| Duration::from_secs_f64(seconds))
+}
+
+fn host(text: &str) -> Option<IpAddr> {
+    if text.eq_ignore_ascii_case("localhost") {
+        return Some(HOST);
+    }
+    text.trim_matches(['[', ']']).parse().ok()
+}
+
+fn parsed<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+/// Reads a variable; one that is empty counts as unset.
+pub(super) fn variable<T>(
+    name: &'static str,
+    accepts: &'static str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, Error> {
+    let Some(text) = std::env::var_os(name).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let text = text.to_string_lossy();
+    match parse(text.trim()) {
+        Some(value) => Ok(Some(value)),
+        None => Err(Error::new(
+            "serve",
+            Failure::Variable {
+                name,
+                value: text.chars().take(100).collect(),
+                accepts,
+            },
+        )),
+    }
+}
+
+/// Addresses that a service answers on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Addresses {
+    /// Address of the API.
+    pub api: SocketAddr,
+    /// Address of the admin page; `None` if it is off.
+    pub admin: Option<SocketAddr>,
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.api)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_seconds_are_read_strictly() {
+        assert_eq!(host("LOCALHOST"), Some(HOST));
+        assert_eq!(host("[::1]"), "::1".parse().ok());
+        assert_eq!(host("my-laptop"), None);
+        assert_eq!(seconds("2.5"), Some(Duration::from_millis(2500)));
+        for wrong in ["-1", "NaN", "inf", "1e9", "5s", ""] {
+            assert_eq!(seconds(wrong), None, "{wrong}");
+        }
+    }
+}

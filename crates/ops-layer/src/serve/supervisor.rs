@@ -1,0 +1,32 @@
+//! Messages to a service manager that asked for them by `NOTIFY_SOCKET` (systemd's `Type=notify`).
+
+use sd_notify::NotifyState;
+
+/// Tells that the service accepts requests.
+pub(crate) fn ready() {
+    notify(NotifyState::Ready);
+}
+
+/// Tells that the service is on its way out.
+pub(crate) fn stopping() {
+    notify(NotifyState::Stopping);
+}
+
+/// Tells twice per interval that the runtime of the service still runs its tasks, if the manager asked for it.
+pub(crate) async fn keep_watchdog() {
+    let Some(interval) = sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero())
+    else {
+        return std::future::pending().await;
+    };
+    let mut ticks = tokio::time::interval(interval / 2);
+    loop {
+        ticks.tick().await;
+        notify(NotifyState::Watchdog);
+    }
+}
+
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(target: "ops_layer", error = %error, "service_manager_not_reached");
+    }
+}

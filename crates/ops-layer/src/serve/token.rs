@@ -1,0 +1,35 @@
+use std::path::PathBuf;
+
+use super::failure::Failure;
+use super::settings::variable;
+use crate::Error;
+
+/// Shortest token: 16 characters of a random alphabet cannot be guessed at the rate that the page allows.
+const MIN_CHARS: usize = 16;
+
+/// Reads the token of the admin page from `OPS_ADMIN_TOKEN`, or from the file that `OPS_ADMIN_TOKEN_FILE` names.
+pub(super) fn from_env() -> Result<Option<String>, Error> {
+    let failed = |failure| Error::new("admin", failure);
+    let text = |text: &str| Some(text.to_owned());
+    let token = match variable("OPS_ADMIN_TOKEN", "a text", text)? {
+        Some(token) => token,
+        None => {
+            let Some(path) = variable("OPS_ADMIN_TOKEN_FILE", "a path", |path| {
+                Some(PathBuf::from(path))
+            })?
+            else {
+                return Ok(None);
+            };
+            match std::fs::read_to_string(&path) {
+                Ok(token) => token.trim().to_owned(),
+                Err(cause) => return Err(failed(Failure::TokenFile { path, cause })),
+            }
+        }
+    };
+    if token.len() < MIN_CHARS || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(failed(Failure::TokenTooShort));
+    }
+    #[cfg(feature = "log")]
+    ops_log::redact(&token);
+    Ok(Some(token))
+}

@@ -1,0 +1,127 @@
+//! The service that the tests start. Its limits come from the environment.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::{get, post};
+use ops_layer::{Config, Health, Service, StopSignal};
+
+/// Names the variable that tells this test that it is the service.
+pub(crate) const ROLE: &str = "OPS_SERVE_TEST_ROLE";
+/// Bytes of `/large`.
+pub(crate) const LARGE: usize = 4 << 20;
+
+static HEALTH: AtomicU8 = AtomicU8::new(0);
+
+fn router() -> Router {
+    Router::new()
+        .route("/hello", get(|| async { "hello\n" }))
+        .route("/large", get(|| async { vec![b'x'; LARGE] }))
+        .route("/panic", get(panics))
+        .route("/slow", get(slow))
+        .route("/block", get(block))
+        .route(
+            "/length",
+            post(|body: Bytes| async move { body.len().to_string() }),
+        )
+        .route("/health/{state}", post(set_health))
+}
+
+async fn panics() -> &'static str {
+    panic!("on purpose")
+}
+
+async fn slow() -> &'static str {
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    "slow\n"
+}
+
+/// Blocks a worker of the runtime, as no handler should.
+async fn block() -> &'static str {
+    std::thread::sleep(number("BLOCK_MS").unwrap());
+    "blocked\n"
+}
+
+async fn set_health(axum::extract::Path(state): axum::extract::Path<u8>) {
+    HEALTH.store(state, Ordering::SeqCst);
+}
+
+async fn warehouse() -> Health {
+    match HEALTH.load(Ordering::SeqCst) {
+        0 => Health::Ready,
+        1 => Health::degraded("one replica is left"),
+        2 => Health::failed("no replica is left"),
+        3 => panic!("on purpose"),
+        _ => std::future::pending().await,
+    }
+}
+
+fn number(name: &str) -> Option<Duration> {
+    let text = std::env::var(name).ok()?;
+    Some(Duration::from_millis(text.parse().unwrap()))
+}
+
+fn configured(mut service: Service) -> Service {
+    type Set = fn(Service, Duration) -> Service;
+    let settings: [(&str, Set); 4] = [
+        ("HEAD_MS", Service::head_timeout),
+        ("IDLE_MS", Service::idle_timeout),
+        ("BODY_MS", Service::body_timeout),
+        ("TIMEOUT_MS", Service::timeout),
+    ];
+    for (name, set) in settings {
+        if let Some(value) = number(name) {
+            service = set(service, value);
+        }
+    }
+    let count = |name: &str| Some(std::env::var(name).ok()?.parse::<usize>().unwrap());
+    if let Some(max) = count("MAX_IN_FLIGHT") {
+        service = service.max_in_flight(max);
+    }
+    if let Some(max) = count("MAX_CONNECTIONS") {
+        service = service.max_connections(max);
+    }
+    service
+}
+
+#[test]
+#[ignore = "the service that the other tests start"]
+fn service() {
+    let Ok(role) = std::env::var(ROLE) else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let ops = ops_layer::init(Config::new("child").log_file("app.log")).unwrap();
+    if role == "job" {
+        let code = runtime.block_on(ops.run(job));
+        let failed = format!("{code:?}") != format!("{:?}", std::process::ExitCode::SUCCESS);
+        std::process::exit(i32::from(failed));
+    }
+    let service = configured(ops.serve(router()))
+        .check("warehouse", warehouse, Duration::from_millis(200))
+        .on_listening(|addresses| {
+            let admin = addresses.admin.unwrap();
+            println!("\naddresses {} {admin}", addresses.api);
+        });
+    if let Err(error) = runtime.block_on(service.into_future()) {
+        println!("\nrefused {error:?}");
+        std::process::exit(1);
+    }
+}
+
+async fn job(stop: StopSignal) -> Result<(), std::io::Error> {
+    println!("\nworking");
+    stop.wait().await;
+    match std::env::var("JOB").as_deref() {
+        Ok("fails") => Err(std::io::Error::other("the queue is gone")),
+        Ok("panics") => panic!("on purpose"),
+        Ok("hangs") => std::future::pending().await,
+        _ => Ok(()),
+    }
+}

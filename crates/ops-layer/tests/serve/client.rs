@@ -1,0 +1,95 @@
+//! The smallest client of HTTP/1.1 that shows what a server does.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// More than anything in these tests takes, on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut found = lines.filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.next().map_or("", |(_, value)| value)
+    }
+}
+
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
+    request(address, "GET", path, "", b"")
+}
+
+/// Header lines end with CR and LF each.
+pub(crate) fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> Answer {
+    let mut stream = connect(address);
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+    )
+    .unwrap();
+    stream.write_all(body).unwrap();
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text).unwrap();
+    parse(&String::from_utf8_lossy(&text))
+}
+
+pub(crate) fn parse(text: &str) -> Answer {
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no answer: {text:?}"));
+    Answer {
+        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+        head: head.to_owned(),
+        body: body.to_owned(),
+    }
+}
+
+/// Waits until the server closes the connection; returns what it sent, and how long it took since `since`.
+pub(crate) fn closed_after(stream: &mut TcpStream, since: Instant) -> (Vec<u8>, Duration) {
+    let mut sent = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return (sent, since.elapsed()),
+            Ok(bytes) => sent.extend_from_slice(&buffer[..bytes]),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+                return (sent, since.elapsed());
+            }
+            Err(error) => panic!("still open after {:?}: {error}", since.elapsed()),
+        }
+    }
+}
+
+/// Asks until the answer is as wanted.
+pub(crate) fn until(mut ask: impl FnMut() -> Answer, wanted: impl Fn(&Answer) -> bool) -> Answer {
+    let asked = Instant::now();
+    loop {
+        let answer = ask();
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(asked.elapsed() < PATIENCE, "{answer:?}");
+        std::thread::yield_now();
+    }
+}

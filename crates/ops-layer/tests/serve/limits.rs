@@ -1,0 +1,186 @@
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::client::{closed_after, connect, get, parse, request};
+use crate::process::{Process, Start};
+
+/// First bytes of HTTP/2.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The limit of heads: short by default, the real one when there is time.
+fn head_limit() -> Duration {
+    match std::env::var_os("OPS_TEST_FULL") {
+        Some(_) => Duration::from_secs(10),
+        None => Duration::from_millis(800),
+    }
+}
+
+fn service() -> Process {
+    let start = match std::env::var_os("OPS_TEST_FULL") {
+        // the default
+        Some(_) => Start::new("serve"),
+        None => Start::new("serve").env("HEAD_MS", head_limit().as_millis().to_string()),
+    };
+    start.serve()
+}
+
+fn half_sent() -> Vec<Vec<u8>> {
+    let settings: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // HEADERS that announces 20 bytes and has three; HEADERS without END_HEADERS
+    let half: &[u8] = &[0, 0, 20, 1, 4, 0, 0, 0, 1, 0x82, 0x86, 0x84];
+    let continued: &[u8] = &[0, 0, 3, 1, 1, 0, 0, 0, 1, 0x82, 0x86, 0x84];
+    vec![
+        b"".to_vec(),
+        b"G".to_vec(),
+        b"GET /hello HTTP/1.1\r\nHost: localhost\r\n".to_vec(),
+        PREFACE[..10].to_vec(),
+        PREFACE[..23].to_vec(),
+        [PREFACE, settings, half].concat(),
+        [PREFACE, settings, continued].concat(),
+    ]
+}
+
+#[test]
+fn a_head_that_is_not_complete_in_time_closes_its_connection_on_both_listeners() {
+    let service = service();
+    let limit = head_limit();
+    let check = |address: SocketAddr, bytes: &[u8]| {
+        let since = Instant::now();
+        let mut stream = connect(address);
+        stream.write_all(bytes).unwrap();
+        let (_, elapsed) = closed_after(&mut stream, since);
+        let shown = String::from_utf8_lossy(bytes).into_owned();
+        println!("closed after {elapsed:?}: {shown:?}");
+        assert!(
+            elapsed + Duration::from_millis(50) >= limit,
+            "{shown:?}: {elapsed:?}"
+        );
+        assert!(
+            elapsed < limit + Duration::from_secs(5),
+            "{shown:?}: {elapsed:?}"
+        );
+    };
+    std::thread::scope(|scope| {
+        for address in [service.api, service.admin] {
+            for bytes in half_sent() {
+                let check = &check;
+                scope.spawn(move || check(address, &bytes));
+            }
+        }
+    });
+    assert_eq!(get(service.api, "/hello").status, 200);
+}
+
+#[test]
+fn a_head_is_bound_from_its_first_byte_and_the_time_before_it_is_idle() {
+    let service = Start::new("serve")
+        .env("HEAD_MS", "400")
+        .env("IDLE_MS", "2500")
+        .serve();
+    let mut stream = connect(service.api);
+    let mut buffer = [0; 4096];
+    for _ in 0..2 {
+        stream
+            .write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
+        let read = stream.read(&mut buffer).unwrap();
+        assert_eq!(parse(&String::from_utf8_lossy(&buffer[..read])).status, 200);
+        // longer than a head may take, shorter than a connection may be idle
+        std::thread::sleep(Duration::from_millis(900));
+    }
+    let since = Instant::now();
+    stream.write_all(b"GET /hel").unwrap();
+    let (_, elapsed) = closed_after(&mut stream, since);
+    assert!(elapsed >= Duration::from_millis(350), "{elapsed:?}");
+    assert!(elapsed < Duration::from_millis(2400), "{elapsed:?}");
+}
+
+#[test]
+fn an_idle_connection_is_closed_after_its_limit() {
+    let service = Start::new("serve").env("IDLE_MS", "600").serve();
+    let mut stream = connect(service.api);
+    stream
+        .write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    let since = Instant::now();
+    let (sent, elapsed) = closed_after(&mut stream, since);
+    assert_eq!(parse(&String::from_utf8_lossy(&sent)).status, 200);
+    assert!(elapsed >= Duration::from_millis(550), "{elapsed:?}");
+    assert!(elapsed < Duration::from_secs(6), "{elapsed:?}");
+}
+
+#[test]
+fn a_request_longer_than_every_limit_of_waiting_is_answered() {
+    let service = Start::new("serve")
+        .env("HEAD_MS", "100")
+        .env("IDLE_MS", "100")
+        .serve();
+    assert_eq!(get(service.api, "/slow").body, "slow\n");
+}
+
+#[test]
+fn a_body_that_stops_arriving_is_answered_with_408_and_one_that_arrives_is_read() {
+    let service = Start::new("serve").env("BODY_MS", "500").serve();
+    let mut stream = connect(service.api);
+    let since = Instant::now();
+    stream
+        .write_all(b"POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf")
+        .unwrap();
+    let (sent, elapsed) = closed_after(&mut stream, since);
+    assert_eq!(parse(&String::from_utf8_lossy(&sent)).status, 408);
+    assert!(elapsed >= Duration::from_millis(450), "{elapsed:?}");
+    let whole = request(service.api, "POST", "/length", "", &vec![b'x'; 1 << 20]);
+    assert_eq!((whole.status, whole.body.as_str()), (200, "1048576"));
+}
+
+#[test]
+fn what_is_too_slow_or_too_much_is_refused_with_retry_after_and_probes_never_are() {
+    let service = Start::new("serve").env("TIMEOUT_MS", "100").serve();
+    let late = get(service.api, "/slow");
+    assert_eq!((late.status, late.header("retry-after")), (503, "1"));
+
+    let service = Start::new("serve").env("MAX_IN_FLIGHT", "1").serve();
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| get(service.api, "/slow")))
+            .collect();
+        assert_eq!(get(service.api, "/healthz").status, 200);
+        let answers: Vec<_> = asked.into_iter().map(|one| one.join().unwrap()).collect();
+        let of = |status| {
+            answers
+                .iter()
+                .filter(|answer| answer.status == status)
+                .count()
+        };
+        assert!(of(200) >= 1 && of(503) >= 1, "{answers:?}");
+        let refused = answers.iter().find(|answer| answer.status == 503).unwrap();
+        assert_eq!(refused.header("retry-after"), "1");
+    });
+    // each place was given back
+    assert_eq!(get(service.api, "/slow").status, 200);
+}
+
+#[test]
+fn one_connection_too_many_takes_the_place_of_the_one_that_was_idle_for_longest() {
+    let service = Start::new("serve").env("MAX_CONNECTIONS", "4").serve();
+    let mut kept: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = connect(service.api);
+            stream
+                .write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                .unwrap();
+            let read = stream.read(&mut [0; 4096]).unwrap();
+            assert!(read > 0);
+            stream
+        })
+        .collect();
+    assert_eq!(get(service.api, "/hello").status, 200);
+    let (sent, _) = closed_after(&mut kept[0], Instant::now());
+    assert!(sent.is_empty());
+    // the youngest is still served
+    kept[3]
+        .write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    assert!(kept[3].read(&mut [0; 4096]).unwrap() > 0);
+}

@@ -1,0 +1,19 @@
+//! `ops_layer::serve` as its users meet it: each test starts services as processes of their own, on free ports.
+
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
+
+mod admin;
+mod child;
+mod client;
+mod drain;
+mod limits;
+mod probes;
+mod process;
+mod starvation;
+mod stop;
+mod supervisor;

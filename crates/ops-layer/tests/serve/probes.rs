@@ -1,0 +1,105 @@
+use crate::client::{get, request, until};
+use crate::process::Start;
+
+#[test]
+fn probes_and_scrapes_are_answered_beside_the_routes() {
+    let service = Start::new("serve").serve();
+    for (path, status, body) in [
+        ("/hello", 200, "hello\n"),
+        ("/healthz", 200, "ok\n"),
+        ("/livez", 200, "ok\n"),
+        ("/readyz", 200, "ready\n"),
+        ("/nowhere", 404, ""),
+    ] {
+        let answer = get(service.api, path);
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (status, body),
+            "{path}"
+        );
+    }
+    assert_eq!(
+        get(service.api, "/readyz").header("cache-control"),
+        "no-store"
+    );
+    assert_eq!(request(service.api, "POST", "/livez", "", b"").status, 405);
+    let hello = "http_requests_total{route=\"/hello\",method=\"GET\",status=\"200\"} 1\n";
+    let scraped = until(
+        || get(service.api, "/metrics"),
+        |answer| answer.body.contains(hello),
+    );
+    assert_eq!(scraped.status, 200);
+    assert!(service.stop().0.success());
+}
+
+#[test]
+fn a_request_has_one_trace_id_in_its_response_its_line_and_its_span() {
+    let service = Start::new("serve").serve();
+    let parent = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let header = format!("traceparent: 00-{parent}-00f067aa0ba902b7-01\r\n");
+    let answer = request(service.api, "GET", "/hello", &header, b"");
+    assert!(
+        answer.header("traceresponse").contains(parent),
+        "{}",
+        answer.head
+    );
+    until(
+        || get(service.admin, "/api/state"),
+        |state| state.body.contains(&format!("\"trace_id\":\"{parent}\"")),
+    );
+    let (status, log) = service.stop();
+    assert!(status.success());
+    let line = log
+        .lines()
+        .find(|line| line.contains("request_completed"))
+        .unwrap();
+    assert!(
+        line.contains(&format!("\"trace_id\":\"{parent}\"")),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_panic_of_a_handler_is_answered_and_the_service_goes_on() {
+    let service = Start::new("serve").serve();
+    let answer = get(service.api, "/panic");
+    assert_eq!(answer.status, 500);
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(problem["detail"], "the handler failed");
+    assert_eq!(get(service.api, "/hello").status, 200);
+}
+
+#[test]
+fn a_check_that_fails_is_not_ready_and_its_reason_is_on_the_admin_page_only() {
+    let service = Start::new("serve").serve();
+    let set = |state: &str| request(service.api, "POST", &format!("/health/{state}"), "", b"");
+    for (state, status, reason) in [
+        ("1", 200, "one replica is left"),
+        ("2", 503, "no replica is left"),
+        ("3", 503, "the check panicked"),
+        ("4", 503, "no answer within 200ms"),
+        ("0", 200, "\"state\":\"ready\""),
+    ] {
+        assert_eq!(set(state).status, 200);
+        let on_page = until(
+            || get(service.admin, "/api/state"),
+            |answer| answer.body.contains(reason),
+        );
+        assert!(on_page.body.contains("\"checks\":"), "{}", on_page.body);
+        let public = until(
+            || get(service.api, "/readyz"),
+            |answer| answer.status == status,
+        );
+        assert!(!public.body.contains("replica"), "{}", public.body);
+        let operator = get(service.admin, "/readyz");
+        assert_eq!(operator.status, status);
+        assert_eq!(
+            operator.body.contains(reason),
+            status == 503,
+            "{}",
+            operator.body
+        );
+    }
+    assert!(service.stop().0.success());
+}

@@ -1,0 +1,106 @@
+//! The admin page answers whatever happens to the service.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::client::{connect, get};
+use crate::process::{Process, Start};
+
+/// 100 ms on a quiet machine, which the long run has; the short one shares it with other tests.
+fn allowed() -> Duration {
+    match std::env::var_os("OPS_TEST_FULL") {
+        Some(_) => Duration::from_millis(100),
+        None => Duration::from_secs(2),
+    }
+}
+
+fn blocked_for() -> Duration {
+    match std::env::var_os("OPS_TEST_FULL") {
+        Some(_) => Duration::from_secs(10),
+        None => Duration::from_secs(4),
+    }
+}
+
+fn admin_answers(service: &Process, while_: &str) {
+    for path in ["/healthz", "/api/state", "/healthz", "/api/state"] {
+        let asked = Instant::now();
+        let answer = get(service.admin, path);
+        let elapsed = asked.elapsed();
+        println!("{while_}: {path} {} after {elapsed:?}", answer.status);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(elapsed < allowed(), "{while_}: {path} after {elapsed:?}");
+    }
+}
+
+#[test]
+fn while_every_worker_is_blocked() {
+    let service = Start::new("serve")
+        .env("BLOCK_MS", blocked_for().as_millis().to_string())
+        .serve();
+    let blocking: Vec<TcpStream> = (0..6)
+        .map(|_| {
+            let mut stream = connect(service.api);
+            stream
+                .write_all(b"GET /block HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                .unwrap();
+            stream
+        })
+        .collect();
+    while is_answered(service.api) {}
+    admin_answers(&service, "workers blocked");
+    drop(blocking);
+}
+
+/// Reports if a request that needs no time is answered within half a second.
+fn is_answered(api: SocketAddr) -> bool {
+    let mut stream = connect(api);
+    stream
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    stream
+        .write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    stream.read(&mut [0; 100]).is_ok()
+}
+
+fn half_open(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+    (0..count)
+        .map(|_| {
+            let mut stream = connect(address);
+            // the server may have closed it already, to make room
+            let _ = stream.write_all(b"GET /hello HTTP/1.1\r\nHost: loc");
+            stream
+        })
+        .collect()
+}
+
+#[test]
+fn while_200_clients_sent_half_a_head_to_each_listener() {
+    let service = Start::new("serve").serve();
+    let held = [half_open(service.api, 200), half_open(service.admin, 200)];
+    admin_answers(&service, "200 half-open connections");
+    assert_eq!(get(service.api, "/hello").status, 200);
+    drop(held);
+}
+
+#[test]
+fn while_100_slow_clients_use_up_the_64_descriptors_of_the_process() {
+    let before = ["sh", "-c", "ulimit -n 64; exec \"$0\" \"$@\""];
+    let service = Start::through(&before, "serve")
+        .env("BLOCK_MS", "1")
+        .serve();
+    let slow: Vec<TcpStream> = (0..100)
+        .map(|_| {
+            let mut stream = connect(service.api);
+            let head =
+                "POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nslow";
+            // its place may be another one's by now
+            let _ = stream.write_all(head.as_bytes());
+            stream
+        })
+        .collect();
+    admin_answers(&service, "100 slow clients and 64 descriptors");
+    drop(slow);
+    assert_eq!(get(service.api, "/hello").status, 200);
+}

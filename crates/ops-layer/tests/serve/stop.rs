@@ -1,0 +1,89 @@
+use std::io::Write;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::client::{connect, get, until};
+use crate::process::Start;
+
+#[test]
+fn a_signal_ends_with_0_and_a_second_one_at_once_with_128_and_its_number() {
+    assert_eq!(Start::new("serve").serve().stop().0.code(), Some(0));
+    let interrupted = Start::new("serve").serve();
+    interrupted.signal(Signal::INT);
+    assert_eq!(interrupted.ended().0.code(), Some(0));
+    for (second, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let service = Start::new("serve").env("OPS_GRACE_SECONDS", "15").serve();
+        service.signal(Signal::TERM);
+        until(
+            || get(service.api, "/readyz"),
+            |answer| answer.status == 503,
+        );
+        assert_eq!(get(service.admin, "/readyz").body, "shutting down\n");
+        service.signal(second);
+        assert_eq!(service.ended().0.code(), Some(code));
+    }
+}
+
+#[test]
+fn a_collector_that_is_gone_or_never_answers_does_not_exceed_the_budget() {
+    // takes connections and never answers
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}", silent.local_addr().unwrap());
+    for collector in ["http://127.0.0.1:9", &silent] {
+        let service = Start::new("serve")
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector)
+            .env("OPS_SHUTDOWN_SECONDS", "3")
+            .serve();
+        assert_eq!(get(service.api, "/hello").status, 200);
+        let asked = Instant::now();
+        let (status, log) = service.stop();
+        let elapsed = asked.elapsed();
+        println!("{collector}: ended after {elapsed:?}");
+        assert!(status.success(), "{status} {log}");
+        assert!(elapsed < Duration::from_secs(6), "{elapsed:?}");
+        assert!(log.contains("spans_flushed"), "{log}");
+    }
+}
+
+#[test]
+fn a_request_that_does_not_end_is_cut_off_within_the_budget_and_told() {
+    let service = Start::new("serve").env("OPS_SHUTDOWN_SECONDS", "2").serve();
+    let mut endless = connect(service.api);
+    let head = b"POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf";
+    endless.write_all(head).unwrap();
+    // it is in flight once its connection shows in no other way than this
+    until(|| get(service.api, "/hello"), |answer| answer.status == 200);
+    let asked = Instant::now();
+    let (status, log) = service.stop();
+    assert!(status.success(), "{status}");
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        asked.elapsed()
+    );
+    assert!(
+        log.contains("requests_cut_off") && log.contains("spans_flushed"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_job_ends_by_its_result() {
+    for (job, code, told) in [
+        ("works", 0, "job_finished"),
+        ("fails", 1, "the queue is gone"),
+        ("panics", 1, "job_failed"),
+        ("hangs", 1, "job_cut_off"),
+    ] {
+        let worker = Start::new("job")
+            .env("JOB", job)
+            .env("OPS_SHUTDOWN_SECONDS", "2")
+            .work();
+        let (status, log) = worker.stop();
+        assert_eq!(status.code(), Some(code), "{job}: {log}");
+        assert!(log.contains(told), "{job}: {log}");
+        assert!(log.contains("spans_flushed"), "{job}: {log}");
+    }
+}

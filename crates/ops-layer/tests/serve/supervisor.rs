@@ -1,0 +1,34 @@
+use std::os::unix::net::UnixDatagram;
+
+use crate::client::PATIENCE;
+use crate::process::Start;
+
+#[test]
+fn systemd_is_told_when_the_service_is_ready_alive_and_stopping() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let service = Start::new("serve")
+        .env("NOTIFY_SOCKET", path.to_str().unwrap())
+        .env("WATCHDOG_USEC", "200000")
+        .serve();
+    let mut told = Vec::new();
+    let mut hear = |until: &str| {
+        loop {
+            let mut buffer = [0; 256];
+            let bytes = socket.recv(&mut buffer).unwrap();
+            let text = String::from_utf8_lossy(&buffer[..bytes]).trim().to_owned();
+            told.push(text.clone());
+            if text == until {
+                return;
+            }
+        }
+    };
+    hear("READY=1");
+    hear("WATCHDOG=1");
+    hear("WATCHDOG=1");
+    assert!(service.stop().0.success());
+    hear("STOPPING=1");
+    println!("{told:?}");
+}
