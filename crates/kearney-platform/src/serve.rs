@@ -60,7 +60,7 @@ async fn serve(
             .cache_yaml(configs.cache.to_string(), &configs.cache.text)
             .cache_dir(data.path().join("cache")),
     )
-    .map_err(|error| error.to_string())?;
+    .map_err(|error| format!("{error:?}"))?;
     ops_layer::metrics::register(domain_metrics::DOMAIN);
     ops_layer::metrics::add_sparkline("orchestrator_queue_depth", || {
         Some(domain_metrics::orchestrator_queue_depth().get())
@@ -150,7 +150,7 @@ fn app(ops: &Ops, platform: &Arc<Platform>) -> Router {
 fn admin_page(ops: &Ops, platform: &Arc<Platform>) -> Router {
     let platform = platform.clone();
     Admin::new("kearney-platform-api")
-        .readiness(move || platform.not_ready())
+        .readiness(move || std::future::ready(platform.not_ready()))
         .secrets(ops.secrets().clone())
         .cache(ops.cache().clone())
         .router()
