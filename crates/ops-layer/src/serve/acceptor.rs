@@ -14,7 +14,7 @@ use super::connections::{Connections, Phase};
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 /// A connection that should make room is asked again after this time: it may have been busy.
-const ASK_AGAIN: Duration = Duration::from_millis(100);
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Accepts the connections of one listener.
 pub(super) struct Acceptor {

@@ -112,12 +112,18 @@ pub(super) async fn serve(
                             gone_by = Some(now + limits.write);
                             alarm.as_mut().reset((now + limits.write).into());
                         }
-                        Some(_) => break,
+                        Some(_) => {
+                            slot.abandon();
+                            break;
+                        }
                     }
                 }
             },
             changed = phase.changed() => if changed.is_err() { break },
-            () = slot.evicted() => if slot.activity().quiet_since().is_some() { break },
+            () = slot.evicted() => if slot.activity().quiet_since().is_some() {
+                slot.abandon();
+                break;
+            },
         }
     }
     slot.upgraded();

@@ -1,12 +1,15 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use super::activity::Activity;
+
+/// A connection that is younger makes room for no other: its request is on its way.
+const FRESH: Duration = Duration::from_millis(50);
 
 /// Stage of the server that its connections follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
@@ -44,6 +47,8 @@ pub(super) struct Slot {
     task: OnceLock<AbortHandle>,
     /// The protocol was switched, for example to WebSocket: no request is waited for.
     upgraded: AtomicBool,
+    /// A limit was reached: the client is owed nothing.
+    abandoned: AtomicBool,
     connections: Connections,
 }
 
@@ -67,6 +72,7 @@ impl Connections {
             evicted: Notify::new(),
             task: OnceLock::new(),
             upgraded: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
             connections: self.clone(),
         });
         slots.open.insert(id, slot.clone());
@@ -82,7 +88,7 @@ impl Connections {
         let slots = self.slots();
         let quiet = slots.open.values().filter_map(|slot| {
             let since = slot.activity().quiet_since()?;
-            Some((since, slot))
+            (since.elapsed() >= FRESH).then_some((since, slot))
         });
         match quiet.min_by_key(|(since, _)| *since) {
             Some((_, slot)) => {
@@ -154,6 +160,16 @@ impl Slot {
     /// Waits until the connection has to make room for another one.
     pub(super) async fn evicted(&self) {
         self.evicted.notified().await;
+    }
+
+    /// Gives the client no time to read a last response.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    /// Reports if the client may still be reading a response.
+    pub(super) fn lingers(&self) -> bool {
+        !self.abandoned.load(Ordering::Relaxed) && self.activity().requests() > 0
     }
 
     pub(super) fn set_task(&self, task: AbortHandle) {
