@@ -1,6 +1,6 @@
 //! The reference platform as the chores use it: built, started on free ports, asked, stopped by its own process id.
 
-use crate::tools::{DATASETS, LIBDUCKDB};
+use crate::tools::DATASETS;
 use crate::workspace::{self, Scratch, target_dir};
 use crate::{Result, command, setup};
 use rustix::process::{Pid, Signal, kill_process};
@@ -26,7 +26,11 @@ pub(crate) enum Build<'a> {
     WithTests { features: &'a str },
 }
 
-/// Builds the platform and says where the program is. Without a prebuilt engine, the engine is compiled too.
+/// Builds the platform and returns the path of the program.
+///
+/// # Errors
+///
+/// Fails without a prebuilt engine: it is not compiled unasked.
 pub(crate) fn build(build: Build<'_>) -> Result<PathBuf> {
     let mut cargo = match build {
         Build::Plain => command::cargo(["build", "--package", PACKAGE]),
@@ -39,20 +43,11 @@ pub(crate) fn build(build: Build<'_>) -> Result<PathBuf> {
             features,
         ]),
     };
-    if !engine_is_there() {
-        println!(
-            "no libduckdb of the pinned version: compiling the engine, about 25 minutes on two cores"
-        );
-        cargo.args(["--features", "kearney-platform/duckdb-bundled"]);
+    if !setup::engine_is_there() {
+        return Err(setup::without_engine(&[]));
     }
     command::run(&mut cargo)?;
     Ok(target_dir().join("debug").join(PACKAGE))
-}
-
-fn engine_is_there() -> bool {
-    let pointed_at = std::env::var_os("DUCKDB_LIB_DIR").map(PathBuf::from);
-    pointed_at.is_some_and(|dir| workspace::root().join(dir).join("libduckdb.so").exists())
-        || setup::folder_of(LIBDUCKDB).is_some()
 }
 
 /// The full data where `setup` could fetch it; without it the platform takes the extract that it carries.

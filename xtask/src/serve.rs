@@ -13,7 +13,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::ensure(&[LIBDUCKDB, DATASETS])?;
+    let absent = setup::ensure(&[LIBDUCKDB, DATASETS])?;
+    if !setup::engine_is_there() {
+        return Err(setup::without_engine(&absent));
+    }
     let binary = platform::build(Build::Plain)?;
     let mut serve = command::program(&binary);
     serve

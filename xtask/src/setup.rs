@@ -3,7 +3,7 @@
 //! A component is unpacked beside its place and renamed into it; a stamp written last says which version is there.
 //! Whatever was interrupted has no stamp and is fetched again.
 
-use crate::tools::{PEERS, Source, TABLE, Tool};
+use crate::tools::{LIBDUCKDB, PEERS, Source, TABLE, Tool};
 use crate::workspace::{self, link_tools, tools_dir};
 use crate::{Result, command};
 use flate2::read::GzDecoder;
@@ -14,9 +14,10 @@ use std::time::Instant;
 
 const STAMP: &str = ".stamp";
 
-/// What could not be had, each with its consequence.
+/// Components that could not be had, each with its consequence and cause.
 pub(crate) type Absent = Vec<String>;
 
+/// Fetches every component. Fails if the engine is missing, without which nothing of the platform is built.
 pub(crate) fn run() -> Result<()> {
     let absent = ensure_all()?;
     let wanted = everyday().len();
@@ -25,7 +26,28 @@ pub(crate) fn run() -> Result<()> {
         wanted - absent.len(),
         tools_dir().display()
     );
-    Ok(())
+    if engine_is_there() {
+        return Ok(());
+    }
+    Err(without_engine(&absent))
+}
+
+/// Reports if DuckDB can be linked: the fetched library is there, or one that `DUCKDB_LIB_DIR` names.
+pub(crate) fn engine_is_there() -> bool {
+    let pointed_at = std::env::var_os("DUCKDB_LIB_DIR").map(PathBuf::from);
+    pointed_at.is_some_and(|dir| workspace::root().join(dir).join("libduckdb.so").exists())
+        || folder_of(LIBDUCKDB).is_some()
+}
+
+/// Says what is missing and what to do. The engine is never compiled unless somebody asks for it by name.
+pub(crate) fn without_engine(absent: &[String]) -> String {
+    let mut text =
+        format!("{LIBDUCKDB} is missing, and the engine is not compiled unless asked for");
+    for line in absent {
+        text += &format!("\n  missing: {line}");
+    }
+    text + "\n  either run `cargo xtask setup` with network access, or set DUCKDB_LIB_DIR to a folder that holds libduckdb.so,\n  \
+            or compile it for about 25 minutes: cargo build --package kearney-platform --features duckdb-bundled"
 }
 
 pub(crate) fn ensure_all() -> Result<Absent> {
@@ -281,6 +303,21 @@ fn sha256(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_engine_is_named_with_every_cause_and_each_way_out() {
+        let absent = ["libduckdb 1.5 cannot be had, so x (no network)".to_owned()];
+        let told = without_engine(&absent);
+        for part in [
+            "libduckdb is missing",
+            "no network",
+            "cargo xtask setup",
+            "DUCKDB_LIB_DIR",
+            "duckdb-bundled",
+        ] {
+            assert!(told.contains(part), "{part} is not in {told}");
+        }
+    }
     use crate::workspace::Scratch;
 
     fn archive(files: &[(&str, &str)]) -> Vec<u8> {

@@ -45,7 +45,7 @@ pub(crate) const TABLE: &[Tool] = &[
             keep: &["package/libduckdb.so", "package/LICENSE"],
         },
         witness: "libduckdb.so",
-        when_absent: "what uses DuckDB must compile the engine (about 25 minutes), with --features duckdb-bundled",
+        when_absent: "nothing that uses DuckDB is built",
     },
     Tool {
         name: DATASETS,
