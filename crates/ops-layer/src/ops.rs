@@ -42,7 +42,10 @@ pub fn init(config: Config) -> Result<Ops, Error> {
             cache,
         }),
     };
-    glue::metrics::publish(&ops);
+    glue::metrics::before_scrape({
+        let ops = ops.clone();
+        move || ops.publish_metrics()
+    });
     Ok(ops)
 }
 

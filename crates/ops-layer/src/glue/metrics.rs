@@ -1,4 +1,4 @@
-use crate::{Config, Error, Ops};
+use crate::{Config, Error};
 
 pub(crate) use ops_metrics::http::RedMetrics as Observer;
 
@@ -106,8 +106,7 @@ fn describe() {
     );
 }
 
-/// Has every part publish its totals before each scrape.
-pub(crate) fn publish(ops: &Ops) {
-    let ops = ops.clone();
-    ops_metrics::before_scrape(move || ops.publish_metrics());
+/// Calls `publish` before each scrape.
+pub(crate) fn before_scrape(publish: impl Fn() + Send + Sync + 'static) {
+    ops_metrics::before_scrape(publish);
 }
