@@ -1,4 +1,4 @@
-//! Where a running platform answers, for programs that started it with port 0.
+//! Addresses of a running platform, for programs that started it with port 0.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

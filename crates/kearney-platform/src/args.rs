@@ -56,7 +56,7 @@ pub enum Secrets {
         #[arg(long)]
         config_dir: Option<PathBuf>,
     },
-    /// Source, age and problems of every secret of the catalogue; fails if a required one cannot be had
+    /// Source, age and problems of every secret of the catalog; fails if a required one cannot be had
     Report {
         /// As JSON instead of a table
         #[arg(long)]
@@ -77,19 +77,19 @@ pub struct Serve {
     /// Port of the admin page, on loopback; 0 takes a free one
     #[arg(long, default_value_t = 8001)]
     pub admin_port: u16,
-    /// Where warehouse, registry and cache are kept
+    /// Directory of warehouse, registry and cache
     #[arg(long, default_value = "data")]
     pub data_dir: PathBuf,
-    /// Where secrets.yaml and cache.yaml are [default: ./configs if there, else the embedded files]
+    /// Directory of secrets.yaml and cache.yaml [default: ./configs if there, else the embedded files]
     #[arg(long)]
     pub config_dir: Option<PathBuf>,
-    /// Where flights-3m.parquet, airports.csv and zipcodes.csv are [default: the small embedded extract]
+    /// Directory of flights-3m.parquet, airports.csv and zipcodes.csv [default: the small embedded extract]
     #[arg(long)]
     pub datasets: Option<PathBuf>,
-    /// How long to go on serving after SIGTERM, not ready, while load balancers look elsewhere; at most 20
+    /// Seconds to go on serving after SIGTERM, not ready, while load balancers look elsewhere; at most 20
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=20))]
     pub grace_seconds: u64,
-    /// Where JSON log lines go besides the terminal
+    /// File of JSON log lines besides the terminal
     #[arg(long, default_value = "logs/app.log")]
     pub log_file: PathBuf,
 }

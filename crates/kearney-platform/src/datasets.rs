@@ -1,4 +1,4 @@
-//! Where the warehouse's real input is: the whole files, or the extract that is built in.
+//! Input of the warehouse: the whole files, or the extract that is built in.
 
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -12,7 +12,7 @@ const EXTRACT: [(&str, &[u8]); 3] = [
     ("zipcodes.csv", include_bytes!("../extract/zipcodes.csv")),
 ];
 
-/// What the warehouse is loaded from.
+/// Source that the warehouse is loaded from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// A directory with the files of vega-datasets.
@@ -39,7 +39,7 @@ impl Source {
         Ok(Self::Files(dir.to_owned()))
     }
 
-    /// What tells it from another source, and from itself once a file was replaced.
+    /// Fingerprint that differs from every other source, and from its own once a file was replaced.
     pub fn fingerprint(&self) -> Result<String, String> {
         let mut text = self.name().to_owned();
         for (name, bytes) in EXTRACT {
@@ -55,7 +55,7 @@ impl Source {
         Ok(text)
     }
 
-    /// How it is named to people.
+    /// Name for people.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Files(_) => "vega-datasets 3.2.1",
@@ -64,7 +64,7 @@ impl Source {
     }
 
     /// A directory that holds the files; the extract is written into `scratch` for it.
-    pub fn materialise(&self, scratch: &Path) -> Result<PathBuf, String> {
+    pub fn materialize(&self, scratch: &Path) -> Result<PathBuf, String> {
         match self {
             Self::Files(dir) => Ok(dir.clone()),
             Self::Extract => {

@@ -16,7 +16,7 @@ metrics::labels! {
 }
 
 metrics::labels! {
-    /// How a run of the orchestrator ended.
+    /// Outcome of a run of the orchestrator.
     pub enum RunStatus {
         Success = "success",
         Failed = "failed",
@@ -26,17 +26,17 @@ metrics::labels! {
 }
 
 metrics::labels! {
-    /// Who computes isochrones.
+    /// Provider of isochrones.
     pub enum Provider { Mapbox = "mapbox" }
 }
 
 metrics::labels! {
-    /// How people travel in an isochrone.
+    /// Mode of travel in an isochrone.
     pub enum Mode { Driving = "driving", Walking = "walking", Cycling = "cycling" }
 }
 
 metrics::labels! {
-    /// How an isochrone request ended.
+    /// Outcome of an isochrone request.
     pub enum IsochroneStatus {
         Ok = "ok",
         ClientError = "http_4xx",
@@ -51,7 +51,7 @@ metrics::labels! {
 }
 
 metrics::labels! {
-    /// Who works in the orchestrator's runs.
+    /// Agent that works in the orchestrator's runs.
     pub enum Agent { Loader = "loader", Analyst = "analyst" }
 }
 

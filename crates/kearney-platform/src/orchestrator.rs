@@ -6,7 +6,7 @@ use ops_layer::metrics::Label;
 
 use crate::domain_metrics::{self, Agent, Phase, RunStatus};
 
-/// How often an agent tries before its phase has failed.
+/// Number of tries of an agent before its phase has failed.
 const ATTEMPTS: u32 = 3;
 /// A run that takes longer begins no further phase.
 const RUN_MAX: Duration = Duration::from_secs(600);

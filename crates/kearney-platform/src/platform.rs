@@ -1,4 +1,4 @@
-//! What the routes share.
+//! State that the routes share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -34,7 +34,7 @@ impl Platform {
         platform
     }
 
-    /// Why requests should go elsewhere for now.
+    /// Reason for requests to go elsewhere for now.
     pub fn not_ready(&self) -> Option<String> {
         if self.is_draining() {
             return Some("shutting down".to_owned());
@@ -81,7 +81,7 @@ impl Platform {
         Ok(added)
     }
 
-    /// Whether this is the key that may write to the registry; compared in constant time.
+    /// Returns true for the key that may write to the registry; compares in constant time.
     pub async fn is_registry_key(&self, given: &[u8]) -> Result<bool, String> {
         let key = self
             .secrets

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-/// What went wrong with a request, in words for whoever sent it.
+/// Error of a request, in words for its sender.
 #[derive(Debug, Serialize)]
 pub struct Problem {
     r#type: &'static str,
@@ -15,7 +15,7 @@ pub struct Problem {
     /// The parameter or header at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<String>,
-    /// What it takes instead.
+    /// Description of what is accepted instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     accepts: Option<String>,
 }

@@ -22,7 +22,7 @@ use crate::problem::Problem;
 use crate::registry::Registry;
 use crate::{domain_metrics, routes, start_block, warehouse};
 
-/// What stopping may take altogether, the grace period included.
+/// Budget of stopping altogether, the grace period included.
 const STOP_BUDGET: Duration = Duration::from_secs(25);
 
 pub fn run(options: Serve) -> Result<(), String> {

@@ -59,7 +59,7 @@ pub fn open(
     Ok((warehouse.cached(cache), datasets))
 }
 
-/// Whether the file is there and was loaded from the source of this fingerprint.
+/// Returns true if the file is there and was loaded from the source of this fingerprint.
 fn is_loaded_from(path: &Path, fingerprint: &str) -> Result<bool, String> {
     if !path.exists() {
         return Ok(false);
@@ -83,7 +83,7 @@ fn load(
     let draft = data_dir.join("warehouse.part.duckdb");
     let files = run.phase(Phase::Prepare, || {
         remove_draft(&draft)?;
-        source.materialise(&data_dir.join("extract"))
+        source.materialize(&data_dir.join("extract"))
     })?;
     let warehouse = Warehouse::open(&draft).map_err(|error| error.to_string())?;
     let dir = files.display().to_string().replace('\'', "''");

@@ -4,18 +4,18 @@ use axum::Json;
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-/// What a change of the level asks for.
+/// Request for a change of the level.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Change {
     level: String,
     why: String,
-    /// What a logger's name or module begins with; everything unless given.
+    /// Beginning of a logger's name or module; everything unless given.
     #[serde(default)]
     target: String,
-    /// When it reverts by itself; after a quarter of an hour unless given.
+    /// Time after which it reverts by itself; a quarter of an hour unless given.
     ttl_seconds: Option<u64>,
-    /// Who asks; the admin page has no accounts.
+    /// Person who asks; the admin page has no accounts.
     who: Option<String>,
 }
 

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-/// What the operations layer is told at the start. Everything but the service name has a default.
+/// Settings of the operations layer. Everything but the service name has a default.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) service_name: String,
@@ -44,7 +44,7 @@ impl Config {
         self
     }
 
-    /// What runs, for `build_info{version,git_sha,rustc}`.
+    /// Sets the build that runs, for `build_info{version,git_sha,rustc}`.
     #[must_use]
     pub fn build_info(
         mut self,
@@ -83,7 +83,7 @@ impl Config {
         self
     }
 
-    /// Where query results are kept; `data/cache` unless set.
+    /// Sets the directory of query results; `data/cache` unless set.
     #[must_use]
     pub fn cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cache_dir = dir.into();

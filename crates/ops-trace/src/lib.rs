@@ -137,9 +137,7 @@ pub use config::Config;
 pub use context::{
     Instrumented, TraceContext, carry, spawn, spawn_blocking, spawn_thread, with_trace_context,
 };
-pub use current::{
-    SpanIds, current_sampled_trace_id, current_span_ids, get_current_trace_id,
-};
+pub use current::{SpanIds, current_sampled_trace_id, current_span_ids, get_current_trace_id};
 pub use error::Error;
 pub use global::{
     completed_span, create_span, global, init, init_tracer, inject_to, last_export_ok, recent,

@@ -22,7 +22,7 @@ SELECT count(*) AS flights,
 FROM flights
 WHERE origin = $origin AND month(date) BETWEEN $first_month AND $last_month";
 
-/// What the flights from one airport were like, over all months or in one.
+/// Summary of the flights from one airport, over all months or in one.
 pub async fn summary(
     State(platform): State<Arc<Platform>>,
     headers: HeaderMap,

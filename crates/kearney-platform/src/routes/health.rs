@@ -9,7 +9,7 @@ use http::{HeaderName, StatusCode};
 use crate::platform::Platform;
 use crate::problem::Problem;
 
-/// Of this moment: nobody may keep it, and it is never "not modified".
+/// Answer of this moment: nobody may keep it, and it is never "not modified".
 type Probe = ([(HeaderName, &'static str); 1], &'static str);
 
 fn probe(text: &'static str) -> Probe {

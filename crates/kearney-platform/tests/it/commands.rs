@@ -114,9 +114,9 @@ fn a_reader_that_left_is_no_failure_of_a_command_and_a_full_disk_is() {
 fn a_required_secret_that_is_missing_is_told_at_the_start() {
     let home = Home::new();
     std::fs::create_dir(home.path("configs")).unwrap();
-    let catalogue =
+    let catalog =
         "secrets:\n  registry_api_key:\n    env_var: NOT_SET_ANYWHERE\n    required: true\n";
-    std::fs::write(home.path("configs/secrets.yaml"), catalogue).unwrap();
+    std::fs::write(home.path("configs/secrets.yaml"), catalog).unwrap();
     let served = home.serve();
     assert!(served.stop().success());
     let lines = home.log_lines();

@@ -5,7 +5,7 @@ use crate::served::Home;
 const TEMPLATE: &str = "/api/registry/models";
 
 /// The overview's catalogue: name, type, labels in order.
-const CATALOGUE: [(&str, &str, &[&str]); 16] = [
+const CATALOG: [(&str, &str, &[&str]); 16] = [
     (
         "http_requests_total",
         "counter",
@@ -45,10 +45,10 @@ const CATALOGUE: [(&str, &str, &[&str]); 16] = [
 ];
 
 #[test]
-fn right_after_the_start_every_metric_of_the_catalogue_is_there_with_its_type_and_labels() {
+fn right_after_the_start_every_metric_of_the_catalog_is_there_with_its_type_and_labels() {
     let served = Home::new().serve();
     let exposition = served.get("/metrics").body;
-    for (name, kind, labels) in CATALOGUE {
+    for (name, kind, labels) in CATALOG {
         assert!(
             exposition.contains(&format!("# TYPE {name} {kind}\n")),
             "{name} is no {kind}"

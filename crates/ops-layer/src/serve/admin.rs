@@ -105,7 +105,7 @@ fn page(ops: &Ops, readiness: Readiness) -> Admin {
     .checks(move || checks(&readiness))
 }
 
-/// What is known of each check, without waiting for any.
+/// State of each check as it is known, without waiting for any.
 fn checks(readiness: &Readiness) -> (Option<String>, Vec<Check>) {
     let latest = readiness.latest();
     let failed = match &latest {

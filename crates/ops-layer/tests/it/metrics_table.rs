@@ -1,4 +1,4 @@
-//! `docs/metrics.md` has one row for each metric that any part emits: the catalogue's rows come from ops-metrics, the
+//! `docs/metrics.md` has one row for each metric that any part emits: the catalog's rows come from ops-metrics, the
 //! others from here. `OPS_TEST_UPDATE=1 cargo test -p ops-layer --features full table` writes them.
 
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ fn labels(exposition: &str, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// What the name ends with, `_total` aside, as the catalogue's rows have it.
+/// What the name ends with, `_total` aside, as the catalog's rows have it.
 fn unit(name: &str) -> &str {
     let name = name.strip_suffix("_total").unwrap_or(name);
     let mut units = ["seconds", "bytes"].into_iter();
@@ -60,7 +60,7 @@ fn every_metric_that_a_part_emits_is_in_the_table_with_its_type_labels_and_help(
     OPS.publish_metrics();
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
     let page = std::fs::read_to_string(&file).unwrap();
-    let catalogue = page.split(HEADING).next().unwrap();
+    let catalog = page.split(HEADING).next().unwrap();
     let exposed = exposed(&ops_layer::metrics::render().unwrap());
 
     let mut table = format!(
@@ -69,7 +69,7 @@ fn every_metric_that_a_part_emits_is_in_the_table_with_its_type_labels_and_help(
          | metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n"
     );
     for (name, (kind, labels, help)) in &exposed {
-        if catalogue.contains(&format!("| `{name}` | {kind} |")) {
+        if catalog.contains(&format!("| `{name}` | {kind} |")) {
             continue;
         }
         assert!(!help.is_empty(), "{name} has no help");
@@ -82,7 +82,7 @@ fn every_metric_that_a_part_emits_is_in_the_table_with_its_type_labels_and_help(
         )
         .unwrap();
     }
-    let expected = format!("{catalogue}{table}");
+    let expected = format!("{catalog}{table}");
     if std::env::var_os("OPS_TEST_UPDATE").is_some() {
         std::fs::write(&file, &expected).unwrap();
     }
