@@ -29,6 +29,8 @@ impl Trace {
             });
             ops_trace::set_attribute_filter(|_, text| ops_log::redacted(text));
         }
+        #[cfg(feature = "metrics")]
+        ops_metrics::set_exemplar_source(ops_trace::current_sampled_trace_id);
         Ok(Self(Mutex::new(Some(tracer))))
     }
 
