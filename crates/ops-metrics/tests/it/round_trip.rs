@@ -267,6 +267,7 @@ fn series(exposition: &str) -> BTreeSet<&str> {
         .collect()
 }
 
+#[expect(clippy::panic, reason = "tests")]
 fn check(case: &[Recorded], parsers: &mut Parsers) {
     let registry = Registry::new();
     registry.run(|| case.iter().for_each(Recorded::record));

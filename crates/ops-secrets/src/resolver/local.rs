@@ -7,6 +7,10 @@ use crate::resolver::{Found, Request, Resolver, failed};
 use crate::source::file::Refusal;
 use crate::{Attempt, Secret, SecretError, SecretSource};
 
+#[expect(
+    clippy::wrong_self_convention,
+    reason = "a source is named, nothing is converted"
+)]
 impl Resolver {
     /// Reads the variable at each call: an override takes effect at once.
     pub(super) fn from_env(&self, place: Place<'_>) -> Result<Option<Secret>, SecretError> {

@@ -124,6 +124,7 @@ impl Source for Bad {
         "bad"
     }
 
+    #[expect(clippy::panic, reason = "planted")]
     fn fetch<'a>(&'a self, _: &'a [String], _: Instant) -> SourceFuture<'a> {
         match self {
             Self::Panics => panic!("planted"),

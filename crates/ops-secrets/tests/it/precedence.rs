@@ -107,7 +107,7 @@ fn secrets_manager_is_asked_without_the_leading_slash_then_as_written() {
 fn no_failure_is_replaced_by_the_file_or_the_default() {
     let file = dotenv("MAPBOX_ACCESS_TOKEN=from-the-file\n");
     for kind in ErrorKind::ALL
-        .into_iter()
+        .iter()
         .copied()
         .filter(|kind| *kind != ErrorKind::Missing)
     {
