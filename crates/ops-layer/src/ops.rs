@@ -27,7 +27,9 @@ struct Parts {
 ///
 /// Fails if a setting is invalid, a directory is unusable, or a part was started before: `init` runs once, before the first
 /// `get_secret` and `get_cache`. The message names the part.
-pub fn init(config: Config) -> Result<Ops, Error> {
+pub fn init(mut config: Config) -> Result<Ops, Error> {
+    // one name for lines, spans and pages
+    config.service_name = glue::trace::service_name(&config.service_name);
     let log = glue::log::Log::start(&config)?;
     let secrets = glue::secrets::Part::start(&config)?;
     let trace = glue::trace::Trace::start(&config)?;

@@ -11,6 +11,13 @@ pub(crate) use ops_trace::{carry, publish_metrics as publish};
 #[derive(Debug)]
 pub(crate) struct Trace(Mutex<Option<ops_trace::Tracer>>);
 
+/// Returns the name that the environment gives to the service, or else the program's.
+pub(crate) fn service_name(program: &str) -> String {
+    ops_trace::Config::new(program)
+        .resolved_service_name()
+        .unwrap_or_else(|| program.to_owned())
+}
+
 impl Trace {
     pub(crate) fn start(config: &Config) -> Result<Self, Error> {
         let mut settings = ops_trace::Config::new(config.service_name.as_str());

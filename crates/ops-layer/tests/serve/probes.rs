@@ -33,6 +33,20 @@ fn probes_and_scrapes_are_answered_beside_the_routes() {
 }
 
 #[test]
+fn the_environment_names_the_service_in_its_lines_and_on_its_page() {
+    let service = Start::new("serve")
+        .env("OTEL_SERVICE_NAME", "renamed")
+        .serve();
+    assert_eq!(get(service.api, "/hello").status, 200);
+    let state = get(service.admin, "/api/state").body;
+    assert!(state.contains("\"renamed\""), "{state}");
+    let (status, log) = service.stop();
+    assert!(status.success());
+    let line = log.lines().find(|line| line.contains("request_completed"));
+    assert!(line.unwrap().contains("\"logger\":\"renamed\""), "{log}");
+}
+
+#[test]
 fn a_request_has_one_trace_id_in_its_response_its_line_and_its_span() {
     let service = Start::new("serve").serve();
     let parent = "4bf92f3577b34da6a3ce929d0e0e4736";

@@ -7,6 +7,10 @@ pub(crate) use super::unobserved::Unobserved as Observer;
 #[derive(Debug)]
 pub(crate) struct Trace;
 
+pub(crate) fn service_name(program: &str) -> String {
+    program.to_owned()
+}
+
 impl Trace {
     #[expect(clippy::unnecessary_wraps, reason = "the interface of the part")]
     pub(crate) fn start(_: &Config) -> Result<Self, Error> {
