@@ -89,10 +89,6 @@ impl Flight {
         Poll::Pending
     }
 
-    #[cfg_attr(
-        not(feature = "testing"),
-        expect(dead_code, reason = "read by the feature `testing`")
-    )]
     pub(crate) fn waiting(&self) -> usize {
         self.state.lock().waiting.len()
     }
