@@ -25,8 +25,8 @@ pub(crate) fn json(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Copies text while nothing in it has to be escaped; false where it is longer than 32 bytes or something has to, and
-/// then nothing is copied.
+/// Copies text while nothing in it has to be escaped, and no URL or query can be in it; false where it is longer than 32
+/// bytes or needs a second look, and then nothing is copied.
 ///
 /// Copies of a fixed length, which may overlap, are cheaper than calls; and what was just written in pieces is slow to
 /// read as a whole, so all goes from register to line.
@@ -45,7 +45,7 @@ pub(crate) fn copy_short(text: &str, out: &mut Vec<u8>) -> bool {
                 [a] => out.push(*a),
                 _ => {}
             }
-            is_plain_word(short_word(bytes))
+            is_simple_word(short_word(bytes))
         }
     };
     if !plain {
@@ -54,7 +54,7 @@ pub(crate) fn copy_short(text: &str, out: &mut Vec<u8>) -> bool {
     plain
 }
 
-/// Copies `N` to `2 * N` bytes; whether all are plain.
+/// Copies `N` to `2 * N` bytes; whether none needs a second look.
 #[inline]
 fn copy_ends<const N: usize>(bytes: &[u8], out: &mut Vec<u8>) -> bool {
     let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) else {
@@ -64,16 +64,16 @@ fn copy_ends<const N: usize>(bytes: &[u8], out: &mut Vec<u8>) -> bool {
     out.extend_from_slice(first);
     out.truncate(start + bytes.len() - N);
     out.extend_from_slice(last);
-    is_plain_array(first) & is_plain_array(last)
+    is_simple_array(first) & is_simple_array(last)
 }
 
 #[inline]
-fn is_plain_array<const N: usize>(bytes: &[u8; N]) -> bool {
+fn is_simple_array<const N: usize>(bytes: &[u8; N]) -> bool {
     let (words, rest) = bytes.as_chunks::<8>();
-    let plain = words.iter().fold(true, |plain, word| {
-        plain & is_plain_word(u64::from_le_bytes(*word))
+    let simple = words.iter().fold(true, |simple, word| {
+        simple & is_simple_word(u64::from_le_bytes(*word))
     });
-    plain & (rest.is_empty() || is_plain_word(short_word(rest)))
+    simple & (rest.is_empty() || is_simple_word(short_word(rest)))
 }
 
 /// Reports whether text can stand in a JSON string as it is.
@@ -98,6 +98,14 @@ fn is_plain_word(word: u64) -> bool {
     let no_backslash = (word ^ (ONES * b'\\' as u64)).wrapping_add(ONES * 0x7f);
     let from_delete = word.wrapping_add(ONES);
     (word | from_delete | !(from_space & no_quote & no_backslash)) & HIGH == 0
+}
+
+/// The same, and that none is from `:` to `?`: a URL has the former, a query the latter.
+#[inline]
+fn is_simple_word(word: u64) -> bool {
+    let from_colon = word.wrapping_add(ONES * (0x80 - b':' as u64));
+    let above_question = word.wrapping_add(ONES * (0x7f - b'?' as u64));
+    is_plain_word(word) & (from_colon & !above_question & HIGH == 0)
 }
 
 /// The same as [`is_plain`], when it is compiled.
@@ -186,6 +194,19 @@ pub(crate) fn unicode(code: u32, out: &mut Vec<u8>) {
 
 /// Digits for bytes.
 pub(crate) const HEX: [u8; 16] = *b"0123456789abcdef";
+
+/// Reports whether there is a colon or a question mark in the text.
+pub(crate) const fn has_url_marks(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if matches!(bytes[at], b':' | b'?') {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
 
 /// At most this many bytes of a text, cut between two characters.
 pub(crate) fn cut(text: &str, longest: usize) -> &str {

@@ -80,7 +80,14 @@ impl Letterhead<'_> {
 /// Takes the values out that nobody may read, in each form of the line.
 #[inline]
 pub(crate) fn scrub(buffers: &mut LineBuffers, format: &LineFormat) {
-    let Some(scrub) = Scrub::needed(&buffers.fields.json, &format.deny) else {
+    if Scrub::may_be_needed(buffers.has_url) {
+        scrub_all(buffers, format);
+    }
+}
+
+#[inline(never)]
+fn scrub_all(buffers: &mut LineBuffers, format: &LineFormat) {
+    let Some(scrub) = Scrub::needed(&buffers.fields.json, buffers.has_url, &format.deny) else {
         return;
     };
     scrub.json(&mut buffers.fields.json, &mut buffers.spare);

@@ -23,22 +23,16 @@ pub(crate) struct Scrub<'a> {
 }
 
 impl<'a> Scrub<'a> {
-    /// Decides by the JSON form if there is anything to do.
+    /// Reports whether a line has to be looked at; who rendered it knows if it [`has_url`].
     #[inline]
-    pub(crate) fn needed(json: &[u8], deny: &'a DenyList) -> Option<Self> {
-        if is_active() {
-            return Self::by_patterns(json, deny);
-        }
-        has_url(json).then_some(Self {
-            patterns: None,
-            deny,
-        })
+    pub(crate) fn may_be_needed(has_url: bool) -> bool {
+        has_url || is_active()
     }
 
-    #[cold]
-    fn by_patterns(json: &[u8], deny: &'a DenyList) -> Option<Self> {
+    /// Decides by the JSON form if there is anything to do.
+    pub(crate) fn needed(json: &[u8], has_url: bool, deny: &'a DenyList) -> Option<Self> {
         let patterns = patterns().filter(|patterns| patterns.may_match(json));
-        (patterns.is_some() || has_url(json)).then_some(Self { patterns, deny })
+        (patterns.is_some() || has_url).then_some(Self { patterns, deny })
     }
 
     /// Scrubs the strings and numbers of a JSON line; the result is JSON again.
@@ -167,8 +161,7 @@ fn replaced(text: &str, places: &[Range<usize>]) -> String {
 }
 
 /// Reports whether there may be a URL or a query in the text.
-#[inline]
-fn has_url(text: &[u8]) -> bool {
+pub(crate) fn has_url(text: &[u8]) -> bool {
     static SCHEME_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("://"));
     SCHEME_END.find(text).is_some() || memchr::memchr(b'?', text).is_some()
 }

@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 
 use crate::Value;
 use crate::redact::deny::{self, DenyList};
+use crate::redact::scrub::has_url;
 use crate::render::fields::Fields;
 
 /// Bound fields: rendered once, then shared and never changed.
@@ -12,6 +13,8 @@ use crate::render::fields::Fields;
 pub(crate) struct BoundFields {
     pub(crate) fields: Fields,
     pub(crate) pairs: Vec<(Cow<'static, str>, Value)>,
+    /// Set if there may be a URL or a query in them.
+    pub(crate) has_url: bool,
     /// The deny list that they were rendered by.
     deny_id: u64,
     /// The same rendered by the list that was asked for last.
@@ -26,8 +29,10 @@ impl BoundFields {
 
     /// Renders them by this list.
     pub(crate) fn by(pairs: Vec<(Cow<'static, str>, Value)>, deny: &DenyList) -> Arc<Self> {
+        let fields = Fields::of(&pairs, deny);
         Arc::new(Self {
-            fields: Fields::of(&pairs, deny),
+            has_url: has_url(&fields.json),
+            fields,
             pairs,
             deny_id: deny.id(),
             other: Mutex::new(None),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::redact::deny::DenyList;
+use crate::redact::scrub::has_url;
 use crate::{Level, escape};
 
 /// Places in a line that the console needs.
@@ -54,6 +55,8 @@ impl Event for fmt::Arguments<'_> {
 pub(crate) struct LineFormat {
     /// `","level":"info","logger":"api","event":`, for each level.
     pub(crate) root_heads: [Vec<u8>; 6],
+    /// Set if there may be a URL or a query in the service's name.
+    pub(crate) root_has_url: bool,
     pub(crate) deny: DenyList,
     pub(crate) span_id: bool,
 }
@@ -68,6 +71,7 @@ impl LineFormat {
         });
         Self {
             root_heads,
+            root_has_url: has_url(service.as_bytes()),
             deny,
             span_id,
         }

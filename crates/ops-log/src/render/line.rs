@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::redact::REDACTED;
+use crate::redact::scrub;
 use crate::render::bound::BoundFields;
 use crate::render::callback::caught;
 use crate::render::fields::{self, MAX_FIELDS, PendingField};
@@ -31,6 +32,12 @@ pub struct Line<'a> {
     /// The keys of all bound layers.
     bound_mask: u64,
     bound_count: usize,
+    /// Set if there may be a URL or a query in what was looked at.
+    has_url: bool,
+    /// Set if fields of its own were added that were not looked at.
+    has_unseen: bool,
+    /// Place of the first byte behind the bound layers.
+    own_start: usize,
     /// The keys of all bound layers, and of what was added since.
     seen: u64,
     /// Number of fields of its own that it may have.
@@ -56,8 +63,10 @@ impl<'a> Line<'a> {
         let json = &mut buffers.fields.json;
         buffers.timestamps.write(at, json);
         let level = meta.level as usize;
+        let mut has_url = false;
         match meta.logger {
             Some(name) => {
+                has_url |= scrub::has_url(name.as_bytes());
                 json.extend_from_slice(LEVELS[level].as_bytes());
                 if name.len() <= key::MAX_KEY_BYTES {
                     escape::json(name, json);
@@ -67,16 +76,27 @@ impl<'a> Line<'a> {
                 }
                 json.extend_from_slice(EVENT);
             }
-            None => json.extend_from_slice(&format.root_heads[level]),
+            None => {
+                has_url |= format.root_has_url;
+                json.extend_from_slice(&format.root_heads[level]);
+            }
         }
         let event_start = json.len() + 1;
         let mut truncated = 0;
         match meta.event.known() {
-            Some(text) => truncated += u64::from(scalars::text(text, json)),
+            Some(text) if text.len() <= scalars::MAX_VALUE_BYTES => {
+                json.push(b'"');
+                has_url |= scalars::quoted(text, json);
+            }
+            Some(text) => {
+                has_url |= scrub::has_url(text.as_bytes());
+                truncated += u64::from(scalars::text(text, json));
+            }
             None => {
                 let mut text = std::mem::take(&mut buffers.text);
                 let event = formatted(&mut text, &meta.event.arguments(), counters);
                 truncated += u64::from(event.write(json));
+                has_url |= scrub::has_url(text.as_bytes());
                 buffers.text = text;
             }
         }
@@ -91,6 +111,9 @@ impl<'a> Line<'a> {
             },
             bound_mask: 0,
             bound_count: 0,
+            has_url,
+            has_unseen: false,
+            own_start: head_end,
             seen: 0,
             room: MAX_FIELDS,
             newest_first: false,
@@ -126,6 +149,8 @@ impl<'a> Line<'a> {
         self.buffers.fields.json.extend_from_slice(&fields.json);
         self.bound_mask |= fields.mask;
         self.bound_count += fields.spans.len();
+        self.has_url |= layer.has_url;
+        self.own_start = self.buffers.fields.json.len();
         self.seen |= fields.mask;
         self.room = MAX_FIELDS - self.bound_count;
         self.buffers.add_bound_layer(layer);
@@ -188,6 +213,7 @@ impl<'a> Line<'a> {
     #[inline]
     pub(crate) fn field(&mut self, key: &str, value: impl FnOnce(&mut Self)) {
         if self.has_room() {
+            self.has_unseen = true;
             let pending = self.buffers.fields.begin(key, &self.format.deny);
             self.key = pending.key_range();
             self.complete(pending, value);
@@ -204,6 +230,7 @@ impl<'a> Line<'a> {
         let pending = if key.usual {
             fields.begin_static(key, is_text, deny)
         } else {
+            self.has_unseen = true;
             let pending = fields.begin(key.name(), deny);
             if is_text && !pending.denied {
                 fields.json.push(b'"');
@@ -253,13 +280,17 @@ impl<'a> Line<'a> {
 
     pub(crate) fn put_text(&mut self, key: &'static StaticKey, value: &str) {
         if value.len() <= scalars::MAX_VALUE_BYTES {
-            self.put(key, true, |line| scalars::quoted(value, line.json()));
+            self.put(key, true, |line| {
+                line.has_url |= scalars::quoted(value, line.json());
+            });
         } else {
+            self.has_unseen = true;
             self.put(key, false, |line| line.text(value));
         }
     }
 
     pub(crate) fn put_arguments(&mut self, key: &'static StaticKey, value: &fmt::Arguments<'_>) {
+        self.has_unseen = true;
         self.put(key, false, |line| line.arguments(value));
     }
 
@@ -340,8 +371,7 @@ impl<'a> Line<'a> {
         if caught(|| fill(self)).is_none() {
             self.counters.value_error();
             let end = self.buffers.fields.spans.last();
-            let own_start = self.event_span.head_end + self.bound_bytes();
-            let end = end.map_or(own_start, |span| span.end as usize);
+            let end = end.map_or(self.own_start, |span| span.end as usize);
             self.buffers.fields.json.truncate(end);
             self.field("log_error", |line| {
                 line.text("a value panicked, what follows it is missing")
@@ -349,17 +379,12 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn bound_bytes(&self) -> usize {
-        self.buffers
-            .bound_layers()
-            .iter()
-            .map(|layer| layer.fields.json.len())
-            .sum()
-    }
-
     /// Puts the line into its final form, with its newline.
     #[inline]
     pub(crate) fn end(mut self) -> EventSpan {
+        // of most lines only the texts are looked at, one by one
+        self.buffers.has_url = self.has_url
+            || (self.has_unseen && scrub::has_url(&self.buffers.fields.json[self.own_start..]));
         let has_overridden = self.newest_first
             || !self.buffers.overridden.is_empty()
             || self.buffers.fields.has_overridden;

@@ -14,6 +14,8 @@ pub(crate) struct LineBuffers {
     pub(crate) fields: Fields,
     /// The same for people, once for each style that is asked for.
     pub(crate) console_renderings: Vec<ConsoleRendering>,
+    /// Set if there may be a URL or a query in the line.
+    pub(crate) has_url: bool,
     pub(crate) spare: Vec<u8>,
     pub(crate) text: String,
     /// The bound fields of a line.
@@ -48,6 +50,7 @@ impl LineBuffers {
         Self {
             fields: Fields::default(),
             console_renderings: Vec::new(),
+            has_url: false,
             spare: Vec::new(),
             text: String::new(),
             bound_layers: Vec::new(),

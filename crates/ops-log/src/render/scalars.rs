@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::redact::scrub;
 use crate::{escape, redact};
 
 /// The longest value, in bytes before escaping; what is longer is cut and says how much is missing.
@@ -89,17 +90,25 @@ pub(crate) fn text(value: &str, out: &mut Vec<u8>) -> bool {
         return true;
     }
     out.push(b'"');
-    quoted(value, out);
-    false
-}
-
-/// Writes the text behind an opening quote, and the closing one.
-#[inline]
-pub(crate) fn quoted(value: &str, out: &mut Vec<u8>) {
     if !escape::copy_short(value, out) {
         escape::json(value, out);
     }
     out.push(b'"');
+    false
+}
+
+/// Writes the text behind an opening quote, and the closing one; true where there may be a URL or a query in it.
+#[inline]
+pub(crate) fn quoted(value: &str, out: &mut Vec<u8>) -> bool {
+    let has_url = !escape::copy_short(value, out) && has_url_escaped(value, out);
+    out.push(b'"');
+    has_url
+}
+
+#[inline(never)]
+fn has_url_escaped(value: &str, out: &mut Vec<u8>) -> bool {
+    escape::json(value, out);
+    scrub::has_url(value.as_bytes())
 }
 
 /// A JSON string of a text's beginning, which says how many of `whole` bytes are missing.

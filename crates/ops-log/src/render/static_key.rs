@@ -10,7 +10,7 @@ pub struct StaticKey {
     pub(crate) written: [u8; WRITTEN_BYTES],
     pub(crate) bit: u64,
     pub(crate) ending: Ending,
-    /// It needs neither escapes nor another name.
+    /// It needs neither escapes nor another name, and is no part of a URL.
     pub(crate) usual: bool,
 }
 
@@ -29,7 +29,8 @@ impl StaticKey {
             ending: deny::ending(name.as_bytes()),
             usual: name.len() <= WRITTEN_BYTES - 5
                 && key::is_usual(name)
-                && escape::is_plain_const(name),
+                && escape::is_plain_const(name)
+                && !escape::has_url_marks(name),
         }
     }
 

@@ -328,3 +328,86 @@ fn credentials_in_urls_are_hidden_and_nothing_else_is() {
         assert_eq!(redacted(harmless), None, "{harmless}");
     }
 }
+
+#[test]
+fn a_url_is_found_wherever_it_stands_in_a_line() {
+    let none = || None::<String>;
+    let written_with = |log: &dyn Fn(&Pipeline)| {
+        let (pipeline, written) = json();
+        log(&pipeline);
+        (written.last(), pipeline.recent(1)[0].clone())
+    };
+    let hidden = |place: &str, log: &dyn Fn(&Pipeline)| {
+        let (line, recent) = written_with(log);
+        for line in [line, recent] {
+            assert!(!line.contains("t0ps"), "{place}: {line}");
+            assert_eq!(line.matches("[REDACTED]").count(), 1, "{place}: {line}");
+        }
+    };
+    // each length is copied in another way, and each place within it is looked at
+    for url in ["?pwd=t0ps", "a://:t0ps@h"] {
+        for (before, after) in (0..40).flat_map(|before| [0, 3, 30].map(|after| (before, after))) {
+            let text = format!("{} {url} {}", "x".repeat(before), "y".repeat(after));
+            let text = text.trim();
+            hidden("field", &|p| info!(p.root(), "e", a = 1, field = text));
+            hidden("event", &|p| p.root().log(ops_log::Level::Info, text, &[]));
+        }
+        let text = format!("go to {url}");
+        let long = format!("{url} {}", "z".repeat(ops_log::MAX_VALUE_BYTES));
+        hidden("long field", &|p| info!(p.root(), "e", field = long));
+        hidden("long event", &|p| {
+            p.root().log(ops_log::Level::Info, &long, &[])
+        });
+        hidden("event that is formatted", &|p| {
+            slog::info!(p.root().slog(), "{}", text)
+        });
+        hidden("long event that is formatted", &|p| {
+            slog::info!(p.root().slog(), "{}", long)
+        });
+        hidden("display", &|p| info!(p.root(), "e", field = %text));
+        hidden("debug", &|p| info!(p.root(), "e", field = ?Some(&text)));
+        hidden("nested", &|p| {
+            info!(p.root(), "e", field = slog::Serde(vec![text.clone()]))
+        });
+        hidden("optional", &|p| {
+            info!(p.root(), "e", a = none(), field = Some(text.clone()))
+        });
+        hidden(
+            "slog",
+            &|p| slog::info!(p.root().slog(), "e"; "a" => 1, "field" => &text, "b" => 2),
+        );
+        hidden("at run time", &|p| {
+            let fields = [("a", 1.into()), ("field", text.as_str().into())];
+            p.root().log(ops_log::Level::Info, "e", &fields);
+        });
+        hidden("bound", &|p| {
+            info!(
+                p.root().bind("a", 1).bind("field", text.as_str()),
+                "e",
+                b = 1
+            )
+        });
+        hidden("context", &|p| {
+            bind_context!(field = text.as_str());
+            info!(p.root().bind("a", 1), "e", b = 1);
+            clear_context();
+        });
+        hidden("logger", &|p| info!(p.logger(&text), "e"));
+        hidden("overridden", &|p| {
+            info!(p.root().bind("field", 1), "e", field = text, b = 1)
+        });
+        for configured in [
+            Config::new().service_name(text.as_str()),
+            Config::new().field("field", text.as_str()),
+        ] {
+            let pipeline = Pipeline::new(configured.stdout(false)).unwrap();
+            info!(pipeline.root(), "e", b = 1);
+            let line = pipeline.recent(1)[0].clone();
+            assert!(!line.contains("t0ps"), "{line}");
+        }
+    }
+    hidden("key", &|p| info!(p.root(), "e", "?pwd=t0ps" = 1));
+    hidden("key of text", &|p| {
+        info!(p.root(), "e", "a://:t0ps@h" = "text")
+    });
+}
