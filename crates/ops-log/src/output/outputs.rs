@@ -22,14 +22,6 @@ pub(crate) struct Outputs {
     have_filters: bool,
 }
 
-/// Outcome of handing a line to the outputs.
-pub(crate) struct Delivery {
-    /// Everyone took it.
-    pub(crate) is_whole: bool,
-    /// Warnings about outputs, as JSON lines.
-    pub(crate) warnings: Vec<Vec<u8>>,
-}
-
 impl Outputs {
     /// Opens them all; the error comes with the output that it is about.
     pub(crate) fn open<'a>(
@@ -59,7 +51,8 @@ impl Outputs {
         self.sinks.iter().filter_map(|sink| sink.filter.as_ref())
     }
 
-    /// Hands a rendered line to everyone who wants it; `None` asks for the filter of the configuration.
+    /// Hands a rendered line to everyone who wants it, and returns whether all of them took it; `None` asks for the filter
+    /// of the configuration. Warnings about outputs are left with the line.
     pub(crate) fn deliver(
         &self,
         buffers: &mut LineBuffers,
@@ -68,7 +61,7 @@ impl Outputs {
         logger: &str,
         letterhead: &Letterhead<'_>,
         is_wanted: &dyn Fn(Option<&Filter>) -> bool,
-    ) -> Delivery {
+    ) -> bool {
         if self.hangup.happened() {
             self.reopen();
         }
@@ -77,7 +70,7 @@ impl Outputs {
             console::render(buffers, event_span, level, logger, style);
         }
         scrub(buffers, letterhead.format);
-        let (mut is_whole, mut troubles, mut warnings) = (true, Vec::new(), Vec::new());
+        let (mut is_whole, mut troubles) = (true, Vec::new());
         for (at, sink) in self.sinks.iter().enumerate() {
             if self.have_filters && !is_wanted(sink.filter.as_ref()) {
                 continue;
@@ -87,8 +80,8 @@ impl Outputs {
                 Some(style) => buffers.console_rendering(style),
             };
             is_whole &= sink.write(line, level, letterhead, &mut troubles);
-            for trouble in troubles.drain(..) {
-                warnings.push(self.warn(at, &trouble, letterhead));
+            if !troubles.is_empty() {
+                self.warn_of_all(at, &mut troubles, letterhead, &mut buffers.warnings);
             }
         }
         if let Some(SlogOutput(drain)) = &self.drain
@@ -97,7 +90,20 @@ impl Outputs {
             let json = buffers.json();
             is_whole &= caught(|| slog_output::log(drain.as_ref(), json, level)).unwrap_or(false);
         }
-        Delivery { is_whole, warnings }
+        is_whole
+    }
+
+    #[cold]
+    fn warn_of_all(
+        &self,
+        at: usize,
+        troubles: &mut Vec<Trouble>,
+        letterhead: &Letterhead<'_>,
+        warnings: &mut Vec<Vec<u8>>,
+    ) {
+        for trouble in troubles.drain(..) {
+            warnings.push(self.warn(at, &trouble, letterhead));
+        }
     }
 
     /// Says once what is wrong with an output: to the others, to standard error if no other one takes it.

@@ -171,7 +171,7 @@ impl State {
             let logger = meta.logger.unwrap_or(&active.service);
             let letterhead = active.letterhead(at);
             // an output that logs while it writes would wait for itself
-            let delivery = reentry::guarded(|| {
+            let taken = reentry::guarded(|| {
                 let outputs = &active.outputs;
                 let is_wanted = |filter: Option<&Filter>| self.is_wanted(meta, logger, filter);
                 outputs.deliver(
@@ -183,17 +183,17 @@ impl State {
                     &is_wanted,
                 )
             });
-            if delivery.is_none() {
+            if taken.is_none() {
                 // no output took it, and none has scrubbed it
                 scrub(buffers, &active.format);
             }
             let mut line_log = self.line_log.lock();
-            line_log.count(delivery.as_ref().is_some_and(|delivery| delivery.is_whole));
+            line_log.count(taken.unwrap_or(false));
             line_log
                 .recent
                 .push(&mut buffers.fields.json, active.recent);
-            for mut warning in delivery.into_iter().flat_map(|delivery| delivery.warnings) {
-                line_log.recent.push(&mut warning, active.recent);
+            if !buffers.warnings.is_empty() {
+                line_log.keep_all(&mut buffers.warnings, active.recent);
             }
         });
         if written.is_none() {

@@ -22,7 +22,7 @@ impl Ring {
     }
 
     /// Keeps a line without its newline. What is left in its buffer is an older line, or nothing.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, line: &mut Vec<u8>, capacity: usize) {
         if capacity == 0 {
             return;

@@ -38,6 +38,14 @@ impl LineLog {
         self.dropped += u64::from(!taken);
     }
 
+    /// Keeps lines of our own.
+    #[cold]
+    pub(crate) fn keep_all(&mut self, lines: &mut Vec<Vec<u8>>, capacity: usize) {
+        for mut line in lines.drain(..) {
+            self.recent.push(&mut line, capacity);
+        }
+    }
+
     pub(crate) fn stats(&self, counters: &Counters) -> Stats {
         Stats {
             written: self.written,

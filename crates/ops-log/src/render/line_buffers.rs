@@ -24,6 +24,8 @@ pub(crate) struct LineBuffers {
     pub(crate) bound_layer_count: usize,
     /// Bound fields that the event has values of its own for: layer and span.
     pub(crate) overridden: Vec<(u32, u32)>,
+    /// Lines about outputs that are in trouble.
+    pub(crate) warnings: Vec<Vec<u8>>,
     pub(crate) timestamps: Timestamps,
 }
 
@@ -56,6 +58,7 @@ impl LineBuffers {
             bound_layers: Vec::new(),
             bound_layer_count: 0,
             overridden: Vec::new(),
+            warnings: Vec::new(),
             timestamps: Timestamps::new(),
         }
     }
