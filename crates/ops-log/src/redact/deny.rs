@@ -71,7 +71,10 @@ pub(crate) struct DenyList {
     allowed: Arc<[Box<[u8]>]>,
     /// Lists that decide alike have the same one.
     id: u64,
-    /// The last four letters of all words, and all words of three: most keys are let through after two looks.
+    /// The last three letters of all words: most keys are let through after one look. All are set if a word has fewer
+    /// letters.
+    endings: [u64; ENDING_WORDS],
+    /// The last four letters of all words, and all words of three.
     fours: [u64; ENDING_WORDS],
     threes: [u64; ENDING_WORDS],
     /// Set if a word has fewer letters: then every key is compared.
@@ -88,20 +91,24 @@ impl DenyList {
         let (words, allowed) = (normalized(denied), normalized(allowed));
         let mut hasher = DefaultHasher::new();
         (&words, &allowed).hash(&mut hasher);
+        let has_tiny = words.iter().any(|word| word.len() < 3);
+        let mut endings = [if has_tiny { u64::MAX } else { 0 }; ENDING_WORDS];
         let (mut fours, mut threes) = ([0; ENDING_WORDS], [0; ENDING_WORDS]);
         for word in words.iter() {
             let ending = ending(word);
+            endings[ending.three.word] |= ending.three.bit;
             match word.len() {
                 4.. => fours[ending.four.word] |= ending.four.bit,
                 _ => threes[ending.three.word] |= ending.three.bit,
             }
         }
         Self {
-            has_tiny: words.iter().any(|word| word.len() < 3),
+            has_tiny,
             has_paths: words.iter().any(|word| word.contains(&b'.')),
             words,
             allowed,
             id: hasher.finish(),
+            endings,
             fours,
             threes,
         }
@@ -122,6 +129,12 @@ impl DenyList {
     /// The same for a key whose ending is known.
     #[inline]
     pub(crate) fn has_with(&self, key: &[u8], ending: Ending) -> bool {
+        let Place { word, bit } = ending.three;
+        self.endings[word] & bit != 0 && self.is_denied(key, ending)
+    }
+
+    #[cold]
+    fn is_denied(&self, key: &[u8], ending: Ending) -> bool {
         self.may_have(ending) && self.denies(key, key)
     }
 
@@ -201,7 +214,7 @@ pub(crate) struct Ending {
     three: Place,
 }
 
-/// A bit in a table; none if the key has fewer letters.
+/// A bit in a table; the first one, which decides nothing, if the key has fewer letters.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     word: usize,
@@ -209,7 +222,7 @@ struct Place {
 }
 
 impl Place {
-    const NONE: Self = Self { word: 0, bit: 0 };
+    const NONE: Self = Self { word: 0, bit: 1 };
 
     #[inline]
     const fn of(letters: u32) -> Self {

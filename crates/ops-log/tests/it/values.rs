@@ -649,3 +649,29 @@ fn a_key_that_is_cut_is_denied_by_its_end() {
     info!(log, "bound");
     assert!(!written.last().contains("hidden"), "{}", written.last());
 }
+
+#[test]
+fn denied_words_may_be_short() {
+    for (word, keys) in [("p", ["p", "P", "-p"]), ("pw", ["pw", "P_W", "db-pw"])] {
+        let (pipeline, written) = pipeline(|config| config.denied_keys([word]), true);
+        for key in keys {
+            let log = pipeline.root();
+            log.log(ops_log::Level::Info, "e", &[(key, "t0ps".into())]);
+            assert_eq!(rest(&written.last()), format!(r#","{key}":"[REDACTED]"}}"#));
+        }
+        info!(
+            pipeline.root(),
+            "e",
+            p = "t0ps",
+            db_pw = "t0ps",
+            x = 1,
+            ok = 2
+        );
+        let expected = if word == "p" {
+            r#","p":"[REDACTED]","db_pw":"t0ps","x":1,"ok":2}"#
+        } else {
+            r#","p":"t0ps","db_pw":"[REDACTED]","x":1,"ok":2}"#
+        };
+        assert_eq!(rest(&written.last()), expected);
+    }
+}
