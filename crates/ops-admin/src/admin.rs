@@ -128,19 +128,21 @@ impl Admin {
         let router = router.route("/api/level", axum::routing::post(crate::level::change));
         #[cfg(feature = "metrics")]
         let router = router.route("/metrics", get(metrics));
-        let healthz = get(|| async { "ok\n" });
+        let router = router.layer(middleware::from_fn(guard::check_change));
         let router = match self.inner.token.clone() {
-            None => router
-                .route("/healthz", healthz)
-                .layer(middleware::from_fn_with_state(self.clone(), guard::check)),
-            Some(token) => router
-                .layer(middleware::from_fn(guard::check_change))
-                .layer(middleware::from_fn_with_state(token, token::check))
-                .route("/healthz", healthz),
+            None => router,
+            Some(token) => router.layer(middleware::from_fn_with_state(token, token::check)),
         };
+        let host = middleware::from_fn_with_state(self.clone(), guard::check_host);
         router
+            .route("/healthz", get(|| async { "ok\n" }))
+            .layer(host)
             .layer(middleware::map_response(unkept))
             .with_state(self)
+    }
+
+    pub(crate) fn has_token(&self) -> bool {
+        self.inner.token.is_some()
     }
 
     pub(crate) fn hosts(&self) -> &[String] {

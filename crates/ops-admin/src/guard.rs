@@ -1,18 +1,31 @@
 //! Keeps pages from elsewhere out: no foreign host name (DNS rebinding), no write without our header.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, header};
+use http::uri::{Authority, Scheme};
+use http::{StatusCode, Uri, Version, header};
 
 use crate::Admin;
 
-pub(crate) async fn check(State(admin): State<Admin>, request: Request, next: Next) -> Response {
-    if !is_known_host(request.headers(), admin.hosts()) {
+/// Refuses a request that is not for exactly one host, and one for a foreign host unless a token is required.
+pub(crate) async fn check_host(
+    State(admin): State<Admin>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let host = match host(&request) {
+        Ok(host) => host,
+        Err(why) => return (StatusCode::BAD_REQUEST, why).into_response(),
+    };
+    let is_known = |host: Authority| is_known_name(host.host(), admin.hosts());
+    if !admin.has_token() && !host.is_some_and(is_known) {
         let why = "this host name is not answered; use the loopback address\n";
         return (StatusCode::FORBIDDEN, why).into_response();
     }
-    check_change(request, next).await
+    next.run(request).await
 }
 
 /// Refuses a change without our header, which a page from elsewhere cannot send.
@@ -24,20 +37,70 @@ pub(crate) async fn check_change(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-fn is_known_host(headers: &HeaderMap, allowed: &[String]) -> bool {
-    let Some(host) = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-    else {
-        return false;
+/// The one host that the request is for, by RFC 9112, section 3.2, and RFC 9113, section 8.3.1. Only HTTP/1.0 may name none.
+///
+/// RFC 9112 lets a server ignore `Host` beside a target in absolute form. Here both have to agree: no honest client
+/// sends two hosts, and what stands between may read the other one.
+fn host(request: &Request) -> Result<Option<Authority>, &'static str> {
+    let invalid = "the header host takes a name or an address, and a port if there is one\n";
+    let mut sent = request.headers().get_all(header::HOST).iter();
+    let host = match sent.next() {
+        Some(host) => Some(host.to_str().ok().and_then(one_host).ok_or(invalid)?),
+        None => None,
     };
-    let Ok(authority) = host.parse::<http::uri::Authority>() else {
-        return false;
+    if sent.next().is_some() {
+        return Err("the header host was sent twice\n");
+    }
+    let target = match request.uri().authority() {
+        Some(target) => Some(one_host(target.as_str()).ok_or("the target names no valid host\n")?),
+        None => None,
     };
-    let name = authority.host().trim_matches(['[', ']']);
+    match (host, target) {
+        (Some(host), Some(target)) if !is_same(&host, &target, request.uri()) => {
+            Err("the target and the header host name different hosts\n")
+        }
+        // `:authority` takes the place of the header
+        (None, Some(target)) if request.version() >= Version::HTTP_2 => Ok(Some(target)),
+        (None, _) if request.version() >= Version::HTTP_11 => Err("the header host is missing\n"),
+        (host, _) => Ok(host),
+    }
+}
+
+/// Reads a host with or without a port. A user, brackets around a name and a port that is no port are refused.
+fn one_host(text: &str) -> Option<Authority> {
+    let authority: Authority = text.parse().ok()?;
+    let name = authority.host();
+    let bracketed = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
+    let is_name = match bracketed {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !name.is_empty() && !name.contains(['[', ']']),
+    };
+    // what stands before the name is a user
+    let is_port = match text.strip_prefix(name)?.strip_prefix(':') {
+        Some(digits) => digits.is_empty() || authority.port_u16().is_some(),
+        None => text.len() == name.len(),
+    };
+    (is_name && is_port).then_some(authority)
+}
+
+/// A port that is left out is that of the scheme.
+fn is_same(host: &Authority, target: &Authority, uri: &Uri) -> bool {
+    let usual = if uri.scheme() == Some(&Scheme::HTTPS) {
+        443
+    } else {
+        80
+    };
+    let port = |authority: &Authority| authority.port_u16().unwrap_or(usual);
+    host.host().eq_ignore_ascii_case(target.host()) && port(host) == port(target)
+}
+
+fn is_known_name(name: &str, allowed: &[String]) -> bool {
+    let name = name.trim_matches(['[', ']']);
     name.eq_ignore_ascii_case("localhost")
         || name
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.to_canonical().is_loopback())
         || allowed.iter().any(|known| known.eq_ignore_ascii_case(name))
 }

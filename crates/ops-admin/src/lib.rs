@@ -25,6 +25,8 @@
 //!
 //! - Requests whose `Host` is neither loopback nor allowed by [`Admin::allow_host`] are refused with 403, and
 //!   so are writes without the header `x-ops-admin`: a page from elsewhere can neither read nor change.
+//! - Requests that do not name exactly one host (RFC 9112, section 3.2) are refused with 400, with a token too: none, two,
+//!   a malformed one, one with a user, or a target in absolute form that names another one.
 //! - With a [token](Admin::token) every route but `/healthz` needs it. It is compared in constant time, and an address that
 //!   guesses is refused for a minute.
 //! - No answer may be kept by a cache (`no-store`), or be taken for another type (`nosniff`).

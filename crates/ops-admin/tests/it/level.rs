@@ -1,0 +1,65 @@
+use http::{Request, StatusCode};
+
+use crate::{Answer, admin, send};
+
+async fn change(body: &str) -> Answer {
+    let request = Request::post("/api/level")
+        .header("host", "localhost")
+        .header("x-ops-admin", "1")
+        .header("content-type", "application/json");
+    send(&admin(), request, body).await
+}
+
+#[tokio::test]
+async fn a_level_changes_for_a_time_with_a_reason() {
+    let body = r#"{"level": "debug", "why": "slow queries", "target": "ops_admin_it::changed", "ttl_seconds": 60, "who": "ada"}"#;
+    let answer = change(body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    assert_eq!(
+        answer.body,
+        "level of ops_admin_it::changed is debug for 60 seconds\n"
+    );
+    let levels = ops_log::levels();
+    let rule = levels
+        .iter()
+        .find(|rule| rule.target == "ops_admin_it::changed")
+        .unwrap();
+    let temporary = rule.temporary.as_ref().unwrap();
+    assert_eq!(
+        (temporary.who.as_str(), temporary.why.as_str()),
+        ("ada", "slow queries")
+    );
+    assert!(temporary.remaining.as_secs() <= 60);
+}
+
+#[tokio::test]
+async fn a_time_beyond_a_day_is_a_day() {
+    let body = r#"{"level": "debug", "why": "x", "target": "ops_admin_it::long", "ttl_seconds": 18446744073709551615}"#;
+    let answer = change(body).await;
+    assert_eq!(
+        answer.body,
+        "level of ops_admin_it::long is debug for 86400 seconds\n"
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_change_is_refused_with_what_is_accepted() {
+    for (body, expected) in [
+        (r#"{"level": "loud", "why": "x"}"#, "expected trace, debug"),
+        (r#"{"level": "debug", "why": " "}"#, "why takes a text"),
+        (
+            r#"{"level": "debug", "why": "x", "ttl_seconds": 0}"#,
+            "ttl_seconds at least 1",
+        ),
+        (
+            r#"{"level": "debug", "why": "x", "ttl": 5}"#,
+            "unknown field `ttl`",
+        ),
+        (r#"{"level": "debug"}"#, "missing field `why`"),
+        ("{", "EOF"),
+    ] {
+        let answer = change(body).await;
+        assert!(answer.status.is_client_error(), "{body}: {}", answer.status);
+        assert!(answer.body.contains(expected), "{body}: {}", answer.body);
+    }
+}
