@@ -1,10 +1,8 @@
 //! Addresses of a running platform, for programs that started it with port 0.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tokio::net::TcpListener;
 
 /// The addresses of both listeners, kept in `addresses.json` of the data directory while it is ready.
 #[derive(Clone, Debug, Serialize)]
@@ -14,12 +12,12 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    pub fn of(api: &TcpListener, admin: &TcpListener) -> std::io::Result<Self> {
-        let url = |address: SocketAddr| format!("http://{address}");
-        Ok(Self {
-            api: url(api.local_addr()?),
-            admin: url(admin.local_addr()?),
-        })
+    pub fn of(bound: &ops_layer::Addresses) -> Self {
+        let url = |address| format!("http://{address}");
+        Self {
+            api: url(bound.api),
+            admin: bound.admin.map_or_else(|| "off".to_owned(), url),
+        }
     }
 
     /// Writes the file whole.

@@ -1,7 +1,7 @@
 //! The command line.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -23,6 +23,11 @@ pub enum Command {
     /// Looks at what the query cache keeps, or removes it
     #[command(subcommand)]
     Cache(Cache),
+    /// Prints a script that teaches a shell the commands and options
+    Completions {
+        /// Such as bash, zsh or fish
+        shell: clap_complete::Shell,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -43,7 +48,7 @@ pub enum Cache {
 #[derive(Args, Debug)]
 pub struct CacheDir {
     /// The data directory of the platform, which may be running
-    #[arg(long, default_value = "data")]
+    #[arg(long, env = "KEARNEY_DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
 }
 
@@ -53,7 +58,8 @@ pub enum Secrets {
     Source {
         /// Its name in secrets.yaml, or its environment variable
         name: String,
-        #[arg(long)]
+        /// Directory of secrets.yaml [default: ./configs if there, else the embedded file]
+        #[arg(long, env = "KEARNEY_CONFIG_DIR")]
         config_dir: Option<PathBuf>,
     },
     /// Source, age and problems of every secret of the catalog; fails if a required one cannot be had
@@ -61,7 +67,8 @@ pub enum Secrets {
         /// As JSON instead of a table
         #[arg(long)]
         json: bool,
-        #[arg(long)]
+        /// Directory of secrets.yaml [default: ./configs if there, else the embedded file]
+        #[arg(long, env = "KEARNEY_CONFIG_DIR")]
         config_dir: Option<PathBuf>,
     },
 }
@@ -69,27 +76,48 @@ pub enum Secrets {
 #[derive(Args, Debug)]
 pub struct Serve {
     /// Address of the API
-    #[arg(long, default_value = "127.0.0.1")]
+    #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = host)]
     pub host: IpAddr,
     /// Port of the API; 0 takes a free one
-    #[arg(long, default_value_t = 8000)]
+    #[arg(long, env = "PORT", default_value_t = 8000)]
     pub port: u16,
-    /// Port of the admin page, on loopback; 0 takes a free one
-    #[arg(long, default_value_t = 8001)]
-    pub admin_port: u16,
+    /// Port of the admin page, on loopback; 0 takes a free one [default: OPS_ADMIN_ADDR, else 8001 or a free one]
+    #[arg(long, env = "KEARNEY_ADMIN_PORT")]
+    pub admin_port: Option<u16>,
     /// Directory of warehouse, registry and cache
-    #[arg(long, default_value = "data")]
+    #[arg(long, env = "KEARNEY_DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
     /// Directory of secrets.yaml and cache.yaml [default: ./configs if there, else the embedded files]
-    #[arg(long)]
+    #[arg(long, env = "KEARNEY_CONFIG_DIR")]
     pub config_dir: Option<PathBuf>,
     /// Directory of flights-3m.parquet, airports.csv and zipcodes.csv [default: the small embedded extract]
-    #[arg(long)]
+    #[arg(long, env = "KEARNEY_DATASETS")]
     pub datasets: Option<PathBuf>,
     /// Seconds to go on serving after SIGTERM, not ready, while load balancers look elsewhere; at most 20
-    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=20))]
+    #[arg(long, env = "OPS_GRACE_SECONDS", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=20))]
     pub grace_seconds: u64,
-    /// File of JSON log lines besides the terminal
-    #[arg(long, default_value = "logs/app.log")]
-    pub log_file: PathBuf,
+    /// File of JSON log lines besides the terminal, or `none`
+    #[arg(
+        long,
+        env = "KEARNEY_LOG_FILE",
+        value_name = "PATH|none",
+        default_value = "logs/app.log"
+    )]
+    log_file: PathBuf,
+}
+
+impl Serve {
+    /// The log file, unless there should be none.
+    pub fn log_file(&self) -> Option<&Path> {
+        Some(self.log_file.as_path()).filter(|path| *path != Path::new("none"))
+    }
+}
+
+fn host(text: &str) -> Result<IpAddr, String> {
+    if text.eq_ignore_ascii_case("localhost") {
+        return Ok(Ipv4Addr::LOCALHOST.into());
+    }
+    text.trim_matches(['[', ']'])
+        .parse()
+        .map_err(|_| "an IP address of this machine, or localhost".to_owned())
 }

@@ -7,10 +7,12 @@
 mod addresses;
 mod args;
 mod cache_command;
+mod completions;
 mod configs;
 mod data_dir;
 mod datasets;
 mod domain_metrics;
+mod failure;
 mod orchestrator;
 mod params;
 mod platform;
@@ -29,16 +31,18 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Cli, Command};
+use crate::failure::Failure;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(options) => serve::run(options),
-        Command::Secrets(command) => secrets_command::run(command),
-        Command::Cache(command) => cache_command::run(command),
+        Command::Secrets(command) => secrets_command::run(command).map_err(Failure::from),
+        Command::Cache(command) => cache_command::run(command).map_err(Failure::from),
+        Command::Completions { shell } => completions::print(shell).map_err(Failure::from),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => fail(&why),
+        Err(failure) => fail(&failure),
     }
 }
 
@@ -60,7 +64,7 @@ fn answer(text: &str) -> Result<(), String> {
     clippy::print_stderr,
     reason = "what keeps the program from running is told on stderr"
 )]
-fn fail(why: &str) -> ExitCode {
-    eprintln!("kearney-platform: {why}");
+fn fail(failure: &Failure) -> ExitCode {
+    eprintln!("kearney-platform: {}", failure::chain(failure));
     ExitCode::FAILURE
 }

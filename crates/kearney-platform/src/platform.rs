@@ -34,7 +34,7 @@ impl Platform {
         platform
     }
 
-    /// Reason for requests to go elsewhere for now.
+    /// Reason why queries cannot be answered yet.
     pub fn not_ready(&self) -> Option<String> {
         if self.is_draining() {
             return Some("shutting down".to_owned());

@@ -1,38 +1,33 @@
 //! `kearney-platform serve`, from start to stop.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use axum::Router;
-use ops_layer::admin::Admin;
-use ops_layer::cache::Cache;
-use ops_layer::{Ops, StopSignal};
-use tokio::net::TcpListener;
-use tower_http::catch_panic::CatchPanicLayer;
+use ops_layer::{Health, Ops, StopSignal};
 
 use crate::addresses::Addresses;
 use crate::args::Serve;
 use crate::configs::Configs;
 use crate::data_dir::DataDir;
 use crate::datasets::Source;
+use crate::failure::{Failure, chain};
 use crate::platform::Platform;
-use crate::problem::Problem;
 use crate::registry::Registry;
 use crate::{domain_metrics, routes, start_block, warehouse};
 
-/// Budget of stopping altogether, the grace period included.
-const STOP_BUDGET: Duration = Duration::from_secs(25);
+/// Limit of the check of the warehouse, which reads a flag.
+const CHECKED_WITHIN: Duration = Duration::from_secs(1);
 
-pub fn run(options: Serve) -> Result<(), String> {
+pub fn run(options: Serve) -> Result<(), Failure> {
     let configs = Configs::read(options.config_dir.as_deref())?;
     let source = Source::choose(options.datasets.as_deref())?;
     let data = DataDir::take(&options.data_dir)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("cannot start the runtime: {error}"))?
+        .map_err(|error| Failure::new("cannot start the runtime", error))?
         .block_on(serve(options, &data, configs, source))
 }
 
@@ -41,153 +36,155 @@ async fn serve(
     data: &DataDir,
     configs: Configs,
     source: Source,
-) -> Result<(), String> {
-    let api = listen(options.host, options.port, "--port").await?;
-    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let admin = listen(loopback, options.admin_port, "--admin-port").await?;
-    let addresses = Addresses::of(&api, &admin).map_err(|error| error.to_string())?;
+) -> Result<(), Failure> {
+    let stop =
+        StopSignal::listen().map_err(|error| Failure::new("cannot watch for signals", error))?;
+    let ops = init(&options, data.path(), &configs)?;
+    let registry = Registry::open(data.path())?;
+    let platform = Arc::new(Platform::new(registry, ops.secrets().clone()));
+    ops_layer::spawn(report_missing_secrets(ops.secrets().clone()));
+    ops_layer::spawn({
+        let (platform, stop) = (platform.clone(), stop.clone());
+        async move {
+            stop.wait().await;
+            platform.drain();
+        }
+    });
 
-    let ops = ops_layer::init(
-        ops_layer::Config::new("kearney-platform-api")
-            .logger("api")
-            .build_info(
-                env!("CARGO_PKG_VERSION"),
-                env!("KEARNEY_GIT_SHA"),
-                env!("KEARNEY_RUSTC"),
-            )
-            .log_file(&options.log_file)
-            .secrets_yaml(configs.secrets.to_string(), &configs.secrets.text)
-            .cache_yaml(configs.cache.to_string(), &configs.cache.text)
-            .cache_dir(data.path().join("cache")),
-    )
-    .map_err(|error| format!("{error:?}"))?;
+    let checked = platform.clone();
+    let loading = Loading {
+        platform: platform.clone(),
+        configs,
+        source,
+        ops: ops.clone(),
+        data_dir: data.path().to_owned(),
+        stop: stop.clone(),
+        failed: Arc::default(),
+    };
+    let failed = loading.failed.clone();
+    let router = routes::router(platform).layer(ops.http_cache());
+    let mut service = ops
+        .serve(router)
+        .host(options.host)
+        .port(options.port)
+        .grace(Duration::from_secs(options.grace_seconds))
+        .stop(stop)
+        .check(
+            "warehouse",
+            move || std::future::ready(health(&checked)),
+            CHECKED_WITHIN,
+        )
+        .on_listening(|bound| {
+            ops_layer::spawn(loading.run(Addresses::of(bound)));
+        });
+    if let Some(port) = options.admin_port {
+        service = service.admin_addr((Ipv4Addr::LOCALHOST, port).into());
+    }
+    let served = service.await;
+    Addresses::remove(data.path());
+    served.map_err(|error| Failure::new(at_fault(&options, &error), error))?;
+    let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+    failed.map_or(Ok(()), Err)
+}
+
+fn init(options: &Serve, data_dir: &Path, configs: &Configs) -> Result<Ops, Failure> {
+    let mut config = ops_layer::Config::new("kearney-platform-api")
+        .logger("api")
+        .build_info(
+            env!("CARGO_PKG_VERSION"),
+            env!("KEARNEY_GIT_SHA"),
+            env!("KEARNEY_RUSTC"),
+        )
+        .secrets_yaml(configs.secrets.to_string(), &configs.secrets.text)
+        .cache_yaml(configs.cache.to_string(), &configs.cache.text)
+        .cache_dir(data_dir.join("cache"));
+    if let Some(path) = options.log_file() {
+        config = config.log_file(path);
+    }
+    let ops = ops_layer::init(config)
+        .map_err(|error| Failure::new("the platform does not start", error))?;
     ops_layer::metrics::register(domain_metrics::DOMAIN);
     ops_layer::metrics::add_sparkline("orchestrator_queue_depth", || {
         Some(domain_metrics::orchestrator_queue_depth().get())
     });
-    let registry = Registry::open(data.path())?;
-    let platform = Arc::new(Platform::new(registry, ops.secrets().clone()));
-    ops_layer::spawn(tell_missing_secrets(ops.secrets().clone()));
-
-    let stop = StopSignal::listen().map_err(|error| error.to_string())?;
-    let closing = StopSignal::manual();
-    let servers = (
-        ops_layer::spawn(answer(api, app(&ops, &platform), closing.clone())),
-        ops_layer::spawn(answer(admin, admin_page(&ops, &platform), closing.clone())),
-    );
-    let loading = ops_layer::spawn({
-        let (platform, configs, data_dir) = (platform.clone(), configs, data.path().to_owned());
-        let (cache, addresses, ops) = (ops.cache().clone(), addresses.clone(), ops.clone());
-        async move {
-            let ready = load(&platform, data_dir.clone(), source, cache).await;
-            if ready.is_ok() {
-                addresses.write(&data_dir)?;
-                ops_layer::log::info!("ready", version = env!("CARGO_PKG_VERSION"));
-                start_block::print(&platform, &configs, &addresses, &ops, &data_dir);
-            }
-            ready
-        }
-    });
-
-    let result = tokio::select! {
-        () = stop.wait() => Ok(()),
-        Err(why) = flatten(loading) => Err(why),
-    };
-    match &result {
-        Ok(()) => ops_layer::log::info!("stopping", grace_seconds = options.grace_seconds),
-        Err(why) => ops_layer::log::error!("start_failed", error = %why),
-    }
-    let stopping = Instant::now();
-    let left = || STOP_BUDGET.saturating_sub(stopping.elapsed());
-    platform.drain();
-    if result.is_ok() {
-        tokio::time::sleep(Duration::from_secs(options.grace_seconds)).await;
-    }
-    closing.stop();
-    let drained = tokio::time::timeout(left(), async { tokio::join!(servers.0, servers.1) }).await;
-    if drained.is_err() {
-        ops_layer::log::warn!("requests_cut_off", budget_seconds = STOP_BUDGET.as_secs());
-    }
-    Addresses::remove(data.path());
-    ops.shutdown(left()).await;
-    result
+    Ok(ops)
 }
 
-async fn listen(host: IpAddr, port: u16, option: &str) -> Result<TcpListener, String> {
-    TcpListener::bind((host, port)).await.map_err(|error| {
-        let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "; 0 takes a free port",
-            std::io::ErrorKind::AddrNotAvailable => "; --host takes an address of this machine",
-            _ => "",
-        };
-        format!("{option} {port}: cannot listen on {host}:{port}: {error}{hint}")
-    })
+/// The options that a service refused to start with.
+fn at_fault(options: &Serve, error: &ops_layer::Error) -> String {
+    match (error.part(), options.admin_port) {
+        ("admin", Some(port)) => format!("--admin-port {port}"),
+        ("serve", _) => format!("--host {} --port {}", options.host, options.port),
+        _ => "the platform does not start".to_owned(),
+    }
 }
 
-/// Says at the start what would fail a request later. It may take a while, where a source does not answer.
-async fn tell_missing_secrets(secrets: ops_layer::secrets::Secrets) {
+fn health(platform: &Platform) -> Health {
+    match platform.not_ready() {
+        None => Health::Ready,
+        Some(reason) => Health::failed(reason),
+    }
+}
+
+/// Reports at the start what would fail a request later. It may take a while, if a source does not answer.
+async fn report_missing_secrets(secrets: ops_layer::secrets::Secrets) {
     if let Err(error) = secrets.validate().await {
         ops_layer::log::error!("required_secrets_missing", error = %error);
     }
 }
 
-fn app(ops: &Ops, platform: &Arc<Platform>) -> Router {
-    routes::router(platform.clone())
-        .layer(CatchPanicLayer::custom(
-            |_: Box<dyn std::any::Any + Send>| {
-                use axum::response::IntoResponse;
-                Problem::new(
-                    http::StatusCode::INTERNAL_SERVER_ERROR,
-                    "the handler failed",
-                )
-                .into_response()
-            },
-        ))
-        .layer(ops.http_cache())
-        .layer(ops.http())
-}
-
-fn admin_page(ops: &Ops, platform: &Arc<Platform>) -> Router {
-    let platform = platform.clone();
-    Admin::new("kearney-platform-api")
-        .readiness(move || std::future::ready(platform.not_ready()))
-        .secrets(ops.secrets().clone())
-        .cache(ops.cache().clone())
-        .router()
-}
-
-async fn answer(listener: TcpListener, app: Router, stop: StopSignal) -> Result<(), String> {
-    axum::serve(
-        listener,
-        app.into_make_service_with_connect_info::<SocketAddr>(),
-    )
-    .with_graceful_shutdown(async move { stop.wait().await })
-    .await
-    .map_err(|error| error.to_string())
-}
-
-/// Opens the warehouse; readiness follows.
-async fn load(
-    platform: &Arc<Platform>,
-    data_dir: PathBuf,
+/// The load of the warehouse, which readiness waits for.
+struct Loading {
+    platform: Arc<Platform>,
+    configs: Configs,
     source: Source,
-    cache: Cache,
-) -> Result<(), String> {
-    let asked = platform.clone();
-    let opened = ops_layer::spawn_blocking(move || {
-        warehouse::open(&data_dir, &source, cache, &|| asked.is_draining())
-    })
-    .await;
-    let result = opened
-        .map_err(|error| error.to_string())
-        .and_then(|opened| opened)
-        .and_then(|(warehouse, datasets)| platform.loaded(warehouse, datasets));
-    if let Err(why) = &result {
-        platform.load_failed(why);
-    }
-    result
+    ops: Ops,
+    data_dir: std::path::PathBuf,
+    stop: StopSignal,
+    failed: Arc<Mutex<Option<Failure>>>,
 }
 
-async fn flatten(task: ops_layer::JoinHandle<Result<(), String>>) -> Result<(), String> {
-    task.await.map_err(|error| error.to_string())?
+impl Loading {
+    /// Loads, tells where to look, or stops the platform.
+    async fn run(self, addresses: Addresses) {
+        let loaded = self
+            .load()
+            .await
+            .and_then(|()| Ok(addresses.write(&self.data_dir)?));
+        match loaded {
+            Ok(()) => {
+                ops_layer::log::info!("ready", version = env!("CARGO_PKG_VERSION"));
+                start_block::print(
+                    &self.platform,
+                    &self.configs,
+                    &addresses,
+                    &self.ops,
+                    &self.data_dir,
+                );
+            }
+            // a stop during the load is no failure
+            Err(_) if self.stop.is_raised() => {}
+            Err(failure) => {
+                ops_layer::log::error!("start_failed", error = chain(&failure));
+                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+                self.stop.stop();
+            }
+        }
+    }
+
+    async fn load(&self) -> Result<(), Failure> {
+        let (platform, source) = (self.platform.clone(), self.source.clone());
+        let (data_dir, cache) = (self.data_dir.clone(), self.ops.cache().clone());
+        let opened = ops_layer::spawn_blocking(move || {
+            warehouse::open(&data_dir, &source, cache, &|| platform.is_draining())
+        })
+        .await
+        .map_err(|error| Failure::new("the load of the warehouse ended", error))?;
+        let result =
+            opened.and_then(|(warehouse, datasets)| self.platform.loaded(warehouse, datasets));
+        if let Err(reason) = &result {
+            self.platform.load_failed(reason);
+        }
+        Ok(result?)
+    }
 }

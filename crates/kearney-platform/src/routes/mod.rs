@@ -3,7 +3,6 @@
 mod airports;
 mod assets;
 mod flights;
-mod health;
 mod orchestrator;
 mod registry;
 mod viz;
@@ -11,22 +10,22 @@ mod viz;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
 use crate::platform::Platform;
 use crate::problem::Problem;
 
-/// Every route of the API, without the layers of operations.
+/// Every route of the API; probes and `/metrics` are the service's own.
 pub fn router(platform: Arc<Platform>) -> Router {
     Router::new()
         .route("/", get(assets::start_page))
         .route("/assets/{file}", get(assets::asset))
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
         .route(
             "/api/registry/models",
-            get(registry::models).post(registry::add_model),
+            get(registry::models)
+                .post(registry::add_model)
+                .layer(DefaultBodyLimit::max(registry::MODEL_BYTES)),
         )
         .route("/api/orchestrator/runs", post(orchestrator::start_run))
         .route("/api/registry/datasets", get(registry::datasets))

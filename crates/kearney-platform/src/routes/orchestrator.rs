@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use ops_layer::cache::params;
 use serde_json::{Value, json};
 
-use super::registry::authorize;
+use super::registry::Authorized;
 use crate::domain_metrics::{Agent, Phase};
 use crate::orchestrator::Run;
 use crate::platform::Platform;
@@ -17,10 +17,9 @@ use crate::warehouse::rows_of;
 
 /// Has the datasets of the registry counted anew, in a run of its own, for whoever holds the API key.
 pub async fn start_run(
+    _: Authorized,
     State(platform): State<Arc<Platform>>,
-    headers: HeaderMap,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    authorize(&platform, &headers).await?;
     let refused = |why: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why);
     if let Some(why) = platform.not_ready() {
         return Err(refused(why));

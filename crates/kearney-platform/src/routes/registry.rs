@@ -2,14 +2,32 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequestParts, State};
+use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use crate::platform::Platform;
 use crate::problem::Problem;
 use crate::registry::Model;
+
+/// Bytes of a model's description in JSON.
+pub const MODEL_BYTES: usize = 8 * 1024;
+
+/// Proof that the request came with the API key. It is taken from the head, before the body is read.
+pub struct Authorized;
+
+impl FromRequestParts<Arc<Platform>> for Authorized {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        platform: &Arc<Platform>,
+    ) -> Result<Self, Problem> {
+        authorize(platform, &parts.headers).await.map(|()| Self)
+    }
+}
 
 pub async fn models(State(platform): State<Arc<Platform>>) -> Json<Value> {
     Json(json!({ "models": platform.registry.models() }))
@@ -21,11 +39,10 @@ pub async fn datasets(State(platform): State<Arc<Platform>>) -> Json<Value> {
 
 /// Registers a model for whoever holds the API key.
 pub async fn add_model(
+    _: Authorized,
     State(platform): State<Arc<Platform>>,
-    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Model>), Problem> {
-    authorize(&platform, &headers).await?;
     let body = body.map_err(|rejected| Problem::new(rejected.status(), rejected.body_text()))?;
     let model = parse(&body)?;
     let stored = model.clone();
@@ -38,7 +55,7 @@ pub async fn add_model(
     }
 }
 
-pub(super) async fn authorize(platform: &Platform, headers: &HeaderMap) -> Result<(), Problem> {
+async fn authorize(platform: &Platform, headers: &HeaderMap) -> Result<(), Problem> {
     let denied = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, detail);
     let given = headers
         .get("x-api-key")

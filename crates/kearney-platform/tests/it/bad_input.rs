@@ -1,3 +1,7 @@
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use crate::served::{Answer, Home};
 
 /// A request that is wrong, the parameter at fault, and a word of what it takes.
@@ -135,4 +139,41 @@ fn hostile_requests_get_an_answer_and_leave_the_platform_well() {
     assert!(served.get("/assets/..%2f..%2fetc%2fpasswd").status == 404);
     assert_eq!(served.get("/%FF%FE").status, 404);
     assert_eq!(served.get("/readyz").status, 200);
+}
+
+#[test]
+fn who_has_no_key_is_refused_before_the_body_is_read() {
+    let served = Home::new().serve();
+    let address = served.api.trim_start_matches("http://");
+    let head =
+        "POST /api/registry/models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2097152\r\n\r\n";
+    let mut held: Vec<_> = (0..50)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .unwrap();
+            stream.write_all(head.as_bytes()).unwrap();
+            // and it stops before the end
+            let _ = stream.write_all(&[b'x'; 10_000]);
+            stream
+        })
+        .collect();
+    for stream in &mut held {
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 401");
+        let mut rest = [0; 4096];
+        // closed, by an end or by a reset
+        while stream.read(&mut rest).is_ok_and(|bytes| bytes > 0) {}
+    }
+    let key = ("X-API-Key", "kearney-registry-key");
+    let large = format!(
+        r#"{{"name": "n", "version": "1", "description": "{}"}}"#,
+        "d".repeat(20_000)
+    );
+    assert_eq!(
+        served.post("/api/registry/models", &[key], &large).status,
+        413
+    );
 }

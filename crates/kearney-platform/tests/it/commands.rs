@@ -134,3 +134,72 @@ fn a_required_secret_that_is_missing_is_told_at_the_start() {
         "{lines:?}"
     );
 }
+
+#[test]
+fn a_cause_is_told_once() {
+    let home = Home::new();
+    std::fs::write(home.path("file"), "").unwrap();
+    let serve = [
+        "serve",
+        "--port",
+        "0",
+        "--admin-port",
+        "0",
+        "--log-file",
+        "file/app.log",
+    ];
+    let told = refusal(&home, &serve);
+    assert_eq!(told.matches("os error").count(), 1, "{told}");
+    assert!(told.contains("file/app.log"), "{told}");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let told = refusal(&home, &["serve", "--port", &port]);
+    assert_eq!(told.matches("os error").count(), 1, "{told}");
+}
+
+#[test]
+fn options_come_from_the_environment_too_and_the_log_file_can_be_off() {
+    let home = Home::new();
+    let mut program = home.program(&["serve"]);
+    program.env("PORT", "80000").stderr(Stdio::piped());
+    let output = program.output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("--port") && told.contains("80000"), "{told}");
+
+    let mut home = home;
+    home.set("KEARNEY_LOG_FILE", "none");
+    home.set("KEARNEY_DATA_DIR", "elsewhere");
+    let served = home.serve();
+    assert_eq!(served.get("/readyz").status, 200);
+    assert!(served.stop().success());
+    assert!(home.path("elsewhere/registry.json").exists());
+    assert!(!home.path("logs").exists() && !home.path("none").exists());
+}
+
+#[test]
+fn a_shell_learns_the_commands_and_options() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run(&home, &["completions", shell]);
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{shell}");
+        assert!(
+            script.contains("grace-seconds") && script.contains("invalidate"),
+            "{shell}: {script}"
+        );
+    }
+    assert!(refusal(&home, &["completions", "dos"]).contains("bash"));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_with_128_and_its_number() {
+    let mut home = Home::new();
+    home.set("OPS_GRACE_SECONDS", "20");
+    let served = home.serve();
+    served.terminate();
+    while served.get("/readyz").status == 200 {
+        std::thread::yield_now();
+    }
+    assert_eq!(served.stop().code(), Some(143));
+}

@@ -13,6 +13,7 @@ pub(crate) struct Home {
     folder: Arc<tempfile::TempDir>,
     datasets: Option<PathBuf>,
     collector: String,
+    variables: Vec<(&'static str, &'static str)>,
 }
 
 /// A platform that serves until it is stopped, killed or dropped.
@@ -33,6 +34,7 @@ impl Home {
             datasets: None,
             // nobody listens there: no collector of this machine takes part
             collector: "http://127.0.0.1:9".to_owned(),
+            variables: Vec::new(),
         }
     }
 
@@ -62,6 +64,11 @@ impl Home {
         }
     }
 
+    /// Sets a variable of the programs that are started from here on.
+    pub(crate) fn set(&mut self, name: &'static str, value: &'static str) {
+        self.variables.push((name, value));
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -72,12 +79,23 @@ impl Home {
         program.current_dir(self.folder.path()).args(arguments);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
-            let ours = ["OTEL_", "AWS_", "OPS_", "RUST_LOG", "REGISTRY_", "MAPBOX_"];
+            let ours = [
+                "OTEL_",
+                "AWS_",
+                "OPS_",
+                "RUST_LOG",
+                "REGISTRY_",
+                "MAPBOX_",
+                "KEARNEY_",
+                "HOST",
+                "PORT",
+            ];
             if ours.iter().any(|start| name.starts_with(start)) {
                 program.env_remove(name);
             }
         }
         program.env("OTEL_EXPORTER_OTLP_ENDPOINT", &self.collector);
+        program.envs(self.variables.iter().copied());
         program.stdin(Stdio::null()).stdout(Stdio::null());
         program
     }
@@ -191,11 +209,16 @@ impl Served {
         }
     }
 
-    /// SIGTERM, and the end.
-    pub(crate) fn stop(mut self) -> ExitStatus {
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// SIGTERM, and the end.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        self.terminate();
         self.child.wait().unwrap()
     }
 

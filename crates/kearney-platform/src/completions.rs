@@ -1,0 +1,13 @@
+//! `kearney-platform completions`: what a shell completes.
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::answer;
+use crate::args::Cli;
+
+pub fn print(shell: Shell) -> Result<(), String> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "kearney-platform", &mut script);
+    answer(&String::from_utf8_lossy(&script))
+}
