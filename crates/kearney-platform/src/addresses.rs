@@ -8,7 +8,8 @@ use serde::Serialize;
 #[derive(Clone, Debug, Serialize)]
 pub struct Addresses {
     pub api: String,
-    pub admin: String,
+    /// `None` if the page is off.
+    pub admin: Option<String>,
 }
 
 impl Addresses {
@@ -16,7 +17,7 @@ impl Addresses {
         let url = |address| format!("http://{address}");
         Self {
             api: url(bound.api),
-            admin: bound.admin.map_or_else(|| "off".to_owned(), url),
+            admin: bound.admin.map(url),
         }
     }
 

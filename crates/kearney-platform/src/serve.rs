@@ -1,5 +1,6 @@
 //! `kearney-platform serve`, from start to stop.
 
+use std::error::Error;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -110,11 +111,15 @@ fn init(options: &Serve, data_dir: &Path, configs: &Configs) -> Result<Ops, Fail
     Ok(ops)
 }
 
-/// The options that a service refused to start with.
+/// The options that a service refused to start with; a variable that is at fault is named by the error itself.
 fn at_fault(options: &Serve, error: &ops_layer::Error) -> String {
+    let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let is_refused_by_system = causes.any(|cause| cause.is::<std::io::Error>());
     match (error.part(), options.admin_port) {
-        ("admin", Some(port)) => format!("--admin-port {port}"),
-        ("serve", _) => format!("--host {} --port {}", options.host, options.port),
+        ("admin", Some(port)) if is_refused_by_system => format!("--admin-port {port}"),
+        ("serve", _) if is_refused_by_system => {
+            format!("--host {} --port {}", options.host, options.port)
+        }
         _ => "the platform does not start".to_owned(),
     }
 }

@@ -31,11 +31,15 @@ fn text(
     data_dir: &Path,
 ) -> String {
     let Addresses { api, admin } = addresses;
+    let admin = match admin {
+        Some(admin) => format!("{admin}/"),
+        None => "off".to_owned(),
+    };
     let mut lines = vec![
         String::new(),
         format!("  API        {api}/"),
         format!("  metrics    {api}/metrics"),
-        format!("  admin      {admin}/"),
+        format!("  admin      {admin}"),
     ];
     for dataset in platform.registry.datasets() {
         lines.push(format!(

@@ -158,6 +158,18 @@ fn a_cause_is_told_once() {
 }
 
 #[test]
+fn a_variable_that_is_at_fault_is_named_and_no_option_is() {
+    let mut home = Home::new();
+    home.set("OPS_SHUTDOWN_SECONDS", "soon");
+    let told = refusal(&home, &["serve", "--port", "0", "--admin-port", "0"]);
+    assert!(
+        told.contains("OPS_SHUTDOWN_SECONDS") && told.contains("soon"),
+        "{told}"
+    );
+    assert!(!told.contains("--"), "{told}");
+}
+
+#[test]
 fn options_come_from_the_environment_too_and_the_log_file_can_be_off() {
     let home = Home::new();
     let mut program = home.program(&["serve"]);
