@@ -57,9 +57,14 @@ fn a_wrong_configuration_names_the_part_and_the_place() {
         .secrets_yaml("secrets.yaml", yaml);
     let error = ops_layer::init(wrong).unwrap_err();
     assert_eq!(error.part(), "secrets");
-    let told = error.to_string();
-    assert!(
-        told.contains("secrets.yaml") && told.contains("envvar") && told.contains('3'),
-        "{told}"
-    );
+    let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| {
+        error.source()
+    });
+    let chain: Vec<_> = chain.map(ToString::to_string).collect();
+    assert_eq!(chain[0], "cannot start secrets");
+    let causes = chain[1..].join(": ");
+    for once in ["secrets.yaml", "envvar"] {
+        assert_eq!(causes.matches(once).count(), 1, "{chain:?}");
+    }
+    assert!(causes.contains('3'), "{chain:?}");
 }
