@@ -1,5 +1,5 @@
 //! A process that is forked after its parent looked secrets up. Forking is not for safe Rust, so a few lines of C do it: a
-//! library that is loaded before libc and forks where the program yields for the first time.
+//! library that is loaded before libc and forks where the program changes to a directory of a certain name.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
@@ -10,19 +10,17 @@ use ops_secrets::testing::MemorySource;
 use ops_secrets::{AwsMode, Config, Secrets};
 
 const FORKS: &str = "
-#include <sched.h>
+#include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-static int forked = 0;
-int sched_yield(void) {
-    if (!forked) {
-        forked = 1;
-        pid_t child = fork();
-        if (child > 0) {
-            int status = 0;
-            waitpid(child, &status, 0);
-            _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 99);
-        }
+int chdir(const char *path) {
+    if (strcmp(path, \"fork-here\") != 0) return syscall(SYS_chdir, path);
+    pid_t child = fork();
+    if (child > 0) {
+        int status = 0;
+        waitpid(child, &status, 0);
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 99);
     }
     return 0;
 }
@@ -85,7 +83,7 @@ fn in_the_forking_process() {
     while secrets.waiting("c") == 0 {
         std::hint::spin_loop();
     }
-    std::thread::yield_now(); // from here on this is the child
+    std::env::set_current_dir("fork-here").unwrap(); // from here on this is the child
     let start = Instant::now();
     assert_eq!(secrets.get("a").blocking().unwrap().expose(), "value-of-a");
     assert_eq!(secrets.get("b").blocking().unwrap().expose(), "value-of-b");
