@@ -20,6 +20,8 @@ use crate::stats::Miss;
 
 /// A creation time further ahead than this is of a clock that went back since.
 pub(super) const CLOCK_SLACK_SECONDS: u64 = 5;
+/// Time that the removal of a damaged file waits for the directory's lock, so that it is not read and found damaged twice.
+const DAMAGED_PATIENCE: Duration = Duration::from_millis(200);
 /// Changes by other processes are noticed within this time.
 const RECHECK_MILLIS: u64 = 1000;
 /// Interval at which the time of last use is written for other processes.
@@ -120,7 +122,7 @@ impl Inner {
             Err(ReadProblem::Io) => Err(Miss::Io),
             Err(ReadProblem::Damaged) => {
                 tracing::warn!(target: "data_cache", %key, "damaged_entry_removed");
-                self.forget(key, None);
+                self.forget(key, None, DAMAGED_PATIENCE);
                 Err(Miss::Corrupt)
             }
         }
@@ -155,7 +157,8 @@ impl Inner {
         let now = millis / 1000;
         let age = now.saturating_sub(entry.created_at);
         if age >= entry.ttl_seconds || entry.created_at > now + CLOCK_SLACK_SECONDS {
-            self.forget(key, Some(&entry.id));
+            // an expired entry may be found in memory, where nobody waits
+            self.forget(key, Some(&entry.id), Duration::ZERO);
             self.counters
                 .evicted_expired
                 .fetch_add(1, Ordering::Relaxed);

@@ -218,13 +218,13 @@ impl Inner {
         self.invalidations.push(removed);
     }
 
-    /// Removes one entry; with an id, only if it is still that one. Its files stay where another process holds the lock:
-    /// they are found out again.
-    pub(super) fn forget(&self, key: &Key, entry_id: Option<&str>) {
+    /// Removes one entry; with an id, only if it is still that one. Its files stay if somebody else holds the lock of the
+    /// directory for longer than `patience`: they are found out again.
+    pub(super) fn forget(&self, key: &Key, entry_id: Option<&str>, patience: Duration) {
         self.memory.remove(key);
         self.index.remove(key);
         if let Some(disk) = &self.disk
-            && let Ok(exclusive) = disk.exclusive(Duration::ZERO)
+            && let Ok(exclusive) = disk.exclusive(patience)
             && let Err(error) = disk.remove(key, entry_id, &exclusive)
         {
             tracing::debug!(target: "data_cache", %error, "entry_not_removed");
