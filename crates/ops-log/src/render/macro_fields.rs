@@ -37,8 +37,8 @@ pub trait FieldValue {
     fn put(&self, key: &'static StaticKey, line: &mut Line<'_>, record: &Record<'_>);
 }
 
-/// A value whose kind autoref chooses: `(&AutorefValue(&value)).encode_kind()` is [`Native`] for common types, else
-/// [`SlogValue`].
+/// A value whose kind autoref chooses: `(&AutorefValue(&value)).encode_kind()` is `Native` for common types, else
+/// `SlogValue`.
 pub struct AutorefValue<'a, T: ?Sized>(pub &'a T);
 
 /// A value of a common type.
