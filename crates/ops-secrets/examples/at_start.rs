@@ -1,4 +1,4 @@
-//! What a service does at its start: read the catalog, look up everything in bulk, stop with one message if a required
+//! Start of a service: read the catalog, look up everything in bulk, stop with one message if a required
 //! secret is missing, and show where each comes from. Needs nothing; with AWS credentials it asks AWS:
 //! `cargo run -p ops-secrets --example at_start`, from the top of the repository for its `configs/secrets.yaml`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example")]

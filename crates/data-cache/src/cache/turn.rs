@@ -12,7 +12,7 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 /// Time between two looks, at most.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// What a process does next.
+/// Next step of a process.
 pub(crate) enum Turn {
     /// Another process computed it meanwhile.
     Hit(Hit),

@@ -78,7 +78,7 @@ impl Drop for KeyLock {
     }
 }
 
-/// Whether the file has this name still.
+/// Returns true if the file still has this name.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;

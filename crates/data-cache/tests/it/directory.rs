@@ -1,4 +1,4 @@
-//! What is replaced, removed or invalidated is not served, whatever happens to the directory.
+//! Results that were replaced, removed or invalidated are not served, whatever happens to the directory.
 
 use std::fs;
 use std::io;

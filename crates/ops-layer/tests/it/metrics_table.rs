@@ -48,7 +48,7 @@ fn labels(exposition: &str, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// What the name ends with, `_total` aside, as the catalog's rows have it.
+/// Ending of the name, `_total` aside, as the catalog's rows have it.
 fn unit(name: &str) -> &str {
     let name = name.strip_suffix("_total").unwrap_or(name);
     let mut units = ["seconds", "bytes"].into_iter();

@@ -123,7 +123,7 @@ impl Output {
 
     /// Sets levels for each target that hold for this output, in place of those of the configuration.
     ///
-    /// What an output takes is decided by its own filter alone: [`set_level`](crate::set_level) changes outputs without
+    /// The filter of an output alone decides what it takes: [`set_level`](crate::set_level) changes outputs without
     /// one. [`recent`](crate::recent) and [`levels`](crate::levels) know nothing of it: the former has every line that some
     /// output took, the latter the levels of the configuration.
     #[must_use]

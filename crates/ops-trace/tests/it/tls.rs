@@ -149,7 +149,7 @@ fn message(stream: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// How many of three spans arrive, and what is logged at the start.
+/// Returns how many of three spans arrive, and what is logged at the start.
 fn exported(url: &str, variables: &[(&str, &str)]) -> (u64, Vec<String>) {
     let config = Config::new("tls").endpoint(url);
     let config = config.environment(variables.iter().copied());
