@@ -1,4 +1,5 @@
-//! What a span that ends costs its thread while the collector does not work: allocations, waits, and memory that stays.
+//! Costs of a span that ends while the collector does not work: allocations, and memory that stays. Its waits are in
+//! `waits.rs`, with an allocator in which threads do not wait for each other.
 //!
 //! The allocator counts for the whole process, so that this is one sequence and not the test harness.
 
@@ -35,7 +36,6 @@ fn main() {
     let asleep: Vec<_> = modes.iter().map(ending_allocates_nothing).collect();
     drop(asleep);
     modes.iter().for_each(live_bytes_are_flat);
-    modes.iter().for_each(ending_does_not_wait);
     println!("ok, in {:.1?}", started.elapsed());
 }
 
@@ -176,48 +176,4 @@ fn live_bytes_are_flat(mode: &Mode) {
     let sum = stats.exported + stats.rejected + stats.queued + stats.dropped();
     assert_eq!(ended, sum, "{name}: {stats:?}");
     tracer.shutdown_blocking(Duration::from_millis(10));
-}
-
-/// Rounds more that a mode has in which two threads did not meet by chance.
-const ROUNDS: usize = 20;
-
-/// The kernel counts each time this thread gives up the processor to wait for something.
-fn ending_does_not_wait(mode: &Mode) {
-    let name = mode.name;
-    let Some(before) = waits() else {
-        println!("{name}: this system does not say how often a thread waited");
-        return;
-    };
-    let tracer = Tracer::new(config(&mode.endpoint).queue_spans(4096)).unwrap();
-    let spans = 100_000;
-    let mut longest = Duration::ZERO;
-    let mut round = || {
-        let started_waits = waits().unwrap_or(before);
-        for n in 0..spans {
-            let span = span!(tracer: tracer, "waits", n = n);
-            let started = Instant::now();
-            drop(span);
-            longest = longest.max(started.elapsed());
-        }
-        waits().unwrap_or(0) - started_waits
-    };
-    // the export thread may hold a lock of the allocator or of the channel for a moment, by chance: what ending a span
-    // waits for comes again
-    let mut waited = round();
-    for _ in 0..ROUNDS {
-        if waited > spans / 1000 {
-            waited = round();
-        }
-    }
-    println!("{name}: {spans} spans ended, {waited} waits, the longest took {longest:.1?}");
-    assert!(waited <= spans / 1000, "{name}: {waited} waits");
-    tracer.shutdown_blocking(Duration::from_millis(10));
-}
-
-fn waits() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/thread-self/status").ok()?;
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("voluntary_ctxt_switches"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
 }
