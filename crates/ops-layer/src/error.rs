@@ -10,6 +10,17 @@ pub struct Error {
 }
 
 impl Error {
+    #[cfg_attr(
+        not(any(
+            feature = "log",
+            feature = "secrets",
+            feature = "trace",
+            feature = "cache",
+            feature = "metrics",
+            feature = "serve"
+        )),
+        expect(dead_code, reason = "without its parts nothing fails")
+    )]
     pub(crate) fn new(
         part: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,

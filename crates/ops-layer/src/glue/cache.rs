@@ -1,4 +1,6 @@
-use data_cache::{Cache, QueryEvent};
+use data_cache::Cache;
+#[cfg(any(feature = "metrics", feature = "trace"))]
+use data_cache::QueryEvent;
 
 use crate::{Config, Error};
 

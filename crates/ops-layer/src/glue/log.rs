@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use crate::{Config, Error};
 
+pub(crate) use ops_log::carry;
 pub(crate) use ops_log::http::AccessLog as Observer;
-pub(crate) use ops_log::{carry, publish_metrics as publish};
 
 /// Logging: readable lines on a terminal, and JSON in a file if one is named.
 #[derive(Debug)]
@@ -25,6 +25,11 @@ impl Log {
     pub(crate) fn flush(&self, budget: Duration) {
         self.0.flush(budget);
     }
+}
+
+pub(crate) fn publish() {
+    #[cfg(feature = "metrics")]
+    ops_log::publish_metrics();
 }
 
 pub(crate) fn observer() -> Observer {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::{Config, Error};
 
+pub(crate) use ops_trace::carry;
 pub(crate) use ops_trace::http::ServerSpans as Observer;
-pub(crate) use ops_trace::{carry, publish_metrics as publish};
 
 /// Traces, whose ids are on every log line.
 #[derive(Debug)]
@@ -54,6 +54,11 @@ impl Trace {
             );
         }
     }
+}
+
+pub(crate) fn publish() {
+    #[cfg(feature = "metrics")]
+    ops_trace::publish_metrics();
 }
 
 pub(crate) fn observer() -> Observer {

@@ -1,4 +1,4 @@
-use crate::{Config, Error, Ops};
+use crate::{Config, Error};
 
 pub(crate) use super::unobserved::Unobserved as Observer;
 
@@ -11,4 +11,4 @@ pub(crate) fn observer() -> Observer {
     Observer
 }
 
-pub(crate) fn publish(_: &Ops) {}
+pub(crate) fn before_scrape(_: impl Fn() + Send + Sync + 'static) {}
