@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::token::Token;
-use crate::{Check, guard, page, state, token};
+use crate::{Check, Finding, guard, page, state, token};
 
 /// The admin page of one service.
 #[derive(Clone)]
@@ -23,6 +23,7 @@ pub struct Admin {
 type Asked = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
 type Readiness = Arc<dyn Fn() -> Asked + Send + Sync>;
 type Latest = Arc<dyn Fn() -> (Option<String>, Vec<Check>) + Send + Sync>;
+type Findings = Arc<dyn Fn() -> Vec<Finding> + Send + Sync>;
 
 #[derive(Clone)]
 struct Inner {
@@ -30,6 +31,7 @@ struct Inner {
     started: Instant,
     readiness: Readiness,
     latest: Option<Latest>,
+    findings: Option<Findings>,
     hosts: Vec<String>,
     token: Option<Arc<Token>>,
     #[cfg(feature = "secrets")]
@@ -47,6 +49,7 @@ impl Admin {
                 started: Instant::now(),
                 readiness: Arc::new(|| Box::pin(std::future::ready(None))),
                 latest: None,
+                findings: None,
                 hosts: Vec::new(),
                 token: None,
                 #[cfg(feature = "secrets")]
@@ -75,6 +78,14 @@ impl Admin {
         latest: impl Fn() -> (Option<String>, Vec<Check>) + Send + Sync + 'static,
     ) -> Self {
         Arc::make_mut(&mut self.inner).latest = Some(Arc::new(latest));
+        self
+    }
+
+    /// Sets the findings that the page shows, causes first. It is called at most once a second, and returns what is known
+    /// without waiting.
+    #[must_use]
+    pub fn findings(mut self, findings: impl Fn() -> Vec<Finding> + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.inner).findings = Some(Arc::new(findings));
         self
     }
 
@@ -187,6 +198,9 @@ async fn current_state(State(admin): State<Admin>) -> Json<Value> {
     });
     if !checks.is_empty() {
         rooms["checks"] = json!(checks);
+    }
+    if let Some(findings) = &admin.inner.findings {
+        rooms["findings"] = json!(findings());
     }
     state::fill(&admin, &mut rooms);
     Json(rooms)

@@ -49,6 +49,7 @@
 
 mod admin;
 mod check;
+mod finding;
 mod guard;
 #[cfg(feature = "log")]
 mod level;
@@ -58,3 +59,4 @@ mod token;
 
 pub use admin::Admin;
 pub use check::Check;
+pub use finding::{Finding, Severity};

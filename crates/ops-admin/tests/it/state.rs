@@ -1,5 +1,5 @@
 use http::StatusCode;
-use ops_admin::Admin;
+use ops_admin::{Admin, Finding, Severity};
 use serde_json::Value;
 
 use crate::get;
@@ -35,4 +35,27 @@ async fn the_state_is_one_json_document_with_a_part_for_each_room() {
     }
     #[cfg(feature = "secrets")]
     assert!(state.get("secrets").is_none(), "none were handed over");
+}
+
+#[tokio::test]
+async fn findings_are_part_of_the_state_where_somebody_looks_for_them() {
+    let bare = get(&Admin::new("it").router(), "/api/state").await;
+    let bare: Value = serde_json::from_str(&bare.body).unwrap();
+    assert!(bare.get("findings").is_none());
+
+    let finding = Finding::new("traces_lost", Severity::Warning, "spans are dropped", 7)
+        .seen("12 of 40")
+        .explained_by("collector_down");
+    let router = Admin::new("it")
+        .findings(move || vec![finding.clone()])
+        .router();
+    let state = get(&router, "/api/state").await;
+    let state: Value = serde_json::from_str(&state.body).unwrap();
+    let found = &state["findings"][0];
+    assert_eq!(found["id"], "traces_lost");
+    assert_eq!(found["severity"], "warning");
+    assert_eq!(found["since"], 7);
+    assert_eq!(found["seen"], "12 of 40");
+    assert_eq!(found["explained_by"], "collector_down");
+    assert!(found["runbook"].is_null());
 }

@@ -1,0 +1,108 @@
+use serde::Serialize;
+
+/// Severity of a [`Finding`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Severity {
+    /// Worth knowing; nothing has to be done.
+    Info,
+    /// Something is worse than it should be, and users hardly notice.
+    Warning,
+    /// Users are affected.
+    Critical,
+}
+
+/// A condition that an operator should know of, with its cause and the next step.
+///
+/// All texts are shown as text, whatever they hold. Secrets must not be in them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Finding {
+    /// Name of the condition, the same each time it is found: `collector_down`. Part of the page's address.
+    pub id: String,
+    /// Severity.
+    pub severity: Severity,
+    /// One line that names the condition.
+    pub title: String,
+    /// Measured values that led to it, with their units.
+    pub seen: String,
+    /// Start of the condition, in milliseconds since 1970-01-01 UTC.
+    pub since: u64,
+    /// Consequence for users or operators.
+    pub means: String,
+    /// Next step.
+    pub action: String,
+    /// Runbook: a URL, or a path in the repository.
+    pub runbook: Option<String>,
+    /// Id of the finding that is the cause of this one, which is then shown beneath it.
+    pub explained_by: Option<String>,
+}
+
+impl Finding {
+    /// Creates a finding that began at `since`, in milliseconds since 1970-01-01 UTC. Its other texts are empty.
+    ///
+    /// ```
+    /// use ops_admin::{Finding, Severity};
+    ///
+    /// let finding = Finding::new("collector_down", Severity::Warning, "traces are not exported", 1_763_000_000_000)
+    ///     .seen("12 exports failed in 60 s: connection refused")
+    ///     .means("traces of this time are on this page only")
+    ///     .action("start the collector, or unset OTEL_EXPORTER_OTLP_ENDPOINT")
+    ///     .runbook("docs/runbooks/trace-export-down.md");
+    /// assert_eq!(finding.explained_by, None);
+    /// ```
+    pub fn new(
+        id: impl Into<String>,
+        severity: Severity,
+        title: impl Into<String>,
+        since: u64,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            severity,
+            title: title.into(),
+            seen: String::new(),
+            since,
+            means: String::new(),
+            action: String::new(),
+            runbook: None,
+            explained_by: None,
+        }
+    }
+
+    /// Sets the measured values that led to it.
+    #[must_use]
+    pub fn seen(mut self, seen: impl Into<String>) -> Self {
+        self.seen = seen.into();
+        self
+    }
+
+    /// Sets the consequence.
+    #[must_use]
+    pub fn means(mut self, means: impl Into<String>) -> Self {
+        self.means = means.into();
+        self
+    }
+
+    /// Sets the next step.
+    #[must_use]
+    pub fn action(mut self, action: impl Into<String>) -> Self {
+        self.action = action.into();
+        self
+    }
+
+    /// Sets the runbook: a URL, or a path in the repository.
+    #[must_use]
+    pub fn runbook(mut self, runbook: impl Into<String>) -> Self {
+        self.runbook = Some(runbook.into());
+        self
+    }
+
+    /// Names the finding that is the cause of this one.
+    #[must_use]
+    pub fn explained_by(mut self, id: impl Into<String>) -> Self {
+        self.explained_by = Some(id.into());
+        self
+    }
+}
