@@ -25,7 +25,7 @@ pub struct QueryCache {
     pub enabled: bool,
     /// Seconds an entry lives when nothing else says so; 0 stores nothing of its own accord.
     pub default_ttl_seconds: u64,
-    /// MiB of files that may be kept; the least recently used go first. 0: no files.
+    /// MiB of files of entries that may be kept; those go first that save least time for their bytes. 0: no files.
     pub max_size_mb: u64,
     /// MiB of results that are kept in memory as well. 0: none.
     pub memory_mb: u64,

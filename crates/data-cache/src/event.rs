@@ -10,6 +10,8 @@ use crate::stats::Bypass;
 pub enum Status {
     /// From the cache.
     Hit(Tier),
+    /// From the cache though its time is over, while it is computed anew.
+    Stale,
     /// Computed, and kept where possible.
     Miss,
     /// Computed, and not to be kept: the reason.
@@ -17,10 +19,11 @@ pub enum Status {
 }
 
 impl Status {
-    /// The value of an `x-cache` header: `hit`, `miss` or `bypass`.
+    /// The value of an `x-cache` header: `hit`, `stale`, `miss` or `bypass`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hit(_) => "hit",
+            Self::Stale => "stale",
             Self::Miss => "miss",
             Self::Bypass(_) => "bypass",
         }

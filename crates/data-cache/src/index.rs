@@ -18,6 +18,8 @@ pub(crate) struct Indexed {
     pub(crate) tables: Arc<[String]>,
     pub(crate) created_at: u64,
     pub(crate) ttl_seconds: u64,
+    /// Time it took to compute; 0 if unknown.
+    pub(crate) compute_ms: u64,
     /// Bytes of the blocks of its files; 0 for one that is in memory only.
     pub(crate) bytes: u64,
     pub(crate) usage: Arc<Usage>,
@@ -30,6 +32,7 @@ impl Indexed {
             tables: metadata.tables.clone().into(),
             created_at: metadata.created_at,
             ttl_seconds: metadata.ttl_seconds,
+            compute_ms: metadata.compute_ms,
             bytes: metadata.blocks(),
             usage,
         }

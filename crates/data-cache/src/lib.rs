@@ -82,7 +82,8 @@
 //!   somebody waits, and is interrupted when nobody does. Nobody waits for ever: see [`Bypass::Reentrant`].
 //! - Processes may share a directory. What one of them invalidates or replaces is gone from files at once, and from the
 //!   memory of the others within one second.
-//! - `max_size_mb` bounds the blocks of the files; at the limit the least recently used go, down to 90 %.
+//! - `max_size_mb` bounds the blocks of the entries' files; at the limit those go that save least computing for their bytes
+//!   and were not used for longest, down to 90 %. An entry of at most 16 KiB takes one file.
 //!
 //! # Errors
 //! [`ErrorKind::Input`]: the call is wrong, and will be so again. [`ErrorKind::Io`]: the directory cannot be opened.

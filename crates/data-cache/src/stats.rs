@@ -96,6 +96,7 @@ impl Bypass {
 pub(crate) struct Counters {
     pub(crate) memory_hits: AtomicU64,
     pub(crate) disk_hits: AtomicU64,
+    pub(crate) stale: AtomicU64,
     pub(crate) coalesced: AtomicU64,
     misses: [AtomicU64; Miss::ALL.len()],
     bypasses: [AtomicU64; Bypass::ALL.len()],
@@ -146,6 +147,8 @@ pub struct Stats {
     pub memory_hits: u64,
     /// Hits from files.
     pub disk_hits: u64,
+    /// Hits whose time was over, by queries with `stale_while`.
+    pub stale_hits: u64,
     /// Lookups not answered.
     pub misses: u64,
     /// Misses that waited for another caller's computation.

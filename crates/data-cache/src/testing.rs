@@ -58,6 +58,11 @@ pub fn look_at_other_processes_now(cache: &Cache) {
     cache.inner().look_at_others_now();
 }
 
+/// Entries with more data than this go to two files, instead of those with more than 16 KiB.
+pub fn set_largest_inline(cache: &Cache, bytes: usize) {
+    cache.inner().set_largest_inline(bytes);
+}
+
 /// Callers of `get_or_compute` wait for another one's computation for this long, instead of 60 s.
 pub fn set_longest_wait(cache: &Cache, limit: std::time::Duration) {
     cache.inner().set_longest_wait(limit);

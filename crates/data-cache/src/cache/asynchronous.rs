@@ -10,6 +10,7 @@ use super::Cache;
 use super::coalesce::{Computed, Face, FlightRole, Plan};
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
+use super::look_up::Overdue;
 use super::store::{Skip, Stored};
 use super::turn::Turn;
 use crate::error::Error;
@@ -105,14 +106,14 @@ impl Inner {
         if !self.config.enabled {
             return Err(Miss::Disabled);
         }
-        match self.find_in_memory(&key) {
+        match self.find_in_memory(&key, Overdue::Remove) {
             Err(Miss::Absent) if self.disk.is_some() => {}
             found => return found,
         }
         let (sender, receiver) = oneshot::channel();
         let inner = self.clone();
         self.readers.run(move || {
-            let _ = sender.send(inner.find_on_disk(&key));
+            let _ = sender.send(inner.find_on_disk(&key, Overdue::Remove));
         });
         receiver.await.unwrap_or(Err(Miss::Io))
     }

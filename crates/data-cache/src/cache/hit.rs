@@ -40,6 +40,17 @@ impl Hit {
         self.age
     }
 
+    /// Returns `true` if its time is over, and the caller takes it nevertheless.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.age.as_secs() >= self.entry.ttl_seconds
+    }
+
+    /// Seconds until its time is over; negative for one that is stale.
+    pub(crate) fn fresh_for(&self) -> i64 {
+        let seconds = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        seconds(self.entry.ttl_seconds) - seconds(self.age.as_secs())
+    }
+
     pub(crate) fn digest(&self) -> ContentDigest {
         self.entry.digest.clone()
     }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::disk_health::DiskHealth;
 use super::generations::{GenerationStamp, Generations};
 use super::hooks::Hooks;
+use super::revalidation::Revalidations;
 use super::time::Time;
 use crate::config::{Config, QueryCache};
 use crate::disk::{Disk, FolderTimes};
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(super) indexed: Mutex<bool>,
     pub(super) generations: Generations,
     pub(super) flights: Flights<Key, Outcome>,
+    pub(super) revalidations: Revalidations,
     pub(super) counters: Counters,
     pub(super) invalidations: Invalidations,
     pub(super) hooks: Hooks,
@@ -100,6 +102,7 @@ impl Inner {
             folder_times: Mutex::default(),
             indexed: Mutex::new(false),
             flights: Flights::new(MAX_WAIT),
+            revalidations: Revalidations::default(),
             counters: Counters::default(),
             invalidations: Invalidations::default(),
             hooks: Hooks::default(),
@@ -204,6 +207,13 @@ impl Inner {
     #[cfg(feature = "testing")]
     pub(crate) fn failpoints(&self) -> &Failpoints {
         &self.failpoints
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn set_largest_inline(&self, bytes: usize) {
+        if let Some(disk) = &self.disk {
+            disk.set_max_inline_bytes(bytes);
+        }
     }
 
     #[cfg(feature = "testing")]

@@ -27,6 +27,15 @@ const RECHECK_MILLIS: u64 = 1000;
 /// Interval at which the time of last use is written for other processes.
 const MARK_MILLIS: u64 = 60_000;
 
+/// Use of an entry whose time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// It is removed.
+    Remove,
+    /// It is served for this many seconds more.
+    ServeFor(u64),
+}
+
 impl Cache {
     /// Looks a result up. Everything that goes wrong is a miss.
     pub fn get(&self, sql: &str, params: &Params) -> Option<Hit> {
@@ -66,6 +75,9 @@ impl Inner {
             Tier::Disk => &self.counters.disk_hits,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+        if hit.is_stale() {
+            self.counters.stale.fetch_add(1, Ordering::Relaxed);
+        }
         self.counters
             .saved_ms
             .fetch_add(hit.entry.compute_ms, Ordering::Relaxed);
@@ -79,20 +91,24 @@ impl Inner {
 
     /// Asks both tiers.
     pub(crate) fn find(&self, key: &Key) -> Result<Hit, Miss> {
-        if !self.config.enabled {
-            return Err(Miss::Disabled);
-        }
-        match self.find_in_memory(key) {
-            Err(Miss::Absent) => self.find_on_disk(key),
+        self.find_within(key, Overdue::Remove)
+    }
+
+    pub(crate) fn find_within(&self, key: &Key, overdue: Overdue) -> Result<Hit, Miss> {
+        match self.find_in_memory(key, overdue) {
+            Err(Miss::Absent) => self.find_on_disk(key, overdue),
             found => found,
         }
     }
 
     /// Asks memory alone; reads no data file.
-    pub(crate) fn find_in_memory(&self, key: &Key) -> Result<Hit, Miss> {
+    pub(crate) fn find_in_memory(&self, key: &Key, overdue: Overdue) -> Result<Hit, Miss> {
+        if !self.config.enabled {
+            return Err(Miss::Disabled);
+        }
         self.notice_other_processes();
         let entry = self.memory.get(key).ok_or(Miss::Absent)?;
-        let hit = self.fresh(key, &entry, Tier::Memory)?;
+        let hit = self.fresh(key, &entry, Tier::Memory, overdue)?;
         if !entry.on_disk || self.is_still_there(key, &entry) {
             return Ok(hit);
         }
@@ -110,13 +126,13 @@ impl Inner {
     }
 
     /// Asks the files alone.
-    pub(crate) fn find_on_disk(&self, key: &Key) -> Result<Hit, Miss> {
+    pub(crate) fn find_on_disk(&self, key: &Key, overdue: Overdue) -> Result<Hit, Miss> {
         let disk = self.readable_disk().ok_or(Miss::Absent)?;
         let before = self.own_generation();
         match disk.read(key) {
             Ok(found) => {
                 let entry = self.entry_of(key, found, before);
-                self.fresh(key, &entry, Tier::Disk)
+                self.fresh(key, &entry, Tier::Disk, overdue)
             }
             Err(ReadProblem::Absent) => Err(Miss::Absent),
             Err(ReadProblem::Io) => Err(Miss::Io),
@@ -152,11 +168,21 @@ impl Inner {
         entry
     }
 
-    fn fresh(&self, key: &Key, entry: &Arc<Entry>, tier: Tier) -> Result<Hit, Miss> {
+    fn fresh(
+        &self,
+        key: &Key,
+        entry: &Arc<Entry>,
+        tier: Tier,
+        overdue: Overdue,
+    ) -> Result<Hit, Miss> {
         let millis = self.now_millis();
         let now = millis / 1000;
         let age = now.saturating_sub(entry.created_at);
-        if age >= entry.ttl_seconds || entry.created_at > now + CLOCK_SLACK_SECONDS {
+        let limit = match overdue {
+            Overdue::Remove => entry.ttl_seconds,
+            Overdue::ServeFor(seconds) => entry.ttl_seconds.saturating_add(seconds),
+        };
+        if age >= limit || entry.created_at > now + CLOCK_SLACK_SECONDS {
             // an expired entry may be found in memory, where nobody waits
             self.forget(key, Some(&entry.id), Duration::ZERO);
             self.counters

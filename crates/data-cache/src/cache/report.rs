@@ -41,6 +41,7 @@ impl Cache {
             hits,
             memory_hits,
             disk_hits,
+            stale_hits: load(&counters.stale),
             misses,
             coalesced: load(&counters.coalesced),
             bypasses: counters.by_bypass().map(|(_, count)| count).sum(),
@@ -81,6 +82,7 @@ impl Cache {
         gauge!("cache_size_bytes", "cache_type" => "query").set(stats.total_size_bytes as f64);
         counter!("cache_tier_hits_total", "tier" => "memory").absolute(stats.memory_hits);
         counter!("cache_tier_hits_total", "tier" => "disk").absolute(stats.disk_hits);
+        counter!("cache_stale_served_total").absolute(stats.stale_hits);
         for (reason, count) in [
             ("size", stats.evicted_size),
             ("expired", stats.evicted_expired),

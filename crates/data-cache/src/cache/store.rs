@@ -200,6 +200,8 @@ impl Inner {
             data_xxh3: String::new(),
             rows: request.batches.iter().map(|b| b.num_rows() as u64).sum(),
             compute_ms: u64::try_from(request.compute.as_millis()).unwrap_or(u64::MAX),
+            is_inline: false,
+            file_len: 0,
         };
         match &self.disk {
             Some(disk) if !request.automatic || is_worth_a_file(request) => {
@@ -237,7 +239,7 @@ impl Inner {
         let written = self.write(disk, request, &mut metadata);
         match written {
             Ok(()) => {
-                self.sweep_if_due(metadata.data_len);
+                self.sweep_if_due(metadata.blocks());
                 Stored::Kept {
                     tier: Tier::Disk,
                     bytes: metadata.data_len,

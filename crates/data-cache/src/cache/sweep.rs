@@ -1,5 +1,6 @@
-//! Keeping the directory within its size: what is expired goes, then what was used longest ago.
+//! Keeping the directory within its size: what is expired goes, then what is worth least.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
@@ -53,19 +54,24 @@ impl Inner {
         }
     }
 
-    /// Expired ones first, then by last use.
+    /// Expired ones first, then those whose bytes save least time.
     fn in_order(&self, entries: Vec<FileEntry>) -> Vec<(bool, u64, FileEntry)> {
-        let now = self.now();
+        let (now, now_millis) = (self.now(), self.now_millis());
         let mut ordered: Vec<_> = entries
             .into_iter()
             .map(|entry| {
                 let indexed = self.index.get(&entry.key);
                 let expired = indexed.as_ref().is_some_and(|i| i.is_expired(now));
-                let used = indexed.map_or(entry.used, |i| i.usage.last.load(Ordering::Relaxed));
-                (expired, used, entry)
+                let (used, compute_ms) = indexed.map_or((0, 0), |i| {
+                    (i.usage.last.load(Ordering::Relaxed), i.compute_ms)
+                });
+                let used = if used > 0 { used } else { entry.used };
+                let idle_ms = now_millis.saturating_sub(used);
+                let waste = waste(idle_ms, entry.bytes, compute_ms);
+                (expired, waste, entry)
             })
             .collect();
-        ordered.sort_by_key(|(expired, used, _)| (!expired, *used));
+        ordered.sort_by_key(|(expired, waste, _)| (Reverse(*expired), Reverse(*waste)));
         ordered
     }
 
@@ -82,4 +88,13 @@ impl Inner {
             }
         }
     }
+}
+
+/// Bytes kept for how long, for each millisecond of computing that a use would save. Of two results that cost and take the
+/// same, the one that was used longer ago goes first.
+fn waste(idle_ms: u64, bytes: u64, compute_ms: u64) -> u64 {
+    // a result of unknown cost, and one used this very moment, are worth something too
+    let saved_ms = compute_ms.saturating_add(10);
+    let held = u128::from(idle_ms.saturating_add(1000)) * u128::from(bytes.max(1));
+    u64::try_from(held / u128::from(saved_ms)).unwrap_or(u64::MAX)
 }

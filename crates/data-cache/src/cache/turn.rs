@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::hit::Hit;
 use super::inner::Inner;
+use super::look_up::Overdue;
 use crate::disk::{KeyLock, KeyTurn};
 use crate::key::Key;
 
@@ -33,12 +34,12 @@ impl Inner {
                 match queue.try_turn() {
                     Ok(KeyTurn::Mine(lock)) => {
                         // the one before may have stored it between the lookup and now
-                        return match self.find_on_disk(key) {
+                        return match self.find_on_disk(key, Overdue::Remove) {
                             Ok(hit) => Turn::Hit(hit),
                             Err(_) => Turn::Compute(Some(lock)),
                         };
                     }
-                    Ok(KeyTurn::Ended) => match self.find_on_disk(key) {
+                    Ok(KeyTurn::Ended) => match self.find_on_disk(key, Overdue::Remove) {
                         Ok(hit) => return Turn::Hit(hit),
                         Err(_) => continue 'reopened,
                     },

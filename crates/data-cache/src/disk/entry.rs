@@ -36,7 +36,8 @@ pub(crate) struct Staged {
 }
 
 impl Disk {
-    /// Writes the data under its final name and the metadata beside, so that only [`commit`](Self::commit) is left.
+    /// Writes the data under its final name and the metadata beside, or a small entry into one file, so that only
+    /// [`commit`](Self::commit) is left.
     pub(crate) fn stage(
         &self,
         metadata: &mut Metadata,
@@ -46,7 +47,12 @@ impl Disk {
         metadata.codec = encoded.format;
         metadata.data_len = encoded.bytes.len() as u64;
         metadata.data_xxh3 = digest(&encoded.bytes);
+        metadata.is_inline = encoded.bytes.len() <= self.max_inline_bytes();
         let json = metadata.to_json().map_err(io::Error::other)?;
+        metadata.file_len = json.len() as u64;
+        if metadata.is_inline {
+            return self.stage_inline(metadata, json, &encoded.bytes);
+        }
         let halfway = || self.failpoints.at(Step::DataHalfWritten);
         let temporary = self.write_temporary(&encoded.bytes, halfway)?;
         let data = self.data_path(metadata);
@@ -56,6 +62,25 @@ impl Disk {
             let _ = fs::remove_file(&data);
         }
         staged
+    }
+
+    fn stage_inline(
+        &self,
+        metadata: &mut Metadata,
+        mut json: Vec<u8>,
+        data: &[u8],
+    ) -> io::Result<Staged> {
+        json.push(b'\n');
+        json.extend_from_slice(data);
+        metadata.file_len = json.len() as u64;
+        let halfway = || self.failpoints.at(Step::DataHalfWritten);
+        let metadata_file = self.write_temporary(&json, halfway)?;
+        let written = self.failpoints.at(Step::DataWritten);
+        if let Err(error) = written.and_then(|()| self.failpoints.at(Step::MetadataWritten)) {
+            let _ = fs::remove_file(&metadata_file);
+            return Err(error);
+        }
+        Ok(Staged { metadata_file })
     }
 
     fn stage_metadata(
@@ -90,7 +115,7 @@ impl Disk {
         }
         let _ = self.failpoints.at(Step::Committed);
         if let Some(old) = old.filter(|old| old.entry_id != metadata.entry_id) {
-            let _ = fs::remove_file(self.data_path(old));
+            self.remove_data(old);
             let _ = self.failpoints.at(Step::OldDataRemoved);
         }
         Ok(())
@@ -99,16 +124,27 @@ impl Disk {
     /// Gives a staged entry up.
     pub(crate) fn abandon(&self, staged: &Staged, metadata: &Metadata) {
         let _ = fs::remove_file(&staged.metadata_file);
-        let _ = fs::remove_file(self.data_path(metadata));
+        self.remove_data(metadata);
+    }
+
+    fn remove_data(&self, metadata: &Metadata) {
+        if !metadata.is_inline {
+            let _ = fs::remove_file(self.data_path(metadata));
+        }
     }
 
     /// Reads an entry. Nothing reaches a decoder before length and digest agree.
     pub(crate) fn read(&self, key: &Key) -> Result<Found, ReadProblem> {
         for _ in 0..READ_ATTEMPTS {
-            let metadata = self.metadata(key).map_err(|problem| match problem {
+            let found = self.metadata_and_inline(key);
+            let (metadata, inline) = found.map_err(|problem| match problem {
                 NoMetadata::Absent => ReadProblem::Absent,
                 NoMetadata::Damaged => ReadProblem::Damaged,
             })?;
+            if metadata.is_inline {
+                let data = intact(inline.into(), &metadata)?;
+                return self.decode(metadata, data);
+            }
             match self.read_data(&metadata) {
                 // replaced or removed since the metadata was read
                 Err(ReadProblem::Absent) => {}
@@ -136,12 +172,7 @@ impl Disk {
         let length = usize::try_from(length).map_err(|_| ReadProblem::Damaged)?;
         let mut data = self.buffers.take(length);
         fill(&mut data, &file).map_err(problem)?;
-        let data = self.buffers.lend(data);
-        if data.len() == length && digest(&data) == metadata.data_xxh3 {
-            Ok(data)
-        } else {
-            Err(ReadProblem::Damaged)
-        }
+        intact(self.buffers.lend(data), metadata)
     }
 
     fn decode(&self, metadata: Metadata, data: Bytes) -> Result<Found, ReadProblem> {
@@ -172,9 +203,17 @@ impl Disk {
         }
         self.failpoints.at(Step::MetadataRemoved)?;
         if let Some(metadata) = metadata {
-            let _ = fs::remove_file(self.data_path(&metadata));
+            self.remove_data(&metadata);
         }
         Ok(())
+    }
+}
+
+/// The data, if length and digest agree.
+fn intact(data: Bytes, metadata: &Metadata) -> Result<Bytes, ReadProblem> {
+    match data.len() as u64 == metadata.data_len && digest(&data) == metadata.data_xxh3 {
+        true => Ok(data),
+        false => Err(ReadProblem::Damaged),
     }
 }
 

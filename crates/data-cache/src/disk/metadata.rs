@@ -8,10 +8,10 @@ use super::codec::Format;
 use super::file::{fill, open_regular};
 use crate::key::{Key, hex};
 
-/// A file larger than this is not ours.
+/// Metadata longer than this is not ours.
 const MAX_BYTES: usize = 1 << 20;
-/// Bytes of the members beside the text and the tables.
-const OTHER_MEMBERS: usize = 400;
+/// Data of at most this many bytes follows its metadata in one file.
+pub(super) const MAX_INLINE_BYTES: usize = 16 << 10;
 /// The version of the layout.
 const FORMAT: u32 = 1;
 
@@ -32,6 +32,10 @@ pub(crate) struct Metadata {
     pub(crate) data_xxh3: String,
     pub(crate) rows: u64,
     pub(crate) compute_ms: u64,
+    /// `true` if the data follows the metadata in its file.
+    pub(crate) is_inline: bool,
+    /// Bytes of the metadata file, data that follows included; 0 before it is written.
+    pub(crate) file_len: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -50,6 +54,8 @@ struct Written {
     rows: u64,
     #[serde(default)]
     compute_ms: u64,
+    #[serde(default)]
+    inline: bool,
 }
 
 /// Reason why there is no metadata.
@@ -60,14 +66,13 @@ pub(crate) enum NoMetadata {
 }
 
 impl Metadata {
-    /// Bytes of the blocks that data and metadata take in most file systems; 0 before there is data.
+    /// Bytes of the blocks that the entry takes in most file systems; 0 before it is written.
     pub(crate) fn blocks(&self) -> u64 {
         const BLOCK: u64 = 4096;
-        let tables: usize = self.tables.iter().map(|table| table.len() + 3).sum();
-        let metadata = (self.label.len() + tables + OTHER_MEMBERS) as u64;
-        match self.data_len {
+        let data = if self.is_inline { 0 } else { self.data_len };
+        match self.file_len {
             0 => 0,
-            length => length.next_multiple_of(BLOCK) + metadata.next_multiple_of(BLOCK),
+            length => length.next_multiple_of(BLOCK) + data.next_multiple_of(BLOCK),
         }
     }
 
@@ -85,6 +90,7 @@ impl Metadata {
             data_xxh3: self.data_xxh3.clone(),
             rows: self.rows,
             compute_ms: self.compute_ms,
+            inline: self.is_inline,
         };
         let json = serde_json::to_vec(&written).map_err(|error| error.to_string())?;
         if json.len() >= MAX_BYTES - 128 {
@@ -93,7 +99,7 @@ impl Metadata {
         Ok(seal(json))
     }
 
-    fn from_json(text: &[u8], key: &Key) -> Option<Self> {
+    fn from_json(text: &[u8], key: &Key, file_len: u64) -> Option<Self> {
         let written: Written = serde_json::from_slice(text).ok()?;
         let id_is_ours = !written.entry_id.is_empty()
             && written.entry_id.len() <= 64
@@ -114,6 +120,8 @@ impl Metadata {
             data_xxh3: written.data_xxh3,
             rows: written.rows,
             compute_ms: written.compute_ms,
+            is_inline: written.inline,
+            file_len,
         })
     }
 }
@@ -121,18 +129,34 @@ impl Metadata {
 impl Disk {
     /// The metadata of a key, if every byte of it is as it was written.
     pub(crate) fn metadata(&self, key: &Key) -> Result<Metadata, NoMetadata> {
+        self.metadata_and_inline(key).map(|(metadata, _)| metadata)
+    }
+
+    /// The metadata, and the bytes that follow it: the data of a small entry, not checked yet.
+    pub(super) fn metadata_and_inline(&self, key: &Key) -> Result<(Metadata, Vec<u8>), NoMetadata> {
         let path = self.metadata_path(key);
         let found = open_regular(&path).map_err(|_| NoMetadata::Absent)?;
-        let (file, length) = found.ok_or(NoMetadata::Damaged)?;
-        let length = match usize::try_from(length) {
-            Ok(length) if length <= MAX_BYTES => length,
+        let (file, file_len) = found.ok_or(NoMetadata::Damaged)?;
+        let length = match usize::try_from(file_len) {
+            Ok(length) if length <= MAX_BYTES + MAX_INLINE_BYTES => length,
             _ => return Err(NoMetadata::Damaged),
         };
         let mut text = Vec::with_capacity(length);
         fill(&mut text, &file).map_err(|_| NoMetadata::Damaged)?;
-        unseal(&text)
-            .and_then(|json| Metadata::from_json(&json, key))
-            .ok_or(NoMetadata::Damaged)
+        let (json, data) = split(&text);
+        let metadata = unseal(json)
+            .and_then(|json| Metadata::from_json(&json, key, file_len))
+            .filter(|metadata| metadata.is_inline == data.is_some())
+            .ok_or(NoMetadata::Damaged)?;
+        Ok((metadata, data.unwrap_or_default().to_vec()))
+    }
+}
+
+/// The first line, and what follows it.
+fn split(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match text.iter().position(|byte| *byte == b'\n') {
+        Some(at) => (&text[..at], text.get(at + 1..)),
+        None => (text, None),
     }
 }
 

@@ -1,9 +1,10 @@
-//! The tier of files. An entry is a data file, and a metadata file that makes it count once it has its name.
+//! The tier of files. An entry is a file of metadata, which makes it count once it has its name, and its data: behind the
+//! metadata in the same file if it is small, else in a file beside.
 //!
 //! ```text
 //! dir/  CACHEDIR.TAG  FORMAT  generation  invalidations.jsonl
-//!       v1/ab/<key>.json                        the commit point
-//!       v1/ab/<key>.<entry id>.parquet | .arrow  never overwritten
+//!       v1/ab/<key>.json                         the commit point: a line of JSON; data of at most 16 KiB follows
+//!       v1/ab/<key>.<entry id>.parquet | .arrow  larger data; never overwritten
 //!       tmp/<id>.part
 //! ```
 
@@ -48,6 +49,8 @@ pub(crate) struct Disk {
     failpoints: Failpoints,
     buffers: Buffers,
     schemas: Schemas,
+    #[cfg(feature = "testing")]
+    max_inline_bytes: std::sync::atomic::AtomicUsize,
 }
 
 impl Disk {
@@ -66,6 +69,8 @@ impl Disk {
             failpoints,
             buffers: Buffers::new(idle_bytes),
             schemas: Schemas::default(),
+            #[cfg(feature = "testing")]
+            max_inline_bytes: metadata::MAX_INLINE_BYTES.into(),
         };
         // a directory that cannot be written is a cache that is only read
         let _ = disk.exclusive(LOCK_LIMIT);
@@ -78,5 +83,23 @@ impl Disk {
             layout::prepare(&self.dir).ok()?;
             self.exclusive(LOCK_LIMIT).ok()?.generation().ok()
         })
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn set_max_inline_bytes(&self, bytes: usize) {
+        let bytes = bytes.min(metadata::MAX_INLINE_BYTES);
+        self.max_inline_bytes
+            .store(bytes, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "testing")]
+    fn max_inline_bytes(&self) -> usize {
+        self.max_inline_bytes
+            .load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    #[cfg(not(feature = "testing"))]
+    fn max_inline_bytes(&self) -> usize {
+        metadata::MAX_INLINE_BYTES
     }
 }

@@ -1,8 +1,8 @@
 //! Contents of the directory, and leftovers of a writer that died.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::file::open_regular;
@@ -76,7 +76,14 @@ impl Disk {
 
     /// Time of last use as far as files tell, in milliseconds since 1970.
     pub(crate) fn last_used(&self, metadata: &Metadata) -> u64 {
-        fs::symlink_metadata(self.data_path(metadata)).map_or(0, |file| modified_millis(&file))
+        fs::symlink_metadata(self.data_file(metadata)).map_or(0, |file| modified_millis(&file))
+    }
+
+    fn data_file(&self, metadata: &Metadata) -> PathBuf {
+        match metadata.is_inline {
+            true => self.metadata_path(&metadata.key),
+            false => self.data_path(metadata),
+        }
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -114,30 +121,19 @@ impl Disk {
     /// Marks an entry as used for other processes, by the time of its data file.
     pub(crate) fn mark_used(&self, metadata: &Metadata, millis: u64) {
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
-        if let Ok(Some((file, _))) = open_regular(&self.data_path(metadata)) {
+        if let Ok(Some((file, _))) = open_regular(&self.data_file(metadata)) {
             let _ = file.set_modified(at);
         }
     }
 
     /// Removes temporary files and data without metadata that are older than an hour.
     pub(crate) fn remove_orphans(&self, _: &Exclusive) {
-        let known: HashSet<_> = self
-            .keys()
-            .iter()
-            .filter_map(|key| self.metadata(key).ok())
-            .map(|metadata| self.data_path(&metadata))
-            .collect();
         let temporary = fs::read_dir(self.temporary_dir())
             .into_iter()
             .flatten()
             .flatten()
             .map(|entry| entry.path());
-        let data = self.files().into_iter().filter(|path| {
-            let is_metadata = path
-                .extension()
-                .is_some_and(|extension| extension == "json");
-            !is_metadata && !known.contains(path)
-        });
+        let data = self.files().into_iter().filter(|path| self.is_orphan(path));
         for path in temporary.chain(data) {
             let old = fs::symlink_metadata(&path)
                 .and_then(|file| file.modified())
@@ -146,6 +142,19 @@ impl Disk {
                 let _ = fs::remove_file(path);
             }
         }
+    }
+
+    /// Returns `true` for a data file to which no metadata leads.
+    fn is_orphan(&self, path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let Some((key, rest)) = name.and_then(|name| name.split_once('.')) else {
+            return true;
+        };
+        if rest == "json" {
+            return false;
+        }
+        let metadata = Key::from_hex(key).and_then(|key| self.metadata(&key).ok());
+        metadata.is_none_or(|metadata| metadata.is_inline || self.data_path(&metadata) != path)
     }
 }
 

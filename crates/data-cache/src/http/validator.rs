@@ -4,23 +4,31 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::condition::Condition;
 use crate::event::{Status, Tier};
 use crate::http_stats;
-use crate::query::QueryResult;
+use crate::query::{Origin, QueryResult};
+use crate::stats::Miss;
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// RFC 9211.
-fn cache_status(status: Status) -> String {
-    match status {
-        Status::Hit(tier) => {
+/// RFC 9211. A stale hit has a negative `ttl`.
+fn cache_status(result: &QueryResult) -> String {
+    match (result.origin(), result.status()) {
+        (Origin::Kept { tier, fresh_for }, _) => {
             let tier = match tier {
                 Tier::Memory => "memory",
                 Tier::Disk => "disk",
             };
-            format!("data-cache; hit; detail={tier}")
+            format!("data-cache; hit; ttl={fresh_for}; detail={tier}")
         }
-        Status::Miss => "data-cache; fwd=miss".to_owned(),
-        Status::Bypass(reason) => format!("data-cache; fwd=bypass; detail={}", reason.as_str()),
+        (_, Status::Bypass(reason)) => {
+            format!("data-cache; fwd=bypass; detail={}", reason.as_str())
+        }
+        (Origin::Missed(Miss::Expired), _) => "data-cache; fwd=stale".to_owned(),
+        (Origin::Missed(Miss::Disabled), _) => "data-cache; fwd=bypass; detail=disabled".to_owned(),
+        (Origin::Missed(Miss::Absent), _) | (Origin::Bypassed, _) => {
+            "data-cache; fwd=miss".to_owned()
+        }
+        (Origin::Missed(miss), _) => format!("data-cache; fwd=miss; detail={}", miss.as_str()),
     }
 }
 
@@ -38,10 +46,10 @@ impl Validator {
         let mut headers = HeaderMap::new();
         let status = HeaderValue::from_static(result.status().as_str());
         headers.insert(X_CACHE, status);
-        if let Ok(status) = HeaderValue::from_str(&cache_status(result.status())) {
+        if let Ok(status) = HeaderValue::from_str(&cache_status(result)) {
             headers.insert(CACHE_STATUS, status);
         }
-        if matches!(result.status(), Status::Hit(_)) {
+        if matches!(result.status(), Status::Hit(_) | Status::Stale) {
             headers.insert(AGE, HeaderValue::from(result.age().as_secs()));
         }
         let etag = result.etag(representation);

@@ -3,6 +3,7 @@
 mod prepared;
 mod result;
 
+pub(crate) use result::Origin;
 pub use result::QueryResult;
 
 use std::future::{Future, IntoFuture};
@@ -15,7 +16,7 @@ use arrow::array::RecordBatch;
 use parking_lot::Mutex;
 
 use self::prepared::Prepared;
-use crate::cache::Cache;
+use crate::cache::{Cache, Overdue};
 use crate::cancel::Cancel;
 use crate::engine::{QueryEngine, State};
 use crate::error::Error;
@@ -25,15 +26,16 @@ use crate::key::{Key, KeyInputs};
 use crate::params::Params;
 use crate::scope::Scope;
 use crate::sql;
-use crate::stats::Bypass;
+use crate::stats::{Bypass, Miss};
 
 const DAY_SECONDS: u64 = 86_400;
 /// Callers wait for the run of another one for this long.
 const MAX_WAIT: Duration = Duration::from_secs(600);
 
 type Answer = Result<QueryResult, Error>;
-/// The key, and the invalidations of this process: who asks after one does not get an answer from before.
-type FlightId = (Key, u64);
+/// The key, the invalidations of this process, since who asks after one does not get an answer from before, and the
+/// seconds for which a stale answer is taken.
+type FlightId = (Key, u64, u64);
 
 /// An engine that is asked through a [`Cache`] where it may.
 pub struct CachedEngine<E> {
@@ -69,6 +71,7 @@ impl<E: QueryEngine> CachedEngine<E> {
             sql: sql.into(),
             params,
             ttl: None,
+            stale_while: 0,
             is_kept: false,
             scope: self.cache.own_scope().clone(),
         }
@@ -92,6 +95,8 @@ pub struct Query<E> {
     sql: String,
     params: Params,
     ttl: Option<u64>,
+    /// Seconds for which a stale answer is taken.
+    stale_while: u64,
     is_kept: bool,
     scope: Scope,
 }
@@ -108,6 +113,13 @@ impl<E: QueryEngine> Query<E> {
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl.as_secs());
         self.keep()
+    }
+
+    /// Takes a result whose time is over by less than `limit`, in whole seconds, and has it computed anew in the background,
+    /// once however many ask: [`Status::Stale`]. A result that was invalidated, or whose data changed, is never taken.
+    pub fn stale_while(mut self, limit: Duration) -> Self {
+        self.stale_while = limit.as_secs();
+        self
     }
 
     /// The result is always written to a file. Otherwise it is where computing it took at least three times as long as
@@ -210,16 +222,23 @@ impl<E: QueryEngine> Query<E> {
             normal_sql: &normal,
         };
         let key = Key::of(&inputs, &self.params);
-        let prepared = Prepared {
+        let mut prepared = Prepared {
             query: self,
             normal,
             key,
             state,
             is_permitted,
+            missed: Miss::Absent,
             start,
             clock,
         };
-        match inner.find_in_memory(&key) {
+        let overdue = prepared.query.overdue();
+        match inner.find_in_memory(&key, overdue) {
+            Ok(hit) if hit.is_stale() => {
+                let answer = prepared.answer_with(hit);
+                Box::new(prepared).revalidate();
+                Route::MemoryHit(answer)
+            }
             Ok(hit) => {
                 let is_owed = prepared.query.is_kept && !hit.is_on_disk();
                 let answer = prepared.answer_with(hit.clone());
@@ -228,7 +247,17 @@ impl<E: QueryEngine> Query<E> {
                 }
                 Route::MemoryHit(answer)
             }
-            Err(_) => Route::Lookup(Box::new(prepared)),
+            Err(miss) => {
+                prepared.missed = miss;
+                Route::Lookup(Box::new(prepared))
+            }
+        }
+    }
+
+    fn overdue(&self) -> Overdue {
+        match self.stale_while {
+            0 => Overdue::Remove,
+            seconds => Overdue::ServeFor(seconds),
         }
     }
 
@@ -263,6 +292,7 @@ impl<E: QueryEngine> Query<E> {
             batches,
             status: Status::Bypass(reason),
             age: Duration::ZERO,
+            origin: Origin::Bypassed,
             digest: None,
         });
         self.report_query(start, clock, &answer, Status::Bypass(reason));

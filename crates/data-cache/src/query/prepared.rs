@@ -1,10 +1,12 @@
 //! A question whose key is known: asked of files and of the engine, and its answer kept.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arrow::array::RecordBatch;
+use parking_lot::Mutex;
 
-use super::{Answer, FlightId, Query, QueryResult, WaitGuard, lost};
+use super::{Answer, FlightId, Origin, Query, QueryResult, WaitGuard, lost};
 use crate::cache::{GenerationStamp, Hit, StoreRequest, Stored, Turn};
 use crate::engine::{QueryEngine, State};
 use crate::etag::ContentDigest;
@@ -21,6 +23,8 @@ pub(super) struct Prepared<E> {
     pub(super) state: State,
     /// The operator permits to keep what may differ from one moment to the next.
     pub(super) is_permitted: bool,
+    /// Reason why memory had no answer.
+    pub(super) missed: Miss,
     pub(super) start: SystemTime,
     pub(super) clock: Instant,
 }
@@ -30,7 +34,7 @@ impl<E: QueryEngine> Prepared<E> {
     pub(super) fn start(self: Box<Self>, landed: u64, waiter: Waiter<Answer>) -> WaitGuard {
         let inner = self.query.target.cache.inner().clone();
         let flights = self.query.target.flights.clone();
-        let id = (self.key, inner.own_generation());
+        let id = (self.key, inner.own_generation(), self.query.stale_while);
         match flights.join(id, false, Err(lost()), waiter) {
             Joined::Leader(leader, ticket) => {
                 let is_stale = flights.landed() != landed;
@@ -50,22 +54,53 @@ impl<E: QueryEngine> Prepared<E> {
     fn look_up(self: Box<Self>, leader: Leader<FlightId, Answer>, is_stale: bool) {
         let inner = self.query.target.cache.inner().clone();
         let stamp = inner.stamp();
+        let overdue = self.query.overdue();
         let found = match is_stale {
-            true => inner.find(&self.key),
-            false => inner.find_on_disk(&self.key),
+            true => inner.find_within(&self.key, overdue),
+            false => inner.find_on_disk(&self.key, overdue),
         };
         match found {
             Ok(hit) => {
                 let led = leader.led().clone();
+                let is_overdue = hit.is_stale();
                 leader.land(&Ok(led.enter(|| self.answer_with(hit))));
+                if is_overdue {
+                    self.revalidate();
+                }
             }
             Err(miss) => {
+                // memory let go of it, files and all
+                let miss = match miss {
+                    Miss::Absent => self.missed,
+                    miss => miss,
+                };
                 inner.run(move || {
                     let led = leader.led().clone();
                     led.enter(|| self.take_turn(&leader, miss, stamp));
                 });
             }
         }
+    }
+
+    /// Computes anew in the background what was served though its time was over.
+    pub(super) fn revalidate(self: Box<Self>) {
+        let inner = self.query.target.cache.inner().clone();
+        inner.revalidate(self.key, move |duty| {
+            // a seat that is given up when the answer is there
+            let seat = Arc::new(Mutex::new(None));
+            let taken = seat.clone();
+            let waiter = Box::new(move |_| drop(taken.lock().take()));
+            let inner = self.query.target.cache.inner().clone();
+            let flights = self.query.target.flights.clone();
+            let stamp = inner.stamp();
+            let id = (self.key, inner.own_generation(), 0);
+            if let Joined::Leader(leader, ticket) = flights.join(id, false, Err(lost()), waiter) {
+                *seat.lock() = Some(ticket);
+                let led = leader.led().clone();
+                led.enter(|| self.compute(&leader, Miss::Expired, stamp));
+            }
+            drop(duty);
+        });
     }
 
     /// Waits for another process that computes the same.
@@ -80,7 +115,7 @@ impl<E: QueryEngine> Prepared<E> {
             Turn::Hit(hit) => leader.land(&Ok(self.answer_with(hit))),
             Turn::Compute(lock) => {
                 inner.count(&Err(miss));
-                let is_in_file = self.compute(leader, stamp);
+                let is_in_file = self.compute(leader, miss, stamp);
                 if let (Some(lock), false) = (&lock, is_in_file) {
                     lock.give_up();
                 }
@@ -89,7 +124,12 @@ impl<E: QueryEngine> Prepared<E> {
     }
 
     /// Asks the engine. The answer is handed out before it is written to a file; returns `true` if it was written.
-    fn compute(self: Box<Self>, leader: &Leader<FlightId, Answer>, stamp: GenerationStamp) -> bool {
+    fn compute(
+        self: Box<Self>,
+        leader: &Leader<FlightId, Answer>,
+        miss: Miss,
+        stamp: GenerationStamp,
+    ) -> bool {
         let mut is_in_file = false;
         let inner = self.query.target.cache.inner().clone();
         let cancel = leader.cancel();
@@ -104,6 +144,7 @@ impl<E: QueryEngine> Prepared<E> {
             batches,
             status: Status::Miss,
             age: Duration::ZERO,
+            origin: Origin::Missed(miss),
             digest: (!self.is_permitted).then(ContentDigest::default),
         });
         self.query
@@ -181,10 +222,18 @@ impl<E: QueryEngine> Prepared<E> {
             .cache
             .inner()
             .count(&Ok::<_, Miss>(hit.clone()));
-        let status = Status::Hit(hit.tier());
+        let status = match hit.is_stale() {
+            true => Status::Stale,
+            false => Status::Hit(hit.tier()),
+        };
+        let origin = Origin::Kept {
+            tier: hit.tier(),
+            fresh_for: hit.fresh_for(),
+        };
         let answer = QueryResult {
             status,
             age: hit.age(),
+            origin,
             digest: (!self.is_permitted).then(|| hit.digest()),
             batches: hit.into_batches(),
         };

@@ -5,7 +5,21 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 
 use crate::etag::ContentDigest;
-use crate::event::Status;
+use crate::event::{Status, Tier};
+use crate::stats::Miss;
+
+/// More about the status, for headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Kept: where, and for how many seconds more; negative for a stale one.
+    Kept {
+        tier: Tier,
+        fresh_for: i64,
+    },
+    /// Computed: why there was no hit.
+    Missed(Miss),
+    Bypassed,
+}
 
 /// The answer to a query.
 #[derive(Clone, Debug)]
@@ -13,6 +27,8 @@ pub struct QueryResult {
     pub(super) batches: Vec<RecordBatch>,
     pub(super) status: Status,
     pub(super) age: Duration,
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for headers"))]
+    pub(super) origin: Origin,
     /// `None` if the result must not be kept.
     pub(super) digest: Option<ContentDigest>,
 }
@@ -36,6 +52,11 @@ impl QueryResult {
     /// Time since they were computed, in whole seconds: 0 unless they came from the cache.
     pub fn age(&self) -> Duration {
         self.age
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// A weak entity tag (RFC 9110 section 8.8.3) for this result in the given representation, known before a body is

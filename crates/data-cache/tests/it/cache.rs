@@ -55,7 +55,7 @@ fn the_latest_set_wins_in_every_tier() {
     let files: usize = files
         .map(|dir| std::fs::read_dir(dir.unwrap().path()).unwrap().count())
         .sum();
-    assert_eq!(files, 2, "one data file and its metadata");
+    assert_eq!(files, 1, "data and metadata in one file");
 }
 
 #[test]

@@ -83,6 +83,7 @@ fn plays_its_role() {
         ("fill", _) => crate::faults::fill_the_disk(dir),
         ("cold", processes) => crate::processes::ask_cold(dir, processes.parse().unwrap()),
         ("hold", _) => crate::processes::compute_for_ever(dir),
+        ("limits", role) => crate::memory::keep_within_limits(dir, role),
         ("weigh", _) => crate::memory::weigh(dir),
         ("count", _) => crate::metrics::count_http(dir),
         ("mix", seed) => crate::processes::mix(dir, seed.parse().unwrap()),

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, mpsc};
 
-use data_cache::testing::{ManualClock, Step, look_at_other_processes_now, on_step};
+use data_cache::testing::{
+    ManualClock, Step, look_at_other_processes_now, on_step, set_largest_inline,
+};
 use data_cache::{Cache, Config, Lookup, Miss, Params, Skip, Stored};
 use sha2::{Digest, Sha256};
 
@@ -33,7 +35,7 @@ fn open_files_only(dir: &Path) -> Cache {
     Cache::open_with(dir, &config).unwrap()
 }
 
-/// The data file and the metadata file of the one entry.
+/// The data file and the metadata file of the one entry; twice the same if it is small.
 pub(crate) fn files(dir: &Path) -> (PathBuf, PathBuf) {
     let mut found: Vec<_> = fs::read_dir(dir.join("v1"))
         .unwrap()
@@ -41,8 +43,8 @@ pub(crate) fn files(dir: &Path) -> (PathBuf, PathBuf) {
         .map(|entry| entry.unwrap().path())
         .collect();
     found.sort_by_key(|path| path.extension().unwrap() == "json");
-    let [data, metadata] = found.try_into().unwrap();
-    (data, metadata)
+    assert!(found.len() <= 2, "{found:?}");
+    (found[0].clone(), found.pop().unwrap())
 }
 
 const WRITE_STEPS: [Step; 6] = [
@@ -55,9 +57,15 @@ const WRITE_STEPS: [Step; 6] = [
 ];
 const REMOVE_STEPS: [Step; 2] = [Step::InvalidationAnnounced, Step::MetadataRemoved];
 
+/// Largest data that goes into one file with its metadata, to have an entry in one file, or in two.
+const ONE_FILE: usize = 16 << 10;
+const TWO_FILES: usize = 0;
+
 /// The role of a child: stores, or removes, and stops for ever at a step.
-pub(crate) fn store_and_stop(dir: &Path, step: &str) {
+pub(crate) fn store_and_stop(dir: &Path, role: &str) {
+    let (step, layout) = role.split_once(' ').unwrap();
     let cache = Cache::open(dir).unwrap();
+    set_largest_inline(&cache, layout.parse().unwrap());
     let stop_at = step.to_owned();
     on_step(&cache, move |step| {
         if format!("{step:?}") == stop_at {
@@ -81,41 +89,59 @@ pub(crate) fn store_and_stop(dir: &Path, step: &str) {
 
 #[test]
 fn a_process_killed_at_any_step_leaves_the_old_value_the_new_one_or_none() {
-    for step in WRITE_STEPS.into_iter().chain(REMOVE_STEPS) {
-        for had_old in [true, false] {
-            if !had_old && matches!(step, Step::OldDataRemoved | Step::MetadataRemoved) {
-                continue;
-            }
-            let dir = tempfile::tempdir().unwrap();
-            if had_old {
-                set(&Cache::open(dir.path()).unwrap(), 1);
-            }
-            let mut child = Process::start(&format!("store {step:?}"), dir.path());
-            assert!(child.wait_for("reached").is_some(), "{step:?}");
-            child.kill();
-            let old = had_old.then_some(1);
-            let expected = match step {
-                Step::Committed | Step::OldDataRemoved => Some(2),
-                Step::MetadataRemoved => None,
-                _ => old,
+    let both = [TWO_FILES, ONE_FILE];
+    let layouts = both.iter().flat_map(|new| {
+        let old = [None, Some(*new)].into_iter();
+        old.chain((*new == ONE_FILE).then_some(Some(TWO_FILES)))
+            .map(move |old| (old, *new))
+    });
+    for (old, new) in layouts {
+        for step in WRITE_STEPS.into_iter().chain(REMOVE_STEPS) {
+            let is_reached = match step {
+                Step::OldDataRemoved => old == Some(TWO_FILES),
+                Step::DataNamed => new == TWO_FILES,
+                Step::MetadataRemoved => old.is_some(),
+                _ => true,
             };
-            let cache = Cache::open(dir.path()).unwrap();
-            assert_eq!(value(&cache), expected, "{step:?}, {had_old}");
-            // and it goes on from there
-            assert!(matches!(set(&cache, 3), Stored::Kept { .. }), "{step:?}");
-            assert_eq!(value(&open_files_only(dir.path())), Some(3));
-            assert_eq!(cache.invalidate("*").unwrap(), 1);
-            assert_eq!(value(&Cache::open(dir.path()).unwrap()), None);
+            if is_reached {
+                kill_at(step, old, new);
+            }
         }
     }
+}
+
+fn kill_at(step: Step, old: Option<usize>, new: usize) {
+    let dir = tempfile::tempdir().unwrap();
+    if let Some(layout) = old {
+        let cache = Cache::open(dir.path()).unwrap();
+        set_largest_inline(&cache, layout);
+        set(&cache, 1);
+    }
+    let mut child = Process::start(&format!("store {step:?} {new}"), dir.path());
+    assert!(child.wait_for("reached").is_some(), "{step:?}");
+    child.kill();
+    let expected = match step {
+        Step::Committed | Step::OldDataRemoved => Some(2),
+        Step::MetadataRemoved => None,
+        _ => old.map(|_| 1),
+    };
+    let cache = Cache::open(dir.path()).unwrap();
+    assert_eq!(value(&cache), expected, "{step:?}, {old:?}, {new}");
+    // and it goes on from there
+    assert!(matches!(set(&cache, 3), Stored::Kept { .. }), "{step:?}");
+    assert_eq!(value(&open_files_only(dir.path())), Some(3));
+    assert_eq!(cache.invalidate("*").unwrap(), 1);
+    assert_eq!(value(&Cache::open(dir.path()).unwrap()), None);
 }
 
 #[test]
 fn what_a_dead_writer_left_is_swept_after_an_hour() {
     let dir = tempfile::tempdir().unwrap();
-    set(&Cache::open(dir.path()).unwrap(), 1);
+    let cache = Cache::open(dir.path()).unwrap();
+    set_largest_inline(&cache, TWO_FILES);
+    set(&cache, 1);
     for step in ["DataHalfWritten", "MetadataWritten"] {
-        let mut child = Process::start(&format!("store {step}"), dir.path());
+        let mut child = Process::start(&format!("store {step} {TWO_FILES}"), dir.path());
         child.wait_for("reached").unwrap();
         child.kill();
     }
@@ -145,11 +171,17 @@ fn what_a_dead_writer_left_is_swept_after_an_hour() {
 fn no_flipped_byte_and_no_truncation_is_believed() {
     let rounds = if is_full() { 2000 } else { 200 };
     let mut random = Random(11);
-    for codec in ["parquet", "ipc"] {
+    for (codec, layout) in [
+        ("parquet", TWO_FILES),
+        ("parquet", ONE_FILE),
+        ("ipc", TWO_FILES),
+        ("ipc", ONE_FILE),
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let yaml = format!("query_cache: {{memory_mb: 0, codec: {codec}}}");
         let config = Config::from_yaml("c", &yaml).unwrap();
         let cache = Cache::open_with(dir.path(), &config).unwrap();
+        set_largest_inline(&cache, layout);
         let batch = numbers(&(0..500).collect::<Vec<_>>());
         for round in 0..rounds {
             cache
@@ -188,7 +220,10 @@ fn no_flipped_byte_and_no_truncation_is_believed() {
 
 /// Changes a member of the metadata and seals it anew, as somebody would who means harm.
 pub(crate) fn forge(metadata: &Path, member: &str, value: serde_json::Value) {
-    let text = fs::read_to_string(metadata).unwrap();
+    let file = fs::read(metadata).unwrap();
+    let line = file.iter().position(|byte| *byte == b'\n');
+    let (text, data) = file.split_at(line.unwrap_or(file.len()));
+    let text = String::from_utf8(text.to_vec()).unwrap();
     let (head, seal) = text.split_at(text.len() - 75);
     assert!(seal.starts_with(",\"seal\":\""), "{seal}");
     let mut json: serde_json::Value = serde_json::from_str(&format!("{head}}}")).unwrap();
@@ -199,11 +234,17 @@ pub(crate) fn forge(metadata: &Path, member: &str, value: serde_json::Value) {
         .map(|b| format!("{b:02x}"))
         .collect();
     let forged = format!("{},\"seal\":\"{seal}\"}}", &json[..json.len() - 1]);
-    fs::write(metadata, forged).unwrap();
+    fs::write(metadata, [forged.as_bytes(), data].concat()).unwrap();
 }
 
 #[test]
 fn hostile_metadata_is_a_miss_and_leads_nowhere() {
+    for layout in [TWO_FILES, ONE_FILE] {
+        meet_hostile_metadata(layout);
+    }
+}
+
+fn meet_hostile_metadata(layout: usize) {
     let outside = tempfile::tempdir().unwrap();
     let victim = outside.path().join("victim");
     fs::write(&victim, "keep me").unwrap();
@@ -220,6 +261,7 @@ fn hostile_metadata_is_a_miss_and_leads_nowhere() {
         ("data_len", 0.into()),
         ("data_xxh3", "".into()),
         ("rows", 7.into()),
+        ("inline", (layout == TWO_FILES).into()),
         ("created_at", u64::MAX.into()),
         ("created_at", 0.into()),
         ("created_at", (-1).into()),
@@ -229,6 +271,7 @@ fn hostile_metadata_is_a_miss_and_leads_nowhere() {
     ];
     let dir = tempfile::tempdir().unwrap();
     let cache = open_files_only(dir.path());
+    set_largest_inline(&cache, layout);
     set(&cache, 1);
     // the forger is not stopped by the seal
     let (_, metadata) = files(dir.path());
@@ -288,6 +331,7 @@ fn a_pipe_or_a_socket_in_place_of_a_file_keeps_nobody_waiting() {
     for what in ["pipe", "socket"] {
         let dir = tempfile::tempdir().unwrap();
         let cache = open_files_only(dir.path());
+        set_largest_inline(&cache, TWO_FILES);
         for of_data in [true, false] {
             set(&cache, 1);
             let (data, metadata) = files(dir.path());
@@ -327,6 +371,7 @@ fn a_full_disk_costs_the_entry_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path()).unwrap();
         let clock = ManualClock::install(&cache, 1_000_000);
+        set_largest_inline(&cache, TWO_FILES);
         set(&cache, 1);
         let full_at = *step;
         on_step(&cache, move |step| {
@@ -475,4 +520,30 @@ fn files_that_cannot_be_removed_are_not_read_any_more() {
     cache.clear().unwrap();
     set(&cache, 2);
     assert_eq!(value(&cache), Some(2));
+}
+
+#[test]
+fn a_small_entry_takes_one_file_and_an_old_one_of_two_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open_files_only(dir.path());
+    set_largest_inline(&cache, TWO_FILES);
+    set(&cache, 1);
+    let (data, metadata) = files(dir.path());
+    assert_ne!(data, metadata);
+    let cache = open_files_only(dir.path());
+    assert_eq!(value(&cache), Some(1));
+    set(&cache, 2);
+    let (one, same) = files(dir.path());
+    assert_eq!(one, same, "the other file is gone");
+    assert_eq!(value(&open_files_only(dir.path())), Some(2));
+    // larger data does not follow its metadata
+    let large: Vec<i64> = (0..8000)
+        .map(|n: i64| n.wrapping_mul(0x2545_f491_4f6c_dd1d))
+        .collect();
+    cache
+        .set(SQL, &[numbers(&large)], &Params::new(), None)
+        .unwrap();
+    let (data, metadata) = files(dir.path());
+    assert_ne!(data, metadata);
+    assert_eq!(value(&open_files_only(dir.path())), Some(0));
 }

@@ -14,7 +14,7 @@ use data_cache::arrow::datatypes::{DataType, Field, Schema, UnionFields, UnionMo
 use data_cache::arrow::error::ArrowError;
 use data_cache::arrow::ipc::reader::StreamDecoder;
 use data_cache::arrow::ipc::writer::StreamWriter;
-use data_cache::testing::TempDir;
+use data_cache::testing::{TempDir, set_largest_inline};
 use data_cache::{Cache, Config, Params};
 
 use crate::batches::{Random, is_full};
@@ -102,6 +102,7 @@ impl Forger {
         let dir = TempDir::new().unwrap();
         let config = Config::from_yaml("c", "query_cache: {memory_mb: 0, codec: ipc}").unwrap();
         let cache = Cache::open_with(dir.path(), &config).unwrap();
+        set_largest_inline(&cache, 0);
         cache.set(SQL, &[mixed()], &Params::new(), None).unwrap();
         let (data, metadata) = files(dir.path());
         Self {

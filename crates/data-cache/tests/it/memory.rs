@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use data_cache::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use data_cache::{Cache, Config, Params, params};
 
-use crate::batches::numbers;
+use crate::batches::{Random, is_full, numbers};
 use crate::child::Process;
 
 const SQL: &str = "SELECT n FROM t";
@@ -56,4 +60,142 @@ fn the_limit_of_memory_holds_for_what_the_process_takes() {
     let most = child.wait_for("weighed").expect("the child panicked");
     println!("{most} MiB beside a limit of {LIMIT_MB}");
     child.succeeds();
+}
+
+/// A result of a random shape: few or many rows, columns and batches; numbers, texts, or values that compress well.
+fn some_result(random: &mut Random, most_rows: usize) -> Vec<RecordBatch> {
+    let magnitude = 1 + random.below(most_rows.ilog2() as usize);
+    let rows = 1 + random.below(1 << magnitude);
+    let columns = 1 + random.below(6);
+    let kinds: Vec<usize> = (0..columns).map(|_| random.below(4)).collect();
+    let batches = 1 + random.below(3);
+    let column = |kind: usize, random: &mut Random| -> ArrayRef {
+        match kind {
+            0 => Arc::new(Int64Array::from_iter_values(
+                (0..rows).map(|_| random.next().cast_signed()),
+            )),
+            1 => Arc::new(Float64Array::from_iter_values(
+                (0..rows).map(|row| (row % 10) as f64),
+            )),
+            2 => Arc::new(StringArray::from_iter_values(
+                (0..rows).map(|_| format!("{:x}", random.next())),
+            )),
+            _ => Arc::new(Int64Array::from_iter_values((0..rows).map(|_| 7))),
+        }
+    };
+    let batch = |random: &mut Random| {
+        let columns = kinds
+            .iter()
+            .enumerate()
+            .map(|(at, kind)| (format!("c{at}"), column(*kind, random)));
+        RecordBatch::try_from_iter(columns).unwrap()
+    };
+    (0..batches).map(|_| batch(random)).collect()
+}
+
+/// Bytes of the blocks of all files of entries.
+fn blocks(dir: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let parts = std::fs::read_dir(dir.join("v1")).unwrap();
+    let files = parts.flat_map(|part| std::fs::read_dir(part.unwrap().path()).unwrap());
+    files
+        .map(|file| file.unwrap().metadata().unwrap().blocks() * 512)
+        .sum()
+}
+
+/// The role of a child: stores results of random shapes under random limits for so many seconds, and compares the limits
+/// with what the process and the directory really take.
+pub(crate) fn keep_within_limits(dir: &Path, role: &str) {
+    let (seed, seconds) = role.split_once(' ').unwrap();
+    let seed: u64 = seed.parse().unwrap();
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let seconds: u64 = seconds.parse().unwrap();
+    // limits that are reached within the time
+    let (memory_mb, disk_mb) = match seconds {
+        0..10 => (16, 1 + random.below(3) as u64),
+        _ => (16 + random.below(65) as u64, 4 + random.below(29) as u64),
+    };
+    let codec = ["parquet", "ipc"][random.below(2)];
+    let most_rows = 1 << (9 + random.below(6));
+    let yaml =
+        format!("query_cache: {{max_size_mb: {disk_mb}, memory_mb: {memory_mb}, codec: {codec}}}");
+    let cache = Cache::open_with(dir, &Config::from_yaml("c", &yaml).unwrap()).unwrap();
+    let before = resident_mb();
+    let (mut most_memory, mut most_blocks, mut worst_count) = (0, 0, 0.0_f64);
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let mut at = 0_i64;
+    let is_short = |at| at < 5000 && cache.get_stats().evicted_size == 0;
+    while Instant::now() < until || is_short(at) {
+        for _ in 0..50 {
+            let result = some_result(&mut random, most_rows);
+            let bound = params! { at: at };
+            cache.set(SQL, &result, &bound, None).unwrap();
+            at += 1;
+        }
+        most_memory = most_memory.max(resident_mb().saturating_sub(before));
+        let real = blocks(dir);
+        most_blocks = most_blocks.max(real);
+        let counted = cache.get_stats().total_size_bytes;
+        worst_count = worst_count.max((counted as f64 / real as f64 - 1.0).abs());
+    }
+    println!(
+        "limits {at} results ({} evicted), {codec}, at most {most_rows} rows: memory {most_memory} of {memory_mb} MiB, files {} of \
+         {disk_mb} MiB, counted within {:.1} %",
+        cache.get_stats().evicted_size,
+        most_blocks >> 20,
+        worst_count * 100.0
+    );
+    // 24 MiB: what the test, the encoder and the buffers of files hold
+    assert!(
+        most_memory <= memory_mb + memory_mb / 4 + 24,
+        "{most_memory} MiB of memory"
+    );
+    assert!(
+        most_blocks <= (disk_mb << 20) / 10 * 11,
+        "{most_blocks} bytes of files"
+    );
+    assert!(worst_count <= 0.1, "counted {worst_count} off");
+    assert!(cache.get_stats().evicted_size > 0, "no limit was reached");
+    println!("kept");
+}
+
+#[test]
+fn limits_hold_for_results_of_any_shape() {
+    let (runs, seconds) = if is_full() { (20, 30) } else { (2, 1) };
+    for seed in 1..=runs {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = Process::start(&format!("limits {seed} {seconds}"), dir.path());
+        let line = child.wait_for("limits ").expect("the child panicked");
+        println!("{seed}: {line}");
+        assert!(child.wait_for("kept").is_some(), "seed {seed}: {line}");
+        child.succeeds();
+    }
+}
+
+#[test]
+fn an_expensive_small_result_outlives_cheap_large_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::from_yaml("c", "query_cache: {memory_mb: 0, max_size_mb: 4}").unwrap();
+    let cache = Cache::open_with(dir.path(), &config).unwrap();
+    let none = Params::new();
+    let slow = || {
+        let asked = Instant::now();
+        while asked.elapsed() < Duration::from_millis(100) {
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+        Ok::<_, std::convert::Infallible>(vec![numbers(&[1])])
+    };
+    cache
+        .get_or_compute("SELECT expensive", &none, None, slow)
+        .unwrap();
+    let mut random = Random(3);
+    for at in 0..60_i64 {
+        let values: Vec<i64> = (0..40_000).map(|_| random.next().cast_signed()).collect();
+        let bound = params! { at: at };
+        cache.set(SQL, &[numbers(&values)], &bound, None).unwrap();
+    }
+    let stats = cache.get_stats();
+    assert!(stats.evicted_size > 20, "{stats:?}");
+    assert!(cache.get(SQL, &params! { at: 0_i64 }).is_none());
+    assert!(cache.get("SELECT expensive", &none).is_some());
 }

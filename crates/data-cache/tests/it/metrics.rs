@@ -46,6 +46,7 @@ fn every_metric_is_there_from_the_start_and_counts() {
         "cache_size_bytes http",
         "cache_tier_hits_total memory",
         "cache_tier_hits_total disk",
+        "cache_stale_served_total ",
         "cache_evictions_total query size",
         "cache_evictions_total query expired",
         "cache_evictions_total query invalidated",

@@ -1,6 +1,7 @@
 //! Every type of the engine comes back bit for bit.
 
 use data_cache::arrow::array::{Array, Float64Array, RecordBatch};
+use data_cache::testing::set_largest_inline;
 use data_cache::{Cache, Config, Params, Warehouse, params};
 
 use crate::forged::mixed;
@@ -9,6 +10,7 @@ use crate::forged::mixed;
 fn round_trip(batches: &[RecordBatch], yaml: &str) -> (Vec<RecordBatch>, String) {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::open_with(dir.path(), &Config::from_yaml("c", yaml).unwrap()).unwrap();
+    set_largest_inline(&cache, 0);
     let stored = cache
         .set("SELECT 1", batches, &Params::new(), None)
         .unwrap();
@@ -30,6 +32,13 @@ fn round_trip(batches: &[RecordBatch], yaml: &str) -> (Vec<RecordBatch>, String)
                 .to_owned()
         })
         .find(|extension| extension != "json");
+    // and from one file
+    set_largest_inline(&cache, usize::MAX);
+    cache
+        .set("SELECT 2", batches, &Params::new(), None)
+        .unwrap();
+    let one = cache.get("SELECT 2", &Params::new()).unwrap();
+    assert_same(hit.batches(), one.batches(), "in one file");
     (hit.into_batches(), extension.unwrap())
 }
 

@@ -97,8 +97,9 @@ fn register() {
 /// Time at the engine, waiting for one of its connections included; what the cache answered is no query of the database.
 #[cfg(feature = "metrics")]
 fn count(event: &QueryEvent) {
+    use data_cache::Status;
     use ops_metrics::catalog;
-    if matches!(event.status, data_cache::Status::Hit(_)) {
+    if matches!(event.status, Status::Hit(_) | Status::Stale) {
         return;
     }
     let known = QUERY_TYPES

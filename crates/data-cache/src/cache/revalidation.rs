@@ -1,0 +1,57 @@
+//! Computing a stale result anew while it is served.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::inner::Inner;
+use crate::disk::{KeyLock, KeyTurn};
+use crate::key::{BuildKeyHasher, Key};
+
+/// The keys whose results this process computes anew.
+#[derive(Default)]
+pub(super) struct Revalidations(Mutex<HashSet<Key, BuildKeyHasher>>);
+
+/// Duty to compute one result anew, until dropped.
+pub(crate) struct Revalidation {
+    inner: Arc<Inner>,
+    key: Key,
+    /// Other processes leave it to this one.
+    lock: Option<KeyLock>,
+}
+
+impl Inner {
+    /// Calls `work` on another thread, unless the result is being computed anew already, by any process. The work belongs
+    /// to no caller.
+    pub(crate) fn revalidate(
+        self: &Arc<Self>,
+        key: Key,
+        work: impl FnOnce(Revalidation) + Send + 'static,
+    ) {
+        if !self.revalidations.0.lock().insert(key) {
+            return;
+        }
+        let mut duty = Revalidation {
+            inner: self.clone(),
+            key,
+            lock: None,
+        };
+        self.workers.run(move || {
+            let disk = duty.inner.readable_disk();
+            let turn = disk.map(|disk| disk.key_queue(&duty.key)?.try_turn());
+            match turn {
+                Some(Ok(KeyTurn::Busy | KeyTurn::Ended)) => return,
+                Some(Ok(KeyTurn::Mine(lock))) => duty.lock = Some(lock),
+                Some(Ok(KeyTurn::NotStored) | Err(_)) | None => {}
+            }
+            work(duty);
+        });
+    }
+}
+
+impl Drop for Revalidation {
+    fn drop(&mut self) {
+        self.inner.revalidations.0.lock().remove(&self.key);
+    }
+}
