@@ -19,6 +19,8 @@
 //! Each crate stands alone too; this one only introduces them to each other:
 //!
 //! - one route template on the log line, the span and the metrics of a request, and the span's trace id on each line;
+//! - spans of libraries that use `tracing` are spans of ours, with the right parents; see [`trace::tracing_layer`];
+//! - [`spawn`], [`spawn_blocking`], [`spawn_thread`], [`carry`], [`with_context`] and [`Carried`] take log context and span along;
 //! - a query of the cache becomes a span and, unless it was a hit, an observation of `duckdb_query_seconds`;
 //! - resolved secrets of 8 bytes and more are scrubbed from log lines and span attributes (feature `log`);
 //! - `get_secret`, `get_cache` and `#[cached_query]` ask the parts that [`init`] made;
@@ -60,7 +62,7 @@ pub use error::Error;
 pub use ops::{Observers, Ops, init};
 #[cfg(feature = "serve")]
 pub use serve::{Addresses, Health, Service, run, serve};
-pub use spawn::{spawn, spawn_blocking};
+pub use spawn::{Carried, carry, spawn, spawn_blocking, spawn_thread, with_context};
 pub use stop::StopSignal;
 pub use tokio::task::JoinHandle;
 

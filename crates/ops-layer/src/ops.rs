@@ -30,6 +30,7 @@ struct Parts {
 pub fn init(mut config: Config) -> Result<Ops, Error> {
     // one name for lines, spans and pages
     config.service_name = glue::trace::service_name(&config.service_name);
+    glue::trace::follow_tracing();
     let log = glue::log::Log::start(&config)?;
     let secrets = glue::secrets::Part::start(&config)?;
     let trace = glue::trace::Trace::start(&config)?;

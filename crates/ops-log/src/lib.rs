@@ -98,7 +98,7 @@ mod render;
 mod setup;
 
 pub use bridge::tracing_layer;
-pub use context::carry::{LogContextExt, WithLogContext, carry, thread, with_log_context};
+pub use context::carry::{Carried, LogContextExt, WithLogContext, carry, thread, with_log_context};
 #[cfg(feature = "tokio")]
 pub use context::carry::{spawn, spawn_blocking};
 pub use context::{

@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
+#[path = "foreign/mod.rs"]
+mod foreign;
 #[path = "../../../perf/ratio.rs"]
 mod ratio;
 
@@ -41,6 +43,7 @@ const REQUESTS: usize = 64;
 
 fn main() {
     let mut ratios = ratio::Ratios::from_args();
+    foreign::measure(&mut ratios);
     sampled(&mut ratios);
     unsampled(&mut ratios);
     disabled();

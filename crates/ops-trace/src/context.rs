@@ -86,6 +86,55 @@ pub fn carry<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
     }
 }
 
+/// A value and the span that was current when it was wrapped: a message in a channel, an item in a queue.
+///
+/// ```
+/// let (send, receive) = std::sync::mpsc::channel();
+/// let span = ops_trace::create_span("order", []);
+/// let sent = span.in_scope(|_| send.send(ops_trace::Carried::new(7)));
+/// # sent.unwrap();
+/// let order = receive.recv().unwrap();
+/// let seats = order.in_scope(|seats| seats + 1); // under the span `order`
+/// assert_eq!(seats, 8);
+/// ```
+///
+/// An async receiver makes the future in the scope, where [`with_trace_context`] wraps it:
+/// `order.in_scope(|order| with_trace_context(handle(order))).await`.
+#[derive(Clone, Debug)]
+pub struct Carried<T> {
+    value: T,
+    context: Context,
+}
+
+impl<T> Carried<T> {
+    /// Wraps a value with the current span.
+    pub fn new(value: T) -> Self {
+        Self {
+            value,
+            context: Context::current(),
+        }
+    }
+
+    /// Calls the function with the value, under the span that was current when it was wrapped.
+    pub fn in_scope<R>(self, work: impl FnOnce(T) -> R) -> R {
+        let _entered = self.context.attach();
+        work(self.value)
+    }
+
+    /// Returns the value, without its span.
+    pub fn into_inner(self) -> T {
+        self.value
+    }
+}
+
+impl<T> std::ops::Deref for Carried<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
 /// Calls `tokio::spawn` with the current span.
 pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where

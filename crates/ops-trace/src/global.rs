@@ -30,6 +30,8 @@ pub fn init(config: Config) -> Result<Tracer, Error> {
     if handle.propagates() {
         opentelemetry::global::set_text_map_propagator(W3c::default());
     }
+    // layers for spans of others answer differently from here on
+    tracing::callsite::rebuild_interest_cache();
     Ok(tracer)
 }
 

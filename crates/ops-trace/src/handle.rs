@@ -7,6 +7,8 @@ use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 use crate::config::resolved::Resolved;
+#[cfg(feature = "tracing-spans")]
+use crate::config::sampler::SamplerKind;
 use crate::export::pipeline::Pipeline;
 use crate::export::queue_limiter::QueueLimiter;
 use crate::propagation::{self, Hosts};
@@ -28,6 +30,8 @@ struct Core {
     propagate_to: Hosts,
     disabled: bool,
     #[cfg(feature = "tracing-spans")]
+    children_follow: bool,
+    #[cfg(feature = "tracing-spans")]
     foreign_spans: crate::config::spans::ForeignSpans,
 }
 
@@ -47,6 +51,8 @@ impl Handle {
             propagate: resolved.propagate,
             propagate_to: Hosts::new(resolved.propagate_to),
             disabled: resolved.disabled,
+            #[cfg(feature = "tracing-spans")]
+            children_follow: resolved.sampler == SamplerKind::ParentBased && !resolved.keep.is_on(),
             #[cfg(feature = "tracing-spans")]
             foreign_spans: resolved.foreign_spans,
         })))
@@ -132,6 +138,12 @@ impl Handle {
     #[cfg(feature = "tracing-spans")]
     pub(crate) fn foreign_spans(&self) -> &crate::config::spans::ForeignSpans {
         &self.0.foreign_spans
+    }
+
+    /// Reports whether the spans below one that is neither sampled nor recorded are not either, requests excepted.
+    #[cfg(feature = "tracing-spans")]
+    pub(crate) fn children_follow(&self) -> bool {
+        self.0.children_follow
     }
 
     pub(crate) fn propagates(&self) -> bool {

@@ -25,7 +25,7 @@
 //! # In an application
 //!
 //! [`init`] once, keep the [`Tracer`], and await its [`shutdown`](Tracer::shutdown) last. Work that is spawned keeps
-//! its span with [`spawn`], [`spawn_blocking`], [`spawn_thread`] or [`carry`]. Requests that are served get their
+//! its span with [`spawn`], [`spawn_blocking`], [`spawn_thread`] or [`carry`], a message with [`Carried`]. Requests that are served get their
 //! spans from `http::ServerSpans` or `instrument_axum`; requests that are sent carry the trace with [`inject_to`].
 //!
 //! # In a test
@@ -135,7 +135,8 @@ pub use crate::axum::instrument_axum;
 pub use completed::CompletedSpan;
 pub use config::Config;
 pub use context::{
-    Instrumented, TraceContext, carry, spawn, spawn_blocking, spawn_thread, with_trace_context,
+    Carried, Instrumented, TraceContext, carry, spawn, spawn_blocking, spawn_thread,
+    with_trace_context,
 };
 pub use current::{SpanIds, current_sampled_trace_id, current_span_ids, get_current_trace_id};
 pub use error::Error;

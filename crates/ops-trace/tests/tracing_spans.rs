@@ -201,3 +201,128 @@ fn spans_that_are_not_sampled_have_ids_and_with_tracing_off_what_is_outside_stay
     });
     assert_eq!(collector.requests(), 0);
 }
+
+#[test]
+fn errors_that_functions_return_and_panics_fail_their_spans_also_without_events() {
+    #[tracing::instrument(err)]
+    fn parse(text: &str) -> Result<u8, std::num::ParseIntError> {
+        text.parse()
+    }
+
+    let (collector, tracer) = traced();
+    with(&tracer, || {
+        parse("x").unwrap_err();
+        parse("1").unwrap();
+        let panicked = std::panic::catch_unwind(|| {
+            tracing::info_span!("panics").in_scope(|| std::panic::resume_unwind(Box::new(())));
+        });
+        assert!(panicked.is_err());
+        tracing::info_span!("logs").in_scope(|| tracing::error!(error = "e", "an event"));
+    });
+    tracer.flush();
+    let text = collector.snapshot();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines[0].contains("ERROR") && lines[0].contains("text=x"),
+        "{text}"
+    );
+    assert!(
+        !lines[1].contains("ERROR") && lines[1].contains("text=1"),
+        "{text}"
+    );
+    assert!(lines[2].contains("error.type=panic"), "{text}");
+    assert!(!lines[3].contains("ERROR"), "{text}");
+    let spans = collector.spans();
+    let failed = spans.iter().find(|span| !span.events.is_empty()).unwrap();
+    assert!(
+        format!("{:?}", failed.events).contains("exception"),
+        "{text}"
+    );
+}
+
+#[test]
+fn fields_set_name_kind_status_and_numbers() {
+    let (collector, tracer) = traced();
+    with(&tracer, || {
+        let span = tracing::info_span!(
+            "callsite",
+            otel.name = "GET /users",
+            otel.kind = "CLIENT",
+            rows = 3_u64,
+            late = tracing::field::Empty
+        );
+        span.record("late", "yes");
+        span.record("rows", 4_u64);
+        span.follows_from(&tracing::info_span!("before"));
+    });
+    tracer.flush();
+    let text = collector.snapshot();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("GET /users"))
+        .unwrap();
+    assert!(
+        line.contains("(client)") && line.contains("rows=4"),
+        "{text}"
+    );
+    assert!(
+        line.contains("late=yes") && !line.contains("otel."),
+        "{text}"
+    );
+}
+
+#[test]
+fn below_a_request_that_is_not_sampled_spans_share_its_ids_and_a_root_has_its_own() {
+    let (collector, tracer) = traced();
+    with(&tracer, || {
+        tracer.set_sampling_ratio(0.0, LATER).unwrap();
+        let request = span!(tracer: tracer, "request");
+        let outside = request.ids().unwrap();
+        request.in_scope(|_| {
+            tracing::info_span!("child").in_scope(|| {
+                assert_eq!(ops_trace::current_span_ids(), Some(outside));
+            });
+            tracer.set_sampling_ratio(1.0, LATER).unwrap();
+            tracing::info_span!(parent: None, "job").in_scope(|| {
+                assert_ne!(
+                    ops_trace::current_span_ids().unwrap().trace_id,
+                    outside.trace_id
+                );
+                assert!(ops_trace::current_sampled_trace_id().is_some());
+            });
+            assert_eq!(ops_trace::current_sampled_trace_id(), None);
+        });
+    });
+    tracer.flush();
+    let names: Vec<String> = collector
+        .spans()
+        .into_iter()
+        .map(|span| span.name)
+        .collect();
+    assert_eq!(names, ["job"]);
+}
+
+#[test]
+fn a_value_that_is_huge_or_panics_harms_nothing() {
+    struct Bad;
+    impl std::fmt::Debug for Bad {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            // enters a span of its own, as code that is asked for its text may
+            tracing::info_span!("nested").in_scope(|| std::panic::resume_unwind(Box::new(())))
+        }
+    }
+
+    let (collector, tracer) = traced();
+    with(&tracer, || {
+        let huge = "x".repeat(1 << 20);
+        tracing::info_span!("holds", bad = ?Bad, huge = ?huge).in_scope(|| {});
+    });
+    tracer.flush();
+    let text = collector.snapshot();
+    let line = text.lines().find(|line| line.starts_with("holds")).unwrap();
+    assert!(
+        line.contains("bad=***") && line.len() < 20_000,
+        "{}",
+        line.len()
+    );
+}

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use crate::{Config, Error};
 
-pub(crate) use ops_log::carry;
 pub(crate) use ops_log::http::AccessLog as Observer;
+pub(crate) use ops_log::{Carried, carry};
 
 /// Logging: readable lines on a terminal, and JSON in a file if one is named.
 #[derive(Debug)]

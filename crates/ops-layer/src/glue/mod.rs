@@ -13,5 +13,7 @@ pub(crate) mod secrets;
 #[cfg_attr(not(feature = "trace"), path = "absent/trace.rs")]
 pub(crate) mod trace;
 
+#[cfg(not(all(feature = "log", feature = "trace")))]
+mod carried;
 #[cfg(not(all(feature = "log", feature = "trace", feature = "metrics")))]
 mod unobserved;

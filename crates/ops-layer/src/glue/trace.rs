@@ -2,10 +2,12 @@ use std::future::Future;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use tracing_subscriber::layer::SubscriberExt;
+
 use crate::{Config, Error};
 
-pub(crate) use ops_trace::carry;
 pub(crate) use ops_trace::http::ServerSpans as Observer;
+pub(crate) use ops_trace::{Carried, carry};
 
 /// Traces, whose ids are on every log line.
 #[derive(Debug)]
@@ -16,6 +18,15 @@ pub(crate) fn service_name(program: &str) -> String {
     ops_trace::Config::new(program)
         .resolved_service_name()
         .unwrap_or_else(|| program.to_owned())
+}
+
+/// Makes spans of `tracing` spans of ours, and its events lines. A subscriber that was installed before stays: it decides
+/// which layers it has.
+pub(crate) fn follow_tracing() {
+    let subscriber = tracing_subscriber::registry().with(ops_trace::tracing_layer());
+    #[cfg(feature = "log")]
+    let subscriber = subscriber.with(ops_log::tracing_layer());
+    let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
 impl Trace {

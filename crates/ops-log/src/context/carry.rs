@@ -75,6 +75,42 @@ pub fn carry<R>(work: impl FnOnce() -> R) -> impl FnOnce() -> R {
     }
 }
 
+/// A value and a copy of the context in which it was wrapped: a message in a channel, an item in a queue.
+#[derive(Clone, Debug)]
+pub struct Carried<T> {
+    value: T,
+    context: Context,
+}
+
+impl<T> Carried<T> {
+    /// Wraps a value with a copy of the current context.
+    pub fn new(value: T) -> Self {
+        Self {
+            value,
+            context: current(),
+        }
+    }
+
+    /// Calls the function with the value, under the context in which it was wrapped.
+    pub fn in_scope<R>(mut self, work: impl FnOnce(T) -> R) -> R {
+        let _scope = Scope::enter(&mut self.context);
+        work(self.value)
+    }
+
+    /// Returns the value, without its context.
+    pub fn into_inner(self) -> T {
+        self.value
+    }
+}
+
+impl<T> std::ops::Deref for Carried<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
 /// Threads that begin with a copy of the current context.
 pub mod thread {
     /// [`std::thread::spawn`], under a copy of the current context.

@@ -14,6 +14,10 @@ pub(crate) use hosts::Hosts;
 pub(crate) use traceparent::header;
 use tracestate::WholeState;
 
+/// Flag of a trace id that is random, of level 2.
+#[cfg(feature = "tracing-spans")]
+pub(crate) const RANDOM: TraceFlags = TraceFlags::new(traceparent::RANDOM);
+
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use crate::{Config, Error};
 
+pub(crate) use super::carried::Carried;
 pub(crate) use super::unobserved::Unobserved as Observer;
 
 #[derive(Debug)]

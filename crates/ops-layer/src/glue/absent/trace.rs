@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use crate::{Config, Error};
 
+pub(crate) use super::carried::Carried;
 pub(crate) use super::unobserved::Unobserved as Observer;
 
 #[derive(Debug)]
@@ -10,6 +11,8 @@ pub(crate) struct Trace;
 pub(crate) fn service_name(program: &str) -> String {
     program.to_owned()
 }
+
+pub(crate) fn follow_tracing() {}
 
 impl Trace {
     #[expect(clippy::unnecessary_wraps, reason = "the interface of the part")]

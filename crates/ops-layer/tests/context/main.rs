@@ -1,0 +1,14 @@
+//! Context: what keeps it, what loses it, and spans of the `tracing` crate, in one process with one operations layer.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod foreign;
+mod ways;
+
+use std::sync::LazyLock;
+
+use ops_layer::{Config, Ops};
+
+/// The operations layer of this process. It is never shut down: the process ends with the tests.
+pub(crate) static OPS: LazyLock<Ops> =
+    LazyLock::new(|| ops_layer::init(Config::new("context")).unwrap());

@@ -1,0 +1,241 @@
+use std::cell::RefCell;
+use std::time::SystemTime;
+
+use opentelemetry::trace::{
+    Span as _, SpanBuilder, SpanContext, SpanKind, TraceContextExt, Tracer,
+};
+use opentelemetry::{Context, ContextGuard};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context as LayerContext;
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
+
+use super::fields::{EventFields, SpanFields, kind_of};
+use super::filter::is_returned_error;
+use crate::propagation::{RANDOM, with_span};
+use crate::span::fail;
+use crate::{Handle, global};
+
+/// Makes a span of ours for each `tracing` span, and makes it current whenever that is entered.
+pub(super) struct SpanLayer {
+    /// `None`: the global one, once there is one.
+    handle: Option<Handle>,
+    events: bool,
+}
+
+/// Span of ours that belongs to a `tracing` span.
+struct OurSpan {
+    context: Context,
+    is_recording: bool,
+    /// Time when it was left last.
+    left: Option<SystemTime>,
+}
+
+impl OurSpan {
+    fn not_recording(context: Context) -> Self {
+        Self {
+            context,
+            is_recording: false,
+            left: None,
+        }
+    }
+}
+
+/// A span that is entered on this thread.
+struct EnteredSpan {
+    id: Id,
+    is_recording: bool,
+    panicking: bool,
+    _guard: ContextGuard,
+}
+
+thread_local! {
+    static ENTERED: RefCell<Vec<EnteredSpan>> = const { RefCell::new(Vec::new()) };
+}
+
+impl SpanLayer {
+    pub(super) fn new(handle: Option<Handle>, events: bool) -> Self {
+        Self { handle, events }
+    }
+
+    fn handle(&self) -> Option<&Handle> {
+        self.handle.as_ref().or_else(|| global())
+    }
+}
+
+/// Calls the function with the parent of a new span. It must not run code of others, which may enter spans.
+fn with_parent<T>(parent: Option<&Context>, work: impl FnOnce(&Context) -> T) -> T {
+    match parent {
+        Some(parent) => work(parent),
+        None => Context::map_current(work),
+    }
+}
+
+/// Starts a span; `parent` is the current context if it is `None`.
+fn start(
+    handle: &Handle,
+    attributes: &Attributes<'_>,
+    parent: Option<&Context>,
+) -> Option<OurSpan> {
+    let tracer = handle.tracer()?;
+    let metadata = attributes.metadata();
+    let kind = kind_of(attributes);
+    if handle.children_follow()
+        && !matches!(kind, Some(SpanKind::Server | SpanKind::Consumer))
+        && let Some(context) = with_parent(parent, unsampled)
+    {
+        return Some(OurSpan::not_recording(context));
+    }
+    let mut builder = SpanBuilder::from_name(metadata.name());
+    builder.span_kind = kind;
+    let mut span = with_parent(parent, |parent| tracer.build_with_context(builder, parent));
+    let is_recording = span.is_recording();
+    if is_recording {
+        SpanFields::new(&mut span, metadata).take(attributes);
+    }
+    Some(if is_recording {
+        OurSpan {
+            context: with_parent(parent, |parent| with_span(parent, span)),
+            is_recording,
+            left: None,
+        }
+    } else {
+        let ids = span.span_context();
+        OurSpan::not_recording(with_parent(parent, |parent| not_recorded(parent, ids)))
+    })
+}
+
+/// Returns the context if its span is neither sampled nor recorded: spans below it are not either, and share its ids.
+fn unsampled(parent: &Context) -> Option<Context> {
+    let span = parent.span();
+    let ids = span.span_context();
+    let follows = ids.is_valid() && !ids.is_sampled() && !span.is_recording();
+    follows.then(|| parent.clone())
+}
+
+/// Returns the context of a span of which only the ids are needed.
+fn not_recorded(parent: &Context, ids: &SpanContext) -> Context {
+    if !ids.is_valid() {
+        return parent.clone(); // telemetry about telemetry
+    }
+    let random = parent.span().span_context().trace_flags() & RANDOM;
+    parent.with_remote_span_context(SpanContext::new(
+        ids.trace_id(),
+        ids.span_id(),
+        ids.trace_flags() | random,
+        false,
+        ids.trace_state().clone(),
+    ))
+}
+
+fn context_of<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>) -> Option<Context> {
+    let extensions = span.extensions();
+    extensions.get::<OurSpan>().map(|ours| ours.context.clone())
+}
+
+impl<S> Layer<S> for SpanLayer
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, spans: LayerContext<'_, S>) {
+        let (Some(handle), Some(span)) = (self.handle(), spans.span(id)) else {
+            return;
+        };
+        let parent = match attributes.parent() {
+            Some(parent) => {
+                let known = spans.span(parent).and_then(|parent| context_of(&parent));
+                Some(known.unwrap_or_default())
+            }
+            None if attributes.is_contextual() => None,
+            None => Some(Context::new()),
+        };
+        if let Some(ours) = start(handle, attributes, parent.as_ref()) {
+            span.extensions_mut().insert(ours);
+        }
+    }
+
+    fn on_enter(&self, id: &Id, spans: LayerContext<'_, S>) {
+        let Some(span) = spans.span(id) else { return };
+        let extensions = span.extensions();
+        let Some(ours) = extensions.get::<OurSpan>() else {
+            return;
+        };
+        let (context, is_recording) = (ours.context.clone(), ours.is_recording);
+        drop(extensions);
+        let entered = EnteredSpan {
+            id: id.clone(),
+            is_recording,
+            panicking: std::thread::panicking(),
+            _guard: context.attach(),
+        };
+        // a thread that ends has no current span any more
+        let _ = ENTERED.try_with(|stack| stack.borrow_mut().push(entered));
+    }
+
+    fn on_exit(&self, id: &Id, spans: LayerContext<'_, S>) {
+        let popped = ENTERED.try_with(|stack| {
+            let mut stack = stack.borrow_mut();
+            let at = stack.iter().rposition(|entered| entered.id == *id)?;
+            Some(stack.remove(at))
+        });
+        let Ok(Some(entered)) = popped else { return };
+        if !entered.is_recording {
+            return;
+        }
+        let Some(span) = spans.span(id) else { return };
+        let panicked = !entered.panicking && std::thread::panicking();
+        let mut extensions = span.extensions_mut();
+        let Some(ours) = extensions.get_mut::<OurSpan>() else {
+            return;
+        };
+        ours.left = Some(opentelemetry::time::now());
+        if panicked {
+            fail(&ours.context, "panic".into());
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, spans: LayerContext<'_, S>) {
+        let Some(span) = spans.span(id) else { return };
+        let recording = {
+            let extensions = span.extensions();
+            let ours = extensions.get::<OurSpan>();
+            ours.filter(|ours| ours.is_recording)
+                .map(|ours| ours.context.clone())
+        };
+        if let Some(context) = recording {
+            SpanFields::new(&mut context.span(), span.metadata()).take_later(values);
+        }
+    }
+
+    fn on_follows_from(&self, id: &Id, follows: &Id, spans: LayerContext<'_, S>) {
+        let of = |id| spans.span(id).and_then(|span| context_of(&span));
+        if let (Some(context), Some(before)) = (of(id), of(follows)) {
+            let ids = before.span().span_context().clone();
+            context.span().add_link(ids, Vec::new());
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, spans: LayerContext<'_, S>) {
+        let context = match event.parent() {
+            Some(parent) => spans.span(parent).and_then(|span| context_of(&span)),
+            None if event.is_contextual() => Some(Context::current()),
+            None => None,
+        };
+        let Some(context) = context.filter(|context| context.span().is_recording()) else {
+            return;
+        };
+        let is_error = is_returned_error(event.metadata());
+        EventFields::new(event).add_to(&context, is_error, self.events);
+    }
+
+    fn on_close(&self, id: Id, spans: LayerContext<'_, S>) {
+        let Some(span) = spans.span(&id) else { return };
+        let ours = span.extensions_mut().remove::<OurSpan>();
+        let Some(ours) = ours.filter(|ours| ours.is_recording) else {
+            return;
+        };
+        let ended = ours.left.unwrap_or_else(opentelemetry::time::now);
+        ours.context.span().end_with_timestamp(ended);
+    }
+}
