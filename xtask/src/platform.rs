@@ -72,6 +72,8 @@ pub(crate) struct Served {
     pub(crate) admin: String,
     /// Where it runs, and keeps `data` and `logs`.
     pub(crate) folder: PathBuf,
+    /// The program itself.
+    pub(crate) program: PathBuf,
     _scratch: Scratch,
 }
 
@@ -104,6 +106,7 @@ impl Served {
                 api: addresses.api,
                 admin: addresses.admin,
                 folder: scratch.path().to_owned(),
+                program: program.get_program().into(),
                 _scratch: scratch,
             }),
             Err(cause) => {

@@ -8,7 +8,7 @@ use crate::Result;
 use crate::platform::Served;
 
 const PAUSE: Duration = Duration::from_millis(50);
-/// More scrapes at once than are let in: each burst is a few answers of 503.
+/// More scrapes at once than are let in: some of a burst are answered with 503.
 const BURST: usize = 24;
 /// The default in configs/secrets.yaml, which is no secret.
 const KEY: &str = "X-API-Key: kearney-registry-key\r\n";
@@ -47,7 +47,7 @@ impl Load {
             return Err("the load got answers that it should not get".to_owned());
         }
         if refused == 0 {
-            return Err("no scrape was refused: there is no 5xx to look for".to_owned());
+            return Err("no scrape was refused, though many asked at once".to_owned());
         }
         Ok(())
     }

@@ -61,9 +61,9 @@ fn attempt(file: &Path, script: &str, served: &Served) -> Result<Option<String>>
         .replace("http://127.0.0.1:8000", &served.api)
         .replace("http://127.0.0.1:8001", &served.admin)
         .replace("cargo run -q -p kearney-platform --", "kearney-platform");
-    let programs = workspace::target_dir().join("debug");
+    let programs = served.program.parent().map(Path::to_owned);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths([programs].into_iter().chain(std::env::split_paths(&path)))
+    let path = std::env::join_paths(programs.into_iter().chain(std::env::split_paths(&path)))
         .map_err(|e| format!("cannot extend PATH: {e}"))?;
     // a runbook is pasted into a shell, so a shell it is
     let mut shell = command::program("bash");
