@@ -51,7 +51,7 @@ enum Chore {
     Prometheus(prometheus::Args),
     /// Run the benchmarks of every crate that has some
     Bench(bench::Args),
-    /// Check versions and changelogs, and print the order of publication
+    /// Check versions, changelogs, licences, public API and packages, and print the order of publication
     Release(release::Args),
 }
 

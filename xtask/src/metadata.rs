@@ -73,11 +73,11 @@ impl Metadata {
         members
     }
 
-    /// The members in `crates/`: everything but xtask.
+    /// The members in `crates/`: everything but `dev` and `xtask`.
     pub(crate) fn crates(&self) -> Vec<&Package> {
         self.members()
             .into_iter()
-            .filter(|package| package.name != "xtask")
+            .filter(|package| !["dev", "xtask"].contains(&package.name.as_str()))
             .collect()
     }
 }

@@ -4,11 +4,6 @@
 //! `perf/peers` is there, Python's diskcache and pyarrow read the same results in the same run.
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
 
-#[path = "../../../perf/peer.rs"]
-mod peer;
-#[path = "../../../perf/ratio.rs"]
-mod ratio;
-
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,8 +11,8 @@ use std::process::Command;
 use data_cache::arrow::array::RecordBatch;
 use data_cache::http::{CacheLayer, Validator};
 use data_cache::{Cache, CachedWarehouse, Config, Params, Status, Warehouse, params};
+use dev::peer::Peer;
 use http_body_util::Full;
-use peer::Peer;
 use tower::{Service, ServiceExt};
 
 /// Ten thousand rows of eight columns, which cost a scan of everything.
@@ -46,7 +41,7 @@ fn main() -> Result<(), Failure> {
         flights.display()
     ))?;
     let results = [("10 k x 8", ROUTES), ("1 M x 5", MANY)];
-    let mut ratios = ratio::Ratios::from_args().by_wall_clock();
+    let mut ratios = dev::ratio::Ratios::from_args().by_wall_clock();
     keys(&ratios);
     for (name, sql) in results {
         let batches = engine.query(sql, &params! {})?;
@@ -79,7 +74,7 @@ fn open(dir: &Path, name: &str, query_cache: &str) -> Result<Cache, Failure> {
     Ok(Cache::open_with(dir.join(name), &config)?)
 }
 
-fn keys(ratios: &ratio::Ratios) {
+fn keys(ratios: &dev::ratio::Ratios) {
     let config = Config::from_yaml("bench", "query_cache: {max_size_mb: 0}").unwrap_or_default();
     let Ok(cache) = Cache::open_with("nowhere", &config) else {
         return;
@@ -125,7 +120,7 @@ impl Tiers {
         Ok(tiers)
     }
 
-    fn measure(&self, name: &str, ratios: &mut ratio::Ratios) {
+    fn measure(&self, name: &str, ratios: &mut dev::ratio::Ratios) {
         let key = self.memory.key(self.sql, &Params::new());
         ratios.report(
             &format!("{name}: memory hit, key at hand (goal <= 1000 ns)"),
@@ -158,7 +153,7 @@ impl Tiers {
         name: &str,
         sql: &str,
         engine: &Warehouse,
-        ratios: &mut ratio::Ratios,
+        ratios: &mut dev::ratio::Ratios,
     ) -> Result<(), Failure> {
         let key = self.parquet.key(self.sql, &Params::new());
         let file = self.parquet_file()?;
@@ -201,7 +196,7 @@ impl Tiers {
         &self,
         name: &str,
         python: &Path,
-        ratios: &mut ratio::Ratios,
+        ratios: &mut dev::ratio::Ratios,
     ) -> Result<(), Failure> {
         if ratios.is_check() {
             return Ok(());
@@ -257,7 +252,7 @@ fn data_file(dir: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// A request whose answer the client has: through the layer, the handler, the key and every check of freshness.
-fn not_modified(ratios: &ratio::Ratios, warehouse: CachedWarehouse) -> Result<(), Failure> {
+fn not_modified(ratios: &dev::ratio::Ratios, warehouse: CachedWarehouse) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let first = runtime.block_on(warehouse.query(ROUTES, params! {}).into_future())?;
     let etag = first.etag("json/1").ok_or("the result has no tag")?;

@@ -5,9 +5,6 @@
     reason = "a bench prints, and one that cannot start has nothing to say"
 )]
 
-#[path = "../../../perf/ratio.rs"]
-mod ratio;
-
 use std::alloc::System;
 use std::io::{self, Write};
 
@@ -49,7 +46,7 @@ fn lines(log: &ops_log::Logger, count: u64) {
 }
 
 fn main() {
-    let mut ratios = ratio::Ratios::from_args();
+    let mut ratios = dev::ratio::Ratios::from_args();
     let output = Output::writer(Nowhere).json(true);
     let pipeline = Pipeline::new(Config::new().stdout(false).output(output)).unwrap();
     let log = pipeline.logger("api").bind("table", "users");

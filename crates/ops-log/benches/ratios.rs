@@ -6,18 +6,13 @@
     reason = "a bench prints, and one that cannot start has nothing to say"
 )]
 
-#[path = "../../../perf/ratio.rs"]
-mod ratio;
-#[macro_use]
-#[path = "../../../perf/ten_fields.rs"]
-mod ten_fields;
-
 use std::sync::Mutex;
 
+use dev::ratio::Ratios;
+use dev::ten_fields;
+use dev::ten_fields::{Memory, TRACE};
 use ops_log::{Config, Output, Pipeline};
-use ratio::Ratios;
 use slog::{Drain, o};
-use ten_fields::{Memory, TRACE};
 
 fn ours(config: impl FnOnce(Config) -> Config) -> Pipeline {
     let config = config(Config::new().stdout(false).service_name("api"));

@@ -5,9 +5,6 @@
     reason = "a bench, which prints what it measured"
 )]
 
-#[path = "../../../perf/ratio.rs"]
-mod ratio;
-
 use std::alloc::System;
 use std::hint::black_box;
 use std::time::Duration;
@@ -41,7 +38,7 @@ struct Labels {
 
 fn main() {
     ops_metrics::install(ops_metrics::Config::new()).unwrap();
-    let mut ratios = ratio::Ratios::from_args();
+    let mut ratios = dev::ratio::Ratios::from_args();
     increments(&mut ratios);
     observations(&mut ratios);
     ratios.exactly(
@@ -69,7 +66,7 @@ fn increment() {
     .inc();
 }
 
-fn increments(ratios: &mut ratio::Ratios) {
+fn increments(ratios: &mut dev::ratio::Ratios) {
     let name = "increment with 3 labels";
     let texts = || (black_box("mail"), black_box("w1"), black_box("done"));
     // with the exporter's own recorder, so that ours does not slow the macro down
@@ -118,7 +115,7 @@ fn increments(ratios: &mut ratio::Ratios) {
     ratios.report("increment of a held series", || black_box(held).inc());
 }
 
-fn observations(ratios: &mut ratio::Ratios) {
+fn observations(ratios: &mut dev::ratio::Ratios) {
     let held = http_request_latency("/api/users", Method::GET);
     let exporter = PrometheusBuilder::new()
         .set_buckets(MetricDefinition::BUCKETS)
@@ -149,7 +146,7 @@ fn observations(ratios: &mut ratio::Ratios) {
     );
 }
 
-fn observer(ratios: &mut ratio::Ratios) {
+fn observer(ratios: &mut dev::ratio::Ratios) {
     let observer = ops_metrics::http::RedMetrics::new();
     let (mut parts, ()) = Request::new(()).into_parts();
     let outcome = Outcome::new(

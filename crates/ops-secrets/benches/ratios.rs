@@ -2,9 +2,6 @@
 //! `cargo bench -p ops-secrets`.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
 
-#[path = "../../../perf/ratio.rs"]
-mod ratio;
-
 use std::alloc::System;
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -65,7 +62,7 @@ fn main() {
         drop(black_box(asked.ttl(Duration::from_secs(600)).blocking()));
     };
 
-    let mut ratios = ratio::Ratios::from_args();
+    let mut ratios = dev::ratio::Ratios::from_args();
     ratios.at_most(
         "warm hit of an AWS secret",
         1.3,

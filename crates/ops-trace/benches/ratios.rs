@@ -8,8 +8,6 @@
 
 #[path = "foreign/mod.rs"]
 mod foreign;
-#[path = "../../../perf/ratio.rs"]
-mod ratio;
 
 use std::future::Future;
 use std::pin::pin;
@@ -19,6 +17,7 @@ use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Extensions, HeaderValue, Request, Response, request, response};
 use cpu_time::ThreadTime;
+use dev::ratio::{Blocks, median};
 use opentelemetry::trace::{SpanBuilder, TraceContextExt, Tracer as _, TracerProvider as _};
 use opentelemetry::{Context as OtelContext, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -29,7 +28,6 @@ use opentelemetry_sdk::trace::{
 use ops_http::{Observe, ObserveLayer, Outcome, Route};
 use ops_trace::http::ServerSpans;
 use ops_trace::{Config, Tracer, span};
-use ratio::{Blocks, median};
 use tower::{Layer, Service};
 
 /// Spans of one round: more than a batch, so that the export thread is woken as it is in earnest.
@@ -42,7 +40,7 @@ const BODY_REPEATS: usize = 256;
 const REQUESTS: usize = 64;
 
 fn main() {
-    let mut ratios = ratio::Ratios::from_args();
+    let mut ratios = dev::ratio::Ratios::from_args();
     foreign::measure(&mut ratios);
     sampled(&mut ratios);
     unsampled(&mut ratios);
@@ -117,7 +115,7 @@ fn fastrace_span() {
     let _entered = root.set_local_parent();
 }
 
-fn sampled(ratios: &mut ratio::Ratios) {
+fn sampled(ratios: &mut dev::ratio::Ratios) {
     let (provider, tracer) = (raw(1.0), ours(1.0));
     let raw_tracer = provider.tracer("bench");
     fastrace::set_reporter(NoReporter, fastrace::collector::Config::default());
@@ -143,7 +141,7 @@ fn sampled(ratios: &mut ratio::Ratios) {
     println!("the same with fastrace: {:.1} ns", median(&mut fast));
 }
 
-fn unsampled(ratios: &mut ratio::Ratios) {
+fn unsampled(ratios: &mut dev::ratio::Ratios) {
     let (provider, tracer) = (raw(0.0), ours(0.0));
     let raw_tracer = provider.tracer("bench");
     let [ours, raw] = rounds([
@@ -216,7 +214,7 @@ fn observer(name: &str, ratio: f64) {
 
 /// Requests over a connection, one in a hundred sampled, each with three spans: with a decision at the end of each trace
 /// and without.
-fn keeping(ratios: &mut ratio::Ratios) {
+fn keeping(ratios: &mut dev::ratio::Ratios) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

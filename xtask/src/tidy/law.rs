@@ -51,8 +51,8 @@ fn broken_article(
         name if MICRO.contains(&name) && is_ours => {
             let macros = name == "data-cache" && dependency.name == "data-cache-macros";
             let http = dependency.name == "ops-http" && dependency.optional && is_normal;
-            (!macros && !http).then_some(
-                "article 1: a micro-crate depends on no sibling (ops-http: optional only)",
+            (!macros && !http && !is_shared_bench(dependency)).then_some(
+                "article 1: a micro-crate depends on no sibling (ops-http: optional only; dev: for benches only)",
             )
         }
         "ops-http" if is_normal && !HTTP_MAY_NEED.contains(&dependency.name.as_str()) => {
@@ -73,9 +73,17 @@ fn broken_article(
         "data-cache-macros" if is_ours && is_normal => {
             Some("article 1: the macros depend on nothing of ours")
         }
-        "xtask" if is_ours => Some("article 6: xtask depends on none of ours"),
+        "dev" | "xtask" if is_ours => Some("article 6: dev and xtask depend on none of ours"),
+        _ if dependency.name == "dev" && !is_shared_bench(dependency) => {
+            Some("article 1: dev is a dev-dependency, by path and without a version")
+        }
         _ => None,
     }
+}
+
+/// A dev-dependency without a version, which cargo leaves out of packages.
+fn is_shared_bench(dependency: &Dependency) -> bool {
+    dependency.name == "dev" && dependency.kind.as_deref() == Some("dev") && dependency.req == "*"
 }
 
 /// data-cache and its macros are released in step.
@@ -142,6 +150,30 @@ mod tests {
         assert!(found(metrics.clone()).is_empty());
         metrics.dependencies = vec![dependency("ops-http", None, false)];
         assert_eq!(found(metrics).len(), 1);
+    }
+
+    #[test]
+    fn dev_is_for_benches_and_has_no_version() {
+        let mut log = package("ops-log", &[]);
+        let mut dev = dependency("dev", Some("dev"), false);
+        dev.req = "*".to_owned();
+        log.dependencies = vec![dev.clone()];
+        let siblings = [package("dev", &[]), log.clone()];
+        assert!(check(&workspace(siblings.to_vec())).is_empty());
+        for broken in [
+            Dependency {
+                kind: None,
+                ..dev.clone()
+            },
+            Dependency {
+                req: "^0.1".to_owned(),
+                ..dev
+            },
+        ] {
+            log.dependencies = vec![broken];
+            let siblings = [package("dev", &[]), log.clone()];
+            assert_eq!(check(&workspace(siblings.to_vec())).len(), 1);
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@ use tracing::{Dispatch, dispatcher};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry;
 
-use super::ratio::Ratios;
 use super::{blocks, median, ours, raw, rounds};
+use dev::ratio::Ratios;
 
 pub(super) fn measure(ratios: &mut Ratios) {
     for (name, ratio, goal) in [("sampled", 1.0, 1.0), ("not sampled", 0.0, 0.5)] {

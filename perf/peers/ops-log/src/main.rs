@@ -3,13 +3,6 @@
 //! Both write to memory, with a timestamp and two fields of context; they take turns in blocks, on the processor's time
 //! of the thread. With `--check` a ratio that is missed by 25 % is a failure.
 
-#[path = "../../../peer.rs"]
-mod peer;
-#[path = "../../../ratio.rs"]
-mod ratio;
-#[macro_use]
-#[path = "../../../ten_fields.rs"]
-mod ten_fields;
 
 use std::env;
 use std::error::Error;
@@ -18,9 +11,10 @@ use std::process::Command;
 
 use ops_log::{Config, Output, Pipeline};
 
-use peer::Peer;
-use ratio::Ratios;
-use ten_fields::{Memory, TRACE};
+use dev::peer::Peer;
+use dev::ratio::Ratios;
+use dev::ten_fields;
+use dev::ten_fields::{Memory, TRACE};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let tools = env::var_os("OPS_TOOLS").map_or_else(|| PathBuf::from(".tools"), PathBuf::from);

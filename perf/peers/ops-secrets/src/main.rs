@@ -1,8 +1,6 @@
 //! A warm read of the same secret of the same server, beside AWS's own caching client:
 //! `cargo run --release --manifest-path perf/peers/Cargo.toml -p ops-secrets-peers [-- --check]`.
 
-#[path = "../../../ratio.rs"]
-mod ratio;
 
 use std::error::Error;
 use std::hint::black_box;
@@ -68,7 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(VALUE)
     );
 
-    let mut ratios = ratio::Ratios::from_args();
+    let mut ratios = dev::ratio::Ratios::from_args();
     let peer = "aws_secretsmanager_caching";
     ratios.at_most(
         "warm read",

@@ -1,5 +1,7 @@
 //! `cargo xtask release`: what would be published, in which order, and what still stands in its way.
 
+mod checks;
+
 use crate::metadata::{Metadata, Package};
 use crate::{Result, command};
 use std::collections::BTreeSet;
@@ -9,6 +11,9 @@ pub(crate) struct Args {
     /// Publish for real, crate by crate
     #[arg(long)]
     execute: bool,
+    /// Compare the public API with this revision instead of the newest tag
+    #[arg(long, value_name = "REVISION")]
+    baseline: Option<String>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -26,6 +31,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for obstacle in &obstacles {
         println!("release: {obstacle}");
     }
+    checks::unused_dependencies()?;
+    checks::licences_and_sources()?;
+    checks::public_api(args.baseline.as_deref(), &order)?;
+    checks::packages()?;
     for package in &order {
         let mut publish = command::cargo(["publish", "--locked", "--package", &package.name]);
         if args.execute && obstacles.is_empty() {

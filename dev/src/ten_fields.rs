@@ -1,8 +1,9 @@
-//! The event of ten fields that benches of ops-log write, and where to. Included like `ratio.rs`, with `#[macro_use]`.
+//! The event of ten fields that benches of ops-log write, and where to.
 
 use std::io::{self, Write};
 
-/// Writes it with a macro of ours, by a logger.
+/// Writes the event with a macro of ops-log, by a logger.
+#[macro_export]
 macro_rules! ten_fields {
     ([$($macro:tt)+], $log:expr) => {
         $($macro)+!(
@@ -22,12 +23,20 @@ macro_rules! ten_fields {
     };
 }
 
-/// Takes everything and keeps the newest megabyte at most.
-pub(crate) struct Memory(Vec<u8>);
+/// Writer that takes everything and keeps the newest megabyte at most.
+pub struct Memory(Vec<u8>);
 
 impl Memory {
-    pub(crate) fn new() -> Self {
+    /// Returns an empty buffer with room for two megabytes.
+    #[must_use]
+    pub fn new() -> Self {
         Self(Vec::with_capacity(2 << 20))
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -45,4 +54,5 @@ impl Write for Memory {
     }
 }
 
-pub(crate) const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+/// Trace id of every event.
+pub const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";

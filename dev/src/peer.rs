@@ -1,18 +1,23 @@
 //! A peer of another language: a process that measures itself whenever it reads a line, and answers with nanoseconds.
-//! A bench includes this file with `#[path = "../../../perf/peer.rs"] mod peer;`, beside `ratio.rs`.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-pub(crate) struct Peer {
+/// A running process that answers with measurements.
+pub struct Peer {
     child: Child,
     ask: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl Peer {
-    pub(crate) fn start(command: &mut Command) -> Result<Self, Box<dyn Error>> {
+    /// Starts the process, with its standard input and output connected.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the command cannot be run.
+    pub fn start(command: &mut Command) -> Result<Self, Box<dyn Error>> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -27,8 +32,12 @@ impl Peer {
         })
     }
 
-    /// Nanoseconds that the work took once.
-    pub(crate) fn measure(&mut self) -> Result<f64, Box<dyn Error>> {
+    /// Returns the nanoseconds that the work took once.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the process ended, or answers with something else than a number.
+    pub fn measure(&mut self) -> Result<f64, Box<dyn Error>> {
         writeln!(self.ask)?;
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;

@@ -1,7 +1,5 @@
 //! Ratios of two ways to do the same, taken in one process: both take turns in blocks, and the median of the blocks
-//! counts, so that a noisy machine disturbs both alike. A bench includes this file with
-//! `#[path = "../../../perf/ratio.rs"] mod ratio;`.
-#![allow(dead_code, reason = "each bench uses the part that it needs")]
+//! counts, so that a noisy machine disturbs both alike.
 
 use std::time::{Duration, Instant};
 
@@ -50,14 +48,16 @@ impl Clock {
 }
 
 /// Prints one line for each measurement; with `--check` it ends the process with 1 if a ratio was missed by 25 %.
-pub(crate) struct Ratios {
+pub struct Ratios {
     clock: Clock,
     check: bool,
     missed: Vec<String>,
 }
 
 impl Ratios {
-    pub(crate) fn from_args() -> Self {
+    /// Returns an empty list; with the argument `--check`, [`finish`](Self::finish) fails.
+    #[must_use]
+    pub fn from_args() -> Self {
         Self {
             clock: Clock::Thread,
             check: std::env::args().any(|argument| argument == "--check"),
@@ -65,21 +65,23 @@ impl Ratios {
         }
     }
 
-    /// Whether a build depends on the outcome.
-    pub(crate) fn is_check(&self) -> bool {
+    /// Returns `true` if a build depends on the outcome.
+    #[must_use]
+    pub fn is_check(&self) -> bool {
         self.check
     }
 
     /// Measures by the clock on the wall: for work that other threads do.
-    pub(crate) fn by_wall_clock(self) -> Self {
+    #[must_use]
+    pub fn by_wall_clock(self) -> Self {
         Self {
             clock: Clock::Wall,
             ..self
         }
     }
 
-    /// `ours` may take at most `goal` times what `theirs` takes.
-    pub(crate) fn at_most(
+    /// Compares: `ours` may take at most `goal` times what `theirs` takes.
+    pub fn at_most(
         &mut self,
         name: &str,
         goal: f64,
@@ -98,9 +100,12 @@ impl Ratios {
         }
     }
 
-    /// The same beside a peer that measures itself and says how many nanoseconds its work took, such as one of another
-    /// language.
-    pub(crate) fn at_most_of<E>(
+    /// Compares with a peer that measures itself and answers with nanoseconds, such as one of another language.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the peer does.
+    pub fn at_most_of<E>(
         &mut self,
         name: &str,
         goal: f64,
@@ -116,8 +121,8 @@ impl Ratios {
         Ok(())
     }
 
-    /// The same for blocks that a bench has measured itself.
-    pub(crate) fn judge(&mut self, name: &str, goal: f64, peer: &str, blocks: Blocks) {
+    /// Compares blocks that a bench has measured itself.
+    pub fn judge(&mut self, name: &str, goal: f64, peer: &str, blocks: Blocks) {
         let measured = blocks.median();
         measured.tell(name, goal, peer);
         if measured.ratio > goal * MARGIN {
@@ -131,8 +136,8 @@ impl Ratios {
         ));
     }
 
-    /// Only told, and not even measured with `--check`: absolute times are never a gate.
-    pub(crate) fn report(&self, name: &str, work: impl FnMut()) {
+    /// Prints an absolute time, which is never a gate: not even measured with `--check`.
+    pub fn report(&self, name: &str, work: impl FnMut()) {
         if self.check {
             return;
         }
@@ -142,8 +147,8 @@ impl Ratios {
         println!("{name}: {:.1} ns", median(&mut blocks));
     }
 
-    /// A count that has to be exact, such as allocations.
-    pub(crate) fn exactly(&mut self, name: &str, expected: usize, found: usize) {
+    /// Compares a count that has to be exact, such as allocations.
+    pub fn exactly(&mut self, name: &str, expected: usize, found: usize) {
         println!("{name}: {found} (goal {expected})");
         if found != expected {
             self.missed
@@ -151,7 +156,8 @@ impl Ratios {
         }
     }
 
-    pub(crate) fn finish(self) {
+    /// Prints what was missed, and with `--check` ends the process with 1 if anything was.
+    pub fn finish(self) {
         for line in &self.missed {
             println!("missed: {line}");
         }
@@ -181,10 +187,11 @@ fn measure(clock: Clock, mut ours: impl FnMut(), mut theirs: impl FnMut()) -> Me
 
 /// Nanoseconds of both in each block, and their ratios.
 #[derive(Default)]
-pub(crate) struct Blocks([Vec<f64>; 3]);
+pub struct Blocks([Vec<f64>; 3]);
 
 impl Blocks {
-    pub(crate) fn push(&mut self, ours: f64, theirs: f64) {
+    /// Adds one pair of blocks, in nanoseconds.
+    pub fn push(&mut self, ours: f64, theirs: f64) {
         for (samples, sample) in self.0.iter_mut().zip([ours, theirs, ours / theirs]) {
             samples.push(sample);
         }
@@ -251,7 +258,8 @@ impl Plan {
     }
 }
 
-pub(crate) fn median(samples: &mut [f64]) -> f64 {
+/// Returns the middle of the samples, which are sorted; of an even number the upper one, of none NaN.
+pub fn median(samples: &mut [f64]) -> f64 {
     samples.sort_by(f64::total_cmp);
-    samples[samples.len() / 2]
+    samples.get(samples.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -1,0 +1,10 @@
+//! What the benches of several crates share. Never published: the crates name it by path, as a dev-dependency without a
+//! version, which cargo leaves out of their packages.
+#![expect(
+    clippy::print_stdout,
+    reason = "a bench speaks through its standard output"
+)]
+
+pub mod peer;
+pub mod ratio;
+pub mod ten_fields;
