@@ -159,3 +159,7 @@ pub use sql::{Dialect, sanitize};
 pub use stats::{Bypass, Invalidation, Miss, Stats, TopEntry};
 #[cfg(feature = "duckdb")]
 pub use warehouse::{CachedWarehouse, Warehouse};
+
+#[cfg(all(doctest, feature = "duckdb", feature = "macros"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

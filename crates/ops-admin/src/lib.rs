@@ -60,3 +60,7 @@ mod token;
 pub use admin::Admin;
 pub use check::Check;
 pub use finding::{Finding, Severity};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -87,3 +87,7 @@ pub use outcome::{Ending, Outcome};
 pub use quiet::{QUIET_ROUTES, is_quiet};
 pub use route::Route;
 pub use route_layer::{RouteFuture, RouteLayer, RouteService, route};
+
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -50,8 +50,6 @@ mod config;
 mod error;
 mod glue;
 mod ops;
-#[cfg(all(doctest, feature = "full"))]
-mod readme;
 #[cfg(feature = "serve")]
 mod serve;
 mod spawn;
@@ -79,3 +77,7 @@ pub use ops_metrics as metrics;
 pub use ops_secrets as secrets;
 #[cfg(feature = "trace")]
 pub use ops_trace as trace;
+
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -133,3 +133,7 @@ pub use render::slog_json;
 pub use render::value::{Json, Value};
 pub use setup::config::{Config, RECENT_LINES};
 pub use setup::error::Error;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -108,3 +108,7 @@ pub use series::label::{Label, LabelId};
 pub use series::registry::{families, register};
 pub use series::rejected::RejectReason;
 pub use series::value::{Counter, Gauge, Histogram, Seconds, Timer};
+
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -102,3 +102,7 @@ pub use source::aws::detection::AwsMode;
 pub use source::dotenv::{Diagnostic, MAX_DOTENV_BYTES};
 pub use source::file::{FolderSource, MAX_SECRET_FILE_BYTES};
 pub use source::{FetchError, FetchResult, Health, Source, SourceFuture, SourceValue};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

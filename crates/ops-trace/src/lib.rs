@@ -163,3 +163,12 @@ pub use tracing_spans::tracing_layer;
 #[doc(hidden)]
 pub use value::Literal;
 pub use value::Value;
+
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "testing",
+    feature = "tracing-spans"
+))]
+#[doc = include_str!("../README.md")]
+struct Readme;

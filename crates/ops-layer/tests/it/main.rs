@@ -5,6 +5,7 @@
 mod carry;
 mod free_functions;
 mod metrics_table;
+mod readme;
 
 use std::sync::LazyLock;
 
