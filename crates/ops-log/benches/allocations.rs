@@ -1,8 +1,7 @@
 //! Allocations of a line once everything is warm: `cargo bench -p ops-log --bench allocations`.
 #![expect(
-    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a bench prints, and one that cannot start has nothing to say"
+    reason = "a bench that cannot start has nothing to say"
 )]
 
 use std::alloc::System;

@@ -1,9 +1,8 @@
 //! One event against the ways to log it that are common: `cargo bench -p ops-log --bench ratios`. All write JSON with
 //! a timestamp to the same memory, under a context of two fields; ours counts and keeps recent lines meanwhile.
 #![expect(
-    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a bench prints, and one that cannot start has nothing to say"
+    reason = "a bench that cannot start has nothing to say"
 )]
 
 use std::sync::Mutex;

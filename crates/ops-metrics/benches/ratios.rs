@@ -1,9 +1,5 @@
 //! Cost of a call beside the same call of other crates: `cargo bench -p ops-metrics --bench ratios`.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a bench, which prints what it measured"
-)]
+#![expect(clippy::unwrap_used, reason = "a bench")]
 
 use std::alloc::System;
 use std::hint::black_box;

@@ -1,6 +1,6 @@
 //! What a read costs beside what an application would write by hand, taken in turns in one process:
 //! `cargo bench -p ops-secrets`.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
+#![expect(clippy::unwrap_used, reason = "a bench")]
 
 use std::alloc::System;
 use std::collections::HashMap;

@@ -38,7 +38,7 @@ fn too_long(file: &Path, lines: &[(usize, String)]) -> Option<Finding> {
 }
 
 /// Functions, implementations and types belong into a file of their own. Procedural macros must be declared here, so
-/// a function that follows their attribute may stay.
+/// a function that follows their attribute may stay; so may the type that makes doctests of the readme.
 fn logic_in_introduction(file: &Path, lines: &[(usize, String)]) -> Option<Finding> {
     let starts = [
         "fn ",
@@ -54,7 +54,9 @@ fn logic_in_introduction(file: &Path, lines: &[(usize, String)]) -> Option<Findi
     ];
     let mut exempt = false;
     for (number, line) in lines {
-        if line.starts_with("#[proc_macro") {
+        if line.starts_with("#[proc_macro")
+            || line.starts_with("#[doc = include_str!(\"../README.md\")]")
+        {
             exempt = true;
         } else if starts.iter().any(|start| line.starts_with(start)) {
             if !exempt {
