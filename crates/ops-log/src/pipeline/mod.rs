@@ -138,7 +138,7 @@ impl State {
     ) {
         let loaded = self.active.load();
         let Some(active) = loaded.as_ref().or(UNCONFIGURED.as_ref()) else {
-            return self.line_log.lock().count(false);
+            return self.line_log.lock().count(meta.level, false);
         };
         let written = with_buffers(|buffers| {
             let at = if asks_others {
@@ -188,7 +188,7 @@ impl State {
                 scrub(buffers, &active.format);
             }
             let mut line_log = self.line_log.lock();
-            line_log.count(taken.unwrap_or(false));
+            line_log.count(meta.level, taken.unwrap_or(false));
             line_log
                 .recent
                 .push(&mut buffers.fields.json, active.recent);
@@ -197,7 +197,7 @@ impl State {
             }
         });
         if written.is_none() {
-            self.line_log.lock().count(false);
+            self.line_log.lock().count(meta.level, false);
         }
     }
 

@@ -1,3 +1,4 @@
+use crate::Level;
 use crate::pipeline::ring::Ring;
 use crate::render::losses::Counters;
 
@@ -13,6 +14,15 @@ pub struct Stats {
     pub truncated: u64,
     /// Values that panicked or failed while they were formatted.
     pub value_errors: u64,
+    /// Lines of each level, in the order of [`Level::ALL`].
+    events: [u64; Level::ALL.len()],
+}
+
+impl Stats {
+    /// Returns the number of lines of this level, whether outputs took them or not.
+    pub fn events(&self, level: Level) -> u64 {
+        self.events[level as usize]
+    }
 }
 
 /// The lines so far: one lock for all that is to be noted about one.
@@ -21,6 +31,7 @@ pub(crate) struct LineLog {
     pub(crate) recent: Ring,
     written: u64,
     dropped: u64,
+    events: [u64; Level::ALL.len()],
 }
 
 impl LineLog {
@@ -29,11 +40,13 @@ impl LineLog {
             recent: Ring::new(),
             written: 0,
             dropped: 0,
+            events: [0; Level::ALL.len()],
         }
     }
 
     #[inline]
-    pub(crate) fn count(&mut self, taken: bool) {
+    pub(crate) fn count(&mut self, level: Level, taken: bool) {
+        self.events[level as usize] += 1;
         self.written += u64::from(taken);
         self.dropped += u64::from(!taken);
     }
@@ -52,6 +65,7 @@ impl LineLog {
             dropped: self.dropped,
             truncated: counters.truncated_so_far(),
             value_errors: counters.value_errors_so_far(),
+            events: self.events,
         }
     }
 }
@@ -60,6 +74,10 @@ impl LineLog {
 #[cfg(feature = "metrics")]
 pub fn publish_metrics() {
     let stats = crate::pipeline::GLOBAL.stats();
+    for level in Level::ALL {
+        let events = metrics::counter!("log_events_total", "level" => level.as_str());
+        events.absolute(stats.events(level));
+    }
     metrics::counter!("log_lines_written_total").absolute(stats.written);
     metrics::counter!("log_lines_dropped_total").absolute(stats.dropped);
     metrics::counter!("log_values_truncated_total").absolute(stats.truncated);

@@ -90,8 +90,15 @@ fn an_output_that_fails_panics_or_logs_loses_its_line_and_nothing_else() {
     }
     let stats = pipeline.stats();
     assert_eq!((stats.written, stats.dropped), (2, 3));
+    // by level each line counts, also one that no output took
+    ops_log::error!(pipeline.root(), "one more");
+    let of = |level| pipeline.stats().events(level);
+    assert_eq!(
+        (of(ops_log::Level::Info), of(ops_log::Level::Error)),
+        (5, 1)
+    );
     // one for each call of `write` that logs: the line that says how many were lost, and two lines
-    assert_eq!(other.stats().dropped, 3);
+    assert_eq!(other.stats().dropped, 4);
 }
 
 #[test]
