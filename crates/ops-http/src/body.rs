@@ -1,3 +1,4 @@
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -61,5 +62,11 @@ impl<B: Body, O: Observe> Body for ObserveBody<B, O> {
         self.inner
             .as_ref()
             .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl<B, O: Observe> fmt::Debug for ObserveBody<B, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObserveBody").finish_non_exhaustive()
     }
 }

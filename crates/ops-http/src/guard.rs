@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use http::{request, response};
 use http_body::{Body, Frame};
 
+use crate::client::Failure;
 use crate::length::BodyLength;
 use crate::route::RouteSlot;
 use crate::{Ending, Observe, Outcome, Route};
@@ -20,6 +21,8 @@ pub(crate) struct RequestGuard<O: Observe> {
     ended: bool,
     /// Filled by [`RouteLayer`](crate::RouteLayer) if the router matched no route that is known here.
     route_slot: Option<RouteSlot>,
+    /// Kind of the error of a client.
+    failure: Option<Failure>,
     outcome: Outcome,
 }
 
@@ -42,7 +45,27 @@ impl<O: Observe> RequestGuard<O> {
             length: BodyLength::Unknown,
             ended: false,
             route_slot,
+            failure: None,
             outcome,
+        }
+    }
+
+    /// Begins a request that is sent: no router will name its route.
+    pub(crate) fn send(observer: O, request: &mut request::Parts, failure: Failure) -> Self {
+        let started = Instant::now();
+        let route = Route::get(&request.extensions).cloned();
+        let method = request.method.clone();
+        let scope = observer.start(request);
+        Self {
+            observer,
+            scope: Some(scope),
+            started,
+            panicked: false,
+            length: BodyLength::Unknown,
+            ended: false,
+            route_slot: None,
+            failure: Some(failure),
+            outcome: Outcome::new(method, route, 0, Ending::Aborted, Duration::ZERO),
         }
     }
 
@@ -116,6 +139,7 @@ impl<O: Observe> RequestGuard<O> {
             ending
         };
         self.outcome.ending = ending;
+        self.outcome.failure = self.failure.as_ref().and_then(|kind| kind.get().copied());
         self.outcome.elapsed = self.started.elapsed();
         self.outcome.status = match (ending, self.outcome.sent_status) {
             (Ending::Aborted, _) => 499,

@@ -67,6 +67,7 @@
 //! are observed until their `101` response.
 
 mod body;
+mod client;
 mod future;
 mod guard;
 mod layer;
@@ -79,6 +80,7 @@ mod route;
 mod route_layer;
 
 pub use body::ObserveBody;
+pub use client::{ClientFuture, ClientLayer, ClientService};
 pub use future::ObserveFuture;
 pub use layer::{ObserveLayer, ObserveService};
 pub use method::{known_method, refused_methods};

@@ -27,6 +27,9 @@ pub struct Outcome {
     pub body_bytes: u64,
     /// `true` if the length of the body was unknown when the head was sent.
     pub streamed: bool,
+    /// Kind of the error that a client returned: `connection_refused`, `timeout` and others of the operating system, or else
+    /// the name of the error's type. `None` for a request that is served.
+    pub failure: Option<&'static str>,
     /// Target of a request without a route, to be named in a warning.
     pub(crate) target: Option<Box<Uri>>,
 }
@@ -50,6 +53,7 @@ impl Outcome {
             time_to_headers: None,
             body_bytes: 0,
             streamed: false,
+            failure: None,
             target: None,
         }
     }
@@ -82,7 +86,7 @@ impl Outcome {
             Ending::Aborted => Some("client_disconnect"),
             Ending::Panicked => Some("panic"),
             Ending::Failed if self.sent_status.is_some() => Some("body_error"),
-            Ending::Failed => Some("service_error"),
+            Ending::Failed => Some(self.failure.unwrap_or("service_error")),
         }
     }
 }

@@ -7,6 +7,7 @@ pub struct Config {
     pub(crate) logger: Option<String>,
     pub(crate) build: Option<[&'static str; 3]>,
     pub(crate) log_file: Option<PathBuf>,
+    pub(crate) propagate_to: Vec<String>,
     pub(crate) secrets_yaml: Option<Document>,
     pub(crate) cache_yaml: Option<Document>,
     pub(crate) cache_dir: PathBuf,
@@ -31,6 +32,7 @@ impl Config {
             logger: None,
             build: None,
             log_file: None,
+            propagate_to: Vec::new(),
             secrets_yaml: None,
             cache_yaml: None,
             cache_dir: PathBuf::from("data/cache"),
@@ -60,6 +62,14 @@ impl Config {
     #[must_use]
     pub fn log_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.log_file = Some(path.into());
+        self
+    }
+
+    /// Adds a host that requests of [`Ops::http_client`](crate::Ops::http_client) carry the trace context to, such as
+    /// `orders.internal` or `*.internal`; no other host sees it.
+    #[must_use]
+    pub fn propagate_to(mut self, host: impl Into<String>) -> Self {
+        self.propagate_to.push(host.into());
         self
     }
 

@@ -57,7 +57,7 @@ mod stop;
 
 pub use config::Config;
 pub use error::Error;
-pub use ops::{Observers, Ops, init};
+pub use ops::{ClientObservers, Observers, Ops, init};
 #[cfg(feature = "serve")]
 pub use serve::{Addresses, Health, Service, run, serve};
 pub use spawn::{Carried, carry, spawn, spawn_blocking, spawn_thread, with_context};

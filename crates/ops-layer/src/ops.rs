@@ -59,6 +59,9 @@ pub type Observers = (
     glue::metrics::Observer,
 );
 
+/// The observers of each request that is sent: spans, metrics.
+pub type ClientObservers = (glue::trace::ClientObserver, glue::metrics::ClientObserver);
+
 impl Ops {
     /// Name of the service, as traces carry it.
     pub fn service(&self) -> &str {
@@ -71,6 +74,17 @@ impl Ops {
             glue::trace::observer(),
             glue::log::observer(),
             glue::metrics::observer(),
+        ))
+    }
+
+    /// Returns one layer for each request that is sent: its CLIENT span and its metrics (`http_client_requests_total`,
+    /// `http_client_request_latency_seconds`). Add it next to a tower HTTP client, inside of retries and timeouts.
+    ///
+    /// The hosts of [`Config::propagate_to`](crate::Config::propagate_to) get the trace context.
+    pub fn http_client(&self) -> ops_http::ClientLayer<ClientObservers> {
+        ops_http::ClientLayer::new((
+            glue::trace::client_observer(),
+            glue::metrics::client_observer(),
         ))
     }
 

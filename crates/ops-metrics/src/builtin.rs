@@ -27,6 +27,11 @@ crate::define! {
     /// HTTP requests being served
     pub gauge http_requests_in_flight {}
 
+    /// HTTP requests that were sent, by the status of the response or the kind of the error
+    pub counter http_client_requests_total { host: &'static str, method: Method, status: &'static str }
+    /// Time to the head of the response to HTTP requests that were sent in seconds
+    pub histogram http_client_request_latency_seconds { host: &'static str, method: Method }
+
     /// Query execution time in seconds
     pub histogram duckdb_query_seconds buckets [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0] { query_type: &'static str }
     /// Total queries executed

@@ -2,12 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use http::header::HOST;
 use http::{request, response};
-use ops_http::{Observe, Outcome, known_method};
+use ops_http::{Ending, Observe, Outcome, known_method};
 
 use crate::builtin::{
-    http_request_latency, http_requests_in_flight, http_requests_total,
-    http_response_failures_total, http_stream_duration,
+    http_client_request_latency_seconds, http_client_requests_total, http_request_latency,
+    http_requests_in_flight, http_requests_total, http_response_failures_total,
+    http_stream_duration,
 };
 use crate::series::exemplar::{self, TraceId};
 use crate::series::label::Label as _;
@@ -94,6 +96,73 @@ impl Observe for RedMetrics {
         if let Some(path) = outcome.served_without_route() {
             warn_of_unknown_route(path);
         }
+    }
+}
+
+/// Observer that counts each request that is sent, for `ops_http::ClientLayer`: rate, errors and latency of dependencies.
+///
+/// - `http_client_requests_total` has the status of the response, or else the kind of the error, such as
+///   `connection_refused`, `timeout`, or `cancelled` for a request that was dropped before its response.
+/// - `http_client_request_latency_seconds` has the time to the head of the response, or to the error.
+/// - `host` is the host of the URL, with its port if it has one; 200 hosts, further ones are `other`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClientMetrics;
+
+impl ClientMetrics {
+    /// Returns the observer.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+/// State of a request that is sent.
+#[derive(Clone, Debug, Default)]
+pub struct ClientScope {
+    host: String,
+    trace: Option<TraceId>,
+}
+
+impl Observe for ClientMetrics {
+    type Scope = ClientScope;
+    type Entered<'a> = ();
+
+    fn start(&self, request: &mut request::Parts) -> ClientScope {
+        let host = match request.uri.authority().map(|authority| authority.as_str()) {
+            Some(authority) => authority.rsplit('@').next().unwrap_or(authority),
+            None => {
+                let host = request.headers.get(HOST);
+                host.and_then(|host| host.to_str().ok()).unwrap_or_default()
+            }
+        };
+        ClientScope {
+            host: host.to_ascii_lowercase(),
+            trace: None,
+        }
+    }
+
+    fn enter(&self, scope: &mut ClientScope) {
+        scope.trace = scope.trace.or_else(exemplar::current_trace);
+    }
+
+    fn response(&self, _: &mut ClientScope, _: &mut response::Parts) {}
+
+    fn end(&self, scope: ClientScope, outcome: &Outcome) {
+        let method = known_method(&outcome.method).unwrap_or(OTHER_METHOD);
+        let requests = http_client_requests_total::family();
+        let failed = match outcome.ending {
+            Ending::Aborted => "cancelled",
+            _ => outcome.error_type().unwrap_or(OTHER_METHOD),
+        };
+        match outcome.sent_status {
+            Some(status) => requests
+                .counter(&[&scope.host, method, status.text()])
+                .inc(),
+            None => requests.counter(&[&scope.host, method, failed]).inc(),
+        }
+        let to_head = outcome.time_to_headers.unwrap_or(outcome.elapsed);
+        http_client_request_latency_seconds::family()
+            .histogram(&[&scope.host, method])
+            .observe_in(to_head.as_secs_f64(), scope.trace);
     }
 }
 

@@ -3,10 +3,11 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
+use opentelemetry::Context;
 use parking_lot::Mutex;
 
 use crate::completed::CompletedSpan;
-use crate::propagation::W3c;
+use crate::propagation::{self, Formats, Propagator};
 use crate::span::SpanStart;
 use crate::{Config, Error, Handle, RecentTraces, Span, Stats, Tracer, Value};
 
@@ -27,8 +28,8 @@ pub fn init(config: Config) -> Result<Tracer, Error> {
     let tracer = Tracer::new(config)?;
     let handle = GLOBAL.get_or_init(|| tracer.handle());
     opentelemetry::global::set_tracer_provider(handle.provider());
-    if handle.propagates() {
-        opentelemetry::global::set_text_map_propagator(W3c::default());
+    if handle.formats() != Formats::NONE {
+        opentelemetry::global::set_text_map_propagator(Propagator::new(handle.formats()));
     }
     // layers for spans of others answer differently from here on
     tracing::callsite::rebuild_interest_cache();
@@ -89,6 +90,13 @@ pub fn set_sampling_ratio(ratio: f64, ttl: Duration) -> Result<(), Error> {
 /// Returns whether the last export worked; an error answer of the collector is a failure. `None` before the first one.
 pub fn last_export_ok() -> Option<bool> {
     global().and_then(Handle::last_export_ok)
+}
+
+/// Adds the current trace context to the headers of an outgoing request, or nothing if there is none: as `traceparent` and
+/// `tracestate`, or in the formats of `OTEL_PROPAGATORS`.
+pub fn inject(headers: &mut HeaderMap) {
+    let formats = global().map_or_else(Formats::default, Handle::formats);
+    Context::map_current(|context| propagation::inject(context, headers, formats));
 }
 
 /// Adds the trace context to the headers, as [`inject`](crate::inject), if [`Config::propagate_to`] names the host, and

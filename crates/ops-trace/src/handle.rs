@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
+use opentelemetry::Context;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
@@ -11,7 +12,7 @@ use crate::config::resolved::Resolved;
 use crate::config::sampler::SamplerKind;
 use crate::export::pipeline::Pipeline;
 use crate::export::queue_limiter::QueueLimiter;
-use crate::propagation::{self, Hosts};
+use crate::propagation::{self, Formats, Hosts};
 use crate::sampling::LiveRatio;
 use crate::{Config, Error, RecentTraces, Stats};
 
@@ -26,7 +27,9 @@ struct Core {
     provider: SdkTracerProvider,
     ratio: LiveRatio,
     limiter: QueueLimiter,
-    propagate: bool,
+    formats: Formats,
+    #[cfg(feature = "http")]
+    baggage_attributes: Vec<String>,
     propagate_to: Hosts,
     disabled: bool,
     #[cfg(feature = "tracing-spans")]
@@ -48,7 +51,9 @@ impl Handle {
             provider: pipeline.provider,
             ratio: pipeline.ratio,
             limiter: pipeline.limiter,
-            propagate: resolved.propagate,
+            formats: resolved.formats,
+            #[cfg(feature = "http")]
+            baggage_attributes: resolved.baggage_attributes,
             propagate_to: Hosts::new(resolved.propagate_to),
             disabled: resolved.disabled,
             #[cfg(feature = "tracing-spans")]
@@ -98,11 +103,16 @@ impl Handle {
 
     /// Adds the trace context to the headers if this handle's list names the host, as [`inject_to`](crate::inject_to).
     pub fn inject_to(&self, host: &str, headers: &mut HeaderMap) -> bool {
-        let known = self.0.propagate && self.0.propagate_to.contains(host);
+        let known = self.passes_context_to(host);
         if known {
-            propagation::inject(headers);
+            Context::map_current(|context| self.inject(context, headers));
         }
         known
+    }
+
+    /// Reports whether requests to this host carry the trace context.
+    pub(crate) fn passes_context_to(&self, host: &str) -> bool {
+        self.0.formats != Formats::NONE && self.0.propagate_to.contains(host)
     }
 
     /// Exports pending spans now, instead of at the next interval. Blocks for at most 5 s; for tests and batch jobs.
@@ -146,8 +156,19 @@ impl Handle {
         self.0.children_follow
     }
 
-    pub(crate) fn propagates(&self) -> bool {
-        self.0.propagate
+    pub(crate) fn inject(&self, context: &Context, headers: &mut HeaderMap) {
+        propagation::inject(context, headers, self.0.formats);
+    }
+
+    /// Returns the header formats in which the context travels.
+    pub(crate) fn formats(&self) -> Formats {
+        self.0.formats
+    }
+
+    /// Returns the baggage keys that become attributes.
+    #[cfg(feature = "http")]
+    pub(crate) fn baggage_attributes(&self) -> &[String] {
+        &self.0.baggage_attributes
     }
 }
 

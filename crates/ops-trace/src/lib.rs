@@ -26,7 +26,8 @@
 //!
 //! [`init`] once, keep the [`Tracer`], and await its [`shutdown`](Tracer::shutdown) last. Work that is spawned keeps
 //! its span with [`spawn`], [`spawn_blocking`], [`spawn_thread`] or [`carry`], a message with [`Carried`]. Requests that are served get their
-//! spans from `http::ServerSpans` or `instrument_axum`; requests that are sent carry the trace with [`inject_to`].
+//! spans from `http::ServerSpans` or `instrument_axum`; requests that are sent get theirs, and carry the trace, with
+//! `http::ClientSpans`, or carry it with [`inject_to`].
 //!
 //! # In a test
 //!
@@ -65,7 +66,7 @@
 //! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | the six of the specification; 0 to 1, with a ratio sampler |
 //! | `OPS_TRACE_KEEP` | a list of `errors`, `slow`: traces that are exported though the sampler dropped them; `none` |
 //! | `OPS_TRACE_FILTER`, `OPS_TRACE_EVENTS` | targets and levels of `tracing` spans, such as `info,sqlx=debug`; `true`, `false` (feature `tracing-spans`) |
-//! | `OTEL_PROPAGATORS` | `tracecontext`, `none` |
+//! | `OTEL_PROPAGATORS` | `none`, or a list of `tracecontext`, `baggage`, `b3`, `b3multi`, `xray`; default `tracecontext` |
 //! | `OTEL_EXPORTER_OTLP_ENDPOINT` | a URL; `/v1/traces` is appended |
 //! | `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` | a URL, used as it is |
 //! | `OTEL_EXPORTER_OTLP_HEADERS`, `.._COMPRESSION`, `.._PROTOCOL`, and each with `TRACES_` | pairs; `gzip`, `none`; `http/protobuf` |
@@ -88,7 +89,7 @@
 //! |---|---|---|
 //! | `axum` | no | `instrument_axum` |
 //! | `gzip` | yes | compression, when `OTEL_EXPORTER_OTLP_COMPRESSION` asks for it |
-//! | `http` | no | `http::ServerSpans`, the observer for `ops-http` |
+//! | `http` | no | `http::ServerSpans` and `http::ClientSpans`, observers for `ops-http` |
 //! | `metrics` | no | `publish_metrics` |
 //! | `testing` | no | `testing::Collector`, and traces as text |
 //! | `tls` | yes | `https` endpoints, certificates, proxies |
@@ -96,7 +97,7 @@
 //!
 //! # When not to use it
 //!
-//! For tail sampling across services (do that in a collector), for gRPC export, or for spans of outgoing requests.
+//! For tail sampling across services (do that in a collector), or for gRPC export.
 
 #[cfg(feature = "axum")]
 pub mod axum;
@@ -141,15 +142,14 @@ pub use context::{
 pub use current::{SpanIds, current_sampled_trace_id, current_span_ids, get_current_trace_id};
 pub use error::Error;
 pub use global::{
-    completed_span, create_span, global, init, init_tracer, inject_to, last_export_ok, recent,
-    set_sampling_ratio, stats,
+    completed_span, create_span, global, init, init_tracer, inject, inject_to, last_export_ok,
+    recent, set_sampling_ratio, stats,
 };
 pub use handle::Handle;
 pub use limits::set_attribute_filter;
 pub use options::SpanKind;
 #[doc(hidden)]
 pub use options::SpanOptions;
-pub use propagation::inject;
 #[cfg(feature = "metrics")]
 pub use publish::publish_metrics;
 pub use recent::{Bar, RecentSpan, RecentTrace, RecentTraces};

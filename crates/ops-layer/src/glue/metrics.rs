@@ -1,6 +1,6 @@
 use crate::{Config, Error};
 
-pub(crate) use ops_metrics::http::RedMetrics as Observer;
+pub(crate) use ops_metrics::http::{ClientMetrics as ClientObserver, RedMetrics as Observer};
 
 /// Starts metrics, with the build that runs.
 pub(crate) fn start(config: &Config) -> Result<(), Error> {
@@ -13,12 +13,16 @@ pub(crate) fn start(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
+pub(crate) fn client_observer() -> ClientObserver {
+    ClientObserver::new()
+}
+
 pub(crate) fn observer() -> Observer {
     Observer::new()
 }
 
 /// Help of the totals that the parts publish.
-const COUNTERS: [(&str, &str); 18] = [
+const COUNTERS: [(&str, &str); 19] = [
     (
         "cache_bypass_total",
         "Queries that went past the cache, by reason",
@@ -27,6 +31,7 @@ const COUNTERS: [(&str, &str); 18] = [
         "cache_miss_reason_total",
         "Lookups that the cache did not answer, by reason",
     ),
+    ("log_events_total", "Log lines of each level"),
     (
         "log_lines_dropped_total",
         "Log lines that a sink did not take",

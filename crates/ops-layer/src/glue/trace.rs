@@ -6,7 +6,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use crate::{Config, Error};
 
-pub(crate) use ops_trace::http::ServerSpans as Observer;
+pub(crate) use ops_trace::http::{ClientSpans as ClientObserver, ServerSpans as Observer};
 pub(crate) use ops_trace::{Carried, carry};
 
 /// Traces, whose ids are on every log line.
@@ -34,6 +34,9 @@ impl Trace {
         let mut settings = ops_trace::Config::new(config.service_name.as_str());
         if let Some([version, ..]) = config.build {
             settings = settings.service_version(version);
+        }
+        for host in &config.propagate_to {
+            settings = settings.propagate_to(host.as_str());
         }
         let tracer = ops_trace::init(settings).map_err(|error| Error::new("trace", error))?;
         #[cfg(feature = "log")]
@@ -70,6 +73,10 @@ impl Trace {
 pub(crate) fn publish() {
     #[cfg(feature = "metrics")]
     ops_trace::publish_metrics();
+}
+
+pub(crate) fn client_observer() -> ClientObserver {
+    ClientObserver::new()
 }
 
 pub(crate) fn observer() -> Observer {

@@ -4,6 +4,7 @@
 
 mod cgroup;
 mod configs;
+mod dependencies;
 mod exemplars;
 mod exposition;
 mod facade;

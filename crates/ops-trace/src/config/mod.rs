@@ -26,7 +26,7 @@ pub(crate) const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// Configuration of tracing. Unset values come from the `OTEL_*` variables.
 ///
 /// In a file the keys are the names of the methods, times are whole milliseconds (`export_timeout_ms`), `resource` is a
-/// map and `propagate_to` a list. Unknown keys are an error.
+/// map, `propagate_to` and `baggage_attributes` are lists. Unknown keys are an error.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -55,6 +55,8 @@ pub struct Config {
     pub(crate) keep_slow: Option<bool>,
     #[serde(default)]
     pub(crate) propagate_to: Vec<String>,
+    #[serde(default)]
+    pub(crate) baggage_attributes: Vec<String>,
     #[serde(skip)]
     pub(crate) environment: Environment,
 }
@@ -77,6 +79,7 @@ impl Config {
             keep_errors: None,
             keep_slow: None,
             propagate_to: Vec::new(),
+            baggage_attributes: Vec::new(),
             environment: Environment::default(),
         }
     }
@@ -179,6 +182,14 @@ impl Config {
     #[must_use]
     pub fn propagate_to(mut self, host: impl Into<String>) -> Self {
         self.propagate_to.push(host.into());
+        self
+    }
+
+    /// Makes the value of this baggage key an attribute of server spans, under the same name. Baggage is read from trusted
+    /// peers only, and if `OTEL_PROPAGATORS` names `baggage`.
+    #[must_use]
+    pub fn baggage_attribute(mut self, key: impl Into<String>) -> Self {
+        self.baggage_attributes.push(key.into());
         self
     }
 

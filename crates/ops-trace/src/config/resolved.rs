@@ -6,6 +6,7 @@ use super::otlp::{Otlp, otlp};
 use super::sampler::{Keep, SamplerKind, keep, sampler};
 use super::{EXPORT_DELAY, PROBE_AFTER, QUEUE_SPANS, SLOW_AFTER, resource};
 use crate::limits::{Limits, MAX_ATTRIBUTES, MAX_VALUE_BYTES};
+use crate::propagation::Formats;
 use crate::{Config, Error};
 
 const QUEUE: (usize, usize) = (64, 65_536);
@@ -31,7 +32,9 @@ pub(crate) struct Resolved {
     pub(crate) probe_after: Duration,
     pub(crate) slow_after: Duration,
     pub(crate) limits: Limits,
-    pub(crate) propagate: bool,
+    pub(crate) formats: Formats,
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "servers read it"))]
+    pub(crate) baggage_attributes: Vec<String>,
     pub(crate) propagate_to: Vec<String>,
     #[cfg(feature = "tracing-spans")]
     pub(crate) foreign_spans: super::spans::ForeignSpans,
@@ -74,7 +77,8 @@ impl Resolved {
                 .max(Duration::from_millis(100)),
             slow_after: config.slow_after.unwrap_or(SLOW_AFTER),
             limits: limits(env, &mut warnings),
-            propagate: propagate(env, &mut warnings),
+            formats: formats(env, &mut warnings),
+            baggage_attributes: config.baggage_attributes,
             #[cfg(feature = "tracing-spans")]
             foreign_spans: super::spans::of_spans(env, &mut warnings),
             propagate_to: config.propagate_to,
@@ -179,18 +183,20 @@ fn limits(env: &Environment, warnings: &mut Vec<Warning>) -> Limits {
     }
 }
 
-fn propagate(env: &Environment, warnings: &mut Vec<Warning>) -> bool {
+fn formats(env: &Environment, warnings: &mut Vec<Warning>) -> Formats {
     let variable = "OTEL_PROPAGATORS";
     let Some((_, value)) = env.name(&[variable]) else {
-        return true;
+        return Formats::default();
     };
-    let mut names = value.split(',').map(str::trim);
-    if names.clone().all(|name| name == "none") {
-        return false;
+    let (formats, is_known) = Formats::parse(&value);
+    if !is_known {
+        warn(
+            warnings,
+            variable,
+            value,
+            Formats::ACCEPTED,
+            &formats.names(),
+        );
     }
-    if !names.all(|name| matches!(name, "tracecontext" | "baggage")) {
-        let accepted = "tracecontext, none; baggage is accepted and not propagated";
-        warn(warnings, variable, value, accepted, "tracecontext");
-    }
-    true
+    formats
 }

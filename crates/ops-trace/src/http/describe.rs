@@ -43,15 +43,7 @@ fn http_route(route: &Route) -> KeyValue {
 
 fn attributes(request: &request::Parts, forwarded: &Forwarded) -> Vec<KeyValue> {
     let mut attributes = Vec::with_capacity(10);
-    match known_method(&request.method) {
-        Some(method) => attributes.push(KeyValue::new("http.request.method", method)),
-        None => {
-            let original = request.method.as_str().chars();
-            let original: String = original.take(ORIGINAL_METHOD_CHARS).collect();
-            attributes.push(KeyValue::new("http.request.method", "_OTHER"));
-            attributes.push(KeyValue::new("http.request.method_original", original));
-        }
-    }
+    method(request, &mut attributes);
     let path = cut(request.uri.path().to_owned(), MAX_TEXT_BYTES);
     attributes.push(KeyValue::new("url.path", path));
     let scheme = forwarded.scheme.unwrap_or_else(|| scheme(&request.uri));
@@ -66,14 +58,26 @@ fn attributes(request: &request::Parts, forwarded: &Forwarded) -> Vec<KeyValue> 
     attributes
 }
 
-fn scheme(uri: &Uri) -> &'static str {
+pub(super) fn method(request: &request::Parts, attributes: &mut Vec<KeyValue>) {
+    match known_method(&request.method) {
+        Some(method) => attributes.push(KeyValue::new("http.request.method", method)),
+        None => {
+            let original = request.method.as_str().chars();
+            let original: String = original.take(ORIGINAL_METHOD_CHARS).collect();
+            attributes.push(KeyValue::new("http.request.method", "_OTHER"));
+            attributes.push(KeyValue::new("http.request.method_original", original));
+        }
+    }
+}
+
+pub(super) fn scheme(uri: &Uri) -> &'static str {
     match uri.scheme_str() {
         Some("https") => "https",
         _ => "http",
     }
 }
 
-fn version(version: Version) -> Option<&'static str> {
+pub(super) fn version(version: Version) -> Option<&'static str> {
     Some(match version {
         Version::HTTP_09 => "0.9",
         Version::HTTP_10 => "1.0",
@@ -107,7 +111,7 @@ fn server(request: &request::Parts, forwarded: &Forwarded, attributes: &mut Vec<
 }
 
 /// A name, an IPv4 address or one of IPv6 in brackets, and a port if one is there. Nothing is allocated.
-fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
+pub(super) fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
     let end = match text.strip_prefix('[') {
         Some(after) => after.find(']')? + 2,
         None => text.bytes().position(|b| b == b':').unwrap_or(text.len()),

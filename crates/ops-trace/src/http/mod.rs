@@ -1,9 +1,11 @@
-//! Spans for the requests that are served: an observer for `ops_http::ObserveLayer`.
+//! Spans for the requests that are served, an observer for `ops_http::ObserveLayer`, and for those that are sent, one for
+//! `ops_http::ClientLayer`.
 //!
 //! Names and attributes are those of OpenTelemetry's stable conventions for HTTP, with one difference: a request
 //! that no route answers is called `HTTP`, whatever its method, so that scanners cannot make up names. There are
 //! never more names than answered pairs of method and route, and that one.
 
+mod client;
 mod describe;
 mod forwarded;
 mod query;
@@ -19,11 +21,13 @@ use opentelemetry::trace::{SpanContext, TraceContextExt, Tracer as _};
 use opentelemetry::{Context, ContextGuard, KeyValue};
 use ops_http::{Ending, Observe, Outcome, QUIET_ROUTES, Route};
 
+use crate::limits::{MAX_TEXT_BYTES, cut};
 use crate::network::Network;
-use crate::propagation::{Remote, extract, header, with_span};
+use crate::propagation::{Remote, baggage, extract, header, with_span};
 use crate::span::fail;
 use crate::{Error, Handle, global};
 
+pub use client::{ClientScope, ClientSpans, ResendCount};
 use forwarded::Forwarded;
 pub use trust::Trust;
 
@@ -155,10 +159,7 @@ impl ServerSpans {
         request: &request::Parts,
         peer: Option<IpAddr>,
     ) -> (Option<Remote>, Option<SpanContext>) {
-        let remote = handle
-            .propagates()
-            .then(|| extract(&request.headers))
-            .flatten();
+        let remote = extract(&request.headers, handle.formats());
         match remote {
             Some(remote) if self.trusts(peer) => (Some(remote), None),
             Some(remote) => {
@@ -212,6 +213,11 @@ impl Observe for ServerSpans {
             Some(parent) => parent.in_context(&Context::new()),
             None => Context::new(),
         };
+        let base = if handle.formats().baggage && self.trusts(peer) {
+            baggage::extract(&request.headers, base)
+        } else {
+            base
+        };
         let asked = request.uri.path();
         let skipped = self.0.skip_paths.iter().any(|path| path == asked);
         let Some(tracer) = handle.tracer().filter(|_| !skipped) else {
@@ -229,6 +235,12 @@ impl Observe for ServerSpans {
         let builder = describe::builder(request, named.as_ref(), link, &forwarded);
         let span = tracer.build_with_context(builder, &base);
         let context = with_span(&base, span);
+        for key in handle.baggage_attributes() {
+            if let Some(value) = baggage::value(&context, key) {
+                let attribute = KeyValue::new(key.clone(), cut(value, MAX_TEXT_BYTES));
+                context.span().set_attribute(attribute);
+            }
+        }
         if self.0.client {
             describe::client(&context, request, forwarded.client.or(peer));
         }

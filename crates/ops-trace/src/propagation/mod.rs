@@ -1,8 +1,13 @@
-//! W3C trace context, levels 1 and 2: what comes in, what goes out, and to whom.
+//! Trace context and baggage in headers: what comes in, what goes out, and to whom. W3C trace context, levels 1 and 2, unless
+//! `OTEL_PROPAGATORS` says otherwise.
 
+mod b3;
+pub(crate) mod baggage;
+mod formats;
 mod hosts;
 mod traceparent;
 mod tracestate;
+mod xray;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
@@ -10,8 +15,10 @@ use opentelemetry::propagation::text_map_propagator::FieldIter;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::{Span, SpanContext, TraceContextExt, TraceFlags};
 
+pub(crate) use formats::Formats;
 pub(crate) use hosts::Hosts;
 pub(crate) use traceparent::header;
+use traceparent::hex;
 use tracestate::WholeState;
 
 /// Flag of a trace id that is random, of level 2.
@@ -21,24 +28,40 @@ pub(crate) const RANDOM: TraceFlags = TraceFlags::new(traceparent::RANDOM);
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Adds the current trace context to the headers of an outgoing request, or nothing if there is none.
-pub fn inject(headers: &mut HeaderMap) {
-    Context::map_current(|context| {
-        let span = context.span();
-        let ids = span.span_context();
-        if !ids.is_valid() {
-            return;
-        }
-        if let Ok(value) = HeaderValue::from_bytes(&header(ids)) {
-            headers.insert(TRACEPARENT, value);
-        }
-        let state = tracestate::header(context, ids);
-        if !state.is_empty()
-            && let Ok(value) = HeaderValue::from_str(&state)
-        {
-            headers.insert(TRACESTATE, value);
-        }
-    });
+/// Adds the context to the headers, in each of the formats.
+pub(crate) fn inject(context: &Context, headers: &mut HeaderMap, formats: Formats) {
+    if formats.baggage {
+        baggage::inject(context, headers);
+    }
+    let span = context.span();
+    let ids = span.span_context();
+    if !ids.is_valid() {
+        return;
+    }
+    if formats.trace_context {
+        inject_trace_context(context, ids, headers);
+    }
+    if formats.b3 {
+        b3::inject_single(ids, headers);
+    }
+    if formats.b3_multi {
+        b3::inject_multi(ids, headers);
+    }
+    if formats.xray {
+        xray::inject(ids, headers);
+    }
+}
+
+fn inject_trace_context(context: &Context, ids: &SpanContext, headers: &mut HeaderMap) {
+    if let Ok(value) = HeaderValue::from_bytes(&header(ids)) {
+        headers.insert(TRACEPARENT, value);
+    }
+    let state = tracestate::header(context, ids);
+    if !state.is_empty()
+        && let Ok(value) = HeaderValue::from_str(&state)
+    {
+        headers.insert(TRACESTATE, value);
+    }
 }
 
 /// The span that a request's headers name.
@@ -68,10 +91,24 @@ impl Remote {
     }
 }
 
-/// Returns the parent that a request names, by the rules of W3C trace context, which the SDK's own propagator does not
-/// keep.
-#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "servers read it"))]
-pub(crate) fn extract(headers: &HeaderMap) -> Option<Remote> {
+/// Returns the parent that a request names: by `traceparent`, or else B3, or else X-Ray, as far as they are chosen.
+pub(crate) fn extract(headers: &HeaderMap, formats: Formats) -> Option<Remote> {
+    let chosen = |on: bool, read: fn(&HeaderMap) -> Option<Remote>| {
+        if on { read(headers) } else { None }
+    };
+    let of = |span| Remote { span, state: None };
+    chosen(formats.trace_context, trace_context)
+        .or_else(|| b3::parse_single(headers).filter(|_| formats.b3).map(of))
+        .or_else(|| {
+            b3::parse_multi(headers)
+                .filter(|_| formats.b3_multi)
+                .map(of)
+        })
+        .or_else(|| xray::parse(headers).filter(|_| formats.xray).map(of))
+}
+
+/// Reads `traceparent` by the rules of W3C trace context, which the SDK's own propagator does not keep.
+fn trace_context(headers: &HeaderMap) -> Option<Remote> {
     let mut all = headers.get_all(TRACEPARENT).iter();
     let (Some(value), None) = (all.next(), all.next()) else {
         return None;
@@ -115,41 +152,62 @@ fn with_random_flag(parent: &Context, ids: &SpanContext) -> Option<SpanContext> 
 
 /// The same rules for libraries that ask OpenTelemetry's global propagator.
 #[derive(Debug)]
-pub(crate) struct W3c {
-    fields: [String; 2],
+pub(crate) struct Propagator {
+    formats: Formats,
+    fields: Vec<String>,
 }
 
-impl Default for W3c {
-    fn default() -> Self {
-        Self {
-            fields: [TRACEPARENT, TRACESTATE].map(|name| name.as_str().to_owned()),
-        }
+impl Propagator {
+    pub(crate) fn new(formats: Formats) -> Self {
+        let of_formats: [(bool, &[HeaderName]); 5] = [
+            (formats.trace_context, &[TRACEPARENT, TRACESTATE]),
+            (formats.baggage, &[baggage::HEADER]),
+            (formats.b3, &[b3::SINGLE]),
+            (
+                formats.b3_multi,
+                &[b3::TRACE_ID, b3::SPAN_ID, b3::SAMPLED, b3::FLAGS],
+            ),
+            (formats.xray, &[xray::HEADER]),
+        ];
+        let chosen = of_formats.into_iter().filter(|(on, _)| *on);
+        let names = chosen.flat_map(|(_, names)| names.iter().map(|name| name.as_str().to_owned()));
+        let fields = names.collect();
+        Self { formats, fields }
     }
 }
 
-impl TextMapPropagator for W3c {
+impl TextMapPropagator for Propagator {
     fn inject_context(&self, context: &Context, injector: &mut dyn Injector) {
-        let span = context.span();
-        let ids = span.span_context();
-        if ids.is_valid() {
-            let value = String::from_utf8_lossy(&header(ids)).into_owned();
-            injector.set(TRACEPARENT.as_str(), value);
-            let state = tracestate::header(context, ids);
-            if !state.is_empty() {
-                injector.set(TRACESTATE.as_str(), state);
+        let mut headers = HeaderMap::new();
+        inject(context, &mut headers, self.formats);
+        for (name, value) in &headers {
+            if let Ok(text) = value.to_str() {
+                injector.set(name.as_str(), text.to_owned());
             }
         }
     }
 
     fn extract_with_context(&self, context: &Context, extractor: &dyn Extractor) -> Context {
-        let all = |name: HeaderName| extractor.get_all(name.as_str()).unwrap_or_default();
-        let remote = match all(TRACEPARENT)[..] {
-            [traceparent] => Remote::new(traceparent.as_bytes(), &all(TRACESTATE).join(",")),
-            _ => None,
-        };
-        match remote {
+        let mut headers = HeaderMap::new();
+        for field in &self.fields {
+            let Ok(name) = HeaderName::try_from(field.as_str()) else {
+                continue;
+            };
+            for value in extractor.get_all(field).unwrap_or_default() {
+                // what cannot be a header is not valid in any format
+                let invalid = |_| HeaderValue::from_static("?");
+                let value = HeaderValue::from_str(value).unwrap_or_else(invalid);
+                headers.append(name.clone(), value);
+            }
+        }
+        let context = match extract(&headers, self.formats) {
             Some(remote) => remote.in_context(context),
             None => context.clone(),
+        };
+        if self.formats.baggage {
+            baggage::extract(&headers, context)
+        } else {
+            context
         }
     }
 

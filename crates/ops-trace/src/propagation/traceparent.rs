@@ -57,7 +57,7 @@ pub(crate) fn parse(value: &[u8]) -> Option<(TraceId, SpanId, TraceFlags)> {
 }
 
 /// Lower-case hexadecimal digits only, as the specification has it.
-fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+pub(super) fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let digit = |d: u8| match d {
         b'0'..=b'9' => Some(d - b'0'),
         b'a'..=b'f' => Some(d - b'a' + 10),

@@ -388,7 +388,7 @@ fn values_that_would_break_the_sdk_are_ignored_with_one_warning_each() {
         ("OTEL_SDK_DISABLED", "yes", "false"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "http/protobuf"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "none"),
-        ("OTEL_PROPAGATORS", "b3", "tracecontext"),
+        ("OTEL_PROPAGATORS", "jaeger", "tracecontext"),
         ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "1000000", "4096"),
         ("OTEL_SPAN_LINK_COUNT_LIMIT", "-1", "128"),
         ("OTEL_SPAN_EVENT_COUNT_LIMIT", "129", "128"),

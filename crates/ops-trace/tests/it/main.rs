@@ -10,10 +10,12 @@
 
 mod answers;
 mod attributes;
+mod client;
 mod configs;
 mod degradation;
 mod environment;
 mod exit;
+mod formats;
 mod http;
 mod keep;
 mod kinds;

@@ -61,6 +61,10 @@ impl Served {
         Self { address, task }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Sends a request line and headers, and reads until the connection is closed.
     pub(crate) async fn send(&self, request: &str, headers: &[(&str, &str)]) -> String {
         let address = self.address;

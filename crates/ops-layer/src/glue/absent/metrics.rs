@@ -1,10 +1,14 @@
 use crate::{Config, Error};
 
-pub(crate) use super::unobserved::Unobserved as Observer;
+pub(crate) use super::unobserved::{Unobserved as ClientObserver, Unobserved as Observer};
 
 #[expect(clippy::unnecessary_wraps, reason = "the interface of the part")]
 pub(crate) fn start(_: &Config) -> Result<(), Error> {
     Ok(())
+}
+
+pub(crate) fn client_observer() -> ClientObserver {
+    ClientObserver
 }
 
 pub(crate) fn observer() -> Observer {

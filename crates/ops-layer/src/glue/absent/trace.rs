@@ -3,7 +3,7 @@ use std::time::Duration;
 use crate::{Config, Error};
 
 pub(crate) use super::carried::Carried;
-pub(crate) use super::unobserved::Unobserved as Observer;
+pub(crate) use super::unobserved::{Unobserved as ClientObserver, Unobserved as Observer};
 
 #[derive(Debug)]
 pub(crate) struct Trace;
@@ -22,6 +22,10 @@ impl Trace {
 
     #[expect(clippy::unused_async, reason = "the interface of the part")]
     pub(crate) async fn shutdown(&self, _: Duration) {}
+}
+
+pub(crate) fn client_observer() -> ClientObserver {
+    ClientObserver
 }
 
 pub(crate) fn observer() -> Observer {

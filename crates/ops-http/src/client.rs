@@ -1,0 +1,139 @@
+use std::error::Error;
+use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::guard::RequestGuard;
+use crate::{Observe, ObserveBody, ObserveFuture};
+
+/// Maximum number of causes that are looked through for the kind of an error.
+const MAX_CAUSES: usize = 16;
+
+/// Layer for clients that reports each request that is sent to an [`Observe`]r.
+///
+/// Add it next to the client, inside of retries and timeouts, so that each attempt is one request. The end of a request is
+/// that of its response body. [`Outcome::failure`](crate::Outcome::failure) has the kind of the client's error. A
+/// [`Route`](crate::Route) in the extensions of a request is the template of its URL.
+#[derive(Clone, Debug)]
+pub struct ClientLayer<O> {
+    observer: O,
+}
+
+impl<O: Observe> ClientLayer<O> {
+    /// Returns a layer for this observer.
+    pub fn new(observer: O) -> Self {
+        Self { observer }
+    }
+}
+
+impl<S, O: Observe> Layer<S> for ClientLayer<O> {
+    type Service = ClientService<S, O>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ClientService {
+            inner,
+            observer: self.observer.clone(),
+        }
+    }
+}
+
+/// The service that [`ClientLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct ClientService<S, O> {
+    inner: S,
+    observer: O,
+}
+
+impl<S, O, B, R> Service<Request<B>> for ClientService<S, O>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Error + 'static,
+    O: Observe,
+    R: Body,
+{
+    type Response = Response<ObserveBody<R, O>>;
+    type Error = S::Error;
+    type Future = ObserveFuture<ClientFuture<S::Future>, O>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        let failure = Arc::default();
+        let mut guard = RequestGuard::send(self.observer.clone(), &mut parts, Arc::clone(&failure));
+        let inner = guard.in_scope(|| self.inner.call(Request::from_parts(parts, body)));
+        ObserveFuture::new(ClientFuture { inner, failure }, guard)
+    }
+}
+
+/// Kind of the error of one request, once it failed.
+pub(crate) type Failure = Arc<OnceLock<&'static str>>;
+
+pin_project! {
+    /// A client's future that notes the kind of its error.
+    #[derive(Debug)]
+    pub struct ClientFuture<F> {
+        #[pin]
+        inner: F,
+        failure: Failure,
+    }
+}
+
+impl<F, R, E> Future for ClientFuture<F>
+where
+    F: Future<Output = Result<R, E>>,
+    E: Error + 'static,
+{
+    type Output = Result<R, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let poll = this.inner.poll(cx);
+        if let Poll::Ready(Err(error)) = &poll {
+            let kind = io_kind(error).unwrap_or_else(std::any::type_name::<E>);
+            let _ = this.failure.set(kind); // a future is ready once
+        }
+        poll
+    }
+}
+
+/// Returns the kind of the operating system's error that is among the causes.
+fn io_kind(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    for _ in 0..MAX_CAUSES {
+        let error = next?;
+        if let Some(error) = error.downcast_ref::<io::Error>()
+            && let Some(name) = name_of(error.kind())
+        {
+            return Some(name);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn name_of(kind: ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::ConnectionRefused => "connection_refused",
+        ErrorKind::ConnectionReset => "connection_reset",
+        ErrorKind::ConnectionAborted => "connection_aborted",
+        ErrorKind::NotConnected => "not_connected",
+        ErrorKind::BrokenPipe => "broken_pipe",
+        ErrorKind::UnexpectedEof => "unexpected_eof",
+        ErrorKind::TimedOut => "timeout",
+        ErrorKind::HostUnreachable => "host_unreachable",
+        ErrorKind::NetworkUnreachable => "network_unreachable",
+        ErrorKind::AddrNotAvailable => "address_not_available",
+        _ => return None,
+    })
+}

@@ -1,0 +1,69 @@
+//! B3 headers, as Zipkin and Istio send them: one header, or one for each part.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+
+use super::hex;
+
+pub(super) const SINGLE: HeaderName = HeaderName::from_static("b3");
+pub(super) const TRACE_ID: HeaderName = HeaderName::from_static("x-b3-traceid");
+pub(super) const SPAN_ID: HeaderName = HeaderName::from_static("x-b3-spanid");
+pub(super) const SAMPLED: HeaderName = HeaderName::from_static("x-b3-sampled");
+pub(super) const FLAGS: HeaderName = HeaderName::from_static("x-b3-flags");
+
+/// Reads `<trace id>-<span id>-<sampled>-<parent>`, of which the last two may be missing. A trace id of 64 bits is filled
+/// up with zeros. Without `sampled` the sender leaves the decision open, and the trace is not sampled, as in other SDKs.
+pub(super) fn parse_single(headers: &HeaderMap) -> Option<SpanContext> {
+    let mut parts = headers.get(SINGLE)?.to_str().ok()?.split('-');
+    let (trace_id, span_id) = (parts.next()?, parts.next()?);
+    let sampled = matches!(parts.next(), Some("1" | "d"));
+    ids(trace_id, span_id, sampled)
+}
+
+/// Reads the headers `x-b3-*`.
+pub(super) fn parse_multi(headers: &HeaderMap) -> Option<SpanContext> {
+    let text = |name: HeaderName| headers.get(name)?.to_str().ok();
+    let debug = text(FLAGS) == Some("1");
+    let sampled = matches!(text(SAMPLED), Some("1" | "true")) || debug;
+    ids(text(TRACE_ID)?, text(SPAN_ID)?, sampled)
+}
+
+fn ids(trace_id: &str, span_id: &str, sampled: bool) -> Option<SpanContext> {
+    let mut trace = [0; 16];
+    match trace_id.len() {
+        32 => trace = hex(trace_id.as_bytes())?,
+        16 => trace[8..].copy_from_slice(&hex::<8>(trace_id.as_bytes())?),
+        _ => return None,
+    }
+    let span: [u8; 8] = (span_id.len() == 16).then(|| hex(span_id.as_bytes()))??;
+    let context = SpanContext::new(
+        TraceId::from_bytes(trace),
+        SpanId::from_bytes(span),
+        TraceFlags::default().with_sampled(sampled),
+        true,
+        TraceState::default(),
+    );
+    context.is_valid().then_some(context)
+}
+
+pub(super) fn inject_single(ids: &SpanContext, headers: &mut HeaderMap) {
+    let sampled = u8::from(ids.is_sampled());
+    let text = format!("{}-{}-{sampled}", ids.trace_id(), ids.span_id());
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(SINGLE, value);
+    }
+}
+
+pub(super) fn inject_multi(ids: &SpanContext, headers: &mut HeaderMap) {
+    let sampled = if ids.is_sampled() { "1" } else { "0" };
+    let all = [
+        (TRACE_ID, ids.trace_id().to_string()),
+        (SPAN_ID, ids.span_id().to_string()),
+        (SAMPLED, sampled.to_owned()),
+    ];
+    for (name, text) in all {
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.insert(name, value);
+        }
+    }
+}

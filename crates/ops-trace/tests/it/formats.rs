@@ -1,0 +1,200 @@
+//! Context in the header formats of `OTEL_PROPAGATORS`.
+
+use std::time::Duration;
+
+use ops_trace::http::{ServerSpans, Trust};
+use ops_trace::testing::Collector;
+use ops_trace::{Config, Tracer, span};
+
+/// What a service with these propagators sends to another one, and what that makes of it.
+fn passed_on(
+    propagators: &str,
+    sampled: f64,
+) -> (
+    http::HeaderMap,
+    ops_trace::SpanIds,
+    Vec<ops_trace::testing::ReceivedSpan>,
+) {
+    let collector = Collector::start().unwrap();
+    let config = Config::new("it")
+        .endpoint(collector.endpoint())
+        .environment([("OTEL_PROPAGATORS", propagators)])
+        .propagate_to("orders.internal")
+        .baggage_attribute("tenant")
+        .sampling_ratio(sampled);
+    let tracer = Tracer::new(config).unwrap();
+    let mut headers = http::HeaderMap::new();
+    let sender = span!(tracer: tracer, "sender");
+    let ids = sender.ids().unwrap();
+    sender.in_scope(|_| {
+        use ops_trace::otel::opentelemetry::{Context, KeyValue, baggage::BaggageExt};
+        let context = Context::current_with_baggage([KeyValue::new("tenant", "a b")]);
+        let _entered = context.attach();
+        assert!(tracer.inject_to("orders.internal", &mut headers));
+    });
+    let spans = ServerSpans::new()
+        .handle(tracer.handle())
+        .trust(Trust::Everybody);
+    let mut request = http::Request::get("/orders").body(()).unwrap();
+    request.headers_mut().extend(headers.clone());
+    let (mut parts, ()) = request.into_parts();
+    let scope = ops_http::Observe::start(&spans, &mut parts);
+    let outcome = ops_http::Outcome::new(
+        http::Method::GET,
+        None,
+        200,
+        ops_http::Ending::Complete,
+        Duration::ZERO,
+    );
+    ops_http::Observe::end(&spans, scope, &outcome);
+    tracer.flush();
+    (headers, ids, collector.spans())
+}
+
+#[test]
+fn each_format_is_read_as_it_is_written() {
+    for (propagators, names) in [
+        ("tracecontext", &["traceparent"][..]),
+        ("tracecontext,baggage", &["traceparent", "baggage"]),
+        ("b3", &["b3"]),
+        ("B3Multi", &["x-b3-traceid", "x-b3-spanid", "x-b3-sampled"]),
+        ("xray,baggage", &["x-amzn-trace-id", "baggage"]),
+        ("tracecontext,b3", &["traceparent", "b3"]),
+    ] {
+        let (headers, ids, spans) = passed_on(propagators, 1.0);
+        let mut found: Vec<&str> = headers.keys().map(|name| name.as_str()).collect();
+        let mut expected = names.to_vec();
+        found.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{propagators}");
+        let served = spans.iter().find(|span| span.kind == "server").unwrap();
+        assert_eq!(served.parent_span_id, hex(&ids.span_id), "{propagators}");
+        assert_eq!(served.trace_id, hex(&ids.trace_id), "{propagators}");
+        let tenant = served.attribute("tenant");
+        let carried = names.contains(&"baggage").then_some("a b");
+        assert_eq!(tenant, carried, "{propagators}");
+        // the decision goes along, too
+        let (_, _, spans) = passed_on(propagators, 0.0);
+        assert_eq!(spans.len(), 0, "{propagators}");
+    }
+    let (headers, _, _) = passed_on("baggage", 1.0);
+    assert_eq!(headers.get("baggage").unwrap(), "tenant=a%20b");
+    assert_eq!(headers.len(), 1);
+}
+
+/// The parent that a server takes from these headers, as trace and span id.
+fn parent_of(propagators: &str, headers: &[(&str, &str)]) -> Option<(String, String)> {
+    let collector = Collector::start().unwrap();
+    let config = Config::new("it")
+        .endpoint(collector.endpoint())
+        .environment([("OTEL_PROPAGATORS", propagators)]);
+    let tracer = Tracer::new(config).unwrap();
+    let spans = ServerSpans::new()
+        .handle(tracer.handle())
+        .trust(Trust::Everybody);
+    let mut request = http::Request::get("/");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let (mut parts, ()) = request.body(()).unwrap().into_parts();
+    drop(ops_http::Observe::start(&spans, &mut parts));
+    tracer.flush();
+    let span = collector.spans().into_iter().next()?;
+    (!span.parent_span_id.is_empty()).then_some((span.trace_id, span.parent_span_id))
+}
+
+#[test]
+fn headers_of_other_systems_are_read_strictly() {
+    let (trace, short, span) = (
+        "80f198ee56343ba864fe8b2a57d3eff7",
+        "64fe8b2a57d3eff7",
+        "e457b5a2e4d86bd1",
+    );
+    let whole = Some((trace.to_owned(), span.to_owned()));
+    let filled = Some((format!("{:0>32}", short), span.to_owned()));
+    let b3 = |value: &str| parent_of("b3", &[("b3", value)]);
+    assert_eq!(b3(&format!("{trace}-{span}-1-05e3ac9a4f6e3b90")), whole);
+    assert_eq!(b3(&format!("{trace}-{span}-d")), whole);
+    assert_eq!(b3(&format!("{short}-{span}-1")), filled);
+    for bad in [
+        "0",
+        "",
+        &format!("{trace}-{span}x-1"),
+        &format!("{}-{span}-1", trace.to_uppercase()),
+        &format!("{}-{span}-1", "0".repeat(32)),
+        &format!("{trace}-{}-1", "0".repeat(16)),
+        &format!("{trace}{trace}-{span}-1"),
+    ] {
+        assert_eq!(b3(bad), None, "{bad}");
+    }
+    let multi = |sampled: &[(&str, &str)]| {
+        let mut headers = vec![("X-B3-TraceId", trace), ("X-B3-SpanId", span)];
+        headers.extend(sampled);
+        parent_of("b3multi", &headers)
+    };
+    for sampled in [
+        ("X-B3-Sampled", "1"),
+        ("X-B3-Sampled", "true"),
+        ("X-B3-Flags", "1"),
+    ] {
+        assert_eq!(multi(&[sampled]), whole, "{sampled:?}");
+    }
+    // not sampled, and so not sent
+    assert_eq!(multi(&[("X-B3-Sampled", "0")]), None);
+    let xray = |value: &str| parent_of("xray", &[("X-Amzn-Trace-Id", value)]);
+    let root = format!("Root=1-{}-{}", &trace[..8], &trace[8..]);
+    assert_eq!(xray(&format!("{root};Parent={span};Sampled=1")), whole);
+    assert_eq!(
+        xray(&format!("Self=1-2; Sampled=1;Parent={span}; {root}")),
+        whole
+    );
+    for bad in [root.as_str(), "Root=1-2-3;Parent=4;Sampled=1", "x", ";;"] {
+        assert_eq!(xray(bad), None, "{bad}");
+    }
+    // what is not chosen is not read
+    assert_eq!(
+        parent_of("tracecontext", &[("b3", &format!("{trace}-{span}-1"))]),
+        None
+    );
+    // and W3C goes first
+    let other = format!("00-{}-{span}-01", trace.replace('8', "1"));
+    let both = parent_of(
+        "tracecontext,b3",
+        &[
+            ("b3", &format!("{trace}-{span}-1")),
+            ("traceparent", &other),
+        ],
+    );
+    assert_eq!(both.unwrap().0, trace.replace('8', "1"));
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn baggage_beyond_its_limits_or_of_a_peer_that_is_not_trusted_is_left_out() {
+    let tenant_of = |trust: Trust, baggage: &str| {
+        let collector = Collector::start().unwrap();
+        let config = Config::new("it")
+            .endpoint(collector.endpoint())
+            .environment([("OTEL_PROPAGATORS", "baggage")])
+            .baggage_attribute("tenant");
+        let tracer = Tracer::new(config).unwrap();
+        let spans = ServerSpans::new().handle(tracer.handle()).trust(trust);
+        let request = http::Request::get("/").header("baggage", baggage);
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        drop(ops_http::Observe::start(&spans, &mut parts));
+        tracer.flush();
+        let spans = collector.spans();
+        spans[0].attribute("tenant").map(str::to_owned)
+    };
+    let acme = Some("acme".to_owned());
+    assert_eq!(tenant_of(Trust::Everybody, "a=b,tenant=acme;p=1"), acme);
+    assert_eq!(tenant_of(Trust::Nobody, "tenant=acme"), None);
+    let long = format!("tenant=acme,long={}", "x".repeat(8192));
+    assert_eq!(tenant_of(Trust::Everybody, &long), None);
+    let many: Vec<String> = (0..64).map(|n| format!("k{n}=v")).collect();
+    let many = format!("{},tenant=acme", many.join(","));
+    assert_eq!(tenant_of(Trust::Everybody, &many), None);
+}
