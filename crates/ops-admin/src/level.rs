@@ -48,6 +48,7 @@ pub(crate) async fn change(Json(change): Json<Change>) -> (StatusCode, String) {
             StatusCode::OK,
             format!("level{of} is {level} for {} seconds\n", ttl.as_secs()),
         ),
+        Err(error @ ops_log::Error::TooManyChanges) => (StatusCode::CONFLICT, format!("{error}\n")),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
 }

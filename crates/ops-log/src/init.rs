@@ -121,7 +121,8 @@ pub fn levels() -> Vec<LevelRule> {
 /// Changes from which level on lines of a target are written, for a while; an empty target is everything.
 ///
 /// It reverts by itself after `ttl`, after [`LEVEL_TTL`](crate::LEVEL_TTL) where that is `None`. The change and its end
-/// are lines that say who asked and why. A second change of a target replaces the first.
+/// are lines that say who asked and why. A second change of a target replaces the first; at most
+/// [`MAX_LEVEL_CHANGES`](crate::MAX_LEVEL_CHANGES) targets are changed at a time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -132,7 +133,8 @@ pub fn levels() -> Vec<LevelRule> {
 ///
 /// # Errors
 ///
-/// Fails if no thread can be started that takes the change back; then nothing has changed.
+/// Fails if 64 other targets are changed, or if no thread can be started that takes the change back. Then nothing has
+/// changed.
 pub fn set_level(
     target: &str,
     level: Level,

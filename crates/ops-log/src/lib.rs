@@ -108,7 +108,7 @@ pub use init::{
     LogGuard, configure_logging, init, is_enabled, level, levels, recent, set_level, stats,
 };
 pub use level::filter::{Filter, ParseFilterError};
-pub use level::levels::{LEVEL_TTL, LevelRule, MAX_LEVEL_TTL, Temporary};
+pub use level::levels::{LEVEL_TTL, LevelRule, MAX_LEVEL_CHANGES, MAX_LEVEL_TTL, Temporary};
 pub use level::{Level, ParseLevelError};
 pub use logger::line_drain::LineDrain;
 pub use logger::{__private, Logger, get_logger};

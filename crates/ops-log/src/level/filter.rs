@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -69,6 +70,29 @@ impl Filter {
         }
         self.directives.retain(|(known, _)| known != target);
         self.directives.push((target.to_owned(), threshold));
+        self.sort();
+    }
+
+    /// The same with these thresholds besides. Each target is named once; the filter is sorted once, however many there are.
+    pub(crate) fn overridden<'a>(
+        &self,
+        changes: impl Iterator<Item = (&'a str, Threshold)>,
+    ) -> Self {
+        let changes: HashMap<&str, Threshold> = changes.collect();
+        let untouched = self.directives.iter();
+        let untouched = untouched.filter(|(target, _)| !changes.contains_key(target.as_str()));
+        let mut filter = Self {
+            base: changes.get("").copied().unwrap_or(self.base),
+            directives: untouched.cloned().collect(),
+        };
+        let named = changes.iter().filter(|(target, _)| !target.is_empty());
+        let named = named.map(|(target, threshold)| ((*target).to_owned(), *threshold));
+        filter.directives.extend(named);
+        filter.sort();
+        filter
+    }
+
+    fn sort(&mut self) {
         self.directives
             .sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
     }

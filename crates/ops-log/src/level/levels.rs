@@ -14,6 +14,10 @@ pub const LEVEL_TTL: Duration = Duration::from_secs(15 * 60);
 /// Maximum time that a changed level lasts: 24 hours; longer ones are cut to it.
 pub const MAX_LEVEL_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Maximum number of targets whose level is changed at a time: 64. One more is refused; a second change of a target
+/// replaces its first.
+pub const MAX_LEVEL_CHANGES: usize = 64;
+
 /// Decides whether a line is written. What every line asks is one atomic; only where targets differ there is more.
 #[derive(Debug)]
 pub(crate) struct Levels {
@@ -169,22 +173,21 @@ impl Levels {
         self.apply(&state);
     }
 
-    /// Changes a level for a while. True where a thread has to be started that takes it back.
-    pub(crate) fn set_override(&self, mut change: Override) -> (Override, bool) {
+    /// Changes a level for a while. True where a thread has to be started that takes it back; `None` if
+    /// [`MAX_LEVEL_CHANGES`] other targets are changed.
+    pub(crate) fn set_override(&self, mut change: Override) -> Option<(Override, bool)> {
         let mut state = self.state.lock();
         change.before = self.threshold(&change.target, None).as_str();
-        if let Some(known) = state
-            .overrides
-            .iter()
-            .position(|other| other.target == change.target)
-        {
-            state.overrides.remove(known);
+        let mut known = state.overrides.iter();
+        match known.position(|other| other.target == change.target) {
+            Some(known) => state.overrides[known] = change.clone(),
+            None if state.overrides.len() >= MAX_LEVEL_CHANGES => return None,
+            None => state.overrides.push(change.clone()),
         }
-        state.overrides.push(change.clone());
         self.apply(&state);
         self.changed.notify_all();
         let start = !std::mem::replace(&mut state.reverting, true);
-        (change, start)
+        Some((change, start))
     }
 
     /// Takes an override back whose thread could not be started.
@@ -218,13 +221,12 @@ impl Levels {
     }
 
     fn apply(&self, state: &State) {
-        let mut filter = state
-            .configured
-            .clone()
-            .unwrap_or_else(|| Filter::new(Level::Info));
-        for change in &state.overrides {
-            filter.set(&change.target, Threshold::from(change.level));
-        }
+        let changes = state.overrides.iter();
+        let changes = changes.map(|over| (over.target.as_str(), Threshold::from(over.level)));
+        let filter = match &state.configured {
+            Some(configured) => configured.overridden(changes),
+            None => Filter::new(Level::Info).overridden(changes),
+        };
         let most_verbose = if state.captures > 0 {
             Threshold(0)
         } else {

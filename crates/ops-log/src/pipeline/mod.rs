@@ -281,14 +281,15 @@ impl PipelineRef {
     ) -> Result<(), Error> {
         let ttl = ttl.unwrap_or(LEVEL_TTL).min(MAX_LEVEL_TTL);
         let _reporting = self.reporting.lock();
-        let (change, start) = self.levels.set_override(Override {
+        let change = Override {
             target: target.to_owned(),
             level,
             before: "",
             until: Instant::now() + ttl,
             who: who.to_owned(),
             why: why.to_owned(),
-        });
+        };
+        let (change, start) = (self.levels.set_override(change)).ok_or(Error::TooManyChanges)?;
         if start {
             let pipeline = self.clone();
             std::thread::Builder::new()

@@ -2,6 +2,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::level::levels::MAX_LEVEL_CHANGES;
 use crate::{ParseFilterError, ParseLevelError, ParseRotationError};
 
 /// Error of starting to log, or of changing a level. The configuration before stays.
@@ -42,6 +43,8 @@ pub enum Error {
     Environment(Arc<Self>),
     /// No thread could be started that takes a change of level back.
     Revert(std::io::Error),
+    /// [`MAX_LEVEL_CHANGES`](crate::MAX_LEVEL_CHANGES) other targets have a changed level already.
+    TooManyChanges,
 }
 
 impl fmt::Display for Error {
@@ -64,6 +67,11 @@ impl fmt::Display for Error {
                 f,
                 "cannot start the thread that takes a change of the log level back: {source}"
             ),
+            Self::TooManyChanges => write!(
+                f,
+                "the levels of {MAX_LEVEL_CHANGES} targets are changed already, which is the most at a time: wait until \
+                 one of them reverts, or change one target that covers several"
+            ),
         }
     }
 }
@@ -76,7 +84,7 @@ impl std::error::Error for Error {
             Self::Rotation { source, .. } => Some(source),
             Self::Filter(source) => Some(source),
             Self::Environment(source) => source.source(),
-            Self::Format { .. } => None,
+            Self::Format { .. } | Self::TooManyChanges => None,
         }
     }
 }

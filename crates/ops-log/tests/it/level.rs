@@ -188,6 +188,65 @@ fn a_second_change_of_a_target_replaces_the_first_and_the_default_is_a_quarter_o
 }
 
 #[test]
+fn the_65th_changed_target_is_refused_until_one_reverts_and_the_others_hold() {
+    let (pipeline, lines) = telling();
+    let hour = Duration::from_secs(3600);
+    let change = |target: &str, level| pipeline.set_level(target, level, hour, "ada", "load");
+    for number in 0..ops_log::MAX_LEVEL_CHANGES {
+        change(&format!("t{number:02}"), Level::Debug).unwrap();
+    }
+    let refused = change("one::more", Level::Debug).unwrap_err();
+    assert!(matches!(refused, ops_log::Error::TooManyChanges));
+    let text = refused.to_string();
+    assert!(
+        text.contains("the levels of 64 targets") && text.contains("until one of them reverts"),
+        "{text}"
+    );
+    // a target that is changed may be changed again
+    change("t07", Level::Trace).unwrap();
+    let rules = pipeline.levels();
+    assert_eq!(rules.len(), 1 + ops_log::MAX_LEVEL_CHANGES);
+    assert!(rules.iter().all(|rule| rule.target != "one::more"));
+    let again = rules.iter().find(|rule| rule.target == "t07").unwrap();
+    assert_eq!(again.level, Some(Level::Trace));
+    // each change was a line, the refused one none
+    assert_eq!(lines.try_iter().count(), ops_log::MAX_LEVEL_CHANGES + 1);
+    pipeline
+        .set_level("t00", Level::Debug, Duration::ZERO, "ada", "make room")
+        .unwrap();
+    let reverted = |line: &String| line.contains("log_level_reverted");
+    let within = Duration::from_secs(20);
+    while !reverted(&lines.recv_timeout(within).unwrap()) {}
+    change("one::more", Level::Debug).unwrap();
+}
+
+#[test]
+fn changes_cover_configured_levels_of_their_target_and_leave_the_others() {
+    let filter = "warn,a=info,a::b=debug,c=off".parse().unwrap();
+    let (pipeline, _) = pipeline(|config| config.filter(filter), true);
+    for (target, level) in [
+        ("a", Level::Trace),
+        ("", Level::Error),
+        ("d::e", Level::Debug),
+    ] {
+        pipeline.set_level(target, level, None, "ada", "x").unwrap();
+    }
+    let rules = pipeline.levels().into_iter();
+    let rules: Vec<_> = rules.map(|rule| (rule.target, rule.level)).collect();
+    let expected = [
+        ("", Some(Level::Error)),
+        ("a::b", Some(Level::Debug)),
+        ("d::e", Some(Level::Debug)),
+        ("a", Some(Level::Trace)),
+        ("c", None),
+    ];
+    assert_eq!(
+        rules,
+        expected.map(|(target, level)| (target.to_owned(), level))
+    );
+}
+
+#[test]
 fn a_second_configuration_is_followed_by_loggers_that_exist() {
     let (pipeline, written) = json();
     let log = pipeline.logger("db").bind("a", 1);
