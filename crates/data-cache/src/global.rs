@@ -28,7 +28,9 @@ pub fn get_cache() -> Result<Cache, Error> {
     if let Some(cache) = CACHE.get() {
         return Ok(cache.clone());
     }
-    let dir = std::env::var_os("OPS_CACHE_DIR").map_or_else(|| "data/cache".into(), PathBuf::from);
+    let dir = std::env::var_os("OPS_CACHE_DIR")
+        .filter(|dir| !dir.is_empty())
+        .map_or_else(|| "data/cache".into(), PathBuf::from);
     let opened = Cache::open(dir)?;
     Ok(CACHE.get_or_init(|| opened).clone())
 }
