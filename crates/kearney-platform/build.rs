@@ -4,10 +4,13 @@ use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=DUCKDB_LIB_DIR");
+    println!("cargo:rerun-if-env-changed=KEARNEY_RPATH");
+    // `cargo xtask dist` sets it: a released program has its libduckdb beside itself
+    let rpath = std::env::var_os("KEARNEY_RPATH").or_else(|| std::env::var_os("DUCKDB_LIB_DIR"));
     if std::env::var_os("CARGO_FEATURE_DUCKDB_BUNDLED").is_none()
-        && let Some(dir) = std::env::var_os("DUCKDB_LIB_DIR")
+        && let Some(rpath) = rpath
     {
-        println!("cargo:rustc-link-arg=-Wl,-rpath,{}", dir.display());
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{}", rpath.display());
     }
     let git_sha = said("git", &["rev-parse", "--short=12", "HEAD"]);
     println!(

@@ -10,6 +10,7 @@
 mod bench;
 mod ci;
 mod command;
+mod dist;
 mod metadata;
 mod perf;
 mod platform;
@@ -51,6 +52,8 @@ enum Chore {
     Prometheus(prometheus::Args),
     /// Run the benchmarks of every crate that has some
     Bench(bench::Args),
+    /// Build the reference platform for another machine: program, engine, configs, licenses, checksums
+    Dist(dist::Args),
     /// Check versions, changelogs, licences, public API and packages, and print the order of publication
     Release(release::Args),
 }
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Chore::Perf(args) => perf::run(&args),
         Chore::Prometheus(args) => prometheus::run(&args),
         Chore::Bench(args) => bench::run(&args),
+        Chore::Dist(args) => dist::run(&args),
         Chore::Release(args) => release::run(&args),
     };
     match outcome {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// The reference platform of the operations layer.
 #[derive(Debug, Parser)]
@@ -11,6 +11,28 @@ use clap::{Args, Parser, Subcommand};
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads the command line of this process. A variable that is empty counts as unset.
+    pub fn of_process() -> Self {
+        let read = |matches: &ArgMatches| Self::from_arg_matches(matches);
+        read(&without_empty_variables(Self::command()).get_matches())
+            .unwrap_or_else(|error| error.exit())
+    }
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    command
+        .mut_args(|arg| match is_empty(&arg) {
+            true => arg.env(None::<&str>),
+            false => arg,
+        })
+        .mut_subcommands(without_empty_variables)
 }
 
 #[derive(Debug, Subcommand)]
@@ -23,6 +45,8 @@ pub enum Command {
     /// Looks at what the query cache keeps, or removes it
     #[command(subcommand)]
     Cache(Cache),
+    /// Asks the platform that runs on this machine if it is alive
+    Healthcheck(Healthcheck),
     /// Prints a script that teaches a shell the commands and options
     Completions {
         /// Such as bash, zsh or fish
@@ -71,6 +95,16 @@ pub enum Secrets {
         #[arg(long, env = "KEARNEY_CONFIG_DIR")]
         config_dir: Option<PathBuf>,
     },
+}
+
+#[derive(Args, Debug)]
+pub struct Healthcheck {
+    /// Address of the API; 0.0.0.0 is asked over loopback
+    #[arg(long, env = "HOST", default_value = "127.0.0.1", value_parser = host)]
+    pub host: IpAddr,
+    /// Port of the API
+    #[arg(long, env = "PORT", default_value_t = 8000)]
+    pub port: u16,
 }
 
 #[derive(Args, Debug)]

@@ -13,6 +13,7 @@ mod data_dir;
 mod datasets;
 mod domain_metrics;
 mod failure;
+mod healthcheck;
 mod orchestrator;
 mod params;
 mod platform;
@@ -28,16 +29,15 @@ mod warehouse;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::args::{Cli, Command};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let result = match Cli::of_process().command {
         Command::Serve(options) => serve::run(options),
         Command::Secrets(command) => secrets_command::run(command).map_err(Failure::from),
         Command::Cache(command) => cache_command::run(command).map_err(Failure::from),
+        Command::Healthcheck(options) => healthcheck::run(&options),
         Command::Completions { shell } => completions::print(shell).map_err(Failure::from),
     };
     match result {

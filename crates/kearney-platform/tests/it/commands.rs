@@ -190,6 +190,79 @@ fn options_come_from_the_environment_too_and_the_log_file_can_be_off() {
 }
 
 #[test]
+fn an_empty_variable_counts_as_unset() {
+    let mut home = Home::new();
+    for name in [
+        "HOST",
+        "PORT",
+        "KEARNEY_ADMIN_PORT",
+        "KEARNEY_CONFIG_DIR",
+        "KEARNEY_DATA_DIR",
+        "KEARNEY_DATASETS",
+        "KEARNEY_LOG_FILE",
+        "OPS_ADMIN_ADDR",
+        "OPS_CONFIG",
+        "OPS_GRACE_SECONDS",
+        "OPS_SHUTDOWN_SECONDS",
+    ] {
+        home.set(name, "");
+    }
+    let served = home.serve();
+    assert!(
+        served.api.starts_with("http://127.0.0.1:"),
+        "{}",
+        served.api
+    );
+    assert!(served.stop().success());
+    assert!(home.path("data/registry.json").exists());
+    assert!(home.path("logs/app.log").exists());
+    let output = run(&home, &["cache", "stats"]);
+    assert!(output.status.success());
+}
+
+#[test]
+fn a_load_that_fails_ends_the_platform_without_a_grace_period() {
+    let mut home = Home::new();
+    home.set("OPS_GRACE_SECONDS", "20");
+    let datasets = home.path("datasets");
+    std::fs::create_dir(&datasets).unwrap();
+    for file in ["flights-3m.parquet", "airports.csv", "zipcodes.csv"] {
+        std::fs::write(datasets.join(file), "no data\n").unwrap();
+    }
+    let started = std::time::Instant::now();
+    let told = refusal(
+        &home,
+        &[
+            "serve",
+            "--port",
+            "0",
+            "--admin-port",
+            "0",
+            "--datasets",
+            "datasets",
+        ],
+    );
+    assert!(told.contains("flights-3m.parquet"), "{told}");
+    assert!(started.elapsed().as_secs() < 18, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_running_platform_is_healthy_and_a_missing_one_is_not() {
+    let home = Home::new();
+    let served = home.serve();
+    let (_, port) = served.api.rsplit_once(':').unwrap();
+    let port = port.to_owned();
+    for host in ["127.0.0.1", "0.0.0.0"] {
+        let output = run(&home, &["healthcheck", "--host", host, "--port", &port]);
+        assert!(output.status.success(), "{output:?}");
+        assert!(output.stdout.is_empty() && output.stderr.is_empty());
+    }
+    assert!(served.stop().success());
+    let told = refusal(&home, &["healthcheck", "--port", &port]);
+    assert!(told.contains("/livez does not answer"), "{told}");
+}
+
+#[test]
 fn a_shell_learns_the_commands_and_options() {
     let home = Home::new();
     for shell in ["bash", "zsh", "fish"] {

@@ -1,0 +1,140 @@
+//! `cargo xtask dist`: an archive with everything that a machine needs to run the platform.
+
+mod archive;
+mod licenses;
+
+use crate::metadata::Metadata;
+use crate::tools::LIBDUCKDB;
+use crate::workspace::{self, target_dir};
+use crate::{Result, command, setup};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+const PACKAGE: &str = "kearney-platform";
+const ENGINE: &str = "libduckdb.so";
+/// Files of the checkout, and where they are in the archive.
+const FILES: [(&str, &str); 4] = [
+    ("configs", "configs"),
+    ("LICENSE-APACHE", "licenses/LICENSE-APACHE"),
+    ("LICENSE-MIT", "licenses/LICENSE-MIT"),
+    ("crates/kearney-platform/README.md", "README.md"),
+];
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Folder for the unpacked files and the archive [default: <target dir>/dist]
+    #[arg(long)]
+    to: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if !setup::engine_is_there() {
+        return Err(setup::without_engine(&[]));
+    }
+    let metadata = Metadata::read()?;
+    let version = version(&metadata)?;
+    let name = format!(
+        "{PACKAGE}-{version}-{}-{}",
+        std::env::consts::ARCH,
+        std::env::consts::OS
+    );
+    let to = match &args.to {
+        Some(to) => workspace::root().join(to),
+        None => target_dir().join("dist"),
+    };
+    let folder = to.join(&name);
+    clear(&folder)?;
+    build()?;
+    fill(&folder, &metadata)?;
+    start(&folder)?;
+    archive::write_checksums(&folder)?;
+    let archive = to.join(format!("{name}.tar.gz"));
+    archive::pack(&folder, &name, &archive)?;
+    println!("dist: {}", folder.display());
+    println!("dist: {}", archive.display());
+    Ok(())
+}
+
+fn version(metadata: &Metadata) -> Result<String> {
+    let crates = metadata.crates();
+    let platform = crates.iter().find(|package| package.name == PACKAGE);
+    platform
+        .map(|package| package.version.clone())
+        .ok_or_else(|| format!("no package {PACKAGE}"))
+}
+
+/// Builds a program that looks for the engine beside itself.
+fn build() -> Result<()> {
+    let mut cargo = command::cargo(["build", "--release", "--locked", "--package", PACKAGE]);
+    command::run(cargo.env("KEARNEY_RPATH", "$ORIGIN"))
+}
+
+fn fill(folder: &Path, metadata: &Metadata) -> Result<()> {
+    let program = target_dir().join("release").join(PACKAGE);
+    copy(&program, &folder.join(PACKAGE))?;
+    copy(&engine()?, &folder.join(ENGINE))?;
+    for (from, to) in FILES {
+        copy(&workspace::root().join(from), &folder.join(to))?;
+    }
+    if let Some(duckdb) = setup::folder_of(LIBDUCKDB) {
+        copy(
+            &duckdb.join("LICENSE"),
+            &folder.join("licenses/LICENSE-duckdb"),
+        )?;
+    }
+    let third_party = folder.join("licenses/THIRD-PARTY.txt");
+    fs::write(&third_party, licenses::collect(metadata, PACKAGE)?)
+        .map_err(|e| format!("cannot write {}: {e}", third_party.display()))
+}
+
+/// The library that the program was linked with.
+fn engine() -> Result<PathBuf> {
+    let pointed_at = std::env::var_os("DUCKDB_LIB_DIR").map(|dir| workspace::root().join(dir));
+    let folders = pointed_at.into_iter().chain(setup::folder_of(LIBDUCKDB));
+    let mut files = folders.map(|folder| folder.join(ENGINE));
+    files
+        .find(|file| file.exists())
+        .ok_or_else(|| setup::without_engine(&[]))
+}
+
+/// Starts the program with nothing of this environment: it finds the engine beside itself, or does not start.
+fn start(folder: &Path) -> Result<()> {
+    let mut program = command::program(folder.join(PACKAGE));
+    program.arg("--version").env_clear().stdout(Stdio::null());
+    command::run(&mut program)?;
+    let text = fs::read(folder.join(PACKAGE)).map_err(|e| format!("cannot read {PACKAGE}: {e}"))?;
+    let rpath = b"\0$ORIGIN\0";
+    if text.windows(rpath.len()).any(|bytes| bytes == rpath) {
+        return Ok(());
+    }
+    Err(format!(
+        "{PACKAGE} does not look for {ENGINE} beside itself"
+    ))
+}
+
+/// Copies a file, or a folder with everything in it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let failed =
+        |e: std::io::Error| format!("cannot copy {} to {}: {e}", from.display(), to.display());
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent).map_err(failed)?;
+    }
+    if !from.is_dir() {
+        return fs::copy(from, to).map(drop).map_err(failed);
+    }
+    for entry in fs::read_dir(from).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+fn clear(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("cannot remove {}: {e}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}

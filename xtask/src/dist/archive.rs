@@ -1,0 +1,123 @@
+//! From a folder to an archive that is the same each time it is made from the same files.
+
+use crate::{Result, command};
+use flate2::{Compression, GzBuilder};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+const CHECKSUMS: &str = "SHA256SUMS";
+
+/// Writes a list that `sha256sum --check SHA256SUMS` reads.
+pub(super) fn write_checksums(folder: &Path) -> Result<()> {
+    let mut list = String::new();
+    for file in files(folder)? {
+        let digest = sha256(&folder.join(&file))?;
+        list += &format!("{digest}  {}\n", file.display());
+    }
+    let path = folder.join(CHECKSUMS);
+    fs::write(&path, list).map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+/// Packs the files of a folder under this name, and writes the checksum of the archive beside it.
+pub(super) fn pack(folder: &Path, name: &str, archive: &Path) -> Result<()> {
+    let failed = |e: std::io::Error| format!("cannot write {}: {e}", archive.display());
+    let gz = GzBuilder::new().mtime(0).write(
+        File::create(archive).map_err(failed)?,
+        Compression::default(),
+    );
+    let mut tar = tar::Builder::new(gz);
+    let time = time_of_sources();
+    for file in files(folder)? {
+        let path = folder.join(&file);
+        let bytes = fs::read(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mtime(time);
+        header.set_mode(if is_program(&path) { 0o755 } else { 0o644 });
+        tar.append_data(&mut header, Path::new(name).join(&file), bytes.as_slice())
+            .map_err(failed)?;
+    }
+    let written = tar.into_inner().and_then(|gz| gz.finish());
+    written.and_then(|mut file| file.flush()).map_err(failed)?;
+    let file_name = archive.file_name().unwrap_or_default().to_string_lossy();
+    let beside = PathBuf::from(format!("{}.sha256", archive.display()));
+    let line = format!("{}  {file_name}\n", sha256(archive)?);
+    fs::write(&beside, line).map_err(|e| format!("cannot write {}: {e}", beside.display()))
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o100 != 0)
+}
+
+/// Every file below a folder, sorted, relative to it.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        let failed = |e: std::io::Error| format!("cannot list {}: {e}", next.display());
+        for entry in fs::read_dir(&next).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(file) = path.strip_prefix(folder) {
+                files.push(file.to_owned());
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn sha256(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let digest = Sha256::digest(bytes);
+    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Seconds since 1970 of `SOURCE_DATE_EPOCH`, else of the last commit, else 0.
+fn time_of_sources() -> u64 {
+    let set = std::env::var("SOURCE_DATE_EPOCH").ok();
+    let committed = || {
+        let git = command::output(command::program("git").args(["log", "-1", "--format=%ct"]));
+        String::from_utf8(git.ok()?.stdout).ok()
+    };
+    let text = set.or_else(committed).unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::Scratch;
+
+    #[test]
+    fn an_archive_is_the_same_twice_and_its_checksums_hold() {
+        let scratch = Scratch::new("test-pack").unwrap();
+        let folder = scratch.path().join("folder");
+        fs::create_dir_all(folder.join("b")).unwrap();
+        fs::write(folder.join("b/inner"), "2").unwrap();
+        fs::write(folder.join("a"), "1").unwrap();
+        write_checksums(&folder).unwrap();
+        let list = fs::read_to_string(folder.join(CHECKSUMS)).unwrap();
+        let names = list.lines().map(|line| line.split_once("  ").unwrap().1);
+        assert_eq!(names.collect::<Vec<_>>(), ["a", "b/inner"]);
+        let packed = [1, 2].map(|number| {
+            let archive = scratch.path().join(format!("{number}.tar.gz"));
+            pack(&folder, "name", &archive).unwrap();
+            fs::read(archive).unwrap()
+        });
+        assert_eq!(packed[0], packed[1]);
+        let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(packed[0].as_slice()));
+        let paths = tar
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap().path().unwrap().display().to_string());
+        assert_eq!(
+            paths.collect::<Vec<_>>(),
+            ["name/SHA256SUMS", "name/a", "name/b/inner"]
+        );
+    }
+}
