@@ -40,7 +40,8 @@
 //! | `cache` | no | query results and HTTP caching |
 //! | `duckdb` | no | the DuckDB warehouse, linked to a libduckdb that is there |
 //! | `duckdb-bundled` | no | the same, compiling DuckDB (about 25 minutes on two cores) |
-//! | `full` | no | all of them but `duckdb-bundled` |
+//! | `testing` | no | what tests use to see lines, spans, metrics and secrets of their own (`examples/tests.rs`) |
+//! | `full` | no | all of them but `duckdb-bundled` and `testing` |
 //!
 //! # When not to use it
 //!

@@ -1,5 +1,6 @@
 //! State of one connection in terms of its limits: what it waits for, and since when.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::frames::Frames;
@@ -64,28 +65,40 @@ impl Activity {
         }
     }
 
-    pub(super) fn read(&mut self, bytes: &[u8], now: Instant) {
+    /// Notes what the client sent; returns the place of an answer to a PING in it.
+    pub(super) fn read(&mut self, bytes: &[u8], now: Instant) -> Option<Range<usize>> {
         self.any_byte = true;
         self.unread = false;
         let rest = match &self.wire {
             Wire::Unknown(seen) => self.recognize(*seen, bytes),
             _ => bytes,
         };
+        let before = bytes.len() - rest.len();
         match &mut self.wire {
-            Wire::Unknown(_) => {}
-            Wire::Http1 if self.in_flight > 0 => self.read_ahead = true,
+            Wire::Unknown(_) => None,
+            Wire::Http1 if self.in_flight > 0 => {
+                self.read_ahead = true;
+                None
+            }
             Wire::Http1 => {
                 self.head_since.get_or_insert(now);
+                None
             }
             Wire::Http2(frames) => {
-                frames.read(rest);
+                let pong = frames.read(rest);
                 if frames.is_in_head() {
                     self.head_since.get_or_insert(now);
                 } else {
                     self.head_since = None;
                 }
+                pong.map(|pong| before + pong.start..before + pong.end)
             }
         }
+    }
+
+    /// Reports if the client is between two frames of HTTP/2.
+    pub(super) fn is_between_frames(&self) -> bool {
+        matches!(&self.wire, Wire::Http2(frames) if frames.is_between())
     }
 
     /// Decides which protocol the client speaks, as soon as its bytes tell; returns the bytes behind the preface.

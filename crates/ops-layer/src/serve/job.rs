@@ -105,11 +105,14 @@ fn start(ops: &Ops) -> Result<Started, Error> {
     let budget = settings.shutdown()?;
     let stop =
         StopSignal::listen().map_err(|cause| Error::new("serve", Failure::Signals(cause)))?;
-    let (listener, _) = listen::admin(&settings)?;
+    let (listener, taken) = listen::admin(&settings)?;
     let admin = match listener {
         None => None,
         Some(listener) => {
             let address = listener.local_addr().unwrap_or(default_admin());
+            if let Some(taken) = taken {
+                listen::report_taken(taken, address);
+            }
             tracing::info!(target: "ops_layer", service = ops.service(), admin = %address, "job_started");
             let readiness = Readiness::new(Vec::new(), tokio::runtime::Handle::current());
             Some(AdminThread::start(listener, ops, &settings, readiness)?)

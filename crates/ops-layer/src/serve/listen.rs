@@ -66,6 +66,11 @@ pub(super) fn admin(
     }
 }
 
+/// Reports that the admin page has another address than its default one.
+pub(super) fn report_taken(taken: SocketAddr, free: SocketAddr) {
+    tracing::warn!(target: "ops_layer", taken = %taken, admin = %free, "admin_address_taken");
+}
+
 fn listen(name: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
     let bound = TcpListener::bind(address).and_then(|listener| {
         listener.set_nonblocking(true)?;

@@ -87,8 +87,9 @@ type OnListening = Box<dyn FnOnce(&Addresses) + Send>;
 ///   token of at least 16 characters in `OPS_ADMIN_TOKEN`, or in the file that `OPS_ADMIN_TOKEN_FILE` names.
 /// - When asked to stop, `/readyz` turns 503 and clients are asked to go (`Connection: close`, GOAWAY) while serving goes
 ///   on for the grace period (`OPS_GRACE_SECONDS`, 0). Then requests in flight are finished, and cache writes, spans
-///   and lines are written, all within `OPS_SHUTDOWN_SECONDS` (25). A second signal ends the process at once.
-/// - systemd is told when the service is ready, alive (`WatchdogSec=`) and stopping.
+///   and lines are written, all within `OPS_SHUTDOWN_SECONDS` (25). A second signal ends the process at once. A service that
+///   was never ready has no grace period.
+/// - systemd is notified when the service is ready (its checks passed), alive (`WatchdogSec=`) and stopping.
 ///
 /// There is no TLS: a proxy in front ends it. Trace context is taken over from private addresses only.
 #[must_use = "a service runs when it is awaited"]

@@ -11,18 +11,19 @@ use super::problem::problem;
 use super::readiness::Readiness;
 
 pub(super) async fn answer(request: Request, readiness: &Readiness, next: Next) -> Response {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut refused = problem(StatusCode::METHOD_NOT_ALLOWED, "a probe takes GET or HEAD");
-        let allow = HeaderValue::from_static("GET, HEAD");
-        refused.headers_mut().insert(header::ALLOW, allow);
-        return refused;
-    }
     let route = match request.uri().path() {
         "/healthz" => "/healthz",
         "/livez" => "/livez",
         "/readyz" => "/readyz",
         _ => "/metrics",
     };
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut refused = problem(StatusCode::METHOD_NOT_ALLOWED, "a probe takes GET or HEAD");
+        let allow = HeaderValue::from_static("GET, HEAD");
+        refused.headers_mut().insert(header::ALLOW, allow);
+        refused.extensions_mut().insert(Route::new(route));
+        return refused;
+    }
     let mut response = match route {
         "/metrics" => return metrics(request, next).await,
         "/readyz" => match readiness.not_ready().await {

@@ -12,6 +12,8 @@ use super::health::Health;
 
 /// Time within which all checks together answer.
 const ALL_WITHIN: Duration = Duration::from_secs(5);
+/// Wait between two runs of the checks until a service is ready for the first time.
+const ASK_EVERY: Duration = Duration::from_millis(200);
 /// Results are asked for again after this time; probes that come sooner share them.
 const SHARED_FOR: Duration = Duration::from_millis(500);
 
@@ -53,6 +55,11 @@ pub(super) struct Report {
 }
 
 impl Report {
+    fn new(checks: Vec<(String, Health)>) -> Self {
+        let at = Instant::now();
+        Self { at, checks }
+    }
+
     /// Reasons of the checks that failed.
     pub(super) fn failed(&self) -> Option<String> {
         let failed = self
@@ -75,6 +82,7 @@ struct Shared {
     checks: Vec<Check>,
     runtime: Handle,
     draining: AtomicBool,
+    was_ready: AtomicBool,
     running: AtomicBool,
     latest: watch::Sender<Option<Arc<Report>>>,
 }
@@ -82,6 +90,7 @@ struct Shared {
 impl Readiness {
     pub(super) fn new(checks: Vec<Check>, runtime: Handle) -> Self {
         Self(Arc::new(Shared {
+            was_ready: AtomicBool::new(checks.is_empty()),
             checks,
             runtime,
             draining: AtomicBool::new(false),
@@ -99,6 +108,25 @@ impl Readiness {
         self.0.draining.load(Ordering::Relaxed)
     }
 
+    /// Reports if the service was ready at any time: before, no load balancer sends it a request.
+    pub(super) fn was_ready(&self) -> bool {
+        self.0.was_ready.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the service is ready for the first time. Failures are kept to itself, so that a probe that comes a moment
+    /// later has an answer of its own.
+    pub(super) async fn first_ready(&self) {
+        let report = loop {
+            let report = Report::new(ask(&self.0.checks).await);
+            if report.failed().is_none() {
+                break report;
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        };
+        self.0.latest.send_replace(Some(Arc::new(report)));
+        self.0.was_ready.store(true, Ordering::Relaxed);
+    }
+
     /// Returns why requests should go elsewhere; `None` if the service is ready.
     pub(super) async fn not_ready(&self) -> Option<String> {
         if self.is_draining() {
@@ -114,10 +142,14 @@ impl Readiness {
             let report = report.as_ref();
             report.is_some_and(|report| report.at + SHARED_FOR > asked)
         });
-        match tokio::time::timeout(ALL_WITHIN + SHARED_FOR, recent).await {
+        let reason = match tokio::time::timeout(ALL_WITHIN + SHARED_FOR, recent).await {
             Ok(Ok(report)) => report.as_ref().and_then(|report| report.failed()),
             _ => Some("the checks do not answer: the service is overloaded or blocked".to_owned()),
+        };
+        if reason.is_none() {
+            self.0.was_ready.store(true, Ordering::Relaxed);
         }
+        reason
     }
 
     /// Returns the latest results without waiting, and has them renewed if they are old.
@@ -140,18 +172,10 @@ impl Readiness {
         let running = Running(self.clone());
         shared.runtime.spawn(async move {
             let shared = &running.0.0;
-            let asked: Vec<_> = shared.checks.iter().map(run).collect();
-            let mut checks = Vec::with_capacity(asked.len());
-            for (check, asked) in shared.checks.iter().zip(asked) {
-                let health = asked
-                    .await
-                    .unwrap_or_else(|_| Health::failed("the check panicked"));
-                checks.push((check.name.clone(), health));
-            }
-            let at = Instant::now();
+            let checks = ask(&shared.checks).await;
             shared
                 .latest
-                .send_replace(Some(Arc::new(Report { at, checks })));
+                .send_replace(Some(Arc::new(Report::new(checks))));
         });
     }
 }
@@ -163,6 +187,19 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.0.0.running.store(false, Ordering::Release);
     }
+}
+
+/// Runs all checks at the same time.
+async fn ask(checks: &[Check]) -> Vec<(String, Health)> {
+    let asked: Vec<_> = checks.iter().map(run).collect();
+    let mut answers = Vec::with_capacity(asked.len());
+    for (check, asked) in checks.iter().zip(asked) {
+        let health = asked
+            .await
+            .unwrap_or_else(|_| Health::failed("the check panicked"));
+        answers.push((check.name.clone(), health));
+    }
+    answers
 }
 
 fn run(check: &Check) -> tokio::task::JoinHandle<Health> {

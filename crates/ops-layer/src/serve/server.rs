@@ -7,7 +7,7 @@ use super::admin::{self, AdminThread};
 use super::app;
 use super::connections::{Connections, Phase};
 use super::failure::Failure;
-use super::listen::Listeners;
+use super::listen::{self, Listeners};
 use super::readiness::Readiness;
 use super::supervisor;
 use super::{Service, Start};
@@ -64,7 +64,7 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         .map_err(|cause| Error::new("serve", Failure::Passed(cause)))?;
     let addresses = listeners.addresses;
     if let (Some(taken), Some(free)) = (listeners.taken, addresses.admin) {
-        tracing::warn!(target: "ops_layer", taken = %taken, admin = %free, "admin_address_taken");
+        listen::report_taken(taken, free);
     }
     tracing::info!(
         target: "ops_layer",
@@ -76,7 +76,13 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
     );
     let accepting = tokio::spawn(acceptor.run(api));
     let watchdog = tokio::spawn(supervisor::keep_watchdog());
-    supervisor::ready();
+    let first_ready = tokio::spawn({
+        let readiness = readiness.clone();
+        async move {
+            readiness.first_ready().await;
+            supervisor::ready();
+        }
+    });
     if let Some(on_listening) = on_listening {
         on_listening(&addresses);
     }
@@ -84,7 +90,14 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
     stop.wait().await;
     let asked = Instant::now();
     let left = || budget.saturating_sub(asked.elapsed());
+    first_ready.abort();
     supervisor::stopping();
+    // clients of a service that was never ready have nothing to notice
+    let grace = if readiness.was_ready() {
+        grace
+    } else {
+        Duration::ZERO
+    };
     readiness.drain();
     connections.set_phase(Phase::Draining);
     tracing::info!(target: "ops_layer", grace_seconds = grace.as_secs_f64(), "stopping");

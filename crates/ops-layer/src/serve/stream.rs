@@ -1,5 +1,6 @@
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -12,6 +13,8 @@ use tokio::runtime::Handle;
 
 use super::connections::Slot;
 
+/// Length of an answer to a PING (RFC 9113, section 6.7).
+const PONG_BYTES: usize = 9 + 8;
 /// Time that a client has to read its last response and close.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -21,6 +24,11 @@ pub(super) struct Stream {
     /// Set until the stream is dropped.
     tcp: Option<TcpStream>,
     slot: Arc<Slot>,
+    /// Answer to a PING that is passed on after everything else that arrived; empty unless there is one.
+    ///
+    /// With the answer to the PING behind its GOAWAY, hyper decides which requests it still takes. Clients write that answer
+    /// first (h2, for one), and behind it, in the same segment, requests that waited to be written: those are taken too.
+    pong: Vec<u8>,
 }
 
 impl Stream {
@@ -28,6 +36,7 @@ impl Stream {
         Self {
             tcp: Some(tcp),
             slot,
+            pong: Vec::new(),
         }
     }
 
@@ -36,6 +45,23 @@ impl Stream {
             Some(tcp) => Ok(Pin::new(tcp)),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// Takes an answer to a PING out of what was read.
+    fn hold(&mut self, buf: &mut ReadBuf<'_>, pong: Range<usize>) {
+        let read = buf.filled_mut();
+        let left = read.len() - pong.len();
+        self.pong.extend_from_slice(&read[pong.clone()]);
+        read.copy_within(pong.end.., pong.start);
+        buf.set_filled(left);
+    }
+
+    /// Passes on what is left of the answer that was held back.
+    fn release(&mut self, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let length = self.pong.len().min(buf.remaining());
+        buf.put_slice(&self.pong[..length]);
+        self.pong.drain(..length);
+        Poll::Ready(Ok(()))
     }
 
     fn wrote<T>(&self, written: &Poll<io::Result<T>>) {
@@ -53,19 +79,36 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.pong.is_empty() && self.pong.len() < PONG_BYTES {
+            return self.release(buf);
+        }
         let before = buf.filled().len();
-        let polled = self.tcp()?.poll_read(cx, buf);
-        if polled.is_ready() {
+        while self.tcp()?.poll_read(cx, buf)?.is_ready() {
             let read = &buf.filled()[before..];
-            if !read.is_empty() {
-                self.slot.activity().read(read, Instant::now());
+            if read.is_empty() {
+                return Poll::Ready(Ok(())); // the client sends no more
             }
-        } else if self.slot.is_closing() {
+            let pong = self.slot.activity().read(read, Instant::now());
+            if let Some(pong) = pong
+                && self.pong.is_empty()
+                && self.slot.is_draining()
+            {
+                self.hold(buf, before + pong.start..before + pong.end);
+            }
+            if buf.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        if self.slot.is_closing() {
             // a request may have reached the socket before this task was woken for it
             let unread = SockRef::from(&*self.tcp()?).peek(&mut [MaybeUninit::uninit()]);
             self.slot.activity().unread = unread.is_ok_and(|bytes| bytes > 0);
         }
-        polled
+        // never within another frame
+        if self.pong.is_empty() || !self.slot.activity().is_between_frames() {
+            return Poll::Pending;
+        }
+        self.release(buf)
     }
 }
 

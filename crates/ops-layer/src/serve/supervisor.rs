@@ -2,17 +2,17 @@
 
 use sd_notify::NotifyState;
 
-/// Tells that the service accepts requests.
+/// Reports that the service is ready: its checks passed.
 pub(crate) fn ready() {
     notify(NotifyState::Ready);
 }
 
-/// Tells that the service is on its way out.
+/// Reports that the service is on its way out.
 pub(crate) fn stopping() {
     notify(NotifyState::Stopping);
 }
 
-/// Tells twice per interval that the runtime of the service still runs its tasks, if the manager asked for it.
+/// Reports twice per interval that the runtime of the service still runs its tasks, if the manager asked for it.
 pub(crate) async fn keep_watchdog() {
     let Some(interval) = sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero())
     else {

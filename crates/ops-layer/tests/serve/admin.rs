@@ -44,6 +44,42 @@ fn a_wrong_variable_is_named_with_what_it_takes() {
 }
 
 #[test]
+fn an_empty_variable_counts_as_unset() {
+    let service = Start::new("serve")
+        .env("HOST", "")
+        .env("OPS_GRACE_SECONDS", "")
+        .env("OPS_ADMIN_TOKEN", "")
+        .env("OPS_ADMIN_TOKEN_FILE", "")
+        .env("OTEL_SERVICE_NAME", "")
+        .env("LISTEN_FDS", "")
+        .serve();
+    assert!(service.api.ip().is_loopback());
+    assert_eq!(get(service.admin, "/api/state").status, 200);
+    assert!(service.stop().0.success());
+}
+
+#[test]
+fn levels_of_64_targets_are_changed_at_a_time_and_one_more_is_refused() {
+    let service = Start::new("serve").serve();
+    let known = "X-Ops-Admin: 1\r\nContent-Type: application/json\r\n";
+    let change = |number: usize| {
+        let body = format!(r#"{{"level": "debug", "why": "load", "target": "t{number}"}}"#);
+        request(service.admin, "POST", "/api/level", known, body.as_bytes())
+    };
+    for number in 0..200 {
+        let answer = change(number);
+        let expected = if number < 64 { 200 } else { 409 };
+        assert_eq!(answer.status, expected, "{number}: {}", answer.body);
+        if number >= 64 {
+            assert!(answer.body.contains("64 targets"), "{}", answer.body);
+        }
+    }
+    // one that is changed may be changed again
+    assert_eq!(change(7).status, 200);
+    assert!(service.stop().0.success());
+}
+
+#[test]
 fn an_address_that_others_reach_needs_a_token() {
     let open = Start::new("serve").env("OPS_ADMIN_ADDR", "0.0.0.0:0");
     let reason = open.refused();

@@ -92,6 +92,9 @@ fn service() {
     let Ok(role) = std::env::var(ROLE) else {
         return;
     };
+    if let Ok(health) = std::env::var("HEALTH") {
+        HEALTH.store(health.parse().unwrap(), Ordering::SeqCst);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -3,8 +3,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
@@ -16,13 +16,14 @@ use rustix::process::Signal;
 use crate::child::LARGE;
 use crate::client::get;
 use crate::process::{Process, Start};
+use crate::wire::{Seen, Wire};
 
 const CONNECTIONS: usize = 32;
 const ASKED_EVERY: Duration = Duration::from_millis(200);
 /// Between two requests of a connection.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Time under load before the signal.
-const BEFORE: Duration = Duration::from_millis(500);
+/// Requests that are answered before the signal.
+const BEFORE: u64 = 200;
 
 #[derive(Clone, Copy, Debug)]
 enum Protocol {
@@ -32,23 +33,30 @@ enum Protocol {
 
 enum Sender {
     Http1(http1::SendRequest<Empty<Bytes>>),
-    Http2(http2::SendRequest<Empty<Bytes>>),
+    Http2 {
+        sender: http2::SendRequest<Empty<Bytes>>,
+        seen: Arc<Mutex<Seen>>,
+        sent: usize,
+    },
 }
 
 impl Sender {
     async fn connect(protocol: Protocol, address: SocketAddr) -> Option<Self> {
         let stream = tokio::net::TcpStream::connect(address).await.ok()?;
-        let io = TokioIo::new(stream);
         Some(match protocol {
             Protocol::Http1 => {
+                let io = TokioIo::new(stream);
                 let (sender, connection) = http1::handshake(io).await.ok()?;
                 tokio::spawn(connection);
                 Self::Http1(sender)
             }
             Protocol::Http2 => {
+                let (wire, seen) = Wire::new(stream);
+                let io = TokioIo::new(wire);
                 let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.ok()?;
                 tokio::spawn(connection);
-                Self::Http2(sender)
+                let sent = 0;
+                Self::Http2 { sender, seen, sent }
             }
         })
     }
@@ -57,7 +65,22 @@ impl Sender {
     async fn is_open(&mut self) -> bool {
         match self {
             Self::Http1(sender) => sender.ready().await.is_ok(),
-            Self::Http2(sender) => sender.ready().await.is_ok(),
+            Self::Http2 { sender, .. } => sender.ready().await.is_ok(),
+        }
+    }
+
+    /// Reports if the last request stayed in this client, or left it after the server's GOAWAY had come. hyper's client
+    /// queues a request for the task of its connection, and neither that task nor the queue of h2 behind it holds a
+    /// request back that the GOAWAY overtakes: h2 answers the server's PING first, with which the server knows the last
+    /// stream, and writes the request then. A load balancer that honors GOAWAY sends such a request elsewhere (RFC 9113,
+    /// section 6.8).
+    fn was_not_sent_in_time(&self) -> bool {
+        match self {
+            Self::Http1(_) => false,
+            Self::Http2 { seen, sent, .. } => {
+                let seen = seen.lock().unwrap();
+                seen.requests < *sent || seen.after_goaway > 0
+            }
         }
     }
 
@@ -78,7 +101,10 @@ impl Sender {
                     .send_request(hyper::Request::from_parts(parts, body))
                     .await
             }
-            Self::Http2(sender) => sender.send_request(request).await,
+            Self::Http2 { sender, sent, .. } => {
+                *sent += 1;
+                sender.send_request(request).await
+            }
         }
     }
 }
@@ -86,11 +112,13 @@ impl Sender {
 #[derive(Debug, Default)]
 struct Counts {
     answered: AtomicU64,
+    /// Not sent, or sent after the server had asked to go.
+    elsewhere: AtomicU64,
     /// The head of an answer arrived, and not all of its body.
     cut: AtomicU64,
     /// No byte of an answer arrived.
     lost: AtomicU64,
-    /// Lost, and lost again on another server.
+    /// Failed here, and failed again on another server.
     lost_twice: AtomicU64,
 }
 
@@ -120,8 +148,13 @@ async fn keep_asking(
             0 => ("/large", LARGE),
             _ => ("/hello", "hello\n".len()),
         };
-        let Ok(response) = open.send(address, path).await else {
-            counts.lost.fetch_add(1, Ordering::SeqCst);
+        let sent = open.send(address, path).await;
+        let Ok(response) = sent else {
+            let count = match open.was_not_sent_in_time() {
+                true => &counts.elsewhere,
+                false => &counts.lost,
+            };
+            count.fetch_add(1, Ordering::SeqCst);
             sender = None;
             let again = match Sender::connect(protocol, other).await {
                 Some(mut second) => second.send(other, path).await.is_ok(),
@@ -187,7 +220,9 @@ fn stop_under_load(protocol: Protocol, service: &Process, other: SocketAddr) -> 
                 }
             }
         });
-        tokio::time::sleep(BEFORE).await;
+        while counts.answered.load(Ordering::SeqCst) < BEFORE {
+            tokio::time::sleep(PAUSE).await;
+        }
         service.signal(Signal::TERM);
         for client in clients {
             client.await.unwrap();
@@ -254,7 +289,7 @@ fn drains(protocol: Protocol, grace: Duration) {
     println!("{protocol:?} with a grace of {grace:?}: {counts:?}");
     assert!(status.success(), "{status}");
     let of = |count: &AtomicU64| count.load(Ordering::SeqCst);
-    assert!(of(&counts.answered) > 100, "{counts:?}");
+    assert!(of(&counts.answered) >= BEFORE, "{counts:?}");
     assert_eq!(
         (of(&counts.cut), of(&counts.lost_twice)),
         (0, 0),
@@ -300,7 +335,6 @@ fn no_request_fails_over_http1_while_a_load_balancer_has_time_to_notice() {
 }
 
 #[test]
-#[ignore = "one request in some hundred fails in about one run of six; it is not known yet if client or server loses it"]
 fn no_request_fails_over_http2_while_a_load_balancer_has_time_to_notice() {
     (0..runs()).for_each(|_| drains(Protocol::Http2, grace()));
 }
@@ -311,7 +345,6 @@ fn without_grace_every_request_that_reached_the_server_is_answered_over_http1() 
 }
 
 #[test]
-#[ignore = "one request in some hundred fails in about one run of six; it is not known yet if client or server loses it"]
 fn without_grace_every_request_that_reached_the_server_is_answered_over_http2() {
     (0..runs()).for_each(|_| drains(Protocol::Http2, Duration::ZERO));
 }

@@ -22,13 +22,26 @@ fn probes_and_scrapes_are_answered_beside_the_routes() {
         get(service.api, "/readyz").header("cache-control"),
         "no-store"
     );
-    assert_eq!(request(service.api, "POST", "/livez", "", b"").status, 405);
+    let refused = request(service.api, "POST", "/livez", "", b"");
+    assert_eq!(
+        (refused.status, refused.header("allow")),
+        (405, "GET, HEAD")
+    );
     let hello = "http_requests_total{route=\"/hello\",method=\"GET\",status=\"200\"} 1\n";
     let scraped = until(
         || get(service.api, "/metrics"),
         |answer| answer.body.contains(hello),
     );
     assert_eq!(scraped.status, 200);
+    // a probe has its route whatever it answers; only what is not there is unmatched
+    for counted in [
+        "route=\"/livez\",method=\"POST\",status=\"405\"} 1\n",
+        "route=\"unmatched\",method=\"GET\",status=\"404\"} 1\n",
+    ] {
+        assert!(scraped.body.contains(counted), "{}", scraped.body);
+    }
+    let unmatched = "http_requests_total{route=\"unmatched\"";
+    assert_eq!(scraped.body.matches(unmatched).count(), 1);
     assert!(service.stop().0.success());
 }
 

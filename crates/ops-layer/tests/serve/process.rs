@@ -1,6 +1,8 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -40,6 +42,26 @@ impl Start {
                 command
             }
         };
+        command
+            .args(["--exact", "child::service", "--ignored", "--nocapture"])
+            .env(ROLE, role);
+        Self::prepared(command)
+    }
+
+    /// Starts an example of this package, which was built with the tests; its lines are JSON.
+    pub(crate) fn example(name: &str) -> Self {
+        let tests = std::env::current_exe().unwrap();
+        let example = tests
+            .ancestors()
+            .nth(2)
+            .unwrap()
+            .join("examples")
+            .join(name);
+        assert!(example.exists(), "cargo build -p ops-layer --examples");
+        Self::prepared(Command::new(example)).env("OPS_LOG_FORMAT", "json")
+    }
+
+    fn prepared(mut command: Command) -> Self {
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
             if [
@@ -58,9 +80,7 @@ impl Start {
         }
         let folder = tempfile::tempdir().unwrap();
         command
-            .args(["--exact", "child::service", "--ignored", "--nocapture"])
             .current_dir(folder.path())
-            .env(ROLE, role)
             .env("PORT", "0")
             .env("OPS_ADMIN_ADDR", "127.0.0.1:0")
             .env("OPS_SHUTDOWN_SECONDS", "20")
@@ -77,18 +97,75 @@ impl Start {
         self
     }
 
+    /// Without a variable that is set unless a test says otherwise.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// Gives a socket to the program it is started through, as its stdin.
+    pub(crate) fn stdin(mut self, socket: impl Into<OwnedFd>) -> Self {
+        self.command.stdin(Stdio::from(socket.into()));
+        self
+    }
+
+    /// Gives a socket to the program it is started through, as its stderr.
+    pub(crate) fn stderr(mut self, socket: impl Into<OwnedFd>) -> Self {
+        self.command.stderr(Stdio::from(socket.into()));
+        self
+    }
+
     /// Starts it and waits for a line that begins so; returns the rest of that line.
-    fn until(mut self, start: &str) -> (Child, tempfile::TempDir, String) {
+    fn until(self, start: &str) -> (Child, tempfile::TempDir, String) {
+        let (child, folder, line, _) = self.until_line(|line| line.strip_prefix(start));
+        (child, folder, line)
+    }
+
+    /// Starts it and waits for a line that `wanted` takes; returns that line, and those that follow.
+    fn until_line(
+        mut self,
+        wanted: impl Fn(&str) -> Option<&str>,
+    ) -> (Child, tempfile::TempDir, String, Receiver<String>) {
         let mut child = self.command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = stdout.find_map(|line| {
-            let line = line.unwrap();
-            line.strip_prefix(start).map(str::to_owned)
-        });
+        let line = stdout.find_map(|line| wanted(&line.unwrap()).map(str::to_owned));
+        let (send, lines) = channel();
         // read to its end, so that the service never waits for its reader
-        std::thread::spawn(move || stdout.for_each(drop));
-        let line = line.unwrap_or_else(|| panic!("the service ended without {start}"));
-        (child, self.folder, line)
+        std::thread::spawn(move || {
+            for line in stdout.map_while(Result::ok) {
+                // nobody may listen
+                let _ = send.send(line);
+            }
+        });
+        let line = line.unwrap_or_else(|| panic!("it ended without the line that was waited for"));
+        (child, self.folder, line, lines)
+    }
+
+    /// Starts an example and waits for the line that has its addresses; returns the lines that follow too.
+    pub(crate) fn run_example(self, event: &str) -> (Process, Receiver<String>) {
+        let event = format!("\"event\":\"{event}\"");
+        let (child, folder, line, lines) =
+            self.until_line(|line| line.contains(&event).then_some(line));
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let at = |key: &str| {
+            line[key]
+                .as_str()
+                .map_or(nowhere, |text| text.parse().unwrap())
+        };
+        let process = Process {
+            child,
+            folder,
+            api: at("address"),
+            admin: at("admin"),
+        };
+        (process, lines)
+    }
+
+    /// Runs it to its end; returns what it wrote to stdout.
+    pub(crate) fn output(mut self) -> (ExitStatus, String) {
+        let output = self.command.output().unwrap();
+        (output.status, String::from_utf8(output.stdout).unwrap())
     }
 
     pub(crate) fn serve(self) -> Process {

@@ -27,6 +27,19 @@ fn a_signal_ends_with_0_and_a_second_one_at_once_with_128_and_its_number() {
 }
 
 #[test]
+fn a_service_that_was_never_ready_stops_without_a_grace_period() {
+    let service = Start::new("serve")
+        .env("HEALTH", "2")
+        .env("OPS_GRACE_SECONDS", "15")
+        .serve();
+    assert_eq!(get(service.api, "/readyz").status, 503);
+    let asked = Instant::now();
+    let (status, log) = service.stop();
+    assert!(status.success(), "{status} {log}");
+    assert!(asked.elapsed() < Duration::from_secs(10), "{log}");
+}
+
+#[test]
 fn a_collector_that_is_gone_or_never_answers_does_not_exceed_the_budget() {
     // takes connections and never answers
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();

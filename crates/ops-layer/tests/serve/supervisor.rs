@@ -1,7 +1,35 @@
 use std::os::unix::net::UnixDatagram;
 
-use crate::client::PATIENCE;
+use crate::client::{PATIENCE, get, request};
 use crate::process::Start;
+
+#[test]
+fn systemd_waits_for_the_checks_before_a_service_is_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hear = || {
+        let mut buffer = [0; 256];
+        let bytes = socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..bytes]).trim().to_owned()
+    };
+    let service = Start::new("serve")
+        .env("NOTIFY_SOCKET", path.to_str().unwrap())
+        .env("WATCHDOG_USEC", "200000")
+        .env("HEALTH", "2")
+        .serve();
+    // it was asked, and is not ready
+    assert_eq!(get(service.api, "/readyz").status, 503);
+    (0..3).for_each(|_| assert_eq!(hear(), "WATCHDOG=1"));
+    assert_eq!(
+        request(service.api, "POST", "/health/0", "", b"").status,
+        200
+    );
+    while hear() != "READY=1" {}
+    assert_eq!(get(service.api, "/readyz").status, 200);
+    assert!(service.stop().0.success());
+}
 
 #[test]
 fn systemd_is_told_when_the_service_is_ready_alive_and_stopping() {

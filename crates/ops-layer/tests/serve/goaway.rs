@@ -1,0 +1,139 @@
+//! A request of HTTP/2 that was on its way when the server asked to go.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+
+use crate::client::connect;
+use crate::process::Start;
+
+/// Types and flags of frames (RFC 9113, section 6).
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const ACK: u8 = 1;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+#[derive(Debug)]
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    payload: Vec<u8>,
+}
+
+impl Frame {
+    fn new(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Self {
+        Self {
+            kind,
+            flags,
+            stream,
+            payload: payload.to_vec(),
+        }
+    }
+
+    /// `GET /hello` without entries of the dynamic table (RFC 7541, section 6.2.2).
+    fn request(stream: u32) -> Self {
+        let mut head = vec![0x82, 0x86, 0x04, 6];
+        head.extend_from_slice(b"/hello");
+        head.extend_from_slice(&[0x01, 9]);
+        head.extend_from_slice(b"localhost");
+        Self::new(HEADERS, END_STREAM | END_HEADERS, stream, &head)
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let length = u32::try_from(self.payload.len()).unwrap().to_be_bytes();
+        let mut bytes = vec![length[1], length[2], length[3], self.kind, self.flags];
+        bytes.extend_from_slice(&self.stream.to_be_bytes());
+        bytes.extend_from_slice(&self.payload);
+        bytes
+    }
+
+    fn read(stream: &mut TcpStream) -> Option<Self> {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).ok()?;
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        stream.read_exact(&mut payload).ok()?;
+        Some(Self {
+            kind: head[3],
+            flags: head[4],
+            stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+            payload,
+        })
+    }
+
+    /// Highest stream that a GOAWAY says is answered.
+    fn last_stream(&self) -> u32 {
+        u32::from_be_bytes(self.payload[..4].try_into().unwrap())
+    }
+}
+
+/// Reads until the body of a response is whole; returns it.
+fn body(client: &mut TcpStream, stream: u32) -> Vec<u8> {
+    body_and_goaway(client, stream).0
+}
+
+/// Returns the GOAWAY that came before the end of the body too.
+fn body_and_goaway(client: &mut TcpStream, stream: u32) -> (Vec<u8>, Option<Frame>) {
+    let (mut body, mut goaway) = (Vec::new(), None);
+    loop {
+        let frame = Frame::read(client).unwrap_or_else(|| panic!("closed before {stream} ended"));
+        if frame.stream == stream && frame.kind == DATA {
+            body.extend_from_slice(&frame.payload);
+            if frame.flags & END_STREAM != 0 {
+                return (body, goaway);
+            }
+        } else if frame.kind == GOAWAY {
+            goaway = Some(frame);
+        }
+    }
+}
+
+#[test]
+fn requests_that_were_written_behind_the_answer_to_the_goaway_are_answered() {
+    let service = Start::new("serve").env("OPS_GRACE_SECONDS", "2").serve();
+    let mut client = connect(service.api);
+    client
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .unwrap();
+    let settings = Frame::new(SETTINGS, 0, 0, &[]).bytes();
+    client.write_all(&settings).unwrap();
+    client.write_all(&Frame::request(1).bytes()).unwrap();
+    assert_eq!(body(&mut client, 1), b"hello\n");
+
+    service.signal(Signal::TERM);
+    let mut asked_to_go = false;
+    let ping = loop {
+        let frame = Frame::read(&mut client).unwrap();
+        match frame.kind {
+            GOAWAY => {
+                assert_eq!(frame.last_stream(), u32::MAX >> 1, "{frame:?}");
+                asked_to_go = true;
+            }
+            PING => break frame,
+            _ => {}
+        }
+    };
+    assert!(asked_to_go);
+    // as h2 writes them: the answer first, and then what waited, of which the last one is cut
+    let mut bytes = Frame::new(PING, ACK, 0, &ping.payload).bytes();
+    bytes.extend(Frame::request(3).bytes());
+    bytes.extend(Frame::request(5).bytes());
+    let (first, rest) = bytes.split_at(bytes.len() - 7);
+    client.write_all(first).unwrap();
+    assert_eq!(body(&mut client, 3), b"hello\n");
+    client.write_all(rest).unwrap();
+    let (body, before) = body_and_goaway(&mut client, 5);
+    assert_eq!(body, b"hello\n");
+    // the last GOAWAY is behind the last answer, or before it
+    let behind = std::iter::from_fn(|| Frame::read(&mut client));
+    let last = behind.filter(|frame| frame.kind == GOAWAY).last();
+    assert_eq!(last.or(before).unwrap().last_stream(), 5);
+    let (status, log) = service.ended();
+    assert!(status.success(), "{status}");
+    assert_eq!(log.matches("request_completed").count(), 3, "{log}");
+}
