@@ -159,6 +159,8 @@ pub struct Stats {
     pub corrupt: u64,
     /// Results that were not stored: no space, too large, invalidated meanwhile, …
     pub not_stored: u64,
+    /// Files are not written for 30 s, since the disk was full or failed.
+    pub writes_paused: bool,
     /// Entries removed for space.
     pub evicted_size: u64,
     /// Entries removed because their time was over.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use slog::Drain;
 
 use crate::bridge::panic;
+use crate::output::health::OutputHealth;
 use crate::pipeline::{FLUSH_BUDGET, GLOBAL, Pipeline, PipelineRef};
 use crate::{Config, Error, Level, LevelRule, Logger, Stats, bridge};
 
@@ -148,6 +149,11 @@ pub fn set_level(
 /// Returns counts of lines so far.
 pub fn stats() -> Stats {
     GLOBAL.stats()
+}
+
+/// Returns the state of each output. One that is busy with a line is waited for up to 50 ms, and left out then.
+pub fn output_health() -> Vec<OutputHealth> {
+    GLOBAL.output_health()
 }
 
 /// Returns the newest lines as JSON, oldest first.

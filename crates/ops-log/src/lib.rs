@@ -105,7 +105,8 @@ pub use context::{
     ContextScope, Scope, bind_all, bind_context, clear_context, context_value, unbind_context,
 };
 pub use init::{
-    LogGuard, configure_logging, init, is_enabled, level, levels, recent, set_level, stats,
+    LogGuard, configure_logging, init, is_enabled, level, levels, output_health, recent, set_level,
+    stats,
 };
 pub use level::filter::{Filter, ParseFilterError};
 pub use level::levels::{LEVEL_TTL, LevelRule, MAX_LEVEL_CHANGES, MAX_LEVEL_TTL, Temporary};
@@ -113,6 +114,7 @@ pub use level::{Level, ParseLevelError};
 pub use logger::line_drain::LineDrain;
 pub use logger::{__private, Logger, get_logger};
 pub use output::Output;
+pub use output::health::OutputHealth;
 pub use output::rotation::{ParseRotationError, ROTATION_BYTES, ROTATION_FILES, Rotation};
 pub use output::stream::{ERROR_STALL_BUDGET, STALL_BUDGET};
 pub use pipeline::Pipeline;

@@ -76,6 +76,8 @@ crate::define! {
 
     /// Memory that the control group uses in bytes, its page cache included
     pub reported_gauge cgroup_memory_usage_bytes {}
+    /// Memory that the control group cannot give back in bytes: its use without page cache that was not used lately
+    pub reported_gauge cgroup_memory_working_set_bytes {}
     /// Memory that the control group may use in bytes
     pub reported_gauge cgroup_memory_limit_bytes {}
     /// Times that the kernel killed a process of the control group for want of memory

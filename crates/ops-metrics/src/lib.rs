@@ -91,6 +91,7 @@ pub use builtin::{CATALOG, ScrapeFailure};
 pub use config::Config;
 pub use error::Error;
 pub use history::interval::add_sparkline;
+pub use history::panics::panics;
 pub use history::runtime::observe_runtime;
 pub use history::sparkline::{
     SPARKLINE_SECONDS, Sparkline, Window, latency_over, sparklines, sparklines_over,

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::completed::CompletedSpan;
 use crate::propagation::{self, Formats, Propagator};
 use crate::span::SpanStart;
-use crate::{Config, Error, Handle, RecentTraces, Span, Stats, Tracer, Value};
+use crate::{Config, Error, ExportHealth, Handle, RecentTraces, Span, Stats, Tracer, Value};
 
 static GLOBAL: OnceLock<Handle> = OnceLock::new();
 static INSTALLING: Mutex<()> = Mutex::new(());
@@ -68,6 +68,11 @@ pub fn completed_span(
 /// Returns the counts of spans so far; all zero before [`init`].
 pub fn stats() -> Stats {
     global().map_or_else(Stats::default, Handle::stats)
+}
+
+/// Returns the state of the export; without an endpoint before [`init`].
+pub fn export_health() -> ExportHealth {
+    global().map_or_else(ExportHealth::default, Handle::export_health)
 }
 
 /// Returns recent traces; empty before [`init`].

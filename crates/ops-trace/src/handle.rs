@@ -14,7 +14,7 @@ use crate::export::pipeline::Pipeline;
 use crate::export::queue_limiter::QueueLimiter;
 use crate::propagation::{self, Formats, Hosts};
 use crate::sampling::LiveRatio;
-use crate::{Config, Error, RecentTraces, Stats};
+use crate::{Config, Error, ExportHealth, RecentTraces, Stats};
 
 /// Handle of running tracing: makes spans and reads counts. Cheap to clone.
 ///
@@ -70,6 +70,11 @@ impl Handle {
             tail_evicted: tail.map_or(0, |tail| tail.evicted()),
             ..self.0.limiter.state.stats()
         }
+    }
+
+    /// Returns the state of the export.
+    pub fn export_health(&self) -> ExportHealth {
+        self.0.limiter.state.health()
     }
 
     /// Returns recent traces.

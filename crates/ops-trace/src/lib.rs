@@ -142,8 +142,8 @@ pub use context::{
 pub use current::{SpanIds, current_sampled_trace_id, current_span_ids, get_current_trace_id};
 pub use error::Error;
 pub use global::{
-    completed_span, create_span, global, init, init_tracer, inject, inject_to, last_export_ok,
-    recent, set_sampling_ratio, stats,
+    completed_span, create_span, export_health, global, init, init_tracer, inject, inject_to,
+    last_export_ok, recent, set_sampling_ratio, stats,
 };
 pub use handle::Handle;
 pub use limits::set_attribute_filter;
@@ -156,7 +156,7 @@ pub use recent::{Bar, RecentSpan, RecentTrace, RecentTraces};
 #[doc(hidden)]
 pub use span::SpanStart;
 pub use span::{Entered, Span};
-pub use stats::{Failures, Stats};
+pub use stats::{ExportHealth, Failures, Stats};
 pub use tracer::Tracer;
 #[cfg(feature = "tracing-spans")]
 pub use tracing_spans::tracing_layer;

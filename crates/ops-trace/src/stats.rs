@@ -1,4 +1,5 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
 
 /// Outcomes of the sampled spans that ended so far.
 ///
@@ -58,6 +59,24 @@ pub struct Failures {
     pub other: u64,
 }
 
+/// State of the export: the collector, its last failure, and how long it takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct ExportHealth {
+    /// URL that spans are posted to; `None` if the exporter is `none` or `console`.
+    pub endpoint: Option<String>,
+    /// Start of the failures that go on; `None` while exports work.
+    pub failing_since: Option<SystemTime>,
+    /// Cause of the last failure.
+    pub last_failure: Option<String>,
+    /// Status of the last failure that was an answer of HTTP.
+    pub last_status: Option<u16>,
+    /// Kind of the last failure: `refused`, `timeout`, `http_4xx`, `http_5xx` or `other`.
+    pub last_kind: Option<&'static str>,
+    /// Duration of the last export, retries included.
+    pub last_duration: Option<Duration>,
+}
+
 impl Stats {
     /// Returns the number of dropped spans, of all reasons.
     pub fn dropped(&self) -> u64 {
@@ -77,6 +96,18 @@ pub(crate) enum FailureKind {
     Http4xx,
     Http5xx,
     Other,
+}
+
+impl FailureKind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Http4xx => "http_4xx",
+            Self::Http5xx => "http_5xx",
+            Self::Other => "other",
+        }
+    }
 }
 
 #[derive(Debug, Default)]

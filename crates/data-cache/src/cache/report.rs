@@ -47,6 +47,7 @@ impl Cache {
             bypasses: counters.by_bypass().map(|(_, count)| count).sum(),
             corrupt: corrupt.map_or(0, |(_, count)| count),
             not_stored: load(&counters.not_stored),
+            writes_paused: inner.disk_health.is_paused(inner.now_millis()),
             evicted_size: load(&counters.evicted_size),
             evicted_expired: load(&counters.evicted_expired),
             evicted_invalidated: load(&counters.evicted_invalidated),

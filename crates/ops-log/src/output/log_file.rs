@@ -21,10 +21,10 @@ pub(crate) struct LogFile {
     len: u64,
     rotation: Rotation,
     looked: Instant,
-    /// Set while it cannot be opened again: said once.
-    cannot_reopen: bool,
-    /// Set while it cannot be rotated: said once.
-    cannot_rotate: bool,
+    /// Reason while it cannot be opened again: said once.
+    cannot_reopen: Option<String>,
+    /// Reason while it cannot be rotated: said once.
+    cannot_rotate: Option<String>,
 }
 
 /// Which file it is, whatever its name.
@@ -52,9 +52,16 @@ impl LogFile {
             len: metadata.len(),
             rotation,
             looked: Instant::now(),
-            cannot_reopen: false,
-            cannot_rotate: false,
+            cannot_reopen: None,
+            cannot_rotate: None,
         })
+    }
+
+    /// Reason why lines do not go to the file of this name, or why it grows beyond its limit.
+    pub(crate) fn problem(&self) -> Option<&str> {
+        self.cannot_reopen
+            .as_deref()
+            .or(self.cannot_rotate.as_deref())
     }
 
     /// Makes room for a line of this length, and sees to it that the file is the one of its name. What goes wrong is
@@ -64,7 +71,8 @@ impl LogFile {
         if asked || self.looked.elapsed() >= LOOK_EVERY {
             self.looked = Instant::now();
             let result = self.look(asked);
-            let is_new = !std::mem::replace(&mut self.cannot_reopen, result.is_err());
+            let reason = result.as_ref().err().map(ToString::to_string);
+            let is_new = std::mem::replace(&mut self.cannot_reopen, reason).is_none();
             let error = result.err().filter(|_| is_new);
             trouble = error.map(|error| Trouble::new("log_file_not_reopened", error));
         }
@@ -73,7 +81,8 @@ impl LogFile {
             && self.len + line as u64 > limit
         {
             let result = self.rotate(limit);
-            let is_new = !std::mem::replace(&mut self.cannot_rotate, result.is_err());
+            let reason = result.as_ref().err().map(ToString::to_string);
+            let is_new = std::mem::replace(&mut self.cannot_rotate, reason).is_none();
             let error = result.err().filter(|_| is_new);
             trouble = error
                 .map(|error| Trouble::new("log_file_not_rotated", error))

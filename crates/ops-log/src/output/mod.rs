@@ -1,6 +1,7 @@
 //! The places that take lines.
 
 mod hangup;
+pub(crate) mod health;
 mod log_file;
 pub(crate) mod notice;
 pub(crate) mod outputs;

@@ -2,6 +2,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use crate::output::hangup::Hangup;
+use crate::output::health::OutputHealth;
 use crate::output::notice::{Letterhead, Trouble, scrub};
 use crate::output::rotation::Rotation;
 use crate::output::sink::Sink;
@@ -44,6 +45,11 @@ impl Outputs {
     /// Reports whether any of them runs code of the application.
     pub(crate) fn run_code_of_others(&self) -> bool {
         self.drain.is_some() || self.sinks.iter().any(Sink::runs_code_of_others)
+    }
+
+    /// Returns the state of each; one that is busy is left out.
+    pub(crate) fn health(&self) -> Vec<OutputHealth> {
+        self.sinks.iter().filter_map(Sink::health).collect()
     }
 
     /// Filters of single outputs.

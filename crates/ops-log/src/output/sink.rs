@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::output::health::OutputHealth;
 use crate::output::log_file::{self, LogFile};
 use crate::output::notice::{Letterhead, Trouble};
 use crate::output::rotation::Rotation;
@@ -43,6 +44,10 @@ pub(crate) struct Target {
     lost: u64,
     /// Set from a failure on until a line is written: it was said once.
     is_failing: bool,
+    /// Reason of that failure.
+    failure: Option<String>,
+    /// Number of lines that it did not take, in all.
+    lost_in_all: u64,
     /// Set when the file is to be opened again at the next line.
     reopen: bool,
 }
@@ -127,6 +132,7 @@ impl Sink {
         let mut target = self.target.lock();
         if target.lost > 0 && !self.report_lost(&mut target, level, letterhead, troubles) {
             target.lost += 1;
+            target.lost_in_all += 1;
             return false;
         }
         target.write(line, level, troubles)
@@ -154,6 +160,22 @@ impl Sink {
             target.lost = 0;
         }
         is_written
+    }
+
+    /// Returns its state; `None` if it is busy with a line that nobody reads.
+    pub(crate) fn health(&self) -> Option<OutputHealth> {
+        let target = self.target.try_lock_for(Duration::from_millis(50))?;
+        let of_file = match &target.writer {
+            Writer::File(file) => file.problem().map(str::to_owned),
+            _ => None,
+        };
+        let failure = target.failure.clone().filter(|_| target.is_failing);
+        Some(OutputHealth {
+            name: self.name.clone(),
+            is_file: self.is_file,
+            problem: failure.or(of_file),
+            lost: target.lost_in_all,
+        })
     }
 
     pub(crate) fn is_file(&self) -> bool {
@@ -235,6 +257,8 @@ impl Target {
             torn: false,
             lost: 0,
             is_failing: false,
+            failure: None,
+            lost_in_all: 0,
             reopen: false,
         }
     }
@@ -249,7 +273,12 @@ impl Target {
             }
             Err(error) => {
                 self.lost += 1;
-                if !std::mem::replace(&mut self.is_failing, true) && is_worth_a_warning(&error) {
+                self.lost_in_all += 1;
+                let is_new = !std::mem::replace(&mut self.is_failing, true);
+                if is_new {
+                    self.failure = Some(error.to_string());
+                }
+                if is_new && is_worth_a_warning(&error) {
                     troubles.push(Trouble::new("log_output_failed", error));
                 }
                 false

@@ -15,6 +15,7 @@ use parking_lot::{Mutex, ReentrantMutex};
 
 use crate::context;
 use crate::level::levels::{Levels, Override};
+use crate::output::health::OutputHealth;
 use crate::output::notice::scrub;
 use crate::pipeline::active::ActiveConfig;
 use crate::pipeline::stats::LineLog;
@@ -256,6 +257,13 @@ impl State {
         self.line_log.lock().stats(&self.counters)
     }
 
+    pub(crate) fn output_health(&self) -> Vec<OutputHealth> {
+        let active = self.active.load();
+        active
+            .as_ref()
+            .map_or_else(Vec::new, |active| active.outputs.health())
+    }
+
     pub(crate) fn recent(&self, lines: usize) -> Vec<String> {
         self.line_log.lock().recent.newest(lines)
     }
@@ -409,6 +417,11 @@ impl Pipeline {
     /// Returns counts of its lines so far.
     pub fn stats(&self) -> Stats {
         self.0.stats()
+    }
+
+    /// As [`output_health`](crate::output_health).
+    pub fn output_health(&self) -> Vec<OutputHealth> {
+        self.0.output_health()
     }
 
     /// Returns its newest lines as JSON, oldest first.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::builtin::{
     cgroup_cpu_limit_cores, cgroup_cpu_periods_total, cgroup_cpu_throttled_periods_total,
     cgroup_cpu_throttled_seconds_total, cgroup_memory_limit_bytes, cgroup_memory_usage_bytes,
-    cgroup_oom_kills_total,
+    cgroup_memory_working_set_bytes, cgroup_oom_kills_total,
 };
 
 /// Version 1 writes "no limit" as the largest multiple of a page; no machine has as much.
@@ -81,6 +81,10 @@ impl Group {
     fn sample_v2(&self) {
         set_memory(
             self.own("memory.current"),
+            field(
+                &self.own("memory.stat").unwrap_or_default(),
+                "inactive_file",
+            ),
             self.least("memory.max", |text| text.parse().ok()),
         );
         let events = self.own("memory.events").unwrap_or_default();
@@ -100,6 +104,10 @@ impl Group {
     fn sample_memory_v1(&self) {
         set_memory(
             self.own("memory.usage_in_bytes"),
+            field(
+                &self.own("memory.stat").unwrap_or_default(),
+                "total_inactive_file",
+            ),
             self.least("memory.limit_in_bytes", |text| text.parse().ok()),
         );
         let control = self.own("memory.oom_control").unwrap_or_default();
@@ -122,9 +130,12 @@ impl Group {
     }
 }
 
-fn set_memory(usage: Option<String>, limit: Option<u64>) {
+fn set_memory(usage: Option<String>, reclaimable: Option<u64>, limit: Option<u64>) {
     if let Some(bytes) = usage.and_then(|text| text.trim().parse::<u64>().ok()) {
         cgroup_memory_usage_bytes().set(bytes as f64);
+        if let Some(reclaimable) = reclaimable {
+            cgroup_memory_working_set_bytes().set(bytes.saturating_sub(reclaimable) as f64);
+        }
     }
     if let Some(bytes) = limit.filter(|bytes| *bytes < NO_LIMIT_FROM) {
         cgroup_memory_limit_bytes().set(bytes as f64);

@@ -14,6 +14,11 @@ pub(crate) fn count() {
     }));
 }
 
+/// Returns the number of panics since [`install`](crate::install), those that were caught included.
+pub fn panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
+}
+
 pub(crate) fn publish() {
     panics_total().absolute(PANICS.load(Ordering::Relaxed));
 }

@@ -137,6 +137,23 @@ impl Family {
         self.len() == 0
     }
 
+    /// Returns the sum of the series whose label values are wanted; `None` if there is none. A histogram counts its
+    /// observations.
+    pub fn total(&self, wanted: impl Fn(&[&str]) -> bool) -> Option<f64> {
+        let all = self.sorted();
+        let wanted = all.iter().filter(|series| {
+            let labels: Vec<&str> = series.labels.iter().map(AsRef::as_ref).collect();
+            wanted(&labels)
+        });
+        let values = wanted.map(|series| match &series.value {
+            Value::Counter(counter) => counter.get() as f64,
+            Value::Seconds(seconds) => seconds.get().as_secs_f64(),
+            Value::Gauge(gauge) => gauge.get(),
+            Value::Histogram(histogram) => histogram.count() as f64,
+        });
+        values.reduce(|sum, value| sum + value)
+    }
+
     /// Returns how many values were not counted, for each reason.
     pub(crate) fn rejected(&self) -> [(RejectReason, u64); 2] {
         let state = self.existing();

@@ -152,6 +152,10 @@ impl RemoteValue {
         }
     }
 
+    pub(crate) fn is_over(&self, ttl: Duration, now: Duration) -> bool {
+        self.age(now) > self.lifetime(ttl)
+    }
+
     pub(crate) fn due_in(&self, ttl: Duration, now: Duration) -> Duration {
         Duration::from_millis(self.soon(ttl).saturating_sub(self.age(now)))
     }

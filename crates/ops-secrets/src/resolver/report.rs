@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::cache::freshness::CachedLookup;
 use crate::error::ErrorKind;
 use crate::resolver::secrets::Secrets;
-use crate::resolver::tracked::{Tracked, looks_secret};
+use crate::resolver::tracked::Tracked;
 use crate::resolver::{Request, Resolver};
 use crate::source::Health;
 use crate::source::dotenv::Diagnostic;
@@ -76,6 +76,10 @@ pub struct SecretReport {
     pub age_seconds: Option<u64>,
     /// Time until the remote value is refreshed ahead of expiry, if it is used.
     pub next_refresh_seconds: Option<u64>,
+    /// The catalog has a default for it in plain text, although it is secret by its name.
+    pub has_plain_default: bool,
+    /// The remote value is older than its time to live, since its renewal fails.
+    pub is_stale: bool,
     /// A remote source would have to be asked to know better.
     pub not_asked_yet: bool,
     /// Failure of the last remote lookup.
@@ -153,6 +157,9 @@ impl Resolver {
             present: source != SecretSource::Missing,
             age_seconds: value.map(|value| now.saturating_sub(value.fetched_at).as_secs()),
             next_refresh_seconds: value.map(|value| value.due_in(ttl, now).as_secs()),
+            has_plain_default: tracked.has_plain_default(),
+            is_stale: failure.is_some()
+                && value.is_some_and(|value| value.secret.is_some() && value.is_over(ttl, now)),
             not_asked_yet: !is_local && tracked.is_remote && known.is_none(),
             last_error: failure.map(|failure| failure.kind),
             last_error_detail: failure
@@ -179,9 +186,7 @@ impl Resolver {
                 problems.push("the value ends with a line break".into());
             }
         }
-        let entry = &tracked.entry;
-        let has_default = entry.default.as_ref().is_some_and(|text| !text.is_empty());
-        if entry.sensitive && looks_secret(&entry.name) && has_default {
+        if tracked.has_plain_default() {
             problems.push("the catalog has a default for it in plain text".into());
         }
         (found, problems)

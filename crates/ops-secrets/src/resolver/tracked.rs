@@ -63,6 +63,13 @@ impl Tracked {
         self.cache.in_use.load_full()
     }
 
+    /// The catalog, which many can read, has a default for something that is secret by its name.
+    pub(crate) fn has_plain_default(&self) -> bool {
+        let entry = &self.entry;
+        let has_default = entry.default.as_ref().is_some_and(|text| !text.is_empty());
+        entry.sensitive && looks_secret(&entry.name) && has_default
+    }
+
     /// Lets the value that was just announced answer callers without a time to live at once, if it is the remote one;
     /// stops that if another source has taken its place.
     pub(crate) fn hand_out(&self, secret: &Secret, ttl: std::time::Duration) {

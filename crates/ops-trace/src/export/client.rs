@@ -37,6 +37,7 @@ pub(crate) struct Client {
 struct Failure {
     kind: FailureKind,
     detail: String,
+    status: Option<u16>,
     retry: Retry,
 }
 
@@ -96,6 +97,7 @@ impl Client {
         self.state.reply.lock().failure = Some(FailedExport {
             kind: failure.kind,
             cause: failure.detail,
+            status: failure.status,
             retry_after: match failure.retry {
                 Retry::After(asked) => Some(asked),
                 Retry::Never | Retry::Soon => None,
@@ -160,6 +162,7 @@ fn not_otlp(answer: String) -> Failure {
     Failure {
         kind: FailureKind::Other,
         detail: format!("the answer is not OTLP ({answer}): is the endpoint a collector's?"),
+        status: None,
         retry: Retry::Never,
     }
 }
@@ -206,6 +209,7 @@ fn network(error: &ureq::Error, timeout: Duration) -> Failure {
     Failure {
         kind,
         detail,
+        status: None,
         retry,
     }
 }
@@ -231,6 +235,7 @@ fn refusal(status: StatusCode, headers: &HeaderMap) -> Failure {
     Failure {
         kind,
         detail: format!("http status {}{hint}", status.as_u16()),
+        status: Some(status.as_u16()),
         retry,
     }
 }

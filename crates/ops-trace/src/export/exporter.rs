@@ -115,6 +115,7 @@ impl CountingExporter {
                 let failure = reply.failure.unwrap_or(FailedExport {
                     kind: FailureKind::Other,
                     cause,
+                    status: None,
                     retry_after: None,
                 });
                 self.failed(&otlp.url, spans, failure);
@@ -131,6 +132,7 @@ impl CountingExporter {
             add(&counters.partial_successes, usize::from(rejected > 0));
             counters.down.store(false, Relaxed);
         });
+        self.state.export_worked();
         let change = self.breaker.lock().succeeded(Instant::now());
         if let Some(Change::Closed { outage }) = change {
             self.log_recovered(url, outage);
@@ -144,6 +146,7 @@ impl CountingExporter {
             counters.failed(failure.kind);
             counters.down.store(true, Relaxed);
         });
+        self.state.export_failed(&failure);
         let mut breaker = self.breaker.lock();
         let change = breaker.failed(Instant::now(), failure.retry_after);
         drop(breaker);

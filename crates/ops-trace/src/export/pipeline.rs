@@ -118,6 +118,9 @@ fn limiter(
         }),
         None => None,
     };
+    if let Some(collector) = &otlp {
+        state.set_endpoint(&collector.url);
+    }
     let exporter = CountingExporter {
         state: Arc::clone(&state),
         otlp,

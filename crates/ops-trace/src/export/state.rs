@@ -1,11 +1,11 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::limits::Limits;
 use crate::recent::ring::Ring;
-use crate::stats::{Counters, FailureKind, Stats};
+use crate::stats::{Counters, ExportHealth, FailureKind, Stats};
 
 /// Durations of exports that nobody has published yet; more are left out.
 const MAX_EXPORT_SECONDS: usize = 256;
@@ -24,6 +24,8 @@ pub(crate) struct ExportState {
     closed: Condvar,
     /// Since they were published last.
     pub(crate) export_seconds: Mutex<Vec<f64>>,
+    /// The last export, for operators.
+    health: Mutex<ExportHealth>,
     /// Held while an outcome is counted; true once what still waited was counted as lost.
     abandoned: Mutex<bool>,
 }
@@ -41,6 +43,8 @@ pub(crate) struct Reply {
 pub(crate) struct FailedExport {
     pub(crate) kind: FailureKind,
     pub(crate) cause: String,
+    /// Status of its answer, if it gave one.
+    pub(crate) status: Option<u16>,
     /// Time that the collector asked to be left alone for.
     pub(crate) retry_after: Option<Duration>,
 }
@@ -57,6 +61,7 @@ impl ExportState {
             deadline: Mutex::default(),
             closed: Condvar::new(),
             export_seconds: Mutex::default(),
+            health: Mutex::default(),
             abandoned: Mutex::default(),
         }
     }
@@ -121,8 +126,29 @@ impl ExportState {
         self.counters.shutdown.fetch_add(lost, Relaxed);
     }
 
+    pub(crate) fn set_endpoint(&self, url: &str) {
+        self.health.lock().endpoint = Some(url.to_owned());
+    }
+
+    pub(crate) fn health(&self) -> ExportHealth {
+        self.health.lock().clone()
+    }
+
+    pub(crate) fn export_worked(&self) {
+        self.health.lock().failing_since = None;
+    }
+
+    pub(crate) fn export_failed(&self, failure: &FailedExport) {
+        let mut health = self.health.lock();
+        health.failing_since.get_or_insert_with(SystemTime::now);
+        health.last_failure = Some(failure.cause.clone());
+        health.last_status = failure.status;
+        health.last_kind = Some(failure.kind.as_str());
+    }
+
     /// Keeps the duration of an export for [`publish_metrics`](crate::publish_metrics).
     pub(crate) fn exported_in(&self, duration: Duration) {
+        self.health.lock().last_duration = Some(duration);
         let mut seconds = self.export_seconds.lock();
         if seconds.len() < MAX_EXPORT_SECONDS {
             seconds.push(duration.as_secs_f64());
