@@ -179,11 +179,49 @@ impl fmt::Debug for Admin {
     }
 }
 
-async fn readyz(State(admin): State<Admin>) -> (StatusCode, String) {
-    match (admin.inner.readiness)().await {
+async fn readyz(State(admin): State<Admin>, uri: http::Uri) -> (StatusCode, String) {
+    let not_ready = (admin.inner.readiness)().await;
+    let (status, mut text) = match not_ready {
         None => (StatusCode::OK, "ready\n".to_owned()),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    };
+    if is_verbose(&uri) {
+        text += &verbose(&admin);
     }
+    (status, text)
+}
+
+/// Reports whether the query has `verbose`, with or without a value.
+fn is_verbose(uri: &http::Uri) -> bool {
+    let mut parts = uri.query().unwrap_or_default().split('&');
+    parts.any(|part| part.split('=').next() == Some("verbose"))
+}
+
+/// One line for each check, then one for each finding, causes first.
+fn verbose(admin: &Admin) -> String {
+    use std::fmt::Write;
+    let checks = admin.inner.latest.as_ref().map(|latest| latest().1);
+    let findings = admin.inner.findings.as_ref().map(|findings| findings());
+    let mut text = String::new();
+    for check in checks.unwrap_or_default() {
+        let reason = check
+            .reason
+            .map_or_else(String::new, |reason| format!(": {reason}"));
+        // a text takes everything
+        let _ = writeln!(text, "check {}: {}{reason}", check.name, check.state);
+    }
+    for finding in findings.unwrap_or_default() {
+        let because = finding
+            .explained_by
+            .map_or_else(String::new, |id| format!(", explained by {id}"));
+        let severity = finding.severity.as_str();
+        let _ = writeln!(
+            text,
+            "finding {} ({severity}{because}): {}",
+            finding.id, finding.seen
+        );
+    }
+    text
 }
 
 async fn current_state(State(admin): State<Admin>) -> Json<Value> {

@@ -13,6 +13,17 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// Returns the name in JSON and texts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// A condition that an operator should know of, with its cause and the next step.
 ///
 /// All texts are shown as text, whatever they hold. Secrets must not be in them.

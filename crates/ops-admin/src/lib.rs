@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `GET /` | the page |
 //! | `GET /healthz`, `/livez` | 200 while the process serves |
-//! | `GET /readyz` | 200, or 503 with the reason |
+//! | `GET /readyz` | 200, or 503 with the reason; with `?verbose` each check and each finding, a line each |
 //! | `GET /api/state` | what the page shows, as JSON |
 //! | `GET /metrics` | the Prometheus exposition (feature `metrics`) |
 //! | `POST /api/level` | `{"level", "why", "target"?, "ttl_seconds"?, "who"?}`: changes the log level, for 900 s or `ttl_seconds` (feature `log`) |

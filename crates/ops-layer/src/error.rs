@@ -10,17 +10,6 @@ pub struct Error {
 }
 
 impl Error {
-    #[cfg_attr(
-        not(any(
-            feature = "log",
-            feature = "secrets",
-            feature = "trace",
-            feature = "cache",
-            feature = "metrics",
-            feature = "serve"
-        )),
-        expect(dead_code, reason = "without its parts nothing fails")
-    )]
     pub(crate) fn new(
         part: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -31,7 +20,7 @@ impl Error {
         }
     }
 
-    /// Name of the part that failed: `log`, `secrets`, `trace`, `metrics`, `cache`, `serve` or `admin`.
+    /// Name of the part that failed: `log`, `secrets`, `trace`, `metrics`, `cache`, `findings`, `serve` or `admin`.
     pub fn part(&self) -> &'static str {
         self.part
     }

@@ -49,8 +49,10 @@
 
 mod config;
 mod error;
+mod findings;
 mod glue;
 mod ops;
+mod probe;
 #[cfg(feature = "serve")]
 mod serve;
 mod spawn;
@@ -58,7 +60,13 @@ mod stop;
 
 pub use config::Config;
 pub use error::Error;
-pub use ops::{ClientObservers, Observers, Ops, init};
+pub use findings::{Finding, Severity};
+pub use ops::{ClientObservers, Observers, Ops, diagnose, init};
+pub use probe::diagnose_disk;
+#[cfg(feature = "trace")]
+pub use probe::diagnose_export;
+#[cfg(feature = "secrets")]
+pub use probe::diagnose_secrets;
 #[cfg(feature = "serve")]
 pub use serve::{Addresses, Health, Service, run, serve};
 pub use spawn::{Carried, carry, spawn, spawn_blocking, spawn_thread, with_context};

@@ -1,8 +1,12 @@
 use std::fmt;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::{Config, Error, glue};
+use crate::findings::snapshot::{Heartbeat, Snapshot};
+use crate::findings::watch::Watch;
+use crate::findings::{disk, is_production};
+use crate::{Config, Error, Finding, glue};
 
 /// The running operations layer. Cheap to clone; [`shutdown`](Self::shutdown) once at the end.
 #[derive(Clone)]
@@ -16,6 +20,10 @@ struct Parts {
     trace: glue::trace::Trace,
     secrets: glue::secrets::Part,
     cache: glue::cache::Part,
+    /// Directories that are written to.
+    dirs: Vec<PathBuf>,
+    is_production: bool,
+    watch: OnceLock<Watch>,
 }
 
 /// Starts every part that is compiled in and introduces them to each other: logging first, so that what
@@ -36,6 +44,11 @@ pub fn init(mut config: Config) -> Result<Ops, Error> {
     let trace = glue::trace::Trace::start(&config)?;
     glue::metrics::start(&config)?;
     let cache = glue::cache::Part::start(&config)?;
+    let log_dir = config.log_file.as_deref().and_then(Path::parent);
+    let mut dirs: Vec<_> = log_dir.map(Path::to_owned).into_iter().collect();
+    if cfg!(feature = "cache") {
+        dirs.push(config.cache_dir.clone());
+    }
     let ops = Ops {
         parts: Arc::new(Parts {
             service: config.service_name,
@@ -43,13 +56,51 @@ pub fn init(mut config: Config) -> Result<Ops, Error> {
             trace,
             secrets,
             cache,
+            dirs,
+            is_production: is_production(),
+            watch: OnceLock::new(),
         }),
     };
     glue::metrics::before_scrape({
         let ops = ops.clone();
         move || ops.publish_metrics()
     });
+    let parts = Arc::downgrade(&ops.parts);
+    let look = move |at, heartbeat| Some(parts.upgrade()?.look(at, heartbeat));
+    let watch =
+        Watch::start(look, glue::log::scrubbed).map_err(|error| Error::new("findings", error))?;
+    let watch = ops.parts.watch.get_or_init(|| watch);
+    // `init` succeeds once in a process
+    let _ = WATCH.set(watch.clone());
     Ok(ops)
+}
+
+static WATCH: OnceLock<Watch> = OnceLock::new();
+
+/// Returns what is wrong, causes before what they explain; empty before [`init`].
+///
+/// The rules are evaluated every five seconds on a thread of their own: a call reads the last result and waits for nothing.
+pub fn diagnose() -> Vec<Finding> {
+    WATCH.get().map_or_else(Vec::new, Watch::findings)
+}
+
+impl Parts {
+    fn look(&self, at: Duration, heartbeat: Heartbeat) -> Snapshot {
+        let (cache, queries) = self.cache.look();
+        Snapshot {
+            at,
+            wall: SystemTime::now(),
+            is_production: self.is_production,
+            export: self.trace.look(),
+            secrets: self.secrets.look(),
+            log: self.log.look(),
+            cache,
+            queries,
+            metrics: glue::metrics::look(),
+            disks: self.dirs.iter().filter_map(|dir| disk::read(dir)).collect(),
+            heartbeat,
+        }
+    }
 }
 
 /// The observers of each request: spans, access lines, metrics. A part that is compiled out observes nothing.
@@ -115,11 +166,62 @@ impl Ops {
         self.parts.cache.publish();
     }
 
+    /// Returns what is wrong, causes before what they explain; see [`diagnose`].
+    pub fn diagnose(&self) -> Vec<Finding> {
+        self.parts
+            .watch
+            .get()
+            .map_or_else(Vec::new, Watch::findings)
+    }
+
+    /// Adds a rule of the application, called every five seconds on a thread of its own.
+    ///
+    /// It returns a finding while something is wrong, and `None` otherwise; the finding ends after 20 s without an answer. A
+    /// rule that panics, takes longer than 100 ms or hangs is a finding itself (`rule_failing`). At most 64 rules; further
+    /// ones are ignored, and one line says so.
+    ///
+    /// ```no_run
+    /// use ops_layer::{Finding, Severity};
+    ///
+    /// # fn waiting() -> usize { 0 }
+    /// # fn add(ops: &ops_layer::Ops) {
+    /// ops.add_rule("queue_growing", || {
+    ///     let jobs = waiting();
+    ///     (jobs > 100).then(|| {
+    ///         Finding::new("queue_growing", Severity::Warning)
+    ///             .seen(format!("{jobs} jobs wait"))
+    ///             .means("Jobs finish later and later.")
+    ///             .action("Add a worker.")
+    ///     })
+    /// });
+    /// # }
+    /// ```
+    pub fn add_rule(
+        &self,
+        name: &'static str,
+        rule: impl FnMut() -> Option<Finding> + Send + 'static,
+    ) {
+        if let Some(watch) = self.parts.watch.get() {
+            watch.add_rule(name, rule);
+        }
+    }
+
+    /// Has heartbeats sent to the runtime that this is called in.
+    #[cfg(feature = "serve")]
+    pub(crate) fn watch_runtime(&self) {
+        if let Some(watch) = self.parts.watch.get() {
+            watch.watch_runtime();
+        }
+    }
+
     /// Writes the cache entries that wait, then sends the spans, then writes the lines that wait, all of it within
     /// `budget`. A line counts the spans that were exported and dropped, another one reports cache entries that were not
     /// written.
     pub async fn shutdown(self, budget: Duration) {
         let started = Instant::now();
+        if let Some(watch) = self.parts.watch.get() {
+            watch.stop();
+        }
         let left = || budget.saturating_sub(started.elapsed());
         self.parts.cache.flush(left()).await;
         self.parts.trace.shutdown(left()).await;

@@ -1,7 +1,9 @@
-use data_cache::Cache;
-#[cfg(any(feature = "metrics", feature = "trace"))]
-use data_cache::QueryEvent;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use data_cache::{Cache, QueryEvent};
+
+use crate::findings::snapshot::{Cache as Seen, Queries, SLOW_QUERY};
 use crate::{Config, Error};
 
 /// The cache, which `get_cache` and `#[cached_query]` use too. Its queries are spans of whoever asked, and are counted when
@@ -10,6 +12,15 @@ use crate::{Config, Error};
 pub(crate) struct Part {
     pub(crate) cache: Cache,
     pub(crate) settings: data_cache::Config,
+    asked: Arc<Asked>,
+}
+
+/// Queries that reached the engine.
+#[derive(Debug, Default)]
+struct Asked {
+    run: AtomicU64,
+    failed: AtomicU64,
+    slow: AtomicU64,
 }
 
 impl Part {
@@ -31,8 +42,35 @@ impl Part {
             register();
             cache.on_query(count);
         }
+        let asked = Arc::<Asked>::default();
+        let counted = asked.clone();
+        cache.on_query(move |event| counted.count(event));
         data_cache::install(cache.clone()).map_err(failed)?;
-        Ok(Self { cache, settings })
+        Ok(Self {
+            cache,
+            settings,
+            asked,
+        })
+    }
+
+    pub(crate) fn look(&self) -> (Option<Seen>, Option<Queries>) {
+        let stats = self.cache.get_stats();
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let seen = Seen {
+            hits: stats.hits,
+            misses: stats.misses,
+            evicted: stats.evicted_size,
+            invalidated: stats.evicted_invalidated,
+            expired: stats.evicted_expired,
+            not_stored: stats.not_stored,
+            is_paused: stats.writes_paused,
+        };
+        let queries = Queries {
+            run: load(&self.asked.run),
+            failed: load(&self.asked.failed),
+            slow: load(&self.asked.slow),
+        };
+        (Some(seen), Some(queries))
     }
 
     pub(crate) fn publish(&self) {
@@ -47,6 +85,19 @@ impl Part {
         if !matches!(flushed, Ok(true)) {
             tracing::warn!(target: "ops_layer", "cache_writes_cut_off");
         }
+    }
+}
+
+impl Asked {
+    fn count(&self, event: &QueryEvent) {
+        if matches!(event.status, data_cache::Status::Hit(_)) {
+            return;
+        }
+        self.run.fetch_add(1, Ordering::Relaxed);
+        self.failed
+            .fetch_add(u64::from(event.failed), Ordering::Relaxed);
+        let is_slow = event.duration > SLOW_QUERY;
+        self.slow.fetch_add(u64::from(is_slow), Ordering::Relaxed);
     }
 }
 

@@ -1,6 +1,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use crate::findings::snapshot::Log as Seen;
 use crate::{Config, Error};
 
 pub(crate) use ops_log::http::AccessLog as Observer;
@@ -22,9 +23,28 @@ impl Log {
             .map_err(|error| Error::new("log", error))
     }
 
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn look(&self) -> Option<Seen> {
+        let stats = ops_log::stats();
+        let outputs = ops_log::output_health().into_iter();
+        let problems = outputs.filter(|output| output.is_file);
+        Some(Seen {
+            written: stats.written,
+            dropped: stats.dropped,
+            problems: problems
+                .filter_map(|output| Some((output.name, output.problem?)))
+                .collect(),
+        })
+    }
+
     pub(crate) fn flush(&self, budget: Duration) {
         self.0.flush(budget);
     }
+}
+
+/// Returns the text without the secrets that are known.
+pub(crate) fn scrubbed(text: String) -> String {
+    ops_log::redacted(&text).unwrap_or(text)
 }
 
 pub(crate) fn publish() {

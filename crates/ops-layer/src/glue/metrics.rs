@@ -1,3 +1,4 @@
+use crate::findings::snapshot::{Metrics as Seen, Overflow};
 use crate::{Config, Error};
 
 pub(crate) use ops_metrics::http::{ClientMetrics as ClientObserver, RedMetrics as Observer};
@@ -15,6 +16,46 @@ pub(crate) fn start(config: &Config) -> Result<(), Error> {
 
 pub(crate) fn client_observer() -> ClientObserver {
     ClientObserver::new()
+}
+
+/// Reads the numbers that the sampler of the metrics keeps up to date.
+pub(crate) fn look() -> Option<Seen> {
+    use ops_metrics::catalog as c;
+    let every = |_: &[&str]| true;
+    let route = |labels: &[&str]| {
+        labels
+            .first()
+            .is_some_and(|route| !ops_http::is_quiet(route))
+    };
+    let failed = |labels: &[&str]| {
+        let status = labels.last();
+        route(labels) && status.is_some_and(|status| status.starts_with('5'))
+    };
+    let total = |family: &ops_metrics::Family| family.total(every);
+    let requests = c::http_requests_total::family();
+    let overflows = ops_metrics::overflows().into_iter();
+    Some(Seen {
+        requests: requests.total(route).unwrap_or(0.0),
+        server_errors: requests.total(failed).unwrap_or(0.0),
+        panics: ops_metrics::panics() as f64,
+        open_fds: total(c::process_open_fds::family()),
+        max_fds: total(c::process_max_fds::family()),
+        memory: total(c::cgroup_memory_working_set_bytes::family()),
+        memory_limit: total(c::cgroup_memory_limit_bytes::family()),
+        oom_kills: total(c::cgroup_oom_kills_total::family()),
+        cpu_limit: total(c::cgroup_cpu_limit_cores::family()),
+        cpu_periods: total(c::cgroup_cpu_periods_total::family()),
+        throttled_periods: total(c::cgroup_cpu_throttled_periods_total::family()),
+        throttled_seconds: total(c::cgroup_cpu_throttled_seconds_total::family()),
+        overflows: overflows
+            .map(|overflow| Overflow {
+                metric: overflow.metric,
+                label: overflow.label,
+                count: overflow.count,
+                example: overflow.examples.into_iter().next().unwrap_or_default(),
+            })
+            .collect(),
+    })
 }
 
 pub(crate) fn observer() -> Observer {
@@ -86,7 +127,11 @@ const COUNTERS: [(&str, &str); 19] = [
     ),
 ];
 
-const GAUGES: [(&str, &str); 3] = [
+const GAUGES: [(&str, &str); 4] = [
+    (
+        "ops_findings",
+        "Findings that stand: 1, or 0 once they are over",
+    ),
     (
         "trace_exporter_up",
         "Whether the last export of spans worked",

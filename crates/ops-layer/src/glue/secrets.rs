@@ -1,5 +1,6 @@
-use ops_secrets::Secrets;
+use ops_secrets::{ErrorKind, SecretSource, Secrets};
 
+use crate::findings::snapshot::{SecretState, Secrets as Seen};
 use crate::{Config, Error};
 
 /// Secrets, which `get_secret` asks too, and whose values no log line and no span attribute carries.
@@ -30,8 +31,34 @@ impl Part {
         Ok(Self(secrets))
     }
 
+    pub(crate) fn look(&self) -> Option<Seen> {
+        Some(seen(&self.0))
+    }
+
     pub(crate) fn publish(&self) {
         #[cfg(feature = "metrics")]
         self.0.publish_metrics();
+    }
+}
+
+/// Reads what is known of each secret, without asking a source.
+pub(crate) fn seen(secrets: &Secrets) -> Seen {
+    let report = secrets.report().secrets.into_iter();
+    let known = report.map(|secret| SecretState {
+        is_required: secret.required,
+        is_present: secret.present,
+        is_asked: !secret.not_asked_yet,
+        is_default: secret.source == SecretSource::Default,
+        is_sensitive: secret.has_plain_default,
+        is_stale: secret.is_stale,
+        age: secret.age_seconds,
+        error: secret.last_error.map(ErrorKind::as_str),
+        detail: secret.last_error_detail.unwrap_or_default(),
+        name: secret.name,
+        env_var: secret.env_var,
+    });
+    Seen {
+        known: known.collect(),
+        stale_served: secrets.stats().stale_served,
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tracing_subscriber::layer::SubscriberExt;
 
+use crate::findings::snapshot::Export;
 use crate::{Config, Error};
 
 pub(crate) use ops_trace::http::{ClientSpans as ClientObserver, ServerSpans as Observer};
@@ -55,6 +56,11 @@ impl Trace {
         Ok(Self(Mutex::new(Some(tracer))))
     }
 
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn look(&self) -> Option<Export> {
+        Some(seen(&ops_trace::stats(), ops_trace::export_health()))
+    }
+
     /// Sends the spans that wait, once, and logs how many were exported and dropped.
     pub(crate) async fn shutdown(&self, budget: Duration) {
         let tracer = self.0.lock().ok().and_then(|mut tracer| tracer.take());
@@ -87,4 +93,26 @@ pub(crate) fn observer() -> Observer {
 
 pub(crate) fn with_context<F: Future>(future: F) -> impl Future<Output = F::Output> {
     ops_trace::with_trace_context(future)
+}
+
+pub(crate) fn seen(stats: &ops_trace::Stats, health: ops_trace::ExportHealth) -> Export {
+    let endpoints = [
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    ];
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    Export {
+        endpoint: health.endpoint,
+        is_default: !endpoints.into_iter().any(is_set),
+        failing_since: health.failing_since,
+        failure: health.last_failure.unwrap_or_default(),
+        kind: health.last_kind.unwrap_or_default(),
+        status: health.last_status,
+        last_duration: health.last_duration,
+        ended: stats.ended_sampled,
+        queue_full: stats.dropped_queue_full,
+        export_failed: stats.dropped_export_failed,
+        circuit_open: stats.dropped_circuit_open,
+        rejected: stats.rejected,
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ops_admin::{Admin, Check};
 
@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::readiness::Readiness;
 use super::settings::Settings;
 use super::token;
-use crate::{Error, Ops};
+use crate::{Error, Finding, Ops, Severity};
 
 /// Connections of the admin page that may be open at a time.
 pub(super) const MAX_CONNECTIONS: usize = 32;
@@ -97,12 +97,36 @@ fn page(ops: &Ops, readiness: Readiness) -> Admin {
     let page = page.secrets(ops.secrets().clone());
     #[cfg(feature = "cache")]
     let page = page.cache(ops.cache().clone());
-    let asked = readiness.clone();
+    let (asked, found) = (readiness.clone(), ops.clone());
+    let page = page.findings(move || found.diagnose().into_iter().map(shown).collect());
     page.readiness(move || {
         let asked = asked.clone();
         async move { asked.not_ready().await }
     })
     .checks(move || checks(&readiness))
+}
+
+/// A finding as the page has it.
+fn shown(finding: Finding) -> ops_admin::Finding {
+    let severity = match finding.severity {
+        Severity::Info => ops_admin::Severity::Info,
+        Severity::Warning => ops_admin::Severity::Warning,
+        Severity::Critical => ops_admin::Severity::Critical,
+    };
+    let since = finding.since.duration_since(SystemTime::UNIX_EPOCH);
+    let since = since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
+    let title = finding.id.replace('_', " ");
+    let mut shown = ops_admin::Finding::new(finding.id, severity, title, since)
+        .seen(finding.seen)
+        .means(finding.means)
+        .action(finding.action);
+    if let Some(page) = finding.runbook {
+        shown = shown.runbook(format!("docs/runbooks/{page}.md"));
+    }
+    if let Some(cause) = finding.explained_by {
+        shown = shown.explained_by(cause);
+    }
+    shown
 }
 
 /// State of each check as it is known, without waiting for any.

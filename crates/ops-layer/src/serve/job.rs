@@ -52,6 +52,7 @@ impl Ops {
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>> + Send + 'static,
     {
+        self.watch_runtime();
         let started = start(&self);
         let (stop, admin, budget) = match started {
             Ok(started) => started,

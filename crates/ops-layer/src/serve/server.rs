@@ -41,6 +41,7 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         Start::Ops(ops) => ops,
         Start::Config(config) => crate::init(*config)?,
     };
+    ops.watch_runtime();
     let readiness = Readiness::new(checks, tokio::runtime::Handle::current());
     let admin = match listeners.admin {
         Some(listener) => Some(AdminThread::start(

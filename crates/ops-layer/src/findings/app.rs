@@ -1,0 +1,121 @@
+//! Rules of the application, on a thread of their own: one that hangs holds up no other rule of ours.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{EVERY, Finding, Severity};
+
+/// Rules that an application may add; further ones are ignored, with a warning.
+pub(crate) const MAX_RULES: usize = 64;
+/// A rule that takes longer is a finding itself.
+const QUICK: Duration = Duration::from_millis(100);
+/// A rule that runs for longer hangs.
+const HANGS: Duration = Duration::from_secs(2);
+
+type Rule = Box<dyn FnMut() -> Option<Finding> + Send>;
+
+/// Rules of the application and their answers.
+#[derive(Clone, Default)]
+pub(crate) struct AppRules(Arc<Mutex<Shared>>);
+
+#[derive(Default)]
+struct Shared {
+    /// Added since the thread looked last.
+    added: Vec<(&'static str, Rule)>,
+    count: usize,
+    has_thread: bool,
+    running: Option<(&'static str, Instant)>,
+    answers: Vec<(&'static str, Option<Finding>)>,
+    stopped: bool,
+}
+
+impl AppRules {
+    pub(crate) fn add(&self, name: &'static str, rule: Rule) {
+        let mut shared = self.lock();
+        if shared.count >= MAX_RULES {
+            tracing::warn!(target: "ops_layer", rule = name, max = MAX_RULES, "finding_rule_ignored");
+            return;
+        }
+        shared.count += 1;
+        shared.added.push((name, rule));
+        if !shared.has_thread {
+            let rules = self.clone();
+            let started = std::thread::Builder::new()
+                .name("ops-rules".to_owned())
+                .spawn(move || rules.run());
+            match started {
+                Ok(_) => shared.has_thread = true,
+                Err(error) => {
+                    tracing::warn!(target: "ops_layer", error = %error, "finding_rules_not_started");
+                }
+            }
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.lock().stopped = true;
+    }
+
+    /// Returns the last answers, and a finding about a rule that hangs.
+    pub(crate) fn found(&self) -> Vec<Finding> {
+        let shared = self.lock();
+        let answers = shared.answers.iter();
+        let mut found: Vec<_> = answers.filter_map(|(_, answer)| answer.clone()).collect();
+        if let Some((name, since)) = shared.running
+            && since.elapsed() >= HANGS
+        {
+            let seconds = since.elapsed().as_secs();
+            found.push(failing(
+                name,
+                &format!("it has not answered for {seconds} s"),
+            ));
+        }
+        found
+    }
+
+    fn run(&self) {
+        let mut rules: Vec<(&'static str, Rule)> = Vec::new();
+        loop {
+            let mut shared = self.lock();
+            if shared.stopped {
+                return;
+            }
+            rules.append(&mut shared.added);
+            drop(shared);
+            for (name, rule) in &mut rules {
+                let started = Instant::now();
+                self.lock().running = Some((name, started));
+                let answer = catch_unwind(AssertUnwindSafe(rule));
+                let took = started.elapsed();
+                let answer = match answer {
+                    Ok(_) if took > QUICK => {
+                        let took = took.as_millis();
+                        Some(failing(name, &format!("it took {took} ms of at most 100")))
+                    }
+                    Ok(answer) => answer,
+                    Err(_) => Some(failing(name, "it panicked")),
+                };
+                let mut shared = self.lock();
+                shared.running = None;
+                match shared.answers.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, known)) => *known = answer,
+                    None => shared.answers.push((name, answer)),
+                }
+            }
+            std::thread::sleep(EVERY);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A rule that cannot be relied on.
+pub(crate) fn failing(rule: &str, why: &str) -> Finding {
+    Finding::new("rule_failing", Severity::Warning)
+        .seen(format!("rule {rule}: {why}"))
+        .means("What this rule would find is not found.")
+        .action("Correct the rule: it reads numbers that are there already, and waits for nothing.")
+}

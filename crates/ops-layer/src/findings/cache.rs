@@ -1,0 +1,105 @@
+//! Rules about the query cache and its engine.
+
+use std::time::Duration;
+
+use super::history::History;
+use super::snapshot::Snapshot;
+use super::{Finding, Severity};
+
+/// Short, so that a collapse shows before a minute is over.
+const RECENT: Duration = Duration::from_secs(30);
+const WINDOW: Duration = Duration::from_secs(60);
+/// Lookups below which a ratio means nothing: now, and in the hour before.
+const RECENT_LOOKUPS: u64 = 50;
+const HOUR_LOOKUPS: u64 = 200;
+/// A cache that never hit this often cannot collapse.
+const LEAST_RATIO: f64 = 0.3;
+const QUERIES: u64 = 20;
+const FAILED_SHARE: f64 = 0.1;
+const SLOW_SHARE: f64 = 0.05;
+
+pub(super) fn collapsed(now: &Snapshot, history: &History) -> Option<Finding> {
+    let cache = now.cache?;
+    let before = history.since(now, RECENT)?.cache?;
+    let hour = history.hour_ago()?;
+    let ratio = |hits: u64, misses: u64| hits as f64 / (hits + misses).max(1) as f64;
+    let (hits, misses) = (
+        cache.hits.saturating_sub(before.hits),
+        cache.misses.saturating_sub(before.misses),
+    );
+    let (old_hits, old_misses) = (
+        before.hits.saturating_sub(hour.hits),
+        before.misses.saturating_sub(hour.misses),
+    );
+    if hits + misses < RECENT_LOOKUPS || old_hits + old_misses < HOUR_LOOKUPS {
+        return None;
+    }
+    let (recent, usual) = (ratio(hits, misses), ratio(old_hits, old_misses));
+    let share = if history.is_active("cache_hit_collapsed") {
+        0.7
+    } else {
+        0.5
+    };
+    if usual < LEAST_RATIO || recent >= usual * share {
+        return None;
+    }
+    let removed = |now: u64, then: u64| now.saturating_sub(then);
+    let finding = Finding::new("cache_hit_collapsed", Severity::Warning)
+        .seen(format!(
+            "{:.0} % of {} lookups hit in the last 30 s, {:.0} % in the hour before (entries removed meanwhile: {} invalidated, \
+             {} expired, {} for space; {} results not stored)",
+            recent * 100.0,
+            hits + misses,
+            usual * 100.0,
+            removed(cache.invalidated, before.invalidated),
+            removed(cache.expired, before.expired),
+            removed(cache.evicted, before.evicted),
+            removed(cache.not_stored, before.not_stored),
+        ))
+        .means("Queries that were answered from memory reach DuckDB: latency rises.")
+        .action("Look at what changed: an invalidation, a deployment, parameters that are never the same twice.");
+    Some(finding.runbook("cache-miss-rate-elevated"))
+}
+
+pub(super) fn writes_paused(now: &Snapshot, _: &History) -> Option<Finding> {
+    now.cache?.is_paused.then(|| {
+        Finding::new("cache_writes_paused", Severity::Warning)
+            .seen(
+                "the disk was full or failed: results are not written to files for 30 s at a time",
+            )
+            .means("Results are kept in memory only, and are gone after a restart.")
+            .action("Make room in the cache's directory, or look at the disk (`dmesg`).")
+            .runbook("disk-full")
+    })
+}
+
+pub(super) fn failing(now: &Snapshot, history: &History) -> Option<Finding> {
+    let (queries, before) = (now.queries?, history.since(now, WINDOW)?.queries?);
+    let run = queries.run.saturating_sub(before.run);
+    let failed = queries.failed.saturating_sub(before.failed);
+    let share = failed as f64 / run.max(1) as f64;
+    (failed >= 5 && share >= FAILED_SHARE).then(|| {
+        Finding::new("duckdb_failing", Severity::Critical)
+            .seen(format!(
+                "{failed} of {run} queries failed in the last minute"
+            ))
+            .means("Requests that need the warehouse fail.")
+            .action("Read the error in the log lines of the failed requests.")
+            .runbook("duckdb-slow")
+    })
+}
+
+pub(super) fn slow(now: &Snapshot, history: &History) -> Option<Finding> {
+    let (queries, before) = (now.queries?, history.since(now, WINDOW)?.queries?);
+    let run = queries.run.saturating_sub(before.run);
+    let slow = queries.slow.saturating_sub(before.slow);
+    (run >= QUERIES && slow as f64 / run as f64 >= SLOW_SHARE).then(|| {
+        Finding::new("duckdb_slow", Severity::Warning)
+            .seen(format!(
+                "{slow} of {run} queries took longer than 1 s in the last minute"
+            ))
+            .means("Requests that miss the cache are slow.")
+            .action("Find the query among the slow traces of the admin page; then its plan with EXPLAIN ANALYZE.")
+            .runbook("duckdb-slow")
+    })
+}

@@ -1,0 +1,134 @@
+//! Rules about the export of spans.
+
+use std::time::Duration;
+
+use super::history::History;
+use super::snapshot::{Export, Snapshot};
+use super::{Finding, Severity};
+
+const WINDOW: Duration = Duration::from_secs(60);
+/// A failure that is over sooner is a restart of the collector.
+const FAILING_FOR: Duration = Duration::from_secs(10);
+const SLOW: Duration = Duration::from_secs(2);
+const RUNBOOK: &str = "traces-not-appearing";
+
+pub(super) const COLLECTOR: [&str; 4] = [
+    "collector_credentials",
+    "collector_hung",
+    "collector_unreachable",
+    "collector_refusing",
+];
+
+pub(super) fn collector(now: &Snapshot, _: &History) -> Option<Finding> {
+    let export = now.export.as_ref()?;
+    let since = export.failing_since?;
+    // by a clock that was set back since, it is not in the future
+    let failing = now.wall.duration_since(since).unwrap_or_default();
+    if failing < FAILING_FOR {
+        return None;
+    }
+    failure(export, failing)
+}
+
+/// Names the answer of a collector that has failed for so long.
+pub(super) fn failure(export: &Export, failing: Duration) -> Option<Finding> {
+    let since = export.failing_since?;
+    let endpoint = export.endpoint.as_deref().unwrap_or("the collector");
+    let (id, answer, action) = match (export.status, export.kind) {
+        (Some(status @ (401 | 403)), _) => (
+            "collector_credentials",
+            format!("refuses our credentials ({status})"),
+            "Set the token in OTEL_EXPORTER_OTLP_HEADERS and restart.",
+        ),
+        (_, "timeout") => (
+            "collector_hung",
+            "takes connections and does not answer".to_owned(),
+            "Look at the collector's own load and log; restart it if it hangs.",
+        ),
+        (_, "refused") => (
+            "collector_unreachable",
+            "cannot be reached".to_owned(),
+            "Start the collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT.",
+        ),
+        _ => (
+            "collector_refusing",
+            "refuses spans".to_owned(),
+            "Read the answer: 404 is a wrong path, 429 and 5xx an overloaded collector.",
+        ),
+    };
+    let severity = if export.is_default {
+        Severity::Info
+    } else {
+        Severity::Warning
+    };
+    let lasts = match failing.as_secs() {
+        0 => String::new(),
+        seconds => format!(" for {seconds} s"),
+    };
+    let seen = format!("{endpoint} {answer}{lasts}: {}", export.failure);
+    let finding = Finding::new(id, severity).seen(seen).since(since);
+    let means = "Traces do not leave this process; recent ones are on the admin page only.";
+    Some(finding.means(means).action(action).runbook(RUNBOOK))
+}
+
+pub(super) fn slow(now: &Snapshot, history: &History) -> Option<Finding> {
+    let slow = |export: &Export| export.last_duration.filter(|took| *took >= SLOW);
+    let export = now
+        .export
+        .as_ref()
+        .filter(|export| export.failing_since.is_none())?;
+    let took = slow(export)?;
+    let before = history.last()?.export.as_ref()?;
+    slow(before)?;
+    let finding = Finding::new("collector_slow", Severity::Warning)
+        .seen(format!("the last export took {:.1} s", took.as_secs_f64()))
+        .means("Spans wait; if the queue fills, they are dropped.")
+        .action("Look at the collector's load, and at the network to it.");
+    Some(finding.runbook(RUNBOOK))
+}
+
+pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
+    let before = history.since(now, WINDOW)?.export.as_ref()?;
+    let export = now.export.as_ref()?;
+    let full = export.queue_full.saturating_sub(before.queue_full);
+    let failed = export.export_failed.saturating_sub(before.export_failed);
+    let open = export.circuit_open.saturating_sub(before.circuit_open);
+    let dropped = full + failed + open;
+    // a failure that has just begun has its cause named first
+    let failing = export
+        .failing_since
+        .map(|since| now.wall.duration_since(since));
+    let is_new = failing.is_some_and(|failing| failing.unwrap_or_default() < FAILING_FOR);
+    if dropped == 0 || (is_new && full == 0) {
+        return None;
+    }
+    let ended = export.ended.saturating_sub(before.ended);
+    let severity = if export.is_default {
+        Severity::Info
+    } else {
+        Severity::Warning
+    };
+    let finding = Finding::new("spans_dropped", severity)
+        .seen(format!(
+            "{dropped} spans were dropped and {ended} ended in the last minute (queue full {full}, export failed {failed}, \
+             paused after failures {open})"
+        ))
+        .means("Traces are incomplete.")
+        .action("Sample less (OTEL_TRACES_SAMPLER_ARG), or raise OTEL_BSP_MAX_QUEUE_SIZE.");
+    Some(finding.runbook(RUNBOOK))
+}
+
+pub(super) fn rejected(now: &Snapshot, history: &History) -> Option<Finding> {
+    let before = history.since(now, WINDOW)?.export.as_ref()?;
+    let export = now.export.as_ref()?;
+    let rejected = export.rejected.saturating_sub(before.rejected);
+    (rejected > 0).then(|| {
+        Finding::new("spans_rejected", Severity::Warning)
+            .seen(format!(
+                "the collector took batches and refused {rejected} of their spans in the last minute"
+            ))
+            .means("Traces are incomplete.")
+            .action("Read the reason in the log line `trace_spans_rejected`.")
+            .runbook(RUNBOOK)
+    })
+}

@@ -1,0 +1,123 @@
+use std::fmt;
+use std::time::SystemTime;
+
+/// Urgency of a finding. The order is that of the variants: `Info < Warning < Critical`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Severity {
+    /// Worth knowing; nobody has to do anything.
+    Info,
+    /// Something is lost or about to fail.
+    Warning,
+    /// Requests fail, data is lost, or they soon will be.
+    Critical,
+}
+
+impl Severity {
+    /// Every severity.
+    pub const ALL: &'static [Self] = &[Self::Info, Self::Warning, Self::Critical];
+
+    /// Returns the name in lines, metrics and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Something that is wrong: what was seen, what it means, what to do.
+///
+/// Built like [`Finding::new`]`("queue_growing", Severity::Warning).seen("40 jobs wait").action("add a worker")`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Finding {
+    /// Name of the rule, such as `disk_full`; the same for as long as the finding stands.
+    pub id: &'static str,
+    /// Urgency.
+    pub severity: Severity,
+    /// Start, as seconds since 1970 in JSON.
+    #[serde(serialize_with = "as_seconds")]
+    pub since: SystemTime,
+    /// Observation, with its numbers.
+    pub seen: String,
+    /// Consequence for users and operators.
+    pub means: String,
+    /// Next step.
+    pub action: String,
+    /// Page below `docs/runbooks/`, without its ending.
+    pub runbook: Option<&'static str>,
+    /// Finding that is the cause of this one, and stands before it.
+    pub explained_by: Option<&'static str>,
+}
+
+impl Finding {
+    /// Creates a finding that begins now.
+    pub fn new(id: &'static str, severity: Severity) -> Self {
+        Self {
+            id,
+            severity,
+            since: SystemTime::now(),
+            seen: String::new(),
+            means: String::new(),
+            action: String::new(),
+            runbook: None,
+            explained_by: None,
+        }
+    }
+
+    /// Sets the observation.
+    #[must_use]
+    pub fn seen(mut self, seen: impl Into<String>) -> Self {
+        self.seen = seen.into();
+        self
+    }
+
+    /// Sets the consequence.
+    #[must_use]
+    pub fn means(mut self, means: impl Into<String>) -> Self {
+        self.means = means.into();
+        self
+    }
+
+    /// Sets the next step.
+    #[must_use]
+    pub fn action(mut self, action: impl Into<String>) -> Self {
+        self.action = action.into();
+        self
+    }
+
+    /// Sets the page below `docs/runbooks/`, without its ending.
+    #[must_use]
+    pub fn runbook(mut self, runbook: &'static str) -> Self {
+        self.runbook = Some(runbook);
+        self
+    }
+
+    /// Sets the start, if the rule knows it better than the time of its first answer.
+    #[must_use]
+    pub fn since(mut self, since: SystemTime) -> Self {
+        self.since = since;
+        self
+    }
+
+    /// Names the cause. It counts while that finding stands.
+    #[must_use]
+    pub fn explained_by(mut self, cause: &'static str) -> Self {
+        self.explained_by = Some(cause);
+        self
+    }
+}
+
+fn as_seconds<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    serializer.serialize_u64(since.map_or(0, |since| since.as_secs()))
+}

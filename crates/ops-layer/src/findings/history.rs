@@ -1,0 +1,91 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::snapshot::{Cache, Snapshot};
+
+/// Time that snapshots are kept for: the longest window of a rule.
+const KEPT: Duration = Duration::from_secs(300);
+/// Time between two points of the hour.
+const POINT: Duration = Duration::from_secs(60);
+const POINTS: usize = 61;
+/// A wall clock that differs by this much from the monotonic one was set.
+const STEP_SECONDS: f64 = 2.0;
+
+/// Snapshots before the current one, newest last.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    recent: VecDeque<Arc<Snapshot>>,
+    /// The cache's totals once a minute, for an hour.
+    hour: VecDeque<(Duration, Cache)>,
+    /// The last time at which the clock was set, and by how many seconds.
+    step: Option<(Duration, f64)>,
+    active: Vec<&'static str>,
+}
+
+impl History {
+    pub(crate) fn push(&mut self, snapshot: Arc<Snapshot>) {
+        if let Some(before) = self.recent.back()
+            && let Some(seconds) = stepped(before, &snapshot)
+        {
+            self.step = Some((snapshot.at, seconds));
+        }
+        if let Some(cache) = snapshot.cache
+            && self
+                .hour
+                .back()
+                .is_none_or(|(at, _)| snapshot.at >= *at + POINT)
+        {
+            if self.hour.len() == POINTS {
+                self.hour.pop_front();
+            }
+            self.hour.push_back((snapshot.at, cache));
+        }
+        let keep = |old: &Arc<Snapshot>| old.at + KEPT >= snapshot.at;
+        while self.recent.front().is_some_and(|old| !keep(old)) {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(snapshot);
+    }
+
+    /// Returns the oldest snapshot that is at most this much older than `now`.
+    pub(crate) fn since(&self, now: &Snapshot, window: Duration) -> Option<&Snapshot> {
+        let mut all = self.recent.iter();
+        all.find(|old| old.at + window >= now.at).map(Arc::as_ref)
+    }
+
+    /// Returns the snapshot before `now`.
+    pub(crate) fn last(&self) -> Option<&Snapshot> {
+        self.recent.back().map(Arc::as_ref)
+    }
+
+    /// Returns the cache's totals an hour ago, or as far back as they reach.
+    pub(crate) fn hour_ago(&self) -> Option<Cache> {
+        self.hour.front().map(|(_, cache)| *cache)
+    }
+
+    /// Returns by how many seconds the clock was set within this window.
+    pub(crate) fn step(&self, now: &Snapshot, window: Duration) -> Option<f64> {
+        let last = self.last().and_then(|before| stepped(before, now));
+        let known = self.step.filter(|(at, _)| *at + window >= now.at);
+        last.or(known.map(|(_, seconds)| seconds))
+    }
+
+    /// Returns `true` while this finding stands, for rules that end at another threshold than they begin at.
+    pub(crate) fn is_active(&self, id: &str) -> bool {
+        self.active.contains(&id)
+    }
+
+    pub(crate) fn set_active(&mut self, active: Vec<&'static str>) {
+        self.active = active;
+    }
+}
+
+fn stepped(before: &Snapshot, now: &Snapshot) -> Option<f64> {
+    let wall = match now.wall.duration_since(before.wall) {
+        Ok(forward) => forward.as_secs_f64(),
+        Err(back) => -back.duration().as_secs_f64(),
+    };
+    let seconds = wall - now.at.saturating_sub(before.at).as_secs_f64();
+    (seconds.abs() >= STEP_SECONDS).then_some(seconds)
+}

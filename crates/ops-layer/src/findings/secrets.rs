@@ -1,0 +1,160 @@
+//! Rules about secrets. They name secrets, sources and answers, never a value.
+
+use std::time::Duration;
+
+use super::history::History;
+use super::snapshot::{SecretState, Snapshot};
+use super::{Finding, Severity};
+
+const WINDOW: Duration = Duration::from_secs(60);
+const RUNBOOK: &str = "secrets-not-loading";
+/// Secrets that a text names at most.
+const NAMED: usize = 5;
+
+pub(super) const AWS: [&str; 4] = [
+    "aws_credentials",
+    "aws_denied",
+    "aws_throttled",
+    "aws_unreachable",
+];
+
+/// One finding for all failures at AWS: the kind that most secrets met.
+pub(super) fn aws(now: &Snapshot, _: &History) -> Option<Finding> {
+    let known = &now.secrets.as_ref()?.known;
+    let of = |kinds: &[&str]| -> Vec<&SecretState> {
+        let is_of = |secret: &&SecretState| secret.error.is_some_and(|kind| kinds.contains(&kind));
+        known.iter().filter(is_of).collect()
+    };
+    let kinds: [(&'static str, &[&str], &str, &str); 4] = [
+        (
+            "aws_credentials",
+            &["unauthenticated"],
+            "AWS does not accept our credentials",
+            "Log in again or renew the role; a clock that is wrong has the same effect (`date -u`).",
+        ),
+        (
+            "aws_denied",
+            &["access_denied", "decrypt"],
+            "AWS denies access",
+            "Allow ssm:GetParameters, secretsmanager:GetSecretValue and kms:Decrypt for this role on these names.",
+        ),
+        (
+            "aws_throttled",
+            &["throttled"],
+            "AWS asks us to slow down",
+            "Find who else uses up the account's quota, or raise it; lookups are retried with longer and longer pauses.",
+        ),
+        (
+            "aws_unreachable",
+            &["unavailable", "transient"],
+            "AWS cannot be reached",
+            "Check AWS_REGION, the endpoint, the route and the proxy of this machine.",
+        ),
+    ];
+    let found = kinds.map(|(id, kinds, what, action)| (id, of(kinds), what, action));
+    let (id, secrets, what, action) = found
+        .into_iter()
+        .rev()
+        .max_by_key(|(_, secrets, ..)| secrets.len())?;
+    let first = secrets.first()?;
+    let is_fatal = secrets
+        .iter()
+        .any(|secret| secret.is_required && !secret.is_present);
+    let severity = if is_fatal {
+        Severity::Critical
+    } else {
+        Severity::Warning
+    };
+    let finding = Finding::new(id, severity)
+        .seen(format!("{what} for {}: {}", names(&secrets), first.detail))
+        .means("These secrets are missing, old, or come from a source behind AWS.")
+        .action(action);
+    Some(finding.runbook(RUNBOOK))
+}
+
+pub(super) fn required_missing(now: &Snapshot, _: &History) -> Option<Finding> {
+    let known = &now.secrets.as_ref()?.known;
+    let missing: Vec<_> = known
+        .iter()
+        .filter(|secret| secret.is_required && secret.is_asked && !secret.is_present)
+        .collect();
+    let first = missing.first()?;
+    let finding = Finding::new("required_secret_missing", Severity::Critical)
+        .seen(format!(
+            "no source has {} (variable {})",
+            names(&missing),
+            first.env_var
+        ))
+        .means("Whatever needs it fails.")
+        .action("Set the variable, or put the secret where the catalog looks for it: `secrets report` names each source.");
+    Some(finding.runbook(RUNBOOK))
+}
+
+pub(super) fn default_in_production(now: &Snapshot, _: &History) -> Option<Finding> {
+    let known = &now.secrets.as_ref()?.known;
+    let is_default = |secret: &&SecretState| {
+        secret.is_default && secret.is_asked && (secret.is_required || secret.is_sensitive)
+    };
+    let defaults: Vec<_> = known.iter().filter(is_default).collect();
+    if !now.is_production || defaults.is_empty() {
+        return None;
+    }
+    let finding = Finding::new("default_in_production", Severity::Critical)
+        .seen(format!(
+            "{} has the catalog's default, and OPS_ENV is production",
+            names(&defaults)
+        ))
+        .means("Everyone who can read the catalog knows this secret.")
+        .action("Set it in the environment or at AWS.");
+    Some(finding.runbook(RUNBOOK))
+}
+
+pub(super) fn stale(now: &Snapshot, history: &History) -> Option<Finding> {
+    let secrets = now.secrets.as_ref()?;
+    let old: Vec<_> = secrets
+        .known
+        .iter()
+        .filter(|secret| secret.is_stale)
+        .collect();
+    let before = history
+        .since(now, WINDOW)
+        .and_then(|before| before.secrets.as_ref());
+    let served = before.map_or(0, |before| {
+        secrets.stale_served.saturating_sub(before.stale_served)
+    });
+    if old.is_empty() && served == 0 {
+        return None;
+    }
+    let age = old
+        .iter()
+        .filter_map(|secret| secret.age)
+        .max()
+        .unwrap_or(0);
+    let seen = match old.is_empty() {
+        true => format!("{served} calls got a value past its time to live in the last minute"),
+        false => format!(
+            "{} is past its time to live, {age} s old; {served} calls got an old value in the last minute",
+            names(&old)
+        ),
+    };
+    let finding = Finding::new("secret_stale", Severity::Warning)
+        .seen(seen)
+        .means(
+            "A rotated secret is not noticed; after the longest time for old values, calls fail.",
+        )
+        .action("Restore the source of these secrets.");
+    Some(finding.runbook(RUNBOOK))
+}
+
+fn names(secrets: &[&SecretState]) -> String {
+    let shown: Vec<_> = secrets
+        .iter()
+        .take(NAMED)
+        .map(|secret| secret.name.as_str())
+        .collect();
+    let more = secrets.len().saturating_sub(NAMED);
+    match more {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}

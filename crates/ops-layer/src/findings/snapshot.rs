@@ -1,0 +1,158 @@
+//! Numbers that the rules judge, read at one moment. A part that is compiled out has none.
+
+use std::time::{Duration, SystemTime};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    /// Time since the first snapshot, by the monotonic clock.
+    pub(crate) at: Duration,
+    pub(crate) wall: SystemTime,
+    /// `OPS_ENV` is `production`.
+    pub(crate) is_production: bool,
+    pub(crate) export: Option<Export>,
+    pub(crate) secrets: Option<Secrets>,
+    pub(crate) log: Option<Log>,
+    pub(crate) cache: Option<Cache>,
+    pub(crate) queries: Option<Queries>,
+    pub(crate) metrics: Option<Metrics>,
+    pub(crate) disks: Vec<Disk>,
+    pub(crate) heartbeat: Heartbeat,
+}
+
+impl Snapshot {
+    /// A snapshot without any part, now.
+    pub(crate) fn nothing(is_production: bool) -> Self {
+        Self {
+            at: Duration::ZERO,
+            wall: SystemTime::now(),
+            is_production,
+            export: None,
+            secrets: None,
+            log: None,
+            cache: None,
+            queries: None,
+            metrics: None,
+            disks: Vec::new(),
+            heartbeat: Heartbeat::default(),
+        }
+    }
+}
+
+/// Export of spans.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Export {
+    pub(crate) endpoint: Option<String>,
+    /// Nobody configured the endpoint.
+    pub(crate) is_default: bool,
+    pub(crate) failing_since: Option<SystemTime>,
+    pub(crate) failure: String,
+    pub(crate) kind: &'static str,
+    pub(crate) status: Option<u16>,
+    pub(crate) last_duration: Option<Duration>,
+    pub(crate) ended: u64,
+    pub(crate) queue_full: u64,
+    pub(crate) export_failed: u64,
+    pub(crate) circuit_open: u64,
+    pub(crate) rejected: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Secrets {
+    pub(crate) known: Vec<SecretState>,
+    pub(crate) stale_served: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SecretState {
+    pub(crate) name: String,
+    pub(crate) env_var: String,
+    pub(crate) is_required: bool,
+    pub(crate) is_present: bool,
+    pub(crate) is_asked: bool,
+    pub(crate) is_default: bool,
+    /// It is secret, unlike a setting that may well be at its default.
+    pub(crate) is_sensitive: bool,
+    pub(crate) is_stale: bool,
+    pub(crate) age: Option<u64>,
+    /// Kind of the last failure at a remote source, as the resolver names it.
+    pub(crate) error: Option<&'static str>,
+    pub(crate) detail: String,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log {
+    pub(crate) written: u64,
+    pub(crate) dropped: u64,
+    /// Files with a reason why they take no line.
+    pub(crate) problems: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cache {
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+    pub(crate) evicted: u64,
+    pub(crate) invalidated: u64,
+    pub(crate) expired: u64,
+    pub(crate) not_stored: u64,
+    pub(crate) is_paused: bool,
+}
+
+/// Queries that reached the engine.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Queries {
+    pub(crate) run: u64,
+    pub(crate) failed: u64,
+    /// Longer than a second.
+    pub(crate) slow: u64,
+}
+
+/// Duration from which a query counts as slow.
+#[cfg(feature = "cache")]
+pub(crate) const SLOW_QUERY: Duration = Duration::from_secs(1);
+
+/// Numbers that the metrics have read already; `None` where the machine does not tell.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Metrics {
+    pub(crate) requests: f64,
+    pub(crate) server_errors: f64,
+    pub(crate) panics: f64,
+    pub(crate) open_fds: Option<f64>,
+    pub(crate) max_fds: Option<f64>,
+    pub(crate) memory: Option<f64>,
+    pub(crate) memory_limit: Option<f64>,
+    pub(crate) oom_kills: Option<f64>,
+    pub(crate) cpu_limit: Option<f64>,
+    pub(crate) cpu_periods: Option<f64>,
+    pub(crate) throttled_periods: Option<f64>,
+    pub(crate) throttled_seconds: Option<f64>,
+    pub(crate) overflows: Vec<Overflow>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overflow {
+    pub(crate) metric: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) count: u64,
+    pub(crate) example: String,
+}
+
+/// File system below a directory that we write to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    pub(crate) path: String,
+    pub(crate) total: u64,
+    pub(crate) free: u64,
+    /// Files that can still be made; `None` if the file system does not count them.
+    pub(crate) free_files: Option<u64>,
+}
+
+/// Task that asks a runtime once a second if it still runs tasks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Heartbeat {
+    /// Time that the task that was sent last waits for its first poll; `None` if it ran.
+    pub(crate) waiting: Option<Duration>,
+    /// Longest wait of the tasks that ran since the snapshot before.
+    pub(crate) longest: Duration,
+    pub(crate) workers: usize,
+}

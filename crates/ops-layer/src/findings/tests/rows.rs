@@ -1,0 +1,412 @@
+use std::time::Duration;
+
+use super::{Set, all, cache, collector, disk, export, failing, log, metrics, queries, secrets};
+use crate::findings::snapshot::{Overflow, Snapshot};
+
+/// Change of a snapshot, evaluations that it lasts, and the findings in order with a part of what the first one says.
+pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static str)> {
+    let beat = |waiting: Option<u64>, longest: u64| -> Set {
+        Box::new(move |snapshot: &mut Snapshot| {
+            snapshot.heartbeat.waiting = waiting.map(Duration::from_millis);
+            snapshot.heartbeat.longest = Duration::from_millis(longest);
+        })
+    };
+    let mib = 1_u64 << 20;
+    vec![
+        (
+            "collector 401",
+            collector("http_4xx", Some(401)),
+            1,
+            vec!["collector_credentials", "spans_dropped"],
+            "credentials (401)",
+        ),
+        (
+            "collector 403",
+            collector("http_4xx", Some(403)),
+            1,
+            vec!["collector_credentials", "spans_dropped"],
+            "credentials (403)",
+        ),
+        (
+            "collector 404",
+            collector("http_4xx", Some(404)),
+            1,
+            vec!["collector_refusing", "spans_dropped"],
+            "the answer",
+        ),
+        (
+            "collector hung",
+            collector("timeout", None),
+            1,
+            vec!["collector_hung", "spans_dropped"],
+            "for 20 s",
+        ),
+        (
+            "collector away",
+            collector("refused", None),
+            1,
+            vec!["collector_unreachable", "spans_dropped"],
+            "cannot be reached",
+        ),
+        (
+            "one slow export",
+            export(|export| export.last_duration = Some(Duration::from_secs(3))),
+            1,
+            vec![],
+            "",
+        ),
+        (
+            "slow exports",
+            export(|export| export.last_duration = Some(Duration::from_secs(3))),
+            2,
+            vec!["collector_slow"],
+            "3.0 s",
+        ),
+        (
+            "queue full",
+            export(|export| export.queue_full = 7),
+            1,
+            vec!["spans_dropped"],
+            "queue full 7",
+        ),
+        (
+            "partial success",
+            export(|export| export.rejected = 7),
+            1,
+            vec!["spans_rejected"],
+            "refused 7",
+        ),
+        (
+            "AWS denied",
+            failing("access_denied", true),
+            1,
+            vec!["aws_denied"],
+            "api_key: the answer of AWS",
+        ),
+        (
+            "AWS throttled",
+            failing("throttled", true),
+            1,
+            vec!["aws_throttled"],
+            "slow down",
+        ),
+        (
+            "AWS throttled, nothing there",
+            failing("throttled", false),
+            1,
+            vec!["aws_throttled", "required_secret_missing"],
+            "",
+        ),
+        (
+            "AWS unreachable",
+            failing("transient", true),
+            1,
+            vec!["aws_unreachable"],
+            "",
+        ),
+        (
+            "AWS credentials",
+            failing("unauthenticated", true),
+            1,
+            vec!["aws_credentials"],
+            "",
+        ),
+        (
+            "required secret missing",
+            secrets(|secret| secret.is_present = false),
+            1,
+            vec!["required_secret_missing"],
+            "API_KEY",
+        ),
+        (
+            "not asked yet",
+            secrets(|secret| (secret.is_present, secret.is_asked) = (false, false)),
+            1,
+            vec![],
+            "",
+        ),
+        (
+            "default in production",
+            secrets(|secret| secret.is_default = true),
+            1,
+            vec!["default_in_production"],
+            "api_key",
+        ),
+        (
+            "default in development",
+            Box::new(|snapshot| {
+                snapshot.is_production = false;
+                snapshot.secrets.as_mut().unwrap().known[0].is_default = true;
+            }),
+            1,
+            vec![],
+            "",
+        ),
+        (
+            "default of a setting",
+            secrets(|secret| {
+                (secret.is_default, secret.is_required, secret.is_sensitive) = (true, false, false)
+            }),
+            1,
+            vec![],
+            "",
+        ),
+        (
+            "secret past its time",
+            secrets(|secret| (secret.is_stale, secret.age) = (true, Some(900))),
+            1,
+            vec!["secret_stale"],
+            "900 s old",
+        ),
+        (
+            "old values served",
+            Box::new(|snapshot| snapshot.secrets.as_mut().unwrap().stale_served = 3),
+            1,
+            vec!["secret_stale"],
+            "3 calls",
+        ),
+        (
+            "disk full",
+            disk(100 << 30, 10 * mib, 9),
+            1,
+            vec!["disk_full"],
+            "10 MiB of 102400 MiB",
+        ),
+        (
+            "small disk with room",
+            disk(8 * mib, 4 * mib, 9),
+            1,
+            vec![],
+            "",
+        ),
+        (
+            "small disk full",
+            disk(8 * mib, 100, 9),
+            1,
+            vec!["disk_full"],
+            "",
+        ),
+        (
+            "no inodes",
+            disk(100 << 30, 50 << 30, 0),
+            1,
+            vec!["disk_full"],
+            "inodes",
+        ),
+        (
+            "disk nearly full",
+            disk(20 << 30, 900 * mib, 9),
+            1,
+            vec!["disk_nearly_full"],
+            "900 MiB",
+        ),
+        (
+            "large disk with some left",
+            disk(1 << 40, 3 << 30, 9),
+            1,
+            vec![],
+            "",
+        ),
+        (
+            "log not writable",
+            log("Permission denied (os error 13)", 5),
+            1,
+            vec!["log_file_not_writable", "log_lines_dropped"],
+            "logs/app.log: Permission",
+        ),
+        (
+            "log lines dropped",
+            log("", 5),
+            1,
+            vec!["log_lines_dropped"],
+            "5 lines",
+        ),
+        (
+            "disk full below log and cache",
+            all(vec![
+                disk(100 << 30, 0, 9),
+                log("No space left on device (os error 28)", 5),
+                cache(|cache, _| cache.is_paused = true),
+            ]),
+            1,
+            vec![
+                "disk_full",
+                "log_file_not_writable",
+                "log_lines_dropped",
+                "cache_writes_paused",
+            ],
+            "",
+        ),
+        (
+            "another disk full",
+            all(vec![
+                disk(100 << 30, 0, 9),
+                log("Permission denied (os error 13)", 0),
+            ]),
+            1,
+            vec!["disk_full", "log_file_not_writable"],
+            "",
+        ),
+        (
+            "cache writes paused",
+            cache(|cache, _| cache.is_paused = true),
+            1,
+            vec!["cache_writes_paused"],
+            "",
+        ),
+        (
+            "cache collapsed",
+            cache(|cache, n| (cache.hits, cache.misses) = (54_000, 6_000 + n * 100)),
+            6,
+            vec!["cache_hit_collapsed"],
+            "3000 lookups hit in the last 30 s, 90 %",
+        ),
+        (
+            "few lookups",
+            cache(|cache, n| (cache.hits, cache.misses) = (54_000, 6_000 + n)),
+            8,
+            vec![],
+            "",
+        ),
+        (
+            "duckdb fails",
+            queries(|queries| queries.failed = 100),
+            1,
+            vec!["duckdb_failing"],
+            "100 of",
+        ),
+        (
+            "a query fails",
+            queries(|queries| queries.failed = 4),
+            1,
+            vec![],
+            "",
+        ),
+        (
+            "duckdb is slow",
+            queries(|queries| queries.slow = 100),
+            1,
+            vec!["duckdb_slow"],
+            "100 of",
+        ),
+        (
+            "workers blocked",
+            beat(Some(8_200), 0),
+            1,
+            vec!["workers_blocked"],
+            "none of the 4 workers of the runtime has run a new task for 8.2 s",
+        ),
+        (
+            "workers were blocked",
+            beat(None, 3_000),
+            1,
+            vec!["workers_blocked"],
+            "they do again",
+        ),
+        ("a busy moment", beat(Some(900), 1_500), 4, vec![], ""),
+        (
+            "throttled",
+            metrics(|metrics| metrics.throttled_periods = Some(400.0)),
+            1,
+            vec!["cpu_throttled"],
+            "2.00 cores",
+        ),
+        (
+            "throttled and blocked",
+            all(vec![
+                beat(Some(4_000), 0),
+                metrics(|metrics| metrics.throttled_periods = Some(400.0)),
+            ]),
+            1,
+            vec!["cpu_throttled", "workers_blocked"],
+            "",
+        ),
+        (
+            "memory",
+            metrics(|metrics| metrics.memory = Some(950e6)),
+            1,
+            vec!["memory_near_limit"],
+            "95 %",
+        ),
+        (
+            "no memory limit",
+            metrics(|metrics| (metrics.memory, metrics.memory_limit) = (Some(950e9), None)),
+            1,
+            vec![],
+            "",
+        ),
+        (
+            "killed",
+            metrics(|metrics| metrics.oom_kills = Some(2.0)),
+            1,
+            vec!["oom_kills"],
+            "2 processes",
+        ),
+        (
+            "descriptors",
+            metrics(|metrics| metrics.open_fds = Some(850.0)),
+            1,
+            vec!["descriptors_low"],
+            "850 of 1024",
+        ),
+        (
+            "panic",
+            metrics(|metrics| metrics.panics = 1.0),
+            1,
+            vec!["panics"],
+            "1 panics",
+        ),
+        (
+            "errors",
+            metrics(|metrics| metrics.server_errors = 600.0),
+            1,
+            vec!["requests_failing"],
+            "600 of",
+        ),
+        (
+            "errors of panics",
+            metrics(|metrics| (metrics.server_errors, metrics.panics) = (600.0, 600.0)),
+            1,
+            vec!["panics", "requests_failing"],
+            "",
+        ),
+        (
+            "overflow",
+            metrics(|metrics| {
+                metrics.overflows = vec![Overflow {
+                    metric: "http_requests_total",
+                    label: "route",
+                    count: 9,
+                    example: "/x".to_owned(),
+                }]
+            }),
+            1,
+            vec!["cardinality_overflow"],
+            "label route of http_requests_total",
+        ),
+        (
+            "clock",
+            Box::new(|snapshot| snapshot.wall += Duration::from_secs(3600)),
+            1,
+            vec!["clock_stepped"],
+            "forward by 3600.0 s",
+        ),
+        (
+            "clock back",
+            Box::new(|snapshot| snapshot.wall -= Duration::from_secs(60)),
+            2,
+            vec!["clock_stepped"],
+            "back by 60.0 s",
+        ),
+        (
+            "clock and AWS",
+            all(vec![
+                Box::new(|snapshot: &mut Snapshot| snapshot.wall += Duration::from_secs(3600)),
+                failing("unauthenticated", true),
+            ]),
+            1,
+            vec!["clock_stepped", "aws_credentials"],
+            "",
+        ),
+    ]
+}
