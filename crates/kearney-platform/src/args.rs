@@ -47,6 +47,8 @@ pub enum Command {
     Cache(Cache),
     /// Asks the platform that runs on this machine if it is alive
     Healthcheck(Healthcheck),
+    /// Names what is wrong, running or not: exit code 0 for nothing, 3 for warnings, 4 for something critical
+    Doctor(crate::doctor::Doctor),
     /// Prints a script that teaches a shell the commands and options
     Completions {
         /// Such as bash, zsh or fish

@@ -11,6 +11,7 @@ mod completions;
 mod configs;
 mod data_dir;
 mod datasets;
+mod doctor;
 mod domain_metrics;
 mod failure;
 mod healthcheck;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Secrets(command) => secrets_command::run(command).map_err(Failure::from),
         Command::Cache(command) => cache_command::run(command).map_err(Failure::from),
         Command::Healthcheck(options) => healthcheck::run(&options),
+        Command::Doctor(options) => return doctor::run(&options),
         Command::Completions { shell } => completions::print(shell).map_err(Failure::from),
     };
     match result {

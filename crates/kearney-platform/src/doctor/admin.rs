@@ -1,0 +1,210 @@
+//! Asks the running platform: its admin page, then its API.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::answers::Answers;
+use super::client::{Answer, get};
+use super::found::{Found, Severity};
+use super::options::Doctor;
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The file that a ready platform keeps in its data directory.
+#[derive(Debug, Default, Deserialize)]
+struct Addresses {
+    #[serde(default)]
+    api: Option<String>,
+    #[serde(default)]
+    admin: Option<String>,
+}
+
+pub(super) fn ask(options: &Doctor) -> Answers {
+    let mut answers = Answers::default();
+    let known = addresses(&options.data_dir);
+    let asked = options.admin.clone();
+    let in_environment = std::env::var("OPS_ADMIN_ADDR").ok();
+    let in_environment = in_environment.filter(|address| !address.is_empty() && address != "off");
+    let admin = asked
+        .or(known.admin)
+        .or(in_environment)
+        .unwrap_or_else(|| "127.0.0.1:8001".to_owned());
+    let admin = url(&admin);
+    let token = match token() {
+        Ok(token) => token,
+        Err(why) => {
+            answers.note("process", "OPS_ADMIN_TOKEN_FILE", why.clone());
+            answers.find([Found::new("token_file_unreadable", Severity::Warning)
+                .seen(why)
+                .means("The admin page is asked without a token.")
+                .action("Make the file readable for this user.")]);
+            None
+        }
+    };
+    let state = format!("{admin}/api/state");
+    let answer = get(&state, token.as_deref(), LIMIT);
+    answers.note("process", format!("GET {state}"), answer.words());
+    let before = answers.findings.len();
+    read_state(&mut answers, &answer, token.is_some());
+    let is_answering = answers.state.is_some();
+    let is_blamed = answers.findings.len() > before && !is_answering;
+    if is_answering || known.api.is_some() {
+        let api = known
+            .api
+            .unwrap_or_else(|| "http://127.0.0.1:8000".to_owned());
+        ask_api(&mut answers, &api, is_blamed);
+    }
+    answers
+}
+
+fn addresses(data_dir: &Path) -> Addresses {
+    let text = std::fs::read(data_dir.join("addresses.json")).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+fn url(address: &str) -> String {
+    let address = address.trim_end_matches('/');
+    match address.contains("://") {
+        true => address.to_owned(),
+        false => format!("http://{address}"),
+    }
+}
+
+fn token() -> Result<Option<String>, String> {
+    if let Ok(token) = std::env::var("OPS_ADMIN_TOKEN")
+        && !token.is_empty()
+    {
+        return Ok(Some(token));
+    }
+    match std::env::var_os("OPS_ADMIN_TOKEN_FILE").filter(|path| !path.is_empty()) {
+        None => Ok(None),
+        Some(path) => match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) => Err(format!("{}: {error}", Path::new(&path).display())),
+        },
+    }
+}
+
+fn read_state(answers: &mut Answers, answer: &Answer, has_token: bool) {
+    let finding = match answer {
+        Answer::Http { status: 200, body } => match serde_json::from_str::<Value>(body) {
+            Ok(state) if state.get("service").is_some() => {
+                take_state(answers, state);
+                return;
+            }
+            _ => wrong_address("something answers there, and it is no admin page"),
+        },
+        Answer::Http { status: 401, .. } => {
+            let seen = match has_token {
+                true => {
+                    "the admin page refuses the token of OPS_ADMIN_TOKEN or OPS_ADMIN_TOKEN_FILE (401)"
+                }
+                false => "the admin page needs a token, and there is none here (401)",
+            };
+            Found::new("admin_token_refused", Severity::Critical)
+                .seen(seen)
+                .means("What the process knows of itself cannot be read.")
+                .action("Set OPS_ADMIN_TOKEN to the token that the platform was started with.")
+        }
+        Answer::Http { status: 429, .. } => Found::new("admin_token_refused", Severity::Critical)
+            .seen("the admin page refuses this address for a minute after wrong tokens (429)")
+            .means("What the process knows of itself cannot be read.")
+            .action("Wait for a minute, then use the right token."),
+        Answer::Http { status: 403, .. } => {
+            wrong_address("the admin page does not answer for this host name (403)")
+        }
+        Answer::Http { status, .. } => wrong_address(&format!(
+            "status {status}: the API's address is another one"
+        )),
+        Answer::Refused(why) => Found::new("process_not_running", Severity::Critical)
+            .seen(format!("nobody listens at the admin address: {why}"))
+            .means("The platform does not run, or its admin page is elsewhere or off.")
+            .action(
+                "Start it, or name the address with --admin; the end of the log says why it ended.",
+            )
+            .runbook("metrics-endpoint-returns-404"),
+        Answer::Silent(limit) => Found::new("process_hung", Severity::Critical)
+            .seen(format!(
+                "the admin page took the connection and did not answer within {} s",
+                limit.as_secs()
+            ))
+            .means("The whole process stands still: stopped, swapping, or out of processor time.")
+            .action(
+                "`ps -o stat,wchan,time -p PID`: T is stopped (`kill -CONT`), D waits for a disk.",
+            )
+            .runbook("workers-blocked"),
+        Answer::Other(why) => wrong_address(&format!("no HTTP answer: {why}")),
+    };
+    answers.find([finding]);
+}
+
+fn wrong_address(seen: &str) -> Found {
+    Found::new("wrong_admin_address", Severity::Critical)
+        .seen(seen)
+        .means("The running platform was not asked.")
+        .action("Name its admin address with --admin; the line `listening` of the log has it.")
+}
+
+fn take_state(answers: &mut Answers, state: Value) {
+    let findings = state.get("findings").cloned().unwrap_or_default();
+    let findings: Vec<Found> = serde_json::from_value(findings).unwrap_or_default();
+    if let Some(last) = answers.tried.last_mut() {
+        last.answer = format!("{}, {} findings", last.answer, findings.len());
+        last.ok = findings.is_empty();
+    }
+    for finding in findings {
+        let seen = finding.seen.clone();
+        let tried = answers.tried.last().map(|last| last.tried.clone());
+        answers
+            .findings
+            .push(finding.after(&tried.unwrap_or_default(), &seen));
+    }
+    if let Some(reason) = state.get("not_ready").and_then(Value::as_str) {
+        let finding = Found::new("not_ready", Severity::Critical)
+            .seen(format!("/readyz is 503: {reason}"))
+            .means("Load balancers send nothing here.")
+            .action("The reason names the check that fails.");
+        answers.find([finding]);
+    }
+    answers.state = Some(state);
+}
+
+/// Scrapes the API. Where the admin page is silent too, that is the cause.
+fn ask_api(answers: &mut Answers, api: &str, is_blamed: bool) {
+    let metrics = format!("{}/metrics", url(api));
+    let answer = get(&metrics, None, LIMIT);
+    answers.note("process", format!("GET {metrics}"), answer.words());
+    let runbook = "metrics-endpoint-returns-404";
+    let finding = match answer {
+        Answer::Http { status: 200, body } if body.contains("build_info") => {
+            answers.metrics = Some(body);
+            return;
+        }
+        Answer::Http { status: 404, .. } => Found::new("metrics_not_served", Severity::Warning)
+            .seen("/metrics is 404")
+            .means("Prometheus sees this target as down, and no alert fires.")
+            .action("Serve the router with `ops_layer::serve`, or answer the route with `ops_metrics::serve`."),
+        Answer::Http { status, .. } => Found::new("metrics_not_served", Severity::Warning)
+            .seen(format!("/metrics has status {status}, or are not the platform's"))
+            .means("Prometheus cannot scrape this target.")
+            .action("503 says that metrics are not installed, or that too many scrapes wait."),
+        _ if is_blamed => return,
+        Answer::Refused(why) => Found::new("api_not_listening", Severity::Critical)
+            .seen(format!("nobody listens at the API's address: {why}"))
+            .means("No request is answered.")
+            .action("Compare the address with the line `listening` of the log."),
+        Answer::Silent(limit) => Found::new("api_not_answering", Severity::Critical)
+            .seen(format!("/metrics was not answered within {} s", limit.as_secs()))
+            .means("No request is answered, while the admin page is.")
+            .action("All workers are blocked or busy; see the finding that explains it.")
+            .explained_by("workers_blocked"),
+        Answer::Other(why) => Found::new("api_not_answering", Severity::Critical)
+            .seen(why)
+            .means("No request is answered.")
+            .action("Look at what listens there: `ss -ltnp`."),
+    };
+    answers.find([finding.runbook(runbook)]);
+}

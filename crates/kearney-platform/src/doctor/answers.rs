@@ -1,0 +1,65 @@
+use serde::Serialize;
+
+use super::found::{Found, Severity};
+
+/// Everything that was tried, and what is wrong.
+#[derive(Debug, Serialize)]
+pub(super) struct Diagnosis {
+    /// Causes first, each followed by what it explains.
+    pub(super) findings: Vec<Found>,
+    pub(super) tried: Vec<Tried>,
+    pub(super) took_ms: u64,
+}
+
+/// One question and its answer.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Tried {
+    pub(super) probe: &'static str,
+    /// Request, path or name.
+    pub(super) tried: String,
+    pub(super) answer: String,
+    pub(super) ok: bool,
+}
+
+/// Answers of one probe.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    pub(super) findings: Vec<Found>,
+    pub(super) tried: Vec<Tried>,
+    /// State of the running process, as its admin page has it.
+    pub(super) state: Option<serde_json::Value>,
+    pub(super) metrics: Option<String>,
+}
+
+impl Answers {
+    /// Notes a question, and what is wrong with the answer.
+    pub(super) fn note(
+        &mut self,
+        probe: &'static str,
+        tried: impl Into<String>,
+        answer: impl Into<String>,
+    ) {
+        self.tried.push(Tried {
+            probe,
+            tried: tried.into(),
+            answer: redacted(answer.into()),
+            ok: true,
+        });
+    }
+
+    /// Notes findings that the last question led to.
+    pub(super) fn find(&mut self, findings: impl IntoIterator<Item = Found>) {
+        let Some(last) = self.tried.last_mut() else {
+            return; // a question comes first
+        };
+        for finding in findings {
+            last.ok &= finding.severity < Severity::Warning;
+            self.findings.push(finding.after(&last.tried, &last.answer));
+        }
+    }
+}
+
+/// Takes out what `secrets` has registered, and credentials in URLs.
+pub(super) fn redacted(text: String) -> String {
+    ops_layer::log::redacted(&text).unwrap_or(text)
+}

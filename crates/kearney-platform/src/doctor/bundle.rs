@@ -1,0 +1,220 @@
+//! The support bundle: one archive with an index page. It is whole or not there, and for this user alone.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+
+use super::answers::{Diagnosis, redacted};
+use super::options::Doctor;
+use super::{secrets, settings, text};
+
+/// Bytes of the log's end.
+const LOG_BYTES: u64 = 1 << 20;
+
+pub(super) fn write(
+    path: &Path,
+    options: &Doctor,
+    diagnosis: &Diagnosis,
+    state: Option<&Value>,
+    metrics: Option<&str>,
+) -> io::Result<()> {
+    let draft = path.with_file_name(format!(
+        "{}.{}.part",
+        path.file_name().unwrap_or_default().to_string_lossy(),
+        std::process::id()
+    ));
+    let written = create(&draft).and_then(|file| {
+        fill(&file, options, diagnosis, state, metrics)?;
+        file.sync_all()?;
+        std::fs::rename(&draft, path)
+    });
+    if written.is_err() {
+        // a draft that cannot be removed is no archive either: its name says so
+        let _ = std::fs::remove_file(&draft);
+    }
+    written
+}
+
+fn create(draft: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(draft)
+}
+
+/// Name, meaning and text of each file.
+type Part = (&'static str, &'static str, String);
+
+fn fill(
+    file: &File,
+    options: &Doctor,
+    diagnosis: &Diagnosis,
+    state: Option<&Value>,
+    metrics: Option<&str>,
+) -> io::Result<()> {
+    let report = secrets::open(options).map(|secrets| secrets.report());
+    let parts: Vec<Part> = vec![
+        (
+            "findings.txt",
+            "What is wrong, causes first",
+            text::render(diagnosis),
+        ),
+        ("findings.json", "The same for programs", json(diagnosis)),
+        (
+            "versions.txt",
+            "Versions of this command and of the running platform",
+            versions(metrics),
+        ),
+        (
+            "settings.txt",
+            "Settings and their sources; no secret",
+            settings::text(options),
+        ),
+        (
+            "secrets.json",
+            "Source and problems of each secret; never a value",
+            report.map_or_else(|why| why, |report| json(&report)),
+        ),
+        (
+            "state.json",
+            "The running platform: recent lines and traces, cache, secrets, sparklines",
+            state.map_or_else(|| "it did not answer\n".to_owned(), json),
+        ),
+        (
+            "metrics.txt",
+            "All metrics",
+            metrics.unwrap_or("/metrics was not answered\n").to_owned(),
+        ),
+        (
+            "log.jsonl",
+            "The end of the log file",
+            log(&options.log_file),
+        ),
+        (
+            "data.txt",
+            "Files of the data directory and their sizes",
+            listing(&options.data_dir),
+        ),
+    ];
+    let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::default()));
+    add(&mut archive, "index.html", &index(&parts, diagnosis))?;
+    for (name, _, text) in parts {
+        add(&mut archive, name, &redacted(text))?;
+    }
+    archive.into_inner()?.finish()?.flush()
+}
+
+fn add(archive: &mut tar::Builder<impl Write>, name: &str, text: &str) -> io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(text.len() as u64);
+    header.set_mode(0o600);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    header.set_mtime(now.map_or(0, |now| now.as_secs()));
+    archive.append_data(&mut header, format!("doctor/{name}"), text.as_bytes())
+}
+
+fn versions(metrics: Option<&str>) -> String {
+    let running =
+        metrics.and_then(|text| text.lines().find(|line| line.starts_with("build_info{")));
+    format!(
+        "doctor: {} {} {}\nplatform: {}\nsystem: {} {}\n",
+        env!("CARGO_PKG_VERSION"),
+        env!("KEARNEY_GIT_SHA"),
+        env!("KEARNEY_RUSTC"),
+        running.unwrap_or("it did not answer"),
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+    )
+}
+
+/// The last MiB, from a whole line on. Lines were redacted when they were written.
+fn log(path: &Path) -> String {
+    let read = || -> io::Result<String> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        let start = length.saturating_sub(LOG_BYTES);
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::new();
+        file.take(LOG_BYTES).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(match (start, text.split_once('\n')) {
+            (1.., Some((_, whole))) => whole.to_owned(),
+            _ => text,
+        })
+    };
+    read().unwrap_or_else(|error| format!("{}: {error}\n", path.display()))
+}
+
+/// Names and sizes, two levels deep, at most 1000.
+fn listing(dir: &Path) -> String {
+    let mut text = String::new();
+    let mut folders = vec![(dir.to_owned(), 0)];
+    let mut rows = 0;
+    while let Some((folder, depth)) = folders.pop() {
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) => {
+                let _ = writeln!(text, "{}: {error}", folder.display());
+                continue;
+            }
+        };
+        for entry in entries.flatten() {
+            let Ok(metadata) = entry.metadata() else {
+                continue; // gone meanwhile
+            };
+            rows += 1;
+            if rows > 1000 {
+                text += "and more\n";
+                return text;
+            }
+            let _ = writeln!(text, "{:>12} {}", metadata.len(), entry.path().display());
+            if metadata.is_dir() && depth < 2 {
+                folders.push((entry.path(), depth + 1));
+            }
+        }
+    }
+    text
+}
+
+fn index(parts: &[Part], diagnosis: &Diagnosis) -> String {
+    let mut page = String::from(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>doctor</title>\n<h1>Findings</h1>\n<ol>\n",
+    );
+    for finding in &diagnosis.findings {
+        let because = finding.explained_by.as_ref();
+        let because = because.map_or_else(String::new, |cause| format!(" (because of {cause})"));
+        let _ = writeln!(
+            page,
+            "<li><b>{}</b>{}: {}<br>{}</li>",
+            escaped(&finding.id),
+            escaped(&because),
+            escaped(&finding.seen),
+            escaped(&finding.action)
+        );
+    }
+    page += "</ol>\n<h1>Files</h1>\n<ul>\n";
+    for (name, meaning, text) in parts {
+        let _ = writeln!(
+            page,
+            "<li><a href=\"{name}\">{name}</a>: {meaning} ({} bytes)</li>",
+            text.len()
+        );
+    }
+    page += "</ul>\n</html>\n";
+    redacted(page)
+}
+
+fn escaped(text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;");
+    text.replace('>', "&gt;").replace('"', "&quot;")
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_else(|error| error.to_string())
+}

@@ -1,0 +1,76 @@
+//! Sends a span of our own, and explains the collector's answer.
+
+use std::time::Duration;
+
+use ops_layer::trace::{Config, Tracer, span};
+
+use super::answers::Answers;
+use super::found::{Found, Severity};
+use super::options::Doctor;
+
+/// Less than the exporter's usual 10 s: whoever does not answer one span within this time hangs.
+const LIMIT: Duration = Duration::from_secs(5);
+
+pub(super) fn ask(_: &Doctor) -> Answers {
+    let mut answers = Answers::default();
+    let config = Config::new("kearney-platform-doctor")
+        .sampling_ratio(1.0)
+        .export_timeout(LIMIT);
+    let tracer = match Tracer::new(config) {
+        Ok(tracer) => tracer,
+        Err(error) => {
+            let why = crate::failure::chain(&error);
+            answers.note("collector", "the OTEL_* variables", why.clone());
+            answers.find([Found::new("trace_settings_invalid", Severity::Critical)
+                .seen(why)
+                .means("The platform does not start with these settings.")
+                .action("Correct the variable.")
+                .runbook("traces-not-appearing")]);
+            return answers;
+        }
+    };
+    let handle = tracer.handle();
+    let Some(endpoint) = handle.export_health().endpoint else {
+        let why = "tracing is off: OTEL_SDK_DISABLED, or OTEL_TRACES_EXPORTER without otlp";
+        answers.note("collector", "the OTEL_* variables", why);
+        answers.find([Found::new("traces_off", Severity::Info)
+            .seen(why)
+            .means("No trace leaves the platform.")
+            .action("Nothing, if that is intended.")
+            .runbook("traces-not-appearing")]);
+        return answers;
+    };
+    drop(span!(tracer: handle, "doctor"));
+    let stats = tracer.shutdown_blocking(LIMIT + Duration::from_secs(1));
+    let health = handle.export_health();
+    let answer = match (stats.exported, &health.last_failure) {
+        (1.., _) => {
+            let took = health.last_duration.unwrap_or_default().as_millis();
+            format!("it took the span after {took} ms")
+        }
+        (_, Some(failure)) => failure.clone(),
+        (_, None) if stats.rejected > 0 => "it took the batch and refused the span".to_owned(),
+        (_, None) => format!("no answer within {} s", LIMIT.as_secs()),
+    };
+    answers.note(
+        "collector",
+        format!("POST {endpoint} with one span"),
+        answer.clone(),
+    );
+    let findings = ops_layer::diagnose_export(&handle);
+    if findings.is_empty() && stats.exported == 0 {
+        let id = if stats.rejected > 0 {
+            "spans_rejected"
+        } else {
+            "collector_hung"
+        };
+        answers.find([Found::new(id, Severity::Warning)
+            .seen(answer)
+            .means("Traces do not arrive.")
+            .action("Look at the collector's own log.")
+            .runbook("traces-not-appearing")]);
+        return answers;
+    }
+    answers.find(findings.into_iter().map(Found::from));
+    answers
+}

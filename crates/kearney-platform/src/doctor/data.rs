@@ -1,0 +1,111 @@
+//! Opens what the platform writes to: data directory, lock, log file, and the disk below them.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::Path;
+
+use super::answers::Answers;
+use super::found::{Found, Severity};
+use super::options::Doctor;
+
+pub(super) fn ask(options: &Doctor) -> Answers {
+    let mut answers = Answers::default();
+    dir(&mut answers, &options.data_dir);
+    lock(&mut answers, &options.data_dir);
+    let disk = ops_layer::diagnose_disk(&options.data_dir);
+    let shown = options.data_dir.display().to_string();
+    answers.note("data", format!("free space of {shown}"), words(&disk));
+    answers.find(disk.into_iter().map(Found::from));
+    if options.log_file != Path::new("none") {
+        log(&mut answers, &options.log_file);
+        let folder = options.log_file.parent().unwrap_or(Path::new(""));
+        let disk = ops_layer::diagnose_disk(folder);
+        answers.note(
+            "data",
+            format!("free space of {}", folder.display()),
+            words(&disk),
+        );
+        answers.find(disk.into_iter().map(Found::from));
+    }
+    answers
+}
+
+fn words(findings: &[ops_layer::Finding]) -> String {
+    match findings.first() {
+        Some(finding) => finding.seen.clone(),
+        None => "enough".to_owned(),
+    }
+}
+
+/// Makes a file of a name that nobody else has, and removes it.
+fn dir(answers: &mut Answers, dir: &Path) {
+    let draft = dir.join(format!(".doctor-{}", std::process::id()));
+    let written = OpenOptions::new().write(true).create_new(true).open(&draft);
+    let written = written.and_then(|mut file| io::Write::write_all(&mut file, b"doctor"));
+    // it is there only if it could be made
+    let _ = std::fs::remove_file(&draft);
+    let shown = dir.display();
+    let tried = format!("write a file in {shown}");
+    match written {
+        Ok(()) => answers.note("data", tried, "written and removed"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            answers.note("data", tried, "no such directory");
+            answers.find([Found::new("data_dir_missing", Severity::Info)
+                .seen(format!("{shown} is not there"))
+                .means("The platform makes it at its first start; an existing one is elsewhere.")
+                .action("Name the right one with --data-dir or KEARNEY_DATA_DIR.")]);
+        }
+        Err(error) => {
+            answers.note("data", tried, error.to_string());
+            let finding = Found::new("data_dir_not_writable", Severity::Critical)
+                .seen(format!("{shown}: {error}"))
+                .means("Registry, warehouse and cache cannot be written.")
+                .action(
+                    "Give the directory to this user, or run the doctor as the platform's user.",
+                );
+            let finding = match error.kind() {
+                io::ErrorKind::StorageFull => finding.explained_by("disk_full"),
+                _ => finding,
+            };
+            answers.find([finding.runbook("disk-full")]);
+        }
+    }
+}
+
+fn lock(answers: &mut Answers, dir: &Path) {
+    let path = dir.join(".lock");
+    let answer = match File::open(&path) {
+        Err(error) => error.to_string(),
+        Ok(file) => match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => "held: a platform serves from it".to_owned(),
+            Err(TryLockError::Error(error)) => error.to_string(),
+            Ok(()) => "free: no platform serves from it".to_owned(),
+        },
+    };
+    answers.note("data", format!("lock {}", path.display()), answer);
+}
+
+/// Opens the log file for appending, and writes nothing.
+fn log(answers: &mut Answers, path: &Path) {
+    let tried = format!("open {} for appending", path.display());
+    let found = path.metadata();
+    match OpenOptions::new().append(true).open(path) {
+        Ok(_) => {
+            let bytes = found.map_or(0, |found| found.len());
+            answers.note("data", tried, format!("opened, {bytes} bytes"));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            answers.note("data", tried, "it is not there yet");
+        }
+        Err(error) => {
+            answers.note("data", tried, error.to_string());
+            answers.find([Found::new("log_file_not_writable", Severity::Critical)
+                .seen(format!("{}: {error}", path.display()))
+                .means("Lines are on the terminal and the admin page only.")
+                .action(
+                    "Make it writable for this user; a running platform opens it again by itself.",
+                )
+                .runbook("log-lines-missing")]);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! `kearney-platform doctor`: names what is wrong with a platform, running or not, and how that was found out.
+//!
+//! The exit code is 0 without findings (or with ones of severity `info`), 1 if the doctor itself failed, 2 for wrong
+//! arguments, 3 for warnings and 4 for something critical.
+
+mod admin;
+mod answers;
+mod bundle;
+mod client;
+mod collector;
+mod data;
+mod found;
+mod options;
+mod secrets;
+mod settings;
+mod text;
+
+use std::process::ExitCode;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use answers::{Answers, Diagnosis, redacted};
+use found::{Found, Severity};
+pub use options::Doctor;
+
+/// Time for everything that is asked; whoever has not answered by then is a finding.
+const ALL_WITHIN: Duration = Duration::from_secs(20);
+
+/// Runs the command, and returns its exit code.
+pub fn run(options: &Doctor) -> ExitCode {
+    match examine(options) {
+        Ok(code) => code,
+        Err(why) => fail(&why),
+    }
+}
+
+fn examine(options: &Doctor) -> Result<ExitCode, String> {
+    let started = Instant::now();
+    let answers = ask_all(options, started);
+    let findings = found::ordered(answers.findings);
+    let severity = findings.iter().map(|finding| finding.severity).max();
+    let diagnosis = Diagnosis {
+        findings,
+        tried: answers.tried,
+        took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    };
+    let text = match options.json {
+        true => {
+            let json = serde_json::to_string_pretty(&diagnosis);
+            json.map_err(|error| error.to_string())? + "\n"
+        }
+        false => text::render(&diagnosis),
+    };
+    if let Some(path) = &options.bundle {
+        let state = answers.state.as_ref();
+        bundle::write(path, options, &diagnosis, state, answers.metrics.as_deref())
+            .map_err(|error| format!("--bundle {}: {error}", path.display()))?;
+    }
+    print(&redacted(text))?;
+    Ok(match severity {
+        Some(Severity::Critical) => ExitCode::from(4),
+        Some(Severity::Warning) => ExitCode::from(3),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+type Probe = fn(&Doctor) -> Answers;
+
+/// Asks everybody at once, each on a thread of its own.
+fn ask_all(options: &Doctor, started: Instant) -> Answers {
+    const PROBES: [(&str, Probe); 4] = [
+        ("process", admin::ask),
+        ("secrets", secrets::ask),
+        ("collector", collector::ask),
+        ("data", data::ask),
+    ];
+    let (send, answered) = channel();
+    for (name, probe) in PROBES {
+        let (send, options) = (send.clone(), options.clone());
+        // a probe that panics does not answer, which is a finding
+        let thread = move || drop(send.send((name, probe(&options))));
+        drop(
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(thread),
+        );
+    }
+    drop(send);
+    let mut by_name: Vec<(&str, Answers)> = Vec::new();
+    loop {
+        let left = ALL_WITHIN.saturating_sub(started.elapsed());
+        match answered.recv_timeout(left) {
+            Ok(answers) => by_name.push(answers),
+            Err(_) => break,
+        }
+    }
+    let mut all = Answers::default();
+    for (name, _) in PROBES {
+        match by_name.iter().position(|(known, _)| *known == name) {
+            Some(at) => {
+                let (_, answers) = by_name.swap_remove(at);
+                all.findings.extend(answers.findings);
+                all.tried.extend(answers.tried);
+                all.state = all.state.or(answers.state);
+                all.metrics = all.metrics.or(answers.metrics);
+            }
+            None => {
+                all.note(name, format!("probe {name}"), "no answer in time");
+                let seconds = ALL_WITHIN.as_secs();
+                all.find([Found::new("probe_hung", Severity::Warning)
+                    .seen(format!("probe {name} did not end within {seconds} s"))
+                    .means("What it would find is not known.")
+                    .action("Look at what it asks; a mount or a network that hangs is the usual reason.")]);
+            }
+        }
+    }
+    all
+}
+
+fn print(text: &str) -> Result<(), String> {
+    use std::io::{ErrorKind, Write};
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes());
+    match written.and_then(|()| stdout.flush()) {
+        // a reader that has seen enough and left is no failure
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to stdout: {error}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "reason of a failure")]
+fn fail(why: &str) -> ExitCode {
+    eprintln!("kearney-platform: {}", redacted(why.to_owned()));
+    ExitCode::FAILURE
+}

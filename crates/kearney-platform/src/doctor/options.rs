@@ -1,0 +1,32 @@
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Options of `doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct Doctor {
+    /// Admin address of the running platform [default: that of the data directory, else OPS_ADMIN_ADDR, else
+    /// http://127.0.0.1:8001]; its token is OPS_ADMIN_TOKEN, or in the file OPS_ADMIN_TOKEN_FILE
+    #[arg(long, value_name = "URL")]
+    pub admin: Option<String>,
+    /// As JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Writes everything that helps to find a cause to this archive (.tar.gz), without secrets
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+    /// Directory of warehouse, registry and cache
+    #[arg(long, env = "KEARNEY_DATA_DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+    /// Directory of secrets.yaml and cache.yaml [default: ./configs if there, else the embedded files]
+    #[arg(long, env = "KEARNEY_CONFIG_DIR")]
+    pub config_dir: Option<PathBuf>,
+    /// File of JSON log lines, or `none`
+    #[arg(
+        long,
+        env = "KEARNEY_LOG_FILE",
+        value_name = "PATH|none",
+        default_value = "logs/app.log"
+    )]
+    pub log_file: PathBuf,
+}
