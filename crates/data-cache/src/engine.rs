@@ -44,6 +44,10 @@ pub trait QueryEngine: Send + Sync + 'static {
     /// It is asked before a run, and [`is_current`](Self::is_current) after it. An engine that writes
     /// changes its answer before a write can be seen, and answers [`Bypass::WriteRunning`] until all of it can.
     /// It is called for each query: for a statement that it [`knows`](Self::knows) it should take microseconds.
+    ///
+    /// # Errors
+    ///
+    /// Names the reason for which the result must not be kept; the query runs all the same.
     fn state(&self, sql: &str) -> Result<State, Bypass>;
 
     /// Returns `true` if nothing moved since `state` was asked for; asked after a run. Engines may have a cheaper answer.

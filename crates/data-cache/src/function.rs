@@ -97,7 +97,11 @@ impl FunctionCall {
         }
     }
 
-    /// The kept result, or that of `compute`.
+    /// Returns the kept result, or that of `compute`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `compute` does.
     pub fn run<E>(
         self,
         compute: impl FnOnce() -> Result<Vec<RecordBatch>, E>,
@@ -108,7 +112,11 @@ impl FunctionCall {
         }
     }
 
-    /// The kept result, or that of `compute`.
+    /// Returns the kept result, or that of `compute`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `compute` does.
     pub async fn run_async<E>(
         self,
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,

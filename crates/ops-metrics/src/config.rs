@@ -29,6 +29,7 @@ impl Config {
     }
 
     /// Sets `build_info{version,git_sha,rustc}` to 1.
+    #[must_use]
     pub fn build_info(
         mut self,
         version: &'static str,
@@ -40,18 +41,21 @@ impl Config {
     }
 
     /// Registers a catalog of yours as well.
+    #[must_use]
     pub fn catalog(mut self, catalog: &'static [fn() -> &'static Family]) -> Self {
         self.catalogs.push(catalog);
         self
     }
 
     /// Sets the maximum number of values of one label of one metric; the next one becomes `other`. The default is 200.
+    #[must_use]
     pub fn label_values_max(mut self, values: usize) -> Self {
         self.label_values_max = Some(values);
         self
     }
 
     /// Sets the maximum number of values for one label of a registered metric.
+    #[must_use]
     pub fn label_values_max_of(mut self, metric: &str, label: &str, values: usize) -> Self {
         let labels = self.label_values_max_of.entry(metric.to_owned());
         labels.or_default().insert(label.to_owned(), values);
@@ -59,6 +63,7 @@ impl Config {
     }
 
     /// Sets the maximum number of series of one metric; beyond, every label of a new one becomes `other`. The default is 2000.
+    #[must_use]
     pub fn series_max(mut self, series: usize) -> Self {
         self.series_max = Some(series);
         self

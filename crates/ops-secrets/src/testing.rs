@@ -147,6 +147,7 @@ fn answer(stored: Option<&Result<SourceValue, ErrorKind>>) -> FetchResult {
 
 impl Config {
     /// Puts these in the place of both AWS services. Combine with [`AwsMode::On`](crate::AwsMode::On).
+    #[must_use]
     pub fn sources(mut self, ssm: &MemorySource, secrets_manager: &MemorySource) -> Self {
         let [ssm, secrets_manager] = [ssm, secrets_manager].map(|source| {
             let source: Arc<dyn Source> = Arc::new(source.clone());
@@ -157,6 +158,7 @@ impl Config {
     }
 
     /// Takes the time from this clock.
+    #[must_use]
     pub fn clock(mut self, clock: &ManualClock) -> Self {
         self.clock = Clock::Manual(Arc::clone(&clock.0));
         self

@@ -75,6 +75,7 @@ impl MetricDefinition {
 
     /// Checks names, labels and buckets; `define!` has the compiler do it.
     #[doc(hidden)]
+    #[must_use]
     pub const fn check(self) -> Self {
         assert!(is_name(self.name), "a metric's name is [a-z][a-z0-9_]*");
         let total = ends_with(self.name, "_total");

@@ -86,11 +86,19 @@ impl Default for Config {
 impl Config {
     /// The default, with what the environment says: `OPS_SECRETS_FILE`, `OPS_DOTENV`, `OPS_SECRETS_FOLDER`,
     /// `OPS_SECRETS_AWS` (`auto`, `on`, `off`), `OPS_AWS_REGION`, `OPS_ENV` (`development`, `production`).
+    ///
+    /// # Errors
+    ///
+    /// Fails if a variable is set to a value that it does not accept; the message names both.
     pub fn from_env() -> Result<Self, SecretError> {
         Self::default().with_env()
     }
 
     /// Lets the environment override what is set so far; the variables are those of [`from_env`](Self::from_env).
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`from_env`](Self::from_env) does.
     pub fn with_env(mut self) -> Result<Self, SecretError> {
         let text = |name: &str| self.environment.text(name);
         if let Some(mode) = text("OPS_SECRETS_AWS") {
@@ -117,30 +125,35 @@ impl Config {
     }
 
     /// Reads the catalog from this file, which must be there. Without it `configs/secrets.yaml` is read if it exists.
+    #[must_use]
     pub fn catalog(mut self, path: impl Into<PathBuf>) -> Self {
         self.catalog = Some(path.into());
         self
     }
 
     /// Takes the catalog from this text.
+    #[must_use]
     pub fn catalog_text(mut self, yaml: impl Into<Arc<str>>) -> Self {
         self.catalog_text = Some(yaml.into());
         self
     }
 
     /// Name of a catalog that was given as text, in errors and reports.
+    #[must_use]
     pub fn catalog_name(mut self, name: impl Into<String>) -> Self {
         self.catalog_name = Some(name.into());
         self
     }
 
     /// Path of the `.env` file; the default is the working directory's. No other folder is searched.
+    #[must_use]
     pub fn dotenv(mut self, path: impl Into<PathBuf>) -> Self {
         self.dotenv = path.into();
         self
     }
 
     /// Replaces references like `${NAME}` and `${NAME:-default}` in the `.env` file (the default), or takes them as text.
+    #[must_use]
     pub fn expand_dotenv(mut self, expand: bool) -> Self {
         self.expand_dotenv = expand;
         self
@@ -148,6 +161,7 @@ impl Config {
 
     /// Folder with one file per secret, under its name or its variable; the default is `/run/secrets`, where Docker and
     /// Podman mount secrets. systemd's `$CREDENTIALS_DIRECTORY` is looked at after it.
+    #[must_use]
     pub fn secrets_folder(mut self, path: impl Into<PathBuf>) -> Self {
         self.secrets_folder = Some(path.into());
         self
@@ -155,6 +169,7 @@ impl Config {
 
     /// Adds a store of your own. It is asked after AWS, in the order in which it was added, for each cataloged secret: by
     /// the catalog's `path` if there is one, else by the secret's name.
+    #[must_use]
     pub fn source(mut self, source: impl Source + 'static) -> Self {
         let name = source.name();
         self.sources.push((name, Arc::new(source)));
@@ -162,42 +177,49 @@ impl Config {
     }
 
     /// Asks AWS always, never, or if something hints at it (the default).
+    #[must_use]
     pub fn aws(mut self, mode: AwsMode) -> Self {
         self.aws = mode;
         self
     }
 
     /// The AWS region; wins over `AWS_REGION`, `AWS_DEFAULT_REGION` and the profile.
+    #[must_use]
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
         self
     }
 
     /// Sends the requests for both AWS services there.
+    #[must_use]
     pub fn endpoint_url(mut self, url: impl Into<String>) -> Self {
         self.endpoint_url = Some(url.into());
         self
     }
 
     /// Address of the EC2 metadata service.
+    #[must_use]
     pub fn metadata_endpoint(mut self, url: impl Into<String>) -> Self {
         self.metadata_endpoint = Some(url.into());
         self
     }
 
     /// The file that tells an EC2 machine by the text `Amazon EC2`.
+    #[must_use]
     pub fn dmi_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.dmi_path = path.into();
         self
     }
 
     /// In production, falling back to a default is an error for a secret that the catalog calls required.
+    #[must_use]
     pub fn production(mut self, production: bool) -> Self {
         self.production = production;
         self
     }
 
     /// The time to live of a remote value when the caller names none: whole seconds, 1 s to 30 days.
+    #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl_seconds = ttl.as_secs();
         self
@@ -205,12 +227,14 @@ impl Config {
 
     /// Time past its time to live for which a value may be served while its source fails: whole seconds, up to 30 days;
     /// less than one switches that off.
+    #[must_use]
     pub fn max_stale(mut self, max_stale: Duration) -> Self {
         self.max_stale_seconds = max_stale.as_secs();
         self
     }
 
     /// Longest duration of one remote lookup in all: 0.01 to 60 s. Throttled requests are sent again until then.
+    #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline_seconds = deadline.as_secs_f64();
         self
@@ -220,6 +244,7 @@ impl Config {
     ///
     /// AWS too gets its keys, profile, files, web identity, region and endpoints from them alone. The variables of
     /// containers (`AWS_CONTAINER_CREDENTIALS_*`), which the SDK reads from the process, are an error.
+    #[must_use]
     pub fn environment<K, V>(mut self, variables: impl IntoIterator<Item = (K, V)>) -> Self
     where
         K: Into<String>,

@@ -1,5 +1,7 @@
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode_str;
+
 use crate::limits::{MAX_TEXT_BYTES, cut};
 
 /// Keys whose value is a credential, in lower case and without separators: `X-Amz-Signature` is `xamzsignature`.
@@ -98,7 +100,7 @@ fn holds_credential(value: &str) -> bool {
     if !value.contains(['?', ';', '%', '=']) {
         return false;
     }
-    let decoded = decoded(value);
+    let decoded: Cow<'_, [u8]> = percent_decode_str(value).into();
     let decoded = String::from_utf8_lossy(&decoded);
     decoded
         .split(['?', ';', '&', '#'])
@@ -146,7 +148,7 @@ impl Key {
             Buffer::Long(Vec::with_capacity(key.len()))
         };
         let (mut last, mut in_part) = (0, true);
-        for byte in decoded(key).iter() {
+        for byte in percent_decode_str(key) {
             match byte {
                 b'-' | b'_' | b' ' | b'+' => {}
                 b'.' | b':' | b'[' | b']' | b'(' | b')' => in_part = false,
@@ -189,30 +191,4 @@ impl Buffer {
             Self::Long(bytes) => bytes,
         }
     }
-}
-
-/// Decodes `%41`, as a server would; anything that is not two hexadecimal digits stays.
-fn decoded(text: &str) -> Cow<'_, [u8]> {
-    let bytes = text.as_bytes();
-    if !bytes.contains(&b'%') {
-        return Cow::Borrowed(bytes);
-    }
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((first, after)) = rest.split_first() {
-        let digits = (*first == b'%')
-            .then(|| after.split_at_checked(2))
-            .flatten();
-        let byte = digits.and_then(|(digits, after)| Some((hex(digits)?, after)));
-        let (byte, after) = byte.unwrap_or((*first, after));
-        decoded.push(byte);
-        rest = after;
-    }
-    Cow::Owned(decoded)
-}
-
-fn hex(digits: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let [high, low] = *digits else { return None };
-    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
