@@ -54,7 +54,7 @@ enum Chore {
     Bench(bench::Args),
     /// Build the reference platform for another machine: program, engine, configs, licenses, checksums
     Dist(dist::Args),
-    /// Check versions, changelogs, licences, public API and packages, and print the order of publication
+    /// Check versions, changelogs, licenses, public API and packages, and print the order of publication
     Release(release::Args),
 }
 

@@ -22,7 +22,7 @@ const PACKAGE: &str = "kearney-platform";
 pub(crate) enum Build<'a> {
     /// The platform alone, as a user builds it.
     Plain,
-    /// With all tests and the given features of the whole workspace: shares every artefact with `cargo test`.
+    /// With all tests and the given features of the whole workspace: shares every artifact with `cargo test`.
     WithTests { features: &'a str },
 }
 
@@ -230,10 +230,10 @@ os.rename(data + "/fresh", data + "/addresses.json")
 server.serve_forever()
 "#;
 
-    fn launch(behaviour: &str) -> Result<Served> {
+    fn launch(behavior: &str) -> Result<Served> {
         let mut python = command::program("python3");
-        python.args(["-c", STAND_IN, behaviour]);
-        Served::launch(python, Scratch::new(&format!("test-served-{behaviour}"))?)
+        python.args(["-c", STAND_IN, behavior]);
+        Served::launch(python, Scratch::new(&format!("test-served-{behavior}"))?)
     }
 
     #[test]

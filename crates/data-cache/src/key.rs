@@ -25,7 +25,7 @@ pub(crate) struct KeyInputs<'a> {
 }
 
 impl Key {
-    /// Fields are prefixed with a tag and their length, so that none can run into its neighbour.
+    /// Fields are prefixed with a tag and their length, so that none can run into its neighbor.
     pub(crate) fn of(inputs: &KeyInputs<'_>, params: &Params) -> Self {
         let mut bytes = Vec::with_capacity(256 + inputs.normal_sql.len());
         let mut field = |tag: u8, value: &[u8]| {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// The page, relative to the checkout. Its rows are generated from the catalogues, whose crates xtask does not depend on.
+/// The page, relative to the checkout. Its rows are generated from the catalogs, whose crates xtask does not depend on.
 pub(crate) const PAGE: &str = "docs/metrics.md";
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -18,9 +18,9 @@ pub(super) fn unused_dependencies() -> Result<()> {
     command::run(command::program(program).args(["crates", "dev", "xtask"]))
 }
 
-/// Fails if a dependency has a licence that `deny.toml` does not list, is banned there, or comes from somewhere else than
+/// Fails if a dependency has a license that `deny.toml` does not list, is banned there, or comes from somewhere else than
 /// the registry. Advisories change by the day: the workflow asks for them.
-pub(super) fn licences_and_sources() -> Result<()> {
+pub(super) fn licenses_and_sources() -> Result<()> {
     let program = installed(DENY)?;
     command::run(command::program(program).args([
         "--all-features",

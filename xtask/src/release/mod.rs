@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("release: {obstacle}");
     }
     checks::unused_dependencies()?;
-    checks::licences_and_sources()?;
+    checks::licenses_and_sources()?;
     checks::public_api(args.baseline.as_deref(), &order)?;
     checks::packages()?;
     for package in &order {

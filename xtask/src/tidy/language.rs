@@ -1,4 +1,4 @@
-//! Language of the sources: openings of doc comments, titles of their sections, US spelling of identifiers.
+//! Language of the project: openings of doc comments, titles of their sections, US spelling of identifiers and prose.
 
 use super::{Finding, lines_of};
 use proc_macro2::{TokenStream, TokenTree};
@@ -26,7 +26,8 @@ const TITLES: [(&str, &str); 9] = [
 ];
 
 /// Parts of words that US English spells otherwise.
-const BRITISH: [(&str, &str); 16] = [
+const BRITISH: [(&str, &str); 17] = [
+    ("artefact", "artifact"),
     ("catalogue", "catalog"),
     ("colour", "color"),
     ("behaviour", "behavior"),
@@ -48,6 +49,9 @@ const BRITISH: [(&str, &str); 16] = [
 pub(super) fn check(root: &Path, files: &[PathBuf]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut openings: BTreeMap<String, Openings> = BTreeMap::new();
+    for file in files.iter().filter(|file| is_prose(file)) {
+        findings.extend(prose(file, &lines_of(&root.join(file))));
+    }
     for file in files.iter().filter(|file| is_rust_of_a_crate(file)) {
         let lines = lines_of(&root.join(file));
         if file
@@ -81,6 +85,33 @@ pub(super) fn check(root: &Path, files: &[PathBuf]) -> Vec<Finding> {
         }
     }
     println!("tidy: {}", all.summary());
+    findings
+}
+
+/// Pages and sources. Changelogs name what was renamed, and this file the words that are not used.
+fn is_prose(file: &Path) -> bool {
+    let is = |name: &str| file.file_name().is_some_and(|found| found == name);
+    let extension = file.extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("md" | "rs"))
+        && !is("CHANGELOG.md")
+        && !file.ends_with("tidy/language.rs")
+}
+
+fn prose(file: &Path, lines: &[(usize, String)]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (number, line) in lines {
+        let line = line.to_lowercase();
+        // files of others have names of their own
+        if line.contains("\"licence\"") {
+            continue;
+        }
+        for (british, american) in BRITISH {
+            if line.contains(british) {
+                let message = format!("`{british}` is spelled `{american}`");
+                findings.push(Finding::new(file, *number, message));
+            }
+        }
+    }
     findings
 }
 
@@ -193,6 +224,19 @@ mod tests {
         lines
             .map(|(index, line)| (index + 1, line.to_owned()))
             .collect()
+    }
+
+    #[test]
+    fn prose_is_spelled_as_in_the_us() {
+        let lines = [
+            (7, "/// Licences of all.".to_owned()),
+            (8, "a color".to_owned()),
+        ];
+        let found = prose(Path::new("docs/data.md"), &lines);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].message.contains("`licence` is spelled `license`"));
+        assert!(!is_prose(Path::new("crates/ops-log/CHANGELOG.md")));
+        assert!(is_prose(Path::new("docs/data.md")));
     }
 
     #[test]

@@ -29,7 +29,7 @@ struct Announced {
 impl Cache {
     /// Removes the entries whose SQL text or label matches, in every scope and database; returns how many.
     ///
-    /// The pattern is normalised like SQL and matches the whole text, whatever its case: `*` stands for any run, `?`
+    /// The pattern is normalized like SQL and matches the whole text, whatever its case: `*` stands for any run, `?`
     /// for one character, everything else for itself.
     ///
     /// ```

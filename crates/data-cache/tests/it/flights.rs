@@ -1,4 +1,4 @@
-//! Nobody waits for ever: panics, questions about themselves, slow neighbours.
+//! Nobody waits for ever: panics, questions about themselves, slow neighbors.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};

@@ -1,4 +1,4 @@
-//! Behaviour through the public API.
+//! Behavior through the public API.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

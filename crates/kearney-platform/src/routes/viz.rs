@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::header;
 use sha2::{Digest, Sha256};
 
-/// The colours of charts (Okabe and Ito, told apart by colour-blind readers too).
+/// The colors of charts (Okabe and Ito, told apart by color-blind readers too).
 const PALETTE: &str = r##"{"name":"okabe-ito","categorical":["#E69F00","#56B4E9","#009E73","#F0E442","#0072B2","#D55E00","#CC79A7","#000000"]}"##;
 
 /// Weak, since a proxy may compress what it stands for (RFC 9110 section 8.8.1).

@@ -82,7 +82,7 @@ fn a_wrong_body_path_or_method_is_a_problem_too() {
         ("", "body"),
         ("{", "body"),
         (r#"{"name": "x"}"#, "body"),
-        (r#"{"name": "x", "version": "1", "colour": "red"}"#, "body"),
+        (r#"{"name": "x", "version": "1", "color": "red"}"#, "body"),
         (r#"{"name": "  ", "version": "1"}"#, "name"),
     ] {
         let answer = served.post("/api/registry/models", &[key], body);

@@ -4,7 +4,7 @@ use crate::served::Home;
 
 const TEMPLATE: &str = "/api/registry/models";
 
-/// The overview's catalogue: name, type, labels in order.
+/// The overview's catalog: name, type, labels in order.
 const CATALOG: [(&str, &str, &[&str]); 16] = [
     (
         "http_requests_total",

@@ -7,7 +7,7 @@ use crate::OPS;
 fn free_functions_ask_the_parts_that_init_made() {
     let ops = &*OPS;
     let greeting = get_secret("greeting").blocking().unwrap();
-    assert_eq!(greeting.expose(), "hello from the catalogue");
+    assert_eq!(greeting.expose(), "hello from the catalog");
     get_cache()
         .unwrap()
         .set("SELECT 1", &[batch()], &Params::new(), None)

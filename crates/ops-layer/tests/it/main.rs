@@ -14,7 +14,7 @@ use ops_layer::{Config, Ops};
 /// The operations layer of this process. It is never shut down: the process ends with the tests.
 pub(crate) static OPS: LazyLock<Ops> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap().keep();
-    let secrets = "secrets:\n  greeting:\n    env_var: OPS_LAYER_IT_GREETING\n    default: \"hello from the catalogue\"\n";
+    let secrets = "secrets:\n  greeting:\n    env_var: OPS_LAYER_IT_GREETING\n    default: \"hello from the catalog\"\n";
     let config = Config::new("it")
         .log_file(folder.join("app.log"))
         .secrets_yaml("secrets.yaml", secrets)

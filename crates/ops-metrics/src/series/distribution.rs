@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Buckets for each doubling: neighbours differ by a factor of 1.104, so a bucket's middle is at most 4.95 % away.
+/// Buckets for each doubling: neighbors differ by a factor of 1.104, so a bucket's middle is at most 4.95 % away.
 const PER_DOUBLING: usize = 7;
 /// The smallest value that is told apart is 2 to the power of this: 30.5 µs, if values are seconds.
 const LOWEST_POWER: i32 = -15;

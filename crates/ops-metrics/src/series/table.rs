@@ -1,6 +1,6 @@
 use std::sync::OnceLock;
 
-/// Neighbouring places that one entry may take in a level.
+/// Neighboring places that one entry may take in a level.
 const WINDOW: usize = 4;
 /// Places in each level: 16 bytes a place, made when the level before is full where an entry belongs.
 const LEVELS: [usize; 5] = [64, 512, 4096, 16_384, 131_072];

@@ -1,4 +1,4 @@
-//! The public behaviour, in one binary and one process: each test counts in a registry of its own, or under labels
+//! The public behavior, in one binary and one process: each test counts in a registry of its own, or under labels
 //! of its own where the process's metrics are meant.
 #![expect(clippy::unwrap_used, reason = "tests")]
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::source::SourceValue;
 use serde_json::value::RawValue;
 
-/// Borrowed from the text, so that no copy of a neighbouring value is left behind in memory.
+/// Borrowed from the text, so that no copy of a neighboring value is left behind in memory.
 type Object<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
 
 /// Returns the field that a dotted path names, or the whole text. A key with a dot in it is found under its whole name

@@ -18,7 +18,7 @@ use ops_secrets::{AwsMode, Config, Secrets};
 
 const ID: &str = "kearney-platform/prod/registry_api_key";
 const VALUE: &str = "kearney-registry-key-prod";
-const CATALOGUE: &str = "secrets:
+const CATALOG: &str = "secrets:
   registry_api_key: {env_var: REGISTRY_API_KEY, aws_path: /kearney-platform/prod/registry_api_key}
 ";
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -110,7 +110,7 @@ fn ready<F: Future>(future: F) -> F::Output {
 
 fn ours(url: &str) -> Result<Secrets, Box<dyn Error>> {
     let config = Config::default()
-        .catalog_text(CATALOGUE)
+        .catalog_text(CATALOG)
         .dotenv("/nonexistent/.env")
         .ttl(DAY);
     let config = config
