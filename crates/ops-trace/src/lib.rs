@@ -62,6 +62,7 @@
 //! |---|---|
 //! | `OTEL_SDK_DISABLED` | `true`, `false` |
 //! | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | text; `key=value,key=value`, percent-encoded |
+//! | `OPS_RESOURCE_DETECTORS` | a list of `host`, `container`, `kubernetes`, whose attributes `OTEL_RESOURCE_ATTRIBUTES` overrides; `none` |
 //! | `OTEL_TRACES_EXPORTER` | `none`, or a list of `otlp`, `console` |
 //! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | the six of the specification; 0 to 1, with a ratio sampler |
 //! | `OPS_TRACE_KEEP` | a list of `errors`, `slow`: traces that are exported though the sampler dropped them; `none` |
@@ -105,6 +106,7 @@ mod completed;
 mod config;
 mod context;
 mod current;
+mod db;
 mod error;
 mod export;
 mod global;
@@ -140,6 +142,7 @@ pub use context::{
     with_trace_context,
 };
 pub use current::{SpanIds, current_sampled_trace_id, current_span_ids, get_current_trace_id};
+pub use db::{QuerySpan, query_span};
 pub use error::Error;
 pub use global::{
     completed_span, create_span, export_health, global, init, init_tracer, inject, inject_to,

@@ -1,5 +1,6 @@
 //! Settings: those of the program, then the `OTEL_*` variables, then the defaults.
 
+mod detect;
 mod endpoint;
 pub(crate) mod environment;
 pub(crate) mod otlp;
@@ -11,6 +12,7 @@ pub(crate) mod spans;
 mod tls;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
@@ -57,6 +59,8 @@ pub struct Config {
     pub(crate) propagate_to: Vec<String>,
     #[serde(default)]
     pub(crate) baggage_attributes: Vec<String>,
+    #[serde(skip, default = "root")]
+    pub(crate) files_below: PathBuf,
     #[serde(skip)]
     pub(crate) environment: Environment,
 }
@@ -80,6 +84,7 @@ impl Config {
             keep_slow: None,
             propagate_to: Vec::new(),
             baggage_attributes: Vec::new(),
+            files_below: root(),
             environment: Environment::default(),
         }
     }
@@ -193,6 +198,13 @@ impl Config {
         self
     }
 
+    /// Reads the files of the machine (`/proc`, `/etc`) below this folder: for tests.
+    #[must_use]
+    pub fn files_below(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.files_below = folder.into();
+        self
+    }
+
     /// Reads these variables instead of those of the process: for tests, which share one process.
     #[must_use]
     pub fn environment<K: Into<String>, V: Into<String>>(
@@ -203,6 +215,10 @@ impl Config {
         self.environment = Environment::of(variables);
         self
     }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from("/")
 }
 
 fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

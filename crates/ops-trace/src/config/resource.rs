@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use super::detect;
 use super::environment::{Environment, Warning, percent_decoded};
 use crate::{Config, Error};
 
@@ -11,7 +12,8 @@ pub(crate) struct ServiceResource {
     pub(crate) attributes: BTreeMap<String, String>,
 }
 
-/// Merges the attributes of the environment with those of the program, which win.
+/// Merges what was detected, the attributes of the environment, which win over that, and those of the program, which win over
+/// both.
 ///
 /// The name is the one exception: `OTEL_SERVICE_NAME`, then `service.name` in `OTEL_RESOURCE_ATTRIBUTES`, then the
 /// program's, because operators expect to rename what they run.
@@ -20,7 +22,8 @@ pub(crate) fn resource(
     warnings: &mut Vec<Warning>,
 ) -> Result<ServiceResource, Error> {
     let env = &config.environment;
-    let mut attributes = of_environment(env, warnings);
+    let mut attributes = detect::detected(env, &config.files_below, warnings);
+    attributes.extend(of_environment(env, warnings));
     let given = |name: &str| Some(name.trim().to_owned()).filter(|name| !name.is_empty());
     let service_name = env
         .get("OTEL_SERVICE_NAME")

@@ -12,6 +12,8 @@ struct Lines(Arc<Mutex<Vec<String>>>);
 
 /// What this work says on this thread, lines of libraries included.
 pub(crate) fn lines_of<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
+    // otherwise a callsite may be off for good: one that is registered while no subscriber is there yet
+    everything();
     let lines = Lines::default();
     let result = tracing::subscriber::with_default(lines.clone(), work);
     let lines = lines.0.lock().unwrap().clone();

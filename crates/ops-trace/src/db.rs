@@ -1,0 +1,331 @@
+use std::borrow::Cow;
+
+use crate::limits::{MAX_VALUE_BYTES, cut};
+use crate::options::SpanOptions;
+use crate::{Handle, Span, SpanKind, SpanStart, Value, global};
+
+/// Maximum bytes of a summary, which is the span's name.
+const MAX_SUMMARY_BYTES: usize = 200;
+
+/// Span of a query by the semantic conventions for databases, from [`query_span`].
+#[must_use = "no span is made until `start` is called"]
+#[derive(Debug)]
+pub struct QuerySpan {
+    handle: Option<Handle>,
+    system: Cow<'static, str>,
+    statement: String,
+    kind: SpanKind,
+    attributes: Vec<(&'static str, Value)>,
+}
+
+/// Begins the span of a query: the system's name, such as `postgresql`, `sqlite` or `duckdb`, the statement, and
+/// [`SpanKind::Client`] for a database over the network, [`SpanKind::Internal`] for one inside of the process.
+///
+/// Literals of the statement become `?` and comments go, so that no value is recorded; parameters never are. The name is
+/// `db.query.summary`, such as `SELECT users`.
+///
+/// ```
+/// use ops_trace::{SpanKind, query_span};
+///
+/// # async fn execute() -> Result<u64, &'static str> { Ok(1) }
+/// # async fn example() {
+/// let span = query_span("postgresql", "SELECT * FROM users WHERE id = $1", SpanKind::Client)
+///     .server("db.internal", 5432)
+///     .namespace("shop")
+///     .start();
+/// let rows = span.instrument(execute()).await;
+/// # }
+/// ```
+pub fn query_span(
+    system: impl Into<Cow<'static, str>>,
+    statement: &str,
+    kind: SpanKind,
+) -> QuerySpan {
+    QuerySpan::new(global().cloned(), system.into(), statement, kind)
+}
+
+impl Handle {
+    /// Begins the span of a query, as [`query_span`].
+    pub fn query_span(
+        &self,
+        system: impl Into<Cow<'static, str>>,
+        statement: &str,
+        kind: SpanKind,
+    ) -> QuerySpan {
+        QuerySpan::new(Some(self.clone()), system.into(), statement, kind)
+    }
+}
+
+impl QuerySpan {
+    fn new(
+        handle: Option<Handle>,
+        system: Cow<'static, str>,
+        statement: &str,
+        kind: SpanKind,
+    ) -> Self {
+        let statement = match &handle {
+            Some(_) => sanitized(statement, is_mysql(&system)),
+            None => String::new(),
+        };
+        Self {
+            handle,
+            system,
+            statement,
+            kind,
+            attributes: Vec::new(),
+        }
+    }
+
+    /// Sets the host and port of the database.
+    pub fn server(mut self, address: impl Into<String>, port: u16) -> Self {
+        self.attributes
+            .push(("server.address", address.into().into()));
+        self.attributes.push(("server.port", port.into()));
+        self
+    }
+
+    /// Sets the name of the database, qualified as the system does.
+    pub fn namespace(mut self, name: impl Into<String>) -> Self {
+        self.attributes.push(("db.namespace", name.into().into()));
+        self
+    }
+
+    /// Sets the number of statements of a batch; one is no batch.
+    pub fn batch(mut self, statements: u32) -> Self {
+        if statements > 1 {
+            self.attributes
+                .push(("db.operation.batch.size", statements.into()));
+        }
+        self
+    }
+
+    /// Starts the span. [`Span::set_error`] takes the error of the database, such as its SQLSTATE.
+    pub fn start(self) -> Span {
+        let summary = summary(&self.statement);
+        let name = match summary.text.as_str() {
+            "" => self.system.clone(),
+            text => Cow::Owned(text.to_owned()),
+        };
+        let options = SpanOptions::default().kind(self.kind);
+        let mut span = SpanStart::with_options(self.handle.as_ref(), name, options);
+        if span.is_recording() {
+            span.attribute("db.system.name", Value::from(self.system));
+            if !summary.text.is_empty() {
+                span.attribute("db.query.summary", summary.text);
+                span.attribute("db.operation.name", summary.operation);
+            }
+            if let Some(collection) = summary.collection {
+                span.attribute("db.collection.name", collection);
+            }
+            if !self.statement.is_empty() {
+                span.attribute("db.query.text", self.statement);
+            }
+            for (key, value) in self.attributes {
+                span.attribute(key, value);
+            }
+        }
+        span.span()
+    }
+}
+
+#[derive(Default)]
+struct Summary {
+    text: String,
+    operation: String,
+    /// The table, if there is only one.
+    collection: Option<String>,
+}
+
+/// Operation and tables of a sanitized statement.
+fn summary(statement: &str) -> Summary {
+    let mut words = words(statement);
+    let is_word = |word: &&str| word.bytes().all(|b| b.is_ascii_alphabetic());
+    let Some(first) = words.next().filter(is_word) else {
+        return Summary::default();
+    };
+    let operation = first.to_ascii_uppercase();
+    let mut text = operation.clone();
+    let mut tables: Vec<&str> = Vec::new();
+    let mut before = "";
+    for word in std::iter::once(first).chain(words) {
+        let names_table = ["FROM", "JOIN", "INTO", "UPDATE", "TABLE"]
+            .iter()
+            .any(|key| before.eq_ignore_ascii_case(key));
+        let skipped = ["SELECT", "ONLY", "IF", "SET", "LATERAL", "?"]
+            .iter()
+            .any(|key| word.eq_ignore_ascii_case(key));
+        before = word;
+        if !names_table || skipped || tables.contains(&word) {
+            continue;
+        }
+        if text.len() + 1 + word.len() > MAX_SUMMARY_BYTES {
+            break;
+        }
+        tables.push(word);
+        text.push(' ');
+        text.push_str(word);
+    }
+    let collection = match tables[..] {
+        [table] => Some(table.to_owned()),
+        _ => None,
+    };
+    Summary {
+        text,
+        operation,
+        collection,
+    }
+}
+
+/// Words of a sanitized statement; a quoted name is part of one.
+fn words(statement: &str) -> impl Iterator<Item = &str> {
+    let mut quote = None;
+    let is_end = move |c: char| {
+        match quote {
+            Some(open) if c == open => quote = None,
+            None if c == '"' || c == '`' => quote = Some(c),
+            _ => {}
+        }
+        quote.is_none() && matches!(c, ' ' | '(' | ')' | ',' | ';')
+    };
+    statement.split(is_end).filter(|word| !word.is_empty())
+}
+
+/// In MySQL and MariaDB `"` encloses text, a backslash escapes and `#` begins a comment.
+fn is_mysql(system: &str) -> bool {
+    system.eq_ignore_ascii_case("mysql") || system.eq_ignore_ascii_case("mariadb")
+}
+
+/// Returns the statement with each literal as `?`, without comments, and with one blank between words. An unterminated
+/// quote goes to the end.
+fn sanitized(statement: &str, mysql: bool) -> String {
+    let mut text = String::with_capacity(statement.len().min(MAX_VALUE_BYTES));
+    let mut rest = statement;
+    while let Some(first) = rest.chars().next() {
+        if text.len() > MAX_VALUE_BYTES {
+            break;
+        }
+        let (taken, shown) = token(rest, first, text.chars().next_back(), mysql);
+        match shown {
+            Shown::Blank if text.is_empty() || text.ends_with(' ') => {}
+            Shown::Blank => text.push(' '),
+            Shown::Literal => {
+                // a list of values says no more than one of them
+                if !text.trim_end().ends_with("?,") {
+                    text.push('?');
+                } else {
+                    text.truncate(text.trim_end().len() - 1);
+                }
+            }
+            Shown::AsIs => text.push_str(&rest[..taken]),
+        }
+        rest = &rest[taken..];
+    }
+    text.truncate(text.trim_end().len());
+    cut(text, MAX_VALUE_BYTES)
+}
+
+enum Shown {
+    AsIs,
+    Blank,
+    Literal,
+}
+
+/// Length in bytes of the token that the text begins with, and how it is shown.
+fn token(text: &str, first: char, before: Option<char>, mysql: bool) -> (usize, Shown) {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let in_word = before.is_some_and(|c| is_word(c) || c == '$' || c == '"' || c == ':');
+    match first {
+        _ if first.is_whitespace() => {
+            let end = text.find(|c: char| !c.is_whitespace());
+            (end.unwrap_or(text.len()), Shown::Blank)
+        }
+        '-' if text.starts_with("--") => (text.find('\n').unwrap_or(text.len()), Shown::Blank),
+        '/' if text.starts_with("/*") => (comment(text), Shown::Blank),
+        '#' if mysql => (text.find('\n').unwrap_or(text.len()), Shown::Blank),
+        '\'' => (quoted(text, '\'', mysql), Shown::Literal),
+        '"' if mysql => (quoted(text, '"', true), Shown::Literal),
+        '"' | '`' => (quoted(text, first, false), Shown::AsIs),
+        '$' if !in_word => match dollar_quoted(text) {
+            Some(end) => (end, Shown::Literal),
+            None => (1, Shown::AsIs),
+        },
+        '0'..='9' if !in_word => (number(text), Shown::Literal),
+        _ if first.is_alphabetic() || first == '_' => {
+            let end = text.find(|c: char| !is_word(c)).unwrap_or(text.len());
+            // E'..', B'..', X'..', N'..', U&'..'
+            let prefix = text.get(1..2) == Some("'") || text.get(1..3) == Some("&'");
+            if prefix && "eEbBxXnNuUrR".contains(first) {
+                let quote = text.find('\'').unwrap_or(1);
+                let escapes = mysql || matches!(first, 'e' | 'E');
+                return (
+                    quote + quoted(&text[quote..], '\'', escapes),
+                    Shown::Literal,
+                );
+            }
+            (end, Shown::AsIs)
+        }
+        _ => (first.len_utf8(), Shown::AsIs),
+    }
+}
+
+/// End of a quoted text; a doubled quote is part of it.
+fn quoted(text: &str, quote: char, escapes: bool) -> usize {
+    let mut chars = text.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        if escapes && c == '\\' {
+            chars.next();
+        } else if c == quote {
+            if chars.peek().is_none_or(|(_, next)| *next != quote) {
+                return at + c.len_utf8();
+            }
+            chars.next();
+        }
+    }
+    text.len()
+}
+
+/// End of `$tag$ .. $tag$`; `None` for a parameter such as `$1`.
+fn dollar_quoted(text: &str) -> Option<usize> {
+    let tag_end = text[1..].find('$')? + 2;
+    let tag = &text[..tag_end];
+    let name = &tag[1..tag_end - 1];
+    let is_tag = name.chars().all(|c| c.is_alphanumeric() || c == '_')
+        && !name.starts_with(|c: char| c.is_ascii_digit());
+    is_tag.then(|| {
+        text[tag_end..]
+            .find(tag)
+            .map_or(text.len(), |at| tag_end + at + tag.len())
+    })
+}
+
+/// End of a number: digits, point, exponent with its sign, hexadecimal digits, separators.
+fn number(text: &str) -> usize {
+    let mut before = ' ';
+    let end = text.char_indices().find(|(_, c)| {
+        let sign = matches!(c, '+' | '-') && matches!(before, 'e' | 'E') && !text.starts_with("0x");
+        before = *c;
+        !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_') || sign)
+    });
+    end.map_or(text.len(), |(at, _)| at)
+}
+
+/// End of a comment; comments nest.
+fn comment(text: &str) -> usize {
+    let (mut depth, mut at) = (0_usize, 0);
+    while at < text.len() {
+        let rest = &text.as_bytes()[at..];
+        if rest.starts_with(b"/*") {
+            depth += 1;
+            at += 2;
+        } else if rest.starts_with(b"*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return at;
+            }
+        } else {
+            at += 1;
+        }
+    }
+    text.len()
+}

@@ -1,0 +1,150 @@
+//! Spans of queries by the semantic conventions for databases.
+
+use ops_trace::SpanKind;
+use proptest::prelude::*;
+
+use crate::traced;
+
+/// Name and text of the span of a statement.
+fn shown(statements: &[&str]) -> Vec<(String, String)> {
+    let (collector, tracer) = traced();
+    for statement in statements {
+        drop(
+            tracer
+                .query_span("postgresql", statement, SpanKind::Client)
+                .start(),
+        );
+    }
+    tracer.flush();
+    let spans = collector.spans();
+    let text = |key: &str, span: &ops_trace::testing::ReceivedSpan| {
+        span.attribute(key).unwrap_or_default().to_owned()
+    };
+    spans
+        .iter()
+        .map(|span| (span.name.clone(), text("db.query.text", span)))
+        .collect()
+}
+
+#[test]
+fn a_query_has_its_summary_as_name_and_no_value_in_its_text() {
+    let table = [
+        (
+            "SELECT * FROM users WHERE id = $1",
+            "SELECT users",
+            "SELECT * FROM users WHERE id = $1",
+        ),
+        (
+            "select name from shop.users u join orders o on o.id=u.id where n='it''s' -- x\n and k = 5",
+            "SELECT shop.users orders",
+            "select name from shop.users u join orders o on o.id=u.id where n=? and k = ?",
+        ),
+        (
+            "INSERT INTO t1 (a, b) VALUES (1, 'x', -2.5e-3, 0xff)",
+            "INSERT t1",
+            "INSERT INTO t1 (a, b) VALUES (?, -?)",
+        ),
+        (
+            "UPDATE \"my table\" SET a = E'it\\'s' WHERE b IN (1, 2,3)",
+            "UPDATE \"my table\"",
+            "UPDATE \"my table\" SET a = ? WHERE b IN (?)",
+        ),
+        (
+            "DELETE/* a /* nested */ 1 */ FROM logs",
+            "DELETE logs",
+            "DELETE FROM logs",
+        ),
+        (
+            "SELECT $tag$secret $$ it$tag$, $$x$$ FROM a, b",
+            "SELECT a",
+            "SELECT ? FROM a, b",
+        ),
+        ("SELECT 'never ends FROM x", "SELECT", "SELECT ?"),
+        (
+            "SELECT t2.c3, \u{fc}1 FROM t2",
+            "SELECT t2",
+            "SELECT t2.c3, \u{fc}1 FROM t2",
+        ),
+        (
+            "CREATE TABLE t (a int)",
+            "CREATE t",
+            "CREATE TABLE t (a int)",
+        ),
+        ("", "postgresql", ""),
+        ("?", "postgresql", "?"),
+    ];
+    let statements: Vec<&str> = table.iter().map(|(statement, ..)| *statement).collect();
+    for ((statement, name, text), found) in table.iter().zip(shown(&statements)) {
+        assert_eq!(
+            found,
+            ((*name).to_owned(), (*text).to_owned()),
+            "{statement}"
+        );
+    }
+}
+
+#[test]
+fn text_is_what_the_system_takes_for_text() {
+    let (collector, tracer) = traced();
+    let statement = r#"SELECT `a` FROM t WHERE s = "x\" y" # z"#;
+    drop(
+        tracer
+            .query_span("mysql", statement, SpanKind::Client)
+            .start(),
+    );
+    tracer.flush();
+    let text = collector.spans()[0]
+        .attribute("db.query.text")
+        .map(str::to_owned);
+    assert_eq!(text.as_deref(), Some("SELECT `a` FROM t WHERE s = ?"));
+}
+
+#[test]
+fn attributes_are_those_of_the_conventions() {
+    let (collector, tracer) = traced();
+    let span = tracer
+        .query_span("duckdb", "SELECT 1 FROM parcels", SpanKind::Internal)
+        .server("db.internal", 5432)
+        .namespace("shop")
+        .batch(1)
+        .batch(2)
+        .start();
+    span.set_error("42P01");
+    drop(span);
+    tracer.flush();
+    let span = &collector.spans()[0];
+    assert_eq!(span.kind, "internal");
+    for (key, value) in [
+        ("db.system.name", "duckdb"),
+        ("db.operation.name", "SELECT"),
+        ("db.collection.name", "parcels"),
+        ("db.query.summary", "SELECT parcels"),
+        ("db.query.text", "SELECT ? FROM parcels"),
+        ("db.namespace", "shop"),
+        ("db.operation.batch.size", "2"),
+        ("server.address", "db.internal"),
+        ("server.port", "5432"),
+        ("error.type", "42P01"),
+    ] {
+        assert_eq!(span.attribute(key), Some(value), "{span:#?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_literal_is_ever_shown(secret in "[a-z]{12}", digits in "[1-9]{9}", noise in "[ -~\u{e4}\n]{0,40}", quote in 0..4_u8) {
+        let literal = match quote {
+            0 => format!("'{secret}'"),
+            1 => format!("$q${secret}$q$"),
+            2 => format!("E'\\'{secret}'"),
+            _ => format!("X'{secret}"),
+        };
+        let statement = format!("SELECT a FROM t WHERE s = {literal} AND n = {digits} {noise}");
+        let found = shown(&[&statement, &noise]);
+        prop_assert!(!found[0].1.contains(&secret), "{:?}", found);
+        prop_assert!(!found[0].1.contains(&digits), "{:?}", found);
+        prop_assert!(!found[0].0.contains(&secret), "{:?}", found);
+    }
+}
