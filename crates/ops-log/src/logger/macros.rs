@@ -1,4 +1,4 @@
-/// The fields of an event, in call order: `k = v`, `k = %display`, `k = ?debug`, `"a.key" = v`.
+/// The fields of an event, in call order: `k = v`, `k = &error`, `k = %display`, `k = ?debug`, `"a.key" = v`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __fields {
@@ -18,7 +18,7 @@ macro_rules! __field {
         $crate::__list!($key, $crate::__private::Formatted(::core::format_args!("{:?}", $value)), $($($rest)*)?)
     };
     (($key:expr) $value:expr $(, $($rest:tt)*)?) => {
-        $crate::__list!($key, (&$crate::__private::AutorefValue(&$value)).encode_kind(), $($($rest)*)?)
+        $crate::__list!($key, (&&&$crate::__private::AutorefValue(&$value)).encode_kind(), $($($rest)*)?)
     };
 }
 
@@ -39,7 +39,7 @@ macro_rules! __list {
 macro_rules! __write {
     ($logger:expr, $level:expr, $event:expr, ($($fields:tt)*)) => {{
         #[allow(unused_imports)]
-        use $crate::__private::{ViaSlog as _, ViaNative as _};
+        use $crate::__private::{ViaError as _, ViaNative as _, ViaSlog as _};
         // the fields come first: one may be awaited, and a future that holds a record cannot leave its thread
         $crate::Logger::__log(
             $logger,
@@ -90,7 +90,7 @@ levels! { $
     crit Critical "Writes a line of level `critical`.";
 }
 
-/// Keys and owned values: `k = v`, `k = %display`, `k = ?debug`.
+/// Keys and owned values: `k = v`, `k = &error`, `k = %display`, `k = ?debug`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __bindings {

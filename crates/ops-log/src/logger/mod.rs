@@ -141,7 +141,7 @@ impl From<&Logger> for slog::Logger {
 pub mod __private {
     pub use crate::context::ContextScope;
     pub use crate::render::macro_fields::{
-        AutorefValue, FieldList, Formatted, List, ViaNative, ViaSlog,
+        AutorefValue, FieldList, Formatted, List, ViaError, ViaNative, ViaSlog,
     };
     pub use crate::render::static_key::StaticKey;
     pub use slog;

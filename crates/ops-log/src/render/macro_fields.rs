@@ -1,11 +1,13 @@
-//! The fields of an event as the macros hand them over: values of the common types go straight into the line, all
-//! others by way of `slog::Value`.
+//! The fields of an event as the macros hand them over: values of the common types go straight into the line, others by way of
+//! `slog::Value`, errors with their causes.
 
+use std::error::Error;
 use std::fmt;
 
 use slog::Record;
 
 use crate::render::line::Line;
+use crate::render::serialize::Chain;
 use crate::render::static_key::StaticKey;
 
 /// Fields in call order.
@@ -37,8 +39,8 @@ pub trait FieldValue {
     fn put(&self, key: &'static StaticKey, line: &mut Line<'_>, record: &Record<'_>);
 }
 
-/// A value whose kind autoref chooses: `(&AutorefValue(&value)).encode_kind()` is `Native` for common types, else
-/// `SlogValue`.
+/// A value whose kind autoref chooses: `(&&&AutorefValue(&value)).encode_kind()` is `Native` for common types, else
+/// `SlogValue`, else `ErrorValue`.
 pub struct AutorefValue<'a, T: ?Sized>(pub &'a T);
 
 /// A value of a common type.
@@ -46,6 +48,9 @@ pub struct Native<'a, T: ?Sized>(&'a T);
 
 /// A value of any type that slog can write.
 pub struct SlogValue<'a, T: ?Sized>(&'a T);
+
+/// An error, written with the chain of its causes.
+pub struct ErrorValue<'a, T>(&'a T);
 
 /// Text that is formatted when the line is written.
 pub struct Formatted<'a>(pub fmt::Arguments<'a>);
@@ -58,7 +63,7 @@ pub trait ViaNative<'a> {
     fn encode_kind(&self) -> Native<'a, Self::Target>;
 }
 
-impl<'a, T: Common + ?Sized> ViaNative<'a> for AutorefValue<'a, T> {
+impl<'a, T: Common + ?Sized> ViaNative<'a> for &&AutorefValue<'a, T> {
     type Target = T;
 
     #[inline(always)]
@@ -67,7 +72,7 @@ impl<'a, T: Common + ?Sized> ViaNative<'a> for AutorefValue<'a, T> {
     }
 }
 
-/// Chooses all others.
+/// Chooses what slog can write.
 pub trait ViaSlog<'a> {
     /// The type behind the reference.
     type Target: ?Sized;
@@ -84,6 +89,23 @@ impl<'a, T: slog::Value + ?Sized> ViaSlog<'a> for &AutorefValue<'a, T> {
     }
 }
 
+/// Chooses errors.
+pub trait ViaError<'a> {
+    /// The type behind the reference.
+    type Target;
+    /// Takes it.
+    fn encode_kind(&self) -> ErrorValue<'a, Self::Target>;
+}
+
+impl<'a, T: Error> ViaError<'a> for AutorefValue<'a, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn encode_kind(&self) -> ErrorValue<'a, T> {
+        ErrorValue(self.0)
+    }
+}
+
 impl<T: Common + ?Sized> FieldValue for Native<'_, T> {
     #[inline(always)]
     fn put(&self, key: &'static StaticKey, line: &mut Line<'_>, _: &Record<'_>) {
@@ -94,6 +116,12 @@ impl<T: Common + ?Sized> FieldValue for Native<'_, T> {
 impl<T: slog::Value + ?Sized> FieldValue for SlogValue<'_, T> {
     fn put(&self, key: &'static StaticKey, line: &mut Line<'_>, record: &Record<'_>) {
         let _ = self.0.serialize(record, slog::Key::from(key.name()), line);
+    }
+}
+
+impl<T: Error> FieldValue for ErrorValue<'_, T> {
+    fn put(&self, key: &'static StaticKey, line: &mut Line<'_>, _: &Record<'_>) {
+        line.put_arguments(key, &format_args!("{}", Chain(self.0)));
     }
 }
 

@@ -675,3 +675,33 @@ fn denied_words_may_be_short() {
         assert_eq!(rest(&written.last()), expected);
     }
 }
+
+/// An error with a cause, which it does not print.
+#[derive(Debug)]
+struct Outer(std::num::ParseIntError);
+
+impl fmt::Display for Outer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot read the port")
+    }
+}
+
+impl std::error::Error for Outer {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[test]
+fn an_error_is_written_with_its_causes() {
+    let (pipeline, written) = json();
+    let error = Outer("eighty".parse::<u16>().unwrap_err());
+    let expected = "\"cannot read the port: invalid digit found in string\"";
+    info!(pipeline.root(), "start_failed", error = &error);
+    assert!(rest(&written.last()).ends_with(&format!("\"error\":{expected}}}")));
+    info!(pipeline.root(), "start_failed", error = error);
+    assert!(rest(&written.last()).ends_with(&format!("\"error\":{expected}}}")));
+    let boxed: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
+    info!(pipeline.root(), "start_failed", error = &*boxed, port = 80);
+    assert!(rest(&written.last()).ends_with(&format!("\"error\":{expected},\"port\":80}}")));
+}
