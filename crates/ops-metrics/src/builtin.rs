@@ -27,6 +27,9 @@ crate::define! {
     /// HTTP requests being served
     pub gauge http_requests_in_flight {}
 
+    /// Duration of HTTP requests in seconds, under the name of OpenTelemetry's conventions, if that is switched on
+    pub histogram http_server_request_duration = "http_server_request_duration_seconds" buckets [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0] { http_request_method: Method, http_route: &'static str, http_response_status_code: u16 }
+
     /// HTTP requests that were sent, by the status of the response or the kind of the error
     pub counter http_client_requests_total { host: &'static str, method: Method, status: &'static str }
     /// Time to the head of the response to HTTP requests that were sent in seconds

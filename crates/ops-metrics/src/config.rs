@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use crate::builtin;
 use crate::error::Error;
+use crate::series::definition::{Kind, are_bounds};
 use crate::series::family::Family;
 use crate::series::guard::Limits;
 use crate::series::registry;
@@ -9,7 +10,7 @@ use crate::series::registry;
 /// Configuration of [`install`](crate::install); the default needs nothing.
 ///
 /// In a file the keys are `label_values_max`, `series_max`, and `label_values_max_of` with a map of labels for each
-/// metric. Keys that are not known are refused.
+/// metric, and `buckets_of` with a list of bounds for each metric. Keys that are not known are refused.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -20,6 +21,7 @@ pub struct Config {
     label_values_max: Option<usize>,
     series_max: Option<usize>,
     label_values_max_of: BTreeMap<String, BTreeMap<String, usize>>,
+    buckets_of: BTreeMap<String, Vec<f64>>,
 }
 
 impl Config {
@@ -69,7 +71,21 @@ impl Config {
         self
     }
 
+    /// Sets the buckets of a histogram, as their upper bounds without `+Inf`: 1 to 40 finite, ascending numbers above 0. The
+    /// threshold of an alert should be one of them.
+    #[must_use]
+    pub fn buckets_of(mut self, metric: &str, bounds: impl IntoIterator<Item = f64>) -> Self {
+        let bounds = bounds.into_iter().collect();
+        self.buckets_of.insert(metric.to_owned(), bounds);
+        self
+    }
+
     pub(crate) fn apply(&self, limits: &Limits) -> Result<(), Error> {
+        self.check_bounds()?;
+        // before a histogram has its first series
+        for (metric, bounds) in &self.buckets_of {
+            limits.set_buckets(metric, bounds);
+        }
         registry::register(builtin::CATALOG);
         for catalog in &self.catalogs {
             registry::register(catalog);
@@ -99,7 +115,35 @@ impl Config {
         })
     }
 
+    fn check_bounds(&self) -> Result<(), Error> {
+        let wrong = |(_, bounds): &(&String, &Vec<f64>)| !are_bounds(bounds);
+        match self.buckets_of.iter().find(wrong) {
+            Some((metric, bounds)) => Err(Error::Limit(format!(
+                "buckets of {metric} are {bounds:?}; accepted: 1 to 40 finite, ascending numbers above 0"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_buckets(&self) -> Result<(), Error> {
+        for (metric, bounds) in &self.buckets_of {
+            let why = match registry::find(metric) {
+                None => format!("there is no metric {metric}; is its catalog registered?"),
+                Some(family) if family.definition().kind != Kind::Histogram => {
+                    format!("{metric} is no histogram, and has no buckets")
+                }
+                Some(family) if !family.is_empty() && family.buckets() != bounds.as_slice() => {
+                    format!("{metric} was used before its buckets were configured")
+                }
+                Some(_) => continue,
+            };
+            return Err(Error::Limit(why));
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), Error> {
+        self.check_buckets()?;
         let of_labels = self.of_labels().map(|(_, _, values)| Some(values));
         let all = [self.label_values_max, self.series_max].into_iter();
         if all.chain(of_labels).any(|limit| limit == Some(0)) {

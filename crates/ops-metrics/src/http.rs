@@ -9,7 +9,7 @@ use ops_http::{Ending, Observe, Outcome, known_method};
 use crate::builtin::{
     http_client_request_latency_seconds, http_client_requests_total, http_request_latency,
     http_requests_in_flight, http_requests_total, http_response_failures_total,
-    http_stream_duration,
+    http_server_request_duration, http_stream_duration,
 };
 use crate::series::exemplar::{self, TraceId};
 use crate::series::label::Label as _;
@@ -38,12 +38,23 @@ const MAX_PATH_CHARS: usize = 64;
 /// A request that is served although no route is known for it is counted as `unmatched`; the first one of the process
 /// is logged as the warning `route_unknown`, with the cure.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RedMetrics;
+pub struct RedMetrics {
+    semantic_names: bool,
+}
 
 impl RedMetrics {
     /// Returns the observer.
     pub fn new() -> Self {
-        Self
+        Self::default()
+    }
+
+    /// Observes each request a second time, as dashboards for OpenTelemetry's conventions expect it:
+    /// `http_server_request_duration_seconds` by `http_request_method`, `http_route` and `http_response_status_code`, with the
+    /// time to the end of the body. Off by default.
+    #[must_use]
+    pub fn semantic_names(mut self, on: bool) -> Self {
+        self.semantic_names = on;
+        self
     }
 }
 
@@ -84,6 +95,11 @@ impl Observe for RedMetrics {
         if outcome.streamed {
             http_stream_duration::family()
                 .histogram(&[route, method])
+                .observe_in(outcome.elapsed.as_secs_f64(), scope.trace);
+        }
+        if self.semantic_names {
+            http_server_request_duration::family()
+                .histogram(&[method, route, outcome.status.text()])
                 .observe_in(outcome.elapsed.as_secs_f64(), scope.trace);
         }
         if outcome.failed_after_head()

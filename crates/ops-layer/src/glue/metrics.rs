@@ -59,7 +59,9 @@ pub(crate) fn look() -> Option<Seen> {
 }
 
 pub(crate) fn observer() -> Observer {
-    Observer::new()
+    let is_on = |value: std::ffi::OsString| value.eq_ignore_ascii_case("true");
+    let semantic = std::env::var_os("OPS_METRICS_SEMANTIC_NAMES").is_some_and(is_on);
+    Observer::new().semantic_names(semantic)
 }
 
 /// Help of the totals that the parts publish.

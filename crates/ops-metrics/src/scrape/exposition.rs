@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::series::definition::{Kind, MetricDefinition, unit_of};
+use crate::series::definition::{Kind, unit_of};
 use crate::series::facade::FacadeMetric;
 use crate::series::family::{Family, Series, Value};
 use crate::series::registry::{facade_metrics, families, has_sample};
@@ -121,7 +121,7 @@ impl Writer<'_> {
     fn family(&mut self, family: &Family) {
         let definition = family.definition();
         let bounds = match definition.kind {
-            Kind::Histogram => bounds(definition),
+            Kind::Histogram => bounds(family),
             _ => Vec::new(),
         };
         for series in family.sorted() {
@@ -219,8 +219,8 @@ impl Writer<'_> {
 }
 
 /// `le="0.1"` for each bucket and `+Inf`.
-fn bounds(definition: &MetricDefinition) -> Vec<String> {
-    let finite = definition.buckets.iter();
+fn bounds(family: &Family) -> Vec<String> {
+    let finite = family.buckets().iter();
     finite
         .map(|bound| format!("le=\"{bound}\""))
         .chain(["le=\"+Inf\"".to_owned()])

@@ -158,7 +158,7 @@ const fn ends_with(text: &str, end: &str) -> bool {
     true
 }
 
-const fn are_bounds(bounds: &[f64]) -> bool {
+pub(crate) const fn are_bounds(bounds: &[f64]) -> bool {
     let mut index = 0;
     let mut below = 0.0;
     while index < bounds.len() {

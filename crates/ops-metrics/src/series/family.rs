@@ -30,6 +30,8 @@ pub struct Family {
 #[derive(Debug)]
 pub(crate) struct State {
     limits: &'static Limits,
+    /// Upper bounds of a histogram's buckets.
+    buckets: &'static [f64],
     rejected: &'static Rejected,
     hasher: RandomState,
     by_identity: Table<Known>,
@@ -127,6 +129,13 @@ impl Family {
         histogram_by histogram Histogram SPARE_HISTOGRAM.get_or_init(|| Histogram::new(&SPARE_REJECTED, &[]));
     }
 
+    /// Returns the upper bounds of a histogram's buckets, ascending, without `+Inf`: those that are configured, or else those
+    /// of the definition.
+    pub fn buckets(&self) -> &'static [f64] {
+        self.existing()
+            .map_or(self.definition.buckets, |state| state.buckets)
+    }
+
     /// Returns the number of series.
     pub fn len(&self) -> usize {
         self.existing().map_or(0, |state| state.sorted.read().len())
@@ -212,7 +221,7 @@ impl Family {
             return scope.state(self);
         }
         self.state
-            .get_or_init(|| State::new(&Scope::process().limits))
+            .get_or_init(|| State::new(&Scope::process().limits, &self.definition))
     }
 
     #[inline]
@@ -278,7 +287,7 @@ impl Family {
         let admission = growth.admit(&self.definition, labels, full, state.limits);
         let mut first = false;
         let series = state.indexed(&admission.labels).unwrap_or_else(|| {
-            let series = self.make(state.rejected, &admission.labels);
+            let series = self.make(state, &admission.labels);
             first = state.insert(series);
             series
         });
@@ -292,9 +301,9 @@ impl Family {
         (series, admission.unchanged)
     }
 
-    fn make(&self, rejected: &'static Rejected, labels: &[&str]) -> &'static Series {
-        let MetricDefinition { kind, buckets, .. } = self.definition;
-        let value = match kind {
+    fn make(&self, state: &State, labels: &[&str]) -> &'static Series {
+        let (rejected, buckets) = (state.rejected, state.buckets);
+        let value = match self.definition.kind {
             Kind::Counter => Value::Counter(Counter::new()),
             Kind::Seconds => Value::Seconds(Seconds::new()),
             Kind::Gauge => Value::Gauge(Gauge::new(rejected)),
@@ -344,9 +353,10 @@ fn mixed<const N: usize>(identities: &[LabelId; IDENTITIES_MAX]) -> u64 {
 }
 
 impl State {
-    pub(crate) fn new(limits: &'static Limits) -> Self {
+    pub(crate) fn new(limits: &'static Limits, definition: &MetricDefinition) -> Self {
         Self {
             limits,
+            buckets: limits.buckets_of(definition),
             // values hold on to it, which live as long as the process
             rejected: Box::leak(Box::new(Rejected::new())),
             hasher: RandomState::default(),

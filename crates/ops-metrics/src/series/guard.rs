@@ -28,6 +28,8 @@ pub(crate) struct Limits {
     series: AtomicUsize,
     /// Metric, label, values.
     of_labels: RwLock<Vec<(String, String, usize)>>,
+    /// Metric, upper bounds of its buckets.
+    buckets: RwLock<Vec<(String, &'static [f64])>>,
 }
 
 impl Default for Limits {
@@ -42,6 +44,7 @@ impl Default for Limits {
             label_values: AtomicUsize::new(LABEL_VALUES_MAX),
             series: AtomicUsize::new(SERIES_MAX),
             of_labels: RwLock::new(of_labels.into()),
+            buckets: RwLock::default(),
         }
     }
 }
@@ -59,6 +62,26 @@ impl Limits {
         let mut all = self.of_labels.write();
         all.retain(|(known, of, _)| (known.as_str(), of.as_str()) != (metric, label));
         all.push((metric.to_owned(), label.to_owned(), max));
+    }
+
+    pub(crate) fn set_buckets(&self, metric: &str, bounds: &[f64]) {
+        let mut all = self.buckets.write();
+        if all
+            .iter()
+            .any(|(known, of)| known == metric && *of == bounds)
+        {
+            return;
+        }
+        all.retain(|(known, _)| known != metric);
+        // bounded by what is configured; histograms hold on to it
+        all.push((metric.to_owned(), Box::leak(bounds.into())));
+    }
+
+    /// Returns the configured buckets of a metric, or else its own.
+    pub(crate) fn buckets_of(&self, definition: &MetricDefinition) -> &'static [f64] {
+        let all = self.buckets.read();
+        let own = all.iter().find(|(known, _)| known == definition.name);
+        own.map_or(definition.buckets, |(_, bounds)| bounds)
     }
 
     pub(crate) fn series(&self) -> usize {

@@ -69,7 +69,7 @@ impl Scope {
         let mut states = self.states.write();
         states
             .entry(address(family))
-            .or_insert_with(|| Box::leak(Box::new(State::new(&self.limits))))
+            .or_insert_with(|| Box::leak(Box::new(State::new(&self.limits, family.definition()))))
     }
 }
 

@@ -2,6 +2,7 @@
 //! of its own where the process's metrics are meant.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod buckets;
 mod cgroup;
 mod configs;
 mod dependencies;

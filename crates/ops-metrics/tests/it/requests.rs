@@ -241,3 +241,23 @@ fn streams_are_timed_apart_from_requests() {
     let latency = r#"http_request_latency_seconds_count{route="/stream",method="GET"}"#;
     assert_eq!(registry.value(latency), Some(1.0));
 }
+
+#[tokio::test]
+async fn a_second_name_is_there_only_if_it_is_switched_on() {
+    for (on, count) in [(false, None), (true, Some(2.0))] {
+        let registry = Registry::new();
+        let red = RedMetrics::new().semantic_names(on);
+        let app = Router::new()
+            .route("/fine/{id}", get(|| async { "fine" }))
+            .layer(ObserveLayer::new((red,)))
+            .layer(from_fn(tell_route));
+        let both = async {
+            finish(app.clone(), Method::GET, "/fine/1").await;
+            finish(app, Method::GET, "/fine/2").await;
+        };
+        registry.scope(both).await;
+        let labels = r#"{http_request_method="GET",http_route="/fine/{id}",http_response_status_code="200"}"#;
+        let series = format!("http_server_request_duration_seconds_count{labels}");
+        assert_eq!(registry.value(&series), count);
+    }
+}
