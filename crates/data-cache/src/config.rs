@@ -83,7 +83,7 @@ pub struct HttpCache {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StableEndpoint {
-    /// The exact path.
+    /// The exact path; a pattern is refused.
     pub path: String,
     /// Seconds a client may reuse the answer.
     pub max_age: u64,
@@ -183,6 +183,12 @@ impl HttpCache {
             if !path.starts_with('/') {
                 return Err(format!(
                     "http_cache: stable_endpoints: path {path:?} must start with /"
+                ));
+            }
+            if let Some(sign) = path.chars().find(|c| matches!(c, '*' | '?' | '{' | '}')) {
+                return Err(format!(
+                    "http_cache: stable_endpoints: path {path:?} has {sign:?}: it is one exact path, not a pattern; \
+                     list each endpoint"
                 ));
             }
             let same = |other: &&StableEndpoint| other.path == *path;

@@ -16,16 +16,19 @@ pub enum Status {
     Miss,
     /// Computed, and not to be kept: the reason.
     Bypass(Bypass),
+    /// Computed, since the cache is off (`enabled: false`).
+    Off,
 }
 
 impl Status {
-    /// The value of an `x-cache` header: `hit`, `stale`, `miss` or `bypass`.
+    /// The value of an `x-cache` header: `hit`, `stale`, `miss`, `bypass` or `off`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hit(_) => "hit",
             Self::Stale => "stale",
             Self::Miss => "miss",
             Self::Bypass(_) => "bypass",
+            Self::Off => "off",
         }
     }
 }

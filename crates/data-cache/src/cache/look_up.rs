@@ -65,6 +65,8 @@ impl Inner {
     pub(crate) fn count(&self, found: &Result<Hit, Miss>) {
         match found {
             Ok(hit) => self.count_hit(hit),
+            // a tier that is not there has nothing
+            Err(_) if !self.config.enabled => self.counters.miss(Miss::Disabled),
             Err(miss) => self.counters.miss(*miss),
         }
     }
@@ -86,7 +88,12 @@ impl Inner {
     /// Somebody waits for an answer that another one computes: a miss, though nothing runs for it.
     pub(crate) fn count_coalesced(&self) {
         self.counters.coalesced.fetch_add(1, Ordering::Relaxed);
-        self.counters.miss(Miss::Absent);
+        let miss = if self.config.enabled {
+            Miss::Absent
+        } else {
+            Miss::Disabled
+        };
+        self.counters.miss(miss);
     }
 
     /// Asks both tiers.

@@ -24,7 +24,11 @@ impl Cache {
         let counters = &inner.counters;
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (memory_hits, disk_hits) = (load(&counters.memory_hits), load(&counters.disk_hits));
-        let misses: u64 = counters.by_miss().map(|(_, count)| count).sum();
+        // a cache that is off has no misses
+        let asked = counters
+            .by_miss()
+            .filter(|(miss, _)| *miss != Miss::Disabled);
+        let misses: u64 = asked.map(|(_, count)| count).sum();
         let corrupt = counters.by_miss().find(|(miss, _)| *miss == Miss::Corrupt);
         let hits = memory_hits + disk_hits;
         let bytes = inner.index.bytes();

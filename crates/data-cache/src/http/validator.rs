@@ -24,7 +24,9 @@ fn cache_status(result: &QueryResult) -> String {
             format!("data-cache; fwd=bypass; detail={}", reason.as_str())
         }
         (Origin::Missed(Miss::Expired), _) => "data-cache; fwd=stale".to_owned(),
-        (Origin::Missed(Miss::Disabled), _) => "data-cache; fwd=bypass; detail=disabled".to_owned(),
+        (Origin::Missed(Miss::Disabled), _) | (_, Status::Off) => {
+            "data-cache; fwd=bypass; detail=disabled".to_owned()
+        }
         (Origin::Missed(Miss::Absent), _) | (Origin::Bypassed, _) => {
             "data-cache; fwd=miss".to_owned()
         }

@@ -140,15 +140,20 @@ impl<E: QueryEngine> Prepared<E> {
             .engine
             .run(&self.query.sql, &self.query.params, cancel);
         let compute = computing.elapsed();
+        let status = if inner.config().enabled {
+            Status::Miss
+        } else {
+            Status::Off
+        };
         let answer = ran.map(|batches| QueryResult {
             batches,
-            status: Status::Miss,
+            status,
             age: Duration::ZERO,
             origin: Origin::Missed(miss),
             digest: (!self.is_permitted).then(ContentDigest::default),
         });
         self.query
-            .report_query(self.start, self.clock, &answer, Status::Miss);
+            .report_query(self.start, self.clock, &answer, status);
         if let Ok(result) = &answer
             && self.is_unchanged()
         {

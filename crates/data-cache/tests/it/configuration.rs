@@ -46,6 +46,10 @@ fn what_is_wrong_is_told_with_its_place() {
             "must start with /",
         ),
         (
+            "http_cache: {stable_endpoints: [{path: '/api/registry/*', max_age: 1}]}",
+            "one exact path, not a pattern",
+        ),
+        (
             "http_cache: {stable_endpoints: [{path: /a, max_age: 1}, {path: /a, max_age: 2}]}",
             "there twice",
         ),

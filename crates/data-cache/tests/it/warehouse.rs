@@ -51,6 +51,22 @@ fn settle(warehouse: &CachedWarehouse) {
 
 const COUNT: &str = "SELECT count(*) AS n FROM t";
 
+#[test]
+fn a_cache_that_is_off_says_so_and_counts_no_misses() {
+    let room = Room::new();
+    let config = Config::from_yaml("c", "query_cache: {enabled: false}").unwrap();
+    let warehouse = room.open_with(&config);
+    warehouse
+        .execute_batch("CREATE TABLE t AS SELECT 1::BIGINT AS a")
+        .unwrap();
+    for _ in 0..2 {
+        assert_eq!(ask(&warehouse, COUNT), (Status::Off, 1));
+    }
+    assert_eq!(Status::Off.as_str(), "off");
+    let stats = warehouse.cache().get_stats();
+    assert_eq!((stats.hits, stats.misses), (0, 0));
+}
+
 #[tokio::test]
 async fn a_second_question_hits_and_a_write_makes_it_miss() {
     let room = Room::new();
