@@ -8,6 +8,7 @@ pub struct Config {
     pub(crate) build: Option<[&'static str; 3]>,
     pub(crate) log_file: Option<PathBuf>,
     pub(crate) propagate_to: Vec<String>,
+    pub(crate) stdout: bool,
     pub(crate) secrets_yaml: Option<Document>,
     pub(crate) cache_yaml: Option<Document>,
     pub(crate) cache_dir: PathBuf,
@@ -33,6 +34,7 @@ impl Config {
             build: None,
             log_file: None,
             propagate_to: Vec::new(),
+            stdout: true,
             secrets_yaml: None,
             cache_yaml: None,
             cache_dir: PathBuf::from("data/cache"),
@@ -70,6 +72,13 @@ impl Config {
     #[must_use]
     pub fn propagate_to(mut self, host: impl Into<String>) -> Self {
         self.propagate_to.push(host.into());
+        self
+    }
+
+    /// Set to `false` for a command whose standard output is its answer: lines go to the log file alone.
+    #[must_use]
+    pub fn stdout(mut self, stdout: bool) -> Self {
+        self.stdout = stdout;
         self
     }
 

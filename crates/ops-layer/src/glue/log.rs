@@ -14,7 +14,9 @@ pub(crate) struct Log(ops_log::LogGuard);
 impl Log {
     pub(crate) fn start(config: &Config) -> Result<Self, Error> {
         let logger = config.logger.as_deref().unwrap_or(&config.service_name);
-        let mut settings = ops_log::Config::from_env().service_name(logger);
+        let mut settings = ops_log::Config::from_env()
+            .service_name(logger)
+            .stdout(config.stdout);
         if let Some(path) = &config.log_file {
             settings = settings.file(path);
         }
