@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::error::{Error, Kind, Result};
+use crate::files;
+
 /// The addresses of both listeners, kept in `addresses.json` of the data directory while it is ready.
 #[derive(Clone, Debug, Serialize)]
 pub struct Addresses {
@@ -22,14 +25,14 @@ impl Addresses {
     }
 
     /// Writes the file whole.
-    pub fn write(&self, data_dir: &Path) -> Result<(), String> {
+    pub fn write(&self, data_dir: &Path) -> Result<()> {
         let path = file(data_dir);
-        let draft = path.with_extension("json.part");
         serde_json::to_vec(self)
             .map_err(std::io::Error::from)
-            .and_then(|bytes| std::fs::write(&draft, bytes))
-            .and_then(|()| std::fs::rename(&draft, &path))
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))
+            .and_then(|bytes| files::write(&path, &bytes))
+            .map_err(|error| {
+                Error::new(Kind::File, format!("cannot write {}", path.display())).because(error)
+            })
     }
 
     /// Takes the file away: nobody answers there from here on.

@@ -4,6 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use uuid::Uuid;
+
+use crate::isochrone::BaseUrl;
+use crate::orchestrator::{Client, Job, Status};
 
 /// The reference platform of the operations layer.
 #[derive(Debug, Parser)]
@@ -39,6 +43,10 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 pub enum Command {
     /// Serves the API and the admin page until Ctrl-C
     Serve(Serve),
+    /// Runs a job now, without a platform that serves; ends with 0 if it succeeded, 1 if it failed, 3 if it was cancelled
+    Orchestrate(Orchestrate),
+    /// Lists runs, newest first, or shows one
+    Runs(Runs),
     /// Says where secrets come from (never what they are)
     #[command(subcommand)]
     Secrets(Secrets),
@@ -59,7 +67,13 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum Cache {
     /// Entries, size, and the last invalidations
-    Stats(CacheDir),
+    Stats {
+        /// As JSON, with every invalidation that is kept
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        dir: CacheDir,
+    },
     /// Removes the entries whose SQL text or label matches
     Invalidate {
         /// `*` stands for any run, `?` for one character; for a table write table:NAME
@@ -80,10 +94,13 @@ pub struct CacheDir {
 
 #[derive(Debug, Subcommand)]
 pub enum Secrets {
-    /// The source of one secret
+    /// The source of one secret; fails if no source has it
     Source {
         /// Its name in secrets.yaml, or its environment variable
         name: String,
+        /// As JSON instead of a line
+        #[arg(long)]
+        json: bool,
         /// Directory of secrets.yaml [default: ./configs if there, else the embedded file]
         #[arg(long, env = "KEARNEY_CONFIG_DIR")]
         config_dir: Option<PathBuf>,
@@ -97,6 +114,36 @@ pub enum Secrets {
         #[arg(long, env = "KEARNEY_CONFIG_DIR")]
         config_dir: Option<PathBuf>,
     },
+}
+
+/// Options of whatever works in the data directory.
+#[derive(Args, Debug)]
+pub struct Work {
+    /// Directory of warehouse, registry, runs, results and cache
+    #[arg(long, env = "KEARNEY_DATA_DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+    /// Directory of secrets.yaml and cache.yaml [default: ./configs if there, else the embedded files]
+    #[arg(long, env = "KEARNEY_CONFIG_DIR")]
+    pub config_dir: Option<PathBuf>,
+    /// Directory of flights-3m.parquet, airports.csv and zipcodes.csv [default: the small embedded extract]
+    #[arg(long, env = "KEARNEY_DATASETS")]
+    pub datasets: Option<PathBuf>,
+    /// Address of Mapbox's API, which is asked once the secret mapbox_token is there
+    #[arg(
+        long,
+        env = "KEARNEY_MAPBOX_URL",
+        value_name = "URL",
+        default_value = "https://api.mapbox.com"
+    )]
+    pub mapbox_url: BaseUrl,
+    /// File of JSON log lines besides the terminal, or `none`
+    #[arg(
+        long,
+        env = "KEARNEY_LOG_FILE",
+        value_name = "PATH|none",
+        default_value = "logs/app.log"
+    )]
+    log_file: PathBuf,
 }
 
 #[derive(Args, Debug)]
@@ -120,40 +167,76 @@ pub struct Serve {
     /// Port of the admin page, on loopback; 0 takes a free one [default: OPS_ADMIN_ADDR, else 8001 or a free one]
     #[arg(long, env = "KEARNEY_ADMIN_PORT")]
     pub admin_port: Option<u16>,
-    /// Directory of warehouse, registry and cache
-    #[arg(long, env = "KEARNEY_DATA_DIR", default_value = "data")]
-    pub data_dir: PathBuf,
-    /// Directory of secrets.yaml and cache.yaml [default: ./configs if there, else the embedded files]
-    #[arg(long, env = "KEARNEY_CONFIG_DIR")]
-    pub config_dir: Option<PathBuf>,
-    /// Directory of flights-3m.parquet, airports.csv and zipcodes.csv [default: the small embedded extract]
-    #[arg(long, env = "KEARNEY_DATASETS")]
-    pub datasets: Option<PathBuf>,
     /// Seconds to go on serving after SIGTERM, not ready, while load balancers look elsewhere; at most 20
     #[arg(long, env = "OPS_GRACE_SECONDS", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=20))]
     pub grace_seconds: u64,
-    /// File of JSON log lines besides the terminal, or `none`
-    #[arg(
-        long,
-        env = "KEARNEY_LOG_FILE",
-        value_name = "PATH|none",
-        default_value = "logs/app.log"
-    )]
-    log_file: PathBuf,
+    #[command(flatten)]
+    pub work: Work,
 }
 
-impl Serve {
+#[derive(Args, Debug)]
+pub struct Orchestrate {
+    /// What to run
+    #[arg(long)]
+    pub job: Job,
+    /// For whom: a slug such as acme-west
+    #[arg(long, value_name = "SLUG")]
+    pub client: Option<Client>,
+    /// The run as JSON on stdout, and no log lines there
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub work: Work,
+}
+
+#[derive(Args, Debug)]
+pub struct Runs {
+    /// This run alone, with its phases
+    pub run_id: Option<Uuid>,
+    /// Only runs in this state
+    #[arg(long, value_parser = status)]
+    pub status: Option<Status>,
+    /// Runs to list
+    #[arg(long, default_value_t = 10)]
+    pub limit: usize,
+    /// As JSON instead of lines
+    #[arg(long)]
+    pub json: bool,
+    /// The data directory of the platform, which may be running
+    #[arg(long, env = "KEARNEY_DATA_DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+}
+
+impl Work {
     /// The log file, unless there should be none.
     pub fn log_file(&self) -> Option<&Path> {
         Some(self.log_file.as_path()).filter(|path| *path != Path::new("none"))
     }
 }
 
-fn host(text: &str) -> Result<IpAddr, String> {
+/// Reason why a value is refused.
+#[derive(Debug)]
+struct Refused(&'static str);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+fn status(text: &str) -> Result<Status, Refused> {
+    Status::parse(text).ok_or(Refused(
+        "queued, running, success, failed, cancelled, timeout or interrupted",
+    ))
+}
+
+fn host(text: &str) -> Result<IpAddr, Refused> {
     if text.eq_ignore_ascii_case("localhost") {
         return Ok(Ipv4Addr::LOCALHOST.into());
     }
     text.trim_matches(['[', ']'])
         .parse()
-        .map_err(|_| "an IP address of this machine, or localhost".to_owned())
+        .map_err(|_| Refused("an IP address of this machine, or localhost"))
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::error::{Error, Kind, Result};
+
 const SECRETS: &str = include_str!("../../../configs/secrets.yaml");
 const CACHE: &str = include_str!("../../../configs/cache.yaml");
 
@@ -24,11 +26,12 @@ pub struct File {
 impl Configs {
     /// Reads `dir`. Without one, `./configs` if it is there; a file that is missing is taken from the
     /// embedded set, a file that cannot be read is an error.
-    pub fn read(dir: Option<&Path>) -> Result<Self, String> {
+    pub fn read(dir: Option<&Path>) -> Result<Self> {
         if let Some(dir) = dir
             && !dir.is_dir()
         {
-            return Err(format!("--config-dir {}: no such directory", dir.display()));
+            let told = format!("--config-dir {}: no such directory", dir.display());
+            return Err(Error::new(Kind::Config, told));
         }
         let dir = dir.unwrap_or(Path::new("configs"));
         Ok(Self {
@@ -39,7 +42,7 @@ impl Configs {
 }
 
 impl File {
-    fn read(dir: &Path, name: &'static str, embedded: &str) -> Result<Self, String> {
+    fn read(dir: &Path, name: &'static str, embedded: &str) -> Result<Self> {
         let path = dir.join(name);
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Self {
@@ -52,7 +55,10 @@ impl File {
                 text: embedded.to_owned(),
                 path: None,
             }),
-            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+            Err(error) => {
+                let told = format!("cannot read {}", path.display());
+                Err(Error::new(Kind::Config, told).because(error))
+            }
         }
     }
 }

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use crate::error::{Error, Kind, Result};
+use crate::files;
+
 const EXTRACT: [(&str, &[u8]); 3] = [
     (
         "flights-3m.parquet",
@@ -23,36 +26,40 @@ pub enum Source {
 
 impl Source {
     /// The directory, if each file is in it; without a directory the extract.
-    pub fn choose(dir: Option<&Path>) -> Result<Self, String> {
+    pub fn choose(dir: Option<&Path>) -> Result<Self> {
         let Some(dir) = dir else {
             return Ok(Self::Extract);
         };
         for (name, _) in EXTRACT {
-            let path = dir.join(name);
-            if !path.is_file() {
-                return Err(format!(
-                    "--datasets {}: {name} is not there; leave the option out to use the embedded extract",
-                    dir.display()
+            if !dir.join(name).is_file() {
+                let dir = dir.display();
+                return Err(Error::new(
+                    Kind::Config,
+                    format!(
+                        "--datasets {dir}: {name} is not there; leave the option out to use the embedded extract"
+                    ),
                 ));
             }
         }
         Ok(Self::Files(dir.to_owned()))
     }
 
-    /// Fingerprint that differs from every other source, and from its own once a file was replaced.
-    pub fn fingerprint(&self) -> Result<String, String> {
-        let mut text = self.name().to_owned();
-        for (name, bytes) in EXTRACT {
-            text += &match self {
-                Self::Extract => format!(" {}", bytes.len()),
-                Self::Files(dir) => {
-                    let path = dir.join(name);
-                    describe(&path)
-                        .map_err(|why| format!("cannot read {}: {why}", path.display()))?
-                }
-            };
-        }
-        Ok(text)
+    /// Fingerprint of one file, which differs from every other source's, and from its own once the file was replaced.
+    pub fn fingerprint(&self, file: &str) -> Result<String> {
+        let own = match self {
+            Self::Extract => {
+                let embedded = EXTRACT.iter().find(|(name, _)| *name == file);
+                embedded.map_or(0, |(_, bytes)| bytes.len()).to_string()
+            }
+            Self::Files(dir) => {
+                let path = dir.join(file);
+                describe(&path).map_err(|error| {
+                    let told = format!("cannot read {}", path.display());
+                    Error::new(Kind::File, told).because(error)
+                })?
+            }
+        };
+        Ok(format!("{} {own}", self.name()))
     }
 
     /// Name for people.
@@ -64,17 +71,19 @@ impl Source {
     }
 
     /// A directory that holds the files; the extract is written into `scratch` for it.
-    pub fn materialize(&self, scratch: &Path) -> Result<PathBuf, String> {
+    pub fn materialize(&self, scratch: &Path) -> Result<PathBuf> {
         match self {
             Self::Files(dir) => Ok(dir.clone()),
             Self::Extract => {
-                std::fs::create_dir_all(scratch)
-                    .and_then(|()| {
-                        EXTRACT
-                            .iter()
-                            .try_for_each(|(name, bytes)| std::fs::write(scratch.join(name), bytes))
-                    })
-                    .map_err(|error| format!("cannot write {}: {error}", scratch.display()))?;
+                let written = files::create_own_dir(scratch).and_then(|()| {
+                    files::sweep(scratch)?;
+                    let mut all = EXTRACT.iter();
+                    all.try_for_each(|(name, bytes)| files::write(&scratch.join(name), bytes))
+                });
+                written.map_err(|error| {
+                    let told = format!("cannot write {}", scratch.display());
+                    Error::new(Kind::File, told).because(error)
+                })?;
                 Ok(scratch.to_owned())
             }
         }
@@ -86,7 +95,7 @@ fn describe(path: &Path) -> std::io::Result<String> {
     let file = std::fs::metadata(path)?;
     let since = file.modified()?.duration_since(UNIX_EPOCH);
     Ok(format!(
-        " {}@{}",
+        "{}@{}",
         file.len(),
         since.unwrap_or_default().as_nanos()
     ))

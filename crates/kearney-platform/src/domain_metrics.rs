@@ -5,11 +5,8 @@ use ops_layer::metrics;
 metrics::labels! {
     /// A phase of the orchestrator's runs.
     pub enum Phase {
-        Prepare = "prepare",
-        LoadFlights = "load_flights",
-        LoadAirports = "load_airports",
-        LoadZipcodes = "load_zipcodes",
-        Checkpoint = "checkpoint",
+        Ingest = "ingest",
+        Profile = "profile",
         Analyze = "analyze",
         Publish = "publish",
     }
@@ -22,12 +19,13 @@ metrics::labels! {
         Failed = "failed",
         Cancelled = "cancelled",
         Timeout = "timeout",
+        Interrupted = "interrupted",
     }
 }
 
 metrics::labels! {
     /// Provider of isochrones.
-    pub enum Provider { Mapbox = "mapbox" }
+    pub enum Provider { Mapbox = "mapbox", Estimate = "estimate" }
 }
 
 metrics::labels! {
@@ -52,7 +50,14 @@ metrics::labels! {
 
 metrics::labels! {
     /// Agent that works in the orchestrator's runs.
-    pub enum Agent { Loader = "loader", Analyst = "analyst" }
+    pub enum Agent {
+        FlightsLoader = "flights_loader",
+        AirportsLoader = "airports_loader",
+        ZipcodesLoader = "zipcodes_loader",
+        Profiler = "profiler",
+        Analyst = "analyst",
+        Publisher = "publisher",
+    }
 }
 
 metrics::define! {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::args::Healthcheck;
-use crate::failure::Failure;
+use crate::error::{Error, Kind, Result};
 
 /// Limit of each step: connecting, writing, reading.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -13,15 +13,18 @@ const WITHIN: Duration = Duration::from_secs(2);
 const MAX_ANSWER_BYTES: u64 = 4096;
 
 /// Fails unless the platform answers `/livez` with 200.
-pub fn run(options: &Healthcheck) -> Result<(), Failure> {
+pub fn run(options: &Healthcheck) -> Result<()> {
     let address = SocketAddr::from((reachable(options.host), options.port));
-    let answer = ask(address)
-        .map_err(|error| Failure::new(format!("http://{address}/livez does not answer"), error))?;
+    let answer = ask(address).map_err(|error| {
+        let told = format!("http://{address}/livez does not answer");
+        Error::new(Kind::Service, told).because(error)
+    })?;
     match answer.split(' ').nth(1) {
         Some("200") => Ok(()),
         _ => {
             let line = answer.lines().next().unwrap_or_default();
-            Err(Failure::from(format!("http://{address}/livez: {line:?}")))
+            let told = format!("http://{address}/livez: {line:?}");
+            Err(Error::new(Kind::Service, told))
         }
     }
 }

@@ -6,59 +6,48 @@
 
 mod addresses;
 mod args;
-mod cache_command;
-mod completions;
+mod commands;
 mod configs;
-mod data_dir;
 mod datasets;
 mod doctor;
 mod domain_metrics;
-mod failure;
+mod error;
+mod execution;
+mod files;
 mod healthcheck;
+mod isochrone;
 mod orchestrator;
 mod params;
 mod platform;
 mod problem;
 mod registry;
 mod routes;
-mod run_queue;
-mod secrets_command;
 mod serve;
+mod setup;
 mod start_block;
 mod warehouse;
 
-use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use crate::args::{Cli, Command};
-use crate::failure::Failure;
+use crate::error::{Error, chain};
 
 fn main() -> ExitCode {
-    let result = match Cli::of_process().command {
+    let command = Cli::of_process().command;
+    files::keep_to_ourselves();
+    let result = match command {
         Command::Serve(options) => serve::run(options),
-        Command::Secrets(command) => secrets_command::run(command).map_err(Failure::from),
-        Command::Cache(command) => cache_command::run(command).map_err(Failure::from),
+        Command::Orchestrate(options) => commands::orchestrate::run(options),
+        Command::Runs(options) => commands::runs::run(&options),
+        Command::Secrets(command) => commands::secrets::run(command),
+        Command::Cache(command) => commands::cache::run(command),
         Command::Healthcheck(options) => healthcheck::run(&options),
         Command::Doctor(options) => return doctor::run(&options),
-        Command::Completions { shell } => completions::print(shell).map_err(Failure::from),
+        Command::Completions { shell } => commands::completions::print(shell),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => fail(&failure),
-    }
-}
-
-/// Writes what a command has to say. A reader that has seen enough and left is no failure.
-fn answer(text: &str) -> Result<(), String> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(format!("cannot write to stdout: {error}"))
-        }
-        _ => Ok(()),
+        Err(error) => fail(&error),
     }
 }
 
@@ -66,7 +55,7 @@ fn answer(text: &str) -> Result<(), String> {
     clippy::print_stderr,
     reason = "what keeps the program from running is told on stderr"
 )]
-fn fail(failure: &Failure) -> ExitCode {
-    eprintln!("kearney-platform: {}", failure::chain(failure));
-    ExitCode::FAILURE
+fn fail(error: &Error) -> ExitCode {
+    eprintln!("kearney-platform: {}", chain(error));
+    error.exit_code()
 }

@@ -1,42 +1,65 @@
 //! State that the routes share.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use ops_layer::cache::CachedWarehouse;
+use ops_layer::cache::{Cache, CachedWarehouse, Warehouse};
 use ops_layer::secrets::Secrets;
+use ops_layer::{Ops, StopSignal};
 
+use crate::datasets::Source;
 use crate::domain_metrics;
+use crate::error::{Error, Kind, Result};
+use crate::files::DataDir;
+use crate::isochrone::Isochrones;
+use crate::orchestrator::{Queue, Runs, sweep_results};
 use crate::registry::{Dataset, Model, Registry};
-use crate::run_queue::RunQueue;
+use crate::warehouse;
 
-/// Registry, secrets, and the warehouse once it is loaded.
+/// Registry, runs, secrets, and the warehouse once it is loaded.
 pub struct Platform {
     pub registry: Registry,
-    pub runs: RunQueue,
+    pub queue: Queue,
+    pub isochrones: Isochrones,
+    pub data_dir: PathBuf,
+    pub source: Source,
     secrets: Secrets,
+    cache: Cache,
     warehouse: OnceLock<CachedWarehouse>,
     loading: Mutex<String>,
-    draining: AtomicBool,
+    stop: StopSignal,
 }
 
 impl Platform {
-    pub fn new(registry: Registry, secrets: Secrets) -> Self {
+    /// Opens what the data directory holds, but for the warehouse.
+    pub fn open(
+        data: &DataDir,
+        ops: &Ops,
+        source: Source,
+        isochrones: Isochrones,
+        stop: StopSignal,
+    ) -> Result<Arc<Self>> {
+        let registry = Registry::open(data.path())?;
+        sweep_results(data.path(), &registry)?;
         let platform = Self {
             registry,
-            runs: RunQueue::new(),
-            secrets,
+            queue: Queue::new(Runs::open(data.path())?),
+            isochrones,
+            data_dir: data.path().to_owned(),
+            source,
+            secrets: ops.secrets().clone(),
+            cache: ops.cache().clone(),
             warehouse: OnceLock::new(),
             loading: Mutex::new("the warehouse is being loaded".to_owned()),
-            draining: AtomicBool::new(false),
+            stop,
         };
         platform.count_registry();
-        platform
+        Ok(Arc::new(platform))
     }
 
     /// Reason why queries cannot be answered yet.
     pub fn not_ready(&self) -> Option<String> {
-        if self.is_draining() {
+        if self.stop.is_raised() {
             return Some("shutting down".to_owned());
         }
         match self.warehouse.get() {
@@ -54,12 +77,16 @@ impl Platform {
         self.warehouse.get()
     }
 
+    /// The warehouse; an error until it is loaded.
+    pub fn opened(&self) -> Result<&CachedWarehouse> {
+        let missing = || Error::new(Kind::Warehouse, "the warehouse is not loaded");
+        self.warehouse.get().ok_or_else(missing)
+    }
+
     /// From here on queries are answered.
-    pub fn loaded(&self, warehouse: CachedWarehouse, datasets: Vec<Dataset>) -> Result<(), String> {
-        self.registry.set_datasets(datasets)?;
-        self.count_registry();
-        let _ = self.warehouse.set(warehouse);
-        Ok(())
+    pub fn set_warehouse(&self, warehouse: Warehouse) {
+        // one run loads at a time, and loads no second time
+        let _ = self.warehouse.set(warehouse.cached(self.cache.clone()));
     }
 
     pub fn load_failed(&self, why: &str) {
@@ -67,27 +94,37 @@ impl Platform {
             format!("the warehouse could not be loaded: {why}");
     }
 
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+    /// Counts the tables and registers them.
+    pub fn register_tables(&self) -> Result<()> {
+        let tables = warehouse::describe(self.opened()?.engine(), &self.source)?;
+        self.registry.set_tables(tables)?;
+        self.count_registry();
+        Ok(())
     }
 
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+    /// Registers a published result and returns the one that it replaces.
+    pub fn publish(&self, result: Dataset) -> Result<Option<Dataset>> {
+        let replaced = self.registry.publish(result)?;
+        self.count_registry();
+        Ok(replaced)
     }
 
-    pub fn add_model(&self, model: Model) -> Result<bool, String> {
+    pub fn add_model(&self, model: Model) -> Result<bool> {
         let added = self.registry.add_model(model)?;
         self.count_registry();
         Ok(added)
     }
 
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
     /// Returns true for the key that may write to the registry; compares in constant time.
-    pub async fn is_registry_key(&self, given: &[u8]) -> Result<bool, String> {
-        let key = self
-            .secrets
-            .get("registry_api_key")
-            .await
-            .map_err(|error| error.to_string())?;
+    pub async fn is_registry_key(&self, given: &[u8]) -> Result<bool> {
+        let key = self.secrets.get("registry_api_key").await;
+        let key = key.map_err(|error| {
+            Error::new(Kind::Secret, "the registry key cannot be had").because(error)
+        })?;
         Ok(key.ct_eq(given))
     }
 

@@ -1,5 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
+use std::num::NonZeroU16;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -18,6 +20,9 @@ pub struct Problem {
     /// Description of what is accepted instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     accepts: Option<String>,
+    /// Seconds after which to try again.
+    #[serde(skip)]
+    retry_after: Option<NonZeroU16>,
 }
 
 impl Problem {
@@ -29,7 +34,16 @@ impl Problem {
             detail: detail.into(),
             parameter: None,
             accepts: None,
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(NonZeroU16::MIN),
         }
+    }
+
+    /// The same, to be tried again after these seconds: 1 to 65 535.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        let seconds = u16::try_from(seconds).unwrap_or(u16::MAX);
+        self.retry_after = Some(NonZeroU16::new(seconds).unwrap_or(NonZeroU16::MIN));
+        self
     }
 
     /// 400: this parameter does not take that.
@@ -45,13 +59,13 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = retry_after {
+            let seconds = HeaderValue::from(seconds.get());
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
     }

@@ -1,10 +1,12 @@
 //! The registry of models and datasets: a JSON file of its own, written whole and renamed into place.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Kind, Result};
+use crate::files;
 
 /// A registered model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,12 +18,15 @@ pub struct Model {
     pub description: String,
 }
 
-/// A table of the warehouse, as users see it.
+/// A table of the warehouse, or a published result, as users see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dataset {
     pub name: String,
     pub rows: u64,
     pub source: String,
+    /// File of a published result, in the data directory; a table has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -38,13 +43,15 @@ pub struct Registry {
 }
 
 impl Registry {
-    pub fn open(data_dir: &Path) -> Result<Self, String> {
+    pub fn open(data_dir: &Path) -> Result<Self> {
         let path = data_dir.join("registry.json");
-        let contents = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| format!("{}: {error}", path.display()))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Contents::default(),
-            Err(error) => return Err(format!("cannot read {}: {error}", path.display())),
+        let failed = || Error::new(Kind::Registry, format!("cannot read {}", path.display()));
+        let read = files::read(&path).map_err(|error| failed().because(error))?;
+        let contents = match read {
+            Some(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|error| failed().because(error))?
+            }
+            None => Contents::default(),
         };
         Ok(Self {
             path,
@@ -56,12 +63,13 @@ impl Registry {
         self.lock().models.clone()
     }
 
+    /// Tables first, then published results.
     pub fn datasets(&self) -> Vec<Dataset> {
         self.lock().datasets.clone()
     }
 
     /// Registers a model; `false` where name and version are taken.
-    pub fn add_model(&self, model: Model) -> Result<bool, String> {
+    pub fn add_model(&self, model: Model) -> Result<bool> {
         self.change(|contents| {
             let taken = |known: &Model| known.name == model.name && known.version == model.version;
             if contents.models.iter().any(taken) {
@@ -72,27 +80,42 @@ impl Registry {
         })
     }
 
-    pub fn set_datasets(&self, datasets: Vec<Dataset>) -> Result<(), String> {
-        self.change(|contents| contents.datasets = datasets)
+    /// Replaces the tables; published results stay.
+    pub fn set_tables(&self, mut tables: Vec<Dataset>) -> Result<()> {
+        self.change(|contents| {
+            let kept = std::mem::take(&mut contents.datasets).into_iter();
+            tables.extend(kept.filter(|dataset| dataset.file.is_some()));
+            contents.datasets = tables;
+        })
+    }
+
+    /// Registers a published result in place of the one of its name, which is returned.
+    pub fn publish(&self, result: Dataset) -> Result<Option<Dataset>> {
+        self.change(|contents| {
+            let same = |known: &&mut Dataset| known.file.is_some() && known.name == result.name;
+            match contents.datasets.iter_mut().find(same) {
+                Some(known) => Some(std::mem::replace(known, result)),
+                None => {
+                    contents.datasets.push(result);
+                    None
+                }
+            }
+        })
     }
 
     /// The change is on disk before it can be seen, or it did not happen.
-    fn change<T>(&self, change: impl FnOnce(&mut Contents) -> T) -> Result<T, String> {
+    fn change<T>(&self, change: impl FnOnce(&mut Contents) -> T) -> Result<T> {
         let mut held = self.lock();
         let mut next = held.clone();
         let result = change(&mut next);
-        self.save(&next)
-            .map_err(|error| format!("cannot write {}: {error}", self.path.display()))?;
+        let saved = serde_json::to_vec_pretty(&next).map_err(std::io::Error::from);
+        let saved = saved.and_then(|bytes| files::write(&self.path, &bytes));
+        saved.map_err(|error| {
+            let told = format!("cannot write {}", self.path.display());
+            Error::new(Kind::Registry, told).because(error)
+        })?;
         *held = next;
         Ok(result)
-    }
-
-    fn save(&self, contents: &Contents) -> std::io::Result<()> {
-        let draft = self.path.with_extension("json.part");
-        let mut file = std::fs::File::create(&draft)?;
-        file.write_all(&serde_json::to_vec_pretty(contents)?)?;
-        file.sync_all()?;
-        std::fs::rename(&draft, &self.path)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Contents> {

@@ -1,8 +1,7 @@
 //! `kearney-platform serve`, from start to stop.
 
-use std::error::Error;
+use std::error::Error as StdError;
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,54 +10,37 @@ use ops_layer::{Health, Ops, StopSignal};
 use crate::addresses::Addresses;
 use crate::args::Serve;
 use crate::configs::Configs;
-use crate::data_dir::DataDir;
 use crate::datasets::Source;
-use crate::failure::{Failure, chain};
+use crate::error::{Error, Kind, Result, chain};
+use crate::execution::{self, Progress, Signals};
+use crate::files::DataDir;
+use crate::isochrone::Isochrones;
+use crate::orchestrator::{Job, Record};
 use crate::platform::Platform;
-use crate::registry::Registry;
-use crate::{domain_metrics, routes, start_block, warehouse};
+use crate::{routes, setup, start_block, warehouse};
 
 /// Limit of the check of the warehouse, which reads a flag.
 const CHECKED_WITHIN: Duration = Duration::from_secs(1);
 
-pub fn run(options: Serve) -> Result<(), Failure> {
-    let configs = Configs::read(options.config_dir.as_deref())?;
-    let source = Source::choose(options.datasets.as_deref())?;
-    let data = DataDir::take(&options.data_dir)?;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new("cannot start the runtime", error))?
-        .block_on(serve(options, &data, configs, source))
+pub fn run(options: Serve) -> Result<()> {
+    let configs = Configs::read(options.work.config_dir.as_deref())?;
+    let source = Source::choose(options.work.datasets.as_deref())?;
+    let data = DataDir::take(&options.work.data_dir)?;
+    setup::runtime()?.block_on(serve(options, &data, configs, source))
 }
 
-async fn serve(
-    options: Serve,
-    data: &DataDir,
-    configs: Configs,
-    source: Source,
-) -> Result<(), Failure> {
-    let stop =
-        StopSignal::listen().map_err(|error| Failure::new("cannot watch for signals", error))?;
-    let ops = init(&options, data.path(), &configs)?;
-    let registry = Registry::open(data.path())?;
-    let platform = Arc::new(Platform::new(registry, ops.secrets().clone()));
+async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source) -> Result<()> {
+    let stop = setup::signals()?;
+    let ops = setup::init("kearney-platform-api", &options.work, data, &configs, true)?;
+    let isochrones = Isochrones::new(options.work.mapbox_url.clone());
+    let platform = Platform::open(data, &ops, source, isochrones, stop.clone())?;
     ops_layer::spawn(report_missing_secrets(ops.secrets().clone()));
-    ops_layer::spawn({
-        let (platform, stop) = (platform.clone(), stop.clone());
-        async move {
-            stop.wait().await;
-            platform.drain();
-        }
-    });
 
     let checked = platform.clone();
     let loading = Loading {
         platform: platform.clone(),
         configs,
-        source,
         ops: ops.clone(),
-        data_dir: data.path().to_owned(),
         stop: stop.clone(),
         failed: Arc::default(),
     };
@@ -83,32 +65,9 @@ async fn serve(
     }
     let served = service.await;
     Addresses::remove(data.path());
-    served.map_err(|error| Failure::new(at_fault(&options, &error), error))?;
+    served.map_err(|error| Error::new(Kind::Service, at_fault(&options, &error)).because(error))?;
     let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
     failed.map_or(Ok(()), Err)
-}
-
-fn init(options: &Serve, data_dir: &Path, configs: &Configs) -> Result<Ops, Failure> {
-    let mut config = ops_layer::Config::new("kearney-platform-api")
-        .logger("api")
-        .build_info(
-            env!("CARGO_PKG_VERSION"),
-            env!("KEARNEY_GIT_SHA"),
-            env!("KEARNEY_RUSTC"),
-        )
-        .secrets_yaml(configs.secrets.to_string(), &configs.secrets.text)
-        .cache_yaml(configs.cache.to_string(), &configs.cache.text)
-        .cache_dir(data_dir.join("cache"));
-    if let Some(path) = options.log_file() {
-        config = config.log_file(path);
-    }
-    let ops = ops_layer::init(config)
-        .map_err(|error| Failure::new("the platform does not start", error))?;
-    ops_layer::metrics::register(domain_metrics::DOMAIN);
-    ops_layer::metrics::add_sparkline("orchestrator_queue_depth", || {
-        Some(domain_metrics::orchestrator_queue_depth().get())
-    });
-    Ok(ops)
 }
 
 /// The options that a service refused to start with; a variable that is at fault is named by the error itself.
@@ -142,54 +101,74 @@ async fn report_missing_secrets(secrets: ops_layer::secrets::Secrets) {
 struct Loading {
     platform: Arc<Platform>,
     configs: Configs,
-    source: Source,
     ops: Ops,
-    data_dir: std::path::PathBuf,
     stop: StopSignal,
-    failed: Arc<Mutex<Option<Failure>>>,
+    failed: Arc<Mutex<Option<Error>>>,
 }
 
 impl Loading {
-    /// Loads, tells where to look, or stops the platform.
+    /// Loads, tells where to look and runs what is asked for, or stops the platform.
     async fn run(self, addresses: Addresses) {
-        let loaded = self
-            .load()
-            .await
-            .and_then(|()| Ok(addresses.write(&self.data_dir)?));
+        let data_dir = &self.platform.data_dir;
+        let loaded = self.load().await.and_then(|()| addresses.write(data_dir));
         match loaded {
             Ok(()) => {
                 ops_layer::log::info!("ready", version = env!("CARGO_PKG_VERSION"));
-                start_block::print(
-                    &self.platform,
-                    &self.configs,
-                    &addresses,
-                    &self.ops,
-                    &self.data_dir,
-                );
+                start_block::print(&self.platform, &self.configs, &addresses, &self.ops);
+                execution::work(self.platform.clone(), self.stop.clone()).await;
             }
             // a stop during the load is no failure
             Err(_) if self.stop.is_raised() => {}
-            Err(failure) => {
-                ops_layer::log::error!("start_failed", error = chain(&failure));
-                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+            Err(error) => {
+                ops_layer::log::error!("start_failed", error = chain(&error));
+                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 self.stop.stop();
             }
         }
     }
 
-    async fn load(&self) -> Result<(), Failure> {
-        let (platform, source) = (self.platform.clone(), self.source.clone());
-        let (data_dir, cache) = (self.data_dir.clone(), self.ops.cache().clone());
-        let opened = ops_layer::spawn_blocking(move || {
-            warehouse::open(&data_dir, &source, cache, &|| platform.is_draining())
-        })
-        .await
-        .map_err(|error| Failure::new("the load of the warehouse ended", error))?;
-        let result =
-            opened.and_then(|(warehouse, datasets)| self.platform.loaded(warehouse, datasets));
-        if let Err(reason) = &result {
-            self.platform.load_failed(reason);
+    async fn load(&self) -> Result<()> {
+        let opened = {
+            let platform = self.platform.clone();
+            execution::blocking(move || {
+                let found = warehouse::open_current(&platform.data_dir, &platform.source)?;
+                let Some(found) = found else { return Ok(false) };
+                platform.set_warehouse(found);
+                platform.register_tables()?;
+                Ok(true)
+            })
+        };
+        let loaded = match opened.await {
+            Ok(true) => Ok(()),
+            Ok(false) => self.first_load().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &loaded {
+            self.platform.load_failed(&chain(error));
         }
-        Ok(result?)
+        loaded
+    }
+
+    /// Loads in a run like any other.
+    async fn first_load(&self) -> Result<()> {
+        let signals = Signals {
+            cancel: StopSignal::manual(),
+            stopping: self.stop.clone(),
+        };
+        let record = Record::new(Job::Load, None);
+        let platform = self.platform.clone();
+        let run = execution::execute(platform, record, signals, None, Progress::none());
+        let ended = ops_layer::spawn(run).await;
+        let failed = |told: &str| {
+            Error::new(
+                Kind::Warehouse,
+                format!("the warehouse is not loaded: {told}"),
+            )
+        };
+        let record = ended.map_err(|error| failed("the run ended early").because(error))?;
+        match record.error {
+            Some(why) => Err(failed(&why)),
+            None => Ok(()),
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! The last lines of a start: where to look.
 
 use std::io::Write;
-use std::path::Path;
 
 use ops_layer::Ops;
 use ops_layer::trace::last_export_ok;
@@ -11,25 +10,13 @@ use crate::configs::Configs;
 use crate::platform::Platform;
 
 /// Tells where to look, on stderr, so that stdout stays lines of log.
-pub fn print(
-    platform: &Platform,
-    configs: &Configs,
-    addresses: &Addresses,
-    ops: &Ops,
-    data_dir: &Path,
-) {
-    let text = text(platform, configs, addresses, ops, data_dir);
+pub fn print(platform: &Platform, configs: &Configs, addresses: &Addresses, ops: &Ops) {
+    let text = text(platform, configs, addresses, ops);
     // a terminal that is gone does not keep the platform from serving
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-fn text(
-    platform: &Platform,
-    configs: &Configs,
-    addresses: &Addresses,
-    ops: &Ops,
-    data_dir: &Path,
-) -> String {
+fn text(platform: &Platform, configs: &Configs, addresses: &Addresses, ops: &Ops) -> String {
     let Addresses { api, admin } = addresses;
     let admin = match admin {
         Some(admin) => format!("{admin}/"),
@@ -47,7 +34,7 @@ fn text(
             dataset.name, dataset.rows, dataset.source
         ));
     }
-    lines.push(format!("  data dir   {}", data_dir.display()));
+    lines.push(format!("  data dir   {}", platform.data_dir.display()));
     lines.push(format!(
         "  config     {}, {}",
         configs.secrets, configs.cache

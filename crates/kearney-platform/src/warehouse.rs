@@ -1,195 +1,198 @@
-//! The warehouse: loaded whole or not at all, asked through the cache.
+//! The warehouse: loaded whole or not at all, and brought up to date table by table.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow::json::writer::{JsonArray, WriterBuilder};
-use axum::Json;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
 use ops_layer::cache::arrow::array::RecordBatch;
-use ops_layer::cache::http::Validator;
-use ops_layer::cache::{Cache, CachedWarehouse, Params, Warehouse, params};
+use ops_layer::cache::{Warehouse, params};
 use serde_json::Value;
 
 use crate::datasets::Source;
-use crate::domain_metrics::Phase;
-use crate::orchestrator::Run;
-use crate::platform::Platform;
-use crate::problem::Problem;
+use crate::domain_metrics::Agent;
+use crate::error::{Error, Kind, Result};
+use crate::files::Draft;
 use crate::registry::Dataset;
 
-/// The tables, and what each is made of.
-const TABLES: [(&str, Phase, &str); 3] = [
-    (
-        "flights",
-        Phase::LoadFlights,
-        "read_parquet('{dir}/flights-3m.parquet')",
-    ),
-    (
-        "airports",
-        Phase::LoadAirports,
-        "read_csv('{dir}/airports.csv', types = {'iata': 'VARCHAR'})",
-    ),
-    (
-        "zipcodes",
-        Phase::LoadZipcodes,
-        "read_csv('{dir}/zipcodes.csv', types = {'zip_code': 'VARCHAR'})",
-    ),
+/// A table of the warehouse.
+#[derive(Debug)]
+pub struct Table {
+    pub name: &'static str,
+    file: &'static str,
+    /// Function of DuckDB that reads the file, `{}` being its path.
+    from: &'static str,
+    pub loader: Agent,
+}
+
+pub static TABLES: [Table; 3] = [
+    Table {
+        name: "flights",
+        file: "flights-3m.parquet",
+        from: "read_parquet('{}')",
+        loader: Agent::FlightsLoader,
+    },
+    Table {
+        name: "airports",
+        file: "airports.csv",
+        from: "read_csv('{}', types = {'iata': 'VARCHAR'})",
+        loader: Agent::AirportsLoader,
+    },
+    Table {
+        name: "zipcodes",
+        file: "zipcodes.csv",
+        from: "read_csv('{}', types = {'zip_code': 'VARCHAR'})",
+        loader: Agent::ZipcodesLoader,
+    },
 ];
 
-/// Opens the warehouse in `data_dir`, after loading it where it is missing, or was loaded from another source or from
-/// files that were replaced since.
-///
-/// A load goes into a draft file, ends with a checkpoint, and is renamed into place: a process that dies
-/// meanwhile leaves the draft behind, which the next one deletes.
-pub fn open(
-    data_dir: &Path,
-    source: &Source,
-    cache: Cache,
-    stopping: &dyn Fn() -> bool,
-) -> Result<(CachedWarehouse, Vec<Dataset>), String> {
-    let path = data_dir.join("warehouse.duckdb");
-    // before the files are read: what is replaced meanwhile is loaded at the next start
-    let fingerprint = source.fingerprint()?;
-    if !is_loaded_from(&path, &fingerprint)? {
-        load(data_dir, &path, source, &fingerprint, stopping)?;
-    }
-    let warehouse = Warehouse::open(&path).map_err(|error| error.to_string())?;
-    let datasets = count(&warehouse, source)?;
-    Ok((warehouse.cached(cache), datasets))
-}
-
-/// Returns true if the file is there and was loaded from the source of this fingerprint.
-fn is_loaded_from(path: &Path, fingerprint: &str) -> Result<bool, String> {
+/// Opens the warehouse of `data_dir`; `None` if it is missing, or was loaded from another source or from files that were
+/// replaced since.
+pub fn open_current(data_dir: &Path, source: &Source) -> Result<Option<Warehouse>> {
+    let path = file(data_dir);
     if !path.exists() {
-        return Ok(false);
+        return Ok(None);
     }
-    let warehouse = Warehouse::open(path).map_err(|error| error.to_string())?;
-    let loaded_from = rows(&warehouse, "SELECT source FROM load_info")
-        .ok()
-        .and_then(|mut rows| rows.pop());
-    Ok(loaded_from.is_some_and(|row| row["source"] == fingerprint))
+    let warehouse = open(&path)?;
+    for table in &TABLES {
+        // before the files are read: what is replaced meanwhile is loaded the next time
+        if loaded_from(&warehouse, table) != Some(source.fingerprint(table.file)?) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(warehouse))
 }
 
-/// A load ends after the phase at which it finds the platform stopping, and begins anew at the next start.
-fn load(
-    data_dir: &Path,
-    path: &Path,
-    source: &Source,
-    fingerprint: &str,
-    stopping: &dyn Fn() -> bool,
-) -> Result<(), String> {
-    let mut run = Run::start("load");
-    let draft = data_dir.join("warehouse.part.duckdb");
-    let files = run.phase(Phase::Prepare, || {
-        remove_draft(&draft)?;
-        source.materialize(&data_dir.join("extract"))
-    })?;
-    let warehouse = Warehouse::open(&draft).map_err(|error| error.to_string())?;
-    let dir = files.display().to_string().replace('\'', "''");
-    for (table, phase, from) in TABLES {
-        if stopping() {
-            return Err("the platform stopped before the data was loaded".to_owned());
-        }
-        let sql = format!(
-            "CREATE TABLE {table} AS SELECT * FROM {}",
-            from.replace("{dir}", &dir)
-        );
-        run.phase(phase, || execute(&warehouse, &sql))?;
-    }
-    run.phase(Phase::Checkpoint, || {
+/// A load under way. It goes into a draft file, ends with a checkpoint, and is renamed into place: a process that dies
+/// meanwhile leaves the draft behind, which the next one deletes.
+#[derive(Debug)]
+pub struct Load {
+    draft: Draft,
+    warehouse: Warehouse,
+    files: PathBuf,
+    data_dir: PathBuf,
+}
+
+impl Load {
+    pub fn begin(data_dir: &Path, source: &Source) -> Result<Self> {
+        let draft = Draft::beside(&file(data_dir));
+        let files = source.materialize(&data_dir.join("extract"))?;
+        let warehouse = open(draft.path())?;
         execute(
             &warehouse,
-            &format!("CREATE TABLE load_info AS SELECT '{fingerprint}' AS source; CHECKPOINT"),
-        )
-    })?;
-    drop(warehouse);
-    std::fs::rename(&draft, path)
-        .map_err(|error| format!("cannot rename {} into place: {error}", draft.display()))?;
-    remove_draft(&draft)?;
-    run.finish();
-    Ok(())
+            "CREATE TABLE load_info (name VARCHAR, source VARCHAR)",
+        )?;
+        Ok(Self {
+            draft,
+            warehouse,
+            files,
+            data_dir: data_dir.to_owned(),
+        })
+    }
+
+    /// Loads one table and returns its rows.
+    pub fn table(&self, table: &Table, source: &Source) -> Result<u64> {
+        replace(&self.warehouse, table, &self.files, source)?;
+        count_of(&self.warehouse, table)
+    }
+
+    /// Puts the file into place and opens it there.
+    pub fn finish(self) -> Result<Warehouse> {
+        execute(&self.warehouse, "CHECKPOINT")?;
+        drop(self.warehouse);
+        let path = file(&self.data_dir);
+        let placed = self.draft.remove_beside(&[".wal", ".version"]);
+        let placed = placed.and_then(|()| self.draft.commit());
+        placed.map_err(|error| {
+            let told = format!("cannot put {} into place", path.display());
+            Error::new(Kind::File, told).because(error)
+        })?;
+        open(&path)
+    }
 }
 
-fn execute(warehouse: &Warehouse, sql: &str) -> Result<(), String> {
+/// Loads a table again if its file was replaced, in one transaction, and returns its rows.
+pub fn refresh(
+    warehouse: &Warehouse,
+    table: &Table,
+    data_dir: &Path,
+    source: &Source,
+) -> Result<u64> {
+    if loaded_from(warehouse, table) != Some(source.fingerprint(table.file)?) {
+        let files = source.materialize(&data_dir.join("extract"))?;
+        replace(warehouse, table, &files, source)?;
+        ops_layer::log::info!("table_reloaded", table = table.name);
+    }
+    count_of(warehouse, table)
+}
+
+/// The tables as the registry has them.
+pub fn describe(warehouse: &Warehouse, source: &Source) -> Result<Vec<Dataset>> {
+    let described = TABLES.iter().map(|table| {
+        Ok(Dataset {
+            name: table.name.to_owned(),
+            rows: count_of(warehouse, table)?,
+            source: source.name().to_owned(),
+            file: None,
+        })
+    });
+    described.collect()
+}
+
+fn file(data_dir: &Path) -> PathBuf {
+    data_dir.join("warehouse.duckdb")
+}
+
+fn open(path: &Path) -> Result<Warehouse> {
+    Warehouse::open(path).map_err(|error| {
+        let told = format!("cannot open {}", path.display());
+        Error::new(Kind::Warehouse, told).because(error)
+    })
+}
+
+fn replace(warehouse: &Warehouse, table: &Table, files: &Path, source: &Source) -> Result<()> {
+    let quoted = |text: &str| text.replace('\'', "''");
+    let fingerprint = quoted(&source.fingerprint(table.file)?);
+    let path = quoted(&files.join(table.file).display().to_string());
+    let (name, from) = (table.name, table.from.replace("{}", &path));
+    let batch = format!(
+        "BEGIN; CREATE OR REPLACE TABLE {name} AS SELECT * FROM {from}; \
+         DELETE FROM load_info WHERE name = '{name}'; \
+         INSERT INTO load_info VALUES ('{name}', '{fingerprint}'); COMMIT"
+    );
+    execute(warehouse, &batch)
+        .map_err(|error| Error::new(Kind::Warehouse, format!("cannot load {name}")).because(error))
+}
+
+fn execute(warehouse: &Warehouse, sql: &str) -> Result<()> {
     warehouse
         .execute_batch(sql)
-        .map_err(|error| error.to_string())
+        .map_err(|error| Error::new(Kind::Warehouse, "a statement failed").because(error))
 }
 
-/// Deletes what a load that died left behind.
-fn remove_draft(draft: &Path) -> Result<(), String> {
-    let beside = [".wal", ".version"].map(|end| format!("{}{end}", draft.display()));
-    for left in beside.iter().map(Path::new).chain([draft]) {
-        match std::fs::remove_file(left) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(format!("cannot remove {}: {error}", left.display()));
-            }
-            _ => {}
-        }
+/// Fingerprint that a table was loaded with; `None` also if the file is of an older version of this program.
+fn loaded_from(warehouse: &Warehouse, table: &Table) -> Option<String> {
+    let bound = params! { name: table.name };
+    let sql = "SELECT source FROM load_info WHERE name = $name";
+    let rows = rows_of(&warehouse.query(sql, &bound).ok()?).ok()?;
+    Some(rows.first()?["source"].as_str()?.to_owned())
+}
+
+fn count_of(warehouse: &Warehouse, table: &Table) -> Result<u64> {
+    let name = table.name;
+    let failed = |told: &str| Error::new(Kind::Warehouse, format!("{name} {told}"));
+    let counted = warehouse.query(&format!("SELECT count(*) AS rows FROM {name}"), &params! {});
+    let counted = counted.map_err(|error| failed("cannot be counted").because(error))?;
+    match rows_of(&counted)?
+        .first()
+        .and_then(|row| row["rows"].as_u64())
+    {
+        Some(rows) if rows > 0 => Ok(rows),
+        _ => Err(failed("has no rows")),
     }
-    Ok(())
-}
-
-fn rows(warehouse: &Warehouse, sql: &str) -> Result<Vec<Value>, String> {
-    let batches = warehouse
-        .query(sql, &params! {})
-        .map_err(|error| error.to_string())?;
-    rows_of(&batches)
-}
-
-fn count(warehouse: &Warehouse, source: &Source) -> Result<Vec<Dataset>, String> {
-    TABLES
-        .iter()
-        .map(|(table, _, _)| {
-            let sql = format!("SELECT count(*) AS rows FROM {table}");
-            let rows = rows(warehouse, &sql)?;
-            Ok(Dataset {
-                name: (*table).to_owned(),
-                rows: rows
-                    .first()
-                    .and_then(|row| row["rows"].as_u64())
-                    .unwrap_or(0),
-                source: source.name().to_owned(),
-            })
-        })
-        .collect()
-}
-
-/// Asks the warehouse through its cache and answers with what `shape` makes of the rows; `x-cache` says how, and the
-/// tag stays until the data changes. For a client that has it already nothing is shaped.
-pub async fn answer(
-    platform: &Platform,
-    request: &HeaderMap,
-    sql: &'static str,
-    bound: Params,
-    shape: impl FnOnce(Vec<Value>) -> Value,
-) -> Result<Response, Problem> {
-    let Some(warehouse) = platform.warehouse() else {
-        let why = platform.not_ready().unwrap_or_default();
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why));
-    };
-    let asked = warehouse.query(sql, bound).keep().await;
-    let result = asked.map_err(|error| failed(&error.to_string()))?;
-    let validator = Validator::of(&result, "json/1");
-    let mut response = if validator.is_current(request) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        let rows = rows_of(result.batches()).map_err(|error| failed(&error))?;
-        Json(shape(rows)).into_response()
-    };
-    response.headers_mut().extend(validator.headers().clone());
-    Ok(response)
-}
-
-fn failed(why: &str) -> Problem {
-    ops_layer::log::error!("query_failed", error = why);
-    let detail = "the warehouse could not answer";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
 }
 
 /// The rows as JSON objects, `null` included.
-pub fn rows_of(batches: &[RecordBatch]) -> Result<Vec<Value>, String> {
+pub fn rows_of(batches: &[RecordBatch]) -> Result<Vec<Value>> {
+    let failed = || Error::new(Kind::Warehouse, "an answer cannot be shown as JSON");
     let mut writer = WriterBuilder::new()
         .with_explicit_nulls(true)
         .build::<_, JsonArray>(Vec::new());
@@ -197,10 +200,10 @@ pub fn rows_of(batches: &[RecordBatch]) -> Result<Vec<Value>, String> {
     let written = writer
         .write_batches(&batches)
         .and_then(|()| writer.finish());
-    written.map_err(|error| error.to_string())?;
+    written.map_err(|error| failed().because(error))?;
     let text = writer.into_inner();
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    serde_json::from_slice(&text).map_err(|error| error.to_string())
+    serde_json::from_slice(&text).map_err(|error| failed().because(error))
 }

@@ -19,7 +19,7 @@ pub(super) fn ask(_: &Doctor) -> Answers {
     let tracer = match Tracer::new(config) {
         Ok(tracer) => tracer,
         Err(error) => {
-            let why = crate::failure::chain(&error);
+            let why = crate::error::chain(&error);
             answers.note("collector", "the OTEL_* variables", why.clone());
             answers.find([Found::new("trace_settings_invalid", Severity::Critical)
                 .seen(why)

@@ -57,7 +57,8 @@ fn asked(report: &Report) -> String {
 
 /// Opens the catalog as the platform does.
 pub(super) fn open(options: &Doctor) -> Result<Secrets, String> {
-    let configs = Configs::read(options.config_dir.as_deref()).map_err(|why| why.to_string())?;
+    let configs =
+        Configs::read(options.config_dir.as_deref()).map_err(|why| crate::error::chain(&why))?;
     let name = configs.secrets.to_string();
     Config::from_env()
         .map(|config| config.catalog_text(configs.secrets.text))

@@ -6,7 +6,7 @@ use super::options::Doctor;
 use crate::configs::Configs;
 
 /// Variables whose values are no secrets. Of any other one that concerns the platform, the name alone is shown.
-const SHOWN: [&str; 26] = [
+const SHOWN: [&str; 27] = [
     "AWS_DEFAULT_REGION",
     "AWS_PROFILE",
     "AWS_REGION",
@@ -16,6 +16,7 @@ const SHOWN: [&str; 26] = [
     "KEARNEY_DATASETS",
     "KEARNEY_DATA_DIR",
     "KEARNEY_LOG_FILE",
+    "KEARNEY_MAPBOX_URL",
     "NO_COLOR",
     "OPS_ADMIN_ADDR",
     "OPS_ENV",
@@ -61,7 +62,11 @@ pub(super) fn text(options: &Doctor) -> String {
                 source("KEARNEY_CONFIG_DIR"),
             );
         }
-        Err(why) => row("configuration files", &why.to_string(), "not readable"),
+        Err(why) => row(
+            "configuration files",
+            &crate::error::chain(&why),
+            "not readable",
+        ),
     }
     let mut names: Vec<_> = std::env::vars_os().map(|(name, _)| name).collect();
     names.sort();

@@ -5,10 +5,10 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use ops_layer::cache::params;
 
+use super::answer::answer;
 use crate::params::{Params, refused};
 use crate::platform::Platform;
 use crate::problem::Problem;
-use crate::warehouse::answer;
 
 const SUMMARY: &str = "\
 SELECT count(*) AS flights,

@@ -1,8 +1,10 @@
 //! The API: one file per resource.
 
 mod airports;
+mod answer;
 mod assets;
 mod flights;
+mod isochrone;
 mod orchestrator;
 mod registry;
 mod viz;
@@ -11,7 +13,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::get;
 
 use crate::platform::Platform;
 use crate::problem::Problem;
@@ -27,11 +29,21 @@ pub fn router(platform: Arc<Platform>) -> Router {
                 .post(registry::add_model)
                 .layer(DefaultBodyLimit::max(registry::MODEL_BYTES)),
         )
-        .route("/api/orchestrator/runs", post(orchestrator::start_run))
+        .route(
+            "/api/orchestrator/runs",
+            get(orchestrator::runs)
+                .post(orchestrator::start_run)
+                .layer(DefaultBodyLimit::max(orchestrator::REQUEST_BYTES)),
+        )
+        .route(
+            "/api/orchestrator/runs/{id}",
+            get(orchestrator::run).delete(orchestrator::cancel_run),
+        )
         .route("/api/registry/datasets", get(registry::datasets))
         .route("/api/viz/palette", get(viz::palette))
         .route("/api/flights/summary", get(flights::summary))
         .route("/api/airports", get(airports::near))
+        .route("/api/isochrone", get(isochrone::area))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(platform)

@@ -1,63 +1,131 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
-use http::StatusCode;
-use ops_layer::cache::params;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+use ops_layer::trace::current_span_ids;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use super::registry::Authorized;
-use crate::domain_metrics::{Agent, Phase};
-use crate::orchestrator::Run;
+use super::registry::{Authorized, written};
+use crate::orchestrator::{Cancelled, Client, Job, PAGE_MAX, Record, Status};
+use crate::params::Params;
 use crate::platform::Platform;
 use crate::problem::Problem;
-use crate::registry::Dataset;
-use crate::run_queue::WAITING_MAX;
-use crate::warehouse::rows_of;
 
-/// Has the datasets of the registry counted anew, in a run of its own, for whoever holds the API key.
+/// Bytes of a request for a run.
+pub const REQUEST_BYTES: usize = 1024;
+const PATH: &str = "/api/orchestrator/runs";
+const PAGE: usize = 20;
+
+/// A request for a run; an empty body asks for `load`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    job: Job,
+    client: Option<Client>,
+}
+
+/// Lets a run wait for its turn, for whoever holds the API key.
 pub async fn start_run(
     _: Authorized,
     State(platform): State<Arc<Platform>>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let refused = |why: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why);
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let body = body.map_err(|rejected| Problem::new(rejected.status(), rejected.body_text()))?;
+    let request = parse(&body)?;
     if let Some(why) = platform.not_ready() {
-        return Err(refused(why));
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why));
     }
-    let (runtime, shared) = (tokio::runtime::Handle::current(), platform.clone());
-    let submitted = platform
-        .runs
-        .submit("count", move |run| count_datasets(run, &shared, &runtime));
-    let run_id = submitted.ok_or_else(|| refused(format!("{WAITING_MAX} runs wait already")))?;
-    Ok((StatusCode::ACCEPTED, Json(json!({ "run_id": run_id }))))
-}
-
-fn count_datasets(
-    run: &mut Run,
-    platform: &Platform,
-    runtime: &tokio::runtime::Handle,
-) -> Result<(), String> {
-    let mut datasets = platform.registry.datasets();
-    run.attempt(Agent::Analyst, Phase::Analyze, || {
-        datasets
-            .iter_mut()
-            .try_for_each(|dataset| count(dataset, platform, runtime))
+    let record = Record::new(request.job, request.client);
+    let (queued, asker) = (record.clone(), current_span_ids());
+    let submitted = written(move || platform.queue.submit(queued, asker)).await?;
+    submitted.map_err(|full| {
+        let detail = format!("{} runs wait already", full.waiting);
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(full.retry_after)
     })?;
-    run.phase(Phase::Publish, || platform.registry.set_datasets(datasets))
+    let location = [(header::LOCATION, format!("{PATH}/{}", record.run_id))];
+    Ok((StatusCode::ACCEPTED, location, Json(record)).into_response())
 }
 
-fn count(
-    dataset: &mut Dataset,
-    platform: &Platform,
-    runtime: &tokio::runtime::Handle,
-) -> Result<(), String> {
-    let warehouse = platform.warehouse().ok_or("the warehouse is not loaded")?;
-    // a name of the warehouse's own tables
-    let sql = format!("SELECT count(*) AS rows FROM {}", dataset.name);
-    let query = warehouse.query(sql, params! {}).into_future();
-    let counted = runtime.block_on(query).map_err(|error| error.to_string())?;
-    let rows = rows_of(counted.batches())?;
-    let rows = rows.first().and_then(|row| row["rows"].as_u64());
-    dataset.rows = rows.ok_or_else(|| format!("{} could not be counted", dataset.name))?;
-    Ok(())
+/// The runs, newest first, a page at a time.
+pub async fn runs(
+    State(platform): State<Arc<Platform>>,
+    mut params: Params,
+) -> Result<Json<Value>, Problem> {
+    let accepts = format!("a whole number from 1 to {PAGE_MAX}");
+    let limit = params.parse("limit", &accepts, |limit: &usize| {
+        (1..=PAGE_MAX).contains(limit)
+    })?;
+    let before = params.parse("before", "the run_id of a run", |_: &Uuid| true)?;
+    let status = params.take("status")?;
+    let status = status.as_deref().map(status_of).transpose()?;
+    params.finish("limit, before and status")?;
+    let wanted = |record: &Record| status.is_none_or(|status| record.status == status);
+    let (page, has_more) = platform
+        .queue
+        .runs()
+        .page(before, limit.unwrap_or(PAGE), wanted);
+    let next = page.last().filter(|_| has_more).map(|last| {
+        let limit = limit.map_or(String::new(), |limit| format!("&limit={limit}"));
+        let status = status.map_or(String::new(), |status| {
+            format!("&status={}", status.as_str())
+        });
+        format!("{PATH}?before={}{limit}{status}", last.run_id)
+    });
+    Ok(Json(json!({ "runs": page, "next": next })))
+}
+
+pub async fn run(
+    State(platform): State<Arc<Platform>>,
+    id: Result<Path<Uuid>, PathRejection>,
+) -> Result<Json<Record>, Problem> {
+    let found = id.ok().and_then(|Path(id)| platform.queue.runs().get(id));
+    found.map(Json).ok_or_else(unknown)
+}
+
+/// Cancels a run: 200 if it waited, 202 if it runs and ends soon, 409 if it was over.
+pub async fn cancel_run(
+    _: Authorized,
+    State(platform): State<Arc<Platform>>,
+    id: Result<Path<Uuid>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path(id) = id.map_err(|_| unknown())?;
+    match written(move || platform.queue.cancel(id)).await? {
+        Cancelled::Ended(record) => Ok(Json(record).into_response()),
+        Cancelled::Asked(record) => Ok((StatusCode::ACCEPTED, Json(record)).into_response()),
+        Cancelled::Over(record) => {
+            let detail = format!("the run is over already: {}", record.status.as_str());
+            Err(Problem::new(StatusCode::CONFLICT, detail))
+        }
+        Cancelled::Unknown => Err(unknown()),
+    }
+}
+
+fn parse(body: &[u8]) -> Result<Request, Problem> {
+    if body.is_empty() {
+        return Ok(Request {
+            job: Job::Load,
+            client: None,
+        });
+    }
+    let accepts = format!(
+        r#"{{"job": "load", "delays" or "routes", "client": text (optional)}}; a client is {}"#,
+        Client::ACCEPTS
+    );
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::parameter("body", error.to_string(), accepts))
+}
+
+fn status_of(text: &str) -> Result<Status, Problem> {
+    let accepts = "queued, running, success, failed, cancelled, timeout or interrupted";
+    Status::parse(text).ok_or_else(|| crate::params::refused("status", text, accepts))
+}
+
+fn unknown() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is no such run")
 }

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
+use crate::error::chain;
 use crate::platform::Platform;
 use crate::problem::Problem;
 use crate::registry::Model;
@@ -46,7 +47,7 @@ pub async fn add_model(
     let body = body.map_err(|rejected| Problem::new(rejected.status(), rejected.body_text()))?;
     let model = parse(&body)?;
     let stored = model.clone();
-    let added = tokio_blocking(move || platform.add_model(stored)).await?;
+    let added = written(move || platform.add_model(stored)).await?;
     if added {
         Ok((StatusCode::CREATED, Json(model)))
     } else {
@@ -64,7 +65,7 @@ async fn authorize(platform: &Platform, headers: &HeaderMap) -> Result<(), Probl
         Ok(true) => Ok(()),
         Ok(false) => Err(denied("the X-API-Key is not the right one")),
         Err(why) => {
-            ops_layer::log::error!("registry_key_unavailable", error = %why);
+            ops_layer::log::error!("registry_key_unavailable", error = chain(&why));
             let detail = "the registry key cannot be had at the moment";
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail))
         }
@@ -83,8 +84,9 @@ fn parse(body: &[u8]) -> Result<Model, Problem> {
     Ok(model)
 }
 
-async fn tokio_blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+/// Writes on a thread that may wait for the disk.
+pub async fn written<T: Send + 'static>(
+    work: impl FnOnce() -> crate::error::Result<T> + Send + 'static,
 ) -> Result<T, Problem> {
     let failed = |why: String| {
         ops_layer::log::error!("registry_write_failed", error = why);
@@ -93,7 +95,7 @@ async fn tokio_blocking<T: Send + 'static>(
     };
     match ops_layer::spawn_blocking(work).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(why)) => Err(failed(why)),
+        Ok(Err(error)) => Err(failed(chain(&error))),
         Err(error) => Err(failed(error.to_string())),
     }
 }

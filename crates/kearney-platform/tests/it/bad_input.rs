@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::served::{Answer, Home};
 
 /// A request that is wrong, the parameter at fault, and a word of what it takes.
-const REFUSED: [(&str, &str, &str); 15] = [
+const REFUSED: &[(&str, &str, &str)] = &[
     ("/api/flights/summary", "origin", "3 letters"),
     ("/api/flights/summary?origin=", "origin", "3 letters"),
     ("/api/flights/summary?origin=S%00O", "origin", "3 letters"),
@@ -39,6 +39,34 @@ const REFUSED: [(&str, &str, &str); 15] = [
         "year",
         "origin and month",
     ),
+    ("/api/isochrone", "lat", "-90 to 90"),
+    ("/api/isochrone?lat=91&lon=0&minutes=5", "lat", "-90 to 90"),
+    ("/api/isochrone?lat=NaN&lon=0&minutes=5", "lat", "-90 to 90"),
+    (
+        "/api/isochrone?lat=1&lon=inf&minutes=5",
+        "lon",
+        "-180 to 180",
+    ),
+    ("/api/isochrone?lat=1&lon=1", "minutes", "1 to 60"),
+    (
+        "/api/isochrone?lat=1&lon=1&minutes=61",
+        "minutes",
+        "1 to 60",
+    ),
+    (
+        "/api/isochrone?lat=1&lon=1&minutes=5&mode=flying",
+        "mode",
+        "walking",
+    ),
+    (
+        "/api/isochrone?lat=1&lon=1&minutes=5&token=x",
+        "token",
+        "lat, lon",
+    ),
+    ("/api/orchestrator/runs?limit=0", "limit", "1 to 100"),
+    ("/api/orchestrator/runs?limit=101", "limit", "1 to 100"),
+    ("/api/orchestrator/runs?before=x", "before", "run_id"),
+    ("/api/orchestrator/runs?status=good", "status", "queued"),
     ("/api/airports", "near", "latitude,longitude"),
     ("/api/airports?near=37.6", "near", "latitude,longitude"),
     ("/api/airports?near=NaN,1", "near", "latitude,longitude"),
@@ -64,7 +92,7 @@ fn problem(answer: &Answer) -> serde_json::Value {
 #[test]
 fn a_wrong_parameter_is_named_with_what_it_takes() {
     let served = Home::new().serve();
-    for (path, parameter, accepts) in REFUSED {
+    for &(path, parameter, accepts) in REFUSED {
         let answer = served.get(path);
         assert_eq!(answer.status, 400, "{path}: {}", answer.body);
         let problem = problem(&answer);
@@ -89,6 +117,20 @@ fn a_wrong_body_path_or_method_is_a_problem_too() {
         assert_eq!(answer.status, 400, "{body}");
         assert_eq!(problem(&answer)["parameter"], parameter, "{body}");
     }
+    for body in [
+        r#"{"job": "nothing"}"#,
+        r#"{"client": "acme"}"#,
+        r#"{"job": "load", "client": "../x"}"#,
+        r#"{"job": "load", "when": "now"}"#,
+    ] {
+        let answer = served.post("/api/orchestrator/runs", &[key], body);
+        assert_eq!(answer.status, 400, "{body}");
+        assert_eq!(problem(&answer)["parameter"], "body", "{body}");
+    }
+    assert_eq!(
+        problem(&served.get("/api/orchestrator/runs/7"))["status"],
+        404
+    );
     let long = format!(r#"{{"name": "{}", "version": "1"}}"#, "n".repeat(101));
     assert_eq!(
         served.post("/api/registry/models", &[key], &long).status,

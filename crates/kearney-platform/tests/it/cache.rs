@@ -34,19 +34,24 @@ fn the_cache_command_sees_and_removes_what_a_running_platform_keeps() {
     assert_eq!(served.get(SUMMARY).header("x-cache"), "miss");
     assert_eq!(served.get(SUMMARY).header("x-cache"), "hit");
     let deadline = Instant::now() + NOTICED_WITHIN;
-    // the file is written after the answer
-    while !told(&home, &["cache", "stats"]).contains("entries: 1\n") {
+    // three are of the first load's profile; the files are written after the answer
+    while !told(&home, &["cache", "stats"]).contains("entries: 4\n") {
         assert!(Instant::now() < deadline);
     }
-    assert!(told(&home, &["cache", "invalidate", "*airports*"]).contains("removed 0 "));
-    assert!(told(&home, &["cache", "invalidate", "table:flights"]).contains("removed 1 "));
+    assert!(told(&home, &["cache", "invalidate", "*nothing*"]).contains("removed 0 "));
+    assert!(told(&home, &["cache", "invalidate", "table:flights"]).contains("removed 2 "));
     while served.get(SUMMARY).header("x-cache") != "miss" {
         assert!(Instant::now() < deadline);
     }
     told(&home, &["cache", "clear"]);
     let stats = told(&home, &["cache", "stats"]);
-    assert!(stats.contains("\"table:flights\" removed 1"), "{stats}");
+    assert!(stats.contains("\"table:flights\" removed 2"), "{stats}");
     assert!(stats.contains("\"*\" removed"), "{stats}");
+
+    let stats: serde_json::Value =
+        serde_json::from_str(&told(&home, &["cache", "stats", "--json"])).unwrap();
+    assert_eq!(stats["entries"], 0);
+    assert_eq!(stats["invalidations"][1]["pattern"], "table:flights");
 
     let wrong = run(&home, &["cache", "stats", "--data-dir", "nowhere"]);
     let why = String::from_utf8(wrong.stderr).unwrap();

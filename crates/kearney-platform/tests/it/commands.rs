@@ -87,6 +87,62 @@ fn the_source_of_a_secret_is_told_and_never_its_value() {
 }
 
 #[test]
+fn a_secret_that_no_source_has_fails_and_json_has_what_each_said() {
+    let home = Home::new();
+    for json in [false, true] {
+        let mut arguments = vec!["secrets", "source", "nosuch"];
+        arguments.extend(json.then_some("--json"));
+        let output = run(&home, &arguments);
+        assert_eq!(output.status.code(), Some(1));
+        let told = String::from_utf8(output.stdout).unwrap();
+        if json {
+            let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+            assert_eq!(
+                (&told["name"], &told["source"]),
+                (&"nosuch".into(), &"missing".into())
+            );
+            assert!(!told["tried"].as_array().unwrap().is_empty());
+        } else {
+            assert!(told.starts_with("nosuch: missing\n"), "{told}");
+        }
+    }
+    let known = run(&home, &["secrets", "source", "registry_api_key", "--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&known.stdout).unwrap();
+    assert_eq!(told["source"], "default");
+}
+
+#[test]
+fn a_stable_endpoint_that_is_a_pattern_is_refused_at_the_start() {
+    let home = Home::new();
+    std::fs::create_dir(home.path("configs")).unwrap();
+    let text = "http_cache:\n  stable_endpoints:\n    - path: /api/registry/*\n      max_age: 60\n";
+    std::fs::write(home.path("configs/cache.yaml"), text).unwrap();
+    let told = refusal(&home, &["serve", "--port", "0", "--admin-port", "0"]);
+    assert!(
+        told.contains("cache.yaml") && told.contains("not a pattern"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_cache_that_is_off_is_said_so() {
+    let home = Home::new();
+    std::fs::create_dir(home.path("configs")).unwrap();
+    let text = "query_cache: {enabled: false}\n";
+    std::fs::write(home.path("configs/cache.yaml"), text).unwrap();
+    let served = home.serve();
+    for _ in 0..2 {
+        let answer = served.get("/api/flights/summary?origin=SFO");
+        assert_eq!((answer.status, answer.header("x-cache")), (200, "off"));
+    }
+    let metrics = served.get("/metrics").body;
+    assert!(
+        metrics.contains("\ncache_misses_total{cache_type=\"query\"} 0\n"),
+        "{metrics}"
+    );
+}
+
+#[test]
 fn a_reader_that_left_is_no_failure_of_a_command_and_a_full_disk_is() {
     let home = Home::new();
     for arguments in [["secrets", "report"], ["secrets", "source"]] {

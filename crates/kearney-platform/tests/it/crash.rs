@@ -5,23 +5,23 @@ use crate::served::{Home, get};
 
 const SUMMARY: &str = "/api/flights/summary?origin=SFO&month=1";
 
-/// Kills the load as soon as its log has so many lines: after each of its phases once.
+/// Kills the load after each of its agents once.
 #[test]
-fn killed_after_any_phase_of_the_first_load_the_next_start_serves_all_of_the_data() {
+fn killed_after_any_agent_of_the_first_load_the_next_start_serves_all_of_the_data() {
     let home = Home::with_whole_data();
     let expected = Home::with_whole_data().serve().get(SUMMARY).body;
-    for phase in ["prepare", "load_flights", "load_airports", "checkpoint"] {
+    for agent in ["flights_loader", "airports_loader", "zipcodes_loader"] {
         let home = Home::with_whole_data();
-        kill_after(&home, phase);
+        kill_after(&home, agent);
         let served = home.serve();
-        assert_eq!(served.get(SUMMARY).body, expected, "killed after {phase}");
+        assert_eq!(served.get(SUMMARY).body, expected, "killed after {agent}");
+        assert_eq!(drafts(&home), <[String; 0]>::default());
         assert_eq!(served.get("/readyz").status, 200);
         assert!(served.stop().success());
     }
     // and in the middle of a phase: what is written is only a draft
     let mut child = home.launch();
-    let draft = home.path("data/warehouse.part.duckdb");
-    while !draft.exists() {
+    while drafts(&home).is_empty() {
         assert!(
             child.try_wait().unwrap().is_none(),
             "it ended before it loaded"
@@ -34,20 +34,27 @@ fn killed_after_any_phase_of_the_first_load_the_next_start_serves_all_of_the_dat
     assert_eq!(home.serve().get(SUMMARY).body, expected);
 }
 
-fn kill_after(home: &Home, phase: &str) {
+/// Names in the data directory of what is not whole.
+fn drafts(home: &Home) -> Vec<String> {
+    let entries = std::fs::read_dir(home.path("data")).into_iter().flatten();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.contains(".part")).collect()
+}
+
+fn kill_after(home: &Home, agent: &str) {
     let mut program = home.launch();
     // stdout is for people; the log file has the same lines as JSON
     let log = home.path("logs/app.log");
-    let finished = format!("\"phase\":\"{phase}\"");
+    let finished = format!("\"agent\":\"{agent}\"");
     loop {
         assert!(
             program.try_wait().unwrap().is_none(),
-            "it ended before {phase}"
+            "it ended before {agent}"
         );
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         if text
             .lines()
-            .any(|line| line.contains("phase_finished") && line.contains(&finished))
+            .any(|line| line.contains("agent_finished") && line.contains(&finished))
         {
             break;
         }

@@ -184,6 +184,14 @@ impl Served {
         post(&format!("{}{path}", self.api), headers, body)
     }
 
+    pub(crate) fn delete(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = agent().delete(format!("{}{path}", self.api));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer(request.call().unwrap())
+    }
+
     /// As the admin page does.
     pub(crate) fn change_level(&self, body: &str) -> Answer {
         let headers = [("content-type", "application/json"), ("x-ops-admin", "1")];

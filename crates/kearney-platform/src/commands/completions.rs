@@ -3,10 +3,11 @@
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::answer;
+use super::answer;
 use crate::args::Cli;
+use crate::error::Result;
 
-pub fn print(shell: Shell) -> Result<(), String> {
+pub fn print(shell: Shell) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "kearney-platform", &mut script);
     answer(&String::from_utf8_lossy(&script))

@@ -1,0 +1,74 @@
+//! `kearney-platform orchestrate`: one run, here and now.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use ops_layer::StopSignal;
+
+use super::{answer, answer_json, runs};
+use crate::args;
+use crate::configs::Configs;
+use crate::datasets::Source;
+use crate::error::{Error, Kind, Result};
+use crate::execution::{Progress, Signals, execute};
+use crate::files::DataDir;
+use crate::isochrone::Isochrones;
+use crate::orchestrator::{Record, Status};
+use crate::platform::Platform;
+use crate::setup;
+
+/// Time for the last spans and lines.
+const LAST_PUSH: Duration = Duration::from_secs(5);
+
+pub fn run(options: args::Orchestrate) -> Result<()> {
+    let configs = Configs::read(options.work.config_dir.as_deref())?;
+    let source = Source::choose(options.work.datasets.as_deref())?;
+    let data = DataDir::take(&options.work.data_dir)?;
+    setup::runtime()?.block_on(orchestrate(&options, &data, &configs, source))
+}
+
+async fn orchestrate(
+    options: &args::Orchestrate,
+    data: &DataDir,
+    configs: &Configs,
+    source: Source,
+) -> Result<()> {
+    let signals = Signals {
+        cancel: setup::signals()?,
+        stopping: StopSignal::manual(),
+    };
+    // a terminal shows progress, and --json one document
+    let has_lines = !options.json && !std::io::stderr().is_terminal();
+    let ops = setup::init(
+        "kearney-platform-orchestrator",
+        &options.work,
+        data,
+        configs,
+        has_lines,
+    )?;
+    let isochrones = Isochrones::new(options.work.mapbox_url.clone());
+    let platform = Platform::open(data, &ops, source, isochrones, signals.cancel.clone())?;
+    let record = Record::new(options.job, options.client.clone());
+    let running = execute(platform, record, signals, None, Progress::terminal());
+    let ended = ops_layer::spawn(running).await;
+    ops.shutdown(LAST_PUSH).await;
+    let record =
+        ended.map_err(|error| Error::new(Kind::Run, "the run ended early").because(error))?;
+    if options.json {
+        answer_json(&record)?;
+    } else {
+        answer(&runs::describe(&record))?;
+    }
+    let (id, status) = (record.run_id, record.status.as_str());
+    let kind = match record.status {
+        Status::Success => return Ok(()),
+        Status::Cancelled | Status::Interrupted => Kind::Cancelled,
+        Status::Timeout => Kind::Timeout,
+        _ => Kind::Run,
+    };
+    let told = Error::new(kind, format!("run {id} ended as {status}"));
+    Err(match record.error {
+        Some(why) => told.because(why),
+        None => told,
+    })
+}

@@ -1,0 +1,68 @@
+//! `kearney-platform runs`: what ran and how it ended, beside a platform that may be running.
+
+use serde_json::json;
+
+use super::{answer, answer_json};
+use crate::args;
+use crate::error::{Error, Kind, Result};
+use crate::orchestrator::{Record, Runs};
+
+pub fn run(options: &args::Runs) -> Result<()> {
+    let runs = Runs::read(&options.data_dir)?;
+    if let Some(id) = options.run_id {
+        let missing = || Error::new(Kind::Registry, format!("there is no run {id}"));
+        let record = runs.get(id).ok_or_else(missing)?;
+        return if options.json {
+            answer_json(&record)
+        } else {
+            answer(&describe(&record))
+        };
+    }
+    let wanted = |record: &Record| options.status.is_none_or(|status| record.status == status);
+    let (page, _) = runs.page(None, options.limit, wanted);
+    if options.json {
+        return answer_json(&json!({ "runs": page }));
+    }
+    if page.is_empty() {
+        return answer("no such run\n");
+    }
+    answer(&page.iter().map(line).collect::<String>())
+}
+
+/// One line: when, which, how, where it ended, why.
+fn line(record: &Record) -> String {
+    let client = record.client.as_ref().map_or("-", |client| client.as_str());
+    let phase = record.phase.as_deref().unwrap_or("-");
+    let took = record
+        .took_ms
+        .map_or("-".to_owned(), |ms| format!("{ms}ms"));
+    let why = record.error.as_deref().unwrap_or_default();
+    format!(
+        "{} {} {} {client} {} {phase} {took} retries={} {why}\n",
+        record.requested_at.get(..19).unwrap_or_default(),
+        record.run_id,
+        record.job.name(),
+        record.status.as_str(),
+        record.retries,
+    )
+}
+
+/// The run and each of its phases.
+pub fn describe(record: &Record) -> String {
+    let mut text = line(record);
+    for phase in &record.phases {
+        let how = if phase.ok { "done" } else { "failed" };
+        text += &format!("  {} {how} after {} ms\n", phase.phase, phase.took_ms);
+    }
+    if let Some(result) = &record.result {
+        let file = result.file.as_deref().unwrap_or_default();
+        text += &format!(
+            "  published {}: {} rows in {file}\n",
+            result.name, result.rows
+        );
+    }
+    if let Some(trace) = &record.trace_id {
+        text += &format!("  trace {trace}\n");
+    }
+    text
+}

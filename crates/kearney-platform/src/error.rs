@@ -1,0 +1,110 @@
+//! Reasons why a command, a run or a request fails.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::process::ExitCode;
+
+/// Result of everything here that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Something that was attempted and failed; its cause is its [`source`](StdError::source).
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    attempted: String,
+    cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// Class of an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An option, a variable or a configuration file is wrong.
+    Config,
+    /// A file or directory could not be read or written.
+    File,
+    /// The warehouse refused a statement, or its answer has another shape.
+    Warehouse,
+    /// The registry, a run's record or a published result could not be read or written.
+    Registry,
+    /// A secret cannot be had.
+    Secret,
+    /// The query cache could not be opened or changed.
+    Cache,
+    /// The service could not start or ended badly.
+    Service,
+    /// A run failed.
+    Run,
+    /// A run was cancelled, or its process was asked to stop.
+    Cancelled,
+    /// A run took too long.
+    Timeout,
+}
+
+impl Error {
+    pub fn new(kind: Kind, attempted: impl Into<String>) -> Self {
+        Self {
+            kind,
+            attempted: attempted.into(),
+            cause: None,
+        }
+    }
+
+    /// The same, because of this.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Code that the program ends with: 3 for a run that was cancelled, 1 for everything else.
+    pub fn exit_code(&self) -> ExitCode {
+        match self.kind {
+            Kind::Cancelled => ExitCode::from(3),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.attempted)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(self.cause.as_deref()?)
+    }
+}
+
+/// One line with each cause once.
+pub fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let own = error.to_string();
+        // some foreign errors repeat their cause in their own text
+        if !text.ends_with(&own) {
+            text = format!("{text}: {own}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let cause = std::io::Error::other("the disk is full");
+        let inner = Error::new(Kind::File, "b: the disk is full").because(cause);
+        let failure = Error::new(Kind::Run, "a").because(inner);
+        assert_eq!(chain(&failure), "a: b: the disk is full");
+    }
+}

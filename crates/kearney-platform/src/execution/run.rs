@@ -1,0 +1,336 @@
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use ops_layer::StopSignal;
+use ops_layer::log::{bind_context, error, info, warn};
+use ops_layer::metrics::Label;
+use ops_layer::trace::{Span, SpanIds, get_current_trace_id, span, with_trace_context};
+
+use super::agents;
+use super::progress::Progress;
+use crate::domain_metrics::{self, Agent, Phase};
+use crate::error::{Error, Kind, Result, chain};
+use crate::orchestrator::{PhaseRecord, Record, Status, now};
+use crate::platform::Platform;
+use crate::registry::Dataset;
+
+/// Pauses before the second and the third try of an agent; then its phase has failed.
+const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
+/// A run that takes longer ends as `timeout`.
+const RUN_MAX: Duration = Duration::from_secs(600);
+
+/// Signals that end a run early.
+#[derive(Clone, Debug)]
+pub struct Signals {
+    /// Its owner does not want it any more.
+    pub cancel: StopSignal,
+    /// The process stops.
+    pub stopping: StopSignal,
+}
+
+/// Runs a job to its end and returns the record of it, which is written down at each step. `request` is the span of
+/// whoever asked: the run has a trace of its own, with a link to it.
+pub async fn execute(
+    platform: Arc<Platform>,
+    record: Record,
+    signals: Signals,
+    request: Option<SpanIds>,
+    progress: Progress,
+) -> Record {
+    let run_id = record.run_id.to_string();
+    bind_context!(run_id = run_id.as_str(), phase = Phase::Ingest.text());
+    if let Some(client) = &record.client {
+        bind_context!(client = client.as_str());
+    }
+    let span = span!(links: request, "orchestrator.run", run_id = run_id.as_str(), job = record.job.name());
+    if let Some(client) = &record.client {
+        span.set_attribute("client", client.as_str().to_owned());
+    }
+    let crew = Arc::new(Crew {
+        platform,
+        retries: AtomicU32::new(0),
+        progress,
+    });
+    let run = Run {
+        record,
+        signals,
+        crew,
+        started: Instant::now(),
+    };
+    let current = entered(&span, run.run());
+    let (record, result) = current.await;
+    fail(&span, result.as_ref().err());
+    record
+}
+
+/// A run under way.
+struct Run {
+    record: Record,
+    signals: Signals,
+    crew: Arc<Crew>,
+    started: Instant,
+}
+
+/// Surroundings of the agents of one run.
+pub struct Crew {
+    pub platform: Arc<Platform>,
+    retries: AtomicU32,
+    progress: Progress,
+}
+
+impl Run {
+    async fn run(mut self) -> (Record, Result<()>) {
+        let in_flight = InFlight::begin();
+        self.record.status = Status::Running;
+        self.record.started_at = Some(now());
+        let trace_id = get_current_trace_id();
+        self.record.trace_id = (trace_id != "no-trace").then_some(trace_id);
+        self.save().await;
+        info!("run_started", job = self.record.job.name());
+        let result = self.steps().await;
+        self.record.retries = self.crew.retries.load(Ordering::Relaxed);
+        let took = self.started.elapsed();
+        self.record.took_ms = Some(millis(took));
+        let status = self.status_of(result.as_ref().err());
+        let why = result.as_ref().err().map(|error| chain(error));
+        self.record.end(status, why.clone());
+        // seen by everybody before it is counted
+        self.save().await;
+        drop(in_flight);
+        if let Some(outcome) = status.outcome() {
+            domain_metrics::orchestrator_runs_total(outcome).inc();
+        }
+        let (job, status) = (self.record.job.name(), status.as_str());
+        let took_ms = millis(took);
+        match why {
+            None => info!(
+                "run_finished",
+                job = job,
+                status = status,
+                took_ms = took_ms
+            ),
+            Some(why) => error!(
+                "run_finished",
+                job = job,
+                status = status,
+                took_ms = took_ms,
+                error = why
+            ),
+        }
+        (self.record, result.map(drop))
+    }
+
+    async fn steps(&mut self) -> Result<()> {
+        let (crew, job) = (self.crew.clone(), self.record.job);
+        self.phase(Phase::Ingest, agents::ingest(&crew)).await?;
+        let profile = self.phase(Phase::Profile, agents::profile(&crew)).await?;
+        let rows = match job.analysis() {
+            None => None,
+            Some(sql) => Some(
+                self.phase(Phase::Analyze, agents::analyze(&crew, sql))
+                    .await?,
+            ),
+        };
+        let record = self.record.clone();
+        let published: Option<Dataset> = self
+            .phase(
+                Phase::Publish,
+                agents::publish(&crew, &record, profile, rows),
+            )
+            .await?;
+        self.record.result = published;
+        Ok(())
+    }
+
+    async fn phase<T>(&mut self, phase: Phase, work: impl Future<Output = Result<T>>) -> Result<T> {
+        bind_context!(phase = phase.text());
+        self.record.phase = Some(phase.text().to_owned());
+        self.record.retries = self.crew.retries.load(Ordering::Relaxed);
+        self.save().await;
+        info!("phase_started");
+        let timer = domain_metrics::orchestrator_phase_seconds(phase).start_timer();
+        let started = Instant::now();
+        let span = span!("orchestrator.phase", phase = phase.text());
+        let result = within(span, self.until_stopped(phase, work)).await;
+        drop(timer);
+        let took_ms = millis(started.elapsed());
+        self.record.phases.push(PhaseRecord {
+            phase: phase.text().to_owned(),
+            took_ms,
+            ok: result.is_ok(),
+        });
+        let line = |how: &str| format!("{:8} {how} after {took_ms} ms", phase.text());
+        match &result {
+            // the phase again, since a line for people leaves its context out
+            Ok(_) => {
+                info!("phase_finished", phase = phase.text(), took_ms = took_ms);
+                self.crew.progress.line(&line("done"));
+            }
+            Err(why) => {
+                let why = chain(why);
+                self.crew.progress.line(&line(&format!("failed: {why}")));
+                error!(
+                    "phase_failed",
+                    phase = phase.text(),
+                    took_ms = took_ms,
+                    error = why
+                );
+            }
+        }
+        result
+    }
+
+    /// What is published is published: the last phase is short, and goes on once it began.
+    async fn until_stopped<T>(
+        &self,
+        phase: Phase,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let left = RUN_MAX.saturating_sub(self.started.elapsed());
+        let cancelled = |why: &str| Err(Error::new(Kind::Cancelled, why));
+        if self.signals.cancel.is_raised() {
+            return cancelled("it was cancelled");
+        }
+        if self.signals.stopping.is_raised() {
+            return cancelled("the process stops");
+        }
+        if phase == Phase::Publish {
+            return work.await;
+        }
+        tokio::select! {
+            biased;
+            () = self.signals.cancel.wait() => cancelled("it was cancelled"),
+            () = self.signals.stopping.wait() => cancelled("the process stops"),
+            result = work => result,
+            () = tokio::time::sleep(left) => {
+                let most = RUN_MAX.as_secs();
+                Err(Error::new(Kind::Timeout, format!("the run took longer than {most} s")))
+            }
+        }
+    }
+
+    fn status_of(&self, error: Option<&Error>) -> Status {
+        match error.map(Error::kind) {
+            None => Status::Success,
+            Some(Kind::Cancelled) if self.signals.cancel.is_raised() => Status::Cancelled,
+            Some(Kind::Cancelled) => Status::Interrupted,
+            Some(Kind::Timeout) => Status::Timeout,
+            Some(_) => Status::Failed,
+        }
+    }
+
+    /// A record that cannot be written does not end its run: the log has it too.
+    async fn save(&self) {
+        let (platform, record) = (self.crew.platform.clone(), self.record.clone());
+        let saved = blocking(move || platform.queue.runs().save(&record)).await;
+        if let Err(error) = saved {
+            warn!("run_not_recorded", error = chain(&error));
+        }
+    }
+}
+
+impl Crew {
+    /// Lets an agent work, who tries again if it fails.
+    pub async fn attempt<T, F: Future<Output = Result<T>>>(
+        &self,
+        agent: Agent,
+        phase: Phase,
+        mut work: impl FnMut() -> F,
+    ) -> Result<T> {
+        let span = span!(
+            "orchestrator.agent",
+            agent = agent.text(),
+            phase = phase.text()
+        );
+        let started = Instant::now();
+        let result = within(span, async {
+            for pause in PAUSES {
+                match work().await {
+                    Ok(done) => return Ok(done),
+                    Err(why) => {
+                        domain_metrics::orchestrator_agent_retries_total(agent, phase).inc();
+                        self.retries.fetch_add(1, Ordering::Relaxed);
+                        let (why, pause_ms) = (chain(&why), millis(pause));
+                        warn!(
+                            "agent_retries",
+                            agent = agent.text(),
+                            pause_ms = pause_ms,
+                            error = why
+                        );
+                        tokio::time::sleep(pause).await;
+                    }
+                }
+            }
+            work().await
+        })
+        .await;
+        let took_ms = millis(started.elapsed());
+        match &result {
+            Ok(_) => info!("agent_finished", agent = agent.text(), took_ms = took_ms),
+            Err(why) => error!(
+                "agent_failed",
+                agent = agent.text(),
+                took_ms = took_ms,
+                error = chain(why)
+            ),
+        }
+        let how = if result.is_ok() { "done" } else { "failed" };
+        let line = format!(
+            "{:8} {} {how} after {took_ms} ms",
+            phase.text(),
+            agent.text()
+        );
+        self.progress.line(&line);
+        result
+    }
+}
+
+/// Runs blocking work on a thread of its own, in this context and span.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match ops_layer::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Error::new(Kind::Run, "the work ended early").because(error)),
+    }
+}
+
+/// Runs the work inside of the span, which fails with it.
+async fn within<T>(span: Span, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let result = entered(&span, work).await;
+    fail(&span, result.as_ref().err());
+    result
+}
+
+fn fail(span: &Span, error: Option<&Error>) {
+    if let Some(error) = error {
+        span.set_error_with(format!("{:?}", error.kind()).to_lowercase(), chain(error));
+    }
+}
+
+fn entered<F: Future>(span: &Span, work: F) -> impl Future<Output = F::Output> + use<F> {
+    let _current = span.enter();
+    with_trace_context(work)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Counts a run for as long as it lives.
+struct InFlight;
+
+impl InFlight {
+    fn begin() -> Self {
+        domain_metrics::orchestrator_runs_in_flight().add(1.0);
+        Self
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        domain_metrics::orchestrator_runs_in_flight().add(-1.0);
+    }
+}

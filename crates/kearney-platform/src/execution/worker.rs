@@ -1,0 +1,50 @@
+use std::sync::Arc;
+
+use ops_layer::StopSignal;
+use uuid::Uuid;
+
+use super::progress::Progress;
+use super::run::{Signals, execute};
+use crate::domain_metrics;
+use crate::error::chain;
+use crate::orchestrator::{Record, Status, Waiting};
+use crate::platform::Platform;
+
+/// Runs what waits, one after the other, until the process stops.
+pub async fn work(platform: Arc<Platform>, stopping: StopSignal) {
+    loop {
+        let (waiting, cancel) = tokio::select! {
+            () = stopping.wait() => return,
+            next = platform.queue.next() => next,
+        };
+        let signals = Signals {
+            cancel,
+            stopping: stopping.clone(),
+        };
+        let Waiting { record, request } = waiting;
+        let id = record.run_id;
+        let running = execute(platform.clone(), record, signals, request, Progress::none());
+        let record = match ops_layer::spawn(running).await {
+            Ok(record) => Some(record),
+            Err(error) => lost(&platform, id, &error),
+        };
+        if let Some(record) = record {
+            platform.queue.ended(&record);
+        }
+    }
+}
+
+/// A run that panicked has failed; the panic itself is a line of the log.
+fn lost(platform: &Platform, id: Uuid, error: &dyn std::error::Error) -> Option<Record> {
+    let mut record = platform.queue.runs().get(id)?;
+    record.end(Status::Failed, Some(chain(error)));
+    domain_metrics::orchestrator_runs_total(domain_metrics::RunStatus::Failed).inc();
+    if let Err(error) = platform.queue.runs().save(&record) {
+        ops_layer::log::warn!(
+            "run_not_recorded",
+            run_id = id.to_string(),
+            error = chain(&error)
+        );
+    }
+    Some(record)
+}

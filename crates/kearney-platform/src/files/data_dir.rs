@@ -1,0 +1,46 @@
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Result};
+
+/// A data directory that no other process works in while this value lives.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// Released by the operating system, however the process ends.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Creates the directory where it is missing, takes it, and deletes the drafts of a process that died.
+    pub fn take(path: &Path) -> Result<Self> {
+        let failed = |why: &str| {
+            let path = path.display();
+            Error::new(Kind::File, format!("--data-dir {path}{why}"))
+        };
+        if path.exists() && !path.is_dir() {
+            return Err(failed(": it is not a directory"));
+        }
+        super::create_dir(path).map_err(|error| failed("").because(error))?;
+        let lock = super::open_lock(&path.join(".lock"));
+        let lock = lock.map_err(|error| failed(", .lock").because(error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(failed(
+                    ": another kearney-platform serves from it; stop it, or name another directory",
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(", .lock").because(error)),
+        }
+        super::sweep(path).map_err(|error| failed("").because(error))?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}

@@ -1,0 +1,76 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Failures in a row after which nobody is asked for a while.
+const FAILURES_MAX: u32 = 5;
+/// Time until one call may try again.
+const OPEN_FOR: Duration = Duration::from_secs(30);
+
+/// Circuit breaker: lets calls through until several in a row failed, then one at a time after a pause.
+#[derive(Debug, Default)]
+pub struct Breaker(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    failures: u32,
+    open_until: Option<Instant>,
+}
+
+impl Breaker {
+    /// Lets a call through, or says how long none is.
+    pub fn admit(&self, now: Instant) -> Result<(), Duration> {
+        let mut state = self.lock();
+        match state.open_until {
+            Some(until) if now < until => Err(until - now),
+            Some(_) => {
+                // one call tries; the others wait for its outcome, or for another pause if it is lost
+                state.open_until = Some(now + OPEN_FOR);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub fn worked(&self) {
+        *self.lock() = State::default();
+    }
+
+    pub fn failed(&self, now: Instant) {
+        let mut state = self.lock();
+        state.failures = state.failures.saturating_add(1);
+        if state.failures >= FAILURES_MAX {
+            state.open_until = Some(now + OPEN_FOR);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_failures_in_a_row_one_call_tries_after_the_pause() {
+        let (breaker, start) = (Breaker::default(), Instant::now());
+        for _ in 1..FAILURES_MAX {
+            breaker.failed(start);
+        }
+        breaker.worked();
+        for _ in 0..FAILURES_MAX {
+            assert!(breaker.admit(start).is_ok());
+            breaker.failed(start);
+        }
+        assert_eq!(breaker.admit(start), Err(OPEN_FOR));
+        let later = start + OPEN_FOR;
+        assert!(breaker.admit(later).is_ok());
+        assert!(breaker.admit(later).is_err(), "one call at a time");
+        breaker.failed(later);
+        assert_eq!(breaker.admit(later), Err(OPEN_FOR));
+        assert!(breaker.admit(later + OPEN_FOR).is_ok());
+        breaker.worked();
+        assert!(breaker.admit(later + OPEN_FOR).is_ok());
+    }
+}

@@ -1,0 +1,330 @@
+//! Mapbox's Isochrone API, v1: `GET /isochrone/v1/mapbox/{profile}/{lon},{lat}?contours_minutes=&polygons=true`.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::Uri;
+use ops_layer::metrics::Label;
+use ops_layer::secrets::Secret;
+use ops_layer::trace::{SpanKind, span};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::breaker::Breaker;
+use super::{Failure, Question};
+use crate::domain_metrics::{self, IsochroneStatus as Status, Mode, Provider};
+
+/// Time for one call, and for all calls of one question.
+const CALL_MAX: Duration = Duration::from_secs(4);
+const QUESTION_MAX: Duration = Duration::from_secs(10);
+/// Tries of one question, and the pause after the first; it doubles.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(200);
+/// Calls at the same time; more wait.
+const CALLS_MAX: usize = 16;
+/// A provider that wants to be left alone for longer is asked again after this time.
+const RETRY_AFTER_MAX_S: u64 = 3600;
+/// A larger answer is refused; one contour has some 100 KiB at most.
+const BODY_MAX: u64 = 2 * 1024 * 1024;
+
+/// Address of the API: `https`, or `http` to this machine, since the token is sent there.
+#[derive(Clone, Debug)]
+pub struct BaseUrl {
+    text: String,
+    host: String,
+}
+
+/// Reason why a text is no [`BaseUrl`].
+#[derive(Debug)]
+pub struct BadBaseUrl;
+
+impl FromStr for BaseUrl {
+    type Err = BadBaseUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadBaseUrl> {
+        let uri: Uri = text.parse().map_err(|_| BadBaseUrl)?;
+        let host = uri.host().ok_or(BadBaseUrl)?.to_owned();
+        let is_here = ["localhost", "127.0.0.1", "[::1]"].contains(&host.as_str());
+        let is_safe = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => is_here,
+            _ => false,
+        };
+        let is_bare = uri.query().is_none() && !text.contains('@');
+        (is_safe && is_bare)
+            .then(|| Self {
+                text: text.trim_end_matches('/').to_owned(),
+                host,
+            })
+            .ok_or(BadBaseUrl)
+    }
+}
+
+impl fmt::Display for BadBaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a base URL is https://HOST, or http:// for this machine, without credentials and query")
+    }
+}
+
+impl std::error::Error for BadBaseUrl {}
+
+/// Client of the API.
+#[derive(Debug)]
+pub struct Mapbox {
+    base: BaseUrl,
+    agent: ureq::Agent,
+    breaker: Breaker,
+    calls: Arc<Semaphore>,
+}
+
+impl Mapbox {
+    pub fn new(base: BaseUrl) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            // the token goes to this host alone
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_global(Some(CALL_MAX))
+            .build();
+        Self {
+            base,
+            agent: config.into(),
+            breaker: Breaker::default(),
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+        }
+    }
+
+    /// Returns the geometry of the area. What may pass is tried again while there is time.
+    pub async fn ask(&self, question: &Question, token: &Secret) -> Result<Value, Failure> {
+        let until = Instant::now() + QUESTION_MAX;
+        let mut pause = PAUSE;
+        for _ in 1..TRIES {
+            match self.call_once(question, token).await {
+                Err(failure) if failure.is_passing() => {
+                    let wait = failure.retry_after.unwrap_or(pause);
+                    if Instant::now() + wait + CALL_MAX > until {
+                        return Err(failure);
+                    }
+                    ops_layer::log::warn!(
+                        "isochrone_retries",
+                        provider = "mapbox",
+                        status = failure.status.text()
+                    );
+                    tokio::time::sleep(wait).await;
+                    pause *= 2;
+                }
+                outcome => return outcome,
+            }
+        }
+        self.call_once(question, token).await
+    }
+
+    async fn call_once(&self, question: &Question, token: &Secret) -> Result<Value, Failure> {
+        let mut call = Call::begin(question.mode);
+        if let Err(left) = self.breaker.admit(Instant::now()) {
+            call.status = Status::CircuitOpen;
+            return Err(Failure {
+                retry_after: Some(left),
+                ..Status::CircuitOpen.into()
+            });
+        }
+        let span = span!(
+            kind: SpanKind::Client,
+            "GET isochrone",
+            http.request.method = "GET",
+            server.address = self.base.host.as_str(),
+            isochrone.mode = question.mode.text(),
+            isochrone.minutes = i64::from(question.minutes)
+        );
+        let url = url(&self.base, question, token.expose());
+        let outcome = self.fetch(url).await;
+        match &outcome {
+            Ok(_) => {
+                call.status = Status::Ok;
+                self.breaker.worked();
+            }
+            Err(failure) => {
+                call.status = failure.status;
+                span.set_error(failure.status.text().to_owned());
+                // it answers, and refuses: no reason not to ask it about something else
+                match failure.status {
+                    Status::ClientError => self.breaker.worked(),
+                    Status::RateLimited => {}
+                    _ => self.breaker.failed(Instant::now()),
+                }
+            }
+        }
+        outcome
+    }
+
+    async fn fetch(&self, url: String) -> Result<Value, Failure> {
+        let permit = tokio::time::timeout(CALL_MAX, self.calls.clone().acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
+            return Err(Status::Timeout.into());
+        };
+        let agent = self.agent.clone();
+        let fetched = ops_layer::spawn_blocking(move || {
+            let _permit = permit;
+            fetch(&agent, &url)
+        });
+        match fetched.await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Status::Network.into()),
+        }
+    }
+}
+
+impl Failure {
+    /// Returns true for what a later try may not meet.
+    fn is_passing(&self) -> bool {
+        matches!(
+            self.status,
+            Status::RateLimited | Status::ServerError | Status::Timeout | Status::Network
+        )
+    }
+}
+
+fn url(base: &BaseUrl, question: &Question, token: &str) -> String {
+    let mut url = format!(
+        "{}/isochrone/v1/mapbox/{}/{:.6},{:.6}?contours_minutes={}&polygons=true&access_token=",
+        base.text,
+        question.mode.text(),
+        question.longitude,
+        question.latitude,
+        question.minutes
+    );
+    for byte in token.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                url.push(char::from(byte));
+            }
+            _ => {
+                // writing to a String does not fail
+                let _ = write!(url, "%{byte:02X}");
+            }
+        }
+    }
+    url
+}
+
+/// One call. The errors of the client name the address, and so the token: only their kind is kept.
+fn fetch(agent: &ureq::Agent, url: &str) -> Result<Value, Failure> {
+    let mut response = agent.get(url).call().map_err(|error| kind_of(&error))?;
+    let status = response.status().as_u16();
+    if status != 200 {
+        let seconds = response.headers().get("retry-after");
+        let seconds = seconds.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        return Err(Failure {
+            status: match status {
+                429 => Status::RateLimited,
+                400..=499 => Status::ClientError,
+                500..=599 => Status::ServerError,
+                _ => Status::InvalidResponse,
+            },
+            http_status: Some(status),
+            retry_after: seconds
+                .map(|seconds: u64| Duration::from_secs(seconds.min(RETRY_AFTER_MAX_S))),
+        });
+    }
+    let body = response.body_mut().with_config().limit(BODY_MAX);
+    let body = body.read_to_vec().map_err(|error| kind_of(&error))?;
+    geometry(&body).ok_or_else(|| Status::InvalidResponse.into())
+}
+
+fn kind_of(error: &ureq::Error) -> Failure {
+    let status = match error {
+        ureq::Error::Timeout(_) => Status::Timeout,
+        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => Status::Timeout,
+        ureq::Error::BodyExceedsLimit(_) | ureq::Error::Protocol(_) => Status::InvalidResponse,
+        _ => Status::Network,
+    };
+    status.into()
+}
+
+/// The area of the first feature, if this is what Mapbox documents.
+fn geometry(body: &[u8]) -> Option<Value> {
+    let mut answer: Value = serde_json::from_slice(body).ok()?;
+    let geometry = answer
+        .get_mut("features")?
+        .get_mut(0)?
+        .get_mut("geometry")?
+        .take();
+    let is_area = matches!(geometry["type"].as_str(), Some("Polygon" | "MultiPolygon"));
+    let has_points = geometry["coordinates"][0][0].is_array();
+    (answer["type"] == "FeatureCollection" && is_area && has_points).then_some(geometry)
+}
+
+/// One call that is counted when it ends, also if nobody waits for it any more.
+struct Call {
+    mode: Mode,
+    status: Status,
+    started: Instant,
+}
+
+impl Call {
+    fn begin(mode: Mode) -> Self {
+        Self {
+            mode,
+            status: Status::Cancelled,
+            started: Instant::now(),
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let (provider, mode) = (Provider::Mapbox, self.mode);
+        domain_metrics::isochrone_requests_total(provider, mode, self.status).inc();
+        if self.status != Status::CircuitOpen {
+            let took = self.started.elapsed().as_secs_f64();
+            domain_metrics::isochrone_request_latency_seconds(provider, mode).observe(took);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_goes_over_tls_or_to_this_machine_only() {
+        for good in [
+            "https://api.mapbox.com",
+            "https://proxy.example/mapbox/",
+            "http://127.0.0.1:9",
+        ] {
+            assert!(good.parse::<BaseUrl>().is_ok(), "{good}");
+        }
+        let bad = [
+            "http://api.mapbox.com",
+            "ftp://127.0.0.1",
+            "https://u:p@h",
+            "https://h/?a=b",
+            "api.mapbox.com",
+            "",
+        ];
+        for bad in bad {
+            assert!(bad.parse::<BaseUrl>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_answer_of_another_shape_is_none() {
+        let sound = br#"{"type":"FeatureCollection","features":[{"geometry":{"type":"Polygon","coordinates":[[[1,2],[3,4],[5,6],[1,2]]]}}]}"#;
+        assert!(geometry(sound).is_some());
+        for wrong in [
+            "",
+            "{}",
+            "[]",
+            r#"{"type":"FeatureCollection","features":[]}"#,
+            "\"x\"",
+        ] {
+            assert!(geometry(wrong.as_bytes()).is_none(), "{wrong}");
+        }
+        let line = String::from_utf8_lossy(sound).replace("Polygon", "LineString");
+        assert!(geometry(line.as_bytes()).is_none());
+    }
+}

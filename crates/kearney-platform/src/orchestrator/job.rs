@@ -1,0 +1,128 @@
+use std::fmt;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// Work that a run can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Job {
+    /// Loads what was replaced, and counts the tables anew
+    Load,
+    /// Publishes the delays of each airport
+    Delays,
+    /// Publishes the routes that are flown most
+    Routes,
+}
+
+const DELAYS: &str = "\
+SELECT f.origin AS airport, any_value(a.city) AS city, count(*) AS flights,
+       round(avg(f.delay), 2) AS mean_delay_minutes,
+       quantile_cont(f.delay, 0.95) AS p95_delay_minutes,
+       round(avg(CASE WHEN f.delay > 15 THEN 1.0 ELSE 0.0 END), 4) AS delayed_share
+FROM flights f LEFT JOIN airports a ON a.iata = f.origin
+GROUP BY f.origin ORDER BY flights DESC, airport LIMIT 1000";
+
+const ROUTES: &str = "\
+SELECT origin, destination, count(*) AS flights, round(avg(delay), 2) AS mean_delay_minutes,
+       round(avg(distance), 1) AS distance_miles
+FROM flights GROUP BY origin, destination ORDER BY flights DESC, origin, destination LIMIT 1000";
+
+impl Job {
+    /// Name of the job and of what it publishes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Delays => "delays",
+            Self::Routes => "routes",
+        }
+    }
+
+    /// Query whose rows are published; `None` for a job that publishes the tables' state alone.
+    pub fn analysis(self) -> Option<&'static str> {
+        match self {
+            Self::Load => None,
+            Self::Delays => Some(DELAYS),
+            Self::Routes => Some(ROUTES),
+        }
+    }
+}
+
+/// Client that a run works for: 1 to 40 lower-case letters, digits and inner hyphens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Client(String);
+
+/// Reason why a text is no [`Client`].
+#[derive(Debug)]
+pub struct NotASlug;
+
+impl Client {
+    pub const ACCEPTS: &str =
+        "1 to 40 lower-case letters, digits and inner hyphens, such as acme-west";
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Client {
+    type Err = NotASlug;
+
+    fn from_str(text: &str) -> Result<Self, NotASlug> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let is_slug = (1..=40).contains(&text.len())
+            && text.bytes().all(|byte| plain(byte) || byte == b'-')
+            && text.bytes().next().is_some_and(plain)
+            && text.bytes().last().is_some_and(plain);
+        is_slug.then(|| Self(text.to_owned())).ok_or(NotASlug)
+    }
+}
+
+impl TryFrom<String> for Client {
+    type Error = NotASlug;
+
+    fn try_from(text: String) -> Result<Self, NotASlug> {
+        text.parse()
+    }
+}
+
+impl From<Client> for String {
+    fn from(client: Client) -> Self {
+        client.0
+    }
+}
+
+impl fmt::Display for NotASlug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a client is {}", Client::ACCEPTS)
+    }
+}
+
+impl std::error::Error for NotASlug {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_a_slug_and_nothing_that_leads_out_of_a_folder() {
+        for good in ["a", "acme-west", "7", &"x".repeat(40)] {
+            assert_eq!(good.parse::<Client>().unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "A",
+            "../a",
+            "a.b",
+            "a b",
+            "ä",
+            &"x".repeat(41),
+        ] {
+            assert!(bad.parse::<Client>().is_err(), "{bad}");
+        }
+    }
+}

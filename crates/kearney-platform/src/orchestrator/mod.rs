@@ -1,0 +1,13 @@
+//! Runs as resources: what is asked for, its states, its history, what it published.
+
+mod job;
+mod queue;
+mod record;
+mod results;
+mod store;
+
+pub use job::{Client, Job};
+pub use queue::{Cancelled, Queue, Waiting};
+pub use record::{PhaseRecord, Record, Status, now};
+pub use results::{Content, publish, sweep as sweep_results};
+pub use store::{PAGE_MAX, Runs};

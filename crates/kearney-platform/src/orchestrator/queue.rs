@@ -1,0 +1,161 @@
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ops_layer::StopSignal;
+use ops_layer::trace::SpanIds;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::record::{Record, Status};
+use super::store::Runs;
+use crate::domain_metrics;
+use crate::error::Result;
+
+/// Runs that may wait; one more is refused.
+const WAITING_MAX: usize = 16;
+/// Longest time that a refused client is told to stay away.
+const RETRY_AFTER_MAX_S: u64 = 60;
+
+/// Runs that were asked for: one is in flight, the others wait for their turn.
+#[derive(Debug)]
+pub struct Queue {
+    runs: Runs,
+    state: Mutex<State>,
+    arrival: Notify,
+    last_took_ms: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    running: Option<(Uuid, StopSignal)>,
+}
+
+/// A run that waits, and the span of whoever asked for it.
+#[derive(Debug)]
+pub struct Waiting {
+    pub record: Record,
+    pub request: Option<SpanIds>,
+}
+
+/// Outcome of a request to cancel a run.
+#[derive(Debug)]
+pub enum Cancelled {
+    /// It waited, and is over.
+    Ended(Box<Record>),
+    /// It runs, and ends soon.
+    Asked(Box<Record>),
+    /// It was over before.
+    Over(Box<Record>),
+    Unknown,
+}
+
+/// The queue is full: seconds until a place should be free.
+#[derive(Debug)]
+pub struct Full {
+    pub waiting: usize,
+    pub retry_after: u64,
+}
+
+impl Queue {
+    pub fn new(runs: Runs) -> Self {
+        Self {
+            runs,
+            state: Mutex::default(),
+            arrival: Notify::new(),
+            last_took_ms: AtomicU64::new(0),
+        }
+    }
+
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    /// Writes the run down and lets it wait. Blocks for the file.
+    pub fn submit(
+        &self,
+        record: Record,
+        request: Option<SpanIds>,
+    ) -> Result<std::result::Result<(), Full>> {
+        let mut state = self.lock();
+        if state.waiting.len() >= WAITING_MAX {
+            let seconds = self.last_took_ms.load(Ordering::Relaxed).div_ceil(1000);
+            return Ok(Err(Full {
+                waiting: state.waiting.len(),
+                retry_after: seconds.clamp(1, RETRY_AFTER_MAX_S),
+            }));
+        }
+        if let Err(error) = self.runs.save(&record) {
+            self.runs.forget(record.run_id);
+            return Err(error);
+        }
+        state.waiting.push_back(Waiting { record, request });
+        publish_depth(&state);
+        drop(state);
+        self.arrival.notify_one();
+        Ok(Ok(()))
+    }
+
+    /// Ends a run that waits, or asks one that runs to end. Blocks for the file.
+    pub fn cancel(&self, id: Uuid) -> Result<Cancelled> {
+        let mut state = self.lock();
+        let at = state
+            .waiting
+            .iter()
+            .position(|waiting| waiting.record.run_id == id);
+        if let Some(mut waiting) = at.and_then(|at| state.waiting.remove(at)) {
+            publish_depth(&state);
+            let why = "it was cancelled before it began".to_owned();
+            waiting.record.end(Status::Cancelled, Some(why));
+            self.runs.save(&waiting.record)?;
+            domain_metrics::orchestrator_runs_total(domain_metrics::RunStatus::Cancelled).inc();
+            return Ok(Cancelled::Ended(Box::new(waiting.record)));
+        }
+        let Some(record) = self.runs.get(id).map(Box::new) else {
+            return Ok(Cancelled::Unknown);
+        };
+        match &state.running {
+            Some((running, signal)) if *running == id && !record.status.is_over() => {
+                signal.stop();
+                Ok(Cancelled::Asked(record))
+            }
+            _ => Ok(Cancelled::Over(record)),
+        }
+    }
+
+    /// Waits for the next run, which is in flight from here on, and returns it with the signal that cancels it.
+    pub async fn next(&self) -> (Waiting, StopSignal) {
+        loop {
+            let arrival = self.arrival.notified();
+            if let Some(next) = self.take() {
+                return next;
+            }
+            arrival.await;
+        }
+    }
+
+    fn take(&self) -> Option<(Waiting, StopSignal)> {
+        let mut state = self.lock();
+        let next = state.waiting.pop_front()?;
+        publish_depth(&state);
+        let signal = StopSignal::manual();
+        state.running = Some((next.record.run_id, signal.clone()));
+        Some((next, signal))
+    }
+
+    /// Nothing is in flight any more.
+    pub fn ended(&self, record: &Record) {
+        self.lock().running = None;
+        let took = record.took_ms.unwrap_or_default();
+        self.last_took_ms.store(took, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn publish_depth(state: &State) {
+    domain_metrics::orchestrator_queue_depth().set(state.waiting.len() as f64);
+}

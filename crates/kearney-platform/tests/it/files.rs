@@ -1,0 +1,81 @@
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Stdio;
+
+use crate::served::Home;
+
+const KEY: (&str, &str) = ("X-API-Key", "kearney-registry-key");
+
+/// A file outside of the data directory, and links to it at these names inside.
+fn planted(names: &[&str]) -> (Home, std::path::PathBuf) {
+    let home = Home::new();
+    let precious = home.path("precious");
+    std::fs::write(&precious, "keep me").unwrap();
+    for name in names {
+        let link = home.path("data").join(name);
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        symlink(&precious, link).unwrap();
+    }
+    (home, precious)
+}
+
+#[test]
+fn links_in_the_data_directory_are_not_written_through() {
+    let (home, precious) = planted(&[
+        "registry.json.part",
+        "addresses.json",
+        "warehouse.part.duckdb",
+        "extract/flights-3m.parquet",
+        "extract/airports.csv",
+        "runs/x.part",
+        "results/x.json",
+    ]);
+    let served = home.serve();
+    let model = r#"{"name": "delays", "version": "1"}"#;
+    let added = served.post("/api/registry/models", &[KEY], model);
+    assert_eq!(added.status, 201, "{}", added.body);
+    assert!(served.stop().success());
+    assert_eq!(std::fs::read_to_string(&precious).unwrap(), "keep me");
+}
+
+#[test]
+fn a_link_where_a_file_is_read_or_locked_refuses_the_start_and_names_it() {
+    for name in [".lock", "registry.json"] {
+        let (home, precious) = planted(&[name]);
+        let mut program = home.program(&["serve", "--port", "0", "--admin-port", "0"]);
+        let output = program.stderr(Stdio::piped()).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(
+            told.contains(name) && told.contains("symbolic link"),
+            "{told}"
+        );
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "keep me");
+    }
+}
+
+#[test]
+fn what_the_platform_creates_is_for_its_user_alone() {
+    let home = Home::new();
+    let served = home.serve();
+    assert_eq!(served.get("/api/flights/summary?origin=SFO").status, 200);
+    assert_eq!(
+        served.post("/api/orchestrator/runs", &[KEY], "").status,
+        202
+    );
+    assert!(served.stop().success());
+    let mut files = 0;
+    let mut check = vec![home.path("data"), home.path("logs")];
+    while let Some(path) = check.pop() {
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(&path), expected, "{}", path.display());
+        files += usize::from(path.is_file());
+        let inside = std::fs::read_dir(&path).into_iter().flatten();
+        check.extend(inside.map(|entry| entry.unwrap().path()));
+    }
+    assert!(files > 8, "{files}");
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}

@@ -1,0 +1,194 @@
+use std::time::{Duration, Instant};
+
+use crate::mapbox_stand_in::{Behavior, StandIn, TOKEN};
+use crate::served::{Home, Served};
+
+const AREA: &str = "/api/isochrone?lat=37.6&lon=-122.4&minutes=10&mode=walking";
+/// The statuses of a call, as the catalog has them.
+const STATUSES: [&str; 9] = [
+    "ok",
+    "http_4xx",
+    "http_429",
+    "http_5xx",
+    "timeout",
+    "network",
+    "invalid_response",
+    "circuit_open",
+    "cancelled",
+];
+
+fn with_mapbox(url: &str) -> (Home, Served) {
+    let mut home = Home::new();
+    home.set("MAPBOX_ACCESS_TOKEN", TOKEN);
+    home.set("KEARNEY_MAPBOX_URL", url.to_owned().leak());
+    let served = home.serve();
+    (home, served)
+}
+
+fn calls(served: &Served, status: &str) -> u64 {
+    let series = format!(
+        "isochrone_requests_total{{provider=\"mapbox\",mode=\"walking\",status=\"{status}\"}} "
+    );
+    let metrics = served.get("/metrics").body;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&series));
+    line.unwrap_or_else(|| panic!("{series}")).parse().unwrap()
+}
+
+#[test]
+fn without_a_token_the_answer_is_an_estimate_that_says_so() {
+    let served = Home::new().serve();
+    let answer = served.get(AREA);
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (200, "application/geo+json")
+    );
+    let feature = &answer.json()["features"][0];
+    let about = &feature["properties"];
+    assert_eq!(
+        (&about["provider"], &about["is_estimate"]),
+        (&"estimate".into(), &true.into())
+    );
+    assert!(
+        about["note"].as_str().unwrap().contains("no Mapbox token"),
+        "{about}"
+    );
+    assert_eq!(
+        feature["geometry"]["coordinates"][0]
+            .as_array()
+            .unwrap()
+            .len(),
+        65
+    );
+    let metrics = served.get("/metrics").body;
+    assert!(metrics.contains(
+        "isochrone_requests_total{provider=\"estimate\",mode=\"walking\",status=\"ok\"} 1\n"
+    ));
+}
+
+#[test]
+fn mapbox_is_asked_as_it_documents_and_its_area_is_the_answer() {
+    let mapbox = StandIn::start();
+    let (_, served) = with_mapbox(&mapbox.url);
+    let answer = served.get(AREA);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let feature = &answer.json()["features"][0];
+    assert_eq!(
+        (
+            &feature["properties"]["provider"],
+            &feature["properties"]["is_estimate"]
+        ),
+        (&"mapbox".into(), &false.into())
+    );
+    assert_eq!(
+        feature["geometry"]["coordinates"][0]
+            .as_array()
+            .unwrap()
+            .len(),
+        5
+    );
+    let target = format!(
+        "/isochrone/v1/mapbox/walking/-122.400000,37.600000?contours_minutes=10&polygons=true&access_token={TOKEN}"
+    );
+    assert_eq!(mapbox.asked(), [target]);
+    assert_eq!(calls(&served, "ok"), 1);
+}
+
+#[test]
+fn each_way_to_fail_has_an_answer_and_a_status_and_the_token_is_nowhere() {
+    let mapbox = StandIn::start();
+    let (home, served) = with_mapbox(&mapbox.url);
+    let mut told = Vec::new();
+    // behavior, answer, calls, and the label they are counted with
+    for (behavior, status, tries, label) in [
+        (Behavior::NoRoute, 422, 1, "http_4xx"),
+        (Behavior::RateLimited(600), 503, 1, "http_429"),
+        (Behavior::Nonsense, 502, 1, "invalid_response"),
+        (Behavior::BrokenOnce, 200, 2, "http_5xx"),
+        (Behavior::CutBody, 502, 3, "network"),
+        (Behavior::Sound, 200, 1, "ok"),
+    ] {
+        mapbox.behave(behavior);
+        let answer = served.get(AREA);
+        assert_eq!(answer.status, status, "{behavior:?}: {}", answer.body);
+        assert_eq!(mapbox.asked().len(), tries, "{behavior:?}");
+        assert!(calls(&served, label) > 0, "{behavior:?}");
+        if let Behavior::RateLimited(seconds) = behavior {
+            assert_eq!(answer.header("retry-after"), seconds.to_string());
+        }
+        told.push(answer.body);
+    }
+    // a client that leaves, and a provider that hangs
+    mapbox.behave(Behavior::Hangs);
+    let address = served.api.trim_start_matches("http://");
+    let mut leaver = std::net::TcpStream::connect(address).unwrap();
+    std::io::Write::write_all(
+        &mut leaver,
+        format!("GET {AREA} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes(),
+    )
+    .unwrap();
+    let asked = Instant::now();
+    while mapbox.asked().is_empty() {
+        assert!(asked.elapsed() < Duration::from_secs(20));
+        std::thread::yield_now();
+    }
+    drop(leaver);
+    while calls(&served, "cancelled") == 0 {
+        assert!(asked.elapsed() < Duration::from_secs(20));
+        std::thread::yield_now();
+    }
+    let asked = Instant::now();
+    let slow = served.get(AREA);
+    assert_eq!(slow.status, 504, "{}", slow.body);
+    assert!(
+        asked.elapsed() < Duration::from_secs(30),
+        "it does not hang with its provider"
+    );
+    assert!(calls(&served, "timeout") > 0);
+    told.push(slow.body);
+
+    // five failures in a row, and it is left alone
+    mapbox.behave(Behavior::Broken);
+    mapbox.asked();
+    let open = (0..5)
+        .map(|_| served.get(AREA))
+        .find(|answer| answer.status == 503)
+        .unwrap();
+    let seconds: u64 = open.header("retry-after").parse().unwrap();
+    assert!((1..=30).contains(&seconds), "{seconds}");
+    let before = mapbox.asked().len();
+    assert_eq!(
+        (served.get(AREA).status, mapbox.asked().len()),
+        (503, 0),
+        "{before}"
+    );
+    told.push(open.body);
+    for status in STATUSES {
+        assert!(calls(&served, status) > 0, "{status} has no producer");
+    }
+
+    told.push(served.state().to_string());
+    told.push(served.get("/metrics").body);
+    assert!(served.stop().success());
+    told.push(std::fs::read_to_string(home.path("logs/app.log")).unwrap());
+    for text in told {
+        assert!(!text.contains(TOKEN), "{text}");
+    }
+}
+
+#[test]
+fn a_token_that_is_refused_is_said_so_without_it() {
+    let mapbox = StandIn::start();
+    let mut home = Home::new();
+    home.set("MAPBOX_ACCESS_TOKEN", "pk.another-token-0815");
+    home.set("KEARNEY_MAPBOX_URL", mapbox.url.clone().leak());
+    let served = home.serve();
+    let answer = served.get(AREA);
+    assert_eq!(answer.status, 502);
+    assert!(
+        answer.body.contains("does not accept the token"),
+        "{}",
+        answer.body
+    );
+    assert!(!answer.body.contains("0815"));
+    assert_eq!(calls(&served, "http_4xx"), 1);
+}

@@ -1,0 +1,419 @@
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::served::{Home, Served};
+
+const RUNS: &str = "/api/orchestrator/runs";
+const KEY: (&str, &str) = ("X-API-Key", "kearney-registry-key");
+/// Longer than a run takes on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
+
+fn ask(served: &Served, body: &str) -> Value {
+    let answer = served.post(RUNS, &[KEY], body);
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    let run = answer.json();
+    let location = format!("{RUNS}/{}", run["run_id"].as_str().unwrap());
+    assert_eq!(answer.header("location"), location);
+    run
+}
+
+fn id(run: &Value) -> &str {
+    run["run_id"].as_str().unwrap()
+}
+
+/// The run once it is over.
+fn ended(served: &Served, id: &str) -> Value {
+    let asked = Instant::now();
+    loop {
+        let run = served.get(&format!("{RUNS}/{id}")).json();
+        if !["queued", "running"].contains(&run["status"].as_str().unwrap()) {
+            return run;
+        }
+        assert!(asked.elapsed() < SOON, "{run}");
+        std::thread::yield_now();
+    }
+}
+
+fn orchestrate(home: &Home, arguments: &[&str]) -> Output {
+    let mut program = home.program(&["orchestrate"]);
+    program.args(arguments).stdout(Stdio::piped());
+    program.stderr(Stdio::piped()).output().unwrap()
+}
+
+fn datasets(served: &Served) -> Value {
+    served.get("/api/registry/datasets").json()["datasets"].clone()
+}
+
+#[test]
+fn a_run_is_a_resource_with_states_and_what_it_published_is_registered() {
+    let home = Home::new();
+    let served = home.serve();
+    let asked = ask(&served, r#"{"job": "delays", "client": "acme"}"#);
+    assert_eq!(asked["status"], "queued");
+    let run = ended(&served, id(&asked));
+    assert_eq!(run["status"], "success", "{run}");
+    let phases: Vec<_> = run["phases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| &p["phase"])
+        .collect();
+    assert_eq!(phases, ["ingest", "profile", "analyze", "publish"]);
+    let version = id(&run).as_bytes()[14];
+    assert_eq!(version, b'7', "a UUID of version 7");
+    let result = &run["result"];
+    assert_eq!(result["name"], "acme/delays");
+    assert!(datasets(&served).as_array().unwrap().contains(result));
+
+    let file = home.path("data").join(result["file"].as_str().unwrap());
+    let text = std::fs::read_to_string(&file).unwrap();
+    let published: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(published["run_id"], run["run_id"]);
+    let rows = published["rows"].as_array().unwrap();
+    assert_eq!(rows.len() as u64, result["rows"].as_u64().unwrap());
+    let flights: u64 = rows
+        .iter()
+        .map(|row| row["flights"].as_u64().unwrap())
+        .sum();
+    assert_eq!(
+        flights,
+        published["profile"]["flights"]["rows"].as_u64().unwrap()
+    );
+
+    // the next one replaces it
+    let again = ask(&served, r#"{"job": "delays", "client": "acme"}"#);
+    let again = ended(&served, id(&again));
+    assert!(!file.exists());
+    assert!(
+        datasets(&served)
+            .as_array()
+            .unwrap()
+            .contains(&again["result"])
+    );
+    assert_eq!(datasets(&served).as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn runs_are_paged_newest_first_and_outlive_a_restart() {
+    let home = Home::new();
+    let served = home.serve();
+    for _ in 0..3 {
+        let run = ask(&served, r#"{"job": "routes"}"#);
+        ended(&served, id(&run));
+    }
+    // the first load is one too
+    let all = served.get(RUNS).json();
+    let ids: Vec<String> = all["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| id(run).to_owned())
+        .collect();
+    assert_eq!((ids.len(), &all["next"]), (4, &Value::Null));
+    assert!(ids.is_sorted_by(|newer, older| newer > older));
+    let mut paged = Vec::new();
+    let mut next = format!("{RUNS}?limit=3&status=success");
+    while !next.is_empty() {
+        let page = served.get(&next).json();
+        paged.extend(
+            page["runs"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|run| id(run).to_owned()),
+        );
+        next = page["next"].as_str().unwrap_or_default().to_owned();
+    }
+    assert_eq!(paged, ids);
+    assert!(served.stop().success());
+    let again = home.serve().get(RUNS).json();
+    assert_eq!(again, all);
+
+    let listed = home
+        .program(&["runs", "--json", "--limit", "1"])
+        .stdout(Stdio::piped())
+        .output()
+        .unwrap();
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed["runs"][0], all["runs"][0]);
+}
+
+#[test]
+fn a_full_queue_is_429_with_retry_after_and_no_server_error() {
+    let served = Home::new().serve();
+    let refused = loop {
+        let answer = served.post(RUNS, &[KEY], r#"{"job": "delays"}"#);
+        if answer.status != 202 {
+            break answer;
+        }
+    };
+    assert_eq!(refused.status, 429, "{}", refused.body);
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert_eq!(refused.json()["status"], 429);
+    let metrics = served.get("/metrics").body;
+    let errors = metrics
+        .lines()
+        .filter(|line| line.starts_with("http_requests_total") && line.contains("status=\"5"));
+    assert_eq!(errors.count(), 0, "{metrics}");
+    // those that wait are cancelled at once, the one that runs soon
+    let runs = served.get(&format!("{RUNS}?limit=100")).json();
+    for run in runs["runs"].as_array().unwrap() {
+        let path = format!("{RUNS}/{}", id(run));
+        assert_eq!(served.delete(&path, &[]).status, 401);
+        let answer = served.delete(&path, &[KEY]);
+        match answer.status {
+            200 => assert_eq!(answer.json()["status"], "cancelled"),
+            202 => assert_eq!(answer.json()["status"], "running"),
+            409 => {}
+            other => panic!("{other} {}", answer.body),
+        }
+        let status = ended(&served, id(run))["status"].clone();
+        assert!(
+            ["cancelled", "success"].contains(&status.as_str().unwrap()),
+            "{status}"
+        );
+    }
+    let unknown = format!("{RUNS}/01890000-0000-7000-8000-000000000000");
+    assert_eq!(served.delete(&unknown, &[KEY]).status, 404);
+    let cancelled = served
+        .get(&format!("{RUNS}?status=cancelled&limit=100"))
+        .json();
+    let counted = cancelled["runs"].as_array().unwrap().len();
+    assert!(counted > 0);
+    let series = format!("\norchestrator_runs_total{{status=\"cancelled\"}} {counted}\n");
+    assert!(served.get("/metrics").body.contains(&series), "{series}");
+}
+
+#[test]
+fn a_run_whose_file_is_broken_tries_again_fails_and_leaves_the_table_as_it_was() {
+    let files = tempfile::tempdir().unwrap();
+    let extract = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("extract");
+    for name in ["flights-3m.parquet", "airports.csv", "zipcodes.csv"] {
+        std::fs::copy(extract.join(name), files.path().join(name)).unwrap();
+    }
+    let home = Home::with_datasets(files.path());
+    let served = home.serve();
+    let before = served.get("/api/flights/summary?origin=SFO").body;
+    std::fs::write(files.path().join("flights-3m.parquet"), "no parquet").unwrap();
+    let run = ask(&served, r#"{"job": "delays"}"#);
+    let run = ended(&served, id(&run));
+    assert_eq!(
+        (&run["status"], &run["phase"]),
+        (&"failed".into(), &"ingest".into())
+    );
+    assert_eq!(run["retries"], 2);
+    assert!(
+        run["error"]
+            .as_str()
+            .unwrap()
+            .contains("cannot load flights"),
+        "{run}"
+    );
+    let metrics = served.get("/metrics").body;
+    let retries =
+        "\norchestrator_agent_retries_total{agent=\"flights_loader\",phase=\"ingest\"} 2\n";
+    assert!(metrics.contains(retries), "{metrics}");
+    assert!(metrics.contains("\norchestrator_runs_total{status=\"failed\"} 1\n"));
+    assert_eq!(served.get("/api/flights/summary?origin=SFO").body, before);
+    assert!(!datasets(&served).to_string().contains("delays"));
+
+    // the file is whole again: so is the next run, which loads it
+    std::fs::copy(
+        extract.join("flights-3m.parquet"),
+        files.path().join("flights-3m.parquet"),
+    )
+    .unwrap();
+    let run = ask(&served, r#"{"job": "delays"}"#);
+    assert_eq!(ended(&served, id(&run))["status"], "success");
+}
+
+#[test]
+fn the_command_line_runs_a_job_and_its_exit_code_says_how_it_ended() {
+    let home = Home::new();
+    let done = orchestrate(&home, &["--job", "delays", "--client", "acme", "--json"]);
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&done.stderr),
+        "",
+        "no progress on a pipe"
+    );
+    let run: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(run["status"], "success");
+    // every line of the run names it
+    let lines: Vec<Value> = home
+        .log_lines()
+        .into_iter()
+        .filter(|line| line["logger"] == "orchestrator" && line.get("run_id").is_some())
+        .collect();
+    let events: Vec<&str> = lines
+        .iter()
+        .map(|line| line["event"].as_str().unwrap())
+        .collect();
+    for event in [
+        "run_started",
+        "phase_started",
+        "agent_finished",
+        "phase_finished",
+        "run_finished",
+    ] {
+        assert!(events.contains(&event), "{event} is not in {events:?}");
+    }
+    for line in &lines {
+        assert_eq!(
+            (&line["run_id"], &line["client"]),
+            (&run["run_id"], &"acme".into()),
+            "{line}"
+        );
+        assert!(line["phase"].is_string(), "{line}");
+        assert_eq!(line["trace_id"], run["trace_id"], "{line}");
+    }
+
+    std::fs::remove_dir_all(home.path("data/results")).unwrap();
+    std::fs::create_dir(home.path("data/results")).unwrap();
+    let mut unwritable = home.program(&["orchestrate", "--job", "delays"]);
+    unwritable.arg("--mapbox-url").arg("http://example.com");
+    let refused = unwritable.stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert_eq!(
+        orchestrate(&home, &["--job", "nothing"]).status.code(),
+        Some(2)
+    );
+    assert_eq!(
+        orchestrate(&home, &["--job", "load", "--client", "A"])
+            .status
+            .code(),
+        Some(2)
+    );
+
+    let broken = tempfile::tempdir().unwrap();
+    for name in ["flights-3m.parquet", "airports.csv", "zipcodes.csv"] {
+        std::fs::write(broken.path().join(name), "x").unwrap();
+    }
+    let broken = broken.path().to_str().unwrap();
+    let failed = orchestrate(&home, &["--job", "load", "--datasets", broken]);
+    assert_eq!(failed.status.code(), Some(1));
+    let told = String::from_utf8(failed.stderr).unwrap();
+    assert!(
+        told.contains("ended as failed") && told.contains("flights"),
+        "{told}"
+    );
+
+    let served = home.serve();
+    let taken = orchestrate(&home, &["--job", "load"]);
+    assert_eq!(taken.status.code(), Some(1));
+    let told = String::from_utf8(taken.stderr).unwrap();
+    assert!(told.contains("another kearney-platform"), "{told}");
+    let runs = served.get(RUNS).json();
+    let statuses: Vec<_> = runs["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| run["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        statuses,
+        ["failed", "success"],
+        "the data was there already"
+    );
+}
+
+/// Kills the real process in each phase, runs the job again, and looks at what is there.
+#[test]
+fn killed_in_any_phase_the_run_is_interrupted_and_the_next_one_publishes_whole_results() {
+    let home = Home::new();
+    assert!(
+        orchestrate(&home, &["--job", "delays", "--json"])
+            .status
+            .success()
+    );
+    for phase in ["ingest", "profile", "analyze", "publish"] {
+        let killed = kill_in(&home, phase);
+        let listed = home
+            .program(&["runs", "--json", &killed])
+            .stdout(Stdio::piped())
+            .output()
+            .unwrap();
+        let run: Value = serde_json::from_slice(&listed.stdout).unwrap();
+        assert_eq!(run["status"], "running", "nobody has noticed yet");
+        check_results(&home);
+
+        let served = home.serve();
+        let run = served.get(&format!("{RUNS}/{killed}")).json();
+        assert_eq!(run["status"], "interrupted", "{run}");
+        assert_eq!(run["phase"], phase, "{run}");
+        let metrics = served.get("/metrics").body;
+        assert!(metrics.contains("\norchestrator_runs_total{status=\"interrupted\"} 1\n"));
+        check_results(&home);
+        let files = std::fs::read_dir(home.path("data/results"))
+            .unwrap()
+            .count();
+        assert_eq!(files, 1, "what does not count is swept");
+        assert!(served.stop().success());
+
+        let again = orchestrate(&home, &["--job", "delays", "--json"]);
+        let again: Value = serde_json::from_slice(&again.stdout).unwrap();
+        assert_eq!(again["status"], "success");
+        assert_eq!(check_results(&home), again["run_id"]);
+    }
+}
+
+/// Starts runs until one was killed while it was in this phase; returns its id.
+fn kill_in(home: &Home, phase: &str) -> String {
+    for _ in 0..50 {
+        let log = home.path("logs/app.log");
+        let seen = std::fs::metadata(&log).unwrap().len();
+        let mut program = home.program(&["orchestrate", "--job", "delays"]);
+        let mut child = program.stderr(Stdio::null()).spawn().unwrap();
+        let id = loop {
+            let text = std::fs::read(&log).unwrap();
+            let text =
+                String::from_utf8_lossy(text.get(seen as usize..).unwrap_or_default()).into_owned();
+            let started = text
+                .lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let mut started =
+                started.filter(|line| line["event"] == "phase_started" && line["phase"] == phase);
+            if let Some(line) = started.next() {
+                break line["run_id"].as_str().unwrap().to_owned();
+            }
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "it ended before {phase}: {text}"
+            );
+            std::thread::yield_now();
+        };
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let record = std::fs::read(home.path("data/runs").join(format!("{id}.json"))).unwrap();
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        // it may have gone on while it was looked at
+        if record["status"] == "running" && record["phase"] == phase {
+            return id;
+        }
+    }
+    panic!("no run could be killed in {phase}");
+}
+
+/// The registry names one result, which is whole; returns the run that made it.
+fn check_results(home: &Home) -> Value {
+    let registry = std::fs::read(home.path("data/registry.json")).unwrap();
+    let registry: Value = serde_json::from_slice(&registry).unwrap();
+    let datasets = registry["datasets"].as_array().unwrap();
+    let names: Vec<_> = datasets
+        .iter()
+        .map(|dataset| dataset["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["flights", "airports", "zipcodes", "delays"]);
+    let published = &datasets[3];
+    let file = home.path("data").join(published["file"].as_str().unwrap());
+    let result: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let rows = result["rows"].as_array().unwrap().len() as u64;
+    assert_eq!(rows, published["rows"].as_u64().unwrap());
+    assert_eq!(
+        published["source"],
+        format!("run {}", result["run_id"].as_str().unwrap())
+    );
+    result["run_id"].clone()
+}
