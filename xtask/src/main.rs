@@ -10,6 +10,7 @@
 mod bench;
 mod ci;
 mod command;
+mod demo;
 mod dist;
 mod metadata;
 mod perf;
@@ -42,6 +43,9 @@ enum Chore {
     Setup,
     /// Build the reference platform and run it in the foreground
     Serve(serve::Args),
+    /// Sends the traffic of `serve --demo`, which starts this
+    #[command(hide = true)]
+    DemoTraffic(demo::Args),
     /// Everything that must be green before a merge
     Ci(ci::Args),
     /// Check what no compiler checks: dependency law, documents against manifests, forbidden words
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Chore::Setup => setup::run(),
         Chore::Serve(args) => serve::run(&args),
+        Chore::DemoTraffic(args) => demo::run(&args),
         Chore::Ci(args) => ci::run(&args),
         Chore::Tidy => tidy::run(),
         Chore::Perf(args) => perf::run(&args),

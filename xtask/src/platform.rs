@@ -58,6 +58,25 @@ pub(crate) fn datasets() -> Vec<OsString> {
         .unwrap_or_default()
 }
 
+/// Copies of the input files in `folder`, which may be changed while the platform runs.
+pub(crate) fn copy_datasets(folder: &Path) -> Result<()> {
+    let extract = workspace::root().join("crates/kearney-platform/extract");
+    let from = setup::folder_of(DATASETS).unwrap_or(extract);
+    let copied = std::fs::create_dir_all(folder).and_then(|()| {
+        for name in ["flights-3m.parquet", "airports.csv", "zipcodes.csv"] {
+            std::fs::copy(from.join(name), folder.join(name))?;
+        }
+        Ok(())
+    });
+    copied.map_err(|e| {
+        format!(
+            "cannot copy {} to {}: {e}",
+            from.display(),
+            folder.display()
+        )
+    })
+}
+
 /// What the platform writes into its data directory once it is ready.
 #[derive(Deserialize)]
 struct Addresses {
@@ -80,13 +99,17 @@ pub(crate) struct Served {
 impl Served {
     /// Starts the program with the configuration and the data of this checkout, and waits until it is ready.
     pub(crate) fn start(binary: &Path) -> Result<Self> {
+        let scratch = Scratch::new("served")?;
+        let datasets = scratch.path().join("datasets");
+        copy_datasets(&datasets)?;
         let mut program = command::program(binary);
         program
             .arg("serve")
             .arg("--config-dir")
             .arg(workspace::root().join("configs"))
-            .args(datasets());
-        Self::launch(program, Scratch::new("served")?)
+            .arg("--datasets")
+            .arg(&datasets);
+        Self::launch(program, scratch)
     }
 
     /// On free ports, in a folder of its own that holds all it writes.

@@ -17,11 +17,12 @@ use crate::{Result, command, setup};
 
 mod api;
 mod exchange;
+mod healthy;
 mod load;
 mod runbooks;
 
 use api::Api;
-use load::Load;
+pub(crate) use load::Load;
 
 const SCRAPE: &str = "1s";
 /// What Grafana would take for `$__rate_interval` is four scrapes; a few more bear a busy machine.
@@ -30,10 +31,25 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(60);
 
-/// Answers that are not numbers, since nothing on this machine is asked for isochrones.
-const WITHOUT_TRAFFIC: [&str; 1] = ["Isochrone latency"];
 /// Selectors of failures, of which a healthy platform has no series. That metric and labels exist is a check of `tidy`.
 const FAILURES: [&str; 2] = ["http_response_failures_total{", "status=~\"5..\""];
+/// The overview's catalog, and where each has its value: a counter of that name, the count of a histogram, or a gauge.
+const OVERVIEW: [(&str, &str); 14] = [
+    ("http_requests_total", ""),
+    ("http_request_latency_seconds", "_count"),
+    ("duckdb_query_seconds", "_count"),
+    ("duckdb_query_total", ""),
+    ("isochrone_requests_total", ""),
+    ("isochrone_request_latency_seconds", "_count"),
+    ("orchestrator_phase_seconds", "_count"),
+    ("orchestrator_agent_retries_total", ""),
+    ("orchestrator_runs_total", ""),
+    ("cache_hits_total", ""),
+    ("cache_misses_total", ""),
+    ("cache_size_bytes", ""),
+    ("registry_models_total", ""),
+    ("registry_datasets_total", ""),
+];
 /// Annotations for events that did not happen: to be empty is right.
 const EMPTY: [&str; 2] = ["New build", "Restarts"];
 
@@ -64,14 +80,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 pub(crate) fn check(prometheus: &Path, served: &Served, full: bool) -> Result<()> {
     let scratch = Scratch::new("prometheus")?;
     let server = Prometheus::start(prometheus, served, &scratch)?;
-    let load = Load::start(served);
-    let until = Instant::now() + if full { LONG } else { SHORT };
-    load.run(until)?;
+    let load = Load::new(&served.api, &served.folder.join("datasets"));
+    let began = (served.get("/metrics")?, Instant::now());
+    load.run(began.1 + if full { LONG } else { SHORT })?;
+    let (ended, seconds) = (served.get("/metrics")?, began.1.elapsed().as_secs_f64());
     server.wait_for_scrape()?;
     let mut faults = served_metrics(&served.get("/metrics")?)?;
+    faults.extend(overview(&server.api)?);
     faults.extend(panels(&server.api)?);
     faults.extend(alerts(&server.api)?);
-    faults.extend(runbooks::run(served)?);
+    let promtool = prometheus.join("usr/bin/promtool");
+    faults.extend(healthy::check(&promtool, &began.0, &ended, seconds)?);
+    faults.extend(runbooks::run(prometheus, &server.api, served)?);
     for fault in &faults {
         println!("  {fault}");
     }
@@ -119,6 +139,22 @@ fn served_metrics(exposition: &str) -> Result<Vec<String>> {
     Ok(faults.into_iter().collect())
 }
 
+/// Each metric of the overview has a value above zero, which the load brought about.
+fn overview(api: &Api) -> Result<Vec<String>> {
+    let mut faults = Vec::new();
+    for (name, end) in OVERVIEW {
+        let sum = api.query(&format!("sum({name}{end})"))?;
+        if !sum.iter().any(|value| *value > 0.0) {
+            faults.push(format!("{name} has no value"));
+        }
+    }
+    println!(
+        "the {} metrics of the overview were looked for",
+        OVERVIEW.len()
+    );
+    Ok(faults)
+}
+
 fn panels(api: &Api) -> Result<Vec<String>> {
     let mut asked = Vec::new();
     for file in queries::dashboards(&workspace::root()) {
@@ -144,7 +180,6 @@ fn panel(api: &Api, query: &Query) -> Option<String> {
         Ok(_) if EMPTY.contains(&query.name.as_str()) => None,
         Ok(values) if values.is_empty() => Some(format!("{place}: no data for {}", query.text)),
         Ok(values) if values.iter().any(|value| value.is_finite()) => None,
-        Ok(_) if WITHOUT_TRAFFIC.contains(&query.name.as_str()) => None,
         Ok(_) => Some(format!("{place}: no number for {}", query.text)),
     }
 }

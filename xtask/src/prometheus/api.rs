@@ -16,10 +16,15 @@ impl Api {
         Self { host }
     }
 
+    /// Its address, as a runbook has it.
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.host)
+    }
+
     pub(super) fn is_ready(&self) -> bool {
         Request::get("/-/ready")
             .send(&self.host)
-            .is_ok_and(|(status, _)| status == 200)
+            .is_ok_and(|answer| answer.status == 200)
     }
 
     /// The values that a query has now, one for each series.
@@ -50,10 +55,11 @@ impl Api {
 
     fn get(&self, path: &str) -> Result<Value> {
         let failed = |why: String| format!("Prometheus, GET {path}: {why}");
-        let (_, body) = Request::get(path)
+        let answer = Request::get(path)
             .send(&self.host)
             .map_err(|e| failed(e.to_string()))?;
-        let answer: Value = serde_json::from_str(&body).map_err(|e| failed(e.to_string()))?;
+        let answer: Value =
+            serde_json::from_str(&answer.body).map_err(|e| failed(e.to_string()))?;
         if answer["status"] == "success" {
             Ok(answer)
         } else {

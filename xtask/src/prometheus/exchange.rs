@@ -24,8 +24,30 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Sends it to `host:port`; gives status and body.
-    pub(super) fn send(&self, host: &str) -> std::io::Result<(u16, String)> {
+    /// Sends it to `host:port` and reads the answer.
+    pub(super) fn send(&self, host: &str) -> std::io::Result<Answer> {
+        let mut stream = self.write_to(host)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let answer = String::from_utf8_lossy(&answer);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        Ok(Answer {
+            status: status.ok_or_else(|| std::io::Error::other("no status line"))?,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        })
+    }
+
+    /// Sends it, reads the begin of the answer, and closes the connection.
+    pub(super) fn send_and_leave(&self, host: &str) -> std::io::Result<()> {
+        self.write_to(host)?.read_exact(&mut [0; 200])
+    }
+
+    fn write_to(&self, host: &str) -> std::io::Result<TcpStream> {
         let mut stream = TcpStream::connect(host)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let Self {
@@ -40,15 +62,21 @@ impl<'a> Request<'a> {
             stream,
             "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
         )?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        let answer = String::from_utf8_lossy(&answer);
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok());
-        let status = status.ok_or_else(|| std::io::Error::other("no status line"))?;
-        Ok((status, body.to_owned()))
+        Ok(stream)
+    }
+}
+
+/// An answer to a request.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    head: String,
+    pub(super) body: String,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> Option<String> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        let mut named = lines.filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        named.next().map(|(_, value)| value.trim().to_owned())
     }
 }

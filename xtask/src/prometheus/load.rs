@@ -1,43 +1,72 @@
 //! Requests that touch every part of the platform: routes, caches, DuckDB, registry, orchestrator, refusals.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::exchange::Request;
+use super::exchange::{Answer, Request};
 use crate::Result;
-use crate::platform::Served;
 
 const PAUSE: Duration = Duration::from_millis(50);
 /// More scrapes at once than are let in: some of a burst are answered with 503.
 const BURST: usize = 24;
+const RUNS: &str = "/api/orchestrator/runs";
+/// Runs wait for each other; then the file is restored in any case.
+const RETRIED_WITHIN: Duration = Duration::from_secs(10);
 /// The default in configs/secrets.yaml, which is no secret.
 const KEY: &str = "X-API-Key: kearney-registry-key\r\n";
 
-pub(super) struct Load {
+pub(crate) struct Load {
     host: String,
+    /// Copies of the input files, which it breaks for a moment.
+    datasets: PathBuf,
     asked: AtomicU64,
     refused: AtomicU64,
     failed: AtomicBool,
 }
 
 impl Load {
-    pub(super) fn start(served: &Served) -> Self {
+    /// For a platform at `host:port` that was loaded from these files.
+    pub(crate) fn new(host: &str, datasets: &Path) -> Self {
         Self {
-            host: served.api.trim_start_matches("http://").to_owned(),
+            host: host.trim_start_matches("http://").to_owned(),
+            datasets: datasets.to_owned(),
             asked: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             failed: AtomicBool::new(false),
         }
     }
 
-    /// Asks until then; an answer that is not what it should be is an error at the end.
-    pub(super) fn run(&self, until: Instant) -> Result<()> {
+    /// Asks until then, with so many scrapes at once that some are refused; an answer that is not what it should be is an
+    /// error at the end.
+    pub(crate) fn run(&self, until: Instant) -> Result<()> {
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.users(until));
+            scope.spawn(|| self.repeat(until, |_| self.scrapers()));
+        });
+        self.conclude()?;
+        if self.refused.load(Ordering::Relaxed) == 0 {
+            return Err("no scrape was refused, though many asked at once".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Asks as users do, until then or until nobody answers.
+    pub(crate) fn run_as_users(&self, until: Instant) -> Result<()> {
+        self.users(until);
+        self.conclude()
+    }
+
+    fn users(&self, until: Instant) {
         std::thread::scope(|scope| {
             scope.spawn(|| self.repeat(until, |turn| self.readers(turn)));
             scope.spawn(|| self.repeat(until, |turn| self.queries(turn)));
             scope.spawn(|| self.repeat(until, |turn| self.writers(turn)));
-            scope.spawn(|| self.repeat(until, |_| self.scrapers()));
+            scope.spawn(|| self.repeat(until, |turn| self.runs(turn)));
         });
+    }
+
+    fn conclude(&self) -> Result<()> {
         let (asked, refused) = (
             self.asked.load(Ordering::Relaxed),
             self.refused.load(Ordering::Relaxed),
@@ -45,9 +74,6 @@ impl Load {
         println!("{asked} requests were sent, of which {refused} were answered with 503");
         if self.failed.load(Ordering::Relaxed) {
             return Err("the load got answers that it should not get".to_owned());
-        }
-        if refused == 0 {
-            return Err("no scrape was refused, though many asked at once".to_owned());
         }
         Ok(())
     }
@@ -91,34 +117,94 @@ impl Load {
         );
     }
 
-    /// The first is asked for again and again, the second is new each time.
+    /// The first is asked for again and again, by clients that have the answer and by some that do not say so; the second
+    /// is new each time.
     fn queries(&self, turn: u64) {
-        self.expect(
-            &Request::get("/api/flights/summary?origin=SFO&month=1"),
-            &[200],
-        );
-        let path = format!("/api/airports?near=37.{turn},-122.4&limit=3");
-        self.expect(&Request::get(&path), &[200]);
+        let summary = Request::get("/api/flights/summary?origin=SFO&month=1");
+        self.expect(&summary, &[200]);
+        let head = self.expect(&Request::get("/api/viz/palette"), &[200]);
+        if let Some(tag) = head.and_then(|answer| answer.header("etag")) {
+            let headers = format!("If-None-Match: {tag}\r\n");
+            let again = Request {
+                headers: &headers,
+                ..Request::get("/api/viz/palette")
+            };
+            self.expect(&again, &[304]);
+        }
+        let path = format!("/api/airports?near=37.{turn},-122.4&limit=100");
+        let near = Request::get(&path);
+        self.expect(&near, &[200]);
+        // somebody who has seen enough; what comes of it is the platform's to bear
+        let _ = near.send_and_leave(&self.host);
         self.expect(&Request::get("/api/airports?near=nowhere"), &[400]);
+        for mode in ["driving", "walking", "cycling"] {
+            let path = format!("/api/isochrone?lat=37.6&lon=-122.4&minutes=10&mode={mode}");
+            self.expect(&Request::get(&path), &[200]);
+        }
     }
 
     fn writers(&self, turn: u64) {
-        let model = format!(r#"{{"name":"load","version":"{turn}"}}"#);
-        let post = |path, headers, body| Request {
-            method: "POST",
-            path,
-            headers,
-            body,
-        };
+        let model = format!(
+            r#"{{"name":"load","version":"{}.{turn}"}}"#,
+            std::process::id()
+        );
         self.expect(&post("/api/registry/models", KEY, &model), &[201]);
         self.expect(&post("/api/registry/models", "", &model), &[401]);
-        self.expect(&post("/api/orchestrator/runs", KEY, ""), &[202, 503]);
+        std::thread::sleep(PAUSE * 10);
+    }
+
+    /// A run of each job; each eighth finds a broken file, which is whole again for the next try of its agent.
+    fn runs(&self, turn: u64) {
+        let job = ["load", "delays", "routes"][(turn % 3) as usize];
+        let body = format!(r#"{{"job":"{job}","client":"acme"}}"#);
+        let is_broken = turn % 8 == 1;
+        if is_broken {
+            self.with_broken_file(|| self.one_run(&body));
+        } else {
+            self.one_run(&body);
+        }
+        std::thread::sleep(PAUSE * 10);
+    }
+
+    fn one_run(&self, body: &str) {
+        self.expect(&post(RUNS, KEY, body), &[202, 429]);
+    }
+
+    fn with_broken_file(&self, work: impl FnOnce()) {
+        let (file, kept) = (
+            self.datasets.join("zipcodes.csv"),
+            self.datasets.join("zipcodes.csv.kept"),
+        );
+        let before = self.retries();
+        if std::fs::copy(&file, &kept).is_err() || std::fs::write(&file, "broken\n").is_err() {
+            return;
+        }
+        work();
+        let started = Instant::now();
+        while self.retries() == before && started.elapsed() < RETRIED_WITHIN {
+            std::thread::sleep(PAUSE / 2);
+        }
+        // renamed, so that nobody finds half of it
+        if let Err(why) = std::fs::rename(&kept, &file) {
+            println!("cannot restore {}: {why}", file.display());
+        }
+    }
+
+    fn retries(&self) -> f64 {
+        let answer = Request::get("/metrics").send(&self.host);
+        let body = answer.map(|answer| answer.body).unwrap_or_default();
+        let lines = body
+            .lines()
+            .filter(|line| line.starts_with("orchestrator_agent_retries_total{"));
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.sum()
     }
 
     /// At once until some were refused; then one by one, so that Prometheus itself is let in.
     fn scrapers(&self) {
         if self.refused.load(Ordering::Relaxed) > 0 {
-            return self.expect(&Request::get("/metrics"), &[200, 503]);
+            self.expect(&Request::get("/metrics"), &[200, 503]);
+            return;
         }
         std::thread::scope(|scope| {
             for _ in 0..BURST {
@@ -127,19 +213,29 @@ impl Load {
         });
     }
 
-    fn expect(&self, request: &Request<'_>, expected: &[u16]) {
+    fn expect(&self, request: &Request<'_>, expected: &[u16]) -> Option<Answer> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let told = match request.send(&self.host) {
-            Ok((status, _)) if expected.contains(&status) => {
+            Ok(answer) if expected.contains(&answer.status) => {
                 self.refused
-                    .fetch_add(u64::from(status == 503), Ordering::Relaxed);
-                return;
+                    .fetch_add(u64::from(answer.status == 503), Ordering::Relaxed);
+                return Some(answer);
             }
-            Ok((status, body)) => format!("{status} {body}"),
+            Ok(answer) => format!("{} {}", answer.status, answer.body),
             Err(why) => why.to_string(),
         };
         if !self.failed.swap(true, Ordering::Relaxed) {
             println!("{} {}: {told}", request.method, request.path);
         }
+        None
+    }
+}
+
+fn post<'a>(path: &'a str, headers: &'a str, body: &'a str) -> Request<'a> {
+    Request {
+        method: "POST",
+        path,
+        headers,
+        body,
     }
 }

@@ -2,14 +2,18 @@
 
 use std::path::Path;
 
+use super::api::Api;
 use crate::platform::Served;
 use crate::{Result, command, workspace};
 
-/// They need an account or a daemon that is not part of the set-up: such commands are left out, and counted.
+/// They need an account or a daemon that is not part of the set-up: such commands are left out, and counted. Those of
+/// `aws` run in the platform's tests, against moto.
 const FOREIGN: [&str; 2] = ["aws", "docker"];
+/// Lines of an answer that is read at three in the morning.
+const LINES_MAX: usize = 10;
 
-/// Gives what did not run, or said nothing.
-pub(super) fn run(served: &Served) -> Result<Vec<String>> {
+/// Gives what did not run, said nothing, or said too much.
+pub(super) fn run(prometheus: &Path, api: &Api, served: &Served) -> Result<Vec<String>> {
     let folder = workspace::root().join("docs/runbooks");
     let files =
         std::fs::read_dir(&folder).map_err(|e| format!("cannot read {}: {e}", folder.display()))?;
@@ -24,7 +28,7 @@ pub(super) fn run(served: &Served) -> Result<Vec<String>> {
                 continue;
             }
             ran += 1;
-            faults.extend(attempt(&file, &script, served)?);
+            faults.extend(attempt(&file, &script, prometheus, api, served)?);
         }
     }
     println!(
@@ -56,14 +60,22 @@ fn scripts(page: &str) -> Vec<String> {
 }
 
 /// In the working directory of the application, with its program on the path.
-fn attempt(file: &Path, script: &str, served: &Served) -> Result<Option<String>> {
+fn attempt(
+    file: &Path,
+    script: &str,
+    prometheus: &Path,
+    api: &Api,
+    served: &Served,
+) -> Result<Option<String>> {
     let here = script
         .replace("http://127.0.0.1:8000", &served.api)
         .replace("http://127.0.0.1:8001", &served.admin)
+        .replace("http://127.0.0.1:9090", &api.url())
         .replace("cargo run -q -p kearney-platform --", "kearney-platform");
-    let programs = served.program.parent().map(Path::to_owned);
+    let own = served.program.parent().map(Path::to_owned);
+    let programs = own.into_iter().chain([prometheus.join("usr/bin")]);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths(programs.into_iter().chain(std::env::split_paths(&path)))
+    let path = std::env::join_paths(programs.chain(std::env::split_paths(&path)))
         .map_err(|e| format!("cannot extend PATH: {e}"))?;
     // a runbook is pasted into a shell, so a shell it is
     let mut shell = command::program("bash");
@@ -83,9 +95,16 @@ fn attempt(file: &Path, script: &str, served: &Served) -> Result<Option<String>>
         ))
     } else if output.stdout.is_empty() {
         Some(format!("{name}: `{script}` said nothing"))
+    } else if lines(&output.stdout) > LINES_MAX {
+        let lines = lines(&output.stdout);
+        Some(format!("{name}: `{script}` said {lines} lines"))
     } else {
         None
     })
+}
+
+fn lines(text: &[u8]) -> usize {
+    String::from_utf8_lossy(text).lines().count()
 }
 
 #[cfg(test)]

@@ -1,0 +1,140 @@
+//! A run without faults, made longer: what it counted goes on at its pace for two hours, and no alert fires.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::promql::queries;
+use crate::workspace::{self, Scratch};
+use crate::{Result, command};
+
+/// Minutes that the run is made to last.
+const MINUTES: u32 = 120;
+/// They judge the machine that this runs on, which others use too.
+const ABOUT_SPEED: [&str; 5] = [
+    "HighApiLatency",
+    "ApiLatencyBurnFast",
+    "ApiLatencyBurnSlow",
+    "DuckDbSlow",
+    "CpuThrottled",
+];
+/// They are right where no collector listens.
+const ABOUT_COLLECTOR: [&str; 2] = ["TraceExportDown", "TraceSpansDropped"];
+
+/// Gives the alerts that fire, from the metrics at both ends of a run of so many seconds.
+pub(super) fn check(
+    promtool: &Path,
+    before: &str,
+    after: &str,
+    seconds: f64,
+) -> Result<Vec<String>> {
+    let has_collector = !after.contains("\ntrace_exporter_up 0");
+    let is_left_out = |name: &str| {
+        ABOUT_SPEED.contains(&name) || (!has_collector && ABOUT_COLLECTOR.contains(&name))
+    };
+    let alerts = queries::of_alerts(&workspace::root())?;
+    let names: Vec<&str> = alerts
+        .iter()
+        .map(|alert| alert.name.as_str())
+        .filter(|name| !is_left_out(name))
+        .collect();
+    let test = test(before, after, seconds, &names);
+    let scratch = Scratch::new("healthy")?;
+    let file = scratch.path().join("healthy.yml");
+    std::fs::write(&file, test).map_err(|e| format!("cannot write {}: {e}", file.display()))?;
+    let mut promtool = command::program(promtool);
+    promtool.args(["test", "rules"]).arg(&file);
+    println!("$ {}", command::shown(&promtool));
+    let output = command::output(&mut promtool)?;
+    if output.status.success() {
+        println!(
+            "{} alerts stay silent over {MINUTES} minutes like this run, {} were left out",
+            names.len(),
+            alerts.len() - names.len()
+        );
+        return Ok(Vec::new());
+    }
+    let told = [output.stdout, output.stderr].concat();
+    Ok(vec![format!(
+        "a healthy run raises an alert: {}",
+        String::from_utf8_lossy(&told)
+    )])
+}
+
+/// A test for promtool: every series with its pace, and every alert silent in the middle and at the end.
+fn test(before: &str, after: &str, seconds: f64, alerts: &[&str]) -> String {
+    let rules = workspace::root().join("configs/alerts.yml");
+    let mut text = format!(
+        "rule_files: ['{}']\nevaluation_interval: 1m\ntests:\n- interval: 1m\n  input_series:\n  \
+         - {{series: 'up{{job=\"kearney-platform\",instance=\"a\"}}', values: '1x{MINUTES}'}}\n",
+        rules.display()
+    );
+    let (begin, gauges) = (values(before), gauges(after));
+    for (series, end) in values(after) {
+        let name = series.split('{').next().unwrap_or(series);
+        let (start, step) = if gauges.contains(&name) {
+            (end, 0.0)
+        } else {
+            let start = begin.get(series).copied().unwrap_or(0.0);
+            (start, (end - start) * 60.0 / seconds)
+        };
+        let series = series.replace('\'', "''");
+        // writing to a String does not fail
+        let _ = writeln!(
+            text,
+            "  - {{series: '{series}', values: '{start}+{step}x{MINUTES}'}}"
+        );
+    }
+    text += "  alert_rule_test:\n";
+    for alert in alerts {
+        for minute in [MINUTES / 2, MINUTES] {
+            let _ = writeln!(
+                text,
+                "  - {{eval_time: {minute}m, alertname: {alert}, exp_alerts: []}}"
+            );
+        }
+    }
+    text
+}
+
+/// Each series of an exposition with its value; those that are no number are left out.
+fn values(exposition: &str) -> BTreeMap<&str, f64> {
+    let samples = exposition.lines().filter(|line| !line.starts_with('#'));
+    samples
+        .filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let value: f64 = value.parse().ok()?;
+            value.is_finite().then_some((series, value))
+        })
+        .collect()
+}
+
+fn gauges(exposition: &str) -> Vec<&str> {
+    let types = exposition
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "));
+    types
+        .filter_map(|line| line.strip_suffix(" gauge"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_go_on_at_their_pace_and_gauges_stay() {
+        let before = "# TYPE a counter\na{b=\"c\"} 10\n# TYPE g gauge\ng 5\n";
+        let after = "# TYPE a counter\na{b=\"c\"} 30\na{b=\"d\"} 1\n# TYPE g gauge\ng 7\ng2 NaN\n";
+        let test = test(before, after, 30.0, &["Slow"]);
+        for line in [
+            "{series: 'a{b=\"c\"}', values: '10+40x120'}",
+            "{series: 'a{b=\"d\"}', values: '0+2x120'}",
+            "{series: 'g', values: '7+0x120'}",
+            "{eval_time: 60m, alertname: Slow, exp_alerts: []}",
+        ] {
+            assert!(test.contains(line), "{line} is not in {test}");
+        }
+        assert!(!test.contains("NaN"));
+    }
+}
