@@ -67,13 +67,20 @@ impl Rotel {
 
     /// Reads what it prints until it printed this many spans of the names, each to its last line.
     fn spans(&self, wanted: &[&str]) -> Vec<Printed> {
+        self.spans_until(wanted, |spans| {
+            let has = |name: &&str| spans.iter().any(|span| span.field("Name") == *name);
+            wanted.iter().all(has)
+        })
+    }
+
+    /// Reads what it prints until these are enough.
+    fn spans_until(&self, wanted: &[&str], enough: impl Fn(&[Printed]) -> bool) -> Vec<Printed> {
         let until = Instant::now() + SOON;
         let mut lines = Vec::new();
         loop {
             let spans = parse(&lines);
-            let has = |name: &&str| spans.iter().any(|span| span.field("Name") == *name);
             // the last span may be cut off: one more line after it says that it is not
-            if wanted.iter().all(has) && lines.last().is_some_and(String::is_empty) {
+            if enough(&spans) && lines.last().is_some_and(String::is_empty) {
                 return spans;
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -184,4 +191,64 @@ fn a_collector_gets_the_platforms_spans_with_resource_names_parents_and_attribut
     assert_eq!(query.field("Parent ID"), request.field("ID"));
     assert_eq!(query.attributes["db.system.name"], "duckdb");
     assert!(served.stop().success());
+}
+
+#[test]
+fn a_run_of_the_command_line_is_one_trace_with_its_phases_and_agents() {
+    const RUN: &str = "orchestrator.run";
+    const AGENTS: [(&str, &str); 6] = [
+        ("flights_loader", "ingest"),
+        ("airports_loader", "ingest"),
+        ("zipcodes_loader", "ingest"),
+        ("profiler", "profile"),
+        ("analyst", "analyze"),
+        ("publisher", "publish"),
+    ];
+    let Some(tool) = tool() else { return };
+    let rotel = Rotel::start(tool);
+    let home = Home::with_collector(rotel.endpoint.clone());
+    let arguments = [
+        "orchestrate",
+        "--job",
+        "delays",
+        "--client",
+        "acme",
+        "--json",
+    ];
+    let mut program = home.program(&arguments);
+    let output = program.stdout(Stdio::piped()).output().unwrap();
+    let run: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(run["status"], "success");
+
+    let ours = |span: &&Printed| span.field("Name").starts_with("orchestrator.");
+    let spans = rotel.spans_until(&[RUN], |spans| spans.iter().filter(ours).count() >= 11);
+    let ours: Vec<&Printed> = spans.iter().filter(ours).collect();
+    assert_eq!(ours.len(), 1 + 4 + AGENTS.len());
+    for span in &ours {
+        assert_eq!(span.field("Trace ID"), run["trace_id"], "{span:#?}");
+    }
+    let root = ours.iter().find(|span| span.field("Name") == RUN).unwrap();
+    assert_eq!(root.field("Parent ID"), "");
+    assert_eq!(root.attributes["run_id"], run["run_id"].as_str().unwrap());
+    assert_eq!(
+        (&*root.attributes["job"], &*root.attributes["client"]),
+        ("delays", "acme")
+    );
+    for (agent, phase) in AGENTS {
+        let has = |span: &&&Printed, key: &str, value: &str| {
+            span.attributes.get(key).is_some_and(|found| found == value)
+        };
+        let agent = ours.iter().find(|span| has(span, "agent", agent)).unwrap();
+        let phase = ours
+            .iter()
+            .find(|span| span.field("Name") == "orchestrator.phase" && has(span, "phase", phase))
+            .unwrap();
+        assert_eq!(agent.field("Parent ID"), phase.field("ID"));
+        assert_eq!(phase.field("Parent ID"), root.field("ID"));
+    }
+    let queries = spans.iter().filter(|span| span.field("Name") == "SELECT");
+    assert!(
+        queries.clone().count() >= 4,
+        "those of profile and analysis"
+    );
 }
