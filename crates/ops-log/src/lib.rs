@@ -93,6 +93,7 @@ mod level;
 mod logger;
 mod output;
 mod pipeline;
+pub mod reader;
 mod redact;
 mod render;
 mod setup;

@@ -54,32 +54,70 @@ pub(crate) fn render(
     }
     let mut out = std::mem::take(&mut buffers.console_renderings[at].text);
     out.clear();
-    let mut painter = Painter {
-        out: &mut out,
-        color: style.color,
-    };
     let json = buffers.json();
-    // {"timestamp":"2025-01-15T10:30:00
+    let parts = Parts {
+        // {"timestamp":"2025-01-15T10:30:00
+        timestamp: &json[14..33],
+        level: Some(level),
+        event: &json[event_span.event.0..event_span.event.1],
+        logger: if style.context { logger } else { "" },
+    };
+    let head = line(
+        &mut out,
+        style.color,
+        &parts,
+        visible(buffers, style.context),
+    );
+    out.push(b'\n');
+    buffers.console_renderings[at].head = head;
+    buffers.console_renderings[at].text = out;
+}
+
+/// The beginning of a line, escaped as in JSON but for the logger.
+pub(crate) struct Parts<'a> {
+    pub(crate) timestamp: &'a [u8],
+    pub(crate) level: Option<Level>,
+    pub(crate) event: &'a [u8],
+    /// Left out if empty.
+    pub(crate) logger: &'a str,
+}
+
+/// Writes a line without its newline; returns where the event begins.
+pub(crate) fn line<'a>(
+    out: &mut Vec<u8>,
+    color: bool,
+    parts: &Parts<'_>,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) -> usize {
+    let mut painter = Painter { out, color };
     painter.painted(DIM, |out| {
-        out.extend_from_slice(&json[14..24]);
-        out.push(b' ');
-        out.extend_from_slice(&json[25..33]);
+        // the second is enough for people
+        let instant = parts.timestamp.get(..19).unwrap_or(parts.timestamp);
+        match instant.split_at_checked(10) {
+            Some((date, [b'T', time @ ..])) => {
+                out.extend_from_slice(date);
+                out.push(b' ');
+                out.extend_from_slice(time);
+            }
+            _ => out.extend_from_slice(instant),
+        }
     });
     painter.out.extend_from_slice(b" [");
-    painter.painted(level_color(level), |out| {
-        out.extend_from_slice(format!("{level:<9}").as_bytes());
-    });
+    match parts.level {
+        Some(level) => painter.painted(level_color(level), |out| {
+            out.extend_from_slice(format!("{level:<9}").as_bytes());
+        }),
+        None => painter.out.extend_from_slice(b"         "),
+    }
     painter.out.extend_from_slice(b"] ");
     let head = painter.out.len();
-    painter.painted(BOLD, |out| {
-        plain(&json[event_span.event.0..event_span.event.1], out)
-    });
-    if style.context {
+    painter.painted(BOLD, |out| plain(parts.event, out));
+    if !parts.logger.is_empty() {
         painter.out.extend_from_slice(b" [");
-        painter.painted(BLUE, |out| crate::escape::json(logger, out));
+        painter.painted(BLUE, |out| crate::escape::json(parts.logger, out));
         painter.out.push(b']');
     }
-    for (index, (key, value)) in visible(buffers, style.context).enumerate() {
+    for (index, (key, value)) in fields.enumerate() {
         painter
             .out
             .extend_from_slice(if index == 0 { b"  " } else { b" " });
@@ -90,9 +128,7 @@ pub(crate) fn render(
             other => out.extend_from_slice(other),
         });
     }
-    out.push(b'\n');
-    buffers.console_renderings[at].head = head;
-    buffers.console_renderings[at].text = out;
+    head
 }
 
 fn level_color(level: Level) -> &'static [u8] {

@@ -69,7 +69,7 @@ fn read<'a, T: Deserialize<'a>, E: Error>(text: &'a str) -> Result<T, E> {
 }
 
 /// The entries of an object in their order, also those of one key.
-struct Entries<'a>(Vec<(String, &'a RawValue)>);
+pub(crate) struct Entries<'a>(pub(crate) Vec<(String, &'a RawValue)>);
 
 impl<'a> Deserialize<'a> for Entries<'a> {
     fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {

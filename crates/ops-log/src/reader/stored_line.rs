@@ -1,0 +1,161 @@
+use std::fmt;
+
+use serde_json::value::RawValue;
+
+use crate::redact::deny::DenyList;
+use crate::render::console::{self, Parts};
+use crate::render::nested::Nested;
+use crate::render::raw::{Entries, Raw};
+use crate::{Level, escape};
+
+/// A line that was written as one JSON object. `Display` is the form for people, without colors.
+///
+/// Fields keep their order. Control characters and marks that change the direction of text stay escaped, also if another
+/// program wrote the line.
+pub struct StoredLine {
+    timestamp: String,
+    level: Option<Level>,
+    event: String,
+    logger: String,
+    fields: Vec<(String, Box<RawValue>)>,
+}
+
+/// Failure to read a line: it is not one JSON object.
+#[derive(Debug)]
+pub struct ParseLineError(serde_json::Error);
+
+impl StoredLine {
+    /// Reads a line. Keys besides `timestamp`, `level`, `event` and `logger` are fields; a missing one of those is empty.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the text is not one JSON object: a stack trace, the beginning of a line that was cut off.
+    pub fn parse(text: &str) -> Result<Self, ParseLineError> {
+        let Entries(entries) = serde_json::from_str(text).map_err(ParseLineError)?;
+        let mut line = Self {
+            timestamp: String::new(),
+            level: None,
+            event: String::new(),
+            logger: String::new(),
+            fields: Vec::new(),
+        };
+        for (key, value) in entries {
+            let text = || plain(value);
+            match key.as_str() {
+                "timestamp" => line.timestamp = text(),
+                "level" => line.level = text().parse().ok(),
+                "event" => line.event = text(),
+                "logger" => line.logger = text(),
+                _ => line.fields.push((key, value.to_owned())),
+            }
+        }
+        Ok(line)
+    }
+
+    /// Instant of the line as it was written, such as `2025-01-15T10:30:00.123Z`; empty if it has none.
+    pub fn timestamp(&self) -> &str {
+        &self.timestamp
+    }
+
+    /// Level of the line; `None` if it has none, or one of another system.
+    pub fn level(&self) -> Option<Level> {
+        self.level
+    }
+
+    /// Event of the line.
+    pub fn event(&self) -> &str {
+        &self.event
+    }
+
+    /// Returns a field as text: a string without its quotes, anything else as JSON. The last one counts if a key is there
+    /// twice.
+    pub fn field(&self, key: &str) -> Option<String> {
+        let found = self.fields.iter().rfind(|(name, _)| name == key);
+        found.map(|(_, value)| plain(value))
+    }
+
+    /// The line for people, without a newline; with colors for terminals if `color` is set.
+    pub fn console(&self, color: bool) -> String {
+        let escaped = |text: &str| {
+            let mut out = Vec::with_capacity(text.len());
+            escape::json(text, &mut out);
+            out
+        };
+        let deny = DenyList::new([""; 0], [""; 0]);
+        let fields: Vec<_> = self
+            .fields
+            .iter()
+            .map(|(key, value)| {
+                let mut json = Vec::new();
+                Nested::write(&Raw::new(value.get()), key.as_bytes(), &deny, &mut json);
+                (escaped(key), json)
+            })
+            .collect();
+        let mut out = Vec::new();
+        console::line(
+            &mut out,
+            color,
+            &Parts {
+                timestamp: &escaped(&self.timestamp),
+                level: self.level,
+                event: &escaped(&self.event),
+                logger: &self.logger,
+            },
+            fields
+                .iter()
+                .map(|(key, value)| (key.as_slice(), value.as_slice())),
+        );
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    pub(super) fn contains(&self, text: &str) -> bool {
+        let within = |place: &str| place.contains(text);
+        within(&self.event)
+            || within(&self.logger)
+            || self
+                .fields
+                .iter()
+                .any(|(key, value)| within(key) || within(&plain(value)))
+    }
+}
+
+/// Text of a line that is not JSON, with control characters escaped so that none moves a cursor; tabs stay.
+pub fn escaped(text: &str) -> String {
+    let stays = ['\t', '"', '\\'];
+    let mut out = Vec::with_capacity(text.len());
+    for part in text.split_inclusive(stays) {
+        let body = part.strip_suffix(stays).unwrap_or(part);
+        escape::json(body, &mut out);
+        out.extend_from_slice(&part.as_bytes()[body.len()..]);
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// A string without its quotes, anything else as it stands.
+fn plain(value: &RawValue) -> String {
+    serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned())
+}
+
+impl fmt::Display for StoredLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.console(false))
+    }
+}
+
+impl fmt::Debug for StoredLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoredLine({self})")
+    }
+}
+
+impl fmt::Display for ParseLineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a line of JSON")
+    }
+}
+
+impl std::error::Error for ParseLineError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
