@@ -18,9 +18,15 @@ pub enum Step {
     MetadataWritten,
     /// The metadata has its final name: the entry is there.
     Committed,
+    /// A change is in the journal, and does not count yet.
+    Journaled,
+    /// A journal that was written anew has its name, and does not count yet.
+    JournalRenamed,
     /// The data of the entry that was replaced is gone.
     OldDataRemoved,
-    /// An invalidation is announced; nothing is deleted yet.
+    /// An invalidation is written down, and does not count yet.
+    OrderWritten,
+    /// An invalidation is announced: nobody serves what it means. Nothing is deleted yet.
     InvalidationAnnounced,
     /// The metadata of an entry is deleted, its data not yet.
     MetadataRemoved,

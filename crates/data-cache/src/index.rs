@@ -1,15 +1,14 @@
 //! Contents of the cache, by name: for patterns, sizes and the order of last use.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
-use crate::disk::Metadata;
+use crate::disk::{Listed, Metadata};
 use crate::key::{BuildKeyHasher, Key};
 use crate::memory::Usage;
-use crate::sql::Words;
 
 /// One entry, without its data.
 #[derive(Clone)]
@@ -20,6 +19,8 @@ pub(crate) struct Indexed {
     pub(crate) ttl_seconds: u64,
     /// Time it took to compute; 0 if unknown.
     pub(crate) compute_ms: u64,
+    /// Count of invalidations before it was computed.
+    pub(crate) generation: u64,
     /// Bytes of the blocks of its files; 0 for one that is in memory only.
     pub(crate) bytes: u64,
     pub(crate) usage: Arc<Usage>,
@@ -33,8 +34,35 @@ impl Indexed {
             created_at: metadata.created_at,
             ttl_seconds: metadata.ttl_seconds,
             compute_ms: metadata.compute_ms,
+            generation: metadata.generation,
             bytes: metadata.blocks(),
             usage,
+        }
+    }
+
+    /// The time of its last use is unknown.
+    pub(crate) fn listed(listed: Listed) -> Self {
+        Self {
+            label: listed.label,
+            tables: listed.tables,
+            created_at: listed.created_at,
+            ttl_seconds: listed.ttl_seconds,
+            compute_ms: listed.compute_ms,
+            generation: listed.generation,
+            bytes: listed.bytes,
+            usage: Usage::at(0),
+        }
+    }
+
+    pub(crate) fn to_listed(&self) -> Listed {
+        Listed {
+            label: self.label.clone(),
+            tables: self.tables.clone(),
+            created_at: self.created_at,
+            ttl_seconds: self.ttl_seconds,
+            compute_ms: self.compute_ms,
+            generation: self.generation,
+            bytes: self.bytes,
         }
     }
 
@@ -43,121 +71,147 @@ impl Indexed {
     }
 }
 
-/// Names of an entry: what it depends on.
-pub(crate) struct Labeled {
-    pub(crate) key: Key,
-    pub(crate) label: Arc<str>,
-    tables: Arc<[String]>,
+/// Parts of the index: whoever looks at all entries keeps others from a few of them only.
+const SHARDS: usize = 64;
+
+pub(crate) struct Index {
+    shards: [Mutex<Shard>; SHARDS],
+    /// Bytes of all entries.
+    bytes: AtomicU64,
 }
 
-impl Labeled {
-    /// Returns `true` if it depends on this table, or could, for all that its text tells. `table` is in lower case.
-    pub(crate) fn depends_on(&self, table: &str) -> bool {
-        let known = self.tables.iter().any(|known| known == table);
-        let is_function = self.label.starts_with("fn:");
-        known
-            || !is_function && Words::of(&self.label).map_or(true, |words| words.could_name(table))
+type Shard = HashMap<Key, Indexed, BuildKeyHasher>;
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            bytes: AtomicU64::new(0),
+        }
     }
 }
 
-#[derive(Default)]
-pub(crate) struct Index {
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    entries: HashMap<Key, Indexed, BuildKeyHasher>,
-    bytes: u64,
-}
-
 impl Index {
+    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
+        self.shards[key.shard() % SHARDS].lock()
+    }
+
     pub(crate) fn insert(&self, key: Key, entry: Indexed) {
-        let mut state = self.state.lock();
-        state.bytes += entry.bytes;
-        if let Some(old) = state.entries.insert(key, entry) {
-            state.bytes -= old.bytes;
+        let mut shard = self.shard(&key);
+        self.bytes.fetch_add(entry.bytes, Ordering::Relaxed);
+        if let Some(old) = shard.insert(key, entry) {
+            self.bytes.fetch_sub(old.bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Inserts an entry unless there is one.
+    pub(crate) fn insert_new(&self, key: Key, entry: Indexed) {
+        let mut shard = self.shard(&key);
+        if let hash_map::Entry::Vacant(place) = shard.entry(key) {
+            self.bytes.fetch_add(entry.bytes, Ordering::Relaxed);
+            place.insert(entry);
         }
     }
 
     pub(crate) fn remove(&self, key: &Key) {
-        let mut state = self.state.lock();
-        if let Some(old) = state.entries.remove(key) {
-            state.bytes -= old.bytes;
+        self.remove_if(key, |_| true);
+    }
+
+    /// Removes an entry if it is meant; returns `true` if it was there.
+    pub(crate) fn remove_if(&self, key: &Key, is_meant: impl Fn(&Indexed) -> bool) -> bool {
+        let mut shard = self.shard(key);
+        match shard.get(key) {
+            Some(entry) if is_meant(entry) => {
+                self.bytes.fetch_sub(entry.bytes, Ordering::Relaxed);
+                shard.remove(key).is_some()
+            }
+            _ => false,
         }
     }
 
     pub(crate) fn contains(&self, key: &Key) -> bool {
-        self.state.lock().entries.contains_key(key)
+        self.shard(key).contains_key(key)
     }
 
     pub(crate) fn usage(&self, key: &Key) -> Option<Arc<Usage>> {
-        let state = self.state.lock();
-        state.entries.get(key).map(|entry| entry.usage.clone())
+        self.shard(key).get(key).map(|entry| entry.usage.clone())
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.state.lock().bytes
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
     pub(crate) fn retain(&self, keep: impl Fn(&Key, &Indexed) -> bool) {
-        let mut state = self.state.lock();
-        let State { entries, bytes } = &mut *state;
-        entries.retain(|key, entry| {
-            let kept = keep(key, entry);
-            *bytes -= if kept { 0 } else { entry.bytes };
-            kept
-        });
+        for shard in &self.shards {
+            shard.lock().retain(|key, entry| {
+                let kept = keep(key, entry);
+                if !kept {
+                    self.bytes.fetch_sub(entry.bytes, Ordering::Relaxed);
+                }
+                kept
+            });
+        }
     }
 
-    /// Keys, labels and tables, to be looked at without keeping others from the index.
-    pub(crate) fn labels(&self) -> Vec<Labeled> {
-        let state = self.state.lock();
-        let entries = state.entries.iter();
-        entries
-            .map(|(key, entry)| Labeled {
-                key: *key,
-                label: entry.label.clone(),
-                tables: entry.tables.clone(),
-            })
-            .collect()
+    pub(crate) fn all(&self) -> Vec<(Key, Indexed)> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            all.extend(shard.iter().map(|(key, entry)| (*key, entry.clone())));
+        }
+        all
     }
 
+    /// The keys of the entries that match. They are looked at in copies: nobody waits for `matches`.
     pub(crate) fn matching(&self, matches: impl Fn(&Indexed) -> bool) -> Vec<Key> {
-        let state = self.state.lock();
-        let found = state.entries.iter().filter(|(_, entry)| matches(entry));
-        found.map(|(key, _)| *key).collect()
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let entries: Vec<_> = {
+                let shard = shard.lock();
+                shard.iter().map(|(k, entry)| (*k, entry.clone())).collect()
+            };
+            let matching = entries.iter().filter(|(_, entry)| matches(entry));
+            found.extend(matching.map(|(key, _)| *key));
+        }
+        found
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Indexed> {
-        self.state.lock().entries.get(key).cloned()
+        self.shard(key).get(key).cloned()
     }
 
     /// Entries that are not expired.
     pub(crate) fn live(&self, now: u64) -> u64 {
-        let state = self.state.lock();
-        let live = state
-            .entries
-            .values()
-            .filter(|entry| !entry.is_expired(now));
-        live.count() as u64
+        let live = self.shards.iter().map(|shard| {
+            let shard = shard.lock();
+            shard
+                .values()
+                .filter(|entry| !entry.is_expired(now))
+                .count()
+        });
+        live.sum::<usize>() as u64
     }
 
     /// The `count` entries with most hits.
     pub(crate) fn top(&self, count: usize, now: u64) -> Vec<Indexed> {
-        let state = self.state.lock();
-        let mut live: Vec<_> = state
-            .entries
-            .values()
-            .filter(|entry| !entry.is_expired(now))
-            .map(|entry| (entry.usage.hits.load(Ordering::Relaxed), entry))
-            .collect();
+        let mut live = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let entries = shard.values().filter(|entry| !entry.is_expired(now));
+            live.extend(
+                entries.map(|entry| (entry.usage.hits.load(Ordering::Relaxed), entry.clone())),
+            );
+        }
         live.sort_by(|(a, first), (b, second)| {
             b.cmp(a).then_with(|| first.label.cmp(&second.label))
         });
         live.into_iter()
             .take(count)
-            .map(|(_, entry)| entry.clone())
+            .map(|(_, entry)| entry)
             .collect()
     }
 }

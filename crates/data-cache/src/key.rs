@@ -46,6 +46,19 @@ impl Key {
         Self(Sha256::digest(&bytes).into())
     }
 
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// A number by which keys are spread over parts of a table.
+    pub(crate) fn shard(&self) -> usize {
+        usize::from(self.0[8])
+    }
+
     /// The key whose name this is: 64 lower-case hexadecimal digits.
     pub(crate) fn from_hex(text: &str) -> Option<Self> {
         if text.bytes().any(|digit| digit.is_ascii_uppercase()) {

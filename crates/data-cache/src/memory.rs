@@ -19,6 +19,11 @@ pub(crate) struct Entry {
     pub(crate) ttl_seconds: u64,
     /// Time it took to compute; 0 if unknown.
     pub(crate) compute_ms: u64,
+    /// Names that invalidations look at.
+    pub(crate) label: Arc<str>,
+    pub(crate) tables: Arc<[String]>,
+    /// Count of invalidations before it was computed.
+    pub(crate) generation: u64,
     /// `true` if there is a file below it, which another process may replace or remove.
     pub(crate) on_disk: bool,
     /// Time of the last look at the file, in milliseconds of the process.

@@ -1,6 +1,8 @@
 //! Patterns over SQL text: `*` is any run, `?` one character, everything else itself; case and kind of whitespace do not
 //! matter.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 use crate::sql::{self, Dialect};
 
@@ -18,7 +20,8 @@ pub(crate) fn folded(text: &str) -> String {
 }
 
 /// A pattern for the whole of a text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(crate) struct Pattern(String);
 
 impl Pattern {

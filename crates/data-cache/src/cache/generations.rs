@@ -10,6 +10,8 @@ use crate::disk::{Disk, Generation};
 pub(super) struct Generations {
     /// Count of this process. Whoever invalidates holds it alone.
     own: RwLock<u64>,
+    /// Number of times that entries were taken out of memory; moves under the lock of `own`.
+    purges: AtomicU64,
     /// Count of all processes, as last seen.
     seen: Mutex<Option<Generation>>,
     /// Moment of the last look at it, in milliseconds of the process.
@@ -27,6 +29,7 @@ impl Generations {
     pub(super) fn new(disk: Option<&Disk>) -> Self {
         Self {
             own: RwLock::new(0),
+            purges: AtomicU64::new(0),
             seen: Mutex::new(disk.and_then(Disk::generation)),
             looked_at: AtomicU64::new(0),
         }
@@ -47,6 +50,22 @@ impl Generations {
     /// Nobody of this process keeps a result while the count is borrowed.
     pub(super) fn own_mut(&self) -> RwLockWriteGuard<'_, u64> {
         self.own.write()
+    }
+
+    /// From here on nobody takes into memory what was read from a file before.
+    pub(super) fn purge(&self) {
+        let _own = self.own.write();
+        self.purges.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Number of purges so far.
+    pub(super) fn purges(&self) -> u64 {
+        self.purges.load(Ordering::Acquire)
+    }
+
+    /// Changes with each invalidation of this process and with each purge; to be compared while `own` is borrowed.
+    pub(super) fn before_read(&self, own: u64) -> (u64, u64) {
+        (own, self.purges())
     }
 
     pub(super) fn seen(&self) -> Option<Generation> {

@@ -9,10 +9,11 @@ use parking_lot::Mutex;
 use super::disk_health::DiskHealth;
 use super::generations::{GenerationStamp, Generations};
 use super::hooks::Hooks;
+use super::pending::PendingOrders;
 use super::revalidation::Revalidations;
 use super::time::Time;
 use crate::config::{Config, QueryCache};
-use crate::disk::{Disk, FolderTimes};
+use crate::disk::Disk;
 use crate::error::Error;
 use crate::event::QueryEvent;
 use crate::failpoint::Failpoints;
@@ -50,12 +51,11 @@ pub(crate) struct Inner {
     pub(super) disk: Option<Disk>,
     pub(super) disk_health: DiskHealth,
     pub(super) index: Index,
-    /// Folders whose files are in the index.
-    pub(super) folder_times: Mutex<FolderTimes>,
     /// `true` if the files of earlier runs are in the index.
     pub(super) indexed: Mutex<bool>,
     pub(super) generations: Generations,
     pub(super) flights: Flights<Key, Outcome>,
+    pub(super) pending: PendingOrders,
     pub(super) revalidations: Revalidations,
     pub(super) counters: Counters,
     pub(super) invalidations: Invalidations,
@@ -90,7 +90,7 @@ impl Inner {
             None
         };
         let ttls = Ttls::new(&config)?;
-        Ok(Arc::new_cyclic(|me| Self {
+        let opened = Arc::new_cyclic(|me| Self {
             me: me.clone(),
             ttls,
             memory: Memory::new(config.memory_mb),
@@ -99,9 +99,9 @@ impl Inner {
             disk,
             disk_health: DiskHealth::default(),
             index: Index::default(),
-            folder_times: Mutex::default(),
             indexed: Mutex::new(false),
             flights: Flights::new(MAX_WAIT),
+            pending: PendingOrders::default(),
             revalidations: Revalidations::default(),
             counters: Counters::default(),
             invalidations: Invalidations::default(),
@@ -110,7 +110,9 @@ impl Inner {
             failpoints,
             readers: Pool::default(),
             workers: Pool::default(),
-        }))
+        });
+        opened.learn_pending();
+        Ok(opened)
     }
 
     /// Runs a lookup on another thread, under the context of this one.

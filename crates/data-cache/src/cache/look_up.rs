@@ -1,6 +1,5 @@
 //! Finding an entry: memory, then files, each checked for freshness.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,21 +8,25 @@ use super::Cache;
 use super::generations::GenerationStamp;
 use super::hit::{Hit, Lookup};
 use super::inner::Inner;
-use crate::disk::{Disk, Found, ReadProblem};
+use super::pending::Pending;
+use crate::disk::{Disk, Found, Order, ReadProblem, Sheet};
 use crate::etag::ContentDigest;
 use crate::event::Tier;
 use crate::index::Indexed;
-use crate::key::{BuildKeyHasher, Key};
+use crate::key::Key;
 use crate::memory::{Entry, Usage};
 use crate::params::Params;
 use crate::stats::Miss;
+use crate::target::Target;
 
 /// A creation time further ahead than this is of a clock that went back since.
 pub(super) const CLOCK_SLACK_SECONDS: u64 = 5;
 /// Time that the removal of a damaged file waits for the directory's lock, so that it is not read and found damaged twice.
 const DAMAGED_PATIENCE: Duration = Duration::from_millis(200);
-/// Changes by other processes are noticed within this time.
+/// Removals by other processes, of what they replaced or evicted, are noticed within this time.
 const RECHECK_MILLIS: u64 = 1000;
+/// Invalidations of other processes are noticed within this time.
+const NOTICE_MILLIS: u64 = 20;
 /// Interval at which the time of last use is written for other processes.
 const MARK_MILLIS: u64 = 60_000;
 
@@ -114,7 +117,17 @@ impl Inner {
             return Err(Miss::Disabled);
         }
         self.notice_other_processes();
-        let entry = self.memory.get(key).ok_or(Miss::Absent)?;
+        let entry = loop {
+            let purges = self.generations.purges();
+            let entry = self.memory.get(key).ok_or(Miss::Absent)?;
+            if self.is_refused(&entry) {
+                self.memory.remove(key);
+                return Err(Miss::Absent);
+            }
+            if self.generations.purges() == purges {
+                break entry;
+            }
+        };
         let hit = self.fresh(key, &entry, Tier::Memory, overdue)?;
         if !entry.on_disk || self.is_still_there(key, &entry) {
             return Ok(hit);
@@ -127,16 +140,37 @@ impl Inner {
     /// The counts now, if the hit is still in memory and nobody invalidated what it was found under.
     pub(crate) fn stamp_of_hit(&self, key: &Key, hit: &Hit) -> Option<GenerationStamp> {
         let stamp = self.stamp();
-        let is_there = self.memory.get(key)?.id == hit.entry_id();
+        let entry = self.memory.get(key)?;
+        let is_there = entry.id == hit.entry_id() && !self.is_refused(&entry);
         let is_current = self.disk.is_none() || stamp.shared == self.generations.seen();
         (is_there && is_current).then_some(stamp)
+    }
+
+    /// Returns `true` if an invalidation that is under way means this entry.
+    fn is_refused(&self, entry: &Entry) -> bool {
+        self.pending
+            .refuse(entry.generation, &entry.label, &entry.tables)
     }
 
     /// Asks the files alone.
     pub(crate) fn find_on_disk(&self, key: &Key, overdue: Overdue) -> Result<Hit, Miss> {
         let disk = self.readable_disk().ok_or(Miss::Absent)?;
-        let before = self.own_generation();
-        match disk.read(key) {
+        let mut before = self.before_read();
+        let mut read = disk.read(key);
+        // an order may have been forgotten since it was read
+        while let Ok(found) = &read {
+            let metadata = &found.metadata;
+            let (label, tables) = (&metadata.label, &metadata.tables);
+            if self.pending.refuse(metadata.generation, label, tables) {
+                return Err(Miss::Absent);
+            }
+            if self.generations.purges() == before.1 {
+                break;
+            }
+            before = self.before_read();
+            read = disk.read(key);
+        }
+        match read {
             Ok(found) => {
                 let entry = self.entry_of(key, found, before);
                 self.fresh(key, &entry, Tier::Disk, overdue)
@@ -151,26 +185,35 @@ impl Inner {
         }
     }
 
+    fn before_read(&self) -> (u64, u64) {
+        let own = self.generations.own();
+        self.generations.before_read(*own)
+    }
+
     /// Takes what was read into memory, unless somebody invalidated meanwhile.
-    fn entry_of(&self, key: &Key, found: Found, before: u64) -> Arc<Entry> {
+    fn entry_of(&self, key: &Key, found: Found, before: (u64, u64)) -> Arc<Entry> {
         let metadata = &found.metadata;
         let used = self.index.usage(key);
         let usage = used.unwrap_or_else(|| Usage::at(self.now_millis()));
+        let indexed = Indexed::of(metadata, usage.clone());
         let entry = Arc::new(Entry {
             batches: found.decoded.batches,
             id: metadata.entry_id.clone(),
             created_at: metadata.created_at,
             ttl_seconds: metadata.ttl_seconds,
             compute_ms: metadata.compute_ms,
+            label: indexed.label.clone(),
+            tables: indexed.tables.clone(),
+            generation: metadata.generation,
             on_disk: true,
             checked: AtomicU64::new(self.time.elapsed_millis()),
-            usage: usage.clone(),
+            usage,
             digest: ContentDigest::default(),
         });
         let own = self.generations.own();
-        if *own == before {
+        if self.generations.before_read(*own) == before {
             self.memory.insert(*key, entry.clone());
-            self.index.insert(*key, Indexed::of(metadata, usage));
+            self.index.insert(*key, indexed);
         }
         entry
     }
@@ -230,7 +273,7 @@ impl Inner {
         let Some(disk) = &self.disk else { return };
         if !self
             .generations
-            .is_due(self.time.elapsed_millis(), RECHECK_MILLIS)
+            .is_due(self.time.elapsed_millis(), NOTICE_MILLIS)
         {
             return;
         }
@@ -241,47 +284,85 @@ impl Inner {
         {
             self.forget_memory(disk);
         }
+        if self.pending.is_due(self.time.elapsed_millis()) {
+            self.remove_pending_later();
+        }
+    }
+
+    /// Learns of invalidations whose files may be there still.
+    pub(super) fn learn_pending(&self) {
+        let Some(disk) = &self.disk else { return };
+        let Some(sheet) = disk.sheet() else { return };
+        self.learn(disk, &sheet, sheet.settled);
+        // those who announced them may have died
+        self.pending.own_all();
+    }
+
+    /// Takes the orders after a count; returns `false` if they are not known.
+    pub(super) fn learn(&self, disk: &Disk, sheet: &Sheet, after: u64) -> bool {
+        let known = disk.orders_between(after, sheet.generation);
+        let is_known = known.is_some();
+        let orders = known.unwrap_or_else(|| {
+            if sheet.settled < sheet.generation.count() && !disk.keys().is_empty() {
+                tracing::warn!(target: "data_cache", "invalidations_unknown: entries from before them are not served");
+            }
+            let count = sheet.generation.count();
+            let everything = Order { count, target: Target::All };
+            Vec::from_iter((sheet.settled < count).then_some(everything))
+        });
+        for order in orders {
+            self.pending.push(Pending {
+                // nobody else removes what nobody knows
+                is_own: (!is_known).into(),
+                is_held: false.into(),
+                since: self.time.elapsed_millis(),
+                order,
+            });
+        }
+        is_known
     }
 
     fn forget_memory(&self, disk: &Disk) {
         let mut own = self.generations.own_mut();
-        let (found, seen) = (disk.generation(), self.generations.seen());
+        let (sheet, seen) = (disk.sheet(), self.generations.seen());
+        let found = sheet.map(|sheet| sheet.generation);
         if found.is_some() && found == seen {
             return;
         }
         *own += 1;
-        self.memory.clear();
-        let is_gone = found.is_none() && disk.is_gone();
-        self.index.retain(|_, entry| entry.bytes > 0 && !is_gone);
+        let went_back = match (found, seen) {
+            (Some(found), Some(seen)) => found.went_back_from(seen),
+            _ => false,
+        };
+        let is_known = match (&sheet, seen) {
+            (Some(sheet), Some(seen)) if !went_back => self.learn(disk, sheet, seen.count()),
+            _ => false,
+        };
+        if !is_known {
+            self.memory.clear();
+            let is_gone = found.is_none() && disk.is_gone();
+            self.index.retain(|_, entry| entry.bytes > 0 && !is_gone);
+        }
         let Some(found) = found else { return };
-        match seen {
-            // what was invalidated since may lie there again
-            Some(seen) if found.went_back_from(seen) => {
-                self.disk_health.set_trusted(false);
-                if let Some(inner) = self.me.upgrade() {
-                    self.workers.run(move || inner.clear_if_went_back());
-                }
+        // what was invalidated since may lie there again
+        if went_back {
+            self.disk_health.set_trusted(false);
+            if let Some(inner) = self.me.upgrade() {
+                self.workers.run(move || inner.clear_if_went_back());
             }
-            _ => {
-                self.generations.see(found);
-                if let Some(inner) = self.me.upgrade() {
-                    self.workers.run(move || inner.follow_other_processes());
-                }
-            }
+            return;
+        }
+        self.generations.see(found);
+        if let Some(inner) = self.me.upgrade() {
+            self.workers.run(move || inner.follow_other_processes());
         }
     }
 
     /// Takes entries out of the index that another process removed.
     fn follow_other_processes(&self) {
         let Some(disk) = &self.disk else { return };
-        // what is stored from here on is not missing in the list below
-        let known: Vec<Key> = self.index.matching(|entry| entry.bytes > 0);
-        let there: HashSet<Key, BuildKeyHasher> = disk.keys().into_iter().collect();
-        let gone = known.iter().filter(|key| !there.contains(key));
-        let removed = gone.map(|key| self.index.remove(key)).count();
-        self.counters
-            .evicted_invalidated
-            .fetch_add(removed as u64, Ordering::Relaxed);
+        self.remove_pending_later();
+        self.follow(disk);
     }
 
     /// Clears a directory that was replaced by an older copy, and trusts it again.
@@ -294,7 +375,7 @@ impl Inner {
             .is_some_and(|found| found.went_back_from(seen))
         {
             tracing::warn!(target: "data_cache", "cache_directory_went_back: it is cleared");
-            if let Err(error) = self.remove_where("* (older copy)", true, |_| true) {
+            if let Err(error) = self.remove_where("* (older copy)", Target::All) {
                 tracing::error!(target: "data_cache", %error, "older_copy_not_cleared: files are not read");
             }
         }

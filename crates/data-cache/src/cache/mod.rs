@@ -3,12 +3,14 @@
 mod asynchronous;
 mod blocking;
 mod coalesce;
+mod contents;
 mod disk_health;
 mod generations;
 mod hit;
 mod hooks;
 mod inner;
 mod look_up;
+mod pending;
 mod removal;
 mod report;
 mod revalidation;
@@ -73,7 +75,10 @@ impl Cache {
             dialect: Dialect::Unknown,
         };
         let indexing = cache.inner.clone();
-        cache.inner.workers.run(move || indexing.index_files());
+        cache.inner.workers.run(move || {
+            indexing.index_files();
+            indexing.remove_orphans();
+        });
         Ok(cache)
     }
 

@@ -2,27 +2,39 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use super::Cache;
 use super::inner::Inner;
-use crate::disk::{Disk, Exclusive, LOCK_LIMIT};
+use super::pending::Pending;
+use crate::disk::{Disk, Exclusive, LOCK_LIMIT, NoMetadata, Order, Which};
 use crate::error::Error;
 use crate::failpoint::Step;
-use crate::index::{Indexed, Labeled};
 use crate::key::{BuildKeyHasher, Key};
-use crate::memory::Usage;
-use crate::pattern::{Pattern, folded};
+use crate::memory::Entry;
+use crate::pattern::Pattern;
 use crate::sql;
 use crate::stats::Invalidation;
+use crate::target::Target;
 
 /// An invalidation waits for the directory's lock this long.
 const INVALIDATION_LIMIT: Duration = Duration::from_secs(5);
 
-/// The directory's lock, and why other processes do not know of the invalidation, if so.
+/// At most this many files are removed before an invalidation returns.
+const FOREGROUND_VICTIMS: usize = 256;
+/// In a cache of more entries files that nobody can read are removed in the background.
+const FOREGROUND_ENTRIES: usize = 4096;
+/// Files that are removed under one lock.
+const BATCH: usize = 64;
+/// Files of another process's invalidation that are there for longer than this are removed by whoever notices.
+const TAKE_OVER_MILLIS: u64 = 5000;
+
+/// The directory's lock, the count, and why other processes do not know of the invalidation, if so.
 struct Announced {
     exclusive: Option<Exclusive>,
+    count: Option<u64>,
     failed: Option<io::Error>,
 }
 
@@ -57,9 +69,8 @@ impl Cache {
     /// directory is read-only, the disk is full, or another process holds its lock for more than 5 s. This process does
     /// not read files then until a `clear` succeeds.
     pub fn invalidate(&self, pattern: &str) -> Result<usize, Error> {
-        let matcher = Pattern::new(pattern)?;
-        let matches = |entry: &Labeled| matcher.matches_folded(&folded(&entry.label));
-        self.inner.remove_where(pattern, false, matches)
+        let target = Target::Text(Pattern::new(pattern)?);
+        self.inner.remove_where(pattern, target)
     }
 
     /// Removes the entries that depend on this table, or could, for all that their SQL text tells; returns how many.
@@ -78,8 +89,7 @@ impl Cache {
             ))
         })?;
         let pattern = format!("table:{name}");
-        self.inner
-            .remove_where(&pattern, false, |entry| entry.depends_on(&name))
+        self.inner.remove_where(&pattern, Target::Table(name))
     }
 
     /// Removes every entry; returns how many.
@@ -88,7 +98,7 @@ impl Cache {
     ///
     /// If an entry could still be served, by this process or another one.
     pub fn clear(&self) -> Result<usize, Error> {
-        self.inner.remove_where("*", true, |_| true)
+        self.inner.remove_where("*", Target::All)
     }
 
     /// The last 100 calls of `invalidate`, `invalidate_table` and `clear` by any process, oldest first.
@@ -101,88 +111,291 @@ impl Cache {
 }
 
 impl Inner {
-    /// Announces first, so that whatever is being computed is not kept, and deletes then.
-    pub(super) fn remove_where(
-        &self,
-        pattern: &str,
-        all: bool,
-        matches: impl Fn(&Labeled) -> bool,
-    ) -> Result<usize, Error> {
-        let mut announced = self.announce();
-        // what began before is not stored from here on, neither in memory nor, since the lock is held, in files
-        *self.generations.own_mut() += 1;
-        if let Some(disk) = &self.disk {
-            self.index_unknown(disk);
+    /// Announces first: from then on nobody serves what is meant, and whatever is being computed is not kept. What is
+    /// removed then is space; many files are removed in the background.
+    pub(super) fn remove_where(&self, pattern: &str, target: Target) -> Result<usize, Error> {
+        let mut announced = self.announce(&target);
+        let count = {
+            let mut own = self.generations.own_mut();
+            *own += 1;
+            let count = announced.count.unwrap_or(match self.disk {
+                Some(_) => u64::MAX,
+                None => *own,
+            });
+            self.pending.push(Pending {
+                order: Order {
+                    count,
+                    target: target.clone(),
+                },
+                since: self.time.elapsed_millis(),
+                is_own: true.into(),
+                is_held: true.into(),
+            });
+            count
+        };
+        if announced.failed.is_none() {
+            announced.exclusive = None;
         }
-        let labels = self.index.labels();
-        let matching = labels.iter().filter(|entry| matches(entry));
-        let mut victims: Vec<Key> = matching.map(|entry| entry.key).collect();
-        if let (true, Some(disk)) = (all, &self.disk) {
+        if let Some(disk) = &self.disk {
+            self.index_files();
+            self.follow(disk);
+        }
+        let mut victims = self.index.matching(|entry| {
+            entry.generation < count && target.matches(&entry.label, &entry.tables)
+        });
+        let is_small = self.index.len() <= FOREGROUND_ENTRIES;
+        if let (true, true, Some(disk)) = (target.is_all(), is_small, &self.disk) {
             // those whose metadata nobody can read, too
             let known: HashSet<Key, BuildKeyHasher> = victims.iter().copied().collect();
             victims.extend(disk.keys().into_iter().filter(|key| !known.contains(key)));
         }
+        let removed = victims.len();
+        if removed <= FOREGROUND_VICTIMS && self.disk.is_some() {
+            // a newer result in memory alone may hide an older file
+            victims.extend(self.index.matching(|entry| {
+                let is_hiding = entry.bytes == 0 && entry.generation >= count;
+                is_hiding && target.matches(&entry.label, &entry.tables)
+            }));
+        }
+        let failed = match removed <= FOREGROUND_VICTIMS || announced.count.is_none() {
+            true => self.remove_now(&victims, count, &target, &mut announced),
+            false => None,
+        };
+        if !self.pending.is_empty() {
+            self.pending.release(count);
+            self.remove_pending_later();
+        }
+        self.trust_disk(target.is_all(), failed)?;
+        self.log_invalidation(Invalidation {
+            at: SystemTime::UNIX_EPOCH + Duration::from_millis(self.now_millis()),
+            pattern: pattern.to_owned(),
+            removed,
+        });
+        Ok(removed)
+    }
+
+    /// Removes what an order means on this thread; returns why entries could still be served.
+    fn remove_now(
+        &self,
+        victims: &[Key],
+        count: u64,
+        target: &Target,
+        announced: &mut Announced,
+    ) -> Option<io::Error> {
         let mut failed = None;
-        if let (Some(disk), Some(exclusive)) = (&self.disk, &announced.exclusive) {
-            for key in &victims {
-                failed = disk.remove(key, None, exclusive).err().or(failed);
-            }
+        if let Some(disk) = self.disk.as_ref().filter(|disk| !disk.is_gone()) {
+            failed = match &announced.exclusive {
+                Some(exclusive) => remove_files(disk, victims, count, exclusive).err(),
+                None if announced.failed.is_some() => None,
+                None => self.remove_in_batches(disk, victims, count).err(),
+            };
         }
-        // who read a file before it was removed takes it into memory before this, or not at all
-        *self.generations.own_mut() += 1;
-        for key in &victims {
-            self.memory.remove(key);
-            self.index.remove(key);
-        }
-        if all {
+        self.drop_from_memory(victims, count);
+        if target.is_all() {
             self.memory.clear();
         }
         // a full disk may have room now
-        if let (Some(_), Some(exclusive)) = (&announced.failed, &announced.exclusive) {
-            announced.failed = self.advance(exclusive).err();
+        if let (Some(disk), Some(_), Some(exclusive)) =
+            (&self.disk, &announced.failed, announced.exclusive.take())
+        {
+            announced.failed = self.advance(disk, target, &exclusive).err();
         }
-        self.trust_disk(all, announced.failed.or(failed))?;
-        let removed = Invalidation {
-            at: SystemTime::UNIX_EPOCH + Duration::from_millis(self.now_millis()),
-            pattern: pattern.to_owned(),
-            removed: victims.len(),
+        let is_announced = announced.failed.is_none();
+        failed = announced.failed.take().or(failed);
+        let is_settled = match &self.disk {
+            Some(disk) if failed.is_none() && count < u64::MAX => {
+                let exclusive = disk.exclusive(LOCK_LIMIT);
+                exclusive.is_ok_and(|e| e.settle(count, target.is_all()).unwrap_or(false))
+            }
+            // files are not read any more
+            Some(_) => count == u64::MAX,
+            None => true,
         };
-        self.log_invalidation(removed, announced.exclusive.as_ref());
-        Ok(victims.len())
+        if is_settled {
+            let all = target.is_all() && is_announced;
+            self.pending.retain(|pending| {
+                let at = pending.order.count;
+                at != count && !(all && at < count)
+            });
+        }
+        failed
     }
 
-    /// From here on no process keeps what it began to compute before.
-    fn announce(&self) -> Announced {
+    fn remove_in_batches(&self, disk: &Disk, keys: &[Key], count: u64) -> io::Result<()> {
+        for keys in keys.chunks(BATCH) {
+            let exclusive = disk.exclusive(INVALIDATION_LIMIT)?;
+            remove_files(disk, keys, count, &exclusive)?;
+        }
+        Ok(())
+    }
+
+    /// Takes entries out of memory and index that were computed before this count.
+    /// Returns the number of those that the index had.
+    fn drop_from_memory(&self, keys: &[Key], count: u64) -> u64 {
+        let mut dropped = 0;
+        // who read a file before it was removed takes it into memory before this, or not at all
+        self.generations.purge();
+        for key in keys {
+            let is_meant = |entry: Arc<Entry>| entry.generation < count;
+            if self.memory.get(key).is_some_and(is_meant) {
+                self.memory.remove(key);
+            }
+            let was_there = self.index.remove_if(key, |entry| entry.generation < count);
+            dropped += u64::from(was_there);
+        }
+        // who looked before, and asks the orders when they are forgotten, looks again
+        self.generations.purge();
+        dropped
+    }
+
+    /// Removes what pending orders mean, on another thread.
+    pub(super) fn remove_pending_later(&self) {
+        let Some(inner) = self.me.upgrade() else {
+            return;
+        };
+        if self.pending.begin() {
+            self.workers.run(move || {
+                while {
+                    let last = inner.remove_pending();
+                    inner.pending.end(last)
+                } {}
+            });
+        }
+    }
+
+    /// Removes what pending orders mean: those of this process, and those whose process seems to have died.
+    /// Returns the count of the last of them.
+    fn remove_pending(&self) -> u64 {
+        let Some(disk) = &self.disk else { return 0 };
+        let now = self.time.elapsed_millis();
+        let pending = self.pending.free();
+        let Some(last) = pending.iter().map(|p| p.order.count).max() else {
+            return 0;
+        };
+        let refuses = |generation: u64, label: &str, tables: &[String]| {
+            let mut orders = pending.iter().map(|pending| &pending.order);
+            orders.any(|order| order.refuses(generation, label, tables))
+        };
+        let victims = self
+            .index
+            .matching(|entry| refuses(entry.generation, &entry.label, &entry.tables));
+        let settled = disk.sheet().map_or(0, |sheet| sheet.settled);
+        let is_due = |p: &Arc<Pending>| {
+            p.order.count > settled
+                && (p.is_own.load(Ordering::Relaxed)
+                    || now.saturating_sub(p.since) > TAKE_OVER_MILLIS)
+        };
+        let mut done = settled;
+        if pending.iter().any(is_due) {
+            let has_all = pending.iter().any(|p| p.order.target.is_all());
+            let files = self.refused_files(disk, has_all, &refuses);
+            let removed = self
+                .remove_refused(disk, &files, &refuses)
+                .and_then(|()| disk.exclusive(INVALIDATION_LIMIT)?.settle(last, true));
+            match removed {
+                Ok(_) => done = last,
+                Err(error) => {
+                    tracing::warn!(target: "data_cache", %error, "invalidated_files_not_removed: they are not served");
+                }
+            }
+        }
+        let dropped = self.drop_from_memory(&victims, last);
+        // calls of this process count for themselves
+        if !pending.iter().any(|p| p.is_own.load(Ordering::Relaxed)) {
+            self.counters
+                .evicted_invalidated
+                .fetch_add(dropped, Ordering::Relaxed);
+        }
+        self.pending
+            .retain(|p| p.order.count > done || p.order.count > last);
+        last
+    }
+
+    /// Entries of the directory that are refused, those included that the index does not know, or that nobody can read.
+    fn refused_files(
+        &self,
+        disk: &Disk,
+        has_all: bool,
+        refuses: &impl Fn(u64, &str, &[String]) -> bool,
+    ) -> Vec<Key> {
+        let mut keys = disk.keys();
+        keys.retain(|key| match self.index.get(key) {
+            Some(entry) if entry.bytes > 0 => {
+                refuses(entry.generation, &entry.label, &entry.tables)
+            }
+            _ => match disk.metadata(key) {
+                Ok(found) => refuses(found.generation, &found.label, &found.tables),
+                Err(NoMetadata::Damaged) => has_all,
+                Err(NoMetadata::Absent) => false,
+            },
+        });
+        keys
+    }
+
+    fn remove_refused(
+        &self,
+        disk: &Disk,
+        keys: &[Key],
+        refuses: &impl Fn(u64, &str, &[String]) -> bool,
+    ) -> io::Result<()> {
+        for keys in keys.chunks(BATCH) {
+            let exclusive = disk.exclusive(INVALIDATION_LIMIT)?;
+            for key in keys {
+                let is_meant = match disk.metadata(key) {
+                    Ok(found) => refuses(found.generation, &found.label, &found.tables),
+                    Err(NoMetadata::Damaged) => true,
+                    Err(NoMetadata::Absent) => false,
+                };
+                if is_meant {
+                    disk.remove(key, Which::Any, &exclusive)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// From here on no process keeps what it began to compute before, nor serves what is meant.
+    fn announce(&self, target: &Target) -> Announced {
         let nothing = Announced {
             exclusive: None,
+            count: None,
             failed: None,
         };
         let Some(disk) = &self.disk else {
             return nothing;
         };
         match disk.exclusive(INVALIDATION_LIMIT) {
-            Ok(exclusive) => Announced {
-                failed: self.advance(&exclusive).err(),
-                exclusive: Some(exclusive),
-            },
+            Ok(exclusive) => {
+                let advanced = self.advance(disk, target, &exclusive);
+                Announced {
+                    count: advanced.as_ref().ok().copied(),
+                    failed: advanced.err(),
+                    exclusive: Some(exclusive),
+                }
+            }
             // a directory that is gone holds nothing
             Err(_) if disk.is_gone() => nothing,
             Err(error) => Announced {
-                exclusive: None,
                 failed: Some(error),
+                ..nothing
             },
         }
     }
 
-    fn advance(&self, exclusive: &Exclusive) -> io::Result<()> {
-        let before = exclusive.generation()?;
-        let now = exclusive.advance()?;
-        if self.generations.see(now) != Some(before) {
+    fn advance(&self, disk: &Disk, target: &Target, exclusive: &Exclusive) -> io::Result<u64> {
+        let (before, now) = disk.announce(target, exclusive)?;
+        let seen = self.generations.see(now);
+        if seen != Some(before) {
             // somebody else invalidated as well, and it went unnoticed so far
-            self.memory.clear();
+            let sheet = exclusive.sheet()?.at(before);
+            let after = seen.filter(|seen| !before.went_back_from(*seen));
+            let is_known = after.is_some_and(|seen| self.learn(disk, &sheet, seen.count()));
+            if !is_known {
+                self.memory.clear();
+            }
         }
         let _ = self.failpoints.at(Step::InvalidationAnnounced);
-        Ok(())
+        Ok(now.count())
     }
 
     /// Files that could not be removed, or whose removal other processes do not know of, are not read any more, until a
@@ -205,13 +418,15 @@ impl Inner {
         }
     }
 
-    fn log_invalidation(&self, removed: Invalidation, exclusive: Option<&Exclusive>) {
+    fn log_invalidation(&self, removed: Invalidation) {
         self.counters
             .evicted_invalidated
             .fetch_add(removed.removed as u64, Ordering::Relaxed);
         tracing::info!(target: "data_cache", pattern = removed.pattern, removed = removed.removed, "cache_invalidated");
-        if let (Some(disk), Some(exclusive)) = (&self.disk, exclusive)
-            && let Err(error) = disk.log_invalidation(&removed, exclusive)
+        if let Some(disk) = self.disk.as_ref().filter(|disk| !disk.is_gone())
+            && let Err(error) = disk
+                .exclusive(LOCK_LIMIT)
+                .and_then(|exclusive| disk.log_invalidation(&removed, &exclusive))
         {
             tracing::warn!(target: "data_cache", %error, "invalidation_not_written_down");
         }
@@ -223,50 +438,21 @@ impl Inner {
     pub(super) fn forget(&self, key: &Key, entry_id: Option<&str>, patience: Duration) {
         self.memory.remove(key);
         self.index.remove(key);
+        let which = entry_id.map_or(Which::Any, Which::Id);
         if let Some(disk) = &self.disk
             && let Ok(exclusive) = disk.exclusive(patience)
-            && let Err(error) = disk.remove(key, entry_id, &exclusive)
+            && let Err(error) = disk.remove(key, which, &exclusive)
         {
             tracing::debug!(target: "data_cache", %error, "entry_not_removed");
         }
     }
+}
 
-    /// Reads the files of earlier runs into the index, once.
-    pub(super) fn index_files(&self) {
-        let mut indexed = self.indexed.lock();
-        if *indexed {
-            return;
-        }
-        if let Some(disk) = &self.disk {
-            for key in disk.keys() {
-                // nobody removes it between the look at it and the note of it
-                let _own = self.generations.own();
-                self.index_one(disk, &key);
-            }
-            if let Ok(exclusive) = disk.exclusive(LOCK_LIMIT) {
-                disk.remove_orphans(&exclusive);
-            }
-        }
-        *indexed = true;
-        drop(indexed);
-        self.sweep_if_due(0);
+fn remove_files(disk: &Disk, keys: &[Key], count: u64, exclusive: &Exclusive) -> io::Result<()> {
+    let mut failed = Ok(());
+    for key in keys {
+        let removed = disk.remove(key, Which::Before(count), exclusive);
+        failed = failed.and(removed);
     }
-
-    /// Reads the metadata of what other processes stored.
-    fn index_unknown(&self, disk: &Disk) {
-        let keys = disk.keys_since(&mut self.folder_times.lock());
-        for key in keys {
-            self.index_one(disk, &key);
-        }
-    }
-
-    fn index_one(&self, disk: &Disk, key: &Key) {
-        if self.index.contains(key) {
-            return;
-        }
-        if let Ok(metadata) = disk.metadata(key) {
-            let usage = Usage::at(disk.last_used(&metadata));
-            self.index.insert(*key, Indexed::of(&metadata, usage));
-        }
-    }
+    failed
 }

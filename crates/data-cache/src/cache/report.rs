@@ -21,6 +21,9 @@ impl Cache {
         let inner = &self.inner;
         inner.index_files();
         inner.notice_other_processes();
+        if let Some(disk) = &inner.disk {
+            inner.follow(disk);
+        }
         let counters = &inner.counters;
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (memory_hits, disk_hits) = (load(&counters.memory_hits), load(&counters.disk_hits));

@@ -13,7 +13,7 @@ use super::disk_health::PAUSE_MILLIS;
 use super::generations::GenerationStamp;
 use super::inner::Inner;
 use super::look_up::CLOCK_SLACK_SECONDS;
-use crate::disk::{Disk, LOCK_LIMIT, Metadata, NoMetadata, encode, unique_id};
+use crate::disk::{Disk, Generation, LOCK_LIMIT, Metadata, NoMetadata, Which, encode, unique_id};
 use crate::error::Error;
 use crate::etag::ContentDigest;
 use crate::event::Tier;
@@ -200,6 +200,7 @@ impl Inner {
             data_xxh3: String::new(),
             rows: request.batches.iter().map(|b| b.num_rows() as u64).sum(),
             compute_ms: u64::try_from(request.compute.as_millis()).unwrap_or(u64::MAX),
+            generation: self.generation_of(&request.stamp),
             is_inline: false,
             file_len: 0,
         };
@@ -208,6 +209,14 @@ impl Inner {
                 self.store_in_file(disk, request, metadata, early)
             }
             _ => self.store_in_memory(request, &metadata),
+        }
+    }
+
+    /// The count that invalidations compare with their own.
+    fn generation_of(&self, stamp: &GenerationStamp) -> u64 {
+        match self.disk {
+            Some(_) => stamp.shared.map_or(0, Generation::count),
+            None => stamp.own,
         }
     }
 
@@ -278,7 +287,7 @@ impl Inner {
         }
         let removed = disk
             .exclusive(LOCK_LIMIT)
-            .and_then(|exclusive| disk.remove(key, None, &exclusive));
+            .and_then(|exclusive| disk.remove(key, Which::Any, &exclusive));
         if let Err(error) = removed
             && !disk.is_gone()
         {
@@ -350,20 +359,24 @@ impl Inner {
         on_disk: bool,
     ) -> bool {
         let usage = Usage::at(self.now_millis());
+        let indexed = Indexed::of(metadata, usage.clone());
         let entry = Arc::new(Entry {
             batches: request.batches.to_vec(),
             id: metadata.entry_id.clone(),
             created_at: metadata.created_at,
             ttl_seconds: metadata.ttl_seconds,
             compute_ms: metadata.compute_ms,
+            label: indexed.label.clone(),
+            tables: indexed.tables.clone(),
+            generation: metadata.generation,
             on_disk,
             checked: AtomicU64::new(self.time.elapsed_millis()),
-            usage: usage.clone(),
+            usage,
             digest: request.digest.clone(),
         });
         let kept = self.memory.insert(request.key, entry);
         if kept || on_disk {
-            self.index.insert(request.key, Indexed::of(metadata, usage));
+            self.index.insert(request.key, indexed);
         } else {
             self.index.remove(&request.key);
         }

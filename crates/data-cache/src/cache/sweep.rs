@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use super::inner::Inner;
-use crate::disk::{Disk, FileEntry, LOCK_LIMIT};
+use crate::disk::{Disk, FileEntry, LOCK_LIMIT, Which};
 use crate::key::{BuildKeyHasher, Key};
 
 /// Entries that are deleted under one lock.
@@ -82,7 +82,7 @@ impl Inner {
         for key in keys {
             self.memory.remove(key);
             self.index.remove(key);
-            if let Err(error) = disk.remove(key, None, &exclusive) {
+            if let Err(error) = disk.remove(key, Which::Any, &exclusive) {
                 tracing::warn!(target: "data_cache", %error, "entry_not_evicted");
                 return;
             }

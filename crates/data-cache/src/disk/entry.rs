@@ -8,8 +8,9 @@ use bytes::Bytes;
 use twox_hash::XxHash3_128;
 
 use super::file::{fill, open_regular};
+use super::journal;
 use super::metadata::NoMetadata;
-use super::{Decoded, Disk, Encoded, Exclusive, Metadata};
+use super::{Decoded, Disk, Encoded, Exclusive, Listed, Metadata};
 use crate::failpoint::Step;
 use crate::key::{Key, hex};
 
@@ -28,6 +29,16 @@ pub(crate) enum ReadProblem {
     Absent,
     Damaged,
     Io,
+}
+
+/// The entry of a key that is to be removed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which<'a> {
+    Any,
+    /// That of this id.
+    Id(&'a str),
+    /// One that was computed before the count of invalidations reached this.
+    Before(u64),
 }
 
 /// An entry that is complete but for its commit.
@@ -106,14 +117,26 @@ impl Disk {
         staged: &Staged,
         metadata: &Metadata,
         old: Option<&Metadata>,
-        _: &Exclusive,
+        exclusive: &Exclusive,
     ) -> io::Result<()> {
         let path = self.metadata_path(&metadata.key);
+        journal::begin(exclusive)?;
         fs::rename(&staged.metadata_file, &path)?;
         if let Some(parent) = path.parent() {
             self.sync(&fs::File::open(parent)?)?;
         }
         let _ = self.failpoints.at(Step::Committed);
+        // without it the journal is not believed any more
+        let listed = Listed {
+            label: metadata.label.as_str().into(),
+            tables: metadata.tables.clone().into(),
+            created_at: metadata.created_at,
+            ttl_seconds: metadata.ttl_seconds,
+            compute_ms: metadata.compute_ms,
+            generation: metadata.generation,
+            bytes: metadata.blocks(),
+        };
+        let _ = self.record_put(&metadata.key, &listed, exclusive);
         if let Some(old) = old.filter(|old| old.entry_id != metadata.entry_id) {
             self.remove_data(old);
             let _ = self.failpoints.at(Step::OldDataRemoved);
@@ -182,27 +205,33 @@ impl Disk {
         }
     }
 
-    /// Removes an entry: metadata first, so that no reader is sent to data that is gone. With an id, only that one.
+    /// Removes an entry: metadata first, so that no reader is sent to data that is gone. One that is damaged is always
+    /// meant.
     pub(crate) fn remove(
         &self,
         key: &Key,
-        entry_id: Option<&str>,
-        _: &Exclusive,
+        which: Which<'_>,
+        exclusive: &Exclusive,
     ) -> io::Result<()> {
-        let metadata = self.metadata(key).ok();
-        let other = match (&metadata, entry_id) {
-            (Some(metadata), Some(id)) => metadata.entry_id != id,
-            _ => false,
+        let metadata = self.metadata(key);
+        let is_meant = match (&metadata, which) {
+            (Err(NoMetadata::Absent), _) => return Ok(()),
+            (Err(NoMetadata::Damaged), _) | (_, Which::Any) => true,
+            (Ok(metadata), Which::Id(id)) => metadata.entry_id == id,
+            (Ok(metadata), Which::Before(count)) => metadata.generation < count,
         };
-        if other {
+        if !is_meant {
             return Ok(());
         }
+        // a full disk does not keep it from being removed
+        let _ = journal::begin(exclusive);
         match fs::remove_file(self.metadata_path(key)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
+        let _ = self.record_removal(key, exclusive);
         self.failpoints.at(Step::MetadataRemoved)?;
-        if let Some(metadata) = metadata {
+        if let Ok(metadata) = metadata {
             self.remove_data(&metadata);
         }
         Ok(())

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use super::Disk;
 use super::file::open_regular;
-use super::{Disk, Metadata};
 use crate::key::Key;
 
 const FORMAT: &str = "data-cache 1\n";
@@ -24,6 +24,12 @@ pub(crate) fn unique_id() -> String {
         .unwrap_or_default();
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("{:x}{:08x}{next:08x}", now.as_nanos(), std::process::id())
+}
+
+/// A number that is hardly given out twice.
+pub(super) fn unique_number() -> u64 {
+    let digest = twox_hash::XxHash3_128::oneshot(unique_id().as_bytes());
+    u64::try_from(digest >> 64).unwrap_or_default()
 }
 
 /// Opens a directory: see [`prepare`]. One that others may enter is reported.
@@ -105,6 +111,8 @@ fn refuse_foreign(dir: &Path) -> io::Result<()> {
             "CACHEDIR.TAG",
             "FORMAT",
             "generation",
+            "orders",
+            "journal",
             "invalidations.jsonl",
         ];
         if !ours.iter().any(|ours| name == *ours) {
@@ -126,30 +134,6 @@ fn create_private(dir: &Path) -> io::Result<()> {
 }
 
 impl Disk {
-    pub(super) fn metadata_path(&self, key: &Key) -> PathBuf {
-        self.entry_path(key, &["json"])
-    }
-
-    /// Built from key and id, never taken from a file.
-    pub(super) fn data_path(&self, metadata: &Metadata) -> PathBuf {
-        let extension = metadata.codec.extension();
-        self.entry_path(&metadata.key, &[&metadata.entry_id, extension])
-    }
-
-    /// `v1/ab/<key>.<endings>`, put together once: each hit needs two of them.
-    fn entry_path(&self, key: &Key, endings: &[&str]) -> PathBuf {
-        let name = key.to_string();
-        let mut below = String::with_capacity(128);
-        for part in ["v1/", &name[..2], "/", &name] {
-            below.push_str(part);
-        }
-        for ending in endings {
-            below.push('.');
-            below.push_str(ending);
-        }
-        self.dir.join(below)
-    }
-
     pub(super) fn entries_dir(&self) -> PathBuf {
         self.dir.join("v1")
     }
@@ -160,6 +144,14 @@ impl Disk {
 
     pub(super) fn log_path(&self) -> PathBuf {
         self.dir.join("invalidations.jsonl")
+    }
+
+    pub(super) fn journal_path(&self) -> PathBuf {
+        self.dir.join("journal")
+    }
+
+    pub(super) fn orders_path(&self) -> PathBuf {
+        self.dir.join("orders")
     }
 
     pub(super) fn generation_path(&self) -> PathBuf {

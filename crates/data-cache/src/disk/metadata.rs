@@ -3,15 +3,13 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Disk;
 use super::codec::Format;
 use super::file::{fill, open_regular};
+use super::{Disk, MAX_INLINE_BYTES};
 use crate::key::{Key, hex};
 
 /// Metadata longer than this is not ours.
 const MAX_BYTES: usize = 1 << 20;
-/// Data of at most this many bytes follows its metadata in one file.
-pub(super) const MAX_INLINE_BYTES: usize = 16 << 10;
 /// The version of the layout.
 const FORMAT: u32 = 1;
 
@@ -32,6 +30,8 @@ pub(crate) struct Metadata {
     pub(crate) data_xxh3: String,
     pub(crate) rows: u64,
     pub(crate) compute_ms: u64,
+    /// Count of invalidations before it was computed.
+    pub(crate) generation: u64,
     /// `true` if the data follows the metadata in its file.
     pub(crate) is_inline: bool,
     /// Bytes of the metadata file, data that follows included; 0 before it is written.
@@ -54,6 +54,8 @@ struct Written {
     rows: u64,
     #[serde(default)]
     compute_ms: u64,
+    #[serde(default)]
+    generation: u64,
     #[serde(default)]
     inline: bool,
 }
@@ -90,6 +92,7 @@ impl Metadata {
             data_xxh3: self.data_xxh3.clone(),
             rows: self.rows,
             compute_ms: self.compute_ms,
+            generation: self.generation,
             inline: self.is_inline,
         };
         let json = serde_json::to_vec(&written).map_err(|error| error.to_string())?;
@@ -120,6 +123,7 @@ impl Metadata {
             data_xxh3: written.data_xxh3,
             rows: written.rows,
             compute_ms: written.compute_ms,
+            generation: written.generation,
             is_inline: written.inline,
             file_len,
         })

@@ -2,7 +2,7 @@
 //! metadata in the same file if it is small, else in a file beside.
 //!
 //! ```text
-//! dir/  CACHEDIR.TAG  FORMAT  generation  invalidations.jsonl
+//! dir/  CACHEDIR.TAG  FORMAT  generation  orders  journal  invalidations.jsonl
 //!       v1/ab/<key>.json                         the commit point: a line of JSON; data of at most 16 KiB follows
 //!       v1/ab/<key>.<entry id>.parquet | .arrow  larger data; never overwritten
 //!       tmp/<id>.part
@@ -13,28 +13,38 @@ mod codec;
 mod entry;
 mod file;
 mod ipc;
+mod journal;
 mod key_lock;
 mod layout;
 mod log;
 mod metadata;
+mod orders;
+mod paths;
 mod shared;
 mod sweep;
 
 pub(crate) use codec::{Decoded, Encoded, Format, encode};
-pub(crate) use entry::{Found, ReadProblem};
+pub(crate) use entry::{Found, ReadProblem, Which};
+pub(crate) use journal::{Change, Listed, Tail};
 pub(crate) use key_lock::{KeyLock, KeyTurn};
 pub(crate) use layout::unique_id;
+use layout::unique_number;
 pub(crate) use metadata::{Metadata, NoMetadata};
-pub(crate) use shared::{Exclusive, Generation};
-pub(crate) use sweep::{FileEntry, FolderTimes};
+pub(crate) use orders::Order;
+pub(crate) use shared::{Exclusive, Generation, Sheet};
+pub(crate) use sweep::FileEntry;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use self::buffers::Buffers;
 use self::ipc::Schemas;
+use self::journal::Journal;
 use crate::config::Durability;
 use crate::failpoint::Failpoints;
+
+/// Data of at most this many bytes follows its metadata in one file.
+const MAX_INLINE_BYTES: usize = 16 << 10;
 
 /// Stores and lookups wait for the directory's lock this long.
 pub(crate) const LOCK_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
@@ -49,6 +59,7 @@ pub(crate) struct Disk {
     failpoints: Failpoints,
     buffers: Buffers,
     schemas: Schemas,
+    journal: Journal,
     #[cfg(feature = "testing")]
     max_inline_bytes: std::sync::atomic::AtomicUsize,
 }
@@ -69,8 +80,9 @@ impl Disk {
             failpoints,
             buffers: Buffers::new(idle_bytes),
             schemas: Schemas::default(),
+            journal: Journal::default(),
             #[cfg(feature = "testing")]
-            max_inline_bytes: metadata::MAX_INLINE_BYTES.into(),
+            max_inline_bytes: MAX_INLINE_BYTES.into(),
         };
         // a directory that cannot be written is a cache that is only read
         let _ = disk.exclusive(LOCK_LIMIT);
@@ -87,7 +99,7 @@ impl Disk {
 
     #[cfg(feature = "testing")]
     pub(crate) fn set_max_inline_bytes(&self, bytes: usize) {
-        let bytes = bytes.min(metadata::MAX_INLINE_BYTES);
+        let bytes = bytes.min(MAX_INLINE_BYTES);
         self.max_inline_bytes
             .store(bytes, std::sync::atomic::Ordering::Relaxed);
     }
@@ -100,6 +112,6 @@ impl Disk {
 
     #[cfg(not(feature = "testing"))]
     fn max_inline_bytes(&self) -> usize {
-        metadata::MAX_INLINE_BYTES
+        MAX_INLINE_BYTES
     }
 }

@@ -3,14 +3,16 @@
 use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::Disk;
 use super::file::{open_regular, open_shared};
 use super::layout::unique_id;
 
-/// Bytes of the file: lineage and count.
-const LENGTH: u64 = 24;
+/// Bytes of the file.
+const LENGTH: usize = 56;
+/// Bytes of a file that knows nothing of files to be removed: all are.
+const SHORT: usize = 24;
 
 /// Count of invalidations by all processes, since a directory was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,32 +26,81 @@ impl Generation {
     fn first() -> Self {
         // drawn by the system for each hasher
         let draw = || u128::from(RandomState::new().hash_one(unique_id()));
+        let since = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         Self {
             lineage: draw() << 64 | draw(),
-            count: 0,
+            // above the counts of entries that an earlier lineage left
+            count: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2),
         }
     }
 
-    fn from_bytes(bytes: [u8; 24]) -> Self {
-        let (mut lineage, mut count) = ([0; 16], [0; 8]);
-        lineage.copy_from_slice(&bytes[..16]);
-        count.copy_from_slice(&bytes[16..]);
-        Self {
-            lineage: u128::from_le_bytes(lineage),
-            count: u64::from_le_bytes(count),
-        }
+    pub(crate) fn count(self) -> u64 {
+        self.count
     }
 
-    fn to_bytes(self) -> [u8; 24] {
-        let mut bytes = [0; 24];
-        bytes[..16].copy_from_slice(&self.lineage.to_le_bytes());
-        bytes[16..].copy_from_slice(&self.count.to_le_bytes());
-        bytes
+    pub(super) fn lineage(self) -> [u8; 16] {
+        self.lineage.to_le_bytes()
     }
 
     /// Returns `true` if this count cannot come after `seen`: the directory is another one, or an older copy of itself.
     pub(crate) fn went_back_from(self, seen: Self) -> bool {
         self.lineage != seen.lineage || self.count < seen.count
+    }
+}
+
+/// Everything that processes agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sheet {
+    pub(crate) generation: Generation,
+    /// Invalidations up to this count left no file.
+    pub(crate) settled: u64,
+    pub(super) journal_id: u64,
+    /// Bytes of the journal that count; 0 if there is none that can be believed.
+    pub(super) journal_len: u64,
+    /// `true` while files change that the journal does not know of yet.
+    pub(super) is_writing: bool,
+}
+
+impl Sheet {
+    /// The same, at another count.
+    pub(crate) fn at(self, generation: Generation) -> Self {
+        Self { generation, ..self }
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let generation = Generation {
+            lineage: u128::from_le_bytes(bytes.get(..16)?.try_into().ok()?),
+            count: number(16)?,
+        };
+        let [settled, journal_id, journal_len, flags] = match bytes.len() {
+            SHORT => [generation.count, 0, 0, 0],
+            LENGTH => [number(24)?, number(32)?, number(40)?, number(48)?],
+            _ => return None,
+        };
+        Some(Self {
+            generation,
+            settled: settled.min(generation.count),
+            journal_id,
+            journal_len,
+            is_writing: flags & 1 == 1,
+        })
+    }
+
+    fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = self.generation.lineage().to_vec();
+        bytes.extend(self.generation.count.to_le_bytes());
+        for number in [
+            self.settled,
+            self.journal_id,
+            self.journal_len,
+            u64::from(self.is_writing),
+        ] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes
     }
 }
 
@@ -82,13 +133,34 @@ impl Disk {
         }
         let exclusive = Exclusive { file };
         if read(&exclusive.file)?.is_none() {
-            exclusive.write(Generation::first())?;
+            // what a damaged count leaves behind is not believed either
+            exclusive.file.set_len(0)?;
+            let generation = Generation::first();
+            exclusive.write(Sheet {
+                generation,
+                // nobody knows what was invalidated before
+                settled: generation.count - u64::from(!self.is_empty()),
+                journal_id: 0,
+                journal_len: 0,
+                is_writing: false,
+            })?;
+        }
+        let mut sheet = exclusive.sheet()?;
+        if sheet.is_writing {
+            // the process before died, or could not write
+            sheet.is_writing = false;
+            sheet.journal_len = 0;
+            exclusive.write(sheet)?;
         }
         Ok(exclusive)
     }
 
     /// Returns the count of invalidations by any process; `None` if it cannot be read.
     pub(crate) fn generation(&self) -> Option<Generation> {
+        self.sheet().map(|sheet| sheet.generation)
+    }
+
+    pub(crate) fn sheet(&self) -> Option<Sheet> {
         match open_regular(&self.generation_path()) {
             Ok(Some((file, _))) => read(&file).ok().flatten(),
             Ok(None) | Err(_) => None,
@@ -98,31 +170,47 @@ impl Disk {
 
 impl Exclusive {
     pub(crate) fn generation(&self) -> io::Result<Generation> {
+        self.sheet().map(|sheet| sheet.generation)
+    }
+
+    pub(crate) fn sheet(&self) -> io::Result<Sheet> {
         read(&self.file)?.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
     }
 
     /// Counts one more, and says what the count is now.
-    pub(crate) fn advance(&self) -> io::Result<Generation> {
-        let mut next = self.generation()?;
-        next.count = next.count.wrapping_add(1);
+    pub(super) fn advance(&self) -> io::Result<Generation> {
+        let mut next = self.sheet()?;
+        next.generation.count = next.generation.count.wrapping_add(1);
         self.write(next)?;
-        Ok(next)
+        Ok(next.generation)
     }
 
-    fn write(&self, generation: Generation) -> io::Result<()> {
+    /// Notes that no file is left of what was invalidated up to this count. Without `all` the one before must be settled.
+    pub(crate) fn settle(&self, count: u64, all: bool) -> io::Result<bool> {
+        let mut next = self.sheet()?;
+        let follows = all || next.settled + 1 >= count;
+        if follows && count > next.settled {
+            next.settled = count;
+            self.write(next)?;
+        }
+        Ok(follows)
+    }
+
+    pub(super) fn write(&self, sheet: Sheet) -> io::Result<()> {
         let mut file = &self.file;
         file.seek(SeekFrom::Start(0))?;
-        file.write_all(&generation.to_bytes())
+        file.write_all(&sheet.to_bytes())
     }
 }
 
 /// `None` for a file that holds no count.
-fn read(mut file: &File) -> io::Result<Option<Generation>> {
-    if file.metadata()?.len() != LENGTH {
+fn read(mut file: &File) -> io::Result<Option<Sheet>> {
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    if length != LENGTH && length != SHORT {
         return Ok(None);
     }
-    let mut bytes = [0; 24];
+    let mut bytes = vec![0; length];
     file.seek(SeekFrom::Start(0))?;
     file.read_exact(&mut bytes)?;
-    Ok(Some(Generation::from_bytes(bytes)))
+    Ok(Sheet::from_bytes(&bytes))
 }

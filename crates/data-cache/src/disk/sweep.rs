@@ -6,18 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::file::open_regular;
-use super::{Disk, Exclusive, Metadata};
+use super::{Disk, Metadata};
 use crate::key::Key;
 
 /// Leftovers younger than this may belong to a living writer.
 const ORPHAN_AGE: Duration = Duration::from_secs(3600);
-
-/// A folder that changed this lately is listed again.
-const SETTLING: Duration = Duration::from_secs(2);
-
-/// Times of the last change of the folders of entries, when they were listed.
-#[derive(Default)]
-pub(crate) struct FolderTimes(HashMap<PathBuf, SystemTime>);
 
 /// An entry as the directory shows it.
 pub(crate) struct FileEntry {
@@ -37,6 +30,11 @@ impl Disk {
         found.is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
     }
 
+    /// Returns `true` if there never was an entry.
+    pub(super) fn is_empty(&self) -> bool {
+        fs::read_dir(self.entries_dir()).is_ok_and(|mut folders| folders.next().is_none())
+    }
+
     /// The keys of which there is a metadata file.
     pub(crate) fn keys(&self) -> Vec<Key> {
         let names = self.files().into_iter().filter_map(|path| {
@@ -44,34 +42,6 @@ impl Disk {
             Key::from_hex(name.strip_suffix(".json")?)
         });
         names.collect()
-    }
-
-    /// The keys of which there is a metadata file, in folders that changed since `times` were noted.
-    pub(crate) fn keys_since(&self, times: &mut FolderTimes) -> Vec<Key> {
-        let folders = fs::read_dir(self.entries_dir())
-            .into_iter()
-            .flatten()
-            .flatten();
-        let mut keys = Vec::new();
-        for folder in folders {
-            let path = folder.path();
-            let changed = fs::metadata(&path).and_then(|found| found.modified()).ok();
-            if changed.is_some() && times.0.get(&path) == changed.as_ref() {
-                continue;
-            }
-            // a change within the same tick of the file system's clock would not be noticed next time
-            let is_settled = |at: &SystemTime| at.elapsed().is_ok_and(|age| age > SETTLING);
-            match changed.filter(is_settled) {
-                Some(at) => times.0.insert(path.clone(), at),
-                None => times.0.remove(&path),
-            };
-            let files = fs::read_dir(&path).into_iter().flatten().flatten();
-            keys.extend(files.filter_map(|file| {
-                let name = file.file_name();
-                Key::from_hex(name.to_str()?.strip_suffix(".json")?)
-            }));
-        }
-        keys
     }
 
     /// Time of last use as far as files tell, in milliseconds since 1970.
@@ -127,7 +97,7 @@ impl Disk {
     }
 
     /// Removes temporary files and data without metadata that are older than an hour.
-    pub(crate) fn remove_orphans(&self, _: &Exclusive) {
+    pub(crate) fn remove_orphans(&self) {
         let temporary = fs::read_dir(self.temporary_dir())
             .into_iter()
             .flatten()

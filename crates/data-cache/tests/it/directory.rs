@@ -105,6 +105,7 @@ fn an_invalidation_that_leaves_something_to_serve_is_an_error() {
         assert_eq!((value(&cache), value(&other)), (Some(2), Some(2)));
     }
     // nobody may write: neither the count nor the removal reaches other processes
+    assert!(cache.flush(Duration::from_secs(20)) && other.flush(Duration::from_secs(20)));
     let generation = dir.path().join("generation");
     fs::remove_file(&generation).unwrap();
     fs::create_dir(&generation).unwrap();
@@ -341,4 +342,230 @@ fn the_files_of_the_directory_are_for_its_owner_and_no_links_are_followed() {
         assert_eq!(value(&cache), None);
     }
     assert_eq!(fs::read_to_string(&victim).unwrap(), "data-cache 1\n");
+}
+
+/// Stores so many results with one number each; every hundredth names another table.
+fn fill(cache: &Cache, count: usize) {
+    for at in 0..count {
+        let table = if at % 100 == 0 { "rare" } else { "t" };
+        let sql = format!("SELECT {at} FROM {table}");
+        cache
+            .set(&sql, &[numbers(&[1])], &Params::new(), Some(3600))
+            .unwrap();
+    }
+}
+
+fn is_there(cache: &Cache, sql: &str) -> bool {
+    cache.get(sql, &Params::new()).is_some()
+}
+
+fn count_files(dir: &Path) -> usize {
+    let parts = fs::read_dir(dir.join("v1")).unwrap();
+    parts
+        .map(|part| fs::read_dir(part.unwrap().path()).unwrap().count())
+        .sum()
+}
+
+#[test]
+fn an_invalidation_of_many_entries_holds_before_their_files_are_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let other = open_files_only(dir.path());
+    fill(&cache, 600);
+    // nothing is removed from here on
+    on_step(&cache, |step| match step {
+        Step::MetadataRemoved => Err(io::Error::other("not now")),
+        _ => Ok(()),
+    });
+    assert_eq!(cache.invalidate("select * from t").unwrap(), 594);
+    for late in [&cache, &other, &open_files_only(dir.path())] {
+        look_at_other_processes_now(late);
+        assert!(!is_there(late, "SELECT 1 FROM t"));
+        assert!(!is_there(late, "SELECT 599 FROM t"));
+        assert!(is_there(late, "SELECT 500 FROM rare"));
+    }
+    // what is stored from now on is not meant
+    set(&cache, 7);
+    assert_eq!((value(&cache), value(&other)), (Some(7), Some(7)));
+    on_step(&cache, |_| Ok(()));
+    assert_eq!(cache.invalidate("nothing").unwrap(), 0);
+    for done in [&cache, &other] {
+        look_at_other_processes_now(done);
+        assert_eq!(value(done), Some(7));
+        assert!(done.flush(Duration::from_secs(20)));
+    }
+    assert_eq!(cache.get_stats().entries, 7);
+    drop((cache, other));
+    let again = open_files_only(dir.path());
+    assert!(again.flush(Duration::from_secs(20)));
+    assert_eq!(again.get_stats().entries, 7);
+    assert_eq!(count_files(dir.path()), 7, "the files are gone");
+}
+
+#[test]
+fn files_of_an_invalidation_whose_process_died_are_removed_by_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(&Cache::open(dir.path()).unwrap(), 300);
+    let mut child = crate::child::Process::start("store MetadataRemoved 0", dir.path());
+    assert!(child.wait_for("reached").is_some());
+    child.kill();
+    assert!(count_files(dir.path()) >= 299, "it died early");
+    let cache = open_files_only(dir.path());
+    assert!(!is_there(&cache, "SELECT 1 FROM t"));
+    assert!(cache.flush(Duration::from_secs(20)));
+    assert_eq!(cache.get_stats().entries, 0);
+    assert_eq!(count_files(dir.path()), 0);
+}
+
+#[test]
+fn orders_that_are_lost_or_forged_are_not_believed() {
+    let forge: [&dyn Fn(&Path); 4] = [
+        &|orders| fs::remove_file(orders).unwrap(),
+        &|orders| fs::write(orders, "").unwrap(),
+        &|orders| {
+            let text = fs::read_to_string(orders).unwrap();
+            fs::write(orders, text.replace("from t", "from x")).unwrap();
+        },
+        &|orders| {
+            // from another directory
+            let dir = tempfile::tempdir().unwrap();
+            Cache::open(dir.path()).unwrap().invalidate("x").unwrap();
+            fs::copy(dir.path().join("orders"), orders).unwrap();
+        },
+    ];
+    for forge in forge {
+        for is_running in [true, false] {
+            let dir = tempfile::tempdir().unwrap();
+            let cache = Cache::open(dir.path()).unwrap();
+            let other = open_files_only(dir.path());
+            assert!(other.flush(Duration::from_secs(20)));
+            fill(&cache, 300);
+            assert!(is_there(&other, "SELECT 1 FROM t"));
+            on_step(&cache, |step| match step {
+                Step::MetadataRemoved => Err(io::Error::other("not now")),
+                _ => Ok(()),
+            });
+            assert_eq!(cache.invalidate("select * from t").unwrap(), 297);
+            assert!(cache.flush(Duration::from_secs(20)));
+            forge(&dir.path().join("orders"));
+            let late = match is_running {
+                true => other,
+                false => open_files_only(dir.path()),
+            };
+            look_at_other_processes_now(&late);
+            println!("running: {is_running}");
+            for at in 1..300 {
+                let table = if at % 100 == 0 { "rare" } else { "t" };
+                let found = is_there(&late, &format!("SELECT {at} FROM {table}"));
+                assert!(table == "rare" || !found, "{at}");
+            }
+            // and what comes is kept
+            assert!(late.flush(Duration::from_secs(20)));
+            let stored = set(&late, 3);
+            assert!(matches!(stored, Stored::Kept { .. }), "{stored:?}");
+            assert_eq!(value(&late), Some(3));
+        }
+    }
+}
+
+#[test]
+fn a_journal_that_is_torn_lost_or_forged_is_written_anew() {
+    let damage: [&dyn Fn(&Path); 8] = [
+        &|journal| fs::remove_file(journal).unwrap(),
+        &|journal| fs::write(journal, "").unwrap(),
+        &|journal| {
+            let bytes = fs::read(journal).unwrap();
+            fs::write(journal, &bytes[..bytes.len() - 5]).unwrap();
+        },
+        &|journal| {
+            let mut bytes = fs::read(journal).unwrap();
+            let at = bytes.len() - 3;
+            bytes[at] ^= 1;
+            fs::write(journal, bytes).unwrap();
+        },
+        &|journal| {
+            // another length of a record, up to the whole of memory
+            let mut bytes = fs::read(journal).unwrap();
+            bytes[16..20].copy_from_slice(&u32::MAX.to_le_bytes());
+            fs::write(journal, bytes).unwrap();
+        },
+        &|journal| {
+            // that of another directory
+            let dir = tempfile::tempdir().unwrap();
+            let other = Cache::open(dir.path()).unwrap();
+            assert_eq!(other.get_stats().entries, 0);
+            fill(&other, 20);
+            fs::copy(dir.path().join("journal"), journal).unwrap();
+        },
+        &|journal| {
+            fs::remove_file(journal).unwrap();
+            std::os::unix::fs::symlink("/dev/zero", journal).unwrap();
+        },
+        &|journal| {
+            fs::remove_file(journal).unwrap();
+            fs::create_dir(journal).unwrap();
+        },
+    ];
+    for (at, damage) in damage.iter().enumerate() {
+        for is_running in [true, false] {
+            let dir = tempfile::tempdir().unwrap();
+            let cache = Cache::open(dir.path()).unwrap();
+            assert_eq!(cache.get_stats().entries, 0);
+            fill(&cache, 20);
+            assert_eq!(cache.get_stats().entries, 20);
+            assert!(cache.flush(Duration::from_secs(20)));
+            damage(&dir.path().join("journal"));
+            let late = match is_running {
+                true => cache,
+                false => open_files_only(dir.path()),
+            };
+            set(&late, 1);
+            assert_eq!(late.get_stats().entries, 21, "{at}");
+            assert_eq!(open_files_only(dir.path()).get_stats().entries, 21, "{at}");
+            assert_eq!(late.invalidate("*from rare").unwrap(), 1, "{at}");
+            assert_eq!(late.invalidate("*from t").unwrap(), 20, "{at}");
+            assert!(!is_there(&late, "SELECT 1 FROM t"));
+            assert_eq!(open_files_only(dir.path()).get_stats().entries, 0, "{at}");
+        }
+    }
+}
+
+#[test]
+fn a_process_that_dies_while_the_journal_is_written_anew_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    assert_eq!(cache.get_stats().entries, 0);
+    fill(&cache, 20);
+    // it is written anew, and stops before it counts
+    fs::remove_file(dir.path().join("journal")).unwrap();
+    on_step(&cache, |step| match step {
+        Step::JournalRenamed => Err(io::Error::other("died")),
+        _ => Ok(()),
+    });
+    cache.get_stats();
+    assert_eq!(open_files_only(dir.path()).get_stats().entries, 20);
+    assert_eq!(cache.invalidate("*").unwrap(), 20);
+    assert_eq!(open_files_only(dir.path()).get_stats().entries, 0);
+}
+
+#[test]
+fn statistics_follow_what_other_processes_store_and_remove() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, other) = (
+        Cache::open(dir.path()).unwrap(),
+        open_files_only(dir.path()),
+    );
+    for round in 0..3 {
+        fill(&cache, 50);
+        assert_eq!(other.get_stats().entries, 50, "{round}");
+        assert_eq!(other.invalidate("*from rare").unwrap(), 1);
+        assert_eq!(cache.get_stats().entries, 49, "{round}");
+        // many changes of few entries: the journal does not grow for ever
+        for _ in 0..200 {
+            set(&cache, round);
+        }
+        assert_eq!(other.get_stats().entries, 50);
+        assert_eq!(cache.clear().unwrap(), 50);
+        assert_eq!(other.get_stats().entries, 0);
+    }
 }

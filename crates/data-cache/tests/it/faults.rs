@@ -47,15 +47,20 @@ pub(crate) fn files(dir: &Path) -> (PathBuf, PathBuf) {
     (found[0].clone(), found.pop().unwrap())
 }
 
-const WRITE_STEPS: [Step; 6] = [
+const WRITE_STEPS: [Step; 7] = [
     Step::DataHalfWritten,
     Step::DataWritten,
     Step::DataNamed,
     Step::MetadataWritten,
     Step::Committed,
+    Step::Journaled,
     Step::OldDataRemoved,
 ];
-const REMOVE_STEPS: [Step; 2] = [Step::InvalidationAnnounced, Step::MetadataRemoved];
+const REMOVE_STEPS: [Step; 3] = [
+    Step::OrderWritten,
+    Step::InvalidationAnnounced,
+    Step::MetadataRemoved,
+];
 
 /// Largest data that goes into one file with its metadata, to have an entry in one file, or in two.
 const ONE_FILE: usize = 16 << 10;
@@ -66,6 +71,8 @@ pub(crate) fn store_and_stop(dir: &Path, role: &str) {
     let (step, layout) = role.split_once(' ').unwrap();
     let cache = Cache::open(dir).unwrap();
     set_largest_inline(&cache, layout.parse().unwrap());
+    // from here on there is a journal
+    cache.get_stats();
     let stop_at = step.to_owned();
     on_step(&cache, move |step| {
         if format!("{step:?}") == stop_at {
@@ -81,6 +88,7 @@ pub(crate) fn store_and_stop(dir: &Path, role: &str) {
         .any(|remove| format!("{remove:?}") == step)
     {
         cache.invalidate("*").unwrap();
+        cache.flush(std::time::Duration::from_secs(20));
     } else {
         set(&cache, 2);
     }
@@ -121,12 +129,16 @@ fn kill_at(step: Step, old: Option<usize>, new: usize) {
     assert!(child.wait_for("reached").is_some(), "{step:?}");
     child.kill();
     let expected = match step {
-        Step::Committed | Step::OldDataRemoved => Some(2),
-        Step::MetadataRemoved => None,
+        Step::Committed | Step::Journaled | Step::OldDataRemoved => Some(2),
+        Step::InvalidationAnnounced | Step::MetadataRemoved => None,
         _ => old.map(|_| 1),
     };
     let cache = Cache::open(dir.path()).unwrap();
     assert_eq!(value(&cache), expected, "{step:?}, {old:?}, {new}");
+    // and knows what there is
+    assert!(cache.flush(std::time::Duration::from_secs(20)));
+    let entries = u64::from(expected.is_some());
+    assert_eq!(cache.get_stats().entries, entries, "{step:?}, {old:?}");
     // and it goes on from there
     assert!(matches!(set(&cache, 3), Stored::Kept { .. }), "{step:?}");
     assert_eq!(value(&open_files_only(dir.path())), Some(3));
@@ -162,7 +174,7 @@ fn what_a_dead_writer_left_is_swept_after_an_hour() {
         file.set_modified(long_ago).unwrap();
     }
     let cache = Cache::open(dir.path()).unwrap();
-    cache.get_stats();
+    assert!(cache.flush(std::time::Duration::from_secs(20)));
     assert_eq!(leftovers().len(), 2);
     assert_eq!(value(&cache), Some(1));
 }

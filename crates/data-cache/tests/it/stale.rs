@@ -187,10 +187,10 @@ fn many_who_ask_for_a_stale_result_compute_it_once() {
         for _ in 0..16 {
             scope.spawn(|| {
                 let (status, value) = setting.stale();
-                assert!(matches!(
-                    (status, value),
-                    (Status::Stale, 1) | (Status::Hit(_), 2)
-                ));
+                assert!(
+                    matches!((status, value), (Status::Stale, 1) | (Status::Hit(_), 2)),
+                    "{status:?} {value}"
+                );
             });
         }
     });

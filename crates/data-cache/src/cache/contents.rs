@@ -1,0 +1,121 @@
+//! Knowledge of what the directory holds.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+
+use super::inner::Inner;
+use crate::disk::{Change, Disk, Exclusive, Generation, LOCK_LIMIT, Tail};
+use crate::index::Indexed;
+use crate::key::{BuildKeyHasher, Key};
+use crate::memory::Usage;
+
+impl Inner {
+    /// Brings the index up to date, once, from the journal, or from the files of earlier runs.
+    pub(super) fn index_files(&self) {
+        let mut indexed = self.indexed.lock();
+        if *indexed {
+            return;
+        }
+        if let Some(disk) = &self.disk {
+            self.follow(disk);
+        }
+        *indexed = true;
+        drop(indexed);
+        if !self.pending.is_empty() {
+            self.remove_pending_later();
+        }
+        self.sweep_if_due(0);
+    }
+
+    /// Takes over what other processes stored and removed.
+    pub(super) fn follow(&self, disk: &Disk) {
+        if disk.follow(|tail| self.apply(tail)).is_none() {
+            self.list(disk);
+        } else if disk.is_journal_long()
+            && let Ok(exclusive) = disk.exclusive(LOCK_LIMIT)
+            && disk.follow(|tail| self.apply(tail)).is_some()
+        {
+            self.write_journal(disk, &exclusive);
+        }
+    }
+
+    fn apply(&self, tail: Tail) {
+        let seen = self.generations.seen().map_or(0, Generation::count);
+        let mut known: HashSet<Key, BuildKeyHasher> = HashSet::default();
+        for change in tail.changes {
+            match change {
+                Change::Put(key, entry) => {
+                    if tail.is_whole {
+                        known.insert(key);
+                    }
+                    let is_same = |old: &Indexed| {
+                        (old.created_at, old.generation, old.bytes)
+                            == (entry.created_at, entry.generation, entry.bytes)
+                    };
+                    if !self.index.get(&key).is_some_and(|old| is_same(&old)) {
+                        self.index.insert(key, Indexed::listed(entry));
+                    }
+                }
+                Change::Remove(key) => {
+                    known.remove(&key);
+                    let is_invalidated = |entry: &Indexed| entry.generation < seen;
+                    let invalidated = self.index.remove_if(&key, is_invalidated);
+                    self.index.remove_if(&key, |entry| entry.bytes > 0);
+                    self.counters
+                        .evicted_invalidated
+                        .fetch_add(u64::from(invalidated), Ordering::Relaxed);
+                }
+            }
+        }
+        if tail.is_whole {
+            self.index
+                .retain(|key, entry| entry.bytes == 0 || known.contains(key));
+        }
+    }
+
+    /// Lists the directory, and writes a journal of it.
+    fn list(&self, disk: &Disk) {
+        for key in disk.keys() {
+            self.index_one(disk, &key);
+        }
+        let Ok(exclusive) = disk.exclusive(LOCK_LIMIT) else {
+            return;
+        };
+        // under the lock nothing changes any more
+        let there: HashSet<Key, BuildKeyHasher> = disk.keys().into_iter().collect();
+        for key in &there {
+            self.index_one(disk, key);
+        }
+        self.index
+            .retain(|key, entry| entry.bytes == 0 || there.contains(key));
+        self.write_journal(disk, &exclusive);
+    }
+
+    fn write_journal(&self, disk: &Disk, exclusive: &Exclusive) {
+        let entries = self.index.all().into_iter();
+        let listed = entries
+            .filter(|(_, entry)| entry.bytes > 0)
+            .map(|(key, entry)| (key, entry.to_listed()));
+        if let Err(error) = disk.write_journal(listed, exclusive) {
+            tracing::debug!(target: "data_cache", %error, "journal_not_written");
+        }
+    }
+
+    fn index_one(&self, disk: &Disk, key: &Key) {
+        if self.index.contains(key) {
+            return;
+        }
+        if let Ok(metadata) = disk.metadata(key) {
+            let usage = Usage::at(disk.last_used(&metadata));
+            // it may have been replaced meanwhile
+            self.index.insert_new(*key, Indexed::of(&metadata, usage));
+        }
+    }
+
+    /// Removes what dead writers left, long ago.
+    pub(super) fn remove_orphans(&self) {
+        if let Some(disk) = &self.disk {
+            disk.remove_orphans();
+        }
+    }
+}

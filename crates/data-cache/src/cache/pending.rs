@@ -1,0 +1,107 @@
+//! Invalidations whose entries are not all removed yet: each lookup asks them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+
+use crate::disk::Order;
+
+/// Time after which a removal that failed, or that other processes do, is looked at again.
+const RETRY_MILLIS: u64 = 5000;
+
+/// An invalidation that is under way.
+pub(super) struct Pending {
+    pub(super) order: Order,
+    /// Time at which this process learned of it, in its own milliseconds.
+    pub(super) since: u64,
+    /// `true` if this process removes the files.
+    pub(super) is_own: AtomicBool,
+    /// `true` while the call that announced it works on it.
+    pub(super) is_held: AtomicBool,
+}
+
+#[derive(Default)]
+pub(super) struct PendingOrders {
+    /// `false` most of the time.
+    any: AtomicBool,
+    list: RwLock<Vec<Arc<Pending>>>,
+    /// `true` if a thread is removing.
+    is_removing: AtomicBool,
+    /// Moment of the last removal, in milliseconds of the process.
+    removed_at: AtomicU64,
+}
+
+impl PendingOrders {
+    pub(super) fn push(&self, pending: Pending) {
+        let mut list = self.list.write();
+        let is_known = |known: &Arc<Pending>| known.order.count == pending.order.count;
+        if !list.iter().any(is_known) {
+            list.push(Arc::new(pending));
+        }
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Returns `true` if an entry must not be served.
+    pub(super) fn refuse(&self, generation: u64, label: &str, tables: &[String]) -> bool {
+        self.any.load(Ordering::Acquire)
+            && self
+                .list
+                .read()
+                .iter()
+                .any(|pending| pending.order.refuses(generation, label, tables))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.any.load(Ordering::Acquire)
+    }
+
+    /// Returns `true` if something is pending, at most once in [`RETRY_MILLIS`].
+    pub(super) fn is_due(&self, now: u64) -> bool {
+        !self.is_empty()
+            && now.saturating_sub(self.removed_at.load(Ordering::Relaxed)) >= RETRY_MILLIS
+            && self.removed_at.swap(now, Ordering::Relaxed) != now
+    }
+
+    /// Returns `true` for one thread at a time, which then removes.
+    pub(super) fn begin(&self) -> bool {
+        !self.is_removing.swap(true, Ordering::AcqRel)
+    }
+
+    /// Ends what `begin` began; returns `true` if it is to be done again for what came since `last`.
+    pub(super) fn end(&self, last: u64) -> bool {
+        self.is_removing.store(false, Ordering::Release);
+        let is_new = |p: &Arc<Pending>| p.is_own.load(Ordering::Relaxed) && p.order.count > last;
+        self.free().iter().any(is_new) && self.begin()
+    }
+
+    /// Those that come before any that is held.
+    pub(super) fn free(&self) -> Vec<Arc<Pending>> {
+        let mut pending = self.list.read().clone();
+        let is_held = |p: &&Arc<Pending>| p.is_held.load(Ordering::Acquire);
+        let first_held = pending.iter().filter(is_held).map(|p| p.order.count).min();
+        pending.retain(|p| first_held.is_none_or(|first| p.order.count < first));
+        pending
+    }
+
+    /// Leaves an order to the background.
+    pub(super) fn release(&self, count: u64) {
+        let list = self.list.read();
+        let meant = list.iter().filter(|p| p.order.count == count);
+        meant.for_each(|p| p.is_held.store(false, Ordering::Release));
+    }
+
+    /// Makes this process remove the files of all of them.
+    pub(super) fn own_all(&self) {
+        for pending in self.list.read().iter() {
+            pending.is_own.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets those that are done.
+    pub(super) fn retain(&self, keep: impl Fn(&Pending) -> bool) {
+        let mut list = self.list.write();
+        list.retain(|pending| keep(pending));
+        self.any.store(!list.is_empty(), Ordering::Release);
+    }
+}

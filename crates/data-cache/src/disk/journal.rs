@@ -1,0 +1,290 @@
+//! Puts and removals of entries by all processes, so that nobody has to list the directory to know what it holds. It
+//! serves statistics and the choice of what to remove; what may be served is decided without it. One that is torn, lost or
+//! of another directory is rebuilt.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use twox_hash::XxHash3_128;
+
+use super::file::{open_regular, open_shared};
+use super::shared::Sheet;
+use super::{Disk, Exclusive};
+use crate::failpoint::Step;
+use crate::key::Key;
+
+const MAGIC: &[u8; 8] = b"dcjournl";
+/// Bytes before the first record: magic and id.
+const HEADER: u64 = 16;
+/// Bytes of a record before its content: length and digest.
+const FRAME: usize = 12;
+/// A record longer than this is not ours.
+const MAX_RECORD: usize = 4 << 20;
+/// A journal that grew by this much, and to twice its size, is written anew.
+const MOST_GROWTH: u64 = 1 << 20;
+
+/// An entry as the journal knows it.
+pub(crate) struct Listed {
+    pub(crate) label: Arc<str>,
+    pub(crate) tables: Arc<[String]>,
+    pub(crate) created_at: u64,
+    pub(crate) ttl_seconds: u64,
+    pub(crate) compute_ms: u64,
+    pub(crate) generation: u64,
+    /// Bytes of the blocks of its files.
+    pub(crate) bytes: u64,
+}
+
+/// A change of what the directory holds.
+pub(crate) enum Change {
+    Put(Key, Listed),
+    Remove(Key),
+}
+
+/// The part of the journal that this process has read.
+#[derive(Clone, Copy, Default)]
+struct Position {
+    id: u64,
+    offset: u64,
+    /// Length of the journal when it was last written anew.
+    base: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Journal(Mutex<Position>);
+
+/// What came since the last look.
+pub(crate) struct Tail {
+    pub(crate) changes: Vec<Change>,
+    /// `true` if the changes are everything that there is.
+    pub(crate) is_whole: bool,
+}
+
+impl Disk {
+    /// What changed since the last look, for whoever applies it before the next one; `None` if there is no journal that
+    /// can be believed.
+    pub(crate) fn follow<R>(&self, apply: impl FnOnce(Tail) -> R) -> Option<R> {
+        let mut position = self.journal.0.lock();
+        let sheet = self.sheet().filter(|sheet| sheet.journal_len > 0)?;
+        let is_same = position.id == sheet.journal_id && position.offset <= sheet.journal_len;
+        let from = match is_same {
+            true => position.offset,
+            false => HEADER,
+        };
+        let changes = match is_same && from == sheet.journal_len {
+            true => Vec::new(),
+            false => self.changes(&sheet, from)?,
+        };
+        if !is_same {
+            position.base = sheet.journal_len;
+        }
+        position.id = sheet.journal_id;
+        position.offset = sheet.journal_len;
+        Some(apply(Tail {
+            changes,
+            is_whole: !is_same,
+        }))
+    }
+
+    fn changes(&self, sheet: &Sheet, from: u64) -> Option<Vec<Change>> {
+        let (mut file, length) = open_regular(&self.journal_path()).ok()??;
+        if length < sheet.journal_len {
+            return None;
+        }
+        let mut header = [0; HEADER as usize];
+        file.read_exact(&mut header).ok()?;
+        if header != header_of(sheet.journal_id) {
+            return None;
+        }
+        file.seek(SeekFrom::Start(from)).ok()?;
+        let expected = sheet.journal_len - from;
+        let mut bytes = Vec::with_capacity(usize::try_from(expected).ok()?);
+        file.take(expected).read_to_end(&mut bytes).ok()?;
+        if bytes.len() as u64 != expected {
+            return None;
+        }
+        let seed = seed(sheet);
+        let mut rest = bytes.as_slice();
+        let mut changes = Vec::new();
+        while !rest.is_empty() {
+            let length = usize::try_from(u32::from_le_bytes(*rest.first_chunk()?)).ok()?;
+            let digest = u64::from_le_bytes(*rest.get(4..)?.first_chunk()?);
+            let content = rest.get(FRAME..FRAME + length.min(MAX_RECORD))?;
+            if digest_of(seed, content) != digest {
+                return None;
+            }
+            changes.push(decode(content)?);
+            rest = &rest[FRAME + length..];
+        }
+        Some(changes)
+    }
+
+    pub(super) fn record_put(
+        &self,
+        key: &Key,
+        listed: &Listed,
+        exclusive: &Exclusive,
+    ) -> io::Result<()> {
+        self.append(&encode_put(key, listed), exclusive)
+    }
+
+    pub(super) fn record_removal(&self, key: &Key, exclusive: &Exclusive) -> io::Result<()> {
+        self.append(&encode_removal(key), exclusive)
+    }
+
+    fn append(&self, content: &[u8], exclusive: &Exclusive) -> io::Result<()> {
+        let mut sheet = exclusive.sheet()?;
+        if sheet.journal_len > 0 {
+            let mut file = open_shared(&self.journal_path())?;
+            file.seek(SeekFrom::Start(sheet.journal_len))?;
+            let record = framed(content, seed(&sheet))?;
+            file.write_all(&record)?;
+            self.failpoints.at(Step::Journaled)?;
+            let before = sheet.journal_len;
+            sheet.journal_len += record.len() as u64;
+            let mut position = self.journal.0.lock();
+            if (position.id, position.offset) == (sheet.journal_id, before) {
+                position.offset = sheet.journal_len;
+            }
+        }
+        sheet.is_writing = false;
+        exclusive.write(sheet)
+    }
+
+    /// Returns `true` if the journal should be written anew, since most of it is of the past.
+    pub(crate) fn is_journal_long(&self) -> bool {
+        let position = *self.journal.0.lock();
+        position.offset > position.base.saturating_mul(2) + MOST_GROWTH
+    }
+
+    /// Writes the journal anew, of everything that there is.
+    pub(crate) fn write_journal(
+        &self,
+        entries: impl Iterator<Item = (Key, Listed)>,
+        exclusive: &Exclusive,
+    ) -> io::Result<()> {
+        let mut sheet = exclusive.sheet()?;
+        sheet.journal_id = super::unique_number();
+        let mut bytes = header_of(sheet.journal_id).to_vec();
+        for (key, entry) in entries {
+            bytes.extend(framed(&encode_put(&key, &entry), seed(&sheet))?);
+        }
+        let temporary = self.write_temporary(&bytes, || Ok(()))?;
+        // in between the name and the length do not fit, and nobody believes it
+        std::fs::rename(&temporary, self.journal_path())?;
+        self.failpoints.at(Step::JournalRenamed)?;
+        sheet.journal_len = bytes.len() as u64;
+        sheet.is_writing = false;
+        exclusive.write(sheet)?;
+        *self.journal.0.lock() = Position {
+            id: sheet.journal_id,
+            offset: sheet.journal_len,
+            base: sheet.journal_len,
+        };
+        Ok(())
+    }
+}
+
+fn header_of(id: u64) -> [u8; HEADER as usize] {
+    let mut header = [0; HEADER as usize];
+    header[..8].copy_from_slice(MAGIC);
+    header[8..].copy_from_slice(&id.to_le_bytes());
+    header
+}
+
+/// A record of another directory, or of another time, has another digest.
+fn seed(sheet: &Sheet) -> u64 {
+    digest_of(sheet.journal_id, &sheet.generation.lineage())
+}
+
+/// Half of a digest of 128 bits.
+fn digest_of(seed: u64, bytes: &[u8]) -> u64 {
+    let digest = XxHash3_128::oneshot_with_seed(seed, bytes);
+    u64::try_from(digest >> 64).unwrap_or_default()
+}
+
+fn framed(content: &[u8], seed: u64) -> io::Result<Vec<u8>> {
+    let length = u32::try_from(content.len()).map_err(io::Error::other)?;
+    let mut record = Vec::with_capacity(FRAME + content.len());
+    record.extend(length.to_le_bytes());
+    record.extend(digest_of(seed, content).to_le_bytes());
+    record.extend(content);
+    Ok(record)
+}
+
+fn encode_removal(key: &Key) -> Vec<u8> {
+    let mut bytes = vec![b'-'];
+    bytes.extend(key.bytes());
+    bytes
+}
+
+fn encode_put(key: &Key, entry: &Listed) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(128 + entry.label.len());
+    bytes.push(b'+');
+    bytes.extend(key.bytes());
+    for number in [
+        entry.created_at,
+        entry.ttl_seconds,
+        entry.compute_ms,
+        entry.generation,
+        entry.bytes,
+    ] {
+        bytes.extend(number.to_le_bytes());
+    }
+    let texts = entry.tables.iter().map(String::as_str);
+    for text in std::iter::once(&*entry.label).chain(texts) {
+        bytes.extend((text.len() as u64).to_le_bytes());
+        bytes.extend(text.as_bytes());
+    }
+    bytes
+}
+
+fn decode(content: &[u8]) -> Option<Change> {
+    let (kind, rest) = content.split_first()?;
+    let (key, mut rest) = rest.split_first_chunk::<32>()?;
+    let key = Key::from_bytes(*key);
+    if *kind != b'+' {
+        return (*kind == b'-' && rest.is_empty()).then_some(Change::Remove(key));
+    }
+    let mut numbers = [0; 5];
+    for number in &mut numbers {
+        *number = take_number(&mut rest)?;
+    }
+    let label = take_text(&mut rest)?;
+    let mut tables = Vec::new();
+    while !rest.is_empty() {
+        tables.push(take_text(&mut rest)?.to_owned());
+    }
+    let [created_at, ttl_seconds, compute_ms, generation, bytes] = numbers;
+    let entry = Listed {
+        label: label.into(),
+        tables: tables.into(),
+        created_at,
+        ttl_seconds,
+        compute_ms,
+        generation,
+        bytes,
+    };
+    Some(Change::Put(key, entry))
+}
+
+fn take_number(rest: &mut &[u8]) -> Option<u64> {
+    let (number, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(u64::from_le_bytes(*number))
+}
+
+fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    let length = usize::try_from(take_number(rest)?).ok()?;
+    let (text, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    std::str::from_utf8(text).ok()
+}
+
+/// Marks the sheet before files change; a process that dies in between leaves a journal that nobody believes.
+pub(super) fn begin(exclusive: &Exclusive) -> io::Result<()> {
+    let mut sheet = exclusive.sheet()?;
+    sheet.is_writing = true;
+    exclusive.write(sheet)
+}

@@ -1,0 +1,105 @@
+//! Invalidations that hold for all processes as soon as they are written down; files follow later.
+
+use std::fs;
+use std::io::{self, Read};
+
+use serde::{Deserialize, Serialize};
+use twox_hash::XxHash3_128;
+
+use super::file::open_regular;
+use super::{Disk, Exclusive, Generation};
+use crate::failpoint::Step;
+use crate::key::hex;
+use crate::target::Target;
+
+/// Orders whose files are gone are kept, so that other processes learn what was meant.
+const KEPT: usize = 16;
+/// A file larger than this is not ours.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// One invalidation: what it means was stored before the count reached this.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) count: u64,
+    pub(crate) target: Target,
+}
+
+impl Order {
+    /// Returns `true` if an entry that was computed at this count must not be served.
+    pub(crate) fn refuses(&self, generation: u64, label: &str, tables: &[String]) -> bool {
+        generation < self.count && self.target.matches(label, tables)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    order: Order,
+    /// Digest under the lineage of the directory: an order of another directory is not believed.
+    seal: String,
+}
+
+impl Disk {
+    /// Writes an invalidation down. From here on no process stores what it means, nor serves it once it looks.
+    /// Returns the counts before and after.
+    pub(crate) fn announce(
+        &self,
+        target: &Target,
+        exclusive: &Exclusive,
+    ) -> io::Result<(Generation, Generation)> {
+        let sheet = exclusive.sheet()?;
+        let before = sheet.generation;
+        let mut orders = self.orders(before);
+        let settled = orders.partition_point(|order| order.count <= sheet.settled);
+        orders.drain(..settled.saturating_sub(KEPT));
+        orders.push(Order {
+            count: before.count() + 1,
+            target: target.clone(),
+        });
+        let mut text = Vec::new();
+        for order in orders {
+            let seal = seal(&order, before)?;
+            text.extend(serde_json::to_vec(&Line { order, seal })?);
+            text.push(b'\n');
+        }
+        let temporary = self.write_temporary(&text, || Ok(()))?;
+        fs::rename(temporary, self.orders_path())?;
+        self.failpoints.at(Step::OrderWritten)?;
+        Ok((before, exclusive.advance()?))
+    }
+
+    /// The orders after one count up to that of `now`; `None` unless each of them is known.
+    pub(crate) fn orders_between(&self, after: u64, now: Generation) -> Option<Vec<Order>> {
+        let mut orders = self.orders(now);
+        orders.retain(|order| (after + 1..=now.count()).contains(&order.count));
+        let is_complete = orders.len() as u64 == now.count().saturating_sub(after)
+            && orders
+                .iter()
+                .zip(after + 1..)
+                .all(|(o, count)| o.count == count);
+        is_complete.then_some(orders)
+    }
+
+    /// The orders that can be believed, oldest first.
+    fn orders(&self, generation: Generation) -> Vec<Order> {
+        let Ok(Some((file, _))) = open_regular(&self.orders_path()) else {
+            return Vec::new();
+        };
+        let mut text = Vec::new();
+        if file.take(MAX_BYTES).read_to_end(&mut text).is_err() {
+            return Vec::new();
+        }
+        let lines = text.split(|byte| *byte == b'\n');
+        let lines = lines.filter_map(|line| serde_json::from_slice::<Line>(line).ok());
+        let is_ours = |line: &Line| seal(&line.order, generation).is_ok_and(|s| s == line.seal);
+        let mut orders: Vec<_> = lines.filter(is_ours).map(|line| line.order).collect();
+        orders.sort_by_key(|order| order.count);
+        orders.dedup_by_key(|order| order.count);
+        orders
+    }
+}
+
+fn seal(order: &Order, generation: Generation) -> io::Result<String> {
+    let mut bytes = generation.lineage().to_vec();
+    serde_json::to_writer(&mut bytes, order)?;
+    Ok(hex(&XxHash3_128::oneshot(&bytes).to_be_bytes()))
+}

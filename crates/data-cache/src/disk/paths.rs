@@ -1,0 +1,32 @@
+//! Names of an entry's files.
+
+use std::path::PathBuf;
+
+use super::{Disk, Metadata};
+use crate::key::Key;
+
+impl Disk {
+    pub(super) fn metadata_path(&self, key: &Key) -> PathBuf {
+        self.entry_path(key, &["json"])
+    }
+
+    /// Built from key and id, never taken from a file.
+    pub(super) fn data_path(&self, metadata: &Metadata) -> PathBuf {
+        let extension = metadata.codec.extension();
+        self.entry_path(&metadata.key, &[&metadata.entry_id, extension])
+    }
+
+    /// `v1/ab/<key>.<endings>`, put together once: each hit needs two of them.
+    fn entry_path(&self, key: &Key, endings: &[&str]) -> PathBuf {
+        let name = key.to_string();
+        let mut below = String::with_capacity(128);
+        for part in ["v1/", &name[..2], "/", &name] {
+            below.push_str(part);
+        }
+        for ending in endings {
+            below.push('.');
+            below.push_str(ending);
+        }
+        self.dir.join(below)
+    }
+}

@@ -1,0 +1,37 @@
+//! Entries that an invalidation means.
+
+use serde::{Deserialize, Serialize};
+
+use crate::pattern::{Pattern, folded};
+use crate::sql::Words;
+
+/// Entries by their text or tables.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Target {
+    All,
+    /// Those whose text or label matches.
+    Text(Pattern),
+    /// Those that depend on this table, or could, for all that their text tells; in lower case.
+    Table(String),
+}
+
+impl Target {
+    pub(crate) fn is_all(&self) -> bool {
+        matches!(self, Self::All)
+    }
+
+    pub(crate) fn matches(&self, label: &str, tables: &[String]) -> bool {
+        match self {
+            Self::All => true,
+            Self::Text(pattern) => pattern.matches_folded(&folded(label)),
+            Self::Table(table) => {
+                let known = tables.iter().any(|known| known == table);
+                let is_function = label.starts_with("fn:");
+                known
+                    || !is_function
+                        && Words::of(label).map_or(true, |words| words.could_name(table))
+            }
+        }
+    }
+}
