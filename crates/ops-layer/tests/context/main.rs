@@ -1,7 +1,8 @@
-//! Context: what keeps it, what loses it, and spans of the `tracing` crate, in one process with one operations layer.
+//! Context: what keeps it, what loses it, spans of the `tracing` crate, and exemplars that lead to traces, in one process with one operations layer.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod exemplars;
 mod foreign;
 mod ways;
 
