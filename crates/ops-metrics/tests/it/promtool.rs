@@ -28,9 +28,13 @@ pub(crate) fn check_metrics(exposition: &str) -> Option<Vec<String>> {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(exposition.as_bytes()).unwrap();
-    drop(stdin);
-    let output = child.wait_with_output().unwrap();
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // it stops to read where it stops to understand
+            let _ = stdin.write_all(exposition.as_bytes());
+        });
+        child.wait_with_output().unwrap()
+    });
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     Some(said.lines().map(str::to_owned).collect())
 }
