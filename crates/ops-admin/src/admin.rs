@@ -1,18 +1,19 @@
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "trace")]
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use axum::extract::State;
-use axum::response::Response;
-use axum::routing::get;
-use axum::{Json, Router, middleware};
-use http::{HeaderValue, StatusCode, header};
-use serde_json::{Value, json};
-
+use crate::check::Readiness;
 use crate::token::Token;
-use crate::{Check, Finding, guard, page, state, token};
+use crate::{Check, Finding, Setting};
+
+/// Time that the first look at the page gives to checks of readiness that nobody asked before.
+const FIRST_ANSWER: Duration = Duration::from_millis(200);
 
 /// The admin page of one service.
 #[derive(Clone)]
@@ -21,23 +22,34 @@ pub struct Admin {
 }
 
 type Asked = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
-type Readiness = Arc<dyn Fn() -> Asked + Send + Sync>;
+type AskReadiness = Arc<dyn Fn() -> Asked + Send + Sync>;
 type Latest = Arc<dyn Fn() -> (Option<String>, Vec<Check>) + Send + Sync>;
 type Findings = Arc<dyn Fn() -> Vec<Finding> + Send + Sync>;
+type Settings = Arc<dyn Fn() -> Vec<Setting> + Send + Sync>;
 
 #[derive(Clone)]
 struct Inner {
     service: String,
-    started: Instant,
-    readiness: Readiness,
+    started: (Instant, SystemTime),
+    /// Version and commit.
+    build: Option<(String, String)>,
+    readiness: AskReadiness,
     latest: Option<Latest>,
     findings: Option<Findings>,
+    settings: Option<Settings>,
     hosts: Vec<String>,
     token: Option<Arc<Token>>,
+    /// A question for readiness is under way.
+    asking: Arc<AtomicBool>,
+    /// Who changed the sampling ratio, and why.
+    #[cfg(feature = "trace")]
+    ratio_change: Arc<Mutex<Option<(String, String)>>>,
     #[cfg(feature = "secrets")]
     secrets: Option<ops_secrets::Secrets>,
     #[cfg(feature = "cache")]
     cache: Option<data_cache::Cache>,
+    #[cfg(feature = "cache")]
+    cache_limits: Option<(u64, u64)>,
 }
 
 impl Admin {
@@ -46,16 +58,23 @@ impl Admin {
         Self {
             inner: Arc::new(Inner {
                 service: service.into(),
-                started: Instant::now(),
+                started: (Instant::now(), SystemTime::now()),
+                build: None,
                 readiness: Arc::new(|| Box::pin(std::future::ready(None))),
                 latest: None,
                 findings: None,
+                settings: None,
                 hosts: Vec::new(),
                 token: None,
+                asking: Arc::default(),
+                #[cfg(feature = "trace")]
+                ratio_change: Arc::default(),
                 #[cfg(feature = "secrets")]
                 secrets: None,
                 #[cfg(feature = "cache")]
                 cache: None,
+                #[cfg(feature = "cache")]
+                cache_limits: None,
             }),
         }
     }
@@ -86,6 +105,23 @@ impl Admin {
     #[must_use]
     pub fn findings(mut self, findings: impl Fn() -> Vec<Finding> + Send + Sync + 'static) -> Self {
         Arc::make_mut(&mut self.inner).findings = Some(Arc::new(findings));
+        self
+    }
+
+    /// Sets the configuration in force that the page shows, each setting with its origin.
+    #[must_use]
+    pub fn configuration(
+        mut self,
+        settings: impl Fn() -> Vec<Setting> + Send + Sync + 'static,
+    ) -> Self {
+        Arc::make_mut(&mut self.inner).settings = Some(Arc::new(settings));
+        self
+    }
+
+    /// Sets the version and the commit of the program.
+    #[must_use]
+    pub fn build(mut self, version: impl Into<String>, commit: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.inner).build = Some((version.into(), commit.into()));
         self
     }
 
@@ -123,41 +159,100 @@ impl Admin {
         self
     }
 
+    /// Sets the maximum bytes of the cache's files and of its memory, which the page shows beside their size.
+    #[cfg(feature = "cache")]
+    #[must_use]
+    pub fn cache_limits(mut self, files: u64, memory: u64) -> Self {
+        Arc::make_mut(&mut self.inner).cache_limits = Some((files, memory));
+        self
+    }
+
     /// The name of the service.
     pub fn service(&self) -> &str {
         &self.inner.service
     }
 
-    /// Every route, to be served on a listener of its own.
-    pub fn router(self) -> Router {
-        let router = Router::new()
-            .route("/", get(page::page))
-            .route("/livez", get(|| async { "ok\n" }))
-            .route("/readyz", get(readyz))
-            .route("/api/state", get(current_state));
-        #[cfg(feature = "log")]
-        let router = router.route("/api/level", axum::routing::post(crate::level::change));
-        #[cfg(feature = "metrics")]
-        let router = router.route("/metrics", get(metrics));
-        let router = router.layer(middleware::from_fn(guard::check_change));
-        let router = match self.inner.token.clone() {
-            None => router,
-            Some(token) => router.layer(middleware::from_fn_with_state(token, token::check)),
-        };
-        let host = middleware::from_fn_with_state(self.clone(), guard::check_host);
-        router
-            .route("/healthz", get(|| async { "ok\n" }))
-            .layer(host)
-            .layer(middleware::map_response(unkept))
-            .with_state(self)
+    pub(crate) fn version(&self) -> Option<&str> {
+        self.inner
+            .build
+            .as_ref()
+            .map(|(version, _)| version.as_str())
     }
 
-    pub(crate) fn has_token(&self) -> bool {
-        self.inner.token.is_some()
+    pub(crate) fn commit(&self) -> Option<&str> {
+        self.inner.build.as_ref().map(|(_, commit)| commit.as_str())
+    }
+
+    pub(crate) fn uptime(&self) -> Duration {
+        self.inner.started.0.elapsed()
+    }
+
+    pub(crate) fn started_at(&self) -> SystemTime {
+        self.inner.started.1
+    }
+
+    pub(crate) fn token_check(&self) -> Option<Arc<Token>> {
+        self.inner.token.clone()
     }
 
     pub(crate) fn hosts(&self) -> &[String] {
         &self.inner.hosts
+    }
+
+    /// Asks whether the service is ready.
+    pub(crate) async fn not_ready(&self) -> Option<String> {
+        (self.inner.readiness)().await
+    }
+
+    /// Readiness as it is known. Asks too, for whoever looks next, and waits a moment where nobody asked before.
+    pub(crate) async fn known_readiness(&self) -> Readiness {
+        let Some(latest) = &self.inner.latest else {
+            return (self.not_ready().await, Vec::new());
+        };
+        let known = latest();
+        if self.inner.asking.swap(true, Ordering::Relaxed) {
+            return known;
+        }
+        let admin = self.clone();
+        let asked = tokio::spawn(async move {
+            admin.not_ready().await;
+            admin.inner.asking.store(false, Ordering::Relaxed);
+        });
+        if known.1.is_empty() && tokio::time::timeout(FIRST_ANSWER, asked).await.is_ok() {
+            return latest();
+        }
+        known
+    }
+
+    /// Checks as they are known.
+    pub(crate) fn latest_checks(&self) -> Vec<Check> {
+        let latest = self.inner.latest.as_ref();
+        latest.map_or_else(Vec::new, |latest| latest().1)
+    }
+
+    /// Looks for findings; `None` if nobody does, an error if it panicked.
+    pub(crate) fn find(&self) -> Option<std::thread::Result<Vec<Finding>>> {
+        let findings = self.inner.findings.as_ref()?;
+        Some(catch_unwind(AssertUnwindSafe(|| findings())))
+    }
+
+    pub(crate) fn settings(&self) -> Vec<Setting> {
+        self.inner
+            .settings
+            .as_ref()
+            .map_or_else(Vec::new, |settings| settings())
+    }
+
+    #[cfg(feature = "trace")]
+    pub(crate) fn ratio_change(&self) -> Option<(String, String)> {
+        let change = self.inner.ratio_change.lock();
+        change.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    #[cfg(feature = "trace")]
+    pub(crate) fn note_ratio_change(&self, by: Option<(String, String)>) {
+        let change = self.inner.ratio_change.lock();
+        *change.unwrap_or_else(PoisonError::into_inner) = by;
     }
 
     #[cfg(feature = "secrets")]
@@ -169,6 +264,11 @@ impl Admin {
     pub(crate) fn cache_handle(&self) -> Option<&data_cache::Cache> {
         self.inner.cache.as_ref()
     }
+
+    #[cfg(feature = "cache")]
+    pub(crate) fn limits_of_cache(&self) -> Option<(u64, u64)> {
+        self.inner.cache_limits
+    }
 }
 
 impl fmt::Debug for Admin {
@@ -177,86 +277,4 @@ impl fmt::Debug for Admin {
             .field("service", &self.inner.service)
             .finish_non_exhaustive()
     }
-}
-
-async fn readyz(State(admin): State<Admin>, uri: http::Uri) -> (StatusCode, String) {
-    let not_ready = (admin.inner.readiness)().await;
-    let (status, mut text) = match not_ready {
-        None => (StatusCode::OK, "ready\n".to_owned()),
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
-    };
-    if is_verbose(&uri) {
-        text += &verbose(&admin);
-    }
-    (status, text)
-}
-
-/// Reports whether the query has `verbose`, with or without a value.
-fn is_verbose(uri: &http::Uri) -> bool {
-    let mut parts = uri.query().unwrap_or_default().split('&');
-    parts.any(|part| part.split('=').next() == Some("verbose"))
-}
-
-/// One line for each check, then one for each finding, causes first.
-fn verbose(admin: &Admin) -> String {
-    use std::fmt::Write;
-    let checks = admin.inner.latest.as_ref().map(|latest| latest().1);
-    let findings = admin.inner.findings.as_ref().map(|findings| findings());
-    let mut text = String::new();
-    for check in checks.unwrap_or_default() {
-        let reason = check
-            .reason
-            .map_or_else(String::new, |reason| format!(": {reason}"));
-        // a text takes everything
-        let _ = writeln!(text, "check {}: {}{reason}", check.name, check.state);
-    }
-    for finding in findings.unwrap_or_default() {
-        let because = finding
-            .explained_by
-            .map_or_else(String::new, |id| format!(", explained by {id}"));
-        let severity = finding.severity.as_str();
-        let _ = writeln!(
-            text,
-            "finding {} ({severity}{because}): {}",
-            finding.id, finding.seen
-        );
-    }
-    text
-}
-
-async fn current_state(State(admin): State<Admin>) -> Json<Value> {
-    let (not_ready, checks) = match &admin.inner.latest {
-        Some(latest) => latest(),
-        None => ((admin.inner.readiness)().await, Vec::new()),
-    };
-    let mut rooms = json!({
-        "service": admin.service(),
-        "uptime_seconds": admin.inner.started.elapsed().as_secs(),
-        "not_ready": not_ready,
-    });
-    if !checks.is_empty() {
-        rooms["checks"] = json!(checks);
-    }
-    if let Some(findings) = &admin.inner.findings {
-        rooms["findings"] = json!(findings());
-    }
-    state::fill(&admin, &mut rooms);
-    Json(rooms)
-}
-
-/// Answers are of this moment, and are what their type says.
-async fn unkept(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    response
-}
-
-#[cfg(feature = "metrics")]
-async fn metrics(request: axum::extract::Request) -> Response {
-    let (parts, _) = request.into_parts();
-    ops_metrics::serve(&parts).await.map(axum::body::Body::from)
 }

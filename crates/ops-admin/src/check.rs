@@ -1,5 +1,8 @@
 use serde::Serialize;
 
+/// Readiness as it is known: the reason why the service is not ready, and each check.
+pub(crate) type Readiness = (Option<String>, Vec<Check>);
+
 /// One condition of readiness, as the page shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {

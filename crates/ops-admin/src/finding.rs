@@ -46,6 +46,10 @@ pub struct Finding {
     pub action: String,
     /// Runbook: a URL, or a path in the repository.
     pub runbook: Option<String>,
+    /// Method and route that it concerns, as the page lists them: `GET /flights`.
+    pub route: Option<String>,
+    /// Id of a trace that shows it.
+    pub trace_id: Option<String>,
     /// Id of the finding that is the cause of this one, which is then shown beneath it.
     pub explained_by: Option<String>,
 }
@@ -78,6 +82,8 @@ impl Finding {
             means: String::new(),
             action: String::new(),
             runbook: None,
+            route: None,
+            trace_id: None,
             explained_by: None,
         }
     }
@@ -107,6 +113,20 @@ impl Finding {
     #[must_use]
     pub fn runbook(mut self, runbook: impl Into<String>) -> Self {
         self.runbook = Some(runbook.into());
+        self
+    }
+
+    /// Names the method and the route that it concerns: `GET /flights`.
+    #[must_use]
+    pub fn route(mut self, route: impl Into<String>) -> Self {
+        self.route = Some(route.into());
+        self
+    }
+
+    /// Names a trace that shows it.
+    #[must_use]
+    pub fn trace_id(mut self, trace_id: impl Into<String>) -> Self {
+        self.trace_id = Some(trace_id.into());
         self
     }
 

@@ -21,7 +21,7 @@ pub(crate) async fn check_host(
         Err(why) => return (StatusCode::BAD_REQUEST, why).into_response(),
     };
     let is_known = |host: Authority| is_known_name(host.host(), admin.hosts());
-    if !admin.has_token() && !host.is_some_and(is_known) {
+    if admin.token_check().is_none() && !host.is_some_and(is_known) {
         let why = "this host name is not answered; use the loopback address\n";
         return (StatusCode::FORBIDDEN, why).into_response();
     }

@@ -14,12 +14,20 @@
 //!
 //! | route | answers |
 //! |---|---|
-//! | `GET /` | the page |
+//! | `GET /` | the page for browsers (`Accept: text/html`), else a summary as plain text |
 //! | `GET /healthz`, `/livez` | 200 while the process serves |
 //! | `GET /readyz` | 200, or 503 with the reason; with `?verbose` each check and each finding, a line each |
-//! | `GET /api/state` | what the page shows, as JSON |
+//! | `GET /api/state` | what the page shows, as one document with a `schema_version` |
+//! | `GET /api/stream` | what changes, as server-sent events; 16 streams at a time |
+//! | `GET /api/openapi.json` | the description of these routes, OpenAPI 3.1 |
 //! | `GET /metrics` | the Prometheus exposition (feature `metrics`) |
+//! | `GET /api/tiles`, `/api/routes` | numbers over `window=5m`, `1h` or `24h` (feature `metrics`) |
+//! | `GET /api/traces`, `/api/traces/{id}` | recent traces; one with its spans, their attributes and its log lines (feature `trace`) |
+//! | `GET /api/lines` | recent log lines, newest first: `level`, `text`, `trace_id`, `limit` (feature `log`) |
 //! | `POST /api/level` | `{"level", "why", "target"?, "ttl_seconds"?, "who"?}`: changes the log level, for 900 s or `ttl_seconds` (feature `log`) |
+//! | `POST /api/sampling` | `{"ratio", "why", "ttl_seconds"?, "who"?}`: changes the sampling ratio in the same way (feature `trace`) |
+//! | `POST /api/level/revert`, `/api/sampling/revert` | takes such a change back before its time |
+//! | `POST /api/cache/invalidate` | `{"pattern" or "table", "why", "who"?}`: removes entries of the cache (feature `cache`) |
 //!
 //! # Guarantees
 //!
@@ -30,7 +38,12 @@
 //! - With a [token](Admin::token) every route but `/healthz` needs it. It is compared in constant time, and an address that
 //!   guesses is refused for a minute.
 //! - No answer may be kept by a cache (`no-store`), or be taken for another type (`nosniff`).
-//! - It reads the crates' public snapshots, and writes only when a person asks.
+//! - It reads the crates' public snapshots, and writes only when a person asks. A change needs a reason and is a line of the log,
+//!   `admin_action`; a level and a ratio revert by themselves, after a day at the latest.
+//! - Nothing is run or marked up that users send: the page's script and style come from its own origin, its policy allows no
+//!   other, and texts are set as texts.
+//! - While no page is open nothing is collected. An open one takes at most 3 KB a second on average; a reader that falls 32
+//!   events behind is dropped.
 //!
 //! # Feature flags
 //!
@@ -47,19 +60,26 @@
 //! On a public address without a [token](Admin::token): it has no accounts. Put it on loopback, or behind a proxy that
 //! authenticates.
 
+#[cfg(any(feature = "log", feature = "trace", feature = "cache"))]
+mod actions;
 mod admin;
 mod check;
 mod finding;
 mod guard;
-#[cfg(feature = "log")]
-mod level;
 mod page;
+#[cfg(any(feature = "log", feature = "trace", feature = "metrics"))]
+mod reads;
+mod router;
+mod setting;
 mod state;
+mod stream;
+mod text;
 mod token;
 
 pub use admin::Admin;
 pub use check::Check;
 pub use finding::{Finding, Severity};
+pub use setting::Setting;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -16,6 +16,9 @@ pub struct Ops {
 
 struct Parts {
     service: String,
+    /// Version and commit of the program.
+    #[cfg(all(feature = "admin", feature = "serve"))]
+    build: Option<[&'static str; 2]>,
     log: glue::log::Log,
     trace: glue::trace::Trace,
     secrets: glue::secrets::Part,
@@ -52,6 +55,8 @@ pub fn init(mut config: Config) -> Result<Ops, Error> {
     let ops = Ops {
         parts: Arc::new(Parts {
             service: config.service_name,
+            #[cfg(all(feature = "admin", feature = "serve"))]
+            build: config.build.map(|[version, commit, _]| [version, commit]),
             log,
             trace,
             secrets,
@@ -64,6 +69,11 @@ pub fn init(mut config: Config) -> Result<Ops, Error> {
     glue::metrics::before_scrape({
         let ops = ops.clone();
         move || ops.publish_metrics()
+    });
+    glue::metrics::before_tick({
+        let ops = ops.clone();
+        // what is drawn each second, or what other processes change
+        move || ops.parts.cache.publish()
     });
     let parts = Arc::downgrade(&ops.parts);
     let look = move |at, heartbeat| Some(parts.upgrade()?.look(at, heartbeat));
@@ -117,6 +127,23 @@ impl Ops {
     /// Name of the service, as traces carry it.
     pub fn service(&self) -> &str {
         &self.parts.service
+    }
+
+    /// Returns version and commit, if they were set.
+    #[cfg(all(feature = "admin", feature = "serve"))]
+    pub(crate) fn build(&self) -> Option<[&'static str; 2]> {
+        self.parts.build
+    }
+
+    #[cfg(all(feature = "admin", feature = "serve", feature = "cache"))]
+    pub(crate) fn cache_settings(&self) -> &data_cache::Config {
+        &self.parts.cache.settings
+    }
+
+    /// Returns the name of the file that the cache was configured by.
+    #[cfg(all(feature = "admin", feature = "serve", feature = "cache"))]
+    pub(crate) fn cache_file(&self) -> Option<&str> {
+        self.parts.cache.file.as_deref()
     }
 
     /// Returns one layer for each request: its span, its access line and its metrics. Add it outermost.

@@ -6,6 +6,7 @@ use slog::Drain;
 
 use crate::bridge::panic;
 use crate::output::health::OutputHealth;
+use crate::pipeline::ring::RecentLines;
 use crate::pipeline::{FLUSH_BUDGET, GLOBAL, Pipeline, PipelineRef};
 use crate::{Config, Error, Level, LevelRule, Logger, Stats, bridge};
 
@@ -146,6 +147,12 @@ pub fn set_level(
     Pipeline::global().set_level(target, level, ttl, who, why)
 }
 
+/// Takes a change of a level back before its time; returns `false` if there is none for this target. A line reports the end of
+/// the change, which follows within milliseconds.
+pub fn revert_level(target: &str) -> bool {
+    GLOBAL.levels.end_override(target)
+}
+
 /// Returns counts of lines so far.
 pub fn stats() -> Stats {
     GLOBAL.stats()
@@ -159,4 +166,10 @@ pub fn output_health() -> Vec<OutputHealth> {
 /// Returns the newest lines as JSON, oldest first.
 pub fn recent(lines: usize) -> Vec<String> {
     GLOBAL.recent(lines)
+}
+
+/// Returns the lines that followed the one with this number, as far as they are kept: [`RECENT_LINES`](crate::RECENT_LINES)
+/// unless configured. More than these were written if `last - number` is larger than their count.
+pub fn recent_after(number: u64) -> RecentLines {
+    GLOBAL.recent_after(number)
 }

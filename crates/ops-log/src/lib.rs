@@ -106,8 +106,8 @@ pub use context::{
     ContextScope, Scope, bind_all, bind_context, clear_context, context_value, unbind_context,
 };
 pub use init::{
-    LogGuard, configure_logging, init, is_enabled, level, levels, output_health, recent, set_level,
-    stats,
+    LogGuard, configure_logging, init, is_enabled, level, levels, output_health, recent,
+    recent_after, revert_level, set_level, stats,
 };
 pub use level::filter::{Filter, ParseFilterError};
 pub use level::levels::{LEVEL_TTL, LevelRule, MAX_LEVEL_CHANGES, MAX_LEVEL_TTL, Temporary};
@@ -120,7 +120,7 @@ pub use output::rotation::{ParseRotationError, ROTATION_BYTES, ROTATION_FILES, R
 pub use output::stream::{ERROR_STALL_BUDGET, STALL_BUDGET};
 pub use pipeline::Pipeline;
 pub use pipeline::capture_logs::{CapturedLine, capture_logs, capture_logs_of};
-pub use pipeline::ring::MAX_RECENT_BYTES;
+pub use pipeline::ring::{MAX_RECENT_BYTES, RecentLines};
 pub use pipeline::stats::Stats;
 #[cfg(feature = "metrics")]
 pub use pipeline::stats::publish_metrics;

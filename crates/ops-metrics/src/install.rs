@@ -1,3 +1,5 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -13,6 +15,7 @@ const PROCESS_SECONDS: u64 = 5;
 const SECOND: Duration = Duration::from_secs(1);
 
 static INSTALLING: Mutex<()> = Mutex::new(());
+static TICK_HOOKS: Mutex<Vec<Arc<dyn Fn() + Send + Sync>>> = Mutex::new(Vec::new());
 
 /// Makes the metrics available: registers the catalogs, becomes the recorder of the `metrics` facade and starts the
 /// 1 Hz ticker of sparklines, process and tokio metrics. A second call applies its configuration, and
@@ -44,6 +47,22 @@ pub fn is_installed() -> bool {
     recorder::is_installed()
 }
 
+/// Has `publish` called each second, before the sparklines take their point: for totals that are counted elsewhere and drawn.
+///
+/// It runs on the thread of the ticker and must be quick: a second in which it does not return is a gap. A panic in it is
+/// caught, and leaves the totals as they are.
+pub fn before_tick(publish: impl Fn() + Send + Sync + 'static) {
+    TICK_HOOKS.lock().push(Arc::new(publish));
+}
+
+fn run_tick_hooks() {
+    let hooks = TICK_HOOKS.lock().clone();
+    for hook in hooks {
+        // the panic is a line of the log, by the panic hook
+        let _ = catch_unwind(AssertUnwindSafe(|| hook()));
+    }
+}
+
 fn tick() {
     let start = Instant::now();
     let mut next = SECOND;
@@ -57,6 +76,7 @@ fn tick() {
             until_process = PROCESS_SECONDS;
         }
         until_process -= 1;
+        run_tick_hooks();
         sparkline::tick(now);
         // a second that was slept through is a gap, and is not made up for
         next = (next + SECOND).max(now);

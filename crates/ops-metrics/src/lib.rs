@@ -92,11 +92,13 @@ pub use config::Config;
 pub use error::Error;
 pub use history::interval::add_sparkline;
 pub use history::panics::panics;
+pub use history::routes::RouteSummary;
 pub use history::runtime::observe_runtime;
 pub use history::sparkline::{
-    SPARKLINE_SECONDS, Sparkline, Window, latency_over, sparklines, sparklines_over,
+    SPARKLINE_SECONDS, Sparkline, Window, history_seconds, latency_over, routes_over, sparklines,
+    sparklines_over,
 };
-pub use install::{install, is_installed};
+pub use install::{before_tick, install, is_installed};
 pub use scrape::render::{before_scrape, render};
 pub use scrape::service::{CONTENT_TYPE, CONTENT_TYPE_OPEN_METRICS, serve};
 pub use series::cardinality::{Cardinality, Overflow, cardinality, overflows};

@@ -13,7 +13,7 @@ use crate::config::sampler::SamplerKind;
 use crate::export::pipeline::Pipeline;
 use crate::export::queue_limiter::QueueLimiter;
 use crate::propagation::{self, Formats, Hosts};
-use crate::sampling::LiveRatio;
+use crate::sampling::{LiveRatio, Sampling};
 use crate::{Config, Error, ExportHealth, RecentTraces, Stats};
 
 /// Handle of running tracing: makes spans and reads counts. Cheap to clone.
@@ -97,6 +97,11 @@ impl Handle {
     /// Returns the share of new traces that is sampled now.
     pub fn sampling_ratio(&self) -> f64 {
         self.0.ratio.get()
+    }
+
+    /// Returns the share of new traces that is sampled, and for how long.
+    pub fn sampling(&self) -> Sampling {
+        self.0.ratio.sampling()
     }
 
     /// Returns whether the last export worked; `None` before the first one.

@@ -156,6 +156,7 @@ pub use options::SpanOptions;
 #[cfg(feature = "metrics")]
 pub use publish::publish_metrics;
 pub use recent::{Bar, RecentSpan, RecentTrace, RecentTraces};
+pub use sampling::Sampling;
 #[doc(hidden)]
 pub use span::SpanStart;
 pub use span::{Entered, Span};

@@ -41,6 +41,17 @@ impl LiveRatio {
         self.change.happened.store(true, Release);
     }
 
+    pub(crate) fn sampling(&self) -> Sampling {
+        let now = Instant::now();
+        let instead = *self.change.instead.lock();
+        let change = instead.filter(|(_, until)| now < *until);
+        Sampling {
+            ratio: change.map_or(self.configured, |(ratio, _)| ratio),
+            configured: self.configured,
+            remaining: change.map(|(_, until)| until - now),
+        }
+    }
+
     pub(crate) fn get(&self) -> f64 {
         if !self.change.happened.load(Acquire) {
             return self.configured;
@@ -55,6 +66,18 @@ impl LiveRatio {
             }
         }
     }
+}
+
+/// The share of new traces that is sampled.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Sampling {
+    /// Share of new traces that is sampled now, from 0 to 1.
+    pub ratio: f64,
+    /// Share that was configured, and holds again after a change.
+    pub configured: f64,
+    /// Time until a change ends; `None` if there is none.
+    pub remaining: Option<Duration>,
 }
 
 impl ShouldSample for LiveRatio {

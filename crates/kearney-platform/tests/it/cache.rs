@@ -66,6 +66,43 @@ fn the_cache_command_sees_and_removes_what_a_running_platform_keeps() {
 }
 
 #[test]
+fn the_page_has_the_hit_ratio_without_a_scrape_and_follows_other_processes() {
+    let home = Home::new();
+    let served = home.serve();
+    for _ in 0..20 {
+        served.get(SUMMARY);
+        // a miss of what clients revalidate is none of this cache
+        served.get("/api/viz/palette");
+    }
+    let deadline = Instant::now() + NOTICED_WITHIN;
+    let ratios = || {
+        let state = served.state();
+        let lines = state["metrics"].as_array().unwrap();
+        let line = lines.iter().find(|line| line["name"] == "cache_hit_ratio");
+        let points = line.unwrap()["recent"].as_array().unwrap();
+        points
+            .iter()
+            .filter_map(serde_json::Value::as_f64)
+            .collect::<Vec<_>>()
+    };
+    // 19 of 20, however they fall into seconds
+    while !ratios().iter().any(|ratio| *ratio >= 0.5) {
+        assert!(Instant::now() < deadline, "{:?}", ratios());
+    }
+    let entries = || served.state()["cache"]["entries"].clone();
+    while entries() != 1 {
+        assert!(Instant::now() < deadline);
+    }
+    // before the file is written there is nothing to remove for the other process
+    while !told(&home, &["cache", "invalidate", "*flights*"]).contains("removed 1 ") {
+        assert!(Instant::now() < deadline);
+    }
+    while entries() != 0 || served.state()["cache"]["evicted_invalidated"] != 1 {
+        assert!(Instant::now() < deadline, "{}", served.state()["cache"]);
+    }
+}
+
+#[test]
 fn a_client_that_has_the_answer_is_told_so() {
     let home = Home::new();
     let served = home.serve();

@@ -238,6 +238,12 @@ async fn no_answer_is_stored_and_none_is_guessed_at() {
         "/api/state",
         "/metrics",
         "/api/level",
+        "/api/openapi.json",
+        "/api/tiles",
+        "/api/tiles?window=x",
+        "/api/lines",
+        "/api/traces/x",
+        "/assets/page.js",
         "/nothing/here",
     ] {
         answers.push((path, get(&router, path).await));

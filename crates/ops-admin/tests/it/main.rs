@@ -1,10 +1,22 @@
 //! The admin listener, asked as browsers and scripts ask it.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
+#[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
+mod actions;
 mod guard;
 #[cfg(feature = "log")]
 mod level;
+#[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
+mod openapi;
+mod page;
+#[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
+mod reads;
 mod state;
+mod stream;
 
 use axum::Router;
 use axum::body::Body;
@@ -21,6 +33,8 @@ struct Answer {
 }
 
 fn admin() -> Router {
+    #[cfg(feature = "log")]
+    start();
     Admin::new("it").router()
 }
 
@@ -43,4 +57,90 @@ async fn get(router: &Router, path: &str) -> Answer {
         "",
     )
     .await
+}
+
+#[cfg(any(feature = "log", feature = "trace", feature = "cache"))]
+async fn post(router: &Router, path: &str, body: &str) -> Answer {
+    let request = Request::post(path)
+        .header("host", "localhost")
+        .header("x-ops-admin", "1")
+        .header("content-type", "application/json");
+    send(router, request, body).await
+}
+
+/// The log, which lines of the crates go to. The first test that asks starts it.
+#[cfg(feature = "log")]
+fn start() {
+    static STARTED: std::sync::Once = std::sync::Once::new();
+    STARTED.call_once(|| {
+        let config = ops_log::Config::new()
+            .service_name("it")
+            .stdout(false)
+            .recent_lines(2000);
+        std::mem::forget(ops_log::init(config).unwrap());
+    });
+}
+
+/// A page with everything that needs no file.
+#[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
+fn full() -> Router {
+    use ops_admin::{Check, Finding, Setting, Severity};
+    let degraded = Check {
+        name: "warehouse".to_owned(),
+        state: "degraded",
+        reason: Some("slow".to_owned()),
+    };
+    let page = Admin::new("it")
+        .build("1.2.3", "abcdef0")
+        .checks(move || (None, vec![degraded.clone()]))
+        .findings(|| {
+            vec![Finding::new("slow", Severity::Warning, "it is slow", 1).runbook("docs/slow.md")]
+        })
+        .configuration(|| vec![Setting::new("port", "8000", "default")]);
+    #[cfg(feature = "secrets")]
+    let page = {
+        let config = ops_secrets::Config::default().environment([("ONE", "value-of-one")]);
+        page.secrets(ops_secrets::Secrets::new(config).unwrap())
+    };
+    page.router()
+}
+
+/// Starts log, traces and metrics, and makes a failed request with a query and a line; returns its trace's id.
+#[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
+async fn traffic() -> String {
+    static TRACER: std::sync::OnceLock<ops_trace::Tracer> = std::sync::OnceLock::new();
+    start();
+    let tracer = TRACER.get_or_init(|| {
+        ops_log::set_trace_id_source(|| {
+            let ids = ops_trace::current_span_ids()?;
+            Some(ops_log::TraceIds {
+                trace_id: ids.trace_id,
+                span_id: ids.span_id,
+            })
+        });
+        ops_trace::init(ops_trace::Config::new("it").endpoint("http://127.0.0.1:9")).unwrap()
+    });
+    ops_metrics::install(ops_metrics::Config::new()).unwrap();
+    ops_metrics::catalog::http_requests_total("/it/{id}", http::Method::GET, 500).inc();
+    let span = ops_trace::span!(kind: ops_trace::SpanKind::Server, "GET /it/{id}");
+    let id = span.in_scope(|span| {
+        span.set_attribute("http.route", "/it/{id}");
+        span.set_attribute("http.request.method", "GET");
+        span.set_attribute("http.response.status_code", 500);
+        span.set_error("500");
+        let query = ops_trace::span!("SELECT");
+        query.set_attribute("db.query.text", "SELECT 1 /* <script> */");
+        drop(query);
+        ops_log::warn!("line_of_the_trace", hostile = "<script>alert(1)</script>");
+        ops_trace::get_current_trace_id()
+    });
+    while !ops_trace::recent()
+        .recent
+        .iter()
+        .any(|trace| trace.trace_id == id)
+    {
+        tracer.flush();
+        tokio::task::yield_now().await;
+    }
+    id
 }

@@ -13,6 +13,9 @@ pub(crate) struct Part {
     pub(crate) cache: Cache,
     pub(crate) settings: data_cache::Config,
     asked: Arc<Asked>,
+    /// Name of the file of the settings.
+    #[cfg(all(feature = "admin", feature = "serve"))]
+    pub(crate) file: Option<String>,
 }
 
 /// Queries that reached the engine.
@@ -50,6 +53,11 @@ impl Part {
             cache,
             settings,
             asked,
+            #[cfg(all(feature = "admin", feature = "serve"))]
+            file: config
+                .cache_yaml
+                .as_ref()
+                .map(|document| document.name.clone()),
         })
     }
 

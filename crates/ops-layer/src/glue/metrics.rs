@@ -158,6 +158,11 @@ fn describe() {
     );
 }
 
+/// Calls `publish` each second, before the sparklines take their point.
+pub(crate) fn before_tick(publish: impl Fn() + Send + Sync + 'static) {
+    ops_metrics::before_tick(publish);
+}
+
 /// Calls `publish` before each scrape.
 pub(crate) fn before_scrape(publish: impl Fn() + Send + Sync + 'static) {
     ops_metrics::before_scrape(publish);

@@ -9,6 +9,7 @@ use ops_admin::{Admin, Check};
 use super::acceptor::Acceptor;
 use super::connections::{Connections, Phase};
 use super::failure::Failure;
+use super::in_force;
 use super::readiness::Readiness;
 use super::settings::Settings;
 use super::token;
@@ -43,7 +44,7 @@ impl AdminThread {
         if token.is_none() && !address.ip().is_loopback() {
             return Err(failed(Failure::TokenMissing(address)));
         }
-        let mut page = page(ops, readiness);
+        let mut page = page(ops, settings, readiness);
         if let Some(token) = token {
             page = page.token(token);
         }
@@ -91,12 +92,22 @@ async fn answer(acceptor: Acceptor, listener: TcpListener) {
     let _ = tokio::time::timeout(LAST_ANSWERS, connections.all_left()).await;
 }
 
-fn page(ops: &Ops, readiness: Readiness) -> Admin {
-    let page = Admin::new(ops.service());
+fn page(ops: &Ops, settings: &Settings, readiness: Readiness) -> Admin {
+    let mut page = Admin::new(ops.service());
+    if let Some([version, commit]) = ops.build() {
+        page = page.build(version, commit);
+    }
+    let in_force = in_force::settings(ops, settings);
+    let page = page.configuration(move || in_force.clone());
     #[cfg(feature = "secrets")]
     let page = page.secrets(ops.secrets().clone());
     #[cfg(feature = "cache")]
-    let page = page.cache(ops.cache().clone());
+    let page = {
+        let limits = &ops.cache_settings().query_cache;
+        let bytes = |mib: u64| mib.saturating_mul(1 << 20);
+        page.cache(ops.cache().clone())
+            .cache_limits(bytes(limits.max_size_mb), bytes(limits.memory_mb))
+    };
     let (asked, found) = (readiness.clone(), ops.clone());
     let page = page.findings(move || found.diagnose().into_iter().map(shown).collect());
     page.readiness(move || {

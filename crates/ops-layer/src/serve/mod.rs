@@ -11,6 +11,8 @@ mod connections;
 mod failure;
 mod frames;
 mod health;
+#[cfg(feature = "admin")]
+mod in_force;
 mod job;
 mod listen;
 mod probe;

@@ -198,6 +198,18 @@ impl Levels {
         self.apply(&state);
     }
 
+    /// Lets an override end now; returns `false` if there is none. The thread that waits for its end takes it back.
+    pub(crate) fn end_override(&self, target: &str) -> bool {
+        let mut state = self.state.lock();
+        let mut overrides = state.overrides.iter_mut();
+        let Some(change) = overrides.find(|change| change.target == target) else {
+            return false;
+        };
+        change.until = Instant::now();
+        self.changed.notify_all();
+        true
+    }
+
     /// Waits until a change is over and takes it back; `None` where no change is left.
     pub(crate) fn next_reverted(&self) -> Option<(Override, &'static str)> {
         let mut state = self.state.lock();

@@ -18,6 +18,7 @@ use crate::level::levels::{Levels, Override};
 use crate::output::health::OutputHealth;
 use crate::output::notice::scrub;
 use crate::pipeline::active::ActiveConfig;
+use crate::pipeline::ring::RecentLines;
 use crate::pipeline::stats::LineLog;
 use crate::redact::deny;
 use crate::render::bound::BoundFields;
@@ -267,6 +268,10 @@ impl State {
     pub(crate) fn recent(&self, lines: usize) -> Vec<String> {
         self.line_log.lock().recent.newest(lines)
     }
+
+    pub(crate) fn recent_after(&self, number: u64) -> RecentLines {
+        self.line_log.lock().recent.after(number)
+    }
 }
 
 impl PipelineRef {
@@ -316,6 +321,10 @@ impl PipelineRef {
             Some(ttl.as_secs_f64()),
         );
         Ok(())
+    }
+
+    pub(crate) fn revert_level(&self, target: &str) -> bool {
+        self.levels.end_override(target)
     }
 
     fn revert_levels(&self) {
@@ -414,6 +423,11 @@ impl Pipeline {
         self.0.levels.rules()
     }
 
+    /// As [`revert_level`](crate::revert_level).
+    pub fn revert_level(&self, target: &str) -> bool {
+        self.0.revert_level(target)
+    }
+
     /// Returns counts of its lines so far.
     pub fn stats(&self) -> Stats {
         self.0.stats()
@@ -427,6 +441,11 @@ impl Pipeline {
     /// Returns its newest lines as JSON, oldest first.
     pub fn recent(&self, lines: usize) -> Vec<String> {
         self.0.recent(lines)
+    }
+
+    /// As [`recent_after`](crate::recent_after).
+    pub fn recent_after(&self, number: u64) -> RecentLines {
+        self.0.recent_after(number)
     }
 
     /// Waits up to `budget` for pending writes; returns `false` on timeout.

@@ -11,6 +11,18 @@ const USUAL_BYTES: usize = 512;
 pub(crate) struct Ring {
     slots: Vec<Vec<u8>>,
     next: usize,
+    /// Number of lines so far: that of the newest one.
+    last: u64,
+}
+
+/// Lines that followed another one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecentLines {
+    /// Number of the newest line; the others count down from it. The first line of a process has number 1.
+    pub last: u64,
+    /// The lines as JSON, oldest first.
+    pub lines: Vec<String>,
 }
 
 impl Ring {
@@ -18,6 +30,7 @@ impl Ring {
         Self {
             slots: Vec::new(),
             next: 0,
+            last: 0,
         }
     }
 
@@ -27,6 +40,7 @@ impl Ring {
         if capacity == 0 {
             return;
         }
+        self.last += 1;
         if self.next >= self.slots.len() {
             self.slots.push(Vec::with_capacity(USUAL_BYTES));
         }
@@ -57,6 +71,15 @@ impl Ring {
         } else {
             self.slots.len()
         };
+    }
+
+    /// Returns the lines after the one with this number, as far as they are kept.
+    pub(crate) fn after(&self, number: u64) -> RecentLines {
+        let fresh = usize::try_from(self.last.saturating_sub(number)).unwrap_or(usize::MAX);
+        RecentLines {
+            last: self.last,
+            lines: self.newest(fresh),
+        }
     }
 
     /// The newest lines, oldest first.

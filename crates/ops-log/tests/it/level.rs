@@ -247,6 +247,29 @@ fn changes_cover_configured_levels_of_their_target_and_leave_the_others() {
 }
 
 #[test]
+fn a_change_is_taken_back_before_its_time() {
+    let (pipeline, lines) = telling();
+    pipeline
+        .set_level("db", Level::Debug, None, "ada", "looking")
+        .unwrap();
+    lines.recv().unwrap();
+    assert!(!pipeline.revert_level("other"), "nothing was changed there");
+    assert!(pipeline.revert_level("db"));
+    let reverted = lines.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(
+        reverted.contains(r#""event":"log_level_reverted""#)
+            && reverted.contains(r#""to":"error""#),
+        "{reverted}"
+    );
+    assert!(
+        pipeline
+            .levels()
+            .iter()
+            .all(|rule| rule.temporary.is_none())
+    );
+}
+
+#[test]
 fn a_second_configuration_is_followed_by_loggers_that_exist() {
     let (pipeline, written) = json();
     let log = pipeline.logger("db").bind("a", 1);

@@ -296,6 +296,13 @@ fn recent_lines_are_the_newest_oldest_first_and_follow_a_new_size() {
     };
     assert_eq!(numbers(pipeline.recent(200)), ["2", "3", "4"]);
     assert_eq!(numbers(pipeline.recent(2)), ["3", "4"]);
+    let after = |number| {
+        let fresh = pipeline.recent_after(number);
+        (fresh.last, numbers(fresh.lines))
+    };
+    assert_eq!(after(4), (5, vec!["4".to_owned()]));
+    assert_eq!(after(5), (5, vec![]));
+    assert_eq!(after(0).1, ["2", "3", "4"], "two were not kept");
     pipeline
         .configure(Config::new().stdout(false).recent_lines(2))
         .unwrap();

@@ -1,11 +1,14 @@
+use std::time::Duration;
+
 use parking_lot::RwLock;
 
 use crate::builtin;
+use crate::history::process;
 use crate::series::distribution::{Distribution, FINE_BUCKETS};
 use crate::series::family::{Family, Series, Value};
 
 /// Lines that are always there; the order is part of what the admin page reads.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     "requests_per_second",
     "error_ratio",
     "p50_seconds",
@@ -14,6 +17,7 @@ const NAMES: [&str; 8] = [
     "p99_seconds",
     "requests_in_flight",
     "resident_memory_bytes",
+    "cpu_cores",
 ];
 
 type Source = fn() -> Option<f64>;
@@ -45,6 +49,8 @@ pub(crate) struct Interval {
     hits: u64,
     misses: u64,
     pub(crate) latency: Distribution,
+    /// Processor time of the process; `None` where it is not known.
+    cpu: Option<Duration>,
     /// As they were at its end.
     gauges: Vec<Option<f64>>,
 }
@@ -69,6 +75,8 @@ impl Interval {
             self.latency.quantile(0.99),
             in_flight,
             memory,
+            self.cpu
+                .map(|time| time.as_secs_f64() / self.seconds.max(1) as f64),
         ];
         values.extend(self.gauges.iter().skip(2).copied());
         values
@@ -81,6 +89,8 @@ impl Interval {
         self.hits += later.hits;
         self.misses += later.misses;
         self.latency.merge(&later.latency);
+        let both = self.cpu.zip(later.cpu);
+        self.cpu = both.map(|(earlier, later)| earlier + later);
         self.gauges.clone_from(&later.gauges);
     }
 }
@@ -92,6 +102,7 @@ pub(crate) struct Totals {
     errors: u64,
     hits: u64,
     misses: u64,
+    cpu: Option<Duration>,
     latency: Box<[u32; FINE_BUCKETS]>,
     gauges: Vec<Option<f64>>,
 }
@@ -104,8 +115,9 @@ impl Totals {
         Self {
             requests: total(requests, is_for_users),
             errors: total(requests, failed) + total(failures, is_for_users),
-            hits: total(builtin::cache_hits_total::family(), |_| true),
-            misses: total(builtin::cache_misses_total::family(), |_| true),
+            hits: total(builtin::cache_hits_total::family(), is_of_queries),
+            misses: total(builtin::cache_misses_total::family(), is_of_queries),
+            cpu: process::cpu_time(),
             latency: latency_buckets(builtin::http_request_latency::family()),
             gauges: gauges(),
         }
@@ -127,13 +139,22 @@ impl Totals {
             hits: self.hits.saturating_sub(before.hits),
             misses: self.misses.saturating_sub(before.misses),
             latency: Distribution::from_counts(latency),
+            cpu: self
+                .cpu
+                .zip(before.cpu)
+                .map(|(now, then)| now.saturating_sub(then)),
             gauges: self.gauges.clone(),
         }
     }
 }
 
+/// The cache of queries: that of HTTP answers counts what clients revalidate.
+fn is_of_queries(series: &Series) -> bool {
+    series.labels.first().is_some_and(|kind| **kind == *"query")
+}
+
 /// No probe and no scrape: their route is the first label.
-fn is_for_users(series: &Series) -> bool {
+pub(crate) fn is_for_users(series: &Series) -> bool {
     !series.labels.first().is_some_and(|route| is_quiet(route))
 }
 
@@ -146,7 +167,7 @@ fn is_quiet(_: &str) -> bool {
     false
 }
 
-fn is_server_error(series: &Series) -> bool {
+pub(crate) fn is_server_error(series: &Series) -> bool {
     let status = series.labels.last();
     status.is_some_and(|status| status.starts_with('5'))
 }

@@ -4,5 +4,6 @@ pub(crate) mod cgroup;
 pub(crate) mod interval;
 pub(crate) mod panics;
 pub(crate) mod process;
+pub(crate) mod routes;
 pub(crate) mod runtime;
 pub(crate) mod sparkline;

@@ -37,18 +37,31 @@ fn read(file: &str) -> String {
     fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default()
 }
 
-/// Processor time and start, from the fields of `stat` (proc_pid_stat(5): 14, 15 and 22).
-fn times() {
+/// Returns the processor time of the process so far, in steps of 10 ms.
+pub(crate) fn cpu_time() -> Option<Duration> {
+    cpu_time_of(&stat_fields()?)
+}
+
+fn cpu_time_of(fields: &[u64]) -> Option<Duration> {
+    let ticks = fields.get(11)? + fields.get(12)?;
+    Some(Duration::from_millis(ticks * TICK_MS))
+}
+
+/// Returns the fields of `stat` after the name (proc_pid_stat(5)): field 3 is the first one.
+fn stat_fields() -> Option<Vec<u64>> {
     let stat = read("stat");
-    let Some((_, after_name)) = stat.rsplit_once(')') else {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let fields = after_name.split_whitespace();
+    Some(fields.map(|field| field.parse().unwrap_or(0)).collect())
+}
+
+/// Processor time and start: fields 14, 15 and 22.
+fn times() {
+    let Some(fields) = stat_fields() else {
         return;
     };
-    let fields: Vec<u64> = after_name
-        .split_whitespace()
-        .map(|field| field.parse().unwrap_or(0))
-        .collect();
-    if let (Some(user), Some(system)) = (fields.get(11), fields.get(12)) {
-        process_cpu_seconds_total().absolute(Duration::from_millis((user + system) * TICK_MS));
+    if let Some(time) = cpu_time_of(&fields) {
+        process_cpu_seconds_total().absolute(time);
     }
     let boot = field(
         &fs::read_to_string("/proc/stat").unwrap_or_default(),

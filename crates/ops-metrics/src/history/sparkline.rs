@@ -4,6 +4,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::history::interval::{Interval, Totals};
+use crate::history::routes::{Marks, RouteSummary};
 use crate::series::distribution::Distribution;
 
 /// Seconds that [`sparklines`] reach back, one point each.
@@ -24,7 +25,7 @@ pub enum Window {
 }
 
 impl Window {
-    const ALL: [Self; 3] = [Self::FiveMinutes, Self::Hour, Self::Day];
+    pub(crate) const ALL: [Self; 3] = [Self::FiveMinutes, Self::Hour, Self::Day];
 
     /// Returns the time that one point stands for.
     pub fn step(self) -> Duration {
@@ -50,7 +51,7 @@ impl Window {
 #[non_exhaustive]
 pub struct Sparkline {
     /// `requests_per_second`, `error_ratio`, `p50_seconds`, `p95_seconds`, `cache_hit_ratio`, `p99_seconds`,
-    /// `requests_in_flight`, `resident_memory_bytes`, or what [`add_sparkline`](crate::add_sparkline) was told.
+    /// `requests_in_flight`, `resident_memory_bytes`, `cpu_cores`, or what [`add_sparkline`](crate::add_sparkline) was told.
     pub name: &'static str,
     /// One point for each step; `None` where nothing was measured: no traffic, or the process slept.
     pub points: Vec<Option<f64>>,
@@ -61,6 +62,9 @@ pub struct Sparkline {
 pub(crate) struct History {
     rings: [Ring; Window::ALL.len()],
     before: Option<(Duration, Totals)>,
+    /// Seconds so far, which number the points of the shortest window.
+    seconds: u64,
+    routes: Marks,
 }
 
 static GLOBAL: Mutex<History> = Mutex::new(History::new());
@@ -80,10 +84,23 @@ pub fn latency_over(window: Window) -> Distribution {
     current().latency(window)
 }
 
+/// Returns the number of seconds in the history so far, gaps included: that of the newest point of [`sparklines`].
+pub fn history_seconds() -> u64 {
+    current().seconds
+}
+
+/// Returns the requests of each route in this window, or since the start if that is later; those with most requests first.
+/// Probes and scrapes are left out. The window may reach back a tenth further than it says.
+pub fn routes_over(window: Window) -> Vec<RouteSummary> {
+    current().routes.since(window)
+}
+
 /// One second is over; `now` is the time since any fixed moment.
 pub(crate) fn tick(now: Duration) {
     let totals = Totals::read();
-    current().push(now, totals);
+    let mut history = current();
+    history.push(now, totals);
+    history.routes.tick(now);
 }
 
 fn current() -> MutexGuard<'static, History> {
@@ -126,6 +143,8 @@ impl History {
         Self {
             rings: [Ring::new(), Ring::new(), Ring::new()],
             before: None,
+            seconds: 0,
+            routes: Marks::new(),
         }
     }
 
@@ -147,6 +166,7 @@ impl History {
     }
 
     fn advance(&mut self, second: Option<Interval>) {
+        self.seconds += 1;
         for (ring, window) in self.rings.iter_mut().zip(Window::ALL) {
             ring.advance(second.as_ref(), window.shape());
         }

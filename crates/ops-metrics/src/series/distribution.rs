@@ -75,6 +75,24 @@ impl Distribution {
         }
     }
 
+    /// Returns the values that were added since `before`, whose counts wrap around.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let earlier = |bucket: u8| {
+            let found = before
+                .counts
+                .binary_search_by_key(&bucket, |(known, _)| *known);
+            found
+                .ok()
+                .and_then(|at| before.counts.get(at))
+                .map_or(0, |(_, count)| *count)
+        };
+        let added = |(bucket, count): &(u8, u32)| (*bucket, count.wrapping_sub(earlier(*bucket)));
+        let counts = self.counts.iter().map(added);
+        Self {
+            counts: counts.filter(|(_, count)| *count > 0).collect(),
+        }
+    }
+
     /// Returns the number of values.
     pub fn count(&self) -> u64 {
         self.counts.iter().map(|(_, count)| u64::from(*count)).sum()

@@ -6,7 +6,7 @@ use ops_metrics::catalog::{
     http_response_failures_total,
 };
 use ops_metrics::testing::Registry;
-use ops_metrics::{Distribution, Window, latency_over, sparklines, sparklines_over};
+use ops_metrics::{Distribution, Window, latency_over, routes_over, sparklines, sparklines_over};
 use proptest::prelude::*;
 
 fn points(registry: Registry, window: Window, name: &str) -> Vec<Option<f64>> {
@@ -38,9 +38,12 @@ fn a_second_has_its_rate_ratios_and_quantiles_and_an_idle_one_has_none() {
         request(503, 1.0);
         cache_hits_total("query").add(3);
         cache_misses_total("query").add(1);
+        // what clients revalidate is another cache
+        cache_misses_total("http").add(100);
     });
     second(registry, 2, || {});
     let line = |name| points(registry, Window::FiveMinutes, name);
+    assert_eq!(registry.run(ops_metrics::history_seconds), 2);
     assert_eq!(line("requests_per_second"), [Some(10.0), Some(0.0)]);
     assert_eq!(line("error_ratio"), [Some(0.1), None]);
     assert_eq!(line("cache_hit_ratio"), [Some(0.75), None]);
@@ -134,6 +137,43 @@ fn a_longer_step_merges_distributions_and_averages_no_quantile() {
     let all = registry.run(|| latency_over(Window::Hour));
     assert_eq!(all.count(), 901);
     assert!((all.quantile(1.0).unwrap() - 5.0).abs() < 0.25);
+}
+
+#[test]
+fn a_route_has_the_requests_of_the_window_and_not_those_before_it() {
+    let registry = Registry::new();
+    registry.tick(Duration::ZERO);
+    second(registry, 1, || {
+        (0..40).for_each(|_| request(200, 2.0));
+        http_requests_total("/healthz", Method::GET, 200).inc();
+    });
+    // a mark each 30 s: the first ones leave the window of five minutes
+    (2..=400).for_each(|at| second(registry, at, || {}));
+    second(registry, 401, || {
+        (0..97).for_each(|_| request(200, 0.1));
+        request(404, 0.1);
+        request(503, 0.1);
+        request(500, 0.1);
+        http_response_failures_total("/sparkline", Method::GET, "body_error").inc();
+    });
+    let five = registry.run(|| routes_over(Window::FiveMinutes));
+    assert_eq!(five.len(), 1, "no probe: {five:?}");
+    let route = &five[0];
+    assert_eq!((route.route, route.method), ("/sparkline", "GET"));
+    assert_eq!(
+        (route.requests, route.errors, route.client_errors),
+        (100, 3, 1)
+    );
+    assert!((route.latency.quantile(0.99).unwrap() - 0.1).abs() < 0.005);
+    // 300 to 330 s
+    assert!(
+        (0.30..=0.34).contains(&route.per_second),
+        "{}",
+        route.per_second
+    );
+    let hour = registry.run(|| routes_over(Window::Hour));
+    assert_eq!(hour[0].requests, 140);
+    assert!((hour[0].latency.quantile(0.99).unwrap() - 2.0).abs() < 0.1);
 }
 
 #[test]

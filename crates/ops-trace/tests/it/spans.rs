@@ -236,7 +236,11 @@ fn attributes_may_be_any_expressions_with_or_without_a_comma_at_the_end() {
 #[test]
 fn attributes_of_a_span_that_is_not_recorded_are_not_looked_at() {
     let (_collector, tracer) = traced();
+    assert_eq!(tracer.sampling().remaining, None);
     tracer.set_sampling_ratio(0.0, SOON).unwrap();
+    let sampling = tracer.sampling();
+    assert_eq!((sampling.ratio, sampling.configured), (0.0, 1.0));
+    assert!(sampling.remaining.is_some_and(|left| left <= SOON));
     let looked = std::cell::Cell::new(false);
     let value = || {
         looked.set(true);

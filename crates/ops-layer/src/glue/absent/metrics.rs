@@ -21,3 +21,5 @@ pub(crate) fn observer() -> Observer {
 }
 
 pub(crate) fn before_scrape(_: impl Fn() + Send + Sync + 'static) {}
+
+pub(crate) fn before_tick(_: impl Fn() + Send + Sync + 'static) {}

@@ -1,0 +1,42 @@
+// The view as an address: `#trace=…&window=1h`. Whatever is in it can be bookmarked, sent, and gone back to.
+// @ts-check
+
+/** Names that an address may hold. */
+const NAMES = ["section", "window", "trace", "finding", "route", "status", "min_ms", "level", "text", "trace_id"];
+
+/** @type {Array<(now: Record<string, string>) => void>} */
+const listeners = [];
+
+/** @returns {Record<string, string>} */
+export function view() {
+  const found = new URLSearchParams(location.hash.slice(1));
+  return Object.fromEntries(NAMES.flatMap((name) => (found.get(name) ? [[name, /** @type {string} */ (found.get(name))]] : [])));
+}
+
+/** The address of this view with changes; an empty value leaves a name out. A link leads to one section. @param {Record<string, string | null | undefined>} changes */
+export function address(changes) {
+  const next = new URLSearchParams();
+  for (const [name, value] of Object.entries({ ...view(), section: null, ...changes })) if (value) next.set(name, value);
+  return `#${next}`;
+}
+
+/** Goes to a view; what is typed replaces the address, so that `back` leads to the view before. @param {Record<string, string | null | undefined>} changes @param {boolean} [typed] */
+export function go(changes, typed = false) {
+  const next = address(changes);
+  if (typed) history.replaceState(null, "", next);
+  else if (next !== location.hash) history.pushState(null, "", next);
+  notify();
+}
+
+/** @param {(now: Record<string, string>) => void} call */
+export function onView(call) {
+  listeners.push(call);
+}
+
+export function notify() {
+  const now = view();
+  for (const call of listeners) call(now);
+}
+
+addEventListener("hashchange", notify);
+addEventListener("popstate", notify);

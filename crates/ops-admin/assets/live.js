@@ -1,0 +1,69 @@
+// What the server sends, and the time since it last did.
+// @ts-check
+
+/** Milliseconds that an answer may take, and after which the page says that none came. */
+const PATIENCE = 5000, QUIET = 3500, LOST = 15000, RETRY = 3000;
+
+/** Asks for a document; one that takes too long is given up. @param {string} path @returns {Promise<any>} */
+export async function ask(path) {
+  const response = await fetch(path, { signal: AbortSignal.timeout(PATIENCE), headers: { accept: "application/json" } });
+  if (!response.ok) throw new Error((await response.text()).trim() || `status ${response.status}`);
+  heard();
+  return response.json();
+}
+
+/** Asks for a change and returns what was done, or why not. @param {string} path @param {Record<string, unknown>} change @returns {Promise<string>} */
+export async function act(path, change) {
+  try {
+    const headers = { "content-type": "application/json", "x-ops-admin": "1" };
+    const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(change), signal: AbortSignal.timeout(2 * PATIENCE) });
+    return (await response.text()).trim();
+  } catch (error) {
+    return `no answer: ${error instanceof Error ? error.message : error}`;
+  }
+}
+
+let last = Date.now();
+/** @type {(seconds: number | null) => void} */
+let onAge = () => {};
+
+function heard() {
+  last = Date.now();
+  onAge(null);
+}
+
+/** Calls with the seconds since the last answer as long as none comes, and with `null` once one does. @param {(seconds: number | null) => void} call */
+export function watchAge(call) {
+  onAge = call;
+  setInterval(() => {
+    const age = Date.now() - last;
+    if (age > QUIET) call(Math.round(age / 1000));
+  }, 500);
+}
+
+/**
+ * Reads events; the browser resumes with the id of the last one. A stream that was refused or went silent is opened anew.
+ * @param {Record<string, (data: any) => void>} events
+ */
+export function listen(events) {
+  /** @type {EventSource} */
+  let source;
+  let since = 0;
+  const open = () => {
+    source?.close();
+    since = Date.now();
+    source = new EventSource("/api/stream");
+    for (const [name, call] of Object.entries(events)) {
+      source.addEventListener(name, (event) => {
+        heard();
+        call(JSON.parse(/** @type {MessageEvent} */ (event).data));
+      });
+    }
+  };
+  open();
+  setInterval(() => {
+    const now = Date.now();
+    const closed = source.readyState === EventSource.CLOSED && now - since > RETRY;
+    if (closed || now - Math.max(last, since) > LOST) open();
+  }, 1000);
+}

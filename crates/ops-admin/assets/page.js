@@ -1,0 +1,183 @@
+// The page: asks once for everything, then follows what changes.
+// @ts-check
+import { go, notify, onView, view } from "./address.js";
+import { append, drawTiles } from "./charts.js";
+import { at, say, set, span } from "./dom.js";
+import { addLines, refreshLines, showLines, startLines } from "./lines.js";
+import { act, ask, listen, watchAge } from "./live.js";
+import { drawCache, drawCardinality, drawConfiguration, drawDependencies, drawFindings, drawLevels, drawRoutes, drawSampling, drawSecrets } from "./parts.js";
+import { drawTraces, refreshTraces, showTraces, startTraces } from "./traces.js";
+
+/** Seconds between two looks at what the stream does not carry. */
+const ROUTES_EVERY = 10, ALL_EVERY = 120;
+/** @type {Record<string, number>} */
+const TILES_EVERY = { "5m": 300, "1h": 30, "24h": 300 };
+
+/** @type {any} */
+let state = null;
+/** @type {any} */
+let tiles = null;
+let seconds = 0;
+
+const chosen = () => (Object.hasOwn(TILES_EVERY, view().window ?? "") ? view().window : "5m");
+
+function drawState() {
+  set(at("verdict"), "data-state", state.verdict.state);
+  say(at("verdict"), state.verdict.state);
+  drawFindings(state);
+  drawTraces(state.traces);
+  drawCache(state.cache);
+  drawDependencies(state.dependencies);
+  drawSecrets(state);
+  drawLevels(state, change);
+  drawSampling(state.sampling);
+  drawConfiguration(state.configuration);
+  drawCardinality(state.cardinality);
+  at("lines").hidden = !state.log_levels;
+  at("routes").hidden = !state.metrics;
+}
+
+/** A failure shows as the age of what is on the page. @param {Promise<unknown>} work */
+const quietly = (work) => work.catch(() => {});
+
+async function refreshState() {
+  state = await ask("/api/state");
+  drawState();
+}
+
+async function refreshTiles() {
+  const window = chosen();
+  const fresh = await ask(`/api/tiles?window=${window}`);
+  if (window !== chosen()) return;
+  tiles = fresh;
+  drawTiles(tiles, state?.process_start ?? 0);
+}
+
+async function refreshRoutes() {
+  const window = chosen();
+  const routes = await ask(`/api/routes?window=${window}`);
+  if (window === chosen()) drawRoutes(routes);
+}
+
+function refreshAll() {
+  void quietly(refreshState().then(() => (state.metrics ? Promise.all([refreshTiles(), refreshRoutes()]) : null)));
+  void refreshLines();
+  void refreshTraces();
+}
+
+/** @param {any} tick */
+function onTick(tick) {
+  seconds += 1;
+  say(at("uptime"), span(tick.uptime_seconds));
+  say(at("answered"), `answered ${new Date(tick.at).toLocaleTimeString([], { hour12: false })}`);
+  if (!tiles || document.hidden || !tick.points) return;
+  if (!append(tiles, tick) || seconds % TILES_EVERY[chosen()] === 0) void quietly(refreshTiles());
+  else if (tiles.window === "5m") drawTiles(tiles, state?.process_start ?? 0);
+  if (seconds % ROUTES_EVERY === 0) {
+    void quietly(refreshRoutes());
+    if (view().status || view().route || view().min_ms) void refreshTraces();
+  }
+  if (seconds % ALL_EVERY === 0) void quietly(refreshState());
+}
+
+/** @param {string} path @param {Record<string, unknown>} what */
+async function change(path, what) {
+  const answer = await act(path, what);
+  say(at("said"), answer);
+  await quietly(refreshState());
+  return answer;
+}
+
+function startForms() {
+  for (const form of document.querySelectorAll("form.action")) {
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const { by, what, ...asked } = Object.fromEntries(new FormData(/** @type {HTMLFormElement} */ (form)));
+      /** @type {Record<string, unknown>} */
+      const sent = { ...asked };
+      for (const name of ["who", "ttl_seconds"]) if (sent[name] === "") delete sent[name];
+      if (sent.ttl_seconds) sent.ttl_seconds = Number(sent.ttl_seconds);
+      if (sent.ratio) sent.ratio = Number(sent.ratio);
+      if (by) sent[String(by)] = what;
+      say(form.querySelector("output"), await change(String(/** @type {any} */ (form).dataset.action), sent));
+    });
+  }
+  at("sampling-revert").addEventListener("click", () => change("/api/sampling/revert", {}));
+  at("window").addEventListener("change", (/** @type {any} */ event) => go({ window: event.target.value === "5m" ? null : event.target.value }));
+}
+
+/** What it names is asked for in a shell as the page asks for it. */
+function startCurl() {
+  document.addEventListener("click", async (event) => {
+    const button = /** @type {any} */ (event.target).closest?.("[data-curl]");
+    if (!button) return;
+    const command = `curl -s '${location.origin}${button.dataset.curl.replaceAll("'", "%27")}'`;
+    try {
+      await navigator.clipboard.writeText(command);
+      say(at("said"), `copied: ${command}`);
+      say(button, "copied");
+    } catch {
+      // without a secure origin there is no clipboard: the command is shown
+      say(button, command);
+    }
+    setTimeout(() => say(button, "copy as curl"), 4000);
+  });
+}
+
+/** Links to a section keep the rest of the view. */
+function startNav() {
+  at("nav").addEventListener("click", (/** @type {any} */ event) => {
+    const section = new URLSearchParams(event.target.hash?.slice(1)).get("section");
+    if (!section) return;
+    event.preventDefault();
+    go({ section });
+    at(section)?.scrollIntoView();
+  });
+}
+
+let shownWindow = "";
+let shownFinding = "", shownSection = "";
+
+onView((now) => {
+  const window = chosen();
+  const radio = /** @type {any} */ (document.querySelector(`#window [value="${window}"]`));
+  radio.checked = true;
+  say(at("routes-window"), `last ${radio.parentElement.textContent.trim()}`);
+  set(at("routes").querySelector(".curl"), "data-curl", `/api/routes?window=${window}`);
+  if (window !== shownWindow && shownWindow) {
+    void quietly(refreshTiles());
+    void quietly(refreshRoutes());
+  }
+  shownWindow = String(window);
+  showTraces(now);
+  showLines(now);
+  if (now.finding && now.finding !== shownFinding) at(`finding-${now.finding}`)?.scrollIntoView({ block: "center" });
+  shownFinding = now.finding ?? "";
+  if (now.section && now.section !== shownSection) at(now.section)?.scrollIntoView();
+  shownSection = now.section ?? "";
+});
+
+watchAge((age) => {
+  document.body.classList.toggle("stale", age !== null);
+  at("stale").hidden = age === null;
+  if (age !== null) {
+    say(at("stale"), `No answer: the last answer came ${span(age)} ago. What is shown is of that time.`);
+    say(at("answered"), `last answer ${span(age)} ago`);
+  }
+});
+startForms();
+startCurl();
+startNav();
+startTraces();
+startLines();
+notify();
+listen({
+  reset: refreshAll,
+  tick: onTick,
+  lines: addLines,
+  state: (parts) => {
+    if (!state) return;
+    Object.assign(state, parts);
+    drawState();
+  },
+});

@@ -1,0 +1,61 @@
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use http::Extensions;
+use serde::Deserialize;
+
+use super::{Asked, cut};
+use crate::Admin;
+
+/// Request for the removal of entries: those that match a pattern, or those that depend on a table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Invalidate {
+    pattern: Option<String>,
+    table: Option<String>,
+    why: String,
+    who: Option<String>,
+}
+
+/// Removes entries of the cache.
+pub(crate) async fn invalidate(
+    State(admin): State<Admin>,
+    extensions: Extensions,
+    Json(request): Json<Invalidate>,
+) -> (StatusCode, String) {
+    let asked = match Asked::new(&extensions, request.who.as_deref(), &request.why) {
+        Ok(asked) => asked,
+        Err(accepted) => return (StatusCode::BAD_REQUEST, accepted.to_owned()),
+    };
+    let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+    let (pattern, table) = (given(request.pattern), given(request.table));
+    if pattern.is_some() == table.is_some() {
+        let accepted = "give either pattern or table\n";
+        return (StatusCode::BAD_REQUEST, accepted.to_owned());
+    }
+    let Some(cache) = admin.cache_handle().cloned() else {
+        return (StatusCode::NOT_FOUND, "there is no cache\n".to_owned());
+    };
+    let shown = match (&pattern, &table) {
+        (Some(pattern), _) => cut(pattern),
+        (None, table) => format!("table {}", cut(table.as_deref().unwrap_or_default())),
+    };
+    // it waits for the lock of the directory for up to 5 s
+    let removed = tokio::task::spawn_blocking(move || match (pattern, table) {
+        (Some(pattern), _) => cache.invalidate(&pattern),
+        (None, table) => cache.invalidate_table(&table.unwrap_or_default()),
+    });
+    match removed.await {
+        Ok(Ok(removed)) => {
+            let done = format!("{removed} entries are removed");
+            asked.report("invalidate", &shown, &done);
+            (StatusCode::OK, done + "\n")
+        }
+        Ok(Err(error)) => {
+            let failed = error.to_string();
+            asked.report("invalidate", &shown, &failed);
+            (StatusCode::BAD_REQUEST, failed + "\n")
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
+}

@@ -1,0 +1,89 @@
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::StatusCode;
+use http::Extensions;
+use serde::Deserialize;
+
+use super::{Asked, cut};
+
+/// Request for a change of the level.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Change {
+    level: String,
+    why: String,
+    /// Beginning of a logger's name or module; everything unless given.
+    #[serde(default)]
+    target: String,
+    /// Time after which it reverts by itself; a quarter of an hour unless given.
+    ttl_seconds: Option<u64>,
+    /// Person who asks; the admin page has no accounts.
+    who: Option<String>,
+}
+
+/// Request for the end of a change.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Revert {
+    #[serde(default)]
+    target: String,
+    who: Option<String>,
+}
+
+/// Changes for a while from which level on lines are written; the change and its end are lines.
+pub(crate) async fn change(
+    extensions: Extensions,
+    Json(change): Json<Change>,
+) -> (StatusCode, String) {
+    let level: ops_log::Level = match change.level.parse() {
+        Ok(level) => level,
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")),
+    };
+    let asked = match Asked::new(&extensions, change.who.as_deref(), &change.why) {
+        Ok(asked) if change.ttl_seconds != Some(0) => asked,
+        _ => {
+            let accepted = "why takes a text, ttl_seconds at least 1\n";
+            return (StatusCode::BAD_REQUEST, accepted.to_owned());
+        }
+    };
+    let ttl = change
+        .ttl_seconds
+        .map_or(ops_log::LEVEL_TTL, Duration::from_secs);
+    let ttl = ttl.min(ops_log::MAX_LEVEL_TTL);
+    let target = cut(&change.target);
+    let of = of(&target);
+    match ops_log::set_level(&target, level, ttl, &asked.who, &asked.why) {
+        Ok(()) => {
+            let done = format!("level{of} is {level} for {} seconds", ttl.as_secs());
+            asked.report("set_level", &target, &done);
+            (StatusCode::OK, done + "\n")
+        }
+        Err(error @ ops_log::Error::TooManyChanges) => (StatusCode::CONFLICT, format!("{error}\n")),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
+}
+
+/// Takes a change back before its time.
+pub(crate) async fn revert(
+    extensions: Extensions,
+    Json(revert): Json<Revert>,
+) -> (StatusCode, String) {
+    let target = cut(&revert.target);
+    let of = of(&target);
+    if !ops_log::revert_level(&target) {
+        let absent = format!("no level{of} is changed\n");
+        return (StatusCode::NOT_FOUND, absent);
+    }
+    let done = format!("level{of} is reverted");
+    let asked = Asked::without_reason(&extensions, revert.who.as_deref(), "");
+    asked.report("revert_level", &target, &done);
+    (StatusCode::OK, done + "\n")
+}
+
+fn of(target: &str) -> String {
+    match target {
+        "" => String::new(),
+        _ => format!(" of {target}"),
+    }
+}

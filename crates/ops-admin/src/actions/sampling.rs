@@ -1,0 +1,85 @@
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use http::Extensions;
+use serde::Deserialize;
+
+use super::Asked;
+use crate::Admin;
+
+/// Time after which a ratio reverts, unless the change says otherwise.
+const TTL: Duration = Duration::from_secs(15 * 60);
+const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Request for a change of the share of traces that is sampled.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Change {
+    ratio: f64,
+    why: String,
+    ttl_seconds: Option<u64>,
+    who: Option<String>,
+}
+
+/// Request for the configured share.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Revert {
+    who: Option<String>,
+}
+
+/// Changes for a while the share of new traces that is sampled.
+pub(crate) async fn change(
+    State(admin): State<Admin>,
+    extensions: Extensions,
+    Json(change): Json<Change>,
+) -> (StatusCode, String) {
+    let asked = match Asked::new(&extensions, change.who.as_deref(), &change.why) {
+        Ok(asked) if change.ttl_seconds != Some(0) => asked,
+        _ => {
+            let accepted = "why takes a text, ttl_seconds at least 1\n";
+            return (StatusCode::BAD_REQUEST, accepted.to_owned());
+        }
+    };
+    let ttl = change
+        .ttl_seconds
+        .map_or(TTL, Duration::from_secs)
+        .min(MAX_TTL);
+    if let Err(error) = ops_trace::set_sampling_ratio(change.ratio, ttl) {
+        return (StatusCode::BAD_REQUEST, format!("{error}\n"));
+    }
+    let ratio = change.ratio;
+    let done = format!(
+        "{ratio} of new traces are sampled for {} seconds",
+        ttl.as_secs()
+    );
+    asked.report("set_sampling", &ratio.to_string(), &done);
+    admin.note_ratio_change(Some((asked.who, asked.why)));
+    (StatusCode::OK, done + "\n")
+}
+
+/// Takes a change back before its time.
+pub(crate) async fn revert(
+    State(admin): State<Admin>,
+    extensions: Extensions,
+    Json(revert): Json<Revert>,
+) -> (StatusCode, String) {
+    let changed = ops_trace::global().map(|handle| handle.sampling());
+    let Some(changed) = changed.filter(|sampling| sampling.remaining.is_some()) else {
+        return (
+            StatusCode::NOT_FOUND,
+            "the ratio is not changed\n".to_owned(),
+        );
+    };
+    // a change without time to live ends at once
+    if let Err(error) = ops_trace::set_sampling_ratio(changed.configured, Duration::ZERO) {
+        return (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
+    }
+    admin.note_ratio_change(None);
+    let done = format!("{} of new traces are sampled again", changed.configured);
+    let asked = Asked::without_reason(&extensions, revert.who.as_deref(), "");
+    asked.report("revert_sampling", "", &done);
+    (StatusCode::OK, done + "\n")
+}

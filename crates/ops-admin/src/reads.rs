@@ -1,0 +1,143 @@
+//! Parts of the document that are asked for one by one, with their conditions.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use axum::Json;
+#[cfg(feature = "trace")]
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, Uri};
+use serde::Serialize;
+
+#[cfg(feature = "log")]
+use crate::state::log;
+#[cfg(feature = "metrics")]
+use crate::state::metrics::{self, Named};
+#[cfg(feature = "trace")]
+use crate::state::trace;
+
+/// Lines or traces in an answer, unless fewer are asked for.
+#[cfg(any(feature = "log", feature = "trace"))]
+const LIMIT: usize = 1000;
+
+/// Conditions of a request. Each is given at most once, and no other one.
+struct Conditions<'a>(HashMap<Cow<'a, str>, Cow<'a, str>>);
+
+impl<'a> Conditions<'a> {
+    fn read(uri: &'a Uri, accepted: &[&str]) -> Result<Self, Refused> {
+        let mut found = HashMap::new();
+        for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+            let is_known = accepted.contains(&name.as_ref());
+            if !is_known || found.insert(name, value).is_some() {
+                let accepted = accepted.join(", ");
+                return Err(refused(&format!("accepted are, each once: {accepted}\n")));
+            }
+        }
+        Ok(Self(found))
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        let text = self.0.get(name).map(|text| text.trim());
+        text.filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
+    #[cfg(any(feature = "log", feature = "trace"))]
+    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Refused> {
+        let number = self.text(name).map(|text| text.parse());
+        number
+            .transpose()
+            .map_err(|_| refused(&format!("{name} takes a whole number\n")))
+    }
+
+    #[cfg(any(feature = "log", feature = "trace"))]
+    fn limit(&self) -> Result<usize, Refused> {
+        Ok(self.number("limit")?.unwrap_or(LIMIT).min(LIMIT))
+    }
+}
+
+/// A condition that is not understood, and what is accepted.
+struct Refused(String);
+
+fn refused(why: &str) -> Refused {
+    Refused(why.to_owned())
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (StatusCode::BAD_REQUEST, self.0).into_response()
+    }
+}
+
+fn answer<T: Serialize>(collected: Result<T, Refused>) -> Response {
+    match collected {
+        Ok(collected) => Json(collected).into_response(),
+        Err(refused) => refused.into_response(),
+    }
+}
+
+/// `GET /api/tiles?window=`: all lines over a window.
+#[cfg(feature = "metrics")]
+pub(crate) async fn tiles(uri: Uri) -> Response {
+    answer(window(&uri).map(metrics::tiles))
+}
+
+/// `GET /api/routes?window=`: requests of each route in a window.
+#[cfg(feature = "metrics")]
+pub(crate) async fn routes(uri: Uri) -> Response {
+    answer(window(&uri).map(metrics::routes))
+}
+
+#[cfg(feature = "metrics")]
+fn window(uri: &Uri) -> Result<Named, Refused> {
+    let conditions = Conditions::read(uri, &["window"])?;
+    let name = conditions.text("window").unwrap_or_else(|| "5m".to_owned());
+    Named::find(&name).ok_or_else(|| refused(&format!("{}\n", Named::ACCEPTED)))
+}
+
+/// `GET /api/lines?level=&text=&trace_id=&limit=`: the newest lines, newest first.
+#[cfg(feature = "log")]
+pub(crate) async fn lines(uri: Uri) -> Response {
+    let wanted = || {
+        let conditions = Conditions::read(&uri, &["level", "text", "trace_id", "limit"])?;
+        let level = conditions.text("level").map(|text| text.parse());
+        let wanted = log::Wanted {
+            level: level
+                .transpose()
+                .map_err(|error: ops_log::ParseLevelError| refused(&format!("{error}\n")))?,
+            text: conditions.text("text"),
+            trace_id: conditions.text("trace_id"),
+        };
+        Ok((wanted, conditions.limit()?))
+    };
+    answer(wanted().map(|(wanted, limit)| log::lines(&wanted, limit)))
+}
+
+/// `GET /api/traces?status=&route=&min_ms=&limit=`: the newest traces, newest first.
+#[cfg(feature = "trace")]
+pub(crate) async fn traces(uri: Uri) -> Response {
+    let wanted = || {
+        let conditions = Conditions::read(&uri, &["status", "route", "min_ms", "limit"])?;
+        let wanted = trace::Wanted {
+            status: conditions.text("status"),
+            route: conditions.text("route"),
+            min_us: conditions
+                .number("min_ms")?
+                .map(|ms: u64| ms.saturating_mul(1000)),
+        };
+        Ok((wanted, conditions.limit()?))
+    };
+    answer(wanted().map(|(wanted, limit)| trace::list(&wanted, limit)))
+}
+
+/// `GET /api/traces/{id}`: a trace with its spans, their attributes and its lines.
+#[cfg(feature = "trace")]
+pub(crate) async fn trace(Path(id): Path<String>) -> Response {
+    if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return refused("an id has 32 hexadecimal digits\n").into_response();
+    }
+    match trace::find(&id.to_ascii_lowercase()) {
+        Some(detail) => Json(detail).into_response(),
+        None => (StatusCode::NOT_FOUND, "this trace is not kept\n").into_response(),
+    }
+}

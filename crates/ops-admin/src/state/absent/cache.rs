@@ -1,0 +1,8 @@
+use crate::Admin;
+
+#[derive(Debug, serde::Serialize)]
+pub(crate) enum Part {}
+
+pub(super) fn collect(_: &Admin) -> Option<Part> {
+    None
+}

@@ -1,0 +1,183 @@
+//! Server-sent events: what changed, once a second, for at most [`MAX_STREAMS`] readers who share the work.
+
+mod budget;
+mod frames;
+mod parts;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use tokio::sync::mpsc;
+
+use crate::Admin;
+use crate::state::millis;
+use frames::Frames;
+use parts::Parts;
+
+/// Streams that are open at a time; one more is refused with 503.
+pub(crate) const MAX_STREAMS: usize = 16;
+/// Events that are kept for readers who come back, and time that they are collected for nobody: about half a minute.
+const KEPT: usize = 64;
+const ALONE_SECONDS: u32 = 30;
+/// Events that may wait for a reader, beside those that were kept; one who is slower is dropped.
+const QUEUE: usize = KEPT + 32;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The readers, and what they were sent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hub(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    last: u64,
+    kept: VecDeque<(u64, Bytes)>,
+    readers: Vec<mpsc::Sender<Bytes>>,
+    running: bool,
+}
+
+/// One event: its name and its data as JSON.
+pub(crate) struct Event {
+    pub(crate) name: &'static str,
+    pub(crate) data: String,
+}
+
+/// Answers with events as they come.
+pub(crate) async fn open(hub: Hub, State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    let seen = headers.get("last-event-id");
+    let seen = seen.and_then(|id| id.to_str().ok());
+    let Some(frames) = hub.subscribe(&admin, seen) else {
+        let later = [(header::RETRY_AFTER, "5")];
+        let why = format!("{MAX_STREAMS} streams are open already\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, later, why).into_response();
+    };
+    let kind = [(header::CONTENT_TYPE, "text/event-stream")];
+    (kind, Body::new(frames)).into_response()
+}
+
+impl Hub {
+    /// Takes one more reader, who gets what followed the event that was seen; `None` if there are too many.
+    fn subscribe(&self, admin: &Admin, seen: Option<&str>) -> Option<Frames> {
+        let run = run(admin);
+        let mut inner = self.lock();
+        inner.readers.retain(|reader| !reader.is_closed());
+        if inner.readers.len() >= MAX_STREAMS {
+            return None;
+        }
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let retry = Bytes::from_static(b"retry: 2000\n\n");
+        let followed = seen.and_then(|seen| inner.after(seen, run));
+        let first = match followed {
+            Some(events) => std::iter::once(retry).chain(events).collect(),
+            None => vec![retry, frame(run, inner.last, "reset", "{}")],
+        };
+        for bytes in first {
+            // there is room for all that is kept
+            let _ = sender.try_send(bytes);
+        }
+        inner.readers.push(sender);
+        if !inner.running {
+            inner.running = true;
+            drop(inner);
+            tokio::spawn(collect(admin.clone(), self.clone()));
+        }
+        Some(Frames::new(receiver))
+    }
+
+    fn send(&self, run: u64, events: Vec<Event>) {
+        let mut inner = self.lock();
+        for event in events {
+            inner.last += 1;
+            let bytes = frame(run, inner.last, event.name, &event.data);
+            if inner.kept.len() >= KEPT {
+                inner.kept.pop_front();
+            }
+            let last = inner.last;
+            inner.kept.push_back((last, bytes.clone()));
+            // one whose queue is full is dropped: its answer ends after what waits
+            inner
+                .readers
+                .retain(|reader| reader.try_send(bytes.clone()).is_ok());
+        }
+    }
+
+    /// Ends the work if nobody reads; the next reader begins it anew.
+    fn end_if_alone(&self) -> bool {
+        let mut inner = self.lock();
+        inner.readers.retain(|reader| !reader.is_closed());
+        let alone = inner.readers.is_empty();
+        if alone {
+            inner.running = false;
+            // what happens from here on is not collected
+            inner.kept.clear();
+        }
+        alone
+    }
+
+    fn is_alone(&self) -> bool {
+        self.lock().readers.iter().all(mpsc::Sender::is_closed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Events after the one that was seen; `None` if some of them are not kept, or another process sent it.
+    fn after(&self, seen: &str, run: u64) -> Option<Vec<Bytes>> {
+        let (of, number) = seen.split_once('-')?;
+        let number: u64 = number.parse().ok()?;
+        let first = self.kept.front().map(|(number, _)| *number)?;
+        let known = of.parse() == Ok(run) && self.running;
+        if !known || number > self.last || number + 1 < first {
+            return None;
+        }
+        let events = self.kept.iter().filter(|(kept, _)| *kept > number);
+        Some(events.map(|(_, bytes)| bytes.clone()).collect())
+    }
+}
+
+async fn collect(admin: Admin, hub: Hub) {
+    let mut clock = tokio::time::interval(SECOND);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut parts = Parts::new();
+    let mut alone = 0;
+    loop {
+        clock.tick().await;
+        let readiness = admin.known_readiness().await;
+        let collected = {
+            let admin = admin.clone();
+            tokio::task::spawn_blocking(move || {
+                let events = parts.collect(&admin, readiness);
+                (parts, events)
+            })
+        };
+        match collected.await {
+            Ok((kept, events)) => {
+                parts = kept;
+                hub.send(run(&admin), events);
+            }
+            // the panic is a line of the log
+            Err(_) => parts = Parts::new(),
+        }
+        alone = if hub.is_alone() { alone + 1 } else { 0 };
+        if alone >= ALONE_SECONDS && hub.end_if_alone() {
+            return;
+        }
+    }
+}
+
+/// Number that tells this run of the process from others.
+fn run(admin: &Admin) -> u64 {
+    millis(admin.started_at())
+}
+
+fn frame(run: u64, number: u64, event: &str, data: &str) -> Bytes {
+    format!("id: {run}-{number}\nevent: {event}\ndata: {data}\n\n").into()
+}

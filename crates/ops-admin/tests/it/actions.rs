@@ -1,0 +1,171 @@
+use serde_json::Value;
+
+use crate::{full, get, post};
+
+async fn state() -> Value {
+    let answer = get(&full(), "/api/state").await;
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+/// Lines of what was done, for a reason that no other test gives.
+fn audited(why: &str) -> Vec<Value> {
+    let lines = ops_log::recent(usize::MAX);
+    let lines = lines
+        .iter()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines
+        .filter(|line| line["event"] == "admin_action" && line["why"] == why)
+        .collect()
+}
+
+#[tokio::test]
+async fn a_ratio_changes_for_a_time_is_a_line_and_is_taken_back() {
+    crate::traffic().await;
+    let router = full();
+    let body = r#"{"ratio": 0.25, "why": "a flood", "ttl_seconds": 60, "who": "ada"}"#;
+    let answer = post(&router, "/api/sampling", body).await;
+    assert_eq!(
+        answer.body,
+        "0.25 of new traces are sampled for 60 seconds\n"
+    );
+    let document = get(&router, "/api/state").await;
+    let document: Value = serde_json::from_str(&document.body).unwrap();
+    let sampling = &document["sampling"];
+    assert_eq!(
+        (&sampling["ratio"], &sampling["configured"]),
+        (&0.25.into(), &1.0.into())
+    );
+    assert_eq!(
+        (&sampling["who"], &sampling["why"]),
+        (&"ada".into(), &"a flood".into())
+    );
+    assert!(sampling["remaining_seconds"].as_u64().unwrap() <= 60);
+    let lines = audited("a flood");
+    assert_eq!(lines.len(), 1);
+    assert_eq!(
+        (&lines[0]["action"], &lines[0]["who"]),
+        (&"set_sampling".into(), &"ada".into())
+    );
+
+    let answer = post(&router, "/api/sampling/revert", "{}").await;
+    assert_eq!(answer.body, "1 of new traces are sampled again\n");
+    assert_eq!(state().await["sampling"]["remaining_seconds"], Value::Null);
+    assert_eq!(
+        post(&router, "/api/sampling/revert", "{}").await.status,
+        404
+    );
+    for (body, accepted) in [
+        (r#"{"ratio": 1.5, "why": "x"}"#, "1.5"),
+        (r#"{"ratio": 0.5, "why": ""}"#, "why takes a text"),
+        (
+            r#"{"ratio": 0.5, "why": "x", "ttl_seconds": 0}"#,
+            "ttl_seconds at least 1",
+        ),
+    ] {
+        let answer = post(&router, "/api/sampling", body).await;
+        assert_eq!(answer.status, 400, "{body}");
+        assert!(answer.body.contains(accepted), "{body}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_level_is_taken_back_and_its_target_stays_text() {
+    crate::start();
+    let router = full();
+    let target = "<script>\\u001b[31m";
+    let body = format!(r#"{{"level": "debug", "why": "looks hostile", "target": "{target}"}}"#);
+    let answer = post(&router, "/api/level", &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let rules = state().await["levels"].clone();
+    let is_there = |rules: &Value| {
+        let rules = rules.as_array().unwrap();
+        rules.iter().any(|rule| {
+            rule["target"] == "<script>\u{1b}[31m" && rule["remaining_seconds"].is_u64()
+        })
+    };
+    assert!(is_there(&rules), "{rules}");
+    assert_eq!(audited("looks hostile").len(), 1);
+    // the line in the log has the sequence escaped
+    let raw = ops_log::recent(usize::MAX).join("\n");
+    assert!(!raw.contains('\u{1b}'));
+
+    let reverted = post(
+        &router,
+        "/api/level/revert",
+        &format!(r#"{{"target": "{target}"}}"#),
+    )
+    .await;
+    assert_eq!(reverted.status, 200, "{}", reverted.body);
+    while is_there(&state().await["levels"]) {
+        tokio::task::yield_now().await;
+    }
+    let again = post(
+        &router,
+        "/api/level/revert",
+        &format!(r#"{{"target": "{target}"}}"#),
+    )
+    .await;
+    assert_eq!(again.status, 404);
+}
+
+#[cfg(feature = "cache")]
+#[tokio::test]
+async fn entries_are_removed_by_pattern_or_table_with_a_reason() {
+    use data_cache::arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use data_cache::{Cache, Params};
+
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path().join("cache")).unwrap();
+    let column: ArrayRef = std::sync::Arc::new(Int64Array::from(vec![1]));
+    let batch = RecordBatch::try_from_iter([("id", column)]).unwrap();
+    for table in ["flights", "airports", "zipcodes"] {
+        let sql = format!("SELECT * FROM {table}");
+        cache
+            .set(
+                &sql,
+                std::slice::from_ref(&batch),
+                &Params::new(),
+                Some(3600),
+            )
+            .unwrap();
+    }
+    let router = ops_admin::Admin::new("it")
+        .cache(cache.clone())
+        .cache_limits(1 << 20, 1 << 19)
+        .router();
+    let remove = |body: &'static str| {
+        let router = router.clone();
+        async move { post(&router, "/api/cache/invalidate", body).await }
+    };
+    let answer = remove(r#"{"pattern": "*flights*", "why": "loaded anew"}"#).await;
+    assert_eq!(answer.body, "1 entries are removed\n");
+    let answer = remove(r#"{"table": "airports", "why": "loaded anew"}"#).await;
+    assert_eq!(answer.body, "1 entries are removed\n");
+    assert_eq!(audited("loaded anew").len(), 2);
+    for body in [
+        r#"{"pattern": "*", "why": " "}"#,
+        r#"{"why": "x"}"#,
+        r#"{"pattern": "*", "table": "zipcodes", "why": "x"}"#,
+    ] {
+        assert_eq!(remove(body).await.status, 400, "{body}");
+    }
+    let document = get(&router, "/api/state").await;
+    let document: Value = serde_json::from_str(&document.body).unwrap();
+    assert_eq!(document["cache"]["entries"], 1);
+    assert_eq!(document["cache"]["evicted_invalidated"], 2);
+    assert_eq!(document["cache"]["size_limit_bytes"], 1 << 20);
+    assert_eq!(
+        document["cache"]["invalidations"][0]["pattern"],
+        "table:airports"
+    );
+    assert_eq!(
+        post(
+            &full(),
+            "/api/cache/invalidate",
+            r#"{"pattern": "*", "why": "x"}"#
+        )
+        .await
+        .status,
+        404
+    );
+}

@@ -1,0 +1,165 @@
+//! The configuration in force as the admin page shows it: each setting with its origin.
+
+use std::fmt::Debug;
+
+use ops_admin::Setting;
+
+use super::settings::{self, Settings};
+use crate::{Error, Ops};
+
+const CODE: &str = "code";
+const DEFAULT: &str = "default";
+
+/// Variables of the parts that are shown if they are set. None of them holds a secret; what looks like one in a URL is hidden by
+/// the page.
+const VARIABLES: [&str; 17] = [
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "OPS_ENV",
+    "OPS_LOG_FORMAT",
+    "OPS_LOG_LEVEL",
+    "OPS_LOG_ROTATION",
+    "OPS_SECRETS_AWS",
+    "OPS_TRACE_EVENTS",
+    "OPS_TRACE_FILTER",
+    "OPS_TRACE_KEEP",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_SDK_DISABLED",
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "RUST_LOG",
+];
+
+/// Settings of the server and the parts, as they were at the start.
+pub(super) fn settings(ops: &Ops, settings: &Settings) -> Vec<Setting> {
+    let of_two = |in_code: bool| if in_code { CODE } else { DEFAULT };
+    // the one setting that the environment decides although code sets it
+    let name = match from("OTEL_SERVICE_NAME", false) {
+        variable if variable != DEFAULT => variable,
+        _ => CODE.to_owned(),
+    };
+    let host = from("HOST", settings.host.is_some());
+    let port = from("PORT", settings.port.is_some());
+    let api = if host == port {
+        host
+    } else {
+        format!("host {host}, port {port}")
+    };
+    let limits = &settings.limits;
+    let mut all = vec![
+        Setting::new("service name", ops.service(), name),
+        Setting::new("api address", shown(settings.api()), api),
+        Setting::new(
+            "admin address",
+            match settings.admin() {
+                Ok(settings::Admin::Off) => "off".to_owned(),
+                Ok(settings::Admin::At(address)) => address.to_string(),
+                _ => format!("{}, or a free port", settings::default_admin()),
+            },
+            from("OPS_ADMIN_ADDR", settings.admin.is_some()),
+        ),
+        Setting::new(
+            "grace period",
+            shown(settings.grace()),
+            from("OPS_GRACE_SECONDS", settings.grace.is_some()),
+        ),
+        Setting::new(
+            "shutdown budget",
+            shown(settings.shutdown()),
+            from("OPS_SHUTDOWN_SECONDS", settings.shutdown.is_some()),
+        ),
+        Setting::new(
+            "request timeout",
+            limit(settings.timeout.as_ref()),
+            of_two(settings.timeout.is_some()),
+        ),
+        Setting::new(
+            "requests in flight, at most",
+            limit(settings.max_in_flight.as_ref()),
+            of_two(settings.max_in_flight.is_some()),
+        ),
+    ];
+    let defaults = Settings::default();
+    let fixed: [(&str, String, bool); 4] = [
+        (
+            "connections, at most",
+            settings.max_connections.to_string(),
+            settings.max_connections != defaults.max_connections,
+        ),
+        (
+            "head timeout",
+            format!("{:?}", limits.head),
+            limits.head != defaults.limits.head,
+        ),
+        (
+            "idle timeout",
+            format!("{:?}", limits.idle),
+            limits.idle != defaults.limits.idle,
+        ),
+        (
+            "body timeout",
+            format!("{:?}", settings.body),
+            settings.body != defaults.body,
+        ),
+    ];
+    all.extend(fixed.map(|(name, value, in_code)| Setting::new(name, value, of_two(in_code))));
+    all.extend(of_cache(ops));
+    all.extend(VARIABLES.iter().filter_map(|name| {
+        let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+        Some(Setting::new(*name, value.to_string_lossy(), "environment"))
+    }));
+    all
+}
+
+#[cfg(feature = "cache")]
+fn of_cache(ops: &Ops) -> Vec<Setting> {
+    let (file, queries) = (ops.cache_file(), &ops.cache_settings().query_cache);
+    let enabled = if queries.enabled { "on" } else { "off" };
+    let source = file.unwrap_or(DEFAULT);
+    vec![
+        Setting::new("query cache", enabled, source),
+        Setting::new(
+            "query cache files, at most",
+            format!("{} MiB", queries.max_size_mb),
+            source,
+        ),
+        Setting::new(
+            "query cache memory, at most",
+            format!("{} MiB", queries.memory_mb),
+            source,
+        ),
+        Setting::new(
+            "query cache time to live",
+            format!("{} s", queries.default_ttl_seconds),
+            source,
+        ),
+    ]
+}
+
+#[cfg(not(feature = "cache"))]
+fn of_cache(_: &Ops) -> Vec<Setting> {
+    Vec::new()
+}
+
+/// The origin of a setting: code, else its variable, else the default.
+fn from(variable: &str, in_code: bool) -> String {
+    let is_set = || std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+    if in_code {
+        CODE.to_owned()
+    } else if is_set() {
+        format!("environment: {variable}")
+    } else {
+        DEFAULT.to_owned()
+    }
+}
+
+fn shown<T: Debug>(value: Result<T, Error>) -> String {
+    // a setting that is invalid ended the start
+    value.map_or_else(|_| String::new(), |value| format!("{value:?}"))
+}
+
+fn limit<T: Debug>(value: Option<&T>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| format!("{value:?}"))
+}
