@@ -6,7 +6,7 @@ use crate::perf::smoke;
 use crate::platform::{self, Build, Served};
 use crate::setup::{self, Absent};
 use crate::tools::{LIBDUCKDB, PROMETHEUS, PYTHON};
-use crate::{Result, bench, command, tidy};
+use crate::{Result, bench, command, tidy, web};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -51,6 +51,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     steps.take("ratios", || bench::check_ratios(&metadata))?;
     steps.take("document", || command::run(&mut document(&features)))?;
     steps.take("serve", || serve_and_look(&binary, args.full))?;
+    steps.take("web", || match web::browser() {
+        Ok(browser) => web::look(&binary, &browser, args.full),
+        Err(missing) => {
+            println!("the pages are not looked at: {missing}");
+            Ok(())
+        }
+    })?;
     steps.conclude(&absent);
     Ok(())
 }

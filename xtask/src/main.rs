@@ -22,6 +22,7 @@ mod serve;
 mod setup;
 mod tidy;
 mod tools;
+mod web;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -52,6 +53,8 @@ enum Chore {
     Tidy,
     /// Load-test a served platform for 60 seconds, and look at its page with Lighthouse if asked
     Perf(perf::Args),
+    /// Look at the admin page in a browser, and at both pages with Lighthouse (needs node and npm)
+    Web(web::Args),
     /// Ask what dashboards, alerts and runbooks ask, with a real Prometheus beside a served platform
     Prometheus(prometheus::Args),
     /// Run the benchmarks of every crate that has some
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Chore::Ci(args) => ci::run(&args),
         Chore::Tidy => tidy::run(),
         Chore::Perf(args) => perf::run(&args),
+        Chore::Web(args) => web::run(&args),
         Chore::Prometheus(args) => prometheus::run(&args),
         Chore::Bench(args) => bench::run(&args),
         Chore::Dist(args) => dist::run(&args),

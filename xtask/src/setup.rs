@@ -26,6 +26,9 @@ pub(crate) fn run() -> Result<()> {
         wanted - absent.len(),
         tools_dir().display()
     );
+    if let Err(missing) = crate::web::ensure_browser() {
+        println!("browser: the admin page is not tested: {missing}");
+    }
     if engine_is_there() {
         return Ok(());
     }

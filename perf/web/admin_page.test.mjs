@@ -1,0 +1,256 @@
+// The admin page in a browser, beside a running platform. `cargo xtask web` sets KEARNEY (the program) and CHROME_PATH.
+//
+// Screenshots are written to SHOTS, if set. OPS_TEST_FULL=1 looks for longer.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import puppeteer from 'puppeteer-core';
+
+const ROOT = new URL('../..', import.meta.url).pathname;
+const FULL = process.env.OPS_TEST_FULL === '1';
+const PATIENCE = 60_000;
+const CANARY = 'canary-4f1d0c9ab27e';
+const HOSTILE = '<img src=x onerror="globalThis.hacked=1">';
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+let folder, platform, api, admin, browser, page;
+const foreign = [], complaints = [];
+
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+async function until(what, check) {
+  for (const end = Date.now() + PATIENCE; Date.now() < end; await sleep(50)) if (await check()) return;
+  assert.fail(`not within ${PATIENCE} ms: ${what}`);
+}
+const text = (selector) => page.$eval(selector, (node) => node.textContent);
+const click = (selector) => page.$eval(selector, (node) => node.click());
+const state = async () => (await fetch(`${admin}/api/state`)).json();
+const PATHS = ['/', '/api/flights/summary?origin=SFO', '/api/viz/palette', '/api/registry/datasets', '/api/airports', `/api/${encodeURIComponent(HOSTILE)}`];
+const load = async (rounds) => {
+  for (let round = 0; round < rounds; round += 1) await Promise.all(PATHS.map((path) => fetch(api + path, { headers: { 'x-request-id': 'hostile-id', 'user-agent': HOSTILE } }).then((answer) => answer.text())));
+};
+async function shoot(name) {
+  if (!process.env.SHOTS) return;
+  mkdirSync(process.env.SHOTS, { recursive: true });
+  await page.screenshot({ path: join(process.env.SHOTS, `${name}.png`) });
+}
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'admin-page-'));
+  const data = join(folder, 'data');
+  const args = ['serve', '--port', '0', '--admin-port', '0', '--config-dir', join(ROOT, 'configs'), '--data-dir', data];
+  // nobody listens there: the collector is down
+  const env = { ...process.env, REGISTRY_API_KEY: CANARY, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_BSP_SCHEDULE_DELAY: '200' };
+  platform = spawn(process.env.KEARNEY, args, { cwd: folder, env, stdio: 'ignore' });
+  await until('the platform is ready', () => existsSync(join(data, 'addresses.json')));
+  ({ api, admin } = JSON.parse(readFileSync(join(data, 'addresses.json'), 'utf8')));
+  [api, admin] = [api, admin].map((url) => url.replace(/\/$/, ''));
+  const args_ = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+  browser = await puppeteer.launch({ executablePath: process.env.CHROME_PATH, headless: true, args: args_ });
+  page = await browser.newPage();
+  page.setDefaultTimeout(PATIENCE);
+  page.on('request', (request) => { if (!request.url().startsWith(admin) && !request.url().startsWith('data:')) foreign.push(request.url()); });
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('console', (message) => { if (message.type() === 'error' && !message.text().includes('net::')) complaints.push(message.text()); });
+  await page.setViewport({ width: 1350, height: 940 });
+  await load(5);
+  await page.goto(admin, { waitUntil: 'load' });
+  await until('the page is drawn', () => page.$('#traces-t tbody a'));
+}, { timeout: 2 * PATIENCE });
+
+after(async () => {
+  await browser?.close();
+  platform?.kill('SIGCONT');
+  platform?.kill('SIGTERM');
+  if (platform) await new Promise((done) => platform.on('exit', done));
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('every section is there, and shows something', async () => {
+  for (const id of ['overview', 'routes', 'traces', 'lines', 'cache', 'dependencies', 'secrets', 'levels', 'sampling', 'configuration', 'cardinality']) {
+    const section = await page.$eval(`#${id}`, (node) => ({ hidden: node.hidden, text: node.innerText }));
+    assert.equal(section.hidden, false, id);
+    assert.ok(section.text.length > 40, `${id}: ${section.text}`);
+  }
+  const tiles = await page.$$eval('.tile h3', (nodes) => nodes.map((node) => node.textContent));
+  assert.deepEqual(tiles, ['Requests', 'Server errors', 'Latency', 'In flight', 'Cache hits', 'Queue', 'Resident memory', 'CPU']);
+  assert.match(await text('#build'), /\d+\.\d+\.\d+ · [0-9a-f]+/);
+});
+
+test('an idle second is a gap in what has no value then', async () => {
+  const p95 = async () => (await state()).metrics.find((line) => line.name === 'p95_seconds').recent;
+  await until('a second with and one without a value', async () => {
+    const points = await p95();
+    return points.some((point) => point !== null) && points.some((point) => point === null);
+  });
+  // a line with several beginnings, none of them at the bottom
+  await until('the gap is drawn', () => page.$eval('.tile.three .l1', (line) => /^M[^M]*(M|$)/.test(line.getAttribute('d')) && !line.getAttribute('d').includes(' 62.0L')));
+});
+
+test('from a route to the statement in two clicks, each an address', async () => {
+  await page.$$eval('#routes-t a', (links) => links.find((link) => link.textContent === 'GET /api/flights/summary').click());
+  await until('traces of the route', () => page.$$eval('#traces-t tbody a', (links) => links.length > 0 && links.every((link) => link.textContent.includes('/api/flights/summary'))));
+  assert.match(page.url(), /#route=GET/);
+  await click('#traces-t tbody tr:last-child a');
+  await until('the statement', () => page.$$eval('#trace pre', (nodes) => nodes.some((node) => node.textContent.startsWith('SELECT count(*)') && node.checkVisibility())));
+  assert.match(page.url(), /trace=[0-9a-f]{32}/);
+  assert.ok((await page.$$('#trace .lines li')).length > 0, 'the lines of the trace');
+  const address = page.url();
+  await page.goto('about:blank');
+  await page.goto(address, { waitUntil: 'load' });
+  await until('the same view', () => page.$('#trace .spans details'));
+  await shoot('trace');
+});
+
+for (const [name, scheme, width] of [['light', 'light', 1350], ['dark', 'dark', 1350], ['narrow', 'light', 390]]) {
+  test(`no accessibility rule is violated: ${name}`, async () => {
+    await page.setViewport({ width, height: name === 'narrow' ? 844 : 940 });
+    await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }, { name: 'prefers-reduced-motion', value: 'reduce' }]);
+    await page.evaluate(() => scrollTo(0, 0));
+    await load(3);
+    await page.evaluate(AXE);
+    const found = await page.evaluate(() => globalThis.axe.run());
+    const shown = found.violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id} ${node.target} ${node.failureSummary}`));
+    assert.deepEqual(shown, []);
+    assert.ok(found.passes.length > 20);
+    assert.ok(await page.evaluate(() => document.scrollingElement.scrollWidth <= innerWidth), 'the page is not wider than the screen');
+    await shoot(name);
+  });
+}
+
+test('selection, focus, what was typed, scrolled and opened survive updates', async () => {
+  await page.setViewport({ width: 1350, height: 940 });
+  await page.goto(`${admin}/?again`, { waitUntil: 'load' });
+  await until('lines', async () => (await page.$$('#lines-l details')).length > 20);
+  await page.type('#level-f [name="why"]', 'half a reas');
+  await click('#lines-l li:nth-child(3) summary');
+  await page.$eval('#lines-s', (node) => { node.scrollTop = 200; });
+  await page.evaluate(() => {
+    globalThis.kept = document.querySelector('#lines-l details[open]');
+    getSelection().selectAllChildren(document.querySelector('#routes-t tbody tr td'));
+    document.querySelector('#level-f [name="why"]').focus({ preventScroll: true });
+    getSelection().selectAllChildren(document.querySelector('#routes-t tbody tr td'));
+  });
+  const before = await page.evaluate(() => ({ selected: String(getSelection()), top: document.querySelector('#lines-s').scrollTop, id: document.activeElement.name }));
+  assert.ok(before.selected.startsWith('GET '), before.selected);
+  const updates = FULL ? 30 : 8;
+  const seen = new Set();
+  await until(`${updates} updates`, async () => {
+    await load(1);
+    seen.add(await text('#answered'));
+    return seen.size > updates;
+  });
+  const now = await page.evaluate(() => ({
+    selected: String(getSelection()), top: document.querySelector('#lines-s').scrollTop, id: document.activeElement.name,
+    value: document.querySelector('#level-f [name="why"]').value, open: globalThis.kept.isConnected && globalThis.kept.open,
+    fresh: document.querySelector('#fresh').textContent,
+  }));
+  assert.deepEqual({ selected: now.selected, top: now.top, id: now.id }, before);
+  assert.equal(now.value, 'half a reas');
+  assert.ok(now.open);
+  assert.match(now.fresh, /^Show \d+ new$/);
+  await click('#fresh');
+  await until('the new lines', () => page.$eval('#fresh', (node) => node.hidden));
+});
+
+test('a level is changed with a reason and taken back', async () => {
+  await page.$eval('#level-f', (form, target) => { form.elements.target.value = target; form.elements.why.value = 'looking'; form.elements.who.value = 'ada'; }, HOSTILE);
+  await page.$eval('#level-f', (form) => form.requestSubmit());
+  await until('the level', async () => (await text('#levels-t')).includes(HOSTILE));
+  assert.match(await text('#level-f output'), /is debug for 900 seconds/);
+  assert.match(await text('#levels-t'), /ada.*looking/);
+  await until('it is a line', async () => (await text('#lines-l')).includes('admin_action'));
+  await page.$$eval('#levels-t button', (buttons) => buttons.find((button) => !button.hidden).click());
+  await until('it is as it was', async () => !(await text('#levels-t')).includes('looking'));
+});
+
+test('entries of the cache are removed by a pattern', async () => {
+  await load(1);
+  await page.$eval('#cache-f', (form, what) => { form.elements.what.value = what; form.elements.why.value = 'stale'; form.requestSubmit(); }, `*${HOSTILE}*`);
+  await until('nothing matches', async () => (await text('#cache-f output')).startsWith('0 entries'));
+  await page.$eval('#cache-f', (form) => { form.elements.what.value = '*flights*'; form.elements.why.value = 'stale'; form.requestSubmit(); });
+  await until('it is removed', async () => /^[1-9]\d* entries/.test(await text('#cache-f output')));
+  await until('it is listed', async () => (await text('#invalidations-t')).includes('*flights*'));
+  assert.ok((await text('#invalidations-t')).toLowerCase().includes('onerror'), 'hostile patterns are text');
+});
+
+test('a window is part of the address, and back leads back', async () => {
+  await click('#window [value="24h"]');
+  assert.match(page.url(), /window=24h/);
+  await until('the axis', async () => (await text('.chart .x0')) === '−24 h');
+  await page.goBack();
+  await until('the axis', async () => (await text('.chart .x0')) === '−5 min');
+});
+
+test('what users send stays text, and nothing came from elsewhere', async () => {
+  assert.equal(await page.evaluate(() => globalThis.hacked), undefined);
+  assert.equal((await page.$$('img, iframe, object, main script')).length, 0);
+  assert.deepEqual(foreign, []);
+  assert.deepEqual(complaints, []);
+});
+
+test('a secret is nowhere', async () => {
+  await fetch(`${api}/api/nothing?key=${CANARY}`, { headers: { authorization: `Bearer ${CANARY}`, referer: `http://x/?${CANARY}` } });
+  const post = (path, body) => fetch(admin + path, { method: 'POST', headers: { 'content-type': 'application/json', 'x-ops-admin': '1' }, body: JSON.stringify(body) });
+  await post('/api/level', { level: 'info', target: `t-${CANARY}`, why: `because of ${CANARY}` });
+  await post('/api/sampling', { ratio: 1, why: CANARY });
+  await post('/api/cache/invalidate', { pattern: `*${CANARY}*`, why: CANARY });
+  const stop = new AbortController();
+  const stream = await fetch(`${admin}/api/stream`, { signal: stop.signal });
+  let sent = '';
+  const end = Date.now() + 6000;
+  for await (const chunk of stream.body) {
+    sent += new TextDecoder().decode(chunk);
+    if (Date.now() > end) break;
+  }
+  stop.abort();
+  assert.match(sent, /event: tick/);
+  const traces = await (await fetch(`${admin}/api/traces`)).json();
+  const places = ['/', '/api/state', '/api/lines', '/api/traces', '/api/tiles', '/api/routes', '/metrics', ...traces.slice(0, 20).map((trace) => `/api/traces/${trace.trace_id}`)];
+  for (const path of places) assert.ok(!(await (await fetch(admin + path)).text()).includes(CANARY), path);
+  assert.ok(!sent.includes(CANARY), 'the stream');
+  assert.ok(!(await page.content()).includes(CANARY), 'the page');
+});
+
+test('an open page takes less than 3 KB a second under load', { skip: !FULL }, async () => {
+  const session = await page.createCDPSession();
+  await session.send('Network.enable');
+  let bytes = 0;
+  session.on('Network.dataReceived', (event) => { bytes += event.encodedDataLength || event.dataLength; });
+  await sleep(1000);
+  bytes = 0;
+  const begun = Date.now();
+  while (Date.now() - begun < 60_000) await load(1);
+  const rate = bytes / ((Date.now() - begun) / 1000) / 1000;
+  console.log(`one open page: ${rate.toFixed(2)} KB/s`);
+  assert.ok(rate <= 3, `${rate} KB/s`);
+});
+
+test('the page says when answers stop, and goes on when they come again', async () => {
+  await shoot('collector-down');
+  platform.kill('SIGSTOP');
+  try {
+    await until('the page is gray', () => page.$eval('body', (body) => body.classList.contains('stale')));
+    assert.match(await text('#stale'), /the last answer came \d+ s ago/);
+    await shoot('stopped');
+  } finally {
+    platform.kill('SIGCONT');
+  }
+  await until('the page is live', () => page.$eval('body', (body) => !body.classList.contains('stale')));
+  assert.equal(await page.$eval('#stale', (node) => node.hidden), true);
+});
+
+test('a terminal gets a summary', () => {
+  const summary = execFileSync('curl', ['-s', admin], { encoding: 'utf8' });
+  assert.match(summary, /^kearney-platform-api .*: (OK|DEGRADED|FAILING), up /);
+  assert.match(summary, /GET \/api\/flights\/summary/);
+});
+
+test('the types of the modules are right', () => {
+  const options = ['--noEmit', '--allowJs', '--checkJs', '--strict', '--target', 'es2023', '--module', 'esnext', '--moduleResolution', 'bundler', '--lib', 'es2024,dom,dom.iterable'];
+  const types = new URL('node_modules/typescript/bin/tsc', import.meta.url).pathname;
+  execFileSync(process.execPath, [types, ...options, join(ROOT, 'crates/ops-admin/assets/page.js')], { stdio: 'inherit' });
+});

@@ -1,0 +1,112 @@
+//! `cargo xtask web`: the admin page of a running platform in a browser, and Lighthouse on both pages.
+
+use crate::platform::{self, Build, Served};
+use crate::tools::LIBDUCKDB;
+use crate::{Result, command, setup, workspace};
+use std::path::{Path, PathBuf};
+
+/// Names under which distributions install the browser.
+const BROWSERS: [&str; 4] = [
+    "chromium",
+    "chromium-browser",
+    "google-chrome-stable",
+    "google-chrome",
+];
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Look for longer: 30 updates, and a minute of what an open page takes
+    #[arg(long)]
+    full: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    setup::ensure(&[LIBDUCKDB])?;
+    let browser = ensure_browser()?;
+    look(&platform::build(Build::Plain)?, &browser, args.full)
+}
+
+/// Runs the tests of the admin page, then Lighthouse on the start page and the admin page.
+pub(crate) fn look(binary: &Path, browser: &Path, full: bool) -> Result<()> {
+    install_packages()?;
+    let mut test = command::program("node");
+    test.args(["--test", "perf/web/admin_page.test.mjs"])
+        .env("KEARNEY", binary)
+        .env("CHROME_PATH", browser)
+        .env("SHOTS", workspace::target_dir().join("admin-page"));
+    if full {
+        test.env("OPS_TEST_FULL", "1");
+    }
+    command::run(&mut test)?;
+    let served = Served::start(binary)?;
+    for url in [&served.api, &served.admin] {
+        let lighthouse = workspace::root().join("perf/web/run_lighthouse.sh");
+        command::run(
+            command::program(lighthouse)
+                .arg(url)
+                .env("CHROME_PATH", browser),
+        )?;
+    }
+    served.stop()
+}
+
+/// Finds a browser and node, or says in one line what is missing.
+pub(crate) fn browser() -> Result<PathBuf> {
+    for tool in ["node", "npm"] {
+        found_in_path(tool).ok_or(format!("no {tool} on the PATH"))?;
+    }
+    let named = std::env::var_os("CHROME_PATH").map(PathBuf::from);
+    let installed = || BROWSERS.iter().find_map(|name| found_in_path(name));
+    named
+        .filter(|path| path.is_file())
+        .or_else(installed)
+        .ok_or_else(|| "no Chromium on the PATH, and none at CHROME_PATH".to_owned())
+}
+
+/// Finds a browser, or installs the one of the distribution where this user may; prints its version.
+pub(crate) fn ensure_browser() -> Result<PathBuf> {
+    let found = browser().or_else(|missing| {
+        if !rustix::process::geteuid().is_root() || found_in_path("apt-get").is_none() {
+            return Err(missing);
+        }
+        let mut install = command::program("apt-get");
+        install.args(["install", "--yes", "--no-install-recommends", "chromium"]);
+        command::run_quietly(&mut install)?;
+        browser()
+    })?;
+    let version = command::output(command::program(&found).arg("--version"))?;
+    let version = String::from_utf8_lossy(&version.stdout);
+    println!("browser: {}, {}", found.display(), version.trim());
+    Ok(found)
+}
+
+/// The packages of the lockfile, each checked by its hash; none of their scripts is run.
+fn install_packages() -> Result<()> {
+    let folder = workspace::root().join("perf/web");
+    let modified = |path: &str| {
+        let metadata = std::fs::metadata(folder.join(path)).ok()?;
+        metadata.modified().ok()
+    };
+    // npm writes its own lockfile last: when it is older than ours, an install is missing or was interrupted
+    let installed = modified("node_modules/.package-lock.json");
+    if installed.is_some() && installed > modified("package-lock.json") {
+        return Ok(());
+    }
+    let mut npm = command::program("npm");
+    npm.current_dir(&folder);
+    command::run(npm.args([
+        "ci",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--silent",
+    ]))
+}
+
+fn found_in_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let folders = std::env::split_paths(&path);
+    folders
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
