@@ -27,16 +27,16 @@ function fillFinding(node, finding, all) {
   const links = [
     finding.route ? { href: address({ route: finding.route, trace: null }), text: `traces of ${finding.route}` } : null,
     finding.trace_id ? { href: address({ trace: finding.trace_id }), text: "trace" } : null,
-    finding.runbook && /^https?:\/\//.test(finding.runbook) ? { href: finding.runbook, text: "runbook" } : null,
+    finding.runbook ? { href: /^https?:\/\//.test(finding.runbook) ? finding.runbook : null, text: `runbook ${finding.runbook}` } : null,
     { href: address({ finding: finding.id }), text: "link to this" },
   ].filter((known) => known !== null);
   const more = rest[FACTS.length];
   keyed(more, links, (one) => one.text, () => el("a", { class: "mono" }), (a, one) => {
-    set(a, "href", one.href);
+    // a path in the repository leads nowhere from here
+    if (one.href) set(a, "href", one.href);
     set(a, "rel", "noreferrer");
-    say(a, `${one.text} `);
+    say(a, one.text);
   });
-  if (finding.runbook && !/^https?:\/\//.test(finding.runbook)) set(more, "title", finding.runbook);
   const below = all.filter((other) => other.explained_by === finding.id && other.id !== finding.id);
   keyed(rest[FACTS.length + 1], below, (other) => other.id, makeFinding, (child, other) => fillFinding(child, other, []));
 }
