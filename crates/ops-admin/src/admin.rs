@@ -13,7 +13,7 @@ use crate::token::Token;
 use crate::{Check, Finding, Setting};
 
 /// Time that the first look at the page gives to checks of readiness that nobody asked before.
-const FIRST_ANSWER: Duration = Duration::from_millis(200);
+const FIRST_ANSWER: Duration = Duration::from_millis(50);
 
 /// The admin page of one service.
 #[derive(Clone)]
