@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::inner::Inner;
+use super::look_up::Overdue;
 use crate::disk::{KeyLock, KeyTurn};
 use crate::key::{BuildKeyHasher, Key};
 
@@ -45,7 +46,11 @@ impl Inner {
                 Some(Ok(KeyTurn::Mine(lock))) => duty.lock = Some(lock),
                 Some(Ok(KeyTurn::NotStored) | Err(_)) | None => {}
             }
-            work(duty);
+            // another one may have done it between the lookup and now
+            let found = duty.inner.find_within(&key, Overdue::ServeFor(u64::MAX));
+            if !found.is_ok_and(|hit| !hit.is_stale()) {
+                work(duty);
+            }
         });
     }
 }

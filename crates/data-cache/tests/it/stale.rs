@@ -259,7 +259,7 @@ fn cache_status_names_the_hit_its_freshness_and_each_reason_to_ask_the_engine() 
     expect(
         &off.query().blocking().unwrap(),
         "data-cache; fwd=bypass; detail=disabled",
-        "miss",
+        "off",
         None,
     );
 }
