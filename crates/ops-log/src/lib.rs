@@ -111,6 +111,7 @@ pub use init::{
 };
 pub use level::filter::{Filter, ParseFilterError};
 pub use level::levels::{LEVEL_TTL, LevelRule, MAX_LEVEL_CHANGES, MAX_LEVEL_TTL, Temporary};
+pub use level::rate_limit::{ParseRateLimitError, RateLimit};
 pub use level::{Level, ParseLevelError};
 pub use logger::line_drain::LineDrain;
 pub use logger::{__private, Logger, get_logger};
@@ -120,6 +121,7 @@ pub use output::rotation::{ParseRotationError, ROTATION_BYTES, ROTATION_FILES, R
 pub use output::stream::{ERROR_STALL_BUDGET, STALL_BUDGET};
 pub use pipeline::Pipeline;
 pub use pipeline::capture_logs::{CapturedLine, capture_logs, capture_logs_of};
+pub use pipeline::limiter::MAX_LIMITED_EVENTS;
 pub use pipeline::ring::{MAX_RECENT_BYTES, RecentLines};
 pub use pipeline::stats::Stats;
 #[cfg(feature = "metrics")]

@@ -79,6 +79,10 @@ const COUNTERS: [(&str, &str); 19] = [
         "log_lines_dropped_total",
         "Log lines that a sink did not take",
     ),
+    (
+        "log_lines_suppressed_total",
+        "Log lines over a rate limit, which were not sent",
+    ),
     ("log_lines_written_total", "Log lines that every sink took"),
     (
         "log_value_errors_total",

@@ -1,5 +1,6 @@
 pub(crate) mod filter;
 pub(crate) mod levels;
+pub(crate) mod rate_limit;
 
 use std::fmt;
 use std::str::FromStr;

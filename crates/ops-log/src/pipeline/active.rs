@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use crate::output::notice::Letterhead;
 use crate::output::outputs::Outputs;
+use crate::pipeline::limiter::Limiter;
 use crate::render::bound::BoundFields;
 use crate::render::callback::caught;
 use crate::render::head::LineFormat;
@@ -17,6 +18,7 @@ pub(crate) struct ActiveConfig {
     pub(crate) globals: Option<Arc<BoundFields>>,
     pub(crate) recent: usize,
     pub(crate) outputs: Outputs,
+    pub(crate) limiter: Option<Limiter>,
     clock: Option<Clock>,
 }
 
@@ -38,6 +40,7 @@ impl ActiveConfig {
             globals,
             recent: config.recent,
             outputs,
+            limiter: Limiter::new(config.rate_limit, &config.target_rate_limits),
             clock: config.clock.clone(),
         })
     }

@@ -1,5 +1,6 @@
 pub(crate) mod active;
 pub(crate) mod capture_logs;
+pub(crate) mod limiter;
 pub(crate) mod reentry;
 pub(crate) mod ring;
 pub(crate) mod stats;
@@ -18,6 +19,7 @@ use crate::level::levels::{Levels, Override};
 use crate::output::health::OutputHealth;
 use crate::output::notice::scrub;
 use crate::pipeline::active::ActiveConfig;
+use crate::pipeline::limiter::Verdict;
 use crate::pipeline::ring::RecentLines;
 use crate::pipeline::stats::LineLog;
 use crate::redact::deny;
@@ -26,6 +28,7 @@ use crate::render::head::RecordMeta;
 use crate::render::line::Line;
 use crate::render::line_buffers::with_buffers;
 use crate::render::losses::Counters;
+use crate::render::static_key::StaticKey;
 use crate::{Config, Error, Filter, LEVEL_TTL, Level, LevelRule, MAX_LEVEL_TTL, Stats};
 
 /// From a record to its outputs: what [`init`](crate::init) sets up for the process, and a test for itself.
@@ -148,6 +151,15 @@ impl State {
             } else {
                 SystemTime::now()
             };
+            let verdict = active
+                .limiter
+                .as_ref()
+                .map_or(Verdict::Write(0), |limiter| {
+                    limiter.decide(meta, meta.logger.unwrap_or(&active.service), at)
+                });
+            let Verdict::Write(suppressed) = verdict else {
+                return self.line_log.lock().suppressed += 1;
+            };
             let mut line = Line::begin(buffers, &active.format, &self.counters, at, meta);
             if let Some(globals) = &active.globals {
                 line.bound(globals);
@@ -165,6 +177,9 @@ impl State {
                 trace_ids::with_current(|ids| line.trace_ids(&ids.trace_id, &ids.span_id));
             }
             line.fill(fill);
+            if suppressed > 0 {
+                line.put_u64(const { &StaticKey::new("suppressed") }, suppressed);
+            }
             let event_span = line.end();
             if let Some(capture) = capture.flatten() {
                 scrub(buffers, &active.format);

@@ -10,6 +10,8 @@ pub struct Stats {
     pub written: u64,
     /// Lines that an output did not take as a whole.
     pub dropped: u64,
+    /// Lines over a [`RateLimit`](crate::RateLimit), which were not sent.
+    pub suppressed: u64,
     /// Values that were cut and fields that were left out, because they were too long or too many.
     pub truncated: u64,
     /// Values that panicked or failed while they were formatted.
@@ -31,6 +33,7 @@ pub(crate) struct LineLog {
     pub(crate) recent: Ring,
     written: u64,
     dropped: u64,
+    pub(crate) suppressed: u64,
     events: [u64; Level::ALL.len()],
 }
 
@@ -40,6 +43,7 @@ impl LineLog {
             recent: Ring::new(),
             written: 0,
             dropped: 0,
+            suppressed: 0,
             events: [0; Level::ALL.len()],
         }
     }
@@ -63,6 +67,7 @@ impl LineLog {
         Stats {
             written: self.written,
             dropped: self.dropped,
+            suppressed: self.suppressed,
             truncated: counters.truncated_so_far(),
             value_errors: counters.value_errors_so_far(),
             events: self.events,
@@ -80,6 +85,7 @@ pub fn publish_metrics() {
     }
     metrics::counter!("log_lines_written_total").absolute(stats.written);
     metrics::counter!("log_lines_dropped_total").absolute(stats.dropped);
+    metrics::counter!("log_lines_suppressed_total").absolute(stats.suppressed);
     metrics::counter!("log_values_truncated_total").absolute(stats.truncated);
     metrics::counter!("log_value_errors_total").absolute(stats.value_errors);
 }

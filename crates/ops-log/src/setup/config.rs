@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use slog::SendSyncRefUnwindSafeDrain;
 
+use crate::level::rate_limit::RateLimit;
 use crate::output::Output;
 use crate::output::rotation::Rotation;
 use crate::output::slog_output::SlogOutput;
@@ -18,6 +19,8 @@ const FORMAT: &str = "OPS_LOG_FORMAT";
 const LEVEL: &str = "OPS_LOG_LEVEL";
 /// The environment variable for the rotation of log files.
 const ROTATION: &str = "OPS_LOG_ROTATION";
+/// The environment variable for the limit on the lines of each event.
+const RATE_LIMIT: &str = "OPS_LOG_RATE_LIMIT";
 
 /// Lines that are kept for the admin page, unless configured otherwise.
 pub const RECENT_LINES: usize = 200;
@@ -25,7 +28,8 @@ pub const RECENT_LINES: usize = 200;
 /// Options for logging.
 ///
 /// In a file the keys are the names of the methods: `service_name`, `format` (`json` or `console`), `level`, `filter` (as
-/// `RUST_LOG`), `stdout`, `console_context`, `blocking`, `file`, `rotation` (`64MiB x 4` or `off`), `fields` (a map), `denied_keys`, `allowed_keys`, `span_id`, `recent_lines`, `panics`,
+/// `RUST_LOG`), `stdout`, `console_context`, `blocking`, `file`, `rotation` (`64MiB x 4` or `off`), `rate_limit`
+/// (`10/s x 50` or `off`), `target_rate_limits` (a map from targets), `fields` (a map), `denied_keys`, `allowed_keys`, `span_id`, `recent_lines`, `panics`,
 /// `install_bridges`. Keys that are not known are refused.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -35,6 +39,8 @@ pub struct Config {
     pub(crate) more: Vec<Output>,
     pub(crate) drain: Option<SlogOutput>,
     pub(crate) rotation: Rotation,
+    pub(crate) rate_limit: RateLimit,
+    pub(crate) target_rate_limits: Vec<(String, RateLimit)>,
     pub(crate) install_bridges: bool,
     pub(crate) fields: Vec<(Cow<'static, str>, Value)>,
     pub(crate) denied: Vec<String>,
@@ -67,6 +73,8 @@ impl Default for Config {
             more: Vec::new(),
             drain: None,
             rotation: Rotation::default(),
+            rate_limit: RateLimit::off(),
+            target_rate_limits: Vec::new(),
             install_bridges: true,
             fields: Vec::new(),
             denied: owned(DENIED_KEYS),
@@ -88,7 +96,7 @@ impl Config {
     }
 
     /// Reads `OPS_LOG_FORMAT` (`json` or `console`; `json` where `OPS_ENV` is `production`), `OPS_LOG_LEVEL`,
-    /// `OPS_LOG_ROTATION` (`64MiB x 4`, `off`) and `RUST_LOG`.
+    /// `OPS_LOG_ROTATION` (`64MiB x 4`, `off`), `OPS_LOG_RATE_LIMIT` (`10/s x 50`, `off`) and `RUST_LOG`.
     ///
     /// A value of ours that cannot be understood is an error of [`init`](crate::init). `RUST_LOG` belongs to others
     /// too: what is not understood there is a line.
@@ -128,6 +136,18 @@ impl Config {
                 Err(source) => {
                     problem = Some(Error::Rotation {
                         variable: ROTATION,
+                        source,
+                    });
+                }
+            }
+        }
+        let rate_limit = variable(RATE_LIMIT);
+        if !rate_limit.trim().is_empty() {
+            match rate_limit.parse() {
+                Ok(limit) => config.rate_limit = limit,
+                Err(source) => {
+                    problem = Some(Error::RateLimit {
+                        variable: RATE_LIMIT,
                         source,
                     });
                 }
@@ -192,6 +212,22 @@ impl Config {
     #[must_use]
     pub fn rotation(mut self, rotation: Rotation) -> Self {
         self.rotation = rotation;
+        self
+    }
+
+    /// Limit on the lines of each event: a level, a logger, a module and a text. Text that is formatted (by the crate `log`)
+    /// does not count, so that such lines of a module are one event. [`RateLimit::off`] unless set.
+    #[must_use]
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.rate_limit = limit;
+        self
+    }
+
+    /// Limit on all lines of a target together, such as `hyper`; those of `hyper::client` belong to it. Of several targets
+    /// that a line belongs to, the one that was set first counts.
+    #[must_use]
+    pub fn target_rate_limit(mut self, target: impl Into<String>, limit: RateLimit) -> Self {
+        self.target_rate_limits.push((target.into(), limit));
         self
     }
 

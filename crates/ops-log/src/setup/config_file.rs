@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
-use crate::{Config, Filter, Level, Rotation, Value};
+use crate::{Config, Filter, Level, RateLimit, Rotation, Value};
 
 /// The keys are the names of the methods; `format` is `json` or `console`, `filter` has the syntax of `RUST_LOG`.
 #[derive(Deserialize)]
@@ -27,6 +27,9 @@ struct ConfigFile {
     file: Option<PathBuf>,
     #[serde(deserialize_with = "parsed")]
     rotation: Option<Rotation>,
+    #[serde(deserialize_with = "parsed")]
+    rate_limit: Option<RateLimit>,
+    target_rate_limits: BTreeMap<String, OneRateLimit>,
     fields: BTreeMap<String, Scalar>,
     denied_keys: Option<Vec<String>>,
     allowed_keys: Option<Vec<String>>,
@@ -41,6 +44,15 @@ struct ConfigFile {
 enum Format {
     Json,
     Console,
+}
+
+/// A limit on the lines of a target.
+struct OneRateLimit(RateLimit);
+
+impl<'de> Deserialize<'de> for OneRateLimit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Parsed(PhantomData)).map(Self)
+    }
 }
 
 /// A value of a field.
@@ -100,6 +112,8 @@ impl Default for ConfigFile {
             blocking: false,
             file: None,
             rotation: None,
+            rate_limit: None,
+            target_rate_limits: BTreeMap::new(),
             fields: BTreeMap::new(),
             denied_keys: None,
             allowed_keys: None,
@@ -139,6 +153,12 @@ impl From<ConfigFile> for Config {
         }
         if let Some(rotation) = file.rotation {
             config = config.rotation(rotation);
+        }
+        if let Some(limit) = file.rate_limit {
+            config = config.rate_limit(limit);
+        }
+        for (target, OneRateLimit(limit)) in file.target_rate_limits {
+            config = config.target_rate_limit(target, limit);
         }
         if let Some(path) = file.file {
             config = config.file(path);

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::level::levels::MAX_LEVEL_CHANGES;
-use crate::{ParseFilterError, ParseLevelError, ParseRotationError};
+use crate::{ParseFilterError, ParseLevelError, ParseRateLimitError, ParseRotationError};
 
 /// Error of starting to log, or of changing a level. The configuration before stays.
 #[derive(Debug)]
@@ -37,6 +37,13 @@ pub enum Error {
         /// Reason, with the accepted values.
         source: ParseRotationError,
     },
+    /// An environment variable is no rate limit.
+    RateLimit {
+        /// The variable.
+        variable: &'static str,
+        /// Reason, with the accepted values.
+        source: ParseRateLimitError,
+    },
     /// A filter cannot be understood.
     Filter(ParseFilterError),
     /// Error that [`Config::from_env`](crate::Config::from_env) found, of a configuration that was cloned.
@@ -61,6 +68,7 @@ impl fmt::Display for Error {
                 "{variable}: unknown log format {text:?}: expected json or console"
             ),
             Self::Rotation { variable, source } => write!(f, "{variable}: {source}"),
+            Self::RateLimit { variable, source } => write!(f, "{variable}: {source}"),
             Self::Filter(source) => source.fmt(f),
             Self::Environment(source) => source.fmt(f),
             Self::Revert(source) => write!(
@@ -82,6 +90,7 @@ impl std::error::Error for Error {
             Self::File { source, .. } | Self::Revert(source) => Some(source),
             Self::Level { source, .. } => Some(source),
             Self::Rotation { source, .. } => Some(source),
+            Self::RateLimit { source, .. } => Some(source),
             Self::Filter(source) => Some(source),
             Self::Environment(source) => source.source(),
             Self::Format { .. } | Self::TooManyChanges => None,

@@ -11,6 +11,7 @@ mod level;
 mod line;
 mod output;
 mod property;
+mod rate_limit;
 mod reader;
 mod redact;
 mod rotation;
