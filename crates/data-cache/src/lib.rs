@@ -80,8 +80,8 @@
 //! - A write through `Warehouse` makes every older result of the tables it names unreachable before it starts.
 //! - Equal questions at the same time run once, over all processes that share the directory. The run goes on while
 //!   somebody waits, and is interrupted when nobody does. Nobody waits for ever: see [`Bypass::Reentrant`].
-//! - Processes may share a directory. What one of them invalidates or replaces is gone from files at once, and from the
-//!   memory of the others within one second.
+//! - Processes may share a directory. What one of them invalidates none of them serves after 20 ms, however much it is; its
+//!   files follow. What one of them replaces is gone from the memory of the others within one second.
 //! - `max_size_mb` bounds the blocks of the entries' files; at the limit those go that save least computing for their bytes
 //!   and were not used for longest, down to 90 %. An entry of at most 16 KiB takes one file.
 //!

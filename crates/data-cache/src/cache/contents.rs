@@ -39,6 +39,14 @@ impl Inner {
         }
     }
 
+    /// [`follow`](Self::follow) for those who ask every second: without a journal the directory is listed now and then.
+    pub(super) fn follow_at_leisure(&self, disk: &Disk) {
+        let has_journal = disk.follow(|tail| self.apply(tail)).is_some();
+        if has_journal || self.disk_health.is_listing_due(self.time.elapsed_millis()) {
+            self.follow(disk);
+        }
+    }
+
     fn apply(&self, tail: Tail) {
         let seen = self.generations.seen().map_or(0, Generation::count);
         let mut known: HashSet<Key, BuildKeyHasher> = HashSet::default();

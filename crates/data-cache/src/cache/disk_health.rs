@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// Writes pause for this long after a full or failing disk.
 pub(super) const PAUSE_MILLIS: u64 = 30_000;
 
+/// A directory whose journal cannot be written is listed for statistics this often.
+const LISTING_MILLIS: u64 = 10_000;
+
 /// Permission to read files, and to write them.
 #[derive(Default)]
 pub(super) struct DiskHealth {
@@ -12,6 +15,8 @@ pub(super) struct DiskHealth {
     distrusted: AtomicBool,
     /// No file is written before this moment, in milliseconds since 1970.
     paused_until: AtomicU64,
+    /// Moment from which the directory may be listed for statistics again, in milliseconds of the process.
+    listing_due: AtomicU64,
     /// Bytes stored since the directory was last swept.
     unswept: AtomicU64,
 }
@@ -32,6 +37,16 @@ impl DiskHealth {
     pub(super) fn pause(&self, now_millis: u64) {
         let until = now_millis + PAUSE_MILLIS;
         self.paused_until.store(until, Ordering::Relaxed);
+    }
+
+    /// Returns `true` at most once in [`LISTING_MILLIS`].
+    pub(super) fn is_listing_due(&self, now: u64) -> bool {
+        let is_due = now >= self.listing_due.load(Ordering::Relaxed);
+        if is_due {
+            self.listing_due
+                .store(now.saturating_add(LISTING_MILLIS), Ordering::Relaxed);
+        }
+        is_due
     }
 
     /// Adds stored bytes; returns those since the last sweep.

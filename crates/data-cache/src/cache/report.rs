@@ -22,7 +22,7 @@ impl Cache {
         inner.index_files();
         inner.notice_other_processes();
         if let Some(disk) = &inner.disk {
-            inner.follow(disk);
+            inner.follow_at_leisure(disk);
         }
         let counters = &inner.counters;
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
