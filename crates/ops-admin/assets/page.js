@@ -9,7 +9,7 @@ import { drawCache, drawCardinality, drawConfiguration, drawDependencies, drawFi
 import { drawTraces, refreshTraces, showTraces, startTraces } from "./traces.js";
 
 /** Seconds between two looks at what the stream does not carry. */
-const ROUTES_EVERY = 10, ALL_EVERY = 120;
+const ROUTES_EVERY = 10, ALL_EVERY = 300;
 /** @type {Record<string, number>} */
 const TILES_EVERY = { "5m": 300, "1h": 30, "24h": 300 };
 

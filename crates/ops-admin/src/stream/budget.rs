@@ -4,6 +4,8 @@ pub(super) struct Budget {
     per_second: usize,
     max: usize,
     left: usize,
+    /// Bytes that were sent beyond what was left.
+    debt: usize,
 }
 
 impl Budget {
@@ -12,24 +14,62 @@ impl Budget {
             per_second,
             max,
             left: max,
+            debt: 0,
         }
     }
 
     pub(super) fn second(&mut self) {
-        self.left = (self.left + self.per_second).min(self.max);
+        let paid = self.debt.min(self.per_second);
+        self.debt -= paid;
+        self.left = (self.left + self.per_second - paid).min(self.max);
     }
 
     pub(super) fn left(&self) -> usize {
         self.left
     }
 
-    /// Takes the bytes if they are there. What is larger than all that can be saved up takes everything.
+    /// Takes the bytes if they are there. What is larger than all that can be saved up takes everything, and is owed.
     pub(super) fn take(&mut self, bytes: usize) -> bool {
-        let cost = bytes.min(self.max);
-        let has = cost <= self.left;
+        let has = bytes.min(self.max) <= self.left;
         if has {
-            self.left -= cost;
+            self.spend(bytes);
         }
         has
+    }
+
+    /// Takes the bytes; those that are not there are owed, and the next ones wait for them.
+    pub(super) fn spend(&mut self, bytes: usize) {
+        self.debt += bytes.saturating_sub(self.left);
+        self.left = self.left.saturating_sub(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_over_time_is_never_more_than_what_was_saved_and_came_since() {
+        let mut budget = Budget::new(100, 1000);
+        let mut sent = 0;
+        for second in 1..=200 {
+            budget.second();
+            // raw bytes fit, and grow by a quarter when they are sent
+            let bytes = budget.left() * 5 / 4;
+            budget.spend(bytes);
+            sent += bytes;
+            assert!(sent <= 1250 + 125 * second, "{sent} in {second} s");
+        }
+        assert!((20_000..=21_250).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn what_is_too_large_to_save_up_for_waits_for_everything_and_is_owed() {
+        let mut budget = Budget::new(100, 1000);
+        assert!(budget.take(1500) && !budget.take(1));
+        (0..14).for_each(|_| budget.second());
+        assert!(!budget.take(1500), "500 are owed first");
+        budget.second();
+        assert!(budget.take(1500));
     }
 }

@@ -57,8 +57,8 @@ impl Parts {
         Self {
             second: 0,
             sent: BTreeMap::new(),
-            of_parts: Budget::new(900, 24 * 1024),
-            of_lines: Budget::new(1200, 8 * 1024),
+            of_parts: Budget::new(800, 16 * 1024),
+            of_lines: Budget::new(1000, 8 * 1024),
             last_line: log::last(),
         }
     }
@@ -87,7 +87,8 @@ impl Parts {
         }
         self.last_line = lines.last;
         let event = event("lines", &lines)?;
-        self.of_lines.take(event.data.len());
+        // quotes within a line grow when they are sent
+        self.of_lines.spend(event.data.len());
         Some(event)
     }
 
