@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use ops_layer::secrets::{self, Secrets};
+
 use crate::error::{Error, Kind, Result};
 
 const SECRETS: &str = include_str!("../../../configs/secrets.yaml");
@@ -39,6 +41,16 @@ impl Configs {
             cache: File::read(dir, "cache.yaml", CACHE)?,
         })
     }
+}
+
+/// Opens the secrets with the catalog of this directory, as the platform does.
+pub fn open_secrets(dir: Option<&Path>) -> Result<Secrets> {
+    let configs = Configs::read(dir)?;
+    let name = configs.secrets.to_string();
+    secrets::Config::from_env()
+        .map(|config| config.catalog_text(configs.secrets.text))
+        .and_then(|config| Secrets::new(config.catalog_name(name)))
+        .map_err(|error| Error::new(Kind::Config, "the secrets are not set up").because(error))
 }
 
 impl File {

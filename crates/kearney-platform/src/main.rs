@@ -17,6 +17,7 @@ mod files;
 mod healthcheck;
 mod isochrone;
 mod orchestrator;
+mod output;
 mod params;
 mod platform;
 mod problem;

@@ -6,9 +6,9 @@ use super::api::Api;
 use crate::platform::Served;
 use crate::{Result, command, workspace};
 
-/// They need an account or a daemon that is not part of the set-up: such commands are left out, and counted. Those of
-/// `aws` run in the platform's tests, against moto.
-const FOREIGN: [&str; 2] = ["aws", "docker"];
+/// They need an account, a daemon or a permission that is not part of the set-up: such commands are left out, and counted.
+/// Those of `aws` run in the platform's tests, against moto.
+const FOREIGN: [&str; 3] = ["aws", "docker", "gdb"];
 /// Lines of an answer that is read at three in the morning.
 const LINES_MAX: usize = 10;
 

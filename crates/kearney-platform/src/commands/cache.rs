@@ -6,9 +6,9 @@ use std::path::Path;
 use ops_layer::cache::{Cache, Config};
 use serde_json::json;
 
-use super::{answer, answer_json};
 use crate::args::{self, CacheDir};
 use crate::error::{Error, Kind, Result};
+use crate::output::{answer, answer_json};
 
 /// Past invalidations that are shown to people.
 const SHOWN: usize = 5;

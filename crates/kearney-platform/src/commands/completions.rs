@@ -3,9 +3,9 @@
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::answer;
 use crate::args::Cli;
 use crate::error::Result;
+use crate::output::answer;
 
 pub fn print(shell: Shell) -> Result<()> {
     let mut script = Vec::new();

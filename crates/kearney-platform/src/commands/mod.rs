@@ -5,31 +5,3 @@ pub mod completions;
 pub mod orchestrate;
 pub mod runs;
 pub mod secrets;
-
-use std::io::{ErrorKind, Write};
-
-use serde::Serialize;
-
-use crate::error::{Error, Kind, Result};
-
-/// Writes what a command has to say. A reader that has seen enough and left is no failure.
-pub fn answer(text: &str) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::new(Kind::File, "cannot write to stdout").because(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The same as JSON.
-pub fn answer_json(value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value);
-    let text =
-        text.map_err(|error| Error::new(Kind::File, "cannot be shown as JSON").because(error))?;
-    answer(&format!("{text}\n"))
-}

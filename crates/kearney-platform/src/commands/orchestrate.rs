@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ops_layer::StopSignal;
 
-use super::{answer, answer_json, runs};
+use super::runs;
 use crate::args;
 use crate::configs::Configs;
 use crate::datasets::Source;
@@ -14,6 +14,7 @@ use crate::execution::{Progress, Signals, execute};
 use crate::files::DataDir;
 use crate::isochrone::Isochrones;
 use crate::orchestrator::{Record, Status};
+use crate::output::{answer, answer_json};
 use crate::platform::Platform;
 use crate::setup;
 

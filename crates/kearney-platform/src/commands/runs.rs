@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{answer, answer_json};
 use crate::args;
 use crate::error::{Error, Kind, Result};
 use crate::orchestrator::{Record, Runs};
+use crate::output::{answer, answer_json};
 
 pub fn run(options: &args::Runs) -> Result<()> {
     let runs = Runs::read(&options.data_dir)?;

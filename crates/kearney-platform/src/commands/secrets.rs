@@ -1,14 +1,12 @@
 //! `kearney-platform secrets`: where secrets come from, for the runbook. Values are never shown.
 
-use std::path::Path;
-
-use ops_layer::secrets::{Config, ErrorKind, SecretError, Secrets};
+use ops_layer::secrets::{ErrorKind, SecretError, Secrets};
 use serde_json::json;
 
-use super::{answer, answer_json};
 use crate::args;
-use crate::configs::Configs;
+use crate::configs::open_secrets;
 use crate::error::{Error, Kind, Result};
+use crate::output::{answer, answer_json};
 
 pub fn run(command: args::Secrets) -> Result<()> {
     match command {
@@ -16,9 +14,9 @@ pub fn run(command: args::Secrets) -> Result<()> {
             name,
             json,
             config_dir,
-        } => source(&open(config_dir.as_deref())?, &name, json),
+        } => source(&open_secrets(config_dir.as_deref())?, &name, json),
         args::Secrets::Report { json, config_dir } => {
-            let secrets = open(config_dir.as_deref())?;
+            let secrets = open_secrets(config_dir.as_deref())?;
             let validated = secrets.validate_blocking();
             let report = secrets.report();
             if json {
@@ -58,13 +56,4 @@ fn missing(name: &str, error: &SecretError, as_json: bool) -> Result<()> {
     }
     let lines = tried.map(|(source, outcome)| format!("\n  {source}: {outcome}"));
     answer(&format!("{name}: missing{}\n", lines.collect::<String>()))
-}
-
-fn open(config_dir: Option<&Path>) -> Result<Secrets> {
-    let configs = Configs::read(config_dir)?;
-    let name = configs.secrets.to_string();
-    Config::from_env()
-        .map(|config| config.catalog_text(configs.secrets.text))
-        .and_then(|config| Secrets::new(config.catalog_name(name)))
-        .map_err(|error| Error::new(Kind::Config, "the secrets are not set up").because(error))
 }

@@ -10,6 +10,7 @@ use super::answers::Answers;
 use super::client::{Answer, get};
 use super::found::{Found, Severity};
 use super::options::Doctor;
+use crate::error::{Error, Kind, Result, chain};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -35,7 +36,8 @@ pub(super) fn ask(options: &Doctor) -> Answers {
     let admin = url(&admin);
     let token = match token() {
         Ok(token) => token,
-        Err(why) => {
+        Err(error) => {
+            let why = chain(&error);
             answers.note("process", "OPS_ADMIN_TOKEN_FILE", why.clone());
             answers.find([Found::new("token_file_unreadable", Severity::Warning)
                 .seen(why)
@@ -73,7 +75,7 @@ fn url(address: &str) -> String {
     }
 }
 
-fn token() -> Result<Option<String>, String> {
+fn token() -> Result<Option<String>> {
     if let Ok(token) = std::env::var("OPS_ADMIN_TOKEN")
         && !token.is_empty()
     {
@@ -83,7 +85,10 @@ fn token() -> Result<Option<String>, String> {
         None => Ok(None),
         Some(path) => match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text.trim().to_owned())),
-            Err(error) => Err(format!("{}: {error}", Path::new(&path).display())),
+            Err(error) => {
+                let path = Path::new(&path).display().to_string();
+                Err(Error::new(Kind::File, path).because(error))
+            }
         },
     }
 }

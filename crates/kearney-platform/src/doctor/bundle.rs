@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use super::answers::{Diagnosis, redacted};
 use super::options::Doctor;
-use super::{secrets, settings, text};
+use super::{settings, text};
+use crate::configs::open_secrets;
+use crate::error::chain;
 
 /// Bytes of the log's end.
 const LOG_BYTES: u64 = 1 << 20;
@@ -58,7 +60,7 @@ fn fill(
     state: Option<&Value>,
     metrics: Option<&str>,
 ) -> io::Result<()> {
-    let report = secrets::open(options).map(|secrets| secrets.report());
+    let report = open_secrets(options.config_dir.as_deref()).map(|secrets| secrets.report());
     let parts: Vec<Part> = vec![
         (
             "findings.txt",
@@ -79,7 +81,7 @@ fn fill(
         (
             "secrets.json",
             "Source and problems of each secret; never a value",
-            report.map_or_else(|why| why, |report| json(&report)),
+            report.map_or_else(|error| chain(&error), |report| json(&report)),
         ),
         (
             "state.json",

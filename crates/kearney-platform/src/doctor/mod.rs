@@ -23,6 +23,9 @@ use answers::{Answers, Diagnosis, redacted};
 use found::{Found, Severity};
 pub use options::Doctor;
 
+use crate::error::{Error, Kind, Result, chain};
+use crate::output::answer;
+
 /// Time for everything that is asked; whoever has not answered by then is a finding.
 const ALL_WITHIN: Duration = Duration::from_secs(20);
 
@@ -30,11 +33,11 @@ const ALL_WITHIN: Duration = Duration::from_secs(20);
 pub fn run(options: &Doctor) -> ExitCode {
     match examine(options) {
         Ok(code) => code,
-        Err(why) => fail(&why),
+        Err(error) => fail(&chain(&error)),
     }
 }
 
-fn examine(options: &Doctor) -> Result<ExitCode, String> {
+fn examine(options: &Doctor) -> Result<ExitCode> {
     let started = Instant::now();
     let answers = ask_all(options, started);
     let findings = found::ordered(answers.findings);
@@ -47,16 +50,18 @@ fn examine(options: &Doctor) -> Result<ExitCode, String> {
     let text = match options.json {
         true => {
             let json = serde_json::to_string_pretty(&diagnosis);
-            json.map_err(|error| error.to_string())? + "\n"
+            let failed = |error| Error::new(Kind::File, "cannot be shown as JSON").because(error);
+            json.map_err(failed)? + "\n"
         }
         false => text::render(&diagnosis),
     };
     if let Some(path) = &options.bundle {
         let state = answers.state.as_ref();
-        bundle::write(path, options, &diagnosis, state, answers.metrics.as_deref())
-            .map_err(|error| format!("--bundle {}: {error}", path.display()))?;
+        bundle::write(path, options, &diagnosis, state, answers.metrics.as_deref()).map_err(
+            |error| Error::new(Kind::File, format!("--bundle {}", path.display())).because(error),
+        )?;
     }
-    print(&redacted(text))?;
+    answer(&redacted(text))?;
     Ok(match severity {
         Some(Severity::Critical) => ExitCode::from(4),
         Some(Severity::Warning) => ExitCode::from(3),
@@ -115,19 +120,6 @@ fn ask_all(options: &Doctor, started: Instant) -> Answers {
         }
     }
     all
-}
-
-fn print(text: &str) -> Result<(), String> {
-    use std::io::{ErrorKind, Write};
-    let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes());
-    match written.and_then(|()| stdout.flush()) {
-        // a reader that has seen enough and left is no failure
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(format!("cannot write to stdout: {error}"))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[expect(clippy::print_stderr, reason = "reason of a failure")]

@@ -1,17 +1,19 @@
 //! Asks every source for every secret of the catalog. Values are registered for redaction, and never shown.
 
-use ops_layer::secrets::{Config, Report, Secrets};
+use ops_layer::secrets::Report;
 
 use super::answers::Answers;
 use super::found::{Found, Severity};
 use super::options::Doctor;
-use crate::configs::Configs;
+use crate::configs::open_secrets;
+use crate::error::chain;
 
 pub(super) fn ask(options: &Doctor) -> Answers {
     let mut answers = Answers::default();
-    let secrets = match open(options) {
+    let secrets = match open_secrets(options.config_dir.as_deref()) {
         Ok(secrets) => secrets,
-        Err(why) => {
+        Err(error) => {
+            let why = chain(&error);
             answers.note("secrets", "the configuration", why.clone());
             answers.find([Found::new("settings_invalid", Severity::Critical)
                 .seen(why)
@@ -53,15 +55,4 @@ fn asked(report: &Report) -> String {
         report.aws,
         report.dotenv.path
     )
-}
-
-/// Opens the catalog as the platform does.
-pub(super) fn open(options: &Doctor) -> Result<Secrets, String> {
-    let configs =
-        Configs::read(options.config_dir.as_deref()).map_err(|why| crate::error::chain(&why))?;
-    let name = configs.secrets.to_string();
-    Config::from_env()
-        .map(|config| config.catalog_text(configs.secrets.text))
-        .and_then(|config| Secrets::new(config.catalog_name(name)))
-        .map_err(|error| error.to_string())
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::mapbox_stand_in::{Behavior, StandIn, TOKEN};
-use crate::served::{Home, Served};
+use crate::served::{Home, Served, agent};
 
 const KEY: (&str, &str) = ("X-API-Key", "kearney-registry-key");
 const AREA: &str = "/api/isochrone?lat=37.6&lon=-122.4&minutes=10";
@@ -160,11 +160,21 @@ impl Prometheus {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        Some(Self {
+        let started = Self {
             child,
             url: format!("http://{address}"),
             _folder: folder,
-        })
+        };
+        let asked = Instant::now();
+        while !started.is_ready() {
+            assert!(asked.elapsed() < SOON, "Prometheus is not ready");
+        }
+        Some(started)
+    }
+
+    fn is_ready(&self) -> bool {
+        let answer = agent().get(format!("{}/-/ready", self.url)).call();
+        answer.is_ok_and(|answer| answer.status() == 200)
     }
 }
 
