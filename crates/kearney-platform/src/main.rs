@@ -23,6 +23,7 @@ mod platform;
 mod problem;
 mod registry;
 mod routes;
+mod rules;
 mod serve;
 mod setup;
 mod start_block;

@@ -49,5 +49,6 @@ pub fn init(
     ops_layer::metrics::add_sparkline("orchestrator_queue_depth", || {
         Some(domain_metrics::orchestrator_queue_depth().get())
     });
+    crate::rules::add(&ops);
     Ok(ops)
 }

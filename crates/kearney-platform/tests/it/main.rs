@@ -9,6 +9,7 @@ mod cache;
 mod collector;
 mod commands;
 mod crash;
+mod faults;
 mod files;
 mod isochrone;
 mod mapbox_stand_in;

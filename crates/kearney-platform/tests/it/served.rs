@@ -111,7 +111,33 @@ impl Home {
 
     /// `serve`, once it is ready.
     pub(crate) fn serve(&self) -> Served {
-        let mut child = self.launch();
+        self.ready(self.launch())
+    }
+
+    /// The same in a control group, which this file puts processes into.
+    pub(crate) fn serve_in(&self, procs: &Path) -> Served {
+        let program = self.program(&[]);
+        let mut shell = Command::new("sh");
+        shell.current_dir(self.folder.path()).env_clear();
+        for (name, value) in program.get_envs() {
+            if let Some(value) = value {
+                shell.env(name, value);
+            }
+        }
+        for name in ["PATH", "LD_LIBRARY_PATH"] {
+            if let Some(value) = std::env::var_os(name) {
+                shell.env(name, value);
+            }
+        }
+        let script = r#"echo $$ > "$0"; exec "$@""#;
+        shell.arg("-c").arg(script).arg(procs);
+        shell.arg(env!("CARGO_BIN_EXE_kearney-platform"));
+        shell.args(["serve", "--port", "0", "--admin-port", "0"]);
+        shell.stdin(Stdio::null()).stdout(Stdio::null());
+        self.ready(shell.stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn ready(&self, mut child: Child) -> Served {
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let block = read_block(&mut stderr);
         // the pipe is read to its end, so that the platform never waits for its reader
@@ -215,6 +241,10 @@ impl Served {
             assert!(asked.elapsed() < SHOWN_WITHIN, "{id} is not in {state}");
             std::thread::yield_now();
         }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends SIGTERM.

@@ -29,6 +29,8 @@ const CAUSES: [(&str, &[&str]); 13] = [
             "workers_blocked",
             "duckdb_failing",
             "required_secret_missing",
+            // the usual name of an application's own rule
+            "provider_failing",
             "panics",
             "descriptors_low",
         ],

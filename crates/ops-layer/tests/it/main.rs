@@ -6,6 +6,7 @@ mod carry;
 mod free_functions;
 mod metrics_table;
 mod readme;
+mod rules;
 
 use std::sync::LazyLock;
 

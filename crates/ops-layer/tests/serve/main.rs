@@ -12,6 +12,7 @@ mod child;
 mod client;
 mod drain;
 mod examples;
+mod findings;
 mod goaway;
 mod limits;
 mod listen;

@@ -1,0 +1,508 @@
+//! Faults in a platform that really serves, under load: the first finding is the cause within a minute, on the admin page and
+//! from `doctor`. Three of them in each run, all with `OPS_TEST_FULL=1`.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::mapbox_stand_in::{Behavior, StandIn, TOKEN};
+use crate::served::{Home, Served};
+
+const FOUND_WITHIN: Duration = Duration::from_secs(60);
+const CANARY: &str = "canary-7f3a9c51d2e84b60";
+
+fn is_full() -> bool {
+    std::env::var_os("OPS_TEST_FULL").is_some_and(|on| on == "1")
+}
+
+/// Waits for this finding to be the first one; returns after how many seconds.
+fn first(served: &Served, id: &str, load: impl Fn(&Served, u64)) -> f64 {
+    let started = Instant::now();
+    for round in 0.. {
+        load(served, round);
+        let state = served.state();
+        let findings = state["findings"].as_array().cloned().unwrap_or_default();
+        let ids: Vec<_> = findings
+            .iter()
+            .map(|finding| finding["id"].as_str().unwrap())
+            .collect();
+        if ids.first() == Some(&id) {
+            return started.elapsed().as_secs_f64();
+        }
+        assert!(
+            started.elapsed() < FOUND_WITHIN,
+            "{id} is not first: {findings:#?}"
+        );
+        std::thread::park_timeout(Duration::from_millis(300));
+    }
+    unreachable!("the loop ends by itself")
+}
+
+fn requests(served: &Served, round: u64) {
+    for month in 1..4 {
+        let path = format!(
+            "/api/flights/summary?origin=SFO&month={}",
+            (round + month) % 12 + 1
+        );
+        served.get(&path);
+    }
+}
+
+/// Runs `doctor` against the running platform; returns the ids of its findings, its exit code and all that it printed.
+fn doctor(home: &Home, served: &Served) -> (Vec<String>, i32, String) {
+    let mut program = home.program(&["doctor", "--json", "--admin", &served.admin]);
+    let output = program
+        .stdout(std::process::Stdio::piped())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let diagnosis: serde_json::Value =
+        serde_json::from_str(&text).unwrap_or_else(|why| panic!("{why}: {text}"));
+    let findings = diagnosis["findings"].as_array().unwrap();
+    for finding in findings {
+        for field in ["seen", "means", "action", "tried", "answer"] {
+            assert_ne!(finding[field], "", "{field} of {finding}");
+        }
+    }
+    let ids = findings
+        .iter()
+        .map(|finding| finding["id"].as_str().unwrap().to_owned());
+    (ids.collect(), output.status.code().unwrap(), text)
+}
+
+/// The cause comes first on the page and from `doctor`.
+fn assert_found(home: &Home, served: &Served, id: &str, load: impl Fn(&Served, u64)) {
+    let seconds = first(served, id, load);
+    let (ids, code, text) = doctor(home, served);
+    assert_eq!(ids.first().map(String::as_str), Some(id), "{text}");
+    assert!(code == 3 || code == 4, "{code}");
+    assert!(!text.contains(CANARY), "{text}");
+    // for the table of a full run
+    let mut stderr = std::io::stderr();
+    let _ = writeln!(
+        stderr,
+        "fault {id}: first on the page after {seconds:.0} s, first from doctor"
+    );
+}
+
+/// Answers each request with these bytes, or never.
+fn server(answer: Option<&'static str>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let mut silent = Vec::new();
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let Some(answer) = answer else {
+                silent.push(stream);
+                continue;
+            };
+            std::thread::spawn(move || {
+                let mut head = [0; 65536];
+                // the body may come apart from its head; nobody minds here
+                let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
+                let mut read = stream.read(&mut head).unwrap_or(0);
+                while read > 0 && !head[..read].ends_with(b"}") && read < head.len() {
+                    match stream.read(&mut head[read..]) {
+                        Ok(more @ 1..) => read += more,
+                        _ => break,
+                    }
+                }
+                let _ = stream.write_all(answer.as_bytes());
+            });
+        }
+    });
+    url
+}
+
+fn leak(text: String) -> &'static str {
+    Box::leak(text.into_boxed_str())
+}
+
+/// A platform that asks this AWS.
+fn with_aws(endpoint: String) -> Home {
+    let mut home = Home::new();
+    home.set("AWS_ENDPOINT_URL", leak(endpoint));
+    home.set("AWS_REGION", "eu-central-1");
+    home.set("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE");
+    home.set("AWS_SECRET_ACCESS_KEY", CANARY);
+    home.set("OPS_SECRETS_AWS", "on");
+    home.set("OTEL_TRACES_EXPORTER", "none");
+    home
+}
+
+const DENIED: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.1\r\nconnection: close\r\ncontent-length: 58\r\n\r\n{\"__type\":\"AccessDeniedException\",\"message\":\"not allowed\"}";
+const THROTTLED: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.1\r\nconnection: close\r\ncontent-length: 53\r\n\r\n{\"__type\":\"ThrottlingException\",\"message\":\"Rate ...\"}";
+const UNAUTHORIZED: &str =
+    "HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+fn quiet() -> Home {
+    let mut home = Home::new();
+    home.set("OTEL_TRACES_EXPORTER", "none");
+    home
+}
+
+#[test]
+fn aws_that_denies_is_the_first_finding() {
+    let home = with_aws(server(Some(DENIED)));
+    let served = home.serve();
+    assert_found(&home, &served, "aws_denied", requests);
+}
+
+#[test]
+fn a_required_secret_that_is_missing_is_the_first_finding() {
+    let mut home = quiet();
+    home.set("OPS_ENV", "production");
+    home.set("OPS_SECRETS_AWS", "off");
+    let served = home.serve();
+    assert_found(&home, &served, "required_secret_missing", requests);
+}
+
+#[test]
+fn a_log_file_that_cannot_be_written_is_the_first_finding() {
+    let home = quiet();
+    let served = home.serve();
+    std::fs::remove_dir_all(home.path("logs")).unwrap();
+    // a file in the place of the directory stops root too
+    std::fs::write(home.path("logs"), "").unwrap();
+    assert_found(&home, &served, "log_file_not_writable", requests);
+}
+
+#[test]
+fn aws_that_throttles_is_the_first_finding() {
+    if !is_full() {
+        return;
+    }
+    let home = with_aws(server(Some(THROTTLED)));
+    let served = home.serve();
+    assert_found(&home, &served, "aws_throttled", requests);
+}
+
+#[test]
+fn a_collector_that_hangs_is_the_first_finding() {
+    if !is_full() {
+        return;
+    }
+    let home = Home::with_collector(server(None));
+    let served = home.serve();
+    assert_found(&home, &served, "collector_hung", requests);
+}
+
+#[test]
+fn a_collector_that_refuses_credentials_is_the_first_finding() {
+    if !is_full() {
+        return;
+    }
+    let mut home = Home::with_collector(server(Some(UNAUTHORIZED)));
+    home.set(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        leak(format!("authorization=Bearer%20{CANARY}")),
+    );
+    let served = home.serve();
+    assert_found(&home, &served, "collector_credentials", requests);
+}
+
+/// A file system of its own; `None` where we may not mount one.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn over(path: &Path) -> Option<Self> {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"])
+            .arg(path)
+            .output();
+        mounted
+            .is_ok_and(|output| output.status.success())
+            .then(|| Self(path.to_owned()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_the_first_finding() {
+    if !is_full() {
+        return;
+    }
+    let home = quiet();
+    let Some(_mounted) = Mounted::over(&home.path("")) else {
+        return;
+    };
+    let served = home.serve();
+    // to the last byte: the write ends with an error
+    let mut file = std::fs::File::create(home.path("filler")).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    assert_found(&home, &served, "disk_full", requests);
+}
+
+/// Groups of version 1 or 2 under which the machine lets us make others.
+fn group(controller: &str) -> Option<PathBuf> {
+    let name = format!("ops-test-{}-{controller}", std::process::id());
+    let root = Path::new("/sys/fs/cgroup");
+    let path = [root.join(controller).join(&name), root.join(&name)]
+        .into_iter()
+        .find(|path| {
+            path.parent().is_some_and(Path::exists) && std::fs::create_dir(path).is_ok()
+        })?;
+    let file = match controller {
+        "cpu" => ["cpu.cfs_quota_us", "cpu.max"],
+        _ => ["memory.limit_in_bytes", "memory.max"],
+    };
+    file.iter()
+        .any(|file| path.join(file).exists())
+        .then_some(path)
+}
+
+fn set(path: &Path, files: [&str; 2], text: &str) {
+    let file = files
+        .iter()
+        .map(|file| path.join(file))
+        .find(|file| file.exists());
+    std::fs::write(file.unwrap(), text).unwrap();
+}
+
+#[test]
+fn throttling_is_the_first_finding() {
+    if !is_full() {
+        return;
+    }
+    let Some(path) = group("cpu") else { return };
+    let home = quiet();
+    let served = home.serve();
+    std::fs::write(path.join("cgroup.procs"), served.id().to_string()).unwrap();
+    let quota = if path.join("cpu.max").exists() {
+        "15000 100000"
+    } else {
+        "15000"
+    };
+    set(&path, ["cpu.cfs_quota_us", "cpu.max"], quota);
+    assert_found(&home, &served, "cpu_throttled", |served, round| {
+        for n in 0..20 {
+            served.get(&format!(
+                "/api/airports?near={}.{n},-100.{round}&limit=50",
+                30 + n % 10
+            ));
+        }
+    });
+    drop(served);
+    let _ = std::fs::remove_dir(path);
+}
+
+#[test]
+fn memory_near_its_limit_is_the_first_finding() {
+    if !is_full() {
+        return;
+    }
+    let Some(path) = group("memory") else { return };
+    let home = quiet();
+    let served = home.serve_in(&path.join("cgroup.procs"));
+    requests(&served, 0);
+    let read = |names: [&str; 2]| -> String {
+        let files = names.iter().map(|name| path.join(name));
+        files
+            .filter_map(|file| std::fs::read_to_string(file).ok())
+            .next()
+            .unwrap()
+    };
+    let usage: u64 = read(["memory.usage_in_bytes", "memory.current"])
+        .trim()
+        .parse()
+        .unwrap();
+    let stat = read(["memory.stat", "memory.stat"]);
+    let inactive = stat.lines().find_map(|line| {
+        let line = line.strip_prefix("total_").unwrap_or(line);
+        line.strip_prefix("inactive_file ")?.parse::<u64>().ok()
+    });
+    let working_set = usage - inactive.unwrap_or(0);
+    set(
+        &path,
+        ["memory.limit_in_bytes", "memory.max"],
+        &(working_set * 100 / 94).to_string(),
+    );
+    assert_found(&home, &served, "memory_near_limit", |_, _| {});
+    drop(served);
+    let _ = std::fs::remove_dir(path);
+}
+
+#[test]
+fn a_cache_that_collapsed_is_the_first_finding() {
+    if !is_full() {
+        return;
+    }
+    let home = quiet();
+    let served = home.serve();
+    for round in 0..100 {
+        requests(&served, round);
+    }
+    assert_found(&home, &served, "cache_hit_collapsed", |served, round| {
+        for n in 0..6 {
+            served.get(&format!(
+                "/api/airports?near=3{n}.{round},-10{n}.{round}&limit=5"
+            ));
+        }
+    });
+}
+
+#[test]
+fn a_provider_that_fails_is_the_first_finding() {
+    if !is_full() {
+        return;
+    }
+    let provider = StandIn::start();
+    provider.behave(Behavior::Broken);
+    let mut home = quiet();
+    home.set("MAPBOX_ACCESS_TOKEN", TOKEN);
+    home.set("KEARNEY_MAPBOX_URL", leak(provider.url.clone()));
+    let served = home.serve();
+    assert_found(&home, &served, "provider_failing", |served, round| {
+        for n in 0..4 {
+            let place = format!("lat=3{n}.{round}&lon=-10{n}.{round}");
+            served.get(&format!("/api/isochrone?{place}&minutes=10&mode=walking"));
+        }
+    });
+}
+
+#[test]
+fn a_healthy_platform_under_load_has_no_findings_and_no_canary_anywhere() {
+    let mut home = Home::with_collector(server(Some(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+    )));
+    home.set("REGISTRY_API_KEY", CANARY);
+    home.set(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        leak(format!("x-api-key={CANARY}")),
+    );
+    std::fs::write(
+        home.path(".env"),
+        format!("MAPBOX_ACCESS_TOKEN={CANARY}-dotenv\n"),
+    )
+    .unwrap();
+    let served = home.serve();
+    let started = Instant::now();
+    let seconds = std::env::var("OPS_TEST_HEALTHY_SECONDS").ok();
+    let seconds = seconds.and_then(|text| text.parse().ok());
+    let lasts = Duration::from_secs(seconds.unwrap_or(if is_full() { 60 } else { 8 }));
+    let mut rounds = 0_u64;
+    while started.elapsed() < lasts {
+        // no If-None-Match, a key in a header, a canary as a parameter that reaches SQL
+        requests(&served, rounds);
+        served.get_with(
+            "/api/airports?near=37.6,-122.4&limit=10",
+            &[("x-api-key", CANARY)],
+        );
+        served.get(&format!("/api/flights/summary?origin={CANARY}"));
+        served.get("/readyz");
+        served.get("/metrics");
+        // half a stream
+        let address = served.api.trim_start_matches("http://");
+        let mut half = std::net::TcpStream::connect(address).unwrap();
+        half.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+            .unwrap();
+        let _ = half.read(&mut [0; 64]).unwrap();
+        drop(half);
+        let findings = served.state()["findings"].clone();
+        assert_eq!(findings, serde_json::json!([]), "round {rounds}");
+        rounds += 1;
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    let bundle = home.path("bundle.tar.gz");
+    let mut program = home.program(&["doctor", "--admin", &served.admin, "--bundle"]);
+    let output = program
+        .arg(&bundle)
+        .stdout(std::process::Stdio::piped())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(
+        text.contains("no findings") && !text.contains(CANARY),
+        "{text}"
+    );
+    assert!(!served.state().to_string().contains(CANARY));
+    assert_no_canary(
+        &bundle,
+        &[
+            "state.json",
+            "metrics.txt",
+            "log.jsonl",
+            "settings.txt",
+            "secrets.json",
+        ],
+    );
+    // dead, its disk is still there
+    drop(served);
+    let output = home
+        .program(&["doctor", "--bundle"])
+        .arg(&bundle)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert_no_canary(&bundle, &["log.jsonl", "findings.txt"]);
+}
+
+/// Everything in the archive is readable, only by us, and none of it has the canary.
+fn assert_no_canary(bundle: &Path, wanted: &[&str]) {
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(
+        bundle.metadata().unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let text = |arguments: &[&str]| {
+        let output = Command::new("tar")
+            .args(arguments)
+            .arg(bundle)
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let names = text(&["-tzf"]);
+    assert!(names.starts_with("doctor/index.html\n"), "{names}");
+    for name in wanted {
+        assert!(names.contains(name), "{name} is not in {names}");
+    }
+    let all = text(&["-xzOf"]);
+    let at = all.find(CANARY);
+    assert_eq!(at.map(|at| &all[at.saturating_sub(300)..at]), None);
+}
+
+#[test]
+fn doctor_ends_clearly_whatever_is_at_the_address() {
+    let home = quiet();
+    let rows = [
+        ("http://127.0.0.1:1".to_owned(), "process_not_running"),
+        (server(None), "process_hung"),
+        (server(Some(UNAUTHORIZED)), "admin_token_refused"),
+        (
+            server(Some(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}",
+            )),
+            "wrong_admin_address",
+        ),
+        (
+            server(Some("SSH-2.0-OpenSSH_9.6\r\n")),
+            "wrong_admin_address",
+        ),
+        ("no address".to_owned(), "wrong_admin_address"),
+    ];
+    for (address, right) in rows {
+        let started = Instant::now();
+        let mut program = home.program(&["doctor", "--json", "--admin", &address]);
+        let output = program
+            .stdout(std::process::Stdio::piped())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(4), "{address}");
+        let diagnosis: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(
+            diagnosis["findings"][0]["id"], right,
+            "{address}: {diagnosis:#}"
+        );
+        assert!(started.elapsed() < FOUND_WITHIN);
+    }
+}

@@ -1,0 +1,63 @@
+//! The findings of a service that really serves, as its admin page has them.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::client::{PATIENCE, connect, get};
+use crate::process::{Process, Start};
+
+fn ids(service: &Process) -> Vec<String> {
+    let state: Value = serde_json::from_str(&get(service.admin, "/api/state").body).unwrap();
+    let findings = state["findings"].as_array().unwrap().iter();
+    let ids = findings.map(|finding| finding["id"].as_str().unwrap().to_owned());
+    ids.collect()
+}
+
+#[test]
+fn blocked_workers_are_the_first_finding_while_they_are_blocked() {
+    if std::env::var_os("OPS_TEST_FULL").is_none() {
+        return; // it waits for evaluations
+    }
+    let service = Start::new("serve")
+        .env("BLOCK_MS", "30000")
+        .env("OTEL_TRACES_EXPORTER", "none")
+        .serve();
+    let blocking: Vec<TcpStream> = (0..6)
+        .map(|_| {
+            let mut stream = connect(service.api);
+            stream
+                .write_all(b"GET /block HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                .unwrap();
+            stream
+        })
+        .collect();
+    let asked = Instant::now();
+    loop {
+        let found = ids(&service);
+        if found
+            .first()
+            .is_some_and(|first| first == "workers_blocked")
+        {
+            break;
+        }
+        assert!(asked.elapsed() < PATIENCE, "{found:?}");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    let verbose = get(service.admin, "/readyz?verbose");
+    let line = "finding workers_blocked (critical): none of the 2 workers of the runtime has run a new task for ";
+    assert!(verbose.body.contains(line), "{}", verbose.body);
+    let metrics = get(service.admin, "/metrics").body;
+    let metric = r#"ops_findings{id="workers_blocked",severity="critical"} 1"#;
+    assert!(metrics.contains(metric), "{metrics}");
+    assert_eq!(
+        service
+            .log()
+            .matches("\"event\":\"finding_appeared\"")
+            .count(),
+        1
+    );
+    drop(blocking);
+}
