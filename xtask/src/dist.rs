@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// Folder for the unpacked files and the archive [default: <target dir>/dist]
     #[arg(long)]
     to: Option<PathBuf>,
+    /// Packs this program, which was built with KEARNEY_RPATH='$ORIGIN', instead of building one
+    #[arg(long)]
+    program: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -45,8 +48,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let folder = to.join(&name);
     clear(&folder)?;
-    build()?;
-    fill(&folder, &metadata)?;
+    let program = match &args.program {
+        Some(program) => workspace::root().join(program),
+        None => build()?,
+    };
+    fill(&folder, &program, &metadata)?;
     start(&folder)?;
     archive::write_checksums(&folder)?;
     let archive = to.join(format!("{name}.tar.gz"));
@@ -65,14 +71,14 @@ fn version(metadata: &Metadata) -> Result<String> {
 }
 
 /// Builds a program that looks for the engine beside itself.
-fn build() -> Result<()> {
+fn build() -> Result<PathBuf> {
     let mut cargo = command::cargo(["build", "--release", "--locked", "--package", PACKAGE]);
-    command::run(cargo.env("KEARNEY_RPATH", "$ORIGIN"))
+    command::run(cargo.env("KEARNEY_RPATH", "$ORIGIN"))?;
+    Ok(target_dir().join("release").join(PACKAGE))
 }
 
-fn fill(folder: &Path, metadata: &Metadata) -> Result<()> {
-    let program = target_dir().join("release").join(PACKAGE);
-    copy(&program, &folder.join(PACKAGE))?;
+fn fill(folder: &Path, program: &Path, metadata: &Metadata) -> Result<()> {
+    copy(program, &folder.join(PACKAGE))?;
     copy(&engine()?, &folder.join(ENGINE))?;
     for (from, to) in FILES {
         copy(&workspace::root().join(from), &folder.join(to))?;
