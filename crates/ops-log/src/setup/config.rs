@@ -101,19 +101,26 @@ impl Config {
     /// A value of ours that cannot be understood is an error of [`init`](crate::init). `RUST_LOG` belongs to others
     /// too: what is not understood there is a line.
     pub fn from_env() -> Self {
+        Self::default().with_env()
+    }
+
+    /// Lets the environment override what is set so far, as for what was read from a file; the variables are those of
+    /// [`from_env`](Self::from_env).
+    #[must_use]
+    pub fn with_env(self) -> Self {
         let variable = |name| std::env::var(name).unwrap_or_default();
-        let mut config = Self::default();
+        let mut config = self;
         let mut problem = None;
         let json = match variable(FORMAT).trim().to_ascii_lowercase().as_str() {
-            "json" => true,
-            "console" => false,
-            "" => variable("OPS_ENV").trim() == "production",
+            "json" => Some(true),
+            "console" => Some(false),
+            "" => (variable("OPS_ENV").trim() == "production").then_some(true),
             _ => {
                 problem = Some(Error::Format {
                     variable: FORMAT,
                     text: variable(FORMAT),
                 });
-                false
+                None
             }
         };
         let level = variable(LEVEL);
@@ -153,14 +160,19 @@ impl Config {
                 }
             }
         }
-        let (mut filter, refused) = Filter::parse_leniently(&variable("RUST_LOG"), Level::Info);
-        if let Some(level) = level {
-            filter = filter.with("", level);
+        let rust_log = variable("RUST_LOG");
+        if !rust_log.trim().is_empty() {
+            let base = config.filter.base.level().unwrap_or(Level::Info);
+            (config.filter, config.refused) = Filter::parse_leniently(&rust_log, base);
         }
-        config.filter = filter;
-        config.refused = refused;
+        if let Some(level) = level {
+            config = config.level(level);
+        }
         config.problem = problem.map(Arc::new);
-        config.json(json)
+        match json {
+            Some(json) => config.json(json),
+            None => config,
+        }
     }
 
     /// The name of the root logger.

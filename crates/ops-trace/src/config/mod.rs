@@ -32,6 +32,7 @@ pub(crate) const SLOW_AFTER: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    #[serde(default)]
     pub(crate) service_name: String,
     #[serde(default)]
     pub(crate) service_version: Option<String>,
@@ -87,6 +88,36 @@ impl Config {
             files_below: root(),
             environment: Environment::default(),
         }
+    }
+
+    /// Sets the name of the service, as [`new`](Self::new) does.
+    #[must_use]
+    pub fn service_name(mut self, name: impl Into<String>) -> Self {
+        self.service_name = name.into();
+        self
+    }
+
+    /// Lets the environment override what is set so far, as for what was read from a file: a setting whose variable is
+    /// set is taken from it. Without this, what is set here wins.
+    #[must_use]
+    pub fn with_env(mut self) -> Self {
+        let is_set = |names: &[&'static str]| self.environment.first(names).is_some();
+        let [endpoint, sampler, keep, queue, timeout, delay] = [
+            is_set(&otlp::ENDPOINTS),
+            is_set(&[sampler::SAMPLER, sampler::ARGUMENT]),
+            is_set(&[sampler::KEEP]),
+            is_set(&[resolved::QUEUE_SIZE]),
+            is_set(&otlp::TIMEOUTS),
+            is_set(&[resolved::SCHEDULE_DELAY]),
+        ];
+        self.endpoint = self.endpoint.filter(|_| !endpoint);
+        self.sampling_ratio = self.sampling_ratio.filter(|_| !sampler);
+        self.keep_errors = self.keep_errors.filter(|_| !keep);
+        self.keep_slow = self.keep_slow.filter(|_| !keep);
+        self.queue_spans = self.queue_spans.filter(|_| !queue);
+        self.export_timeout = self.export_timeout.filter(|_| !timeout);
+        self.export_delay = self.export_delay.filter(|_| !delay);
+        self
     }
 
     /// Returns the service's name as spans carry it: `OTEL_SERVICE_NAME`, then `service.name` in

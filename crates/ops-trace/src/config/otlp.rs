@@ -34,6 +34,13 @@ pub(crate) fn otlp(config: &Config, warnings: &mut Vec<Warning>) -> Result<Otlp,
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+pub(super) const ENDPOINTS: [&str; 2] = [TRACES_ENDPOINT, ENDPOINT];
+/// Variables for the timeout of an export, the most specific first.
+pub(super) const TIMEOUTS: [&str; 3] = [
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_TIMEOUT",
+    "OTEL_BSP_EXPORT_TIMEOUT",
+];
 
 /// As the specification has it: the variable for traces is taken as it is, to the general one the path is appended.
 fn url(config: &Config, warnings: &mut Vec<Warning>) -> Result<String, Error> {
@@ -99,18 +106,13 @@ fn gzip(env: &Environment, warnings: &mut Vec<Warning>) -> bool {
 
 /// 0 means no limit, as for every timeout of OpenTelemetry.
 fn timeout(config: &Config, warnings: &mut Vec<Warning>) -> Duration {
-    let names = [
-        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
-        "OTEL_EXPORTER_OTLP_TIMEOUT",
-        "OTEL_BSP_EXPORT_TIMEOUT",
-    ];
     let env = &config.environment;
-    match (config.export_timeout, env.first(&names)) {
+    match (config.export_timeout, env.first(&TIMEOUTS)) {
         (Some(timeout), _) => {
             let [least, most] = [TIMEOUT_MS.0, TIMEOUT_MS.1].map(Duration::from_millis);
             timeout.clamp(least, most)
         }
         (None, Some((_, value))) if value.parse() == Ok(0) => NO_TIMEOUT,
-        (None, _) => env.millis(&names, TIMEOUT_MS, EXPORT_TIMEOUT, warnings),
+        (None, _) => env.millis(&TIMEOUTS, TIMEOUT_MS, EXPORT_TIMEOUT, warnings),
     }
 }

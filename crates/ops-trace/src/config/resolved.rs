@@ -11,6 +11,8 @@ use crate::{Config, Error};
 
 const QUEUE: (usize, usize) = (64, 65_536);
 const BATCH_SPANS: usize = 512;
+pub(super) const QUEUE_SIZE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
+pub(super) const SCHEDULE_DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
 const DELAY_MS: (u64, u64) = (100, 60_000);
 
 /// A configuration with the environment applied and every limit checked.
@@ -137,23 +139,18 @@ fn exporters(env: &Environment, warnings: &mut Vec<Warning>) -> Exporters {
 fn queue_spans(config: &Config, warnings: &mut Vec<Warning>) -> usize {
     match config.queue_spans {
         Some(spans) => spans.clamp(QUEUE.0, QUEUE.1),
-        None => {
-            config
-                .environment
-                .number(&["OTEL_BSP_MAX_QUEUE_SIZE"], QUEUE, QUEUE_SPANS, warnings)
-        }
+        None => config
+            .environment
+            .number(&[QUEUE_SIZE], QUEUE, QUEUE_SPANS, warnings),
     }
 }
 
 fn export_delay(config: &Config, warnings: &mut Vec<Warning>) -> Duration {
     match config.export_delay {
         Some(delay) => delay.max(Duration::from_millis(DELAY_MS.0)),
-        None => config.environment.millis(
-            &["OTEL_BSP_SCHEDULE_DELAY"],
-            DELAY_MS,
-            EXPORT_DELAY,
-            warnings,
-        ),
+        None => config
+            .environment
+            .millis(&[SCHEDULE_DELAY], DELAY_MS, EXPORT_DELAY, warnings),
     }
 }
 

@@ -18,8 +18,9 @@ impl SamplerKind {
     }
 }
 
-const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
-const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
+pub(super) const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+pub(super) const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
+pub(super) const KEEP: &str = "OPS_TRACE_KEEP";
 
 /// Returns the sampler and its ratio; the program's ratio wins over the environment's.
 pub(crate) fn sampler(
@@ -89,7 +90,7 @@ impl Keep {
 
 /// Reads `OPS_TRACE_KEEP`: `errors`, `slow`, both, or `none`. What the program sets wins.
 pub(crate) fn keep(config: &Config, warnings: &mut Vec<Warning>) -> Keep {
-    let variable = "OPS_TRACE_KEEP";
+    let variable = KEEP;
     let list = config.environment.name(&[variable]).map(|(_, list)| list);
     let (mut keep, mut unknown) = (Keep::default(), false);
     let names = list
