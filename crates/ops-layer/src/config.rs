@@ -1,17 +1,60 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Settings of the operations layer. Everything but the service name has a default.
+use crate::file::File;
+use crate::{Error, glue};
+
+/// Settings of the operations layer: those of its parts, and what they share. Everything but the service name has a default.
+///
+/// Each part takes its own configuration (`log`, `trace`, `metrics`, `secrets`, `cache`), which is used as it is. For a part that
+/// is not configured here, the file that `OPS_CONFIG` names is asked, with the environment above it; without a file the
+/// environment decides alone.
+///
+/// ```no_run
+/// # #[cfg(all(feature = "log", feature = "trace"))]
+/// # fn main() -> Result<(), ops_layer::Error> {
+/// use ops_layer::{Config, log, trace};
+///
+/// let config = Config::new("shop")
+///     .log(log::Config::from_env().level(log::Level::Debug))
+///     .trace(trace::Config::new("shop").propagate_to("*.shop.example"));
+/// let ops = ops_layer::init(config)?;
+/// # Ok(())
+/// # }
+/// # #[cfg(not(all(feature = "log", feature = "trace")))]
+/// # fn main() {}
+/// ```
+///
+/// # The file
+///
+/// YAML with the keys `log`, `trace`, `metrics` and `secrets`, each with the keys of that part's `Config`, and `cache` with
+/// `file` (the path of a `cache.yaml`) and `dir`. An unknown key is refused with its line and the keys that are known.
+///
+/// ```yaml
+/// log: { level: info, file: logs/app.log }
+/// trace: { sampling_ratio: 0.1, propagate_to: ["*.shop.example"] }
+/// metrics: { series_max: 1000 }
+/// secrets: { catalog: configs/secrets.yaml }
+/// cache: { file: configs/cache.yaml, dir: data/cache }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) service_name: String,
     pub(crate) logger: Option<String>,
     pub(crate) build: Option<[&'static str; 3]>,
+    pub(crate) log: Option<glue::log::Settings>,
     pub(crate) log_file: Option<PathBuf>,
-    pub(crate) propagate_to: Vec<String>,
+    pub(crate) trace: Option<glue::trace::Settings>,
+    pub(crate) metrics: Option<glue::metrics::Settings>,
+    pub(crate) secrets: Option<glue::secrets::Settings>,
+    pub(crate) cache: Option<glue::cache::Settings>,
+    pub(crate) cache_dir: Option<PathBuf>,
     pub(crate) stdout: bool,
     pub(crate) secrets_yaml: Option<Document>,
     pub(crate) cache_yaml: Option<Document>,
-    pub(crate) cache_dir: PathBuf,
+    pub(crate) propagate_to: Vec<String>,
+    pub(crate) observers: Observed,
+    /// Sections of the file that something set in code covers.
+    pub(crate) covered: Vec<&'static str>,
 }
 
 /// A configuration file that was read: its name for messages, and its text.
@@ -25,30 +68,44 @@ pub(crate) struct Document {
     pub(crate) text: String,
 }
 
+/// Observers of requests that are not the usual ones.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Observed {
+    pub(crate) trace: Option<glue::trace::Observer>,
+    pub(crate) log: Option<glue::log::Observer>,
+}
+
 impl Config {
-    /// For the service of this name, as traces carry it.
+    /// Creates the configuration of the service of this name, as lines and traces carry it.
     pub fn new(service_name: impl Into<String>) -> Self {
         Self {
             service_name: service_name.into(),
             logger: None,
             build: None,
+            log: None,
             log_file: None,
-            propagate_to: Vec::new(),
+            trace: None,
+            metrics: None,
+            secrets: None,
+            cache: None,
+            cache_dir: None,
             stdout: true,
             secrets_yaml: None,
             cache_yaml: None,
-            cache_dir: PathBuf::from("data/cache"),
+            propagate_to: Vec::new(),
+            observers: Observed::default(),
+            covered: Vec::new(),
         }
     }
 
-    /// The name of the root logger, as lines carry it; the service name unless set.
+    /// Sets the name of the root logger, as lines carry it; the service name unless set.
     #[must_use]
     pub fn logger(mut self, name: impl Into<String>) -> Self {
         self.logger = Some(name.into());
         self
     }
 
-    /// Sets the build that runs, for `build_info{version,git_sha,rustc}`.
+    /// Sets the build that runs, for `build_info{version,git_sha,rustc}` and `service.version`.
     #[must_use]
     pub fn build_info(
         mut self,
@@ -60,18 +117,50 @@ impl Config {
         self
     }
 
-    /// Writes JSON lines to this file too.
+    /// Sets the configuration of logging. Its name of the root logger is the one of this configuration.
+    #[cfg(feature = "log")]
+    #[must_use]
+    pub fn log(mut self, config: ops_log::Config) -> Self {
+        self.log = Some(config);
+        self
+    }
+
+    /// Writes JSON lines to this file, besides what the configuration of logging says.
     #[must_use]
     pub fn log_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.log_file = Some(path.into());
         self
     }
 
-    /// Adds a host that requests of [`Ops::http_client`](crate::Ops::http_client) carry the trace context to, such as
-    /// `orders.internal` or `*.internal`; no other host sees it.
+    /// Sets the configuration of tracing. Its service name is the one of this configuration.
+    #[cfg(feature = "trace")]
     #[must_use]
-    pub fn propagate_to(mut self, host: impl Into<String>) -> Self {
-        self.propagate_to.push(host.into());
+    pub fn trace(mut self, config: ops_trace::Config) -> Self {
+        self.trace = Some(config);
+        self
+    }
+
+    /// Sets the configuration of metrics.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics(mut self, config: ops_metrics::Config) -> Self {
+        self.metrics = Some(config);
+        self
+    }
+
+    /// Sets the configuration of secrets.
+    #[cfg(feature = "secrets")]
+    #[must_use]
+    pub fn secrets(mut self, config: ops_secrets::Config) -> Self {
+        self.secrets = Some(config);
+        self
+    }
+
+    /// Sets the configuration of the cache, the contents of a `cache.yaml`.
+    #[cfg(feature = "cache")]
+    #[must_use]
+    pub fn cache(mut self, config: data_cache::Config) -> Self {
+        self.cache = Some(config);
         self
     }
 
@@ -102,10 +191,80 @@ impl Config {
         self
     }
 
-    /// Sets the directory of query results; `data/cache` unless set.
+    /// Sets the directory of query results; `OPS_CACHE_DIR`, then the file, then `data/cache` unless set.
     #[must_use]
     pub fn cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.cache_dir = dir.into();
+        self.cache_dir = Some(dir.into());
         self
+    }
+
+    /// Adds a host that requests of [`Ops::http_client`](crate::Ops::http_client) carry the trace context to, such as
+    /// `orders.internal` or `*.internal`, besides those of the configuration of tracing; no other host sees it.
+    #[must_use]
+    pub fn propagate_to(mut self, host: impl Into<String>) -> Self {
+        self.propagate_to.push(host.into());
+        self
+    }
+
+    /// Sets what makes the spans of requests in [`Ops::http`](crate::Ops::http) and `serve`: trusted peers, paths without
+    /// a span, headers. Unless set, the peer is axum's and quiet routes have no span.
+    #[cfg(feature = "trace")]
+    #[must_use]
+    pub fn server_spans(mut self, spans: ops_trace::http::ServerSpans) -> Self {
+        self.observers.trace = Some(spans);
+        self
+    }
+
+    /// Sets what writes the access lines of requests in [`Ops::http`](crate::Ops::http) and `serve`. Unless set, lines have
+    /// the route, and quiet routes have no line.
+    #[cfg(feature = "log")]
+    #[must_use]
+    pub fn access_log(mut self, log: ops_log::http::AccessLog) -> Self {
+        self.observers.log = Some(log);
+        self
+    }
+
+    pub(crate) fn dir_of_cache(&self) -> &Path {
+        let dir = self.cache_dir.as_deref();
+        dir.unwrap_or(Path::new("data/cache"))
+    }
+
+    /// Fills what is not set from the environment and the file that `OPS_CONFIG` names, if it is set.
+    pub(crate) fn with_file(mut self) -> Result<Self, Error> {
+        let file = File::from_env()?.unwrap_or_default();
+        let in_code = [
+            ("log", self.log.is_some() && file.log.is_some()),
+            ("trace", self.trace.is_some() && file.trace.is_some()),
+            ("metrics", self.metrics.is_some() && file.metrics.is_some()),
+            ("secrets", self.secrets.is_some() && file.secrets.is_some()),
+            (
+                "cache: file",
+                (self.cache.is_some() || self.cache_yaml.is_some()) && file.cache.file.is_some(),
+            ),
+            (
+                "cache: dir",
+                self.cache_dir.is_some() && file.cache.dir.is_some(),
+            ),
+        ];
+        let covered = in_code.into_iter().filter(|(_, is_covered)| *is_covered);
+        self.covered = covered.map(|(section, _)| section).collect();
+        self.log = self.log.or(file.log.map(glue::log::beneath_environment));
+        self.trace = self
+            .trace
+            .or(file.trace.map(glue::trace::beneath_environment));
+        self.metrics = self.metrics.or(file.metrics);
+        if self.secrets.is_none() {
+            let secrets = file.secrets.map(glue::secrets::beneath_environment);
+            self.secrets = secrets.transpose()?;
+        }
+        if self.cache.is_none() && self.cache_yaml.is_none() {
+            self.cache_yaml = file.cache.file.as_deref().map(Document::read).transpose()?;
+        }
+        let in_environment = std::env::var_os("OPS_CACHE_DIR").filter(|dir| !dir.is_empty());
+        self.cache_dir = self
+            .cache_dir
+            .or(in_environment.map(PathBuf::from))
+            .or(file.cache.dir);
+        Ok(self)
     }
 }

@@ -49,6 +49,7 @@
 
 mod config;
 mod error;
+mod file;
 mod findings;
 mod glue;
 mod ops;

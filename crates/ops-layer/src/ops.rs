@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::config::Observed;
 use crate::findings::snapshot::{Heartbeat, Snapshot};
 use crate::findings::watch::Watch;
 use crate::findings::{disk, is_production};
@@ -16,6 +17,7 @@ pub struct Ops {
 
 struct Parts {
     service: String,
+    observers: Observed,
     /// Version and commit of the program.
     #[cfg(all(feature = "admin", feature = "serve"))]
     build: Option<[&'static str; 2]>,
@@ -38,11 +40,17 @@ struct Parts {
 ///
 /// Fails if a setting is invalid, a directory is unusable, or a part was started before: `init` runs once, before the first
 /// `get_secret` and `get_cache`. The message names the part.
-pub fn init(mut config: Config) -> Result<Ops, Error> {
+pub fn init(config: Config) -> Result<Ops, Error> {
+    let mut config = config.with_file()?;
     // one name for lines, spans and pages
     config.service_name = glue::trace::service_name(&config.service_name);
     glue::trace::follow_tracing();
     let log = glue::log::Log::start(&config)?;
+    for section in &config.covered {
+        tracing::warn!(
+            target: "ops_layer", section, hint = "the program sets it itself", "config_section_ignored"
+        );
+    }
     let secrets = glue::secrets::Part::start(&config)?;
     let trace = glue::trace::Trace::start(&config)?;
     glue::metrics::start(&config)?;
@@ -50,11 +58,12 @@ pub fn init(mut config: Config) -> Result<Ops, Error> {
     let log_dir = config.log_file.as_deref().and_then(Path::parent);
     let mut dirs: Vec<_> = log_dir.map(Path::to_owned).into_iter().collect();
     if cfg!(feature = "cache") {
-        dirs.push(config.cache_dir.clone());
+        dirs.push(config.dir_of_cache().to_owned());
     }
     let ops = Ops {
         parts: Arc::new(Parts {
             service: config.service_name,
+            observers: config.observers,
             #[cfg(all(feature = "admin", feature = "serve"))]
             build: config.build.map(|[version, commit, _]| [version, commit]),
             log,
@@ -148,9 +157,10 @@ impl Ops {
 
     /// Returns one layer for each request: its span, its access line and its metrics. Add it outermost.
     pub fn http(&self) -> ops_http::ObserveLayer<Observers> {
+        let observers = self.parts.observers.clone();
         ops_http::ObserveLayer::new((
-            glue::trace::observer(),
-            glue::log::observer(),
+            observers.trace.unwrap_or_else(glue::trace::observer),
+            observers.log.unwrap_or_else(glue::log::observer),
             glue::metrics::observer(),
         ))
     }

@@ -6,6 +6,8 @@ use data_cache::{Cache, QueryEvent};
 use crate::findings::snapshot::{Cache as Seen, Queries, SLOW_QUERY};
 use crate::{Config, Error};
 
+pub(crate) use data_cache::Config as Settings;
+
 /// The cache, which `get_cache` and `#[cached_query]` use too. Its queries are spans of whoever asked, and are counted when
 /// they reach the engine.
 #[derive(Debug)]
@@ -29,13 +31,14 @@ struct Asked {
 impl Part {
     pub(crate) fn start(config: &Config) -> Result<Self, Error> {
         let failed = |error| Error::new("cache", error);
-        let settings = match &config.cache_yaml {
-            Some(document) => {
-                data_cache::Config::from_yaml(&document.name, &document.text).map_err(failed)?
+        let settings = match (&config.cache, &config.cache_yaml) {
+            (Some(settings), _) => settings.clone(),
+            (None, Some(document)) => {
+                Settings::from_yaml(&document.name, &document.text).map_err(failed)?
             }
-            None => data_cache::Config::default(),
+            (None, None) => Settings::default(),
         };
-        let cache = Cache::open_with(&config.cache_dir, &settings).map_err(failed)?;
+        let cache = Cache::open_with(config.dir_of_cache(), &settings).map_err(failed)?;
         #[cfg(any(feature = "log", feature = "trace"))]
         cache.carry_context(carry);
         #[cfg(feature = "trace")]

@@ -4,6 +4,7 @@ use std::time::Duration;
 use crate::findings::snapshot::Log as Seen;
 use crate::{Config, Error};
 
+pub(crate) use ops_log::Config as Settings;
 pub(crate) use ops_log::http::AccessLog as Observer;
 pub(crate) use ops_log::{Carried, carry};
 
@@ -14,9 +15,13 @@ pub(crate) struct Log(ops_log::LogGuard);
 impl Log {
     pub(crate) fn start(config: &Config) -> Result<Self, Error> {
         let logger = config.logger.as_deref().unwrap_or(&config.service_name);
-        let mut settings = ops_log::Config::from_env()
-            .service_name(logger)
-            .stdout(config.stdout);
+        let settings = config.log.clone();
+        let mut settings = settings
+            .unwrap_or_else(Settings::from_env)
+            .service_name(logger);
+        if !config.stdout {
+            settings = settings.stdout(false);
+        }
         if let Some(path) = &config.log_file {
             settings = settings.file(path);
         }
@@ -54,6 +59,12 @@ pub(crate) fn publish() {
     ops_log::publish_metrics();
 }
 
+/// A configuration that was read from a file, with the environment above it.
+pub(crate) fn beneath_environment(settings: Settings) -> Settings {
+    settings.with_env()
+}
+
+/// Returns the usual observer.
 pub(crate) fn observer() -> Observer {
     Observer::new()
         .route_field(true)

@@ -1,11 +1,12 @@
 use crate::findings::snapshot::{Metrics as Seen, Overflow};
 use crate::{Config, Error};
 
+pub(crate) use ops_metrics::Config as Settings;
 pub(crate) use ops_metrics::http::{ClientMetrics as ClientObserver, RedMetrics as Observer};
 
 /// Starts metrics, with the build that runs.
 pub(crate) fn start(config: &Config) -> Result<(), Error> {
-    let mut settings = ops_metrics::Config::new();
+    let mut settings = config.metrics.clone().unwrap_or_default();
     if let Some([version, revision, compiler]) = config.build {
         settings = settings.build_info(version, revision, compiler);
     }

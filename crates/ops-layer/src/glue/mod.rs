@@ -15,5 +15,13 @@ pub(crate) mod trace;
 
 #[cfg(not(all(feature = "log", feature = "trace")))]
 mod carried;
+#[cfg(not(all(
+    feature = "cache",
+    feature = "log",
+    feature = "metrics",
+    feature = "secrets",
+    feature = "trace"
+)))]
+mod left_out;
 #[cfg(not(all(feature = "log", feature = "trace", feature = "metrics")))]
 mod unobserved;

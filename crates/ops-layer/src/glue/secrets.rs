@@ -1,7 +1,15 @@
+pub(crate) use ops_secrets::Config as Settings;
 use ops_secrets::{ErrorKind, SecretSource, Secrets};
 
 use crate::findings::snapshot::{SecretState, Secrets as Seen};
 use crate::{Config, Error};
+
+/// A configuration that was read from a file, with the environment above it.
+pub(crate) fn beneath_environment(settings: Settings) -> Result<Settings, Error> {
+    settings
+        .with_env()
+        .map_err(|error| Error::new("secrets", error))
+}
 
 /// Secrets, which `get_secret` asks too, and whose values no log line and no span attribute carries.
 #[derive(Debug)]
@@ -10,7 +18,10 @@ pub(crate) struct Part(pub(crate) Secrets);
 impl Part {
     pub(crate) fn start(config: &Config) -> Result<Self, Error> {
         let failed = |error| Error::new("secrets", error);
-        let mut settings = ops_secrets::Config::from_env().map_err(failed)?;
+        let mut settings = match config.secrets.clone() {
+            Some(settings) => settings,
+            None => Settings::from_env().map_err(failed)?,
+        };
         if let Some(document) = &config.secrets_yaml {
             settings = settings
                 .catalog_text(document.text.as_str())

@@ -7,6 +7,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use crate::findings::snapshot::Export;
 use crate::{Config, Error};
 
+pub(crate) use ops_trace::Config as Settings;
 pub(crate) use ops_trace::http::{ClientSpans as ClientObserver, ServerSpans as Observer};
 pub(crate) use ops_trace::{Carried, carry};
 
@@ -32,7 +33,11 @@ pub(crate) fn follow_tracing() {
 
 impl Trace {
     pub(crate) fn start(config: &Config) -> Result<Self, Error> {
-        let mut settings = ops_trace::Config::new(config.service_name.as_str());
+        let name = config.service_name.as_str();
+        let mut settings = match config.trace.clone() {
+            Some(settings) => settings.service_name(name),
+            None => ops_trace::Config::new(name),
+        };
         if let Some([version, ..]) = config.build {
             settings = settings.service_version(version);
         }
@@ -85,6 +90,12 @@ pub(crate) fn client_observer() -> ClientObserver {
     ClientObserver::new()
 }
 
+/// A configuration that was read from a file, with the environment above it.
+pub(crate) fn beneath_environment(settings: Settings) -> Settings {
+    settings.with_env()
+}
+
+/// Returns the usual observer.
 pub(crate) fn observer() -> Observer {
     Observer::new()
         .peer(ops_trace::axum::peer)

@@ -54,7 +54,11 @@ fn a_wrong_configuration_names_the_part_and_the_place() {
     let yaml = "secrets:\n  a:\n    envvar: A\n";
     let wrong = ops_layer::Config::new("wrong")
         .cache_dir(folder.path())
-        .secrets_yaml("secrets.yaml", yaml);
+        .secrets(
+            ops_layer::secrets::Config::default()
+                .catalog_text(yaml)
+                .catalog_name("secrets.yaml"),
+        );
     let error = ops_layer::init(wrong).unwrap_err();
     assert_eq!(error.part(), "secrets");
     let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| {

@@ -3,6 +3,8 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod carry;
+#[cfg(feature = "testing")]
+mod dialect;
 mod free_functions;
 mod metrics_table;
 mod readme;
@@ -18,7 +20,11 @@ pub(crate) static OPS: LazyLock<Ops> = LazyLock::new(|| {
     let secrets = "secrets:\n  greeting:\n    env_var: OPS_LAYER_IT_GREETING\n    default: \"hello from the catalog\"\n";
     let config = Config::new("it")
         .log_file(folder.join("app.log"))
-        .secrets_yaml("secrets.yaml", secrets)
+        .secrets(
+            ops_layer::secrets::Config::default()
+                .catalog_text(secrets)
+                .catalog_name("secrets.yaml"),
+        )
         .cache_dir(folder.join("cache"));
     ops_layer::init(config).unwrap()
 });

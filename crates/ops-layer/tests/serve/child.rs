@@ -100,7 +100,17 @@ fn service() {
         .enable_all()
         .build()
         .unwrap();
-    let ops = ops_layer::init(Config::new("child").log_file("app.log")).unwrap();
+    let mut config = Config::new("child").log_file("app.log");
+    if std::env::var_os("LOG_IN_CODE").is_some() {
+        config = config.log(ops_layer::log::Config::new());
+    }
+    let ops = match ops_layer::init(config) {
+        Ok(ops) => ops,
+        Err(error) => {
+            println!("\nrefused {error:?}");
+            std::process::exit(1);
+        }
+    };
     if role == "job" {
         let code = runtime.block_on(ops.run(job));
         let failed = format!("{code:?}") != format!("{:?}", std::process::ExitCode::SUCCESS);

@@ -10,6 +10,7 @@
 mod admin;
 mod child;
 mod client;
+mod config;
 mod drain;
 mod examples;
 mod findings;

@@ -3,6 +3,20 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub(super) const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+pub(super) const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+/// Variables for the timeout of an export, the most specific first.
+pub(super) const TIMEOUTS: [&str; 3] = [
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_TIMEOUT",
+    "OTEL_BSP_EXPORT_TIMEOUT",
+];
+pub(super) const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+pub(super) const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
+pub(super) const KEEP: &str = "OPS_TRACE_KEEP";
+pub(super) const QUEUE_SIZE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
+pub(super) const SCHEDULE_DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
+
 /// The `OTEL_*` variables: those of the process, or those that a test hands over.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment(Option<HashMap<String, String>>);

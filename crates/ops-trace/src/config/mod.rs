@@ -103,12 +103,12 @@ impl Config {
     pub fn with_env(mut self) -> Self {
         let is_set = |names: &[&'static str]| self.environment.first(names).is_some();
         let [endpoint, sampler, keep, queue, timeout, delay] = [
-            is_set(&otlp::ENDPOINTS),
-            is_set(&[sampler::SAMPLER, sampler::ARGUMENT]),
-            is_set(&[sampler::KEEP]),
-            is_set(&[resolved::QUEUE_SIZE]),
-            is_set(&otlp::TIMEOUTS),
-            is_set(&[resolved::SCHEDULE_DELAY]),
+            is_set(&[environment::TRACES_ENDPOINT, environment::ENDPOINT]),
+            is_set(&[environment::SAMPLER, environment::ARGUMENT]),
+            is_set(&[environment::KEEP]),
+            is_set(&[environment::QUEUE_SIZE]),
+            is_set(&environment::TIMEOUTS),
+            is_set(&[environment::SCHEDULE_DELAY]),
         ];
         self.endpoint = self.endpoint.filter(|_| !endpoint);
         self.sampling_ratio = self.sampling_ratio.filter(|_| !sampler);

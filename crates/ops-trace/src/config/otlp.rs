@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::environment::{ENDPOINT, TIMEOUTS, TRACES_ENDPOINT};
 use super::environment::{Environment, Warning, warn};
 use super::tls::Tls;
 use super::{EXPORT_TIMEOUT, endpoint};
@@ -31,16 +32,6 @@ pub(crate) fn otlp(config: &Config, warnings: &mut Vec<Warning>) -> Result<Otlp,
         url,
     })
 }
-
-const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-pub(super) const ENDPOINTS: [&str; 2] = [TRACES_ENDPOINT, ENDPOINT];
-/// Variables for the timeout of an export, the most specific first.
-pub(super) const TIMEOUTS: [&str; 3] = [
-    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
-    "OTEL_EXPORTER_OTLP_TIMEOUT",
-    "OTEL_BSP_EXPORT_TIMEOUT",
-];
 
 /// As the specification has it: the variable for traces is taken as it is, to the general one the path is appended.
 fn url(config: &Config, warnings: &mut Vec<Warning>) -> Result<String, Error> {

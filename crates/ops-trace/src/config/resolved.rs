@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::environment::{Environment, Warning, warn};
+use super::environment::{QUEUE_SIZE, SCHEDULE_DELAY};
 use super::otlp::{Otlp, otlp};
 use super::sampler::{Keep, SamplerKind, keep, sampler};
 use super::{EXPORT_DELAY, PROBE_AFTER, QUEUE_SPANS, SLOW_AFTER, resource};
@@ -11,8 +12,6 @@ use crate::{Config, Error};
 
 const QUEUE: (usize, usize) = (64, 65_536);
 const BATCH_SPANS: usize = 512;
-pub(super) const QUEUE_SIZE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
-pub(super) const SCHEDULE_DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
 const DELAY_MS: (u64, u64) = (100, 60_000);
 
 /// A configuration with the environment applied and every limit checked.

@@ -1,3 +1,4 @@
+use super::environment::{ARGUMENT, KEEP, SAMPLER};
 use super::environment::{Environment, Warning, warn};
 use crate::{Config, Error};
 
@@ -17,10 +18,6 @@ impl SamplerKind {
         }
     }
 }
-
-pub(super) const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
-pub(super) const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
-pub(super) const KEEP: &str = "OPS_TRACE_KEEP";
 
 /// Returns the sampler and its ratio; the program's ratio wins over the environment's.
 pub(crate) fn sampler(

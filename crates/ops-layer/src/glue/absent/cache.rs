@@ -3,6 +3,8 @@ use std::time::Duration;
 use crate::findings::snapshot::{Cache as Seen, Queries};
 use crate::{Config, Error};
 
+pub(crate) use super::left_out::LeftOut as Settings;
+
 #[derive(Debug)]
 pub(crate) struct Part;
 

@@ -4,7 +4,12 @@ use crate::findings::snapshot::Log as Seen;
 use crate::{Config, Error};
 
 pub(crate) use super::carried::Carried;
+pub(crate) use super::left_out::LeftOut as Settings;
 pub(crate) use super::unobserved::Unobserved as Observer;
+
+pub(crate) fn beneath_environment(settings: Settings) -> Settings {
+    settings
+}
 
 #[derive(Debug)]
 pub(crate) struct Log;

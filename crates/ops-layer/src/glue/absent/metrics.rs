@@ -1,6 +1,7 @@
 use crate::findings::snapshot::Metrics as Seen;
 use crate::{Config, Error};
 
+pub(crate) use super::left_out::LeftOut as Settings;
 pub(crate) use super::unobserved::{Unobserved as ClientObserver, Unobserved as Observer};
 
 #[expect(clippy::unnecessary_wraps, reason = "the interface of the part")]

@@ -1,6 +1,12 @@
 use crate::findings::snapshot::Secrets as Seen;
 use crate::{Config, Error};
 
+pub(crate) use super::left_out::LeftOut as Settings;
+
+pub(crate) fn beneath_environment(settings: Settings) -> Result<Settings, Error> {
+    match settings {}
+}
+
 #[derive(Debug)]
 pub(crate) struct Part;
 

@@ -1,0 +1,126 @@
+//! Five crates, one dialect: each is started, configured, waited for, failed and shut down in the same shape, as the page
+//! "The same in every crate" of docs/architecture.md says. Each part has a handle of its own here, beside the process's.
+
+use std::error::Error;
+use std::time::Duration;
+
+use ops_layer::cache::Cache;
+use ops_layer::log::Pipeline;
+use ops_layer::metrics::testing::Registry;
+use ops_layer::secrets::Secrets;
+use ops_layer::trace::Tracer;
+use ops_layer::{cache, log, metrics, secrets, trace};
+
+const BUDGET: Duration = Duration::from_secs(10);
+
+/// Text of each cause, the outermost first.
+fn causes(error: &dyn Error) -> Vec<String> {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect()
+}
+
+/// Configured by a text, started with the configuration, used, waited for with a limit, and shut down.
+#[tokio::test]
+async fn each_is_a_config_a_handle_and_an_end_with_a_limit() {
+    let folder = tempfile::tempdir().unwrap();
+
+    let config: log::Config = serde_yaml::from_str("{ level: info, stdout: false }").unwrap();
+    let pipeline = Pipeline::new(config).unwrap();
+    log::info!(pipeline.root(), "used");
+    assert!(pipeline.flush(BUDGET));
+    assert_eq!(pipeline.recent(1).len(), 1);
+
+    let config: trace::Config = serde_yaml::from_str("{ sampling_ratio: 1 }").unwrap();
+    let config = config.service_name("it").endpoint("http://127.0.0.1:9");
+    let tracer = Tracer::new(config).unwrap();
+    trace::span!(tracer: tracer, "used").in_scope(|_| {});
+    // nobody listens there: the span is counted as dropped, within the limit
+    assert_eq!(tracer.shutdown(BUDGET).await.dropped(), 1);
+
+    let config: metrics::Config = serde_yaml::from_str("{ series_max: 10 }").unwrap();
+    let registry = Registry::with(&config).unwrap();
+    registry.run(|| metrics::catalog::cache_hits_total("query").inc());
+    assert!(registry.render().contains("cache_hits_total"));
+
+    let config: secrets::Config = serde_yaml::from_str("{ aws: off, ttl_seconds: 60 }").unwrap();
+    let config = config.catalog_text("secrets: {}");
+    let secrets = Secrets::new(config.environment([("DIALECT", "a value")])).unwrap();
+    // one lazy value: awaited, or waited for
+    assert_eq!(secrets.get("DIALECT").await.unwrap().expose(), "a value");
+    assert_eq!(
+        secrets.get("DIALECT").blocking().unwrap().expose(),
+        "a value"
+    );
+
+    let text = "query_cache: { max_size_mb: 1 }";
+    let config: cache::Config = serde_yaml::from_str(text).unwrap();
+    let cache = Cache::open_with(folder.path(), &config).unwrap();
+    assert!(cache.flush(BUDGET));
+}
+
+/// A configuration with an unknown key is refused with that key, its line, and the keys that are known.
+#[test]
+fn each_refuses_an_unknown_key_with_its_line_and_the_known_ones() {
+    let text = "\nnowhere: 1\n";
+    let refused = [
+        serde_yaml::from_str::<log::Config>(text).err(),
+        serde_yaml::from_str::<trace::Config>(text).err(),
+        serde_yaml::from_str::<metrics::Config>(text).err(),
+        serde_yaml::from_str::<secrets::Config>(text).err(),
+        serde_yaml::from_str::<cache::Config>(text).err(),
+    ];
+    for error in refused {
+        let error = error.unwrap().to_string();
+        for part in ["unknown field `nowhere`", "expected", "line 2"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}
+
+/// A wrong setting fails the start, with a text that says what is wrong and no cause twice.
+#[test]
+fn each_fails_at_the_start_with_an_error_that_names_the_setting() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let below_a_file = file.join("below");
+
+    let log = Pipeline::new(log::Config::new().stdout(false).file(&below_a_file)).unwrap_err();
+    let trace = Tracer::new(trace::Config::new("it").sampling_ratio(2.0)).unwrap_err();
+    let metrics = Registry::with(&metrics::Config::new().series_max(0)).unwrap_err();
+    let secrets = secrets::Config::default().catalog_text("secrets: {}");
+    let secrets = Secrets::new(secrets.ttl(Duration::ZERO)).unwrap_err();
+    let cache = Cache::open_with(&below_a_file, &cache::Config::default()).unwrap_err();
+
+    let all: [(&dyn Error, &str); 5] = [
+        (&log, "file"),
+        (&trace, "2"),
+        (&metrics, "0"),
+        (&secrets, "ttl_seconds"),
+        (&cache, "file"),
+    ];
+    for (error, names) in all {
+        let causes = causes(error);
+        assert!(causes[0].contains(names), "{causes:?}");
+        assert!(
+            causes[0].chars().next().is_some_and(|c| !c.is_uppercase()),
+            "{causes:?}"
+        );
+        assert!(causes.iter().all(|cause| !cause.is_empty()), "{causes:?}");
+    }
+}
+
+/// A second start of the process's own part is an error; a second configuration of the log is followed, since existing loggers
+/// are to follow it.
+#[test]
+fn a_second_start_in_the_process_is_an_error_that_leaves_the_first_at_work() {
+    let ops = &*crate::OPS;
+    let again = trace::init(trace::Config::new("again")).unwrap_err();
+    assert!(again.to_string().contains("already"), "{again}");
+    let again = secrets::init(secrets::Config::default()).unwrap_err();
+    assert!(again.to_string().contains("already"), "{again}");
+    let again = cache::install(ops.cache().clone()).unwrap_err();
+    assert!(again.to_string().contains("already"), "{again}");
+    assert!(trace::global().is_some());
+    assert!(secrets::global().is_ok());
+}

@@ -1,0 +1,147 @@
+//! One file for all parts, which `OPS_CONFIG` names.
+
+use crate::client::get;
+use crate::process::Start;
+
+/// A file, and a service that is to read it.
+fn with(text: &str) -> (tempfile::NamedTempFile, Start) {
+    let file = tempfile::Builder::new()
+        .prefix("ops")
+        .suffix(".yaml")
+        .tempfile()
+        .unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let start = Start::new("serve").env("OPS_CONFIG", file.path().to_str().unwrap());
+    (file, start)
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_file_line_and_the_keys_that_are_known() {
+    for (text, line, key, known) in [
+        (
+            "log:\n  level: info\n  colour: on\n",
+            3,
+            "colour",
+            "`console_context`",
+        ),
+        (
+            "trace:\n  sampling: 0.1\n",
+            2,
+            "sampling",
+            "`sampling_ratio`",
+        ),
+        ("metrics:\n  max: 5\n", 2, "max", "`series_max`"),
+        ("secrets:\n  file: a.yaml\n", 2, "file", "`catalog`"),
+        ("cache:\n  max_size_mb: 5\n", 2, "max_size_mb", "`file`"),
+        ("\nlogs: {}\n", 2, "logs", "`log`"),
+    ] {
+        let (file, start) = with(text);
+        let reason = start.refused();
+        assert!(reason.contains(file.path().to_str().unwrap()), "{reason}");
+        assert!(
+            reason.contains(&format!("unknown field `{key}`")),
+            "{reason}"
+        );
+        assert!(reason.contains(&format!("line {line}")), "{reason}");
+        assert!(reason.contains(known), "{reason}");
+    }
+    let (_file, start) = with("log: { level: loud }\n");
+    let reason = start.refused();
+    assert!(
+        reason.contains("loud") && reason.contains("line 1"),
+        "{reason}"
+    );
+    let missing = Start::new("serve").env("OPS_CONFIG", "nowhere/ops.yaml");
+    let reason = missing.refused();
+    assert!(
+        reason.contains("OPS_CONFIG: cannot read nowhere/ops.yaml"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn the_file_is_below_the_environment_and_that_below_the_program() {
+    let text = "log: { level: error }\n";
+    let (_file, start) = with(text);
+    let (status, log) = start.serve().stop();
+    assert!(status.success());
+    assert_eq!(log, "", "only errors are written");
+
+    let (_file, start) = with(text);
+    let (_, log) = start.env("OPS_LOG_LEVEL", "info").serve().stop();
+    assert!(log.contains("listening"), "{log}");
+
+    let (_file, start) = with(text);
+    let (_, log) = start.env("LOG_IN_CODE", "1").serve().stop();
+    assert!(log.contains("listening"), "{log}");
+    let mut lines = log.lines();
+    let ignored = lines.find(|line| line.contains("config_section_ignored"));
+    assert!(ignored.unwrap().contains(r#""section":"log""#), "{log}");
+}
+
+#[test]
+fn traces_and_metrics_are_configured_by_the_file_unless_the_environment_says_otherwise() {
+    let text = "trace: { sampling_ratio: 0 }\nmetrics: { series_max: 1 }\n";
+    let flushed = |start: Start| {
+        let service = start.serve();
+        assert_eq!(get(service.api, "/hello").status, 200);
+        assert_eq!(get(service.api, "/slow").status, 200);
+        let metrics = get(service.api, "/metrics").body;
+        let (_, log) = service.stop();
+        let mut lines = log.lines();
+        let line = lines.find(|line| line.contains("spans_flushed")).unwrap();
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        (metrics, line["dropped"].as_u64().unwrap())
+    };
+    let (_file, start) = with(text);
+    let (metrics, spans) = flushed(start);
+    // nobody listens at the collector of these tests: each sampled span is dropped
+    assert_eq!(spans, 0);
+    assert!(
+        metrics.contains("http_requests_total{route=\"other\""),
+        "{metrics}"
+    );
+    let (_file, start) = with(text);
+    let start = start.env("OTEL_TRACES_SAMPLER", "always_on");
+    let (_, spans) = flushed(start);
+    assert_eq!(spans, 2);
+}
+
+#[test]
+#[cfg(all(feature = "cache", feature = "secrets"))]
+fn the_file_points_to_the_files_of_secrets_and_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let pointing = format!(
+        "secrets: {{ catalog: {} }}\ncache: {{ file: {}, dir: {} }}\n",
+        at("secrets.yaml"),
+        at("cache.yaml"),
+        at("entries"),
+    );
+    let (_file, start) = with(&pointing);
+    let reason = start.refused();
+    assert!(
+        reason.contains("cannot read") && reason.contains("cache.yaml"),
+        "{reason}"
+    );
+
+    std::fs::write(at("cache.yaml"), "query_cache:\n  max_size: 5\n").unwrap();
+    let (_file, start) = with(&pointing);
+    let reason = start.refused();
+    assert!(
+        reason.contains("cache.yaml") && reason.contains("max_size"),
+        "{reason}"
+    );
+
+    std::fs::write(at("cache.yaml"), "query_cache:\n  max_size_mb: 5\n").unwrap();
+    let (_file, start) = with(&pointing);
+    let reason = start.refused();
+    assert!(reason.contains("cannot start secrets"), "{reason}");
+
+    std::fs::write(at("secrets.yaml"), "secrets: {}\n").unwrap();
+    let (_file, start) = with(&pointing);
+    let service = start.serve();
+    assert_eq!(get(service.api, "/hello").status, 200);
+    assert!(folder.path().join("entries").is_dir());
+    assert!(service.stop().0.success());
+}
