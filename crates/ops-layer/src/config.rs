@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use crate::file::File;
-use crate::{Error, glue};
+use crate::glue;
 
 /// Settings of the operations layer: those of its parts, and what they share. Everything but the service name has a default.
 ///
@@ -227,44 +226,5 @@ impl Config {
     pub(crate) fn dir_of_cache(&self) -> &Path {
         let dir = self.cache_dir.as_deref();
         dir.unwrap_or(Path::new("data/cache"))
-    }
-
-    /// Fills what is not set from the environment and the file that `OPS_CONFIG` names, if it is set.
-    pub(crate) fn with_file(mut self) -> Result<Self, Error> {
-        let file = File::from_env()?.unwrap_or_default();
-        let in_code = [
-            ("log", self.log.is_some() && file.log.is_some()),
-            ("trace", self.trace.is_some() && file.trace.is_some()),
-            ("metrics", self.metrics.is_some() && file.metrics.is_some()),
-            ("secrets", self.secrets.is_some() && file.secrets.is_some()),
-            (
-                "cache: file",
-                (self.cache.is_some() || self.cache_yaml.is_some()) && file.cache.file.is_some(),
-            ),
-            (
-                "cache: dir",
-                self.cache_dir.is_some() && file.cache.dir.is_some(),
-            ),
-        ];
-        let covered = in_code.into_iter().filter(|(_, is_covered)| *is_covered);
-        self.covered = covered.map(|(section, _)| section).collect();
-        self.log = self.log.or(file.log.map(glue::log::beneath_environment));
-        self.trace = self
-            .trace
-            .or(file.trace.map(glue::trace::beneath_environment));
-        self.metrics = self.metrics.or(file.metrics);
-        if self.secrets.is_none() {
-            let secrets = file.secrets.map(glue::secrets::beneath_environment);
-            self.secrets = secrets.transpose()?;
-        }
-        if self.cache.is_none() && self.cache_yaml.is_none() {
-            self.cache_yaml = file.cache.file.as_deref().map(Document::read).transpose()?;
-        }
-        let in_environment = std::env::var_os("OPS_CACHE_DIR").filter(|dir| !dir.is_empty());
-        self.cache_dir = self
-            .cache_dir
-            .or(in_environment.map(PathBuf::from))
-            .or(file.cache.dir);
-        Ok(self)
     }
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::{Error, glue};
+use crate::config::Document;
+use crate::{Config, Error, glue};
 
 const VARIABLE: &str = "OPS_CONFIG";
 
@@ -38,16 +39,71 @@ impl File {
     }
 
     fn read(path: &Path) -> Result<Self, Error> {
-        let failed = |failure| {
-            let path = path.to_owned();
-            Error::new("config", FileError { path, failure })
-        };
-        let text =
-            std::fs::read_to_string(path).map_err(|error| failed(Failure::Unreadable(error)))?;
+        let text = text_of(path)?;
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        serde_yaml::from_str(&text).map_err(|error| failed(Failure::Wrong(error)))
+        serde_yaml::from_str(&text).map_err(|error| failed(path, Failure::Wrong(error)))
+    }
+}
+
+impl Document {
+    /// Reads a file that the configuration points to.
+    fn read(path: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            name: path.display().to_string(),
+            text: text_of(path)?,
+        })
+    }
+}
+
+fn text_of(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|error| failed(path, Failure::Unreadable(error)))
+}
+
+fn failed(path: &Path, failure: Failure) -> Error {
+    let path = path.to_owned();
+    Error::new("config", FileError { path, failure })
+}
+
+impl Config {
+    /// Fills what is not set from the environment and the file that `OPS_CONFIG` names, if it is set.
+    pub(crate) fn with_file(mut self) -> Result<Self, Error> {
+        let file = File::from_env()?.unwrap_or_default();
+        let in_code = [
+            ("log", self.log.is_some() && file.log.is_some()),
+            ("trace", self.trace.is_some() && file.trace.is_some()),
+            ("metrics", self.metrics.is_some() && file.metrics.is_some()),
+            ("secrets", self.secrets.is_some() && file.secrets.is_some()),
+            (
+                "cache: file",
+                (self.cache.is_some() || self.cache_yaml.is_some()) && file.cache.file.is_some(),
+            ),
+            (
+                "cache: dir",
+                self.cache_dir.is_some() && file.cache.dir.is_some(),
+            ),
+        ];
+        let covered = in_code.into_iter().filter(|(_, is_covered)| *is_covered);
+        self.covered = covered.map(|(section, _)| section).collect();
+        self.log = self.log.or(file.log.map(glue::log::beneath_environment));
+        self.trace = self
+            .trace
+            .or(file.trace.map(glue::trace::beneath_environment));
+        self.metrics = self.metrics.or(file.metrics);
+        if self.secrets.is_none() {
+            let secrets = file.secrets.map(glue::secrets::beneath_environment);
+            self.secrets = secrets.transpose()?;
+        }
+        if self.cache.is_none() && self.cache_yaml.is_none() {
+            self.cache_yaml = file.cache.file.as_deref().map(Document::read).transpose()?;
+        }
+        let in_environment = std::env::var_os("OPS_CACHE_DIR").filter(|dir| !dir.is_empty());
+        self.cache_dir = self
+            .cache_dir
+            .or(in_environment.map(PathBuf::from))
+            .or(file.cache.dir);
+        Ok(self)
     }
 }
 

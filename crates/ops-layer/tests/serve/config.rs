@@ -125,6 +125,13 @@ fn the_file_points_to_the_files_of_secrets_and_cache() {
         "{reason}"
     );
 
+    let right = "query_cache:\n  max_size_mb: 5\n";
+    std::fs::write(at("cache.yaml"), right).unwrap();
+    let (_file, start) = with(&pointing);
+    let reason = start.refused();
+    assert!(reason.contains("cannot start secrets"), "{reason}");
+
+    std::fs::write(at("secrets.yaml"), "secrets: {}\n").unwrap();
     std::fs::write(at("cache.yaml"), "query_cache:\n  max_size: 5\n").unwrap();
     let (_file, start) = with(&pointing);
     let reason = start.refused();
@@ -133,12 +140,7 @@ fn the_file_points_to_the_files_of_secrets_and_cache() {
         "{reason}"
     );
 
-    std::fs::write(at("cache.yaml"), "query_cache:\n  max_size_mb: 5\n").unwrap();
-    let (_file, start) = with(&pointing);
-    let reason = start.refused();
-    assert!(reason.contains("cannot start secrets"), "{reason}");
-
-    std::fs::write(at("secrets.yaml"), "secrets: {}\n").unwrap();
+    std::fs::write(at("cache.yaml"), right).unwrap();
     let (_file, start) = with(&pointing);
     let service = start.serve();
     assert_eq!(get(service.api, "/hello").status, 200);

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
-use super::environment::{ENDPOINT, TIMEOUTS, TRACES_ENDPOINT};
-use super::environment::{Environment, Warning, warn};
+use super::environment::{ENDPOINT, Environment, TIMEOUTS, TRACES_ENDPOINT, Warning, warn};
 use super::tls::Tls;
 use super::{EXPORT_TIMEOUT, endpoint};
 use crate::{Config, Error};

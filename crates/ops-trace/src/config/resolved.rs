@@ -1,8 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::environment::{Environment, Warning, warn};
-use super::environment::{QUEUE_SIZE, SCHEDULE_DELAY};
+use super::environment::{Environment, QUEUE_SIZE, SCHEDULE_DELAY, Warning, warn};
 use super::otlp::{Otlp, otlp};
 use super::sampler::{Keep, SamplerKind, keep, sampler};
 use super::{EXPORT_DELAY, PROBE_AFTER, QUEUE_SPANS, SLOW_AFTER, resource};

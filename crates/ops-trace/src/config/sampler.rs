@@ -1,5 +1,4 @@
-use super::environment::{ARGUMENT, KEEP, SAMPLER};
-use super::environment::{Environment, Warning, warn};
+use super::environment::{ARGUMENT, Environment, KEEP, SAMPLER, Warning, warn};
 use crate::{Config, Error};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
