@@ -66,7 +66,7 @@ pub(crate) fn observer() -> Observer {
 }
 
 /// Help of the totals that the parts publish.
-const COUNTERS: [(&str, &str); 19] = [
+const COUNTERS: [(&str, &str); 20] = [
     (
         "cache_bypass_total",
         "Queries that went past the cache, by reason",
