@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use uuid::Uuid;
@@ -53,6 +54,8 @@ pub enum Command {
     /// Looks at what the query cache keeps, or removes it
     #[command(subcommand)]
     Cache(Cache),
+    /// Prints JSON log lines for people, all or some of them
+    Logs(Logs),
     /// Asks the platform that runs on this machine if it is alive
     Healthcheck(Healthcheck),
     /// Names what is wrong, running or not: exit code 0 for nothing, 3 for warnings, 4 for something critical
@@ -144,6 +147,57 @@ pub struct Work {
         default_value = "logs/app.log"
     )]
     log_file: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct Logs {
+    /// Files, one after the other, each behind what it was rotated to; - is standard input
+    #[arg(default_value = "logs/app.log")]
+    pub files: Vec<PathBuf>,
+    /// Lines of this level and more severe ones
+    #[arg(long, value_parser = str::parse::<ops_layer::log::Level>)]
+    pub level: Option<ops_layer::log::Level>,
+    /// Lines of this trace
+    #[arg(long)]
+    pub trace_id: Option<String>,
+    /// Lines of this request
+    #[arg(long)]
+    pub request_id: Option<String>,
+    /// Lines with this value of a field; can be given more than once
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub field: Vec<(String, String)>,
+    /// Lines with this text in their event, logger, keys or values
+    #[arg(long)]
+    pub text: Option<String>,
+    /// Lines from then on: 10m (ago), 2h, 3days, or 2025-01-15T10:30:00Z
+    #[arg(long, value_parser = instant)]
+    pub since: Option<SystemTime>,
+    /// Lines before then
+    #[arg(long, value_parser = instant)]
+    pub until: Option<SystemTime>,
+    /// Goes on with lines that are written from now on, also after a rotation; ends with Ctrl-C
+    #[arg(long, short)]
+    pub follow: bool,
+    /// The lines as they are stored
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    let pair = pair.ok_or_else(|| "expected KEY=VALUE".to_owned())?;
+    Ok((pair.0.to_owned(), pair.1.to_owned()))
+}
+
+fn instant(text: &str) -> Result<SystemTime, String> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return SystemTime::now()
+            .checked_sub(ago)
+            .ok_or_else(|| "is before all time".to_owned());
+    }
+    humantime::parse_rfc3339_weak(text).map_err(|_| {
+        "expected a time ago, as 10m, or an instant in UTC, as 2025-01-15T10:30:00Z".to_owned()
+    })
 }
 
 #[derive(Args, Debug)]

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Command::Runs(options) => commands::runs::run(&options),
         Command::Secrets(command) => commands::secrets::run(command),
         Command::Cache(command) => commands::cache::run(command),
+        Command::Logs(options) => commands::logs::run(&options),
         Command::Healthcheck(options) => healthcheck::run(&options),
         Command::Doctor(options) => return doctor::run(&options),
         Command::Completions { shell } => commands::completions::print(shell),

@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod completions;
+pub mod logs;
 pub mod orchestrate;
 pub mod runs;
 pub mod secrets;

@@ -85,7 +85,9 @@ impl Tail {
 
     /// Reads what is there; `false` at the end.
     fn read_piece(&mut self) -> io::Result<bool> {
-        if self.file.metadata()?.len() < self.position {
+        let metadata = self.file.metadata()?;
+        // a pipe has no length
+        if metadata.is_file() && metadata.len() < self.position {
             self.file.seek(SeekFrom::Start(0))?;
             self.position = 0;
             self.buffer.clear();
