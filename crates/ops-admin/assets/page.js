@@ -59,8 +59,16 @@ async function refreshRoutes() {
   if (window === chosen()) drawRoutes(routes);
 }
 
+/** What is below the findings waits for them: nothing that is being read moves. */
+function showAll() {
+  if (!document.body.classList.contains("loading")) return;
+  document.body.classList.remove("loading");
+  const { section } = view();
+  if (section) at(section)?.scrollIntoView();
+}
+
 function refreshAll() {
-  void quietly(refreshState().then(() => (state.metrics ? Promise.all([refreshTiles(), refreshRoutes()]) : null)));
+  void quietly(refreshState().then(() => (state.metrics ? Promise.all([refreshTiles(), refreshRoutes()]) : null))).then(showAll);
   void refreshLines();
   void refreshTraces();
 }
