@@ -1,4 +1,4 @@
-//! What the benches of several crates share. Never published: the crates name it by path, as a dev-dependency without a
+//! Tools that the benches of several crates share. Never published: the crates name it by path, as a dev-dependency without a
 //! version, which cargo leaves out of their packages.
 #![expect(
     clippy::print_stdout,

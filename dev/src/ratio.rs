@@ -19,7 +19,7 @@ const MARGIN: f64 = 1.25;
 /// A ratio that fails is taken again, this often altogether: what disturbs a measurement does not stay.
 const ATTEMPTS: usize = 3;
 
-/// What counts as time.
+/// Kind of time that counts.
 #[derive(Clone, Copy)]
 enum Clock {
     /// The processor's time of this thread: what else the machine does is not in it.
@@ -221,7 +221,7 @@ impl Measured {
     }
 }
 
-/// How some work is measured; found while it warms up.
+/// Plan for measuring some work; found while it warms up.
 struct Plan {
     clock: Clock,
     /// Repetitions that fill a block.

@@ -230,7 +230,7 @@ pub struct Serve {
 
 #[derive(Args, Debug)]
 pub struct Orchestrate {
-    /// What to run
+    /// Job to run
     #[arg(long)]
     pub job: Job,
     /// For whom: a slug such as acme-west

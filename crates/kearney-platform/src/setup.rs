@@ -1,4 +1,4 @@
-//! What serving and a run of the command line begin with.
+//! The beginning that serving and a run of the command line share.
 
 use ops_layer::{Ops, StopSignal};
 

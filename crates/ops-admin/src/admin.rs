@@ -41,7 +41,7 @@ struct Inner {
     token: Option<Arc<Token>>,
     /// A question for readiness is under way.
     asking: Arc<AtomicBool>,
-    /// Who changed the sampling ratio, and why.
+    /// Name of whoever changed the sampling ratio, and the reason.
     #[cfg(feature = "trace")]
     ratio_change: Arc<Mutex<Option<(String, String)>>>,
     #[cfg(feature = "secrets")]

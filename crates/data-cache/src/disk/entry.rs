@@ -35,7 +35,7 @@ pub(crate) enum ReadProblem {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Which<'a> {
     Any,
-    /// That of this id.
+    /// The one with this id.
     Id(&'a str),
     /// One that was computed before the count of invalidations reached this.
     Before(u64),

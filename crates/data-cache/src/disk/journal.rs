@@ -54,7 +54,7 @@ struct Position {
 #[derive(Default)]
 pub(super) struct Journal(Mutex<Position>);
 
-/// What came since the last look.
+/// Changes since the last look.
 pub(crate) struct Tail {
     pub(crate) changes: Vec<Change>,
     /// `true` if the changes are everything that there is.
@@ -62,7 +62,7 @@ pub(crate) struct Tail {
 }
 
 impl Disk {
-    /// What changed since the last look, for whoever applies it before the next one; `None` if there is no journal that
+    /// Hands over the changes since the last look, for whoever applies them before the next one; `None` if there is no journal that
     /// can be believed.
     pub(crate) fn follow<R>(&self, apply: impl FnOnce(Tail) -> R) -> Option<R> {
         let mut position = self.journal.0.lock();

@@ -37,13 +37,15 @@ pub fn run(options: &args::Logs) -> Result<()> {
             answer(&printer.shown(&rest))?;
         }
     }
-    while options.follow {
+    if !options.follow {
+        return Ok(());
+    }
+    loop {
         for tail in &mut tails {
             printer.print(tail)?;
         }
         std::thread::sleep(PAUSE);
     }
-    Ok(())
 }
 
 /// Files to read. What a file was rotated to comes first, unless it is followed: then its end is of interest.

@@ -182,7 +182,7 @@ impl Run {
         result
     }
 
-    /// What is published is published: the last phase is short, and goes on once it began.
+    /// Runs a phase until it ends or is to stop. The last phase is short, and goes on once it began: results are published whole.
     async fn until_stopped<T>(
         &self,
         phase: Phase,

@@ -34,7 +34,7 @@ const ELSEWHERE: [&str; 9] = [
     "uptime_seconds",
 ];
 
-/// What was sent, and what may be sent: with the event of each second an open page takes less than 3 KB/s.
+/// Parts of the state that were sent, and bytes that may be sent: with the event of each second an open page takes less than 3 KB/s.
 pub(super) struct Parts {
     second: u64,
     sent: BTreeMap<String, (String, u64)>,

@@ -19,9 +19,9 @@ fn with(text: &str) -> (tempfile::NamedTempFile, Start) {
 fn an_unknown_key_is_refused_with_file_line_and_the_keys_that_are_known() {
     for (text, line, key, known) in [
         (
-            "log:\n  level: info\n  colour: on\n",
+            "log:\n  level: info\n  shade: on\n",
             3,
-            "colour",
+            "shade",
             "`console_context`",
         ),
         (
