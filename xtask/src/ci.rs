@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     steps.take("ratios", || bench::check_ratios(&metadata))?;
     steps.take("document", || command::run(&mut document(&features)))?;
     steps.take("serve", || serve_and_look(&binary, args.full))?;
-    steps.take("web", || match web::browser() {
+    steps.take("web", || match web::prepare() {
         Ok(browser) => web::look(&binary, &browser, args.full),
         Err(missing) => {
             println!("the pages are not looked at: {missing}");

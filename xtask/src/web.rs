@@ -26,12 +26,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(&[LIBDUCKDB])?;
     let browser = ensure_browser()?;
+    install_packages()?;
     look(&platform::build(Build::Plain)?, &browser, args.full)
 }
 
 /// Runs the tests of the admin page, then Lighthouse on the start page and the admin page.
 pub(crate) fn look(binary: &Path, browser: &Path, full: bool) -> Result<()> {
-    install_packages()?;
     let mut test = command::program("node");
     test.args(["--test", "perf/web/admin_page.test.mjs"])
         .env("KEARNEY", binary)
@@ -56,8 +56,15 @@ pub(crate) fn look(binary: &Path, browser: &Path, full: bool) -> Result<()> {
     served.stop()
 }
 
+/// Finds a browser and fetches the packages, or says in one line what is missing.
+pub(crate) fn prepare() -> Result<PathBuf> {
+    let browser = browser()?;
+    install_packages()?;
+    Ok(browser)
+}
+
 /// Finds a browser and node, or says in one line what is missing.
-pub(crate) fn browser() -> Result<PathBuf> {
+fn browser() -> Result<PathBuf> {
     for tool in ["node", "npm"] {
         found_in_path(tool).ok_or(format!("no {tool} on the PATH"))?;
     }
@@ -106,6 +113,7 @@ fn install_packages() -> Result<()> {
         "--no-audit",
         "--no-fund",
         "--silent",
+        "--prefer-offline",
     ]))
 }
 
