@@ -68,12 +68,15 @@ struct Queue(VecDeque<(Instant, f64)>);
 
 impl Queue {
     fn look(&mut self, now: Instant, depth: f64) -> Option<Finding> {
-        while self.0.front().is_some_and(|(at, _)| *at + WINDOW < now) {
+        // the first that is left is the last one of a minute ago
+        while self.0.get(1).is_some_and(|(at, _)| *at + WINDOW <= now) {
             self.0.pop_front();
         }
-        let before = self.0.front().map_or(depth, |(_, depth)| *depth);
+        let minute_ago = self.0.front().filter(|(at, _)| *at + WINDOW <= now);
+        let before = minute_ago.map(|(_, depth)| *depth);
         let least = self.0.iter().map(|(_, depth)| *depth).fold(depth, f64::min);
         self.0.push_back((now, depth));
+        let before = before?;
         // never empty meanwhile, and not shorter than before
         (depth >= WAITING && least > 0.0 && depth >= before).then(|| {
             Finding::new("queue_growing", Severity::Warning)

@@ -35,9 +35,12 @@ pub fn install(config: Config) -> Result<(), Error> {
     panics::count();
     process::sample();
     recorder::set_installed();
+    // the first second begins here, so that what happens in it is in the first point
+    let start = Instant::now();
+    sparkline::tick(Duration::ZERO);
     std::thread::Builder::new()
         .name("ops-metrics".into())
-        .spawn(tick)
+        .spawn(move || tick(start))
         .map_err(Error::Thread)?;
     Ok(())
 }
@@ -63,8 +66,7 @@ fn run_tick_hooks() {
     }
 }
 
-fn tick() {
-    let start = Instant::now();
+fn tick(start: Instant) {
     let mut next = SECOND;
     let mut until_process = 0;
     loop {
