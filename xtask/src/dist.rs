@@ -23,7 +23,7 @@ const FILES: [(&str, &str); 4] = [
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Folder for the unpacked files and the archive [default: <target dir>/dist]
+    /// Folder for the unpacked files and the archive [default: dist in the target folder]
     #[arg(long)]
     to: Option<PathBuf>,
     /// Packs this program, which was built with KEARNEY_RPATH='$ORIGIN', instead of building one
