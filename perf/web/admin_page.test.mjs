@@ -58,7 +58,8 @@ before(async () => {
   await page.setViewport({ width: 1350, height: 940 });
   await load(5);
   await page.goto(admin, { waitUntil: 'load' });
-  await until('the page is drawn', () => page.$('#traces-t tbody a'));
+  await until('the page is drawn', () => page.$('body:not(.loading) #traces-t tbody a'));
+  await until('routes are drawn', () => page.$('#routes-t tbody tr'));
 }, { timeout: 2 * PATIENCE });
 
 after(async () => {
@@ -162,7 +163,11 @@ test('a level is changed with a reason and taken back', async () => {
   await until('the level', async () => (await text('#levels-t')).includes(HOSTILE));
   assert.match(await text('#level-f output'), /is debug for 900 seconds/);
   assert.match(await text('#levels-t'), /ada.*looking/);
-  await until('it is a line', async () => (await text('#lines-l')).includes('admin_action'));
+  await until('it is a line', async () => {
+    // where the reader scrolled, new lines wait for a click
+    await page.$eval('#fresh', (node) => { if (!node.hidden) node.click(); });
+    return (await text('#lines-l')).includes('admin_action');
+  });
   await page.$$eval('#levels-t button', (buttons) => buttons.find((button) => !button.hidden).click());
   await until('it is as it was', async () => !(await text('#levels-t')).includes('looking'));
 });

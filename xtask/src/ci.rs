@@ -52,7 +52,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     steps.take("document", || command::run(&mut document(&features)))?;
     steps.take("serve", || serve_and_look(&binary, args.full))?;
     steps.take("web", || match web::prepare() {
-        Ok(browser) => web::look(&binary, &browser, args.full),
+        Ok(browser) if args.full => web::look(&binary, &browser, true),
+        Ok(browser) => web::measure(&binary, &browser),
         Err(missing) => {
             println!("the pages are not looked at: {missing}");
             Ok(())

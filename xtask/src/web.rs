@@ -41,6 +41,11 @@ pub(crate) fn look(binary: &Path, browser: &Path, full: bool) -> Result<()> {
         test.env("OPS_TEST_FULL", "1");
     }
     command::run(&mut test)?;
+    measure(binary, browser)
+}
+
+/// Runs Lighthouse on the start page and the admin page.
+pub(crate) fn measure(binary: &Path, browser: &Path) -> Result<()> {
     let served = Served::start(binary)?;
     for url in [&served.api, &served.admin] {
         let lighthouse = workspace::root().join("perf/web/run_lighthouse.sh");
