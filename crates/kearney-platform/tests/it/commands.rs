@@ -339,6 +339,10 @@ fn a_second_signal_ends_it_at_once_with_128_and_its_number() {
     let mut home = Home::new();
     home.set("OPS_GRACE_SECONDS", "20");
     let served = home.serve();
+    // a service that was never ready has no grace period
+    while served.get("/readyz").status != 200 {
+        std::thread::yield_now();
+    }
     served.terminate();
     while served.get("/readyz").status == 200 {
         std::thread::yield_now();
