@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use super::inner::Inner;
-use crate::disk::{Change, Disk, Exclusive, Generation, LOCK_LIMIT, Tail};
+use crate::disk::{Change, Disk, Exclusive, LOCK_LIMIT, Tail};
 use crate::index::Indexed;
 use crate::key::{BuildKeyHasher, Key};
 use crate::memory::Usage;
@@ -48,7 +48,8 @@ impl Inner {
     }
 
     fn apply(&self, tail: Tail) {
-        let seen = self.generations.seen().map_or(0, Generation::count);
+        // this process may not have noticed yet what other processes invalidated: the journal is read with their count
+        let count = tail.generation.count();
         let mut known: HashSet<Key, BuildKeyHasher> = HashSet::default();
         for change in tail.changes {
             match change {
@@ -66,7 +67,7 @@ impl Inner {
                 }
                 Change::Remove(key) => {
                     known.remove(&key);
-                    let is_invalidated = |entry: &Indexed| entry.generation < seen;
+                    let is_invalidated = |entry: &Indexed| entry.generation < count;
                     let invalidated = self.index.remove_if(&key, is_invalidated);
                     self.index.remove_if(&key, |entry| entry.bytes > 0);
                     self.counters

@@ -10,7 +10,7 @@ use twox_hash::XxHash3_128;
 
 use super::file::{open_regular, open_shared};
 use super::shared::Sheet;
-use super::{Disk, Exclusive};
+use super::{Disk, Exclusive, Generation};
 use crate::failpoint::Step;
 use crate::key::Key;
 
@@ -59,11 +59,13 @@ pub(crate) struct Tail {
     pub(crate) changes: Vec<Change>,
     /// `true` if the changes are everything that there is.
     pub(crate) is_whole: bool,
+    /// Count of invalidations that the removals among the changes may follow from.
+    pub(crate) generation: Generation,
 }
 
 impl Disk {
-    /// Hands over the changes since the last look, for whoever applies them before the next one; `None` if there is no journal that
-    /// can be believed.
+    /// Hands over the changes since the last look, for whoever applies them before the next one; `None` if there is no
+    /// journal that can be believed.
     pub(crate) fn follow<R>(&self, apply: impl FnOnce(Tail) -> R) -> Option<R> {
         let mut position = self.journal.0.lock();
         let sheet = self.sheet().filter(|sheet| sheet.journal_len > 0)?;
@@ -84,6 +86,7 @@ impl Disk {
         Some(apply(Tail {
             changes,
             is_whole: !is_same,
+            generation: sheet.generation,
         }))
     }
 

@@ -251,3 +251,31 @@ fn statistics_follow_what_another_process_invalidated() {
         "{stats:?}"
     );
 }
+
+#[test]
+fn a_removal_that_is_seen_before_its_invalidation_is_noticed_counts_as_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (
+        Cache::open(dir.path()).unwrap(),
+        Cache::open(dir.path()).unwrap(),
+    );
+    let rounds = 20;
+    for round in 0..rounds {
+        one.set(SQL, &[numbers(&[round])], &params! { round: round }, None)
+            .unwrap();
+        look_at_other_processes_now(&one);
+        // it has looked now, and looks again in a while only
+        one.get_stats();
+        assert_eq!(other.invalidate("*").unwrap(), 1);
+        assert_eq!(one.get_stats().entries, 0);
+    }
+    look_at_other_processes_now(&one);
+    one.get_stats();
+    assert!(one.flush(Duration::from_secs(20)));
+    let stats = one.get_stats();
+    assert_eq!(
+        (stats.entries, stats.evicted_invalidated),
+        (0, 20),
+        "{stats:?}"
+    );
+}

@@ -94,6 +94,7 @@ fn the_page_has_the_hit_ratio_without_a_scrape_and_follows_other_processes() {
     while !is_kept() {
         assert!(Instant::now() < deadline, "{}", cache());
     }
+    let before = cache()["evicted_invalidated"].as_u64();
     // the file is written after the answer
     let written = || format!("entries: {}\n", cache()["entries"]);
     while !told(&home, &["cache", "stats"]).contains(&written()) {
@@ -102,7 +103,7 @@ fn the_page_has_the_hit_ratio_without_a_scrape_and_follows_other_processes() {
     let removed = told(&home, &["cache", "invalidate", "*mean_delay_minutes*"]);
     assert!(removed.contains("removed 1 "), "{removed}");
     let deadline = Instant::now() + NOTICED_WITHIN;
-    while is_kept() {
+    while is_kept() || cache()["evicted_invalidated"].as_u64() != before.map(|count| count + 1) {
         assert!(Instant::now() < deadline, "{}", cache());
     }
 }
