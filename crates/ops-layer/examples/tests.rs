@@ -1,4 +1,4 @@
-//! How a test sees what its code logged, traced, counted and resolved, while other tests run beside it:
+//! A test that sees what its code logged, traced, counted and resolved, while other tests run beside it:
 //! `cargo test -p ops-layer --example tests --features testing`.
 
 use ops_layer::{log, metrics, secrets, trace};
@@ -69,7 +69,7 @@ mod tests {
         }
     }
 
-    /// Of the order that this test paid: neither its number nor the key of another test.
+    /// Pays an order, and finds neither the number nor the key of another test in what is left.
     fn was_paid(order: i64, key: &str) {
         let left = left_by_paying(order, Some(key));
         left.paid.unwrap();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 pub(crate) const TOKEN: &str = "pk.planted-token-4711";
 
-/// How the stand-in behaves from now on.
+/// Answer of the stand-in from now on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Behavior {
     /// 200 with a polygon, or 401 for another token.

@@ -45,7 +45,7 @@ impl Page {
         Self { text, steps }
     }
 
-    /// What the commands of a step answer.
+    /// Runs the commands of a step and returns their answer.
     fn step(&self, number: u32, scene: &Scene<'_>) -> String {
         self.steps[&number]
             .iter()

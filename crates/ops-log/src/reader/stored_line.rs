@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::LazyLock;
 
 use serde_json::value::RawValue;
 
@@ -7,6 +8,9 @@ use crate::render::console::{self, Parts};
 use crate::render::nested::Nested;
 use crate::render::raw::{Entries, Raw};
 use crate::{Level, escape};
+
+/// Whoever wrote a line has hidden what is not to be read.
+static SHOW_ALL: LazyLock<DenyList> = LazyLock::new(|| DenyList::new([""; 0], [""; 0]));
 
 /// A line that was written as one JSON object. `Display` is the form for people, without colors.
 ///
@@ -81,13 +85,12 @@ impl StoredLine {
             escape::json(text, &mut out);
             out
         };
-        let deny = DenyList::new([""; 0], [""; 0]);
         let fields: Vec<_> = self
             .fields
             .iter()
             .map(|(key, value)| {
                 let mut json = Vec::new();
-                Nested::write(&Raw::new(value.get()), key.as_bytes(), &deny, &mut json);
+                Nested::write(&Raw::new(value.get()), key.as_bytes(), &SHOW_ALL, &mut json);
                 (escaped(key), json)
             })
             .collect();

@@ -6,7 +6,7 @@ use ops_trace::http::{ServerSpans, Trust};
 use ops_trace::testing::Collector;
 use ops_trace::{Config, Tracer, span};
 
-/// What a service with these propagators sends to another one, and what that makes of it.
+/// Headers that a service with these propagators sends to another one, and the context that the other one reads.
 fn passed_on(
     propagators: &str,
     sampled: f64,
