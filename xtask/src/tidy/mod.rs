@@ -11,6 +11,7 @@ mod readme;
 mod runbooks;
 #[cfg(test)]
 pub(crate) mod samples;
+mod signatures;
 mod sources;
 mod versions;
 mod words;
@@ -55,6 +56,7 @@ pub(crate) fn run() -> Result<()> {
     let checks = [
         ("dependency law", law::check(&metadata)),
         ("circles", circles::check(&metadata)),
+        ("foreign types", signatures::check(&metadata)),
         ("one version each", versions::check(&metadata)),
         ("crate files", crate_files::check(&metadata)),
         ("crate table", readme::check(&metadata, &root)),
