@@ -304,7 +304,7 @@ impl Inner {
         let is_known = known.is_some();
         let orders = known.unwrap_or_else(|| {
             if sheet.settled < sheet.generation.count() && !disk.keys().is_empty() {
-                tracing::warn!(target: "data_cache", "invalidations_unknown: entries from before them are not served");
+                tracing::warn!(target: "data_cache", effect = "entries from before them are not served", "invalidations_unreadable");
             }
             let count = sheet.generation.count();
             let everything = Order { count, target: Target::All };
@@ -374,9 +374,9 @@ impl Inner {
             .generation()
             .is_some_and(|found| found.went_back_from(seen))
         {
-            tracing::warn!(target: "data_cache", "cache_directory_went_back: it is cleared");
+            tracing::warn!(target: "data_cache", effect = "the directory is cleared", "cache_directory_rolled_back");
             if let Err(error) = self.remove_where("* (older copy)", Target::All) {
-                tracing::error!(target: "data_cache", %error, "older_copy_not_cleared: files are not read");
+                tracing::error!(target: "data_cache", %error, effect = "files are not read", "cache_directory_not_cleared");
             }
         }
     }

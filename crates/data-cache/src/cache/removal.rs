@@ -295,7 +295,7 @@ impl Inner {
             match removed {
                 Ok(_) => done = last,
                 Err(error) => {
-                    tracing::warn!(target: "data_cache", %error, "invalidated_files_not_removed: they are not served");
+                    tracing::warn!(target: "data_cache", %error, effect = "they are not served", "invalidated_files_not_removed");
                 }
             }
         }
@@ -403,7 +403,7 @@ impl Inner {
     fn trust_disk(&self, all: bool, failed: Option<io::Error>) -> Result<(), Error> {
         match failed {
             Some(error) => {
-                tracing::error!(target: "data_cache", %error, "entries_not_removed: files are not read until a clear succeeds");
+                tracing::error!(target: "data_cache", %error, effect = "files are not read until a clear succeeds", "entries_not_removed");
                 self.disk_health.set_trusted(false);
                 Err(Error::io(format!(
                     "entries could not be removed, and other processes may serve them: {error}"
@@ -428,7 +428,7 @@ impl Inner {
                 .exclusive(LOCK_LIMIT)
                 .and_then(|exclusive| disk.log_invalidation(&removed, &exclusive))
         {
-            tracing::warn!(target: "data_cache", %error, "invalidation_not_written_down");
+            tracing::warn!(target: "data_cache", %error, "invalidation_not_recorded");
         }
         self.invalidations.push(removed);
     }

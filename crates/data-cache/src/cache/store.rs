@@ -291,7 +291,7 @@ impl Inner {
         if let Err(error) = removed
             && !disk.is_gone()
         {
-            tracing::error!(target: "data_cache", %error, "entry_not_removed: files are not read until a clear succeeds");
+            tracing::error!(target: "data_cache", %error, effect = "files are not read until a clear succeeds", "entry_not_removed");
             self.disk_health.set_trusted(false);
         }
     }

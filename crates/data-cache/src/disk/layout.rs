@@ -90,7 +90,7 @@ fn report_open_to_others(dir: &Path) {
             target: "data_cache",
             dir = %dir.display(),
             mode = format!("{mode:o}"),
-            "cache_directory_open_to_others: accepted, better is 700"
+            effect = "accepted; mode 700 is safer", "cache_directory_open_to_others"
         );
     }
 }

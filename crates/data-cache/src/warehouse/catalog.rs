@@ -177,7 +177,7 @@ impl Catalog {
         if !self.is_reported.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "data_cache",
-                "this DuckDB has no json_serialize_sql (extension json): results of queries are not kept"
+                effect = "json_serialize_sql is unavailable: query results are not cached", "duckdb_json_extension_missing"
             );
         }
         Refusal::of(Bypass::UnknownState)

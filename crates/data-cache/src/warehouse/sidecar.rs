@@ -133,6 +133,6 @@ pub(super) fn persist(path: &Path, versions: &Versions) {
         .and_then(|()| fs::rename(&temporary, &place));
     if let Err(error) = written {
         let _ = fs::remove_file(&temporary);
-        tracing::warn!(target: "data_cache", %error, "data_version_not_written_down");
+        tracing::warn!(target: "data_cache", %error, "data_version_not_recorded");
     }
 }

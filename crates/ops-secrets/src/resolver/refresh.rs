@@ -253,7 +253,7 @@ fn log(events: Vec<Event>) {
                 tracing::warn!(target: "ops_secrets", %name, kind, why, "secret_lookup_failed");
             }
             Event::Disappeared(tracked) => {
-                tracing::warn!(target: "ops_secrets", name = %tracked.entry.name, "a secret disappeared from AWS");
+                tracing::warn!(target: "ops_secrets", name = %tracked.entry.name, "secret_disappeared_from_aws");
             }
         });
     }

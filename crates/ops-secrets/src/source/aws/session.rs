@@ -225,7 +225,7 @@ impl AwsSettings {
         match builder().endpoint(endpoint) {
             Ok(builder) => builder.build(),
             Err(error) => {
-                tracing::warn!(target: "ops_secrets", %error, "the metadata endpoint is not a URL; the usual one is used");
+                tracing::warn!(target: "ops_secrets", %error, effect = "not a URL; the default endpoint is used", "metadata_endpoint_invalid");
                 builder().build()
             }
         }

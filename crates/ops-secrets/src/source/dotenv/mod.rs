@@ -73,16 +73,16 @@ impl DotEnv {
         let file = self.path.display();
         match content {
             Err(problem) => {
-                tracing::warn!(target: "ops_secrets", %file, %problem, "the .env file is refused")
+                tracing::warn!(target: "ops_secrets", %file, %problem, "dotenv_file_refused")
             }
             Ok(parsed) => {
                 for Diagnostic { line, key, problem } in &parsed.diagnostics {
-                    tracing::warn!(target: "ops_secrets", %file, line, key, problem, ".env line");
+                    tracing::warn!(target: "ops_secrets", %file, line, key, problem, "dotenv_line_problem");
                 }
             }
         }
         if let Some(problem) = stamp.readable_by_others() {
-            tracing::warn!(target: "ops_secrets", %file, problem, ".env permissions");
+            tracing::warn!(target: "ops_secrets", %file, problem, "dotenv_permissions");
         }
     }
 
