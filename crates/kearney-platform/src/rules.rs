@@ -59,6 +59,7 @@ impl Counts {
                 .means("Isochrones are missing, or come late.")
                 .action("`isochrone_requests_total` names the status: 429 is the plan, 4xx the token, the rest the provider.")
                 .runbook("isochrone-provider-failing")
+                .route("GET /api/isochrone")
         })
     }
 }

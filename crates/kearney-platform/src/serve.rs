@@ -17,7 +17,7 @@ use crate::files::DataDir;
 use crate::isochrone::Isochrones;
 use crate::orchestrator::{Job, Record};
 use crate::platform::Platform;
-use crate::{routes, setup, start_block, warehouse};
+use crate::{admin_jobs, routes, setup, start_block, warehouse};
 
 /// Limit of the check of the warehouse, which reads a flag.
 const CHECKED_WITHIN: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source)
     let platform = Platform::open(data, &ops, source, isochrones, stop.clone())?;
     ops_layer::spawn(report_missing_secrets(ops.secrets().clone()));
 
-    let checked = platform.clone();
+    let (checked, listed) = (platform.clone(), platform.clone());
     let loading = Loading {
         platform: platform.clone(),
         configs,
@@ -57,6 +57,9 @@ async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source)
             move || std::future::ready(health(&checked)),
             CHECKED_WITHIN,
         )
+        .jobs(admin_jobs::TITLE, move || {
+            admin_jobs::list(listed.queue.runs())
+        })
         .on_listening(|bound| {
             ops_layer::spawn(loading.run(Addresses::of(bound)));
         });

@@ -3,6 +3,7 @@
 import { go, notify, onView, view } from "./address.js";
 import { append, drawTiles } from "./charts.js";
 import { at, say, set, span } from "./dom.js";
+import { drawJobs, isMoving } from "./jobs.js";
 import { addLines, refreshLines, showLines, startLines } from "./lines.js";
 import { act, ask, listen, watchAge } from "./live.js";
 import { drawCache, drawCardinality, drawConfiguration, drawDependencies, drawFindings, drawLevels, drawRoutes, drawSampling, drawSecrets } from "./parts.js";
@@ -27,6 +28,7 @@ function drawState() {
   drawFindings(state);
   drawTraces(state.traces);
   drawCache(state.cache);
+  drawJobs(state.jobs, now());
   drawDependencies(state.dependencies);
   drawSecrets(state);
   drawLevels(state, change);
@@ -37,11 +39,16 @@ function drawState() {
   at("routes").hidden = !state.metrics;
 }
 
+/** The clock of the service, as its last answer had it: that of the browser may be another. */
+let ahead = 0;
+const now = () => Date.now() + ahead;
+
 /** A failure shows as the age of what is on the page. @param {Promise<unknown>} work */
 const quietly = (work) => work.catch(() => {});
 
 async function refreshState() {
   state = await ask("/api/state");
+  ahead = state.generated_at - Date.now();
   drawState();
 }
 
@@ -76,6 +83,8 @@ function refreshAll() {
 /** @param {any} tick */
 function onTick(tick) {
   seconds += 1;
+  ahead = tick.at - Date.now();
+  if (isMoving(state?.jobs) && !document.hidden) drawJobs(state.jobs, now());
   say(at("uptime"), span(tick.uptime_seconds));
   say(at("answered"), `answered ${new Date(tick.at).toLocaleTimeString([], { hour12: false })}`);
   if (!tiles || document.hidden || !tick.points) return;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::check::Readiness;
 use crate::token::Token;
-use crate::{Check, Finding, Setting};
+use crate::{Check, Finding, Job, Setting};
 
 /// Time that the first look at the page gives to checks of readiness that nobody asked before.
 const FIRST_ANSWER: Duration = Duration::from_millis(50);
@@ -26,6 +26,7 @@ type AskReadiness = Arc<dyn Fn() -> Asked + Send + Sync>;
 type Latest = Arc<dyn Fn() -> (Option<String>, Vec<Check>) + Send + Sync>;
 type Findings = Arc<dyn Fn() -> Vec<Finding> + Send + Sync>;
 type Settings = Arc<dyn Fn() -> Vec<Setting> + Send + Sync>;
+type Jobs = Arc<dyn Fn() -> Vec<Job> + Send + Sync>;
 
 #[derive(Clone)]
 struct Inner {
@@ -37,6 +38,8 @@ struct Inner {
     latest: Option<Latest>,
     findings: Option<Findings>,
     settings: Option<Settings>,
+    /// Title of the section, and its rows.
+    jobs: Option<(String, Jobs)>,
     hosts: Vec<String>,
     token: Option<Arc<Token>>,
     /// A question for readiness is under way.
@@ -64,6 +67,7 @@ impl Admin {
                 latest: None,
                 findings: None,
                 settings: None,
+                jobs: None,
                 hosts: Vec::new(),
                 token: None,
                 asking: Arc::default(),
@@ -115,6 +119,18 @@ impl Admin {
         settings: impl Fn() -> Vec<Setting> + Send + Sync + 'static,
     ) -> Self {
         Arc::make_mut(&mut self.inner).settings = Some(Arc::new(settings));
+        self
+    }
+
+    /// Adds a section with this title that lists work in the background, newest first, each with its phases on a timeline.
+    /// The first 20 are shown. It is called for each `/api/state`, and returns what is known without waiting.
+    #[must_use]
+    pub fn jobs(
+        mut self,
+        title: impl Into<String>,
+        jobs: impl Fn() -> Vec<Job> + Send + Sync + 'static,
+    ) -> Self {
+        Arc::make_mut(&mut self.inner).jobs = Some((title.into(), Arc::new(jobs)));
         self
     }
 
@@ -241,6 +257,12 @@ impl Admin {
             .settings
             .as_ref()
             .map_or_else(Vec::new, |settings| settings())
+    }
+
+    /// Returns the title of the section of jobs, and the jobs; an error if the function panicked.
+    pub(crate) fn listed_jobs(&self) -> Option<(&str, std::thread::Result<Vec<Job>>)> {
+        let (title, jobs) = self.inner.jobs.as_ref()?;
+        Some((title, catch_unwind(AssertUnwindSafe(|| jobs()))))
     }
 
     #[cfg(feature = "trace")]

@@ -21,11 +21,25 @@ pub(crate) async fn check_host(
         Err(why) => return (StatusCode::BAD_REQUEST, why).into_response(),
     };
     let is_known = |host: Authority| is_known_name(host.host(), admin.hosts());
+    if is_of_another_page(&request) {
+        let why = "a page from elsewhere is not answered\n";
+        return (StatusCode::FORBIDDEN, why).into_response();
+    }
     if admin.token_check().is_none() && !host.is_some_and(is_known) {
         let why = "this host name is not answered; use the loopback address\n";
         return (StatusCode::FORBIDDEN, why).into_response();
     }
     next.run(request).await
+}
+
+/// A script, an image or a frame of another page asks: it could not read the answer, but would take one of the streams. A
+/// link is followed, whatever page it is on.
+fn is_of_another_page(request: &Request) -> bool {
+    let is = |name: &str, wanted: &[&[u8]]| {
+        let value = request.headers().get(name);
+        value.is_some_and(|value| wanted.contains(&value.as_bytes()))
+    };
+    is("sec-fetch-site", &[b"cross-site", b"same-site"]) && !is("sec-fetch-dest", &[b"document"])
 }
 
 /// Refuses a change without our header, which a page from elsewhere cannot send.

@@ -33,6 +33,8 @@
 //!
 //! - Requests whose `Host` is neither loopback nor allowed by [`Admin::allow_host`] are refused with 403, and
 //!   so are writes without the header `x-ops-admin`: a page from elsewhere can neither read nor change.
+//! - Scripts, images and frames of other pages are refused with 403 (`Sec-Fetch-Site`), so that none of them holds a stream.
+//!   Links are followed.
 //! - Requests that do not name exactly one host (RFC 9112, section 3.2) are refused with 400, with a token too: none, two,
 //!   a malformed one, one with a user, or a target in absolute form that names another one.
 //! - With a [token](Admin::token) every route but `/healthz` needs it. It is compared in constant time, and an address that
@@ -66,6 +68,7 @@ mod admin;
 mod check;
 mod finding;
 mod guard;
+mod job;
 mod page;
 #[cfg(any(feature = "log", feature = "trace", feature = "metrics"))]
 mod reads;
@@ -79,6 +82,7 @@ mod token;
 pub use admin::Admin;
 pub use check::Check;
 pub use finding::{Finding, Severity};
+pub use job::{Job, JobState, Phase};
 pub use setting::Setting;
 
 #[cfg(doctest)]

@@ -86,8 +86,8 @@ pub fn init(config: Config) -> Result<Ops, Error> {
     });
     let parts = Arc::downgrade(&ops.parts);
     let look = move |at, heartbeat| Some(parts.upgrade()?.look(at, heartbeat));
-    let watch =
-        Watch::start(look, glue::log::scrubbed).map_err(|error| Error::new("findings", error))?;
+    let watch = Watch::start(look, glue::log::scrubbed, glue::trace::example)
+        .map_err(|error| Error::new("findings", error))?;
     let watch = ops.parts.watch.get_or_init(|| watch);
     // `init` succeeds once in a process
     let _ = WATCH.set(watch.clone());

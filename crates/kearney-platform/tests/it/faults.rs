@@ -329,6 +329,74 @@ fn memory_near_its_limit_is_the_first_finding() {
     let _ = std::fs::remove_dir(path);
 }
 
+/// Threads of the runtime that the kernel does not run, as if each were stuck in a call that blocks; they go on when this is
+/// dropped.
+struct Frozen(PathBuf);
+
+impl Frozen {
+    /// `None` where the machine does not freeze single threads.
+    fn workers(served: &Served) -> Option<Self> {
+        let name = format!("ops-test-{}-workers", std::process::id());
+        let frozen = Self(Path::new("/sys/fs/cgroup/freezer").join(name));
+        std::fs::create_dir(&frozen.0).ok()?;
+        for task in std::fs::read_dir(format!("/proc/{}/task", served.id())).unwrap() {
+            let task = task.unwrap();
+            let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+            if name.trim() == "tokio-rt-worker" {
+                let id = task.file_name();
+                std::fs::write(frozen.0.join("tasks"), id.to_str().unwrap()).unwrap();
+            }
+        }
+        std::fs::write(frozen.0.join("freezer.state"), "FROZEN").unwrap();
+        Some(frozen)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = std::fs::write(self.0.join("freezer.state"), "THAWED");
+        // it is not empty before its threads have ended
+        for task in std::fs::read_to_string(self.0.join("tasks"))
+            .unwrap_or_default()
+            .lines()
+        {
+            let _ = std::fs::write("/sys/fs/cgroup/freezer/tasks", task);
+        }
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn workers_that_are_all_blocked_are_the_first_finding() {
+    if !is_full() {
+        return;
+    }
+    let home = quiet();
+    let served = home.serve();
+    // under load: enough at once for each worker to run
+    for round in 0..20 {
+        requests(&served, round);
+    }
+    let Some(frozen) = Frozen::workers(&served) else {
+        return;
+    };
+    let address = served.api.trim_start_matches("http://");
+    let asking: Vec<_> = (0..8)
+        .map(|_| {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream
+                .write_all(b"GET /api/flights/summary?origin=SFO HTTP/1.1\r\nhost: x\r\n\r\n")
+                .unwrap();
+            stream
+        })
+        .collect();
+    assert_found(&home, &served, "workers_blocked", |_, _| {});
+    drop(frozen);
+    // it goes on
+    assert_eq!(served.get("/api/flights/summary?origin=SFO").status, 200);
+    drop(asking);
+}
+
 #[test]
 fn a_cache_that_collapsed_is_the_first_finding() {
     if !is_full() {

@@ -5,6 +5,7 @@
 #[cfg_attr(not(feature = "cache"), path = "absent/cache.rs")]
 mod cache;
 mod dependency;
+mod jobs;
 #[cfg_attr(not(feature = "log"), path = "absent/log.rs")]
 pub(crate) mod log;
 #[cfg_attr(not(feature = "metrics"), path = "absent/metrics.rs")]
@@ -61,6 +62,9 @@ pub(crate) struct State {
     secrets: Option<secrets::Part>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache: Option<cache::Part>,
+    /// `None` if the service lists no work in the background.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) jobs: Option<jobs::Part>,
 }
 
 impl State {
@@ -97,6 +101,7 @@ impl State {
             log: log::collect(),
             secrets,
             cache: cache::collect(admin),
+            jobs: jobs::collect(admin),
         }
     }
 }
@@ -137,7 +142,7 @@ fn collected(found: std::thread::Result<Vec<Finding>>) -> Vec<Finding> {
             &mut finding.means,
             &mut finding.action,
         ];
-        for text in texts {
+        for text in texts.into_iter().chain(&mut finding.route) {
             *text = redacted(text);
         }
     }

@@ -181,3 +181,44 @@ fn run(admin: &Admin) -> u64 {
 fn frame(run: u64, number: u64, event: &str, data: &str) -> Bytes {
     format!("id: {run}-{number}\nevent: {event}\ndata: {data}\n\n").into()
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_falls_behind_is_dropped_and_the_others_go_on() {
+        let (hub, admin) = (Hub::default(), Admin::new("it"));
+        // the events are those of this test
+        hub.lock().running = true;
+        let mut slow = hub.subscribe(&admin, None).unwrap();
+        let mut quick = hub.subscribe(&admin, None).unwrap();
+        let is_first = |bytes: &Bytes| bytes.starts_with(b"retry:");
+        let first = quick.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert!(is_first(&first));
+        for number in 0..3 * QUEUE {
+            let data = number.to_string();
+            hub.send(1, vec![Event { name: "tick", data }]);
+            assert!(quick.frame().await.unwrap().is_ok(), "{number}");
+        }
+        assert_eq!(hub.lock().readers.len(), 1);
+        // what waited is sent, then the answer ends: the reader comes back with the id that it saw last
+        let mut sent = 0;
+        while let Some(frame) = slow.frame().await {
+            assert!(frame.is_ok());
+            sent += 1;
+        }
+        assert_eq!(sent, QUEUE);
+        let seen = format!("{}-{}", run(&admin), 3 * QUEUE - 10);
+        let mut again = hub.subscribe(&admin, Some(&seen)).unwrap();
+        assert!(is_first(
+            &again.frame().await.unwrap().unwrap().into_data().unwrap()
+        ));
+        for _ in 0..10 {
+            let frame = again.frame().await.unwrap().unwrap();
+            assert!(frame.into_data().unwrap().starts_with(b"id: 1-"));
+        }
+    }
+}

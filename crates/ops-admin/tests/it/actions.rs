@@ -47,6 +47,19 @@ async fn a_ratio_changes_for_a_time_is_a_line_and_is_taken_back() {
         (&"set_sampling".into(), &"ada".into())
     );
 
+    let short = r#"{"ratio": 0.125, "why": "for a second", "ttl_seconds": 1}"#;
+    assert_eq!(post(&router, "/api/sampling", short).await.status, 200);
+    let before = std::time::Instant::now();
+    while !state().await["sampling"]["remaining_seconds"].is_null() {
+        assert!(
+            before.elapsed().as_secs() < 60,
+            "the ratio has not reverted"
+        );
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(state().await["sampling"]["ratio"], 1.0);
+
+    assert_eq!(post(&router, "/api/sampling", body).await.status, 200);
     let answer = post(&router, "/api/sampling/revert", "{}").await;
     assert_eq!(answer.body, "1 of new traces are sampled again\n");
     assert_eq!(state().await["sampling"]["remaining_seconds"], Value::Null);
@@ -106,6 +119,113 @@ async fn a_level_is_taken_back_and_its_target_stays_text() {
     )
     .await;
     assert_eq!(again.status, 404);
+}
+
+#[tokio::test]
+async fn without_the_token_nothing_is_shown_or_changed() {
+    const TOKEN: &str = "a-token-of-the-actions";
+    crate::traffic().await;
+    let router = ops_admin::Admin::new("it").token(TOKEN).router();
+    let actions = [
+        (
+            "/api/level",
+            r#"{"level": "debug", "why": "by nobody", "target": "it_by_nobody"}"#,
+        ),
+        ("/api/level/revert", r#"{"target": "it_by_nobody"}"#),
+        ("/api/sampling", r#"{"ratio": 0.125, "why": "by nobody"}"#),
+        ("/api/sampling/revert", "{}"),
+    ];
+    let basic = |password: &str| {
+        use base64::Engine as _;
+        let encoded = base64::engine::general_purpose::STANDARD.encode(format!("ops:{password}"));
+        format!("Basic {encoded}")
+    };
+    let wrong = [
+        None,
+        Some("Bearer ".to_owned()),
+        Some("Bearer a-token-of-the-action".to_owned()),
+        Some(format!("bearer{TOKEN}")),
+        Some(TOKEN.to_owned()),
+        Some(basic("guess")),
+        Some("Basic %%%".to_owned()),
+    ];
+    let asked = |path: &'static str, body: &'static str, authorization: Option<String>| {
+        let router = router.clone();
+        async move {
+            let request = if body.is_empty() {
+                http::Request::get(path)
+            } else {
+                http::Request::post(path)
+            };
+            let mut request = request
+                .header("host", "localhost")
+                .header("x-ops-admin", "1")
+                .header("content-type", "application/json");
+            if let Some(authorization) = authorization {
+                request = request.header("authorization", authorization);
+            }
+            crate::send(&router, request, body).await
+        }
+    };
+    for authorization in &wrong {
+        for (path, body) in actions {
+            let answer = asked(path, body, authorization.clone()).await;
+            assert_eq!(answer.status, 401, "{path} {authorization:?}");
+        }
+        for path in [
+            "/",
+            "/api/state",
+            "/api/stream",
+            "/api/lines",
+            "/api/traces",
+            "/api/tiles",
+            "/api/routes",
+            "/api/openapi.json",
+            "/metrics",
+            "/readyz",
+            "/assets/page.js",
+        ] {
+            let answer = asked(path, "", authorization.clone()).await;
+            assert_eq!(answer.status, 401, "{path} {authorization:?}");
+        }
+    }
+    assert_eq!(audited("by nobody").len(), 0);
+    assert!(!state().await["levels"].to_string().contains("it_by_nobody"));
+
+    for (authorization, body, why) in [
+        (
+            format!("Bearer {TOKEN}"),
+            r#"{"level": "debug", "why": "by bearer", "target": "it_by_bearer"}"#,
+            "by bearer",
+        ),
+        (
+            basic(TOKEN),
+            r#"{"level": "debug", "why": "by basic", "target": "it_by_basic"}"#,
+            "by basic",
+        ),
+    ] {
+        let answer = asked("/api/level", body, Some(authorization)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(audited(why).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_level_reverts_by_itself() {
+    crate::traffic().await;
+    let router = full();
+    let body = r#"{"level": "debug", "why": "for a second", "target": "it_for_a_second", "ttl_seconds": 1}"#;
+    assert_eq!(post(&router, "/api/level", body).await.status, 200);
+    let is_there = |state: &Value| state["levels"].to_string().contains("it_for_a_second");
+    let before = std::time::Instant::now();
+    assert!(is_there(&state().await));
+    while is_there(&state().await) {
+        assert!(
+            before.elapsed().as_secs() < 60,
+            "the level has not reverted"
+        );
+        tokio::task::yield_now().await;
+    }
 }
 
 #[cfg(feature = "cache")]

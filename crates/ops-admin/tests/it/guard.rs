@@ -227,6 +227,71 @@ async fn a_change_needs_the_header_that_no_page_from_elsewhere_can_send() {
 }
 
 #[tokio::test]
+async fn another_page_gets_no_answer_though_its_links_are_followed() {
+    let router = admin();
+    let rows: &[(&[(&str, &str)], u16)] = &[
+        (&[], 200),
+        (
+            &[("sec-fetch-site", "none"), ("sec-fetch-dest", "document")],
+            200,
+        ),
+        (
+            &[
+                ("sec-fetch-site", "same-origin"),
+                ("sec-fetch-dest", "empty"),
+            ],
+            200,
+        ),
+        // a link of an alert
+        (
+            &[
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-dest", "document"),
+            ],
+            200,
+        ),
+        // an image, a frame, a script that holds a stream
+        (
+            &[
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-dest", "image"),
+            ],
+            403,
+        ),
+        (
+            &[
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-dest", "iframe"),
+            ],
+            403,
+        ),
+        (
+            &[
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-dest", "empty"),
+            ],
+            403,
+        ),
+        // another port of this machine
+        (
+            &[("sec-fetch-site", "same-site"), ("sec-fetch-dest", "empty")],
+            403,
+        ),
+        (&[("sec-fetch-site", "cross-site")], 403),
+    ];
+    for path in ["/", "/healthz", "/api/state", "/assets/page.js"] {
+        for (headers, expected) in rows {
+            let mut request = Request::get(path).header("host", "localhost");
+            for (name, value) in *headers {
+                request = request.header(*name, *value);
+            }
+            let status = send(&router, request, "").await.status.as_u16();
+            assert_eq!(status, *expected, "{path} {headers:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn no_answer_is_stored_and_none_is_guessed_at() {
     let router = admin();
     let mut answers = Vec::new();

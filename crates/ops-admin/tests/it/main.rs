@@ -8,6 +8,7 @@
 #[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
 mod actions;
 mod guard;
+mod jobs;
 #[cfg(feature = "log")]
 mod level;
 #[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
@@ -84,7 +85,7 @@ fn start() {
 /// A page with everything that needs no file.
 #[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
 fn full() -> Router {
-    use ops_admin::{Check, Finding, Setting, Severity};
+    use ops_admin::{Check, Finding, Job, JobState, Phase, Setting, Severity};
     let degraded = Check {
         name: "warehouse".to_owned(),
         state: "degraded",
@@ -96,7 +97,14 @@ fn full() -> Router {
         .findings(|| {
             vec![Finding::new("slow", Severity::Warning, "it is slow", 1).runbook("docs/slow.md")]
         })
-        .configuration(|| vec![Setting::new("port", "8000", "default")]);
+        .configuration(|| vec![Setting::new("port", "8000", "default")])
+        .jobs("Imports", || {
+            let job = Job::new("1", "import", JobState::Running, 1).started(2);
+            vec![
+                job.phase(Phase::ended("fetch", 3, true))
+                    .phase(Phase::running("load")),
+            ]
+        });
     #[cfg(feature = "secrets")]
     let page = {
         let config = ops_secrets::Config::default().environment([("ONE", "value-of-one")]);
@@ -122,8 +130,28 @@ async fn traffic() -> String {
     });
     ops_metrics::install(ops_metrics::Config::new()).unwrap();
     ops_metrics::catalog::http_requests_total("/it/{id}", http::Method::GET, 500).inc();
+    loop {
+        let id = failed_request();
+        let is_in = |traces: Vec<ops_trace::RecentTrace>| {
+            let mut ids = traces.into_iter().map(|trace| trace.trace_id);
+            ids.any(|known| known == id)
+        };
+        while !is_in(ops_trace::recent().errors) {
+            tracer.flush();
+            tokio::task::yield_now().await;
+        }
+        // another test may have set a ratio: of a request that is not sampled, only the failure is kept
+        if is_in(ops_trace::recent().recent) {
+            return id;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
+fn failed_request() -> String {
     let span = ops_trace::span!(kind: ops_trace::SpanKind::Server, "GET /it/{id}");
-    let id = span.in_scope(|span| {
+    span.in_scope(|span| {
         span.set_attribute("http.route", "/it/{id}");
         span.set_attribute("http.request.method", "GET");
         span.set_attribute("http.response.status_code", 500);
@@ -133,14 +161,5 @@ async fn traffic() -> String {
         drop(query);
         ops_log::warn!("line_of_the_trace", hostile = "<script>alert(1)</script>");
         ops_trace::get_current_trace_id()
-    });
-    while !ops_trace::recent()
-        .recent
-        .iter()
-        .any(|trace| trace.trace_id == id)
-    {
-        tracer.flush();
-        tokio::task::yield_now().await;
-    }
-    id
+    })
 }

@@ -76,9 +76,8 @@ async fn description() -> Value {
 #[tokio::test]
 async fn answers_are_as_they_are_described() {
     let router = full();
-    crate::traffic().await;
+    let trace = crate::traffic().await;
     let root = description().await;
-    let trace = ops_trace::recent().recent[0].trace_id.clone();
     let mut paths = vec![
         ("/api/state", "/api/state".to_owned()),
         ("/api/lines", "/api/lines?level=info&limit=5".to_owned()),

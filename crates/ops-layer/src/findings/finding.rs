@@ -55,6 +55,10 @@ pub struct Finding {
     pub action: String,
     /// Page below `docs/runbooks/`, without its ending.
     pub runbook: Option<&'static str>,
+    /// Method and route that it concerns, as the admin page lists them: `GET /flights`.
+    pub route: Option<String>,
+    /// Id of a trace that shows it.
+    pub trace_id: Option<String>,
     /// Finding that is the cause of this one, and stands before it.
     pub explained_by: Option<&'static str>,
 }
@@ -70,6 +74,8 @@ impl Finding {
             means: String::new(),
             action: String::new(),
             runbook: None,
+            route: None,
+            trace_id: None,
             explained_by: None,
         }
     }
@@ -99,6 +105,21 @@ impl Finding {
     #[must_use]
     pub fn runbook(mut self, runbook: &'static str) -> Self {
         self.runbook = Some(runbook);
+        self
+    }
+
+    /// Names method and route that it concerns: `GET /flights`. Unless a trace is named too, the admin page links one of its
+    /// requests that failed, if one is kept.
+    #[must_use]
+    pub fn route(mut self, route: impl Into<String>) -> Self {
+        self.route = Some(route.into());
+        self
+    }
+
+    /// Names a trace that shows it.
+    #[must_use]
+    pub fn trace_id(mut self, trace_id: impl Into<String>) -> Self {
+        self.trace_id = Some(trace_id.into());
         self
     }
 

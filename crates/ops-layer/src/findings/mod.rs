@@ -3,6 +3,7 @@
 mod app;
 mod cache;
 pub(crate) mod disk;
+pub(crate) mod example;
 mod explain;
 mod export;
 mod finding;

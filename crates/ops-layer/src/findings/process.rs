@@ -195,7 +195,9 @@ pub(super) fn requests(now: &Snapshot, history: &History) -> Option<Finding> {
     let all = increase(now, history, WINDOW, |metrics| Some(metrics.requests))?;
     let failed = increase(now, history, WINDOW, |metrics| Some(metrics.server_errors))?;
     (failed >= 10.0 && failed / all.max(1.0) >= 0.05).then(|| {
-        Finding::new("requests_failing", Severity::Critical)
+        let mut finding = Finding::new("requests_failing", Severity::Critical);
+        finding.route = worst_route(now, history);
+        finding
             .seen(format!(
                 "{failed:.0} of {all:.0} requests ended with 5xx in the last minute"
             ))
@@ -205,6 +207,20 @@ pub(super) fn requests(now: &Snapshot, history: &History) -> Option<Finding> {
             )
             .runbook("api-availability-burn")
     })
+}
+
+/// The route that failed most often in the last minute.
+fn worst_route(now: &Snapshot, history: &History) -> Option<String> {
+    let before = history.since(now, WINDOW)?.metrics.as_ref()?;
+    let errors = |routes: &[(String, f64)], route: &str| {
+        let known = routes.iter().find(|(known, _)| known == route);
+        known.map_or(0.0, |(_, errors)| *errors)
+    };
+    let routes = now.metrics.as_ref()?.errors_by_route.iter();
+    let growth =
+        routes.map(|(route, count)| (count - errors(&before.errors_by_route, route), route));
+    let worst = growth.max_by(|one, other| one.0.total_cmp(&other.0))?;
+    (worst.0 > 0.0).then(|| worst.1.clone())
 }
 
 fn increase(

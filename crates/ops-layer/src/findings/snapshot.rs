@@ -108,7 +108,7 @@ pub(crate) struct Queries {
 }
 
 /// Duration from which a query counts as slow.
-#[cfg(feature = "cache")]
+#[cfg(any(feature = "cache", feature = "trace"))]
 pub(crate) const SLOW_QUERY: Duration = Duration::from_secs(1);
 
 /// Numbers that the metrics have read already; `None` where the machine does not tell.
@@ -116,6 +116,8 @@ pub(crate) const SLOW_QUERY: Duration = Duration::from_secs(1);
 pub(crate) struct Metrics {
     pub(crate) requests: f64,
     pub(crate) server_errors: f64,
+    /// Requests that ended with 5xx, of each route that has any.
+    pub(crate) errors_by_route: Vec<(String, f64)>,
     pub(crate) panics: f64,
     pub(crate) open_fds: Option<f64>,
     pub(crate) max_fds: Option<f64>,

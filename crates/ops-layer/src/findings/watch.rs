@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Handle;
 
 use super::app::AppRules;
+use super::example::{Examples, Find};
 use super::runtime::BLOCKED;
 use super::snapshot::{Heartbeat, Snapshot};
 use super::state::{Change, State, known};
@@ -45,10 +46,11 @@ struct Beat {
 }
 
 impl Watch {
-    /// Starts the thread; `scrub` takes secrets out of the texts. It ends when `look` returns nothing, or with [`stop`](Self::stop).
+    /// Starts the thread; `scrub` takes secrets out of the texts, `find` finds traces. It ends when `look` returns nothing, or with [`stop`](Self::stop).
     pub(crate) fn start(
         look: impl Fn(Duration, Heartbeat) -> Option<Snapshot> + Send + 'static,
         scrub: fn(String) -> String,
+        find: Find,
     ) -> Result<Self, std::io::Error> {
         let watch = Self(Arc::new(Shared {
             app: AppRules::default(),
@@ -67,7 +69,7 @@ impl Watch {
         metrics.publish(&[]);
         std::thread::Builder::new()
             .name("ops-findings".to_owned())
-            .spawn(move || running.run(&look, scrub, metrics))?;
+            .spawn(move || running.run(&look, scrub, find, metrics))?;
         Ok(watch)
     }
 
@@ -113,10 +115,12 @@ impl Watch {
         &self,
         look: &dyn Fn(Duration, Heartbeat) -> Option<Snapshot>,
         scrub: fn(String) -> String,
+        find: Find,
         mut metrics: Metrics,
     ) {
         let (start, mut state) = (Instant::now(), State::default());
         let (mut next, mut was_blocked) = (Duration::ZERO, false);
+        let mut examples = Examples::default();
         loop {
             let is_blocked = self.beat(start);
             let now = start.elapsed();
@@ -130,6 +134,7 @@ impl Watch {
                 for finding in &mut findings {
                     finding.seen = scrub(std::mem::take(&mut finding.seen));
                 }
+                examples.add(&mut findings, find);
                 metrics.publish(&findings);
                 *lock(&self.0.current) = Current {
                     findings: findings.into(),

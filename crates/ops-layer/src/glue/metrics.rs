@@ -1,3 +1,6 @@
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use crate::findings::snapshot::{Metrics as Seen, Overflow};
 use crate::{Config, Error};
 
@@ -35,9 +38,17 @@ pub(crate) fn look() -> Option<Seen> {
     let total = |family: &ops_metrics::Family| family.total(every);
     let requests = c::http_requests_total::family();
     let overflows = ops_metrics::overflows().into_iter();
+    // the sum over all is zero for most of the time
+    let server_errors = requests.total(failed).unwrap_or(0.0);
+    let errors_by_route = if server_errors > 0.0 {
+        by_route(requests, failed)
+    } else {
+        Vec::new()
+    };
     Some(Seen {
         requests: requests.total(route).unwrap_or(0.0),
-        server_errors: requests.total(failed).unwrap_or(0.0),
+        server_errors,
+        errors_by_route,
         panics: ops_metrics::panics() as f64,
         open_fds: total(c::process_open_fds::family()),
         max_fds: total(c::process_max_fds::family()),
@@ -57,6 +68,27 @@ pub(crate) fn look() -> Option<Seen> {
             })
             .collect(),
     })
+}
+
+/// Sums the series that are wanted by method and route.
+fn by_route(
+    requests: &ops_metrics::Family,
+    wanted: impl Fn(&[&str]) -> bool,
+) -> Vec<(String, f64)> {
+    let found = RefCell::new(BTreeSet::new());
+    requests.total(|labels| {
+        if let ([route, method, ..], true) = (labels, wanted(labels)) {
+            let route = [*route, *method].map(str::to_owned);
+            found.borrow_mut().insert(route);
+        }
+        false
+    });
+    let sum = |[route, method]: [String; 2]| {
+        let count = requests.total(|labels| wanted(labels) && labels[..2] == [&route, &method]);
+        (format!("{method} {route}"), count.unwrap_or(0.0))
+    };
+    let sums = found.into_inner().into_iter().map(sum);
+    sums.filter(|(_, count)| *count > 0.0).collect()
 }
 
 pub(crate) fn observer() -> Observer {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::findings::snapshot::Export;
+use crate::findings::example::{Example, Shown};
+use crate::findings::snapshot::{Export, SLOW_QUERY};
 use crate::{Config, Error};
 
 pub(crate) use ops_trace::Config as Settings;
@@ -104,6 +105,57 @@ pub(crate) fn observer() -> Observer {
 
 pub(crate) fn with_context<F: Future>(future: F) -> impl Future<Output = F::Output> {
     ops_trace::with_trace_context(future)
+}
+
+/// Finds a trace that is kept and shows this, of this route if one is named: the one that is preferred, or else the newest.
+pub(crate) fn example(
+    shown: Shown,
+    route: Option<&str>,
+    preferred: Option<&str>,
+) -> Option<Example> {
+    let recent = ops_trace::recent();
+    let all = || {
+        recent
+            .errors
+            .iter()
+            .chain(&recent.slow)
+            .chain(&recent.recent)
+    };
+    let fits = |trace: &&ops_trace::RecentTrace| {
+        let shows = match shown {
+            Shown::Failure => trace.error,
+            Shown::SlowQuery => trace
+                .spans
+                .iter()
+                .any(|span| is_query(span) && span.duration > SLOW_QUERY),
+            Shown::FailedQuery => trace.spans.iter().any(|span| is_query(span) && span.error),
+        };
+        shows && route.is_none_or(|route| route_of(trace).is_some_and(|known| known == route))
+    };
+    let known = all().find(|trace| preferred.is_some_and(|id| trace.trace_id == id));
+    let newest = || all().filter(fits).max_by_key(|trace| trace.start);
+    let trace = known.filter(fits).or_else(newest)?;
+    Some(Example {
+        trace_id: trace.trace_id.clone(),
+        route: route_of(trace),
+    })
+}
+
+fn is_query(span: &ops_trace::RecentSpan) -> bool {
+    attribute(span, "db.query.text").is_some()
+}
+
+/// Method and route of the request that a trace began with.
+fn route_of(trace: &ops_trace::RecentTrace) -> Option<String> {
+    let root = trace.spans.first()?;
+    let method = attribute(root, "http.request.method")?;
+    Some(format!("{method} {}", attribute(root, "http.route")?))
+}
+
+fn attribute<'a>(span: &'a ops_trace::RecentSpan, key: &str) -> Option<&'a str> {
+    let mut all = span.attributes.iter();
+    all.find(|(known, _)| known == key)
+        .map(|(_, value)| value.as_str())
 }
 
 pub(crate) fn seen(stats: &ops_trace::Stats, health: ops_trace::ExportHealth) -> Export {

@@ -7,6 +7,10 @@ use crate::{Error, Ops};
 pub(super) const MAX_CONNECTIONS: usize = 0;
 pub(super) const SPARE_DESCRIPTORS: usize = 0;
 
+/// Sections of the service on the admin page.
+#[derive(Default)]
+pub(super) struct Sections;
+
 /// In the place of the admin page, which is compiled out.
 #[derive(Debug)]
 pub(super) struct AdminThread;
@@ -18,6 +22,7 @@ impl AdminThread {
         _: &Ops,
         _: &Settings,
         _: Readiness,
+        _: Sections,
     ) -> Result<Self, Error> {
         Ok(Self)
     }

@@ -22,6 +22,15 @@ pub(super) const SPARE_DESCRIPTORS: usize = 8;
 /// Time that the last answers of the page get when the process ends.
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
 
+type Jobs = Box<dyn Fn() -> Vec<ops_admin::Job> + Send + Sync>;
+
+/// Sections of the service on the admin page.
+#[derive(Default)]
+pub(super) struct Sections {
+    /// Title and rows of work in the background.
+    pub(super) jobs: Option<(String, Jobs)>,
+}
+
 /// The running admin page; it ends when this value is dropped.
 #[derive(Debug)]
 pub(super) struct AdminThread {
@@ -35,6 +44,7 @@ impl AdminThread {
         ops: &Ops,
         settings: &Settings,
         readiness: Readiness,
+        sections: Sections,
     ) -> Result<Self, Error> {
         let failed = |failure| Error::new("admin", failure);
         let address = listener
@@ -47,6 +57,9 @@ impl AdminThread {
         let mut page = page(ops, settings, readiness);
         if let Some(token) = token {
             page = page.token(token);
+        }
+        if let Some((title, jobs)) = sections.jobs {
+            page = page.jobs(title, jobs);
         }
         let connections = Connections::new();
         let acceptor = Acceptor {
@@ -133,6 +146,12 @@ fn shown(finding: Finding) -> ops_admin::Finding {
         .action(finding.action);
     if let Some(page) = finding.runbook {
         shown = shown.runbook(format!("docs/runbooks/{page}.md"));
+    }
+    if let Some(route) = finding.route {
+        shown = shown.route(route);
+    }
+    if let Some(trace_id) = finding.trace_id {
+        shown = shown.trace_id(trace_id);
     }
     if let Some(cause) = finding.explained_by {
         shown = shown.explained_by(cause);

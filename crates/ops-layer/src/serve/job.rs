@@ -3,7 +3,7 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use super::admin::AdminThread;
+use super::admin::{AdminThread, Sections};
 use super::failure::Failure;
 use super::listen;
 use super::readiness::Readiness;
@@ -116,7 +116,13 @@ fn start(ops: &Ops) -> Result<Started, Error> {
             }
             tracing::info!(target: "ops_layer", service = ops.service(), admin = %address, "job_started");
             let readiness = Readiness::new(Vec::new(), tokio::runtime::Handle::current());
-            Some(AdminThread::start(listener, ops, &settings, readiness)?)
+            Some(AdminThread::start(
+                listener,
+                ops,
+                &settings,
+                readiness,
+                Sections::default(),
+            )?)
         }
     };
     Ok((stop, admin, budget))

@@ -38,6 +38,7 @@ pub use job::run;
 pub use settings::Addresses;
 
 use crate::{Config, Error, Ops, StopSignal};
+use admin::Sections;
 use readiness::Check;
 use settings::{Admin, Settings};
 
@@ -102,6 +103,7 @@ pub struct Service {
     checks: Vec<Check>,
     stop: Option<StopSignal>,
     on_listening: Option<OnListening>,
+    sections: Sections,
 }
 
 impl Service {
@@ -113,6 +115,7 @@ impl Service {
             checks: Vec::new(),
             stop: None,
             on_listening: None,
+            sections: Sections::default(),
         }
     }
 
@@ -188,6 +191,29 @@ impl Service {
     /// Serves no admin page.
     pub fn without_admin(self) -> Self {
         self.set(|settings| settings.admin = Some(Admin::Off))
+    }
+
+    /// Adds a section with this title to the admin page: work in the background, newest first, each with its phases on a
+    /// timeline. The function is called while somebody looks, at most every second; it returns what is known, and waits for
+    /// nothing.
+    ///
+    /// ```no_run
+    /// use ops_layer::admin::{Job, JobState, Phase};
+    ///
+    /// # fn add(service: ops_layer::Service) -> ops_layer::Service {
+    /// service.jobs("Imports", || {
+    ///     vec![Job::new("1", "import", JobState::Running, 1_763_000_000_000).phase(Phase::running("load"))]
+    /// })
+    /// # }
+    /// ```
+    #[cfg(feature = "admin")]
+    pub fn jobs(
+        mut self,
+        title: impl Into<String>,
+        jobs: impl Fn() -> Vec<ops_admin::Job> + Send + Sync + 'static,
+    ) -> Self {
+        self.sections.jobs = Some((title.into(), Box::new(jobs)));
+        self
     }
 
     /// Time to go on serving after a stop was asked for, instead of `OPS_GRACE_SECONDS`; 0 unless set.

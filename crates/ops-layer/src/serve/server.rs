@@ -27,6 +27,7 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         checks,
         stop,
         on_listening,
+        sections,
     } = service;
     let (grace, budget) = (settings.grace()?, settings.shutdown()?);
     // before anything that takes time: a stop that is asked for meanwhile is not missed
@@ -49,6 +50,7 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
             &ops,
             &settings,
             readiness.clone(),
+            sections,
         )?),
         None => None,
     };

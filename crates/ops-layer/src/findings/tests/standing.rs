@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{collector, healthy, ids, queries};
+use super::{collector, found, healthy, ids, queries};
 use crate::findings::snapshot::Snapshot;
 use crate::findings::state::{Change, HOLD, State};
 use crate::findings::{EVERY, Finding, Severity};
@@ -107,4 +107,26 @@ fn a_second_without_parts_is_healthy() {
         };
         assert!(state.evaluate(empty, Vec::new()).0.is_empty());
     }
+}
+
+#[test]
+fn failing_requests_name_the_route_that_failed_most_in_the_last_minute() {
+    let failing = |routes: &[(&str, f64)]| {
+        let routes: Vec<_> = routes
+            .iter()
+            .map(|(route, count)| ((*route).to_owned(), *count))
+            .collect();
+        let findings = found(1, |snapshot| {
+            let metrics = snapshot.metrics.as_mut().unwrap();
+            metrics.server_errors = 600.0;
+            metrics.errors_by_route.clone_from(&routes);
+        });
+        assert_eq!(ids(&findings), ["requests_failing"]);
+        findings[0].route.clone()
+    };
+    assert_eq!(
+        failing(&[("GET /a", 1.0), ("POST /b", 599.0)]).as_deref(),
+        Some("POST /b")
+    );
+    assert_eq!(failing(&[]), None);
 }

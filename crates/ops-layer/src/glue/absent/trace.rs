@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use crate::findings::example::{Example, Shown};
 use crate::findings::snapshot::Export;
 use crate::{Config, Error};
 
@@ -33,6 +34,10 @@ impl Trace {
 
     #[expect(clippy::unused_async, reason = "the interface of the part")]
     pub(crate) async fn shutdown(&self, _: Duration) {}
+}
+
+pub(crate) fn example(_: Shown, _: Option<&str>, _: Option<&str>) -> Option<Example> {
+    None
 }
 
 pub(crate) fn client_observer() -> ClientObserver {

@@ -1,0 +1,128 @@
+//! A trace that shows a finding, among those that are kept: from the finding to the request, its lines and its statements.
+
+use super::Finding;
+
+/// Traces that show a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// A request that failed.
+    Failure,
+    /// A query that took long at the engine.
+    SlowQuery,
+    /// A query that failed there.
+    FailedQuery,
+}
+
+/// A trace that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Example {
+    pub(crate) trace_id: String,
+    /// Method and route of its request.
+    pub(crate) route: Option<String>,
+}
+
+/// Finds a trace that shows this: of the route that is wanted, and the one that is preferred as long as it is kept.
+pub(crate) type Find = fn(Shown, Option<&str>, Option<&str>) -> Option<Example>;
+
+/// Findings of ours that a trace shows.
+const SHOWN: [(&str, Shown); 3] = [
+    ("requests_failing", Shown::Failure),
+    ("duckdb_slow", Shown::SlowQuery),
+    ("duckdb_failing", Shown::FailedQuery),
+];
+
+/// The traces that findings were linked to last: a link stays the same for as long as its trace is kept.
+#[derive(Debug, Default)]
+pub(crate) struct Examples(Vec<(&'static str, Example)>);
+
+impl Examples {
+    /// Adds route and trace to the findings that a trace shows. `find` is as [`Find`]; it is not called unless such a finding
+    /// stands.
+    pub(crate) fn add(
+        &mut self,
+        findings: &mut [Finding],
+        find: impl Fn(Shown, Option<&str>, Option<&str>) -> Option<Example>,
+    ) {
+        let mut known = Vec::new();
+        for finding in findings {
+            let named = SHOWN.iter().find(|(id, _)| *id == finding.id);
+            // a rule that knows the route means requests that fail there
+            let of_route = finding.route.as_ref().map(|_| Shown::Failure);
+            let Some(shown) = named.map(|(_, shown)| *shown).or(of_route) else {
+                continue;
+            };
+            if finding.trace_id.is_some() {
+                continue;
+            }
+            let before = self.0.iter().find(|(id, _)| *id == finding.id);
+            let before = before.map(|(_, example)| example.trace_id.as_str());
+            let Some(example) = find(shown, finding.route.as_deref(), before) else {
+                continue;
+            };
+            finding.trace_id = Some(example.trace_id.clone());
+            finding.route = finding.route.take().or_else(|| example.route.clone());
+            known.push((finding.id, example));
+        }
+        self.0 = known;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::findings::Severity;
+
+    fn example(trace: &str) -> Example {
+        Example {
+            trace_id: trace.to_owned(),
+            route: Some("GET /a".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_finding_keeps_the_trace_that_it_was_linked_to() {
+        let mut examples = Examples::default();
+        let mut findings = [
+            Finding::new("duckdb_slow", Severity::Warning),
+            Finding::new("disk_full", Severity::Critical),
+            Finding::new("of_the_application", Severity::Critical).route("GET /b"),
+            Finding::new("with_a_trace", Severity::Critical)
+                .route("GET /c")
+                .trace_id("c"),
+        ];
+        examples.add(&mut findings, |shown, route, before| {
+            let right = match route {
+                None => Shown::SlowQuery,
+                Some(_) => Shown::Failure,
+            };
+            assert_eq!((shown, before), (right, None));
+            Some(example(route.unwrap_or("first")))
+        });
+        let linked = findings.each_ref().map(|finding| {
+            let texts = [&finding.trace_id, &finding.route];
+            texts.map(|text| text.as_deref().unwrap_or("-"))
+        });
+        let right = [
+            ["first", "GET /a"],
+            ["-", "-"],
+            ["GET /b", "GET /b"],
+            ["c", "GET /c"],
+        ];
+        assert_eq!(linked, right);
+
+        let mut again = [Finding::new("duckdb_slow", Severity::Warning)];
+        examples.add(&mut again, |_, _, before| {
+            assert_eq!(before, Some("first"));
+            Some(example("first"))
+        });
+        // it is over, and found again later
+        examples.add(&mut [], |_, _, _| unreachable!());
+        examples.add(
+            &mut again.map(|_| Finding::new("duckdb_slow", Severity::Warning)),
+            |_, _, before| {
+                assert_eq!(before, None);
+                None
+            },
+        );
+    }
+}
