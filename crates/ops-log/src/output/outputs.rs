@@ -59,6 +59,7 @@ impl Outputs {
 
     /// Hands a rendered line to everyone who wants it, and returns whether all of them took it; `None` asks for the filter
     /// of the configuration. Warnings about outputs are left with the line.
+    #[inline]
     pub(crate) fn deliver(
         &self,
         buffers: &mut LineBuffers,

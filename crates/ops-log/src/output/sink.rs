@@ -272,17 +272,22 @@ impl Target {
                 true
             }
             Err(error) => {
-                self.lost += 1;
-                self.lost_in_all += 1;
-                let is_new = !std::mem::replace(&mut self.is_failing, true);
-                if is_new {
-                    self.failure = Some(error.to_string());
-                }
-                if is_new && is_worth_a_warning(&error) {
-                    troubles.push(Trouble::new("log_output_failed", error));
-                }
+                self.count_lost(error, troubles);
                 false
             }
+        }
+    }
+
+    #[cold]
+    fn count_lost(&mut self, error: io::Error, troubles: &mut Vec<Trouble>) {
+        self.lost += 1;
+        self.lost_in_all += 1;
+        if std::mem::replace(&mut self.is_failing, true) {
+            return;
+        }
+        self.failure = Some(error.to_string());
+        if is_worth_a_warning(&error) {
+            troubles.push(Trouble::new("log_output_failed", error));
         }
     }
 

@@ -19,7 +19,7 @@ use crate::level::levels::{Levels, Override};
 use crate::output::health::OutputHealth;
 use crate::output::notice::scrub;
 use crate::pipeline::active::ActiveConfig;
-use crate::pipeline::limiter::Verdict;
+use crate::pipeline::limiter::{Limiter, Verdict};
 use crate::pipeline::ring::RecentLines;
 use crate::pipeline::stats::LineLog;
 use crate::redact::deny;
@@ -28,7 +28,6 @@ use crate::render::head::RecordMeta;
 use crate::render::line::Line;
 use crate::render::line_buffers::with_buffers;
 use crate::render::losses::Counters;
-use crate::render::static_key::StaticKey;
 use crate::{Config, Error, Filter, LEVEL_TTL, Level, LevelRule, MAX_LEVEL_TTL, Stats};
 
 /// From a record to its outputs: what [`init`](crate::init) sets up for the process, and a test for itself.
@@ -151,14 +150,12 @@ impl State {
             } else {
                 SystemTime::now()
             };
-            let verdict = active
-                .limiter
-                .as_ref()
-                .map_or(Verdict::Write(0), |limiter| {
-                    limiter.decide(meta, meta.logger.unwrap_or(&active.service), at)
-                });
-            let Verdict::Write(suppressed) = verdict else {
-                return self.line_log.lock().suppressed += 1;
+            let suppressed = match &active.limiter {
+                None => 0,
+                Some(limiter) => match self.limited(limiter, meta, active, at) {
+                    Verdict::Write(suppressed) => suppressed,
+                    Verdict::Suppress => return,
+                },
             };
             let mut line = Line::begin(buffers, &active.format, &self.counters, at, meta);
             if let Some(globals) = &active.globals {
@@ -178,7 +175,7 @@ impl State {
             }
             line.fill(fill);
             if suppressed > 0 {
-                line.put_u64(const { &StaticKey::new("suppressed") }, suppressed);
+                line.suppressed(suppressed);
             }
             let event_span = line.end();
             if let Some(capture) = capture.flatten() {
@@ -216,6 +213,22 @@ impl State {
         if written.is_none() {
             self.line_log.lock().count(meta.level, false);
         }
+    }
+
+    /// Asks the limits, and counts a line that is over them.
+    #[cold]
+    fn limited(
+        &self,
+        limiter: &Limiter,
+        meta: &RecordMeta<'_>,
+        active: &ActiveConfig,
+        at: SystemTime,
+    ) -> Verdict {
+        let verdict = limiter.decide(meta, meta.logger.unwrap_or(&active.service), at);
+        if verdict == Verdict::Suppress {
+            self.line_log.lock().suppressed += 1;
+        }
+        verdict
     }
 
     /// Reports whether lines of this level are written, for a target's name and an optional second name.

@@ -3,26 +3,35 @@ use std::sync::{Arc, LazyLock};
 
 use arc_swap::ArcSwapOption;
 
-/// Keys whose values are never written, unless configured otherwise: the last word of a key decides.
+/// Keys whose values are never written, unless configured otherwise: the last word of a key decides, whatever digits and
+/// signs follow it (`password_2`, `token[]`).
 pub const DENIED_KEYS: &[&str] = &[
     "password",
+    "passwords",
+    "password_confirmation",
     "passwd",
     "passphrase",
     "passcode",
     "pwd",
     "pass",
     "secret",
+    "secret_string",
+    "secret_binary",
+    "secret_value",
     "secret_key",
     "private_key",
     "access_key",
     "signing_key",
     "encryption_key",
+    "account_key",
     "api_key",
+    "api_keys",
     "token",
     "jwt",
     "bearer",
     "authorization",
     "cookie",
+    "cookies",
     "session_id",
     "credential",
     "credentials",
@@ -91,13 +100,13 @@ impl DenyList {
         let (words, allowed) = (normalized(denied), normalized(allowed));
         let mut hasher = DefaultHasher::new();
         (&words, &allowed).hash(&mut hasher);
-        let has_tiny = words.iter().any(|word| word.len() < 3);
+        let has_tiny = words.iter().any(|word| without_tail(word).len() < 3);
         let mut endings = [if has_tiny { u64::MAX } else { 0 }; ENDING_WORDS];
         let (mut fours, mut threes) = ([0; ENDING_WORDS], [0; ENDING_WORDS]);
         for word in words.iter() {
             let ending = ending(word);
             endings[ending.three.word] |= ending.three.bit;
-            match word.len() {
+            match without_tail(word).len() {
                 4.. => fours[ending.four.word] |= ending.four.bit,
                 _ => threes[ending.three.word] |= ending.three.bit,
             }
@@ -166,8 +175,13 @@ impl DenyList {
     }
 }
 
-/// The part of a text before a word that it ends with; dashes within it do not count.
+/// The part of a text before a word that it ends with, as it is or before the digits and signs at its end.
 fn before_end<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
+    before_word(text, word).or_else(|| before_word(without_tail(text), word))
+}
+
+/// The part of a text before a word that it ends with; dashes within it do not count.
+fn before_word<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
     let (mut text, mut word) = (text, word);
     while let [rest @ .., letter] = word {
         let [before @ .., last] = text else {
@@ -204,10 +218,22 @@ const fn is_dash(byte: u8) -> bool {
     matches!(byte, b'_' | b'-' | b' ')
 }
 
+/// The text without the digits and signs at its end: `password_2` and `token[]` are a password and a token.
+const fn without_tail(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    while let [before @ .., last] = rest {
+        if last.is_ascii_alphabetic() || !last.is_ascii() {
+            break;
+        }
+        rest = before;
+    }
+    rest
+}
+
 /// 1024 bits.
 const ENDING_WORDS: usize = 16;
 
-/// The last letters of a key, four and three of them.
+/// The last letters of a key, four and three of them, before the digits and signs at its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ending {
     four: Place,
@@ -236,7 +262,7 @@ impl Place {
 
 #[inline]
 pub(crate) const fn ending(key: &[u8]) -> Ending {
-    let (mut letters, mut count, mut rest) = ([0; 4], 0, key);
+    let (mut letters, mut count, mut rest) = ([0; 4], 0, without_tail(key));
     while let [before @ .., last] = rest {
         if !is_dash(*last) {
             count += 1;

@@ -1,6 +1,7 @@
 //! Values that must not be in any line.
 
 pub(crate) mod deny;
+mod encoding;
 mod pattern;
 pub(crate) mod scrub;
 mod url;
@@ -29,7 +30,7 @@ static PATTERNS: ArcSwapOption<Patterns> = ArcSwapOption::const_empty();
 static VALUES: LazyLock<Mutex<HashMap<String, u64>>> = LazyLock::new(Mutex::default);
 
 /// Scrubs this value from every line from here on, in each form that escaping gives it: JSON and `Debug`, nested in each
-/// other, and percent-encoding. Each line of a value with several lines is scrubbed too.
+/// other, percent-encoding (up to three times) and HTML. Each line of a value with several lines is scrubbed too.
 ///
 /// A value shorter than [`MIN_REDACTED_BYTES`] is ignored. Registering costs little: the next line that is written
 /// rebuilds the search once for all values that were registered before it.

@@ -6,6 +6,7 @@ use std::ops::Range;
 use aho_corasick::{AhoCorasick, MatchKind};
 
 use crate::redact::MIN_REDACTED_BYTES;
+use crate::redact::encoding::{Decoded, ENTITIES, ENTITY_LEVELS, PERCENT_LEVELS};
 
 /// Beginnings are this long if the value allows it.
 const ANCHOR_BYTES: usize = 8;
@@ -13,6 +14,10 @@ const ANCHOR_BYTES: usize = 8;
 const MAX_ANCHORS: usize = 24;
 /// Longest form of one byte: percent-encoding has three, `\u00e9` six, and each level of nesting doubles backslashes.
 const FORM_BYTES: usize = 8;
+/// Length of the longest form of one character behind the start of a match that is encoded.
+const MAX_ENCODED_BYTES: usize = 64;
+/// Number of characters that are compared before a text is decoded for all of them.
+const PROBED_CHARACTERS: usize = 4;
 /// Upper limit of what is kept of a value that is cut, until it has been scrubbed.
 const MAX_FORM_BYTES: usize = 64 * 1024;
 
@@ -106,10 +111,19 @@ impl Pattern {
         let mut anchors = vec![Vec::new()];
         for (index, c) in self.0.iter().enumerate() {
             // behind the first character backslashes may stand here, any number of them
-            if index > 0 && may_be_escaped(*c) {
+            if index > 0 && takes_backslash(*c) {
                 break;
             }
-            let forms = forms(*c);
+            let mut forms = forms(*c);
+            if index > 0 && may_be_escaped(*c) {
+                // some encoders of JSON write it by its number, and JSON may stand in JSON
+                let code = *c as u32;
+                for slashes in ["\\", "\\\\"] {
+                    forms.push(format!("{slashes}u{code:04x}").into_bytes());
+                    forms.push(format!("{slashes}u{code:04X}").into_bytes());
+                }
+                forms.dedup();
+            }
             let full = anchors.iter().all(|anchor| anchor.len() >= ANCHOR_BYTES);
             if index > 0 && (full || anchors.len() * forms.len() > MAX_ANCHORS) {
                 break;
@@ -128,56 +142,62 @@ impl Pattern {
 
     /// The end of the match that begins here, if one does.
     fn match_at(&self, text: &[u8], start: usize) -> Option<usize> {
-        self.escaped_at(text, start)
-            .or_else(|| self.percent_encoded_at(text, start))
-    }
-
-    /// Matches the value as it is, or behind any number of levels of escaping.
-    fn escaped_at(&self, text: &[u8], start: usize) -> Option<usize> {
-        let mut at = start;
+        let escaped = [&b"\\"[..], b"5c", b"5C"];
         // backslashes before a match belong to the escape that it begins with
-        let mut escaped = start > 0 && text[start - 1] == b'\\';
-        for c in &self.0 {
-            if *c == '\\' {
-                // a level of escaping doubles them, and so they are one run
-                let run = backslashes(text, at);
-                if run == 0 && !escaped {
-                    return None;
-                }
-                at += run;
-                escaped = true;
-                continue;
-            }
-            at = unit_end(*c, text, at, escaped)?;
-            escaped = false;
-        }
-        Some(at)
-    }
-
-    /// Matches the value as it stands in a URL. Encoders do not agree on the characters that may stay.
-    fn percent_encoded_at(&self, text: &[u8], start: usize) -> Option<usize> {
-        let mut at = start;
-        for c in &self.0 {
-            at = match percent_encoded(*c, text, at) {
-                Some(end) => end,
-                None if *c == '%' => return None,
-                None => at + raw_len(*c, text, at)?,
-            };
-        }
-        Some(at)
+        let escaped = escaped.iter().any(|end| text[..start].ends_with(end));
+        let found = escaped_at(&self.0, text, start, escaped);
+        found.or_else(|| {
+            // most anchors are no match: a few characters show it
+            let few = &self.0[..self.0.len().min(PROBED_CHARACTERS)];
+            encoded_at(few, text, start, escaped)?;
+            encoded_at(&self.0, text, start, escaped)
+        })
     }
 }
 
-/// Length of a character that stands here as it is.
-fn raw_len(c: char, text: &[u8], at: usize) -> Option<usize> {
-    let mut raw = [0; 4];
-    let raw = c.encode_utf8(&mut raw).as_bytes();
-    text[at..].starts_with(raw).then_some(raw.len())
+/// Matches the value as it stands in a URL or in a page, encoded more than once, and escaped before.
+fn encoded_at(value: &[char], text: &[u8], start: usize, escaped: bool) -> Option<usize> {
+    let longest = value.len().saturating_mul(MAX_ENCODED_BYTES);
+    let part = &text[start..text.len().min(start.saturating_add(longest))];
+    let levels = [(b'%', PERCENT_LEVELS), (b'&', ENTITY_LEVELS)];
+    levels.into_iter().find_map(|(mark, levels)| {
+        let mut decoded = Decoded::new(part, mark)?;
+        (0..levels).find_map(|_| {
+            decoded = decoded.next()?;
+            let end = escaped_at(value, &decoded.bytes, 0, escaped)?;
+            Some(start + decoded.ends[end - 1])
+        })
+    })
+}
+
+/// Matches the value as it is, or behind any number of levels of escaping.
+fn escaped_at(value: &[char], text: &[u8], start: usize, mut escaped: bool) -> Option<usize> {
+    let mut at = start;
+    for c in value {
+        if *c == '\\' {
+            // a level of escaping doubles them, and so they are one run
+            let run = backslashes(text, at);
+            if run == 0 && !escaped {
+                return None;
+            }
+            at += run;
+            escaped = true;
+            continue;
+        }
+        at = unit_end(*c, text, at, escaped)?;
+        escaped = false;
+    }
+    Some(at)
 }
 
 /// Reports whether some encoding puts a backslash before this character.
-fn may_be_escaped(c: char) -> bool {
+fn takes_backslash(c: char) -> bool {
     matches!(c, '"' | '\'' | '\\' | '/' | '`' | '$') || c.is_ascii_control() || !c.is_ascii()
+}
+
+/// The same, or that some encoder of JSON writes its number.
+fn may_be_escaped(c: char) -> bool {
+    takes_backslash(c) || matches!(c, '&' | '<' | '>' | '=' | '+')
 }
 
 /// All forms of a character, without the backslashes before it.
@@ -190,11 +210,17 @@ fn forms(c: char) -> Vec<Vec<u8>> {
     }
     let hex = |byte: &u8| [format!("{byte:02x}"), format!("{byte:02X}")];
     for case in [0, 1] {
-        let encoded: String = raw
-            .iter()
-            .map(|byte| format!("%{}", hex(byte)[case]))
-            .collect();
-        forms.push(encoded.into_bytes());
+        for mark in ["%", "%25", "%2525"] {
+            let encoded: String = raw
+                .iter()
+                .map(|byte| format!("{mark}{}", hex(byte)[case]))
+                .collect();
+            forms.push(encoded.into_bytes());
+        }
+    }
+    for (name, _) in ENTITIES.iter().filter(|(_, means)| *means == c) {
+        forms.push(format!("&{name};").into_bytes());
+        forms.push(format!("&amp;{name};").into_bytes());
     }
     if c == ' ' {
         forms.push(b"+".to_vec());
@@ -249,6 +275,9 @@ fn unit_end(c: char, text: &[u8], at: usize, escaped: bool) -> Option<usize> {
     let raw = c.encode_utf8(&mut raw).as_bytes();
     if text[at..].starts_with(raw) {
         return Some(at + raw.len());
+    }
+    if c == ' ' && text.get(at) == Some(&b'+') {
+        return Some(at + 1);
     }
     if !may_be_escaped(c) {
         return None;
@@ -309,21 +338,6 @@ fn escapes(
             return None;
         }
         at += 1 + digits;
-    }
-    Some(at)
-}
-
-fn percent_encoded(c: char, text: &[u8], start: usize) -> Option<usize> {
-    if c == ' ' && text.get(start) == Some(&b'+') {
-        return Some(start + 1);
-    }
-    let mut raw = [0; 4];
-    let mut at = start;
-    for byte in c.encode_utf8(&mut raw).as_bytes() {
-        if *text.get(at)? != b'%' || number(text.get(at + 1..at + 3)?)? != u32::from(*byte) {
-            return None;
-        }
-        at += 3;
     }
     Some(at)
 }

@@ -1,5 +1,6 @@
 //! Credentials in URLs: `postgres://user:PASSWORD@host`, `https://TOKEN@host`, `?api_key=KEY`.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::redact::deny::DenyList;
@@ -40,18 +41,26 @@ fn in_authority(text: &str, scheme_end: usize, start: usize) -> Option<Range<usi
     };
     match userinfo.find(':') {
         Some(colon) => Some(start + colon + 1..start + userinfo.len()),
-        None if text[..scheme_end].ends_with("http") || text[..scheme_end].ends_with("https") => {
-            Some(start..start + userinfo.len())
-        }
+        None if is_web(&text[..scheme_end]) => Some(start..start + userinfo.len()),
         None => None,
     }
     .filter(|range| !range.is_empty())
 }
 
-/// Values of parameters whose names are denied, behind `?`, `&`, `;` or `#`.
+/// Reports whether the text ends with `http` or `https`, in whatever case.
+fn is_web(text: &str) -> bool {
+    let is_end = |scheme: &str| {
+        let at = text.len().checked_sub(scheme.len());
+        at.and_then(|at| text.get(at..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(scheme))
+    };
+    is_end("http") || is_end("https")
+}
+
+/// Values of parameters whose names are denied, behind `?`, `&`, `;` or `#`; letters of the names may be percent-encoded.
 fn parameters(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
     let mut from = 0;
-    while let Some(mark) = text[from..].find('?') {
+    while let Some(mark) = text[from..].find(['?', '#']) {
         let mut at = from + mark + 1;
         loop {
             let rest = &text[at..];
@@ -59,7 +68,7 @@ fn parameters(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
                 .find(|c| is_end(c) || matches!(c, '&' | ';' | '#'))
                 .unwrap_or(rest.len());
             if let Some(equals) = rest[..len].find('=') {
-                let name = &rest[..equals];
+                let name = &percent_decoded(&rest[..equals]);
                 let last_word = name.rsplit(['-', '_']).next().unwrap_or(name);
                 let denied = deny.has(name.as_bytes())
                     || SIGNATURES
@@ -77,6 +86,23 @@ fn parameters(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
         }
         from = at;
     }
+}
+
+/// The text with what is percent-encoded in it as it is meant; what is no UTF-8 then is replaced.
+fn percent_decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let [first, after @ ..] = rest {
+        let code = (*first == b'%').then_some(after).and_then(|after| {
+            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
+            u8::from_str_radix(digits, 16).ok()
+        });
+        bytes.push(code.unwrap_or(*first));
+        rest = if code.is_some() { &after[2..] } else { after };
+    }
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// White space and what stands around a URL in text.

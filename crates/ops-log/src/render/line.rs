@@ -262,6 +262,12 @@ impl<'a> Line<'a> {
         self.buffers.fields.keep(pending);
     }
 
+    /// Says how many lines before this one were not written.
+    #[cold]
+    pub(crate) fn suppressed(&mut self, lines: u64) {
+        self.put_u64(const { &StaticKey::new("suppressed") }, lines);
+    }
+
     pub(crate) fn put_bool(&mut self, key: &'static StaticKey, value: bool) {
         self.put(key, false, |line| scalars::boolean(value, line.json()));
     }

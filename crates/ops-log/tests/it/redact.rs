@@ -118,6 +118,11 @@ fn each_form_that_escaping_gives_a_value_is_found() {
         secret.escape_default().to_string(),
         "forms-%22quoted%22%5Cback%0Anew%09%C3%A9%F0%9F%A6%80".to_owned(),
         "forms-%22quoted%22%5cback%0anew%09%c3%a9%f0%9f%a6%80".to_owned(),
+        // a parameter of an address that is a parameter, and JSON in one
+        "forms-%2522quoted%2522%255Cback%250Anew%2509%25C3%25A9%25F0%259F%25A6%2580".to_owned(),
+        "forms-%5C%22quoted%5C%22%5C%5Cback%5Cnnew%5Ct%C3%A9%F0%9F%A6%80".to_owned(),
+        "forms-&quot;quoted&#34;\\back\nnew\té🦀".to_owned(),
+        "forms-&amp;quot;quoted&amp;#x22;\\back\nnew\té🦀".to_owned(),
     ];
     for is_json in [true, false] {
         let (pipeline, written) = pipeline(|config| config, is_json);
@@ -298,6 +303,18 @@ fn credentials_in_urls_are_hidden_and_nothing_else_is() {
         (
             "https://b.s3.amazonaws.com/k?X-Amz-Credential=c&X-Amz-Signature=s&X-Amz-Date=d",
             "https://b.s3.amazonaws.com/k?X-Amz-Credential=[REDACTED]&X-Amz-Signature=[REDACTED]&X-Amz-Date=d",
+        ),
+        (
+            "HTTPS://ghp_123@github.com/a.git",
+            "HTTPS://[REDACTED]@github.com/a.git",
+        ),
+        (
+            "https://h/cb#access_token=t2&x=1",
+            "https://h/cb#access_token=[REDACTED]&x=1",
+        ),
+        (
+            "/p?pass%77ord=p&auth[token]=t&keys%5Bapi_key%5D=k&sort%5B%5D=a",
+            "/p?pass%77ord=[REDACTED]&auth[token]=[REDACTED]&keys%5Bapi_key%5D=[REDACTED]&sort%5B%5D=a",
         ),
     ] {
         assert_eq!(redacted(text).as_deref(), Some(expected));

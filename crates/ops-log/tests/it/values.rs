@@ -551,6 +551,17 @@ fn the_default_list_knows_the_usual_names_and_the_usual_exceptions() {
         "sessionId",
         "connectionString",
         "API KEY",
+        "cookies",
+        "passwords",
+        "password1",
+        "password_2",
+        "passwordConfirmation",
+        "SecretString",
+        "AccountKey",
+        "api_keys",
+        "password:",
+        "token[]",
+        "auth[token]",
     ] {
         pipeline
             .root()
@@ -566,6 +577,9 @@ fn the_default_list_knows_the_usual_names_and_the_usual_exceptions() {
         "is_secret",
         "has_password",
         "tokens",
+        "max_tokens",
+        "token_count",
+        "nextPageToken2",
         "passed",
         "secretary",
         "bypass",
