@@ -44,7 +44,7 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 pub enum Command {
     /// Serves the API and the admin page until Ctrl-C
     Serve(Serve),
-    /// Runs a job now, without a platform that serves; ends with 0 if it succeeded, 1 if it failed, 3 if it was cancelled
+    /// Runs a job now, without a platform that serves; ends with 0 if it succeeded, 1 if it failed, 130 or 143 if Ctrl-C or SIGTERM cancelled it
     Orchestrate(Orchestrate),
     /// Lists runs, newest first, or shows one
     Runs(Runs),
@@ -250,9 +250,9 @@ pub struct Runs {
     /// Only runs in this state
     #[arg(long, value_parser = status)]
     pub status: Option<Status>,
-    /// Runs to list
-    #[arg(long, default_value_t = 10)]
-    pub limit: usize,
+    /// Runs to list, at least 1
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: u64,
     /// As JSON instead of lines
     #[arg(long)]
     pub json: bool,

@@ -11,6 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
+    signal: Option<i32>,
     attempted: String,
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -44,6 +45,7 @@ impl Error {
     pub fn new(kind: Kind, attempted: impl Into<String>) -> Self {
         Self {
             kind,
+            signal: None,
             attempted: attempted.into(),
             cause: None,
         }
@@ -56,16 +58,23 @@ impl Error {
         self
     }
 
+    /// The same, ended by this signal of the operating system.
+    #[must_use]
+    pub fn by_signal(mut self, number: Option<i32>) -> Self {
+        self.signal = number;
+        self
+    }
+
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Code that the program ends with: 3 for a run that was cancelled, 1 for everything else.
+    /// Code that the program ends with: 128 plus the number of the signal that ended it early, or 1.
     pub fn exit_code(&self) -> ExitCode {
-        match self.kind {
-            Kind::Cancelled => ExitCode::from(3),
-            _ => ExitCode::FAILURE,
-        }
+        let by_signal = self
+            .signal
+            .and_then(|number| u8::try_from(128 + number).ok());
+        by_signal.map_or(ExitCode::FAILURE, ExitCode::from)
     }
 }
 

@@ -55,11 +55,7 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "what keeps the program from running is told on stderr"
-)]
 fn fail(error: &Error) -> ExitCode {
-    eprintln!("kearney-platform: {}", chain(error));
+    output::tell(&chain(error));
     error.exit_code()
 }

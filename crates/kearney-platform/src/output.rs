@@ -1,10 +1,15 @@
-//! Answers of commands, on standard output.
+//! Answers of commands on standard output, and what else they say on standard error.
 
 use std::io::{ErrorKind, Write};
 
 use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
+
+/// Writes a line to standard error. One that cannot be written, such as to a full disk, changes nothing else.
+pub fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "kearney-platform: {line}");
+}
 
 /// Writes what a command has to say. A reader that has seen enough and left is no failure.
 pub fn answer(text: &str) -> Result<()> {

@@ -29,7 +29,7 @@ pub struct Dataset {
     pub file: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Contents {
     models: Vec<Model>,
     datasets: Vec<Dataset>,
@@ -103,11 +103,15 @@ impl Registry {
         })
     }
 
-    /// The change is on disk before it can be seen, or it did not happen.
+    /// The change is on disk before it can be seen, or it did not happen. What changes nothing is not written: a start
+    /// succeeds on a full disk too.
     fn change<T>(&self, change: impl FnOnce(&mut Contents) -> T) -> Result<T> {
         let mut held = self.lock();
         let mut next = held.clone();
         let result = change(&mut next);
+        if next == *held {
+            return Ok(result);
+        }
         let saved = serde_json::to_vec_pretty(&next).map_err(std::io::Error::from);
         let saved = saved.and_then(|bytes| files::write(&self.path, &bytes));
         saved.map_err(|error| {

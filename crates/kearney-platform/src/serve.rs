@@ -113,9 +113,12 @@ impl Loading {
     /// Loads, tells where to look and runs what is asked for, or stops the platform.
     async fn run(self, addresses: Addresses) {
         let data_dir = &self.platform.data_dir;
-        let loaded = self.load().await.and_then(|()| addresses.write(data_dir));
-        match loaded {
+        match self.load().await {
             Ok(()) => {
+                // on a full disk it serves all the same
+                if let Err(error) = addresses.write(data_dir) {
+                    ops_layer::log::warn!("addresses_not_written", error = chain(&error));
+                }
                 ops_layer::log::info!("ready", version = env!("CARGO_PKG_VERSION"));
                 start_block::print(&self.platform, &self.configs, &addresses, &self.ops);
                 execution::work(self.platform.clone(), self.stop.clone()).await;

@@ -143,7 +143,7 @@ fn file(data_dir: &Path) -> PathBuf {
 
 fn open(path: &Path) -> Result<Warehouse> {
     Warehouse::open(path).map_err(|error| {
-        let told = format!("cannot open {}", path.display());
+        let told = "the warehouse cannot be opened; stop the platform and delete its file: the next start loads it again";
         Error::new(Kind::Warehouse, told).because(error)
     })
 }

@@ -1,4 +1,5 @@
 use std::io;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
@@ -6,6 +7,7 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub struct StopSignal {
     stopping: watch::Sender<bool>,
+    number: Arc<OnceLock<i32>>,
 }
 
 impl StopSignal {
@@ -24,7 +26,8 @@ impl StopSignal {
         let mut signals = Signals::watch()?;
         let listener = signal.clone();
         tokio::spawn(async move {
-            signals.next().await;
+            // nobody else sets it
+            let _ = listener.number.set(signals.next().await);
             listener.stop();
             let number = signals.next().await;
             std::process::exit(128 + number);
@@ -36,6 +39,7 @@ impl StopSignal {
     pub fn manual() -> Self {
         Self {
             stopping: watch::Sender::new(false),
+            number: Arc::default(),
         }
     }
 
@@ -47,6 +51,12 @@ impl StopSignal {
     /// Reports if the signal was raised.
     pub fn is_raised(&self) -> bool {
         *self.stopping.borrow()
+    }
+
+    /// Number of the operating system's signal that raised it: 15 for SIGTERM, 2 for Ctrl-C; `None` for
+    /// [`stop`](Self::stop), or if it is not raised. A program that ends early because of it exits with 128 plus the number.
+    pub fn number(&self) -> Option<i32> {
+        self.number.get().copied()
     }
 
     /// Waits until the signal is raised; returns at once if it was.

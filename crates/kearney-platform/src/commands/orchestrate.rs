@@ -40,6 +40,7 @@ async fn orchestrate(
     };
     // a terminal shows progress, and --json one document
     let has_lines = !options.json && !std::io::stderr().is_terminal();
+    let cancel = signals.cancel.clone();
     let ops = setup::init(
         "kearney-platform-orchestrator",
         &options.work,
@@ -68,6 +69,10 @@ async fn orchestrate(
         _ => Kind::Run,
     };
     let told = Error::new(kind, format!("run {id} ended as {status}"));
+    let told = match kind {
+        Kind::Cancelled => told.by_signal(cancel.number()),
+        _ => told,
+    };
     Err(match record.error {
         Some(why) => told.because(why),
         None => told,

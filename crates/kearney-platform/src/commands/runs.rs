@@ -1,14 +1,26 @@
 //! `kearney-platform runs`: what ran and how it ended, beside a platform that may be running.
 
+use ops_layer::log::reader::escaped;
 use serde_json::json;
 
 use crate::args;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, chain};
 use crate::orchestrator::{Record, Runs};
-use crate::output::{answer, answer_json};
+use crate::output::{answer, answer_json, tell};
 
 pub fn run(options: &args::Runs) -> Result<()> {
-    let runs = Runs::read(&options.data_dir)?;
+    let dir = &options.data_dir;
+    if !dir.is_dir() {
+        let told = format!(
+            "--data-dir {}: there is no such directory; name the platform's own",
+            dir.display()
+        );
+        return Err(Error::new(Kind::File, told));
+    }
+    let (runs, unreadable) = Runs::read(dir)?;
+    for error in &unreadable {
+        tell(&chain(error));
+    }
     if let Some(id) = options.run_id {
         let missing = || Error::new(Kind::Registry, format!("there is no run {id}"));
         let record = runs.get(id).ok_or_else(missing)?;
@@ -18,8 +30,9 @@ pub fn run(options: &args::Runs) -> Result<()> {
             answer(&describe(&record))
         };
     }
+    let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
     let wanted = |record: &Record| options.status.is_none_or(|status| record.status == status);
-    let (page, _) = runs.page(None, options.limit, wanted);
+    let (page, _) = runs.page(None, limit, wanted);
     if options.json {
         return answer_json(&json!({ "runs": page }));
     }
@@ -36,15 +49,22 @@ fn line(record: &Record) -> String {
     let took = record
         .took_ms
         .map_or("-".to_owned(), |ms| format!("{ms}ms"));
-    let why = record.error.as_deref().unwrap_or_default();
-    format!(
-        "{} {} {} {client} {} {phase} {took} retries={} {why}\n",
+    // an engine's message may have lines of its own
+    let why = one_line(record.error.as_deref().unwrap_or_default());
+    let line = format!(
+        "{} {} {} {client} {} {phase} {took} retries={} {why}",
         record.requested_at.get(..19).unwrap_or_default(),
         record.run_id,
         record.job.name(),
         record.status.as_str(),
         record.retries,
-    )
+    );
+    format!("{}\n", line.trim_end())
+}
+
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    escaped(&words.join(" "))
 }
 
 /// The run and each of its phases.

@@ -1,7 +1,7 @@
 //! `kearney-platform doctor`: names what is wrong with a platform, running or not, and how that was found out.
 //!
-//! The exit code is 0 without findings (or with ones of severity `info`), 1 if the doctor itself failed, 2 for wrong
-//! arguments, 3 for warnings and 4 for something critical.
+//! The exit code is that of the table in the README: 0 without findings (or with ones of severity `info`), 3 for warnings
+//! and 4 for something critical.
 
 mod admin;
 mod answers;
@@ -24,7 +24,7 @@ use found::{Found, Severity};
 pub use options::Doctor;
 
 use crate::error::{Error, Kind, Result, chain};
-use crate::output::answer;
+use crate::output::{answer, tell};
 
 /// Time for everything that is asked; whoever has not answered by then is a finding.
 const ALL_WITHIN: Duration = Duration::from_secs(20);
@@ -122,8 +122,7 @@ fn ask_all(options: &Doctor, started: Instant) -> Answers {
     all
 }
 
-#[expect(clippy::print_stderr, reason = "reason of a failure")]
 fn fail(why: &str) -> ExitCode {
-    eprintln!("kearney-platform: {}", redacted(why.to_owned()));
+    tell(&redacted(why.to_owned()));
     ExitCode::FAILURE
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Work that a run can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Job {
     /// Loads what was replaced, and counts the tables anew
     Load,
@@ -46,6 +46,24 @@ impl Job {
             Self::Delays => Some(DELAYS),
             Self::Routes => Some(ROUTES),
         }
+    }
+}
+
+impl TryFrom<String> for Job {
+    type Error = NoJob;
+
+    fn try_from(text: String) -> Result<Self, NoJob> {
+        Self::from_str(&text, false).map_err(|_| NoJob)
+    }
+}
+
+/// Reason why a text is no [`Job`].
+#[derive(Debug)]
+pub struct NoJob;
+
+impl fmt::Display for NoJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a job is load, delays or routes")
     }
 }
 

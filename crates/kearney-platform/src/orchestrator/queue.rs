@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::record::{Record, Status};
 use super::store::Runs;
 use crate::domain_metrics;
-use crate::error::Result;
+use crate::error::{Result, chain};
 
 /// Runs that may wait; one more is refused.
 const WAITING_MAX: usize = 16;
@@ -97,8 +97,9 @@ impl Queue {
         Ok(Ok(()))
     }
 
-    /// Ends a run that waits, or asks one that runs to end. Blocks for the file.
-    pub fn cancel(&self, id: Uuid) -> Result<Cancelled> {
+    /// Ends a run that waits, or asks one that runs to end. Blocks for the file; a record that cannot be written does not
+    /// keep the run alive.
+    pub fn cancel(&self, id: Uuid) -> Cancelled {
         let mut state = self.lock();
         let at = state
             .waiting
@@ -108,19 +109,24 @@ impl Queue {
             publish_depth(&state);
             let why = "it was cancelled before it began".to_owned();
             waiting.record.end(Status::Cancelled, Some(why));
-            self.runs.save(&waiting.record)?;
+            if let Err(error) = self.runs.save(&waiting.record) {
+                let run_id = id.to_string();
+                ops_layer::log::warn!("run_not_recorded", run_id = run_id, error = chain(&error));
+            }
             domain_metrics::orchestrator_runs_total(domain_metrics::RunStatus::Cancelled).inc();
-            return Ok(Cancelled::Ended(Box::new(waiting.record)));
+            return Cancelled::Ended(Box::new(waiting.record));
         }
-        let Some(record) = self.runs.get(id).map(Box::new) else {
-            return Ok(Cancelled::Unknown);
+        let Some(mut record) = self.runs.get(id).map(Box::new) else {
+            return Cancelled::Unknown;
         };
         match &state.running {
             Some((running, signal)) if *running == id && !record.status.is_over() => {
                 signal.stop();
-                Ok(Cancelled::Asked(record))
+                // taken, and perhaps not written down as such yet
+                record.status = Status::Running;
+                Cancelled::Asked(record)
             }
-            _ => Ok(Cancelled::Over(record)),
+            _ => Cancelled::Over(record),
         }
     }
 

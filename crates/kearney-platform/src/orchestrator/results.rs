@@ -66,11 +66,20 @@ pub fn publish(
     let replaced = register(dataset.clone())?;
     if let Some(old) = replaced.and_then(|replaced| replaced.file)
         && dataset.file.as_ref() != Some(&old)
+        && is_own(&old)
     {
         // the next start sweeps what stays
         let _ = std::fs::remove_file(data_dir.join(old));
     }
     Ok(dataset)
+}
+
+/// Returns true for a file of ours: an edited registry leads nowhere else.
+fn is_own(file: &str) -> bool {
+    let name = file
+        .strip_prefix(DIR)
+        .and_then(|rest| rest.strip_prefix('/'));
+    name.is_some_and(|name| !name.contains('/'))
 }
 
 /// Deletes results that the registry does not name: their process died before they counted. Only for the owner of the

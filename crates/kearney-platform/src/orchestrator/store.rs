@@ -29,7 +29,10 @@ impl Runs {
         let dir = data_dir.join("runs");
         let prepared = files::create_own_dir(&dir).and_then(|()| files::sweep(&dir));
         prepared.map_err(|error| failed("open", &dir).because(error))?;
-        let runs = Self::read(data_dir)?;
+        let (runs, unreadable) = Self::read(data_dir)?;
+        for error in unreadable {
+            ops_layer::log::warn!("run_unreadable", error = chain(&error));
+        }
         let cut_off: Vec<Record> = runs
             .lock()
             .values()
@@ -51,10 +54,10 @@ impl Runs {
         Ok(runs)
     }
 
-    /// Reads them, beside a platform that may be running.
-    pub fn read(data_dir: &Path) -> Result<Self> {
+    /// Reads them, beside a platform that may be running; and why files are left out.
+    pub fn read(data_dir: &Path) -> Result<(Self, Vec<Error>)> {
         let dir = data_dir.join("runs");
-        let mut records = BTreeMap::new();
+        let (mut records, mut unreadable) = (BTreeMap::new(), Vec::new());
         let entries = match std::fs::read_dir(&dir) {
             Ok(entries) => Some(entries),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -69,15 +72,14 @@ impl Runs {
                 Ok(Some(record)) => drop(records.insert(record.run_id, record)),
                 // forgotten meanwhile
                 Ok(None) => {}
-                Err(error) => {
-                    ops_layer::log::warn!("run_unreadable", error = chain(&error));
-                }
+                Err(error) => unreadable.push(error),
             }
         }
-        Ok(Self {
+        let runs = Self {
             dir,
             records: Mutex::new(records),
-        })
+        };
+        Ok((runs, unreadable))
     }
 
     /// Writes a run down, and forgets the oldest beyond [`RUNS_KEPT`].

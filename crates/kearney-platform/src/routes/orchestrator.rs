@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::registry::{Authorized, written};
+use super::registry::{Authorized, object, written};
 use crate::orchestrator::{Cancelled, Client, Job, PAGE_MAX, Record, Status};
 use crate::params::Params;
 use crate::platform::Platform;
@@ -43,7 +43,7 @@ pub async fn start_run(
     }
     let record = Record::new(request.job, request.client);
     let (queued, asker) = (record.clone(), current_span_ids());
-    let submitted = written(move || platform.queue.submit(queued, asker)).await?;
+    let submitted = written("the run", move || platform.queue.submit(queued, asker)).await?;
     submitted.map_err(|full| {
         let detail = format!("{} runs wait already", full.waiting);
         Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(full.retry_after)
@@ -95,7 +95,7 @@ pub async fn cancel_run(
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Response, Problem> {
     let Path(id) = id.map_err(|_| unknown())?;
-    match written(move || platform.queue.cancel(id)).await? {
+    match written("the run", move || Ok(platform.queue.cancel(id))).await? {
         Cancelled::Ended(record) => Ok(Json(record).into_response()),
         Cancelled::Asked(record) => Ok((StatusCode::ACCEPTED, Json(record)).into_response()),
         Cancelled::Over(record) => {
@@ -117,8 +117,7 @@ fn parse(body: &[u8]) -> Result<Request, Problem> {
         r#"{{"job": "load", "delays" or "routes", "client": text (optional)}}; a client is {}"#,
         Client::ACCEPTS
     );
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::parameter("body", error.to_string(), accepts))
+    object(body, &accepts)
 }
 
 fn status_of(text: &str) -> Result<Status, Problem> {

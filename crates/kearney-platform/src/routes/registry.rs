@@ -6,6 +6,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequestParts, State};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::error::chain;
@@ -47,7 +48,7 @@ pub async fn add_model(
     let body = body.map_err(|rejected| Problem::new(rejected.status(), rejected.body_text()))?;
     let model = parse(&body)?;
     let stored = model.clone();
-    let added = written(move || platform.add_model(stored)).await?;
+    let added = written("the registry", move || platform.add_model(stored)).await?;
     if added {
         Ok((StatusCode::CREATED, Json(model)))
     } else {
@@ -74,8 +75,7 @@ async fn authorize(platform: &Platform, headers: &HeaderMap) -> Result<(), Probl
 
 fn parse(body: &[u8]) -> Result<Model, Problem> {
     let accepts = r#"{"name": text, "version": text, "description": text (optional)}, name and version of 1 to 100 characters"#;
-    let model: Model = serde_json::from_slice(body)
-        .map_err(|error| Problem::parameter("body", error.to_string(), accepts))?;
+    let model: Model = object(body, accepts)?;
     for (field, text) in [("name", &model.name), ("version", &model.version)] {
         if text.trim().is_empty() || text.chars().count() > 100 {
             return Err(Problem::parameter(field, "wrong length", accepts));
@@ -84,13 +84,27 @@ fn parse(body: &[u8]) -> Result<Model, Problem> {
     Ok(model)
 }
 
-/// Writes on a thread that may wait for the disk.
+/// Parses a body, which is an object: an array of its values would do for serde.
+pub fn object<T: DeserializeOwned>(body: &[u8], accepts: &str) -> Result<T, Problem> {
+    let wrong = |why: String| Problem::parameter("body", why, accepts);
+    if body
+        .trim_ascii_start()
+        .first()
+        .is_some_and(|first| *first != b'{')
+    {
+        return Err(wrong("it is no JSON object".to_owned()));
+    }
+    serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))
+}
+
+/// Writes this on a thread that may wait for the disk.
 pub async fn written<T: Send + 'static>(
+    what: &str,
     work: impl FnOnce() -> crate::error::Result<T> + Send + 'static,
 ) -> Result<T, Problem> {
     let failed = |why: String| {
-        ops_layer::log::error!("registry_write_failed", error = why);
-        let detail = "the registry could not be written";
+        ops_layer::log::error!("write_failed", what = what, error = why);
+        let detail = format!("{what} could not be written");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     };
     match ops_layer::spawn_blocking(work).await {

@@ -112,6 +112,7 @@ fn a_wrong_body_path_or_method_is_a_problem_too() {
         (r#"{"name": "x"}"#, "body"),
         (r#"{"name": "x", "version": "1", "color": "red"}"#, "body"),
         (r#"{"name": "  ", "version": "1"}"#, "name"),
+        (r#"["x", "1"]"#, "body"),
     ] {
         let answer = served.post("/api/registry/models", &[key], body);
         assert_eq!(answer.status, 400, "{body}");
@@ -122,6 +123,8 @@ fn a_wrong_body_path_or_method_is_a_problem_too() {
         r#"{"client": "acme"}"#,
         r#"{"job": "load", "client": "../x"}"#,
         r#"{"job": "load", "when": "now"}"#,
+        r#"["load", null]"#,
+        r#"{"job": {"load": null}}"#,
     ] {
         let answer = served.post("/api/orchestrator/runs", &[key], body);
         assert_eq!(answer.status, 400, "{body}");

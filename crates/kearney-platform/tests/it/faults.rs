@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::mapbox_stand_in::{Behavior, StandIn, TOKEN};
@@ -204,10 +205,10 @@ fn a_collector_that_refuses_credentials_is_the_first_finding() {
 }
 
 /// A file system of its own; `None` where we may not mount one.
-struct Mounted(PathBuf);
+pub(crate) struct Mounted(PathBuf);
 
 impl Mounted {
-    fn over(path: &Path) -> Option<Self> {
+    pub(crate) fn over(path: &Path) -> Option<Self> {
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"])
             .arg(path)
@@ -241,8 +242,10 @@ fn a_full_disk_is_the_first_finding() {
 }
 
 /// Groups of version 1 or 2 under which the machine lets us make others.
-fn group(controller: &str) -> Option<PathBuf> {
-    let name = format!("ops-test-{}-{controller}", std::process::id());
+pub(crate) fn group(controller: &str) -> Option<PathBuf> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let name = format!("ops-test-{process}-{count}-{controller}");
     let root = Path::new("/sys/fs/cgroup");
     let path = [root.join(controller).join(&name), root.join(&name)]
         .into_iter()
@@ -258,12 +261,33 @@ fn group(controller: &str) -> Option<PathBuf> {
         .then_some(path)
 }
 
-fn set(path: &Path, files: [&str; 2], text: &str) {
+pub(crate) fn set(path: &Path, files: [&str; 2], text: &str) {
     let file = files
         .iter()
         .map(|file| path.join(file))
         .find(|file| file.exists());
     std::fs::write(file.unwrap(), text).unwrap();
+}
+
+/// Bytes that the processes of a control group cannot give back.
+pub(crate) fn working_set(path: &Path) -> u64 {
+    let read = |names: [&str; 2]| -> String {
+        let files = names.iter().map(|name| path.join(name));
+        files
+            .filter_map(|file| std::fs::read_to_string(file).ok())
+            .next()
+            .unwrap()
+    };
+    let usage: u64 = read(["memory.usage_in_bytes", "memory.current"])
+        .trim()
+        .parse()
+        .unwrap();
+    let stat = read(["memory.stat", "memory.stat"]);
+    let inactive = stat.lines().find_map(|line| {
+        let line = line.strip_prefix("total_").unwrap_or(line);
+        line.strip_prefix("inactive_file ")?.parse::<u64>().ok()
+    });
+    usage - inactive.unwrap_or(0)
 }
 
 #[test]
@@ -302,23 +326,7 @@ fn memory_near_its_limit_is_the_first_finding() {
     let home = quiet();
     let served = home.serve_in(&path.join("cgroup.procs"));
     requests(&served, 0);
-    let read = |names: [&str; 2]| -> String {
-        let files = names.iter().map(|name| path.join(name));
-        files
-            .filter_map(|file| std::fs::read_to_string(file).ok())
-            .next()
-            .unwrap()
-    };
-    let usage: u64 = read(["memory.usage_in_bytes", "memory.current"])
-        .trim()
-        .parse()
-        .unwrap();
-    let stat = read(["memory.stat", "memory.stat"]);
-    let inactive = stat.lines().find_map(|line| {
-        let line = line.strip_prefix("total_").unwrap_or(line);
-        line.strip_prefix("inactive_file ")?.parse::<u64>().ok()
-    });
-    let working_set = usage - inactive.unwrap_or(0);
+    let working_set = working_set(&path);
     set(
         &path,
         ["memory.limit_in_bytes", "memory.max"],

@@ -187,6 +187,33 @@ fn a_full_queue_is_429_with_retry_after_and_no_server_error() {
 }
 
 #[test]
+fn a_run_that_waits_is_cancelled_also_if_that_cannot_be_written_down() {
+    let files = tempfile::tempdir().unwrap();
+    let extract = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("extract");
+    for name in ["flights-3m.parquet", "airports.csv", "zipcodes.csv"] {
+        std::fs::copy(extract.join(name), files.path().join(name)).unwrap();
+    }
+    let home = Home::with_datasets(files.path());
+    let served = home.serve();
+    // its agents try three times
+    std::fs::write(files.path().join("zipcodes.csv"), "broken").unwrap();
+    ask(&served, r#"{"job": "delays"}"#);
+    let waits = ask(&served, r#"{"job": "routes"}"#);
+    std::fs::rename(home.path("data/runs"), home.path("data/elsewhere")).unwrap();
+    let refused = served.post(RUNS, &[KEY], r#"{"job": "load"}"#);
+    assert_eq!(refused.status, 500);
+    assert_eq!(refused.json()["detail"], "the run could not be written");
+    let path = format!("{RUNS}/{}", id(&waits));
+    let cancelled = served.delete(&path, &[KEY]);
+    assert_eq!(cancelled.status, 200, "{}", cancelled.body);
+    assert_eq!(served.get(&path).json()["status"], "cancelled");
+    let metrics = served.get("/metrics").body;
+    assert!(metrics.contains("\norchestrator_runs_total{status=\"cancelled\"} 1\n"));
+    let listed = served.get(&format!("{RUNS}?status=cancelled")).json();
+    assert_eq!(listed["runs"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn a_run_whose_file_is_broken_tries_again_fails_and_leaves_the_table_as_it_was() {
     let files = tempfile::tempdir().unwrap();
     let extract = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("extract");

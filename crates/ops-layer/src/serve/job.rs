@@ -1,5 +1,6 @@
 use std::error::Error as StdError;
 use std::future::Future;
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -139,11 +140,8 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "nothing else is there to report that the log did not start"
-)]
+/// Tells it on standard error, as the log did not start. A standard error that takes nothing changes nothing else.
 fn refuse(error: &Error) -> ExitCode {
-    eprintln!("{error:?}");
+    let _ = writeln!(std::io::stderr(), "{error:?}");
     ExitCode::FAILURE
 }

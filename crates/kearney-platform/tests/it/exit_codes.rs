@@ -1,0 +1,297 @@
+//! The table of exit codes in the README, row by row; and what a command shows on a terminal.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::served::Home;
+
+const SOON: Duration = Duration::from_secs(60);
+
+fn run(home: &Home, arguments: &[&str]) -> Output {
+    let mut program = home.program(arguments);
+    program.stdout(Stdio::piped()).stderr(Stdio::piped());
+    program.output().unwrap()
+}
+
+fn code(home: &Home, arguments: &[&str]) -> i32 {
+    run(home, arguments).status.code().unwrap()
+}
+
+/// A folder with input of which no table can be loaded: agents try three times, and take more than a second.
+fn with_broken_input() -> Home {
+    let home = Home::new();
+    std::fs::create_dir(home.path("input")).unwrap();
+    for name in ["flights-3m.parquet", "airports.csv", "zipcodes.csv"] {
+        std::fs::write(home.path("input").join(name), "x").unwrap();
+    }
+    home
+}
+
+/// Waits until an agent tries again.
+fn wait_for_a_retry(home: &Home) {
+    let asked = Instant::now();
+    loop {
+        let log = std::fs::read_to_string(home.path("logs/app.log")).unwrap_or_default();
+        if log.contains("\"event\":\"agent_retries\"") {
+            return;
+        }
+        assert!(asked.elapsed() < SOON, "{log}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn each_exit_code_has_the_one_meaning_that_the_readme_gives_it() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"));
+    let readme = readme.unwrap();
+    let table = readme.split("| exit code | meaning |").nth(1).unwrap();
+    let codes = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let codes: Vec<&str> = codes
+        .map(|line| line.split('|').nth(1).unwrap().trim())
+        .collect();
+    assert_eq!(codes, ["0", "1", "2", "3", "4", "130, 143"]);
+
+    let home = with_broken_input();
+    let none = ["doctor", "--admin", "http://127.0.0.1:1"];
+    for (arguments, right) in [
+        (&["orchestrate", "--job", "load"][..], 0),
+        (&["runs"], 0),
+        (
+            &[
+                "orchestrate",
+                "--job",
+                "load",
+                "--datasets",
+                "input",
+                "--data-dir",
+                "other",
+            ],
+            1,
+        ),
+        (&["secrets", "source", "nosuch"], 1),
+        (&["runs", "--data-dir", "nowhere"], 1),
+        (&["runs", "01890000-0000-7000-8000-000000000000"], 1),
+        (&["cache", "stats", "--data-dir", "nowhere"], 1),
+        (&["logs", "nowhere"], 1),
+        (&["healthcheck", "--port", "1"], 1),
+        (
+            &[
+                "doctor",
+                "--bundle",
+                "nowhere/b.tar.gz",
+                "--admin",
+                "http://127.0.0.1:1",
+            ],
+            1,
+        ),
+        (&["orchestrate", "--job", "nothing"], 2),
+        (&["runs", "--limit", "0"], 2),
+        (&["runs", "--status", "good"], 2),
+        (&["nothing"], 2),
+        (&[], 2),
+        (&none, 4),
+    ] {
+        assert_eq!(code(&home, arguments), right, "{arguments:?}");
+    }
+    // a collector that is not there is a warning
+    let served = home.serve();
+    let doctor = ["doctor", "--admin", &served.admin];
+    let asked = Instant::now();
+    while code(&home, &doctor) != 3 {
+        assert!(asked.elapsed() < SOON, "{:?}", run(&home, &doctor));
+    }
+    assert!(served.stop().success());
+}
+
+#[test]
+fn a_run_that_a_signal_cancels_ends_with_the_code_of_the_signal() {
+    for (signal, right) in [("-INT", 130), ("-TERM", 143)] {
+        let home = with_broken_input();
+        let mut program = home.program(&["orchestrate", "--job", "delays", "--json"]);
+        program.args(["--datasets", "input"]).stdout(Stdio::piped());
+        let child = program.stderr(Stdio::piped()).spawn().unwrap();
+        wait_for_a_retry(&home);
+        let id = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(right), "{ended:?}");
+        let run: Value = serde_json::from_slice(&ended.stdout).unwrap();
+        assert_eq!(run["status"], "cancelled");
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert!(told.contains("ended as cancelled"), "{told}");
+        // written down as that
+        let listed = self::run(&home, &["runs", "--json"]);
+        let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+        assert_eq!(listed["runs"][0], run);
+    }
+}
+
+/// Runs this line of a shell on a terminal of its own; returns what it showed, and the exit code of `script`, which is that
+/// of the line. `None` where there is no `script`.
+fn on_a_terminal(
+    home: &Home,
+    line: &str,
+    meanwhile: impl FnOnce(&mut dyn Write),
+) -> Option<(String, i32)> {
+    let program = env!("CARGO_BIN_EXE_kearney-platform");
+    let mut script = Command::new("script");
+    for (name, value) in home.program(&[]).get_envs() {
+        match value {
+            Some(value) => script.env(name, value),
+            None => script.env_remove(name),
+        };
+    }
+    script
+        .current_dir(home.path(""))
+        .env("SHELL", "/bin/sh")
+        .env("PLATFORM", program);
+    script.args(["-qefc", &format!("exec \"$PLATFORM\" {line}"), "/dev/null"]);
+    script
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let Ok(mut child) = script.spawn() else {
+        let _ = writeln!(
+            std::io::stderr(),
+            "nothing was shown on a terminal: there is no script(1)"
+        );
+        return None;
+    };
+    let mut keys = child.stdin.take().unwrap();
+    meanwhile(&mut keys);
+    // its end would be Ctrl-D
+    let ended = child.wait_with_output().unwrap();
+    drop(keys);
+    Some((
+        String::from_utf8(ended.stdout).unwrap(),
+        ended.status.code().unwrap(),
+    ))
+}
+
+#[test]
+fn a_terminal_shows_each_agent_and_phase_and_a_file_has_the_document_alone() {
+    let home = Home::new();
+    let line = "orchestrate --job delays --json > run.json";
+    let Some((shown, code)) = on_a_terminal(&home, line, |_| {}) else {
+        return;
+    };
+    assert_eq!(code, 0, "{shown}");
+    let lines: Vec<&str> = shown
+        .lines()
+        .map(|line| line.split(" after ").next().unwrap())
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "  ingest   flights_loader done",
+            "  ingest   airports_loader done",
+            "  ingest   zipcodes_loader done",
+            "  ingest   done",
+            "  profile  profiler done",
+            "  profile  done",
+            "  analyze  analyst done",
+            "  analyze  done",
+            "  publish  publisher done",
+            "  publish  done",
+        ],
+        "{shown}"
+    );
+    let run = std::fs::read(home.path("run.json")).unwrap();
+    let run: Value = serde_json::from_slice(&run).unwrap();
+    assert_eq!(run["status"], "success");
+}
+
+#[test]
+fn ctrl_c_on_a_terminal_cancels_the_run_and_says_so() {
+    let home = with_broken_input();
+    let line = "orchestrate --job delays --datasets input";
+    let pressed = |keys: &mut dyn Write| {
+        wait_for_a_retry(&home);
+        keys.write_all(b"\x03").unwrap();
+        keys.flush().unwrap();
+    };
+    let Some((shown, code)) = on_a_terminal(&home, line, pressed) else {
+        return;
+    };
+    assert_eq!(code, 130, "{shown}");
+    assert!(
+        shown.contains("ingest   failed: it was cancelled"),
+        "{shown}"
+    );
+    assert!(shown.contains("ended as cancelled"), "{shown}");
+}
+
+#[test]
+fn a_standard_error_that_takes_nothing_changes_no_exit_code() {
+    let home = Home::new();
+    std::fs::write(home.path("file"), "").unwrap();
+    for arguments in [
+        &["orchestrate", "--job", "load", "--data-dir", "file"][..],
+        &[
+            "doctor",
+            "--bundle",
+            "nowhere/b",
+            "--admin",
+            "http://127.0.0.1:1",
+        ],
+    ] {
+        let full = std::fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let ended = home.program(arguments).stderr(full).status().unwrap();
+        assert_eq!(ended.code(), Some(1), "{arguments:?}");
+    }
+}
+
+#[test]
+fn runs_that_cannot_be_read_are_named_on_stderr_and_the_document_stays_whole() {
+    let home = Home::new();
+    assert_eq!(code(&home, &["orchestrate", "--job", "load"]), 0);
+    let runs = home.path("data/runs");
+    std::fs::write(runs.join("01890000-0000-7000-8000-000000000000.json"), "{").unwrap();
+    let mut whole = std::fs::read_dir(&runs)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let whole = whole
+        .find(|path| std::fs::metadata(path).unwrap().len() > 1)
+        .unwrap();
+    let mut record: Value = serde_json::from_slice(&std::fs::read(whole).unwrap()).unwrap();
+    record["run_id"] = "01890000-0000-7000-8000-00000000aaaa".into();
+    record["status"] = "failed".into();
+    record["error"] = "first\nsecond \u{1b}[31mred".into();
+    let other = runs.join("01890000-0000-7000-8000-00000000aaaa.json");
+    std::fs::write(other, record.to_string()).unwrap();
+
+    let listed = run(&home, &["runs", "--json"]);
+    assert!(listed.status.success());
+    let document: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(document["runs"].as_array().unwrap().len(), 2);
+    let told = String::from_utf8(listed.stderr).unwrap();
+    assert!(
+        told.contains("cannot read data/runs/01890000-0000-7000-8000-000000000000.json"),
+        "{told}"
+    );
+    // one line for each, whatever their errors hold
+    let listed = run(&home, &["runs"]);
+    let text = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(
+        text.contains("first second \\u001b[31mred") && !text.contains('\u{1b}'),
+        "{text}"
+    );
+    assert!(text.lines().all(|line| line == line.trim_end()), "{text:?}");
+}

@@ -1,0 +1,99 @@
+use std::time::Instant;
+
+use super::page::{Page, Scene};
+use super::prometheus::Prometheus;
+use super::provider::AREA;
+use super::runs::datasets;
+use super::{KEY, SOON, until};
+use crate::mapbox_stand_in::{Behavior, StandIn, TOKEN};
+use crate::served::{Home, Served};
+
+/// One platform with a provider that fails, a file that cannot be read and a cache that has seen nothing.
+#[test]
+fn latency_misses_slow_queries_and_a_growing_queue_lead_to_their_reasons() {
+    let (mapbox, files) = (StandIn::start(), datasets());
+    let mut home = Home::with_datasets(files.path());
+    home.set("MAPBOX_ACCESS_TOKEN", TOKEN);
+    home.set("KEARNEY_MAPBOX_URL", mapbox.url.clone().leak());
+    std::fs::create_dir(home.path("configs")).unwrap();
+    let text = "query_cache: {slow_query_ms: 1}\n";
+    std::fs::write(home.path("configs/cache.yaml"), text).unwrap();
+    let served = home.serve();
+    let Some(prometheus) = Prometheus::start(&served) else {
+        return;
+    };
+    let scene = Scene::of(&home, &served).with_prometheus(&prometheus);
+    until("=> 1 ", || {
+        scene.follow("promtool query instant http://127.0.0.1:9090 'sum(up)'")
+    });
+
+    std::fs::write(files.path().join("zipcodes.csv"), "broken").unwrap();
+    fill_the_queue(&served);
+    latency(&served, &scene, &mapbox);
+    misses(&served, &scene);
+    queue(&served, &scene);
+}
+
+fn fill_the_queue(served: &Served) {
+    let body = r#"{"job": "delays"}"#;
+    while served.post("/api/orchestrator/runs", &[KEY], body).status == 202 {}
+}
+
+fn latency(served: &Served, scene: &Scene<'_>, mapbox: &StandIn) {
+    let page = Page::read("high-api-latency.md");
+    served.get("/api/flights/summary?origin=SFO");
+    let slowest = until("/api/isochrone", || {
+        // fails once for each question, and answers the second try
+        mapbox.behave(Behavior::BrokenOnce);
+        assert_eq!(served.get(AREA).status, 200);
+        page.step(1, scene)
+    });
+    let first = slowest.lines().next().unwrap();
+    assert!(first.contains("/api/isochrone"), "{slowest}");
+    assert!(!page.step(2, scene).is_empty());
+    assert!(page.step(3, scene).contains("=> "));
+    let failures = page.step(4, scene);
+    assert!(failures.contains("{} => "), "{failures}");
+    assert!(!failures.contains("=> 0 "), "{failures}");
+    page.concludes("- The provider fails or is slow");
+}
+
+fn misses(served: &Served, scene: &Scene<'_>) {
+    let page = Page::read("cache-miss-rate-elevated.md");
+    let mut turn = 0;
+    let why = until("reason=\"absent\"", || {
+        turn += 1;
+        served.get(&format!("/api/airports?near=37.{turn},-122&limit=3"));
+        page.step(1, scene)
+    });
+    assert!(why.lines().count() <= 6, "{why}");
+    page.step(2, scene);
+    assert!(until("reason=", || page.step(3, scene)).contains("invalidated"));
+    assert!(page.step(4, scene).contains("entries: "));
+    page.concludes("`absent`: never asked before");
+
+    let page = Page::read("duckdb-slow.md");
+    until("query_type=\"SELECT\"", || page.step(1, scene));
+    let told = until("FROM airports", || page.step(2, scene));
+    assert!(told.contains("\"duration_ms\":"), "{told}");
+    assert!(page.step(3, scene).contains("=> "));
+    page.concludes("- Repeated queries: cache them");
+}
+
+fn queue(served: &Served, scene: &Scene<'_>) {
+    let page = Page::read("orchestrator-queue-growing.md");
+    let (mut told, asked) = (String::new(), Instant::now());
+    let is_long = |told: &str| told.contains("_depth 1") && told.contains("_in_flight 1");
+    while !is_long(&told) {
+        assert!(asked.elapsed() < SOON, "{told}");
+        fill_the_queue(served);
+        told = page.step(1, scene);
+    }
+    let phases = until("phase=\"ingest\"", || page.step(2, scene));
+    let first = phases.lines().next().unwrap();
+    assert!(first.contains("phase=\"ingest\""), "{phases}");
+    let told = page.step(3, scene);
+    assert!(told.contains(" delays - queued - "), "{told}");
+    page.concludes("- One phase became slow: its log lines carry `run_id` and `phase`");
+    page.concludes("answers 429 with `Retry-After`");
+}

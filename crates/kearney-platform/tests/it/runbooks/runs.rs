@@ -1,0 +1,39 @@
+use std::path::Path;
+
+use super::page::{Page, Scene};
+use super::{KEY, until};
+use crate::served::Home;
+
+/// Copies of the extract, which a test may break.
+pub(super) fn datasets() -> tempfile::TempDir {
+    let files = tempfile::tempdir().unwrap();
+    let extract = Path::new(env!("CARGO_MANIFEST_DIR")).join("extract");
+    for name in ["flights-3m.parquet", "airports.csv", "zipcodes.csv"] {
+        std::fs::copy(extract.join(name), files.path().join(name)).unwrap();
+    }
+    files
+}
+
+#[test]
+fn runs_that_fail_lead_to_the_file_that_is_broken() {
+    let files = datasets();
+    let home = Home::with_datasets(files.path());
+    let served = home.serve();
+    std::fs::write(files.path().join("zipcodes.csv"), "broken").unwrap();
+    assert_eq!(
+        served
+            .post("/api/orchestrator/runs", &[KEY], r#"{"job": "delays"}"#)
+            .status,
+        202
+    );
+
+    let page = Page::read("orchestrator-success-low.md");
+    let scene = Scene::of(&home, &served);
+    let told = until(" failed ingest ", || page.step(1, &scene));
+    assert!(told.contains("cannot load zipcodes"), "{told}");
+    assert_eq!(page.step(2, &scene), "no such run\nno such run\n");
+    assert!(page.step(3, &scene).contains("zipcodes_loader"));
+    page.concludes(
+        "`cannot load <table>`: the file of the table was replaced by one that is broken",
+    );
+}
