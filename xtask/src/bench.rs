@@ -3,6 +3,7 @@
 use crate::metadata::{Metadata, Package};
 use crate::tools::{DATASETS, LIBDUCKDB, PEERS, PYTHON};
 use crate::{Result, command, setup, workspace};
+use std::process::Command;
 
 /// The bench target whose goals are ratios, which `ci` checks.
 const RATIOS: &str = "ratios";
@@ -48,24 +49,32 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Checks the ratios of every crate that has some, with as few features as its benchmark needs.
-pub(crate) fn check_ratios(metadata: &Metadata) -> Result<()> {
-    for package in metadata.crates() {
-        if package.targets_of("bench").any(|target| target == RATIOS) {
-            command::run(&mut command::cargo([
-                "bench",
-                "--quiet",
-                "--package",
-                &package.name,
-                "--no-default-features",
-                "--bench",
-                RATIOS,
-                "--",
-                "--check",
-            ]))?;
-        }
+/// Builds what `check_ratios` runs, so that nothing is compiled while it measures.
+pub(crate) fn build_ratios(metadata: &Metadata) -> Result<()> {
+    for package in with_ratios(metadata) {
+        command::run(ratios(package).arg("--no-run"))?;
     }
     Ok(())
+}
+
+/// Checks the ratios of every crate that has some, with as few features as its benchmark needs.
+pub(crate) fn check_ratios(metadata: &Metadata) -> Result<()> {
+    for package in with_ratios(metadata) {
+        command::run(ratios(package).args(["--", "--check"]))?;
+    }
+    Ok(())
+}
+
+fn with_ratios(metadata: &Metadata) -> Vec<&Package> {
+    let mut crates = metadata.crates();
+    crates.retain(|package| package.targets_of("bench").any(|target| target == RATIOS));
+    crates
+}
+
+fn ratios(package: &Package) -> Command {
+    let mut bench = command::cargo(["bench", "--quiet", "--package", &package.name]);
+    bench.args(["--no-default-features", "--bench", RATIOS]);
+    bench
 }
 
 /// Each crate's package in `perf/peers`, a workspace with a lockfile of its own, told where the tools are.

@@ -10,6 +10,7 @@ use crate::{Result, bench, command, tidy, web};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Instant;
 
 /// Gauges that the overview names with `_total`, against the usual rule: the only lints promtool may report.
@@ -47,7 +48,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     steps.take("test", || {
         command::run(&mut test(&features, args.full, &absent))
     })?;
-    steps.take("each crate alone", || each_alone(&metadata))?;
+    // checks of one crate after the other leave a core idle; benchmarks are of another profile, so both go on at once
+    steps.take("each crate alone, benchmarks built", || {
+        thread::scope(|scope| {
+            let built = scope.spawn(|| bench::build_ratios(&metadata));
+            each_alone(&metadata)?;
+            let ended = built.join();
+            ended.map_err(|_| "a panic while benchmarks were built".to_owned())?
+        })
+    })?;
     steps.take("ratios", || bench::check_ratios(&metadata))?;
     steps.take("document", || command::run(&mut document(&features)))?;
     steps.take("serve", || serve_and_look(&binary, args.full))?;
