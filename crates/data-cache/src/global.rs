@@ -4,9 +4,24 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use crate::cache::Cache;
+use crate::config::Config;
 use crate::error::Error;
 
 static CACHE: OnceLock<Cache> = OnceLock::new();
+
+/// Opens a cache in `$OPS_CACHE_DIR`, else `data/cache`, and makes it the one that [`get_cache`] returns.
+///
+/// # Errors
+///
+/// A setting is refused, the directory cannot be used, or there is a process-wide cache already, which stays.
+pub fn init(config: &Config) -> Result<Cache, Error> {
+    if CACHE.get().is_some() {
+        return Err(already());
+    }
+    let cache = Cache::open_with(directory(), config)?;
+    install(cache.clone())?;
+    Ok(cache)
+}
 
 /// Makes `cache` the one that [`get_cache`] returns.
 ///
@@ -14,12 +29,19 @@ static CACHE: OnceLock<Cache> = OnceLock::new();
 ///
 /// If there is one already: the second configuration would silently not hold.
 pub fn install(cache: Cache) -> Result<(), Error> {
-    CACHE
-        .set(cache)
-        .map_err(|_| Error::input("a process-wide cache is installed already"))
+    CACHE.set(cache).map_err(|_| already())
 }
 
-/// The process-wide cache. Without [`install`] the first call opens `$OPS_CACHE_DIR`, else `data/cache`.
+fn already() -> Error {
+    Error::input("a process-wide cache is installed already")
+}
+
+fn directory() -> PathBuf {
+    let named = std::env::var_os("OPS_CACHE_DIR").filter(|dir| !dir.is_empty());
+    named.map_or_else(|| "data/cache".into(), PathBuf::from)
+}
+
+/// The process-wide cache. Without [`init`] and [`install`] the first call opens `$OPS_CACHE_DIR`, else `data/cache`.
 ///
 /// # Errors
 ///
@@ -28,9 +50,6 @@ pub fn get_cache() -> Result<Cache, Error> {
     if let Some(cache) = CACHE.get() {
         return Ok(cache.clone());
     }
-    let dir = std::env::var_os("OPS_CACHE_DIR")
-        .filter(|dir| !dir.is_empty())
-        .map_or_else(|| "data/cache".into(), PathBuf::from);
-    let opened = Cache::open(dir)?;
+    let opened = Cache::open(directory())?;
     Ok(CACHE.get_or_init(|| opened).clone())
 }

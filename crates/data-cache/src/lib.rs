@@ -151,7 +151,7 @@ pub use etag::compute_etag;
 pub use event::{QueryEvent, Status, Tier};
 #[doc(hidden)]
 pub use function::{FunctionCall, FunctionSite};
-pub use global::{get_cache, install};
+pub use global::{get_cache, init, install};
 pub use key::Key;
 pub use params::{Params, Value};
 pub use query::{CachedEngine, Query, QueryResult};

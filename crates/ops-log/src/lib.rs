@@ -137,7 +137,7 @@ pub use render::scalars::MAX_VALUE_BYTES;
 pub use render::slog_json;
 pub use render::value::{Json, Value};
 pub use setup::config::{Config, RECENT_LINES};
-pub use setup::error::Error;
+pub use setup::error::{Error, ErrorKind};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

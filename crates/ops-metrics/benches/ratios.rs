@@ -33,7 +33,7 @@ struct Labels {
 }
 
 fn main() {
-    ops_metrics::install(ops_metrics::Config::new()).unwrap();
+    ops_metrics::init(ops_metrics::Config::new()).unwrap();
     let mut ratios = dev::ratio::Ratios::from_args();
     increments(&mut ratios);
     observations(&mut ratios);

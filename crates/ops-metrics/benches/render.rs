@@ -18,7 +18,7 @@ fn main() {
     let config = ops_metrics::Config::new()
         .label_values_max(1000)
         .series_max(200_000);
-    ops_metrics::install(config).unwrap();
+    ops_metrics::init(config).unwrap();
     let names: Vec<&'static str> = (0..500).map(|n| &*format!("value-{n}").leak()).collect();
     let mut made = 0;
     for series in [1_000, 10_000, 100_000] {

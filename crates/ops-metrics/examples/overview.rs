@@ -40,7 +40,7 @@ pub(crate) fn install() -> Result<(), ops_metrics::Error> {
         "unknown",
         "unknown",
     );
-    ops_metrics::install(config)
+    ops_metrics::init(config)
 }
 
 /// The service: whatever it answers is counted by its route's template.

@@ -7,7 +7,7 @@ use crate::series::family::Family;
 use crate::series::guard::Limits;
 use crate::series::registry;
 
-/// Configuration of [`install`](crate::install); the default needs nothing.
+/// Configuration of [`init`](crate::init); the default needs nothing.
 ///
 /// In a file the keys are `label_values_max`, `series_max`, and `label_values_max_of` with a map of labels for each
 /// metric, and `buckets_of` with a list of bounds for each metric. Keys that are not known are refused.

@@ -8,7 +8,7 @@
 //! ops_metrics::define! { /** Jobs done. */ counter jobs_total { queue: Queue } }
 //!
 //! # fn main() -> Result<(), ops_metrics::Error> {
-//! ops_metrics::install(ops_metrics::Config::new())?;
+//! ops_metrics::init(ops_metrics::Config::new())?;
 //! http_requests_total("/api/users", Method::GET, 200).inc();
 //! http_request_latency("/api/users", Method::GET).observe(0.123);
 //! let timer = duckdb_query_seconds("SELECT").start_timer();
@@ -23,11 +23,11 @@
 //! # In a library
 //!
 //! Call the `metrics` macros, or declare your own with [`define!`]. Nothing needs to be installed: what is
-//! counted before [`install`] is there afterwards.
+//! counted before [`init`] is there afterwards.
 //!
 //! # In an application
 //!
-//! [`install`] once, [`register`] your own catalogs, answer `GET /metrics` with [`serve`]. What other crates
+//! [`init`] once, [`register`] your own catalogs, answer `GET /metrics` with [`serve`]. What other crates
 //! count through the `metrics` facade appears too; a name of the catalog lands in the catalog's series.
 //!
 //! # In a test
@@ -53,7 +53,7 @@
 //!
 //! # Errors
 //!
-//! [`install`] twice gives the same metrics; it fails if another crate installed a `metrics` recorder, or with a limit
+//! [`init`] fails if it was called before, if another crate installed a `metrics` recorder, or with a limit
 //! that makes no sense. Retrying does not help.
 //!
 //! # Feature flags
@@ -72,7 +72,7 @@ mod builtin;
 mod config;
 mod error;
 mod history;
-mod install;
+mod init;
 mod recorder;
 mod scrape;
 mod series;
@@ -89,7 +89,7 @@ pub mod catalog {
 
 pub use builtin::{CATALOG, ScrapeFailure};
 pub use config::Config;
-pub use error::Error;
+pub use error::{Error, ErrorKind};
 pub use history::interval::add_sparkline;
 pub use history::panics::panics;
 pub use history::routes::RouteSummary;
@@ -98,7 +98,7 @@ pub use history::sparkline::{
     SPARKLINE_SECONDS, Sparkline, Window, history_seconds, latency_over, routes_over, sparklines,
     sparklines_over,
 };
-pub use install::{before_tick, install, is_installed};
+pub use init::{before_tick, init, is_installed};
 pub use scrape::render::{before_scrape, render};
 pub use scrape::service::{CONTENT_TYPE, CONTENT_TYPE_OPEN_METRICS, serve};
 pub use series::cardinality::{Cardinality, Overflow, cardinality, overflows};

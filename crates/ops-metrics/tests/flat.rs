@@ -144,7 +144,7 @@ fn fill() {
 
 #[tokio::test]
 async fn random_requests_leave_series_and_memory_as_they_are() {
-    ops_metrics::install(
+    ops_metrics::init(
         ops_metrics::Config::new()
             .catalog(MINE)
             .label_values_max(50),

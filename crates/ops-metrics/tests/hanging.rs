@@ -11,7 +11,7 @@ const SOON: Duration = Duration::from_secs(4);
 
 #[tokio::test]
 async fn a_render_that_hangs_is_a_500_after_two_seconds_and_the_next_one_is_served() {
-    ops_metrics::install(ops_metrics::Config::new()).unwrap();
+    ops_metrics::init(ops_metrics::Config::new()).unwrap();
     let (release, released) = mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);
     let hangs = AtomicBool::new(true);

@@ -8,6 +8,7 @@ mod overview;
 mod promtool;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use ops_metrics::testing::Snapshot;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -45,8 +46,11 @@ const LISTED: [(&str, &str, &[&str]); 7] = [
     ("cache_size_bytes", "gauge", &["cache_type"]),
 ];
 
+/// Metrics of this process, which each test needs and the first one makes.
+static METRICS: LazyLock<()> = LazyLock::new(|| overview::install().unwrap());
+
 async fn scraped() -> String {
-    overview::install().unwrap();
+    LazyLock::force(&METRICS);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = tokio::spawn(async move { axum::serve(listener, overview::app()).await });
@@ -67,7 +71,7 @@ async fn scraped() -> String {
 
 #[tokio::test]
 async fn the_example_serves_what_the_overview_shows() {
-    overview::install().unwrap();
+    LazyLock::force(&METRICS);
     overview::record();
     let text = scraped().await;
     for line in SHOWN.lines().filter(|line| line.starts_with('#')) {

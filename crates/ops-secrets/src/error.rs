@@ -72,9 +72,12 @@ pub struct Attempt {
     pub outcome: String,
 }
 
+/// The name of [`Error`] in signatures that name several crates' errors.
+pub type SecretError = Error;
+
 /// Error of a lookup. Holds names, sources and reasons; never a value or a part of one.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SecretError(Arc<Inner>);
+pub struct Error(Arc<Inner>);
 
 #[derive(PartialEq, Eq)]
 struct Inner {
@@ -83,7 +86,7 @@ struct Inner {
     tried: Vec<Attempt>,
 }
 
-impl SecretError {
+impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>, tried: Vec<Attempt>) -> Self {
         Self(Arc::new(Inner {
             kind,
@@ -112,7 +115,7 @@ impl SecretError {
     }
 }
 
-impl fmt::Display for SecretError {
+impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
         for (i, attempt) in self.tried().iter().enumerate() {
@@ -123,10 +126,10 @@ impl fmt::Display for SecretError {
     }
 }
 
-impl fmt::Debug for SecretError {
+impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SecretError({}: {self})", self.kind().as_str())
+        write!(f, "Error({}: {self})", self.kind().as_str())
     }
 }
 
-impl std::error::Error for SecretError {}
+impl std::error::Error for Error {}

@@ -56,8 +56,8 @@
 //! - No value, and no part, length or hash of one, is in any `Debug`, `Display`, error, log line, report or metric.
 //!
 //! # Errors
-//! [`SecretError`] has a [`kind`](SecretError::kind), names every source that was [`tried`](SecretError::tried), and says whether
-//! to [retry](SecretError::is_retryable).
+//! [`Error`] has a [`kind`](Error::kind), names every source that was [`tried`](Error::tried), and says whether
+//! to [retry](Error::is_retryable).
 //!
 //! # Feature flags
 //! | feature | default | adds |
@@ -87,7 +87,7 @@ pub mod testing;
 
 pub use cache::breaker::BREAKER_OPEN;
 pub use cache::freshness::{MAX_BACKOFF, NEGATIVE_TTL};
-pub use error::{Attempt, ErrorKind, SecretError};
+pub use error::{Attempt, Error, ErrorKind, SecretError};
 pub use resolver::get::{Get, Resolving};
 pub use resolver::global::{get_secret, get_secret_source, global, init};
 pub use resolver::listeners::{MIN_ANNOUNCED_BYTES, Resolved};

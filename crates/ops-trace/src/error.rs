@@ -34,7 +34,31 @@ pub enum Error {
     },
 }
 
+/// Class of an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A setting is refused.
+    Config,
+    /// This process has a tracer already.
+    AlreadyInitialized,
+    /// The exporter could not be built, for example from these certificates.
+    Exporter,
+}
+
 impl Error {
+    /// Returns the class of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::AlreadyInitialized => ErrorKind::AlreadyInitialized,
+            Self::Exporter { .. } => ErrorKind::Exporter,
+            Self::InvalidEndpoint { .. }
+            | Self::EmptyServiceName
+            | Self::InvalidRatio { .. }
+            | Self::InvalidNetwork { .. } => ErrorKind::Config,
+        }
+    }
+
     /// The same, with the variable that a wrong endpoint came from.
     pub(crate) fn of(mut self, name: &'static str) -> Self {
         if let Self::InvalidEndpoint { variable, .. } = &mut self {

@@ -128,7 +128,7 @@ async fn traffic() -> String {
         });
         ops_trace::init(ops_trace::Config::new("it").endpoint("http://127.0.0.1:9")).unwrap()
     });
-    ops_metrics::install(ops_metrics::Config::new()).unwrap();
+    ops_metrics::init(ops_metrics::Config::new()).unwrap();
     ops_metrics::catalog::http_requests_total("/it/{id}", http::Method::GET, 500).inc();
     loop {
         let id = failed_request();

@@ -13,7 +13,7 @@ pub(crate) fn start(config: &Config) -> Result<(), Error> {
     if let Some([version, revision, compiler]) = config.build {
         settings = settings.build_info(version, revision, compiler);
     }
-    ops_metrics::install(settings).map_err(|error| Error::new("metrics", error))?;
+    ops_metrics::init(settings).map_err(|error| Error::new("metrics", error))?;
     describe();
     Ok(())
 }

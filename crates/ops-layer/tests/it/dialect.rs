@@ -92,6 +92,18 @@ fn each_fails_at_the_start_with_an_error_that_names_the_setting() {
     let secrets = Secrets::new(secrets.ttl(Duration::ZERO)).unwrap_err();
     let cache = Cache::open_with(&below_a_file, &cache::Config::default()).unwrap_err();
 
+    assert_eq!(log.kind(), log::ErrorKind::Io);
+    assert_eq!(trace.kind(), trace::ErrorKind::Config);
+    assert_eq!(metrics.kind(), metrics::ErrorKind::Config);
+    assert_eq!(secrets.kind(), secrets::ErrorKind::Config);
+    assert_eq!(cache.kind(), cache::ErrorKind::Io);
+    let _: [&(dyn Error + Send + Sync); 5] = [
+        &log as &log::Error,
+        &trace as &trace::Error,
+        &metrics as &metrics::Error,
+        &secrets as &secrets::Error,
+        &cache as &cache::Error,
+    ];
     let all: [(&dyn Error, &str); 5] = [
         (&log, "file"),
         (&trace, "2"),
@@ -106,7 +118,9 @@ fn each_fails_at_the_start_with_an_error_that_names_the_setting() {
             causes[0].chars().next().is_some_and(|c| !c.is_uppercase()),
             "{causes:?}"
         );
-        assert!(causes.iter().all(|cause| !cause.is_empty()), "{causes:?}");
+        for pair in causes.windows(2) {
+            assert!(!pair[0].contains(&pair[1]), "a cause twice: {causes:?}");
+        }
     }
 }
 
@@ -118,6 +132,10 @@ fn a_second_start_in_the_process_is_an_error_that_leaves_the_first_at_work() {
     let again = trace::init(trace::Config::new("again")).unwrap_err();
     assert!(again.to_string().contains("already"), "{again}");
     let again = secrets::init(secrets::Config::default()).unwrap_err();
+    assert!(again.to_string().contains("already"), "{again}");
+    let again = metrics::init(metrics::Config::new()).unwrap_err();
+    assert!(again.to_string().contains("already"), "{again}");
+    let again = cache::init(&cache::Config::default()).unwrap_err();
     assert!(again.to_string().contains("already"), "{again}");
     let again = cache::install(ops.cache().clone()).unwrap_err();
     assert!(again.to_string().contains("already"), "{again}");

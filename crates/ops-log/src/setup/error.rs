@@ -54,14 +54,40 @@ pub enum Error {
     TooManyChanges,
 }
 
+/// Class of an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A setting is refused.
+    Config,
+    /// A file or a thread could not be had.
+    Io,
+    /// A limit is reached; the same call may succeed later.
+    Limit,
+}
+
+impl Error {
+    /// Returns the class of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::File { .. } | Self::Revert(_) => ErrorKind::Io,
+            Self::TooManyChanges => ErrorKind::Limit,
+            Self::Environment(error) => error.kind(),
+            Self::Level { .. }
+            | Self::Format { .. }
+            | Self::Rotation { .. }
+            | Self::RateLimit { .. }
+            | Self::Filter(_) => ErrorKind::Config,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, source } => write!(
-                f,
-                "cannot append to the log file {}: {source}",
-                path.display()
-            ),
+            Self::File { path, .. } => {
+                write!(f, "cannot append to the log file {}", path.display())
+            }
             Self::Level { variable, source } => write!(f, "{variable}: {source}"),
             Self::Format { variable, text } => write!(
                 f,
@@ -71,10 +97,9 @@ impl fmt::Display for Error {
             Self::RateLimit { variable, source } => write!(f, "{variable}: {source}"),
             Self::Filter(source) => source.fmt(f),
             Self::Environment(source) => source.fmt(f),
-            Self::Revert(source) => write!(
-                f,
-                "cannot start the thread that takes a change of the log level back: {source}"
-            ),
+            Self::Revert(_) => {
+                f.write_str("cannot start the thread that takes a change of the log level back")
+            }
             Self::TooManyChanges => write!(
                 f,
                 "the levels of {MAX_LEVEL_CHANGES} targets are changed already, which is the most at a time: wait until \
@@ -88,12 +113,14 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::File { source, .. } | Self::Revert(source) => Some(source),
-            Self::Level { source, .. } => Some(source),
-            Self::Rotation { source, .. } => Some(source),
-            Self::RateLimit { source, .. } => Some(source),
-            Self::Filter(source) => Some(source),
             Self::Environment(source) => source.source(),
-            Self::Format { .. } | Self::TooManyChanges => None,
+            // the reason is a part of the message
+            Self::Level { .. }
+            | Self::Rotation { .. }
+            | Self::RateLimit { .. }
+            | Self::Filter(_)
+            | Self::Format { .. }
+            | Self::TooManyChanges => None,
         }
     }
 }

@@ -295,11 +295,13 @@ fn a_second_configuration_is_followed_by_loggers_that_exist() {
     let refused = Config::new()
         .stdout(false)
         .file("/proc/no such directory/app.log");
-    let error = pipeline.configure(refused).unwrap_err().to_string();
-    assert!(
-        error.starts_with("cannot append to the log file /proc/no such directory/app.log: "),
-        "{error}"
+    let error = pipeline.configure(refused).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot append to the log file /proc/no such directory/app.log"
     );
+    let cause = std::error::Error::source(&error).unwrap();
+    assert!(cause.is::<std::io::Error>(), "{cause}");
     warn!(log, "four");
     assert_eq!(second.lines().len(), 2, "the configuration before stays");
 }

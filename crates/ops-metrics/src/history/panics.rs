@@ -14,7 +14,7 @@ pub(crate) fn count() {
     }));
 }
 
-/// Returns the number of panics since [`install`](crate::install), those that were caught included.
+/// Returns the number of panics since [`init`](crate::init), those that were caught included.
 pub fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
 }

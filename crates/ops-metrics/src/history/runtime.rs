@@ -19,7 +19,7 @@ struct Observed {
 }
 
 /// Has the `tokio_*` metrics read from the runtime that this is called in; outside of one nothing changes.
-/// [`install`](crate::install) does it where it is called inside a runtime; the last runtime counts.
+/// [`init`](crate::init) does it where it is called inside a runtime; the last runtime counts.
 pub fn observe_runtime() {
     if let Ok(runtime) = Handle::try_current() {
         *OBSERVED.lock() = Some(Observed {

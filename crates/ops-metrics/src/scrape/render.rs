@@ -28,7 +28,7 @@ pub fn before_scrape(publish: impl Fn() + Send + Sync + 'static) {
 ///
 /// # Errors
 ///
-/// [`Error::NotInstalled`] before [`install`](crate::install).
+/// [`Error::NotInstalled`] before [`init`](crate::init).
 pub fn render() -> Result<String, Error> {
     if !recorder::is_installed() {
         return Err(Error::NotInstalled);

@@ -23,7 +23,7 @@ pub const CONTENT_TYPE_OPEN_METRICS: &str =
 /// |---|---|
 /// | `GET`, `HEAD` | 200 and OpenMetrics 1.0 if `Accept` names it, as Prometheus does, else the text format 0.0.4; gzip if that is accepted |
 /// | any other method | 405 |
-/// | before [`install`](crate::install) | 503 |
+/// | before [`init`](crate::init) | 503 |
 /// | while five scrapes are under way | 503, to be tried again after a second |
 /// | the render panics, or takes longer than 2 s | 500 |
 ///

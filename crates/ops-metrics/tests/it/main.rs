@@ -30,7 +30,7 @@ fn value(text: &str, series: &str) -> Option<f64> {
 }
 
 fn installed() {
-    ops_metrics::install(ops_metrics::Config::new()).unwrap();
+    ops_metrics::init(ops_metrics::Config::new()).unwrap();
 }
 
 /// The exposition of the process.

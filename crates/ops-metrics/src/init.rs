@@ -18,19 +18,19 @@ static INSTALLING: Mutex<()> = Mutex::new(());
 static TICK_HOOKS: Mutex<Vec<Arc<dyn Fn() + Send + Sync>>> = Mutex::new(Vec::new());
 
 /// Makes the metrics available: registers the catalogs, becomes the recorder of the `metrics` facade and starts the
-/// 1 Hz ticker of sparklines, process and tokio metrics. A second call applies its configuration, and
-/// watches the tokio runtime that it is called on.
+/// 1 Hz ticker of sparklines, process and tokio metrics.
 ///
 /// # Errors
 ///
-/// A limit is 0 or of an unknown label, another crate's recorder is installed already, or no thread could be started.
-pub fn install(config: Config) -> Result<(), Error> {
+/// A limit is 0 or of an unknown label, this was called before, another crate's recorder is installed already, or no thread
+/// could be started.
+pub fn init(config: Config) -> Result<(), Error> {
     let _one = INSTALLING.lock();
+    if recorder::is_installed() {
+        return Err(Error::AlreadyInitialized);
+    }
     config.apply(&Scope::process().limits)?;
     runtime::observe_runtime();
-    if recorder::is_installed() {
-        return Ok(());
-    }
     metrics::set_global_recorder(Recorder).map_err(|_| Error::RecorderTaken)?;
     panics::count();
     process::sample();
@@ -45,7 +45,7 @@ pub fn install(config: Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns `true` once [`install`] was called.
+/// Returns `true` once [`init`] was called.
 pub fn is_installed() -> bool {
     recorder::is_installed()
 }
