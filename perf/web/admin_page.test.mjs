@@ -32,24 +32,32 @@ const PATHS = ['/', '/api/flights/summary?origin=SFO', '/api/viz/palette', '/api
 const load = async (rounds) => {
   for (let round = 0; round < rounds; round += 1) await Promise.all(PATHS.map((path) => fetch(api + path, { headers: { 'x-request-id': 'hostile-id', 'user-agent': HOSTILE } }).then((answer) => answer.text())));
 };
-async function shoot(name) {
+async function shoot(name, options = {}) {
   if (!process.env.SHOTS) return;
   mkdirSync(process.env.SHOTS, { recursive: true });
-  await page.screenshot({ path: join(process.env.SHOTS, `${name}.png`) });
+  await page.screenshot({ path: join(process.env.SHOTS, `${name}.png`), ...options });
+}
+/** Starts a platform in this folder; resolves once it is ready, with its addresses. */
+async function start(home, variables) {
+  const data = join(home, 'data');
+  const args = ['serve', '--port', '0', '--admin-port', '0', '--config-dir', join(ROOT, 'configs'), '--data-dir', data];
+  const child = spawn(process.env.KEARNEY, args, { cwd: home, env: { ...process.env, ...variables }, stdio: 'ignore' });
+  await until('the platform is ready', () => existsSync(join(data, 'addresses.json')));
+  const urls = JSON.parse(readFileSync(join(data, 'addresses.json'), 'utf8'));
+  return { child, api: urls.api.replace(/\/$/, ''), admin: urls.admin.replace(/\/$/, '') };
+}
+async function stop(child) {
+  child.kill('SIGCONT');
+  child.kill('SIGTERM');
+  await new Promise((done) => child.on('exit', done));
 }
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'admin-page-'));
-  const data = join(folder, 'data');
-  const args = ['serve', '--port', '0', '--admin-port', '0', '--config-dir', join(ROOT, 'configs'), '--data-dir', data];
   // nobody listens there: the collector is down
-  const env = { ...process.env, REGISTRY_API_KEY: CANARY, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_BSP_SCHEDULE_DELAY: '200' };
-  platform = spawn(process.env.KEARNEY, args, { cwd: folder, env, stdio: 'ignore' });
-  await until('the platform is ready', () => existsSync(join(data, 'addresses.json')));
-  ({ api, admin } = JSON.parse(readFileSync(join(data, 'addresses.json'), 'utf8')));
-  [api, admin] = [api, admin].map((url) => url.replace(/\/$/, ''));
-  const args_ = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-  browser = await puppeteer.launch({ executablePath: process.env.CHROME_PATH, headless: true, args: args_ });
+  ({ child: platform, api, admin } = await start(folder, { REGISTRY_API_KEY: CANARY, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', OTEL_BSP_SCHEDULE_DELAY: '200' }));
+  const args = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+  browser = await puppeteer.launch({ executablePath: process.env.CHROME_PATH, headless: true, args });
   page = await browser.newPage();
   page.setDefaultTimeout(PATIENCE);
   page.on('request', (request) => { if (!request.url().startsWith(admin) && !request.url().startsWith('data:')) foreign.push(request.url()); });
@@ -64,14 +72,12 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
-  platform?.kill('SIGCONT');
-  platform?.kill('SIGTERM');
-  if (platform) await new Promise((done) => platform.on('exit', done));
+  if (platform) await stop(platform);
   rmSync(folder, { recursive: true, force: true });
 });
 
 test('every section is there, and shows something', async () => {
-  for (const id of ['overview', 'routes', 'traces', 'lines', 'cache', 'dependencies', 'secrets', 'levels', 'sampling', 'configuration', 'cardinality']) {
+  for (const id of ['overview', 'routes', 'traces', 'lines', 'cache', 'jobs', 'dependencies', 'secrets', 'levels', 'sampling', 'configuration', 'cardinality']) {
     const section = await page.$eval(`#${id}`, (node) => ({ hidden: node.hidden, text: node.innerText }));
     assert.equal(section.hidden, false, id);
     assert.ok(section.text.length > 40, `${id}: ${section.text}`);
@@ -104,6 +110,61 @@ test('from a route to the statement in two clicks, each an address', async () =>
   await page.goto(address, { waitUntil: 'load' });
   await until('the same view', () => page.$('#trace .spans details'));
   await shoot('trace');
+});
+
+test('the runs of the orchestrator are listed with their phases, and lead to their traces', async () => {
+  const asked = await fetch(`${api}/api/orchestrator/runs`, { method: 'POST', headers: { 'x-api-key': CANARY, 'content-type': 'application/json' }, body: '{"job": "delays"}' });
+  assert.equal(asked.status, 202);
+  await until('the run is listed and over', () => page.$$eval('#jobs-t tbody tr', (rows) => rows.some((row) => row.cells[1].textContent === 'delays' && row.textContent.includes('success'))));
+  const run = await page.$$eval('#jobs-t tbody tr', (rows) => { const row = rows.find((one) => one.cells[1].textContent === 'delays'); return { bars: row.querySelectorAll('rect').length, steps: row.querySelector('.steps').textContent }; });
+  assert.ok(run.bars >= 3, run.steps);
+  assert.match(run.steps, /ingest .*publish /);
+  assert.equal(await text('#jobs-h'), 'Orchestrator runs');
+  await page.$$eval('#jobs-t tbody tr', (rows) => rows.find((row) => row.cells[1].textContent === 'delays').querySelector('a').click());
+  await until('its trace', () => page.$$eval('#trace .spans .name', (names) => names.length > 3));
+});
+
+test('from an alert to the statement in at most five clicks', async () => {
+  // queries that are under way while the process stands still take longer than a second
+  const rows = (round) => Array.from({ length: 30 }, (_, at) => fetch(`${api}/api/airports?near=${30 + (at % 10)}.${round}${at},-1${at % 10}0.${round}&limit=50`).then((answer) => answer.text()));
+  await until('the finding', async () => {
+    for (let round = 0; round < 4; round += 1) {
+      const asked = rows(Math.floor(Math.random() * 10_000));
+      await sleep(3);
+      platform.kill('SIGSTOP');
+      await sleep(1100);
+      platform.kill('SIGCONT');
+      await Promise.all(asked);
+    }
+    return (await state()).findings.some((finding) => finding.id === 'duckdb_slow' && finding.trace_id);
+  });
+  const alerts = readFileSync(join(ROOT, 'configs/alerts.yml'), 'utf8');
+  const [, view] = alerts.slice(alerts.indexOf('alert: DuckDbSlow')).match(/admin_url: 'http:\/\/localhost:8001\/(.*)'/);
+  let clicks = 1;
+  await page.goto('about:blank');
+  await page.goto(`${admin}/${view}`, { waitUntil: 'load' });
+  await until('the finding, in sight', () => page.evaluate(() => {
+    const place = document.querySelector('#finding-duckdb_slow')?.getBoundingClientRect();
+    return !!place && place.top >= 0 && place.bottom <= innerHeight;
+  }));
+  await shoot('alert');
+  clicks += 1;
+  await page.$$eval('#finding-duckdb_slow .more a', (links) => links.find((link) => link.textContent === 'a trace of it').click());
+  await until('the statement', () => page.$$eval('#trace pre', (nodes) => nodes.some((node) => /^(SELECT|WITH)\b/.test(node.textContent) && node.checkVisibility())));
+  assert.ok((await page.$$('#trace .lines li')).length > 0, 'the lines of the trace');
+  assert.ok(clicks <= 5);
+  // by its route and the slowest request there, as somebody goes who wants to see others too
+  await page.goBack();
+  clicks = 1;
+  await until('the finding', () => page.$('#finding-duckdb_slow .more a'));
+  clicks += 1;
+  await page.$$eval('#finding-duckdb_slow .more a', (links) => links.find((link) => link.textContent.startsWith('traces of GET ')).click());
+  const route = new URLSearchParams(new URL(page.url()).hash.slice(1)).get('route');
+  await until('traces of the route', () => page.$$eval('#traces-t tbody a', (links, part) => links.length > 0 && links.every((link) => link.textContent.includes(part)), route));
+  clicks += 1;
+  await page.$$eval('#routes-t tbody tr', (rows, wanted) => rows.find((row) => row.cells[0].textContent === wanted).cells[8].querySelector('a').click(), route);
+  await until('the statement of the slowest', () => page.$$eval('#trace pre', (nodes) => nodes.some((node) => /^(SELECT|WITH)\b/.test(node.textContent) && node.checkVisibility())));
+  assert.ok(clicks <= 5, `${clicks} clicks`);
 });
 
 for (const [name, scheme, width] of [['light', 'light', 1350], ['dark', 'dark', 1350], ['narrow', 'light', 390]]) {
@@ -246,6 +307,37 @@ test('the page says when answers stop, and goes on when they come again', async 
   }
   await until('the page is live', () => page.$eval('body', (body) => !body.classList.contains('stale')));
   assert.equal(await page.$eval('#stale', (node) => node.hidden), true);
+});
+
+test('each dependency that is down is named, and its finding stands first', { skip: !FULL }, async () => {
+  const nobody = 'http://127.0.0.1:9';
+  const cases = [
+    ['idle', { OTEL_TRACES_EXPORTER: 'none' }, null, null],
+    ['collector', { OTEL_EXPORTER_OTLP_ENDPOINT: nobody, OTEL_BSP_SCHEDULE_DELAY: '200' }, 'collector_unreachable', 'trace collector'],
+    ['aws', { OTEL_TRACES_EXPORTER: 'none', OPS_SECRETS_AWS: 'on', AWS_ENDPOINT_URL: nobody, AWS_REGION: 'eu-central-1', AWS_ACCESS_KEY_ID: 'AKIAIOSFODNN7EXAMPLE', AWS_SECRET_ACCESS_KEY: CANARY }, 'aws_unreachable', 'AWS'],
+    ['provider', { OTEL_TRACES_EXPORTER: 'none', MAPBOX_ACCESS_TOKEN: `pk.${CANARY}`, KEARNEY_MAPBOX_URL: nobody }, 'provider_failing', null],
+  ];
+  for (const [name, variables, finding, dependency] of cases) {
+    const home = mkdtempSync(join(tmpdir(), 'admin-page-'));
+    const other = await start(home, variables);
+    try {
+      await page.setViewport({ width: 1350, height: 940 });
+      await page.goto(other.admin, { waitUntil: 'load' });
+      await until('the page is drawn', () => page.$('body:not(.loading) #dependencies-t tbody tr'));
+      await until(`the finding ${finding}`, async () => {
+        if (!finding) return true;
+        await Promise.all([1, 2, 3, 4].map((at) => fetch(`${other.api}/api/isochrone?lat=3${at}.${Date.now() % 1000}&lon=-100&minutes=10&mode=walking`).then((answer) => answer.text())));
+        return (await page.$eval('#findings > li', (first) => first.id).catch(() => '')) === `finding-${finding}`;
+      });
+      if (dependency) await until(`${dependency} is down`, () => page.$$eval('#dependencies-t tbody tr', (rows, wanted) => rows.some((row) => row.cells[0].textContent.includes(wanted) && row.cells[1].textContent !== 'up'), dependency));
+      if (!finding) await sleep(30_000);
+      await shoot(finding ? `${name}-is-down` : name, { fullPage: true });
+      assert.ok(!(await page.content()).includes(CANARY), name);
+    } finally {
+      await stop(other.child);
+      rmSync(home, { recursive: true, force: true });
+    }
+  }
 });
 
 test('a terminal gets a summary', () => {

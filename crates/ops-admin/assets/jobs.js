@@ -8,7 +8,8 @@ import { at, clock, el, fillTable, keyed, link, say, set, svg, time } from "./do
 
 /** @type {Record<string, string>} */
 const CLASSES = { done: "good", failed: "bad", stopped: "warn", running: "warn" };
-const ms = (/** @type {number} */ count) => time(count * 1000);
+/** Times are whole milliseconds: 0 is less than one. @param {number} count */
+const ms = (count) => (count > 0 ? time(count * 1000) : "< 1 ms");
 
 /** Phases follow each other; one that runs lasts until now. @param {Job} job @param {number} now */
 function timeline(job, now) {
@@ -30,7 +31,7 @@ function drawPhases(td, job, now) {
   chart.toggleAttribute("hidden", !bars.length);
   const key = (/** @type {any} */ bar) => String(bars.indexOf(bar));
   keyed(chart, bars, key, () => svg("rect", { height: 8 }), (rect, bar) => {
-    set(rect, "class", !bar.ok ? "failed" : bar.took_ms === null ? "running" : `p${key(bar) % 2}`);
+    set(rect, "class", !bar.ok ? "failed" : bar.took_ms === null ? "running" : `p${bars.indexOf(bar) % 3}`);
     set(rect, "x", ((bar.start / total) * 100).toFixed(2));
     set(rect, "width", Math.max((bar.took / total) * 100, 0.4).toFixed(2));
   });
@@ -50,7 +51,7 @@ export function drawJobs(jobs, now) {
   say(at("jobs-more"), jobs.panicked ? "the function that lists them panicked: see the log" : jobs.left_out ? `the newest ${jobs.items.length}; ${jobs.left_out} more are not shown` : "");
   fillTable(at("jobs-t"), jobs.title, [
     { name: "asked for", key: true, value: (job) => clock(job.requested_at) },
-    { name: "job", cell: (td, job) => { say(td, job.name); set(td, "title", job.id); } },
+    { name: "job", key: true, cell: (td, job) => { say(td, job.name); set(td, "title", job.id); } },
     { name: "state", cell: (td, job) => {
       if (!td.firstElementChild) td.append(el("b"), " ", el("span", { class: "dim" }));
       td.firstElementChild.className = CLASSES[job.state] ?? "dim";

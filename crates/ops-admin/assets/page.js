@@ -66,12 +66,19 @@ async function refreshRoutes() {
   if (window === chosen()) drawRoutes(routes);
 }
 
+/** Leads to the finding that is named, or else to the section: the finding may be over. @param {Record<string, string>} view */
+function show({ finding, section }) {
+  const found = finding ? at(`finding-${finding}`) : null;
+  if (found) found.scrollIntoView({ block: "center" });
+  else if (section) at(section)?.scrollIntoView();
+  if (finding && !found && state) say(at("said"), `the finding ${finding} does not stand any more`);
+}
+
 /** What is below the findings waits for them: nothing that is being read moves. */
 function showAll() {
   if (!document.body.classList.contains("loading")) return;
   document.body.classList.remove("loading");
-  const { section } = view();
-  if (section) at(section)?.scrollIntoView();
+  show(view());
 }
 
 function refreshAll() {
@@ -153,7 +160,7 @@ function startNav() {
 }
 
 let shownWindow = "";
-let shownFinding = "", shownSection = "";
+let shownPlace = "";
 
 onView((now) => {
   const window = chosen();
@@ -168,10 +175,9 @@ onView((now) => {
   shownWindow = String(window);
   showTraces(now);
   showLines(now);
-  if (now.finding && now.finding !== shownFinding) at(`finding-${now.finding}`)?.scrollIntoView({ block: "center" });
-  shownFinding = now.finding ?? "";
-  if (now.section && now.section !== shownSection) at(now.section)?.scrollIntoView();
-  shownSection = now.section ?? "";
+  const place = `${now.finding ?? ""} ${now.section ?? ""}`;
+  if (place !== shownPlace) show(now);
+  shownPlace = place;
 });
 
 watchAge((age) => {

@@ -26,7 +26,7 @@ function fillFinding(node, finding, all) {
   });
   const links = [
     finding.route ? { href: address({ route: finding.route, trace: null }), text: `traces of ${finding.route}` } : null,
-    finding.trace_id ? { href: address({ trace: finding.trace_id }), text: "trace" } : null,
+    finding.trace_id ? { href: address({ trace: finding.trace_id }), text: "a trace of it" } : null,
     finding.runbook ? { href: /^https?:\/\//.test(finding.runbook) ? finding.runbook : null, text: `runbook ${finding.runbook}` } : null,
     { href: address({ finding: finding.id }), text: "link to this" },
   ].filter((known) => known !== null);

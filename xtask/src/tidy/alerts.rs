@@ -1,4 +1,4 @@
-//! Every alert of configs/alerts.yml has a runbook, and names it.
+//! Every alert of configs/alerts.yml has a runbook, and names it; and a view of the admin page that is there.
 
 use super::{Finding, lines_of};
 use std::path::Path;
@@ -10,7 +10,62 @@ pub(super) fn check(root: &Path) -> Vec<Finding> {
         return vec![Finding::new(file, 1, "is missing")];
     }
     let has_runbook = |name: &str| root.join("docs/runbooks").join(name).is_file();
-    without_runbook(&file, &lines, has_runbook)
+    let mut findings = without_runbook(&file, &lines, has_runbook);
+    let page = text_of(&root.join("crates/ops-admin/assets/page.html"));
+    let mut rules = text_of(&root.join("crates/kearney-platform/src/rules.rs"));
+    for (_, line) in RULES.iter().flat_map(|path| lines_of(&root.join(path))) {
+        rules += &line;
+    }
+    findings.extend(without_view(&file, &lines, |name, value| match name {
+        "section" => page.contains(&format!("<section id=\"{value}\"")),
+        "finding" => rules.contains(&format!("\"{value}\"")),
+        _ => false,
+    }));
+    findings
+}
+
+/// Where findings are named.
+const RULES: [&str; 2] = [
+    "crates/ops-layer/src/findings/mod.rs",
+    "crates/ops-layer/src/findings/export.rs",
+];
+
+fn text_of(path: &Path) -> String {
+    let lines = lines_of(path).into_iter().map(|(_, line)| line);
+    lines.collect()
+}
+
+/// Alerts whose `admin_url` is missing, or names a section or a finding that is not there.
+fn without_view(
+    file: &Path,
+    lines: &[(usize, String)],
+    is_there: impl Fn(&str, &str) -> bool,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    let missing = |open: Option<(usize, String)>| {
+        open.map(|(number, alert)| Finding::new(file, number, format!("{alert} has no admin_url")))
+    };
+    for (number, line) in lines {
+        let line = line.trim().trim_start_matches("- ");
+        if let Some(name) = line.strip_prefix("alert:") {
+            findings.extend(missing(open.take()));
+            open = Some((*number, name.trim().to_owned()));
+        } else if let Some(url) = line.strip_prefix("admin_url:") {
+            open = None;
+            let url = url.trim().trim_matches(['"', '\'']);
+            let view = url.split_once('#').map_or("", |(_, view)| view);
+            for part in view.split('&') {
+                let (name, value) = part.split_once('=').unwrap_or((part, ""));
+                if !is_there(name, value) {
+                    let told = format!("{part:?} of {url} is not on the admin page");
+                    findings.push(Finding::new(file, *number, told));
+                }
+            }
+        }
+    }
+    findings.extend(missing(open));
+    findings
 }
 
 fn without_runbook(
@@ -54,6 +109,27 @@ fn without_runbook(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_alert_without_a_view_is_found() {
+        let text = "- alert: Slow\n  admin_url: 'http://localhost:8001/#finding=slow&section=routes'\n- alert: Bare\n\
+                    - alert: Lost\n  admin_url: 'http://localhost:8001/#section=gone'\n- alert: Last\n";
+        let lines: Vec<_> = text
+            .lines()
+            .enumerate()
+            .map(|(i, line)| (i + 1, line.to_owned()))
+            .collect();
+        let findings = without_view(Path::new("alerts.yml"), &lines, |_, value| value != "gone");
+        let told: Vec<_> = findings.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "alerts.yml:3: Bare has no admin_url",
+                "alerts.yml:5: \"section=gone\" of http://localhost:8001/#section=gone is not on the admin page",
+                "alerts.yml:6: Last has no admin_url"
+            ]
+        );
+    }
 
     #[test]
     fn an_alert_without_a_page_is_found() {
