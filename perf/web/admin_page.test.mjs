@@ -314,7 +314,7 @@ test('each dependency that is down is named, and its finding stands first', { sk
   const cases = [
     ['idle', { OTEL_TRACES_EXPORTER: 'none' }, null, null],
     ['collector', { OTEL_EXPORTER_OTLP_ENDPOINT: nobody, OTEL_BSP_SCHEDULE_DELAY: '200' }, 'collector_unreachable', 'trace collector'],
-    ['aws', { OTEL_TRACES_EXPORTER: 'none', OPS_SECRETS_AWS: 'on', AWS_ENDPOINT_URL: nobody, AWS_REGION: 'eu-central-1', AWS_ACCESS_KEY_ID: 'AKIAIOSFODNN7EXAMPLE', AWS_SECRET_ACCESS_KEY: CANARY }, 'aws_unreachable', 'AWS'],
+    ['aws', { OTEL_TRACES_EXPORTER: 'none', OPS_SECRETS_AWS: 'on', AWS_ENDPOINT_URL: nobody, AWS_REGION: 'eu-central-1', AWS_ACCESS_KEY_ID: 'AKIAIOSFODNN7EXAMPLE', AWS_SECRET_ACCESS_KEY: CANARY }, 'aws_unreachable', 'secrets'],
     ['provider', { OTEL_TRACES_EXPORTER: 'none', MAPBOX_ACCESS_TOKEN: `pk.${CANARY}`, KEARNEY_MAPBOX_URL: nobody }, 'provider_failing', null],
   ];
   for (const [name, variables, finding, dependency] of cases) {
