@@ -132,6 +132,7 @@ mod query;
 mod scope;
 mod sql;
 mod stats;
+mod sync;
 mod target;
 #[cfg(feature = "testing")]
 pub mod testing;

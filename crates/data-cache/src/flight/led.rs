@@ -10,6 +10,8 @@ use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 
+use crate::sync::thread_local;
+
 thread_local! {
     static CURRENT: RefCell<Led> = RefCell::default();
 }

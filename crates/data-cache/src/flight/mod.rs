@@ -8,13 +8,12 @@ pub(crate) use led::Led;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
 
 use self::led::Wait;
 use crate::cancel::Cancel;
+use crate::sync::{AtomicBool, AtomicU64, Mutex};
 
 /// Takes the answer; `None` if it did not come in time.
 pub(crate) type Waiter<T> = Box<dyn FnOnce(Option<T>) + Send>;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::{Flights, Shared};
+use crate::sync;
 
 /// The thread looks at those who wait this often, or four times within a shorter limit.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -17,8 +18,7 @@ impl<I: Eq + Hash + Clone + Send + 'static, T: Clone + Send + 'static> Flights<I
             return;
         }
         let shared = Arc::downgrade(&self.0);
-        let named = std::thread::Builder::new().name("data-cache-watch".to_owned());
-        if named.spawn(move || watch(&shared)).is_err() {
+        if !sync::spawn("data-cache-watch", move || watch(&shared)) {
             self.0.is_watched.store(false, Ordering::Release);
         }
     }

@@ -1,0 +1,169 @@
+//! The flight in every order of the steps of its threads: the product's own source, on the primitives of loom.
+#![expect(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "not all of the source is asked here"
+)]
+
+#[path = "../src/cancel.rs"]
+mod cancel;
+#[path = "../src/flight/mod.rs"]
+mod flight;
+
+/// The names of `src/sync.rs`.
+mod sync {
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64};
+    pub(crate) use loom::thread_local;
+
+    #[derive(Default)]
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+            self.0
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner())
+        }
+    }
+
+    /// No thread can be had: limits of waiting are not part of the model.
+    pub(crate) fn spawn(_: &str, _: impl FnOnce() + Send + 'static) -> bool {
+        false
+    }
+}
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use flight::{Flights, Joined};
+use loom::sync::{Condvar, Mutex};
+use loom::thread;
+
+/// Runs of the whole model, and answers that were given in them.
+#[derive(Default)]
+struct Counts {
+    orders: AtomicUsize,
+    led: AtomicUsize,
+    waited: AtomicUsize,
+}
+
+/// Part of one thread.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// Leads if it is the first, and answers; otherwise waits for the answer.
+    Answer,
+    /// Leads if it is the first, and is dropped without an answer, as by a panic; otherwise waits.
+    Fail,
+    /// Goes at once, whatever its part is.
+    GoAway,
+}
+
+const FALLBACK: u32 = 0;
+
+/// Joins, and plays a part; returns what was answered, and how often.
+fn play(flights: &Flights<u8, u32>, part: Part, counts: &Counts) {
+    let answers = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
+    let given = answers.clone();
+    let waiter = Box::new(move |answer: Option<u32>| {
+        given.0.lock().unwrap().push(answer);
+        given.1.notify_all();
+    });
+    let answered = || answers.0.lock().unwrap().clone();
+    match flights.join(7, false, FALLBACK, waiter) {
+        Joined::Leader(leader, ticket) => {
+            counts.led.fetch_add(1, Ordering::Relaxed);
+            match part {
+                Part::Answer => {
+                    assert!(!leader.cancel().is_cancelled(), "its own seat is taken");
+                    leader.land(&1);
+                    assert_eq!(answered(), [Some(1)]);
+                    // a second answer reaches nobody
+                    drop(leader);
+                    assert_eq!(answered(), [Some(1)]);
+                }
+                Part::Fail => {
+                    drop(leader);
+                    assert_eq!(answered(), [Some(FALLBACK)]);
+                }
+                Part::GoAway => {
+                    // cancelled, unless somebody joined and waits
+                    drop(ticket);
+                    drop(leader);
+                    assert_eq!(answered(), [], "nobody answers who went away");
+                }
+            }
+        }
+        Joined::Waiter(ticket) => {
+            counts.waited.fetch_add(1, Ordering::Relaxed);
+            if matches!(part, Part::GoAway) {
+                drop(ticket);
+                assert!(answered().len() <= 1);
+                return;
+            }
+            // an order in which no answer comes is a deadlock, which loom reports
+            let mut given = answers.0.lock().unwrap();
+            while given.is_empty() {
+                given = answers.1.wait(given).unwrap();
+            }
+            drop(given);
+            assert_eq!(answered().len(), 1);
+            drop(ticket);
+        }
+        Joined::Reentrant(_) => unreachable!("nobody leads what it joins"),
+    }
+}
+
+fn explore(parts: [Part; 3]) {
+    let counts = Arc::new(Counts::default());
+    let all = counts.clone();
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(move || {
+        all.orders.fetch_add(1, Ordering::Relaxed);
+        let flights = Flights::new(Duration::from_secs(1));
+        let threads: Vec<_> = parts[1..]
+            .iter()
+            .map(|part| {
+                let (flights, part, all) = (flights.clone(), *part, all.clone());
+                thread::spawn(move || play(&flights, part, &all))
+            })
+            .collect();
+        play(&flights, parts[0], &all);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        // nothing is left: whoever asks now leads
+        let waiter = Box::new(|_| {});
+        assert!(matches!(
+            flights.join(7, false, FALLBACK, waiter),
+            Joined::Leader(..)
+        ));
+    });
+    let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+    let (orders, led, waited) = (
+        count(&counts.orders),
+        count(&counts.led),
+        count(&counts.waited),
+    );
+    println!("{parts:?}: {orders} orders, {led} led, {waited} waited");
+    assert!(orders > 100 && led >= orders && waited > 0);
+}
+
+#[test]
+fn everybody_who_waits_is_answered_once() {
+    explore([Part::Answer, Part::Answer, Part::Answer]);
+}
+
+#[test]
+fn a_leader_that_is_lost_answers_too() {
+    explore([Part::Fail, Part::Answer, Part::Fail]);
+}
+
+#[test]
+fn callers_that_go_away_keep_nobody_waiting() {
+    explore([Part::GoAway, Part::Answer, Part::GoAway]);
+    explore([Part::GoAway, Part::GoAway, Part::Fail]);
+}
