@@ -1,11 +1,12 @@
 //! The tier in memory.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayData, RecordBatch};
 use arrow::buffer::Buffer;
+use parking_lot::Mutex;
 
 use crate::etag::ContentDigest;
 use crate::key::{BuildKeyHasher, Key};
@@ -52,27 +53,46 @@ impl Usage {
         self.last.fetch_max(millis, Ordering::Relaxed);
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
+
+    /// Bytes held for how long, for each millisecond of computing that its uses would save. Of two results that cost and
+    /// take the same, and are used as often, the one that was used longer ago goes first.
+    pub(crate) fn waste(&self, now: u64, bytes: u64, compute_ms: u64) -> u64 {
+        let idle_ms = now.saturating_sub(self.last.load(Ordering::Relaxed));
+        let uses = self.hits.load(Ordering::Relaxed).saturating_add(1);
+        waste(idle_ms, bytes, compute_ms, uses)
+    }
 }
 
+/// See [`Usage::waste`].
+pub(crate) fn waste(idle_ms: u64, bytes: u64, compute_ms: u64, uses: u64) -> u64 {
+    // a result of unknown cost, and one used this very moment, are worth something too; fame fades
+    let saved_ms = u128::from(compute_ms.saturating_add(10)) * u128::from(uses.min(MOST_USES));
+    let held = u128::from(idle_ms.saturating_add(1000)) * u128::from(bytes.max(1));
+    // in units that tell small results apart
+    u64::try_from((held << 10) / saved_ms).unwrap_or(u64::MAX)
+}
+
+/// Uses that count.
+const MOST_USES: u64 = 100;
+
+/// The entries in memory, and which of them goes.
+///
+/// Readers ask the map alone. A full memory evicts by what a use of each entry would save, which only this knows.
 pub(crate) struct Memory {
     entries: moka::sync::Cache<Key, Arc<Entry>, BuildKeyHasher>,
+    /// Bytes of all entries at most.
     capacity: u64,
-    /// KiB that were inserted since the cache of entries last evicted.
-    unsettled: AtomicU64,
+    /// The same entries, for those who insert and remove.
+    residents: Mutex<Residents>,
 }
 
 impl Memory {
     /// Room for `mib` MiB of results; 0 keeps none.
     pub(crate) fn new(mib: u64) -> Self {
-        let capacity = mib.saturating_mul(1024);
-        let entries = moka::sync::Cache::builder()
-            .max_capacity(capacity)
-            .weigher(|_: &Key, entry: &Arc<Entry>| kib(&entry.batches))
-            .build_with_hasher(BuildKeyHasher::default());
         Self {
-            entries,
-            capacity,
-            unsettled: AtomicU64::new(0),
+            entries: moka::sync::Cache::builder().build_with_hasher(BuildKeyHasher::default()),
+            capacity: mib.saturating_mul(1 << 20),
+            residents: Mutex::default(),
         }
     }
 
@@ -80,52 +100,153 @@ impl Memory {
         self.entries.get(key)
     }
 
-    /// Keeps an entry, unless it would take more than an eighth of the room.
-    pub(crate) fn insert(&self, key: Key, entry: Arc<Entry>) -> bool {
+    /// Keeps an entry, unless it would take more than an eighth of the room. `now` is in milliseconds since 1970.
+    pub(crate) fn insert(&self, key: Key, entry: Arc<Entry>, now: u64) -> bool {
         if self.capacity == 0 {
             return false;
         }
-        let size = u64::from(kib(&entry.batches));
-        let fits = size <= self.capacity / 8;
-        if fits {
-            self.entries.insert(key, entry);
-            // it evicts in batches of entries, however large they are
-            let unsettled = self.unsettled.fetch_add(size, Ordering::Relaxed) + size;
-            if unsettled > self.capacity / 32 {
-                self.unsettled.store(0, Ordering::Relaxed);
-                self.entries.run_pending_tasks();
-            }
-        } else {
-            self.entries.invalidate(&key);
+        let bytes = retained_bytes(&entry.batches) + ENTRY_BYTES;
+        let fits = bytes <= self.capacity / 8;
+        let mut residents = self.residents.lock();
+        if !fits {
+            self.take_out(&mut residents, &key);
+            return false;
         }
-        fits
+        residents.insert(Resident {
+            key,
+            bytes,
+            compute_ms: entry.compute_ms,
+            usage: entry.usage.clone(),
+        });
+        self.entries.insert(key, entry);
+        while residents.bytes > self.capacity
+            && let Some(victim) = residents.victim(&key, now)
+        {
+            self.take_out(&mut residents, &victim);
+        }
+        drop(residents);
+        // otherwise a reader lets go of what is evicted, some time
+        self.entries.run_pending_tasks();
+        true
     }
 
     pub(crate) fn remove(&self, key: &Key) {
-        self.entries.invalidate(key);
+        self.take_out(&mut self.residents.lock(), key);
+    }
+
+    /// Removes the entries that are meant. Readers are not kept waiting, nor do they clean up.
+    pub(crate) fn remove_all(&self, keys: &[Key], is_meant: impl Fn(&Entry) -> bool) {
+        for keys in keys.chunks(REMOVED_AT_ONCE) {
+            let mut residents = self.residents.lock();
+            for key in keys {
+                if residents.places.contains_key(key)
+                    && self.entries.get(key).is_none_or(|entry| is_meant(&entry))
+                {
+                    self.take_out(&mut residents, key);
+                }
+            }
+            drop(residents);
+            self.entries.run_pending_tasks();
+        }
     }
 
     pub(crate) fn clear(&self) {
-        self.entries.invalidate_all();
+        let keys: Vec<Key> = self.residents.lock().places.keys().copied().collect();
+        self.remove_all(&keys, |_| true);
+    }
+
+    fn take_out(&self, residents: &mut Residents, key: &Key) {
+        residents.remove(key);
+        self.entries.invalidate(key);
     }
 
     /// Bytes of the results that are held, and their number.
     pub(crate) fn size(&self) -> (u64, u64) {
-        self.entries.run_pending_tasks();
-        (
-            self.entries.weighted_size().saturating_mul(1024),
-            self.entries.entry_count(),
-        )
+        let residents = self.residents.lock();
+        (residents.bytes, residents.list.len() as u64)
+    }
+}
+
+/// Entries that are removed under one lock.
+const REMOVED_AT_ONCE: usize = 64;
+/// Entries that are compared before one is evicted.
+const COMPARED: usize = 16;
+
+/// One entry in memory, without its data.
+struct Resident {
+    key: Key,
+    bytes: u64,
+    compute_ms: u64,
+    usage: Arc<Usage>,
+}
+
+#[derive(Default)]
+struct Residents {
+    list: Vec<Resident>,
+    /// Places in the list.
+    places: HashMap<Key, usize, BuildKeyHasher>,
+    bytes: u64,
+    /// State of the generator by which entries are drawn.
+    random: u64,
+}
+
+impl Residents {
+    fn insert(&mut self, resident: Resident) {
+        self.remove(&resident.key);
+        self.bytes += resident.bytes;
+        self.places.insert(resident.key, self.list.len());
+        self.list.push(resident);
+    }
+
+    fn remove(&mut self, key: &Key) {
+        let Some(place) = self.places.remove(key) else {
+            return;
+        };
+        self.bytes -= self.list.swap_remove(place).bytes;
+        if let Some(moved) = self.list.get(place) {
+            self.places.insert(moved.key, place);
+        }
+    }
+
+    /// The entry that is worth least, of some that are drawn; never `newest`.
+    fn victim(&mut self, newest: &Key, now: u64) -> Option<Key> {
+        let count = self.list.len();
+        let mut worst = None;
+        for at in 0..count.min(COMPARED) {
+            let place = match count {
+                ..=COMPARED => at,
+                _ => self.draw() % count,
+            };
+            let resident = &self.list[place];
+            if resident.key == *newest {
+                continue;
+            }
+            let waste = resident
+                .usage
+                .waste(now, resident.bytes, resident.compute_ms);
+            if worst.is_none_or(|(most, _)| waste > most) {
+                worst = Some((waste, resident.key));
+            }
+        }
+        // all that were drawn may be the newest one
+        let other = || self.list.iter().find(|other| other.key != *newest);
+        worst
+            .map(|(_, key)| key)
+            .or_else(|| other().map(|other| other.key))
+    }
+
+    /// SplitMix64.
+    fn draw(&mut self) -> usize {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.random;
+        bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((bits ^ bits >> 31) >> 1 & u64::from(u32::MAX)).unwrap_or(0)
     }
 }
 
 /// Bytes of an entry beside its batches: label, index, and the tables that it is in.
 const ENTRY_BYTES: u64 = 700;
-
-/// At least 1, so that empty results count too.
-fn kib(batches: &[RecordBatch]) -> u32 {
-    u32::try_from((retained_bytes(batches) + ENTRY_BYTES) / 1024 + 1).unwrap_or(u32::MAX)
-}
 
 /// Bytes of a batch beside its columns.
 const BATCH_BYTES: u64 = 128;

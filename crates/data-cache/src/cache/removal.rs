@@ -13,7 +13,6 @@ use crate::disk::{Disk, Exclusive, LOCK_LIMIT, NoMetadata, Order, Which};
 use crate::error::Error;
 use crate::failpoint::Step;
 use crate::key::{BuildKeyHasher, Key};
-use crate::memory::Entry;
 use crate::pattern::Pattern;
 use crate::sql;
 use crate::stats::Invalidation;
@@ -235,11 +234,9 @@ impl Inner {
         let mut dropped = 0;
         // who read a file before it was removed takes it into memory before this, or not at all
         self.generations.purge();
+        self.memory
+            .remove_all(keys, |entry| entry.generation < count);
         for key in keys {
-            let is_meant = |entry: Arc<Entry>| entry.generation < count;
-            if self.memory.get(key).is_some_and(is_meant) {
-                self.memory.remove(key);
-            }
             let was_there = self.index.remove_if(key, |entry| entry.generation < count);
             dropped += u64::from(was_there);
         }

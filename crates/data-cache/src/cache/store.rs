@@ -374,7 +374,7 @@ impl Inner {
             usage,
             digest: request.digest.clone(),
         });
-        let kept = self.memory.insert(request.key, entry);
+        let kept = self.memory.insert(request.key, entry, self.now_millis());
         if kept || on_disk {
             self.index.insert(request.key, indexed);
         } else {

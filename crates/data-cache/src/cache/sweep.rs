@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::inner::Inner;
 use crate::disk::{Disk, FileEntry, LOCK_LIMIT, Which};
 use crate::key::{BuildKeyHasher, Key};
+use crate::memory::waste;
 
 /// Entries that are deleted under one lock.
 const BATCH: usize = 64;
@@ -62,12 +63,13 @@ impl Inner {
             .map(|entry| {
                 let indexed = self.index.get(&entry.key);
                 let expired = indexed.as_ref().is_some_and(|i| i.is_expired(now));
-                let (used, compute_ms) = indexed.map_or((0, 0), |i| {
-                    (i.usage.last.load(Ordering::Relaxed), i.compute_ms)
+                let (used, compute_ms, hits) = indexed.map_or((0, 0, 0), |i| {
+                    let used = i.usage.last.load(Ordering::Relaxed);
+                    (used, i.compute_ms, i.usage.hits.load(Ordering::Relaxed))
                 });
                 let used = if used > 0 { used } else { entry.used };
                 let idle_ms = now_millis.saturating_sub(used);
-                let waste = waste(idle_ms, entry.bytes, compute_ms);
+                let waste = waste(idle_ms, entry.bytes, compute_ms, hits.saturating_add(1));
                 (expired, waste, entry)
             })
             .collect();
@@ -88,13 +90,4 @@ impl Inner {
             }
         }
     }
-}
-
-/// Bytes kept for how long, for each millisecond of computing that a use would save. Of two results that cost and take the
-/// same, the one that was used longer ago goes first.
-fn waste(idle_ms: u64, bytes: u64, compute_ms: u64) -> u64 {
-    // a result of unknown cost, and one used this very moment, are worth something too
-    let saved_ms = compute_ms.saturating_add(10);
-    let held = u128::from(idle_ms.saturating_add(1000)) * u128::from(bytes.max(1));
-    u64::try_from(held / u128::from(saved_ms)).unwrap_or(u64::MAX)
 }

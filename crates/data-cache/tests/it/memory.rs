@@ -199,3 +199,71 @@ fn an_expensive_small_result_outlives_cheap_large_ones() {
     assert!(cache.get(SQL, &params! { at: 0_i64 }).is_none());
     assert!(cache.get("SELECT expensive", &none).is_some());
 }
+
+/// Seconds of computing that a memory saves which is too small for everything: results that cost little, and some that
+/// cost much, asked for at random.
+#[test]
+fn memory_keeps_what_is_expensive_for_its_size() {
+    let config = Config::from_yaml("c", "query_cache: {memory_mb: 8, max_size_mb: 0}").unwrap();
+    let cache = Cache::open_with("nowhere", &config).unwrap();
+    let slow = |millis: u64, rows: usize| {
+        move || {
+            let asked = Instant::now();
+            while asked.elapsed() < Duration::from_millis(millis) {
+                std::thread::park_timeout(Duration::from_millis(millis));
+            }
+            Ok::<_, std::convert::Infallible>(vec![numbers(&vec![1; rows])])
+        }
+    };
+    let ask = |name: &str, at: i64, millis: u64, rows: usize| {
+        let bound = params! { at: at };
+        cache
+            .get_or_compute(&format!("SELECT {name}"), &bound, None, slow(millis, rows))
+            .unwrap();
+    };
+    for at in 0..4 {
+        ask("expensive", at, 60, 10);
+    }
+    // six times what fits, none of which costs anything
+    for at in 0..100 {
+        ask("cheap", at, 0, 60_000);
+    }
+    let is_there = |name: &str, at: i64| {
+        let sql = format!("SELECT {name}");
+        cache.get(&sql, &params! { at: at }).is_some()
+    };
+    let expensive = (0..4).filter(|at| is_there("expensive", *at)).count();
+    let cheap = (0..100).filter(|at| is_there("cheap", *at)).count();
+    assert_eq!(expensive, 4);
+    assert!((10..=17).contains(&cheap), "{cheap}");
+    assert!(is_there("cheap", 99), "the newest one is there");
+    let counted = cache.get_stats().memory_bytes;
+    assert!(counted <= 8 << 20, "{counted}");
+}
+
+#[test]
+fn memory_that_was_emptied_counts_nothing() {
+    let config = Config::from_yaml("c", "query_cache: {memory_mb: 8, max_size_mb: 0}").unwrap();
+    let cache = Cache::open_with("nowhere", &config).unwrap();
+    for round in 0..3 {
+        for at in 0..300_i64 {
+            let bound = params! { at: at };
+            cache
+                .set(SQL, &[numbers(&[at, round])], &bound, None)
+                .unwrap();
+        }
+        // the same key again takes the place of the one before
+        cache
+            .set(SQL, &[numbers(&[1, 2, 3])], &params! { at: 0_i64 }, None)
+            .unwrap();
+        assert_eq!(cache.get_stats().entries, 300);
+        match round {
+            0 => cache.clear().unwrap(),
+            1 => cache.invalidate("*from t").unwrap(),
+            _ => cache.invalidate_table("t").unwrap(),
+        };
+        let stats = cache.get_stats();
+        assert_eq!((stats.entries, stats.memory_bytes), (0, 0));
+        assert!(cache.get(SQL, &params! { at: 0_i64 }).is_none());
+    }
+}
