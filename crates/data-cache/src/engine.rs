@@ -1,10 +1,13 @@
 //! Engines that answer a query when the cache does not.
 
+use std::time::Duration;
+
 use arrow::array::RecordBatch;
 
 use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::params::Params;
+use crate::profile::Profile;
 use crate::sql::Dialect;
 use crate::stats::Bypass;
 
@@ -71,6 +74,22 @@ pub trait QueryEngine: Send + Sync + 'static {
     ///
     /// The engine's error; also when `cancel` came first.
     fn run(&self, sql: &str, params: &Params, cancel: &Cancel) -> Result<Vec<RecordBatch>, Error>;
+
+    /// [`run`](Self::run), with the engine's own account of where the time went if it took longer than `slow`.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    fn run_profiled(
+        &self,
+        sql: &str,
+        params: &Params,
+        cancel: &Cancel,
+        slow: Duration,
+    ) -> Result<(Vec<RecordBatch>, Option<Profile>), Error> {
+        let _ = slow;
+        self.run(sql, params, cancel).map(|batches| (batches, None))
+    }
 }
 
 /// The state of what a query reads.

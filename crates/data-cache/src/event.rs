@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::profile::Profile;
 use crate::stats::Bypass;
 
 /// Origin of a result.
@@ -61,4 +62,7 @@ pub struct QueryEvent {
     pub failed: bool,
     /// Origin of the result.
     pub status: Status,
+    /// The engine's account of a run that took longer than `slow_query_ms`; `None` for others, and for an engine that has
+    /// none.
+    pub profile: Option<Profile>,
 }

@@ -24,6 +24,7 @@ use crate::event::{QueryEvent, Status};
 use crate::flight::{Flights, Ticket, Waiter};
 use crate::key::{Key, KeyInputs};
 use crate::params::Params;
+use crate::profile::{OperatorKind, Profile};
 use crate::scope::Scope;
 use crate::sql;
 use crate::stats::{Bypass, Miss};
@@ -287,7 +288,7 @@ impl<E: QueryEngine> Query<E> {
 
     fn run_bypass(self, reason: Bypass, cancel: &Cancel) -> Answer {
         let (start, clock) = (SystemTime::now(), Instant::now());
-        let ran = self.target.engine.run(&self.sql, &self.params, cancel);
+        let (ran, profile) = self.run(cancel);
         let answer = ran.map(|batches| QueryResult {
             batches,
             status: Status::Bypass(reason),
@@ -295,11 +296,33 @@ impl<E: QueryEngine> Query<E> {
             origin: Origin::Bypassed,
             digest: None,
         });
-        self.report_query(start, clock, &answer, Status::Bypass(reason));
+        let status = Status::Bypass(reason);
+        self.report_query(start, clock, &answer, status, profile);
         answer
     }
 
-    fn report_query(&self, start: SystemTime, clock: Instant, answer: &Answer, status: Status) {
+    /// Asks the engine; a slow run has its profile.
+    fn run(&self, cancel: &Cancel) -> (Result<Vec<RecordBatch>, Error>, Option<Profile>) {
+        let engine = &self.target.engine;
+        let ran = engine.run_profiled(&self.sql, &self.params, cancel, self.slow());
+        match ran {
+            Ok((batches, profile)) => (Ok(batches), profile),
+            Err(error) => (Err(error), None),
+        }
+    }
+
+    fn slow(&self) -> Duration {
+        Duration::from_millis(self.target.cache.inner().config().slow_query_ms)
+    }
+
+    fn report_query(
+        &self,
+        start: SystemTime,
+        clock: Instant,
+        answer: &Answer,
+        status: Status,
+        profile: Option<Profile>,
+    ) {
         let duration = clock.elapsed();
         let event = QueryEvent {
             sql: sql::sanitize(&self.sql),
@@ -311,13 +334,40 @@ impl<E: QueryEngine> Query<E> {
             }),
             failed: answer.is_err(),
             status,
+            profile,
         };
-        let limit = self.target.cache.inner().config().slow_query_ms;
-        if duration > Duration::from_millis(limit) {
-            let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-            tracing::warn!(target: "data_cache", sql = event.sql, duration_ms, rows = event.rows, cache = status.as_str(), "slow_query");
+        if duration > self.slow() {
+            log_slow(&event);
         }
         self.target.cache.inner().notify(&event);
+    }
+}
+
+fn log_slow(event: &QueryEvent) {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let (duration_ms, cache) = (millis(event.duration), event.status.as_str());
+    match &event.profile {
+        None => {
+            tracing::warn!(target: "data_cache", sql = event.sql, duration_ms, rows = event.rows, cache, "slow_query");
+        }
+        Some(profile) => {
+            let of = |kind| millis(profile.time_of(kind));
+            tracing::warn!(
+                target: "data_cache",
+                sql = event.sql,
+                duration_ms,
+                rows = event.rows,
+                cache,
+                planning_ms = millis(profile.planning),
+                scan_ms = of(OperatorKind::Scan),
+                join_ms = of(OperatorKind::Join),
+                aggregate_ms = of(OperatorKind::Aggregate),
+                sort_ms = of(OperatorKind::Sort),
+                spilled_bytes = profile.spilled_bytes,
+                operators = %profile,
+                "slow_query"
+            );
+        }
     }
 }
 

@@ -134,11 +134,7 @@ impl<E: QueryEngine> Prepared<E> {
         let inner = self.query.target.cache.inner().clone();
         let cancel = leader.cancel();
         let computing = Instant::now();
-        let ran = self
-            .query
-            .target
-            .engine
-            .run(&self.query.sql, &self.query.params, cancel);
+        let (ran, profile) = self.query.run(cancel);
         let compute = computing.elapsed();
         let status = if inner.config().enabled {
             Status::Miss
@@ -153,7 +149,7 @@ impl<E: QueryEngine> Prepared<E> {
             digest: (!self.is_permitted).then(ContentDigest::default),
         });
         self.query
-            .report_query(self.start, self.clock, &answer, status);
+            .report_query(self.start, self.clock, &answer, status, profile);
         if let Ok(result) = &answer
             && self.is_unchanged()
         {
@@ -244,7 +240,7 @@ impl<E: QueryEngine> Prepared<E> {
         };
         let reported = Ok(answer.clone());
         self.query
-            .report_query(self.start, self.clock, &reported, status);
+            .report_query(self.start, self.clock, &reported, status, None);
         answer
     }
 }

@@ -1,13 +1,16 @@
 //! One statement on one connection.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use duckdb::Connection;
 
+use super::profile::Paces;
 use super::tree;
 use crate::error::Error;
 use crate::params::{Params, Value};
+use crate::profile::Profile;
 use crate::sql;
 
 /// Runs one query, in a transaction that cannot write; a panic of the driver becomes an error.
@@ -15,11 +18,15 @@ pub(super) fn run(
     connection: &Connection,
     sql: &str,
     params: &Params,
-) -> Result<Vec<RecordBatch>, Error> {
+    paces: &Paces,
+    slow: Duration,
+) -> Result<(Vec<RecordBatch>, Option<Profile>), Error> {
     refuse_more_than_one(connection, sql)?;
     let work = AssertUnwindSafe(|| {
+        let timed = paces.begin(connection, sql, slow);
         connection.execute_batch("BEGIN TRANSACTION READ ONLY")?;
-        fetch(connection, sql, params)
+        let (batches, planning) = fetch(connection, sql, params)?;
+        Ok::<_, duckdb::Error>((batches, timed.end(connection, planning)))
     });
     let result = catch_unwind(work);
     let _ = connection.execute_batch("ROLLBACK");
@@ -57,8 +64,15 @@ fn refuse_more_than_one(connection: &Connection, sql: &str) -> Result<(), Error>
     ))
 }
 
-fn fetch(connection: &Connection, sql: &str, params: &Params) -> duckdb::Result<Vec<RecordBatch>> {
+/// The result, and the time that it took to plan the statement.
+fn fetch(
+    connection: &Connection,
+    sql: &str,
+    params: &Params,
+) -> duckdb::Result<(Vec<RecordBatch>, Duration)> {
+    let clock = Instant::now();
     let mut statement = connection.prepare(sql)?;
+    let planning = clock.elapsed();
     let mut used = 0;
     for index in 1..=statement.parameter_count() {
         let name = statement.parameter_name(index)?;
@@ -84,7 +98,7 @@ fn fetch(connection: &Connection, sql: &str, params: &Params) -> duckdb::Result<
     if batches.is_empty() {
         batches.push(RecordBatch::new_empty(schema));
     }
-    Ok(batches)
+    Ok((batches, planning))
 }
 
 fn bound(value: &Value) -> duckdb::Result<duckdb::types::Value> {

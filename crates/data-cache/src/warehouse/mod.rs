@@ -5,6 +5,7 @@ mod connection;
 mod definitions;
 mod functions;
 mod opened;
+mod profile;
 mod settings;
 mod sidecar;
 mod tree;
@@ -14,6 +15,7 @@ mod writes;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use duckdb::{AccessMode, Connection};
@@ -31,6 +33,7 @@ use crate::disk::unique_id;
 use crate::engine::{QueryEngine, State};
 use crate::error::Error;
 use crate::params::Params;
+use crate::profile::Profile;
 use crate::query::CachedEngine;
 use crate::sql::Dialect;
 use crate::stats::Bypass;
@@ -55,6 +58,7 @@ struct Database {
     versions: Versions,
     settings: Arc<Settings>,
     catalog: Catalog,
+    paces: Arc<profile::Paces>,
     /// One write at a time.
     writing: Mutex<()>,
     is_read_only: bool,
@@ -144,6 +148,7 @@ impl Warehouse {
             versions,
             settings,
             catalog,
+            paces: Arc::default(),
             writing: Mutex::new(()),
             is_read_only,
         })))
@@ -242,6 +247,7 @@ impl Database {
         let fresh = connection.try_clone();
         let replaced = fresh.and_then(|fresh| {
             self.settings.apply(&fresh)?;
+            profile::forget();
             *connection = fresh;
             Ok(())
         });
@@ -334,13 +340,26 @@ impl QueryEngine for Warehouse {
     }
 
     fn run(&self, sql: &str, params: &Params, cancel: &Cancel) -> Result<Vec<RecordBatch>, Error> {
+        let (batches, _) = self.run_profiled(sql, params, cancel, Duration::MAX)?;
+        Ok(batches)
+    }
+
+    fn run_profiled(
+        &self,
+        sql: &str,
+        params: &Params,
+        cancel: &Cancel,
+        slow: Duration,
+    ) -> Result<(Vec<RecordBatch>, Option<Profile>), Error> {
         let (sql, params, cancel) = (sql.to_owned(), params.clone(), cancel.clone());
+        // not the database: it ends with the last of its handles, and not on a thread of its own
+        let paces = self.0.paces.clone();
         self.0.workers.on_connection(move |connection| {
             let handle = connection.interrupt_handle();
             cancel
                 .while_running(
                     move || handle.interrupt(),
-                    || connection::run(connection, &sql, &params),
+                    || connection::run(connection, &sql, &params, &paces, slow),
                 )
                 .unwrap_or_else(|| Err(Error::engine("cancelled, since nobody waits")))
         })?

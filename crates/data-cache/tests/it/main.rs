@@ -23,6 +23,7 @@ mod macros;
 mod memory;
 mod metrics;
 mod processes;
+mod profiles;
 mod sqllogic;
 mod stale;
 mod statements;

@@ -132,11 +132,32 @@ fn trace(event: &QueryEvent) {
         .attribute("db.query.text", event.sql.clone())
         .attribute("db.response.returned_rows", event.rows)
         .attribute("cache.status", event.status.as_str());
+    let span = match &event.profile {
+        Some(profile) => profiled(span, profile),
+        None => span,
+    };
     if event.failed {
         span.error("query_failed").record();
     } else {
         span.record();
     }
+}
+
+/// Where a slow query spent its time: an operator has no start and no end of its own, and so no span.
+#[cfg(feature = "trace")]
+fn profiled(
+    span: ops_trace::CompletedSpan,
+    profile: &data_cache::Profile,
+) -> ops_trace::CompletedSpan {
+    use data_cache::OperatorKind;
+    let seconds = |kind| profile.time_of(kind).as_secs_f64();
+    span.attribute("duckdb.planning_seconds", profile.planning.as_secs_f64())
+        .attribute("duckdb.scan_seconds", seconds(OperatorKind::Scan))
+        .attribute("duckdb.join_seconds", seconds(OperatorKind::Join))
+        .attribute("duckdb.aggregate_seconds", seconds(OperatorKind::Aggregate))
+        .attribute("duckdb.sort_seconds", seconds(OperatorKind::Sort))
+        .attribute("duckdb.spilled_bytes", profile.spilled_bytes)
+        .attribute("duckdb.operators", profile.to_string())
 }
 
 /// The kinds of statement that are told apart; any other is `other`.
