@@ -29,6 +29,7 @@ pub(crate) enum Source {
 pub(crate) const LIBDUCKDB: &str = "libduckdb";
 pub(crate) const DATASETS: &str = "vega-datasets";
 pub(crate) const PYTHON: &str = "python";
+pub(crate) const PYTHON_OTEL: &str = "python-otel";
 pub(crate) const PROMETHEUS: &str = "prometheus";
 /// Fetched when `cargo xtask bench --peers` asks for it, not by `setup`.
 pub(crate) const PEERS: &str = "peers";
@@ -74,6 +75,16 @@ pub(crate) const TABLE: &[Tool] = &[
         },
         witness: "bin/k6",
         when_absent: "no load test, and no test against AWS over HTTP (moto) or a real OTLP collector (rotel)",
+    },
+    Tool {
+        name: PYTHON_OTEL,
+        version: "opentelemetry-sdk 1.45.2, opentelemetry-propagator-b3 1.45.1",
+        checksum: "xtask/requirements-otel.txt",
+        source: Source::Pip {
+            requirements: "xtask/requirements-otel.txt",
+        },
+        witness: "bin/python",
+        when_absent: "no trace context is exchanged with the Python SDK of OpenTelemetry",
     },
     Tool {
         name: PROMETHEUS,

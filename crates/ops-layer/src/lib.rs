@@ -40,6 +40,8 @@
 //! | `cache` | no | query results and HTTP caching |
 //! | `duckdb` | no | the DuckDB warehouse, linked to a libduckdb that is there |
 //! | `duckdb-bundled` | no | the same, compiling DuckDB (about 25 minutes on two cores) |
+//! | `otlp-logs` | no | log lines leave by OTLP if `OTEL_LOGS_EXPORTER=otlp` asks for it |
+//! | `otlp-metrics` | no | metrics leave by OTLP if `OTEL_METRICS_EXPORTER=otlp` asks for it |
 //! | `testing` | no | what tests use to see lines, spans, metrics and secrets of their own (`examples/tests.rs`) |
 //! | `full` | no | all of them but `duckdb-bundled` and `testing` |
 //!

@@ -99,6 +99,7 @@ pub use history::sparkline::{
     sparklines_over,
 };
 pub use init::{before_tick, init, is_installed};
+pub use scrape::read::{Reading, SeriesReading, read};
 pub use scrape::render::{before_scrape, render};
 pub use scrape::service::{CONTENT_TYPE, CONTENT_TYPE_OPEN_METRICS, serve};
 pub use series::cardinality::{Cardinality, Overflow, cardinality, overflows};

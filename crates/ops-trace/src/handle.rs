@@ -1,17 +1,20 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use opentelemetry::Context;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
+#[cfg(any(feature = "otlp-logs", feature = "otlp-metrics"))]
+use crate::SignalStats;
 use crate::config::resolved::Resolved;
 #[cfg(feature = "tracing-spans")]
 use crate::config::sampler::SamplerKind;
 use crate::export::pipeline::Pipeline;
 use crate::export::queue_limiter::QueueLimiter;
+use crate::otlp::Signals;
 use crate::propagation::{self, Formats, Hosts};
 use crate::sampling::{LiveRatio, Sampling};
 use crate::{Config, Error, ExportHealth, RecentTraces, Stats};
@@ -27,6 +30,7 @@ struct Core {
     provider: SdkTracerProvider,
     ratio: LiveRatio,
     limiter: QueueLimiter,
+    signals: Signals,
     formats: Formats,
     #[cfg(feature = "http")]
     baggage_attributes: Vec<String>,
@@ -45,12 +49,15 @@ impl Handle {
             warning.log();
         }
         let pipeline = Pipeline::new(&resolved)?;
+        let closing = &pipeline.limiter.state.closing;
+        let signals = Signals::start(&resolved, &pipeline.resource, closing)?;
         log_start(&resolved);
         Ok(Self(Arc::new(Core {
             tracer: pipeline.provider.tracer("ops-trace"),
             provider: pipeline.provider,
             ratio: pipeline.ratio,
             limiter: pipeline.limiter,
+            signals,
             formats: resolved.formats,
             #[cfg(feature = "http")]
             baggage_attributes: resolved.baggage_attributes,
@@ -70,6 +77,24 @@ impl Handle {
             tail_evicted: tail.map_or(0, |tail| tail.evicted()),
             ..self.0.limiter.state.stats()
         }
+    }
+
+    /// Returns the counts of log lines so far; `None` if they are not exported.
+    #[cfg(feature = "otlp-logs")]
+    pub fn log_stats(&self) -> Option<SignalStats> {
+        self.signal_stats("logs")
+    }
+
+    /// Returns the counts of data points of metrics so far; `None` if they are not exported.
+    #[cfg(feature = "otlp-metrics")]
+    pub fn metric_stats(&self) -> Option<SignalStats> {
+        self.signal_stats("metrics")
+    }
+
+    #[cfg(any(feature = "otlp-logs", feature = "otlp-metrics"))]
+    fn signal_stats(&self, signal: &str) -> Option<SignalStats> {
+        let mut all = self.0.signals.stats();
+        all.find_map(|(name, stats)| (name == signal).then_some(stats))
     }
 
     /// Returns the state of the export.
@@ -146,8 +171,24 @@ impl Handle {
         self.0.provider.clone()
     }
 
-    pub(crate) fn limiter(&self) -> &QueueLimiter {
-        &self.0.limiter
+    /// Takes nothing from now on; what waits is sent by [`stop`](Self::stop).
+    pub(crate) fn close(&self, budget: Duration) {
+        self.0.limiter.state.closing.close(budget);
+        self.0.signals.close();
+    }
+
+    /// Sends what waits, within the budget. Blocks for that long.
+    pub(crate) fn stop(&self, budget: Duration) {
+        let started = Instant::now();
+        self.0.limiter.stop(budget);
+        self.0
+            .signals
+            .stop(budget.saturating_sub(started.elapsed()));
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn signals(&self) -> &Signals {
+        &self.0.signals
     }
 
     #[cfg(feature = "metrics")]

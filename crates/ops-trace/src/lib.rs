@@ -46,6 +46,9 @@
 //! - Memory is bounded: the queue, 4 MiB of recent traces, 4 KiB for each text, 128 attributes for each span, 16 MiB of
 //!   traces that wait for a decision (`OPS_TRACE_KEEP`).
 //! - [`recent`] has failed and slow requests also if they are not sampled.
+//! - Log lines and metrics (features `otlp-logs`, `otlp-metrics`) are sent by a thread beside that of the spans, each with a
+//!   breaker and exact counts of its own: `taken = exported + rejected + dropped + queued` ([`SignalStats`]). At most 4,096
+//!   lines and 8 MiB wait; a shutdown sends them and the last metrics.
 //! - A peer that is not trusted decides neither the trace id nor what is sampled.
 //!
 //! # Errors
@@ -64,12 +67,15 @@
 //! | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | text; `key=value,key=value`, percent-encoded |
 //! | `OPS_RESOURCE_DETECTORS` | a list of `host`, `container`, `kubernetes`, whose attributes `OTEL_RESOURCE_ATTRIBUTES` overrides; `none` |
 //! | `OTEL_TRACES_EXPORTER` | `none`, or a list of `otlp`, `console` |
+//! | `OTEL_LOGS_EXPORTER`, `OTEL_METRICS_EXPORTER` | `none` (default: lines and metrics are there already), `otlp` (features `otlp-logs`, `otlp-metrics`) |
+//! | `OTEL_METRIC_EXPORT_INTERVAL` | 100 to 3,600,000 ms, default 60,000 |
+//! | `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` | `cumulative` (default), `delta`; `lowmemory` is `delta` |
 //! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | the six of the specification; 0 to 1, with a ratio sampler |
 //! | `OPS_TRACE_KEEP` | a list of `errors`, `slow`: traces that are exported though the sampler dropped them; `none` |
 //! | `OPS_TRACE_FILTER`, `OPS_TRACE_EVENTS` | targets and levels of `tracing` spans, such as `info,sqlx=debug`; `true`, `false` (feature `tracing-spans`) |
 //! | `OTEL_PROPAGATORS` | `none`, or a list of `tracecontext`, `baggage`, `b3`, `b3multi`, `xray`; default `tracecontext` |
-//! | `OTEL_EXPORTER_OTLP_ENDPOINT` | a URL; `/v1/traces` is appended |
-//! | `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` | a URL, used as it is |
+//! | `OTEL_EXPORTER_OTLP_ENDPOINT` | a URL; `/v1/traces`, `/v1/logs` or `/v1/metrics` is appended |
+//! | `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` | a URL, used as it is; like all with `TRACES_`, with `LOGS_` and `METRICS_` for these |
 //! | `OTEL_EXPORTER_OTLP_HEADERS`, `.._COMPRESSION`, `.._PROTOCOL`, and each with `TRACES_` | pairs; `gzip`, `none`; `http/protobuf` |
 //! | `OTEL_EXPORTER_OTLP_TIMEOUT`, and with `TRACES_`, or `OTEL_BSP_EXPORT_TIMEOUT` | 10 to 60,000 ms; 0 for no limit |
 //! | `OTEL_EXPORTER_OTLP_CERTIFICATE`, and with `TRACES_`; `SSL_CERT_FILE` | a PEM file of CA certificates; both are trusted, instead of Mozilla's |
@@ -92,6 +98,8 @@
 //! | `gzip` | yes | compression, when `OTEL_EXPORTER_OTLP_COMPRESSION` asks for it |
 //! | `http` | no | `http::ServerSpans` and `http::ClientSpans`, observers for `ops-http` |
 //! | `metrics` | no | `publish_metrics` |
+//! | `otlp-logs` | no | `LogLines`: log lines leave as OTLP log records |
+//! | `otlp-metrics` | no | `MetricsBatch`: metrics leave by OTLP |
 //! | `testing` | no | `testing::Collector`, and traces as text |
 //! | `tls` | yes | `https` endpoints, certificates, proxies |
 //! | `tracing-spans` | no | `tracing_layer`: spans of the `tracing` crate are spans of this one |
@@ -119,11 +127,18 @@ mod macros;
 mod network;
 mod options;
 pub mod otel;
+#[cfg_attr(
+    not(any(feature = "otlp-logs", feature = "otlp-metrics")),
+    path = "otlp/absent.rs"
+)]
+mod otlp;
 mod propagation;
 #[cfg(feature = "metrics")]
 mod publish;
 mod recent;
 mod sampling;
+#[cfg(any(feature = "otlp-logs", feature = "otlp-metrics"))]
+mod signals;
 mod span;
 mod stats;
 #[cfg(feature = "testing")]
@@ -157,10 +172,14 @@ pub use options::SpanOptions;
 pub use publish::publish_metrics;
 pub use recent::{Bar, RecentSpan, RecentTrace, RecentTraces};
 pub use sampling::Sampling;
+#[cfg(feature = "otlp-metrics")]
+pub use signals::batch::{Metric, MetricsBatch};
+#[cfg(feature = "otlp-logs")]
+pub use signals::lines::LogLines;
 #[doc(hidden)]
 pub use span::SpanStart;
 pub use span::{Entered, Span};
-pub use stats::{ExportHealth, Failures, Stats};
+pub use stats::{ExportHealth, Failures, SignalStats, Stats};
 pub use tracer::Tracer;
 #[cfg(feature = "tracing-spans")]
 pub use tracing_spans::tracing_layer;

@@ -1,6 +1,6 @@
 use metrics::{counter, gauge, histogram};
 
-use crate::{Handle, Stats, global};
+use crate::{Handle, SignalStats, Stats, global};
 
 /// Sets the `trace_*` metrics of the installed `metrics` recorder to the values of [`stats`](crate::stats).
 pub fn publish_metrics() {
@@ -14,6 +14,9 @@ impl Handle {
     /// Sets the `trace_*` metrics from this handle, as [`publish_metrics`](crate::publish_metrics).
     pub fn publish_metrics(&self) {
         publish(&self.stats(), &self.take_export_seconds());
+        for (signal, stats) in self.signals().stats() {
+            publish_signal(signal, &stats);
+        }
     }
 }
 
@@ -47,4 +50,21 @@ fn publish(stats: &Stats, export_seconds: &[f64]) {
     gauge!("trace_queue_length").set(stats.queued as f64);
     gauge!("trace_queue_capacity").set(stats.queue_capacity as f64);
     gauge!("trace_exporter_up").set(f64::from(u8::from(stats.exporter_up)));
+}
+
+/// There only for signals that are exported.
+fn publish_signal(signal: &'static str, stats: &SignalStats) {
+    counter!("otlp_exported_total", "signal" => signal).absolute(stats.exported);
+    counter!("otlp_rejected_total", "signal" => signal).absolute(stats.rejected);
+    counter!("otlp_export_failures_total", "signal" => signal).absolute(stats.export_failures);
+    for (reason, dropped) in [
+        ("queue_full", stats.dropped_queue_full),
+        ("export_failed", stats.dropped_export_failed),
+        ("circuit_open", stats.dropped_circuit_open),
+        ("shutdown", stats.dropped_shutdown),
+    ] {
+        counter!("otlp_dropped_total", "signal" => signal, "reason" => reason).absolute(dropped);
+    }
+    gauge!("otlp_queue_length", "signal" => signal).set(stats.queued as f64);
+    gauge!("otlp_exporter_up", "signal" => signal).set(f64::from(u8::from(stats.exporter_up)));
 }

@@ -88,6 +88,47 @@ impl Stats {
     }
 }
 
+/// Outcomes of the log lines, or of the data points of metrics, that were taken for the export so far (features `otlp-logs`
+/// and `otlp-metrics`).
+///
+/// `taken` equals `exported + rejected + queued` and all that was [`dropped`](Self::dropped), whenever it is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct SignalStats {
+    /// Items that were handed over.
+    pub taken: u64,
+    /// Accepted by the collector.
+    pub exported: u64,
+    /// Refused by the collector in a partial success.
+    pub rejected: u64,
+    /// Dropped: the queue was full.
+    pub dropped_queue_full: u64,
+    /// Dropped: the export failed.
+    pub dropped_export_failed: u64,
+    /// Dropped: the circuit was open, because exports had failed or the collector had asked for a pause.
+    pub dropped_circuit_open: u64,
+    /// Dropped: the process was shutting down, and the budget was spent.
+    pub dropped_shutdown: u64,
+    /// Waiting to be exported.
+    pub queued: u64,
+    /// Failed exports. A retry is not counted by itself.
+    pub export_failures: u64,
+    /// Cause of the last failure.
+    pub last_failure: Option<String>,
+    /// True if the last export worked, and before the first one.
+    pub exporter_up: bool,
+}
+
+impl SignalStats {
+    /// Returns the number of dropped items, of all reasons.
+    pub fn dropped(&self) -> u64 {
+        self.dropped_queue_full
+            + self.dropped_export_failed
+            + self.dropped_circuit_open
+            + self.dropped_shutdown
+    }
+}
+
 /// Kind of a failed export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FailureKind {

@@ -34,7 +34,8 @@ impl Tracer {
         self.handle.clone()
     }
 
-    /// Sends pending spans, for at most this time, and returns the final counts.
+    /// Sends pending spans, the last metrics and pending log lines, for at most this time, and returns the final counts of
+    /// spans.
     ///
     /// It works on any runtime and needs no timer of one. Spans that end from now on are dropped and counted.
     pub async fn shutdown(mut self, budget: Duration) -> Stats {
@@ -51,19 +52,18 @@ impl Tracer {
     /// [`shutdown`](Self::shutdown) for programs without an async runtime. Blocks.
     pub fn shutdown_blocking(mut self, budget: Duration) -> Stats {
         self.stopped = true;
-        let limiter = self.handle.limiter();
-        limiter.state.close(budget);
-        limiter.stop(budget);
+        self.handle.close(budget);
+        self.handle.stop(budget);
         self.handle.stats()
     }
 
     /// Begins to stop on a thread of its own, because that blocks.
     fn stop(&mut self, budget: Duration, done: impl FnOnce() + Send + 'static) -> bool {
         self.stopped = true;
-        let limiter = self.handle.limiter().clone();
-        limiter.state.close(budget);
+        let handle = self.handle();
+        handle.close(budget);
         let stop = move || {
-            limiter.stop(budget);
+            handle.stop(budget);
             done();
         };
         std::thread::Builder::new()

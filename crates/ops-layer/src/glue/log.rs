@@ -25,6 +25,10 @@ impl Log {
         if let Some(path) = &config.log_file {
             settings = settings.file(path);
         }
+        #[cfg(feature = "otlp-logs")]
+        if let Some(lines) = super::trace::log_lines(config) {
+            settings = settings.output(ops_log::Output::writer(lines.clone()).json(true));
+        }
         ops_log::init(settings)
             .map(Self)
             .map_err(|error| Error::new("log", error))

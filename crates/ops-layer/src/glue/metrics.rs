@@ -98,7 +98,7 @@ pub(crate) fn observer() -> Observer {
 }
 
 /// Help of the totals that the parts publish.
-const COUNTERS: [(&str, &str); 20] = [
+const COUNTERS: [(&str, &str); 24] = [
     (
         "cache_bypass_total",
         "Queries that went past the cache, by reason",
@@ -124,6 +124,22 @@ const COUNTERS: [(&str, &str); 20] = [
     (
         "log_values_truncated_total",
         "Log values that were cut, and fields left out, for their length or number",
+    ),
+    (
+        "otlp_dropped_total",
+        "Log lines and data points of metrics that were dropped, by signal and reason",
+    ),
+    (
+        "otlp_export_failures_total",
+        "Exports of log lines and metrics that failed",
+    ),
+    (
+        "otlp_exported_total",
+        "Log lines and data points of metrics that the collector accepted",
+    ),
+    (
+        "otlp_rejected_total",
+        "Log lines and data points of metrics that the collector rejected",
     ),
     (
         "secrets_backend_requests_total",
@@ -166,10 +182,18 @@ const COUNTERS: [(&str, &str); 20] = [
     ),
 ];
 
-const GAUGES: [(&str, &str); 4] = [
+const GAUGES: [(&str, &str); 6] = [
     (
         "ops_findings",
         "Findings that stand: 1, or 0 once they are over",
+    ),
+    (
+        "otlp_exporter_up",
+        "Whether the last export of the signal worked",
+    ),
+    (
+        "otlp_queue_length",
+        "Log lines and data points of metrics that wait for their export",
     ),
     (
         "trace_exporter_up",

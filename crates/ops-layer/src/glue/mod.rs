@@ -13,6 +13,9 @@ pub(crate) mod secrets;
 #[cfg_attr(not(feature = "trace"), path = "absent/trace.rs")]
 pub(crate) mod trace;
 
+#[cfg(feature = "otlp-metrics")]
+mod otlp_metrics;
+
 #[cfg(not(all(feature = "log", feature = "trace")))]
 mod carried;
 #[cfg(not(all(

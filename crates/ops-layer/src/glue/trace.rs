@@ -32,18 +32,38 @@ pub(crate) fn follow_tracing() {
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
+fn settings(config: &Config) -> ops_trace::Config {
+    let name = config.service_name.as_str();
+    match config.trace.clone() {
+        Some(settings) => settings.service_name(name),
+        None => ops_trace::Config::new(name),
+    }
+}
+
+/// Returns the queue of lines that are exported, if they are.
+#[cfg(feature = "otlp-logs")]
+pub(crate) fn log_lines(config: &Config) -> Option<&'static ops_trace::LogLines> {
+    static LINES: std::sync::LazyLock<ops_trace::LogLines> =
+        std::sync::LazyLock::new(ops_trace::LogLines::new);
+    settings(config).exports_logs().then_some(&*LINES)
+}
+
 impl Trace {
     pub(crate) fn start(config: &Config) -> Result<Self, Error> {
-        let name = config.service_name.as_str();
-        let mut settings = match config.trace.clone() {
-            Some(settings) => settings.service_name(name),
-            None => ops_trace::Config::new(name),
-        };
+        let mut settings = settings(config);
         if let Some([version, ..]) = config.build {
             settings = settings.service_version(version);
         }
         for host in &config.propagate_to {
             settings = settings.propagate_to(host.as_str());
+        }
+        #[cfg(feature = "otlp-logs")]
+        if let Some(lines) = log_lines(config) {
+            settings = settings.log_lines(lines);
+        }
+        #[cfg(feature = "otlp-metrics")]
+        {
+            settings = settings.metrics_source(super::otlp_metrics::fill);
         }
         let tracer = ops_trace::init(settings).map_err(|error| Error::new("trace", error))?;
         #[cfg(feature = "log")]

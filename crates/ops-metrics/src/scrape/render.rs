@@ -78,7 +78,7 @@ pub(crate) fn render_into(format: Format, out: &mut dyn FnMut(&str)) {
 
 /// Publishes what the guard knows. Each label of a catalog is there with 0 from the start, so that its first overflow is an
 /// increase.
-fn publish() {
+pub(crate) fn publish() {
     for family in registry::families() {
         let definition = family.definition();
         for label in definition.labels {

@@ -1,20 +1,20 @@
 use crate::Error;
 
 pub(crate) const DEFAULT: &str = "http://localhost:4318";
-const PATH: &str = "/v1/traces";
+/// Endpoints of traces are taken for other signals too, with their path in its place.
+const TRACES_PATH: &str = "/v1/traces";
 const ACCEPTED: &str =
     "accepted is http://host:4318 or https://host/path, without user, password or query";
 
-/// Returns the URL that spans are posted to: `/v1/traces` is appended to the base unless it is there.
-pub(crate) fn with_path(endpoint: &str) -> Result<String, Error> {
+/// Returns the URL that a signal is posted to: its path is appended to the base unless it is there.
+pub(crate) fn with_path(endpoint: &str, path: &str) -> Result<String, Error> {
     let base = checked(endpoint)?.trim_end_matches('/');
-    if base.ends_with(PATH) {
-        return Ok(base.to_owned());
-    }
-    Ok(format!("{base}{PATH}"))
+    let base = base.strip_suffix(TRACES_PATH).unwrap_or(base);
+    let base = base.strip_suffix(path).unwrap_or(base);
+    Ok(format!("{base}{path}"))
 }
 
-/// Returns the URL that spans are posted to, unchanged.
+/// Returns the URL that a signal is posted to, unchanged.
 pub(crate) fn as_it_is(endpoint: &str) -> Result<String, Error> {
     checked(endpoint).map(str::to_owned)
 }

@@ -4,13 +4,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 pub(super) const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-pub(super) const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-/// Variables for the timeout of an export, the most specific first.
-pub(super) const TIMEOUTS: [&str; 3] = [
-    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
-    "OTEL_EXPORTER_OTLP_TIMEOUT",
-    "OTEL_BSP_EXPORT_TIMEOUT",
-];
+pub(super) const LOGS_EXPORTER: &str = "OTEL_LOGS_EXPORTER";
+pub(super) const METRICS_EXPORTER: &str = "OTEL_METRICS_EXPORTER";
 pub(super) const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 pub(super) const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
 pub(super) const KEEP: &str = "OPS_TRACE_KEEP";

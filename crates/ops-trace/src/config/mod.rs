@@ -7,6 +7,8 @@ pub(crate) mod otlp;
 pub(crate) mod resolved;
 mod resource;
 pub(crate) mod sampler;
+mod signal;
+pub(crate) mod signals;
 #[cfg(feature = "tracing-spans")]
 pub(crate) mod spans;
 mod tls;
@@ -57,6 +59,16 @@ pub struct Config {
     #[serde(default)]
     pub(crate) keep_slow: Option<bool>,
     #[serde(default)]
+    pub(crate) export_logs: Option<bool>,
+    #[serde(default)]
+    pub(crate) export_metrics: Option<bool>,
+    #[cfg(feature = "otlp-logs")]
+    #[serde(skip)]
+    pub(crate) log_lines: Option<crate::LogLines>,
+    #[cfg(feature = "otlp-metrics")]
+    #[serde(skip)]
+    pub(crate) metrics_source: Option<crate::signals::MetricsSource>,
+    #[serde(default)]
     pub(crate) propagate_to: Vec<String>,
     #[serde(default)]
     pub(crate) baggage_attributes: Vec<String>,
@@ -83,6 +95,12 @@ impl Config {
             slow_after: None,
             keep_errors: None,
             keep_slow: None,
+            export_logs: None,
+            export_metrics: None,
+            #[cfg(feature = "otlp-logs")]
+            log_lines: None,
+            #[cfg(feature = "otlp-metrics")]
+            metrics_source: None,
             propagate_to: Vec::new(),
             baggage_attributes: Vec::new(),
             files_below: root(),
@@ -102,13 +120,24 @@ impl Config {
     #[must_use]
     pub fn with_env(mut self) -> Self {
         let is_set = |names: &[&'static str]| self.environment.first(names).is_some();
-        let [endpoint, sampler, keep, queue, timeout, delay] = [
-            is_set(&[environment::TRACES_ENDPOINT, environment::ENDPOINT]),
+        let [
+            endpoint,
+            sampler,
+            keep,
+            queue,
+            timeout,
+            delay,
+            logs,
+            metrics,
+        ] = [
+            is_set(&[signal::TRACES.endpoint, environment::ENDPOINT]),
             is_set(&[environment::SAMPLER, environment::ARGUMENT]),
             is_set(&[environment::KEEP]),
             is_set(&[environment::QUEUE_SIZE]),
-            is_set(&environment::TIMEOUTS),
+            is_set(&signal::TRACES.timeout),
             is_set(&[environment::SCHEDULE_DELAY]),
+            is_set(&[environment::LOGS_EXPORTER]),
+            is_set(&[environment::METRICS_EXPORTER]),
         ];
         self.endpoint = self.endpoint.filter(|_| !endpoint);
         self.sampling_ratio = self.sampling_ratio.filter(|_| !sampler);
@@ -117,6 +146,8 @@ impl Config {
         self.queue_spans = self.queue_spans.filter(|_| !queue);
         self.export_timeout = self.export_timeout.filter(|_| !timeout);
         self.export_delay = self.export_delay.filter(|_| !delay);
+        self.export_logs = self.export_logs.filter(|_| !logs);
+        self.export_metrics = self.export_metrics.filter(|_| !metrics);
         self
     }
 
@@ -143,7 +174,8 @@ impl Config {
         self
     }
 
-    /// Sends spans to this OTLP/HTTP endpoint; `/v1/traces` is appended. Default `http://localhost:4318`.
+    /// Sends spans to this OTLP/HTTP endpoint; `/v1/traces` is appended, and `/v1/metrics` and `/v1/logs` for these. Default
+    /// `http://localhost:4318`.
     #[must_use]
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoint = Some(endpoint.into());
@@ -210,6 +242,50 @@ impl Config {
     #[must_use]
     pub fn keep_slow(mut self, on: bool) -> Self {
         self.keep_slow = Some(on);
+        self
+    }
+
+    /// Exports log lines, or does not. Default `OTEL_LOGS_EXPORTER=otlp`, or not: lines that are collected from a file already
+    /// would be there twice. Needs the feature `otlp-logs`, without which it is a warning.
+    #[must_use]
+    pub fn export_logs(mut self, on: bool) -> Self {
+        self.export_logs = Some(on);
+        self
+    }
+
+    /// Exports metrics, or does not. Default `OTEL_METRICS_EXPORTER=otlp`, or not: metrics that are scraped already would be
+    /// there twice. Needs the feature `otlp-metrics`, without which it is a warning.
+    #[must_use]
+    pub fn export_metrics(mut self, on: bool) -> Self {
+        self.export_metrics = Some(on);
+        self
+    }
+
+    /// Reports whether [`export_logs`](Self::export_logs) or the environment asks for log lines, and this crate can send
+    /// them: else there is no need to write lines anywhere.
+    pub fn exports_logs(&self) -> bool {
+        let mut unheard = Vec::new();
+        signals::logs_wanted(self, &mut unheard)
+    }
+
+    /// Exports the lines that are written to this, if [`export_logs`](Self::export_logs) says so.
+    #[cfg(feature = "otlp-logs")]
+    #[must_use]
+    pub fn log_lines(mut self, lines: &crate::LogLines) -> Self {
+        self.log_lines = Some(lines.clone());
+        self
+    }
+
+    /// Has this called for all metrics, each `OTEL_METRIC_EXPORT_INTERVAL` and at the end, if
+    /// [`export_metrics`](Self::export_metrics) says so. It runs on a thread of the export; one that panics costs that
+    /// export.
+    #[cfg(feature = "otlp-metrics")]
+    #[must_use]
+    pub fn metrics_source(
+        mut self,
+        source: impl Fn(&mut crate::MetricsBatch) + Send + Sync + 'static,
+    ) -> Self {
+        self.metrics_source = Some(crate::signals::MetricsSource::new(source));
         self
     }
 

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use super::environment::{ENDPOINT, Environment, TIMEOUTS, TRACES_ENDPOINT, Warning, warn};
+use super::environment::{ENDPOINT, Environment, Warning, warn};
+use super::signal::Signal;
 use super::tls::Tls;
 use super::{EXPORT_TIMEOUT, endpoint};
 use crate::{Config, Error};
@@ -20,32 +21,36 @@ pub(crate) struct Otlp {
 }
 
 /// Reads the settings of the OTLP exporter.
-pub(crate) fn otlp(config: &Config, warnings: &mut Vec<Warning>) -> Result<Otlp, Error> {
+pub(crate) fn otlp(
+    config: &Config,
+    signal: &Signal,
+    warnings: &mut Vec<Warning>,
+) -> Result<Otlp, Error> {
     let env = &config.environment;
-    let url = url(config, warnings)?;
+    let url = url(config, signal, warnings)?;
     Ok(Otlp {
-        headers: headers(env, warnings),
-        gzip: gzip(env, warnings),
-        timeout: timeout(config, warnings),
-        tls: Tls::read(env, &url, warnings),
+        headers: headers(env, signal, warnings),
+        gzip: gzip(env, signal, warnings),
+        timeout: timeout(config, signal, warnings),
+        tls: Tls::read(env, signal, &url, warnings),
         url,
     })
 }
 
-/// As the specification has it: the variable for traces is taken as it is, to the general one the path is appended.
-fn url(config: &Config, warnings: &mut Vec<Warning>) -> Result<String, Error> {
+/// As the specification has it: the variable of the signal is taken as it is, to the general one the path is appended.
+fn url(config: &Config, signal: &Signal, warnings: &mut Vec<Warning>) -> Result<String, Error> {
     let env = &config.environment;
     let given = config.endpoint.as_deref().map(str::trim);
     let url = match given.filter(|e| !e.is_empty()) {
-        Some(endpoint) => endpoint::with_path(endpoint)?,
-        None => match (env.get(TRACES_ENDPOINT), env.get(ENDPOINT)) {
+        Some(endpoint) => endpoint::with_path(endpoint, signal.path)?,
+        None => match (env.get(signal.endpoint), env.get(ENDPOINT)) {
             (Some(endpoint), _) => {
-                endpoint::as_it_is(&endpoint).map_err(|error| error.of(TRACES_ENDPOINT))?
+                endpoint::as_it_is(&endpoint).map_err(|error| error.of(signal.endpoint))?
             }
             (None, Some(endpoint)) => {
-                endpoint::with_path(&endpoint).map_err(|error| error.of(ENDPOINT))?
+                endpoint::with_path(&endpoint, signal.path).map_err(|error| error.of(ENDPOINT))?
             }
-            (None, None) => endpoint::with_path(endpoint::DEFAULT)?,
+            (None, None) => endpoint::with_path(endpoint::DEFAULT, signal.path)?,
         },
     };
     if endpoint::is_grpc_port(&url) {
@@ -55,31 +60,23 @@ fn url(config: &Config, warnings: &mut Vec<Warning>) -> Result<String, Error> {
     Ok(url)
 }
 
-fn headers(env: &Environment, warnings: &mut Vec<Warning>) -> Vec<(String, String)> {
-    let names = [
-        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-        "OTEL_EXPORTER_OTLP_HEADERS",
-    ];
-    env.first(&names)
+fn headers(
+    env: &Environment,
+    signal: &Signal,
+    warnings: &mut Vec<Warning>,
+) -> Vec<(String, String)> {
+    env.first(&signal.headers)
         .map(|(name, _)| env.pairs(name, warnings))
         .unwrap_or_default()
 }
 
-fn gzip(env: &Environment, warnings: &mut Vec<Warning>) -> bool {
-    let protocol = [
-        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-        "OTEL_EXPORTER_OTLP_PROTOCOL",
-    ];
-    if let Some((name, value)) = env.name(&protocol)
+fn gzip(env: &Environment, signal: &Signal, warnings: &mut Vec<Warning>) -> bool {
+    if let Some((name, value)) = env.name(&signal.protocol)
         && value != "http/protobuf"
     {
         warn(warnings, name, value, "http/protobuf", "http/protobuf");
     }
-    let compression = [
-        "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
-        "OTEL_EXPORTER_OTLP_COMPRESSION",
-    ];
-    match env.name(&compression) {
+    match env.name(&signal.compression) {
         Some((_, value)) if value == "gzip" && cfg!(feature = "gzip") => true,
         Some((name, value)) if value != "none" => {
             let accepted = if cfg!(feature = "gzip") {
@@ -95,14 +92,14 @@ fn gzip(env: &Environment, warnings: &mut Vec<Warning>) -> bool {
 }
 
 /// 0 means no limit, as for every timeout of OpenTelemetry.
-fn timeout(config: &Config, warnings: &mut Vec<Warning>) -> Duration {
+fn timeout(config: &Config, signal: &Signal, warnings: &mut Vec<Warning>) -> Duration {
     let env = &config.environment;
-    match (config.export_timeout, env.first(&TIMEOUTS)) {
+    match (config.export_timeout, env.first(&signal.timeout)) {
         (Some(timeout), _) => {
             let [least, most] = [TIMEOUT_MS.0, TIMEOUT_MS.1].map(Duration::from_millis);
             timeout.clamp(least, most)
         }
         (None, Some((_, value))) if value.parse() == Ok(0) => NO_TIMEOUT,
-        (None, _) => env.millis(&TIMEOUTS, TIMEOUT_MS, EXPORT_TIMEOUT, warnings),
+        (None, _) => env.millis(&signal.timeout, TIMEOUT_MS, EXPORT_TIMEOUT, warnings),
     }
 }

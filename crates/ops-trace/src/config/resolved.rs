@@ -4,6 +4,8 @@ use std::time::Duration;
 use super::environment::{Environment, QUEUE_SIZE, SCHEDULE_DELAY, Warning, warn};
 use super::otlp::{Otlp, otlp};
 use super::sampler::{Keep, SamplerKind, keep, sampler};
+use super::signal::TRACES;
+use super::signals::{self, SignalSettings};
 use super::{EXPORT_DELAY, PROBE_AFTER, QUEUE_SPANS, SLOW_AFTER, resource};
 use crate::limits::{Limits, MAX_ATTRIBUTES, MAX_VALUE_BYTES};
 use crate::propagation::Formats;
@@ -23,6 +25,12 @@ pub(crate) struct Resolved {
     pub(crate) otlp: Option<Otlp>,
     /// Spans are written to standard output.
     pub(crate) console: bool,
+    /// Signals other than spans.
+    #[cfg_attr(
+        not(any(feature = "otlp-logs", feature = "otlp-metrics")),
+        expect(dead_code, reason = "there are none")
+    )]
+    pub(crate) signals: SignalSettings,
     pub(crate) sampler: SamplerKind,
     pub(crate) ratio: f64,
     pub(crate) keep: Keep,
@@ -48,10 +56,11 @@ impl Resolved {
         let disabled = disabled(env, &mut warnings);
         let exporters = exporters(env, &mut warnings);
         let otlp = if exporters.otlp && !disabled {
-            Some(otlp(&config, &mut warnings)?)
+            Some(otlp(&config, &TRACES, &mut warnings)?)
         } else {
             None
         };
+        let signals = signals::read(&config, disabled, &mut warnings)?;
         let (sampler, ratio) = sampler(&config, &mut warnings)?;
         let queue_spans = queue_spans(&config, &mut warnings);
         Ok(Self {
@@ -60,6 +69,7 @@ impl Resolved {
             disabled,
             otlp,
             console: exporters.console && !disabled,
+            signals,
             sampler,
             ratio,
             keep: keep(&config, &mut warnings),
@@ -143,7 +153,7 @@ fn queue_spans(config: &Config, warnings: &mut Vec<Warning>) -> usize {
     }
 }
 
-fn export_delay(config: &Config, warnings: &mut Vec<Warning>) -> Duration {
+pub(super) fn export_delay(config: &Config, warnings: &mut Vec<Warning>) -> Duration {
     match config.export_delay {
         Some(delay) => delay.max(Duration::from_millis(DELAY_MS.0)),
         None => config

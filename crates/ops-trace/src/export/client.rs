@@ -9,11 +9,13 @@ use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use parking_lot::Mutex;
 use prost::Message;
 
 use crate::config::otlp::Otlp;
 use crate::export::breaker::MAX_RETRY_AFTER;
-use crate::export::state::{ExportState, FailedExport};
+use crate::export::closing::Closing;
+use crate::export::reply::{FailedExport, Reply};
 use crate::limits::cut;
 use crate::stats::FailureKind;
 
@@ -31,7 +33,9 @@ const PROTOBUF: &str = "application/x-protobuf";
 pub(crate) struct Client {
     agent: ureq::Agent,
     timeout: Duration,
-    state: Arc<ExportState>,
+    closing: Arc<Closing>,
+    /// Taken by the exporter after each batch.
+    reply: Arc<Mutex<Reply>>,
 }
 
 struct Failure {
@@ -51,7 +55,7 @@ enum Retry {
 }
 
 impl Client {
-    pub(crate) fn new(settings: &Otlp, state: Arc<ExportState>) -> Self {
+    pub(crate) fn new(settings: &Otlp, closing: Arc<Closing>, reply: Arc<Mutex<Reply>>) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -59,16 +63,17 @@ impl Client {
         Self {
             agent: settings.tls.configure(config).build().into(),
             timeout: settings.timeout,
-            state,
+            closing,
+            reply,
         }
     }
 
     /// Sends a batch, with retries, within the timeout and the budget of a shutdown.
-    fn post(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+    pub(crate) fn post(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (parts, body) = request.into_parts();
         let deadline = Instant::now()
             + self
-                .state
+                .closing
                 .remaining_budget()
                 .unwrap_or(self.timeout)
                 .min(self.timeout);
@@ -86,7 +91,7 @@ impl Client {
                 Retry::After(asked) => Some(asked.min(MAX_RETRY_AFTER).max(pause)),
             };
             match wait.filter(|wait| attempt <= RETRIES && Instant::now() + *wait < deadline) {
-                Some(wait) if self.state.pause(wait) => pause *= 2,
+                Some(wait) if self.closing.pause(wait) => pause *= 2,
                 _ => return Err(self.give_up(failure)),
             }
         }
@@ -94,7 +99,7 @@ impl Client {
 
     fn give_up(&self, failure: Failure) -> HttpError {
         let error = failure.detail.clone().into();
-        self.state.reply.lock().failure = Some(FailedExport {
+        self.reply.lock().failure = Some(FailedExport {
             kind: failure.kind,
             cause: failure.detail,
             status: failure.status,
@@ -111,7 +116,7 @@ impl Client {
         request: Request<&[u8]>,
         deadline: Instant,
     ) -> Result<Response<Bytes>, Failure> {
-        let left = self.state.remaining_budget().unwrap_or(Duration::MAX);
+        let left = self.closing.remaining_budget().unwrap_or(Duration::MAX);
         let timeout = deadline.saturating_duration_since(Instant::now()).min(left);
         let timeout = timeout.max(Duration::from_millis(1));
         let request = self
@@ -132,7 +137,8 @@ impl Client {
         Ok(Response::from_parts(parts, Bytes::new()))
     }
 
-    /// Reads the answer to a batch that was taken. An empty one says that all is well, whatever its type.
+    /// Reads the answer to a batch that was taken. An empty one says that all is well, whatever its type. The answers of all
+    /// signals have the same fields under the same numbers.
     fn read(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), Failure> {
         if body.is_empty() {
             return Ok(());
@@ -150,7 +156,7 @@ impl Client {
             )));
         };
         if let Some(partial) = reply.partial_success {
-            let mut reply = self.state.reply.lock();
+            let mut reply = self.reply.lock();
             reply.rejected = partial.rejected_spans.max(0).unsigned_abs();
             reply.message = partial.error_message;
         }

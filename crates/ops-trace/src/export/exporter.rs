@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 
 use super::{batch, console};
 use crate::export::breaker::{Breaker, Change};
-use crate::export::state::{ExportState, FailedExport, Reply};
+use crate::export::reply::{FailedExport, Reply};
+use crate::export::state::ExportState;
 use crate::limits::cut;
 use crate::stats::{FailureKind, add};
 
@@ -96,7 +97,7 @@ impl CountingExporter {
 
     async fn deliver(&self, otlp: &Collector, part: Vec<SpanData>) {
         let (spans, state) = (part.len(), &self.state);
-        if let Some(left) = state.remaining_budget()
+        if let Some(left) = state.closing.remaining_budget()
             && (left.is_zero() || self.breaker.lock().is_open())
         {
             return state.record_outcome(spans, |counters| add(&counters.shutdown, spans));

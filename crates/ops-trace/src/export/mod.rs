@@ -1,11 +1,13 @@
 //! The way of an ended span: a bounded queue, the export thread, the collector.
 
 mod batch;
-mod breaker;
-mod client;
+pub(crate) mod breaker;
+pub(crate) mod client;
+pub(crate) mod closing;
 mod console;
 mod exporter;
 pub(crate) mod pipeline;
 pub(crate) mod queue_limiter;
+pub(crate) mod reply;
 mod state;
 mod tail;

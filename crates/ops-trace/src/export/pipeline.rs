@@ -33,6 +33,7 @@ pub(crate) struct Pipeline {
     pub(crate) provider: SdkTracerProvider,
     pub(crate) ratio: LiveRatio,
     pub(crate) limiter: QueueLimiter,
+    pub(crate) resource: Resource,
 }
 
 impl Pipeline {
@@ -43,7 +44,7 @@ impl Pipeline {
         let limiter = limiter(config, state, &resource)?;
         let ratio = LiveRatio::new(config.ratio);
         let provider = SdkTracerProvider::builder()
-            .with_resource(resource)
+            .with_resource(resource.clone())
             .with_span_limits(span_limits(&config.limits))
             .with_span_processor(limiter.clone());
         let provider = match config.sampler {
@@ -60,6 +61,7 @@ impl Pipeline {
             provider: provider.build(),
             ratio,
             limiter,
+            resource,
         })
     }
 }
@@ -149,7 +151,11 @@ fn exporter(settings: &Otlp, state: &Arc<ExportState>) -> Result<SpanExporter, E
     let headers: HashMap<String, String> = settings.headers.iter().cloned().collect();
     let exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(Client::new(settings, Arc::clone(state)))
+        .with_http_client(Client::new(
+            settings,
+            Arc::clone(&state.closing),
+            Arc::clone(&state.reply),
+        ))
         .with_endpoint(&settings.url)
         .with_protocol(Protocol::HttpBinary)
         .with_headers(headers)

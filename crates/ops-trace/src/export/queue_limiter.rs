@@ -38,7 +38,7 @@ impl QueueLimiter {
     fn export(&self, span: SpanData) {
         let counters = &self.state.counters;
         add(&counters.ended_sampled, 1);
-        if self.state.is_closing() {
+        if self.state.closing.is_closing() {
             add(&counters.shutdown, 1);
         } else if admitted(&counters.queued, self.state.queue_capacity) {
             self.queue.on_end(span);
@@ -50,7 +50,7 @@ impl QueueLimiter {
     /// Lets a span through to the ring of recent traces only.
     fn show(&self, span: SpanData) {
         let for_ring = &self.state.counters.queued_for_ring;
-        if !self.state.is_closing() && admitted(for_ring, RING_QUEUE_SPANS) {
+        if !self.state.closing.is_closing() && admitted(for_ring, RING_QUEUE_SPANS) {
             self.queue.on_end(span);
         } else {
             self.state.ring.missed();

@@ -1,11 +1,14 @@
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
+use crate::export::closing::Closing;
+use crate::export::reply::{FailedExport, Reply};
 use crate::limits::Limits;
 use crate::recent::ring::Ring;
-use crate::stats::{Counters, ExportHealth, FailureKind, Stats};
+use crate::stats::{Counters, ExportHealth, Stats};
 
 /// Durations of exports that nobody has published yet; more are left out.
 const MAX_EXPORT_SECONDS: usize = 256;
@@ -18,35 +21,14 @@ pub(crate) struct ExportState {
     pub(crate) limits: Limits,
     pub(crate) ring: Ring,
     /// Result of the export that runs now; written by the client, read by the exporter.
-    pub(crate) reply: Mutex<Reply>,
-    closing: AtomicBool,
-    deadline: Mutex<Option<Instant>>,
-    closed: Condvar,
+    pub(crate) reply: Arc<Mutex<Reply>>,
+    pub(crate) closing: Arc<Closing>,
     /// Since they were published last.
     pub(crate) export_seconds: Mutex<Vec<f64>>,
     /// The last export, for operators.
     health: Mutex<ExportHealth>,
     /// Held while an outcome is counted; true once what still waited was counted as lost.
     abandoned: Mutex<bool>,
-}
-
-/// Answer of the collector to one batch.
-#[derive(Debug, Default)]
-pub(crate) struct Reply {
-    pub(crate) failure: Option<FailedExport>,
-    pub(crate) rejected: u64,
-    pub(crate) message: String,
-}
-
-/// A batch that could not be delivered.
-#[derive(Debug)]
-pub(crate) struct FailedExport {
-    pub(crate) kind: FailureKind,
-    pub(crate) cause: String,
-    /// Status of its answer, if it gave one.
-    pub(crate) status: Option<u16>,
-    /// Time that the collector asked to be left alone for.
-    pub(crate) retry_after: Option<Duration>,
 }
 
 impl ExportState {
@@ -56,45 +38,12 @@ impl ExportState {
             queue_capacity,
             limits,
             ring,
-            reply: Mutex::default(),
-            closing: AtomicBool::new(false),
-            deadline: Mutex::default(),
-            closed: Condvar::new(),
+            reply: Arc::default(),
+            closing: Arc::default(),
             export_seconds: Mutex::default(),
             health: Mutex::default(),
             abandoned: Mutex::default(),
         }
-    }
-
-    /// From now on no span is taken, and what waits is sent until the budget is spent. The first call counts.
-    pub(crate) fn close(&self, budget: Duration) {
-        let now = Instant::now();
-        let deadline = now.checked_add(budget).unwrap_or(now);
-        self.deadline.lock().get_or_insert(deadline);
-        self.closing.store(true, Relaxed);
-        self.closed.notify_all();
-    }
-
-    pub(crate) fn is_closing(&self) -> bool {
-        self.closing.load(Relaxed)
-    }
-
-    /// Returns the rest of the shutdown budget; `None` before a shutdown.
-    pub(crate) fn remaining_budget(&self) -> Option<Duration> {
-        let deadline = (*self.deadline.lock())?;
-        Some(deadline.saturating_duration_since(Instant::now()))
-    }
-
-    /// Waits between two attempts to export; a shutdown ends the wait. Returns whether to try again.
-    pub(crate) fn pause(&self, pause: Duration) -> bool {
-        let until = Instant::now() + pause;
-        let mut deadline = self.deadline.lock();
-        while deadline.is_none() {
-            if self.closed.wait_until(&mut deadline, until).timed_out() {
-                return true;
-            }
-        }
-        false
     }
 
     /// Counts what became of spans that waited, unless they were given up meanwhile.

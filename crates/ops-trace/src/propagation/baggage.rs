@@ -1,32 +1,71 @@
 //! W3C baggage, with the limits of its specification: 64 members, 8,192 bytes.
-
-use std::collections::HashMap;
+//!
+//! The propagator of the SDK neither writes a percent sign nor a backslash so that it is read as one, cuts values at an equals
+//! sign, and removes spaces that were encoded.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
-use opentelemetry::baggage::BaggageExt;
-use opentelemetry::propagation::TextMapPropagator;
-use opentelemetry_sdk::propagation::BaggagePropagator;
+use opentelemetry::baggage::{BaggageExt, KeyValueMetadata};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 pub(super) const HEADER: HeaderName = HeaderName::from_static("baggage");
 
-/// Returns the context with the baggage that the headers carry; beyond the limits there is none.
+const MAX_BYTES: usize = 8192;
+const MAX_MEMBERS: usize = 64;
+
+/// Characters that properties cannot have; what is encoded there already stays so.
+const NO_PROPERTY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b'\\');
+/// Characters that a value is not written with. An equals sign would be allowed, but others cut values there.
+const NO_VALUE: &AsciiSet = &NO_PROPERTY.add(b';').add(b'%').add(b'=');
+/// Returns the context with the baggage that the headers carry; beyond 8,192 bytes there is none, and only the first 64
+/// members are read.
 pub(crate) fn extract(headers: &HeaderMap, context: Context) -> Context {
     let values = headers.get_all(HEADER).iter();
     let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
-    if values.is_empty() {
+    let bytes: usize = values.iter().map(|value| value.len() + 1).sum();
+    if values.is_empty() || bytes > MAX_BYTES + 1 {
         return context;
     }
-    let carried = HashMap::from([(HEADER.as_str().to_owned(), values.join(","))]);
-    BaggagePropagator::new().extract_with_context(&context, &carried)
+    let members = values.iter().flat_map(|value| value.split(','));
+    let members: Vec<_> = members.take(MAX_MEMBERS).filter_map(member).collect();
+    if members.is_empty() {
+        return context;
+    }
+    context.with_baggage(members)
 }
 
+/// Reads `key=value;properties`; anything else is left out. Only values are decoded; keys are tokens, others are refused by
+/// the context.
+fn member(text: &str) -> Option<KeyValueMetadata> {
+    let (pair, properties) = text.split_once(';').unwrap_or((text, ""));
+    let (key, value) = pair.split_once('=')?;
+    let (key, value) = (key.trim().to_owned(), percent_decode_str(value.trim()));
+    let value = value.decode_utf8_lossy().into_owned();
+    (!key.is_empty()).then(|| KeyValueMetadata::new(key, value, properties.trim()))
+}
+
+/// Adds as many members as fit.
 pub(super) fn inject(context: &Context, headers: &mut HeaderMap) {
-    let mut carried = HashMap::new();
-    BaggagePropagator::new().inject_context(context, &mut carried);
-    if let Some(text) = carried.remove(HEADER.as_str())
-        && let Ok(value) = HeaderValue::try_from(text)
-    {
+    let mut text = String::new();
+    for (key, (value, properties)) in context.baggage().iter().take(MAX_MEMBERS) {
+        let mut member = format!("{key}=");
+        member.extend(utf8_percent_encode(value.as_str(), NO_VALUE));
+        let properties = properties.as_str().trim();
+        if !properties.is_empty() {
+            member.push(';');
+            member.extend(utf8_percent_encode(properties, NO_PROPERTY));
+        }
+        if text.len() + 1 + member.len() <= MAX_BYTES + usize::from(text.is_empty()) {
+            if !text.is_empty() {
+                text.push(',');
+            }
+            text.push_str(&member);
+        }
+    }
+    if text.is_empty() {
+        return;
+    }
+    if let Ok(value) = HeaderValue::try_from(text) {
         headers.insert(HEADER, value);
     }
 }

@@ -10,6 +10,10 @@ use parking_lot::{Condvar, Mutex};
 use prost::Message;
 
 use super::request::Head;
+#[cfg(feature = "otlp-logs")]
+use super::{ReceivedLog, received_logs};
+#[cfg(feature = "otlp-metrics")]
+use super::{ReceivedPoint, received_points};
 use super::{ReceivedSpan, received, snapshot};
 
 /// Answer of a [`Collector`] to a request.
@@ -34,6 +38,15 @@ pub enum Answer {
     Reset,
 }
 
+/// Paths of the signals that it takes.
+const PATHS: &[&str] = &[
+    "/v1/traces",
+    #[cfg(feature = "otlp-logs")]
+    "/v1/logs",
+    #[cfg(feature = "otlp-metrics")]
+    "/v1/metrics",
+];
+
 /// An OTLP/HTTP collector in this process, on a free port of loopback. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Collector {
@@ -51,6 +64,10 @@ struct State {
 struct Inner {
     answer: Option<Answer>,
     spans: Vec<ReceivedSpan>,
+    #[cfg(feature = "otlp-logs")]
+    logs: Vec<ReceivedLog>,
+    #[cfg(feature = "otlp-metrics")]
+    points: Vec<ReceivedPoint>,
     requests: Vec<Vec<(String, String)>>,
     stopped: bool,
 }
@@ -84,6 +101,24 @@ impl Collector {
     /// Returns all spans that it took so far.
     pub fn spans(&self) -> Vec<ReceivedSpan> {
         self.state.inner.lock().spans.clone()
+    }
+
+    /// Returns all log records that it took so far.
+    #[cfg(feature = "otlp-logs")]
+    pub fn logs(&self) -> Vec<ReceivedLog> {
+        self.state.inner.lock().logs.clone()
+    }
+
+    /// Waits until it took so many log records; returns `false` on timeout.
+    #[cfg(feature = "otlp-logs")]
+    pub fn wait_for_logs(&self, logs: usize, at_most: Duration) -> bool {
+        self.wait(at_most, |inner| inner.logs.len() >= logs)
+    }
+
+    /// Returns all data points of metrics that it took so far.
+    #[cfg(feature = "otlp-metrics")]
+    pub fn points(&self) -> Vec<ReceivedPoint> {
+        self.state.inner.lock().points.clone()
     }
 
     /// Returns all spans that it took so far, and forgets them.
@@ -179,15 +214,17 @@ fn serve(stream: TcpStream, state: &State) -> io::Result<()> {
                 drop(body);
                 return stream.get_mut().write_all(bytes.as_bytes());
             }
-            _ if head.path != "/v1/traces" => head_of(404, None, 0),
+            _ if !PATHS.contains(&&*head.path) => head_of(404, None, 0),
             Answer::Status(status) => head_of(status, None, 0),
             Answer::StatusRetryAfter(status, seconds) => head_of(status, Some(seconds), 0),
             Answer::AcceptAfter(delay) => {
                 std::thread::sleep(delay);
-                state.take(&body, 0, String::new())?
+                state.take(&head.path, &body, 0, String::new())?
             }
-            Answer::PartialSuccess(rejected, why) => state.take(&body, rejected, why)?,
-            Answer::Accept | Answer::Reset => state.take(&body, 0, String::new())?,
+            Answer::PartialSuccess(rejected, why) => {
+                state.take(&head.path, &body, rejected, why)?
+            }
+            Answer::Accept | Answer::Reset => state.take(&head.path, &body, 0, String::new())?,
         };
         stream.get_mut().write_all(&reply)?;
     }
@@ -209,14 +246,18 @@ impl State {
         }
     }
 
-    /// Keeps the spans but the last ones, which it refuses, and answers.
-    fn take(&self, body: &[u8], rejected: u64, error_message: String) -> io::Result<Vec<u8>> {
-        let Ok(request) = ExportTraceServiceRequest::decode(body) else {
-            return Ok(head_of(400, None, 0));
-        };
-        let mut spans = received::spans(request);
+    /// Keeps all but the last ones, which it refuses, and answers.
+    fn take(
+        &self,
+        path: &str,
+        body: &[u8],
+        rejected: u64,
+        error_message: String,
+    ) -> io::Result<Vec<u8>> {
         let refused = usize::try_from(rejected).unwrap_or(usize::MAX);
-        spans.truncate(spans.len().saturating_sub(refused));
+        if self.keep(path, body, refused).is_err() {
+            return Ok(head_of(400, None, 0));
+        }
         let has_partial = rejected > 0 || !error_message.is_empty();
         let partial_success = has_partial.then(|| ExportTracePartialSuccess {
             rejected_spans: i64::try_from(rejected).unwrap_or(i64::MAX),
@@ -225,10 +266,34 @@ impl State {
         let body = ExportTraceServiceResponse { partial_success }.encode_to_vec();
         let mut reply = head_of(200, None, body.len());
         reply.extend(body);
-        self.inner.lock().spans.extend(spans);
         self.changed.notify_all();
         Ok(reply)
     }
+
+    fn keep(&self, path: &str, body: &[u8], refused: usize) -> Result<(), prost::DecodeError> {
+        match path {
+            #[cfg(feature = "otlp-logs")]
+            "/v1/logs" => {
+                let logs = kept(received_logs::of(body)?, refused);
+                self.inner.lock().logs.extend(logs);
+            }
+            #[cfg(feature = "otlp-metrics")]
+            "/v1/metrics" => {
+                let points = kept(received_points::of(body)?, refused);
+                self.inner.lock().points.extend(points);
+            }
+            _ => {
+                let spans = received::spans(ExportTraceServiceRequest::decode(body)?);
+                self.inner.lock().spans.extend(kept(spans, refused));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn kept<T>(mut items: Vec<T>, refused: usize) -> Vec<T> {
+    items.truncate(items.len().saturating_sub(refused));
+    items
 }
 
 fn head_of(status: u16, retry_after: Option<u32>, length: usize) -> Vec<u8> {

@@ -18,8 +18,16 @@
 
 mod collector;
 mod received;
+#[cfg(feature = "otlp-logs")]
+mod received_logs;
+#[cfg(feature = "otlp-metrics")]
+mod received_points;
 mod request;
 mod snapshot;
 
 pub use collector::{Answer, Collector};
 pub use received::{ReceivedEvent, ReceivedLink, ReceivedSpan};
+#[cfg(feature = "otlp-logs")]
+pub use received_logs::ReceivedLog;
+#[cfg(feature = "otlp-metrics")]
+pub use received_points::ReceivedPoint;

@@ -74,7 +74,7 @@ impl ReceivedSpan {
     }
 }
 
-fn value<'a>(attributes: &'a [(String, String)], key: &str) -> Option<&'a str> {
+pub(super) fn value<'a>(attributes: &'a [(String, String)], key: &str) -> Option<&'a str> {
     let found = attributes.iter().find(|(k, _)| k == key);
     found.map(|(_, value)| value.as_str())
 }
@@ -137,12 +137,12 @@ fn span(span: Span, resource: &[(String, String)]) -> ReceivedSpan {
     }
 }
 
-fn texts(attributes: Vec<KeyValue>) -> Vec<(String, String)> {
+pub(super) fn texts(attributes: Vec<KeyValue>) -> Vec<(String, String)> {
     let attributes = attributes.into_iter();
     attributes.map(|a| (a.key, text(a.value))).collect()
 }
 
-fn text(value: Option<AnyValue>) -> String {
+pub(super) fn text(value: Option<AnyValue>) -> String {
     match value.and_then(|value| value.value) {
         Some(Value::StringValue(text)) => text,
         Some(Value::BoolValue(b)) => b.to_string(),
@@ -152,6 +152,6 @@ fn text(value: Option<AnyValue>) -> String {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

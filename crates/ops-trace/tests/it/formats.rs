@@ -198,3 +198,64 @@ fn baggage_beyond_its_limits_or_of_a_peer_that_is_not_trusted_is_left_out() {
     let many = format!("{},tenant=acme", many.join(","));
     assert_eq!(tenant_of(Trust::Everybody, &many), None);
 }
+
+/// Baggage as it goes out of a service that got these headers.
+fn baggage_through(headers: &[&str]) -> String {
+    let config = Config::new("it")
+        .environment([
+            ("OTEL_PROPAGATORS", "baggage"),
+            ("OTEL_TRACES_EXPORTER", "none"),
+        ])
+        .propagate_to("next");
+    let tracer = Tracer::new(config).unwrap();
+    let spans = ServerSpans::new()
+        .handle(tracer.handle())
+        .trust(Trust::Everybody);
+    let mut request = http::Request::get("/");
+    for value in headers {
+        request = request.header("baggage", *value);
+    }
+    let (mut parts, ()) = request.body(()).unwrap().into_parts();
+    let mut scope = ops_http::Observe::start(&spans, &mut parts);
+    let mut sent = http::HeaderMap::new();
+    let entered = ops_http::Observe::enter(&spans, &mut scope);
+    assert!(tracer.inject_to("next", &mut sent));
+    drop(entered);
+    let value = sent.get("baggage");
+    value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
+}
+
+#[test]
+fn baggage_goes_on_as_it_came() {
+    for (headers, expected) in [
+        (&["a=1"][..], "a=1"),
+        (&["a=%2520"], "a=%2520"),
+        (&["a=b=c=="], "a=b%3Dc%3D%3D"),
+        (&["a=%20x%20"], "a=%20x%20"),
+        (&["a = x ; p=1;q "], "a=x;p=1;q"),
+        (&["a=%5C%22"], "a=%5C%22"),
+        (&["a=%FF"], "a=%EF%BF%BD"),
+        (&["a="], "a="),
+        (&["=x, ,nothing,;,b=2"], "b=2"),
+        (&["a=1;p=%2C"], "a=1;p=%2C"),
+        (&["%C3%A4=1"], "%C3%A4=1"),
+        (&[""], ""),
+    ] {
+        assert_eq!(baggage_through(headers), expected, "{headers:?}");
+    }
+    let mut two: Vec<_> = baggage_through(&["a=1", "b=2"])
+        .split(',')
+        .map(str::to_owned)
+        .collect();
+    two.sort_unstable();
+    assert_eq!(two, ["a=1", "b=2"]);
+    let long = format!("a={}", "x".repeat(8190));
+    assert_eq!(baggage_through(&[&long]).len(), 8192);
+    assert_eq!(baggage_through(&[&format!("{long}x")]), "");
+    // what grows when it is written leaves members out, and never half of one
+    let grows = format!("a={},b=1", "=".repeat(4000));
+    assert_eq!(baggage_through(&[&grows]), "b=1");
+    let many: Vec<String> = (0..100).map(|n| format!("k{n}=1")).collect();
+    let kept = baggage_through(&[&many.join(",")]);
+    assert_eq!(kept.split(',').count(), 64);
+}

@@ -1,24 +1,24 @@
-//! A collector that is not ours: rotel, which prints every span that it gets.
+//! A collector that is not ours: rotel, which prints every span, log record and metric that it gets.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use ops_trace::{Config, Tracer};
+use ops_trace::{Config, LogLines, Metric, Tracer};
 
 use crate::SOON;
 use crate::served::{self, Served, app};
 
-/// Where `cargo xtask setup` puts it; `None` where it is not and need not be.
-fn tool() -> Option<PathBuf> {
+/// Returns where `cargo xtask setup` puts a tool; `None` where it is not and need not be.
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| manifest.join("../../target"), PathBuf::from);
-    let tool = target.join("tools/python/bin/rotel-agent");
+    let tool = target.join("tools").join(name);
     if tool.exists() {
         return Some(tool);
     }
@@ -39,13 +39,14 @@ struct Rotel {
 }
 
 impl Rotel {
-    fn start(tool: PathBuf) -> Self {
+    fn start(tool: PathBuf, signals: &[&str]) -> Self {
         // both are bound at once, so that they differ
         let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [http, grpc] = ports.map(|listener| listener.local_addr().unwrap().port());
         let mut child = Command::new(tool)
             .args(["start", "--exporter", "blackhole"])
-            .args(["--debug-log", "traces", "--debug-log-verbosity", "detailed"])
+            .args(signals.iter().flat_map(|signal| ["--debug-log", signal]))
+            .args(["--debug-log-verbosity", "detailed"])
             .args(["--otlp-http-endpoint", &format!("127.0.0.1:{http}")])
             .args(["--otlp-grpc-endpoint", &format!("127.0.0.1:{grpc}")])
             .stdout(Stdio::piped())
@@ -68,8 +69,13 @@ impl Rotel {
         Self { child, http, lines }
     }
 
-    /// Reads what it prints until this was in it.
+    /// Reads the spans that it prints until this was in it.
     fn wait_for(&mut self, text: &str) -> Vec<Printed> {
+        spans(&self.wait_for_line(text))
+    }
+
+    /// Reads what it prints until this was in it.
+    fn wait_for_line(&mut self, text: &str) -> Vec<String> {
         let until = Instant::now() + SOON;
         let mut lines = Vec::new();
         loop {
@@ -79,7 +85,7 @@ impl Rotel {
             let found = line.contains(text);
             lines.push(line);
             if found {
-                return spans(&lines);
+                return lines;
             }
         }
     }
@@ -132,8 +138,10 @@ impl Drop for Rotel {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotel_gets_resource_names_parents_and_attributes() {
-    let Some(tool) = tool() else { return };
-    let mut rotel = Rotel::start(tool);
+    let Some(tool) = tool("python/bin/rotel-agent") else {
+        return;
+    };
+    let mut rotel = Rotel::start(tool, &["traces"]);
     let config = Config::new("rotel-test")
         .endpoint(format!("http://127.0.0.1:{}", rotel.http))
         .service_version("1.2.3")
@@ -184,5 +192,56 @@ fn check(printed: &[Printed], span_id: &str) {
         (code, "200"),
     ] {
         assert_eq!(span.attributes[key], value, "{span:?}");
+    }
+}
+
+#[test]
+fn rotel_gets_lines_with_their_trace_and_metrics_with_their_labels() {
+    let Some(tool) = tool("python/bin/rotel-agent") else {
+        return;
+    };
+    let mut rotel = Rotel::start(tool, &["logs", "metrics"]);
+    let mut lines = LogLines::new();
+    let config = Config::new("rotel-test")
+        .endpoint(format!("http://127.0.0.1:{}", rotel.http))
+        .probe_after(Duration::from_millis(100))
+        .environment([("OTEL_METRIC_EXPORT_INTERVAL", "100")])
+        .export_logs(true)
+        .export_metrics(true)
+        .log_lines(&lines)
+        .metrics_source(|batch| {
+            let requests = Metric::new("requests_total", "Requests", "");
+            batch.counter(requests, &[("route", "/users/{id}")], 7);
+        });
+    let tracer = Tracer::new(config).unwrap();
+    // it takes a moment to listen
+    let started = Instant::now();
+    while tracer.metric_stats().unwrap().exported == 0 {
+        assert!(started.elapsed() < SOON, "{:?}", tracer.metric_stats());
+        std::thread::yield_now();
+    }
+    let id = ops_trace::span!(tracer: tracer, "work").in_scope(|_| {
+        let line = br#"{"timestamp":"2025-01-15T10:30:00.123Z","level":"error","logger":"shop","event":"not_paid","amount":3}"#;
+        lines.write_all(line).unwrap();
+        ops_trace::get_current_trace_id()
+    });
+    let handle = tracer.handle();
+    tracer.shutdown_blocking(SOON);
+    assert_eq!(handle.log_stats().unwrap().exported, 1);
+    let printed = rotel.wait_for_line(&format!("Trace ID       : {id}"));
+    let printed = printed.join("\n");
+    for text in [
+        "-> Name: requests_total",
+        "AggregationTemporality: AGGREGATION_TEMPORALITY_CUMULATIVE",
+        "-> route: Str(/users/{id})",
+        "-> service.name: Str(rotel-test)",
+        "InstrumentationScope shop",
+        "Timestamp: 1736937000123000000",
+        "SeverityText: error",
+        "SeverityNumber: SEVERITY_NUMBER_ERROR(17)",
+        "Body: Str(not_paid)",
+        "-> amount: Int(3)",
+    ] {
+        assert!(printed.contains(text), "no `{text}` in {printed}");
     }
 }

@@ -11,39 +11,38 @@ use rustls::{ClientConfig, RootCertStore};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
 use crate::config::environment::{Environment, Warning, warn};
+use crate::config::signal::Signal;
 
 /// Maximum bytes of a file with certificates; the bundles of operating systems have some 300 KB.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
-const CERTIFICATE: [&str; 2] = [
-    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
-    "OTEL_EXPORTER_OTLP_CERTIFICATE",
-];
-const CLIENT_CERTIFICATE: [&str; 2] = [
-    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
-    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
-];
-const CLIENT_KEY: [&str; 2] = [
-    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
-    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
-];
-
 /// Reads the files. One that cannot be used is a warning, and is left out.
 ///
 /// Certificates of both variables are trusted, instead of Mozilla's, which are trusted if neither is set.
-pub(crate) fn certificates_of(env: &Environment, warnings: &mut Vec<Warning>) -> TlsConfig {
+pub(crate) fn certificates_of(
+    env: &Environment,
+    signal: &Signal,
+    warnings: &mut Vec<Warning>,
+) -> TlsConfig {
     let mut config = TlsConfig::builder();
-    let roots = roots(env, warnings);
+    let roots = roots(env, signal, warnings);
     if !roots.is_empty() {
         let roots = roots.iter().map(owned);
         config = config.root_certs(RootCerts::Specific(Arc::new(roots.collect())));
     }
-    config.client_cert(client(env, warnings)).build()
+    config.client_cert(client(env, signal, warnings)).build()
 }
 
-fn roots(env: &Environment, warnings: &mut Vec<Warning>) -> Vec<CertificateDer<'static>> {
+fn roots(
+    env: &Environment,
+    signal: &Signal,
+    warnings: &mut Vec<Warning>,
+) -> Vec<CertificateDer<'static>> {
     let mut roots = Vec::new();
-    let variables = [env.first(&CERTIFICATE), env.first(&["SSL_CERT_FILE"])];
+    let variables = [
+        env.first(&signal.certificate),
+        env.first(&["SSL_CERT_FILE"]),
+    ];
     for (variable, path) in variables.into_iter().flatten() {
         match certificates(&path).and_then(checked_roots) {
             Ok(more) => roots.extend(more),
@@ -69,8 +68,11 @@ fn checked_roots(
 
 /// Reads the client's certificate and key, and checks that they belong together: the TLS library panics where they
 /// do not.
-fn client(env: &Environment, warnings: &mut Vec<Warning>) -> Option<ClientCert> {
-    let (chain, key) = (env.first(&CLIENT_CERTIFICATE), env.first(&CLIENT_KEY));
+fn client(env: &Environment, signal: &Signal, warnings: &mut Vec<Warning>) -> Option<ClientCert> {
+    let (chain, key) = (
+        env.first(&signal.client_certificate),
+        env.first(&signal.client_key),
+    );
     let ((chain_variable, chain), (key_variable, key)) = match (chain, key) {
         (Some(chain), Some(key)) => (chain, key),
         (None, None) => return None,

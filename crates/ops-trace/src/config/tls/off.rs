@@ -2,13 +2,14 @@ use ureq::config::ConfigBuilder;
 use ureq::typestate::AgentScope;
 
 use crate::config::environment::{Environment, Warning};
+use crate::config::signal::Signal;
 
 /// The same without TLS: no proxy either.
 #[derive(Debug)]
 pub(crate) struct Tls;
 
 impl Tls {
-    pub(crate) fn read(_: &Environment, _: &str, _: &mut Vec<Warning>) -> Self {
+    pub(crate) fn read(_: &Environment, _: &Signal, _: &str, _: &mut Vec<Warning>) -> Self {
         Self
     }
 

@@ -4,6 +4,7 @@ use ureq::typestate::AgentScope;
 
 use super::{files, proxy};
 use crate::config::environment::{Environment, Warning};
+use crate::config::signal::Signal;
 
 /// Settings of the client for an `https` endpoint. Plain `http` uses no proxy: such a collector stands in the same network.
 #[derive(Debug)]
@@ -13,10 +14,15 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    pub(crate) fn read(env: &Environment, url: &str, warnings: &mut Vec<Warning>) -> Self {
+    pub(crate) fn read(
+        env: &Environment,
+        signal: &Signal,
+        url: &str,
+        warnings: &mut Vec<Warning>,
+    ) -> Self {
         match url.parse::<http::Uri>() {
             Ok(uri) if uri.scheme_str() == Some("https") => Self {
-                config: files::certificates_of(env, warnings),
+                config: files::certificates_of(env, signal, warnings),
                 proxy: proxy::proxy(env, &uri, warnings),
             },
             _ => Self {

@@ -1,0 +1,137 @@
+//! Metrics and log lines: whether they are sent, and where to.
+
+use super::environment::{Environment, LOGS_EXPORTER, METRICS_EXPORTER, Warning, warn};
+use crate::{Config, Error};
+
+#[cfg(any(feature = "otlp-logs", feature = "otlp-metrics"))]
+use super::{otlp, signal};
+
+/// Settings of the signals that are sent.
+pub(crate) struct SignalSettings {
+    #[cfg(feature = "otlp-logs")]
+    pub(crate) logs: Option<LogsSettings>,
+    #[cfg(feature = "otlp-metrics")]
+    pub(crate) metrics: Option<MetricsSettings>,
+}
+
+#[cfg(feature = "otlp-logs")]
+pub(crate) struct LogsSettings {
+    pub(crate) otlp: otlp::Otlp,
+    pub(crate) lines: crate::LogLines,
+}
+
+#[cfg(feature = "otlp-metrics")]
+pub(crate) struct MetricsSettings {
+    pub(crate) otlp: otlp::Otlp,
+    pub(crate) source: crate::signals::MetricsSource,
+    pub(crate) interval: std::time::Duration,
+    /// Counters and histograms as differences.
+    pub(crate) delta: bool,
+}
+
+pub(super) fn read(
+    config: &Config,
+    disabled: bool,
+    warnings: &mut Vec<Warning>,
+) -> Result<SignalSettings, Error> {
+    let logs = logs_wanted(config, warnings) && !disabled;
+    let metrics = metrics_wanted(config, warnings) && !disabled;
+    let _ = (logs, metrics);
+    Ok(SignalSettings {
+        #[cfg(feature = "otlp-logs")]
+        logs: match &config.log_lines {
+            Some(lines) if logs => Some(LogsSettings {
+                otlp: otlp::otlp(config, &signal::LOGS, warnings)?,
+                lines: lines.clone(),
+            }),
+            _ => None,
+        },
+        #[cfg(feature = "otlp-metrics")]
+        metrics: match &config.metrics_source {
+            Some(source) if metrics => Some(MetricsSettings {
+                otlp: otlp::otlp(config, &signal::METRICS, warnings)?,
+                source: source.clone(),
+                interval: interval(&config.environment, warnings),
+                delta: is_delta(&config.environment, warnings),
+            }),
+            _ => None,
+        },
+    })
+}
+
+pub(super) fn logs_wanted(config: &Config, warnings: &mut Vec<Warning>) -> bool {
+    let is_built = cfg!(feature = "otlp-logs");
+    let given = config.export_logs;
+    wanted(
+        &config.environment,
+        (given, "export_logs"),
+        LOGS_EXPORTER,
+        (is_built, "otlp-logs"),
+        warnings,
+    )
+}
+
+fn metrics_wanted(config: &Config, warnings: &mut Vec<Warning>) -> bool {
+    let is_built = cfg!(feature = "otlp-metrics");
+    let given = config.export_metrics;
+    wanted(
+        &config.environment,
+        (given, "export_metrics"),
+        METRICS_EXPORTER,
+        (is_built, "otlp-metrics"),
+        warnings,
+    )
+}
+
+/// The setting of the program, or else the variable. Without the feature nothing is sent, which is said if it was asked for.
+fn wanted(
+    env: &Environment,
+    (given, setting): (Option<bool>, &'static str),
+    variable: &'static str,
+    (is_built, feature): (bool, &str),
+    warnings: &mut Vec<Warning>,
+) -> bool {
+    let (source, value, on) = match (given, env.name(&[variable])) {
+        (Some(on), _) => (setting, on.to_string(), on),
+        (None, None) => return false,
+        (None, Some((_, value))) => {
+            let on = match value.as_str() {
+                "otlp" => true,
+                "none" => false,
+                _ => {
+                    warn(warnings, variable, value, "none, otlp", "none");
+                    return false;
+                }
+            };
+            (variable, value, on)
+        }
+    };
+    if on && !is_built {
+        let accepted = format!("none; otlp with the feature `{feature}` of ops-trace");
+        warn(warnings, source, value, &accepted, "none");
+    }
+    on && is_built
+}
+
+#[cfg(feature = "otlp-metrics")]
+fn interval(env: &Environment, warnings: &mut Vec<Warning>) -> std::time::Duration {
+    let minute = std::time::Duration::from_secs(60);
+    let variables = ["OTEL_METRIC_EXPORT_INTERVAL"];
+    env.millis(&variables, (100, 3_600_000), minute, warnings)
+}
+
+/// `lowmemory` asks for differences where no memory is needed for them; ours need some for each of them, and counters and
+/// histograms are what it names.
+#[cfg(feature = "otlp-metrics")]
+fn is_delta(env: &Environment, warnings: &mut Vec<Warning>) -> bool {
+    let variable = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+    match env.name(&[variable]) {
+        Some((_, value)) if value == "delta" || value == "lowmemory" => true,
+        Some((_, value)) if value != "cumulative" => {
+            let accepted = "cumulative, delta, lowmemory";
+            warn(warnings, variable, value, accepted, "cumulative");
+            false
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,46 @@
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+/// The end of all exports: from [`close`](Self::close) on nothing is taken, and what waits is sent until the budget is
+/// spent.
+#[derive(Debug, Default)]
+pub(crate) struct Closing {
+    is_closing: AtomicBool,
+    deadline: Mutex<Option<Instant>>,
+    closed: Condvar,
+}
+
+impl Closing {
+    /// Begins the end. The first call counts.
+    pub(crate) fn close(&self, budget: Duration) {
+        let now = Instant::now();
+        let deadline = now.checked_add(budget).unwrap_or(now);
+        self.deadline.lock().get_or_insert(deadline);
+        self.is_closing.store(true, Relaxed);
+        self.closed.notify_all();
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.load(Relaxed)
+    }
+
+    /// Returns the rest of the budget; `None` before the end began.
+    pub(crate) fn remaining_budget(&self) -> Option<Duration> {
+        let deadline = (*self.deadline.lock())?;
+        Some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Waits between two attempts to export; the end of all ends the wait. Returns whether to try again.
+    pub(crate) fn pause(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        let mut deadline = self.deadline.lock();
+        while deadline.is_none() {
+            if self.closed.wait_until(&mut deadline, until).timed_out() {
+                return true;
+            }
+        }
+        false
+    }
+}

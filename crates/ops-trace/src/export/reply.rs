@@ -1,0 +1,22 @@
+use std::time::Duration;
+
+use crate::stats::FailureKind;
+
+/// Answer of the collector to one batch.
+#[derive(Debug, Default)]
+pub(crate) struct Reply {
+    pub(crate) failure: Option<FailedExport>,
+    pub(crate) rejected: u64,
+    pub(crate) message: String,
+}
+
+/// A batch that could not be delivered.
+#[derive(Debug)]
+pub(crate) struct FailedExport {
+    pub(crate) kind: FailureKind,
+    pub(crate) cause: String,
+    /// Status of its answer, if it gave one.
+    pub(crate) status: Option<u16>,
+    /// Time that the collector asked to be left alone for.
+    pub(crate) retry_after: Option<Duration>,
+}

@@ -1,0 +1,179 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use parking_lot::Mutex;
+
+use crate::config::otlp::Otlp;
+use crate::export::breaker::{Breaker, Change};
+use crate::export::client::Client;
+use crate::export::closing::Closing;
+use crate::export::reply::{FailedExport, Reply};
+use crate::limits::cut;
+use crate::signals::ledger::{Ledger, Outcome};
+use crate::stats::FailureKind;
+
+/// Maximum bytes of a collector's message in a log line.
+const MAX_MESSAGE_BYTES: usize = 1024;
+
+/// Posts the requests of one signal and counts what became of their items. An outage is one event when it begins and one
+/// when it ends.
+pub(crate) struct Delivery {
+    signal: &'static str,
+    client: Client,
+    reply: Arc<Mutex<Reply>>,
+    url: String,
+    headers: HeaderMap,
+    gzip: bool,
+    breaker: Breaker,
+    ledger: Arc<Ledger>,
+    closing: Arc<Closing>,
+    is_rejecting: bool,
+}
+
+impl Delivery {
+    pub(crate) fn new(
+        signal: &'static str,
+        otlp: &Otlp,
+        probe_after: Duration,
+        ledger: Arc<Ledger>,
+        closing: Arc<Closing>,
+    ) -> Self {
+        let reply = Arc::<Mutex<Reply>>::default();
+        Self {
+            signal,
+            client: Client::new(otlp, Arc::clone(&closing), Arc::clone(&reply)),
+            reply,
+            url: otlp.url.clone(),
+            headers: headers(otlp),
+            gzip: otlp.gzip,
+            breaker: Breaker::new(probe_after),
+            ledger,
+            closing,
+            is_rejecting: false,
+        }
+    }
+
+    /// Sends a request with this number of items, which the ledger took before, and returns whether the collector has it.
+    pub(crate) fn send(&mut self, items: u64, body: Vec<u8>) -> bool {
+        if let Some(left) = self.closing.remaining_budget()
+            && (left.is_zero() || self.breaker.is_open())
+        {
+            self.ledger.record(items, Outcome::Shutdown);
+            return false;
+        }
+        if !self.breaker.allows(Instant::now()) {
+            self.ledger.record(items, Outcome::CircuitOpen);
+            return false;
+        }
+        *self.reply.lock() = Reply::default();
+        let outcome = self.request(body).map_err(|error| error.to_string());
+        let outcome = outcome.and_then(|request| {
+            let answer = self.client.post(request);
+            answer.map(drop).map_err(|error| error.to_string())
+        });
+        let reply = std::mem::take(&mut *self.reply.lock());
+        match outcome {
+            Ok(()) => {
+                self.accepted(items, reply);
+                true
+            }
+            Err(cause) => {
+                self.failed(items, cause, reply.failure);
+                false
+            }
+        }
+    }
+
+    /// Counts items that could not even be made into a request.
+    #[cfg(feature = "otlp-metrics")]
+    pub(crate) fn fail(&mut self, cause: String) {
+        self.failed(0, cause, None);
+    }
+
+    #[cfg(feature = "otlp-metrics")]
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn request(&self, body: Vec<u8>) -> Result<Request<Bytes>, http::Error> {
+        let mut request = Request::builder().method(Method::POST).uri(&self.url);
+        let body = if self.gzip { gzipped(body) } else { body };
+        if let Some(headers) = request.headers_mut() {
+            headers.clone_from(&self.headers);
+        }
+        request.body(Bytes::from(body))
+    }
+
+    fn accepted(&mut self, items: u64, reply: Reply) {
+        let (signal, endpoint, rejected) = (self.signal, &*self.url, reply.rejected.min(items));
+        self.ledger.record(items, Outcome::Accepted { rejected });
+        if let Some(Change::Closed { outage }) = self.breaker.succeeded(Instant::now()) {
+            let outage_ms = u64::try_from(outage.as_millis()).unwrap_or(u64::MAX);
+            let dropped = self.ledger.stats().dropped();
+            tracing::info!(
+                target: "ops_trace", signal, endpoint, outage_ms, dropped, "otlp_export_recovered"
+            );
+        }
+        if rejected > 0 && !self.is_rejecting {
+            let reason = cut(reply.message, MAX_MESSAGE_BYTES);
+            tracing::warn!(target: "ops_trace", signal, endpoint, rejected, reason, "otlp_items_rejected");
+        }
+        self.is_rejecting = rejected > 0;
+    }
+
+    fn failed(&mut self, items: u64, cause: String, failure: Option<FailedExport>) {
+        let failure = failure.unwrap_or(FailedExport {
+            kind: FailureKind::Other,
+            cause,
+            status: None,
+            retry_after: None,
+        });
+        let cause = failure.cause;
+        self.ledger.record(
+            items,
+            Outcome::Failed {
+                cause: cause.clone(),
+            },
+        );
+        let change = self.breaker.failed(Instant::now(), failure.retry_after);
+        if change == Some(Change::Opened) {
+            let (signal, endpoint) = (self.signal, &*self.url);
+            let dropped = self.ledger.stats().dropped();
+            tracing::warn!(target: "ops_trace", signal, endpoint, cause, dropped, "otlp_export_failing");
+        }
+    }
+}
+
+/// Headers of the configuration, without those that HTTP has no form for.
+fn headers(otlp: &Otlp) -> HeaderMap {
+    let given = otlp.headers.iter().filter_map(|(name, value)| {
+        let name = HeaderName::try_from(name.as_str()).ok()?;
+        Some((name, HeaderValue::try_from(value.as_str()).ok()?))
+    });
+    let mut headers: HeaderMap = given.collect();
+    let protobuf = HeaderValue::from_static("application/x-protobuf");
+    headers.insert(CONTENT_TYPE, protobuf);
+    if otlp.gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    headers
+}
+
+#[cfg(feature = "gzip")]
+fn gzipped(body: Vec<u8>) -> Vec<u8> {
+    use std::io::Write;
+
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    // a vector takes everything
+    let _ = gzip.write_all(&body);
+    gzip.finish().unwrap_or_default()
+}
+
+/// Never called: without the feature the configuration asks for none.
+#[cfg(not(feature = "gzip"))]
+fn gzipped(body: Vec<u8>) -> Vec<u8> {
+    body
+}

@@ -1,0 +1,192 @@
+//! From a line to a log record.
+
+use opentelemetry::trace::{SpanId, TraceId};
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
+use serde_json::{Map, Value};
+
+use crate::signals::lines::Line;
+use crate::signals::nanos;
+
+/// Returns the logger and the record of a line.
+pub(super) fn of(line: &Line) -> (String, LogRecord) {
+    let observed = nanos(line.written);
+    let mut record = LogRecord {
+        observed_time_unix_nano: observed,
+        time_unix_nano: observed,
+        flags: u32::from(line.flags.to_u8()),
+        ..LogRecord::default()
+    };
+    let (mut trace_id, mut span_id) = (line.trace_id, line.span_id);
+    let Ok(Value::Object(mut fields)) = serde_json::from_slice(&line.text) else {
+        let text = String::from_utf8_lossy(&line.text).into_owned();
+        record.body = Some(any(Value::String(text)));
+        set_ids(&mut record, trace_id, span_id);
+        return (String::new(), record);
+    };
+    if let Some(at) = take(&mut fields, "timestamp", unix_nanos) {
+        record.time_unix_nano = at;
+    }
+    if let Some((severity, text)) = take(&mut fields, "level", severity) {
+        record.severity_number = severity as i32;
+        record.severity_text = text;
+    }
+    record.body = fields.remove("event").map(any);
+    let logger = take(&mut fields, "logger", |text| Some(text.to_owned()));
+    // a line may have been bound to a trace that is not current
+    if let Some(of_line) = take(&mut fields, "trace_id", trace_id_of)
+        && of_line != trace_id
+        && of_line != TraceId::INVALID
+    {
+        (trace_id, span_id) = (of_line, SpanId::INVALID);
+    }
+    if let Some(of_line) = take(&mut fields, "span_id", span_id_of) {
+        span_id = of_line;
+    }
+    set_ids(&mut record, trace_id, span_id);
+    record.attributes = pairs(fields);
+    (logger.unwrap_or_default(), record)
+}
+
+/// The parser of the library takes fewer digits too.
+fn trace_id_of(hex: &str) -> Option<TraceId> {
+    TraceId::from_hex(hex).ok().filter(|_| hex.len() == 32)
+}
+
+fn span_id_of(hex: &str) -> Option<SpanId> {
+    SpanId::from_hex(hex).ok().filter(|_| hex.len() == 16)
+}
+
+fn set_ids(record: &mut LogRecord, trace_id: TraceId, span_id: SpanId) {
+    if trace_id != TraceId::INVALID {
+        record.trace_id = trace_id.to_bytes().to_vec();
+    }
+    if span_id != SpanId::INVALID {
+        record.span_id = span_id.to_bytes().to_vec();
+    }
+}
+
+/// Removes a field that is understood; any other one stays among the attributes.
+fn take<T>(
+    fields: &mut Map<String, Value>,
+    key: &str,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Option<T> {
+    let found = read(fields.get(key)?.as_str()?)?;
+    fields.remove(key);
+    Some(found)
+}
+
+fn severity(level: &str) -> Option<(SeverityNumber, String)> {
+    let number = match level {
+        "trace" => SeverityNumber::Trace,
+        "debug" => SeverityNumber::Debug,
+        "info" => SeverityNumber::Info,
+        "warning" | "warn" => SeverityNumber::Warn,
+        "error" => SeverityNumber::Error,
+        "critical" => SeverityNumber::Fatal,
+        _ => return None,
+    };
+    Some((number, level.to_owned()))
+}
+
+fn pairs(fields: Map<String, Value>) -> Vec<KeyValue> {
+    let pairs = fields.into_iter().map(|(key, value)| KeyValue {
+        key,
+        value: Some(any(value)),
+        ..KeyValue::default()
+    });
+    pairs.collect()
+}
+
+/// `null` is a value without content, and a number that only fits unsigned is text: as a float it would be another one.
+fn any(value: Value) -> AnyValue {
+    let value = match value {
+        Value::Null => None,
+        Value::Bool(value) => Some(Any::BoolValue(value)),
+        Value::String(text) => Some(Any::StringValue(text)),
+        Value::Number(number) => Some(match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => Any::IntValue(number),
+            (None, Some(number)) => Any::StringValue(number.to_string()),
+            (None, None) => Any::DoubleValue(number.as_f64().unwrap_or(f64::NAN)),
+        }),
+        Value::Array(values) => Some(Any::ArrayValue(ArrayValue {
+            values: values.into_iter().map(any).collect(),
+        })),
+        Value::Object(fields) => Some(Any::KvlistValue(KeyValueList {
+            values: pairs(fields),
+        })),
+    };
+    AnyValue { value }
+}
+
+/// Reads `2025-01-15T10:30:00.123Z`, with any number of digits behind the point, or none.
+fn unix_nanos(text: &str) -> Option<u64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let [year, month, day] = numbers(date, '-')?;
+    let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let [hour, minute, second] = numbers(time, ':')?;
+    let digits = fraction.bytes().all(|digit| digit.is_ascii_digit());
+    let is_date =
+        (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+    if !digits || !is_date || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let nanos = format!("{:0<9}", fraction.get(..fraction.len().min(9))?);
+    let seconds = (days(year, month, day)? * 24 + hour) * 3600 + minute * 60 + second;
+    seconds
+        .checked_mul(1_000_000_000)?
+        .checked_add(nanos.parse().ok()?)
+}
+
+fn numbers(text: &str, separator: char) -> Option<[u64; 3]> {
+    let mut parts = text.split(separator).map(|part| part.parse().ok());
+    let numbers = [parts.next()??, parts.next()??, parts.next()??];
+    parts.next().is_none().then_some(numbers)
+}
+
+/// Days from 1970 to this date of the Gregorian calendar.
+fn days(year: u64, month: u64, day: u64) -> Option<u64> {
+    // a year that begins in March has its leap day at its end
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let leap_days = year / 4 - year / 100 + year / 400;
+    let days = year.checked_mul(365)? + leap_days + (153 * month + 2) / 5 + day - 1;
+    // from 1 March of the year 0
+    days.checked_sub(719_468)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_read_to_the_digit() {
+        let seconds = |text| unix_nanos(text).map(|nanos| nanos as f64 / 1e9);
+        assert_eq!(seconds("1970-01-01T00:00:00Z"), Some(0.0));
+        assert_eq!(
+            unix_nanos("2025-01-15T10:30:00.123Z"),
+            Some(1_736_937_000_123_000_000)
+        );
+        assert_eq!(
+            unix_nanos("2024-02-29T23:59:59.000000001Z"),
+            Some(1_709_251_199_000_000_001)
+        );
+        for text in [
+            "",
+            "Z",
+            "2025-01-15",
+            "2025-13-01T00:00:00Z",
+            "2025-01-15T10:30:00.-3Z",
+            "2025-01-15T10:30:00+01:00",
+            "99999999999999999999-01-01T00:00:00Z",
+            "9223372036854775807-01-01T00:00:00Z",
+        ] {
+            assert_eq!(unix_nanos(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::export::closing::Closing;
+use crate::signals;
+
+/// Something that is sent now and then.
+pub(crate) trait Source: Send {
+    /// Returns the time of the next push.
+    fn due(&self) -> Instant;
+
+    /// Sends what there is. The last one is called once no more is taken.
+    fn push(&mut self);
+}
+
+/// The thread that sends.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    thread: Thread,
+    done: Mutex<Receiver<()>>,
+}
+
+impl Worker {
+    pub(crate) fn start(
+        sources: Vec<Box<dyn Source>>,
+        closing: Arc<Closing>,
+    ) -> std::io::Result<Self> {
+        let (send, done) = channel();
+        let run = move || {
+            signals::begin_sending();
+            work(sources, &closing);
+            let _ = send.send(());
+        };
+        let thread = std::thread::Builder::new().name("ops-trace-otlp".to_owned());
+        let thread = thread.spawn(run)?.thread().clone();
+        Ok(Self {
+            thread,
+            done: Mutex::new(done),
+        })
+    }
+
+    #[cfg(feature = "otlp-logs")]
+    pub(crate) fn thread(&self) -> Thread {
+        self.thread.clone()
+    }
+
+    pub(crate) fn wake(&self) {
+        self.thread.unpark();
+    }
+
+    /// Waits for the last push.
+    pub(crate) fn wait(&self, budget: Duration) {
+        // an error says that time was up, or that somebody waited before
+        let _ = self.done.lock().recv_timeout(budget);
+    }
+}
+
+fn work(mut sources: Vec<Box<dyn Source>>, closing: &Closing) {
+    loop {
+        // asked before the pushes, so that the last ones see everything
+        let is_last = closing.is_closing();
+        for source in &mut sources {
+            if !is_last && source.due() > Instant::now() {
+                continue;
+            }
+            // a panic would end the thread for good
+            if catch_unwind(AssertUnwindSafe(|| source.push())).is_err() {
+                tracing::error!(target: "ops_trace", "otlp_export_panicked");
+            }
+        }
+        if is_last {
+            return;
+        }
+        if let Some(next) = sources.iter().map(|source| source.due()).min() {
+            std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! Log lines and metrics over OTLP: what arrives, what is counted, and that nothing waits for a collector.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant, SystemTime};
+
+use ops_trace::testing::{Answer, Collector, ReceivedPoint};
+use ops_trace::{Config, LogLines, Metric, MetricsBatch, SignalStats, Tracer, span};
+
+use crate::SOON;
+use crate::lines::lines_about;
+
+fn config(endpoint: &str, variables: &[(&str, &str)]) -> Config {
+    Config::new("signals")
+        .endpoint(endpoint)
+        .export_delay(Duration::from_millis(100))
+        .environment(variables.iter().copied())
+}
+
+fn with_lines(collector: &Collector) -> (LogLines, Tracer) {
+    let lines = LogLines::new();
+    let config = config(&collector.endpoint(), &[("OTEL_LOGS_EXPORTER", "OTLP")]);
+    (
+        lines.clone(),
+        Tracer::new(config.log_lines(&lines)).unwrap(),
+    )
+}
+
+fn write(mut lines: LogLines, line: &str) {
+    // as a logger does it: one call for each line
+    assert_eq!(lines.write(line.as_bytes()).unwrap(), line.len());
+}
+
+fn balanced(stats: &SignalStats) {
+    let sum = stats.exported + stats.rejected + stats.queued + stats.dropped();
+    assert_eq!(stats.taken, sum, "{stats:?}");
+}
+
+#[test]
+fn a_line_arrives_with_time_severity_trace_and_each_field() {
+    let collector = Collector::start().unwrap();
+    let (lines, tracer) = with_lines(&collector);
+    let ids = span!(tracer: tracer, "work").in_scope(|_| {
+        write(
+            lines.clone(),
+            concat!(
+                r#"{"timestamp":"2025-01-15T10:30:00.123Z","level":"critical","logger":"shop.pay","#,
+                r#""event":"paid","trace_id":"no-trace","n":-3,"big":18446744073709551615,"ok":true,"#,
+                r#""none":null,"price":1.5,"list":[1,"a"],"user":{"id":7}}"#,
+                "\n"
+            ),
+        );
+        ops_trace::current_span_ids().unwrap()
+    });
+    write(lines.clone(), "not json at all");
+    write(
+        lines.clone(),
+        r#"{"level":"loud","timestamp":"yesterday","event":3,"logger":null}"#,
+    );
+    write(
+        lines,
+        r#"{"level":"warning","event":"later","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7"}"#,
+    );
+    assert!(collector.wait_for_logs(4, SOON));
+    let logs = collector.logs();
+    let log = |body: &str| logs.iter().find(|log| log.body == body).unwrap();
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+
+    let paid = log("paid");
+    assert_eq!(
+        (paid.severity, &*paid.severity_text, &*paid.logger),
+        (21, "critical", "shop.pay")
+    );
+    assert_eq!(
+        paid.time,
+        SystemTime::UNIX_EPOCH + Duration::from_millis(1_736_937_000_123)
+    );
+    assert_eq!(
+        (&paid.trace_id, &paid.span_id),
+        (&hex(&ids.trace_id), &hex(&ids.span_id))
+    );
+    assert!(paid.is_sampled);
+    for (key, text) in [
+        ("n", "-3"),
+        ("big", "18446744073709551615"),
+        ("ok", "true"),
+        ("price", "1.5"),
+        ("none", "None"),
+    ] {
+        assert_eq!(paid.attribute(key), Some(text), "{paid:?}");
+    }
+    assert!(
+        paid.attribute("user").unwrap().contains("IntValue(7)"),
+        "{paid:?}"
+    );
+    assert!(
+        paid.attribute("list")
+            .unwrap()
+            .contains("StringValue(\"a\")"),
+        "{paid:?}"
+    );
+    assert!(
+        paid.resource
+            .contains(&("service.name".to_owned(), "signals".to_owned()))
+    );
+
+    assert_eq!(log("not json at all").severity, 0);
+    let odd = log("3");
+    assert_eq!(
+        (
+            odd.severity,
+            odd.attribute("level"),
+            odd.attribute("timestamp")
+        ),
+        (0, Some("loud"), Some("yesterday"))
+    );
+    let later = log("later");
+    assert_eq!(
+        later.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736",
+        "the trace that the line names"
+    );
+    assert_eq!((&*later.span_id, later.severity), ("00f067aa0ba902b7", 13));
+    tracer.shutdown_blocking(SOON);
+}
+
+#[test]
+fn lines_before_the_tracer_and_of_a_job_that_ends_at_once_arrive() {
+    let collector = Collector::start().unwrap();
+    let lines = LogLines::new();
+    write(lines.clone(), r#"{"event":"first"}"#);
+    let config = config(
+        &collector.endpoint(),
+        &[("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")],
+    );
+    let config = config
+        .export_delay(Duration::from_secs(60))
+        .export_logs(true);
+    let tracer = Tracer::new(config.log_lines(&lines)).unwrap();
+    write(lines.clone(), r#"{"event":"last"}"#);
+    let handle = tracer.handle();
+    tracer.shutdown_blocking(SOON);
+    let bodies: Vec<_> = collector.logs().into_iter().map(|log| log.body).collect();
+    assert_eq!(bodies, ["first", "last"]);
+    write(lines, r#"{"event":"too late"}"#);
+    let stats = handle.log_stats().unwrap();
+    balanced(&stats);
+    assert_eq!((stats.exported, stats.dropped_shutdown), (2, 1));
+}
+
+#[test]
+fn a_collector_that_hangs_makes_no_writer_wait_and_every_line_is_counted() {
+    let collector = Collector::start().unwrap();
+    collector.answer(Answer::Hang);
+    let (lines, tracer) = with_lines(&collector);
+    let line = format!(r#"{{"event":"x","pad":"{}"}}"#, "x".repeat(100));
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..5000).for_each(|_| write(lines.clone(), &line)));
+        }
+    });
+    let written = started.elapsed();
+    let stats = tracer.log_stats().unwrap();
+    balanced(&stats);
+    assert_eq!(stats.taken, 20_000);
+    assert!(stats.queued <= 4096 + 512, "{stats:?}");
+    assert!(stats.dropped_queue_full > 10_000, "{stats:?}");
+    assert!(
+        written < Duration::from_secs(3),
+        "an export waits for 3 s; writers waited {written:?}"
+    );
+    let handle = tracer.handle();
+    let started = Instant::now();
+    tracer.shutdown_blocking(Duration::from_millis(200));
+    assert!(started.elapsed() < Duration::from_secs(2));
+    let stats = handle.log_stats().unwrap();
+    balanced(&stats);
+    assert_eq!((stats.queued, stats.exported), (0, 0), "{stats:?}");
+}
+
+#[test]
+fn large_lines_are_bounded_by_their_bytes() {
+    let lines = LogLines::new();
+    let config = config("http://127.0.0.1:1", &[]).export_delay(Duration::from_secs(60));
+    let tracer = Tracer::new(config.export_logs(true).log_lines(&lines)).unwrap();
+    let line = format!(r#"{{"event":"{}"}}"#, "x".repeat(64 * 1024));
+    for _ in 0..300 {
+        write(lines.clone(), &line);
+    }
+    let stats = tracer.log_stats().unwrap();
+    balanced(&stats);
+    assert_eq!(
+        (stats.queued, stats.dropped_queue_full),
+        (127, 173),
+        "8 MiB: {stats:?}"
+    );
+}
+
+#[test]
+fn an_outage_of_one_signal_is_its_own_and_one_line_when_it_begins_and_ends() {
+    lines_about("nothing yet");
+    let (spans, logs) = (Collector::start().unwrap(), Collector::start().unwrap());
+    logs.answer(Answer::Status(500));
+    let lines = LogLines::new();
+    let url = format!("{}/v1/logs", logs.endpoint());
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", url.as_str()),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &spans.endpoint()),
+        ("OTEL_LOGS_EXPORTER", "otlp"),
+    ];
+    let config = Config::new("x")
+        .environment(variables)
+        .export_delay(Duration::from_millis(100))
+        .probe_after(Duration::from_millis(100))
+        .log_lines(&lines);
+    let tracer = Tracer::new(config).unwrap();
+    let started = Instant::now();
+    while tracer.log_stats().unwrap().dropped_circuit_open == 0 {
+        assert!(started.elapsed() < SOON);
+        write(lines.clone(), r#"{"event":"x"}"#);
+        std::thread::yield_now();
+    }
+    drop(span!(tracer: tracer, "a"));
+    tracer.flush();
+    assert_eq!(tracer.stats().exported, 1, "spans do not suffer");
+    logs.answer(Answer::Accept);
+    while tracer.log_stats().unwrap().exported == 0 {
+        assert!(started.elapsed() < SOON);
+        write(lines.clone(), r#"{"event":"x"}"#);
+        std::thread::yield_now();
+    }
+    let stats = tracer.log_stats().unwrap();
+    balanced(&stats);
+    assert!(stats.exporter_up && stats.last_failure.unwrap().contains("http status 500"));
+    let told = lines_about(&url);
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(
+        told[0].starts_with("WARN ops_trace otlp_export_failing") && told[0].contains("logs"),
+        "{told:#?}"
+    );
+    assert!(
+        told[1].starts_with("INFO ops_trace otlp_export_recovered"),
+        "{told:#?}"
+    );
+}
+
+#[test]
+fn refused_lines_are_counted_as_such() {
+    let collector = Collector::start().unwrap();
+    collector.answer(Answer::PartialSuccess(2, "too old".to_owned()));
+    let (lines, tracer) = with_lines(&collector);
+    for _ in 0..5 {
+        write(lines.clone(), r#"{"event":"x"}"#);
+    }
+    let handle = tracer.handle();
+    tracer.shutdown_blocking(SOON);
+    let stats = handle.log_stats().unwrap();
+    balanced(&stats);
+    assert_eq!(stats.exported + stats.rejected, 5, "{stats:?}");
+    assert!(stats.rejected >= 2, "{stats:?}");
+}
+
+/// A counter, a gauge and a histogram whose values grow with each push.
+fn fill(pushes: &AtomicU64, batch: &mut MetricsBatch) {
+    let n = pushes.fetch_add(1, Relaxed) + 1;
+    let requests = Metric::new("requests_total", "Requests", "");
+    batch.counter(requests, &[("route", "/a")], 10 * n);
+    batch.counter(requests, &[("route", "/b")], n);
+    batch.counter_f64(
+        Metric::new("busy_seconds_total", "", "s"),
+        &[],
+        0.5 * n as f64,
+    );
+    batch.gauge(Metric::new("temperature", "", ""), &[], n as f64);
+    let latency = Metric::new("latency_seconds", "Latency", "s");
+    batch.histogram(latency, &[], &[0.1, 1.0], &[n, 2 * n, 0], 1.5 * n as f64);
+    batch.histogram(latency, &[], &[0.1], &[1], 0.0);
+}
+
+fn with_metrics(collector: &Collector, temporality: &str) -> (Arc<AtomicU64>, Tracer) {
+    let pushes = Arc::new(AtomicU64::new(0));
+    let for_source = Arc::clone(&pushes);
+    let config = config(
+        &collector.endpoint(),
+        &[
+            ("OTEL_METRICS_EXPORTER", "otlp"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+            (
+                "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+                temporality,
+            ),
+        ],
+    );
+    let config = config.probe_after(Duration::from_millis(100));
+    let config = config.metrics_source(move |batch| fill(&for_source, batch));
+    (pushes, Tracer::new(config).unwrap())
+}
+
+fn of<'a>(
+    points: &'a [ReceivedPoint],
+    metric: &'a str,
+    route: Option<&'a str>,
+) -> Vec<&'a ReceivedPoint> {
+    let wanted = points
+        .iter()
+        .filter(move |point| point.metric == metric && point.attribute("route") == route);
+    wanted.collect()
+}
+
+#[test]
+fn totals_and_differences_arrive_as_they_are_asked_for() {
+    for temporality in ["cumulative", "DELTA"] {
+        let collector = Collector::start().unwrap();
+        let (pushes, tracer) = with_metrics(&collector, temporality);
+        // the second push comes by itself, the last one at the end
+        assert!(collector.wait_for_requests(2, SOON));
+        let handle = tracer.handle();
+        tracer.shutdown_blocking(SOON);
+        let (points, last) = (collector.points(), pushes.load(Relaxed));
+        assert!(last >= 3, "a last push");
+        let stats = handle.metric_stats().unwrap();
+        balanced(&stats);
+        assert_eq!(stats.exported, 5 * last, "{stats:?}");
+        let delta = temporality == "DELTA";
+        let a = of(&points, "requests_total", Some("/a"));
+        assert_eq!(a.len() as u64, last);
+        for (n, point) in (1..).zip(&a) {
+            assert_eq!(
+                (point.kind, point.is_delta, &*point.help),
+                ("sum", delta, "Requests")
+            );
+            assert_eq!(point.value, if delta { 10.0 } else { 10.0 * f64::from(n) });
+        }
+        assert!(
+            a.windows(2).all(|pair| if delta {
+                pair[1].start == pair[0].time
+            } else {
+                pair[1].start == pair[0].start
+            }),
+            "{a:#?}"
+        );
+        let busy = of(&points, "busy_seconds_total", None);
+        assert_eq!(busy[1].value, if delta { 0.5 } else { 1.0 });
+        let gauge = of(&points, "temperature", None);
+        assert_eq!((gauge[1].kind, gauge[1].value), ("gauge", 2.0));
+        let latency = of(&points, "latency_seconds", None);
+        let expected = if delta {
+            (vec![1, 2, 0], 1.5)
+        } else {
+            (vec![2, 4, 0], 3.0)
+        };
+        assert_eq!((latency[1].buckets.clone(), latency[1].value), expected);
+        assert_eq!(
+            (&*latency[1].unit, &latency[1].bounds),
+            ("s", &vec![0.1, 1.0])
+        );
+    }
+}
+
+#[test]
+fn a_difference_that_was_not_delivered_is_in_the_next_one() {
+    let collector = Collector::start().unwrap();
+    collector.answer(Answer::Status(400));
+    let (pushes, tracer) = with_metrics(&collector, "delta");
+    assert!(collector.wait_for_requests(2, SOON));
+    collector.answer(Answer::Accept);
+    let started = Instant::now();
+    while tracer.metric_stats().unwrap().exported == 0 {
+        assert!(started.elapsed() < SOON);
+        std::thread::yield_now();
+    }
+    tracer.shutdown_blocking(SOON);
+    let points = collector.points();
+    let a = of(&points, "requests_total", Some("/a"));
+    assert!(a[0].value >= 30.0, "two failed before: {a:#?}");
+    let total: f64 = a.iter().map(|point| point.value).sum();
+    assert_eq!(total, 10.0 * pushes.load(Relaxed) as f64);
+}
+
+#[test]
+fn a_source_that_panics_costs_its_export_only() {
+    let collector = Collector::start().unwrap();
+    let config = config(
+        &collector.endpoint(),
+        &[("OTEL_METRIC_EXPORT_INTERVAL", "100")],
+    );
+    let calls = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&calls);
+    let config = config.export_metrics(true).metrics_source(move |batch| {
+        assert!(counted.fetch_add(1, Relaxed) > 0, "the first one fails");
+        batch.gauge(Metric::new("up", "", ""), &[], 1.0);
+    });
+    let tracer = Tracer::new(config).unwrap();
+    assert!(collector.wait_for_requests(1, SOON));
+    let stats = tracer.metric_stats().unwrap();
+    assert!(stats.last_failure.unwrap().contains("panicked"));
+    tracer.shutdown_blocking(SOON);
+    assert!(!collector.points().is_empty());
+}
+
+#[test]
+fn nothing_is_sent_unless_it_is_asked_for_and_wrong_values_are_told() {
+    let collector = Collector::start().unwrap();
+    let endpoint = collector.endpoint();
+    for (variables, logs, metrics) in [
+        (vec![], false, false),
+        (
+            vec![
+                ("OTEL_LOGS_EXPORTER", "none"),
+                ("OTEL_METRICS_EXPORTER", "None"),
+            ],
+            false,
+            false,
+        ),
+        (
+            vec![
+                ("OTEL_LOGS_EXPORTER", "Otlp"),
+                ("OTEL_METRICS_EXPORTER", "prometheus"),
+            ],
+            true,
+            false,
+        ),
+        (
+            vec![
+                ("OTEL_LOGS_EXPORTER", "otlp"),
+                ("OTEL_SDK_DISABLED", "true"),
+            ],
+            false,
+            false,
+        ),
+    ] {
+        let lines = LogLines::new();
+        let config = config(&endpoint, &variables)
+            .log_lines(&lines)
+            .metrics_source(|_| {});
+        let tracer = Tracer::new(config).unwrap();
+        assert_eq!(
+            (
+                tracer.log_stats().is_some(),
+                tracer.metric_stats().is_some()
+            ),
+            (logs, metrics),
+            "{variables:?}"
+        );
+    }
+    let told = lines_about("OTEL_METRICS_EXPORTER");
+    assert!(
+        told.iter()
+            .any(|line| line.contains("prometheus") && line.contains("none, otlp")),
+        "{told:#?}"
+    );
+}
