@@ -6,7 +6,7 @@ use crate::perf::smoke;
 use crate::platform::{self, Build, Served};
 use crate::setup::{self, Absent};
 use crate::tools::{LIBDUCKDB, PROMETHEUS, PYTHON};
-use crate::{Result, bench, command, tidy, web};
+use crate::{Result, bench, command, tidy, web, workspace};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -60,6 +60,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     steps.take("ratios", || bench::check_ratios(&metadata))?;
     steps.take("document", || command::run(&mut document(&features)))?;
     steps.take("serve", || serve_and_look(&binary, args.full))?;
+    if args.full {
+        steps.take("three services", three_services)?;
+    }
     steps.take("web", || match web::prepare() {
         Ok(browser) if args.full => web::look(&binary, &browser, true),
         Ok(browser) => web::measure(&binary, &browser),
@@ -140,6 +143,18 @@ fn serve_and_look(binary: &Path, full: bool) -> Result<()> {
         )?;
     }
     served.stop()
+}
+
+/// The example that has a lockfile of its own: one request is one trace at a collector.
+fn three_services() -> Result<()> {
+    let mut test = command::cargo(["test", "--locked", "--manifest-path"]);
+    test.arg("examples/three-services/Cargo.toml")
+        .arg("--target-dir")
+        .arg(workspace::target_dir().join("three-services"));
+    if let Some(python) = setup::folder_of(PYTHON) {
+        test.env("ROTEL", python.join("bin/rotel-agent"));
+    }
+    command::run(&mut test)
 }
 
 /// The alert rules parse. That they fire when they should is a test of ops-metrics.

@@ -1,0 +1,29 @@
+//! Three services, one trace: `three-services web`, `three-services prices` and `three-services worker`.
+//!
+//! ```text
+//! GET /orders/{item} → web (axum) ─ tonic ───→ prices (tonic)
+//!                                 └ reqwest ─→ worker (axum, a channel, sqlx with SQLite)
+//! ```
+//!
+//! `tests/one_trace.rs` starts them, asks once, and looks at what a collector got.
+
+mod prices;
+mod web;
+mod worker;
+
+use std::error::Error;
+
+use ops_layer::Config;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let name = std::env::args().nth(1).unwrap_or_default();
+    // the hosts that see our trace ids; others would not get them
+    let config = Config::new(name.as_str()).propagate_to("127.0.0.1");
+    match name.as_str() {
+        "web" => web::run(ops_layer::init(config)?).await,
+        "prices" => prices::run(ops_layer::init(config)?).await,
+        "worker" => worker::run(ops_layer::init(config)?).await,
+        _ => Err("the name of a service is missing: web, prices or worker".into()),
+    }
+}
