@@ -10,8 +10,10 @@ use crate::redact::encoding::{Decoded, ENTITIES, ENTITY_LEVELS, PERCENT_LEVELS};
 
 /// Beginnings are this long if the value allows it.
 const ANCHOR_BYTES: usize = 8;
+/// Length of a beginning that is found rarely enough.
+const ENOUGH_BYTES: usize = 3;
 /// Beginnings of one value, at most; with more they get shorter.
-const MAX_ANCHORS: usize = 24;
+const MAX_ANCHORS: usize = 32;
 /// Longest form of one byte: percent-encoding has three, `\u00e9` six, and each level of nesting doubles backslashes.
 const FORM_BYTES: usize = 8;
 /// Length of the longest form of one character behind the start of a match that is encoded.
@@ -111,14 +113,15 @@ impl Pattern {
         let mut anchors = vec![Vec::new()];
         for (index, c) in self.0.iter().enumerate() {
             // behind the first character backslashes may stand here, any number of them
-            if index > 0 && takes_backslash(*c) {
+            let may_be_escaped = may_be_escaped(*c) && index >= ENOUGH_BYTES;
+            if index > 0 && (takes_backslash(*c) || may_be_escaped) {
                 break;
             }
             let mut forms = forms(*c);
-            if index > 0 && may_be_escaped(*c) {
-                // some encoders of JSON write it by its number, and JSON may stand in JSON
+            if index > 0 && by_number(*c) {
+                // a break here would leave too little: the usual depths of JSON in JSON
                 let code = *c as u32;
-                for slashes in ["\\", "\\\\"] {
+                for slashes in [1, 2, 4, 8, 16].map(|slashes| "\\".repeat(slashes)) {
                     forms.push(format!("{slashes}u{code:04x}").into_bytes());
                     forms.push(format!("{slashes}u{code:04X}").into_bytes());
                 }
@@ -136,6 +139,10 @@ impl Pattern {
                         .map(|form| [anchor.as_slice(), form.as_slice()].concat())
                 })
                 .collect();
+            if !c.is_ascii() {
+                // an escape of several pieces, of which only the first one is known to follow
+                break;
+            }
         }
         anchors
     }
@@ -149,7 +156,8 @@ impl Pattern {
         found.or_else(|| {
             // most anchors are no match: a few characters show it
             let few = &self.0[..self.0.len().min(PROBED_CHARACTERS)];
-            encoded_at(few, text, start, escaped)?;
+            escaped_at(few, text, start, escaped)
+                .or_else(|| encoded_at(few, text, start, escaped))?;
             encoded_at(&self.0, text, start, escaped)
         })
     }
@@ -197,7 +205,11 @@ fn takes_backslash(c: char) -> bool {
 
 /// The same, or that some encoder of JSON writes its number.
 fn may_be_escaped(c: char) -> bool {
-    takes_backslash(c) || matches!(c, '&' | '<' | '>' | '=' | '+')
+    takes_backslash(c) || by_number(c)
+}
+
+fn by_number(c: char) -> bool {
+    matches!(c, '&' | '<' | '>' | '=' | '+')
 }
 
 /// All forms of a character, without the backslashes before it.

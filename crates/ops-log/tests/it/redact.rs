@@ -146,6 +146,33 @@ fn each_form_that_escaping_gives_a_value_is_found() {
 }
 
 #[test]
+fn a_value_that_begins_with_a_character_of_several_bytes_is_found() {
+    for secret in [
+        "éVjIYNuHdfde",
+        "🦀crab-of-steel",
+        "\u{202e}desrever-si-siht",
+    ] {
+        redact(secret);
+        let first = secret.chars().next().unwrap();
+        let rest = &secret[first.len_utf8()..];
+        let first: String = first
+            .encode_utf16(&mut [0; 2])
+            .iter()
+            .map(|unit| format!("\\u{unit:04X}"))
+            .collect();
+        for form in [
+            secret.as_bytes().escape_ascii().to_string(),
+            format!("{first}{rest}"),
+            format!("{:?}", format!("{first}{rest}")),
+        ] {
+            let text = redacted(&form).unwrap_or(form);
+            assert!(!text.contains(&rest[2..]), "{text}");
+        }
+        unredact(secret);
+    }
+}
+
+#[test]
 fn each_line_of_a_value_is_scrubbed_but_the_frame_of_a_pem_file_is_not() {
     let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIHfXhOC7\nq8mYt3uX5fZ2aG9v\n-----END PRIVATE KEY-----\n";
     redact(pem);
