@@ -131,7 +131,7 @@ fn document(features: &str) -> Command {
 }
 
 fn serve_and_look(binary: &Path, full: bool) -> Result<()> {
-    let served = Served::start(binary)?;
+    let served = Served::traced(binary, &crate::prometheus::collector()?)?;
     if let Some(python) = setup::folder_of(PYTHON) {
         smoke(&python, &served.api, if full { "60s" } else { "10s" })?;
     }

@@ -80,6 +80,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// The same traffic until then, for a platform that goes on: an answer that is not what it should be is an error.
+pub(crate) fn generate(host: &str, datasets: &Path, until: Instant) -> Result<()> {
+    let load = Load::new(host, datasets);
+    while Instant::now() < until {
+        load.run_as_users(until.min(Instant::now() + ROUND))?;
+    }
+    Ok(())
+}
+
 /// The address in a file that is newer than this.
 fn host(file: &Path, since: SystemTime) -> Option<String> {
     let changed = std::fs::metadata(file).ok()?.modified().ok()?;

@@ -99,6 +99,17 @@ pub(crate) struct Served {
 impl Served {
     /// Starts the program with the configuration and the data of this checkout, and waits until it is ready.
     pub(crate) fn start(binary: &Path) -> Result<Self> {
+        Self::prepared(binary, |_| {})
+    }
+
+    /// The same, which sends its spans to this collector.
+    pub(crate) fn traced(binary: &Path, collector: &str) -> Result<Self> {
+        Self::prepared(binary, |program| {
+            program.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector);
+        })
+    }
+
+    fn prepared(binary: &Path, prepare: impl FnOnce(&mut Command)) -> Result<Self> {
         let scratch = Scratch::new("served")?;
         let datasets = scratch.path().join("datasets");
         copy_datasets(&datasets)?;
@@ -109,6 +120,7 @@ impl Served {
             .arg(workspace::root().join("configs"))
             .arg("--datasets")
             .arg(&datasets);
+        prepare(&mut program);
         Self::launch(program, scratch)
     }
 

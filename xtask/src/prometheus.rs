@@ -16,12 +16,15 @@ use crate::workspace::{self, Scratch};
 use crate::{Result, command, setup};
 
 mod api;
+mod collector;
+mod demo;
 mod exchange;
 mod healthy;
 mod load;
 mod runbooks;
 
 use api::Api;
+pub(crate) use demo::check as check_demo;
 pub(crate) use load::Load;
 
 const SCRAPE: &str = "1s";
@@ -71,9 +74,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(binary) => binary.clone(),
         None => platform::build(Build::Plain)?,
     };
-    let served = Served::start(&binary)?;
+    let served = Served::traced(&binary, &collector::start()?)?;
     check(&folder, &served, args.full)?;
     served.stop()
+}
+
+/// Starts a collector that takes every span, and returns its address.
+pub(crate) fn collector() -> Result<String> {
+    collector::start()
 }
 
 /// Runs Prometheus and a load on every subsystem, and then asks all that dashboards and alerts ask.

@@ -37,6 +37,32 @@ impl Api {
             .collect())
     }
 
+    /// The series that a query has between two times in seconds since 1970, and how many of their points are numbers.
+    pub(super) fn drawn(
+        &self,
+        query: &str,
+        from: u64,
+        to: u64,
+        step: u64,
+    ) -> Result<(usize, usize)> {
+        let path = format!(
+            "/api/v1/query_range?query={}&start={from}&end={to}&step={step}",
+            encoded(query)
+        );
+        let answer = self.get(&path)?;
+        let series = answer["data"]["result"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
+        let points = series
+            .iter()
+            .flat_map(|one| one["values"].as_array().into_iter().flatten());
+        let numbers = points.filter_map(|point| point[1].as_str()?.parse::<f64>().ok());
+        Ok((
+            series.len(),
+            numbers.filter(|number| number.is_finite()).count(),
+        ))
+    }
+
     /// The rules that could not be evaluated, with their errors. No rules at all are one too.
     pub(super) fn unhealthy_rules(&self) -> Result<Vec<String>> {
         let answer = self.get("/api/v1/rules")?;

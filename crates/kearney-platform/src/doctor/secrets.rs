@@ -1,6 +1,6 @@
 //! Asks every source for every secret of the catalog. Values are registered for redaction, and never shown.
 
-use ops_layer::secrets::Report;
+use ops_layer::secrets::{ErrorKind, Report, Secrets};
 
 use super::answers::Answers;
 use super::found::{Found, Severity};
@@ -40,7 +40,35 @@ pub(super) fn ask(options: &Doctor) -> Answers {
     answers.note("secrets", asked(&report), answer);
     let findings = ops_layer::diagnose_secrets(&secrets);
     answers.find(findings.into_iter().map(Found::from));
+    ask_sts(&mut answers, &secrets);
     answers
+}
+
+/// Asks who the credentials belong to: whatever their policy allows, that is answered.
+fn ask_sts(answers: &mut Answers, secrets: &Secrets) {
+    let asked = "AWS, sts get-caller-identity";
+    let error = match secrets.aws_identity_blocking() {
+        Ok(None) => return,
+        Ok(Some(arn)) => return answers.note("secrets", asked, arn),
+        Err(error) => error,
+    };
+    answers.note("secrets", asked, chain(&error));
+    let is_known = |found: &Found| found.id.starts_with("aws_");
+    if answers.findings.iter().any(is_known) {
+        return;
+    }
+    let id = match error.kind() {
+        ErrorKind::Unauthenticated | ErrorKind::AccessDenied => "aws_credentials",
+        ErrorKind::Throttled => "aws_throttled",
+        // hinted at, and not there: nothing is asked of it
+        ErrorKind::Unavailable => return,
+        _ => "aws_unreachable",
+    };
+    answers.find([Found::new(id, Severity::Warning)
+        .seen(chain(&error))
+        .means("What only AWS has cannot be had; what is set elsewhere can.")
+        .action("Look at the credentials and at the way to AWS: `aws sts get-caller-identity`.")
+        .runbook("secrets-not-loading")]);
 }
 
 fn asked(report: &Report) -> String {

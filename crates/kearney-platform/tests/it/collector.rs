@@ -1,7 +1,7 @@
 //! The platform's spans as a collector gets them that is not ours: rotel, which prints each one.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -246,9 +246,26 @@ fn a_run_of_the_command_line_is_one_trace_with_its_phases_and_agents() {
         assert_eq!(agent.field("Parent ID"), phase.field("ID"));
         assert_eq!(phase.field("Parent ID"), root.field("ID"));
     }
+    show(&ours, root, 0);
     let queries = spans.iter().filter(|span| span.field("Name") == "SELECT");
     assert!(
         queries.clone().count() >= 4,
         "those of profile and analysis"
     );
+}
+
+/// Writes a span and those below it, for whoever looks at a run of the tests.
+fn show(spans: &[&Printed], span: &Printed, depth: usize) {
+    let named = ["agent", "phase", "job"].iter();
+    let mut named = named.filter_map(|key| span.attributes.get(*key));
+    let (name, what) = (span.field("Name"), named.next().map_or("", String::as_str));
+    let trace = span.field("Trace ID");
+    let line = format!("{trace} {:indent$}{name} {what}", "", indent = depth * 2);
+    let _ = writeln!(std::io::stderr(), "{line}");
+    let below = spans
+        .iter()
+        .filter(|other| other.field("Parent ID") == span.field("ID"));
+    for below in below {
+        show(spans, below, depth + 1);
+    }
 }

@@ -12,7 +12,7 @@ use crate::mapbox_stand_in::{Behavior, StandIn, TOKEN};
 use crate::served::{Home, Served};
 
 const FOUND_WITHIN: Duration = Duration::from_secs(60);
-const CANARY: &str = "canary-7f3a9c51d2e84b60";
+pub(crate) const CANARY: &str = "canary-7f3a9c51d2e84b60";
 
 fn is_full() -> bool {
     std::env::var_os("OPS_TEST_FULL").is_some_and(|on| on == "1")
@@ -522,7 +522,7 @@ fn a_healthy_platform_under_load_has_no_findings_and_no_canary_anywhere() {
 }
 
 /// Everything in the archive is readable, only by us, and none of it has the canary.
-fn assert_no_canary(bundle: &Path, wanted: &[&str]) {
+pub(crate) fn assert_no_canary(bundle: &Path, wanted: &[&str]) {
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(
         bundle.metadata().unwrap().permissions().mode() & 0o777,

@@ -9,6 +9,7 @@ mod cache;
 mod collector;
 mod commands;
 mod crash;
+mod doctor_aws;
 mod exit_codes;
 mod faults;
 mod files;

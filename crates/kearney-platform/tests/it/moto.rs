@@ -1,13 +1,10 @@
 //! An AWS of this machine: moto, where `cargo xtask setup` could fetch it.
 
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use crate::served::Home;
-
-const SOON: Duration = Duration::from_secs(60);
 
 /// A server that is stopped when dropped.
 pub(crate) struct Moto {
@@ -27,26 +24,16 @@ impl Moto {
             assert!(!required, "{}: cargo xtask setup", program.display());
             return None;
         }
-        // it takes no port 0: one that was free a moment ago
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
-        let child = Command::new(program)
-            .args(["-H", "127.0.0.1", "-p", &address.port().to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let started = Self {
-            child,
-            url: format!("http://{address}"),
-        };
-        let asked = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            assert!(asked.elapsed() < SOON, "moto does not listen");
-            std::thread::park_timeout(Duration::from_millis(50));
-        }
-        Some(started)
+        let mut program = Command::new(program);
+        program.args(["-H", "127.0.0.1", "-p", "0"]);
+        program.stdin(Stdio::null()).stdout(Stdio::null());
+        let mut child = program.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let url =
+            lines.find_map(|line| Some(line.ok()?.split_once("Running on ")?.1.trim().to_owned()));
+        std::thread::spawn(move || lines.for_each(drop));
+        let url = url.unwrap();
+        Some(Self { child, url })
     }
 
     /// Lets the programs of this folder ask it.
@@ -61,6 +48,21 @@ impl Moto {
             home.set(name, value.to_owned().leak());
         }
     }
+}
+
+/// Runs the client of AWS with these arguments; `None` where it is not there.
+pub(crate) fn aws(home: &Home, arguments: &[&str]) -> Option<String> {
+    let mut program = Command::new("aws");
+    program.current_dir(home.path("")).args(arguments);
+    for (name, value) in home.program(&[]).get_envs() {
+        match value {
+            Some(value) => program.env(name, value),
+            None => program.env_remove(name),
+        };
+    }
+    let output = program.stdin(Stdio::null()).output().ok()?;
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    Some(String::from_utf8(output.stdout).unwrap())
 }
 
 impl Drop for Moto {

@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -383,6 +384,10 @@ fn killed_in_any_phase_the_run_is_interrupted_and_the_next_one_publishes_whole_r
         let again: Value = serde_json::from_slice(&again.stdout).unwrap();
         assert_eq!(again["status"], "success");
         assert_eq!(check_results(&home), again["run_id"]);
+        let (killed, again) = (&run["status"], &again["status"]);
+        let line = format!("killed in {phase}: {killed}, {files} whole result, then {again}");
+        // for whoever looks at a run of the tests
+        let _ = writeln!(std::io::stderr(), "{line}");
     }
 }
 

@@ -5,6 +5,7 @@ mod block_on;
 mod fast_path;
 pub(crate) mod get;
 pub(crate) mod global;
+mod identity;
 pub(crate) mod listeners;
 mod local;
 mod lookup_runtime;

@@ -20,6 +20,8 @@ pub(crate) struct SourceChain {
     stages: Vec<Stage>,
     /// Automatic mode: AWS is passed over if it is not there or refuses the credentials.
     automatic: bool,
+    /// Tells who the credentials belong to.
+    identity: Option<Arc<dyn Source>>,
 }
 
 struct Stage {
@@ -49,7 +51,18 @@ impl SourceChain {
         Self {
             stages: Vec::new(),
             automatic,
+            identity: None,
         }
+    }
+
+    #[cfg(feature = "aws")]
+    pub(crate) fn set_identity(&mut self, source: Arc<dyn Source>) {
+        self.identity = Some(source);
+    }
+
+    /// The source that tells who the credentials belong to; `None` where AWS is not asked.
+    pub(crate) fn identity(&self) -> Option<Arc<dyn Source>> {
+        self.identity.clone()
     }
 
     pub(crate) fn add_ssm(&mut self, source: Arc<dyn Source>) {

@@ -30,6 +30,22 @@ fn bulk(count: usize) -> String {
     format!("secrets:\n{}", lines.collect::<String>())
 }
 
+#[test]
+fn without_aws_nobody_says_who_we_are_and_one_that_is_not_there_fails() {
+    let off = Secrets::new(crate::config().aws(AwsMode::Off)).unwrap();
+    assert_eq!(off.aws_identity_blocking().unwrap(), None);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = format!("http://{}", taken.local_addr().unwrap());
+    drop(taken);
+    let gone = Secrets::new(aws(&closed)).unwrap();
+    let error = gone.aws_identity_blocking().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transient);
+    assert!(
+        error.to_string().contains("AWS does not say who we are"),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn the_overviews_two_command_lines_resolve_and_so_do_bulk_and_odd_ones() {
     let Some(moto) = Moto::start() else { return };
@@ -44,6 +60,9 @@ async fn the_overviews_two_command_lines_resolve_and_so_do_bulk_and_odd_ones() {
     let key = secrets.get("REGISTRY_API_KEY").await.unwrap();
     let expected = ("kearney-registry-key-prod", SecretSource::AwsSecretsManager);
     assert_eq!((key.expose(), key.source()), expected);
+
+    let arn = secrets.aws_identity_blocking().unwrap().unwrap();
+    assert!(arn.starts_with("arn:aws:sts::123456789012:"), "{arn}");
 
     let catalog = "secrets: {gone: {aws_path: 'sm:gone'}, none: {aws_path: /none}, binary: {aws_path: 'sm:binary'}}";
     let odd = Secrets::new(aws(&moto.url).catalog_text(catalog)).unwrap();

@@ -17,6 +17,8 @@ mod session;
 pub(crate) mod settings;
 #[cfg(feature = "ssm")]
 mod ssm;
+#[cfg(feature = "aws")]
+mod sts;
 
 /// Adds the services that are compiled in.
 #[cfg(feature = "aws")]
@@ -26,6 +28,7 @@ pub(crate) fn add_to(
 ) {
     use std::sync::Arc;
     let session = Arc::new(session::Session::new(settings));
+    chain.set_identity(Arc::new(sts::Sts::new(Arc::clone(&session))));
     #[cfg(feature = "ssm")]
     chain.add_ssm(Arc::new(ssm::Ssm::new(Arc::clone(&session))));
     #[cfg(feature = "secretsmanager")]

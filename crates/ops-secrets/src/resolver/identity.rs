@@ -1,0 +1,51 @@
+//! Who we are at AWS, for a diagnosis.
+
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use crate::SecretError;
+use crate::error::ErrorKind;
+use crate::resolver::block_on::block_on;
+use crate::resolver::secrets::Secrets;
+use crate::source::FetchError;
+
+impl Secrets {
+    /// Asks AWS (the Security Token Service) who the credentials belong to, and returns its ARN; `None` where AWS is not
+    /// asked for secrets. Everybody may ask that, whatever their policy: what fails here are the credentials or the way there.
+    ///
+    /// It asks anew each time, and waits as [`Get::blocking`](crate::Get::blocking) does, for the deadline of a lookup at most.
+    ///
+    /// # Errors
+    /// Fails if there are no credentials, if AWS refuses them, or if it does not answer in time.
+    pub fn aws_identity_blocking(&self) -> Result<Option<String>, SecretError> {
+        let resolver = &self.resolver;
+        let Some(identity) = resolver.chain.identity() else {
+            return Ok(None);
+        };
+        let refused = |kind, detail: &str| {
+            let told = format!("AWS does not say who we are: {detail}");
+            SecretError::new(kind, told, Vec::new())
+        };
+        let late = || refused(ErrorKind::Transient, "no answer within the deadline");
+        let until = Instant::now() + resolver.config.deadline_duration();
+        let (send, answered) = oneshot::channel();
+        let asking = async move {
+            let answer = identity.fetch(&[String::new()], until).await.pop();
+            // nobody waits any more
+            let _ = send.send(answer);
+        };
+        let started = resolver.runtime.spawn(asking);
+        started.map_err(|error| refused(ErrorKind::Transient, &error.to_string()))?;
+        let answer = block_on(answered, Some(until))
+            .and_then(Result::ok)
+            .flatten();
+        match answer {
+            Some(Ok(arn)) => Ok(Some(arn.as_str().to_owned())),
+            Some(Err(FetchError::Absent)) | None => Err(late()),
+            Some(Err(
+                FetchError::Failed { kind, detail } | FetchError::Unreachable { kind, detail },
+            )) => Err(refused(kind, &detail)),
+        }
+    }
+}
