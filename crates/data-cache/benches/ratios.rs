@@ -7,10 +7,13 @@
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use data_cache::arrow::array::RecordBatch;
 use data_cache::http::{CacheLayer, Validator};
-use data_cache::{Cache, CachedWarehouse, Config, Params, Status, Warehouse, params};
+use data_cache::{
+    Cache, CachedWarehouse, Cancel, Config, Params, QueryEngine, Status, Warehouse, params,
+};
 use dev::peer::Peer;
 use http_body_util::Full;
 use tower::{Service, ServiceExt};
@@ -55,6 +58,7 @@ fn main() -> Result<(), Failure> {
         tiers.against_duckdb(name, sql, &engine, &mut ratios)?;
         tiers.against_python(name, &tools.join("peers/bin/python"), &mut ratios)?;
     }
+    profiles(&mut ratios, &flights)?;
     not_modified(&ratios, engine.cached(open(dir.path(), "http", "{}")?))?;
     ratios.finish();
     Ok(())
@@ -249,6 +253,41 @@ fn data_file(dir: &Path) -> Result<PathBuf, Failure> {
         }
     }
     Err("no data file".into())
+}
+
+/// The cost of being able to explain a query once it is slow.
+fn profiles(ratios: &mut dev::ratio::Ratios, flights: &Path) -> Result<(), Failure> {
+    let open = || {
+        let engine = Warehouse::in_memory()?;
+        let flights = flights.display();
+        engine.execute_batch(&format!(
+            "CREATE TABLE flights AS SELECT * FROM '{flights}'"
+        ))?;
+        Ok::<_, Failure>(engine)
+    };
+    let (explained, plain) = (open()?, open()?);
+    println!();
+    let slow = Duration::from_millis(500);
+    for (name, sql) in [
+        (
+            "a quick query",
+            "SELECT max(delay) FROM flights WHERE distance = 1000",
+        ),
+        ("a query that takes its time", ROUTES),
+    ] {
+        ratios.at_most(
+            &format!("{name}, with an account of it if it is slow"),
+            1.02,
+            || {
+                let ran = explained.run_profiled(sql, &params! {}, &Cancel::default(), slow);
+                black_box(ran.is_ok());
+            },
+            ("without", || {
+                black_box(plain.run(sql, &params! {}, &Cancel::default()).is_ok());
+            }),
+        );
+    }
+    Ok(())
 }
 
 /// A request whose answer the client has: through the layer, the handler, the key and every check of freshness.

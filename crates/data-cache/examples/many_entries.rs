@@ -5,21 +5,28 @@
     reason = "a tool for whoever measures"
 )]
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use data_cache::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use data_cache::{Cache, Params};
 
+/// The first argument of the process that asks beside the one that measures.
+const BESIDE: &str = "--beside";
 const IDLE: Duration = Duration::from_secs(120);
 
 fn main() {
-    let counts: Vec<usize> = std::env::args()
-        .skip(1)
-        .map(|c| c.parse().unwrap())
-        .collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [role, dir, sql] = arguments.as_slice()
+        && role == BESIDE
+    {
+        return ask_beside(Path::new(dir), sql);
+    }
+    let counts = arguments.iter().map(|count| count.parse().unwrap());
     println!(
         "entries | open | first hit | first get_stats | invalidate 100: return, worst get | all: return, worst get | RSS | blocks"
     );
@@ -71,8 +78,8 @@ fn measure(count: usize) {
         assert!(cache.get(&sql(at, count), &Params::new()).is_some());
     }
     let rss = rss();
-    let few = invalidate(&cache, "*from rare*", &sql(0, count), 100);
-    let all = invalidate(&cache, "*from orders*", &sql(1, count), count - 100);
+    let few = invalidate(&dir, &cache, "*from rare*", &sql(0, count), 100);
+    let all = invalidate(&dir, &cache, "*from orders*", &sql(1, count), count - 100);
     println!(
         "{count} | {open:?} | {first_hit:?} | {first_stats:?} | {few} | {all} | {rss} MiB | {blocks} MiB"
     );
@@ -81,8 +88,59 @@ fn measure(count: usize) {
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
+/// Asks for one entry until the input ends; prints a line at the first hit, and the time of the last one.
+fn ask_beside(dir: &Path, sql: &str) {
+    let cache = Cache::open(dir).unwrap();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let over = is_over.clone();
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read_line(&mut String::new());
+        over.store(true, Ordering::Relaxed);
+    });
+    let mut last = None;
+    while !is_over.load(Ordering::Relaxed) {
+        if cache.get(sql, &Params::new()).is_some() {
+            let now = SystemTime::now();
+            if last.replace(now).is_none() {
+                println!("served");
+            }
+        }
+    }
+    let since = last.unwrap().duration_since(UNIX_EPOCH).unwrap();
+    println!("{}", since.as_micros());
+}
+
+/// Another process that asks for an entry; it is served when this returns.
+struct Beside(Child, BufReader<ChildStdout>);
+
+impl Beside {
+    fn start(dir: &Path, sql: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([BESIDE.as_ref(), dir.as_os_str(), sql.as_ref()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        lines.read_line(&mut String::new()).unwrap();
+        Self(child, lines)
+    }
+
+    /// Time from `start` until it was served last.
+    fn end(mut self, start: SystemTime) -> Duration {
+        drop(self.0.stdin.take());
+        let mut line = String::new();
+        self.1.read_line(&mut line).unwrap();
+        self.0.wait().unwrap();
+        let last = UNIX_EPOCH + Duration::from_micros(line.trim().parse().unwrap());
+        last.duration_since(start).unwrap_or_default()
+    }
+}
+
 /// Time until the call returns and until nobody is served, and the longest of the lookups beside it.
-fn invalidate(cache: &Cache, pattern: &str, gone: &str, expected: usize) -> String {
+fn invalidate(dir: &Path, cache: &Cache, pattern: &str, gone: &str, expected: usize) -> String {
+    let other = Beside::start(dir, gone);
+    let now = SystemTime::now();
     let is_done = AtomicBool::new(false);
     let start = Instant::now();
     std::thread::scope(|scope| {
@@ -115,8 +173,9 @@ fn invalidate(cache: &Cache, pattern: &str, gone: &str, expected: usize) -> Stri
         is_done.store(true, Ordering::Relaxed);
         let (longest, mean, last_served) = beside.join().unwrap();
         let whole = start.elapsed();
+        let elsewhere = other.end(now);
         format!(
-            "returns {took:?}, last served {last_served:?}, files gone {whole:?}, get: longest {longest}, mean {mean:?}"
+            "returns {took:?}, last served {last_served:?}, by another process {elsewhere:?}, files gone {whole:?}, get: longest {longest}, mean {mean:?}"
         )
     })
 }

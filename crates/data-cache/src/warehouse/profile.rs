@@ -66,12 +66,13 @@ impl Paces {
             false => 0,
         };
         let pace = self.0.lock().get(&kind).copied().unwrap_or_default();
-        let wanted = is_asked && (pace.was_slow || pace.quick_runs < QUICK_RUNS);
+        let wanted = pace.was_slow || pace.quick_runs < QUICK_RUNS;
         Timed {
             paces: self,
             kind,
             slow,
-            is_profiled: switch(connection, wanted),
+            // nobody asks: the connection stays as it is
+            is_profiled: is_asked && switch(connection, wanted),
             clock: Instant::now(),
         }
     }

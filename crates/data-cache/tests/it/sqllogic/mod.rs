@@ -85,6 +85,11 @@ fn every_way_gives_the_answer_of_duckdb_alone() {
     assert!(report.cut.is_empty(), "{:#?}", report.cut);
     assert!(report.differ.is_empty(), "{:#?}", report.differ);
     assert!(report.otherwise.is_empty(), "{:#?}", report.otherwise);
+    assert!(
+        report.kept_unstable.is_empty(),
+        "{:#?}",
+        report.kept_unstable
+    );
     let from_cache = [
         report.from_memory,
         report.from_files,

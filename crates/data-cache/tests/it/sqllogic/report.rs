@@ -21,6 +21,8 @@ pub(super) struct Report {
     /// Results that are what the file says.
     pub(super) as_expected: usize,
     pub(super) otherwise: Vec<String>,
+    /// Kept answers to queries no two runs of which agree: rows in no order may be kept, chance and the clock may not.
+    pub(super) kept_unstable: Vec<String>,
     /// Answers of a cache that DuckDB alone does not give.
     pub(super) differ: Vec<String>,
 }
@@ -45,6 +47,7 @@ impl Report {
         self.from_files_reopened += other.from_files_reopened;
         self.as_expected += other.as_expected;
         self.otherwise.extend(other.otherwise);
+        self.kept_unstable.extend(other.kept_unstable);
         self.differ.extend(other.differ);
     }
 
@@ -62,6 +65,9 @@ impl Report {
         }
         for text in &self.otherwise {
             println!("otherwise than its file says: {text}");
+        }
+        for text in &self.kept_unstable {
+            println!("kept, though no two runs agree: {text}");
         }
         for text in &self.differ {
             println!("DIFFERS: {text}");

@@ -450,7 +450,7 @@ impl Run<'_> {
             self.report.from_files += usize::from(is_hit(status, Tier::Disk));
             let is_bypass = matches!(status, Some(Status::Bypass(_)));
             self.report.bypassed += usize::from(is_bypass && way == "first");
-            self.compare(&asked, &answer, &found, &format!("{way}, {status:?}"));
+            self.compare(&asked, &answer, &found, way, status);
         }
         let is_new = !self.asked.iter().any(|before| before.ours == asked.ours);
         if is_new && self.asked.len() < ASKED_AGAIN {
@@ -460,7 +460,14 @@ impl Run<'_> {
         Ok(Some(answer))
     }
 
-    fn compare(&mut self, asked: &Asked, plain: &Answer, found: &Answer, way: &str) {
+    fn compare(
+        &mut self,
+        asked: &Asked,
+        plain: &Answer,
+        found: &Answer,
+        way: &str,
+        status: Option<Status>,
+    ) {
         if are_alike(plain, found) {
             return;
         }
@@ -475,8 +482,12 @@ impl Run<'_> {
             && past.iter().all(|other| are_alike(other, &past[0]));
         if !is_stable {
             self.report.unstable += 1;
+            if matches!(status, Some(Status::Hit(_))) {
+                let text = format!("{}:{}: {}", self.name, asked.line, asked.ours);
+                self.report.kept_unstable.push(text);
+            }
         } else if !are_alike(&past[0], found) {
-            let text = format!("{way}: {found:?}; DuckDB alone: {plain:?}");
+            let text = format!("{way}, {status:?}: {found:?}; DuckDB alone: {plain:?}");
             self.differs(asked.line, &asked.ours, &text);
         }
     }
@@ -493,7 +504,7 @@ impl Run<'_> {
     fn ask_reopened(&mut self, asked: &Asked, answer: &Answer) {
         let (found, status) = ask(&self.ways().cached, &asked.ours);
         self.report.from_files_reopened += usize::from(is_hit(status, Tier::Disk));
-        self.compare(asked, answer, &found, &format!("reopened, {status:?}"));
+        self.compare(asked, answer, &found, "reopened", status);
     }
 
     fn open(&mut self, line: usize) -> Result<(), Stop> {
