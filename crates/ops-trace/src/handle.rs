@@ -207,6 +207,12 @@ impl Handle {
         self.0.children_follow
     }
 
+    /// Returns the share of new traces that is sampled, as it is applied.
+    #[cfg(feature = "tracing-spans")]
+    pub(crate) fn live_ratio(&self) -> &LiveRatio {
+        &self.0.ratio
+    }
+
     pub(crate) fn inject(&self, context: &Context, headers: &mut HeaderMap) {
         propagation::inject(context, headers, self.0.formats);
     }

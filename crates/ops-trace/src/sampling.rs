@@ -1,10 +1,16 @@
+#[cfg(feature = "tracing-spans")]
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
 
 use opentelemetry::trace::{Link, SpanKind, TraceId};
+#[cfg(feature = "tracing-spans")]
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceState};
 use opentelemetry::{Context, KeyValue};
+#[cfg(feature = "tracing-spans")]
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, ShouldSample};
 use parking_lot::Mutex;
 
@@ -68,6 +74,54 @@ impl LiveRatio {
     }
 }
 
+#[cfg(feature = "tracing-spans")]
+thread_local! {
+    static NEXT_TRACE_ID: Cell<Option<TraceId>> = const { Cell::new(None) };
+}
+
+/// Random ids; the trace id that was decided about already, if there is one.
+#[cfg(feature = "tracing-spans")]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ids(RandomIdGenerator);
+
+#[cfg(feature = "tracing-spans")]
+impl IdGenerator for Ids {
+    fn new_trace_id(&self) -> TraceId {
+        let decided = NEXT_TRACE_ID.try_with(Cell::take).ok().flatten();
+        decided.unwrap_or_else(|| self.0.new_trace_id())
+    }
+
+    fn new_span_id(&self) -> SpanId {
+        self.0.new_span_id()
+    }
+}
+
+#[cfg(feature = "tracing-spans")]
+impl LiveRatio {
+    /// Returns the ids of a new trace if it is not sampled, for which the SDK would make a whole span. If it is, the next trace
+    /// id that is made on this thread is the one that was decided about: the decision depends on nothing but the id, so that
+    /// other services come to the same one.
+    pub(crate) fn unsampled_root(&self) -> Option<SpanContext> {
+        let ids = RandomIdGenerator::default();
+        let trace_id = ids.new_trace_id();
+        if samples(self.get(), trace_id) {
+            let _ = NEXT_TRACE_ID.try_with(|next| next.set(Some(trace_id)));
+            return None;
+        }
+        let (span_id, state) = (ids.new_span_id(), TraceState::NONE);
+        let flags = TraceFlags::default();
+        Some(SpanContext::new(trace_id, span_id, flags, false, state))
+    }
+}
+
+/// Decides as the SDK's sampler does.
+#[cfg(feature = "tracing-spans")]
+fn samples(ratio: f64, trace_id: TraceId) -> bool {
+    let [.., a, b, c, d, e, f, g, h] = trace_id.to_bytes();
+    let random = u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1;
+    ratio >= 1.0 || random < (ratio.max(0.0) * (1_u64 << 63) as f64) as u64
+}
+
 /// The share of new traces that is sampled.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 #[non_exhaustive]
@@ -127,5 +181,24 @@ impl<S: ShouldSample + Clone + 'static> ShouldSample for Recording<S> {
             result.decision = SamplingDecision::RecordOnly;
         }
         result
+    }
+}
+
+#[cfg(all(test, feature = "tracing-spans"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_way_decides_as_the_sdk_does() {
+        let ids = RandomIdGenerator::default();
+        for ratio in [-1.0, 0.0, 1e-9, 0.1, 0.5, 0.999_999, 1.0, 2.0] {
+            for _ in 0..2_000 {
+                let id = ids.new_trace_id();
+                let sdk = Sampler::TraceIdRatioBased(ratio);
+                let sdk = sdk.should_sample(None, id, "", &SpanKind::Internal, &[], &[]);
+                let sdk = sdk.decision == SamplingDecision::RecordAndSample;
+                assert_eq!(samples(ratio, id), sdk, "{ratio} {id}");
+            }
+        }
     }
 }

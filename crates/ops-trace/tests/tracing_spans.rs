@@ -326,3 +326,37 @@ fn a_value_that_is_huge_or_panics_harms_nothing() {
         line.len()
     );
 }
+
+#[test]
+fn roots_are_sampled_at_the_ratio_each_once_and_with_all_that_is_below() {
+    let (collector, tracer) = filtered(&[
+        ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.5"),
+    ]);
+    let (mut ids, mut sampled) = (Vec::new(), Vec::new());
+    with(&tracer, || {
+        for _ in 0..300 {
+            tracing::info_span!("root").in_scope(|| {
+                let id = get_current_trace_id();
+                sampled.extend(ops_trace::current_sampled_trace_id().map(|_| id.clone()));
+                tracing::info_span!("child").in_scope(|| assert_eq!(get_current_trace_id(), id));
+                ids.push(id);
+            });
+            // a root of ours in between is decided about by itself
+            span!(tracer: tracer, "ours").in_scope(|_| ids.push(get_current_trace_id()));
+        }
+    });
+    assert!((90..210).contains(&sampled.len()), "{}", sampled.len());
+    tracer.flush();
+    let spans = collector.spans();
+    let mut roots: Vec<_> = spans.iter().filter(|span| span.name == "root").collect();
+    roots.sort_by(|a, b| a.trace_id.cmp(&b.trace_id));
+    sampled.sort_unstable();
+    let received: Vec<_> = roots.iter().map(|span| span.trace_id.clone()).collect();
+    assert_eq!(received, sampled);
+    let children = spans.iter().filter(|span| span.name == "child").count();
+    assert_eq!(children, sampled.len());
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 600, "no id is used twice");
+}

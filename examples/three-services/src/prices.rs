@@ -9,7 +9,7 @@ use axum::http::uri::PathAndQuery;
 use axum::http::{Request as HttpRequest, Response as HttpResponse, Uri};
 use axum::routing::post;
 use ops_layer::Ops;
-use ops_layer::http::ClientService;
+use ops_layer::http::{ClientService, Route};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
@@ -69,9 +69,11 @@ impl Prices {
         grpc.ready()
             .await
             .map_err(|error| Status::unavailable(error.to_string()))?;
-        let ask = Request::new(Ask {
+        let mut ask = Request::new(Ask {
             item: item.to_owned(),
         });
+        // the name of the span; without it that is the method of HTTP alone
+        ask.extensions_mut().insert(Route::new(METHOD));
         let path = PathAndQuery::from_static(METHOD);
         let codec = ProstCodec::<Ask, Price>::default();
         let price = grpc.unary(ask, path, codec).await?;

@@ -12,7 +12,7 @@ use axum::{Json, Router};
 use ops_layer::Ops;
 use reqwest::{Request, Response};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
-use reqwest_tracing::TracingMiddleware;
+use reqwest_tracing::{OtelName, TracingMiddleware};
 use serde::Serialize;
 
 use crate::prices::Prices;
@@ -56,7 +56,8 @@ async fn order(
         StatusCode::BAD_GATEWAY
     })?;
     let url = format!("{}/stock/{item}", app.worker);
-    let stock = app.client.get(url).send().await;
+    let name = OtelName("GET /stock/{item}".into());
+    let stock = app.client.get(url).with_extension(name).send().await;
     let stock = stock.map_err(|_| StatusCode::BAD_GATEWAY)?;
     let stock = stock.json().await.map_err(|_| StatusCode::BAD_GATEWAY)?;
     ops_layer::log::info!("order_looked_up", item = item.as_str());

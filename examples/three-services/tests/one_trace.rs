@@ -221,13 +221,13 @@ fn one_request_is_one_trace_with_all_parents_lines_and_metrics() {
     assert_eq!(
         tree,
         [
-            "prices SERVER POST /shop.Prices/Of < web POST",
-            "web CLIENT GET < web GET /orders/{item}",
-            "web CLIENT POST < web GET /orders/{item}",
+            "prices SERVER POST /shop.Prices/Of < web POST /shop.Prices/Of",
+            "web CLIENT GET /stock/{item} < web GET /orders/{item}",
+            "web CLIENT POST /shop.Prices/Of < web GET /orders/{item}",
             "web SERVER GET /orders/{item} < ",
             "worker INTERNAL SELECT stock < worker look_up",
             "worker INTERNAL look_up < worker GET /stock/{item}",
-            "worker SERVER GET /stock/{item} < web GET",
+            "worker SERVER GET /stock/{item} < web GET /stock/{item}",
         ]
     );
 

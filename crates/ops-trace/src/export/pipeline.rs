@@ -47,6 +47,8 @@ impl Pipeline {
             .with_resource(resource.clone())
             .with_span_limits(span_limits(&config.limits))
             .with_span_processor(limiter.clone());
+        #[cfg(feature = "tracing-spans")]
+        let provider = provider.with_id_generator(crate::sampling::Ids::default());
         let provider = match config.sampler {
             _ if config.disabled => provider.with_sampler(Sampler::AlwaysOff),
             SamplerKind::ParentBased => provider.with_sampler(Recording::new(

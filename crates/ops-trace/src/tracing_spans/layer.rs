@@ -83,7 +83,7 @@ fn start(
     let kind = kind_of(attributes);
     if handle.children_follow()
         && !matches!(kind, Some(SpanKind::Server | SpanKind::Consumer))
-        && let Some(context) = with_parent(parent, unsampled)
+        && let Some(context) = with_parent(parent, |parent| unsampled(handle, parent))
     {
         return Some(OurSpan::not_recording(context));
     }
@@ -106,12 +106,20 @@ fn start(
     })
 }
 
-/// Returns the context if its span is neither sampled nor recorded: spans below it are not either, and share its ids.
-fn unsampled(parent: &Context) -> Option<Context> {
+/// Returns the context of a span that is neither sampled nor recorded, if that can be known without making one: below
+/// another such span, whose ids it shares, or as the root of a trace.
+fn unsampled(handle: &Handle, parent: &Context) -> Option<Context> {
     let span = parent.span();
     let ids = span.span_context();
-    let follows = ids.is_valid() && !ids.is_sampled() && !span.is_recording();
-    follows.then(|| parent.clone())
+    if ids.is_valid() {
+        let follows = !ids.is_sampled() && !span.is_recording();
+        return follows.then(|| parent.clone());
+    }
+    if parent.is_telemetry_suppressed() {
+        return None;
+    }
+    let root = handle.live_ratio().unsampled_root()?;
+    Some(parent.with_remote_span_context(root))
 }
 
 /// Returns the context of a span of which only the ids are needed.
