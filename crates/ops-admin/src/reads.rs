@@ -118,8 +118,14 @@ pub(crate) async fn lines(uri: Uri) -> Response {
 pub(crate) async fn traces(uri: Uri) -> Response {
     let wanted = || {
         let conditions = Conditions::read(&uri, &["status", "route", "min_ms", "limit"])?;
+        let status = conditions.text("status");
+        if !status.as_deref().is_none_or(trace::Wanted::is_status) {
+            return Err(refused(
+                "status takes error, slow, or a status like 404 or 4xx\n",
+            ));
+        }
         let wanted = trace::Wanted {
-            status: conditions.text("status"),
+            status,
             route: conditions.text("route"),
             min_us: conditions
                 .number("min_ms")?

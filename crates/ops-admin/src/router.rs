@@ -1,6 +1,6 @@
 //! The routes, and what holds for each answer.
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router, middleware};
@@ -30,7 +30,9 @@ fn router(admin: Admin) -> Router {
         )
         .route("/api/openapi.json", get(page::openapi));
     let router = parts(router);
-    let router = router.layer(middleware::from_fn(guard::check_change));
+    let router = router
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES))
+        .layer(middleware::from_fn(guard::check_change));
     let router = match admin.token_check() {
         None => router,
         Some(token) => router.layer(middleware::from_fn_with_state(token, token::check)),
@@ -72,6 +74,9 @@ fn parts(router: Router<Admin>) -> Router<Admin> {
     let router = router.route("/api/cache/invalidate", post(actions::cache::invalidate));
     router
 }
+
+/// Bytes of a request's body; a larger one is refused with 413.
+const REQUEST_BYTES: usize = 16 * 1024;
 
 async fn readyz(State(admin): State<Admin>, uri: Uri) -> (StatusCode, String) {
     let (status, mut text) = match admin.not_ready().await {

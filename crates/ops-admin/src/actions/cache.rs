@@ -1,10 +1,9 @@
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use http::Extensions;
 use serde::Deserialize;
 
-use super::{Asked, cut};
+use super::{Asked, Change, cut};
 use crate::Admin;
 
 /// Request for the removal of entries: those that match a pattern, or those that depend on a table.
@@ -17,11 +16,14 @@ pub(crate) struct Invalidate {
     who: Option<String>,
 }
 
+/// Characters of a pattern. It is matched with every entry.
+const PATTERN_MAX: usize = 1000;
+
 /// Removes entries of the cache.
 pub(crate) async fn invalidate(
     State(admin): State<Admin>,
     extensions: Extensions,
-    Json(request): Json<Invalidate>,
+    Change(request): Change<Invalidate>,
 ) -> (StatusCode, String) {
     let asked = match Asked::new(&extensions, request.who.as_deref(), &request.why) {
         Ok(asked) => asked,
@@ -32,6 +34,14 @@ pub(crate) async fn invalidate(
     if pattern.is_some() == table.is_some() {
         let accepted = "give either pattern or table\n";
         return (StatusCode::BAD_REQUEST, accepted.to_owned());
+    }
+    if pattern
+        .iter()
+        .chain(&table)
+        .any(|text| text.chars().count() > PATTERN_MAX)
+    {
+        let accepted = format!("a pattern and a table have at most {PATTERN_MAX} characters\n");
+        return (StatusCode::BAD_REQUEST, accepted);
     }
     let Some(cache) = admin.cache_handle().cloned() else {
         return (StatusCode::NOT_FOUND, "there is no cache\n".to_owned());

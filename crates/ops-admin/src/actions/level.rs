@@ -1,16 +1,16 @@
 use std::time::Duration;
 
-use axum::Json;
 use axum::http::StatusCode;
 use http::Extensions;
 use serde::Deserialize;
 
-use super::{Asked, cut};
+use super::{Asked, Change, cut};
+use crate::text::printable;
 
 /// Request for a change of the level.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Change {
+pub(crate) struct NewLevel {
     level: String,
     why: String,
     /// Beginning of a logger's name or module; everything unless given.
@@ -34,7 +34,7 @@ pub(crate) struct Revert {
 /// Changes for a while from which level on lines are written; the change and its end are lines.
 pub(crate) async fn change(
     extensions: Extensions,
-    Json(change): Json<Change>,
+    Change(change): Change<NewLevel>,
 ) -> (StatusCode, String) {
     let level: ops_log::Level = match change.level.parse() {
         Ok(level) => level,
@@ -67,7 +67,7 @@ pub(crate) async fn change(
 /// Takes a change back before its time.
 pub(crate) async fn revert(
     extensions: Extensions,
-    Json(revert): Json<Revert>,
+    Change(revert): Change<Revert>,
 ) -> (StatusCode, String) {
     let target = cut(&revert.target);
     let of = of(&target);
@@ -84,6 +84,6 @@ pub(crate) async fn revert(
 fn of(target: &str) -> String {
     match target {
         "" => String::new(),
-        _ => format!(" of {target}"),
+        _ => format!(" of {}", printable(target)),
     }
 }

@@ -10,13 +10,31 @@ pub(crate) mod sampling;
 
 use std::net::SocketAddr;
 
-use axum::extract::ConnectInfo;
-use http::Extensions;
+use axum::Json;
+use axum::extract::{ConnectInfo, FromRequest, Request};
+use http::{Extensions, StatusCode};
+use serde::de::DeserializeOwned;
+
+use crate::text::printable;
 
 /// Characters of a text that are kept.
 const TEXT_MAX: usize = 200;
 /// Name of a person who gives none.
 const SOMEBODY: &str = "admin";
+
+/// A change as it was asked for, in JSON. Errors name fields of the request, and are read in terminals.
+pub(crate) struct Change<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Change<T> {
+    type Rejection = (StatusCode, String);
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        match Json::from_request(request, state).await {
+            Ok(Json(change)) => Ok(Self(change)),
+            Err(refused) => Err((refused.status(), printable(&refused.body_text()) + "\n")),
+        }
+    }
+}
 
 /// The person who asks, and the reason.
 pub(crate) struct Asked {

@@ -1,12 +1,11 @@
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use http::Extensions;
 use serde::Deserialize;
 
-use super::Asked;
+use super::{Asked, Change};
 use crate::Admin;
 
 /// Time after which a ratio reverts, unless the change says otherwise.
@@ -16,7 +15,7 @@ const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Request for a change of the share of traces that is sampled.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Change {
+pub(crate) struct NewRatio {
     ratio: f64,
     why: String,
     ttl_seconds: Option<u64>,
@@ -34,7 +33,7 @@ pub(crate) struct Revert {
 pub(crate) async fn change(
     State(admin): State<Admin>,
     extensions: Extensions,
-    Json(change): Json<Change>,
+    Change(change): Change<NewRatio>,
 ) -> (StatusCode, String) {
     let asked = match Asked::new(&extensions, change.who.as_deref(), &change.why) {
         Ok(asked) if change.ttl_seconds != Some(0) => asked,
@@ -47,10 +46,11 @@ pub(crate) async fn change(
         .ttl_seconds
         .map_or(TTL, Duration::from_secs)
         .min(MAX_TTL);
-    if let Err(error) = ops_trace::set_sampling_ratio(change.ratio, ttl) {
+    // no negative zero
+    let ratio = change.ratio + 0.0;
+    if let Err(error) = ops_trace::set_sampling_ratio(ratio, ttl) {
         return (StatusCode::BAD_REQUEST, format!("{error}\n"));
     }
-    let ratio = change.ratio;
     let done = format!(
         "{ratio} of new traces are sampled for {} seconds",
         ttl.as_secs()
@@ -64,7 +64,7 @@ pub(crate) async fn change(
 pub(crate) async fn revert(
     State(admin): State<Admin>,
     extensions: Extensions,
-    Json(revert): Json<Revert>,
+    Change(revert): Change<Revert>,
 ) -> (StatusCode, String) {
     let changed = ops_trace::global().map(|handle| handle.sampling());
     let Some(changed) = changed.filter(|sampling| sampling.remaining.is_some()) else {

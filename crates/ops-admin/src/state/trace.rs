@@ -146,6 +146,15 @@ pub(crate) fn list(wanted: &Wanted, limit: usize) -> Vec<Summary> {
 }
 
 impl Wanted {
+    /// Returns `true` for what [`status`](Self::status) may be.
+    pub(crate) fn is_status(text: &str) -> bool {
+        let is_number = |text: &str| matches!(text.as_bytes(), [b'1'..=b'5', rest @ ..] if rest.iter().all(u8::is_ascii_digit));
+        match text.strip_suffix("xx") {
+            Some(class) => class.len() == 1 && is_number(class),
+            None => matches!(text, "error" | "slow") || text.len() == 3 && is_number(text),
+        }
+    }
+
     fn takes(&self, trace: &Summary) -> bool {
         let status = trace
             .status

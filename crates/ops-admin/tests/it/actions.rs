@@ -67,6 +67,13 @@ async fn a_ratio_changes_for_a_time_is_a_line_and_is_taken_back() {
         post(&router, "/api/sampling/revert", "{}").await.status,
         404
     );
+    let zero = r#"{"ratio": -0.0, "why": "none", "ttl_seconds": 1}"#;
+    let answer = post(&router, "/api/sampling", zero).await;
+    assert_eq!(answer.body, "0 of new traces are sampled for 1 seconds\n");
+    assert_eq!(
+        post(&router, "/api/sampling/revert", "{}").await.status,
+        200
+    );
     for (body, accepted) in [
         (r#"{"ratio": 1.5, "why": "x"}"#, "1.5"),
         (r#"{"ratio": 0.5, "why": ""}"#, "why takes a text"),
@@ -269,6 +276,13 @@ async fn entries_are_removed_by_pattern_or_table_with_a_reason() {
     ] {
         assert_eq!(remove(body).await.status, 400, "{body}");
     }
+    // it would be matched with every entry
+    let long: &'static str = format!(r#"{{"pattern": "{}", "why": "x"}}"#, "*a".repeat(501)).leak();
+    let answer = remove(long).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.body.as_str()),
+        (400, "a pattern and a table have at most 1000 characters\n")
+    );
     let document = get(&router, "/api/state").await;
     let document: Value = serde_json::from_str(&document.body).unwrap();
     assert_eq!(document["cache"]["entries"], 1);

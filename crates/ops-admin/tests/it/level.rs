@@ -57,9 +57,31 @@ async fn what_is_no_change_is_refused_with_what_is_accepted() {
         ),
         (r#"{"level": "debug"}"#, "missing field `why`"),
         ("{", "EOF"),
+        // what is read in a terminal has no sequences
+        (
+            r#"{"level": "debug", "why": "x", "\u001b[31m": 5}"#,
+            "unknown field `\u{fffd}[31m`",
+        ),
+        (
+            r#"{"level": "\u001b[31m", "why": "x"}"#,
+            "expected trace, debug",
+        ),
     ] {
         let answer = change(body).await;
         assert!(answer.status.is_client_error(), "{body}: {}", answer.status);
         assert!(answer.body.contains(expected), "{body}: {}", answer.body);
+        assert!(!answer.body.contains('\u{1b}'), "{body}: {}", answer.body);
     }
+    let large = format!(r#"{{"level": "debug", "why": "{}"}}"#, "x".repeat(20_000));
+    assert_eq!(change(&large).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_target_with_a_terminal_sequence_is_answered_as_text() {
+    let body = r#"{"level": "info", "why": "x", "target": "\u001b[2J\u202e", "ttl_seconds": 1}"#;
+    let answer = change(body).await;
+    assert_eq!(
+        answer.body,
+        "level of \u{fffd}[2J\u{fffd} is info for 1 seconds\n"
+    );
 }

@@ -119,6 +119,7 @@ async fn traffic() -> String {
     static TRACER: std::sync::OnceLock<ops_trace::Tracer> = std::sync::OnceLock::new();
     start();
     let tracer = TRACER.get_or_init(|| {
+        ops_metrics::init(ops_metrics::Config::new()).unwrap();
         ops_log::set_trace_id_source(|| {
             let ids = ops_trace::current_span_ids()?;
             Some(ops_log::TraceIds {
@@ -128,7 +129,6 @@ async fn traffic() -> String {
         });
         ops_trace::init(ops_trace::Config::new("it").endpoint("http://127.0.0.1:9")).unwrap()
     });
-    ops_metrics::init(ops_metrics::Config::new()).unwrap();
     ops_metrics::catalog::http_requests_total("/it/{id}", http::Method::GET, 500).inc();
     loop {
         let id = failed_request();

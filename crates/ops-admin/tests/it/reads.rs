@@ -17,6 +17,11 @@ async fn conditions_are_read_strictly() {
         ("/api/lines?level=loud", "expected trace, debug"),
         ("/api/lines?limit=-1", "limit takes a whole number"),
         ("/api/traces?min_ms=1.5", "min_ms takes a whole number"),
+        ("/api/traces?status=xx", "status takes error, slow"),
+        ("/api/traces?status=6xx", "a status like 404 or 4xx"),
+        ("/api/traces?status=5xxxx", "a status like"),
+        ("/api/traces?status=40", "a status like"),
+        ("/api/traces?status=%3Cimg%3E", "a status like"),
         ("/api/traces/..", "an id has 32 hexadecimal digits"),
         (
             "/api/traces/0123456789abcdef0123456789abcdeg",
