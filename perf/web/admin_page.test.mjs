@@ -136,7 +136,9 @@ test('from an alert to the statement in at most five clicks', async () => {
       platform.kill('SIGCONT');
       await Promise.all(asked);
     }
-    return (await state()).findings.some((finding) => finding.id === 'duckdb_slow' && finding.trace_id);
+    const found = (await state()).findings.find((finding) => finding.id === 'duckdb_slow' && finding.trace_id);
+    // once a kind of statement was slow, its operators are measured
+    return !!found && (await (await fetch(`${admin}/api/traces/${found.trace_id}`)).text()).includes('duckdb.operators');
   });
   const alerts = readFileSync(join(ROOT, 'configs/alerts.yml'), 'utf8');
   const [, view] = alerts.slice(alerts.indexOf('alert: DuckDbSlow')).match(/admin_url: 'http:\/\/localhost:8001\/(.*)'/);
@@ -151,6 +153,7 @@ test('from an alert to the statement in at most five clicks', async () => {
   clicks += 1;
   await page.$$eval('#finding-duckdb_slow .more a', (links) => links.find((link) => link.textContent === 'a trace of it').click());
   await until('the statement', () => page.$$eval('#trace pre', (nodes) => nodes.some((node) => /^(SELECT|WITH)\b/.test(node.textContent) && node.checkVisibility())));
+  assert.ok(await page.$$eval('#trace th', (heads) => heads.some((head) => head.textContent === 'duckdb.operators' && head.checkVisibility())), 'the operators of the statement');
   assert.ok((await page.$$('#trace .lines li')).length > 0, 'the lines of the trace');
   assert.ok(clicks <= 5);
   // by its route and the slowest request there, as somebody goes who wants to see others too

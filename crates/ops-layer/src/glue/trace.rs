@@ -152,9 +152,14 @@ pub(crate) fn example(
         };
         shows && route.is_none_or(|route| route_of(trace).is_some_and(|known| known == route))
     };
-    let known = all().find(|trace| preferred.is_some_and(|id| trace.trace_id == id));
-    let newest = || all().filter(fits).max_by_key(|trace| trace.start);
-    let trace = known.filter(fits).or_else(newest)?;
+    // of slow queries, one whose operators the engine has measured says most
+    let is_profiled = |trace: &ops_trace::RecentTrace| {
+        let mut spans = trace.spans.iter();
+        spans.any(|span| attribute(span, "duckdb.operators").is_some())
+    };
+    let is_preferred = |trace: &ops_trace::RecentTrace| preferred == Some(trace.trace_id.as_str());
+    let best = all().filter(fits);
+    let trace = best.max_by_key(|trace| (is_profiled(trace), is_preferred(trace), trace.start))?;
     Some(Example {
         trace_id: trace.trace_id.clone(),
         route: route_of(trace),
