@@ -128,14 +128,13 @@ test('from an alert to the statement in at most five clicks', async () => {
   // queries that are under way while the process stands still take longer than a second
   const rows = (round) => Array.from({ length: 30 }, (_, at) => fetch(`${api}/api/airports?near=${30 + (at % 10)}.${round}${at},-1${at % 10}0.${round}&limit=50`).then((answer) => answer.text()));
   await until('the finding', async () => {
-    for (let round = 0; round < 4; round += 1) {
-      const asked = rows(Math.floor(Math.random() * 10_000));
-      await sleep(3);
-      platform.kill('SIGSTOP');
-      await sleep(1100);
-      platform.kill('SIGCONT');
-      await Promise.all(asked);
-    }
+    const asked = rows(Math.floor(Math.random() * 10_000));
+    await sleep(3);
+    platform.kill('SIGSTOP');
+    await sleep(1100);
+    platform.kill('SIGCONT');
+    await Promise.all(asked);
+    await sleep(1000);
     const found = (await state()).findings.find((finding) => finding.id === 'duckdb_slow' && finding.trace_id);
     // once a kind of statement was slow, its operators are measured
     return !!found && (await (await fetch(`${admin}/api/traces/${found.trace_id}`)).text()).includes('duckdb.operators');
