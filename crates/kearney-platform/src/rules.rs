@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 use ops_layer::{Finding, Ops, Severity};
 
 use crate::domain_metrics;
+use crate::orchestrator::{Record, Status};
 
 /// Time that the counts of providers are compared over.
 const WINDOW: Duration = Duration::from_secs(60);
+/// Time that ended runs are compared over: they are rarer than requests.
+const RUNS_WINDOW: Duration = Duration::from_secs(600);
 /// Failed requests that make a share of them mean something, and that share.
 const FAILED: f64 = 5.0;
 const FAILED_SHARE: f64 = 0.2;
@@ -30,6 +33,27 @@ pub fn add(ops: &Ops) {
     });
 }
 
+/// Adds the rule about runs that fail, which names the last of them.
+pub fn add_runs(
+    ops: &Ops,
+    runs: impl Fn(&dyn Fn(&Record) -> bool) -> Option<Record> + Send + 'static,
+) {
+    let mut counts = Counts::default();
+    ops.add_rule("runs_failing", move || {
+        let family = domain_metrics::orchestrator_runs_total::family();
+        let of = |wanted: &[&str]| {
+            let status =
+                |labels: &[&str]| labels.last().is_some_and(|label| wanted.contains(label));
+            family.total(status).unwrap_or(0.0)
+        };
+        let failed = of(&["failed", "timeout"]);
+        let is_failed = |record: &Record| matches!(record.status, Status::Failed | Status::Timeout);
+        counts.runs(Instant::now(), [failed + of(&["success"]), failed], || {
+            runs(&is_failed)
+        })
+    });
+}
+
 /// Requests to providers, and those that failed; a request that the client gave up is neither.
 fn read() -> [f64; 2] {
     let family = domain_metrics::isochrone_requests_total::family();
@@ -42,17 +66,23 @@ fn read() -> [f64; 2] {
     [all, failed]
 }
 
+/// Two counts that only grow: of all, and of the failed ones among them.
 #[derive(Debug, Default)]
 struct Counts(VecDeque<(Instant, [f64; 2])>);
 
 impl Counts {
-    fn provider(&mut self, now: Instant, counts: [f64; 2]) -> Option<Finding> {
-        while self.0.front().is_some_and(|(at, _)| *at + WINDOW < now) {
+    /// Returns the growth of both within the window.
+    fn growth(&mut self, now: Instant, window: Duration, counts: [f64; 2]) -> [f64; 2] {
+        while self.0.front().is_some_and(|(at, _)| *at + window < now) {
             self.0.pop_front();
         }
         let before = self.0.front().map_or(counts, |(_, counts)| *counts);
         self.0.push_back((now, counts));
-        let [all, failed] = [counts[0] - before[0], counts[1] - before[1]];
+        [counts[0] - before[0], counts[1] - before[1]]
+    }
+
+    fn provider(&mut self, now: Instant, counts: [f64; 2]) -> Option<Finding> {
+        let [all, failed] = self.growth(now, WINDOW, counts);
         (failed >= FAILED && failed / all.max(1.0) >= FAILED_SHARE).then(|| {
             Finding::new("provider_failing", Severity::Critical)
                 .seen(format!("{failed:.0} of {all:.0} isochrone requests failed in the last minute"))
@@ -60,6 +90,37 @@ impl Counts {
                 .action("`isochrone_requests_total` names the status: 429 is the plan, 4xx the token, the rest the provider.")
                 .runbook("isochrone-provider-failing")
                 .route("GET /api/isochrone")
+        })
+    }
+
+    fn runs(
+        &mut self,
+        now: Instant,
+        counts: [f64; 2],
+        last: impl FnOnce() -> Option<Record>,
+    ) -> Option<Finding> {
+        let [all, failed] = self.growth(now, RUNS_WINDOW, counts);
+        if failed < 1.0 || failed / all.max(1.0) < FAILED_SHARE {
+            return None;
+        }
+        let finding = Finding::new("runs_failing", Severity::Warning)
+            .means("What these runs were to publish is missing; what was published before is served on.")
+            .action("Mend what the error names, and run the job again. `kearney-platform runs` lists them with their errors.")
+            .runbook("orchestrator-success-low");
+        let numbers = format!("{failed:.0} of {all:.0} runs failed in the last 10 minutes");
+        let Some(last) = last() else {
+            return Some(finding.seen(numbers));
+        };
+        let phase = last.phase.as_deref().unwrap_or("start");
+        let error = last.error.as_deref().unwrap_or("no reason was kept");
+        let finding = finding.seen(format!(
+            "{numbers}; the last of them was {} {} in phase {phase}: {error}",
+            last.job.name(),
+            last.run_id
+        ));
+        Some(match last.trace_id {
+            Some(trace_id) => finding.trace_id(trace_id),
+            None => finding,
         })
     }
 }
@@ -93,6 +154,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::orchestrator::Job;
 
     #[test]
     fn a_provider_that_fails_is_found_and_a_single_failure_is_not() {
@@ -110,6 +172,35 @@ mod tests {
         for (seconds, read, right) in rows {
             let found = counts.provider(at(seconds), read);
             assert_eq!(found.is_some(), right, "{seconds} s: {found:?}");
+        }
+    }
+
+    #[test]
+    fn runs_that_fail_are_found_with_the_reason_of_the_last_one() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut record = Record::new(Job::Load, None);
+        record.phase = Some("ingest".to_owned());
+        record.end(
+            Status::Failed,
+            Some("flights.parquet is damaged".to_owned()),
+        );
+        let mut counts = Counts::default();
+        let rows = [
+            (0, [4.0, 0.0], false),
+            (5, [24.0, 1.0], false),
+            (10, [25.0, 2.0], false),
+            (15, [29.0, 6.0], true),
+            (600, [29.0, 6.0], true),
+            (620, [29.0, 6.0], false),
+        ];
+        for (seconds, read, right) in rows {
+            let found = counts.runs(at(seconds), read, || Some(record.clone()));
+            assert_eq!(found.is_some(), right, "{seconds} s: {found:?}");
+            if let Some(finding) = found {
+                let reason = "in phase ingest: flights.parquet is damaged";
+                assert!(finding.seen.contains(reason), "{finding:?}");
+            }
         }
     }
 

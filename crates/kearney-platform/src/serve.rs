@@ -17,7 +17,7 @@ use crate::files::DataDir;
 use crate::isochrone::Isochrones;
 use crate::orchestrator::{Job, Record};
 use crate::platform::Platform;
-use crate::{admin_jobs, routes, setup, start_block, warehouse};
+use crate::{admin_jobs, routes, rules, setup, start_block, warehouse};
 
 /// Limit of the check of the warehouse, which reads a flag.
 const CHECKED_WITHIN: Duration = Duration::from_secs(1);
@@ -36,7 +36,10 @@ async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source)
     let platform = Platform::open(data, &ops, source, isochrones, stop.clone())?;
     ops_layer::spawn(report_missing_secrets(ops.secrets().clone()));
 
-    let (checked, listed) = (platform.clone(), platform.clone());
+    let (checked, listed, failing) = (platform.clone(), platform.clone(), platform.clone());
+    rules::add_runs(&ops, move |wanted| {
+        failing.queue.runs().page(None, 1, wanted).0.pop()
+    });
     let loading = Loading {
         platform: platform.clone(),
         configs,

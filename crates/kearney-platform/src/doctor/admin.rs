@@ -129,8 +129,7 @@ fn read_state(answers: &mut Answers, answer: &Answer, has_token: bool) {
             .means("The platform does not run, or its admin page is elsewhere or off.")
             .action(
                 "Start it, or name the address with --admin; the end of the log says why it ended.",
-            )
-            .runbook("metrics-endpoint-returns-404"),
+            ),
         Answer::Silent(limit) => Found::new("process_hung", Severity::Critical)
             .seen(format!(
                 "the admin page took the connection and did not answer within {} s",
@@ -157,8 +156,7 @@ fn take_state(answers: &mut Answers, state: Value) {
     let findings = state.get("findings").cloned().unwrap_or_default();
     let findings: Vec<Found> = serde_json::from_value(findings).unwrap_or_default();
     if let Some(last) = answers.tried.last_mut() {
-        last.answer = format!("{}, {} findings", last.answer, findings.len());
-        last.ok = findings.is_empty();
+        last.answer = format!("{}, findings: {}", last.answer, findings.len());
     }
     for finding in findings {
         let seen = finding.seen.clone();
@@ -175,6 +173,13 @@ fn take_state(answers: &mut Answers, state: Value) {
         answers.find([finding]);
     }
     answers.state = Some(state);
+}
+
+/// Name of the finding that explains an API without an answer.
+fn cause_of_silence(findings: &[Found]) -> &'static str {
+    let stands = |cause: &&str| findings.iter().any(|finding| finding.id == *cause);
+    let causes = ["workers_blocked", "connections_full"];
+    causes.into_iter().find(stands).unwrap_or("workers_blocked")
 }
 
 /// Scrapes the API. Where the admin page is silent too, that is the cause.
@@ -204,8 +209,8 @@ fn ask_api(answers: &mut Answers, api: &str, is_blamed: bool) {
         Answer::Silent(limit) => Found::new("api_not_answering", Severity::Critical)
             .seen(format!("/metrics was not answered within {} s", limit.as_secs()))
             .means("No request is answered, while the admin page is.")
-            .action("All workers are blocked or busy; see the finding that explains it.")
-            .explained_by("workers_blocked"),
+            .action("All workers are blocked (`workers_blocked`), or every connection is taken (`connections_full`).")
+            .explained_by(cause_of_silence(&answers.findings)),
         Answer::Other(why) => Found::new("api_not_answering", Severity::Critical)
             .seen(why)
             .means("No request is answered.")

@@ -29,6 +29,8 @@ pub(super) struct Answers {
     /// State of the running process, as its admin page has it.
     pub(super) state: Option<serde_json::Value>,
     pub(super) metrics: Option<String>,
+    /// Line of the last error, near the end of the log.
+    pub(super) last_error: Option<String>,
 }
 
 impl Answers {

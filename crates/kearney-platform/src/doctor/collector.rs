@@ -11,6 +11,9 @@ use super::options::Doctor;
 /// Less than the exporter's usual 10 s: whoever does not answer one span within this time hangs.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// Begins what was tried.
+pub(super) const QUESTION: &str = "POST";
+
 pub(super) fn ask(_: &Doctor) -> Answers {
     let mut answers = Answers::default();
     let config = Config::new("kearney-platform-doctor")
@@ -54,9 +57,12 @@ pub(super) fn ask(_: &Doctor) -> Answers {
     };
     answers.note(
         "collector",
-        format!("POST {endpoint} with one span"),
+        format!("{QUESTION} {endpoint} with one span"),
         answer.clone(),
     );
+    if let Some(last) = answers.tried.last_mut() {
+        last.ok = stats.exported > 0;
+    }
     let findings = ops_layer::diagnose_export(&handle);
     if findings.is_empty() && stats.exported == 0 {
         let id = if stats.rejected > 0 {

@@ -1,12 +1,20 @@
 //! Opens what the platform writes to: data directory, lock, log file, and the disk below them.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+
+use ops_layer::log::Level;
+use ops_layer::log::reader::StoredLine;
 
 use super::answers::Answers;
 use super::found::{Found, Severity};
 use super::options::Doctor;
+
+/// Answer of a lock that nobody holds.
+pub(super) const LOCK_IS_FREE: &str = "free: no platform serves from it";
+/// Bytes at the end of the log in which the last error is looked for.
+const END: u64 = 64 * 1024;
 
 pub(super) fn ask(options: &Doctor) -> Answers {
     let mut answers = Answers::default();
@@ -18,6 +26,7 @@ pub(super) fn ask(options: &Doctor) -> Answers {
     answers.find(disk.into_iter().map(Found::from));
     if options.log_file != Path::new("none") {
         log(&mut answers, &options.log_file);
+        answers.last_error = last_error(&options.log_file);
         let folder = options.log_file.parent().unwrap_or(Path::new(""));
         let disk = ops_layer::diagnose_disk(folder);
         answers.note(
@@ -79,10 +88,26 @@ fn lock(answers: &mut Answers, dir: &Path) {
         Ok(file) => match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => "held: a platform serves from it".to_owned(),
             Err(TryLockError::Error(error)) => error.to_string(),
-            Ok(()) => "free: no platform serves from it".to_owned(),
+            Ok(()) => LOCK_IS_FREE.to_owned(),
         },
     };
     answers.note("data", format!("lock {}", path.display()), answer);
+}
+
+/// Returns the last line at level `error` or above near the end of the log, as people read it.
+fn last_error(path: &Path) -> Option<String> {
+    let mut file = File::open(path).ok()?;
+    let start = file.metadata().ok()?.len().saturating_sub(END);
+    file.seek(SeekFrom::Start(start)).ok()?;
+    let mut end = Vec::new();
+    file.take(END).read_to_end(&mut end).ok()?;
+    let end = String::from_utf8_lossy(&end);
+    let mut lines = end.lines().rev();
+    lines.find_map(|line| {
+        let line = StoredLine::parse(line).ok()?;
+        let is_error = line.level().is_some_and(|level| level >= Level::Error);
+        is_error.then(|| line.to_string())
+    })
 }
 
 /// Opens the log file for appending, and writes nothing.

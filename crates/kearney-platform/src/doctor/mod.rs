@@ -14,6 +14,7 @@ mod options;
 mod secrets;
 mod settings;
 mod text;
+mod together;
 
 use std::process::ExitCode;
 use std::sync::mpsc::channel;
@@ -40,7 +41,7 @@ pub fn run(options: &Doctor) -> ExitCode {
 fn examine(options: &Doctor) -> Result<ExitCode> {
     let started = Instant::now();
     let answers = ask_all(options, started);
-    let findings = found::ordered(answers.findings);
+    let findings = found::ordered(together::judged(&answers));
     let severity = findings.iter().map(|finding| finding.severity).max();
     let diagnosis = Diagnosis {
         findings,
@@ -108,6 +109,7 @@ fn ask_all(options: &Doctor, started: Instant) -> Answers {
                 all.tried.extend(answers.tried);
                 all.state = all.state.or(answers.state);
                 all.metrics = all.metrics.or(answers.metrics);
+                all.last_error = all.last_error.or(answers.last_error);
             }
             None => {
                 all.note(name, format!("probe {name}"), "no answer in time");

@@ -33,11 +33,9 @@ pub(super) fn render(diagnosis: &Diagnosis) -> String {
         one(&mut text, finding, is_colored);
     }
     let seconds = diagnosis.took_ms as f64 / 1000.0;
-    let _ = writeln!(
-        text,
-        "{} findings in {seconds:.1} s",
-        diagnosis.findings.len()
-    );
+    let count = diagnosis.findings.len();
+    let noun = if count == 1 { "finding" } else { "findings" };
+    let _ = writeln!(text, "{count} {noun} in {seconds:.1} s");
     text
 }
 

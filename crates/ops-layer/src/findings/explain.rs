@@ -7,7 +7,7 @@ use super::export::COLLECTOR;
 use super::secrets::AWS;
 
 /// Consequence, and the findings that can be its cause, the likeliest first.
-const CAUSES: [(&str, &[&str]); 13] = [
+const CAUSES: [(&str, &[&str]); 14] = [
     ("spans_dropped", &["collector_slow", "cpu_throttled"]),
     ("collector_unreachable", &["descriptors_low"]),
     ("collector_slow", &["cpu_throttled"]),
@@ -23,10 +23,12 @@ const CAUSES: [(&str, &[&str]); 13] = [
         &["cpu_throttled", "memory_near_limit", "cache_hit_collapsed"],
     ),
     ("workers_blocked", &["cpu_throttled"]),
+    ("descriptors_low", &["connections_full"]),
     (
         "requests_failing",
         &[
             "workers_blocked",
+            "connections_full",
             "duckdb_failing",
             "required_secret_missing",
             // the usual name of an application's own rule

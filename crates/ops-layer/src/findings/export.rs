@@ -114,7 +114,10 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
              paused after failures {open})"
         ))
         .means("Traces are incomplete.")
-        .action("Sample less (OTEL_TRACES_SAMPLER_ARG), or raise OTEL_BSP_MAX_QUEUE_SIZE.");
+        .action(match full {
+            0 => "Bring the collector back: spans that end meanwhile are dropped, and are not sent later.",
+            _ => "Sample less (OTEL_TRACES_SAMPLER_ARG), or raise OTEL_BSP_MAX_QUEUE_SIZE.",
+        });
     Some(finding.runbook(RUNBOOK))
 }
 

@@ -7,6 +7,8 @@ use super::snapshot::Snapshot;
 use super::{Finding, Severity};
 
 const WINDOW: Duration = Duration::from_secs(60);
+/// Outputs with a reader at their other end.
+const STREAMS: [&str; 2] = ["stdout", "stderr"];
 const RUNBOOK: &str = "log-lines-missing";
 
 pub(super) fn not_writable(now: &Snapshot, _: &History) -> Option<Finding> {
@@ -27,15 +29,33 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
     let log = now.log.as_ref()?;
     let dropped = log.dropped.saturating_sub(before.dropped);
     let written = log.written.saturating_sub(before.written);
+    let lost_before = |name: &String| {
+        let known = before.lost.iter().find(|(known, _)| known == name);
+        known.map_or(0, |(_, lost)| *lost)
+    };
+    let losing = log.lost.iter();
+    let losing = losing.filter(|(name, lost)| *lost > lost_before(name));
+    let losing: Vec<&str> = losing.map(|(name, _)| name.as_str()).collect();
+    let by = match losing.as_slice() {
+        [] => "every output".to_owned(),
+        names => names.join(" and "),
+    };
+    let action = match losing.iter().any(|name| STREAMS.contains(name)) {
+        true => {
+            "Look at what reads that stream (log shipper, journal, terminal): it stopped reading or is too slow. Lines get \
+             through again once it reads; `log_lines_lost` then says how many are missing."
+        }
+        false => {
+            "The output fails: disk, permissions, or the reader of a pipe. `log_output_failed` has the reason."
+        }
+    };
     (dropped > 0).then(|| {
         Finding::new("log_lines_dropped", Severity::Warning)
             .seen(format!(
-                "{dropped} lines were not taken by every output in the last minute, {written} were"
+                "{dropped} lines were not taken by {by} in the last minute, {written} were taken by all"
             ))
-            .means("The log is incomplete.")
-            .action(
-                "Find the output that stalls or fails: `log_output_failed` and `log_lines_lost` name it.",
-            )
+            .means("The log is incomplete. Requests do not wait for it.")
+            .action(action)
             .runbook(RUNBOOK)
     })
 }

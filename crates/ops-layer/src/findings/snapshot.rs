@@ -85,6 +85,8 @@ pub(crate) struct Log {
     pub(crate) dropped: u64,
     /// Files with a reason why they take no line.
     pub(crate) problems: Vec<(String, String)>,
+    /// Every output, with the number of lines that it did not take.
+    pub(crate) lost: Vec<(String, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]

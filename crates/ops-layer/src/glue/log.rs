@@ -37,11 +37,15 @@ impl Log {
     #[expect(clippy::unused_self, reason = "the interface of the part")]
     pub(crate) fn look(&self) -> Option<Seen> {
         let stats = ops_log::stats();
-        let outputs = ops_log::output_health().into_iter();
-        let problems = outputs.filter(|output| output.is_file);
+        let outputs = ops_log::output_health();
+        let lost = outputs.iter();
+        let lost = lost.map(|output| (output.name.clone(), output.lost));
+        let lost = lost.collect();
+        let problems = outputs.into_iter().filter(|output| output.is_file);
         Some(Seen {
             written: stats.written,
             dropped: stats.dropped,
+            lost,
             problems: problems
                 .filter_map(|output| Some((output.name, output.problem?)))
                 .collect(),

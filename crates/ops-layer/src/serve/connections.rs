@@ -42,6 +42,7 @@ struct Slots {
 #[derive(Debug)]
 pub(super) struct Slot {
     id: u64,
+    since: Instant,
     activity: Mutex<Activity>,
     evicted: Notify,
     task: OnceLock<AbortHandle>,
@@ -66,9 +67,11 @@ impl Connections {
         let mut slots = self.slots();
         let id = slots.next;
         slots.next += 1;
+        let now = Instant::now();
         let slot = Arc::new(Slot {
             id,
-            activity: Mutex::new(Activity::new(Instant::now())),
+            since: now,
+            activity: Mutex::new(Activity::new(now)),
             evicted: Notify::new(),
             task: OnceLock::new(),
             upgraded: AtomicBool::new(false),
@@ -81,6 +84,17 @@ impl Connections {
 
     pub(super) fn len(&self) -> usize {
         self.slots().open.len()
+    }
+
+    /// Number of connections with a request, and the time since the oldest of them was accepted.
+    pub(super) fn busy(&self) -> (usize, Duration) {
+        let slots = self.slots();
+        let busy = slots.open.values();
+        let busy = busy.filter(|slot| slot.activity().quiet_since().is_none());
+        let ages = busy.map(|slot| slot.since.elapsed());
+        ages.fold((0, Duration::ZERO), |(count, oldest), age| {
+            (count + 1, oldest.max(age))
+        })
     }
 
     /// Closes the connection that has been without a request for longest; `false` if every one has a request.

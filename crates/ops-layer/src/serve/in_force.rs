@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use ops_admin::Setting;
 
+use super::server;
 use super::settings::{self, Settings};
 use crate::{Error, Ops};
 
@@ -82,12 +83,16 @@ pub(super) fn settings(ops: &Ops, settings: &Settings) -> Vec<Setting> {
         ),
     ];
     let defaults = Settings::default();
-    let fixed: [(&str, String, bool); 4] = [
-        (
-            "connections, at most",
-            settings.max_connections.to_string(),
-            settings.max_connections != defaults.max_connections,
-        ),
+    let connections = server::max_connections(settings.max_connections);
+    all.push(Setting::new(
+        "connections, at most",
+        connections.to_string(),
+        match connections < settings.max_connections {
+            true => format!("limit of open files, below {}", settings.max_connections),
+            false => of_two(settings.max_connections != defaults.max_connections).to_owned(),
+        },
+    ));
+    let fixed: [(&str, String, bool); 3] = [
         (
             "head timeout",
             format!("{:?}", limits.head),

@@ -8,6 +8,7 @@ mod app;
 mod body;
 mod connection;
 mod connections;
+mod crowded;
 mod failure;
 mod frames;
 mod health;

@@ -6,6 +6,7 @@ use super::acceptor::Acceptor;
 use super::admin::{self, AdminThread};
 use super::app;
 use super::connections::{Connections, Phase};
+use super::crowded;
 use super::failure::Failure;
 use super::listen::{self, Listeners};
 use super::readiness::Readiness;
@@ -77,6 +78,7 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         max_connections = acceptor.max_connections,
         "listening"
     );
+    crowded::watch(&ops, &connections, acceptor.max_connections);
     let accepting = tokio::spawn(acceptor.run(api));
     let watchdog = tokio::spawn(supervisor::keep_watchdog());
     let first_ready = tokio::spawn({
@@ -135,8 +137,8 @@ pub(super) async fn end(ops: Ops, admin: Option<AdminThread>, budget: Duration) 
     let _ = tokio::task::spawn_blocking(move || drop(admin)).await;
 }
 
-/// Lowers the limit to what the operating system allows beside everything else that the process opens.
-fn max_connections(wanted: usize) -> usize {
+/// Returns the limit, lowered to what the operating system allows beside everything else that the process opens.
+pub(super) fn max_connections(wanted: usize) -> usize {
     let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let Some(allowed) = allowed else {
         return wanted; // no limit

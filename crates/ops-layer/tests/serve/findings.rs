@@ -61,3 +61,39 @@ fn blocked_workers_are_the_first_finding_while_they_are_blocked() {
     );
     drop(blocking);
 }
+
+#[test]
+fn slow_clients_that_take_every_connection_are_the_first_finding() {
+    if std::env::var_os("OPS_TEST_FULL").is_none() {
+        return; // it waits for evaluations
+    }
+    let service = Start::new("serve")
+        .env("MAX_CONNECTIONS", "4")
+        .env("OTEL_TRACES_EXPORTER", "none")
+        .serve();
+    let head = b"POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n";
+    let slow: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let mut stream = connect(service.api);
+            stream.write_all(head).unwrap();
+            stream
+        })
+        .collect();
+    let asked = Instant::now();
+    loop {
+        let found = ids(&service);
+        if found
+            .first()
+            .is_some_and(|first| first == "connections_full")
+        {
+            break;
+        }
+        assert!(asked.elapsed() < PATIENCE, "{found:?}");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    drop(slow);
+    while !ids(&service).is_empty() {
+        assert!(asked.elapsed() < PATIENCE * 2, "{:?}", ids(&service));
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+}

@@ -161,6 +161,10 @@ fn log(problem: &'static str, dropped: u64) -> Set {
     Box::new(move |snapshot| {
         let log = snapshot.log.as_mut().unwrap();
         log.dropped = dropped;
+        log.lost = vec![
+            ("stdout".to_owned(), dropped),
+            ("logs/app.log".to_owned(), 0),
+        ];
         if !problem.is_empty() {
             log.problems = vec![("logs/app.log".to_owned(), problem.to_owned())];
         }

@@ -219,7 +219,7 @@ pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static
             log("", 5),
             1,
             vec!["log_lines_dropped"],
-            "5 lines",
+            "5 lines were not taken by stdout in",
         ),
         (
             "disk full below log and cache",

@@ -1,0 +1,74 @@
+//! The rule about a server whose every connection is taken.
+
+use std::time::Duration;
+
+use crate::{Finding, Ops, Severity};
+
+use super::connections::Connections;
+
+/// Adds the rule `connections_full`.
+pub(super) fn watch(ops: &Ops, connections: &Connections, max: usize) {
+    let connections = connections.clone();
+    let mut crowd = Crowd::default();
+    ops.add_rule("connections_full", move || {
+        let (busy, oldest) = connections.busy();
+        crowd.look(busy, oldest, max)
+    });
+}
+
+#[derive(Default)]
+struct Crowd {
+    was_full: bool,
+}
+
+impl Crowd {
+    /// No place is left, and every connection has a request, so that none can make room. It holds if two looks in a row see
+    /// it: a burst that is served between them does not count.
+    fn look(&mut self, busy: usize, oldest: Duration, max: usize) -> Option<Finding> {
+        let is_full = busy >= max;
+        let was_full = std::mem::replace(&mut self.was_full, is_full);
+        (is_full && was_full).then(|| {
+            Finding::new("connections_full", Severity::Critical)
+                .seen(format!(
+                    "{busy} of {max} connections have a request, the oldest for {} s",
+                    oldest.as_secs()
+                ))
+                .means("Nobody else is served: further clients wait to be accepted.")
+                .action(
+                    "If workers and queries are idle, clients send or read slowly: `ss -tn` lists them, and a proxy in front \
+                     that buffers keeps them away. Else requests are slow. The limit is `max_connections`, and follows \
+                     `ulimit -n` if that is lower.",
+                )
+                .runbook("file-descriptors-low")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_looks_in_a_row_without_a_place_are_a_finding() {
+        let mut crowd = Crowd::default();
+        let rows = [
+            (4, false),
+            (3, false),
+            (4, false),
+            (4, true),
+            (5, true),
+            (3, false),
+        ];
+        for (at, (busy, right)) in rows.into_iter().enumerate() {
+            let found = crowd.look(busy, Duration::from_secs(31), 4);
+            assert_eq!(found.is_some(), right, "look {at}: {found:?}");
+            if let Some(finding) = found {
+                assert!(
+                    finding
+                        .seen
+                        .ends_with("of 4 connections have a request, the oldest for 31 s")
+                );
+            }
+        }
+    }
+}
