@@ -5,7 +5,7 @@ use crate::metadata::{Metadata, all_features};
 use crate::perf::smoke;
 use crate::platform::{self, Build, Served};
 use crate::setup::{self, Absent};
-use crate::tools::{LIBDUCKDB, PROMETHEUS, PYTHON};
+use crate::tools::{LIBDUCKDB, OPENBAO, PROMETHEUS, PYTHON};
 use crate::{Result, bench, command, tidy, web, workspace};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut steps = Steps::new();
-    let absent = steps.take("setup", setup::ensure_all)?;
+    let mut absent = steps.take("setup", setup::ensure_all)?;
+    if args.full {
+        absent.extend(setup::ensure(&[OPENBAO])?);
+    }
     if setup::folder_of(LIBDUCKDB).is_none() && std::env::var_os("DUCKDB_LIB_DIR").is_none() {
         return Err("no libduckdb: ci never compiles the engine; set DUCKDB_LIB_DIR to a folder that holds it".to_owned());
     }

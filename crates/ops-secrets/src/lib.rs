@@ -66,6 +66,8 @@
 //! | `secretsmanager` | yes | AWS Secrets Manager |
 //! | `sso` | no | profiles with `sso_session` |
 //! | `credentials-process` | no | profiles with `credential_process` |
+//! | `vault` | no | `VaultSource`: OpenBao and Vault, over HTTP |
+//! | `vault-tls` | no | the same over HTTPS |
 //! | `yaml` | yes | the catalog file |
 //! | `metrics` | no | `Secrets::publish_metrics` |
 //! | `testing` | no | sources in memory that fail on command, a manual clock |
@@ -101,6 +103,8 @@ pub use setup::config::{Config, DEFAULT_DEADLINE, DEFAULT_MAX_STALE, DEFAULT_TTL
 pub use source::aws::detection::AwsMode;
 pub use source::dotenv::{Diagnostic, MAX_DOTENV_BYTES};
 pub use source::file::{FolderSource, MAX_SECRET_FILE_BYTES};
+#[cfg(feature = "vault")]
+pub use source::vault::VaultSource;
 pub use source::{FetchError, FetchResult, Health, Source, SourceFuture, SourceValue};
 
 #[cfg(doctest)]

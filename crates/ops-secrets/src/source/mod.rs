@@ -9,6 +9,8 @@ pub(crate) mod file;
 pub(crate) mod json_field;
 pub(crate) mod target;
 mod trusted_file;
+#[cfg(feature = "vault")]
+pub(crate) mod vault;
 
 use std::fmt;
 use std::pin::Pin;

@@ -16,12 +16,16 @@ mod lookups;
 mod moto;
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]
 mod no_aws;
+#[cfg(target_os = "linux")]
+mod postgres;
 mod precedence;
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]
 mod proxy;
 mod rotation;
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]
 mod services;
+#[cfg(feature = "vault")]
+mod vault;
 
 use ops_secrets::testing::{ManualClock, MemorySource};
 use ops_secrets::{AwsMode, Config, Secrets};

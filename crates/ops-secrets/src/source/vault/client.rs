@@ -1,0 +1,299 @@
+//! Requests to the server, and what its answers mean.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use ureq::http::StatusCode;
+use zeroize::Zeroizing;
+
+use crate::SecretError;
+use crate::error::ErrorKind;
+use crate::source::{FetchError, FetchResult, SourceValue};
+
+/// Longest answer that is read.
+const MAX_ANSWER_BYTES: u64 = 4 * 1024 * 1024;
+/// Longest message of the server that is passed on.
+const MAX_MESSAGE_BYTES: usize = 300;
+/// What a path keeps as it is.
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+#[derive(Clone)]
+pub(super) struct Client {
+    agent: ureq::Agent,
+    pub(super) address: String,
+    pub(super) mount: String,
+    pub(super) namespace: Option<String>,
+}
+
+/// An answer of the server, whatever its status is.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    body: Zeroizing<Vec<u8>>,
+}
+
+#[derive(serde::Deserialize)]
+struct Read<'a> {
+    #[serde(borrow)]
+    data: Option<Version<'a>>,
+}
+
+#[derive(serde::Deserialize)]
+struct Version<'a> {
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    errors: Vec<String>,
+}
+
+impl Client {
+    pub(super) fn new(address: String) -> Result<Self, SecretError> {
+        let address = address.trim().trim_end_matches('/').to_owned();
+        let (scheme, host) = address.split_once("://").unwrap_or_default();
+        let known = matches!(scheme, "http" | "https");
+        if !known || host.is_empty() || host.contains('@') {
+            let message =
+                "the address of the vault: expected http:// or https://, a host and a port";
+            return Err(SecretError::config(message));
+        }
+        if scheme == "https" && !cfg!(feature = "vault-tls") {
+            let message = "the address of the vault: https needs the feature `vault-tls`";
+            return Err(SecretError::config(message));
+        }
+        Ok(Self {
+            agent: ureq::Agent::new_with_config(settings().build()),
+            address,
+            mount: "secret".to_owned(),
+            namespace: None,
+        })
+    }
+
+    #[cfg(not(feature = "vault-tls"))]
+    pub(super) fn trust(&mut self, path: &Path) -> Result<(), SecretError> {
+        let message = format!(
+            "{}: certificates need the feature `vault-tls`",
+            path.display()
+        );
+        Err(SecretError::config(message))
+    }
+
+    #[cfg(feature = "vault-tls")]
+    pub(super) fn trust(&mut self, path: &Path) -> Result<(), SecretError> {
+        use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+        let wrong = |why: String| SecretError::config(format!("{}: {why}", path.display()));
+        let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+        let mut certificates = Vec::new();
+        for item in parse_pem(&pem) {
+            if let PemItem::Certificate(certificate) =
+                item.map_err(|error| wrong(error.to_string()))?
+            {
+                certificates.push(certificate);
+            }
+        }
+        if certificates.is_empty() {
+            return Err(wrong("no certificate in it".to_owned()));
+        }
+        let roots = RootCerts::new_with_certs(&certificates);
+        let tls = TlsConfig::builder().root_certs(roots).build();
+        self.agent = ureq::Agent::new_with_config(settings().tls_config(tls).build());
+        Ok(())
+    }
+
+    /// Reads the newest version of a secret, as JSON.
+    pub(super) async fn read(
+        &self,
+        token: &str,
+        path: &str,
+        until: Instant,
+    ) -> Result<Answer, FetchError> {
+        let path = format!("{}/data/{}", self.mount, path.trim_matches('/'));
+        self.get(token, &path, until).await
+    }
+
+    pub(super) async fn get(
+        &self,
+        token: &str,
+        path: &str,
+        until: Instant,
+    ) -> Result<Answer, FetchError> {
+        self.send(Some(token), path, None, until).await
+    }
+
+    pub(super) async fn post(
+        &self,
+        token: Option<&str>,
+        path: &str,
+        body: Zeroizing<String>,
+        until: Instant,
+    ) -> Result<Answer, FetchError> {
+        self.send(token, path, Some(body), until).await
+    }
+
+    /// Sends a request from a thread that may block, within what is left until the deadline.
+    async fn send(
+        &self,
+        token: Option<&str>,
+        path: &str,
+        body: Option<Zeroizing<String>>,
+        until: Instant,
+    ) -> Result<Answer, FetchError> {
+        let path = utf8_percent_encode(path, KEPT);
+        let url = format!("{}/v1/{path}", self.address);
+        let mut request = ureq::http::Request::builder()
+            .method(if body.is_some() { "POST" } else { "GET" })
+            .uri(url)
+            // an agent between us and the server may insist on it
+            .header("X-Vault-Request", "true");
+        if let Some(token) = token {
+            request = request.header("X-Vault-Token", token);
+        }
+        if let Some(namespace) = &self.namespace {
+            request = request.header("X-Vault-Namespace", namespace);
+        }
+        let unusable = |_| {
+            FetchError::failed(
+                ErrorKind::Config,
+                "the path, token or namespace cannot be sent",
+            )
+        };
+        let request = request.body(()).map_err(unusable)?;
+        let agent = self.agent.clone();
+        let sent =
+            tokio::task::spawn_blocking(move || exchange(&agent, request, body, until)).await;
+        sent.unwrap_or_else(|_| {
+            Err(FetchError::failed(
+                ErrorKind::Transient,
+                "the request was given up",
+            ))
+        })
+    }
+}
+
+fn settings() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
+    // a redirect would take the token along to somebody else
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+}
+
+fn exchange(
+    agent: &ureq::Agent,
+    request: ureq::http::Request<()>,
+    body: Option<Zeroizing<String>>,
+    until: Instant,
+) -> Result<Answer, FetchError> {
+    let left = until.saturating_duration_since(Instant::now());
+    let left = left.max(Duration::from_millis(1));
+    let answer = match body {
+        Some(body) => {
+            let request = request.map(|()| body.as_bytes());
+            let request = agent.configure_request(request).timeout_global(Some(left));
+            agent.run(request.build())
+        }
+        None => {
+            let request = agent.configure_request(request).timeout_global(Some(left));
+            agent.run(request.build())
+        }
+    };
+    let mut answer = answer.map_err(|error| network(&error))?;
+    let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES);
+    let body = body.read_to_vec().map_err(|error| network(&error))?;
+    Ok(Answer {
+        status: answer.status(),
+        body: Zeroizing::new(body),
+    })
+}
+
+/// Nobody was reached, or the answer broke off.
+fn network(error: &ureq::Error) -> FetchError {
+    use ureq::Error;
+    match error {
+        Error::Timeout(_) => {
+            FetchError::failed(ErrorKind::Transient, "no answer within the deadline")
+        }
+        Error::BodyExceedsLimit(_) => {
+            FetchError::failed(ErrorKind::Malformed, "an answer of more than 4 MiB")
+        }
+        Error::HostNotFound | Error::ConnectionFailed | Error::Io(_) | Error::Tls(_) => {
+            FetchError::unreachable(ErrorKind::Unavailable, error.to_string())
+        }
+        other => FetchError::failed(ErrorKind::Transient, other.to_string()),
+    }
+}
+
+impl Answer {
+    /// The secret, if the answer has it. A version that was deleted is absent, and so is what never was; a mount that is none
+    /// is an error.
+    pub(super) fn secret(&self) -> FetchResult {
+        if self.status == StatusCode::NOT_FOUND {
+            return match self.message() {
+                None => Err(FetchError::Absent),
+                Some(message) => Err(FetchError::failed(ErrorKind::Config, message)),
+            };
+        }
+        self.accepted()?;
+        let unreadable = || {
+            FetchError::failed(
+                ErrorKind::Transient,
+                "an answer that is not the JSON of a secret",
+            )
+        };
+        let read: Read<'_> = serde_json::from_slice(&self.body).map_err(|_| unreadable())?;
+        match read.data.ok_or_else(unreadable)?.data {
+            Some(data) if data.get() != "null" => Ok(SourceValue::new(data.get())),
+            _ => Err(FetchError::Absent),
+        }
+    }
+
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, FetchError> {
+        self.accepted()?;
+        let unreadable = |_| FetchError::failed(ErrorKind::Transient, "an answer that is not JSON");
+        serde_json::from_slice(&self.body).map_err(unreadable)
+    }
+
+    /// Fails if the status says that the server did not do what it was asked for.
+    fn accepted(&self) -> Result<(), FetchError> {
+        let message = || match self.message() {
+            Some(message) => format!("http status {}: {message}", self.status.as_u16()),
+            None => format!("http status {}", self.status.as_u16()),
+        };
+        match self.status.as_u16() {
+            200..300 => Ok(()),
+            400 => Err(FetchError::failed(ErrorKind::Config, message())),
+            401 | 403 => Err(FetchError::failed(ErrorKind::AccessDenied, message())),
+            429 => Err(FetchError::failed(ErrorKind::Throttled, message())),
+            // sealed, or not the active one of its cluster
+            472 | 473 | 503 => Err(FetchError::unreachable(ErrorKind::Unavailable, message())),
+            _ => Err(FetchError::failed(ErrorKind::Transient, message())),
+        }
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.status.as_u16(), 401 | 403)
+    }
+
+    /// Errors of the server, in its own words.
+    pub(super) fn message(&self) -> Option<String> {
+        let refusal: Refusal = serde_json::from_slice(&self.body).unwrap_or_default();
+        let mut message = refusal.errors.join("; ").replace(['\n', '\t'], " ");
+        if message.len() > MAX_MESSAGE_BYTES {
+            let end = (0..=MAX_MESSAGE_BYTES)
+                .rev()
+                .find(|at| message.is_char_boundary(*at));
+            message.truncate(end.unwrap_or(0));
+        }
+        (!message.trim().is_empty()).then(|| message.trim().to_owned())
+    }
+}

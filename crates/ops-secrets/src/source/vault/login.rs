@@ -1,0 +1,197 @@
+//! Ways to a token, and how long one lives.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use crate::error::ErrorKind;
+use crate::source::FetchError;
+use crate::source::vault::client::{Answer, Client};
+
+/// Where Kubernetes mounts the token of a pod's service account.
+pub(super) const SERVICE_ACCOUNT_TOKEN: &str =
+    "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+#[derive(Clone)]
+pub(super) enum Login {
+    None,
+    Token(Zeroizing<String>),
+    TokenFile(PathBuf),
+    AppRole {
+        mount: String,
+        role_id: String,
+        secret_id: Zeroizing<String>,
+    },
+    Kubernetes {
+        mount: String,
+        role: String,
+        token: PathBuf,
+    },
+}
+
+/// A token, and its lease.
+#[derive(Clone)]
+pub(super) struct Token {
+    pub(super) text: Zeroizing<String>,
+    renewable: bool,
+    /// Moment at which two thirds of its lease are over; `None` if it has no end.
+    pub(super) renew_at: Option<Instant>,
+    ends_at: Option<Instant>,
+}
+
+#[derive(serde::Deserialize)]
+struct LoggedIn {
+    auth: Auth,
+}
+
+#[derive(serde::Deserialize)]
+struct Auth {
+    client_token: String,
+    lease_duration: u64,
+    renewable: bool,
+}
+
+#[derive(serde::Deserialize)]
+struct LookedUp {
+    data: Lease,
+}
+
+#[derive(serde::Deserialize)]
+struct Lease {
+    ttl: u64,
+    #[serde(default)]
+    renewable: bool,
+}
+
+impl Login {
+    /// Gets a token. Of one that is given, the lease is looked up.
+    pub(super) async fn token(&self, client: &Client, until: Instant) -> Result<Token, FetchError> {
+        let (path, body) = match self {
+            Self::None => {
+                return Err(unauthenticated(
+                    "no token and no login are configured".to_owned(),
+                ));
+            }
+            Self::Token(token) => return looked_up(client, token.clone(), until).await,
+            Self::TokenFile(path) => return looked_up(client, file(path)?, until).await,
+            Self::AppRole {
+                mount,
+                role_id,
+                secret_id,
+            } => (
+                format!("auth/{mount}/login"),
+                json([("role_id", role_id), ("secret_id", secret_id)]),
+            ),
+            Self::Kubernetes { mount, role, token } => (
+                format!("auth/{mount}/login"),
+                json([("role", role), ("jwt", &*file(token)?)]),
+            ),
+        };
+        let asked = Instant::now();
+        let answer = client.post(None, &path, body, until).await?;
+        let refused = matches!(answer.status.as_u16(), 400 | 401 | 403 | 404);
+        if refused {
+            return Err(unauthenticated(refusal(
+                &format!("the login at {path} was refused"),
+                &answer,
+            )));
+        }
+        Ok(Token::of(answer.json::<LoggedIn>()?.auth, asked))
+    }
+
+    /// Reports whether a second try may get another token than the first one.
+    pub(super) fn can_change(&self) -> bool {
+        !matches!(self, Self::None | Self::Token(_))
+    }
+}
+
+impl Token {
+    fn of(auth: Auth, asked: Instant) -> Self {
+        Self::new(
+            Zeroizing::new(auth.client_token),
+            auth.lease_duration,
+            auth.renewable,
+            asked,
+        )
+    }
+
+    fn new(text: Zeroizing<String>, seconds: u64, renewable: bool, asked: Instant) -> Self {
+        // a lease of zero has no end
+        let after = |millis: u64| (seconds > 0).then(|| asked + Duration::from_millis(millis));
+        Self {
+            text,
+            renewable,
+            renew_at: after(seconds.saturating_mul(1000) / 3 * 2),
+            ends_at: after(seconds.saturating_mul(1000)),
+        }
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.renew_at.is_some_and(|at| at <= now)
+    }
+
+    pub(super) fn has_ended(&self, now: Instant) -> bool {
+        self.ends_at.is_some_and(|at| at <= now)
+    }
+
+    /// The same token with a longer lease; `None` if it cannot have one.
+    pub(super) async fn renewed(&self, client: &Client, until: Instant) -> Option<Self> {
+        if !self.renewable {
+            return None;
+        }
+        let asked = Instant::now();
+        let (path, body) = ("auth/token/renew-self", Zeroizing::new("{}".to_owned()));
+        let answer = client
+            .post(Some(&self.text), path, body, until)
+            .await
+            .ok()?;
+        Some(Self::of(answer.json::<LoggedIn>().ok()?.auth, asked))
+    }
+}
+
+async fn looked_up(
+    client: &Client,
+    text: Zeroizing<String>,
+    until: Instant,
+) -> Result<Token, FetchError> {
+    let asked = Instant::now();
+    let answer = client.get(&text, "auth/token/lookup-self", until).await?;
+    if answer.is_refused() {
+        return Err(unauthenticated(refusal(
+            "the token is expired or unknown",
+            &answer,
+        )));
+    }
+    let Lease { ttl, renewable } = answer.json::<LookedUp>()?.data;
+    Ok(Token::new(text, ttl, renewable, asked))
+}
+
+fn refusal(what: &str, answer: &Answer) -> String {
+    let status = answer.status.as_u16();
+    match answer.message() {
+        Some(message) => format!("{what}: http status {status}: {message}"),
+        None => format!("{what}: http status {status}"),
+    }
+}
+
+pub(super) fn unauthenticated(detail: String) -> FetchError {
+    FetchError::failed(ErrorKind::Unauthenticated, detail)
+}
+
+fn file(path: &PathBuf) -> Result<Zeroizing<String>, FetchError> {
+    let text = std::fs::read_to_string(path).map(Zeroizing::new);
+    let text = text.map_err(|error| unauthenticated(format!("{}: {error}", path.display())))?;
+    match text.trim() {
+        "" => Err(unauthenticated(format!(
+            "{}: no token in it",
+            path.display()
+        ))),
+        token => Ok(Zeroizing::new(token.to_owned())),
+    }
+}
+
+fn json<const N: usize>(pairs: [(&str, &str); N]) -> Zeroizing<String> {
+    let object: std::collections::BTreeMap<_, _> = pairs.into_iter().collect();
+    Zeroizing::new(serde_json::to_string(&object).unwrap_or_default())
+}
