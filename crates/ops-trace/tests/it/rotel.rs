@@ -71,23 +71,22 @@ impl Rotel {
 
     /// Reads the spans that it prints until this was in it.
     fn wait_for(&mut self, text: &str) -> Vec<Printed> {
-        spans(&self.wait_for_line(text))
+        spans(&self.wait_for_lines(&[text]))
     }
 
-    /// Reads what it prints until this was in it.
-    fn wait_for_line(&mut self, text: &str) -> Vec<String> {
+    /// Reads what it prints until each of these was in it, in whatever order.
+    fn wait_for_lines(&mut self, texts: &[&str]) -> Vec<String> {
         let until = Instant::now() + SOON;
-        let mut lines = Vec::new();
-        loop {
+        let mut lines = Vec::<String>::new();
+        let mut missing = texts.to_vec();
+        while !missing.is_empty() {
             let left = until.saturating_duration_since(Instant::now());
             let line = self.lines.recv_timeout(left);
-            let line = line.unwrap_or_else(|_| panic!("no `{text}` in {lines:#?}"));
-            let found = line.contains(text);
+            let line = line.unwrap_or_else(|_| panic!("no {missing:?} in {lines:#?}"));
+            missing.retain(|text| !line.contains(text));
             lines.push(line);
-            if found {
-                return lines;
-            }
         }
+        lines
     }
 }
 
@@ -228,7 +227,8 @@ fn rotel_gets_lines_with_their_trace_and_metrics_with_their_labels() {
     let handle = tracer.handle();
     tracer.shutdown_blocking(SOON);
     assert_eq!(handle.log_stats().unwrap().exported, 1);
-    let printed = rotel.wait_for_line(&format!("Trace ID       : {id}"));
+    let trace = format!("Trace ID       : {id}");
+    let printed = rotel.wait_for_lines(&[&trace, "-> route: Str(/users/{id})"]);
     let printed = printed.join("\n");
     for text in [
         "-> Name: requests_total",
