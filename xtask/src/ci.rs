@@ -4,6 +4,7 @@
 use crate::metadata::{Metadata, all_features};
 use crate::perf::smoke;
 use crate::platform::{self, Build, Served};
+use crate::promql::queries::RULE_FILES;
 use crate::setup::{self, Absent};
 use crate::tools::{LIBDUCKDB, OPENBAO, PROMETHEUS, PYTHON};
 use crate::{Result, bench, command, tidy, web, workspace};
@@ -167,7 +168,7 @@ fn check_alerts() -> Result<()> {
         return Ok(());
     };
     let mut promtool = command::program(prometheus.join("usr/bin/promtool"));
-    command::run(promtool.args(["check", "rules", "configs/alerts.yml"]))
+    command::run(promtool.args(["check", "rules"]).args(RULE_FILES))
 }
 
 fn check_exposition(promtool: PathBuf, exposition: &str) -> Result<()> {

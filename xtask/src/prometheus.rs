@@ -314,16 +314,17 @@ fn config(served: &Served, scratch: &Path) -> Result<PathBuf> {
         return Err("configs/prometheus.yml has not one job".to_owned());
     };
     let target = served.api.trim_start_matches("http://");
-    let rules = workspace::root().join("configs/alerts.yml");
+    let rules = queries::RULE_FILES.map(|file| workspace::root().join(file).display().to_string());
+    let rules = rules.join(", ");
     let derived = text
         .replace("localhost:8000", target)
         .replace(
             "scrape_interval: 15s",
             &format!("scrape_interval: {SCRAPE}"),
         )
-        .replace("[alerts.yml]", &format!("[{}]", rules.display()));
+        .replace("[alerts.yml, slo.yml]", &format!("[{rules}]"));
     let global = format!("global:\n  evaluation_interval: {SCRAPE}\n{derived}");
-    for expected in [target, SCRAPE, &*rules.to_string_lossy(), job_name] {
+    for expected in [target, SCRAPE, &rules, job_name] {
         if !global.contains(expected) {
             return Err(format!(
                 "configs/prometheus.yml: {expected} could not be put in"

@@ -12,6 +12,9 @@ pub enum Error {
     RecorderTaken,
     /// A limit that was configured makes no sense; the text says which, and what is accepted.
     Limit(String),
+    /// An objective cannot be made into rules; the text says which, and what is accepted.
+    #[cfg(feature = "rules")]
+    Slo(String),
     /// The thread that feeds the sparklines could not be started.
     Thread(std::io::Error),
 }
@@ -37,6 +40,8 @@ impl Error {
             Self::NotInstalled => ErrorKind::NotInitialized,
             Self::AlreadyInitialized | Self::RecorderTaken => ErrorKind::AlreadyInitialized,
             Self::Limit(_) => ErrorKind::Config,
+            #[cfg(feature = "rules")]
+            Self::Slo(_) => ErrorKind::Config,
             Self::Thread(_) => ErrorKind::Io,
         }
     }
@@ -53,6 +58,8 @@ impl fmt::Display for Error {
                 "cannot install metrics: another recorder of the `metrics` facade is installed already",
             ),
             Self::Limit(why) => write!(f, "cannot apply the limits of metrics: {why}"),
+            #[cfg(feature = "rules")]
+            Self::Slo(why) => write!(f, "cannot make rules of an objective: {why}"),
             Self::Thread(_) => f.write_str("cannot start the thread that feeds the sparklines"),
         }
     }

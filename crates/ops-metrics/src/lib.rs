@@ -61,6 +61,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `http` | no | `http::RedMetrics`, which observes requests through ops-http |
+//! | `rules` | no | `slo!` and `rules`: recording rules, burn-rate alerts, a dashboard and test cases of any catalog |
 //! | `testing` | no | `testing`: a registry for each test, snapshots and their differences |
 //!
 //! # When not to use it
@@ -74,6 +75,8 @@ mod error;
 mod history;
 mod init;
 mod recorder;
+#[cfg(feature = "rules")]
+mod rules;
 mod scrape;
 mod series;
 
@@ -99,6 +102,8 @@ pub use history::sparkline::{
     sparklines_over,
 };
 pub use init::{before_tick, init, is_installed};
+#[cfg(feature = "rules")]
+pub use rules::{Rules, Slo, rules};
 pub use scrape::read::{Reading, SeriesReading, read};
 pub use scrape::render::{before_scrape, render};
 pub use scrape::service::{CONTENT_TYPE, CONTENT_TYPE_OPEN_METRICS, serve};

@@ -11,10 +11,12 @@ use crate::{Result, command};
 /// Minutes that the run is made to last.
 const MINUTES: u32 = 120;
 /// They judge the machine that this runs on too: asked apart, and a fault only where nobody else keeps it busy.
-const ABOUT_SPEED: [&str; 5] = [
+const ABOUT_SPEED: [&str; 7] = [
     "HighApiLatency",
     "ApiLatencyBurnFast",
     "ApiLatencyBurnSlow",
+    "ApiLatencyBurnDay",
+    "ApiLatencyBurnThreeDays",
     "DuckDbSlow",
     "CpuThrottled",
 ];
@@ -83,11 +85,11 @@ fn raised(promtool: &Path, test: &str) -> Result<Option<String>> {
 
 /// A test for promtool: every series with its pace, and every alert silent in the middle and at the end.
 fn test(before: &str, after: &str, seconds: f64, alerts: &[&str]) -> String {
-    let rules = workspace::root().join("configs/alerts.yml");
+    let rules = queries::RULE_FILES.map(|file| workspace::root().join(file));
+    let [alerts_file, slo_file] = rules.each_ref().map(|file| file.display());
     let mut text = format!(
-        "rule_files: ['{}']\nevaluation_interval: 1m\ntests:\n- interval: 1m\n  input_series:\n  \
-         - {{series: 'up{{job=\"kearney-platform\",instance=\"a\"}}', values: '1x{MINUTES}'}}\n",
-        rules.display()
+        "rule_files: ['{alerts_file}', '{slo_file}']\nevaluation_interval: 1m\ntests:\n- interval: 1m\n  input_series:\n  \
+         - {{series: 'up{{job=\"kearney-platform\",instance=\"a\"}}', values: '1x{MINUTES}'}}\n"
     );
     let (begin, gauges) = (values(before), gauges(after));
     for (series, end) in values(after) {

@@ -147,7 +147,13 @@ fn of_selector(
     for Matcher { name: label, .. } in matchers.iter().filter(|matcher| !known(&matcher.name)) {
         faults.push(format!("{name} has no label {label}"));
     }
-    let missing = OF_THE_TARGET
+    // what rules record is of a job, as the colons in its name say
+    let needed = if name.contains(':') {
+        &OF_THE_TARGET[..1]
+    } else {
+        &OF_THE_TARGET[..]
+    };
+    let missing = needed
         .iter()
         .filter(|label| !matchers.iter().any(|matcher| matcher.name == **label));
     if place == Place::Dashboard {
@@ -272,6 +278,21 @@ mod tests {
         assert_eq!(
             faults(chosen, &table, Place::Dashboard),
             <[String; 0]>::default()
+        );
+    }
+
+    #[test]
+    fn what_is_recorded_is_asked_for_by_job() {
+        let table = Table::default().with_recorded(["slo:a:bad_ratio_1h".to_owned()]);
+        let found = |query: &str| faults(query, &table, Place::Dashboard).join("; ");
+        assert_eq!(found(r#"slo:a:bad_ratio_1h{job=~".+"} / 0.1"#), "");
+        assert_eq!(
+            found("slo:a:bad_ratio_1h"),
+            "slo:a:bad_ratio_1h is not matched by job"
+        );
+        assert_eq!(
+            found(r#"slo:a:bad_ratio_2h{job=~".+"}"#),
+            "there is no metric slo:a:bad_ratio_2h"
         );
     }
 

@@ -1,4 +1,4 @@
-//! Where the queries are: `configs/grafana/*.json` and `configs/alerts.yml`.
+//! Where the queries are: `configs/grafana/*.json` and the rule files.
 
 use std::path::{Path, PathBuf};
 
@@ -7,11 +7,14 @@ use serde_json::Value;
 
 use crate::Result;
 
+/// Alerts, and what is recorded for them.
+pub(crate) const RULE_FILES: [&str; 2] = ["configs/alerts.yml", "configs/slo.yml"];
+
 /// One query and where it is from.
 #[derive(Debug)]
 pub(crate) struct Query {
     pub(crate) file: PathBuf,
-    /// The panel's title or the alert's name.
+    /// The panel's title, the alert's name, or the name of what is recorded.
     pub(crate) name: String,
     /// With Grafana's variables put in.
     pub(crate) text: String,
@@ -79,22 +82,35 @@ struct Group {
 
 #[derive(Deserialize)]
 struct Rule {
-    alert: String,
+    alert: Option<String>,
+    record: Option<String>,
     expr: String,
 }
 
 pub(crate) fn of_alerts(root: &Path) -> Result<Vec<Query>> {
-    let file = root.join("configs/alerts.yml");
-    let read = std::fs::read_to_string(&file)
-        .map_err(|e| format!("cannot read {}: {e}", file.display()))?;
-    let rules: Rules =
-        serde_yaml::from_str(&read).map_err(|e| format!("{}: {e}", file.display()))?;
-    let all = rules.groups.into_iter().flat_map(|group| group.rules);
-    Ok(all
-        .map(|Rule { alert, expr }| Query {
-            file: file.clone(),
-            name: alert,
-            text: expr,
-        })
-        .collect())
+    of_rules(root, |rule| rule.alert)
+}
+
+/// The recording rules, whose names are metrics.
+pub(crate) fn of_recordings(root: &Path) -> Result<Vec<Query>> {
+    of_rules(root, |rule| rule.record)
+}
+
+fn of_rules(root: &Path, name: impl Fn(Rule) -> Option<String>) -> Result<Vec<Query>> {
+    let mut all = Vec::new();
+    for file in RULE_FILES.map(|file| root.join(file)) {
+        let read = std::fs::read_to_string(&file)
+            .map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+        let rules: Rules =
+            serde_yaml::from_str(&read).map_err(|e| format!("{}: {e}", file.display()))?;
+        for rule in rules.groups.into_iter().flat_map(|group| group.rules) {
+            let text = rule.expr.clone();
+            all.extend(name(rule).map(|name| Query {
+                file: file.clone(),
+                name,
+                text,
+            }));
+        }
+    }
+    Ok(all)
 }

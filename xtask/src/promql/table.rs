@@ -44,6 +44,19 @@ impl Table {
         Self(metrics)
     }
 
+    /// Adds what rules record, for each job.
+    pub(crate) fn with_recorded(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        let recorded = names.into_iter().map(|name| {
+            let metric = Metric {
+                kind: Kind::Gauge,
+                labels: Vec::new(),
+            };
+            (name, metric)
+        });
+        self.0.extend(recorded);
+        self
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Metric> {
         self.0.get(name)
     }

@@ -1,10 +1,19 @@
-//! Every alert of configs/alerts.yml has a runbook, and names it; and a view of the admin page that is there.
+//! Every alert has a runbook, and names it; and a view of the admin page that is there.
+
+use std::path::{Path, PathBuf};
 
 use super::{Finding, lines_of};
-use std::path::Path;
+use crate::promql::queries::RULE_FILES;
 
 pub(super) fn check(root: &Path) -> Vec<Finding> {
-    let file = root.join("configs/alerts.yml");
+    let files = RULE_FILES.map(|file| root.join(file));
+    files
+        .into_iter()
+        .flat_map(|file| of_file(root, file))
+        .collect()
+}
+
+fn of_file(root: &Path, file: PathBuf) -> Vec<Finding> {
     let lines = lines_of(&file);
     if lines.is_empty() {
         return vec![Finding::new(file, 1, "is missing")];

@@ -15,8 +15,14 @@ const SCHEMA: u64 = 39;
 
 pub(super) fn check(root: &Path) -> Vec<Finding> {
     let page = std::fs::read_to_string(root.join(table::PAGE)).unwrap_or_default();
-    let table = Table::read(&page);
+    let recordings = match queries::of_recordings(root) {
+        Ok(recordings) => recordings,
+        Err(why) => return vec![Finding::new(root.join("configs"), 1, why)],
+    };
+    let names = recordings.iter().map(|query| query.name.clone());
+    let table = Table::read(&page).with_recorded(names);
     let mut findings = of_alerts(root, &table);
+    findings.extend(of_queries(&recordings, &table, Place::Alert));
     let mut uids = BTreeSet::new();
     for file in queries::dashboards(root) {
         let text = std::fs::read_to_string(&file).unwrap_or_default();

@@ -62,7 +62,11 @@ fn alerts_and_panels_about_requests_leave_out_the_quiet_routes() {
     let matcher = format!("route!~\"{}\"", ops_http::QUIET_ROUTES.join("|"));
     let families = ["http_requests_total", "http_request_latency_seconds_"];
     let mut selectors = 0;
-    for file in ["configs/alerts.yml", "configs/grafana/api.json"] {
+    for file in [
+        "configs/alerts.yml",
+        "configs/slo.yml",
+        "configs/grafana/api.json",
+    ] {
         let text = std::fs::read_to_string(workspace().join(file)).unwrap();
         let text = text.replace("\\\"", "\"");
         for family in families {

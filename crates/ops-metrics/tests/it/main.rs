@@ -12,12 +12,18 @@ mod facade;
 mod guard;
 mod history;
 mod lint;
+#[cfg(feature = "rules")]
+mod mutants;
+#[cfg(feature = "rules")]
+mod own_rules;
 mod parsers;
 mod process;
 mod promtool;
 #[cfg(feature = "http")]
 mod requests;
 mod round_trip;
+#[cfg(feature = "rules")]
+mod rules;
 mod service;
 mod testing;
 

@@ -1,0 +1,214 @@
+use crate::rules::burn::{self, Alert, EVENTS_MIN, KEEP_MINUTES};
+use crate::rules::cases::{AlertAt, Case, QueryAt};
+use crate::rules::query::{self, Window};
+use crate::rules::slo::Objective;
+use crate::rules::traffic::{self, JOB, Phase};
+
+/// Events in each step, enough for any alert.
+const BUSY: f64 = 1000.0;
+/// What is clearly above a threshold, and clearly below.
+const ABOVE: f64 = 1.1;
+const BELOW: f64 = 0.9;
+
+/// Returns the cases of the alerts whose steps have so many minutes.
+pub(super) fn of(objective: &Objective, step: u64) -> Vec<Case> {
+    let alerts = burn::alerts(objective).into_iter();
+    let of_step = alerts.filter(|alert| alert.burn.step == step);
+    of_step
+        .flat_map(|alert| of_alert(objective, &alert, step))
+        .collect()
+}
+
+struct Maker<'a> {
+    objective: &'a Objective,
+    alert: &'a Alert,
+    step: u64,
+}
+
+fn of_alert(objective: &Objective, alert: &Alert, step: u64) -> Vec<Case> {
+    let maker = Maker {
+        objective,
+        alert,
+        step,
+    };
+    let mut cases = vec![
+        maker.held(),
+        maker.below(),
+        maker.began_lately(),
+        maker.little_traffic(),
+        maker.enough_traffic(),
+    ];
+    cases.extend(maker.recovered());
+    cases.extend(maker.goes_on());
+    cases
+}
+
+impl Maker<'_> {
+    fn threshold(&self) -> f64 {
+        self.alert.burn.threshold(self.objective)
+    }
+
+    /// A share above the threshold: that of all events is 1.
+    fn above(&self, times: f64) -> f64 {
+        let threshold = self.threshold();
+        (times * threshold).min((threshold + 1.0) / 2.0)
+    }
+
+    fn steps(&self, window: Window) -> u64 {
+        window.minutes / self.step
+    }
+
+    fn hold(&self) -> u64 {
+        self.alert.burn.hold_minutes / self.step
+    }
+
+    fn case(&self, name: &str, phases: &[Phase], alerts: &[(u64, Option<f64>)]) -> Case {
+        let at = |(step, share): &(u64, Option<f64>)| AlertAt {
+            step: *step,
+            name: self.alert.name.clone(),
+            fires: share.map(|share| self.fired(share)),
+        };
+        Case {
+            name: format!("{}: {name}", self.alert.name),
+            inputs: traffic::inputs(self.objective, phases),
+            alerts: alerts.iter().map(at).collect(),
+            queries: Vec::new(),
+        }
+    }
+
+    fn fired(&self, share: f64) -> [Vec<(&'static str, String)>; 2] {
+        let [before, after] = &self.alert.description;
+        let description = format!("{before}{}{after}", query::percentage(share));
+        let labels = vec![
+            ("job", JOB.to_owned()),
+            ("severity", self.alert.burn.severity.to_owned()),
+        ];
+        let mut annotations = vec![
+            ("summary", self.alert.summary.clone()),
+            ("description", description),
+        ];
+        let more = self.alert.annotations.iter();
+        annotations.extend(more.map(|(name, text)| (*name, (*text).to_owned())));
+        [labels, annotations]
+    }
+
+    fn held(&self) -> Case {
+        let (bad, hold) = (self.above(ABOVE), self.hold());
+        let phases = [Phase {
+            steps: hold + 4,
+            events: BUSY,
+            bad,
+        }];
+        // the second sample makes the first rate
+        self.case(
+            "held long enough",
+            &phases,
+            &[(hold, None), (hold + 2, Some(bad))],
+        )
+    }
+
+    fn below(&self) -> Case {
+        let steps = self.hold() + 4;
+        let phases = [Phase {
+            steps,
+            events: BUSY,
+            bad: BELOW * self.threshold(),
+        }];
+        self.case("below the threshold", &phases, &[(steps - 1, None)])
+    }
+
+    /// Only the long window is above.
+    fn recovered(&self) -> Option<Case> {
+        let (long, short) = (
+            self.steps(self.alert.burn.long),
+            self.steps(self.alert.burn.short),
+        );
+        let quiet = short + KEEP_MINUTES / self.step + 3;
+        let (high, low) = (self.above(1.5), 0.5 * self.threshold());
+        let average = ((long - quiet) as f64 * high + quiet as f64 * low) / long as f64;
+        if average < 1.02 * self.threshold() {
+            return None; // the long window is over as soon as the short one
+        }
+        let phases = [
+            Phase {
+                steps: long,
+                events: BUSY,
+                bad: high,
+            },
+            Phase {
+                steps: quiet,
+                events: BUSY,
+                bad: low,
+            },
+        ];
+        Some(self.case("recovered", &phases, &[(long + quiet - 1, None)]))
+    }
+
+    /// A page goes on for a while after the short window is below.
+    fn goes_on(&self) -> Option<Case> {
+        let long = self.steps(self.alert.burn.long);
+        let phases = [
+            Phase {
+                steps: long,
+                events: BUSY,
+                bad: self.above(ABOVE),
+            },
+            Phase {
+                steps: 1,
+                events: BUSY,
+                bad: 0.0,
+            },
+        ];
+        let mut case = self.case("goes on for a while", &phases, &[]);
+        let name = &self.alert.name;
+        // its value is the last one above, which is none to be tested
+        case.queries.push(QueryAt {
+            step: long,
+            expr: format!("count(ALERTS{{alertname=\"{name}\",alertstate=\"firing\"}})"),
+            gives: vec![("{}".to_owned(), 1.0)],
+        });
+        self.alert.burn.is_page().then_some(case)
+    }
+
+    /// Only the short window is above.
+    fn began_lately(&self) -> Case {
+        let (long, short) = (
+            self.steps(self.alert.burn.long),
+            self.steps(self.alert.burn.short),
+        );
+        let lately = short + self.hold() + 2;
+        let phases = [
+            Phase {
+                steps: long,
+                events: BUSY,
+                bad: 0.0,
+            },
+            Phase {
+                steps: lately,
+                events: BUSY,
+                bad: self.above(1.5),
+            },
+        ];
+        self.case("began lately", &phases, &[(long + lately - 1, None)])
+    }
+
+    fn little_traffic(&self) -> Case {
+        self.with_traffic("little traffic", 0.9, 1.0, false)
+    }
+
+    fn enough_traffic(&self) -> Case {
+        self.with_traffic("just enough traffic", 1.2, self.above(1.5), true)
+    }
+
+    /// So many times the events without which no alert fires.
+    fn with_traffic(&self, name: &str, times: f64, bad: f64, fires: bool) -> Case {
+        let long = self.steps(self.alert.burn.long);
+        let steps = long + self.hold() + 4;
+        let phases = [Phase {
+            steps,
+            events: times * EVENTS_MIN as f64 / long as f64,
+            bad,
+        }];
+        self.case(name, &phases, &[(steps - 1, fires.then_some(bad))])
+    }
+}

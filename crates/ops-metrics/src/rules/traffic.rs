@@ -1,0 +1,176 @@
+use crate::rules::query;
+use crate::rules::slo::{Bad, LabelPattern, Objective};
+use crate::series::family::Family;
+
+/// Steps of a test case at one pace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Phase {
+    pub(super) steps: u64,
+    /// Events in each step.
+    pub(super) events: f64,
+    /// Share of them that are bad.
+    pub(super) bad: f64,
+}
+
+/// A series and its samples, as promtool reads them.
+pub(super) type Input = (String, String);
+
+/// Events of ignored series, for one of another series: whoever counts them is far off.
+const IGNORED: f64 = 10.0;
+
+/// Label values for one series; all other labels have a value that no pattern matches.
+type Chosen<'a> = [(&'a str, String)];
+
+/// Returns the series of an objective's metrics: for each alternative of its patterns one that matches.
+pub(super) fn inputs(objective: &Objective, phases: &[Phase]) -> Vec<Input> {
+    let mut all = matched(objective, phases, &[], 1.0);
+    let ignored: Vec<Phase> = phases
+        .iter()
+        .map(|phase| Phase {
+            events: phase.events * IGNORED,
+            bad: 1.0,
+            ..*phase
+        })
+        .collect();
+    for one in &objective.ignores {
+        for example in one.pattern.examples() {
+            all.extend(matched(objective, &ignored, &[(one.label, example)], 0.0));
+        }
+    }
+    all
+}
+
+/// Returns series that share `phases` among them. Where nothing is good, there is no series of good events.
+fn matched(objective: &Objective, phases: &[Phase], chosen: &Chosen<'_>, good: f64) -> Vec<Input> {
+    let bad = |phase: &Phase| phase.events * phase.bad;
+    match &objective.bad {
+        Bad::SlowerThan(bound) => slower(objective, *bound, phases, chosen),
+        Bad::Failed(fails, also) => {
+            let combinations = combinations(fails);
+            let parts = (combinations.len() + usize::from(also.is_some())) as f64;
+            let failed = combinations.len() as f64 / parts;
+            let mut all = Vec::new();
+            for labels in &combinations {
+                let labels = [chosen, labels].concat();
+                let name = series(objective, objective.family, "", &labels);
+                all.push((name, samples(phases, |phase| bad(phase) / parts)));
+            }
+            if let Some(also) = also {
+                let name = series(objective, also, "", chosen);
+                all.push((name, samples(phases, |phase| bad(phase) / parts)));
+            }
+            if good > 0.0 {
+                let near = near_misses(fails);
+                let share = 1.0 / near.len() as f64;
+                for labels in near {
+                    let name = series(objective, objective.family, "", &[chosen, &labels].concat());
+                    let pace = |phase: &Phase| share * (phase.events - bad(phase) * failed);
+                    all.push((name, samples(phases, pace)));
+                }
+            }
+            all
+        }
+    }
+}
+
+/// Returns labels that all match, so that each alternative of each pattern is in one of them.
+fn combinations(fails: &[LabelPattern]) -> Vec<Vec<(&'static str, String)>> {
+    let examples: Vec<_> = fails
+        .iter()
+        .map(|one| (one.label, one.pattern.examples()))
+        .collect();
+    let most = examples
+        .iter()
+        .map(|(_, values)| values.len())
+        .max()
+        .unwrap_or(0);
+    let nth = |at: usize| {
+        let of_label = examples.iter().filter_map(move |(label, values)| {
+            values
+                .get(at % values.len().max(1))
+                .map(|value| (*label, value.clone()))
+        });
+        of_label.collect()
+    };
+    (0..most).map(nth).collect()
+}
+
+/// Returns labels of good events: none matches, or all but one do.
+fn near_misses(fails: &[LabelPattern]) -> Vec<Vec<(&'static str, String)>> {
+    let mut all = vec![Vec::new()];
+    if fails.len() > 1 {
+        for missing in fails {
+            let others = fails.iter().filter(|one| one.label != missing.label);
+            let matching =
+                others.filter_map(|one| Some((one.label, one.pattern.examples().first()?.clone())));
+            all.push(matching.collect());
+        }
+    }
+    all
+}
+
+/// Returns the buckets around a bound, and the count.
+fn slower(objective: &Objective, bound: f64, phases: &[Phase], chosen: &Chosen<'_>) -> Vec<Input> {
+    let bounds = objective.family.buckets();
+    let at = bounds.iter().position(|known| *known == bound).unwrap_or(0);
+    let mut all = Vec::new();
+    let mut bucket = |bound: String, good: f64, bad: f64| {
+        let labels = [chosen, &[("le", bound)]].concat();
+        let name = series(objective, objective.family, "_bucket", &labels);
+        let pace = |phase: &Phase| phase.events * (good * (1.0 - phase.bad) + bad * phase.bad);
+        all.push((name, samples(phases, pace)));
+    };
+    if let Some(below) = at.checked_sub(1).and_then(|below| bounds.get(below)) {
+        bucket(below.to_string(), 0.5, 0.0);
+    }
+    bucket(bound.to_string(), 1.0, 0.0);
+    if let Some(above) = bounds.get(at + 1) {
+        bucket(above.to_string(), 1.0, 0.5);
+    }
+    bucket("+Inf".to_owned(), 1.0, 1.0);
+    let name = series(objective, objective.family, "_count", chosen);
+    all.push((name, samples(phases, |phase| phase.events)));
+    all
+}
+
+/// Returns a series' name with all of its labels.
+fn series(objective: &Objective, family: &Family, part: &str, chosen: &Chosen<'_>) -> String {
+    let mut labels = vec![query::matcher("job", "=", JOB)];
+    for label in family.definition().labels {
+        let fixed = chosen.iter().find(|(name, _)| *name == label.name);
+        let fails = match &objective.bad {
+            Bad::Failed(fails, _) => fails.as_slice(),
+            Bad::SlowerThan(_) => &[],
+        };
+        let of_label = |one: &&LabelPattern| one.label == label.name;
+        let patterns: Vec<_> = fails
+            .iter()
+            .chain(&objective.ignores)
+            .filter(of_label)
+            .collect();
+        let value = match fixed {
+            Some((_, value)) => Some(value.clone()),
+            None => LabelPattern::other(&patterns, label.values),
+        };
+        labels.push(query::matcher(label.name, "=", &value.unwrap_or_default()));
+    }
+    if let Some((_, bound)) = chosen.iter().find(|(name, _)| *name == "le") {
+        labels.push(query::matcher("le", "=", bound));
+    }
+    query::selector(family, part, &labels)
+}
+
+/// The job of all test cases.
+pub(super) const JOB: &str = "shop";
+
+fn samples(phases: &[Phase], step: impl Fn(&Phase) -> f64) -> String {
+    // away from 0, where Prometheus does not extrapolate
+    let mut at = 1e6;
+    let mut all = Vec::new();
+    for phase in phases.iter().filter(|phase| phase.steps > 0) {
+        let pace = step(phase);
+        all.push(format!("{}+{pace}x{}", at + pace, phase.steps - 1));
+        at += pace * phase.steps as f64;
+    }
+    all.join(" ")
+}

@@ -1,0 +1,172 @@
+//! The files that `rules` makes: promtool takes them, their test cases pass, and fail for what was changed in them.
+
+use std::path::Path;
+use std::process::Command;
+
+use ops_metrics::{CATALOG, Family, Rules, Slo, rules};
+
+use crate::promtool::promtool;
+
+ops_metrics::define! {
+    /// Metrics of a shop.
+    pub(crate) catalog SHOP;
+    /// Jobs done.
+    counter shop_jobs_total { queue: &'static str, outcome: &'static str = ["done", "failed", "lost", "skipped"] }
+    /// Jobs whose result was wrong.
+    counter shop_jobs_wrong_total { queue: &'static str }
+    /// Time a job took.
+    histogram shop_job_time = "shop_job_seconds" { queue: &'static str } buckets [0.1, 1.0, 10.0, 60.0]
+    /// Jobs that wait.
+    gauge shop_jobs_waiting { queue: &'static str = ["mail", "report"] }
+    /// Bytes that were sent.
+    counter shop_sent_bytes_total {}
+    /// Time that workers were busy.
+    seconds shop_busy_seconds_total {}
+}
+
+ops_metrics::slo! {
+    /// Objectives of a shop.
+    pub(crate) slos OBJECTIVES;
+    /// Jobs succeed.
+    JobsSucceed: 99.5 % of shop_jobs_total fails { outcome: "failed|lost" } and shop_jobs_wrong_total
+        ignores { queue: "test.*|trial" } annotations { runbook_url: "https://example.com/jobs" };
+    /// Mails are sent
+    MailsSent: 90.0 % of shop_jobs_total fails { outcome: "failed", queue: "mail" };
+    /// Jobs are done within 10 s
+    JobsQuick: 95.0 % of shop_job_time within 10.0 ignores { queue: "batch" };
+}
+
+fn shop() -> Rules {
+    rules("shop", SHOP, OBJECTIVES).unwrap()
+}
+
+/// Output of promtool, if it found a fault.
+pub(crate) fn tested(promtool: &Path, directory: &Path, files: &[String]) -> Result<(), String> {
+    let output = Command::new(promtool)
+        .current_dir(directory)
+        .args(["test", "rules"])
+        .args(files)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(told)
+    }
+}
+
+/// Writes the files of rules into a new directory, and returns it with the names of those that are test cases.
+fn written(rules: &Rules) -> (tempfile::TempDir, Vec<String>) {
+    let directory = tempfile::tempdir().unwrap();
+    let files = rules.write_to(directory.path()).unwrap();
+    let names = files
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned());
+    let tests = names.filter(|name| name.contains(".tests_")).collect();
+    (directory, tests)
+}
+
+/// Those of one objective, or of all with `OPS_TEST_FULL=1`.
+#[test]
+fn promtool_takes_the_rules_and_their_cases_pass() {
+    let Some(promtool) = promtool() else { return };
+    let full = std::env::var_os("OPS_TEST_FULL").is_some();
+    let objectives = if full { OBJECTIVES } else { &OBJECTIVES[..1] };
+    let of_shop = rules("shop", SHOP, objectives).unwrap();
+    // the built-in catalog has no objective of its own
+    for made in [of_shop, rules("built-in", CATALOG, &[]).unwrap()] {
+        let (directory, tests) = written(&made);
+        assert_eq!(tests.len(), 4);
+        let rules = tests[0].replace(".tests_1m.", ".rules.");
+        let checked = Command::new(&promtool)
+            .current_dir(directory.path())
+            .args(["check", "rules", &rules])
+            .output()
+            .unwrap();
+        assert!(checked.status.success(), "{checked:?}");
+        if let Err(told) = tested(&promtool, directory.path(), &tests) {
+            panic!("{told}");
+        }
+    }
+}
+
+#[test]
+fn each_query_of_the_dashboard_has_a_case() {
+    let dashboard: serde_json::Value = serde_json::from_str(&shop().dashboard()).unwrap();
+    let [(_, cases), ..] = &shop().tests("shop.rules.yml")[..] else {
+        panic!("no cases");
+    };
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels
+        .iter()
+        .filter_map(|panel| panel["targets"].as_array());
+    let mut queries = 0;
+    for target in targets.flatten() {
+        let expr = target["expr"].as_str().unwrap();
+        let expr = expr
+            .replace("$__rate_interval", "5m")
+            .replace("$job", "shop");
+        let expr = expr.replace("$instance", "shop-.");
+        assert!(cases.contains(&format!("abs(({expr}) / ")), "{expr}");
+        queries += 1;
+    }
+    assert!(queries > 20, "{queries}");
+}
+
+#[test]
+fn what_cannot_be_found_is_refused_with_what_is_accepted() {
+    ops_metrics::slo! {
+        /// Labels.
+        slos LABELS;
+        /// No such label
+        Label: 99.0 % of shop_jobs_total fails { status: "5.." };
+        /// No such value
+        Value: 99.0 % of shop_jobs_total fails { outcome: "faild" };
+        /// No other value
+        All: 99.0 % of shop_jobs_total fails { outcome: ".*" };
+        /// A group
+        Group: 99.0 % of shop_jobs_total fails { queue: "(a|b)" };
+        /// No such bucket
+        Bucket: 99.0 % of shop_job_time within 0.25;
+        /// No histogram
+        Histogram: 99.0 % of shop_jobs_waiting within 1.0;
+        /// No counter
+        Counter: 99.0 % of shop_jobs_waiting fails { queue: "mail" };
+        /// The other counter has no such label
+        Ignored: 99.0 % of shop_jobs_wrong_total fails { queue: "a" } and shop_sent_bytes_total ignores { queue: "b" };
+    }
+    for (slo, part) in LABELS.iter().zip([
+        "shop_jobs_total has no label status; its labels are: queue, outcome",
+        r#"its values are: ["done", "failed", "lost", "skipped"]"#,
+        "matches every value of outcome",
+        "accepted: values separated by |",
+        "no bucket that ends at 0.25; accepted: [0.1, 1.0, 10.0, 60.0]",
+        "shop_jobs_waiting is no histogram",
+        "shop_jobs_waiting is no counter",
+        "shop_sent_bytes_total has no label queue",
+    ]) {
+        let error = rules("a", &[], std::slice::from_ref(slo))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    let twice = [OBJECTIVES[0], OBJECTIVES[0]];
+    let error = |name: &str, slos: &[Slo]| {
+        rules(name, &[] as &[fn() -> &'static Family], slos)
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(error("a", &twice).contains("JobsSucceed is there twice"));
+    assert!(error("../a", &[]).contains("accepted: a-z, 0-9 and -"));
+}
+
+#[test]
+fn a_budget_that_cannot_be_spent_so_fast_has_no_such_alert() {
+    let text = shop().rules();
+    assert!(text.contains("alert: JobsQuickBurnFast"));
+    // 14.4 times 10 % of all events
+    assert!(!text.contains("alert: MailsSentBurnFast"));
+    assert!(text.contains("alert: MailsSentBurnSlow"));
+    assert!(text.contains(r#"shop_job_seconds_bucket{queue!~"batch",le=~"10|10.0"}"#));
+}
