@@ -98,7 +98,7 @@ pub(crate) fn observer() -> Observer {
 }
 
 /// Help of the totals that the parts publish.
-const COUNTERS: [(&str, &str); 24] = [
+const COUNTERS: [(&str, &str); 25] = [
     (
         "cache_bypass_total",
         "Queries that went past the cache, by reason",
@@ -115,6 +115,10 @@ const COUNTERS: [(&str, &str); 24] = [
     (
         "log_lines_suppressed_total",
         "Log lines over a rate limit, which were not sent",
+    ),
+    (
+        "log_lines_unsampled_total",
+        "Log lines of traces that are not sampled, which were not sent",
     ),
     ("log_lines_written_total", "Log lines that every sink took"),
     (

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use crate::output::notice::Letterhead;
 use crate::output::outputs::Outputs;
 use crate::pipeline::limiter::Limiter;
+use crate::pipeline::trace_sampling::TraceSampling;
 use crate::render::bound::BoundFields;
 use crate::render::callback::caught;
 use crate::render::head::LineFormat;
@@ -19,6 +20,7 @@ pub(crate) struct ActiveConfig {
     pub(crate) recent: usize,
     pub(crate) outputs: Outputs,
     pub(crate) limiter: Option<Limiter>,
+    pub(crate) sampling: Option<TraceSampling>,
     clock: Option<Clock>,
 }
 
@@ -41,6 +43,7 @@ impl ActiveConfig {
             recent: config.recent,
             outputs,
             limiter: Limiter::new(config.rate_limit, &config.target_rate_limits),
+            sampling: TraceSampling::new(config.sampled_traces),
             clock: config.clock.clone(),
         })
     }

@@ -5,6 +5,7 @@ pub(crate) mod reentry;
 pub(crate) mod ring;
 pub(crate) mod stats;
 pub(crate) mod trace_ids;
+pub(crate) mod trace_sampling;
 
 use std::fmt;
 use std::ops::Deref;
@@ -22,6 +23,7 @@ use crate::pipeline::active::ActiveConfig;
 use crate::pipeline::limiter::{Limiter, Verdict};
 use crate::pipeline::ring::RecentLines;
 use crate::pipeline::stats::LineLog;
+use crate::pipeline::trace_sampling::TraceSampling;
 use crate::redact::deny;
 use crate::render::bound::BoundFields;
 use crate::render::head::RecordMeta;
@@ -150,6 +152,11 @@ impl State {
             } else {
                 SystemTime::now()
             };
+            if let Some(sampling) = &active.sampling
+                && !self.sampled(sampling, meta, bound)
+            {
+                return;
+            }
             let suppressed = match &active.limiter {
                 None => 0,
                 Some(limiter) => match self.limited(limiter, meta, active, at) {
@@ -213,6 +220,22 @@ impl State {
         if written.is_none() {
             self.line_log.lock().count(meta.level, false);
         }
+    }
+
+    /// Asks for the trace of a line, and counts a line of one that is not sampled.
+    #[cold]
+    fn sampled(
+        &self,
+        sampling: &TraceSampling,
+        meta: &RecordMeta<'_>,
+        bound: &[&Arc<BoundFields>],
+    ) -> bool {
+        let context = context::with_current(|context| context.bound.clone()).flatten();
+        let keeps = sampling.keeps(meta, bound, context.as_deref());
+        if !keeps {
+            self.line_log.lock().unsampled += 1;
+        }
+        keeps
     }
 
     /// Asks the limits, and counts a line that is over them.

@@ -12,6 +12,8 @@ pub struct Stats {
     pub dropped: u64,
     /// Lines over a [`RateLimit`](crate::RateLimit), which were not sent.
     pub suppressed: u64,
+    /// Lines of traces that are not sampled, see [`Config::sample_traces`](crate::Config::sample_traces), which were not sent.
+    pub unsampled: u64,
     /// Values that were cut and fields that were left out, because they were too long or too many.
     pub truncated: u64,
     /// Values that panicked or failed while they were formatted.
@@ -34,6 +36,7 @@ pub(crate) struct LineLog {
     written: u64,
     dropped: u64,
     pub(crate) suppressed: u64,
+    pub(crate) unsampled: u64,
     events: [u64; Level::ALL.len()],
 }
 
@@ -44,6 +47,7 @@ impl LineLog {
             written: 0,
             dropped: 0,
             suppressed: 0,
+            unsampled: 0,
             events: [0; Level::ALL.len()],
         }
     }
@@ -68,6 +72,7 @@ impl LineLog {
             written: self.written,
             dropped: self.dropped,
             suppressed: self.suppressed,
+            unsampled: self.unsampled,
             truncated: counters.truncated_so_far(),
             value_errors: counters.value_errors_so_far(),
             events: self.events,
@@ -86,6 +91,7 @@ pub fn publish_metrics() {
     metrics::counter!("log_lines_written_total").absolute(stats.written);
     metrics::counter!("log_lines_dropped_total").absolute(stats.dropped);
     metrics::counter!("log_lines_suppressed_total").absolute(stats.suppressed);
+    metrics::counter!("log_lines_unsampled_total").absolute(stats.unsampled);
     metrics::counter!("log_values_truncated_total").absolute(stats.truncated);
     metrics::counter!("log_value_errors_total").absolute(stats.value_errors);
 }

@@ -29,7 +29,7 @@ pub const RECENT_LINES: usize = 200;
 ///
 /// In a file the keys are the names of the methods: `service_name`, `format` (`json` or `console`), `level`, `filter` (as
 /// `RUST_LOG`), `stdout`, `console_context`, `blocking`, `file`, `rotation` (`64MiB x 4` or `off`), `rate_limit`
-/// (`10/s x 50` or `off`), `target_rate_limits` (a map from targets), `fields` (a map), `denied_keys`, `allowed_keys`, `span_id`, `recent_lines`, `panics`,
+/// (`10/s x 50` or `off`), `target_rate_limits` (a map from targets), `sample_traces` (0 to 1), `fields` (a map), `denied_keys`, `allowed_keys`, `span_id`, `recent_lines`, `panics`,
 /// `install_bridges`. Keys that are not known are refused.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -41,6 +41,7 @@ pub struct Config {
     pub(crate) rotation: Rotation,
     pub(crate) rate_limit: RateLimit,
     pub(crate) target_rate_limits: Vec<(String, RateLimit)>,
+    pub(crate) sampled_traces: f64,
     pub(crate) install_bridges: bool,
     pub(crate) fields: Vec<(Cow<'static, str>, Value)>,
     pub(crate) denied: Vec<String>,
@@ -75,6 +76,7 @@ impl Default for Config {
             rotation: Rotation::default(),
             rate_limit: RateLimit::off(),
             target_rate_limits: Vec::new(),
+            sampled_traces: 1.0,
             install_bridges: true,
             fields: Vec::new(),
             denied: owned(DENIED_KEYS),
@@ -168,7 +170,7 @@ impl Config {
         if let Some(level) = level {
             config = config.level(level);
         }
-        config.problem = problem.map(Arc::new);
+        config.problem = problem.map(Arc::new).or(config.problem);
         match json {
             Some(json) => config.json(json),
             None => config,
@@ -240,6 +242,21 @@ impl Config {
     #[must_use]
     pub fn target_rate_limit(mut self, target: impl Into<String>, limit: RateLimit) -> Self {
         self.target_rate_limits.push((target.into(), limit));
+        self
+    }
+
+    /// Share of the traces whose lines of level `info` and below are written, from 0 to 1; all unless set. Of a sampled trace every
+    /// line is, and of any other only those of level `warning` and above. Lines without a trace are always written.
+    ///
+    /// The id of the trace decides, by the rule of OpenTelemetry's sampler by ratio: all processes of a request agree. A number
+    /// outside of 0 to 1 is an error of [`init`](crate::init).
+    #[must_use]
+    pub fn sample_traces(mut self, ratio: f64) -> Self {
+        if (0.0..=1.0).contains(&ratio) {
+            self.sampled_traces = ratio;
+        } else {
+            self.problem = Some(Arc::new(Error::Sampling { ratio }));
+        }
         self
     }
 

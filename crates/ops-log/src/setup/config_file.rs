@@ -30,6 +30,7 @@ struct ConfigFile {
     #[serde(deserialize_with = "parsed")]
     rate_limit: Option<RateLimit>,
     target_rate_limits: BTreeMap<String, OneRateLimit>,
+    sample_traces: f64,
     fields: BTreeMap<String, Scalar>,
     denied_keys: Option<Vec<String>>,
     allowed_keys: Option<Vec<String>>,
@@ -114,6 +115,7 @@ impl Default for ConfigFile {
             rotation: None,
             rate_limit: None,
             target_rate_limits: BTreeMap::new(),
+            sample_traces: config.sampled_traces,
             fields: BTreeMap::new(),
             denied_keys: None,
             allowed_keys: None,
@@ -139,6 +141,7 @@ impl From<ConfigFile> for Config {
             .console_context(file.console_context)
             .blocking(file.blocking)
             .span_id(file.span_id)
+            .sample_traces(file.sample_traces)
             .recent_lines(file.recent_lines)
             .panics(file.panics)
             .install_bridges(file.install_bridges);

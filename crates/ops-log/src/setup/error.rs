@@ -44,6 +44,11 @@ pub enum Error {
         /// Reason, with the accepted values.
         source: ParseRateLimitError,
     },
+    /// A share of traces is not between 0 and 1.
+    Sampling {
+        /// The share.
+        ratio: f64,
+    },
     /// A filter cannot be understood.
     Filter(ParseFilterError),
     /// Error that [`Config::from_env`](crate::Config::from_env) found, of a configuration that was cloned.
@@ -77,6 +82,7 @@ impl Error {
             | Self::Format { .. }
             | Self::Rotation { .. }
             | Self::RateLimit { .. }
+            | Self::Sampling { .. }
             | Self::Filter(_) => ErrorKind::Config,
         }
     }
@@ -95,6 +101,10 @@ impl fmt::Display for Error {
             ),
             Self::Rotation { variable, source } => write!(f, "{variable}: {source}"),
             Self::RateLimit { variable, source } => write!(f, "{variable}: {source}"),
+            Self::Sampling { ratio } => write!(
+                f,
+                "sample_traces: {ratio} is no share of traces: expected a number from 0 to 1"
+            ),
             Self::Filter(source) => source.fmt(f),
             Self::Environment(source) => source.fmt(f),
             Self::Revert(_) => {
@@ -118,6 +128,7 @@ impl std::error::Error for Error {
             Self::Level { .. }
             | Self::Rotation { .. }
             | Self::RateLimit { .. }
+            | Self::Sampling { .. }
             | Self::Filter(_)
             | Self::Format { .. }
             | Self::TooManyChanges => None,

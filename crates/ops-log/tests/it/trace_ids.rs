@@ -69,3 +69,57 @@ fn the_span_is_told_where_it_is_asked_for() {
         r#","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7"}"#
     );
 }
+
+fn of_trace(low: u64) -> String {
+    format!("{:016x}{low:016x}", 0x4bf9_2f35_77b3_4da6_u64)
+}
+
+#[test]
+fn a_sampled_trace_has_all_of_its_lines_and_another_one_its_warnings() {
+    let (pipeline, written) = pipeline(|config| config.sample_traces(0.25), true);
+    let log = pipeline.root();
+    // the share is of the numbers that the last 63 bits may be
+    let sampled = [0, 1, (1 << 62) - 1];
+    let others = [1 << 62, u64::MAX / 2, u64::MAX];
+    for low in sampled.into_iter().chain(others) {
+        let before = written.lines().len();
+        let log = log.bind("trace_id", of_trace(low));
+        for number in 0..3 {
+            info!(log, "step", number = number);
+        }
+        ops_log::warn!(log, "slow");
+        ops_log::error!(log, "failed");
+        let expected = if sampled.contains(&low) { 5 } else { 2 };
+        assert_eq!(written.lines().len() - before, expected, "{low:x}");
+    }
+    assert_eq!(pipeline.stats().unsampled, 9);
+    // the context, and the current span: 0xa3ce929d0e0e4736 is not among the first quarter
+    let before = written.lines().len();
+    bind_context!(trace_id = of_trace(u64::MAX));
+    info!(log, "of the context");
+    clear_context();
+    in_span(|| info!(log, "of the span"));
+    assert_eq!(written.lines().len(), before);
+    // no trace, and what only looks like one
+    info!(log, "alone");
+    info!(log.bind("trace_id", "none"), "no id");
+    assert_eq!(written.lines().len(), before + 2);
+    assert_eq!(pipeline.stats().unsampled, 11);
+}
+
+#[test]
+fn the_share_of_traces_is_from_none_to_all() {
+    for (ratio, expected) in [(0.0, 0), (1.0, 1)] {
+        let (pipeline, written) = pipeline(|config| config.sample_traces(ratio), true);
+        info!(pipeline.root().bind("trace_id", of_trace(0)), "step");
+        assert_eq!(written.lines().len(), expected, "{ratio}");
+    }
+    for wrong in [-0.1, 1.5, f64::NAN] {
+        let config = ops_log::Config::new().sample_traces(wrong).with_env();
+        let error = ops_log::Pipeline::new(config).unwrap_err();
+        assert_eq!(error.kind(), ops_log::ErrorKind::Config, "{wrong}");
+        assert!(error.to_string().contains("from 0 to 1"), "{error}");
+    }
+    let file: ops_log::Config = serde_yaml::from_str("sample_traces: 2").unwrap();
+    assert!(ops_log::Pipeline::new(file).is_err());
+}
