@@ -78,7 +78,10 @@ function show({ finding, section }) {
 function showAll() {
   if (!document.body.classList.contains("loading")) return;
   document.body.classList.remove("loading");
-  show(view());
+  const now = view();
+  // it was read while everything but the findings was hidden
+  if (now.trace && !now.finding && !now.section) at("trace").scrollIntoView();
+  else show(now);
 }
 
 function refreshAll() {
