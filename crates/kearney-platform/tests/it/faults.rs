@@ -363,14 +363,17 @@ impl Frozen {
 impl Drop for Frozen {
     fn drop(&mut self) {
         let _ = std::fs::write(self.0.join("freezer.state"), "THAWED");
-        // it is not empty before its threads have ended
-        for task in std::fs::read_to_string(self.0.join("tasks"))
-            .unwrap_or_default()
-            .lines()
-        {
-            let _ = std::fs::write("/sys/fs/cgroup/freezer/tasks", task);
+        // threads that still thaw cannot be moved out of it
+        for _ in 0..100 {
+            let tasks = std::fs::read_to_string(self.0.join("tasks")).unwrap_or_default();
+            for task in tasks.lines() {
+                let _ = std::fs::write("/sys/fs/cgroup/freezer/tasks", task);
+            }
+            if std::fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
         }
-        let _ = std::fs::remove_dir(&self.0);
     }
 }
 
