@@ -167,9 +167,9 @@ pub(crate) fn keep_within_limits(dir: &Path, role: &str) {
         most_blocks >> 20,
         worst_count * 100.0
     );
-    // beside it: what the test itself holds
+    // 24 MiB: what the test itself holds, and what the allocator keeps of thousands of results of other sizes
     assert!(
-        most_memory <= memory_mb + memory_mb / 4 + 8,
+        most_memory <= memory_mb + memory_mb / 4 + 24,
         "{most_memory} MiB of memory"
     );
     assert!(
