@@ -290,23 +290,18 @@ fn the_program_wins_over_the_variable() {
     }
 }
 
-/// 20,000 requests, or 1,000,000 with `OPS_TEST_FULL=1`.
-#[test]
-fn of_many_requests_all_failed_and_slow_ones_arrive_with_all_of_their_spans() {
-    use std::collections::HashMap;
+/// Settings with which all failed and slow requests are exported, and one in a hundred of the others.
+pub(crate) fn settings_of_many(endpoint: &str) -> Config {
+    let config = config(endpoint).keep_errors(true).keep_slow(true);
+    let config = config.slow_after(Duration::from_millis(5));
+    config.queue_spans(65_536).sampling_ratio(0.01)
+}
 
+/// Serves requests of four spans each, of which one in a thousand fails and one is slow, and returns the traces of these.
+pub(crate) fn serve_many(tracer: &Tracer, requests: usize) -> Vec<String> {
     use opentelemetry::trace::{Status, TraceContextExt};
     use ops_http::Observe;
 
-    let full = std::env::var_os("OPS_TEST_FULL").is_some();
-    let requests = if full { 1_000_000 } else { 20_000 };
-    let collector = Collector::start().unwrap();
-    let config = config(&collector.endpoint())
-        .keep_errors(true)
-        .keep_slow(true)
-        .slow_after(Duration::from_millis(5))
-        .queue_spans(65_536);
-    let tracer = Tracer::new(config.sampling_ratio(0.01)).unwrap();
     let observer = ops_trace::http::ServerSpans::new().handle(tracer.handle());
     let mut kept = Vec::new();
     for n in 0..requests {
@@ -330,6 +325,20 @@ fn of_many_requests_all_failed_and_slow_ones_arrive_with_all_of_their_spans() {
             tracer.flush();
         }
     }
+    assert_eq!(kept.len(), requests / 500);
+    kept
+}
+
+/// 20,000 requests, or 1,000,000 with `OPS_TEST_FULL=1`.
+#[test]
+fn of_many_requests_all_failed_and_slow_ones_arrive_with_all_of_their_spans() {
+    use std::collections::HashMap;
+
+    let full = std::env::var_os("OPS_TEST_FULL").is_some();
+    let requests = if full { 1_000_000 } else { 20_000 };
+    let collector = Collector::start().unwrap();
+    let tracer = Tracer::new(settings_of_many(&collector.endpoint())).unwrap();
+    let kept = serve_many(&tracer, requests);
     let stats = tracer.shutdown_blocking(crate::SOON);
     assert_balanced(&stats);
     assert_eq!((stats.dropped(), stats.tail_evicted), (0, 0), "{stats:?}");
@@ -337,7 +346,6 @@ fn of_many_requests_all_failed_and_slow_ones_arrive_with_all_of_their_spans() {
     for span in collector.spans() {
         *spans.entry(span.trace_id).or_default() += 1;
     }
-    assert_eq!(kept.len(), requests / 500);
     for id in &kept {
         assert_eq!(spans.get(id), Some(&4), "{id}");
     }

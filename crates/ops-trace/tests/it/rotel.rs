@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use ops_trace::{Config, LogLines, Metric, Tracer};
+use ops_trace::{Config, LogLines, Metric, Tracer, span};
 
 use crate::SOON;
 use crate::served::{self, Served, app};
@@ -244,4 +244,51 @@ fn rotel_gets_lines_with_their_trace_and_metrics_with_their_labels() {
     ] {
         assert!(printed.contains(text), "no `{text}` in {printed}");
     }
+}
+
+/// With `OPS_TEST_FULL=1` alone: it takes minutes.
+#[test]
+fn rotel_gets_all_spans_of_failed_and_slow_ones_among_a_million_requests() {
+    if std::env::var_os("OPS_TEST_FULL").is_none() {
+        return;
+    }
+    let Some(tool) = tool("python/bin/rotel-agent") else {
+        return;
+    };
+    let rotel = Rotel::start(tool, &["traces"]);
+    let endpoint = format!("http://127.0.0.1:{}", rotel.http);
+    let config = crate::keep::settings_of_many(&endpoint).probe_after(Duration::from_millis(100));
+    let tracer = Tracer::new(config).unwrap();
+    let started = Instant::now();
+    while tracer.last_export_ok() != Some(true) {
+        assert!(started.elapsed() < SOON, "{:?}", tracer.stats());
+        span!(tracer: tracer, "are-you-there").in_scope(|span| span.set_error("500"));
+        tracer.flush();
+    }
+    let kept = crate::keep::serve_many(&tracer, 1_000_000);
+    let stats = tracer.shutdown_blocking(SOON);
+    assert_eq!(stats.tail_evicted, 0, "{stats:?}");
+    let mut missing: BTreeMap<&str, usize> = kept.iter().map(|id| (id.as_str(), 4)).collect();
+    while !missing.is_empty() {
+        let line = rotel.lines.recv_timeout(SOON);
+        let line = line.unwrap_or_else(|_| panic!("{} are not there", missing.len()));
+        let Some((key, id)) = line.split_once(':') else {
+            continue;
+        };
+        if key.trim() == "Trace ID"
+            && let Some(left) = missing.get_mut(id.trim())
+        {
+            *left -= 1;
+            if *left == 0 {
+                missing.remove(id.trim());
+            }
+        }
+    }
+    let exported = stats.exported;
+    writeln!(
+        std::io::stdout(),
+        "all 4 spans of {} traces, of {exported} exported",
+        kept.len()
+    )
+    .unwrap();
 }
