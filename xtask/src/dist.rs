@@ -1,7 +1,10 @@
 //! `cargo xtask dist`: an archive with everything that a machine needs to run the platform.
 
 mod archive;
+mod image;
 mod licenses;
+pub(crate) mod root;
+mod trial;
 
 use crate::metadata::Metadata;
 use crate::tools::LIBDUCKDB;
@@ -29,6 +32,9 @@ pub(crate) struct Args {
     /// Packs this program, which was built with KEARNEY_RPATH='$ORIGIN', instead of building one
     #[arg(long)]
     program: Option<PathBuf>,
+    /// Runs the archive as the Dockerfile says, in a root folder of its own (needs root), and checks the unit and the manifest
+    #[arg(long)]
+    trial: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -59,6 +65,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     archive::pack(&folder, &name, &archive)?;
     println!("dist: {}", folder.display());
     println!("dist: {}", archive.display());
+    if args.trial {
+        trial::run(&archive, &name)?;
+    }
     Ok(())
 }
 

@@ -61,6 +61,9 @@ enum Chore {
     Bench(bench::Args),
     /// Build the reference platform for another machine: program, engine, configs, licenses, checksums
     Dist(dist::Args),
+    /// Becomes a program in a root folder of its own, which `dist --trial` starts
+    #[command(hide = true)]
+    EnterRoot(dist::root::Args),
     /// Check versions, changelogs, licenses, public API and packages, and print the order of publication
     Release(release::Args),
 }
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Chore::Prometheus(args) => prometheus::run(&args),
         Chore::Bench(args) => bench::run(&args),
         Chore::Dist(args) => dist::run(&args),
+        Chore::EnterRoot(args) => dist::root::enter(&args),
         Chore::Release(args) => release::run(&args),
     };
     match outcome {

@@ -131,6 +131,11 @@ impl Served {
             .current_dir(scratch.path())
             .args(["--port", "0", "--admin-port", "0", "--data-dir"])
             .arg(&data);
+        Self::spawn(program, &data, scratch)
+    }
+
+    /// Starts a program that serves and writes its addresses into this folder, and waits until it is ready.
+    pub(crate) fn spawn(mut program: Command, data: &Path, scratch: Scratch) -> Result<Self> {
         println!("$ {}", command::shown(&program));
         let mut child = program
             .spawn()
@@ -150,6 +155,11 @@ impl Served {
                 Err(cause)
             }
         }
+    }
+
+    /// The id of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The body of `GET <path>`; anything but 200 is an error.

@@ -35,6 +35,8 @@ pub(crate) const PROMETHEUS: &str = "prometheus";
 pub(crate) const PEERS: &str = "peers";
 /// Fetched by `cargo xtask ci --full`: its tests are long.
 pub(crate) const OPENBAO: &str = "openbao";
+/// Fetched when `cargo xtask dist --trial` asks for it, not by `setup`.
+pub(crate) const MANIFESTS: &str = "manifests";
 
 pub(crate) const TABLE: &[Tool] = &[
     Tool {
@@ -117,6 +119,16 @@ pub(crate) const TABLE: &[Tool] = &[
         },
         witness: "bin/python",
         when_absent: "nothing is compared with Python",
+    },
+    Tool {
+        name: MANIFESTS,
+        version: "kubernetes-validate 1.37.0",
+        checksum: "xtask/requirements-manifests.txt",
+        source: Source::Pip {
+            requirements: "xtask/requirements-manifests.txt",
+        },
+        witness: "bin/kubernetes-validate",
+        when_absent: "the manifest of Kubernetes is not checked",
     },
 ];
 

@@ -1,6 +1,7 @@
 //! From a folder to an archive that is the same each time it is made from the same files.
 
 use crate::{Result, command};
+use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -45,6 +46,49 @@ pub(super) fn pack(folder: &Path, name: &str, archive: &Path) -> Result<()> {
     let beside = PathBuf::from(format!("{}.sha256", archive.display()));
     let line = format!("{}  {file_name}\n", sha256(archive)?);
     fs::write(&beside, line).map_err(|e| format!("cannot write {}: {e}", beside.display()))
+}
+
+/// Compares an archive with the checksum beside it.
+pub(super) fn verify(archive: &Path) -> Result<()> {
+    let beside = PathBuf::from(format!("{}.sha256", archive.display()));
+    let list = fs::read_to_string(&beside)
+        .map_err(|e| format!("cannot read {}: {e}", beside.display()))?;
+    compare(archive.parent().unwrap_or(Path::new(".")), &list).map(drop)
+}
+
+/// Compares the files of an unpacked archive with the list that came with them, and returns how many there are.
+pub(super) fn verify_files(folder: &Path) -> Result<usize> {
+    let path = folder.join(CHECKSUMS);
+    let list =
+        fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let compared = compare(folder, &list)?;
+    // the list itself is the one file that it does not name
+    match files(folder)?.len() {
+        found if found == compared + 1 => Ok(compared),
+        found => Err(format!(
+            "{} names {compared} files, {found} are there",
+            path.display()
+        )),
+    }
+}
+
+fn compare(folder: &Path, list: &str) -> Result<usize> {
+    for line in list.lines() {
+        let (digest, file) = line.split_once("  ").unwrap_or((line, ""));
+        if sha256(&folder.join(file))? != digest {
+            return Err(format!("{file} does not have its checksum"));
+        }
+    }
+    Ok(list.lines().count())
+}
+
+/// Unpacks an archive into a folder.
+pub(super) fn unpack(archive: &Path, into: &Path) -> Result<()> {
+    let failed = |e: std::io::Error| format!("cannot unpack {}: {e}", archive.display());
+    let file = File::open(archive).map_err(failed)?;
+    tar::Archive::new(GzDecoder::new(file))
+        .unpack(into)
+        .map_err(failed)
 }
 
 fn is_program(path: &Path) -> bool {
@@ -110,7 +154,14 @@ mod tests {
             fs::read(archive).unwrap()
         });
         assert_eq!(packed[0], packed[1]);
-        let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(packed[0].as_slice()));
+        let archive = scratch.path().join("1.tar.gz");
+        verify(&archive).unwrap();
+        unpack(&archive, scratch.path()).unwrap();
+        let unpacked = scratch.path().join("name");
+        assert_eq!(verify_files(&unpacked), Ok(2));
+        fs::write(unpacked.join("a"), "3").unwrap();
+        assert!(verify_files(&unpacked).is_err());
+        let mut tar = tar::Archive::new(GzDecoder::new(packed[0].as_slice()));
         let paths = tar
             .entries()
             .unwrap()
