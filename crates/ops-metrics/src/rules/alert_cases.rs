@@ -2,7 +2,7 @@ use crate::rules::burn::{self, Alert, EVENTS_MIN, KEEP_MINUTES};
 use crate::rules::cases::{AlertAt, Case, QueryAt};
 use crate::rules::query::{self, Window};
 use crate::rules::slo::Objective;
-use crate::rules::traffic::{self, JOB, Phase};
+use crate::rules::traffic::{self, JOB, Phase, Unseen};
 
 /// Events in each step, enough for any alert.
 const BUSY: f64 = 1000.0;
@@ -70,7 +70,7 @@ impl Maker<'_> {
         };
         Case {
             name: format!("{}: {name}", self.alert.name),
-            inputs: traffic::inputs(self.objective, phases),
+            inputs: traffic::inputs(self.objective, phases, Unseen::Nothing),
             alerts: alerts.iter().map(at).collect(),
             queries: Vec::new(),
         }

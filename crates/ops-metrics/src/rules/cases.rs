@@ -45,7 +45,7 @@ pub(super) fn of(
     let of_step = |step: u64| {
         let of_one = |objective| {
             let mut cases = alert_cases::of(objective, step);
-            cases.push(ratio_cases::of(objective, step));
+            cases.extend(ratio_cases::of(objective, step));
             cases
         };
         let mut cases: Vec<Case> = objectives.iter().flat_map(of_one).collect();
@@ -59,6 +59,9 @@ pub(super) fn of(
 
 /// Returns a query that gives 1 where `expr` gives this value, and else 0.
 pub(super) fn about(expr: &str, value: f64) -> String {
+    if value == 0.0 {
+        return format!("abs({expr}) < bool {TOLERANCE}");
+    }
     format!("abs(({expr}) / {value} - 1) < bool {TOLERANCE}")
 }
 

@@ -1,12 +1,22 @@
 use crate::rules::burn::{self, BURNS, WINDOWS};
 use crate::rules::cases::{Case, QueryAt, about};
 use crate::rules::query::{self, Window};
-use crate::rules::slo::Objective;
-use crate::rules::traffic::{self, JOB, Phase};
+use crate::rules::slo::{Bad, Objective};
+use crate::rules::traffic::{self, JOB, Phase, Unseen};
 
-/// Returns the case of what is recorded, over the windows that fit to steps of so many minutes. Each window adds time in which
-/// fewer events were bad, so that one taken for another gives another number.
-pub(super) fn of(objective: &Objective, step: u64) -> Case {
+/// Returns the cases of what is recorded, over the windows that fit to steps of so many minutes: with every kind of failure, and
+/// without any series of one of them.
+pub(super) fn of(objective: &Objective, step: u64) -> Vec<Case> {
+    let mut cases = vec![of_unseen(objective, step, Unseen::Nothing)];
+    if let Bad::Failed(_, also) = &objective.bad {
+        cases.push(of_unseen(objective, step, Unseen::Failed));
+        cases.extend(also.map(|_| of_unseen(objective, step, Unseen::Also)));
+    }
+    cases
+}
+
+/// Each window adds time in which fewer events were bad, so that one taken for another gives another number.
+fn of_unseen(objective: &Objective, step: u64, unseen: Unseen) -> Case {
     let mut windows: Vec<Window> = WINDOWS
         .into_iter()
         // the shortest has samples enough, and the longest does not take long
@@ -15,8 +25,12 @@ pub(super) fn of(objective: &Objective, step: u64) -> Case {
     windows.reverse();
     let phases = phases(&windows, step);
     let last = phases.iter().map(|phase| phase.steps).sum::<u64>() - 1;
-    let ratios = windows.iter().map(|window| {
+    let counts = |window: &Window| {
         let (events, bad) = within(&phases, window.minutes / step);
+        seen(objective, unseen, events, bad)
+    };
+    let ratios = windows.iter().map(|window| {
+        let (events, bad) = counts(window);
         (burn::ratio_name(objective, *window), bad / events)
     });
     let counted = BURNS.iter().filter(|burn| {
@@ -25,7 +39,7 @@ pub(super) fn of(objective: &Objective, step: u64) -> Case {
             .any(|window| window.minutes == burn.long.minutes)
     });
     let events = counted.map(|burn| {
-        let (events, _) = within(&phases, burn.long.minutes / step);
+        let (events, _) = counts(&burn.long);
         (burn::events_name(objective, burn.long), events)
     });
     let queries = ratios.chain(events).map(|(name, value)| QueryAt {
@@ -33,11 +47,30 @@ pub(super) fn of(objective: &Objective, step: u64) -> Case {
         expr: about(&name, value),
         gives: vec![(format!("{{{}}}", query::matcher("job", "=", JOB)), 1.0)],
     });
+    let which = match unseen {
+        Unseen::Nothing => "",
+        Unseen::Failed => ", without a failure of the events",
+        Unseen::Also => ", without one of the other counter",
+    };
     Case {
-        name: format!("{}: recorded over each window", objective.name),
+        name: format!("{}: recorded over each window{which}", objective.name),
         queries: queries.collect(),
-        inputs: traffic::inputs(objective, &phases),
+        inputs: traffic::inputs(objective, &phases, unseen),
         alerts: Vec::new(),
+    }
+}
+
+/// Returns events and bad ones that there are series of.
+fn seen(objective: &Objective, unseen: Unseen, events: f64, bad: f64) -> (f64, f64) {
+    let [failed, other] = match &objective.bad {
+        Bad::Failed(fails, also) => traffic::shares(fails, also.is_some()),
+        Bad::SlowerThan(_) => [1.0, 0.0],
+    };
+    match unseen {
+        Unseen::Nothing => (events, bad),
+        // these failures are events themselves
+        Unseen::Failed => (events - bad * failed, bad * other),
+        Unseen::Also => (events, bad * failed),
     }
 }
 

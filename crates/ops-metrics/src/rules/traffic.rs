@@ -18,12 +18,22 @@ pub(super) type Input = (String, String);
 /// Events of ignored series, for one of another series: whoever counts them is far off.
 const IGNORED: f64 = 10.0;
 
+/// Kind of failure that a job never had: it has no series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unseen {
+    Nothing,
+    /// Failures in the counter of events.
+    Failed,
+    /// Those in the other counter.
+    Also,
+}
+
 /// Label values for one series; all other labels have a value that no pattern matches.
 type Chosen<'a> = [(&'a str, String)];
 
 /// Returns the series of an objective's metrics: for each alternative of its patterns one that matches.
-pub(super) fn inputs(objective: &Objective, phases: &[Phase]) -> Vec<Input> {
-    let mut all = matched(objective, phases, &[], 1.0);
+pub(super) fn inputs(objective: &Objective, phases: &[Phase], unseen: Unseen) -> Vec<Input> {
+    let mut all = matched(objective, phases, &[], 1.0, unseen);
     let ignored: Vec<Phase> = phases
         .iter()
         .map(|phase| Phase {
@@ -34,30 +44,42 @@ pub(super) fn inputs(objective: &Objective, phases: &[Phase]) -> Vec<Input> {
         .collect();
     for one in &objective.ignores {
         for example in one.pattern.examples() {
-            all.extend(matched(objective, &ignored, &[(one.label, example)], 0.0));
+            let chosen = [(one.label, example)];
+            all.extend(matched(objective, &ignored, &chosen, 0.0, Unseen::Nothing));
         }
     }
     all
 }
 
 /// Returns series that share `phases` among them. Where nothing is good, there is no series of good events.
-fn matched(objective: &Objective, phases: &[Phase], chosen: &Chosen<'_>, good: f64) -> Vec<Input> {
+fn matched(
+    objective: &Objective,
+    phases: &[Phase],
+    chosen: &Chosen<'_>,
+    good: f64,
+    unseen: Unseen,
+) -> Vec<Input> {
     let bad = |phase: &Phase| phase.events * phase.bad;
     match &objective.bad {
         Bad::SlowerThan(bound) => slower(objective, *bound, phases, chosen),
         Bad::Failed(fails, also) => {
             let combinations = combinations(fails);
-            let parts = (combinations.len() + usize::from(also.is_some())) as f64;
-            let failed = combinations.len() as f64 / parts;
+            let [failed, other] = shares(fails, also.is_some());
             let mut all = Vec::new();
-            for labels in &combinations {
+            let of_one = failed / combinations.len() as f64;
+            for labels in combinations.iter().filter(|_| unseen != Unseen::Failed) {
                 let labels = [chosen, labels].concat();
                 let name = series(objective, objective.family, "", &labels);
-                all.push((name, samples(phases, |phase| bad(phase) / parts)));
+                all.push((name, samples(phases, |phase| bad(phase) * of_one)));
             }
-            if let Some(also) = also {
-                let name = series(objective, also, "", chosen);
-                all.push((name, samples(phases, |phase| bad(phase) / parts)));
+            for also in also.iter().filter(|_| unseen != Unseen::Also) {
+                // two, so that one is not taken for all
+                for (instance, share) in [("shop-1", 0.3), ("shop-2", 0.7)] {
+                    let labels = [chosen, &[(INSTANCE, instance.to_owned())]].concat();
+                    let name = series(objective, also, "", &labels);
+                    let pace = |phase: &Phase| bad(phase) * other * share;
+                    all.push((name, samples(phases, pace)));
+                }
             }
             if good > 0.0 {
                 let near = near_misses(fails);
@@ -71,6 +93,13 @@ fn matched(objective: &Objective, phases: &[Phase], chosen: &Chosen<'_>, good: f
             all
         }
     }
+}
+
+/// Returns the shares of bad events that are failures in the counter of events, and in the other one.
+pub(super) fn shares(fails: &[LabelPattern], has_other: bool) -> [f64; 2] {
+    let failed = combinations(fails).len() as f64;
+    let parts = failed + f64::from(u8::from(has_other));
+    [failed / parts, 1.0 - failed / parts]
 }
 
 /// Returns labels that all match, so that each alternative of each pattern is in one of them.
@@ -154,14 +183,17 @@ fn series(objective: &Objective, family: &Family, part: &str, chosen: &Chosen<'_
         };
         labels.push(query::matcher(label.name, "=", &value.unwrap_or_default()));
     }
-    if let Some((_, bound)) = chosen.iter().find(|(name, _)| *name == "le") {
-        labels.push(query::matcher("le", "=", bound));
-    }
+    // labels that Prometheus adds, and that of buckets
+    let added = chosen
+        .iter()
+        .filter(|(name, _)| ["le", INSTANCE].contains(name));
+    labels.extend(added.map(|(name, value)| query::matcher(name, "=", value)));
     query::selector(family, part, &labels)
 }
 
 /// The job of all test cases.
 pub(super) const JOB: &str = "shop";
+const INSTANCE: &str = "instance";
 
 fn samples(phases: &[Phase], step: impl Fn(&Phase) -> f64) -> String {
     // away from 0, where Prometheus does not extrapolate
