@@ -69,7 +69,9 @@ fn every_metric_that_a_part_emits_is_in_the_table_with_its_type_labels_and_help(
          | metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n"
     );
     for (name, (kind, labels, help)) in &exposed {
-        if catalog.contains(&format!("| `{name}` | {kind} |")) {
+        // those of exports by OTLP have values and labels only while something is exported: the page has a paragraph about them
+        if catalog.contains(&format!("| `{name}` | {kind} |")) || name.starts_with("otlp_") {
+            assert!(catalog.contains(&format!("`{name}`")), "{name}");
             continue;
         }
         assert!(!help.is_empty(), "{name} has no help");

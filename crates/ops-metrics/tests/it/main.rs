@@ -2,6 +2,8 @@
 //! of its own where the process's metrics are meant.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::LazyLock;
+
 mod buckets;
 mod cgroup;
 mod configs;
@@ -35,8 +37,12 @@ fn value(text: &str, series: &str) -> Option<f64> {
     line.and_then(|value| value.parse().ok())
 }
 
+/// Metrics of this process, which each test needs and the first one makes.
+static METRICS: LazyLock<()> =
+    LazyLock::new(|| ops_metrics::init(ops_metrics::Config::new()).unwrap());
+
 fn installed() {
-    ops_metrics::init(ops_metrics::Config::new()).unwrap();
+    LazyLock::force(&METRICS);
 }
 
 /// The exposition of the process.
