@@ -93,18 +93,20 @@ impl Remote {
 
 /// Returns the parent that a request names: by `traceparent`, or else B3, or else X-Ray, as far as they are chosen.
 pub(crate) fn extract(headers: &HeaderMap, formats: Formats) -> Option<Remote> {
-    let chosen = |on: bool, read: fn(&HeaderMap) -> Option<Remote>| {
-        if on { read(headers) } else { None }
+    // the headers of a format that is not chosen are not looked for
+    let of = |on: bool, read: fn(&HeaderMap) -> Option<SpanContext>| {
+        let span = if on { read(headers) } else { None };
+        span.map(|span| Remote { span, state: None })
     };
-    let of = |span| Remote { span, state: None };
-    chosen(formats.trace_context, trace_context)
-        .or_else(|| b3::parse_single(headers).filter(|_| formats.b3).map(of))
-        .or_else(|| {
-            b3::parse_multi(headers)
-                .filter(|_| formats.b3_multi)
-                .map(of)
-        })
-        .or_else(|| xray::parse(headers).filter(|_| formats.xray).map(of))
+    let by_traceparent = if formats.trace_context {
+        trace_context(headers)
+    } else {
+        None
+    };
+    by_traceparent
+        .or_else(|| of(formats.b3, b3::parse_single))
+        .or_else(|| of(formats.b3_multi, b3::parse_multi))
+        .or_else(|| of(formats.xray, xray::parse))
 }
 
 /// Reads `traceparent` by the rules of W3C trace context, which the SDK's own propagator does not keep.
