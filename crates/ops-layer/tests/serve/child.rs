@@ -26,6 +26,7 @@ fn router() -> Router {
             "/length",
             post(|body: Bytes| async move { body.len().to_string() }),
         )
+        .route("/test", post(crate::w3c::call_back))
         .route("/health/{state}", post(set_health))
 }
 

@@ -22,4 +22,5 @@ mod process;
 mod starvation;
 mod stop;
 mod supervisor;
+mod w3c;
 mod wire;
