@@ -67,9 +67,9 @@ async fn a_ratio_changes_for_a_time_is_a_line_and_is_taken_back() {
         post(&router, "/api/sampling/revert", "{}").await.status,
         404
     );
-    let zero = r#"{"ratio": -0.0, "why": "none", "ttl_seconds": 1}"#;
+    let zero = r#"{"ratio": -0.0, "why": "none", "ttl_seconds": 60}"#;
     let answer = post(&router, "/api/sampling", zero).await;
-    assert_eq!(answer.body, "0 of new traces are sampled for 1 seconds\n");
+    assert_eq!(answer.body, "0 of new traces are sampled for 60 seconds\n");
     assert_eq!(
         post(&router, "/api/sampling/revert", "{}").await.status,
         200

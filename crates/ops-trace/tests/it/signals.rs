@@ -233,6 +233,11 @@ fn an_outage_of_one_signal_is_its_own_and_one_line_when_it_begins_and_ends() {
     let stats = tracer.log_stats().unwrap();
     balanced(&stats);
     assert!(stats.exporter_up && stats.last_failure.unwrap().contains("http status 500"));
+    // an export is counted before it is told
+    while lines_about(&url).len() < 2 {
+        assert!(started.elapsed() < SOON, "{:#?}", lines_about(&url));
+        std::thread::yield_now();
+    }
     let told = lines_about(&url);
     assert_eq!(told.len(), 2, "{told:#?}");
     assert!(
