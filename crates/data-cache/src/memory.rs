@@ -234,11 +234,11 @@ impl Residents {
                 worst = Some((waste, resident.key));
             }
         }
+        let mut keys = self.list.iter().map(|one| one.key);
         // all that were drawn may be the newest one
-        let other = || self.list.iter().find(|other| other.key != *newest);
         worst
             .map(|(_, key)| key)
-            .or_else(|| other().map(|other| other.key))
+            .or_else(|| keys.find(|key| key != newest))
     }
 
     /// SplitMix64.

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Operators of a profile at most; further ones are left out and counted.
 pub const MAX_OPERATORS: usize = 64;
 
-/// Where the time of one run went, as the engine measured it in that very run.
+/// Account of the time of one run, as the engine measured it in that very run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Profile {
@@ -30,7 +30,7 @@ pub struct Profile {
 pub struct Operator {
     /// The engine's name of it, such as `HASH_JOIN`.
     pub name: String,
-    /// What it does.
+    /// Kind of its work.
     pub kind: OperatorKind,
     /// Depth in the plan; 0 for the one whose rows are the result.
     pub depth: usize,
@@ -44,7 +44,7 @@ pub struct Operator {
     pub table: Option<String>,
 }
 
-/// What an operator does, whatever its engine calls it.
+/// Kind of work of an operator, whatever its engine calls it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OperatorKind {

@@ -345,30 +345,23 @@ impl<E: QueryEngine> Query<E> {
 
 fn log_slow(event: &QueryEvent) {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let (duration_ms, cache) = (millis(event.duration), event.status.as_str());
-    match &event.profile {
-        None => {
-            tracing::warn!(target: "data_cache", sql = event.sql, duration_ms, rows = event.rows, cache, "slow_query");
-        }
-        Some(profile) => {
-            let of = |kind| millis(profile.time_of(kind));
-            tracing::warn!(
-                target: "data_cache",
-                sql = event.sql,
-                duration_ms,
-                rows = event.rows,
-                cache,
-                planning_ms = millis(profile.planning),
-                scan_ms = of(OperatorKind::Scan),
-                join_ms = of(OperatorKind::Join),
-                aggregate_ms = of(OperatorKind::Aggregate),
-                sort_ms = of(OperatorKind::Sort),
-                spilled_bytes = profile.spilled_bytes,
-                operators = %profile,
-                "slow_query"
-            );
-        }
-    }
+    let profile = event.profile.as_ref();
+    let of = |kind| profile.map(|profile| millis(profile.time_of(kind)));
+    tracing::warn!(
+        target: "data_cache",
+        sql = event.sql,
+        duration_ms = millis(event.duration),
+        rows = event.rows,
+        cache = event.status.as_str(),
+        planning_ms = profile.map(|profile| millis(profile.planning)),
+        scan_ms = of(OperatorKind::Scan),
+        join_ms = of(OperatorKind::Join),
+        aggregate_ms = of(OperatorKind::Aggregate),
+        sort_ms = of(OperatorKind::Sort),
+        spilled_bytes = profile.map(|profile| profile.spilled_bytes),
+        operators = profile.map(tracing::field::display),
+        "slow_query"
+    );
 }
 
 enum Started {

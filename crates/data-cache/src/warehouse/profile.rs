@@ -51,7 +51,8 @@ struct Pace {
 /// One run: whether it is profiled, and what is noted of it.
 pub(super) struct Timed<'a> {
     paces: &'a Paces,
-    kind: u128,
+    /// `None` if nobody asks.
+    kind: Option<u128>,
     slow: Duration,
     clock: Instant,
     is_profiled: bool,
@@ -61,11 +62,9 @@ impl Paces {
     /// Begins a run on the connection of this thread. Above `slow` the query is slow; at [`Duration::MAX`] none is.
     pub(super) fn begin(&self, connection: &Connection, sql: &str, slow: Duration) -> Timed<'_> {
         let is_asked = slow < Duration::MAX;
-        let kind = match is_asked {
-            true => XxHash3_128::oneshot(sanitize(sql).as_bytes()),
-            false => 0,
-        };
-        let pace = self.0.lock().get(&kind).copied().unwrap_or_default();
+        let kind = is_asked.then(|| XxHash3_128::oneshot(sanitize(sql).as_bytes()));
+        let pace = kind.and_then(|kind| self.0.lock().get(&kind).copied());
+        let pace = pace.unwrap_or_default();
         let wanted = pace.was_slow || pace.quick_runs < QUICK_RUNS;
         Timed {
             paces: self,
@@ -81,16 +80,14 @@ impl Paces {
 impl Timed<'_> {
     /// Ends the run, before the connection runs anything else; returns its profile if it was slow and has one.
     pub(super) fn end(self, connection: &Connection, planning: Duration) -> Option<Profile> {
-        if self.slow == Duration::MAX {
-            return None;
-        }
+        let kind = self.kind?;
         let took = self.clock.elapsed();
         {
             let mut paces = self.paces.0.lock();
-            if paces.len() >= MEMO && !paces.contains_key(&self.kind) {
+            if paces.len() >= MEMO && !paces.contains_key(&kind) {
                 paces.clear();
             }
-            let pace = paces.entry(self.kind).or_default();
+            let pace = paces.entry(kind).or_default();
             pace.was_slow |= took > self.slow;
             pace.quick_runs = match took < self.slow / QUICK_PART {
                 true => pace.quick_runs.saturating_add(1),
@@ -199,13 +196,10 @@ fn kind_of(name: &str) -> OperatorKind {
     }
 }
 
-/// The table of a scan: `{Table=memory.main.orders, ..}`, or `{.., Table=..}`. The rest of this text holds literals of the
+/// The table of a scan: `{Table=memory.main.orders, ..}`, where it comes first. The rest of this text holds literals of the
 /// statement, and is not passed on.
 fn table_of(extra: &str) -> Option<String> {
-    let (before, rest) = extra.split_once("Table=")?;
-    if !before.ends_with(['{', ' ']) {
-        return None;
-    }
+    let rest = extra.strip_prefix("{Table=")?;
     let end = rest.find([',', '}', '\n']).unwrap_or(rest.len());
     // without the names of database and schema
     let name = rest[..end].trim().trim_matches('\'');

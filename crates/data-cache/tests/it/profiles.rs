@@ -1,4 +1,4 @@
-//! What an engine tells about a slow run.
+//! An engine's account of a slow run.
 
 use std::sync::{Arc, Mutex};
 
@@ -72,6 +72,23 @@ fn a_slow_run_names_its_operators_and_their_rows() {
     );
     // no literal of the statement
     assert!(!format!("{profile:?}").contains("secret"));
+}
+
+#[test]
+fn a_literal_that_looks_like_a_table_is_passed_on_nowhere() {
+    let (warehouse, events) = watched(0);
+    for sql in [
+        "SELECT 'a Table=hunter2 b' || name, g + 1 FROM names",
+        "SELECT '{Table=hunter2}' || name FROM names WHERE name <> '{Table=hunter2, ' ORDER BY 1",
+    ] {
+        ask(&warehouse, sql);
+        let profile = last(&events).profile.unwrap();
+        assert!(!profile.operators.is_empty());
+        assert!(
+            !format!("{profile:?} {profile}").contains("hunter2"),
+            "{profile:?}"
+        );
+    }
 }
 
 #[test]

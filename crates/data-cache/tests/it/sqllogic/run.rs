@@ -15,7 +15,7 @@ const ASKED_AGAIN: usize = 300;
 /// DuckDB's name for a database in memory, which test files rely on.
 const FILE: &str = "memory";
 
-/// Why the rest of a file is not run.
+/// Reasons for which the rest of a file is not run.
 enum Stop {
     /// `halt`.
     Halted,
