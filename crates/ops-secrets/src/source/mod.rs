@@ -20,6 +20,10 @@ use zeroize::Zeroizing;
 
 use crate::error::ErrorKind;
 
+/// Longest part of a foreign message that is passed on, in characters.
+#[cfg(any(feature = "aws", feature = "vault"))]
+const MAX_DETAIL_CHARS: usize = 300;
+
 /// Answer of a [`Source`] about one name.
 pub type FetchResult = Result<SourceValue, FetchError>;
 
@@ -123,4 +127,18 @@ impl fmt::Debug for SourceValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[REDACTED]")
     }
+}
+
+/// One line of bounded length, without control characters.
+#[cfg(any(feature = "aws", feature = "vault"))]
+pub(crate) fn shortened(text: &str) -> String {
+    let clean = text.chars().map(|letter| match letter.is_control() {
+        true => ' ',
+        false => letter,
+    });
+    let mut short: String = clean.clone().take(MAX_DETAIL_CHARS).collect();
+    if clean.count() > MAX_DETAIL_CHARS {
+        short += "...";
+    }
+    short
 }

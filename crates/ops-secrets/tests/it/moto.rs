@@ -1,15 +1,14 @@
 //! A real server that speaks both services' wire formats, filled as the overview's command lines say.
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "tests")]
+#![expect(clippy::expect_used, reason = "tests")]
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_ssm::types::ParameterType;
 use ops_secrets::{AwsMode, Config};
 
-use crate::config;
+use crate::{config, tool};
 
 pub(crate) struct Moto {
     child: Child,
@@ -26,19 +25,7 @@ impl Drop for Moto {
 impl Moto {
     /// `None`, told in one line, where moto is not installed; a failure where it has to be.
     pub(crate) fn start() -> Option<Self> {
-        let program = program();
-        if !program.is_file() {
-            let told = format!(
-                "skipped: no {}; `cargo xtask setup` installs it",
-                program.display()
-            );
-            assert!(
-                std::env::var_os("OPS_TEST_REQUIRE_TOOLS").is_none_or(|on| on != "1"),
-                "{told}"
-            );
-            println!("{told}");
-            return None;
-        }
+        let program = tool::find("python/bin/moto_server", "cargo xtask setup")?;
         let mut command = Command::new(program);
         command
             .args(["-H", "127.0.0.1", "-p", "0"])
@@ -140,15 +127,6 @@ fn value_of(command: &str, option: &str) -> String {
         .unwrap()
         .trim_matches('"')
         .to_owned()
-}
-
-fn program() -> PathBuf {
-    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools");
-    let tools =
-        std::env::var_os("CARGO_TARGET_DIR").map(|target| PathBuf::from(target).join("tools"));
-    tools
-        .unwrap_or_else(|| workspace.into())
-        .join("python/bin/moto_server")
 }
 
 /// Credentials of nobody, against this address.

@@ -34,9 +34,10 @@ fn bulk(count: usize) -> String {
 fn without_aws_nobody_says_who_we_are_and_one_that_is_not_there_fails() {
     let off = Secrets::new(crate::config().aws(AwsMode::Off)).unwrap();
     assert_eq!(off.aws_identity_blocking().unwrap(), None);
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let closed = format!("http://{}", taken.local_addr().unwrap());
-    drop(taken);
+    // nobody listens at the other end of a connection, for as long as that lasts
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let held = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let closed = format!("http://{}", held.local_addr().unwrap());
     let gone = Secrets::new(aws(&closed)).unwrap();
     let error = gone.aws_identity_blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transient);

@@ -4,14 +4,14 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ops_secrets::{ErrorKind, SecretError, Secrets, VaultSource};
 use serde_json::{Value, json};
 
-use crate::config;
+use crate::{config, tool};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const ROOT: &str = "the-root-token-of-a-test";
@@ -29,13 +29,6 @@ impl Drop for OpenBao {
     }
 }
 
-fn program() -> PathBuf {
-    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(|path| PathBuf::from(path).join("tools"));
-    let tools = target.unwrap_or_else(|| workspace.into());
-    tools.join("openbao/bin/bao")
-}
-
 /// A port that was free a moment ago: the server's dev mode does not say which one it took.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -48,19 +41,7 @@ impl OpenBao {
             println!("skipped: a server of OpenBao is started with OPS_TEST_FULL=1");
             return None;
         }
-        let program = program();
-        if !program.is_file() {
-            let told = format!(
-                "skipped: no {}; `cargo xtask ci --full` installs it",
-                program.display()
-            );
-            assert!(
-                std::env::var_os("OPS_TEST_REQUIRE_TOOLS").is_none_or(|on| on != "1"),
-                "{told}"
-            );
-            println!("{told}");
-            return None;
-        }
+        let program = tool::find("openbao/bin/bao", "cargo xtask ci --full")?;
         // another process may take the port first: then the server ends, and the next port is tried
         (0..5).find_map(|_| Self::at(&program, free_port()))
     }

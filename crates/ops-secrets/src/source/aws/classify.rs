@@ -8,11 +8,8 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::error::ErrorKind;
-use crate::source::FetchError;
 use crate::source::aws::settings::AwsSettings;
-
-/// Longest part of a foreign message that is passed on, in characters.
-const MAX_DETAIL_CHARS: usize = 300;
+use crate::source::{FetchError, shortened};
 
 /// Failure of one request, and whether to send it again.
 #[derive(Clone, Debug)]
@@ -260,19 +257,6 @@ fn chain(error: &(dyn Error + 'static)) -> String {
         at = error.source();
     }
     shortened(&messages.join(": "))
-}
-
-/// One line of bounded length, without control characters.
-fn shortened(text: &str) -> String {
-    let clean = text.chars().map(|letter| match letter.is_control() {
-        true => ' ',
-        false => letter,
-    });
-    let mut short: String = clean.clone().take(MAX_DETAIL_CHARS).collect();
-    if clean.count() > MAX_DETAIL_CHARS {
-        short += "...";
-    }
-    short
 }
 
 fn cause<'a, C: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a C> {

@@ -11,12 +11,10 @@ use zeroize::Zeroizing;
 
 use crate::SecretError;
 use crate::error::ErrorKind;
-use crate::source::{FetchError, FetchResult, SourceValue};
+use crate::source::{FetchError, FetchResult, SourceValue, shortened};
 
 /// Longest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 4 * 1024 * 1024;
-/// Longest message of the server that is passed on.
-const MAX_MESSAGE_BYTES: usize = 300;
 /// What a path keeps as it is.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
@@ -181,8 +179,9 @@ impl Client {
 }
 
 fn settings() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
-    // a redirect would take the token along to somebody else
+    // a redirect or a proxy of the environment would take the token along to somebody else
     ureq::Agent::config_builder()
+        .proxy(None)
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
@@ -287,13 +286,7 @@ impl Answer {
     /// Errors of the server, in its own words.
     pub(super) fn message(&self) -> Option<String> {
         let refusal: Refusal = serde_json::from_slice(&self.body).unwrap_or_default();
-        let mut message = refusal.errors.join("; ").replace(['\n', '\t'], " ");
-        if message.len() > MAX_MESSAGE_BYTES {
-            let end = (0..=MAX_MESSAGE_BYTES)
-                .rev()
-                .find(|at| message.is_char_boundary(*at));
-            message.truncate(end.unwrap_or(0));
-        }
-        (!message.trim().is_empty()).then(|| message.trim().to_owned())
+        let message = shortened(refusal.errors.join("; ").trim());
+        (!message.is_empty()).then_some(message)
     }
 }

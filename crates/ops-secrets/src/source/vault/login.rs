@@ -1,12 +1,14 @@
 //! Ways to a token, and how long one lives.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
 use crate::error::ErrorKind;
 use crate::source::FetchError;
+use crate::source::file::MAX_SECRET_FILE_BYTES;
+use crate::source::trusted_file::{self, Refused};
 use crate::source::vault::client::{Answer, Client};
 
 /// Where Kubernetes mounts the token of a pod's service account.
@@ -179,15 +181,18 @@ pub(super) fn unauthenticated(detail: String) -> FetchError {
     FetchError::failed(ErrorKind::Unauthenticated, detail)
 }
 
-fn file(path: &PathBuf) -> Result<Zeroizing<String>, FetchError> {
-    let text = std::fs::read_to_string(path).map(Zeroizing::new);
-    let text = text.map_err(|error| unauthenticated(format!("{}: {error}", path.display())))?;
-    match text.trim() {
-        "" => Err(unauthenticated(format!(
-            "{}: no token in it",
-            path.display()
-        ))),
-        token => Ok(Zeroizing::new(token.to_owned())),
+/// Reads a token that is nobody else's to write.
+fn file(path: &Path) -> Result<Zeroizing<String>, FetchError> {
+    let problem = |why: &str| unauthenticated(format!("{}: {why}", path.display()));
+    let read =
+        trusted_file::read(path, MAX_SECRET_FILE_BYTES).map_err(|refused| match refused {
+            Refused::NotFound => problem("no such file"),
+            Refused::Problem(why) => problem(&why),
+        })?;
+    match std::str::from_utf8(&read.bytes).map(str::trim) {
+        Ok("") => Err(problem("no token in it")),
+        Ok(token) => Ok(Zeroizing::new(token.to_owned())),
+        Err(_) => Err(problem("not UTF-8")),
     }
 }
 

@@ -147,7 +147,7 @@ impl VaultSource {
         self
     }
 
-    /// Sets the file of the service account's token, for [`kubernetes`](Self::kubernetes).
+    /// Sets the file of the service account's token. Call it after [`kubernetes`](Self::kubernetes): before, it is ignored.
     #[must_use]
     pub fn service_account_token(mut self, path: impl Into<PathBuf>) -> Self {
         if let Login::Kubernetes { token, .. } = &mut self.login {
@@ -156,7 +156,8 @@ impl VaultSource {
         self
     }
 
-    /// Sets the mount of the login method, in place of `approle` or `kubernetes`.
+    /// Sets the mount of the login method, in place of `approle` or `kubernetes`. Call it after [`app_role`](Self::app_role) or
+    /// [`kubernetes`](Self::kubernetes): before, it is ignored.
     #[must_use]
     pub fn login_mount(mut self, at: impl AsRef<str>) -> Self {
         if let Login::AppRole { mount, .. } | Login::Kubernetes { mount, .. } = &mut self.login {

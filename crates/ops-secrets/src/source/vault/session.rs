@@ -68,8 +68,8 @@ impl Session {
             Some(token) => token,
             None => match (self.login.token(&self.client, until).await, held.take()) {
                 (Ok(token), _) => token,
-                // nobody answers: what is left of the lease still counts
-                (Err(FetchError::Unreachable { .. }), Some(old)) if !old.has_ended(now) => {
+                // only a refusal says that it is worth nothing: else what is left of the lease still counts
+                (Err(error), Some(old)) if !is_refusal(&error) && !old.has_ended(now) => {
                     *held = Some(old.clone());
                     return Ok(old);
                 }
@@ -103,6 +103,14 @@ impl Session {
             *keeper = Some((process, tokio::spawn(renew(Arc::downgrade(self)))));
         }
     }
+}
+
+fn is_refusal(error: &FetchError) -> bool {
+    let kind = match error {
+        FetchError::Failed { kind, .. } => kind,
+        _ => return false,
+    };
+    matches!(kind, ErrorKind::Unauthenticated | ErrorKind::AccessDenied)
 }
 
 /// Renews the token for as long as the session lives and has one.
