@@ -222,7 +222,8 @@ impl State {
         }
     }
 
-    /// Asks for the trace of a line, and counts a line of one that is not sampled.
+    /// Asks for the trace of a line, and counts a line of one that is not sampled. Warnings and worse and reports of our own are
+    /// always written.
     #[cold]
     fn sampled(
         &self,
@@ -230,8 +231,11 @@ impl State {
         meta: &RecordMeta<'_>,
         bound: &[&Arc<BoundFields>],
     ) -> bool {
+        if meta.always || meta.level >= Level::Warning {
+            return true;
+        }
         let context = context::with_current(|context| context.bound.clone()).flatten();
-        let keeps = sampling.keeps(meta, bound, context.as_deref());
+        let keeps = sampling.keeps(bound, context.as_deref());
         if !keeps {
             self.line_log.lock().unsampled += 1;
         }

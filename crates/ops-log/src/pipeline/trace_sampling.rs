@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
+use crate::Value;
 use crate::pipeline::trace_ids;
 use crate::render::bound::BoundFields;
-use crate::render::head::RecordMeta;
-use crate::{Level, Value};
 
 /// Decides by the trace of a line, so that all lines of a trace share the answer.
 #[derive(Debug)]
 pub(crate) struct TraceSampling {
-    /// Of the last 63 bits of a trace id, those below are sampled: as samplers of OpenTelemetry decide by ratio.
+    /// Bound of the last 64 bits of a trace id without the lowest one: numbers below it are sampled, as samplers of
+    /// OpenTelemetry decide by ratio.
     below: u64,
 }
 
@@ -20,16 +20,8 @@ impl TraceSampling {
         })
     }
 
-    /// Reports whether a line is written. Warnings and worse, reports of our own and lines without a trace always are.
-    pub(crate) fn keeps(
-        &self,
-        meta: &RecordMeta<'_>,
-        bound: &[&Arc<BoundFields>],
-        context: Option<&BoundFields>,
-    ) -> bool {
-        if meta.always || meta.level >= Level::Warning {
-            return true;
-        }
+    /// Reports whether the trace of a line is sampled; lines without a trace are.
+    pub(crate) fn keeps(&self, bound: &[&Arc<BoundFields>], context: Option<&BoundFields>) -> bool {
         // what is bound is what the line will say
         let layers = bound.iter().rev().map(|layer| &***layer).chain(context);
         let trace = layers.filter_map(trace_of).next();

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::redact::deny::DenyList;
+use crate::redact::encoding::Decoded;
 
 /// Ends of the names of parameters that sign a URL, which is a credential then.
 const SIGNATURES: [&str; 2] = ["sig", "signature"];
@@ -88,21 +89,12 @@ fn parameters(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// The text with what is percent-encoded in it as it is meant; what is no UTF-8 then is replaced.
+/// The text with one level of percent-encoding taken back; what is no UTF-8 then is replaced.
 fn percent_decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
+    match Decoded::new(text.as_bytes(), b'%').and_then(|text| text.next()) {
+        Some(decoded) => Cow::Owned(String::from_utf8_lossy(&decoded.bytes).into_owned()),
+        None => Cow::Borrowed(text),
     }
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let [first, after @ ..] = rest {
-        let code = (*first == b'%').then_some(after).and_then(|after| {
-            let digits = std::str::from_utf8(after.get(..2)?).ok()?;
-            u8::from_str_radix(digits, 16).ok()
-        });
-        bytes.push(code.unwrap_or(*first));
-        rest = if code.is_some() { &after[2..] } else { after };
-    }
-    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// White space and what stands around a URL in text.

@@ -78,7 +78,7 @@ fn of_trace(low: u64) -> String {
 fn a_sampled_trace_has_all_of_its_lines_and_another_one_its_warnings() {
     let (pipeline, written) = pipeline(|config| config.sample_traces(0.25), true);
     let log = pipeline.root();
-    // the share is of the numbers that the last 63 bits may be
+    // the share is of the numbers that the last 64 bits may be
     let sampled = [0, 1, (1 << 62) - 1];
     let others = [1 << 62, u64::MAX / 2, u64::MAX];
     for low in sampled.into_iter().chain(others) {
