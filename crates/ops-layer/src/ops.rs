@@ -195,7 +195,7 @@ impl Ops {
         &self.parts.cache.cache
     }
 
-    /// Sets the metrics to what every part counted. Called before each scrape.
+    /// Sets the metrics to what every part counted. Called before each scrape, and before each push by OTLP.
     pub fn publish_metrics(&self) {
         glue::log::publish();
         glue::trace::publish();

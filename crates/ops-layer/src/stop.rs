@@ -26,8 +26,11 @@ impl StopSignal {
         let mut signals = Signals::watch()?;
         let listener = signal.clone();
         tokio::spawn(async move {
-            // nobody else sets it
-            let _ = listener.number.set(signals.next().await);
+            let number = signals.next().await;
+            if !listener.is_raised() {
+                // nobody else sets it
+                let _ = listener.number.set(number);
+            }
             listener.stop();
             let number = signals.next().await;
             std::process::exit(128 + number);

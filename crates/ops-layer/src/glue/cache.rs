@@ -143,7 +143,7 @@ fn trace(event: &QueryEvent) {
     }
 }
 
-/// Where a slow query spent its time: an operator has no start and no end of its own, and so no span.
+/// Attributes of the time that a slow query spent: an operator has no start and no end of its own, and so no span.
 #[cfg(feature = "trace")]
 fn profiled(
     span: ops_trace::CompletedSpan,

@@ -1,6 +1,3 @@
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-
 use crate::findings::snapshot::{Metrics as Seen, Overflow};
 use crate::{Config, Error};
 
@@ -38,17 +35,17 @@ pub(crate) fn look() -> Option<Seen> {
     let total = |family: &ops_metrics::Family| family.total(every);
     let requests = c::http_requests_total::family();
     let overflows = ops_metrics::overflows().into_iter();
-    // the sum over all is zero for most of the time
-    let server_errors = requests.total(failed).unwrap_or(0.0);
-    let errors_by_route = if server_errors > 0.0 {
-        by_route(requests, failed)
-    } else {
-        Vec::new()
-    };
+    let errors = requests.totals_by(|labels| match labels {
+        [route, method, ..] if failed(labels) => Some(format!("{method} {route}")),
+        _ => None,
+    });
     Some(Seen {
         requests: requests.total(route).unwrap_or(0.0),
-        server_errors,
-        errors_by_route,
+        server_errors: errors.values().sum(),
+        errors_by_route: errors
+            .into_iter()
+            .filter(|(_, count)| *count > 0.0)
+            .collect(),
         panics: ops_metrics::panics() as f64,
         open_fds: total(c::process_open_fds::family()),
         max_fds: total(c::process_max_fds::family()),
@@ -68,27 +65,6 @@ pub(crate) fn look() -> Option<Seen> {
             })
             .collect(),
     })
-}
-
-/// Sums the series that are wanted by method and route.
-fn by_route(
-    requests: &ops_metrics::Family,
-    wanted: impl Fn(&[&str]) -> bool,
-) -> Vec<(String, f64)> {
-    let found = RefCell::new(BTreeSet::new());
-    requests.total(|labels| {
-        if let ([route, method, ..], true) = (labels, wanted(labels)) {
-            let route = [*route, *method].map(str::to_owned);
-            found.borrow_mut().insert(route);
-        }
-        false
-    });
-    let sum = |[route, method]: [String; 2]| {
-        let count = requests.total(|labels| wanted(labels) && labels[..2] == [&route, &method]);
-        (format!("{method} {route}"), count.unwrap_or(0.0))
-    };
-    let sums = found.into_inner().into_iter().map(sum);
-    sums.filter(|(_, count)| *count > 0.0).collect()
 }
 
 pub(crate) fn observer() -> Observer {

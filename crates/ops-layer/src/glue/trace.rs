@@ -159,7 +159,10 @@ pub(crate) fn example(
     };
     let is_preferred = |trace: &ops_trace::RecentTrace| preferred == Some(trace.trace_id.as_str());
     let best = all().filter(fits);
-    let trace = best.max_by_key(|trace| (is_profiled(trace), is_preferred(trace), trace.start))?;
+    let trace = best.max_by_key(|trace| {
+        let is_better = shown == Shown::SlowQuery && is_profiled(trace);
+        (is_better, is_preferred(trace), trace.start)
+    })?;
     Some(Example {
         trace_id: trace.trace_id.clone(),
         route: route_of(trace),

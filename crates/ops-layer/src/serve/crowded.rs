@@ -30,7 +30,7 @@ impl Crowd {
         (is_full && was_full).then(|| {
             Finding::new("connections_full", Severity::Critical)
                 .seen(format!(
-                    "{busy} of {max} connections have a request, the oldest for {} s",
+                    "{busy} of {max} connections have a request; the oldest of them was accepted {} s ago",
                     oldest.as_secs()
                 ))
                 .means("Nobody else is served: further clients wait to be accepted.")
@@ -63,11 +63,9 @@ mod tests {
             let found = crowd.look(busy, Duration::from_secs(31), 4);
             assert_eq!(found.is_some(), right, "look {at}: {found:?}");
             if let Some(finding) = found {
-                assert!(
-                    finding
-                        .seen
-                        .ends_with("of 4 connections have a request, the oldest for 31 s")
-                );
+                assert!(finding.seen.ends_with(
+                    "of 4 connections have a request; the oldest of them was accepted 31 s ago"
+                ));
             }
         }
     }

@@ -16,6 +16,19 @@ fn ids(service: &Process) -> Vec<String> {
     ids.collect()
 }
 
+/// Waits until the findings are these.
+fn until(service: &Process, are_right: impl Fn(&[String]) -> bool) {
+    let asked = Instant::now();
+    loop {
+        let found = ids(service);
+        if are_right(&found) {
+            return;
+        }
+        assert!(asked.elapsed() < PATIENCE, "{found:?}");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+}
+
 #[test]
 fn blocked_workers_are_the_first_finding_while_they_are_blocked() {
     if std::env::var_os("OPS_TEST_FULL").is_none() {
@@ -34,18 +47,11 @@ fn blocked_workers_are_the_first_finding_while_they_are_blocked() {
             stream
         })
         .collect();
-    let asked = Instant::now();
-    loop {
-        let found = ids(&service);
-        if found
+    until(&service, |found| {
+        found
             .first()
             .is_some_and(|first| first == "workers_blocked")
-        {
-            break;
-        }
-        assert!(asked.elapsed() < PATIENCE, "{found:?}");
-        std::thread::park_timeout(Duration::from_millis(100));
-    }
+    });
     let verbose = get(service.admin, "/readyz?verbose");
     let line = "finding workers_blocked (critical): none of the 2 workers of the runtime has run a new task for ";
     assert!(verbose.body.contains(line), "{}", verbose.body);
@@ -79,21 +85,11 @@ fn slow_clients_that_take_every_connection_are_the_first_finding() {
             stream
         })
         .collect();
-    let asked = Instant::now();
-    loop {
-        let found = ids(&service);
-        if found
+    until(&service, |found| {
+        found
             .first()
             .is_some_and(|first| first == "connections_full")
-        {
-            break;
-        }
-        assert!(asked.elapsed() < PATIENCE, "{found:?}");
-        std::thread::park_timeout(Duration::from_millis(100));
-    }
+    });
     drop(slow);
-    while !ids(&service).is_empty() {
-        assert!(asked.elapsed() < PATIENCE * 2, "{:?}", ids(&service));
-        std::thread::park_timeout(Duration::from_millis(100));
-    }
+    until(&service, <[String]>::is_empty);
 }

@@ -6,7 +6,7 @@ use crate::rules::traffic::{self, JOB, Phase, Unseen};
 
 /// Events in each step, enough for any alert.
 const BUSY: f64 = 1000.0;
-/// What is clearly above a threshold, and clearly below.
+/// Factors of a threshold that are clearly above and clearly below it.
 const ABOVE: f64 = 1.1;
 const BELOW: f64 = 0.9;
 

@@ -22,34 +22,13 @@ pub(super) const EVENTS_MIN: u64 = 100;
 /// Minutes that a page goes on after its cause.
 pub(super) const KEEP_MINUTES: u64 = 5;
 
-const M5: Window = Window {
-    text: "5m",
-    minutes: 5,
-};
-const M30: Window = Window {
-    text: "30m",
-    minutes: 30,
-};
-const H1: Window = Window {
-    text: "1h",
-    minutes: 60,
-};
-const H2: Window = Window {
-    text: "2h",
-    minutes: 120,
-};
-const H6: Window = Window {
-    text: "6h",
-    minutes: 360,
-};
-const D1: Window = Window {
-    text: "1d",
-    minutes: 1440,
-};
-const D3: Window = Window {
-    text: "3d",
-    minutes: 4320,
-};
+const M5: Window = Window::new("5m", 5);
+const M30: Window = Window::new("30m", 30);
+const H1: Window = Window::new("1h", 60);
+const H2: Window = Window::new("2h", 120);
+const H6: Window = Window::new("6h", 360);
+const D1: Window = Window::new("1d", 1440);
+const D3: Window = Window::new("3d", 4320);
 
 pub(super) const WINDOWS: [Window; 7] = [M5, M30, H1, H2, H6, D1, D3];
 

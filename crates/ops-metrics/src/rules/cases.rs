@@ -33,7 +33,7 @@ pub(super) struct QueryAt {
     pub(super) gives: Vec<(String, f64)>,
 }
 
-/// How far a value may be off: versions of Prometheus differ in whether the first sample of a range counts.
+/// Relative error that a value may have: versions of Prometheus differ in whether the first sample of a range counts.
 const TOLERANCE: f64 = 0.05;
 
 /// Returns files of cases, each with the minutes of its steps.

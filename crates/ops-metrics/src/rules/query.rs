@@ -7,6 +7,12 @@ pub(super) struct Window {
     pub(super) minutes: u64,
 }
 
+impl Window {
+    pub(super) const fn new(text: &'static str, minutes: u64) -> Self {
+        Self { text, minutes }
+    }
+}
+
 /// Returns `name_part{matchers}`.
 pub(super) fn selector(family: &Family, part: &str, matchers: &[String]) -> String {
     let name = family.definition().name;

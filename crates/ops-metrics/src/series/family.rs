@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash as _, Hasher as _};
 use std::sync::OnceLock;
 
@@ -149,18 +150,26 @@ impl Family {
     /// Returns the sum of the series whose label values are wanted; `None` if there is none. A histogram counts its
     /// observations.
     pub fn total(&self, wanted: impl Fn(&[&str]) -> bool) -> Option<f64> {
-        let all = self.sorted();
-        let wanted = all.iter().filter(|series| {
+        let sums = self.totals_by(|labels| wanted(labels).then_some(()));
+        sums.into_values().next()
+    }
+
+    /// Returns the sums of the series by what `key` says of their label values; those without a key are left out. A histogram
+    /// counts its observations.
+    pub fn totals_by<K: Ord>(&self, key: impl Fn(&[&str]) -> Option<K>) -> BTreeMap<K, f64> {
+        let mut sums = BTreeMap::new();
+        for series in self.sorted() {
             let labels: Vec<&str> = series.labels.iter().map(AsRef::as_ref).collect();
-            wanted(&labels)
-        });
-        let values = wanted.map(|series| match &series.value {
-            Value::Counter(counter) => counter.get() as f64,
-            Value::Seconds(seconds) => seconds.get().as_secs_f64(),
-            Value::Gauge(gauge) => gauge.get(),
-            Value::Histogram(histogram) => histogram.count() as f64,
-        });
-        values.reduce(|sum, value| sum + value)
+            let Some(key) = key(&labels) else { continue };
+            let value = match &series.value {
+                Value::Counter(counter) => counter.get() as f64,
+                Value::Seconds(seconds) => seconds.get().as_secs_f64(),
+                Value::Gauge(gauge) => gauge.get(),
+                Value::Histogram(histogram) => histogram.count() as f64,
+            };
+            *sums.entry(key).or_insert(0.0) += value;
+        }
+        sums
     }
 
     /// Returns how many values were not counted, for each reason.

@@ -42,6 +42,9 @@ pub struct Config {
     pub(crate) resource: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) endpoint: Option<String>,
+    /// Endpoint of a configuration that the environment overrides, signal by signal.
+    #[serde(skip)]
+    pub(crate) endpoint_below_env: Option<String>,
     #[serde(default)]
     pub(crate) sampling_ratio: Option<f64>,
     #[serde(default)]
@@ -87,6 +90,7 @@ impl Config {
             service_version: None,
             resource: BTreeMap::new(),
             endpoint: None,
+            endpoint_below_env: None,
             sampling_ratio: None,
             queue_spans: None,
             export_timeout: None,
@@ -120,17 +124,7 @@ impl Config {
     #[must_use]
     pub fn with_env(mut self) -> Self {
         let is_set = |names: &[&'static str]| self.environment.first(names).is_some();
-        let [
-            endpoint,
-            sampler,
-            keep,
-            queue,
-            timeout,
-            delay,
-            logs,
-            metrics,
-        ] = [
-            is_set(&[signal::TRACES.endpoint, environment::ENDPOINT]),
+        let [sampler, keep, queue, timeout, delay, logs, metrics] = [
             is_set(&[environment::SAMPLER, environment::ARGUMENT]),
             is_set(&[environment::KEEP]),
             is_set(&[environment::QUEUE_SIZE]),
@@ -139,7 +133,8 @@ impl Config {
             is_set(&[environment::LOGS_EXPORTER]),
             is_set(&[environment::METRICS_EXPORTER]),
         ];
-        self.endpoint = self.endpoint.filter(|_| !endpoint);
+        // each signal has a variable of its own: what is below them is decided signal by signal
+        self.endpoint_below_env = self.endpoint.take().or(self.endpoint_below_env);
         self.sampling_ratio = self.sampling_ratio.filter(|_| !sampler);
         self.keep_errors = self.keep_errors.filter(|_| !keep);
         self.keep_slow = self.keep_slow.filter(|_| !keep);
@@ -266,6 +261,7 @@ impl Config {
     pub fn exports_logs(&self) -> bool {
         let mut unheard = Vec::new();
         signals::logs_wanted(self, &mut unheard)
+            && !resolved::disabled(&self.environment, &mut unheard)
     }
 
     /// Exports the lines that are written to this, if [`export_logs`](Self::export_logs) says so.

@@ -40,9 +40,12 @@ pub(crate) fn otlp(
 /// As the specification has it: the variable of the signal is taken as it is, to the general one the path is appended.
 fn url(config: &Config, signal: &Signal, warnings: &mut Vec<Warning>) -> Result<String, Error> {
     let env = &config.environment;
-    let given = config.endpoint.as_deref().map(str::trim);
-    let url = match given.filter(|e| !e.is_empty()) {
-        Some(endpoint) => endpoint::with_path(endpoint, signal.path)?,
+    let given = |endpoint: &'_ Option<String>| {
+        let endpoint = endpoint.as_deref().map(str::trim);
+        endpoint.filter(|e| !e.is_empty()).map(str::to_owned)
+    };
+    let url = match given(&config.endpoint) {
+        Some(endpoint) => endpoint::with_path(&endpoint, signal.path)?,
         None => match (env.get(signal.endpoint), env.get(ENDPOINT)) {
             (Some(endpoint), _) => {
                 endpoint::as_it_is(&endpoint).map_err(|error| error.of(signal.endpoint))?
@@ -50,7 +53,11 @@ fn url(config: &Config, signal: &Signal, warnings: &mut Vec<Warning>) -> Result<
             (None, Some(endpoint)) => {
                 endpoint::with_path(&endpoint, signal.path).map_err(|error| error.of(ENDPOINT))?
             }
-            (None, None) => endpoint::with_path(endpoint::DEFAULT, signal.path)?,
+            (None, None) => {
+                let below = given(&config.endpoint_below_env);
+                let below = below.as_deref().unwrap_or(endpoint::DEFAULT);
+                endpoint::with_path(below, signal.path)?
+            }
         },
     };
     if endpoint::is_grpc_port(&url) {

@@ -97,7 +97,7 @@ impl Resolved {
     }
 }
 
-fn disabled(env: &Environment, warnings: &mut Vec<Warning>) -> bool {
+pub(super) fn disabled(env: &Environment, warnings: &mut Vec<Warning>) -> bool {
     let variable = "OTEL_SDK_DISABLED";
     match env.name(&[variable]) {
         Some((_, value)) if value == "true" => true,
@@ -155,7 +155,11 @@ fn queue_spans(config: &Config, warnings: &mut Vec<Warning>) -> usize {
 
 pub(super) fn export_delay(config: &Config, warnings: &mut Vec<Warning>) -> Duration {
     match config.export_delay {
-        Some(delay) => delay.max(Duration::from_millis(DELAY_MS.0)),
+        // a day is as good as never, and can be added to any instant
+        Some(delay) => delay.clamp(
+            Duration::from_millis(DELAY_MS.0),
+            Duration::from_secs(24 * 60 * 60),
+        ),
         None => config
             .environment
             .millis(&[SCHEDULE_DELAY], DELAY_MS, EXPORT_DELAY, warnings),

@@ -24,7 +24,7 @@ const MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
 const MAX_HEADER_BYTES: usize = 100;
 const RETRIES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const PROTOBUF: &str = "application/x-protobuf";
+pub(crate) const PROTOBUF: &str = "application/x-protobuf";
 
 /// Posts on the export thread: blocking, without a runtime or redirects.
 ///

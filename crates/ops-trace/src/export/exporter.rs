@@ -13,13 +13,10 @@ use parking_lot::Mutex;
 
 use super::{batch, console};
 use crate::export::breaker::{Breaker, Change};
-use crate::export::reply::{FailedExport, Reply};
+use crate::export::reply::{FailedExport, MAX_MESSAGE_BYTES, Reply};
 use crate::export::state::ExportState;
 use crate::limits::cut;
-use crate::stats::{FailureKind, add};
-
-/// Maximum bytes of a collector's message in a log line.
-const MAX_MESSAGE_BYTES: usize = 1024;
+use crate::stats::add;
 
 /// An OTLP exporter and the URL that it posts to.
 #[derive(Debug)]
@@ -113,12 +110,7 @@ impl CountingExporter {
         match outcome {
             Ok(()) => self.accepted(&otlp.url, spans, reply),
             Err(cause) => {
-                let failure = reply.failure.unwrap_or(FailedExport {
-                    kind: FailureKind::Other,
-                    cause,
-                    status: None,
-                    retry_after: None,
-                });
+                let failure = reply.failure.unwrap_or_else(|| FailedExport::other(cause));
                 self.failed(&otlp.url, spans, failure);
             }
         }

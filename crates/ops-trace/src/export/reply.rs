@@ -2,6 +2,9 @@ use std::time::Duration;
 
 use crate::stats::FailureKind;
 
+/// Maximum bytes of a collector's message in a log line.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 1024;
+
 /// Answer of the collector to one batch.
 #[derive(Debug, Default)]
 pub(crate) struct Reply {
@@ -19,4 +22,16 @@ pub(crate) struct FailedExport {
     pub(crate) status: Option<u16>,
     /// Time that the collector asked to be left alone for.
     pub(crate) retry_after: Option<Duration>,
+}
+
+impl FailedExport {
+    /// A failure of which the client has told nothing.
+    pub(crate) fn other(cause: String) -> Self {
+        Self {
+            kind: FailureKind::Other,
+            cause,
+            status: None,
+            retry_after: None,
+        }
+    }
 }

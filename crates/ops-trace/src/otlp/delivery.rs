@@ -8,15 +8,11 @@ use parking_lot::Mutex;
 
 use crate::config::otlp::Otlp;
 use crate::export::breaker::{Breaker, Change};
-use crate::export::client::Client;
+use crate::export::client::{Client, PROTOBUF};
 use crate::export::closing::Closing;
-use crate::export::reply::{FailedExport, Reply};
+use crate::export::reply::{FailedExport, MAX_MESSAGE_BYTES, Reply};
 use crate::limits::cut;
 use crate::signals::ledger::{Ledger, Outcome};
-use crate::stats::FailureKind;
-
-/// Maximum bytes of a collector's message in a log line.
-const MAX_MESSAGE_BYTES: usize = 1024;
 
 /// Posts the requests of one signal and counts what became of their items. An outage is one event when it begins and one
 /// when it ends.
@@ -87,7 +83,7 @@ impl Delivery {
         }
     }
 
-    /// Counts items that could not even be made into a request.
+    /// Counts an export for which there was no request.
     #[cfg(feature = "otlp-metrics")]
     pub(crate) fn fail(&mut self, cause: String) {
         self.failed(0, cause, None);
@@ -125,12 +121,7 @@ impl Delivery {
     }
 
     fn failed(&mut self, items: u64, cause: String, failure: Option<FailedExport>) {
-        let failure = failure.unwrap_or(FailedExport {
-            kind: FailureKind::Other,
-            cause,
-            status: None,
-            retry_after: None,
-        });
+        let failure = failure.unwrap_or_else(|| FailedExport::other(cause));
         let cause = failure.cause;
         self.ledger.record(
             items,
@@ -154,7 +145,7 @@ fn headers(otlp: &Otlp) -> HeaderMap {
         Some((name, HeaderValue::try_from(value.as_str()).ok()?))
     });
     let mut headers: HeaderMap = given.collect();
-    let protobuf = HeaderValue::from_static("application/x-protobuf");
+    let protobuf = HeaderValue::from_static(PROTOBUF);
     headers.insert(CONTENT_TYPE, protobuf);
     if otlp.gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

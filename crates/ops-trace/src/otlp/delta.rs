@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
@@ -111,7 +112,7 @@ fn difference(total: Number, before: Number) -> Option<Number> {
     }
 }
 
-/// Name and labels of a series. No label has the separators within.
+/// Name and labels of a series. Lengths tell them apart, whatever the labels hold.
 fn key(metric: &str, labels: &[KeyValue]) -> String {
     let mut key = metric.to_owned();
     for label in labels {
@@ -120,10 +121,14 @@ fn key(metric: &str, labels: &[KeyValue]) -> String {
             Some(Any::StringValue(text)) => text.as_str(),
             _ => "",
         };
-        key.push('\0');
-        key.push_str(&label.key);
-        key.push('\u{1}');
-        key.push_str(text);
+        // writing to a String does not fail
+        let _ = write!(
+            key,
+            "\0{}:{}{}:{text}",
+            label.key.len(),
+            label.key,
+            text.len()
+        );
     }
     key
 }

@@ -73,7 +73,8 @@ impl Source for Metrics {
     }
 
     fn push(&mut self) {
-        let started = Instant::now();
+        // the interval is kept, unless an export took longer; it is set before what may panic
+        self.next = (self.next + self.interval).max(Instant::now() + self.interval / 2);
         let mut batch = MetricsBatch::new(self.start, SystemTime::now());
         let filled = catch_unwind(AssertUnwindSafe(|| self.source.fill(&mut batch)));
         if filled.is_err() {
@@ -84,8 +85,6 @@ impl Source for Metrics {
                 self.send(request);
             }
         }
-        // the interval is kept, unless an export took longer
-        self.next = (self.next + self.interval).max(started + self.interval / 2);
     }
 }
 

@@ -77,7 +77,7 @@ impl MetricsBatch {
 
     /// Adds a total that only grows.
     pub fn counter(&mut self, metric: Metric<'_>, labels: Labels<'_>, total: u64) {
-        // wraps where OTLP does: it has no unsigned numbers
+        // OTLP has no unsigned numbers
         let total = i64::try_from(total).unwrap_or(i64::MAX);
         self.sum(metric, labels, Number::AsInt(total));
     }

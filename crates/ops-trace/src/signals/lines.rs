@@ -94,7 +94,6 @@ impl LogLines {
         if text.is_empty() || is_sending() {
             return;
         }
-        let line = Line::new(text);
         let mut queue = self.0.queue.lock();
         let is_full = queue.lines.len() >= MAX_LINES || queue.bytes + text.len() > MAX_BYTES;
         if queue.is_closed || is_full {
@@ -102,7 +101,7 @@ impl LogLines {
         }
         self.0.ledger.take(1);
         queue.bytes += text.len();
-        queue.lines.push_back(line);
+        queue.lines.push_back(Line::new(text));
         if queue.lines.len() == BATCH_LINES
             && let Some(sender) = &queue.sender
         {
