@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use uuid::Uuid;
 
@@ -251,8 +252,8 @@ pub struct Runs {
     #[arg(long, value_parser = status)]
     pub status: Option<Status>,
     /// Runs to list, at least 1
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
-    pub limit: u64,
+    #[arg(long, default_value_t = 10, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub limit: usize,
     /// As JSON instead of lines
     #[arg(long)]
     pub json: bool,

@@ -30,9 +30,8 @@ pub fn run(options: &args::Runs) -> Result<()> {
             answer(&describe(&record))
         };
     }
-    let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
     let wanted = |record: &Record| options.status.is_none_or(|status| record.status == status);
-    let (page, _) = runs.page(None, limit, wanted);
+    let (page, _) = runs.page(None, options.limit, wanted);
     if options.json {
         return answer_json(&json!({ "runs": page }));
     }
@@ -49,8 +48,7 @@ fn line(record: &Record) -> String {
     let took = record
         .took_ms
         .map_or("-".to_owned(), |ms| format!("{ms}ms"));
-    // an engine's message may have lines of its own
-    let why = one_line(record.error.as_deref().unwrap_or_default());
+    let why = record.error.as_deref().unwrap_or_default();
     let line = format!(
         "{} {} {} {client} {} {phase} {took} retries={} {why}",
         record.requested_at.get(..19).unwrap_or_default(),
@@ -59,7 +57,8 @@ fn line(record: &Record) -> String {
         record.status.as_str(),
         record.retries,
     );
-    format!("{}\n", line.trim_end())
+    // a record is a file: its texts may have lines and sequences of their own
+    one_line(&line) + "\n"
 }
 
 fn one_line(text: &str) -> String {
@@ -72,17 +71,20 @@ pub fn describe(record: &Record) -> String {
     let mut text = line(record);
     for phase in &record.phases {
         let how = if phase.ok { "done" } else { "failed" };
-        text += &format!("  {} {how} after {} ms\n", phase.phase, phase.took_ms);
+        let name = one_line(&phase.phase);
+        text += &format!("  {name} {how} after {} ms\n", phase.took_ms);
     }
     if let Some(result) = &record.result {
         let file = result.file.as_deref().unwrap_or_default();
         text += &format!(
-            "  published {}: {} rows in {file}\n",
-            result.name, result.rows
+            "  published {}: {} rows in {}\n",
+            one_line(&result.name),
+            result.rows,
+            one_line(file)
         );
     }
     if let Some(trace) = &record.trace_id {
-        text += &format!("  trace {trace}\n");
+        text += &format!("  trace {}\n", one_line(trace));
     }
     text
 }

@@ -53,6 +53,9 @@ fn ask_sts(answers: &mut Answers, secrets: &Secrets) {
         Err(error) => error,
     };
     answers.note("secrets", asked, chain(&error));
+    if let Some(last) = answers.tried.last_mut() {
+        last.ok = false;
+    }
     let is_known = |found: &Found| found.id.starts_with("aws_");
     if answers.findings.iter().any(is_known) {
         return;

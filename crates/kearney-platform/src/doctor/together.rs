@@ -1,4 +1,4 @@
-//! What the answers of several probes say together.
+//! Findings that follow from the answers of several probes.
 
 use serde_json::Value;
 
@@ -26,8 +26,9 @@ pub(super) fn judged(answers: &Answers) -> Vec<Found> {
         "No platform runs with this data directory: its lock is free."
             .clone_into(&mut finding.means);
         if let Some(error) = &answers.last_error {
-            finding.seen = format!("{}; the log ends with: {error}", finding.seen);
-            "Mend what the end of the log names, then start it.".clone_into(&mut finding.action);
+            finding.seen = format!("{}; the last error in its log: {error}", finding.seen);
+            "If the last error is why it ended, mend that; then start it."
+                .clone_into(&mut finding.action);
         }
     }
     findings

@@ -1,6 +1,4 @@
-use std::path::Path;
-
-use crate::served::Home;
+use crate::served::{Home, datasets, extract};
 
 const SUMMARY: &str = "/api/flights/summary?origin=SFO";
 const MODELS: &str = "/api/registry/models";
@@ -138,11 +136,7 @@ fn the_start_tells_where_to_look() {
 
 #[test]
 fn files_that_were_replaced_are_loaded_at_the_next_start() {
-    let files = tempfile::tempdir().unwrap();
-    let extract = Path::new(env!("CARGO_MANIFEST_DIR")).join("extract");
-    for name in ["flights-3m.parquet", "airports.csv", "zipcodes.csv"] {
-        std::fs::copy(extract.join(name), files.path().join(name)).unwrap();
-    }
+    let files = datasets();
     let home = Home::with_datasets(files.path());
     let airports = || {
         let served = home.serve();
@@ -151,7 +145,7 @@ fn files_that_were_replaced_are_loaded_at_the_next_start() {
         datasets["datasets"][1]["rows"].as_u64().unwrap()
     };
     let before = airports();
-    let text = std::fs::read_to_string(extract.join("airports.csv")).unwrap();
+    let text = std::fs::read_to_string(extract().join("airports.csv")).unwrap();
     let fewer: Vec<_> = text.lines().take(101).collect();
     std::fs::write(files.path().join("airports.csv"), fewer.join("\n")).unwrap();
     assert_eq!((before > 100, airports()), (true, 100));

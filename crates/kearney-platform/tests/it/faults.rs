@@ -345,8 +345,9 @@ impl Frozen {
     /// `None` where the machine does not freeze single threads.
     fn workers(served: &Served) -> Option<Self> {
         let name = format!("ops-test-{}-workers", std::process::id());
-        let frozen = Self(Path::new("/sys/fs/cgroup/freezer").join(name));
-        std::fs::create_dir(&frozen.0).ok()?;
+        let folder = Path::new("/sys/fs/cgroup/freezer").join(name);
+        std::fs::create_dir(&folder).ok()?;
+        let frozen = Self(folder);
         for task in std::fs::read_dir(format!("/proc/{}/task", served.id())).unwrap() {
             let task = task.unwrap();
             let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::served::{Home, Served};
+use crate::served::{self, Home, Served};
 
 const RUNS: &str = "/api/orchestrator/runs";
 const KEY: (&str, &str) = ("X-API-Key", "kearney-registry-key");
@@ -189,16 +189,14 @@ fn a_full_queue_is_429_with_retry_after_and_no_server_error() {
 
 #[test]
 fn a_run_that_waits_is_cancelled_also_if_that_cannot_be_written_down() {
-    let files = tempfile::tempdir().unwrap();
-    let extract = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("extract");
-    for name in ["flights-3m.parquet", "airports.csv", "zipcodes.csv"] {
-        std::fs::copy(extract.join(name), files.path().join(name)).unwrap();
-    }
+    let files = served::datasets();
     let home = Home::with_datasets(files.path());
     let served = home.serve();
-    // its agents try three times
+    // each takes more than a second, as its agents try three times: the one behind them waits
     std::fs::write(files.path().join("zipcodes.csv"), "broken").unwrap();
-    ask(&served, r#"{"job": "delays"}"#);
+    for _ in 0..5 {
+        ask(&served, r#"{"job": "delays"}"#);
+    }
     let waits = ask(&served, r#"{"job": "routes"}"#);
     std::fs::rename(home.path("data/runs"), home.path("data/elsewhere")).unwrap();
     let refused = served.post(RUNS, &[KEY], r#"{"job": "load"}"#);
@@ -216,11 +214,7 @@ fn a_run_that_waits_is_cancelled_also_if_that_cannot_be_written_down() {
 
 #[test]
 fn a_run_whose_file_is_broken_tries_again_fails_and_leaves_the_table_as_it_was() {
-    let files = tempfile::tempdir().unwrap();
-    let extract = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("extract");
-    for name in ["flights-3m.parquet", "airports.csv", "zipcodes.csv"] {
-        std::fs::copy(extract.join(name), files.path().join(name)).unwrap();
-    }
+    let files = served::datasets();
     let home = Home::with_datasets(files.path());
     let served = home.serve();
     let before = served.get("/api/flights/summary?origin=SFO").body;
@@ -249,7 +243,7 @@ fn a_run_whose_file_is_broken_tries_again_fails_and_leaves_the_table_as_it_was()
 
     // the file is whole again: so is the next run, which loads it
     std::fs::copy(
-        extract.join("flights-3m.parquet"),
+        served::extract().join("flights-3m.parquet"),
         files.path().join("flights-3m.parquet"),
     )
     .unwrap();

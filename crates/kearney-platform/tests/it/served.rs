@@ -304,3 +304,17 @@ fn answer(mut response: ureq::http::Response<ureq::Body>) -> Answer {
         body: response.body_mut().read_to_string().unwrap(),
     }
 }
+
+/// Folder of the small input files that the platform carries.
+pub(crate) fn extract() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("extract")
+}
+
+/// Copies of the input files, which a test may break.
+pub(crate) fn datasets() -> tempfile::TempDir {
+    let files = tempfile::tempdir().unwrap();
+    for name in ["flights-3m.parquet", "airports.csv", "zipcodes.csv"] {
+        std::fs::copy(extract().join(name), files.path().join(name)).unwrap();
+    }
+    files
+}

@@ -30,7 +30,7 @@ pub(super) fn collect(admin: &Admin) -> Option<Part> {
         job.phases.truncate(PHASES);
         let names = job.phases.iter_mut().map(|phase| &mut phase.name);
         let texts = [&mut job.id, &mut job.name, &mut job.status, &mut job.note];
-        for text in texts.into_iter().chain(names) {
+        for text in texts.into_iter().chain(names).chain(&mut job.trace_id) {
             *text = redacted(text).chars().take(TEXT_MAX).collect();
         }
     }

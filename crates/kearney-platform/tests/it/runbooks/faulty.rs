@@ -182,7 +182,7 @@ fn metrics_that_are_not_there(home: &Home, faulty: Faulty) {
     page.concludes("- Nothing: the process is not there, or listens elsewhere");
 }
 
-/// What the first step says while more scrapers ask at once than are let in.
+/// Answer of the first step while more scrapers ask at once than are let in.
 fn crowd(page: &Page, scene: &Scene<'_>) -> String {
     let scripts = vec![page.steps[&1][0].trim_end(); 24].join(" & ");
     let counted = format!("({scripts} & wait) | sort | uniq -c");

@@ -163,7 +163,7 @@ impl<'a> Limited<'a> {
         limited
     }
 
-    /// What the kernel took back meanwhile is not allowed any more. It refuses a limit that it cannot reach at once.
+    /// Lowers the limit to just above what is used now. The kernel refuses a limit that it cannot reach at once.
     fn tighten(&self) {
         let is_old = self.group.join(self.files[0]).exists();
         let file = self.files[usize::from(!is_old)];

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::SOON;
 use crate::served::{Served, agent};
@@ -53,6 +53,7 @@ impl Prometheus {
         let asked = Instant::now();
         while !started.is_ready() {
             assert!(asked.elapsed() < SOON, "Prometheus is not ready");
+            std::thread::park_timeout(Duration::from_millis(20));
         }
         Some(started)
     }

@@ -3,10 +3,9 @@ use std::time::Instant;
 use super::page::{Page, Scene};
 use super::prometheus::Prometheus;
 use super::provider::AREA;
-use super::runs::datasets;
 use super::{KEY, SOON, until};
 use crate::mapbox_stand_in::{Behavior, StandIn, TOKEN};
-use crate::served::{Home, Served};
+use crate::served::{Home, Served, datasets};
 
 /// One platform with a provider that fails, a file that cannot be read and a cache that has seen nothing.
 #[test]

@@ -1,18 +1,6 @@
-use std::path::Path;
-
 use super::page::{Page, Scene};
 use super::{KEY, until};
-use crate::served::Home;
-
-/// Copies of the extract, which a test may break.
-pub(super) fn datasets() -> tempfile::TempDir {
-    let files = tempfile::tempdir().unwrap();
-    let extract = Path::new(env!("CARGO_MANIFEST_DIR")).join("extract");
-    for name in ["flights-3m.parquet", "airports.csv", "zipcodes.csv"] {
-        std::fs::copy(extract.join(name), files.path().join(name)).unwrap();
-    }
-    files
-}
+use crate::served::{Home, datasets};
 
 #[test]
 fn runs_that_fail_lead_to_the_file_that_is_broken() {
