@@ -24,6 +24,7 @@ mod load;
 mod runbooks;
 
 use api::Api;
+pub(crate) use collector::start as collector;
 pub(crate) use demo::check as check_demo;
 pub(crate) use load::Load;
 
@@ -77,11 +78,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let served = Served::traced(&binary, &collector::start()?)?;
     check(&folder, &served, args.full)?;
     served.stop()
-}
-
-/// Starts a collector that takes every span, and returns its address.
-pub(crate) fn collector() -> Result<String> {
-    collector::start()
 }
 
 /// Runs Prometheus and a load on every subsystem, and then asks all that dashboards and alerts ask.

@@ -21,10 +21,7 @@ fn of_file(root: &Path, file: PathBuf) -> Vec<Finding> {
     let has_runbook = |name: &str| root.join("docs/runbooks").join(name).is_file();
     let mut findings = without_runbook(&file, &lines, has_runbook);
     let page = text_of(&root.join("crates/ops-admin/assets/page.html"));
-    let mut rules = text_of(&root.join("crates/kearney-platform/src/rules.rs"));
-    for (_, line) in RULES.iter().flat_map(|path| lines_of(&root.join(path))) {
-        rules += &line;
-    }
+    let rules = RULES.map(|path| text_of(&root.join(path))).concat();
     findings.extend(without_view(&file, &lines, |name, value| match name {
         "section" => page.contains(&format!("<section id=\"{value}\"")),
         "finding" => rules.contains(&format!("\"{value}\"")),
@@ -34,7 +31,9 @@ fn of_file(root: &Path, file: PathBuf) -> Vec<Finding> {
 }
 
 /// Where findings are named.
-const RULES: [&str; 2] = [
+const RULES: [&str; 4] = [
+    "crates/kearney-platform/src/rules.rs",
+    "crates/ops-layer/src/serve/crowded.rs",
     "crates/ops-layer/src/findings/mod.rs",
     "crates/ops-layer/src/findings/export.rs",
 ];

@@ -44,11 +44,15 @@ pub(super) fn check(metadata: &Metadata) -> Vec<Finding> {
         if !package.is_published() {
             continue;
         }
+        let foreign = foreign_names(package, &ours);
         for file in sources(&package.folder().join("src")) {
             let inside = file.strip_prefix(package.folder()).unwrap_or(&file);
             let text = std::fs::read_to_string(&file).unwrap_or_default();
-            let foreign = foreign_names(package, &ours);
-            for exposed in exposed(&text, &foreign) {
+            let Ok(found) = exposed(&text, &foreign) else {
+                findings.push(Finding::new(&file, 1, "article 7: cannot be parsed"));
+                continue;
+            };
+            for exposed in found {
                 if !is_allowed(&package.name, inside, &exposed.krate) {
                     let message = format!(
                         "article 7: {} of {} is in a public signature; move it to an adapter module, or extend the law and `ADAPTERS`",
@@ -99,17 +103,16 @@ struct Exposed {
     name: String,
 }
 
-fn exposed(text: &str, foreign: &BTreeSet<String>) -> BTreeSet<Exposed> {
+fn exposed(text: &str, foreign: &BTreeSet<String>) -> syn::Result<BTreeSet<Exposed>> {
+    let file = syn::parse_file(text)?;
     let mut reader = Reader {
         foreign,
         imported: BTreeMap::new(),
         found: BTreeSet::new(),
     };
-    if let Ok(file) = syn::parse_file(text) {
-        reader.imports(&file.items);
-        reader.items(&file.items);
-    }
-    reader.found
+    reader.imports(&file.items);
+    reader.items(&file.items);
+    Ok(reader.found)
 }
 
 struct Reader<'a> {
@@ -266,7 +269,7 @@ mod tests {
 
     fn names(text: &str) -> Vec<String> {
         let foreign = ["axum", "duckdb"].map(str::to_owned).into();
-        let found = exposed(text, &foreign).into_iter();
+        let found = exposed(text, &foreign).unwrap().into_iter();
         found
             .map(|exposed| format!("{}::{}", exposed.krate, exposed.name))
             .collect()
