@@ -251,6 +251,49 @@ fn an_outage_of_one_signal_is_its_own_and_one_line_when_it_begins_and_ends() {
 }
 
 #[test]
+fn an_endpoint_below_the_environment_is_for_signals_without_a_variable_of_their_own() {
+    let (below, own) = (Collector::start().unwrap(), Collector::start().unwrap());
+    for (variable, path) in [
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "/v1/traces"),
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "/v1/logs"),
+    ] {
+        let lines = LogLines::new();
+        let url = format!("{}{path}", own.endpoint());
+        let variables = [(variable, url.as_str()), ("OTEL_LOGS_EXPORTER", "otlp")];
+        let config = Config::new("x").environment(variables);
+        let config = config.endpoint(below.endpoint()).with_env();
+        let tracer = Tracer::new(config.log_lines(&lines)).unwrap();
+        write(lines.clone(), r#"{"event":"x"}"#);
+        drop(span!(tracer: tracer, "a"));
+        let handle = tracer.handle();
+        tracer.shutdown_blocking(SOON);
+        let stats = handle.log_stats().unwrap();
+        assert_eq!(
+            (handle.stats().exported, stats.exported),
+            (1, 1),
+            "{variable}: {stats:?}"
+        );
+    }
+    // each had the spans of one round and the lines of the other
+    for collector in [&below, &own] {
+        assert_eq!((collector.spans().len(), collector.logs().len()), (1, 1));
+    }
+}
+
+#[test]
+fn a_disabled_sdk_exports_no_lines() {
+    let config = |disabled| {
+        let variables = [
+            ("OTEL_LOGS_EXPORTER", "otlp"),
+            ("OTEL_SDK_DISABLED", disabled),
+        ];
+        Config::new("x").environment(variables)
+    };
+    assert!(config("false").exports_logs());
+    assert!(!config("true").exports_logs());
+}
+
+#[test]
 fn refused_lines_are_counted_as_such() {
     let collector = Collector::start().unwrap();
     collector.answer(Answer::PartialSuccess(2, "too old".to_owned()));
