@@ -120,6 +120,19 @@ impl Environment {
         }
         pairs
     }
+
+    /// `OTEL_SDK_DISABLED` is `true`.
+    pub(super) fn is_disabled(&self, warnings: &mut Vec<Warning>) -> bool {
+        let variable = "OTEL_SDK_DISABLED";
+        match self.name(&[variable]) {
+            Some((_, value)) if value == "true" => true,
+            Some((_, value)) if value != "false" => {
+                warn(warnings, variable, value, "true, false", "false");
+                false
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Warning {

@@ -260,8 +260,7 @@ impl Config {
     /// them: else there is no need to write lines anywhere.
     pub fn exports_logs(&self) -> bool {
         let mut unheard = Vec::new();
-        signals::logs_wanted(self, &mut unheard)
-            && !resolved::disabled(&self.environment, &mut unheard)
+        signals::logs_wanted(self, &mut unheard) && !self.environment.is_disabled(&mut unheard)
     }
 
     /// Exports the lines that are written to this, if [`export_logs`](Self::export_logs) says so.

@@ -53,7 +53,7 @@ impl Resolved {
     pub(crate) fn new(config: Config) -> Result<Self, Error> {
         let (env, mut warnings) = (&config.environment, Vec::new());
         let resource = resource::resource(&config, &mut warnings)?;
-        let disabled = disabled(env, &mut warnings);
+        let disabled = env.is_disabled(&mut warnings);
         let exporters = exporters(env, &mut warnings);
         let otlp = if exporters.otlp && !disabled {
             Some(otlp(&config, &TRACES, &mut warnings)?)
@@ -94,18 +94,6 @@ impl Resolved {
             propagate_to: config.propagate_to,
             warnings,
         })
-    }
-}
-
-pub(super) fn disabled(env: &Environment, warnings: &mut Vec<Warning>) -> bool {
-    let variable = "OTEL_SDK_DISABLED";
-    match env.name(&[variable]) {
-        Some((_, value)) if value == "true" => true,
-        Some((_, value)) if value != "false" => {
-            warn(warnings, variable, value, "true, false", "false");
-            false
-        }
-        _ => false,
     }
 }
 
