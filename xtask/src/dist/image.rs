@@ -2,7 +2,7 @@
 
 use crate::Result;
 
-/// What the image says about the process that it starts.
+/// Description of the process that the image starts.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Image {
     /// Source and place of everything that is copied in.

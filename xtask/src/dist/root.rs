@@ -9,7 +9,7 @@ use std::process::Command;
 /// Variables that every container has.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What the hidden command does inside of the namespace that `command_in` makes.
+/// Arguments of the hidden command, which runs inside of the namespace that `command_in` makes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     root: PathBuf,

@@ -12,7 +12,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the copied programs are linked with and the base image has.
+/// Folder of the libraries that the base image has and the copied programs are linked with.
 const LIBRARIES: &str = "lib/x86_64-linux-gnu";
 const QUERY: &str = "/api/flights/summary?origin=SFO";
 

@@ -21,7 +21,7 @@ pub(super) struct Target {
     pub(super) asks: Asks,
 }
 
-/// What a query asks for, from which its test cases are made.
+/// Kind of a query, from which its test cases are made.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asks {
     /// Share of bad events as a multiple of this share.

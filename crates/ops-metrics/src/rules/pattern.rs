@@ -11,7 +11,7 @@ pub(super) struct Pattern {
 enum Piece {
     Char(char),
     AnyChar,
-    /// Of at least so many characters.
+    /// Text of at least so many characters.
     AnyText(usize),
 }
 

@@ -1,4 +1,4 @@
-//! Who we are at AWS, for a diagnosis.
+//! Our identity at AWS, for a diagnosis.
 
 use std::time::Instant;
 

@@ -10,11 +10,11 @@ pub(crate) struct Ledger(Mutex<Entries>);
 struct Entries {
     stats: SignalStats,
     down: bool,
-    /// What still waited was counted as lost: outcomes that come later count no more.
+    /// Set once what still waited was counted as lost: outcomes that come later count no more.
     is_abandoned: bool,
 }
 
-/// What became of items that waited.
+/// Fate of items that waited.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Accepted { rejected: u64 },

@@ -15,7 +15,7 @@ use crate::source::{FetchError, FetchResult, SourceValue, shortened};
 
 /// Longest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 4 * 1024 * 1024;
-/// What a path keeps as it is.
+/// Characters that a path keeps as they are.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')

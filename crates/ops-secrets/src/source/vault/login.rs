@@ -11,7 +11,7 @@ use crate::source::file::MAX_SECRET_FILE_BYTES;
 use crate::source::trusted_file::{self, Refused};
 use crate::source::vault::client::{Answer, Client};
 
-/// Where Kubernetes mounts the token of a pod's service account.
+/// Path at which Kubernetes mounts the token of a pod's service account.
 pub(super) const SERVICE_ACCOUNT_TOKEN: &str =
     "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
