@@ -8,7 +8,9 @@ use http::{HeaderName, HeaderValue, request, response};
 use ops_http::{Ending, Observe, Outcome, QUIET_ROUTES};
 
 use crate::context::{Context, Scope, current};
-use crate::pipeline::GLOBAL;
+use crate::logger::line_drain::LineDrain;
+use crate::pipeline::Pipeline;
+use crate::pipeline::late::LateRequest;
 use crate::pipeline::trace_ids;
 use crate::render::head::RecordMeta;
 use crate::render::scalars::integer;
@@ -38,6 +40,7 @@ pub struct AccessLog {
     route_field: bool,
     client_header: HeaderName,
     quiet: Arc<[String]>,
+    pipeline: Pipeline,
 }
 
 impl Default for AccessLog {
@@ -46,6 +49,7 @@ impl Default for AccessLog {
             route_field: false,
             client_header: HeaderName::from_static(CLIENT),
             quiet: QUIET_ROUTES.iter().map(|path| (*path).to_owned()).collect(),
+            pipeline: Pipeline::global(),
         }
     }
 }
@@ -71,6 +75,13 @@ impl AccessLog {
         self
     }
 
+    /// Writes to this pipeline, in place of the process's: for tests.
+    #[must_use]
+    pub fn pipeline(mut self, pipeline: &Pipeline) -> Self {
+        self.pipeline = pipeline.clone();
+        self
+    }
+
     /// Sets the header that names the client, in place of `x-client`.
     #[must_use]
     pub fn client_header(mut self, name: HeaderName) -> Self {
@@ -83,6 +94,7 @@ impl AccessLog {
 #[derive(Debug)]
 pub struct RequestScope {
     context: Context,
+    late: LateRequest,
     id: Option<HeaderValue>,
     traced: bool,
     path: String,
@@ -97,8 +109,10 @@ impl Observe for AccessLog {
         let client = header(request, self.client_header.as_str(), is_slug);
         let mut fields = vec![("request_id".into(), Value::from(id.as_str()))];
         fields.extend(client.map(|client| ("client".into(), Value::from(client))));
-        let context = current().with_all(fields);
+        let mut context = current().with_all(fields);
+        let late = LateRequest::begin(&self.pipeline.0, &mut context);
         RequestScope {
+            late,
             context,
             id: HeaderValue::from_str(&id).ok(),
             traced: false,
@@ -137,7 +151,13 @@ impl Observe for AccessLog {
             Level::Info
         };
         let _scope = Scope::enter(&mut scope.context);
-        if !crate::is_enabled(level) {
+        // an event stream is long, not slow
+        let head = outcome.time_to_headers.filter(|_| outcome.streamed);
+        let took = head.unwrap_or(outcome.elapsed);
+        let late = &scope.late;
+        late.end(&self.pipeline.0, outcome.is_server_error(), took);
+        let log = LineDrain::new(self.pipeline.0.clone(), None);
+        if !log.enabled(level, "") {
             return;
         }
         let latency = u64::try_from(outcome.elapsed.as_millis()).unwrap_or(u64::MAX);
@@ -149,7 +169,7 @@ impl Observe for AccessLog {
             always: false,
         };
         let route = outcome.route.as_ref().filter(|_| self.route_field);
-        GLOBAL.write(&meta, &[], &mut |line| {
+        self.pipeline.0.write(&meta, &[], &mut |line| {
             line.field("method", |line| line.text(outcome.method.as_str()));
             line.field("path", |line| line.text(&scope.path));
             if let Some(route) = route {

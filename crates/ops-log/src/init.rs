@@ -8,7 +8,7 @@ use crate::bridge::panic;
 use crate::output::health::OutputHealth;
 use crate::pipeline::ring::RecentLines;
 use crate::pipeline::{FLUSH_BUDGET, GLOBAL, Pipeline, PipelineRef};
-use crate::{Config, Error, Level, LevelRule, Logger, Stats, bridge};
+use crate::{Config, Error, LateLines, Level, LevelRule, Logger, Stats, bridge};
 
 /// Guard of a configured process; flushes when it is dropped.
 #[must_use = "lines are flushed when this is dropped"]
@@ -151,6 +151,30 @@ pub fn set_level(
 /// the change, which follows within milliseconds.
 pub fn revert_level(target: &str) -> bool {
     GLOBAL.levels.end_override(target)
+}
+
+/// Changes for a while which lines are kept for requests, see [`LateLines`](crate::LateLines): requests that begin from here on
+/// follow.
+///
+/// What was configured holds again after `ttl`, after [`LEVEL_TTL`](crate::LEVEL_TTL) where that is `None`. The change and its end
+/// are lines that say who asked and why; a second change replaces the first.
+///
+/// # Errors
+///
+/// Fails if no thread can be started that takes the change back. Then nothing has changed.
+pub fn set_late_lines(
+    late: LateLines,
+    ttl: impl Into<Option<Duration>>,
+    who: &str,
+    why: &str,
+) -> Result<(), Error> {
+    Pipeline::global().set_late_lines(late, ttl, who, why)
+}
+
+/// Takes a change of [`set_late_lines`] back before its time; returns `false` if there is none. A line reports the end of the
+/// change, which follows within milliseconds.
+pub fn revert_late_lines() -> bool {
+    GLOBAL.levels.end_late()
 }
 
 /// Returns counts of lines so far.

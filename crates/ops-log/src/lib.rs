@@ -55,6 +55,8 @@
 //!   threads), they share what was bound bare, and lines carry the value that was bound last: wrap each future, carry each
 //!   piece of work. Without the feature `tokio` that holds for all tasks of a thread.
 //! - A level that [`set_level`] changed reverts by itself, after [`LEVEL_TTL`] unless it says otherwise; both are lines.
+//! - Lines that are kept for a request ([`LateLines`]) are redacted before they are kept; a request keeps at most
+//!   [`MAX_LATE_REQUEST_BYTES`], all together [`MAX_LATE_BYTES`]. While none are kept they cost nothing.
 //! - Values of 8 bytes and more given to [`redact`](fn@redact) are in no line, nor in what is left of a value that is cut,
 //!   in none of the forms that JSON, `Debug` and percent-encoding give them, nested in each other or not. Base64 and other
 //!   encodings are not undone. Values under [`DENIED_KEYS`] are in no line either, at any depth, and neither are passwords
@@ -107,9 +109,12 @@ pub use context::{
 };
 pub use init::{
     LogGuard, configure_logging, init, is_enabled, level, levels, output_health, recent,
-    recent_after, revert_level, set_level, stats,
+    recent_after, revert_late_lines, revert_level, set_late_lines, set_level, stats,
 };
 pub use level::filter::{Filter, ParseFilterError};
+pub use level::late_lines::{
+    LateLines, MAX_LATE_BYTES, MAX_LATE_REQUEST_BYTES, ParseLateLinesError, SLOW_REQUEST,
+};
 pub use level::levels::{LEVEL_TTL, LevelRule, MAX_LEVEL_CHANGES, MAX_LEVEL_TTL, Temporary};
 pub use level::rate_limit::{ParseRateLimitError, RateLimit};
 pub use level::{Level, ParseLevelError};
@@ -121,6 +126,7 @@ pub use output::rotation::{ParseRotationError, ROTATION_BYTES, ROTATION_FILES, R
 pub use output::stream::{ERROR_STALL_BUDGET, STALL_BUDGET};
 pub use pipeline::Pipeline;
 pub use pipeline::capture_logs::{CapturedLine, capture_logs, capture_logs_of};
+pub use pipeline::late::with_late_lines;
 pub use pipeline::limiter::MAX_LIMITED_EVENTS;
 pub use pipeline::ring::{MAX_RECENT_BYTES, RecentLines};
 pub use pipeline::stats::Stats;

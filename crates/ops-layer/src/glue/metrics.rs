@@ -74,7 +74,7 @@ pub(crate) fn observer() -> Observer {
 }
 
 /// Help of the totals that the parts publish.
-const COUNTERS: [(&str, &str); 25] = [
+const COUNTERS: [(&str, &str); 26] = [
     (
         "cache_bypass_total",
         "Queries that went past the cache, by reason",
@@ -84,6 +84,10 @@ const COUNTERS: [(&str, &str); 25] = [
         "Lookups that the cache did not answer, by reason",
     ),
     ("log_events_total", "Log lines of each level"),
+    (
+        "log_late_lines_total",
+        "Log lines that were kept for a request: written since it failed or was slow, dropped, or cut",
+    ),
     (
         "log_lines_dropped_total",
         "Log lines that a sink did not take",

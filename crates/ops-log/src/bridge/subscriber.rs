@@ -51,8 +51,8 @@ impl<S> Filter<S> for Wanted {
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        // what is captured depends on who asks, and what tracing-log makes of `log` records on the record
-        if metadata.target() == "log" || GLOBAL.levels.is_capturing() {
+        // what is captured or kept depends on who asks, and what tracing-log makes of `log` records on the record
+        if metadata.target() == "log" || GLOBAL.levels.asks_context() {
             Interest::sometimes()
         } else if noise::enabled(level(metadata.level()), metadata.target()) {
             Interest::always()

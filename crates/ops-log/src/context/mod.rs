@@ -1,5 +1,6 @@
 pub(crate) mod capture;
 pub(crate) mod carry;
+pub(crate) mod late;
 pub(crate) mod owner;
 
 use std::borrow::Cow;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use crate::Value;
 use crate::context::capture::Capture;
+use crate::context::late::LateBuffer;
 use crate::context::owner::Owner;
 use crate::render::bound::{BoundFields, bind};
 
@@ -17,6 +19,8 @@ use crate::render::bound::{BoundFields, bind};
 pub(crate) struct Context {
     pub(crate) bound: Option<Arc<BoundFields>>,
     pub(crate) capture: Option<Arc<Capture>>,
+    /// Where lines of a request go that are below the level.
+    pub(crate) late: Option<Arc<LateBuffer>>,
     pub(crate) owner: Owner,
 }
 
@@ -36,7 +40,7 @@ impl Context {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Context> = const { RefCell::new(Context { bound: None, capture: None, owner: Owner::NOBODY }) };
+    static CURRENT: RefCell<Context> = const { RefCell::new(Context { bound: None, capture: None, late: None, owner: Owner::NOBODY }) };
 }
 
 /// Returns the context of the caller; one that another task left behind on this thread is not returned.
@@ -114,23 +118,16 @@ fn change(change: impl FnOnce(&mut Vec<(Cow<'static, str>, Value)>)) {
         .map_or_else(Vec::new, |bound| bound.pairs.clone());
     change(&mut pairs);
     context.bound = (!pairs.is_empty()).then(|| BoundFields::new(pairs));
-    replace(context.bound, context.capture);
+    replace(context);
 }
 
 /// Puts something else in the place of the current context.
-pub(crate) fn replace(bound: Option<Arc<BoundFields>>, capture: Option<Arc<Capture>>) {
+fn replace(mut context: Context) {
     // values are dropped after the borrow: their end may be a line of its own
     let _before = CURRENT.try_with(|current| {
         let mut current = current.borrow_mut();
-        let owner = current.owner.of_next_binding();
-        std::mem::replace(
-            &mut *current,
-            Context {
-                bound,
-                capture,
-                owner,
-            },
-        )
+        context.owner = current.owner.of_next_binding();
+        std::mem::replace(&mut *current, context)
     });
 }
 

@@ -1,11 +1,12 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::{Condvar, Mutex};
 
 use crate::level::filter::Threshold;
+use crate::level::late_lines::LateLines;
 use crate::{Filter, Level};
 
 /// Time after which a changed level reverts, unless the change says otherwise: 15 minutes.
@@ -25,6 +26,9 @@ pub(crate) struct Levels {
     level_bounds: AtomicU16,
     /// `None` before anything was configured.
     filter: ArcSwapOption<Filter>,
+    /// Set while lines are kept for requests.
+    keeps_late: AtomicBool,
+    late: ArcSwapOption<LateLines>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -35,6 +39,8 @@ struct State {
     /// Filters of single outputs, which no override changes.
     of_outputs: Vec<Filter>,
     overrides: Vec<Override>,
+    late: LateLines,
+    late_override: Option<LateOverride>,
     /// Set while a thread waits for the next override to end.
     reverting: bool,
     /// Captures that are going on: they see every level.
@@ -50,6 +56,21 @@ pub(crate) struct Override {
     pub(crate) until: Instant,
     pub(crate) who: String,
     pub(crate) why: String,
+}
+
+/// Late lines that are changed for a while.
+#[derive(Clone, Debug)]
+pub(crate) struct LateOverride {
+    pub(crate) late: LateLines,
+    pub(crate) until: Instant,
+    pub(crate) who: String,
+    pub(crate) why: String,
+}
+
+/// The end of a change, and what holds from here on.
+pub(crate) enum Reverted {
+    Level(Override, &'static str),
+    Late(LateOverride, LateLines),
 }
 
 /// A level that holds for a target now.
@@ -86,10 +107,14 @@ impl Levels {
         Self {
             level_bounds: AtomicU16::new(level_bounds(info, info)),
             filter: ArcSwapOption::const_empty(),
+            keeps_late: AtomicBool::new(false),
+            late: ArcSwapOption::const_empty(),
             state: Mutex::new(State {
                 configured: None,
                 of_outputs: Vec::new(),
                 overrides: Vec::new(),
+                late: LateLines::off(),
+                late_override: None,
                 reverting: false,
                 captures: 0,
             }),
@@ -149,16 +174,35 @@ impl Levels {
         Threshold((self.level_bounds.load(Relaxed) & 0xff) as u8).level()
     }
 
-    pub(crate) fn is_capturing(&self) -> bool {
-        self.state.lock().captures > 0
+    /// Reports whether the context of a line decides too: it is captured, or belongs to a request.
+    pub(crate) fn asks_context(&self) -> bool {
+        self.keeps_late() || self.state.lock().captures > 0
+    }
+
+    /// Reports whether lines are kept for requests.
+    #[inline]
+    pub(crate) fn keeps_late(&self) -> bool {
+        self.keeps_late.load(Relaxed)
+    }
+
+    /// The lines that are kept for requests that begin now.
+    #[inline]
+    pub(crate) fn late(&self) -> Option<Arc<LateLines>> {
+        if self.keeps_late() {
+            self.late.load_full()
+        } else {
+            None
+        }
     }
 
     /// Starts over: temporary changes are forgotten.
-    pub(crate) fn configure(&self, filter: Filter, of_outputs: Vec<Filter>) {
+    pub(crate) fn configure(&self, filter: Filter, of_outputs: Vec<Filter>, late: LateLines) {
         let mut state = self.state.lock();
         state.of_outputs = of_outputs;
         state.configured = Some(filter);
         state.overrides.clear();
+        state.late = late;
+        state.late_override = None;
         self.apply(&state);
         self.changed.notify_all();
     }
@@ -190,10 +234,36 @@ impl Levels {
         Some((change, start))
     }
 
-    /// Takes an override back whose thread could not be started.
-    pub(crate) fn forget(&self, target: &str) {
+    /// Changes for a while which lines are kept for requests; returns what was kept before, and `true` if a thread has to be
+    /// started that takes it back.
+    pub(crate) fn set_late(&self, change: LateOverride) -> (LateLines, bool) {
         let mut state = self.state.lock();
-        state.overrides.retain(|change| change.target != target);
+        let before = state.late_now().clone();
+        state.late_override = Some(change);
+        self.apply(&state);
+        self.changed.notify_all();
+        let start = !std::mem::replace(&mut state.reverting, true);
+        (before, start)
+    }
+
+    /// Lets a change of the late lines end now; returns `false` if there is none.
+    pub(crate) fn end_late(&self) -> bool {
+        let mut state = self.state.lock();
+        let Some(change) = &mut state.late_override else {
+            return false;
+        };
+        change.until = Instant::now();
+        self.changed.notify_all();
+        true
+    }
+
+    /// Takes the changes back whose thread could not be started: those of a target, or the late lines.
+    pub(crate) fn forget(&self, target: Option<&str>) {
+        let mut state = self.state.lock();
+        match target {
+            Some(target) => state.overrides.retain(|change| change.target != target),
+            None => state.late_override = None,
+        }
         state.reverting = false;
         self.apply(&state);
     }
@@ -211,24 +281,30 @@ impl Levels {
     }
 
     /// Waits until a change is over and takes it back; `None` where no change is left.
-    pub(crate) fn next_reverted(&self) -> Option<(Override, &'static str)> {
+    pub(crate) fn next_reverted(&self) -> Option<Reverted> {
         let mut state = self.state.lock();
         loop {
-            let Some(next) = state.overrides.iter().map(|change| change.until).min() else {
+            let of_late = state.late_override.as_ref().map(|change| change.until);
+            let ends = state.overrides.iter().map(|change| change.until);
+            let Some(next) = ends.chain(of_late).min() else {
                 state.reverting = false;
                 return None;
             };
-            if next <= Instant::now() {
-                let at = state
-                    .overrides
-                    .iter()
-                    .position(|change| change.until == next)?;
-                let change = state.overrides.remove(at);
-                self.apply(&state);
-                let now = self.threshold(&change.target, None).as_str();
-                return Some((change, now));
+            if next > Instant::now() {
+                self.changed.wait_until(&mut state, next);
+                continue;
             }
-            self.changed.wait_until(&mut state, next);
+            if of_late == Some(next) {
+                let change = state.late_override.take()?;
+                self.apply(&state);
+                return Some(Reverted::Late(change, state.late.clone()));
+            }
+            let mut overrides = state.overrides.iter();
+            let at = overrides.position(|change| change.until == next)?;
+            let change = state.overrides.remove(at);
+            self.apply(&state);
+            let now = self.threshold(&change.target, None).as_str();
+            return Some(Reverted::Level(change, now));
         }
     }
 
@@ -239,11 +315,13 @@ impl Levels {
             Some(configured) => configured.overridden(changes),
             None => Filter::new(Level::Info).overridden(changes),
         };
+        let late = state.late_now();
         let most_verbose = if state.captures > 0 {
             Threshold(0)
         } else {
-            let of_outputs = state.of_outputs.iter().map(Filter::most_verbose);
-            of_outputs.fold(filter.most_verbose(), Ord::min)
+            let of_others = state.of_outputs.iter().chain(&late.filter);
+            let of_others = of_others.map(Filter::most_verbose);
+            of_others.fold(filter.most_verbose(), Ord::min)
         };
         let most_severe = if state.captures > 0 {
             Threshold::OFF
@@ -251,6 +329,9 @@ impl Levels {
             let of_outputs = state.of_outputs.iter().map(Filter::most_severe);
             of_outputs.fold(filter.most_severe(), Ord::max)
         };
+        let keeps_late = late.filter.is_some();
+        self.late.store(keeps_late.then(|| Arc::new(late.clone())));
+        self.keeps_late.store(keeps_late, Relaxed);
         self.filter.store(Some(Arc::new(filter)));
         self.level_bounds
             .store(level_bounds(most_verbose, most_severe), Relaxed);
@@ -268,6 +349,13 @@ impl Levels {
         std::iter::once(base)
             .chain(targets.map(|(target, threshold)| rule(target, *threshold, &state)))
             .collect()
+    }
+}
+
+impl State {
+    fn late_now(&self) -> &LateLines {
+        let change = self.late_override.as_ref();
+        change.map_or(&self.late, |change| &change.late)
     }
 }
 

@@ -1,4 +1,5 @@
 pub(crate) mod filter;
+pub(crate) mod late_lines;
 pub(crate) mod levels;
 pub(crate) mod rate_limit;
 

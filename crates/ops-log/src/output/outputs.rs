@@ -11,7 +11,7 @@ use crate::output::stream;
 use crate::redact;
 use crate::render::callback::caught;
 use crate::render::console;
-use crate::render::head::EventSpan;
+use crate::render::head::{EventSpan, LineFormat};
 use crate::render::line_buffers::LineBuffers;
 use crate::{Filter, Level, Output};
 
@@ -69,14 +69,39 @@ impl Outputs {
         letterhead: &Letterhead<'_>,
         is_wanted: &dyn Fn(Option<&Filter>) -> bool,
     ) -> bool {
-        if self.hangup.happened() {
-            self.reopen();
-        }
+        self.render(buffers, event_span, level, logger, letterhead.format);
+        self.hand_over(buffers, level, letterhead, is_wanted)
+    }
+
+    /// Renders a line in each form that is taken, and scrubs them all.
+    #[inline]
+    pub(crate) fn render(
+        &self,
+        buffers: &mut LineBuffers,
+        event_span: &EventSpan,
+        level: Level,
+        logger: &str,
+        format: &LineFormat,
+    ) {
         // lines for people are made of the parts of the line, whose places a scrubbed line has lost
         for style in self.sinks.iter().filter_map(|sink| sink.style) {
             console::render(buffers, event_span, level, logger, style);
         }
-        scrub(buffers, letterhead.format);
+        scrub(buffers, format);
+    }
+
+    /// Hands a line over that was rendered and scrubbed before.
+    #[inline]
+    pub(crate) fn hand_over(
+        &self,
+        buffers: &mut LineBuffers,
+        level: Level,
+        letterhead: &Letterhead<'_>,
+        is_wanted: &dyn Fn(Option<&Filter>) -> bool,
+    ) -> bool {
+        if self.hangup.happened() {
+            self.reopen();
+        }
         let (mut is_whole, mut troubles) = (true, Vec::new());
         for (at, sink) in self.sinks.iter().enumerate() {
             if self.have_filters && !is_wanted(sink.filter.as_ref()) {

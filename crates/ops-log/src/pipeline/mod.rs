@@ -1,5 +1,6 @@
 pub(crate) mod active;
 pub(crate) mod capture_logs;
+pub(crate) mod late;
 pub(crate) mod limiter;
 pub(crate) mod reentry;
 pub(crate) mod ring;
@@ -16,7 +17,9 @@ use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, ReentrantMutex};
 
 use crate::context;
-use crate::level::levels::{Levels, Override};
+use crate::context::capture::Capture;
+use crate::context::late::LateTotals;
+use crate::level::levels::{Levels, Override, Reverted};
 use crate::output::health::OutputHealth;
 use crate::output::notice::scrub;
 use crate::pipeline::active::ActiveConfig;
@@ -28,9 +31,9 @@ use crate::redact::deny;
 use crate::render::bound::BoundFields;
 use crate::render::head::RecordMeta;
 use crate::render::line::Line;
-use crate::render::line_buffers::with_buffers;
+use crate::render::line_buffers::{LineBuffers, with_buffers};
 use crate::render::losses::Counters;
-use crate::{Config, Error, Filter, LEVEL_TTL, Level, LevelRule, MAX_LEVEL_TTL, Stats};
+use crate::{Config, Error, Filter, LEVEL_TTL, LateLines, Level, LevelRule, MAX_LEVEL_TTL, Stats};
 
 /// From a record to its outputs: what [`init`](crate::init) sets up for the process, and a test for itself.
 ///
@@ -58,6 +61,7 @@ pub(crate) struct State {
     active: ArcSwapOption<ActiveConfig>,
     pub(crate) counters: Counters,
     line_log: Mutex<LineLog>,
+    late: LazyLock<Arc<LateTotals>>,
     /// Held while a change of level is made and reported, so that its end is reported after it.
     reporting: ReentrantMutex<()>,
 }
@@ -100,6 +104,7 @@ impl State {
             active: ArcSwapOption::const_empty(),
             counters: Counters::new(),
             line_log: Mutex::new(LineLog::new()),
+            late: LazyLock::new(Arc::default),
             reporting: ReentrantMutex::new(()),
         }
     }
@@ -109,7 +114,9 @@ impl State {
         self.line_log.lock().recent.resize(active.recent);
         let of_outputs = active.outputs.filters().cloned().collect();
         self.active.store(Some(Arc::new(active)));
-        self.levels.configure(config.filter.clone(), of_outputs);
+        let late = config.late_lines.clone();
+        self.levels
+            .configure(config.filter.clone(), of_outputs, late);
         Ok(())
     }
 
@@ -152,10 +159,13 @@ impl State {
             } else {
                 SystemTime::now()
             };
+            if self.levels.keeps_late() && self.keep(buffers, active, meta, bound, fill) {
+                return;
+            }
             if let Some(sampling) = &active.sampling
                 && !self.sampled(sampling, meta, bound)
             {
-                return;
+                return self.line_log.lock().unsampled += 1;
             }
             let suppressed = match &active.limiter {
                 None => 0,
@@ -165,27 +175,13 @@ impl State {
                 },
             };
             let mut line = Line::begin(buffers, &active.format, &self.counters, at, meta);
-            if let Some(globals) = &active.globals {
-                line.bound(globals);
-            }
-            let capture = context::with_current(|context| {
-                if let Some(context) = &context.bound {
-                    line.bound(context);
-                }
-                context.capture.clone()
-            });
-            for layer in bound {
-                line.bound(layer);
-            }
-            if asks_others {
-                trace_ids::with_current(|ids| line.trace_ids(&ids.trace_id, &ids.span_id));
-            }
+            let capture = bind_all(&mut line, active, bound, asks_others);
             line.fill(fill);
             if suppressed > 0 {
                 line.suppressed(suppressed);
             }
             let event_span = line.end();
-            if let Some(capture) = capture.flatten() {
+            if let Some(capture) = capture {
                 scrub(buffers, &active.format);
                 return capture.keep(buffers.json());
             }
@@ -208,22 +204,25 @@ impl State {
                 // no output took it, and none has scrubbed it
                 scrub(buffers, &active.format);
             }
-            let mut line_log = self.line_log.lock();
-            line_log.count(meta.level, taken.unwrap_or(false));
-            line_log
-                .recent
-                .push(&mut buffers.fields.json, active.recent);
-            if !buffers.warnings.is_empty() {
-                line_log.keep_all(&mut buffers.warnings, active.recent);
-            }
+            self.note(buffers, meta.level, taken.unwrap_or(false), active.recent);
         });
         if written.is_none() {
             self.line_log.lock().count(meta.level, false);
         }
     }
 
-    /// Asks for the trace of a line, and counts a line of one that is not sampled. Warnings and worse and reports of our own are
-    /// always written.
+    /// Counts a line that was handed over, and keeps it among the recent ones.
+    #[inline]
+    fn note(&self, buffers: &mut LineBuffers, level: Level, taken: bool, recent: usize) {
+        let mut line_log = self.line_log.lock();
+        line_log.count(level, taken);
+        line_log.recent.push(&mut buffers.fields.json, recent);
+        if !buffers.warnings.is_empty() {
+            line_log.keep_all(&mut buffers.warnings, recent);
+        }
+    }
+
+    /// Asks for the trace of a line. Warnings and worse and reports of our own are always written.
     #[cold]
     fn sampled(
         &self,
@@ -235,11 +234,7 @@ impl State {
             return true;
         }
         let context = context::with_current(|context| context.bound.clone()).flatten();
-        let keeps = sampling.keeps(bound, context.as_deref());
-        if !keeps {
-            self.line_log.lock().unsampled += 1;
-        }
-        keeps
+        sampling.keeps(bound, context.as_deref())
     }
 
     /// Asks the limits, and counts a line that is over them.
@@ -269,6 +264,7 @@ impl State {
     #[cold]
     fn looked_up(&self, level: Level, target: &str, other: Option<&str>) -> bool {
         context::is_captured()
+            || self.is_kept(level, target, other)
             || self.levels.threshold(target, other).passes(level)
             || self.active.load().as_ref().is_some_and(|active| {
                 let mut filters = active.outputs.filters();
@@ -310,7 +306,7 @@ impl State {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.line_log.lock().stats(&self.counters)
+        self.line_log.lock().stats(&self.counters, &self.late)
     }
 
     pub(crate) fn output_health(&self) -> Vec<OutputHealth> {
@@ -327,6 +323,32 @@ impl State {
     pub(crate) fn recent_after(&self, number: u64) -> RecentLines {
         self.line_log.lock().recent.after(number)
     }
+}
+
+/// Adds everything that is bound; returns who captures the line.
+#[inline(always)]
+fn bind_all(
+    line: &mut Line<'_>,
+    active: &ActiveConfig,
+    bound: &[&Arc<BoundFields>],
+    asks_others: bool,
+) -> Option<Arc<Capture>> {
+    if let Some(globals) = &active.globals {
+        line.bound(globals);
+    }
+    let capture = context::with_current(|context| {
+        if let Some(context) = &context.bound {
+            line.bound(context);
+        }
+        context.capture.clone()
+    });
+    for layer in bound {
+        line.bound(layer);
+    }
+    if asks_others {
+        trace_ids::with_current(|ids| line.trace_ids(&ids.trace_id, &ids.span_id));
+    }
+    capture.flatten()
 }
 
 impl PipelineRef {
@@ -359,14 +381,7 @@ impl PipelineRef {
         };
         let (change, start) = (self.levels.set_override(change)).ok_or(Error::TooManyChanges)?;
         if start {
-            let pipeline = self.clone();
-            std::thread::Builder::new()
-                .name("ops-log-level".to_owned())
-                .spawn(move || pipeline.revert_levels())
-                .map_err(|error| {
-                    self.levels.forget(target);
-                    Error::Revert(error)
-                })?;
+            self.start_reverting(Some(target))?;
         }
         self.levels_changed();
         self.log_override(
@@ -382,15 +397,35 @@ impl PipelineRef {
         self.levels.end_override(target)
     }
 
+    /// Starts the thread that takes changes back; without one, the change of this target is taken back now.
+    fn start_reverting(&self, target: Option<&str>) -> Result<(), Error> {
+        let pipeline = self.clone();
+        std::thread::Builder::new()
+            .name("ops-log-level".to_owned())
+            .spawn(move || pipeline.revert_levels())
+            .map(drop)
+            .map_err(|error| {
+                self.levels.forget(target);
+                Error::Revert(error)
+            })
+    }
+
     fn revert_levels(&self) {
-        while let Some((change, now)) = self.levels.next_reverted() {
+        while let Some(reverted) = self.levels.next_reverted() {
             let _reporting = self.reporting.lock();
             self.levels_changed();
-            let over = Override {
-                before: change.level.as_str(),
-                ..change
-            };
-            self.log_override("log_level_reverted", &over, now, None);
+            match reverted {
+                Reverted::Level(change, now) => {
+                    let over = Override {
+                        before: change.level.as_str(),
+                        ..change
+                    };
+                    self.log_override("log_level_reverted", &over, now, None);
+                }
+                Reverted::Late(change, now) => {
+                    self.log_late(&"late_lines_reverted", &change, &change.late, &now, None);
+                }
+            }
         }
     }
 
@@ -481,6 +516,26 @@ impl Pipeline {
     /// As [`revert_level`](crate::revert_level).
     pub fn revert_level(&self, target: &str) -> bool {
         self.0.revert_level(target)
+    }
+
+    /// As [`set_late_lines`](crate::set_late_lines).
+    ///
+    /// # Errors
+    ///
+    /// As [`set_late_lines`](crate::set_late_lines).
+    pub fn set_late_lines(
+        &self,
+        late: LateLines,
+        ttl: impl Into<Option<Duration>>,
+        who: &str,
+        why: &str,
+    ) -> Result<(), Error> {
+        self.0.set_late_lines(late, ttl.into(), who, why)
+    }
+
+    /// As [`revert_late_lines`](crate::revert_late_lines).
+    pub fn revert_late_lines(&self) -> bool {
+        self.0.levels.end_late()
     }
 
     /// Returns counts of its lines so far.

@@ -1,4 +1,7 @@
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::Level;
+use crate::context::late::LateTotals;
 use crate::pipeline::ring::Ring;
 use crate::render::losses::Counters;
 
@@ -14,6 +17,12 @@ pub struct Stats {
     pub suppressed: u64,
     /// Lines of traces that are not sampled, see [`Config::sample_traces`](crate::Config::sample_traces), which were not sent.
     pub unsampled: u64,
+    /// Lines that were kept for a request and written late, see [`LateLines`](crate::LateLines). They are among the written ones too.
+    pub late_written: u64,
+    /// Lines that were kept for a request and dropped, since it neither failed nor was slow.
+    pub late_dropped: u64,
+    /// Lines that were kept for a request and gave way to newer ones, or found no room.
+    pub late_cut: u64,
     /// Values that were cut and fields that were left out, because they were too long or too many.
     pub truncated: u64,
     /// Values that panicked or failed while they were formatted.
@@ -67,12 +76,15 @@ impl LineLog {
         }
     }
 
-    pub(crate) fn stats(&self, counters: &Counters) -> Stats {
+    pub(crate) fn stats(&self, counters: &Counters, late: &LateTotals) -> Stats {
         Stats {
             written: self.written,
             dropped: self.dropped,
             suppressed: self.suppressed,
             unsampled: self.unsampled,
+            late_written: late.written.load(Relaxed),
+            late_dropped: late.dropped.load(Relaxed),
+            late_cut: late.cut.load(Relaxed),
             truncated: counters.truncated_so_far(),
             value_errors: counters.value_errors_so_far(),
             events: self.events,
@@ -92,6 +104,13 @@ pub fn publish_metrics() {
     metrics::counter!("log_lines_dropped_total").absolute(stats.dropped);
     metrics::counter!("log_lines_suppressed_total").absolute(stats.suppressed);
     metrics::counter!("log_lines_unsampled_total").absolute(stats.unsampled);
+    for (outcome, lines) in [
+        ("written", stats.late_written),
+        ("dropped", stats.late_dropped),
+        ("cut", stats.late_cut),
+    ] {
+        metrics::counter!("log_late_lines_total", "outcome" => outcome).absolute(lines);
+    }
     metrics::counter!("log_values_truncated_total").absolute(stats.truncated);
     metrics::counter!("log_value_errors_total").absolute(stats.value_errors);
 }

@@ -1,6 +1,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use crate::Level;
 use crate::render::bound::BoundFields;
 use crate::render::fields::Fields;
 use crate::render::timestamp::Timestamps;
@@ -47,7 +48,53 @@ pub(crate) struct ConsoleRendering {
     pub(crate) head: usize,
 }
 
+/// A line in each form that outputs take, scrubbed: for later.
+#[derive(Debug)]
+pub(crate) struct RenderedLine {
+    pub(crate) level: Level,
+    json: Vec<u8>,
+    for_people: Vec<(Style, usize, Vec<u8>)>,
+}
+
+impl RenderedLine {
+    /// Bytes that it takes, and what goes with them.
+    pub(crate) fn bytes(&self) -> usize {
+        const OVERHEAD: usize = 128;
+        let for_people = self.for_people.iter();
+        let for_people: usize = for_people.map(|(_, _, text)| OVERHEAD + text.len()).sum();
+        OVERHEAD + self.json.len() + for_people
+    }
+}
+
 impl LineBuffers {
+    /// Copies the line that was rendered.
+    pub(crate) fn rendered(&self, level: Level) -> RenderedLine {
+        let for_people = self.console_renderings.iter();
+        let for_people = for_people.filter(|rendering| rendering.fresh);
+        let for_people =
+            for_people.map(|rendering| (rendering.style, rendering.head, rendering.text.clone()));
+        RenderedLine {
+            level,
+            json: self.fields.json.clone(),
+            for_people: for_people.collect(),
+        }
+    }
+
+    /// Puts a line that was rendered before in the place of this one.
+    pub(crate) fn restore(&mut self, line: RenderedLine) {
+        self.fields.json = line.json;
+        for (style, head, text) in line.for_people {
+            self.console_renderings
+                .retain(|rendering| rendering.style != style);
+            self.console_renderings.push(ConsoleRendering {
+                style,
+                text,
+                fresh: true,
+                head,
+            });
+        }
+    }
+
     pub(crate) fn new() -> Self {
         Self {
             fields: Fields::default(),
@@ -84,12 +131,12 @@ impl LineBuffers {
         self.bound_layer_count += 1;
     }
 
-    /// The line for people in this style.
+    /// The line for people in this style; JSON if it was not rendered in it.
     pub(crate) fn console_rendering(&self, style: Style) -> &[u8] {
         self.console_renderings
             .iter()
-            .find(|rendering| rendering.style == style)
-            .map_or(&[], |rendering| &rendering.text)
+            .find(|rendering| rendering.style == style && rendering.fresh)
+            .map_or(self.json(), |rendering| &rendering.text)
     }
 
     #[inline]

@@ -11,7 +11,7 @@ use crate::output::Output;
 use crate::output::rotation::Rotation;
 use crate::output::slog_output::SlogOutput;
 use crate::redact::deny::{ALLOWED_KEYS, DENIED_KEYS, DenyList};
-use crate::{Error, Filter, Level, ParseFilterError, Value};
+use crate::{Error, Filter, LateLines, Level, ParseFilterError, Value};
 
 /// The environment variable for the format: `json` or `console`.
 const FORMAT: &str = "OPS_LOG_FORMAT";
@@ -22,6 +22,9 @@ const ROTATION: &str = "OPS_LOG_ROTATION";
 /// The environment variable for the limit on the lines of each event.
 const RATE_LIMIT: &str = "OPS_LOG_RATE_LIMIT";
 
+/// The environment variable for the lines that are kept for each request.
+const LATE_LINES: &str = "OPS_LOG_LATE_LINES";
+
 /// Lines that are kept for the admin page, unless configured otherwise.
 pub const RECENT_LINES: usize = 200;
 
@@ -29,7 +32,8 @@ pub const RECENT_LINES: usize = 200;
 ///
 /// In a file the keys are the names of the methods: `service_name`, `format` (`json` or `console`), `level`, `filter` (as
 /// `RUST_LOG`), `stdout`, `console_context`, `blocking`, `file`, `rotation` (`64MiB x 4` or `off`), `rate_limit`
-/// (`10/s x 50` or `off`), `target_rate_limits` (a map from targets), `sample_traces` (0 to 1), `fields` (a map), `denied_keys`, `allowed_keys`, `span_id`, `recent_lines`, `panics`,
+/// (`10/s x 50` or `off`), `target_rate_limits` (a map from targets), `sample_traces` (0 to 1), `late_lines`
+/// (`debug > 500ms` or `off`), `fields` (a map), `denied_keys`, `allowed_keys`, `span_id`, `recent_lines`, `panics`,
 /// `install_bridges`. Keys that are not known are refused.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -42,6 +46,7 @@ pub struct Config {
     pub(crate) rate_limit: RateLimit,
     pub(crate) target_rate_limits: Vec<(String, RateLimit)>,
     pub(crate) sampled_traces: f64,
+    pub(crate) late_lines: LateLines,
     pub(crate) install_bridges: bool,
     pub(crate) fields: Vec<(Cow<'static, str>, Value)>,
     pub(crate) denied: Vec<String>,
@@ -77,6 +82,7 @@ impl Default for Config {
             rate_limit: RateLimit::off(),
             target_rate_limits: Vec::new(),
             sampled_traces: 1.0,
+            late_lines: LateLines::off(),
             install_bridges: true,
             fields: Vec::new(),
             denied: owned(DENIED_KEYS),
@@ -98,7 +104,8 @@ impl Config {
     }
 
     /// Reads `OPS_LOG_FORMAT` (`json` or `console`; `json` where `OPS_ENV` is `production`), `OPS_LOG_LEVEL`,
-    /// `OPS_LOG_ROTATION` (`64MiB x 4`, `off`), `OPS_LOG_RATE_LIMIT` (`10/s x 50`, `off`) and `RUST_LOG`.
+    /// `OPS_LOG_ROTATION` (`64MiB x 4`, `off`), `OPS_LOG_RATE_LIMIT` (`10/s x 50`, `off`), `OPS_LOG_LATE_LINES` (`debug > 500ms`,
+    /// `off`) and `RUST_LOG`.
     ///
     /// A value of ours that cannot be understood is an error of [`init`](crate::init). `RUST_LOG` belongs to others
     /// too: what is not understood there is a line.
@@ -157,6 +164,18 @@ impl Config {
                 Err(source) => {
                     problem = Some(Error::RateLimit {
                         variable: RATE_LIMIT,
+                        source,
+                    });
+                }
+            }
+        }
+        let late_lines = variable(LATE_LINES);
+        if !late_lines.trim().is_empty() {
+            match late_lines.parse() {
+                Ok(late) => config.late_lines = late,
+                Err(source) => {
+                    problem = Some(Error::LateLines {
+                        variable: LATE_LINES,
                         source,
                     });
                 }
@@ -257,6 +276,13 @@ impl Config {
         } else {
             self.problem = Some(Arc::new(Error::Sampling { ratio }));
         }
+        self
+    }
+
+    /// Lines below the level that are kept for each request, and written if it fails or is slow; none unless set.
+    #[must_use]
+    pub fn late_lines(mut self, late: LateLines) -> Self {
+        self.late_lines = late;
         self
     }
 

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
-use crate::{Config, Filter, Level, RateLimit, Rotation, Value};
+use crate::{Config, Filter, LateLines, Level, RateLimit, Rotation, Value};
 
 /// The keys are the names of the methods; `format` is `json` or `console`, `filter` has the syntax of `RUST_LOG`.
 #[derive(Deserialize)]
@@ -31,6 +31,8 @@ struct ConfigFile {
     rate_limit: Option<RateLimit>,
     target_rate_limits: BTreeMap<String, OneRateLimit>,
     sample_traces: f64,
+    #[serde(deserialize_with = "parsed")]
+    late_lines: Option<LateLines>,
     fields: BTreeMap<String, Scalar>,
     denied_keys: Option<Vec<String>>,
     allowed_keys: Option<Vec<String>>,
@@ -116,6 +118,7 @@ impl Default for ConfigFile {
             rate_limit: None,
             target_rate_limits: BTreeMap::new(),
             sample_traces: config.sampled_traces,
+            late_lines: None,
             fields: BTreeMap::new(),
             denied_keys: None,
             allowed_keys: None,
@@ -159,6 +162,9 @@ impl From<ConfigFile> for Config {
         }
         if let Some(limit) = file.rate_limit {
             config = config.rate_limit(limit);
+        }
+        if let Some(late) = file.late_lines {
+            config = config.late_lines(late);
         }
         for (target, OneRateLimit(limit)) in file.target_rate_limits {
             config = config.target_rate_limit(target, limit);

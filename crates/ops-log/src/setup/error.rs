@@ -3,7 +3,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::level::levels::MAX_LEVEL_CHANGES;
-use crate::{ParseFilterError, ParseLevelError, ParseRateLimitError, ParseRotationError};
+use crate::{
+    ParseFilterError, ParseLateLinesError, ParseLevelError, ParseRateLimitError, ParseRotationError,
+};
 
 /// Error of starting to log, or of changing a level. The configuration before stays.
 #[derive(Debug)]
@@ -44,6 +46,13 @@ pub enum Error {
         /// Reason, with the accepted values.
         source: ParseRateLimitError,
     },
+    /// An environment variable names no late lines.
+    LateLines {
+        /// The variable.
+        variable: &'static str,
+        /// Reason, with the accepted values.
+        source: ParseLateLinesError,
+    },
     /// A share of traces is not between 0 and 1.
     Sampling {
         /// The share.
@@ -82,6 +91,7 @@ impl Error {
             | Self::Format { .. }
             | Self::Rotation { .. }
             | Self::RateLimit { .. }
+            | Self::LateLines { .. }
             | Self::Sampling { .. }
             | Self::Filter(_) => ErrorKind::Config,
         }
@@ -101,6 +111,7 @@ impl fmt::Display for Error {
             ),
             Self::Rotation { variable, source } => write!(f, "{variable}: {source}"),
             Self::RateLimit { variable, source } => write!(f, "{variable}: {source}"),
+            Self::LateLines { variable, source } => write!(f, "{variable}: {source}"),
             Self::Sampling { ratio } => write!(
                 f,
                 "sample_traces: {ratio} is no share of traces: expected a number from 0 to 1"
@@ -128,6 +139,7 @@ impl std::error::Error for Error {
             Self::Level { .. }
             | Self::Rotation { .. }
             | Self::RateLimit { .. }
+            | Self::LateLines { .. }
             | Self::Sampling { .. }
             | Self::Filter(_)
             | Self::Format { .. }

@@ -1,0 +1,128 @@
+//! Lines of a request that are written only if it turns out to matter.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::Level;
+use crate::level::late_lines::{LateLines, MAX_LATE_BYTES, MAX_LATE_REQUEST_BYTES};
+use crate::render::line_buffers::RenderedLine;
+
+/// Lines that all requests of a pipeline keep, and what became of those before.
+#[derive(Debug, Default)]
+pub(crate) struct LateTotals {
+    bytes: AtomicUsize,
+    pub(crate) written: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) cut: AtomicU64,
+}
+
+/// Lines of one request, the oldest first. Whatever is left when it is dropped counts as dropped.
+#[derive(Debug)]
+pub(crate) struct LateBuffer {
+    pub(crate) rule: Arc<LateLines>,
+    pub(crate) totals: Arc<LateTotals>,
+    /// Cleared when the request is over.
+    is_open: AtomicBool,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<RenderedLine>,
+    bytes: usize,
+    cut: u64,
+}
+
+impl LateBuffer {
+    pub(crate) fn new(rule: Arc<LateLines>, totals: &Arc<LateTotals>) -> Self {
+        Self {
+            rule,
+            totals: Arc::clone(totals),
+            is_open: AtomicBool::new(true),
+            kept: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Relaxed)
+    }
+
+    /// Reports whether a line of this level is kept, for a target's name and an optional second name.
+    pub(crate) fn wants(&self, level: Level, target: &str, other: Option<&str>) -> bool {
+        let filter = self.rule.filter.as_ref();
+        self.is_open() && filter.is_some_and(|filter| filter.passes(level, target, other))
+    }
+
+    /// Keeps a line. Older ones give way to it; it is cut if there is no room even so.
+    pub(crate) fn keep(&self, line: RenderedLine) {
+        let size = line.bytes();
+        let mut kept = self.kept.lock();
+        if !self.is_open() {
+            self.totals.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let has_room = |kept: &Kept| kept.bytes + size <= MAX_LATE_REQUEST_BYTES;
+        while !has_room(&kept) && self.cut_oldest(&mut kept) {}
+        while !self.reserve(size) {
+            if !self.cut_oldest(&mut kept) {
+                return self.count_cut(&mut kept);
+            }
+        }
+        if !has_room(&kept) {
+            self.totals.bytes.fetch_sub(size, Ordering::Relaxed);
+            return self.count_cut(&mut kept);
+        }
+        kept.bytes += size;
+        kept.lines.push_back(line);
+    }
+
+    fn reserve(&self, size: usize) -> bool {
+        let room = |bytes: usize| Some(bytes + size).filter(|sum| *sum <= MAX_LATE_BYTES);
+        let bytes = &self.totals.bytes;
+        bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
+            .is_ok()
+    }
+
+    fn cut_oldest(&self, kept: &mut Kept) -> bool {
+        let Some(oldest) = kept.lines.pop_front() else {
+            return false;
+        };
+        kept.bytes -= oldest.bytes();
+        self.totals
+            .bytes
+            .fetch_sub(oldest.bytes(), Ordering::Relaxed);
+        self.count_cut(kept);
+        true
+    }
+
+    fn count_cut(&self, kept: &mut Kept) {
+        kept.cut += 1;
+        self.totals.cut.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends the request: returns what was kept, and how many lines were cut before. Nothing is kept from here on.
+    pub(crate) fn close(&self) -> (VecDeque<RenderedLine>, u64) {
+        let mut kept = self.kept.lock();
+        self.is_open.store(false, Ordering::Relaxed);
+        let kept = std::mem::take(&mut *kept);
+        self.totals.bytes.fetch_sub(kept.bytes, Ordering::Relaxed);
+        (kept.lines, kept.cut)
+    }
+
+    /// The same for a request whose lines nobody needs.
+    pub(crate) fn discard(&self) {
+        let (lines, _) = self.close();
+        let count = lines.len() as u64;
+        self.totals.dropped.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+impl Drop for LateBuffer {
+    fn drop(&mut self) {
+        self.discard();
+    }
+}

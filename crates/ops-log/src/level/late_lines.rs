@@ -1,0 +1,151 @@
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::{Filter, Level};
+
+/// Duration from which on a request is slow, unless set: 1 second.
+pub const SLOW_REQUEST: Duration = Duration::from_secs(1);
+
+/// Maximum size of the lines that are kept for one request, in bytes: 64 KiB. The oldest ones give way to newer ones, and are
+/// counted as cut.
+pub const MAX_LATE_REQUEST_BYTES: usize = 64 * 1024;
+
+/// Maximum size of the lines that are kept for all requests together, in bytes: 16 MiB. Beyond, a request keeps a new line only in
+/// place of older ones of its own.
+pub const MAX_LATE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Lines below the level that are kept for each request until it is over. If it failed or was slow they are written, each with
+/// `late` and the time at which it was logged, before the access line; otherwise they are dropped.
+///
+/// A line is rendered and redacted when it is logged. Kept are lines of a context that began in a request of
+/// `http::AccessLog`, across `.await`, in work that was spawned with its context, and from threads that it was carried to; work
+/// that outlives its request keeps nothing more. A line that any output takes at once is not kept, and outputs with a filter of
+/// their own get no late lines. As text, in a configuration file and in `OPS_LOG_LATE_LINES`: `debug`, `info,my_crate=debug >
+/// 500ms` (slow from half a second on), `debug > never` (for failed requests only), or `off`.
+///
+/// ```
+/// use ops_log::{Config, LateLines, Level};
+///
+/// let config = Config::new().late_lines(LateLines::new(Level::Debug));
+/// # let _ = config;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LateLines {
+    /// `None` if no line is kept.
+    pub(crate) filter: Option<Filter>,
+    pub(crate) slow: Option<Duration>,
+}
+
+impl LateLines {
+    /// Keeps lines that pass a level or a [`Filter`]; requests are slow from [`SLOW_REQUEST`] on.
+    pub fn new(filter: impl Into<Filter>) -> Self {
+        Self {
+            filter: Some(filter.into()),
+            slow: Some(SLOW_REQUEST),
+        }
+    }
+
+    /// Keeps nothing.
+    pub const fn off() -> Self {
+        Self {
+            filter: None,
+            slow: None,
+        }
+    }
+
+    /// Duration from which on a request is slow; `None` if only failed requests count. Of a response without a declared length
+    /// the time to its head counts: an event stream is long, not slow.
+    #[must_use]
+    pub fn slow(mut self, from: impl Into<Option<Duration>>) -> Self {
+        self.slow = from.into();
+        self
+    }
+
+    /// Reports whether a request of this duration is slow.
+    pub(crate) fn is_slow(&self, elapsed: Duration) -> bool {
+        self.slow.is_some_and(|from| elapsed >= from)
+    }
+}
+
+impl From<Level> for Filter {
+    fn from(level: Level) -> Self {
+        Self::new(level)
+    }
+}
+
+impl fmt::Display for LateLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.filter, self.slow) {
+            (None, _) => f.write_str("off"),
+            (Some(filter), None) => write!(f, "{filter} > never"),
+            (Some(filter), Some(slow)) => write!(f, "{filter} > {}ms", slow.as_millis()),
+        }
+    }
+}
+
+impl FromStr for LateLines {
+    type Err = ParseLateLinesError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refused = |reason| ParseLateLinesError {
+            text: text.to_owned(),
+            reason,
+        };
+        if text.trim().eq_ignore_ascii_case("off") {
+            return Ok(Self::off());
+        }
+        let (filter, slow) = match text.split_once('>') {
+            None => (text, Some(SLOW_REQUEST)),
+            Some((filter, slow)) => (filter, duration(slow).ok_or_else(|| refused(None))?),
+        };
+        if filter.trim().is_empty() {
+            return Err(refused(None));
+        }
+        let filter: Filter = filter
+            .parse()
+            .map_err(|error: crate::ParseFilterError| refused(Some(error.to_string())))?;
+        Ok(Self::new(filter).slow(slow))
+    }
+}
+
+/// Reads `500ms`, `2s` or `never`.
+fn duration(text: &str) -> Option<Option<Duration>> {
+    let text = text.trim();
+    if text.eq_ignore_ascii_case("never") {
+        return Some(None);
+    }
+    let (number, milliseconds) = match text.strip_suffix("ms") {
+        Some(number) => (number, 1),
+        None => (text.strip_suffix('s')?, 1000),
+    };
+    let number: u64 = number.trim().parse().ok()?;
+    Some(Some(Duration::from_millis(
+        number.checked_mul(milliseconds)?,
+    )))
+}
+
+/// Text that names no late lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseLateLinesError {
+    text: String,
+    /// Reason, if it is the filter that is wrong.
+    reason: Option<String>,
+}
+
+impl fmt::Display for ParseLateLinesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "unknown late lines {:?}: expected a filter, and from which duration on a request is slow, as in debug > 500ms, \
+             info,my_crate=debug > 2s or debug > never, or off",
+            self.text
+        )?;
+        match &self.reason {
+            Some(reason) => write!(f, "; {reason}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for ParseLateLinesError {}

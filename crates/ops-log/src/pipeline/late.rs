@@ -1,0 +1,244 @@
+//! Lines that are kept until their request is over.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::context::carry::WithLogContext;
+use crate::context::late::LateBuffer;
+use crate::context::{self, Context};
+use crate::level::late_lines::LateLines;
+use crate::level::levels::LateOverride;
+use crate::output::notice::scrub;
+use crate::pipeline::active::ActiveConfig;
+use crate::pipeline::{GLOBAL, PipelineRef, State, bind_all, reentry};
+use crate::render::bound::BoundFields;
+use crate::render::head::RecordMeta;
+use crate::render::line::Line;
+use crate::render::line_buffers::{LineBuffers, RenderedLine, with_buffers};
+use crate::render::scalars;
+use crate::render::static_key::StaticKey;
+use crate::{Error, LEVEL_TTL, Level, MAX_LEVEL_TTL};
+
+/// Mark of a line that was written after its time.
+static LATE: StaticKey = StaticKey::new("late");
+
+impl State {
+    /// Keeps a line that is not written at once: one below the level, or of a trace that is not sampled. Returns `false` for any
+    /// other line, and if the caller has no request.
+    #[cold]
+    pub(super) fn keep(
+        &self,
+        buffers: &mut LineBuffers,
+        active: &ActiveConfig,
+        meta: &RecordMeta<'_>,
+        bound: &[&Arc<BoundFields>],
+        fill: &mut dyn FnMut(&mut Line<'_>),
+    ) -> bool {
+        let buffer = context::with_current(|context| match &context.capture {
+            None => context.late.clone(),
+            Some(_) => None,
+        });
+        let Some(buffer) = buffer.flatten() else {
+            return false;
+        };
+        if meta.always || !Arc::ptr_eq(&buffer.totals, &self.late) {
+            return false;
+        }
+        let logger = meta.logger.unwrap_or(&active.service);
+        let mut filters = active.outputs.filters().map(Some).chain([None]);
+        let passes = filters.any(|filter| self.is_wanted(meta, logger, filter));
+        let sampling = active.sampling.as_ref();
+        let is_sampled = || sampling.is_none_or(|of| self.sampled(of, meta, bound));
+        if passes && (!buffer.is_open() || is_sampled()) {
+            return false;
+        }
+        let (format, outputs) = (&active.format, &active.outputs);
+        let mut line = Line::begin(buffers, format, &self.counters, active.now(), meta);
+        bind_all(&mut line, active, bound, true);
+        line.fill(fill);
+        line.put_bool(&LATE, true);
+        let event_span = line.end();
+        outputs.render(buffers, &event_span, meta.level, logger, format);
+        buffer.keep(buffers.rendered(meta.level));
+        true
+    }
+
+    /// Reports whether the request of the caller keeps such lines.
+    pub(super) fn is_kept(&self, level: Level, target: &str, other: Option<&str>) -> bool {
+        let is_kept = |late: &Arc<LateBuffer>| {
+            Arc::ptr_eq(&late.totals, &self.late) && late.wants(level, target, other)
+        };
+        self.levels.keeps_late()
+            && context::with_current(|context| context.late.as_ref().is_some_and(is_kept))
+                .unwrap_or_default()
+    }
+
+    /// Writes what was kept for a request, each line with its own time.
+    fn write_late(&self, buffer: &LateBuffer) {
+        let (lines, cut) = buffer.close();
+        if cut > 0 {
+            let meta = of_late(&"late_lines_cut");
+            self.write(&meta, &[], &mut |line| {
+                line.field("lines", |line| scalars::integer(cut, line.json()));
+                line.put_bool(&LATE, true);
+            });
+        }
+        self.late.written.fetch_add(lines.len() as u64, Relaxed);
+        self.hand_over_late(lines);
+    }
+
+    fn hand_over_late(&self, lines: VecDeque<RenderedLine>) {
+        let loaded = self.active.load();
+        let Some(active) = loaded.as_ref() else {
+            return;
+        };
+        for line in lines {
+            let level = line.level;
+            let written = with_buffers(|buffers| {
+                buffers.restore(line);
+                // a secret that was registered since
+                scrub(buffers, &active.format);
+                let letterhead = active.letterhead(SystemTime::now());
+                let taken = reentry::guarded(|| {
+                    let goes_by_the_level = |filter: Option<&crate::Filter>| filter.is_none();
+                    let outputs = &active.outputs;
+                    outputs.hand_over(buffers, level, &letterhead, &goes_by_the_level)
+                });
+                self.note(buffers, level, taken.unwrap_or(false), active.recent);
+            });
+            if written.is_none() {
+                self.line_log.lock().count(level, false);
+            }
+        }
+    }
+}
+
+/// A request whose lines are kept, if any are. What is left when it is dropped is dropped too, even if work that it spawned goes
+/// on.
+#[derive(Debug)]
+pub(crate) struct LateRequest(Option<Arc<LateBuffer>>);
+
+impl LateRequest {
+    /// Begins to keep lines of this context, unless they are captured.
+    pub(crate) fn begin(state: &State, context: &mut Context) -> Self {
+        let rule = state.levels.late().filter(|_| context.capture.is_none());
+        context.late = rule.map(|rule| Arc::new(LateBuffer::new(rule, &state.late)));
+        Self(context.late.clone())
+    }
+
+    /// Ends the request, in its scope: lines are written if it failed or took too long.
+    pub(crate) fn end(&self, state: &State, failed: bool, took: Duration) {
+        let Some(buffer) = &self.0 else { return };
+        if failed || buffer.rule.is_slow(took) {
+            state.write_late(buffer);
+        } else {
+            buffer.discard();
+        }
+    }
+}
+
+impl Drop for LateRequest {
+    fn drop(&mut self) {
+        if let Some(buffer) = &self.0 {
+            buffer.discard();
+        }
+    }
+}
+
+/// Runs a future with [`LateLines`] of its own, as for a request: a job, a message of a queue. They are written if its output
+/// has failed, if it panics, or if it took as long as a slow request.
+///
+/// ```
+/// # async fn save() -> Result<(), std::io::Error> { Ok(()) }
+/// # async fn example() {
+/// let saved = ops_log::with_late_lines(save(), Result::is_err).await;
+/// # let _ = saved;
+/// # }
+/// ```
+pub async fn with_late_lines<F: Future>(
+    future: F,
+    failed: impl FnOnce(&F::Output) -> bool,
+) -> F::Output {
+    let mut context = context::current();
+    let running = Running(LateRequest::begin(&GLOBAL, &mut context), Instant::now());
+    let output = WithLogContext::new(future, context).await;
+    let Running(request, started) = &running;
+    request.end(&GLOBAL, failed(&output), started.elapsed());
+    output
+}
+
+/// A future that keeps lines; its panic is a failure.
+struct Running(LateRequest, Instant);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.end(&GLOBAL, true, self.1.elapsed());
+        }
+    }
+}
+
+fn of_late(event: &'static &'static str) -> RecordMeta<'static> {
+    RecordMeta {
+        level: Level::Warning,
+        logger: Some("ops_log"),
+        event,
+        module: None,
+        always: true,
+    }
+}
+
+impl PipelineRef {
+    pub(crate) fn set_late_lines(
+        &self,
+        late: LateLines,
+        ttl: Option<Duration>,
+        who: &str,
+        why: &str,
+    ) -> Result<(), Error> {
+        let ttl = ttl.unwrap_or(LEVEL_TTL).min(MAX_LEVEL_TTL);
+        let _reporting = self.reporting.lock();
+        let change = LateOverride {
+            late,
+            until: Instant::now() + ttl,
+            who: who.to_owned(),
+            why: why.to_owned(),
+        };
+        let (before, start) = self.levels.set_late(change.clone());
+        if start {
+            self.start_reverting(None)?;
+        }
+        self.levels_changed();
+        self.log_late(
+            &"late_lines_changed",
+            &change,
+            &before,
+            &change.late,
+            Some(ttl),
+        );
+        Ok(())
+    }
+
+    /// A line whatever the level is, as for a level.
+    pub(super) fn log_late(
+        &self,
+        event: &'static &'static str,
+        change: &LateOverride,
+        from: &LateLines,
+        to: &LateLines,
+        ttl: Option<Duration>,
+    ) {
+        self.write(&of_late(event), &[], &mut |line| {
+            line.field("from", |line| line.text(&from.to_string()));
+            line.field("to", |line| line.text(&to.to_string()));
+            if let Some(ttl) = ttl {
+                let seconds = ttl.as_secs_f64();
+                line.field("ttl_seconds", |line| scalars::float(seconds, line.json()));
+            }
+            line.field("who", |line| line.text(&change.who));
+            line.field("why", |line| line.text(&change.why));
+        });
+    }
+}
