@@ -3,7 +3,8 @@
 use super::{Finding, lines_of};
 use crate::metadata::{Dependency, Metadata, Package};
 
-const MICRO: [&str; 5] = [
+const MICRO: [&str; 6] = [
+    "ops-black-box",
     "ops-secrets",
     "ops-log",
     "ops-trace",

@@ -1,0 +1,303 @@
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::PanicReport;
+use crate::format::head::{Head, cut, word as number};
+use crate::format::{CLEAN, EXITED, MAX_VERDICT_BYTES, word};
+use crate::machine::{Kills, Machine, duration_nanos};
+
+/// End of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Ending {
+    /// Kind.
+    pub kind: EndingKind,
+    /// One sentence about it, with the evidence.
+    pub how: String,
+    /// Number of the signal that asked for it or caused it, if it is known.
+    pub signal: Option<i32>,
+}
+
+/// Kind of an [`Ending`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EndingKind {
+    /// It has not ended.
+    Running,
+    /// It was shut down in order.
+    Clean,
+    /// It exited without a shutdown.
+    Exited,
+    /// A panic ended it.
+    Panicked,
+    /// SIGABRT ended it.
+    Aborted,
+    /// The kernel killed it for want of memory, probably.
+    OutOfMemory,
+    /// The machine went down while it ran.
+    MachineRestarted,
+    /// It left no mark, and nothing else tells: SIGKILL, SIGSEGV, an exit that nobody noted.
+    Unknown,
+}
+
+impl EndingKind {
+    /// Returns the name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Clean => "clean",
+            Self::Exited => "exited",
+            Self::Panicked => "panicked",
+            Self::Aborted => "aborted",
+            Self::OutOfMemory => "out_of_memory",
+            Self::MachineRestarted => "machine_restarted",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for EndingKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Longest time between a panic of the main thread and the exit that it causes: destructors run in between.
+const UNWOUND_WITHIN: Duration = Duration::from_secs(5);
+/// Longest time between a panic that cannot be caught and SIGABRT: a backtrace is printed in between.
+const ABORTED_WITHIN: Duration = Duration::from_secs(10);
+/// Longest time between the last sign of life and the next boot, so that the machine is what ended the run.
+const REBOOTED_WITHIN: Duration = Duration::from_secs(600);
+/// Longest time between the last sign of life and the next start, so that a kill of the group is taken for the run's own.
+const JUDGED_WITHIN: Duration = Duration::from_secs(600);
+/// Bytes of a panic's message in the sentence about the end.
+const MAX_SHOWN_BYTES: usize = 300;
+
+/// Words of the head that change while a process runs.
+#[derive(Debug)]
+pub(crate) struct Marks {
+    boot: [u8; 16],
+    group: [u64; 2],
+    kills: Kills,
+    stop: Option<(u64, Option<i32>)>,
+    end: Option<(u64, u64)>,
+    has_aborted: bool,
+    last_seen: u64,
+}
+
+impl Marks {
+    pub(super) fn of(bytes: &[u8], head: &Head, last_seen: u64) -> Self {
+        let number = |at: usize| number(bytes, at * 8);
+        let at = |at| Some(number(at)).filter(|at| *at > 0);
+        let signal = i32::try_from(number(word::STOP_SIGNAL)).ok();
+        let count = |at| number(at).checked_sub(1);
+        Self {
+            boot: head.boot,
+            group: head.group,
+            kills: Kills {
+                in_group: count(word::GROUP_KILLS),
+                on_machine: count(word::MACHINE_KILLS),
+            },
+            stop: at(word::STOP_AT).map(|at| (at, signal.filter(|signal| *signal > 0))),
+            end: at(word::END).map(|end| (end, number(word::END_AT))),
+            has_aborted: bytes.get(word::ABORT * 8) == Some(&b'X'),
+            last_seen,
+        }
+    }
+
+    /// Goes from marks of the process itself to evidence of others.
+    pub(super) fn judge(&self, panic: Option<&PanicReport>, machine: Option<&Machine>) -> Ending {
+        if self.has_aborted {
+            return self.aborted(panic);
+        }
+        match self.end {
+            Some((CLEAN, _)) => {
+                let asked = self.stop.and_then(|(_, signal)| signal);
+                let by = asked.map_or(String::new(), |signal| {
+                    format!(", asked by {}", name(signal))
+                });
+                Ending::new(EndingKind::Clean, format!("it was shut down in order{by}"))
+                    .signal(asked)
+            }
+            Some((EXITED, at)) => self.exited(at, panic),
+            _ => match machine {
+                None => Ending::new(
+                    EndingKind::Unknown,
+                    "it left no mark of an end; the next start on its machine compares boot id and counters",
+                ),
+                Some(machine) => self.unmarked(machine),
+            },
+        }
+    }
+
+    fn aborted(&self, panic: Option<&PanicReport>) -> Ending {
+        let since = |panic: &PanicReport| self.last_seen.saturating_sub(panic.nanos);
+        let fatal = panic.filter(|panic| panic.aborts);
+        let fatal = fatal.filter(|panic| since(panic) <= duration_nanos(ABORTED_WITHIN));
+        let ending = match (fatal, self.end) {
+            (Some(panic), _) => Ending::new(
+                EndingKind::Panicked,
+                format!(
+                    "a panic that cannot be caught ended it: {}",
+                    cut(&panic.message, MAX_SHOWN_BYTES)
+                ),
+            ),
+            (None, Some((CLEAN, _))) => Ending::new(
+                EndingKind::Aborted,
+                "SIGABRT ended it while it exited, after it was shut down in order",
+            ),
+            (None, _) => Ending::new(
+                EndingKind::Aborted,
+                "SIGABRT ended it: its code or a library called abort, or somebody sent the signal",
+            ),
+        };
+        ending.signal(Some(6))
+    }
+
+    fn exited(&self, at: u64, panic: Option<&PanicReport>) -> Ending {
+        let of_main = panic.filter(|panic| panic.is_main);
+        let of_main = of_main.filter(|panic| {
+            let since = at.checked_sub(panic.nanos);
+            since.is_some_and(|since| since <= duration_nanos(UNWOUND_WITHIN))
+        });
+        match (of_main, self.stop) {
+            (Some(panic), _) => Ending::new(
+                EndingKind::Panicked,
+                format!(
+                    "its main thread panicked, and it exited: {}",
+                    cut(&panic.message, MAX_SHOWN_BYTES)
+                ),
+            ),
+            (None, Some((_, signal))) => {
+                let by = signal.map_or("somebody".to_owned(), name);
+                Ending::new(
+                    EndingKind::Exited,
+                    format!(
+                        "it exited before its shutdown was complete; {by} had asked for the stop"
+                    ),
+                )
+                .signal(signal)
+            }
+            (None, None) => Ending::new(EndingKind::Exited, "it exited without a shutdown"),
+        }
+    }
+
+    /// The process left no mark.
+    fn unmarked(&self, machine: &Machine) -> Ending {
+        let known = self.boot != [0; 16];
+        if machine.boot.is_some_and(|boot| known && boot != self.boot) {
+            return self.before_boot(machine.booted);
+        }
+        let silent = Duration::from_nanos(machine.now.saturating_sub(self.last_seen));
+        let same_group = self.group != [0, 0] && machine.group == Some(self.group);
+        if let (true, Some(before), Some(now)) =
+            (same_group, self.kills.in_group, machine.kills.in_group)
+            && now > before
+            && silent <= JUDGED_WITHIN
+        {
+            return Ending::new(
+                EndingKind::OutOfMemory,
+                format!(
+                    "killed, probably by the kernel for want of memory: oom_kill of its control group went from {before} to {now}"
+                ),
+            )
+            .signal(Some(9));
+        }
+        let stopping = self.stop.map_or(String::new(), |(at, signal)| {
+            let seconds = Duration::from_nanos(self.last_seen.saturating_sub(at)).as_secs();
+            let by = signal.map_or("somebody".to_owned(), name);
+            format!(" while it was shut down, which {by} had asked for {seconds} s before")
+        });
+        let others = match (self.kills.on_machine, machine.kills.on_machine) {
+            (Some(before), Some(now)) if now > before => format!(
+                "; since then the kernel has killed {} processes of this machine for want of memory, maybe this one",
+                now - before
+            ),
+            _ => String::new(),
+        };
+        Ending::new(
+            EndingKind::Unknown,
+            format!(
+                "it ended at once and without a mark{stopping}: SIGKILL, a memory fault, or an exit that was not noted{others}"
+            ),
+        )
+    }
+
+    fn before_boot(&self, booted: Option<u64>) -> Ending {
+        let down = booted.map(|booted| Duration::from_nanos(booted.saturating_sub(self.last_seen)));
+        match down {
+            Some(down) if down <= REBOOTED_WITHIN => Ending::new(
+                EndingKind::MachineRestarted,
+                format!(
+                    "the machine went down while it ran (power loss, reset, or a reboot without a stop): its boot id is another one, of a boot {} s after the last sign of life",
+                    down.as_secs()
+                ),
+            ),
+            _ => Ending::new(
+                EndingKind::Unknown,
+                "it ended without a mark; the machine was booted since then, but much later",
+            ),
+        }
+    }
+}
+
+impl Ending {
+    fn new(kind: EndingKind, how: impl Into<String>) -> Self {
+        Self {
+            kind,
+            how: how.into(),
+            signal: None,
+        }
+    }
+
+    fn signal(mut self, signal: Option<i32>) -> Self {
+        self.signal = signal;
+        self
+    }
+
+    pub(super) fn running() -> Self {
+        Self::new(EndingKind::Running, "its process runs, and writes to it")
+    }
+
+    /// Reports whether the run was shut down in order, or has not ended.
+    pub fn is_clean(&self) -> bool {
+        matches!(self.kind, EndingKind::Clean | EndingKind::Running)
+    }
+
+    /// The verdict of a later start, if there was one.
+    pub(super) fn verdict(bytes: &[u8]) -> Option<Self> {
+        let begin = word::VERDICT * 8;
+        let both = number(bytes, begin);
+        let (length, checksum) = (both as u32 as usize, (both >> 32) as u32);
+        let json = bytes.get(begin + 8..begin + 8 + length)?;
+        let is_whole = (1..=MAX_VERDICT_BYTES).contains(&length);
+        (is_whole && crc32fast::hash(json) == checksum)
+            .then(|| serde_json::from_slice(json).ok())
+            .flatten()
+    }
+
+    /// Bytes of a verdict, to be written at [`word::VERDICT`].
+    #[cfg(unix)]
+    pub(crate) fn to_verdict(&self) -> Option<Vec<u8>> {
+        let json = serde_json::to_vec(self).ok()?;
+        let length = u32::try_from(json.len()).ok()?;
+        let fits = json.len() <= MAX_VERDICT_BYTES;
+        let checksum = crc32fast::hash(&json);
+        let head = u64::from(length) | u64::from(checksum) << 32;
+        fits.then(|| [&head.to_le_bytes()[..], &json].concat())
+    }
+}
+
+/// Name of a signal.
+fn name(signal: i32) -> String {
+    match signal {
+        1 => "SIGHUP".to_owned(),
+        2 => "SIGINT".to_owned(),
+        3 => "SIGQUIT".to_owned(),
+        15 => "SIGTERM".to_owned(),
+        other => format!("signal {other}"),
+    }
+}

@@ -1,0 +1,192 @@
+//! A file as it is found: its records, and how the run ended.
+
+pub(crate) mod ending;
+mod record;
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+pub use ending::{Ending, EndingKind};
+pub(crate) use record::Backtrace as BacktraceText;
+pub use record::{PanicReport, Record};
+
+use crate::Error;
+use crate::format::head::{Head, word as number};
+use crate::format::scan::scan;
+use crate::format::{HEAD_BYTES, MAX_RING_BYTES, word};
+use crate::machine::Machine;
+use ending::Marks;
+
+/// Content of a black box.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Reading {
+    /// Service that wrote it.
+    pub service: String,
+    /// Its process id.
+    pub process: u64,
+    /// Its start, in milliseconds since 1970 in JSON, as all times here.
+    #[serde(serialize_with = "record::as_millis")]
+    pub started: SystemTime,
+    /// Last moment at which it was alive for certain: its newest record or heartbeat.
+    #[serde(serialize_with = "record::as_millis")]
+    pub last_seen: SystemTime,
+    /// Boot id of the machine that it ran on.
+    pub boot_id: String,
+    /// End of the run.
+    pub ending: Ending,
+    /// Newest panic in the ring.
+    pub panic: Option<PanicReport>,
+    /// Whole records, oldest first.
+    pub records: Vec<Record>,
+    /// Whole records that are older and were left out, see [`keep_last`](Self::keep_last).
+    pub left_out: usize,
+    /// Places between the records that hold none, because a record was torn or is being written.
+    pub torn: usize,
+    /// Bytes that the file lacks, because somebody truncated it.
+    pub missing_bytes: u64,
+}
+
+/// Reads a black box, of a process that is dead or of one that runs, of this machine or of another one.
+///
+/// If its process left no mark of its end and no later start has judged it, the ending is [`EndingKind::Unknown`]: use
+/// [`read_here`] for a file of this machine.
+///
+/// # Errors
+///
+/// Fails if the file cannot be read, or is no black box of a version that is known.
+pub fn read(path: impl AsRef<Path>) -> Result<Reading, Error> {
+    Raw::read(path.as_ref())?.reading(None)
+}
+
+/// Reads a black box of this machine, and compares boot id and counters of the kernel with those that it holds.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_here(path: impl AsRef<Path>) -> Result<Reading, Error> {
+    let path = path.as_ref();
+    let raw = Raw::read(path)?;
+    if is_running(path) {
+        let mut reading = raw.reading(None)?;
+        reading.ending = Ending::running();
+        return Ok(reading);
+    }
+    raw.reading(Some(&Machine::look()))
+}
+
+/// Reports whether a process has this black box open for writing.
+fn is_running(path: &Path) -> bool {
+    let lock = File::open(crate::config::beside(path, "lock"));
+    lock.is_ok_and(|lock| {
+        matches!(
+            lock.try_lock_shared(),
+            Err(std::fs::TryLockError::WouldBlock)
+        )
+    })
+}
+
+/// A head that is right, and the bytes after it.
+pub(crate) struct Raw<'a> {
+    path: &'a Path,
+    head: Head,
+    bytes: Vec<u8>,
+    /// Bytes that the file has.
+    length: u64,
+}
+
+impl<'a> Raw<'a> {
+    pub(crate) fn read(path: &'a Path) -> Result<Self, Error> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            // a pipe without a writer would be waited for
+            options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+        }
+        let opened = options.open(path);
+        let file = opened.map_err(|error| Error::io(path, "open the file", error))?;
+        Self::from_file(path, &file)
+    }
+
+    pub(crate) fn from_file(path: &'a Path, file: &File) -> Result<Self, Error> {
+        let failed = |error| Error::io(path, "read the file", error);
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(Error::foreign(path, "it is no file"));
+        }
+        let mut bytes = Vec::new();
+        let mut start = file.take(HEAD_BYTES as u64);
+        start.read_to_end(&mut bytes).map_err(failed)?;
+        let head = Head::parse(&bytes).map_err(|reason| Error::foreign(path, reason))?;
+        // the head names at most `MAX_RING_BYTES`
+        let ring = head.ring_bytes.min(MAX_RING_BYTES);
+        file.take(ring).read_to_end(&mut bytes).map_err(failed)?;
+        let length = bytes.len() as u64;
+        bytes.resize(HEAD_BYTES + ring as usize, 0);
+        Ok(Self {
+            path,
+            head,
+            bytes,
+            length,
+        })
+    }
+
+    /// Judges the end by the marks in the file, and by the machine if it is the one that the file was written on.
+    pub(crate) fn reading(self, machine: Option<&Machine>) -> Result<Reading, Error> {
+        let head = self.head;
+        let ring = &self.bytes[HEAD_BYTES..];
+        let scanned = scan(ring, head.run);
+        let scanned = scanned.map_err(|reason| Error::foreign(self.path, reason))?;
+        let records: Vec<_> = scanned.records.into_iter().map(Record::from).collect();
+        let number = |at: usize| number(&self.bytes, at * 8);
+        // a record that was begun and not ended
+        let unfinished = number(word::NEXT) > scanned.end && scanned.end > 0;
+        let mut panic = records.iter().rev().find_map(Record::panic);
+        if let Some(panic) = &mut panic {
+            let mut newest = records.iter().rev();
+            panic.backtrace = newest.find_map(|record| record.backtrace(panic.nanos));
+        }
+        let newest = records.iter().map(|record| record.nanos);
+        let last_seen = newest.chain([head.started, number(word::BEAT)]).max();
+        let last_seen = last_seen.unwrap_or(head.started);
+        let marks = Marks::of(&self.bytes, &head, last_seen);
+        let ending = match Ending::verdict(&self.bytes) {
+            Some(ending) => ending,
+            None => marks.judge(panic.as_ref(), machine),
+        };
+        let boot_id: String = head.boot.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Reading {
+            service: head.service,
+            process: head.process,
+            started: record::moment(head.started),
+            last_seen: record::moment(last_seen),
+            boot_id,
+            ending,
+            panic,
+            records,
+            left_out: 0,
+            torn: scanned.torn + usize::from(unfinished),
+            missing_bytes: (self.bytes.len() as u64).saturating_sub(self.length),
+        })
+    }
+}
+
+impl Reading {
+    /// Keeps the records of this time before the newest one, and at most so many of them.
+    pub fn keep_last(&mut self, time: Duration, most: usize) {
+        let newest = self.records.iter().map(|record| record.nanos).max();
+        let least = newest.unwrap_or(0);
+        let least = least.saturating_sub(crate::machine::duration_nanos(time));
+        let all = self.records.len();
+        self.records.retain(|record| record.nanos >= least);
+        let older = self.records.len().saturating_sub(most);
+        self.records.drain(..older);
+        self.left_out += all - self.records.len();
+    }
+}

@@ -1,0 +1,182 @@
+//! A file that is written to, and what is found in its place.
+
+mod file;
+mod memory;
+mod panic;
+mod ring;
+mod watch;
+
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use crate::format::{CLEAN, EXITED, Kind, word};
+use crate::machine::{Kills, Machine, MemoryGroup, nanos};
+use crate::{Config, Error, Reading};
+use ring::Ring;
+
+/// The last seconds of this process in a file that outlives it. Cheap to clone.
+///
+/// Each call that writes copies a few hundred bytes into mapped memory: no system call, no lock, no allocation.
+#[derive(Clone)]
+pub struct BlackBox {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    ring: Ring,
+    group: Option<MemoryGroup>,
+    /// Moment of the last backtrace that was taken.
+    backtrace_at: AtomicU64,
+    /// Held for as long as the file is written to.
+    _lock: File,
+}
+
+/// The outcome of [`open`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Opened {
+    /// The new black box, or the reason why there is none.
+    pub black_box: Result<BlackBox, Error>,
+    /// The run before, if it left a black box.
+    pub last_run: Option<LastRun>,
+}
+
+/// The run before this one.
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct LastRun {
+    /// Its end and its last records.
+    #[serde(flatten)]
+    pub reading: Reading,
+    /// File that its black box is kept as.
+    pub kept: PathBuf,
+}
+
+/// Opens a new black box, and reads and keeps the one of the run before.
+///
+/// A black box of a clean run is kept as `FILE.clean`, those of the last three runs that ended otherwise as `FILE.1` (the newest) to
+/// `FILE.3`. A file that is no black box stays where it is, as it is, and there is no new one; neither is there if another
+/// process writes to it, or if the disk has no space for all of it.
+pub fn open(config: &Config) -> Opened {
+    let mut last_run = None;
+    let black_box = make(config, &mut last_run);
+    Opened {
+        black_box,
+        last_run,
+    }
+}
+
+fn make(config: &Config, last_run: &mut Option<LastRun>) -> Result<BlackBox, Error> {
+    let machine = Machine::look();
+    let path = config.file();
+    let lock = file::lock(&path)?;
+    *last_run = file::keep_previous(&path, &machine)?;
+    let head = config.head(&machine);
+    let memory = file::allocate(&path, &head)?;
+    let black_box = BlackBox {
+        shared: Arc::new(Shared {
+            path,
+            ring: Ring::new(memory, head.run),
+            group: MemoryGroup::find(Path::new("/")),
+            backtrace_at: AtomicU64::new(0),
+            _lock: lock,
+        }),
+    };
+    black_box.set_kills(machine.kills);
+    Ok(black_box)
+}
+
+impl BlackBox {
+    /// Returns the file.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Writes a log line: JSON, without its newline and without secrets.
+    #[inline]
+    pub fn line(&self, at: SystemTime, json: &[u8]) {
+        self.record(Kind::Line, at, json);
+    }
+
+    /// Writes a record: JSON, without a newline and without secrets. What is longer than
+    /// [`MAX_RECORD_BYTES`](crate::MAX_RECORD_BYTES), or than a quarter of the ring, is cut.
+    #[inline]
+    pub fn record(&self, kind: Kind, at: SystemTime, json: &[u8]) {
+        self.shared.ring.push(kind, nanos(at), json);
+    }
+
+    /// Notes that the process is alive, with numbers as JSON, and counts of the kernel: once a second.
+    pub fn beat(&self, at: SystemTime, numbers: &[u8]) {
+        self.record(Kind::Numbers, at, numbers);
+        self.set_kills(Kills::count(self.shared.group.as_ref()));
+        self.shared.ring.set(word::BEAT, nanos(at));
+    }
+
+    fn set_kills(&self, kills: Kills) {
+        let plus_one = |count: Option<u64>| count.map_or(0, |count| count.saturating_add(1));
+        let ring = &self.shared.ring;
+        ring.set(word::GROUP_KILLS, plus_one(kills.in_group));
+        ring.set(word::MACHINE_KILLS, plus_one(kills.on_machine));
+    }
+
+    /// Notes that the process was asked to stop, by a signal or otherwise. The first one counts.
+    pub fn stopping(&self, signal: Option<i32>) {
+        let ring = &self.shared.ring;
+        if ring.get(word::STOP_AT) != 0 {
+            return;
+        }
+        let signal = signal.and_then(|signal| u64::try_from(signal).ok());
+        ring.set(word::STOP_SIGNAL, signal.unwrap_or(0));
+        ring.set(word::STOP_AT, nanos(SystemTime::now()));
+    }
+
+    /// Notes that the process was shut down in order: whatever ends it from here on was no loss.
+    pub fn close(&self) {
+        self.end(CLEAN);
+    }
+
+    /// Notes that the process exits without a shutdown, unless it was [closed](Self::close).
+    pub fn exiting(&self) {
+        if self.shared.ring.get(word::END) == 0 {
+            self.end(EXITED);
+        }
+    }
+
+    fn end(&self, kind: u64) {
+        let ring = &self.shared.ring;
+        ring.set(word::END_AT, nanos(SystemTime::now()));
+        std::sync::atomic::fence(Ordering::Release);
+        ring.set(word::END, kind);
+    }
+
+    /// Has panics, SIGABRT and the exit of the process noted from here on: once in a process, from its main thread.
+    ///
+    /// A panic is a record before the hook that was there runs, with its message as `redact` returns it (`None` is the message
+    /// itself), and a backtrace at most every ten seconds. The exit is noted if this was called on the main thread.
+    ///
+    /// # Errors
+    ///
+    /// Fails if SIGABRT cannot be watched; the rest is watched all the same.
+    pub fn watch_process(
+        &self,
+        redact: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Result<(), Error> {
+        panic::watch(self.clone(), redact);
+        watch::exit(self.clone());
+        watch::aborts(&self.shared.path)
+            .map_err(|error| Error::io(&self.shared.path, "watch for SIGABRT", error))
+    }
+}
+
+impl fmt::Debug for BlackBox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlackBox")
+            .field("path", &self.shared.path)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,144 @@
+use std::os::unix::fs::FileExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, SystemTime};
+
+use ops_black_box::{BlackBox, Config};
+
+use crate::Place;
+
+const BOX: &str = "BLACK_BOX_OF_CHILD";
+const DEED: &str = "DEED_OF_CHILD";
+
+/// Starts this program again with one test, which does what a variable says.
+pub(crate) fn start(place: &Place, deed: &str) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "child::does_what_it_is_told", "--nocapture"])
+        .env(BOX, place.file())
+        .env(DEED, deed)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Runs a deed to its end.
+pub(crate) fn run(place: &Place, deed: &str) -> ExitStatus {
+    start(place, deed).wait().unwrap()
+}
+
+/// Waits until the child has written something.
+pub(crate) fn wait_for_lines(place: &Place, child: &mut Child, least: usize) {
+    let started = std::time::Instant::now();
+    loop {
+        let lines = ops_black_box::read(place.file()).map_or(0, |reading| {
+            if reading.process == u64::from(child.id()) {
+                reading.records.len()
+            } else {
+                0
+            }
+        });
+        if lines >= least {
+            return;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        assert!(started.elapsed() < Duration::from_secs(60), "no lines");
+        std::thread::yield_now();
+    }
+}
+
+/// Nothing unless it is a child of another test.
+#[test]
+fn does_what_it_is_told() {
+    let (Some(path), Ok(deed)) = (std::env::var_os(BOX), std::env::var(DEED)) else {
+        return;
+    };
+    let config = Config::new(path, "shop").ring_bytes(1 << 20);
+    let black_box = ops_black_box::open(&config).black_box.unwrap();
+    let redact = |text: &str| Some(text.replace("canary-5d1", "***"));
+    black_box.watch_process(redact).unwrap();
+    black_box.line(SystemTime::now(), br#"{"event":"started"}"#);
+    match deed.as_str() {
+        "load" => load(&black_box),
+        "hang" => loop {
+            std::thread::park();
+        },
+        "stop" => {
+            black_box.stopping(Some(15));
+            black_box.stopping(Some(2));
+            black_box.close();
+        }
+        "stop and hang" => {
+            black_box.stopping(Some(15));
+            black_box.line(SystemTime::now(), br#"{"event":"stopping"}"#);
+            loop {
+                std::thread::park();
+            }
+        }
+        "abort" => std::process::abort(),
+        "abort after the end" => {
+            black_box.close();
+            std::process::abort()
+        }
+        "panic in a thread" => {
+            let thread = std::thread::Builder::new().name("worker".to_owned());
+            let thread = thread.spawn(|| panic!("the key is canary-5d1"));
+            drop(thread.unwrap().join());
+            black_box.close();
+        }
+        "panic twice" => panic_twice(),
+        "eat" => eat(&black_box),
+        other => panic!("{other} is no deed"),
+    }
+}
+
+/// Threads that write lines under load.
+pub(crate) const THREADS: usize = 2;
+
+/// Writes lines by two threads, and numbers, until it is killed. Beside the black box stands the number of the last line that each
+/// thread has written.
+fn load(black_box: &BlackBox) {
+    let written = std::fs::File::create(black_box.path().with_extension("written")).unwrap();
+    let written = std::sync::Arc::new(written);
+    for thread in 0..THREADS {
+        let (black_box, written) = (black_box.clone(), written.clone());
+        std::thread::spawn(move || {
+            for number in 0_u64.. {
+                let line = format!(
+                    r#"{{"event":"request_completed","thread":{thread},"number":{number},"path":"/flights/summary","status":200}}"#
+                );
+                black_box.line(SystemTime::now(), line.as_bytes());
+                let place = 8 * thread as u64;
+                written.write_all_at(&number.to_le_bytes(), place).unwrap();
+                if number % 16 == 0 {
+                    std::thread::park_timeout(Duration::from_micros(200));
+                }
+            }
+        });
+    }
+    loop {
+        black_box.beat(SystemTime::now(), br#"{"threads":3}"#);
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+}
+
+fn panic_twice() {
+    struct Second;
+    impl Drop for Second {
+        fn drop(&mut self) {
+            panic!("the second one");
+        }
+    }
+    let _second = Second;
+    panic!("the first one");
+}
+
+/// Takes memory until there is none.
+fn eat(black_box: &BlackBox) {
+    let mut eaten: Vec<Vec<u8>> = Vec::new();
+    for piece in 0_u64.. {
+        eaten.push(vec![piece as u8 | 1; 1 << 20]);
+        let line = format!(r#"{{"event":"eaten","mebibytes":{piece}}}"#);
+        black_box.line(SystemTime::now(), line.as_bytes());
+    }
+}

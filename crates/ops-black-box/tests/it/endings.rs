@@ -1,0 +1,196 @@
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+
+use ops_black_box::{EndingKind, Kind};
+
+use crate::{Place, child};
+
+#[test]
+fn a_run_that_was_shut_down_is_clean_and_says_by_which_signal() {
+    let place = Place::new();
+    assert!(child::run(&place, "stop").success());
+    let last = place.next_start();
+    assert_eq!(last.reading.ending.kind, EndingKind::Clean);
+    assert_eq!(last.reading.ending.signal, Some(15), "the first one counts");
+    assert_eq!(
+        last.reading.ending.how,
+        "it was shut down in order, asked by SIGTERM"
+    );
+    assert_eq!(last.kept, place.kept("clean"));
+    assert_eq!(last.reading.service, "shop");
+}
+
+#[test]
+fn a_kill_without_evidence_is_unknown_also_in_the_middle_of_a_stop() {
+    let place = Place::new();
+    let mut child = child::start(&place, "hang");
+    child::wait_for_lines(&place, &mut child, 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let last = place.next_start();
+    assert_eq!(last.reading.ending.kind, EndingKind::Unknown);
+    assert!(
+        last.reading.ending.how.contains("SIGKILL"),
+        "{:?}",
+        last.reading.ending
+    );
+    assert_eq!(last.kept, place.kept("1"));
+
+    let place = Place::new();
+    let mut child = child::start(&place, "stop and hang");
+    child::wait_for_lines(&place, &mut child, 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let ending = place.next_start().reading.ending;
+    assert_eq!(ending.kind, EndingKind::Unknown);
+    assert!(
+        ending
+            .how
+            .contains("while it was shut down, which SIGTERM had asked for"),
+        "{ending:?}"
+    );
+}
+
+#[test]
+fn an_abort_is_one_and_is_none_of_a_panic_that_was_caught() {
+    let place = Place::new();
+    let status = child::run(&place, "abort");
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(6)
+    );
+    let ending = place.next_start().reading.ending;
+    assert_eq!((ending.kind, ending.signal), (EndingKind::Aborted, Some(6)));
+
+    assert!(!child::run(&place, "abort after the end").success());
+    let ending = place.next_start().reading.ending;
+    assert_eq!(ending.kind, EndingKind::Aborted);
+    assert!(ending.how.contains("after it was shut down"), "{ending:?}");
+}
+
+#[test]
+fn an_abort_that_somebody_sent_ends_the_process_as_before() {
+    let place = Place::new();
+    let mut child = child::start(&place, "hang");
+    child::wait_for_lines(&place, &mut child, 1);
+    let sent = Command::new("kill")
+        .args(["-ABRT", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    let status = child.wait().unwrap();
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(6)
+    );
+    assert_eq!(place.next_start().reading.ending.kind, EndingKind::Aborted);
+}
+
+#[test]
+fn a_panic_in_a_thread_is_in_the_box_without_the_secret_and_ends_nothing() {
+    let place = Place::new();
+    assert!(child::run(&place, "panic in a thread").success());
+    let last = place.next_start();
+    assert_eq!(last.reading.ending.kind, EndingKind::Clean);
+    let panic = last.reading.panic.unwrap();
+    assert_eq!(panic.message, "the key is ***");
+    assert_eq!(panic.thread.as_deref(), Some("worker"));
+    assert!(panic.location.unwrap().contains("child.rs"));
+    assert!(!panic.is_main && !panic.aborts);
+    assert!(panic.backtrace.unwrap().contains("does_what_it_is_told"));
+    let bytes = fs::read(&last.kept).unwrap();
+    assert!(!bytes.windows(10).any(|part| part == b"canary-5d1"));
+    assert!(
+        last.reading
+            .records
+            .iter()
+            .any(|one| one.kind == Kind::Backtrace)
+    );
+}
+
+#[test]
+fn a_panic_that_cannot_be_caught_ended_the_run() {
+    let place = Place::new();
+    assert!(!child::run(&place, "panic twice").success());
+    let ending = place.next_start().reading.ending;
+    assert_eq!(ending.kind, EndingKind::Panicked, "{ending:?}");
+    assert!(ending.how.contains("cannot be caught"), "{ending:?}");
+}
+
+/// A control group that may have this many bytes; `None` where none can be made.
+fn memory_group(name: &str, bytes: u64) -> Option<PathBuf> {
+    let root = PathBuf::from("/sys/fs/cgroup");
+    let (folder, limits) = match root.join("cgroup.controllers").exists() {
+        true => (root.join(name), &["memory.max"][..]),
+        false => (
+            root.join("memory").join(name),
+            &["memory.limit_in_bytes"][..],
+        ),
+    };
+    let made = fs::create_dir(&folder).is_ok()
+        && limits
+            .iter()
+            .all(|limit| fs::write(folder.join(limit), bytes.to_string()).is_ok());
+    made.then_some(folder)
+}
+
+#[test]
+fn a_kill_for_want_of_memory_is_told_by_the_counter_of_the_group() {
+    let name = format!("ops-black-box-{}", std::process::id());
+    let Some(group) = memory_group(&name, 64 << 20) else {
+        let _ = writeln!(
+            std::io::stderr(),
+            "no control group can be made here: not tested"
+        );
+        return;
+    };
+    let place = Place::new();
+    // the shell enters the group, and becomes the program
+    let program = std::env::current_exe().unwrap();
+    let enter = format!(
+        "echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"",
+        group.display()
+    );
+    let status = Command::new("sh")
+        .args(["-c", &enter])
+        .arg(program)
+        .args(["--exact", "child::does_what_it_is_told", "--nocapture"])
+        .env("BLACK_BOX_OF_CHILD", place.file())
+        .env("DEED_OF_CHILD", "eat")
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(9)
+    );
+    // the next start is in another group, and so has no evidence
+    let elsewhere = ops_black_box::read_here(place.file()).unwrap();
+    assert_eq!(elsewhere.ending.kind, EndingKind::Unknown);
+    // and in the same one it has
+    let status = Command::new("sh")
+        .args(["-c", &enter])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "child::does_what_it_is_told", "--nocapture"])
+        .env("BLACK_BOX_OF_CHILD", place.file())
+        .env("DEED_OF_CHILD", "stop")
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    let _ = fs::remove_dir(&group);
+    assert!(status.success());
+    let kept = crate::read(&place.kept("1")).unwrap();
+    assert_eq!(
+        kept.ending.kind,
+        EndingKind::OutOfMemory,
+        "{:?}",
+        kept.ending
+    );
+    assert!(
+        kept.ending.how.contains("went from 0 to 1"),
+        "{:?}",
+        kept.ending
+    );
+    assert!(kept.records.last().unwrap().text.contains("eaten"));
+}

@@ -1,0 +1,198 @@
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::SystemTime;
+
+use ops_black_box::{Config, EndingKind, ErrorKind, open};
+
+use crate::{Place, child, read, texts};
+
+#[test]
+fn the_file_has_all_of_its_space_and_is_for_its_user_alone() {
+    use std::os::unix::fs::MetadataExt;
+    let place = Place::new();
+    let black_box = place.open();
+    assert_eq!(black_box.path(), place.file());
+    let found = fs::metadata(place.file()).unwrap();
+    assert_eq!(found.permissions().mode() & 0o777, 0o600);
+    assert_eq!(found.len(), 4096 + 64 * 1024);
+    assert!(
+        found.blocks() * 512 >= found.len(),
+        "{} blocks",
+        found.blocks()
+    );
+    assert_eq!(place.names(), ["shop.box", "shop.box.lock"]);
+}
+
+#[test]
+fn a_folder_gets_a_file_of_the_service() {
+    let place = Place::new();
+    let config = Config::new(place.folder.path(), "../sho/p");
+    assert_eq!(config.file(), place.folder.path().join("shop.box"));
+}
+
+#[test]
+fn a_second_writer_is_refused_and_the_first_goes_on() {
+    let place = Place::new();
+    let first = place.open();
+    first.line(SystemTime::now(), b"{\"n\":1}");
+    let second = open(&place.config());
+    let error = second.black_box.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    assert!(
+        error.to_string().contains("another process writes"),
+        "{error}"
+    );
+    assert!(second.last_run.is_none());
+    first.line(SystemTime::now(), b"{\"n\":2}");
+    let live = ops_black_box::read_here(place.file()).unwrap();
+    assert_eq!(texts(&live), ["{\"n\":1}", "{\"n\":2}"]);
+    assert_eq!(live.ending.kind, EndingKind::Running);
+}
+
+#[test]
+fn a_foreign_file_is_refused_with_the_reason_and_left_as_it_was() {
+    let whole = {
+        let place = Place::new();
+        place.open();
+        fs::read(place.file()).unwrap()
+    };
+    let with = |at: usize, byte: u8| {
+        let mut bytes = whole.clone();
+        bytes[at] = byte;
+        bytes
+    };
+    let cases: [(Vec<u8>, &str); 8] = [
+        (Vec::new(), "is empty"),
+        (b"OPS".to_vec(), "has 3 bytes"),
+        (b"a diary\n".repeat(1000), "does not begin with OPSBBOX"),
+        (vec![0; 70_000], "does not begin with OPSBBOX"),
+        (whole[..4000].to_vec(), "has 4000 bytes"),
+        (with(8, 9), "has version 9"),
+        (with(24, whole[24] ^ 1), "checksum of the head is wrong"),
+        (with(100, b'x'), "checksum of the head is wrong"),
+    ];
+    for (bytes, reason) in cases {
+        let place = Place::new();
+        fs::write(place.file(), &bytes).unwrap();
+        let opened = open(&place.config());
+        let error = opened.black_box.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Foreign);
+        assert!(error.to_string().contains(reason), "{error}");
+        assert!(error.to_string().contains("shop.box"), "{error}");
+        assert_eq!(fs::read(place.file()).unwrap(), bytes);
+        assert_eq!(place.names(), ["shop.box", "shop.box.lock"]);
+        assert!(
+            read(&place.file())
+                .unwrap_err()
+                .to_string()
+                .contains(reason)
+        );
+    }
+}
+
+#[test]
+fn links_pipes_and_folders_are_no_black_boxes() {
+    let place = Place::new();
+    let target = place.folder.path().join("target");
+    fs::write(&target, "precious").unwrap();
+    symlink(&target, place.file()).unwrap();
+    let error = open(&place.config()).black_box.unwrap_err();
+    assert!(error.to_string().contains("is a symbolic link"), "{error}");
+    assert_eq!(fs::read(&target).unwrap(), b"precious");
+
+    let place = Place::new();
+    let made = std::process::Command::new("mkfifo")
+        .arg(place.file())
+        .status();
+    assert!(made.unwrap().success());
+    let error = open(&place.config()).black_box.unwrap_err();
+    assert!(error.to_string().contains("it is no file"), "{error}");
+    assert!(read(&place.file()).is_err());
+
+    let place = Place::new();
+    let config = Config::new(place.folder.path().join("none/shop.box"), "shop");
+    let error = open(&config).black_box.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+}
+
+#[test]
+fn the_last_three_runs_that_crashed_are_kept_whatever_came_after() {
+    let place = Place::new();
+    for number in 0..5 {
+        let black_box = place.open();
+        black_box.line(
+            SystemTime::now(),
+            format!("{{\"crash\":{number}}}").as_bytes(),
+        );
+    }
+    for _ in 0..4 {
+        place.open().close();
+    }
+    let kept = |ending: &str| texts(&read(&place.kept(ending)).unwrap()).join("");
+    assert_eq!(
+        [kept("1"), kept("2"), kept("3")],
+        ["{\"crash\":4}", "{\"crash\":3}", "{\"crash\":2}"]
+    );
+    let names = ["", ".1", ".2", ".3", ".clean", ".lock"].map(|ending| format!("shop.box{ending}"));
+    assert_eq!(place.names(), names);
+    // the verdict of the start after it goes with a file, wherever it is read
+    let ending = read(&place.kept("1")).unwrap().ending;
+    assert!(ending.how.contains("ended at once"), "{ending:?}");
+}
+
+#[test]
+fn a_truncated_file_gives_what_is_left_of_it() {
+    let place = Place::new();
+    let black_box = place.open();
+    for number in 0..800 {
+        black_box.line(
+            SystemTime::now(),
+            format!("{{\"number\":{number}}}").as_bytes(),
+        );
+    }
+    drop(black_box);
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(place.file())
+        .unwrap();
+    file.set_len(4096 + 20_000).unwrap();
+    let last = place.next_start().reading;
+    assert_eq!(last.missing_bytes, 64 * 1024 - 20_000);
+    assert_eq!(last.records.len(), 20_000 / 40);
+    assert_eq!(last.torn, 1);
+}
+
+#[test]
+fn what_a_killed_start_left_is_cleared_away_and_a_foreign_draft_is_not() {
+    let place = Place::new();
+    place.open().close();
+    let begun = fs::read(place.file()).unwrap();
+    for left in [&begun[..0], &begun[..4096], &begun[..10_000]] {
+        fs::write(place.kept("new"), left).unwrap();
+        place.open();
+        assert!(!place.kept("new").exists());
+    }
+    fs::write(place.kept("new"), "my notes").unwrap();
+    let error = open(&place.config()).black_box.unwrap_err();
+    assert!(error.to_string().contains("in the way"), "{error}");
+    assert_eq!(fs::read(place.kept("new")).unwrap(), b"my notes");
+}
+
+#[test]
+fn deleted_or_renamed_while_it_is_written_it_harms_nothing() {
+    let place = Place::new();
+    let mut child = child::start(&place, "load");
+    child::wait_for_lines(&place, &mut child, 20);
+    fs::rename(place.file(), place.kept("elsewhere")).unwrap();
+    let before = read(&place.kept("elsewhere")).unwrap().records.len();
+    while read(&place.kept("elsewhere")).unwrap().records.len() <= before {
+        assert!(child.try_wait().unwrap().is_none());
+    }
+    fs::remove_file(place.kept("elsewhere")).unwrap();
+    assert!(child.try_wait().unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(open(&place.config()).last_run.is_none());
+    let _ = std::io::stderr().flush();
+}

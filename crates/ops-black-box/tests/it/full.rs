@@ -1,0 +1,79 @@
+use std::io::Write;
+use std::process::Command;
+use std::time::SystemTime;
+
+use ops_black_box::{ErrorKind, open};
+
+use crate::{Place, texts};
+
+/// A small file system of its own; `None` where we may not mount one.
+struct Mounted<'a>(&'a Place);
+
+impl<'a> Mounted<'a> {
+    fn over(place: &'a Place, size: &str) -> Option<Self> {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(place.folder.path())
+            .stderr(std::process::Stdio::null())
+            .status();
+        mounted
+            .is_ok_and(|status| status.success())
+            .then(|| Self(place))
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount")
+            .arg("-l")
+            .arg(self.0.folder.path())
+            .status();
+    }
+}
+
+#[test]
+fn without_space_there_is_no_black_box_and_the_one_before_is_kept() {
+    let place = Place::new();
+    let Some(_mounted) = Mounted::over(&place, "256k") else {
+        let _ = writeln!(std::io::stderr(), "nothing can be mounted here: not tested");
+        return;
+    };
+    place
+        .open()
+        .line(SystemTime::now(), b"{\"event\":\"last words\"}");
+    std::fs::write(place.folder.path().join("others"), vec![1; 150 * 1024]).unwrap();
+    let opened = open(&place.config());
+    let error = opened.black_box.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSpace, "{error}");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("No space left"), "{cause}");
+    assert_eq!(
+        texts(&opened.last_run.unwrap().reading),
+        ["{\"event\":\"last words\"}"]
+    );
+    // nothing half is left, and the same run is not reported again
+    assert_eq!(place.names(), ["others", "shop.box.1", "shop.box.lock"]);
+    std::fs::remove_file(place.folder.path().join("others")).unwrap();
+    let again = open(&place.config());
+    assert!(again.black_box.is_ok() && again.last_run.is_none());
+}
+
+#[test]
+fn on_a_disk_that_fills_up_later_the_lines_still_arrive() {
+    let place = Place::new();
+    let Some(_mounted) = Mounted::over(&place, "256k") else {
+        let _ = writeln!(std::io::stderr(), "nothing can be mounted here: not tested");
+        return;
+    };
+    let black_box = place.open();
+    let filling = std::fs::write(place.folder.path().join("others"), vec![1; 1 << 20]);
+    assert!(filling.is_err());
+    for number in 0..10_000 {
+        black_box.line(
+            SystemTime::now(),
+            format!("{{\"number\":{number}}}").as_bytes(),
+        );
+    }
+    let reading = crate::read(&place.file()).unwrap();
+    assert_eq!(reading.records.last().unwrap().text, "{\"number\":9999}");
+}
