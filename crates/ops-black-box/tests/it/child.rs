@@ -110,7 +110,7 @@ fn load(black_box: &BlackBox) {
                 black_box.line(SystemTime::now(), line.as_bytes());
                 let place = 8 * thread as u64;
                 written.write_all_at(&number.to_le_bytes(), place).unwrap();
-                if number % 16 == 0 {
+                if number % 4 == 0 {
                     std::thread::park_timeout(Duration::from_micros(200));
                 }
             }
