@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use http::{request, response};
 use http_body::{Body, Frame};
 
+use crate::call::Call;
 use crate::client::Failure;
 use crate::length::BodyLength;
 use crate::route::RouteSlot;
@@ -23,6 +24,8 @@ pub(crate) struct RequestGuard<O: Observe> {
     route_slot: Option<RouteSlot>,
     /// Kind of the error of a client.
     failure: Option<Failure>,
+    /// Set if the request is a call of gRPC.
+    call: Option<Box<Call>>,
     outcome: Outcome,
 }
 
@@ -36,6 +39,7 @@ impl<O: Observe> RequestGuard<O> {
             outcome.target = Some(Box::new(request.uri.clone()));
             RouteSlot::in_extensions(&mut request.extensions)
         });
+        let call = Call::served(request);
         let scope = observer.start(request);
         Self {
             observer,
@@ -46,6 +50,7 @@ impl<O: Observe> RequestGuard<O> {
             ended: false,
             route_slot,
             failure: None,
+            call,
             outcome,
         }
     }
@@ -55,6 +60,7 @@ impl<O: Observe> RequestGuard<O> {
         let started = Instant::now();
         let route = Route::get(&request.extensions).cloned();
         let method = request.method.clone();
+        let call = Call::sent(request);
         let scope = observer.start(request);
         Self {
             observer,
@@ -65,6 +71,7 @@ impl<O: Observe> RequestGuard<O> {
             ended: false,
             route_slot: None,
             failure: Some(failure),
+            call,
             outcome: Outcome::new(method, route, 0, Ending::Aborted, Duration::ZERO),
         }
     }
@@ -107,6 +114,9 @@ impl<O: Observe> RequestGuard<O> {
             self.observer.response(scope, parts);
             self.panicked = before;
         }
+        if let Some(call) = self.call.as_mut() {
+            call.head(&parts.headers);
+        }
         self.outcome.sent_status = Some(parts.status.as_u16());
     }
 
@@ -114,6 +124,9 @@ impl<O: Observe> RequestGuard<O> {
     pub(crate) fn sent<D: bytes::Buf>(&mut self, frame: &Frame<D>, is_last: bool) {
         if let Some(bytes) = frame.data_ref() {
             self.outcome.body_bytes += bytes.remaining() as u64;
+        }
+        if let (Some(call), Some(trailers)) = (self.call.as_mut(), frame.trailers_ref()) {
+            call.trailers(trailers);
         }
         // nothing follows trailers, and the server does not ask for it
         self.ended = is_last || frame.is_trailers();
@@ -146,6 +159,11 @@ impl<O: Observe> RequestGuard<O> {
             (_, Some(sent)) => sent,
             (_, None) => 500,
         };
+        if let Some(call) = self.call.take() {
+            let end = call.end(&self.outcome);
+            self.outcome.route = end.route().or(self.outcome.route.take());
+            self.outcome.grpc = Some(Box::new(end));
+        }
         let end = || self.observer.end(scope, &self.outcome);
         // a second panic, while the one of a handler unwinds, would abort the process
         drop(catch_unwind(AssertUnwindSafe(end)));

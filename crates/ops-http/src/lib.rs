@@ -55,11 +55,18 @@
 //! With the feature `axum`, the route is the template that the router matched. For a service that axum mounts without
 //! one (`nest_service`), name it by [`route`].
 //!
+//! # gRPC
+//!
+//! With the feature `grpc`, a POST of `application/grpc` is a call. [`Outcome::grpc`] has its status, from the trailers or from a
+//! head without a body; [`GrpcEnd`] says what a call without a status is. The parts for HTTP stay as they are: a call that failed
+//! has HTTP's status 200. gRPC-Web has its status in the body and is an HTTP request like others.
+//!
 //! # Feature flags
 //!
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `axum` | no | the route template from axum's `MatchedPath` |
+//! | `grpc` | no | calls of gRPC, by their content type: method and status ([`Outcome::grpc`]) |
 //!
 //! # When not to use it
 //!
@@ -67,8 +74,10 @@
 //! are observed until their `101` response.
 
 mod body;
+mod call;
 mod client;
 mod future;
+mod grpc;
 mod guard;
 mod layer;
 mod length;
@@ -82,6 +91,7 @@ mod route_layer;
 pub use body::ObserveBody;
 pub use client::{ClientFuture, ClientLayer, ClientService};
 pub use future::ObserveFuture;
+pub use grpc::{GrpcCode, GrpcEnd, QUIET_CALLS, grpc_method, is_grpc_call, known_grpc_method};
 pub use layer::{ObserveLayer, ObserveService};
 pub use method::{known_method, refused_methods};
 pub use observe::Observe;

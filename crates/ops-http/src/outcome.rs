@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::{Method, Uri};
 
-use crate::Route;
+use crate::{GrpcEnd, Route};
 
 /// Report of a finished request.
 #[derive(Clone, Debug)]
@@ -10,7 +10,7 @@ use crate::Route;
 pub struct Outcome {
     /// Method, as sent.
     pub method: Method,
-    /// Matched route; `None` if no route matched.
+    /// Matched route, or else the one of a gRPC call's method; `None` if no route matched.
     pub route: Option<Route>,
     /// Status to report: the one that was sent, 499 if the client went away before the end of the response, 500 if
     /// handler or service failed before there was a head.
@@ -30,6 +30,8 @@ pub struct Outcome {
     /// Kind of the error that a client returned: `connection_refused`, `timeout` and others of the operating system, or else
     /// the name of the error's type. `None` for a request that is served.
     pub failure: Option<&'static str>,
+    /// End of the call, if the request is one of gRPC. `None` without the feature `grpc`.
+    pub grpc: Option<Box<GrpcEnd>>,
     /// Target of a request without a route, to be named in a warning.
     pub(crate) target: Option<Box<Uri>>,
 }
@@ -54,12 +56,17 @@ impl Outcome {
             body_bytes: 0,
             streamed: false,
             failure: None,
+            grpc: None,
             target: None,
         }
     }
 
-    /// Returns `true` if the service is to blame: handler or body failed, or the status is a server error.
+    /// Returns `true` if the service is to blame: handler or body failed, or the status is a server error; of a gRPC call, if it
+    /// failed as [`GrpcEnd::error_type`] says.
     pub fn is_server_error(&self) -> bool {
+        if let Some(call) = &self.grpc {
+            return call.error_type.is_some();
+        }
         matches!(self.ending, Ending::Failed | Ending::Panicked) || self.status >= 500
     }
 
@@ -72,7 +79,10 @@ impl Outcome {
     /// Returns the path of a request that was served (status below 400) although no route is known: one that some
     /// service inside answers without telling its route, which [`route`](crate::route) cures.
     pub fn served_without_route(&self) -> Option<&str> {
-        let served = self.ending == Ending::Complete && self.status < 400 && self.route.is_none();
+        let served = self.ending == Ending::Complete
+            && self.status < 400
+            && self.route.is_none()
+            && self.grpc.is_none();
         self.target
             .as_ref()
             .filter(|_| served)

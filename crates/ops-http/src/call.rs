@@ -1,0 +1,104 @@
+//! One call of gRPC, from its request to its end.
+
+use std::time::Duration;
+
+use http::{HeaderMap, request};
+
+use crate::grpc::{Answer, grpc_method, has_answered, is_known, is_route, timeout};
+use crate::{Ending, GrpcCode, GrpcEnd, Outcome};
+
+/// A call that ends within this share of its time before the deadline was ended by it: the client's clock began earlier.
+const DEADLINE_SLACK: u32 = 20;
+
+/// A call under observation.
+#[derive(Debug)]
+pub(crate) struct Call {
+    name: Box<str>,
+    timeout: Option<Duration>,
+    in_head: Option<Answer>,
+    in_trailers: Option<Answer>,
+    is_sent: bool,
+}
+
+impl Call {
+    pub(crate) fn served(request: &request::Parts) -> Option<Box<Self>> {
+        Self::start(request, false)
+    }
+
+    pub(crate) fn sent(request: &request::Parts) -> Option<Box<Self>> {
+        Self::start(request, true)
+    }
+
+    fn start(request: &request::Parts, is_sent: bool) -> Option<Box<Self>> {
+        let name = grpc_method(request)?.into();
+        Some(Box::new(Self {
+            name,
+            timeout: timeout(&request.headers),
+            in_head: None,
+            in_trailers: None,
+            is_sent,
+        }))
+    }
+
+    pub(crate) fn head(&mut self, headers: &HeaderMap) {
+        self.in_head = Answer::read(headers);
+    }
+
+    pub(crate) fn trailers(&mut self, headers: &HeaderMap) {
+        self.in_trailers = Answer::read(headers);
+    }
+
+    pub(crate) fn end(self, outcome: &Outcome) -> GrpcEnd {
+        let in_head = self.in_head.filter(|_| outcome.body_bytes == 0);
+        let sent = self.in_trailers.or(in_head);
+        let sent = sent.filter(|_| outcome.ending != Ending::Panicked);
+        let (code, cause) = match &sent {
+            Some(sent) => (sent.code, None),
+            None => inferred(outcome, self.timeout, self.is_sent),
+        };
+        let failed = match self.is_sent {
+            true => code != GrpcCode::Ok,
+            false => code.is_server_error(),
+        };
+        let is_answer = sent.is_some() || outcome.ending == Ending::Panicked;
+        let message = sent.and_then(|sent| sent.message);
+        let is_bare = code == GrpcCode::Unimplemented && message.is_none();
+        let is_known = self.is_sent
+            || is_route(outcome.route.as_ref(), &self.name)
+            || has_answered(&self.name)
+            || is_answer && !is_bare && {
+                let answered = code == GrpcCode::Ok || outcome.body_bytes > 0;
+                is_known(&self.name, answered)
+            };
+        GrpcEnd {
+            code,
+            message,
+            error_type: failed.then(|| cause.unwrap_or(code.name())),
+            name: self.name,
+            is_known,
+        }
+    }
+}
+
+/// Status of a call for which none was sent, and the cause if the status does not tell it.
+fn inferred(
+    outcome: &Outcome,
+    timeout: Option<Duration>,
+    is_sent: bool,
+) -> (GrpcCode, Option<&'static str>) {
+    let is_over = timeout
+        .is_some_and(|timeout| outcome.elapsed.saturating_add(timeout / DEADLINE_SLACK) >= timeout);
+    let cause = outcome.error_type();
+    match outcome.ending {
+        Ending::Aborted | Ending::Failed if is_over => (GrpcCode::DeadlineExceeded, None),
+        Ending::Aborted => (GrpcCode::Cancelled, None),
+        Ending::Failed if is_sent && outcome.sent_status.is_none() => {
+            (GrpcCode::Unavailable, cause)
+        }
+        Ending::Failed | Ending::Panicked => (GrpcCode::Unknown, cause),
+        Ending::Complete => {
+            let code = GrpcCode::of_http(outcome.sent_status.unwrap_or(outcome.status));
+            (code, Some("missing_status"))
+        }
+    }
+}
