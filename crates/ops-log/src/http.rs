@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderName, HeaderValue, request, response};
-use ops_http::{Ending, Observe, Outcome, QUIET_ROUTES};
+use ops_http::{Ending, Observe, Outcome, QUIET_CALLS, QUIET_ROUTES};
 
 use crate::context::{Context, Scope, current};
 use crate::logger::line_drain::LineDrain;
@@ -35,6 +35,9 @@ static COUNTER: AtomicU64 = AtomicU64::new(0);
 ///
 /// The line has the status that was sent, or 499 if the client went away before the end. If handler or body failed, the
 /// line has `error_type` too (`panic`, `service_error`, `body_error`) and level `error`, whatever status was sent.
+///
+/// The line of a gRPC call (feature `grpc`) has `grpc_status` (`NOT_FOUND`) and, if the status has a message, `grpc_message`. Its
+/// level is `error` for the codes that blame the server; `error_type` says why no status was sent.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     route_field: bool,
@@ -48,7 +51,11 @@ impl Default for AccessLog {
         Self {
             route_field: false,
             client_header: HeaderName::from_static(CLIENT),
-            quiet: QUIET_ROUTES.iter().map(|path| (*path).to_owned()).collect(),
+            quiet: QUIET_ROUTES
+                .iter()
+                .chain(QUIET_CALLS)
+                .map(|path| (*path).to_owned())
+                .collect(),
             pipeline: Pipeline::global(),
         }
     }
@@ -67,7 +74,7 @@ impl AccessLog {
         self
     }
 
-    /// Writes no line for these paths, in place of [`QUIET_ROUTES`], unless they panic, fail or answer 500. A probe that
+    /// Writes no line for these paths, in place of [`QUIET_ROUTES`] and [`QUIET_CALLS`], unless they panic, fail or answer 500. A probe that
     /// gets 503 did its job.
     #[must_use]
     pub fn quiet(mut self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
@@ -177,7 +184,15 @@ impl Observe for AccessLog {
             }
             line.field("status", |line| integer(outcome.status, line.json()));
             line.field("latency_ms", |line| integer(latency, line.json()));
-            if let Some(error_type) = outcome.error_type().filter(|_| failed) {
+            let mut error_type = outcome.error_type().filter(|_| failed);
+            if let Some(call) = &outcome.grpc {
+                line.field("grpc_status", |line| line.text(call.code.name()));
+                if let Some(message) = &call.message {
+                    line.field("grpc_message", |line| line.text(message));
+                }
+                error_type = call.error_type.filter(|kind| *kind != call.code.name());
+            }
+            if let Some(error_type) = error_type {
                 line.field("error_type", |line| line.text(error_type));
             }
         });

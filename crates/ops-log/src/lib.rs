@@ -74,6 +74,7 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
+//! | `grpc` | no | status and message of gRPC calls on their access lines; turns on `http` |
 //! | `http` | no | `http::AccessLog`: request ids and access lines |
 //! | `metrics` | no | `publish_metrics` |
 //! | `slog-json` | no | `slog_json::drain`, for readers of slog-json's format |

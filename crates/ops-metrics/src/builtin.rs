@@ -12,6 +12,29 @@ crate::labels! {
     }
 }
 
+crate::labels! {
+    /// Status of a gRPC call.
+    pub enum GrpcStatus {
+        Ok = "OK",
+        Cancelled = "CANCELLED",
+        Unknown = "UNKNOWN",
+        InvalidArgument = "INVALID_ARGUMENT",
+        DeadlineExceeded = "DEADLINE_EXCEEDED",
+        NotFound = "NOT_FOUND",
+        AlreadyExists = "ALREADY_EXISTS",
+        PermissionDenied = "PERMISSION_DENIED",
+        ResourceExhausted = "RESOURCE_EXHAUSTED",
+        FailedPrecondition = "FAILED_PRECONDITION",
+        Aborted = "ABORTED",
+        OutOfRange = "OUT_OF_RANGE",
+        Unimplemented = "UNIMPLEMENTED",
+        Internal = "INTERNAL",
+        Unavailable = "UNAVAILABLE",
+        DataLoss = "DATA_LOSS",
+        Unauthenticated = "UNAUTHENTICATED",
+    }
+}
+
 crate::define! {
     /// The built-in metrics as data.
     pub catalog CATALOG;
@@ -34,6 +57,33 @@ crate::define! {
     pub counter http_client_requests_total { host: &'static str, method: Method, status: &'static str }
     /// Time to the head of the response to HTTP requests that were sent in seconds
     pub histogram http_client_request_latency_seconds { host: &'static str, method: Method }
+
+    /// Duration of gRPC calls that were served in seconds, under the name of OpenTelemetry's conventions
+    pub histogram rpc_server_call_duration_seconds buckets [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0] {
+        rpc_system_name: &'static str = ["grpc"],
+        rpc_method: &'static str,
+        rpc_status_code: GrpcStatus,
+        error_type: &'static str = [
+            "", "UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
+            "panic", "body_error", "service_error", "missing_status",
+        ],
+    }
+    /// Duration of gRPC calls that were sent in seconds, under the name of OpenTelemetry's conventions
+    pub histogram rpc_client_call_duration_seconds buckets [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0] {
+        rpc_system_name: &'static str = ["grpc"],
+        rpc_method: &'static str,
+        rpc_status_code: GrpcStatus,
+        error_type: &'static str = [
+            "", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
+            "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
+            "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+            "body_error", "missing_status", "connection_refused", "connection_reset", "connection_aborted",
+            "not_connected", "broken_pipe", "unexpected_eof", "timeout", "host_unreachable",
+            "network_unreachable", "address_not_available",
+        ],
+        server_address: &'static str,
+        server_port: &'static str,
+    }
 
     /// Query execution time in seconds
     pub histogram duckdb_query_seconds buckets [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0] { query_type: &'static str }

@@ -11,6 +11,7 @@ use crate::builtin::{
     http_requests_in_flight, http_requests_total, http_response_failures_total,
     http_server_request_duration, http_stream_duration,
 };
+use crate::rpc;
 use crate::series::exemplar::{self, TraceId};
 use crate::series::label::Label as _;
 
@@ -31,6 +32,8 @@ const MAX_PATH_CHARS: usize = 64;
 /// - `http_stream_duration_seconds` has, besides, the whole time of responses whose length their head does not tell.
 /// - `http_response_failures_total` counts responses that failed after their head, whose status says nothing of it.
 /// - Methods are those of [`known_method`]; any other one is `_OTHER`.
+/// - `rpc_server_call_duration_seconds` has the calls of gRPC (feature `grpc`) by method, status and, if the server is to blame,
+///   `error_type`. They are HTTP requests too; calls of the health service are not.
 ///
 /// If [`set_exemplar_source`](crate::set_exemplar_source) was called, the trace of the request is the exemplar of its durations:
 /// the observer of traces comes before this one.
@@ -83,6 +86,12 @@ impl Observe for RedMetrics {
 
     fn end(&self, scope: RequestScope, outcome: &Outcome) {
         http_requests_in_flight().add(-1.0);
+        if let Some(call) = &outcome.grpc {
+            rpc::observe_served(call, outcome.elapsed, scope.trace);
+            if rpc::is_probe(call) {
+                return;
+            }
+        }
         let route = outcome.route.as_ref().map_or(UNMATCHED, |r| r.template());
         let method = known_method(&outcome.method).unwrap_or(OTHER_METHOD);
         http_requests_total::family()
@@ -120,6 +129,8 @@ impl Observe for RedMetrics {
 /// - `http_client_requests_total` has the status of the response, or else the kind of the error, such as
 ///   `connection_refused`, `timeout`, or `cancelled` for a request that was dropped before its response.
 /// - `http_client_request_latency_seconds` has the time to the head of the response, or to the error.
+/// - `rpc_client_call_duration_seconds` has the calls of gRPC (feature `grpc`) by method, status, error and server. They are HTTP
+///   requests too.
 /// - `host` is the host of the URL, with its port if it has one; 200 hosts, further ones are `other`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClientMetrics;
@@ -163,6 +174,10 @@ impl Observe for ClientMetrics {
     fn response(&self, _: &mut ClientScope, _: &mut response::Parts) {}
 
     fn end(&self, scope: ClientScope, outcome: &Outcome) {
+        if let Some(call) = &outcome.grpc {
+            let server = address_and_port(&scope.host);
+            rpc::observe_sent(call, server, outcome.elapsed, scope.trace);
+        }
         let method = known_method(&outcome.method).unwrap_or(OTHER_METHOD);
         let requests = http_client_requests_total::family();
         let failed = match outcome.ending {
@@ -179,6 +194,14 @@ impl Observe for ClientMetrics {
         http_client_request_latency_seconds::family()
             .histogram(&[&scope.host, method])
             .observe_in(to_head.as_secs_f64(), scope.trace);
+    }
+}
+
+/// Host and port of an authority; the port is empty if there is none.
+fn address_and_port(host: &str) -> (&str, &str) {
+    match host.rsplit_once(':') {
+        Some((address, port)) if !port.ends_with(']') => (address, port),
+        _ => (host, ""),
     }
 }
 

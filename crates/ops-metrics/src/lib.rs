@@ -60,6 +60,7 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
+//! | `grpc` | no | durations of gRPC calls by method and status; turns on `http` |
 //! | `http` | no | `http::RedMetrics`, which observes requests through ops-http |
 //! | `rules` | no | `slo!` and `rules`: recording rules, burn-rate alerts, a dashboard and test cases of any catalog |
 //! | `testing` | no | `testing`: a registry for each test, snapshots and their differences |
@@ -82,6 +83,8 @@ mod series;
 
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "http")]
+mod rpc;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -96,6 +96,7 @@
 //! |---|---|---|
 //! | `axum` | no | `instrument_axum` |
 //! | `gzip` | yes | compression, when `OTEL_EXPORTER_OTLP_COMPRESSION` asks for it |
+//! | `grpc` | no | spans of gRPC calls by the conventions for RPC; turns on `http` |
 //! | `http` | no | `http::ServerSpans` and `http::ClientSpans`, observers for `ops-http` |
 //! | `metrics` | no | `publish_metrics` |
 //! | `otlp-logs` | no | `LogLines`: log lines leave as OTLP log records |

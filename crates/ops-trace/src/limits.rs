@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwapOption;
+use opentelemetry::trace::Status;
 use opentelemetry::{Array, KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 
@@ -60,6 +61,11 @@ impl Limits {
         let filter = FILTER.load();
         let filter = filter.as_deref();
         self.clean(&mut span.attributes, filter);
+        if let Status::Error { description } = &mut span.status
+            && let Some(new) = self.text("otel.status_description", description, filter)
+        {
+            *description = new.into();
+        }
         for event in &mut span.events.events {
             self.clean(&mut event.attributes, filter);
         }

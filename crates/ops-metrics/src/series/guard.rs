@@ -10,7 +10,7 @@ use crate::series::definition::MetricDefinition;
 pub const LABEL_VALUES_MAX: usize = 200;
 /// Series of one metric unless configured; beyond, every label that is not in a known series becomes `other`.
 pub const SERIES_MAX: usize = 2000;
-/// Bytes of a label's value, which may be any UTF-8; a longer one becomes `other`, as does an empty one.
+/// Bytes of a label's value, which may be any UTF-8; a longer one becomes `other`, as does an empty one that is not declared.
 pub const LABEL_VALUE_BYTES_MAX: usize = 256;
 /// Values that the label `metric` of `ops_metrics_*` may have: one for each metric.
 const METRICS_MAX: usize = 2000;
@@ -125,7 +125,7 @@ pub(crate) struct Admission<'a> {
 /// Reason for which a label's value became `other`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OverflowReason {
-    /// An empty value is the same as no label, which would be another series.
+    /// An empty value is the same as no label, which would be another series unless the definition has it.
     Empty,
     /// The value has more bytes than this.
     TooLong(usize),
@@ -211,7 +211,7 @@ impl LabelState {
     fn refusal(&self, value: &str, declared: &[&str], max: usize) -> Option<OverflowReason> {
         if self.values.contains(value) {
             None
-        } else if value.is_empty() {
+        } else if value.is_empty() && !declared.contains(&value) {
             Some(OverflowReason::Empty)
         } else if value.len() > LABEL_VALUE_BYTES_MAX {
             Some(OverflowReason::TooLong(LABEL_VALUE_BYTES_MAX))

@@ -36,6 +36,7 @@ use crate::{Handle, global};
 /// - `error.type` is the status from 400 on, `connection_refused`, `timeout` and other errors of the operating system, the
 ///   name of the client's error type, `body_error` for a response that breaks off, `cancelled` for a request that is dropped
 ///   before its response came. A response whose body is dropped unread is no error.
+/// - A call of gRPC (feature `grpc`) is named after its method, and fails with any status but `OK`.
 /// - `http.request.resend_count` counts for requests with a [`ResendCount`].
 #[derive(Clone, Debug, Default)]
 pub struct ClientSpans {
@@ -115,6 +116,10 @@ impl Observe for ClientSpans {
             return;
         };
         let span = context.span();
+        if let Some(call) = &outcome.grpc {
+            super::grpc::ended(&context, call, outcome);
+            return span.end();
+        }
         if let Some(status) = outcome.sent_status {
             let status = KeyValue::new("http.response.status_code", i64::from(status));
             span.set_attribute(status);
@@ -153,6 +158,9 @@ fn started(handle: &Handle, request: &request::Parts) -> Context {
 }
 
 fn name(request: &request::Parts) -> String {
+    if let Some(method) = ops_http::grpc_method(request) {
+        return method.to_owned();
+    }
     let method = known_method(&request.method).unwrap_or("HTTP");
     match Route::get(&request.extensions) {
         Some(route) => format!("{method} {}", route.template()),
@@ -162,7 +170,11 @@ fn name(request: &request::Parts) -> String {
 
 fn attributes(request: &request::Parts, resends: u32) -> Vec<KeyValue> {
     let mut attributes = Vec::with_capacity(8);
-    method(request, &mut attributes);
+    let call = ops_http::grpc_method(request);
+    match call {
+        Some(called) => attributes.extend(super::grpc::sent(called)),
+        None => method(request, &mut attributes),
+    }
     if let Some((host, port)) = host(request) {
         attributes.push(KeyValue::new("server.address", host.to_owned()));
         let default = match request.uri.scheme_str() {
@@ -171,6 +183,9 @@ fn attributes(request: &request::Parts, resends: u32) -> Vec<KeyValue> {
         };
         let port = i64::from(port.unwrap_or(default));
         attributes.push(KeyValue::new("server.port", port));
+    }
+    if call.is_some() {
+        return attributes;
     }
     attributes.push(KeyValue::new("url.full", full(request)));
     if let Some(route) = Route::get(&request.extensions) {

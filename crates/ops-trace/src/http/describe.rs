@@ -89,7 +89,11 @@ pub(super) fn version(version: Version) -> Option<&'static str> {
 }
 
 /// By trusted proxies, or else from the request's target, or else `Host`; one that is not valid is left out.
-fn server(request: &request::Parts, forwarded: &Forwarded, attributes: &mut Vec<KeyValue>) {
+pub(super) fn server(
+    request: &request::Parts,
+    forwarded: &Forwarded,
+    attributes: &mut Vec<KeyValue>,
+) {
     let own = || match request.uri.authority() {
         Some(authority) => Some(authority.as_str()),
         None => request.headers.get(HOST).and_then(|h| h.to_str().ok()),

@@ -4,10 +4,15 @@
 //! Names and attributes are those of OpenTelemetry's stable conventions for HTTP, with one difference: a request
 //! that no route answers is called `HTTP`, whatever its method, so that scanners cannot make up names. There are
 //! never more names than answered pairs of method and route, and that one.
+//!
+//! With the feature `grpc`, calls of gRPC have the names and attributes of the stable conventions for RPC instead: the name is the
+//! method, or `grpc` if nothing tells that the service has it; `rpc.status_code`; and an error as the conventions for gRPC
+//! have it on each side, described by the message of the status.
 
 mod client;
 mod describe;
 mod forwarded;
+mod grpc;
 mod query;
 mod trust;
 
@@ -19,7 +24,7 @@ use std::sync::{Arc, Once};
 use ::http::{Extensions, HeaderName, HeaderValue, request, response};
 use opentelemetry::trace::{SpanContext, TraceContextExt, Tracer as _};
 use opentelemetry::{Context, ContextGuard, KeyValue};
-use ops_http::{Ending, Observe, Outcome, QUIET_ROUTES, Route};
+use ops_http::{Ending, Observe, Outcome, QUIET_CALLS, QUIET_ROUTES, Route};
 
 use crate::limits::{MAX_TEXT_BYTES, cut};
 use crate::network::Network;
@@ -59,7 +64,11 @@ impl Default for ServerSpans {
             trust: Trust::default(),
             networks: Vec::new(),
             peer: |_| None,
-            skip_paths: QUIET_ROUTES.iter().map(|path| (*path).to_owned()).collect(),
+            skip_paths: QUIET_ROUTES
+                .iter()
+                .chain(QUIET_CALLS)
+                .map(|path| (*path).to_owned())
+                .collect(),
             client: false,
             warned: Arc::default(),
         }))
@@ -68,7 +77,7 @@ impl Default for ServerSpans {
 
 impl ServerSpans {
     /// Creates an observer that uses the handle of [`init`](crate::init), trusts private peers, and skips probes and
-    /// scrapes ([`QUIET_ROUTES`]).
+    /// scrapes ([`QUIET_ROUTES`] and [`QUIET_CALLS`]).
     pub fn new() -> Self {
         warn_of_refused_methods();
         Self::default()
@@ -232,7 +241,10 @@ impl Observe for ServerSpans {
         } else {
             Forwarded::default()
         };
-        let builder = describe::builder(request, named.as_ref(), link, &forwarded);
+        let builder = match ops_http::grpc_method(request) {
+            Some(_) => grpc::served(request, link, &forwarded),
+            None => describe::builder(request, named.as_ref(), link, &forwarded),
+        };
         let span = tracer.build_with_context(builder, &base);
         let context = with_span(&base, span);
         for key in handle.baggage_attributes() {
@@ -271,6 +283,10 @@ impl Observe for ServerSpans {
         let ids = span.span_context();
         if ids.is_remote() || !span.is_recording() {
             return;
+        }
+        if let Some(call) = &outcome.grpc {
+            grpc::ended(&context, call, outcome);
+            return span.end();
         }
         describe::answered(&span, outcome, named.as_ref());
         // where nothing was sent, whoever sees the failure answers 500

@@ -1,0 +1,68 @@
+//! Spans of gRPC calls, by OpenTelemetry's stable conventions for RPC and gRPC.
+
+use std::borrow::Cow;
+
+use ::http::request;
+use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt};
+use opentelemetry::{Context, KeyValue};
+use ops_http::{GrpcEnd, Outcome};
+
+use super::describe::server;
+use super::forwarded::Forwarded;
+
+const SYSTEM: &str = "grpc";
+const OTHER_METHOD: &str = "_OTHER";
+
+/// Span of a call that is served. It has the name of the method once that is known to be one, so that clients cannot make up
+/// names.
+pub(super) fn served(
+    request: &request::Parts,
+    link: Option<SpanContext>,
+    forwarded: &Forwarded,
+) -> SpanBuilder {
+    let mut attributes = Vec::with_capacity(8);
+    attributes.push(KeyValue::new("rpc.system.name", SYSTEM));
+    let method = ops_http::known_grpc_method(request).map(str::to_owned);
+    let name = method.clone().map_or(Cow::Borrowed(SYSTEM), Cow::Owned);
+    attributes.extend(method.map(|method| KeyValue::new("rpc.method", method)));
+    server(request, forwarded, &mut attributes);
+    let mut builder = SpanBuilder::from_name(name).with_kind(SpanKind::Server);
+    builder.attributes = Some(attributes);
+    builder.links = link.map(|link| vec![Link::with_context(link)]);
+    builder
+}
+
+/// Attributes of a call that is sent, without the server's address.
+pub(super) fn sent(method: &str) -> [KeyValue; 2] {
+    [
+        KeyValue::new("rpc.system.name", SYSTEM),
+        KeyValue::new("rpc.method", method.to_owned()),
+    ]
+}
+
+/// Writes how the call ended; the message of a status is the description of a span that failed.
+pub(super) fn ended(context: &Context, call: &GrpcEnd, outcome: &Outcome) {
+    let span = context.span();
+    match call.method() {
+        Some(method) => {
+            span.update_name(method.to_owned());
+            span.set_attribute(KeyValue::new("rpc.method", method.to_owned()));
+        }
+        None => {
+            span.set_attribute(KeyValue::new("rpc.method", OTHER_METHOD));
+            let requested = call.requested_method().to_owned();
+            span.set_attribute(KeyValue::new("rpc.method_original", requested));
+        }
+    }
+    span.set_attribute(KeyValue::new("rpc.status_code", call.code.name()));
+    // an answer of something else than gRPC
+    if let Some(status) = outcome.sent_status.filter(|status| *status != 200) {
+        let status = KeyValue::new("http.response.status_code", i64::from(status));
+        span.set_attribute(status);
+    }
+    if let Some(kind) = call.error_type {
+        let message = call.message.as_deref().unwrap_or_default();
+        span.set_status(Status::error(message.to_owned()));
+        span.set_attribute(KeyValue::new("error.type", kind));
+    }
+}
