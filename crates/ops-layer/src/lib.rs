@@ -40,6 +40,7 @@
 //! | `cache` | no | query results and HTTP caching |
 //! | `duckdb` | no | the DuckDB warehouse, linked to a libduckdb that is there |
 //! | `duckdb-bundled` | no | the same, compiling DuckDB (about 25 minutes on two cores) |
+//! | `grpc` | no | gRPC: tonic services beside the routes, their calls in spans, lines and metrics, the health service |
 //! | `otlp-logs` | no | log lines leave by OTLP if `OTEL_LOGS_EXPORTER=otlp` asks for it |
 //! | `otlp-metrics` | no | metrics leave by OTLP if `OTEL_METRICS_EXPORTER=otlp` asks for it |
 //! | `testing` | no | what tests use to see lines, spans, metrics and secrets of their own (`examples/tests.rs`) |

@@ -11,11 +11,12 @@ use syn::visit::{self, Visit};
 const EVERYWHERE: [&str; 3] = ["http", "serde", "slog"];
 
 /// Crates that the signatures of one file or folder (`/` at its end; empty: all) below `src` may name.
-const ADAPTERS: [(&str, &str, &[&str]); 11] = [
+const ADAPTERS: [(&str, &str, &[&str]); 12] = [
     ("data-cache", "", &["arrow"]),
     ("ops-admin", "router.rs", &["axum"]),
     ("ops-layer", "", &["tokio"]),
     ("ops-layer", "serve/", &["axum"]),
+    ("ops-layer", "serve/mod.rs", &["tonic", "tower_service"]),
     ("ops-log", "bridge/", &["tracing", "tracing_subscriber"]),
     ("ops-log", "context/carry.rs", &["tokio"]),
     ("ops-metrics", "scrape/service.rs", &["bytes"]),

@@ -74,9 +74,7 @@ pub(crate) fn beneath_environment(settings: Settings) -> Settings {
 
 /// Returns the usual observer.
 pub(crate) fn observer() -> Observer {
-    Observer::new()
-        .route_field(true)
-        .quiet(ops_http::QUIET_ROUTES.iter().copied())
+    Observer::new().route_field(true)
 }
 
 pub(crate) fn with_context<F: Future>(future: F) -> impl Future<Output = F::Output> {

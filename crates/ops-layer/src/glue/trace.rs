@@ -118,9 +118,7 @@ pub(crate) fn beneath_environment(settings: Settings) -> Settings {
 
 /// Returns the usual observer.
 pub(crate) fn observer() -> Observer {
-    Observer::new()
-        .peer(ops_trace::axum::peer)
-        .skip_paths(ops_http::QUIET_ROUTES.iter().copied())
+    Observer::new().peer(ops_trace::axum::peer)
 }
 
 pub(crate) fn with_context<F: Future>(future: F) -> impl Future<Output = F::Output> {
@@ -176,6 +174,9 @@ fn is_query(span: &ops_trace::RecentSpan) -> bool {
 /// Method and route of the request that a trace began with.
 fn route_of(trace: &ops_trace::RecentTrace) -> Option<String> {
     let root = trace.spans.first()?;
+    if let Some(method) = attribute(root, "rpc.method") {
+        return Some(format!("POST /{method}"));
+    }
     let method = attribute(root, "http.request.method")?;
     Some(format!("{method} {}", attribute(root, "http.route")?))
 }

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::body::{Late, LimitedBody};
+use super::grpc::{self, Mount};
 use super::probe;
 use super::problem::problem;
 use super::readiness::Readiness;
@@ -24,6 +25,7 @@ use super::settings::Settings;
 use crate::Ops;
 
 struct Gate {
+    calls: grpc::Gate,
     readiness: Readiness,
     places: Option<Arc<Semaphore>>,
     timeout: Option<Duration>,
@@ -32,12 +34,13 @@ struct Gate {
 
 /// Puts, from the inside out: panics become 500, limits of requests, probes, and the observers.
 pub(super) fn compose(
-    router: Router,
+    mount: Mount,
     ops: &Ops,
     settings: &Settings,
     readiness: Readiness,
 ) -> Router {
     let gate = Arc::new(Gate {
+        calls: mount.gate,
         readiness,
         places: settings
             .max_in_flight
@@ -45,7 +48,8 @@ pub(super) fn compose(
         timeout: settings.timeout,
         body: settings.body,
     });
-    router
+    mount
+        .router
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(gate, pass))
         .layer(ops.http())
@@ -57,6 +61,17 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
 }
 
 async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    if !ops_http::is_grpc_call(request.method(), request.headers()) {
+        return answer(&gate, request, next).await;
+    }
+    let is_route = request.extensions().get::<MatchedPath>().is_some();
+    if gate.calls.is_probe(request.uri().path()) && !is_route {
+        return gate.calls.probe(request).await;
+    }
+    grpc::with_status(answer(&gate, request, next).await)
+}
+
+async fn answer(gate: &Gate, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if ops_http::is_quiet(path) {
         let matched = request.extensions().get::<MatchedPath>();
@@ -79,7 +94,7 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
             }
         },
     };
-    let response = limited(&gate, request, next).await;
+    let response = limited(gate, request, next).await;
     match place {
         None => response,
         Some(place) => response.map(|body| {
@@ -93,7 +108,8 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
 
 async fn limited(gate: &Gate, request: Request, next: Next) -> Response {
     let late = Late::default();
-    let request = if request.body().is_end_stream() {
+    let is_unlimited = request.body().is_end_stream() || gate.calls.serves(request.uri().path());
+    let request = if is_unlimited {
         request
     } else {
         request.map(|body| Body::new(LimitedBody::new(body, gate.body, late.clone())))

@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     },
     Passed(io::Error),
     Signals(io::Error),
+    #[cfg(feature = "grpc")]
+    ServedTwice(&'static str),
     #[cfg(feature = "admin")]
     Thread(io::Error),
     #[cfg(feature = "admin")]
@@ -53,6 +55,11 @@ impl std::fmt::Display for Failure {
             }
             Self::Passed(_) => f.write_str("LISTEN_FDS: a socket that was passed cannot be used"),
             Self::Signals(_) => f.write_str("cannot watch for signals"),
+            #[cfg(feature = "grpc")]
+            Self::ServedTwice(name) => write!(
+                f,
+                "the gRPC service {name} is served already: it was added twice, or the router has its path"
+            ),
             #[cfg(feature = "admin")]
             Self::Thread(_) => f.write_str("cannot start the thread of the admin page"),
             #[cfg(feature = "admin")]

@@ -11,6 +11,8 @@ mod connections;
 mod crowded;
 mod failure;
 mod frames;
+#[cfg_attr(not(feature = "grpc"), path = "absent_grpc.rs")]
+mod grpc;
 mod health;
 #[cfg(feature = "admin")]
 mod in_force;
@@ -83,7 +85,7 @@ type OnListening = Box<dyn FnOnce(&Addresses) + Send>;
 ///   on `OPS_ADMIN_ADDR` (127.0.0.1:8001, `off` for none), or on the second one. Port 0 takes a free port. A value set in code wins.
 /// - Each request has a span, an access line and metrics. A panic of a handler is answered with 500.
 /// - `/healthz`, `/livez`, `/readyz` and `/metrics` are answered, except where the router has that very route. They are
-///   subject to no limit.
+///   subject to no limit. With the feature `grpc`, so is `grpc.health.v1.Health`; `grpc` adds tonic services.
 /// - A head must be complete within 10 s after its first byte, or after the connection opened; an idle connection is kept for
 ///   75 s; a body gets 30 s, and a second more for each 16 KiB that arrived. Of 10 000 connections, or as many as the
 ///   limit of open files allows, the one that was idle for longest makes room for the next.
@@ -105,6 +107,7 @@ pub struct Service {
     stop: Option<StopSignal>,
     on_listening: Option<OnListening>,
     sections: Sections,
+    calls: grpc::Calls,
 }
 
 impl Service {
@@ -117,6 +120,7 @@ impl Service {
             stop: None,
             on_listening: None,
             sections: Sections::default(),
+            calls: grpc::Calls::default(),
         }
     }
 
@@ -214,6 +218,35 @@ impl Service {
         jobs: impl Fn() -> Vec<ops_admin::Job> + Send + Sync + 'static,
     ) -> Self {
         self.sections.jobs = Some((title.into(), Box::new(jobs)));
+        self
+    }
+
+    /// Serves a tonic service on the same port as the routes: `ops.serve(router).grpc(PricesServer::new(prices))`.
+    ///
+    /// Its calls have spans, access lines and metrics as requests have, with their method and `grpc-status`. What the routes
+    /// answer with a status of HTTP, such as 503 for too many requests, reaches a gRPC client as `grpc-status` with a message.
+    /// The limit of time for a request's body does not hold for streams of a client.
+    ///
+    /// `grpc.health.v1.Health` answers as `/readyz` does, for the whole server (the empty name) and for each service: a
+    /// `Watch` gets changes within a second, and its end when the service stops. It is served without any service, too, unless
+    /// the router has it.
+    ///
+    /// A service that is added twice, or is a route already, is refused when the service starts.
+    #[cfg(feature = "grpc")]
+    pub fn grpc<S>(mut self, service: S) -> Self
+    where
+        S: tower_service::Service<
+                http::Request<tonic::body::Body>,
+                Error = std::convert::Infallible,
+            > + tonic::server::NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Response: axum::response::IntoResponse,
+        S::Future: Send + 'static,
+    {
+        self.calls.add(service);
         self
     }
 

@@ -2,6 +2,14 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 
+/// The detail of a problem, in the extensions of its response.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(feature = "grpc"),
+    expect(dead_code, reason = "read for calls of gRPC")
+)]
+pub(super) struct Detail(pub(super) &'static str);
+
 /// Answers with `application/problem+json` (RFC 9457); 503 asks to retry after a second.
 pub(super) fn problem(status: StatusCode, detail: &'static str) -> Response {
     let title = status.canonical_reason().unwrap_or("Error");
@@ -11,6 +19,7 @@ pub(super) fn problem(status: StatusCode, detail: &'static str) -> Response {
     );
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
+    response.extensions_mut().insert(Detail(detail));
     let headers = response.headers_mut();
     let kind = HeaderValue::from_static("application/problem+json");
     headers.insert(header::CONTENT_TYPE, kind);

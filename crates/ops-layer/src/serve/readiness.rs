@@ -81,7 +81,7 @@ pub(super) struct Readiness(Arc<Shared>);
 struct Shared {
     checks: Vec<Check>,
     runtime: Handle,
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
     was_ready: AtomicBool,
     running: AtomicBool,
     latest: watch::Sender<Option<Arc<Report>>>,
@@ -93,7 +93,7 @@ impl Readiness {
             was_ready: AtomicBool::new(checks.is_empty()),
             checks,
             runtime,
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
             running: AtomicBool::new(false),
             latest: watch::Sender::new(None),
         }))
@@ -101,11 +101,18 @@ impl Readiness {
 
     /// Turns `/readyz` to 503 for good.
     pub(super) fn drain(&self) {
-        self.0.draining.store(true, Ordering::Relaxed);
+        self.0.draining.send_replace(true);
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.0.draining.load(Ordering::Relaxed)
+        *self.0.draining.borrow()
+    }
+
+    /// Waits until the service is asked to stop.
+    #[cfg(feature = "grpc")]
+    pub(super) async fn drained(&self) {
+        // its sender lives as long as this
+        let _ = self.0.draining.subscribe().wait_for(|now| *now).await;
     }
 
     /// Reports if the service was ready at any time: before, no load balancer sends it a request.

@@ -29,6 +29,7 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         stop,
         on_listening,
         sections,
+        calls,
     } = service;
     let (grace, budget) = (settings.grace()?, settings.shutdown()?);
     // before anything that takes time: a stop that is asked for meanwhile is not missed
@@ -45,6 +46,9 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
     };
     ops.watch_runtime();
     let readiness = Readiness::new(checks, tokio::runtime::Handle::current());
+    let mount = calls
+        .mount(router, &readiness)
+        .map_err(|failure| Error::new("serve", failure))?;
     let admin = match listeners.admin {
         Some(listener) => Some(AdminThread::start(
             listener,
@@ -58,7 +62,7 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
     let connections = Connections::new();
     let acceptor = Acceptor {
         name: "api",
-        app: app::compose(router, &ops, &settings, readiness.clone()),
+        app: app::compose(mount, &ops, &settings, readiness.clone()),
         limits: settings.limits,
         max_connections: max_connections(settings.max_connections),
         spare: 0,

@@ -117,7 +117,19 @@ fn service() {
         let failed = format!("{code:?}") != format!("{:?}", std::process::ExitCode::SUCCESS);
         std::process::exit(i32::from(failed));
     }
-    let service = configured(ops.serve(router()))
+    #[cfg(feature = "grpc")]
+    let serve = |ops: ops_layer::Ops| match std::env::var_os("GRPC") {
+        Some(_) => {
+            let _ = crate::grpc::OPS.set(ops.clone());
+            let calls = axum::routing::get(crate::grpc::call);
+            let router = router().route("/call/{port}/{method}/{code}", calls);
+            ops.serve(router).grpc(crate::grpc::Calls)
+        }
+        None => ops.serve(router()),
+    };
+    #[cfg(not(feature = "grpc"))]
+    let serve = |ops: ops_layer::Ops| ops.serve(router());
+    let service = configured(serve(ops))
         .check("warehouse", warehouse, Duration::from_millis(200))
         .on_listening(|addresses| {
             let admin = addresses.admin.unwrap();

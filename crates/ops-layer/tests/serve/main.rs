@@ -15,6 +15,8 @@ mod drain;
 mod examples;
 mod findings;
 mod goaway;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod limits;
 mod listen;
 mod probes;
