@@ -173,6 +173,7 @@ impl Observe for AccessLog {
             logger: None,
             event: &"request_completed",
             module: None,
+            location: None,
             always: false,
         };
         let route = outcome.route.as_ref().filter(|_| self.route_field);

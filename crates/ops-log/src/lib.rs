@@ -74,6 +74,7 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
+//! | `anyhow` | no | `error = &e` for `anyhow::Error`, with causes and backtrace |
 //! | `grpc` | no | status and message of gRPC calls on their access lines; turns on `http` |
 //! | `http` | no | `http::AccessLog`: request ids and access lines |
 //! | `metrics` | no | `publish_metrics` |
@@ -136,7 +137,9 @@ pub use pipeline::stats::publish_metrics;
 pub use pipeline::trace_ids::{TraceIds, set_trace_id_source};
 pub use redact::deny::{ALLOWED_KEYS, DENIED_KEYS};
 pub use redact::{MIN_REDACTED_BYTES, REDACTED, redact, redacted, unredact};
+pub use render::backtrace::Backtraced;
 pub use render::fields::MAX_FIELDS;
+pub use render::json_form::{JsonForm, ParseJsonFormError, TimeForm};
 pub use render::key::MAX_KEY_BYTES;
 pub use render::line::MAX_LINE_BYTES;
 pub use render::scalars::MAX_VALUE_BYTES;

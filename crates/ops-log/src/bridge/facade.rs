@@ -54,6 +54,7 @@ impl log::Log for Facade {
             logger: Some(record.target()),
             event: record.args(),
             module: None,
+            location: record.file().zip(record.line()),
             always: false,
         };
         GLOBAL.write(&meta, &[], &mut |line| {

@@ -96,6 +96,7 @@ impl Panic {
             logger: None,
             event: &"panic",
             module: None,
+            location: None,
             always: true,
         };
         GLOBAL.write_panic(&meta, &mut |line| {

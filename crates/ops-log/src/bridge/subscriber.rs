@@ -111,6 +111,7 @@ where
             logger: Some(target),
             event: &message,
             module: None,
+            location: metadata.file().zip(metadata.line()),
             always: false,
         };
         let spans: Vec<Arc<BoundFields>> = context

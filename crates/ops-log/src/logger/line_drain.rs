@@ -71,6 +71,7 @@ impl LineDrain {
             logger: self.name.as_deref(),
             event: record.msg(),
             module: Some(record.module()),
+            location: Some((record.file(), record.line())),
             always: false,
         };
         match &self.bound {

@@ -18,7 +18,7 @@ macro_rules! __field {
         $crate::__list!($key, $crate::__private::Formatted(::core::format_args!("{:?}", $value)), $($($rest)*)?)
     };
     (($key:expr) $value:expr $(, $($rest:tt)*)?) => {
-        $crate::__list!($key, (&&&$crate::__private::AutorefValue(&$value)).encode_kind(), $($($rest)*)?)
+        $crate::__list!($key, (&&&&$crate::__private::AutorefValue(&$value)).encode_kind(), $($($rest)*)?)
     };
 }
 
@@ -39,7 +39,7 @@ macro_rules! __list {
 macro_rules! __write {
     ($logger:expr, $level:expr, $event:expr, ($($fields:tt)*)) => {{
         #[allow(unused_imports)]
-        use $crate::__private::{ViaError as _, ViaNative as _, ViaSlog as _};
+        use $crate::__private::{ViaBacktrace as _, ViaError as _, ViaNative as _, ViaSlog as _};
         // the fields come first: one may be awaited, and a future that holds a record cannot leave its thread
         $crate::Logger::__log(
             $logger,

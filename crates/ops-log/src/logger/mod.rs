@@ -89,6 +89,7 @@ impl Logger {
             logger: self.name(),
             event: &event,
             module: None,
+            location: None,
             always: false,
         };
         let bound: Vec<_> = self.drain.bound.iter().collect();
@@ -140,6 +141,7 @@ impl From<&Logger> for slog::Logger {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::context::ContextScope;
+    pub use crate::render::backtrace::ViaBacktrace;
     pub use crate::render::macro_fields::{
         AutorefValue, FieldList, Formatted, List, ViaError, ViaNative, ViaSlog,
     };

@@ -19,13 +19,15 @@ use parking_lot::Mutex;
 
 use crate::output::rotation::Rotation;
 use crate::output::sink::Target;
-use crate::{Filter, Level};
+use crate::{Filter, JsonForm, Level};
 
 /// A place that lines go to, and how they look there: for people unless set.
 #[derive(Clone, Debug)]
 pub struct Output {
     pub(crate) place: Place,
     pub(crate) json: bool,
+    /// The form of the configuration applies unless set.
+    pub(crate) form: Option<JsonForm>,
     pub(crate) color: Option<bool>,
     pub(crate) context: bool,
     pub(crate) blocking: bool,
@@ -68,6 +70,7 @@ impl Output {
         Self {
             place,
             json: false,
+            form: None,
             color: None,
             context: false,
             blocking: false,
@@ -106,6 +109,15 @@ impl Output {
     #[must_use]
     pub fn json(mut self, json: bool) -> Self {
         self.json = json;
+        self
+    }
+
+    /// Writes JSON lines in this form. Unless set, standard streams and files have the form of
+    /// [`Config::json_form`](crate::Config::json_form), and writers have ours.
+    #[must_use]
+    pub fn json_form(mut self, form: JsonForm) -> Self {
+        self.json = true;
+        self.form = Some(form);
         self
     }
 

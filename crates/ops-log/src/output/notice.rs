@@ -61,6 +61,7 @@ impl Letterhead<'_> {
             logger: Some("ops_log"),
             event: &event,
             module: None,
+            location: None,
             always: true,
         };
         let mut line = Line::begin(&mut buffers, self.format, &counters, self.at, &meta);

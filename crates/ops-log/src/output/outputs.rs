@@ -13,7 +13,7 @@ use crate::render::callback::caught;
 use crate::render::console;
 use crate::render::head::{EventSpan, LineFormat};
 use crate::render::line_buffers::LineBuffers;
-use crate::{Filter, Level, Output};
+use crate::{Filter, JsonForm, Level, Output};
 
 /// Everyone who takes the lines of a configuration.
 pub(crate) struct Outputs {
@@ -29,9 +29,10 @@ impl Outputs {
         outputs: impl Iterator<Item = &'a Output>,
         drain: Option<SlogOutput>,
         rotation: Rotation,
+        form: &JsonForm,
     ) -> Result<Self, (&'a Output, io::Error)> {
         let sinks = outputs
-            .map(|output| Sink::open(output, rotation).map_err(|error| (output, error)))
+            .map(|output| Sink::open(output, rotation, form).map_err(|error| (output, error)))
             .collect::<Result<Vec<_>, _>>()?;
         let hangup = Hangup::watch(sinks.iter().any(Sink::is_file));
         Ok(Self {
@@ -149,7 +150,7 @@ impl Outputs {
             .enumerate()
             .filter(|(other, _)| *other != at)
         {
-            taken |= sink.write_notice(&letterhead.trouble(name, trouble, sink.style));
+            taken |= sink.write_notice(&letterhead.trouble(name, trouble, sink.style), letterhead);
         }
         let json = letterhead.trouble(name, trouble, None);
         if !taken && let Some((mut stderr, _)) = stream::stderr() {

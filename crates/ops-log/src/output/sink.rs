@@ -16,7 +16,7 @@ use crate::output::stream::{self, Patience};
 use crate::output::{Output, Place};
 use crate::render::callback::caught;
 use crate::render::line_buffers::Style;
-use crate::{Filter, Level};
+use crate::{Filter, JsonForm, Level};
 
 /// A pipe or a terminal takes this much at once, or says that it cannot.
 const PIPE_BYTES: usize = 4096;
@@ -28,6 +28,8 @@ const REOPEN_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Sink {
     /// `None` is JSON.
     pub(crate) style: Option<Style>,
+    /// Form of JSON lines, if it is not ours.
+    form: Option<JsonForm>,
     /// The filter of the configuration applies if it has none of its own.
     pub(crate) filter: Option<Filter>,
     target: Arc<Mutex<Target>>,
@@ -40,6 +42,8 @@ pub(crate) struct Target {
     writer: Writer,
     /// The last line was written in part only: the next one begins on a line of its own.
     torn: bool,
+    /// A line in another form.
+    formed: Vec<u8>,
     /// Number of lines that it did not take since the last `log_lines_lost`.
     lost: u64,
     /// Set from a failure on until a line is written: it was said once.
@@ -81,7 +85,7 @@ struct Failed {
 }
 
 impl Sink {
-    pub(crate) fn open(output: &Output, rotation: Rotation) -> io::Result<Self> {
+    pub(crate) fn open(output: &Output, rotation: Rotation, form: &JsonForm) -> io::Result<Self> {
         let blocking = output.blocking;
         let (target, terminal) = match &output.place {
             Place::Stdout => standard(stream::stdout(), blocking),
@@ -90,12 +94,18 @@ impl Sink {
                 let rotation = output.rotation.unwrap_or(rotation);
                 (Target::file(path, rotation, blocking)?, false)
             }
-            Place::Given(target) => return Ok(Self::to(Arc::clone(target), false, output)),
+            Place::Given(target) => {
+                let form = JsonForm::new();
+                return Ok(Self::to(Arc::clone(target), false, output, &form));
+            }
         };
-        Ok(Self::to(Arc::new(Mutex::new(target)), terminal, output))
+        let target = Arc::new(Mutex::new(target));
+        Ok(Self::to(target, terminal, output, form))
     }
 
-    fn to(target: Arc<Mutex<Target>>, terminal: bool, output: &Output) -> Self {
+    fn to(target: Arc<Mutex<Target>>, terminal: bool, output: &Output, form: &JsonForm) -> Self {
+        let form = output.form.as_ref().unwrap_or(form);
+        let form = Some(form).filter(|form| output.json && !form.is_ours());
         let style = (!output.json).then(|| Style {
             color: output.color.unwrap_or_else(|| color_wanted(terminal)),
             context: output.context,
@@ -108,6 +118,7 @@ impl Sink {
         };
         Self {
             style,
+            form: form.cloned(),
             filter: output.filter.clone(),
             target,
             name,
@@ -135,13 +146,25 @@ impl Sink {
             target.lost_in_all += 1;
             return false;
         }
-        target.write(line, level, troubles)
+        match &self.form {
+            None => target.write(line, level, troubles),
+            Some(form) => {
+                let write = |target: &mut Target, line: &[u8]| target.write(line, level, troubles);
+                target.formed(form, line, letterhead, write)
+            }
+        }
     }
 
     /// Writes a line of our own, which nobody counts; returns whether it was written.
-    pub(crate) fn write_notice(&self, line: &[u8]) -> bool {
+    pub(crate) fn write_notice(&self, line: &[u8], letterhead: &Letterhead<'_>) -> bool {
         let mut target = self.target.lock();
-        !target.is_failing && target.write_whole(line, Level::Warning).is_ok()
+        let write = |target: &mut Target, line: &[u8]| {
+            !target.is_failing && target.write_whole(line, Level::Warning).is_ok()
+        };
+        match &self.form {
+            None => write(&mut target, line),
+            Some(form) => target.formed(form, line, letterhead, write),
+        }
     }
 
     /// Says how many lines are missing; false if not even that is taken.
@@ -154,8 +177,14 @@ impl Sink {
         troubles: &mut Vec<Trouble>,
     ) -> bool {
         let notice = letterhead.lost(&self.name, target.lost, self.style);
-        target.prepare(notice.len(), troubles);
-        let is_written = target.write_whole(&notice, level).is_ok();
+        let mut write = |target: &mut Target, notice: &[u8]| {
+            target.prepare(notice.len(), troubles);
+            target.write_whole(notice, level).is_ok()
+        };
+        let is_written = match &self.form {
+            None => write(target, &notice),
+            Some(form) => target.formed(form, &notice, letterhead, write),
+        };
         if is_written {
             target.lost = 0;
         }
@@ -255,12 +284,30 @@ impl Target {
         Self {
             writer,
             torn: false,
+            formed: Vec::new(),
             lost: 0,
             is_failing: false,
             failure: None,
             lost_in_all: 0,
             reopen: false,
         }
+    }
+
+    /// Writes a line in another form than ours.
+    #[cold]
+    fn formed(
+        &mut self,
+        form: &JsonForm,
+        line: &[u8],
+        letterhead: &Letterhead<'_>,
+        write: impl FnOnce(&mut Self, &[u8]) -> bool,
+    ) -> bool {
+        let mut formed = std::mem::take(&mut self.formed);
+        formed.clear();
+        form.write(line, letterhead.service, &mut formed);
+        let is_written = write(self, &formed);
+        self.formed = formed;
+        is_written
     }
 
     #[inline]

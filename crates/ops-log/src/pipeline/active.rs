@@ -21,18 +21,23 @@ pub(crate) struct ActiveConfig {
     pub(crate) outputs: Outputs,
     pub(crate) limiter: Option<Limiter>,
     pub(crate) sampling: Option<TraceSampling>,
+    pub(crate) call_site: bool,
     clock: Option<Clock>,
 }
 
 impl ActiveConfig {
     pub(crate) fn open(config: &Config) -> Result<Self, Error> {
         let outputs = config.main.iter().chain(&config.more);
-        let outputs = Outputs::open(outputs, config.drain.clone(), config.rotation).map_err(
-            |(output, source)| Error::File {
-                path: output.path().map_or_else(PathBuf::new, Into::into),
-                source,
-            },
-        )?;
+        let outputs = Outputs::open(
+            outputs,
+            config.drain.clone(),
+            config.rotation,
+            &config.json_form,
+        )
+        .map_err(|(output, source)| Error::File {
+            path: output.path().map_or_else(PathBuf::new, Into::into),
+            source,
+        })?;
         let deny = config.deny_list();
         let globals =
             (!config.fields.is_empty()).then(|| BoundFields::by(config.fields.clone(), &deny));
@@ -44,6 +49,7 @@ impl ActiveConfig {
             outputs,
             limiter: Limiter::new(config.rate_limit, &config.target_rate_limits),
             sampling: TraceSampling::new(config.sampled_traces),
+            call_site: config.call_site,
             clock: config.clock.clone(),
         })
     }

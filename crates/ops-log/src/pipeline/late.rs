@@ -58,6 +58,9 @@ impl State {
         let mut line = Line::begin(buffers, format, &self.counters, active.now(), meta);
         bind_all(&mut line, active, bound, true);
         line.fill(fill);
+        if active.call_site {
+            line.call_site(meta);
+        }
         line.put_bool(&LATE, true);
         let event_span = line.end();
         outputs.render(buffers, &event_span, meta.level, logger, format);
@@ -186,6 +189,7 @@ fn of_late(event: &'static &'static str) -> RecordMeta<'static> {
         logger: Some("ops_log"),
         event,
         module: None,
+        location: None,
         always: true,
     }
 }

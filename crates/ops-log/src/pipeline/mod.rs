@@ -177,6 +177,9 @@ impl State {
             let mut line = Line::begin(buffers, &active.format, &self.counters, at, meta);
             let capture = bind_all(&mut line, active, bound, asks_others);
             line.fill(fill);
+            if active.call_site {
+                line.call_site(meta);
+            }
             if suppressed > 0 {
                 line.suppressed(suppressed);
             }
@@ -448,6 +451,7 @@ impl PipelineRef {
             logger: Some("ops_log"),
             event: &event,
             module: None,
+            location: None,
             always: true,
         };
         self.write(&meta, &[], &mut |line| {

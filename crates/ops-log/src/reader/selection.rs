@@ -44,14 +44,14 @@ impl Selection {
     /// Takes lines that were written at this instant or later, to the millisecond.
     #[must_use]
     pub fn since(mut self, instant: SystemTime) -> Self {
-        self.since = Some(timestamp(instant));
+        self.since = Some(Timestamps::text(instant));
         self
     }
 
     /// Takes lines that were written before this instant, to the millisecond.
     #[must_use]
     pub fn until(mut self, instant: SystemTime) -> Self {
-        self.until = Some(timestamp(instant));
+        self.until = Some(Timestamps::text(instant));
         self
     }
 
@@ -81,11 +81,4 @@ impl Selection {
             && self.until.is_none();
         only_text && self.text.as_deref().is_none_or(|text| line.contains(text))
     }
-}
-
-fn timestamp(instant: SystemTime) -> String {
-    let mut out = Vec::new();
-    Timestamps::new().write(instant, &mut out);
-    let text = String::from_utf8_lossy(&out);
-    text.rsplit('"').next().unwrap_or_default().to_owned()
 }

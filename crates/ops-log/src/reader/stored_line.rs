@@ -5,6 +5,8 @@ use serde_json::value::RawValue;
 
 use crate::redact::deny::DenyList;
 use crate::render::console::{self, Parts};
+use crate::render::json_form::JsonForm;
+use crate::render::json_form::read::{Member, plain};
 use crate::render::nested::Nested;
 use crate::render::raw::{Entries, Raw};
 use crate::{Level, escape};
@@ -29,13 +31,29 @@ pub struct StoredLine {
 pub struct ParseLineError(serde_json::Error);
 
 impl StoredLine {
-    /// Reads a line. Keys besides `timestamp`, `level`, `event` and `logger` are fields; a missing one of those is empty.
+    /// Reads a line in our form, or in the one of a vendor that [`JsonForm`] knows: it is told by its keys. Keys besides `timestamp`,
+    /// `level`, `event` and `logger` are fields, by our names; a missing one of those is empty.
     ///
     /// # Errors
     ///
     /// Fails if the text is not one JSON object: a stack trace, the beginning of a line that was cut off.
     pub fn parse(text: &str) -> Result<Self, ParseLineError> {
         let Entries(entries) = serde_json::from_str(text).map_err(ParseLineError)?;
+        let form = JsonForm::recognized(&entries);
+        Ok(Self::of(entries, &form))
+    }
+
+    /// Reads a line in this form, whose keys may be one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    pub fn parse_with(text: &str, form: &JsonForm) -> Result<Self, ParseLineError> {
+        let Entries(entries) = serde_json::from_str(text).map_err(ParseLineError)?;
+        Ok(Self::of(entries, form))
+    }
+
+    fn of(entries: Vec<(String, &RawValue)>, form: &JsonForm) -> Self {
         let mut line = Self {
             timestamp: String::new(),
             level: None,
@@ -43,17 +61,25 @@ impl StoredLine {
             logger: String::new(),
             fields: Vec::new(),
         };
+        let mut place = None;
         for (key, value) in entries {
-            let text = || plain(value);
-            match key.as_str() {
-                "timestamp" => line.timestamp = text(),
-                "level" => line.level = text().parse().ok(),
-                "event" => line.event = text(),
-                "logger" => line.logger = text(),
-                _ => line.fields.push((key, value.to_owned())),
+            match form.member(key, value) {
+                Member::Timestamp(text) => line.timestamp = text,
+                Member::Level(text) => line.level = text.parse().ok(),
+                Member::Event(text) => line.event = text,
+                Member::Logger(text) => line.logger = text,
+                Member::Field(key, value) => line.fields.push((key, value)),
+                Member::File(file) => place = Some(file),
+                Member::Line(number) => {
+                    let file = place.take().unwrap_or_default();
+                    let place = serde_json::value::to_raw_value(&format!("{file}:{number}"));
+                    let place = place.map(|place| ("location".to_owned(), place));
+                    line.fields.extend(place);
+                }
+                Member::Nothing => {}
             }
         }
-        Ok(line)
+        line
     }
 
     /// Instant of the line as it was written, such as `2025-01-15T10:30:00.123Z`; empty if it has none.
@@ -132,11 +158,6 @@ pub fn escaped(text: &str) -> String {
         out.extend_from_slice(&part.as_bytes()[body.len()..]);
     }
     String::from_utf8_lossy(&out).into_owned()
-}
-
-/// A string without its quotes, anything else as it stands.
-fn plain(value: &RawValue) -> String {
-    serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned())
 }
 
 impl fmt::Display for StoredLine {

@@ -167,7 +167,7 @@ pub(crate) fn has_url(text: &[u8]) -> bool {
 }
 
 /// The length of the token that JSON text begins with: a string, a number, or one byte.
-fn token_len(json: &[u8]) -> usize {
+pub(crate) fn token_len(json: &[u8]) -> usize {
     match json {
         [b'"', inner @ ..] => {
             let mut at = 0;

@@ -20,6 +20,8 @@ pub(crate) struct RecordMeta<'a> {
     pub(crate) event: &'a dyn Event,
     /// Module of the call, by which filters decide too.
     pub(crate) module: Option<&'a str>,
+    /// File and line of the call.
+    pub(crate) location: Option<(&'a str, u32)>,
     /// Written to every output, whatever its filter is.
     pub(crate) always: bool,
 }

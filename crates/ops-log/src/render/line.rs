@@ -262,6 +262,18 @@ impl<'a> Line<'a> {
         self.buffers.fields.keep(pending);
     }
 
+    /// Adds file and line of the call, unless the line has a location of its own.
+    #[cold]
+    pub(crate) fn call_site(&mut self, meta: &RecordMeta<'_>) {
+        let Some((file, line)) = meta.location.filter(|(file, _)| !file.is_empty()) else {
+            return;
+        };
+        if !self.is_taken(b"location") {
+            let key = const { &StaticKey::new("location") };
+            self.put_arguments(key, &format_args!("{file}:{line}"));
+        }
+    }
+
     /// Says how many lines before this one were not written.
     #[cold]
     pub(crate) fn suppressed(&mut self, lines: u64) {

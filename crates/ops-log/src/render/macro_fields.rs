@@ -39,8 +39,8 @@ pub trait FieldValue {
     fn put(&self, key: &'static StaticKey, line: &mut Line<'_>, record: &Record<'_>);
 }
 
-/// A value whose kind autoref chooses: `(&&&AutorefValue(&value)).encode_kind()` is `Native` for common types, else
-/// `SlogValue`, else `ErrorValue`.
+/// A value whose kind autoref chooses: `(&&&&AutorefValue(&value)).encode_kind()` is `BacktracedValue` for errors with a
+/// backtrace, `Native` for common types, else `SlogValue`, else `ErrorValue`.
 pub struct AutorefValue<'a, T: ?Sized>(pub &'a T);
 
 /// A value of a common type.

@@ -1,11 +1,13 @@
 //! From a record to the bytes of its line.
 
+pub(crate) mod backtrace;
 pub(crate) mod bound;
 pub(crate) mod callback;
 pub(crate) mod console;
 pub(crate) mod fields;
 pub(crate) mod formatted;
 pub(crate) mod head;
+pub(crate) mod json_form;
 pub(crate) mod key;
 pub(crate) mod line;
 pub(crate) mod line_buffers;

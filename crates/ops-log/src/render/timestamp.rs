@@ -32,6 +32,13 @@ impl Timestamps {
         out.extend_from_slice(&[digit(millis / 100), digit(millis / 10), digit(millis), b'Z']);
     }
 
+    /// The instant alone: `2025-01-15T10:30:00.123Z`.
+    pub(crate) fn text(at: SystemTime) -> String {
+        let mut out = Vec::new();
+        Self::new().write(at, &mut out);
+        String::from_utf8_lossy(&out[AT..]).into_owned()
+    }
+
     fn write_second(&mut self) {
         let (days, second) = (self.second / 86_400, self.second % 86_400);
         let (year, month, day) = civil(days);

@@ -11,7 +11,7 @@ use crate::output::Output;
 use crate::output::rotation::Rotation;
 use crate::output::slog_output::SlogOutput;
 use crate::redact::deny::{ALLOWED_KEYS, DENIED_KEYS, DenyList};
-use crate::{Error, Filter, LateLines, Level, ParseFilterError, Value};
+use crate::{Error, Filter, JsonForm, LateLines, Level, ParseFilterError, Value};
 
 /// The environment variable for the format: `json` or `console`.
 const FORMAT: &str = "OPS_LOG_FORMAT";
@@ -30,10 +30,11 @@ pub const RECENT_LINES: usize = 200;
 
 /// Options for logging.
 ///
-/// In a file the keys are the names of the methods: `service_name`, `format` (`json` or `console`), `level`, `filter` (as
+/// In a file the keys are the names of the methods: `service_name`, `format` (`json`, `ecs`, `gcp`, `datadog` or
+/// `console`), `level`, `filter` (as
 /// `RUST_LOG`), `stdout`, `console_context`, `blocking`, `file`, `rotation` (`64MiB x 4` or `off`), `rate_limit`
 /// (`10/s x 50` or `off`), `target_rate_limits` (a map from targets), `sample_traces` (0 to 1), `late_lines`
-/// (`debug > 500ms` or `off`), `fields` (a map), `denied_keys`, `allowed_keys`, `span_id`, `recent_lines`, `panics`,
+/// (`debug > 500ms` or `off`), `fields` (a map), `denied_keys`, `allowed_keys`, `span_id`, `call_site`, `recent_lines`, `panics`,
 /// `install_bridges`. Keys that are not known are refused.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -47,6 +48,8 @@ pub struct Config {
     pub(crate) target_rate_limits: Vec<(String, RateLimit)>,
     pub(crate) sampled_traces: f64,
     pub(crate) late_lines: LateLines,
+    pub(crate) json_form: JsonForm,
+    pub(crate) call_site: bool,
     pub(crate) install_bridges: bool,
     pub(crate) fields: Vec<(Cow<'static, str>, Value)>,
     pub(crate) denied: Vec<String>,
@@ -83,6 +86,8 @@ impl Default for Config {
             target_rate_limits: Vec::new(),
             sampled_traces: 1.0,
             late_lines: LateLines::off(),
+            json_form: JsonForm::new(),
+            call_site: false,
             install_bridges: true,
             fields: Vec::new(),
             denied: owned(DENIED_KEYS),
@@ -103,7 +108,7 @@ impl Config {
         Self::default()
     }
 
-    /// Reads `OPS_LOG_FORMAT` (`json` or `console`; `json` where `OPS_ENV` is `production`), `OPS_LOG_LEVEL`,
+    /// Reads `OPS_LOG_FORMAT` (`json`, `ecs`, `gcp`, `datadog` or `console`; `json` where `OPS_ENV` is `production`), `OPS_LOG_LEVEL`,
     /// `OPS_LOG_ROTATION` (`64MiB x 4`, `off`), `OPS_LOG_RATE_LIMIT` (`10/s x 50`, `off`), `OPS_LOG_LATE_LINES` (`debug > 500ms`,
     /// `off`) and `RUST_LOG`.
     ///
@@ -121,16 +126,23 @@ impl Config {
         let mut config = self;
         let mut problem = None;
         let json = match variable(FORMAT).trim().to_ascii_lowercase().as_str() {
+            // the form that is set so far stays
             "json" => Some(true),
             "console" => Some(false),
             "" => (variable("OPS_ENV").trim() == "production").then_some(true),
-            _ => {
-                problem = Some(Error::Format {
-                    variable: FORMAT,
-                    text: variable(FORMAT),
-                });
-                None
-            }
+            name => match name.parse() {
+                Ok(form) => {
+                    config.json_form = form;
+                    Some(true)
+                }
+                Err(_) => {
+                    problem = Some(Error::Format {
+                        variable: FORMAT,
+                        text: variable(FORMAT),
+                    });
+                    None
+                }
+            },
         };
         let level = variable(LEVEL);
         let level = match level.trim() {
@@ -209,6 +221,22 @@ impl Config {
         if let Some(main) = &mut self.main {
             main.json = json;
         }
+        self
+    }
+
+    /// Names of the keys of JSON lines, and the form of their time, on standard output and in files; ours unless set. It does not switch
+    /// JSON on, which [`json`](Self::json) does. Two keys of the same name are an error of [`init`](crate::init).
+    #[must_use]
+    pub fn json_form(mut self, form: JsonForm) -> Self {
+        self.json_form = form;
+        self
+    }
+
+    /// Adds file and line of the call as `location`; no unless set. Records of the crate `log` and events of `tracing` have one
+    /// if their macros wrote it down.
+    #[must_use]
+    pub fn call_site(mut self, call_site: bool) -> Self {
+        self.call_site = call_site;
         self
     }
 
@@ -382,11 +410,24 @@ impl Config {
 
     /// Returns itself, or the error of a variable of the environment.
     pub(crate) fn checked(mut self) -> Result<Self, Error> {
+        if self.problem.is_none()
+            && let Some(key) = self.ambiguous_key()
+        {
+            return Err(Error::JsonKeys { key });
+        }
         match self.problem.take().map(Arc::try_unwrap) {
             None => Ok(self),
             Some(Ok(problem)) => Err(problem),
             Some(Err(shared)) => Err(Error::Environment(shared)),
         }
+    }
+
+    /// Key that names two parts of a line, if one does.
+    fn ambiguous_key(&self) -> Option<String> {
+        let outputs = self.main.iter().chain(&self.more);
+        let of_outputs = outputs.filter_map(|output| output.form.as_ref());
+        let mut forms = of_outputs.chain([&self.json_form]);
+        forms.find_map(|form| form.ambiguous_key().map(str::to_owned))
     }
 
     /// Sets another clock, for tests.

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
-use crate::{Config, Filter, LateLines, Level, RateLimit, Rotation, Value};
+use crate::{Config, Filter, JsonForm, LateLines, Level, RateLimit, Rotation, Value};
 
 /// The keys are the names of the methods; `format` is `json` or `console`, `filter` has the syntax of `RUST_LOG`.
 #[derive(Deserialize)]
@@ -37,6 +37,7 @@ struct ConfigFile {
     denied_keys: Option<Vec<String>>,
     allowed_keys: Option<Vec<String>>,
     span_id: bool,
+    call_site: bool,
     recent_lines: usize,
     panics: bool,
     install_bridges: bool,
@@ -46,7 +47,21 @@ struct ConfigFile {
 #[serde(rename_all = "lowercase")]
 enum Format {
     Json,
+    Ecs,
+    Gcp,
+    Datadog,
     Console,
+}
+
+impl Format {
+    fn form(&self) -> JsonForm {
+        match self {
+            Self::Json | Self::Console => JsonForm::new(),
+            Self::Ecs => JsonForm::ecs(),
+            Self::Gcp => JsonForm::gcp(),
+            Self::Datadog => JsonForm::datadog(),
+        }
+    }
 }
 
 /// A limit on the lines of a target.
@@ -123,6 +138,7 @@ impl Default for ConfigFile {
             denied_keys: None,
             allowed_keys: None,
             span_id: config.span_id,
+            call_site: config.call_site,
             recent_lines: config.recent,
             panics: config.panics,
             install_bridges: config.install_bridges,
@@ -140,7 +156,9 @@ impl From<ConfigFile> for Config {
     fn from(file: ConfigFile) -> Self {
         let mut config = Self::new()
             .stdout(file.stdout)
-            .json(file.format == Format::Json)
+            .json(file.format != Format::Console)
+            .json_form(file.format.form())
+            .call_site(file.call_site)
             .console_context(file.console_context)
             .blocking(file.blocking)
             .span_id(file.span_id)

@@ -53,6 +53,11 @@ pub enum Error {
         /// Reason, with the accepted values.
         source: ParseLateLinesError,
     },
+    /// Two keys of JSON lines have the same name.
+    JsonKeys {
+        /// The name.
+        key: String,
+    },
     /// A share of traces is not between 0 and 1.
     Sampling {
         /// The share.
@@ -92,6 +97,7 @@ impl Error {
             | Self::Rotation { .. }
             | Self::RateLimit { .. }
             | Self::LateLines { .. }
+            | Self::JsonKeys { .. }
             | Self::Sampling { .. }
             | Self::Filter(_) => ErrorKind::Config,
         }
@@ -107,11 +113,15 @@ impl fmt::Display for Error {
             Self::Level { variable, source } => write!(f, "{variable}: {source}"),
             Self::Format { variable, text } => write!(
                 f,
-                "{variable}: unknown log format {text:?}: expected json or console"
+                "{variable}: unknown log format {text:?}: expected json, ecs, gcp, datadog or console"
             ),
             Self::Rotation { variable, source } => write!(f, "{variable}: {source}"),
             Self::RateLimit { variable, source } => write!(f, "{variable}: {source}"),
             Self::LateLines { variable, source } => write!(f, "{variable}: {source}"),
+            Self::JsonKeys { key } => write!(
+                f,
+                "json_form: two keys of a line are {key:?}: timestamp, level, event and logger need names of their own"
+            ),
             Self::Sampling { ratio } => write!(
                 f,
                 "sample_traces: {ratio} is no share of traces: expected a number from 0 to 1"
@@ -140,6 +150,7 @@ impl std::error::Error for Error {
             | Self::Rotation { .. }
             | Self::RateLimit { .. }
             | Self::LateLines { .. }
+            | Self::JsonKeys { .. }
             | Self::Sampling { .. }
             | Self::Filter(_)
             | Self::Format { .. }

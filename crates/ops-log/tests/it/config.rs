@@ -76,7 +76,7 @@ fn what_nobody_understands_is_an_error_that_says_what_is_accepted() {
     let (ok, _, err) = run(&[("OPS_LOG_FORMAT", "xml")]);
     assert!(
         !ok && err
-            .contains(r#"OPS_LOG_FORMAT: unknown log format "xml": expected json or console"#),
+            .contains(r#"OPS_LOG_FORMAT: unknown log format "xml": expected json, ecs, gcp, datadog or console"#),
         "{err}"
     );
     let (ok, _, err) = run(&[("OPS_LOG_LEVEL", "loud")]);
@@ -123,7 +123,10 @@ fn a_file_that_is_wrong_is_refused_with_what_is_accepted() {
             "level: loud",
             "unknown log level \"loud\": expected trace, debug",
         ),
-        ("format: xml", "expected `json` or `console`"),
+        (
+            "format: xml",
+            "expected one of `json`, `ecs`, `gcp`, `datadog`, `console`",
+        ),
         (
             "fields: {a: [1]}",
             "expected a text, a number, true or false",

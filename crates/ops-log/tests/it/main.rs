@@ -7,6 +7,7 @@ mod capture;
 mod config;
 mod context;
 mod http;
+mod json_form;
 mod late_lines;
 mod level;
 mod line;

@@ -1,0 +1,157 @@
+//! From another form back to ours.
+
+use std::borrow::Cow;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::value::RawValue;
+
+use super::schema::{DATADOG, ECS, GCP, Location, OURS, Schema, Service};
+use super::{EVENT, JsonForm, LEVEL, LOGGER, TIMESTAMP, TimeForm};
+use crate::Level;
+use crate::render::timestamp::Timestamps;
+
+/// A member of a line by our names.
+pub(crate) enum Member {
+    Timestamp(String),
+    Level(String),
+    Logger(String),
+    Event(String),
+    Field(String, Box<RawValue>),
+    /// File and line of the call, which are one field of ours.
+    File(String),
+    Line(String),
+    /// Part of the form alone.
+    Nothing,
+}
+
+impl JsonForm {
+    /// Recognizes the form of a line by its keys: ours, if it is no vendor's.
+    pub(crate) fn recognized(entries: &[(String, &RawValue)]) -> Self {
+        let has = |keys: &[&str]| {
+            keys.iter()
+                .all(|key| entries.iter().any(|(name, _)| name == key))
+        };
+        let of = |schema: &'static Schema| {
+            let [timestamp, level, _, event] = schema.keys;
+            has(&[timestamp, level, event])
+        };
+        let status = entries.iter().find(|(key, _)| key == "status");
+        let is_level = |text: &str| text.parse::<Level>().is_ok();
+        let has_status = status.is_some_and(|(_, value)| is_level(&plain(value)));
+        if has(&["level", "event"]) {
+            Self::of(&OURS)
+        } else if of(&ECS) {
+            Self::of(&ECS)
+        } else if of(&GCP) {
+            Self::of(&GCP)
+        } else if of(&DATADOG) && has_status {
+            Self::of(&DATADOG)
+        } else {
+            Self::of(&OURS)
+        }
+    }
+
+    /// Translates a member of a line.
+    pub(crate) fn member(&self, key: String, value: &RawValue) -> Member {
+        let is = |at: usize| self.names(at, &key);
+        if is(TIMESTAMP) {
+            return Member::Timestamp(self.rfc3339(plain(value)));
+        }
+        if is(LEVEL) {
+            return Member::Level(plain(value));
+        }
+        if is(LOGGER) {
+            return Member::Logger(plain(value));
+        }
+        if is(EVENT) {
+            return Member::Event(plain(value));
+        }
+        let schema = self.schema;
+        if schema.fixed.is_some_and(|(name, _)| name == key) {
+            return Member::Nothing;
+        }
+        if let Service::Key(name) | Service::Within(name) = schema.service
+            && name == key
+        {
+            return Member::Nothing;
+        }
+        if let Some(ours) = schema.our_field(&key) {
+            let value = match schema.trace == Some(key.as_str()) {
+                true => trace_id(value),
+                false => value.to_owned(),
+            };
+            return Member::Field(ours.to_owned(), value);
+        }
+        match schema.location {
+            Location::Object(name) if name == key => {
+                if let Some(place) = joined(value) {
+                    return Member::Field("location".to_owned(), place);
+                }
+            }
+            Location::Keys(of_file, _) if of_file == key => {
+                return Member::File(plain(value));
+            }
+            Location::Keys(_, of_line) if of_line == key => {
+                return Member::Line(plain(value));
+            }
+            _ => {}
+        }
+        let is_head = |key: &str| (0..4).any(|at| self.names(at, key));
+        let is_renamed = |bare: &&str| schema.means_something(bare) || is_head(bare);
+        let bare = key.strip_suffix('_').filter(|_| !self.is_ours());
+        match bare.filter(is_renamed) {
+            Some(bare) => Member::Field(bare.to_owned(), value.to_owned()),
+            None => Member::Field(key, value.to_owned()),
+        }
+    }
+
+    /// Reports whether this is the key of a part of the line.
+    fn names(&self, at: usize, key: &str) -> bool {
+        match &self.keys[at] {
+            None => self.schema.keys[at] == key,
+            Some(escaped) => *escaped == super::write::escaped(key),
+        }
+    }
+
+    fn rfc3339(&self, text: String) -> String {
+        let millis = match self.time {
+            TimeForm::Rfc3339 => None,
+            TimeForm::UnixMillis => text.parse::<u64>().ok(),
+            TimeForm::UnixSeconds => text.split_once('.').and_then(|(seconds, fraction)| {
+                let millis: u64 = fraction.get(..3)?.parse().ok()?;
+                seconds
+                    .parse::<u64>()
+                    .ok()?
+                    .checked_mul(1000)?
+                    .checked_add(millis)
+            }),
+        };
+        let at = millis.and_then(|millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis)));
+        at.map_or(text, Timestamps::text)
+    }
+}
+
+/// A string without its quotes, anything else as it stands.
+pub(crate) fn plain(value: &RawValue) -> String {
+    serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned())
+}
+
+/// The id at the end of `projects/P/traces/ID`.
+fn trace_id(value: &RawValue) -> Box<RawValue> {
+    let name = plain(value);
+    let id = name.rsplit('/').next().unwrap_or_default();
+    serde_json::value::to_raw_value(id).unwrap_or_else(|_| value.to_owned())
+}
+
+/// `file:line` of an object that has both.
+fn joined(value: &RawValue) -> Option<Box<RawValue>> {
+    #[derive(serde::Deserialize)]
+    struct Place<'a> {
+        #[serde(borrow)]
+        file: Cow<'a, str>,
+        #[serde(borrow)]
+        line: Cow<'a, str>,
+    }
+    let Place { file, line } = serde_json::from_str(value.get()).ok()?;
+    serde_json::value::to_raw_value(&format!("{file}:{line}")).ok()
+}

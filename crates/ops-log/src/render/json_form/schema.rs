@@ -1,0 +1,190 @@
+//! Names of vendors for the parts of a line.
+//!
+//! Sources: the specification of ecs-logging and the field reference of ECS 8.11; "special fields in structured payloads" of the
+//! Google Cloud Logging agents and the resource LogEntry; Datadog's reserved and standard attributes, and its page about
+//! OpenTelemetry's trace ids in JSON logs.
+
+/// Names of one vendor.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Schema {
+    pub(super) name: &'static str,
+    /// Keys of instant, level, logger and event.
+    pub(super) keys: [&'static str; 4],
+    /// Names of the levels, the most verbose first.
+    pub(super) levels: [&'static str; 6],
+    /// A field of every line.
+    pub(super) fixed: Option<(&'static str, &'static str)>,
+    pub(super) service: Service,
+    /// Our names of fields, and theirs.
+    pub(super) fields: &'static [(&'static str, &'static str)],
+    /// The same for fields of access lines, whose kind is known there alone.
+    pub(super) access: &'static [(&'static str, &'static str)],
+    pub(super) location: Location,
+    /// Key of a trace that is named with its project.
+    pub(super) trace: Option<&'static str>,
+    /// Further keys that mean something: ours get a `_` behind them.
+    pub(super) reserved: &'static [&'static str],
+}
+
+/// Place of the service's name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    None,
+    Key(&'static str),
+    /// In an object, under `service`.
+    Within(&'static str),
+}
+
+/// Form of a call site.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Location {
+    /// `location`, as `file:line`.
+    Joined,
+    /// Two keys: of the file, and of the line as a number.
+    Keys(&'static str, &'static str),
+    /// An object of `file` and `line`, both texts.
+    Object(&'static str),
+}
+
+const LEVELS: [&str; 6] = ["trace", "debug", "info", "warning", "error", "critical"];
+
+pub(super) static OURS: Schema = Schema {
+    name: "json",
+    keys: ["timestamp", "level", "logger", "event"],
+    levels: LEVELS,
+    fixed: None,
+    service: Service::None,
+    fields: &[],
+    access: &[],
+    location: Location::Joined,
+    trace: None,
+    reserved: &[],
+};
+
+pub(super) static ECS: Schema = Schema {
+    name: "ecs",
+    keys: ["@timestamp", "log.level", "log.logger", "message"],
+    levels: LEVELS,
+    fixed: Some(("ecs.version", "8.11.0")),
+    service: Service::Key("service.name"),
+    fields: &[
+        ("trace_id", "trace.id"),
+        ("span_id", "span.id"),
+        ("request_id", "http.request.id"),
+        ("error", "error.message"),
+        ("error_type", "error.type"),
+        ("backtrace", "error.stack_trace"),
+        ("thread", "process.thread.name"),
+    ],
+    access: &[
+        ("method", "http.request.method"),
+        ("path", "url.path"),
+        ("status", "http.response.status_code"),
+    ],
+    location: Location::Keys("log.origin.file.name", "log.origin.file.line"),
+    trace: None,
+    // a text under a name that is an object's is refused by Elasticsearch
+    reserved: &[
+        "ecs", "error", "http", "log", "process", "service", "span", "trace", "url",
+    ],
+};
+
+pub(super) static GCP: Schema = Schema {
+    name: "gcp",
+    keys: ["time", "severity", "logger", "message"],
+    levels: ["DEBUG", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+    fixed: None,
+    service: Service::Within("serviceContext"),
+    fields: &[
+        ("trace_id", "logging.googleapis.com/trace"),
+        ("span_id", "logging.googleapis.com/spanId"),
+        ("backtrace", "stack_trace"),
+    ],
+    access: &[],
+    location: Location::Object("logging.googleapis.com/sourceLocation"),
+    trace: Some("logging.googleapis.com/trace"),
+    reserved: &[
+        "exception",
+        "httpRequest",
+        "log",
+        "timestamp",
+        "timestampNanos",
+        "timestampSeconds",
+    ],
+};
+
+pub(super) static DATADOG: Schema = Schema {
+    name: "datadog",
+    keys: ["timestamp", "status", "logger.name", "message"],
+    levels: LEVELS,
+    fixed: None,
+    service: Service::Key("service"),
+    fields: &[
+        ("request_id", "http.request_id"),
+        ("error", "error.message"),
+        ("error_type", "error.kind"),
+        ("backtrace", "error.stack"),
+        ("thread", "logger.thread_name"),
+    ],
+    access: &[
+        ("method", "http.method"),
+        ("path", "http.url_details.path"),
+        ("status", "http.status_code"),
+    ],
+    location: Location::Joined,
+    trace: None,
+    // each of the first is taken for the status, each of the others for the date
+    reserved: &[
+        "level",
+        "severity",
+        "@timestamp",
+        "_timestamp",
+        "Timestamp",
+        "eventTime",
+        "date",
+        "published_date",
+        "error",
+        "http",
+        "logger",
+    ],
+};
+
+/// Event whose fields are those of an access line.
+pub(super) const ACCESS_LINE: &str = "request_completed";
+
+impl Schema {
+    /// Their name of a field, if they have one.
+    pub(super) fn field(&self, key: &str, is_access: bool) -> Option<&'static str> {
+        let of_access = self.access.iter().filter(|_| is_access);
+        let mut known = self.fields.iter().chain(of_access);
+        known
+            .find(|(ours, _)| *ours == key)
+            .map(|(_, theirs)| *theirs)
+    }
+
+    /// Our name of one of their fields.
+    pub(super) fn our_field(&self, key: &str) -> Option<&'static str> {
+        let mut known = self.fields.iter().chain(self.access);
+        known
+            .find(|(_, theirs)| *theirs == key)
+            .map(|(ours, _)| *ours)
+    }
+
+    /// Reports whether a field of this name would be taken for something else.
+    pub(super) fn means_something(&self, key: &str) -> bool {
+        let of_service = match self.service {
+            Service::None => false,
+            Service::Key(name) | Service::Within(name) => name == key,
+        };
+        let of_location = match self.location {
+            Location::Joined => false,
+            Location::Keys(file, line) => key == file || key == line,
+            Location::Object(name) => name == key,
+        };
+        of_service
+            || of_location
+            || self.our_field(key).is_some()
+            || self.fixed.is_some_and(|(name, _)| name == key)
+            || self.reserved.contains(&key)
+    }
+}
