@@ -139,5 +139,5 @@ async fn unkept(mut response: Response) -> Response {
 #[cfg(feature = "metrics")]
 async fn metrics(request: axum::extract::Request) -> Response {
     let (parts, _) = request.into_parts();
-    ops_metrics::serve(&parts).await.map(axum::body::Body::from)
+    ops_metrics::serve(&parts).await.map(axum::body::Body::new)
 }

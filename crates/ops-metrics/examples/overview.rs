@@ -65,7 +65,7 @@ async fn tell_route(mut request: Request, next: Next) -> Response {
 
 async fn metrics(request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    ops_metrics::serve(&parts).await.map(Into::into)
+    ops_metrics::serve(&parts).await.map(axum::body::Body::new)
 }
 
 /// The usage of the overview, as often as its output says.

@@ -51,7 +51,7 @@ fn text(text: &'static str) -> Response {
 #[cfg(feature = "metrics")]
 async fn metrics(request: Request, _: Next) -> Response {
     let (parts, _) = request.into_parts();
-    let mut response = ops_metrics::serve(&parts).await.map(Body::from);
+    let mut response = ops_metrics::serve(&parts).await.map(Body::new);
     response.extensions_mut().insert(Route::new("/metrics"));
     response
 }

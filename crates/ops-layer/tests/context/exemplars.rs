@@ -83,7 +83,7 @@ async fn prometheus_finds_the_trace_of_a_request() {
     let ops = &*OPS;
     let metrics = |request: Request| async move {
         let (parts, _) = request.into_parts();
-        ops_layer::metrics::serve(&parts).await.map(Body::from)
+        ops_layer::metrics::serve(&parts).await.map(Body::new)
     };
     let app = Router::new()
         .route("/users/{id}", get(|| async { "user" }))

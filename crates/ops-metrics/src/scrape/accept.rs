@@ -1,7 +1,7 @@
 use http::HeaderMap;
 use http::header::{ACCEPT, ACCEPT_ENCODING};
 
-use crate::scrape::exposition::Format;
+use crate::scrape::lines::Format;
 
 /// Returns the format that `Accept` prefers (RFC 9110 section 12.5.1): OpenMetrics only for those who ask for it by name,
 /// and do not like the text format better.

@@ -1,228 +1,107 @@
-use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+use std::vec;
 
-use crate::series::definition::{Kind, unit_of};
-use crate::series::facade::FacadeMetric;
-use crate::series::family::{Family, Series, Value};
-use crate::series::registry::{facade_metrics, families, has_sample};
-use crate::series::value::Histogram;
+use crate::builtin;
+use crate::scrape::lines::{BATCH, Format, Metric, bounds};
+use crate::series::family::{Family, Series};
+use crate::series::registry::{facade_metrics, families};
 
-/// Bytes that are collected before they are handed on.
-const CHUNK_BYTES: usize = 64 * 1024;
-
-/// A form in which Prometheus reads metrics. Both have the same series, with the same names and labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// Text format 0.0.4.
-    Text,
-    /// OpenMetrics 1.0.
-    OpenMetrics,
-}
-
-/// Writes all metrics: the catalogs in their order, then those of other crates by name. `out` takes chunks of about
-/// 64 KiB, so that no more than that is held here.
-pub(crate) fn write_all(format: Format, out: &mut dyn FnMut(&str)) {
-    let mut writer = Writer {
-        format,
-        chunk: String::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4),
-        out,
-    };
-    for family in families() {
-        writer.metric(&Metric::of_catalog(family));
-    }
-    for metric in facade_metrics() {
-        writer.metric(&Metric::of_facade(metric));
-    }
-    if format == Format::OpenMetrics {
-        writer.chunk.push_str("# EOF\n");
-    }
-    writer.flush();
-}
-
-/// Families under one HELP and one TYPE.
-struct Metric {
-    name: &'static str,
-    kind: Kind,
-    help: Cow<'static, str>,
-    families: Vec<&'static Family>,
-}
-
-impl Metric {
-    fn of_catalog(family: &'static Family) -> Self {
-        let definition = family.definition();
-        Self {
-            name: definition.name,
-            kind: definition.kind,
-            help: Cow::Borrowed(definition.help()),
-            families: vec![family],
-        }
-    }
-
-    fn of_facade(metric: &'static FacadeMetric) -> Self {
-        let help = metric.help.get().map_or("", |help| help.as_ref()).trim();
-        Self {
-            name: metric.name,
-            kind: metric.kind,
-            help: Cow::Borrowed(help),
-            families: metric.families(),
-        }
-    }
-
-    /// Returns the name and the type for the lines before the samples.
-    fn head(&self, format: Format) -> (&'static str, &'static str) {
-        let counts = matches!(self.kind, Kind::Counter | Kind::Seconds);
-        match format {
-            Format::OpenMetrics if counts => match self.name.strip_suffix("_total") {
-                Some(base) if may_be_counter(base) => (base, "counter"),
-                // a counter without the suffix is none there, and no name may change
-                _ => (self.name, "unknown"),
-            },
-            _ => (self.name, self.kind.as_str()),
-        }
-    }
-}
-
-/// Returns whether no other metric has a name that OpenMetrics reserves for a counter of this name.
-fn may_be_counter(base: &str) -> bool {
-    let created = format!("{base}_created");
-    let taken = [base, &created].into_iter().any(has_sample);
-    !base.is_empty() && !taken && !has_sample(&format!("{created}_total"))
-}
-
-struct Writer<'a> {
+/// An exposition that is written piece by piece: the catalogs in their order, then the metrics of other crates by name.
+///
+/// Between two pieces it holds on to the series of one family, 8 bytes each, and to nothing that was written.
+pub(crate) struct Exposition {
     format: Format,
-    chunk: String,
-    out: &'a mut dyn FnMut(&str),
+    /// Those that were not begun.
+    metrics: vec::IntoIter<Metric>,
+    current: Option<Current>,
+    bytes: usize,
+    took: Duration,
+    is_done: bool,
 }
 
-impl Writer<'_> {
-    /// Writes HELP, TYPE and all series. A metric without series is announced all the same.
-    fn metric(&mut self, metric: &Metric) {
-        let (name, kind) = metric.head(self.format);
-        if !metric.help.is_empty() {
-            let help = self.escaped_help(&metric.help);
-            let _ = writeln!(self.chunk, "# HELP {name} {help}");
+/// The metric that is being written.
+struct Current {
+    metric: Metric,
+    /// Its families that were not begun.
+    families: vec::IntoIter<&'static Family>,
+    bounds: Vec<String>,
+    series: Vec<&'static Series>,
+    written: usize,
+}
+
+impl Exposition {
+    /// Begins an exposition of the current scope.
+    pub(crate) fn new(format: Format) -> Self {
+        let catalogs = families().into_iter().map(Metric::of_catalog);
+        let facade = facade_metrics().into_iter().map(Metric::of_facade);
+        let metrics: Vec<_> = catalogs.chain(facade).collect();
+        Self {
+            format,
+            metrics: metrics.into_iter(),
+            current: None,
+            bytes: 0,
+            took: Duration::ZERO,
+            is_done: false,
         }
-        let _ = writeln!(self.chunk, "# TYPE {name} {kind}");
-        let unit = unit_of(name);
-        // a name that keeps `_total` does not end with its unit
-        if self.format == Format::OpenMetrics && !unit.is_empty() && name.ends_with(unit) {
-            let _ = writeln!(self.chunk, "# UNIT {name} {unit}");
-        }
-        for family in &metric.families {
-            self.family(family);
-        }
-        if self.format == Format::Text {
-            self.chunk.push('\n');
-        }
-        self.flush_if_full();
     }
 
-    fn family(&mut self, family: &Family) {
-        let definition = family.definition();
-        let bounds = match definition.kind {
-            Kind::Histogram => bounds(family),
-            _ => Vec::new(),
-        };
-        for series in family.sorted() {
-            match &series.value {
-                Value::Histogram(histogram) => {
-                    self.histogram(definition.name, &bounds, (series, histogram));
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Appends whole lines until there are `enough` bytes or nothing is left.
+    pub(crate) fn fill(&mut self, out: &mut String, enough: usize) {
+        let (started, before) = (Instant::now(), out.len());
+        while !self.is_done && out.len() < enough {
+            self.step(out);
+        }
+        self.bytes += out.len() - before;
+        self.took += started.elapsed();
+        if self.is_done {
+            builtin::ops_metrics_render_seconds().observe(self.took.as_secs_f64());
+            builtin::ops_metrics_render_bytes().set(self.bytes as f64);
+        }
+    }
+
+    /// Writes the next batch of series, or the head of the next metric.
+    fn step(&mut self, out: &mut String) {
+        let Some(current) = &mut self.current else {
+            return match self.metrics.next() {
+                Some(mut metric) => {
+                    metric.write_head(self.format, out);
+                    let families = std::mem::take(&mut metric.families);
+                    self.current = Some(Current {
+                        metric,
+                        families: families.into_iter(),
+                        bounds: Vec::new(),
+                        series: Vec::new(),
+                        written: 0,
+                    });
                 }
-                value => self.value(definition.name, series, value),
-            }
-            self.flush_if_full();
-        }
-    }
-
-    fn value(&mut self, name: &str, series: &Series, value: &Value) {
-        self.begin((name, ""), series, "");
-        let _ = match value {
-            Value::Counter(counter) => writeln!(self.chunk, "{}", counter.get()),
-            Value::Seconds(seconds) => writeln!(self.chunk, "{}", seconds.get().as_secs_f64()),
-            Value::Gauge(gauge) => writeln!(self.chunk, "{}", gauge.get()),
-            Value::Histogram(_) => Ok(()), // has more than one line
+                None => {
+                    if self.format == Format::OpenMetrics {
+                        out.push_str("# EOF\n");
+                    }
+                    self.is_done = true;
+                }
+            };
         };
-    }
-
-    fn histogram(
-        &mut self,
-        name: &str,
-        bounds: &[String],
-        (series, histogram): (&Series, &Histogram),
-    ) {
-        let sum = histogram.sum();
-        let mut total = 0;
-        let buckets = bounds.iter().zip(histogram.snapshot());
-        for (bucket, (bound, count)) in buckets.enumerate() {
-            total += count;
-            self.begin((name, "_bucket"), series, bound);
-            let exemplar = match self.format {
-                Format::OpenMetrics => histogram.exemplar(bucket),
-                Format::Text => None,
-            };
-            let _ = match exemplar {
-                Some(exemplar) => writeln!(self.chunk, "{total} {exemplar}"),
-                None => writeln!(self.chunk, "{total}"),
-            };
-        }
-        self.begin((name, "_sum"), series, "");
-        let _ = writeln!(self.chunk, "{sum}");
-        self.begin((name, "_count"), series, "");
-        let _ = writeln!(self.chunk, "{total}");
-    }
-
-    /// Writes up to the space before the value.
-    fn begin(&mut self, (name, suffix): (&str, &str), series: &Series, bound: &str) {
-        let out = &mut self.chunk;
-        out.push_str(name);
-        out.push_str(suffix);
-        match (series.rendered.as_str(), bound) {
-            ("", "") => {}
-            (one, "") | ("", one) => {
-                out.push('{');
-                out.push_str(one);
-                out.push('}');
+        let left = current.series.get(current.written..).unwrap_or_default();
+        let batch = left.get(..BATCH.min(left.len())).unwrap_or_default();
+        if !batch.is_empty() {
+            current.written += batch.len();
+            current
+                .metric
+                .write(self.format, &current.bounds, batch, out);
+        } else if let Some(family) = current.families.next() {
+            current.bounds = bounds(family);
+            current.series = family.sorted();
+            current.written = 0;
+        } else {
+            if self.format == Format::Text {
+                out.push('\n');
             }
-            (labels, bound) => {
-                out.push('{');
-                out.push_str(labels);
-                out.push(',');
-                out.push_str(bound);
-                out.push('}');
-            }
-        }
-        out.push(' ');
-    }
-
-    fn escaped_help<'h>(&self, help: &'h str) -> Cow<'h, str> {
-        if !help.contains(['\\', '\n', '"']) {
-            return Cow::Borrowed(help);
-        }
-        let escaped = help.replace('\\', r"\\").replace('\n', r"\n");
-        Cow::Owned(match self.format {
-            Format::Text => escaped,
-            Format::OpenMetrics => escaped.replace('"', r#"\""#),
-        })
-    }
-
-    fn flush_if_full(&mut self) {
-        if self.chunk.len() >= CHUNK_BYTES {
-            self.flush();
+            self.current = None;
         }
     }
-
-    fn flush(&mut self) {
-        (self.out)(&self.chunk);
-        self.chunk.clear();
-    }
-}
-
-/// `le="0.1"` for each bucket and `+Inf`.
-fn bounds(family: &Family) -> Vec<String> {
-    let finite = family.buckets().iter();
-    finite
-        .map(|bound| format!("le=\"{bound}\""))
-        .chain(["le=\"+Inf\"".to_owned()])
-        .collect()
 }

@@ -7,7 +7,8 @@ use crate::builtin;
 use crate::error::Error;
 use crate::history::panics;
 use crate::recorder;
-use crate::scrape::exposition::{self, Format};
+use crate::scrape::exposition::Exposition;
+use crate::scrape::lines::Format;
 use crate::series::cardinality::overflows;
 use crate::series::definition::Kind;
 use crate::series::label::Label as _;
@@ -39,16 +40,20 @@ pub fn render() -> Result<String, Error> {
 
 /// Returns the text exposition of the current scope.
 pub(crate) fn render_current() -> String {
-    let mut text = String::with_capacity(builtin::ops_metrics_render_bytes().get() as usize);
-    render_into(Format::Text, &mut |chunk| text.push_str(chunk));
-    text
+    rendered(Format::Text)
 }
 
 /// Returns the OpenMetrics exposition of the current scope.
 #[cfg(feature = "testing")]
 pub(crate) fn render_open_metrics() -> String {
-    let mut text = String::new();
-    render_into(Format::OpenMetrics, &mut |chunk| text.push_str(chunk));
+    rendered(Format::OpenMetrics)
+}
+
+fn rendered(format: Format) -> String {
+    publish();
+    let last = builtin::ops_metrics_render_bytes().get() as usize;
+    let mut text = String::with_capacity(last + last / 16);
+    Exposition::new(format).fill(&mut text, usize::MAX);
     text
 }
 
@@ -61,19 +66,6 @@ pub(crate) fn run_hooks() {
             tracing::error!(target: "ops_metrics", "before_scrape_panicked");
         }
     }
-}
-
-/// Renders the current scope in chunks.
-pub(crate) fn render_into(format: Format, out: &mut dyn FnMut(&str)) {
-    publish();
-    let timer = builtin::ops_metrics_render_seconds().start_timer();
-    let mut bytes = 0;
-    exposition::write_all(format, &mut |chunk| {
-        bytes += chunk.len();
-        out(chunk);
-    });
-    drop(timer);
-    builtin::ops_metrics_render_bytes().set(bytes as f64);
 }
 
 /// Publishes what the guard knows. Each label of a catalog is there with 0 from the start, so that its first overflow is an

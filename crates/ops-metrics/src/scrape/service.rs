@@ -7,8 +7,9 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode, request};
 use crate::builtin::{ScrapeFailure, ops_metrics_scrape_failures_total, ops_metrics_scrapes_total};
 use crate::recorder;
 use crate::scrape::accept;
-use crate::scrape::exposition::Format;
-use crate::scrape::shared_render::{Form, Scrape};
+use crate::scrape::body::ScrapeBody;
+use crate::scrape::lines::Format;
+use crate::scrape::preparation::Scrape;
 
 /// Content type of the text format 0.0.4, which `/metrics` has unless OpenMetrics is asked for.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -24,11 +25,12 @@ pub const CONTENT_TYPE_OPEN_METRICS: &str =
 /// | `GET`, `HEAD` | 200 and OpenMetrics 1.0 if `Accept` names it, as Prometheus does, else the text format 0.0.4; gzip if that is accepted |
 /// | any other method | 405 |
 /// | before [`init`](crate::init) | 503 |
-/// | while five scrapes are under way | 503, to be tried again after a second |
-/// | the render panics, or takes longer than 2 s | 500 |
+/// | while five scrapes wait for what is published before them | 503, to be tried again after a second |
+/// | publishing panics, or takes longer than 2 s | 500 |
 ///
-/// The text is rendered off the async workers, once for all scrapes that wait for it.
-pub async fn serve(request: &request::Parts) -> Response<Bytes> {
+/// What is counted elsewhere is published off the async workers, at one time for all scrapes that wait for it. The text is
+/// written while it is read, 64 KiB at a time; up to 256 KiB it is sent with its length.
+pub async fn serve(request: &request::Parts) -> Response<ScrapeBody> {
     let head = request.method == Method::HEAD;
     if !head && request.method != Method::GET {
         let refused = plain(StatusCode::METHOD_NOT_ALLOWED, "accepted: GET, HEAD\n");
@@ -40,14 +42,12 @@ pub async fn serve(request: &request::Parts) -> Response<Bytes> {
             "metrics are not installed\n",
         );
     }
-    let form = Form {
-        format: accept::format(&request.headers),
-        gzip: accept::takes_gzip(&request.headers),
-    };
-    match scrape(form).await {
-        Ok(body) => {
+    let format = accept::format(&request.headers);
+    let gzip = accept::takes_gzip(&request.headers);
+    match prepared().await {
+        Ok(()) => {
             ops_metrics_scrapes_total().inc();
-            answer(body, head, form)
+            answer(format, gzip, head)
         }
         Err(failure) => {
             ops_metrics_scrape_failures_total(failure).inc();
@@ -56,27 +56,31 @@ pub async fn serve(request: &request::Parts) -> Response<Bytes> {
     }
 }
 
-async fn scrape(form: Form) -> Result<Bytes, ScrapeFailure> {
+async fn prepared() -> Result<(), ScrapeFailure> {
     let scrape = Scrape::begin()?;
     match tokio::runtime::Handle::try_current() {
         Ok(runtime) => {
-            let waiting = runtime.spawn_blocking(move || scrape.wait(form));
+            let waiting = runtime.spawn_blocking(move || scrape.wait());
             waiting.await.unwrap_or(Err(ScrapeFailure::Panic))
         }
-        Err(_) => scrape.wait(form),
+        Err(_) => scrape.wait(),
     }
 }
 
-fn answer(body: Bytes, head: bool, form: Form) -> Response<Bytes> {
-    let length = body.len();
-    let mut response = Response::new(if head { Bytes::new() } else { body });
-    if head {
+fn answer(format: Format, gzip: bool, head: bool) -> Response<ScrapeBody> {
+    let body = ScrapeBody::of_metrics(format, gzip);
+    let mut response = if head {
+        let mut response = Response::new(ScrapeBody::of(Bytes::new()));
+        let length = body.count();
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
-    }
-    if form.gzip {
+        response
+    } else {
+        Response::new(body)
+    };
+    if gzip {
         response = with(response, CONTENT_ENCODING, "gzip");
     }
-    let content_type = match form.format {
+    let content_type = match format {
         Format::Text => CONTENT_TYPE,
         Format::OpenMetrics => CONTENT_TYPE_OPEN_METRICS,
     };
@@ -87,7 +91,7 @@ fn answer(body: Bytes, head: bool, form: Form) -> Response<Bytes> {
     )
 }
 
-fn refuse(failure: ScrapeFailure) -> Response<Bytes> {
+fn refuse(failure: ScrapeFailure) -> Response<ScrapeBody> {
     let failed = |text| plain(StatusCode::INTERNAL_SERVER_ERROR, text);
     match failure {
         ScrapeFailure::Busy => {
@@ -100,13 +104,17 @@ fn refuse(failure: ScrapeFailure) -> Response<Bytes> {
     }
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from_static(text.as_bytes()));
+fn plain(status: StatusCode, text: &'static str) -> Response<ScrapeBody> {
+    let mut response = Response::new(ScrapeBody::of(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
     with(response, CONTENT_TYPE_HEADER, "text/plain; charset=utf-8")
 }
 
-fn with(mut response: Response<Bytes>, name: HeaderName, value: &'static str) -> Response<Bytes> {
+fn with(
+    mut response: Response<ScrapeBody>,
+    name: HeaderName,
+    value: &'static str,
+) -> Response<ScrapeBody> {
     let value = HeaderValue::from_static(value);
     response.headers_mut().insert(name, value);
     response

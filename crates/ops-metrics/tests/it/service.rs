@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
 use ops_metrics::catalog::duckdb_query_total;
 use ops_metrics::{CONTENT_TYPE, CONTENT_TYPE_OPEN_METRICS, serve};
 
@@ -14,7 +15,9 @@ async fn asked(method: Method, headers: &[(&str, &str)]) -> Response<bytes::Byte
         request = request.header(*name, *value);
     }
     let (parts, ()) = request.body(()).unwrap().into_parts();
-    serve(&parts).await
+    let (head, body) = serve(&parts).await.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Response::from_parts(head, body)
 }
 
 /// Other tests scrape at the same time: whoever is told to retry does.
@@ -191,4 +194,73 @@ fn a_hook_publishes_before_each_scrape_and_its_panic_does_no_harm() {
     let text = rendered();
     let shown = value(&text, r#"duckdb_query_total{query_type="HOOKED"}"#);
     assert!(shown.is_some_and(|total| total >= 1.0), "{shown:?}");
+}
+
+ops_metrics::define! {
+    /// More lines than one piece has.
+    histogram streamed_seconds { first: &'static str }
+}
+
+/// Pieces of a body, as a server asks for them.
+async fn pieces(headers: &[(&str, &str)]) -> (Option<u64>, Vec<bytes::Bytes>) {
+    loop {
+        let mut request = Request::builder().uri("/metrics");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let response = serve(&parts).await;
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let mut body = response.into_body();
+        let length = axum::body::HttpBody::size_hint(&body).exact();
+        let mut pieces = Vec::new();
+        while let Some(frame) = body.frame().await {
+            pieces.push(frame.unwrap().into_data().unwrap());
+        }
+        return (length, pieces);
+    }
+}
+
+#[tokio::test]
+async fn a_large_exposition_comes_in_pieces_of_whole_lines() {
+    installed();
+    for value in 0..190 {
+        streamed_seconds(format!("{value:0250}").leak()).observe(0.5);
+    }
+    let (length, pieces) = pieces(&[]).await;
+    assert!(length.is_none() && pieces.len() > 3, "{}", pieces.len());
+    for piece in &pieces {
+        // a batch of histograms is the most that comes on top
+        assert!(piece.len() < 512 * 1024, "{}", piece.len());
+        assert!(piece.ends_with(b"\n"));
+    }
+    let all = pieces.concat();
+    let text = std::str::from_utf8(&all).unwrap();
+    assert_eq!(text.matches("streamed_seconds_count{").count(), 190);
+
+    let zipped = [
+        ("accept-encoding", "gzip"),
+        ("accept", "application/openmetrics-text"),
+    ];
+    let (_, zipped) = self::pieces(&zipped).await;
+    assert!(zipped.len() > 1, "{}", zipped.len());
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&zipped.concat()[..])
+        .read_to_string(&mut text)
+        .unwrap();
+    assert!(text.ends_with("# EOF\n"));
+    assert_eq!(text.matches("streamed_seconds_count{").count(), 190);
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_read_to_its_end_does_no_harm() {
+    installed();
+    let mut request = Request::builder().uri("/metrics");
+    request = request.header("accept-encoding", "gzip");
+    let (parts, ()) = request.body(()).unwrap().into_parts();
+    drop(serve(&parts).await);
+    assert_eq!(answered(Method::GET, &[]).await.status(), StatusCode::OK);
 }
