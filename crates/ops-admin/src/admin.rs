@@ -42,6 +42,8 @@ struct Inner {
     jobs: Option<(String, Jobs)>,
     hosts: Vec<String>,
     token: Option<Arc<Token>>,
+    #[cfg(feature = "profile")]
+    profile: bool,
     /// A question for readiness is under way.
     asking: Arc<AtomicBool>,
     /// Name of whoever changed the sampling ratio, and the reason.
@@ -70,6 +72,8 @@ impl Admin {
                 jobs: None,
                 hosts: Vec::new(),
                 token: None,
+                #[cfg(feature = "profile")]
+                profile: false,
                 asking: Arc::default(),
                 #[cfg(feature = "trace")]
                 ratio_change: Arc::default(),
@@ -153,6 +157,17 @@ impl Admin {
         self
     }
 
+    /// Answers `/debug/pprof/profile` with CPU profiles, if there is a [token](Self::token); off unless set.
+    ///
+    /// While a profile is taken each thread is interrupted 99 times for each second that it runs. Nothing is sampled, and
+    /// nothing costs, at other times. The interrupts are SIGPROF: a program that uses that signal itself leaves this off.
+    #[cfg(feature = "profile")]
+    #[must_use]
+    pub fn profile(mut self, on: bool) -> Self {
+        Arc::make_mut(&mut self.inner).profile = on;
+        self
+    }
+
     /// Answers requests for this host name too, besides loopback. Without a port.
     #[must_use]
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
@@ -210,6 +225,11 @@ impl Admin {
 
     pub(crate) fn token_check(&self) -> Option<Arc<Token>> {
         self.inner.token.clone()
+    }
+
+    #[cfg(feature = "profile")]
+    pub(crate) fn is_profiled(&self) -> bool {
+        self.inner.profile
     }
 
     pub(crate) fn hosts(&self) -> &[String] {

@@ -24,6 +24,7 @@
 //! | `GET /api/tiles`, `/api/routes` | numbers over `window=5m`, `1h` or `24h` (feature `metrics`) |
 //! | `GET /api/traces`, `/api/traces/{id}` | recent traces; one with its spans, their attributes and its log lines (feature `trace`) |
 //! | `GET /api/lines` | recent log lines, newest first: `level`, `text`, `trace_id`, `limit` (feature `log`) |
+//! | `GET /debug/pprof/profile?seconds=10` | where the process spends processor time, for `pprof`: 1 to 30 s, one at a time; off unless [switched on](Admin::profile), and with a [token](Admin::token) only (feature `profile`) |
 //! | `POST /api/level` | `{"level", "why", "target"?, "ttl_seconds"?, "who"?}`: changes the log level, for 900 s or `ttl_seconds` (feature `log`) |
 //! | `POST /api/sampling` | `{"ratio", "why", "ttl_seconds"?, "who"?}`: changes the sampling ratio in the same way (feature `trace`) |
 //! | `POST /api/level/revert`, `/api/sampling/revert` | takes such a change back before its time |
@@ -56,6 +57,7 @@
 //! | `metrics` | yes | `/metrics`, sparklines |
 //! | `secrets` | yes | source, age and problems of each secret, never a value |
 //! | `cache` | no | entries, hit ratio, top queries |
+//! | `profile` | no | CPU profiles, by the crate pprof; Unix only |
 //!
 //! # When not to use it
 //!
@@ -65,11 +67,27 @@
 #[cfg(any(feature = "log", feature = "trace", feature = "cache"))]
 mod actions;
 mod admin;
+#[cfg(any(
+    feature = "cache",
+    feature = "log",
+    feature = "profile",
+    feature = "trace"
+))]
+mod asked;
 mod check;
+#[cfg(any(
+    feature = "log",
+    feature = "metrics",
+    feature = "profile",
+    feature = "trace"
+))]
+mod conditions;
 mod finding;
 mod guard;
 mod job;
 mod page;
+#[cfg(feature = "profile")]
+mod profile;
 #[cfg(any(feature = "log", feature = "trace", feature = "metrics"))]
 mod reads;
 mod router;

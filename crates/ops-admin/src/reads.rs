@@ -1,8 +1,5 @@
 //! Parts of the document that are asked for one by one, with their conditions.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-
 use axum::Json;
 #[cfg(feature = "trace")]
 use axum::extract::Path;
@@ -10,64 +7,13 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, Uri};
 use serde::Serialize;
 
+use crate::conditions::{Conditions, Refused, refused};
 #[cfg(feature = "log")]
 use crate::state::log;
 #[cfg(feature = "metrics")]
 use crate::state::metrics::{self, Named};
 #[cfg(feature = "trace")]
 use crate::state::trace;
-
-/// Lines or traces in an answer, unless fewer are asked for.
-#[cfg(any(feature = "log", feature = "trace"))]
-const LIMIT: usize = 1000;
-
-/// Conditions of a request. Each is given at most once, and no other one.
-struct Conditions<'a>(HashMap<Cow<'a, str>, Cow<'a, str>>);
-
-impl<'a> Conditions<'a> {
-    fn read(uri: &'a Uri, accepted: &[&str]) -> Result<Self, Refused> {
-        let mut found = HashMap::new();
-        for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-            let is_known = accepted.contains(&name.as_ref());
-            if !is_known || found.insert(name, value).is_some() {
-                let accepted = accepted.join(", ");
-                return Err(refused(&format!("accepted are, each once: {accepted}\n")));
-            }
-        }
-        Ok(Self(found))
-    }
-
-    fn text(&self, name: &str) -> Option<String> {
-        let text = self.0.get(name).map(|text| text.trim());
-        text.filter(|text| !text.is_empty()).map(str::to_owned)
-    }
-
-    #[cfg(any(feature = "log", feature = "trace"))]
-    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Refused> {
-        let number = self.text(name).map(|text| text.parse());
-        number
-            .transpose()
-            .map_err(|_| refused(&format!("{name} takes a whole number\n")))
-    }
-
-    #[cfg(any(feature = "log", feature = "trace"))]
-    fn limit(&self) -> Result<usize, Refused> {
-        Ok(self.number("limit")?.unwrap_or(LIMIT).min(LIMIT))
-    }
-}
-
-/// A condition that is not understood, and what is accepted.
-struct Refused(String);
-
-fn refused(why: &str) -> Refused {
-    Refused(why.to_owned())
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        (StatusCode::BAD_REQUEST, self.0).into_response()
-    }
-}
 
 fn answer<T: Serialize>(collected: Result<T, Refused>) -> Response {
     match collected {

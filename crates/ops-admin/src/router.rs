@@ -70,6 +70,8 @@ fn parts(router: Router<Admin>) -> Router<Admin> {
         .route("/metrics", get(metrics))
         .route("/api/tiles", get(reads::tiles))
         .route("/api/routes", get(reads::routes));
+    #[cfg(feature = "profile")]
+    let router = router.route("/debug/pprof/profile", get(crate::profile::take));
     #[cfg(feature = "cache")]
     let router = router.route("/api/cache/invalidate", post(actions::cache::invalidate));
     router

@@ -43,6 +43,7 @@
 //! | `grpc` | no | gRPC: tonic services beside the routes, their calls in spans, lines and metrics, the health service |
 //! | `otlp-logs` | no | log lines leave by OTLP if `OTEL_LOGS_EXPORTER=otlp` asks for it |
 //! | `otlp-metrics` | no | metrics leave by OTLP if `OTEL_METRICS_EXPORTER=otlp` asks for it |
+//! | `profile` | no | CPU profiles of the running process on the admin page, if `OPS_ADMIN_PROFILE=on` and with its token |
 //! | `testing` | no | what tests use to see lines, spans, metrics and secrets of their own (`examples/tests.rs`) |
 //! | `full` | no | all of them but `duckdb-bundled` and `testing` |
 //!

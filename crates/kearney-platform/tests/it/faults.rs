@@ -523,6 +523,37 @@ fn a_healthy_platform_under_load_has_no_findings_and_no_canary_anywhere() {
         .unwrap();
     assert_eq!(output.status.code(), Some(4));
     assert_no_canary(&bundle, &["log.jsonl", "findings.txt"]);
+    assert_no_canary_in_a_profile(home);
+}
+
+/// A CPU profile under load has names of functions, and no value that the process knows.
+fn assert_no_canary_in_a_profile(mut home: Home) {
+    home.set("OPS_ADMIN_TOKEN", "a-token-of-16-chars-or-more");
+    home.set("OPS_ADMIN_PROFILE", "on");
+    let served = home.serve();
+    let url = format!("{}/debug/pprof/profile?seconds=1", served.admin);
+    let profile = std::thread::scope(|scope| {
+        let taken = scope.spawn(|| {
+            let token = "Bearer a-token-of-16-chars-or-more";
+            let asked = agent().get(&url).header("authorization", token).call();
+            asked.unwrap().body_mut().read_to_vec().unwrap()
+        });
+        while !taken.is_finished() {
+            served.get_with(
+                "/api/flights/summary?origin=SFO",
+                &[("x-api-key", CANARY), ("cache-control", "no-cache")],
+            );
+            served.get(&format!("/api/flights/summary?origin={CANARY}"));
+        }
+        taken.join().unwrap()
+    });
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(profile.as_slice())
+        .read_to_end(&mut text)
+        .unwrap();
+    let text = String::from_utf8_lossy(&text);
+    assert!(text.contains("kearney_platform::"), "{text}");
+    assert!(!text.contains(CANARY));
 }
 
 /// Everything in the archive is readable, only by us, and none of it has the canary.

@@ -3,8 +3,9 @@ use axum::http::StatusCode;
 use http::Extensions;
 use serde::Deserialize;
 
-use super::{Asked, Change, cut};
+use super::Change;
 use crate::Admin;
+use crate::asked::{Asked, cut};
 
 /// Request for the removal of entries: those that match a pattern, or those that depend on a table.
 #[derive(Debug, Deserialize)]

@@ -4,7 +4,8 @@ use axum::http::StatusCode;
 use http::Extensions;
 use serde::Deserialize;
 
-use super::{Asked, Change, cut};
+use super::Change;
+use crate::asked::{Asked, cut};
 use crate::text::printable;
 
 /// Request for a change of the level.

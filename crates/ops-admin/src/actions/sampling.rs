@@ -5,8 +5,9 @@ use axum::http::StatusCode;
 use http::Extensions;
 use serde::Deserialize;
 
-use super::{Asked, Change};
+use super::Change;
 use crate::Admin;
+use crate::asked::Asked;
 
 /// Time after which a ratio reverts, unless the change says otherwise.
 const TTL: Duration = Duration::from_secs(15 * 60);

@@ -58,6 +58,10 @@ impl AdminThread {
         if let Some(token) = token {
             page = page.token(token);
         }
+        #[cfg(feature = "profile")]
+        {
+            page = page.profile(settings.profile()?);
+        }
         if let Some((title, jobs)) = sections.jobs {
             page = page.jobs(title, jobs);
         }

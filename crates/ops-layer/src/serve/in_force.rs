@@ -61,6 +61,15 @@ pub(super) fn settings(ops: &Ops, settings: &Settings) -> Vec<Setting> {
             },
             from("OPS_ADMIN_ADDR", settings.admin.is_some()),
         ),
+        #[cfg(feature = "profile")]
+        Setting::new(
+            "cpu profiles",
+            match settings.profile() {
+                Ok(true) => "on",
+                _ => "off",
+            },
+            from("OPS_ADMIN_PROFILE", settings.profile.is_some()),
+        ),
         Setting::new(
             "grace period",
             shown(settings.grace()),

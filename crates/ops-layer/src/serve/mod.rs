@@ -198,6 +198,18 @@ impl Service {
         self.set(|settings| settings.admin = Some(Admin::Off))
     }
 
+    /// Answers `/debug/pprof/profile` of the admin page with CPU profiles, instead of `OPS_ADMIN_PROFILE` (`on` or `off`); off
+    /// unless set. A profile is given with the page's token only, takes 1 to 30 s, and samples 99 times a second by SIGPROF.
+    ///
+    /// ```text
+    /// curl -u ops:$OPS_ADMIN_TOKEN 'localhost:8001/debug/pprof/profile?seconds=10' -o cpu.pb.gz
+    /// go tool pprof -http : cpu.pb.gz
+    /// ```
+    #[cfg(feature = "profile")]
+    pub fn profile(self, on: bool) -> Self {
+        self.set(|settings| settings.profile = Some(on))
+    }
+
     /// Adds a section with this title to the admin page: work in the background, newest first, each with its phases on a
     /// timeline. The function is called while somebody looks, at most every second; it returns what is known, and waits for
     /// nothing.

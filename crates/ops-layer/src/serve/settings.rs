@@ -34,6 +34,8 @@ pub(super) struct Settings {
     pub(super) timeout: Option<Duration>,
     pub(super) max_in_flight: Option<usize>,
     pub(super) max_connections: usize,
+    #[cfg(feature = "profile")]
+    pub(super) profile: Option<bool>,
 }
 
 impl Default for Settings {
@@ -54,6 +56,8 @@ impl Default for Settings {
             timeout: None,
             max_in_flight: None,
             max_connections: 10_000,
+            #[cfg(feature = "profile")]
+            profile: None,
         }
     }
 }
@@ -83,6 +87,20 @@ impl Settings {
         match self.admin {
             Some(admin) => Ok(admin),
             None => Ok(variable("OPS_ADMIN_ADDR", accepts, from_env)?.unwrap_or(Admin::Default)),
+        }
+    }
+
+    /// Permission to take CPU profiles.
+    #[cfg(feature = "profile")]
+    pub(super) fn profile(&self) -> Result<bool, Error> {
+        let from_env = |text: &str| match text {
+            "on" => Some(true),
+            "off" => Some(false),
+            _ => None,
+        };
+        match self.profile {
+            Some(on) => Ok(on),
+            None => Ok(variable("OPS_ADMIN_PROFILE", "on or off", from_env)?.unwrap_or(false)),
         }
     }
 

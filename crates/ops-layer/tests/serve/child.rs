@@ -45,6 +45,19 @@ async fn block() -> &'static str {
     "blocked\n"
 }
 
+/// Uses a processor.
+#[inline(never)]
+fn spin_for_the_profile() {
+    let mut number = 1_u64;
+    loop {
+        number = std::hint::black_box(
+            number
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .rotate_left(7),
+        );
+    }
+}
+
 async fn set_health(axum::extract::Path(state): axum::extract::Path<u8>) {
     HEALTH.store(state, Ordering::SeqCst);
 }
@@ -116,6 +129,9 @@ fn service() {
         let code = runtime.block_on(ops.run(job));
         let failed = format!("{code:?}") != format!("{:?}", std::process::ExitCode::SUCCESS);
         std::process::exit(i32::from(failed));
+    }
+    if std::env::var_os("SPIN").is_some() {
+        std::thread::spawn(spin_for_the_profile);
     }
     #[cfg(feature = "grpc")]
     let serve = |ops: ops_layer::Ops| match std::env::var_os("GRPC") {

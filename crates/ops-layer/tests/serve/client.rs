@@ -41,6 +41,19 @@ pub(crate) fn request(
     headers: &str,
     body: &[u8],
 ) -> Answer {
+    parse(&String::from_utf8_lossy(&exchange(
+        address, method, path, headers, body,
+    )))
+}
+
+/// Returns the bytes of the answer, head and body.
+pub(crate) fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> Vec<u8> {
     let mut stream = connect(address);
     let length = body.len();
     write!(
@@ -49,9 +62,9 @@ pub(crate) fn request(
     )
     .unwrap();
     stream.write_all(body).unwrap();
-    let mut text = Vec::new();
-    stream.read_to_end(&mut text).unwrap();
-    parse(&String::from_utf8_lossy(&text))
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    answer
 }
 
 pub(crate) fn parse(text: &str) -> Answer {

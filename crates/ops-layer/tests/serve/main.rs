@@ -21,6 +21,8 @@ mod limits;
 mod listen;
 mod probes;
 mod process;
+#[cfg(feature = "profile")]
+mod profile;
 mod starvation;
 mod stop;
 mod supervisor;

@@ -1,0 +1,51 @@
+use std::net::SocketAddr;
+
+use axum::extract::ConnectInfo;
+use http::Extensions;
+
+/// Characters of a text that are kept.
+const TEXT_MAX: usize = 200;
+/// Name of a person who gives none.
+const SOMEBODY: &str = "admin";
+
+/// The person who asks, and the reason.
+pub(crate) struct Asked {
+    pub(crate) who: String,
+    pub(crate) why: String,
+    peer: String,
+}
+
+impl Asked {
+    /// Fails, with what is accepted, if there is no reason.
+    #[cfg(any(feature = "cache", feature = "log", feature = "trace"))]
+    pub(crate) fn new(
+        extensions: &Extensions,
+        who: Option<&str>,
+        why: &str,
+    ) -> Result<Self, &'static str> {
+        if why.trim().is_empty() {
+            return Err("why takes a text\n");
+        }
+        Ok(Self::without_reason(extensions, who, why))
+    }
+
+    /// For what ends a change.
+    pub(crate) fn without_reason(extensions: &Extensions, who: Option<&str>, why: &str) -> Self {
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+        Self {
+            who: cut(who.filter(|who| !who.trim().is_empty()).unwrap_or(SOMEBODY)),
+            why: cut(why),
+            peer: peer.map_or_else(String::new, |ConnectInfo(peer)| peer.ip().to_string()),
+        }
+    }
+
+    /// Writes what was done into the log.
+    pub(crate) fn report(&self, action: &'static str, change: &str, outcome: &str) {
+        let Self { who, why, peer } = self;
+        tracing::info!(target: "ops_admin", action, change, outcome, who, why, peer, "admin_action");
+    }
+}
+
+pub(crate) fn cut(text: &str) -> String {
+    text.chars().take(TEXT_MAX).collect()
+}

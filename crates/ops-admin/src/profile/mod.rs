@@ -1,0 +1,106 @@
+//! CPU profile of the process, on request.
+
+mod format;
+mod sampler;
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{Extensions, StatusCode, Uri, header};
+
+use crate::Admin;
+use crate::asked::Asked;
+use crate::conditions::{Conditions, Refused, refused};
+use sampler::{Failed, Sampler};
+
+/// Seconds of a profile, unless asked for.
+const SECONDS: u64 = 10;
+/// Seconds of a profile, at most.
+const MAX_SECONDS: u64 = 30;
+
+/// `GET /debug/pprof/profile?seconds=`: where the process spends processor time, in the format of pprof. A client that
+/// leaves ends the profile.
+pub(crate) async fn take(
+    State(admin): State<Admin>,
+    extensions: Extensions,
+    uri: Uri,
+) -> Result<Response, Failure> {
+    if !admin.is_profiled() {
+        return Err(Failure::Off);
+    }
+    if admin.token_check().is_none() {
+        return Err(Failure::NoToken);
+    }
+    let seconds = seconds(&uri)?;
+    let sampler = Sampler::start()?;
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let encoded = tokio::task::spawn_blocking(move || format::gzip(&sampler.end()?));
+    let bytes = encoded.await.unwrap_or(Err(Failed::Broken))?;
+    let asked = Asked::without_reason(&extensions, None, "");
+    let done = format!("{seconds} s of CPU profile, {} bytes", bytes.len());
+    asked.report("take_profile", &seconds.to_string(), &done);
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream"),
+        (
+            header::CONTENT_DISPOSITION,
+            "attachment; filename=\"cpu.pb.gz\"",
+        ),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+fn seconds(uri: &Uri) -> Result<u64, Refused> {
+    let conditions = Conditions::read(uri, &["seconds"])?;
+    let seconds = conditions.number("seconds")?.unwrap_or(SECONDS);
+    if (1..=MAX_SECONDS).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err(refused(&format!("seconds takes 1 to {MAX_SECONDS}\n")))
+    }
+}
+
+/// Reason for which no profile is taken.
+pub(crate) enum Failure {
+    Off,
+    NoToken,
+    Refused(Refused),
+    Failed(Failed),
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Failed> for Failure {
+    fn from(failed: Failed) -> Self {
+        Self::Failed(failed)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let (status, why) = match self {
+            Self::Off => (
+                StatusCode::NOT_FOUND,
+                "CPU profiles are off; OPS_ADMIN_PROFILE=on, or Admin::profile(true), switches them on\n",
+            ),
+            Self::NoToken => (
+                StatusCode::FORBIDDEN,
+                "a CPU profile is given with a token only: set OPS_ADMIN_TOKEN, or Admin::token\n",
+            ),
+            Self::Refused(refused) => return refused.into_response(),
+            Self::Failed(Failed::Busy) => (
+                StatusCode::CONFLICT,
+                "a CPU profile is being taken; one is taken at a time, for at most 30 seconds\n",
+            ),
+            Self::Failed(Failed::Broken) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the profile could not be taken: the system refused the timer, or the samples could not be read\n",
+            ),
+        };
+        (status, why).into_response()
+    }
+}
