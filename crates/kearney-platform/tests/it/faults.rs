@@ -535,7 +535,10 @@ fn assert_no_canary_in_a_profile(mut home: Home) {
     let profile = std::thread::scope(|scope| {
         let taken = scope.spawn(|| {
             let token = "Bearer a-token-of-16-chars-or-more";
-            let asked = agent().get(&url).header("authorization", token).call();
+            let asked = crate::served::agent()
+                .get(&url)
+                .header("authorization", token)
+                .call();
             asked.unwrap().body_mut().read_to_vec().unwrap()
         });
         while !taken.is_finished() {

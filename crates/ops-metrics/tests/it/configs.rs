@@ -15,7 +15,14 @@ fn alerts_fire_when_they_should_and_stay_quiet_otherwise() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let output = Command::new(promtool)
         .args(["test", "rules"])
-        .args(["alerts.yml", "alerts_of_days.yml"].map(|file| cases.join(file)))
+        .args(
+            [
+                "alerts.yml",
+                "alerts_of_objectives.yml",
+                "alerts_of_days.yml",
+            ]
+            .map(|file| cases.join(file)),
+        )
         .output()
         .unwrap();
     assert!(
@@ -30,6 +37,7 @@ fn each_alert_has_three_cases_of_which_one_fires() {
     let alerts = std::fs::read_to_string(workspace().join("configs/alerts.yml")).unwrap();
     let cases = concat!(
         include_str!("../alerts.yml"),
+        include_str!("../alerts_of_objectives.yml"),
         include_str!("../alerts_of_days.yml")
     );
     let names = alerts
