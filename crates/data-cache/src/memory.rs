@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayData, RecordBatch};
 use arrow::buffer::Buffer;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::etag::ContentDigest;
 use crate::key::{BuildKeyHasher, Key};
@@ -77,27 +77,38 @@ const MOST_USES: u64 = 100;
 
 /// The entries in memory, and which of them goes.
 ///
-/// Readers ask the map alone. A full memory evicts by what a use of each entry would save, which only this knows.
+/// Readers ask the map alone, and keep nobody from it for longer than one entry takes. A full memory evicts by what a use of
+/// each entry would save. What is taken out is freed at once, unless somebody reads it still: maps that free behind their
+/// readers held half as much again as a small limit allows.
 pub(crate) struct Memory {
-    entries: moka::sync::Cache<Key, Arc<Entry>, BuildKeyHasher>,
+    entries: [RwLock<Shard>; SHARDS],
     /// Bytes of all entries at most.
     capacity: u64,
     /// The same entries, for those who insert and remove.
     residents: Mutex<Residents>,
 }
 
+type Shard = HashMap<Key, Arc<Entry>, BuildKeyHasher>;
+
+/// Parts of the map, each with a lock of its own.
+const SHARDS: usize = 64;
+
 impl Memory {
     /// Room for `mib` MiB of results; 0 keeps none.
     pub(crate) fn new(mib: u64) -> Self {
         Self {
-            entries: moka::sync::Cache::builder().build_with_hasher(BuildKeyHasher::default()),
+            entries: std::array::from_fn(|_| RwLock::default()),
             capacity: mib.saturating_mul(1 << 20) - machinery(mib),
             residents: Mutex::default(),
         }
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<Entry>> {
-        self.entries.get(key)
+        self.shard(key).read().get(key).cloned()
+    }
+
+    fn shard(&self, key: &Key) -> &RwLock<Shard> {
+        &self.entries[key.shard() % SHARDS]
     }
 
     /// Keeps an entry, unless it would take more than an eighth of the room. `now` is in milliseconds since 1970.
@@ -107,9 +118,11 @@ impl Memory {
         }
         let bytes = retained_bytes(&entry.batches) + ENTRY_BYTES;
         let fits = bytes <= self.capacity / 8;
+        // freed when no lock is held any more
+        let mut gone = Vec::new();
         let mut residents = self.residents.lock();
         if !fits {
-            self.take_out(&mut residents, &key);
+            gone.extend(self.take_out(&mut residents, &key));
             return false;
         }
         residents.insert(Resident {
@@ -118,35 +131,32 @@ impl Memory {
             compute_ms: entry.compute_ms,
             usage: entry.usage.clone(),
         });
-        self.entries.insert(key, entry);
+        gone.extend(self.shard(&key).write().insert(key, entry));
         while residents.bytes > self.capacity
             && let Some(victim) = residents.victim(&key, now)
         {
-            self.take_out(&mut residents, &victim);
+            gone.extend(self.take_out(&mut residents, &victim));
         }
-        drop(residents);
-        // otherwise a reader lets go of what is evicted, some time
-        self.entries.run_pending_tasks();
         true
     }
 
     pub(crate) fn remove(&self, key: &Key) {
-        self.take_out(&mut self.residents.lock(), key);
+        let gone = self.take_out(&mut self.residents.lock(), key);
+        drop(gone);
     }
 
-    /// Removes the entries that are meant. Readers are not kept waiting, nor do they clean up.
+    /// Removes the entries that are meant. Readers are not kept waiting.
     pub(crate) fn remove_all(&self, keys: &[Key], is_meant: impl Fn(&Entry) -> bool) {
         for keys in keys.chunks(REMOVED_AT_ONCE) {
+            let mut gone = Vec::new();
             let mut residents = self.residents.lock();
             for key in keys {
                 if residents.places.contains_key(key)
-                    && self.entries.get(key).is_none_or(|entry| is_meant(&entry))
+                    && self.get(key).is_none_or(|entry| is_meant(&entry))
                 {
-                    self.take_out(&mut residents, key);
+                    gone.extend(self.take_out(&mut residents, key));
                 }
             }
-            drop(residents);
-            self.entries.run_pending_tasks();
         }
     }
 
@@ -155,9 +165,9 @@ impl Memory {
         self.remove_all(&keys, |_| true);
     }
 
-    fn take_out(&self, residents: &mut Residents, key: &Key) {
+    fn take_out(&self, residents: &mut Residents, key: &Key) -> Option<Arc<Entry>> {
         residents.remove(key);
-        self.entries.invalidate(key);
+        self.shard(key).write().remove(key)
     }
 
     /// Bytes of the results that are held, and their number.

@@ -84,6 +84,8 @@ fn plays_its_role() {
         ("cold", processes) => crate::processes::ask_cold(dir, processes.parse().unwrap()),
         ("hold", _) => crate::processes::compute_for_ever(dir),
         ("limits", role) => crate::memory::keep_within_limits(dir, role),
+        ("scale-fill", count) => crate::scale::fill(dir, count),
+        ("scale-measure", count) => crate::scale::measure(dir, count),
         ("weigh", _) => crate::memory::weigh(dir),
         ("count", _) => crate::metrics::count_http(dir),
         ("mix", seed) => crate::processes::mix(dir, seed.parse().unwrap()),

@@ -24,6 +24,7 @@ mod memory;
 mod metrics;
 mod processes;
 mod profiles;
+mod scale;
 mod sqllogic;
 mod stale;
 mod statements;

@@ -15,7 +15,7 @@ const SQL: &str = "SELECT n FROM t";
 const LIMIT_MB: u64 = 64;
 
 /// MiB that the process has in memory.
-fn resident_mb() -> u64 {
+pub(crate) fn resident_mb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status
         .lines()
@@ -104,19 +104,19 @@ fn blocks(dir: &Path) -> u64 {
 }
 
 /// MiB that storing takes though no result is kept in memory.
-fn machinery(dir: &Path, codec: &str, mut random: Random, most_rows: usize, few: bool) -> u64 {
+fn machinery(codec: &str, mut random: Random, most_rows: usize, few: bool) -> u64 {
     let before = resident_mb();
     let yaml = format!("query_cache: {{memory_mb: 0, max_size_mb: 64, codec: {codec}}}");
     let config = Config::from_yaml("c", &yaml).unwrap();
-    let alone = dir.with_extension("alone");
-    let cache = Cache::open_with(&alone, &config).unwrap();
+    // writers of the cache may be at work still when it is dropped
+    let alone = tempfile::tempdir().unwrap();
+    let cache = Cache::open_with(alone.path(), &config).unwrap();
     for at in 0..if few { 20 } else { 400_i64 } {
         let result = some_result(&mut random, most_rows);
         cache.set(SQL, &result, &params! { at: at }, None).unwrap();
     }
     let taken = resident_mb().saturating_sub(before);
     drop(cache);
-    std::fs::remove_dir_all(alone).unwrap();
     taken
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn keep_within_limits(dir: &Path, role: &str) {
     let yaml =
         format!("query_cache: {{max_size_mb: {disk_mb}, memory_mb: {memory_mb}, codec: {codec}}}");
     let before = resident_mb();
-    let alone = machinery(dir, codec, Random(random.0), most_rows, is_short(seconds));
+    let alone = machinery(codec, Random(random.0), most_rows, is_short(seconds));
     let cache = Cache::open_with(dir, &Config::from_yaml("c", &yaml).unwrap()).unwrap();
     let (mut most_memory, mut most_blocks, mut worst_count) = (0, 0, 0.0_f64);
     let until = Instant::now() + Duration::from_secs(seconds);

@@ -1,0 +1,157 @@
+//! Many entries: how long it takes to open, count and invalidate them, and how long readers wait beside that.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use data_cache::{Cache, Config, params};
+
+use crate::batches::{is_full, numbers};
+use crate::child::Process;
+use crate::memory::resident_mb;
+
+const FEW: &str = "SELECT few FROM t";
+const MANY: &str = "SELECT many FROM t";
+/// Entries of `FEW`; the rest is of `MANY`.
+const FEW_COUNT: i64 = 100;
+
+fn open(dir: &Path) -> Cache {
+    let config = Config::from_yaml("c", "query_cache: {memory_mb: 512, max_size_mb: 8192}");
+    Cache::open_with(dir, &config.unwrap()).unwrap()
+}
+
+fn sql(at: i64) -> &'static str {
+    if at < FEW_COUNT { FEW } else { MANY }
+}
+
+/// Calls `change` while another thread asks for entries of `MANY` in turn; returns how long `change` took, and the longest
+/// `get` meanwhile, with the part of it in which the thread had a processor.
+fn beside_a_reader<R>(
+    cache: &Cache,
+    count: i64,
+    change: impl FnOnce() -> R,
+) -> (R, Duration, Longest) {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut longest = Longest::default();
+            for at in (FEW_COUNT..count).cycle() {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                let (asked, had) = (Instant::now(), processor_time());
+                let _ = cache.get(MANY, &params! { at: at });
+                let took = asked.elapsed();
+                if took > longest.took {
+                    let with_processor = processor_time().saturating_sub(had);
+                    longest = Longest {
+                        took,
+                        with_processor,
+                    };
+                }
+            }
+            longest
+        });
+        let asked = Instant::now();
+        let changed = change();
+        let took = asked.elapsed();
+        done.store(true, Ordering::Relaxed);
+        (changed, took, reader.join().unwrap())
+    })
+}
+
+#[derive(Default)]
+struct Longest {
+    took: Duration,
+    with_processor: Duration,
+}
+
+/// Time for which this thread had a processor.
+fn processor_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// The role of a child: fills a directory.
+pub(crate) fn fill(dir: &Path, role: &str) {
+    let count: i64 = role.parse().unwrap();
+    let cache = open(dir);
+    for at in 0..count {
+        cache
+            .set(sql(at), &[numbers(&[at])], &params! { at: at }, None)
+            .unwrap();
+    }
+    assert!(cache.flush(Duration::from_secs(60)));
+    println!("filled");
+}
+
+/// The role of a child: opens what another process filled, and measures.
+pub(crate) fn measure(dir: &Path, role: &str) {
+    let count: i64 = role.parse().unwrap();
+    let before = resident_mb();
+    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let timed = |what: &dyn Fn()| {
+        let asked = Instant::now();
+        what();
+        ms(asked.elapsed())
+    };
+    let asked = Instant::now();
+    let cache = open(dir);
+    let opened = ms(asked.elapsed());
+    let hit = timed(&|| assert!(cache.get(MANY, &params! { at: count - 1 }).is_some()));
+    let counted = timed(&|| assert_eq!(cache.get_stats().entries, count.cast_unsigned()));
+    let index = resident_mb().saturating_sub(before);
+    for at in 0..count {
+        assert!(cache.get(sql(at), &params! { at: at }).is_some(), "{at}");
+    }
+    let resident = resident_mb().saturating_sub(before);
+    let (removed, few, beside_few) =
+        beside_a_reader(&cache, count, || cache.invalidate("*few*").unwrap());
+    assert_eq!(removed, usize::try_from(FEW_COUNT).unwrap());
+    for at in 0..FEW_COUNT {
+        assert!(cache.get(FEW, &params! { at: at }).is_none(), "{at}");
+    }
+    assert!(cache.get(MANY, &params! { at: count - 1 }).is_some());
+    let (removed, all, beside_all) = beside_a_reader(&cache, count, || cache.clear().unwrap());
+    assert_eq!(removed, usize::try_from(count - FEW_COUNT).unwrap());
+    let served: HashSet<i64> = (FEW_COUNT..count)
+        .filter(|at| cache.get(MANY, &params! { at: *at }).is_some())
+        .collect();
+    assert!(served.is_empty(), "{} are served still", served.len());
+    println!(
+        "| {count} | {opened:.1} | {hit:.2} | {counted:.1} | {:.2} | {:.2} ({:.2}) | {:.2} | {:.2} ({:.2}) | {index} | {resident} |",
+        ms(few),
+        ms(beside_few.took),
+        ms(beside_few.with_processor),
+        ms(all),
+        ms(beside_all.took),
+        ms(beside_all.with_processor),
+    );
+    println!("measured");
+}
+
+/// Prints times in milliseconds and memory in MiB; what is asserted is that nothing is served which was invalidated.
+#[test]
+fn nothing_that_was_invalidated_is_served_among_many_entries() {
+    println!(
+        "| entries | open | first hit | first get_stats | invalidate 100 | longest get beside it (with a processor) | \
+         invalidate all | longest get beside it | RSS of the index | RSS with all in memory |"
+    );
+    let counts: &[u32] = if is_full() {
+        &[1000, 10_000, 100_000]
+    } else {
+        &[1000]
+    };
+    for count in counts {
+        let dir = tempfile::tempdir().unwrap();
+        let mut filled = Process::start(&format!("scale-fill {count}"), dir.path());
+        assert!(filled.wait_for("filled").is_some());
+        filled.succeeds();
+        let mut child = Process::start(&format!("scale-measure {count}"), dir.path());
+        let row = child.wait_for("| ").expect("the child panicked");
+        println!("| {row}");
+        assert!(child.wait_for("measured").is_some());
+        child.succeeds();
+    }
+}
