@@ -1,4 +1,6 @@
-//! `cargo xtask perf`: k6 against a served platform, and Lighthouse against a page if asked.
+//! `cargo xtask perf`: k6 against a served platform, and Lighthouse against a page if asked; `perf pages`: cost of the admin page.
+
+mod pages;
 
 use crate::platform::{self, Build, Served};
 use crate::tools::{DATASETS, LIBDUCKDB, PYTHON};
@@ -6,7 +8,10 @@ use crate::{Result, command, setup, workspace};
 use std::path::Path;
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    only: Option<Only>,
     /// Test what already serves there instead of building and serving the platform
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
@@ -18,7 +23,16 @@ pub(crate) struct Args {
     web: bool,
 }
 
+#[derive(clap::Subcommand)]
+enum Only {
+    /// Measure what the admin page costs the service: idle, with one page open, with 16 under load
+    Pages(pages::Args),
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if let Some(Only::Pages(args)) = &args.only {
+        return pages::run(args);
+    }
     setup::ensure(&[LIBDUCKDB, DATASETS, PYTHON])?;
     if let Some(url) = &args.base_url {
         return measure(url, args);

