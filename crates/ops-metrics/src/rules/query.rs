@@ -26,13 +26,34 @@ pub(super) fn matcher(label: &str, operator: &str, value: &str) -> String {
     format!("{label}{operator}\"{value}\"")
 }
 
-/// Returns the matcher of a bucket. Prometheus 3 calls the bound `1` of a bucket `1.0`.
-pub(super) fn bound(seconds: f64) -> String {
-    let plain = seconds.to_string();
-    if plain.contains('.') {
-        matcher("le", "=", &plain)
-    } else {
-        matcher("le", "=~", &format!("{plain}|{plain}.0"))
+/// Returns the matcher of a bucket: of the label as it is scraped, which Prometheus 2 stores, and as Prometheus 3 writes it.
+pub(super) fn bound(bound: f64) -> String {
+    let (scraped, stored) = (bound.to_string(), stored(bound));
+    if scraped == stored {
+        return matcher("le", "=", &scraped);
+    }
+    let literal = |text: &str| match stored.contains('e') {
+        true => text.replace('.', "[.]").replace('+', "[+]"),
+        false => text.to_owned(),
+    };
+    let either = format!("{}|{}", literal(&scraped), literal(&stored));
+    matcher("le", "=~", &either)
+}
+
+/// Returns the bound of a bucket as Prometheus 3 stores it: with an exponent of two digits from 1e6 on and below 1e-4, and else with
+/// a point.
+fn stored(bound: f64) -> String {
+    let shortest = format!("{bound:e}");
+    let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if !(-4..6).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:02}", exponent.unsigned_abs());
+    }
+    let plain = bound.to_string();
+    match plain.contains('.') {
+        true => plain,
+        false => format!("{plain}.0"),
     }
 }
 

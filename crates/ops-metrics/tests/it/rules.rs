@@ -170,3 +170,81 @@ fn a_budget_that_cannot_be_spent_so_fast_has_no_such_alert() {
     assert!(text.contains("alert: MailsSentBurnSlow"));
     assert!(text.contains(r#"shop_job_seconds_bucket{queue!~"batch",le=~"10|10.0"}"#));
 }
+
+ops_metrics::define! {
+    /// Metrics of transfers, whose sizes differ widely.
+    catalog TRANSFERS;
+    /// Bytes of a transfer.
+    histogram transfer_bytes { kind: &'static str } buckets [1000.0, 1_000_000.0, 1_234_567.5, 1e21]
+    /// Time between two bytes.
+    histogram transfer_gap_seconds { kind: &'static str } buckets [0.000_01, 0.000_05, 0.0001, 1.0]
+}
+
+ops_metrics::slo! {
+    /// Objectives of transfers, one for each form of a bound.
+    slos OF_TRANSFERS;
+    /// Transfers are small
+    TransfersSmall: 95.0 % of transfer_bytes within 1_000_000.0;
+    /// Transfers are not large
+    TransfersNotLarge: 95.0 % of transfer_bytes within 1_234_567.5;
+    /// Transfers are finite
+    TransfersFinite: 95.0 % of transfer_bytes within 1e21;
+    /// Transfers are tiny
+    TransfersTiny: 95.0 % of transfer_bytes within 1000.0;
+    /// Bytes come together
+    BytesTogether: 95.0 % of transfer_gap_seconds within 0.000_05;
+    /// Bytes come soon
+    BytesSoon: 95.0 % of transfer_gap_seconds within 0.0001;
+}
+
+/// Each bound as it is scraped, as Prometheus 3 stores it, and the matcher for both.
+const BOUNDS: [(&str, &str, &str); 6] = [
+    ("1000000", "1e+06", r#"le=~"1000000|1e[+]06""#),
+    (
+        "1234567.5",
+        "1.2345675e+06",
+        r#"le=~"1234567[.]5|1[.]2345675e[+]06""#,
+    ),
+    (
+        "1000000000000000000000",
+        "1e+21",
+        r#"le=~"1000000000000000000000|1e[+]21""#,
+    ),
+    ("1000", "1000.0", r#"le=~"1000|1000.0""#),
+    ("0.00005", "5e-05", r#"le=~"0[.]00005|5e-05""#),
+    ("0.0001", "0.0001", r#"le="0.0001""#),
+];
+
+#[test]
+fn a_bound_is_found_as_it_is_scraped_and_as_prometheus_3_stores_it() {
+    let made = rules("transfers", TRANSFERS, OF_TRANSFERS).unwrap();
+    for (_, _, matcher) in BOUNDS {
+        assert!(
+            made.rules().contains(matcher),
+            "{matcher}: {}",
+            made.rules()
+        );
+    }
+    if std::env::var_os("OPS_TEST_FULL").is_none() {
+        return; // promtool takes a minute for the cases
+    }
+    let Some(promtool) = promtool() else { return };
+    let (directory, tests) = written(&made);
+    let tests = &tests[..1];
+    if let Err(told) = tested(&promtool, directory.path(), tests) {
+        panic!("as it is scraped: {told}");
+    }
+    let file = directory.path().join(&tests[0]);
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    let mut changed = 0;
+    for (scraped, stored, _) in BOUNDS {
+        let (from, to) = (format!("le=\"{scraped}\""), format!("le=\"{stored}\""));
+        changed += text.matches(&from).count();
+        text = text.replace(&from, &to);
+    }
+    assert!(changed > 0, "{text}");
+    std::fs::write(&file, text).unwrap();
+    if let Err(told) = tested(&promtool, directory.path(), tests) {
+        panic!("as Prometheus 3 stores it: {told}");
+    }
+}
