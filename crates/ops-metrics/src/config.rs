@@ -10,7 +10,7 @@ use crate::series::registry;
 /// Configuration of [`init`](crate::init); the default needs nothing.
 ///
 /// In a file the keys are `label_values_max`, `series_max`, and `label_values_max_of` with a map of labels for each
-/// metric, and `buckets_of` with a list of bounds for each metric. Keys that are not known are refused.
+/// metric, `buckets_of` with a list of bounds for each metric, and `created_samples`. Keys that are not known are refused.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -22,6 +22,7 @@ pub struct Config {
     series_max: Option<usize>,
     label_values_max_of: BTreeMap<String, BTreeMap<String, usize>>,
     buckets_of: BTreeMap<String, Vec<f64>>,
+    created_samples: bool,
 }
 
 impl Config {
@@ -80,6 +81,14 @@ impl Config {
         self
     }
 
+    /// Adds to the OpenMetrics form when each counter and histogram was made: `jobs_created` beside `jobs_total`, in seconds since
+    /// 1970. Off by default: a server that does not read them as creation times stores them as further series.
+    #[must_use]
+    pub fn created_samples(mut self, on: bool) -> Self {
+        self.created_samples = on;
+        self
+    }
+
     pub(crate) fn apply(&self, limits: &Limits) -> Result<(), Error> {
         self.check_bounds()?;
         // before a histogram has its first series
@@ -91,6 +100,7 @@ impl Config {
             registry::register(catalog);
         }
         self.check()?;
+        limits.set_created_samples(self.created_samples);
         if let Some(values) = self.label_values_max {
             limits.set_label_values(values);
         }

@@ -5,12 +5,15 @@ use crate::builtin;
 use crate::scrape::lines::{BATCH, Format, Metric, bounds};
 use crate::series::family::{Family, Series};
 use crate::series::registry::{facade_metrics, families};
+use crate::series::scope::Scope;
 
 /// An exposition that is written piece by piece: the catalogs in their order, then the metrics of other crates by name.
 ///
 /// Between two pieces it holds on to the series of one family, 8 bytes each, and to nothing that was written.
 pub(crate) struct Exposition {
     format: Format,
+    /// Whether creation times are written.
+    created: bool,
     /// Those that were not begun.
     metrics: vec::IntoIter<Metric>,
     current: Option<Current>,
@@ -25,6 +28,8 @@ struct Current {
     /// Its families that were not begun.
     families: vec::IntoIter<&'static Family>,
     bounds: Vec<String>,
+    /// Name of the creation times, if they are written.
+    created: Option<String>,
     series: Vec<&'static Series>,
     written: usize,
 }
@@ -37,6 +42,7 @@ impl Exposition {
         let metrics: Vec<_> = catalogs.chain(facade).collect();
         Self {
             format,
+            created: format == Format::OpenMetrics && Scope::current().limits.created_samples(),
             metrics: metrics.into_iter(),
             current: None,
             bytes: 0,
@@ -69,11 +75,13 @@ impl Exposition {
             return match self.metrics.next() {
                 Some(mut metric) => {
                     metric.write_head(self.format, out);
+                    let created = self.created.then(|| metric.created(self.format)).flatten();
                     let families = std::mem::take(&mut metric.families);
                     self.current = Some(Current {
                         metric,
                         families: families.into_iter(),
                         bounds: Vec::new(),
+                        created,
                         series: Vec::new(),
                         written: 0,
                     });
@@ -90,9 +98,13 @@ impl Exposition {
         let batch = left.get(..BATCH.min(left.len())).unwrap_or_default();
         if !batch.is_empty() {
             current.written += batch.len();
-            current
-                .metric
-                .write(self.format, &current.bounds, batch, out);
+            current.metric.write(
+                self.format,
+                &current.bounds,
+                batch,
+                current.created.as_deref(),
+                out,
+            );
         } else if let Some(family) = current.families.next() {
             current.bounds = bounds(family);
             current.series = family.sorted();

@@ -73,6 +73,13 @@ fn may_be_counter(base: &str) -> bool {
 }
 
 impl Metric {
+    /// Returns the name of the samples that tell when each series was made; `None` for types without them. No other metric has
+    /// that name: a histogram claims it, and a counter is only one if it is free.
+    pub(crate) fn created(&self, format: Format) -> Option<String> {
+        let (name, kind) = self.head(format);
+        matches!(kind, "counter" | "histogram").then(|| format!("{name}_created"))
+    }
+
     /// Writes HELP, TYPE and UNIT. A metric without series is announced all the same.
     pub(crate) fn write_head(&self, format: Format, out: &mut String) {
         let (name, kind) = self.head(format);
@@ -94,12 +101,14 @@ impl Metric {
         format: Format,
         bounds: &[String],
         batch: &[&'static Series],
+        created: Option<&str>,
         out: &mut String,
     ) {
         if self.kind == Kind::Histogram {
             for series in batch {
                 if let Value::Histogram(histogram) = &series.value {
                     histogram_lines(self.name, format, bounds, (series, histogram), out);
+                    created_line(created, series, out);
                 }
             }
             return;
@@ -115,6 +124,7 @@ impl Metric {
             begin((self.name, ""), series, "", out);
             number.write(out);
             out.push('\n');
+            created_line(created, series, out);
         }
     }
 }
@@ -175,6 +185,14 @@ fn histogram_lines(
     begin((name, "_count"), series, "", out);
     out.push_str(digits.format(total));
     out.push('\n');
+}
+
+/// Writes when a series was made, if that is asked for.
+fn created_line(name: Option<&str>, series: &Series, out: &mut String) {
+    if let Some(name) = name {
+        begin((name, ""), series, "", out);
+        let _ = writeln!(out, "{:.3}", series.created);
+    }
 }
 
 /// Writes up to the space before the value.

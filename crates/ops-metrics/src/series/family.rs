@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash as _, Hasher as _};
 use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use foldhash::fast::RandomState;
 use parking_lot::{Mutex, RwLock};
@@ -55,6 +56,8 @@ pub(crate) struct Series {
     pub(crate) labels: Vec<Box<str>>,
     /// `route="/",method="GET"`
     pub(crate) rendered: String,
+    /// Seconds since 1970 when it was made.
+    pub(crate) created: f64,
     pub(crate) value: Value,
 }
 
@@ -326,9 +329,16 @@ impl Family {
         Box::leak(Box::new(Series {
             labels: labels.iter().map(|text| Box::from(*text)).collect(),
             rendered: rendered.join(","),
+            created: now(),
             value,
         }))
     }
+}
+
+/// Seconds since 1970, to the millisecond.
+fn now() -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_millis() as f64 / 1000.0
 }
 
 /// Escapes a label's value as both exposition formats do.

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 use std::mem::Discriminant;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
@@ -26,6 +26,7 @@ const OTHER: &str = "other";
 pub(crate) struct Limits {
     label_values: AtomicUsize,
     series: AtomicUsize,
+    created_samples: AtomicBool,
     /// Metric, label, values.
     of_labels: RwLock<Vec<(String, String, usize)>>,
     /// Metric, upper bounds of its buckets.
@@ -43,6 +44,7 @@ impl Default for Limits {
         Self {
             label_values: AtomicUsize::new(LABEL_VALUES_MAX),
             series: AtomicUsize::new(SERIES_MAX),
+            created_samples: AtomicBool::new(false),
             of_labels: RwLock::new(of_labels.into()),
             buckets: RwLock::default(),
         }
@@ -56,6 +58,14 @@ impl Limits {
 
     pub(crate) fn set_series(&self, max: usize) {
         self.series.store(max, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_created_samples(&self, on: bool) {
+        self.created_samples.store(on, Ordering::Relaxed);
+    }
+
+    pub(crate) fn created_samples(&self) -> bool {
+        self.created_samples.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_of_label(&self, metric: &str, label: &str, max: usize) {

@@ -425,3 +425,58 @@ fn a_counter_keeps_its_name_in_open_metrics_even_if_it_cannot_keep_its_type() {
     assert_eq!(parsed.families["process_cpu_seconds"][2], "seconds");
     assert_eq!(parsed.families["cache_size_bytes"][2], "bytes");
 }
+
+#[test]
+fn creation_times_are_in_open_metrics_if_they_are_switched_on_and_nowhere_else() {
+    let count = |registry: &Registry| {
+        registry.run(|| {
+            metrics::counter!("plain_total", "of" => "a").increment(2);
+            metrics::counter!("taken_total").increment(3);
+            metrics::gauge!("taken").set(4.0);
+            metrics::gauge!("waiting_seconds_created").set(5.0);
+            metrics::histogram!("waiting_seconds").record(0.1);
+            metrics::histogram!("took_seconds").record(0.1);
+        });
+    };
+    let off = Registry::new();
+    count(&off);
+    let created = |text: &str| {
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let names = samples.filter_map(|line| line.split(['{', ' ']).next());
+        names.filter(|name| name.ends_with("_created")).count()
+    };
+    // the gauge of that name
+    assert_eq!(created(&off.render_open_metrics()), 1);
+
+    let before = since_1970();
+    let on = Registry::with(&ops_metrics::Config::new().created_samples(true)).unwrap();
+    count(&on);
+    let after = since_1970();
+    assert_eq!(created(&on.render()), 1, "the text format has none");
+    let text = on.render_open_metrics();
+    let value = |series: &str| {
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(series));
+        let value = lines.next()?.trim().parse::<f64>().unwrap();
+        assert!(lines.next().is_none(), "{series} is there twice");
+        Some(value)
+    };
+    for series in ["plain_created{of=\"a\"} ", "took_seconds_created "] {
+        let at = value(series).unwrap_or_else(|| panic!("{series} is not in {text}"));
+        assert!(before <= at && at <= after, "{before} {at} {after}");
+    }
+    // types that have none, and a name that is another metric's
+    assert_eq!(value("taken_total_created "), None);
+    assert_eq!(value("taken_created "), None);
+    assert_eq!(value("waiting_seconds_created "), Some(5.0));
+    if let Some(mut parsers) = Parsers::start() {
+        parsers.parse("openmetrics", &text).unwrap();
+        let of_off = off.render_open_metrics();
+        parsers.parse("openmetrics", &of_off).unwrap();
+    }
+}
+
+fn since_1970() -> f64 {
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+    now.as_millis() as f64 / 1000.0
+}
