@@ -7,7 +7,7 @@ use crate::platform::{self, Build, Served};
 use crate::promql::queries::RULE_FILES;
 use crate::setup::{self, Absent};
 use crate::tools::{LIBDUCKDB, OPENBAO, PROMETHEUS, PYTHON};
-use crate::{Result, bench, command, tidy, web, workspace};
+use crate::{Result, bench, command, perf, tidy, web, workspace};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -66,6 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     steps.take("serve", || serve_and_look(&binary, args.full))?;
     if args.full {
         steps.take("three services", three_services)?;
+        steps.take("cost of a request", perf::ladder::run)?;
     }
     steps.take("web", || match web::prepare() {
         Ok(browser) if args.full => web::look(&binary, &browser, true),

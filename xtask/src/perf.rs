@@ -1,5 +1,7 @@
-//! `cargo xtask perf`: k6 against a served platform, and Lighthouse against a page if asked; `perf pages`: cost of the admin page.
+//! `cargo xtask perf`: k6 against a served platform, and Lighthouse against a page if asked; `perf ladder`: counts of a request;
+//! `perf pages`: cost of the admin page.
 
+pub(crate) mod ladder;
 mod pages;
 
 use crate::platform::{self, Build, Served};
@@ -25,13 +27,17 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Only {
+    /// Count instructions and allocations of one request, part by part
+    Ladder,
     /// Measure what the admin page costs the service: idle, with one page open, with 16 under load
     Pages(pages::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if let Some(Only::Pages(args)) = &args.only {
-        return pages::run(args);
+    match &args.only {
+        Some(Only::Ladder) => return ladder::run(),
+        Some(Only::Pages(args)) => return pages::run(args),
+        None => {}
     }
     setup::ensure(&[LIBDUCKDB, DATASETS, PYTHON])?;
     if let Some(url) = &args.base_url {

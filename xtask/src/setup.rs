@@ -259,7 +259,7 @@ fn fetch_debian(tool: &Tool, package: &str, into: &Path) -> Result<()> {
         .file_name()
         .unwrap_or_default()
         .to_string_lossy()
-        .into_owned();
+        .replace("%3a", ":");
     if !file.starts_with(&format!("{package}_{}", tool.version)) {
         return Err(format!(
             "the distribution has {file}, expected version {}",

@@ -31,6 +31,7 @@ pub(crate) const DATASETS: &str = "vega-datasets";
 pub(crate) const PYTHON: &str = "python";
 pub(crate) const PYTHON_OTEL: &str = "python-otel";
 pub(crate) const PROMETHEUS: &str = "prometheus";
+pub(crate) const VALGRIND: &str = "valgrind";
 /// Fetched when `cargo xtask bench --peers` asks for it, not by `setup`.
 pub(crate) const PEERS: &str = "peers";
 /// Fetched by `cargo xtask ci --full`: its tests are long.
@@ -99,6 +100,16 @@ pub(crate) const TABLE: &[Tool] = &[
         },
         witness: "usr/bin/promtool",
         when_absent: "/metrics and the alert rules are not checked by promtool, nor dashboards, alerts and runbooks against a served platform",
+    },
+    Tool {
+        name: VALGRIND,
+        version: "1:3.19",
+        checksum: "the distribution's signed package list",
+        source: Source::Debian {
+            package: "valgrind",
+        },
+        witness: "usr/bin/valgrind",
+        when_absent: "the instructions of a request are not counted",
     },
     Tool {
         name: OPENBAO,

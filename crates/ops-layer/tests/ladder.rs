@@ -1,0 +1,268 @@
+//! Cost of one request, by counts that depend on nothing else that the machine does.
+//!
+//! Without arguments it is a test: allocations of a request, part by part, each at most its limit. `serve ROW REQUESTS` is one
+//! part beside a client in a process of its own, so that `cargo xtask perf ladder` can count the instructions.
+
+#![expect(
+    clippy::print_stderr,
+    reason = "standard output is where the lines go whose cost is counted"
+)]
+#![expect(clippy::unwrap_used, reason = "the program is a test as a whole")]
+
+use std::alloc::System;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use axum::extract::Path;
+use axum::routing::get;
+use axum::{Json, Router};
+use http::{request, response};
+use ops_layer::http::{Observe, ObserveLayer, Outcome};
+use ops_layer::{log, metrics, trace};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const NAME: &str = "requests_allocate_no_more_than_their_limit";
+
+/// Requests that fill tables, pools and buffers before anything is counted.
+const WARM_UP: usize = 512;
+
+/// A request as wrk sends it, answered with a small JSON.
+const REQUEST: &[u8] = b"GET /users/7?page=2 HTTP/1.1\r\nhost: 127.0.0.1:8080\r\nuser-agent: wrk\r\naccept: */*\r\n\r\n";
+const MARK: &[u8] = b"GET /mark HTTP/1.1\r\nhost: 127.0.0.1:8080\r\n\r\n";
+
+/// A way to serve the same handler.
+struct Row {
+    name: &'static str,
+    /// Share of requests that are sampled; `None` without the whole layer.
+    ratio: Option<f64>,
+    /// Maximum of allocations per request more than those of the row `bare`.
+    limit: f64,
+}
+
+const ROWS: [Row; 7] = [
+    row("bare", None, 0.0),
+    row("nothing", None, 5.0),
+    row("metrics", None, 5.0),
+    row("log", None, 20.0),
+    row("off", Some(0.0), 20.0),
+    row("sampled-10", Some(0.1), 43.0),
+    row("sampled-100", Some(1.0), 67.0),
+];
+
+const fn row(name: &'static str, ratio: Option<f64>, limit: f64) -> Row {
+    Row { name, ratio, limit }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["serve", row, requests] => serve(row, requests.parse().unwrap()),
+        ["send", requests] => send(requests.parse().unwrap()),
+        // a filter of `cargo test` that names another test
+        [filter, ..] if !filter.starts_with('-') && !NAME.contains(filter) => {}
+        _ => return check(),
+    }
+    ExitCode::SUCCESS
+}
+
+fn check() -> ExitCode {
+    let mut bare = 0.0;
+    let mut failed = false;
+    for row in &ROWS {
+        let counted = allocations(row, 1000);
+        if row.name == "bare" {
+            bare = counted;
+        }
+        let more = counted - bare;
+        // what a tick of a second allocates is no request's
+        let is_above = more > row.limit + 0.3;
+        let verdict = if is_above { "FAILED" } else { "ok" };
+        eprintln!(
+            "{NAME} {}: {counted:.1} per request, {more:.1} more than bare, at most {} ... {verdict}",
+            row.name, row.limit
+        );
+        failed |= is_above;
+    }
+    if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// Allocations per request of one row, served by a process of its own.
+fn allocations(row: &Row, requests: usize) -> f64 {
+    let mut server = Command::new(std::env::current_exe().unwrap());
+    server.args(["serve", row.name, &requests.to_string()]);
+    let output = server.stdout(Stdio::null()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    let counted = told
+        .lines()
+        .find_map(|line| line.strip_prefix("allocations "));
+    let counted: f64 = counted.and_then(|n| n.parse().ok()).unwrap_or_else(|| {
+        panic!("the server of {} said no number: {told}", row.name);
+    });
+    counted / requests as f64
+}
+
+/// Serves one row until the client is done.
+fn serve(name: &str, requests: usize) {
+    let row = ROWS.iter().find(|row| row.name == name).unwrap();
+    let mut client = Command::new(std::env::current_exe().unwrap());
+    client.args(["send", &requests.to_string()]);
+    let mut client = client
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut collector = String::new();
+    BufReader::new(client.stdout.take().unwrap())
+        .read_line(&mut collector)
+        .unwrap();
+    // one thread, as many switches for each run
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    runtime.block_on(async {
+        let app = observed(row, collector.trim()).merge(Router::new().route("/mark", get(mark)));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        writeln!(client.stdin.take().unwrap(), "{address}").unwrap();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let ended = tokio::task::spawn_blocking(move || wait(&mut client));
+        assert!(ended.await.unwrap(), "the client failed");
+    });
+}
+
+fn wait(client: &mut Child) -> bool {
+    client.wait().unwrap().success()
+}
+
+/// The handler, below what the row is about.
+fn observed(row: &Row, collector: &str) -> Router {
+    let app = Router::new().route("/users/{id}", get(user));
+    let lines = log::Config::new().json(true);
+    let spans = trace::Config::new("ladder").endpoint(collector);
+    match (row.name, row.ratio) {
+        ("bare", _) => app,
+        ("nothing", _) => app.layer(ObserveLayer::new((Nothing,))),
+        ("metrics", _) => {
+            metrics::init(metrics::Config::new()).unwrap();
+            app.layer(ObserveLayer::new((metrics::http::RedMetrics::new(),)))
+        }
+        ("log", _) => {
+            std::mem::forget(log::init(lines).unwrap());
+            app.layer(ObserveLayer::new((log::http::AccessLog::new(),)))
+        }
+        (_, ratio) => {
+            let ratio = ratio.unwrap_or_default();
+            let spans = match ratio {
+                0.0 => spans.environment([("OTEL_SDK_DISABLED", "true")]),
+                ratio => spans.sampling_ratio(ratio),
+            };
+            let config = ops_layer::Config::new("ladder").log(lines).trace(spans);
+            app.layer(ops_layer::init(config).unwrap().http())
+        }
+    }
+}
+
+async fn user(Path(id): Path<u64>) -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "id": id, "name": "Ada" }))
+}
+
+/// Reports what was allocated since it was asked before, spans that wait included.
+async fn mark() -> &'static str {
+    static BEFORE: Mutex<Option<Stats>> = Mutex::new(None);
+    if let Some(handle) = trace::global() {
+        handle.flush();
+    }
+    let mut before = BEFORE.lock().unwrap();
+    let now = ALLOCATOR.stats();
+    if let Some(before) = *before {
+        let since = now - before;
+        eprintln!("allocations {}", since.allocations + since.reallocations);
+    }
+    *before = Some(ALLOCATOR.stats());
+    ""
+}
+
+/// An observer that looks at nothing.
+#[derive(Clone, Copy)]
+struct Nothing;
+
+impl Observe for Nothing {
+    type Scope = ();
+    type Entered<'a> = ();
+
+    fn start(&self, _: &mut request::Parts) {}
+    fn enter(&self, _: &mut ()) {}
+    fn response(&self, _: &mut (), _: &mut response::Parts) {}
+    fn end(&self, _: (), _: &Outcome) {}
+}
+
+/// Sends requests over one connection to the address that comes in, and is the collector meanwhile.
+fn send(requests: usize) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    println!("http://{}/v1/traces", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            std::thread::spawn(move || collect(stream));
+        }
+    });
+    let mut address = String::new();
+    std::io::stdin().read_line(&mut address).unwrap();
+    let address: SocketAddr = address.trim().parse().unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut ask = |request: &[u8]| {
+        stream.write_all(request).unwrap();
+        let (head, _) = message(&mut reader).unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    };
+    (0..WARM_UP).for_each(|_| ask(REQUEST));
+    ask(MARK);
+    (0..requests).for_each(|_| ask(REQUEST));
+    ask(MARK);
+}
+
+/// Takes every batch.
+fn collect(mut stream: TcpStream) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    while message(&mut reader).is_some() {
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            .unwrap();
+    }
+}
+
+/// Reads head and body of one message; `None` at the end of the connection.
+fn message(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let start = head.len();
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+        let line = head[start..].trim_end().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((head, body))
+}

@@ -1,0 +1,154 @@
+//! `cargo xtask perf ladder`: instructions and allocations of one request, for each part of the layer beside none.
+//!
+//! The program is the test `ladder` of ops-layer in release: a server under callgrind, its client in a process that is not
+//! counted. Counts do not depend on what else the machine does; times do, and are not here.
+
+use crate::tools::VALGRIND;
+use crate::workspace::Scratch;
+use crate::{Result, command, setup};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// The parts and the goal of each: instructions more than those of the first row.
+const ROWS: [(&str, Option<u64>); 7] = [
+    ("bare", None),
+    ("nothing", None),
+    ("metrics", None),
+    ("log", None),
+    ("off", None),
+    ("sampled-10", None),
+    ("sampled-100", None),
+];
+
+/// The difference of two runs is counted, so that start and end are in none.
+const RUNS: [u32; 2] = [1000, 3000];
+
+/// What threads that wake once a second cost, per request.
+const NOISE: u64 = 250;
+
+/// Prints the table. Fails if a row costs more than its limit.
+pub(crate) fn run() -> Result<()> {
+    for line in setup::ensure(&[VALGRIND])? {
+        println!("{line}");
+    }
+    let program = build()?;
+    let valgrind = setup::folder_of(VALGRIND);
+    let mut bare: Option<(u64, f64)> = None;
+    let mut missed = Vec::new();
+    println!("| | instructions | more than bare | allocations | more |");
+    println!("|---|---:|---:|---:|---:|");
+    for (row, limit) in ROWS {
+        let (instructions, allocations) = count(&program, valgrind.as_deref(), row)?;
+        let (of_bare, allocations_of_bare) = *bare.get_or_insert((instructions, allocations));
+        let more = instructions.saturating_sub(of_bare);
+        let more_allocations = allocations - allocations_of_bare;
+        println!(
+            "| {row} | {} | {} | {allocations:.1} | {more_allocations:.1} |",
+            grouped(instructions),
+            grouped(more)
+        );
+        if let Some(limit) = limit.filter(|limit| more > limit + NOISE) {
+            missed.push(format!("{row}: {more} instructions, at most {limit}"));
+        }
+    }
+    if missed.is_empty() {
+        return Ok(());
+    }
+    Err(format!("a request costs too much: {}", missed.join("; ")))
+}
+
+/// Builds the program with the features that it uses, and returns its path.
+fn build() -> Result<PathBuf> {
+    let mut cargo = command::cargo(["test", "--release", "--no-run", "--package", "ops-layer"]);
+    cargo.args(["--test", "ladder", "--no-default-features"]);
+    cargo.args(["--features", "log,metrics,secrets,trace"]);
+    command::run(&mut cargo)?;
+    let output = command::output(cargo.args(["--quiet", "--message-format=json"]))?;
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let mut messages = messages.lines().rev().filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(PathBuf::from(message.get("executable")?.as_str()?))
+    });
+    messages
+        .next()
+        .ok_or("cargo names no program for the test `ladder`".to_owned())
+}
+
+/// Instructions (0 without valgrind) and allocations of one request.
+fn count(program: &Path, valgrind: Option<&Path>, row: &str) -> Result<(u64, f64)> {
+    let Some(valgrind) = valgrind else {
+        let (_, allocations) = run_once(program, None, row, RUNS[1])?;
+        return Ok((0, allocations as f64 / f64::from(RUNS[1])));
+    };
+    let (short, short_allocations) = run_once(program, Some(valgrind), row, RUNS[0])?;
+    let (long, allocations) = run_once(program, Some(valgrind), row, RUNS[1])?;
+    let requests = RUNS[1] - RUNS[0];
+    Ok((
+        long.saturating_sub(short) / u64::from(requests),
+        allocations.saturating_sub(short_allocations) as f64 / f64::from(requests),
+    ))
+}
+
+/// Instructions of a whole run, and allocations after its warm-up.
+fn run_once(
+    program: &Path,
+    valgrind: Option<&Path>,
+    row: &str,
+    requests: u32,
+) -> Result<(u64, u64)> {
+    let scratch = Scratch::new("ladder")?;
+    let counts = scratch.path().join("callgrind.out");
+    let mut serve = match valgrind {
+        Some(folder) => {
+            let mut valgrind = command::program(folder.join("usr/bin/valgrind"));
+            valgrind.env("VALGRIND_LIB", folder.join("usr/libexec/valgrind"));
+            valgrind.args(["--quiet", "--tool=callgrind"]);
+            valgrind.arg(format!("--callgrind-out-file={}", counts.display()));
+            valgrind.arg(program);
+            valgrind
+        }
+        None => command::program(program),
+    };
+    serve.args(["serve", row, &requests.to_string()]);
+    let output = serve
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .map_err(|e| format!("cannot start {}: {e}", command::shown(&serve)))?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    let number = |text: &str, key: &str| {
+        let mut values = text.lines().filter_map(|line| line.strip_prefix(key));
+        values.next().and_then(|value| value.trim().parse().ok())
+    };
+    let allocations = number(&told, "allocations ")
+        .ok_or_else(|| format!("{} counted nothing: {told}", command::shown(&serve)))?;
+    let text = fs::read_to_string(&counts).unwrap_or_default();
+    Ok((number(&text, "totals:").unwrap_or_default(), allocations))
+}
+
+/// Digits in groups of three.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+
+    #[test]
+    fn digits_stand_in_groups_of_three() {
+        assert_eq!(grouped(7), "7");
+        assert_eq!(grouped(1234), "1 234");
+        assert_eq!(grouped(1_234_567), "1 234 567");
+    }
+}
