@@ -1,20 +1,22 @@
 //! Request ids and access lines, as an observer of ops-http.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+mod request_id;
 
-use http::{HeaderName, HeaderValue, request, response};
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, request, response};
 use ops_http::{Ending, Observe, Outcome, QUIET_CALLS, QUIET_ROUTES};
 
 use crate::context::{Context, Scope, current};
 use crate::logger::line_drain::LineDrain;
 use crate::pipeline::Pipeline;
 use crate::pipeline::late::LateRequest;
-use crate::pipeline::trace_ids;
+use crate::pipeline::trace_ids::{self, TraceIds};
+use crate::render::bound_pool;
 use crate::render::head::RecordMeta;
-use crate::render::scalars::integer;
-use crate::{Level, Value, bind_context};
+use crate::render::static_key::StaticKey;
+use crate::{Level, escape};
+use request_id::RequestId;
 
 /// Header that carries a request's id in and out.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -25,7 +27,7 @@ pub const CLIENT: &str = "x-client";
 /// Maximum length of an id or client in bytes; a longer one is replaced or ignored.
 pub const MAX_ID_BYTES: usize = 64;
 
-static COUNTER: AtomicU64 = AtomicU64::new(0);
+const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static(REQUEST_ID);
 
 /// Observer that binds `request_id` and `client`, and writes `request_completed` when a request is over.
 ///
@@ -102,54 +104,98 @@ impl AccessLog {
 pub struct RequestScope {
     context: Context,
     late: LateRequest,
+    /// The id that the request came with, or else the one that it was given; it goes into the response.
     id: Option<HeaderValue>,
-    traced: bool,
-    path: String,
+    client: Option<HeaderValue>,
+    /// Set once the fields are bound: when the request is entered first, and its trace is known.
+    bound: bool,
+    uri: Uri,
 }
+
+impl RequestScope {
+    fn bind(&mut self, trace: Option<TraceIds>) {
+        if std::mem::replace(&mut self.bound, true) {
+            return;
+        }
+        let mut made = RequestId::default();
+        if self.id.is_none() {
+            made.make();
+            self.id = made.header();
+        }
+        let id = text(&self.id).unwrap_or_else(|| made.text());
+        let mut hex = [0; 32];
+        // at most three fields
+        let mut fields = [(&KEYS[0], id); 3];
+        let mut count = 1;
+        if let Some(client) = text(&self.client) {
+            fields[count] = (&KEYS[1], client);
+            count += 1;
+        }
+        if let Some(ids) = trace {
+            fields[count] = (&KEYS[2], escape::hex(&ids.trace_id, &mut hex));
+            count += 1;
+        }
+        let bound = bound_pool::bound(self.context.bound.as_ref(), &fields[..count]);
+        self.context.bound = Some(bound);
+    }
+}
+
+fn text(value: &Option<HeaderValue>) -> Option<&str> {
+    value.as_ref()?.to_str().ok()
+}
+
+static KEYS: [StaticKey; 3] = [
+    StaticKey::new("request_id"),
+    StaticKey::new("client"),
+    StaticKey::new("trace_id"),
+];
 
 impl Observe for AccessLog {
     type Scope = RequestScope;
     type Entered<'a> = Scope<'a>;
 
     fn start(&self, request: &mut request::Parts) -> RequestScope {
-        let id = header(request, REQUEST_ID, is_id).map_or_else(new_id, str::to_owned);
-        let client = header(request, self.client_header.as_str(), is_slug);
-        let mut fields = vec![("request_id".into(), Value::from(id.as_str()))];
-        fields.extend(client.map(|client| ("client".into(), Value::from(client))));
-        let mut context = current().with_all(fields);
+        let mut context = current();
         let late = LateRequest::begin(&self.pipeline.0, &mut context);
         RequestScope {
             late,
             context,
-            id: HeaderValue::from_str(&id).ok(),
-            traced: false,
-            path: request.uri.path().to_owned(),
+            id: header(&request.headers, &REQUEST_ID_HEADER, is_id),
+            client: header(&request.headers, &self.client_header, is_slug),
+            bound: false,
+            uri: request.uri.clone(),
         }
     }
 
     fn enter<'a>(&'a self, scope: &'a mut RequestScope) -> Scope<'a> {
-        // the span of an observer before this one is current here, and over when the access line is written
-        if !std::mem::replace(&mut scope.traced, true)
-            && let Some(ids) = trace_ids::current()
-        {
-            let _scope = Scope::enter(&mut scope.context);
-            bind_context(
-                "trace_id",
-                format!("{:032x}", u128::from_be_bytes(ids.trace_id)),
-            );
+        if !scope.bound {
+            // the span of an observer before this one is current here, and over when the access line is written
+            scope.bind(trace_ids::current());
         }
         Scope::enter(&mut scope.context)
     }
 
     fn response(&self, scope: &mut RequestScope, response: &mut response::Parts) {
+        scope.bind(None);
         if let Some(id) = scope.id.take() {
-            response.headers.insert(REQUEST_ID, id);
+            response.headers.insert(REQUEST_ID_HEADER, id);
         }
     }
 
     fn end(&self, mut scope: RequestScope, outcome: &Outcome) {
+        scope.bind(None);
+        self.write(&mut scope, outcome);
+        if let Some(bound) = scope.context.bound.take() {
+            bound_pool::keep(bound);
+        }
+    }
+}
+
+impl AccessLog {
+    fn write(&self, scope: &mut RequestScope, outcome: &Outcome) {
+        let path = scope.uri.path();
         let failed = matches!(outcome.ending, Ending::Failed | Ending::Panicked);
-        if !failed && outcome.status != 500 && self.quiet.contains(&scope.path) {
+        if !failed && outcome.status != 500 && self.quiet.iter().any(|quiet| quiet == path) {
             return;
         }
         let level = if outcome.is_server_error() {
@@ -178,37 +224,41 @@ impl Observe for AccessLog {
         };
         let route = outcome.route.as_ref().filter(|_| self.route_field);
         self.pipeline.0.write(&meta, &[], &mut |line| {
-            line.field("method", |line| line.text(outcome.method.as_str()));
-            line.field("path", |line| line.text(&scope.path));
+            line.put_text(const { &StaticKey::new("method") }, outcome.method.as_str());
+            line.put_text(const { &StaticKey::new("path") }, path);
             if let Some(route) = route {
-                line.field("route", |line| line.text(route.template()));
+                line.put_text(const { &StaticKey::new("route") }, route.template());
             }
-            line.field("status", |line| integer(outcome.status, line.json()));
-            line.field("latency_ms", |line| integer(latency, line.json()));
+            line.put_u64(
+                const { &StaticKey::new("status") },
+                u64::from(outcome.status),
+            );
+            line.put_u64(const { &StaticKey::new("latency_ms") }, latency);
             let mut error_type = outcome.error_type().filter(|_| failed);
             if let Some(call) = &outcome.grpc {
-                line.field("grpc_status", |line| line.text(call.code.name()));
+                line.put_text(const { &StaticKey::new("grpc_status") }, call.code.name());
                 if let Some(message) = &call.message {
-                    line.field("grpc_message", |line| line.text(message));
+                    line.put_text(const { &StaticKey::new("grpc_message") }, message);
                 }
                 error_type = call.error_type.filter(|kind| *kind != call.code.name());
             }
             if let Some(error_type) = error_type {
-                line.field("error_type", |line| line.text(error_type));
+                line.put_text(const { &StaticKey::new("error_type") }, error_type);
             }
         });
     }
 }
 
 /// Returns the header if its text is of this kind.
-fn header<'a>(
-    request: &'a request::Parts,
-    name: &str,
+fn header(
+    headers: &HeaderMap,
+    name: &HeaderName,
     is_kind: impl FnMut(u8) -> bool,
-) -> Option<&'a str> {
-    let text = request.headers.get(name)?.to_str().ok()?;
+) -> Option<HeaderValue> {
+    let value = headers.get(name)?;
+    let text = value.to_str().ok()?;
     let accepted = (1..=MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(is_kind);
-    accepted.then_some(text)
+    accepted.then(|| value.clone())
 }
 
 fn is_id(byte: u8) -> bool {
@@ -217,17 +267,4 @@ fn is_id(byte: u8) -> bool {
 
 fn is_slug(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
-}
-
-/// Unique in this process, and across processes as far as their starts differ.
-fn new_id() -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-    format!(
-        "req-{:x}-{:x}{number:x}",
-        now.as_micros(),
-        std::process::id()
-    )
 }

@@ -24,21 +24,6 @@ pub(crate) struct Context {
     pub(crate) owner: Owner,
 }
 
-impl Context {
-    /// The same with more fields bound.
-    #[cfg(feature = "http")]
-    pub(crate) fn with_all(mut self, fields: Vec<(Cow<'static, str>, Value)>) -> Self {
-        let mut pairs = self
-            .bound
-            .map_or_else(Vec::new, |bound| bound.pairs.clone());
-        for (key, value) in fields {
-            bind(&mut pairs, key, value);
-        }
-        self.bound = Some(BoundFields::new(pairs));
-        self
-    }
-}
-
 thread_local! {
     static CURRENT: RefCell<Context> = const { RefCell::new(Context { bound: None, capture: None, late: None, owner: Owner::NOBODY }) };
 }

@@ -195,6 +195,16 @@ pub(crate) fn unicode(code: u32, out: &mut Vec<u8>) {
 /// Digits for bytes.
 pub(crate) const HEX: [u8; 16] = *b"0123456789abcdef";
 
+/// Writes up to 16 bytes as their hexadecimal digits, and returns these.
+pub(crate) fn hex<'a>(bytes: &[u8], digits: &'a mut [u8; 32]) -> &'a str {
+    let (pairs, _) = digits.as_chunks_mut::<2>();
+    for (pair, byte) in pairs.iter_mut().zip(bytes) {
+        *pair = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+    }
+    let end = digits.len().min(2 * bytes.len());
+    std::str::from_utf8(&digits[..end]).unwrap_or_default()
+}
+
 /// Reports whether there is a colon or a question mark in the text.
 pub(crate) const fn has_url_marks(text: &str) -> bool {
     let bytes = text.as_bytes();

@@ -9,7 +9,7 @@ use crate::redact::scrub::has_url;
 use crate::render::fields::Fields;
 
 /// Bound fields: rendered once, then shared and never changed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct BoundFields {
     pub(crate) fields: Fields,
     pub(crate) pairs: Vec<(Cow<'static, str>, Value)>,
@@ -37,6 +37,15 @@ impl BoundFields {
             deny_id: deny.id(),
             other: Mutex::new(None),
         })
+    }
+
+    /// Empties the rendered fields, to be filled by this list again; the pairs stay, to be overwritten.
+    #[cfg(feature = "http")]
+    pub(crate) fn begin(&mut self, deny: &DenyList) {
+        self.fields.clear();
+        self.has_url = false;
+        self.deny_id = deny.id();
+        *self.other.get_mut() = None;
     }
 
     /// The same fields as this list wants them; `None` if they are.

@@ -174,10 +174,7 @@ impl<'a> Line<'a> {
         pending.denied = false;
         let json = &mut self.buffers.fields.json;
         json.push(b'"');
-        for byte in bytes {
-            json.push(escape::HEX[usize::from(byte >> 4)]);
-            json.push(escape::HEX[usize::from(byte & 15)]);
-        }
+        json.extend_from_slice(escape::hex(bytes, &mut [0; 32]).as_bytes());
         json.push(b'"');
         self.seen |= pending.bit;
         self.buffers.fields.keep(pending);

@@ -2,6 +2,8 @@
 
 pub(crate) mod backtrace;
 pub(crate) mod bound;
+#[cfg(feature = "http")]
+pub(crate) mod bound_pool;
 pub(crate) mod callback;
 pub(crate) mod console;
 pub(crate) mod fields;

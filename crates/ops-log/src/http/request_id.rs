@@ -1,0 +1,89 @@
+use std::cell::RefCell;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::BytesMut;
+use http::HeaderValue;
+
+use crate::escape::HEX;
+
+/// `req-`, the microseconds, `-`, the process and the number, each in its hexadecimal digits.
+const MAX_BYTES: usize = 4 + 16 + 1 + 8 + 16;
+
+/// Room for the ids of about a hundred requests, whose headers share one allocation.
+const SHARED_BYTES: usize = 4096;
+
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static SHARED: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+
+/// An id that is made for a request that came without one.
+#[derive(Debug)]
+pub(super) struct RequestId {
+    bytes: [u8; MAX_BYTES],
+    len: usize,
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self {
+            bytes: [0; MAX_BYTES],
+            len: 0,
+        }
+    }
+}
+
+impl RequestId {
+    /// Makes an id, unique in this process, and across processes as far as their starts differ.
+    pub(super) fn make(&mut self) {
+        // a system call, and the same for each request
+        static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        self.len = 0;
+        self.push(b"req-");
+        self.hex(u64::try_from(now.as_micros()).unwrap_or(u64::MAX));
+        self.push(b"-");
+        self.hex(u64::from(*PROCESS));
+        self.hex(COUNTER.fetch_add(1, Ordering::Relaxed));
+    }
+
+    pub(super) fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+
+    /// The id as a header. Its bytes are a part of a buffer that is allocated once for many.
+    pub(super) fn header(&self) -> Option<HeaderValue> {
+        let text = &self.bytes[..self.len];
+        let shared = SHARED.try_with(|shared| {
+            let mut shared = shared.try_borrow_mut().ok()?;
+            if shared.capacity() < text.len() {
+                shared.reserve(SHARED_BYTES);
+            }
+            shared.extend_from_slice(text);
+            Some(shared.split().freeze())
+        });
+        match shared.ok().flatten() {
+            Some(bytes) => HeaderValue::from_maybe_shared(bytes).ok(),
+            None => HeaderValue::from_bytes(text).ok(),
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    /// Writes the digits of the number, without zeros in front.
+    fn hex(&mut self, number: u64) {
+        let digits = (64 - number.leading_zeros()).div_ceil(4).max(1);
+        for at in (0..digits).rev() {
+            let digit = (number >> (4 * at)) as usize & 15;
+            self.push(&[HEX[digit]]);
+        }
+    }
+}
