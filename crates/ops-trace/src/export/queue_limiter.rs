@@ -58,6 +58,27 @@ impl QueueLimiter {
     }
 }
 
+#[cfg(feature = "http")]
+thread_local! {
+    static DESCRIBE: std::cell::Cell<Option<fn(&mut SpanData)>> = const { std::cell::Cell::new(None) };
+}
+
+/// Calls `end`, in which a span that is not sampled ends; the other function describes it if it is shown.
+#[cfg(feature = "http")]
+pub(crate) fn ended_with(describe: fn(&mut SpanData), end: impl FnOnce()) {
+    let set = |describe| DESCRIBE.try_with(|slot| slot.set(describe)).ok();
+    set(Some(describe));
+    end();
+    set(None);
+}
+
+#[cfg(feature = "http")]
+fn describe(span: &mut SpanData) {
+    if let Ok(Some(describe)) = DESCRIBE.try_with(std::cell::Cell::take) {
+        describe(span);
+    }
+}
+
 fn admitted(queued: &AtomicUsize, capacity: usize) -> bool {
     let admitted = queued.fetch_update(Relaxed, Relaxed, |n| (n < capacity).then_some(n + 1));
     admitted.is_ok()
@@ -66,13 +87,19 @@ fn admitted(queued: &AtomicUsize, capacity: usize) -> bool {
 impl SpanProcessor for QueueLimiter {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
-    fn on_end(&self, span: SpanData) {
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(unused_mut, reason = "only requests are described late")
+    )]
+    fn on_end(&self, mut span: SpanData) {
         if span.span_context.is_sampled() {
             return self.export(span);
         }
         let Some(tail) = &self.tail else {
             // a request that was recorded though it is not sampled
             if failed(&span) || took(&span) >= self.state.ring.slow_after {
+                #[cfg(feature = "http")]
+                describe(&mut span);
                 self.show(span);
             }
             return;

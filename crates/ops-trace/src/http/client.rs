@@ -173,7 +173,7 @@ fn attributes(request: &request::Parts, resends: u32) -> Vec<KeyValue> {
     let call = ops_http::grpc_method(request);
     match call {
         Some(called) => attributes.extend(super::grpc::sent(called)),
-        None => method(request, &mut attributes),
+        None => method(&request.method, &mut |attribute| attributes.push(attribute)),
     }
     if let Some((host, port)) = host(request) {
         attributes.push(KeyValue::new("server.address", host.to_owned()));

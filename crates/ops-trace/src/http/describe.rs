@@ -1,71 +1,51 @@
 use std::net::IpAddr;
 
-use ::http::header::{HOST, USER_AGENT};
-use ::http::{Method, Uri, Version, request};
-use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind, SpanRef, TraceContextExt};
+use ::http::header::USER_AGENT;
+use ::http::{HeaderValue, Method, Uri, Version, request};
+use opentelemetry::trace::{SpanRef, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
 use ops_http::{Outcome, Route, known_method};
 
 use super::forwarded::Forwarded;
+use super::head::Head;
 use super::query::redacted;
 use crate::limits::{MAX_TEXT_BYTES, cut};
 
 /// The name of what no route answers, and of methods that are not standard ones.
-const UNNAMED: &str = "HTTP";
+pub(super) const UNNAMED: &str = "HTTP";
 /// RFC 1035, section 2.3.4, and brackets.
 const MAX_HOST_BYTES: usize = 257;
 const ORIGINAL_METHOD_CHARS: usize = 32;
 const CLIENT_TEXT_BYTES: usize = 256;
 
-pub(super) fn builder(
-    request: &request::Parts,
-    route: Option<&Route>,
-    link: Option<SpanContext>,
-    forwarded: &Forwarded,
-) -> SpanBuilder {
-    let mut attributes = attributes(request, forwarded);
-    let mut builder = match route {
-        Some(route) => {
-            attributes.push(http_route(route));
-            SpanBuilder::from_name(named(&request.method, route))
-        }
-        None => SpanBuilder::from_name(UNNAMED),
-    };
-    builder.span_kind = Some(SpanKind::Server);
-    builder.attributes = Some(attributes);
-    builder.links = link.map(|link| vec![Link::with_context(link)]);
-    builder
-}
-
-fn http_route(route: &Route) -> KeyValue {
+pub(super) fn http_route(route: &Route) -> KeyValue {
     KeyValue::new("http.route", route.shared())
 }
 
-fn attributes(request: &request::Parts, forwarded: &Forwarded) -> Vec<KeyValue> {
-    let mut attributes = Vec::with_capacity(10);
-    method(request, &mut attributes);
-    let path = cut(request.uri.path().to_owned(), MAX_TEXT_BYTES);
-    attributes.push(KeyValue::new("url.path", path));
-    let scheme = forwarded.scheme.unwrap_or_else(|| scheme(&request.uri));
-    attributes.push(KeyValue::new("url.scheme", scheme));
-    if let Some(version) = version(request.version) {
-        attributes.push(KeyValue::new("network.protocol.version", version));
+/// The attributes of a request's head, but for its route.
+pub(super) fn attributes(head: &Head, add: &mut impl FnMut(KeyValue)) {
+    method(&head.method, add);
+    let path = cut(head.uri.path().to_owned(), MAX_TEXT_BYTES);
+    add(KeyValue::new("url.path", path));
+    let scheme = head.forwarded.scheme.unwrap_or_else(|| scheme(&head.uri));
+    add(KeyValue::new("url.scheme", scheme));
+    if let Some(version) = version(head.version) {
+        add(KeyValue::new("network.protocol.version", version));
     }
-    if let Some(query) = request.uri.query() {
-        attributes.push(KeyValue::new("url.query", redacted(query)));
+    if let Some(query) = head.uri.query() {
+        add(KeyValue::new("url.query", redacted(query)));
     }
-    server(request, forwarded, &mut attributes);
-    attributes
+    server(&head.forwarded, &head.uri, head.host.as_ref(), add);
 }
 
-pub(super) fn method(request: &request::Parts, attributes: &mut Vec<KeyValue>) {
-    match known_method(&request.method) {
-        Some(method) => attributes.push(KeyValue::new("http.request.method", method)),
+pub(super) fn method(method: &Method, add: &mut impl FnMut(KeyValue)) {
+    match known_method(method) {
+        Some(method) => add(KeyValue::new("http.request.method", method)),
         None => {
-            let original = request.method.as_str().chars();
+            let original = method.as_str().chars();
             let original: String = original.take(ORIGINAL_METHOD_CHARS).collect();
-            attributes.push(KeyValue::new("http.request.method", "_OTHER"));
-            attributes.push(KeyValue::new("http.request.method_original", original));
+            add(KeyValue::new("http.request.method", "_OTHER"));
+            add(KeyValue::new("http.request.method_original", original));
         }
     }
 }
@@ -90,13 +70,14 @@ pub(super) fn version(version: Version) -> Option<&'static str> {
 
 /// By trusted proxies, or else from the request's target, or else `Host`; one that is not valid is left out.
 pub(super) fn server(
-    request: &request::Parts,
     forwarded: &Forwarded,
-    attributes: &mut Vec<KeyValue>,
+    target: &Uri,
+    host: Option<&HeaderValue>,
+    add: &mut impl FnMut(KeyValue),
 ) {
-    let own = || match request.uri.authority() {
+    let own = || match target.authority() {
         Some(authority) => Some(authority.as_str()),
-        None => request.headers.get(HOST).and_then(|h| h.to_str().ok()),
+        None => host.and_then(|h| h.to_str().ok()),
     };
     let told = forwarded.host.as_deref().and_then(host_and_port);
     let server = match told {
@@ -107,9 +88,9 @@ pub(super) fn server(
             .map(|(address, port)| (address, forwarded.port.or(port))),
     };
     if let Some((address, port)) = server {
-        attributes.push(KeyValue::new("server.address", address.to_owned()));
+        add(KeyValue::new("server.address", address.to_owned()));
         if let Some(port) = port {
-            attributes.push(KeyValue::new("server.port", i64::from(port)));
+            add(KeyValue::new("server.port", i64::from(port)));
         }
     }
 }
@@ -160,7 +141,7 @@ pub(super) fn answered(span: &SpanRef<'_>, outcome: &Outcome, before: Option<&Ro
     }
 }
 
-fn named(method: &Method, route: &Route) -> String {
+pub(super) fn named(method: &Method, route: &Route) -> String {
     let (method, template) = (known_method(method).unwrap_or(UNNAMED), route.template());
     let mut name = String::with_capacity(method.len() + 1 + template.len());
     name.push_str(method);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use ::http::header::HOST;
 use ::http::request;
 use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
@@ -25,7 +26,10 @@ pub(super) fn served(
     let method = ops_http::known_grpc_method(request).map(str::to_owned);
     let name = method.clone().map_or(Cow::Borrowed(SYSTEM), Cow::Owned);
     attributes.extend(method.map(|method| KeyValue::new("rpc.method", method)));
-    server(request, forwarded, &mut attributes);
+    let host = request.headers.get(HOST);
+    server(forwarded, &request.uri, host, &mut |attribute| {
+        attributes.push(attribute)
+    });
     let mut builder = SpanBuilder::from_name(name).with_kind(SpanKind::Server);
     builder.attributes = Some(attributes);
     builder.links = link.map(|link| vec![Link::with_context(link)]);

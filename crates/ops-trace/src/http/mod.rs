@@ -13,6 +13,7 @@ mod client;
 mod describe;
 mod forwarded;
 mod grpc;
+mod head;
 mod query;
 mod trust;
 
@@ -22,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Once};
 
 use ::http::{Extensions, HeaderName, HeaderValue, request, response};
-use opentelemetry::trace::{SpanContext, TraceContextExt, Tracer as _};
+use opentelemetry::trace::{Span as _, SpanContext, TraceContextExt, Tracer as _};
 use opentelemetry::{Context, ContextGuard, KeyValue};
 use ops_http::{Ending, Observe, Outcome, QUIET_CALLS, QUIET_ROUTES, Route};
 
@@ -34,6 +35,7 @@ use crate::{Error, Handle, global};
 
 pub use client::{ClientScope, ClientSpans, ResendCount};
 use forwarded::Forwarded;
+use head::Head;
 pub use trust::Trust;
 
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
@@ -205,6 +207,8 @@ pub struct Scope {
     context: Context,
     /// The route that the span is named after already, where the router ran before.
     named: Option<Route>,
+    /// The description of the span, as long as nobody will see it.
+    head: Option<Head>,
 }
 
 impl Observe for ServerSpans {
@@ -233,6 +237,7 @@ impl Observe for ServerSpans {
             return Some(Scope {
                 context: base,
                 named: None,
+                head: None,
             });
         };
         let named = Route::get(&request.extensions).cloned();
@@ -241,11 +246,24 @@ impl Observe for ServerSpans {
         } else {
             Forwarded::default()
         };
-        let builder = match ops_http::grpc_method(request) {
-            Some(_) => grpc::served(request, link, &forwarded),
-            None => describe::builder(request, named.as_ref(), link, &forwarded),
+        let client = forwarded.client.or(peer);
+        let (span, head) = if ops_http::grpc_method(request).is_some() {
+            let builder = grpc::served(request, link, &forwarded);
+            (tracer.build_with_context(builder, &base), None)
+        } else {
+            let head = Head::new(request, named.clone(), link, forwarded);
+            let mut span = tracer.build_with_context(head::builder(), &base);
+            let is_seen = span.span_context().is_sampled()
+                || handle.keeps_unsampled()
+                || self.0.client
+                || !handle.baggage_attributes().is_empty();
+            if is_seen || !span.is_recording() {
+                head.describe(&mut span);
+                (span, None)
+            } else {
+                (span, Some(head))
+            }
         };
-        let span = tracer.build_with_context(builder, &base);
         let context = with_span(&base, span);
         for key in handle.baggage_attributes() {
             if let Some(value) = baggage::value(&context, key) {
@@ -254,9 +272,13 @@ impl Observe for ServerSpans {
             }
         }
         if self.0.client {
-            describe::client(&context, request, forwarded.client.or(peer));
+            describe::client(&context, request, client);
         }
-        Some(Scope { context, named })
+        Some(Scope {
+            context,
+            named,
+            head,
+        })
     }
 
     fn enter<'a>(&'a self, scope: &'a mut Self::Scope) -> Self::Entered<'a> {
@@ -276,7 +298,12 @@ impl Observe for ServerSpans {
     }
 
     fn end(&self, scope: Self::Scope, outcome: &Outcome) {
-        let Some(Scope { context, named }) = scope else {
+        let Some(Scope {
+            context,
+            named,
+            head,
+        }) = scope
+        else {
             return;
         };
         let span = context.span();
@@ -303,6 +330,14 @@ impl Observe for ServerSpans {
             None if outcome.is_server_error() => fail(&context, outcome.status.to_string().into()),
             None => {}
         }
-        span.end();
+        match head {
+            Some(mut head) => {
+                if outcome.status == 405 {
+                    head.forget_name();
+                }
+                head.end(|| span.end());
+            }
+            None => span.end(),
+        }
     }
 }
