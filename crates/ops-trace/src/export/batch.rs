@@ -8,18 +8,17 @@ const SPAN_BYTES: usize = 256;
 const ATTRIBUTE_BYTES: usize = 16;
 
 /// The batch, cut where it would become too large for one request; most often it is one part.
-pub(crate) fn parts(batch: Vec<SpanData>) -> Vec<Vec<SpanData>> {
-    let (mut parts, mut part, mut bytes) = (Vec::with_capacity(1), Vec::new(), 0);
-    for span in batch {
-        let size = size(&span);
-        if bytes + size > PART_BYTES && !part.is_empty() {
-            parts.push(std::mem::take(&mut part));
-            bytes = 0;
+pub(crate) fn parts(batch: &[SpanData]) -> Vec<&[SpanData]> {
+    let (mut parts, mut start, mut bytes) = (Vec::with_capacity(1), 0, 0);
+    for (at, span) in batch.iter().enumerate() {
+        let size = size(span);
+        if bytes + size > PART_BYTES && at > start {
+            parts.push(&batch[start..at]);
+            (start, bytes) = (at, 0);
         }
         bytes += size;
-        part.push(span);
     }
-    parts.push(part);
+    parts.push(&batch[start..]);
     parts
 }
 

@@ -1,13 +1,9 @@
-use std::future::Future;
 use std::io::ErrorKind;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use opentelemetry_http::{HttpClient, HttpError};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use parking_lot::Mutex;
 use prost::Message;
@@ -28,7 +24,7 @@ pub(crate) const PROTOBUF: &str = "application/x-protobuf";
 
 /// Posts on the export thread: blocking, without a runtime or redirects.
 ///
-/// Retries are its own, because those of the exporter sleep without hearing of a shutdown and log each time.
+/// A retry waits no longer than a shutdown allows.
 #[derive(Debug)]
 pub(crate) struct Client {
     agent: ureq::Agent,
@@ -69,7 +65,10 @@ impl Client {
     }
 
     /// Sends a batch, with retries, within the timeout and the budget of a shutdown.
-    pub(crate) fn post(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+    ///
+    /// # Errors
+    /// Fails if the collector did not take it; the reply has the details.
+    pub(crate) fn post(&self, request: Request<&[u8]>) -> Result<(), String> {
         let (parts, body) = request.into_parts();
         let deadline = Instant::now()
             + self
@@ -79,9 +78,9 @@ impl Client {
                 .min(self.timeout);
         let (mut attempt, mut pause) = (0, FIRST_PAUSE);
         loop {
-            let request = Request::from_parts(parts.clone(), &*body);
+            let request = Request::from_parts(parts.clone(), body);
             let failure = match self.attempt(request, deadline) {
-                Ok(response) => return Ok(response),
+                Ok(()) => return Ok(()),
                 Err(failure) => failure,
             };
             attempt += 1;
@@ -97,8 +96,8 @@ impl Client {
         }
     }
 
-    fn give_up(&self, failure: Failure) -> HttpError {
-        let error = failure.detail.clone().into();
+    fn give_up(&self, failure: Failure) -> String {
+        let error = failure.detail.clone();
         self.reply.lock().failure = Some(FailedExport {
             kind: failure.kind,
             cause: failure.detail,
@@ -111,11 +110,7 @@ impl Client {
         error
     }
 
-    fn attempt(
-        &self,
-        request: Request<&[u8]>,
-        deadline: Instant,
-    ) -> Result<Response<Bytes>, Failure> {
+    fn attempt(&self, request: Request<&[u8]>, deadline: Instant) -> Result<(), Failure> {
         let left = self.closing.remaining_budget().unwrap_or(Duration::MAX);
         let timeout = deadline.saturating_duration_since(Instant::now()).min(left);
         let timeout = timeout.max(Duration::from_millis(1));
@@ -132,9 +127,7 @@ impl Client {
         // from here on the collector has the spans: sent again, they would be there twice
         let body = body.with_config().limit(MAX_RESPONSE_BYTES).read_to_vec();
         let body = body.map_err(|error| unread(&error, timeout))?;
-        self.read(parts.status, &parts.headers, &body)?;
-        // the exporter would log each partial success; it is counted here instead
-        Ok(Response::from_parts(parts, Bytes::new()))
+        self.read(parts.status, &parts.headers, &body)
     }
 
     /// Reads the answer to a batch that was taken. An empty one says that all is well, whatever its type. The answers of all
@@ -265,18 +258,4 @@ pub(crate) fn jitter() -> f64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let nanos = now.map_or(0, |now| now.subsec_nanos());
     f64::from(nanos % 1000) / 1000.0
-}
-
-impl HttpClient for Client {
-    // what #[async_trait] makes of `async fn send_bytes`
-    fn send_bytes<'s, 'f>(
-        &'s self,
-        request: Request<Bytes>,
-    ) -> Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + 'f>>
-    where
-        's: 'f,
-        Self: 'f,
-    {
-        Box::pin(std::future::ready(self.post(request)))
-    }
 }

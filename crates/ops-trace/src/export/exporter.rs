@@ -1,9 +1,6 @@
-use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use opentelemetry_sdk::Resource;
@@ -13,17 +10,11 @@ use parking_lot::Mutex;
 
 use super::{batch, console};
 use crate::export::breaker::{Breaker, Change};
+use crate::export::collector::Collector;
 use crate::export::reply::{FailedExport, MAX_MESSAGE_BYTES, Reply};
 use crate::export::state::ExportState;
 use crate::limits::cut;
 use crate::stats::add;
-
-/// An OTLP exporter and the URL that it posts to.
-#[derive(Debug)]
-pub(crate) struct Collector {
-    pub(crate) exporter: opentelemetry_otlp::SpanExporter,
-    pub(crate) url: String,
-}
 
 /// Counts what became of each batch and never reports an error upstream, which would log one line per batch.
 #[derive(Debug)]
@@ -51,12 +42,8 @@ impl SpanExporter for CountingExporter {
         for span in &mut batch {
             let dropped = &self.state.counters.attributes_dropped;
             self.state.limits.apply(span, dropped);
-            if span.span_context.is_sampled() {
-                self.state.ring.add(span);
-            } else {
-                self.state.ring.keep(span);
-            }
         }
+        self.state.ring.add_all(&batch);
         let all = batch.len();
         batch.retain(|span| span.span_context.is_sampled());
         let for_ring = all - batch.len();
@@ -70,8 +57,8 @@ impl SpanExporter for CountingExporter {
         }
         match &self.otlp {
             Some(otlp) => {
-                for part in batch::parts(batch) {
-                    self.deliver(otlp, part).await;
+                for part in batch::parts(&batch) {
+                    self.deliver(otlp, part);
                 }
             }
             None => self.not_sent(batch.len()),
@@ -81,7 +68,7 @@ impl SpanExporter for CountingExporter {
 
     fn set_resource(&mut self, resource: &Resource) {
         if let Some(otlp) = &mut self.otlp {
-            otlp.exporter.set_resource(resource);
+            otlp.set_resource(resource);
         }
     }
 }
@@ -92,7 +79,7 @@ impl CountingExporter {
             .record_outcome(spans, |counters| add(&counters.no_exporter, spans));
     }
 
-    async fn deliver(&self, otlp: &Collector, part: Vec<SpanData>) {
+    fn deliver(&self, otlp: &Collector, part: &[SpanData]) {
         let (spans, state) = (part.len(), &self.state);
         if let Some(left) = state.closing.remaining_budget()
             && (left.is_zero() || self.breaker.lock().is_open())
@@ -104,7 +91,7 @@ impl CountingExporter {
         }
         *state.reply.lock() = Reply::default();
         let started = Instant::now();
-        let outcome = without_panic(otlp.exporter.export(part)).await;
+        let outcome = without_panic(|| otlp.send(part));
         state.exported_in(started.elapsed());
         let reply = std::mem::take(&mut *state.reply.lock());
         match outcome {
@@ -199,14 +186,7 @@ impl CountingExporter {
 }
 
 /// A panic in the export would end its thread for good, so that it counts as a failure instead.
-async fn without_panic(export: impl Future<Output = OTelSdkResult>) -> Result<(), String> {
-    let mut export = pin!(export);
-    poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| export.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(outcome)) => Poll::Ready(outcome.map_err(|e| e.to_string())),
-            Err(_) => Poll::Ready(Err("the exporter panicked".to_owned())),
-        },
-    )
-    .await
+fn without_panic(export: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(export))
+        .unwrap_or_else(|_| Err("the exporter panicked".to_owned()))
 }

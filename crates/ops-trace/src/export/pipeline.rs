@@ -1,11 +1,6 @@
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use opentelemetry::KeyValue;
-use opentelemetry_otlp::{
-    Compression, ExporterBuildError, Protocol, RetryPolicy, SpanExporter, WithExportConfig,
-    WithHttpConfig,
-};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
 use opentelemetry_sdk::trace::{
@@ -15,12 +10,12 @@ use opentelemetry_sdk::trace::{
 use parking_lot::Mutex;
 
 use crate::Error;
-use crate::config::otlp::Otlp;
 use crate::config::resolved::Resolved;
 use crate::config::sampler::SamplerKind;
 use crate::export::breaker::Breaker;
 use crate::export::client::Client;
-use crate::export::exporter::{Collector, CountingExporter};
+use crate::export::collector::Collector;
+use crate::export::exporter::CountingExporter;
 use crate::export::queue_limiter::{QueueLimiter, RING_QUEUE_SPANS};
 use crate::export::state::ExportState;
 use crate::export::tail::TailBuffer;
@@ -116,10 +111,13 @@ fn limiter(
     resource: &Resource,
 ) -> Result<QueueLimiter, Error> {
     let otlp = match &config.otlp {
-        Some(settings) => Some(Collector {
-            exporter: exporter(settings, &state)?,
-            url: settings.url.clone(),
-        }),
+        Some(settings) => {
+            let (closing, reply) = (Arc::clone(&state.closing), Arc::clone(&state.reply));
+            Some(Collector::new(
+                settings,
+                Client::new(settings, closing, reply),
+            )?)
+        }
         None => None,
     };
     if let Some(collector) = &otlp {
@@ -147,31 +145,4 @@ fn limiter(
         queue: Arc::new(queue),
         tail: config.keep.is_on().then(|| Arc::new(tail)),
     })
-}
-
-fn exporter(settings: &Otlp, state: &Arc<ExportState>) -> Result<SpanExporter, Error> {
-    let headers: HashMap<String, String> = settings.headers.iter().cloned().collect();
-    let exporter = SpanExporter::builder()
-        .with_http()
-        .with_http_client(Client::new(
-            settings,
-            Arc::clone(&state.closing),
-            Arc::clone(&state.reply),
-        ))
-        .with_endpoint(&settings.url)
-        .with_protocol(Protocol::HttpBinary)
-        .with_headers(headers)
-        // the client has its own timeout and retries; this one only must not be the first to give up
-        .with_timeout(settings.timeout * 2)
-        .with_retry_policy(RetryPolicy::recommended().with_max_retries(0));
-    let exporter = if settings.gzip {
-        exporter.with_compression(Compression::Gzip)
-    } else {
-        exporter
-    };
-    exporter
-        .build()
-        .map_err(|source: ExporterBuildError| Error::Exporter {
-            source: source.into(),
-        })
 }

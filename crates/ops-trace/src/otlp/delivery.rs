@@ -1,7 +1,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use parking_lot::Mutex;
@@ -10,6 +9,7 @@ use crate::config::otlp::Otlp;
 use crate::export::breaker::{Breaker, Change};
 use crate::export::client::{Client, PROTOBUF};
 use crate::export::closing::Closing;
+use crate::export::collector::gzipped;
 use crate::export::reply::{FailedExport, MAX_MESSAGE_BYTES, Reply};
 use crate::limits::cut;
 use crate::signals::ledger::{Ledger, Outcome};
@@ -65,11 +65,9 @@ impl Delivery {
             return false;
         }
         *self.reply.lock() = Reply::default();
-        let outcome = self.request(body).map_err(|error| error.to_string());
-        let outcome = outcome.and_then(|request| {
-            let answer = self.client.post(request);
-            answer.map(drop).map_err(|error| error.to_string())
-        });
+        let body = if self.gzip { gzipped(&body) } else { body };
+        let outcome = self.request(&body).map_err(|error| error.to_string());
+        let outcome = outcome.and_then(|request| self.client.post(request));
         let reply = std::mem::take(&mut *self.reply.lock());
         match outcome {
             Ok(()) => {
@@ -94,13 +92,12 @@ impl Delivery {
         &self.ledger
     }
 
-    fn request(&self, body: Vec<u8>) -> Result<Request<Bytes>, http::Error> {
+    fn request<'b>(&self, body: &'b [u8]) -> Result<Request<&'b [u8]>, http::Error> {
         let mut request = Request::builder().method(Method::POST).uri(&self.url);
-        let body = if self.gzip { gzipped(body) } else { body };
         if let Some(headers) = request.headers_mut() {
             headers.clone_from(&self.headers);
         }
-        request.body(Bytes::from(body))
+        request.body(body)
     }
 
     fn accepted(&mut self, items: u64, reply: Reply) {
@@ -151,20 +148,4 @@ fn headers(otlp: &Otlp) -> HeaderMap {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     headers
-}
-
-#[cfg(feature = "gzip")]
-fn gzipped(body: Vec<u8>) -> Vec<u8> {
-    use std::io::Write;
-
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    // a vector takes everything
-    let _ = gzip.write_all(&body);
-    gzip.finish().unwrap_or_default()
-}
-
-/// Never called: without the feature the configuration asks for none.
-#[cfg(not(feature = "gzip"))]
-fn gzipped(body: Vec<u8>) -> Vec<u8> {
-    body
 }

@@ -1,5 +1,6 @@
 //! The traces of late, kept in this process.
 
+mod passing;
 pub(crate) mod ring;
 mod waterfall;
 

@@ -9,6 +9,7 @@ use opentelemetry::{Array, KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 use parking_lot::Mutex;
 
+use super::passing::passing;
 use crate::limits::cut;
 
 const RECENT_TRACES: usize = 50;
@@ -128,7 +129,24 @@ impl Ring {
         }
     }
 
-    pub(crate) fn add(&self, data: &SpanData) {
+    /// Adds the spans of a batch. Those that later ones of the batch would evict are not even copied.
+    pub(crate) fn add_all(&self, batch: &[SpanData]) {
+        let passing = if batch.len() > RECENT_TRACES {
+            let known = self.kept.lock().ids();
+            passing(batch, known.into_iter(), RECENT_TRACES, self.slow_after)
+        } else {
+            Vec::new()
+        };
+        for (at, span) in batch.iter().enumerate() {
+            match passing.get(at) {
+                Some(true) => {}
+                _ if span.span_context.is_sampled() => self.add(span),
+                _ => self.keep(span),
+            }
+        }
+    }
+
+    fn add(&self, data: &SpanData) {
         let id = data.span_context.trace_id();
         let mut kept = self.kept.lock();
         match kept.find(id) {
@@ -142,7 +160,7 @@ impl Ring {
     }
 
     /// Adds a span of a slow or failed request that is not sampled. It stands beside the last traces, not among them.
-    pub(crate) fn keep(&self, data: &SpanData) {
+    fn keep(&self, data: &SpanData) {
         let id = data.span_context.trace_id();
         let mut kept = self.kept.lock();
         match kept.find(id) {
@@ -198,6 +216,11 @@ fn copies<'a>(traces: impl Iterator<Item = &'a Pointer>) -> Vec<RecentTrace> {
 }
 
 impl TraceStore {
+    fn ids(&self) -> Vec<TraceId> {
+        let all = self.recent.iter().chain(&self.errors).chain(&self.slow);
+        all.map(|entry| entry.id).collect()
+    }
+
     /// A span may end after its trace went to a bucket.
     fn find(&mut self, id: TraceId) -> Option<&mut Entry> {
         let buckets = self.errors.iter_mut().chain(&mut self.slow);

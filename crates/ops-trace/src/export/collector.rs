@@ -1,0 +1,114 @@
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SpanData;
+use parking_lot::Mutex;
+
+use super::client::{Client, PROTOBUF};
+use super::encode::{self, EncodedResource};
+use crate::Error;
+use crate::config::otlp::Otlp;
+
+/// A buffer above this is given back after its request.
+const KEPT_BYTES: usize = 1024 * 1024;
+
+/// The exporter whose requests these are, as collectors know it.
+const AGENT: HeaderValue = HeaderValue::from_static("OTel-OTLP-Exporter-Rust/0.33.1");
+
+/// A collector that takes spans by OTLP over HTTP, and its URL.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    pub(crate) url: String,
+    client: Client,
+    uri: Uri,
+    headers: HeaderMap,
+    gzip: bool,
+    resource: EncodedResource,
+    /// The body of each request.
+    buffer: Mutex<Vec<u8>>,
+}
+
+impl Collector {
+    /// # Errors
+    /// Fails if the URL is none.
+    pub(crate) fn new(settings: &Otlp, client: Client) -> Result<Self, Error> {
+        let uri = settings
+            .url
+            .parse()
+            .map_err(|source: http::uri::InvalidUri| Error::Exporter {
+                source: source.into(),
+            })?;
+        Ok(Self {
+            url: settings.url.clone(),
+            client,
+            uri,
+            headers: headers(settings),
+            gzip: settings.gzip,
+            resource: EncodedResource::default(),
+            buffer: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn set_resource(&mut self, resource: &Resource) {
+        self.resource = EncodedResource::new(resource);
+    }
+
+    /// Sends a batch. Blocks until the collector answered, or time is up.
+    ///
+    /// # Errors
+    /// Fails if the collector did not take it.
+    pub(crate) fn send(&self, spans: &[SpanData]) -> Result<(), String> {
+        let mut buffer = self.buffer.lock();
+        buffer.clear();
+        encode::request(&mut buffer, &self.resource, spans);
+        let sent = if self.gzip {
+            self.client.post(self.request(&gzipped(&buffer)))
+        } else {
+            self.client.post(self.request(&buffer))
+        };
+        if buffer.capacity() > KEPT_BYTES {
+            *buffer = Vec::new();
+        }
+        sent
+    }
+
+    fn request<'b>(&self, body: &'b [u8]) -> Request<&'b [u8]> {
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        request.headers_mut().clone_from(&self.headers);
+        request
+    }
+}
+
+/// Headers of each request; those of the configuration win.
+fn headers(settings: &Otlp) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
+    if settings.gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    headers.insert(USER_AGENT, AGENT);
+    for (name, value) in &settings.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+#[cfg(feature = "gzip")]
+pub(crate) fn gzipped(body: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    // a vector takes everything
+    let _ = gzip.write_all(body);
+    gzip.finish().unwrap_or_default()
+}
+
+/// Never called: without the feature the configuration asks for none.
+#[cfg(not(feature = "gzip"))]
+pub(crate) fn gzipped(body: &[u8]) -> Vec<u8> {
+    body.to_vec()
+}
