@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// The parts and the goal of each: instructions more than those of the first row.
-const ROWS: [(&str, Option<u64>); 7] = [
+const ROWS: [(&str, Option<u64>); 8] = [
     ("bare", None),
+    ("layer", None),
     ("nothing", None),
     ("metrics", None),
     ("log", None),
