@@ -10,9 +10,9 @@ use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
-use prost::Message;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use prost::Message;
 
 use super::*;
 
@@ -43,7 +43,10 @@ fn values() -> impl Strategy<Value = Value> {
 
 fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
     let pair = ("\\PC{0,20}", values());
-    vec(pair.prop_map(|(key, value)| KeyValue::new(key, value)), 0..6)
+    vec(
+        pair.prop_map(|(key, value)| KeyValue::new(key, value)),
+        0..6,
+    )
 }
 
 fn contexts() -> impl Strategy<Value = SpanContext> {
@@ -114,7 +117,14 @@ fn spans() -> impl Strategy<Value = SpanData> {
     ];
     let ids = (contexts(), any::<u64>(), any::<bool>(), kinds);
     let times = (any::<u64>(), any::<u32>());
-    let inner = (attributes(), any::<u32>(), events(), links(), status, scopes());
+    let inner = (
+        attributes(),
+        any::<u32>(),
+        events(),
+        links(),
+        status,
+        scopes(),
+    );
     (ids, words(), times, inner).prop_map(|(ids, name, (start, took), inner)| {
         let (span_context, parent, parent_span_is_remote, span_kind) = ids;
         let (attributes, dropped_attributes_count, events, links, status, scope) = inner;
