@@ -29,6 +29,8 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
+    /// Creates a collector that spans are sent to by this client.
+    ///
     /// # Errors
     /// Fails if the URL is none.
     pub(crate) fn new(settings: &Otlp, client: Client) -> Result<Self, Error> {
