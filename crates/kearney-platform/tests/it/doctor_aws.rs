@@ -114,7 +114,8 @@ fn doctor_asks_each_service_and_a_value_of_aws_is_in_nothing_that_it_says() {
     let (code, text) = doctor(&home, &["--json", "--bundle", file]);
     assert_eq!(code, Some(4));
     assert!(
-        text.contains("aws_unreachable") && text.contains("AWS does not say who we are"),
+        text.contains("aws_unreachable")
+            && text.contains("cannot get the caller identity from AWS"),
         "{text}"
     );
     assert!(!text.contains(CANARY), "{text}");

@@ -27,7 +27,7 @@ pub fn init(config: Config) -> Result<&'static Secrets, SecretError> {
     let secrets = Secrets::new(config)?;
     if GLOBAL.set(Ok(secrets)).is_err() {
         return Err(SecretError::config(
-            "the process has its resolver already: call init before the first get_secret",
+            "the process already has a resolver: call init before the first get_secret",
         ));
     }
     global()

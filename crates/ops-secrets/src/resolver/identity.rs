@@ -24,7 +24,7 @@ impl Secrets {
             return Ok(None);
         };
         let refused = |kind, detail: &str| {
-            let told = format!("AWS does not say who we are: {detail}");
+            let told = format!("cannot get the caller identity from AWS: {detail}");
             SecretError::new(kind, told, Vec::new())
         };
         let late = || refused(ErrorKind::Transient, "no answer within the deadline");

@@ -132,7 +132,7 @@ impl Listeners {
             return false;
         }
         let Some(mut announced) = self.announced.try_lock_for(self.patience) else {
-            self.failed("others waited for it in vain");
+            self.failed("other callers timed out waiting for it");
             return false;
         };
         let (mut events, mut retired, mut now_in_use) = (Vec::new(), Vec::new(), Vec::new());

@@ -87,7 +87,7 @@ impl Resolver {
             Some(_) => {
                 tried.push(Attempt {
                     source: SecretSource::Default,
-                    outcome: "there is one, but not for a required secret in production".into(),
+                    outcome: "ignored: a required secret takes no default in production".into(),
                 });
                 Err(failed(request.name, ErrorKind::Missing, tried))
             }

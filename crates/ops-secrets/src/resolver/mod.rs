@@ -379,11 +379,11 @@ fn track(entry: Entry, chain: &SourceChain, files: &SecretFiles) -> Arc<Tracked>
 fn failed(name: &str, kind: ErrorKind, tried: Vec<Attempt>) -> SecretError {
     let what = match kind {
         ErrorKind::Missing => "is required and missing",
-        ErrorKind::Unavailable => "cannot be asked for: the source is not reachable",
-        ErrorKind::Unauthenticated => "cannot be asked for: the credentials were refused",
+        ErrorKind::Unavailable => "could not be fetched: the source is not reachable",
+        ErrorKind::Unauthenticated => "could not be fetched: the credentials were refused",
         ErrorKind::AccessDenied => "is denied or does not exist",
-        ErrorKind::Throttled => "was asked for too often",
-        ErrorKind::Transient => "could not be fetched just now",
+        ErrorKind::Throttled => "could not be fetched: the source throttles requests",
+        ErrorKind::Transient => "could not be fetched: temporary failure",
         ErrorKind::Decrypt => "could not be decrypted",
         ErrorKind::Malformed => "is malformed",
         ErrorKind::Config => "is configured wrongly",

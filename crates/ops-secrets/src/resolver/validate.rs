@@ -88,7 +88,7 @@ fn combined_error(first: ErrorKind, failures: &[(Arc<Tracked>, SecretError)]) ->
     SecretError::new(
         if common { first } else { ErrorKind::Missing },
         format!(
-            "{count} required secret{plural} cannot be had: {}",
+            "{count} required secret{plural} cannot be resolved: {}",
             names.join(", ")
         ),
         tried.collect(),

@@ -98,7 +98,7 @@ impl Catalog {
                 word
             };
             return Err(SecretError::config(format!(
-                "{origin}: line {line}: default: write {what} in quotes if that text is meant"
+                "{origin}: line {line}: default: put {what} in quotes to use it as text"
             )));
         }
         if text.trim().is_empty() {
@@ -251,12 +251,12 @@ impl<'de> Deserialize<'de> for Text {
             // the value is not repeated in the message
             fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Text, E> {
                 Err(E::custom(
-                    "default: a truth value; write it in quotes if that text is meant",
+                    "default: a boolean; put it in quotes to use it as text",
                 ))
             }
             fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Text, E> {
                 Err(E::custom(
-                    "default: a number; write it in quotes if that text is meant",
+                    "default: a number; put it in quotes to use it as text",
                 ))
             }
             fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Text, E> {

@@ -64,7 +64,7 @@ impl AwsPath {
             Some(("sm", path)) => (AwsService::SecretsManager, path),
             Some(_) => {
                 return Err(
-                    "a `:` is for the prefixes `ssm:` and `sm:` only; versions and ARNs are not supported".into(),
+                    "unknown prefix: accepted are `ssm:` and `sm:`; versions and ARNs are not supported".into(),
                 );
             }
             None => (AwsService::Both, place),
@@ -78,7 +78,7 @@ impl AwsPath {
         }
         if service == AwsService::Ssm && !possible_at_ssm(path) {
             return Err(
-                "Parameter Store takes letters, digits and /_.- only, and a `/` at the start if there is one at all"
+                "Parameter Store accepts letters, digits and /_.- only; a name that contains a `/` must start with one"
                     .into(),
             );
         }

@@ -90,7 +90,7 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<TrustedFile, Refused> {
             return Ok(TrustedFile { bytes, stamp });
         }
     }
-    let changing = "it changes all the time while it is read";
+    let changing = "the file changed during each attempt to read it";
     Err(Refused::Problem(changing.into()))
 }
 

@@ -91,7 +91,7 @@ fn validation_has_the_kind_that_all_failures_share() {
     assert!(
         error
             .to_string()
-            .contains("1 required secret cannot be had: `b`"),
+            .contains("1 required secret cannot be resolved: `b`"),
         "{error}"
     );
 }
@@ -131,7 +131,7 @@ fn validation_names_all_missing_required_secrets_in_one_error() {
     assert_eq!(error.kind(), ErrorKind::Missing);
     let told = error.to_string();
     assert!(
-        told.contains("2 required secrets cannot be had: `a`, `b`"),
+        told.contains("2 required secrets cannot be resolved: `a`, `b`"),
         "{told}"
     );
 }

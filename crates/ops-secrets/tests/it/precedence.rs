@@ -199,7 +199,9 @@ fn a_secret_is_reported_as_a_call_would_find_it() {
     };
     use SecretSource::{AwsSsm, Default, Missing};
     assert_eq!(found(&report(&bench)), [Missing, Default, Missing]);
-    assert!(report(&bench)[0].problems[0].contains("not for a required secret in production"));
+    assert!(
+        report(&bench)[0].problems[0].contains("a required secret takes no default in production")
+    );
     assert!(
         report(&bench)[1].not_asked_yet && report(&bench)[1].problems[0].contains("plain text")
     );

@@ -42,7 +42,9 @@ fn without_aws_nobody_says_who_we_are_and_one_that_is_not_there_fails() {
     let error = gone.aws_identity_blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transient);
     assert!(
-        error.to_string().contains("AWS does not say who we are"),
+        error
+            .to_string()
+            .contains("cannot get the caller identity from AWS"),
         "{error}"
     );
 }

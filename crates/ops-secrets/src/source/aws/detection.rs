@@ -71,7 +71,7 @@ impl AwsDetection {
             (AwsMode::Off, _) => (false, "AWS is switched off".into()),
             (AwsMode::On, _) => (true, "AWS is switched on".into()),
             (AwsMode::Auto, Some(hint)) => (true, hint),
-            (AwsMode::Auto, None) => (false, "nothing here hints at AWS".into()),
+            (AwsMode::Auto, None) => (false, "no AWS configuration found".into()),
         };
         Self { open, ec2, reason }
     }

@@ -31,7 +31,7 @@ impl Sts {
         let asked = client.get_caller_identity().send().await;
         let settings = &self.session.settings;
         let answer = asked.map_err(|error| classify(settings, &error, |_, _| false).error)?;
-        let nobody = || FetchError::failed(ErrorKind::Malformed, "the answer names nobody");
+        let nobody = || FetchError::failed(ErrorKind::Malformed, "the answer has no ARN");
         answer.arn.map(SourceValue::new).ok_or_else(nobody)
     }
 }

@@ -115,7 +115,7 @@ impl Parsed {
                     return taken;
                 }
                 if taken == 1 {
-                    problem = "something follows the closing quote";
+                    problem = "unexpected text after the closing quote";
                 }
                 break; // on a later line, what closed it is rather the opening quote of that line
             }
