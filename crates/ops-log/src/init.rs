@@ -72,7 +72,7 @@ fn warn_of_caps() {
             "slog_level_capped",
             asked = asked.as_str(),
             compiled = compiled.as_str(),
-            hint = "a crate of this build sets one of slog's max_level_* features: records of slog's own macros below are gone"
+            hint = "a dependency enables a max_level_* feature of slog: slog's macros below `compiled` are compiled out"
         );
     }
 }

@@ -389,7 +389,7 @@ impl<'a> Line<'a> {
             let end = end.map_or(self.own_start, |span| span.end as usize);
             self.buffers.fields.json.truncate(end);
             self.field("log_error", |line| {
-                line.text("a value panicked, what follows it is missing")
+                line.text("a value panicked; the fields after it are missing")
             });
         }
     }

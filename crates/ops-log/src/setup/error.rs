@@ -129,12 +129,12 @@ impl fmt::Display for Error {
             Self::Filter(source) => source.fmt(f),
             Self::Environment(source) => source.fmt(f),
             Self::Revert(_) => {
-                f.write_str("cannot start the thread that takes a change of the log level back")
+                f.write_str("cannot start the thread that reverts changes of the log level")
             }
             Self::TooManyChanges => write!(
                 f,
-                "the levels of {MAX_LEVEL_CHANGES} targets are changed already, which is the most at a time: wait until \
-                 one of them reverts, or change one target that covers several"
+                "at most {MAX_LEVEL_CHANGES} targets can have a changed level at a time: wait until one of them reverts, \
+                 or change one target that covers several"
             ),
         }
     }

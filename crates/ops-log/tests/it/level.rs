@@ -199,7 +199,7 @@ fn the_65th_changed_target_is_refused_until_one_reverts_and_the_others_hold() {
     assert!(matches!(refused, ops_log::Error::TooManyChanges));
     let text = refused.to_string();
     assert!(
-        text.contains("the levels of 64 targets") && text.contains("until one of them reverts"),
+        text.contains("at most 64 targets") && text.contains("until one of them reverts"),
         "{text}"
     );
     // a target that is changed may be changed again
