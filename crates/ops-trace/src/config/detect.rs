@@ -54,7 +54,7 @@ pub(super) fn detected(
     }
     if !is_known {
         let accepted = "none, or any of host, container, kubernetes";
-        warn(warnings, VARIABLE, list, accepted, "the known ones");
+        warn(warnings, VARIABLE, list, accepted, "the known detectors");
     }
     found
 }

@@ -394,7 +394,7 @@ fn values_that_would_break_the_sdk_are_ignored_with_one_warning_each() {
         ("OTEL_SPAN_EVENT_COUNT_LIMIT", "129", "128"),
         ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "all", "128"),
         ("OPS_TRACE_KEEP", "everything", "none"),
-        ("OPS_RESOURCE_DETECTORS", "cloud", "the known ones"),
+        ("OPS_RESOURCE_DETECTORS", "cloud", "the known detectors"),
         ("OPS_TRACE_FILTER", "a=loud", "info"),
         ("OPS_TRACE_EVENTS", "some", "false"),
         (
