@@ -96,7 +96,7 @@ impl MetricDefinition {
             assert!(is_name(label), "a label's name is [a-z][a-z0-9_]*");
             assert!(
                 !is_same(label, "le") && !is_same(label, "quantile"),
-                "no label is named le or quantile: Prometheus gives these names a meaning of its own"
+                "a label cannot be named le or quantile: Prometheus reserves these names"
             );
             let mut before = 0;
             while before < index {
