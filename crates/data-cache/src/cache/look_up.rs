@@ -304,7 +304,7 @@ impl Inner {
         let is_known = known.is_some();
         let orders = known.unwrap_or_else(|| {
             if sheet.settled < sheet.generation.count() && !disk.keys().is_empty() {
-                tracing::warn!(target: "data_cache", effect = "entries from before them are not served", "invalidations_unreadable");
+                tracing::warn!(target: "data_cache", effect = "entries older than the unread invalidations are not served", "invalidations_unreadable");
             }
             let count = sheet.generation.count();
             let everything = Order { count, target: Target::All };

@@ -292,7 +292,7 @@ impl Inner {
             match removed {
                 Ok(_) => done = last,
                 Err(error) => {
-                    tracing::warn!(target: "data_cache", %error, effect = "they are not served", "invalidated_files_not_removed");
+                    tracing::warn!(target: "data_cache", %error, effect = "the files stay on the disk and are not served", "invalidated_files_not_removed");
                 }
             }
         }

@@ -117,8 +117,8 @@ fn refuse_foreign(dir: &Path) -> io::Result<()> {
         ];
         if !ours.iter().any(|ours| name == *ours) {
             return Err(io::Error::other(format!(
-                "the directory holds {name:?}, which is not of a cache; accepted are an empty directory, one that is \
-                 not there, and one with a FORMAT file"
+                "the directory contains {name:?}, which is not a file of a cache; accepted are an empty directory, one \
+                 that does not exist, and one with a FORMAT file"
             )));
         }
     }

@@ -235,7 +235,7 @@ impl Warehouse {
                 }
                 // it may hold for all of them from the first on, and refuse to be set again
                 Some(first) if *first == values => Ok(()),
-                Some(_) => done.and(Err(Error::engine("it holds another value"))),
+                Some(_) => done.and(Err(Error::engine("this connection has a different value"))),
             }
         })
     }

@@ -105,7 +105,7 @@ impl Workers {
                 Ok(()) => is_first = false,
                 Err(error) if is_first => return Err(error),
                 Err(error) => {
-                    tracing::error!(target: "data_cache", %error, effect = "a setting does not hold on it", "duckdb_connection_retired");
+                    tracing::error!(target: "data_cache", %error, effect = "the connection is not used any more", "duckdb_connection_retired");
                     self.shared.queue.lock().retired[index] = true;
                     self.shared.changed.notify_all();
                 }

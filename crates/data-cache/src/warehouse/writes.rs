@@ -135,7 +135,7 @@ pub(super) fn effects_of(batch: &str) -> Result<Effects, Error> {
 
 pub(super) fn connection_only(statement: &str) -> Error {
     Error::input(format!(
-        "{:?} would hold for one connection only; settings are changed by Warehouse::set",
+        "{:?} would change one connection only; change settings with Warehouse::set",
         sql::sanitize(statement)
     ))
 }
