@@ -201,7 +201,7 @@ impl Marks {
             return Ending::new(
                 EndingKind::OutOfMemory,
                 format!(
-                    "killed, probably by the kernel for want of memory: oom_kill of its control group went from {before} to {now}"
+                    "killed, probably by the kernel's OOM killer: oom_kill of its control group went from {before} to {now}"
                 ),
             )
             .signal(Some(9));
@@ -213,7 +213,7 @@ impl Marks {
         });
         let others = match (self.kills.on_machine, machine.kills.on_machine) {
             (Some(before), Some(now)) if now > before => format!(
-                "; since then the kernel has killed {} processes of this machine for want of memory, maybe this one",
+                "; since then the kernel's OOM killer has killed {} processes of this machine, maybe this one",
                 now - before
             ),
             _ => String::new(),
@@ -221,7 +221,7 @@ impl Marks {
         Ending::new(
             EndingKind::Unknown,
             format!(
-                "it ended at once and without a mark{stopping}: SIGKILL, a memory fault, or an exit that was not noted{others}"
+                "it recorded no end and ended suddenly{stopping}: SIGKILL, a memory fault, or an exit that was not recorded{others}"
             ),
         )
     }

@@ -138,7 +138,7 @@ fn the_last_three_runs_that_crashed_are_kept_whatever_came_after() {
     assert_eq!(place.names(), names);
     // the verdict of the start after it goes with a file, wherever it is read
     let ending = read(&place.kept("1")).unwrap().ending;
-    assert!(ending.how.contains("ended at once"), "{ending:?}");
+    assert!(ending.how.contains("ended suddenly"), "{ending:?}");
 }
 
 #[test]
