@@ -18,7 +18,9 @@ impl<'a> Conditions<'a> {
             let is_known = accepted.contains(&name.as_ref());
             if !is_known || found.insert(name, value).is_some() {
                 let accepted = accepted.join(", ");
-                return Err(refused(&format!("accepted are, each once: {accepted}\n")));
+                return Err(refused(&format!(
+                    "accepted conditions, each at most once: {accepted}\n"
+                )));
             }
         }
         Ok(Self(found))

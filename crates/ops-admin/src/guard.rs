@@ -22,7 +22,7 @@ pub(crate) async fn check_host(
     };
     let is_known = |host: Authority| is_known_name(host.host(), admin.hosts());
     if is_of_another_page(&request) {
-        let why = "a page from elsewhere is not answered\n";
+        let why = "cross-origin requests are refused\n";
         return (StatusCode::FORBIDDEN, why).into_response();
     }
     if admin.token_check().is_none() && !host.is_some_and(is_known) {

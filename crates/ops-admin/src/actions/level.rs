@@ -73,7 +73,7 @@ pub(crate) async fn revert(
     let target = cut(&revert.target);
     let of = of(&target);
     if !ops_log::revert_level(&target) {
-        let absent = format!("no level{of} is changed\n");
+        let absent = format!("the level{of} has no change to revert\n");
         return (StatusCode::NOT_FOUND, absent);
     }
     let done = format!("level{of} is reverted");

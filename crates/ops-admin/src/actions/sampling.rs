@@ -71,7 +71,7 @@ pub(crate) async fn revert(
     let Some(changed) = changed.filter(|sampling| sampling.remaining.is_some()) else {
         return (
             StatusCode::NOT_FOUND,
-            "the ratio is not changed\n".to_owned(),
+            "the ratio has no change to revert\n".to_owned(),
         );
     };
     // a change without time to live ends at once

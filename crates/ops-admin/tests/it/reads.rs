@@ -12,8 +12,14 @@ async fn json(path: &str) -> Value {
 async fn conditions_are_read_strictly() {
     for (path, accepted) in [
         ("/api/tiles?window=2h", "window takes 5m, 1h or 24h"),
-        ("/api/tiles?windows=5m", "accepted are, each once: window"),
-        ("/api/routes?window=5m&window=1h", "each once: window"),
+        (
+            "/api/tiles?windows=5m",
+            "accepted conditions, each at most once: window",
+        ),
+        (
+            "/api/routes?window=5m&window=1h",
+            "each at most once: window",
+        ),
         ("/api/lines?level=loud", "expected trace, debug"),
         ("/api/lines?limit=-1", "limit takes a whole number"),
         ("/api/traces?min_ms=1.5", "min_ms takes a whole number"),
