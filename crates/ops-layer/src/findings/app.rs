@@ -116,6 +116,6 @@ impl AppRules {
 pub(crate) fn failing(rule: &str, why: &str) -> Finding {
     Finding::new("rule_failing", Severity::Warning)
         .seen(format!("rule {rule}: {why}"))
-        .means("What this rule would find is not found.")
-        .action("Correct the rule: it reads numbers that are there already, and waits for nothing.")
+        .means("Findings of this rule are missing.")
+        .action("Correct the rule: it must only read numbers that are already measured, and must not block.")
 }

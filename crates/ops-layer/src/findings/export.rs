@@ -128,7 +128,7 @@ pub(super) fn rejected(now: &Snapshot, history: &History) -> Option<Finding> {
     (rejected > 0).then(|| {
         Finding::new("spans_rejected", Severity::Warning)
             .seen(format!(
-                "the collector took batches and refused {rejected} of their spans in the last minute"
+                "the collector accepted batches and rejected {rejected} of their spans in the last minute"
             ))
             .means("Traces are incomplete.")
             .action("Read the reason in the log line `trace_spans_rejected`.")

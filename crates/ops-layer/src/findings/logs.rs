@@ -52,7 +52,7 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
     (dropped > 0).then(|| {
         Finding::new("log_lines_dropped", Severity::Warning)
             .seen(format!(
-                "{dropped} lines were not taken by {by} in the last minute, {written} were taken by all"
+                "{dropped} lines were dropped by {by} in the last minute, {written} were written to all outputs"
             ))
             .means("The log is incomplete. Requests do not wait for it.")
             .action(action)

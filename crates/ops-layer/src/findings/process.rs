@@ -28,7 +28,7 @@ impl Disk {
     fn seen(&self) -> String {
         let mib = |bytes: u64| bytes / MIB;
         let files = match self.free_files {
-            Some(0) => ", and no file can be made (inodes)",
+            Some(0) => ", and no inode is free",
             _ => "",
         };
         format!(
@@ -78,7 +78,7 @@ pub(super) fn memory(now: &Snapshot, history: &History) -> Option<Finding> {
     (share >= most).then(|| {
         Finding::new("memory_near_limit", Severity::Critical)
             .seen(format!(
-                "the control group uses {:.0} of {:.0} MiB ({:.0} %), page cache that it can give back aside",
+                "the control group uses {:.0} of {:.0} MiB ({:.0} %), reclaimable page cache excluded",
                 used / MIB as f64,
                 limit / MIB as f64,
                 share * 100.0
@@ -120,7 +120,7 @@ pub(super) fn throttled(now: &Snapshot, history: &History) -> Option<Finding> {
                  {limit:.2} cores",
                 stopped / periods * 100.0
             ))
-            .means("Every request waits while the process stands still; latency rises although the machine is idle.")
+            .means("Every request waits while the process is throttled; latency rises although the machine is idle.")
             .action("Raise the processor limit of the container, or remove it and keep the request.")
             .runbook("cpu-throttled")
     })
@@ -156,7 +156,7 @@ pub(super) fn panics(now: &Snapshot, history: &History) -> Option<Finding> {
     (panics > 0.0).then(|| {
         Finding::new("panics", Severity::Warning)
             .seen(format!("{panics:.0} panics in the last 5 minutes"))
-            .means("A fault of the code; each request that met it was answered with 500.")
+            .means("A bug in the code; each request that hit it was answered with 500.")
             .action("Message and place are in the log line `panic`.")
             .runbook("panics")
     })
@@ -185,7 +185,7 @@ pub(super) fn cardinality(now: &Snapshot, history: &History) -> Option<Finding> 
                 "label {} of {} has too many values: {count} became `other` in the last 5 minutes, such as {:?}",
                 worst.label, worst.metric, worst.example
             ))
-            .means("These values cannot be told apart on dashboards.")
+            .means("Dashboards cannot distinguish these values.")
             .action("Give the label a closed set of values, or a route its template.")
             .runbook("cardinality-overflow")
     })

@@ -41,7 +41,7 @@ pub(super) fn aws(now: &Snapshot, _: &History) -> Option<Finding> {
         (
             "aws_throttled",
             &["throttled"],
-            "AWS asks us to slow down",
+            "AWS throttles requests",
             "Find who else uses up the account's quota, or raise it; lookups are retried with longer and longer pauses.",
         ),
         (
@@ -67,7 +67,7 @@ pub(super) fn aws(now: &Snapshot, _: &History) -> Option<Finding> {
     };
     let finding = Finding::new(id, severity)
         .seen(format!("{what} for {}: {}", names(&secrets), first.detail))
-        .means("These secrets are missing, old, or come from a source behind AWS.")
+        .means("These secrets are missing, stale, or come from a source after AWS.")
         .action(action);
     Some(finding.runbook(RUNBOOK))
 }
@@ -140,7 +140,7 @@ pub(super) fn stale(now: &Snapshot, history: &History) -> Option<Finding> {
     let finding = Finding::new("secret_stale", Severity::Warning)
         .seen(seen)
         .means(
-            "A rotated secret is not noticed; after the longest time for old values, calls fail.",
+            "A rotated secret is not picked up; calls fail once the value has been stale for `max_stale_seconds`.",
         )
         .action("Restore the source of these secrets.");
     Some(finding.runbook(RUNBOOK))

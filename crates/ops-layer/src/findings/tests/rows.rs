@@ -74,7 +74,7 @@ pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static
             export(|export| export.rejected = 7),
             1,
             vec!["spans_rejected"],
-            "refused 7",
+            "rejected 7",
         ),
         (
             "AWS denied",
@@ -88,7 +88,7 @@ pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static
             failing("throttled", true),
             1,
             vec!["aws_throttled"],
-            "slow down",
+            "AWS throttles requests",
         ),
         (
             "AWS throttled, nothing there",
@@ -191,7 +191,7 @@ pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static
             disk(100 << 30, 50 << 30, 0),
             1,
             vec!["disk_full"],
-            "inodes",
+            "no inode is free",
         ),
         (
             "disk nearly full",
@@ -219,7 +219,7 @@ pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static
             log("", 5),
             1,
             vec!["log_lines_dropped"],
-            "5 lines were not taken by stdout in",
+            "5 lines were dropped by stdout in",
         ),
         (
             "disk full below log and cache",
