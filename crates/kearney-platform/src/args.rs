@@ -49,19 +49,19 @@ pub enum Command {
     Orchestrate(Orchestrate),
     /// Lists runs, newest first, or shows one
     Runs(Runs),
-    /// Says where secrets come from (never what they are)
+    /// Shows the sources of secrets, never their values
     #[command(subcommand)]
     Secrets(Secrets),
-    /// Looks at what the query cache keeps, or removes it
+    /// Shows or removes entries of the query cache
     #[command(subcommand)]
     Cache(Cache),
     /// Prints JSON log lines for people, all or some of them
     Logs(Logs),
     /// Asks the platform that runs on this machine if it is alive
     Healthcheck(Healthcheck),
-    /// Names what is wrong, running or not: exit code 0 for nothing, 3 for warnings, 4 for something critical
+    /// Diagnoses the platform, running or not: exit code 0 without findings, 3 for warnings, 4 for critical ones
     Doctor(crate::doctor::Doctor),
-    /// Prints a script that teaches a shell the commands and options
+    /// Prints a completion script for a shell
     Completions {
         /// Such as bash, zsh or fish
         shell: clap_complete::Shell,
@@ -80,7 +80,7 @@ pub enum Cache {
     },
     /// Removes the entries whose SQL text or label matches
     Invalidate {
-        /// `*` stands for any run, `?` for one character; for a table write table:NAME
+        /// Pattern: `*` matches any characters, `?` one character; table:NAME matches the entries that read a table
         pattern: String,
         #[command(flatten)]
         dir: CacheDir,
@@ -152,7 +152,7 @@ pub struct Work {
 
 #[derive(Args, Debug)]
 pub struct Logs {
-    /// Files, one after the other, each behind what it was rotated to; - is standard input
+    /// Files to read in this order, each after its rotated files; - is standard input
     #[arg(default_value = "logs/app.log")]
     pub files: Vec<PathBuf>,
     /// Lines of this level and more severe ones
@@ -170,13 +170,13 @@ pub struct Logs {
     /// Lines with this text in their event, logger, keys or values
     #[arg(long)]
     pub text: Option<String>,
-    /// Lines from then on: 10m (ago), 2h, 3days, or 2025-01-15T10:30:00Z
+    /// Lines since this time: 10m (ago), 2h, 3days, or 2025-01-15T10:30:00Z
     #[arg(long, value_parser = instant)]
     pub since: Option<SystemTime>,
-    /// Lines before then
+    /// Lines before this time, in the same forms
     #[arg(long, value_parser = instant)]
     pub until: Option<SystemTime>,
-    /// Goes on with lines that are written from now on, also after a rotation; ends with Ctrl-C
+    /// Keeps printing new lines, also after a rotation, until Ctrl-C
     #[arg(long, short)]
     pub follow: bool,
     /// The lines as they are stored
@@ -194,7 +194,7 @@ fn instant(text: &str) -> Result<SystemTime, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
         return SystemTime::now()
             .checked_sub(ago)
-            .ok_or_else(|| "is before all time".to_owned());
+            .ok_or_else(|| "the duration is too long".to_owned());
     }
     humantime::parse_rfc3339_weak(text).map_err(|_| {
         "expected a time ago, as 10m, or an instant in UTC, as 2025-01-15T10:30:00Z".to_owned()
@@ -234,7 +234,7 @@ pub struct Orchestrate {
     /// Job to run
     #[arg(long)]
     pub job: Job,
-    /// For whom: a slug such as acme-west
+    /// Client of the run: a slug such as acme-west
     #[arg(long, value_name = "SLUG")]
     pub client: Option<Client>,
     /// The run as JSON on stdout, and no log lines there

@@ -123,7 +123,7 @@ impl Platform {
     pub async fn is_registry_key(&self, given: &[u8]) -> Result<bool> {
         let key = self.secrets.get("registry_api_key").await;
         let key = key.map_err(|error| {
-            Error::new(Kind::Secret, "the registry key cannot be had").because(error)
+            Error::new(Kind::Secret, "the registry key cannot be resolved").because(error)
         })?;
         Ok(key.ct_eq(given))
     }

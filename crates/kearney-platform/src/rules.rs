@@ -104,8 +104,8 @@ impl Counts {
             return None;
         }
         let finding = Finding::new("runs_failing", Severity::Warning)
-            .means("What these runs were to publish is missing; what was published before is served on.")
-            .action("Mend what the error names, and run the job again. `kearney-platform runs` lists them with their errors.")
+            .means("The results of these runs are missing; earlier results are still served.")
+            .action("Fix what the error names, and run the job again. `kearney-platform runs` lists them with their errors.")
             .runbook("orchestrator-success-low");
         let numbers = format!("{failed:.0} of {all:.0} runs failed in the last 10 minutes");
         let Some(last) = last() else {
@@ -143,7 +143,7 @@ impl Queue {
         (depth >= WAITING && least > 0.0 && depth >= before).then(|| {
             Finding::new("queue_growing", Severity::Warning)
                 .seen(format!("{depth:.0} runs wait, {before:.0} did a minute ago"))
-                .means("Runs end later and later; one more than fits is refused.")
+                .means("Runs end later and later; once the queue is full, new runs are refused.")
                 .action("Find the slow phase in the log lines with `run_id` and `phase`, or ask for fewer runs.")
                 .runbook("orchestrator-queue-growing")
                 .explained_by("duckdb_slow")

@@ -56,6 +56,6 @@ fn collector() -> &'static str {
     match last_export_ok() {
         Some(true) => "answers",
         Some(false) => "does not answer: spans are dropped and counted, nothing else changes",
-        None => "not asked yet: the first spans will tell, a change is one log line",
+        None => "not asked yet: known after the first export, each change is one log line",
     }
 }

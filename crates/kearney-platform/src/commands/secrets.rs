@@ -25,7 +25,7 @@ pub fn run(command: args::Secrets) -> Result<()> {
                 answer(&report.to_string())?;
             }
             validated.map(drop).map_err(|error| {
-                Error::new(Kind::Secret, "a required secret cannot be had").because(error)
+                Error::new(Kind::Secret, "a required secret cannot be resolved").because(error)
             })
         }
     }
@@ -42,7 +42,9 @@ fn source(secrets: &Secrets, name: &str, as_json: bool) -> Result<()> {
             missing(name, &error, as_json)?;
             Err(Error::new(Kind::Secret, format!("no source has {name}")))
         }
-        Err(error) => Err(Error::new(Kind::Secret, format!("{name} cannot be had")).because(error)),
+        Err(error) => {
+            Err(Error::new(Kind::Secret, format!("{name} cannot be resolved")).because(error))
+        }
     }
 }
 

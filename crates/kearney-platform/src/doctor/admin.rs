@@ -100,7 +100,7 @@ fn read_state(answers: &mut Answers, answer: &Answer, has_token: bool) {
                 take_state(answers, state);
                 return;
             }
-            _ => wrong_address("something answers there, and it is no admin page"),
+            _ => wrong_address("the address answers, but it is not an admin page"),
         },
         Answer::Http { status: 401, .. } => {
             let seen = match has_token {
@@ -111,18 +111,18 @@ fn read_state(answers: &mut Answers, answer: &Answer, has_token: bool) {
             };
             Found::new("admin_token_refused", Severity::Critical)
                 .seen(seen)
-                .means("What the process knows of itself cannot be read.")
+                .means("The state of the process cannot be read.")
                 .action("Set OPS_ADMIN_TOKEN to the token that the platform was started with.")
         }
         Answer::Http { status: 429, .. } => Found::new("admin_token_refused", Severity::Critical)
             .seen("the admin page refuses this address for a minute after wrong tokens (429)")
-            .means("What the process knows of itself cannot be read.")
+            .means("The state of the process cannot be read.")
             .action("Wait for a minute, then use the right token."),
         Answer::Http { status: 403, .. } => {
             wrong_address("the admin page does not answer for this host name (403)")
         }
         Answer::Http { status, .. } => wrong_address(&format!(
-            "status {status}: the API's address is another one"
+            "status {status}: this is not the address of the admin page"
         )),
         Answer::Refused(why) => Found::new("process_not_running", Severity::Critical)
             .seen(format!("nobody listens at the admin address: {why}"))

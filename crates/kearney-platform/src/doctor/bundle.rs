@@ -67,7 +67,11 @@ fn fill(
             "What is wrong, causes first",
             text::render(diagnosis),
         ),
-        ("findings.json", "The same for programs", json(diagnosis)),
+        (
+            "findings.json",
+            "The same findings as JSON",
+            json(diagnosis),
+        ),
         (
             "versions.txt",
             "Versions of this command and of the running platform",

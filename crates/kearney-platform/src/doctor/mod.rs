@@ -116,7 +116,7 @@ fn ask_all(options: &Doctor, started: Instant) -> Answers {
                 let seconds = ALL_WITHIN.as_secs();
                 all.find([Found::new("probe_hung", Severity::Warning)
                     .seen(format!("probe {name} did not end within {seconds} s"))
-                    .means("What it would find is not known.")
+                    .means("Its findings are unknown.")
                     .action("Look at what it asks; a mount or a network that hangs is the usual reason.")]);
             }
         }

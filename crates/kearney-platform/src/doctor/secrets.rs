@@ -69,7 +69,7 @@ fn ask_sts(answers: &mut Answers, secrets: &Secrets) {
     };
     answers.find([Found::new(id, Severity::Warning)
         .seen(chain(&error))
-        .means("What only AWS has cannot be had; what is set elsewhere can.")
+        .means("Secrets that only AWS has are not available; others are.")
         .action("Look at the credentials and at the way to AWS: `aws sts get-caller-identity`.")
         .runbook("secrets-not-loading")]);
 }

@@ -27,7 +27,7 @@ pub(super) fn judged(answers: &Answers) -> Vec<Found> {
             .clone_into(&mut finding.means);
         if let Some(error) = &answers.last_error {
             finding.seen = format!("{}; the last error in its log: {error}", finding.seen);
-            "If the last error is why it ended, mend that; then start it."
+            "If the last error is why it ended, fix that first; then start it."
                 .clone_into(&mut finding.action);
         }
     }

@@ -71,7 +71,7 @@ impl Isochrones {
             }
             Err(error) if error.kind() == ErrorKind::Missing => "there is no Mapbox token",
             // the source of the secret logs and counts it
-            Err(_) => "the Mapbox token cannot be had at the moment",
+            Err(_) => "the Mapbox token is not available at the moment",
         };
         let timer =
             domain_metrics::isochrone_request_latency_seconds(Provider::Estimate, question.mode)

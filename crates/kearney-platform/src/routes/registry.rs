@@ -67,7 +67,7 @@ async fn authorize(platform: &Platform, headers: &HeaderMap) -> Result<(), Probl
         Ok(false) => Err(denied("the X-API-Key is not the right one")),
         Err(why) => {
             ops_layer::log::error!("registry_key_unavailable", error = chain(&why));
-            let detail = "the registry key cannot be had at the moment";
+            let detail = "the registry key is not available at the moment";
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail))
         }
     }
