@@ -47,7 +47,7 @@ enum Chore {
     /// Sends the traffic of `serve --demo`, which starts this
     #[command(hide = true)]
     DemoTraffic(demo::Args),
-    /// Everything that must be green before a merge
+    /// Run every check that must pass before a merge
     Ci(ci::Args),
     /// Check what no compiler checks: dependency law, documents against manifests, forbidden words
     Tidy,
@@ -55,13 +55,13 @@ enum Chore {
     Perf(perf::Args),
     /// Look at the admin page in a browser, and at both pages with Lighthouse (needs node and npm)
     Web(web::Args),
-    /// Ask what dashboards, alerts and runbooks ask, with a real Prometheus beside a served platform
+    /// Run the queries of dashboards, alerts and runbooks with a real Prometheus against a served platform
     Prometheus(prometheus::Args),
     /// Run the benchmarks of every crate that has some
     Bench(bench::Args),
     /// Build the reference platform for another machine: program, engine, configs, licenses, checksums
     Dist(dist::Args),
-    /// Becomes a program in a root folder of its own, which `dist --trial` starts
+    /// Run a program in a root directory of its own, as `dist --trial` does
     #[command(hide = true)]
     EnterRoot(dist::root::Args),
     /// Check versions, changelogs, licenses, public API and packages, and print the order of publication

@@ -133,7 +133,7 @@ fn served_metrics(exposition: &str) -> Result<Vec<String>> {
         for label in names.filter(|label| !label.is_empty() && *label != "le") {
             if !named.metric.labels.iter().any(|known| known == label) {
                 faults.insert(format!(
-                    "{name} is served with {label}, which {} does not say",
+                    "{name} is served with {label}, which {} does not document",
                     table::PAGE
                 ));
             }

@@ -87,7 +87,7 @@ pub(crate) fn ensure(names: &[&str]) -> Result<Absent> {
             ),
             Err(cause) => {
                 let line = format!(
-                    "{} {} cannot be had, so {} ({cause})",
+                    "{} {} is not available, so {} ({cause})",
                     tool.name, tool.version, tool.when_absent
                 );
                 println!("setup: {line}");
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_missing_engine_is_named_with_every_cause_and_each_way_out() {
-        let absent = ["libduckdb 1.5 cannot be had, so x (no network)".to_owned()];
+        let absent = ["libduckdb 1.5 is not available, so x (no network)".to_owned()];
         let told = without_engine(&absent);
         for part in [
             "libduckdb is missing",

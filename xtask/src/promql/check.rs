@@ -133,7 +133,7 @@ fn of_selector(
     let compared = above.unless || function == "absent" || place == Place::Alert && !ranged;
     if counts && !rated && !compared {
         faults.push(format!(
-            "{name} only grows: it belongs into rate or increase"
+            "{name} is cumulative: use it inside rate or increase"
         ));
     }
     if !counts && OVER_COUNTERS.contains(&function) {
@@ -252,7 +252,7 @@ mod tests {
             ),
             (
                 "sum(max_over_time(requests_total[5m]))",
-                "requests_total only grows: it belongs into rate or increase",
+                "requests_total is cumulative: use it inside rate or increase",
             ),
             ("rate(depth[5m])", "depth is a gauge: rate is for counters"),
             ("vector(1)", "asks for no metric"),
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(
             found,
             [
-                "requests_total only grows: it belongs into rate or increase",
+                "requests_total is cumulative: use it inside rate or increase",
                 "requests_total is not matched by job",
                 "requests_total is not matched by instance"
             ]
