@@ -1,8 +1,10 @@
 //! `cache.yaml`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::error::Error;
 use crate::pattern::Pattern;
@@ -37,7 +39,34 @@ pub struct QueryCache {
     /// Queries that take longer than this are logged as `slow_query`.
     pub slow_query_ms: u64,
     /// Pattern of SQL or label → seconds. The pattern with most literal characters wins, then the shorter time.
+    #[serde(deserialize_with = "each_once")]
     pub ttls: BTreeMap<String, u64>,
+}
+
+/// Reads a map in which no key is twice: the last one would count, and nobody be told.
+fn each_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, u64>, D::Error> {
+    struct EachOnce;
+
+    impl<'de> Visitor<'de> for EachOnce {
+        type Value = BTreeMap<String, u64>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("patterns with seconds")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut ttls = BTreeMap::new();
+            while let Some((pattern, seconds)) = map.next_entry::<String, u64>()? {
+                let told = format!("{pattern:?} is given twice; accepted is each pattern once");
+                if ttls.insert(pattern, seconds).is_some() {
+                    return Err(A::Error::custom(told));
+                }
+            }
+            Ok(ttls)
+        }
+    }
+
+    from.deserialize_map(EachOnce)
 }
 
 /// Format of data files.

@@ -36,6 +36,10 @@ fn what_is_wrong_is_told_with_its_place() {
         ("query_cache: {ttls: {'*': 0}}", "\"*\": 0 seconds"),
         ("query_cache: {ttls: {' ': 5}}", "empty pattern"),
         ("query_cache: {ttls: {'*': -5}}", "invalid"),
+        (
+            "query_cache:\n  ttls:\n    '*flights*': 5\n    '*flights*': 600",
+            "\"*flights*\" is given twice",
+        ),
         ("query_cache: {codec: json}", "unknown variant `json`"),
         (
             "query_cache: {default_ttl_seconds: 999999999999}",
