@@ -52,12 +52,17 @@ pub(crate) async fn change(
         .ttl_seconds
         .map_or(ops_log::LEVEL_TTL, Duration::from_secs);
     let ttl = ttl.min(ops_log::MAX_LEVEL_TTL);
-    let target = cut(&change.target);
-    let of = of(&target);
-    match ops_log::set_level(&target, level, ttl, &asked.who, &asked.why) {
+    let target = change.target.trim();
+    if !is_target(target) {
+        let accepted = "target takes the beginning of a logger's name or of a module path such as my_crate::db: at most 200 \
+                        characters, no white space, control characters, '=' or ','\n";
+        return (StatusCode::BAD_REQUEST, accepted.to_owned());
+    }
+    let of = of(target);
+    match ops_log::set_level(target, level, ttl, &asked.who, &asked.why) {
         Ok(()) => {
             let done = format!("level{of} is {level} for {} seconds", ttl.as_secs());
-            asked.report("set_level", &target, &done);
+            asked.report("set_level", target, &done);
             (StatusCode::OK, done + "\n")
         }
         Err(error @ ops_log::Error::TooManyChanges) => (StatusCode::CONFLICT, format!("{error}\n")),
@@ -70,16 +75,33 @@ pub(crate) async fn revert(
     extensions: Extensions,
     Change(revert): Change<Revert>,
 ) -> (StatusCode, String) {
-    let target = cut(&revert.target);
+    let target = cut(revert.target.trim());
     let of = of(&target);
     if !ops_log::revert_level(&target) {
-        let absent = format!("the level{of} has no change to revert\n");
+        let absent = format!("the level{of} has no change to revert{}\n", changed());
         return (StatusCode::NOT_FOUND, absent);
     }
     let done = format!("level{of} is reverted");
     let asked = Asked::without_reason(&extensions, revert.who.as_deref(), "");
     asked.report("revert_level", &target, &done);
     (StatusCode::OK, done + "\n")
+}
+
+/// Reports whether a logger or a module may begin like this; nothing stands for all.
+fn is_target(target: &str) -> bool {
+    let is_strange = |char: char| char.is_whitespace() || "=,".contains(char);
+    cut(target) == target && printable(target) == target && !target.contains(is_strange)
+}
+
+/// Names the targets whose level is changed, if there are some.
+fn changed() -> String {
+    let rules = ops_log::levels().into_iter();
+    let changed = rules.filter(|rule| rule.temporary.is_some() && !rule.target.is_empty());
+    let names: Vec<_> = changed.map(|rule| printable(&rule.target)).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!("; changed are the levels of {}", names.join(", ")),
+    }
 }
 
 fn of(target: &str) -> String {
