@@ -6,7 +6,7 @@ use crate::args::Work;
 use crate::configs::Configs;
 use crate::domain_metrics;
 use crate::error::{Error, Kind, Result};
-use crate::files::DataDir;
+use crate::files::{self, DataDir};
 
 pub fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
@@ -29,6 +29,10 @@ pub fn init(
     configs: &Configs,
     has_lines: bool,
 ) -> Result<Ops> {
+    let cache = data.path().join("cache");
+    files::refuse_link(&cache).map_err(|error| {
+        Error::new(Kind::Cache, format!("cannot open {}", cache.display())).because(error)
+    })?;
     let mut config = ops_layer::Config::new(service)
         .logger(service.trim_start_matches("kearney-platform-"))
         .stdout(has_lines)
@@ -39,7 +43,7 @@ pub fn init(
         )
         .secrets_yaml(configs.secrets.to_string(), &configs.secrets.text)
         .cache_yaml(configs.cache.to_string(), &configs.cache.text)
-        .cache_dir(data.path().join("cache"));
+        .cache_dir(cache);
     if let Some(path) = work.log_file() {
         config = config.log_file(path);
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::args::{self, CacheDir};
 use crate::error::{Error, Kind, Result};
+use crate::files;
 use crate::output::{answer, answer_json};
 
 /// Past invalidations that are shown to people.
@@ -69,6 +70,8 @@ fn stats(cache: &Cache, as_json: bool) -> Result<()> {
 fn open(dir: &CacheDir) -> Result<Cache> {
     let path = dir.data_dir.join("cache");
     let failed = |told: String| Error::new(Kind::Cache, told);
+    files::refuse_link(&path)
+        .map_err(|error| failed(format!("cannot open {}", path.display())).because(error))?;
     let is_there = Path::new(&path).join("FORMAT").try_exists();
     if !is_there
         .map_err(|error| failed(format!("cannot read {}", path.display())).because(error))?

@@ -25,6 +25,11 @@ pub(super) fn write(
     state: Option<&Value>,
     metrics: Option<&str>,
 ) -> io::Result<()> {
+    // a device, a pipe or a link would be replaced, not written to
+    if std::fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+        let told = "there is something that is not a regular file: name a new file";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, told));
+    }
     let draft = path.with_file_name(format!(
         "{}.{}.part",
         path.file_name().unwrap_or_default().to_string_lossy(),

@@ -33,10 +33,14 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
 /// Creates a directory inside of the data directory; a symbolic link in its place is refused.
 pub fn create_own_dir(path: &Path) -> io::Result<()> {
     create_dir(path)?;
-    if std::fs::symlink_metadata(path)?.is_dir() {
-        Ok(())
-    } else {
-        Err(io::Error::other("it is a symbolic link"))
+    refuse_link(path)
+}
+
+/// Fails if a symbolic link is there, whatever it leads to.
+pub fn refuse_link(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if there.is_symlink() => Err(io::Error::other("it is a symbolic link")),
+        _ => Ok(()),
     }
 }
 

@@ -319,6 +319,85 @@ fn a_running_platform_is_healthy_and_a_missing_one_is_not() {
     assert!(told.contains("/livez does not answer"), "{told}");
 }
 
+/// Answers one connection after the other with these bytes; then it sends a header every 100 ms, or closes.
+fn answers(bytes: &'static [u8], drips: bool) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(bytes);
+            while drips && stream.write_all(b"x: y\r\n").is_ok() {
+                std::thread::park_timeout(std::time::Duration::from_millis(100));
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn only_the_answer_of_the_platform_is_healthy_and_a_slow_one_has_a_limit() {
+    let home = Home::new();
+    for (bytes, told) in [
+        (&b"SSH-2.0 200 OK\r\n\r\nok\n"[..], "SSH-2.0 200 OK"),
+        (b"HTTP/1.1 200 OK\r\n\r\n<html>", "not the body"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", "not the body"),
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\nok\n", "503"),
+        (b"", "/livez"),
+    ] {
+        let port = answers(bytes, false);
+        let refused = refusal(&home, &["healthcheck", "--port", &port]);
+        assert!(refused.contains(told), "{refused}");
+    }
+    let port = answers(b"HTTP/1.1 200 OK\r\n", true);
+    let refused = refusal(&home, &["healthcheck", "--port", &port]);
+    assert!(refused.contains("no whole answer within 4 s"), "{refused}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_bundle_replaces_nothing_but_a_regular_file() {
+    use std::os::unix::fs::FileTypeExt;
+    let home = Home::new();
+    let fifo = home.path("fifo");
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    std::fs::write(home.path("target"), "kept").unwrap();
+    std::os::unix::fs::symlink("target", home.path("link")).unwrap();
+    std::fs::create_dir(home.path("folder")).unwrap();
+    for name in ["fifo", "link", "folder"] {
+        let output = run(&home, &["doctor", "--bundle", name]);
+        assert_eq!(output.status.code(), Some(1), "{name}: {output:?}");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            told.contains(name) && told.contains("not a regular file"),
+            "{told}"
+        );
+    }
+    assert!(
+        std::fs::symlink_metadata(&fifo)
+            .unwrap()
+            .file_type()
+            .is_fifo()
+    );
+    assert!(
+        std::fs::symlink_metadata(home.path("link"))
+            .unwrap()
+            .is_symlink()
+    );
+    assert_eq!(
+        std::fs::read_to_string(home.path("target")).unwrap(),
+        "kept"
+    );
+}
+
 #[test]
 fn a_shell_learns_the_commands_and_options() {
     let home = Home::new();

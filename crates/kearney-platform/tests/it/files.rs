@@ -39,6 +39,42 @@ fn links_in_the_data_directory_are_not_written_through() {
 }
 
 #[test]
+fn a_link_in_place_of_the_cache_is_refused_and_what_it_leads_to_stays() {
+    let home = Home::new();
+    let served = home.serve();
+    served.get("/api/airports?near=37.6,-122.4&limit=10");
+    assert!(served.stop().success());
+    let cache = home.path("data").join("cache");
+    let elsewhere = home.path("elsewhere");
+    std::fs::rename(&cache, &elsewhere).unwrap();
+    symlink(&elsewhere, &cache).unwrap();
+    let count = || walk(&elsewhere);
+    let before = count();
+    for arguments in [
+        &["serve", "--port", "0", "--admin-port", "0"][..],
+        &["cache", "clear"],
+        &["cache", "stats"],
+    ] {
+        let output = home.program(arguments).stderr(Stdio::piped()).output();
+        let output = output.unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
+        assert!(told.contains("it is a symbolic link"), "{told}");
+    }
+    assert_eq!(count(), before);
+}
+
+/// Number of files below a directory.
+fn walk(dir: &Path) -> usize {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    let counts = entries.map(|entry| match entry.file_type().unwrap().is_dir() {
+        true => walk(&entry.path()),
+        false => 1,
+    });
+    counts.sum()
+}
+
+#[test]
 fn a_link_where_a_file_is_read_or_locked_refuses_the_start_and_names_it() {
     for name in [".lock", "registry.json"] {
         let (home, precious) = planted(&[name]);
