@@ -2,6 +2,7 @@
 
 mod request_id;
 
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, request, response};
@@ -15,7 +16,7 @@ use crate::pipeline::trace_ids::{self, TraceIds};
 use crate::render::bound_pool;
 use crate::render::head::RecordMeta;
 use crate::render::static_key::StaticKey;
-use crate::{Level, escape};
+use crate::{Level, bind_context, escape};
 use request_id::RequestId;
 
 /// Header that carries a request's id in and out.
@@ -46,7 +47,11 @@ pub struct AccessLog {
     client_header: HeaderName,
     quiet: Arc<[String]>,
     pipeline: Pipeline,
+    fields: Option<FieldSource>,
 }
+
+/// Function that returns fields for the lines of a request: names and values.
+pub type FieldSource = fn() -> Vec<(String, String)>;
 
 impl Default for AccessLog {
     fn default() -> Self {
@@ -59,6 +64,7 @@ impl Default for AccessLog {
                 .map(|path| (*path).to_owned())
                 .collect(),
             pipeline: Pipeline::global(),
+            fields: None,
         }
     }
 }
@@ -88,6 +94,17 @@ impl AccessLog {
     #[must_use]
     pub fn pipeline(mut self, pipeline: &Pipeline) -> Self {
         self.pipeline = pipeline.clone();
+        self
+    }
+
+    /// Binds what this function returns to all lines of a request: fields that came with its trace context, as baggage does. It is
+    /// called once, before the handler, with the span of an observer before this one as the current one.
+    ///
+    /// At most 16 fields; each value is cut after 256 bytes. Values are escaped and redacted as those of any field. A name that
+    /// is bound already (`request_id`, `client`, `trace_id`) keeps its value. A panic of the function leaves the line as it is.
+    #[must_use]
+    pub fn fields_from(mut self, source: FieldSource) -> Self {
+        self.fields = Some(source);
         self
     }
 
@@ -171,6 +188,11 @@ impl Observe for AccessLog {
         if !scope.bound {
             // the span of an observer before this one is current here, and over when the access line is written
             scope.bind(trace_ids::current());
+            let came = self.fields.map_or_else(Vec::new, brought);
+            if !came.is_empty() {
+                let _scope = Scope::enter(&mut scope.context);
+                bind_new(came);
+            }
         }
         Scope::enter(&mut scope.context)
     }
@@ -246,6 +268,31 @@ impl AccessLog {
                 line.put_text(const { &StaticKey::new("error_type") }, error_type);
             }
         });
+    }
+}
+
+/// Maximum number of fields that come with a request; further ones are ignored.
+const MAX_FIELDS: usize = 16;
+
+/// Maximum length of the value of such a field in bytes; a longer one is cut.
+const MAX_FIELD_BYTES: usize = 256;
+
+fn brought(source: FieldSource) -> Vec<(String, String)> {
+    catch_unwind(source).unwrap_or_default()
+}
+
+/// Binds the fields whose names are not bound.
+fn bind_new(fields: Vec<(String, String)>) {
+    let bound = current().bound;
+    let is_bound = |name: &str| {
+        let pairs = bound.as_ref().map_or(&[][..], |bound| bound.pairs());
+        pairs.iter().any(|(key, _)| key == name)
+    };
+    for (name, mut value) in fields.into_iter().take(MAX_FIELDS) {
+        if !is_bound(&name) {
+            value.truncate(value.floor_char_boundary(MAX_FIELD_BYTES));
+            bind_context(name, value);
+        }
     }
 }
 

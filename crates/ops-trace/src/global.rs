@@ -92,6 +92,12 @@ pub fn set_sampling_ratio(ratio: f64, ttl: Duration) -> Result<(), Error> {
     }
 }
 
+/// Returns the baggage of the current context under the keys of [`Config::baggage_field`], in their order; nothing before
+/// [`init`].
+pub fn current_baggage_fields() -> Vec<(String, String)> {
+    global().map_or_else(Vec::new, Handle::current_baggage_fields)
+}
+
 /// Returns whether the last export worked; an error answer of the collector is a failure. `None` before the first one.
 pub fn last_export_ok() -> Option<bool> {
     global().and_then(Handle::last_export_ok)

@@ -15,7 +15,7 @@ use crate::config::sampler::SamplerKind;
 use crate::export::pipeline::Pipeline;
 use crate::export::queue_limiter::QueueLimiter;
 use crate::otlp::Signals;
-use crate::propagation::{self, Formats, Hosts};
+use crate::propagation::{self, Formats, Hosts, baggage};
 use crate::sampling::{LiveRatio, Sampling};
 use crate::{Config, Error, ExportHealth, RecentTraces, Stats};
 
@@ -34,6 +34,7 @@ struct Core {
     formats: Formats,
     #[cfg(feature = "http")]
     baggage_attributes: Vec<String>,
+    baggage_fields: Vec<String>,
     propagate_to: Hosts,
     disabled: bool,
     #[cfg(feature = "tracing-spans")]
@@ -61,6 +62,7 @@ impl Handle {
             formats: resolved.formats,
             #[cfg(feature = "http")]
             baggage_attributes: resolved.baggage_attributes,
+            baggage_fields: resolved.baggage_fields,
             propagate_to: Hosts::new(resolved.propagate_to),
             disabled: resolved.disabled,
             #[cfg(feature = "tracing-spans")]
@@ -232,6 +234,18 @@ impl Handle {
     #[cfg(feature = "http")]
     pub(crate) fn baggage_attributes(&self) -> &[String] {
         &self.0.baggage_attributes
+    }
+
+    /// Returns the baggage of the current context under the keys of [`Config::baggage_field`], in their order.
+    pub fn current_baggage_fields(&self) -> Vec<(String, String)> {
+        let keys = &self.0.baggage_fields;
+        if keys.is_empty() {
+            return Vec::new();
+        }
+        Context::map_current(|current| {
+            let value = |key: &String| Some((key.clone(), baggage::value(current, key)?));
+            keys.iter().filter_map(value).collect()
+        })
     }
 }
 

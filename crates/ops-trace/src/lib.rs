@@ -161,8 +161,8 @@ pub use current::{SpanIds, current_sampled_trace_id, current_span_ids, get_curre
 pub use db::{QuerySpan, query_span};
 pub use error::{Error, ErrorKind};
 pub use global::{
-    completed_span, create_span, export_health, global, init, init_tracer, inject, inject_to,
-    last_export_ok, recent, set_sampling_ratio, stats,
+    completed_span, create_span, current_baggage_fields, export_health, global, init, init_tracer,
+    inject, inject_to, last_export_ok, recent, set_sampling_ratio, stats,
 };
 pub use handle::Handle;
 pub use limits::set_attribute_filter;

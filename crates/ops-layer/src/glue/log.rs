@@ -74,7 +74,10 @@ pub(crate) fn beneath_environment(settings: Settings) -> Settings {
 
 /// Returns the usual observer.
 pub(crate) fn observer() -> Observer {
-    Observer::new().route_field(true)
+    let observer = Observer::new().route_field(true);
+    #[cfg(feature = "trace")]
+    let observer = observer.fields_from(ops_trace::current_baggage_fields);
+    observer
 }
 
 pub(crate) fn with_context<F: Future>(future: F) -> impl Future<Output = F::Output> {

@@ -1,6 +1,6 @@
 //! One file for all parts, which `OPS_CONFIG` names.
 
-use crate::client::get;
+use crate::client::{get, request};
 use crate::process::Start;
 
 /// A file, and a service that is to read it.
@@ -146,4 +146,32 @@ fn the_file_points_to_the_files_of_secrets_and_cache() {
     assert_eq!(get(service.api, "/hello").status, 200);
     assert!(folder.path().join("entries").is_dir());
     assert!(service.stop().0.success());
+}
+
+#[test]
+fn baggage_under_the_keys_that_are_named_is_on_the_lines_of_a_request_and_of_its_handler() {
+    let (_file, start) = with("trace: { baggage_fields: [tenant, password] }\n");
+    let service = start
+        .env("OTEL_PROPAGATORS", "tracecontext,baggage")
+        .env("OTEL_TRACES_EXPORTER", "none")
+        .serve();
+    let baggage = "baggage: tenant=acme%20%221%22,password=hunter2,other=no\r\n";
+    let panics = request(service.api, "GET", "/panic", baggage, b"");
+    assert_eq!(panics.status, 500);
+    let (_, log) = service.stop();
+    let lines: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &serde_json::Value| !line["request_id"].is_null())
+        .collect();
+    // the panic of the handler, and the access line
+    assert_eq!(lines.len(), 2, "{log}");
+    for line in &lines {
+        assert_eq!(line["tenant"], "acme \"1\"");
+        assert!(
+            line["password"].is_string() && line["other"].is_null(),
+            "{line}"
+        );
+    }
+    assert!(!log.contains("hunter2"), "{log}");
 }

@@ -159,3 +159,39 @@ async fn a_client_that_goes_away_is_told_as_499() {
     assert_eq!(lines[0]["status"], 499);
     assert_eq!(lines[0]["half"], true);
 }
+
+#[tokio::test]
+async fn fields_that_come_with_a_request_are_on_its_lines_bounded_and_redacted() {
+    fn came() -> Vec<(String, String)> {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut fields = vec![
+            pair("tenant", "acme \"1\"\nü"),
+            pair("request_id", "made up"),
+            pair("password", "hunter2"),
+            pair("note", &"x".repeat(300)),
+        ];
+        fields.extend((0..20).map(|number| pair(&format!("more{number}"), "")));
+        fields
+    }
+    let request = Request::get("/api/7").header("x-request-id", "req-1");
+    let (_, lines) = served(AccessLog::new().fields_from(came), request, 200).await;
+    assert_eq!(names(&lines), ["handled", "request_completed"]);
+    for line in &lines {
+        let json: serde_json::Value = serde_json::from_str(&line.json).unwrap();
+        assert_eq!(json["tenant"], "acme \"1\"\nü");
+        assert_eq!(json["request_id"], "req-1");
+        assert_ne!(json["password"], "hunter2");
+        assert_eq!(json["note"].as_str().unwrap().len(), 256);
+        assert!(
+            json["more11"].is_string() && json["more12"].is_null(),
+            "{json}"
+        );
+    }
+    fn panics() -> Vec<(String, String)> {
+        panic!("on purpose")
+    }
+    let request = Request::get("/api/7");
+    let (_, lines) = served(AccessLog::new().fields_from(panics), request, 200).await;
+    let events = names(&lines);
+    assert_eq!(events.last(), Some(&"request_completed"), "{events:?}");
+}

@@ -30,7 +30,7 @@ pub(crate) const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// Configuration of tracing. Unset values come from the `OTEL_*` variables.
 ///
 /// In a file the keys are the names of the methods, times are whole milliseconds (`export_timeout_ms`), `resource` is a
-/// map, `propagate_to` and `baggage_attributes` are lists. Unknown keys are an error.
+/// map, `propagate_to`, `baggage_attributes` and `baggage_fields` are lists. Unknown keys are an error.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -75,6 +75,8 @@ pub struct Config {
     pub(crate) propagate_to: Vec<String>,
     #[serde(default)]
     pub(crate) baggage_attributes: Vec<String>,
+    #[serde(default)]
+    pub(crate) baggage_fields: Vec<String>,
     #[serde(skip, default = "root")]
     pub(crate) files_below: PathBuf,
     #[serde(skip)]
@@ -107,6 +109,7 @@ impl Config {
             metrics_source: None,
             propagate_to: Vec::new(),
             baggage_attributes: Vec::new(),
+            baggage_fields: Vec::new(),
             files_below: root(),
             environment: Environment::default(),
         }
@@ -297,6 +300,14 @@ impl Config {
     #[must_use]
     pub fn baggage_attribute(mut self, key: impl Into<String>) -> Self {
         self.baggage_attributes.push(key.into());
+        self
+    }
+
+    /// Makes the value of this baggage key one of [`current_baggage_fields`](crate::current_baggage_fields), which ops-layer puts on
+    /// each line of a request, under the same name. Baggage is read as for [`baggage_attribute`](Self::baggage_attribute).
+    #[must_use]
+    pub fn baggage_field(mut self, key: impl Into<String>) -> Self {
+        self.baggage_fields.push(key.into());
         self
     }
 

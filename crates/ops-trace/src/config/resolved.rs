@@ -43,6 +43,7 @@ pub(crate) struct Resolved {
     pub(crate) formats: Formats,
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "servers read it"))]
     pub(crate) baggage_attributes: Vec<String>,
+    pub(crate) baggage_fields: Vec<String>,
     pub(crate) propagate_to: Vec<String>,
     #[cfg(feature = "tracing-spans")]
     pub(crate) foreign_spans: super::spans::ForeignSpans,
@@ -89,6 +90,7 @@ impl Resolved {
             limits: limits(env, &mut warnings),
             formats: formats(env, &mut warnings),
             baggage_attributes: config.baggage_attributes,
+            baggage_fields: config.baggage_fields,
             #[cfg(feature = "tracing-spans")]
             foreign_spans: super::spans::of_spans(env, &mut warnings),
             propagate_to: config.propagate_to,

@@ -71,7 +71,6 @@ pub(super) fn inject(context: &Context, headers: &mut HeaderMap) {
 }
 
 /// Returns the value of a baggage key.
-#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "servers read it"))]
 pub(crate) fn value(context: &Context, key: &str) -> Option<String> {
     context
         .baggage()
