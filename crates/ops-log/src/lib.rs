@@ -134,6 +134,7 @@ pub use pipeline::ring::{MAX_RECENT_BYTES, RecentLines};
 pub use pipeline::stats::Stats;
 #[cfg(feature = "metrics")]
 pub use pipeline::stats::publish_metrics;
+pub use pipeline::tap::set_line_tap;
 pub use pipeline::trace_ids::{TraceIds, set_trace_id_source};
 pub use redact::deny::{ALLOWED_KEYS, DENIED_KEYS};
 pub use redact::{MIN_REDACTED_BYTES, REDACTED, redact, redacted, unredact};

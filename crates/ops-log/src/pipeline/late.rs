@@ -109,6 +109,7 @@ impl State {
                     let outputs = &active.outputs;
                     outputs.hand_over(buffers, level, &letterhead, &goes_by_the_level)
                 });
+                self.show(SystemTime::now(), buffers);
                 self.note(buffers, level, taken.unwrap_or(false), active.recent);
             });
             if written.is_none() {

@@ -5,6 +5,7 @@ pub(crate) mod limiter;
 pub(crate) mod reentry;
 pub(crate) mod ring;
 pub(crate) mod stats;
+pub(crate) mod tap;
 pub(crate) mod trace_ids;
 pub(crate) mod trace_sampling;
 
@@ -207,10 +208,21 @@ impl State {
                 // no output took it, and none has scrubbed it
                 scrub(buffers, &active.format);
             }
+            if asks_others {
+                self.show(at, buffers);
+            }
             self.note(buffers, meta.level, taken.unwrap_or(false), active.recent);
         });
         if written.is_none() {
             self.line_log.lock().count(meta.level, false);
+        }
+    }
+
+    /// Shows a line of the process to whoever wants to see each.
+    #[inline]
+    fn show(&self, at: SystemTime, buffers: &LineBuffers) {
+        if tap::is_set() && std::ptr::eq(self, &raw const GLOBAL) {
+            reentry::guarded(|| tap::show(at, buffers.json()));
         }
     }
 

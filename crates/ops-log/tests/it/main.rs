@@ -19,6 +19,7 @@ mod redact;
 mod rotation;
 mod secrecy;
 mod slog_drains;
+mod tap;
 mod trace_ids;
 mod values;
 
