@@ -160,6 +160,7 @@ pub use context::{
 pub use current::{SpanIds, current_sampled_trace_id, current_span_ids, get_current_trace_id};
 pub use db::{QuerySpan, query_span};
 pub use error::{Error, ErrorKind};
+pub use export::ended::{EndedSpan, set_span_end_hook};
 pub use global::{
     completed_span, create_span, current_baggage_fields, export_health, global, init, init_tracer,
     inject, inject_to, last_export_ok, recent, set_sampling_ratio, stats,

@@ -7,6 +7,7 @@ pub(crate) mod closing;
 pub(crate) mod collector;
 mod console;
 mod encode;
+pub(crate) mod ended;
 mod exporter;
 pub(crate) mod pipeline;
 pub(crate) mod queue_limiter;

@@ -7,6 +7,7 @@ use opentelemetry::trace::{SpanContext, TraceFlags};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanProcessor};
 
+use super::ended;
 use super::tail::{TailBuffer, Verdict};
 use crate::export::state::ExportState;
 use crate::recent::ring::{failed, took};
@@ -92,6 +93,11 @@ impl SpanProcessor for QueueLimiter {
         expect(unused_mut, reason = "only requests are described late")
     )]
     fn on_end(&self, mut span: SpanData) {
+        if ended::is_watched() {
+            #[cfg(feature = "http")]
+            describe(&mut span);
+            ended::show(&span);
+        }
         if span.span_context.is_sampled() {
             return self.export(span);
         }
