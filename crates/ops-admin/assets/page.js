@@ -4,6 +4,7 @@ import { go, notify, onView, view } from "./address.js";
 import { append, drawTiles } from "./charts.js";
 import { at, say, set, span } from "./dom.js";
 import { drawJobs, isMoving } from "./jobs.js";
+import { drawLastRun } from "./last-run.js";
 import { addLines, refreshLines, showLines, startLines } from "./lines.js";
 import { act, ask, listen, watchAge } from "./live.js";
 import { drawCache, drawCardinality, drawConfiguration, drawDependencies, drawFindings, drawLevels, drawRoutes, drawSampling, drawSecrets } from "./parts.js";
@@ -29,6 +30,7 @@ function drawState() {
   drawTraces(state.traces);
   drawCache(state.cache);
   drawJobs(state.jobs, now());
+  drawLastRun(state.last_run);
   drawDependencies(state.dependencies);
   drawSecrets(state);
   drawLevels(state, change);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::check::Readiness;
 use crate::token::Token;
-use crate::{Check, Finding, Job, Setting};
+use crate::{Check, Finding, Job, LastRun, Setting};
 
 /// Time that the first look at the page gives to checks of readiness that nobody asked before.
 const FIRST_ANSWER: Duration = Duration::from_millis(50);
@@ -40,6 +40,7 @@ struct Inner {
     settings: Option<Settings>,
     /// Title of the section, and its rows.
     jobs: Option<(String, Jobs)>,
+    last_run: Option<Arc<LastRun>>,
     hosts: Vec<String>,
     token: Option<Arc<Token>>,
     #[cfg(feature = "profile")]
@@ -70,6 +71,7 @@ impl Admin {
                 findings: None,
                 settings: None,
                 jobs: None,
+                last_run: None,
                 hosts: Vec::new(),
                 token: None,
                 #[cfg(feature = "profile")]
@@ -136,6 +138,13 @@ impl Admin {
         jobs: impl Fn() -> Vec<Job> + Send + Sync + 'static,
     ) -> Self {
         Arc::make_mut(&mut self.inner).jobs = Some((title.into(), Arc::new(jobs)));
+        self
+    }
+
+    /// Adds a section about the run before this one: how it ended, and its last seconds.
+    #[must_use]
+    pub fn last_run(mut self, last: LastRun) -> Self {
+        Arc::make_mut(&mut self.inner).last_run = Some(Arc::new(last));
         self
     }
 
@@ -284,6 +293,10 @@ impl Admin {
     pub(crate) fn listed_jobs(&self) -> Option<(&str, std::thread::Result<Vec<Job>>)> {
         let (title, jobs) = self.inner.jobs.as_ref()?;
         Some((title, catch_unwind(AssertUnwindSafe(|| jobs()))))
+    }
+
+    pub(crate) fn last_run_shown(&self) -> Option<&LastRun> {
+        self.inner.last_run.as_deref()
     }
 
     #[cfg(feature = "trace")]

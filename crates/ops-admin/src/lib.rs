@@ -85,6 +85,7 @@ mod conditions;
 mod finding;
 mod guard;
 mod job;
+mod last_run;
 mod page;
 #[cfg(feature = "profile")]
 mod profile;
@@ -101,6 +102,7 @@ pub use admin::Admin;
 pub use check::Check;
 pub use finding::{Finding, Severity};
 pub use job::{Job, JobState, Phase};
+pub use last_run::{LastRecord, LastRun};
 pub use setting::Setting;
 
 #[cfg(doctest)]

@@ -15,13 +15,14 @@ const OPENAPI: &str = include_str!("../../assets/openapi.json");
 
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
-const ASSETS: [(&str, &str, &str); 10] = [
+const ASSETS: [(&str, &str, &str); 11] = [
     ("page.css", CSS, include_str!("../../assets/page.css")),
     ("page.js", JS, include_str!("../../assets/page.js")),
     ("address.js", JS, include_str!("../../assets/address.js")),
     ("charts.js", JS, include_str!("../../assets/charts.js")),
     ("dom.js", JS, include_str!("../../assets/dom.js")),
     ("jobs.js", JS, include_str!("../../assets/jobs.js")),
+    ("last-run.js", JS, include_str!("../../assets/last-run.js")),
     ("lines.js", JS, include_str!("../../assets/lines.js")),
     ("live.js", JS, include_str!("../../assets/live.js")),
     ("parts.js", JS, include_str!("../../assets/parts.js")),

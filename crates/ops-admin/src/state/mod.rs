@@ -6,6 +6,7 @@
 mod cache;
 mod dependency;
 mod jobs;
+mod last_run;
 #[cfg_attr(not(feature = "log"), path = "absent/log.rs")]
 pub(crate) mod log;
 #[cfg_attr(not(feature = "metrics"), path = "absent/metrics.rs")]
@@ -24,7 +25,7 @@ use serde::Serialize;
 
 use crate::check::Readiness;
 use crate::text::redacted;
-use crate::{Admin, Check, Finding, Setting, Severity};
+use crate::{Admin, Check, Finding, LastRun, Setting, Severity};
 use dependency::Dependency;
 pub(crate) use time::millis;
 pub(crate) use verdict::Verdict;
@@ -65,6 +66,9 @@ pub(crate) struct State {
     /// `None` if the service lists no work in the background.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) jobs: Option<jobs::Part>,
+    /// `None` if the run before left nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_run: Option<LastRun>,
 }
 
 impl State {
@@ -102,6 +106,7 @@ impl State {
             secrets,
             cache: cache::collect(admin),
             jobs: jobs::collect(admin),
+            last_run: last_run::collect(admin),
         }
     }
 }

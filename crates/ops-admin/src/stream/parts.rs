@@ -22,9 +22,10 @@ const SLOW: [&str; 6] = [
     "traces",
 ];
 /// Parts that the page asks for, or takes from other events.
-const ELSEWHERE: [&str; 9] = [
+const ELSEWHERE: [&str; 10] = [
     "failed_traces",
     "generated_at",
+    "last_run",
     "log_levels",
     "metrics",
     "recent_lines",

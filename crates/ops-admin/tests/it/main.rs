@@ -9,6 +9,7 @@
 mod actions;
 mod guard;
 mod jobs;
+mod last_run;
 #[cfg(feature = "log")]
 mod level;
 #[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
@@ -19,11 +20,13 @@ mod reads;
 mod state;
 mod stream;
 
+use std::time::SystemTime;
+
 use axum::Router;
 use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode, request};
 use http_body_util::BodyExt as _;
-use ops_admin::Admin;
+use ops_admin::{Admin, LastRun};
 use tower::ServiceExt as _;
 
 /// An answer, read to its end.
@@ -98,6 +101,17 @@ fn full() -> Router {
             vec![Finding::new("slow", Severity::Warning, "it is slow", 1).runbook("docs/slow.md")]
         })
         .configuration(|| vec![Setting::new("port", "8000", "default")])
+        .last_run(
+            LastRun::new("aborted", "SIGABRT ended it")
+                .time(SystemTime::UNIX_EPOCH, SystemTime::now())
+                .kept("/run/it.box.1")
+                .record(
+                    "line",
+                    SystemTime::now(),
+                    r#"{"level":"info","event":"started"}"#,
+                )
+                .record("numbers", SystemTime::now(), "{}"),
+        )
         .jobs("Imports", || {
             let job = Job::new("1", "import", JobState::Running, 1).started(2);
             vec![
