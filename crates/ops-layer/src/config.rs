@@ -25,8 +25,8 @@ use crate::glue;
 ///
 /// # The file
 ///
-/// YAML with the keys `log`, `trace`, `metrics` and `secrets`, each with the keys of that part's `Config`, and `cache` with
-/// `file` (the path of a `cache.yaml`) and `dir`. An unknown key is refused with its line and the keys that are known.
+/// YAML with the keys `log`, `trace`, `metrics` and `secrets`, each with the keys of that part's `Config`, `cache` with
+/// `file` (the path of a `cache.yaml`) and `dir`, and `black_box` with `file` and `bytes`. An unknown key is refused with its line and the keys that are known.
 ///
 /// ```yaml
 /// log: { level: info, file: logs/app.log }
@@ -47,6 +47,7 @@ pub struct Config {
     pub(crate) secrets: Option<glue::secrets::Settings>,
     pub(crate) cache: Option<glue::cache::Settings>,
     pub(crate) cache_dir: Option<PathBuf>,
+    pub(crate) black_box: Option<glue::black_box::Settings>,
     pub(crate) stdout: bool,
     pub(crate) secrets_yaml: Option<Document>,
     pub(crate) cache_yaml: Option<Document>,
@@ -65,6 +66,15 @@ pub struct Config {
 pub(crate) struct Document {
     pub(crate) name: String,
     pub(crate) text: String,
+}
+
+/// File or folder of the black box, and bytes of its ring.
+#[cfg(feature = "black-box")]
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct BlackBox {
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) bytes: Option<u64>,
 }
 
 /// Observers of requests that are not the usual ones.
@@ -88,6 +98,7 @@ impl Config {
             secrets: None,
             cache: None,
             cache_dir: None,
+            black_box: None,
             stdout: true,
             secrets_yaml: None,
             cache_yaml: None,
@@ -194,6 +205,27 @@ impl Config {
     #[must_use]
     pub fn cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cache_dir = Some(dir.into());
+        self
+    }
+
+    /// Writes the last seconds of lines, span ends and numbers to this file too, where they outlive a crash: a file, or a folder that
+    /// is there. The next start logs how this run ended, and shows its last seconds on the admin page. `OPS_BLACK_BOX`, then the
+    /// file (`black_box: { file: …, bytes: … }`), then none unless set; see [`ops_black_box`].
+    ///
+    /// If it cannot be made, for want of space or because the file is something else, the service runs without it, and there is a
+    /// finding.
+    #[cfg(feature = "black-box")]
+    #[must_use]
+    pub fn black_box(mut self, path: impl Into<PathBuf>) -> Self {
+        self.black_box.get_or_insert_default().file = Some(path.into());
+        self
+    }
+
+    /// Sets the bytes of the ring of [`black_box`](Self::black_box), 64 KiB to 256 MiB; 8 MiB unless set.
+    #[cfg(feature = "black-box")]
+    #[must_use]
+    pub fn black_box_bytes(mut self, bytes: u64) -> Self {
+        self.black_box.get_or_insert_default().bytes = Some(bytes);
         self
     }
 

@@ -19,6 +19,7 @@ pub(crate) struct File {
     pub(crate) metrics: Option<glue::metrics::Settings>,
     pub(crate) secrets: Option<glue::secrets::Settings>,
     pub(crate) cache: Cache,
+    pub(crate) black_box: Option<glue::black_box::Settings>,
 }
 
 /// Places of the cache: what is configured stands in the file that it names.
@@ -80,6 +81,10 @@ impl Config {
                 (self.cache.is_some() || self.cache_yaml.is_some()) && file.cache.file.is_some(),
             ),
             (
+                "black_box",
+                self.black_box.is_some() && file.black_box.is_some(),
+            ),
+            (
                 "cache: dir",
                 self.cache_dir.is_some() && file.cache.dir.is_some(),
             ),
@@ -91,6 +96,7 @@ impl Config {
             .trace
             .or(file.trace.map(glue::trace::beneath_environment));
         self.metrics = self.metrics.or(file.metrics);
+        self.black_box = glue::black_box::settled(self.black_box, file.black_box);
         if self.secrets.is_none() {
             let secrets = file.secrets.map(glue::secrets::beneath_environment);
             self.secrets = secrets.transpose()?;

@@ -38,6 +38,7 @@
 //! | `serve` | yes | [`serve`] and [`run`]: the server for HTTP/1.1 and HTTP/2, probes, limits, the order of stopping |
 //! | `aws` | no | secrets from AWS SSM and Secrets Manager |
 //! | `cache` | no | query results and HTTP caching |
+//! | `black-box` | no | the last seconds in a file that outlives a crash, if `OPS_BLACK_BOX` names one ([`black_box`]) |
 //! | `duckdb` | no | the DuckDB warehouse, linked to a libduckdb that is there |
 //! | `duckdb-bundled` | no | the same, compiling DuckDB (about 25 minutes on two cores) |
 //! | `grpc` | no | gRPC: tonic services beside the routes, their calls in spans, lines and metrics, the health service |
@@ -82,6 +83,8 @@ pub use tokio::task::JoinHandle;
 pub use data_cache as cache;
 #[cfg(feature = "admin")]
 pub use ops_admin as admin;
+#[cfg(feature = "black-box")]
+pub use ops_black_box as black_box;
 pub use ops_http as http;
 #[cfg(feature = "log")]
 pub use ops_log as log;

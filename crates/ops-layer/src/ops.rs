@@ -22,6 +22,7 @@ struct Parts {
     #[cfg(all(feature = "admin", feature = "serve"))]
     build: Option<[&'static str; 2]>,
     log: glue::log::Log,
+    black_box: glue::black_box::Part,
     trace: glue::trace::Trace,
     secrets: glue::secrets::Part,
     cache: glue::cache::Part,
@@ -45,7 +46,9 @@ pub fn init(config: Config) -> Result<Ops, Error> {
     // one name for lines, spans and pages
     config.service_name = glue::trace::service_name(&config.service_name);
     glue::trace::follow_tracing();
+    let black_box = glue::black_box::Part::start(config.black_box.as_ref(), &config.service_name);
     let log = glue::log::Log::start(&config)?;
+    black_box.started();
     for section in &config.covered {
         tracing::warn!(
             target: "ops_layer", section, hint = "the program sets it itself", "config_section_ignored"
@@ -67,6 +70,7 @@ pub fn init(config: Config) -> Result<Ops, Error> {
             #[cfg(all(feature = "admin", feature = "serve"))]
             build: config.build.map(|[version, commit, _]| [version, commit]),
             log,
+            black_box,
             trace,
             secrets,
             cache,
@@ -113,6 +117,7 @@ impl Parts {
             export: self.trace.look(),
             secrets: self.secrets.look(),
             log: self.log.look(),
+            black_box: self.black_box.look(),
             cache,
             queries,
             metrics: glue::metrics::look(),
@@ -153,6 +158,12 @@ impl Ops {
     #[cfg(all(feature = "admin", feature = "serve", feature = "cache"))]
     pub(crate) fn cache_file(&self) -> Option<&str> {
         self.parts.cache.file.as_deref()
+    }
+
+    /// Returns how the run before ended, if it left a black box.
+    #[cfg(all(feature = "admin", feature = "serve"))]
+    pub(crate) fn last_run(&self) -> Option<ops_admin::LastRun> {
+        self.parts.black_box.last_run()
     }
 
     /// Returns one layer for each request: its span, its access line and its metrics. Add it outermost.
@@ -256,6 +267,7 @@ impl Ops {
     /// written.
     pub async fn shutdown(self, budget: Duration) {
         let started = Instant::now();
+        glue::black_box::stopping(None);
         if let Some(watch) = self.parts.watch.get() {
             watch.stop();
         }
@@ -263,6 +275,7 @@ impl Ops {
         self.parts.cache.flush(left()).await;
         self.parts.trace.shutdown(left()).await;
         self.parts.log.flush(left());
+        glue::black_box::close();
     }
 }
 

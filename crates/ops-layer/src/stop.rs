@@ -3,6 +3,8 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
+use crate::glue;
+
 /// Signal to every part of a service that it should stop: raised by SIGTERM, by Ctrl-C, or by [`stop`](Self::stop).
 #[derive(Clone, Debug)]
 pub struct StopSignal {
@@ -30,9 +32,11 @@ impl StopSignal {
             if !listener.is_raised() {
                 // nobody else sets it
                 let _ = listener.number.set(number);
+                glue::black_box::stopping(Some(number));
             }
             listener.stop();
             let number = signals.next().await;
+            glue::black_box::exiting();
             std::process::exit(128 + number);
         });
         Ok(signal)

@@ -53,30 +53,29 @@ pub struct Reading {
 
 /// Reads a black box, of a process that is dead or of one that runs, of this machine or of another one.
 ///
-/// If its process left no mark of its end and no later start has judged it, the ending is [`EndingKind::Unknown`]: use
-/// [`read_here`] for a file of this machine.
+/// If its process left no mark of its end and no later start has judged it, boot id and counters of the kernel are compared with those
+/// of this machine, but only while it has the boot id of the file: it may be another one.
 ///
 /// # Errors
 ///
 /// Fails if the file cannot be read, or is no black box of a version that is known.
 pub fn read(path: impl AsRef<Path>) -> Result<Reading, Error> {
-    Raw::read(path.as_ref())?.reading(None)
+    let path = path.as_ref();
+    let raw = Raw::read(path)?;
+    let machine = Machine::look();
+    if machine.boot == Some(raw.head.boot) {
+        return raw.reading_here(&machine);
+    }
+    raw.reading(None)
 }
 
-/// Reads a black box of this machine, and compares boot id and counters of the kernel with those that it holds.
+/// Reads a black box of this machine, which may have been booted since.
 ///
 /// # Errors
 ///
 /// As [`read`].
 pub fn read_here(path: impl AsRef<Path>) -> Result<Reading, Error> {
-    let path = path.as_ref();
-    let raw = Raw::read(path)?;
-    if is_running(path) {
-        let mut reading = raw.reading(None)?;
-        reading.ending = Ending::running();
-        return Ok(reading);
-    }
-    raw.reading(Some(&Machine::look()))
+    Raw::read(path.as_ref())?.reading_here(&Machine::look())
 }
 
 /// Reports whether a process has this black box open for writing.
@@ -135,6 +134,15 @@ impl<'a> Raw<'a> {
             bytes,
             length,
         })
+    }
+
+    fn reading_here(self, machine: &Machine) -> Result<Reading, Error> {
+        if is_running(self.path) {
+            let mut reading = self.reading(None)?;
+            reading.ending = Ending::running();
+            return Ok(reading);
+        }
+        self.reading(Some(machine))
     }
 
     /// Judges the end by the marks in the file, and by the machine if it is the one that the file was written on.

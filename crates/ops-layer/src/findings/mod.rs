@@ -8,6 +8,7 @@ mod explain;
 mod export;
 mod finding;
 mod history;
+mod last_run;
 mod logs;
 mod process;
 mod runtime;
@@ -48,7 +49,7 @@ const fn rule(
     }
 }
 
-const RULES: [Rule; 26] = {
+const RULES: [Rule; 28] = {
     use Severity::{Critical, Warning};
     [
         rule(&export::COLLECTOR, Warning, export::collector),
@@ -82,6 +83,8 @@ const RULES: [Rule; 26] = {
         rule(&["oom_kills"], Critical, process::oom),
         rule(&["descriptors_low"], Warning, process::descriptors),
         rule(&["panics"], Warning, process::panics),
+        rule(&["last_run_crashed"], Warning, last_run::ended),
+        rule(&["black_box_off"], Warning, last_run::off),
         rule(&["cardinality_overflow"], Warning, process::cardinality),
         rule(&["requests_failing"], Critical, process::requests),
         rule(&["rule_failing"], Warning, |_, _| None),

@@ -12,6 +12,7 @@ pub(crate) struct Snapshot {
     pub(crate) export: Option<Export>,
     pub(crate) secrets: Option<Secrets>,
     pub(crate) log: Option<Log>,
+    pub(crate) black_box: Option<BlackBox>,
     pub(crate) cache: Option<Cache>,
     pub(crate) queries: Option<Queries>,
     pub(crate) metrics: Option<Metrics>,
@@ -29,6 +30,7 @@ impl Snapshot {
             export: None,
             secrets: None,
             log: None,
+            black_box: None,
             cache: None,
             queries: None,
             metrics: None,
@@ -36,6 +38,24 @@ impl Snapshot {
             heartbeat: Heartbeat::default(),
         }
     }
+}
+
+/// The black box, and the run before.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BlackBox {
+    /// Reason why there is none although one was asked for.
+    pub(crate) off: Option<String>,
+    /// End of the run before, if it was not clean.
+    pub(crate) ended: Option<Ended>,
+}
+
+/// End of a run that was not clean.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    pub(crate) how: String,
+    pub(crate) at: SystemTime,
+    /// File with its last seconds.
+    pub(crate) kept: String,
 }
 
 /// Export of spans.

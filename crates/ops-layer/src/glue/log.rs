@@ -1,5 +1,7 @@
 use std::future::Future;
 use std::time::Duration;
+#[cfg(feature = "black-box")]
+use std::time::SystemTime;
 
 use crate::findings::snapshot::Log as Seen;
 use crate::{Config, Error};
@@ -60,6 +62,18 @@ impl Log {
 /// Returns the text without the secrets that are known.
 pub(crate) fn scrubbed(text: String) -> String {
     ops_log::redacted(&text).unwrap_or(text)
+}
+
+/// Shows each line to this function, with its moment.
+#[cfg(feature = "black-box")]
+pub(crate) fn each_line(see: impl Fn(SystemTime, &[u8]) + Send + Sync + 'static) {
+    ops_log::set_line_tap(see);
+}
+
+/// Returns the text without the secrets that are known; `None` if there are none in it.
+#[cfg(feature = "black-box")]
+pub(crate) fn redacted(text: &str) -> Option<String> {
+    ops_log::redacted(text)
 }
 
 pub(crate) fn publish() {

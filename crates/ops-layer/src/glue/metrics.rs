@@ -67,6 +67,14 @@ pub(crate) fn look() -> Option<Seen> {
     })
 }
 
+/// Returns the newest number of each sparkline that has one.
+#[cfg(feature = "black-box")]
+pub(crate) fn newest() -> std::collections::BTreeMap<&'static str, f64> {
+    let lines = ops_metrics::sparklines().into_iter();
+    let newest = lines.filter_map(|line| Some((line.name, line.points.last().copied()??)));
+    newest.collect()
+}
+
 pub(crate) fn observer() -> Observer {
     let is_on = |value: std::ffi::OsString| value.eq_ignore_ascii_case("true");
     let semantic = std::env::var_os("OPS_METRICS_SEMANTIC_NAMES").is_some_and(is_on);

@@ -2,6 +2,8 @@
 //!
 //! A part that is compiled out has a module of the same interface in `absent`, chosen here and nowhere else.
 
+#[cfg_attr(not(feature = "black-box"), path = "absent/black_box.rs")]
+pub(crate) mod black_box;
 #[cfg_attr(not(feature = "cache"), path = "absent/cache.rs")]
 pub(crate) mod cache;
 #[cfg_attr(not(feature = "log"), path = "absent/log.rs")]
@@ -19,6 +21,7 @@ mod otlp_metrics;
 #[cfg(not(all(feature = "log", feature = "trace")))]
 mod carried;
 #[cfg(not(all(
+    feature = "black-box",
     feature = "cache",
     feature = "log",
     feature = "metrics",

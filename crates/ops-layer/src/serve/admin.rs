@@ -114,6 +114,9 @@ fn page(ops: &Ops, settings: &Settings, readiness: Readiness) -> Admin {
     if let Some([version, commit]) = ops.build() {
         page = page.build(version, commit);
     }
+    if let Some(last) = ops.last_run() {
+        page = page.last_run(last);
+    }
     let in_force = in_force::settings(ops, settings);
     let page = page.configuration(move || in_force.clone());
     #[cfg(feature = "secrets")]

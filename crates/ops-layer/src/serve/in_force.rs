@@ -13,9 +13,10 @@ const DEFAULT: &str = "default";
 
 /// Variables of the parts that are shown if they are set. None of them holds a secret; what looks like one in a URL is hidden by
 /// the page.
-const VARIABLES: [&str; 17] = [
+const VARIABLES: [&str; 18] = [
     "AWS_PROFILE",
     "AWS_REGION",
+    "OPS_BLACK_BOX",
     "OPS_ENV",
     "OPS_LOG_FORMAT",
     "OPS_LOG_LEVEL",

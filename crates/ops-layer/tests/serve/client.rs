@@ -33,6 +33,17 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     request(address, "GET", path, "", b"")
 }
 
+/// Asks a server that may be killed meanwhile; whatever it answers is ignored.
+#[cfg(feature = "black-box")]
+pub(crate) fn ask(address: SocketAddr, path: &str) {
+    if let Ok(mut stream) = TcpStream::connect(address) {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let _ = stream.set_read_timeout(Some(PATIENCE));
+        let _ = stream.write_all(head.as_bytes());
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+}
+
 /// Header lines end with CR and LF each.
 pub(crate) fn request(
     address: SocketAddr,

@@ -8,6 +8,8 @@
 )]
 
 mod admin;
+#[cfg(feature = "black-box")]
+mod black_box;
 mod child;
 mod client;
 mod config;

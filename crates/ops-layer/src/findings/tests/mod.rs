@@ -36,6 +36,7 @@ fn healthy(seconds: u64) -> Snapshot {
             written: n * 10,
             ..Log::default()
         }),
+        black_box: None,
         cache: Some(Cache {
             hits: n * 90,
             misses: n * 10,

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{Set, all, cache, collector, disk, export, failing, log, metrics, queries, secrets};
-use crate::findings::snapshot::{Overflow, Snapshot};
+use crate::findings::snapshot::{BlackBox, Ended, Overflow, Snapshot};
 
 /// Change of a snapshot, evaluations that it lasts, and the findings in order with a part of what the first one says.
 pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static str)> {
@@ -383,6 +383,42 @@ pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static
             1,
             vec!["cardinality_overflow"],
             "label route of http_requests_total",
+        ),
+        (
+            "a crash",
+            Box::new(|snapshot| {
+                let at = snapshot.wall - Duration::from_secs(615);
+                let (how, kept) = ("SIGABRT ended it".to_owned(), "app.box.1".to_owned());
+                let ended = Some(Ended { how, at, kept });
+                snapshot.black_box = Some(BlackBox { ended, off: None });
+            }),
+            1,
+            vec!["last_run_crashed"],
+            "last seen 615 s ago: SIGABRT ended it",
+        ),
+        (
+            "a crash long ago",
+            Box::new(|snapshot| {
+                let (how, kept) = ("SIGABRT ended it".to_owned(), "app.box.1".to_owned());
+                let at = snapshot.wall;
+                snapshot.wall += Duration::from_secs(3600);
+                snapshot.at += Duration::from_secs(3600);
+                let ended = Some(Ended { how, at, kept });
+                snapshot.black_box = Some(BlackBox { ended, off: None });
+            }),
+            1,
+            vec![],
+            "",
+        ),
+        (
+            "no black box",
+            Box::new(|snapshot| {
+                let off = Some("app.box: the file is empty".to_owned());
+                snapshot.black_box = Some(BlackBox { ended: None, off });
+            }),
+            1,
+            vec!["black_box_off"],
+            "app.box: the file is empty",
         ),
         (
             "clock",

@@ -1,0 +1,46 @@
+//! Rules about the run before, and the file that shows it.
+
+use std::time::Duration;
+
+use super::history::History;
+use super::snapshot::Snapshot;
+use super::{Finding, Severity};
+
+/// Time after a start for which the end of the run before is a finding; the page shows it for as long as the process runs.
+const LATELY: Duration = Duration::from_secs(3600);
+const RUNBOOK: &str = "last-run-crashed";
+
+pub(super) fn ended(now: &Snapshot, _: &History) -> Option<Finding> {
+    let ended = now.black_box.as_ref()?.ended.as_ref()?;
+    if now.at >= LATELY {
+        return None;
+    }
+    let before = now.wall.duration_since(ended.at).unwrap_or_default();
+    let seconds = before.as_secs();
+    let finding = Finding::new("last_run_crashed", Severity::Warning)
+        .seen(format!(
+            "the run before was last seen {seconds} s ago: {}",
+            ended.how
+        ))
+        .means("Requests in flight were cut off, and what was not written is lost.")
+        .action(format!(
+            "Read its last seconds in the section Last run of the admin page; all of it is in {}.",
+            ended.kept
+        ));
+    Some(finding.runbook(RUNBOOK))
+}
+
+pub(super) fn off(now: &Snapshot, _: &History) -> Option<Finding> {
+    let why = now.black_box.as_ref()?.off.as_ref()?;
+    let mut finding = Finding::new("black_box_off", Severity::Warning)
+        .seen(why)
+        .means("If this run crashes, its last seconds are lost, and nobody can say how it ended. Nothing else is harmed.")
+        .action(
+            "Free space, move the file that is in its place away, or name another one with OPS_BLACK_BOX; then restart.",
+        );
+    // 28 is ENOSPC: only then is a full disk the cause, which may be another one
+    if why.contains("(os error 28)") {
+        finding = finding.explained_by("disk_full");
+    }
+    Some(finding.runbook(RUNBOOK))
+}

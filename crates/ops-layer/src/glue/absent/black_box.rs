@@ -1,0 +1,36 @@
+use crate::findings::snapshot::BlackBox as Seen;
+
+pub(crate) use crate::glue::left_out::LeftOut as Settings;
+
+#[derive(Debug)]
+pub(crate) struct Part;
+
+pub(crate) fn settled(in_code: Option<Settings>, in_file: Option<Settings>) -> Option<Settings> {
+    in_code.or(in_file)
+}
+
+impl Part {
+    pub(crate) fn start(_: Option<&Settings>, _: &str) -> Self {
+        Self
+    }
+
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn started(&self) {}
+
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn look(&self) -> Option<Seen> {
+        None
+    }
+
+    #[cfg(all(feature = "admin", feature = "serve"))]
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn last_run(&self) -> Option<ops_admin::LastRun> {
+        None
+    }
+}
+
+pub(crate) fn stopping(_: Option<i32>) {}
+
+pub(crate) fn exiting() {}
+
+pub(crate) fn close() {}

@@ -1,0 +1,187 @@
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+use ops_black_box::{BlackBox, Kind, LastRun};
+
+pub(crate) use crate::config::BlackBox as Settings;
+use crate::findings::snapshot::{BlackBox as Seen, Ended};
+use crate::glue;
+
+/// Names the file, or the folder that it is made in; `off` for none.
+const VARIABLE: &str = "OPS_BLACK_BOX";
+/// Time between two heartbeats.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// The black box of the process, for its stop.
+static CURRENT: OnceLock<BlackBox> = OnceLock::new();
+
+/// What the start found out, and the reason why there is no black box although one was asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Part {
+    last_run: Option<LastRun>,
+    off: Option<String>,
+}
+
+/// Returns what holds: what is set in code, then the environment, then the file.
+pub(crate) fn settled(in_code: Option<Settings>, in_file: Option<Settings>) -> Option<Settings> {
+    if in_code.is_some() {
+        return in_code;
+    }
+    let mut settings = in_file.unwrap_or_default();
+    let variable = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
+    settings.file = match variable {
+        Some(off) if off == "off" => None,
+        Some(path) => Some(path.into()),
+        None => settings.file,
+    };
+    Some(settings)
+}
+
+impl Part {
+    /// Opens the black box, if one is asked for, and has lines and spans written to it. Logging starts after this, so that its
+    /// first line is in the box.
+    pub(crate) fn start(settings: Option<&Settings>, service: &str) -> Self {
+        let Some((settings, path)) = settings.and_then(|set| Some((set, set.file.as_ref()?)))
+        else {
+            return Self::default();
+        };
+        let mut config = ops_black_box::Config::new(path, service);
+        if let Some(bytes) = settings.bytes {
+            config = config.ring_bytes(bytes);
+        }
+        let opened = ops_black_box::open(&config);
+        let off = match opened.black_box {
+            Ok(black_box) => {
+                write_to(&black_box);
+                // there is one in a process
+                let _ = CURRENT.set(black_box);
+                None
+            }
+            Err(error) => Some(chain(&error)),
+        };
+        Self {
+            last_run: opened.last_run,
+            off,
+        }
+    }
+
+    /// Logs how the last run ended, and begins to watch this one. Panics are lines already.
+    pub(crate) fn started(&self) {
+        if let Some(last) = &self.last_run {
+            log(last);
+        }
+        if let Some(why) = &self.off {
+            tracing::warn!(target: "ops_layer", why, "black_box_off");
+        }
+        let Some(black_box) = CURRENT.get() else {
+            return;
+        };
+        if let Err(error) = black_box.watch_process(glue::log::redacted) {
+            tracing::warn!(target: "ops_layer", error = chain(&error), "black_box_incomplete");
+        }
+        let beating = std::thread::Builder::new()
+            .name("ops-black-box".to_owned())
+            .spawn(move || beat(black_box));
+        if let Err(error) = beating {
+            tracing::warn!(target: "ops_layer", error = %error, "black_box_incomplete");
+        }
+    }
+
+    pub(crate) fn look(&self) -> Option<Seen> {
+        let ended = self.last_run.as_ref();
+        let ended = ended.filter(|last| !last.reading.ending.is_clean());
+        Some(Seen {
+            off: self.off.clone(),
+            ended: ended.map(|last| Ended {
+                how: last.reading.ending.how.clone(),
+                at: last.reading.last_seen,
+                kept: last.kept.display().to_string(),
+            }),
+        })
+    }
+
+    /// Returns the run before, for the admin page.
+    #[cfg(all(feature = "admin", feature = "serve"))]
+    pub(crate) fn last_run(&self) -> Option<ops_admin::LastRun> {
+        let last = self.last_run.as_ref()?;
+        let reading = &last.reading;
+        let mut shown = ops_admin::LastRun::new(reading.ending.kind.as_str(), &reading.ending.how)
+            .clean(reading.ending.is_clean())
+            .time(reading.started, reading.last_seen)
+            .kept(last.kept.display().to_string())
+            .left_out(reading.left_out)
+            .torn(reading.torn);
+        for record in &reading.records {
+            shown = shown.record(record.kind.as_str(), record.at, &record.text);
+        }
+        Some(shown)
+    }
+}
+
+/// Notes that somebody asked the process to stop.
+pub(crate) fn stopping(signal: Option<i32>) {
+    if let Some(black_box) = CURRENT.get() {
+        black_box.stopping(signal);
+    }
+}
+
+/// Notes that the process ends without a shutdown.
+pub(crate) fn exiting() {
+    if let Some(black_box) = CURRENT.get() {
+        black_box.exiting();
+    }
+}
+
+/// Notes that the process was shut down in order.
+pub(crate) fn close() {
+    if let Some(black_box) = CURRENT.get() {
+        black_box.close();
+    }
+}
+
+fn write_to(black_box: &BlackBox) {
+    let of_lines = black_box.clone();
+    glue::log::each_line(move |at, json| of_lines.line(at, json));
+    let of_spans = black_box.clone();
+    glue::trace::each_end(move |at, json| of_spans.record(Kind::Span, at, json));
+}
+
+/// Writes the newest number of each sparkline, once a second, for as long as the process runs.
+fn beat(black_box: &BlackBox) {
+    loop {
+        let numbers = glue::metrics::newest();
+        let json = serde_json::to_vec(&numbers).unwrap_or_default();
+        black_box.beat(SystemTime::now(), &json);
+        std::thread::sleep(BEAT);
+    }
+}
+
+/// One line about the run before.
+fn log(last: &LastRun) {
+    let ending = last.reading.ending.kind.as_str();
+    let how = &last.reading.ending.how;
+    let seconds = |at: SystemTime| {
+        let since = at.duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0.0, |since| since.as_secs_f64())
+    };
+    let (since, until) = (
+        seconds(last.reading.started),
+        seconds(last.reading.last_seen),
+    );
+    let process = last.reading.process;
+    let kept = last.kept.display();
+    if last.reading.ending.is_clean() {
+        tracing::info!(
+            target: "ops_layer", ending, how, since, until, process, kept = %kept, "last_run_ended"
+        );
+    } else {
+        tracing::warn!(
+            target: "ops_layer", ending, how, since, until, process, kept = %kept, "last_run_ended"
+        );
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
