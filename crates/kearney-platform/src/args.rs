@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -57,6 +57,8 @@ pub enum Command {
     Cache(Cache),
     /// Prints JSON log lines for people, all or some of them
     Logs(Logs),
+    /// Prints how a process ended and its last seconds, from the file that OPS_BLACK_BOX named, also of another machine
+    BlackBox(BlackBox),
     /// Asks the platform that runs on this machine if it is alive
     Healthcheck(Healthcheck),
     /// Diagnoses the platform, running or not: exit code 0 without findings, 3 for warnings, 4 for critical ones
@@ -180,6 +182,18 @@ pub struct Logs {
     #[arg(long, short)]
     pub follow: bool,
     /// The lines as they are stored
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct BlackBox {
+    /// The file; those of runs that crashed end with .1 (the newest) to .3
+    pub file: PathBuf,
+    /// Time before the last record that is shown, as 10s or 5m
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub last: Duration,
+    /// As JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         Command::Secrets(command) => commands::secrets::run(command),
         Command::Cache(command) => commands::cache::run(command),
         Command::Logs(options) => commands::logs::run(&options),
+        Command::BlackBox(options) => commands::black_box::run(&options),
         Command::Healthcheck(options) => healthcheck::run(&options),
         Command::Doctor(options) => return doctor::run(&options),
         Command::Completions { shell } => commands::completions::print(shell),

@@ -1,5 +1,6 @@
 //! Commands that answer and end.
 
+pub mod black_box;
 pub mod cache;
 pub mod completions;
 pub mod logs;

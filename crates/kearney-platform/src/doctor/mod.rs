@@ -5,6 +5,7 @@
 
 mod admin;
 mod answers;
+mod black_box;
 mod bundle;
 mod client;
 mod collector;
@@ -74,11 +75,12 @@ type Probe = fn(&Doctor) -> Answers;
 
 /// Asks everybody at once, each on a thread of its own.
 fn ask_all(options: &Doctor, started: Instant) -> Answers {
-    const PROBES: [(&str, Probe); 4] = [
+    const PROBES: [(&str, Probe); 5] = [
         ("process", admin::ask),
         ("secrets", secrets::ask),
         ("collector", collector::ask),
         ("data", data::ask),
+        ("black box", black_box::ask),
     ];
     let (send, answered) = channel();
     for (name, probe) in PROBES {

@@ -21,6 +21,9 @@ pub struct Doctor {
     /// Directory of secrets.yaml and cache.yaml [default: ./configs if there, else the embedded files]
     #[arg(long, env = "KEARNEY_CONFIG_DIR")]
     pub config_dir: Option<PathBuf>,
+    /// Black box of the platform, or the folder that it is in
+    #[arg(long, env = "OPS_BLACK_BOX", value_name = "PATH")]
+    pub black_box: Option<PathBuf>,
     /// File of JSON log lines, or `none`
     #[arg(
         long,

@@ -5,6 +5,7 @@
 
 mod api;
 mod bad_input;
+mod black_box;
 mod cache;
 mod collector;
 mod commands;
