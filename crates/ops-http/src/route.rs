@@ -37,12 +37,37 @@ impl Route {
     pub(crate) fn detect(extensions: &mut Extensions) {
         #[cfg(feature = "axum")]
         if let Some(matched) = extensions.get::<axum::extract::MatchedPath>() {
-            let route = Self::new(matched.as_str());
+            let route = remembered(matched.as_str());
             extensions.insert(route);
         }
         #[cfg(not(feature = "axum"))]
         let _ = extensions;
     }
+}
+
+/// Number of templates that a thread remembers.
+#[cfg(feature = "axum")]
+const PLACES: usize = 64;
+
+#[cfg(feature = "axum")]
+thread_local! {
+    static REMEMBERED: std::cell::RefCell<[Option<Route>; PLACES]> =
+        const { std::cell::RefCell::new([const { None }; PLACES]) };
+}
+
+/// Returns the route of this template without an allocation, if it was matched on this thread before.
+#[cfg(feature = "axum")]
+fn remembered(template: &str) -> Route {
+    // the text is in the router, so that its address tells templates apart; the text itself decides
+    let place = (template.as_ptr().addr() >> 4) % PLACES;
+    let found = REMEMBERED.try_with(|all| {
+        let mut all = all.try_borrow_mut().ok()?;
+        match &all[place] {
+            Some(route) if route.template() == template => Some(route.clone()),
+            _ => Some(all[place].insert(Route::new(template)).clone()),
+        }
+    });
+    found.ok().flatten().unwrap_or_else(|| Route::new(template))
 }
 
 impl fmt::Display for Route {
