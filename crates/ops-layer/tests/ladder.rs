@@ -51,12 +51,12 @@ struct Row {
 const ROWS: [Row; 8] = [
     row("bare", None, 0.0),
     row("layer", None, 2.0),
-    row("nothing", None, 5.0),
-    row("metrics", None, 5.0),
-    row("log", None, 5.0),
-    row("off", Some(0.0), 5.0),
+    row("nothing", None, 4.0),
+    row("metrics", None, 4.0),
+    row("log", None, 4.0),
+    row("off", Some(0.0), 4.0),
     row("sampled-10", Some(0.1), 10.0),
-    row("sampled-100", Some(1.0), 15.0),
+    row("sampled-100", Some(1.0), 14.0),
 ];
 
 const fn row(name: &'static str, ratio: Option<f64>, limit: f64) -> Row {

@@ -10,16 +10,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// The parts and the goal of each: instructions more than those of the first row.
+/// The parts, and the limit of each: instructions more than those of the first row, by 3 % more than it takes now.
 const ROWS: [(&str, Option<u64>); 8] = [
     ("bare", None),
     ("layer", None),
-    ("nothing", None),
-    ("metrics", None),
-    ("log", None),
-    ("off", None),
-    ("sampled-10", None),
-    ("sampled-100", None),
+    ("nothing", Some(3_000)),
+    ("metrics", Some(4_300)),
+    ("log", Some(8_600)),
+    ("off", Some(13_200)),
+    ("sampled-10", Some(21_200)),
+    ("sampled-100", Some(33_400)),
 ];
 
 /// The difference of two runs is counted, so that start and end are in none.
