@@ -74,8 +74,7 @@
 //! | `aws` | | what the two AWS features share; not to be named alone |
 //!
 //! # When not to use it
-//! For configuration that is no secret, use a configuration crate. For leased credentials, versions other than the current one
-//! and binary secrets, use the client of the service.
+//! For configuration that is no secret, use a configuration crate. For leased credentials, use the client of the service.
 
 mod cache;
 mod caught;
@@ -97,7 +96,7 @@ pub use resolver::report::{DotEnvReport, Report, SecretReport, SourceReport};
 pub use resolver::rotation::{DEFAULT_WATCH_INTERVAL, MIN_REFRESH_INTERVAL, Watch};
 pub use resolver::secrets::Secrets;
 pub use resolver::stats::Stats;
-pub use secret::{Secret, SecretSource};
+pub use secret::{Secret, SecretBytes, SecretSource};
 pub use setup::catalog::{MAX_CATALOG_BYTES, MAX_CATALOG_ENTRIES, MAX_NAME_BYTES};
 pub use setup::config::{Config, DEFAULT_DEADLINE, DEFAULT_MAX_STALE, DEFAULT_TTL, MAX_TTL};
 pub use source::aws::detection::AwsMode;

@@ -95,6 +95,36 @@ pub struct Secret(Arc<Inner>);
 struct Inner {
     value: Zeroizing<Box<str>>,
     source: SecretSource,
+    /// Content of a secret that is no text.
+    binary: Option<Zeroizing<Box<[u8]>>>,
+}
+
+/// Bytes of a secret, and its source.
+///
+/// Cloning shares one allocation, which is zeroed when the last clone is dropped. `Debug` prints `[REDACTED]`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretBytes(Secret);
+
+impl SecretBytes {
+    pub(crate) fn new(secret: Secret) -> Self {
+        Self(secret)
+    }
+
+    /// Returns the bytes: those of a binary secret, or of the text of any other. Every call is a place to review.
+    pub fn expose(&self) -> &[u8] {
+        self.0.bytes()
+    }
+
+    /// Returns the source of the value.
+    pub fn source(&self) -> SecretSource {
+        self.0.source()
+    }
+}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[REDACTED]")
+    }
 }
 
 impl Secret {
@@ -102,7 +132,28 @@ impl Secret {
         Self(Arc::new(Inner {
             value: Zeroizing::new(Box::from(value)),
             source,
+            binary: None,
         }))
+    }
+
+    /// A secret that is no text, and is given to nobody who asks for text.
+    pub(crate) fn binary(bytes: &[u8], source: SecretSource) -> Self {
+        Self(Arc::new(Inner {
+            value: Zeroizing::new(Box::default()),
+            source,
+            binary: Some(Zeroizing::new(Box::from(bytes))),
+        }))
+    }
+
+    pub(crate) fn is_binary(&self) -> bool {
+        self.0.binary.is_some()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.0.binary {
+            Some(bytes) => bytes,
+            None => self.expose().as_bytes(),
+        }
     }
 
     /// Returns the text. Every call is a place to review.
@@ -133,7 +184,7 @@ impl Secret {
 /// Constant-time, on the value alone.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        self.ct_eq(other.expose())
+        self.is_binary() == other.is_binary() && self.bytes().ct_eq(other.bytes()).into()
     }
 }
 

@@ -67,6 +67,12 @@ impl MemorySource {
             .insert(name.into(), Ok(SourceValue::new(value)));
     }
 
+    /// Answers `name` with these bytes from now on, as a binary secret.
+    pub fn set_binary(&self, name: &str, bytes: impl Into<Vec<u8>>) {
+        let value = SourceValue::binary(bytes);
+        self.0.content.lock().insert(name.into(), Ok(value));
+    }
+
     /// Fails on `name` from now on.
     pub fn fail(&self, name: &str, kind: ErrorKind) {
         self.0.content.lock().insert(name.into(), Err(kind));

@@ -14,7 +14,7 @@ use crate::error::ErrorKind;
 use crate::resolver::block_on::block_on;
 use crate::resolver::secrets::Secrets;
 use crate::resolver::{Found, Request, Resolver, Step, not_found};
-use crate::{Secret, SecretError, SecretSource};
+use crate::{Secret, SecretBytes, SecretError, SecretSource};
 
 /// A question for one secret: add what you need, then `.await` it or call [`blocking`](Get::blocking).
 #[must_use = "nothing is asked before `.await` or `.blocking()`"]
@@ -23,6 +23,8 @@ pub struct Get<'a> {
     name: &'a str,
     ttl: Option<Duration>,
     default: Option<Cow<'a, str>>,
+    /// Bytes are accepted too.
+    binary: bool,
 }
 
 impl<'a> Get<'a> {
@@ -32,6 +34,7 @@ impl<'a> Get<'a> {
             name,
             ttl: None,
             default: None,
+            binary: false,
         }
     }
 
@@ -73,8 +76,36 @@ impl<'a> Get<'a> {
     ///
     /// # Errors
     /// Fails if a source fails.
-    pub async fn source(self) -> Result<SecretSource, SecretError> {
+    pub async fn source(mut self) -> Result<SecretSource, SecretError> {
+        self.binary = true;
         source_of(self.optional().await)
+    }
+
+    /// Returns the bytes of a secret: a binary secret of AWS as it is stored, the text of any other. Base64 is not decoded, and no
+    /// binary secret is given out as text.
+    ///
+    /// # Errors
+    /// Fails if a source fails, or no source has the secret.
+    pub async fn bytes(mut self) -> Result<SecretBytes, SecretError> {
+        self.binary = true;
+        let name = self.name;
+        let found = Asking::new(self).await?.secret();
+        found
+            .map(SecretBytes::new)
+            .map_err(|tried| not_found(name, tried))
+    }
+
+    /// Returns the bytes of a secret as [`bytes`](Get::bytes) does, waiting as [`blocking`](Get::blocking) does.
+    ///
+    /// # Errors
+    /// Fails if a source fails, or no source has the secret.
+    pub fn bytes_blocking(mut self) -> Result<SecretBytes, SecretError> {
+        self.binary = true;
+        let name = self.name;
+        let found = self.found_blocking()?.secret();
+        found
+            .map(SecretBytes::new)
+            .map_err(|tried| not_found(name, tried))
     }
 
     /// Waits on this thread, inside or outside of tokio, for at most the deadline.
@@ -119,7 +150,8 @@ impl<'a> Get<'a> {
     ///
     /// # Errors
     /// Fails if a source fails.
-    pub fn source_blocking(self) -> Result<SecretSource, SecretError> {
+    pub fn source_blocking(mut self) -> Result<SecretSource, SecretError> {
+        self.binary = true;
         source_of(self.optional_blocking())
     }
 
@@ -140,8 +172,23 @@ impl<'a> Get<'a> {
                 }
             }
         };
+        let result = self.of_its_kind(result);
         resolver.deliver(&request, &result);
         result
+    }
+
+    /// Turns bytes into an error for callers who ask for text.
+    fn of_its_kind(&self, result: Result<Found, SecretError>) -> Result<Found, SecretError> {
+        match &result {
+            Ok(found) if !self.binary && found.is_binary() => {
+                let name = self.name;
+                let message = format!(
+                    "the secret `{name}` is malformed: it is binary, not text; `bytes()` returns it"
+                );
+                Err(SecretError::new(ErrorKind::Malformed, message, Vec::new()))
+            }
+            _ => result,
+        }
     }
 
     fn request(&self) -> Request<'_> {
@@ -255,6 +302,7 @@ impl Future for Asking<'_> {
                 }
             }
         };
+        let result = get.of_its_kind(result);
         resolver.deliver(&request, &result);
         Poll::Ready(result)
     }

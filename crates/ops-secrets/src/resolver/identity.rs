@@ -41,7 +41,7 @@ impl Secrets {
             .and_then(Result::ok)
             .flatten();
         match answer {
-            Some(Ok(arn)) => Ok(Some(arn.as_str().to_owned())),
+            Some(Ok(arn)) => Ok(arn.text().map(str::to_owned)),
             Some(Err(FetchError::Absent)) | None => Err(late()),
             Some(Err(
                 FetchError::Failed { kind, detail } | FetchError::Unreachable { kind, detail },

@@ -124,7 +124,10 @@ impl Listeners {
     /// Makes these the values in use, before anybody gets them. Those that are new are announced, all together. Returns
     /// whether that is done: it waits where a listener asks for secrets itself.
     pub(crate) fn hand_out(&self, secrets: &[(Place<'_>, &Secret)]) -> bool {
-        let settled = |(place, secret): &(Place<'_>, &Secret)| self.is_settled(*place, secret);
+        // nobody looks for bytes in a text
+        let settled = |(place, secret): &(Place<'_>, &Secret)| {
+            secret.is_binary() || self.is_settled(*place, secret)
+        };
         if secrets.iter().all(settled) {
             return true;
         }
@@ -136,10 +139,11 @@ impl Listeners {
             return false;
         };
         let (mut events, mut retired, mut now_in_use) = (Vec::new(), Vec::new(), Vec::new());
-        for (place, secret) in secrets {
-            if self.is_settled(*place, secret) {
+        for each in secrets {
+            if settled(each) {
                 continue;
             }
+            let (place, secret) = each;
             let sensitive = place.is_sensitive() && secret.expose().len() >= MIN_ANNOUNCED_BYTES;
             let now = Arc::new(InUse::new((*secret).clone(), sensitive));
             let before = self.replace(*place, Arc::clone(&now));

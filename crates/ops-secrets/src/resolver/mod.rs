@@ -84,6 +84,15 @@ enum Step {
 }
 
 impl Found {
+    fn is_binary(&self) -> bool {
+        match self {
+            Self::Secret(secret) | Self::Cached(secret) | Self::Announced(secret) => {
+                secret.is_binary()
+            }
+            Self::Nowhere(_) => false,
+        }
+    }
+
     fn secret(self) -> Result<Secret, Vec<Attempt>> {
         match self {
             Self::Secret(secret) | Self::Cached(secret) | Self::Announced(secret) => Ok(secret),
@@ -95,7 +104,10 @@ impl Found {
 impl Resolver {
     fn new(config: Config) -> Result<Self, SecretError> {
         config.check()?;
-        let (catalog, catalog_origin) = load::catalog(&config)?;
+        let (mut catalog, catalog_origin) = load::catalog(&config)?;
+        for (name, aws_path) in &config.added {
+            catalog.add(name, aws_path)?;
+        }
         let aws = AwsDetection::decide(config.aws, &config.environment, &config.dmi_path);
         let chain = load::sources(&config, &aws);
         let variables = config.expand_dotenv.then(|| config.environment.clone());

@@ -163,7 +163,9 @@ impl Resolver {
         value: &SourceValue,
         source: SecretSource,
     ) -> Result<Secret, Attempt> {
-        let text = value.as_str().as_bytes();
+        let Some(text) = value.text().map(str::as_bytes) else {
+            return Ok(Secret::binary(value.bytes().unwrap_or_default(), source));
+        };
         let secret = self.listeners.recognize(tracked.into(), text, source);
         secret.map_err(|problem| Attempt {
             source,

@@ -1,7 +1,7 @@
 //! The catalog of known secrets, and the rules for what it may say.
 #![cfg_attr(
     not(feature = "yaml"),
-    expect(dead_code, unused_imports, reason = "nothing reads a catalog")
+    expect(dead_code, reason = "nothing reads a catalog")
 )]
 
 use std::collections::{HashMap, HashSet};
@@ -113,6 +113,33 @@ impl Catalog {
             let at = line.map_or(String::new(), |line| format!("line {line}: "));
             SecretError::config(format!("{origin}: {at}{problem}"))
         })
+    }
+
+    /// Adds a secret that was named in code.
+    pub(crate) fn add(&mut self, name: &str, aws_path: &str) -> Result<(), SecretError> {
+        let raw = Raw {
+            env_var: None,
+            description: String::new(),
+            required: false,
+            sensitive: true,
+            aws_path: Some(aws_path.to_owned()),
+            path: None,
+            default: None,
+        };
+        let entry = Entry::build(name, raw).map_err(SecretError::config)?;
+        let mut others = self.entries.iter();
+        let other = others.find(|other| {
+            let keys = [&other.name, &other.env_var];
+            keys.contains(&&entry.name) || keys.contains(&&entry.env_var)
+        });
+        if let Some(other) = other {
+            let (name, known) = (&entry.name, &other.name);
+            return Err(SecretError::config(format!(
+                "`{name}` is there already, as `{known}`: names and env_vars are unique"
+            )));
+        }
+        self.entries.push(entry);
+        Ok(())
     }
 
     /// The name in an error is the entry that it is about.

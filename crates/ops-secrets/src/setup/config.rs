@@ -45,6 +45,9 @@ pub struct Config {
     pub(crate) catalog_text: Option<Arc<str>>,
     #[serde(skip)]
     pub(crate) catalog_name: Option<String>,
+    /// Secrets besides those of the catalog: name and place at AWS.
+    #[serde(skip)]
+    pub(crate) added: Vec<(String, String)>,
     #[serde(skip)]
     pub(crate) environment: Environment,
     #[serde(skip, default = "Clock::system")]
@@ -75,6 +78,7 @@ impl Default for Config {
             deadline_seconds: DEFAULT_DEADLINE.as_secs_f64(),
             catalog_text: None,
             catalog_name: None,
+            added: Vec::new(),
             environment: Environment::Process,
             clock: Clock::system(),
             in_place_of_aws: None,
@@ -142,6 +146,23 @@ impl Config {
     #[must_use]
     pub fn catalog_name(mut self, name: impl Into<String>) -> Self {
         self.catalog_name = Some(name.into());
+        self
+    }
+
+    /// Adds a secret to those of the catalog: its name and its place at AWS, in the words of the catalog's `aws_path`. It is not
+    /// required, and sensitive.
+    ///
+    /// ```
+    /// use ops_secrets::Config;
+    ///
+    /// let config = Config::default()
+    ///     .secret("db_password", "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/db-AbCdEf#password")
+    ///     .secret("db_password_before", "sm:prod/db?stage=AWSPREVIOUS#password");
+    /// # drop(config);
+    /// ```
+    #[must_use]
+    pub fn secret(mut self, name: impl Into<String>, aws_path: impl Into<String>) -> Self {
+        self.added.push((name.into(), aws_path.into()));
         self
     }
 

@@ -19,7 +19,8 @@ pub(crate) fn json_field(
         return Ok(value.clone());
     };
     let json: &RawValue =
-        serde_json::from_str(value.as_str()).map_err(|_| "the value is not JSON")?;
+        serde_json::from_str(value.text().ok_or("the value is binary, not JSON")?)
+            .map_err(|_| "the value is not JSON")?;
     let found = step(json, field).or_else(|| {
         let mut keys = field.split('.');
         keys.try_fold(json, step)

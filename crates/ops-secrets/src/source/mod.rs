@@ -64,9 +64,15 @@ pub enum Health {
     Unhealthy(String),
 }
 
-/// Text of a secret on its way from a [`Source`]; zeroed when dropped, printed as `[REDACTED]`.
+/// Text or bytes of a secret on the way from a [`Source`]; zeroed when dropped, printed as `[REDACTED]`.
 #[derive(Clone)]
-pub struct SourceValue(Zeroizing<String>);
+pub struct SourceValue(Content);
+
+#[derive(Clone)]
+enum Content {
+    Text(Zeroizing<String>),
+    Binary(Zeroizing<Vec<u8>>),
+}
 
 /// Failure of a [`Source`] for one name. The details are for operators and must hold no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,11 +121,28 @@ impl FetchError {
 impl SourceValue {
     /// Text of a secret.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(Zeroizing::new(text.into()))
+        Self(Content::Text(Zeroizing::new(text.into())))
     }
 
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
+    /// Bytes of a secret that is no text; see [`Get::bytes`](crate::Get::bytes).
+    pub fn binary(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(Content::Binary(Zeroizing::new(bytes.into())))
+    }
+
+    /// The text; `None` for bytes.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.0 {
+            Content::Text(text) => Some(text),
+            Content::Binary(_) => None,
+        }
+    }
+
+    /// The bytes; `None` for text.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Content::Text(_) => None,
+            Content::Binary(bytes) => Some(bytes),
+        }
     }
 }
 

@@ -34,8 +34,12 @@ impl Target {
     /// Name at Parameter Store: as written, if a parameter can have such a name.
     pub(crate) fn ssm_name(&self) -> Option<&str> {
         let aws = self.aws.as_ref()?;
-        (aws.service != AwsService::SecretsManager && possible_at_ssm(&aws.path))
-            .then_some(aws.path.as_str())
+        let possible = match aws.service {
+            AwsService::Ssm => true,
+            AwsService::Both => possible_at_ssm(&aws.path),
+            AwsService::SecretsManager => false,
+        };
+        possible.then_some(aws.path.as_str())
     }
 
     /// First name at Secrets Manager: without the leading slash.
@@ -52,45 +56,156 @@ impl Target {
 }
 
 impl AwsPath {
-    /// Reads `[ssm:|sm:]path[#json.key]`.
+    /// Reads `[ssm:|sm:]path[?version][#json.key]` or `arn:…[?version][#json.key]`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (place, field) = match text.split_once('#') {
             Some((_, "")) => return Err("nothing follows the `#`".into()),
             Some((place, field)) => (place, Some(field.to_owned())),
             None => (text, None),
         };
+        let (place, version) = match place.split_once('?') {
+            Some((place, version)) => (place, Some(version)),
+            None => (place, None),
+        };
+        if place.len() > MAX_PATH_BYTES {
+            return Err(format!("expected at most {MAX_PATH_BYTES} bytes"));
+        }
         let (service, path) = match place.split_once(':') {
+            Some(("arn", _)) => (service_of_arn(place)?, place),
             Some(("ssm", path)) => (AwsService::Ssm, path),
             Some(("sm", path)) => (AwsService::SecretsManager, path),
             Some(_) => {
                 return Err(
-                    "unknown prefix: accepted are `ssm:` and `sm:`; versions and ARNs are not supported".into(),
+                    "unknown prefix: accepted are `ssm:` and `sm:`, and ARNs; a version is written `?version=3`".into(),
                 );
             }
             None => (AwsService::Both, place),
         };
-        let accepted = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-!".contains(&byte);
-        let long = path.len() > MAX_PATH_BYTES;
-        if path.trim_matches('/').is_empty() || long || !path.bytes().all(accepted) {
-            return Err(format!(
-                "expected a path like /service/stage/name, of at most {MAX_PATH_BYTES} letters, digits and /_+=.@-!"
-            ));
+        if !path.starts_with("arn:") {
+            check_path(service, path)?;
         }
-        if service == AwsService::Ssm && !possible_at_ssm(path) {
-            return Err(
-                "Parameter Store accepts letters, digits and /_.- only; a name that contains a `/` must start with one"
-                    .into(),
-            );
-        }
+        let path = match version {
+            None => path.to_owned(),
+            Some(version) => {
+                check_version(service, version)?;
+                format!("{path}?{version}")
+            }
+        };
         Ok(Self {
-            path: path.to_owned(),
+            path,
             service,
             field,
         })
     }
 }
 
+fn check_path(service: AwsService, path: &str) -> Result<(), String> {
+    let accepted = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-!".contains(&byte);
+    if path.trim_matches('/').is_empty() || !path.bytes().all(accepted) {
+        return Err(format!(
+            "expected a path like /service/stage/name, of at most {MAX_PATH_BYTES} letters, digits and /_+=.@-!, or an ARN; a version is written behind it, as in `?version=3`"
+        ));
+    }
+    if service == AwsService::Ssm && !possible_at_ssm(path) {
+        return Err(
+            "Parameter Store accepts letters, digits and /_.- only; a name that contains a `/` must start with one"
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+/// Checks `arn:partition:service:region:account:resource`.
+fn service_of_arn(arn: &str) -> Result<AwsService, String> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let [_, partition, service, region, account, resource] = parts[..] else {
+        return Err(
+            "an ARN has six parts, as in arn:aws:ssm:us-east-1:123456789012:parameter/name".into(),
+        );
+    };
+    let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+    if !partition.starts_with("aws") || !is_region(region) || !is_account {
+        return Err("the ARN needs a partition, a region and an account of 12 digits".into());
+    }
+    let accepted = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-!".contains(&byte);
+    let named = |prefix: &str| {
+        let name = resource.strip_prefix(prefix);
+        name.is_some_and(|name| !name.is_empty() && name.bytes().all(accepted))
+    };
+    match service {
+        "ssm" if named("parameter/") => Ok(AwsService::Ssm),
+        "secretsmanager" if named("secret:") => Ok(AwsService::SecretsManager),
+        _ => Err("expected the ARN of a parameter (ssm, `parameter/name`) or of a secret (secretsmanager, `secret:name`)".into()),
+    }
+}
+
+fn check_version(service: AwsService, version: &str) -> Result<(), String> {
+    let accepted = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    let (kind, value) = version.split_once('=').unwrap_or((version, ""));
+    let is_word = (1..=256).contains(&value.len()) && value.bytes().all(accepted);
+    let is_number = value.len() <= 18 && value.bytes().all(|byte| byte.is_ascii_digit());
+    match (service, kind) {
+        (AwsService::Both, _) => {
+            Err("a version needs the prefix `ssm:` or `sm:`: the two services name versions differently".into())
+        }
+        (AwsService::Ssm, "version") if is_word && is_number => Ok(()),
+        (AwsService::Ssm, "label") if is_word && !is_number => Ok(()),
+        (AwsService::SecretsManager, "stage" | "version") if is_word => Ok(()),
+        (AwsService::Ssm, _) => {
+            Err("expected `?version=` and a number, or `?label=` and a label".into())
+        }
+        (AwsService::SecretsManager, _) => {
+            Err("expected `?stage=` and a stage such as AWSPREVIOUS, or `?version=` and the id of a version".into())
+        }
+    }
+}
+
+/// Returns whether a text may be the name of a region.
+pub(crate) fn is_region(text: &str) -> bool {
+    let accepted = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    !text.is_empty() && text.bytes().all(accepted)
+}
+
 fn possible_at_ssm(path: &str) -> bool {
     let accepted = |byte: u8| byte.is_ascii_alphanumeric() || b"/_.-".contains(&byte);
     (path.starts_with('/') || !path.contains('/')) && path.bytes().all(accepted)
+}
+
+/// Parts of a name that a service is asked for.
+#[cfg(feature = "aws")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pinned<'a> {
+    /// The name or ARN alone.
+    pub(crate) id: &'a str,
+    /// Kind and value of a version: `stage`, `version` or `label`.
+    pub(crate) version: Option<(&'a str, &'a str)>,
+    /// Region of an ARN.
+    pub(crate) region: Option<&'a str>,
+}
+
+#[cfg(feature = "aws")]
+impl<'a> Pinned<'a> {
+    /// Takes a name apart that [`AwsPath::parse`] has accepted.
+    pub(crate) fn of(name: &'a str) -> Self {
+        let (id, version) = match name.split_once('?') {
+            Some((id, version)) => (id, version.split_once('=')),
+            None => (name, None),
+        };
+        let region = match id.starts_with("arn:") {
+            true => id.split(':').nth(3),
+            false => None,
+        };
+        Self {
+            id,
+            version,
+            region,
+        }
+    }
+
+    /// Value of a version of this kind.
+    #[cfg(feature = "secretsmanager")]
+    pub(crate) fn version(&self, kind: &str) -> Option<&'a str> {
+        let (found, value) = self.version?;
+        (found == kind).then_some(value)
+    }
 }

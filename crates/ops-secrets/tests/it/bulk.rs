@@ -8,17 +8,22 @@ use serde_json::{Value, json};
 use crate::moto::{Moto, aws};
 use crate::proxy::{Fault, Proxy, Rule};
 
-fn error(code: &str) -> (u16, String) {
-    (400, json!({"__type": code, "message": "no"}).to_string())
-}
-
 /// Both services: every name has the value `value-of-<name>`. A call with a name that holds a word of `bad` fails as a whole
 /// with that word's code.
 fn service(bad: &'static [(&'static str, &'static str)]) -> impl Fn(&str, &Value) -> (u16, String) {
+    refusing(bad, |_| "no".to_owned())
+}
+
+/// The same, with a message of its own about the names of a call.
+fn refusing(
+    bad: &'static [(&'static str, &'static str)],
+    message: impl Fn(&str) -> String,
+) -> impl Fn(&str, &Value) -> (u16, String) {
     move |operation, body| {
         let text = body.to_string();
         if let Some((_, code)) = bad.iter().find(|(word, _)| text.contains(word)) {
-            return error(code);
+            let body = json!({"__type": code, "message": message(&text)});
+            return (400, body.to_string());
         }
         let value = |name: &str| format!("value-of-{name}");
         let answer = match operation {
@@ -51,12 +56,21 @@ fn service(bad: &'static [(&'static str, &'static str)]) -> impl Fn(&str, &Value
     }
 }
 
-/// `count` required secrets at one service; every tenth of Parameter Store's and every twentieth of Secrets Manager's is
-/// called `bad`.
+/// As AWS words a denial: it names the first resource that the caller may not see.
+fn denial(body: &str) -> String {
+    let bad = body.split('"').find(|name| name.ends_with("-bad"));
+    format!(
+        "User: arn:aws:sts::123456789012:assumed-role/api/i-0 is not authorized to perform: ssm:GetParameters on resource: \
+         arn:aws:ssm:us-east-1:123456789012:parameter{} because no identity-based policy allows it",
+        bad.unwrap_or_default()
+    )
+}
+
+/// `count` required secrets at one service. One of each `bad_every` is called `bad`, at another place each time.
 fn required(count: usize, prefix: &str, bad_every: Option<usize>) -> String {
     let lines = (0..count).map(|n| {
         let word = match bad_every {
-            Some(every) if n % every == 0 => "bad",
+            Some(every) if n % every == n / every * 3 % every => "bad",
             _ => "good",
         };
         format!("  s{n:04}: {{aws_path: '{prefix}x/n{n:04}-{word}', required: true}}\n")
@@ -232,6 +246,46 @@ fn a_bad_name_in_each_bulk_at_forty_requests_a_second_costs_requests_and_no_secr
             "{error}"
         );
     }
+}
+
+/// Requests in all, with one bad name in each bulk, and nothing else in the way.
+#[test]
+fn a_bad_name_is_found_with_few_requests() {
+    const BAD: &[(&str, &str)] = &[("bad", "AccessDeniedException")];
+    let requests = |proxy: Proxy, prefix: &str, every: usize| {
+        let catalog = required(20 * every, prefix, Some(every));
+        let config = aws(&proxy.url).catalog_text(catalog);
+        let secrets = Secrets::new(config.deadline(Duration::from_secs(30))).unwrap();
+        let error = secrets.validate_blocking().unwrap_err();
+        assert!(error.to_string().contains("20 required secrets"), "{error}");
+        proxy.seen().len()
+    };
+    // twenty bulks: halves, each asked for, took 152 and 192 requests on average
+    for (prefix, every, at_most) in [("ssm:/", 10, 135), ("sm:", 20, 165)] {
+        let counted = requests(Proxy::answering(None, service(BAD)), prefix, every);
+        println!("20 bulks of {every} at {prefix}, one bad name in each: {counted} requests");
+        assert!(counted <= at_most, "{prefix}: {counted}");
+    }
+    // the bulk, the name that the denial speaks of, and the nine others
+    let proxy = Proxy::answering(None, refusing(BAD, denial));
+    assert_eq!(requests(proxy, "ssm:/", 10), 60);
+}
+
+#[test]
+fn a_bulk_call_that_is_denied_as_such_is_not_asked_for_again_and_again() {
+    let proxy = Proxy::answering(None, |operation, body| match operation {
+        "GetParameters" => {
+            let first = body["Names"][0].as_str().unwrap();
+            let message = denial(&format!("\"{first}-bad\"")).replace("-bad", "");
+            let body = json!({"__type": "AccessDeniedException", "message": message});
+            (400, body.to_string())
+        }
+        operation => service(&[])(operation, body),
+    });
+    let secrets = Secrets::new(aws(&proxy.url).catalog_text(required(100, "ssm:/", None)));
+    secrets.unwrap().validate_blocking().unwrap();
+    assert_eq!(proxy.count("GetParameter"), 100);
+    assert!(proxy.count("GetParameters") <= 20, "{:?}", proxy.seen());
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn a_wrong_catalog_is_refused_in_words_that_lead_to_the_place() {
         ("secrets: {a: {required: maybe}}", "boolean"),
         (
             "secrets: {a: {aws_path: 'arn:aws:x'}}",
-            "accepted are `ssm:` and `sm:`;",
+            "an ARN has six parts",
         ),
         ("secrets: {a: {aws_path: '/a b'}}", "expected a path"),
         ("secrets: {a: {aws_path: '/a#'}}", "nothing follows"),
@@ -53,7 +53,7 @@ fn a_wrong_catalog_is_refused_in_words_that_lead_to_the_place() {
         ),
         ("secrets:\n  a: {env_var: X}\n  b: {env_var: X}\n", "line 3"),
         ("secrets:\n  ok: {}\n  a/b: {}\n", "line 3"),
-        ("secrets: {a: {aws_path: '/a:3'}}", "versions"),
+        ("secrets: {a: {aws_path: '/a:3'}}", "a version is"),
         ("secrets: {a: {aws_path: 'ssm:a/b'}}", "must start with one"),
         (
             "secrets: {a: {aws_path: 'ssm:/a+b'}}",

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]
+mod aws_places;
+#[cfg(all(feature = "ssm", feature = "secretsmanager"))]
 mod bulk;
 mod cache;
 mod catalog;

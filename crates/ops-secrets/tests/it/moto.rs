@@ -85,7 +85,7 @@ impl Moto {
         }
     }
 
-    fn clients(&self) -> (aws_sdk_ssm::Client, aws_sdk_secretsmanager::Client) {
+    pub(crate) fn clients(&self) -> (aws_sdk_ssm::Client, aws_sdk_secretsmanager::Client) {
         let credentials = || Credentials::new("test", "test", None, None, "test");
         let region = || Region::new("us-east-1");
         let latest = BehaviorVersion::latest;

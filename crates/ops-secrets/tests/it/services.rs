@@ -130,7 +130,7 @@ async fn one_denied_name_is_split_out_of_its_bulk(moto: &str) {
             assert_eq!(kind, is_denied.then_some(ErrorKind::AccessDenied), "{name}");
         }
     }
-    // ten in halves: 10, 5 and 5, then 2 and 3 (or 3 and 2), and what is left of the denied one's part by one
+    // ten, four, the other six if one of the four is denied, then two and what is left by one
     assert!(
         (proxy.count("GetParameters"), proxy.count("GetParameter")) <= (5, 3),
         "{:?}",

@@ -1,7 +1,9 @@
 //! Bulk calls that give each name an answer of its own.
 //!
 //! An error of a bulk call says nothing about each of its names, so the bulk is split until each name has its own answer.
-//! Requests that were throttled or broke off are sent again while there is time.
+//! Some of its names are asked for together; if those are fine, one of the others is bad, and they are split without being asked
+//! together again. A name that the error speaks of is asked for singly, and the others together: the error is a hint, never the
+//! answer. Requests that were throttled or broke off are sent again while there is time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,6 +36,9 @@ pub(crate) trait BulkApi: Send + Sync + 'static {
 
     fn one(&self, name: &str) -> impl Future<Output = Result<SourceValue, Refused>> + Send;
 
+    /// Returns `true` for a name that the bulk call does not take.
+    fn is_single(&self, name: &str) -> bool;
+
     /// Returns the answers of the names that the service speaks of. Names that it does not mention are asked for singly.
     fn many(
         &self,
@@ -48,7 +53,7 @@ pub(crate) async fn look_up<A: BulkApi>(
     names: &[String],
     deadline: Instant,
 ) -> Vec<FetchResult> {
-    let mut work = Work::new::<A>(names);
+    let mut work = Work::new(&*api, names);
     let until = deadline.checked_sub(MARGIN).unwrap_or(deadline);
     let mut running = JoinSet::new();
     loop {
@@ -88,6 +93,18 @@ struct Part {
     names: Vec<String>,
     /// The names of this bulk, which failed as a whole, are asked for singly.
     group: Option<usize>,
+    /// The other names of a bulk that failed as a whole: if these are fine, one of those is bad.
+    others: Vec<String>,
+}
+
+impl Part {
+    fn new(names: &[String], group: Option<usize>) -> Self {
+        Self {
+            names: names.to_vec(),
+            group,
+            others: Vec::new(),
+        }
+    }
 }
 
 /// Names of a bulk that was denied and is asked for name by name: if none is denied, the bulk call is.
@@ -100,13 +117,14 @@ struct Group {
 type Reply = Result<HashMap<String, FetchResult>, Refused>;
 
 impl Work {
-    fn new<A: BulkApi>(names: &[String]) -> Self {
-        let parts = names.chunks(A::SIZE).rev().map(|names| Part {
-            names: names.to_vec(),
-            group: None,
-        });
+    fn new<A: BulkApi>(api: &A, names: &[String]) -> Self {
+        let names = names.iter().cloned();
+        let (single, together): (Vec<_>, Vec<_>) = names.partition(|name| api.is_single(name));
+        let parts = together.chunks(A::SIZE).chain(single.chunks(1));
+        let mut parts: Vec<_> = parts.map(|names| Part::new(names, None)).collect();
+        parts.reverse();
         Self {
-            parts: parts.collect(),
+            parts,
             answers: HashMap::new(),
             groups: Vec::new(),
             singly: false,
@@ -123,6 +141,7 @@ impl Work {
         let part = self.parts.pop()?;
         if self.singly && part.names.len() > 1 {
             self.split(part.names, 1, None);
+            self.split(part.others, 1, None);
             return self.parts.pop();
         }
         Some(part)
@@ -140,6 +159,9 @@ impl Work {
                 self.settle(part.group, false);
                 self.answers.extend(answers);
                 self.split(left, 1, None);
+                if !part.others.is_empty() {
+                    self.narrow(part.others);
+                }
             }
             Err(refused) => self.refused(part, refused),
         }
@@ -169,31 +191,56 @@ impl Work {
                 ..
             } | FetchError::Unreachable { .. }
         );
+        if !part.others.is_empty() {
+            // nothing is known of them
+            self.parts.push(Part::new(&part.others, None));
+        }
         if part.names.len() == 1 || is_about_all {
             let answers = part.names.into_iter();
             self.answers
                 .extend(answers.map(|name| (name, Err(refused.error.clone()))));
-        } else if part.names.len() <= SMALL {
-            let group = denied.then_some(self.groups.len());
-            if denied {
-                let left = part.names.len();
-                self.groups.push(Group {
-                    left,
-                    denied: false,
-                });
-            }
-            self.split(part.names, 1, group);
-        } else {
+        } else if refused.again != Again::No {
+            // the service is the reason as likely as a name
             let half = part.names.len().div_ceil(2);
             self.split(part.names, half, None);
+        } else if let Some(at) = named_by(&refused.error, &part.names) {
+            let mut others = part.names;
+            let named = others.swap_remove(at);
+            let group = denied.then(|| self.group(1));
+            self.parts.push(Part::new(&others, None));
+            self.parts.push(Part::new(&[named], group));
+        } else if part.names.len() <= SMALL {
+            let group = denied.then(|| self.group(part.names.len()));
+            self.split(part.names, 1, group);
+        } else {
+            self.narrow(part.names);
         }
     }
 
-    fn split(&mut self, names: Vec<String>, size: usize, group: Option<usize>) {
-        let parts = names.chunks(size).map(|names| Part {
-            names: names.to_vec(),
-            group,
+    /// Splits names of which one is bad.
+    fn narrow(&mut self, mut names: Vec<String>) {
+        if names.len() <= SMALL {
+            return self.split(names, 1, None);
+        }
+        // a third, because the others cost nothing where these are fine
+        let others = names.split_off(names.len().div_ceil(3).max(2));
+        self.parts.push(Part {
+            names,
+            group: None,
+            others,
         });
+    }
+
+    fn group(&mut self, left: usize) -> usize {
+        self.groups.push(Group {
+            left,
+            denied: false,
+        });
+        self.groups.len() - 1
+    }
+
+    fn split(&mut self, names: Vec<String>, size: usize, group: Option<usize>) {
+        let parts = names.chunks(size).map(|names| Part::new(names, group));
         self.parts.extend(parts);
     }
 
@@ -219,22 +266,46 @@ impl Work {
     }
 }
 
+/// The one of these names that an error speaks of, if there is just one: AWS says in a denial which resource it is about.
+fn named_by(error: &FetchError, names: &[String]) -> Option<usize> {
+    let FetchError::Failed { detail, .. } = error else {
+        return None;
+    };
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"/_.-".contains(&byte);
+    let spoken_of = |name: &String| {
+        detail.match_indices(name.as_str()).any(|(at, name)| {
+            let behind = detail.as_bytes().get(at + name.len());
+            behind.is_none_or(|byte| !is_name(*byte) || detail[at + name.len()..].starts_with(". "))
+        })
+    };
+    let mut spoken = names.iter().enumerate().filter(|(_, name)| spoken_of(name));
+    let (at, _) = spoken.next()?;
+    spoken.next().is_none().then_some(at)
+}
+
 /// Sends one request, and again while that may help and there is time.
 async fn ask<A: BulkApi>(api: &A, pace: &Pace, names: &[String], until: Instant) -> Reply {
     let (mut tries, mut last) = (0, None);
     loop {
-        let asked = tokio::time::timeout_at(until.into(), once(api, pace, names)).await;
-        let refused = match asked {
-            Ok(Ok(answers)) => {
+        let turn = async {
+            let turn = pace.turn().await;
+            let sent = turn.as_ref().map_or_else(Instant::now, |turn| turn.sent);
+            (sent, once(api, names).await)
+        };
+        let (sent, reply) = match tokio::time::timeout_at(until.into(), turn).await {
+            Ok(asked) => asked,
+            Err(_) => return Err(last.unwrap_or_else(Refused::late)),
+        };
+        let refused = match reply {
+            Ok(answers) => {
                 pace.answered();
                 return Ok(answers);
             }
-            Ok(Err(refused)) => refused,
-            Err(_) => return Err(last.unwrap_or_else(Refused::late)),
+            Err(refused) => refused,
         };
         tries += 1;
         if refused.again == Again::Later {
-            pace.throttled();
+            pace.throttled(sent);
         }
         let pause = (FIRST_PAUSE * 2_u32.pow(tries.min(6) - 1)).min(MAX_PAUSE);
         let again = match refused.again {
@@ -250,8 +321,7 @@ async fn ask<A: BulkApi>(api: &A, pace: &Pace, names: &[String], until: Instant)
     }
 }
 
-async fn once<A: BulkApi>(api: &A, pace: &Pace, names: &[String]) -> Reply {
-    let _turn = pace.turn().await;
+async fn once<A: BulkApi>(api: &A, names: &[String]) -> Reply {
     match names {
         [name] => match api.one(name).await {
             Ok(value) => Ok(HashMap::from([(name.clone(), Ok(value))])),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::source::env::Environment;
+pub(crate) use crate::source::target::is_region;
 
 /// Decision to ask AWS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
@@ -94,10 +95,4 @@ fn shared_file(environment: &Environment) -> Option<String> {
         .flatten()
         .find(|file| fs::metadata(file).is_ok_and(|file| file.is_file()));
     found.map(|file| format!("{} exists", file.display()))
-}
-
-/// Returns whether a text may be the name of a region.
-pub(crate) fn is_region(text: &str) -> bool {
-    let accepted = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    !text.is_empty() && text.bytes().all(accepted)
 }

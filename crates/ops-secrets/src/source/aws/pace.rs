@@ -14,7 +14,7 @@ const MAX_INTERVAL: Duration = Duration::from_millis(250);
 /// Below this the pauses end.
 const MIN_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Requests in flight, and the pause between two of them: longer with each refusal, shorter with each answer.
+/// Requests in flight, and the pause between two of them: longer with each round of refusals, shorter with each answer.
 pub(crate) struct Pace {
     permits: Semaphore,
     state: Mutex<State>,
@@ -23,6 +23,15 @@ pub(crate) struct Pace {
 struct State {
     next: Instant,
     interval: Duration,
+    /// Moment at which the pause became longer.
+    slowed: Instant,
+}
+
+/// Permission for one request.
+pub(crate) struct Turn<'a> {
+    _permit: SemaphorePermit<'a>,
+    /// Moment at which the request is sent.
+    pub(crate) sent: Instant,
 }
 
 impl Pace {
@@ -32,12 +41,13 @@ impl Pace {
             state: Mutex::new(State {
                 next: Instant::now(),
                 interval: Duration::ZERO,
+                slowed: Instant::now(),
             }),
         }
     }
 
     /// Waits for a turn. `None` if the semaphore is closed, which nobody does.
-    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    pub(crate) async fn turn(&self) -> Option<Turn<'_>> {
         let permit = self.permits.acquire().await.ok()?;
         let at = {
             let mut state = self.state.lock();
@@ -48,11 +58,20 @@ impl Pace {
         if at > Instant::now() {
             tokio::time::sleep_until(at.into()).await;
         }
-        Some(permit)
+        Some(Turn {
+            _permit: permit,
+            sent: Instant::now(),
+        })
     }
 
-    pub(crate) fn throttled(&self) {
+    /// Takes note of a request that was refused. Those that were under way when the pause became longer say nothing new: eight at
+    /// once would make it twenty-five times as long, and the way back takes seconds.
+    pub(crate) fn throttled(&self, sent: Instant) {
         let mut state = self.state.lock();
+        if sent < state.slowed {
+            return;
+        }
+        state.slowed = Instant::now();
         state.interval = state
             .interval
             .mul_f64(1.5)

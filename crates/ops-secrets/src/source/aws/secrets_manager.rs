@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::Builder;
+use aws_sdk_secretsmanager::config::{Builder, Region};
+use aws_sdk_secretsmanager::primitives::Blob;
 
 use crate::error::ErrorKind;
 use crate::source::aws::bulk::{BulkApi, look_up};
 use crate::source::aws::classify::{Refused, classify, of_name};
 use crate::source::aws::session::{Connect, Connection, Session};
+use crate::source::target::Pinned;
 use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
 
 /// Pages of one bulk answer that are read; the names on further ones are asked for singly.
@@ -71,10 +73,27 @@ impl Source for SecretsManager {
 impl BulkApi for Api {
     const SIZE: usize = 20;
 
+    /// The bulk call knows no versions, and has one region.
+    fn is_single(&self, name: &str) -> bool {
+        let name = Pinned::of(name);
+        let own = self.client.config().region().map(AsRef::as_ref);
+        name.version.is_some() || (name.region.is_some() && name.region != own)
+    }
+
     async fn one(&self, name: &str) -> Result<SourceValue, Refused> {
-        let asked = self.client.get_secret_value().secret_id(name).send().await;
+        let name = Pinned::of(name);
+        let request = self.client.get_secret_value().secret_id(name.id);
+        let request = request.set_version_stage(name.version("stage").map(str::to_owned));
+        let request = request.set_version_id(name.version("version").map(str::to_owned));
+        let asked = match name.region {
+            None => request.send().await,
+            Some(region) => {
+                let there = Builder::new().region(Region::new(region.to_owned()));
+                request.customize().config_override(there).send().await
+            }
+        };
         let answer = asked.map_err(|error| classify(&self.session.settings, &error, absent))?;
-        Ok(text(answer.secret_string)?)
+        Ok(value(answer.secret_string, answer.secret_binary)?)
     }
 
     async fn many(&self, names: &[String]) -> Result<HashMap<String, FetchResult>, Refused> {
@@ -86,8 +105,10 @@ impl BulkApi for Api {
             let asked = request.set_next_token(page).send().await;
             let answer = asked.map_err(|error| classify(&self.session.settings, &error, absent))?;
             for secret in answer.secret_values.unwrap_or_default() {
-                if let Some(name) = secret.name {
-                    answers.insert(name, text(secret.secret_string));
+                let value = value(secret.secret_string, secret.secret_binary);
+                let ids = [secret.name, secret.arn].into_iter().flatten();
+                for id in ids.filter(|id| names.contains(id)) {
+                    answers.insert(id, value.clone());
                 }
             }
             for error in answer.errors.unwrap_or_default() {
@@ -109,9 +130,19 @@ impl BulkApi for Api {
     }
 }
 
-fn text(secret: Option<String>) -> FetchResult {
-    let binary = || FetchError::failed(ErrorKind::Malformed, "the secret is binary, not text");
-    secret.map(SourceValue::new).ok_or_else(binary)
+/// A secret has a text or bytes.
+fn value(text: Option<String>, binary: Option<Blob>) -> FetchResult {
+    let nothing = || {
+        FetchError::failed(
+            ErrorKind::Malformed,
+            "the secret has neither text nor bytes",
+        )
+    };
+    match (text, binary) {
+        (Some(text), _) => Ok(SourceValue::new(text)),
+        (None, Some(bytes)) => Ok(SourceValue::binary(bytes.into_inner())),
+        (None, None) => Err(nothing()),
+    }
 }
 
 /// AWS says "marked for deletion", moto "marked deleted".

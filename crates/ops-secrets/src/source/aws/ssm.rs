@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use aws_config::SdkConfig;
 use aws_sdk_ssm::Client;
-use aws_sdk_ssm::config::Builder;
+use aws_sdk_ssm::config::{Builder, Region};
 
 use crate::source::aws::bulk::{BulkApi, look_up};
 use crate::source::aws::classify::{Refused, classify};
 use crate::source::aws::session::{Connect, Connection, Session};
+use crate::source::target::Pinned;
 use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
 
 /// Parameter Store as a source.
@@ -67,9 +68,27 @@ impl Source for Ssm {
 impl BulkApi for Api {
     const SIZE: usize = 10;
 
+    /// The answer of the bulk call would have to be told by its parts.
+    fn is_single(&self, name: &str) -> bool {
+        let name = Pinned::of(name);
+        name.version.is_some() || name.region.is_some()
+    }
+
     async fn one(&self, name: &str) -> Result<SourceValue, Refused> {
-        let request = self.client.get_parameter().name(name);
-        let asked = request.with_decryption(true).send().await;
+        let name = Pinned::of(name);
+        let id = match name.version {
+            Some((_, version)) => format!("{}:{version}", name.id),
+            None => name.id.to_owned(),
+        };
+        let request = self.client.get_parameter().name(id);
+        let request = request.with_decryption(true);
+        let asked = match name.region {
+            None => request.send().await,
+            Some(region) => {
+                let there = Builder::new().region(Region::new(region.to_owned()));
+                request.customize().config_override(there).send().await
+            }
+        };
         let answer = asked.map_err(|error| classify(&self.session.settings, &error, absent))?;
         let value = answer.parameter.and_then(|parameter| parameter.value);
         Ok(value.map(SourceValue::new).ok_or(FetchError::Absent)?)
