@@ -23,7 +23,7 @@ COPY --from=build /dist/kearney-platform /opt/kearney-platform
 COPY --from=build --chown=65532:65532 /data /data
 WORKDIR /opt/kearney-platform
 USER 65532:65532
-ENV OPS_ENV=production HOST=0.0.0.0 PORT=8000 KEARNEY_DATA_DIR=/data KEARNEY_LOG_FILE=none
+ENV OPS_ENV=production HOST=0.0.0.0 PORT=8000 KEARNEY_DATA_DIR=/data KEARNEY_LOG_FILE=none TMPDIR=/data
 # everything that is written; the root file system may be read-only
 VOLUME /data
 EXPOSE 8000

@@ -125,8 +125,14 @@ fn run_once(
     };
     let allocations = number(&told, "allocations ")
         .ok_or_else(|| format!("{} counted nothing: {told}", command::shown(&serve)))?;
-    let text = fs::read_to_string(&counts).unwrap_or_default();
-    Ok((number(&text, "totals:").unwrap_or_default(), allocations))
+    if valgrind.is_none() {
+        return Ok((0, allocations));
+    }
+    let text = fs::read_to_string(&counts)
+        .map_err(|e| format!("cannot read {}: {e}", counts.display()))?;
+    let instructions =
+        number(&text, "totals:").ok_or_else(|| format!("{} has no totals", counts.display()))?;
+    Ok((instructions, allocations))
 }
 
 /// Digits in groups of three.

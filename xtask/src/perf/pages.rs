@@ -23,10 +23,10 @@ const USERS: &str = "8";
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Pairs of times without pages and with 16 of them
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(2..))]
     rounds: u32,
     /// Seconds of each of these times
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
 }
 
@@ -81,6 +81,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             let open = Pages::open(&served, pages)?;
             std::thread::sleep(Duration::from_secs(1));
             found[usize::from(pages > 0)] = busy(&served, Duration::from_secs(args.seconds))?;
+            if open.closed_early() {
+                return Err("a stream ended while it was read".to_owned());
+            }
             drop(open);
         }
         let [without, with] = found;
@@ -150,6 +153,10 @@ impl Pages {
                 .push(std::thread::spawn(move || follow(stream, &read, &closed)));
         }
         Ok(pages)
+    }
+
+    fn closed_early(&self) -> bool {
+        self.readers.iter().any(JoinHandle::is_finished)
     }
 
     fn bytes(&self) -> u64 {
@@ -242,10 +249,16 @@ fn cpu(served: &Served) -> Result<Duration> {
     let failed = |e: std::io::Error| format!("{folder}: {e}");
     let mut nanoseconds = 0;
     for task in std::fs::read_dir(&folder).map_err(failed)? {
-        // a thread may end meanwhile
-        let text = std::fs::read_to_string(task.map_err(failed)?.path().join("schedstat"));
-        let first = text.as_deref().unwrap_or_default().split(' ').next();
-        nanoseconds += first.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let text = match std::fs::read_to_string(task.map_err(failed)?.path().join("schedstat")) {
+            // a thread may end meanwhile
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            text => text.map_err(failed)?,
+        };
+        let first = text
+            .split(' ')
+            .next()
+            .and_then(|text| text.parse::<u64>().ok());
+        nanoseconds += first.ok_or(format!("{folder}: schedstat has no number: {text:?}"))?;
     }
     Ok(Duration::from_nanos(nanoseconds))
 }

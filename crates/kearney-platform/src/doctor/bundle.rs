@@ -14,6 +14,7 @@ use super::options::Doctor;
 use super::{settings, text};
 use crate::configs::open_secrets;
 use crate::error::chain;
+use crate::files;
 
 /// Bytes of the log's end.
 const LOG_BYTES: u64 = 1 << 20;
@@ -33,7 +34,7 @@ pub(super) fn write(
     let draft = path.with_file_name(format!(
         "{}.{}.part",
         path.file_name().unwrap_or_default().to_string_lossy(),
-        std::process::id()
+        uuid::Uuid::now_v7().simple()
     ));
     let written = create(&draft).and_then(|file| {
         fill(&file, options, diagnosis, state, metrics)?;
@@ -147,7 +148,7 @@ fn versions(metrics: Option<&str>) -> String {
 /// The last MiB, from a whole line on. Lines were redacted when they were written.
 fn log(path: &Path) -> String {
     let read = || -> io::Result<String> {
-        let mut file = File::open(path)?;
+        let mut file = files::open_regular(path)?;
         let length = file.metadata()?.len();
         let start = length.saturating_sub(LOG_BYTES);
         file.seek(SeekFrom::Start(start))?;

@@ -10,6 +10,7 @@ use ops_layer::log::reader::StoredLine;
 use super::answers::Answers;
 use super::found::{Found, Severity};
 use super::options::Doctor;
+use crate::files;
 
 /// Answer of a lock that nobody holds.
 pub(super) const LOCK_IS_FREE: &str = "free: no platform serves from it";
@@ -96,7 +97,7 @@ fn lock(answers: &mut Answers, dir: &Path) {
 
 /// Returns the last line at level `error` or above near the end of the log, as people read it.
 fn last_error(path: &Path) -> Option<String> {
-    let mut file = File::open(path).ok()?;
+    let mut file = files::open_regular(path).ok()?;
     let start = file.metadata().ok()?.len().saturating_sub(END);
     file.seek(SeekFrom::Start(start)).ok()?;
     let mut end = Vec::new();

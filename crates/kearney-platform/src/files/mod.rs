@@ -49,6 +49,14 @@ pub fn open_lock(path: &Path) -> io::Result<File> {
     careful(OpenOptions::new().read(true).write(true).create(true)).open_whole(path)
 }
 
+/// Opens a file for reading that somebody else named. One that is no regular file is refused: a pipe would wait for a writer.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    File::open(path)
+}
+
 /// Reads a file; `None` if it is missing.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut file = match careful(OpenOptions::new().read(true)).open_whole(path) {

@@ -12,7 +12,7 @@ use http::{Extensions, StatusCode, Uri, header};
 use crate::Admin;
 use crate::asked::Asked;
 use crate::conditions::{Conditions, Refused, refused};
-use sampler::{Failed, Sampler};
+use sampler::{Failed, Sampler, Turn};
 
 /// Seconds of a profile, unless asked for.
 const SECONDS: u64 = 10;
@@ -33,10 +33,10 @@ pub(crate) async fn take(
         return Err(Failure::NoToken);
     }
     let seconds = seconds(&uri)?;
-    let sampler = Sampler::start()?;
+    let turn = Turn::take()?;
+    let sampler = blocking(move || Sampler::start(turn)).await?;
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-    let encoded = tokio::task::spawn_blocking(move || format::gzip(&sampler.end()?));
-    let bytes = encoded.await.unwrap_or(Err(Failed::Broken))?;
+    let bytes = blocking(move || format::gzip(&sampler.end()?)).await?;
     let asked = Asked::without_reason(&extensions, None, "");
     let done = format!("{seconds} s of CPU profile, {} bytes", bytes.len());
     asked.report("take_profile", &seconds.to_string(), &done);
@@ -48,6 +48,14 @@ pub(crate) async fn take(
         ),
     ];
     Ok((headers, bytes).into_response())
+}
+
+/// Runs what takes long, or waits for locks, on a thread of its own: the page is answered meanwhile.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failed> + Send + 'static,
+) -> Result<T, Failed> {
+    let worked = tokio::task::spawn_blocking(work).await;
+    worked.unwrap_or(Err(Failed::Broken))
 }
 
 fn seconds(uri: &Uri) -> Result<u64, Refused> {
@@ -98,7 +106,8 @@ impl IntoResponse for Failure {
             ),
             Self::Failed(Failed::Broken) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "the profile could not be taken: the system refused the timer, or the samples could not be read\n",
+                "the profile could not be taken: the timer was refused, or no temporary file can be made (TMPDIR, else /tmp); the \
+                 latter is remembered until the process is started again\n",
             ),
         };
         (status, why).into_response()

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use pprof::{Error, ProfilerGuard, ProfilerGuardBuilder, Report};
@@ -23,9 +24,32 @@ fn failed(error: Error) -> Failed {
     }
 }
 
+/// Permission to take a profile. There is one in a process.
+#[derive(Debug)]
+pub(super) struct Turn(());
+
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+impl Turn {
+    /// Fails if a profile is being taken.
+    pub(super) fn take() -> Result<Self, Failed> {
+        match IS_TAKEN.swap(true, Ordering::AcqRel) {
+            true => Err(Failed::Busy),
+            false => Ok(Self(())),
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        IS_TAKEN.store(false, Ordering::Release);
+    }
+}
+
 /// Profile that is being taken. Dropping it ends it.
 pub(super) struct Sampler {
-    guard: ProfilerGuard<'static>,
+    /// `None` once it has ended.
+    running: Option<(ProfilerGuard<'static>, Turn)>,
     started: (Instant, SystemTime),
     cpu: Duration,
 }
@@ -43,28 +67,49 @@ pub(super) struct Taken {
 }
 
 impl Sampler {
-    /// Starts sampling. Fails if somebody in this process samples already.
-    pub(super) fn start() -> Result<Self, Failed> {
+    /// Starts sampling, which takes some milliseconds. Fails if somebody else in this process samples.
+    pub(super) fn start(turn: Turn) -> Result<Self, Failed> {
         let builder = ProfilerGuardBuilder::default().frequency(HZ);
         let guard = builder.blocklist(&UNSAMPLED).build().map_err(failed)?;
         Ok(Self {
-            guard,
+            running: Some((guard, turn)),
             started: (Instant::now(), SystemTime::now()),
             cpu: cpu(),
         })
     }
 
     /// Ends sampling, and looks up the names of functions, which takes a second in a large program.
-    pub(super) fn end(self) -> Result<Taken, Failed> {
+    pub(super) fn end(mut self) -> Result<Taken, Failed> {
         let duration = self.started.0.elapsed();
         let cpu = cpu().saturating_sub(self.cpu);
+        let (guard, turn) = self.running.take().ok_or(Failed::Broken)?;
+        let report = guard.report().build().map_err(failed);
+        // in this order: the next one may start when this one is gone
+        drop(guard);
+        drop(turn);
         Ok(Taken {
-            report: self.guard.report().build().map_err(failed)?,
+            report: report?,
             started: self.started.1,
             duration,
             cpu,
             period: Duration::from_secs(1) / HZ.unsigned_abs(),
         })
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        if let Some((guard, turn)) = self.running.take() {
+            // the end makes room for the next profile, which takes a while: not on the thread that answers
+            let end = move || {
+                drop(guard);
+                drop(turn);
+            };
+            // without a thread the end happens here
+            let _ = std::thread::Builder::new()
+                .name("ops-profile".to_owned())
+                .spawn(end);
+        }
     }
 }
 

@@ -80,7 +80,11 @@ impl AdminThread {
             .map_err(|cause| failed(Failure::Thread(cause)))?;
         let thread = std::thread::Builder::new()
             .name("ops-admin".to_owned())
-            .spawn(move || runtime.block_on(answer(acceptor, listener)))
+            .spawn(move || {
+                runtime.block_on(answer(acceptor, listener));
+                // a profile that is being written is not waited for
+                runtime.shutdown_timeout(LAST_ANSWERS);
+            })
             .map_err(|cause| failed(Failure::Thread(cause)))?;
         Ok(Self {
             connections,
