@@ -95,8 +95,8 @@ fn does_what_it_is_told() {
 /// Threads that write lines under load.
 pub(crate) const THREADS: usize = 2;
 
-/// Writes lines by two threads, and numbers, until it is killed. Beside the black box stands the number of the last line that each
-/// thread has written.
+/// Writes lines by two threads, and numbers, until it is killed. Beside the black box stands how many lines each thread has
+/// written.
 fn load(black_box: &BlackBox) {
     let written = std::fs::File::create(black_box.path().with_extension("written")).unwrap();
     let written = std::sync::Arc::new(written);
@@ -109,7 +109,9 @@ fn load(black_box: &BlackBox) {
                 );
                 black_box.line(SystemTime::now(), line.as_bytes());
                 let place = 8 * thread as u64;
-                written.write_all_at(&number.to_le_bytes(), place).unwrap();
+                written
+                    .write_all_at(&(number + 1).to_le_bytes(), place)
+                    .unwrap();
                 if number % 4 == 0 {
                     std::thread::park_timeout(Duration::from_micros(200));
                 }
