@@ -4,8 +4,10 @@
 
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
 
-use ops_black_box::{Config, EndingKind, Reading};
+use ops_black_box::{BlackBox, Config, EndingKind, Kind, Reading};
 
 const BOX: &str = "BLACK_BOX_OF_CHILD";
 const DEED: &str = "DEED_OF_CHILD";
@@ -34,7 +36,45 @@ fn end(path: &Path, deed: &str) {
             black_box.exiting();
             std::process::exit(143)
         }
+        "panic, then a worker" => {
+            // it waits for the main thread, and misses it
+            let (work, wait) = mpsc::channel::<()>();
+            let worker = std::thread::spawn(move || wait.recv().unwrap());
+            let _joins = Joins(Some(work), Some(worker));
+            panic!("nothing goes any more")
+        }
+        "caught, then a signal" => {
+            let caught = std::panic::catch_unwind(|| panic!("of a handler"));
+            assert!(caught.is_err());
+            black_box.stopping(Some(15));
+            std::process::exit(143)
+        }
+        "signal, then a panic" => {
+            black_box.stopping(Some(15));
+            panic!("while it stops")
+        }
+        "panic that asks for a stop" => {
+            let _stops = Stops(black_box);
+            panic!("nothing goes any more")
+        }
         other => panic!("{other} is no deed"),
+    }
+}
+
+struct Joins(Option<mpsc::Sender<()>>, Option<JoinHandle<()>>);
+
+impl Drop for Joins {
+    fn drop(&mut self) {
+        drop(self.0.take());
+        assert!(self.1.take().unwrap().join().is_err());
+    }
+}
+
+struct Stops(BlackBox);
+
+impl Drop for Stops {
+    fn drop(&mut self) {
+        self.0.stopping(None);
     }
 }
 
@@ -63,6 +103,29 @@ fn judge() {
     assert_eq!(status.code(), Some(143));
     assert_eq!(last.ending.kind, EndingKind::Exited);
     assert!(last.ending.how.contains("SIGTERM had asked"));
+
+    let (status, last) = run("panic, then a worker");
+    assert_eq!(status.code(), Some(101));
+    assert_eq!(last.ending.kind, EndingKind::Panicked, "{last:?}");
+    assert!(last.ending.how.ends_with("nothing goes any more"));
+    let panic = last.panic.unwrap();
+    assert!(panic.is_main, "the one that ended it is shown: {panic:?}");
+    assert_eq!(panic.message, "nothing goes any more");
+    let panics = last.records.iter().filter(|one| one.kind == Kind::Panic);
+    assert_eq!(panics.count(), 2);
+
+    let (_, last) = run("caught, then a signal");
+    assert_eq!(last.ending.kind, EndingKind::Exited, "{last:?}");
+    assert_eq!(
+        last.ending.how,
+        "it exited before its shutdown was complete; SIGTERM had asked for the stop; before that its main thread had panicked: of a handler"
+    );
+
+    let (_, last) = run("signal, then a panic");
+    assert_eq!(last.ending.kind, EndingKind::Panicked, "{last:?}");
+
+    let (_, last) = run("panic that asks for a stop");
+    assert_eq!(last.ending.kind, EndingKind::Panicked, "{last:?}");
 }
 
 fn run(deed: &str) -> (ExitStatus, Reading) {

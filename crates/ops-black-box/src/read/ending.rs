@@ -69,6 +69,8 @@ impl fmt::Display for EndingKind {
 const UNWOUND_WITHIN: Duration = Duration::from_secs(5);
 /// Longest time between a panic that cannot be caught and SIGABRT: a backtrace is printed in between.
 const ABORTED_WITHIN: Duration = Duration::from_secs(10);
+/// Longest time by which a sign of life may lie after the boot that is said to have ended the run: clocks are set in between.
+const CLOCK_SET_BY: Duration = Duration::from_secs(60);
 /// Longest time between the last sign of life and the next boot, so that the machine is what ended the run.
 const REBOOTED_WITHIN: Duration = Duration::from_secs(600);
 /// Longest time between the last sign of life and the next start, so that a kill of the group is taken for the run's own.
@@ -108,10 +110,38 @@ impl Marks {
         }
     }
 
-    /// Goes from marks of the process itself to evidence of others.
-    pub(super) fn judge(&self, panic: Option<&PanicReport>, machine: Option<&Machine>) -> Ending {
+    /// Panic that ended the run, of those in the ring, oldest first.
+    pub(super) fn fatal<'a>(&self, panics: &'a [PanicReport]) -> Option<&'a PanicReport> {
         if self.has_aborted {
-            return self.aborted(panic);
+            let mut newest = panics.iter().rev();
+            return newest.find(|panic| panic.aborts).filter(|panic| {
+                self.last_seen.saturating_sub(panic.nanos) <= duration_nanos(ABORTED_WITHIN)
+            });
+        }
+        let Some((EXITED, at)) = self.end else {
+            return None;
+        };
+        let panic = self.panic_of_main(panics, at)?;
+        // a signal that came later found the process alive: the panic was caught
+        (!self.was_caught(panic)).then_some(panic)
+    }
+
+    /// Newest panic of the main thread, if the exit came soon after it. Those of other threads may follow it: they miss its channels.
+    fn panic_of_main<'a>(&self, panics: &'a [PanicReport], exit: u64) -> Option<&'a PanicReport> {
+        let panic = panics.iter().rev().find(|panic| panic.is_main)?;
+        let since = exit.checked_sub(panic.nanos)?;
+        (since <= duration_nanos(UNWOUND_WITHIN)).then_some(panic)
+    }
+
+    fn was_caught(&self, panic: &PanicReport) -> bool {
+        // a stop without a signal may be what destructors of the unwound thread asked for
+        matches!(self.stop, Some((at, Some(_))) if panic.nanos < at)
+    }
+
+    /// Goes from marks of the process itself to evidence of others.
+    pub(super) fn judge(&self, panics: &[PanicReport], machine: Option<&Machine>) -> Ending {
+        if self.has_aborted {
+            return self.aborted(self.fatal(panics));
         }
         match self.end {
             Some((CLEAN, _)) => {
@@ -122,7 +152,7 @@ impl Marks {
                 Ending::new(EndingKind::Clean, format!("it was shut down in order{by}"))
                     .signal(asked)
             }
-            Some((EXITED, at)) => self.exited(at, panic),
+            Some((EXITED, at)) => self.exited(at, panics),
             _ => match machine {
                 None => Ending::new(
                     EndingKind::Unknown,
@@ -133,10 +163,7 @@ impl Marks {
         }
     }
 
-    fn aborted(&self, panic: Option<&PanicReport>) -> Ending {
-        let since = |panic: &PanicReport| self.last_seen.saturating_sub(panic.nanos);
-        let fatal = panic.filter(|panic| panic.aborts);
-        let fatal = fatal.filter(|panic| since(panic) <= duration_nanos(ABORTED_WITHIN));
+    fn aborted(&self, fatal: Option<&PanicReport>) -> Ending {
         let ending = match (fatal, self.end) {
             (Some(panic), _) => Ending::new(
                 EndingKind::Panicked,
@@ -157,13 +184,8 @@ impl Marks {
         ending.signal(Some(6))
     }
 
-    fn exited(&self, at: u64, panic: Option<&PanicReport>) -> Ending {
-        let of_main = panic.filter(|panic| panic.is_main);
-        let of_main = of_main.filter(|panic| {
-            let since = at.checked_sub(panic.nanos);
-            since.is_some_and(|since| since <= duration_nanos(UNWOUND_WITHIN))
-        });
-        match (of_main, self.stop) {
+    fn exited(&self, at: u64, panics: &[PanicReport]) -> Ending {
+        match (self.fatal(panics), self.stop) {
             (Some(panic), _) => Ending::new(
                 EndingKind::Panicked,
                 format!(
@@ -173,10 +195,17 @@ impl Marks {
             ),
             (None, Some((_, signal))) => {
                 let by = signal.map_or("somebody".to_owned(), name);
+                let panic = self.panic_of_main(panics, at);
+                let before = panic.map_or(String::new(), |panic| {
+                    format!(
+                        "; before that its main thread had panicked: {}",
+                        cut(&panic.message, MAX_SHOWN_BYTES)
+                    )
+                });
                 Ending::new(
                     EndingKind::Exited,
                     format!(
-                        "it exited before its shutdown was complete; {by} had asked for the stop"
+                        "it exited before its shutdown was complete; {by} had asked for the stop{before}"
                     ),
                 )
                 .signal(signal)
@@ -227,6 +256,14 @@ impl Marks {
     }
 
     fn before_boot(&self, booted: Option<u64>) -> Ending {
+        let was_up =
+            |booted: u64| booted.saturating_add(duration_nanos(CLOCK_SET_BY)) < self.last_seen;
+        if booted.is_some_and(was_up) {
+            return Ending::new(
+                EndingKind::Unknown,
+                "it ended without a mark, and it was written on another machine: it shows signs of life under another boot id while this machine was up already",
+            );
+        }
         let down = booted.map(|booted| Duration::from_nanos(booted.saturating_sub(self.last_seen)));
         match down {
             Some(down) if down <= REBOOTED_WITHIN => Ending::new(

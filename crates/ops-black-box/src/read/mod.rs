@@ -32,14 +32,14 @@ pub struct Reading {
     /// Its start, in milliseconds since 1970 in JSON, as all times here.
     #[serde(serialize_with = "record::as_millis")]
     pub started: SystemTime,
-    /// Last moment at which it was alive for certain: its newest record or heartbeat.
+    /// Last moment at which it was alive for certain, by its clock: its last record or heartbeat.
     #[serde(serialize_with = "record::as_millis")]
     pub last_seen: SystemTime,
     /// Boot id of the machine that it ran on.
     pub boot_id: String,
     /// End of the run.
     pub ending: Ending,
-    /// Newest panic in the ring.
+    /// Panic that ended the run, otherwise the newest one in the ring.
     pub panic: Option<PanicReport>,
     /// Whole records, oldest first.
     pub records: Vec<Record>,
@@ -155,19 +155,25 @@ impl<'a> Raw<'a> {
         let number = |at: usize| number(&self.bytes, at * 8);
         // a record that was begun and not ended
         let unfinished = number(word::NEXT) > scanned.end && scanned.end > 0;
-        let mut panic = records.iter().rev().find_map(Record::panic);
+        let panics: Vec<_> = records.iter().filter_map(Record::panic).collect();
+        // the clock may have been set back: the last record is the newest one, whatever its time
+        let last = records.last().map(|record| record.nanos);
+        let beat = number(word::BEAT).max(head.started);
+        let last_seen = match last {
+            Some(last) if number(word::NEXT) == scanned.end => last,
+            // later ones were torn, or are missing
+            last => beat.max(last.unwrap_or(0)),
+        };
+        let marks = Marks::of(&self.bytes, &head, last_seen);
+        let ending = match Ending::verdict(&self.bytes) {
+            Some(ending) => ending,
+            None => marks.judge(&panics, machine),
+        };
+        let mut panic = marks.fatal(&panics).or(panics.last()).cloned();
         if let Some(panic) = &mut panic {
             let mut newest = records.iter().rev();
             panic.backtrace = newest.find_map(|record| record.backtrace(panic.nanos));
         }
-        let newest = records.iter().map(|record| record.nanos);
-        let last_seen = newest.chain([head.started, number(word::BEAT)]).max();
-        let last_seen = last_seen.unwrap_or(head.started);
-        let marks = Marks::of(&self.bytes, &head, last_seen);
-        let ending = match Ending::verdict(&self.bytes) {
-            Some(ending) => ending,
-            None => marks.judge(panic.as_ref(), machine),
-        };
         let boot_id: String = head.boot.iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Reading {
             service: head.service,
@@ -186,10 +192,10 @@ impl<'a> Raw<'a> {
 }
 
 impl Reading {
-    /// Keeps the records of this time before the newest one, and at most so many of them.
+    /// Keeps the records of this time before the last one, and at most so many of them. Those from before the clock was set back
+    /// count as recent.
     pub fn keep_last(&mut self, time: Duration, most: usize) {
-        let newest = self.records.iter().map(|record| record.nanos).max();
-        let least = newest.unwrap_or(0);
+        let least = self.records.last().map_or(0, |record| record.nanos);
         let least = least.saturating_sub(crate::machine::duration_nanos(time));
         let all = self.records.len();
         self.records.retain(|record| record.nanos >= least);

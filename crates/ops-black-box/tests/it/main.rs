@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod child;
+mod clocks;
 mod endings;
 mod files;
 mod format;
