@@ -49,6 +49,14 @@ fn end(path: &Path, deed: &str) {
             black_box.stopping(Some(15));
             std::process::exit(143)
         }
+        "many caught" => {
+            // thousands a second would each look up their names
+            for _ in 0..20 {
+                drop(std::panic::catch_unwind(|| panic!("of a handler")));
+                drop(std::thread::spawn(|| panic!("of a worker")).join());
+            }
+            black_box.close();
+        }
         "signal, then a panic" => {
             black_box.stopping(Some(15));
             panic!("while it stops")
@@ -120,6 +128,11 @@ fn judge() {
         last.ending.how,
         "it exited before its shutdown was complete; SIGTERM had asked for the stop; before that its main thread had panicked: of a handler"
     );
+
+    let (_, last) = run("many caught");
+    let count = |kind| last.records.iter().filter(|one| one.kind == kind).count();
+    assert_eq!(count(Kind::Panic), 40);
+    assert_eq!(count(Kind::Backtrace), 2, "one of main, one of others");
 
     let (_, last) = run("signal, then a panic");
     assert_eq!(last.ending.kind, EndingKind::Panicked, "{last:?}");

@@ -38,7 +38,7 @@ pub struct PanicReport {
     pub is_main: bool,
     /// It could not be caught, and ended the process.
     pub aborts: bool,
-    /// Backtrace, if one was taken: at most every ten seconds.
+    /// Backtrace, if one was taken: at most every ten seconds of the main thread, and of the others together.
     #[serde(default)]
     pub backtrace: Option<String>,
     /// Nanoseconds since 1970.

@@ -30,7 +30,8 @@ struct Shared {
     path: PathBuf,
     ring: Ring,
     group: Option<MemoryGroup>,
-    /// Moment of the last backtrace that was taken.
+    /// Moments of the last backtraces that were taken: of the main thread, and of others.
+    main_backtrace_at: AtomicU64,
     backtrace_at: AtomicU64,
     /// Held for as long as the file is written to.
     _lock: File,
@@ -83,6 +84,7 @@ fn make(config: &Config, last_run: &mut Option<LastRun>) -> Result<BlackBox, Err
             path,
             ring: Ring::new(memory, head.run),
             group: MemoryGroup::find(Path::new("/")),
+            main_backtrace_at: AtomicU64::new(0),
             backtrace_at: AtomicU64::new(0),
             _lock: lock,
         }),
@@ -110,11 +112,19 @@ impl BlackBox {
         self.shared.ring.push(kind, nanos(at), json);
     }
 
-    /// Notes that the process is alive, with numbers as JSON, and counts of the kernel: once a second.
+    /// Notes that the process is alive, with numbers as JSON, and counts of the kernel: once a second. So a SIGABRT of before was not
+    /// its own, but that of a forked child.
     pub fn beat(&self, at: SystemTime, numbers: &[u8]) {
+        self.has_not_aborted();
         self.record(Kind::Numbers, at, numbers);
         self.set_kills(Kills::count(self.shared.group.as_ref()));
         self.shared.ring.set(word::BEAT, nanos(at));
+    }
+
+    /// Clears the mark of SIGABRT. It is one of a child that was forked, inherited the handler, and aborted before it became another
+    /// program.
+    fn has_not_aborted(&self) {
+        self.shared.ring.set(word::ABORT, 0);
     }
 
     fn set_kills(&self, kills: Kills) {
@@ -148,6 +158,7 @@ impl BlackBox {
     }
 
     fn end(&self, kind: u64) {
+        self.has_not_aborted();
         let ring = &self.shared.ring;
         ring.set(word::END_AT, nanos(SystemTime::now()));
         std::sync::atomic::fence(Ordering::Release);
@@ -157,7 +168,8 @@ impl BlackBox {
     /// Has panics, SIGABRT and the exit of the process noted from here on: once in a process, from its main thread.
     ///
     /// A panic is a record before the hook that was there runs, with its message as `redact` returns it (`None` is the message
-    /// itself), and a backtrace at most every ten seconds. The exit is noted if this was called on the main thread.
+    /// itself), and a backtrace: of the main thread at most every ten seconds, of the others together likewise, and always of one that nothing
+    /// can catch. Both are shortened to what a record of the ring holds. The exit is noted if this was called on the main thread.
     ///
     /// # Errors
     ///

@@ -1,9 +1,8 @@
 use std::backtrace::Backtrace;
 use std::panic::PanicHookInfo;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
-
-use serde::Serialize;
 
 use super::BlackBox;
 use super::watch::is_main_thread;
@@ -14,7 +13,7 @@ use crate::read::{BacktraceText, PanicReport};
 
 /// Time between two backtraces: looking up the names in one takes as long as many requests do.
 const BACKTRACE_EVERY: Duration = Duration::from_secs(10);
-/// Texts are cut at this, so that a record has room for what JSON adds to them.
+/// Texts are cut at this; at less if a record of the ring does not hold them with what JSON adds.
 const MAX_TEXT_BYTES: usize = MAX_RECORD_BYTES / 8;
 /// Beginnings of the messages of panics that nothing can catch, as the standard library has them.
 const UNCATCHABLE: [&str; 2] = [
@@ -35,15 +34,12 @@ pub(super) fn watch(
 }
 
 fn record(black_box: &BlackBox, info: &PanicHookInfo<'_>, redact: &dyn Fn(&str) -> Option<String>) {
-    let readable = |text: &str| {
-        let text = redact(text).unwrap_or_else(|| text.to_owned());
-        cut(&text, MAX_TEXT_BYTES).to_owned()
-    };
+    let readable = |text: &str| redact(text).unwrap_or_else(|| text.to_owned());
     let message = info.payload_as_str().unwrap_or("a value that is no text");
     let at = SystemTime::now();
     let begins = |start: &&str| message.starts_with(*start);
-    let panic = PanicReport {
-        message: readable(message),
+    let mut panic = PanicReport {
+        message: String::new(),
         location: info.location().map(ToString::to_string),
         thread: std::thread::current().name().map(str::to_owned),
         is_main: is_main_thread(),
@@ -52,27 +48,53 @@ fn record(black_box: &BlackBox, info: &PanicHookInfo<'_>, redact: &dyn Fn(&str) 
         nanos: nanos(at),
     };
     // the message is safe before anything is tried that may fail
-    write(black_box, Kind::Panic, at, &panic);
-    if panic.aborts || panic.is_main || is_due(black_box, panic.nanos) {
-        let trace = BacktraceText {
-            panic_at: panic.nanos,
-            backtrace: readable(&Backtrace::force_capture().to_string()),
-        };
-        write(black_box, Kind::Backtrace, SystemTime::now(), &trace);
+    write(black_box, Kind::Panic, at, &readable(message), |message| {
+        panic.message = message.to_owned();
+        serde_json::to_vec(&panic).ok()
+    });
+    let last = match panic.is_main {
+        true => &black_box.shared.main_backtrace_at,
+        false => &black_box.shared.backtrace_at,
+    };
+    if is_due(last, panic.nanos) || panic.aborts {
+        let trace = readable(&Backtrace::force_capture().to_string());
+        write(
+            black_box,
+            Kind::Backtrace,
+            SystemTime::now(),
+            &trace,
+            |trace| {
+                serde_json::to_vec(&BacktraceText {
+                    panic_at: panic.nanos,
+                    backtrace: trace.to_owned(),
+                })
+                .ok()
+            },
+        );
     }
 }
 
-fn write(black_box: &BlackBox, kind: Kind, at: SystemTime, text: &impl Serialize) {
-    if let Ok(json) = serde_json::to_vec(text) {
-        black_box.record(kind, at, &json);
+/// Writes a record with as much of the text as it holds: JSON that is cut is none.
+fn write(
+    black_box: &BlackBox,
+    kind: Kind,
+    at: SystemTime,
+    text: &str,
+    mut json: impl FnMut(&str) -> Option<Vec<u8>>,
+) {
+    let longest = black_box.shared.ring.longest();
+    let mut most = MAX_TEXT_BYTES.min(longest);
+    while let Some(json) = json(cut(text, most)) {
+        if json.len() <= longest || most == 0 {
+            return black_box.record(kind, at, &json);
+        }
+        most = most / 4 * 3;
     }
 }
 
-fn is_due(black_box: &BlackBox, now: u64) -> bool {
-    let last = black_box.shared.backtrace_at.load(Relaxed);
-    let is_due = last == 0 || now.saturating_sub(last) >= duration_nanos(BACKTRACE_EVERY);
-    if is_due {
-        black_box.shared.backtrace_at.store(now, Relaxed);
-    }
-    is_due
+fn is_due(last: &AtomicU64, now: u64) -> bool {
+    // the clock may have been set back
+    let is_due = |last: u64| last == 0 || now.abs_diff(last) >= duration_nanos(BACKTRACE_EVERY);
+    let taken = last.fetch_update(Relaxed, Relaxed, |last| is_due(last).then_some(now));
+    taken.is_ok()
 }

@@ -67,6 +67,11 @@ impl Ring {
         }
     }
 
+    /// Bytes of the longest text that is not cut.
+    pub(crate) fn longest(&self) -> usize {
+        self.longest
+    }
+
     /// Sets a word of the head.
     pub(crate) fn set(&self, word: usize, value: u64) {
         put(&self.memory.words()[word], value);

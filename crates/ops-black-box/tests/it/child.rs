@@ -53,7 +53,8 @@ fn does_what_it_is_told() {
     let (Some(path), Ok(deed)) = (std::env::var_os(BOX), std::env::var(DEED)) else {
         return;
     };
-    let config = Config::new(path, "shop").ring_bytes(1 << 20);
+    let config = Config::new(path, "shop");
+    let config = config.ring_bytes(if deed == "long panic" { 0 } else { 1 << 20 });
     let black_box = ops_black_box::open(&config).black_box.unwrap();
     let redact = |text: &str| Some(text.replace("canary-5d1", "***"));
     black_box.watch_process(redact).unwrap();
@@ -84,6 +85,11 @@ fn does_what_it_is_told() {
             let thread = std::thread::Builder::new().name("worker".to_owned());
             let thread = thread.spawn(|| panic!("the key is canary-5d1"));
             drop(thread.unwrap().join());
+            black_box.close();
+        }
+        "long panic" => {
+            let long = std::thread::spawn(|| panic!("{}", "\u{1}\"ä".repeat(50_000)));
+            drop(long.join());
             black_box.close();
         }
         "panic twice" => panic_twice(),

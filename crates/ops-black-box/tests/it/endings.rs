@@ -1,9 +1,11 @@
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::SystemTime;
 
-use ops_black_box::{EndingKind, Kind};
+use ops_black_box::{BlackBox, EndingKind, Kind};
 
 use crate::{Place, child};
 
@@ -116,6 +118,41 @@ fn a_panic_that_cannot_be_caught_ended_the_run() {
     let ending = place.next_start().reading.ending;
     assert_eq!(ending.kind, EndingKind::Panicked, "{ending:?}");
     assert!(ending.how.contains("cannot be caught"), "{ending:?}");
+}
+
+#[test]
+fn a_long_panic_is_shortened_to_what_a_small_ring_holds_and_has_its_backtrace() {
+    let place = Place::new();
+    assert!(child::run(&place, "long panic").success());
+    let reading = place.next_start().reading;
+    let panic = reading.panic.unwrap();
+    assert!(panic.message.starts_with("\u{1}\"ä\u{1}\"ä"));
+    let found = reading.records.iter().find(|one| one.kind == Kind::Panic);
+    let length = found.unwrap().text.len();
+    assert!((8 * 1024..=16 * 1024).contains(&length), "{length} bytes");
+    assert!(panic.backtrace.unwrap().contains("panic"));
+}
+
+#[test]
+fn a_mark_of_sigabrt_is_none_once_the_process_shows_that_it_lives() {
+    // what a child writes that was forked and aborted
+    let aborts = |place: &Place| {
+        let file = fs::OpenOptions::new().write(true).open(place.file());
+        file.unwrap().write_all_at(b"X", 704).unwrap();
+    };
+    let ending = |then: fn(&BlackBox)| {
+        let place = Place::new();
+        let black_box = place.open();
+        aborts(&place);
+        then(&black_box);
+        drop(black_box);
+        place.next_start().reading.ending.kind
+    };
+    assert_eq!(ending(|_| ()), EndingKind::Aborted);
+    let beat = |black_box: &BlackBox| black_box.beat(SystemTime::now(), b"{}");
+    assert_eq!(ending(beat), EndingKind::Unknown);
+    assert_eq!(ending(BlackBox::close), EndingKind::Clean);
+    assert_eq!(ending(BlackBox::exiting), EndingKind::Exited);
 }
 
 /// A control group that may have this many bytes; `None` where none can be made.
