@@ -50,7 +50,13 @@ impl Head {
         }
         let begins = bytes.len().min(8);
         if bytes[..begins] != MAGIC.to_le_bytes()[..begins] {
-            return Err("the file is no black box: it does not begin with OPSBBOX".to_owned());
+            let but = match bytes.iter().all(|byte| *byte == 0) {
+                true => " but with zeros, as after a power loss",
+                false => "",
+            };
+            return Err(format!(
+                "the file is no black box: it does not begin with OPSBBOX{but}"
+            ));
         }
         if bytes.len() < HEAD_BYTES {
             let length = bytes.len();

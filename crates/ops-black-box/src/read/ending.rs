@@ -304,6 +304,14 @@ impl Ending {
         matches!(self.kind, EndingKind::Clean | EndingKind::Running)
     }
 
+    #[cfg(unix)]
+    pub(super) fn lost() -> Self {
+        Self::new(
+            EndingKind::Unknown,
+            "its black box is unreadable: all zeros, as after a power loss soon after its start; times are those of the file",
+        )
+    }
+
     /// The verdict of a later start, if there was one.
     pub(super) fn verdict(bytes: &[u8]) -> Option<Self> {
         let begin = word::VERDICT * 8;

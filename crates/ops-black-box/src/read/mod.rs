@@ -192,6 +192,24 @@ impl<'a> Raw<'a> {
 }
 
 impl Reading {
+    /// A run of which only a file of zeros is left.
+    #[cfg(unix)]
+    pub(crate) fn lost(service: &str, modified: SystemTime) -> Self {
+        Self {
+            service: service.to_owned(),
+            process: 0,
+            started: modified,
+            last_seen: modified,
+            boot_id: "0".repeat(32),
+            ending: Ending::lost(),
+            panic: None,
+            records: Vec::new(),
+            left_out: 0,
+            torn: 0,
+            missing_bytes: 0,
+        }
+    }
+
     /// Keeps the records of this time before the last one, and at most so many of them. Those from before the clock was set back
     /// count as recent.
     pub fn keep_last(&mut self, time: Duration, most: usize) {

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FallocateFlags, OFlags};
 
@@ -13,9 +13,9 @@ use super::memory::Memory;
 use crate::config::beside;
 use crate::error::Error;
 use crate::format::head::Head;
-use crate::format::{HEAD_BYTES, word};
+use crate::format::{HEAD_BYTES, MAX_RING_BYTES, MIN_RING_BYTES, word};
 use crate::machine::Machine;
-use crate::read::Raw;
+use crate::read::{Raw, Reading};
 
 /// Black boxes that are kept of runs that did not end cleanly.
 pub(crate) const KEPT: usize = 3;
@@ -25,6 +25,7 @@ const LAST_RECORDS: usize = 1000;
 /// Tries to lock, and the time between two: a look at the lock from outside takes less.
 const TRIES: usize = 10;
 const PAUSE: Duration = Duration::from_millis(10);
+const IN_THE_WAY: &str = "it is in the way, and no black box";
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 fn options() -> OpenOptions {
@@ -62,39 +63,117 @@ pub(super) fn lock(path: &Path) -> Result<File, Error> {
     Ok(lock)
 }
 
-/// Reads the black box of the run before, judges its end, and gives it another name.
-pub(super) fn keep_previous(path: &Path, machine: &Machine) -> Result<Option<LastRun>, Error> {
-    let file = match options().open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            return Err(Error::foreign(path, "it is a symbolic link"));
-        }
-        Err(error) => return Err(Error::io(path, "open the file", error)),
+/// Reads the black box of the run before, judges its end, and gives it another name. The run is known also if that fails.
+pub(super) fn keep_previous(
+    path: &Path,
+    service: &str,
+    machine: &Machine,
+    last_run: &mut Option<LastRun>,
+) -> Result<(), Error> {
+    let Some(file) = open_if_there(path)? else {
+        return Ok(());
     };
-    let mut reading = Raw::from_file(path, &file)?.reading(Some(machine))?;
-    if let Some(verdict) = reading.ending.to_verdict() {
-        // it is for readers of the kept file: without space for it they judge themselves
-        let _ = file.write_all_at(&verdict, (word::VERDICT * 8) as u64);
-    }
+    let mut reading = match Raw::from_file(path, &file) {
+        Ok(raw) => {
+            let reading = raw.reading(Some(machine))?;
+            if let Some(verdict) = reading.ending.to_verdict() {
+                // it is for readers of the kept file: without space for it they judge themselves
+                let _ = file.write_all_at(&verdict, (word::VERDICT * 8) as u64);
+            }
+            reading
+        }
+        // as after a power loss: nobody has to come and delete it
+        Err(_) if is_lost(&file) => {
+            let modified = file.metadata().and_then(|found| found.modified());
+            Reading::lost(service, modified.unwrap_or(SystemTime::UNIX_EPOCH))
+        }
+        Err(error) => return Err(error),
+    };
+    reading.keep_last(LAST, LAST_RECORDS);
+    let is_clean = reading.ending.is_clean();
+    let last_run = last_run.insert(LastRun {
+        reading,
+        kept: path.to_owned(),
+    });
+    last_run.kept = keep(path, is_clean)?;
+    Ok(())
+}
+
+/// Gives a black box the name that it is kept as, and returns it.
+fn keep(path: &Path, is_clean: bool) -> Result<PathBuf, Error> {
     let renamed = |from: &Path, to: &Path| {
         let renamed = fs::rename(from, to);
         renamed.map_err(|error| Error::io(from, "rename the file", error))
     };
-    let kept = if reading.ending.is_clean() {
-        beside(path, "clean")
-    } else {
-        let older = |number: usize| beside(path, &number.to_string());
-        for number in (1..KEPT).rev() {
-            if older(number).exists() {
-                renamed(&older(number), &older(number + 1))?;
-            }
+    let clean = beside(path, "clean");
+    if is_clean {
+        is_there(&clean)?;
+        renamed(path, &clean)?;
+        return Ok(clean);
+    }
+    let older = |number: usize| beside(path, &number.to_string());
+    let found = (1..=KEPT).map(|number| is_there(&older(number)));
+    let found: Vec<_> = found.collect::<Result<_, _>>()?;
+    // those before the first gap make room
+    let there = found.iter().take_while(|there| **there).count();
+    for number in (1..=there.min(KEPT - 1)).rev() {
+        renamed(&older(number), &older(number + 1))?;
+    }
+    renamed(path, &older(1))?;
+    Ok(older(1))
+}
+
+/// Reports whether there is a black box with this name. The error is another file, which is not replaced.
+fn is_there(path: &Path) -> Result<bool, Error> {
+    match open_if_there(path)? {
+        None => Ok(false),
+        Some(file) if is_ours(&file) => Ok(true),
+        Some(_) => Err(Error::foreign(path, IN_THE_WAY)),
+    }
+}
+
+fn open_if_there(path: &Path) -> Result<Option<File>, Error> {
+    match options().open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            Err(Error::foreign(path, "it is a symbolic link"))
         }
-        older(1)
+        Err(error) => Err(Error::io(path, "open the file", error)),
+    }
+}
+
+/// Reports whether it has a head, or was ours before a power loss.
+fn is_ours(file: &File) -> bool {
+    let mut head = [0; HEAD_BYTES];
+    let is_file = file.metadata().is_ok_and(|found| found.is_file());
+    let mut has_head = || {
+        let read = file.read_exact_at(&mut head, 0);
+        read.is_ok() && Head::parse(&head).is_ok()
     };
-    renamed(path, &kept)?;
-    reading.keep_last(LAST, LAST_RECORDS);
-    Ok(Some(LastRun { reading, kept }))
+    is_file && (has_head() || is_lost(file))
+}
+
+/// Reports whether it has the size of a black box, and only zeros: its name was on the disk when the power failed, and it was not.
+fn is_lost(file: &File) -> bool {
+    let sizes = MIN_RING_BYTES..=MAX_RING_BYTES;
+    let ring = |length: u64| length.checked_sub(HEAD_BYTES as u64);
+    let is_size = file.metadata().is_ok_and(|found| {
+        ring(found.len()).is_some_and(|ring| ring.is_power_of_two() && sizes.contains(&ring))
+    });
+    is_size && is_zeros(file)
+}
+
+fn is_zeros(file: &File) -> bool {
+    let mut piece = vec![0; ZEROS.len()];
+    let mut at = 0;
+    loop {
+        match file.read_at(&mut piece, at) {
+            Ok(0) => return true,
+            Ok(read) if piece[..read] == ZEROS[..read] => at += read as u64,
+            Ok(_) | Err(_) => return false,
+        }
+    }
 }
 
 /// Makes a file with all of its space, and maps it.
@@ -102,6 +181,9 @@ pub(super) fn allocate(path: &Path, head: &Head) -> Result<Memory, Error> {
     let draft = Draft::new(beside(path, "new"))?;
     let filled = fill(&draft.file, head);
     filled.map_err(|error| Error::io(path, "allocate the file", error))?;
+    // the name never is on the disk before the head: after a power loss the file would be nobody's
+    let synced = draft.file.sync_data();
+    synced.map_err(|error| Error::io(path, "write the file to the disk", error))?;
     let memory = Memory::of(&draft.file);
     let memory = memory.map_err(|error| Error::io(path, "map the file", error))?;
     draft.rename(path)?;
@@ -139,9 +221,9 @@ impl Draft {
         // under the lock, a draft is one of a process that was killed
         if let Ok(file) = options().open(&path) {
             let is_ours = file.metadata().is_ok_and(|found| found.is_file())
-                && (is_empty(&file) || Raw::from_file(&path, &file).is_ok());
+                && (is_empty_or_zeros(&file) || is_ours(&file));
             if !is_ours {
-                return Err(Error::foreign(&path, "it is in the way, and no black box"));
+                return Err(Error::foreign(&path, IN_THE_WAY));
             }
             let removed = fs::remove_file(&path);
             removed.map_err(|error| Error::io(&path, "remove the draft", error))?;
@@ -172,6 +254,9 @@ impl Drop for Draft {
     }
 }
 
-fn is_empty(file: &File) -> bool {
-    file.metadata().is_ok_and(|found| found.len() == 0)
+/// Reports whether nothing of a draft had arrived on the disk, whatever its size.
+fn is_empty_or_zeros(file: &File) -> bool {
+    let largest = HEAD_BYTES as u64 + MAX_RING_BYTES;
+    let is_small = file.metadata().is_ok_and(|found| found.len() <= largest);
+    is_small && is_zeros(file)
 }

@@ -54,15 +54,17 @@ pub struct LastRun {
     /// Its end and its last records.
     #[serde(flatten)]
     pub reading: Reading,
-    /// File that its black box is kept as.
+    /// File that its black box is kept as; the one that it was, if it could not be renamed.
     pub kept: PathBuf,
 }
 
 /// Opens a new black box, and reads and keeps the one of the run before.
 ///
 /// A black box of a clean run is kept as `FILE.clean`, those of the last three runs that ended otherwise as `FILE.1` (the newest) to
-/// `FILE.3`. A file that is no black box stays where it is, as it is, and there is no new one; neither is there if another
-/// process writes to it, or if the disk has no space for all of it.
+/// `FILE.3`. A file with one of these names that is no black box stays where it is, as it is, and there is no new one; neither is
+/// there if another process writes to it, or if the disk has no space for all of it. A file of zeros with the size of a black box
+/// is what a power loss left of one: it is kept as an unreadable run. The new file is written to the disk once, which may take some
+/// milliseconds for each MiB.
 pub fn open(config: &Config) -> Opened {
     let mut last_run = None;
     let black_box = make(config, &mut last_run);
@@ -76,8 +78,8 @@ fn make(config: &Config, last_run: &mut Option<LastRun>) -> Result<BlackBox, Err
     let machine = Machine::look();
     let path = config.file();
     let lock = file::lock(&path)?;
-    *last_run = file::keep_previous(&path, &machine)?;
     let head = config.head(&machine);
+    file::keep_previous(&path, &head.service, &machine, last_run)?;
     let memory = file::allocate(&path, &head)?;
     let black_box = BlackBox {
         shared: Arc::new(Shared {

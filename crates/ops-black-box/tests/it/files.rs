@@ -180,6 +180,77 @@ fn what_a_killed_start_left_is_cleared_away_and_a_foreign_draft_is_not() {
 }
 
 #[test]
+fn a_file_of_zeros_is_what_a_power_loss_left_and_makes_room_for_the_next_one() {
+    let place = Place::new();
+    let zeros = vec![0; 4096 + 64 * 1024];
+    fs::write(place.file(), &zeros).unwrap();
+    fs::write(place.kept("new"), &zeros[..5000]).unwrap();
+    let error = read(&place.file()).unwrap_err();
+    assert!(error.to_string().contains("but with zeros"), "{error}");
+    let last = place.next_start();
+    assert_eq!(last.reading.ending.kind, EndingKind::Unknown);
+    let how = &last.reading.ending.how;
+    assert!(how.contains("unreadable: all zeros"), "{how}");
+    assert_eq!(last.reading.service, "shop");
+    assert_eq!(last.kept, place.kept("1"));
+    assert_eq!(fs::read(&last.kept).unwrap(), zeros);
+    for _ in 0..4 {
+        // it goes the way of all others
+        let last = place.next_start();
+        assert!(last.reading.ending.how.contains("ended suddenly"));
+    }
+    assert!(read(&place.kept("3")).is_ok());
+    // with something in it, it is somebody's
+    let mut other = zeros;
+    other[50_000] = 1;
+    fs::write(place.file(), &other).unwrap();
+    assert!(open(&place.config()).black_box.is_err());
+    assert_eq!(fs::read(place.file()).unwrap(), other);
+}
+
+#[test]
+fn foreign_files_with_the_names_of_kept_ones_stay_and_the_last_run_is_told_all_the_same() {
+    for ending in ["clean", "1", "2", "3"] {
+        let place = Place::new();
+        for _ in 0..3 {
+            place.open();
+        }
+        let black_box = place.open();
+        black_box.line(SystemTime::now(), b"{\"event\":\"last words\"}");
+        if ending == "clean" {
+            black_box.close();
+        }
+        drop(black_box);
+        fs::write(place.kept(ending), "my notes").unwrap();
+        let names = place.names();
+        let opened = open(&place.config());
+        let error = opened.black_box.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Foreign);
+        assert_eq!(error.path(), place.kept(ending));
+        assert!(error.to_string().contains("in the way"), "{error}");
+        let last = opened.last_run.unwrap();
+        assert_eq!(texts(&last.reading), ["{\"event\":\"last words\"}"]);
+        assert_eq!(last.kept, place.file(), "it has its name still");
+        assert_eq!(fs::read(place.kept(ending)).unwrap(), b"my notes");
+        assert_eq!(place.names(), names);
+        fs::remove_file(place.kept(ending)).unwrap();
+        assert_eq!(texts(&place.next_start().reading).len(), 1);
+    }
+    let place = Place::new();
+    place.open();
+    symlink(place.folder.path().join("nothing"), place.kept("1")).unwrap();
+    let opened = open(&place.config());
+    assert!(
+        opened
+            .black_box
+            .unwrap_err()
+            .to_string()
+            .contains("is a symbolic link")
+    );
+    assert!(opened.last_run.is_some());
+}
+
+#[test]
 fn deleted_or_renamed_while_it_is_written_it_harms_nothing() {
     let place = Place::new();
     let mut child = child::start(&place, "load");
