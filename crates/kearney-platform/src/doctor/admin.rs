@@ -27,7 +27,8 @@ pub(super) fn ask(options: &Doctor) -> Answers {
     let mut answers = Answers::default();
     let known = addresses(&options.data_dir);
     let asked = options.admin.clone();
-    let in_environment = std::env::var("OPS_ADMIN_ADDR").ok();
+    let in_environment = std::env::var_os("OPS_ADMIN_ADDR");
+    let in_environment = in_environment.map(|address| address.to_string_lossy().into_owned());
     let in_environment = in_environment.filter(|address| !address.is_empty() && address != "off");
     let admin = asked
         .or(known.admin)
@@ -38,11 +39,11 @@ pub(super) fn ask(options: &Doctor) -> Answers {
         Ok(token) => token,
         Err(error) => {
             let why = chain(&error);
-            answers.note("process", "OPS_ADMIN_TOKEN_FILE", why.clone());
+            answers.note("process", "token of the admin page", why.clone());
             answers.find([Found::new("token_file_unreadable", Severity::Warning)
                 .seen(why)
                 .means("The admin page is asked without a token.")
-                .action("Make the file readable for this user.")]);
+                .action("Make the file readable for this user, or correct OPS_ADMIN_TOKEN.")]);
             None
         }
     };
@@ -76,10 +77,11 @@ fn url(address: &str) -> String {
 }
 
 fn token() -> Result<Option<String>> {
-    if let Ok(token) = std::env::var("OPS_ADMIN_TOKEN")
-        && !token.is_empty()
-    {
-        return Ok(Some(token));
+    if let Some(token) = std::env::var_os("OPS_ADMIN_TOKEN").filter(|token| !token.is_empty()) {
+        let token = token.into_string();
+        return token
+            .map(Some)
+            .map_err(|_| Error::new(Kind::Config, "OPS_ADMIN_TOKEN: the value is not UTF-8"));
     }
     match std::env::var_os("OPS_ADMIN_TOKEN_FILE").filter(|path| !path.is_empty()) {
         None => Ok(None),

@@ -68,11 +68,10 @@ pub(super) fn text(options: &Doctor) -> String {
             "not readable",
         ),
     }
-    let mut names: Vec<_> = std::env::vars_os().map(|(name, _)| name).collect();
-    names.sort();
-    for name in names {
-        let name = name.to_string_lossy();
-        let value = std::env::var(&*name).unwrap_or_default();
+    let mut variables: Vec<_> = std::env::vars_os().collect();
+    variables.sort();
+    for (name, value) in variables {
+        let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
         if SHOWN.contains(&&*name) {
             row(&name, &value, "environment");
         } else if OURS.iter().any(|start| name.starts_with(start)) {

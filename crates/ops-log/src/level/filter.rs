@@ -170,6 +170,9 @@ fn begins_with(target: &str, prefix: &str) -> bool {
 }
 
 fn parse_directive(directive: &str) -> Result<(&str, Threshold), Reason> {
+    if directive.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(Reason::NotText);
+    }
     if directive.contains(['[', ']', '{', '}']) {
         return Err(Reason::Span);
     }
@@ -256,6 +259,8 @@ pub struct ParseFilterError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
     Unknown,
+    /// It was not UTF-8, and stands for another one.
+    NotText,
     /// A word that is nearly a level.
     AlmostLevel(&'static str),
     /// A filter by span or field, as tracing-subscriber has it.
@@ -273,6 +278,7 @@ impl fmt::Display for ParseFilterError {
         )?;
         match self.reason {
             Reason::Unknown => Ok(()),
+            Reason::NotText => f.write_str("; it is not UTF-8"),
             Reason::AlmostLevel(level) => write!(
                 f,
                 "; did you mean {level}? A target of that name is written {directive}=trace"

@@ -122,7 +122,11 @@ impl Config {
     /// [`from_env`](Self::from_env).
     #[must_use]
     pub fn with_env(self) -> Self {
-        let variable = |name| std::env::var(name).unwrap_or_default();
+        // bytes that are not UTF-8 are U+FFFD, which nothing here accepts: such a value is wrong, and not unset
+        let variable = |name| {
+            let value = std::env::var_os(name).unwrap_or_default();
+            value.to_string_lossy().into_owned()
+        };
         let mut config = self;
         let mut problem = None;
         let json = match variable(FORMAT).trim().to_ascii_lowercase().as_str() {

@@ -3,7 +3,7 @@ use std::process::Command;
 use ops_log::{Config, Pipeline};
 
 /// Runs the example `environment`, whose configuration is the environment's.
-fn run(variables: &[(&str, &str)]) -> (bool, String, String) {
+fn run<V: AsRef<std::ffi::OsStr>>(variables: &[(&str, V)]) -> (bool, String, String) {
     let mut command = Command::new(crate::output::example("environment"));
     for name in [
         "OPS_LOG_FORMAT",
@@ -16,7 +16,8 @@ fn run(variables: &[(&str, &str)]) -> (bool, String, String) {
     ] {
         command.env_remove(name);
     }
-    let output = command.envs(variables.iter().copied()).output().unwrap();
+    command.envs(variables.iter().map(|(name, value)| (*name, value)));
+    let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (
         output.status.success(),
@@ -27,7 +28,7 @@ fn run(variables: &[(&str, &str)]) -> (bool, String, String) {
 
 #[test]
 fn without_anything_lines_are_for_people_from_info_on_and_without_color_in_a_pipe() {
-    let (ok, out, _) = run(&[]);
+    let (ok, out, _) = run::<&str>(&[]);
     assert!(ok);
     let lines: Vec<_> = out.lines().map(|line| &line[20..]).collect();
     assert_eq!(
@@ -84,6 +85,34 @@ fn what_nobody_understands_is_an_error_that_says_what_is_accepted() {
         !ok && err.contains(r#"OPS_LOG_LEVEL: unknown log level "loud": expected trace"#),
         "{err}"
     );
+}
+
+#[test]
+fn a_value_that_is_not_utf8_is_wrong_and_not_unset() {
+    let (ok, _, err) = run(&[("OPS_LOG_LEVEL", broken("debug"))]);
+    assert!(
+        !ok && err.contains("OPS_LOG_LEVEL: unknown log level \"debug\u{fffd}\": expected"),
+        "{err}"
+    );
+    for name in ["OPS_LOG_FORMAT", "OPS_LOG_ROTATION", "OPS_LOG_RATE_LIMIT"] {
+        let (ok, _, err) = run(&[(name, broken("off"))]);
+        assert!(!ok && err.starts_with(name), "{name}: {err}");
+    }
+    for value in ["debug", "info,environment=debug", "info,environment"] {
+        let (ok, out, _) = run(&[("RUST_LOG", broken(value))]);
+        assert!(
+            ok && out.contains("log_filter_refused") && out.contains("not UTF-8"),
+            "{value}: {out}"
+        );
+        assert!(!out.contains("details"), "{value}: {out}");
+    }
+}
+
+/// The text, and a byte that is not UTF-8.
+fn broken(text: &str) -> std::ffi::OsString {
+    use std::os::unix::ffi::OsStringExt;
+
+    std::ffi::OsString::from_vec([text.as_bytes(), b"\xff"].concat())
 }
 
 #[test]

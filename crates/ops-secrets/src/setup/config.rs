@@ -105,6 +105,7 @@ impl Config {
     /// Fails as [`from_env`](Self::from_env) does.
     pub fn with_env(mut self) -> Result<Self, SecretError> {
         let text = |name: &str| self.environment.text(name);
+        let path = |name: &str| self.environment.path(name);
         if let Some(mode) = text("OPS_SECRETS_AWS") {
             let wrong = || SecretError::config("OPS_SECRETS_AWS: expected auto, on or off");
             self.aws = AwsMode::parse(&mode).ok_or_else(wrong)?;
@@ -119,11 +120,9 @@ impl Config {
                 )));
             }
         };
-        self.catalog = text("OPS_SECRETS_FILE").map(PathBuf::from).or(self.catalog);
-        self.dotenv = text("OPS_DOTENV").map_or(self.dotenv, PathBuf::from);
-        self.secrets_folder = text("OPS_SECRETS_FOLDER")
-            .map(PathBuf::from)
-            .or(self.secrets_folder);
+        self.catalog = path("OPS_SECRETS_FILE").or(self.catalog);
+        self.dotenv = path("OPS_DOTENV").unwrap_or(self.dotenv);
+        self.secrets_folder = path("OPS_SECRETS_FOLDER").or(self.secrets_folder);
         self.region = text("OPS_AWS_REGION").or(self.region);
         Ok(self)
     }

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The variables to read: the process's own, or a given set.
@@ -21,11 +22,30 @@ impl Environment {
         .filter(|value| !value.is_empty())
     }
 
+    /// The variable as text, unless it is unset or blank. Bytes that are not UTF-8 are U+FFFD, which no setting accepts: the
+    /// value is refused as any other that is wrong, instead of counting as unset.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        self.get(name)?
-            .into_string()
-            .ok()
-            .filter(|text| !text.trim().is_empty())
+        let text = self.get(name)?.to_string_lossy().into_owned();
+        (!text.trim().is_empty()).then_some(text)
+    }
+
+    /// The variable as it is, for values that nobody checks before they are used, such as credentials.
+    ///
+    /// # Errors
+    /// Fails if the value is not UTF-8; the reason never quotes it.
+    pub(crate) fn exact(&self, name: &str) -> Result<Option<String>, String> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        let text = value.into_string();
+        let text = text.map_err(|_| format!("{name}: the value is not UTF-8"))?;
+        Ok((!text.trim().is_empty()).then_some(text))
+    }
+
+    /// The variable as a path, whose bytes are the operating system's business.
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
+        let path = self.get(name)?;
+        (!path.to_string_lossy().trim().is_empty()).then(|| path.into())
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {

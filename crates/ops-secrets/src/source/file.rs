@@ -48,7 +48,7 @@ pub(crate) struct Refusal {
 
 impl SecretFiles {
     pub(crate) fn new(environment: Environment, folder: Option<PathBuf>) -> Self {
-        let credentials = environment.text("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        let credentials = environment.path("CREDENTIALS_DIRECTORY");
         Self {
             folders: folder.into_iter().chain(credentials).collect(),
             environment,
@@ -73,13 +73,13 @@ impl SecretFiles {
     /// The secret's text: from the file that its variable names, else from the first folder that has it. A file that did
     /// not change since the last call is not read again.
     pub(crate) fn get(&self, names: &FileNames) -> Result<Option<Arc<Zeroizing<String>>>, Refusal> {
-        if let Some(path) = self.environment.text(&names.variable) {
-            let found = self.load(Path::new(&path))?;
+        if let Some(path) = self.environment.path(&names.variable) {
+            let found = self.load(&path)?;
             return match found {
                 Some(text) => Ok(Some(text)),
                 None => Err(Refusal {
                     kind: ErrorKind::Config,
-                    outcome: format!("{}: {path}: no such file", names.variable),
+                    outcome: format!("{}: {}: no such file", names.variable, path.display()),
                 }),
             };
         }
@@ -100,7 +100,7 @@ impl SecretFiles {
 
     /// Returns what an operator should change about the file of a secret.
     pub(crate) fn permission_problem(&self, names: &FileNames) -> Option<String> {
-        let named = self.environment.text(&names.variable).map(PathBuf::from);
+        let named = self.environment.path(&names.variable);
         let mut paths = named.iter().chain(&names.paths);
         let (path, stamp) = paths.find_map(|path| Some((path, Stamp::at(path).ok()?)))?;
         let problem = stamp.readable_by_others()?;

@@ -232,6 +232,41 @@ fn variables_configure_the_resolver_and_wrong_ones_are_named() {
     assert!(told("OPS_SECRETS_AWS", "yes").contains("auto, on or off"));
 }
 
+#[test]
+fn a_variable_that_is_not_utf8_is_wrong_and_not_unset() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
+    let broken = |text: &str| OsString::from_vec([text.as_bytes(), b"\xff"].concat());
+    let told = |name: &str, value: &str| {
+        let config = Config::default().environment([(name, broken(value))]);
+        config.with_env().map(|_| ()).unwrap_err().to_string()
+    };
+    let env = told("OPS_ENV", "production");
+    assert!(env.contains("development or production"), "{env}");
+    assert!(told("OPS_SECRETS_AWS", "off").contains("auto, on or off"));
+
+    // paths are bytes: such a name is a name like any other
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(broken("catalog.yaml"));
+    std::fs::write(&path, "secrets: {a: {default: of the file}}").unwrap();
+    let config = Config::default().environment([("OPS_SECRETS_FILE", path.as_os_str())]);
+    let secrets = Secrets::new(config.with_env().unwrap()).unwrap();
+    assert_eq!(secrets.get("a").blocking().unwrap().expose(), "of the file");
+
+    // a reference to it does not become a secret of other bytes, nor its default
+    let dotenv = folder.path().join(".env");
+    std::fs::write(&dotenv, "A=x${PART:-default}\n").unwrap();
+    let config = Config::default().environment([("PART", broken("hunter2"))]);
+    let config = config.catalog_text("secrets: {a: {default: unused}}");
+    let secrets = Secrets::new(config.dotenv(&dotenv)).unwrap();
+    let refused = secrets.get("a").blocking().unwrap_err().to_string();
+    assert!(
+        refused.contains("is not UTF-8") && !refused.contains("hunter2"),
+        "{refused}"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -68,16 +68,22 @@ impl AwsSettings {
     }
 
     fn keys(&self) -> Result<Option<Credentials>, FetchError> {
-        let text = |name: &str| self.environment.text(name);
-        let key = text("AWS_ACCESS_KEY_ID");
-        let secret = text("AWS_SECRET_ACCESS_KEY").or_else(|| text("SECRET_ACCESS_KEY"));
+        let text = |name: &str| {
+            let refused = |why| FetchError::unreachable(ErrorKind::Config, why);
+            self.environment.exact(name).map_err(refused)
+        };
+        let key = text("AWS_ACCESS_KEY_ID")?;
+        let secret = match text("AWS_SECRET_ACCESS_KEY")? {
+            Some(secret) => Some(secret),
+            None => text("SECRET_ACCESS_KEY")?,
+        };
         let half = |set: &str, unset: &str| {
             let detail = format!("{set} is set and {unset} is not");
             Err(FetchError::unreachable(ErrorKind::Config, detail))
         };
         match (key, secret) {
             (Some(key), Some(secret)) => {
-                let token = text("AWS_SESSION_TOKEN");
+                let token = text("AWS_SESSION_TOKEN")?;
                 let keys = Credentials::new(key, secret, token, None, "environment");
                 Ok(Some(keys))
             }
@@ -107,14 +113,14 @@ impl AwsSettings {
             return Err(FetchError::unreachable(ErrorKind::Config, detail));
         }
         let mut chain = CredentialsProviderChain::first_try("Profile", self.profile(region));
-        if let Some(token) = self.environment.text("AWS_WEB_IDENTITY_TOKEN_FILE") {
+        if let Some(token) = self.environment.path("AWS_WEB_IDENTITY_TOKEN_FILE") {
             let Some(role_arn) = self.environment.text("AWS_ROLE_ARN") else {
                 let detail = "AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not";
                 return Err(FetchError::unreachable(ErrorKind::Config, detail));
             };
             let session = self.environment.text("AWS_ROLE_SESSION_NAME");
             let identity = StaticConfiguration {
-                web_identity_token_file: token.into(),
+                web_identity_token_file: token,
                 role_arn,
                 session_name: session.unwrap_or_else(|| "ops-secrets".into()),
             };
@@ -138,11 +144,11 @@ pub(crate) fn profile_files(environment: &Environment) -> Option<EnvConfigFiles>
     let Environment::Given(_) = environment else {
         return None;
     };
-    let home = environment.text("HOME").map(PathBuf::from);
+    let home = environment.path("HOME");
     let at = |variable: &str, name: &str| {
         let usual = || Some(home.as_ref()?.join(".aws").join(name));
         let usual = || usual().filter(|path: &PathBuf| Path::is_file(path));
-        environment.text(variable).map(PathBuf::from).or_else(usual)
+        environment.path(variable).or_else(usual)
     };
     // at least one is needed, and it may be empty
     let mut files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "");

@@ -1,7 +1,7 @@
 //! Decision to ask AWS at all: from variables and files, without a packet.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -79,11 +79,10 @@ impl AwsDetection {
 }
 
 fn shared_file(environment: &Environment) -> Option<String> {
-    let home = environment.text("HOME").map(PathBuf::from);
+    let home = environment.path("HOME");
     let at = |variable: &str, name: &str| {
         environment
-            .text(variable)
-            .map(PathBuf::from)
+            .path(variable)
             .or_else(|| Some(home.as_ref()?.join(".aws").join(name)))
     };
     let files = [

@@ -19,6 +19,9 @@ pub struct Diagnostic {
 
 const UNCLOSED: &str = "the quote is never closed";
 
+/// Reason to refuse a line whose value would be made of bytes that are no text.
+const NOT_UTF8: &str = "a variable of the environment that it refers to is not UTF-8";
+
 /// References inside the defaults of references are read up to this depth.
 const MAX_NESTING: usize = 16;
 
@@ -159,6 +162,9 @@ impl Parsed {
             Style::Plain | Style::Double => {
                 let mut problem = None;
                 let value = self.expand(text, style, environment, &mut problem, 0);
+                if problem == Some(NOT_UTF8) {
+                    return self.refuse(key, line, NOT_UTF8);
+                }
                 if let Some(problem) = problem {
                     self.tell(line, Some(key), problem);
                 }
@@ -209,7 +215,7 @@ impl Parsed {
                         problem.get_or_insert("references are nested too deeply: taken as text");
                     }
                     Ok((found, length)) => {
-                        let set = self.variable(found.name, variables);
+                        let set = self.variable(found.name, variables, problem);
                         let word = match (set, found.word) {
                             (Some(_), Word::Replacement(word)) | (None, Word::Default(word)) => {
                                 self.expand(word, style, environment, problem, depth + 1)
@@ -233,8 +239,17 @@ impl Parsed {
     }
 
     /// The environment wins over the lines above; an empty value counts as unset in both.
-    fn variable(&self, name: &str, variables: &Environment) -> Option<Zeroizing<String>> {
-        let value = variables.text(name).map(Zeroizing::new);
+    fn variable(
+        &self,
+        name: &str,
+        variables: &Environment,
+        problem: &mut Option<&'static str>,
+    ) -> Option<Zeroizing<String>> {
+        let value = variables.exact(name).unwrap_or_else(|_| {
+            *problem = Some(NOT_UTF8);
+            None
+        });
+        let value = value.map(Zeroizing::new);
         value
             .or_else(|| self.values.get(name).cloned())
             .filter(|value| !value.is_empty())

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::SecretError;
 use crate::error::ErrorKind;
+use crate::source::env::Environment;
 use crate::source::json_field::json_field;
 use crate::source::vault::client::Client;
 use crate::source::vault::login::{Login, SERVICE_ACCOUNT_TOKEN};
@@ -66,23 +67,29 @@ impl VaultSource {
     /// with `VAULT_`.
     ///
     /// # Errors
-    /// Fails as [`new`](Self::new) does, if no address is set, and if the certificates cannot be read.
+    /// Fails as [`new`](Self::new) does, if no address is set, if a value is not UTF-8, and if the certificates cannot be read.
     pub fn from_env() -> Result<Self, SecretError> {
         let variable = |name: &str| {
-            ["BAO", "VAULT"].into_iter().find_map(|prefix| {
-                let text = std::env::var(format!("{prefix}_{name}")).ok()?;
-                (!text.trim().is_empty()).then(|| text.trim().to_owned())
-            })
+            for prefix in ["BAO", "VAULT"] {
+                let text = Environment::Process.exact(&format!("{prefix}_{name}"));
+                if let Some(text) = text.map_err(SecretError::config)? {
+                    return Ok(Some(text.trim().to_owned()));
+                }
+            }
+            Ok::<_, SecretError>(None)
         };
         let missing = || SecretError::config("neither BAO_ADDR nor VAULT_ADDR is set");
-        let mut source = Self::new(variable("ADDR").ok_or_else(missing)?)?;
-        if let Some(token) = variable("TOKEN") {
+        let mut source = Self::new(variable("ADDR")?.ok_or_else(missing)?)?;
+        if let Some(token) = variable("TOKEN")? {
             source = source.token(token);
         }
-        if let Some(namespace) = variable("NAMESPACE") {
+        if let Some(namespace) = variable("NAMESPACE")? {
             source = source.namespace(namespace);
         }
-        match variable("CACERT") {
+        match Environment::Process
+            .path("BAO_CACERT")
+            .or_else(|| Environment::Process.path("VAULT_CACERT"))
+        {
             Some(path) => source.ca_file(path),
             None => Ok(source),
         }
