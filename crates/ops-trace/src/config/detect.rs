@@ -47,7 +47,7 @@ pub(super) fn detected(
         match name {
             "host" => host(root, &mut found),
             "container" => container(root, &mut found),
-            "kubernetes" => kubernetes(env, root, &mut found),
+            "kubernetes" => kubernetes(env, root, &mut found, warnings),
             "none" => {}
             _ => is_known = false,
         }
@@ -110,16 +110,22 @@ fn container_id(part: &str) -> Option<String> {
     is_id.then(|| id.to_owned())
 }
 
-fn kubernetes(env: &Environment, root: &Path, found: &mut BTreeMap<String, String>) {
+fn kubernetes(
+    env: &Environment,
+    root: &Path,
+    found: &mut BTreeMap<String, String>,
+    warnings: &mut Vec<Warning>,
+) {
     let in_pod = env.get("KUBERNETES_SERVICE_HOST").is_some();
     if in_pod {
         // a pod's host name is its name, unless the manifest sets another
-        set(found, "k8s.pod.name", env.get("HOSTNAME"));
+        set(found, "k8s.pod.name", env.text("HOSTNAME", warnings));
         let file = "var/run/secrets/kubernetes.io/serviceaccount/namespace";
         set(found, "k8s.namespace.name", line(root, file));
     }
     for (key, variables) in POD {
-        let value = variables.iter().find_map(|variable| env.get(variable));
+        let mut variables = variables.iter();
+        let value = variables.find_map(|variable| env.text(variable, warnings));
         set(found, key, value);
     }
 }

@@ -37,6 +37,9 @@ fn checked(endpoint: &str) -> Result<&str, Error> {
             "the scheme is missing; write http://localhost:4318 rather than localhost:4318",
         ));
     }
+    if !endpoint.is_ascii() {
+        return Err(invalid(ACCEPTED)); // the parser takes any bytes in a path
+    }
     let uri: http::Uri = endpoint.parse().map_err(|_| invalid(ACCEPTED))?;
     match uri.scheme_str() {
         Some("http") => {}

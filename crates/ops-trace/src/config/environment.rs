@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,7 +15,7 @@ pub(super) const SCHEDULE_DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
 
 /// The `OTEL_*` variables: those of the process, or those that a test hands over.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Environment(Option<HashMap<String, String>>);
+pub(crate) struct Environment(Option<HashMap<String, OsString>>);
 
 /// A variable whose value cannot be used: one line when tracing starts.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,17 +27,36 @@ pub(crate) struct Warning {
 }
 
 impl Environment {
-    pub(crate) fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+    pub(crate) fn of(variables: impl IntoIterator<Item = (String, OsString)>) -> Self {
         Self(Some(variables.into_iter().collect()))
     }
 
     /// The value, unless it is not set or blank, which the specification has for the same.
+    ///
+    /// Bytes that are not UTF-8 are U+FFFD, which no name, number or address has in it: such a value is refused as any
+    /// other that is wrong, instead of counting as unset. Texts that may be anything are read by [`text`](Self::text).
     pub(crate) fn get(&self, variable: &str) -> Option<String> {
         let value = match &self.0 {
             Some(variables) => variables.get(variable).cloned(),
-            None => std::env::var(variable).ok(),
+            None => std::env::var_os(variable),
         };
-        value.map(|v| v.trim().to_owned()).filter(|v| !v.is_empty())
+        let value = value?.to_string_lossy().trim().to_owned();
+        (!value.is_empty()).then_some(value)
+    }
+
+    /// Returns a value that may be any text. One that is not UTF-8 is left out, with a warning.
+    pub(crate) fn text(
+        &self,
+        variable: &'static str,
+        warnings: &mut Vec<Warning>,
+    ) -> Option<String> {
+        let value = self.get(variable)?;
+        if is_text(&value) {
+            return Some(value);
+        }
+        let used = "as if it were not set";
+        warn(warnings, variable, value, "text in UTF-8", used);
+        None
     }
 
     /// The first of these that is set.
@@ -92,35 +112,6 @@ impl Environment {
         Some((variable, value.to_ascii_lowercase()))
     }
 
-    /// `key=value,key=value` with percent-encoded values, as headers and resource attributes are written.
-    pub(crate) fn pairs(
-        &self,
-        variable: &'static str,
-        warnings: &mut Vec<Warning>,
-    ) -> Vec<(String, String)> {
-        let Some(value) = self.get(variable) else {
-            return Vec::new();
-        };
-        let (mut pairs, mut bad) = (Vec::new(), false);
-        for item in value.split(',').map(str::trim).filter(|i| !i.is_empty()) {
-            match item.split_once('=') {
-                Some((key, value)) if !key.trim().is_empty() => {
-                    pairs.push((key.trim().to_owned(), percent_decoded(value.trim())));
-                }
-                _ => bad = true,
-            }
-        }
-        if bad {
-            warnings.push(Warning {
-                variable,
-                value: "***".to_owned(), // headers carry credentials
-                accepted: "key=value,key=value".to_owned(),
-                used: format!("the {} pairs that are well formed", pairs.len()),
-            });
-        }
-        pairs
-    }
-
     /// `OTEL_SDK_DISABLED` is `true`.
     pub(super) fn is_disabled(&self, warnings: &mut Vec<Warning>) -> bool {
         let variable = "OTEL_SDK_DISABLED";
@@ -148,10 +139,9 @@ impl Warning {
     }
 }
 
-pub(crate) fn percent_decoded(text: &str) -> String {
-    percent_encoding::percent_decode_str(text)
-        .decode_utf8_lossy()
-        .into_owned()
+/// Returns false for text with U+FFFD in it, which stands for bytes that are not UTF-8.
+pub(crate) fn is_text(text: &str) -> bool {
+    !text.contains(char::REPLACEMENT_CHARACTER)
 }
 
 pub(crate) fn warn(

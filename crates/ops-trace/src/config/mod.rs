@@ -3,7 +3,9 @@
 mod detect;
 mod endpoint;
 pub(crate) mod environment;
+mod headers;
 pub(crate) mod otlp;
+mod pairs;
 pub(crate) mod resolved;
 mod resource;
 pub(crate) mod sampler;
@@ -14,6 +16,7 @@ pub(crate) mod spans;
 mod tls;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -320,7 +323,7 @@ impl Config {
 
     /// Reads these variables instead of those of the process: for tests, which share one process.
     #[must_use]
-    pub fn environment<K: Into<String>, V: Into<String>>(
+    pub fn environment<K: Into<String>, V: Into<OsString>>(
         mut self,
         variables: impl IntoIterator<Item = (K, V)>,
     ) -> Self {

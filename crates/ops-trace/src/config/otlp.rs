@@ -1,6 +1,9 @@
 use std::time::Duration;
 
+use http::HeaderMap;
+
 use super::environment::{ENDPOINT, Environment, Warning, warn};
+use super::headers::headers;
 use super::signal::Signal;
 use super::tls::Tls;
 use super::{EXPORT_TIMEOUT, endpoint};
@@ -14,7 +17,7 @@ const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Everything about the connection to the collector.
 pub(crate) struct Otlp {
     pub(crate) url: String,
-    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) headers: HeaderMap,
     pub(crate) gzip: bool,
     pub(crate) timeout: Duration,
     pub(crate) tls: Tls,
@@ -65,16 +68,6 @@ fn url(config: &Config, signal: &Signal, warnings: &mut Vec<Warning>) -> Result<
         warn(warnings, "endpoint", url.clone(), accepted, &url);
     }
     Ok(url)
-}
-
-fn headers(
-    env: &Environment,
-    signal: &Signal,
-    warnings: &mut Vec<Warning>,
-) -> Vec<(String, String)> {
-    env.first(&signal.headers)
-        .map(|(name, _)| env.pairs(name, warnings))
-        .unwrap_or_default()
 }
 
 fn gzip(env: &Environment, signal: &Signal, warnings: &mut Vec<Warning>) -> bool {

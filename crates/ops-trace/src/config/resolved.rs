@@ -94,9 +94,20 @@ impl Resolved {
             #[cfg(feature = "tracing-spans")]
             foreign_spans: super::spans::of_spans(env, &mut warnings),
             propagate_to: config.propagate_to,
-            warnings,
+            warnings: distinct(warnings),
         })
     }
+}
+
+/// A variable that several signals read is one warning.
+fn distinct(warnings: Vec<Warning>) -> Vec<Warning> {
+    let mut distinct = Vec::new();
+    for warning in warnings {
+        if !distinct.contains(&warning) {
+            distinct.push(warning);
+        }
+    }
+    distinct
 }
 
 #[derive(Default)]

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use super::detect;
-use super::environment::{Environment, Warning, percent_decoded};
+use super::environment::{Environment, Warning};
+use super::pairs::{Refused, decoded, pairs};
 use crate::{Config, Error};
 
 const SERVICE_NAME: &str = "service.name";
@@ -26,7 +27,7 @@ pub(crate) fn resource(
     attributes.extend(of_environment(env, warnings));
     let given = |name: &str| Some(name.trim().to_owned()).filter(|name| !name.is_empty());
     let service_name = env
-        .get("OTEL_SERVICE_NAME")
+        .text("OTEL_SERVICE_NAME", warnings)
         .or_else(|| attributes.get(SERVICE_NAME).and_then(|name| given(name)))
         .or_else(|| {
             config
@@ -50,8 +51,14 @@ pub(crate) fn resource(
 
 /// In `OTEL_RESOURCE_ATTRIBUTES` both keys and values are percent-encoded.
 fn of_environment(env: &Environment, warnings: &mut Vec<Warning>) -> BTreeMap<String, String> {
-    let pairs = env.pairs("OTEL_RESOURCE_ATTRIBUTES", warnings).into_iter();
-    pairs
-        .map(|(key, value)| (percent_decoded(&key), value))
+    let read = |key: &str, value| match decoded(key) {
+        Some(key) => Ok((key, value)),
+        None => Err(Refused {
+            name: None,
+            reason: "its key is not UTF-8",
+        }),
+    };
+    pairs(env, "OTEL_RESOURCE_ATTRIBUTES", warnings, read)
+        .into_iter()
         .collect()
 }

@@ -1,7 +1,7 @@
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
-use super::environment::{Environment, Warning, warn};
+use super::environment::{Environment, Warning, is_text, warn};
 
 /// Choice of `tracing` spans that become spans of ours.
 #[derive(Clone, Debug)]
@@ -16,11 +16,15 @@ pub(crate) fn of_spans(env: &Environment, warnings: &mut Vec<Warning>) -> Foreig
     let variable = "OPS_TRACE_FILTER";
     let default = Targets::new().with_default(LevelFilter::INFO);
     let targets = match env.get(variable) {
-        Some(value) => value.parse().unwrap_or_else(|_| {
-            let accepted = "targets and levels, such as info,sqlx=debug,h2=off";
-            warn(warnings, variable, value, accepted, "info");
-            default
-        }),
+        Some(value) => value
+            .parse()
+            .ok()
+            .filter(|_| is_text(&value))
+            .unwrap_or_else(|| {
+                let accepted = "targets and levels, such as info,sqlx=debug,h2=off";
+                warn(warnings, variable, value, accepted, "info");
+                default
+            }),
         None => default,
     };
     let variable = "OPS_TRACE_EVENTS";

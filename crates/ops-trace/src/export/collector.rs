@@ -1,5 +1,5 @@
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 use parking_lot::Mutex;
@@ -83,19 +83,15 @@ impl Collector {
     }
 }
 
-/// Headers of each request; those of the configuration win.
-fn headers(settings: &Otlp) -> HeaderMap {
+/// Headers of each request, beside length and host, which the client sets.
+pub(crate) fn headers(settings: &Otlp) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
     if settings.gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     headers.insert(USER_AGENT, AGENT);
-    for (name, value) in &settings.headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            headers.insert(name, value);
-        }
-    }
+    headers.extend(settings.headers.clone());
     headers
 }
 

@@ -1,15 +1,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http::{HeaderMap, Method, Request};
 use parking_lot::Mutex;
 
 use crate::config::otlp::Otlp;
 use crate::export::breaker::{Breaker, Change};
-use crate::export::client::{Client, PROTOBUF};
+use crate::export::client::Client;
 use crate::export::closing::Closing;
-use crate::export::collector::gzipped;
+use crate::export::collector::{gzipped, headers};
 use crate::export::reply::{FailedExport, MAX_MESSAGE_BYTES, Reply};
 use crate::limits::cut;
 use crate::signals::ledger::{Ledger, Outcome};
@@ -133,19 +132,4 @@ impl Delivery {
             tracing::warn!(target: "ops_trace", signal, endpoint, cause, dropped, "otlp_export_failing");
         }
     }
-}
-
-/// Headers of the configuration, without those that HTTP has no form for.
-fn headers(otlp: &Otlp) -> HeaderMap {
-    let given = otlp.headers.iter().filter_map(|(name, value)| {
-        let name = HeaderName::try_from(name.as_str()).ok()?;
-        Some((name, HeaderValue::try_from(value.as_str()).ok()?))
-    });
-    let mut headers: HeaderMap = given.collect();
-    let protobuf = HeaderValue::from_static(PROTOBUF);
-    headers.insert(CONTENT_TYPE, protobuf);
-    if otlp.gzip {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    headers
 }

@@ -397,16 +397,8 @@ fn values_that_would_break_the_sdk_are_ignored_with_one_warning_each() {
         ("OPS_RESOURCE_DETECTORS", "cloud", "the known detectors"),
         ("OPS_TRACE_FILTER", "a=loud", "info"),
         ("OPS_TRACE_EVENTS", "some", "false"),
-        (
-            "OTEL_RESOURCE_ATTRIBUTES",
-            "novalue",
-            "the 0 pairs that are well formed",
-        ),
-        (
-            "OTEL_EXPORTER_OTLP_HEADERS",
-            "hunter2",
-            "the 0 pairs that are well formed",
-        ),
+        ("OTEL_RESOURCE_ATTRIBUTES", "novalue", "0 of 1 pairs"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2", "0 of 1 pairs"),
     ];
     let variables: Vec<_> = bad.iter().map(|(name, value, _)| (*name, *value)).collect();
     let (tracer, lines) = lines_of(|| tracer(&collector, &variables));

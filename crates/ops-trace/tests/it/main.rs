@@ -34,6 +34,7 @@ mod served;
 mod signals;
 mod spans;
 mod tls;
+mod unusable;
 mod w3c;
 
 use std::time::Duration;

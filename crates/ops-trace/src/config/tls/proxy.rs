@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ureq::ProxyProtocol::{Http, Https};
 
 use crate::config::endpoint::without_secrets;
-use crate::config::environment::{Environment, Warning, warn};
+use crate::config::environment::{Environment, Warning, is_text, warn};
 use crate::network::Network;
 
 /// Reads the proxy for this URL.
@@ -16,13 +16,15 @@ pub(crate) fn proxy(
 ) -> Option<ureq::Proxy> {
     // lower case first, as curl has it
     let (variable, value) = env.first(&["https_proxy", "HTTPS_PROXY"])?;
-    let exceptions = env.first(&["no_proxy", "NO_PROXY"]);
-    let exceptions = exceptions.map(|(_, list)| list).unwrap_or_default();
+    let mut exceptions = ["no_proxy", "NO_PROXY"].into_iter();
+    let exceptions = exceptions.find_map(|name| env.text(name, warnings));
+    let exceptions = exceptions.unwrap_or_default();
     let host = uri.host().unwrap_or_default();
     if is_excepted(host, uri.port_u16().unwrap_or(443), &exceptions) {
         return None;
     }
-    let proxy = ureq::Proxy::new(&value).ok().filter(is_usable);
+    let proxy = ureq::Proxy::new(&value).ok();
+    let proxy = proxy.filter(|proxy| is_text(&value) && is_usable(proxy));
     if proxy.is_none() {
         warn(
             warnings,

@@ -1,0 +1,62 @@
+//! Headers for the collector: `OTEL_EXPORTER_OTLP_HEADERS` and its like.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::environment::{Environment, Warning};
+use super::pairs::{Refused, pairs};
+use super::signal::Signal;
+
+/// Headers that say where a message ends, how it is encoded and who it is for: the exporter's own. With any other value the
+/// collector would get none of the batches.
+const OWN: [&str; 12] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
+/// Reads the most specific variable that is set; of headers with one name the last counts. What cannot be sent is left out,
+/// with a warning.
+pub(super) fn headers(
+    env: &Environment,
+    signal: &Signal,
+    warnings: &mut Vec<Warning>,
+) -> HeaderMap {
+    let Some((variable, _)) = env.first(&signal.headers) else {
+        return HeaderMap::new();
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs(env, variable, warnings, header) {
+        headers.insert(name, value);
+    }
+    headers
+}
+
+fn header(name: &str, value: String) -> Result<(HeaderName, HeaderValue), Refused> {
+    let Ok(name) = HeaderName::try_from(name) else {
+        let reason = "its key is not the name of a header";
+        return Err(Refused { name: None, reason });
+    };
+    let refused = |reason| Refused {
+        name: Some(name.to_string()),
+        reason,
+    };
+    if OWN.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
+        return Err(refused("the exporter sets it, or the connection does"));
+    }
+    match HeaderValue::try_from(value) {
+        Ok(mut value) => {
+            value.set_sensitive(true);
+            Ok((name, value))
+        }
+        Err(_) => Err(refused("its value has a control character")),
+    }
+}

@@ -1,0 +1,223 @@
+//! Variables that cannot be used, wholly or in part.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use ops_trace::testing::Collector;
+use ops_trace::{Config, Error, Tracer, span};
+
+use crate::lines::lines_of;
+
+const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+
+/// The text, and a byte that is not UTF-8.
+fn broken(text: &str) -> OsString {
+    OsString::from_vec([text.as_bytes(), b"\xff"].concat())
+}
+
+fn header(collector: &Collector, name: &str) -> Option<String> {
+    let headers = collector.last_headers();
+    let mut named = headers.into_iter().filter(|(n, _)| n == name);
+    let value = named.next().map(|(_, value)| value);
+    assert_eq!(named.next(), None, "{name} is there once at most");
+    value
+}
+
+#[test]
+fn a_value_that_is_not_utf8_is_wrong_and_not_unset() {
+    for (variable, value, used) in [
+        ("OTEL_TRACES_SAMPLER", "always_off", "parentbased_always_on"),
+        ("OTEL_SDK_DISABLED", "true", "false"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "100", "2048"),
+        ("OTEL_TRACES_EXPORTER", "none", "otlp"),
+        ("OTEL_SERVICE_NAME", "shop", "as if it were not set"),
+        (HEADERS, "api-key=hunter2", "0 of 1 pairs"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "k=hunter2", "0 of 1"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=1,b=2", "1 of 2 pairs"),
+        ("OTEL_PROPAGATORS", "none", "tracecontext"),
+        ("OPS_TRACE_FILTER", "debug", "info"),
+        ("OPS_RESOURCE_DETECTORS", "host", "the known detectors"),
+    ] {
+        let collector = Collector::start().unwrap();
+        let config = Config::new("code").endpoint(collector.endpoint());
+        let config = config.environment([(variable, broken(value))]).with_env();
+        let config = config.endpoint(collector.endpoint());
+        let (tracer, lines) = lines_of(|| Tracer::new(config).unwrap());
+        let told: Vec<_> = lines.iter().filter(|l| l.contains(variable)).collect();
+        assert_eq!(told.len(), 1, "{variable}: {lines:#?}");
+        assert!(
+            told[0].starts_with("WARN ops_trace variable_not_usable"),
+            "{}",
+            told[0]
+        );
+        assert!(told[0].contains(&format!("used={used}")), "{}", told[0]);
+        assert!(!lines.concat().contains("hunter2"), "{lines:#?}");
+        drop(span!(tracer: tracer, "a"));
+        tracer.flush();
+        let spans = collector.spans();
+        assert_eq!(spans.len(), 1, "{variable}");
+        assert_eq!(spans[0].resource("service.name"), Some("code"));
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_not_utf8_is_an_error_and_not_localhost() {
+    for variable in [
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    ] {
+        let config = Config::new("it").environment([(variable, broken("http://h:4318/"))]);
+        let error = Tracer::new(config).err().unwrap();
+        assert!(matches!(error, Error::InvalidEndpoint { .. }), "{error}");
+        assert!(error.to_string().starts_with(variable), "{error}");
+    }
+}
+
+#[test]
+fn a_header_that_cannot_be_sent_is_left_out_and_named_without_its_value() {
+    for (list, reason, used) in [
+        (
+            "api-key=hunter2%0A",
+            "api-key: its value has a control character",
+            "0 of 1",
+        ),
+        (
+            "ok=1,api-key=hunter2%0D%0AX: y",
+            "api-key: its value has a control",
+            "1 of 2",
+        ),
+        (
+            "api-key=hunter2\u{1}",
+            "api-key: its value has a control character",
+            "0 of 1",
+        ),
+        (
+            "api-key=hunter2%FF",
+            "pair 1: its value is not UTF-8",
+            "0 of 1",
+        ),
+        (
+            "ok=1,api hunter2=abc",
+            "pair 2: its key is not the name of a header",
+            "1 of 2",
+        ),
+        ("ok=1,hunter2", "pair 2: it has no `=`", "1 of 2"),
+        ("ok=1,=hunter2", "pair 2: its key is empty", "1 of 2"),
+        (
+            "hunter2,a b=c,x=%0A,ok=1",
+            "x: its value has a control character",
+            "1 of 4",
+        ),
+        (
+            "content-length=5",
+            "content-length: the exporter sets it",
+            "0 of 1",
+        ),
+        (
+            "Content-Type=text/plain,ok=1",
+            "content-type: the exporter sets it",
+            "1 of 2",
+        ),
+        (
+            "content-encoding=br",
+            "content-encoding: the exporter sets it",
+            "0 of 1",
+        ),
+        ("host=evil", "host: the exporter sets it", "0 of 1"),
+        (
+            "transfer-encoding=chunked",
+            "transfer-encoding: the exporter sets",
+            "0 of 1",
+        ),
+        (
+            "connection=close",
+            "connection: the exporter sets it",
+            "0 of 1",
+        ),
+        ("te=trailers", "te: the exporter sets it", "0 of 1"),
+        ("upgrade=h2c", "upgrade: the exporter sets it", "0 of 1"),
+        ("keep-alive=5", "keep-alive: the exporter sets it", "0 of 1"),
+        (
+            "proxy-authorization=hunter2",
+            "proxy-authorization: the exporter",
+            "0 of 1",
+        ),
+    ] {
+        let collector = Collector::start().unwrap();
+        let config = Config::new("it").endpoint(collector.endpoint());
+        let config = config.environment([(HEADERS, list)]);
+        let (tracer, lines) = lines_of(|| Tracer::new(config).unwrap());
+        assert_eq!(lines.len(), 2, "{list}: {lines:#?}");
+        assert!(lines[0].contains("variable_not_usable"), "{lines:#?}");
+        assert!(lines[0].contains(reason), "{list}: {lines:#?}");
+        assert!(lines[0].contains(&format!("used={used}")), "{lines:#?}");
+        assert!(!lines[0].contains("hunter2"), "{list}: {lines:#?}");
+        drop(span!(tracer: tracer, "a"));
+        tracer.flush();
+        assert_eq!(collector.spans().len(), 1, "{list}: {:?}", tracer.stats());
+        let ok = list.contains("ok=1").then_some("1");
+        assert_eq!(header(&collector, "ok").as_deref(), ok, "{list}");
+        assert_eq!(header(&collector, "api-key"), None, "{list}");
+        let kind = header(&collector, "content-type");
+        assert_eq!(kind.as_deref(), Some("application/x-protobuf"), "{list}");
+        let host = collector.endpoint().replace("http://", "");
+        assert_eq!(header(&collector, "host"), Some(host), "{list}");
+        assert_eq!(header(&collector, "transfer-encoding"), None, "{list}");
+    }
+}
+
+#[test]
+fn a_percent_sign_that_was_encoded_is_decoded_once() {
+    let collector = Collector::start().unwrap();
+    let config = Config::new("it").endpoint(collector.endpoint());
+    let config = config.environment([(HEADERS, "key=100%2525,name=caf%C3%A9")]);
+    let (tracer, lines) = lines_of(|| Tracer::new(config).unwrap());
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    drop(span!(tracer: tracer, "a"));
+    tracer.flush();
+    assert_eq!(header(&collector, "key").as_deref(), Some("100%25"));
+    assert_eq!(tracer.stats().exported, 1);
+}
+
+/// Libraries of OpenTelemetry read the variables of the process by themselves: only in a process of its own do they reach one.
+#[test]
+fn headers_that_were_refused_do_not_come_back_from_the_process() {
+    const COLLECTOR: &str = "OPS_TEST_COLLECTOR";
+    if let Ok(endpoint) = std::env::var(COLLECTOR) {
+        let tracer = Tracer::new(Config::new("child").endpoint(endpoint)).unwrap();
+        drop(span!(tracer: tracer, "a"));
+        tracer.flush();
+        println!("exported {}", tracer.stats().exported);
+        return;
+    }
+    for compression in ["none", "gzip"] {
+        let collector = Collector::start().unwrap();
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let output = child
+            .args([
+                "--exact",
+                "unusable::headers_that_were_refused_do_not_come_back_from_the_process",
+                "--nocapture",
+            ])
+            .env(COLLECTOR, collector.endpoint())
+            .env(
+                HEADERS,
+                "content-length=5,host=evil,transfer-encoding=chunked,content-encoding=br,content-type=x,ok=100%2525",
+            )
+            .env("OTEL_EXPORTER_OTLP_COMPRESSION", compression)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("exported 1"), "{text}");
+        assert_eq!(collector.spans().len(), 1);
+        assert_eq!(header(&collector, "ok").as_deref(), Some("100%25"));
+        assert_eq!(header(&collector, "transfer-encoding"), None);
+        let kind = header(&collector, "content-type");
+        assert_eq!(kind.as_deref(), Some("application/x-protobuf"));
+        let encoding = header(&collector, "content-encoding");
+        assert_eq!(
+            encoding.as_deref(),
+            (compression == "gzip").then_some("gzip")
+        );
+    }
+}
