@@ -11,7 +11,7 @@ use super::head::Head;
 use super::query::redacted;
 use crate::limits::{MAX_TEXT_BYTES, cut};
 
-/// The name of what no route answers, and of methods that are not standard ones.
+/// The name of what no route answers, and of methods that are not known ones.
 pub(super) const UNNAMED: &str = "HTTP";
 /// RFC 1035, section 2.3.4, and brackets.
 const MAX_HOST_BYTES: usize = 257;
@@ -129,15 +129,12 @@ pub(super) fn client(context: &Context, request: &request::Parts, peer: Option<I
     }
 }
 
-/// Corrects the name, once it is known what answered. 405 says that the path has routes, and that this is none of them.
+/// Corrects the name, once it is known what answered.
 pub(super) fn answered(span: &SpanRef<'_>, outcome: &Outcome, before: Option<&Route>) {
     let known = outcome.route.as_ref() == before;
     if let Some(route) = outcome.route.as_ref().filter(|_| !known) {
         span.set_attribute(http_route(route));
         span.update_name(named(&outcome.method, route));
-    }
-    if outcome.status == 405 {
-        span.update_name(UNNAMED);
     }
 }
 

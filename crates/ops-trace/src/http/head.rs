@@ -97,11 +97,6 @@ impl Head {
             data.links.links.insert(0, Link::with_context(link));
         }
     }
-
-    /// Keeps the name that says that no route answered.
-    pub(super) fn forget_name(&mut self) {
-        self.route = None;
-    }
 }
 
 thread_local! {

@@ -3,7 +3,8 @@
 //!
 //! Names and attributes are those of OpenTelemetry's stable conventions for HTTP, with one difference: a request
 //! that no route answers is called `HTTP`, whatever its method, so that scanners cannot make up names. There are
-//! never more names than answered pairs of method and route, and that one.
+//! never more names than pairs of a known method, or `HTTP` for all others, and a route, and that one. A request that its route
+//! refuses with 405 has the name of the route too.
 //!
 //! With the feature `grpc`, calls of gRPC have the names and attributes of the stable conventions for RPC instead: the name is the
 //! method, or `grpc` if nothing tells that the service has it; `rpc.status_code`; and an error as the conventions for gRPC
@@ -331,12 +332,7 @@ impl Observe for ServerSpans {
             None => {}
         }
         match head {
-            Some(mut head) => {
-                if outcome.status == 405 {
-                    head.forget_name();
-                }
-                head.end(|| span.end());
-            }
+            Some(head) => head.end(|| span.end()),
             None => span.end(),
         }
     }

@@ -76,7 +76,7 @@ async fn spans_of_requests_follow_the_semantic_conventions() {
             &format!(" {server} http.route=/fails http.response.status_code=502 error.type=502"),
         ),
         format!(
-            "HTTP (server) http.request.method=_OTHER http.request.method_original=PROPFIND url.path=/users/7 {common} {server} http.route=/users/{{id}} http.response.status_code=405\n"
+            "HTTP /users/{{id}} (server) http.request.method=_OTHER http.request.method_original=PROPFIND url.path=/users/7 {common} {server} http.route=/users/{{id}} http.response.status_code=405\n"
         ),
         line(
             "HTTP (server)",
@@ -85,7 +85,7 @@ async fn spans_of_requests_follow_the_semantic_conventions() {
             &format!(" {server} http.response.status_code=404"),
         ),
         line(
-            "HTTP (server)",
+            "DELETE /users/{id} (server)",
             "DELETE",
             "/users/7",
             &format!(" {server} http.route=/users/{{id}} http.response.status_code=405"),
