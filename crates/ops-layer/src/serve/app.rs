@@ -18,6 +18,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::body::{Late, LimitedBody};
 use super::grpc::{self, Mount};
+use super::host;
 use super::probe;
 use super::problem::problem;
 use super::readiness::Readiness;
@@ -72,6 +73,9 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
 }
 
 async fn answer(gate: &Gate, request: Request, next: Next) -> Response {
+    if let Err(why) = host::check(&request) {
+        return problem(StatusCode::BAD_REQUEST, why);
+    }
     let path = request.uri().path();
     if ops_http::is_quiet(path) {
         let matched = request.extensions().get::<MatchedPath>();

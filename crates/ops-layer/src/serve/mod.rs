@@ -14,6 +14,7 @@ mod frames;
 #[cfg_attr(not(feature = "grpc"), path = "absent_grpc.rs")]
 mod grpc;
 mod health;
+mod host;
 #[cfg(feature = "admin")]
 mod in_force;
 mod job;
@@ -96,6 +97,8 @@ type OnListening = Box<dyn FnOnce(&Addresses) + Send>;
 ///   and lines are written, all within `OPS_SHUTDOWN_SECONDS` (25). A second signal ends the process at once. A service that
 ///   was never ready has no grace period.
 /// - systemd is notified when the service is ready (its checks passed), alive (`WatchdogSec=`) and stopping.
+///
+/// A request that names no host, several, or one that is none is answered with 400 (RFC 9112, section 3.2); HTTP/1.0 may name none.
 ///
 /// There is no TLS: a proxy in front ends it. Trace context is taken over from private addresses only.
 #[must_use = "a service runs when it is awaited"]

@@ -19,6 +19,7 @@ mod findings;
 mod goaway;
 #[cfg(feature = "grpc")]
 mod grpc;
+mod host;
 mod limits;
 mod listen;
 mod probes;

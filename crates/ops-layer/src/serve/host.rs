@@ -1,0 +1,58 @@
+//! The host that a request is for.
+
+use std::net::Ipv6Addr;
+
+use axum::extract::Request;
+use http::uri::Authority;
+use http::{HeaderValue, Version, header};
+
+/// Refuses a request that names no host, several, or one that is none, with the reason: RFC 9112, section 3.2, and RFC 9113,
+/// section 8.3.1. Only HTTP/1.0 may name none.
+///
+/// What stands between a client and this server may read another one of two hosts, and keep the answer under its name. The
+/// admin page has the stricter rule of its own crate, which works without this server.
+pub(super) fn check(request: &Request) -> Result<(), &'static str> {
+    let mut sent = request.headers().get_all(header::HOST).iter();
+    let host = sent.next();
+    if sent.next().is_some() {
+        return Err("the header host was sent twice");
+    }
+    if !host.is_none_or(is_host) {
+        return Err("the header host takes a name or an address, and a port if there is one");
+    }
+    let authority = request.uri().authority();
+    if !authority.is_none_or(|authority| is_one(authority.as_str())) {
+        return Err("the target names no valid host");
+    }
+    let is_named = match request.version() {
+        Version::HTTP_09 | Version::HTTP_10 => true,
+        Version::HTTP_11 => host.is_some(),
+        // `:authority` takes the place of the header
+        _ => host.is_some() || authority.is_some(),
+    };
+    is_named.then_some(()).ok_or("the header host is missing")
+}
+
+fn is_host(value: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(is_one)
+}
+
+/// A name or an address, with or without a port. A user, brackets around a name and a port that is no port are refused.
+fn is_one(text: &str) -> bool {
+    let Ok(authority) = text.parse::<Authority>() else {
+        return false;
+    };
+    let name = authority.host();
+    let is_name = match name.strip_prefix('[') {
+        Some(rest) => rest
+            .strip_suffix(']')
+            .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => !name.is_empty() && !name.contains(']'),
+    };
+    // what stands before the name is a user
+    let port = text.strip_prefix(name);
+    is_name
+        && port.is_some_and(|port| {
+            matches!(port, "" | ":") || authority.port_u16().is_some() && port.starts_with(':')
+        })
+}
