@@ -82,6 +82,11 @@ pub(crate) async fn traces(uri: Uri) -> Response {
     answer(wanted().map(|(wanted, limit)| trace::list(&wanted, limit)))
 }
 
+/// Spans are shown once the exporter has taken them from its queue, whatever the collector makes of them.
+#[cfg(feature = "trace")]
+const NO_TRACE: &str = "this trace is not there yet, or not kept: a trace shows up when its spans are exported, which is \
+     within a second unless OTEL_BSP_SCHEDULE_DELAY says otherwise or the collector is slow\n";
+
 /// `GET /api/traces/{id}`: a trace with its spans, their attributes and its lines.
 #[cfg(feature = "trace")]
 pub(crate) async fn trace(Path(id): Path<String>) -> Response {
@@ -90,6 +95,6 @@ pub(crate) async fn trace(Path(id): Path<String>) -> Response {
     }
     match trace::find(&id.to_ascii_lowercase()) {
         Some(detail) => Json(detail).into_response(),
-        None => (StatusCode::NOT_FOUND, "this trace is not kept\n").into_response(),
+        None => (StatusCode::NOT_FOUND, NO_TRACE).into_response(),
     }
 }
