@@ -155,3 +155,38 @@ async fn a_client_that_leaves_before_the_head_is_aborted() {
         assert_eq!((outcome.sent_status, outcome.time_to_headers), (None, None));
     }
 }
+
+/// Nobody can tell a client that closed the connection from one that closed its half of it and reads on. The answer was handed over,
+/// and one of the two has it.
+#[tokio::test]
+async fn an_upload_that_breaks_off_is_answered_and_has_the_status_that_was_sent() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let record = Record::new();
+    let app = Router::new()
+        .route(
+            "/upload",
+            axum::routing::post(|body: Bytes| async move { body }),
+        )
+        .layer(ObserveLayer::new(record.clone()));
+    let server = Server::start(app).await;
+    for is_half_open in [true, false] {
+        let mut client = tokio::net::TcpStream::connect(server.address)
+            .await
+            .unwrap();
+        let head = b"POST /upload HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nfour";
+        client.write_all(head).await.unwrap();
+        if is_half_open {
+            client.shutdown().await.unwrap();
+            let mut answer = Vec::new();
+            client.read_to_end(&mut answer).await.unwrap();
+            let answer = String::from_utf8_lossy(&answer).into_owned();
+            println!("{answer}");
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        } else {
+            drop(client);
+        }
+        let outcome = record.next().await;
+        assert_eq!((outcome.ending, outcome.status), (Ending::Complete, 400));
+    }
+}
