@@ -81,8 +81,8 @@ crate::define! {
             "not_connected", "broken_pipe", "unexpected_eof", "timeout", "host_unreachable",
             "network_unreachable", "address_not_available",
         ],
-        server_address: &'static str,
-        server_port: &'static str,
+        server_address: &'static str = [""],
+        server_port: &'static str = [""],
     }
 
     /// Query execution time in seconds

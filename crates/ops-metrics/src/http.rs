@@ -146,6 +146,8 @@ impl ClientMetrics {
 #[derive(Clone, Debug, Default)]
 pub struct ClientScope {
     host: String,
+    /// The port that the scheme stands for; empty without one.
+    default_port: &'static str,
     trace: Option<TraceId>,
 }
 
@@ -163,6 +165,11 @@ impl Observe for ClientMetrics {
         };
         ClientScope {
             host: host.to_ascii_lowercase(),
+            default_port: match request.uri.scheme_str() {
+                Some("https") => "443",
+                Some("http") => "80",
+                _ => "",
+            },
             trace: None,
         }
     }
@@ -175,7 +182,7 @@ impl Observe for ClientMetrics {
 
     fn end(&self, scope: ClientScope, outcome: &Outcome) {
         if let Some(call) = &outcome.grpc {
-            let server = address_and_port(&scope.host);
+            let server = address_and_port(&scope.host, scope.default_port);
             rpc::observe_sent(call, server, outcome.elapsed, scope.trace);
         }
         let method = known_method(&outcome.method).unwrap_or(OTHER_METHOD);
@@ -197,11 +204,11 @@ impl Observe for ClientMetrics {
     }
 }
 
-/// Host and port of an authority; the port is empty if there is none.
-fn address_and_port(host: &str) -> (&str, &str) {
+/// Host and port of an authority, which may leave the port out.
+fn address_and_port<'a>(host: &'a str, default_port: &'a str) -> (&'a str, &'a str) {
     match host.rsplit_once(':') {
         Some((address, port)) if !port.ends_with(']') => (address, port),
-        _ => (host, ""),
+        _ => (host, default_port),
     }
 }
 

@@ -32,10 +32,7 @@ pub(super) fn bound(bound: f64) -> String {
     if scraped == stored {
         return matcher("le", "=", &scraped);
     }
-    let literal = |text: &str| match stored.contains('e') {
-        true => text.replace('.', "[.]").replace('+', "[+]"),
-        false => text.to_owned(),
-    };
+    let literal = |text: &str| text.replace('.', "[.]").replace('+', "[+]");
     let either = format!("{}|{}", literal(&scraped), literal(&stored));
     matcher("le", "=~", &either)
 }

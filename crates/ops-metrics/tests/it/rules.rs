@@ -168,7 +168,7 @@ fn a_budget_that_cannot_be_spent_so_fast_has_no_such_alert() {
     // 14.4 times 10 % of all events
     assert!(!text.contains("alert: MailsSentBurnFast"));
     assert!(text.contains("alert: MailsSentBurnSlow"));
-    assert!(text.contains(r#"shop_job_seconds_bucket{queue!~"batch",le=~"10|10.0"}"#));
+    assert!(text.contains(r#"shop_job_seconds_bucket{queue!~"batch",le=~"10|10[.]0"}"#));
 }
 
 ops_metrics::define! {
@@ -210,7 +210,7 @@ const BOUNDS: [(&str, &str, &str); 6] = [
         "1e+21",
         r#"le=~"1000000000000000000000|1e[+]21""#,
     ),
-    ("1000", "1000.0", r#"le=~"1000|1000.0""#),
+    ("1000", "1000.0", r#"le=~"1000|1000[.]0""#),
     ("0.00005", "5e-05", r#"le=~"0[.]00005|5e-05""#),
     ("0.0001", "0.0001", r#"le="0.0001""#),
 ];

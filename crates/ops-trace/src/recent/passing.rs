@@ -14,6 +14,8 @@ struct Part {
     end: SystemTime,
     /// Set if all of them are sampled and none failed.
     ordinary: bool,
+    /// Set if the ring takes it for a new trace: what is not sampled is put aside, and pushes nothing out.
+    begins: bool,
 }
 
 /// Returns which spans of a batch the ring would hold for a moment only: those of ordinary traces behind which so many others
@@ -34,7 +36,7 @@ pub(super) fn passing(
     // number of new traces that begin before each place
     let mut begun = vec![0; batch.len() + 1];
     for part in &parts {
-        begun[part.first + 1] = 1;
+        begun[part.first + 1] = usize::from(part.begins);
     }
     for at in 1..begun.len() {
         begun[at] += begun[at - 1];
@@ -66,7 +68,8 @@ fn parts(batch: &[SpanData]) -> Vec<Part> {
     for at in order {
         let span = &batch[at];
         let id = span.span_context.trace_id();
-        let ordinary = span.span_context.is_sampled() && !failed(span);
+        let sampled = span.span_context.is_sampled();
+        let ordinary = sampled && !failed(span);
         match parts.last_mut() {
             Some(part) if part.id == id => {
                 part.last = at;
@@ -81,6 +84,7 @@ fn parts(batch: &[SpanData]) -> Vec<Part> {
                 start: span.start_time,
                 end: span.end_time,
                 ordinary,
+                begins: sampled,
             }),
         }
     }

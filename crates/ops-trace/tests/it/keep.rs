@@ -80,6 +80,23 @@ async fn the_ring_has_failed_and_slow_requests_that_are_not_sampled() {
     assert_balanced(&stats);
 }
 
+/// What is not sampled is put aside: it pushes no sampled trace out, however much of it fails at once.
+#[tokio::test]
+async fn a_sampled_trace_stays_while_many_that_are_not_sampled_fail() {
+    let collector = Collector::start().unwrap();
+    let tracer = tracer(&collector, "");
+    let served = serve(tracer.handle()).await;
+    let id = "0af7651916cd43dd8448eb211c80319c";
+    let sampled = format!("00-{id}-b7ad6b7169203331-01");
+    served.send("GET /fast", &[("traceparent", &sampled)]).await;
+    for _ in 0..70 {
+        served.send("GET /fails", &[]).await;
+    }
+    tracer.flush();
+    let traces = tracer.recent();
+    assert_eq!(names(&traces.recent), [("GET /fast", 3)]);
+}
+
 #[tokio::test]
 async fn what_is_kept_by_configuration_is_exported_with_all_of_its_spans() {
     let all = "GET /%p (server)%e http.request.method=GET";
