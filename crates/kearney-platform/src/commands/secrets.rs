@@ -31,31 +31,43 @@ pub fn run(command: args::Secrets) -> Result<()> {
     }
 }
 
-/// Prints `NAME: source`. For a secret that is missing it prints what each source said, and fails.
+/// Prints `NAME: source`. For a secret that is missing or cannot be had it prints what each source said, and fails.
 fn source(secrets: &Secrets, name: &str, as_json: bool) -> Result<()> {
-    match secrets.get(name).blocking() {
+    // a binary secret has a source as well
+    match secrets.get(name).bytes_blocking() {
         Ok(secret) if as_json => {
             answer_json(&json!({ "name": name, "source": secret.source().as_str() }))
         }
         Ok(secret) => answer(&format!("{name}: {}\n", secret.source())),
         Err(error) if error.kind() == ErrorKind::Missing => {
-            missing(name, &error, as_json)?;
+            not_had(name, &error, as_json)?;
             Err(Error::new(Kind::Secret, format!("no source has {name}")))
         }
         Err(error) => {
+            not_had(name, &error, as_json)?;
             Err(Error::new(Kind::Secret, format!("{name} cannot be resolved")).because(error))
         }
     }
 }
 
-fn missing(name: &str, error: &SecretError, as_json: bool) -> Result<()> {
+/// A secret without a source: missing, or not to be had for a reason. Then nobody knows whether a source has it.
+fn not_had(name: &str, error: &SecretError, as_json: bool) -> Result<()> {
+    let is_missing = error.kind() == ErrorKind::Missing;
+    let source = if is_missing { "missing" } else { "unknown" };
     let tried = error.tried().iter();
     let tried = tried.map(|attempt| (attempt.source.to_string(), attempt.outcome.to_string()));
     if as_json {
         let tried = tried.map(|(source, outcome)| json!({ "source": source, "outcome": outcome }));
         let tried: Vec<_> = tried.collect();
-        return answer_json(&json!({ "name": name, "source": "missing", "tried": tried }));
+        let mut document = json!({ "name": name, "source": source, "tried": tried });
+        if !is_missing {
+            document["error"] = json!({
+                "kind": error.kind().as_str(),
+                "message": error.to_string(),
+            });
+        }
+        return answer_json(&document);
     }
     let lines = tried.map(|(source, outcome)| format!("\n  {source}: {outcome}"));
-    answer(&format!("{name}: missing{}\n", lines.collect::<String>()))
+    answer(&format!("{name}: {source}{}\n", lines.collect::<String>()))
 }

@@ -113,6 +113,55 @@ fn a_secret_that_no_source_has_fails_and_json_has_what_each_said() {
 }
 
 #[test]
+fn a_secret_that_aws_refuses_is_a_document_too() {
+    use std::io::{Read, Write};
+    let home = Home::new();
+    // in place of AWS: every request is denied
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let body = r#"{"__type":"AccessDeniedException","message":"not authorized"}"#;
+            let head = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/x-amz-json-1.1";
+            let _ = stream.read(&mut [0; 16 * 1024]);
+            let _ = write!(
+                stream,
+                "{head}\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    for json in [true, false] {
+        let mut arguments = vec!["secrets", "source", "mapbox_token"];
+        arguments.extend(json.then_some("--json"));
+        let mut program = home.program(&arguments);
+        program
+            .env("OPS_SECRETS_AWS", "on")
+            .env("AWS_ENDPOINT_URL", &url);
+        program
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test");
+        let output = program.env("AWS_REGION", "us-east-1").output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        if json {
+            let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+            assert_eq!(
+                (&told["name"], &told["source"]),
+                (&"mapbox_token".into(), &"unknown".into())
+            );
+            assert_eq!(told["error"]["kind"], "access_denied");
+            assert!(told["tried"].to_string().contains("aws_ssm"), "{told}");
+        } else {
+            assert!(
+                told.starts_with("mapbox_token: unknown\n  aws_ssm: "),
+                "{told}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_stable_endpoint_that_is_a_pattern_is_refused_at_the_start() {
     let home = Home::new();
     std::fs::create_dir(home.path("configs")).unwrap();
