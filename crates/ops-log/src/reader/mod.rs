@@ -1,4 +1,4 @@
-//! JSON lines read back: parsed, selected, followed through rotation, shown as lines for people.
+//! JSON lines read back: parsed, selected, followed through rotation, shown as lines for people. What cannot be read is counted.
 //!
 //! ```
 //! use ops_log::reader::{Selection, StoredLine};
@@ -11,10 +11,20 @@
 //! # Ok::<(), ops_log::reader::ParseLineError>(())
 //! ```
 
+mod instant;
+mod lines;
+mod rotated;
 mod selection;
+mod sieve;
 mod stored_line;
 mod tail;
+mod trace_id;
 
+pub use instant::{ParseInstantError, parse_instant};
+pub use lines::{Lines, MAX_STORED_LINE_BYTES};
+pub use rotated::with_rotated;
 pub use selection::Selection;
+pub use sieve::{LeftOut, Sieve, Taken};
 pub use stored_line::{ParseLineError, StoredLine, escaped};
-pub use tail::{MAX_STORED_LINE_BYTES, Tail, with_rotated};
+pub use tail::Tail;
+pub use trace_id::{ParseTraceIdError, TraceId};

@@ -1,17 +1,20 @@
 use std::time::SystemTime;
 
+use super::sieve::Unjudged;
 use super::stored_line::StoredLine;
+use super::trace_id::TraceId;
 use crate::Level;
-use crate::render::timestamp::Timestamps;
 
 /// Conditions that a line has to meet, all of them. An empty selection takes every line.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     level: Option<Level>,
     fields: Vec<(String, String)>,
+    pairs: Vec<String>,
+    trace: Option<TraceId>,
     text: Option<String>,
-    since: Option<String>,
-    until: Option<String>,
+    since: Option<SystemTime>,
+    until: Option<SystemTime>,
 }
 
 impl Selection {
@@ -27,10 +30,25 @@ impl Selection {
         self
     }
 
-    /// Takes lines with this value of a field, such as `trace_id` or `request_id`; numbers as they are written.
+    /// Takes lines with this value of a field, such as `request_id`, `event` or `logger`; numbers as they are written, a `level` by any
+    /// of its names.
     #[must_use]
     pub fn field(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.fields.push((key.into(), value.into()));
+        self
+    }
+
+    /// Takes lines with a field that is written `KEY=VALUE`; if there are several `=`, each of them may be the one between.
+    #[must_use]
+    pub fn pair(mut self, pair: impl Into<String>) -> Self {
+        self.pairs.push(pair.into());
+        self
+    }
+
+    /// Takes lines of this trace; upper and lower case are the same.
+    #[must_use]
+    pub fn trace(mut self, id: TraceId) -> Self {
+        self.trace = Some(id);
         self
     }
 
@@ -41,44 +59,85 @@ impl Selection {
         self
     }
 
-    /// Takes lines that were written at this instant or later, to the millisecond.
+    /// Takes lines that were written at this instant or later. A line whose instant cannot be read is not taken.
     #[must_use]
     pub fn since(mut self, instant: SystemTime) -> Self {
-        self.since = Some(Timestamps::text(instant));
+        self.since = Some(instant);
         self
     }
 
-    /// Takes lines that were written before this instant, to the millisecond.
+    /// Takes lines that were written before this instant. A line whose instant cannot be read is not taken.
     #[must_use]
     pub fn until(mut self, instant: SystemTime) -> Self {
-        self.until = Some(Timestamps::text(instant));
+        self.until = Some(instant);
         self
     }
 
     /// Returns `true` if the line meets all conditions.
     pub fn matches(&self, line: &StoredLine) -> bool {
-        // in UTC and of one length, so that the order of texts is the order of instants
-        let at = line.timestamp();
-        let at_least = |level| line.level().is_some_and(|found| found >= level);
-        self.level.is_none_or(at_least)
-            && self.since.as_deref().is_none_or(|since| at >= since)
-            && self
-                .until
-                .as_deref()
-                .is_none_or(|until| !at.is_empty() && at < until)
-            && self
-                .fields
-                .iter()
-                .all(|(key, value)| line.field(key).as_ref() == Some(value))
-            && self.text.as_deref().is_none_or(|text| line.contains(text))
+        self.judge(line) == Ok(true)
+    }
+
+    /// Judges the line, or says which condition cannot be asked of it. Another one that it does not meet is reason enough.
+    pub(super) fn judge(&self, line: &StoredLine) -> Result<bool, Unjudged> {
+        let is_traced = |id: &TraceId| {
+            let found = line.field("trace_id");
+            found.is_some_and(|found| found.eq_ignore_ascii_case(id.as_str()))
+        };
+        let meets_fields = self.fields.iter().all(|(key, value)| line.has(key, value))
+            && self.pairs.iter().all(|pair| has_pair(line, pair))
+            && self.trace.as_ref().is_none_or(is_traced)
+            && self.text.as_deref().is_none_or(|text| line.contains(text));
+        let level = line.level();
+        let is_low = level.is_some_and(|level| self.level.is_some_and(|least| level < least));
+        if !meets_fields || is_low {
+            return Ok(false);
+        }
+        if self.is_timed() {
+            let at = line.instant().ok_or(Unjudged::Instant)?;
+            let is_within = self.since.is_none_or(|since| at >= since)
+                && self.until.is_none_or(|until| at < until);
+            if !is_within {
+                return Ok(false);
+            }
+        }
+        if self.level.is_some() && level.is_none() {
+            return Err(Unjudged::Level);
+        }
+        Ok(true)
     }
 
     /// Returns `true` if a line that is not JSON meets all conditions: it has no level, no fields and no instant.
     pub fn matches_text(&self, line: &str) -> bool {
+        self.judge_text(line) == Ok(true)
+    }
+
+    pub(super) fn judge_text(&self, line: &str) -> Result<bool, Unjudged> {
+        if self
+            .text
+            .as_deref()
+            .is_some_and(|text| !line.contains(text))
+        {
+            return Ok(false);
+        }
         let only_text = self.level.is_none()
             && self.fields.is_empty()
-            && self.since.is_none()
-            && self.until.is_none();
-        only_text && self.text.as_deref().is_none_or(|text| line.contains(text))
+            && self.pairs.is_empty()
+            && self.trace.is_none()
+            && !self.is_timed();
+        if only_text {
+            Ok(true)
+        } else {
+            Err(Unjudged::NotJson)
+        }
     }
+
+    fn is_timed(&self) -> bool {
+        self.since.is_some() || self.until.is_some()
+    }
+}
+
+fn has_pair(line: &StoredLine, pair: &str) -> bool {
+    pair.match_indices('=')
+        .any(|(at, _)| line.has(&pair[..at], &pair[at + 1..]))
 }

@@ -1,14 +1,17 @@
 use std::fmt;
 use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::value::RawValue;
 
+use super::instant::parse_instant;
 use crate::redact::deny::DenyList;
 use crate::render::console::{self, Parts};
 use crate::render::json_form::JsonForm;
 use crate::render::json_form::read::{Member, plain};
-use crate::render::nested::Nested;
+use crate::render::nested::{Nested, Written};
 use crate::render::raw::{Entries, Raw};
+use crate::render::timestamp::Timestamps;
 use crate::{Level, escape};
 
 /// Whoever wrote a line has hidden what is not to be read.
@@ -20,6 +23,8 @@ static SHOW_ALL: LazyLock<DenyList> = LazyLock::new(|| DenyList::new([""; 0], ["
 /// program wrote the line.
 pub struct StoredLine {
     timestamp: String,
+    /// As it was written, by our name if it is a level of ours.
+    level_text: String,
     level: Option<Level>,
     event: String,
     logger: String,
@@ -32,13 +37,14 @@ pub struct ParseLineError(serde_json::Error);
 
 impl StoredLine {
     /// Reads a line in our form, or in the one of a vendor that [`JsonForm`] knows: it is told by its keys. Keys besides `timestamp`,
-    /// `level`, `event` and `logger` are fields, by our names; a missing one of those is empty.
+    /// `level`, `event` and `logger` are fields, by our names; a missing one of those is empty, and so is a `null`. NULs and a mark of
+    /// byte order before the line are skipped.
     ///
     /// # Errors
     ///
     /// Fails if the text is not one JSON object: a stack trace, the beginning of a line that was cut off.
     pub fn parse(text: &str) -> Result<Self, ParseLineError> {
-        let Entries(entries) = serde_json::from_str(text).map_err(ParseLineError)?;
+        let Entries(entries) = entries(text)?;
         let form = JsonForm::recognized(&entries);
         Ok(Self::of(entries, &form))
     }
@@ -49,13 +55,14 @@ impl StoredLine {
     ///
     /// As [`parse`](Self::parse).
     pub fn parse_with(text: &str, form: &JsonForm) -> Result<Self, ParseLineError> {
-        let Entries(entries) = serde_json::from_str(text).map_err(ParseLineError)?;
+        let Entries(entries) = entries(text)?;
         Ok(Self::of(entries, form))
     }
 
     fn of(entries: Vec<(String, &RawValue)>, form: &JsonForm) -> Self {
         let mut line = Self {
             timestamp: String::new(),
+            level_text: String::new(),
             level: None,
             event: String::new(),
             logger: String::new(),
@@ -63,9 +70,16 @@ impl StoredLine {
         };
         let mut place = None;
         for (key, value) in entries {
+            if value.get() == "null" && form.is_head(&key) {
+                continue;
+            }
             match form.member(key, value) {
                 Member::Timestamp(text) => line.timestamp = text,
-                Member::Level(text) => line.level = text.parse().ok(),
+                Member::Level(text) => {
+                    line.level = text.parse().ok();
+                    let name = line.level.map(Level::as_str);
+                    line.level_text = name.map_or(text, str::to_owned);
+                }
                 Member::Event(text) => line.event = text,
                 Member::Logger(text) => line.logger = text,
                 Member::Field(key, value) => line.fields.push((key, value)),
@@ -87,6 +101,11 @@ impl StoredLine {
         &self.timestamp
     }
 
+    /// Instant of the line; `None` if it has none that [`parse_instant`] reads.
+    pub fn instant(&self) -> Option<SystemTime> {
+        parse_instant(&self.timestamp).ok()
+    }
+
     /// Level of the line; `None` if it has none, or one of another system.
     pub fn level(&self) -> Option<Level> {
         self.level
@@ -98,36 +117,62 @@ impl StoredLine {
     }
 
     /// Returns a field as text: a string without its quotes, anything else as JSON. The last one counts if a key is there
-    /// twice.
+    /// twice. `timestamp`, `level`, `event` and `logger` are the parts of the line, unless they are empty.
     pub fn field(&self, key: &str) -> Option<String> {
         let found = self.fields.iter().rfind(|(name, _)| name == key);
-        found.map(|(_, value)| plain(value))
+        let part = self.part(key).map(str::to_owned);
+        part.or_else(|| found.map(|(_, value)| plain(value)))
+    }
+
+    fn part(&self, key: &str) -> Option<&str> {
+        let text = match key {
+            "timestamp" => &self.timestamp,
+            "level" => &self.level_text,
+            "event" => &self.event,
+            "logger" => &self.logger,
+            _ => return None,
+        };
+        Some(text.as_str()).filter(|text| !text.is_empty())
+    }
+
+    /// Reports whether a part or a field has this value; levels have several names.
+    pub(super) fn has(&self, key: &str, value: &str) -> bool {
+        let is_level = || self.level.is_some() && value.parse().ok() == self.level;
+        self.part(key)
+            .is_some_and(|part| part == value || (key == "level" && is_level()))
+            || self
+                .fields
+                .iter()
+                .rfind(|(name, _)| name == key)
+                .is_some_and(|(_, found)| plain(found) == value)
+    }
+
+    /// The instant to the second, in UTC; as it was written if it cannot be read.
+    fn shown_instant(&self) -> Vec<u8> {
+        // an instant before 1970 is written as 1970
+        let instant = self.instant().filter(|instant| *instant >= UNIX_EPOCH);
+        let text = instant.map(Timestamps::text);
+        match text.as_deref().and_then(|text| text.get(..19)) {
+            Some(second) => second.as_bytes().to_vec(),
+            None => json_escaped(&self.timestamp),
+        }
     }
 
     /// The line for people, without a newline; with colors for terminals if `color` is set.
     pub fn console(&self, color: bool) -> String {
-        let escaped = |text: &str| {
-            let mut out = Vec::with_capacity(text.len());
-            escape::json(text, &mut out);
-            out
-        };
         let fields: Vec<_> = self
             .fields
             .iter()
-            .map(|(key, value)| {
-                let mut json = Vec::new();
-                Nested::write(&Raw::new(value.get()), key.as_bytes(), &SHOW_ALL, &mut json);
-                (escaped(key), json)
-            })
+            .map(|(key, value)| (json_escaped(key), shown_value(key, value)))
             .collect();
         let mut out = Vec::new();
         console::line(
             &mut out,
             color,
             &Parts {
-                timestamp: &escaped(&self.timestamp),
+                timestamp: &self.shown_instant(),
                 level: self.level,
-                event: &escaped(&self.event),
+                event: &json_escaped(&self.event),
                 logger: &self.logger,
             },
             fields
@@ -145,6 +190,27 @@ impl StoredLine {
                 .fields
                 .iter()
                 .any(|(key, value)| within(key) || within(&plain(value)))
+    }
+}
+
+fn entries(text: &str) -> Result<Entries<'_>, ParseLineError> {
+    let text = text.trim_start_matches(['\0', '\u{feff}']);
+    serde_json::from_str(text).map_err(ParseLineError)
+}
+
+fn json_escaped(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    escape::json(text, &mut out);
+    out
+}
+
+/// A value as JSON without characters that move a cursor.
+fn shown_value(key: &str, value: &RawValue) -> Vec<u8> {
+    let mut json = Vec::new();
+    match Nested::write(&Raw::new(value.get()), key.as_bytes(), &SHOW_ALL, &mut json) {
+        // JSON, and more than we would write: a number beyond all numbers, or deeper lists
+        Written::Failed => escaped(value.get()).into_bytes(),
+        _ => json,
     }
 }
 

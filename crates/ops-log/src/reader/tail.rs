@@ -1,26 +1,28 @@
+use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// Maximum length of a line that is read, in bytes; the rest of a longer line is dropped.
-pub const MAX_STORED_LINE_BYTES: usize = 1024 * 1024;
-
-/// Bytes of one read.
-const PIECE: usize = 64 * 1024;
+use super::lines::LineBuffer;
+use super::rotated::{MAX_OPEN, has_name, newer_than, older_than};
 
 /// Reader of a log file that goes on with the next file after a rotation.
 ///
-/// A file that was renamed is read to its end first. A file that became shorter is read from its beginning. A line is
-/// returned once its newline is there; at the end of an input that does not grow, [`finish`](Self::finish) returns what is
-/// left.
+/// A file that was renamed is read to its end first. A file that became shorter is read from its beginning. Of a file that was
+/// removed or moved away, the next of its name is read; older files never are. Lines that may have been lost between two reads are
+/// counted as a [gap](Self::gaps). A line is returned once its end is there, as [`Lines`](super::Lines) has it; at the end of an
+/// input that does not grow, [`finish`](Self::finish) returns what is left.
 #[derive(Debug)]
 pub struct Tail {
     path: PathBuf,
     file: File,
     position: u64,
-    buffer: Vec<u8>,
-    /// The beginning of the line was longer than the limit.
-    overlong: bool,
+    buffer: LineBuffer,
+    /// Files that follow, the newest first; open, so that no rotation takes them away.
+    ahead: Vec<File>,
+    /// Files that were read, or are older than the first one that was, the newest last; open, so that none is taken for a new one.
+    older: VecDeque<File>,
+    gaps: u64,
 }
 
 impl Tail {
@@ -33,54 +35,65 @@ impl Tail {
         let path = path.into();
         let file = File::open(&path)?;
         Ok(Self {
-            path,
             file,
             position: 0,
-            buffer: Vec::new(),
-            overlong: false,
+            buffer: LineBuffer::default(),
+            ahead: Vec::new(),
+            older: older_than(&path).into(),
+            gaps: 0,
+            path,
         })
     }
 
-    /// Returns the next line without its newline, or `None` if there is none yet. Bytes that are not UTF-8 are replaced.
+    /// Name of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the next line without its end, or `None` if there is none yet. Bytes that are not UTF-8 are replaced.
     ///
     /// # Errors
     ///
     /// Fails if the file cannot be read. A missing file is not an error: it may be in the middle of a rotation.
     pub fn next_line(&mut self) -> io::Result<Option<String>> {
         loop {
-            if let Some(line) = self.buffered_line() {
+            if let Some(line) = self.buffer.take_line() {
                 return Ok(Some(line));
             }
-            if !self.read_piece()? && !self.reopen()? {
+            if !self.read_piece()? && !self.go_on()? {
                 return Ok(None);
             }
         }
     }
 
-    /// Returns the last line if no newline ends it.
-    pub fn finish(&mut self) -> Option<String> {
-        let rest = std::mem::take(&mut self.buffer);
-        let line = std::mem::take(&mut self.overlong);
-        (!rest.is_empty() || line).then(|| String::from_utf8_lossy(&rest).into_owned())
+    /// Reports whether the next line is in memory, so that [`next_line`](Self::next_line) does not wait for a pipe.
+    pub fn has_line(&self) -> bool {
+        self.buffer.has_line()
     }
 
-    fn buffered_line(&mut self) -> Option<String> {
-        let end = self.buffer.iter().position(|byte| *byte == b'\n');
-        let Some(end) = end else {
-            if self.buffer.len() > MAX_STORED_LINE_BYTES {
-                self.buffer.truncate(MAX_STORED_LINE_BYTES);
-                self.overlong = true;
-            }
-            return None;
-        };
-        let rest = self.buffer.split_off(end + 1);
-        let mut line = std::mem::replace(&mut self.buffer, rest);
-        line.truncate(end.min(MAX_STORED_LINE_BYTES));
-        if line.last() == Some(&b'\r') {
-            line.pop();
-        }
-        self.overlong = false;
-        Some(String::from_utf8_lossy(&line).into_owned())
+    /// Returns the last line if nothing ends it.
+    pub fn finish(&mut self) -> Option<String> {
+        self.buffer.finish()
+    }
+
+    /// Reports whether more can come after the end: `false` for a pipe, whose end is its last one.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be looked at.
+    pub fn can_grow(&self) -> io::Result<bool> {
+        Ok(self.file.metadata()?.is_file())
+    }
+
+    /// Number of times that lines may have been removed before they were read: the file was emptied, or it and all that were
+    /// older were gone while newer ones had been rotated.
+    pub fn gaps(&self) -> u64 {
+        self.gaps
+    }
+
+    /// Number of lines whose end was dropped, because they are longer than [`MAX_STORED_LINE_BYTES`](super::MAX_STORED_LINE_BYTES).
+    pub fn cut_lines(&self) -> u64 {
+        self.buffer.cut_lines
     }
 
     /// Reads what is there; `false` at the end.
@@ -91,92 +104,55 @@ impl Tail {
             self.file.seek(SeekFrom::Start(0))?;
             self.position = 0;
             self.buffer.clear();
-            self.overlong = false;
+            self.gaps += 1;
         }
-        let start = self.buffer.len();
-        self.buffer.resize(start + PIECE, 0);
-        let read = self.file.read(&mut self.buffer[start..]);
-        self.buffer
-            .truncate(start + read.as_ref().copied().unwrap_or(0));
-        let read = read?;
+        let read = match self.buffer.fill(&mut self.file) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
+            read => read?,
+        };
         self.position += read as u64;
-        if self.overlong {
-            self.drop_rest_of_line(start);
-        }
         Ok(read > 0)
     }
 
-    /// Keeps the cut beginning, and what follows the newline.
-    fn drop_rest_of_line(&mut self, start: usize) {
-        let end = self.buffer[start..].iter().position(|byte| *byte == b'\n');
-        let end = end.map_or(self.buffer.len(), |end| start + end);
-        self.buffer.drain(start..end);
-    }
-
     /// Goes on with the file that follows; `false` if there is none.
-    fn reopen(&mut self) -> io::Result<bool> {
-        let Some(next) = self.following()? else {
+    fn go_on(&mut self) -> io::Result<bool> {
+        if self.ahead.is_empty() && self.can_grow()? {
+            self.look_ahead()?;
+        }
+        if self.ahead.is_empty() {
             return Ok(false);
-        };
+        }
         // what was written between the last read and the rename
         if self.read_piece()? {
             return Ok(true);
         }
-        if !self.buffer.is_empty() {
-            self.buffer.push(b'\n');
+        let Some(next) = self.ahead.pop() else {
+            return Ok(false);
+        };
+        self.buffer.end_line();
+        if self.older.len() == MAX_OPEN {
+            self.older.pop_front();
         }
-        self.file = next;
+        self.older
+            .push_back(std::mem::replace(&mut self.file, next));
         self.position = 0;
+        if self.ahead.is_empty() {
+            // before a rotation takes away what is there
+            self.look_ahead()?;
+        }
         Ok(true)
     }
 
-    /// The file that was begun after the one that is read. If that one is gone, the file that has the name now.
-    fn following(&self) -> io::Result<Option<File>> {
-        let mut newest = None;
-        let mut next = None;
-        for path in with_rotated(&self.path).iter().rev() {
-            let file = match File::open(path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            if is_same(&self.file, &file)? {
-                return Ok(next);
-            }
-            if newest.is_none() {
-                newest = Some(file.try_clone()?);
-            }
-            next = Some(file);
-        }
-        Ok(newest)
+    fn look_ahead(&mut self) -> io::Result<()> {
+        self.older.retain(has_name);
+        let older = self.older.make_contiguous();
+        let Some(newer) = newer_than(&self.path, &self.file, older)? else {
+            return Ok(());
+        };
+        // a rotation removes the oldest file first, and leaves at least two of which one was renamed
+        let is_swept = !newer.is_there && !newer.has_older && newer.files.len() > 1;
+        self.gaps += u64::from(is_swept);
+        self.ahead = newer.files;
+        Ok(())
     }
-}
-
-/// Returns the files of a rotated log that are there, the oldest first and `path` last: `app.log.2`, `app.log.1`, `app.log`.
-pub fn with_rotated(path: &Path) -> Vec<PathBuf> {
-    let numbered = |number: u32| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{number}"));
-        PathBuf::from(name)
-    };
-    let mut files: Vec<PathBuf> = (1..)
-        .map(numbered)
-        .take_while(|file| file.exists())
-        .collect();
-    files.reverse();
-    files.push(path.to_owned());
-    files
-}
-
-#[cfg(unix)]
-fn is_same(one: &File, other: &File) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let (one, other) = (one.metadata()?, other.metadata()?);
-    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
-}
-
-/// Without inodes a file is taken as the same while it does not become shorter.
-#[cfg(not(unix))]
-fn is_same(one: &File, other: &File) -> io::Result<bool> {
-    Ok(one.metadata()?.len() <= other.metadata()?.len())
 }

@@ -75,6 +75,7 @@ pub(crate) fn render(
 
 /// The beginning of a line, escaped as in JSON but for the logger.
 pub(crate) struct Parts<'a> {
+    /// To the second, which is enough for people.
     pub(crate) timestamp: &'a [u8],
     pub(crate) level: Option<Level>,
     pub(crate) event: &'a [u8],
@@ -90,17 +91,13 @@ pub(crate) fn line<'a>(
     fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> usize {
     let mut painter = Painter { out, color };
-    painter.painted(DIM, |out| {
-        // the second is enough for people
-        let instant = parts.timestamp.get(..19).unwrap_or(parts.timestamp);
-        match instant.split_at_checked(10) {
-            Some((date, [b'T', time @ ..])) => {
-                out.extend_from_slice(date);
-                out.push(b' ');
-                out.extend_from_slice(time);
-            }
-            _ => out.extend_from_slice(instant),
+    painter.painted(DIM, |out| match parts.timestamp.split_at_checked(10) {
+        Some((date, [b'T', time @ ..])) => {
+            out.extend_from_slice(date);
+            out.push(b' ');
+            out.extend_from_slice(time);
         }
+        _ => out.extend_from_slice(parts.timestamp),
     });
     painter.out.extend_from_slice(b" [");
     match parts.level {

@@ -55,7 +55,7 @@ impl JsonForm {
     pub(crate) fn member(&self, key: String, value: &RawValue) -> Member {
         let is = |at: usize| self.names(at, &key);
         if is(TIMESTAMP) {
-            return Member::Timestamp(self.rfc3339(plain(value)));
+            return Member::Timestamp(self.rfc3339(value));
         }
         if is(LEVEL) {
             return Member::Level(plain(value));
@@ -96,13 +96,17 @@ impl JsonForm {
             }
             _ => {}
         }
-        let is_head = |key: &str| (0..4).any(|at| self.names(at, key));
-        let is_renamed = |bare: &&str| schema.means_something(bare) || is_head(bare);
+        let is_renamed = |bare: &&str| schema.means_something(bare) || self.is_head(bare);
         let bare = key.strip_suffix('_').filter(|_| !self.is_ours());
         match bare.filter(is_renamed) {
             Some(bare) => Member::Field(bare.to_owned(), value.to_owned()),
             None => Member::Field(key, value.to_owned()),
         }
+    }
+
+    /// Reports whether this is the key of instant, level, logger or event.
+    pub(crate) fn is_head(&self, key: &str) -> bool {
+        (0..4).any(|at| self.names(at, key))
     }
 
     /// Reports whether this is the key of a part of the line.
@@ -113,22 +117,35 @@ impl JsonForm {
         }
     }
 
-    fn rfc3339(&self, text: String) -> String {
-        let millis = match self.time {
-            TimeForm::Rfc3339 => None,
-            TimeForm::UnixMillis => text.parse::<u64>().ok(),
-            TimeForm::UnixSeconds => text.split_once('.').and_then(|(seconds, fraction)| {
-                let millis: u64 = fraction.get(..3)?.parse().ok()?;
-                seconds
-                    .parse::<u64>()
-                    .ok()?
-                    .checked_mul(1000)?
-                    .checked_add(millis)
-            }),
+    fn rfc3339(&self, value: &RawValue) -> String {
+        let text = plain(value);
+        let is_text = value.get().starts_with('"');
+        let time = match self.time {
+            TimeForm::Rfc3339 if is_text => return text,
+            // a reader is not told which number it is: milliseconds are larger than seconds will be for 3000 years
+            TimeForm::Rfc3339 if text.contains('.') || text.len() < 12 => TimeForm::UnixSeconds,
+            TimeForm::Rfc3339 => TimeForm::UnixMillis,
+            time => time,
         };
+        let millis = match time {
+            TimeForm::UnixSeconds => millis_of_seconds(&text),
+            _ => text.parse().ok(),
+        };
+        // no later than the year 9999
+        let millis = millis.filter(|millis| *millis < 253_402_300_800_000);
         let at = millis.and_then(|millis| UNIX_EPOCH.checked_add(Duration::from_millis(millis)));
         at.map_or(text, Timestamps::text)
     }
+}
+
+/// Milliseconds of seconds with any number of decimals.
+fn millis_of_seconds(text: &str) -> Option<u64> {
+    let (seconds, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = decimals.bytes().all(|byte| byte.is_ascii_digit());
+    let padded = format!("{decimals:0<3}");
+    let millis: u64 = padded.get(..3).filter(|_| is_number)?.parse().ok()?;
+    let seconds: u64 = seconds.parse().ok()?;
+    seconds.checked_mul(1000)?.checked_add(millis)
 }
 
 /// A string without its quotes, anything else as it stands.

@@ -1,0 +1,136 @@
+use std::fmt;
+
+use super::selection::Selection;
+use super::stored_line::StoredLine;
+
+/// Takes the lines of a selection, and counts those of which it cannot be known if they belong to it.
+///
+/// ```
+/// use ops_log::Level;
+/// use ops_log::reader::{Selection, Sieve};
+///
+/// let mut sieve = Sieve::new(Selection::new().level(Level::Error));
+/// let lines = [r#"{"level":"error","event":"a"}"#, r#"{"level":"info","event":"b"}"#, r#"{"level":"err"#];
+/// let taken = lines.iter().filter(|line| sieve.take(line).is_some()).count();
+/// assert_eq!(taken, 1);
+/// assert_eq!(sieve.left_out().to_string(), "1 line that is not JSON");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Sieve {
+    selection: Selection,
+    json_only: bool,
+    left_out: LeftOut,
+}
+
+/// Line that a [`Sieve`] took.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Taken<'a> {
+    /// A line of JSON.
+    Line(StoredLine),
+    /// Anything else, such as a line of a stack trace.
+    Text(&'a str),
+}
+
+/// Numbers of lines that a [`Sieve`] left out because it could not judge them. `Display` is a text such as
+/// `2 lines that are not JSON, 1 line whose time cannot be read`; empty for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// Not JSON, which has no level, no fields and no time. Blank lines are not counted.
+    pub not_json: u64,
+    /// Asked for a time, of which they have none, or none that can be read.
+    pub without_instant: u64,
+    /// Asked for a level, of which they have none, or one of another system.
+    pub without_level: u64,
+}
+
+/// Condition that cannot be asked of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unjudged {
+    NotJson,
+    Instant,
+    Level,
+}
+
+impl Sieve {
+    /// Takes the lines of this selection.
+    pub fn new(selection: Selection) -> Self {
+        Self {
+            selection,
+            ..Self::default()
+        }
+    }
+
+    /// Takes no line that is not JSON.
+    #[must_use]
+    pub fn json_only(mut self, json_only: bool) -> Self {
+        self.json_only = json_only;
+        self
+    }
+
+    /// Takes a line, unless the selection leaves it out, or it cannot be judged, which is counted.
+    pub fn take<'a>(&mut self, line: &'a str) -> Option<Taken<'a>> {
+        let (judged, taken) = match StoredLine::parse(line) {
+            Ok(stored) => (self.selection.judge(&stored), Taken::Line(stored)),
+            Err(_) => {
+                let judged = self.selection.judge_text(line);
+                let judged = match judged {
+                    Ok(true) if self.json_only => Err(Unjudged::NotJson),
+                    judged => judged,
+                };
+                (judged, Taken::Text(line))
+            }
+        };
+        match judged {
+            Ok(is_wanted) => is_wanted.then_some(taken),
+            Err(why) => {
+                self.left_out.count(why, line);
+                None
+            }
+        }
+    }
+
+    /// Numbers of lines that could not be judged, so far.
+    pub fn left_out(&self) -> LeftOut {
+        self.left_out
+    }
+}
+
+impl LeftOut {
+    fn count(&mut self, why: Unjudged, line: &str) {
+        match why {
+            Unjudged::NotJson => self.not_json += u64::from(!line.trim().is_empty()),
+            Unjudged::Instant => self.without_instant += 1,
+            Unjudged::Level => self.without_level += 1,
+        }
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reasons = [
+            (self.not_json, "that is not JSON", "that are not JSON"),
+            (
+                self.without_instant,
+                "whose time cannot be read",
+                "whose time cannot be read",
+            ),
+            (
+                self.without_level,
+                "whose level is not known",
+                "whose level is not known",
+            ),
+        ];
+        let mut between = "";
+        for (count, of_one, of_many) in reasons {
+            match count {
+                0 => continue,
+                1 => write!(f, "{between}1 line {of_one}")?,
+                _ => write!(f, "{between}{count} lines {of_many}")?,
+            }
+            between = ", ";
+        }
+        Ok(())
+    }
+}
