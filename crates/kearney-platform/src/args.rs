@@ -1,14 +1,16 @@
 //! The command line.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use ops_layer::log::reader::{TraceId, parse_instant};
 use uuid::Uuid;
 
 use crate::isochrone::BaseUrl;
+use crate::log_file::LogFile;
 use crate::orchestrator::{Client, Job, Status};
 
 /// The reference platform of the operations layer.
@@ -142,46 +144,41 @@ pub struct Work {
         default_value = "https://api.mapbox.com"
     )]
     pub mapbox_url: BaseUrl,
-    /// File of JSON log lines besides the terminal, or `none`
-    #[arg(
-        long,
-        env = "KEARNEY_LOG_FILE",
-        value_name = "PATH|none",
-        default_value = "logs/app.log"
-    )]
-    log_file: PathBuf,
+    #[command(flatten)]
+    pub log_file: LogFile,
 }
 
 #[derive(Args, Debug)]
 pub struct Logs {
-    /// Files to read in this order, each after its rotated files; - is standard input
-    #[arg(default_value = "logs/app.log")]
+    /// Files to read in this order, each after its rotated files, plain or gzip; - is standard input [default: the log file]
     pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub log_file: LogFile,
     /// Lines of this level and more severe ones
     #[arg(long, value_parser = str::parse::<ops_layer::log::Level>)]
     pub level: Option<ops_layer::log::Level>,
-    /// Lines of this trace
+    /// Lines of this trace: its 32 hexadecimal digits, or a whole traceparent
     #[arg(long)]
-    pub trace_id: Option<String>,
+    pub trace_id: Option<TraceId>,
     /// Lines of this request
     #[arg(long)]
     pub request_id: Option<String>,
-    /// Lines with this value of a field; can be given more than once
+    /// Lines with this value of a field, or of event, level, logger or timestamp; can be given more than once
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
-    pub field: Vec<(String, String)>,
+    pub field: Vec<String>,
     /// Lines with this text in their event, logger, keys or values
     #[arg(long)]
     pub text: Option<String>,
-    /// Lines since this time: 10m (ago), 2h, 3days, or 2025-01-15T10:30:00Z
-    #[arg(long, value_parser = instant)]
+    /// Lines since this time: 10m (ago), 2h, 3days, 2025-01-15, or 2025-01-15T10:30:00Z with any offset and precision
+    #[arg(long, value_parser = instant, allow_hyphen_values = true)]
     pub since: Option<SystemTime>,
     /// Lines before this time, in the same forms
-    #[arg(long, value_parser = instant)]
+    #[arg(long, value_parser = instant, allow_hyphen_values = true)]
     pub until: Option<SystemTime>,
-    /// Keeps printing new lines, also after a rotation, until Ctrl-C
+    /// Keeps printing new lines, also after a rotation, until Ctrl-C; of a pipe until its end
     #[arg(long, short)]
     pub follow: bool,
-    /// The lines as they are stored
+    /// The lines as they are stored; what is not JSON is left out, and counted on stderr
     #[arg(long)]
     pub json: bool,
 }
@@ -198,21 +195,24 @@ pub struct BlackBox {
     pub json: bool,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
-    let pair = pair.ok_or_else(|| "expected KEY=VALUE".to_owned())?;
-    Ok((pair.0.to_owned(), pair.1.to_owned()))
+fn pair(text: &str) -> Result<String, Refused> {
+    let is_pair = text.rfind('=').is_some_and(|at| at > 0);
+    let pair = is_pair.then(|| text.to_owned());
+    pair.ok_or(Refused("expected KEY=VALUE"))
 }
 
-fn instant(text: &str) -> Result<SystemTime, String> {
-    if let Ok(ago) = humantime::parse_duration(text) {
-        return SystemTime::now()
-            .checked_sub(ago)
-            .ok_or_else(|| "the duration is too long".to_owned());
+fn instant(text: &str) -> Result<SystemTime, Refused> {
+    let ago = text.strip_prefix('-').unwrap_or(text);
+    if let Ok(ago) = humantime::parse_duration(ago) {
+        let then = SystemTime::now().checked_sub(ago);
+        return then.ok_or(Refused("the duration is too long"));
     }
-    humantime::parse_rfc3339_weak(text).map_err(|_| {
-        "expected a time ago, as 10m, or an instant in UTC, as 2025-01-15T10:30:00Z".to_owned()
-    })
+    // without an offset it is UTC
+    parse_instant(text)
+        .or_else(|_| parse_instant(&format!("{text}Z")))
+        .map_err(|_| {
+            Refused("expected a time ago, as 10m, a day, as 2025-01-15, or an instant, as 2025-01-15T10:30:00Z or 2025-01-15T12:30:00.123+02:00")
+        })
 }
 
 #[derive(Args, Debug)]
@@ -274,13 +274,6 @@ pub struct Runs {
     /// The data directory of the platform, which may be running
     #[arg(long, env = "KEARNEY_DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
-}
-
-impl Work {
-    /// The log file, unless there should be none.
-    pub fn log_file(&self) -> Option<&Path> {
-        Some(self.log_file.as_path()).filter(|path| *path != Path::new("none"))
-    }
 }
 
 /// Reason why a value is refused.

@@ -17,6 +17,7 @@ mod execution;
 mod files;
 mod healthcheck;
 mod isochrone;
+mod log_file;
 mod orchestrator;
 mod output;
 mod params;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
         Command::Runs(options) => commands::runs::run(&options),
         Command::Secrets(command) => commands::secrets::run(command),
         Command::Cache(command) => commands::cache::run(command),
-        Command::Logs(options) => commands::logs::run(&options),
+        Command::Logs(options) => return commands::logs::run(&options),
         Command::BlackBox(options) => commands::black_box::run(&options),
         Command::Healthcheck(options) => healthcheck::run(&options),
         Command::Doctor(options) => return doctor::run(&options),

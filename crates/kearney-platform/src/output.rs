@@ -13,15 +13,19 @@ pub fn tell(line: &str) {
 
 /// Writes what a command has to say. A reader that has seen enough and left is no failure.
 pub fn answer(text: &str) -> Result<()> {
+    answer_unless_left(text).map(|_| ())
+}
+
+/// The same; `false` if the reader left.
+pub fn answer_unless_left(text: &str) -> Result<bool> {
     let mut stdout = std::io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
     {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::new(Kind::File, "cannot write to stdout").because(error))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::new(Kind::File, "cannot write to stdout").because(error)),
     }
 }
 

@@ -44,7 +44,7 @@ pub fn init(
         .secrets_yaml(configs.secrets.to_string(), &configs.secrets.text)
         .cache_yaml(configs.cache.to_string(), &configs.cache.text)
         .cache_dir(cache);
-    if let Some(path) = work.log_file() {
+    if let Some(path) = work.log_file.path() {
         config = config.log_file(path);
     }
     let ops = ops_layer::init(config)

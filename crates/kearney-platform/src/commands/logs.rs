@@ -1,65 +1,159 @@
 //! `kearney-platform logs`: JSON lines of files or of standard input, selected, and printed for people.
 
-use std::io::IsTerminal;
+mod input;
+
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use ops_layer::log::reader::{Selection, StoredLine, Tail, escaped, with_rotated};
+use ops_layer::log::reader::{
+    LeftOut, Lines, MAX_STORED_LINE_BYTES, Selection, Sieve, Tail, Taken, escaped, with_rotated,
+};
 
+use self::input::Source;
 use crate::args;
-use crate::error::{Error, Kind, Result};
-use crate::output::answer;
+use crate::error::{Error, Kind, Result, chain};
+use crate::output::{answer_unless_left, tell};
 
-/// Standard input, as a file.
-const STDIN: &str = "/dev/stdin";
 /// Bytes that are printed at once.
 const PIECE: usize = 64 * 1024;
-/// Time between two looks at files that are followed.
-const PAUSE: Duration = Duration::from_millis(200);
+/// Time between two looks at files that are followed: what a rotation makes and removes within it is lost.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Time between two notes about lines that were left out, while files are followed.
+const BETWEEN_NOTES: Duration = Duration::from_secs(10);
 
-pub fn run(options: &args::Logs) -> Result<()> {
-    let printer = Printer {
-        selection: selection(options),
-        json: options.json,
-        color: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-    };
-    let mut tails = Vec::new();
-    for file in files(options) {
-        let failed = |error| {
-            let what = format!("cannot read the log file {}", file.display());
-            Error::new(Kind::File, what).because(error)
-        };
-        let mut tail = Tail::open(&file).map_err(failed)?;
-        printer.print(&mut tail)?;
-        if options.follow {
-            tails.push(tail);
-        } else if let Some(rest) = tail.finish() {
-            answer(&printer.shown(&rest))?;
-        }
+/// Reads all files that can be read. Each that cannot be is told, and makes the command fail.
+pub fn run(options: &args::Logs) -> ExitCode {
+    let mut printer = Printer::new(options);
+    let ended = files(options).and_then(|files| match options.follow {
+        true => follow(&mut printer, files),
+        false => read(&mut printer, &files),
+    });
+    printer.note();
+    if let Err(error) = ended {
+        printer.fail(&error);
     }
-    if !options.follow {
-        return Ok(());
-    }
-    loop {
-        for tail in &mut tails {
-            printer.print(tail)?;
-        }
-        std::thread::sleep(PAUSE);
+    if printer.failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     }
 }
 
-/// Files to read. What a file was rotated to comes first, unless it is followed: then its end is of interest.
-fn files(options: &args::Logs) -> Vec<PathBuf> {
-    let each = options.files.iter().flat_map(|file| {
-        if file == Path::new("-") {
-            vec![STDIN.into()]
-        } else if options.follow {
-            vec![file.clone()]
-        } else {
-            with_rotated(file)
-        }
+fn files(options: &args::Logs) -> Result<Vec<PathBuf>> {
+    if !options.files.is_empty() {
+        return Ok(options.files.clone());
+    }
+    let file = options.log_file.path().map(Path::to_owned);
+    let file = file.ok_or_else(|| {
+        let none = "no log file is written (--log-file, KEARNEY_LOG_FILE): name a file, or - for standard input";
+        Error::new(Kind::Config, none)
+    })?;
+    Ok(vec![file])
+}
+
+/// Reads each file behind what it was rotated to.
+fn read(printer: &mut Printer, files: &[PathBuf]) -> Result<()> {
+    let all = files.iter().flat_map(|file| match input::is_stdin(file) {
+        true => vec![file.clone()],
+        false => with_rotated(file),
     });
-    each.collect()
+    for file in all {
+        let mut lines = match input::open(&file) {
+            Ok(input) => Lines::new(input),
+            Err(error) => {
+                printer.fail(&unreadable(&file, error));
+                continue;
+            }
+        };
+        let ended = printer.print(&mut lines);
+        printer.cut += lines.cut_lines();
+        match ended {
+            Ok(()) => {}
+            Err(End::Left) => break,
+            Err(End::Input(error)) => printer.fail(&unreadable(&file, error)),
+            Err(End::Output(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A file that is followed.
+struct Followed {
+    file: PathBuf,
+    tail: Tail,
+    gaps: u64,
+    cut: u64,
+}
+
+/// Goes on with each file: with one that can grow until Ctrl-C, with a pipe until its end.
+fn follow(printer: &mut Printer, files: Vec<PathBuf>) -> Result<()> {
+    let mut all = Vec::new();
+    for file in files {
+        match input::open_to_follow(&file) {
+            Ok(tail) => all.push(Followed {
+                file,
+                tail,
+                gaps: 0,
+                cut: 0,
+            }),
+            Err(error) => printer.fail(&unreadable(&file, error)),
+        }
+    }
+    let mut noted = None::<Instant>;
+    while !all.is_empty() {
+        let mut going_on = Vec::new();
+        for mut followed in all {
+            match look(printer, &mut followed) {
+                Ok(true) => going_on.push(followed),
+                Ok(false) => {}
+                Err(End::Left) => return Ok(()),
+                Err(End::Input(error)) => printer.fail(&unreadable(&followed.file, error)),
+                Err(End::Output(error)) => return Err(error),
+            }
+        }
+        all = going_on;
+        if noted.is_none_or(|noted| noted.elapsed() >= BETWEEN_NOTES) && printer.note() {
+            noted = Some(Instant::now());
+        }
+        if !all.is_empty() {
+            std::thread::sleep(PAUSE);
+        }
+    }
+    Ok(())
+}
+
+/// Prints what came; `false` if nothing more can come.
+fn look(printer: &mut Printer, followed: &mut Followed) -> Result<bool, End> {
+    let Followed {
+        file,
+        tail,
+        gaps,
+        cut,
+    } = followed;
+    let printed = printer.print(tail);
+    let is_gap = std::mem::replace(gaps, tail.gaps()) < *gaps;
+    if is_gap {
+        tell(&format!(
+            "lines of {} may be missing: they were removed, by a rotation or by emptying the file, before they could be read",
+            file.display()
+        ));
+    }
+    printed?;
+    let can_grow = tail.can_grow().map_err(End::Input)?;
+    if !can_grow && let Some(rest) = tail.finish() {
+        let shown = printer.shown(&rest);
+        printer.put(&shown)?;
+    }
+    let cuts = tail.cut_lines();
+    printer.cut += cuts - std::mem::replace(cut, cuts);
+    Ok(can_grow)
+}
+
+fn unreadable(file: &Path, error: io::Error) -> Error {
+    let attempted = format!("cannot read the log file {}", file.display());
+    Error::new(Kind::File, attempted).because(error)
 }
 
 fn selection(options: &args::Logs) -> Selection {
@@ -67,17 +161,14 @@ fn selection(options: &args::Logs) -> Selection {
     if let Some(level) = options.level {
         selection = selection.level(level);
     }
-    let named = [
-        ("trace_id", &options.trace_id),
-        ("request_id", &options.request_id),
-    ];
-    for (key, value) in named {
-        if let Some(value) = value {
-            selection = selection.field(key, value);
-        }
+    if let Some(id) = &options.trace_id {
+        selection = selection.trace(id.clone());
     }
-    for (key, value) in &options.field {
-        selection = selection.field(key, value);
+    if let Some(id) = &options.request_id {
+        selection = selection.field("request_id", id);
+    }
+    for pair in &options.field {
+        selection = selection.pair(pair);
     }
     if let Some(text) = &options.text {
         selection = selection.text(text);
@@ -91,37 +182,93 @@ fn selection(options: &args::Logs) -> Selection {
     selection
 }
 
+/// Reason why a file is not read on.
+enum End {
+    Input(io::Error),
+    Output(Error),
+    /// Whoever reads the output has seen enough.
+    Left,
+}
+
 struct Printer {
-    selection: Selection,
+    sieve: Sieve,
     json: bool,
     color: bool,
+    /// Lines that were too long.
+    cut: u64,
+    noted: (LeftOut, u64),
+    failed: bool,
 }
 
 impl Printer {
-    /// Prints what is there.
-    fn print(&self, tail: &mut Tail) -> Result<()> {
+    fn new(options: &args::Logs) -> Self {
+        Self {
+            sieve: Sieve::new(selection(options)).json_only(options.json),
+            json: options.json,
+            color: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            cut: 0,
+            noted: (LeftOut::default(), 0),
+            failed: false,
+        }
+    }
+
+    fn fail(&mut self, error: &Error) {
+        self.failed = true;
+        tell(&chain(error));
+    }
+
+    /// Prints what is there, and before it waits for more.
+    fn print(&mut self, source: &mut impl Source) -> Result<(), End> {
         let mut text = String::new();
-        let next = |tail: &mut Tail| {
-            let line = tail.next_line();
-            line.map_err(|error| Error::new(Kind::File, "cannot read the log").because(error))
-        };
-        while let Some(line) = next(tail)? {
-            text.push_str(&self.shown(&line));
-            if text.len() >= PIECE {
-                answer(&std::mem::take(&mut text))?;
+        loop {
+            let line = source.next_line();
+            if let Ok(Some(line)) = &line {
+                text.push_str(&self.shown(line));
+                if source.has_line() && text.len() < PIECE {
+                    continue;
+                }
+            }
+            self.put(&std::mem::take(&mut text))?;
+            if line.map_err(End::Input)?.is_none() {
+                return Ok(());
             }
         }
-        answer(&text)
+    }
+
+    fn put(&self, text: &str) -> Result<(), End> {
+        match answer_unless_left(text).map_err(End::Output)? {
+            true => Ok(()),
+            false => Err(End::Left),
+        }
     }
 
     /// A line with its newline; nothing if it is not wanted. Text that is not JSON, such as a stack trace, is shown as it is.
-    fn shown(&self, line: &str) -> String {
-        match StoredLine::parse(line) {
-            Ok(stored) if !self.selection.matches(&stored) => String::new(),
-            Ok(_) if self.json => format!("{line}\n"),
-            Ok(stored) => format!("{}\n", stored.console(self.color)),
-            Err(_) if self.json || !self.selection.matches_text(line) => String::new(),
-            Err(_) => format!("{}\n", escaped(line)),
+    fn shown(&mut self, line: &str) -> String {
+        match self.sieve.take(line) {
+            None => String::new(),
+            Some(Taken::Line(_)) if self.json => format!("{line}\n"),
+            Some(Taken::Line(stored)) => format!("{}\n", stored.console(self.color)),
+            Some(_) => format!("{}\n", escaped(line)),
         }
+    }
+
+    /// Tells what could not be judged or was cut; `false` if nothing new is to be told.
+    fn note(&mut self) -> bool {
+        let now = (self.sieve.left_out(), self.cut);
+        if std::mem::replace(&mut self.noted, now) == now {
+            return false;
+        }
+        let (left_out, cut) = now;
+        let left_out = left_out.to_string();
+        if !left_out.is_empty() {
+            tell(&format!("left out: {left_out}"));
+        }
+        if cut > 0 {
+            let mib = MAX_STORED_LINE_BYTES / 1024 / 1024;
+            tell(&format!(
+                "cut off: lines longer than {mib} MiB, of which the rest is dropped: {cut}"
+            ));
+        }
+        true
     }
 }

@@ -106,7 +106,7 @@ fn fill(
         (
             "log.jsonl",
             "The end of the log file",
-            log(&options.log_file),
+            options.log_file.path().map_or_else(String::new, log),
         ),
         (
             "data.txt",

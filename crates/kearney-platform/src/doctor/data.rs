@@ -25,10 +25,10 @@ pub(super) fn ask(options: &Doctor) -> Answers {
     let shown = options.data_dir.display().to_string();
     answers.note("data", format!("free space of {shown}"), words(&disk));
     answers.find(disk.into_iter().map(Found::from));
-    if options.log_file != Path::new("none") {
-        log(&mut answers, &options.log_file);
-        answers.last_error = last_error(&options.log_file);
-        let folder = options.log_file.parent().unwrap_or(Path::new(""));
+    if let Some(log_file) = options.log_file.path() {
+        log(&mut answers, log_file);
+        answers.last_error = last_error(log_file);
+        let folder = log_file.parent().unwrap_or(Path::new(""));
         let disk = ops_layer::diagnose_disk(folder);
         answers.note(
             "data",

@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::log_file::LogFile;
+
 /// Options of `doctor`.
 #[derive(Args, Clone, Debug)]
 pub struct Doctor {
@@ -24,12 +26,6 @@ pub struct Doctor {
     /// Black box of the platform, or the folder that it is in
     #[arg(long, env = "OPS_BLACK_BOX", value_name = "PATH")]
     pub black_box: Option<PathBuf>,
-    /// File of JSON log lines, or `none`
-    #[arg(
-        long,
-        env = "KEARNEY_LOG_FILE",
-        value_name = "PATH|none",
-        default_value = "logs/app.log"
-    )]
-    pub log_file: PathBuf,
+    #[command(flatten)]
+    pub log_file: LogFile,
 }

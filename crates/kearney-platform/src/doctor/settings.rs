@@ -47,7 +47,8 @@ pub(super) fn text(options: &Doctor) -> String {
     };
     let dir = options.data_dir.display().to_string();
     row("data_dir", &dir, source("KEARNEY_DATA_DIR"));
-    let log = options.log_file.display().to_string();
+    let log = options.log_file.path();
+    let log = log.map_or("none".to_owned(), |path| path.display().to_string());
     row("log_file", &log, source("KEARNEY_LOG_FILE"));
     match Configs::read(options.config_dir.as_deref()) {
         Ok(configs) => {

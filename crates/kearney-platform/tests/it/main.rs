@@ -20,4 +20,5 @@ mod moto;
 mod orchestrator;
 mod runbooks;
 mod served;
+mod stored_logs;
 mod telemetry;
