@@ -16,9 +16,9 @@ pub use record::{PanicReport, Record};
 
 use crate::Error;
 use crate::format::head::{Head, word as number};
-use crate::format::scan::scan;
-use crate::format::{HEAD_BYTES, MAX_RING_BYTES, word};
-use crate::machine::Machine;
+use crate::format::scan::{Found, Ring, Scanned};
+use crate::format::{HEAD_BYTES, Kind, MAX_RING_BYTES, word};
+use crate::machine::{Machine, duration_nanos};
 use ending::Marks;
 
 /// Content of a black box.
@@ -43,7 +43,7 @@ pub struct Reading {
     pub panic: Option<PanicReport>,
     /// Whole records, oldest first.
     pub records: Vec<Record>,
-    /// Whole records that are older and were left out, see [`keep_last`](Self::keep_last).
+    /// Whole records that are older and were left out: of more than a million, or by [`keep_last`](Self::keep_last).
     pub left_out: usize,
     /// Places between the records that hold none, because a record was torn or is being written.
     pub torn: usize,
@@ -66,7 +66,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Reading, Error> {
     if machine.boot == Some(raw.head.boot) {
         return raw.reading_here(&machine);
     }
-    raw.reading(None)
+    raw.reading(None, None)
 }
 
 /// Reads a black box of this machine, which may have been booted since.
@@ -89,13 +89,12 @@ fn is_running(path: &Path) -> bool {
     })
 }
 
-/// A head that is right, and the bytes after it.
+/// A head that is right, and the file that it begins.
 pub(crate) struct Raw<'a> {
     path: &'a Path,
     head: Head,
-    bytes: Vec<u8>,
     /// Bytes that the file has.
-    length: u64,
+    bytes: Vec<u8>,
 }
 
 impl<'a> Raw<'a> {
@@ -126,38 +125,38 @@ impl<'a> Raw<'a> {
         // the head names at most `MAX_RING_BYTES`
         let ring = head.ring_bytes.min(MAX_RING_BYTES);
         file.take(ring).read_to_end(&mut bytes).map_err(failed)?;
-        let length = bytes.len() as u64;
-        bytes.resize(HEAD_BYTES + ring as usize, 0);
-        Ok(Self {
-            path,
-            head,
-            bytes,
-            length,
-        })
+        Ok(Self { path, head, bytes })
     }
 
     fn reading_here(self, machine: &Machine) -> Result<Reading, Error> {
         if is_running(self.path) {
-            let mut reading = self.reading(None)?;
+            let mut reading = self.reading(None, None)?;
             reading.ending = Ending::running();
             return Ok(reading);
         }
-        self.reading(Some(machine))
+        self.reading(Some(machine), None)
     }
 
-    /// Judges the end by the marks in the file, and by the machine if it is the one that the file was written on.
-    pub(crate) fn reading(self, machine: Option<&Machine>) -> Result<Reading, Error> {
+    /// Judges the end by the marks in the file, and by the machine if it is the one that the file was written on. With a time and a
+    /// number only the last records are made, see [`Reading::keep_last`].
+    pub(crate) fn reading(
+        self,
+        machine: Option<&Machine>,
+        last_ones: Option<(Duration, usize)>,
+    ) -> Result<Reading, Error> {
         let head = self.head;
-        let ring = &self.bytes[HEAD_BYTES..];
-        let scanned = scan(ring, head.run);
-        let scanned = scanned.map_err(|reason| Error::foreign(self.path, reason))?;
-        let records: Vec<_> = scanned.records.into_iter().map(Record::from).collect();
+        let ring = Ring {
+            bytes: &self.bytes[HEAD_BYTES..],
+            size: head.ring_bytes as usize,
+        };
+        let scanned = ring.scan(head.run);
+        let mut scanned = scanned.map_err(|reason| Error::foreign(self.path, reason))?;
         let number = |at: usize| number(&self.bytes, at * 8);
         // a record that was begun and not ended
         let unfinished = number(word::NEXT) > scanned.end && scanned.end > 0;
-        let panics: Vec<_> = records.iter().filter_map(Record::panic).collect();
+        let panics = panics(&scanned, ring);
         // the clock may have been set back: the last record is the newest one, whatever its time
-        let last = records.last().map(|record| record.nanos);
+        let last = scanned.records.last().map(|record| record.at);
         let beat = number(word::BEAT).max(head.started);
         let last_seen = match last {
             Some(last) if number(word::NEXT) == scanned.end => last,
@@ -171,9 +170,15 @@ impl<'a> Raw<'a> {
         };
         let mut panic = marks.fatal(&panics).or(panics.last()).cloned();
         if let Some(panic) = &mut panic {
-            let mut newest = records.iter().rev();
-            panic.backtrace = newest.find_map(|record| record.backtrace(panic.nanos));
+            let mut traces = newest_of(Kind::Backtrace, &scanned, ring);
+            panic.backtrace = traces.find_map(|record| record.backtrace(panic.nanos));
         }
+        let mut left_out = scanned.left_out;
+        if let Some((time, most)) = last_ones {
+            left_out += keep_last(&mut scanned.records, |record| record.at, time, most);
+        }
+        let records = scanned.records.iter();
+        let records = records.map(|found| Record::of(found, ring)).collect();
         let boot_id: String = head.boot.iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Reading {
             service: head.service,
@@ -184,9 +189,9 @@ impl<'a> Raw<'a> {
             ending,
             panic,
             records,
-            left_out: 0,
+            left_out,
             torn: scanned.torn + usize::from(unfinished),
-            missing_bytes: (self.bytes.len() as u64).saturating_sub(self.length),
+            missing_bytes: ring.size.saturating_sub(ring.bytes.len()) as u64,
         })
     }
 }
@@ -213,12 +218,49 @@ impl Reading {
     /// Keeps the records of this time before the last one, and at most so many of them. Those from before the clock was set back
     /// count as recent.
     pub fn keep_last(&mut self, time: Duration, most: usize) {
-        let least = self.records.last().map_or(0, |record| record.nanos);
-        let least = least.saturating_sub(crate::machine::duration_nanos(time));
-        let all = self.records.len();
-        self.records.retain(|record| record.nanos >= least);
-        let older = self.records.len().saturating_sub(most);
-        self.records.drain(..older);
-        self.left_out += all - self.records.len();
+        self.left_out += keep_last(&mut self.records, |record| record.nanos, time, most);
     }
+}
+
+/// Keeps the last records, and returns how many it removed.
+fn keep_last<T>(
+    records: &mut Vec<T>,
+    nanos: impl Fn(&T) -> u64,
+    time: Duration,
+    most: usize,
+) -> usize {
+    let all = records.len();
+    let least = records.last().map_or(0, &nanos);
+    let least = least.saturating_sub(duration_nanos(time));
+    records.retain(|record| nanos(record) >= least);
+    let older = records.len().saturating_sub(most);
+    records.drain(..older);
+    all - records.len()
+}
+
+fn newest_of<'a>(
+    kind: Kind,
+    scanned: &'a Scanned,
+    ring: Ring<'a>,
+) -> impl Iterator<Item = Record> + 'a {
+    let newest = scanned.records.iter().rev();
+    let newest = newest.filter(move |found: &&Found| found.kind == kind);
+    newest.map(move |found| Record::of(found, ring))
+}
+
+/// Panics that may have ended the run, oldest first: the newest one, that of the main thread, and that which nothing can catch.
+fn panics(scanned: &Scanned, ring: Ring<'_>) -> Vec<PanicReport> {
+    let mut panics: Vec<PanicReport> = Vec::new();
+    for record in newest_of(Kind::Panic, scanned, ring) {
+        let Some(panic) = record.panic() else {
+            continue;
+        };
+        let is_first_of_main = panic.is_main && !panics.iter().any(|panic| panic.is_main);
+        let is_first_to_abort = panic.aborts && !panics.iter().any(|panic| panic.aborts);
+        if panics.is_empty() || is_first_of_main || is_first_to_abort {
+            panics.push(panic);
+        }
+    }
+    panics.reverse();
+    panics
 }

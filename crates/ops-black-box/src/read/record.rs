@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::format::Kind;
-use crate::format::scan::Found;
+use crate::format::scan::{Found, Ring};
 
 /// A record of the ring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -54,19 +54,17 @@ pub(crate) struct Backtrace {
     pub(crate) backtrace: String,
 }
 
-impl From<Found> for Record {
-    fn from(found: Found) -> Self {
+impl Record {
+    pub(super) fn of(found: &Found, ring: Ring<'_>) -> Self {
         Self {
             position: found.position,
             kind: found.kind,
             at: moment(found.at),
-            text: String::from_utf8_lossy(&found.text).into_owned(),
+            text: String::from_utf8_lossy(&ring.text(found)).into_owned(),
             nanos: found.at,
         }
     }
-}
 
-impl Record {
     pub(super) fn panic(&self) -> Option<PanicReport> {
         if self.kind != Kind::Panic {
             return None;

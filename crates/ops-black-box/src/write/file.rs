@@ -73,9 +73,9 @@ pub(super) fn keep_previous(
     let Some(file) = open_if_there(path)? else {
         return Ok(());
     };
-    let mut reading = match Raw::from_file(path, &file) {
+    let reading = match Raw::from_file(path, &file) {
         Ok(raw) => {
-            let reading = raw.reading(Some(machine))?;
+            let reading = raw.reading(Some(machine), Some((LAST, LAST_RECORDS)))?;
             if let Some(verdict) = reading.ending.to_verdict() {
                 // it is for readers of the kept file: without space for it they judge themselves
                 let _ = file.write_all_at(&verdict, (word::VERDICT * 8) as u64);
@@ -89,7 +89,6 @@ pub(super) fn keep_previous(
         }
         Err(error) => return Err(error),
     };
-    reading.keep_last(LAST, LAST_RECORDS);
     let is_clean = reading.ending.is_clean();
     let last_run = last_run.insert(LastRun {
         reading,

@@ -27,6 +27,23 @@ pub(crate) fn run(place: &Place, deed: &str) -> ExitStatus {
     start(place, deed).wait().unwrap()
 }
 
+/// Runs a deed with so little room for memory.
+pub(crate) fn run_in(place: &Place, deed: &str, kibibytes: usize) -> ExitStatus {
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            &format!("ulimit -v {kibibytes} && exec \"$0\" \"$@\""),
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "child::does_what_it_is_told", "--nocapture"])
+        .env(BOX, place.file())
+        .env(DEED, deed)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap()
+}
+
 /// Waits until the child has written something.
 pub(crate) fn wait_for_lines(place: &Place, child: &mut Child, least: usize) {
     let started = std::time::Instant::now();

@@ -1,10 +1,10 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use ops_black_box::{Kind, MAX_RECORD_BYTES};
+use ops_black_box::{Kind, MAX_RECORD_BYTES, MAX_RING_BYTES};
 use proptest::prelude::*;
 
-use crate::{Place, read, texts};
+use crate::{Place, child, is_full, read, texts};
 
 /// Places where the ring begins, and the head of a record ends.
 const RING: usize = 4096;
@@ -110,6 +110,48 @@ fn a_forged_ring_that_would_take_long_to_check_is_refused() {
     );
     assert!(ops_black_box::open(&place.config()).black_box.is_err());
     assert_eq!(fs::read(place.file()).unwrap(), bytes);
+}
+
+#[test]
+fn a_head_that_names_a_large_ring_takes_no_more_memory_than_the_file_has_bytes() {
+    let place = Place::new();
+    drop(place.open());
+    let mut bytes = fs::read(place.file()).unwrap();
+    bytes.truncate(RING + 100);
+    bytes[16..24].copy_from_slice(&MAX_RING_BYTES.to_le_bytes());
+    let checksum = crc32fast::hash(&bytes[..248]);
+    bytes[248..252].copy_from_slice(&checksum.to_le_bytes());
+    fs::write(place.file(), &bytes).unwrap();
+    let reading = read(&place.file()).unwrap();
+    assert_eq!(reading.missing_bytes, MAX_RING_BYTES - 100);
+    assert_eq!((reading.records.len(), reading.torn), (0, 0));
+    // the start after it has less memory than such a ring
+    assert!(child::run_in(&place, "stop", MAX_RING_BYTES as usize / 1024).success());
+    assert!(place.kept("1").exists());
+}
+
+#[test]
+fn of_a_million_empty_records_no_more_are_read() {
+    if !is_full() {
+        return;
+    }
+    let place = Place::new();
+    let config = place.config().ring_bytes(64 << 20);
+    let black_box = ops_black_box::open(&config).black_box.unwrap();
+    let all = (64 << 20) / 24;
+    for _ in 0..all {
+        black_box.line(SystemTime::now(), b"");
+    }
+    let reading = read(&place.file()).unwrap();
+    assert_eq!(reading.records.len(), 1 << 20);
+    assert_eq!(reading.left_out, all - (1 << 20));
+    assert_eq!(
+        reading.records.last().unwrap().position,
+        24 * (all as u64 - 1)
+    );
+    drop(black_box);
+    let last = place.next_start().reading;
+    assert_eq!((last.records.len(), last.left_out), (1000, all - 1000));
 }
 
 proptest! {
