@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Locked,
     /// There is no space for it.
     NoSpace,
+    /// Its file system promises no space to a file that is mapped: writing to it could end the process.
+    Unsupported,
     /// Another failure of the operating system.
     Io,
 }
@@ -27,6 +29,7 @@ pub enum ErrorKind {
 enum Cause {
     Foreign(String),
     Locked,
+    Unsupported(String),
     Io(&'static str, io::Error),
 }
 
@@ -45,6 +48,13 @@ impl Error {
         }
     }
 
+    pub(crate) fn unsupported(path: &Path, reason: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            cause: Cause::Unsupported(reason.into()),
+        }
+    }
+
     pub(crate) fn io(path: &Path, attempt: &'static str, error: io::Error) -> Self {
         Self {
             path: path.to_owned(),
@@ -57,6 +67,7 @@ impl Error {
         match &self.cause {
             Cause::Foreign(_) => ErrorKind::Foreign,
             Cause::Locked => ErrorKind::Locked,
+            Cause::Unsupported(_) => ErrorKind::Unsupported,
             Cause::Io(_, error)
                 if matches!(
                     error.kind(),
@@ -79,7 +90,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match &self.cause {
-            Cause::Foreign(reason) => write!(f, "{path}: {reason}"),
+            Cause::Foreign(reason) | Cause::Unsupported(reason) => write!(f, "{path}: {reason}"),
             Cause::Locked => write!(f, "{path}: another process writes to this black box"),
             Cause::Io(attempt, _) => write!(f, "{path}: cannot {attempt}"),
         }
@@ -90,7 +101,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.cause {
             Cause::Io(_, error) => Some(error),
-            Cause::Foreign(_) | Cause::Locked => None,
+            Cause::Foreign(_) | Cause::Locked | Cause::Unsupported(_) => None,
         }
     }
 }

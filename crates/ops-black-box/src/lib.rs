@@ -28,7 +28,7 @@
 //! - What [`BlackBox::record`] wrote before it returned is in the file after `kill -9`, an abort, or a kill for want of memory. After
 //!   a power loss it holds what the kernel had written to the disk, usually all but the last 30 s.
 //! - A record that was being written when the process died is recognized by its checksum, and skipped. No record is read in part.
-//! - Writing makes no system call and takes no lock; threads write at the same time. A line of 200 bytes takes less than 60 ns
+//! - Writing makes no system call and takes no lock of this crate (what can block it all the same: see below); threads write at the same time. A line of 200 bytes takes less than 60 ns
 //!   (`cargo bench -p ops-black-box`).
 //! - The file has its full size from the start, mode 0600, and one writer at a time. A file that is no black box is never
 //!   touched.
@@ -40,6 +40,15 @@
 //! If somebody truncates the file while it is mapped, the next record ends the process with SIGBUS: the kernel offers no
 //! way to prevent that. Renaming and deleting it is harmless. Keep it out of reach of `logrotate` with `copytruncate`: it needs no
 //! rotation.
+//!
+//! So does a page for which the file system finds no space or that it cannot read: file systems that need new space for each change, and
+//! those of other machines, are refused. Not noticed are a copy of the file that shares its blocks (`cp --reflink` on XFS) or a snapshot
+//! below the file system, if the disk is full afterwards; a disk that fails; and such a file system below an overlay.
+//!
+//! # What blocks who writes
+//!
+//! Whoever writes the first record to a page since the kernel last wrote it to the disk waits if the file system is frozen (`fsfreeze`,
+//! a snapshot), and until it takes pages again if it is overloaded. On tmpfs (`/run`) nothing of this happens.
 //!
 //! # Errors
 //!

@@ -10,6 +10,7 @@ use rustix::fs::{FallocateFlags, OFlags};
 
 use super::LastRun;
 use super::memory::Memory;
+use super::space;
 use crate::config::beside;
 use crate::error::Error;
 use crate::format::head::Head;
@@ -178,34 +179,38 @@ fn is_zeros(file: &File) -> bool {
 /// Makes a file with all of its space, and maps it.
 pub(super) fn allocate(path: &Path, head: &Head) -> Result<Memory, Error> {
     let draft = Draft::new(beside(path, "new"))?;
+    space::check_kind(path, &draft.file)?;
     let filled = fill(&draft.file, head);
-    filled.map_err(|error| Error::io(path, "allocate the file", error))?;
+    let is_reserved = filled.map_err(|error| Error::io(path, "allocate the file", error))?;
     // the name never is on the disk before the head: after a power loss the file would be nobody's
     let synced = draft.file.sync_data();
     synced.map_err(|error| Error::io(path, "write the file to the disk", error))?;
+    if !is_reserved {
+        space::check_blocks(path, &draft.file)?;
+    }
     let memory = Memory::of(&draft.file);
     let memory = memory.map_err(|error| Error::io(path, "map the file", error))?;
     draft.rename(path)?;
     Ok(memory)
 }
 
-/// Reserves space, then writes every byte: file systems that reserve none have to find it now, and pages are in memory
-/// before the first line.
-fn fill(mut file: &File, head: &Head) -> io::Result<()> {
+/// Reserves space, then writes every byte: file systems that reserve none have to find it now. Reports whether it is reserved.
+fn fill(mut file: &File, head: &Head) -> io::Result<bool> {
     // first of all, so that what is left of it after a kill is known to be ours
     file.write_all(&head.to_bytes())?;
     let all = HEAD_BYTES as u64 + head.ring_bytes;
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, all) {
-        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+    let is_reserved = match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, all) {
+        Ok(()) => true,
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => false,
         Err(error) => return Err(error.into()),
-    }
+    };
     let mut left = head.ring_bytes as usize;
     while left > 0 {
         let piece = left.min(ZEROS.len());
         file.write_all(&ZEROS[..piece])?;
         left -= piece;
     }
-    Ok(())
+    Ok(is_reserved)
 }
 
 /// A file that is removed again unless it gets its name.

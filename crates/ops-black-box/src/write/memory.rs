@@ -7,8 +7,12 @@
 use std::fs::File;
 use std::io;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use memmap2::{MmapOptions, MmapRaw};
+
+/// Smallest page of any machine.
+const PAGE_BYTES: usize = 4096;
 
 /// A file that is mapped, as words that any number of threads read and write.
 #[derive(Debug)]
@@ -20,9 +24,29 @@ impl Memory {
     /// Maps the whole file, which has to be allocated in full: a page without a place on the disk would end the process when it is
     /// written to.
     pub(crate) fn of(file: &File) -> io::Result<Self> {
-        // every page is made writable now, and not by the first line on it
-        let map = MmapOptions::new().populate().map_raw(file)?;
-        Ok(Self { map })
+        let map = MmapOptions::new().map_raw(file)?;
+        let memory = Self { map };
+        memory.make_writable()?;
+        Ok(memory)
+    }
+
+    /// Has every page made writable now, and not by the first line on it.
+    fn make_writable(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        match self.map.advise(memmap2::Advice::PopulateWrite) {
+            Ok(()) => return Ok(()),
+            // a kernel before 5.14 does not know it
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+            Err(error) => return Err(error),
+        }
+        for word in self
+            .words()
+            .iter()
+            .step_by(PAGE_BYTES / size_of::<AtomicU64>())
+        {
+            word.fetch_or(0, Relaxed);
+        }
+        Ok(())
     }
 
     pub(crate) fn words(&self) -> &[AtomicU64] {

@@ -4,6 +4,7 @@ mod file;
 mod memory;
 mod panic;
 mod ring;
+mod space;
 mod watch;
 
 use std::fmt;
@@ -62,7 +63,8 @@ pub struct LastRun {
 ///
 /// A black box of a clean run is kept as `FILE.clean`, those of the last three runs that ended otherwise as `FILE.1` (the newest) to
 /// `FILE.3`. A file with one of these names that is no black box stays where it is, as it is, and there is no new one; neither is
-/// there if another process writes to it, or if the disk has no space for all of it. A file of zeros with the size of a black box
+/// there if another process writes to it, if the disk has no space for all of it, or if its file system promises none (btrfs, ZFS,
+/// bcachefs, NFS, SMB, 9p, Ceph, FUSE). A file of zeros with the size of a black box
 /// is what a power loss left of one: it is kept as an unreadable run. The new file is written to the disk once, which may take some
 /// milliseconds for each MiB.
 pub fn open(config: &Config) -> Opened {

@@ -77,3 +77,48 @@ fn on_a_disk_that_fills_up_later_the_lines_still_arrive() {
     let reading = crate::read(&place.file()).unwrap();
     assert_eq!(reading.records.last().unwrap().text, "{\"number\":9999}");
 }
+
+/// A file system of this kind in a file of its own; `None` where none can be made.
+fn formatted<'a>(place: &'a Place, image: &Place, kind: &str) -> Option<Mounted<'a>> {
+    let file = image.folder.path().join("image");
+    let made = std::fs::File::create(&file).and_then(|image| image.set_len(128 << 20));
+    made.unwrap();
+    let run = |command: &mut Command| {
+        let quiet = command
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
+        quiet.status().is_ok_and(|status| status.success())
+    };
+    let is_mounted = run(Command::new(format!("mkfs.{kind}")).arg(&file))
+        && run(Command::new("mount")
+            .args(["-o", "loop"])
+            .arg(&file)
+            .arg(place.folder.path()));
+    is_mounted.then(|| Mounted(place))
+}
+
+#[test]
+fn a_file_system_that_promises_no_space_is_refused_with_its_name() {
+    let (place, image) = (Place::new(), Place::new());
+    let Some(_mounted) = formatted(&place, &image, "btrfs") else {
+        let _ = writeln!(std::io::stderr(), "no btrfs can be made here: not tested");
+        return;
+    };
+    let error = open(&place.config()).black_box.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert!(error.to_string().contains("is on btrfs"), "{error}");
+    assert!(error.to_string().contains("use ext4"), "{error}");
+    assert_eq!(place.names(), ["shop.box.lock"]);
+}
+
+#[test]
+fn without_reserved_space_a_file_system_has_to_give_blocks() {
+    // ext2 reserves none, and writes in place
+    let (place, image) = (Place::new(), Place::new());
+    let Some(_mounted) = formatted(&place, &image, "ext2") else {
+        let _ = writeln!(std::io::stderr(), "no ext2 can be made here: not tested");
+        return;
+    };
+    place.open().line(SystemTime::now(), b"{}");
+    assert_eq!(texts(&place.next_start().reading), ["{}"]);
+}

@@ -1,0 +1,59 @@
+//! Space for a file that is mapped: the kernel ends a process with SIGBUS that writes to a page for which it finds none.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::error::Error;
+
+/// Kinds of file systems that promise no space to a file that has its size already, by the number that `statfs` has for them.
+#[cfg(target_os = "linux")]
+const REFUSED: [(u32, &str); 9] = [
+    // each change needs new blocks, also in space that is reserved
+    (0x9123_683e, "btrfs"),
+    (0xca45_1a4e, "bcachefs"),
+    (0x2fc1_2fc1, "ZFS"),
+    // the space is that of a server, and pages in memory prove none of it
+    (0x6969, "NFS"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB"),
+    (0x0102_1997, "9p"),
+    (0x00c3_6400, "Ceph"),
+    (0x6573_5546, "FUSE"),
+];
+
+/// Fails for a file system that promises no space.
+#[cfg(target_os = "linux")]
+pub(super) fn check_kind(path: &Path, file: &File) -> Result<(), Error> {
+    let found = rustix::fs::fstatfs(file);
+    let found = found.map_err(|error| Error::io(path, "ask for its file system", error.into()))?;
+    // the number has 32 bits, with or without a sign
+    let kind = found.f_type as u32;
+    match REFUSED.iter().find(|(refused, _)| *refused == kind) {
+        None => Ok(()),
+        Some((_, name)) => Err(Error::unsupported(
+            path,
+            format!(
+                "it is on {name}, which promises no space to a file that is mapped, so that a full disk would end the process; use ext4, XFS or tmpfs (/run)"
+            ),
+        )),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn check_kind(_: &Path, _: &File) -> Result<(), Error> {
+    Ok(())
+}
+
+/// Fails unless the file has blocks for all of its bytes: for a file system that reserves none.
+pub(super) fn check_blocks(path: &Path, file: &File) -> Result<(), Error> {
+    let found = file.metadata();
+    let found = found.map_err(|error| Error::io(path, "look at the file", error))?;
+    if found.blocks().saturating_mul(512) >= found.len() {
+        return Ok(());
+    }
+    Err(Error::unsupported(
+        path,
+        "its file system reserves no space, and has not given it all of its blocks, so that a full disk would end the process; use ext4, XFS or tmpfs (/run)",
+    ))
+}
