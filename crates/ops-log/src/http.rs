@@ -2,6 +2,7 @@
 
 mod request_id;
 
+use std::fmt;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
@@ -117,7 +118,6 @@ impl AccessLog {
 }
 
 /// State of one request.
-#[derive(Debug)]
 pub struct RequestScope {
     context: Context,
     late: LateRequest,
@@ -127,6 +127,15 @@ pub struct RequestScope {
     /// Set once the fields are bound: when the request is entered first, and its trace is known.
     bound: bool,
     uri: Uri,
+}
+
+impl fmt::Debug for RequestScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // a query may hold secrets
+        f.debug_struct("RequestScope")
+            .field("path", &self.uri.path())
+            .finish_non_exhaustive()
+    }
 }
 
 impl RequestScope {

@@ -26,6 +26,8 @@ pub(crate) struct LateBuffer {
     pub(crate) totals: Arc<LateTotals>,
     /// Cleared when the request is over.
     is_open: AtomicBool,
+    /// Set when its lines are written: those that follow belong to them.
+    is_written: AtomicBool,
     kept: Mutex<Kept>,
 }
 
@@ -42,12 +44,17 @@ impl LateBuffer {
             rule,
             totals: Arc::clone(totals),
             is_open: AtomicBool::new(true),
+            is_written: AtomicBool::new(false),
             kept: Mutex::default(),
         }
     }
 
     pub(crate) fn is_open(&self) -> bool {
         self.is_open.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_written(&self) -> bool {
+        self.is_written.load(Ordering::Relaxed)
     }
 
     /// Reports whether a line of this level is kept, for a target's name and an optional second name.
@@ -104,8 +111,13 @@ impl LateBuffer {
         self.totals.cut.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Ends the request: returns what was kept, and how many lines were cut before. Nothing is kept from here on.
-    pub(crate) fn close(&self) -> (VecDeque<RenderedLine>, u64) {
+    /// Ends the request for its lines to be written: returns them, and how many were cut before. Nothing is kept from here on.
+    pub(crate) fn take(&self) -> (VecDeque<RenderedLine>, u64) {
+        self.is_written.store(true, Ordering::Relaxed);
+        self.close()
+    }
+
+    fn close(&self) -> (VecDeque<RenderedLine>, u64) {
         let mut kept = self.kept.lock();
         self.is_open.store(false, Ordering::Relaxed);
         let kept = std::mem::take(&mut *kept);
@@ -113,7 +125,7 @@ impl LateBuffer {
         (kept.lines, kept.cut)
     }
 
-    /// The same for a request whose lines nobody needs.
+    /// Ends a request whose lines nobody needs.
     pub(crate) fn discard(&self) {
         let (lines, _) = self.close();
         let count = lines.len() as u64;

@@ -80,7 +80,7 @@ impl State {
 
     /// Writes what was kept for a request, each line with its own time.
     fn write_late(&self, buffer: &LateBuffer) {
-        let (lines, cut) = buffer.close();
+        let (lines, cut) = buffer.take();
         if cut > 0 {
             let meta = of_late(&"late_lines_cut");
             self.write(&meta, &[], &mut |line| {

@@ -248,8 +248,13 @@ impl State {
         if meta.always || meta.level >= Level::Warning {
             return true;
         }
-        let context = context::with_current(|context| context.bound.clone()).flatten();
-        sampling.keeps(bound, context.as_deref())
+        let of_context = context::with_current(|context| {
+            let is_written = context.late.as_ref().is_some_and(|late| late.is_written());
+            (context.bound.clone(), is_written)
+        });
+        let (context, is_written) = of_context.unwrap_or_default();
+        // the access line belongs to the lines that were written before it
+        is_written || sampling.keeps(bound, context.as_deref())
     }
 
     /// Asks the limits, and counts a line that is over them.

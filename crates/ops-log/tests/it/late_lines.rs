@@ -444,6 +444,21 @@ async fn lines_that_sampling_leaves_out_are_kept_for_a_request_that_fails() {
 }
 
 #[tokio::test]
+async fn a_slow_request_that_is_not_sampled_has_its_access_line_with_its_late_ones() {
+    let slow = LateLines::new(Level::Debug).slow(Duration::ZERO);
+    let config = |config: Config| config.late_lines(slow).sample_traces(0.0);
+    let (pipeline, written) = pipeline(config, true);
+    request(&pipeline, "req-1", |log| async move {
+        ops_log::bind_context!(trace_id = "0af7651916cd43dd8448eb211c80319c");
+        info!(log, "asked");
+        200
+    })
+    .await;
+    assert_eq!(events(&written), ["late asked", "request_completed"]);
+    assert_eq!(pipeline.stats().unsampled, 0);
+}
+
+#[tokio::test]
 async fn events_of_tracing_and_records_of_log_are_kept_by_the_process() {
     crate::bridges::init();
     let _on = process_wide().await;

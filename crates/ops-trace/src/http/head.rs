@@ -2,6 +2,7 @@
 //! was slow, so that somebody will see it.
 
 use std::cell::RefCell;
+use std::fmt;
 
 use ::http::header::HOST;
 use ::http::{HeaderValue, Method, Uri, Version, request};
@@ -18,7 +19,6 @@ use crate::export::queue_limiter::ended_with;
 const ATTRIBUTES: usize = 10;
 
 /// The parts of a request that its span is described by when it starts.
-#[derive(Debug)]
 pub(super) struct Head {
     pub(super) method: Method,
     pub(super) uri: Uri,
@@ -36,6 +36,16 @@ pub(super) fn builder() -> SpanBuilder {
     builder.span_kind = Some(SpanKind::Server);
     builder.attributes = Some(Vec::with_capacity(ATTRIBUTES));
     builder
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // a query may hold secrets
+        f.debug_struct("Head")
+            .field("method", &self.method)
+            .field("path", &self.uri.path())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Head {
