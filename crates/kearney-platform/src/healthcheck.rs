@@ -44,10 +44,8 @@ fn ask(address: SocketAddr) -> io::Result<String> {
     let until = Instant::now() + WITHIN;
     let mut stream = TcpStream::connect_timeout(&address, WITHIN)?;
     stream.set_write_timeout(Some(WITHIN))?;
-    write!(
-        stream,
-        "GET /livez HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )?;
+    let request = format!("GET /livez HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     let mut buffer = [0; 1024];
     while answer.len() < MAX_ANSWER_BYTES {

@@ -55,7 +55,7 @@ pub(crate) async fn change(
     let target = change.target.trim();
     if !is_target(target) {
         let accepted = "target takes the beginning of a logger's name or of a module path such as my_crate::db: at most 200 \
-                        characters, no white space, control characters, '=' or ','\n";
+                        characters, no white space, '=' or ','\n";
         return (StatusCode::BAD_REQUEST, accepted.to_owned());
     }
     let of = of(target);
@@ -90,7 +90,7 @@ pub(crate) async fn revert(
 /// Reports whether a logger or a module may begin like this; nothing stands for all.
 fn is_target(target: &str) -> bool {
     let is_strange = |char: char| char.is_whitespace() || "=,".contains(char);
-    cut(target) == target && printable(target) == target && !target.contains(is_strange)
+    cut(target) == target && !target.contains(is_strange)
 }
 
 /// Names the targets whose level is changed, if there are some.

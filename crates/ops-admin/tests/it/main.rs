@@ -119,6 +119,8 @@ fn full() -> Router {
                     .phase(Phase::running("load")),
             ]
         });
+    #[cfg(feature = "profile")]
+    let page = page.profile(true);
     #[cfg(feature = "secrets")]
     let page = {
         let config = ops_secrets::Config::default().environment([("ONE", "value-of-one")]);

@@ -1,6 +1,7 @@
 //! Runbooks, followed: the thing is broken, the steps run as they are printed, and their answers lead to the conclusion that
 //! the page draws. Where this machine does not let a thing be broken, the test says so on standard error.
 
+mod crash;
 mod faulty;
 mod machine;
 mod page;
@@ -60,6 +61,7 @@ fn each_page_is_followed_by_a_test() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     let sources = [
+        include_str!("crash.rs"),
         include_str!("faulty.rs"),
         include_str!("machine.rs"),
         include_str!("provider.rs"),

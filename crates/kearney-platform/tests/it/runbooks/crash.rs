@@ -1,0 +1,22 @@
+use super::page::{Page, Scene};
+use crate::served::Home;
+
+#[test]
+fn a_process_that_was_killed_leads_to_its_last_seconds() {
+    let mut home = Home::new();
+    std::fs::create_dir(home.path("box")).unwrap();
+    home.set("OPS_BLACK_BOX", "box");
+    home.serve().kill();
+    // the next start keeps the file of the run that crashed
+    let served = home.serve();
+    let page = Page::read("last-run-crashed.md");
+    let scene = Scene::of(&home, &served);
+    let here = ("/var/lib/kearney/", "box/");
+    let told = page.step_at(1, &scene, here);
+    assert!(told.contains("unknown: it recorded no end"), "{told}");
+    let told = page.step_at(2, &scene, here);
+    assert!(told.contains("\"panic\": null"), "{told}");
+    page.leave(4, "a kernel's journal is not everywhere");
+    page.concludes("nothing but SIGKILL or a memory fault (SIGSEGV) is left");
+    assert!(served.stop().success());
+}
