@@ -1,6 +1,7 @@
 //! What an operator has after a crash: the command, the doctor and the page, of the program that really crashed.
 
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -75,7 +76,15 @@ fn after_a_kill_the_doctor_the_command_and_the_page_say_how_it_ended_and_hold_no
     );
 
     let again = home.serve();
-    let state = again.state();
+    // rules are asked a moment after the start
+    let started = Instant::now();
+    let state = loop {
+        let state = again.state();
+        if state["findings"][0].is_object() || started.elapsed() > Duration::from_secs(60) {
+            break state;
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    };
     assert_eq!(state["last_run"]["ending"], "unknown", "{state:#}");
     let records = state["last_run"]["records"].as_array().unwrap();
     assert!(records.iter().any(|one| one["name"] == "request_completed"));

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::client::{ask, get};
+use crate::client::{ask, get, until};
 use crate::process::{Process, Start};
 
 fn start(folder: &Path) -> Start {
@@ -18,6 +18,16 @@ fn start(folder: &Path) -> Start {
 
 fn state(service: &Process) -> Value {
     serde_json::from_str(&get(service.admin, "/api/state").body).unwrap()
+}
+
+/// The state once there are findings: rules are asked a moment after the start.
+fn state_with_findings(service: &Process) -> Value {
+    let read = |body: &str| serde_json::from_str::<Value>(body).unwrap();
+    let answer = until(
+        || get(service.admin, "/api/state"),
+        |answer| read(&answer.body)["findings"][0].is_object(),
+    );
+    read(&answer.body)
 }
 
 fn has(records: &Value, kind: &str, name: &str) -> bool {
@@ -35,7 +45,7 @@ fn killed_under_load_the_next_start_shows_the_last_seconds_and_names_no_wrong_en
     for round in 0..rounds {
         let service = start(folder.path()).serve();
         if round > 0 {
-            let state = state(&service);
+            let state = state_with_findings(&service);
             let last = &state["last_run"];
             assert_eq!(last["ending"], "unknown", "{last:#}");
             assert!(
@@ -102,7 +112,7 @@ fn a_foreign_file_means_no_black_box_and_one_finding_and_the_service_serves() {
     std::fs::write(&file, "a diary, and no black box").unwrap();
     let service = start(&file).serve();
     assert_eq!(get(service.api, "/hello").status, 200);
-    let state = state(&service);
+    let state = state_with_findings(&service);
     assert_eq!(state["findings"].as_array().unwrap().len(), 1, "{state:#}");
     assert_eq!(state["findings"][0]["id"], "black_box_off");
     let seen = state["findings"][0]["seen"].as_str().unwrap();

@@ -422,6 +422,34 @@ const KEYS: [&str; 24] = [
     "é\"\n",
 ];
 
+/// What a caller names so is no place of the source, unless it looks like one.
+#[test]
+fn a_field_that_is_named_location_is_one_json_value() {
+    for (name, form) in presets() {
+        for text in [
+            ":00",
+            "a:07",
+            "a:",
+            ":",
+            "a:+1",
+            "a:99999999999999999999",
+            "a:0",
+            "a.rs:7",
+        ] {
+            let (pipeline, _, theirs) = both(form.clone());
+            let fields = [("location", ops_log::Value::from(text))];
+            pipeline.root().log(Level::Info, "saved", &fields);
+            let line: Value = serde_json::from_str(&theirs.last()).unwrap();
+            let file = text.rsplit_once(':').unwrap().0;
+            let told = line.to_string();
+            assert!(
+                told.contains(text) || (!file.is_empty() && told.contains(file)),
+                "{name}: {told}"
+            );
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 

@@ -68,8 +68,9 @@ impl JsonForm {
     ) {
         if key == "location"
             && let Some((file, line)) = unquoted(value).and_then(|text| text.rsplit_once(':'))
-            && line.bytes().all(|byte| byte.is_ascii_digit())
-            && !line.is_empty()
+            && line
+                .parse::<u32>()
+                .is_ok_and(|number| number.to_string() == line)
         {
             match self.schema.location {
                 Location::Joined => {}
