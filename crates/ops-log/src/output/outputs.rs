@@ -75,7 +75,7 @@ impl Outputs {
     }
 
     /// Renders a line in each form that is taken, and scrubs them all.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn render(
         &self,
         buffers: &mut LineBuffers,
@@ -92,7 +92,7 @@ impl Outputs {
     }
 
     /// Hands a line over that was rendered and scrubbed before.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hand_over(
         &self,
         buffers: &mut LineBuffers,

@@ -227,7 +227,7 @@ impl State {
     }
 
     /// Counts a line that was handed over, and keeps it among the recent ones.
-    #[inline]
+    #[inline(always)]
     fn note(&self, buffers: &mut LineBuffers, level: Level, taken: bool, recent: usize) {
         let mut line_log = self.line_log.lock();
         line_log.count(level, taken);
