@@ -156,7 +156,7 @@ pub fn revert_level(target: &str) -> bool {
 /// Changes for a while which lines are kept for requests, see [`LateLines`](crate::LateLines): requests that begin from here on
 /// follow.
 ///
-/// What was configured holds again after `ttl`, after [`LEVEL_TTL`](crate::LEVEL_TTL) where that is `None`. The change and its end
+/// The configured choice holds again after `ttl`, after [`LEVEL_TTL`](crate::LEVEL_TTL) where that is `None`. The change and its end
 /// are lines that say who asked and why; a second change replaces the first.
 ///
 /// # Errors

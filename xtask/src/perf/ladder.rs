@@ -25,7 +25,7 @@ const ROWS: [(&str, Option<u64>); 8] = [
 /// The difference of two runs is counted, so that start and end are in none.
 const RUNS: [u32; 2] = [1000, 3000];
 
-/// What threads that wake once a second cost, per request.
+/// Instructions per request of threads that wake once a second.
 const NOISE: u64 = 250;
 
 /// Prints the table. Fails if a row costs more than its limit.

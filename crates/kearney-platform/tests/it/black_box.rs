@@ -1,4 +1,4 @@
-//! What an operator has after a crash: the command, the doctor and the page, of the program that really crashed.
+//! Command, doctor and page after a crash, of a program that really crashed.
 
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};

@@ -16,7 +16,7 @@ fn run(home: &Home, arguments: &[&str]) -> Output {
     program.output().unwrap()
 }
 
-/// What it prints and what it tells, and its exit code.
+/// Standard output and standard error of the command, and its exit code.
 fn said(output: Output) -> (String, String, i32) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let code = output.status.code().unwrap();

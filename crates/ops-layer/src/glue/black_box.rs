@@ -15,7 +15,7 @@ const BEAT: Duration = Duration::from_secs(1);
 /// The black box of the process, for its stop.
 static CURRENT: OnceLock<BlackBox> = OnceLock::new();
 
-/// What the start found out, and the reason why there is no black box although one was asked for.
+/// Findings of the start, and the reason why there is no black box although one was asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Part {
     last_run: Option<LastRun>,

@@ -9,7 +9,7 @@ use http::{HeaderValue, Version, header};
 /// Refuses a request that names no host, several, or one that is none, with the reason: RFC 9112, section 3.2, and RFC 9113,
 /// section 8.3.1. Only HTTP/1.0 may name none.
 ///
-/// What stands between a client and this server may read another one of two hosts, and keep the answer under its name. The
+/// Proxies and caches in between may read another one of two hosts, and keep the answer under its name. The
 /// admin page has the stricter rule of its own crate, which works without this server.
 pub(super) fn check(request: &Request) -> Result<(), &'static str> {
     let mut sent = request.headers().get_all(header::HOST).iter();

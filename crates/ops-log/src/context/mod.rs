@@ -19,7 +19,7 @@ use crate::render::bound::{BoundFields, bind};
 pub(crate) struct Context {
     pub(crate) bound: Option<Arc<BoundFields>>,
     pub(crate) capture: Option<Arc<Capture>>,
-    /// Where lines of a request go that are below the level.
+    /// Buffer for lines of a request that are below the level.
     pub(crate) late: Option<Arc<LateBuffer>>,
     pub(crate) owner: Owner,
 }

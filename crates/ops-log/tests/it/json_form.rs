@@ -422,7 +422,7 @@ const KEYS: [&str; 24] = [
     "é\"\n",
 ];
 
-/// What a caller names so is no place of the source, unless it looks like one.
+/// A field of a caller is no place of the source, unless it looks like one.
 #[test]
 fn a_field_that_is_named_location_is_one_json_value() {
     for (name, form) in presets() {

@@ -12,7 +12,7 @@ use crate::series::scope::Scope;
 /// Between two pieces it holds on to the series of one family, 8 bytes each, and to nothing that was written.
 pub(crate) struct Exposition {
     format: Format,
-    /// Whether creation times are written.
+    /// Set if creation times are written.
     created: bool,
     /// Those that were not begun.
     metrics: vec::IntoIter<Metric>,

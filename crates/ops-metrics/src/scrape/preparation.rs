@@ -19,7 +19,7 @@ static SHARED: Shared = Shared {
     changed: Condvar::new(),
 };
 
-/// What is counted elsewhere is published at one time for all scrapes that came before.
+/// Publishes values that are counted elsewhere, at one time for all scrapes that came before.
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,

@@ -28,7 +28,7 @@ pub const CONTENT_TYPE_OPEN_METRICS: &str =
 /// | while five scrapes wait for what is published before them | 503, to be tried again after a second |
 /// | publishing panics, or takes longer than 2 s | 500 |
 ///
-/// What is counted elsewhere is published off the async workers, at one time for all scrapes that wait for it. The text is
+/// Values that are counted elsewhere are published off the async workers, at one time for all scrapes that wait for it. The text is
 /// written while it is read, 64 KiB at a time; up to 256 KiB it is sent with its length.
 pub async fn serve(request: &request::Parts) -> Response<ScrapeBody> {
     let head = request.method == Method::HEAD;

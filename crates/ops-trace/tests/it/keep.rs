@@ -80,7 +80,7 @@ async fn the_ring_has_failed_and_slow_requests_that_are_not_sampled() {
     assert_balanced(&stats);
 }
 
-/// What is not sampled is put aside: it pushes no sampled trace out, however much of it fails at once.
+/// Traces that are not sampled are put aside: they push no sampled one out, however many of them fail at once.
 #[tokio::test]
 async fn a_sampled_trace_stays_while_many_that_are_not_sampled_fail() {
     let collector = Collector::start().unwrap();
