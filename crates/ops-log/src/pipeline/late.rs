@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::context::carry::WithLogContext;
 use crate::context::late::LateBuffer;
@@ -103,13 +103,14 @@ impl State {
                 buffers.restore(line);
                 // a secret that was registered since
                 scrub(buffers, &active.format);
-                let letterhead = active.letterhead(SystemTime::now());
+                let at = active.now();
+                let letterhead = active.letterhead(at);
                 let taken = reentry::guarded(|| {
                     let goes_by_the_level = |filter: Option<&crate::Filter>| filter.is_none();
                     let outputs = &active.outputs;
                     outputs.hand_over(buffers, level, &letterhead, &goes_by_the_level)
                 });
-                self.show(SystemTime::now(), buffers);
+                self.show(at, buffers);
                 self.note(buffers, level, taken.unwrap_or(false), active.recent);
             });
             if written.is_none() {

@@ -68,7 +68,8 @@ impl StoredLine {
             logger: String::new(),
             fields: Vec::new(),
         };
-        let mut place = None;
+        // file and line of the call, and their place among the fields
+        let (mut file, mut number, mut place) = (None, None, None);
         for (key, value) in entries {
             if value.get() == "null" && form.is_head(&key) {
                 continue;
@@ -83,15 +84,24 @@ impl StoredLine {
                 Member::Event(text) => line.event = text,
                 Member::Logger(text) => line.logger = text,
                 Member::Field(key, value) => line.fields.push((key, value)),
-                Member::File(file) => place = Some(file),
-                Member::Line(number) => {
-                    let file = place.take().unwrap_or_default();
-                    let place = serde_json::value::to_raw_value(&format!("{file}:{number}"));
-                    let place = place.map(|place| ("location".to_owned(), place));
-                    line.fields.extend(place);
+                Member::File(text) => {
+                    file = Some(text);
+                    place.get_or_insert(line.fields.len());
+                }
+                Member::Line(text) => {
+                    number = Some(text);
+                    place.get_or_insert(line.fields.len());
                 }
                 Member::Nothing => {}
             }
+        }
+        let location = match (file, number) {
+            (Some(file), Some(number)) => Some(format!("{file}:{number}")),
+            (file, number) => file.or(number),
+        };
+        let location = location.map(|location| serde_json::value::to_raw_value(&location));
+        if let (Some(place), Some(Ok(location))) = (place, location) {
+            line.fields.insert(place, ("location".to_owned(), location));
         }
         line
     }

@@ -83,6 +83,10 @@ impl LineBuffers {
     /// Puts a line that was rendered before in the place of this one.
     pub(crate) fn restore(&mut self, line: RenderedLine) {
         self.fields.json = line.json;
+        // those of the line before are none of this one
+        for rendering in &mut self.console_renderings {
+            rendering.fresh = false;
+        }
         for (style, head, text) in line.for_people {
             self.console_renderings
                 .retain(|rendering| rendering.style != style);

@@ -422,6 +422,25 @@ const KEYS: [&str; 24] = [
     "é\"\n",
 ];
 
+/// Lines of others have file and line in any order, or one of them.
+#[test]
+fn a_place_of_the_source_is_read_whatever_of_it_is_there() {
+    let head = r#""@timestamp":"2025-01-15T10:30:00.123Z","log.level":"info","message":"m","ecs.version":"8.11.0""#;
+    let (file, number) = (
+        r#""log.origin.file.name":"a.rs""#,
+        r#""log.origin.file.line":12"#,
+    );
+    for (place, expected) in [
+        (format!("{file},{number}"), "a.rs:12"),
+        (format!(r#"{number},"a":1,{file}"#), "a.rs:12"),
+        (file.to_owned(), "a.rs"),
+        (number.to_owned(), "12"),
+    ] {
+        let line = StoredLine::parse(&format!("{{{head},{place}}}")).unwrap();
+        assert_eq!(line.field("location").as_deref(), Some(expected), "{place}");
+    }
+}
+
 /// A field of a caller is no place of the source, unless it looks like one.
 #[test]
 fn a_field_that_is_named_location_is_one_json_value() {
