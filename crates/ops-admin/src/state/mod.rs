@@ -75,11 +75,14 @@ impl State {
     /// Collects the document on a thread that may wait for files; `None` if that panicked, which is a line of the log.
     pub(crate) async fn of(admin: Admin) -> Option<Self> {
         let readiness = admin.known_readiness().await;
-        let collected = tokio::task::spawn_blocking(move || Self::collect(&admin, readiness));
+        let collected = tokio::task::spawn_blocking(move || Self {
+            last_run: last_run::collect(&admin),
+            ..Self::collect(&admin, readiness)
+        });
         collected.await.ok()
     }
 
-    /// Collects the document. It waits for nobody, but reads files where a part does: not for a thread of a runtime.
+    /// Collects the document without the run before, which never changes. It waits for nobody, but reads files where a part does: not for a thread of a runtime.
     pub(crate) fn collect(admin: &Admin, (not_ready, checks): Readiness) -> Self {
         let not_ready = not_ready.map(|reason| redacted(&reason));
         let checks: Vec<_> = checks.into_iter().map(readable).collect();
@@ -106,7 +109,7 @@ impl State {
             secrets,
             cache: cache::collect(admin),
             jobs: jobs::collect(admin),
-            last_run: last_run::collect(admin),
+            last_run: None,
         }
     }
 }
