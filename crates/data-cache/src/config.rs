@@ -1,6 +1,7 @@
 //! `cache.yaml`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use serde::de::{Error as _, MapAccess, Visitor};
@@ -57,10 +58,15 @@ fn each_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, u64>
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut ttls = BTreeMap::new();
             while let Some((pattern, seconds)) = map.next_entry::<String, u64>()? {
-                let told = format!("{pattern:?} is given twice; accepted is each pattern once");
-                if ttls.insert(pattern, seconds).is_some() {
-                    return Err(A::Error::custom(told));
-                }
+                match ttls.entry(pattern) {
+                    Entry::Vacant(place) => place.insert(seconds),
+                    Entry::Occupied(known) => {
+                        let told = known.key();
+                        return Err(A::Error::custom(format_args!(
+                            "{told:?} is given twice; accepted is each pattern once"
+                        )));
+                    }
+                };
             }
             Ok(ttls)
         }

@@ -95,7 +95,7 @@ fn line(record: &Record, color: bool) -> String {
     if record.kind == RecordKind::Line
         && let Ok(line) = StoredLine::parse(&record.text)
     {
-        return line.console(color).to_string();
+        return line.console(color);
     }
     let at = instant(record.at).replace('T', " ");
     let at = at.get(..19).unwrap_or(&at);

@@ -11,5 +11,9 @@ use std::sync::LazyLock;
 use ops_layer::{Config, Ops};
 
 /// The operations layer of this process. It is never shut down: the process ends with the tests.
-pub(crate) static OPS: LazyLock<Ops> =
-    LazyLock::new(|| ops_layer::init(Config::new("context")).unwrap());
+pub(crate) static OPS: LazyLock<Ops> = LazyLock::new(|| {
+    let config = Config::new("context");
+    #[cfg(feature = "cache")]
+    let config = config.cache_dir(concat!(env!("CARGO_TARGET_TMPDIR"), "/context"));
+    ops_layer::init(config).unwrap()
+});

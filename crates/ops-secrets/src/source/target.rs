@@ -99,9 +99,13 @@ impl AwsPath {
     }
 }
 
+/// Reports whether names of AWS may have this byte.
+fn is_of_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/_+=.@-!".contains(&byte)
+}
+
 fn check_path(service: AwsService, path: &str) -> Result<(), String> {
-    let accepted = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-!".contains(&byte);
-    if path.trim_matches('/').is_empty() || !path.bytes().all(accepted) {
+    if path.trim_matches('/').is_empty() || !path.bytes().all(is_of_a_name) {
         return Err(format!(
             "expected a path like /service/stage/name, of at most {MAX_PATH_BYTES} letters, digits and /_+=.@-!, or an ARN; a version is written behind it, as in `?version=3`"
         ));
@@ -127,10 +131,9 @@ fn service_of_arn(arn: &str) -> Result<AwsService, String> {
     if !partition.starts_with("aws") || !is_region(region) || !is_account {
         return Err("the ARN needs a partition, a region and an account of 12 digits".into());
     }
-    let accepted = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-!".contains(&byte);
     let named = |prefix: &str| {
         let name = resource.strip_prefix(prefix);
-        name.is_some_and(|name| !name.is_empty() && name.bytes().all(accepted))
+        name.is_some_and(|name| !name.is_empty() && name.bytes().all(is_of_a_name))
     };
     match service {
         "ssm" if named("parameter/") => Ok(AwsService::Ssm),
