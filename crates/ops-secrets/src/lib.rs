@@ -64,6 +64,7 @@
 //! |---|---|---|
 //! | `ssm` | yes | AWS SSM Parameter Store |
 //! | `secretsmanager` | yes | AWS Secrets Manager |
+//! | `aws-agent` | no | `Config::aws_agent`: the AWS agent or Lambda extension in place of AWS |
 //! | `sso` | no | profiles with `sso_session` |
 //! | `credentials-process` | no | profiles with `credential_process` |
 //! | `vault` | no | `VaultSource`: OpenBao and Vault, over HTTP |

@@ -112,7 +112,10 @@ impl Resolver {
             None => return absent(format!("{file}: no such file")),
             Some(Err(problem)) => (ErrorKind::Config, format!("{file}: {problem}")),
             Some(Ok(parsed)) => match parsed.get(variable) {
-                Ok(None) => return absent(format!("{file}: {variable} is not set")),
+                Ok(None) => {
+                    let unset = unset(variable, parsed.has(variable));
+                    return absent(format!("{file}: {unset}"));
+                }
                 Ok(Some(text)) => match self.listeners.recognize(place, text.as_bytes(), source) {
                     Ok(secret) => return Ok(Some(secret)),
                     Err(problem) => (
@@ -144,15 +147,24 @@ impl Resolver {
                     .iter()
                     .all(|attempt| attempt.source != SecretSource::File)
             });
+        let variable = place.variable();
         let local = [
             Some((
                 SecretSource::Env,
-                format!("{} is not set", place.variable()),
+                unset(variable, self.config.environment.is_set(variable)),
             )),
             file.map(|outcome| (SecretSource::File, outcome)),
         ];
         let local = local.into_iter().flatten();
         let local = local.map(|(source, outcome)| Attempt { source, outcome });
         local.chain(tried).collect()
+    }
+}
+
+/// Outcome of a variable without a value.
+fn unset(variable: &str, is_there: bool) -> String {
+    match is_there {
+        true => format!("{variable} is empty, which counts as not set"),
+        false => format!("{variable} is not set"),
     }
 }

@@ -33,6 +33,7 @@ pub struct Config {
     pub(crate) expand_dotenv: bool,
     pub(crate) secrets_folder: Option<PathBuf>,
     pub(crate) aws: AwsMode,
+    pub(crate) aws_agent: Option<String>,
     pub(crate) region: Option<String>,
     pub(crate) endpoint_url: Option<String>,
     pub(crate) metadata_endpoint: Option<String>,
@@ -68,6 +69,7 @@ impl Default for Config {
             expand_dotenv: true,
             secrets_folder: Some(USUAL_FOLDER.into()),
             aws: AwsMode::Auto,
+            aws_agent: None,
             region: None,
             endpoint_url: None,
             metadata_endpoint: None,
@@ -89,7 +91,8 @@ impl Default for Config {
 
 impl Config {
     /// The default, with what the environment says: `OPS_SECRETS_FILE`, `OPS_DOTENV`, `OPS_SECRETS_FOLDER`,
-    /// `OPS_SECRETS_AWS` (`auto`, `on`, `off`), `OPS_AWS_REGION`, `OPS_ENV` (`development`, `production`).
+    /// `OPS_SECRETS_AWS` (`auto`, `on`, `off`), `OPS_SECRETS_AWS_AGENT` (an address), `OPS_AWS_REGION`, `OPS_ENV`
+    /// (`development`, `production`).
     ///
     /// # Errors
     ///
@@ -110,6 +113,7 @@ impl Config {
             let wrong = || SecretError::config("OPS_SECRETS_AWS: expected auto, on or off");
             self.aws = AwsMode::parse(&mode).ok_or_else(wrong)?;
         }
+        self.aws_agent = text("OPS_SECRETS_AWS_AGENT").or(self.aws_agent);
         self.production = match text("OPS_ENV").as_deref() {
             None => self.production,
             Some("development") => false,
@@ -203,6 +207,17 @@ impl Config {
         self
     }
 
+    /// Asks an agent on this machine in place of AWS: the AWS Secrets Manager Agent, or the AWS Parameters and Secrets Lambda
+    /// Extension, at an address such as `http://localhost:2773`. Needs the feature `aws-agent`.
+    ///
+    /// The token of its requests is taken from `AWS_TOKEN`, `AWS_SESSION_TOKEN` or `AWS_CONTAINER_AUTHORIZATION_TOKEN`, as text
+    /// or as `file://` and a path. An agent that is named and does not answer is an error in either mode.
+    #[must_use]
+    pub fn aws_agent(mut self, address: impl Into<String>) -> Self {
+        self.aws_agent = Some(address.into());
+        self
+    }
+
     /// The AWS region; wins over `AWS_REGION`, `AWS_DEFAULT_REGION` and the profile.
     #[must_use]
     pub fn region(mut self, region: impl Into<String>) -> Self {
@@ -293,10 +308,14 @@ impl Config {
                 MAX_TTL.as_secs()
             )));
         }
-        if self.aws == AwsMode::On && !cfg!(any(feature = "aws", feature = "testing")) {
+        let known = cfg!(any(feature = "aws", feature = "testing")) || self.aws_agent.is_some();
+        if self.aws == AwsMode::On && !known {
             return Err(SecretError::config(
                 "AWS is switched on, and this program is built without the features `ssm` and `secretsmanager`",
             ));
+        }
+        if let Some(address) = &self.aws_agent {
+            check_agent(address)?;
         }
         if let Some(region) = &self.region
             && !is_region(region)
@@ -319,6 +338,16 @@ impl Config {
     }
 }
 
+#[cfg(feature = "aws-agent")]
+use crate::source::aws::agent::check as check_agent;
+
+#[cfg(not(feature = "aws-agent"))]
+fn check_agent(_: &str) -> Result<(), SecretError> {
+    Err(SecretError::config(
+        "aws_agent is set, and this program is built without the feature `aws-agent`",
+    ))
+}
+
 /// Without the catalog's text, which may hold defaults, and without the values of the variables.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -338,6 +367,7 @@ impl fmt::Debug for Config {
                     .collect::<Vec<_>>(),
             )
             .field("aws", &self.aws)
+            .field("aws_agent", &self.aws_agent)
             .field("region", &self.region)
             .field("endpoint_url", &self.endpoint_url)
             .field("metadata_endpoint", &self.metadata_endpoint)

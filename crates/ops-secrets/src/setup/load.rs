@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::SecretError;
 use crate::setup::catalog::{Catalog, MAX_CATALOG_BYTES};
 use crate::setup::config::Config;
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "aws-agent"))]
 use crate::source::aws;
 use crate::source::aws::detection::{AwsDetection, AwsMode};
 use crate::source::chain::SourceChain;
@@ -57,14 +57,17 @@ fn parse(_: &str, origin: String) -> Result<(Catalog, String), SecretError> {
 
 /// Returns the remote sources: AWS if it is asked, then those that were added.
 pub(crate) fn sources(config: &Config, aws: &AwsDetection) -> SourceChain {
-    let mut chain = SourceChain::new(config.aws == AwsMode::Auto);
+    let mut chain = SourceChain::new(config.aws == AwsMode::Auto && config.aws_agent.is_none());
     if aws.open {
         match &config.in_place_of_aws {
             Some([ssm, secrets_manager]) => {
                 chain.add_ssm(Arc::clone(ssm));
                 chain.add_secrets_manager(Arc::clone(secrets_manager));
             }
-            None => add_aws(&mut chain, config, aws),
+            None => match &config.aws_agent {
+                Some(address) => add_agent(&mut chain, address, config),
+                None => add_aws(&mut chain, config, aws),
+            },
         }
     }
     for (name, source) in &config.sources {
@@ -72,6 +75,15 @@ pub(crate) fn sources(config: &Config, aws: &AwsDetection) -> SourceChain {
     }
     chain
 }
+
+#[cfg(feature = "aws-agent")]
+fn add_agent(chain: &mut SourceChain, address: &str, config: &Config) {
+    aws::agent::add_to(chain, address, &config.environment);
+}
+
+/// Never called: the configuration of an agent is refused without the feature.
+#[cfg(not(feature = "aws-agent"))]
+fn add_agent(_: &mut SourceChain, _: &str, _: &Config) {}
 
 #[cfg(feature = "aws")]
 fn add_aws(chain: &mut SourceChain, config: &Config, detected: &AwsDetection) {

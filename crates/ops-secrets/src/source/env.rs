@@ -22,6 +22,14 @@ impl Environment {
         .filter(|value| !value.is_empty())
     }
 
+    /// Reports whether the variable is set, even to nothing.
+    pub(crate) fn is_set(&self, name: &str) -> bool {
+        match self {
+            Self::Process => std::env::var_os(name).is_some(),
+            Self::Given(variables) => variables.contains_key(name),
+        }
+    }
+
     /// The variable as text, unless it is unset or blank. Bytes that are not UTF-8 are U+FFFD, which no setting accepts: the
     /// value is refused as any other that is wrong, instead of counting as unset.
     pub(crate) fn text(&self, name: &str) -> Option<String> {

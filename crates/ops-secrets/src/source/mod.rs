@@ -6,7 +6,11 @@ pub(crate) mod chain;
 pub(crate) mod dotenv;
 pub(crate) mod env;
 pub(crate) mod file;
+#[cfg(any(feature = "vault", feature = "aws-agent"))]
+mod http;
 pub(crate) mod json_field;
+#[cfg(any(feature = "vault", feature = "aws-agent"))]
+mod several;
 pub(crate) mod target;
 mod trusted_file;
 #[cfg(feature = "vault")]
@@ -21,7 +25,7 @@ use zeroize::Zeroizing;
 use crate::error::ErrorKind;
 
 /// Longest part of a foreign message that is passed on, in characters.
-#[cfg(any(feature = "aws", feature = "vault"))]
+#[cfg(any(feature = "aws", feature = "aws-agent", feature = "vault"))]
 const MAX_DETAIL_CHARS: usize = 300;
 
 /// Answer of a [`Source`] about one name.
@@ -153,7 +157,7 @@ impl fmt::Debug for SourceValue {
 }
 
 /// One line of bounded length, without control characters.
-#[cfg(any(feature = "aws", feature = "vault"))]
+#[cfg(any(feature = "aws", feature = "aws-agent", feature = "vault"))]
 pub(crate) fn shortened(text: &str) -> String {
     let clean = text.chars().map(|letter| match letter.is_control() {
         true => ' ',

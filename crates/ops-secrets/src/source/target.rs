@@ -175,7 +175,7 @@ fn possible_at_ssm(path: &str) -> bool {
 }
 
 /// Parts of a name that a service is asked for.
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "aws-agent"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pinned<'a> {
     /// The name or ARN alone.
@@ -183,10 +183,11 @@ pub(crate) struct Pinned<'a> {
     /// Kind and value of a version: `stage`, `version` or `label`.
     pub(crate) version: Option<(&'a str, &'a str)>,
     /// Region of an ARN.
+    #[cfg(feature = "aws")]
     pub(crate) region: Option<&'a str>,
 }
 
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "aws-agent"))]
 impl<'a> Pinned<'a> {
     /// Takes a name apart that [`AwsPath::parse`] has accepted.
     pub(crate) fn of(name: &'a str) -> Self {
@@ -194,14 +195,14 @@ impl<'a> Pinned<'a> {
             Some((id, version)) => (id, version.split_once('=')),
             None => (name, None),
         };
-        let region = match id.starts_with("arn:") {
-            true => id.split(':').nth(3),
-            false => None,
-        };
         Self {
             id,
             version,
-            region,
+            #[cfg(feature = "aws")]
+            region: match id.starts_with("arn:") {
+                true => id.split(':').nth(3),
+                false => None,
+            },
         }
     }
 

@@ -1,6 +1,8 @@
 //! The crate through its public API.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[cfg(feature = "aws-agent")]
+mod agent;
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]
 mod aws_places;
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]

@@ -1,7 +1,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use ops_secrets::{AwsMode, ErrorKind, SecretSource};
+use ops_secrets::{AwsMode, ErrorKind, SecretSource, Secrets};
 
 use crate::{Bench, TOKEN_PATH};
 
@@ -390,4 +390,20 @@ fn a_json_member_is_selected_and_a_wrong_one_is_malformed() {
     let error = bench.secrets.get("bad").blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Malformed);
     assert!(!error.to_string().contains("ada"));
+}
+
+#[test]
+fn a_variable_that_is_set_to_nothing_is_told_as_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let dotenv = folder.path().join(".env");
+    std::fs::write(&dotenv, "MAPBOX_ACCESS_TOKEN=\n").unwrap();
+    let config = crate::config().environment([("MAPBOX_ACCESS_TOKEN", "")]);
+    let secrets = Secrets::new(config.dotenv(&dotenv)).unwrap();
+    let told = secrets
+        .get("mapbox_token")
+        .blocking()
+        .unwrap_err()
+        .to_string();
+    let empty = "MAPBOX_ACCESS_TOKEN is empty, which counts as not set";
+    assert_eq!(told.matches(empty).count(), 2, "{told}");
 }

@@ -8,6 +8,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::error::ErrorKind;
+use crate::source::aws::codes::kind_of;
 use crate::source::aws::settings::AwsSettings;
 use crate::source::{FetchError, shortened};
 
@@ -130,62 +131,6 @@ pub(crate) fn of_name(
 ) -> Option<FetchError> {
     let refused = of_service(code, message, 200, absent);
     (refused.again == Again::No).then_some(refused.error)
-}
-
-/// Returns the class by code, because the SDK models neither denial nor throttling for these services.
-pub(crate) fn kind_of(code: &str, message: &str, status: u16) -> ErrorKind {
-    match code {
-        "AccessDeniedException" | "AccessDenied" if is_about_the_key(message) => ErrorKind::Decrypt,
-        "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" => {
-            ErrorKind::AccessDenied
-        }
-        "ThrottlingException"
-        | "Throttling"
-        | "ThrottledException"
-        | "KMSThrottlingException"
-        | "TooManyRequestsException"
-        | "RequestLimitExceeded"
-        | "RequestThrottled"
-        | "RequestThrottledException"
-        | "SlowDown"
-        | "ProvisionedThroughputExceededException"
-        | "BandwidthLimitExceeded" => ErrorKind::Throttled,
-        "UnrecognizedClientException"
-        | "InvalidClientTokenId"
-        | "InvalidSignatureException"
-        | "SignatureDoesNotMatch"
-        | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException"
-        | "IncompleteSignature"
-        | "IncompleteSignatureException"
-        | "AuthFailure"
-        | "NotAuthorized"
-        | "OptInRequired"
-        | "InvalidIdentityToken"
-        | "IDPRejectedClaim"
-        | "RequestTimeTooSkewed"
-        | "RequestInTheFuture"
-        | "RequestExpired" => ErrorKind::Unauthenticated,
-        _ if code.starts_with("ExpiredToken") => ErrorKind::Unauthenticated,
-        "KMSAccessDeniedException" => ErrorKind::AccessDenied,
-        "DecryptionFailure"
-        | "InvalidKeyId"
-        | "KMSDisabledException"
-        | "KMSInvalidStateException"
-        | "KMSNotFoundException" => ErrorKind::Decrypt,
-        "ValidationException" | "InvalidParameterException" => ErrorKind::Config,
-        _ if status == 403 => ErrorKind::AccessDenied,
-        _ if status == 429 => ErrorKind::Throttled,
-        _ => ErrorKind::Transient,
-    }
-}
-
-/// Parameter Store passes a refusal by KMS on under the code of its own refusals.
-fn is_about_the_key(message: &str) -> bool {
-    let message = message.to_ascii_lowercase();
-    ["kms", "ciphertext", "customer master key"]
-        .iter()
-        .any(|word| message.contains(word))
 }
 
 fn is_clock_skew(code: &str, message: &str) -> bool {

@@ -1,9 +1,13 @@
 //! AWS: noticed without a packet, asked through its two services.
 
+#[cfg(feature = "aws-agent")]
+pub(crate) mod agent;
 #[cfg(feature = "aws")]
 mod bulk;
 #[cfg(feature = "aws")]
 mod classify;
+#[cfg(any(feature = "aws", feature = "aws-agent"))]
+mod codes;
 #[cfg(feature = "aws")]
 mod credentials;
 pub(crate) mod detection;

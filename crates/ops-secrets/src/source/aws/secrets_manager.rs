@@ -12,6 +12,7 @@ use aws_sdk_secretsmanager::primitives::Blob;
 use crate::error::ErrorKind;
 use crate::source::aws::bulk::{BulkApi, look_up};
 use crate::source::aws::classify::{Refused, classify, of_name};
+use crate::source::aws::codes::is_absent_secret;
 use crate::source::aws::session::{Connect, Connection, Session};
 use crate::source::target::Pinned;
 use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
@@ -92,7 +93,8 @@ impl BulkApi for Api {
                 request.customize().config_override(there).send().await
             }
         };
-        let answer = asked.map_err(|error| classify(&self.session.settings, &error, absent))?;
+        let answer =
+            asked.map_err(|error| classify(&self.session.settings, &error, is_absent_secret))?;
         Ok(value(answer.secret_string, answer.secret_binary)?)
     }
 
@@ -103,7 +105,8 @@ impl BulkApi for Api {
             let request = self.client.batch_get_secret_value();
             let request = request.set_secret_id_list(Some(names.to_vec()));
             let asked = request.set_next_token(page).send().await;
-            let answer = asked.map_err(|error| classify(&self.session.settings, &error, absent))?;
+            let answer = asked
+                .map_err(|error| classify(&self.session.settings, &error, is_absent_secret))?;
             for secret in answer.secret_values.unwrap_or_default() {
                 let value = value(secret.secret_string, secret.secret_binary);
                 let ids = [secret.name, secret.arn].into_iter().flatten();
@@ -116,7 +119,7 @@ impl BulkApi for Api {
                 let message = error.message.unwrap_or_default();
                 // one that may pass is not an answer: the name is asked for singly
                 if let (Some(name), Some(error)) =
-                    (error.secret_id, of_name(&code, &message, absent))
+                    (error.secret_id, of_name(&code, &message, is_absent_secret))
                 {
                     answers.insert(name, Err(error));
                 }
@@ -143,13 +146,4 @@ fn value(text: Option<String>, binary: Option<Blob>) -> FetchResult {
         (None, Some(bytes)) => Ok(SourceValue::binary(bytes.into_inner())),
         (None, None) => Err(nothing()),
     }
-}
-
-/// AWS says "marked for deletion", moto "marked deleted".
-fn absent(code: &str, message: &str) -> bool {
-    let message = message.to_ascii_lowercase();
-    code == "ResourceNotFoundException"
-        || (code == "InvalidRequestException"
-            && message.contains("marked")
-            && message.contains("delet"))
 }

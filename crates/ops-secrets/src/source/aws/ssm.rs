@@ -10,6 +10,7 @@ use aws_sdk_ssm::config::{Builder, Region};
 
 use crate::source::aws::bulk::{BulkApi, look_up};
 use crate::source::aws::classify::{Refused, classify};
+use crate::source::aws::codes::is_absent_parameter;
 use crate::source::aws::session::{Connect, Connection, Session};
 use crate::source::target::Pinned;
 use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
@@ -89,7 +90,8 @@ impl BulkApi for Api {
                 request.customize().config_override(there).send().await
             }
         };
-        let answer = asked.map_err(|error| classify(&self.session.settings, &error, absent))?;
+        let answer =
+            asked.map_err(|error| classify(&self.session.settings, &error, is_absent_parameter))?;
         let value = answer.parameter.and_then(|parameter| parameter.value);
         Ok(value.map(SourceValue::new).ok_or(FetchError::Absent)?)
     }
@@ -98,7 +100,8 @@ impl BulkApi for Api {
         let request = self.client.get_parameters();
         let request = request.set_names(Some(names.to_vec()));
         let asked = request.with_decryption(true).send().await;
-        let answer = asked.map_err(|error| classify(&self.session.settings, &error, absent))?;
+        let answer =
+            asked.map_err(|error| classify(&self.session.settings, &error, is_absent_parameter))?;
         let found = answer.parameters.unwrap_or_default().into_iter();
         let found = found.filter_map(|parameter| {
             Some((parameter.name?, Ok(SourceValue::new(parameter.value?))))
@@ -107,8 +110,4 @@ impl BulkApi for Api {
         let unknown = unknown.map(|name| (name, Err(FetchError::Absent)));
         Ok(unknown.chain(found).collect())
     }
-}
-
-fn absent(code: &str, _: &str) -> bool {
-    matches!(code, "ParameterNotFound" | "ParameterVersionNotFound")
 }

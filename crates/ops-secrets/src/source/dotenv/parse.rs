@@ -61,6 +61,11 @@ impl Parsed {
         }
     }
 
+    /// Reports whether the file has the key, even without a value.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
     /// Reads what starts on the first of `lines`; returns how many of them it took.
     fn line(&mut self, lines: &[&[u8]], number: usize, environment: Option<&Environment>) -> usize {
         let Some((first, _)) = lines.split_first() else {

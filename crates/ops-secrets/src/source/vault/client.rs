@@ -1,7 +1,7 @@
 //! Requests to the server, and what its answers mean.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
@@ -11,10 +11,8 @@ use zeroize::Zeroizing;
 
 use crate::SecretError;
 use crate::error::ErrorKind;
-use crate::source::{FetchError, FetchResult, SourceValue, shortened};
+use crate::source::{FetchError, FetchResult, SourceValue, http, shortened};
 
-/// Longest answer that is read.
-const MAX_ANSWER_BYTES: u64 = 4 * 1024 * 1024;
 /// Characters that a path keeps as they are.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
@@ -70,7 +68,7 @@ impl Client {
             return Err(SecretError::config(message));
         }
         Ok(Self {
-            agent: ureq::Agent::new_with_config(settings().build()),
+            agent: ureq::Agent::new_with_config(http::settings().build()),
             address,
             mount: "secret".to_owned(),
             namespace: None,
@@ -104,7 +102,7 @@ impl Client {
         }
         let roots = RootCerts::new_with_certs(&certificates);
         let tls = TlsConfig::builder().root_certs(roots).build();
-        self.agent = ureq::Agent::new_with_config(settings().tls_config(tls).build());
+        self.agent = ureq::Agent::new_with_config(http::settings().tls_config(tls).build());
         Ok(())
     }
 
@@ -166,69 +164,8 @@ impl Client {
             )
         };
         let request = request.body(()).map_err(unusable)?;
-        let agent = self.agent.clone();
-        let sent =
-            tokio::task::spawn_blocking(move || exchange(&agent, request, body, until)).await;
-        sent.unwrap_or_else(|_| {
-            Err(FetchError::failed(
-                ErrorKind::Transient,
-                "the request was given up",
-            ))
-        })
-    }
-}
-
-fn settings() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
-    // a redirect or a proxy of the environment would take the token along to somebody else
-    ureq::Agent::config_builder()
-        .proxy(None)
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-}
-
-fn exchange(
-    agent: &ureq::Agent,
-    request: ureq::http::Request<()>,
-    body: Option<Zeroizing<String>>,
-    until: Instant,
-) -> Result<Answer, FetchError> {
-    let left = until.saturating_duration_since(Instant::now());
-    let left = left.max(Duration::from_millis(1));
-    let answer = match body {
-        Some(body) => {
-            let request = request.map(|()| body.as_bytes());
-            let request = agent.configure_request(request).timeout_global(Some(left));
-            agent.run(request.build())
-        }
-        None => {
-            let request = agent.configure_request(request).timeout_global(Some(left));
-            agent.run(request.build())
-        }
-    };
-    let mut answer = answer.map_err(|error| network(&error))?;
-    let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES);
-    let body = body.read_to_vec().map_err(|error| network(&error))?;
-    Ok(Answer {
-        status: answer.status(),
-        body: Zeroizing::new(body),
-    })
-}
-
-/// Nobody was reached, or the answer broke off.
-fn network(error: &ureq::Error) -> FetchError {
-    use ureq::Error;
-    match error {
-        Error::Timeout(_) => {
-            FetchError::failed(ErrorKind::Transient, "no answer within the deadline")
-        }
-        Error::BodyExceedsLimit(_) => {
-            FetchError::failed(ErrorKind::Malformed, "an answer of more than 4 MiB")
-        }
-        Error::HostNotFound | Error::ConnectionFailed | Error::Io(_) | Error::Tls(_) => {
-            FetchError::unreachable(ErrorKind::Unavailable, error.to_string())
-        }
-        other => FetchError::failed(ErrorKind::Transient, other.to_string()),
+        let (status, body) = http::exchange(&self.agent, request, body, until).await?;
+        Ok(Answer { status, body })
     }
 }
 

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use crate::SecretError;
@@ -19,10 +18,7 @@ use crate::source::json_field::json_field;
 use crate::source::vault::client::Client;
 use crate::source::vault::login::{Login, SERVICE_ACCOUNT_TOKEN};
 use crate::source::vault::session::Session;
-use crate::source::{FetchError, FetchResult, Source, SourceFuture};
-
-/// Requests under way at a time.
-const MAX_REQUESTS: usize = 8;
+use crate::source::{FetchError, FetchResult, Source, SourceFuture, several};
 
 /// Secrets of OpenBao or Vault, from a key-value engine of version 2.
 ///
@@ -194,25 +190,17 @@ impl Source for VaultSource {
                 };
                 by_path.entry(path).or_default().push((at, field));
             }
-            let late = || FetchError::failed(ErrorKind::Transient, "no answer within the deadline");
-            let mut results = vec![Err(late()); names.len()];
-            let (mut waiting, mut reads) = (by_path.keys(), JoinSet::new());
-            loop {
-                while reads.len() < MAX_REQUESTS
-                    && let Some(path) = waiting.next()
-                {
-                    let (session, path) = (Arc::clone(self.session()), (*path).to_owned());
-                    reads.spawn(async move { (session.read(&path, deadline).await, path) });
-                }
-                let Ok(Some(Ok((read, path)))) =
-                    tokio::time::timeout_at(deadline.into(), reads.join_next()).await
-                else {
-                    return results;
-                };
-                for (at, field) in by_path.get(path.as_str()).into_iter().flatten() {
+            let read = |path: &&str| {
+                let (session, path) = (Arc::clone(self.session()), (*path).to_owned());
+                async move { session.read(&path, deadline).await }
+            };
+            let mut results = vec![Err(several::late()); names.len()];
+            for (path, read) in several::ask(by_path.keys().copied(), deadline, read).await {
+                for (at, field) in by_path.get(path).into_iter().flatten() {
                     results[*at] = field_of(&read, *field);
                 }
             }
+            results
         })
     }
 }

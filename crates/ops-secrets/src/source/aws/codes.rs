@@ -1,0 +1,73 @@
+//! Error codes of AWS, each as what it is.
+
+use crate::error::ErrorKind;
+
+/// Returns the class by code, because the SDK models neither denial nor throttling for these services.
+pub(crate) fn kind_of(code: &str, message: &str, status: u16) -> ErrorKind {
+    match code {
+        "AccessDeniedException" | "AccessDenied" if is_about_the_key(message) => ErrorKind::Decrypt,
+        "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" => {
+            ErrorKind::AccessDenied
+        }
+        "ThrottlingException"
+        | "Throttling"
+        | "ThrottledException"
+        | "KMSThrottlingException"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "SlowDown"
+        | "ProvisionedThroughputExceededException"
+        | "BandwidthLimitExceeded" => ErrorKind::Throttled,
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException"
+        | "AuthFailure"
+        | "NotAuthorized"
+        | "OptInRequired"
+        | "InvalidIdentityToken"
+        | "IDPRejectedClaim"
+        | "RequestTimeTooSkewed"
+        | "RequestInTheFuture"
+        | "RequestExpired" => ErrorKind::Unauthenticated,
+        _ if code.starts_with("ExpiredToken") => ErrorKind::Unauthenticated,
+        "KMSAccessDeniedException" => ErrorKind::AccessDenied,
+        "DecryptionFailure"
+        | "InvalidKeyId"
+        | "KMSDisabledException"
+        | "KMSInvalidStateException"
+        | "KMSNotFoundException" => ErrorKind::Decrypt,
+        "ValidationException" | "InvalidParameterException" => ErrorKind::Config,
+        _ if status == 403 => ErrorKind::AccessDenied,
+        _ if status == 429 => ErrorKind::Throttled,
+        _ => ErrorKind::Transient,
+    }
+}
+
+/// Parameter Store passes a refusal by KMS on under the code of its own refusals.
+fn is_about_the_key(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["kms", "ciphertext", "customer master key"]
+        .iter()
+        .any(|word| message.contains(word))
+}
+
+/// Reports whether Secrets Manager has no such secret. AWS says "marked for deletion", moto "marked deleted".
+pub(crate) fn is_absent_secret(code: &str, message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    code == "ResourceNotFoundException"
+        || (code == "InvalidRequestException"
+            && message.contains("marked")
+            && message.contains("delet"))
+}
+
+/// Reports whether Parameter Store has no such parameter.
+pub(crate) fn is_absent_parameter(code: &str, _: &str) -> bool {
+    matches!(code, "ParameterNotFound" | "ParameterVersionNotFound")
+}

@@ -1,0 +1,77 @@
+//! Requests to a store that speaks plain HTTP, from a thread that may block.
+
+use std::time::{Duration, Instant};
+
+use ureq::http::{Request, StatusCode};
+use zeroize::Zeroizing;
+
+use crate::error::ErrorKind;
+use crate::source::FetchError;
+
+/// Longest answer that is read.
+const MAX_ANSWER_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Settings of every client.
+pub(crate) fn settings() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
+    // a redirect or a proxy of the environment would take the token along to somebody else
+    ureq::Agent::config_builder()
+        .proxy(None)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+}
+
+/// Sends a request within what is left until the deadline; returns the answer whatever its status is.
+pub(crate) async fn exchange(
+    agent: &ureq::Agent,
+    request: Request<()>,
+    body: Option<Zeroizing<String>>,
+    until: Instant,
+) -> Result<(StatusCode, Zeroizing<Vec<u8>>), FetchError> {
+    let agent = agent.clone();
+    let sent = tokio::task::spawn_blocking(move || blocking(&agent, request, body, until)).await;
+    let given_up = |_| FetchError::failed(ErrorKind::Transient, "the request was given up");
+    sent.map_err(given_up)?
+}
+
+fn blocking(
+    agent: &ureq::Agent,
+    request: Request<()>,
+    body: Option<Zeroizing<String>>,
+    until: Instant,
+) -> Result<(StatusCode, Zeroizing<Vec<u8>>), FetchError> {
+    let left = until.saturating_duration_since(Instant::now());
+    let left = left.max(Duration::from_millis(1));
+    let answer = match body {
+        Some(body) => {
+            let request = request.map(|()| body.as_bytes());
+            let request = agent.configure_request(request).timeout_global(Some(left));
+            agent.run(request.build())
+        }
+        None => {
+            let request = agent.configure_request(request).timeout_global(Some(left));
+            agent.run(request.build())
+        }
+    };
+    let mut answer = answer.map_err(|error| network(&error))?;
+    let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES);
+    let body = body.read_to_vec().map_err(|error| network(&error))?;
+    Ok((answer.status(), Zeroizing::new(body)))
+}
+
+/// Nobody was reached, or the answer broke off.
+fn network(error: &ureq::Error) -> FetchError {
+    use ureq::Error;
+    match error {
+        Error::Timeout(_) => {
+            FetchError::failed(ErrorKind::Transient, "no answer within the deadline")
+        }
+        Error::BodyExceedsLimit(_) => {
+            FetchError::failed(ErrorKind::Malformed, "an answer of more than 4 MiB")
+        }
+        Error::HostNotFound | Error::ConnectionFailed | Error::Io(_) | Error::Tls(_) => {
+            FetchError::unreachable(ErrorKind::Unavailable, error.to_string())
+        }
+        other => FetchError::failed(ErrorKind::Transient, other.to_string()),
+    }
+}
