@@ -108,7 +108,12 @@ impl Resolver {
         for (name, aws_path) in &config.added {
             catalog.add(name, aws_path)?;
         }
-        let aws = AwsDetection::decide(&config);
+        let aws = AwsDetection::decide(
+            config.aws,
+            config.aws_agent.as_deref(),
+            &config.environment,
+            &config.dmi_path,
+        );
         let chain = load::sources(&config, &aws);
         let variables = config.expand_dotenv.then(|| config.environment.clone());
         let dotenv = DotEnv::new(config.dotenv.clone(), variables);

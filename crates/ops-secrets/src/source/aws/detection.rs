@@ -1,10 +1,10 @@
 //! Decision to ask AWS at all: from variables and files, without a packet.
 
 use std::fs;
+use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::setup::config::Config;
 use crate::source::env::Environment;
 pub(crate) use crate::source::target::is_region;
 
@@ -55,25 +55,27 @@ const CREDENTIAL_HINTS: [&str; 5] = [
 ];
 
 impl AwsDetection {
-    pub(crate) fn decide(config: &Config) -> Self {
-        let environment = &config.environment;
+    pub(crate) fn decide(
+        mode: AwsMode,
+        agent: Option<&str>,
+        environment: &Environment,
+        dmi: &Path,
+    ) -> Self {
         let metadata_off = environment
             .text("AWS_EC2_METADATA_DISABLED")
             .is_some_and(|on| on.eq_ignore_ascii_case("true"));
         let ec2 = !metadata_off
-            && fs::read_to_string(&config.dmi_path)
-                .is_ok_and(|vendor| vendor.trim() == "Amazon EC2");
+            && fs::read_to_string(dmi).is_ok_and(|vendor| vendor.trim() == "Amazon EC2");
         let named_credentials = CREDENTIAL_HINTS
             .iter()
             .find(|name| environment.has(name))
             .map(|name| format!("{name} is set"));
-        let agent = config.aws_agent.as_ref();
         let hint = agent.map(|address| format!("the agent at {address} is configured"));
         let hint = hint
             .or(named_credentials)
             .or_else(|| shared_file(environment))
             .or_else(|| ec2.then(|| "an EC2 machine".into()));
-        let (open, reason) = match (config.aws, hint) {
+        let (open, reason) = match (mode, hint) {
             (AwsMode::Off, _) => (false, "AWS is switched off".into()),
             (AwsMode::On, _) => (true, "AWS is switched on".into()),
             (AwsMode::Auto, Some(hint)) => (true, hint),
