@@ -1,4 +1,4 @@
-//! Costs of a span that ends while the collector does not work: allocations, and memory that stays. Its waits are in
+//! Costs of spans, lines and metrics while the collector does not work: allocations, and memory that stays. Waits are in
 //! `waits.rs`, with an allocator in which threads do not wait for each other.
 //!
 //! The allocator counts for the whole process, so that this is one sequence and not the test harness.
@@ -6,10 +6,11 @@
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "tests")]
 
 use std::alloc::System;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use ops_trace::testing::{Answer, Collector};
-use ops_trace::{Config, Tracer, span};
+use ops_trace::{Config, LogLines, Metric, MetricsBatch, SignalStats, Tracer, span};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -36,6 +37,7 @@ fn main() {
     let asleep: Vec<_> = modes.iter().map(ending_allocates_nothing).collect();
     drop(asleep);
     modes.iter().for_each(live_bytes_are_flat);
+    modes.iter().for_each(lines_and_metrics_are_flat);
     println!("ok, in {:.1?}", started.elapsed());
 }
 
@@ -175,5 +177,88 @@ fn live_bytes_are_flat(mode: &Mode) {
     );
     let sum = stats.exported + stats.rejected + stats.queued + stats.dropped();
     assert_eq!(ended, sum, "{name}: {stats:?}");
+    tracer.shutdown_blocking(Duration::from_millis(10));
+}
+
+/// A line as ops-log writes it.
+const LINE: &str = concat!(
+    r#"{"timestamp":"2025-01-15T10:30:00.123Z","level":"info","logger":"shop","event":"request_completed","#,
+    r#""trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","path":"/users/7","status":200}"#,
+    "\n"
+);
+
+/// Buffers of the client of one signal, which it has while its connection is open.
+const CONNECTION_BYTES: isize = 272 * 1024;
+
+fn fill(batch: &mut MetricsBatch) {
+    for route in ["/users/{id}", "/orders", "/flights"] {
+        let requests = Metric::new("requests", "requests", "");
+        batch.counter(requests, &[("route", route)], 7);
+    }
+}
+
+/// Physical memory of this process in KiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// After the first thousands, no more is held however many lines are written and metrics pushed; each is counted.
+fn lines_and_metrics_are_flat(mode: &Mode) {
+    let (name, collector) = (mode.name, &mode.collector);
+    let full = std::env::var_os("OPS_TEST_FULL").is_some();
+    let mut lines = LogLines::new();
+    let config = config(&mode.endpoint)
+        .environment([
+            ("OTEL_LOGS_EXPORTER", "otlp"),
+            ("OTEL_METRICS_EXPORTER", "otlp"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+        ])
+        .probe_after(Duration::from_millis(100))
+        .log_lines(&lines)
+        .metrics_source(fill);
+    let tracer = Tracer::new(config).unwrap();
+    let mut round = || {
+        for _ in 0..2_000 {
+            lines.write_all(LINE.as_bytes()).unwrap();
+        }
+        tracer.flush();
+        collector.forget();
+    };
+    let settle = || {
+        let started = Instant::now();
+        let is_busy = || tracer.log_stats().unwrap().queued > 0;
+        while is_busy() && started.elapsed() < Duration::from_secs(10) {
+            tracer.flush();
+        }
+        collector.forget();
+    };
+    (0..10).for_each(|_| round());
+    settle();
+    let (before, resident_before) = (live_bytes(), resident());
+    for _ in 0..if full { 1_000 } else { 20 } {
+        round();
+    }
+    settle();
+    let limit = FLAT_BYTES + 2 * CONNECTION_BYTES;
+    let (started, mut more) = (Instant::now(), live_bytes() - before);
+    while more > limit && started.elapsed() < Duration::from_secs(10) {
+        collector.forget();
+        std::thread::yield_now();
+        more = live_bytes() - before;
+    }
+    let (written, pushed) = (tracer.log_stats().unwrap(), tracer.metric_stats().unwrap());
+    println!(
+        "{name}: {} lines and {} points, {more} live bytes more, resident {resident_before} and {} KiB",
+        written.taken,
+        pushed.taken,
+        resident()
+    );
+    assert!(more <= limit, "{name}: {more}");
+    let sum = |of: &SignalStats| of.exported + of.rejected + of.queued + of.dropped();
+    assert_eq!(written.taken, sum(&written), "{name}: {written:?}");
+    assert_eq!(pushed.taken, sum(&pushed), "{name}: {pushed:?}");
     tracer.shutdown_blocking(Duration::from_millis(10));
 }

@@ -126,10 +126,15 @@ impl Collector {
         std::mem::take(&mut self.state.inner.lock().spans)
     }
 
-    /// Forgets the spans and requests so far.
+    /// Forgets all that it received so far.
     pub fn forget(&self) {
         let mut inner = self.state.inner.lock();
-        (inner.spans, inner.requests) = Default::default();
+        let (answer, stopped) = (inner.answer.take(), inner.stopped);
+        *inner = Inner {
+            answer,
+            stopped,
+            ..Inner::default()
+        };
     }
 
     /// Returns the number of requests so far, whatever was answered.
