@@ -18,6 +18,8 @@ pub(crate) struct Logs {
     resource: Resource,
     delay: Duration,
     next: Instant,
+    /// Lines still to be sent of those that waited when the delay was over: newer ones wait for the next time.
+    owed: usize,
     delivery: Delivery,
 }
 
@@ -33,8 +35,20 @@ impl Logs {
             resource,
             delay,
             next: Instant::now() + delay,
+            owed: 0,
             delivery,
         }
+    }
+
+    /// Sends the lines of one request; returns their number.
+    fn send_batch(&mut self) -> usize {
+        let lines = self.lines.next_batch();
+        let items = lines.len();
+        if items > 0 {
+            let body = self.request(lines).encode_to_vec();
+            self.delivery.send(items as u64, body);
+        }
+        items
     }
 
     fn request(&self, lines: Vec<Line>) -> ExportLogsServiceRequest {
@@ -60,22 +74,24 @@ impl Logs {
 
 impl Source for Logs {
     fn due(&self) -> Instant {
-        if self.lines.is_batch_full() {
+        if self.owed > 0 || self.lines.is_batch_full() {
             return Instant::now();
         }
         self.next
     }
 
+    /// Sends one request, so that other signals have their turn however many lines there are.
     fn push(&mut self) {
-        loop {
-            let lines = self.lines.next_batch();
-            if lines.is_empty() {
-                break;
-            }
-            let items = lines.len() as u64;
-            let body = self.request(lines).encode_to_vec();
-            self.delivery.send(items, body);
+        if self.owed == 0 {
+            self.owed = self.lines.len();
         }
-        self.next = Instant::now() + self.delay;
+        self.owed = self.owed.saturating_sub(self.send_batch());
+        if self.owed == 0 {
+            self.next = Instant::now() + self.delay;
+        }
+    }
+
+    fn push_the_rest(&mut self) {
+        while self.send_batch() > 0 {}
     }
 }

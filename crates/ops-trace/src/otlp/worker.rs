@@ -14,8 +14,13 @@ pub(crate) trait Source: Send {
     /// Returns the time of the next push.
     fn due(&self) -> Instant;
 
-    /// Sends what there is. The last one is called once no more is taken.
+    /// Sends what there is, or a part of it.
     fn push(&mut self);
+
+    /// Sends all that is left, once no more is taken.
+    fn push_the_rest(&mut self) {
+        self.push();
+    }
 }
 
 /// The thread that sends.
@@ -69,7 +74,11 @@ fn work(mut sources: Vec<Box<dyn Source>>, closing: &Closing) {
                 continue;
             }
             // a panic would end the thread for good
-            if catch_unwind(AssertUnwindSafe(|| source.push())).is_err() {
+            let push = || match is_last {
+                true => source.push_the_rest(),
+                false => source.push(),
+            };
+            if catch_unwind(AssertUnwindSafe(push)).is_err() {
                 tracing::error!(target: "ops_trace", "otlp_export_panicked");
             }
         }

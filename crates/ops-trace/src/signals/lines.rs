@@ -124,8 +124,13 @@ impl LogLines {
         batch
     }
 
+    /// Number of lines that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.0.queue.lock().lines.len()
+    }
+
     pub(crate) fn is_batch_full(&self) -> bool {
-        self.0.queue.lock().lines.len() >= BATCH_LINES
+        self.len() >= BATCH_LINES
     }
 
     /// Takes no further line.

@@ -499,3 +499,32 @@ fn nothing_is_sent_unless_it_is_asked_for_and_wrong_values_are_told() {
         "{told:#?}"
     );
 }
+
+#[test]
+fn metrics_are_pushed_however_many_lines_are_written() {
+    let collector = Collector::start().unwrap();
+    collector.answer(Answer::AcceptAfter(Duration::from_millis(10)));
+    let pushes = Arc::new(AtomicU64::new(0));
+    let (lines, for_source) = (LogLines::new(), Arc::clone(&pushes));
+    let variables = [
+        ("OTEL_LOGS_EXPORTER", "otlp"),
+        ("OTEL_METRICS_EXPORTER", "otlp"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+    ];
+    let config = config(&collector.endpoint(), &variables);
+    let config = config
+        .metrics_source(move |batch| fill(&for_source, batch))
+        .log_lines(&lines);
+    let tracer = Tracer::new(config).unwrap();
+    let started = Instant::now();
+    while pushes.load(Relaxed) < 5 {
+        assert!(started.elapsed() < SOON, "{:?}", tracer.metric_stats());
+        write(lines.clone(), r#"{"event":"again"}"#);
+    }
+    let handle = tracer.handle();
+    tracer.shutdown_blocking(SOON);
+    let stats = handle.log_stats().unwrap();
+    balanced(&stats);
+    assert_eq!(stats.queued, 0, "{stats:?}");
+    balanced(&handle.metric_stats().unwrap());
+}
