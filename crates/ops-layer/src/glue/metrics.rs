@@ -76,9 +76,13 @@ pub(crate) fn newest() -> std::collections::BTreeMap<&'static str, f64> {
 }
 
 pub(crate) fn observer() -> Observer {
-    let is_on = |value: std::ffi::OsString| value.eq_ignore_ascii_case("true");
-    let semantic = std::env::var_os("OPS_METRICS_SEMANTIC_NAMES").is_some_and(is_on);
-    Observer::new().semantic_names(semantic)
+    let value = std::env::var_os("OPS_METRICS_SEMANTIC_NAMES").unwrap_or_default();
+    let is_on = value.eq_ignore_ascii_case("true");
+    if !is_on && !value.is_empty() && !value.eq_ignore_ascii_case("false") {
+        let (variable, value) = ("OPS_METRICS_SEMANTIC_NAMES", value.to_string_lossy());
+        tracing::warn!(target: "ops_layer", variable, %value, accepted = "true, false", "variable_refused");
+    }
+    Observer::new().semantic_names(is_on)
 }
 
 /// Help of the totals that the parts publish.

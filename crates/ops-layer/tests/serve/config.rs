@@ -1,5 +1,7 @@
 //! One file for all parts, which `OPS_CONFIG` names.
 
+use rustix::process::Signal;
+
 use crate::client::{get, request};
 use crate::process::Start;
 
@@ -174,4 +176,23 @@ fn baggage_under_the_keys_that_are_named_is_on_the_lines_of_a_request_and_of_its
         );
     }
     assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[test]
+fn a_switch_that_is_neither_true_nor_false_is_refused_with_what_is_accepted() {
+    let told = |value: &str| {
+        let service = Start::new("serve")
+            .env("OPS_METRICS_SEMANTIC_NAMES", value)
+            .serve();
+        service.signal(Signal::TERM);
+        let (status, log) = service.ended();
+        assert!(status.success(), "{status}: {log}");
+        let lines = log.lines().filter(|line| line.contains("variable_refused"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let refused = told("yes");
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].contains("OPS_METRICS_SEMANTIC_NAMES"));
+    assert!(refused[0].contains("true, false"), "{refused:?}");
+    assert_eq!(told("FALSE"), [""; 0]);
 }
