@@ -39,12 +39,17 @@ pub(super) fn public_api(baseline: Option<&str>, published: &[&Package]) -> Resu
         return Ok(());
     };
     let program = installed(SEMVER_CHECKS)?;
-    let mut check = command::program(program);
-    check.args(["semver-checks", "--baseline-rev", &baseline]);
     for package in published {
-        check.args(["--package", &package.name]);
+        let mut check = command::program(&program);
+        check.args(["semver-checks", "--baseline-rev", &baseline]);
+        check.args(["--package", &package.name, "--only-explicit-features"]);
+        // by itself it would turn on the one that compiles the engine too
+        for feature in package.cheap_features() {
+            check.args(["--features", feature]);
+        }
+        command::run(&mut check)?;
     }
-    command::run(&mut check)
+    Ok(())
 }
 
 /// Packs each crate, unpacks it and compiles it, as if its siblings came from the registry.
