@@ -3,8 +3,9 @@
 use super::{Finding, lines_of};
 use crate::metadata::{Dependency, Metadata, Package};
 
-const MICRO: [&str; 6] = [
+const MICRO: [&str; 7] = [
     "ops-black-box",
+    "ops-history",
     "ops-secrets",
     "ops-log",
     "ops-trace",

@@ -1,0 +1,139 @@
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use parquet::errors::ParquetError;
+
+/// Reason why a history cannot be written or read.
+#[derive(Debug)]
+pub struct Error {
+    path: PathBuf,
+    cause: Cause,
+}
+
+/// Kind of an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A file is something else, damaged, forged, or of another version.
+    Unreadable,
+    /// Another process writes to the directory.
+    Locked,
+    /// There is no space.
+    NoSpace,
+    /// A statement was refused, or failed.
+    Statement,
+    /// A statement took too long.
+    TimedOut,
+    /// Another failure of the operating system.
+    Io,
+}
+
+#[derive(Debug)]
+enum Cause {
+    Unreadable(String),
+    Locked,
+    #[cfg(feature = "sql")]
+    Statement(String),
+    #[cfg(feature = "sql")]
+    TimedOut(std::time::Duration),
+    Io(&'static str, io::Error),
+}
+
+impl Error {
+    pub(crate) fn unreadable(path: &Path, reason: impl Into<String>) -> Self {
+        Self::new(path, Cause::Unreadable(reason.into()))
+    }
+
+    pub(crate) fn locked(path: &Path) -> Self {
+        Self::new(path, Cause::Locked)
+    }
+
+    #[cfg(feature = "sql")]
+    pub(crate) fn statement(reason: impl Into<String>) -> Self {
+        Self::new(Path::new(""), Cause::Statement(reason.into()))
+    }
+
+    #[cfg(feature = "sql")]
+    pub(crate) fn timed_out(limit: std::time::Duration) -> Self {
+        Self::new(Path::new(""), Cause::TimedOut(limit))
+    }
+
+    pub(crate) fn io(path: &Path, attempt: &'static str, error: io::Error) -> Self {
+        Self::new(path, Cause::Io(attempt, error))
+    }
+
+    /// Takes what the writer of Parquet reports: failures of the operating system within it are known as such.
+    pub(crate) fn parquet(path: &Path, attempt: &'static str, error: ParquetError) -> Self {
+        match error {
+            ParquetError::External(cause) => match cause.downcast::<io::Error>() {
+                Ok(error) => Self::io(path, attempt, *error),
+                Err(cause) => Self::unreadable(path, cause.to_string()),
+            },
+            error => Self::unreadable(path, error.to_string()),
+        }
+    }
+
+    fn new(path: &Path, cause: Cause) -> Self {
+        Self {
+            path: path.to_owned(),
+            cause,
+        }
+    }
+
+    /// Returns the kind.
+    pub fn kind(&self) -> ErrorKind {
+        match &self.cause {
+            Cause::Unreadable(_) => ErrorKind::Unreadable,
+            Cause::Locked => ErrorKind::Locked,
+            #[cfg(feature = "sql")]
+            Cause::Statement(_) => ErrorKind::Statement,
+            #[cfg(feature = "sql")]
+            Cause::TimedOut(_) => ErrorKind::TimedOut,
+            Cause::Io(_, error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                ) =>
+            {
+                ErrorKind::NoSpace
+            }
+            Cause::Io(..) => ErrorKind::Io,
+        }
+    }
+
+    /// Returns the file or directory that it is about; empty for a statement.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.cause {
+            Cause::Unreadable(reason) => write!(f, "{path}: {reason}"),
+            Cause::Locked => write!(f, "{path}: another process writes to this history"),
+            #[cfg(feature = "sql")]
+            Cause::Statement(reason) => f.write_str(reason),
+            #[cfg(feature = "sql")]
+            Cause::TimedOut(limit) => write!(f, "the statement was stopped after {limit:?}"),
+            Cause::Io(attempt, _) => write!(f, "{path}: cannot {attempt}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            Cause::Io(_, error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Returns the text of an error with its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -1,0 +1,104 @@
+use parquet::column::writer::{ColumnWriter, ColumnWriterImpl};
+use parquet::data_type::{
+    ByteArray, ByteArrayType, DataType, DoubleType, FixedLenByteArray, FixedLenByteArrayType,
+    Int64Type,
+};
+use parquet::errors::{ParquetError, Result};
+
+use crate::table::Form;
+
+/// Rows that are written at once.
+pub(crate) const CHUNK: usize = 1024;
+
+/// Values of one column in memory.
+pub(crate) enum Cells {
+    Int(Vec<Option<i64>>),
+    Float(Vec<Option<f64>>),
+    Text(Vec<Option<ByteArray>>),
+    Id(Vec<Option<FixedLenByteArray>>),
+}
+
+impl Cells {
+    pub(crate) fn of(form: Form) -> Self {
+        match form {
+            Form::Time | Form::Number | Form::Code => Self::Int(Vec::new()),
+            Form::Float => Self::Float(Vec::new()),
+            Form::Few | Form::Grows | Form::Json => Self::Text(Vec::new()),
+            Form::Id(_) => Self::Id(Vec::new()),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        match self {
+            Self::Int(cells) => cells.clear(),
+            Self::Float(cells) => cells.clear(),
+            Self::Text(cells) => cells.clear(),
+            Self::Id(cells) => cells.clear(),
+        }
+    }
+
+    /// Writes these rows, in this order.
+    pub(crate) fn write(&self, rows: &[u32], writer: &mut ColumnWriter<'_>) -> Result<()> {
+        match (self, writer) {
+            (Self::Int(cells), ColumnWriter::Int64ColumnWriter(writer)) => {
+                picked(cells, rows, writer)
+            }
+            (Self::Float(cells), ColumnWriter::DoubleColumnWriter(writer)) => {
+                picked(cells, rows, writer)
+            }
+            (Self::Text(cells), ColumnWriter::ByteArrayColumnWriter(writer)) => {
+                picked(cells, rows, writer)
+            }
+            (Self::Id(cells), ColumnWriter::FixedLenByteArrayColumnWriter(writer)) => {
+                picked(cells, rows, writer)
+            }
+            _ => Err(other_type()),
+        }
+    }
+}
+
+fn picked<T: DataType>(
+    cells: &[Option<T::T>],
+    rows: &[u32],
+    writer: &mut ColumnWriterImpl<'_, T>,
+) -> Result<()> {
+    let mut rows = rows.iter();
+    put(writer, || {
+        rows.next()
+            .map(|row| Ok(cells.get(*row as usize).cloned().flatten()))
+    })
+}
+
+/// Writes the cells that a function returns until there are no more.
+pub(crate) fn put<T: DataType>(
+    writer: &mut ColumnWriterImpl<'_, T>,
+    mut next: impl FnMut() -> Option<Result<Option<T::T>>>,
+) -> Result<()> {
+    let is_optional = writer.get_descriptor().max_def_level() > 0;
+    let (mut levels, mut values) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
+    loop {
+        levels.clear();
+        values.clear();
+        while levels.len() < CHUNK
+            && let Some(cell) = next()
+        {
+            let cell = cell?;
+            levels.push(i16::from(cell.is_some()));
+            values.extend(cell);
+        }
+        if levels.is_empty() {
+            return Ok(());
+        }
+        writer.write_batch(&values, is_optional.then_some(&levels), None)?;
+    }
+}
+
+pub(crate) fn other_type() -> ParquetError {
+    ParquetError::General("a column has another type than its table".to_owned())
+}
+
+/// Types of the columns that there are.
+pub(crate) type Ints = Int64Type;
+pub(crate) type Floats = DoubleType;
+pub(crate) type Texts = ByteArrayType;
+pub(crate) type Ids = FixedLenByteArrayType;

@@ -1,0 +1,139 @@
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::Table;
+use crate::error::Error;
+use crate::file::name::Name;
+
+const LOCK: &str = "writer.lock";
+/// Beginning of the name of a file that is being written.
+pub(crate) const DRAFT: &str = ".draft-";
+
+/// A file with a name of ours; what is in it has not been looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) name: Name,
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+}
+
+/// Makes the folders, and takes the lock of the directory's one writer.
+pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
+    for table in Table::ALL {
+        let folder = dir.join(table.as_str());
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        let made = builder.create(&folder);
+        made.map_err(|error| Error::io(&folder, "make the folder", error))?;
+    }
+    let path = dir.join(LOCK);
+    let file = private().create(true).truncate(false).open(&path);
+    let file = file.map_err(|error| Error::io(&path, "open the lock", error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::locked(dir)),
+        Err(TryLockError::Error(error)) => Err(Error::io(&path, "lock it", error)),
+    }
+}
+
+/// Options of a file that nobody else reads, and that no link points elsewhere.
+pub(crate) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options
+            .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
+    }
+    options
+}
+
+/// Removes what a process that was killed was writing. Only under the lock.
+pub(crate) fn remove_drafts(dir: &Path) {
+    for table in Table::ALL {
+        let entries = fs::read_dir(dir.join(table.as_str()));
+        for entry in entries.into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if name.to_string_lossy().starts_with(DRAFT) {
+                // the next start tries again
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+/// Lists the files of all tables, without those that are in a merged one. Links and anything else that is no file are left out.
+pub(crate) fn list(dir: &Path) -> Result<Vec<Found>, Error> {
+    let mut found = Vec::new();
+    for table in Table::ALL {
+        let folder = dir.join(table.as_str());
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && dir.is_dir() => continue,
+            Err(error) => return Err(Error::io(&folder, "list the folder", error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| Error::io(&folder, "list the folder", error))?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str().and_then(|name| Name::parse(*table, name)) else {
+                continue;
+            };
+            // it may have been removed since
+            if let Ok(status) = entry.metadata()
+                && status.is_file()
+            {
+                let (path, bytes) = (entry.path(), status.len());
+                found.push(Found { name, path, bytes });
+            }
+        }
+    }
+    found.sort_by_key(|one| (one.name.group(), one.name.first, one.name.last));
+    Ok(found)
+}
+
+/// Splits files into those that count, and those whose rows are in another one of them: after a merge that was interrupted, or in
+/// a copy of the directory.
+pub(crate) fn distinct(files: Vec<Found>) -> (Vec<Found>, Vec<Found>) {
+    let mut groups: HashMap<_, Vec<Name>> = HashMap::new();
+    for one in &files {
+        groups.entry(one.name.group()).or_default().push(one.name);
+    }
+    let mut seen = std::collections::HashSet::new();
+    files.into_iter().partition(|one| {
+        let group = groups.get(&one.name.group());
+        let mut group = group.into_iter().flatten();
+        !group.any(|other| other.covers(&one.name)) && seen.insert(one.name)
+    })
+}
+
+/// Number of the next run: above those of all files, whatever the clock says.
+pub(crate) fn next_run(files: &[Found]) -> u64 {
+    files.iter().map(|one| one.name.run).max().unwrap_or(0) + 1
+}
+
+/// Bytes that are free for this process, and bytes of the file system.
+#[cfg(unix)]
+pub(crate) fn space(dir: &Path) -> Option<(u64, u64)> {
+    let found = rustix::fs::statvfs(dir).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Some((bytes(found.f_bavail), bytes(found.f_blocks)))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn space(_: &Path) -> Option<(u64, u64)> {
+    None
+}
+
+/// Has the names of a folder on the disk.
+pub(crate) fn sync(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}

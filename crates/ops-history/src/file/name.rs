@@ -1,0 +1,154 @@
+use crate::Table;
+
+pub(crate) const HOUR_US: i64 = 3_600_000_000;
+
+/// Name of a file: the hour of its rows, the run that wrote them, and which of its writes are in it.
+///
+/// `2026-11-27T00_000012_9f86d081884c7d65_00000001-00000016.parquet`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Name {
+    pub(crate) table: Table,
+    /// Hours since 1970.
+    pub(crate) hour: i64,
+    /// Number of the run in its directory, which does not depend on clocks.
+    pub(crate) run: u64,
+    /// Random number of the run, the same in copies of its files.
+    pub(crate) instance: u64,
+    /// First and last write whose rows are in it.
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl Name {
+    pub(crate) fn parse(table: Table, text: &str) -> Option<Self> {
+        let text = text.strip_suffix(".parquet")?;
+        let mut parts = text.split('_');
+        let hour = hour_of(parts.next()?)?;
+        let run = number(parts.next()?)?;
+        let instance = parts.next().filter(|text| text.len() == 16)?;
+        let instance = u64::from_str_radix(instance, 16).ok()?;
+        let (first, last) = parts.next()?.split_once('-')?;
+        let name = Self {
+            table,
+            hour,
+            run,
+            instance,
+            first: number(first)?,
+            last: number(last)?,
+        };
+        // one spelling for each name
+        let is_whole = parts.next().is_none() && name.first <= name.last;
+        (is_whole && name.text().strip_suffix(".parquet") == Some(text)).then_some(name)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let Self {
+            run,
+            instance,
+            first,
+            last,
+            ..
+        } = self;
+        let (year, month, day) = civil(self.hour.div_euclid(24));
+        let hour = self.hour.rem_euclid(24);
+        format!(
+            "{year:04}-{month:02}-{day:02}T{hour:02}_{run:06}_{instance:016x}_{first:08}-{last:08}.parquet"
+        )
+    }
+
+    /// Files of one group are merged with each other only.
+    pub(crate) fn group(&self) -> (Table, u64, u64, i64) {
+        (self.table, self.run, self.instance, self.hour)
+    }
+
+    /// Reports whether all rows of the other file are in this one too: it was merged, and the other one not removed yet.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        self != other
+            && self.group() == other.group()
+            && self.first <= other.first
+            && other.last <= self.last
+    }
+}
+
+fn number(text: &str) -> Option<u64> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
+}
+
+/// Days since 1970 as year, month, day.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let shifted_month = (month + 9) % 12;
+    let of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year;
+    era * 146_097 + of_era - 719_468
+}
+
+fn hour_of(text: &str) -> Option<i64> {
+    let (date, hour) = text.split_once('T')?;
+    let mut parts = date.split('-').map(|part| part.parse::<i64>().ok());
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    let hour: i64 = hour.parse().ok()?;
+    let is_in_range = (1970..=9999).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && (0..24).contains(&hour);
+    is_in_range.then(|| days(year, month, day) * 24 + hour)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_hour_has_one_name_and_is_read_back_from_it() {
+        for hour in (0..24 * 366 * 200).step_by(17) {
+            let name = Name {
+                table: Table::Logs,
+                hour,
+                run: 12,
+                instance: 0x9f86,
+                first: 1,
+                last: 16,
+            };
+            assert_eq!(Name::parse(Table::Logs, &name.text()), Some(name));
+        }
+    }
+
+    #[test]
+    fn other_names_are_not_ours() {
+        for text in [
+            "",
+            "x.parquet",
+            "2026-11-27T00_000012_9f86d081884c7d65_00000001-00000016.parquet.tmp",
+            "2026-11-27T00_000012_9f86d081884c7d65_00000016-00000001.parquet",
+            "2026-11-27T24_000012_9f86d081884c7d65_00000001-00000016.parquet",
+            "2026-02-31T00_000012_9f86d081884c7d65_00000001-00000016.parquet",
+            "2026-11-27T00_12_9f86d081884c7d65_00000001-00000016.parquet",
+            "2026-11-27T00_000012_9F86d081884c7d65_00000001-00000016.parquet",
+            "2026-11-27T00_000012_9f86d081884c7d65_00000001-00000016_1.parquet",
+            "+026-11-27T00_000012_9f86d081884c7d65_00000001-00000016.parquet",
+        ] {
+            assert_eq!(Name::parse(Table::Logs, text), None, "{text}");
+        }
+    }
+}

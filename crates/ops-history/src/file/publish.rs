@@ -1,0 +1,133 @@
+//! From rows to a file that is there as a whole, or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use parquet::column::writer::ColumnWriter;
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::KeyValue;
+use parquet::file::writer::SerializedFileWriter;
+
+use crate::Table;
+use crate::error::Error;
+use crate::file::directory::{DRAFT, private, sync};
+use crate::file::name::Name;
+use crate::step::{Step, Steps};
+use crate::table::SCHEMA_VERSION;
+
+pub(crate) const KEY_VERSION: &str = "ops_history.version";
+pub(crate) const KEY_TABLE: &str = "ops_history.table";
+pub(crate) const KEY_CHECKED: &str = "ops_history.checked_bytes";
+pub(crate) const KEY_CRC: &str = "ops_history.crc32";
+
+/// Writes one file: `column` is called for each column in turn. Returns its path and bytes once its name is on the disk.
+pub(crate) fn publish(
+    dir: &Path,
+    name: &Name,
+    steps: &Steps,
+    mut column: impl FnMut(usize, &mut ColumnWriter<'_>) -> ParquetResult<()>,
+) -> Result<(PathBuf, u64), Error> {
+    let folder = dir.join(name.table.as_str());
+    let text = name.text();
+    let path = folder.join(&text);
+    let draft = Draft(folder.join(format!("{DRAFT}{text}")));
+    let failed = |attempt| {
+        let path = &path;
+        move |error| Error::io(path, attempt, error)
+    };
+    let file = private().create(true).truncate(true).open(&draft.0);
+    let file = file.map_err(failed("make the file"))?;
+    steps.at(Step::Created).map_err(failed("make the file"))?;
+    let written = write(name.table, &file, steps, &mut column);
+    let bytes = written.map_err(|error| Error::parquet(&path, "write the file", error))?;
+    steps.at(Step::Written).map_err(failed("write the file"))?;
+    file.sync_all()
+        .map_err(failed("write the file to the disk"))?;
+    steps.at(Step::Synced).map_err(failed("write the file"))?;
+    fs::rename(&draft.0, &path).map_err(failed("give the file its name"))?;
+    // from here on its rows are there, whatever happens
+    let on_disk = steps
+        .at(Step::Named)
+        .and_then(|()| sync(&folder))
+        .and_then(|()| steps.at(Step::Published));
+    if let Err(error) = on_disk {
+        // they are counted as lost, so nobody may find them
+        fs::remove_file(&path).map_err(failed("remove the file"))?;
+        return Err(Error::io(&path, "write the name to the disk", error));
+    }
+    Ok((path, bytes))
+}
+
+/// A file that is removed again unless it got its name.
+struct Draft(PathBuf);
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // after a rename there is none
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn write(
+    table: Table,
+    file: &File,
+    steps: &Steps,
+    column: &mut impl FnMut(usize, &mut ColumnWriter<'_>) -> ParquetResult<()>,
+) -> ParquetResult<u64> {
+    let checked = Checked {
+        file,
+        crc: crc32fast::Hasher::new(),
+        bytes: 0,
+    };
+    let mut writer = SerializedFileWriter::new(checked, table.schema()?, table.properties()?)?;
+    let mut group = writer.next_row_group()?;
+    let half = table.columns().len() / 2;
+    let mut index = 0;
+    while let Some(mut next) = group.next_column()? {
+        column(index, next.untyped())?;
+        next.close()?;
+        index += 1;
+        if index == half {
+            steps
+                .at(Step::HalfWritten)
+                .map_err(|error| ParquetError::External(Box::new(error)))?;
+        }
+    }
+    group.close()?;
+    writer.flush()?;
+    let (crc, bytes) = {
+        let checked = writer.inner();
+        (checked.crc.clone().finalize(), checked.bytes)
+    };
+    for (key, value) in [
+        (KEY_VERSION, SCHEMA_VERSION.to_string()),
+        (KEY_TABLE, table.as_str().to_owned()),
+        (KEY_CHECKED, bytes.to_string()),
+        (KEY_CRC, format!("{crc:08x}")),
+    ] {
+        writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+    }
+    writer.finish()?;
+    Ok(writer.inner().bytes)
+}
+
+/// A file, and the checksum of all that was written to it.
+struct Checked<'a> {
+    file: &'a File,
+    crc: crc32fast::Hasher,
+    bytes: u64,
+}
+
+impl Write for Checked<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(buffer)?;
+        self.crc.update(buffer.get(..written).unwrap_or(buffer));
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

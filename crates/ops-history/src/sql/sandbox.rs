@@ -1,0 +1,156 @@
+use std::fmt;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use duckdb::Connection;
+use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::tables::{literal, views};
+use super::{Answer, Limits};
+use crate::error::Error;
+use crate::file::directory::Found;
+
+/// An engine without a database that reads these files, and nothing else.
+pub(super) struct Sandbox(Connection);
+
+impl Sandbox {
+    pub(super) fn open(files: &[Found], limits: &Limits) -> Result<Self, Error> {
+        let connection = Connection::open_in_memory().map_err(failed)?;
+        let paths = files.iter().map(|one| literal(&one.path.to_string_lossy()));
+        let paths: Vec<_> = paths.collect();
+        let settings = format!(
+            "SET autoinstall_known_extensions = false;
+             SET autoload_known_extensions = false;
+             SET memory_limit = '{}B';
+             SET temp_directory = '';
+             SET allowed_paths = [{}];
+             SET enable_external_access = false;
+             {}
+             SET lock_configuration = true;",
+            limits.memory,
+            paths.join(","),
+            views(files)
+        );
+        connection.execute_batch(&settings).map_err(failed)?;
+        Ok(Self(connection))
+    }
+
+    pub(super) fn answer(
+        &self,
+        sql: &str,
+        rows: usize,
+        left: Duration,
+        limit: Duration,
+    ) -> Result<Answer, Error> {
+        let sql = self.checked(sql)?;
+        let (done, is_done) = channel::<()>();
+        let handle = self.0.interrupt_handle();
+        let watch = std::thread::Builder::new().name("ops-history-sql".to_owned());
+        let watch = watch.spawn(move || {
+            let is_late = is_done.recv_timeout(left) == Err(RecvTimeoutError::Timeout);
+            if is_late {
+                handle.interrupt();
+            }
+            is_late
+        });
+        let watch = watch.map_err(|error| Error::statement(error.to_string()))?;
+        let answer = self.rows(sql, rows);
+        drop(done);
+        let is_late = watch.join().unwrap_or(false);
+        match answer {
+            Err(_) if is_late => Err(Error::timed_out(limit)),
+            answer => answer,
+        }
+    }
+
+    fn rows(&self, sql: &str, limit: usize) -> Result<Answer, Error> {
+        // the engine writes the values as JSON, so that each of its types has one form
+        let more = limit.saturating_add(1);
+        let wrapped = format!("SELECT to_json(answer) FROM (\n{sql}\n) AS answer LIMIT {more}");
+        let mut statement = self.0.prepare(&wrapped).map_err(failed)?;
+        let mut found = statement.query([]).map_err(failed)?;
+        let mut answer = Answer::default();
+        while let Some(row) = found.next().map_err(failed)? {
+            if answer.rows.len() == limit {
+                answer.is_truncated = true;
+                break;
+            }
+            let json: String = row.get(0).map_err(failed)?;
+            let row: Row =
+                serde_json::from_str(&json).map_err(|error| Error::statement(error.to_string()))?;
+            let (columns, values) = row.0.into_iter().unzip();
+            answer.columns = columns;
+            answer.rows.push(values);
+        }
+        Ok(answer)
+    }
+
+    /// Returns the statement without its semicolon if it is one SELECT, and nothing else.
+    fn checked<'a>(&self, sql: &'a str) -> Result<&'a str, Error> {
+        let sql = sql.trim().trim_end_matches(';').trim_end();
+        // the engine's own parser: it gives an error for anything but SELECT
+        let question = "SELECT CAST(json_serialize_sql(CAST(? AS VARCHAR)) AS VARCHAR)";
+        let json: String = self
+            .0
+            .query_row(question, [sql], |row| row.get(0))
+            .map_err(failed)?;
+        let parsed: Parsed =
+            serde_json::from_str(&json).map_err(|error| Error::statement(error.to_string()))?;
+        if parsed.error {
+            let message = parsed.error_message.unwrap_or_default();
+            let kind = parsed.error_type.unwrap_or_default();
+            return Err(Error::statement(match kind.as_str() {
+                "not implemented" => "only SELECT is possible here".to_owned(),
+                _ => format!("{kind} error: {message}"),
+            }));
+        }
+        match parsed.statements.len() {
+            1 => Ok(sql),
+            0 => Err(Error::statement("there is no statement")),
+            count => Err(Error::statement(format!(
+                "{count} statements: one SELECT is possible here"
+            ))),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Parsed {
+    error: bool,
+    error_type: Option<String>,
+    error_message: Option<String>,
+    #[serde(default)]
+    statements: Vec<serde::de::IgnoredAny>,
+}
+
+/// Columns of a row in their order.
+struct Row(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Row;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a row")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some((column, value)) = map.next_entry::<_, Box<RawValue>>()? {
+                    pairs.push((column, value.get().to_owned()));
+                }
+                Ok(Row(pairs))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn failed(error: duckdb::Error) -> Error {
+    Error::statement(error.to_string())
+}

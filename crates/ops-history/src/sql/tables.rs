@@ -1,0 +1,65 @@
+//! Views over files: ids as text, times without a zone, durations in milliseconds.
+
+use crate::Table;
+use crate::file::directory::Found;
+use crate::table::Form;
+
+/// Statements that make the tables of these files.
+pub(super) fn views(files: &[Found]) -> String {
+    let mut sql = String::new();
+    for table in Table::ALL {
+        let paths = files.iter().filter(|one| one.name.table == *table);
+        let paths: Vec<_> = paths
+            .map(|one| literal(&one.path.to_string_lossy()))
+            .collect();
+        let columns = table.columns().iter();
+        let columns: Vec<_> = columns
+            .map(|column| view(column.name, column.form))
+            .collect();
+        let source = if paths.is_empty() {
+            nothing(*table)
+        } else {
+            format!("read_parquet([{}])", paths.join(","))
+        };
+        sql += &format!(
+            "CREATE VIEW {} AS SELECT {} FROM {source};\n",
+            table.as_str(),
+            columns.join(", ")
+        );
+    }
+    sql + "CREATE VIEW requests AS SELECT timestamp, http_request_method, url_path, http_route, http_response_status_code, \
+        duration_ms, duration_us, error_type, trace_id, trace_id_bytes, request_id, severity_text, attributes, service_name, \
+        service_instance_id, run FROM logs WHERE body = 'request_completed';\n"
+}
+
+fn view(name: &str, form: Form) -> String {
+    match form {
+        Form::Time => format!("CAST({name} AS TIMESTAMP) AS {name}"),
+        Form::Id(_) => format!("lower(hex({name})) AS {name}, {name} AS {name}_bytes"),
+        Form::Number if name == "duration_us" => {
+            "duration_us, duration_us / 1000.0 AS duration_ms".to_owned()
+        }
+        _ => format!("\"{name}\""),
+    }
+}
+
+/// The columns of a table without a row.
+fn nothing(table: Table) -> String {
+    let columns = table.columns().iter().map(|column| {
+        let kind = match column.form {
+            Form::Time => "TIMESTAMP",
+            Form::Number | Form::Code => "BIGINT",
+            Form::Float => "DOUBLE",
+            Form::Few | Form::Grows | Form::Json => "VARCHAR",
+            Form::Id(_) => "BLOB",
+        };
+        format!("CAST(NULL AS {kind}) AS \"{}\"", column.name)
+    });
+    let columns: Vec<_> = columns.collect();
+    format!("(SELECT {} WHERE false)", columns.join(", "))
+}
+
+/// A text as SQL.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

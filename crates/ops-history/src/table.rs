@@ -1,0 +1,191 @@
+//! Tables, their columns, and how each column is encoded.
+
+use std::sync::Arc;
+
+use parquet::basic::{
+    Compression, Encoding, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel,
+};
+use parquet::errors::Result;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::{ColumnPath, Type};
+
+/// Version of the tables. A file of another version is left alone.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A table of the history: a folder of files with the same columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Table {
+    /// Log lines.
+    Logs,
+    /// Spans that ended.
+    Spans,
+    /// Samples of metrics.
+    Metrics,
+}
+
+impl Table {
+    /// All tables.
+    pub const ALL: &[Self] = &[Self::Logs, Self::Spans, Self::Metrics];
+
+    /// Name of the table and of its folder.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Logs => "logs",
+            Self::Spans => "spans",
+            Self::Metrics => "metrics",
+        }
+    }
+
+    /// Columns in their order; the first one is the time that files are sorted by.
+    pub(crate) fn columns(self) -> &'static [Column] {
+        match self {
+            Self::Logs => LOGS,
+            Self::Spans => SPANS,
+            Self::Metrics => METRICS,
+        }
+    }
+
+    pub(crate) fn schema(self) -> Result<Arc<Type>> {
+        let fields = self.columns().iter().map(|column| column.to_type());
+        let fields = fields.collect::<Result<Vec<_>>>()?;
+        let group = Type::group_type_builder(self.as_str()).with_fields(fields);
+        Ok(Arc::new(group.build()?))
+    }
+
+    pub(crate) fn properties(self) -> Result<Arc<WriterProperties>> {
+        let mut builder = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_offset_index_disabled(true)
+            .set_max_row_group_row_count(None)
+            .set_created_by(concat!("ops-history ", env!("CARGO_PKG_VERSION")).to_owned());
+        for column in self.columns() {
+            let path = || ColumnPath::from(column.name);
+            let (has_dictionary, encoding) = match column.form {
+                Form::Time | Form::Number => (false, Encoding::DELTA_BINARY_PACKED),
+                Form::Grows => (false, Encoding::DELTA_BYTE_ARRAY),
+                Form::Id(_) => (false, Encoding::PLAIN),
+                Form::Few | Form::Code | Form::Json | Form::Float => (true, Encoding::PLAIN),
+            };
+            builder = builder.set_column_dictionary_enabled(path(), has_dictionary);
+            if !has_dictionary {
+                builder = builder.set_column_encoding(path(), encoding);
+            }
+            if let Form::Id(_) = column.form {
+                builder = builder
+                    .set_column_compression(path(), Compression::UNCOMPRESSED)
+                    .set_column_statistics_enabled(path(), EnabledStatistics::None);
+            }
+        }
+        Ok(Arc::new(builder.build()))
+    }
+}
+
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
+    pub(crate) form: Form,
+}
+
+/// Values of a column, and with it their encoding.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Form {
+    /// Microseconds since 1970, of which each row has one.
+    Time,
+    Number,
+    /// A number of which there are few.
+    Code,
+    Float,
+    /// A text of which there are few.
+    Few,
+    /// A text that begins as the one before it.
+    Grows,
+    Json,
+    /// Bytes of an id.
+    Id(i32),
+}
+
+const fn column(name: &'static str, form: Form) -> Column {
+    Column { name, form }
+}
+
+const LOGS: &[Column] = &[
+    column("timestamp", Form::Time),
+    column("severity_text", Form::Few),
+    column("severity_number", Form::Code),
+    column("body", Form::Few),
+    column("scope_name", Form::Few),
+    column("trace_id", Form::Id(16)),
+    column("span_id", Form::Id(8)),
+    column("request_id", Form::Grows),
+    column("http_request_method", Form::Few),
+    column("url_path", Form::Few),
+    column("http_route", Form::Few),
+    column("http_response_status_code", Form::Code),
+    column("duration_us", Form::Number),
+    column("error_type", Form::Few),
+    column("attributes", Form::Json),
+    column("service_name", Form::Few),
+    column("service_instance_id", Form::Few),
+    column("run", Form::Code),
+];
+
+const SPANS: &[Column] = &[
+    column("timestamp", Form::Time),
+    column("duration_us", Form::Number),
+    column("name", Form::Few),
+    column("kind", Form::Few),
+    column("trace_id", Form::Id(16)),
+    column("span_id", Form::Id(8)),
+    column("parent_span_id", Form::Id(8)),
+    column("status_code", Form::Few),
+    column("service_name", Form::Few),
+    column("service_instance_id", Form::Few),
+    column("run", Form::Code),
+];
+
+const METRICS: &[Column] = &[
+    column("timestamp", Form::Time),
+    column("name", Form::Few),
+    column("type", Form::Few),
+    column("unit", Form::Few),
+    column("attributes", Form::Json),
+    column("value", Form::Float),
+    column("count", Form::Number),
+    column("sum", Form::Float),
+    column("explicit_bounds", Form::Few),
+    column("bucket_counts", Form::Few),
+    column("service_name", Form::Few),
+    column("service_instance_id", Form::Few),
+    column("run", Form::Code),
+];
+
+impl Column {
+    fn to_type(&self) -> Result<Arc<Type>> {
+        let (physical, logical, length) = match self.form {
+            Form::Time => {
+                let unit = TimeUnit::MICROS;
+                let utc = LogicalType::Timestamp {
+                    is_adjusted_to_u_t_c: true,
+                    unit,
+                };
+                (Physical::INT64, Some(utc), 0)
+            }
+            Form::Number | Form::Code => (Physical::INT64, None, 0),
+            Form::Float => (Physical::DOUBLE, None, 0),
+            Form::Few | Form::Grows | Form::Json => {
+                (Physical::BYTE_ARRAY, Some(LogicalType::String), 0)
+            }
+            Form::Id(length) => (Physical::FIXED_LEN_BYTE_ARRAY, None, length),
+        };
+        let repetition = match self.form {
+            Form::Time => Repetition::REQUIRED,
+            _ => Repetition::OPTIONAL,
+        };
+        let builder = Type::primitive_type_builder(self.name, physical)
+            .with_repetition(repetition)
+            .with_logical_type(logical)
+            .with_length(length);
+        Ok(Arc::new(builder.build()?))
+    }
+}

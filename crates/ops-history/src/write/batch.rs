@@ -1,0 +1,287 @@
+//! Rows of one table in memory, column by column.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use bytes::Bytes;
+use parquet::data_type::{ByteArray, FixedLenByteArray};
+
+use super::line::{Line, severity};
+use super::record::{Sample, SampleValue, Span, micros};
+use crate::Table;
+use crate::error::Error;
+use crate::file::cells::Cells;
+use crate::file::name::{HOUR_US, Name};
+use crate::file::publish::publish;
+use crate::step::Steps;
+use crate::table::Form;
+
+/// Rows of the largest file that is not merged.
+const MAX_ROWS: usize = 16 * 1024;
+/// Bytes of texts in memory.
+const MAX_TEXT: usize = 4 << 20;
+/// Texts that are remembered because they may come again.
+const MAX_KNOWN: usize = 4096;
+
+/// Constants of a run: every row has them.
+pub(super) struct Run {
+    pub(super) number: u64,
+    pub(super) instance: u64,
+    service: ByteArray,
+    instance_text: ByteArray,
+}
+
+impl Run {
+    pub(super) fn new(number: u64, instance: u64, service: &str) -> Self {
+        Self {
+            number,
+            instance,
+            service: service.into(),
+            instance_text: ByteArray::from(format!("{instance:016x}").into_bytes()),
+        }
+    }
+}
+
+/// One cell of a row that is added.
+enum Cell<'a> {
+    Null,
+    Int(i64),
+    Float(f64),
+    Text(&'a str),
+    Shared(&'a ByteArray),
+    Id(&'a [u8]),
+}
+
+impl<'a> Cell<'a> {
+    fn text(text: Option<&'a str>) -> Self {
+        text.map_or(Self::Null, Self::Text)
+    }
+
+    fn int(number: Option<i64>) -> Self {
+        number.map_or(Self::Null, Self::Int)
+    }
+
+    fn id(id: Option<&'a [u8]>) -> Self {
+        id.map_or(Self::Null, Self::Id)
+    }
+}
+
+pub(super) struct Batch {
+    table: Table,
+    times: Vec<i64>,
+    columns: Vec<Cells>,
+    text_bytes: usize,
+    known: HashSet<Bytes>,
+}
+
+impl Batch {
+    pub(super) fn new(table: Table) -> Self {
+        let columns = table.columns().iter();
+        Self {
+            table,
+            times: Vec::new(),
+            columns: columns.map(|column| Cells::of(column.form)).collect(),
+            text_bytes: 0,
+            known: HashSet::new(),
+        }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.times.len()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.rows() >= MAX_ROWS || self.text_bytes >= MAX_TEXT
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.times.clear();
+        self.columns.iter_mut().for_each(Cells::clear);
+        self.text_bytes = 0;
+        // it holds no more than it did since the last file
+        self.known.clear();
+    }
+
+    pub(super) fn add_line(&mut self, at: i64, line: &Line<'_>, run: &Run) {
+        let level = line.level.as_deref();
+        self.add(
+            at,
+            &[
+                Cell::Int(at),
+                Cell::text(level),
+                Cell::int(level.and_then(severity)),
+                Cell::text(line.event.as_deref()),
+                Cell::text(line.logger.as_deref()),
+                Cell::id(line.trace_id.as_ref().map(|id| &id[..])),
+                Cell::id(line.span_id.as_ref().map(|id| &id[..])),
+                Cell::text(line.request_id.as_deref()),
+                Cell::text(line.method.as_deref()),
+                Cell::text(line.path.as_deref()),
+                Cell::text(line.route.as_deref()),
+                Cell::int(line.status),
+                Cell::int(line.duration_us),
+                Cell::text(line.error_type.as_deref()),
+                Cell::text(line.rest.as_deref()),
+                Cell::Shared(&run.service),
+                Cell::Shared(&run.instance_text),
+                Cell::Int(run.number as i64),
+            ],
+        );
+    }
+
+    pub(super) fn add_span(&mut self, span: &Span, run: &Run) {
+        let at = micros(span.start);
+        let took = i64::try_from(span.duration.as_micros()).unwrap_or(i64::MAX);
+        self.add(
+            at,
+            &[
+                Cell::Int(at),
+                Cell::Int(took),
+                Cell::Text(&span.name),
+                Cell::Text(span.kind),
+                Cell::Id(&span.trace_id),
+                Cell::Id(&span.span_id),
+                Cell::id(span.parent_span_id.as_ref().map(|id| &id[..])),
+                Cell::Text(if span.is_error { "error" } else { "unset" }),
+                Cell::Shared(&run.service),
+                Cell::Shared(&run.instance_text),
+                Cell::Int(run.number as i64),
+            ],
+        );
+    }
+
+    pub(super) fn add_sample(&mut self, sample: &Sample, run: &Run) {
+        let at = micros(sample.at);
+        let (bounds_text, counts_text);
+        let (kind, value, count, sum, bounds, counts) = match &sample.value {
+            SampleValue::Sum(value) => ("sum", Some(*value), None, None, None, None),
+            SampleValue::Gauge(value) => ("gauge", Some(*value), None, None, None, None),
+            SampleValue::Histogram {
+                bounds,
+                counts,
+                sum,
+            } => {
+                bounds_text = list(bounds);
+                counts_text = list(counts);
+                let count = counts.iter().sum::<u64>();
+                (
+                    "histogram",
+                    None,
+                    i64::try_from(count).ok(),
+                    Some(*sum),
+                    Some(bounds_text.as_str()),
+                    Some(counts_text.as_str()),
+                )
+            }
+        };
+        let float = |number: Option<f64>| number.map_or(Cell::Null, Cell::Float);
+        let some = |text: &'static str| Some(text).filter(|text| !text.is_empty());
+        let attributes = Some(sample.attributes.as_str()).filter(|text| !text.is_empty());
+        self.add(
+            at,
+            &[
+                Cell::Int(at),
+                Cell::Text(sample.name),
+                Cell::Text(kind),
+                Cell::text(some(sample.unit)),
+                Cell::text(attributes),
+                float(value),
+                Cell::int(count),
+                float(sum),
+                Cell::text(bounds),
+                Cell::text(counts),
+                Cell::Shared(&run.service),
+                Cell::Shared(&run.instance_text),
+                Cell::Int(run.number as i64),
+            ],
+        );
+    }
+
+    fn add(&mut self, at: i64, row: &[Cell<'_>]) {
+        self.times.push(at);
+        let forms = self.table.columns().iter().map(|column| column.form);
+        for ((cells, cell), form) in self.columns.iter_mut().zip(row).zip(forms) {
+            match cells {
+                Cells::Int(cells) => cells.push(match cell {
+                    Cell::Int(number) => Some(*number),
+                    _ => None,
+                }),
+                Cells::Float(cells) => cells.push(match cell {
+                    Cell::Float(number) => Some(*number),
+                    _ => None,
+                }),
+                Cells::Text(cells) => cells.push(match cell {
+                    Cell::Text(text) => {
+                        let bytes = known(&mut self.known, &mut self.text_bytes, text, form);
+                        Some(ByteArray::from(bytes))
+                    }
+                    Cell::Shared(text) => Some((*text).clone()),
+                    _ => None,
+                }),
+                Cells::Id(cells) => cells.push(match cell {
+                    Cell::Id(id) => {
+                        let bytes = ByteArray::from(id.to_vec());
+                        Some(FixedLenByteArray::from(bytes))
+                    }
+                    _ => None,
+                }),
+            }
+        }
+    }
+
+    /// Writes the rows as one file for each hour. Returns the rows that are in files, and the failure that kept the others out.
+    pub(super) fn write(
+        &self,
+        dir: &Path,
+        number: u64,
+        run: &Run,
+        steps: &Steps,
+    ) -> (u64, u64, Result<(), Error>) {
+        let mut rows: Vec<u32> = (0..self.rows() as u32).collect();
+        let time = |row: &u32| self.times.get(*row as usize).copied().unwrap_or_default();
+        // stable: rows of one microsecond stay in their order
+        rows.sort_by_key(time);
+        let (mut written, mut files) = (0, 0);
+        for rows in rows.chunk_by(|a, b| time(a) / HOUR_US == time(b) / HOUR_US) {
+            let name = Name {
+                table: self.table,
+                hour: rows.first().map(time).unwrap_or_default() / HOUR_US,
+                run: run.number,
+                instance: run.instance,
+                first: number,
+                last: number,
+            };
+            let published = publish(dir, &name, steps, |column, writer| {
+                let cells = self.columns.get(column);
+                cells.map_or(Ok(()), |cells| cells.write(rows, writer))
+            });
+            match published {
+                Ok(_) => {
+                    written += rows.len() as u64;
+                    files += 1;
+                }
+                Err(error) => return (written, files, Err(error)),
+            }
+        }
+        (written, files, Ok(()))
+    }
+}
+
+/// Returns the text as bytes, shared with the same text before.
+fn known(known: &mut HashSet<Bytes>, text_bytes: &mut usize, text: &str, form: Form) -> Bytes {
+    let may_come_again = form == Form::Few;
+    if may_come_again && let Some(bytes) = known.get(text.as_bytes()) {
+        return bytes.clone();
+    }
+    *text_bytes += text.len();
+    let bytes = Bytes::copy_from_slice(text.as_bytes());
+    if may_come_again && known.len() < MAX_KNOWN {
+        known.insert(bytes.clone());
+    }
+    bytes
+}
+
+fn list<T: std::fmt::Display>(numbers: &[T]) -> String {
+    let numbers: Vec<_> = numbers.iter().map(T::to_string).collect();
+    format!("[{}]", numbers.join(","))
+}

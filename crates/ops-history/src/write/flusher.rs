@@ -1,0 +1,171 @@
+//! The thread that takes what waits, and makes files of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::batch::{Batch, Run};
+use super::line::Line;
+use super::queue::Waiting;
+use super::record::Record;
+use super::stats::Counts;
+use crate::Table;
+use crate::error::{Error, chain};
+use crate::file::directory::space;
+
+/// Time for which lines wait before they are taken apart.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Largest reserve of bytes for others.
+const RESERVE: u64 = 256 << 20;
+
+pub(super) struct Flusher {
+    shared: Arc<Shared>,
+    run: Run,
+    batches: [Batch; 3],
+    /// Number of the next write.
+    number: u64,
+    last: Instant,
+    failed: Option<Instant>,
+}
+
+impl Flusher {
+    pub(super) fn new(shared: Arc<Shared>, run: Run) -> Self {
+        Self {
+            shared,
+            run,
+            batches: [
+                Batch::new(Table::Logs),
+                Batch::new(Table::Spans),
+                Batch::new(Table::Metrics),
+            ],
+            number: 1,
+            last: Instant::now(),
+            failed: None,
+        }
+    }
+
+    /// Runs until the history is closed and all of it is written.
+    pub(super) fn run(mut self) {
+        let mut taken = Waiting::default();
+        loop {
+            let flush = taken.flush;
+            self.shared.queue.take(PATIENCE, &mut taken);
+            let (is_asked, is_closed) = (taken.flush != flush, taken.is_closed);
+            self.add(&taken);
+            if is_asked || is_closed || self.last.elapsed() >= self.shared.config.every {
+                self.last = Instant::now();
+                for table in 0..self.batches.len() {
+                    self.write(table);
+                }
+                self.shared.done.flushed(taken.flush);
+            }
+            if is_closed && taken.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn add(&mut self, taken: &Waiting) {
+        let mut unreadable = 0;
+        let mut start = 0;
+        for (at, end) in &taken.lines {
+            let json = taken.text.get(start..*end).unwrap_or_default();
+            start = *end;
+            match Line::parse(json) {
+                Some(line) => self.batches[0].add_line(*at, &line, &self.run),
+                None => unreadable += 1,
+            }
+            self.write_if_full(0);
+        }
+        for record in &taken.records {
+            match record {
+                Record::Span(span) => {
+                    self.batches[1].add_span(span, &self.run);
+                    self.write_if_full(1);
+                }
+                Record::Sample(sample) => {
+                    self.batches[2].add_sample(sample, &self.run);
+                    self.write_if_full(2);
+                }
+            }
+        }
+        if unreadable > 0 {
+            let done = &self.shared.done;
+            done.update(|stats| stats.lines.unreadable += unreadable);
+        }
+    }
+
+    fn write_if_full(&mut self, table: usize) {
+        if self.batches.get(table).is_some_and(Batch::is_full) {
+            self.write(table);
+        }
+    }
+
+    /// Writes the rows of a table; without space they are dropped, and counted.
+    fn write(&mut self, table: usize) {
+        let Some(batch) = self.batches.get(table) else {
+            return;
+        };
+        let rows = batch.rows() as u64;
+        if rows == 0 {
+            return;
+        }
+        let config = &self.shared.config;
+        let waits = |failed: Instant| failed.elapsed() < config.retry;
+        let outcome = if self.failed.is_some_and(waits) {
+            None
+        } else {
+            let number = self.number;
+            self.number += 1;
+            Some(match self.enough_space() {
+                Ok(()) => batch.write(&config.dir, number, &self.run, &config.steps),
+                Err(error) => (0, 0, Err(error)),
+            })
+        };
+        if let Some(batch) = self.batches.get_mut(table) {
+            batch.clear();
+        }
+        let (written, files, result) = outcome.unwrap_or((0, 0, Ok(())));
+        self.shared.done.update(|stats| {
+            let counts: &mut Counts = match table {
+                0 => &mut stats.lines,
+                1 => &mut stats.spans,
+                _ => &mut stats.samples,
+            };
+            counts.written += written;
+            counts.stopped += rows - written;
+            stats.files_written += files;
+            match &result {
+                Err(error) => stats.stopped = Some(chain(error)),
+                Ok(()) if written > 0 => stats.stopped = None,
+                Ok(()) => {}
+            }
+        });
+        match result {
+            Err(_) => self.failed = Some(Instant::now()),
+            Ok(()) if written > 0 => self.failed = None,
+            Ok(()) => {}
+        }
+        if files > 0 {
+            self.shared.upkeep.wake();
+        }
+    }
+
+    /// Fails before the last bytes of the disk are gone: others need them more.
+    fn enough_space(&self) -> Result<(), Error> {
+        let config = &self.shared.config;
+        let Some((free, all)) = space(&config.dir) else {
+            return Ok(());
+        };
+        let reserve = config.reserve.unwrap_or(RESERVE.min(all / 20));
+        if free >= reserve {
+            return Ok(());
+        }
+        let error = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        Err(Error::io(
+            &config.dir,
+            "leave the disk enough space for others",
+            error,
+        ))
+    }
+}

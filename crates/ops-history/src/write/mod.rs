@@ -1,0 +1,152 @@
+//! Writing: a queue that nobody waits for, one thread that makes files of it, and one that keeps them few.
+
+mod batch;
+mod flusher;
+mod line;
+mod queue;
+mod record;
+mod stats;
+mod upkeep;
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::fs::File;
+use std::hash::BuildHasher;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+pub use record::{Sample, SampleValue, Span};
+pub use stats::{Counts, Stats};
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::file::directory::{list, lock, next_run, remove_drafts};
+use batch::Run;
+use flusher::Flusher;
+use queue::Queue;
+use record::{Record, micros};
+use stats::Done;
+use upkeep::{Tidier, Upkeep};
+
+/// The history that this process writes. Cheap to clone.
+#[derive(Clone)]
+pub struct History {
+    shared: Arc<Shared>,
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    run: u64,
+}
+
+struct Shared {
+    config: Config,
+    queue: Queue,
+    done: Done,
+    upkeep: Upkeep,
+    /// Held for as long as the history is.
+    _lock: File,
+}
+
+impl History {
+    /// Takes the directory, and starts the two threads that write.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the directory cannot be made or listed, another process writes to it, or there are no threads.
+    pub fn open(config: Config) -> Result<Self, Error> {
+        let lock = lock(&config.dir)?;
+        remove_drafts(&config.dir);
+        let number = next_run(&list(&config.dir)?);
+        let instance = RandomState::new().hash_one((number, SystemTime::now()));
+        let run = Run::new(number, instance, &config.service);
+        let shared = Arc::new(Shared {
+            config,
+            queue: Queue::new(),
+            done: Done::default(),
+            upkeep: Upkeep::default(),
+            _lock: lock,
+        });
+        shared.done.update(|stats| stats.run = number);
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            let thread = std::thread::Builder::new().name(name.to_owned());
+            let failed = |error| Error::io(&shared.config.dir, "start a thread for it", error);
+            thread.spawn(work).map_err(failed)
+        };
+        let flusher = Flusher::new(shared.clone(), run);
+        let tidier = Tidier::new(shared.clone());
+        let threads = vec![
+            spawn("ops-history", Box::new(move || flusher.run()))?,
+            spawn("ops-history-tidy", Box::new(move || tidier.run()))?,
+        ];
+        Ok(Self {
+            threads: Arc::new(Mutex::new(threads)),
+            run: number,
+            shared,
+        })
+    }
+
+    /// Offers a line of JSON, without its secrets.
+    pub fn line(&self, at: SystemTime, json: &[u8]) {
+        self.shared.queue.line(micros(at), json);
+    }
+
+    /// Offers a span that ended.
+    pub fn span(&self, span: Span) {
+        self.shared.queue.span(span);
+    }
+
+    /// Offers a sample of a metric.
+    pub fn sample(&self, sample: Sample) {
+        self.shared.queue.record(Record::Sample(sample));
+    }
+
+    /// Waits up to `budget` until all that was offered before is in files, or dropped; returns `false` on timeout.
+    pub fn flush(&self, budget: Duration) -> bool {
+        let number = self.shared.queue.ask(false);
+        self.shared.done.wait(number, budget)
+    }
+
+    /// Ends the history within `budget`: what waits is written, and what is offered later is dropped. Returns `false` on timeout;
+    /// files are whole all the same.
+    pub fn close(&self, budget: Duration) -> bool {
+        let number = self.shared.queue.ask(true);
+        let is_written = self.shared.done.wait(number, budget);
+        self.shared
+            .upkeep
+            .stop
+            .store(true, std::sync::atomic::Ordering::Relaxed);
+        self.shared.upkeep.wake();
+        if is_written {
+            let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            for thread in threads.drain(..) {
+                // its panic is a line already
+                let _ = thread.join();
+            }
+        }
+        is_written
+    }
+
+    /// Returns the numbers of now.
+    pub fn stats(&self) -> Stats {
+        self.shared.done.stats(|| self.shared.queue.offered())
+    }
+
+    /// Number of this run in its directory: 1 for the first one.
+    pub fn run(&self) -> u64 {
+        self.run
+    }
+
+    /// Returns the directory.
+    pub fn dir(&self) -> &Path {
+        &self.shared.config.dir
+    }
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("History")
+            .field("dir", &self.shared.config.dir)
+            .field("run", &self.run)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,133 @@
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Numbers of a history, taken at one moment.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Log lines.
+    pub lines: Counts,
+    /// Spans.
+    pub spans: Counts,
+    /// Samples of metrics.
+    pub samples: Counts,
+    /// Files that were written, without merged ones.
+    pub files_written: u64,
+    /// Merges.
+    pub merges: u64,
+    /// Number of times that files were looked through to merge and remove them.
+    pub looks: u64,
+    /// Reason why nothing is written, while that is so.
+    pub stopped: Option<String>,
+    /// Reason why files are neither merged nor removed, while that is so.
+    pub untidy: Option<String>,
+    /// Files with a name of ours that cannot be read, each with the reason.
+    pub unreadable: Vec<String>,
+    /// Number of this run in its directory.
+    pub run: u64,
+}
+
+/// Numbers of one kind of record. Every record that was offered is written, dropped or waiting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Number of records that were offered.
+    pub offered: u64,
+    /// Number of those that are in a file.
+    pub written: u64,
+    /// Number of those that were dropped since the queue was full.
+    pub queue_full: u64,
+    /// Number of those that were dropped since they were too long.
+    pub too_long: u64,
+    /// Number of those that were dropped since they were no JSON object.
+    pub unreadable: u64,
+    /// Number of those that were dropped since nothing could be written.
+    pub stopped: u64,
+    /// Number of those that were offered after the end.
+    pub closed: u64,
+}
+
+impl Counts {
+    /// Number of records that were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.queue_full + self.too_long + self.unreadable + self.stopped + self.closed
+    }
+
+    /// Number of records that are neither written nor dropped yet.
+    pub fn waiting(&self) -> u64 {
+        self.offered.saturating_sub(self.written + self.dropped())
+    }
+
+    fn plus(mut self, other: Self) -> Self {
+        self.offered += other.offered;
+        self.written += other.written;
+        self.queue_full += other.queue_full;
+        self.too_long += other.too_long;
+        self.unreadable += other.unreadable;
+        self.stopped += other.stopped;
+        self.closed += other.closed;
+        self
+    }
+}
+
+/// Counts of the queue: what was offered, and what it refused.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Offered {
+    pub(super) lines: Counts,
+    pub(super) spans: Counts,
+    pub(super) samples: Counts,
+}
+
+/// Work that the threads of a history have done.
+#[derive(Default)]
+pub(super) struct Done {
+    state: Mutex<Stats>,
+    flushed: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Done {
+    /// Number of the run.
+    pub(super) fn run(&self) -> u64 {
+        self.state().run
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut Stats)) {
+        change(&mut self.state());
+    }
+
+    fn state(&self) -> MutexGuard<'_, Stats> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the numbers, with those of the queue, which are read afterwards so that nothing is counted before it was offered.
+    pub(super) fn stats(&self, offered: impl FnOnce() -> Offered) -> Stats {
+        let mut stats = self.state().clone();
+        let offered = offered();
+        stats.lines = stats.lines.plus(offered.lines);
+        stats.spans = stats.spans.plus(offered.spans);
+        stats.samples = stats.samples.plus(offered.samples);
+        stats
+    }
+
+    pub(super) fn flushed(&self, number: u64) {
+        let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
+        *flushed = number;
+        self.changed.notify_all();
+    }
+
+    /// Waits for a flush; `false` if it took longer.
+    pub(super) fn wait(&self, number: u64, budget: Duration) -> bool {
+        let started = Instant::now();
+        let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
+        while *flushed < number {
+            let left = budget.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.changed.wait_timeout(flushed, left);
+            flushed = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}

@@ -1,0 +1,157 @@
+//! A day of a service, made quickly.
+
+use std::time::{Duration, Instant};
+
+use ops_history::History;
+use ops_history::sql::{inventory, named};
+
+use crate::{LONG, Place, ask, assert_adds_up, at, is_full, value};
+
+const ROUTES: [(&str, &str); 8] = [
+    ("GET", "/api/flights/summary"),
+    ("GET", "/api/flights/{id}"),
+    ("GET", "/api/registry/models"),
+    ("POST", "/api/registry/models"),
+    ("GET", "/api/registry/models/{name}"),
+    ("GET", "/api/isochrone"),
+    ("POST", "/api/orchestrator/runs"),
+    ("GET", "/api/orchestrator/runs/{id}"),
+];
+
+/// Numbers that look random, the same each time.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+/// An access line as ops-log writes it, with random trace and ids in paths.
+fn line(noise: &mut Noise, micros: u64, n: u64, text: &mut String) {
+    use std::fmt::Write;
+    text.clear();
+    let (method, route) = ROUTES[(noise.next() % 8) as usize];
+    let path = match route.split_once('{') {
+        Some((before, _)) => format!("{before}{}", noise.next() % 5000),
+        None => route.to_owned(),
+    };
+    let status = if noise.next().is_multiple_of(200) {
+        503
+    } else {
+        200
+    };
+    let level = if status == 503 { "error" } else { "info" };
+    let latency = 1 + (noise.next() % 40) * (noise.next() % 40) / 20;
+    let (high, low) = (noise.next(), noise.next());
+    write!(
+        text,
+        "{{\"timestamp\":\"2026-11-27T10:00:00.000000Z\",\"level\":\"{level}\",\"event\":\"request_completed\",\"logger\":\"kearney-platform-api\",\
+         \"request_id\":\"req-{micros:x}-1f4a{n:x}\",\"trace_id\":\"{high:016x}{low:016x}\",\"method\":\"{method}\",\"path\":\"{path}\",\
+         \"route\":\"{route}\",\"status\":{status},\"latency_ms\":{latency}}}"
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_day_of_access_lines_is_small_and_answers_quickly() {
+    let per_second: u64 = 500;
+    let seconds: u64 = if is_full() { 24 * 3600 } else { 120 };
+    let place = Place::new();
+    let history = History::open(place.config().max_bytes(64 << 30)).unwrap();
+    let started = Instant::now();
+    let mut noise = Noise(42);
+    let mut text = String::new();
+    let mut traced = String::new();
+    for second in 0..seconds {
+        for n in 0..per_second {
+            let into = Duration::from_micros(n * 2000 + noise.next() % 2000);
+            let moment = at(second) + into;
+            let micros = moment
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap()
+                .as_micros() as u64;
+            line(&mut noise, micros, second * per_second + n, &mut text);
+            if second == seconds / 2 {
+                let at = text.find("trace_id").unwrap() + "trace_id\":\"".len();
+                traced = text[at..at + 32].to_owned();
+            }
+            history.line(moment, text.as_bytes());
+        }
+        // every ten seconds one file, as in real time
+        if second % 10 == 9 {
+            assert!(history.flush(LONG));
+        }
+    }
+    assert!(history.close(LONG));
+    let stats = history.stats();
+    assert_adds_up(&stats);
+    let lines = per_second * seconds;
+    assert_eq!((stats.lines.written, stats.lines.dropped()), (lines, 0));
+    drop(history);
+    // the next start merges what is left
+    let next = History::open(place.config().max_bytes(64 << 30)).unwrap();
+    assert!(next.flush(LONG));
+    let files = || place.names("logs").len() as u64;
+    crate::wait_for("the merges", || files() <= 2 + seconds / 3600 * 8);
+    assert!(next.close(LONG));
+    let made = started.elapsed();
+    let found = inventory(&[place.dir()], false).unwrap();
+    let (_, files, rows, bytes) = found.tables[0];
+    assert_eq!(rows, lines);
+    let per_line = bytes as f64 / rows as f64;
+    let memory = peak_memory();
+    println!(
+        "{rows} lines in {files} files: {bytes} bytes, {per_line:.1} a line; made in {made:.1?}; peak of memory {memory}"
+    );
+    assert!(per_line <= 60.0, "{per_line}");
+    let dirs = [place.dir()];
+    let one_trace = named("trace").unwrap().sql(Some(&traced)).unwrap();
+    let questions = [
+        (
+            "slowest-routes",
+            named("slowest-routes").unwrap().sql(None).unwrap(),
+        ),
+        (
+            "requests-by-hour",
+            named("requests-by-hour").unwrap().sql(None).unwrap(),
+        ),
+        (
+            "errors-by-cause",
+            named("errors-by-cause").unwrap().sql(None).unwrap(),
+        ),
+        (
+            "slowest-requests",
+            named("slowest-requests").unwrap().sql(None).unwrap(),
+        ),
+        ("trace", one_trace),
+    ];
+    for (name, sql) in questions {
+        let answer = ask(&dirs, &sql);
+        println!(
+            "{name}: {} rows in {:.2} s",
+            answer.rows.len(),
+            answer.seconds
+        );
+        assert!(!answer.rows.is_empty());
+        if name == "trace" {
+            assert_eq!(answer.rows.len(), 1);
+        }
+    }
+    let counted = value(&dirs, "SELECT count(DISTINCT request_id) FROM requests");
+    assert_eq!(counted.as_u64(), Some(lines));
+}
+
+/// Largest resident memory of this process so far, as the kernel says it.
+fn peak_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM"));
+    line.unwrap_or_default()
+        .split_whitespace()
+        .skip(1)
+        .collect::<Vec<_>>()
+        .join(" ")
+}

@@ -1,0 +1,223 @@
+use ops_history::History;
+use ops_history::sql::inventory;
+use serde_json::json;
+
+use crate::{Clocks, LONG, Place, ask, at, number, numbers, rows, value, wait_for};
+
+/// Three files of one row each.
+fn three(place: &Place) {
+    let history = place.open();
+    for n in 0..3 {
+        number(&history, n, n);
+        assert!(history.flush(LONG));
+    }
+    assert!(history.close(LONG));
+}
+
+#[test]
+fn torn_forged_and_foreign_files_are_left_out_with_a_reason_and_left_alone() {
+    let place = Place::new();
+    three(&place);
+    let folder = place.dir().join("logs");
+    let names = place.names("logs");
+    let whole = std::fs::read(folder.join(&names[0])).unwrap();
+    // torn: the end is missing; forged: another number of bytes, of a table, of a version
+    std::fs::write(folder.join(&names[1]), &whole[..whole.len() - 20]).unwrap();
+    let other = names[0].replace("_00000001-00000001", "_00000007-00000007");
+    std::fs::write(folder.join(&other), b"PAR1 nothing of it PAR1").unwrap();
+    let spans = place.dir().join("spans").join(&names[0]);
+    std::fs::write(&spans, &whole).unwrap();
+    // a name that claims to cover all of the hour
+    let claims = names[0].replace("_00000001-00000001", "_00000001-99999999");
+    std::fs::write(folder.join(&claims), b"").unwrap();
+    std::fs::write(folder.join("notes.txt"), b"mine").unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", folder.join(names[0].replace("T10", "T11"))).unwrap();
+
+    let answer = ask(&[place.dir()], "SELECT count(*) FROM logs");
+    assert_eq!((rows(&answer)[0][0].clone(), answer.files), (json!(2), 2));
+    assert_eq!(answer.skipped.len(), 4, "{:?}", answer.skipped);
+    let history = place.open();
+    wait_for("a look", || history.stats().unreadable.len() == 4);
+    let reasons = history.stats().unreadable.join("\n");
+    assert!(
+        reasons.contains("its columns are not those of Spans"),
+        "{reasons}"
+    );
+    number(&history, 9, 9);
+    assert!(history.close(LONG));
+    assert_eq!(history.stats().stopped, None);
+    assert_eq!(numbers(&[place.dir()]), [0, 2, 9]);
+    for name in [&names[1], &other, &claims, "notes.txt"] {
+        assert!(folder.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_file_with_a_good_footer_and_bad_pages_is_left_out_and_hides_nothing() {
+    let place = Place::new();
+    three(&place);
+    let path = place.first_file("logs");
+    let mut bytes = std::fs::read(&path).unwrap();
+    for byte in bytes.iter_mut().skip(4).take(40) {
+        *byte ^= 0x5a;
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let found = inventory(&[place.dir()], true).unwrap();
+    assert!(
+        found.skipped[0].ends_with("its checksum is wrong"),
+        "{:?}",
+        found.skipped
+    );
+    assert_eq!(found.tables[0].1, 2);
+    // the engine stumbles over it, and the answer is that of the others
+    let answer = ask(
+        &[place.dir()],
+        "SELECT count(timestamp + INTERVAL 1 SECOND) FROM logs",
+    );
+    assert_eq!(rows(&answer)[0][0], json!(2));
+    assert_eq!(answer.skipped.len(), 1);
+    // it is not merged either
+    let history = place.open();
+    wait_for("a merge that fails", || {
+        !history.stats().unreadable.is_empty()
+    });
+    assert!(history.close(LONG));
+    assert!(path.exists());
+}
+
+#[test]
+fn what_an_interrupted_merge_left_counts_once() {
+    let place = Place::new();
+    three(&place);
+    let copy = Place::new();
+    std::fs::create_dir_all(copy.dir()).unwrap();
+    std::fs::create_dir_all(copy.dir().join("logs")).unwrap();
+    for name in place.names("logs") {
+        let from = place.dir().join("logs").join(&name);
+        std::fs::copy(from, copy.dir().join("logs").join(&name)).unwrap();
+    }
+    let history = place.open();
+    wait_for("the merge", || place.names("logs").len() == 1);
+    assert!(history.close(LONG));
+    // the merged one beside those that are in it, and a copy of the directory besides
+    let merged = &place.names("logs")[0];
+    std::fs::copy(
+        place.first_file("logs"),
+        copy.dir().join("logs").join(merged),
+    )
+    .unwrap();
+    assert_eq!(copy.names("logs").len(), 4);
+    assert_eq!(numbers(&[copy.dir()]), [0, 1, 2]);
+    assert_eq!(numbers(&[place.dir(), copy.dir(), place.dir()]), [0, 1, 2]);
+    drop(history);
+    let next = History::open(copy.config()).unwrap();
+    wait_for("the rest", || copy.names("logs").len() == 1);
+    assert!(next.close(LONG));
+    assert_eq!(numbers(&[copy.dir()]), [0, 1, 2]);
+}
+
+#[test]
+fn lines_of_restarts_and_of_two_replicas_are_counted_once() {
+    let (one, two) = (Place::new(), Place::new());
+    for run in 0..3 {
+        for (place, first) in [(&one, 0), (&two, 1000)] {
+            let history = place.open();
+            for n in 0..100 {
+                number(&history, run * 100 + n, first + run * 100 + n);
+            }
+            assert!(history.close(LONG));
+        }
+    }
+    let dirs = [one.dir(), two.dir()];
+    let expected: Vec<u64> = (0..300).chain(1000..1300).collect();
+    assert_eq!(numbers(&dirs), expected);
+    let runs = ask(
+        &dirs,
+        "SELECT count(*), count(DISTINCT service_instance_id) FROM logs GROUP BY run ORDER BY run",
+    );
+    assert_eq!(json!(rows(&runs)), json!([[200, 2], [200, 2], [200, 2]]));
+}
+
+#[test]
+fn old_files_go_and_clocks_that_step_remove_nothing() {
+    let place = Place::new();
+    let clocks = Clocks::default();
+    clocks.set(0, 0);
+    let history = History::open(clocks.configure(place.config())).unwrap();
+    let touch = |n: u64| {
+        number(&history, n, n);
+        assert!(history.flush(LONG));
+    };
+    let tidied = |n: u64| {
+        // the first look may have begun before the clocks were set, the second one did not
+        for n in [n, n + 1] {
+            let before = history.stats().looks;
+            touch(n);
+            wait_for("a look", || history.stats().looks > before);
+        }
+    };
+    touch(0);
+    let day = 24 * 3600;
+    // a year ahead by a step: nothing is removed
+    clocks.set(365 * day, 10);
+    tidied(365 * day);
+    clocks.set(365 * day + 300, 310);
+    tidied(365 * day + 300);
+    assert_eq!(numbers(&[place.dir()])[0], 0);
+    // back: nothing is removed, and files of the future stay
+    clocks.set(900, 900);
+    tidied(900);
+    clocks.set(1600, 1600);
+    tidied(1600);
+    let year = 365 * day;
+    let future = [year, year + 1, year + 300, year + 301];
+    let now = [0, 900, 901, 1600, 1601];
+    assert_eq!(numbers(&[place.dir()]), [&now[..], &future].concat());
+    // a day later what is older goes
+    clocks.set(2 * day, 2 * day);
+    touch(2 * day);
+    wait_for("the removal", || numbers(&[place.dir()])[0] == 2 * day);
+    assert_eq!(numbers(&[place.dir()]), [&[2 * day][..], &future].concat());
+    assert!(history.close(LONG));
+}
+
+#[test]
+fn the_bytes_are_bounded_and_the_oldest_files_go_first() {
+    let place = Place::new();
+    let history = History::open(place.config().max_bytes(1 << 20)).unwrap();
+    let mut state = 1_u64;
+    let mut noise = || {
+        let words = (0..6000).map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            format!("{:08x}", state >> 32)
+        });
+        words.collect::<String>()
+    };
+    let size = || {
+        inventory(&[place.dir()], false)
+            .unwrap()
+            .tables
+            .iter()
+            .map(|row| row.3)
+            .sum::<u64>()
+    };
+    for n in 0..60 {
+        let json = format!(r#"{{"event":"counted","n":{n},"text":"{}"}}"#, noise());
+        history.line(at(n), json.as_bytes());
+        assert!(history.flush(LONG));
+    }
+    wait_for("the removal", || size() <= 1 << 20);
+    assert!(history.close(LONG));
+    let left = numbers(&[place.dir()]);
+    assert_eq!(left.last(), Some(&59));
+    assert!(
+        left[0] > 0 && left.is_sorted_by(|a, b| a + 1 == *b),
+        "{left:?}"
+    );
+    assert_eq!(
+        value(&[place.dir()], "SELECT count(*) FROM spans"),
+        json!(0)
+    );
+}

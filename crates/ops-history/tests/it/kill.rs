@@ -1,0 +1,65 @@
+use ops_history::Step;
+
+use crate::{LONG, Place, child, is_full, numbers, wait_for};
+
+/// Every row that was known to be in a file is found once, and no row twice; returns the number of rows.
+fn assert_whole(place: &Place) -> u64 {
+    let published = std::fs::read_to_string(place.dir().join("published"));
+    let published: u64 = published.map_or(0, |text| text.parse().unwrap_or(0));
+    let found = numbers(&[place.dir()]);
+    let count = found.len() as u64;
+    assert_eq!(found, (0..count).collect::<Vec<_>>(), "gaps or doubles");
+    assert!(count >= published, "{count} of {published} rows");
+    count
+}
+
+fn assert_survives(place: &Place) {
+    let count = assert_whole(place);
+    // the next start removes drafts and what was merged, and loses nothing
+    let next = place.open();
+    assert_eq!(next.stats().unreadable, [""; 0]);
+    assert!(next.close(LONG));
+    drop(next);
+    assert_eq!(assert_whole(place), count);
+    for name in place.names("logs") {
+        assert!(!name.starts_with(".draft"), "{name}");
+    }
+}
+
+#[test]
+fn a_kill_at_each_step_loses_no_row_of_a_file_and_doubles_none() {
+    for step in child::STEPS {
+        // the seventeenth file is a merged one, or is written beside it
+        let times: &[u64] = match step {
+            _ if is_full() => &[1, 2, 16, 17, 18, 35],
+            Step::Merged => &[1],
+            Step::SourceRemoved => &[3],
+            _ => &[17],
+        };
+        for times in times {
+            let place = Place::new();
+            let mut child = child::start(&place.dir(), Some((*step, *times)));
+            let status = child.wait().unwrap();
+            assert!(!status.success(), "{step:?} {times}");
+            assert_survives(&place);
+        }
+    }
+}
+
+#[test]
+fn a_kill_at_any_moment_loses_no_row_of_a_file_and_doubles_none() {
+    let place = Place::new();
+    for round in 0..if is_full() { 200 } else { 3 } {
+        let mut child = child::start(&place.dir(), None);
+        let published = place.dir().join("published");
+        let _ = std::fs::remove_file(&published);
+        wait_for("a file", || {
+            std::fs::read_to_string(&published)
+                .is_ok_and(|text| text.parse::<u64>().is_ok_and(|n| n > 100 * (round % 7)))
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_survives(&place);
+        std::fs::remove_dir_all(place.dir()).unwrap();
+    }
+}

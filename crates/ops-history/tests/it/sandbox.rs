@@ -1,0 +1,160 @@
+use std::time::Duration;
+
+use ops_history::ErrorKind;
+use ops_history::sql::{Limits, NAMED, named, query};
+use serde_json::json;
+
+use crate::{LONG, Place, ask, number, rows};
+
+fn some(place: &Place) {
+    let history = place.open();
+    for n in 0..10 {
+        number(&history, n, n);
+    }
+    assert!(history.close(LONG));
+}
+
+#[test]
+fn nothing_but_the_history_is_read_and_nothing_is_written() {
+    let place = Place::new();
+    some(&place);
+    let file = place.first_file("logs").canonicalize().unwrap();
+    let before = std::fs::read(&file).unwrap();
+    let secret = place.folder.path().join("secret.csv");
+    std::fs::write(&secret, "canary-5d1\n").unwrap();
+    let (file, secret) = (file.display(), secret.display());
+    let target = place.folder.path().join("out.csv");
+    let target = target.display();
+    let statements = [
+        format!("COPY logs TO '{target}'"),
+        format!("COPY (SELECT 1) TO '{file}' (FORMAT parquet)"),
+        format!("COPY logs FROM '{secret}'"),
+        format!("ATTACH '{target}' AS other"),
+        "ATTACH ':memory:' AS other".to_owned(),
+        "INSTALL httpfs".to_owned(),
+        "LOAD httpfs".to_owned(),
+        format!("LOAD '{secret}'"),
+        format!("EXPORT DATABASE '{target}'"),
+        format!("IMPORT DATABASE '{target}'"),
+        "CREATE TABLE t AS SELECT 1".to_owned(),
+        "DROP VIEW logs".to_owned(),
+        "INSERT INTO logs SELECT * FROM logs".to_owned(),
+        "SET enable_external_access = true".to_owned(),
+        "SET lock_configuration = false".to_owned(),
+        "RESET allowed_paths".to_owned(),
+        "PRAGMA enable_profiling".to_owned(),
+        "CALL enable_logging()".to_owned(),
+        "SET VARIABLE a = 1".to_owned(),
+        "PREPARE p AS SELECT 1".to_owned(),
+        "CHECKPOINT".to_owned(),
+        "VACUUM".to_owned(),
+        "EXPLAIN ANALYZE SELECT 1".to_owned(),
+        format!("SELECT 1; COPY (SELECT 1) TO '{target}'"),
+        format!("SELECT 1) AS answer; COPY (SELECT 1) TO '{target}'; SELECT * FROM (SELECT 1"),
+        format!("SELECT 1 -- \n; COPY (SELECT 1) TO '{target}'"),
+        format!("WITH a AS (SELECT 1) SELECT 1; ATTACH '{target}'"),
+        "SELECT * FROM read_csv('/etc/passwd')".to_owned(),
+        format!("SELECT * FROM read_csv('{secret}')"),
+        format!("SELECT * FROM '{secret}'"),
+        format!("SELECT * FROM read_text('{secret}')"),
+        format!("SELECT * FROM read_blob('{secret}')"),
+        format!("SELECT * FROM read_json('{secret}')"),
+        format!("SELECT * FROM sniff_csv('{secret}')"),
+        format!("SELECT * FROM read_parquet('{secret}')"),
+        format!("SELECT * FROM parquet_metadata('{secret}')"),
+        format!("SELECT * FROM query('FROM read_text(''{secret}'')')"),
+        "SELECT * FROM glob('/etc/*')".to_owned(),
+        "SELECT * FROM read_text('/proc/self/environ')".to_owned(),
+        "SELECT * FROM read_parquet('s3://bucket/a.parquet')".to_owned(),
+        "SELECT * FROM read_parquet('https://example.com/a.parquet')".to_owned(),
+        "SELECT getenv('HOME')".to_owned(),
+        String::new(),
+        ";".to_owned(),
+        "-- nothing".to_owned(),
+    ];
+    for sql in statements {
+        let refused = query(&[place.dir()], &sql, &Limits::default());
+        let refused = refused.expect_err(&sql);
+        assert_eq!(refused.kind(), ErrorKind::Statement, "{sql}: {refused}");
+        assert!(!refused.to_string().contains("canary"), "{sql}: {refused}");
+    }
+    assert_eq!(std::fs::read(place.first_file("logs")).unwrap(), before);
+    assert!(!place.folder.path().join("out.csv").exists());
+}
+
+#[test]
+fn time_rows_and_memory_are_limited() {
+    let place = Place::new();
+    some(&place);
+    let dirs = [place.dir()];
+    let mut limits = Limits::default();
+    limits.rows = 4;
+    let cut = query(&dirs, "SELECT body FROM logs", &limits).unwrap();
+    assert!(cut.is_truncated && cut.rows.len() == 4);
+    limits.rows = 10;
+    let whole = query(&dirs, "SELECT body FROM logs", &limits).unwrap();
+    assert!(!whole.is_truncated && whole.rows.len() == 10);
+    limits.time = Duration::from_millis(100);
+    let endless = "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000000) c WHERE a.range + b.range = c.range * 7";
+    let late = query(&dirs, endless, &limits).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
+    limits.time = LONG;
+    limits.memory = 32 << 20;
+    let much = query(
+        &dirs,
+        "SELECT count(DISTINCT range::VARCHAR || 'x') FROM range(20000000)",
+        &limits,
+    );
+    assert!(much.unwrap_err().to_string().contains("Out of Memory"));
+}
+
+#[test]
+fn an_empty_history_answers_and_wrong_statements_say_what_is_wrong() {
+    let place = Place::new();
+    let history = place.open();
+    for sql in [
+        "SELECT count(*) FROM logs",
+        "SELECT count(*) AS n FROM requests;",
+        "SELECT count(*) FROM spans, metrics -- both",
+    ] {
+        assert_eq!(rows(&ask(&[place.dir()], sql)), [[json!(0)]], "{sql}");
+    }
+    assert!(history.close(LONG));
+    let wrong = query(&[place.dir()], "SELECT hue FROM logs", &Limits::default()).unwrap_err();
+    assert!(wrong.to_string().contains("hue"), "{wrong}");
+    let nowhere = query(
+        &[place.folder.path().join("no")],
+        "SELECT 1",
+        &Limits::default(),
+    );
+    assert_eq!(nowhere.unwrap_err().kind(), ErrorKind::Io);
+}
+
+#[test]
+fn each_named_question_is_answered() {
+    let place = Place::new();
+    some(&place);
+    assert_eq!(NAMED.len(), 10);
+    for question in NAMED {
+        let argument = question
+            .argument
+            .map(|_| "4bf92f3577b34da6a3ce929d0e0e4736");
+        let sql = question.sql(argument).unwrap();
+        let answer = query(&[place.dir()], &sql, &Limits::default());
+        answer.unwrap_or_else(|error| panic!("{}: {error}", question.name));
+    }
+    let trace = named("trace").unwrap();
+    assert!(trace.sql(None).is_err());
+    // an argument stays one
+    let quoted = trace.sql(Some("a') OR (1=1")).unwrap();
+    assert!(query(&[place.dir()], &quoted, &Limits::default()).is_err());
+    let loggers = ask(
+        &[place.dir()],
+        &named("loggers").unwrap().sql(None).unwrap(),
+    );
+    assert_eq!(loggers.columns, ["logger", "level", "event", "lines"]);
+    assert_eq!(
+        json!(rows(&loggers)),
+        json!([[null, "info", "counted", 10]])
+    );
+}

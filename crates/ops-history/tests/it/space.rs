@@ -1,0 +1,142 @@
+use std::io::Write;
+use std::process::Command;
+use std::time::Duration;
+
+use ops_history::{History, Step};
+
+use crate::{LONG, Place, assert_adds_up, number, numbers};
+
+/// A small file system of its own; `None` where we may not mount one.
+struct Mounted<'a>(&'a Place);
+
+impl<'a> Mounted<'a> {
+    fn over(place: &'a Place, size: &str) -> Option<Self> {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(place.folder.path())
+            .stderr(std::process::Stdio::null())
+            .status();
+        mounted
+            .is_ok_and(|status| status.success())
+            .then(|| Self(place))
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount")
+            .arg("-l")
+            .arg(self.0.folder.path())
+            .status();
+    }
+}
+
+#[test]
+fn a_full_disk_stops_it_counts_what_is_lost_and_it_goes_on_once_there_is_space() {
+    let place = Place::new();
+    let Some(_mounted) = Mounted::over(&place, "1m") else {
+        let _ = writeln!(std::io::stderr(), "nothing can be mounted here: not tested");
+        return;
+    };
+    let config = place.config().reserve(0).retry_after(Duration::ZERO);
+    let history = History::open(config).unwrap();
+    number(&history, 0, 0);
+    assert!(history.flush(LONG));
+    // others take all of the space
+    let others = place.folder.path().join("others");
+    assert!(std::fs::write(&others, vec![1; 2 << 20]).is_err());
+    for n in 1..4 {
+        number(&history, n, n);
+        assert!(history.flush(LONG));
+        let stopped = history.stats().stopped.unwrap();
+        assert!(stopped.contains("(os error 28)"), "{stopped}");
+    }
+    assert_eq!(history.stats().lines.stopped, 3);
+    assert_eq!(numbers(&[place.dir()]), [0]);
+    assert_eq!(place.names("logs").len(), 1, "nothing half is left");
+    std::fs::remove_file(&others).unwrap();
+    number(&history, 4, 4);
+    assert!(history.close(LONG));
+    let stats = history.stats();
+    assert_eq!(stats.stopped, None);
+    assert_eq!((stats.lines.written, stats.lines.stopped), (2, 3));
+    assert_adds_up(&stats);
+    assert_eq!(numbers(&[place.dir()]), [0, 4]);
+}
+
+#[test]
+fn the_last_bytes_of_a_disk_are_left_to_others() {
+    let place = Place::new();
+    let history = History::open(place.config().reserve(u64::MAX)).unwrap();
+    number(&history, 0, 0);
+    assert!(history.close(LONG));
+    let stats = history.stats();
+    let stopped = stats.stopped.unwrap();
+    assert!(
+        stopped.contains("leave the disk enough space for others"),
+        "{stopped}"
+    );
+    assert_eq!((stats.lines.stopped, stats.lines.written), (1, 0));
+}
+
+#[test]
+fn a_failure_at_each_step_loses_only_rows_that_are_counted() {
+    for fails in [
+        Step::Created,
+        Step::HalfWritten,
+        Step::Written,
+        Step::Synced,
+        Step::Named,
+        Step::Published,
+    ] {
+        let place = Place::new();
+        let seen = std::sync::atomic::AtomicU64::new(0);
+        let config = place
+            .config()
+            .retry_after(Duration::ZERO)
+            .on_step(move |step| {
+                let is_second =
+                    step == fails && seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 1;
+                if is_second {
+                    Err(std::io::Error::other("on purpose"))
+                } else {
+                    Ok(())
+                }
+            });
+        let history = History::open(config).unwrap();
+        for n in 0..3 {
+            number(&history, n, n);
+            assert!(history.flush(LONG));
+        }
+        assert!(history.close(LONG));
+        let stats = history.stats();
+        assert_eq!(
+            (stats.lines.written, stats.lines.stopped),
+            (2, 1),
+            "{fails:?}"
+        );
+        assert_eq!(numbers(&[place.dir()]), [0, 2], "{fails:?}");
+    }
+}
+
+#[test]
+fn while_it_is_stopped_nothing_is_tried_until_the_time_has_come() {
+    let place = Place::new();
+    let tried = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let count = tried.clone();
+    let config = place.config().on_step(move |step| {
+        if step == Step::Created {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        Err(std::io::Error::other("on purpose"))
+    });
+    let history = History::open(config).unwrap();
+    for n in 0..50 {
+        number(&history, n, n);
+        assert!(history.flush(LONG));
+    }
+    assert!(history.close(LONG));
+    assert_eq!(tried.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(history.stats().lines.stopped, 50);
+    assert_adds_up(&history.stats());
+}
