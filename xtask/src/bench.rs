@@ -59,10 +59,21 @@ pub(crate) fn build_ratios(metadata: &Metadata) -> Result<()> {
 
 /// Checks the ratios of every crate that has some, with as few features as its benchmark needs.
 pub(crate) fn check_ratios(metadata: &Metadata) -> Result<()> {
-    for package in with_ratios(metadata) {
-        command::run(ratios(package).args(["--", "--check"]))?;
+    for (_, mut check) in checks_of_ratios(metadata) {
+        command::run(&mut check)?;
     }
     Ok(())
+}
+
+/// The ratio bench of each crate that has one, with its name, as `ci` checks it.
+pub(crate) fn checks_of_ratios(metadata: &Metadata) -> Vec<(String, Command)> {
+    let crates = with_ratios(metadata).into_iter();
+    let checks = crates.map(|package| {
+        let mut check = ratios(package);
+        check.args(["--", "--check"]);
+        (package.name.clone(), check)
+    });
+    checks.collect()
 }
 
 fn with_ratios(metadata: &Metadata) -> Vec<&Package> {
@@ -79,18 +90,26 @@ fn ratios(package: &Package) -> Command {
 
 /// Each crate's package in `perf/peers`, a workspace with a lockfile of its own, told where the tools are.
 fn peers(crates: &[&Package]) -> Result<()> {
+    for (_, mut run) in programs_of_peers(crates) {
+        command::run(&mut run)?;
+    }
+    Ok(())
+}
+
+/// The program of each crate that compares it with peers of other projects, with the name of the crate.
+pub(crate) fn programs_of_peers(crates: &[&Package]) -> Vec<(String, Command)> {
     let manifest = workspace::root().join("perf/peers/Cargo.toml");
-    for package in crates {
+    // Python peers without a program of ours are run by the crate's own benchmark
+    let has_one = |package: &&&Package| {
         let folder = manifest.with_file_name(&package.name);
-        // Python peers without a program of ours are run by the crate's own benchmark
-        if !folder.join("Cargo.toml").exists() {
-            continue;
-        }
+        folder.join("Cargo.toml").exists()
+    };
+    let programs = crates.iter().filter(has_one).map(|package| {
         let mut run = command::cargo(["run", "--release", "--locked", "--manifest-path"]);
         run.arg(&manifest)
             .args(["--package", &format!("{}-peers", package.name)])
             .env("OPS_TOOLS", workspace::tools_dir());
-        command::run(&mut run)?;
-    }
-    Ok(())
+        (package.name.clone(), run)
+    });
+    programs.collect()
 }

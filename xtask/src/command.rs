@@ -2,6 +2,7 @@
 
 use crate::{Result, workspace};
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -39,6 +40,30 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     } else {
         Err(format!("{} ended with {status}", shown(command)))
     }
+}
+
+/// Prints and runs; returns the lines of its output, which are printed as they come, and whether it was a success.
+pub(crate) fn run_and_keep(command: &mut Command) -> Result<(Vec<String>, bool)> {
+    println!("$ {}", shown(command));
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| format!("cannot start {}: {e}", name(command)))?;
+    let mut lines = Vec::new();
+    for line in child
+        .stdout
+        .take()
+        .into_iter()
+        .flat_map(|out| BufReader::new(out).lines())
+    {
+        let line = line.map_err(|e| format!("cannot read what {} prints: {e}", name(command)))?;
+        println!("{line}");
+        lines.push(line);
+    }
+    let status = child
+        .wait()
+        .map_err(|e| format!("cannot wait for {}: {e}", name(command)))?;
+    Ok((lines, status.success()))
 }
 
 /// Runs without printing and hands back what it said, whatever its exit code.

