@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use duckdb::Connection;
 
+use super::interrupt::Interrupt;
 use super::profile::Paces;
 use super::tree;
 use crate::error::Error;
@@ -13,15 +14,16 @@ use crate::params::{Params, Value};
 use crate::profile::Profile;
 use crate::sql;
 
-/// Runs one query, in a transaction that cannot write; a panic of the driver becomes an error.
+/// Runs one query, in a transaction that cannot write; a panic of the driver becomes an error. Ends `interrupt`.
 pub(super) fn run(
     connection: &Connection,
     sql: &str,
     params: &Params,
     paces: &Paces,
     slow: Duration,
+    interrupt: &Interrupt,
 ) -> Result<(Vec<RecordBatch>, Option<Profile>), Error> {
-    refuse_more_than_one(connection, sql)?;
+    refuse_more_than_one(connection, sql).inspect_err(|_| interrupt.end())?;
     let work = AssertUnwindSafe(|| {
         let timed = paces.begin(connection, sql, slow);
         connection.execute_batch("BEGIN TRANSACTION READ ONLY")?;
@@ -29,6 +31,8 @@ pub(super) fn run(
         Ok::<_, duckdb::Error>((batches, timed.end(connection, planning)))
     });
     let result = catch_unwind(work);
+    // the rollback must not be interrupted
+    interrupt.end();
     let _ = connection.execute_batch("ROLLBACK");
     match result {
         Ok(result) => result.map_err(|error| Error::engine(error.to_string())),

@@ -4,6 +4,7 @@ mod catalog;
 mod connection;
 mod definitions;
 mod functions;
+mod interrupt;
 mod opened;
 mod profile;
 mod settings;
@@ -22,6 +23,7 @@ use duckdb::{AccessMode, Connection};
 use parking_lot::Mutex;
 
 use self::catalog::{Catalog, Judgement};
+use self::interrupt::Interrupt;
 use self::opened::Opened;
 use self::settings::Settings;
 use self::versions::Versions;
@@ -355,11 +357,12 @@ impl QueryEngine for Warehouse {
         // not the database: it ends with the last of its handles, and not on a thread of its own
         let paces = self.0.paces.clone();
         self.0.workers.on_connection(move |connection| {
-            let handle = connection.interrupt_handle();
+            let interrupt = Interrupt::of(connection);
+            let stopped = interrupt.clone();
             cancel
                 .while_running(
-                    move || handle.interrupt(),
-                    || connection::run(connection, &sql, &params, &paces, slow),
+                    move || stopped.stop(),
+                    || connection::run(connection, &sql, &params, &paces, slow, &interrupt),
                 )
                 .unwrap_or_else(|| Err(Error::engine("cancelled, since nobody waits")))
         })?
