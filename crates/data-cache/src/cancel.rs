@@ -55,6 +55,12 @@ impl Cancel {
         }
     }
 
+    /// Returns `true` while an engine is at work for it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(*self.0.lock(), State::Running(_))
+    }
+
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

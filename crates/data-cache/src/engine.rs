@@ -11,7 +11,7 @@ use crate::profile::Profile;
 use crate::sql::Dialect;
 use crate::stats::Bypass;
 
-/// A database that a cache can stand in front of. `Warehouse` is one; a client of a distributed engine can be another.
+/// A database that a cache can stand in front of. `Warehouse` is one, `FlightSql` another.
 pub trait QueryEngine: Send + Sync + 'static {
     /// Names the database: two that could answer differently have different names.
     fn identity(&self) -> String;
@@ -52,6 +52,16 @@ pub trait QueryEngine: Send + Sync + 'static {
     ///
     /// Names the reason for which the result must not be kept; the query runs all the same.
     fn state(&self, sql: &str) -> Result<State, Bypass>;
+
+    /// The state for a statement that this engine does not classify ([`Bypass::Unclassified`]), of a query that asks for its
+    /// result to be cached by [`Query::ttl`](crate::Query::ttl).
+    ///
+    /// # Errors
+    ///
+    /// The reason why it must not be kept all the same.
+    fn state_if_asked(&self, sql: &str) -> Result<State, Bypass> {
+        self.state(sql)
+    }
 
     /// Returns `true` if nothing moved since `state` was asked for; asked after a run. Engines may have a cheaper answer.
     fn is_current(&self, sql: &str, state: &State) -> bool {

@@ -95,9 +95,10 @@
 //! | `macros` | yes | `#[cached_query]` |
 //! | `duckdb` | no | `Warehouse`, linked to the libduckdb in `DUCKDB_LIB_DIR` |
 //! | `duckdb-bundled` | no | the same, DuckDB compiled from source |
+//! | `flight-sql` | no | `FlightSql`: a server that speaks Arrow Flight SQL as the engine |
 //! | `http` | no | `http::CacheLayer`, `http::Validator` |
 //! | `metrics` | no | `Cache::publish_metrics` |
-//! | `testing` | no | `testing`: a manual clock, steps that fail, a temporary directory |
+//! | `testing` | no | `testing`: a manual clock, steps that fail, a temporary directory, the contract of engines |
 //!
 //! # When not to use it
 //! Databases that other processes write while this one reads them; answers that must be fresher than their TTL without
@@ -115,6 +116,8 @@ mod etag;
 mod event;
 mod failpoint;
 mod flight;
+#[cfg(feature = "flight-sql")]
+mod flight_sql;
 mod function;
 mod global;
 #[cfg(feature = "http")]
@@ -151,6 +154,8 @@ pub use engine::{QueryEngine, State};
 pub use error::{Error, ErrorKind};
 pub use etag::compute_etag;
 pub use event::{QueryEvent, Status, Tier};
+#[cfg(feature = "flight-sql")]
+pub use flight_sql::{FlightSql, FlightSqlConfig};
 #[doc(hidden)]
 pub use function::{FunctionCall, FunctionSite};
 pub use global::{get_cache, init, install};

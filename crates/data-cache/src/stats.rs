@@ -61,6 +61,8 @@ pub enum Bypass {
     Statement,
     /// It is asked while its own answer is computed.
     Reentrant,
+    /// The engine does not classify statements, and the query did not ask for a time by `ttl`.
+    Unclassified,
 }
 
 impl Bypass {
@@ -74,6 +76,7 @@ impl Bypass {
         Self::UnknownState,
         Self::Statement,
         Self::Reentrant,
+        Self::Unclassified,
     ];
 
     /// The label value of `cache_bypass_total`.
@@ -87,6 +90,7 @@ impl Bypass {
             Self::UnknownState => "unknown_state",
             Self::Statement => "statement",
             Self::Reentrant => "reentrant",
+            Self::Unclassified => "unclassified",
         }
     }
 }

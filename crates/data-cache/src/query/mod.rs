@@ -208,7 +208,13 @@ impl<E: QueryEngine> Query<E> {
     fn choose(self, normal: String) -> Route<E> {
         let (start, clock) = (SystemTime::now(), Instant::now());
         let inner = self.target.cache.inner().clone();
-        let (state, is_permitted) = match self.target.engine.state(&normal) {
+        let state = match self.target.engine.state(&normal) {
+            Err(Bypass::Unclassified) if self.ttl.is_some() => {
+                self.target.engine.state_if_asked(&normal)
+            }
+            judged => judged,
+        };
+        let (state, is_permitted) = match state {
             Ok(state) => (state, false),
             Err(reason) => match self.permitted(&normal, reason) {
                 Some(state) => (state, true),

@@ -4,7 +4,7 @@ mod lexer;
 mod normal;
 mod words;
 
-#[cfg(feature = "duckdb")]
+#[cfg(any(feature = "duckdb", feature = "flight-sql"))]
 pub(crate) use lexer::{Lexer, Token};
 pub(crate) use normal::normalize;
 pub use normal::{Dialect, sanitize};

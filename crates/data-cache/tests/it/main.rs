@@ -14,6 +14,7 @@ mod configuration;
 mod differential;
 mod directory;
 mod faults;
+mod flight_sql;
 mod flights;
 mod forged;
 mod generated;

@@ -1,4 +1,5 @@
-//! Tools for tests of caches: a clock that they set, steps at which they make a write fail, a directory of their own.
+//! Tools for tests of caches: a clock that they set, steps at which they make a write fail, a directory of their own,
+//! and the [`contract`] that every engine keeps.
 //!
 //! ```
 //! use data_cache::{Cache, Params, testing::{ManualClock, TempDir}};
@@ -15,6 +16,8 @@
 //! assert!(cache.get("SELECT n FROM t", &Params::new()).is_none());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+
+pub mod contract;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,140 @@
+//! Reasons for which a call failed, and whether it makes sense again.
+
+use std::fmt;
+
+use arrow_flight::error::FlightError;
+use tonic::{Code, Status};
+
+use crate::error::Error;
+
+pub(super) const CANCELLED: &str = "cancelled, since nobody waits";
+/// Characters of a server's message that are shown.
+const MAX_MESSAGE_CHARS: usize = 600;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FaultKind {
+    /// The server does not accept the login.
+    Login,
+    /// The connection failed, or the server is not available.
+    Connection,
+    /// Anything that will be so again.
+    Final,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    pub(super) kind: FaultKind,
+    message: String,
+    is_input: bool,
+}
+
+impl Fault {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self {
+            kind: FaultKind::Final,
+            message: message.into(),
+            is_input: false,
+        }
+    }
+
+    pub(super) fn input(message: impl Into<String>) -> Self {
+        Self {
+            is_input: true,
+            ..Self::new(message)
+        }
+    }
+
+    /// The error of a caller; `secrets` are taken out of what the server says.
+    pub(super) fn into_error(self, attempts: u32, secrets: &[String]) -> Error {
+        let mut message = self.message;
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            message = message.replace(secret.as_str(), "***");
+        }
+        if attempts > 1 {
+            message.push_str(&format!(" (tried {attempts} times)"));
+        }
+        match self.is_input {
+            true => Error::input(message),
+            false => Error::engine(message),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl Fault {
+    /// The failure of a call.
+    pub(super) fn of_call(status: Status) -> Self {
+        let cause = innermost(&status);
+        let kind = match status.code() {
+            Code::Unauthenticated => FaultKind::Login,
+            Code::Unavailable => FaultKind::Connection,
+            // what a server says has no source
+            Code::Unknown | Code::Internal | Code::Cancelled if cause.is_some() => {
+                FaultKind::Connection
+            }
+            _ => FaultKind::Final,
+        };
+        let said = match (status.message(), &cause) {
+            ("", None) => "no message".to_owned(),
+            ("", Some(cause)) => cause.clone(),
+            (message, Some(cause)) if !message.contains(cause.as_str()) => {
+                format!("{message}: {cause}")
+            }
+            (message, _) => message.to_owned(),
+        };
+        let what = match kind {
+            FaultKind::Login => "the Flight SQL server refused the login",
+            FaultKind::Connection => "no connection to the Flight SQL server",
+            FaultKind::Final => "the Flight SQL server failed the query",
+        };
+        let message = format!("{what}: {}: {}", status.code(), shown(&said));
+        Self {
+            kind,
+            ..Self::new(message)
+        }
+    }
+
+    /// The failure of a stream of batches.
+    pub(super) fn of_stream(error: FlightError) -> Self {
+        match error {
+            FlightError::Tonic(status) => Self::of_call(*status),
+            FlightError::ExternalError(error) => match error.downcast::<Self>() {
+                Ok(fault) => *fault,
+                Err(error) => Self::new(format!("cannot read the result: {error}")),
+            },
+            error => Self::new(format!(
+                "cannot read the server's answer: {}",
+                shown(&error.to_string())
+            )),
+        }
+    }
+}
+
+/// The last cause of a failure of the transport.
+fn innermost(status: &Status) -> Option<String> {
+    let mut cause = std::error::Error::source(status)?;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    Some(cause.to_string())
+}
+
+/// Text of a server in one line, of bounded length.
+fn shown(text: &str) -> String {
+    let mut line: String = text
+        .chars()
+        .take(MAX_MESSAGE_CHARS)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if text.chars().nth(MAX_MESSAGE_CHARS).is_some() {
+        line.push('…');
+    }
+    line
+}

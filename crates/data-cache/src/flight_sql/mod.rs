@@ -1,0 +1,222 @@
+//! A server that speaks Arrow Flight SQL as a [`QueryEngine`].
+
+mod address;
+mod bind;
+mod client;
+mod config;
+mod fault;
+mod login;
+mod results;
+mod statement;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use arrow::array::RecordBatch;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
+
+use self::client::Client;
+pub use self::config::FlightSqlConfig;
+use self::config::StateFn;
+use crate::cache::Cache;
+use crate::cancel::Cancel;
+use crate::engine::{QueryEngine, State};
+use crate::error::Error;
+use crate::params::Params;
+use crate::query::CachedEngine;
+use crate::sql::{self, Dialect, Lexer, Token};
+use crate::stats::Bypass;
+
+/// First words of statements that read.
+const READS: &[&str] = &[
+    "SELECT", "WITH", "VALUES", "TABLE", "FROM", "SHOW", "DESCRIBE", "DESC", "EXPLAIN",
+];
+/// Calls of the caller's credential function at the same time; it may hang.
+const MAX_ASKING: usize = 4;
+/// Words that make a write of a statement that begins with `WITH` or `EXPLAIN`.
+const WRITES: &[&str] = &["INSERT", "UPDATE", "DELETE", "MERGE"];
+
+/// A client of one Flight SQL server. Clones share its connection and its login.
+///
+/// It connects when the first query runs, and again when the connection was lost. Nothing is known about the server's
+/// dialect, so that a result is cached only if its query asks for it with [`Query::ttl`](crate::Query::ttl). Without
+/// [`FlightSqlConfig::state`] such a result obeys its TTL only: it may be older than the data by that much.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use data_cache::{Cache, FlightSql, FlightSqlConfig, params};
+///
+/// let config = FlightSqlConfig::new("flight-sql+tls://cluster.example.com:32010")
+///     .bearer("reporting", || std::fs::read_to_string("/run/secrets/cluster-token").map_err(|error| error.to_string()));
+/// let cluster = FlightSql::open(config)?.cached(Cache::open("cache")?);
+/// let sql = "SELECT avg(distance) AS mean FROM flights WHERE origin = ?";
+/// let query = cluster.query(sql, data_cache::Params::positional(["SFO"]));
+/// let result = query.ttl(Duration::from_secs(300)).blocking()?;
+/// # Ok::<(), data_cache::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct FlightSql(Arc<Shared>);
+
+struct Shared {
+    client: Arc<Client>,
+    identity: String,
+    dialect: Dialect,
+    state: Option<StateFn>,
+    /// `None` once this is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl FlightSql {
+    /// Checks the configuration and prepares a connection, which the first query opens. Starts one thread.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the address or the certificate authority cannot be read, or if no thread can be started.
+    pub fn open(config: FlightSqlConfig) -> Result<Self, Error> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(MAX_ASKING)
+            .thread_name("flight-sql")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::io(format!("cannot start a thread for Flight SQL: {error}")))?;
+        let entered = runtime.enter();
+        let identity = config.identity()?;
+        let (dialect, state) = (config.dialect, config.state.clone());
+        let client = Arc::new(Client::new(config)?);
+        drop(entered);
+        Ok(Self(Arc::new(Shared {
+            client,
+            identity,
+            dialect,
+            state,
+            runtime: Some(runtime),
+        })))
+    }
+
+    /// Asks through `cache` from now on.
+    pub fn cached(self, cache: Cache) -> CachedEngine<Self> {
+        CachedEngine::new(self, cache)
+    }
+
+    /// Runs a query without the cache. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// The server's error; also for statements that are no queries.
+    pub fn query(&self, sql: &str, params: &Params) -> Result<Vec<RecordBatch>, Error> {
+        self.check(sql)?;
+        self.run(sql, params, &Cancel::default())
+    }
+
+    /// The state that the caller's function names; a panic of it is an unknown state.
+    fn state_of(&self, sql: &str) -> Result<State, Bypass> {
+        let Some(state) = &self.0.state else {
+            return Ok(State {
+                token: String::new(),
+                tables: Vec::new(),
+            });
+        };
+        match catch_unwind(AssertUnwindSafe(|| state(sql))) {
+            Ok(state) => state.ok_or(Bypass::UnknownState),
+            Err(_) => {
+                tracing::error!(target: "data_cache", "state_function_panicked");
+                Err(Bypass::UnknownState)
+            }
+        }
+    }
+}
+
+impl QueryEngine for FlightSql {
+    fn identity(&self) -> String {
+        self.0.identity.clone()
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.0.dialect
+    }
+
+    /// A function of the caller may ask the network.
+    fn knows(&self, _sql: &str) -> bool {
+        self.0.state.is_none()
+    }
+
+    fn state(&self, _sql: &str) -> Result<State, Bypass> {
+        Err(Bypass::Unclassified)
+    }
+
+    fn state_if_asked(&self, sql: &str) -> Result<State, Bypass> {
+        self.state_of(sql)
+    }
+
+    fn is_current(&self, sql: &str, state: &State) -> bool {
+        self.state_of(sql).as_ref() == Ok(state)
+    }
+
+    fn check(&self, sql: &str) -> Result<(), Error> {
+        let first = sql::first_word(sql);
+        let writes = matches!(first.as_str(), "WITH" | "EXPLAIN") && names_a_write(sql);
+        if READS.contains(&first.as_str()) && !writes {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "a query begins with one of {}, and holds none of {} behind WITH or EXPLAIN; this statement begins with {first}",
+            READS.join(", "),
+            WRITES.join(", ")
+        )))
+    }
+
+    fn run(&self, sql: &str, params: &Params, cancel: &Cancel) -> Result<Vec<RecordBatch>, Error> {
+        let Some(runtime) = &self.0.runtime else {
+            return Err(Error::engine("the client of the Flight SQL server ended"));
+        };
+        let stop = Arc::new(Notify::new());
+        let (sender, receiver) = sync_channel(1);
+        let run = statement::run(
+            self.0.client.clone(),
+            sql.to_owned(),
+            params.clone(),
+            stop.clone(),
+        );
+        let work = || {
+            runtime.spawn(async move {
+                let _ = sender.send(run.await);
+            });
+            // on a thread of our own runtime nobody waits; on another's it blocks as every engine does
+            receiver.recv()
+        };
+        match cancel.while_running(move || stop.notify_one(), work) {
+            None => Err(Error::engine(fault::CANCELLED)),
+            Some(Ok(answer)) => answer,
+            Some(Err(_)) => Err(Error::engine(
+                "the Flight SQL client panicked on this result",
+            )),
+        }
+    }
+}
+
+fn names_a_write(sql: &str) -> bool {
+    Lexer::new(sql).any(|token| {
+        matches!(token, Ok(Token::Word(word)) if WRITES.iter().any(|one| word.eq_ignore_ascii_case(one)))
+    })
+}
+
+impl fmt::Debug for FlightSql {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlightSql")
+            .field("identity", &self.0.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Shared {
+    /// Waits for nothing: it may be dropped where blocking is not allowed.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

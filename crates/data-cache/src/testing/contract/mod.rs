@@ -1,0 +1,252 @@
+//! Cases that every [`QueryEngine`] passes: types, NULLs, parameters, errors, cancellation, large and empty results, schema,
+//! and its results through a cache.
+//!
+//! ```
+//! # #[cfg(feature = "duckdb")] {
+//! use data_cache::{Warehouse, testing::contract::Contract};
+//!
+//! let report = Contract::new(Warehouse::in_memory()?).run();
+//! assert_eq!(report.failed().count(), 0, "{report}");
+//! # }
+//! # Ok::<(), data_cache::Error>(())
+//! ```
+
+mod answers;
+mod cached;
+mod stops;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::util::display::array_value_to_string;
+
+use crate::cancel::Cancel;
+use crate::engine::{QueryEngine, State};
+use crate::error::Error;
+use crate::params::Params;
+use crate::profile::Profile;
+use crate::sql::Dialect;
+use crate::stats::Bypass;
+
+type Outcome = Result<(), String>;
+type Case = (&'static str, fn(&Contract) -> Outcome);
+
+/// Cases for one engine. Its statements are standard SQL with `VALUES`, `CAST` and `WITH`; no table is read or written.
+pub struct Contract {
+    engine: Arc<dyn QueryEngine>,
+    placeholder: fn(usize) -> String,
+    left_out: Vec<&'static str>,
+}
+
+/// What became of each case.
+#[derive(Debug)]
+pub struct Report {
+    engine: String,
+    outcomes: Vec<(&'static str, Outcome)>,
+    left_out: Vec<&'static str>,
+}
+
+impl Contract {
+    /// Cases for this engine, with `$1`, `$2`, … as parameters.
+    pub fn new(engine: impl QueryEngine) -> Self {
+        Self {
+            engine: Arc::new(engine),
+            placeholder: |at| format!("${at}"),
+            left_out: Vec::new(),
+        }
+    }
+
+    /// Sets the text of the parameter at a position, counted from 1.
+    #[must_use]
+    pub fn placeholder(mut self, text: fn(usize) -> String) -> Self {
+        self.placeholder = text;
+        self
+    }
+
+    /// Leaves a case out: for a database that lacks what it tests. The report names it.
+    #[must_use]
+    pub fn leave_out(mut self, case: &'static str) -> Self {
+        self.left_out.push(case);
+        self
+    }
+
+    /// Runs every case, one after the other. Takes some seconds; a case that panics has failed.
+    pub fn run(self) -> Report {
+        let cases = [answers::CASES, stops::CASES, cached::CASES].concat();
+        let taken = cases
+            .iter()
+            .filter(|(name, _)| !self.left_out.contains(name));
+        let outcomes = taken.map(|(name, case)| {
+            let outcome = catch_unwind(AssertUnwindSafe(|| case(&self)));
+            (
+                *name,
+                outcome.unwrap_or_else(|_| Err("it panicked".to_owned())),
+            )
+        });
+        Report {
+            engine: self.engine.identity(),
+            outcomes: outcomes.collect(),
+            left_out: self.left_out.clone(),
+        }
+    }
+
+    fn ask(&self, sql: &str, params: &Params) -> Result<Vec<RecordBatch>, Error> {
+        self.engine.check(sql)?;
+        self.engine.run(sql, params, &Cancel::default())
+    }
+
+    /// The rows as text, and an error as a failure of the case.
+    fn rows(&self, sql: &str, params: &Params) -> Result<Vec<String>, String> {
+        let batches = self
+            .ask(sql, params)
+            .map_err(|error| format!("{sql}: {error}"))?;
+        rows_of(&batches)
+    }
+
+    fn expect(&self, sql: &str, params: &Params, expected: &[&str]) -> Outcome {
+        let found = self.rows(sql, params)?;
+        same(sql, &found, &expected)
+    }
+
+    /// The statement with its parameters in the place of `?`.
+    fn with_placeholders(&self, sql: &str) -> String {
+        let mut parts = sql.split('?');
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for (at, part) in parts.enumerate() {
+            text.push_str(&(self.placeholder)(at + 1));
+            text.push_str(part);
+        }
+        text
+    }
+}
+
+impl Report {
+    /// Names of the cases that the engine passed.
+    pub fn passed(&self) -> impl Iterator<Item = &'static str> {
+        let passed = self.outcomes.iter().filter(|(_, outcome)| outcome.is_ok());
+        passed.map(|(name, _)| *name)
+    }
+
+    /// Names of the cases that it failed, each with what was found.
+    pub fn failed(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let outcomes = self.outcomes.iter();
+        outcomes.filter_map(|(name, outcome)| Some((*name, outcome.as_ref().err()?.as_str())))
+    }
+}
+
+/// A line for each case.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.passed().count();
+        writeln!(
+            f,
+            "{}: {count} of {} cases passed",
+            self.engine,
+            self.outcomes.len()
+        )?;
+        for (name, outcome) in &self.outcomes {
+            match outcome {
+                Ok(()) => writeln!(f, "  passed    {name}")?,
+                Err(found) => writeln!(f, "  FAILED    {name}: {found}")?,
+            }
+        }
+        for name in &self.left_out {
+            writeln!(f, "  left out  {name}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Contract {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Contract")
+            .field("engine", &self.engine.identity())
+            .field("left_out", &self.left_out)
+            .finish_non_exhaustive()
+    }
+}
+
+fn same<T: fmt::Debug + PartialEq<U>, U: fmt::Debug>(
+    what: &str,
+    found: &T,
+    expected: &U,
+) -> Outcome {
+    match found == expected {
+        true => Ok(()),
+        false => Err(format!("{what}: {found:?} instead of {expected:?}")),
+    }
+}
+
+fn rows_of(batches: &[RecordBatch]) -> Result<Vec<String>, String> {
+    let mut rows = Vec::new();
+    for batch in batches {
+        for row in 0..batch.num_rows() {
+            let columns = batch.columns().iter();
+            let values = columns.map(|column| match column.is_null(row) {
+                true => Ok("NULL".to_owned()),
+                false => array_value_to_string(column, row),
+            });
+            let values: Result<Vec<_>, _> = values.collect();
+            rows.push(values.map_err(|error| error.to_string())?.join("|"));
+        }
+    }
+    Ok(rows)
+}
+
+/// The engine, so that a cache can take it by value.
+struct Borrowed(Arc<dyn QueryEngine>);
+
+impl QueryEngine for Borrowed {
+    fn identity(&self) -> String {
+        self.0.identity()
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.0.dialect()
+    }
+
+    fn knows(&self, sql: &str) -> bool {
+        self.0.knows(sql)
+    }
+
+    fn state_if_permitted(
+        &self,
+        sql: &str,
+        is_permitted: &dyn Fn(&str) -> bool,
+    ) -> Result<State, Bypass> {
+        self.0.state_if_permitted(sql, is_permitted)
+    }
+
+    fn state(&self, sql: &str) -> Result<State, Bypass> {
+        self.0.state(sql)
+    }
+
+    fn state_if_asked(&self, sql: &str) -> Result<State, Bypass> {
+        self.0.state_if_asked(sql)
+    }
+
+    fn is_current(&self, sql: &str, state: &State) -> bool {
+        self.0.is_current(sql, state)
+    }
+
+    fn check(&self, sql: &str) -> Result<(), Error> {
+        self.0.check(sql)
+    }
+
+    fn run(&self, sql: &str, params: &Params, cancel: &Cancel) -> Result<Vec<RecordBatch>, Error> {
+        self.0.run(sql, params, cancel)
+    }
+
+    fn run_profiled(
+        &self,
+        sql: &str,
+        params: &Params,
+        cancel: &Cancel,
+        slow: Duration,
+    ) -> Result<(Vec<RecordBatch>, Option<Profile>), Error> {
+        self.0.run_profiled(sql, params, cancel, slow)
+    }
+}

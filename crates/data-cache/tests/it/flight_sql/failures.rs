@@ -1,0 +1,403 @@
+//! What goes wrong between client and server: a clear error, and nothing cached that is not complete.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use data_cache::{Error, FlightSqlConfig, Params, QueryResult, Status};
+
+use super::server::{Faults, Server};
+use super::{MINUTE, cached, client, open};
+use crate::child::Process;
+
+/// Rows of 100 bytes and more, a million of them.
+const LARGE: &str = "SELECT range AS n, repeat('x', 100) AS s FROM range(1000000)";
+/// Works for minutes.
+const SLOW: &str = "SELECT sum(a.range * b.range % 7) AS s FROM range(1000000) a, range(1000000) b";
+
+type Cached = data_cache::CachedEngine<data_cache::FlightSql>;
+
+fn ask(cached: &Cached, sql: &str) -> Result<QueryResult, Error> {
+    cached.query(sql, Params::new()).ttl(MINUTE).blocking()
+}
+
+/// Fails with these words, and leaves nothing in the cache.
+fn fails(cached: &Cached, sql: &str, words: &[&str]) -> String {
+    let error = ask(cached, sql)
+        .map(|found| found.status())
+        .unwrap_err()
+        .to_string();
+    println!("{error}");
+    for word in words {
+        assert!(error.contains(word), "{word:?} is not in: {error}");
+    }
+    assert_eq!(cached.cache().get_stats().entries, 0, "{error}");
+    error
+}
+
+/// Asks a server in another process, and kills that once it is at work.
+fn killed(role: &str, sql: &str) -> (tempfile::TempDir, Cached) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Process::start(role, dir.path());
+    let address = process.wait_for("at ").unwrap();
+    let (cache_dir, cached) = cached(open(FlightSqlConfig::new(address).retries(1)));
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| ask(&cached, sql));
+        process.wait_for("at work").unwrap();
+        process.kill();
+        let error = asked.join().unwrap().unwrap_err().to_string();
+        println!("{error}");
+        assert!(
+            error.contains("no connection to the Flight SQL server"),
+            "{error}"
+        );
+    });
+    assert_eq!(cached.cache().get_stats().entries, 0);
+    (cache_dir, cached)
+}
+
+#[test]
+fn killed_server_is_an_error_and_nothing_is_cached() {
+    let (_dir, cached) = killed("flight-sql slow", SLOW);
+    // it stays away
+    fails(
+        &cached,
+        "SELECT 1 AS n",
+        &["no connection", "tried 2 times"],
+    );
+}
+
+#[test]
+fn server_killed_in_the_middle_of_a_result_is_an_error_and_nothing_is_cached() {
+    let _cached = killed("flight-sql hold", LARGE);
+}
+
+#[test]
+fn result_that_breaks_off_is_not_asked_for_again_and_not_cached() {
+    let server = Server::start("");
+    let (_dir, cached) = cached(client(&server));
+    server.set(Faults {
+        break_after: Some(3),
+        ..Faults::default()
+    });
+    let error = fails(&cached, LARGE, &["connection reset by peer"]);
+    assert!(!error.contains("tried"), "{error}");
+    assert_eq!(server.counts().results, 1);
+    server.set(Faults {
+        no_trailers: true,
+        ..Faults::default()
+    });
+    fails(&cached, "SELECT 1 AS n", &["missing grpc-status"]);
+    server.set(Faults::default());
+    assert_eq!(
+        ask(&cached, "SELECT 1 AS n").unwrap().status(),
+        Status::Miss
+    );
+}
+
+#[test]
+fn server_that_is_not_available_is_asked_again() {
+    let server = Server::start("");
+    let (_dir, cached) = cached(client(&server));
+    server.set(Faults {
+        unavailable: 2,
+        ..Faults::default()
+    });
+    assert_eq!(
+        ask(&cached, "SELECT 1 AS n").unwrap().status(),
+        Status::Miss
+    );
+    assert_eq!(server.counts().results, 3);
+    server.set(Faults {
+        unavailable: 9,
+        ..Faults::default()
+    });
+    let error = ask(&cached, "SELECT 2 AS n").unwrap_err().to_string();
+    assert!(
+        error.contains("the node is restarting (tried 3 times)"),
+        "{error}"
+    );
+    assert_eq!(server.counts().results, 6);
+    // what the server refuses is not tried again
+    server.set(Faults::default());
+    let before = server.counts().infos;
+    let error = ask(&cached, "SELECT nothing").unwrap_err().to_string();
+    assert!(
+        error.contains("nothing") && !error.contains("tried"),
+        "{error}"
+    );
+    assert_eq!(server.counts().infos, before + 1);
+}
+
+#[test]
+fn expired_token_has_the_caller_asked_again() {
+    let server = Server::start("");
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    // another token each time
+    let config = FlightSqlConfig::new(server.address()).bearer("reporting", move || {
+        Ok(format!(
+            "token-{}\n",
+            counted.fetch_add(1, Ordering::Relaxed)
+        ))
+    });
+    let accept = |token: &str| {
+        server.set(Faults {
+            token: Some(token.to_owned()),
+            ..Faults::default()
+        })
+    };
+    accept("token-0");
+    let (_dir, cached) = cached(open(config));
+    let run = |number: usize| {
+        cached
+            .engine()
+            .query(&format!("SELECT {number} AS n"), &Params::new())
+    };
+    assert!(run(0).is_ok() && run(1).is_ok());
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+    accept("token-1");
+    assert!(run(2).is_ok());
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+    // with parameters, too
+    accept("token-2");
+    let bound = cached
+        .engine()
+        .query("SELECT $1::INT AS n", &Params::positional([1]));
+    assert!(bound.is_ok(), "{bound:?}");
+    server.wait_until(|counts| counts.closed == counts.prepared);
+    // asked once more, and no oftener
+    accept("never");
+    let refused = server.counts().refused;
+    let error = fails(
+        &cached,
+        "SELECT 3 AS n",
+        &["refused the login", "token expired: Bearer ***"],
+    );
+    assert!(!error.contains("token-"), "{error}");
+    assert_eq!(calls.load(Ordering::Relaxed), 4);
+    assert_eq!(server.counts().refused, refused + 2);
+}
+
+#[test]
+fn one_refusal_of_many_queries_has_the_caller_asked_once() {
+    let server = Server::start("");
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let config = FlightSqlConfig::new(server.address()).bearer("reporting", move || {
+        Ok(format!("token-{}", counted.fetch_add(1, Ordering::Relaxed)))
+    });
+    let client = open(config);
+    let accept = |token: &str| {
+        server.set(Faults {
+            token: Some(token.to_owned()),
+            ..Faults::default()
+        })
+    };
+    accept("token-0");
+    client.query("SELECT 1 AS n", &Params::new()).unwrap();
+    accept("token-1");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| client.query("SELECT 1 AS n", &Params::new()).unwrap());
+        }
+    });
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn basic_login_takes_the_token_of_the_handshake_and_repeats_it_when_it_expired() {
+    let server = Server::start("");
+    let rotated = Arc::new(AtomicBool::new(false));
+    let read = rotated.clone();
+    let config = FlightSqlConfig::new(server.address()).basic("me", move || {
+        Ok(if read.load(Ordering::Relaxed) {
+            "new"
+        } else {
+            "old"
+        }
+        .to_owned())
+    });
+    let accept = |password: &str, token: &str| {
+        server.set(Faults {
+            password: Some(password.to_owned()),
+            token: Some(token.to_owned()),
+            ..Faults::default()
+        });
+    };
+    // me:old
+    accept("bWU6b2xk", "session-1");
+    let client = open(config);
+    let run = || client.query("SELECT 1 AS n", &Params::new());
+    assert!(run().is_ok() && run().is_ok());
+    assert_eq!(server.counts().handshakes, 1);
+    // me:new
+    accept("bWU6bmV3", "session-2");
+    let error = run().unwrap_err().to_string();
+    assert!(error.contains("user or password is wrong"), "{error}");
+    rotated.store(true, Ordering::Relaxed);
+    assert!(run().is_ok());
+}
+
+#[test]
+fn credentials_that_cannot_be_had_are_an_error_of_the_query() {
+    let server = Server::start("");
+    let address = server.address();
+    let panics = FlightSqlConfig::new(&address).bearer("a", || panic!("no secret"));
+    let fails_too =
+        FlightSqlConfig::new(&address).bearer("a", || Err("the vault is sealed".to_owned()));
+    let empty = FlightSqlConfig::new(&address).bearer("a", || Ok(" \n".to_owned()));
+    let broken = FlightSqlConfig::new(&address).bearer("a", || Ok("a\nb".to_owned()));
+    for (config, words) in [
+        (panics, "bearer token panicked"),
+        (fails_too, "the vault is sealed"),
+        (empty, "bearer token is empty"),
+        (broken, "does not allow"),
+    ] {
+        let (_dir, cached) = cached(open(config));
+        fails(&cached, "SELECT 1 AS n", &[words]);
+    }
+    assert_eq!(server.counts().infos, 0);
+}
+
+#[test]
+fn cancelled_query_is_stopped_on_the_server() {
+    let server = Server::start("");
+    let (_dir, cached) = cached(client(&server));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let query = cached.query(SLOW, Params::new()).ttl(MINUTE);
+    runtime.block_on(async {
+        let asked = tokio::spawn(query.into_future());
+        tokio::task::yield_now().await;
+        server.wait_until(|counts| counts.running == 1);
+        asked.abort();
+        assert!(asked.await.unwrap_err().is_cancelled());
+    });
+    let counts = server.wait_until(|counts| counts.running == 0 && counts.cancels == 1);
+    assert_eq!(counts.interrupted, 1, "{counts:?}");
+    assert_eq!(cached.cache().get_stats().entries, 0);
+}
+
+#[test]
+fn slow_server_ends_with_the_deadline_and_stops() {
+    let server = Server::start("");
+    let config = FlightSqlConfig::new(server.address()).deadline(Duration::from_millis(300));
+    let (_dir, cached) = cached(open(config));
+    let begun = Instant::now();
+    fails(
+        &cached,
+        SLOW,
+        &["no complete result", "within 300ms", "deadline"],
+    );
+    assert!(begun.elapsed() < Duration::from_secs(30));
+    server.wait_until(|counts| counts.running == 0 && counts.cancels == 1);
+}
+
+#[test]
+fn server_that_never_answers_ends_with_the_deadline() {
+    // accepts connections, and says nothing
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = format!("flight-sql://{}", listener.local_addr().unwrap());
+    let config = FlightSqlConfig::new(address).deadline(Duration::from_millis(200));
+    let (_dir, cached) = cached(open(config));
+    fails(&cached, "SELECT 1 AS n", &["within 200ms"]);
+}
+
+#[test]
+fn result_over_the_limit_is_an_error_while_it_is_received() {
+    let server = Server::start("");
+    let limit = 64 << 20;
+    let config = FlightSqlConfig::new(server.address()).max_result_bytes(limit);
+    let (_dir, cached) = cached(open(config));
+    fails(
+        &cached,
+        LARGE,
+        &["larger than 67108864 bytes", "nothing of it is kept"],
+    );
+    let counts = server.wait_until(|counts| counts.running == 0);
+    // what was under way beside it: windows of HTTP/2 and two batches; the whole is 116 MB
+    println!("{} bytes were sent", counts.batch_bytes);
+    assert!(counts.batch_bytes < limit + (16 << 20), "{counts:?}");
+    // one message that is larger: refused by its length
+    let config = FlightSqlConfig::new(server.address()).max_result_bytes(10_000);
+    let (_dir, cached) = super::cached(open(config));
+    fails(
+        &cached,
+        "SELECT repeat('x', 1000000) AS s",
+        &["larger than 10000 bytes"],
+    );
+    assert!(ask(&cached, "SELECT 1 AS n").is_ok());
+}
+
+#[test]
+fn login_is_not_sent_to_another_address_that_the_server_names() {
+    let server = Server::start("");
+    let place = |uri: &str| {
+        server.set(Faults {
+            location: Some(uri.to_owned()),
+            ..Faults::default()
+        })
+    };
+    let (_dir, cached) = cached(client(&server));
+    place("grpc+tcp://other.example.com:32010");
+    fails(
+        &cached,
+        "SELECT 1 AS n",
+        &["other.example.com:32010", "ignore_locations"],
+    );
+    let ignoring = open(FlightSqlConfig::new(server.address()).ignore_locations());
+    assert!(ignoring.query("SELECT 1 AS n", &Params::new()).is_ok());
+    for here in [
+        "arrow-flight-reuse-connection://?",
+        &format!("grpc+tcp://127.0.0.1:{}", server.port()),
+    ] {
+        place(here);
+        assert!(
+            cached
+                .engine()
+                .query("SELECT 1 AS n", &Params::new())
+                .is_ok(),
+            "{here}"
+        );
+    }
+}
+
+#[test]
+fn tls_trusts_the_authority_that_is_configured_and_no_other() {
+    let key = || rcgen::KeyPair::generate().unwrap();
+    let authority = || {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        rcgen::CertifiedIssuer::self_signed(params, key()).unwrap()
+    };
+    let (ours, other) = (authority(), authority());
+    let own = key();
+    let names = vec!["cluster.internal".to_owned()];
+    let certificate = rcgen::CertificateParams::new(names)
+        .unwrap()
+        .signed_by(&own, &ours)
+        .unwrap();
+    let server = Server::start_with("", Some((&certificate.pem(), &own.serialize_pem())));
+    let config = |pem: String| {
+        FlightSqlConfig::new(format!("flight-sql+tls://127.0.0.1:{}", server.port()))
+            .certificate_authority(pem)
+            .retries(0)
+    };
+    let run = |config| open(config).query("SELECT 1 AS n", &Params::new());
+    run(config(ours.pem()).server_name("cluster.internal")).unwrap();
+    for wrong in [
+        config(other.pem()).server_name("cluster.internal"),
+        config(ours.pem()).server_name("elsewhere.internal"),
+        config(ours.pem()),
+    ] {
+        let error = run(wrong).unwrap_err().to_string();
+        assert!(error.contains("certificate"), "{error}");
+    }
+    assert!(
+        client(&server)
+            .query("SELECT 1 AS n", &Params::new())
+            .is_err()
+    );
+}
