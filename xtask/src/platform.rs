@@ -109,10 +109,12 @@ impl Served {
         Self::prepared(binary, |_| {})
     }
 
-    /// The same, which sends its spans to this collector.
+    /// The same, which sends its spans to this collector, and keeps a history.
     pub(crate) fn traced(binary: &Path, collector: &str) -> Result<Self> {
         Self::prepared(binary, |program| {
-            program.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector);
+            program
+                .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector)
+                .env("OPS_HISTORY_DIR", "history");
         })
     }
 

@@ -61,6 +61,11 @@ pub enum Command {
     Logs(Logs),
     /// Prints how a process ended and its last seconds, from the file that OPS_BLACK_BOX named, also of another machine
     BlackBox(BlackBox),
+    /// Answers a SELECT over the history that OPS_HISTORY_DIR keeps: tables logs, spans, metrics and requests
+    Sql(Sql),
+    /// Shows, removes or copies files of the history
+    #[command(subcommand)]
+    History(History),
     /// Asks the platform that runs on this machine if it is alive
     Healthcheck(Healthcheck),
     /// Diagnoses the platform, running or not: exit code 0 without findings, 3 for warnings, 4 for critical ones
@@ -193,6 +198,87 @@ pub struct BlackBox {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Sql {
+    /// One SELECT; nothing else is possible
+    #[arg(required_unless_present_any = ["name", "list"], conflicts_with_all = ["name", "list"])]
+    pub statement: Option<String>,
+    /// Asks one of the questions that --list shows
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Argument of the named question
+    #[arg(long, requires = "name")]
+    pub argument: Option<String>,
+    /// Lists the named questions
+    #[arg(long)]
+    pub list: bool,
+    /// Rows of the answer at most
+    #[arg(long, default_value_t = 100)]
+    pub limit: usize,
+    /// Time after which the statement is stopped, as 30s or 2m
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Directory of a history, which may be written to; can be given more than once, for several replicas
+    #[arg(
+        long = "dir",
+        value_name = "DIR",
+        env = "OPS_HISTORY_DIR",
+        required_unless_present = "list"
+    )]
+    pub dirs: Vec<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct HistoryDirs {
+    /// Directory of a history, which may be written to; can be given more than once, for several replicas
+    #[arg(
+        long = "dir",
+        value_name = "DIR",
+        env = "OPS_HISTORY_DIR",
+        required = true
+    )]
+    pub dirs: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum History {
+    /// Files, rows and bytes of each table, and files that cannot be read
+    Stats {
+        /// Reads every file, and compares its checksum
+        #[arg(long)]
+        verify: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        dirs: HistoryDirs,
+    },
+    /// Removes the files of hours that ended this long ago
+    Prune {
+        /// Age, as 6h or 2days
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        older_than: Duration,
+        #[command(flatten)]
+        dirs: HistoryDirs,
+    },
+    /// Copies the files of some hours to a directory, for example to take them along
+    Export {
+        /// Directory that is written to
+        to: PathBuf,
+        /// Since this time: 2h (ago), 2025-01-15, or 2025-01-15T10:30:00Z
+        #[arg(long, value_parser = instant, allow_hyphen_values = true)]
+        since: Option<SystemTime>,
+        /// Before this time, in the same forms
+        #[arg(long, value_parser = instant, allow_hyphen_values = true)]
+        until: Option<SystemTime>,
+        #[command(flatten)]
+        dirs: HistoryDirs,
+    },
 }
 
 fn pair(text: &str) -> Result<String, Refused> {

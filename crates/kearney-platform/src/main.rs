@@ -47,6 +47,8 @@ fn main() -> ExitCode {
         Command::Cache(command) => commands::cache::run(command),
         Command::Logs(options) => return commands::logs::run(&options),
         Command::BlackBox(options) => commands::black_box::run(&options),
+        Command::Sql(options) => commands::sql::run(&options),
+        Command::History(command) => commands::history::run(&command),
         Command::Healthcheck(options) => healthcheck::run(&options),
         Command::Doctor(options) => return doctor::run(&options),
         Command::Completions { shell } => commands::completions::print(shell),

@@ -50,6 +50,7 @@
 //!
 //! In place of a log store: it is of one machine, and holds a day.
 
+mod archive;
 mod config;
 mod error;
 mod file;
@@ -59,6 +60,7 @@ mod step;
 mod table;
 mod write;
 
+pub use archive::{Held, Inventory, Moved, export, inventory, prune};
 pub use config::{Config, MAX_AGE, MAX_BYTES, MAX_LINE_BYTES, QUEUE_BYTES};
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "testing")]

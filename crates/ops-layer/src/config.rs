@@ -26,7 +26,8 @@ use crate::glue;
 /// # The file
 ///
 /// YAML with the keys `log`, `trace`, `metrics` and `secrets`, each with the keys of that part's `Config`, `cache` with
-/// `file` (the path of a `cache.yaml`) and `dir`, and `black_box` with `file` and `bytes`. An unknown key is refused with its line and the keys that are known.
+/// `file` (the path of a `cache.yaml`) and `dir`, `black_box` with `file` and `bytes`,
+/// and `history` with `dir`, `bytes` and `hours`. An unknown key is refused with its line and the keys that are known.
 ///
 /// ```yaml
 /// log: { level: info, file: logs/app.log }
@@ -48,6 +49,7 @@ pub struct Config {
     pub(crate) cache: Option<glue::cache::Settings>,
     pub(crate) cache_dir: Option<PathBuf>,
     pub(crate) black_box: Option<glue::black_box::Settings>,
+    pub(crate) history: Option<glue::history::Settings>,
     pub(crate) stdout: bool,
     pub(crate) secrets_yaml: Option<Document>,
     pub(crate) cache_yaml: Option<Document>,
@@ -77,6 +79,16 @@ pub(crate) struct BlackBox {
     pub(crate) bytes: Option<u64>,
 }
 
+/// Directory of the history, and its bounds.
+#[cfg(feature = "history")]
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct History {
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) hours: Option<u64>,
+}
+
 /// Observers of requests that are not the usual ones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observed {
@@ -99,6 +111,7 @@ impl Config {
             cache: None,
             cache_dir: None,
             black_box: None,
+            history: None,
             stdout: true,
             secrets_yaml: None,
             cache_yaml: None,
@@ -226,6 +239,26 @@ impl Config {
     #[must_use]
     pub fn black_box_bytes(mut self, bytes: u64) -> Self {
         self.black_box.get_or_insert_default().bytes = Some(bytes);
+        self
+    }
+
+    /// Writes lines, spans and metrics of the last day to Parquet files in this directory: `OPS_HISTORY_DIR`, then the file
+    /// (`history: { dir: …, bytes: …, hours: … }`), then none unless set; see [`ops_history`].
+    ///
+    /// If nothing can be written, for want of space or because another process writes there, the service runs without it, and
+    /// there is a finding.
+    #[cfg(feature = "history")]
+    #[must_use]
+    pub fn history(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.history.get_or_insert_default().dir = Some(dir.into());
+        self
+    }
+
+    /// Sets the bytes of all files of [`history`](Self::history), at least 1 MiB; 4 GiB unless set.
+    #[cfg(feature = "history")]
+    #[must_use]
+    pub fn history_bytes(mut self, bytes: u64) -> Self {
+        self.history.get_or_insert_default().bytes = Some(bytes);
         self
     }
 

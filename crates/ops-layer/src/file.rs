@@ -20,6 +20,7 @@ pub(crate) struct File {
     pub(crate) secrets: Option<glue::secrets::Settings>,
     pub(crate) cache: Cache,
     pub(crate) black_box: Option<glue::black_box::Settings>,
+    pub(crate) history: Option<glue::history::Settings>,
 }
 
 /// Places of the cache: what is configured stands in the file that it names.
@@ -84,6 +85,7 @@ impl Config {
                 "black_box",
                 self.black_box.is_some() && file.black_box.is_some(),
             ),
+            ("history", self.history.is_some() && file.history.is_some()),
             (
                 "cache: dir",
                 self.cache_dir.is_some() && file.cache.dir.is_some(),
@@ -97,6 +99,7 @@ impl Config {
             .or(file.trace.map(glue::trace::beneath_environment));
         self.metrics = self.metrics.or(file.metrics);
         self.black_box = glue::black_box::settled(self.black_box, file.black_box);
+        self.history = glue::history::settled(self.history, file.history);
         if self.secrets.is_none() {
             let secrets = file.secrets.map(glue::secrets::beneath_environment);
             self.secrets = secrets.transpose()?;

@@ -39,6 +39,7 @@
 //! | `aws` | no | secrets from AWS SSM and Secrets Manager |
 //! | `cache` | no | query results and HTTP caching |
 //! | `black-box` | no | the last seconds in a file that outlives a crash, if `OPS_BLACK_BOX` names one ([`black_box`]) |
+//! | `history` | no | the last day of lines, spans and metrics as Parquet files, if `OPS_HISTORY_DIR` names a directory ([`history`]); with `duckdb` SQL over them |
 //! | `duckdb` | no | the DuckDB warehouse, linked to a libduckdb that is there |
 //! | `duckdb-bundled` | no | the same, compiling DuckDB (about 25 minutes on two cores) |
 //! | `grpc` | no | gRPC: tonic services beside the routes, their calls in spans, lines and metrics, the health service |
@@ -85,6 +86,8 @@ pub use data_cache as cache;
 pub use ops_admin as admin;
 #[cfg(feature = "black-box")]
 pub use ops_black_box as black_box;
+#[cfg(feature = "history")]
+pub use ops_history as history;
 pub use ops_http as http;
 #[cfg(feature = "log")]
 pub use ops_log as log;

@@ -23,6 +23,7 @@ struct Parts {
     build: Option<[&'static str; 2]>,
     log: glue::log::Log,
     black_box: glue::black_box::Part,
+    history: glue::history::Part,
     trace: glue::trace::Trace,
     secrets: glue::secrets::Part,
     cache: glue::cache::Part,
@@ -47,8 +48,10 @@ pub fn init(config: Config) -> Result<Ops, Error> {
     config.service_name = glue::trace::service_name(&config.service_name);
     glue::trace::follow_tracing();
     let black_box = glue::black_box::Part::start(config.black_box.as_ref(), &config.service_name);
+    let history = glue::history::Part::start(config.history.as_ref(), &config.service_name);
     let log = glue::log::Log::start(&config)?;
     black_box.started();
+    history.started();
     for section in &config.covered {
         tracing::warn!(
             target: "ops_layer", section, hint = "the program sets it itself", "config_section_ignored"
@@ -60,6 +63,7 @@ pub fn init(config: Config) -> Result<Ops, Error> {
     let cache = glue::cache::Part::start(&config)?;
     let log_dir = config.log_file.as_deref().and_then(Path::parent);
     let mut dirs: Vec<_> = log_dir.map(Path::to_owned).into_iter().collect();
+    dirs.extend(history.dir().map(Path::to_owned));
     if cfg!(feature = "cache") {
         dirs.push(config.dir_of_cache().to_owned());
     }
@@ -71,6 +75,7 @@ pub fn init(config: Config) -> Result<Ops, Error> {
             build: config.build.map(|[version, commit, _]| [version, commit]),
             log,
             black_box,
+            history,
             trace,
             secrets,
             cache,
@@ -118,6 +123,7 @@ impl Parts {
             secrets: self.secrets.look(),
             log: self.log.look(),
             black_box: self.black_box.look(),
+            history: self.history.look(),
             cache,
             queries,
             metrics: glue::metrics::look(),
@@ -275,6 +281,7 @@ impl Ops {
         self.parts.cache.flush(left()).await;
         self.parts.trace.shutdown(left()).await;
         self.parts.log.flush(left());
+        self.parts.history.close(left());
         glue::black_box::close();
     }
 }

@@ -14,6 +14,7 @@ mod doctor_aws;
 mod exit_codes;
 mod faults;
 mod files;
+mod history;
 mod isochrone;
 mod mapbox_stand_in;
 mod moto;

@@ -5,14 +5,13 @@ mod sandbox;
 mod tables;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub use named::{NAMED, Named, named};
 
-use crate::error::{Error, ErrorKind, chain};
-use crate::file::directory::{Found, distinct, list};
-use crate::file::stored::Stored;
+use crate::archive::Files;
+use crate::error::{Error, ErrorKind};
 use sandbox::Sandbox;
 
 /// Limits of a statement.
@@ -71,8 +70,13 @@ pub fn query(dirs: &[impl AsRef<Path>], sql: &str, limits: &Limits) -> Result<An
     loop {
         let files = Files::of(dirs, &damaged)?;
         let left = limits.time.saturating_sub(started.elapsed());
-        let answered = Sandbox::open(&files.readable, limits)
-            .and_then(|sandbox| sandbox.answer(sql, limits.rows, left, limits.time));
+        let answered = match Sandbox::open(&files.readable, limits) {
+            Ok(sandbox) => {
+                let sql = sandbox.checked(sql)?;
+                sandbox.answer(sql, limits.rows, left, limits.time)
+            }
+            Err(error) => Err(error),
+        };
         tries += 1;
         match answered {
             Ok(mut answer) => {
@@ -85,9 +89,12 @@ pub fn query(dirs: &[impl AsRef<Path>], sql: &str, limits: &Limits) -> Result<An
                 return Err(error);
             }
             Err(error) => {
-                // a file that went away meanwhile, or one with a good footer and bad pages?
+                // a file that went away meanwhile is missed in words of all kinds; a good footer may have bad pages
                 let gone = files.readable.iter().any(|one| !one.path.exists());
-                let bad = files.damaged();
+                let bad = match gone || is_final(&error) {
+                    true => Vec::new(),
+                    false => files.damaged(),
+                };
                 if !gone && bad.is_empty() {
                     return Err(error);
                 }
@@ -97,101 +104,18 @@ pub fn query(dirs: &[impl AsRef<Path>], sql: &str, limits: &Limits) -> Result<An
     }
 }
 
-/// State of the files of one directory.
-#[derive(Clone, Debug, Default, serde::Serialize)]
-#[non_exhaustive]
-pub struct Inventory {
-    /// Table, files, rows and bytes.
-    pub tables: Vec<(&'static str, usize, u64, u64)>,
-    /// Files that are left out, each with the reason.
-    pub skipped: Vec<String>,
-}
+/// Beginnings of errors that no file is to blame for.
+const OF_STATEMENT: [&str; 6] = [
+    "Binder Error",
+    "Catalog Error",
+    "Conversion Error",
+    "Out of Memory Error",
+    "Parser Error",
+    "Permission Error",
+];
 
-/// Counts what the directories hold; with `verify` the checksum of each file is compared, which reads all of it.
-///
-/// # Errors
-///
-/// Fails if a directory cannot be listed.
-pub fn inventory(dirs: &[impl AsRef<Path>], verify: bool) -> Result<Inventory, Error> {
-    let mut files = Files::of(dirs, &BTreeSet::new())?;
-    if verify {
-        let bad = files.damaged().into_iter().collect();
-        files = Files::of(dirs, &bad)?;
-    }
-    let mut found = Inventory {
-        skipped: files.skipped,
-        ..Inventory::default()
-    };
-    for table in crate::Table::ALL {
-        let mut row = (table.as_str(), 0, 0, 0);
-        for one in files.readable.iter().filter(|one| one.name.table == *table) {
-            // it may have been merged since
-            let rows = Stored::open(one).map_or(0, |stored| stored.rows);
-            row = (row.0, row.1 + 1, row.2 + rows, row.3 + one.bytes);
-        }
-        found.tables.push(row);
-    }
-    Ok(found)
-}
-
-/// Files that a statement may read.
-struct Files {
-    readable: Vec<Found>,
-    skipped: Vec<String>,
-}
-
-impl Files {
-    fn of(dirs: &[impl AsRef<Path>], damaged: &BTreeSet<PathBuf>) -> Result<Self, Error> {
-        let mut readable = Vec::new();
-        let mut skipped = Vec::new();
-        for dir in dirs {
-            let dir = dir.as_ref();
-            let canonical = dir.canonicalize();
-            let dir = canonical.map_err(|error| Error::io(dir, "open the directory", error))?;
-            for one in list(&dir)? {
-                if damaged.contains(&one.path) {
-                    skipped.push(format!("{}: its checksum is wrong", one.path.display()));
-                    continue;
-                }
-                match Stored::open(&one) {
-                    Ok(_) => readable.push(one),
-                    // merged meanwhile: its rows are in another one
-                    Err(_) if !one.path.exists() => return Self::of_again(dirs, damaged),
-                    Err(error) => skipped.push(chain(&error)),
-                }
-            }
-        }
-        let (readable, _) = distinct(readable);
-        Ok(Self { readable, skipped })
-    }
-
-    /// Lists once more; what goes away again is found by the statement.
-    fn of_again(dirs: &[impl AsRef<Path>], damaged: &BTreeSet<PathBuf>) -> Result<Self, Error> {
-        let mut files = Self {
-            readable: Vec::new(),
-            skipped: Vec::new(),
-        };
-        for dir in dirs {
-            let dir = dir.as_ref();
-            let canonical = dir.canonicalize();
-            let dir = canonical.map_err(|error| Error::io(dir, "open the directory", error))?;
-            let found = list(&dir)?.into_iter();
-            let found = found.filter(|one| !damaged.contains(&one.path));
-            files
-                .readable
-                .extend(found.filter(|one| Stored::open(one).is_ok()));
-        }
-        files.readable = distinct(files.readable).0;
-        Ok(files)
-    }
-
-    /// Reads all files, and returns those whose checksum is wrong.
-    fn damaged(&self) -> Vec<PathBuf> {
-        let bad = |one: &&Found| {
-            let verified = Stored::open(one).and_then(|stored| stored.verify(&one.path));
-            verified.is_err_and(|error| error.kind() == ErrorKind::Unreadable)
-        };
-        let bad = self.readable.iter().filter(bad);
-        bad.map(|one| one.path.clone()).collect()
-    }
+/// Reports whether looking at the files again changes nothing: that may mean to read all of them.
+fn is_final(error: &Error) -> bool {
+    let text = error.to_string();
+    OF_STATEMENT.iter().any(|kind| text.starts_with(kind))
 }

@@ -44,7 +44,6 @@ impl Sandbox {
         left: Duration,
         limit: Duration,
     ) -> Result<Answer, Error> {
-        let sql = self.checked(sql)?;
         let (done, is_done) = channel::<()>();
         let handle = self.0.interrupt_handle();
         let watch = std::thread::Builder::new().name("ops-history-sql".to_owned());
@@ -88,7 +87,7 @@ impl Sandbox {
     }
 
     /// Returns the statement without its semicolon if it is one SELECT, and nothing else.
-    fn checked<'a>(&self, sql: &'a str) -> Result<&'a str, Error> {
+    pub(super) fn checked<'a>(&self, sql: &'a str) -> Result<&'a str, Error> {
         let sql = sql.trim().trim_end_matches(';').trim_end();
         // the engine's own parser: it gives an error for anything but SELECT
         let question = "SELECT CAST(json_serialize_sql(CAST(? AS VARCHAR)) AS VARCHAR)";

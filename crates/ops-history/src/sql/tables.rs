@@ -34,7 +34,8 @@ pub(super) fn views(files: &[Found]) -> String {
 
 fn view(name: &str, form: Form) -> String {
     match form {
-        Form::Time => format!("CAST({name} AS TIMESTAMP) AS {name}"),
+        // a cast goes by way of text
+        Form::Time => format!("make_timestamp(epoch_us({name})) AS {name}"),
         Form::Id(_) => format!("lower(hex({name})) AS {name}, {name} AS {name}_bytes"),
         Form::Number if name == "duration_us" => {
             "duration_us, duration_us / 1000.0 AS duration_ms".to_owned()
@@ -47,7 +48,7 @@ fn view(name: &str, form: Form) -> String {
 fn nothing(table: Table) -> String {
     let columns = table.columns().iter().map(|column| {
         let kind = match column.form {
-            Form::Time => "TIMESTAMP",
+            Form::Time => "TIMESTAMPTZ",
             Form::Number | Form::Code => "BIGINT",
             Form::Float => "DOUBLE",
             Form::Few | Form::Grows | Form::Json => "VARCHAR",

@@ -48,7 +48,7 @@ struct Shared {
 }
 
 impl History {
-    /// Takes the directory, and starts the two threads that write.
+    /// Takes the directory until [`close`](Self::close), and starts the two threads that write.
     ///
     /// # Errors
     ///

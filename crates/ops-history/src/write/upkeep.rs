@@ -175,6 +175,10 @@ impl Tidier {
     }
 
     fn report(&self, error: &Error) {
+        // somebody removed it meanwhile
+        if !error.path().exists() {
+            return;
+        }
         let text = chain(error);
         self.shared.done.update(|stats| {
             if stats.unreadable.len() < MAX_REASONS {

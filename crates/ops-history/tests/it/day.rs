@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use ops_history::History;
-use ops_history::sql::{inventory, named};
+use ops_history::sql::named;
+use ops_history::{History, inventory};
 
 use crate::{LONG, Place, ask, assert_adds_up, at, is_full, value};
 
@@ -100,7 +100,8 @@ fn a_day_of_access_lines_is_small_and_answers_quickly() {
     assert!(next.close(LONG));
     let made = started.elapsed();
     let found = inventory(&[place.dir()], false).unwrap();
-    let (_, files, rows, bytes) = found.tables[0];
+    let held = &found.tables[0];
+    let (files, rows, bytes) = (held.files, held.rows, held.bytes);
     assert_eq!(rows, lines);
     let per_line = bytes as f64 / rows as f64;
     let memory = peak_memory();

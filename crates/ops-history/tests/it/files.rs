@@ -1,5 +1,6 @@
-use ops_history::History;
-use ops_history::sql::inventory;
+use std::time::{Duration, SystemTime};
+
+use ops_history::{History, export, inventory, prune};
 use serde_json::json;
 
 use crate::{Clocks, LONG, Place, ask, at, number, numbers, rows, value, wait_for};
@@ -68,7 +69,7 @@ fn a_file_with_a_good_footer_and_bad_pages_is_left_out_and_hides_nothing() {
         "{:?}",
         found.skipped
     );
-    assert_eq!(found.tables[0].1, 2);
+    assert_eq!(found.tables[0].files, 2);
     // the engine stumbles over it, and the answer is that of the others
     let answer = ask(
         &[place.dir()],
@@ -200,7 +201,7 @@ fn the_bytes_are_bounded_and_the_oldest_files_go_first() {
             .unwrap()
             .tables
             .iter()
-            .map(|row| row.3)
+            .map(|held| held.bytes)
             .sum::<u64>()
     };
     for n in 0..60 {
@@ -220,4 +221,35 @@ fn the_bytes_are_bounded_and_the_oldest_files_go_first() {
         value(&[place.dir()], "SELECT count(*) FROM spans"),
         json!(0)
     );
+}
+
+#[test]
+fn hours_are_copied_and_removed_as_a_whole() {
+    let (place, copy) = (Place::new(), Place::new());
+    let history = place.open();
+    for n in 0..4 {
+        number(&history, n * 3600, n);
+    }
+    assert!(history.close(LONG));
+    let dirs = [place.dir()];
+    let copied = export(&dirs, &copy.dir(), at(3600), at(3 * 3600)).unwrap();
+    assert_eq!(copied.files, 2);
+    assert_eq!(numbers(&[copy.dir()]), [1, 2]);
+    assert_eq!(
+        export(&dirs, &copy.dir(), at(3600), at(3 * 3600))
+            .unwrap()
+            .files,
+        0
+    );
+    // both together: each row once
+    assert_eq!(numbers(&[place.dir(), copy.dir()]), [0, 1, 2, 3]);
+    assert_eq!(
+        prune(&copy.dir(), Duration::from_secs(u64::MAX / 4))
+            .unwrap()
+            .files,
+        0
+    );
+    let past = SystemTime::now() > at(5 * 3600);
+    let removed = prune(&copy.dir(), Duration::ZERO).unwrap().files;
+    assert_eq!(removed, if past { 2 } else { 0 });
 }

@@ -8,6 +8,7 @@ mod explain;
 mod export;
 mod finding;
 mod history;
+mod kept;
 mod last_run;
 mod logs;
 mod process;
@@ -49,7 +50,7 @@ const fn rule(
     }
 }
 
-const RULES: [Rule; 28] = {
+const RULES: [Rule; 31] = {
     use Severity::{Critical, Warning};
     [
         rule(&export::COLLECTOR, Warning, export::collector),
@@ -85,6 +86,9 @@ const RULES: [Rule; 28] = {
         rule(&["panics"], Warning, process::panics),
         rule(&["last_run_crashed"], Warning, last_run::ended),
         rule(&["black_box_off"], Warning, last_run::off),
+        rule(&["history_stopped"], Warning, kept::stopped),
+        rule(&["history_dropping"], Warning, kept::dropping),
+        rule(&["history_files_unreadable"], Warning, kept::unreadable),
         rule(&["cardinality_overflow"], Warning, process::cardinality),
         rule(&["requests_failing"], Critical, process::requests),
         rule(&["rule_failing"], Warning, |_, _| None),

@@ -13,6 +13,7 @@ pub(crate) struct Snapshot {
     pub(crate) secrets: Option<Secrets>,
     pub(crate) log: Option<Log>,
     pub(crate) black_box: Option<BlackBox>,
+    pub(crate) history: Option<History>,
     pub(crate) cache: Option<Cache>,
     pub(crate) queries: Option<Queries>,
     pub(crate) metrics: Option<Metrics>,
@@ -31,6 +32,7 @@ impl Snapshot {
             secrets: None,
             log: None,
             black_box: None,
+            history: None,
             cache: None,
             queries: None,
             metrics: None,
@@ -47,6 +49,18 @@ pub(crate) struct BlackBox {
     pub(crate) off: Option<String>,
     /// End of the run before, if it was not clean.
     pub(crate) ended: Option<Ended>,
+}
+
+/// The history of lines, spans and metrics.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct History {
+    /// Reason why nothing is written although it was asked for.
+    pub(crate) stopped: Option<String>,
+    /// Records that were dropped while it was not stopped.
+    pub(crate) dropped: u64,
+    pub(crate) written: u64,
+    /// Files that cannot be read, each with the reason.
+    pub(crate) unreadable: Vec<String>,
 }
 
 /// End of a run that was not clean.

@@ -1,6 +1,8 @@
 use std::future::Future;
+#[cfg(any(feature = "black-box", feature = "history"))]
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-#[cfg(feature = "black-box")]
+#[cfg(any(feature = "black-box", feature = "history"))]
 use std::time::SystemTime;
 
 use crate::findings::snapshot::Log as Seen;
@@ -64,14 +66,29 @@ pub(crate) fn scrubbed(text: String) -> String {
     ops_log::redacted(&text).unwrap_or(text)
 }
 
-/// Shows each line to this function, with its moment.
-#[cfg(feature = "black-box")]
+#[cfg(any(feature = "black-box", feature = "history"))]
+type Tap = Arc<dyn Fn(SystemTime, &[u8]) + Send + Sync>;
+
+/// Shows each line to this function too, with its moment.
+#[cfg(any(feature = "black-box", feature = "history"))]
 pub(crate) fn each_line(see: impl Fn(SystemTime, &[u8]) + Send + Sync + 'static) {
-    ops_log::set_line_tap(see);
+    static TAPS: Mutex<Vec<Tap>> = Mutex::new(Vec::new());
+    let mut taps = TAPS.lock().unwrap_or_else(PoisonError::into_inner);
+    taps.push(Arc::new(see));
+    match taps.as_slice() {
+        [only] => {
+            let only = only.clone();
+            ops_log::set_line_tap(move |at, json| only(at, json));
+        }
+        all => {
+            let all = all.to_vec();
+            ops_log::set_line_tap(move |at, json| all.iter().for_each(|tap| tap(at, json)));
+        }
+    }
 }
 
 /// Returns the text without the secrets that are known; `None` if there are none in it.
-#[cfg(feature = "black-box")]
+#[cfg(any(feature = "black-box", all(feature = "history", feature = "trace")))]
 pub(crate) fn redacted(text: &str) -> Option<String> {
     ops_log::redacted(text)
 }

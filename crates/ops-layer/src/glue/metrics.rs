@@ -75,6 +75,48 @@ pub(crate) fn newest() -> std::collections::BTreeMap<&'static str, f64> {
     newest.collect()
 }
 
+/// Offers one sample of each series that a scrape would show to the history.
+#[cfg(feature = "history")]
+pub(crate) fn sample_to(history: &ops_history::History, at: std::time::SystemTime) {
+    use ops_history::SampleValue;
+    use ops_metrics::Reading;
+    // before metrics are installed there are none
+    let _ = ops_metrics::read(&mut |series| {
+        let definition = series.definition;
+        let value = match series.value {
+            Reading::Counter(total) => SampleValue::Sum(total as f64),
+            Reading::Seconds(total) => SampleValue::Sum(total),
+            Reading::Gauge(value) => SampleValue::Gauge(value),
+            Reading::Histogram {
+                bounds,
+                counts,
+                sum,
+            } => SampleValue::Histogram {
+                bounds: bounds.to_vec(),
+                counts: counts.to_vec(),
+                sum,
+            },
+            _ => return,
+        };
+        let labels: std::collections::BTreeMap<_, _> = series.labels.iter().copied().collect();
+        let attributes = match labels.is_empty() {
+            true => String::new(),
+            false => serde_json::to_string(&labels).unwrap_or_default(),
+        };
+        history.sample(ops_history::Sample {
+            at,
+            name: definition.name,
+            unit: match definition.unit() {
+                "seconds" => "s",
+                "bytes" => "By",
+                _ => "",
+            },
+            attributes: super::log::scrubbed(attributes),
+            value,
+        });
+    });
+}
+
 pub(crate) fn observer() -> Observer {
     let value = std::env::var_os("OPS_METRICS_SEMANTIC_NAMES").unwrap_or_default();
     let is_on = value.eq_ignore_ascii_case("true");

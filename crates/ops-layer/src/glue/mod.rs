@@ -6,6 +6,8 @@
 pub(crate) mod black_box;
 #[cfg_attr(not(feature = "cache"), path = "absent/cache.rs")]
 pub(crate) mod cache;
+#[cfg_attr(not(feature = "history"), path = "absent/history.rs")]
+pub(crate) mod history;
 #[cfg_attr(not(feature = "log"), path = "absent/log.rs")]
 pub(crate) mod log;
 #[cfg_attr(not(feature = "metrics"), path = "absent/metrics.rs")]
@@ -23,6 +25,7 @@ mod carried;
 #[cfg(not(all(
     feature = "black-box",
     feature = "cache",
+    feature = "history",
     feature = "log",
     feature = "metrics",
     feature = "secrets",

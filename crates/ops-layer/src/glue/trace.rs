@@ -108,7 +108,7 @@ pub(crate) fn each_end(see: impl Fn(std::time::SystemTime, &[u8]) + Send + Sync 
     thread_local! {
         static TEXT: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
     }
-    ops_trace::set_span_end_hook(move |span| {
+    each_span(move |span| {
         // a thread that is about to end has no storage left
         let _ = TEXT.try_with(|text| {
             let mut text = text.borrow_mut();
@@ -116,6 +116,40 @@ pub(crate) fn each_end(see: impl Fn(std::time::SystemTime, &[u8]) + Send + Sync 
             if write_ended(&mut text, span).is_ok() {
                 see(span.at, &text);
             }
+        });
+    });
+}
+
+/// Shows each span that ends to this function too.
+#[cfg(any(feature = "black-box", feature = "history"))]
+fn each_span(see: impl Fn(&ops_trace::EndedSpan<'_>) + Send + Sync + 'static) {
+    use std::sync::{Arc, Mutex, PoisonError};
+    type Hook = Arc<dyn Fn(&ops_trace::EndedSpan<'_>) + Send + Sync>;
+    static HOOKS: Mutex<Vec<Hook>> = Mutex::new(Vec::new());
+    let mut hooks = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
+    hooks.push(Arc::new(see));
+    let all = hooks.clone();
+    ops_trace::set_span_end_hook(move |span| all.iter().for_each(|hook| hook(span)));
+}
+
+/// Offers each span that is sampled, or failed, to the history.
+#[cfg(feature = "history")]
+pub(crate) fn spans_to(history: &ops_history::History) {
+    let history = history.clone();
+    each_span(move |span| {
+        if !span.is_sampled && !span.is_error {
+            return;
+        }
+        let redacted = super::log::redacted(span.name);
+        history.span(ops_history::Span {
+            start: span.at.checked_sub(span.duration).unwrap_or(span.at),
+            duration: span.duration,
+            name: redacted.unwrap_or_else(|| span.name.to_owned()),
+            kind: span.kind,
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            parent_span_id: span.parent_span_id,
+            is_error: span.is_error,
         });
     });
 }

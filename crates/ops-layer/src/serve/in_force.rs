@@ -13,11 +13,12 @@ const DEFAULT: &str = "default";
 
 /// Variables of the parts that are shown if they are set. None of them holds a secret; what looks like one in a URL is hidden by
 /// the page.
-const VARIABLES: [&str; 18] = [
+const VARIABLES: [&str; 19] = [
     "AWS_PROFILE",
     "AWS_REGION",
     "OPS_BLACK_BOX",
     "OPS_ENV",
+    "OPS_HISTORY_DIR",
     "OPS_LOG_FORMAT",
     "OPS_LOG_LEVEL",
     "OPS_LOG_ROTATION",

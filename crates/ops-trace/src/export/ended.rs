@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use opentelemetry::trace::Status;
+use opentelemetry::trace::{SpanId, SpanKind, Status};
 use opentelemetry_sdk::trace::SpanData;
 
 /// A span that has just ended.
@@ -19,6 +19,12 @@ pub struct EndedSpan<'a> {
     pub span_id: [u8; 8],
     /// End.
     pub at: SystemTime,
+    /// Span above it; `None` for the first one of its trace.
+    pub parent_span_id: Option<[u8; 8]>,
+    /// Kind as OpenTelemetry names it, in lower case: `server`.
+    pub kind: &'static str,
+    /// It is sampled, and is exported unless that is decided at the end of its trace.
+    pub is_sampled: bool,
     /// Time from start to end.
     pub duration: Duration,
     /// It failed.
@@ -52,6 +58,10 @@ pub(super) fn show(span: &SpanData) {
             name: &span.name,
             trace_id: span.span_context.trace_id().to_bytes(),
             span_id: span.span_context.span_id().to_bytes(),
+            parent_span_id: (span.parent_span_id != SpanId::INVALID)
+                .then(|| span.parent_span_id.to_bytes()),
+            kind: kind(&span.span_kind),
+            is_sampled: span.span_context.is_sampled(),
             at: span.end_time,
             duration: span
                 .end_time
@@ -60,4 +70,14 @@ pub(super) fn show(span: &SpanData) {
             is_error: matches!(span.status, Status::Error { .. }),
         });
     }));
+}
+
+fn kind(kind: &SpanKind) -> &'static str {
+    match kind {
+        SpanKind::Client => "client",
+        SpanKind::Server => "server",
+        SpanKind::Producer => "producer",
+        SpanKind::Consumer => "consumer",
+        SpanKind::Internal => "internal",
+    }
 }

@@ -3,6 +3,7 @@
 
 mod crash;
 mod faulty;
+mod kept;
 mod machine;
 mod page;
 mod prometheus;
@@ -63,6 +64,7 @@ fn each_page_is_followed_by_a_test() {
     let sources = [
         include_str!("crash.rs"),
         include_str!("faulty.rs"),
+        include_str!("kept.rs"),
         include_str!("machine.rs"),
         include_str!("provider.rs"),
         include_str!("queries.rs"),

@@ -6,7 +6,7 @@ mod standing;
 use std::time::{Duration, SystemTime};
 
 use crate::findings::snapshot::{
-    Cache, Disk, Export, Heartbeat, Log, Metrics, Queries, SecretState, Secrets, Snapshot,
+    Cache, Disk, Export, Heartbeat, History, Log, Metrics, Queries, SecretState, Secrets, Snapshot,
 };
 use crate::findings::state::State;
 use crate::findings::{EVERY, Finding, RULES};
@@ -37,6 +37,10 @@ fn healthy(seconds: u64) -> Snapshot {
             ..Log::default()
         }),
         black_box: None,
+        history: Some(History {
+            written: n * 100,
+            ..History::default()
+        }),
         cache: Some(Cache {
             hits: n * 90,
             misses: n * 10,

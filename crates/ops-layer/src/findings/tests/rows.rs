@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{Set, all, cache, collector, disk, export, failing, log, metrics, queries, secrets};
-use crate::findings::snapshot::{BlackBox, Ended, Overflow, Snapshot};
+use crate::findings::snapshot::{BlackBox, Ended, History, Overflow, Snapshot};
 
 /// Change of a snapshot, evaluations that it lasts, and the findings in order with a part of what the first one says.
 pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static str)> {
@@ -419,6 +419,44 @@ pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static
             1,
             vec!["black_box_off"],
             "app.box: the file is empty",
+        ),
+        (
+            "no history",
+            Box::new(|snapshot| {
+                let stopped = Some("history: another process writes to this history".to_owned());
+                snapshot.history = Some(History {
+                    stopped,
+                    ..History::default()
+                });
+            }),
+            1,
+            vec!["history_stopped"],
+            "another process writes to this history",
+        ),
+        (
+            "a history that drops",
+            Box::new(|snapshot| {
+                snapshot.history = Some(History {
+                    dropped: 7,
+                    written: snapshot.at.as_secs() * 100,
+                    ..History::default()
+                });
+            }),
+            1,
+            vec!["history_dropping"],
+            "7 lines, spans and samples were dropped in the last minute",
+        ),
+        (
+            "a history with a torn file",
+            Box::new(|snapshot| {
+                snapshot.history = Some(History {
+                    unreadable: vec!["logs/a.parquet: EOF".to_owned()],
+                    ..History::default()
+                });
+            }),
+            1,
+            vec!["history_files_unreadable"],
+            "1 files of the history cannot be read: logs/a.parquet: EOF",
         ),
         (
             "clock",

@@ -36,10 +36,10 @@ pub(crate) fn scrubbed(text: String) -> String {
     text
 }
 
-#[cfg(feature = "black-box")]
+#[cfg(any(feature = "black-box", feature = "history"))]
 pub(crate) fn each_line(_: impl Fn(std::time::SystemTime, &[u8]) + Send + Sync + 'static) {}
 
-#[cfg(feature = "black-box")]
+#[cfg(any(feature = "black-box", all(feature = "history", feature = "trace")))]
 pub(crate) fn redacted(_: &str) -> Option<String> {
     None
 }

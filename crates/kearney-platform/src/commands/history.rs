@@ -1,0 +1,95 @@
+//! `kearney-platform history`: the files of the history.
+
+use std::fmt::Write;
+use std::time::SystemTime;
+
+use ops_layer::history::{self, Inventory};
+
+use crate::args;
+use crate::error::{Error, Kind, Result};
+use crate::output::{answer, answer_json, tell};
+
+pub fn run(command: &args::History) -> Result<()> {
+    let failed = |error| Error::new(Kind::File, "cannot read the history").because(error);
+    match command {
+        args::History::Stats { verify, json, dirs } => {
+            let found = history::inventory(&dirs.dirs, *verify).map_err(failed)?;
+            if *json {
+                return answer_json(&as_json(&found));
+            }
+            for skipped in &found.skipped {
+                tell(&format!("left out: {skipped}"));
+            }
+            answer(&table(&found))
+        }
+        args::History::Prune { older_than, dirs } => {
+            let mut text = String::new();
+            for dir in &dirs.dirs {
+                let removed = history::prune(dir, *older_than).map_err(failed)?;
+                let (files, bytes) = (removed.files, removed.bytes);
+                // writing into a string does not fail
+                let _ = writeln!(
+                    text,
+                    "{}: removed {files} files, {bytes} bytes",
+                    dir.display()
+                );
+            }
+            answer(&text)
+        }
+        args::History::Export {
+            to,
+            since,
+            until,
+            dirs,
+        } => {
+            let since = since.unwrap_or(SystemTime::UNIX_EPOCH);
+            let until = until.unwrap_or_else(SystemTime::now);
+            let copied = history::export(&dirs.dirs, to, since, until).map_err(failed)?;
+            let (files, bytes) = (copied.files, copied.bytes);
+            answer(&format!(
+                "{}: copied {files} files, {bytes} bytes\n",
+                to.display()
+            ))
+        }
+    }
+}
+
+fn instant(at: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(at).to_string()
+}
+
+fn as_json(found: &Inventory) -> serde_json::Value {
+    let tables = found.tables.iter().map(|held| {
+        serde_json::json!({
+            "table": held.table.as_str(),
+            "files": held.files,
+            "rows": held.rows,
+            "bytes": held.bytes,
+            "from": held.hours.map(|(from, _)| instant(from)),
+            "to": held.hours.map(|(_, to)| instant(to)),
+        })
+    });
+    serde_json::json!({"tables": tables.collect::<Vec<_>>(), "skipped": found.skipped})
+}
+
+fn table(found: &Inventory) -> String {
+    let mut text = format!(
+        "{:<8} {:>7} {:>12} {:>14}  hours\n",
+        "table", "files", "rows", "bytes"
+    );
+    for held in &found.tables {
+        let hours = held.hours.map_or_else(String::new, |(from, to)| {
+            format!("{} to {}", instant(from), instant(to))
+        });
+        let line = format!(
+            "{:<8} {:>7} {:>12} {:>14}  {hours}",
+            held.table.as_str(),
+            held.files,
+            held.rows,
+            held.bytes
+        );
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}

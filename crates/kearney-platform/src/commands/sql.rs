@@ -1,0 +1,136 @@
+//! `kearney-platform sql`: questions to the history in SQL.
+
+use std::fmt::Write;
+
+use ops_layer::history::ErrorKind;
+use ops_layer::history::sql::{Answer, Limits, NAMED, named, query};
+use ops_layer::log::reader::escaped;
+
+use crate::args;
+use crate::error::{Error, Kind, Result};
+use crate::output::{answer, answer_json, tell};
+
+/// Longest text of a cell in characters; the rest of it is in --json.
+const MAX_CELL: usize = 100;
+
+pub fn run(options: &args::Sql) -> Result<()> {
+    if options.list {
+        return answer(&listed());
+    }
+    let sql = statement(options)?;
+    let mut limits = Limits::default();
+    limits.rows = options.limit;
+    limits.time = options.timeout;
+    let found = query(&options.dirs, &sql, &limits).map_err(|error| {
+        let kind = match error.kind() {
+            ErrorKind::Statement => Kind::Config,
+            _ => Kind::File,
+        };
+        Error::new(kind, "cannot answer the statement").because(error)
+    })?;
+    for skipped in &found.skipped {
+        tell(&format!("left out: {skipped}"));
+    }
+    if options.json {
+        return answer_json(&as_json(&found));
+    }
+    answer(&table(&found))?;
+    let (rows, files, seconds) = (found.rows.len(), found.files, found.seconds);
+    let more = if found.is_truncated {
+        ", there are more (--limit)"
+    } else {
+        ""
+    };
+    tell(&format!(
+        "{rows} rows of {files} files in {seconds:.2} s{more}"
+    ));
+    Ok(())
+}
+
+fn statement(options: &args::Sql) -> Result<String> {
+    let Some(name) = &options.name else {
+        return Ok(options.statement.clone().unwrap_or_default());
+    };
+    let question = named(name).ok_or_else(|| {
+        Error::new(
+            Kind::Config,
+            format!("there is no question {name}: --list shows them"),
+        )
+    })?;
+    let sql = question.sql(options.argument.as_deref());
+    sql.map_err(|error| Error::new(Kind::Config, "--argument").because(error))
+}
+
+fn listed() -> String {
+    let mut text = String::new();
+    for question in NAMED {
+        let (name, about) = (question.name, question.about);
+        // writing into a string does not fail
+        let _ = write!(text, "{name:<17} {about}");
+        if let Some(argument) = question.argument {
+            let _ = write!(text, "; --argument is {argument}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Columns and rows as one document. The rows are lists, since columns may share a name.
+fn as_json(found: &Answer) -> serde_json::Value {
+    let raw = |json: &String| serde_json::from_str::<serde_json::Value>(json).unwrap_or_default();
+    let rows: Vec<Vec<_>> = found
+        .rows
+        .iter()
+        .map(|row| row.iter().map(raw).collect())
+        .collect();
+    serde_json::json!({
+        "columns": found.columns,
+        "rows": rows,
+        "truncated": found.is_truncated,
+        "files": found.files,
+        "skipped": found.skipped,
+        "seconds": found.seconds,
+    })
+}
+
+/// Columns below their names, each as wide as its longest cell.
+fn table(found: &Answer) -> String {
+    let cells = |row: &Vec<String>| row.iter().map(|json| cell(json)).collect::<Vec<_>>();
+    let mut rows = vec![
+        found
+            .columns
+            .iter()
+            .map(|name| escaped(name).to_string())
+            .collect(),
+    ];
+    rows.extend(found.rows.iter().map(cells));
+    let width = |column: usize| {
+        let lengths = rows.iter().filter_map(|row: &Vec<String>| row.get(column));
+        lengths.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..found.columns.len()).map(width).collect();
+    let mut text = String::new();
+    for row in rows.iter().filter(|row| !row.is_empty()) {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(line, "{cell:<width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A JSON value as people read it.
+fn cell(json: &str) -> String {
+    let text = serde_json::from_str::<String>(json);
+    let text = match text {
+        Ok(text) => escaped(&text).to_string(),
+        Err(_) if json == "null" => "-".to_owned(),
+        Err(_) => json.to_owned(),
+    };
+    match text.char_indices().nth(MAX_CELL) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}

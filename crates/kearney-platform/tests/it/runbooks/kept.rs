@@ -1,0 +1,34 @@
+use super::page::{Page, Scene};
+use super::until;
+use crate::served::Home;
+
+#[test]
+fn a_history_that_another_process_writes_leads_to_that_process() {
+    let mut home = Home::new();
+    home.set("OPS_HISTORY_DIR", "history");
+    let first = home.serve();
+    // a data directory has one platform, and so has a history
+    let mut other = Home::new();
+    let dir = home.path("history").display().to_string();
+    other.set("OPS_HISTORY_DIR", Box::leak(dir.into_boxed_str()));
+    let served = other.serve();
+    let page = Page::read("history-incomplete.md");
+    let scene = Scene::of(&other, &served);
+    let told = until("history_stopped", || page.step(1, &scene));
+    assert!(
+        told.contains("another process writes to this history"),
+        "{told}"
+    );
+    let here = (
+        "--dir history",
+        &*format!("--dir {}", home.path("history").display()),
+    );
+    let told = page.step_at(2, &scene, here);
+    assert!(told.contains("logs "), "{told}");
+    let here = ("history", &*home.path("history").display().to_string());
+    let told = page.step_at(3, &scene, here);
+    assert!(told.contains("Filesystem"), "{told}");
+    page.concludes("one directory for each process");
+    assert!(served.stop().success());
+    assert!(first.stop().success());
+}

@@ -1,0 +1,218 @@
+//! Files of one or several directories as a whole: what they hold, what is removed, what is copied.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::Table;
+use crate::error::{Error, ErrorKind, chain};
+use crate::file::directory::{DRAFT, Found, distinct, list};
+use crate::file::name::HOUR_US;
+use crate::file::stored::Stored;
+
+/// Files, rows and bytes of one table.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Held {
+    /// Table.
+    pub table: Table,
+    /// Number of files.
+    pub files: u64,
+    /// Number of rows.
+    pub rows: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+    /// Beginning of the first hour, and end of the last one.
+    pub hours: Option<(SystemTime, SystemTime)>,
+}
+
+/// Contents of directories.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Inventory {
+    /// Each table.
+    pub tables: Vec<Held>,
+    /// Files that are left out, each with the reason.
+    pub skipped: Vec<String>,
+}
+
+/// Files that were removed or copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Moved {
+    /// Number of files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Counts what the directories hold; with `verify` the checksum of each file is compared, which reads all of it.
+///
+/// # Errors
+///
+/// Fails if a directory cannot be listed.
+pub fn inventory(dirs: &[impl AsRef<Path>], verify: bool) -> Result<Inventory, Error> {
+    let mut files = Files::of(dirs, &BTreeSet::new())?;
+    if verify {
+        let bad = files.damaged().into_iter().collect();
+        files = Files::of(dirs, &bad)?;
+    }
+    let tables = Table::ALL.iter().map(|table| {
+        let mut held = Held {
+            table: *table,
+            files: 0,
+            rows: 0,
+            bytes: 0,
+            hours: None,
+        };
+        for one in files.readable.iter().filter(|one| one.name.table == *table) {
+            held.files += 1;
+            // it may have been merged since
+            held.rows += Stored::open(one).map_or(0, |stored| stored.rows);
+            held.bytes += one.bytes;
+            let (from, to) = hours(one);
+            held.hours = Some(
+                held.hours
+                    .map_or((from, to), |(first, last)| (first.min(from), last.max(to))),
+            );
+        }
+        held
+    });
+    Ok(Inventory {
+        tables: tables.collect(),
+        skipped: files.skipped,
+    })
+}
+
+/// Removes the files whose hour ended this long ago or earlier. A process that writes to the directory is not disturbed.
+///
+/// # Errors
+///
+/// Fails if the directory cannot be listed, or a file cannot be removed.
+pub fn prune(dir: &Path, age: Duration) -> Result<Moved, Error> {
+    let now = SystemTime::now();
+    let mut removed = Moved::default();
+    for one in list(dir)? {
+        let (_, end) = hours(&one);
+        if now.duration_since(end).is_ok_and(|since| since >= age) {
+            match fs::remove_file(&one.path) {
+                Ok(()) => {
+                    removed.files += 1;
+                    removed.bytes += one.bytes;
+                }
+                // somebody else removed it
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::io(&one.path, "remove the file", error)),
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// Copies the files of the hours from `since` to `until` into a directory, which is a history like any other afterwards. Files
+/// that are there already stay as they are.
+///
+/// # Errors
+///
+/// Fails if a directory cannot be listed or made, or a file cannot be copied.
+pub fn export(
+    dirs: &[impl AsRef<Path>],
+    to: &Path,
+    since: SystemTime,
+    until: SystemTime,
+) -> Result<Moved, Error> {
+    let mut copied = Moved::default();
+    for one in Files::of(dirs, &BTreeSet::new())?.readable {
+        let (from, end) = hours(&one);
+        if end <= since || from >= until {
+            continue;
+        }
+        let folder = to.join(one.name.table.as_str());
+        let made = fs::create_dir_all(&folder);
+        made.map_err(|error| Error::io(&folder, "make the folder", error))?;
+        let path = folder.join(one.name.text());
+        if path.exists() {
+            continue;
+        }
+        let draft = folder.join(format!("{DRAFT}{}", one.name.text()));
+        let bytes = fs::copy(&one.path, &draft)
+            .and_then(|bytes| fs::rename(&draft, &path).map(|()| bytes))
+            .map_err(|error| Error::io(&one.path, "copy the file", error))?;
+        copied.files += 1;
+        copied.bytes += bytes;
+    }
+    Ok(copied)
+}
+
+/// Beginning and end of the hour of a file.
+fn hours(one: &Found) -> (SystemTime, SystemTime) {
+    let hour = u64::try_from(one.name.hour).unwrap_or_default();
+    let from = SystemTime::UNIX_EPOCH + Duration::from_micros(hour * HOUR_US as u64);
+    (from, from + Duration::from_micros(HOUR_US as u64))
+}
+
+/// Files that count, and those that are left out.
+pub(crate) struct Files {
+    pub(crate) readable: Vec<Found>,
+    pub(crate) skipped: Vec<String>,
+}
+
+impl Files {
+    pub(crate) fn of(
+        dirs: &[impl AsRef<Path>],
+        damaged: &BTreeSet<PathBuf>,
+    ) -> Result<Self, Error> {
+        let mut readable = Vec::new();
+        let mut skipped = Vec::new();
+        for dir in dirs {
+            let dir = dir.as_ref();
+            let canonical = dir.canonicalize();
+            let dir = canonical.map_err(|error| Error::io(dir, "open the directory", error))?;
+            for one in list(&dir)? {
+                if damaged.contains(&one.path) {
+                    skipped.push(format!("{}: its checksum is wrong", one.path.display()));
+                    continue;
+                }
+                match Stored::open(&one) {
+                    Ok(_) => readable.push(one),
+                    // merged meanwhile: its rows are in another one
+                    Err(_) if !one.path.exists() => return Self::of_again(dirs, damaged),
+                    Err(error) => skipped.push(chain(&error)),
+                }
+            }
+        }
+        let (readable, _) = distinct(readable);
+        Ok(Self { readable, skipped })
+    }
+
+    /// Lists once more; what goes away again is found by the statement.
+    fn of_again(dirs: &[impl AsRef<Path>], damaged: &BTreeSet<PathBuf>) -> Result<Self, Error> {
+        let mut files = Self {
+            readable: Vec::new(),
+            skipped: Vec::new(),
+        };
+        for dir in dirs {
+            let dir = dir.as_ref();
+            let canonical = dir.canonicalize();
+            let dir = canonical.map_err(|error| Error::io(dir, "open the directory", error))?;
+            let found = list(&dir)?.into_iter();
+            let found = found.filter(|one| !damaged.contains(&one.path));
+            files
+                .readable
+                .extend(found.filter(|one| Stored::open(one).is_ok()));
+        }
+        files.readable = distinct(files.readable).0;
+        Ok(files)
+    }
+
+    /// Reads all files, and returns those whose checksum is wrong.
+    pub(crate) fn damaged(&self) -> Vec<PathBuf> {
+        let bad = |one: &&Found| {
+            let verified = Stored::open(one).and_then(|stored| stored.verify(&one.path));
+            verified.is_err_and(|error| error.kind() == ErrorKind::Unreadable)
+        };
+        let bad = self.readable.iter().filter(bad);
+        bad.map(|one| one.path.clone()).collect()
+    }
+}

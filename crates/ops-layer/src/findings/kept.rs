@@ -1,0 +1,58 @@
+//! Rules about the history of lines, spans and metrics that is kept in files.
+
+use std::time::Duration;
+
+use super::history::History;
+use super::snapshot::Snapshot;
+use super::{Finding, Severity};
+
+const WINDOW: Duration = Duration::from_secs(60);
+const RUNBOOK: &str = "history-incomplete";
+
+pub(super) fn stopped(now: &Snapshot, _: &History) -> Option<Finding> {
+    let why = now.history.as_ref()?.stopped.as_ref()?;
+    let mut finding = Finding::new("history_stopped", Severity::Warning)
+        .seen(why)
+        .means("Lines, spans and metrics of now are not in the history. Nothing else is harmed.")
+        .action(
+            "Free space, or end the other process that writes there: it goes on by itself within a minute. If it could not start, \
+             restart the service, with another OPS_HISTORY_DIR if need be.",
+        );
+    // 28 is ENOSPC: only then is a full disk the cause, which may be another one
+    if why.contains("(os error 28)") {
+        finding = finding.explained_by("disk_full");
+    }
+    Some(finding.runbook(RUNBOOK))
+}
+
+pub(super) fn dropping(now: &Snapshot, history: &History) -> Option<Finding> {
+    let before = history.since(now, WINDOW)?.history.as_ref()?;
+    let kept = now.history.as_ref()?;
+    let dropped = kept.dropped.saturating_sub(before.dropped);
+    let written = kept.written.saturating_sub(before.written);
+    (dropped > 0).then(|| {
+        Finding::new("history_dropping", Severity::Warning)
+            .seen(format!(
+                "{dropped} lines, spans and samples were dropped in the last minute, {written} were written"
+            ))
+            .means("The history is incomplete; the log itself is not. Requests do not wait for it.")
+            .action(
+                "The processor or the disk is too slow for so much: write fewer lines (OPS_LOG_LEVEL), sample fewer traces, or take \
+                 a faster disk.",
+            )
+            .runbook(RUNBOOK)
+    })
+}
+
+pub(super) fn unreadable(now: &Snapshot, _: &History) -> Option<Finding> {
+    let files = &now.history.as_ref()?.unreadable;
+    let first = files.first()?;
+    let count = files.len();
+    Some(
+        Finding::new("history_files_unreadable", Severity::Warning)
+            .seen(format!("{count} files of the history cannot be read: {first}"))
+            .means("Their rows are missing in answers. The other files are not harmed.")
+            .action("Move the files away, then restart: they were damaged on the disk, or come from something else.")
+            .runbook(RUNBOOK),
+    )
+}

@@ -1,0 +1,35 @@
+use std::path::Path;
+use std::time::Duration;
+
+use crate::findings::snapshot::History as Seen;
+
+pub(crate) use crate::glue::left_out::LeftOut as Settings;
+
+#[derive(Debug)]
+pub(crate) struct Part;
+
+pub(crate) fn settled(in_code: Option<Settings>, in_file: Option<Settings>) -> Option<Settings> {
+    in_code.or(in_file)
+}
+
+impl Part {
+    pub(crate) fn start(_: Option<&Settings>, _: &str) -> Self {
+        Self
+    }
+
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn started(&self) {}
+
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn look(&self) -> Option<Seen> {
+        None
+    }
+
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn dir(&self) -> Option<&Path> {
+        None
+    }
+
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn close(&self, _: Duration) {}
+}
