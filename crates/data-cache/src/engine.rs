@@ -68,6 +68,13 @@ pub trait QueryEngine: Send + Sync + 'static {
         self.state(sql).as_ref() == Ok(state)
     }
 
+    /// Names the content that every result follows from: the data, the engine's version and settings. The same text on any
+    /// machine, the same answers. `None` if nobody can name it, as of a database that is written: its results stay on this
+    /// machine. It is asked before a run and after it.
+    fn content(&self) -> Option<String> {
+        None
+    }
+
     /// Checks that this is a statement that may run as a query.
     ///
     /// # Errors

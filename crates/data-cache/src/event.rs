@@ -42,6 +42,8 @@ pub enum Tier {
     Memory,
     /// Files.
     Disk,
+    /// The bucket that machines share (feature `shared`).
+    Shared,
 }
 
 /// A query that ran or was answered from the cache. Those who waited for somebody else's run have no event of their own.

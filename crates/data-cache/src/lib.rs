@@ -98,6 +98,7 @@
 //! | `flight-sql` | no | `FlightSql`: a server that speaks Arrow Flight SQL as the engine |
 //! | `http` | no | `http::CacheLayer`, `http::Validator` |
 //! | `metrics` | no | `Cache::publish_metrics` |
+//! | `shared` | no | `Cache::share`: results of the same database, shared by machines through a bucket of S3 |
 //! | `testing` | no | `testing`: a manual clock, steps that fail, a temporary directory, the contract of engines |
 //!
 //! # When not to use it
@@ -134,6 +135,11 @@ mod pool;
 mod profile;
 mod query;
 mod scope;
+#[cfg(feature = "shared")]
+mod shared_tier;
+#[cfg(not(feature = "shared"))]
+#[path = "shared_tier/absent.rs"]
+mod shared_tier;
 mod sql;
 mod stats;
 mod sync;
@@ -164,6 +170,8 @@ pub use params::{Params, Value};
 pub use profile::{MAX_OPERATORS, Operator, OperatorKind, Profile};
 pub use query::{CachedEngine, Query, QueryResult};
 pub use scope::Scope;
+#[cfg(feature = "shared")]
+pub use shared_tier::{SharedConfig, SharedStats};
 pub use sql::{Dialect, sanitize};
 pub use stats::{Bypass, Invalidation, Miss, Stats, TopEntry};
 #[cfg(feature = "duckdb")]

@@ -100,6 +100,7 @@ impl Bypass {
 pub(crate) struct Counters {
     pub(crate) memory_hits: AtomicU64,
     pub(crate) disk_hits: AtomicU64,
+    pub(crate) shared_hits: AtomicU64,
     pub(crate) stale: AtomicU64,
     pub(crate) coalesced: AtomicU64,
     misses: [AtomicU64; Miss::ALL.len()],
@@ -151,6 +152,8 @@ pub struct Stats {
     pub memory_hits: u64,
     /// Hits from files.
     pub disk_hits: u64,
+    /// Hits from the bucket that machines share.
+    pub shared_hits: u64,
     /// Hits whose time was over, by queries with `stale_while`.
     pub stale_hits: u64,
     /// Lookups not answered.

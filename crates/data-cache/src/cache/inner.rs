@@ -23,6 +23,7 @@ use crate::invalidations::Invalidations;
 use crate::key::Key;
 use crate::memory::Memory;
 use crate::pool::Pool;
+use crate::shared_tier::Attached;
 use crate::stats::Counters;
 use crate::ttl::Ttls;
 
@@ -62,6 +63,8 @@ pub(crate) struct Inner {
     pub(super) hooks: Hooks,
     pub(super) time: Time,
     pub(super) failpoints: Failpoints,
+    /// The tier that machines share.
+    pub(super) shared: Attached,
     /// Threads that read files: a hit never waits for a computation.
     pub(super) readers: Pool,
     /// Threads that wait for engines and write files.
@@ -108,6 +111,7 @@ impl Inner {
             hooks: Hooks::default(),
             time: Time::default(),
             failpoints,
+            shared: Attached::default(),
             readers: Pool::default(),
             workers: Pool::default(),
         });
@@ -133,7 +137,7 @@ impl Inner {
         loop {
             let is_idle = self.readers.wait_idle(deadline) && self.workers.wait_idle(deadline);
             if !is_idle || self.readers.is_idle() {
-                return is_idle;
+                return is_idle && self.shared.wait_idle(deadline);
             }
         }
     }

@@ -78,6 +78,7 @@ impl Inner {
         let counter = match hit.tier {
             Tier::Memory => &self.counters.memory_hits,
             Tier::Disk => &self.counters.disk_hits,
+            Tier::Shared => &self.counters.shared_hits,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         if hit.is_stale() {

@@ -14,6 +14,11 @@ mod pending;
 mod removal;
 mod report;
 mod revalidation;
+#[cfg(feature = "shared")]
+mod shared;
+#[cfg(not(feature = "shared"))]
+#[path = "absent_shared.rs"]
+mod shared;
 mod store;
 mod sweep;
 mod time;

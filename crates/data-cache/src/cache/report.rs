@@ -33,7 +33,8 @@ impl Cache {
             .filter(|(miss, _)| *miss != Miss::Disabled);
         let misses: u64 = asked.map(|(_, count)| count).sum();
         let corrupt = counters.by_miss().find(|(miss, _)| *miss == Miss::Corrupt);
-        let hits = memory_hits + disk_hits;
+        let shared_hits = load(&counters.shared_hits);
+        let hits = memory_hits + disk_hits + shared_hits;
         let bytes = inner.index.bytes();
         Stats {
             entries: inner.index.live(inner.now()),
@@ -48,6 +49,7 @@ impl Cache {
             hits,
             memory_hits,
             disk_hits,
+            shared_hits,
             stale_hits: load(&counters.stale),
             misses,
             coalesced: load(&counters.coalesced),
@@ -90,6 +92,7 @@ impl Cache {
         gauge!("cache_size_bytes", "cache_type" => "query").set(stats.total_size_bytes as f64);
         counter!("cache_tier_hits_total", "tier" => "memory").absolute(stats.memory_hits);
         counter!("cache_tier_hits_total", "tier" => "disk").absolute(stats.disk_hits);
+        self.inner.publish_shared_metrics();
         counter!("cache_stale_served_total").absolute(stats.stale_hits);
         for (reason, count) in [
             ("size", stats.evicted_size),

@@ -188,7 +188,12 @@ impl Inner {
     }
 
     fn store_for(&self, request: &StoreRequest<'_>, ttl: u64, early: impl FnOnce()) -> Stored {
-        let metadata = Metadata {
+        self.keep(request, self.metadata_of(request, ttl), early)
+    }
+
+    /// Metadata of a result as of now, before it is written.
+    fn metadata_of(&self, request: &StoreRequest<'_>, ttl: u64) -> Metadata {
+        Metadata {
             key: request.key,
             entry_id: unique_id(),
             label: request.label.to_owned(),
@@ -203,7 +208,26 @@ impl Inner {
             generation: self.generation_of(&request.stamp),
             is_inline: false,
             file_len: 0,
+        }
+    }
+
+    /// Keeps a result that was found elsewhere, as old as it is there; returns its entry, kept or not.
+    #[cfg(feature = "shared")]
+    pub(super) fn store_found(
+        &self,
+        request: &StoreRequest<'_>,
+        created_at: u64,
+        ttl: u64,
+    ) -> (Stored, Arc<Entry>) {
+        let metadata = Metadata {
+            created_at,
+            ..self.metadata_of(request, ttl)
         };
+        let (entry, _) = self.entry_of_request(request, &metadata, false);
+        (self.keep(request, metadata, || ()), entry)
+    }
+
+    fn keep(&self, request: &StoreRequest<'_>, metadata: Metadata, early: impl FnOnce()) -> Stored {
         match &self.disk {
             Some(disk) if !request.automatic || is_worth_a_file(request) => {
                 self.store_in_file(disk, request, metadata, early)
@@ -358,6 +382,23 @@ impl Inner {
         metadata: &Metadata,
         on_disk: bool,
     ) -> bool {
+        let (entry, indexed) = self.entry_of_request(request, metadata, on_disk);
+        let kept = self.memory.insert(request.key, entry, self.now_millis());
+        if kept || on_disk {
+            self.index.insert(request.key, indexed);
+        } else {
+            self.index.remove(&request.key);
+        }
+        kept
+    }
+
+    /// The entry and what the index knows of it, which have label and tables in common.
+    fn entry_of_request(
+        &self,
+        request: &StoreRequest<'_>,
+        metadata: &Metadata,
+        on_disk: bool,
+    ) -> (Arc<Entry>, Indexed) {
         let usage = Usage::at(self.now_millis());
         let indexed = Indexed::of(metadata, usage.clone());
         let entry = Arc::new(Entry {
@@ -374,13 +415,7 @@ impl Inner {
             usage,
             digest: request.digest.clone(),
         });
-        let kept = self.memory.insert(request.key, entry, self.now_millis());
-        if kept || on_disk {
-            self.index.insert(request.key, indexed);
-        } else {
-            self.index.remove(&request.key);
-        }
-        kept
+        (entry, indexed)
     }
 
     fn disk_failed(&self, error: &io::Error) -> Skip {

@@ -85,6 +85,16 @@ fn parquet_holds(data_type: &DataType) -> bool {
     }
 }
 
+/// Decodes what [`encode`] made elsewhere, of this many rows.
+#[cfg(feature = "shared")]
+pub(crate) fn decode(format: Format, bytes: Bytes, rows: u64) -> Result<Vec<RecordBatch>, String> {
+    let decoded = Decoded::from_bytes(format, bytes, &Schemas::default())?;
+    match decoded.rows() {
+        Some(found) if found == rows => Ok(decoded.batches),
+        found => Err(format!("{found:?} rows in place of {rows}")),
+    }
+}
+
 /// `None` where Parquet would give back another schema than it was given.
 fn encode_parquet(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Option<Vec<u8>> {
     let properties = WriterProperties::builder()

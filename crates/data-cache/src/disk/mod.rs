@@ -23,6 +23,8 @@ mod paths;
 mod shared;
 mod sweep;
 
+#[cfg(feature = "shared")]
+pub(crate) use codec::decode;
 pub(crate) use codec::{Decoded, Encoded, Format, encode};
 pub(crate) use entry::{Found, ReadProblem, Which};
 pub(crate) use journal::{Change, Listed, Tail};
@@ -50,7 +52,7 @@ const MAX_INLINE_BYTES: usize = 16 << 10;
 pub(crate) const LOCK_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A directory of entries, which other processes may use at the same time. The cache knows nothing of files beyond these
-/// calls, so that a tier shared between machines can have the same ones.
+/// calls.
 pub(crate) struct Disk {
     dir: PathBuf,
     durability: Durability,

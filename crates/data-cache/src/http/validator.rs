@@ -17,6 +17,7 @@ fn cache_status(result: &QueryResult) -> String {
             let tier = match tier {
                 Tier::Memory => "memory",
                 Tier::Disk => "disk",
+                Tier::Shared => "shared",
             };
             format!("data-cache; hit; ttl={fresh_for}; detail={tier}")
         }

@@ -12,7 +12,7 @@ use crate::engine::{QueryEngine, State};
 use crate::etag::ContentDigest;
 use crate::event::{Status, Tier};
 use crate::flight::{Joined, Leader, Waiter};
-use crate::key::Key;
+use crate::key::{Key, KeyInputs};
 use crate::stats::{Bypass, Miss};
 
 /// A query whose state is known.
@@ -114,6 +114,13 @@ impl<E: QueryEngine> Prepared<E> {
         match inner.take_turn(&self.key, || !leader.cancel().is_cancelled()) {
             Turn::Hit(hit) => leader.land(&Ok(self.answer_with(hit))),
             Turn::Compute(lock) => {
+                if let Some((hit, is_in_file)) = self.find_shared(stamp) {
+                    leader.land(&Ok(self.answer_with(hit)));
+                    if let (Some(lock), false) = (&lock, is_in_file) {
+                        lock.give_up();
+                    }
+                    return;
+                }
                 inner.count(&Err(miss));
                 let is_in_file = self.compute(leader, miss, stamp);
                 if let (Some(lock), false) = (&lock, is_in_file) {
@@ -133,6 +140,7 @@ impl<E: QueryEngine> Prepared<E> {
         let mut is_in_file = false;
         let inner = self.query.target.cache.inner().clone();
         let cancel = leader.cancel();
+        let shared_key = self.shared_key();
         let computing = Instant::now();
         let (ran, profile) = self.query.run(cancel);
         let compute = computing.elapsed();
@@ -164,9 +172,47 @@ impl<E: QueryEngine> Prepared<E> {
                     tracing::warn!(target: "data_cache", %error, "result_not_cached");
                 }
             }
+            // of the same content before and after the run, or it is nobody's
+            if let Some(shared_key) = shared_key
+                && self.shared_key() == Some(shared_key)
+            {
+                inner.offer(shared_key, &request);
+            }
         }
         leader.land(&answer);
         is_in_file
+    }
+
+    /// The name of the result on every machine; `None` if it stays on this one.
+    fn shared_key(&self) -> Option<Key> {
+        let inner = self.query.target.cache.inner();
+        if self.is_permitted || !inner.shares() {
+            return None;
+        }
+        let engine = &self.query.target.engine;
+        let Some(content) = engine.content() else {
+            inner.count_without_content();
+            return None;
+        };
+        let inputs = KeyInputs {
+            scope: &self.query.scope,
+            database: &format!("shared/1 {} {content}", std::env::consts::ARCH),
+            state: "",
+            dialect: engine.dialect(),
+            normal_sql: &self.normal,
+        };
+        Some(Key::of(&inputs, &self.query.params))
+    }
+
+    /// Asks the tier that machines share; what it has is kept here too. Says if it is in a file.
+    fn find_shared(&self, stamp: GenerationStamp) -> Option<(Hit, bool)> {
+        let shared_key = self.shared_key()?;
+        let inner = self.query.target.cache.inner();
+        let digest = ContentDigest::default();
+        let request = self.request(&[], digest, Duration::ZERO, stamp);
+        let found = inner.find_shared(shared_key, request)?;
+        // the content that was asked for is still the one that is queried
+        (self.shared_key() == Some(shared_key)).then_some(found)
     }
 
     fn request<'a>(

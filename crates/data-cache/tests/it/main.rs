@@ -26,6 +26,8 @@ mod metrics;
 mod processes;
 mod profiles;
 mod scale;
+#[cfg(feature = "shared")]
+mod shared;
 mod sqllogic;
 mod stale;
 mod statements;

@@ -1,0 +1,79 @@
+//! A store that fails is not waited for.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// Time between two probes of a store that failed.
+const PAUSE: Duration = Duration::from_secs(5);
+/// A probe that did not end within this time is taken for lost.
+const PROBE_LIMIT: Duration = Duration::from_secs(30);
+
+/// The moment at which a probe is due, while the store is not asked.
+#[derive(Default)]
+pub(super) struct Breaker(Mutex<Option<Instant>>);
+
+/// Permission to ask the store.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Permit {
+    Ask,
+    /// Do not ask, but have it probed in the background.
+    Probe,
+    Refused,
+}
+
+impl Breaker {
+    pub(super) fn permit(&self, now: Instant) -> Permit {
+        let mut due = self.0.lock();
+        match *due {
+            None => Permit::Ask,
+            Some(moment) if now >= moment => {
+                *due = Some(now + PROBE_LIMIT);
+                Permit::Probe
+            }
+            Some(_) => Permit::Refused,
+        }
+    }
+
+    /// Returns `true` if the store was asked until now.
+    pub(super) fn failed(&self, now: Instant) -> bool {
+        let mut due = self.0.lock();
+        let was_closed = due.is_none();
+        // what was asked before the first failure fails later, and postpones nothing
+        due.get_or_insert(now + PAUSE);
+        was_closed
+    }
+
+    pub(super) fn probed(&self, is_answered: bool, now: Instant) {
+        *self.0.lock() = (!is_answered).then(|| now + PAUSE);
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.0.lock().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_failure_opens_it_and_one_probe_at_a_time_may_close_it() {
+        let (breaker, start) = (Breaker::default(), Instant::now());
+        assert_eq!(breaker.permit(start), Permit::Ask);
+        assert!(breaker.failed(start));
+        assert!(!breaker.failed(start));
+        assert_eq!(breaker.permit(start), Permit::Refused);
+        assert_eq!(breaker.permit(start + PAUSE), Permit::Probe);
+        assert_eq!(breaker.permit(start + PAUSE), Permit::Refused);
+        // a late failure of an earlier question starts no second probe
+        assert!(!breaker.failed(start + PAUSE));
+        assert_eq!(breaker.permit(start + 3 * PAUSE), Permit::Refused);
+        breaker.probed(false, start + PAUSE);
+        assert_eq!(breaker.permit(start + PAUSE), Permit::Refused);
+        assert_eq!(breaker.permit(start + 2 * PAUSE), Permit::Probe);
+        breaker.probed(true, start + 2 * PAUSE);
+        assert!(!breaker.is_open());
+        assert_eq!(breaker.permit(start + 2 * PAUSE), Permit::Ask);
+    }
+}

@@ -1,0 +1,150 @@
+//! Settings of the tier.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::frame::Seal;
+use crate::error::Error;
+
+/// The shortest key that is taken.
+const MIN_KEY_BYTES: usize = 16;
+/// Results that took less time to compute than this are not written.
+const MIN_COMPUTE: Duration = Duration::from_millis(200);
+
+/// The bucket that machines share results through, and the key that proves who wrote them.
+///
+/// ```
+/// use data_cache::SharedConfig;
+///
+/// let config = SharedConfig::s3("results").prefix("warehouse").key("32 bytes that all machines know ..");
+/// assert!(!format!("{config:?}").contains("32 bytes"));
+/// ```
+#[derive(Clone)]
+pub struct SharedConfig {
+    pub(super) bucket: String,
+    pub(super) prefix: String,
+    pub(super) endpoint: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) credentials: Option<(String, String)>,
+    pub(super) min_compute: Duration,
+    key: Option<Vec<u8>>,
+    is_unauthenticated: bool,
+}
+
+impl SharedConfig {
+    /// A bucket of S3. Region, endpoint and credentials that are not set are those of `AWS_REGION`, `AWS_ENDPOINT_URL`,
+    /// `AWS_ACCESS_KEY_ID` and the like, or of the machine's role.
+    pub fn s3(bucket: impl Into<String>) -> Self {
+        Self {
+            bucket: bucket.into(),
+            prefix: "data-cache".to_owned(),
+            endpoint: None,
+            region: None,
+            credentials: None,
+            min_compute: MIN_COMPUTE,
+            key: None,
+            is_unauthenticated: false,
+        }
+    }
+
+    /// Sets the first part of the names of objects; `data-cache` unless set.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Sets the URL of a server that speaks S3's protocol.
+    #[must_use]
+    pub fn endpoint(mut self, url: impl Into<String>) -> Self {
+        self.endpoint = Some(url.into());
+        self
+    }
+
+    /// Sets the region.
+    #[must_use]
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
+        self
+    }
+
+    /// Sets the access key and its secret.
+    #[must_use]
+    pub fn credentials(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.credentials = Some((id.into(), secret.into()));
+        self
+    }
+
+    /// Sets the key of the seal, at least 16 bytes, the same on all machines. An object that was sealed with another one is a
+    /// miss.
+    #[must_use]
+    pub fn key(mut self, key: impl AsRef<[u8]>) -> Self {
+        self.key = Some(key.as_ref().to_vec());
+        self
+    }
+
+    /// Takes objects that anybody who can write to the bucket may have written: they decide what is answered.
+    #[must_use]
+    pub fn unauthenticated(mut self) -> Self {
+        self.is_unauthenticated = true;
+        self
+    }
+
+    /// Sets how long computing must take for the result to be written; 200 ms unless set, since reading it takes 50 to 150.
+    #[must_use]
+    pub fn min_compute(mut self, min_compute: Duration) -> Self {
+        self.min_compute = min_compute;
+        self
+    }
+
+    pub(super) fn seal(&self) -> Result<Seal, Error> {
+        match (&self.key, self.is_unauthenticated) {
+            (Some(_), true) => Err(Error::input(
+                "shared tier: both a key and unauthenticated; accepted is one of them",
+            )),
+            (None, true) => Ok(Seal::Unkeyed),
+            (None, false) => Err(Error::input(
+                "shared tier: no key for the seal; set one of at least 16 bytes, or take objects of anybody with \
+                 unauthenticated",
+            )),
+            (Some(key), false) if key.len() < MIN_KEY_BYTES => Err(Error::input(format!(
+                "shared tier: a key of {} bytes; accepted are at least {MIN_KEY_BYTES}",
+                key.len()
+            ))),
+            (Some(key), false) => {
+                Seal::keyed(key).ok_or_else(|| Error::input("shared tier: the key is not taken"))
+            }
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.bucket.is_empty() {
+            return Err(Error::input("shared tier: the name of the bucket is empty"));
+        }
+        if self.prefix.trim_matches('/').is_empty() {
+            return Err(Error::input(
+                "shared tier: the prefix is empty; accepted is a name, such as data-cache",
+            ));
+        }
+        let is_url = |url: &String| url.starts_with("http://") || url.starts_with("https://");
+        match &self.endpoint {
+            Some(endpoint) if !is_url(endpoint) => Err(Error::input(format!(
+                "shared tier: endpoint {endpoint:?} must start with http:// or https://"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for SharedConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedConfig")
+            .field("bucket", &self.bucket)
+            .field("prefix", &self.prefix)
+            .field("endpoint", &self.endpoint)
+            .field("region", &self.region)
+            .field("min_compute", &self.min_compute)
+            .field("is_unauthenticated", &self.is_unauthenticated)
+            .finish_non_exhaustive()
+    }
+}

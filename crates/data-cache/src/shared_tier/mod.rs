@@ -1,0 +1,33 @@
+//! The tier behind memory and files: results that machines share through a bucket of S3.
+//!
+//! # Decisions
+//! - **A result is shared only if its name follows from content.** The name is SHA-256 over the digest of the database, the
+//!   engine's version and settings, the machine's architecture, the format of these objects, scope, normal SQL and parameters.
+//!   Another byte in the database is another name, so nothing has to be invalidated and no clock decides. An engine without
+//!   [`content`](crate::QueryEngine::content), such as a warehouse that is written, stays on its machine, which is logged once
+//!   and counted. What [`set`](crate::Cache::set), [`get_or_compute`](crate::Cache::get_or_compute) and `#[cached_query]` keep
+//!   has no such name and is never shared.
+//! - **Nothing from the bucket reaches a decoder before it is known to be ours** (`frame`): HMAC-SHA-256 over the name and all
+//!   bytes. A bucket whose writers are all trusted may go without, by a setting of that name.
+//! - **The store is behind a narrow trait** (`store`): one object for each result, written whole, never changed.
+//! - **Trouble is a miss.** A read has two tries and 2 s. The first that fails opens the breaker: lookups do not wait any
+//!   more, until a probe in the background is answered. Writes are in the background: at most 16 of them and 64 MiB wait,
+//!   more are dropped and counted.
+//! - **What is found goes to memory and files with the time that it has left**, never with a new one.
+//! - HTTP is `ureq`, and TLS the `rustls` of the other crates: `object_store` takes a connector, so that it brings neither
+//!   `reqwest` nor a second provider of cryptography.
+
+mod attached;
+mod breaker;
+mod config;
+mod frame;
+mod http;
+mod s3;
+mod stats;
+mod store;
+mod tier;
+
+pub(crate) use attached::Attached;
+pub use config::SharedConfig;
+pub use stats::SharedStats;
+pub(crate) use tier::{Offer, SharedTier};

@@ -1,0 +1,112 @@
+//! A bucket of S3, or of a server that speaks its protocol.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path;
+use object_store::{BackoffConfig, Error as StoreError, ObjectStoreExt, RetryConfig};
+
+use super::config::SharedConfig;
+use super::http::Connector;
+use super::store::{Failure, MAX_OBJECT_BYTES, Store};
+use crate::error::Error;
+use crate::key::Key;
+
+/// Shortest pause before the second try.
+const PAUSE: Duration = Duration::from_millis(25);
+/// Longest pause before it. `object_store` panics if it is not longer than the shortest one.
+const MAX_PAUSE: Duration = Duration::from_millis(50);
+
+pub(super) struct S3 {
+    bucket: AmazonS3,
+    prefix: String,
+}
+
+impl S3 {
+    pub(super) fn new(config: &SharedConfig) -> Result<Self, Error> {
+        let mut builder = AmazonS3Builder::from_env()
+            .with_bucket_name(&config.bucket)
+            .with_http_connector(Connector)
+            .with_retry(RetryConfig {
+                backoff: BackoffConfig {
+                    init_backoff: PAUSE,
+                    max_backoff: MAX_PAUSE,
+                    base: 2.0,
+                },
+                max_retries: 1,
+                retry_timeout: Duration::from_secs(10),
+            });
+        if let Some(endpoint) = &config.endpoint {
+            builder = builder
+                .with_endpoint(endpoint)
+                .with_allow_http(endpoint.starts_with("http://"));
+        }
+        if let Some(region) = &config.region {
+            builder = builder.with_region(region);
+        }
+        if let Some((id, secret)) = &config.credentials {
+            builder = builder
+                .with_access_key_id(id)
+                .with_secret_access_key(secret);
+        }
+        let bucket = builder.build().map_err(|error| {
+            Error::input(format!("shared tier: bucket {:?}: {error}", config.bucket))
+        })?;
+        Ok(Self {
+            bucket,
+            prefix: config.prefix.trim_matches('/').to_owned(),
+        })
+    }
+
+    /// Spreads names over prefixes, as they are hexadecimal digits of a digest.
+    fn path(&self, key: &Key) -> Path {
+        Path::from(format!("{}/v1/{key}", self.prefix))
+    }
+}
+
+impl Store for S3 {
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, Failure> {
+        let path = self.path(key);
+        wait(async {
+            let found = match self.bucket.get(&path).await {
+                Ok(found) => found,
+                Err(StoreError::NotFound { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            if found.meta.size > MAX_OBJECT_BYTES {
+                // nothing of ours: it is refused as one
+                return Ok(Some(Bytes::new()));
+            }
+            found.bytes().await.map(Some)
+        })
+    }
+
+    fn put(&self, key: &Key, object: Bytes) -> Result<(), Failure> {
+        let path = self.path(key);
+        wait(async { self.bucket.put(&path, object.into()).await.map(|_| ()) })
+    }
+
+    fn probe(&self) -> Result<(), Failure> {
+        let path = Path::from(format!("{}/probe", self.prefix));
+        wait(async {
+            match self.bucket.head(&path).await {
+                Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
+    }
+}
+
+/// Waits on this thread, which is one of the tier's.
+fn wait<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|error| Failure(error.to_string()))?;
+    let done = catch_unwind(AssertUnwindSafe(|| runtime.block_on(work)));
+    done.map_err(|_| Failure("the client panicked".to_owned()))?
+        .map_err(|error| Failure(error.to_string()))
+}

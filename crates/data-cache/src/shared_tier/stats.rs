@@ -1,0 +1,73 @@
+//! Counts of the tier.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The state of the shared tier at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SharedStats {
+    /// Lookups that it answered.
+    pub hits: u64,
+    /// Lookups that it was asked and could not answer; those below are among them.
+    pub misses: u64,
+    /// Objects that were not read: truncated, damaged, foreign, or sealed for another name or with another key.
+    pub refused: u64,
+    /// Objects whose time was over, or whose creation lies ahead of this machine's clock.
+    pub expired: u64,
+    /// Lookups that failed or took longer than 2 s.
+    pub failed: u64,
+    /// Lookups that did not ask, since the store did not answer a moment ago; not among the misses.
+    pub skipped: u64,
+    /// Queries of engines without a content id, whose results stay on this machine.
+    pub without_content: u64,
+    /// Results written.
+    pub written: u64,
+    /// Results dropped: 16 writes or 64 MiB waited, or the store did not answer a moment ago.
+    pub dropped: u64,
+    /// Results that are larger than 64 MiB, or have no codec.
+    pub unfit: u64,
+    /// Writes that failed.
+    pub write_failed: u64,
+    /// The store is not asked, since it did not answer.
+    pub is_open: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) hits: AtomicU64,
+    pub(super) misses: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) expired: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) skipped: AtomicU64,
+    pub(super) without_content: AtomicU64,
+    pub(super) written: AtomicU64,
+    pub(super) dropped: AtomicU64,
+    pub(super) unfit: AtomicU64,
+    pub(super) write_failed: AtomicU64,
+}
+
+/// Adds one; returns the count before.
+pub(super) fn count(counter: &AtomicU64) -> u64 {
+    counter.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Counters {
+    pub(super) fn stats(&self, is_open: bool) -> SharedStats {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        SharedStats {
+            hits: load(&self.hits),
+            misses: load(&self.misses),
+            refused: load(&self.refused),
+            expired: load(&self.expired),
+            failed: load(&self.failed),
+            skipped: load(&self.skipped),
+            without_content: load(&self.without_content),
+            written: load(&self.written),
+            dropped: load(&self.dropped),
+            unfit: load(&self.unfit),
+            write_failed: load(&self.write_failed),
+            is_open,
+        }
+    }
+}

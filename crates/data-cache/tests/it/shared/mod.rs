@@ -1,0 +1,484 @@
+//! Results that machines share through a bucket: each "machine" has directories and a database file of its own.
+
+mod moto;
+mod proxy;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use data_cache::testing::{ManualClock, TempDir};
+use data_cache::{
+    Cache, CachedWarehouse, Config, ErrorKind, Params, QueryResult, SharedConfig, SharedStats,
+    Status, Tier, Warehouse, params,
+};
+
+use self::moto::Moto;
+use self::proxy::{Fault, Proxy};
+use crate::batches::{number, numbers};
+
+const SQL: &str = "SELECT sum(n)::BIGINT AS n FROM t WHERE n < $limit";
+const KEY: [u8; 32] = [42; 32];
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A bucket of its own for each test.
+fn bucket(moto: &Moto) -> String {
+    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let name = format!("bucket-{next}");
+    moto.bucket(&name);
+    name
+}
+
+fn config(bucket: &str, url: &str) -> SharedConfig {
+    SharedConfig::s3(bucket)
+        .endpoint(url)
+        .region("us-east-1")
+        .credentials("test", "test")
+        .min_compute(Duration::ZERO)
+        .key(KEY)
+}
+
+/// A database file with the numbers below `rows`, closed.
+fn database(rows: i64) -> (TempDir, Vec<u8>) {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("w.duckdb");
+    let warehouse = Warehouse::open(&path).unwrap();
+    let batch = format!("CREATE TABLE t AS SELECT range AS n FROM range({rows})");
+    warehouse.execute_batch(&batch).unwrap();
+    drop(warehouse);
+    let bytes = fs::read(&path).unwrap();
+    (dir, bytes)
+}
+
+struct Machine {
+    dir: TempDir,
+    warehouse: CachedWarehouse,
+}
+
+impl Machine {
+    fn new(database: &[u8], config: &SharedConfig) -> Self {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("w.duckdb");
+        fs::write(&path, database).unwrap();
+        let cache = Cache::open(dir.path().join("cache")).unwrap();
+        cache.share(config).unwrap();
+        let warehouse = Warehouse::open_snapshot(&path).unwrap().cached(cache);
+        Self { dir, warehouse }
+    }
+
+    fn ask(&self) -> QueryResult {
+        self.ask_below(10)
+    }
+
+    fn ask_below(&self, limit: i64) -> QueryResult {
+        let query = self.warehouse.query(SQL, params! { limit: limit });
+        query.blocking().unwrap()
+    }
+
+    fn flush(&self) {
+        assert!(self.warehouse.cache().flush(LIMIT));
+    }
+
+    fn stats(&self) -> SharedStats {
+        self.warehouse.cache().shared_stats().unwrap()
+    }
+}
+
+const SHARED: Status = Status::Hit(Tier::Shared);
+
+#[test]
+fn what_one_machine_computed_answers_another_with_the_same_database() {
+    let Some(moto) = Moto::start() else { return };
+    let (_dir, bytes) = database(100);
+    let config = config(&bucket(&moto), &moto.url);
+    let (one, two) = (Machine::new(&bytes, &config), Machine::new(&bytes, &config));
+
+    let computed = one.ask();
+    assert_eq!(
+        (computed.status(), number(computed.batches())),
+        (Status::Miss, 45)
+    );
+    one.flush();
+    assert_eq!(one.stats().written, 1);
+
+    let found = two.ask();
+    assert_eq!((found.status(), number(found.batches())), (SHARED, 45));
+    assert_eq!(found.batches(), computed.batches());
+    assert_eq!(found.etag("json"), computed.etag("json"));
+    // it is on this machine now
+    assert_eq!(two.ask().status(), Status::Hit(Tier::Memory));
+    let stats = two.warehouse.cache().get_stats();
+    assert_eq!((stats.hits, stats.shared_hits, stats.misses), (2, 1, 0));
+    assert_eq!(
+        (two.stats().hits, two.stats().misses, two.stats().written),
+        (1, 0, 0)
+    );
+
+    // other parameters, another scope: other results
+    assert_eq!(two.ask_below(3).status(), Status::Miss);
+    let scope = data_cache::Scope::Tenant("a".to_owned());
+    let query = two.warehouse.query(SQL, params! { limit: 10 }).scope(scope);
+    assert_eq!(query.blocking().unwrap().status(), Status::Miss);
+}
+
+#[test]
+fn settings_that_change_results_are_part_of_the_name() {
+    let Some(moto) = Moto::start() else { return };
+    let (_dir, bytes) = database(100);
+    let config = config(&bucket(&moto), &moto.url);
+    let (one, two) = (Machine::new(&bytes, &config), Machine::new(&bytes, &config));
+    one.ask();
+    one.flush();
+    two.warehouse
+        .engine()
+        .set("default_null_order", "nulls_first")
+        .unwrap();
+    assert_eq!(two.ask().status(), Status::Miss);
+}
+
+#[test]
+fn a_database_that_differs_is_another_one() {
+    let Some(moto) = Moto::start() else { return };
+    let ((_one, bytes), (_two, others)) = (database(100), database(5));
+    let config = config(&bucket(&moto), &moto.url);
+    let (one, two) = (
+        Machine::new(&bytes, &config),
+        Machine::new(&others, &config),
+    );
+    one.ask();
+    one.flush();
+    let found = two.ask();
+    assert_eq!(
+        (found.status(), number(found.batches())),
+        (Status::Miss, 10)
+    );
+
+    // one byte, of which the engine itself takes no notice: it is at the end of a block that is free or padded
+    let mut touched = bytes.clone();
+    *touched.last_mut().unwrap() ^= 1;
+    let three = Machine::new(&bytes, &config);
+    assert_eq!(three.ask().status(), SHARED);
+    if let Ok(four) = std::panic::catch_unwind(|| Machine::new(&touched, &config)) {
+        let query = four.warehouse.query(SQL, params! { limit: 10 });
+        assert!(
+            query
+                .blocking()
+                .map_or(true, |found| found.status() == Status::Miss)
+        );
+    }
+}
+
+#[test]
+fn a_database_that_is_written_stays_on_its_machine() {
+    let Some(moto) = Moto::start() else { return };
+    let bucket = bucket(&moto);
+    let dir = TempDir::new().unwrap();
+    let cache = Cache::open(dir.path().join("cache")).unwrap();
+    cache.share(&config(&bucket, &moto.url)).unwrap();
+    let warehouse = Warehouse::open(dir.path().join("w.duckdb")).unwrap();
+    let warehouse = warehouse.cached(cache.clone());
+    warehouse
+        .execute_batch("CREATE TABLE t AS SELECT range AS n FROM range(9)")
+        .unwrap();
+    let ask = || {
+        warehouse
+            .query(SQL, params! { limit: 5 })
+            .blocking()
+            .unwrap()
+    };
+    assert_eq!(number(ask().batches()), 10);
+    cache
+        .set("SELECT 1", &[numbers(&[1])], &Params::new(), None)
+        .unwrap();
+    cache.get("SELECT 2", &Params::new());
+    assert!(cache.flush(LIMIT));
+    let stats = cache.shared_stats().unwrap();
+    assert!(stats.without_content > 0);
+    assert_eq!((stats.hits, stats.misses, stats.written), (0, 0, 0));
+    assert!(moto.names(&bucket).is_empty());
+}
+
+#[test]
+fn a_snapshot_that_is_overwritten_is_shared_no_longer() {
+    let Some(moto) = Moto::start() else { return };
+    let ((_one, bytes), (_two, others)) = (database(100), database(50));
+    let config = config(&bucket(&moto), &moto.url);
+    let machine = Machine::new(&bytes, &config);
+    let path = machine.dir.path().join("w.duckdb");
+    // length and times as they were
+    let before = fs::metadata(&path).unwrap();
+    let mut over = others;
+    over.resize(bytes.len(), 0);
+    fs::write(&path, &over).unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(before.modified().unwrap()).unwrap();
+    let _ = machine
+        .warehouse
+        .query(SQL, params! { limit: 10 })
+        .blocking();
+    machine.flush();
+    let stats = machine.stats();
+    assert_eq!((stats.written, stats.misses), (0, 0));
+    assert!(stats.without_content > 0);
+}
+
+#[test]
+fn objects_that_are_not_ours_are_misses() {
+    let Some(moto) = Moto::start() else { return };
+    let (_dir, bytes) = database(100);
+    let bucket = bucket(&moto);
+    let config = config(&bucket, &moto.url);
+    let one = Machine::new(&bytes, &config);
+    one.ask();
+    one.flush();
+    let name = moto.names(&bucket).pop().unwrap();
+    let ours = moto.read(&bucket, &name);
+    one.ask_below(5);
+    one.flush();
+    let other = moto.names(&bucket).into_iter().find(|found| *found != name);
+    let other = moto.read(&bucket, &other.unwrap());
+
+    let mut flipped = ours.clone();
+    flipped[ours.len() / 2] ^= 0x10;
+    let forged: [(&str, Vec<u8>); 6] = [
+        ("empty", Vec::new()),
+        ("truncated", ours[..ours.len() - 1].to_vec()),
+        ("foreign", b"PAR1 of somebody else PAR1".repeat(9)),
+        ("of another question", other),
+        ("flipped", flipped),
+        ("with something behind it", [&ours[..], b"\0"].concat()),
+    ];
+    for (what, object) in forged {
+        moto.write(&bucket, &name, &object);
+        let two = Machine::new(&bytes, &config);
+        let answer = two.ask();
+        assert_eq!(
+            (answer.status(), number(answer.batches())),
+            (Status::Miss, 45),
+            "{what}"
+        );
+        let stats = two.stats();
+        assert_eq!(
+            (stats.refused, stats.misses, stats.failed),
+            (1, 1, 0),
+            "{what}"
+        );
+        // and the right one is there again
+        two.flush();
+        let three = Machine::new(&bytes, &config);
+        assert_eq!(three.ask().status(), SHARED, "{what}");
+    }
+    let strangers = config.clone().key([43; 32]);
+    let stranger = Machine::new(&bytes, &strangers);
+    assert_eq!(stranger.ask().status(), Status::Miss);
+    assert_eq!(stranger.stats().refused, 1);
+}
+
+#[test]
+fn a_result_is_as_old_as_it_is_on_every_machine() {
+    let Some(moto) = Moto::start() else { return };
+    let (_dir, bytes) = database(100);
+    let config = config(&bucket(&moto), &moto.url);
+    let start = 1_700_000_000;
+    let one = Machine::new(&bytes, &config);
+    ManualClock::install(one.warehouse.cache(), start);
+    let sql = |machine: &Machine| {
+        let query = machine.warehouse.query(SQL, params! { limit: 10 });
+        query.ttl(Duration::from_secs(60)).blocking().unwrap()
+    };
+    sql(&one);
+    one.flush();
+    // its clock is an hour behind: nothing from the future
+    let two = Machine::new(&bytes, &config);
+    ManualClock::install(two.warehouse.cache(), start - 3600);
+    assert_eq!(sql(&two).status(), Status::Miss);
+    assert_eq!(two.stats().expired, 1);
+    // what it computed itself is in the bucket now, as old as its clock says
+    two.flush();
+    let three = Machine::new(&bytes, &config);
+    let clock = ManualClock::install(three.warehouse.cache(), start - 3600 + 50);
+    assert_eq!(sql(&three).status(), SHARED);
+    clock.advance(9);
+    assert_eq!(sql(&three).status(), Status::Hit(Tier::Memory));
+    // 60 s since it was computed, not since it was found
+    clock.advance(1);
+    assert_eq!(sql(&three).status(), Status::Miss);
+    assert_eq!(three.stats().expired, 1);
+}
+
+#[test]
+fn a_store_that_hangs_costs_two_seconds_once() {
+    let Some(moto) = Moto::start() else { return };
+    let (_dir, bytes) = database(100);
+    let proxy = Proxy::new(&moto.url);
+    let machine = Machine::new(&bytes, &config(&bucket(&moto), &proxy.url));
+    proxy.set(Fault::Hang);
+    let begin = Instant::now();
+    assert_eq!(number(machine.ask().batches()), 45);
+    let waited = begin.elapsed();
+    assert!(waited < Duration::from_secs(10), "{waited:?}");
+    let asked = proxy.count("GET");
+    assert!((1..=2).contains(&asked), "{asked} tries");
+    for limit in 20..40 {
+        assert_eq!(machine.ask_below(limit).status(), Status::Miss);
+    }
+    let stats = machine.stats();
+    assert_eq!((stats.failed, stats.skipped, stats.is_open), (1, 20, true));
+    assert!(proxy.count("GET") <= 2);
+    // what is on the machine is answered as ever
+    assert_eq!(machine.ask().status(), Status::Hit(Tier::Memory));
+}
+
+#[test]
+fn answers_that_fail_are_misses_after_two_tries() {
+    let Some(moto) = Moto::start() else { return };
+    let (_dir, bytes) = database(100);
+    let proxy = Proxy::new(&moto.url);
+    let config = config(&bucket(&moto), &proxy.url);
+    let one = Machine::new(&bytes, &config);
+    one.ask();
+    one.flush();
+    for (fault, tries) in [
+        (Fault::Status(500), 2),
+        (Fault::Status(503), 2),
+        (Fault::Status(403), 1),
+        (Fault::Status(409), 1),
+        (Fault::Cut, 1),
+    ] {
+        let two = Machine::new(&bytes, &config);
+        let before = proxy.count("GET");
+        proxy.set(fault);
+        let answer = two.ask();
+        assert_eq!(
+            (answer.status(), number(answer.batches())),
+            (Status::Miss, 45),
+            "{fault:?}"
+        );
+        proxy.set(Fault::None);
+        let stats = two.stats();
+        assert_eq!(
+            (stats.failed, stats.misses, stats.is_open),
+            (1, 1, true),
+            "{fault:?}"
+        );
+        assert!(proxy.count("GET") - before >= tries, "{fault:?}");
+        assert!(proxy.count("GET") - before <= 2, "{fault:?}");
+    }
+    // one lost answer: the second try has it
+    let two = Machine::new(&bytes, &config);
+    proxy.set(Fault::LoseAnswers(1));
+    assert_eq!(two.ask().status(), SHARED);
+    assert!(!two.stats().is_open);
+}
+
+#[test]
+fn a_write_whose_answer_is_lost_is_written_again() {
+    let Some(moto) = Moto::start() else { return };
+    let (_dir, bytes) = database(100);
+    let proxy = Proxy::new(&moto.url);
+    let config = config(&bucket(&moto), &proxy.url);
+    let one = Machine::new(&bytes, &config);
+    proxy.set_for("PUT", Fault::LoseAnswers(1));
+    assert_eq!(one.ask().status(), Status::Miss);
+    one.flush();
+    assert_eq!(proxy.count("PUT"), 2);
+    assert_eq!((one.stats().written, one.stats().is_open), (1, false));
+    let two = Machine::new(&bytes, &config);
+    let found = two.ask();
+    assert_eq!((found.status(), number(found.batches())), (SHARED, 45));
+}
+
+#[test]
+fn a_write_that_fails_costs_nobody_an_answer() {
+    let Some(moto) = Moto::start() else { return };
+    let (_dir, bytes) = database(100);
+    let proxy = Proxy::new(&moto.url);
+    let config = config(&bucket(&moto), &proxy.url);
+    for status in [403, 409, 500] {
+        let one = Machine::new(&bytes, &config);
+        proxy.set_for("PUT", Fault::Status(status));
+        assert_eq!(number(one.ask().batches()), 45, "{status}");
+        one.flush();
+        let stats = one.stats();
+        assert_eq!(
+            (stats.written, stats.write_failed, stats.is_open),
+            (0, 1, true),
+            "{status}"
+        );
+        // not asked any more, and nothing more is kept for it
+        assert_eq!(number(one.ask_below(3).batches()), 3);
+        one.flush();
+        assert_eq!(
+            (one.stats().dropped, one.stats().skipped),
+            (1, 1),
+            "{status}"
+        );
+    }
+}
+
+#[test]
+fn results_that_took_little_time_are_not_written() {
+    let Some(moto) = Moto::start() else { return };
+    let (_dir, bytes) = database(100);
+    let bucket = bucket(&moto);
+    let config = config(&bucket, &moto.url).min_compute(Duration::from_secs(3600));
+    let machine = Machine::new(&bytes, &config);
+    machine.ask();
+    machine.flush();
+    assert_eq!(machine.stats().written, 0);
+    assert!(moto.names(&bucket).is_empty());
+}
+
+#[test]
+fn many_who_ask_at_once_ask_the_bucket_once() {
+    let Some(moto) = Moto::start() else { return };
+    let (_dir, bytes) = database(100);
+    let proxy = Proxy::new(&moto.url);
+    let config = config(&bucket(&moto), &proxy.url);
+    let one = Machine::new(&bytes, &config);
+    one.ask();
+    one.flush();
+    let two = Machine::new(&bytes, &config);
+    let before = proxy.count("GET");
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| assert_eq!(number(two.ask().batches()), 45));
+        }
+    });
+    assert_eq!(proxy.count("GET") - before, 1);
+    assert_eq!((two.stats().hits, two.stats().misses), (1, 0));
+}
+
+#[test]
+fn settings_that_cannot_be_right_are_refused() {
+    let dir = TempDir::new().unwrap();
+    let cache = Cache::open_with(dir.path(), &Config::default()).unwrap();
+    let refused = |config: SharedConfig, word: &str| {
+        let error = cache.share(&config).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input);
+        assert!(error.to_string().contains(word), "{error}");
+    };
+    refused(SharedConfig::s3("b"), "no key");
+    refused(SharedConfig::s3("b").key("short"), "5 bytes");
+    refused(SharedConfig::s3("b").key(KEY).unauthenticated(), "both");
+    refused(SharedConfig::s3("").key(KEY), "bucket");
+    refused(SharedConfig::s3("b").key(KEY).prefix("/"), "prefix");
+    refused(
+        SharedConfig::s3("b").key(KEY).endpoint("localhost:9000"),
+        "http://",
+    );
+    assert!(cache.shared_stats().is_none());
+    cache
+        .share(&SharedConfig::s3("b").unauthenticated())
+        .unwrap();
+    refused(SharedConfig::s3("b").key(KEY), "already");
+    assert!(
+        !format!(
+            "{:?}",
+            SharedConfig::s3("b")
+                .key("a secret of 20 bytes")
+                .credentials("i", "hush")
+        )
+        .contains("hush")
+    );
+}

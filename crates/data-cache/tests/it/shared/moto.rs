@@ -1,0 +1,100 @@
+//! A real S3 of this machine, where `cargo xtask setup` could fetch it, with a bucket.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, Weak};
+
+pub(super) struct Moto {
+    child: Child,
+    pub(super) url: String,
+}
+
+/// Objects are private: whoever asks has credentials, which moto does not check.
+const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, \
+                             SignedHeaders=host, Signature=0";
+
+/// Starting it takes seconds: tests that run at the same time have one.
+static RUNNING: Mutex<Weak<Moto>> = Mutex::new(Weak::new());
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Moto {
+    /// `None`, told in one line, where moto is not installed; a failure where it has to be.
+    pub(super) fn start() -> Option<Arc<Self>> {
+        let mut running = RUNNING.lock().unwrap();
+        if let Some(moto) = running.upgrade() {
+            return Some(moto);
+        }
+        let mut child = Command::new(program()?)
+            .args(["-H", "127.0.0.1", "-p", "0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let url =
+            lines.find_map(|line| Some(line.ok()?.split_once("Running on ")?.1.trim().to_owned()));
+        std::thread::spawn(move || lines.for_each(drop));
+        let url = url.unwrap();
+        let moto = Arc::new(Self { child, url });
+        *running = Arc::downgrade(&moto);
+        Some(moto)
+    }
+
+    /// Makes a bucket.
+    pub(super) fn bucket(&self, name: &str) {
+        ureq::put(format!("{}/{name}", self.url))
+            .send_empty()
+            .unwrap();
+    }
+
+    /// Names of the objects of a bucket.
+    pub(super) fn names(&self, bucket: &str) -> Vec<String> {
+        let url = format!("{}/{bucket}?list-type=2", self.url);
+        let text = ureq::get(url).header("authorization", AUTHORIZATION);
+        let text = text.call().unwrap();
+        let text = text.into_body().read_to_string().unwrap();
+        let names = text.split("<Key>").skip(1);
+        names
+            .map(|rest| rest.split_once("</Key>").unwrap().0.to_owned())
+            .collect()
+    }
+
+    pub(super) fn read(&self, bucket: &str, name: &str) -> Vec<u8> {
+        let found = ureq::get(format!("{}/{bucket}/{name}", self.url));
+        let found = found.header("authorization", AUTHORIZATION).call();
+        found.unwrap().into_body().read_to_vec().unwrap()
+    }
+
+    pub(super) fn write(&self, bucket: &str, name: &str, bytes: &[u8]) {
+        let url = format!("{}/{bucket}/{name}", self.url);
+        let put = ureq::put(url).header("authorization", AUTHORIZATION);
+        put.send(bytes).unwrap();
+    }
+}
+
+fn program() -> Option<PathBuf> {
+    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(|path| PathBuf::from(path).join("tools"));
+    let program = target
+        .unwrap_or_else(|| workspace.into())
+        .join("python/bin/moto_server");
+    if program.is_file() {
+        return Some(program);
+    }
+    let told = format!(
+        "skipped: no {}; `cargo xtask setup` installs it",
+        program.display()
+    );
+    let is_required = std::env::var_os("OPS_TEST_REQUIRE_TOOLS").is_some_and(|on| on == "1");
+    assert!(!is_required, "{told}");
+    println!("{told}");
+    None
+}

@@ -1,0 +1,155 @@
+//! A proxy in front of an S3 that does to requests what a network does on a bad day.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Everything passes.
+    None,
+    /// No answer, ever.
+    Hang,
+    /// An answer with this status, without asking.
+    Status(u16),
+    /// The request is carried out, and its answer lost: of the next so many.
+    LoseAnswers(usize),
+    /// The answer ends in the middle of its body.
+    Cut,
+}
+
+pub(super) struct Proxy {
+    pub(super) url: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    behind: String,
+    /// The method that is meant, empty for all of them.
+    fault: Mutex<(&'static str, Fault)>,
+    /// Method of each request.
+    seen: Mutex<Vec<String>>,
+    hanging: Mutex<Vec<TcpStream>>,
+}
+
+impl Proxy {
+    pub(super) fn new(behind: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shared = Arc::new(Shared {
+            behind: behind.trim_start_matches("http://").to_owned(),
+            fault: Mutex::new(("", Fault::None)),
+            seen: Mutex::default(),
+            hanging: Mutex::default(),
+        });
+        let serving = Arc::downgrade(&shared);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (Ok(stream), Some(shared)) = (stream, serving.upgrade()) else {
+                    return;
+                };
+                std::thread::spawn(move || shared.serve(stream));
+            }
+        });
+        Self { url, shared }
+    }
+
+    pub(super) fn set(&self, fault: Fault) {
+        self.set_for("", fault);
+    }
+
+    pub(super) fn set_for(&self, method: &'static str, fault: Fault) {
+        *self.shared.fault.lock().unwrap() = (method, fault);
+    }
+
+    /// Number of requests of a method so far.
+    pub(super) fn count(&self, method: &str) -> usize {
+        let seen = self.shared.seen.lock().unwrap();
+        seen.iter().filter(|seen| *seen == method).count()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.hanging.lock().unwrap().clear();
+        // the listener looks up, and finds nobody
+        let _ = TcpStream::connect(self.url.trim_start_matches("http://"));
+    }
+}
+
+impl Shared {
+    /// One request of one connection.
+    fn serve(&self, mut stream: TcpStream) {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let (mut head, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            let lower = line.to_lowercase();
+            if let Some(value) = lower.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if line == "\r\n" {
+                break;
+            }
+            if !lower.starts_with("connection:") {
+                head.push_str(&line);
+            }
+        }
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        let method = head.split(' ').next().unwrap().to_owned();
+        let fault = self.fault_of(&method);
+        self.seen.lock().unwrap().push(method);
+        match fault {
+            Fault::Hang => return self.hanging.lock().unwrap().push(stream),
+            Fault::Status(status) => {
+                let answer = format!(
+                    "HTTP/1.1 {status} Broken\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                );
+                let _ = stream.write_all(answer.as_bytes());
+                return;
+            }
+            Fault::None | Fault::Cut | Fault::LoseAnswers(_) => {}
+        }
+        let Ok(mut behind) = TcpStream::connect(&self.behind) else {
+            return;
+        };
+        let head = format!("{head}connection: close\r\n\r\n");
+        let mut answer = Vec::new();
+        let asked = behind
+            .write_all(head.as_bytes())
+            .and_then(|()| behind.write_all(&body))
+            .and_then(|()| behind.read_to_end(&mut answer));
+        match fault {
+            Fault::LoseAnswers(_) => {}
+            Fault::Cut => {
+                let end = answer.len().saturating_sub(100);
+                let _ = stream.write_all(&answer[..end]);
+            }
+            _ if asked.is_ok() => {
+                let _ = stream.write_all(&answer);
+            }
+            _ => {}
+        }
+    }
+
+    fn fault_of(&self, method: &str) -> Fault {
+        let mut fault = self.fault.lock().unwrap();
+        if !fault.0.is_empty() && fault.0 != method {
+            return Fault::None;
+        }
+        let now = fault.1;
+        if let Fault::LoseAnswers(left) = now {
+            fault.1 = match left {
+                0 | 1 => Fault::None,
+                left => Fault::LoseAnswers(left - 1),
+            };
+        }
+        now
+    }
+}
