@@ -14,6 +14,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
+/// Length of the load that `--full` has.
+const SOAK_MINUTES: u64 = 2;
+
 /// Gauges that the overview names with `_total`, against the usual rule: the only lints promtool may report.
 const KNOWN_LINTS: [&str; 2] = [
     "registry_datasets_total non-counter metrics should not have \"_total\" suffix",
@@ -67,6 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.full {
         steps.take("three services", three_services)?;
         steps.take("cost of a request", perf::ladder::run)?;
+        steps.take("soak", || perf::soak::soak(&binary, SOAK_MINUTES))?;
     }
     steps.take("web", || match web::prepare() {
         Ok(browser) if args.full => web::look(&binary, &browser, true),

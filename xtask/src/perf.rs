@@ -1,4 +1,4 @@
-//! `cargo xtask perf`: everything that is measured, in one report; `perf ladder` and `perf pages` print a part of it alone.
+//! `cargo xtask perf`: everything that is measured, in one report; `perf ladder`, `perf pages` and `perf soak` alone.
 
 mod k6;
 pub(crate) mod ladder;
@@ -6,6 +6,7 @@ mod page;
 mod pages;
 mod ratios;
 mod results;
+pub(crate) mod soak;
 pub(crate) mod tables;
 
 use crate::metadata::Metadata;
@@ -39,6 +40,9 @@ enum Alone {
     Ladder,
     /// Measure what the admin page costs the service: idle, with one page open, with 16 under load
     Pages(pages::Args),
+    /// Load the platform for long, with results removed, a secret replaced and the collector away at times: counts add up, and
+    /// nothing grows
+    Soak(soak::Args),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -59,6 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.alone {
         Some(Alone::Ladder) => return ladder::run(),
         Some(Alone::Pages(args)) => return pages::run(args),
+        Some(Alone::Soak(args)) => return soak::run(args),
         None => {}
     }
     let wants = |kind| match args.only.is_empty() {

@@ -118,7 +118,8 @@ impl Served {
         })
     }
 
-    fn prepared(binary: &Path, prepare: impl FnOnce(&mut Command)) -> Result<Self> {
+    /// The same, with what `prepare` changes about the program.
+    pub(crate) fn prepared(binary: &Path, prepare: impl FnOnce(&mut Command)) -> Result<Self> {
         let scratch = Scratch::new("served")?;
         let datasets = scratch.path().join("datasets");
         copy_datasets(&datasets)?;

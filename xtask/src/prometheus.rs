@@ -24,7 +24,7 @@ mod load;
 mod runbooks;
 
 use api::Api;
-pub(crate) use collector::start as collector;
+pub(crate) use collector::{Collector, start as collector};
 pub(crate) use demo::check as check_demo;
 pub(crate) use load::Load;
 

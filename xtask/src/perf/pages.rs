@@ -130,14 +130,14 @@ impl Drop for Load {
 }
 
 /// Readers of the stream of the admin page.
-struct Pages {
+pub(super) struct Pages {
     read: Arc<AtomicU64>,
     closed: Arc<AtomicBool>,
     readers: Vec<JoinHandle<()>>,
 }
 
 impl Pages {
-    fn open(served: &Served, count: usize) -> Result<Self> {
+    pub(super) fn open(served: &Served, count: usize) -> Result<Self> {
         let mut pages = Self {
             read: Arc::default(),
             closed: Arc::default(),
@@ -155,7 +155,7 @@ impl Pages {
         Ok(pages)
     }
 
-    fn closed_early(&self) -> bool {
+    pub(super) fn closed_early(&self) -> bool {
         self.readers.iter().any(JoinHandle::is_finished)
     }
 

