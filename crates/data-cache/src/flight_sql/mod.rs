@@ -83,18 +83,27 @@ impl FlightSql {
             .enable_all()
             .build()
             .map_err(|error| Error::io(format!("cannot start a thread for Flight SQL: {error}")))?;
-        let entered = runtime.enter();
-        let identity = config.identity()?;
         let (dialect, state) = (config.dialect, config.state.clone());
-        let client = Arc::new(Client::new(config)?);
-        drop(entered);
-        Ok(Self(Arc::new(Shared {
-            client,
-            identity,
-            dialect,
-            state,
-            runtime: Some(runtime),
-        })))
+        let prepared = {
+            let _entered = runtime.enter();
+            config
+                .identity()
+                .and_then(|identity| Ok((identity, Arc::new(Client::new(config)?))))
+        };
+        match prepared {
+            Ok((identity, client)) => Ok(Self(Arc::new(Shared {
+                client,
+                identity,
+                dialect,
+                state,
+                runtime: Some(runtime),
+            }))),
+            Err(error) => {
+                // not dropped: this may be a thread of another runtime
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
     }
 
     /// Asks through `cache` from now on.

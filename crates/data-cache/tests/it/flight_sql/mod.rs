@@ -225,6 +225,8 @@ fn it_may_be_asked_and_dropped_on_a_thread_of_another_runtime() {
         };
         let runtime = builder.enable_all().build().unwrap();
         runtime.block_on(async {
+            let refused = FlightSqlConfig::new("flight-sql://cluster");
+            assert!(FlightSql::open(refused).is_err());
             let client = client(&server);
             assert!(client.query("SELECT 1 AS n", &Params::new()).is_ok());
             let (_dir, cached) = cached(client);
