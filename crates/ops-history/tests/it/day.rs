@@ -49,7 +49,7 @@ fn line(noise: &mut Noise, micros: u64, n: u64, text: &mut String) {
     let (high, low) = (noise.next(), noise.next());
     write!(
         text,
-        "{{\"timestamp\":\"2026-11-27T10:00:00.000000Z\",\"level\":\"{level}\",\"event\":\"request_completed\",\"logger\":\"kearney-platform-api\",\
+        "{{\"timestamp\":\"2026-11-20T10:00:00.000000Z\",\"level\":\"{level}\",\"event\":\"request_completed\",\"logger\":\"kearney-platform-api\",\
          \"request_id\":\"req-{micros:x}-1f4a{n:x}\",\"trace_id\":\"{high:016x}{low:016x}\",\"method\":\"{method}\",\"path\":\"{path}\",\
          \"route\":\"{route}\",\"status\":{status},\"latency_ms\":{latency}}}"
     )

@@ -20,8 +20,8 @@ use ops_history::{Config, History, Stats};
 use serde_json::Value;
 
 const LONG: Duration = Duration::from_secs(60);
-/// 2026-11-27T10:00:00Z.
-const START: u64 = 1_795_773_600;
+/// 2026-11-20T10:00:00Z.
+const START: u64 = 1_795_168_800;
 
 /// A directory of its own for each test.
 struct Place {
