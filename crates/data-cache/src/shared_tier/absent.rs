@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 #[derive(Default)]
-pub(crate) struct Attached;
+pub(crate) struct Attached(());
 
 impl Attached {
     pub(crate) fn wait_idle(&self, _: Instant) -> bool {
