@@ -157,6 +157,9 @@ impl Server {
         let flagged = shared.clone();
         let mut transport = Transport::builder();
         if let Some((certificate, key)) = tls {
+            // tonic's server takes that of the process, of which there is none where two are compiled in; an error says that
+            // another test was first
+            let _ = rustls::crypto::ring::default_provider().install_default();
             let identity = Identity::from_pem(certificate, key);
             transport = transport
                 .tls_config(ServerTlsConfig::new().identity(identity))
