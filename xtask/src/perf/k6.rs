@@ -101,16 +101,40 @@ pub(super) fn run(python: &Path, url: &str, script: &Script<'_>) -> Result<Part>
         method: script.method.to_owned(),
         command: command::shown(&k6),
         seconds,
-        failed: outcome.err().into_iter().collect(),
+        failed: outcome
+            .err()
+            .map(|why| why_missed(&rows, why))
+            .into_iter()
+            .collect(),
         rows,
         over_time: over_time(&script.samples)?,
     })
 }
 
-/// Median and 95th percentile of each second.
+/// Names what was missed, where a figure tells it.
+fn why_missed(rows: &[Row], otherwise: String) -> String {
+    let missed = rows.iter().filter(|row| row.is_missed()).map(Row::told);
+    let missed: Vec<_> = missed.collect();
+    if missed.is_empty() {
+        otherwise
+    } else {
+        missed.join(", ")
+    }
+}
+
+const DAY: u32 = 24 * 3600;
+
+/// Reads `2026-11-27T01:02:03.456Z`, down to the second.
+fn second_of_day(time: &str) -> Option<u32> {
+    let mut parts = time.get(11..19)?.split(':').map(str::parse::<u32>);
+    let mut next = || parts.next()?.ok();
+    Some(next()? * 3600 + next()? * 60 + next()?)
+}
+
+/// Median and 95th percentile of each second in which a request ended.
 fn over_time(samples: &Path) -> Result<Vec<(f64, f64, f64)>> {
     let failed = |e| format!("cannot read {}: {e}", samples.display());
-    let mut seconds: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let (mut seconds, mut start) = (BTreeMap::<u32, Vec<f64>>::new(), None);
     for line in BufReader::new(File::open(samples).map_err(failed)?).lines() {
         let line = line.map_err(failed)?;
         let Ok(line) = serde_json::from_str::<Line<'_>>(&line) else {
@@ -121,21 +145,46 @@ fn over_time(samples: &Path) -> Result<Vec<(f64, f64, f64)>> {
         }
         let time = line.data.get("time").and_then(serde_json::Value::as_str);
         let value = line.data.get("value").and_then(serde_json::Value::as_f64);
-        // `2026-11-27T01:02:03.456Z`, down to the second
-        if let (Some(second), Some(value)) = (time.and_then(|time| time.get(..19)), value) {
-            seconds.entry(second.to_owned()).or_default().push(value);
+        if let (Some(second), Some(value)) = (time.and_then(second_of_day), value) {
+            // a run may go on past midnight
+            let since = (second + DAY - *start.get_or_insert(second)) % DAY;
+            seconds.entry(since).or_default().push(value);
         }
     }
-    let of_seconds = seconds
-        .into_values()
-        .enumerate()
-        .map(|(second, mut values)| {
-            values.sort_by(f64::total_cmp);
-            let at = |share: f64| {
-                let place = ((values.len() - 1) as f64 * share).round();
-                values.get(place as usize).copied().unwrap_or(0.0)
-            };
-            (second as f64, at(0.5), at(0.95))
-        });
+    let of_seconds = seconds.into_iter().map(|(second, mut values)| {
+        values.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let place = ((values.len() - 1) as f64 * share).round();
+            values.get(place as usize).copied().unwrap_or(0.0)
+        };
+        (f64::from(second), at(0.5), at(0.95))
+    });
     Ok(of_seconds.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_without_requests_leaves_a_gap() {
+        let folder = std::env::temp_dir().join(format!("k6-{}", std::process::id()));
+        let line = |time: &str, value: u32| {
+            format!(
+                "{{\"metric\":\"http_req_duration\",\"type\":\"Point\",\"data\":{{\"time\":\"{time}\",\"value\":{value}}}}}\n"
+            )
+        };
+        let text = [
+            line("2026-11-26T23:59:59.9Z", 4),
+            line("2026-11-27T00:00:00.1Z", 2),
+            line("2026-11-27T00:00:04Z", 7),
+        ];
+        fs::write(&folder, text.concat()).unwrap();
+        let found = over_time(&folder);
+        fs::remove_file(&folder).unwrap();
+        assert_eq!(
+            found.unwrap(),
+            [(0.0, 4.0, 4.0), (1.0, 2.0, 2.0), (5.0, 7.0, 7.0)]
+        );
+    }
 }

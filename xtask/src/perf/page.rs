@@ -30,7 +30,7 @@ pub(super) fn html(run: &Results, earlier: &[Results]) -> Result<String, String>
             escaped(&failed.join("; "))
         ),
     };
-    let _ = write!(page, "<h2>Where a peer is ahead</h2>");
+    let _ = write!(page, "<h2>Where the other way is quicker</h2>");
     table(&mut page, run.behind());
     let _ = write!(page, "<h2>Goals that are missed</h2>");
     table(&mut page, run.missed());

@@ -5,7 +5,7 @@ use crate::tools::{DATASETS, LIBDUCKDB, PYTHON};
 use crate::{Result, command, setup};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -112,13 +112,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Requests that k6 sends until this is dropped.
-struct Load(Child);
+pub(super) struct Load(Child);
 
 impl Load {
-    fn start(k6: &mut Command) -> Result<Self> {
+    pub(super) fn start(k6: &mut Command) -> Result<Self> {
         println!("$ {}", command::shown(k6));
         let child = k6.spawn().map_err(|e| format!("cannot start k6: {e}"))?;
         Ok(Self(child))
+    }
+
+    /// Returns how it ended, if it did.
+    pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.0.try_wait().map_err(|e| format!("k6: {e}"))
     }
 }
 

@@ -69,6 +69,15 @@ impl Row {
         })
     }
 
+    /// Says what was found and what the goal is, in one line.
+    pub(super) fn told(&self) -> String {
+        let found = self.ratio.unwrap_or(self.value);
+        let goal = self
+            .goal
+            .map_or_else(String::new, |goal| format!(" (goal {goal})"));
+        format!("{} {found}{goal}", self.what)
+    }
+
     /// Somebody else's code is quicker.
     pub(super) fn is_behind(&self) -> bool {
         self.beside.is_some() && self.ratio.is_some_and(|ratio| ratio > 1.0)

@@ -1,6 +1,6 @@
 //! `cargo xtask perf soak`: a mixed load for minutes or hours, after which everything that was counted adds up and nothing has grown.
 
-use super::pages::Pages;
+use super::pages::{Load, Pages};
 use super::results;
 use crate::platform::{self, Build, Served};
 use crate::prometheus::Collector;
@@ -85,10 +85,9 @@ pub(crate) fn soak(program: &Path, minutes: u64) -> Result<()> {
     .arg(&summary)
     .arg("perf/api/load_test.js")
     .stdout(Stdio::null());
-    println!("$ {}", command::shown(&k6));
     let before = settled(&served)?;
     let received = collector.spans();
-    let mut load = k6.spawn().map_err(|e| format!("cannot start k6: {e}"))?;
+    let mut load = Load::start(&mut k6)?;
     let page = Pages::open(&served, 1)?;
     let (started, mut looks) = (Instant::now(), Vec::new());
     let ended = loop {
@@ -103,7 +102,7 @@ pub(crate) fn soak(program: &Path, minutes: u64) -> Result<()> {
             invalidate(&served)?;
             collector.set_up(turn % 3 != 1);
         }
-        if let Some(status) = load.try_wait().map_err(|e| format!("k6: {e}"))? {
+        if let Some(status) = load.ended()? {
             break status;
         }
     };

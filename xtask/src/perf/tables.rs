@@ -16,7 +16,7 @@ pub(super) fn of(run: &Results) -> String {
     let mut text = String::new();
     let changed = if run.is_changed { ", with changes" } else { "" };
     let _ = writeln!(text, "Commit {}{changed}, on {}.", run.commit, run.machine);
-    section(&mut text, "Where a peer is ahead", run.behind());
+    section(&mut text, "Where the other way is quicker", run.behind());
     section(&mut text, "Goals that are missed", run.missed());
     section(&mut text, "All figures", run.rows());
     text
