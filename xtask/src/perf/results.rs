@@ -38,7 +38,7 @@ pub(super) struct Row {
     pub(super) what: String,
     pub(super) value: f64,
     pub(super) unit: String,
-    /// What stands beside it, and its figure.
+    /// Name of what stands beside it, and its figure.
     pub(super) beside: Option<(String, f64)>,
     pub(super) ratio: Option<f64>,
     /// The largest ratio, or the largest value where there is none, that is the goal.

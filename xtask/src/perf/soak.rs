@@ -26,7 +26,7 @@ const GROWTH_MAX: f64 = 10.0;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How long the load lasts
+    /// Minutes that the load lasts
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
     /// Take a debug build, whose figures say less
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     soak(&platform::build(build)?, args.minutes)
 }
 
-/// What a process holds.
+/// Memory, descriptors, threads and disk of a process at one moment.
 #[derive(Clone, Copy, Debug)]
 struct Look {
     seconds: f64,

@@ -16,7 +16,7 @@ impl Cache {
     /// Shares results with other machines through a bucket, from now on: those of queries of engines that can name their
     /// [`content`](crate::QueryEngine::content). Nothing is asked of the bucket yet.
     ///
-    /// What is shared follows from content alone. [`invalidate`](Self::invalidate) and its like remove it from memory and
+    /// Content alone decides what is shared. [`invalidate`](Self::invalidate) and its like remove it from memory and
     /// files of this machine, not from the bucket: the next query may find the same result there.
     ///
     /// # Errors

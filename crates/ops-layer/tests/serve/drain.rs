@@ -149,7 +149,7 @@ struct Counts {
     lost: AtomicU64,
     /// Failed here, and failed again on another server.
     lost_twice: AtomicU64,
-    /// What is known of each lost request.
+    /// Description of each lost request.
     losses: Mutex<Vec<String>>,
     /// Opening of the newest connection.
     opened: Mutex<Option<Instant>>,

@@ -41,7 +41,7 @@ pub struct Contract {
     left_out: Vec<&'static str>,
 }
 
-/// What became of each case.
+/// Outcome of each case.
 #[derive(Debug)]
 pub struct Report {
     engine: String,

@@ -1,4 +1,4 @@
-//! What goes wrong between client and server: a clear error, and nothing cached that is not complete.
+//! Faults between client and server: a clear error, and nothing cached that is not complete.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

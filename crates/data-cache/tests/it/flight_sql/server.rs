@@ -39,7 +39,7 @@ use tonic::{Request, Response, Status, Streaming};
 /// Batches that wait for the client at most.
 const WAITING: usize = 2;
 
-/// What reached the server.
+/// Requests that reached the server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) handshakes: usize,
@@ -57,7 +57,7 @@ pub(crate) struct Counts {
     pub(crate) held: usize,
 }
 
-/// What goes wrong, and the login that is accepted.
+/// Faults to make, and the login that is accepted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults {
     /// Calls for a result that fail as if the server was not there.
