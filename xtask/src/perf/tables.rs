@@ -2,8 +2,7 @@
 
 use super::page::{figure, plain};
 use super::results::{Results, Row};
-use crate::{Result, workspace};
-use sha2::{Digest, Sha256};
+use crate::{Result, setup, workspace};
 use std::fmt::Write as _;
 
 pub(crate) const DOCUMENT: &str = "docs/perf_strategy.md";
@@ -68,13 +67,8 @@ pub(super) fn into_docs(run: &Results) -> Result<()> {
 }
 
 fn end(tables: &str) -> String {
-    let digest = Sha256::digest(tables.as_bytes());
-    let digest: String = digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("{END}{digest} -->\n")
+    let digest = setup::sha256(tables.as_bytes());
+    format!("{END}{digest:.16} -->\n")
 }
 
 /// Splits a document into what stands before the tables, the tables, and what stands behind them.
