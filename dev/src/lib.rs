@@ -1,10 +1,11 @@
-//! Tools that the benches of several crates share. Never published: the crates name it by path, as a dev-dependency without a
+//! Tools that the benches and tests of several crates share. Never published: the crates name it by path, as a dev-dependency without a
 //! version, which cargo leaves out of their packages.
 #![expect(
     clippy::print_stdout,
     reason = "a bench speaks through its standard output"
 )]
 
+pub mod file_system;
 pub mod peer;
 pub mod ratio;
 pub mod ten_fields;

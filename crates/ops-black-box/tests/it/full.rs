@@ -2,39 +2,15 @@ use std::io::Write;
 use std::process::Command;
 use std::time::SystemTime;
 
+use dev::file_system::Mounted;
 use ops_black_box::{ErrorKind, open};
 
 use crate::{Place, texts};
 
-/// A small file system of its own; `None` where we may not mount one.
-struct Mounted<'a>(&'a Place);
-
-impl<'a> Mounted<'a> {
-    fn over(place: &'a Place, size: &str) -> Option<Self> {
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(place.folder.path())
-            .stderr(std::process::Stdio::null())
-            .status();
-        mounted
-            .is_ok_and(|status| status.success())
-            .then(|| Self(place))
-    }
-}
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount")
-            .arg("-l")
-            .arg(self.0.folder.path())
-            .status();
-    }
-}
-
 #[test]
 fn without_space_there_is_no_black_box_and_the_one_before_is_kept() {
     let place = Place::new();
-    let Some(_mounted) = Mounted::over(&place, "256k") else {
+    let Some(_mounted) = Mounted::over(place.folder.path(), "256k") else {
         let _ = writeln!(std::io::stderr(), "nothing can be mounted here: not tested");
         return;
     };
@@ -61,7 +37,7 @@ fn without_space_there_is_no_black_box_and_the_one_before_is_kept() {
 #[test]
 fn on_a_disk_that_fills_up_later_the_lines_still_arrive() {
     let place = Place::new();
-    let Some(_mounted) = Mounted::over(&place, "256k") else {
+    let Some(_mounted) = Mounted::over(place.folder.path(), "256k") else {
         let _ = writeln!(std::io::stderr(), "nothing can be mounted here: not tested");
         return;
     };
@@ -79,22 +55,20 @@ fn on_a_disk_that_fills_up_later_the_lines_still_arrive() {
 }
 
 /// A file system of this kind in a file of its own; `None` where none can be made.
-fn formatted<'a>(place: &'a Place, image: &Place, kind: &str) -> Option<Mounted<'a>> {
+fn formatted(place: &Place, image: &Place, kind: &str) -> Option<Mounted> {
     let file = image.folder.path().join("image");
     let made = std::fs::File::create(&file).and_then(|image| image.set_len(128 << 20));
     made.unwrap();
-    let run = |command: &mut Command| {
-        let quiet = command
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null());
-        quiet.status().is_ok_and(|status| status.success())
-    };
-    let is_mounted = run(Command::new(format!("mkfs.{kind}")).arg(&file))
-        && run(Command::new("mount")
-            .args(["-o", "loop"])
-            .arg(&file)
-            .arg(place.folder.path()));
-    is_mounted.then(|| Mounted(place))
+    let formatted = Command::new(format!("mkfs.{kind}"))
+        .arg(&file)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status();
+    if !formatted.is_ok_and(|status| status.success()) {
+        return None;
+    }
+    let options = ["-o".as_ref(), "loop".as_ref(), file.as_os_str()];
+    Mounted::with(&options, place.folder.path())
 }
 
 #[test]
