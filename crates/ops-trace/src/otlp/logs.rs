@@ -85,8 +85,11 @@ impl Source for Logs {
         if self.owed == 0 {
             self.owed = self.lines.len();
         }
-        self.owed = self.owed.saturating_sub(self.send_batch());
-        if self.owed == 0 {
+        let sent = self.send_batch();
+        self.owed = self.owed.saturating_sub(sent);
+        // lines of a request that panicked are gone, and owed by nobody
+        if self.owed == 0 || sent == 0 {
+            self.owed = 0;
             self.next = Instant::now() + self.delay;
         }
     }
