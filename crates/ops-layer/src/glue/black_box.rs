@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 use ops_black_box::{BlackBox, Kind, LastRun};
 
 pub(crate) use crate::config::BlackBox as Settings;
+use crate::error::chain;
 use crate::findings::snapshot::{BlackBox as Seen, Ended};
 use crate::glue;
 
@@ -28,12 +29,7 @@ pub(crate) fn settled(in_code: Option<Settings>, in_file: Option<Settings>) -> O
         return in_code;
     }
     let mut settings = in_file.unwrap_or_default();
-    let variable = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
-    settings.file = match variable {
-        Some(off) if off == "off" => None,
-        Some(path) => Some(path.into()),
-        None => settings.file,
-    };
+    settings.file = glue::place(VARIABLE, settings.file);
     Some(settings)
 }
 
@@ -179,9 +175,4 @@ fn log(last: &LastRun) {
             target: "ops_layer", ending, how, since, until, process, kept = %kept, "last_run_ended"
         );
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

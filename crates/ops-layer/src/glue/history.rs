@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 use ops_history::History;
 
 pub(crate) use crate::config::History as Settings;
+use crate::error::chain;
 use crate::findings::snapshot::History as Seen;
 use crate::glue;
 
@@ -25,12 +26,7 @@ pub(crate) fn settled(in_code: Option<Settings>, in_file: Option<Settings>) -> O
         return in_code;
     }
     let mut settings = in_file.unwrap_or_default();
-    let variable = std::env::var_os(VARIABLE).filter(|dir| !dir.is_empty());
-    settings.dir = match variable {
-        Some(off) if off == "off" => None,
-        Some(dir) => Some(dir.into()),
-        None => settings.dir,
-    };
+    settings.dir = glue::place(VARIABLE, settings.dir);
     Some(settings)
 }
 
@@ -119,9 +115,4 @@ impl Part {
             history.close(budget);
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

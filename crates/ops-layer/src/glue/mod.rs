@@ -34,3 +34,13 @@ mod carried;
 mod left_out;
 #[cfg(not(all(feature = "log", feature = "trace", feature = "metrics")))]
 mod unobserved;
+
+/// Place of what is off unless one is named: that of the variable, where `off` is none, then that of the file.
+#[cfg(any(feature = "black-box", feature = "history"))]
+fn place(variable: &str, in_file: Option<std::path::PathBuf>) -> Option<std::path::PathBuf> {
+    match std::env::var_os(variable).filter(|place| !place.is_empty()) {
+        Some(off) if off == "off" => None,
+        Some(place) => Some(place.into()),
+        None => in_file,
+    }
+}

@@ -10,6 +10,7 @@ use super::listen;
 use super::readiness::Readiness;
 use super::settings::{Settings, default_admin};
 use super::{server, supervisor};
+use crate::error::chain;
 use crate::{Config, Error, Ops, StopSignal};
 
 /// Runs a worker, or a job without HTTP: `ops_layer::run("my-worker", job).await`.
@@ -127,17 +128,6 @@ fn start(ops: &Ops) -> Result<Started, Error> {
         }
     };
     Ok((stop, admin, budget))
-}
-
-/// Each cause once, as `source()` names it.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Tells it on standard error, as the log did not start. A standard error that takes nothing changes nothing else.
