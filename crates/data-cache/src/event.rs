@@ -52,6 +52,8 @@ pub enum Tier {
 pub struct QueryEvent {
     /// The statement without literals.
     pub sql: String,
+    /// Name of the database system: `duckdb`, or `other_sql` for an engine that names none.
+    pub system: &'static str,
     /// Its first word: `SELECT`, `WITH`, …
     pub query_type: String,
     /// Time of its start.

@@ -87,7 +87,8 @@
 //!
 //! # Errors
 //! [`ErrorKind::Input`]: the call is wrong, and will be so again. [`ErrorKind::Io`]: the directory cannot be opened.
-//! [`ErrorKind::Engine`]: what the engine said; a retry makes sense where the engine's does.
+//! [`ErrorKind::Engine`]: what the engine said; a retry makes sense where the engine's does. [`ErrorKind::Unavailable`]: the
+//! engine could not be asked; the same call may succeed later.
 //!
 //! # Feature flags
 //! | feature | default | brings |

@@ -17,6 +17,10 @@ pub(super) enum FaultKind {
     Login,
     /// The connection failed, or the server is not available.
     Connection,
+    /// There is no credential to ask with, or no answer within the deadline.
+    Unavailable,
+    /// The caller's parameters do not fit.
+    Input,
     /// Anything that will be so again.
     Final,
 }
@@ -25,7 +29,6 @@ pub(super) enum FaultKind {
 pub(super) struct Fault {
     pub(super) kind: FaultKind,
     message: String,
-    is_input: bool,
 }
 
 impl Fault {
@@ -33,13 +36,19 @@ impl Fault {
         Self {
             kind: FaultKind::Final,
             message: message.into(),
-            is_input: false,
         }
     }
 
     pub(super) fn input(message: impl Into<String>) -> Self {
         Self {
-            is_input: true,
+            kind: FaultKind::Input,
+            ..Self::new(message)
+        }
+    }
+
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self {
+            kind: FaultKind::Unavailable,
             ..Self::new(message)
         }
     }
@@ -53,9 +62,12 @@ impl Fault {
         if attempts > 1 {
             message.push_str(&format!(" (tried {attempts} times)"));
         }
-        match self.is_input {
-            true => Error::input(message),
-            false => Error::engine(message),
+        match self.kind {
+            FaultKind::Input => Error::input(message),
+            FaultKind::Login | FaultKind::Connection | FaultKind::Unavailable => {
+                Error::unavailable(message)
+            }
+            FaultKind::Final => Error::engine(message),
         }
     }
 }
@@ -92,7 +104,7 @@ impl Fault {
         let what = match kind {
             FaultKind::Login => "the Flight SQL server refused the login",
             FaultKind::Connection => "no connection to the Flight SQL server",
-            FaultKind::Final => "the Flight SQL server failed the query",
+            _ => "the Flight SQL server failed the query",
         };
         let message = format!("{what}: {}: {}", status.code(), shown(&said));
         Self {

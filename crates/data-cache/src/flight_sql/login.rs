@@ -58,12 +58,14 @@ pub(super) async fn ask(function: &CredentialFn, what: &'static str) -> Result<S
         Ok(Ok(Ok(secret))) => {
             let secret = secret.trim().to_owned();
             match secret.is_empty() {
-                true => Err(Fault::new(format!("the {what} is empty"))),
+                true => Err(Fault::unavailable(format!("the {what} is empty"))),
                 false => Ok(secret),
             }
         }
-        Ok(Ok(Err(error))) => Err(Fault::new(format!("cannot get the {what}: {error}"))),
-        Ok(Err(_)) | Err(_) => Err(Fault::new(format!(
+        Ok(Ok(Err(error))) => Err(Fault::unavailable(format!(
+            "cannot get the {what}: {error}"
+        ))),
+        Ok(Err(_)) | Err(_) => Err(Fault::unavailable(format!(
             "the function that returns the {what} panicked"
         ))),
     }

@@ -68,7 +68,7 @@ pub(super) async fn run(
         let attempts = Box::pin(timeout(limit, run.attempts()));
         match select(attempts, Box::pin(stop.notified())).await {
             Either::Left((Ok(done), _)) => done,
-            Either::Left((Err(_), _)) => Err(Fault::new(format!(
+            Either::Left((Err(_), _)) => Err(Fault::unavailable(format!(
                 "no complete result of the Flight SQL server within {limit:?} (FlightSqlConfig::deadline)"
             ))),
             Either::Right(_) => Err(Fault::new(CANCELLED)),

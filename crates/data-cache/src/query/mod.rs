@@ -332,6 +332,7 @@ impl<E: QueryEngine> Query<E> {
         let duration = clock.elapsed();
         let event = QueryEvent {
             sql: sql::sanitize(&self.sql),
+            system: self.target.engine.system(),
             query_type: sql::first_word(&self.sql),
             start,
             duration,

@@ -326,6 +326,10 @@ impl QueryEngine for Warehouse {
         self.0.id.clone()
     }
 
+    fn system(&self) -> &'static str {
+        "duckdb"
+    }
+
     fn dialect(&self) -> Dialect {
         Dialect::DuckDb
     }

@@ -89,6 +89,7 @@ fn plays_its_role() {
         ("weigh", _) => crate::memory::weigh(dir),
         ("count", _) => crate::metrics::count_http(dir),
         ("mix", seed) => crate::processes::mix(dir, seed.parse().unwrap()),
+        ("flight-sql", "limit") => crate::flight_sql::failures::receive_too_much(dir),
         ("flight-sql", "slow") => crate::flight_sql::server::play(None),
         ("flight-sql", _) => crate::flight_sql::server::play(Some(20)),
         (other, _) => panic!("no such role: {other}"),

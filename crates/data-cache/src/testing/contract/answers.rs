@@ -285,13 +285,11 @@ fn large(on: &Contract) -> Outcome {
 }
 
 fn by_position(on: &Contract) -> Outcome {
-    let sql = on.with_placeholders("SELECT CAST(? AS INTEGER) - CAST(? AS INTEGER) AS n");
+    let sql = on.with_parameters("SELECT ?INTEGER? - ?INTEGER? AS n");
     on.expect(&sql, &Params::positional([7, 5]), &["2"])?;
     // ten and more: by number, not by text
-    let sum: Vec<_> = (1..=11)
-        .map(|at| format!("CAST(? AS INTEGER) * {at}"))
-        .collect();
-    let sql = on.with_placeholders(&format!("SELECT {} AS n", sum.join(" + ")));
+    let sum: Vec<_> = (1..=11).map(|at| format!("?INTEGER? * {at}")).collect();
+    let sql = on.with_parameters(&format!("SELECT {} AS n", sum.join(" + ")));
     on.expect(&sql, &Params::positional(1..=11), &["506"])
 }
 
@@ -322,14 +320,14 @@ fn values(on: &Contract) -> Outcome {
         ),
     ];
     for (kind, value, expected) in cases {
-        let sql = on.with_placeholders(&format!("SELECT CAST(? AS {kind}) AS c"));
+        let sql = on.with_parameters(&format!("SELECT ?{kind}? AS c"));
         on.expect(&sql, &Params::positional([value]), &[expected])?;
     }
     Ok(())
 }
 
 fn not_sql(on: &Contract) -> Outcome {
-    let sql = on.with_placeholders("SELECT CAST(? AS VARCHAR) AS c");
+    let sql = on.with_parameters("SELECT ?VARCHAR? AS c");
     for text in ["O'Hare", "'; SELECT 1 --", "\\' OR 1=1", "$1 ? :a", ""] {
         on.expect(&sql, &Params::positional([text]), &[text])?;
     }
@@ -337,7 +335,7 @@ fn not_sql(on: &Contract) -> Outcome {
 }
 
 fn null_parameter(on: &Contract) -> Outcome {
-    let sql = on.with_placeholders("SELECT CAST(? AS VARCHAR) AS c, CAST(? AS INTEGER) AS n");
+    let sql = on.with_parameters("SELECT ?VARCHAR? AS c, ?INTEGER? AS n");
     on.expect(
         &sql,
         &Params::positional([Value::Null, Value::Int32(1)]),
@@ -356,12 +354,12 @@ fn fails(on: &Contract, sql: &str, params: &Params, word: &str) -> Outcome {
 }
 
 fn missing(on: &Contract) -> Outcome {
-    let sql = on.with_placeholders("SELECT CAST(? AS INTEGER) + CAST(? AS INTEGER) AS n");
+    let sql = on.with_parameters("SELECT ?INTEGER? + ?INTEGER? AS n");
     fails(on, &sql, &Params::positional([1]), "")
 }
 
 fn surplus(on: &Contract) -> Outcome {
-    let sql = on.with_placeholders("SELECT CAST(? AS INTEGER) AS n");
+    let sql = on.with_parameters("SELECT ?INTEGER? AS n");
     fails(on, &sql, &Params::positional([1, 2]), "")
 }
 

@@ -37,7 +37,7 @@ type Case = (&'static str, fn(&Contract) -> Outcome);
 /// Cases for one engine. Its statements are standard SQL with `VALUES`, `CAST` and `WITH`; no table is read or written.
 pub struct Contract {
     engine: Arc<dyn QueryEngine>,
-    placeholder: fn(usize) -> String,
+    parameter: fn(usize, &str) -> String,
     left_out: Vec<&'static str>,
 }
 
@@ -50,19 +50,19 @@ pub struct Report {
 }
 
 impl Contract {
-    /// Cases for this engine, with `$1`, `$2`, … as parameters.
+    /// Cases for this engine, with `CAST($1 AS INTEGER)` and the like for parameters.
     pub fn new(engine: impl QueryEngine) -> Self {
         Self {
             engine: Arc::new(engine),
-            placeholder: |at| format!("${at}"),
+            parameter: |at, kind| format!("CAST(${at} AS {kind})"),
             left_out: Vec::new(),
         }
     }
 
-    /// Sets the text of the parameter at a position, counted from 1.
+    /// Sets the text of the parameter at a position, counted from 1, as an expression of this SQL type.
     #[must_use]
-    pub fn placeholder(mut self, text: fn(usize) -> String) -> Self {
-        self.placeholder = text;
+    pub fn parameter(mut self, text: fn(usize, &str) -> String) -> Self {
+        self.parameter = text;
         self
     }
 
@@ -111,13 +111,14 @@ impl Contract {
         same(sql, &found, &expected)
     }
 
-    /// The statement with its parameters in the place of `?`.
-    fn with_placeholders(&self, sql: &str) -> String {
-        let mut parts = sql.split('?');
-        let mut text = parts.next().unwrap_or_default().to_owned();
-        for (at, part) in parts.enumerate() {
-            text.push_str(&(self.placeholder)(at + 1));
-            text.push_str(part);
+    /// The statement with its parameters in the place of `?TYPE?`.
+    fn with_parameters(&self, sql: &str) -> String {
+        let mut text = String::new();
+        for (at, part) in sql.split('?').enumerate() {
+            match at % 2 {
+                0 => text.push_str(part),
+                _ => text.push_str(&(self.parameter)(at / 2 + 1, part)),
+            }
         }
         text
     }
@@ -202,6 +203,10 @@ struct Borrowed(Arc<dyn QueryEngine>);
 impl QueryEngine for Borrowed {
     fn identity(&self) -> String {
         self.0.identity()
+    }
+
+    fn system(&self) -> &'static str {
+        self.0.system()
     }
 
     fn dialect(&self) -> Dialect {

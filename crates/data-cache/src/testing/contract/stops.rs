@@ -71,7 +71,7 @@ fn while_running(on: &Contract) -> Outcome {
 }
 
 fn together(on: &Contract) -> Outcome {
-    let sql = on.with_placeholders("SELECT CAST(? AS BIGINT) * 2 AS n");
+    let sql = on.with_parameters("SELECT ?BIGINT? * 2 AS n");
     thread::scope(|scope| {
         let threads: Vec<_> = (0..AT_ONCE)
             .map(|thread| {

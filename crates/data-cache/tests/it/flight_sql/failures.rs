@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use data_cache::{Error, FlightSqlConfig, Params, QueryResult, Status};
+use data_cache::{Error, ErrorKind, FlightSqlConfig, Params, QueryResult, Status};
 
 use super::server::{Faults, Server};
 use super::{MINUTE, cached, client, open};
@@ -12,6 +12,7 @@ use crate::child::Process;
 
 /// Rows of 100 bytes and more, a million of them.
 const LARGE: &str = "SELECT range AS n, repeat('x', 100) AS s FROM range(1000000)";
+const LIMIT_BYTES: usize = 64 << 20;
 /// Works for minutes.
 const SLOW: &str = "SELECT sum(a.range * b.range % 7) AS s FROM range(1000000) a, range(1000000) b";
 
@@ -127,6 +128,29 @@ fn server_that_is_not_available_is_asked_again() {
         "{error}"
     );
     assert_eq!(server.counts().infos, before + 1);
+}
+
+#[test]
+fn server_that_is_back_at_its_address_is_asked_again() {
+    // an address of its own, so that nobody else takes the port meanwhile
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let own = ([127, 82, high, low.max(1)], 0);
+    let server = Server::start_at("", own.into());
+    let (_dir, cached) = cached(open(FlightSqlConfig::new(server.address()).retries(0)));
+    assert!(ask(&cached, "SELECT 1 AS n").is_ok());
+    let address = server.socket();
+    drop(server);
+    let begun = Instant::now();
+    while let Ok(found) = ask(&cached, "SELECT now() AS n") {
+        // it ends in the background
+        assert_eq!(found.status(), Status::Miss);
+        cached.cache().clear().unwrap();
+        assert!(begun.elapsed() < MINUTE);
+    }
+    let error = ask(&cached, "SELECT 2 AS n").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    let _server = Server::start_at("", address);
+    assert!(ask(&cached, "SELECT 2 AS n").is_ok());
 }
 
 #[test]
@@ -308,8 +332,7 @@ fn server_that_never_answers_ends_with_the_deadline() {
 #[test]
 fn result_over_the_limit_is_an_error_while_it_is_received() {
     let server = Server::start("");
-    let limit = 64 << 20;
-    let config = FlightSqlConfig::new(server.address()).max_result_bytes(limit);
+    let config = FlightSqlConfig::new(server.address()).max_result_bytes(LIMIT_BYTES);
     let (_dir, cached) = cached(open(config));
     fails(
         &cached,
@@ -319,7 +342,7 @@ fn result_over_the_limit_is_an_error_while_it_is_received() {
     let counts = server.wait_until(|counts| counts.running == 0);
     // what was under way beside it: windows of HTTP/2 and two batches; the whole is 116 MB
     println!("{} bytes were sent", counts.batch_bytes);
-    assert!(counts.batch_bytes < limit + (16 << 20), "{counts:?}");
+    assert!(counts.batch_bytes < LIMIT_BYTES + (16 << 20), "{counts:?}");
     // one message that is larger: refused by its length
     let config = FlightSqlConfig::new(server.address()).max_result_bytes(10_000);
     let (_dir, cached) = super::cached(open(config));
@@ -329,6 +352,42 @@ fn result_over_the_limit_is_an_error_while_it_is_received() {
         &["larger than 10000 bytes"],
     );
     assert!(ask(&cached, "SELECT 1 AS n").is_ok());
+}
+
+/// Peak of this process's memory so far, in bytes.
+fn peak_memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
+    kilobytes.parse::<usize>().unwrap() << 10
+}
+
+/// Plays a client in a process of its own, whose memory is measured.
+pub(crate) fn receive_too_much(dir: &std::path::Path) {
+    let address = std::fs::read_to_string(dir.join("address")).unwrap();
+    let config = FlightSqlConfig::new(address).max_result_bytes(LIMIT_BYTES);
+    let (_dir, cached) = cached(open(config));
+    assert!(ask(&cached, "SELECT 1 AS n").is_ok());
+    let before = peak_memory();
+    let error = ask(&cached, LARGE).unwrap_err().to_string();
+    assert!(error.contains("larger than 67108864 bytes"), "{error}");
+    println!("grew by {}", peak_memory() - before);
+}
+
+#[test]
+fn client_takes_little_more_memory_than_its_limit() {
+    let server = Server::start("");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("address"), server.address()).unwrap();
+    let mut process = Process::start("flight-sql limit", dir.path());
+    let grew: usize = process.wait_for("grew by ").unwrap().parse().unwrap();
+    process.succeeds();
+    println!(
+        "1 000 000 rows of 116 MB against a limit of 64 MiB: the client's memory grew by {} MiB at its peak",
+        grew >> 20
+    );
+    // windows of HTTP/2, one message, and what the allocator holds
+    assert!(grew < LIMIT_BYTES + (32 << 20), "{grew}");
 }
 
 #[test]

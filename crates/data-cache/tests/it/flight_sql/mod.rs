@@ -1,7 +1,8 @@
 //! A Flight SQL server as the engine: the contract of engines, and everything that goes wrong between the two.
 
 mod differential;
-mod failures;
+pub(crate) mod failures;
+mod foreign;
 pub(crate) mod server;
 
 use std::sync::Arc;

@@ -6,8 +6,12 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes as arrow_types;
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
@@ -23,10 +27,6 @@ use arrow_flight::{
     FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse, IpcMessage, SchemaAsIpc,
     Ticket,
 };
-use data_cache::arrow::array::{Array, AsArray, RecordBatch};
-use data_cache::arrow::datatypes as arrow_types;
-use data_cache::arrow::datatypes::{DataType, Field, Schema};
-use data_cache::arrow::ipc::writer::IpcWriteOptions;
 use duckdb::{Connection, InterruptHandle};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use prost::Message;
@@ -38,6 +38,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// Batches that wait for the client at most.
 const WAITING: usize = 2;
+
+/// Proof that nothing hangs.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Requests that reached the server.
 #[derive(Clone, Copy, Debug, Default)]
@@ -131,8 +134,17 @@ impl Server {
         Self::start_with(setup, None)
     }
 
+    /// Serves at this address, once it is free.
+    pub(crate) fn start_at(setup: &str, address: SocketAddr) -> Self {
+        Self::serve(setup, None, address)
+    }
+
     /// Certificate and key make it speak TLS.
     pub(crate) fn start_with(setup: &str, tls: Option<(&str, &str)>) -> Self {
+        Self::serve(setup, tls, SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    fn serve(setup: &str, tls: Option<(&str, &str)>, wanted: SocketAddr) -> Self {
         let database = Connection::open_in_memory().unwrap();
         database.execute_batch(setup).unwrap();
         let shared = Arc::new(Shared {
@@ -150,8 +162,7 @@ impl Server {
             .build()
             .unwrap();
         let entered = runtime.enter();
-        let incoming = TcpIncoming::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let incoming = incoming.with_nodelay(Some(true));
+        let incoming = bound(wanted).with_nodelay(Some(true));
         let address = incoming.local_addr().unwrap();
         let service = FlightServiceServer::new(Service(shared.clone()));
         let flagged = shared.clone();
@@ -182,8 +193,12 @@ impl Server {
         format!("flight-sql://{}", self.address)
     }
 
+    pub(crate) fn socket(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn port(&self) -> u16 {
-        self.address.port()
+        self.socket().port()
     }
 
     pub(crate) fn execute(&self, sql: &str) {
@@ -204,12 +219,11 @@ impl Server {
 
     /// Waits until the counts are so; panics after 30 s.
     pub(crate) fn wait_until(&self, is_so: impl Fn(&Counts) -> bool) -> Counts {
-        let limit = Duration::from_secs(30);
         let counts = lock(&self.shared.counts);
         let waited = self
             .shared
             .changed
-            .wait_timeout_while(counts, limit, |counts| !is_so(counts));
+            .wait_timeout_while(counts, LIMIT, |counts| !is_so(counts));
         let (counts, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         assert!(!waited.timed_out(), "{counts:?}");
         *counts
@@ -221,6 +235,18 @@ impl Drop for Server {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// A server that ended here a moment ago may hold the address for a little.
+fn bound(wanted: SocketAddr) -> TcpIncoming {
+    let begun = Instant::now();
+    loop {
+        match TcpIncoming::bind(wanted) {
+            Ok(incoming) => return incoming,
+            Err(error) => assert!(begun.elapsed() < LIMIT, "{wanted}: {error}"),
+        }
+        std::thread::yield_now();
     }
 }
 
