@@ -12,6 +12,9 @@ use parquet::schema::types::{ColumnPath, Type};
 /// Version of the tables. A file of another version is left alone.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// Share of the files in which a trace id is looked for in vain.
+const TRACE_ID_FALSE: f64 = 0.03;
+
 /// A table of the history: a folder of files with the same columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -53,7 +56,8 @@ impl Table {
         Ok(Arc::new(group.build()?))
     }
 
-    pub(crate) fn properties(self) -> Result<Arc<WriterProperties>> {
+    /// Properties of a file with this many rows.
+    pub(crate) fn properties(self, rows: usize) -> Result<Arc<WriterProperties>> {
         let mut builder = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
             .set_statistics_enabled(EnabledStatistics::Chunk)
@@ -76,6 +80,13 @@ impl Table {
                 builder = builder
                     .set_column_compression(path(), Compression::UNCOMPRESSED)
                     .set_column_statistics_enabled(path(), EnabledStatistics::None);
+            }
+            if column.name == "trace_id" {
+                // a byte for each row, for which one trace is found without reading the ids of a day
+                builder = builder
+                    .set_column_bloom_filter_enabled(path(), true)
+                    .set_column_bloom_filter_ndv(path(), rows.max(1) as u64)
+                    .set_column_bloom_filter_fpp(path(), TRACE_ID_FALSE);
             }
         }
         Ok(Arc::new(builder.build()))

@@ -168,7 +168,7 @@ fn the_commands_answer_and_say_what_is_wrong() {
     assert_eq!(stats["tables"][0]["table"], "logs");
     assert!(stats["tables"][0]["rows"].as_u64().unwrap() > 3, "{stats}");
     let listed = text(&run(&home, &["sql", "--list"]));
-    assert_eq!(listed.lines().count(), 10, "{listed}");
+    assert_eq!(listed.lines().count(), 12, "{listed}");
     for (arguments, why) in [
         (
             &["sql", "COPY logs TO 'x'"][..],

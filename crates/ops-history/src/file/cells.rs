@@ -37,6 +37,22 @@ impl Cells {
         }
     }
 
+    /// Text of a row.
+    pub(crate) fn text(&self, row: usize) -> Option<&str> {
+        match self {
+            Self::Text(cells) => cells.get(row)?.as_ref()?.as_utf8().ok(),
+            _ => None,
+        }
+    }
+
+    /// Number of a row.
+    pub(crate) fn int(&self, row: usize) -> Option<i64> {
+        match self {
+            Self::Int(cells) => cells.get(row).copied().flatten(),
+            _ => None,
+        }
+    }
+
     /// Writes these rows, in this order.
     pub(crate) fn write(&self, rows: &[u32], writer: &mut ColumnWriter<'_>) -> Result<()> {
         match (self, writer) {

@@ -13,7 +13,8 @@ use crate::error::Error;
 use crate::file::cells::{CHUNK, Floats, Ids, Ints, Texts, put};
 use crate::file::directory::Found;
 use crate::file::name::Name;
-use crate::file::publish::publish;
+use crate::file::publish::{Content, publish};
+use crate::file::requests::Requests;
 use crate::file::stored::Stored;
 use crate::step::Steps;
 
@@ -52,7 +53,11 @@ pub(crate) fn merge(
         last: tail.name.last,
         ..head.name
     };
-    let (path, _) = publish(dir, &name, steps, |column, writer| {
+    let content = Content {
+        rows: order.len(),
+        requests: requests(&stored),
+    };
+    let (path, _) = publish(dir, &name, content, steps, |column, writer| {
         if stop.load(Relaxed) {
             return Err(ParquetError::General(STOPPED.to_owned()));
         }
@@ -80,6 +85,19 @@ pub(crate) fn merge(
 }
 
 const STOPPED: &str = "stopped";
+
+/// Numbers of the requests of all files; `None` if one of them has none.
+fn requests(stored: &[Stored]) -> Option<String> {
+    let mut all: Option<Requests<'static>> = None;
+    for one in stored {
+        let requests = one.requests()?;
+        match &mut all {
+            Some(all) => all.add_all(requests),
+            None => all = Some(requests),
+        }
+    }
+    all?.to_text()
+}
 
 /// Returns the source of each row of the merged file.
 fn order(sources: &[Found], stored: &[Stored]) -> Result<Vec<u8>, Failure> {

@@ -5,4 +5,5 @@ pub(crate) mod directory;
 pub(crate) mod merge;
 pub(crate) mod name;
 pub(crate) mod publish;
+pub(crate) mod requests;
 pub(crate) mod stored;

@@ -20,11 +20,20 @@ pub(crate) const KEY_VERSION: &str = "ops_history.version";
 pub(crate) const KEY_TABLE: &str = "ops_history.table";
 pub(crate) const KEY_CHECKED: &str = "ops_history.checked_bytes";
 pub(crate) const KEY_CRC: &str = "ops_history.crc32";
+pub(crate) const KEY_REQUESTS: &str = "ops_history.requests";
+
+/// Rows of a file as a whole.
+pub(crate) struct Content {
+    pub(crate) rows: usize,
+    /// Numbers of its requests, for the footer.
+    pub(crate) requests: Option<String>,
+}
 
 /// Writes one file: `column` is called for each column in turn. Returns its path and bytes once its name is on the disk.
 pub(crate) fn publish(
     dir: &Path,
     name: &Name,
+    content: Content,
     steps: &Steps,
     mut column: impl FnMut(usize, &mut ColumnWriter<'_>) -> ParquetResult<()>,
 ) -> Result<(PathBuf, u64), Error> {
@@ -39,7 +48,7 @@ pub(crate) fn publish(
     let file = private().create(true).truncate(true).open(&draft.0);
     let file = file.map_err(failed("make the file"))?;
     steps.at(Step::Created).map_err(failed("make the file"))?;
-    let written = write(name.table, &file, steps, &mut column);
+    let written = write(name.table, content, &file, steps, &mut column);
     let bytes = written.map_err(|error| Error::parquet(&path, "write the file", error))?;
     steps.at(Step::Written).map_err(failed("write the file"))?;
     file.sync_all()
@@ -71,6 +80,7 @@ impl Drop for Draft {
 
 fn write(
     table: Table,
+    content: Content,
     file: &File,
     steps: &Steps,
     column: &mut impl FnMut(usize, &mut ColumnWriter<'_>) -> ParquetResult<()>,
@@ -80,7 +90,8 @@ fn write(
         crc: crc32fast::Hasher::new(),
         bytes: 0,
     };
-    let mut writer = SerializedFileWriter::new(checked, table.schema()?, table.properties()?)?;
+    let properties = table.properties(content.rows)?;
+    let mut writer = SerializedFileWriter::new(checked, table.schema()?, properties)?;
     let mut group = writer.next_row_group()?;
     let half = table.columns().len() / 2;
     let mut index = 0;
@@ -107,6 +118,9 @@ fn write(
         (KEY_CRC, format!("{crc:08x}")),
     ] {
         writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+    }
+    if let Some(requests) = content.requests {
+        writer.append_key_value_metadata(KeyValue::new(KEY_REQUESTS.to_owned(), requests));
     }
     writer.finish()?;
     Ok(writer.inner().bytes)

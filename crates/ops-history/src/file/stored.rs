@@ -9,7 +9,8 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use crate::error::Error;
 use crate::file::directory::Found;
-use crate::file::publish::{KEY_CHECKED, KEY_CRC, KEY_TABLE, KEY_VERSION};
+use crate::file::publish::{KEY_CHECKED, KEY_CRC, KEY_REQUESTS, KEY_TABLE, KEY_VERSION};
+use crate::file::requests::Requests;
 use crate::table::SCHEMA_VERSION;
 
 /// A file whose footer says that it is ours.
@@ -63,6 +64,14 @@ impl Stored {
             checked,
             crc,
         })
+    }
+
+    /// Numbers of its requests; `None` if it has none, or they are damaged.
+    pub(crate) fn requests(&self) -> Option<Requests<'static>> {
+        let footer = self.reader.metadata().file_metadata();
+        let mut pairs = footer.key_value_metadata().into_iter().flatten();
+        let pair = pairs.find(|pair| pair.key == KEY_REQUESTS)?;
+        Requests::parse(pair.value.as_deref()?)
     }
 
     /// Reads all of it, and compares the checksum.

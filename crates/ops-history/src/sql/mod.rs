@@ -1,5 +1,6 @@
 //! SQL over the files of one or several directories, by DuckDB: read-only, with limits, and with no way to other files.
 
+mod counted;
 mod named;
 mod sandbox;
 mod tables;
@@ -24,6 +25,8 @@ pub struct Limits {
     pub rows: usize,
     /// Memory of the engine in bytes; a statement that needs more fails.
     pub memory: u64,
+    /// Threads of the engine; `None` for one per processor.
+    pub threads: Option<usize>,
 }
 
 impl Default for Limits {
@@ -32,6 +35,7 @@ impl Default for Limits {
             time: Duration::from_secs(30),
             rows: 1000,
             memory: 1 << 30,
+            threads: None,
         }
     }
 }
@@ -57,7 +61,7 @@ pub struct Answer {
 /// Times that a statement is tried again because files were merged or removed while it ran.
 const TRIES: usize = 5;
 
-/// Answers one SELECT over the tables `logs`, `spans`, `metrics` and `requests` of these directories, which may be written to
+/// Answers one SELECT over the tables `logs`, `spans`, `metrics`, `requests`, `requests_by_hour` and `requests_by_minute` of these directories, which may be written to
 /// meanwhile. Rows that are in several files, or a file that is in several directories, count once.
 ///
 /// # Errors
@@ -70,7 +74,7 @@ pub fn query(dirs: &[impl AsRef<Path>], sql: &str, limits: &Limits) -> Result<An
     loop {
         let files = Files::of(dirs, &damaged)?;
         let left = limits.time.saturating_sub(started.elapsed());
-        let answered = match Sandbox::open(&files.readable, limits) {
+        let answered = match Sandbox::open(&files.readable, sql, limits) {
             Ok(sandbox) => {
                 let sql = sandbox.checked(sql)?;
                 sandbox.answer(sql, limits.rows, left, limits.time)

@@ -8,7 +8,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::tables::{literal, views};
-use super::{Answer, Limits};
+use super::{Answer, Limits, counted};
 use crate::error::Error;
 use crate::file::directory::Found;
 
@@ -16,12 +16,18 @@ use crate::file::directory::Found;
 pub(super) struct Sandbox(Connection);
 
 impl Sandbox {
-    pub(super) fn open(files: &[Found], limits: &Limits) -> Result<Self, Error> {
+    /// Makes the tables of these files that the statement may read.
+    pub(super) fn open(files: &[Found], sql: &str, limits: &Limits) -> Result<Self, Error> {
         let connection = Connection::open_in_memory().map_err(failed)?;
+        counted::create(&connection, files, sql)?;
+        let threads = limits.threads.map_or_else(String::new, |threads| {
+            format!("SET threads = {};", threads.max(1))
+        });
         let paths = files.iter().map(|one| literal(&one.path.to_string_lossy()));
         let paths: Vec<_> = paths.collect();
         let settings = format!(
-            "SET autoinstall_known_extensions = false;
+            "{threads}
+             SET autoinstall_known_extensions = false;
              SET autoload_known_extensions = false;
              SET memory_limit = '{}B';
              SET temp_directory = '';

@@ -6,13 +6,14 @@ use std::path::Path;
 use bytes::Bytes;
 use parquet::data_type::{ByteArray, FixedLenByteArray};
 
-use super::line::{Line, severity};
+use super::line::{Line, REQUEST, severity};
 use super::record::{Sample, SampleValue, Span, micros};
 use crate::Table;
 use crate::error::Error;
 use crate::file::cells::Cells;
 use crate::file::name::{HOUR_US, Name};
-use crate::file::publish::publish;
+use crate::file::publish::{Content, publish};
+use crate::file::requests::{Group, Requests};
 use crate::step::Steps;
 use crate::table::Form;
 
@@ -229,6 +230,36 @@ impl Batch {
         }
     }
 
+    /// Counts the requests of these rows of an hour.
+    fn requests(&self, rows: &[u32], run: &Run) -> Option<String> {
+        if self.table != Table::Logs {
+            return None;
+        }
+        let column = |name: &str| {
+            let mut columns = self.table.columns().iter();
+            let index = columns.position(|column| column.name == name)?;
+            self.columns.get(index)
+        };
+        let (body, method) = (column("body")?, column("http_request_method")?);
+        let (route, status) = (column("http_route")?, column("http_response_status_code")?);
+        let duration = column("duration_us")?;
+        let mut requests = Requests::new(String::from_utf8_lossy(run.service.data()).into_owned());
+        for row in rows.iter().map(|row| *row as usize) {
+            if body.text(row) != Some(REQUEST) {
+                continue;
+            }
+            let at = self.times.get(row).copied().unwrap_or_default();
+            let group = Group {
+                minute: at.rem_euclid(HOUR_US) / MINUTE_US,
+                method: method.text(row).map(Into::into),
+                route: route.text(row).map(Into::into),
+                status: status.int(row),
+            };
+            requests.add(group, duration.int(row), 1);
+        }
+        requests.to_text()
+    }
+
     /// Writes the rows as one file for each hour. Returns the rows that are in files, and the failure that kept the others out.
     pub(super) fn write(
         &self,
@@ -251,7 +282,11 @@ impl Batch {
                 first: number,
                 last: number,
             };
-            let published = publish(dir, &name, steps, |column, writer| {
+            let content = Content {
+                rows: rows.len(),
+                requests: self.requests(rows, run),
+            };
+            let published = publish(dir, &name, content, steps, |column, writer| {
                 let cells = self.columns.get(column);
                 cells.map_or(Ok(()), |cells| cells.write(rows, writer))
             });
@@ -266,6 +301,9 @@ impl Batch {
         (written, files, Ok(()))
     }
 }
+
+/// Microseconds of a minute.
+const MINUTE_US: i64 = 60_000_000;
 
 /// Returns the text as bytes, shared with the same text before.
 fn known(known: &mut HashSet<Bytes>, text_bytes: &mut usize, text: &str, form: Form) -> Bytes {

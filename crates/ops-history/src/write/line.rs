@@ -6,7 +6,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Event of the lines that are requests.
-const REQUEST: &str = "request_completed";
+pub(super) const REQUEST: &str = "request_completed";
 
 /// A line of JSON, taken apart: what has a column, and the rest.
 #[derive(Default)]

@@ -6,6 +6,8 @@ mod child;
 mod day;
 mod files;
 mod kill;
+mod live;
+mod minutes;
 mod sandbox;
 mod space;
 mod write;

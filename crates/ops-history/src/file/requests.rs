@@ -1,0 +1,224 @@
+//! Requests of a file by minute, route, status and duration, counted when it is written and kept in its footer.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes of the text in a footer; a file with more of it has none, and its rows are read instead.
+const MAX_BYTES: usize = 1 << 20;
+/// Bits of a duration that tell it from others: durations within less than 1 % of each other are counted together.
+const BITS: u32 = 8;
+
+/// Requests that have these in common.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Group<'a> {
+    /// Minute of the hour.
+    pub(crate) minute: i64,
+    pub(crate) method: Option<Cow<'a, str>>,
+    pub(crate) route: Option<Cow<'a, str>>,
+    pub(crate) status: Option<i64>,
+}
+
+/// Numbers of requests.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Requests<'a> {
+    pub(crate) service: String,
+    groups: BTreeMap<Group<'a>, BTreeMap<u64, Bucket>>,
+}
+
+/// Requests whose durations are counted together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Bucket {
+    /// Longest duration; `None` for requests without one.
+    pub(crate) duration_us: Option<i64>,
+    pub(crate) requests: u64,
+}
+
+/// Numbers as they stand in a footer.
+#[derive(Default, Deserialize, Serialize)]
+struct Text {
+    service: String,
+    /// Method and route of the rows that have this place.
+    routes: Vec<(Option<String>, Option<String>)>,
+    rows: Vec<TextRow>,
+}
+
+/// Minute, place of the route, status, and pairs of duration and number.
+type TextRow = (i64, usize, Option<i64>, Vec<(Option<i64>, u64)>);
+
+impl<'a> Requests<'a> {
+    pub(crate) fn new(service: String) -> Self {
+        Self {
+            service,
+            groups: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, group: Group<'a>, duration_us: Option<i64>, requests: u64) {
+        let buckets = self.groups.entry(group).or_default();
+        let bucket = buckets.entry(bucket_of(duration_us)).or_default();
+        bucket.duration_us = bucket.duration_us.max(duration_us);
+        bucket.requests += requests;
+    }
+
+    pub(crate) fn add_all(&mut self, other: Requests<'a>) {
+        for (group, buckets) in other.groups {
+            self.add_buckets(group, buckets);
+        }
+    }
+
+    fn add_buckets(&mut self, group: Group<'a>, buckets: BTreeMap<u64, Bucket>) {
+        let known = self.groups.entry(group).or_default();
+        for (number, bucket) in buckets {
+            let known = known.entry(number).or_default();
+            known.duration_us = known.duration_us.max(bucket.duration_us);
+            known.requests += bucket.requests;
+        }
+    }
+
+    /// Returns the numbers of the hour as a whole, as those of its first minute.
+    #[cfg(feature = "sql")]
+    pub(crate) fn of_hour(self) -> Self {
+        let mut hour = Self::new(self.service);
+        for (group, buckets) in self.groups {
+            hour.add_buckets(Group { minute: 0, ..group }, buckets);
+        }
+        hour
+    }
+
+    /// Each group with its buckets, the shortest durations first.
+    #[cfg(feature = "sql")]
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (&Group<'a>, &Bucket)> {
+        let groups = self.groups.iter();
+        groups.flat_map(|(group, buckets)| buckets.values().map(move |bucket| (group, bucket)))
+    }
+
+    /// Returns the text for a footer, with its checksum; `None` if it is too long.
+    pub(crate) fn to_text(&self) -> Option<String> {
+        let mut text = Text {
+            service: self.service.clone(),
+            ..Text::default()
+        };
+        let mut places = BTreeMap::new();
+        for (group, buckets) in &self.groups {
+            let name = (group.method.clone(), group.route.clone());
+            let place = *places.entry(name).or_insert_with_key(|(method, route)| {
+                let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
+                text.routes.push((owned(method), owned(route)));
+                text.routes.len() - 1
+            });
+            let pairs = buckets.values();
+            let pairs = pairs.map(|bucket| (bucket.duration_us, bucket.requests));
+            text.rows
+                .push((group.minute, place, group.status, pairs.collect()));
+        }
+        let json = serde_json::to_string(&text).ok()?;
+        let crc = crc32fast::hash(json.as_bytes());
+        (json.len() <= MAX_BYTES).then(|| format!("{crc:08x}{json}"))
+    }
+}
+
+impl Requests<'static> {
+    /// Reads the text of a footer; `None` if it is damaged.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (crc, json) = text.split_at_checked(8)?;
+        if u32::from_str_radix(crc, 16).ok()? != crc32fast::hash(json.as_bytes()) {
+            return None;
+        }
+        let text: Text = serde_json::from_str(json).ok()?;
+        let mut requests = Self::new(text.service);
+        for (minute, place, status, pairs) in text.rows {
+            let (method, route) = text.routes.get(place)?.clone();
+            let group = Group {
+                minute,
+                method: method.map(Cow::Owned),
+                route: route.map(Cow::Owned),
+                status,
+            };
+            let bucket = |(duration_us, requests)| {
+                let number = bucket_of(duration_us);
+                (
+                    number,
+                    Bucket {
+                        duration_us,
+                        requests,
+                    },
+                )
+            };
+            requests.add_buckets(group, pairs.into_iter().map(bucket).collect());
+        }
+        Some(requests)
+    }
+}
+
+/// Number of the bucket of a duration; requests without one come last.
+fn bucket_of(duration_us: Option<i64>) -> u64 {
+    let Some(us) = duration_us.and_then(|us| u64::try_from(us).ok()) else {
+        return u64::MAX;
+    };
+    let shift = (u64::BITS - us.leading_zeros()).saturating_sub(BITS);
+    us >> shift << shift
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(minute: i64, route: &str) -> Group<'_> {
+        Group {
+            minute,
+            method: Some("GET".into()),
+            route: Some(route.into()),
+            status: Some(200),
+        }
+    }
+
+    #[test]
+    fn numbers_are_those_that_were_counted_also_after_they_were_written_and_merged() {
+        let mut all = Requests::new("shop".to_owned());
+        let mut merged = Requests::new("shop".to_owned());
+        for us in 0..40_000 {
+            let mut one = Requests::new("shop".to_owned());
+            one.add(group(us % 60, "/a"), Some(us), 1);
+            all.add(group(us % 60, "/a"), Some(us), 1);
+            if us % 1000 == 0 {
+                merged.add_all(Requests::parse(&one.to_text().unwrap()).unwrap());
+            } else {
+                merged.add_all(one);
+            }
+        }
+        all.add(group(1, "/b"), None, 3);
+        merged.add(group(1, "/b"), None, 3);
+        assert_eq!(merged, all);
+        let read = Requests::parse(&all.to_text().unwrap()).unwrap();
+        assert_eq!(read, all);
+        let counted: u64 = read.groups().map(|(_, bucket)| bucket.requests).sum();
+        assert_eq!(counted, 40_003);
+        let longest = read.groups().map(|(_, bucket)| bucket.duration_us).max();
+        assert_eq!(longest, Some(Some(39_999)));
+    }
+
+    #[test]
+    fn durations_of_a_bucket_differ_by_less_than_a_hundredth() {
+        for us in (0..5_000_000_i64).step_by(37) {
+            let shortest = bucket_of(Some(us)) as f64;
+            assert!(us as f64 - shortest <= us as f64 / 100.0, "{us}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_was_changed_is_refused() {
+        let mut requests = Requests::new("shop".to_owned());
+        requests.add(group(1, "/a"), Some(7), 1);
+        let text = requests.to_text().unwrap();
+        for at in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1;
+            if let Ok(changed) = String::from_utf8(bytes) {
+                assert_eq!(Requests::parse(&changed), None, "{changed}");
+            }
+        }
+        assert_eq!(Requests::parse(""), None);
+    }
+}
