@@ -351,6 +351,72 @@ test('each dependency that is down is named, and its finding stands first', { sk
   }
 });
 
+test('after a kill the page goes on with what was before, and answers questions', async () => {
+  const home = mkdtempSync(join(tmpdir(), 'admin-page-'));
+  const token = 'token-of-the-operator';
+  const variables = { OPS_HISTORY_DIR: join(home, 'history'), OPS_ADMIN_TOKEN: token, OTEL_TRACES_EXPORTER: 'none' };
+  const headers = { authorization: `Bearer ${token}`, 'x-ops-admin': '1', 'content-type': 'application/json' };
+  const first = await start(home, variables);
+  // each flush takes a sample of the metrics: between two of them there is a rate
+  for (let round = 0; round < 3; round += 1) {
+    await Promise.all(PATHS.map((path) => fetch(first.api + path, { headers: { 'user-agent': HOSTILE } }).then((answer) => answer.text())));
+    const flushed = await (await fetch(`${first.admin}/api/history/flush`, { method: 'POST', headers, body: '{}' })).json();
+    assert.equal(flushed.written, true);
+    await sleep(11_000);
+  }
+  first.child.kill('SIGKILL');
+  await new Promise((done) => first.child.on('exit', done));
+  rmSync(join(home, 'data', 'addresses.json'), { force: true });
+  const second = await start(home, variables);
+  const other = await browser.newPage();
+  const said = [];
+  other.on('pageerror', (error) => said.push(error.message));
+  try {
+    await other.setExtraHTTPHeaders({ authorization: `Bearer ${token}` });
+    await other.setViewport({ width: 1350, height: 940 });
+    await other.goto(`${second.admin}/#window=1h`, { waitUntil: 'load' });
+    const of = (selector) => other.$eval(selector, (node) => node.textContent);
+    // the line of requests begins to the left of the mark of the restart
+    await until('the chart of before', () => other.$$eval('.tile', (tiles) => {
+      const chart = tiles.find((tile) => tile.querySelector('h3').textContent === 'Requests')?.querySelector('svg');
+      const begin = Number(/^M([\d.]+)/.exec(chart?.querySelector('.line').getAttribute('d') ?? '')?.[1] ?? Infinity);
+      const mark = chart?.querySelector('.restart');
+      return !!mark && !mark.hasAttribute('hidden') && begin < Number(mark.getAttribute('x1'));
+    }));
+    await until('the lines of before', async () => /^the last \d+ lines before this start/.test(await of('#before-about')));
+    assert.match(await of('#before-l'), /request_completed/);
+    assert.match(await of('#history-about'), /^run 2 of /);
+    await other.select('#history-f [name="name"]', 'runs');
+    await other.$eval('#history-f', (form) => form.requestSubmit());
+    await until('the runs', async () => (await other.$$('#history-t tbody tr')).length === 2);
+    assert.match(await of('#history-f output'), /^2 rows of \d+ files in /);
+    await other.type('#sql-f textarea', "SELECT url_path, count(*) AS n, 12345678901234567890123::HUGEINT AS big FROM requests WHERE run = 1 GROUP BY url_path ORDER BY n DESC");
+    await other.$eval('#sql-f', (form) => form.requestSubmit());
+    await until('the answer', async () => (await of('#history-t')).includes('12345678901234567890123'));
+    assert.equal(await other.evaluate(() => globalThis.hacked), undefined);
+    for (const [name, scheme, width] of [['history', 'light', 1350], ['history-dark', 'dark', 1350], ['history-narrow', 'light', 390]]) {
+      await other.setViewport({ width, height: 940 });
+      await other.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }, { name: 'prefers-reduced-motion', value: 'reduce' }]);
+      await other.evaluate(AXE);
+      const found = await other.evaluate(() => globalThis.axe.run());
+      assert.deepEqual(found.violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id} ${node.target}`)), []);
+      assert.ok(await other.evaluate(() => document.scrollingElement.scrollWidth <= innerWidth), 'the page is not wider than the screen');
+      await other.evaluate(() => document.querySelector('#history').scrollIntoView());
+      if (process.env.SHOTS) await other.screenshot({ path: join(process.env.SHOTS, `${name}.png`) });
+      await other.evaluate(() => scrollTo(0, 0));
+      if (process.env.SHOTS) await other.screenshot({ path: join(process.env.SHOTS, `${name}-charts.png`) });
+    }
+    await other.$eval('#sql-f textarea', (box) => { box.value = "SELECT * FROM read_text('/etc/passwd')"; });
+    await other.$eval('#sql-f', (form) => form.requestSubmit());
+    await until('it is refused', async () => (await of('#sql-f output')).includes('disabled by configuration'));
+    assert.deepEqual(said, []);
+  } finally {
+    await other.close();
+    await stop(second.child);
+    rmSync(home, { recursive: true, force: true });
+  }
+});
+
 test('a terminal gets a summary', () => {
   const summary = execFileSync('curl', ['-s', admin], { encoding: 'utf8' });
   assert.match(summary, /^kearney-platform-api .*: (OK|DEGRADED|FAILING), up /);

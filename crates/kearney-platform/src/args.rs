@@ -228,9 +228,13 @@ pub struct Sql {
         long = "dir",
         value_name = "DIR",
         env = "OPS_HISTORY_DIR",
-        required_unless_present = "list"
+        required_unless_present_any = ["list", "admin"]
     )]
     pub dirs: Vec<PathBuf>,
+    /// Admin address of a running platform on this machine, whose history is asked too, with all up to now; can be given more than
+    /// once. Its token is OPS_ADMIN_TOKEN, or in the file OPS_ADMIN_TOKEN_FILE
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin: Vec<String>,
 }
 
 #[derive(Args, Debug)]

@@ -5,6 +5,7 @@
 )]
 
 mod addresses;
+mod admin_client;
 mod admin_jobs;
 mod args;
 mod commands;

@@ -77,6 +77,9 @@ function make(tile) {
 /** @type {Record<string, string[]>} */
 const AXIS = { "5m": ["−5 min", "−2:30"], "1h": ["−1 h", "−30 min"], "24h": ["−24 h", "−12 h"] };
 
+/** A range with its unit once, if both ends have the same. @param {string} least @param {string} most */
+const between = (least, most) => `${least.split(" ")[1] === most.split(" ")[1] ? least.split(" ")[0] : least} … ${most}`;
+
 /** @param {any} node @param {Tile} tile @param {Tiles} state @param {number} started */
 function fill(node, tile, state, started) {
   const unit = tile.lines[0].unit;
@@ -86,7 +89,7 @@ function fill(node, tile, state, started) {
   const [, range, now, chart] = node.children;
   const text = (/** @type {number} */ index) => number(tile.lines[index].recent.at(-1), unit);
   tile.lines.forEach((_, index) => say(now.children[index], tile.labels[index] ? `${index ? " · " : ""}${tile.labels[index]} ${text(index)}` : text(index)));
-  say(range, known.length && tile.lines.length === 1 ? `${number(least, unit)} … ${number(most, unit)}` : known.length ? "" : "no value yet");
+  say(range, known.length && tile.lines.length === 1 ? between(number(least, unit), number(most, unit)) : known.length ? "" : "no value yet");
   const title = `${tile.title}, ${tile.lines.map((_, index) => `${tile.labels[index]} ${text(index)}`.trim()).join(", ")}; lowest ${number(least, unit)}, highest ${number(most, unit)}`;
   say(chart.querySelector("title"), title);
   set(chart, "aria-label", title);

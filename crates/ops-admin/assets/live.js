@@ -4,19 +4,33 @@
 /** Milliseconds that an answer may take, and after which the page says that none came. */
 const PATIENCE = 5000, QUIET = 3500, LOST = 15000, RETRY = 3000;
 
-/** Asks for a document; one that takes too long is given up. @param {string} path @returns {Promise<any>} */
-export async function ask(path) {
-  const response = await fetch(path, { signal: AbortSignal.timeout(PATIENCE), headers: { accept: "application/json" } });
-  if (!response.ok) throw new Error((await response.text()).trim() || `status ${response.status}`);
+/** A whole number that a float cannot hold stays the text that it was. @type {any} */
+const exact = (/** @type {string} */ _, /** @type {any} */ value, /** @type {any} */ context) => (Number.isInteger(value) && !Number.isSafeInteger(value) ? (context?.source ?? value) : value);
+
+/** @param {Response} response @returns {Promise<any>} */
+async function read(response) {
+  const text = await response.text();
+  if (!response.ok) throw new Error(text.trim() || `status ${response.status}`);
   heard();
-  return response.json();
+  return JSON.parse(text, exact);
+}
+
+/** Asks for a document; one that takes too long is given up. @param {string} path @param {number} [patience] @returns {Promise<any>} */
+export async function ask(path, patience = PATIENCE) {
+  return read(await fetch(path, { signal: AbortSignal.timeout(patience), headers: { accept: "application/json" } }));
+}
+
+const CHANGE = { "content-type": "application/json", "x-ops-admin": "1" };
+
+/** Sends a question, and returns its document. @param {string} path @param {Record<string, unknown>} question @param {number} patience @returns {Promise<any>} */
+export async function send(path, question, patience) {
+  return read(await fetch(path, { method: "POST", headers: CHANGE, body: JSON.stringify(question), signal: AbortSignal.timeout(patience) }));
 }
 
 /** Asks for a change and returns what was done, or why not. @param {string} path @param {Record<string, unknown>} change @returns {Promise<string>} */
 export async function act(path, change) {
   try {
-    const headers = { "content-type": "application/json", "x-ops-admin": "1" };
-    const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(change), signal: AbortSignal.timeout(2 * PATIENCE) });
+    const response = await fetch(path, { method: "POST", headers: CHANGE, body: JSON.stringify(change), signal: AbortSignal.timeout(2 * PATIENCE) });
     return (await response.text()).trim();
   } catch (error) {
     return `no answer: ${error instanceof Error ? error.message : error}`;

@@ -3,6 +3,7 @@
 import { go, notify, onView, view } from "./address.js";
 import { append, drawTiles } from "./charts.js";
 import { at, say, set, span } from "./dom.js";
+import { drawHistory, fillPast, startHistory } from "./history.js";
 import { drawJobs, isMoving } from "./jobs.js";
 import { drawLastRun } from "./last-run.js";
 import { addLines, refreshLines, showLines, startLines } from "./lines.js";
@@ -31,6 +32,7 @@ function drawState() {
   drawCache(state.cache);
   drawJobs(state.jobs, now());
   drawLastRun(state.last_run);
+  drawHistory(state.history);
   drawDependencies(state.dependencies);
   drawSecrets(state);
   drawLevels(state, change);
@@ -60,6 +62,8 @@ async function refreshTiles() {
   if (window !== chosen()) return;
   tiles = fresh;
   drawTiles(tiles, state?.process_start ?? 0);
+  await fillPast(fresh, state?.process_start ?? 0, now());
+  if (tiles === fresh) drawTiles(tiles, state?.process_start ?? 0);
 }
 
 async function refreshRoutes() {
@@ -198,6 +202,7 @@ startCurl();
 startNav();
 startTraces();
 startLines();
+startHistory();
 notify();
 listen({
   reset: refreshAll,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::check::Readiness;
 use crate::token::Token;
-use crate::{Check, Finding, Job, LastRun, Setting};
+use crate::{Check, Finding, History, Job, LastRun, Setting};
 
 /// Time that the first look at the page gives to checks of readiness that nobody asked before.
 const FIRST_ANSWER: Duration = Duration::from_millis(50);
@@ -41,6 +41,7 @@ struct Inner {
     /// Title of the section, and its rows.
     jobs: Option<(String, Jobs)>,
     last_run: Option<Arc<LastRun>>,
+    history: Option<History>,
     hosts: Vec<String>,
     token: Option<Arc<Token>>,
     #[cfg(feature = "profile")]
@@ -72,6 +73,7 @@ impl Admin {
                 settings: None,
                 jobs: None,
                 last_run: None,
+                history: None,
                 hosts: Vec::new(),
                 token: None,
                 #[cfg(feature = "profile")]
@@ -145,6 +147,14 @@ impl Admin {
     #[must_use]
     pub fn last_run(mut self, last: LastRun) -> Self {
         Arc::make_mut(&mut self.inner).last_run = Some(Arc::new(last));
+        self
+    }
+
+    /// Adds a section about the days before: the charts go on beyond the start of the process, its questions are answered, and so
+    /// is SQL if there is a [token](Self::token).
+    #[must_use]
+    pub fn history(mut self, history: History) -> Self {
+        Arc::make_mut(&mut self.inner).history = Some(history);
         self
     }
 
@@ -294,6 +304,10 @@ impl Admin {
     pub(crate) fn listed_jobs(&self) -> Option<(&str, std::thread::Result<Vec<Job>>)> {
         let (title, jobs) = self.inner.jobs.as_ref()?;
         Some((title, catch_unwind(AssertUnwindSafe(|| jobs()))))
+    }
+
+    pub(crate) fn history_shown(&self) -> Option<&History> {
+        self.inner.history.as_ref()
     }
 
     pub(crate) fn last_run_shown(&self) -> Option<&LastRun> {

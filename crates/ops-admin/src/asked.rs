@@ -17,7 +17,10 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// Fails, with what is accepted, if there is no reason.
-    #[cfg(any(feature = "cache", feature = "log", feature = "trace"))]
+    #[cfg_attr(
+        not(any(feature = "cache", feature = "log", feature = "trace")),
+        expect(dead_code, reason = "for changes, of which there are none")
+    )]
     pub(crate) fn new(
         extensions: &Extensions,
         who: Option<&str>,
@@ -29,7 +32,7 @@ impl Asked {
         Ok(Self::without_reason(extensions, who, why))
     }
 
-    /// For what ends a change.
+    /// For what ends a change, and for questions.
     pub(crate) fn without_reason(extensions: &Extensions, who: Option<&str>, why: &str) -> Self {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>();
         Self {

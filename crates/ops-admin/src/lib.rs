@@ -25,6 +25,9 @@
 //! | `GET /api/traces`, `/api/traces/{id}` | recent traces; one with its spans, their attributes and its log lines (feature `trace`) |
 //! | `GET /api/lines` | recent log lines, newest first: `level`, `text`, `trace_id`, `limit` (feature `log`) |
 //! | `GET /debug/pprof/profile?seconds=10` | where the process spends processor time, for `pprof`: 1 to 30 s, one at a time; off unless [switched on](Admin::profile), and with a [token](Admin::token) only (feature `profile`) |
+//! | `GET /api/history/{name}` | one of the questions of the [`History`], with `argument` |
+//! | `POST /api/history/flush` | writes what waits for the history to files, and names their directory |
+//! | `POST /api/sql` | `{"sql", "limit"?, "who"?}`: one SELECT over the history: 10 s, 1000 rows, one at a time; with a [token](Admin::token) only |
 //! | `POST /api/level` | `{"level", "why", "target"?, "ttl_seconds"?, "who"?}`: changes the log level, for 900 s or `ttl_seconds` (feature `log`) |
 //! | `POST /api/sampling` | `{"ratio", "why", "ttl_seconds"?, "who"?}`: changes the sampling ratio in the same way (feature `trace`) |
 //! | `POST /api/level/revert`, `/api/sampling/revert` | takes such a change back before its time |
@@ -64,31 +67,20 @@
 //! On a public address without a [token](Admin::token): it has no accounts. Put it on loopback, or behind a proxy that
 //! authenticates.
 
-#[cfg(any(feature = "log", feature = "trace", feature = "cache"))]
 mod actions;
 mod admin;
-#[cfg(any(
-    feature = "cache",
-    feature = "log",
-    feature = "profile",
-    feature = "trace"
-))]
 mod asked;
 mod check;
-#[cfg(any(
-    feature = "log",
-    feature = "metrics",
-    feature = "profile",
-    feature = "trace"
-))]
 mod conditions;
 mod finding;
 mod guard;
+mod history;
 mod job;
 mod last_run;
 mod page;
 #[cfg(feature = "profile")]
 mod profile;
+mod questions;
 #[cfg(any(feature = "log", feature = "trace", feature = "metrics"))]
 mod reads;
 mod router;
@@ -101,6 +93,7 @@ mod token;
 pub use admin::Admin;
 pub use check::Check;
 pub use finding::{Finding, Severity};
+pub use history::{Ask, History, Rows, Statement};
 pub use job::{Job, JobState, Phase};
 pub use last_run::{LastRecord, LastRun};
 pub use setting::Setting;

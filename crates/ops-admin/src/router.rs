@@ -2,12 +2,12 @@
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use http::{HeaderValue, StatusCode, Uri, header};
 
 use crate::state::State as Document;
-use crate::{Admin, guard, page, stream, token};
+use crate::{Admin, guard, page, questions, stream, token};
 
 impl Admin {
     /// Every route, to be served on a listener of its own.
@@ -28,7 +28,10 @@ fn router(admin: Admin) -> Router {
             "/api/stream",
             get(move |admin, headers| stream::open(hub.clone(), admin, headers)),
         )
-        .route("/api/openapi.json", get(page::openapi));
+        .route("/api/openapi.json", get(page::openapi))
+        .route("/api/history/flush", post(questions::flush))
+        .route("/api/history/{name}", get(questions::named))
+        .route("/api/sql", post(questions::sql));
     let router = parts(router);
     let router = router
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
@@ -51,9 +54,6 @@ fn parts(router: Router<Admin>) -> Router<Admin> {
     use crate::actions;
     #[cfg(any(feature = "log", feature = "trace", feature = "metrics"))]
     use crate::reads;
-    #[cfg(any(feature = "log", feature = "trace", feature = "cache"))]
-    use axum::routing::post;
-
     #[cfg(feature = "log")]
     let router = router
         .route("/api/lines", get(reads::lines))

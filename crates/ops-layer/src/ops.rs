@@ -172,6 +172,12 @@ impl Ops {
         self.parts.black_box.last_run()
     }
 
+    /// Returns the history as the admin page asks it, if there is one.
+    #[cfg(all(feature = "admin", feature = "serve"))]
+    pub(crate) fn history_shown(&self) -> Option<ops_admin::History> {
+        self.parts.history.shown()
+    }
+
     /// Returns one layer for each request: its span, its access line and its metrics. Add it outermost.
     pub fn http(&self) -> ops_http::ObserveLayer<Observers> {
         let observers = self.parts.observers.clone();

@@ -1,17 +1,22 @@
 //! `kearney-platform sql`: questions to the history in SQL.
 
 use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use ops_layer::history::ErrorKind;
 use ops_layer::history::sql::{Answer, Limits, NAMED, named, query};
 use ops_layer::log::reader::escaped;
 
+use crate::admin_client::{Answer as Reply, post, token, url};
 use crate::args;
 use crate::error::{Error, Kind, Result};
 use crate::output::{answer, answer_json, tell};
 
 /// Longest text of a cell in characters; the rest of it is in --json.
 const MAX_CELL: usize = 100;
+/// Time for a platform to write what waits in its memory to files.
+const FLUSH_TIME: Duration = Duration::from_secs(10);
 
 pub fn run(options: &args::Sql) -> Result<()> {
     if options.list {
@@ -21,7 +26,11 @@ pub fn run(options: &args::Sql) -> Result<()> {
     let mut limits = Limits::default();
     limits.rows = options.limit;
     limits.time = options.timeout;
-    let found = query(&options.dirs, &sql, &limits).map_err(|error| {
+    let mut dirs = options.dirs.clone();
+    for address in &options.admin {
+        dirs.push(flushed(address)?);
+    }
+    let found = query(&dirs, &sql, &limits).map_err(|error| {
         let kind = match error.kind() {
             ErrorKind::Statement => Kind::Config,
             _ => Kind::File,
@@ -45,6 +54,39 @@ pub fn run(options: &args::Sql) -> Result<()> {
         "{rows} rows of {files} files in {seconds:.2} s{more}"
     ));
     Ok(())
+}
+
+/// Has a running platform write what waits to files, and returns their directory.
+fn flushed(address: &str) -> Result<PathBuf> {
+    let token = token()?;
+    let url = format!("{}/api/history/flush", url(address));
+    let failed = |why: String| Error::new(Kind::Service, format!("POST {url}: {why}"));
+    let reply = post(&url, token.as_deref(), "{}", FLUSH_TIME);
+    let body = match reply {
+        Reply::Http { status: 200, body } => body,
+        Reply::Http { status, body } => {
+            let why = body.lines().next().unwrap_or_default();
+            return Err(failed(format!("status {status}: {}", escaped(why))));
+        }
+        reply => return Err(failed(reply.words())),
+    };
+    let reply: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+    let Some(directory) = reply["directory"].as_str().map(PathBuf::from) else {
+        return Err(failed("this is no admin page".to_owned()));
+    };
+    if reply["written"] != true {
+        return Err(failed(
+            "writing what waits took too long; without --admin its files are asked as they are"
+                .to_owned(),
+        ));
+    }
+    if !directory.is_dir() {
+        let directory = directory.display();
+        return Err(failed(format!(
+            "its history is in {directory}, which is not on this machine: ask its page, or there"
+        )));
+    }
+    Ok(directory)
 }
 
 fn statement(options: &args::Sql) -> Result<String> {

@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::answers::Answers;
-use super::client::{Answer, get};
 use super::found::{Found, Severity};
 use super::options::Doctor;
-use crate::error::{Error, Kind, Result, chain};
+use crate::admin_client::{Answer, get, token, url};
+use crate::error::chain;
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -66,33 +66,6 @@ pub(super) fn ask(options: &Doctor) -> Answers {
 fn addresses(data_dir: &Path) -> Addresses {
     let text = std::fs::read(data_dir.join("addresses.json")).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
-}
-
-fn url(address: &str) -> String {
-    let address = address.trim_end_matches('/');
-    match address.contains("://") {
-        true => address.to_owned(),
-        false => format!("http://{address}"),
-    }
-}
-
-fn token() -> Result<Option<String>> {
-    if let Some(token) = std::env::var_os("OPS_ADMIN_TOKEN").filter(|token| !token.is_empty()) {
-        let token = token.into_string();
-        return token
-            .map(Some)
-            .map_err(|_| Error::new(Kind::Config, "OPS_ADMIN_TOKEN: the value is not UTF-8"));
-    }
-    match std::env::var_os("OPS_ADMIN_TOKEN_FILE").filter(|path| !path.is_empty()) {
-        None => Ok(None),
-        Some(path) => match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text.trim().to_owned())),
-            Err(error) => {
-                let path = Path::new(&path).display().to_string();
-                Err(Error::new(Kind::File, path).because(error))
-            }
-        },
-    }
 }
 
 fn read_state(answers: &mut Answers, answer: &Answer, has_token: bool) {

@@ -7,7 +7,6 @@ mod admin;
 mod answers;
 mod black_box;
 mod bundle;
-mod client;
 mod collector;
 mod data;
 mod found;

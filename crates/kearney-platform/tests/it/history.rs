@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::faults::CANARY;
-use crate::served::{Home, Served};
+use crate::served::{Home, Served, get};
 
 fn run(home: &Home, arguments: &[&str]) -> Output {
     let mut program: Command = home.program(arguments);
@@ -90,6 +90,12 @@ fn what_was_asked_is_in_the_answers_once_also_after_a_restart_and_of_two_replica
     home.set("OPS_HISTORY_DIR", "two");
     let other = home.serve();
     ask(&other, 30, 40);
+    other.get(&format!("/api/flights/summary?origin=SFO&token={CANARY}"));
+    let model = r#"{"name": "b", "version": "1"}"#;
+    assert_eq!(
+        other.post("/api/registry/models", &headers, model).status,
+        201
+    );
     assert!(other.stop().success());
     let copied = run(&home, &["history", "export", "copy", "--dir", "one"]);
     assert!(
@@ -122,28 +128,32 @@ fn what_was_asked_is_in_the_answers_once_also_after_a_restart_and_of_two_replica
         "{}",
         told[3]
     );
-    for table in ["logs", "spans", "metrics"] {
-        let all = run(
-            &home,
-            &[
-                "sql",
-                "--json",
-                "--limit",
-                "100000",
-                &format!("FROM {table}"),
-                "--dir",
-                "one",
-                "--dir",
-                "two",
-            ],
-        );
-        told.push(text(&all));
+    for dir in ["one", "two"] {
+        for table in ["logs", "spans", "metrics"] {
+            let all = format!("FROM {table}");
+            let all = run(
+                &home,
+                &["sql", "--json", "--limit", "100000", &all, "--dir", dir],
+            );
+            let found: Value = serde_json::from_slice(&all.stdout).unwrap();
+            let rows = found["rows"].as_array().unwrap().len();
+            assert!(rows > 10, "{dir} {table}: {rows}");
+            assert_eq!(found["truncated"], false);
+            told.push(text(&all));
+        }
     }
     for told in told {
         assert!(!told.contains(CANARY), "{told}");
     }
     let mut files = 0;
-    for folder in ["one/logs", "one/spans", "one/metrics", "two/logs"] {
+    for folder in [
+        "one/logs",
+        "one/spans",
+        "one/metrics",
+        "two/logs",
+        "two/spans",
+        "two/metrics",
+    ] {
         for entry in std::fs::read_dir(home.path(folder)).unwrap() {
             let bytes = std::fs::read(entry.unwrap().path()).unwrap();
             let mut parts = bytes.windows(CANARY.len());
@@ -151,7 +161,7 @@ fn what_was_asked_is_in_the_answers_once_also_after_a_restart_and_of_two_replica
             files += 1;
         }
     }
-    assert!(files >= 4);
+    assert!(files >= 6);
 }
 
 #[test]
@@ -182,6 +192,10 @@ fn the_commands_answer_and_say_what_is_wrong() {
         (&["sql", "--name", "no"], "there is no question no"),
         (&["sql", "--name", "trace"], "needs an argument"),
         (&["sql"], "required"),
+        (
+            &["sql", "--admin", "127.0.0.1:1", "SELECT 1"],
+            "no connection",
+        ),
         (&["history", "stats", "--dir", "nowhere"], "nowhere"),
     ] {
         let refused = run(&home, arguments);
@@ -199,4 +213,131 @@ fn the_commands_answer_and_say_what_is_wrong() {
         ],
     ));
     assert!(table.starts_with("a   b\n1   x\n22  -\n"), "{table}");
+}
+
+/// Waits until the process has counted this many requests: their spans and lines were offered before.
+fn until_counted(served: &Served, count: u32) {
+    let started = Instant::now();
+    loop {
+        let text = get(
+            &format!("{}/metrics", served.admin),
+            &[("authorization", BEARER)],
+        )
+        .body;
+        let counted: f64 = text
+            .lines()
+            .filter(|line| line.starts_with("http_requests_total{route=\"/api/flights/summary\""))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum();
+        if counted == f64::from(count) {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "{counted}");
+        std::thread::yield_now();
+    }
+}
+
+const TOKEN: &str = "token-of-the-operator";
+const BEARER: &str = "Bearer token-of-the-operator";
+
+/// Lines, different lines, spans and counted requests.
+const SENT: &str = "SELECT count(*), count(DISTINCT request_id), (SELECT count(*) FROM spans WHERE kind = 'server' AND trace_id IN \
+    (SELECT trace_id FROM requests WHERE request_id LIKE 'ask-%')), (SELECT sum(n)::BIGINT FROM (SELECT max(value) AS n FROM metrics \
+    WHERE name = 'http_requests_total' AND (attributes ->> '$.route') = '/api/flights/summary' GROUP BY service_instance_id, attributes)) \
+    FROM requests WHERE request_id LIKE 'ask-%'";
+
+fn assert_sent(home: &Home, places: &[(&str, &str)], count: u32) {
+    let mut arguments = vec!["sql", "--json", SENT];
+    for (option, place) in places {
+        arguments.extend([*option, *place]);
+    }
+    let output = run(home, &arguments);
+    assert!(output.status.success(), "{}", text(&output));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        answer["rows"],
+        json!([[count, count, count, count]]),
+        "{places:?}"
+    );
+}
+
+#[test]
+fn a_question_to_running_platforms_has_all_up_to_now_after_a_kill_and_of_two_replicas() {
+    let (mut home, mut beside) = (Home::new(), Home::new());
+    for (home, dir) in [(&mut home, "one"), (&mut beside, "two")] {
+        home.set("OPS_HISTORY_DIR", dir);
+        home.set("OPS_ADMIN_TOKEN", TOKEN);
+    }
+    let served = home.serve();
+    ask(&served, 0, 40);
+    until_counted(&served, 40);
+    assert_sent(&home, &[("--admin", served.admin.as_str())], 40);
+    ask(&served, 40, 50);
+    until_counted(&served, 50);
+    assert_sent(&home, &[("--admin", served.admin.as_str())], 50);
+    served.kill();
+    assert_sent(&home, &[("--dir", "one")], 50);
+    let again = home.serve();
+    ask(&again, 50, 70);
+    until_counted(&again, 20);
+    let one = home.path("one");
+    let one = one.to_str().unwrap();
+    let other = beside.serve();
+    ask(&other, 70, 100);
+    until_counted(&other, 30);
+    // each of them alone, both live, one of them stopped, both stopped
+    let (first, second) = (
+        ("--admin", again.admin.as_str()),
+        ("--admin", other.admin.as_str()),
+    );
+    assert_sent(&home, &[first], 70);
+    assert_sent(&beside, &[second], 30);
+    assert_sent(&home, &[first, second], 100);
+
+    // the page answers the same, and what it was asked is in its log
+    let asked =
+        json!({"sql": "SELECT count(*) FROM requests WHERE request_id LIKE 'ask-%'", "who": "ada"});
+    let answer = again.ask_admin("/api/sql", TOKEN, &asked.to_string());
+    assert_eq!(answer.json()["rows"], json!([[70]]), "{}", answer.body);
+    let audit = "SELECT attributes ->> '$.who', (attributes ->> '$.outcome') LIKE '1 rows in %' FROM logs WHERE body = 'admin_action' \
+                 AND (attributes ->> '$.action') = 'sql' ORDER BY timestamp";
+    let audit = again.ask_admin("/api/sql", TOKEN, &json!({"sql": audit}).to_string());
+    assert_eq!(
+        audit.json()["rows"][0],
+        json!(["ada", true]),
+        "{}",
+        audit.body
+    );
+    let outside = json!({"sql": "SELECT * FROM read_text('/etc/passwd')"}).to_string();
+    let outside = again.ask_admin("/api/sql", TOKEN, &outside);
+    assert_eq!(outside.status, 400);
+    assert!(!outside.body.contains("root:"), "{}", outside.body);
+    let wrong = again.ask_admin("/api/sql", "another-token-of-nobody", "{}");
+    assert_eq!(wrong.status, 401);
+    let before = get(
+        &format!("{}/api/history/before-run?argument=2", again.admin),
+        &[("authorization", BEARER)],
+    );
+    let before = before.json();
+    let event = before["columns"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .position(|name| name == "event")
+        .unwrap();
+    let rows = before["rows"].as_array().unwrap();
+    assert!(
+        rows.iter().any(|row| row[event] == "request_completed"),
+        "{before}"
+    );
+
+    assert!(again.stop().success());
+    assert_sent(&home, &[("--dir", one), second], 100);
+    assert!(other.stop().success());
+    let two = beside.path("two");
+    assert_sent(
+        &home,
+        &[("--dir", one), ("--dir", two.to_str().unwrap())],
+        100,
+    );
 }

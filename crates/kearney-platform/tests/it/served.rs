@@ -224,6 +224,17 @@ impl Served {
         post(&format!("{}/api/level", self.admin), &headers, body)
     }
 
+    /// Asks the admin page as its scripts do, with this token.
+    pub(crate) fn ask_admin(&self, path: &str, token: &str, body: &str) -> Answer {
+        let token = format!("Bearer {token}");
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-ops-admin", "1"),
+            ("authorization", token.as_str()),
+        ];
+        post(&format!("{}{path}", self.admin), &headers, body)
+    }
+
     /// What the admin page shows.
     pub(crate) fn state(&self) -> serde_json::Value {
         get(&format!("{}/api/state", self.admin), &[]).json()

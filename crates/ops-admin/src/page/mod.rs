@@ -15,12 +15,13 @@ const OPENAPI: &str = include_str!("../../assets/openapi.json");
 
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
-const ASSETS: [(&str, &str, &str); 11] = [
+const ASSETS: [(&str, &str, &str); 12] = [
     ("page.css", CSS, include_str!("../../assets/page.css")),
     ("page.js", JS, include_str!("../../assets/page.js")),
     ("address.js", JS, include_str!("../../assets/address.js")),
     ("charts.js", JS, include_str!("../../assets/charts.js")),
     ("dom.js", JS, include_str!("../../assets/dom.js")),
+    ("history.js", JS, include_str!("../../assets/history.js")),
     ("jobs.js", JS, include_str!("../../assets/jobs.js")),
     ("last-run.js", JS, include_str!("../../assets/last-run.js")),
     ("lines.js", JS, include_str!("../../assets/lines.js")),

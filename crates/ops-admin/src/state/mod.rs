@@ -5,6 +5,7 @@
 #[cfg_attr(not(feature = "cache"), path = "absent/cache.rs")]
 mod cache;
 mod dependency;
+mod history;
 mod jobs;
 mod last_run;
 #[cfg_attr(not(feature = "log"), path = "absent/log.rs")]
@@ -69,6 +70,9 @@ pub(crate) struct State {
     /// `None` if the run before left nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_run: Option<LastRun>,
+    /// `None` if there is no history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<history::Part>,
 }
 
 impl State {
@@ -77,12 +81,13 @@ impl State {
         let readiness = admin.known_readiness().await;
         let collected = tokio::task::spawn_blocking(move || Self {
             last_run: last_run::collect(&admin),
+            history: history::collect(&admin),
             ..Self::collect(&admin, readiness)
         });
         collected.await.ok()
     }
 
-    /// Collects the document without the run before, which never changes. It waits for nobody, but reads files where a part does: not for a thread of a runtime.
+    /// Collects the document without the run before and the history, which never change. It waits for nobody, but reads files where a part does: not for a thread of a runtime.
     pub(crate) fn collect(admin: &Admin, (not_ready, checks): Readiness) -> Self {
         let not_ready = not_ready.map(|reason| redacted(&reason));
         let checks: Vec<_> = checks.into_iter().map(readable).collect();
@@ -110,6 +115,7 @@ impl State {
             cache: cache::collect(admin),
             jobs: jobs::collect(admin),
             last_run: None,
+            history: None,
         }
     }
 }

@@ -22,9 +22,10 @@ const SLOW: [&str; 6] = [
     "traces",
 ];
 /// Parts that the page asks for, or takes from other events.
-const ELSEWHERE: [&str; 10] = [
+const ELSEWHERE: [&str; 11] = [
     "failed_traces",
     "generated_at",
+    "history",
     "last_run",
     "log_levels",
     "metrics",

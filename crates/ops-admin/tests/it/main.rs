@@ -8,6 +8,7 @@
 #[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
 mod actions;
 mod guard;
+mod history;
 mod jobs;
 mod last_run;
 #[cfg(feature = "log")]
@@ -112,6 +113,7 @@ fn full() -> Router {
                 )
                 .record("numbers", SystemTime::now(), "{}"),
         )
+        .history(history::some())
         .jobs("Imports", || {
             let job = Job::new("1", "import", JobState::Running, 1).started(2);
             vec![

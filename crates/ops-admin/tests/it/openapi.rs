@@ -84,6 +84,7 @@ async fn answers_are_as_they_are_described() {
         ("/api/traces", "/api/traces?status=slow".to_owned()),
         ("/api/traces", "/api/traces".to_owned()),
         ("/api/traces/{id}", format!("/api/traces/{trace}")),
+        ("/api/history/{name}", "/api/history/runs".to_owned()),
     ];
     for window in ["5m", "1h", "24h"] {
         paths.push(("/api/tiles", format!("/api/tiles?window={window}")));
@@ -122,12 +123,13 @@ async fn each_described_route_is_there_and_refuses_as_described() {
     let router = full();
     let paths = root["paths"].as_object().unwrap();
     for (path, operations) in paths {
-        let path = path.replace("{id}", "nothing");
+        let path = path.replace("{id}", "nothing").replace("{name}", "none");
         if operations.get("get").is_some() && path != "/api/stream" {
             let status = get(&router, &path).await.status.as_u16();
             let expected: &[u16] = match path.as_str() {
                 "/debug/pprof/profile" if cfg!(feature = "profile") => &[403],
                 "/debug/pprof/profile" => &[404],
+                "/api/history/none" => &[404],
                 _ if path.ends_with("nothing") => &[400],
                 _ => &[200, 503],
             };

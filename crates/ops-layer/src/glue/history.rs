@@ -108,6 +108,21 @@ impl Part {
         self.history.as_ref().map(History::dir)
     }
 
+    /// The history as the admin page asks it.
+    #[cfg(all(feature = "admin", feature = "serve"))]
+    pub(crate) fn shown(&self) -> Option<ops_admin::History> {
+        let history = self.history.clone()?;
+        let dir = history.dir().canonicalize();
+        let dir = dir.unwrap_or_else(|_| history.dir().to_owned());
+        let of_flush = history.clone();
+        let shown = ops_admin::History::new(dir.to_string_lossy(), history.run(), move |budget| {
+            // numbers as they are now, not as they were up to 15 s ago
+            glue::metrics::sample_to(&of_flush, SystemTime::now());
+            of_flush.flush(budget)
+        });
+        Some(asked(shown, history))
+    }
+
     /// Samples the metrics once more, and writes what waits.
     pub(crate) fn close(&self, budget: Duration) {
         if let Some(history) = &self.history {
@@ -115,4 +130,46 @@ impl Part {
             history.close(budget);
         }
     }
+}
+
+/// Memory of the engine within this process.
+#[cfg(all(feature = "admin", feature = "serve", feature = "duckdb"))]
+const ENGINE_BYTES: u64 = 256 << 20;
+
+/// Has the engine answer: on one thread, so that requests have the other ones.
+#[cfg(all(feature = "admin", feature = "serve", feature = "duckdb"))]
+fn asked(mut shown: ops_admin::History, history: History) -> ops_admin::History {
+    use ops_admin::{Rows, Statement};
+    use ops_history::sql;
+    for known in sql::NAMED {
+        shown = shown.question(known.name, known.about, known.argument);
+    }
+    shown.engine(move |ask| {
+        let statement = match ask.statement {
+            Statement::Sql(sql) => sql.to_owned(),
+            Statement::Named { name, argument } => sql::named(name)
+                .ok_or_else(|| format!("there is no question {name}"))?
+                .sql(argument)
+                .map_err(|error| chain(&error))?,
+        };
+        let mut limits = sql::Limits::default();
+        limits.rows = ask.rows;
+        limits.time = ask.time;
+        limits.memory = ENGINE_BYTES;
+        limits.threads = Some(1);
+        let answer = sql::query(&[history.dir()], &statement, &limits);
+        let answer = answer.map_err(|error| chain(&error))?;
+        let mut rows = Rows::new(answer.columns);
+        rows.rows = answer.rows;
+        rows.is_truncated = answer.is_truncated;
+        rows.files = answer.files;
+        rows.skipped = answer.skipped;
+        rows.seconds = answer.seconds;
+        Ok(rows)
+    })
+}
+
+#[cfg(all(feature = "admin", feature = "serve", not(feature = "duckdb")))]
+fn asked(shown: ops_admin::History, _: History) -> ops_admin::History {
+    shown
 }

@@ -121,6 +121,9 @@ fn page(ops: &Ops, settings: &Settings, readiness: Readiness) -> Admin {
     if let Some(last) = ops.last_run() {
         page = page.last_run(last);
     }
+    if let Some(history) = ops.history_shown() {
+        page = page.history(history);
+    }
     let in_force = in_force::settings(ops, settings);
     let page = page.configuration(move || in_force.clone());
     #[cfg(feature = "secrets")]

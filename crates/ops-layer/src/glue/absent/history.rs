@@ -30,6 +30,12 @@ impl Part {
         None
     }
 
+    #[cfg(all(feature = "admin", feature = "serve"))]
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn shown(&self) -> Option<ops_admin::History> {
+        None
+    }
+
     #[expect(clippy::unused_self, reason = "the interface of the part")]
     pub(crate) fn close(&self, _: Duration) {}
 }

@@ -1,0 +1,121 @@
+//! One request with a time limit, its answer in words, and the token of the admin page.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::error::{Error, Kind, Result};
+
+/// More than any answer of a platform that works.
+const MAX_BYTES: u64 = 32 << 20;
+
+/// Answer to a request.
+pub enum Answer {
+    Http {
+        status: u16,
+        body: String,
+    },
+    /// Nobody listens there.
+    Refused(String),
+    /// Somebody took the connection, and did not answer.
+    Silent(Duration),
+    /// Anything else: not HTTP, too long, reset.
+    Other(String),
+}
+
+impl Answer {
+    pub fn words(&self) -> String {
+        match self {
+            Self::Http { status, body } => format!("status {status}, {} bytes", body.len()),
+            Self::Refused(why) => format!("no connection: {why}"),
+            Self::Silent(limit) => format!("no answer within {:.0} s", limit.as_secs_f64()),
+            Self::Other(why) => why.clone(),
+        }
+    }
+}
+
+/// Asks, past any proxy: these addresses are of this machine or network.
+pub fn get(url: &str, token: Option<&str>, limit: Duration) -> Answer {
+    let mut request = agent(limit).get(url);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    answered(request.call(), limit)
+}
+
+/// Asks the admin page for a change, with this JSON.
+pub fn post(url: &str, token: Option<&str>, json: &str, limit: Duration) -> Answer {
+    let mut request = agent(limit)
+        .post(url)
+        .header("content-type", "application/json")
+        .header("x-ops-admin", "1");
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    answered(request.send(json), limit)
+}
+
+fn agent(limit: Duration) -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .timeout_global(Some(limit))
+        .build()
+        .into()
+}
+
+type Response = ureq::http::Response<ureq::Body>;
+
+fn answered(response: std::result::Result<Response, ureq::Error>, limit: Duration) -> Answer {
+    let read = response.and_then(|mut response| {
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(MAX_BYTES);
+        Ok((status, body.lossy_utf8(true).read_to_string()?))
+    });
+    match read {
+        Ok((status, body)) => Answer::Http { status, body },
+        Err(ureq::Error::Timeout(_)) => Answer::Silent(limit),
+        Err(error @ (ureq::Error::ConnectionFailed | ureq::Error::HostNotFound)) => {
+            Answer::Refused(error.to_string())
+        }
+        Err(ureq::Error::Io(error)) => match error.kind() {
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => Answer::Silent(limit),
+            ErrorKind::ConnectionRefused
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable => Answer::Refused(error.to_string()),
+            _ => Answer::Other(error.to_string()),
+        },
+        Err(error) => Answer::Other(error.to_string()),
+    }
+}
+
+/// Returns the address of an admin page as a URL without a slash at its end.
+pub fn url(address: &str) -> String {
+    let address = address.trim_end_matches('/');
+    match address.contains("://") {
+        true => address.to_owned(),
+        false => format!("http://{address}"),
+    }
+}
+
+/// Returns the token of the admin page: `OPS_ADMIN_TOKEN`, or what stands in the file `OPS_ADMIN_TOKEN_FILE`.
+pub fn token() -> Result<Option<String>> {
+    if let Some(token) = std::env::var_os("OPS_ADMIN_TOKEN").filter(|token| !token.is_empty()) {
+        let token = token.into_string();
+        return token
+            .map(Some)
+            .map_err(|_| Error::new(Kind::Config, "OPS_ADMIN_TOKEN: the value is not UTF-8"));
+    }
+    match std::env::var_os("OPS_ADMIN_TOKEN_FILE").filter(|path| !path.is_empty()) {
+        None => Ok(None),
+        Some(path) => match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) => {
+                let path = Path::new(&path).display().to_string();
+                Err(Error::new(Kind::File, path).because(error))
+            }
+        },
+    }
+}

@@ -1,0 +1,189 @@
+//! Questions to the history: those that it has, and SQL of readers with a token.
+
+mod answer;
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::{Extensions, StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+
+use crate::actions::Change;
+use crate::asked::{Asked, cut};
+use crate::conditions::Conditions;
+use crate::history::{TIME_MAX, Turn, Unanswered};
+use crate::text::{printable, redacted};
+use crate::{Admin, Ask, History, Rows, Statement};
+use answer::Answer;
+
+/// Rows of the answer to a statement; further ones are left out, and the answer says so.
+const ROWS_MAX: usize = 1000;
+/// Rows of the answer to a question of the history: a day has 1440 minutes.
+const NAMED_ROWS_MAX: usize = 2000;
+/// Time for what waits in memory to come into files before a question is answered.
+const FLUSH_TIME: Duration = Duration::from_secs(5);
+
+/// Request to write what waits in memory to files.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FlushNow {}
+
+/// Place of the files, once what was offered is in them.
+#[derive(Debug, Serialize)]
+struct Flushed {
+    directory: String,
+    run: u64,
+    /// False if writing took longer than the time that it has.
+    written: bool,
+}
+
+/// `POST /api/history/flush`: writes what waits to files, so that whoever reads them finds all up to now.
+pub(crate) async fn flush(
+    State(admin): State<Admin>,
+    Change(FlushNow {}): Change<FlushNow>,
+) -> Response {
+    let Some(history) = admin.history_shown().cloned() else {
+        return no_history();
+    };
+    let (directory, run) = (history.directory().to_owned(), history.run());
+    let written = tokio::task::spawn_blocking(move || history.flush(FLUSH_TIME)).await;
+    let written = written.unwrap_or(false);
+    Json(Flushed {
+        directory,
+        run,
+        written,
+    })
+    .into_response()
+}
+
+/// `GET /api/history/{name}?argument=`: one of the questions.
+pub(crate) async fn named(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+    uri: Uri,
+) -> Response {
+    let Some(history) = admin.history_shown().cloned() else {
+        return no_history();
+    };
+    let argument = match Conditions::read(&uri, &["argument"]) {
+        Ok(conditions) => conditions.text("argument"),
+        Err(refused) => return refused.into_response(),
+    };
+    if !history.questions().iter().any(|known| known.name == name) {
+        let names: Vec<_> = history.questions().iter().map(|known| known.name).collect();
+        let known = format!(
+            "there is no such question; there are {}\n",
+            names.join(", ")
+        );
+        return (StatusCode::NOT_FOUND, known).into_response();
+    }
+    let answered = ask(history, move |turn| {
+        let (name, argument) = (name.as_str(), argument.as_deref());
+        turn.ask(Ask {
+            statement: Statement::Named { name, argument },
+            rows: NAMED_ROWS_MAX,
+            time: TIME_MAX,
+        })
+    });
+    match answered.await {
+        Ok((rows, current)) => Json(Answer::new(rows, current)).into_response(),
+        Err(unanswered) => unanswered.into_response(),
+    }
+}
+
+/// Request for the answer to a statement.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Question {
+    sql: String,
+    /// Rows of the answer; [`ROWS_MAX`] unless fewer are asked for.
+    limit: Option<usize>,
+    /// Person who asks; the admin page has no accounts.
+    who: Option<String>,
+}
+
+/// `POST /api/sql`: one SELECT over the history, with a token only. The statement and its outcome are a line of the log.
+pub(crate) async fn sql(
+    State(admin): State<Admin>,
+    extensions: Extensions,
+    Change(statement): Change<Question>,
+) -> Response {
+    let Some(history) = admin.history_shown().cloned() else {
+        return no_history();
+    };
+    if admin.token_check().is_none() {
+        return (StatusCode::FORBIDDEN, NO_TOKEN).into_response();
+    }
+    let asked = Asked::without_reason(&extensions, statement.who.as_deref(), "");
+    let shown = cut(&statement.sql);
+    let rows = statement.limit.unwrap_or(ROWS_MAX).min(ROWS_MAX);
+    let answered = ask(history, move |turn| {
+        turn.ask(Ask {
+            statement: Statement::Sql(&statement.sql),
+            rows,
+            time: TIME_MAX,
+        })
+    });
+    match answered.await {
+        Ok((rows, current)) => {
+            let done = format!("{} rows in {:.2} s", rows.rows.len(), rows.seconds);
+            asked.report("sql", &shown, &done);
+            Json(Answer::new(rows, current)).into_response()
+        }
+        Err(unanswered) => {
+            asked.report("sql", &shown, &cut(unanswered.why()));
+            unanswered.into_response()
+        }
+    }
+}
+
+/// Has what waits written to files, then asks; on a thread that may wait. Returns the rows, and whether all up to now is in them.
+async fn ask(
+    history: History,
+    question: impl FnOnce(&Turn) -> Result<Rows, Unanswered> + Send + 'static,
+) -> Result<(Rows, bool), Unanswered> {
+    let turn = history.take_turn().await?;
+    let work = move || {
+        let current = history.flush(FLUSH_TIME);
+        Ok((question(&turn)?, current))
+    };
+    let worked = tokio::task::spawn_blocking(work).await;
+    worked.unwrap_or_else(|error| Err(Unanswered::Refused(error.to_string())))
+}
+
+const NO_TOKEN: &str = "SQL is answered with a token only: set OPS_ADMIN_TOKEN, or Admin::token; the questions need none\n";
+
+fn no_history() -> Response {
+    let why = "there is no history: set OPS_HISTORY_DIR, or Admin::history\n";
+    (StatusCode::NOT_FOUND, why).into_response()
+}
+
+impl Unanswered {
+    fn why(&self) -> &str {
+        match self {
+            Self::NoEngine => {
+                "this program has no engine for SQL (feature duckdb of ops-layer); kearney-platform sql, or any reader of Parquet, \
+                 reads the files"
+            }
+            Self::Busy => {
+                "another question is being answered; one is at a time, and this one waited for 10 s"
+            }
+            Self::Refused(why) => why,
+        }
+    }
+}
+
+impl IntoResponse for Unanswered {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::NoEngine => StatusCode::NOT_IMPLEMENTED,
+            Self::Busy => StatusCode::CONFLICT,
+            Self::Refused(_) => StatusCode::BAD_REQUEST,
+        };
+        let why = redacted(self.why());
+        let lines: Vec<_> = why.lines().map(printable).collect();
+        (status, lines.join("\n") + "\n").into_response()
+    }
+}
