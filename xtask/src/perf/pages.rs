@@ -239,7 +239,7 @@ fn busy(served: &Served, lasts: Duration) -> Result<(f64, f64)> {
 }
 
 /// Requests that were answered since the start.
-pub(super) fn requests(served: &Served) -> Result<f64> {
+fn requests(served: &Served) -> Result<f64> {
     let metrics = served.get("/metrics")?;
     Ok(total(&metrics, "http_requests_total", |_| true))
 }
@@ -255,7 +255,7 @@ pub(super) fn total(metrics: &str, name: &str, wanted: impl Fn(&str) -> bool) ->
 }
 
 /// Processor time of all threads that live.
-pub(super) fn cpu(served: &Served) -> Result<Duration> {
+fn cpu(served: &Served) -> Result<Duration> {
     let folder = format!("/proc/{}/task", served.id());
     let failed = |e: std::io::Error| format!("{folder}: {e}");
     let mut nanoseconds = 0;
@@ -275,7 +275,7 @@ pub(super) fn cpu(served: &Served) -> Result<Duration> {
 }
 
 /// The median and the ends of its interval of 95 %, by ranks.
-pub(super) fn median(values: &mut [f64]) -> [f64; 3] {
+fn median(values: &mut [f64]) -> [f64; 3] {
     values.sort_by(f64::total_cmp);
     let count = values.len();
     let half_width = (0.98 * (count as f64).sqrt()).ceil() as usize;
