@@ -37,6 +37,25 @@ pub(crate) fn link_tools() -> Result<()> {
         .map_err(|e| format!("cannot link {} to {}: {e}", link.display(), tools.display()))
 }
 
+/// Every file below a folder, sorted, relative to it.
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        let failed = |e: std::io::Error| format!("cannot list {}: {e}", next.display());
+        for entry in std::fs::read_dir(&next).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(file) = path.strip_prefix(folder) {
+                files.push(file.to_owned());
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 /// A folder of this process alone, removed when the value goes.
 pub(crate) struct Scratch(PathBuf);
 

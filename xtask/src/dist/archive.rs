@@ -1,6 +1,6 @@
 //! From a folder to an archive that is the same each time it is made from the same files.
 
-use crate::{Result, command, setup};
+use crate::{Result, command, setup, workspace};
 use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ const CHECKSUMS: &str = "SHA256SUMS";
 /// Writes a list that `sha256sum --check SHA256SUMS` reads.
 pub(super) fn write_checksums(folder: &Path) -> Result<()> {
     let mut list = String::new();
-    for file in files(folder)? {
+    for file in workspace::files(folder)? {
         let digest = sha256(&folder.join(&file))?;
         list += &format!("{digest}  {}\n", file.display());
     }
@@ -29,7 +29,7 @@ pub(super) fn pack(folder: &Path, name: &str, archive: &Path) -> Result<()> {
     );
     let mut tar = tar::Builder::new(gz);
     let time = time_of_sources();
-    for file in files(folder)? {
+    for file in workspace::files(folder)? {
         let path = folder.join(&file);
         let bytes = fs::read(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
         let mut header = tar::Header::new_gnu();
@@ -62,7 +62,7 @@ pub(super) fn verify_files(folder: &Path) -> Result<usize> {
         fs::read_to_string(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     let compared = compare(folder, &list)?;
     // the list itself is the one file that it does not name
-    match files(folder)?.len() {
+    match workspace::files(folder)?.len() {
         found if found == compared + 1 => Ok(compared),
         found => Err(format!(
             "{} names {compared} files, {found} are there",
@@ -93,25 +93,6 @@ pub(super) fn unpack(archive: &Path, into: &Path) -> Result<()> {
 fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o100 != 0)
-}
-
-/// Every file below a folder, sorted, relative to it.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        let failed = |e: std::io::Error| format!("cannot list {}: {e}", next.display());
-        for entry in fs::read_dir(&next).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if let Ok(file) = path.strip_prefix(folder) {
-                files.push(file.to_owned());
-            }
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 fn sha256(path: &Path) -> Result<String> {

@@ -5,10 +5,10 @@ use crate::platform::{self, Build, Served};
 use crate::tools::{DATASETS, LIBDUCKDB, PYTHON};
 use crate::{Result, command, setup};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ const PAGES: usize = 16;
 const SETTLED: Duration = Duration::from_secs(20);
 /// Time that a quiet state is looked at.
 const QUIET: Duration = Duration::from_secs(30);
+/// The thread that serves the admin listener.
+const PAGE_THREAD: &str = "ops-admin";
 /// Requests that are under way at a time.
 const USERS: &str = "8";
 
@@ -44,14 +46,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     };
     std::thread::sleep(SETTLED);
-    told("idle, no page open", quiet(&served)?, "% of a core", 0.1);
+    told(
+        "idle, no page open",
+        share(&served, None)?,
+        "% of a core",
+        0.1,
+    );
     let page = Pages::open(&served, 1)?;
     let (bytes, since) = (page.bytes(), Instant::now());
-    println!("one page open, idle: {:.4} % of a core", quiet(&served)?);
+    println!(
+        "one page open, idle: {:.4} % of a core",
+        share(&served, None)?
+    );
     println!("  {:.0} B/s", page.rate_since(bytes, since));
     drop(page);
 
-    let total = u64::from(args.rounds) * 2 * (args.seconds + 1) + 60;
+    let total = u64::from(args.rounds) * 2 * (args.seconds + 1) + 120;
     let mut k6 = k6::program(&python, &served.api);
     k6.args(["--vus", USERS])
         .args(["--duration", &format!("{total}s"), "perf/api/one_route.js"])
@@ -68,6 +78,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         3.0,
     );
     drop(page);
+    let pages = Pages::open(&served, PAGES)?;
+    std::thread::sleep(Duration::from_secs(2));
+    println!(
+        "{PAGES} pages, under load: thread {PAGE_THREAD} {:.4} % of a core",
+        share(&served, Some(PAGE_THREAD))?
+    );
+    drop(pages);
     let (mut throughput, mut cost) = (Vec::new(), Vec::new());
     for round in 0..args.rounds {
         // each first in half of the rounds: what drifts falls on both
@@ -137,31 +154,28 @@ impl Drop for Load {
 /// Readers of the stream of the admin page.
 pub(super) struct Pages {
     read: Arc<AtomicU64>,
-    closed: Arc<AtomicBool>,
-    readers: Vec<JoinHandle<()>>,
+    readers: Vec<(TcpStream, JoinHandle<()>)>,
 }
 
 impl Pages {
     pub(super) fn open(served: &Served, count: usize) -> Result<Self> {
         let mut pages = Self {
             read: Arc::default(),
-            closed: Arc::default(),
             readers: Vec::new(),
         };
         let host = served.admin.trim_start_matches("http://");
         for _ in 0..count {
-            let stream =
-                stream(host).map_err(|e| format!("GET {}/api/stream: {e}", served.admin))?;
-            let (read, closed) = (pages.read.clone(), pages.closed.clone());
-            pages
-                .readers
-                .push(std::thread::spawn(move || follow(stream, &read, &closed)));
+            let failed = |e: std::io::Error| format!("GET {}/api/stream: {e}", served.admin);
+            let stream = stream(host).map_err(failed)?;
+            let (ours, read) = (stream.try_clone().map_err(failed)?, pages.read.clone());
+            let reader = std::thread::spawn(move || follow(stream, &read));
+            pages.readers.push((ours, reader));
         }
         Ok(pages)
     }
 
     pub(super) fn closed_early(&self) -> bool {
-        self.readers.iter().any(JoinHandle::is_finished)
+        self.readers.iter().any(|(_, reader)| reader.is_finished())
     }
 
     fn bytes(&self) -> u64 {
@@ -176,8 +190,9 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        self.closed.store(true, Ordering::Relaxed);
-        for reader in self.readers.drain(..) {
+        for (stream, reader) in self.readers.drain(..) {
+            // ends the read that waits; where the other end was faster there is nothing to shut
+            let _ = stream.shutdown(Shutdown::Both);
             // it only reads
             let _ = reader.join();
         }
@@ -194,7 +209,7 @@ fn stream(host: &str) -> std::io::Result<TcpStream> {
         let mut status = [0; 12];
         stream.read_exact(&mut status)?;
         if status == *b"HTTP/1.1 200" {
-            stream.set_read_timeout(Some(Duration::from_millis(100)))?;
+            stream.set_read_timeout(None)?;
             return Ok(stream);
         }
         if since.elapsed() > Duration::from_secs(10) {
@@ -205,31 +220,27 @@ fn stream(host: &str) -> std::io::Result<TcpStream> {
     }
 }
 
-fn follow(mut stream: TcpStream, read: &AtomicU64, closed: &AtomicBool) {
+/// Reads until one of the two ends closes.
+fn follow(mut stream: TcpStream, read: &AtomicU64) {
     let mut buffer = [0; 16 * 1024];
-    while !closed.load(Ordering::Relaxed) {
-        match stream.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(bytes) => read.fetch_add(bytes as u64, Ordering::Relaxed),
-            // nothing new within 100 ms
-            Err(_) => 0,
-        };
+    while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
+        read.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 
-/// Percent of a core that the process uses while nothing happens.
-fn quiet(served: &Served) -> Result<f64> {
-    let (before, since) = (cpu(served)?, Instant::now());
+/// Percent of a core that the process uses for a while.
+fn share(served: &Served, thread: Option<&str>) -> Result<f64> {
+    let (before, since) = (cpu(served, thread)?, Instant::now());
     std::thread::sleep(QUIET);
-    let used = cpu(served)?.saturating_sub(before);
+    let used = cpu(served, thread)?.saturating_sub(before);
     Ok(used.as_secs_f64() / since.elapsed().as_secs_f64() * 100.0)
 }
 
 /// Requests a second, and seconds of processor time for each.
 fn busy(served: &Served, lasts: Duration) -> Result<(f64, f64)> {
-    let (requests, used, since) = (requests(served)?, cpu(served)?, Instant::now());
+    let (requests, used, since) = (requests(served)?, cpu(served, None)?, Instant::now());
     std::thread::sleep(lasts);
-    let used = cpu(served)?.saturating_sub(used).as_secs_f64();
+    let used = cpu(served, None)?.saturating_sub(used).as_secs_f64();
     let lasted = since.elapsed().as_secs_f64();
     let answered = self::requests(served)? - requests;
     if answered < 1.0 {
@@ -254,17 +265,24 @@ pub(super) fn total(metrics: &str, name: &str, wanted: impl Fn(&str) -> bool) ->
     values.sum()
 }
 
-/// Processor time of all threads that live.
-fn cpu(served: &Served) -> Result<Duration> {
+/// Processor time of the threads that live: those of a name, or all.
+fn cpu(served: &Served, thread: Option<&str>) -> Result<Duration> {
     let folder = format!("/proc/{}/task", served.id());
     let failed = |e: std::io::Error| format!("{folder}: {e}");
     let mut nanoseconds = 0;
     for task in std::fs::read_dir(&folder).map_err(failed)? {
-        let text = match std::fs::read_to_string(task.map_err(failed)?.path().join("schedstat")) {
+        let task = task.map_err(failed)?.path();
+        let read = |name: &str| match std::fs::read_to_string(task.join(name)) {
             // a thread may end meanwhile
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            text => text.map_err(failed)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            text => text.map(Some).map_err(failed),
         };
+        let (Some(name), Some(text)) = (read("comm")?, read("schedstat")?) else {
+            continue;
+        };
+        if thread.is_some_and(|wanted| wanted != name.trim_end()) {
+            continue;
+        }
         let first = text
             .split(' ')
             .next()
