@@ -329,6 +329,9 @@ pub struct Serve {
     /// Seconds to go on serving after SIGTERM, not ready, while load balancers look elsewhere; at most 20
     #[arg(long, env = "OPS_GRACE_SECONDS", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=20))]
     pub grace_seconds: u64,
+    /// Flight SQL server that answers for flights and airports in place of the warehouse, as flight-sql://HOST:PORT or flight-sql+tls://HOST:PORT; it gets the secret KEARNEY_ENGINE_TOKEN
+    #[arg(long, env = "KEARNEY_ENGINE", value_name = "URL")]
+    pub engine: Option<String>,
     #[command(flatten)]
     pub work: Work,
 }

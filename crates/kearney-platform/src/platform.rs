@@ -7,6 +7,7 @@ use ops_layer::cache::{Cache, CachedWarehouse, Warehouse};
 use ops_layer::secrets::Secrets;
 use ops_layer::{Ops, StopSignal};
 
+use crate::cluster::Cluster;
 use crate::datasets::Source;
 use crate::domain_metrics;
 use crate::error::{Error, Kind, Result};
@@ -26,6 +27,7 @@ pub struct Platform {
     secrets: Secrets,
     cache: Cache,
     warehouse: OnceLock<CachedWarehouse>,
+    cluster: Option<Cluster>,
     loading: Mutex<String>,
     stop: StopSignal,
 }
@@ -38,6 +40,7 @@ impl Platform {
         source: Source,
         isochrones: Isochrones,
         stop: StopSignal,
+        cluster: Option<Cluster>,
     ) -> Result<Arc<Self>> {
         let registry = Registry::open(data.path())?;
         sweep_results(data.path(), &registry)?;
@@ -50,6 +53,7 @@ impl Platform {
             secrets: ops.secrets().clone(),
             cache: ops.cache().clone(),
             warehouse: OnceLock::new(),
+            cluster,
             loading: Mutex::new("the warehouse is being loaded".to_owned()),
             stop,
         };
@@ -75,6 +79,11 @@ impl Platform {
 
     pub fn warehouse(&self) -> Option<&CachedWarehouse> {
         self.warehouse.get()
+    }
+
+    /// The server that answers in place of the warehouse, if there is one.
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
     }
 
     /// The warehouse; an error until it is loaded.

@@ -9,6 +9,7 @@ use ops_layer::{Health, Ops, StopSignal};
 
 use crate::addresses::Addresses;
 use crate::args::Serve;
+use crate::cluster::Cluster;
 use crate::configs::Configs;
 use crate::datasets::Source;
 use crate::error::{Error, Kind, Result, chain};
@@ -33,7 +34,11 @@ async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source)
     let stop = setup::signals()?;
     let ops = setup::init("kearney-platform-api", &options.work, data, &configs, true)?;
     let isochrones = Isochrones::new(options.work.mapbox_url.clone());
-    let platform = Platform::open(data, &ops, source, isochrones, stop.clone())?;
+    let cluster = match &options.engine {
+        Some(address) => Some(Cluster::open(address, &ops).await?),
+        None => None,
+    };
+    let platform = Platform::open(data, &ops, source, isochrones, stop.clone(), cluster)?;
     ops_layer::spawn(report_missing_secrets(ops.secrets().clone()));
 
     let (checked, listed, failing) = (platform.clone(), platform.clone(), platform.clone());

@@ -34,6 +34,12 @@ fn text(platform: &Platform, configs: &Configs, addresses: &Addresses, ops: &Ops
             dataset.name, dataset.rows, dataset.source
         ));
     }
+    if let Some(cluster) = platform.cluster() {
+        lines.push(format!(
+            "  engine     {} for flights and airports",
+            cluster.address()
+        ));
+    }
     lines.push(format!("  data dir   {}", platform.data_dir.display()));
     lines.push(format!(
         "  config     {}, {}",

@@ -49,7 +49,7 @@ async fn orchestrate(
         has_lines,
     )?;
     let isochrones = Isochrones::new(options.work.mapbox_url.clone());
-    let platform = Platform::open(data, &ops, source, isochrones, signals.cancel.clone())?;
+    let platform = Platform::open(data, &ops, source, isochrones, signals.cancel.clone(), None)?;
     let record = Record::new(options.job, options.client.clone());
     let running = execute(platform, record, signals, None, Progress::terminal());
     let ended = ops_layer::spawn(running).await;

@@ -3,23 +3,30 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use ops_layer::cache::params;
+use ops_layer::cache::{Params as Bound, Value};
 
 use super::answer::answer;
 use crate::params::{Params, refused};
 use crate::platform::Platform;
 use crate::problem::Problem;
 
-/// Great-circle distance (haversine) on a sphere of the Earth's mean radius.
+/// Great-circle distance (haversine) on a sphere of the Earth's mean radius. Standard SQL, for other engines than DuckDB too: they may
+/// know the type of a parameter from what it is added to or compared with, and take none in LIMIT.
 const NEAR: &str = "\
-SELECT iata, name, city, state, country, latitude, longitude,
-       round(2 * 6371.0088 * asin(sqrt(
-           pow(sin(radians(latitude - $lat) / 2), 2)
-           + cos(radians($lat)) * cos(radians(latitude)) * pow(sin(radians(longitude - $lon) / 2), 2)
-       )), 3) AS distance_km
-FROM airports
-ORDER BY distance_km, iata
-LIMIT $limit";
+WITH measured AS (
+    SELECT iata, name, city, state, country, latitude, longitude,
+           round(2 * 6371.0088 * asin(sqrt(
+               power(sin(radians(latitude - $1) / 2), 2)
+               + cos(radians($1 + 0.0)) * cos(radians(latitude)) * power(sin(radians(longitude - $2) / 2), 2)
+           )), 3) AS distance_km
+    FROM airports
+), ranked AS (
+    SELECT *, row_number() OVER (ORDER BY distance_km, iata) AS place FROM measured
+)
+SELECT iata, name, city, state, country, latitude, longitude, distance_km
+FROM ranked
+WHERE place <= $3
+ORDER BY place";
 
 /// The airports nearest to a point.
 pub async fn near(
@@ -34,7 +41,7 @@ pub async fn near(
         })?
         .unwrap_or(10);
     params.finish("near and limit")?;
-    let bound = params! { lat: lat, lon: lon, limit: limit };
+    let bound = Bound::positional([Value::from(lat), lon.into(), limit.into()]);
     answer(
         &platform,
         &headers,

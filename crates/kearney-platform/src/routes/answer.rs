@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
-use ops_layer::cache::Params;
 use ops_layer::cache::http::Validator;
+use ops_layer::cache::{Error as CacheError, ErrorKind, Params};
 use serde_json::Value;
 
 use crate::error::chain;
@@ -12,7 +12,10 @@ use crate::platform::Platform;
 use crate::problem::Problem;
 use crate::warehouse::rows_of;
 
-/// Asks the warehouse through its cache and answers with what `shape` makes of the rows; `x-cache` says how, and the
+/// Seconds after which an engine that could not be asked may be there again.
+const RETRY_AFTER: u64 = 5;
+
+/// Asks the warehouse, or the server in place of it, through the cache and answers with what `shape` makes of the rows; `x-cache` says how, and the
 /// tag stays until the data changes. For a client that has it already nothing is shaped.
 pub async fn answer(
     platform: &Platform,
@@ -21,12 +24,15 @@ pub async fn answer(
     bound: Params,
     shape: impl FnOnce(Vec<Value>) -> Value,
 ) -> Result<Response, Problem> {
-    let Some(warehouse) = platform.warehouse() else {
-        let why = platform.not_ready().unwrap_or_default();
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why));
+    let asked = match (platform.cluster(), platform.warehouse()) {
+        (Some(cluster), _) => cluster.query(sql, bound).await,
+        (None, Some(warehouse)) => warehouse.query(sql, bound).keep().await,
+        (None, None) => {
+            let why = platform.not_ready().unwrap_or_default();
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why));
+        }
     };
-    let asked = warehouse.query(sql, bound).keep().await;
-    let result = asked.map_err(|error| failed(&error))?;
+    let result = asked.map_err(|error| unanswered(&error))?;
     let validator = Validator::of(&result, "json/1");
     let mut response = if validator.is_current(request) {
         StatusCode::NOT_MODIFIED.into_response()
@@ -36,6 +42,15 @@ pub async fn answer(
     };
     response.headers_mut().extend(validator.headers().clone());
     Ok(response)
+}
+
+fn unanswered(error: &CacheError) -> Problem {
+    if error.kind() != ErrorKind::Unavailable {
+        return failed(error);
+    }
+    ops_layer::log::error!("engine_unavailable", error = chain(error));
+    let detail = format!("the question cannot be answered at the moment: {error}");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(RETRY_AFTER)
 }
 
 fn failed(error: &dyn std::error::Error) -> Problem {

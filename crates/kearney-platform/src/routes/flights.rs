@@ -3,24 +3,25 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use ops_layer::cache::params;
+use ops_layer::cache::{Params as Bound, Value};
 
 use super::answer::answer;
 use crate::params::{Params, refused};
 use crate::platform::Platform;
 use crate::problem::Problem;
 
+/// Standard SQL with parameters by position, which other engines than DuckDB take too.
 const SUMMARY: &str = "\
 SELECT count(*) AS flights,
        round(avg(delay), 2) AS mean_delay_minutes,
-       quantile_cont(delay, 0.95) AS p95_delay_minutes,
+       round(percentile_cont(0.95) WITHIN GROUP (ORDER BY delay), 2) AS p95_delay_minutes,
        round(avg(CASE WHEN delay > 15 THEN 1.0 ELSE 0.0 END), 4) AS delayed_share,
        round(avg(distance), 1) AS mean_distance_miles,
        count(DISTINCT destination) AS destinations,
        min(date) AS first_departure,
        max(date) AS last_departure
 FROM flights
-WHERE origin = $origin AND month(date) BETWEEN $first_month AND $last_month";
+WHERE origin = $1 AND extract(MONTH FROM date) BETWEEN $2 AND $3";
 
 /// Summary of the flights from one airport, over all months or in one.
 pub async fn summary(
@@ -33,11 +34,8 @@ pub async fn summary(
         (1..=12).contains(month)
     })?;
     params.finish("origin and month")?;
-    let bound = params! {
-        origin: origin.clone(),
-        first_month: month.unwrap_or(1),
-        last_month: month.unwrap_or(12),
-    };
+    let (first, last) = (month.unwrap_or(1), month.unwrap_or(12));
+    let bound = Bound::positional([Value::from(origin.clone()), first.into(), last.into()]);
     let head = serde_json::json!({ "origin": origin, "month": month });
     answer(&platform, &headers, SUMMARY, bound, |rows| {
         let mut summary = head;

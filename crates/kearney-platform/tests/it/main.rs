@@ -7,6 +7,7 @@ mod api;
 mod bad_input;
 mod black_box;
 mod cache;
+mod cluster;
 mod collector;
 mod commands;
 mod crash;

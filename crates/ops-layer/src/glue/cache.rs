@@ -20,7 +20,10 @@ pub(crate) struct Part {
     pub(crate) file: Option<String>,
 }
 
-/// Queries that reached the engine.
+/// System whose queries are counted: metrics and findings about DuckDB are about no other engine.
+const DUCKDB: &str = "duckdb";
+
+/// Queries that reached DuckDB.
 #[derive(Debug, Default)]
 struct Asked {
     run: AtomicU64,
@@ -101,7 +104,7 @@ impl Part {
 
 impl Asked {
     fn count(&self, event: &QueryEvent) {
-        if matches!(event.status, data_cache::Status::Hit(_)) {
+        if matches!(event.status, data_cache::Status::Hit(_)) || event.system != DUCKDB {
             return;
         }
         self.run.fetch_add(1, Ordering::Relaxed);
@@ -127,7 +130,7 @@ fn carry(work: data_cache::Job) -> data_cache::Job {
 fn trace(event: &QueryEvent) {
     let operation = event.query_type.clone();
     let span = ops_trace::completed_span(operation.clone(), event.start, event.duration)
-        .attribute("db.system.name", "duckdb")
+        .attribute("db.system.name", event.system)
         .attribute("db.operation.name", operation)
         .attribute("db.query.text", event.sql.clone())
         .attribute("db.response.returned_rows", event.rows)
@@ -182,7 +185,7 @@ fn register() {
 fn count(event: &QueryEvent) {
     use data_cache::Status;
     use ops_metrics::catalog;
-    if matches!(event.status, Status::Hit(_) | Status::Stale) {
+    if matches!(event.status, Status::Hit(_) | Status::Stale) || event.system != DUCKDB {
         return;
     }
     let known = QUERY_TYPES

@@ -2,6 +2,8 @@
 //! the page draws. Where this machine does not let a thing be broken, the test says so on standard error.
 
 mod crash;
+#[cfg(feature = "flight-sql")]
+mod engine;
 mod faulty;
 mod kept;
 mod machine;
@@ -63,6 +65,7 @@ fn each_page_is_followed_by_a_test() {
         .collect();
     let sources = [
         include_str!("crash.rs"),
+        include_str!("engine.rs"),
         include_str!("faulty.rs"),
         include_str!("kept.rs"),
         include_str!("machine.rs"),

@@ -1,0 +1,126 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use ops_layer::Ops;
+use ops_layer::cache::arrow::array::RecordBatch;
+use ops_layer::cache::{
+    Bypass, CachedEngine, Cancel, Dialect, Error as CacheError, FlightSql, FlightSqlConfig, Params,
+    QueryEngine, QueryResult, State,
+};
+
+use super::outcomes::Outcomes;
+use crate::error::{Error, Kind, Result};
+
+/// Name of the secret that is sent as a bearer token.
+const TOKEN: &str = "KEARNEY_ENGINE_TOKEN";
+/// Nobody tells the platform that the server's data changed: an answer is asked for anew once it is this old.
+const TTL: Duration = Duration::from_secs(60);
+/// While the server does not answer, an older answer is served for this long.
+const STALE: Duration = Duration::from_secs(600);
+const CONNECTED_WITHIN: Duration = Duration::from_secs(3);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
+const MAX_RESULT_BYTES: usize = 64 << 20;
+
+/// A Flight SQL server behind the cache of the process.
+pub struct Cluster {
+    address: String,
+    engine: CachedEngine<Observed>,
+}
+
+impl Cluster {
+    /// Checks the address; the first query connects. Adds the rule that finds a server which does not answer.
+    pub async fn open(address: &str, ops: &Ops) -> Result<Self> {
+        let mut config = FlightSqlConfig::new(address)
+            .connect_timeout(CONNECTED_WITHIN)
+            .deadline(ANSWERED_WITHIN)
+            .max_result_bytes(MAX_RESULT_BYTES);
+        let secrets = ops.secrets().clone();
+        // a source that fails now is asked again by the first query
+        let login = match secrets.get(TOKEN).optional().await {
+            Ok(None) => format!("without a login, since the secret {TOKEN} is set nowhere"),
+            Ok(Some(_)) | Err(_) => {
+                config = config.bearer("kearney-platform", move || {
+                    let token = secrets.refresh_after_failure_blocking(TOKEN);
+                    Ok(token
+                        .map_err(|error| error.to_string())?
+                        .expose()
+                        .to_owned())
+                });
+                format!("with the secret {TOKEN}")
+            }
+        };
+        let refused = |error| Error::new(Kind::Config, "--engine cannot be used").because(error);
+        let server = FlightSql::open(config).map_err(refused)?;
+        let outcomes = Arc::new(Outcomes::new(address, login));
+        let read = outcomes.clone();
+        ops.add_rule("engine_unreachable", move || read.finding());
+        let observed = Observed { server, outcomes };
+        Ok(Self {
+            address: address.to_owned(),
+            engine: CachedEngine::new(observed, ops.cache().clone()),
+        })
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub async fn query(&self, sql: &str, bound: Params) -> Result<QueryResult, CacheError> {
+        let query = self.engine.query(sql, bound);
+        query.ttl(TTL).stale_while(STALE).await
+    }
+}
+
+/// The server, and a look at how each of its queries ends: those that refresh the cache have no caller who would see it.
+struct Observed {
+    server: FlightSql,
+    outcomes: Arc<Outcomes>,
+}
+
+impl QueryEngine for Observed {
+    fn identity(&self) -> String {
+        self.server.identity()
+    }
+
+    fn system(&self) -> &'static str {
+        self.server.system()
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.server.dialect()
+    }
+
+    fn knows(&self, sql: &str) -> bool {
+        self.server.knows(sql)
+    }
+
+    fn state(&self, sql: &str) -> Result<State, Bypass> {
+        self.server.state(sql)
+    }
+
+    fn state_if_asked(&self, sql: &str) -> Result<State, Bypass> {
+        self.server.state_if_asked(sql)
+    }
+
+    fn is_current(&self, sql: &str, state: &State) -> bool {
+        self.server.is_current(sql, state)
+    }
+
+    fn check(&self, sql: &str) -> Result<(), CacheError> {
+        self.server.check(sql)
+    }
+
+    fn run(
+        &self,
+        sql: &str,
+        params: &Params,
+        cancel: &Cancel,
+    ) -> Result<Vec<RecordBatch>, CacheError> {
+        let ended = self.server.run(sql, params, cancel);
+        // how a query that nobody waits for ended says nothing about the server
+        if !cancel.is_cancelled() {
+            self.outcomes.record(ended.as_ref().err());
+        }
+        ended
+    }
+}

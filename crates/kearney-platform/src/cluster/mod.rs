@@ -1,0 +1,13 @@
+//! The Flight SQL server that `--engine` names, which answers for flights and airports in place of the warehouse.
+
+#[cfg(not(feature = "flight-sql"))]
+mod absent;
+#[cfg(feature = "flight-sql")]
+mod flight_sql;
+#[cfg(feature = "flight-sql")]
+mod outcomes;
+
+#[cfg(not(feature = "flight-sql"))]
+pub use absent::Cluster;
+#[cfg(feature = "flight-sql")]
+pub use flight_sql::Cluster;

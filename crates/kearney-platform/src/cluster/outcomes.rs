@@ -1,0 +1,99 @@
+//! Ends of the last queries.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use ops_layer::cache::{Error as CacheError, ErrorKind};
+use ops_layer::{Finding, Severity};
+
+/// Queries in a row that the server did not answer.
+#[derive(Debug)]
+pub(super) struct Outcomes {
+    address: String,
+    login: String,
+    unanswered: Mutex<Option<Unanswered>>,
+}
+
+#[derive(Debug)]
+struct Unanswered {
+    count: u64,
+    last: Instant,
+    cause: String,
+}
+
+impl Outcomes {
+    /// `login` says how the server is asked.
+    pub(super) fn new(address: &str, login: String) -> Self {
+        Self {
+            address: address.to_owned(),
+            login,
+            unanswered: Mutex::default(),
+        }
+    }
+
+    /// Takes the end of one query. A server that refuses a statement has answered.
+    pub(super) fn record(&self, error: Option<&CacheError>) {
+        let mut unanswered = self.lock();
+        *unanswered = match error {
+            Some(error) if error.kind() == ErrorKind::Unavailable => Some(Unanswered {
+                count: unanswered.as_ref().map_or(0, |before| before.count) + 1,
+                last: Instant::now(),
+                cause: error.to_string(),
+            }),
+            _ => None,
+        };
+    }
+
+    /// A finding while the last query was not answered.
+    pub(super) fn finding(&self) -> Option<Finding> {
+        let unanswered = self.lock();
+        let Unanswered { count, last, cause } = unanswered.as_ref()?;
+        let queries = match count {
+            1 => "a query".to_owned(),
+            count => format!("{count} queries in a row"),
+        };
+        let seen = format!(
+            "{} did not answer {queries}, the last {} s ago ({}): {cause}",
+            self.address,
+            last.elapsed().as_secs(),
+            self.login
+        );
+        let finding = Finding::new("engine_unreachable", Severity::Critical)
+            .seen(seen)
+            .means("Flights and airports are answered from the cache, at most 11 minutes old; what it does not hold is 503.")
+            .action("Start the server, mend the way to it, or give the token that it takes. The next query that it answers ends this.")
+            .runbook("engine-unreachable")
+            .route("GET /api/flights/summary");
+        Some(finding)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Unanswered>> {
+        self.unanswered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_does_not_answer_is_found_until_it_answers() {
+        let login = "without a login".to_owned();
+        let outcomes = Outcomes::new("flight-sql://cluster:32010", login);
+        assert!(outcomes.finding().is_none());
+        let gone = CacheError::unavailable("no connection");
+        outcomes.record(Some(&gone));
+        outcomes.record(Some(&gone));
+        let seen = outcomes.finding().map(|finding| finding.seen);
+        let expected = "flight-sql://cluster:32010 did not answer 2 queries in a row, the last 0 s ago (without a login): no connection";
+        assert_eq!(seen.as_deref(), Some(expected));
+        // it refused a statement: it is there
+        outcomes.record(Some(&CacheError::engine("no such table")));
+        assert!(outcomes.finding().is_none());
+        outcomes.record(Some(&gone));
+        outcomes.record(None);
+        assert!(outcomes.finding().is_none());
+    }
+}
