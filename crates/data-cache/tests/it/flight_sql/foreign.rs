@@ -84,6 +84,15 @@ impl Foreign {
         fields[12].parse::<u64>().unwrap() + fields[13].parse::<u64>().unwrap()
     }
 
+    /// Waits until it worked for 30 ticks more.
+    fn wait_for_work(&self, before: u64) {
+        let begun = Instant::now();
+        while self.work() < before + 30 {
+            std::thread::park_timeout(Duration::from_millis(10));
+            assert!(begun.elapsed() < MINUTE, "it does not work");
+        }
+    }
+
     /// Waits until it works no more.
     fn wait_for_rest(&self) {
         let begun = Instant::now();
@@ -256,9 +265,7 @@ fn foreign_server_stops_what_nobody_waits_for() {
     runtime.block_on(async {
         let asked = tokio::spawn(query.into_future());
         tokio::task::yield_now().await;
-        while foreign.work() < before + 30 {
-            std::thread::yield_now();
-        }
+        foreign.wait_for_work(before);
         asked.abort();
         assert!(asked.await.unwrap_err().is_cancelled());
     });
@@ -283,9 +290,7 @@ fn foreign_server_that_is_killed_is_an_error_and_nothing_is_cached() {
     let query = || cached.query(SLOW, Params::new()).ttl(MINUTE).blocking();
     std::thread::scope(|scope| {
         let asked = scope.spawn(query);
-        while foreign.work() < before + 30 {
-            std::thread::yield_now();
-        }
+        foreign.wait_for_work(before);
         foreign.child.kill().unwrap();
         let error = asked.join().unwrap().unwrap_err();
         println!("{error}");
