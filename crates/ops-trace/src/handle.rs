@@ -224,12 +224,6 @@ impl Handle {
         self.0.formats
     }
 
-    /// Reports whether spans that are not sampled may be exported all the same.
-    #[cfg(feature = "http")]
-    pub(crate) fn keeps_unsampled(&self) -> bool {
-        self.0.limiter.tail.is_some()
-    }
-
     /// Returns the baggage keys that become attributes.
     #[cfg(feature = "http")]
     pub(crate) fn baggage_attributes(&self) -> &[String] {

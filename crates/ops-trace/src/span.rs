@@ -3,13 +3,14 @@ use std::future::Future;
 
 use opentelemetry::trace::{Span as _, SpanBuilder, Status, TraceContextExt, Tracer as _};
 use opentelemetry::{Context, ContextGuard, KeyValue};
+use opentelemetry_sdk::trace::SdkTracer;
 
 use crate::Handle;
 use crate::SpanIds;
 use crate::context::{Instrumented, instrumented};
 use crate::current::ids_of;
 use crate::options::{SpanOptions, linked, links};
-use crate::propagation::with_span;
+use crate::propagation::{not_recorded, with_span};
 use crate::value::Value;
 
 const MAX_NAME_BYTES: usize = 200;
@@ -19,18 +20,28 @@ const MAX_CAUSES: usize = 16;
 /// A span that is being made: what [`span!`](crate::span!) expands to.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct SpanStart(Option<opentelemetry_sdk::trace::Span>);
+pub struct SpanStart(Starting);
+
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and a box would be an allocation more"
+)]
+enum Starting {
+    Disabled,
+    Recording(opentelemetry_sdk::trace::Span),
+    /// Context of a span of which only the ids are needed.
+    NotRecorded(Context),
+}
 
 // a span of the SDK is a large value: inlined, it is moved less often
 impl SpanStart {
     #[inline]
     pub fn new(handle: Option<&Handle>, name: impl Into<Cow<'static, str>>) -> Self {
         let Some(tracer) = handle.and_then(Handle::tracer) else {
-            return Self(None);
+            return Self(Starting::Disabled);
         };
-        let builder = SpanBuilder::from_name(name_of(name.into()));
-        let start = |current: &Context| tracer.build_with_context(builder, current);
-        Self(Some(Context::map_current(start)))
+        Self::built(tracer, SpanBuilder::from_name(name_of(name.into())))
     }
 
     /// The same with properties that a span has from its start.
@@ -40,23 +51,34 @@ impl SpanStart {
         options: SpanOptions,
     ) -> Self {
         let Some(tracer) = handle.and_then(Handle::tracer) else {
-            return Self(None);
+            return Self(Starting::Disabled);
         };
         let mut builder =
             SpanBuilder::from_name(name_of(name.into())).with_kind(options.kind.into_otel());
         builder.links = links(options.links);
-        let start = |current: &Context| tracer.build_with_context(builder, current);
-        Self(Some(Context::map_current(start)))
+        Self::built(tracer, builder)
+    }
+
+    #[inline]
+    fn built(tracer: &SdkTracer, builder: SpanBuilder) -> Self {
+        Self(Context::map_current(|current| {
+            let span = tracer.build_with_context(builder, current);
+            if span.is_recording() {
+                Starting::Recording(span)
+            } else {
+                Starting::NotRecorded(not_recorded(current, span.span_context()))
+            }
+        }))
     }
 
     #[inline]
     pub fn is_recording(&self) -> bool {
-        self.0.as_ref().is_some_and(|span| span.is_recording())
+        matches!(self.0, Starting::Recording(_))
     }
 
     #[inline]
     pub fn attribute(&mut self, key: &'static str, value: impl Into<Value>) {
-        if let Some(span) = &mut self.0
+        if let Starting::Recording(span) = &mut self.0
             && !key.is_empty()
         {
             span.set_attribute(KeyValue::new(key, value.into().into_otel()));
@@ -78,9 +100,13 @@ impl SpanStart {
     #[inline]
     pub fn span(self) -> Span {
         Span {
-            context: self
-                .0
-                .map(|span| Context::map_current(|current| with_span(current, span))),
+            context: match self.0 {
+                Starting::Disabled => None,
+                Starting::Recording(span) => {
+                    Some(Context::map_current(|current| with_span(current, span)))
+                }
+                Starting::NotRecorded(context) => Some(context),
+            },
             panicking: std::thread::panicking(),
         }
     }

@@ -73,12 +73,17 @@ pub(crate) fn ended_with(describe: fn(&mut SpanData), end: impl FnOnce()) {
     set(None);
 }
 
+/// Describes the span that ends, if it is one that was not described before.
 #[cfg(feature = "http")]
 fn describe(span: &mut SpanData) {
     if let Ok(Some(describe)) = DESCRIBE.try_with(std::cell::Cell::take) {
         describe(span);
     }
 }
+
+/// Only requests are described late.
+#[cfg(not(feature = "http"))]
+fn describe(_: &mut SpanData) {}
 
 fn admitted(queued: &AtomicUsize, capacity: usize) -> bool {
     let admitted = queued.fetch_update(Relaxed, Relaxed, |n| (n < capacity).then_some(n + 1));
@@ -88,13 +93,8 @@ fn admitted(queued: &AtomicUsize, capacity: usize) -> bool {
 impl SpanProcessor for QueueLimiter {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
-    #[cfg_attr(
-        not(feature = "http"),
-        expect(unused_mut, reason = "only requests are described late")
-    )]
     fn on_end(&self, mut span: SpanData) {
         if ended::is_watched() {
-            #[cfg(feature = "http")]
             describe(&mut span);
             ended::show(&span);
         }
@@ -104,13 +104,12 @@ impl SpanProcessor for QueueLimiter {
         let Some(tail) = &self.tail else {
             // a request that was recorded though it is not sampled
             if failed(&span) || took(&span) >= self.state.ring.slow_after {
-                #[cfg(feature = "http")]
                 describe(&mut span);
                 self.show(span);
             }
             return;
         };
-        match tail.end(span) {
+        match tail.end(span, describe) {
             Verdict::Nothing => {}
             Verdict::Show(spans) => spans.into_iter().for_each(|span| self.show(span)),
             Verdict::Export(spans) => {

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -51,16 +51,16 @@ enum Fate {
 
 #[derive(Debug, Default)]
 struct Shard {
-    waiting: HashMap<TraceId, Waiting>,
-    /// In the order of their first span; some are gone already.
-    order: VecDeque<TraceId>,
+    /// In the order of their first span. The newest ones end first, as a rule, and are looked for from the back.
+    waiting: VecDeque<Waiting>,
     bytes: usize,
     /// Decisions about the traces that were kept last.
     decisions: VecDeque<(TraceId, Fate)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
+    id: TraceId,
     spans: Vec<SpanData>,
     failed: bool,
     bytes: usize,
@@ -81,8 +81,8 @@ impl TailBuffer {
         self.evicted.load(Relaxed)
     }
 
-    /// Takes a span that ended.
-    pub(crate) fn end(&self, span: SpanData) -> Verdict {
+    /// Takes a span that ended. A root is described once it is known that somebody will see it.
+    pub(crate) fn end(&self, mut span: SpanData, describe: impl FnOnce(&mut SpanData)) -> Verdict {
         let id = span.span_context.trace_id();
         let shard = usize::from(id.to_bytes()[15]) % SHARDS;
         let mut shard = self.shards[shard].lock();
@@ -90,7 +90,7 @@ impl TailBuffer {
         if !is_root {
             return match shard.decision(id) {
                 Fate::Drop => {
-                    let evicted = shard.hold(id, span);
+                    let evicted = shard.hold(span);
                     add(&self.evicted, evicted);
                     Verdict::Nothing
                 }
@@ -104,10 +104,11 @@ impl TailBuffer {
             shard.decide(id, fate);
         }
         drop(shard);
-        match fate {
-            Fate::Drop => return Verdict::Nothing,
-            Fate::Show | Fate::Export => spans.push(span),
+        if fate == Fate::Drop {
+            return Verdict::Nothing;
         }
+        describe(&mut span);
+        spans.push(span);
         match fate {
             Fate::Export => Verdict::Export(spans),
             _ => Verdict::Show(spans),
@@ -139,19 +140,22 @@ impl Shard {
         self.decisions.push_back((id, fate));
     }
 
+    fn position(&self, id: TraceId) -> Option<usize> {
+        self.waiting.iter().rposition(|waiting| waiting.id == id)
+    }
+
     /// Keeps a span until its root ends; returns how many spans that cost.
-    fn hold(&mut self, id: TraceId, span: SpanData) -> usize {
+    fn hold(&mut self, span: SpanData) -> usize {
+        let id = span.span_context.trace_id();
         let mut evicted = 0;
-        if !self.waiting.contains_key(&id) {
+        let at = self.position(id).unwrap_or_else(|| {
             if self.waiting.len() == MAX_TRACES {
                 evicted += self.evict_oldest();
             }
-            if self.order.len() >= 4 * MAX_TRACES {
-                self.order.retain(|id| self.waiting.contains_key(id));
-            }
-            self.order.push_back(id);
-        }
-        let waiting = self.waiting.entry(id).or_default();
+            self.waiting.push_back(Waiting::new(id));
+            self.waiting.len() - 1
+        });
+        let waiting = &mut self.waiting[at];
         waiting.failed |= failed(&span);
         if waiting.spans.len() == MAX_WAITING {
             return evicted + 1;
@@ -160,58 +164,77 @@ impl Shard {
         waiting.bytes += bytes;
         waiting.spans.push(span);
         self.bytes += bytes;
-        while self.bytes > MAX_BYTES && !self.order.is_empty() {
+        while self.bytes > MAX_BYTES && !self.waiting.is_empty() {
             evicted += self.evict_oldest();
         }
         evicted
     }
 
     fn evict_oldest(&mut self) -> usize {
-        while let Some(oldest) = self.order.pop_front() {
-            if let Some(waiting) = self.waiting.remove(&oldest) {
-                self.bytes -= waiting.bytes;
-                return waiting.spans.len();
-            }
-        }
-        0
+        self.waiting.pop_front().map_or(0, |oldest| {
+            self.bytes -= oldest.bytes;
+            oldest.spans.len()
+        })
     }
 
-    /// Takes the spans below a root; others of the same trace, below another root that still runs, stay.
+    /// Takes the spans below a root, and whether one of them failed; others of the same trace, below another root that still
+    /// runs, stay.
     fn take(&mut self, id: TraceId, root: SpanId) -> (Vec<SpanData>, bool) {
-        let Some(mut waiting) = self.waiting.remove(&id) else {
+        let Some(at) = self.position(id) else {
             return (Vec::new(), false);
         };
-        self.bytes -= waiting.bytes;
-        let family = family(root, &waiting.spans);
-        let is_below = |span: &mut SpanData| family.contains(&span.span_context.span_id());
-        let taken: Vec<SpanData> = waiting.spans.extract_if(.., is_below).collect();
-        let has_failed = waiting.failed;
-        if !waiting.spans.is_empty() {
-            waiting.bytes = waiting.spans.iter().map(batch::size).sum();
-            waiting.failed = waiting.spans.iter().any(failed);
-            self.bytes += waiting.bytes;
-            self.waiting.insert(id, waiting);
+        let waiting = &mut self.waiting[at];
+        let below = below(root, &waiting.spans);
+        if below.count_ones() as usize == waiting.spans.len() {
+            self.bytes -= waiting.bytes;
+            let all = self.waiting.remove(at);
+            return all.map_or_else(Default::default, |all| (all.spans, all.failed));
         }
-        let failed = has_failed && (taken.iter().any(failed) || taken.len() == MAX_WAITING);
-        (taken, failed)
+        let mut bit = 1;
+        let is_below = |_: &mut SpanData| {
+            let is_below = below & bit != 0;
+            bit <<= 1;
+            is_below
+        };
+        let taken: Vec<SpanData> = waiting.spans.extract_if(.., is_below).collect();
+        let has_failed = waiting.failed && taken.iter().any(failed);
+        let bytes: usize = taken.iter().map(batch::size).sum();
+        waiting.failed = waiting.spans.iter().any(failed);
+        waiting.bytes -= bytes;
+        self.bytes -= bytes;
+        (taken, has_failed)
     }
 }
 
-/// Returns the root and all spans below it. A child ends before its parent, as a rule, so that the first round from the
-/// back finds all.
-fn family(root: SpanId, spans: &[SpanData]) -> Vec<SpanId> {
-    let mut family = Vec::with_capacity(spans.len() + 1);
-    family.push(root);
+impl Waiting {
+    fn new(id: TraceId) -> Self {
+        Self {
+            id,
+            spans: Vec::new(),
+            failed: false,
+            bytes: 0,
+        }
+    }
+}
+
+/// Returns a bit for each span below the root, of at most [`MAX_WAITING`]. A child ends before its parent, as a rule, so that
+/// the first round from the back finds all.
+fn below(root: SpanId, spans: &[SpanData]) -> u64 {
+    let mut below = 0_u64;
     loop {
-        let before = family.len();
-        for span in spans.iter().rev() {
-            let id = span.span_context.span_id();
-            if family.contains(&span.parent_span_id) && !family.contains(&id) {
-                family.push(id);
+        let before = below;
+        for (at, span) in spans.iter().enumerate().rev() {
+            let parent = span.parent_span_id;
+            let is_below = |id| {
+                let mut others = spans.iter().enumerate();
+                others.any(|(at, other)| below & 1 << at != 0 && other.span_context.span_id() == id)
+            };
+            if below & 1 << at == 0 && (parent == root || is_below(parent)) {
+                below |= 1 << at;
             }
         }
-        if family.len() == before || family.len() == spans.len() + 1 {
-            return family;
+        if below == before || below.count_ones() as usize == spans.len() {
+            return below;
         }
     }
 }

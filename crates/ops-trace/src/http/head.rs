@@ -80,10 +80,9 @@ impl Head {
 
     /// Ends a span that was not described, and describes it if it is shown.
     pub(super) fn end(self, end: impl FnOnce()) {
-        let set = |head| ENDING.try_with(|ending| ending.replace(head)).ok();
-        set(Some(self));
+        set_ending(Some(self));
         ended_with(describe_ending, end);
-        set(None);
+        set_ending(None);
     }
 
     fn attributes(&self, mut add: impl FnMut(KeyValue)) {
@@ -112,6 +111,16 @@ impl Head {
 thread_local! {
     /// The head of the request whose span ends on this thread right now.
     static ENDING: RefCell<Option<Head>> = const { RefCell::new(None) };
+}
+
+/// A head is a large value: in its place it is moved least often.
+#[inline]
+fn set_ending(head: Option<Head>) {
+    let _ = ENDING.try_with(|ending| {
+        if let Ok(mut ending) = ending.try_borrow_mut() {
+            *ending = head;
+        }
+    });
 }
 
 fn describe_ending(data: &mut SpanData) {

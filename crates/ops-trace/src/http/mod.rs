@@ -255,7 +255,6 @@ impl Observe for ServerSpans {
             let head = Head::new(request, named.clone(), link, forwarded);
             let mut span = tracer.build_with_context(head::builder(), &base);
             let is_seen = span.span_context().is_sampled()
-                || handle.keeps_unsampled()
                 || self.0.client
                 || !handle.baggage_attributes().is_empty();
             if is_seen || !span.is_recording() {

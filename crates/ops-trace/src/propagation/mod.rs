@@ -22,8 +22,7 @@ use traceparent::hex;
 use tracestate::WholeState;
 
 /// Flag of a trace id that is random, of level 2.
-#[cfg(feature = "tracing-spans")]
-pub(crate) const RANDOM: TraceFlags = TraceFlags::new(traceparent::RANDOM);
+const RANDOM: TraceFlags = TraceFlags::new(traceparent::RANDOM);
 
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -122,31 +121,26 @@ fn trace_context(headers: &HeaderMap) -> Option<Remote> {
     Remote::new(value.as_bytes(), &states.join(","))
 }
 
-/// Returns the context in which a span is the current one.
-///
-/// The SDK clears all flags of a span that it does not record, but the random flag describes the trace id, and goes on.
+/// Returns the context in which a span is the current one. Of one that records nothing only the ids are needed.
 // inlined, because a span of the SDK is a large value
 #[inline]
 pub(crate) fn with_span<S: Span + Send + Sync + 'static>(parent: &Context, span: S) -> Context {
-    if !span.is_recording()
-        && parent.has_active_span()
-        && let Some(ids) = with_random_flag(parent, span.span_context())
-    {
-        return parent.with_remote_span_context(ids);
+    if span.is_recording() {
+        parent.with_span(span)
+    } else {
+        not_recorded(parent, span.span_context())
     }
-    parent.with_span(span)
 }
 
-/// Returns the ids of a span with the random flag, if that of the parent is set.
-fn with_random_flag(parent: &Context, ids: &SpanContext) -> Option<SpanContext> {
-    let random = parent.span().span_context().trace_flags().to_u8() & traceparent::RANDOM;
-    if random == 0 || !ids.is_valid() {
-        return None;
-    }
-    Some(SpanContext::new(
+/// Returns the context of a span of which only the ids are needed.
+///
+/// The SDK clears all flags of such a span, but the random flag describes the trace id, and goes on.
+pub(crate) fn not_recorded(parent: &Context, ids: &SpanContext) -> Context {
+    let random = parent.span().span_context().trace_flags() & RANDOM;
+    parent.with_remote_span_context(SpanContext::new(
         ids.trace_id(),
         ids.span_id(),
-        TraceFlags::new(ids.trace_flags().to_u8() | random),
+        ids.trace_flags() | random,
         false,
         ids.trace_state().clone(),
     ))

@@ -1,9 +1,7 @@
 use std::cell::RefCell;
 use std::time::SystemTime;
 
-use opentelemetry::trace::{
-    Span as _, SpanBuilder, SpanContext, SpanKind, TraceContextExt, Tracer,
-};
+use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, TraceContextExt, Tracer};
 use opentelemetry::{Context, ContextGuard};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
@@ -13,7 +11,7 @@ use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::fields::{EventFields, SpanFields, kind_of};
 use super::filter::is_returned_error;
-use crate::propagation::{RANDOM, with_span};
+use crate::propagation::with_span;
 use crate::span::fail;
 use crate::{Handle, global};
 
@@ -94,15 +92,14 @@ fn start(
     if is_recording {
         SpanFields::new(&mut span, metadata).take(attributes);
     }
-    Some(if is_recording {
-        OurSpan {
-            context: with_parent(parent, |parent| with_span(parent, span)),
-            is_recording,
-            left: None,
-        }
-    } else {
-        let ids = span.span_context();
-        OurSpan::not_recording(with_parent(parent, |parent| not_recorded(parent, ids)))
+    let context = with_parent(parent, |parent| match span.span_context().is_valid() {
+        true => with_span(parent, span),
+        false => parent.clone(), // telemetry about telemetry
+    });
+    Some(OurSpan {
+        context,
+        is_recording,
+        left: None,
     })
 }
 
@@ -120,21 +117,6 @@ fn unsampled(handle: &Handle, parent: &Context) -> Option<Context> {
     }
     let root = handle.live_ratio().unsampled_root()?;
     Some(parent.with_remote_span_context(root))
-}
-
-/// Returns the context of a span of which only the ids are needed.
-fn not_recorded(parent: &Context, ids: &SpanContext) -> Context {
-    if !ids.is_valid() {
-        return parent.clone(); // telemetry about telemetry
-    }
-    let random = parent.span().span_context().trace_flags() & RANDOM;
-    parent.with_remote_span_context(SpanContext::new(
-        ids.trace_id(),
-        ids.span_id(),
-        ids.trace_flags() | random,
-        false,
-        ids.trace_state().clone(),
-    ))
 }
 
 fn context_of<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>) -> Option<Context> {
