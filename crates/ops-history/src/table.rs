@@ -12,6 +12,9 @@ use parquet::schema::types::{ColumnPath, Type};
 /// Version of the tables. A file of another version is left alone.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// Event of the lines that are requests.
+pub(crate) const REQUEST: &str = "request_completed";
+
 /// Share of the files in which a trace id is looked for in vain.
 const TRACE_ID_FALSE: f64 = 0.03;
 

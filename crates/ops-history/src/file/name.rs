@@ -1,6 +1,7 @@
 use crate::Table;
 
-pub(crate) const HOUR_US: i64 = 3_600_000_000;
+pub(crate) const MINUTE_US: i64 = 60_000_000;
+pub(crate) const HOUR_US: i64 = 60 * MINUTE_US;
 
 /// Name of a file: the hour of its rows, the run that wrote them, and which of its writes are in it.
 ///

@@ -59,7 +59,7 @@ impl<'a> Requests<'a> {
         let buckets = self.groups.entry(group).or_default();
         let bucket = buckets.entry(bucket_of(duration_us)).or_default();
         bucket.duration_us = bucket.duration_us.max(duration_us);
-        bucket.requests += requests;
+        bucket.requests = bucket.requests.saturating_add(requests);
     }
 
     pub(crate) fn add_all(&mut self, other: Requests<'a>) {
@@ -73,7 +73,7 @@ impl<'a> Requests<'a> {
         for (number, bucket) in buckets {
             let known = known.entry(number).or_default();
             known.duration_us = known.duration_us.max(bucket.duration_us);
-            known.requests += bucket.requests;
+            known.requests = known.requests.saturating_add(bucket.requests);
         }
     }
 
@@ -129,6 +129,9 @@ impl Requests<'static> {
         let text: Text = serde_json::from_str(json).ok()?;
         let mut requests = Self::new(text.service);
         for (minute, place, status, pairs) in text.rows {
+            if !(0..60).contains(&minute) {
+                return None;
+            }
             let (method, route) = text.routes.get(place)?.clone();
             let group = Group {
                 minute,
@@ -220,5 +223,22 @@ mod tests {
             }
         }
         assert_eq!(Requests::parse(""), None);
+    }
+
+    #[test]
+    fn a_forged_text_is_refused_or_counted_and_harms_nobody() {
+        let forged = |rows: &str| {
+            let json = format!(r#"{{"service":"shop","routes":[["GET","/a"]],"rows":{rows}}}"#);
+            let crc = crc32fast::hash(json.as_bytes());
+            Requests::parse(&format!("{crc:08x}{json}"))
+        };
+        for minute in [-1, 60, i64::MIN, i64::MAX] {
+            assert_eq!(forged(&format!("[[{minute},0,200,[[7,1]]]]")), None);
+        }
+        assert_eq!(forged("[[1,1,200,[[7,1]]]]"), None, "there is one route");
+        let many = forged(&format!("[[1,0,200,[[7,{}]]],[1,0,200,[[7,5]]]]", u64::MAX));
+        let many = many.unwrap();
+        let counted: Vec<u64> = many.groups().map(|(_, bucket)| bucket.requests).collect();
+        assert_eq!(counted, [u64::MAX]);
     }
 }

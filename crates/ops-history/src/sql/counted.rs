@@ -6,11 +6,10 @@ use super::tables::literal;
 use crate::Table;
 use crate::error::Error;
 use crate::file::directory::Found;
-use crate::file::name::HOUR_US;
+use crate::file::name::{HOUR_US, MINUTE_US};
 use crate::file::requests::Requests;
 use crate::file::stored::Stored;
-
-const MINUTE_US: i64 = 60_000_000;
+use crate::table::REQUEST;
 
 /// A view, the name of its first column, and the time that is one row of it.
 const VIEWS: [(&str, &str, i64); 2] = [
@@ -61,7 +60,7 @@ fn create_view(
         sql += &format!(
             " UNION ALL SELECT make_timestamp(epoch_us(timestamp) // {length} * {length}), http_request_method, http_route, \
              http_response_status_code, duration_us, duration_us / 1000.0, count(*), service_name, service_instance_id, run \
-             FROM read_parquet([{}]) WHERE body = 'request_completed' GROUP BY ALL",
+             FROM read_parquet([{}]) WHERE body = '{REQUEST}' GROUP BY ALL",
             uncounted.join(",")
         );
     }

@@ -61,8 +61,8 @@ pub struct Answer {
 /// Times that a statement is tried again because files were merged or removed while it ran.
 const TRIES: usize = 5;
 
-/// Answers one SELECT over the tables `logs`, `spans`, `metrics`, `requests`, `requests_by_hour` and `requests_by_minute` of these directories, which may be written to
-/// meanwhile. Rows that are in several files, or a file that is in several directories, count once.
+/// Answers one SELECT over the tables `logs`, `spans`, `metrics`, `requests`, `requests_by_hour` and `requests_by_minute` of
+/// these directories, which may be written to meanwhile. Rows that are in several files, or a file that is in several directories, count once.
 ///
 /// # Errors
 ///
@@ -73,10 +73,10 @@ pub fn query(dirs: &[impl AsRef<Path>], sql: &str, limits: &Limits) -> Result<An
     let mut tries = 0;
     loop {
         let files = Files::of(dirs, &damaged)?;
-        let left = limits.time.saturating_sub(started.elapsed());
         let answered = match Sandbox::open(&files.readable, sql, limits) {
             Ok(sandbox) => {
                 let sql = sandbox.checked(sql)?;
+                let left = limits.time.saturating_sub(started.elapsed());
                 sandbox.answer(sql, limits.rows, left, limits.time)
             }
             Err(error) => Err(error),

@@ -19,23 +19,22 @@ impl Sandbox {
     /// Makes the tables of these files that the statement may read.
     pub(super) fn open(files: &[Found], sql: &str, limits: &Limits) -> Result<Self, Error> {
         let connection = Connection::open_in_memory().map_err(failed)?;
-        counted::create(&connection, files, sql)?;
         let threads = limits.threads.map_or_else(String::new, |threads| {
             format!("SET threads = {};", threads.max(1))
         });
+        let bounds = format!("SET memory_limit = '{}B'; {threads}", limits.memory);
+        connection.execute_batch(&bounds).map_err(failed)?;
+        counted::create(&connection, files, sql)?;
         let paths = files.iter().map(|one| literal(&one.path.to_string_lossy()));
         let paths: Vec<_> = paths.collect();
         let settings = format!(
-            "{threads}
-             SET autoinstall_known_extensions = false;
+            "SET autoinstall_known_extensions = false;
              SET autoload_known_extensions = false;
-             SET memory_limit = '{}B';
              SET temp_directory = '';
              SET allowed_paths = [{}];
              SET enable_external_access = false;
              {}
              SET lock_configuration = true;",
-            limits.memory,
             paths.join(","),
             views(files)
         );

@@ -2,7 +2,7 @@
 
 use crate::Table;
 use crate::file::directory::Found;
-use crate::table::Form;
+use crate::table::{Form, REQUEST};
 
 /// Statements that make the tables of these files.
 pub(super) fn views(files: &[Found]) -> String {
@@ -27,9 +27,12 @@ pub(super) fn views(files: &[Found]) -> String {
             columns.join(", ")
         );
     }
-    sql + "CREATE VIEW requests AS SELECT timestamp, http_request_method, url_path, http_route, http_response_status_code, \
-        duration_ms, duration_us, error_type, trace_id, trace_id_bytes, request_id, severity_text, attributes, service_name, \
-        service_instance_id, run FROM logs WHERE body = 'request_completed';\n"
+    sql += &format!(
+        "CREATE VIEW requests AS SELECT timestamp, http_request_method, url_path, http_route, http_response_status_code, \
+         duration_ms, duration_us, error_type, trace_id, trace_id_bytes, request_id, severity_text, attributes, service_name, \
+         service_instance_id, run FROM logs WHERE body = '{REQUEST}';\n"
+    );
+    sql
 }
 
 fn view(name: &str, form: Form) -> String {

@@ -6,16 +6,16 @@ use std::path::Path;
 use bytes::Bytes;
 use parquet::data_type::{ByteArray, FixedLenByteArray};
 
-use super::line::{Line, REQUEST, severity};
+use super::line::{Line, severity};
 use super::record::{Sample, SampleValue, Span, micros};
 use crate::Table;
 use crate::error::Error;
 use crate::file::cells::Cells;
-use crate::file::name::{HOUR_US, Name};
+use crate::file::name::{HOUR_US, MINUTE_US, Name};
 use crate::file::publish::{Content, publish};
 use crate::file::requests::{Group, Requests};
 use crate::step::Steps;
-use crate::table::Form;
+use crate::table::{Form, REQUEST};
 
 /// Rows of the largest file that is not merged.
 const MAX_ROWS: usize = 16 * 1024;
@@ -301,9 +301,6 @@ impl Batch {
         (written, files, Ok(()))
     }
 }
-
-/// Microseconds of a minute.
-const MINUTE_US: i64 = 60_000_000;
 
 /// Returns the text as bytes, shared with the same text before.
 fn known(known: &mut HashSet<Bytes>, text_bytes: &mut usize, text: &str, form: Form) -> Bytes {

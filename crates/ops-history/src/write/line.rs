@@ -5,8 +5,7 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Event of the lines that are requests.
-pub(super) const REQUEST: &str = "request_completed";
+use crate::table::REQUEST;
 
 /// A line of JSON, taken apart: what has a column, and the rest.
 #[derive(Default)]
