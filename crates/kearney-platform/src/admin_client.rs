@@ -36,23 +36,24 @@ impl Answer {
 
 /// Asks, past any proxy: these addresses are of this machine or network.
 pub fn get(url: &str, token: Option<&str>, limit: Duration) -> Answer {
-    let mut request = agent(limit).get(url);
-    if let Some(token) = token {
-        request = request.header("authorization", format!("Bearer {token}"));
-    }
+    let request = authorized(agent(limit).get(url), token);
     answered(request.call(), limit)
 }
 
 /// Asks the admin page for a change, with this JSON.
 pub fn post(url: &str, token: Option<&str>, json: &str, limit: Duration) -> Answer {
-    let mut request = agent(limit)
+    let request = agent(limit)
         .post(url)
         .header("content-type", "application/json")
         .header("x-ops-admin", "1");
-    if let Some(token) = token {
-        request = request.header("authorization", format!("Bearer {token}"));
+    answered(authorized(request, token).send(json), limit)
+}
+
+fn authorized<B>(request: ureq::RequestBuilder<B>, token: Option<&str>) -> ureq::RequestBuilder<B> {
+    match token {
+        Some(token) => request.header("authorization", format!("Bearer {token}")),
+        None => request,
     }
-    answered(request.send(json), limit)
 }
 
 fn agent(limit: Duration) -> ureq::Agent {
