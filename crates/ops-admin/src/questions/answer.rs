@@ -14,7 +14,7 @@ pub(super) struct Answer {
     files: usize,
     skipped: Vec<String>,
     seconds: f64,
-    /// What was offered to the history before the question is in the answer.
+    /// Lines, spans and samples that were offered before the question are in the answer.
     current: bool,
 }
 
