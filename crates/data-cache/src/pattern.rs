@@ -19,6 +19,19 @@ pub(crate) fn folded(text: &str) -> String {
     folded.to_lowercase()
 }
 
+/// Returns `true` for ASCII without whitespace but single spaces between words.
+fn is_plain(text: &str) -> bool {
+    let mut after_space = true;
+    for byte in text.bytes() {
+        let is_space = byte == b' ';
+        if is_space && after_space || !(is_space || byte.is_ascii_graphic()) {
+            return false;
+        }
+        after_space = is_space;
+    }
+    !after_space
+}
+
 /// A pattern for the whole of a text.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -46,6 +59,41 @@ impl Pattern {
 
     pub(crate) fn literals(&self) -> usize {
         self.0.chars().filter(|c| !matches!(c, '*' | '?')).count()
+    }
+
+    /// Returns `true` if the pattern matches the whole text, [`folded`].
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        match is_plain(text) {
+            true => self.matches_plain(text.as_bytes()),
+            false => self.matches_folded(&folded(text)),
+        }
+    }
+
+    /// [`matches_folded`](Self::matches_folded) for a text of which nothing is to be folded but the case of its letters:
+    /// an invalidation asks it of every entry.
+    fn matches_plain(&self, text: &[u8]) -> bool {
+        let pattern = self.0.as_bytes();
+        let (mut at, mut of_text, mut star) = (0, 0, None);
+        while let Some(byte) = text.get(of_text) {
+            match pattern.get(at) {
+                Some(b'*') => {
+                    star = Some((at + 1, of_text));
+                    at += 1;
+                }
+                Some(c) if *c == b'?' || *c == byte.to_ascii_lowercase() => {
+                    at += 1;
+                    of_text += 1;
+                }
+                _ => {
+                    let Some((after, from)) = &mut star else {
+                        return false;
+                    };
+                    *from += 1;
+                    (at, of_text) = (*after, *from);
+                }
+            }
+        }
+        pattern[at..].iter().all(|c| *c == b'*')
     }
 
     /// Greedy with one place to come back to: time is at most pattern × text. `text` is [`folded`].

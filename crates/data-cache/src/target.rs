@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::pattern::{Pattern, folded};
+use crate::pattern::Pattern;
 use crate::sql::Words;
 
 /// Entries by their text or tables.
@@ -24,7 +24,7 @@ impl Target {
     pub(crate) fn matches(&self, label: &str, tables: &[String]) -> bool {
         match self {
             Self::All => true,
-            Self::Text(pattern) => pattern.matches_folded(&folded(label)),
+            Self::Text(pattern) => pattern.matches(label),
             Self::Table(table) => {
                 let known = tables.iter().any(|known| known == table);
                 let is_function = label.starts_with("fn:");
