@@ -30,8 +30,8 @@ pub struct QueryCache {
     pub default_ttl_seconds: u64,
     /// MiB of files of entries that may be kept; those go first that save least time for their bytes. 0: no files.
     pub max_size_mb: u64,
-    /// MiB of memory for results that are kept there as well; a fifth of it, 8 MiB at most, is left for encoding and reading.
-    /// 0: none are kept.
+    /// MiB of memory for results that are kept there as well. Half of it, 8 MiB at most, is left for encoding and reading; the
+    /// index of what is kept, in files too, takes some 400 bytes of it for each entry, up to half. 0: none are kept.
     pub memory_mb: u64,
     /// Format of the files.
     pub codec: Codec,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::disk::{Listed, Metadata};
+use crate::disk::{Listed, Metadata, shared_tables};
 use crate::key::{BuildKeyHasher, Key};
 use crate::memory::Usage;
 
@@ -30,7 +30,7 @@ impl Indexed {
     pub(crate) fn of(metadata: &Metadata, usage: Arc<Usage>) -> Self {
         Self {
             label: metadata.label.as_str().into(),
-            tables: metadata.tables.clone().into(),
+            tables: shared_tables(metadata.tables.clone()),
             created_at: metadata.created_at,
             ttl_seconds: metadata.ttl_seconds,
             compute_ms: metadata.compute_ms,
@@ -66,6 +66,12 @@ impl Indexed {
         }
     }
 
+    /// Bytes of memory that it takes here.
+    fn memory_bytes(&self) -> u64 {
+        let tables: usize = self.tables.iter().map(|table| 40 + table.len()).sum();
+        ENTRY_BYTES + (self.label.len() + tables) as u64
+    }
+
     pub(crate) fn is_expired(&self, now: u64) -> bool {
         now.saturating_sub(self.created_at) >= self.ttl_seconds
     }
@@ -76,9 +82,14 @@ const SHARDS: usize = 64;
 
 pub(crate) struct Index {
     shards: [Mutex<Shard>; SHARDS],
-    /// Bytes of all entries.
+    /// Bytes of the files of all entries.
     bytes: AtomicU64,
+    /// Bytes of memory that the index takes.
+    memory_bytes: AtomicU64,
 }
+
+/// Bytes of an entry beside its texts: key, numbers, count of uses, and what the table and the allocator add.
+const ENTRY_BYTES: u64 = 280;
 
 type Shard = HashMap<Key, Indexed, BuildKeyHasher>;
 
@@ -87,6 +98,7 @@ impl Default for Index {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             bytes: AtomicU64::new(0),
+            memory_bytes: AtomicU64::new(0),
         }
     }
 }
@@ -98,17 +110,29 @@ impl Index {
 
     pub(crate) fn insert(&self, key: Key, entry: Indexed) {
         let mut shard = self.shard(&key);
-        self.bytes.fetch_add(entry.bytes, Ordering::Relaxed);
+        self.add(&entry);
         if let Some(old) = shard.insert(key, entry) {
-            self.bytes.fetch_sub(old.bytes, Ordering::Relaxed);
+            self.subtract(&old);
         }
+    }
+
+    fn add(&self, entry: &Indexed) {
+        self.bytes.fetch_add(entry.bytes, Ordering::Relaxed);
+        self.memory_bytes
+            .fetch_add(entry.memory_bytes(), Ordering::Relaxed);
+    }
+
+    fn subtract(&self, entry: &Indexed) {
+        self.bytes.fetch_sub(entry.bytes, Ordering::Relaxed);
+        self.memory_bytes
+            .fetch_sub(entry.memory_bytes(), Ordering::Relaxed);
     }
 
     /// Inserts an entry unless there is one.
     pub(crate) fn insert_new(&self, key: Key, entry: Indexed) {
         let mut shard = self.shard(&key);
         if let hash_map::Entry::Vacant(place) = shard.entry(key) {
-            self.bytes.fetch_add(entry.bytes, Ordering::Relaxed);
+            self.add(&entry);
             place.insert(entry);
         }
     }
@@ -122,7 +146,7 @@ impl Index {
         let mut shard = self.shard(key);
         match shard.get(key) {
             Some(entry) if is_meant(entry) => {
-                self.bytes.fetch_sub(entry.bytes, Ordering::Relaxed);
+                self.subtract(entry);
                 shard.remove(key).is_some()
             }
             _ => false,
@@ -141,6 +165,10 @@ impl Index {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.memory_bytes.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
@@ -150,7 +178,7 @@ impl Index {
             shard.lock().retain(|key, entry| {
                 let kept = keep(key, entry);
                 if !kept {
-                    self.bytes.fetch_sub(entry.bytes, Ordering::Relaxed);
+                    self.subtract(entry);
                 }
                 kept
             });
@@ -166,16 +194,25 @@ impl Index {
         all
     }
 
-    /// The keys of the entries that match. They are looked at in copies: nobody waits for `matches`.
-    pub(crate) fn matching(&self, matches: impl Fn(&Indexed) -> bool) -> Vec<Key> {
-        let mut found = Vec::new();
+    /// The keys of the entries that are picked and match, with what they were picked as. `matches` is asked with count of
+    /// invalidations, label and tables, of copies: nobody waits for it.
+    pub(crate) fn matching<P>(
+        &self,
+        pick: impl Fn(&Indexed) -> Option<P>,
+        matches: impl Fn(u64, &str, &[String]) -> bool,
+    ) -> Vec<(Key, P)> {
+        let (mut found, mut copies) = (Vec::new(), Vec::new());
         for shard in &self.shards {
-            let entries: Vec<_> = {
-                let shard = shard.lock();
-                shard.iter().map(|(k, entry)| (*k, entry.clone())).collect()
-            };
-            let matching = entries.iter().filter(|(_, entry)| matches(entry));
-            found.extend(matching.map(|(key, _)| *key));
+            copies.extend(shard.lock().iter().filter_map(|(key, entry)| {
+                let picked = pick(entry)?;
+                let (label, tables) = (entry.label.clone(), entry.tables.clone());
+                Some((*key, picked, entry.generation, label, tables))
+            }));
+            for (key, picked, generation, label, tables) in copies.drain(..) {
+                if matches(generation, &label, &tables) {
+                    found.push((key, picked));
+                }
+            }
         }
         found
     }

@@ -90,6 +90,14 @@ pub(crate) struct Memory {
 
 type Shard = HashMap<Key, Arc<Entry>, BuildKeyHasher>;
 
+/// Result of [`Memory::insert`].
+#[derive(Default)]
+pub(crate) struct Inserted {
+    pub(crate) is_kept: bool,
+    /// Entries that went to make room.
+    pub(crate) evicted: Vec<(Key, Arc<Entry>)>,
+}
+
 /// Parts of the map, each with a lock of its own.
 const SHARDS: usize = 64;
 
@@ -111,19 +119,28 @@ impl Memory {
         &self.entries[key.shard() % SHARDS]
     }
 
-    /// Keeps an entry, unless it would take more than an eighth of the room. `now` is in milliseconds since 1970.
-    pub(crate) fn insert(&self, key: Key, entry: Arc<Entry>, now: u64) -> bool {
+    /// Keeps an entry, unless it would take more than an eighth of the room, of which `index_bytes` are taken already, up
+    /// to a half. `now` is in milliseconds since 1970.
+    pub(crate) fn insert(
+        &self,
+        key: Key,
+        entry: Arc<Entry>,
+        now: u64,
+        index_bytes: u64,
+    ) -> Inserted {
+        let mut inserted = Inserted::default();
         if self.capacity == 0 {
-            return false;
+            return inserted;
         }
         let bytes = retained_bytes(&entry.batches) + ENTRY_BYTES;
-        let fits = bytes <= self.capacity / 8;
-        // freed when no lock is held any more
-        let mut gone = Vec::new();
+        let capacity = self.capacity - index_bytes.min(self.capacity / 2);
         let mut residents = self.residents.lock();
-        if !fits {
-            gone.extend(self.take_out(&mut residents, &key));
-            return false;
+        if bytes > capacity / 8 {
+            let replaced = self.take_out(&mut residents, &key);
+            // what goes is freed when no lock is held any more
+            drop(residents);
+            drop(replaced);
+            return inserted;
         }
         residents.insert(Resident {
             key,
@@ -131,13 +148,19 @@ impl Memory {
             compute_ms: entry.compute_ms,
             usage: entry.usage.clone(),
         });
-        gone.extend(self.shard(&key).write().insert(key, entry));
-        while residents.bytes > self.capacity
+        let replaced = self.shard(&key).write().insert(key, entry);
+        while residents.bytes > capacity
             && let Some(victim) = residents.victim(&key, now)
         {
-            gone.extend(self.take_out(&mut residents, &victim));
+            let evicted = self.take_out(&mut residents, &victim);
+            inserted
+                .evicted
+                .extend(evicted.map(|entry| (victim, entry)));
         }
-        true
+        drop(residents);
+        drop(replaced);
+        inserted.is_kept = true;
+        inserted
     }
 
     pub(crate) fn remove(&self, key: &Key) {
@@ -180,7 +203,7 @@ impl Memory {
 /// Bytes of the limit that are left for what holds no result: encoders, buffers, and what the allocator keeps of them.
 /// Measured: 4 to 9 MiB, however large the limit is.
 fn machinery(mib: u64) -> u64 {
-    (mib.saturating_mul(1 << 20) / 5).min(8 << 20)
+    mib.saturating_mul(1 << 19).min(8 << 20)
 }
 
 /// Entries that are removed under one lock.
@@ -261,8 +284,8 @@ impl Residents {
     }
 }
 
-/// Bytes of an entry beside its batches: label, index, and the tables that it is in.
-const ENTRY_BYTES: u64 = 700;
+/// Bytes of an entry beside its batches: itself, and the tables of this tier that it is in.
+const ENTRY_BYTES: u64 = 450;
 
 /// Bytes of a batch beside its columns.
 const BATCH_BYTES: u64 = 128;

@@ -47,11 +47,11 @@ impl Inner {
         }
     }
 
-    fn apply(&self, tail: Tail) {
+    fn apply(&self, tail: Tail<'_>) {
         // this process may not have noticed yet what other processes invalidated: the journal is read with their count
         let count = tail.generation.count();
         let mut known: HashSet<Key, BuildKeyHasher> = HashSet::default();
-        for change in tail.changes {
+        for change in tail.changes() {
             match change {
                 Change::Put(key, entry) => {
                     if tail.is_whole {

@@ -213,8 +213,8 @@ impl Inner {
         });
         let own = self.generations.own();
         if self.generations.before_read(*own) == before {
-            self.memory.insert(*key, entry.clone(), self.now_millis());
             self.index.insert(*key, indexed);
+            self.insert_entry(*key, entry.clone());
         }
         entry
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::Cache;
 use super::inner::Inner;
@@ -27,6 +27,8 @@ const FOREGROUND_VICTIMS: usize = 256;
 const FOREGROUND_ENTRIES: usize = 4096;
 /// Files that are removed under one lock.
 const BATCH: usize = 64;
+/// Removal in the background pauses for as long as it held the directory's lock, and at most this long.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// Files of another process's invalidation that are there for longer than this are removed by whoever notices.
 const TAKE_OVER_MILLIS: u64 = 5000;
 
@@ -139,9 +141,19 @@ impl Inner {
             self.index_files();
             self.follow(disk);
         }
-        let mut victims = self.index.matching(|entry| {
-            entry.generation < count && target.matches(&entry.label, &entry.tables)
-        });
+        let found = self.index.matching(
+            |entry| {
+                let is_older = entry.generation < count;
+                // a newer result in memory alone may hide an older file
+                (is_older || entry.bytes == 0).then_some(is_older)
+            },
+            |_, label, tables| target.matches(label, tables),
+        );
+        let keys = |older| {
+            let of_kind = found.iter().filter(move |(_, is_older)| *is_older == older);
+            of_kind.map(|(key, _)| *key)
+        };
+        let mut victims: Vec<Key> = keys(true).collect();
         let is_small = self.index.len() <= FOREGROUND_ENTRIES;
         if let (true, true, Some(disk)) = (target.is_all(), is_small, &self.disk) {
             // those whose metadata nobody can read, too
@@ -150,11 +162,7 @@ impl Inner {
         }
         let removed = victims.len();
         if removed <= FOREGROUND_VICTIMS && self.disk.is_some() {
-            // a newer result in memory alone may hide an older file
-            victims.extend(self.index.matching(|entry| {
-                let is_hiding = entry.bytes == 0 && entry.generation >= count;
-                is_hiding && target.matches(&entry.label, &entry.tables)
-            }));
+            victims.extend(keys(false));
         }
         let failed = match removed <= FOREGROUND_VICTIMS || announced.count.is_none() {
             true => self.remove_now(&victims, count, &target, &mut announced),
@@ -273,9 +281,8 @@ impl Inner {
             let mut orders = pending.iter().map(|pending| &pending.order);
             orders.any(|order| order.refuses(generation, label, tables))
         };
-        let victims = self
-            .index
-            .matching(|entry| refuses(entry.generation, &entry.label, &entry.tables));
+        let victims = self.index.matching(|_| Some(()), &refuses);
+        let victims: Vec<Key> = victims.into_iter().map(|(key, ())| key).collect();
         let settled = disk.sheet().map_or(0, |sheet| sheet.settled);
         let is_due = |p: &Arc<Pending>| {
             p.order.count > settled
@@ -336,6 +343,7 @@ impl Inner {
         refuses: &impl Fn(u64, &str, &[String]) -> bool,
     ) -> io::Result<()> {
         for keys in keys.chunks(BATCH) {
+            let began = Instant::now();
             let exclusive = disk.exclusive(INVALIDATION_LIMIT)?;
             for key in keys {
                 let is_meant = match disk.metadata(key) {
@@ -347,6 +355,9 @@ impl Inner {
                     disk.remove(key, Which::Any, &exclusive)?;
                 }
             }
+            drop(exclusive);
+            // nobody waits for this thread, and others wait for the lock, the disk, or a core
+            std::thread::sleep(began.elapsed().min(LONGEST_PAUSE));
         }
         Ok(())
     }

@@ -29,7 +29,8 @@ impl Inner {
         // what other processes removed is not there any more, nor what memory let go of
         let there: HashSet<Key, BuildKeyHasher> = entries.iter().map(|entry| entry.key).collect();
         self.index.retain(|key, entry| match entry.bytes {
-            0 => self.memory.get(key).is_some(),
+            // of an earlier result, which an invalidation has to find
+            0 => there.contains(key) || self.memory.get(key).is_some(),
             _ => there.contains(key),
         });
         let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();

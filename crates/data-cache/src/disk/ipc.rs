@@ -20,8 +20,11 @@ use parking_lot::Mutex;
 use super::codec::{BATCH_ROWS, SchemaAndBatches};
 
 pub(super) fn encode(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Result<Vec<u8>, String> {
-    let mut writer =
-        StreamWriter::try_new(Vec::new(), schema).map_err(|error| error.to_string())?;
+    // a vector that grows is there twice while it moves
+    let columns = batches.iter().flat_map(RecordBatch::columns);
+    let size = columns.map(|column| column.to_data().get_slice_memory_size().unwrap_or(0));
+    let sink = Vec::with_capacity(size.sum());
+    let mut writer = StreamWriter::try_new(sink, schema).map_err(|error| error.to_string())?;
     for batch in joined(schema, batches)? {
         writer.write(&batch).map_err(|error| error.to_string())?;
     }

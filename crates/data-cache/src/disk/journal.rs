@@ -15,6 +15,10 @@ use crate::failpoint::Step;
 use crate::key::Key;
 
 const MAGIC: &[u8; 8] = b"dcjournl";
+/// Bytes of a key.
+const KEY: usize = 32;
+/// Numbers of a put, before its texts.
+const NUMBERS: usize = 5;
 /// Bytes before the first record: magic and id.
 const HEADER: u64 = 16;
 /// Bytes of a record before its content: length and digest.
@@ -36,6 +40,14 @@ pub(crate) struct Listed {
     pub(crate) bytes: u64,
 }
 
+/// Names that an entry and its index share; all those without any share one.
+pub(crate) fn shared_tables(tables: Vec<String>) -> Arc<[String]> {
+    match tables.is_empty() {
+        true => Arc::default(),
+        false => tables.into(),
+    }
+}
+
 /// A change of what the directory holds.
 pub(crate) enum Change {
     Put(Key, Listed),
@@ -55,18 +67,31 @@ struct Position {
 pub(super) struct Journal(Mutex<Position>);
 
 /// Changes since the last look.
-pub(crate) struct Tail {
-    pub(crate) changes: Vec<Change>,
+pub(crate) struct Tail<'a> {
+    /// Records that are intact.
+    records: &'a [u8],
     /// `true` if the changes are everything that there is.
     pub(crate) is_whole: bool,
     /// Count of invalidations that the removals among the changes may follow from.
     pub(crate) generation: Generation,
 }
 
+impl Tail<'_> {
+    /// The changes, oldest first. They are made one by one: together they would take more memory than the index.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = Change> {
+        let mut rest = self.records;
+        std::iter::from_fn(move || {
+            let (_, content, after) = split_record(rest)?;
+            rest = after;
+            decode(content)
+        })
+    }
+}
+
 impl Disk {
     /// Hands over the changes since the last look, for whoever applies them before the next one; `None` if there is no
     /// journal that can be believed.
-    pub(crate) fn follow<R>(&self, apply: impl FnOnce(Tail) -> R) -> Option<R> {
+    pub(crate) fn follow<R>(&self, apply: impl FnOnce(Tail<'_>) -> R) -> Option<R> {
         let mut position = self.journal.0.lock();
         let sheet = self.sheet().filter(|sheet| sheet.journal_len > 0)?;
         let is_same = position.id == sheet.journal_id && position.offset <= sheet.journal_len;
@@ -74,9 +99,9 @@ impl Disk {
             true => position.offset,
             false => HEADER,
         };
-        let changes = match is_same && from == sheet.journal_len {
+        let records = match is_same && from == sheet.journal_len {
             true => Vec::new(),
-            false => self.changes(&sheet, from)?,
+            false => self.records(&sheet, from)?,
         };
         if !is_same {
             position.base = sheet.journal_len;
@@ -84,13 +109,14 @@ impl Disk {
         position.id = sheet.journal_id;
         position.offset = sheet.journal_len;
         Some(apply(Tail {
-            changes,
+            records: &records,
             is_whole: !is_same,
             generation: sheet.generation,
         }))
     }
 
-    fn changes(&self, sheet: &Sheet, from: u64) -> Option<Vec<Change>> {
+    /// The records from there on; `None` unless each of them is intact.
+    fn records(&self, sheet: &Sheet, from: u64) -> Option<Vec<u8>> {
         let (mut file, length) = open_regular(&self.journal_path()).ok()??;
         if length < sheet.journal_len {
             return None;
@@ -109,18 +135,14 @@ impl Disk {
         }
         let seed = seed(sheet);
         let mut rest = bytes.as_slice();
-        let mut changes = Vec::new();
         while !rest.is_empty() {
-            let length = usize::try_from(u32::from_le_bytes(*rest.first_chunk()?)).ok()?;
-            let digest = u64::from_le_bytes(*rest.get(4..)?.first_chunk()?);
-            let content = rest.get(FRAME..FRAME + length.min(MAX_RECORD))?;
-            if digest_of(seed, content) != digest {
+            let (digest, content, after) = split_record(rest)?;
+            if digest_of(seed, content) != digest || !is_readable(content) {
                 return None;
             }
-            changes.push(decode(content)?);
-            rest = &rest[FRAME + length..];
+            rest = after;
         }
-        Some(changes)
+        Some(bytes)
     }
 
     pub(super) fn record_put(
@@ -216,6 +238,17 @@ fn framed(content: &[u8], seed: u64) -> io::Result<Vec<u8>> {
     Ok(record)
 }
 
+/// Digest and content of the first record, and what follows it.
+fn split_record(records: &[u8]) -> Option<(u64, &[u8], &[u8])> {
+    let length = usize::try_from(u32::from_le_bytes(*records.first_chunk()?)).ok()?;
+    if length > MAX_RECORD {
+        return None;
+    }
+    let digest = u64::from_le_bytes(*records.get(4..)?.first_chunk()?);
+    let (content, after) = records.get(FRAME..)?.split_at_checked(length)?;
+    Some((digest, content, after))
+}
+
 fn encode_removal(key: &Key) -> Vec<u8> {
     let mut bytes = vec![b'-'];
     bytes.extend(key.bytes());
@@ -243,14 +276,35 @@ fn encode_put(key: &Key, entry: &Listed) -> Vec<u8> {
     bytes
 }
 
+/// Returns `true` for what [`decode`] makes a change of.
+fn is_readable(content: &[u8]) -> bool {
+    let Some((kind, rest)) = content.split_first() else {
+        return false;
+    };
+    let Some((_, mut rest)) = rest.split_first_chunk::<KEY>() else {
+        return false;
+    };
+    if *kind != b'+' {
+        return *kind == b'-' && rest.is_empty();
+    }
+    let has_numbers = (0..NUMBERS).all(|_| take_number(&mut rest).is_some());
+    let has_label = has_numbers && take_text(&mut rest).is_some();
+    while has_label && !rest.is_empty() {
+        if take_text(&mut rest).is_none() {
+            return false;
+        }
+    }
+    has_label
+}
+
 fn decode(content: &[u8]) -> Option<Change> {
     let (kind, rest) = content.split_first()?;
-    let (key, mut rest) = rest.split_first_chunk::<32>()?;
+    let (key, mut rest) = rest.split_first_chunk::<KEY>()?;
     let key = Key::from_bytes(*key);
     if *kind != b'+' {
         return (*kind == b'-' && rest.is_empty()).then_some(Change::Remove(key));
     }
-    let mut numbers = [0; 5];
+    let mut numbers = [0; NUMBERS];
     for number in &mut numbers {
         *number = take_number(&mut rest)?;
     }
@@ -262,7 +316,7 @@ fn decode(content: &[u8]) -> Option<Change> {
     let [created_at, ttl_seconds, compute_ms, generation, bytes] = numbers;
     let entry = Listed {
         label: label.into(),
-        tables: tables.into(),
+        tables: shared_tables(tables),
         created_at,
         ttl_seconds,
         compute_ms,

@@ -27,7 +27,7 @@ mod sweep;
 pub(crate) use codec::decode;
 pub(crate) use codec::{Decoded, Encoded, Format, encode};
 pub(crate) use entry::{Found, ReadProblem, Which};
-pub(crate) use journal::{Change, Listed, Tail};
+pub(crate) use journal::{Change, Listed, Tail, shared_tables};
 pub(crate) use key_lock::{KeyLock, KeyTurn};
 pub(crate) use layout::unique_id;
 use layout::unique_number;

@@ -103,25 +103,20 @@ fn blocks(dir: &Path) -> u64 {
         .sum()
 }
 
-/// MiB that storing takes though no result is kept in memory.
-fn machinery(codec: &str, mut random: Random, most_rows: usize, few: bool) -> u64 {
-    let before = resident_mb();
+/// Goes once through all of the program that storing and reading need, so that its code is in memory: pages of a program
+/// are not what a cache takes. Nothing is kept.
+fn warm_up(codec: &str, random: &mut Random) {
     let yaml = format!("query_cache: {{memory_mb: 0, max_size_mb: 64, codec: {codec}}}");
     let config = Config::from_yaml("c", &yaml).unwrap();
-    // writers of the cache may be at work still when it is dropped
-    let alone = tempfile::tempdir().unwrap();
-    let cache = Cache::open_with(alone.path(), &config).unwrap();
-    for at in 0..if few { 20 } else { 400_i64 } {
-        let result = some_result(&mut random, most_rows);
-        cache.set(SQL, &result, &params! { at: at }, None).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open_with(dir.path(), &config).unwrap();
+    for at in 0..20_i64 {
+        let result = some_result(random, 16);
+        let bound = params! { at: at };
+        cache.set(SQL, &result, &bound, None).unwrap();
+        assert!(cache.get(SQL, &bound).is_some());
     }
-    let taken = resident_mb().saturating_sub(before);
-    drop(cache);
-    taken
-}
-
-fn is_short(seconds: u64) -> bool {
-    seconds < 10
+    assert!(cache.flush(Duration::from_secs(30)));
 }
 
 /// The role of a child: stores results of random shapes under random limits for so many seconds, and compares the limits
@@ -140,8 +135,8 @@ pub(crate) fn keep_within_limits(dir: &Path, role: &str) {
     let most_rows = 1 << (9 + random.below(6));
     let yaml =
         format!("query_cache: {{max_size_mb: {disk_mb}, memory_mb: {memory_mb}, codec: {codec}}}");
+    warm_up(codec, &mut random);
     let before = resident_mb();
-    let alone = machinery(codec, Random(random.0), most_rows, is_short(seconds));
     let cache = Cache::open_with(dir, &Config::from_yaml("c", &yaml).unwrap()).unwrap();
     let (mut most_memory, mut most_blocks, mut worst_count) = (0, 0, 0.0_f64);
     let until = Instant::now() + Duration::from_secs(seconds);
@@ -152,6 +147,9 @@ pub(crate) fn keep_within_limits(dir: &Path, role: &str) {
             let result = some_result(&mut random, most_rows);
             let bound = params! { at: at };
             cache.set(SQL, &result, &bound, None).unwrap();
+            // some are read from files, and are in memory again
+            let earlier = at - i64::try_from(random.below(200)).unwrap();
+            let _ = cache.get(SQL, &params! { at: earlier });
             at += 1;
         }
         most_memory = most_memory.max(resident_mb().saturating_sub(before));
@@ -160,16 +158,17 @@ pub(crate) fn keep_within_limits(dir: &Path, role: &str) {
         let counted = cache.get_stats().total_size_bytes;
         worst_count = worst_count.max((counted as f64 / real as f64 - 1.0).abs());
     }
+    let stats = cache.get_stats();
     println!(
-        "limits {at} results ({} evicted), {codec}, at most {most_rows} rows: memory {most_memory} of {memory_mb} MiB, {alone} MiB \
-         without results, files {} of {disk_mb} MiB, counted within {:.1} %",
-        cache.get_stats().evicted_size,
-        most_blocks >> 20,
+        "limits {at} results ({} evicted), {codec}, at most {most_rows} rows: memory {most_memory} of {memory_mb} MiB ({:+.0} %), files \
+         {:.1} of {disk_mb} MiB, counted within {:.1} %",
+        stats.evicted_size,
+        (most_memory as f64 / memory_mb as f64 - 1.0) * 100.0,
+        most_blocks as f64 / 1_048_576.0,
         worst_count * 100.0
     );
-    // 24 MiB: what the test itself holds, and what the allocator keeps of thousands of results of other sizes
     assert!(
-        most_memory <= memory_mb + memory_mb / 4 + 24,
+        most_memory <= memory_mb + memory_mb / 4,
         "{most_memory} MiB of memory"
     );
     assert!(
@@ -177,14 +176,16 @@ pub(crate) fn keep_within_limits(dir: &Path, role: &str) {
         "{most_blocks} bytes of files"
     );
     assert!(worst_count <= 0.1, "counted {worst_count} off");
-    assert!(cache.get_stats().evicted_size > 0, "no limit was reached");
+    assert!(stats.evicted_size > 0, "no limit was reached");
     println!("kept");
 }
 
+/// In full 10 limits for 30 seconds each, from `OPS_TEST_SEED` on.
 #[test]
 fn limits_hold_for_results_of_any_shape() {
-    let (runs, seconds) = if is_full() { (20, 30) } else { (2, 1) };
-    for seed in 1..=runs {
+    let (runs, seconds) = if is_full() { (10, 30) } else { (2, 1) };
+    let first = std::env::var("OPS_TEST_SEED").map_or(1, |seed| seed.parse().unwrap());
+    for seed in first..first + runs {
         let dir = tempfile::tempdir().unwrap();
         let mut child = Process::start(&format!("limits {seed} {seconds}"), dir.path());
         let line = child.wait_for("limits ").expect("the child panicked");
@@ -192,6 +193,23 @@ fn limits_hold_for_results_of_any_shape() {
         assert!(child.wait_for("kept").is_some(), "seed {seed}: {line}");
         child.succeeds();
     }
+}
+
+#[test]
+fn what_went_to_make_room_is_not_there_and_not_counted() {
+    let config = Config::from_yaml("c", "query_cache: {memory_mb: 2, max_size_mb: 0}").unwrap();
+    let cache = Cache::open_with("nowhere", &config).unwrap();
+    let stored = 5000_i64;
+    for at in 0..stored {
+        let bound = params! { at: at };
+        cache.set(SQL, &[numbers(&[at])], &bound, None).unwrap();
+    }
+    let is_there = |at: &i64| cache.get(SQL, &params! { at: *at }).is_some();
+    let there = (0..stored).filter(is_there).count();
+    assert!((500..4000).contains(&there), "{there}");
+    assert_eq!(cache.get_stats().entries, there as u64);
+    assert_eq!(cache.invalidate("*").unwrap(), there);
+    assert_eq!((0..stored).filter(is_there).count(), 0);
 }
 
 #[test]
@@ -257,7 +275,7 @@ fn memory_keeps_what_is_expensive_for_its_size() {
     let expensive = (0..4).filter(|at| is_there("expensive", *at)).count();
     let cheap = (0..100).filter(|at| is_there("cheap", *at)).count();
     assert_eq!(expensive, 4);
-    assert!((10..=17).contains(&cheap), "{cheap}");
+    assert!((5..=9).contains(&cheap), "{cheap}");
     assert!(is_there("cheap", 99), "the newest one is there");
     let counted = cache.get_stats().memory_bytes;
     assert!(counted <= 8 << 20, "{counted}");
