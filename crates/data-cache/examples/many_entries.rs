@@ -17,19 +17,18 @@ use data_cache::{Cache, Params};
 
 /// The first argument of the process that asks beside the one that measures.
 const BESIDE: &str = "--beside";
+/// The first argument of the process that fills a directory.
+const FILL: &str = "--fill";
 const IDLE: Duration = Duration::from_secs(120);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [role, dir, sql] = arguments.as_slice()
-        && role == BESIDE
-    {
-        return ask_beside(Path::new(dir), sql);
+    match arguments.as_slice() {
+        [role, dir, sql] if role == BESIDE => return ask_beside(Path::new(dir), sql),
+        [role, dir, count] if role == FILL => return fill(Path::new(dir), count.parse().unwrap()),
+        _ => {}
     }
     let counts = arguments.iter().map(|count| count.parse().unwrap());
-    println!(
-        "entries | open | first hit | first get_stats | invalidate 100: return, worst get | all: return, worst get | RSS | blocks"
-    );
     for count in counts {
         measure(count);
     }
@@ -45,11 +44,11 @@ fn sql(at: usize, of: usize) -> String {
     format!("SELECT sum(price) AS total FROM {table} WHERE customer = {at} GROUP BY region")
 }
 
-fn measure(count: usize) {
-    let dir = std::env::temp_dir().join(format!("many-entries-{}-{count}", std::process::id()));
+/// Fills a directory.
+fn fill(dir: &Path, count: usize) {
     let column: ArrayRef = Arc::new(Int64Array::from(vec![1]));
     let batch = RecordBatch::try_from_iter([("n", column)]).unwrap();
-    let cache = Cache::open(&dir).unwrap();
+    let cache = Cache::open(dir).unwrap();
     cache.get_stats();
     for at in 0..count {
         let batches = std::slice::from_ref(&batch);
@@ -60,10 +59,23 @@ fn measure(count: usize) {
     cache
         .set("SELECT beside", &[batch], &Params::new(), None)
         .unwrap();
-    cache.flush(IDLE);
-    drop(cache);
-    let blocks = blocks(&dir) >> 20;
+    assert!(cache.flush(IDLE));
+}
 
+/// This program, in a role.
+fn this(role: &str, dir: &Path, argument: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([role.as_ref(), dir.as_os_str(), argument.as_ref()]);
+    command
+}
+
+fn measure(count: usize) {
+    let dir = std::env::temp_dir().join(format!("many-entries-{}-{count}", std::process::id()));
+    // by another process, so that memory here is that of the entries alone
+    let mut filling = this(FILL, &dir, &count.to_string());
+    assert!(filling.status().unwrap().success());
+    let blocks = blocks(&dir) >> 20;
+    let before = rss();
     let (cache, open) = timed(|| Cache::open(&dir).unwrap());
     let (hit, first_hit) = timed(|| cache.get("SELECT beside", &Params::new()));
     assert!(hit.is_some());
@@ -73,15 +85,17 @@ fn measure(count: usize) {
     let (stats, first_stats) = timed(|| cache.get_stats());
     assert_eq!(stats.entries, count as u64 + 1);
     cache.flush(IDLE);
+    let indexed = rss() - before;
     // all of them in memory too
     for at in 0..count {
         assert!(cache.get(&sql(at, count), &Params::new()).is_some());
     }
-    let rss = rss();
+    let rss = rss() - before;
     let few = invalidate(&dir, &cache, "*from rare*", &sql(0, count), 100);
     let all = invalidate(&dir, &cache, "*from orders*", &sql(1, count), count - 100);
     println!(
-        "{count} | {open:?} | {first_hit:?} | {first_stats:?} | {few} | {all} | {rss} MiB | {blocks} MiB"
+        "{count} entries: open {open:.2?}, first hit {first_hit:.2?}, first get_stats {first_stats:.2?}, RSS {indexed} MiB with the index, \
+         {rss} MiB with all in memory, blocks {blocks} MiB\n  invalidate 100: {few}\n  invalidate all: {all}"
     );
     cache.flush(IDLE);
     assert_eq!(cache.get_stats().entries, 1);
@@ -105,6 +119,8 @@ fn ask_beside(dir: &Path, sql: &str) {
                 println!("served");
             }
         }
+        // two cores are for those who are measured
+        std::thread::park_timeout(Duration::from_micros(100));
     }
     let since = last.unwrap().duration_since(UNIX_EPOCH).unwrap();
     println!("{}", since.as_micros());
@@ -115,8 +131,7 @@ struct Beside(Child, BufReader<ChildStdout>);
 
 impl Beside {
     fn start(dir: &Path, sql: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([BESIDE.as_ref(), dir.as_os_str(), sql.as_ref()])
+        let mut child = this(BESIDE, dir, sql)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -137,47 +152,91 @@ impl Beside {
     }
 }
 
-/// Time until the call returns and until nobody is served, and the longest of the lookups beside it.
+/// Time until the call returns and until nobody is served, and the longest of the lookups beside it: while the call lasts,
+/// and while files are removed after it.
 fn invalidate(dir: &Path, cache: &Cache, pattern: &str, gone: &str, expected: usize) -> String {
     let other = Beside::start(dir, gone);
     let now = SystemTime::now();
-    let is_done = AtomicBool::new(false);
+    let (has_returned, is_done) = (AtomicBool::new(false), AtomicBool::new(false));
     let start = Instant::now();
     std::thread::scope(|scope| {
         let beside = scope.spawn(|| {
-            let (mut longest, mut sum, mut gets) = (Duration::ZERO, Duration::ZERO, 0_u32);
-            let mut longest_own = Duration::ZERO;
-            let mut last_served = Duration::ZERO;
+            let mut asked = Asked::default();
             while !is_done.load(Ordering::Relaxed) {
-                let before = waited_for_a_core();
-                let (hit, took) = timed(|| cache.get("SELECT beside", &Params::new()));
+                let phase = usize::from(has_returned.load(Ordering::Relaxed));
+                let hit = asked.get(phase, || cache.get("SELECT beside", &Params::new()));
                 assert!(hit.is_some());
-                if took > longest_own {
-                    let waited = waited_for_a_core() - before;
-                    longest_own = longest_own.max(took.saturating_sub(waited));
-                }
-                longest = longest.max(took);
-                sum += took;
-                gets += 1;
-                if cache.get(gone, &Params::new()).is_some() {
-                    last_served = start.elapsed();
+                let is_served = asked.get(phase, || cache.get(gone, &Params::new()).is_some());
+                if is_served {
+                    asked.last_served = start.elapsed();
                 }
             }
-            let longest =
-                format!("{longest:?} (without waits for a core {longest_own:?}) of {gets}");
-            (longest, sum / gets.max(1), last_served)
+            asked
         });
         let (removed, took) = timed(|| cache.invalidate(pattern).unwrap());
+        has_returned.store(true, Ordering::Relaxed);
         assert_eq!(removed, expected);
-        cache.flush(IDLE);
+        assert!(cache.flush(IDLE));
         is_done.store(true, Ordering::Relaxed);
-        let (longest, mean, last_served) = beside.join().unwrap();
+        let asked = beside.join().unwrap();
         let whole = start.elapsed();
         let elsewhere = other.end(now);
+        let (ms, mean) = (
+            |time: Duration| time.as_secs_f64() * 1e3,
+            asked.sum / asked.count.max(1),
+        );
         format!(
-            "returns {took:?}, last served {last_served:?}, by another process {elsewhere:?}, files gone {whole:?}, get: longest {longest}, mean {mean:?}"
+            "returns after {:.2} ms, last served after {:.2} ms, by another process {:.2} ms, files gone after {:.0} ms; get: {} meanwhile, \
+             {} after it, mean {mean:?} of {}",
+            ms(took),
+            ms(asked.last_served),
+            ms(elsewhere),
+            ms(whole),
+            asked.longest[0],
+            asked.longest[1],
+            asked.count
         )
     })
+}
+
+/// Lookups of one thread.
+#[derive(Default)]
+struct Asked {
+    /// During the call, and after it.
+    longest: [Longest; 2],
+    sum: Duration,
+    count: u32,
+    last_served: Duration,
+}
+
+impl Asked {
+    fn get<R>(&mut self, phase: usize, get: impl FnOnce() -> R) -> R {
+        let before = waited_for_a_core();
+        let (found, took) = timed(get);
+        self.sum += took;
+        self.count += 1;
+        let longest = &mut self.longest[phase];
+        if took > longest.took {
+            let waited = waited_for_a_core().saturating_sub(before);
+            *longest = Longest { took, waited };
+        }
+        found
+    }
+}
+
+/// The longest lookup, and for how long of it the thread was ready and had no core.
+#[derive(Default)]
+struct Longest {
+    took: Duration,
+    waited: Duration,
+}
+
+impl std::fmt::Display for Longest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let (took, waited) = (ms(self.took), ms(self.waited.min(self.took)));
+        write!(f, "longest {took:.2} ms ({waited:.2} waiting for a core)")
+    }
 }
 
 /// Time for which this thread was ready so far, and had no core.

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use data_cache::{
     Bypass, Cache, CachedEngine, Cancel, Error, Params, QueryEngine, State, Status, Warehouse,
@@ -182,7 +182,12 @@ async fn a_leader_that_is_cancelled_300_times_leaves_an_answer_to_the_next() {
         }
     }
     assert!(cancelled > 0);
+    let asked = Instant::now();
     let answer = engine.query(SLOW, params! {}).await.unwrap();
+    println!(
+        "{cancelled} of 300 callers were cancelled in a query, the next waited {:.2?} for its answer",
+        asked.elapsed()
+    );
     assert_eq!(number(answer.batches()), 3_000_000);
 
     let cache = engine.cache().clone();
@@ -198,9 +203,14 @@ async fn a_leader_that_is_cancelled_300_times_leaves_an_answer_to_the_next() {
         let _ = tokio::time::timeout(Duration::ZERO, asked).await;
     }
     let compute = async { Err("the detached leader has not kept its result") };
+    let asked = Instant::now();
     let answer = cache
         .get_or_compute_async("SELECT 9", &none, None, compute)
         .await;
+    println!(
+        "300 callers were cancelled in a computation, the next waited {:.2?} for its answer",
+        asked.elapsed()
+    );
     assert_eq!(number(&answer.unwrap()), 9);
     assert_eq!(runs.load(Ordering::SeqCst), 1);
 }

@@ -47,15 +47,23 @@ fn in_memory() -> Cache {
     Cache::open_with("nowhere", &config).unwrap()
 }
 
-/// Runs `work` on a thread; fails the test instead of waiting for ever.
+/// Runs `work` on a thread; fails the test instead of waiting for ever. Prints how long it waited.
 fn soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
+    let asked = Instant::now();
     std::thread::spawn(move || {
         let _ = sender.send(work());
     });
-    receiver
+    let answer = receiver
         .recv_timeout(SOON)
-        .unwrap_or_else(|_| panic!("it waits for ever"))
+        .unwrap_or_else(|_| panic!("it waits for ever"));
+    let this = std::thread::current();
+    println!(
+        "{}: waited {:.2?}",
+        this.name().unwrap_or_default(),
+        asked.elapsed()
+    );
+    answer
 }
 
 #[test]
