@@ -5,7 +5,7 @@ use data_cache::{
     Cache, Config, ErrorKind, Lookup, Miss, Params, Scope, Skip, Stored, Tier, params,
 };
 
-use crate::batches::{number, numbers};
+use crate::batches::{Random, number, numbers};
 
 const SQL: &str = "SELECT n FROM t";
 
@@ -231,6 +231,58 @@ fn patterns_have_two_wildcards_and_no_more() {
             "{pattern}"
         );
     }
+}
+
+/// A pattern as it is defined.
+fn is_match(pattern: &[char], text: &[char]) -> bool {
+    match (pattern, text) {
+        ([], []) => true,
+        (['*', rest @ ..], _) => {
+            is_match(rest, text) || !text.is_empty() && is_match(pattern, &text[1..])
+        }
+        ([p, rest @ ..], [t, more @ ..]) => (*p == '?' || p == t) && is_match(rest, more),
+        _ => false,
+    }
+}
+
+#[test]
+fn any_pattern_removes_what_it_matches_and_nothing_else() {
+    let config = Config::from_yaml("c", "query_cache: {max_size_mb: 0}").unwrap();
+    let cache = Cache::open_with("nowhere", &config).unwrap();
+    let mut random = Random(7);
+    let mut text = |letters: &[char], longest: usize| -> String {
+        let length = 1 + random.below(longest);
+        (0..length)
+            .map(|_| letters[random.below(letters.len())])
+            .collect()
+    };
+    let (mut matched, mut kept) = (0, 0);
+    for round in 0..400 {
+        // with a letter beyond ASCII now and then, whose case is folded another way
+        let letters: &[char] = match round % 4 {
+            0 => &['a', 'B', 'É'],
+            _ => &['a', 'B', 'b'],
+        };
+        let labels: Vec<String> = (0..10)
+            .map(|_| format!("{} {}", text(letters, 4), text(letters, 4)))
+            .collect();
+        let pattern = text(&['a', 'b', 'A', '*', '?', 'é'], 5);
+        for (at, label) in labels.iter().enumerate() {
+            let bound = params! { at: i64::try_from(at).unwrap() };
+            cache.set(label, &[numbers(&[1])], &bound, None).unwrap();
+        }
+        let letters_of = |text: &str| text.to_lowercase().chars().collect::<Vec<_>>();
+        let is_meant = |label: &&String| is_match(&letters_of(&pattern), &letters_of(label));
+        let expected = labels.iter().filter(is_meant).count();
+        assert_eq!(
+            cache.invalidate(&pattern).unwrap(),
+            expected,
+            "{pattern:?} of {labels:?}"
+        );
+        matched += expected;
+        kept += cache.clear().unwrap();
+    }
+    assert!(matched > 200 && kept > 200, "{matched} and {kept}");
 }
 
 #[test]
