@@ -1,6 +1,6 @@
 //! Contents of the cache, by name: for patterns, sizes and the order of last use.
 
-use std::collections::{HashMap, hash_map};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -93,6 +93,32 @@ const ENTRY_BYTES: u64 = 280;
 
 type Shard = HashMap<Key, Indexed, BuildKeyHasher>;
 
+/// The place of one key, which nobody else sees or changes meanwhile.
+pub(crate) struct Place<'a> {
+    index: &'a Index,
+    shard: MutexGuard<'a, Shard>,
+    key: Key,
+}
+
+impl Place<'_> {
+    pub(crate) fn get(&self) -> Option<&Indexed> {
+        self.shard.get(&self.key)
+    }
+
+    pub(crate) fn insert(&mut self, entry: Indexed) {
+        self.index.add(&entry);
+        if let Some(old) = self.shard.insert(self.key, entry) {
+            self.index.subtract(&old);
+        }
+    }
+
+    /// Empties it; returns `true` if something was there.
+    pub(crate) fn remove(&mut self) -> bool {
+        let old = self.shard.remove(&self.key);
+        old.inspect(|old| self.index.subtract(old)).is_some()
+    }
+}
+
 impl Default for Index {
     fn default() -> Self {
         Self {
@@ -108,11 +134,11 @@ impl Index {
         self.shards[key.shard() % SHARDS].lock()
     }
 
-    pub(crate) fn insert(&self, key: Key, entry: Indexed) {
-        let mut shard = self.shard(&key);
-        self.add(&entry);
-        if let Some(old) = shard.insert(key, entry) {
-            self.subtract(&old);
+    pub(crate) fn place(&self, key: &Key) -> Place<'_> {
+        Place {
+            index: self,
+            shard: self.shard(key),
+            key: *key,
         }
     }
 
@@ -130,27 +156,16 @@ impl Index {
 
     /// Inserts an entry unless there is one.
     pub(crate) fn insert_new(&self, key: Key, entry: Indexed) {
-        let mut shard = self.shard(&key);
-        if let hash_map::Entry::Vacant(place) = shard.entry(key) {
-            self.add(&entry);
+        let mut place = self.place(&key);
+        if place.get().is_none() {
             place.insert(entry);
         }
     }
 
-    pub(crate) fn remove(&self, key: &Key) {
-        self.remove_if(key, |_| true);
-    }
-
     /// Removes an entry if it is meant; returns `true` if it was there.
     pub(crate) fn remove_if(&self, key: &Key, is_meant: impl Fn(&Indexed) -> bool) -> bool {
-        let mut shard = self.shard(key);
-        match shard.get(key) {
-            Some(entry) if is_meant(entry) => {
-                self.subtract(entry);
-                shard.remove(key).is_some()
-            }
-            _ => false,
-        }
+        let mut place = self.place(key);
+        place.get().is_some_and(is_meant) && place.remove()
     }
 
     pub(crate) fn contains(&self, key: &Key) -> bool {

@@ -183,9 +183,10 @@ impl Memory {
         }
     }
 
-    pub(crate) fn clear(&self) {
+    /// Removes those of all entries that are meant.
+    pub(crate) fn clear(&self, is_meant: impl Fn(&Entry) -> bool) {
         let keys: Vec<Key> = self.residents.lock().places.keys().copied().collect();
-        self.remove_all(&keys, |_| true);
+        self.remove_all(&keys, is_meant);
     }
 
     fn take_out(&self, residents: &mut Residents, key: &Key) -> Option<Arc<Entry>> {

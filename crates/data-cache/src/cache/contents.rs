@@ -61,25 +61,47 @@ impl Inner {
                         (old.created_at, old.generation, old.bytes)
                             == (entry.created_at, entry.generation, entry.bytes)
                     };
-                    if !self.index.get(&key).is_some_and(|old| is_same(&old)) {
-                        self.index.insert(key, Indexed::listed(entry));
+                    let mut place = self.index.place(&key);
+                    let kept = self.memory.get(&key);
+                    let is_younger = kept.is_some_and(|kept| {
+                        kept.created_at > entry.created_at && kept.generation >= entry.generation
+                    });
+                    if !is_younger && !place.get().is_some_and(is_same) {
+                        place.insert(Indexed::listed(entry));
+                        // it was replaced, and may have been invalidated before
+                        self.memory.remove(&key);
                     }
                 }
                 Change::Remove(key) => {
                     known.remove(&key);
-                    let is_invalidated = |entry: &Indexed| entry.generation < count;
-                    let invalidated = self.index.remove_if(&key, is_invalidated);
-                    self.index.remove_if(&key, |entry| entry.bytes > 0);
+                    let mut place = self.index.place(&key);
+                    // a newer result in memory alone stays
+                    let Some(entry) = place.get().filter(|entry| entry.bytes > 0) else {
+                        continue;
+                    };
+                    let is_invalidated = entry.generation < count;
+                    place.remove();
+                    self.memory.remove(&key);
                     self.counters
                         .evicted_invalidated
-                        .fetch_add(u64::from(invalidated), Ordering::Relaxed);
+                        .fetch_add(u64::from(is_invalidated), Ordering::Relaxed);
                 }
             }
         }
         if tail.is_whole {
-            self.index
-                .retain(|key, entry| entry.bytes == 0 || known.contains(key));
+            self.keep_known(&known);
         }
+    }
+
+    /// Forgets those whose file is not there any more.
+    fn keep_known(&self, known: &HashSet<Key, BuildKeyHasher>) {
+        self.index.retain(|key, entry| {
+            let is_there = entry.bytes == 0 || known.contains(key);
+            if !is_there {
+                self.memory.remove(key);
+            }
+            is_there
+        });
     }
 
     /// Lists the directory, and writes a journal of it.
@@ -95,8 +117,7 @@ impl Inner {
         for key in &there {
             self.index_one(disk, key);
         }
-        self.index
-            .retain(|key, entry| entry.bytes == 0 || there.contains(key));
+        self.keep_known(&there);
         self.write_journal(disk, &exclusive);
     }
 

@@ -181,7 +181,7 @@ impl Inner {
         // the directory's lock comes before that of the count
         if let Some(found) = disk.generation_or_new() {
             *self.generations.own_mut() += 1;
-            self.memory.clear();
+            self.memory.clear(|_| true);
             self.generations.see(found);
         }
     }

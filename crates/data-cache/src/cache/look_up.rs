@@ -133,8 +133,7 @@ impl Inner {
         if !entry.on_disk || self.is_still_there(key, &entry) {
             return Ok(hit);
         }
-        self.memory.remove(key);
-        self.index.remove(key);
+        self.take_out(key, Some(&entry.id));
         Err(Miss::Absent)
     }
 
@@ -213,8 +212,7 @@ impl Inner {
         });
         let own = self.generations.own();
         if self.generations.before_read(*own) == before {
-            self.index.insert(*key, indexed);
-            self.insert_entry(*key, entry.clone());
+            self.take_in(*key, entry.clone(), indexed);
         }
         entry
     }
@@ -340,7 +338,7 @@ impl Inner {
             _ => false,
         };
         if !is_known {
-            self.memory.clear();
+            self.memory.clear(|_| true);
             let is_gone = found.is_none() && disk.is_gone();
             self.index.retain(|_, entry| entry.bytes > 0 && !is_gone);
         }

@@ -9,6 +9,7 @@ mod generations;
 mod hit;
 mod hooks;
 mod inner;
+mod kept;
 mod look_up;
 mod pending;
 mod removal;

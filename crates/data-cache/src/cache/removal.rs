@@ -199,7 +199,7 @@ impl Inner {
         }
         self.drop_from_memory(victims, count);
         if target.is_all() {
-            self.memory.clear();
+            self.memory.clear(|entry| entry.generation < count);
         }
         // a full disk may have room now
         if let (Some(disk), Some(_), Some(exclusive)) =
@@ -281,7 +281,7 @@ impl Inner {
             let mut orders = pending.iter().map(|pending| &pending.order);
             orders.any(|order| order.refuses(generation, label, tables))
         };
-        let victims = self.index.matching(|_| Some(()), &refuses);
+        let victims = self.index.matching(|_| Some(()), refuses);
         let victims: Vec<Key> = victims.into_iter().map(|(key, ())| key).collect();
         let settled = disk.sheet().map_or(0, |sheet| sheet.settled);
         let is_due = |p: &Arc<Pending>| {
@@ -399,7 +399,7 @@ impl Inner {
             let after = seen.filter(|seen| !before.went_back_from(*seen));
             let is_known = after.is_some_and(|seen| self.learn(disk, &sheet, seen.count()));
             if !is_known {
-                self.memory.clear();
+                self.memory.clear(|_| true);
             }
         }
         let _ = self.failpoints.at(Step::InvalidationAnnounced);
@@ -444,8 +444,7 @@ impl Inner {
     /// Removes one entry; with an id, only if it is still that one. Its files stay if somebody else holds the lock of the
     /// directory for longer than `patience`: they are found out again.
     pub(super) fn forget(&self, key: &Key, entry_id: Option<&str>, patience: Duration) {
-        self.memory.remove(key);
-        self.index.remove(key);
+        self.take_out(key, entry_id);
         let which = entry_id.map_or(Which::Any, Which::Id);
         if let Some(disk) = &self.disk
             && let Ok(exclusive) = disk.exclusive(patience)

@@ -289,16 +289,14 @@ impl Inner {
     /// Removes the file that a result should have replaced: it must not be served once memory evicts the result.
     fn drop_older(&self, disk: &Disk, key: &Key, skip: Skip) {
         if skip == Skip::Invalidated {
-            self.memory.remove(key);
-            self.index.remove(key);
+            self.take_out(key, None);
         }
         self.remove_file(disk, key);
     }
 
     /// Removes an entry that is not replaced, though it is out of date.
     fn remove_replaced(&self, key: &Key) {
-        self.memory.remove(key);
-        self.index.remove(key);
+        self.take_out(key, None);
         if let Some(disk) = &self.disk {
             self.remove_file(disk, key);
         }
@@ -383,38 +381,7 @@ impl Inner {
         on_disk: bool,
     ) -> bool {
         let (entry, indexed) = self.entry_of_request(request, metadata, on_disk);
-        let usage = indexed.usage.clone();
-        // first, so that whoever evicts it finds it there
-        self.index.insert(request.key, indexed);
-        let is_kept = self.insert_entry(request.key, entry);
-        if !is_kept && !on_disk {
-            self.unlist(&request.key, &usage);
-        }
-        is_kept
-    }
-
-    /// Takes an entry into memory. Those that go for it, and are in no file, are forgotten.
-    pub(super) fn insert_entry(&self, key: Key, entry: Arc<Entry>) -> bool {
-        let (now, index_bytes) = (self.now_millis(), self.index.memory_bytes());
-        let inserted = self.memory.insert(key, entry, now, index_bytes);
-        for (key, gone) in inserted.evicted.iter().filter(|(_, gone)| !gone.on_disk) {
-            self.unlist(key, &gone.usage);
-        }
-        inserted.is_kept
-    }
-
-    /// Takes an entry that was in memory alone out of the index, unless another one is listed by now. If an earlier result
-    /// has a file, the next invalidation has to find it.
-    fn unlist(&self, key: &Key, usage: &Arc<Usage>) {
-        let has_file = self
-            .disk
-            .as_ref()
-            .is_some_and(|disk| !matches!(disk.metadata(key), Err(NoMetadata::Absent)));
-        if !has_file {
-            self.index.remove_if(key, |indexed| {
-                indexed.bytes == 0 && Arc::ptr_eq(&indexed.usage, usage)
-            });
-        }
+        self.take_in(request.key, entry, indexed)
     }
 
     /// The entry and what the index knows of it, which have label and tables in common.

@@ -26,12 +26,18 @@ impl Inner {
 
     fn sweep(&self, disk: &Disk, limit: u64) {
         let entries = disk.entries();
-        // what other processes removed is not there any more, nor what memory let go of
+        // what other processes removed is not there any more, nor what memory let go of; files may be newer than the list
         let there: HashSet<Key, BuildKeyHasher> = entries.iter().map(|entry| entry.key).collect();
-        self.index.retain(|key, entry| match entry.bytes {
-            // of an earlier result, which an invalidation has to find
-            0 => there.contains(key) || self.memory.get(key).is_some(),
-            _ => there.contains(key),
+        self.index.retain(|key, entry| {
+            let is_there = there.contains(key)
+                || match entry.bytes {
+                    0 => self.memory.get(key).is_some(),
+                    _ => disk.metadata(key).is_ok(),
+                };
+            if !is_there {
+                self.memory.remove(key);
+            }
+            is_there
         });
         let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
         if total <= limit {
@@ -83,8 +89,7 @@ impl Inner {
             return;
         };
         for key in keys {
-            self.memory.remove(key);
-            self.index.remove(key);
+            self.take_out(key, None);
             if let Err(error) = disk.remove(key, Which::Any, &exclusive) {
                 tracing::warn!(target: "data_cache", %error, "entry_not_evicted");
                 return;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use data_cache::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
@@ -210,6 +211,44 @@ fn what_went_to_make_room_is_not_there_and_not_counted() {
     assert_eq!(cache.get_stats().entries, there as u64);
     assert_eq!(cache.invalidate("*").unwrap(), there);
     assert_eq!((0..stored).filter(is_there).count(), 0);
+}
+
+#[test]
+fn an_invalidation_finds_all_that_is_in_memory_whoever_stored_and_evicted_meanwhile() {
+    let config = Config::from_yaml("c", "query_cache: {memory_mb: 1, max_size_mb: 0}").unwrap();
+    let cache = Cache::open_with("nowhere", &config).unwrap();
+    let (small, too_large) = ([numbers(&[1])], [numbers(&vec![7; 20_000])]);
+    let (keys, others) = (3, 600);
+    let seed = AtomicU64::new(1);
+    for round in 0..if is_full() { 1000 } else { 30 } {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut random = Random(seed.fetch_add(1, Ordering::Relaxed));
+                    for _ in 0..100 {
+                        let (at, result, ttl) = match random.below(8) {
+                            0 => (random.below(keys), &too_large, None),
+                            1 => (random.below(keys), &small, Some(0)),
+                            2 | 3 => (random.below(keys), &small, None),
+                            _ => (keys + random.below(others), &small, None),
+                        };
+                        let bound = params! { at: i64::try_from(at).unwrap() };
+                        cache.set(SQL, result, &bound, ttl).unwrap();
+                    }
+                });
+            }
+        });
+        let there = || {
+            let at = 0..i64::try_from(keys + others).unwrap();
+            at.filter(|at| cache.get(SQL, &params! { at: *at }).is_some())
+                .count()
+        };
+        let kept = there();
+        assert!(kept > 0);
+        assert_eq!(cache.get_stats().entries, kept as u64, "round {round}");
+        assert_eq!(cache.invalidate("select n*").unwrap(), kept);
+        assert_eq!(there(), 0, "round {round}");
+    }
 }
 
 #[test]

@@ -38,6 +38,48 @@ fn what_another_process_replaced_or_removed_is_noticed() {
     assert_eq!(one.invalidations().len(), 2);
 }
 
+#[test]
+fn what_another_process_removed_is_not_served_after_an_invalidation_that_did_not_list_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (
+        Cache::open(dir.path()).unwrap(),
+        Cache::open(dir.path()).unwrap(),
+    );
+    let none = Params::new();
+    one.set(SQL, &[numbers(&[1])], &none, None).unwrap();
+    assert!(other.get(SQL, &none).is_some());
+    // a time of 0 keeps nothing, and removes the file
+    one.set(SQL, &[numbers(&[1])], &none, Some(0)).unwrap();
+    assert_eq!(other.get_stats().entries, 0);
+    assert_eq!(other.invalidate("select n*").unwrap(), 0);
+    assert!(other.flush(Duration::from_secs(30)));
+    assert!(other.get(SQL, &none).is_none());
+}
+
+#[test]
+fn what_another_process_invalidated_and_computed_anew_is_not_served_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (
+        Cache::open(dir.path()).unwrap(),
+        Cache::open(dir.path()).unwrap(),
+    );
+    let none = Params::new();
+    let value = |cache: &Cache| cache.get(SQL, &none).map(|hit| number(hit.batches()));
+    one.set(SQL, &[numbers(&[1])], &none, None).unwrap();
+    assert_eq!(value(&other), Some(1));
+    assert_eq!(one.invalidate("select n*").unwrap(), 1);
+    one.set(SQL, &[numbers(&[2])], &none, None).unwrap();
+    // the journal is read before the count of invalidations is looked at again
+    assert_eq!(other.get_stats().entries, 1);
+    // they are looked at every 20 ms, whatever is asked
+    let asked = Instant::now();
+    while asked.elapsed() < Duration::from_millis(60) {
+        assert!(other.get("SELECT 1", &none).is_none());
+    }
+    assert!(other.flush(Duration::from_secs(30)));
+    assert_eq!(value(&other), Some(2));
+}
+
 const MAX_MB: u64 = 2;
 
 /// The role of a child: two writers, two readers, and evictions by the small size.
