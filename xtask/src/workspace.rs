@@ -2,6 +2,7 @@
 
 use crate::Result;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The checkout that `cargo xtask` was called in, else the one this program was built from: checkouts that share a
 /// target directory share the program too.
@@ -56,14 +57,17 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A folder of this process alone, removed when the value goes.
+/// A folder of this value alone, removed when it goes.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     pub(crate) fn new(purpose: &str) -> Result<Self> {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        // two platforms of one chore do not share a directory
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
         let dir = target_dir()
             .join("xtask")
-            .join(format!("{purpose}-{}", std::process::id()));
+            .join(format!("{purpose}-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&dir)
             .map_err(|e| format!("cannot create {}: {e}", dir.display()))?;
         Ok(Self(dir))
@@ -78,5 +82,20 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // what cannot be removed is left in the target directory, where `cargo clean` finds it
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_folders_for_one_purpose_are_two() {
+        let (one, other) = (Scratch::new("test-two"), Scratch::new("test-two"));
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert_ne!(one.path(), other.path());
+        let kept = other.path().to_owned();
+        drop(one);
+        assert!(kept.is_dir());
     }
 }

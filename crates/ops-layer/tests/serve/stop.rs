@@ -61,6 +61,26 @@ fn a_collector_that_is_gone_or_never_answers_does_not_exceed_the_budget() {
 }
 
 #[test]
+fn without_an_exporter_no_span_is_dropped() {
+    let service = Start::new("serve")
+        .env("OTEL_TRACES_EXPORTER", "none")
+        .env("OTEL_TRACES_SAMPLER", "always_on")
+        .serve();
+    for _ in 0..20 {
+        assert_eq!(get(service.api, "/hello").status, 200);
+    }
+    let (status, log) = service.stop();
+    assert!(status.success(), "{status} {log}");
+    let mut lines = log.lines();
+    let flushed = lines.find(|line| line.contains("spans_flushed")).unwrap();
+    let flushed: serde_json::Value = serde_json::from_str(flushed).unwrap();
+    assert_eq!(
+        (&flushed["exported"], &flushed["dropped"]),
+        (&0.into(), &0.into())
+    );
+}
+
+#[test]
 fn a_request_that_does_not_end_is_cut_off_within_the_budget_and_told() {
     let service = Start::new("serve").env("OPS_SHUTDOWN_SECONDS", "2").serve();
     let mut endless = connect(service.api);
