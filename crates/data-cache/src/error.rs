@@ -19,8 +19,8 @@ pub enum ErrorKind {
     Io,
     /// The engine refused or failed the statement.
     Engine,
-    /// The engine could not be asked: no connection, a login that it does not accept, no answer in time. The same query may
-    /// succeed later.
+    /// The engine could not be asked: no connection, a login that it does not accept, no answer in time, no room for the
+    /// query at the moment. The same query may succeed later.
     Unavailable,
 }
 

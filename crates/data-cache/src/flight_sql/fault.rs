@@ -17,7 +17,7 @@ pub(super) enum FaultKind {
     Login,
     /// The connection failed, or the server is not available.
     Connection,
-    /// There is no credential to ask with, or no answer within the deadline.
+    /// There is no credential to ask with, no answer within the deadline, or the server gave up for want of time or room.
     Unavailable,
     /// The caller's parameters do not fit.
     Input,
@@ -87,6 +87,7 @@ impl Fault {
         let kind = match status.code() {
             Code::Unauthenticated => FaultKind::Login,
             Code::Unavailable => FaultKind::Connection,
+            Code::DeadlineExceeded | Code::ResourceExhausted => FaultKind::Unavailable,
             // what a server says has no source
             Code::Unknown | Code::Internal | Code::Cancelled if cause.is_some() => {
                 FaultKind::Connection

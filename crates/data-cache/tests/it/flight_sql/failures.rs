@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use data_cache::{Error, ErrorKind, FlightSqlConfig, Params, QueryResult, Status};
+use tonic::Code;
 
 use super::server::{Faults, Server};
 use super::{MINUTE, cached, client, open};
@@ -128,6 +129,34 @@ fn server_that_is_not_available_is_asked_again() {
         "{error}"
     );
     assert_eq!(server.counts().infos, before + 1);
+}
+
+#[test]
+fn server_that_gives_up_is_asked_once_and_may_answer_later() {
+    let server = Server::start("");
+    let (_dir, cached) = cached(client(&server));
+    let (deadline, full) = (Code::DeadlineExceeded, Code::ResourceExhausted);
+    for (code, asked) in [(deadline, 1), (full, 2)] {
+        server.set(Faults {
+            failure: Some(code),
+            ..Faults::default()
+        });
+        let error = ask(&cached, "SELECT 1 AS n").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        let told = error.to_string();
+        assert!(told.contains("the queue is full"), "{told}");
+        assert!(!told.contains("tried"), "{told}");
+        assert_eq!(server.counts().results, asked);
+    }
+    server.set(Faults {
+        failure: Some(Code::Internal),
+        ..Faults::default()
+    });
+    let error = ask(&cached, "SELECT 1 AS n").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Engine, "{error}");
+    server.set(Faults::default());
+    let found = ask(&cached, "SELECT 1 AS n").unwrap();
+    assert_eq!(found.status(), Status::Miss);
 }
 
 #[test]

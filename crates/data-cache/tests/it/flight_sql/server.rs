@@ -34,7 +34,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Sender, channel};
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server as Transport, ServerTlsConfig};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 /// Batches that wait for the client at most.
 const WAITING: usize = 2;
@@ -65,6 +65,8 @@ pub(crate) struct Counts {
 pub(crate) struct Faults {
     /// Calls for a result that fail as if the server was not there.
     pub(crate) unavailable: usize,
+    /// Each call for a result fails with it.
+    pub(crate) failure: Option<Code>,
     /// The result ends with the connection after so many batches.
     pub(crate) break_after: Option<usize>,
     /// The result goes no further after so many batches.
@@ -351,6 +353,9 @@ impl Service {
             if faults.unavailable > 0 {
                 faults.unavailable -= 1;
                 return Err(Status::unavailable("the node is restarting"));
+            }
+            if let Some(code) = faults.failure {
+                return Err(Status::new(code, "the queue is full"));
             }
         }
         let Faults {
