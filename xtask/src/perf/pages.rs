@@ -37,7 +37,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(&[LIBDUCKDB, DATASETS, PYTHON])?;
     let python = setup::folder_of(PYTHON).ok_or("k6 is not there; `cargo xtask setup` says why")?;
-    let served = Served::start(&platform::build(Build::Release)?)?;
+    // its lines are rendered, and are nobody's here
+    let served = Served::prepared(&platform::build(Build::Release)?, |program| {
+        program.stdout(Stdio::null());
+    })?;
     let mut missed = Vec::new();
     let mut told = |what: &str, found: f64, unit: &str, limit: f64| {
         println!("{what}: {found:.4} {unit} (goal {limit})");
