@@ -1,3 +1,5 @@
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
+
 use crate::Table;
 
 pub(crate) const MINUTE_US: i64 = 60_000_000;
@@ -50,11 +52,8 @@ impl Name {
             last,
             ..
         } = self;
-        let (year, month, day) = civil(self.hour.div_euclid(24));
-        let hour = self.hour.rem_euclid(24);
-        format!(
-            "{year:04}-{month:02}-{day:02}T{hour:02}_{run:06}_{instance:016x}_{first:08}-{last:08}.parquet"
-        )
+        let hour = start_of(self.hour).format("%Y-%m-%dT%H");
+        format!("{hour}_{run:06}_{instance:016x}_{first:08}-{last:08}.parquet")
     }
 
     /// Files of one group are merged with each other only.
@@ -76,44 +75,20 @@ fn number(text: &str) -> Option<u64> {
     is_number.then(|| text.parse().ok()).flatten()
 }
 
-/// Days since 1970 as year, month, day.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
-}
-
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let shifted_month = (month + 9) % 12;
-    let of_year = (153 * shifted_month + 2) / 5 + day - 1;
-    let of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + of_year;
-    era * 146_097 + of_era - 719_468
+/// The beginning of an hour since 1970.
+fn start_of(hour: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(hour.saturating_mul(3600), 0).unwrap_or_default()
 }
 
 fn hour_of(text: &str) -> Option<i64> {
     let (date, hour) = text.split_once('T')?;
-    let mut parts = date.split('-').map(|part| part.parse::<i64>().ok());
-    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-    let hour: i64 = hour.parse().ok()?;
-    let is_in_range = (1970..=9999).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && (0..24).contains(&hour);
-    is_in_range.then(|| days(year, month, day) * 24 + hour)
+    let start = date
+        .parse::<NaiveDate>()
+        .ok()?
+        .and_hms_opt(hour.parse().ok()?, 0, 0)?;
+    (1970..=9999)
+        .contains(&start.year())
+        .then(|| start.and_utc().timestamp() / 3600)
 }
 
 #[cfg(test)]
