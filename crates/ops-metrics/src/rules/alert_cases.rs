@@ -1,5 +1,5 @@
-use crate::rules::burn::{self, Alert, EVENTS_MIN, KEEP_MINUTES};
-use crate::rules::cases::{AlertAt, Case, QueryAt};
+use crate::rules::burn::{Alert, EVENTS_MIN, KEEP_MINUTES};
+use crate::rules::case::{AlertAt, Case, QueryAt};
 use crate::rules::query::{self, Window};
 use crate::rules::slo::Objective;
 use crate::rules::traffic::{self, JOB, Phase, Unseen};
@@ -10,22 +10,14 @@ const BUSY: f64 = 1000.0;
 const ABOVE: f64 = 1.1;
 const BELOW: f64 = 0.9;
 
-/// Returns the cases of the alerts whose steps have so many minutes.
-pub(super) fn of(objective: &Objective, step: u64) -> Vec<Case> {
-    let alerts = burn::alerts(objective).into_iter();
-    let of_step = alerts.filter(|alert| alert.burn.step == step);
-    of_step
-        .flat_map(|alert| of_alert(objective, &alert, step))
-        .collect()
-}
-
 struct Maker<'a> {
     objective: &'a Objective,
     alert: &'a Alert,
     step: u64,
 }
 
-fn of_alert(objective: &Objective, alert: &Alert, step: u64) -> Vec<Case> {
+/// Returns the cases of an alert over events, whose steps have so many minutes.
+pub(super) fn of(objective: &Objective, alert: &Alert, step: u64) -> Vec<Case> {
     let maker = Maker {
         objective,
         alert,
@@ -41,6 +33,23 @@ fn of_alert(objective: &Objective, alert: &Alert, step: u64) -> Vec<Case> {
     cases.extend(maker.recovered());
     cases.extend(maker.goes_on());
     cases
+}
+
+/// Returns labels and annotations of an alert that fires at this share of bad events.
+pub(super) fn fired(alert: &Alert, share: f64) -> [Vec<(&'static str, String)>; 2] {
+    let [before, after] = &alert.description;
+    let description = format!("{before}{}{after}", query::percentage(share));
+    let labels = vec![
+        ("job", JOB.to_owned()),
+        ("severity", alert.burn.severity.to_owned()),
+    ];
+    let mut annotations = vec![
+        ("summary", alert.summary.clone()),
+        ("description", description),
+    ];
+    let more = alert.annotations.iter();
+    annotations.extend(more.map(|(name, text)| (*name, (*text).to_owned())));
+    [labels, annotations]
 }
 
 impl Maker<'_> {
@@ -66,7 +75,7 @@ impl Maker<'_> {
         let at = |(step, share): &(u64, Option<f64>)| AlertAt {
             step: *step,
             name: self.alert.name.clone(),
-            fires: share.map(|share| self.fired(share)),
+            fires: share.map(|share| fired(self.alert, share)),
         };
         Case {
             name: format!("{}: {name}", self.alert.name),
@@ -74,22 +83,6 @@ impl Maker<'_> {
             alerts: alerts.iter().map(at).collect(),
             queries: Vec::new(),
         }
-    }
-
-    fn fired(&self, share: f64) -> [Vec<(&'static str, String)>; 2] {
-        let [before, after] = &self.alert.description;
-        let description = format!("{before}{}{after}", query::percentage(share));
-        let labels = vec![
-            ("job", JOB.to_owned()),
-            ("severity", self.alert.burn.severity.to_owned()),
-        ];
-        let mut annotations = vec![
-            ("summary", self.alert.summary.clone()),
-            ("description", description),
-        ];
-        let more = self.alert.annotations.iter();
-        annotations.extend(more.map(|(name, text)| (*name, (*text).to_owned())));
-        [labels, annotations]
     }
 
     fn held(&self) -> Case {

@@ -1,5 +1,5 @@
 use crate::rules::burn;
-use crate::rules::cases::{Case, QueryAt, about};
+use crate::rules::case::{Case, QueryAt, about};
 use crate::rules::panel::{self, Asks, Panel, Target};
 use crate::rules::query;
 use crate::rules::slo::Objective;
@@ -9,12 +9,43 @@ use crate::series::family::Family;
 /// Minutes of a step.
 pub(super) const STEP: u64 = 1;
 const STEPS: u64 = 10;
-/// Instances that are chosen, and which the pattern for them matches.
-const CHOSEN: [&str; 2] = ["shop-1", "shop-2"];
+/// Pattern of the instances that are chosen.
 const INSTANCES: &str = "shop-.";
-/// Job and instance that are not chosen, and what they have more.
-const OTHERS: [(&str, &str); 2] = [("other", "shop-1"), (JOB, "lab-1")];
+/// How much more those count that are not chosen.
 const MORE: f64 = 10.0;
+
+/// Pace of each step. In the last five it is 1 on average, and so it is in the last four, as versions of Prometheus differ in
+/// whether the first of a range counts; before it is far off.
+type Paces = [f64; STEPS as usize];
+const STEADY: Paces = [100.0, 100.0, 100.0, 100.0, 100.0, 1.0, 1.0, 1.0, 1.0, 1.0];
+const ENDED: Paces = [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 2.0, 0.0, 0.0];
+
+/// A place that counts, its share, and its paces.
+struct Place {
+    job: &'static str,
+    instance: &'static str,
+    share: f64,
+    paces: Paces,
+    is_chosen: bool,
+}
+
+const fn place(job: &'static str, instance: &'static str, share: f64, paces: Paces) -> Place {
+    Place {
+        job,
+        instance,
+        share,
+        paces,
+        is_chosen: share < MORE,
+    }
+}
+
+/// Two that are chosen and differ, another job, and an instance that is not chosen.
+const PLACES: [Place; 4] = [
+    place(JOB, "shop-1", 1.0, STEADY),
+    place(JOB, "shop-2", 2.0, ENDED),
+    place("other", "shop-1", MORE, STEADY),
+    place(JOB, "lab-1", MORE, STEADY),
+];
 
 /// Returns a case for each panel: each query over series of which each has another value.
 pub(super) fn of(objectives: &[Objective], catalog: &[&'static Family]) -> Vec<Case> {
@@ -92,39 +123,33 @@ fn of_metric(family: &'static Family, panel: &Panel) -> Case {
     case(panel, inputs, queries)
 }
 
-/// Returns job, instance and a share for each series of one place: those not chosen have more.
-fn places() -> impl Iterator<Item = (&'static str, &'static str, f64)> {
-    let [one, other] = CHOSEN;
-    let chosen = [(JOB, one, 1.0), (JOB, other, 2.0)];
-    chosen
-        .into_iter()
-        .chain(OTHERS.map(|(job, instance)| (job, instance, MORE)))
-}
-
 /// Returns a series, with a first label of this value.
-fn series(
-    family: &Family,
-    part: &str,
-    (job, instance): (&str, &str),
-    first: &str,
-    bound: &str,
-) -> String {
+fn series(family: &Family, part: &str, place: &Place, first: &str, bound: &str) -> String {
     let mut labels = vec![
-        query::matcher("instance", "=", instance),
-        query::matcher("job", "=", job),
+        query::matcher("instance", "=", place.instance),
+        query::matcher("job", "=", place.job),
     ];
     for (at, label) in family.definition().labels.iter().enumerate() {
         let known = label.values.first().copied().unwrap_or("some");
-        labels.push(query::matcher(
-            label.name,
-            "=",
-            if at == 0 { first } else { known },
-        ));
+        let value = if at == 0 { first } else { known };
+        labels.push(query::matcher(label.name, "=", value));
     }
     if !bound.is_empty() {
         labels.push(query::matcher("le", "=", bound));
     }
     query::selector(family, part, &labels)
+}
+
+/// Returns the samples of a counter: so many a minute, at the pace of each.
+fn counted(a_minute: f64, paces: &Paces) -> String {
+    // away from 0, where Prometheus does not extrapolate
+    let mut at = 1e6;
+    let mut all = at.to_string();
+    for pace in paces {
+        at += a_minute * pace;
+        all = format!("{all} {at}");
+    }
+    all
 }
 
 /// Returns two values of the first label, if it has two.
@@ -142,12 +167,11 @@ fn paces(family: &'static Family, part: &str) -> Expected {
     let (mut inputs, mut gives) = (Vec::new(), Vec::new());
     for (at, first) in firsts(family).into_iter().enumerate() {
         let mut sum = 0.0;
-        for (job, instance, share) in places() {
-            let a_second = share * (at * 3 + 1) as f64;
-            let pace = 60.0 * a_second;
-            let name = series(family, part, (job, instance), first, "");
-            inputs.push((name, format!("1000+{pace}x{STEPS}")));
-            if share < MORE {
+        for place in &PLACES {
+            let a_second = place.share * (at * 3 + 1) as f64;
+            let name = series(family, part, place, first, "");
+            inputs.push((name, counted(60.0 * a_second, &place.paces)));
+            if place.is_chosen {
                 sum += a_second;
             }
         }
@@ -163,10 +187,10 @@ fn paces(family: &'static Family, part: &str) -> Expected {
 fn values(family: &'static Family) -> Expected {
     let (mut inputs, mut gives) = (Vec::new(), Vec::new());
     let first = firsts(family).first().copied().unwrap_or_default();
-    for (job, instance, share) in places() {
-        let value = 40.0 * share;
-        let name = series(family, "", (job, instance), first, "");
-        if share < MORE {
+    for place in &PLACES {
+        let value = 40.0 * place.share;
+        let name = series(family, "", place, first, "");
+        if place.is_chosen {
             let labels = name.split_once('{').map_or("", |(_, labels)| labels);
             gives.push((format!("{{{labels}"), value));
         }
@@ -175,39 +199,40 @@ fn values(family: &'static Family) -> Expected {
     (inputs, gives)
 }
 
-/// Observations in each bucket of a chosen instance, the same in all of them; those of others are in the first one.
+/// All observations of the steady places are in the first bucket, and those of the other in the further ones. The place that has
+/// ended has one in each, and the steady one enough of them that each of both alone has other quantiles than both together.
 fn buckets(family: &'static Family, quantile: f64) -> Expected {
     let bounds = family.buckets();
     let first = firsts(family).first().copied().unwrap_or_default();
+    let most = bounds.len() as f64;
     let mut inputs = Vec::new();
-    for (job, instance, share) in places() {
-        let all = 60.0 * share * bounds.len() as f64;
-        for (at, bound) in bounds.iter().enumerate() {
-            let pace = if share < MORE {
-                60.0 * share * (at + 1) as f64
+    for place in &PLACES {
+        let is_steady = place.paces == STEADY;
+        let share = if place.is_chosen { 60.0 } else { 60.0 * MORE };
+        // the count up to each bound, and the last once more for all observations
+        let labels = bounds.iter().map(f64::to_string);
+        for (at, bound) in labels.chain(["+Inf".to_owned()]).enumerate() {
+            let up_to = if is_steady {
+                most
             } else {
-                all
+                (at as f64).min(most - 1.0)
             };
-            let name = series(
-                family,
-                "_bucket",
-                (job, instance),
-                first,
-                &bound.to_string(),
-            );
-            inputs.push((name, format!("1000+{pace}x{STEPS}")));
+            let name = series(family, "_bucket", place, first, &bound);
+            inputs.push((name, counted(share * up_to, &place.paces)));
         }
-        let name = series(family, "_bucket", (job, instance), first, "+Inf");
-        inputs.push((name, format!("1000+{all}x{STEPS}")));
     }
-    let rank = quantile * bounds.len() as f64;
-    let at = (rank.ceil() as usize).clamp(1, bounds.len().max(1)) - 1;
-    let below = at
-        .checked_sub(1)
-        .and_then(|below| bounds.get(below))
-        .copied()
-        .unwrap_or(0.0);
-    let above = bounds.get(at).copied().unwrap_or(0.0);
-    let value = below + (above - below) * (rank - at as f64);
+    let value = quantile_of(bounds, quantile * (2.0 * most - 1.0));
     (inputs, vec![("{}".to_owned(), value)])
+}
+
+/// Returns the bound below which so many observations are, of which as many as there are buckets are in the first one.
+fn quantile_of(bounds: &[f64], rank: f64) -> f64 {
+    let first = bounds.first().copied().unwrap_or_default();
+    let most = bounds.len() as f64;
+    if rank <= most {
+        return first * rank / most;
+    }
+    let at = ((rank - most).ceil() as usize).max(1);
+    let [below, above] = [at - 1, at].map(|at| bounds.get(at).copied().unwrap_or_default());
+    below + (above - below) * (rank - most - (at - 1) as f64)
 }

@@ -2,6 +2,7 @@
 
 mod alert_cases;
 mod burn;
+mod case;
 mod cases;
 mod dashboard;
 mod dashboard_cases;
@@ -10,6 +11,7 @@ mod pattern;
 mod query;
 mod ratio_cases;
 mod slo;
+mod threshold_cases;
 mod traffic;
 
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
 use crate::rules::burn::{self, BURNS, WINDOWS};
-use crate::rules::cases::{Case, QueryAt, about};
+use crate::rules::case::{Case, QueryAt, about};
 use crate::rules::query::{self, Window};
 use crate::rules::slo::{Bad, Objective};
 use crate::rules::traffic::{self, JOB, Phase, Unseen};
@@ -7,7 +7,10 @@ use crate::rules::traffic::{self, JOB, Phase, Unseen};
 /// Returns the cases of what is recorded, over the windows that fit to steps of so many minutes: with every kind of failure, and
 /// without any series of one of them.
 pub(super) fn of(objective: &Objective, step: u64) -> Vec<Case> {
-    let mut cases = vec![of_unseen(objective, step, Unseen::Nothing)];
+    let mut cases = vec![
+        of_unseen(objective, step, Unseen::Nothing),
+        of_good_jobs(objective, step),
+    ];
     if let Bad::Failed(_, also) = &objective.bad {
         cases.push(of_unseen(objective, step, Unseen::Failed));
         cases.extend(also.map(|_| of_unseen(objective, step, Unseen::Also)));
@@ -15,16 +18,23 @@ pub(super) fn of(objective: &Objective, step: u64) -> Vec<Case> {
     cases
 }
 
+/// Returns the windows that fit to steps of so many minutes, the longest first.
+fn windows(step: u64) -> Vec<Window> {
+    let all = WINDOWS.into_iter().rev();
+    // the shortest has samples enough, and the longest does not take long
+    all.filter(|window| (5..=96).contains(&(window.minutes / step)))
+        .collect()
+}
+
+fn last(phases: &[Phase]) -> u64 {
+    phases.iter().map(|phase| phase.steps).sum::<u64>() - 1
+}
+
 /// Each window adds time in which fewer events were bad, so that one taken for another gives another number.
 fn of_unseen(objective: &Objective, step: u64, unseen: Unseen) -> Case {
-    let mut windows: Vec<Window> = WINDOWS
-        .into_iter()
-        // the shortest has samples enough, and the longest does not take long
-        .filter(|window| (5..=96).contains(&(window.minutes / step)))
-        .collect();
-    windows.reverse();
+    let windows = windows(step);
     let phases = phases(&windows, step);
-    let last = phases.iter().map(|phase| phase.steps).sum::<u64>() - 1;
+    let last = last(&phases);
     let counts = |window: &Window| {
         let (events, bad) = within(&phases, window.minutes / step);
         seen(objective, unseen, events, bad)
@@ -60,6 +70,34 @@ fn of_unseen(objective: &Objective, step: u64, unseen: Unseen) -> Case {
     }
 }
 
+/// Jobs without a failure, of which one began lately and the others ended: each window has one that is in no shorter window.
+fn of_good_jobs(objective: &Objective, step: u64) -> Case {
+    let windows = windows(step);
+    let last = last(&phases(&windows, step));
+    let began = "began".to_owned();
+    let mut inputs = traffic::of_good_job(objective, &began, [last - 2, 3]);
+    let mut queries = Vec::new();
+    let mut jobs = vec![began];
+    for window in windows.iter().rev() {
+        let job = format!("ended-{}", window.text);
+        let ago = window.minutes / step / 2 + 1;
+        inputs.extend(traffic::of_good_job(objective, &job, [0, last + 1 - ago]));
+        jobs.push(job);
+        let all_good = |job: &String| (format!("{{{}}}", query::matcher("job", "=", job)), 1.0);
+        queries.push(QueryAt {
+            step: last,
+            expr: about(&burn::ratio_name(objective, *window), 0.0),
+            gives: jobs.iter().map(all_good).collect(),
+        });
+    }
+    Case {
+        name: format!("{}: recorded of jobs that began or ended", objective.name),
+        inputs,
+        queries,
+        alerts: Vec::new(),
+    }
+}
+
 /// Returns events and bad ones that there are series of.
 fn seen(objective: &Objective, unseen: Unseen, events: f64, bad: f64) -> (f64, f64) {
     let [failed, other] = match &objective.bad {
@@ -74,7 +112,11 @@ fn seen(objective: &Objective, unseen: Unseen, events: f64, bad: f64) -> (f64, f
     }
 }
 
-/// Returns a phase before all windows, and one for what each has more than the next.
+/// Paces of the last steps: none is near their average. Those before are at it, as versions of Prometheus differ in whether the
+/// first of them counts.
+const LAST: [f64; 4] = [1.4, 1.4, 0.9, 0.3];
+
+/// Returns a phase before all windows, and one for what each has more than the next; the shortest ends with paces of its own.
 fn phases(windows: &[Window], step: u64) -> Vec<Phase> {
     let shorter = windows
         .iter()
@@ -82,23 +124,28 @@ fn phases(windows: &[Window], step: u64) -> Vec<Phase> {
         .map(|window| window.minutes)
         .chain([0]);
     let mut bad = 0.05;
-    let mut events = 100.0;
+    let mut events = 600.0;
+    // none of many, so that a longer window gives another number
     let mut phases = vec![Phase {
         steps: 10,
-        events,
-        bad: 0.9,
+        events: 10_000.0,
+        bad: 0.0,
     }];
     for (window, shorter) in windows.iter().zip(shorter) {
+        bad += 0.12;
+        events *= 1.3;
         let steps = (window.minutes - shorter) / step;
-        // the shortest window has two, so that the last samples are not all of it
-        let lately = if shorter == 0 { steps / 2 } else { 0 };
-        for steps in [steps - lately, lately] {
-            if steps > 0 {
-                bad += 0.12;
-                events *= 1.3;
-                phases.push(Phase { steps, events, bad });
-            }
-        }
+        let last = if shorter == 0 { &LAST[..] } else { &[] };
+        phases.push(Phase {
+            steps: steps - last.len() as u64,
+            events,
+            bad,
+        });
+        phases.extend(last.iter().map(|pace| Phase {
+            steps: 1,
+            events: events * pace,
+            bad,
+        }));
     }
     phases
 }

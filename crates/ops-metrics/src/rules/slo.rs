@@ -146,14 +146,20 @@ pub(super) struct LabelPattern {
 }
 
 impl LabelPattern {
-    /// Returns a value that none of the patterns matches: one of those known, if they are.
-    pub(super) fn other(patterns: &[&Self], known: &[&str]) -> Option<String> {
-        let any = ["some", "none", "0"];
-        let values = if known.is_empty() { &any } else { known };
-        let mut others = values
-            .iter()
-            .filter(|value| !patterns.iter().any(|one| one.pattern.matches(value)));
-        others.next().map(|value| (*value).to_owned())
+    /// Returns values that none of the patterns matches: those known, if they are, and else first some that are nearly matched.
+    pub(super) fn others(patterns: &[&Self], known: &[&str]) -> Vec<String> {
+        let mut values: Vec<String> = known.iter().map(|value| (*value).to_owned()).collect();
+        if known.is_empty() {
+            let matched: Vec<String> = patterns
+                .iter()
+                .flat_map(|one| one.pattern.examples())
+                .collect();
+            values.extend(matched.iter().map(|value| format!("{value}s")));
+            values.extend(matched.iter().map(|value| format!("x{value}")));
+            values.extend(["some", "none", "0"].map(str::to_owned));
+        }
+        values.retain(|value| !patterns.iter().any(|one| one.pattern.matches(value)));
+        values
     }
 }
 
@@ -243,7 +249,7 @@ fn patterns(slo: &Slo, family: &Family, matchers: &[Matcher]) -> Result<Vec<Labe
             text,
             pattern,
         };
-        if LabelPattern::other(&[&one], known.values).is_none() {
+        if LabelPattern::others(&[&one], known.values).is_empty() {
             let metric = definition.name;
             return Err(of_slo(format!(
                 "{text:?} matches every value of {label} of {metric}"

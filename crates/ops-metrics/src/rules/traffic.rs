@@ -31,61 +31,86 @@ pub(super) enum Unseen {
 /// Label values for one series; all other labels have a value that no pattern matches.
 type Chosen<'a> = [(&'a str, String)];
 
+/// Instances of a job, and the share of events that each counts: two, so that one is not taken for all.
+const TWO: [(&str, f64); 2] = [("shop-1", 0.3), ("shop-2", 0.7)];
+const ONE: [(&str, f64); 1] = [("shop-1", 1.0)];
+
 /// Returns the series of an objective's metrics: for each alternative of its patterns one that matches.
 pub(super) fn inputs(objective: &Objective, phases: &[Phase], unseen: Unseen) -> Vec<Input> {
-    let mut all = matched(objective, phases, &[], 1.0, unseen);
+    let mut all = matched(objective, phases, &[], &TWO, unseen);
     let ignored: Vec<Phase> = phases
         .iter()
         .map(|phase| Phase {
             events: phase.events * IGNORED,
-            bad: 1.0,
+            bad: 0.5,
             ..*phase
         })
         .collect();
     for one in &objective.ignores {
         for example in one.pattern.examples() {
             let chosen = [(one.label, example)];
-            all.extend(matched(objective, &ignored, &chosen, 0.0, Unseen::Nothing));
+            all.extend(matched(objective, &ignored, &chosen, &ONE, Unseen::Nothing));
         }
     }
     all
 }
 
-/// Returns series that share `phases` among them. Where nothing is good, there is no series of good events.
+/// Returns the series of a job that counted good events for so many steps, after so many without a sample.
+pub(super) fn of_good_job(objective: &Objective, job: &str, [from, steps]: [u64; 2]) -> Vec<Input> {
+    let phases = [Phase {
+        steps,
+        events: 600.0,
+        bad: 0.0,
+    }];
+    let chosen = [("job", job.to_owned())];
+    let all = match objective.bad {
+        Bad::SlowerThan(bound) => slower(objective, bound, &phases, &chosen, &ONE),
+        Bad::Failed(..) => {
+            let name = series(objective, objective.family, "", &chosen, 0);
+            vec![(name, samples(&phases, |phase| phase.events))]
+        }
+    };
+    let later = |(name, samples): Input| match from {
+        0 => (name, samples),
+        _ => (name, format!("_x{from} {samples}")),
+    };
+    all.into_iter().map(later).collect()
+}
+
+/// Returns series that share `phases` among them. Those that are ignored have no series of good events in counters.
 fn matched(
     objective: &Objective,
     phases: &[Phase],
     chosen: &Chosen<'_>,
-    good: f64,
+    instances: &[(&str, f64)],
     unseen: Unseen,
 ) -> Vec<Input> {
     let bad = |phase: &Phase| phase.events * phase.bad;
     match &objective.bad {
-        Bad::SlowerThan(bound) => slower(objective, *bound, phases, chosen),
+        Bad::SlowerThan(bound) => slower(objective, *bound, phases, chosen, instances),
         Bad::Failed(fails, also) => {
             let combinations = combinations(fails);
             let [failed, other] = shares(fails, also.is_some());
             let mut all = Vec::new();
             let of_one = failed / combinations.len() as f64;
-            for labels in combinations.iter().filter(|_| unseen != Unseen::Failed) {
-                let labels = [chosen, labels].concat();
-                let name = series(objective, objective.family, "", &labels);
-                all.push((name, samples(phases, |phase| bad(phase) * of_one)));
-            }
-            for also in also.iter().filter(|_| unseen != Unseen::Also) {
-                // two, so that one is not taken for all
-                for (instance, share) in [("shop-1", 0.3), ("shop-2", 0.7)] {
-                    let labels = [chosen, &[(INSTANCE, instance.to_owned())]].concat();
-                    let name = series(objective, also, "", &labels);
-                    let pace = |phase: &Phase| bad(phase) * other * share;
-                    all.push((name, samples(phases, pace)));
+            for (nth, (instance, share)) in instances.iter().enumerate() {
+                let at = (INSTANCE, (*instance).to_owned());
+                for labels in combinations.iter().filter(|_| unseen != Unseen::Failed) {
+                    let labels = [chosen, labels, std::slice::from_ref(&at)].concat();
+                    let name = series(objective, objective.family, "", &labels, nth);
+                    all.push((name, samples(phases, |phase| bad(phase) * of_one * share)));
+                }
+                for also in also.iter().filter(|_| unseen != Unseen::Also) {
+                    let labels = [chosen, std::slice::from_ref(&at)].concat();
+                    let name = series(objective, also, "", &labels, nth);
+                    all.push((name, samples(phases, |phase| bad(phase) * other * share)));
                 }
             }
-            if good > 0.0 {
+            if chosen.is_empty() {
                 let near = near_misses(fails);
                 let share = 1.0 / near.len() as f64;
                 for labels in near {
-                    let name = series(objective, objective.family, "", &[chosen, &labels].concat());
+                    let name = series(objective, objective.family, "", &labels, 0);
                     let pace = |phase: &Phase| share * (phase.events - bad(phase) * failed);
                     all.push((name, samples(phases, pace)));
                 }
@@ -139,34 +164,51 @@ fn near_misses(fails: &[LabelPattern]) -> Vec<Vec<(&'static str, String)>> {
 }
 
 /// Returns the buckets around a bound, and the count.
-fn slower(objective: &Objective, bound: f64, phases: &[Phase], chosen: &Chosen<'_>) -> Vec<Input> {
+fn slower(
+    objective: &Objective,
+    bound: f64,
+    phases: &[Phase],
+    chosen: &Chosen<'_>,
+    instances: &[(&str, f64)],
+) -> Vec<Input> {
     let bounds = objective.family.buckets();
     let at = bounds.iter().position(|known| *known == bound).unwrap_or(0);
     let mut all = Vec::new();
-    let mut bucket = |bound: String, good: f64, bad: f64| {
-        let labels = [chosen, &[("le", bound)]].concat();
-        let name = series(objective, objective.family, "_bucket", &labels);
-        let pace = |phase: &Phase| phase.events * (good * (1.0 - phase.bad) + bad * phase.bad);
-        all.push((name, samples(phases, pace)));
-    };
-    if let Some(below) = at.checked_sub(1).and_then(|below| bounds.get(below)) {
-        bucket(below.to_string(), 0.5, 0.0);
+    for (nth, (instance, share)) in instances.iter().enumerate() {
+        let chosen = [chosen, &[(INSTANCE, (*instance).to_owned())]].concat();
+        let mut bucket = |bound: String, good: f64, bad: f64| {
+            let labels = [&chosen[..], &[("le", bound)]].concat();
+            let name = series(objective, objective.family, "_bucket", &labels, nth);
+            let of_events = |phase: &Phase| good * (1.0 - phase.bad) + bad * phase.bad;
+            let pace = |phase: &Phase| share * phase.events * of_events(phase);
+            all.push((name, samples(phases, pace)));
+        };
+        if let Some(below) = at.checked_sub(1).and_then(|below| bounds.get(below)) {
+            bucket(below.to_string(), 0.5, 0.0);
+        }
+        bucket(bound.to_string(), 1.0, 0.0);
+        if let Some(above) = bounds.get(at + 1) {
+            bucket(above.to_string(), 1.0, 0.5);
+        }
+        bucket("+Inf".to_owned(), 1.0, 1.0);
+        let name = series(objective, objective.family, "_count", &chosen, nth);
+        all.push((name, samples(phases, |phase| share * phase.events)));
     }
-    bucket(bound.to_string(), 1.0, 0.0);
-    if let Some(above) = bounds.get(at + 1) {
-        bucket(above.to_string(), 1.0, 0.5);
-    }
-    bucket("+Inf".to_owned(), 1.0, 1.0);
-    let name = series(objective, objective.family, "_count", chosen);
-    all.push((name, samples(phases, |phase| phase.events)));
     all
 }
 
-/// Returns a series' name with all of its labels.
-fn series(objective: &Objective, family: &Family, part: &str, chosen: &Chosen<'_>) -> String {
-    let mut labels = vec![query::matcher("job", "=", JOB)];
+/// Returns a series' name with all of its labels; those not chosen have the nth value that is not looked for.
+fn series(
+    objective: &Objective,
+    family: &Family,
+    part: &str,
+    chosen: &Chosen<'_>,
+    nth: usize,
+) -> String {
+    let of_name = |label: &str| chosen.iter().find(|(name, _)| *name == label);
+    let job = of_name("job").map_or(JOB, |(_, job)| job);
+    let mut labels = vec![query::matcher("job", "=", job)];
     for label in family.definition().labels {
-        let fixed = chosen.iter().find(|(name, _)| *name == label.name);
         let fails = match &objective.bad {
             Bad::Failed(fails, _) => fails.as_slice(),
             Bad::SlowerThan(_) => &[],
@@ -177,11 +219,15 @@ fn series(objective: &Objective, family: &Family, part: &str, chosen: &Chosen<'_
             .chain(&objective.ignores)
             .filter(of_label)
             .collect();
-        let value = match fixed {
-            Some((_, value)) => Some(value.clone()),
-            None => LabelPattern::other(&patterns, label.values),
+        let value = match of_name(label.name) {
+            Some((_, value)) => value.clone(),
+            None => {
+                let others = LabelPattern::others(&patterns, label.values);
+                let nth = nth % others.len().max(1);
+                others.get(nth).cloned().unwrap_or_default()
+            }
         };
-        labels.push(query::matcher(label.name, "=", &value.unwrap_or_default()));
+        labels.push(query::matcher(label.name, "=", &value));
     }
     // labels that Prometheus adds, and that of buckets
     let added = chosen

@@ -1,0 +1,155 @@
+use crate::rules::alert_cases::fired;
+use crate::rules::burn::{self, Alert, BURNS, EVENTS_MIN, KEEP_MINUTES, WINDOWS};
+use crate::rules::case::{AlertAt, Case, QueryAt};
+use crate::rules::query;
+use crate::rules::slo::Objective;
+use crate::rules::traffic::{Input, JOB};
+
+/// Factors of a threshold.
+const ABOVE: f64 = 1.02;
+const BELOW: f64 = 0.98;
+
+/// Values that are recorded in so many steps.
+#[derive(Clone, Copy, Debug)]
+struct Recorded {
+    steps: u64,
+    long: f64,
+    short: f64,
+    events: f64,
+    /// Ratios and events of all other windows.
+    others: [f64; 2],
+}
+
+struct Maker<'a> {
+    objective: &'a Objective,
+    alert: &'a Alert,
+    step: u64,
+}
+
+/// Returns the cases of an alert at each of its thresholds. They begin with what is recorded, which nothing else tells so
+/// precisely: all other windows say the opposite.
+pub(super) fn of(objective: &Objective, alert: &Alert, step: u64) -> Vec<Case> {
+    let maker = Maker {
+        objective,
+        alert,
+        step,
+    };
+    let threshold = alert.burn.threshold(objective);
+    let all = Recorded {
+        steps: maker.hold() + 4,
+        long: 1.0,
+        short: 1.0,
+        events: 1e6,
+        others: [1.0, 1e6],
+    };
+    let long = Recorded {
+        long: threshold,
+        ..all
+    };
+    let short = Recorded {
+        short: threshold,
+        ..all
+    };
+    let events = Recorded {
+        events: EVENTS_MIN as f64,
+        ..all
+    };
+    vec![
+        maker.just_above(),
+        maker.never("at the threshold of the long window", long),
+        maker.never("at the threshold of the short window", short),
+        maker.never("at the threshold of events", events),
+        maker.ends(),
+    ]
+}
+
+impl Maker<'_> {
+    fn hold(&self) -> u64 {
+        self.alert.burn.hold_minutes / self.step
+    }
+
+    fn case(&self, name: &str, recorded: &[Recorded], alerts: &[(u64, Option<f64>)]) -> Case {
+        let at = |(step, share): &(u64, Option<f64>)| AlertAt {
+            step: *step,
+            name: self.alert.name.clone(),
+            fires: share.map(|share| fired(self.alert, share)),
+        };
+        Case {
+            name: format!("{}: {name}", self.alert.name),
+            inputs: self.inputs(recorded),
+            alerts: alerts.iter().map(at).collect(),
+            queries: Vec::new(),
+        }
+    }
+
+    fn inputs(&self, recorded: &[Recorded]) -> Vec<Input> {
+        let burn = self.alert.burn;
+        let series = |name: String, value: &dyn Fn(&Recorded) -> f64| {
+            let of_one = |one: &Recorded| format!("{}x{}", value(one), one.steps - 1);
+            let samples: Vec<String> = recorded.iter().map(of_one).collect();
+            let job = query::matcher("job", "=", JOB);
+            (format!("{name}{{{job}}}"), samples.join(" "))
+        };
+        let ratios = WINDOWS.into_iter().map(|window| {
+            let name = burn::ratio_name(self.objective, window);
+            series(name, &|one| match window.minutes {
+                minutes if minutes == burn.long.minutes => one.long,
+                minutes if minutes == burn.short.minutes => one.short,
+                _ => one.others[0],
+            })
+        });
+        let events = BURNS.iter().map(|other| {
+            let name = burn::events_name(self.objective, other.long);
+            let is_own = other.long.minutes == burn.long.minutes;
+            series(name, &|one| if is_own { one.events } else { one.others[1] })
+        });
+        ratios.chain(events).collect()
+    }
+
+    /// Values just above all thresholds, and of none in the other windows.
+    fn above(&self, steps: u64) -> Recorded {
+        let threshold = self.alert.burn.threshold(self.objective);
+        let share = (ABOVE * threshold).min((threshold + 1.0) / 2.0);
+        Recorded {
+            steps,
+            long: share,
+            short: share,
+            events: (EVENTS_MIN + 1) as f64,
+            others: [0.0, 0.0],
+        }
+    }
+
+    fn just_above(&self) -> Case {
+        let hold = self.hold();
+        let above = self.above(hold + 1);
+        let alerts = [(hold - 1, None), (hold, Some(above.long))];
+        self.case("just above each threshold", &[above], &alerts)
+    }
+
+    fn never(&self, name: &str, recorded: Recorded) -> Case {
+        self.case(name, &[recorded], &[(recorded.steps - 1, None)])
+    }
+
+    /// A page ends a while after the short window is below, a ticket at once.
+    fn ends(&self) -> Case {
+        let first = self.hold() + 1;
+        let is_page = self.alert.burn.is_page();
+        let kept = if is_page { KEEP_MINUTES / self.step } else { 0 };
+        let above = self.above(first);
+        let below = Recorded {
+            steps: kept + 1,
+            short: BELOW * self.alert.burn.threshold(self.objective),
+            ..above
+        };
+        let mut case = self.case("ends", &[above, below], &[(first + kept, None)]);
+        let name = &self.alert.name;
+        // its value is the last one above, which is none to be tested
+        case.queries
+            .extend((first..first + kept).map(|step| QueryAt {
+                step,
+                expr: format!("count(ALERTS{{alertname=\"{name}\",alertstate=\"firing\"}})"),
+                gives: vec![("{}".to_owned(), 1.0)],
+            }));
+        case
+    }
+}
