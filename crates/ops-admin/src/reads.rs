@@ -4,7 +4,9 @@ use axum::Json;
 #[cfg(feature = "trace")]
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, Uri};
+#[cfg(feature = "trace")]
+use http::StatusCode;
+use http::Uri;
 use serde::Serialize;
 
 use crate::conditions::{Conditions, Refused, refused};

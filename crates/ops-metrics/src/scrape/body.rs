@@ -25,6 +25,7 @@ const FIRST_BYTES: usize = 256 * 1024;
 pub struct ScrapeBody {
     next: Option<Bytes>,
     rest: Option<Rest>,
+    is_left_out: bool,
 }
 
 /// All that is written later.
@@ -39,6 +40,7 @@ impl ScrapeBody {
         Self {
             next: (!text.is_empty()).then_some(text),
             rest: None,
+            is_left_out: false,
         }
     }
 
@@ -52,16 +54,17 @@ impl ScrapeBody {
         Self {
             next: Some(piece),
             rest: (!is_last).then_some(rest),
+            is_left_out: false,
         }
     }
 
-    /// Returns the number of bytes that are left, by writing them without keeping them.
-    pub(crate) fn count(mut self) -> usize {
-        let mut bytes = 0;
-        while let Some(piece) = self.next_piece() {
-            bytes += piece.len();
+    /// Returns the body of an answer to `HEAD`: empty, and of unknown length, so that no server declares a length of 0.
+    pub(crate) fn left_out() -> Self {
+        Self {
+            next: None,
+            rest: None,
+            is_left_out: true,
         }
-        bytes
     }
 
     fn next_piece(&mut self) -> Option<Bytes> {
@@ -109,13 +112,13 @@ impl Body for ScrapeBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.next.is_none() && self.rest.is_none()
+        self.next.is_none() && self.rest.is_none() && !self.is_left_out
     }
 
     fn size_hint(&self) -> SizeHint {
         let known = self.next.as_ref().map_or(0, Bytes::len) as u64;
         let mut hint = SizeHint::with_exact(known);
-        if self.rest.is_some() {
+        if self.rest.is_some() || self.is_left_out {
             hint = SizeHint::new();
             hint.set_lower(known);
         }

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE as CONTENT_TYPE_HEADER, RETRY_AFTER, VARY,
+    ALLOW, CONTENT_ENCODING, CONTENT_TYPE as CONTENT_TYPE_HEADER, RETRY_AFTER, VARY,
 };
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, request};
 
@@ -22,7 +22,8 @@ pub const CONTENT_TYPE_OPEN_METRICS: &str =
 ///
 /// | request | answer |
 /// |---|---|
-/// | `GET`, `HEAD` | 200 and OpenMetrics 1.0 if `Accept` names it, as Prometheus does, else the text format 0.0.4; gzip if that is accepted |
+/// | `GET` | 200 and OpenMetrics 1.0 if `Accept` names it, as Prometheus does, else the text format 0.0.4; gzip if that is accepted |
+/// | `HEAD` | the same without `Content-Length` (RFC 9110, section 9.3.2): no text is written for it |
 /// | any other method | 405 |
 /// | before [`init`](crate::init) | 503 |
 /// | while five scrapes wait for what is published before them | 503, to be tried again after a second |
@@ -68,15 +69,10 @@ async fn prepared() -> Result<(), ScrapeFailure> {
 }
 
 fn answer(format: Format, gzip: bool, head: bool) -> Response<ScrapeBody> {
-    let body = ScrapeBody::of_metrics(format, gzip);
-    let mut response = if head {
-        let mut response = Response::new(ScrapeBody::of(Bytes::new()));
-        let length = body.count();
-        response.headers_mut().insert(CONTENT_LENGTH, length.into());
-        response
-    } else {
-        Response::new(body)
-    };
+    let mut response = Response::new(match head {
+        true => ScrapeBody::left_out(),
+        false => ScrapeBody::of_metrics(format, gzip),
+    });
     if gzip {
         response = with(response, CONTENT_ENCODING, "gzip");
     }
