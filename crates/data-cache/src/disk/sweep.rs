@@ -37,7 +37,7 @@ impl Disk {
 
     /// The keys of which there is a metadata file.
     pub(crate) fn keys(&self) -> Vec<Key> {
-        let names = self.files().into_iter().filter_map(|path| {
+        let names = self.files().filter_map(|path| {
             let name = path.file_name()?.to_str()?;
             Key::from_hex(name.strip_suffix(".json")?)
         });
@@ -56,14 +56,14 @@ impl Disk {
         }
     }
 
-    fn files(&self) -> Vec<PathBuf> {
+    /// Iterates over the files of entries: all their names at once would take more memory than the index.
+    fn files(&self) -> impl Iterator<Item = PathBuf> {
         let dirs = fs::read_dir(self.entries_dir())
             .into_iter()
             .flatten()
             .flatten();
         dirs.flat_map(|dir| fs::read_dir(dir.path()).into_iter().flatten().flatten())
             .map(|entry| entry.path())
-            .collect()
     }
 
     /// The entries with their sizes, by name alone: no metadata is read.
@@ -103,7 +103,7 @@ impl Disk {
             .flatten()
             .flatten()
             .map(|entry| entry.path());
-        let data = self.files().into_iter().filter(|path| self.is_orphan(path));
+        let data = self.files().filter(|path| self.is_orphan(path));
         for path in temporary.chain(data) {
             let old = fs::symlink_metadata(&path)
                 .and_then(|file| file.modified())
