@@ -54,10 +54,11 @@ fn normal_form(sql: &str, dialect: Dialect) -> Result<String, Unusual> {
         break_after_literal = false;
         match token {
             Token::Space(space) => {
-                let has_break = space.contains(['\n', '\r']);
-                break_after_literal = has_break && matches!(before, Token::Text(_));
+                let is_after_literal = matches!(before, Token::Text(_));
                 let ends_comment = matches!(before, Token::Comment(text) if text.starts_with("--"));
-                let keeps = has_break && (break_after_literal || ends_comment);
+                let may_keep = is_after_literal || ends_comment;
+                let keeps = may_keep && space.contains(['\n', '\r']);
+                break_after_literal = keeps && is_after_literal;
                 normal.push(if keeps { '\n' } else { ' ' });
             }
             Token::Text(text) if dialect == Dialect::Unknown => {
@@ -83,18 +84,50 @@ fn normal_form(sql: &str, dialect: Dialect) -> Result<String, Unusual> {
     Ok(normal)
 }
 
-/// Marks that some dialect reads as the start of a literal, a name or a comment, and another one does not.
-const UNPORTABLE: &[&str] = &["\\", "`", "#", "[", "{", "//", "/*!", "'''", "\"\"\"", "$$"];
+/// Bytes at which a text may stop to be portable.
+const MARKS: [bool; 256] = {
+    let mut marks = [false; 256];
+    let mut rest: &[u8] = b"\\`#[{/*-'\"$";
+    while let [mark, after @ ..] = rest {
+        marks[*mark as usize] = true;
+        rest = after;
+    }
+    marks
+};
 
-/// Returns `true` if every common dialect cuts the text into the same tokens.
+/// Returns `true` if every common dialect cuts the text into the same tokens: it holds no mark that some dialect reads as
+/// the start of a literal, a name or a comment, and another one does not. One pass, since every lookup by text pays for it.
 fn is_portable(sql: &str) -> bool {
-    let mut line_comments = sql
-        .match_indices("--")
-        .map(|(at, _)| sql[at + 2..].chars().next());
-    let has_block_in_block = sql.match_indices("/*").count() != sql.match_indices("*/").count();
-    !has_block_in_block
-        && !UNPORTABLE.iter().any(|mark| sql.contains(mark))
-        && line_comments.all(|next| next.is_none_or(|c| c.is_ascii_whitespace()))
+    let bytes = sql.as_bytes();
+    let (mut opened, mut closed) = (0_usize, 0_usize);
+    for (at, byte) in bytes.iter().enumerate() {
+        if !MARKS[usize::from(*byte)] {
+            continue;
+        }
+        let next = || bytes.get(at + 1).copied();
+        let after_next = || bytes.get(at + 2).copied();
+        let is_portable = match byte {
+            b'\\' | b'`' | b'#' | b'[' | b'{' => false,
+            b'/' if next() == Some(b'*') => {
+                opened += 1;
+                after_next() != Some(b'!')
+            }
+            b'/' => next() != Some(b'/'),
+            b'*' => {
+                closed += usize::from(next() == Some(b'/'));
+                true
+            }
+            b'-' if next() == Some(b'-') => after_next().is_none_or(|b| b.is_ascii_whitespace()),
+            b'\'' | b'"' => next() != Some(*byte) || after_next() != Some(*byte),
+            b'$' => next() != Some(b'$'),
+            _ => true,
+        };
+        if !is_portable {
+            return false;
+        }
+    }
+    // a block in a block ends where the dialect says
+    opened == closed
 }
 
 /// The statement with every literal and comment taken out: fit for logs and spans.

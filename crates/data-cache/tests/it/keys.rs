@@ -325,3 +325,52 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_text_of_an_unknown_dialect_keeps_its_spaces_if_dialects_read_it_differently() {
+    let keeps_spaces = |text: &str| {
+        let (one, two) = (format!("SELECT {text} , a"), format!("SELECT  {text} , a"));
+        let key = |sql: &str| cache().key(sql, &Params::new());
+        key(&one) != key(&two)
+    };
+    let differently = [
+        r"'it\'s'",
+        "`a`",
+        "a # b\n",
+        "[a]",
+        "{a}",
+        "a // b\n",
+        "/*! a */",
+        "'''a'",
+        "\"\"\"a\"",
+        "$$a$$",
+        "1 --2\n",
+        "1 ---\n",
+        "1 --é\n",
+        "/* /* a */",
+        "/* a */ */",
+        "E'a'",
+        "x'61'",
+    ];
+    for text in differently {
+        assert!(keeps_spaces(text), "{text}");
+    }
+    let alike = [
+        "a",
+        "'it''s'",
+        "\"a\"\"b\"",
+        "a / b * c",
+        "a - -b",
+        "1 -- c\n",
+        "1 --\n",
+        "/* a */ b",
+        "/**/ b",
+        "$1",
+        "é",
+        "''",
+        "\"\"",
+    ];
+    for text in alike {
+        assert!(!keeps_spaces(text), "{text}");
+    }
+}
