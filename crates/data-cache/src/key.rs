@@ -46,6 +46,15 @@ impl Key {
         Self(Sha256::digest(&bytes).into())
     }
 
+    /// The key of the same result under an epoch.
+    #[cfg(feature = "shared")]
+    pub(crate) fn under(&self, epoch: &str) -> Self {
+        let mut digest = Sha256::new_with_prefix(b"data-cache/epoch/1");
+        digest.update(self.0);
+        digest.update(epoch.as_bytes());
+        Self(digest.finalize().into())
+    }
+
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.0
     }

@@ -1,9 +1,30 @@
 //! The tier that machines share, compiled out.
 
+use super::coalesce::Plan;
 use super::hit::Hit;
 use super::inner::Inner;
-use super::store::StoreRequest;
+use super::store::{StoreRequest, Stored};
+use crate::error::Error;
 use crate::key::Key;
+use crate::stats::Miss;
+
+/// Name and place of a result without a content id.
+#[derive(Clone, Copy)]
+pub(crate) struct Placed {
+    pub(crate) key: Key,
+    pub(crate) is_shared: bool,
+    pub(crate) is_kept: bool,
+}
+
+/// The duty to compute for other machines, which nobody has.
+pub(crate) enum Lease {}
+
+/// End of a lookup in the tier that machines share.
+pub(crate) enum SharedTurn {
+    #[expect(dead_code, reason = "nothing is found without the tier")]
+    Found(Hit, bool),
+    Compute(Option<Lease>),
+}
 
 impl Inner {
     pub(crate) fn shares(&self) -> bool {
@@ -12,11 +33,42 @@ impl Inner {
 
     pub(crate) fn count_without_content(&self) {}
 
-    pub(crate) fn find_shared(&self, _: Key, _: StoreRequest<'_>) -> Option<(Hit, bool)> {
-        None
+    pub(crate) fn join_shared(
+        &self,
+        _: Key,
+        _: StoreRequest<'_>,
+        _: &dyn Fn() -> bool,
+    ) -> SharedTurn {
+        SharedTurn::Compute(None)
     }
 
-    pub(crate) fn offer(&self, _: Key, _: &StoreRequest<'_>) {}
+    pub(crate) fn offer(&self, _: Key, _: &StoreRequest<'_>, _: Option<Lease>) {}
+
+    pub(super) fn shares_computed(&self) -> bool {
+        false
+    }
+
+    pub(super) fn placed(&self, key: Key) -> Placed {
+        Placed {
+            key,
+            is_shared: false,
+            is_kept: true,
+        }
+    }
+
+    pub(super) fn find_placed(&self, placed: Placed, _: &str) -> Result<Hit, Miss> {
+        self.find(&placed.key)
+    }
+
+    pub(super) fn join_planned(&self, _: &Plan) -> SharedTurn {
+        SharedTurn::Compute(None)
+    }
+
+    pub(super) fn replace_shared(&self, _: Placed, _: &StoreRequest<'_>, _: Stored) {}
+
+    pub(super) fn invalidate_shared(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
     #[cfg(feature = "metrics")]
     pub(super) fn publish_shared_metrics(&self) {}

@@ -11,6 +11,7 @@ use super::coalesce::{Computed, Face, FlightRole, Plan};
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
 use super::look_up::Overdue;
+use super::shared::{Placed, SharedTurn};
 use super::store::{Skip, Stored};
 use super::turn::Turn;
 use crate::error::Error;
@@ -21,7 +22,15 @@ use crate::stats::Miss;
 impl Cache {
     /// [`get`](Self::get) for async callers.
     pub async fn get_async(&self, sql: &str, params: &Params) -> Option<Hit> {
-        let found = self.inner.find_async(self.key(sql, params)).await;
+        let (key, label) = self.key_and_label(sql, params);
+        let found = match self.inner.shares_computed() {
+            false => self.inner.find_async(key).await,
+            true => {
+                let (inner, label) = (self.inner.clone(), label.into_owned());
+                let find = move || inner.find_placed(inner.placed(key), &label);
+                self.inner.on_readers(find).await.unwrap_or(Err(Miss::Io))
+            }
+        };
         self.inner.count(&found);
         found.ok()
     }
@@ -61,8 +70,9 @@ impl Cache {
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>> + Send + 'static,
     ) -> Result<Vec<RecordBatch>, E> {
         let (key, label) = self.key_and_label(sql, params);
+        let placed = self.inner.placed_async(key, true).await;
         let landed = self.inner.flights.landed();
-        let found = self.inner.find_async(key).await;
+        let found = self.inner.find_async(placed.key).await;
         self.inner.count(&found);
         if let Ok(hit) = found {
             return Ok(hit.into_batches());
@@ -72,7 +82,9 @@ impl Cache {
             label: label.as_ref().into(),
             tables: Arc::default(),
             ttl: ttl_seconds,
+            is_shared: false,
         };
+        let plan = plan.at(placed);
         match self.inner.flight_role(&OnThreads, landed, &plan).await {
             FlightRole::Leader(leading) => {
                 let inner = self.inner.clone();
@@ -89,15 +101,20 @@ impl Inner {
     pub(crate) async fn get_or_await<E>(
         self: &Arc<Self>,
         key: Key,
+        is_shareable: bool,
         plan: impl FnOnce() -> Plan,
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
     ) -> Result<Vec<RecordBatch>, E> {
+        let placed = self.placed_async(key, is_shareable).await;
         let landed = self.flights.landed();
-        let found = self.find_async(key).await;
+        let found = self.find_async(placed.key).await;
         self.count(&found);
         match found {
             Ok(hit) => Ok(hit.into_batches()),
-            Err(_) => self.fly(OnThreads, landed, &plan(), compute).await,
+            Err(_) => {
+                let plan = plan().at(placed);
+                self.fly(OnThreads, landed, &plan, compute).await
+            }
         }
     }
 
@@ -110,12 +127,34 @@ impl Inner {
             Err(Miss::Absent) if self.disk.is_some() => {}
             found => return found,
         }
-        let (sender, receiver) = oneshot::channel();
         let inner = self.clone();
+        let find = move || inner.find_on_disk(&key, Overdue::Remove);
+        self.on_readers(find).await.unwrap_or(Err(Miss::Io))
+    }
+
+    /// Name and place of a result; the first look at the epoch is waited for elsewhere.
+    async fn placed_async(self: &Arc<Self>, key: Key, is_shareable: bool) -> Placed {
+        if !self.shares_computed() {
+            return self.placed_for(key, is_shareable);
+        }
+        let inner = self.clone();
+        let placed = self.on_readers(move || inner.placed_for(key, is_shareable));
+        placed.await.unwrap_or(Placed {
+            key,
+            is_shared: false,
+            is_kept: false,
+        })
+    }
+
+    async fn on_readers<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (sender, receiver) = oneshot::channel();
         self.readers.run(move || {
-            let _ = sender.send(inner.find_on_disk(&key, Overdue::Remove));
+            let _ = sender.send(work());
         });
-        receiver.await.unwrap_or(Err(Miss::Io))
+        receiver.await.ok()
     }
 
     async fn on_writers<T: Send + 'static>(
@@ -144,6 +183,15 @@ impl Face for OnThreads {
         let waiting = inner.clone();
         let turn = inner.on_writers(move || waiting.take_turn(&key, || true));
         turn.await.unwrap_or(Turn::Compute(None))
+    }
+
+    async fn join_shared(&self, inner: &Arc<Inner>, plan: &Plan) -> SharedTurn {
+        if !plan.is_shared {
+            return SharedTurn::Compute(None);
+        }
+        let (joining, plan) = (inner.clone(), plan.clone());
+        let turn = inner.on_writers(move || joining.join_planned(&plan));
+        turn.await.unwrap_or(SharedTurn::Compute(None))
     }
 
     async fn store(&self, inner: &Arc<Inner>, computed: Computed) -> Outcome {

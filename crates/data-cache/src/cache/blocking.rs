@@ -12,6 +12,7 @@ use super::Cache;
 use super::coalesce::{Computed, Face, Plan};
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
+use super::shared::SharedTurn;
 use super::turn::Turn;
 use crate::key::Key;
 use crate::params::Params;
@@ -53,25 +54,31 @@ impl Cache {
             label: label.as_ref().into(),
             tables: Arc::default(),
             ttl: ttl_seconds,
+            is_shared: false,
         };
-        self.inner.get_or_run(key, plan, compute)
+        self.inner.get_or_run(key, true, plan, compute)
     }
 }
 
 impl Inner {
-    /// The kept result, or that of `compute`.
+    /// The kept result, or that of `compute`. The plan has the key as it is on this machine.
     pub(crate) fn get_or_run<E>(
         self: &Arc<Self>,
         key: Key,
+        is_shareable: bool,
         plan: impl FnOnce() -> Plan,
         compute: impl FnOnce() -> Result<Vec<RecordBatch>, E>,
     ) -> Result<Vec<RecordBatch>, E> {
+        let placed = self.placed_for(key, is_shareable);
         let landed = self.flights.landed();
-        let found = self.find(&key);
+        let found = self.find(&placed.key);
         self.count(&found);
         match found {
             Ok(hit) => Ok(hit.into_batches()),
-            Err(_) => block_on(self.fly(OnThread, landed, &plan(), async { compute() })),
+            Err(_) => {
+                let plan = plan().at(placed);
+                block_on(self.fly(OnThread, landed, &plan, async { compute() }))
+            }
         }
     }
 }
@@ -88,6 +95,10 @@ impl Face for OnThread {
 
     async fn take_turn(&self, inner: &Arc<Inner>, key: Key) -> Turn {
         inner.take_turn(&key, || true)
+    }
+
+    async fn join_shared(&self, inner: &Arc<Inner>, plan: &Plan) -> SharedTurn {
+        inner.join_planned(plan)
     }
 
     async fn store(&self, inner: &Arc<Inner>, computed: Computed) -> Outcome {

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::generations::GenerationStamp;
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
+use super::shared::{Lease, Placed, SharedTurn};
 use super::store::{StoreRequest, Stored};
 use super::turn::Turn;
 use crate::etag::ContentDigest;
@@ -25,6 +26,21 @@ pub(crate) struct Plan {
     pub(crate) label: Arc<str>,
     pub(crate) tables: Arc<[String]>,
     pub(crate) ttl: Option<u64>,
+    /// Other machines have it under the same key.
+    pub(crate) is_shared: bool,
+}
+
+impl Plan {
+    /// The same result, at its place.
+    pub(super) fn at(self, placed: Placed) -> Self {
+        Self {
+            key: placed.key,
+            is_shared: placed.is_shared,
+            // without a place it is computed once for all who ask now, and forgotten
+            ttl: if placed.is_kept { self.ttl } else { Some(0) },
+            ..self
+        }
+    }
 }
 
 /// The difference between callers that block and callers that await: the thread that reads and writes files.
@@ -38,6 +54,9 @@ pub(super) trait Face {
     /// Waits for other processes that compute the key.
     async fn take_turn(&self, inner: &Arc<Inner>, key: Key) -> Turn;
 
+    /// Asks other machines, and waits for one that computes it.
+    async fn join_shared(&self, inner: &Arc<Inner>, plan: &Plan) -> SharedTurn;
+
     async fn store(&self, inner: &Arc<Inner>, computed: Computed) -> Outcome;
 }
 
@@ -47,11 +66,13 @@ pub(super) struct Computed {
     batches: Vec<RecordBatch>,
     compute: Duration,
     stamp: GenerationStamp,
+    /// Other machines wait for it.
+    lease: Option<Lease>,
 }
 
 impl Computed {
     pub(super) fn store(self, inner: &Inner) -> Outcome {
-        let stored = inner.store(&StoreRequest {
+        let request = StoreRequest {
             key: self.plan.key,
             label: &self.plan.label,
             tables: self.plan.tables.to_vec(),
@@ -61,7 +82,11 @@ impl Computed {
             stamp: self.stamp,
             digest: ContentDigest::default(),
             automatic: false,
-        });
+        };
+        let stored = inner.store(&request);
+        if self.plan.is_shared && stored.is_ok() {
+            inner.offer(self.plan.key, &request, self.lease);
+        }
         match stored {
             Ok(Stored::Kept { .. }) => Outcome::Stored,
             Ok(Stored::Skipped(_)) => Outcome::NotStored,
@@ -89,6 +114,18 @@ pub(super) struct Leading {
 }
 
 impl Inner {
+    /// Name and place of a result that is kept for this machine, or for all.
+    pub(super) fn placed_for(&self, key: Key, is_shareable: bool) -> Placed {
+        match is_shareable {
+            true => self.placed(key),
+            false => Placed {
+                key,
+                is_shared: false,
+                is_kept: true,
+            },
+        }
+    }
+
     /// The result of a computation that one of all callers runs. Called after a lookup that missed; `landed` is of before
     /// that lookup.
     pub(super) async fn fly<E>(
@@ -172,8 +209,18 @@ impl Inner {
                 return Ok(hit.into_batches());
             }
         };
+        let lease = match face.join_shared(self, plan).await {
+            SharedTurn::Compute(lease) => lease,
+            SharedTurn::Found(hit, is_in_file) => {
+                if let (Some(lock), false) = (&lock, is_in_file) {
+                    lock.give_up();
+                }
+                leading.leader.land(&Outcome::Stored);
+                return Ok(hit.into_batches());
+            }
+        };
         let compute = leading.leader.led().scope(compute);
-        let (batches, outcome) = self.compute(face, plan, compute).await?;
+        let (batches, outcome) = self.compute(face, plan, lease, compute).await?;
         if let (Some(lock), Outcome::NotStored) = (&lock, outcome) {
             lock.give_up();
         }
@@ -187,7 +234,7 @@ impl Inner {
         plan: &Plan,
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
     ) -> Result<Vec<RecordBatch>, E> {
-        let (batches, _outcome) = self.compute(face, plan, compute).await?;
+        let (batches, _outcome) = self.compute(face, plan, None, compute).await?;
         Ok(batches)
     }
 
@@ -195,6 +242,7 @@ impl Inner {
         self: &Arc<Self>,
         face: &impl Face,
         plan: &Plan,
+        lease: Option<Lease>,
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
     ) -> Result<(Vec<RecordBatch>, Outcome), E> {
         let (stamp, clock) = (self.stamp(), Instant::now());
@@ -204,6 +252,7 @@ impl Inner {
             batches: batches.clone(),
             compute: clock.elapsed(),
             stamp,
+            lease,
         };
         let outcome = face.store(self, computed).await;
         Ok((batches, outcome))

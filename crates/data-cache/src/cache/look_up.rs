@@ -42,19 +42,23 @@ pub(crate) enum Overdue {
 impl Cache {
     /// Looks a result up. Everything that goes wrong is a miss.
     pub fn get(&self, sql: &str, params: &Params) -> Option<Hit> {
-        self.get_by_key(&self.key(sql, params))
+        let (key, label) = self.key_and_label(sql, params);
+        let found = self.inner.find_placed(self.inner.placed(key), &label);
+        self.inner.count(&found);
+        found.ok()
     }
 
-    /// [`get`](Self::get), with the key at hand.
+    /// [`get`](Self::get), with the key at hand; other machines are not asked.
     pub fn get_by_key(&self, key: &Key) -> Option<Hit> {
-        let found = self.inner.find(key);
+        let found = self.inner.find(&self.inner.placed(*key).key);
         self.inner.count(&found);
         found.ok()
     }
 
     /// [`get`](Self::get), with the reason where there is none.
     pub fn look_up(&self, sql: &str, params: &Params) -> Lookup {
-        let found = self.inner.find(&self.key(sql, params));
+        let (key, label) = self.key_and_label(sql, params);
+        let found = self.inner.find_placed(self.inner.placed(key), &label);
         self.inner.count(&found);
         match found {
             Ok(hit) => Lookup::Hit(hit),

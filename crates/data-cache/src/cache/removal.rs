@@ -71,7 +71,7 @@ impl Cache {
     /// not read files then until a `clear` succeeds.
     pub fn invalidate(&self, pattern: &str) -> Result<usize, Error> {
         let target = Target::Text(Pattern::new(pattern)?);
-        self.inner.remove_where(pattern, target)
+        self.inner.remove_everywhere(pattern, target)
     }
 
     /// Removes the entries that depend on this table, or could, for all that their SQL text tells; returns how many.
@@ -90,7 +90,7 @@ impl Cache {
             ))
         })?;
         let pattern = format!("table:{name}");
-        self.inner.remove_where(&pattern, Target::Table(name))
+        self.inner.remove_everywhere(&pattern, Target::Table(name))
     }
 
     /// Removes every entry; returns how many.
@@ -99,7 +99,7 @@ impl Cache {
     ///
     /// If an entry could still be served, by this process or another one.
     pub fn clear(&self) -> Result<usize, Error> {
-        self.inner.remove_where("*", Target::All)
+        self.inner.remove_everywhere("*", Target::All)
     }
 
     /// The last 100 calls of `invalidate`, `invalidate_table` and `clear` by any process, oldest first.
@@ -112,6 +112,13 @@ impl Cache {
 }
 
 impl Inner {
+    /// Removes what is meant here, and puts what machines share without a content id out of reach.
+    fn remove_everywhere(&self, pattern: &str, target: Target) -> Result<usize, Error> {
+        let removed = self.remove_where(pattern, target);
+        let invalidated = self.invalidate_shared();
+        removed.and_then(|removed| invalidated.map(|()| removed))
+    }
+
     /// Announces first: from then on nobody serves what is meant, and whatever is being computed is not kept. What is
     /// removed then is space; many files are removed in the background.
     pub(super) fn remove_where(&self, pattern: &str, target: Target) -> Result<usize, Error> {

@@ -3,21 +3,47 @@
 use std::time::Duration;
 
 use super::Cache;
+use super::coalesce::Plan;
 use super::hit::Hit;
 use super::inner::Inner;
 use super::look_up::CLOCK_SLACK_SECONDS;
-use super::store::{StoreRequest, Stored};
+use super::store::{Skip, StoreRequest, Stored};
 use crate::error::Error;
+use crate::etag::ContentDigest;
 use crate::event::Tier;
 use crate::key::Key;
-use crate::shared_tier::{Offer, SharedConfig, SharedStats, SharedTier};
+pub(crate) use crate::shared_tier::Lease;
+use crate::shared_tier::{
+    Joined, Offer, Question, SharedConfig, SharedStats, SharedTier, Standing,
+};
+use crate::sql::sanitize;
+use crate::stats::Miss;
+
+/// Name and place of a result without a content id.
+#[derive(Clone, Copy)]
+pub(crate) struct Placed {
+    pub(crate) key: Key,
+    /// It is the same on all machines.
+    pub(crate) is_shared: bool,
+    /// `false` if nobody knows which results count.
+    pub(crate) is_kept: bool,
+}
+
+/// End of a lookup in the tier that machines share.
+pub(crate) enum SharedTurn {
+    /// The result, and if it is in a file of this machine now.
+    Found(Hit, bool),
+    /// It is to be computed, for other machines too if there is a lease.
+    Compute(Option<Lease>),
+}
 
 impl Cache {
     /// Shares results with other machines through a bucket, from now on: those of queries of engines that can name their
     /// [`content`](crate::QueryEngine::content). Nothing is asked of the bucket yet.
     ///
-    /// Content alone decides what is shared. [`invalidate`](Self::invalidate) and its like remove it from memory and
-    /// files of this machine, not from the bucket: the next query may find the same result there.
+    /// For these content alone decides. [`invalidate`](Self::invalidate) and its like remove them from memory and
+    /// files of this machine, not from the bucket: the next query may find the same result there. With
+    /// [`SharedConfig::computed`] other results are shared too, and invalidations hold on all machines.
     ///
     /// # Errors
     ///
@@ -48,38 +74,168 @@ impl Inner {
         }
     }
 
-    /// Looks a result up, and keeps it here for the time that it has left. Says if it is in a file. The request has no
-    /// batches. Blocks for at most 2 s.
-    pub(crate) fn find_shared(&self, name: Key, request: StoreRequest<'_>) -> Option<(Hit, bool)> {
-        let tier = self.shared.get()?;
-        let asked = self.ttls.effective(request.ttl, request.label).ok()?;
-        let now = self.now();
-        let is_fresh = |created_at: u64, ttl: u64| {
-            created_at <= now + CLOCK_SLACK_SECONDS
-                && now.saturating_sub(created_at) < ttl.min(asked)
+    /// Looks a result up, and keeps it here for the time that it has left; waits for another machine that computes it, for at
+    /// most 30 s and while `is_wanted`. The request has no batches. Blocks.
+    pub(crate) fn join_shared(
+        &self,
+        name: Key,
+        request: StoreRequest<'_>,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> SharedTurn {
+        let (Some(tier), Ok(asked)) = (
+            self.shared.get(),
+            self.ttls.effective(request.ttl, request.label),
+        ) else {
+            return SharedTurn::Compute(None);
         };
-        let offer = tier.find(&name, is_fresh)?;
+        let is_fresh = |created_at: u64, ttl: u64| self.is_fresh(created_at, ttl.min(asked));
+        let joined = tier.join(&Question {
+            key: &name,
+            kind: &sanitize(request.label),
+            is_fresh: &is_fresh,
+            is_wanted,
+        });
+        match joined {
+            Joined::Found(offer) => {
+                let ttl = offer.ttl_seconds.min(asked);
+                let (hit, is_in_file) = self.keep_shared(request, &offer, ttl);
+                SharedTurn::Found(hit, is_in_file)
+            }
+            Joined::Compute(lease) => SharedTurn::Compute(lease),
+        }
+    }
+
+    /// Returns `true` if results without a content id are shared too.
+    pub(super) fn shares_computed(&self) -> bool {
+        self.config.enabled && self.shared.get().is_some_and(|tier| tier.shares_computed())
+    }
+
+    /// Name and place of a result without a content id. Waits for the first look at the epoch, at most 2 s.
+    pub(super) fn placed(&self, key: Key) -> Placed {
+        let standing = match self.shared.get() {
+            Some(tier) if self.config.enabled => tier.standing(),
+            _ => Standing::Local,
+        };
+        let (key, is_shared, is_kept) = match standing {
+            Standing::Local => (key, false, true),
+            Standing::Epoch(epoch) => (key.under(&epoch), true, true),
+            // one that nothing is kept under
+            Standing::Unknown => (key.under("unknown"), false, false),
+        };
+        Placed {
+            key,
+            is_shared,
+            is_kept,
+        }
+    }
+
+    /// Asks all tiers for a result without a content id.
+    pub(super) fn find_placed(&self, placed: Placed, label: &str) -> Result<Hit, Miss> {
+        let found = self.find(&placed.key);
+        let asks = placed.is_shared && found.is_err();
+        let Some(tier) = self.shared.get().filter(|_| asks) else {
+            return found;
+        };
+        let request = self.request_of(placed.key, label, &[], None);
+        let offer = tier.look_up(&Question {
+            key: &placed.key,
+            kind: label,
+            is_fresh: &|created_at, ttl| self.is_fresh(created_at, ttl),
+            is_wanted: &|| true,
+        });
+        match offer {
+            Some(offer) => Ok(self.keep_shared(request, &offer, offer.ttl_seconds).0),
+            None => found,
+        }
+    }
+
+    /// A result without a content id as it was set, or is to be computed.
+    fn request_of<'a>(
+        &self,
+        key: Key,
+        label: &'a str,
+        tables: &[String],
+        ttl: Option<u64>,
+    ) -> StoreRequest<'a> {
+        StoreRequest {
+            key,
+            label,
+            tables: tables.to_vec(),
+            batches: &[],
+            ttl,
+            compute: Duration::ZERO,
+            stamp: self.stamp(),
+            digest: ContentDigest::default(),
+            automatic: false,
+        }
+    }
+
+    /// Looks a planned result up on other machines, or waits for one that computes it.
+    pub(super) fn join_planned(&self, plan: &Plan) -> SharedTurn {
+        if !plan.is_shared {
+            return SharedTurn::Compute(None);
+        }
+        let request = self.request_of(plan.key, &plan.label, &plan.tables, plan.ttl);
+        self.join_shared(plan.key, request, &|| true)
+    }
+
+    /// Has a result that was set written to the bucket, or those of before made unreachable if it is not kept.
+    pub(super) fn replace_shared(
+        &self,
+        placed: Placed,
+        request: &StoreRequest<'_>,
+        stored: Stored,
+    ) {
+        let (true, Some(tier)) = (placed.is_shared, self.shared.get()) else {
+            return;
+        };
+        let is_kept = !matches!(stored, Stored::Skipped(Skip::ZeroTtl | Skip::NoSchema));
+        match self.ttls.effective(request.ttl, request.label) {
+            Ok(ttl_seconds) if is_kept => tier.replace(
+                placed.key,
+                Offer {
+                    batches: request.batches.to_vec(),
+                    created_at: self.now(),
+                    ttl_seconds,
+                    compute: request.compute,
+                },
+            ),
+            _ => tier.disown(),
+        }
+    }
+
+    /// Puts results without a content id out of reach on every machine.
+    pub(super) fn invalidate_shared(&self) -> Result<(), Error> {
+        self.shared
+            .get()
+            .map_or(Ok(()), |tier| tier.invalidate_computed())
+    }
+
+    fn is_fresh(&self, created_at: u64, ttl: u64) -> bool {
+        let now = self.now();
+        created_at <= now + CLOCK_SLACK_SECONDS && now.saturating_sub(created_at) < ttl
+    }
+
+    /// Keeps what was found, as old as it is; says if it is in a file.
+    fn keep_shared(&self, request: StoreRequest<'_>, offer: &Offer, ttl: u64) -> (Hit, bool) {
         let request = StoreRequest {
             batches: &offer.batches,
             compute: offer.compute,
             ..request
         };
-        let ttl = offer.ttl_seconds.min(asked);
         let (stored, entry) = self.store_found(&request, offer.created_at, ttl);
         let hit = Hit {
             entry,
             tier: Tier::Shared,
-            age: Duration::from_secs(now.saturating_sub(offer.created_at)),
+            age: Duration::from_secs(self.now().saturating_sub(offer.created_at)),
         };
         let in_file = Tier::Disk;
-        Some((
-            hit,
-            matches!(stored, Stored::Kept { tier, .. } if tier == in_file),
-        ))
+        let is_in_file = matches!(stored, Stored::Kept { tier, .. } if tier == in_file);
+        (hit, is_in_file)
     }
 
-    /// Has a result written to the bucket, in the background.
-    pub(crate) fn offer(&self, name: Key, request: &StoreRequest<'_>) {
+    /// Has a result written to the bucket, in the background; other machines that wait for it take it then.
+    pub(crate) fn offer(&self, name: Key, request: &StoreRequest<'_>, lease: Option<Lease>) {
         let (Some(tier), Ok(ttl_seconds)) = (
             self.shared.get(),
             self.ttls.effective(request.ttl, request.label),
@@ -95,7 +251,7 @@ impl Inner {
             ttl_seconds,
             compute: request.compute,
         };
-        tier.offer(name, offer);
+        tier.offer(name, &sanitize(request.label), offer, lease);
     }
 
     #[cfg(feature = "metrics")]
@@ -113,6 +269,10 @@ impl Inner {
             ("expired", stats.expired),
             ("failed", stats.failed),
             ("skipped", stats.skipped),
+            ("quick", stats.quick),
+            ("waited", stats.waited),
+            ("leased", stats.leases),
+            ("lease_lost", stats.leases_lost),
             ("without_content", stats.without_content),
             ("written", stats.written),
             ("dropped", stats.dropped),

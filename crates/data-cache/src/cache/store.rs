@@ -62,6 +62,8 @@ pub enum Skip {
     NoCodec,
     /// A newer one was kept while it was written.
     Outdated,
+    /// It is for all machines, and this one has not seen for 30 s which results count.
+    UnknownEpoch,
 }
 
 impl fmt::Display for Skip {
@@ -76,6 +78,7 @@ impl fmt::Display for Skip {
             Self::Io => "files cannot be written",
             Self::NoCodec => "no codec can hold it",
             Self::Outdated => "a newer one was kept while it was written",
+            Self::UnknownEpoch => "the epoch of shared results is not known",
         })
     }
 }
@@ -111,8 +114,12 @@ impl Cache {
         ttl_seconds: Option<u64>,
     ) -> Result<Stored, Error> {
         let (key, label) = self.key_and_label(sql, params);
-        self.inner.store(&StoreRequest {
-            key,
+        let placed = self.inner.placed(key);
+        if !placed.is_kept {
+            return Ok(Stored::Skipped(Skip::UnknownEpoch));
+        }
+        let request = StoreRequest {
+            key: placed.key,
             label: &label,
             tables: Vec::new(),
             batches,
@@ -121,7 +128,10 @@ impl Cache {
             stamp: self.inner.stamp(),
             digest: ContentDigest::default(),
             automatic: false,
-        })
+        };
+        let stored = self.inner.store(&request)?;
+        self.inner.replace_shared(placed, &request, stored);
+        Ok(stored)
     }
 }
 

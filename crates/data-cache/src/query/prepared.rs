@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use parking_lot::Mutex;
 
 use super::{Answer, FlightId, Origin, Query, QueryResult, WaitGuard, lost};
-use crate::cache::{GenerationStamp, Hit, StoreRequest, Stored, Turn};
+use crate::cache::{GenerationStamp, Hit, Lease, SharedTurn, StoreRequest, Stored, Turn};
 use crate::engine::{QueryEngine, State};
 use crate::etag::ContentDigest;
 use crate::event::{Status, Tier};
@@ -97,7 +97,7 @@ impl<E: QueryEngine> Prepared<E> {
             if let Joined::Leader(leader, ticket) = flights.join(id, false, Err(lost()), waiter) {
                 *seat.lock() = Some(ticket);
                 let led = leader.led().clone();
-                led.enter(|| self.compute(&leader, Miss::Expired, stamp));
+                led.enter(|| self.compute(&leader, Miss::Expired, stamp, None));
             }
             drop(duty);
         });
@@ -114,15 +114,17 @@ impl<E: QueryEngine> Prepared<E> {
         match inner.take_turn(&self.key, || !leader.cancel().is_cancelled()) {
             Turn::Hit(hit) => leader.land(&Ok(self.answer_with(hit))),
             Turn::Compute(lock) => {
-                if let Some((hit, is_in_file)) = self.find_shared(stamp) {
-                    leader.land(&Ok(self.answer_with(hit)));
-                    if let (Some(lock), false) = (&lock, is_in_file) {
-                        lock.give_up();
+                let is_wanted = || !leader.cancel().is_cancelled();
+                let is_in_file = match self.join_shared(stamp, &is_wanted) {
+                    SharedTurn::Found(hit, is_in_file) => {
+                        leader.land(&Ok(self.answer_with(hit)));
+                        is_in_file
                     }
-                    return;
-                }
-                inner.count(&Err(miss));
-                let is_in_file = self.compute(leader, miss, stamp);
+                    SharedTurn::Compute(lease) => {
+                        inner.count(&Err(miss));
+                        self.compute(leader, miss, stamp, lease)
+                    }
+                };
                 if let (Some(lock), false) = (&lock, is_in_file) {
                     lock.give_up();
                 }
@@ -130,12 +132,14 @@ impl<E: QueryEngine> Prepared<E> {
         }
     }
 
-    /// Asks the engine. The answer is handed out before it is written to a file; returns `true` if it was written.
+    /// Asks the engine. The answer is handed out before it is written to a file; returns `true` if it was written. A lease is let
+    /// go of once the answer is in the bucket, or will not be.
     fn compute(
         self: Box<Self>,
         leader: &Leader<FlightId, Answer>,
         miss: Miss,
         stamp: GenerationStamp,
+        lease: Option<Lease>,
     ) -> bool {
         let mut is_in_file = false;
         let inner = self.query.target.cache.inner().clone();
@@ -176,7 +180,7 @@ impl<E: QueryEngine> Prepared<E> {
             if let Some(shared_key) = shared_key
                 && self.shared_key() == Some(shared_key)
             {
-                inner.offer(shared_key, &request);
+                inner.offer(shared_key, &request, lease);
             }
         }
         leader.land(&answer);
@@ -204,15 +208,21 @@ impl<E: QueryEngine> Prepared<E> {
         Some(Key::of(&inputs, &self.query.params))
     }
 
-    /// Asks the tier that machines share; what it has is kept here too. Says if it is in a file.
-    fn find_shared(&self, stamp: GenerationStamp) -> Option<(Hit, bool)> {
-        let shared_key = self.shared_key()?;
+    /// Asks the tier that machines share; what it has is kept here too.
+    fn join_shared(&self, stamp: GenerationStamp, is_wanted: &dyn Fn() -> bool) -> SharedTurn {
+        let Some(shared_key) = self.shared_key() else {
+            return SharedTurn::Compute(None);
+        };
         let inner = self.query.target.cache.inner();
         let digest = ContentDigest::default();
         let request = self.request(&[], digest, Duration::ZERO, stamp);
-        let found = inner.find_shared(shared_key, request)?;
-        // the content that was asked for is still the one that is queried
-        (self.shared_key() == Some(shared_key)).then_some(found)
+        match inner.join_shared(shared_key, request, is_wanted) {
+            // the content that was asked for is no longer the one that is queried
+            SharedTurn::Found(..) if self.shared_key() != Some(shared_key) => {
+                SharedTurn::Compute(None)
+            }
+            turn => turn,
+        }
     }
 
     fn request<'a>(

@@ -11,6 +11,13 @@ const MIN_KEY_BYTES: usize = 16;
 /// Results that took less time to compute than this are not written.
 const MIN_COMPUTE: Duration = Duration::from_millis(200);
 
+/// Time for which a lease that nobody renews keeps others from computing.
+const LEASE: Duration = Duration::from_secs(5);
+/// Interval between two looks at the epoch.
+const POLL: Duration = Duration::from_secs(2);
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+const LONGEST_LEASE: Duration = Duration::from_secs(60);
+
 /// The bucket that machines share results through, and the key that proves who wrote them.
 ///
 /// ```
@@ -27,6 +34,9 @@ pub struct SharedConfig {
     pub(super) region: Option<String>,
     pub(super) credentials: Option<(String, String)>,
     pub(super) min_compute: Duration,
+    pub(super) lease: Duration,
+    pub(super) is_computed_shared: bool,
+    pub(super) poll: Duration,
     key: Option<Vec<u8>>,
     is_unauthenticated: bool,
 }
@@ -42,6 +52,9 @@ impl SharedConfig {
             region: None,
             credentials: None,
             min_compute: MIN_COMPUTE,
+            lease: LEASE,
+            is_computed_shared: false,
+            poll: POLL,
             key: None,
             is_unauthenticated: false,
         }
@@ -90,10 +103,38 @@ impl SharedConfig {
         self
     }
 
-    /// Sets how long computing must take for the result to be written; 200 ms unless set, since reading it takes 50 to 150.
+    /// Sets how long computing must take for the result to be shared; 200 ms unless set, since reading it takes 50 to 150.
+    /// Statements that took less of late, whatever their literals, are neither asked for nor written.
     #[must_use]
     pub fn min_compute(mut self, min_compute: Duration) -> Self {
         self.min_compute = min_compute;
+        self
+    }
+
+    /// Sets for how long a machine that died while it computed keeps others waiting; 5 s unless set, 1 to 60 s are accepted.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// Shares also what `set`, `get_or_compute` and cached functions keep. Nothing but the application knows what such a result
+    /// follows from: all machines must mean the same by the same text or function and arguments. An invalidation on one machine
+    /// puts all of it out of reach on all, within 2 s and an answer of the bucket, 30 s at most; a machine that cannot see the
+    /// bucket for 30 s neither uses nor keeps such results. A `set` that replaces a result is seen by others once theirs expires
+    /// or is invalidated.
+    #[must_use]
+    pub fn computed(mut self) -> Self {
+        self.is_computed_shared = true;
+        self
+    }
+
+    /// Sets the interval at which the epoch is looked at, so that tests need not wait.
+    #[cfg(feature = "testing")]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn poll(mut self, interval: Duration) -> Self {
+        self.poll = interval;
         self
     }
 
@@ -126,6 +167,12 @@ impl SharedConfig {
                 "shared tier: the prefix is empty; accepted is a name, such as data-cache",
             ));
         }
+        if !(SHORTEST_LEASE..=LONGEST_LEASE).contains(&self.lease) {
+            return Err(Error::input(format!(
+                "shared tier: a lease of {:?}; accepted are 1 to 60 s",
+                self.lease
+            )));
+        }
         let is_url = |url: &String| url.starts_with("http://") || url.starts_with("https://");
         match &self.endpoint {
             Some(endpoint) if !is_url(endpoint) => Err(Error::input(format!(
@@ -144,6 +191,8 @@ impl fmt::Debug for SharedConfig {
             .field("endpoint", &self.endpoint)
             .field("region", &self.region)
             .field("min_compute", &self.min_compute)
+            .field("lease", &self.lease)
+            .field("is_computed_shared", &self.is_computed_shared)
             .field("is_unauthenticated", &self.is_unauthenticated)
             .finish_non_exhaustive()
     }

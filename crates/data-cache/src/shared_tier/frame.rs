@@ -22,6 +22,8 @@ const UNKEYED: &[u8; 8] = b"DCACHEu1";
 const LABEL: &[u8] = b"data-cache/shared/1";
 const HEAD: usize = 20;
 const SEAL: usize = 32;
+/// The name under which notes are sealed, which no result has.
+const NOTE: Key = Key::from_bytes([0; 32]);
 /// Metadata longer than this is not ours.
 const MAX_METADATA: usize = 4096;
 
@@ -103,6 +105,17 @@ impl Seal {
         let seal = self.of(key, &frame);
         frame.extend_from_slice(&seal);
         Some(frame)
+    }
+
+    /// A note with its seal behind it.
+    pub(super) fn close_note(&self, text: &[u8]) -> Vec<u8> {
+        [text, &self.of(&NOTE, text)].concat()
+    }
+
+    /// The text of a note that one of us wrote.
+    pub(super) fn open_note<'a>(&self, note: &'a [u8]) -> Option<&'a [u8]> {
+        let (text, seal) = note.split_at_checked(note.len().checked_sub(SEAL)?)?;
+        self.is_of(seal, &NOTE, text).then_some(text)
     }
 
     /// The parts of an object that one of us wrote under this name, every byte of it as it was; `None` for any other.
@@ -197,6 +210,17 @@ mod tests {
         assert!(keyed.open(&NAME, &object.into()).is_none());
         let object = keyed.close(&NAME, &head(), b"some payload").unwrap();
         assert!(unkeyed.open(&NAME, &object.into()).is_none());
+    }
+
+    #[test]
+    fn a_note_is_read_by_those_who_have_the_key() {
+        for seal in seals() {
+            let note = seal.close_note(b"a 1");
+            assert_eq!(seal.open_note(&note), Some(&b"a 1"[..]));
+            assert_eq!(seal.open_note(&note[1..]), None);
+            let other = Seal::keyed(&[8; 32]).unwrap();
+            assert_eq!(other.open_note(&note), None);
+        }
     }
 
     #[test]

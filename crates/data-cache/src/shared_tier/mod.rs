@@ -5,23 +5,37 @@
 //!   engine's version and settings, the machine's architecture, the format of these objects, scope, normal SQL and parameters.
 //!   Another byte in the database is another name, so nothing has to be invalidated and no clock decides. An engine without
 //!   [`content`](crate::QueryEngine::content), such as a warehouse that is written, stays on its machine, which is logged once
-//!   and counted. What [`set`](crate::Cache::set), [`get_or_compute`](crate::Cache::get_or_compute) and `#[cached_query]` keep
-//!   has no such name and is never shared.
+//!   and counted.
+//! - **What has no content id obeys an epoch** (`epoch`), if the configuration asks for sharing it at all: what
+//!   [`set`](crate::Cache::set), [`get_or_compute`](crate::Cache::get_or_compute) and cached functions keep. Lineage and count of
+//!   the epoch are part of the name, on every tier. An invalidation counts up; whoever has not seen the epoch for 30 s uses none of
+//!   it.
 //! - **Nothing from the bucket reaches a decoder before it is known to be ours** (`frame`): HMAC-SHA-256 over the name and all
 //!   bytes. A bucket whose writers are all trusted may go without, by a setting of that name.
 //! - **The store is behind a narrow trait** (`store`): one object for each result, written whole, never changed.
 //! - **Trouble is a miss.** A read has two tries and 2 s. The first that fails opens the breaker: lookups do not wait any
 //!   more, until a probe in the background is answered. Writes are in the background: at most 16 of them and 64 MiB wait,
 //!   more are dropped and counted.
+//! - **One machine computes what took 200 ms or more** (`lease`), or what is not known to take less (`costs`): it holds a note that
+//!   was made on the condition that there is none. The others wait until it is gone, take the result, and compute if the note
+//!   stays the same for 5 s of their own clock. No clocks are compared, and a lease that is lost costs work only. A store that
+//!   ignores conditions is found out before the first lease (`conditional`), and gets none.
+//! - **What is quick to compute is not asked for**: a statement without its literals, or a function, whose runs took less than
+//!   200 ms of late.
 //! - **What is found goes to memory and files with the time that it has left**, never with a new one.
 //! - HTTP is `ureq`, and TLS the `rustls` of the other crates: `object_store` takes a connector, so that it brings neither
 //!   `reqwest` nor a second provider of cryptography.
 
 mod attached;
 mod breaker;
+mod conditional;
 mod config;
+mod costs;
+mod epoch;
 mod frame;
 mod http;
+mod lease;
+mod random;
 mod s3;
 mod stats;
 mod store;
@@ -29,5 +43,7 @@ mod tier;
 
 pub(crate) use attached::Attached;
 pub use config::SharedConfig;
+pub(crate) use epoch::Standing;
+pub(crate) use lease::Lease;
 pub use stats::SharedStats;
-pub(crate) use tier::{Offer, SharedTier};
+pub(crate) use tier::{Joined, Offer, Question, SharedTier};

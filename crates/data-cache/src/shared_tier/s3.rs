@@ -5,18 +5,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path;
-use object_store::{BackoffConfig, Error as StoreError, ObjectStoreExt, RetryConfig};
+use object_store::{
+    BackoffConfig, Error as StoreError, GetOptions, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions, RetryConfig, UpdateVersion,
+};
 
 use super::config::SharedConfig;
 use super::http::Connector;
-use super::store::{Failure, MAX_OBJECT_BYTES, Store};
+use super::store::{Failure, MAX_OBJECT_BYTES, Seen, Store, Tag};
 use crate::error::Error;
 use crate::key::Key;
 
 /// Shortest pause before the second try.
 const PAUSE: Duration = Duration::from_millis(25);
+/// A note that is larger is not ours.
+const MAX_NOTE_BYTES: u64 = 16 << 10;
 /// Longest pause before it. `object_store` panics if it is not longer than the shortest one.
 const MAX_PAUSE: Duration = Duration::from_millis(50);
 
@@ -30,6 +35,7 @@ impl S3 {
         let mut builder = AmazonS3Builder::from_env()
             .with_bucket_name(&config.bucket)
             .with_http_connector(Connector)
+            .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true")
             .with_retry(RetryConfig {
                 backoff: BackoffConfig {
                     init_backoff: PAUSE,
@@ -65,6 +71,10 @@ impl S3 {
     fn path(&self, key: &Key) -> Path {
         Path::from(format!("{}/v1/{key}", self.prefix))
     }
+
+    fn note(&self, name: &str) -> Path {
+        Path::from(format!("{}/{name}", self.prefix))
+    }
 }
 
 impl Store for S3 {
@@ -98,6 +108,78 @@ impl Store for S3 {
             }
         })
     }
+
+    fn look(&self, name: &str, known: Option<&Tag>) -> Result<Seen, Failure> {
+        let path = self.note(name);
+        let options = GetOptions {
+            if_none_match: known.map(|tag| tag.0.clone()),
+            ..GetOptions::default()
+        };
+        wait(async {
+            let found = match self.bucket.get_opts(&path, options).await {
+                Ok(found) => found,
+                Err(StoreError::NotFound { .. }) => return Ok(Seen::Absent),
+                Err(StoreError::NotModified { .. }) => return Ok(Seen::Same),
+                Err(error) => return Err(error),
+            };
+            let Some(tag) = found.meta.e_tag.clone().map(Tag) else {
+                return no_tag();
+            };
+            let bytes = match found.meta.size > MAX_NOTE_BYTES {
+                true => Bytes::new(),
+                false => found.bytes().await?,
+            };
+            // not every store heeds the condition of a read
+            Ok(match known == Some(&tag) {
+                true => Seen::Same,
+                false => Seen::Found(bytes, tag),
+            })
+        })
+    }
+
+    fn write_if(
+        &self,
+        name: &str,
+        note: Bytes,
+        expected: Option<&Tag>,
+    ) -> Result<Option<Tag>, Failure> {
+        let path = self.note(name);
+        let mode = match expected {
+            None => PutMode::Create,
+            Some(tag) => PutMode::Update(UpdateVersion {
+                e_tag: Some(tag.0.clone()),
+                version: None,
+            }),
+        };
+        let options = PutOptions::from(mode);
+        wait(async {
+            match self.bucket.put_opts(&path, note.into(), options).await {
+                Ok(written) => match written.e_tag {
+                    Some(tag) => Ok(Some(Tag(tag))),
+                    None => no_tag(),
+                },
+                Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    fn remove(&self, name: &str) -> Result<(), Failure> {
+        let path = self.note(name);
+        wait(async {
+            match self.bucket.delete(&path).await {
+                Err(StoreError::NotFound { .. }) => Ok(()),
+                done => done,
+            }
+        })
+    }
+}
+
+fn no_tag<T>() -> Result<T, StoreError> {
+    Err(StoreError::Generic {
+        store: "S3",
+        source: "the answer has no ETag".into(),
+    })
 }
 
 /// Waits on this thread, which is one of the tier's.

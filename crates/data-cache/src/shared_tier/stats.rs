@@ -18,6 +18,14 @@ pub struct SharedStats {
     pub failed: u64,
     /// Lookups that did not ask, since the store did not answer a moment ago; not among the misses.
     pub skipped: u64,
+    /// Lookups that did not ask, since computing took less than `min_compute` of late; not among the misses.
+    pub quick: u64,
+    /// Lookups that waited for another machine, which computes the result.
+    pub waited: u64,
+    /// Leases that this machine held.
+    pub leases: u64,
+    /// Leases that another machine took over while this one computed.
+    pub leases_lost: u64,
     /// Queries of engines without a content id, whose results stay on this machine.
     pub without_content: u64,
     /// Results written.
@@ -30,6 +38,10 @@ pub struct SharedStats {
     pub write_failed: u64,
     /// The store is not asked, since it did not answer.
     pub is_open: bool,
+    /// The store heeds conditions of writes; without, there are no leases. `None` until the first one is wanted.
+    pub is_conditional: Option<bool>,
+    /// Lineage and count of the epoch, which results without a content id obey; `None` if it is not known.
+    pub epoch: Option<String>,
 }
 
 #[derive(Default)]
@@ -40,6 +52,10 @@ pub(super) struct Counters {
     pub(super) expired: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) skipped: AtomicU64,
+    pub(super) quick: AtomicU64,
+    pub(super) waited: AtomicU64,
+    pub(super) leases: AtomicU64,
+    pub(super) leases_lost: AtomicU64,
     pub(super) without_content: AtomicU64,
     pub(super) written: AtomicU64,
     pub(super) dropped: AtomicU64,
@@ -53,21 +69,27 @@ pub(super) fn count(counter: &AtomicU64) -> u64 {
 }
 
 impl Counters {
-    pub(super) fn stats(&self, is_open: bool) -> SharedStats {
+    pub(super) fn stats(&self, is_open: bool, is_conditional: Option<bool>) -> SharedStats {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         SharedStats {
+            epoch: None,
             hits: load(&self.hits),
             misses: load(&self.misses),
             refused: load(&self.refused),
             expired: load(&self.expired),
             failed: load(&self.failed),
             skipped: load(&self.skipped),
+            quick: load(&self.quick),
+            waited: load(&self.waited),
+            leases: load(&self.leases),
+            leases_lost: load(&self.leases_lost),
             without_content: load(&self.without_content),
             written: load(&self.written),
             dropped: load(&self.dropped),
             unfit: load(&self.unfit),
             write_failed: load(&self.write_failed),
             is_open,
+            is_conditional,
         }
     }
 }

@@ -9,14 +9,40 @@ pub(super) const MAX_OBJECT_BYTES: u64 = 64 << 20;
 
 /// A place for objects that are written whole. Calls block, within a limit of their own.
 pub(super) trait Store: Send + Sync + 'static {
-    /// The object of this name; `None` if there is none.
+    /// The result of this name; `None` if there is none.
     fn get(&self, key: &Key) -> Result<Option<Bytes>, Failure>;
 
-    /// Writes the object of this name, whatever was there.
+    /// Writes the result of this name, whatever was there.
     fn put(&self, key: &Key, object: Bytes) -> Result<(), Failure>;
 
     /// Asks for something that need not be there.
     fn probe(&self) -> Result<(), Failure>;
+
+    /// The note of this name, unless it is still the known one.
+    fn look(&self, name: &str, known: Option<&Tag>) -> Result<Seen, Failure>;
+
+    /// Writes a note if there is none, or if the one that is there is the expected one; `None` if it is not.
+    fn write_if(
+        &self,
+        name: &str,
+        note: Bytes,
+        expected: Option<&Tag>,
+    ) -> Result<Option<Tag>, Failure>;
+
+    /// Removes a note, if it is there.
+    fn remove(&self, name: &str) -> Result<(), Failure>;
+}
+
+/// The ETag of a note: another one after each write, as no two writes have the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tag(pub(super) String);
+
+/// A small object, by which machines agree.
+pub(super) enum Seen {
+    Absent,
+    /// It is the known one.
+    Same,
+    Found(Bytes, Tag),
 }
 
 /// The store did not do what it was asked for.

@@ -89,6 +89,10 @@ fn plays_its_role() {
         ("weigh", _) => crate::memory::weigh(dir),
         ("count", _) => crate::metrics::count_http(dir),
         ("mix", seed) => crate::processes::mix(dir, seed.parse().unwrap()),
+        #[cfg(feature = "shared")]
+        ("replica", role) => crate::shared::replicas::ask_cold(dir, role),
+        #[cfg(feature = "shared")]
+        ("endless", _) => crate::shared::replicas::compute_for_ever(dir),
         ("flight-sql", "limit") => crate::flight_sql::failures::receive_too_much(dir),
         ("flight-sql", "slow") => crate::flight_sql::server::play(None),
         ("flight-sql", _) => crate::flight_sql::server::play(Some(20)),

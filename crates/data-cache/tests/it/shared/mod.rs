@@ -1,7 +1,12 @@
 //! Results that machines share through a bucket: each "machine" has directories and a database file of its own.
 
+mod differential;
+mod epochs;
+mod leases;
 mod moto;
 mod proxy;
+pub(crate) mod replicas;
+mod weed;
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -19,6 +24,11 @@ use crate::batches::{number, numbers};
 const SQL: &str = "SELECT sum(n)::BIGINT AS n FROM t WHERE n < $limit";
 const KEY: [u8; 32] = [42; 32];
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// The long versions are asked for.
+fn is_long() -> bool {
+    std::env::var_os("OPS_TEST_FULL").is_some_and(|on| on == "1")
+}
 
 /// A bucket of its own for each test.
 fn bucket(moto: &Moto) -> String {
@@ -195,7 +205,7 @@ fn a_database_that_is_written_stays_on_its_machine() {
     let stats = cache.shared_stats().unwrap();
     assert!(stats.without_content > 0);
     assert_eq!((stats.hits, stats.misses, stats.written), (0, 0, 0));
-    assert!(moto.names(&bucket).is_empty());
+    assert!(moto.results(&bucket).is_empty());
 }
 
 #[test]
@@ -231,11 +241,14 @@ fn objects_that_are_not_ours_are_misses() {
     let one = Machine::new(&bytes, &config);
     one.ask();
     one.flush();
-    let name = moto.names(&bucket).pop().unwrap();
+    let name = moto.results(&bucket).pop().unwrap();
     let ours = moto.read(&bucket, &name);
     one.ask_below(5);
     one.flush();
-    let other = moto.names(&bucket).into_iter().find(|found| *found != name);
+    let other = moto
+        .results(&bucket)
+        .into_iter()
+        .find(|found| *found != name);
     let other = moto.read(&bucket, &other.unwrap());
 
     let mut flipped = ours.clone();
@@ -317,14 +330,14 @@ fn a_store_that_hangs_costs_two_seconds_once() {
     assert_eq!(number(machine.ask().batches()), 45);
     let waited = begin.elapsed();
     assert!(waited < Duration::from_secs(10), "{waited:?}");
-    let asked = proxy.count("GET");
+    let asked = proxy.count("GET", "/v1/");
     assert!((1..=2).contains(&asked), "{asked} tries");
     for limit in 20..40 {
         assert_eq!(machine.ask_below(limit).status(), Status::Miss);
     }
     let stats = machine.stats();
     assert_eq!((stats.failed, stats.skipped, stats.is_open), (1, 20, true));
-    assert!(proxy.count("GET") <= 2);
+    assert!(proxy.count("GET", "/v1/") <= 2);
     // what is on the machine is answered as ever
     assert_eq!(machine.ask().status(), Status::Hit(Tier::Memory));
 }
@@ -346,7 +359,7 @@ fn answers_that_fail_are_misses_after_two_tries() {
         (Fault::Cut, 1),
     ] {
         let two = Machine::new(&bytes, &config);
-        let before = proxy.count("GET");
+        let before = proxy.count("GET", "/v1/");
         proxy.set(fault);
         let answer = two.ask();
         assert_eq!(
@@ -361,8 +374,8 @@ fn answers_that_fail_are_misses_after_two_tries() {
             (1, 1, true),
             "{fault:?}"
         );
-        assert!(proxy.count("GET") - before >= tries, "{fault:?}");
-        assert!(proxy.count("GET") - before <= 2, "{fault:?}");
+        assert!(proxy.count("GET", "/v1/") - before >= tries, "{fault:?}");
+        assert!(proxy.count("GET", "/v1/") - before <= 2, "{fault:?}");
     }
     // one lost answer: the second try has it
     let two = Machine::new(&bytes, &config);
@@ -378,10 +391,10 @@ fn a_write_whose_answer_is_lost_is_written_again() {
     let proxy = Proxy::new(&moto.url);
     let config = config(&bucket(&moto), &proxy.url);
     let one = Machine::new(&bytes, &config);
-    proxy.set_for("PUT", Fault::LoseAnswers(1));
+    proxy.set_for("PUT", "/v1/", Fault::LoseAnswers(1));
     assert_eq!(one.ask().status(), Status::Miss);
     one.flush();
-    assert_eq!(proxy.count("PUT"), 2);
+    assert_eq!(proxy.count("PUT", "/v1/"), 2);
     assert_eq!((one.stats().written, one.stats().is_open), (1, false));
     let two = Machine::new(&bytes, &config);
     let found = two.ask();
@@ -396,7 +409,7 @@ fn a_write_that_fails_costs_nobody_an_answer() {
     let config = config(&bucket(&moto), &proxy.url);
     for status in [403, 409, 500] {
         let one = Machine::new(&bytes, &config);
-        proxy.set_for("PUT", Fault::Status(status));
+        proxy.set_for("PUT", "/v1/", Fault::Status(status));
         assert_eq!(number(one.ask().batches()), 45, "{status}");
         one.flush();
         let stats = one.stats();
@@ -426,7 +439,7 @@ fn results_that_took_little_time_are_not_written() {
     machine.ask();
     machine.flush();
     assert_eq!(machine.stats().written, 0);
-    assert!(moto.names(&bucket).is_empty());
+    assert!(moto.results(&bucket).is_empty());
 }
 
 #[test]
@@ -439,13 +452,13 @@ fn many_who_ask_at_once_ask_the_bucket_once() {
     one.ask();
     one.flush();
     let two = Machine::new(&bytes, &config);
-    let before = proxy.count("GET");
+    let before = proxy.count("GET", "/v1/");
     std::thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| assert_eq!(number(two.ask().batches()), 45));
         }
     });
-    assert_eq!(proxy.count("GET") - before, 1);
+    assert_eq!(proxy.count("GET", "/v1/") - before, 1);
     assert_eq!((two.stats().hits, two.stats().misses), (1, 0));
 }
 
@@ -463,6 +476,9 @@ fn settings_that_cannot_be_right_are_refused() {
     refused(SharedConfig::s3("b").key(KEY).unauthenticated(), "both");
     refused(SharedConfig::s3("").key(KEY), "bucket");
     refused(SharedConfig::s3("b").key(KEY).prefix("/"), "prefix");
+    for lease in [Duration::ZERO, Duration::from_secs(61)] {
+        refused(SharedConfig::s3("b").key(KEY).lease(lease), "1 to 60 s");
+    }
     refused(
         SharedConfig::s3("b").key(KEY).endpoint("localhost:9000"),
         "http://",

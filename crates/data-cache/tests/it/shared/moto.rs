@@ -31,13 +31,16 @@ impl Moto {
         if let Some(moto) = running.upgrade() {
             return Some(moto);
         }
-        let mut child = Command::new(program()?)
-            .args(["-H", "127.0.0.1", "-p", "0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = Command::new(tool(
+            "python/bin/moto_server",
+            "`cargo xtask setup` installs it",
+        )?)
+        .args(["-H", "127.0.0.1", "-p", "0"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let url =
             lines.find_map(|line| Some(line.ok()?.split_once("Running on ")?.1.trim().to_owned()));
@@ -50,9 +53,14 @@ impl Moto {
 
     /// Makes a bucket.
     pub(super) fn bucket(&self, name: &str) {
-        ureq::put(format!("{}/{name}", self.url))
-            .send_empty()
-            .unwrap();
+        make_bucket(&self.url, name);
+    }
+
+    /// Names of the results in a bucket.
+    pub(super) fn results(&self, bucket: &str) -> Vec<String> {
+        let mut names = self.names(bucket);
+        names.retain(|name| name.contains("/v1/"));
+        names
     }
 
     /// Names of the objects of a bucket.
@@ -73,6 +81,12 @@ impl Moto {
         found.unwrap().into_body().read_to_vec().unwrap()
     }
 
+    pub(super) fn remove(&self, bucket: &str, name: &str) {
+        let url = format!("{}/{bucket}/{name}", self.url);
+        let delete = ureq::delete(url).header("authorization", AUTHORIZATION);
+        delete.call().unwrap();
+    }
+
     pub(super) fn write(&self, bucket: &str, name: &str, bytes: &[u8]) {
         let url = format!("{}/{bucket}/{name}", self.url);
         let put = ureq::put(url).header("authorization", AUTHORIZATION);
@@ -80,19 +94,19 @@ impl Moto {
     }
 }
 
-fn program() -> Option<PathBuf> {
+pub(super) fn make_bucket(url: &str, name: &str) {
+    ureq::put(format!("{url}/{name}")).send_empty().unwrap();
+}
+
+/// The path of a fetched program. `None`, told in one line, where it is not installed; a failure where it has to be.
+pub(super) fn tool(path: &str, installed_by: &str) -> Option<PathBuf> {
     let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools");
     let target = std::env::var_os("CARGO_TARGET_DIR").map(|path| PathBuf::from(path).join("tools"));
-    let program = target
-        .unwrap_or_else(|| workspace.into())
-        .join("python/bin/moto_server");
+    let program = target.unwrap_or_else(|| workspace.into()).join(path);
     if program.is_file() {
         return Some(program);
     }
-    let told = format!(
-        "skipped: no {}; `cargo xtask setup` installs it",
-        program.display()
-    );
+    let told = format!("skipped: no {}; {installed_by}", program.display());
     let is_required = std::env::var_os("OPS_TEST_REQUIRE_TOOLS").is_some_and(|on| on == "1");
     assert!(!is_required, "{told}");
     println!("{told}");

@@ -16,6 +16,8 @@ pub(super) enum Fault {
     LoseAnswers(usize),
     /// The answer ends in the middle of its body.
     Cut,
+    /// Writes happen whatever their condition is.
+    IgnoreConditions,
 }
 
 pub(super) struct Proxy {
@@ -25,9 +27,9 @@ pub(super) struct Proxy {
 
 struct Shared {
     behind: String,
-    /// The method that is meant, empty for all of them.
-    fault: Mutex<(&'static str, Fault)>,
-    /// Method of each request.
+    /// The requests that are meant: a method and a part of the path, empty for all of them.
+    fault: Mutex<(&'static str, &'static str, Fault)>,
+    /// Method and path of each request.
     seen: Mutex<Vec<String>>,
     hanging: Mutex<Vec<TcpStream>>,
 }
@@ -38,7 +40,7 @@ impl Proxy {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::new(Shared {
             behind: behind.trim_start_matches("http://").to_owned(),
-            fault: Mutex::new(("", Fault::None)),
+            fault: Mutex::new(("", "", Fault::None)),
             seen: Mutex::default(),
             hanging: Mutex::default(),
         });
@@ -55,17 +57,19 @@ impl Proxy {
     }
 
     pub(super) fn set(&self, fault: Fault) {
-        self.set_for("", fault);
+        self.set_for("", "", fault);
     }
 
-    pub(super) fn set_for(&self, method: &'static str, fault: Fault) {
-        *self.shared.fault.lock().unwrap() = (method, fault);
+    /// Only requests with this method, and with this in their path, meet the fault.
+    pub(super) fn set_for(&self, method: &'static str, path: &'static str, fault: Fault) {
+        *self.shared.fault.lock().unwrap() = (method, path, fault);
     }
 
-    /// Number of requests of a method so far.
-    pub(super) fn count(&self, method: &str) -> usize {
+    /// Number of requests so far with this method, and with this in their path.
+    pub(super) fn count(&self, method: &str, path: &str) -> usize {
         let seen = self.shared.seen.lock().unwrap();
-        seen.iter().filter(|seen| *seen == method).count()
+        let is_meant = |seen: &&String| seen.starts_with(method) && seen.contains(path);
+        seen.iter().filter(is_meant).count()
     }
 }
 
@@ -102,9 +106,9 @@ impl Shared {
         if reader.read_exact(&mut body).is_err() {
             return;
         }
-        let method = head.split(' ').next().unwrap().to_owned();
-        let fault = self.fault_of(&method);
-        self.seen.lock().unwrap().push(method);
+        let request = head.lines().next().unwrap().to_owned();
+        let fault = self.fault_of(&request);
+        self.seen.lock().unwrap().push(request);
         match fault {
             Fault::Hang => return self.hanging.lock().unwrap().push(stream),
             Fault::Status(status) => {
@@ -113,6 +117,13 @@ impl Shared {
                 );
                 let _ = stream.write_all(answer.as_bytes());
                 return;
+            }
+            Fault::IgnoreConditions => {
+                let is_condition = |line: &str| line.to_lowercase().starts_with("if-");
+                head = head
+                    .split_inclusive("\r\n")
+                    .filter(|line| !is_condition(line))
+                    .collect();
             }
             Fault::None | Fault::Cut | Fault::LoseAnswers(_) => {}
         }
@@ -138,14 +149,14 @@ impl Shared {
         }
     }
 
-    fn fault_of(&self, method: &str) -> Fault {
+    fn fault_of(&self, request: &str) -> Fault {
         let mut fault = self.fault.lock().unwrap();
-        if !fault.0.is_empty() && fault.0 != method {
+        if !request.starts_with(fault.0) || !request.contains(fault.1) {
             return Fault::None;
         }
-        let now = fault.1;
+        let now = fault.2;
         if let Fault::LoseAnswers(left) = now {
-            fault.1 = match left {
+            fault.2 = match left {
                 0 | 1 => Fault::None,
                 left => Fault::LoseAnswers(left - 1),
             };

@@ -1,0 +1,295 @@
+//! Results without a content id: they obey the epoch.
+
+use std::time::{Duration, Instant};
+
+use data_cache::testing::TempDir;
+use data_cache::{Cache, Params, SharedConfig, SharedStats, Skip, Stored};
+
+use super::moto::Moto;
+use super::proxy::{Fault, Proxy};
+use super::{LIMIT, bucket, config, is_long};
+use crate::batches::{number, numbers};
+
+const SQL: &str = "SELECT something";
+const POLL: Duration = Duration::from_millis(100);
+/// An invalidation is seen by others within 2 s and an answer; in any case within 30 s.
+const BOUND: Duration = Duration::from_secs(30);
+
+struct Machine {
+    _dir: TempDir,
+    cache: Cache,
+}
+
+impl Machine {
+    fn new(config: &SharedConfig) -> Self {
+        let dir = TempDir::new().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let config = config.clone().computed().poll(POLL);
+        cache.share(&config).unwrap();
+        Self { _dir: dir, cache }
+    }
+
+    fn set(&self, value: i64) -> Stored {
+        let batches = [numbers(&[value])];
+        let stored = self.cache.set(SQL, &batches, &Params::new(), None).unwrap();
+        self.flush();
+        stored
+    }
+
+    fn get(&self) -> Option<i64> {
+        let hit = self.cache.get(SQL, &Params::new())?;
+        Some(number(hit.batches()))
+    }
+
+    /// The kept result, or this value.
+    fn get_or(&self, value: i64) -> i64 {
+        let compute = || Ok::<_, String>(vec![numbers(&[value])]);
+        let found = self
+            .cache
+            .get_or_compute(SQL, &Params::new(), None, compute);
+        self.flush();
+        number(&found.unwrap())
+    }
+
+    fn flush(&self) {
+        assert!(self.cache.flush(LIMIT));
+    }
+
+    fn stats(&self) -> SharedStats {
+        self.cache.shared_stats().unwrap()
+    }
+
+    /// Waits until this machine sees another epoch; fails if that takes longer than it may.
+    fn sees_another_epoch_than(&self, before: &SharedStats) {
+        let begin = Instant::now();
+        while self.stats().epoch == before.epoch {
+            assert!(begin.elapsed() < BOUND, "{:?}", self.stats());
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+}
+
+#[test]
+fn what_one_machine_keeps_answers_another_until_anyone_invalidates() {
+    let Some(moto) = Moto::start() else { return };
+    let config = config(&bucket(&moto), &moto.url);
+    let (one, two) = (Machine::new(&config), Machine::new(&config));
+    assert_eq!(one.get(), None);
+    assert!(matches!(one.set(1), Stored::Kept { .. }));
+    assert_eq!((two.get(), two.get_or(9)), (Some(1), 1));
+    let stats = two.cache.get_stats();
+    assert_eq!((stats.shared_hits, stats.misses), (1, 0));
+
+    let before = one.stats();
+    assert_eq!(before.epoch, two.stats().epoch);
+    two.cache.invalidate("*nothing like that*").unwrap();
+    // at once here, and soon there
+    assert_eq!(two.get(), None);
+    one.sees_another_epoch_than(&before);
+    assert_eq!(one.get(), None);
+    assert_eq!(one.get_or(2), 2);
+    assert_eq!((two.get_or(9), one.get()), (2, Some(2)));
+    for invalidate in [
+        |cache: &Cache| cache.clear(),
+        |cache: &Cache| cache.invalidate_table("t"),
+    ] {
+        invalidate(&one.cache).unwrap();
+        assert_eq!(one.get(), None);
+        assert_eq!(one.get_or(3), 3);
+    }
+}
+
+#[test]
+fn the_last_of_many_replacements_is_the_one_that_stays() {
+    let Some(moto) = Moto::start() else { return };
+    let config = config(&bucket(&moto), &moto.url);
+    let (one, two) = (Machine::new(&config), Machine::new(&config));
+    for value in 0..12 {
+        let batches = [numbers(&[value])];
+        one.cache.set(SQL, &batches, &Params::new(), None).unwrap();
+    }
+    one.flush();
+    assert_eq!(two.get(), Some(11));
+    // one that is not kept takes the older one away
+    let before = two.stats();
+    let stored = one
+        .cache
+        .set(SQL, &[numbers(&[12])], &Params::new(), Some(0));
+    assert_eq!(stored.unwrap(), Stored::Skipped(Skip::ZeroTtl));
+    assert_eq!(one.get(), None);
+    two.sees_another_epoch_than(&before);
+    assert_eq!(two.get(), None);
+}
+
+#[test]
+fn an_epoch_that_is_lost_or_older_puts_everything_out_of_reach() {
+    let Some(moto) = Moto::start() else { return };
+    let bucket = bucket(&moto);
+    let config = config(&bucket, &moto.url);
+    let (one, two) = (Machine::new(&config), Machine::new(&config));
+    one.set(1);
+    assert_eq!(two.get(), Some(1));
+    let old = moto.read(&bucket, "data-cache/epoch");
+
+    let before = (one.stats(), two.stats());
+    moto.remove(&bucket, "data-cache/epoch");
+    one.sees_another_epoch_than(&before.0);
+    two.sees_another_epoch_than(&before.1);
+    assert_eq!((one.get(), two.get()), (None, None));
+
+    // a copy of the bucket from before an invalidation
+    one.set(2);
+    let old_count = moto.read(&bucket, "data-cache/epoch");
+    one.cache.clear().unwrap();
+    let before = one.stats();
+    moto.write(&bucket, "data-cache/epoch", &old_count);
+    one.sees_another_epoch_than(&before);
+    assert_eq!(one.get(), None);
+    let three = Machine::new(&config);
+    assert_eq!(three.get(), None);
+    assert_eq!(three.stats().epoch, one.stats().epoch);
+
+    // and one from before the epoch was lost
+    let before = one.stats();
+    moto.write(&bucket, "data-cache/epoch", &old);
+    one.sees_another_epoch_than(&before);
+    assert_eq!(one.get(), None);
+
+    // a stranger's note is not obeyed
+    let before = one.stats();
+    moto.write(
+        &bucket,
+        "data-cache/epoch",
+        b"0123456789abcdef 7 of a stranger, as long as a seal ..........",
+    );
+    one.sees_another_epoch_than(&before);
+    assert_eq!(one.stats().epoch, None);
+    assert_eq!(one.set(3), Stored::Skipped(Skip::UnknownEpoch));
+    assert_eq!((one.get(), one.get_or(4), one.get_or(5)), (None, 4, 5));
+}
+
+#[test]
+fn an_invalidation_that_cannot_be_written_fails_and_holds_here() {
+    let Some(moto) = Moto::start() else { return };
+    let bucket = bucket(&moto);
+    let proxy = Proxy::new(&moto.url);
+    let (one, two) = (
+        Machine::new(&config(&bucket, &proxy.url)),
+        Machine::new(&config(&bucket, &moto.url)),
+    );
+    one.set(1);
+    assert_eq!(two.get(), Some(1));
+    let before = two.stats();
+    let other = if is_long() { Fault::Hang } else { Fault::Cut };
+    for fault in [Fault::Status(500), other] {
+        proxy.set(fault);
+        let begin = Instant::now();
+        let error = one.cache.invalidate("*").unwrap_err().to_string();
+        assert!(error.contains("bucket"), "{error}");
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        assert_eq!((one.get(), one.get_or(2)), (None, 2), "{fault:?}");
+        assert_eq!(one.set(3), Stored::Skipped(Skip::UnknownEpoch));
+    }
+    // it is made up for
+    proxy.set(Fault::None);
+    two.sees_another_epoch_than(&before);
+    assert_eq!(two.get(), None);
+}
+
+#[test]
+fn a_lost_answer_to_an_invalidation_is_an_invalidation() {
+    let Some(moto) = Moto::start() else { return };
+    let proxy = Proxy::new(&moto.url);
+    let one = Machine::new(&config(&bucket(&moto), &proxy.url));
+    one.set(1);
+    for lost in [1, 2] {
+        proxy.set_for("PUT", "/epoch", Fault::LoseAnswers(lost));
+        // what it returns depends on the client's second try
+        let _ = one.cache.invalidate("*");
+        assert_eq!(one.get(), None);
+    }
+}
+
+#[test]
+fn on_a_store_without_conditions_results_without_content_stay_here() {
+    let Some(moto) = Moto::start() else { return };
+    let bucket = bucket(&moto);
+    let proxy = Proxy::new(&moto.url);
+    proxy.set_for("PUT", "", Fault::IgnoreConditions);
+    let config = config(&bucket, &proxy.url);
+    let (one, two) = (Machine::new(&config), Machine::new(&config));
+    one.set(1);
+    assert_eq!((one.get(), two.get()), (Some(1), None));
+    assert_eq!(one.stats().is_conditional, Some(false));
+    one.cache.invalidate("*").unwrap();
+    assert_eq!(one.get(), None);
+    assert!(moto.results(&bucket).is_empty());
+}
+
+#[test]
+fn a_machine_that_does_not_see_the_epoch_for_30_seconds_keeps_nothing() {
+    if !is_long() {
+        println!("skipped: it takes 35 s, with OPS_TEST_FULL=1");
+        return;
+    }
+    let Some(moto) = Moto::start() else { return };
+    let proxy = Proxy::new(&moto.url);
+    let one = Machine::new(&config(&bucket(&moto), &proxy.url));
+    one.set(1);
+    proxy.set(Fault::Status(503));
+    let begin = Instant::now();
+    while one.get().is_some() {
+        assert!(begin.elapsed() < BOUND + Duration::from_secs(5));
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    assert!(begin.elapsed() > BOUND / 2);
+    assert_eq!(one.set(2), Stored::Skipped(Skip::UnknownEpoch));
+    assert_eq!((one.get_or(3), one.get_or(4)), (3, 4));
+    // it counts again: nobody invalidated
+    proxy.set(Fault::None);
+    while one.get() != Some(1) {
+        assert!(begin.elapsed() < 3 * BOUND);
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn machines_that_ask_for_a_function_at_once_compute_it_once() {
+    let Some(moto) = Moto::start() else { return };
+    let config = config(&bucket(&moto), &moto.url);
+    let machines: Vec<_> = (0..3).map(|_| Machine::new(&config)).collect();
+    let computed = std::sync::atomic::AtomicUsize::new(0);
+    // the first look at the epoch is over
+    for machine in &machines {
+        machine.get();
+    }
+    let waiting = || machines.iter().filter(|m| m.stats().waited > 0).count();
+    // a bucket that does not answer within 2 s is not asked
+    let is_slow = || {
+        machines
+            .iter()
+            .any(|m| m.stats().is_open || m.stats().epoch.is_none())
+    };
+    std::thread::scope(|scope| {
+        for machine in &machines {
+            let computed = &computed;
+            let (waiting, is_slow) = (&waiting, &is_slow);
+            scope.spawn(move || {
+                let compute = || {
+                    computed.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    let begin = Instant::now();
+                    while waiting() < 2 && !is_slow() {
+                        assert!(begin.elapsed() < LIMIT, "nobody waits");
+                        std::thread::park_timeout(Duration::from_millis(1));
+                    }
+                    Ok::<_, String>(vec![numbers(&[5])])
+                };
+                let found = machine
+                    .cache
+                    .get_or_compute(SQL, &Params::new(), None, compute);
+                assert_eq!(number(&found.unwrap()), 5);
+            });
+        }
+    });
+    assert!(computed.into_inner() == 1 || is_slow());
+}

@@ -1,0 +1,317 @@
+//! Of machines that miss one result, one computes it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use data_cache::arrow::array::RecordBatch;
+use data_cache::testing::{ManualClock, TempDir};
+use data_cache::{
+    Bypass, Cache, CachedEngine, Cancel, Error, Params, QueryEngine, SharedConfig, SharedStats,
+    State, Status, params,
+};
+
+use super::moto::Moto;
+use super::proxy::{Fault, Proxy};
+use super::{LIMIT, SHARED, bucket, config, is_long};
+use crate::batches::{number, numbers};
+
+/// The same data on each machine, whose queries end when they are told to.
+#[derive(Clone, Default)]
+struct Fleet {
+    runs: Arc<AtomicUsize>,
+    /// Queries that may end.
+    may_end: Arc<(Mutex<usize>, Condvar)>,
+}
+
+impl Fleet {
+    /// Lets this many more queries end.
+    fn end(&self, queries: usize) {
+        *self.may_end.0.lock().unwrap() += queries;
+        self.may_end.1.notify_all();
+    }
+
+    fn runs(&self) -> usize {
+        self.runs.load(Ordering::SeqCst)
+    }
+
+    fn machine(&self, config: &SharedConfig) -> Replica {
+        let dir = TempDir::new().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        cache.share(config).unwrap();
+        let engine = CachedEngine::new(self.clone(), cache);
+        Replica { _dir: dir, engine }
+    }
+}
+
+impl QueryEngine for Fleet {
+    fn identity(&self) -> String {
+        "fleet".to_owned()
+    }
+
+    fn state(&self, _: &str) -> Result<State, Bypass> {
+        let (token, tables) = ("1".to_owned(), Vec::new());
+        Ok(State { token, tables })
+    }
+
+    fn content(&self) -> Option<String> {
+        Some("the same".to_owned())
+    }
+
+    fn run(&self, sql: &str, _: &Params, _: &Cancel) -> Result<Vec<RecordBatch>, Error> {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        let (may_end, told) = &*self.may_end;
+        let may_end = may_end.lock().unwrap();
+        let (mut may_end, waited) = told
+            .wait_timeout_while(may_end, 2 * LIMIT, |may_end| *may_end == 0)
+            .unwrap();
+        assert!(!waited.timed_out(), "nobody ends it");
+        *may_end -= 1;
+        if sql.contains("fails") {
+            return Err(Error::engine("on purpose"));
+        }
+        Ok(vec![numbers(&[7])])
+    }
+}
+
+struct Replica {
+    _dir: TempDir,
+    engine: CachedEngine<Fleet>,
+}
+
+impl Replica {
+    fn ask(&self) -> Status {
+        self.ask_for("SELECT 7")
+    }
+
+    fn ask_for(&self, sql: &str) -> Status {
+        let found = self.engine.query(sql, params! {}).blocking().unwrap();
+        assert_eq!(number(found.batches()), 7);
+        found.status()
+    }
+
+    fn flush(&self) {
+        assert!(self.engine.cache().flush(LIMIT));
+    }
+
+    fn stats(&self) -> SharedStats {
+        self.engine.cache().shared_stats().unwrap()
+    }
+
+    /// A bucket that does not answer within 2 s is not asked, so that a busy machine computes more.
+    fn was_slow(&self) -> bool {
+        let stats = self.stats();
+        stats.is_open || stats.failed > 0 || stats.is_conditional.is_none()
+    }
+}
+
+/// Waits until something is so; fails the test instead of waiting for ever.
+fn until(is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < LIMIT, "it waits for ever");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn others_wait_for_the_machine_that_computes() {
+    let Some(moto) = Moto::start() else { return };
+    let (bucket, fleet) = (bucket(&moto), Fleet::default());
+    let config = config(&bucket, &moto.url);
+    let machines: Vec<_> = (0..4).map(|_| fleet.machine(&config)).collect();
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = machines
+            .iter()
+            .map(|machine| scope.spawn(|| machine.ask()))
+            .collect();
+        let waiting = || machines.iter().filter(|m| m.stats().waited == 1).count();
+        until(|| waiting() + fleet.runs() >= 4);
+        fleet.end(4);
+        let statuses: Vec<_> = asking.into_iter().map(|a| a.join().unwrap()).collect();
+        let of = |wanted| statuses.iter().filter(|s| **s == wanted).count();
+        assert_eq!(of(Status::Miss), fleet.runs(), "{statuses:?}");
+    });
+    if machines.iter().any(Replica::was_slow) {
+        return;
+    }
+    assert_eq!(fleet.runs(), 1);
+    machines.iter().for_each(Replica::flush);
+    let sum = |of: fn(&SharedStats) -> u64| machines.iter().map(|m| of(&m.stats())).sum::<u64>();
+    assert_eq!((sum(|s| s.hits), sum(|s| s.misses)), (3, 1));
+    assert_eq!((sum(|s| s.written), sum(|s| s.leases_lost)), (1, 0));
+    // nobody holds it any more
+    let names = moto.names(&bucket);
+    assert!(!names.iter().any(|n| n.contains("leases/")), "{names:?}");
+}
+
+#[test]
+fn a_failure_is_one_machines_own_and_the_next_one_computes() {
+    let Some(moto) = Moto::start() else { return };
+    let fleet = Fleet::default();
+    let config = config(&bucket(&moto), &moto.url);
+    let (one, two) = (fleet.machine(&config), fleet.machine(&config));
+    let fails = |machine: &Replica| {
+        let query = machine.engine.query("SELECT fails", params! {});
+        query.blocking().unwrap_err().to_string()
+    };
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| fails(&one));
+        until(|| fleet.runs() == 1);
+        let second = scope.spawn(|| fails(&two));
+        until(|| two.stats().waited == 1 || fleet.runs() == 2);
+        fleet.end(2);
+        assert!(first.join().unwrap().contains("on purpose"));
+        assert!(second.join().unwrap().contains("on purpose"));
+    });
+    assert_eq!(fleet.runs(), 2);
+}
+
+#[test]
+fn a_lease_is_renewed_while_its_holder_computes_and_expires_when_it_cannot() {
+    let Some(moto) = Moto::start() else { return };
+    let (proxy, fleet) = (Proxy::new(&moto.url), Fleet::default());
+    let bucket = bucket(&moto);
+    let lease = Duration::from_secs(1);
+    let one = fleet.machine(&config(&bucket, &proxy.url).lease(lease));
+    let two = fleet.machine(&config(&bucket, &moto.url).lease(lease));
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| one.ask());
+        until(|| fleet.runs() == 1);
+        let begin = Instant::now();
+        let second = scope.spawn(|| two.ask());
+        // four times, three of which take as long as a lease
+        until(|| proxy.count("PUT", "/leases/") >= 5 || fleet.runs() == 2);
+        // a machine that is too busy to renew it loses it
+        let is_lost = fleet.runs() == 2;
+        assert!(is_lost || begin.elapsed() > lease);
+        // it cannot renew any more, as if it were dead
+        proxy.set(Fault::Status(500));
+        let begin = Instant::now();
+        until(|| fleet.runs() == 2);
+        assert!(begin.elapsed() < 20 * lease, "{:?}", begin.elapsed());
+        fleet.end(2);
+        assert_eq!(first.join().unwrap(), Status::Miss);
+        assert_eq!(second.join().unwrap(), Status::Miss);
+    });
+    assert!(two.stats().leases == 1 || two.was_slow());
+}
+
+#[test]
+fn what_is_quick_is_neither_leased_nor_asked_for_again() {
+    let Some(moto) = Moto::start() else { return };
+    let (proxy, fleet) = (Proxy::new(&moto.url), Fleet::default());
+    let config = config(&bucket(&moto), &proxy.url).min_compute(LIMIT);
+    let machine = fleet.machine(&config);
+    fleet.end(9);
+    // nobody knows how long it takes
+    assert_eq!(machine.ask_for("SELECT 7 + 0"), Status::Miss);
+    machine.flush();
+    assert_eq!((machine.stats().leases, machine.stats().written), (1, 0));
+    let asked = proxy.count("", "");
+    for zero in ["'a'", "1", "2"] {
+        let sql = format!("SELECT 7 + {zero}");
+        assert_eq!(machine.ask_for(&sql), Status::Miss);
+    }
+    machine.flush();
+    assert_eq!((machine.stats().quick, proxy.count("", "")), (3, asked));
+    assert_eq!(machine.ask_for("SELECT 7 AS other"), Status::Miss);
+    assert!(proxy.count("", "") > asked);
+}
+
+#[test]
+fn a_store_that_ignores_conditions_gives_no_leases_but_results() {
+    let Some(moto) = Moto::start() else { return };
+    let (proxy, fleet) = (Proxy::new(&moto.url), Fleet::default());
+    let config = config(&bucket(&moto), &proxy.url);
+    proxy.set_for("PUT", "", Fault::IgnoreConditions);
+    let (one, two) = (fleet.machine(&config), fleet.machine(&config));
+    assert_eq!(one.stats().is_conditional, None);
+    fleet.end(1);
+    assert_eq!(one.ask(), Status::Miss);
+    one.flush();
+    assert_eq!(two.ask(), SHARED);
+    // asked once, and no lease was ever written
+    fleet.end(1);
+    assert_eq!(one.ask_for("SELECT 7 AS b"), Status::Miss);
+    assert_eq!(one.stats().is_conditional, Some(false));
+    assert_eq!((one.stats().leases, one.stats().is_open), (0, false));
+    assert_eq!(proxy.count("PUT", "/leases/"), 0);
+    let probed = proxy.count("PUT", "/conditional");
+    assert!((2..=3).contains(&probed), "{probed}");
+}
+
+#[test]
+fn a_lease_whose_answer_was_lost_or_that_met_a_conflict_costs_work_at_most() {
+    let Some(moto) = Moto::start() else { return };
+    let proxy = Proxy::new(&moto.url);
+    for fault in [
+        Fault::LoseAnswers(1),
+        Fault::LoseAnswers(2),
+        Fault::Status(409),
+        Fault::Status(412),
+        Fault::Status(500),
+        Fault::Status(403),
+    ] {
+        let fleet = Fleet::default();
+        let config = config(&bucket(&moto), &proxy.url);
+        let machine = fleet.machine(&config);
+        proxy.set_for("PUT", "/leases/", fault);
+        fleet.end(1);
+        let begin = Instant::now();
+        assert_eq!(machine.ask(), Status::Miss, "{fault:?}");
+        assert!(begin.elapsed() < Duration::from_secs(10), "{fault:?}");
+        proxy.set(Fault::None);
+        machine.flush();
+        assert_eq!(fleet.runs(), 1, "{fault:?}");
+        let may_be_held = matches!(fault, Fault::LoseAnswers(_));
+        assert!(may_be_held || machine.stats().leases == 0, "{fault:?}");
+    }
+}
+
+#[test]
+fn a_lease_on_a_store_that_hangs_costs_two_seconds_once() {
+    if !is_long() {
+        println!("skipped: it takes some seconds, with OPS_TEST_FULL=1");
+        return;
+    }
+    let Some(moto) = Moto::start() else { return };
+    let (proxy, fleet) = (Proxy::new(&moto.url), Fleet::default());
+    let machine = fleet.machine(&config(&bucket(&moto), &proxy.url));
+    proxy.set_for("PUT", "", Fault::Hang);
+    fleet.end(9);
+    let begin = Instant::now();
+    assert_eq!(machine.ask(), Status::Miss);
+    assert!(begin.elapsed() < Duration::from_secs(10));
+    let asked = proxy.count("", "");
+    for n in 0..8 {
+        assert_eq!(machine.ask_for(&format!("SELECT 7 AS n{n}")), Status::Miss);
+    }
+    assert_eq!((machine.stats().skipped, proxy.count("", "")), (8, asked));
+}
+
+#[test]
+fn machines_whose_clocks_are_an_hour_apart_wait_for_each_other() {
+    let Some(moto) = Moto::start() else { return };
+    let fleet = Fleet::default();
+    let config = config(&bucket(&moto), &moto.url);
+    let (one, two) = (fleet.machine(&config), fleet.machine(&config));
+    let start = 1_700_000_000;
+    ManualClock::install(one.engine.cache(), start);
+    ManualClock::install(two.engine.cache(), start + 3600);
+    let ask = |machine: &Replica| {
+        let query = machine.engine.query("SELECT 7", params! {});
+        let found = query.ttl(Duration::from_secs(7200)).blocking().unwrap();
+        (found.status(), number(found.batches()))
+    };
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| ask(&one));
+        until(|| fleet.runs() == 1);
+        let second = scope.spawn(|| ask(&two));
+        until(|| two.stats().waited == 1 || fleet.runs() == 2);
+        fleet.end(2);
+        assert_eq!(first.join().unwrap(), (Status::Miss, 7));
+        let found = second.join().unwrap();
+        assert!(found == (SHARED, 7) || one.was_slow() || two.was_slow());
+    });
+}

@@ -1,0 +1,211 @@
+//! Replicas: processes with directories of their own, on one bucket.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use data_cache::arrow::array::RecordBatch;
+use data_cache::testing::TempDir;
+use data_cache::{
+    Bypass, Cache, CachedEngine, Cancel, Error, Params, QueryEngine, SharedConfig, State, Status,
+    Warehouse, params,
+};
+
+use super::moto::Moto;
+use super::weed::Weed;
+use super::{LIMIT, bucket, config, database, is_long};
+use crate::batches::{number, numbers};
+use crate::child::Process;
+
+const SQL: &str = "SELECT count(*)::BIGINT AS n FROM t a, t b WHERE (a.n * b.n + $salt) % 7 = 3";
+
+fn write(dir: &Path, name: &str, text: &str) {
+    fs::write(dir.join("part"), text).unwrap();
+    fs::rename(dir.join("part"), dir.join(name)).unwrap();
+}
+
+fn wait_for_file(path: &Path) {
+    let begin = Instant::now();
+    while !path.exists() {
+        assert!(begin.elapsed() < 4 * LIMIT, "{} never came", path.display());
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+fn config_in(dir: &Path) -> SharedConfig {
+    let text = fs::read_to_string(dir.join("bucket")).unwrap();
+    let (bucket, url) = text.split_once(' ').unwrap();
+    let config = config(bucket, url).min_compute(Duration::from_millis(50));
+    match is_long() {
+        true => config,
+        false => config.lease(Duration::from_secs(1)),
+    }
+}
+
+/// The role of a child: asks for one cold key after the other, each when it is told to.
+pub(crate) fn ask_cold(dir: &Path, role: &str) {
+    let (own, runs) = role.split_once(' ').unwrap();
+    let (own, runs) = (dir.join(format!("replica-{own}")), runs.parse().unwrap());
+    fs::create_dir(&own).unwrap();
+    fs::copy(dir.join("w.duckdb"), own.join("w.duckdb")).unwrap();
+    let cache = Cache::open(own.join("cache")).unwrap();
+    cache.share(&config_in(dir)).unwrap();
+    let warehouse = Warehouse::open_snapshot(own.join("w.duckdb")).unwrap();
+    let warehouse = warehouse.cached(cache.clone());
+    println!("ready");
+    for run in 0..runs {
+        wait_for_file(&dir.join(format!("go-{run}")));
+        let query = warehouse.query(SQL, params! { salt: run });
+        let answer = query.blocking().unwrap();
+        let computed = usize::from(answer.status() == Status::Miss);
+        assert!(cache.flush(LIMIT));
+        let failed = cache.shared_stats().unwrap().failed;
+        println!("answered {computed} {failed} {}", number(answer.batches()));
+    }
+}
+
+/// Has this many processes ask for cold keys at once. Returns for each key the number of those that computed it, and if the
+/// store failed one of them.
+fn computes(url: &str, bucket: &str, rows: i64, replicas: usize, runs: i64) -> Vec<(usize, bool)> {
+    let (dir, _) = database(rows);
+    write(dir.path(), "bucket", &format!("{bucket} {url}"));
+    let mut children: Vec<_> = (0..replicas)
+        .map(|own| Process::start(&format!("replica {own} {runs}"), dir.path()))
+        .collect();
+    for child in &mut children {
+        assert!(child.wait_for("ready").is_some(), "the child panicked");
+    }
+    let mut all = Vec::new();
+    for run in 0..runs {
+        write(dir.path(), &format!("go-{run}"), "");
+        let (mut computed, mut failed, mut right) = (0, false, None);
+        for child in &mut children {
+            let answer = child.wait_for("answered ").unwrap();
+            let mut words = answer.split(' ').map(|word| word.parse::<usize>().unwrap());
+            computed += words.next().unwrap();
+            failed |= words.next().unwrap() > 0;
+            let value = words.next().unwrap();
+            assert_eq!(*right.get_or_insert(value), value, "run {run}");
+        }
+        assert!(computed > 0, "nobody computed run {run}");
+        all.push((computed, failed));
+    }
+    children.into_iter().for_each(Process::succeeds);
+    all
+}
+
+#[test]
+fn six_replicas_compute_a_cold_key_once() {
+    let Some(moto) = Moto::start() else { return };
+    for (computed, failed) in computes(&moto.url, &bucket(&moto), 4000, 6, 1) {
+        assert!(failed || computed <= 2, "{computed} computed it");
+    }
+}
+
+#[test]
+fn sixty_four_replicas_compute_a_cold_key_once_on_seaweedfs() {
+    let Some(weed) = Weed::start() else { return };
+    weed.bucket("replicas");
+    let runs = computes(&weed.url, "replicas", 12_000, 64, 10);
+    println!("64 replicas, computes and failures of the store: {runs:?}");
+    let mut computed: Vec<_> = runs.iter().map(|run| run.0).collect();
+    computed.sort_unstable();
+    assert!(computed.iter().all(|computed| *computed <= 2), "{runs:?}");
+    assert_eq!(computed[computed.len() / 2], 1, "{runs:?}");
+}
+
+/// An engine whose queries end at once, or never.
+struct Endless(bool);
+
+impl QueryEngine for Endless {
+    fn identity(&self) -> String {
+        "endless".to_owned()
+    }
+
+    fn state(&self, _: &str) -> Result<State, Bypass> {
+        let (token, tables) = ("1".to_owned(), Vec::new());
+        Ok(State { token, tables })
+    }
+
+    fn content(&self) -> Option<String> {
+        Some("the same".to_owned())
+    }
+
+    fn run(&self, _: &str, _: &Params, _: &Cancel) -> Result<Vec<RecordBatch>, Error> {
+        if self.0 {
+            println!("computing");
+            loop {
+                std::thread::park();
+            }
+        }
+        Ok(vec![numbers(&[7])])
+    }
+}
+
+fn replica(dir: &Path, config: &SharedConfig, is_endless: bool) -> CachedEngine<Endless> {
+    let cache = Cache::open(dir.join("cache")).unwrap();
+    cache.share(config).unwrap();
+    CachedEngine::new(Endless(is_endless), cache)
+}
+
+/// The role of a child: computes, and never ends.
+pub(crate) fn compute_for_ever(dir: &Path) {
+    let engine = replica(&dir.join("holder"), &config_in(dir), true);
+    let _ = engine.query("SELECT 7", params! {}).blocking();
+}
+
+/// Returns how long another replica took for the result that the killed one was computing.
+fn time_after_kill(url: &str, bucket: &str) -> Duration {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), "bucket", &format!("{bucket} {url}"));
+    let mut holder = Process::start("endless", dir.path());
+    assert!(holder.wait_for("computing").is_some());
+    let other = Arc::new(replica(
+        &dir.path().join("other"),
+        &config_in(dir.path()),
+        false,
+    ));
+    let (asked, killed) = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let answer = other.query("SELECT 7", params! {}).blocking().unwrap();
+            assert_eq!(
+                (answer.status(), number(answer.batches())),
+                (Status::Miss, 7)
+            );
+            Instant::now()
+        });
+        while other.cache().shared_stats().unwrap().waited == 0 {
+            assert!(
+                !asking.is_finished(),
+                "it did not wait: {:?}",
+                other.cache().shared_stats()
+            );
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        holder.kill();
+        let killed = Instant::now();
+        (asking.join().unwrap(), killed)
+    });
+    let stats = other.cache().shared_stats().unwrap();
+    assert_eq!((stats.failed, stats.leases), (0, 1));
+    asked.saturating_duration_since(killed)
+}
+
+#[test]
+fn another_replica_computes_within_the_lease_when_the_one_that_did_is_killed() {
+    let Some(moto) = Moto::start() else { return };
+    let took = time_after_kill(&moto.url, &bucket(&moto));
+    // the lease of 1 or 5 s, from when it was last seen to change, and a pause of half a second
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    println!("killed holder on moto: the other one had its result after {took:?}");
+}
+
+#[test]
+fn another_replica_computes_within_the_lease_on_seaweedfs() {
+    let Some(weed) = Weed::start() else { return };
+    weed.bucket("killed");
+    let took = time_after_kill(&weed.url, "killed");
+    assert!(took < Duration::from_secs(7), "{took:?}");
+    println!("killed holder on SeaweedFS: the other one had its result after {took:?}");
+}
