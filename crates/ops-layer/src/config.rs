@@ -48,6 +48,8 @@ pub struct Config {
     pub(crate) secrets: Option<glue::secrets::Settings>,
     pub(crate) cache: Option<glue::cache::Settings>,
     pub(crate) cache_dir: Option<PathBuf>,
+    #[cfg(feature = "shared")]
+    pub(crate) shared: Option<data_cache::SharedConfig>,
     pub(crate) black_box: Option<glue::black_box::Settings>,
     pub(crate) history: Option<glue::history::Settings>,
     pub(crate) stdout: bool,
@@ -110,6 +112,8 @@ impl Config {
             secrets: None,
             cache: None,
             cache_dir: None,
+            #[cfg(feature = "shared")]
+            shared: None,
             black_box: None,
             history: None,
             stdout: true,
@@ -218,6 +222,15 @@ impl Config {
     #[must_use]
     pub fn cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cache_dir = Some(dir.into());
+        self
+    }
+
+    /// Shares results of queries with other machines through a bucket of S3; see [`data_cache::Cache::share`]. It is not asked
+    /// before the first result that may be shared.
+    #[cfg(feature = "shared")]
+    #[must_use]
+    pub fn shared(mut self, config: data_cache::SharedConfig) -> Self {
+        self.shared = Some(config);
         self
     }
 

@@ -43,12 +43,13 @@
 //! | `duckdb` | no | the DuckDB warehouse, linked to a libduckdb that is there |
 //! | `duckdb-bundled` | no | the same, compiling DuckDB (about 25 minutes on two cores) |
 //! | `flight-sql` | no | a server that speaks Arrow Flight SQL as the engine behind the cache (`ops_layer::cache::FlightSql`) |
+//! | `shared` | no | results that machines share through a bucket of S3 (`Config::shared`) |
 //! | `grpc` | no | gRPC: tonic services beside the routes, their calls in spans, lines and metrics, the health service |
 //! | `otlp-logs` | no | log lines leave by OTLP if `OTEL_LOGS_EXPORTER=otlp` asks for it |
 //! | `otlp-metrics` | no | metrics leave by OTLP if `OTEL_METRICS_EXPORTER=otlp` asks for it |
 //! | `profile` | no | CPU profiles of the running process on the admin page, if `OPS_ADMIN_PROFILE=on` and with its token |
 //! | `testing` | no | what tests use to see lines, spans, metrics and secrets of their own (`examples/tests.rs`) |
-//! | `full` | no | all of them but `duckdb-bundled`, `flight-sql` and `testing` |
+//! | `full` | no | all of them but `duckdb-bundled`, `flight-sql`, `shared` and `testing` |
 //!
 //! # When not to use it
 //!

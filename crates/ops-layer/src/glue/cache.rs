@@ -42,6 +42,10 @@ impl Part {
             (None, None) => Settings::default(),
         };
         let cache = Cache::open_with(config.dir_of_cache(), &settings).map_err(failed)?;
+        #[cfg(feature = "shared")]
+        if let Some(shared) = &config.shared {
+            cache.share(shared).map_err(failed)?;
+        }
         #[cfg(any(feature = "log", feature = "trace"))]
         cache.carry_context(carry);
         #[cfg(feature = "trace")]
@@ -196,4 +200,21 @@ fn count(event: &QueryEvent) {
     catalog::duckdb_query_total(query_type).inc();
     // there with 0 before the first error, which is an increase then
     catalog::duckdb_query_errors_total(query_type).add(u64::from(event.failed));
+}
+
+#[cfg(all(test, feature = "shared"))]
+mod tests {
+    use data_cache::SharedConfig;
+
+    use super::*;
+
+    #[test]
+    fn a_bucket_without_a_key_for_the_seal_stops_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::new("shop")
+            .cache_dir(dir.path())
+            .shared(SharedConfig::s3("results"));
+        let error = Part::start(&config).unwrap_err();
+        assert!(format!("{error:?}").contains("no key"), "{error:?}");
+    }
 }
