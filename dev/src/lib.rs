@@ -6,6 +6,7 @@
 )]
 
 pub mod file_system;
+pub mod moto;
 pub mod peer;
 pub mod ratio;
 pub mod ten_fields;

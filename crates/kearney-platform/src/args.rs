@@ -223,7 +223,16 @@ pub struct Sql {
     /// As JSON
     #[arg(long)]
     pub json: bool,
-    /// Directory of a history, which may be written to; can be given more than once, for several replicas
+    /// Asks the hours since this time: 2h (ago), 2025-01-15, or 2025-01-15T10:30:00Z
+    #[arg(long, value_parser = instant, allow_hyphen_values = true)]
+    pub since: Option<SystemTime>,
+    /// Asks the hours before this time, in the same forms
+    #[arg(long, value_parser = instant, allow_hyphen_values = true)]
+    pub until: Option<SystemTime>,
+    /// Bytes of the files that are copied from a bucket at most
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
+    pub s3_bytes: u64,
+    /// Directory of a history, which may be written to, or s3://BUCKET/PREFIX; can be given more than once, for several replicas
     #[arg(
         long = "dir",
         value_name = "DIR",
@@ -239,7 +248,8 @@ pub struct Sql {
 
 #[derive(Args, Debug)]
 pub struct HistoryDirs {
-    /// Directory of a history, which may be written to; can be given more than once, for several replicas
+    /// Directory of a history, which may be written to, or for stats s3://BUCKET/PREFIX; can be given more than once, for several
+    /// replicas
     #[arg(
         long = "dir",
         value_name = "DIR",
@@ -270,9 +280,9 @@ pub enum History {
         #[command(flatten)]
         dirs: HistoryDirs,
     },
-    /// Copies the files of some hours to a directory, for example to take them along
+    /// Copies the files of some hours to a directory, for example to take them along, or to a bucket
     Export {
-        /// Directory that is written to
+        /// Directory that is written to, or s3://BUCKET/PREFIX
         to: PathBuf,
         /// Since this time: 2h (ago), 2025-01-15, or 2025-01-15T10:30:00Z
         #[arg(long, value_parser = instant, allow_hyphen_values = true)]

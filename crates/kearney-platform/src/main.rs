@@ -8,6 +8,7 @@ mod addresses;
 mod admin_client;
 mod admin_jobs;
 mod args;
+mod buckets;
 mod cluster;
 mod commands;
 mod configs;

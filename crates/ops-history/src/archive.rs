@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use crate::Table;
 use crate::error::{Error, ErrorKind, chain};
 use crate::file::directory::{DRAFT, Found, distinct, list};
-use crate::file::name::HOUR_US;
+use crate::file::name::{HOUR_US, Name};
 use crate::file::stored::Stored;
 
 /// Files, rows and bytes of one table.
@@ -71,7 +71,7 @@ pub fn inventory(dirs: &[impl AsRef<Path>], verify: bool) -> Result<Inventory, E
             // it may have been merged since
             held.rows += Stored::open(one).map_or(0, |stored| stored.rows);
             held.bytes += one.bytes;
-            let (from, to) = hours(one);
+            let (from, to) = hours(&one.name);
             held.hours = Some(
                 held.hours
                     .map_or((from, to), |(first, last)| (first.min(from), last.max(to))),
@@ -94,7 +94,7 @@ pub fn prune(dir: &Path, age: Duration) -> Result<Moved, Error> {
     let now = SystemTime::now();
     let mut removed = Moved::default();
     for one in list(dir)? {
-        let (_, end) = hours(&one);
+        let (_, end) = hours(&one.name);
         if now.duration_since(end).is_ok_and(|since| since >= age) {
             match fs::remove_file(&one.path) {
                 Ok(()) => {
@@ -124,8 +124,7 @@ pub fn export(
 ) -> Result<Moved, Error> {
     let mut copied = Moved::default();
     for one in Files::of(dirs, &BTreeSet::new())?.readable {
-        let (from, end) = hours(&one);
-        if end <= since || from >= until {
+        if !overlaps(&one.name, Some(since), Some(until)) {
             continue;
         }
         let folder = to.join(one.name.table.as_str());
@@ -145,9 +144,15 @@ pub fn export(
     Ok(copied)
 }
 
+/// Reports whether the hour of a file has moments from `since` to `until`.
+pub(crate) fn overlaps(name: &Name, since: Option<SystemTime>, until: Option<SystemTime>) -> bool {
+    let (from, end) = hours(name);
+    since.is_none_or(|since| end > since) && until.is_none_or(|until| from < until)
+}
+
 /// Beginning and end of the hour of a file.
-fn hours(one: &Found) -> (SystemTime, SystemTime) {
-    let hour = u64::try_from(one.name.hour).unwrap_or_default();
+fn hours(name: &Name) -> (SystemTime, SystemTime) {
+    let hour = u64::try_from(name.hour).unwrap_or_default();
     let from = SystemTime::UNIX_EPOCH + Duration::from_micros(hour * HOUR_US as u64);
     (from, from + Duration::from_micros(HOUR_US as u64))
 }
@@ -182,7 +187,7 @@ impl Files {
                 }
             }
         }
-        let (readable, _) = distinct(readable);
+        let (readable, _) = distinct(readable, |one| one.name);
         Ok(Self { readable, skipped })
     }
 
@@ -202,7 +207,7 @@ impl Files {
                 .readable
                 .extend(found.filter(|one| Stored::open(one).is_ok()));
         }
-        files.readable = distinct(files.readable).0;
+        files.readable = distinct(files.readable, |one| one.name).0;
         Ok(files)
     }
 

@@ -23,8 +23,10 @@ pub enum ErrorKind {
     NoSpace,
     /// A statement was refused, or failed.
     Statement,
-    /// A statement took too long.
+    /// A statement, or a bucket, took too long.
     TimedOut,
+    /// A bucket did not answer or refused, has no history, or has more than a limit.
+    Bucket,
     /// Another failure of the operating system.
     Io,
 }
@@ -37,6 +39,10 @@ enum Cause {
     Statement(String),
     #[cfg(feature = "sql")]
     TimedOut(std::time::Duration),
+    #[cfg(feature = "s3")]
+    Bucket(String),
+    #[cfg(feature = "s3")]
+    BucketTimedOut(std::time::Duration),
     Io(&'static str, io::Error),
 }
 
@@ -57,6 +63,16 @@ impl Error {
     #[cfg(feature = "sql")]
     pub(crate) fn timed_out(limit: std::time::Duration) -> Self {
         Self::new(Path::new(""), Cause::TimedOut(limit))
+    }
+
+    #[cfg(feature = "s3")]
+    pub(crate) fn bucket(url: &str, reason: impl Into<String>) -> Self {
+        Self::new(Path::new(url), Cause::Bucket(reason.into()))
+    }
+
+    #[cfg(feature = "s3")]
+    pub(crate) fn bucket_timed_out(url: &str, limit: std::time::Duration) -> Self {
+        Self::new(Path::new(url), Cause::BucketTimedOut(limit))
     }
 
     pub(crate) fn io(path: &Path, attempt: &'static str, error: io::Error) -> Self {
@@ -90,6 +106,10 @@ impl Error {
             Cause::Statement(_) => ErrorKind::Statement,
             #[cfg(feature = "sql")]
             Cause::TimedOut(_) => ErrorKind::TimedOut,
+            #[cfg(feature = "s3")]
+            Cause::Bucket(_) => ErrorKind::Bucket,
+            #[cfg(feature = "s3")]
+            Cause::BucketTimedOut(_) => ErrorKind::TimedOut,
             Cause::Io(_, error)
                 if matches!(
                     error.kind(),
@@ -102,7 +122,7 @@ impl Error {
         }
     }
 
-    /// Returns the file or directory that it is about; empty for a statement.
+    /// Returns the file, directory or URL that it is about; empty for a statement.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -118,6 +138,10 @@ impl fmt::Display for Error {
             Cause::Statement(reason) => f.write_str(reason),
             #[cfg(feature = "sql")]
             Cause::TimedOut(limit) => write!(f, "the statement was stopped after {limit:?}"),
+            #[cfg(feature = "s3")]
+            Cause::Bucket(reason) => write!(f, "{path}: {reason}"),
+            #[cfg(feature = "s3")]
+            Cause::BucketTimedOut(limit) => write!(f, "{path}: it took longer than {limit:?}"),
             Cause::Io(attempt, _) => write!(f, "{path}: cannot {attempt}"),
         }
     }

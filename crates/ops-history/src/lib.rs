@@ -43,6 +43,7 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
+//! | `s3` | no | files in a bucket of S3: copied here to be asked, and there to be kept |
 //! | `sql` | no | questions to the files in SQL, by DuckDB |
 //! | `testing` | no | clocks of tests, and steps at which they fail |
 //!
@@ -54,6 +55,8 @@ mod archive;
 mod config;
 mod error;
 mod file;
+#[cfg(feature = "s3")]
+pub mod s3;
 #[cfg(feature = "sql")]
 pub mod sql;
 mod step;

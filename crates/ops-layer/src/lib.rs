@@ -40,6 +40,7 @@
 //! | `cache` | no | query results and HTTP caching |
 //! | `black-box` | no | the last seconds in a file that outlives a crash, if `OPS_BLACK_BOX` names one ([`black_box`]) |
 //! | `history` | no | the last day of lines, spans and metrics as Parquet files, if `OPS_HISTORY_DIR` names a directory ([`history`]); with `duckdb` SQL over them |
+//! | `history-s3` | no | files of the history in a bucket of S3: [`history::s3`] |
 //! | `duckdb` | no | the DuckDB warehouse, linked to a libduckdb that is there |
 //! | `duckdb-bundled` | no | the same, compiling DuckDB (about 25 minutes on two cores) |
 //! | `flight-sql` | no | a server that speaks Arrow Flight SQL as the engine behind the cache (`ops_layer::cache::FlightSql`) |
@@ -49,7 +50,7 @@
 //! | `otlp-metrics` | no | metrics leave by OTLP if `OTEL_METRICS_EXPORTER=otlp` asks for it |
 //! | `profile` | no | CPU profiles of the running process on the admin page, if `OPS_ADMIN_PROFILE=on` and with its token |
 //! | `testing` | no | what tests use to see lines, spans, metrics and secrets of their own (`examples/tests.rs`) |
-//! | `full` | no | all of them but `duckdb-bundled`, `flight-sql`, `shared` and `testing` |
+//! | `full` | no | all of them but `duckdb-bundled`, `flight-sql`, `history-s3`, `shared` and `testing` |
 //!
 //! # When not to use it
 //!

@@ -1,19 +1,33 @@
 //! `kearney-platform history`: the files of the history.
 
 use std::fmt::Write;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use ops_layer::history::{self, Inventory};
+use ops_layer::history::{self, Inventory, Table};
 
 use crate::args;
+use crate::buckets::{Sources, Wanted, export, only_directories};
 use crate::error::{Error, Kind, Result};
 use crate::output::{answer, answer_json, tell};
+
+/// Bytes of the files that are copied from a bucket at most.
+const STATS_BYTES: u64 = 4 << 30;
+/// Time for them to be copied.
+const STATS_TIME: Duration = Duration::from_secs(600);
 
 pub fn run(command: &args::History) -> Result<()> {
     let failed = |error| Error::new(Kind::File, "cannot read the history").because(error);
     match command {
         args::History::Stats { verify, json, dirs } => {
-            let found = history::inventory(&dirs.dirs, *verify).map_err(failed)?;
+            let wanted = Wanted {
+                tables: Table::ALL.to_vec(),
+                since: None,
+                until: None,
+                bytes: STATS_BYTES,
+                time: STATS_TIME,
+            };
+            let sources = Sources::gather(&dirs.dirs, &wanted)?;
+            let found = history::inventory(&sources.dirs, *verify).map_err(failed)?;
             if *json {
                 return answer_json(&as_json(&found));
             }
@@ -23,6 +37,7 @@ pub fn run(command: &args::History) -> Result<()> {
             answer(&table(&found))
         }
         args::History::Prune { older_than, dirs } => {
+            only_directories(&dirs.dirs, "prune")?;
             let mut text = String::new();
             for dir in &dirs.dirs {
                 let removed = history::prune(dir, *older_than).map_err(failed)?;
@@ -44,7 +59,11 @@ pub fn run(command: &args::History) -> Result<()> {
         } => {
             let since = since.unwrap_or(SystemTime::UNIX_EPOCH);
             let until = until.unwrap_or_else(SystemTime::now);
-            let copied = history::export(&dirs.dirs, to, since, until).map_err(failed)?;
+            only_directories(&dirs.dirs, "--dir of export")?;
+            let copied = match export(to, &dirs.dirs, since, until)? {
+                Some(copied) => copied,
+                None => history::export(&dirs.dirs, to, since, until).map_err(failed)?,
+            };
             let (files, bytes) = (copied.files, copied.bytes);
             answer(&format!(
                 "{}: copied {files} files, {bytes} bytes\n",

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ops_layer::history::ErrorKind;
-use ops_layer::history::sql::{Answer, Limits, NAMED, named, query};
+use ops_layer::history::sql::{Answer, Limits, NAMED, named, query, tables_of};
 use ops_layer::log::reader::escaped;
 
 use crate::admin_client::{Answer as Reply, post, token, url};
 use crate::args;
+use crate::buckets::{Sources, Wanted};
 use crate::error::{Error, Kind, Result};
 use crate::output::{answer, answer_json, tell};
 
@@ -26,11 +27,19 @@ pub fn run(options: &args::Sql) -> Result<()> {
     let mut limits = Limits::default();
     limits.rows = options.limit;
     limits.time = options.timeout;
-    let mut dirs = options.dirs.clone();
+    (limits.since, limits.until) = (options.since, options.until);
+    let wanted = Wanted {
+        tables: tables_of(&sql),
+        since: options.since,
+        until: options.until,
+        bytes: options.s3_bytes,
+        time: options.timeout,
+    };
+    let mut sources = Sources::gather(&options.dirs, &wanted)?;
     for address in &options.admin {
-        dirs.push(flushed(address)?);
+        sources.dirs.push(flushed(address)?);
     }
-    let found = query(&dirs, &sql, &limits).map_err(|error| {
+    let found = query(&sources.dirs, &sql, &limits).map_err(|error| {
         let kind = match error.kind() {
             ErrorKind::Statement => Kind::Config,
             _ => Kind::File,

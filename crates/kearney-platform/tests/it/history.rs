@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 use crate::faults::CANARY;
 use crate::served::{Home, Served, get};
 
-fn run(home: &Home, arguments: &[&str]) -> Output {
+pub(crate) fn run(home: &Home, arguments: &[&str]) -> Output {
     let mut program: Command = home.program(arguments);
     program.stdout(Stdio::piped()).stderr(Stdio::piped());
     program.output().unwrap()
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap() + &String::from_utf8_lossy(&output.stderr)
 }
 
-fn sql(home: &Home, dirs: &[&str], statement: &str) -> Value {
+pub(crate) fn sql(home: &Home, dirs: &[&str], statement: &str) -> Value {
     let mut arguments = vec!["sql", "--json", statement];
     for dir in dirs {
         arguments.extend(["--dir", dir]);

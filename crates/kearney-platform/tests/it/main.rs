@@ -6,6 +6,8 @@
 mod api;
 mod bad_input;
 mod black_box;
+#[cfg(feature = "history-s3")]
+mod buckets;
 mod cache;
 mod cluster;
 mod collector;

@@ -36,6 +36,13 @@ impl Moto {
         Some(Self { child, url })
     }
 
+    /// Makes a bucket.
+    #[cfg(feature = "history-s3")]
+    pub(crate) fn bucket(&self, name: &str) {
+        let url = format!("{}/{name}", self.url);
+        crate::served::agent().put(url).send_empty().unwrap();
+    }
+
     /// Lets the programs of this folder ask it.
     pub(crate) fn use_in(&self, home: &mut Home) {
         for (name, value) in [

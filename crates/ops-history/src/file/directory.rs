@@ -99,16 +99,17 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<Found>, Error> {
 
 /// Splits files into those that count, and those whose rows are in another one of them: after a merge that was interrupted, or in
 /// a copy of the directory.
-pub(crate) fn distinct(files: Vec<Found>) -> (Vec<Found>, Vec<Found>) {
+pub(crate) fn distinct<T>(files: Vec<T>, name: impl Fn(&T) -> Name) -> (Vec<T>, Vec<T>) {
     let mut groups: HashMap<_, Vec<Name>> = HashMap::new();
-    for one in &files {
-        groups.entry(one.name.group()).or_default().push(one.name);
+    for name in files.iter().map(&name) {
+        groups.entry(name.group()).or_default().push(name);
     }
     let mut seen = std::collections::HashSet::new();
     files.into_iter().partition(|one| {
-        let group = groups.get(&one.name.group());
+        let name = name(one);
+        let group = groups.get(&name.group());
         let mut group = group.into_iter().flatten();
-        !group.any(|other| other.covers(&one.name)) && seen.insert(one.name)
+        !group.any(|other| other.covers(&name)) && seen.insert(name)
     })
 }
 

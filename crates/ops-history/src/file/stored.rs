@@ -6,6 +6,8 @@ use std::path::Path;
 
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
+#[cfg(feature = "sql")]
+use parquet::file::statistics::Statistics;
 
 use crate::error::Error;
 use crate::file::directory::Found;
@@ -64,6 +66,16 @@ impl Stored {
             checked,
             crc,
         })
+    }
+
+    /// Times of its first and its last row in microseconds since 1970; `None` if it does not have them.
+    #[cfg(feature = "sql")]
+    pub(crate) fn times(&self) -> Option<(i64, i64)> {
+        let group = self.reader.metadata().row_groups().first()?;
+        match group.columns().first()?.statistics()? {
+            Statistics::Int64(times) => Some((*times.min_opt()?, *times.max_opt()?)),
+            _ => None,
+        }
     }
 
     /// Numbers of its requests; `None` if it has none, or they are damaged.

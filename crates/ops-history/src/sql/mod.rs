@@ -1,18 +1,21 @@
 //! SQL over the files of one or several directories, by DuckDB: read-only, with limits, and with no way to other files.
 
 mod counted;
+mod last;
 mod named;
 mod sandbox;
 mod tables;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 pub use named::{NAMED, Named, named};
 
-use crate::archive::Files;
+use crate::Table;
+use crate::archive::{Files, overlaps};
 use crate::error::{Error, ErrorKind};
+use crate::file::directory::Found;
 use sandbox::Sandbox;
 
 /// Limits of a statement.
@@ -27,6 +30,10 @@ pub struct Limits {
     pub memory: u64,
     /// Threads of the engine; `None` for one per processor.
     pub threads: Option<usize>,
+    /// Files of the hours from this time on are asked; of all if `None`.
+    pub since: Option<SystemTime>,
+    /// Files of the hours up to this time are asked; of all if `None`.
+    pub until: Option<SystemTime>,
 }
 
 impl Default for Limits {
@@ -36,6 +43,8 @@ impl Default for Limits {
             rows: 1000,
             memory: 1 << 30,
             threads: None,
+            since: None,
+            until: None,
         }
     }
 }
@@ -61,8 +70,8 @@ pub struct Answer {
 /// Times that a statement is tried again because files were merged or removed while it ran.
 const TRIES: usize = 5;
 
-/// Answers one SELECT over the tables `logs`, `spans`, `metrics`, `requests`, `requests_by_hour` and `requests_by_minute` of
-/// these directories, which may be written to meanwhile. Rows that are in several files, or a file that is in several directories, count once.
+/// Answers one SELECT over the tables `logs`, `spans`, `metrics`, `last_lines`, `requests`, `requests_by_hour` and
+/// `requests_by_minute` of these directories, which may be written to meanwhile. Rows that are in several files, or a file that is in several directories, count once.
 ///
 /// # Errors
 ///
@@ -72,7 +81,9 @@ pub fn query(dirs: &[impl AsRef<Path>], sql: &str, limits: &Limits) -> Result<An
     let mut damaged = BTreeSet::new();
     let mut tries = 0;
     loop {
-        let files = Files::of(dirs, &damaged)?;
+        let mut files = Files::of(dirs, &damaged)?;
+        let of_hours = |one: &Found| overlaps(&one.name, limits.since, limits.until);
+        files.readable.retain(of_hours);
         let answered = match Sandbox::open(&files.readable, sql, limits) {
             Ok(sandbox) => {
                 let sql = sandbox.checked(sql)?;
@@ -106,6 +117,18 @@ pub fn query(dirs: &[impl AsRef<Path>], sql: &str, limits: &Limits) -> Result<An
             }
         }
     }
+}
+
+/// Returns the tables of files that a statement may need: those that it names, in whatever place.
+pub fn tables_of(sql: &str) -> Vec<Table> {
+    let sql = sql.to_ascii_lowercase();
+    let names = |table: &Table| match table {
+        Table::Logs => ["logs", "requests", "last_lines"].as_slice(),
+        Table::Spans => &["spans"],
+        Table::Metrics => &["metrics"],
+    };
+    let needed = |table: &&Table| names(table).iter().any(|name| sql.contains(name));
+    Table::ALL.iter().filter(needed).copied().collect()
 }
 
 /// Beginnings of errors that no file is to blame for.

@@ -127,8 +127,8 @@ pub const NAMED: &[Named] = &[
         argument: Some("the number of the run"),
         sql: "SELECT epoch_ms(timestamp) AS at, severity_text AS level, scope_name AS logger, body AS event, request_id, trace_id, \
               http_request_method AS method, url_path AS path, http_response_status_code AS status, duration_ms, error_type, attributes, run \
-              FROM logs WHERE run < $argument::BIGINT AND timestamp >= (SELECT max(timestamp) FROM logs WHERE run < $argument::BIGINT) - \
-              INTERVAL 1 HOUR ORDER BY timestamp DESC LIMIT 200",
+              FROM last_lines WHERE run < $argument::BIGINT AND timestamp >= (SELECT max(timestamp) FROM last_lines WHERE \
+              run < $argument::BIGINT) - INTERVAL 1 HOUR ORDER BY timestamp DESC LIMIT 200",
     },
     Named {
         name: "chart",

@@ -36,7 +36,7 @@ impl Sandbox {
              {}
              SET lock_configuration = true;",
             paths.join(","),
-            views(files)
+            views(files, sql)
         );
         connection.execute_batch(&settings).map_err(failed)?;
         Ok(Self(connection))

@@ -1,38 +1,45 @@
 //! Views over files: ids as text, times without a zone, durations in milliseconds.
 
+use super::last;
 use crate::Table;
 use crate::file::directory::Found;
 use crate::table::{Form, REQUEST};
 
-/// Statements that make the tables of these files.
-pub(super) fn views(files: &[Found]) -> String {
-    let mut sql = String::new();
+/// Statements that make the tables of these files, and `last_lines` if the statement names it.
+pub(super) fn views(files: &[Found], sql: &str) -> String {
+    let mut views = String::new();
     for table in Table::ALL {
-        let paths = files.iter().filter(|one| one.name.table == *table);
-        let paths: Vec<_> = paths
-            .map(|one| literal(&one.path.to_string_lossy()))
-            .collect();
-        let columns = table.columns().iter();
-        let columns: Vec<_> = columns
-            .map(|column| view(column.name, column.form))
-            .collect();
-        let source = if paths.is_empty() {
-            nothing(*table)
-        } else {
-            format!("read_parquet([{}])", paths.join(","))
-        };
-        sql += &format!(
-            "CREATE VIEW {} AS SELECT {} FROM {source};\n",
-            table.as_str(),
-            columns.join(", ")
-        );
+        let files = files.iter().filter(|one| one.name.table == *table);
+        views += &create(table.as_str(), *table, files);
     }
-    sql += &format!(
+    if sql.to_ascii_lowercase().contains("last_lines") {
+        views += &create("last_lines", Table::Logs, &last::files(files));
+    }
+    views += &format!(
         "CREATE VIEW requests AS SELECT timestamp, http_request_method, url_path, http_route, http_response_status_code, \
          duration_ms, duration_us, error_type, trace_id, trace_id_bytes, request_id, severity_text, attributes, service_name, \
          service_instance_id, run FROM logs WHERE body = '{REQUEST}';\n"
     );
-    sql
+    views
+}
+
+/// Statement that makes a view of these files of a table.
+fn create<'a>(name: &str, table: Table, files: impl IntoIterator<Item = &'a Found>) -> String {
+    let paths = files
+        .into_iter()
+        .map(|one| literal(&one.path.to_string_lossy()));
+    let paths: Vec<_> = paths.collect();
+    let columns = table.columns().iter();
+    let columns: Vec<_> = columns
+        .map(|column| view(column.name, column.form))
+        .collect();
+    let source = if paths.is_empty() {
+        nothing(table)
+    } else {
+        format!("read_parquet([{}])", paths.join(","))
+    };
+    let columns = columns.join(", ");
+    format!("CREATE VIEW {name} AS SELECT {columns} FROM {source};\n")
 }
 
 fn view(name: &str, form: Form) -> String {

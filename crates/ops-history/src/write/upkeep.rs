@@ -85,7 +85,7 @@ impl Tidier {
         // a name alone hides nothing: what covers others has to be readable, down to its last byte before they are removed
         let is_readable = |one: &Found| self.rows.get(&one.path).copied().flatten().is_some();
         let (readable, unreadable): (Vec<_>, Vec<_>) = files.into_iter().partition(is_readable);
-        let (mut files, covered) = distinct(readable);
+        let (mut files, covered) = distinct(readable, |one| one.name);
         for one in covered {
             if self.is_in_another(&one, &files) {
                 self.remove(&one)?;

@@ -1,0 +1,35 @@
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use ops_layer::history::Moved;
+
+use super::Wanted;
+use crate::error::{Error, Kind, Result};
+
+/// There is none in this build.
+pub enum Copy {}
+
+impl Copy {
+    pub fn dir(&self) -> &Path {
+        match *self {}
+    }
+}
+
+pub fn fetch(url: &str, _wanted: &Wanted) -> Result<Copy> {
+    Err(refused(url))
+}
+
+pub fn export(
+    url: &str,
+    _dirs: &[PathBuf],
+    _since: SystemTime,
+    _until: SystemTime,
+    _time: Duration,
+) -> Result<Moved> {
+    Err(refused(url))
+}
+
+fn refused(url: &str) -> Error {
+    let told = "this build cannot ask a bucket; build it with --features history-s3";
+    Error::new(Kind::Config, format!("{url}: {told}"))
+}

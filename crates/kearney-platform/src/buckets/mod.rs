@@ -1,0 +1,79 @@
+//! Directories of histories, of which some may be prefixes of buckets.
+
+#[cfg_attr(not(feature = "history-s3"), path = "absent.rs")]
+mod s3;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use ops_layer::history::{Moved, Table};
+
+use crate::error::{Error, Kind, Result};
+
+/// Time for files to be copied to a bucket.
+const EXPORT_TIME: Duration = Duration::from_secs(600);
+
+/// Files that are needed of buckets, and limits of their copies.
+#[cfg_attr(
+    not(feature = "history-s3"),
+    expect(dead_code, reason = "there is nothing to copy")
+)]
+pub struct Wanted {
+    pub tables: Vec<Table>,
+    pub since: Option<SystemTime>,
+    pub until: Option<SystemTime>,
+    pub bytes: u64,
+    pub time: Duration,
+}
+
+/// Directories of this machine; the copies among them are removed when this is dropped.
+pub struct Sources {
+    pub dirs: Vec<PathBuf>,
+    _copies: Vec<s3::Copy>,
+}
+
+impl Sources {
+    /// Copies what is wanted of each prefix, and leaves directories as they are.
+    pub fn gather(places: &[PathBuf], wanted: &Wanted) -> Result<Self> {
+        let (mut dirs, mut copies) = (Vec::new(), Vec::new());
+        for place in places {
+            let Some(url) = url(place) else {
+                dirs.push(place.clone());
+                continue;
+            };
+            let copy = s3::fetch(url, wanted)?;
+            dirs.push(copy.dir().to_owned());
+            copies.push(copy);
+        }
+        Ok(Self {
+            dirs,
+            _copies: copies,
+        })
+    }
+}
+
+/// Copies the files of some hours to a prefix of a bucket; `None` if the place is a directory.
+pub fn export(
+    to: &Path,
+    dirs: &[PathBuf],
+    since: SystemTime,
+    until: SystemTime,
+) -> Result<Option<Moved>> {
+    let Some(url) = url(to) else { return Ok(None) };
+    s3::export(url, dirs, since, until, EXPORT_TIME).map(Some)
+}
+
+/// Refuses prefixes where only directories are taken.
+pub fn only_directories(places: &[PathBuf], command: &str) -> Result<()> {
+    match places.iter().find_map(|place| url(place)) {
+        Some(url) => Err(Error::new(
+            Kind::Config,
+            format!("{url}: {command} takes directories only"),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn url(place: &Path) -> Option<&str> {
+    place.to_str().filter(|text| text.starts_with("s3://"))
+}

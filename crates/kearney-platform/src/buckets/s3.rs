@@ -1,0 +1,45 @@
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use ops_layer::history::s3::{self, LocalCopy, Prefix};
+use ops_layer::history::{self, ErrorKind, Moved};
+
+use super::Wanted;
+use crate::error::{Error, Kind, Result};
+use crate::output::tell;
+
+pub type Copy = LocalCopy;
+
+pub fn fetch(url: &str, wanted: &Wanted) -> Result<Copy> {
+    let mut asked = s3::Wanted::default();
+    asked.tables.clone_from(&wanted.tables);
+    (asked.since, asked.until) = (wanted.since, wanted.until);
+    (asked.bytes, asked.time) = (wanted.bytes, wanted.time);
+    let prefix = Prefix::parse(url).map_err(failed)?;
+    let copy = prefix.fetch(&asked).map_err(failed)?;
+    for skipped in copy.skipped() {
+        tell(&format!("left out: {skipped}"));
+    }
+    let (files, bytes) = (copy.files(), copy.bytes());
+    tell(&format!("{prefix}: copied {files} files, {bytes} bytes"));
+    Ok(copy)
+}
+
+pub fn export(
+    url: &str,
+    dirs: &[PathBuf],
+    since: SystemTime,
+    until: SystemTime,
+    time: Duration,
+) -> Result<Moved> {
+    let prefix = Prefix::parse(url).map_err(failed)?;
+    prefix.export(dirs, since, until, time).map_err(failed)
+}
+
+fn failed(error: history::Error) -> Error {
+    let kind = match error.kind() {
+        ErrorKind::Bucket | ErrorKind::TimedOut => Kind::Service,
+        _ => Kind::File,
+    };
+    Error::new(kind, "cannot copy the history").because(error)
+}

@@ -1,0 +1,74 @@
+//! A history in a bucket, asked by the commands. Runs with `OPS_TEST_FULL=1`: moto takes seconds to start.
+
+use std::time::{Duration, SystemTime};
+
+use ops_layer::history::{Config, History};
+use serde_json::json;
+
+use crate::history::{run, sql, text};
+use crate::moto::Moto;
+use crate::served::Home;
+
+#[test]
+fn a_bucket_is_asked_together_with_directories_and_every_line_counts_once() {
+    if std::env::var_os("OPS_TEST_FULL").is_none_or(|on| on != "1") {
+        return;
+    }
+    let Some(moto) = Moto::start() else {
+        return;
+    };
+    let mut home = Home::new();
+    moto.use_in(&mut home);
+    moto.bucket("telemetry");
+    let temporary = home.path("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    home.set("TMPDIR", temporary.to_str().unwrap().to_owned().leak());
+    for (dir, from, to) in [("one", 0, 40), ("two", 40, 70)] {
+        let history = History::open(Config::new(home.path(dir), "shop")).unwrap();
+        for n in from..to {
+            let line = format!(r#"{{"event":"counted","n":{n}}}"#);
+            history.line(SystemTime::now(), line.as_bytes());
+        }
+        assert!(history.close(Duration::from_secs(10)));
+    }
+    let bucket = "s3://telemetry/shop";
+    let exported = run(&home, &["history", "export", bucket, "--dir", "one"]);
+    let told = text(&exported);
+    assert!(told.starts_with("s3://telemetry/shop: copied 1 "), "{told}");
+    let counted = "SELECT count(*), count(DISTINCT attributes ->> '$.n') FROM logs";
+    for dirs in [&[bucket, "two"][..], &["one", bucket, "two"]] {
+        assert_eq!(sql(&home, dirs, counted), json!([[70, 70]]), "{dirs:?}");
+    }
+    let stats = run(&home, &["history", "stats", "--dir", bucket]);
+    assert!(
+        text(&stats).contains("logs           1           40"),
+        "{}",
+        text(&stats)
+    );
+    let none = ["sql", counted, "--dir", bucket, "--until", "2025-01-01"];
+    assert!(text(&run(&home, &none)).contains("copied 0 files"));
+    for (arguments, why) in [
+        (
+            vec!["sql", counted, "--dir", bucket, "--s3-bytes", "10"],
+            "at most 10 bytes",
+        ),
+        (
+            vec!["sql", counted, "--dir", "s3://nowhere/shop"],
+            "s3://nowhere/shop",
+        ),
+        (
+            vec!["sql", counted, "--dir", "s3://telemetry/empty"],
+            "no file of a history",
+        ),
+        (
+            vec!["history", "prune", "--older-than", "1h", "--dir", bucket],
+            "takes directories only",
+        ),
+    ] {
+        let refused = run(&home, &arguments);
+        let told = text(&refused);
+        assert!(!refused.status.success() && told.contains(why), "{told}");
+    }
+    let copies = std::fs::read_dir(&temporary).unwrap();
+    assert_eq!(copies.count(), 0, "copies are removed");
+}

@@ -1,0 +1,186 @@
+//! The calls to a bucket, each within what is left of the time.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path as FilePath;
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path;
+use object_store::{
+    BackoffConfig, Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig,
+};
+use tokio::runtime::Runtime;
+
+use super::http::{Connector, MAX_BODY_BYTES};
+use super::prefix::Prefix;
+use crate::Table;
+use crate::error::{Error, chain};
+use crate::file::name::Name;
+
+/// Objects below a prefix that are looked at; more are no history.
+const MAX_OBJECTS: usize = 100_000;
+/// Bytes of an object that are in memory at a time.
+const PIECE_BYTES: u64 = 8 << 20;
+/// Times that a call is tried again.
+const RETRIES: usize = 2;
+
+pub(super) struct Bucket {
+    store: AmazonS3,
+    prefix: Path,
+    url: String,
+    runtime: Runtime,
+    budget: Duration,
+    deadline: Instant,
+}
+
+/// An object with the name of a file of ours.
+pub(super) struct Object {
+    pub(super) name: Name,
+    pub(super) path: Path,
+    pub(super) bytes: u64,
+}
+
+impl Bucket {
+    pub(super) fn open(prefix: &Prefix, budget: Duration) -> Result<Self, Error> {
+        let url = prefix.to_string();
+        let wrong = |why: String| Error::bucket(&url, why);
+        let now = Instant::now();
+        let deadline = now.checked_add(budget).unwrap_or(now);
+        let mut builder = AmazonS3Builder::from_env()
+            .with_bucket_name(&prefix.bucket)
+            .with_http_connector(Connector { deadline })
+            .with_retry(RetryConfig {
+                backoff: BackoffConfig::default(),
+                max_retries: RETRIES,
+                retry_timeout: budget,
+            });
+        let variables = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
+        let mut variables = variables.iter().filter_map(|name| std::env::var(name).ok());
+        let endpoint = prefix.endpoint.clone().or_else(|| variables.next());
+        if let Some(endpoint) = endpoint {
+            builder = builder.with_allow_http(endpoint.starts_with("http://"));
+        }
+        if let Some(endpoint) = &prefix.endpoint {
+            builder = builder.with_endpoint(endpoint);
+        }
+        if let Some(region) = &prefix.region {
+            builder = builder.with_region(region);
+        }
+        if let Some((id, secret)) = &prefix.credentials {
+            builder = builder
+                .with_access_key_id(id)
+                .with_secret_access_key(secret);
+        }
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        Ok(Self {
+            store: builder.build().map_err(|error| wrong(chain(&error)))?,
+            prefix: Path::parse(&prefix.prefix).map_err(|error| wrong(chain(&error)))?,
+            runtime: runtime
+                .enable_time()
+                .build()
+                .map_err(|error| wrong(error.to_string()))?,
+            url,
+            budget,
+            deadline,
+        })
+    }
+
+    /// Lists the objects that have a name of ours, in whatever folder below the prefix.
+    pub(super) fn list(&self) -> Result<Vec<Object>, Error> {
+        let mut listed = self.store.list(Some(&self.prefix));
+        let mut found = Vec::new();
+        for count in 0.. {
+            let next = self.wait(listed.try_next())?;
+            let Some(object) = next else { break };
+            if count == MAX_OBJECTS {
+                let why =
+                    format!("more than {MAX_OBJECTS} objects are below it: name a longer prefix");
+                return Err(Error::bucket(&self.url, why));
+            }
+            found.extend(ours(object));
+        }
+        Ok(found)
+    }
+
+    /// Writes an object into a file, piece by piece; `false` if it went away.
+    pub(super) fn read(&self, object: &Object, to: &FilePath) -> Result<bool, Error> {
+        let failed = |error| Error::io(to, "write the copy", error);
+        let mut options = crate::file::directory::private();
+        let mut file: File = options.create_new(true).open(to).map_err(failed)?;
+        let mut from = 0;
+        while from < object.bytes {
+            let end = object.bytes.min(from + PIECE_BYTES);
+            let piece = self.store.get_range(&object.path, from..end);
+            let piece = match self.runtime.block_on(piece) {
+                Ok(piece) => piece,
+                Err(StoreError::NotFound { .. }) => return Ok(false),
+                Err(error) => return Err(self.failed(&error)),
+            };
+            if piece.len() as u64 != end - from {
+                let why = format!("{} is shorter than it was listed", object.path);
+                return Err(Error::bucket(&self.url, why));
+            }
+            file.write_all(&piece).map_err(failed)?;
+            from = end;
+        }
+        Ok(true)
+    }
+
+    /// Writes a file as an object; returns its bytes.
+    pub(super) fn write(&self, path: &Path, from: &FilePath) -> Result<u64, Error> {
+        let failed = |error| Error::io(from, "read the file", error);
+        let bytes = std::fs::metadata(from).map_err(failed)?.len();
+        if bytes > MAX_BODY_BYTES {
+            let why =
+                format!("it has {bytes} bytes; at most {MAX_BODY_BYTES} are written to a bucket");
+            return Err(Error::unreadable(from, why));
+        }
+        let bytes = std::fs::read(from).map_err(failed)?;
+        let length = bytes.len() as u64;
+        self.wait(self.store.put(path, bytes.into()))?;
+        Ok(length)
+    }
+
+    pub(super) fn path_of(&self, name: &Name) -> Path {
+        let folder = self.prefix.clone().join(name.table.as_str());
+        folder.join(name.text())
+    }
+
+    /// The address of an object, for people.
+    pub(super) fn url_of(&self, object: &Object) -> String {
+        let path = object.path.as_ref().strip_prefix(self.prefix.as_ref());
+        let path = path.unwrap_or_default().trim_start_matches('/');
+        format!("{}/{path}", self.url)
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn wait<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, Error> {
+        let done = self.runtime.block_on(call);
+        done.map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &StoreError) -> Error {
+        if Instant::now() >= self.deadline {
+            return Error::bucket_timed_out(&self.url, self.budget);
+        }
+        Error::bucket(&self.url, error.to_string())
+    }
+}
+
+/// The name that the last two parts of a path are, if they are one.
+fn ours(object: ObjectMeta) -> Option<Object> {
+    let mut parts = object.location.as_ref().rsplit('/');
+    let (file, folder) = (parts.next()?, parts.next()?);
+    let mut tables = Table::ALL.iter();
+    let table = tables.find(|table| table.as_str() == folder)?;
+    Some(Object {
+        name: Name::parse(*table, file)?,
+        bytes: object.size,
+        path: object.location,
+    })
+}

@@ -1,0 +1,150 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::bucket::Bucket;
+use super::fetch::{LocalCopy, Wanted, fetch};
+use crate::archive::{Files, Moved, overlaps};
+use crate::error::Error;
+
+/// The part of a bucket below which there are files of histories.
+///
+/// ```
+/// use ops_history::s3::Prefix;
+///
+/// let prefix = Prefix::parse("s3://telemetry/shop/history")?.region("eu-central-1");
+/// assert_eq!(prefix.to_string(), "s3://telemetry/shop/history");
+/// # Ok::<(), ops_history::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Prefix {
+    pub(super) bucket: String,
+    pub(super) prefix: String,
+    pub(super) endpoint: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) credentials: Option<(String, String)>,
+}
+
+impl Prefix {
+    /// Takes `s3://BUCKET/PREFIX`. Region, endpoint and credentials that are not set are those of `AWS_REGION`, `AWS_ENDPOINT_URL`,
+    /// `AWS_ACCESS_KEY_ID` and the like, or of the machine's role.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it has another form.
+    pub fn parse(url: &str) -> Result<Self, Error> {
+        let wrong =
+            |why: &str| Error::bucket(url, format!("{why}; accepted is s3://BUCKET/PREFIX"));
+        let Some(rest) = url.strip_prefix("s3://") else {
+            return Err(wrong("it does not begin with s3://"));
+        };
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if bucket.is_empty() || !bucket.chars().all(is_name) {
+            return Err(wrong("it names no bucket"));
+        }
+        Ok(Self {
+            bucket: bucket.to_owned(),
+            prefix: prefix.trim_matches('/').to_owned(),
+            endpoint: None,
+            region: None,
+            credentials: None,
+        })
+    }
+
+    /// Sets the URL of a server that speaks S3's protocol.
+    #[must_use]
+    pub fn endpoint(mut self, url: impl Into<String>) -> Self {
+        self.endpoint = Some(url.into());
+        self
+    }
+
+    /// Sets the region.
+    #[must_use]
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
+        self
+    }
+
+    /// Sets the access key and its secret.
+    #[must_use]
+    pub fn credentials(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.credentials = Some((id.into(), secret.into()));
+        self
+    }
+
+    /// Copies what is wanted into a directory that is removed with the value that is returned. Blocks.
+    ///
+    /// A file whose checksum is wrong is left out, with its reason; files that were merged into others are not copied.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the bucket does not answer or refuses, there is no file of a history in it, a limit is exceeded, or there is no space.
+    pub fn fetch(&self, wanted: &Wanted) -> Result<LocalCopy, Error> {
+        self.apart(|| fetch(self, wanted))
+    }
+
+    /// Copies the files of the hours from `since` to `until` into the bucket, within `budget`. Blocks. Files that are there already
+    /// stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a directory cannot be listed, a file cannot be read, or the bucket does not answer or refuses.
+    pub fn export(
+        &self,
+        dirs: &[impl AsRef<Path>],
+        since: SystemTime,
+        until: SystemTime,
+        budget: Duration,
+    ) -> Result<Moved, Error> {
+        let mut files = Files::of(dirs, &BTreeSet::new())?.readable;
+        files.retain(|one| overlaps(&one.name, Some(since), Some(until)));
+        self.apart(|| {
+            let bucket = Bucket::open(self, budget)?;
+            let there = bucket.list()?;
+            let there: BTreeSet<_> = there.into_iter().map(|object| object.path).collect();
+            let mut copied = Moved::default();
+            for one in &files {
+                let path = bucket.path_of(&one.name);
+                if !there.contains(&path) {
+                    copied.bytes += bucket.write(&path, &one.path)?;
+                    copied.files += 1;
+                }
+            }
+            Ok(copied)
+        })
+    }
+
+    /// Works on a thread of its own: the caller's may be one of an async runtime.
+    fn apart<T: Send>(&self, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+        let url = self.to_string();
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("ops-history-s3".to_owned());
+            let thread = thread.spawn_scoped(scope, work);
+            let thread = thread.map_err(|error| Error::bucket(&url, error.to_string()))?;
+            let done = thread.join();
+            done.unwrap_or_else(|_| Err(Error::bucket(&url, "the client panicked")))
+        })
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bucket, prefix, .. } = self;
+        match prefix.as_str() {
+            "" => write!(f, "s3://{bucket}"),
+            prefix => write!(f, "s3://{bucket}/{prefix}"),
+        }
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prefix")
+            .field("url", &self.to_string())
+            .field("endpoint", &self.endpoint)
+            .field("region", &self.region)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,162 @@
+//! Histories in a bucket: a real S3 of this machine, where `cargo xtask setup` could fetch it.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use dev::moto::Moto;
+use ops_history::s3::{Prefix, Wanted};
+use ops_history::sql::{Limits, query, tables_of};
+use ops_history::{ErrorKind, Table};
+
+use crate::{LONG, Place, at, number, numbers};
+
+fn prefix(moto: &Moto, path: &str) -> Prefix {
+    let prefix = Prefix::parse(&format!("s3://{path}")).unwrap();
+    let prefix = prefix.endpoint(&moto.url).region("us-east-1");
+    prefix.credentials("test", "test")
+}
+
+/// Writes these numbers, one each six minutes, by a run of its own.
+fn write(place: &Place, from: u64, to: u64) {
+    let history = place.open();
+    for n in from..to {
+        number(&history, n * 360, n);
+        if n % 7 == 0 {
+            assert!(history.flush(LONG));
+        }
+    }
+    assert!(history.close(LONG));
+}
+
+fn export(prefix: &Prefix, place: &Place) -> u64 {
+    let ever = (SystemTime::UNIX_EPOCH, at(1_000_000));
+    let copied = prefix.export(&[place.dir()], ever.0, ever.1, LONG);
+    copied.unwrap().files
+}
+
+#[test]
+fn rows_of_a_bucket_and_of_directories_count_once() {
+    let Some(moto) = Moto::start() else { return };
+    moto.bucket("once");
+    let (one, two, three) = (Place::new(), Place::new(), Place::new());
+    write(&one, 0, 30);
+    write(&two, 30, 50);
+    write(&three, 50, 60);
+    let (shop, replica) = (prefix(&moto, "once/shop"), prefix(&moto, "once/shop/two"));
+    assert!(export(&shop, &one) > 0 && export(&replica, &two) > 0);
+    assert_eq!(export(&shop, &one), 0, "they are there already");
+    // what lies there too is no file of ours
+    moto.write("once", "shop/logs/readme.txt", b"not ours");
+    let copy = shop.fetch(&Wanted::default()).unwrap();
+    let dir = copy.dir().to_owned();
+    let dirs = [dir.clone(), one.dir(), three.dir()];
+    assert_eq!(numbers(&dirs), (0..60).collect::<Vec<_>>());
+    assert_eq!(numbers(&[&dir]), (0..50).collect::<Vec<_>>());
+    let names = moto.names("once");
+    assert_eq!(copy.files(), names.len() as u64 - 1, "{names:?}");
+    assert!(copy.skipped().is_empty(), "{:?}", copy.skipped());
+    drop(copy);
+    assert!(!dir.exists());
+}
+
+#[test]
+fn only_the_hours_and_tables_of_a_question_are_copied_and_no_more_than_the_limit() {
+    let Some(moto) = Moto::start() else { return };
+    moto.bucket("hours");
+    let place = Place::new();
+    write(&place, 0, 50);
+    let shop = prefix(&moto, "hours/shop");
+    let all = export(&shop, &place);
+    let mut wanted = Wanted::default();
+    // numbers 10 to 29: ten an hour, and the first hour begins with the first number
+    (wanted.since, wanted.until) = (Some(at(3600)), Some(at(3 * 3600)));
+    let copy = shop.fetch(&wanted).unwrap();
+    assert!(copy.files() < all, "{} of {all}", copy.files());
+    assert_eq!(numbers(&[copy.dir()]), (10..30).collect::<Vec<_>>());
+    // a statement takes the same hours of directories
+    let mut limits = Limits::default();
+    (limits.since, limits.until) = (wanted.since, wanted.until);
+    let counted = query(&[place.dir()], "SELECT count(*) FROM logs", &limits).unwrap();
+    assert_eq!(counted.rows, [["20"]]);
+
+    let asked = "SELECT count(*) FROM spans";
+    assert_eq!(tables_of(asked), [Table::Spans]);
+    assert_eq!(
+        tables_of("SELECT max(duration_ms) FROM Requests"),
+        [Table::Logs]
+    );
+    wanted.tables = tables_of(asked);
+    let copy = shop.fetch(&wanted).unwrap();
+    assert_eq!(copy.files(), 0);
+    let none = query(&[copy.dir()], asked, &Limits::default()).unwrap();
+    assert_eq!(none.rows, [["0"]]);
+
+    let mut wanted = Wanted::default();
+    wanted.bytes = 1000;
+    let refused = shop.fetch(&wanted).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Bucket);
+    assert!(
+        refused.to_string().contains("at most 1000 bytes"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_damaged_file_of_a_bucket_is_left_out_and_what_it_covered_is_copied() {
+    let Some(moto) = Moto::start() else { return };
+    moto.bucket("damaged");
+    let place = Place::new();
+    let history = place.open();
+    for n in 0..4 {
+        number(&history, n, n);
+        assert!(history.flush(LONG));
+    }
+    assert!(history.close(LONG));
+    let shop = prefix(&moto, "damaged/shop");
+    assert_eq!(export(&shop, &place), 4);
+    // a merged one that never was whole
+    let names = place.names("logs");
+    let merged = names[0].replace("-00000001.parquet", "-00000002.parquet");
+    assert_ne!(merged, names[0]);
+    let mut bytes = fs::read(place.first_file("logs")).unwrap();
+    bytes[10] ^= 1;
+    moto.write("damaged", &format!("shop/logs/{merged}"), &bytes);
+    let copy = shop.fetch(&Wanted::default()).unwrap();
+    assert_eq!(numbers(&[copy.dir()]), [0, 1, 2, 3]);
+    let url = format!("s3://damaged/shop/logs/{merged}: its checksum is wrong");
+    assert_eq!(copy.skipped(), [url]);
+}
+
+#[test]
+fn a_bucket_that_is_not_there_or_does_not_answer_is_an_error_in_time() {
+    for url in ["http://shop", "s3://", "s3:///logs", "s3://a b/c"] {
+        let refused = Prefix::parse(url).unwrap_err();
+        assert!(
+            refused.to_string().contains("s3://BUCKET/PREFIX"),
+            "{refused}"
+        );
+    }
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", silent.local_addr().unwrap());
+    let silent_bucket = Prefix::parse("s3://shop/history").unwrap();
+    let silent_bucket = silent_bucket.endpoint(address).credentials("test", "test");
+    let mut wanted = Wanted::default();
+    wanted.time = Duration::from_millis(300);
+    let started = Instant::now();
+    let late = silent_bucket.fetch(&wanted).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
+    assert!(started.elapsed() < Duration::from_secs(20));
+
+    let Some(moto) = Moto::start() else { return };
+    let missing = prefix(&moto, "nowhere/shop").fetch(&Wanted::default());
+    assert_eq!(missing.unwrap_err().kind(), ErrorKind::Bucket);
+    moto.bucket("empty");
+    let empty = prefix(&moto, "empty/shop").fetch(&Wanted::default());
+    let empty = empty.unwrap_err().to_string();
+    assert!(empty.contains("no file of a history"), "{empty}");
+    let nowhere: [PathBuf; 1] = [PathBuf::from("/nowhere")];
+    let refused = prefix(&moto, "empty/shop").export(&nowhere, at(0), at(1), LONG);
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Io);
+}

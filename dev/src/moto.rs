@@ -1,0 +1,127 @@
+//! A real S3 of this machine, where `cargo xtask setup` could fetch it, with a bucket.
+#![expect(clippy::unwrap_used, reason = "a test ends where its server fails")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// A server, which is stopped when dropped.
+#[derive(Debug)]
+pub struct Moto {
+    child: Child,
+    /// Address, as a URL.
+    pub url: String,
+}
+
+/// Objects are private: whoever asks has credentials, which moto does not check.
+const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, \
+                             SignedHeaders=host, Signature=0";
+
+/// Starting it takes seconds: tests that run at the same time have one.
+static RUNNING: Mutex<Weak<Moto>> = Mutex::new(Weak::new());
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Moto {
+    /// Starts it. `None`, told in one line, where moto is not installed.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it does not start, or is not installed where it has to be.
+    pub fn start() -> Option<Arc<Self>> {
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(moto) = running.upgrade() {
+            return Some(moto);
+        }
+        let mut child = Command::new(program()?)
+            .args(["-H", "127.0.0.1", "-p", "0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let url =
+            lines.find_map(|line| Some(line.ok()?.split_once("Running on ")?.1.trim().to_owned()));
+        std::thread::spawn(move || lines.for_each(drop));
+        let url = url.unwrap();
+        let moto = Arc::new(Self { child, url });
+        *running = Arc::downgrade(&moto);
+        Some(moto)
+    }
+
+    /// Makes a bucket.
+    ///
+    /// # Panics
+    ///
+    /// Panics if moto does not answer with success; so does each call below.
+    pub fn bucket(&self, name: &str) {
+        self.ask("PUT", &format!("/{name}"), b"");
+    }
+
+    /// Names of the objects of a bucket.
+    pub fn names(&self, bucket: &str) -> Vec<String> {
+        let text = self.ask("GET", &format!("/{bucket}?list-type=2"), b"");
+        let text = String::from_utf8_lossy(&text);
+        let names = text.split("<Key>").skip(1);
+        let names = names.filter_map(|rest| Some(rest.split_once("</Key>")?.0.to_owned()));
+        names.collect()
+    }
+
+    /// Bytes of an object.
+    pub fn read(&self, bucket: &str, name: &str) -> Vec<u8> {
+        self.ask("GET", &format!("/{bucket}/{name}"), b"")
+    }
+
+    /// Writes an object.
+    pub fn write(&self, bucket: &str, name: &str, bytes: &[u8]) {
+        self.ask("PUT", &format!("/{bucket}/{name}"), bytes);
+    }
+
+    /// Returns the body of the answer.
+    fn ask(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+        let host = self.url.trim_start_matches("http://").trim_end_matches('/');
+        let length = body.len();
+        // version 1.0: the answer is neither chunked nor kept open
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: {AUTHORIZATION}\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(host).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+        let body = answer.split_off(end.unwrap() + 4);
+        let head = String::from_utf8_lossy(&answer);
+        let status = head.split(' ').nth(1);
+        assert_eq!(status, Some("200"), "{method} {path}: {head}");
+        body
+    }
+}
+
+fn program() -> Option<PathBuf> {
+    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../.tools");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(|path| PathBuf::from(path).join("tools"));
+    let program = target
+        .unwrap_or_else(|| workspace.into())
+        .join("python/bin/moto_server");
+    if program.is_file() {
+        return Some(program);
+    }
+    let told = format!(
+        "skipped: no {}; `cargo xtask setup` installs it",
+        program.display()
+    );
+    let is_required = std::env::var_os("OPS_TEST_REQUIRE_TOOLS").is_some_and(|on| on == "1");
+    assert!(!is_required, "{told}");
+    println!("{told}");
+    None
+}
