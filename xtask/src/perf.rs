@@ -1,7 +1,11 @@
-//! `cargo xtask perf`: everything that is measured, in one report; `perf ladder`, `perf pages` and `perf soak` alone.
+//! `cargo xtask perf`: everything that is measured, in one report; `perf ladder`, `perf pages`, `perf history` and
+//! `perf soak` alone.
 
+mod history;
 mod k6;
 pub(crate) mod ladder;
+mod measure;
+mod paced;
 mod page;
 mod pages;
 mod ratios;
@@ -40,6 +44,8 @@ enum Alone {
     Ladder,
     /// Measure what the admin page costs the service: idle, with one page open, with 16 under load
     Pages(pages::Args),
+    /// Measure what the history costs the service, in interleaved rounds with and without it
+    History(history::Args),
     /// Load the platform for long, with results removed, a secret replaced and the collector away at times: counts add up, and
     /// nothing grows
     Soak(soak::Args),
@@ -63,6 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.alone {
         Some(Alone::Ladder) => return ladder::run(),
         Some(Alone::Pages(args)) => return pages::run(args),
+        Some(Alone::History(args)) => return history::run(args),
         Some(Alone::Soak(args)) => return soak::run(args),
         None => {}
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask perf pages`: what the admin page costs the service that it shows.
 
 use super::k6;
+use super::measure::{self, median, requests, threads_time};
 use crate::platform::{self, Build, Served};
 use crate::tools::{DATASETS, LIBDUCKDB, PYTHON};
 use crate::{Result, command, setup};
@@ -233,83 +234,27 @@ fn follow(mut stream: TcpStream, read: &AtomicU64) {
 
 /// Percent of a core that the process uses for a while.
 fn share(served: &Served, thread: Option<&str>) -> Result<f64> {
-    let (before, since) = (cpu(served, thread)?, Instant::now());
+    let (before, since) = (threads_time(served, thread)?, Instant::now());
     std::thread::sleep(QUIET);
-    let used = cpu(served, thread)?.saturating_sub(before);
+    let used = threads_time(served, thread)?.saturating_sub(before);
     Ok(used.as_secs_f64() / since.elapsed().as_secs_f64() * 100.0)
 }
 
 /// Requests a second, and seconds of processor time for each.
 fn busy(served: &Served, lasts: Duration) -> Result<(f64, f64)> {
-    let (requests, used, since) = (requests(served)?, cpu(served, None)?, Instant::now());
+    let (requests, used, since) = (
+        requests(served)?,
+        threads_time(served, None)?,
+        Instant::now(),
+    );
     std::thread::sleep(lasts);
-    let used = cpu(served, None)?.saturating_sub(used).as_secs_f64();
+    let used = threads_time(served, None)?
+        .saturating_sub(used)
+        .as_secs_f64();
     let lasted = since.elapsed().as_secs_f64();
-    let answered = self::requests(served)? - requests;
+    let answered = measure::requests(served)? - requests;
     if answered < 1.0 {
         return Err("no request was answered: does k6 run?".to_owned());
     }
     Ok((answered / lasted, used / answered))
-}
-
-/// Requests that were answered since the start.
-fn requests(served: &Served) -> Result<f64> {
-    let metrics = served.get("/metrics")?;
-    Ok(total(&metrics, "http_requests_total", |_| true))
-}
-
-/// Sum of the series of a metric whose labels are wanted, in the text that a scrape gets.
-pub(super) fn total(metrics: &str, name: &str, wanted: impl Fn(&str) -> bool) -> f64 {
-    let lines = metrics.lines().filter(|line| {
-        let rest = line.strip_prefix(name).unwrap_or_default();
-        (rest.starts_with('{') || rest.starts_with(' ')) && wanted(rest)
-    });
-    let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    values.sum()
-}
-
-/// Processor time of the threads that live: those of a name, or all.
-fn cpu(served: &Served, thread: Option<&str>) -> Result<Duration> {
-    let folder = format!("/proc/{}/task", served.id());
-    let failed = |e: std::io::Error| format!("{folder}: {e}");
-    let mut nanoseconds = 0;
-    for task in std::fs::read_dir(&folder).map_err(failed)? {
-        let task = task.map_err(failed)?.path();
-        let read = |name: &str| match std::fs::read_to_string(task.join(name)) {
-            // a thread may end meanwhile
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            text => text.map(Some).map_err(failed),
-        };
-        let (Some(name), Some(text)) = (read("comm")?, read("schedstat")?) else {
-            continue;
-        };
-        if thread.is_some_and(|wanted| wanted != name.trim_end()) {
-            continue;
-        }
-        let first = text
-            .split(' ')
-            .next()
-            .and_then(|text| text.parse::<u64>().ok());
-        nanoseconds += first.ok_or(format!("{folder}: schedstat has no number: {text:?}"))?;
-    }
-    Ok(Duration::from_nanos(nanoseconds))
-}
-
-/// The median and the ends of its interval of 95 %, by ranks.
-fn median(values: &mut [f64]) -> [f64; 3] {
-    values.sort_by(f64::total_cmp);
-    let count = values.len();
-    let half_width = (0.98 * (count as f64).sqrt()).ceil() as usize;
-    let middle = count / 2;
-    let at = |rank: usize| {
-        values
-            .get(rank.min(count.saturating_sub(1)))
-            .copied()
-            .unwrap_or(f64::NAN)
-    };
-    [
-        at(middle.saturating_sub(half_width)),
-        at(middle),
-        at(middle + half_width),
-    ]
 }

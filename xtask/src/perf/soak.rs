@@ -1,7 +1,8 @@
 //! `cargo xtask perf soak`: a mixed load for minutes or hours, after which everything that was counted adds up and nothing has grown.
 
 use super::k6;
-use super::pages::{Load, Pages, total};
+use super::measure::total;
+use super::pages::{Load, Pages};
 use super::results;
 use crate::platform::{self, Build, Served};
 use crate::prometheus::Collector;

@@ -1,0 +1,98 @@
+//! Figures of a platform that is served, and of many rounds.
+
+use crate::Result;
+use crate::platform::Served;
+use std::time::Duration;
+
+/// Unit of processor time in `/proc`, the same on every Linux.
+const TICKS_A_SECOND: u64 = 100;
+
+/// Requests that were answered since the start.
+pub(super) fn requests(served: &Served) -> Result<f64> {
+    let metrics = served.get("/metrics")?;
+    Ok(total(&metrics, "http_requests_total", |_| true))
+}
+
+/// Sum of the series of a metric whose labels are wanted, in the text that a scrape gets.
+pub(super) fn total(metrics: &str, name: &str, wanted: impl Fn(&str) -> bool) -> f64 {
+    let lines = metrics.lines().filter(|line| {
+        let rest = line.strip_prefix(name).unwrap_or_default();
+        (rest.starts_with('{') || rest.starts_with(' ')) && wanted(rest)
+    });
+    let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    values.sum()
+}
+
+/// Processor time of the process since its start, its threads that ended included: to 10 ms.
+pub(super) fn process_time(served: &Served) -> Result<Duration> {
+    let path = format!("/proc/{}/stat", served.id());
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
+    let ticks = ticks(&text).ok_or_else(|| format!("{path} has no processor time: {text:?}"))?;
+    Ok(Duration::from_millis(ticks * 1000 / TICKS_A_SECOND))
+}
+
+/// User and system time: fields 14 and 15, of which the second, the name in parentheses, may hold anything.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    Some(next()? + next()?)
+}
+
+/// Processor time of the threads that live: those of a name, or all.
+pub(super) fn threads_time(served: &Served, thread: Option<&str>) -> Result<Duration> {
+    let folder = format!("/proc/{}/task", served.id());
+    let failed = |e: std::io::Error| format!("{folder}: {e}");
+    let mut nanoseconds = 0;
+    for task in std::fs::read_dir(&folder).map_err(failed)? {
+        let task = task.map_err(failed)?.path();
+        let read = |name: &str| match std::fs::read_to_string(task.join(name)) {
+            // a thread may end meanwhile
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            text => text.map(Some).map_err(failed),
+        };
+        let (Some(name), Some(text)) = (read("comm")?, read("schedstat")?) else {
+            continue;
+        };
+        if thread.is_some_and(|wanted| wanted != name.trim_end()) {
+            continue;
+        }
+        let first = text
+            .split(' ')
+            .next()
+            .and_then(|text| text.parse::<u64>().ok());
+        nanoseconds += first.ok_or(format!("{folder}: schedstat has no number: {text:?}"))?;
+    }
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+/// The median and the ends of its interval of 95 %, by ranks.
+pub(super) fn median(values: &mut [f64]) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    let count = values.len();
+    let half_width = (0.98 * (count as f64).sqrt()).ceil() as usize;
+    let middle = count / 2;
+    let at = |rank: usize| {
+        values
+            .get(rank.min(count.saturating_sub(1)))
+            .copied()
+            .unwrap_or(f64::NAN)
+    };
+    [
+        at(middle.saturating_sub(half_width)),
+        at(middle),
+        at(middle + half_width),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_read_behind_any_name() {
+        let stat = "628 (a b) c)) S 1 2 3 4 5 6 7 8 9 10 700 50 11 12 20 0 17 0 5 6";
+        assert_eq!(ticks(stat), Some(750));
+        assert_eq!(ticks("628 (a) S 1 2"), None);
+    }
+}
