@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 use data_cache::testing::TempDir;
 use data_cache::{Cache, Params, SharedConfig, SharedStats, Skip, Stored};
 
-use super::moto::Moto;
 use super::proxy::{Fault, Proxy};
-use super::{LIMIT, bucket, config, is_long};
+use super::{LIMIT, bucket, config, moto_if_long};
 use crate::batches::{number, numbers};
 
 const SQL: &str = "SELECT something";
@@ -71,7 +70,9 @@ impl Machine {
 
 #[test]
 fn what_one_machine_keeps_answers_another_until_anyone_invalidates() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto_if_long() else {
+        return;
+    };
     let config = config(&bucket(&moto), &moto.url);
     let (one, two) = (Machine::new(&config), Machine::new(&config));
     assert_eq!(one.get(), None);
@@ -101,7 +102,9 @@ fn what_one_machine_keeps_answers_another_until_anyone_invalidates() {
 
 #[test]
 fn the_last_of_many_replacements_is_the_one_that_stays() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto_if_long() else {
+        return;
+    };
     let config = config(&bucket(&moto), &moto.url);
     let (one, two) = (Machine::new(&config), Machine::new(&config));
     for value in 0..12 {
@@ -123,7 +126,9 @@ fn the_last_of_many_replacements_is_the_one_that_stays() {
 
 #[test]
 fn an_epoch_that_is_lost_or_older_puts_everything_out_of_reach() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto_if_long() else {
+        return;
+    };
     let bucket = bucket(&moto);
     let config = config(&bucket, &moto.url);
     let (one, two) = (Machine::new(&config), Machine::new(&config));
@@ -170,7 +175,9 @@ fn an_epoch_that_is_lost_or_older_puts_everything_out_of_reach() {
 
 #[test]
 fn an_invalidation_that_cannot_be_written_fails_and_holds_here() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto_if_long() else {
+        return;
+    };
     let bucket = bucket(&moto);
     let proxy = Proxy::new(&moto.url);
     let (one, two) = (
@@ -180,8 +187,7 @@ fn an_invalidation_that_cannot_be_written_fails_and_holds_here() {
     one.set(1);
     assert_eq!(two.get(), Some(1));
     let before = two.stats();
-    let other = if is_long() { Fault::Hang } else { Fault::Cut };
-    for fault in [Fault::Status(500), other] {
+    for fault in [Fault::Status(500), Fault::Hang] {
         proxy.set(fault);
         let begin = Instant::now();
         let error = one.cache.invalidate("*").unwrap_err().to_string();
@@ -198,7 +204,9 @@ fn an_invalidation_that_cannot_be_written_fails_and_holds_here() {
 
 #[test]
 fn a_lost_answer_to_an_invalidation_is_an_invalidation() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto_if_long() else {
+        return;
+    };
     let proxy = Proxy::new(&moto.url);
     let one = Machine::new(&config(&bucket(&moto), &proxy.url));
     one.set(1);
@@ -212,7 +220,9 @@ fn a_lost_answer_to_an_invalidation_is_an_invalidation() {
 
 #[test]
 fn on_a_store_without_conditions_results_without_content_stay_here() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto_if_long() else {
+        return;
+    };
     let bucket = bucket(&moto);
     let proxy = Proxy::new(&moto.url);
     proxy.set_for("PUT", "", Fault::IgnoreConditions);
@@ -228,11 +238,9 @@ fn on_a_store_without_conditions_results_without_content_stay_here() {
 
 #[test]
 fn a_machine_that_does_not_see_the_epoch_for_30_seconds_keeps_nothing() {
-    if !is_long() {
-        println!("skipped: it takes 35 s, with OPS_TEST_FULL=1");
+    let Some(moto) = moto_if_long() else {
         return;
-    }
-    let Some(moto) = Moto::start() else { return };
+    };
     let proxy = Proxy::new(&moto.url);
     let one = Machine::new(&config(&bucket(&moto), &proxy.url));
     one.set(1);
@@ -255,7 +263,9 @@ fn a_machine_that_does_not_see_the_epoch_for_30_seconds_keeps_nothing() {
 
 #[test]
 fn machines_that_ask_for_a_function_at_once_compute_it_once() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto_if_long() else {
+        return;
+    };
     let config = config(&bucket(&moto), &moto.url);
     let machines: Vec<_> = (0..3).map(|_| Machine::new(&config)).collect();
     let computed = std::sync::atomic::AtomicUsize::new(0);

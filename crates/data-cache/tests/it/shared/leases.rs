@@ -11,9 +11,8 @@ use data_cache::{
     State, Status, params,
 };
 
-use super::moto::Moto;
 use super::proxy::{Fault, Proxy};
-use super::{LIMIT, SHARED, bucket, config, is_long};
+use super::{LIMIT, SHARED, bucket, config, moto_if_long};
 use crate::batches::{number, numbers};
 
 /// The same data on each machine, whose queries end when they are told to.
@@ -116,7 +115,9 @@ fn until(is_so: impl Fn() -> bool) {
 
 #[test]
 fn others_wait_for_the_machine_that_computes() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto_if_long() else {
+        return;
+    };
     let (bucket, fleet) = (bucket(&moto), Fleet::default());
     let config = config(&bucket, &moto.url);
     let machines: Vec<_> = (0..4).map(|_| fleet.machine(&config)).collect();
@@ -147,7 +148,9 @@ fn others_wait_for_the_machine_that_computes() {
 
 #[test]
 fn a_failure_is_one_machines_own_and_the_next_one_computes() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto_if_long() else {
+        return;
+    };
     let fleet = Fleet::default();
     let config = config(&bucket(&moto), &moto.url);
     let (one, two) = (fleet.machine(&config), fleet.machine(&config));
@@ -169,7 +172,9 @@ fn a_failure_is_one_machines_own_and_the_next_one_computes() {
 
 #[test]
 fn a_lease_is_renewed_while_its_holder_computes_and_expires_when_it_cannot() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto_if_long() else {
+        return;
+    };
     let (proxy, fleet) = (Proxy::new(&moto.url), Fleet::default());
     let bucket = bucket(&moto);
     let lease = Duration::from_secs(1);
@@ -199,7 +204,9 @@ fn a_lease_is_renewed_while_its_holder_computes_and_expires_when_it_cannot() {
 
 #[test]
 fn what_is_quick_is_neither_leased_nor_asked_for_again() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto_if_long() else {
+        return;
+    };
     let (proxy, fleet) = (Proxy::new(&moto.url), Fleet::default());
     let config = config(&bucket(&moto), &proxy.url).min_compute(LIMIT);
     let machine = fleet.machine(&config);
@@ -221,7 +228,9 @@ fn what_is_quick_is_neither_leased_nor_asked_for_again() {
 
 #[test]
 fn a_store_that_ignores_conditions_gives_no_leases_but_results() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto_if_long() else {
+        return;
+    };
     let (proxy, fleet) = (Proxy::new(&moto.url), Fleet::default());
     let config = config(&bucket(&moto), &proxy.url);
     proxy.set_for("PUT", "", Fault::IgnoreConditions);
@@ -243,7 +252,9 @@ fn a_store_that_ignores_conditions_gives_no_leases_but_results() {
 
 #[test]
 fn a_lease_whose_answer_was_lost_or_that_met_a_conflict_costs_work_at_most() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto_if_long() else {
+        return;
+    };
     let proxy = Proxy::new(&moto.url);
     for fault in [
         Fault::LoseAnswers(1),
@@ -271,11 +282,9 @@ fn a_lease_whose_answer_was_lost_or_that_met_a_conflict_costs_work_at_most() {
 
 #[test]
 fn a_lease_on_a_store_that_hangs_costs_two_seconds_once() {
-    if !is_long() {
-        println!("skipped: it takes some seconds, with OPS_TEST_FULL=1");
+    let Some(moto) = moto_if_long() else {
         return;
-    }
-    let Some(moto) = Moto::start() else { return };
+    };
     let (proxy, fleet) = (Proxy::new(&moto.url), Fleet::default());
     let machine = fleet.machine(&config(&bucket(&moto), &proxy.url));
     proxy.set_for("PUT", "", Fault::Hang);
@@ -292,7 +301,9 @@ fn a_lease_on_a_store_that_hangs_costs_two_seconds_once() {
 
 #[test]
 fn machines_whose_clocks_are_an_hour_apart_wait_for_each_other() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto_if_long() else {
+        return;
+    };
     let fleet = Fleet::default();
     let config = config(&bucket(&moto), &moto.url);
     let (one, two) = (fleet.machine(&config), fleet.machine(&config));

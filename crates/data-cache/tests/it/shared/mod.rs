@@ -9,6 +9,7 @@ pub(crate) mod replicas;
 mod weed;
 
 use std::fs;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use data_cache::testing::{ManualClock, TempDir};
@@ -28,6 +29,15 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// The long versions are asked for.
 fn is_long() -> bool {
     std::env::var_os("OPS_TEST_FULL").is_some_and(|on| on == "1")
+}
+
+/// S3 for tests in which machines wait for each other: on a busy machine its answers take longer than the 2 s that they have.
+fn moto_if_long() -> Option<Arc<Moto>> {
+    if !is_long() {
+        println!("skipped: it needs a bucket that answers within 2 s, with OPS_TEST_FULL=1");
+        return None;
+    }
+    Moto::start()
 }
 
 /// A bucket of its own for each test.

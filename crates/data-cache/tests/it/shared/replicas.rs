@@ -12,9 +12,8 @@ use data_cache::{
     Warehouse, params,
 };
 
-use super::moto::Moto;
 use super::weed::Weed;
-use super::{LIMIT, bucket, config, database, is_long};
+use super::{LIMIT, bucket, config, database, moto_if_long};
 use crate::batches::{number, numbers};
 use crate::child::Process;
 
@@ -36,11 +35,7 @@ fn wait_for_file(path: &Path) {
 fn config_in(dir: &Path) -> SharedConfig {
     let text = fs::read_to_string(dir.join("bucket")).unwrap();
     let (bucket, url) = text.split_once(' ').unwrap();
-    let config = config(bucket, url).min_compute(Duration::from_millis(50));
-    match is_long() {
-        true => config,
-        false => config.lease(Duration::from_secs(1)),
-    }
+    config(bucket, url).min_compute(Duration::from_millis(50))
 }
 
 /// The role of a child: asks for one cold key after the other, each when it is told to.
@@ -97,7 +92,9 @@ fn computes(url: &str, bucket: &str, rows: i64, replicas: usize, runs: i64) -> V
 
 #[test]
 fn six_replicas_compute_a_cold_key_once() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto_if_long() else {
+        return;
+    };
     for (computed, failed) in computes(&moto.url, &bucket(&moto), 4000, 6, 1) {
         assert!(failed || computed <= 2, "{computed} computed it");
     }
@@ -194,7 +191,9 @@ fn time_after_kill(url: &str, bucket: &str) -> Duration {
 
 #[test]
 fn another_replica_computes_within_the_lease_when_the_one_that_did_is_killed() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto_if_long() else {
+        return;
+    };
     let took = time_after_kill(&moto.url, &bucket(&moto));
     // the lease of 1 or 5 s, from when it was last seen to change, and a pause of half a second
     assert!(took < Duration::from_secs(20), "{took:?}");
