@@ -46,9 +46,13 @@ pub(super) fn threads_time(served: &Served, thread: Option<&str>) -> Result<Dura
     let mut nanoseconds = 0;
     for task in std::fs::read_dir(&folder).map_err(failed)? {
         let task = task.map_err(failed)?.path();
+        // a thread may end before its file is opened, and before it is read
+        let has_ended = |error: &std::io::Error| {
+            error.kind() == std::io::ErrorKind::NotFound
+                || rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::SRCH)
+        };
         let read = |name: &str| match std::fs::read_to_string(task.join(name)) {
-            // a thread may end meanwhile
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if has_ended(&error) => Ok(None),
             text => text.map(Some).map_err(failed),
         };
         let (Some(name), Some(text)) = (read("comm")?, read("schedstat")?) else {
