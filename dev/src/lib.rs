@@ -10,3 +10,4 @@ pub mod moto;
 pub mod peer;
 pub mod ratio;
 pub mod ten_fields;
+pub mod tool;

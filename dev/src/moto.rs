@@ -1,11 +1,12 @@
-//! A real S3 of this machine, where `cargo xtask setup` could fetch it, with a bucket.
+//! An AWS of this machine: moto, where `cargo xtask setup` could fetch it.
 #![expect(clippy::unwrap_used, reason = "a test ends where its server fails")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::tool;
 
 /// A server, which is stopped when dropped.
 #[derive(Debug)]
@@ -30,17 +31,14 @@ impl Drop for Moto {
 }
 
 impl Moto {
-    /// Starts it. `None`, told in one line, where moto is not installed.
+    /// Starts one. `None`, told in one line, where moto is not installed.
     ///
     /// # Panics
     ///
     /// Panics if it does not start, or is not installed where it has to be.
-    pub fn start() -> Option<Arc<Self>> {
-        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(moto) = running.upgrade() {
-            return Some(moto);
-        }
-        let mut child = Command::new(program()?)
+    pub fn start() -> Option<Self> {
+        let program = tool::find("python/bin/moto_server", "cargo xtask setup")?;
+        let mut child = Command::new(program)
             .args(["-H", "127.0.0.1", "-p", "0"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -52,7 +50,20 @@ impl Moto {
             lines.find_map(|line| Some(line.ok()?.split_once("Running on ")?.1.trim().to_owned()));
         std::thread::spawn(move || lines.for_each(drop));
         let url = url.unwrap();
-        let moto = Arc::new(Self { child, url });
+        Some(Self { child, url })
+    }
+
+    /// Returns the one that runs, else starts it, as [`start`](Self::start) does.
+    ///
+    /// # Panics
+    ///
+    /// Panics as `start` does.
+    pub fn shared() -> Option<Arc<Self>> {
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(moto) = running.upgrade() {
+            return Some(moto);
+        }
+        let moto = Arc::new(Self::start()?);
         *running = Arc::downgrade(&moto);
         Some(moto)
     }
@@ -85,6 +96,11 @@ impl Moto {
         self.ask("PUT", &format!("/{bucket}/{name}"), bytes);
     }
 
+    /// Removes an object.
+    pub fn remove(&self, bucket: &str, name: &str) {
+        self.ask("DELETE", &format!("/{bucket}/{name}"), b"");
+    }
+
     /// Returns the body of the answer.
     fn ask(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
         let host = self.url.trim_start_matches("http://").trim_end_matches('/');
@@ -102,26 +118,8 @@ impl Moto {
         let body = answer.split_off(end.unwrap() + 4);
         let head = String::from_utf8_lossy(&answer);
         let status = head.split(' ').nth(1);
-        assert_eq!(status, Some("200"), "{method} {path}: {head}");
+        let is_done = matches!(status, Some("200" | "204"));
+        assert!(is_done, "{method} {path}: {head}");
         body
     }
-}
-
-fn program() -> Option<PathBuf> {
-    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../.tools");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(|path| PathBuf::from(path).join("tools"));
-    let program = target
-        .unwrap_or_else(|| workspace.into())
-        .join("python/bin/moto_server");
-    if program.is_file() {
-        return Some(program);
-    }
-    let told = format!(
-        "skipped: no {}; `cargo xtask setup` installs it",
-        program.display()
-    );
-    let is_required = std::env::var_os("OPS_TEST_REQUIRE_TOOLS").is_some_and(|on| on == "1");
-    assert!(!is_required, "{told}");
-    println!("{told}");
-    None
 }

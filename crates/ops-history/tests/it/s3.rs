@@ -38,7 +38,7 @@ fn export(prefix: &Prefix, place: &Place) -> u64 {
 
 #[test]
 fn rows_of_a_bucket_and_of_directories_count_once() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     moto.bucket("once");
     let (one, two, three) = (Place::new(), Place::new(), Place::new());
     write(&one, 0, 30);
@@ -63,7 +63,7 @@ fn rows_of_a_bucket_and_of_directories_count_once() {
 
 #[test]
 fn only_the_hours_and_tables_of_a_question_are_copied_and_no_more_than_the_limit() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     moto.bucket("hours");
     let place = Place::new();
     write(&place, 0, 50);
@@ -105,7 +105,7 @@ fn only_the_hours_and_tables_of_a_question_are_copied_and_no_more_than_the_limit
 
 #[test]
 fn a_damaged_file_of_a_bucket_is_left_out_and_what_it_covered_is_copied() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     moto.bucket("damaged");
     let place = Place::new();
     let history = place.open();
@@ -149,7 +149,7 @@ fn a_bucket_that_is_not_there_or_does_not_answer_is_an_error_in_time() {
     assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
     assert!(started.elapsed() < Duration::from_secs(20));
 
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     let missing = prefix(&moto, "nowhere/shop").fetch(&Wanted::default());
     assert_eq!(missing.unwrap_err().kind(), ErrorKind::Bucket);
     moto.bucket("empty");

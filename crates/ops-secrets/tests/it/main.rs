@@ -29,7 +29,6 @@ mod rotation;
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]
 mod services;
 #[cfg(any(feature = "vault", all(feature = "ssm", feature = "secretsmanager")))]
-mod tool;
 #[cfg(feature = "vault")]
 mod vault;
 

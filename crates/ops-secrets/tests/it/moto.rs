@@ -1,45 +1,24 @@
 //! A real server that speaks both services' wire formats, filled as the overview's command lines say.
-#![expect(clippy::expect_used, reason = "tests")]
-
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_ssm::types::ParameterType;
+use dev::moto::Moto as Server;
 use ops_secrets::{AwsMode, Config};
 
-use crate::{config, tool};
+use crate::config;
 
+/// Server of a test, whose secrets are its own.
 pub(crate) struct Moto {
-    child: Child,
+    _server: Server,
     pub(crate) url: String,
 }
 
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl Moto {
-    /// `None`, told in one line, where moto is not installed; a failure where it has to be.
     pub(crate) fn start() -> Option<Self> {
-        let program = tool::find("python/bin/moto_server", "cargo xtask setup")?;
-        let mut command = Command::new(program);
-        command
-            .args(["-H", "127.0.0.1", "-p", "0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let url =
-            lines.find_map(|line| Some(line.ok()?.split_once("Running on ")?.1.trim().to_owned()));
-        std::thread::spawn(move || lines.for_each(drop));
+        let server = Server::start()?;
         Some(Self {
-            child,
-            url: url.expect("moto tells its address"),
+            url: server.url.clone(),
+            _server: server,
         })
     }
 

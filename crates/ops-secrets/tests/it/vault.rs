@@ -8,10 +8,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use dev::tool;
 use ops_secrets::{ErrorKind, SecretError, Secrets, VaultSource};
 use serde_json::{Value, json};
 
-use crate::{config, tool};
+use crate::config;
 
 const LIMIT: Duration = Duration::from_secs(30);
 const ROOT: &str = "the-root-token-of-a-test";

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use data_cache::testing::TempDir;
 use data_cache::{Cache, CachedWarehouse, Params, SharedConfig, Status, Tier, Warehouse, params};
+use dev::moto::Moto;
 
-use super::moto::Moto;
 use super::proxy::{Fault, Proxy};
 use super::{bucket, config, is_long};
 use crate::batches::{number, numbers};
@@ -92,7 +92,7 @@ struct Replica<'a> {
     cache: Cache,
     warehouse: CachedWarehouse,
     version: i64,
-    /// What this machine invalidated is not served by it.
+    /// Values that this machine invalidated, which it does not serve.
     own_floor: i64,
 }
 
@@ -215,7 +215,7 @@ impl<'a> Replica<'a> {
 
 #[test]
 fn no_answer_is_wrong_whatever_happens_to_data_and_bucket() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     let limit = Duration::from_secs(if is_long() { 600 } else { 2 });
     let config = config(&bucket(&moto), &moto.url)
         .computed()

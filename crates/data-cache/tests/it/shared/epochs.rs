@@ -6,7 +6,7 @@ use data_cache::testing::TempDir;
 use data_cache::{Cache, Params, SharedConfig, SharedStats, Skip, Stored};
 
 use super::proxy::{Fault, Proxy};
-use super::{LIMIT, bucket, config, moto_if_long};
+use super::{LIMIT, bucket, config, moto_if_long, results};
 use crate::batches::{number, numbers};
 
 const SQL: &str = "SELECT something";
@@ -233,7 +233,7 @@ fn on_a_store_without_conditions_results_without_content_stay_here() {
     assert_eq!(one.stats().is_conditional, Some(false));
     one.cache.invalidate("*").unwrap();
     assert_eq!(one.get(), None);
-    assert!(moto.results(&bucket).is_empty());
+    assert!(results(&moto, &bucket).is_empty());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Of machines that miss one result, one computes it.
+//! Leases: of machines that miss one result, one computes it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};

@@ -3,7 +3,6 @@
 mod differential;
 mod epochs;
 mod leases;
-mod moto;
 mod proxy;
 pub(crate) mod replicas;
 mod weed;
@@ -17,8 +16,8 @@ use data_cache::{
     Cache, CachedWarehouse, Config, ErrorKind, Params, QueryResult, SharedConfig, SharedStats,
     Status, Tier, Warehouse, params,
 };
+use dev::moto::Moto;
 
-use self::moto::Moto;
 use self::proxy::{Fault, Proxy};
 use crate::batches::{number, numbers};
 
@@ -37,7 +36,14 @@ fn moto_if_long() -> Option<Arc<Moto>> {
         println!("skipped: it needs a bucket that answers within 2 s, with OPS_TEST_FULL=1");
         return None;
     }
-    Moto::start()
+    Moto::shared()
+}
+
+/// Names of the results in a bucket.
+fn results(moto: &Moto, bucket: &str) -> Vec<String> {
+    let mut names = moto.names(bucket);
+    names.retain(|name| name.contains("/v1/"));
+    names
 }
 
 /// A bucket of its own for each test.
@@ -108,7 +114,7 @@ const SHARED: Status = Status::Hit(Tier::Shared);
 
 #[test]
 fn what_one_machine_computed_answers_another_with_the_same_database() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     let (_dir, bytes) = database(100);
     let config = config(&bucket(&moto), &moto.url);
     let (one, two) = (Machine::new(&bytes, &config), Machine::new(&bytes, &config));
@@ -143,7 +149,7 @@ fn what_one_machine_computed_answers_another_with_the_same_database() {
 
 #[test]
 fn settings_that_change_results_are_part_of_the_name() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     let (_dir, bytes) = database(100);
     let config = config(&bucket(&moto), &moto.url);
     let (one, two) = (Machine::new(&bytes, &config), Machine::new(&bytes, &config));
@@ -158,7 +164,7 @@ fn settings_that_change_results_are_part_of_the_name() {
 
 #[test]
 fn a_database_that_differs_is_another_one() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     let ((_one, bytes), (_two, others)) = (database(100), database(5));
     let config = config(&bucket(&moto), &moto.url);
     let (one, two) = (
@@ -190,7 +196,7 @@ fn a_database_that_differs_is_another_one() {
 
 #[test]
 fn a_database_that_is_written_stays_on_its_machine() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     let bucket = bucket(&moto);
     let dir = TempDir::new().unwrap();
     let cache = Cache::open(dir.path().join("cache")).unwrap();
@@ -215,12 +221,12 @@ fn a_database_that_is_written_stays_on_its_machine() {
     let stats = cache.shared_stats().unwrap();
     assert!(stats.without_content > 0);
     assert_eq!((stats.hits, stats.misses, stats.written), (0, 0, 0));
-    assert!(moto.results(&bucket).is_empty());
+    assert!(results(&moto, &bucket).is_empty());
 }
 
 #[test]
 fn a_snapshot_that_is_overwritten_is_shared_no_longer() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     let ((_one, bytes), (_two, others)) = (database(100), database(50));
     let config = config(&bucket(&moto), &moto.url);
     let machine = Machine::new(&bytes, &config);
@@ -244,21 +250,19 @@ fn a_snapshot_that_is_overwritten_is_shared_no_longer() {
 
 #[test]
 fn objects_that_are_not_ours_are_misses() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     let (_dir, bytes) = database(100);
     let bucket = bucket(&moto);
     let config = config(&bucket, &moto.url);
     let one = Machine::new(&bytes, &config);
     one.ask();
     one.flush();
-    let name = moto.results(&bucket).pop().unwrap();
+    let name = results(&moto, &bucket).pop().unwrap();
     let ours = moto.read(&bucket, &name);
     one.ask_below(5);
     one.flush();
-    let other = moto
-        .results(&bucket)
-        .into_iter()
-        .find(|found| *found != name);
+    let mut others = results(&moto, &bucket).into_iter();
+    let other = others.find(|found| *found != name);
     let other = moto.read(&bucket, &other.unwrap());
 
     let mut flipped = ours.clone();
@@ -299,7 +303,7 @@ fn objects_that_are_not_ours_are_misses() {
 
 #[test]
 fn a_result_is_as_old_as_it_is_on_every_machine() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     let (_dir, bytes) = database(100);
     let config = config(&bucket(&moto), &moto.url);
     let start = 1_700_000_000;
@@ -331,7 +335,7 @@ fn a_result_is_as_old_as_it_is_on_every_machine() {
 
 #[test]
 fn a_store_that_hangs_costs_two_seconds_once() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     let (_dir, bytes) = database(100);
     let proxy = Proxy::new(&moto.url);
     let machine = Machine::new(&bytes, &config(&bucket(&moto), &proxy.url));
@@ -354,7 +358,7 @@ fn a_store_that_hangs_costs_two_seconds_once() {
 
 #[test]
 fn answers_that_fail_are_misses_after_two_tries() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     let (_dir, bytes) = database(100);
     let proxy = Proxy::new(&moto.url);
     let config = config(&bucket(&moto), &proxy.url);
@@ -396,7 +400,7 @@ fn answers_that_fail_are_misses_after_two_tries() {
 
 #[test]
 fn a_write_whose_answer_is_lost_is_written_again() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     let (_dir, bytes) = database(100);
     let proxy = Proxy::new(&moto.url);
     let config = config(&bucket(&moto), &proxy.url);
@@ -413,7 +417,7 @@ fn a_write_whose_answer_is_lost_is_written_again() {
 
 #[test]
 fn a_write_that_fails_costs_nobody_an_answer() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     let (_dir, bytes) = database(100);
     let proxy = Proxy::new(&moto.url);
     let config = config(&bucket(&moto), &proxy.url);
@@ -441,7 +445,7 @@ fn a_write_that_fails_costs_nobody_an_answer() {
 
 #[test]
 fn results_that_took_little_time_are_not_written() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     let (_dir, bytes) = database(100);
     let bucket = bucket(&moto);
     let config = config(&bucket, &moto.url).min_compute(Duration::from_secs(3600));
@@ -449,12 +453,12 @@ fn results_that_took_little_time_are_not_written() {
     machine.ask();
     machine.flush();
     assert_eq!(machine.stats().written, 0);
-    assert!(moto.results(&bucket).is_empty());
+    assert!(results(&moto, &bucket).is_empty());
 }
 
 #[test]
 fn many_who_ask_at_once_ask_the_bucket_once() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = Moto::shared() else { return };
     let (_dir, bytes) = database(100);
     let proxy = Proxy::new(&moto.url);
     let config = config(&bucket(&moto), &proxy.url);

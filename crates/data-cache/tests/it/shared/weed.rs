@@ -30,8 +30,7 @@ impl Weed {
             println!("skipped: a server of SeaweedFS is started with OPS_TEST_FULL=1");
             return None;
         }
-        let program =
-            super::moto::tool("seaweedfs/bin/weed", "`cargo xtask ci --full` installs it")?;
+        let program = dev::tool::find("seaweedfs/bin/weed", "cargo xtask ci --full")?;
         // somebody may take a port before it does
         (0..3).find_map(|_| Self::start_once(&program))
     }
@@ -81,9 +80,10 @@ impl Weed {
 impl Weed {
     /// Makes a bucket. The first write to it takes seconds, since volumes are made for it.
     pub(super) fn bucket(&self, name: &str) {
-        super::moto::make_bucket(&self.url, name);
+        let url = format!("{}/{name}", self.url);
+        ureq::put(&url).send_empty().unwrap();
         let begin = Instant::now();
-        let url = format!("{}/{name}/first", self.url);
+        let url = format!("{url}/first");
         while let Err(error) = ureq::put(&url).send("1") {
             assert!(begin.elapsed() < START, "{error}");
             std::thread::park_timeout(Duration::from_millis(20));

@@ -1,12 +1,15 @@
 //! Servers of other projects, which the project's set-up installs.
-#![expect(clippy::print_stdout, reason = "tests")]
 
 use std::path::PathBuf;
 
 /// Returns the path of a program below the tools folder. If it is not installed, that is told in one line, or a failure where
 /// every tool has to be there.
-pub(crate) fn find(program: &str, installed_by: &str) -> Option<PathBuf> {
-    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.tools");
+///
+/// # Panics
+///
+/// Panics if it is not installed and `OPS_TEST_REQUIRE_TOOLS` is 1.
+pub fn find(program: &str, installed_by: &str) -> Option<PathBuf> {
+    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../.tools");
     let target = std::env::var_os("CARGO_TARGET_DIR").map(|path| PathBuf::from(path).join("tools"));
     let program = target.unwrap_or_else(|| workspace.into()).join(program);
     if program.is_file() {
