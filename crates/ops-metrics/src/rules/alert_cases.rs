@@ -2,7 +2,7 @@ use crate::rules::burn::{Alert, EVENTS_MIN, KEEP_MINUTES};
 use crate::rules::case::{AlertAt, Case, QueryAt};
 use crate::rules::query::{self, Window};
 use crate::rules::slo::Objective;
-use crate::rules::traffic::{self, JOB, Phase, Unseen};
+use crate::rules::traffic::{self, Input, JOB, Phase, Unseen};
 
 /// Events in each step, enough for any alert.
 const BUSY: f64 = 1000.0;
@@ -10,10 +10,12 @@ const BUSY: f64 = 1000.0;
 const ABOVE: f64 = 1.1;
 const BELOW: f64 = 0.9;
 
-struct Maker<'a> {
-    objective: &'a Objective,
-    alert: &'a Alert,
-    step: u64,
+/// Maker of an alert's cases.
+pub(super) struct Maker<'a> {
+    pub(super) objective: &'a Objective,
+    pub(super) alert: &'a Alert,
+    /// Minutes of a step.
+    pub(super) step: u64,
 }
 
 /// Returns the cases of an alert over events, whose steps have so many minutes.
@@ -36,7 +38,7 @@ pub(super) fn of(objective: &Objective, alert: &Alert, step: u64) -> Vec<Case> {
 }
 
 /// Returns labels and annotations of an alert that fires at this share of bad events.
-pub(super) fn fired(alert: &Alert, share: f64) -> [Vec<(&'static str, String)>; 2] {
+fn fired(alert: &Alert, share: f64) -> [Vec<(&'static str, String)>; 2] {
     let [before, after] = &alert.description;
     let description = format!("{before}{}{after}", query::percentage(share));
     let labels = vec![
@@ -53,12 +55,12 @@ pub(super) fn fired(alert: &Alert, share: f64) -> [Vec<(&'static str, String)>; 
 }
 
 impl Maker<'_> {
-    fn threshold(&self) -> f64 {
+    pub(super) fn threshold(&self) -> f64 {
         self.alert.burn.threshold(self.objective)
     }
 
     /// A share above the threshold: that of all events is 1.
-    fn above(&self, times: f64) -> f64 {
+    pub(super) fn above(&self, times: f64) -> f64 {
         let threshold = self.threshold();
         (times * threshold).min((threshold + 1.0) / 2.0)
     }
@@ -67,11 +69,17 @@ impl Maker<'_> {
         window.minutes / self.step
     }
 
-    fn hold(&self) -> u64 {
+    pub(super) fn hold(&self) -> u64 {
         self.alert.burn.hold_minutes / self.step
     }
 
-    fn case(&self, name: &str, phases: &[Phase], alerts: &[(u64, Option<f64>)]) -> Case {
+    /// Returns a case that looks at the alert at some steps: it fires at a share of bad events, or not at all.
+    pub(super) fn case(
+        &self,
+        name: &str,
+        inputs: Vec<Input>,
+        alerts: &[(u64, Option<f64>)],
+    ) -> Case {
         let at = |(step, share): &(u64, Option<f64>)| AlertAt {
             step: *step,
             name: self.alert.name.clone(),
@@ -79,10 +87,15 @@ impl Maker<'_> {
         };
         Case {
             name: format!("{}: {name}", self.alert.name),
-            inputs: traffic::inputs(self.objective, phases, Unseen::Nothing),
+            inputs,
             alerts: alerts.iter().map(at).collect(),
             queries: Vec::new(),
         }
+    }
+
+    fn case_of_events(&self, name: &str, phases: &[Phase], alerts: &[(u64, Option<f64>)]) -> Case {
+        let inputs = traffic::inputs(self.objective, phases, Unseen::Nothing);
+        self.case(name, inputs, alerts)
     }
 
     fn held(&self) -> Case {
@@ -93,7 +106,7 @@ impl Maker<'_> {
             bad,
         }];
         // the second sample makes the first rate
-        self.case(
+        self.case_of_events(
             "held long enough",
             &phases,
             &[(hold, None), (hold + 2, Some(bad))],
@@ -107,7 +120,7 @@ impl Maker<'_> {
             events: BUSY,
             bad: BELOW * self.threshold(),
         }];
-        self.case("below the threshold", &phases, &[(steps - 1, None)])
+        self.case_of_events("below the threshold", &phases, &[(steps - 1, None)])
     }
 
     /// Only the long window is above.
@@ -134,7 +147,7 @@ impl Maker<'_> {
                 bad: low,
             },
         ];
-        Some(self.case("recovered", &phases, &[(long + quiet - 1, None)]))
+        Some(self.case_of_events("recovered", &phases, &[(long + quiet - 1, None)]))
     }
 
     /// A page goes on for a while after the short window is below.
@@ -152,7 +165,7 @@ impl Maker<'_> {
                 bad: 0.0,
             },
         ];
-        let mut case = self.case("goes on for a while", &phases, &[]);
+        let mut case = self.case_of_events("goes on for a while", &phases, &[]);
         let name = &self.alert.name;
         // its value is the last one above, which is none to be tested
         case.queries.push(QueryAt {
@@ -182,7 +195,7 @@ impl Maker<'_> {
                 bad: self.above(1.5),
             },
         ];
-        self.case("began lately", &phases, &[(long + lately - 1, None)])
+        self.case_of_events("began lately", &phases, &[(long + lately - 1, None)])
     }
 
     fn little_traffic(&self) -> Case {
@@ -202,6 +215,6 @@ impl Maker<'_> {
             events: times * EVENTS_MIN as f64 / long as f64,
             bad,
         }];
-        self.case(name, &phases, &[(steps - 1, fires.then_some(bad))])
+        self.case_of_events(name, &phases, &[(steps - 1, fires.then_some(bad))])
     }
 }

@@ -1,6 +1,6 @@
-use crate::rules::alert_cases::fired;
+use crate::rules::alert_cases::Maker;
 use crate::rules::burn::{self, Alert, BURNS, EVENTS_MIN, KEEP_MINUTES, WINDOWS};
-use crate::rules::case::{AlertAt, Case, QueryAt};
+use crate::rules::case::{Case, QueryAt};
 use crate::rules::query;
 use crate::rules::slo::Objective;
 use crate::rules::traffic::{Input, JOB};
@@ -20,12 +20,6 @@ struct Recorded {
     others: [f64; 2],
 }
 
-struct Maker<'a> {
-    objective: &'a Objective,
-    alert: &'a Alert,
-    step: u64,
-}
-
 /// Returns the cases of an alert at each of its thresholds. They begin with what is recorded, which nothing else tells so
 /// precisely: all other windows say the opposite.
 pub(super) fn of(objective: &Objective, alert: &Alert, step: u64) -> Vec<Case> {
@@ -34,7 +28,7 @@ pub(super) fn of(objective: &Objective, alert: &Alert, step: u64) -> Vec<Case> {
         alert,
         step,
     };
-    let threshold = alert.burn.threshold(objective);
+    let threshold = maker.threshold();
     let all = Recorded {
         steps: maker.hold() + 4,
         long: 1.0,
@@ -64,25 +58,16 @@ pub(super) fn of(objective: &Objective, alert: &Alert, step: u64) -> Vec<Case> {
 }
 
 impl Maker<'_> {
-    fn hold(&self) -> u64 {
-        self.alert.burn.hold_minutes / self.step
+    fn case_of_recorded(
+        &self,
+        name: &str,
+        recorded: &[Recorded],
+        alerts: &[(u64, Option<f64>)],
+    ) -> Case {
+        self.case(name, self.recorded_inputs(recorded), alerts)
     }
 
-    fn case(&self, name: &str, recorded: &[Recorded], alerts: &[(u64, Option<f64>)]) -> Case {
-        let at = |(step, share): &(u64, Option<f64>)| AlertAt {
-            step: *step,
-            name: self.alert.name.clone(),
-            fires: share.map(|share| fired(self.alert, share)),
-        };
-        Case {
-            name: format!("{}: {name}", self.alert.name),
-            inputs: self.inputs(recorded),
-            alerts: alerts.iter().map(at).collect(),
-            queries: Vec::new(),
-        }
-    }
-
-    fn inputs(&self, recorded: &[Recorded]) -> Vec<Input> {
+    fn recorded_inputs(&self, recorded: &[Recorded]) -> Vec<Input> {
         let burn = self.alert.burn;
         let series = |name: String, value: &dyn Fn(&Recorded) -> f64| {
             let of_one = |one: &Recorded| format!("{}x{}", value(one), one.steps - 1);
@@ -107,9 +92,8 @@ impl Maker<'_> {
     }
 
     /// Values just above all thresholds, and of none in the other windows.
-    fn above(&self, steps: u64) -> Recorded {
-        let threshold = self.alert.burn.threshold(self.objective);
-        let share = (ABOVE * threshold).min((threshold + 1.0) / 2.0);
+    fn above_for(&self, steps: u64) -> Recorded {
+        let share = self.above(ABOVE);
         Recorded {
             steps,
             long: share,
@@ -121,13 +105,13 @@ impl Maker<'_> {
 
     fn just_above(&self) -> Case {
         let hold = self.hold();
-        let above = self.above(hold + 1);
+        let above = self.above_for(hold + 1);
         let alerts = [(hold - 1, None), (hold, Some(above.long))];
-        self.case("just above each threshold", &[above], &alerts)
+        self.case_of_recorded("just above each threshold", &[above], &alerts)
     }
 
     fn never(&self, name: &str, recorded: Recorded) -> Case {
-        self.case(name, &[recorded], &[(recorded.steps - 1, None)])
+        self.case_of_recorded(name, &[recorded], &[(recorded.steps - 1, None)])
     }
 
     /// A page ends a while after the short window is below, a ticket at once.
@@ -135,13 +119,13 @@ impl Maker<'_> {
         let first = self.hold() + 1;
         let is_page = self.alert.burn.is_page();
         let kept = if is_page { KEEP_MINUTES / self.step } else { 0 };
-        let above = self.above(first);
+        let above = self.above_for(first);
         let below = Recorded {
             steps: kept + 1,
-            short: BELOW * self.alert.burn.threshold(self.objective),
+            short: BELOW * self.threshold(),
             ..above
         };
-        let mut case = self.case("ends", &[above, below], &[(first + kept, None)]);
+        let mut case = self.case_of_recorded("ends", &[above, below], &[(first + kept, None)]);
         let name = &self.alert.name;
         // its value is the last one above, which is none to be tested
         case.queries
