@@ -33,8 +33,8 @@ pub(crate) struct Args {
 
 /// Prints costs beside their goals. Fails if one is missed.
 ///
-/// What a round cost is processor time from its beginning to that of the next one of the same platform, for each of its requests: so
-/// files that are written after the load count.
+/// The cost of a round is processor time from its beginning to that of the next one of the same platform, for each of its requests:
+/// so files that are written after the load count.
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(&[LIBDUCKDB, DATASETS])?;
     let program = platform::build(Build::Release)?;

@@ -4,7 +4,7 @@ use ops_history::sql::named;
 
 use crate::{LONG, Place, ask, number, rows, value};
 
-/// What `before-run` says in the words of the whole table.
+/// Result of `before-run` in the words of the whole table.
 const OF_ALL: &str = "SELECT timestamp, attributes, run FROM logs WHERE run < 3 AND timestamp >= \
                       (SELECT max(timestamp) FROM logs WHERE run < 3) - INTERVAL 1 HOUR ORDER BY timestamp DESC LIMIT 200";
 

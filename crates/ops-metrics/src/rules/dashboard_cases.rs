@@ -11,7 +11,7 @@ pub(super) const STEP: u64 = 1;
 const STEPS: u64 = 10;
 /// Pattern of the instances that are chosen.
 const INSTANCES: &str = "shop-.";
-/// How much more those count that are not chosen.
+/// Factor by which those count more that are not chosen.
 const MORE: f64 = 10.0;
 
 /// Pace of each step. In the last five it is 1 on average, and so it is in the last four, as versions of Prometheus differ in
