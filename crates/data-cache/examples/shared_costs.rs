@@ -39,12 +39,13 @@ fn ask(warehouse: &CachedWarehouse, sql: &str, from: Status) -> Result<Duration,
     }
 }
 
-fn median(mut times: Vec<Duration>) -> f64 {
+/// The median in milliseconds; a dash where nothing was measured.
+fn median(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
-    times
-        .get(times.len() / 2)
-        .map_or(0.0, Duration::as_secs_f64)
-        * 1e3
+    let median = times.get(times.len() / 2);
+    median.map_or("-".to_owned(), |time| {
+        format!("{:.3}", time.as_secs_f64() * 1e3)
+    })
 }
 
 fn main() -> Result<(), Failure> {
@@ -73,7 +74,11 @@ fn main() -> Result<(), Failure> {
         }
         Ok(Warehouse::open_snapshot(&database)?.cached(cache))
     };
-    println!("median of {RUNS}, ms     memory     file   shared   computed   object MiB");
+    let head = format!("median of {RUNS}, ms");
+    println!(
+        "{head:16} {:>10} {:>10} {:>10} {:>10}",
+        "memory", "file", "shared", "computed"
+    );
     for (name, sql) in QUERIES {
         let (in_memory, in_files) = (
             of_cache("memory", 1024, true)?,
@@ -91,7 +96,7 @@ fn main() -> Result<(), Failure> {
         ask(&in_files, sql, Status::Miss)?;
         in_memory.cache().flush(Duration::from_secs(60));
         in_files.cache().flush(Duration::from_secs(60));
-        let repeat = |warehouse: &CachedWarehouse, tier| -> Result<f64, Failure> {
+        let repeat = |warehouse: &CachedWarehouse, tier| -> Result<String, Failure> {
             let times = (0..RUNS).map(|_| ask(warehouse, sql, Status::Hit(tier)));
             Ok(median(times.collect::<Result<_, _>>()?))
         };
@@ -105,7 +110,7 @@ fn main() -> Result<(), Failure> {
             }
         }
         println!(
-            "{name:20} {memory:8.3} {file:8.2} {:8.2} {:10.1}",
+            "{name:16} {memory:>10} {file:>10} {:>10} {:>10}",
             median(found),
             median(computed)
         );
