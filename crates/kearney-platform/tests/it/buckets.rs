@@ -72,3 +72,17 @@ fn a_bucket_is_asked_together_with_directories_and_every_line_counts_once() {
     let copies = std::fs::read_dir(&temporary).unwrap();
     assert_eq!(copies.count(), 0, "copies are removed");
 }
+
+#[test]
+fn a_bucket_without_credentials_is_an_error_that_names_them() {
+    let mut home = Home::new();
+    // the service that knows the role of a machine
+    home.set("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1");
+    let refused = run(
+        &home,
+        &["sql", "--dir", "s3://telemetry/shop", "SELECT 1 FROM logs"],
+    );
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(told.contains("no AWS_ACCESS_KEY_ID is set"), "{told}");
+}

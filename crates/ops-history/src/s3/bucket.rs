@@ -25,6 +25,13 @@ const MAX_OBJECTS: usize = 100_000;
 const PIECE_BYTES: u64 = 8 << 20;
 /// Times that a call is tried again.
 const RETRIES: usize = 2;
+/// Variables of which one names credentials. Without any the role of the machine is asked for.
+const CREDENTIALS: [&str; 4] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+];
 
 pub(super) struct Bucket {
     store: AmazonS3,
@@ -33,6 +40,7 @@ pub(super) struct Bucket {
     runtime: Runtime,
     budget: Duration,
     deadline: Instant,
+    has_credentials: bool,
 }
 
 /// An object with the name of a file of ours.
@@ -84,6 +92,10 @@ impl Bucket {
             url,
             budget,
             deadline,
+            has_credentials: prefix.credentials.is_some()
+                || CREDENTIALS
+                    .iter()
+                    .any(|name| std::env::var_os(name).is_some()),
         })
     }
 
@@ -168,7 +180,11 @@ impl Bucket {
         if Instant::now() >= self.deadline {
             return Error::bucket_timed_out(&self.url, self.budget);
         }
-        Error::bucket(&self.url, error.to_string())
+        let hint = match self.has_credentials {
+            true => "",
+            false => "; no AWS_ACCESS_KEY_ID is set, so the role of this machine was asked for",
+        };
+        Error::bucket(&self.url, format!("{error}{hint}"))
     }
 }
 
