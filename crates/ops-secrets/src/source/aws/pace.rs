@@ -13,6 +13,11 @@ const FIRST_INTERVAL: Duration = Duration::from_millis(25);
 const MAX_INTERVAL: Duration = Duration::from_millis(250);
 /// Below this the pauses end.
 const MIN_INTERVAL: Duration = Duration::from_millis(2);
+/// Growth of the pause with each round of refusals. 640 requests at 40 a second take their 15 s in a model of a token bucket, and 21 s with
+/// a factor of 1.5, since the way back below the service's rate takes 13 answers then.
+const SLOWER: f64 = 1.15;
+/// Change of the pause with each answer.
+const FASTER: f64 = 0.98;
 
 /// Requests in flight, and the pause between two of them: longer with each round of refusals, shorter with each answer.
 pub(crate) struct Pace {
@@ -74,13 +79,13 @@ impl Pace {
         state.slowed = Instant::now();
         state.interval = state
             .interval
-            .mul_f64(1.5)
+            .mul_f64(SLOWER)
             .clamp(FIRST_INTERVAL, MAX_INTERVAL);
     }
 
     pub(crate) fn answered(&self) {
         let mut state = self.state.lock();
-        state.interval = state.interval.mul_f64(0.97);
+        state.interval = state.interval.mul_f64(FASTER);
         if state.interval < MIN_INTERVAL {
             state.interval = Duration::ZERO;
         }
