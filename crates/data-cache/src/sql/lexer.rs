@@ -31,9 +31,25 @@ impl<'a> Token<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unusual;
 
+/// What a piece of a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Space,
+    Word,
+    Number,
+    Text,
+    Quoted,
+    /// A comment up to the end of its line.
+    Line,
+    /// A comment between `/*` and `*/`.
+    Block,
+    Symbol,
+}
+
 /// The pieces of a text; put together they are the text.
 pub(crate) struct Lexer<'a> {
-    rest: &'a str,
+    sql: &'a str,
+    at: usize,
     escape: Escape,
 }
 
@@ -50,9 +66,40 @@ enum Escape {
 impl<'a> Lexer<'a> {
     pub(crate) fn new(sql: &'a str) -> Self {
         Self {
-            rest: sql,
+            sql,
+            at: 0,
             escape: Escape::None,
         }
+    }
+
+    /// Where the next piece begins.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Goes behind the next piece.
+    #[inline]
+    pub(crate) fn step(&mut self) -> Option<Result<Kind, Unusual>> {
+        let rest = &self.sql[self.at..];
+        let first = *rest.as_bytes().first()?;
+        let continues = self.escape == Escape::Continues && first == b'\'';
+        let found = match continues {
+            true => escaped(rest, 1).map(|length| (Kind::Text, length)),
+            false => piece(rest, first),
+        };
+        let Some((kind, length)) = found else {
+            self.at = self.sql.len();
+            return Some(Err(Unusual));
+        };
+        self.at += length;
+        self.escape = match (kind, self.escape) {
+            (Kind::Text, _) if continues || matches!(first, b'e' | b'E') => Escape::Ended,
+            (_, Escape::None) => Escape::None,
+            (Kind::Space, _) if rest[..length].contains(['\n', '\r']) => Escape::Continues,
+            (Kind::Space | Kind::Line, escape) => escape,
+            _ => Escape::None,
+        };
+        Some(Ok(kind))
     }
 }
 
@@ -60,70 +107,80 @@ impl<'a> Iterator for Lexer<'a> {
     type Item = Result<Token<'a>, Unusual>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let first = *self.rest.as_bytes().first()?;
-        let continues = self.escape == Escape::Continues && first == b'\'';
-        let found = match continues {
-            true => escaped(self.rest, 1).map(|length| (Token::Text as Make<'_>, length)),
-            false => piece(self.rest, first),
-        };
-        let Some((make, length)) = found else {
-            self.rest = "";
-            return Some(Err(Unusual));
-        };
-        let (text, rest) = self.rest.split_at(length);
-        self.rest = rest;
-        let token = make(text);
-        self.escape = match (token, self.escape) {
-            (Token::Text(text), _) if continues || text.starts_with(['e', 'E']) => Escape::Ended,
-            (_, Escape::None) => Escape::None,
-            (Token::Space(space), _) if space.contains(['\n', '\r']) => Escape::Continues,
-            (Token::Space(_), escape) => escape,
-            (Token::Comment(comment), escape) if comment.starts_with("--") => escape,
-            _ => Escape::None,
-        };
-        Some(Ok(token))
+        let start = self.at;
+        let kind = self.step()?;
+        let text = &self.sql[start..self.at];
+        Some(kind.map(|kind| match kind {
+            Kind::Space => Token::Space(text),
+            Kind::Word => Token::Word(text),
+            Kind::Number => Token::Number(text),
+            Kind::Text => Token::Text(text),
+            Kind::Quoted => Token::Quoted(text),
+            Kind::Line | Kind::Block => Token::Comment(text),
+            Kind::Symbol => Token::Symbol(text),
+        }))
     }
 }
 
-type Make<'a> = fn(&'a str) -> Token<'a>;
-
-fn piece(rest: &str, first: u8) -> Option<(Make<'_>, usize)> {
+/// The first piece of a text, and its length.
+fn piece(rest: &str, first: u8) -> Option<(Kind, usize)> {
     let second = rest.as_bytes().get(1).copied();
-    match first {
-        b' ' | b'\t' | b'\n' | b'\r' | b'\x0c' => {
-            Some((Token::Space, run(rest, |b| b.is_ascii_whitespace())))
-        }
-        b'\'' => Some((Token::Text, quoted(rest, b'\'')?)),
-        b'"' => Some((Token::Quoted, quoted(rest, b'"')?)),
-        b'-' if second == Some(b'-') => {
-            Some((Token::Comment, run(rest, |b| b != b'\n' && b != b'\r')))
-        }
-        b'/' if second == Some(b'*') => Some((Token::Comment, block_comment(rest)?)),
-        b'e' | b'E' if second == Some(b'\'') => Some((Token::Text, escaped(rest, 2)?)),
-        b'u' | b'U' if second == Some(b'&') => None,
-        b'$' => dollar(rest),
-        b'0'..=b'9' => Some((
-            Token::Number,
-            run(rest, |b| {
-                b.is_ascii_alphanumeric() || b == b'.' || b == b'_'
-            }),
-        )),
-        b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => Some((Token::Word, word(rest)?)),
-        0 | 0x0b => None,
-        _ => Some((Token::Symbol, 1)),
-    }
+    Some(match first {
+        b' ' | b'\t' | b'\n' | b'\r' | b'\x0c' => (Kind::Space, run(rest, SPACE)),
+        b'\'' => (Kind::Text, quoted(rest, b'\'')?),
+        b'"' => (Kind::Quoted, quoted(rest, b'"')?),
+        b'-' if second == Some(b'-') => (Kind::Line, line(rest)),
+        b'/' if second == Some(b'*') => (Kind::Block, block_comment(rest)?),
+        b'e' | b'E' if second == Some(b'\'') => (Kind::Text, escaped(rest, 2)?),
+        b'u' | b'U' if second == Some(b'&') => return None,
+        b'$' => return dollar(rest),
+        b'0'..=b'9' => (Kind::Number, run(rest, NUMBER)),
+        b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => (Kind::Word, word(rest)?),
+        0 | 0x0b => return None,
+        _ => (Kind::Symbol, 1),
+    })
 }
 
-/// Bytes at the start that `accept` takes; it must not take a part of a character.
-fn run(rest: &str, accept: impl Fn(u8) -> bool) -> usize {
-    rest.bytes().position(|b| !accept(b)).unwrap_or(rest.len())
+/// Classes of bytes, a bit each.
+const SPACE: u8 = 1;
+const NUMBER: u8 = 2;
+const WORD: u8 = 4;
+/// The classes of each byte.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut at = 0;
+    while at < 128 {
+        let byte = at as u8;
+        if byte.is_ascii_whitespace() {
+            classes[at] |= SPACE;
+        }
+        if byte.is_ascii_alphanumeric() || byte == b'_' {
+            classes[at] |= NUMBER | WORD;
+        }
+        at += 1;
+    }
+    classes[b'.' as usize] |= NUMBER;
+    classes[b'$' as usize] |= WORD;
+    classes
+};
+
+/// Bytes of a class at the start.
+fn run(rest: &str, class: u8) -> usize {
+    let end = rest
+        .bytes()
+        .position(|byte| CLASSES[usize::from(byte)] & class == 0);
+    end.unwrap_or(rest.len())
+}
+
+/// Bytes before a line break.
+fn line(rest: &str) -> usize {
+    let end = rest.bytes().position(|byte| matches!(byte, b'\n' | b'\r'));
+    end.unwrap_or(rest.len())
 }
 
 /// Letters beyond ASCII belong to words; anything else beyond ASCII may be a space to the engine.
 fn word(rest: &str) -> Option<usize> {
-    let plain = run(rest, |b| {
-        b.is_ascii_alphanumeric() || b == b'_' || b == b'$'
-    });
+    let plain = run(rest, WORD);
     if rest.as_bytes().get(plain).is_none_or(u8::is_ascii) {
         return Some(plain);
     }
@@ -180,7 +237,7 @@ fn escaped(rest: &str, mut at: usize) -> Option<usize> {
 }
 
 /// `$tag$…$tag$`, or the `$` of a parameter.
-fn dollar(rest: &str) -> Option<(Make<'_>, usize)> {
+fn dollar(rest: &str) -> Option<(Kind, usize)> {
     let tag = rest[1..].find(|c: char| !(c.is_alphanumeric() || c == '_'));
     match tag.map(|end| end + 1) {
         Some(end) if rest[end..].starts_with('$') => {
@@ -189,8 +246,8 @@ fn dollar(rest: &str) -> Option<(Make<'_>, usize)> {
             }
             let mark = &rest[..=end];
             let close = rest[mark.len()..].find(mark)?;
-            Some((Token::Text, mark.len() * 2 + close))
+            Some((Kind::Text, mark.len() * 2 + close))
         }
-        _ => Some((Token::Symbol, 1)),
+        _ => Some((Kind::Symbol, 1)),
     }
 }

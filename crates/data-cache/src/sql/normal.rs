@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::lexer::{Lexer, Token, Unusual};
+use super::lexer::{Kind, Lexer, Token, Unusual};
 
 /// The language of a text: it says which spaces mean nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -29,59 +29,81 @@ impl Dialect {
 /// A text that the lexer will not vouch for stays as it is, to the last space: the engine reads a space beyond ASCII at
 /// the end of a text otherwise than before another space.
 pub(crate) fn normalize(sql: &str, dialect: Dialect) -> Cow<'_, str> {
-    match normal_form(sql, dialect) {
-        Ok(normal) => Cow::Owned(normal),
-        Err(Unusual) => Cow::Borrowed(sql),
-    }
+    normal_form(sql, dialect).unwrap_or(Cow::Borrowed(sql))
 }
 
-fn normal_form(sql: &str, dialect: Dialect) -> Result<String, Unusual> {
+/// The normal form: the text itself where it is normal already, but for its ends. Else pieces of it are copied as they are, from
+/// one space that changes to the next.
+fn normal_form(sql: &str, dialect: Dialect) -> Result<Cow<'_, str>, Unusual> {
     if dialect == Dialect::Unknown && !is_portable(sql) {
         return Err(Unusual);
     }
-    let mut normal = String::with_capacity(sql.len());
-    let mut before = Token::Symbol("");
-    // where the text without its last semicolons ends
-    let mut end = 0;
-    // the line break behind a literal means something if another literal follows
-    let mut break_after_literal = false;
-    for token in Lexer::new(sql) {
-        let token = token?;
-        if break_after_literal && !matches!(token, Token::Text(_)) {
-            normal.pop();
-            normal.push(' ');
-        }
-        break_after_literal = false;
-        match token {
-            Token::Space(space) => {
-                let is_after_literal = matches!(before, Token::Text(_));
-                let ends_comment = matches!(before, Token::Comment(text) if text.starts_with("--"));
-                let may_keep = is_after_literal || ends_comment;
-                let keeps = may_keep && space.contains(['\n', '\r']);
-                break_after_literal = keeps && is_after_literal;
-                normal.push(if keeps { '\n' } else { ' ' });
+    let mut normal = String::new();
+    // where the piece begins that is not copied yet; spaces and semicolons before the first one go
+    let mut from = None;
+    // length of the normal form, without spaces and semicolons at its end
+    let mut length = 0;
+    let mut before = Kind::Symbol;
+    // where the space before this token begins, and what stands before that
+    let mut gap = None;
+    let mut lexer = Lexer::new(sql);
+    loop {
+        let start = lexer.at();
+        let Some(kind) = lexer.step() else { break };
+        let kind = kind?;
+        let first = sql.as_bytes()[start];
+        let is_semicolon = first == b';' && kind == Kind::Symbol;
+        if kind == Kind::Space {
+            gap = Some((start, before));
+        } else if !is_semicolon || from.is_some() {
+            if kind == Kind::Text
+                && dialect == Dialect::Unknown
+                && (may_prefix(before) || first != b'\'')
+            {
+                return Err(Unusual);
             }
-            Token::Text(text) if dialect == Dialect::Unknown => {
-                let is_prefixed =
-                    matches!(before, Token::Word(_) | Token::Number(_) | Token::Text(_));
-                if is_prefixed || !text.starts_with('\'') {
-                    return Err(Unusual);
+            if let (Some(piece), Some((end, left))) = (from, gap) {
+                let (space, one) = (&sql[end..start], one_space(left, &sql[end..start], kind));
+                if space != one {
+                    if normal.is_empty() {
+                        normal.reserve(sql.len());
+                    }
+                    normal.push_str(&sql[piece..end]);
+                    normal.push_str(one);
+                    from = Some(start);
                 }
-                normal.push_str(text);
             }
-            _ => normal.push_str(token.text()),
+            gap = None;
+            let piece = *from.get_or_insert(start);
+            if !is_semicolon {
+                length = normal.len() + lexer.at() - piece;
+            }
         }
-        if !matches!(token, Token::Space(_) | Token::Symbol(";")) {
-            end = normal.len();
-        }
-        before = token;
+        before = kind;
     }
-    normal.truncate(end);
-    if normal.starts_with([' ', ';']) {
-        let start = normal.len() - normal.trim_start_matches([' ', ';']).len();
-        normal.drain(..start);
+    let rest = &sql[from.unwrap_or(sql.len())..];
+    if normal.is_empty() {
+        return Ok(Cow::Borrowed(&rest[..length]));
     }
-    Ok(normal)
+    match length.checked_sub(normal.len()) {
+        Some(length) => normal.push_str(&rest[..length]),
+        None => normal.truncate(length),
+    }
+    Ok(Cow::Owned(normal))
+}
+
+/// Returns `true` if a literal right behind this piece is read with it.
+fn may_prefix(kind: Kind) -> bool {
+    matches!(kind, Kind::Word | Kind::Number | Kind::Text)
+}
+
+/// What stands for a run of spaces between two pieces: a line break where that ends a comment or joins two literals.
+fn one_space(left: Kind, space: &str, right: Kind) -> &'static str {
+    let may_break = left == Kind::Line || (left == Kind::Text && right == Kind::Text);
+    match may_break && space.contains(['\n', '\r']) {
+        true => "\n",
+        false => " ",
+    }
 }
 
 /// Bytes at which a text may stop to be portable.
