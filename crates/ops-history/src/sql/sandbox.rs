@@ -12,6 +12,9 @@ use super::{Answer, Limits, counted};
 use crate::error::Error;
 use crate::file::directory::Found;
 
+/// Time after which a statement is interrupted again: the engine forgets an interruption that comes before it begins.
+const AGAIN: Duration = Duration::from_millis(20);
+
 /// An engine without a database that reads these files, and nothing else.
 pub(super) struct Sandbox(Connection);
 
@@ -53,9 +56,10 @@ impl Sandbox {
         let handle = self.0.interrupt_handle();
         let watch = std::thread::Builder::new().name("ops-history-sql".to_owned());
         let watch = watch.spawn(move || {
-            let is_late = is_done.recv_timeout(left) == Err(RecvTimeoutError::Timeout);
-            if is_late {
+            let (mut left, mut is_late) = (left, false);
+            while is_done.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
                 handle.interrupt();
+                (left, is_late) = (AGAIN, true);
             }
             is_late
         });
