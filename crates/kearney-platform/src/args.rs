@@ -229,7 +229,7 @@ pub struct Sql {
     /// Asks the hours before this time, in the same forms
     #[arg(long, value_parser = instant, allow_hyphen_values = true)]
     pub until: Option<SystemTime>,
-    /// Bytes of the files that are copied from a bucket at most
+    /// Bytes of the files that are copied from buckets at most, all together
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
     pub s3_bytes: u64,
     /// Directory of a history, which may be written to, or s3://BUCKET/PREFIX; can be given more than once, for several replicas

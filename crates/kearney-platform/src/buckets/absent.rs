@@ -15,8 +15,8 @@ impl Copy {
     }
 }
 
-pub fn fetch(url: &str, _wanted: &Wanted) -> Result<Copy> {
-    Err(refused(url))
+pub fn fetch(urls: &[&str], _wanted: &Wanted) -> Result<Vec<Copy>> {
+    Err(refused(&urls.join(", ")))
 }
 
 pub fn export(

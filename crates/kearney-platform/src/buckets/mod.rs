@@ -33,18 +33,16 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Copies what is wanted of each prefix, and leaves directories as they are.
+    /// Copies what is wanted of all prefixes together, and leaves directories as they are.
     pub fn gather(places: &[PathBuf], wanted: &Wanted) -> Result<Self> {
-        let (mut dirs, mut copies) = (Vec::new(), Vec::new());
-        for place in places {
-            let Some(url) = url(place) else {
-                dirs.push(place.clone());
-                continue;
-            };
-            let copy = s3::fetch(url, wanted)?;
-            dirs.push(copy.dir().to_owned());
-            copies.push(copy);
-        }
+        let urls: Vec<&str> = places.iter().filter_map(|place| url(place)).collect();
+        let copies = match urls.as_slice() {
+            [] => Vec::new(),
+            urls => s3::fetch(urls, wanted)?,
+        };
+        let dirs = places.iter().filter(|place| url(place).is_none()).cloned();
+        let copied = copies.iter().map(|copy| copy.dir().to_owned());
+        let dirs = dirs.chain(copied).collect();
         Ok(Self {
             dirs,
             _copies: copies,

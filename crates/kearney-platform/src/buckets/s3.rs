@@ -10,19 +10,23 @@ use crate::output::tell;
 
 pub type Copy = LocalCopy;
 
-pub fn fetch(url: &str, wanted: &Wanted) -> Result<Copy> {
+pub fn fetch(urls: &[&str], wanted: &Wanted) -> Result<Vec<Copy>> {
     let mut asked = s3::Wanted::default();
     asked.tables.clone_from(&wanted.tables);
     (asked.since, asked.until) = (wanted.since, wanted.until);
     (asked.bytes, asked.time) = (wanted.bytes, wanted.time);
-    let prefix = Prefix::parse(url).map_err(failed)?;
-    let copy = prefix.fetch(&asked).map_err(failed)?;
-    for skipped in copy.skipped() {
-        tell(&format!("left out: {skipped}"));
+    let prefixes = urls.iter().map(|url| Prefix::parse(url));
+    let prefixes = prefixes.collect::<std::result::Result<Vec<_>, _>>();
+    let prefixes = prefixes.map_err(failed)?;
+    let copies = s3::fetch(&prefixes, &asked).map_err(failed)?;
+    for (prefix, copy) in prefixes.iter().zip(&copies) {
+        for skipped in copy.skipped() {
+            tell(&format!("left out: {skipped}"));
+        }
+        let (files, bytes) = (copy.files(), copy.bytes());
+        tell(&format!("{prefix}: copied {files} files, {bytes} bytes"));
     }
-    let (files, bytes) = (copy.files(), copy.bytes());
-    tell(&format!("{prefix}: copied {files} files, {bytes} bytes"));
-    Ok(copy)
+    Ok(copies)
 }
 
 pub fn export(

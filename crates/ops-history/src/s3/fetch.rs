@@ -27,7 +27,7 @@ pub struct Wanted {
     pub since: Option<SystemTime>,
     /// The hours up to this time; all if `None`.
     pub until: Option<SystemTime>,
-    /// Bytes of all files together; with more of them nothing is copied. 1 GiB unless set.
+    /// Bytes of all files of all prefixes together; with more of them nothing is copied. 1 GiB unless set.
     pub bytes: u64,
     /// Time for all of it; 60 s unless set.
     pub time: Duration,
@@ -76,19 +76,32 @@ impl LocalCopy {
     }
 }
 
-pub(super) fn fetch(prefix: &Prefix, wanted: &Wanted) -> Result<LocalCopy, Error> {
-    let bucket = Bucket::open(prefix, wanted.time)?;
-    for _ in 0..TRIES {
-        if let Some(copy) = copy(&bucket, wanted)? {
-            return Ok(copy);
-        }
+pub(super) fn fetch(prefixes: &[Prefix], wanted: &Wanted) -> Result<Vec<LocalCopy>, Error> {
+    let buckets = prefixes.iter();
+    let buckets = buckets.map(|prefix| Bucket::open(prefix, wanted.time));
+    let buckets = buckets.collect::<Result<Vec<_>, Error>>()?;
+    let listed = buckets.iter().map(|bucket| list(bucket, wanted));
+    let listed = listed.collect::<Result<Vec<_>, Error>>()?;
+    let mut asked = Asked::default();
+    listed.iter().for_each(|objects| asked.add(objects));
+    if asked.bytes > wanted.bytes {
+        let urls: Vec<_> = buckets.iter().map(Bucket::url).collect();
+        return Err(asked.too_much(&urls.join(", "), wanted.bytes));
     }
-    let why = format!("files went away {TRIES} times while they were copied");
-    Err(Error::bucket(bucket.url(), why))
+    let mut copies = Vec::new();
+    for (bucket, objects) in buckets.iter().zip(listed) {
+        // what the other prefixes take is theirs
+        let own = Asked::of(&objects).bytes;
+        let limit = wanted.bytes.saturating_sub(asked.bytes - own);
+        let copy = copy_again(bucket, objects, wanted, limit)?;
+        asked.bytes = asked.bytes - own + copy.bytes;
+        copies.push(copy);
+    }
+    Ok(copies)
 }
 
-/// Copies once; `None` if a file went away, as its rows may be in another one now.
-fn copy(bucket: &Bucket, wanted: &Wanted) -> Result<Option<LocalCopy>, Error> {
+/// Lists what is wanted of a bucket.
+fn list(bucket: &Bucket, wanted: &Wanted) -> Result<Vec<Object>, Error> {
     let mut objects = bucket.list()?;
     if objects.is_empty() {
         let why = "there is no file of a history below it; accepted is the copy of a directory: PREFIX/logs/…";
@@ -98,6 +111,60 @@ fn copy(bucket: &Bucket, wanted: &Wanted) -> Result<Option<LocalCopy>, Error> {
         wanted.tables.contains(&object.name.table)
             && overlaps(&object.name, wanted.since, wanted.until)
     });
+    Ok(objects)
+}
+
+/// Files that are asked for, without those that were merged into others.
+#[derive(Default)]
+struct Asked {
+    files: usize,
+    bytes: u64,
+}
+
+impl Asked {
+    fn of(objects: &[Object]) -> Self {
+        let objects = objects.iter().map(|object| (object.name, object.bytes));
+        let (chosen, _) = distinct(objects.collect(), |(name, _)| *name);
+        Self {
+            files: chosen.len(),
+            bytes: chosen.iter().map(|(_, bytes)| bytes).sum(),
+        }
+    }
+
+    fn add(&mut self, objects: &[Object]) {
+        let more = Self::of(objects);
+        self.files += more.files;
+        self.bytes = self.bytes.saturating_add(more.bytes);
+    }
+
+    fn too_much(&self, urls: &str, limit: u64) -> Error {
+        let Self { files, bytes } = self;
+        let why = format!(
+            "{files} files with {bytes} bytes are asked for, and at most {limit} bytes are copied: ask for fewer hours, or raise the limit"
+        );
+        Error::bucket(urls, why)
+    }
+}
+
+/// Copies files, and lists the bucket again if one of them goes away.
+fn copy_again(
+    bucket: &Bucket,
+    mut objects: Vec<Object>,
+    wanted: &Wanted,
+    limit: u64,
+) -> Result<LocalCopy, Error> {
+    for _ in 0..TRIES {
+        if let Some(copy) = copy(bucket, objects, limit)? {
+            return Ok(copy);
+        }
+        objects = list(bucket, wanted)?;
+    }
+    let why = format!("files went away {TRIES} times while they were copied");
+    Err(Error::bucket(bucket.url(), why))
+}
+
+/// Copies once; `None` if a file went away, as its rows may be in another one now.
+fn copy(bucket: &Bucket, mut objects: Vec<Object>, limit: u64) -> Result<Option<LocalCopy>, Error> {
     let folder = tempfile::Builder::new().prefix("ops-history-").tempdir();
     let folder = folder.map_err(|error| {
         let place = std::env::temp_dir();
@@ -115,12 +182,12 @@ fn copy(bucket: &Bucket, wanted: &Wanted) -> Result<Option<LocalCopy>, Error> {
     };
     // a file that covers others may be damaged: those are wanted then
     loop {
-        let (chosen, covered) = distinct(objects, |object| object.name);
-        let bytes: u64 = chosen.iter().map(|object| object.bytes).sum();
-        if bytes > wanted.bytes {
-            return Err(too_much(bucket, chosen.len(), bytes, wanted.bytes));
+        let asked = Asked::of(&objects);
+        if asked.bytes > limit {
+            return Err(asked.too_much(bucket.url(), limit));
         }
-        let (count, mut whole) = (chosen.len(), Vec::new());
+        let (chosen, covered) = distinct(objects, |object| object.name);
+        let mut whole = Vec::new();
         for object in chosen {
             let found = local(&object, copy.dir());
             if !found.path.exists() {
@@ -135,8 +202,8 @@ fn copy(bucket: &Bucket, wanted: &Wanted) -> Result<Option<LocalCopy>, Error> {
             }
             whole.push(object);
         }
-        if whole.len() == count {
-            (copy.files, copy.bytes) = (count as u64, bytes);
+        if whole.len() == asked.files {
+            (copy.files, copy.bytes) = (asked.files as u64, asked.bytes);
             return Ok(Some(copy));
         }
         objects = whole;
@@ -158,13 +225,6 @@ fn damage(found: &Found) -> Result<Option<String>, Error> {
         }
         Err(error) => Err(error),
     }
-}
-
-fn too_much(bucket: &Bucket, files: usize, bytes: u64, limit: u64) -> Error {
-    let why = format!(
-        "{files} files with {bytes} bytes are asked for, and at most {limit} bytes are copied: ask for fewer hours, or raise the limit"
-    );
-    Error::bucket(bucket.url(), why)
 }
 
 fn local(object: &Object, dir: &Path) -> Found {

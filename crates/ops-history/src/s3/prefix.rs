@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::bucket::Bucket;
-use super::fetch::{LocalCopy, Wanted, fetch};
+use super::fetch::{self, LocalCopy, Wanted};
 use crate::archive::{Files, Moved, overlaps};
 use crate::error::Error;
 
@@ -82,7 +82,9 @@ impl Prefix {
     ///
     /// Fails if the bucket does not answer or refuses, there is no file of a history in it, a limit is exceeded, or there is no space.
     pub fn fetch(&self, wanted: &Wanted) -> Result<LocalCopy, Error> {
-        self.apart(|| fetch(self, wanted))
+        let mut copies = fetch(std::slice::from_ref(self), wanted)?;
+        let none = || Error::bucket(&self.to_string(), "nothing was copied");
+        copies.pop().ok_or_else(none)
     }
 
     /// Copies the files of the hours from `since` to `until` into the bucket, within `budget`. Blocks. Files that are there already
@@ -100,7 +102,7 @@ impl Prefix {
     ) -> Result<Moved, Error> {
         let mut files = Files::of(dirs, &BTreeSet::new())?.readable;
         files.retain(|one| overlaps(&one.name, Some(since), Some(until)));
-        self.apart(|| {
+        apart(&self.to_string(), || {
             let bucket = Bucket::open(self, budget)?;
             let there = bucket.list()?;
             let there: BTreeSet<_> = there.into_iter().map(|object| object.path).collect();
@@ -115,18 +117,28 @@ impl Prefix {
             Ok(copied)
         })
     }
+}
 
-    /// Works on a thread of its own: the caller's may be one of an async runtime.
-    fn apart<T: Send>(&self, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
-        let url = self.to_string();
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("ops-history-s3".to_owned());
-            let thread = thread.spawn_scoped(scope, work);
-            let thread = thread.map_err(|error| Error::bucket(&url, error.to_string()))?;
-            let done = thread.join();
-            done.unwrap_or_else(|_| Err(Error::bucket(&url, "the client panicked")))
-        })
-    }
+/// Copies what is wanted of each of these prefixes, as [`Prefix::fetch`] does, within limits that hold for all of them together.
+/// Nothing is copied unless all of it is within them.
+///
+/// # Errors
+///
+/// Fails as [`Prefix::fetch`] does.
+pub fn fetch(prefixes: &[Prefix], wanted: &Wanted) -> Result<Vec<LocalCopy>, Error> {
+    let urls: Vec<_> = prefixes.iter().map(Prefix::to_string).collect();
+    apart(&urls.join(", "), || fetch::fetch(prefixes, wanted))
+}
+
+/// Works on a thread of its own: the caller's may be one of an async runtime.
+fn apart<T: Send>(url: &str, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("ops-history-s3".to_owned());
+        let thread = thread.spawn_scoped(scope, work);
+        let thread = thread.map_err(|error| Error::bucket(url, error.to_string()))?;
+        let done = thread.join();
+        done.unwrap_or_else(|_| Err(Error::bucket(url, "the client panicked")))
+    })
 }
 
 impl fmt::Display for Prefix {

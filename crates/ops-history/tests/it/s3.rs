@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use dev::moto::Moto;
-use ops_history::s3::{Prefix, Wanted};
+use ops_history::s3::{Prefix, Wanted, fetch};
 use ops_history::sql::{Limits, query, tables_of};
 use ops_history::{ErrorKind, Table};
 
@@ -101,6 +101,46 @@ fn only_the_hours_and_tables_of_a_question_are_copied_and_no_more_than_the_limit
         refused.to_string().contains("at most 1000 bytes"),
         "{refused}"
     );
+}
+
+#[test]
+fn the_limit_holds_for_all_prefixes_of_a_question_together_before_the_first_byte() {
+    let Some(moto) = Moto::shared() else { return };
+    moto.bucket("together");
+    let (one, two) = (Place::new(), Place::new());
+    write(&one, 0, 30);
+    write(&two, 30, 50);
+    let prefixes = [prefix(&moto, "together/one"), prefix(&moto, "together/two")];
+    export(&prefixes[0], &one);
+    export(&prefixes[1], &two);
+    let copies = fetch(&prefixes, &Wanted::default()).unwrap();
+    let dirs: Vec<_> = copies.iter().map(|copy| copy.dir().to_owned()).collect();
+    assert_eq!(numbers(&dirs[..1]), (0..30).collect::<Vec<_>>());
+    assert_eq!(numbers(&dirs), (0..50).collect::<Vec<_>>());
+    let sum = |of: fn(&ops_history::s3::LocalCopy) -> u64| copies.iter().map(of).sum::<u64>();
+    let (files, bytes) = (sum(|copy| copy.files()), sum(|copy| copy.bytes()));
+
+    let mut wanted = Wanted::default();
+    wanted.bytes = bytes;
+    assert_eq!(fetch(&prefixes, &wanted).unwrap().len(), 2);
+    // each of them is within the limit
+    wanted.bytes = bytes - 1;
+    for prefix in &prefixes {
+        prefix.fetch(&wanted).unwrap();
+    }
+    let refused = fetch(&prefixes, &wanted).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Bucket);
+    let told = refused.to_string();
+    let asked = format!(
+        "{files} files with {bytes} bytes are asked for, and at most {} bytes",
+        bytes - 1
+    );
+    assert!(
+        told.contains("s3://together/one, s3://together/two"),
+        "{told}"
+    );
+    assert!(told.contains(&asked), "{told}");
+    assert!(fetch(&[], &wanted).unwrap().is_empty());
 }
 
 #[test]
