@@ -124,6 +124,11 @@ fn fill<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
 }
 
 fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+    let quoted = value.get().strip_prefix('"')?;
+    // it is valid JSON: without an escape it is what is between its quotes
+    if !quoted.contains('\\') {
+        return quoted.strip_suffix('"').map(Cow::Borrowed);
+    }
     let Text(text) = serde_json::from_str(value.get()).ok()?;
     Some(text)
 }
