@@ -53,8 +53,8 @@ impl Cells {
         }
     }
 
-    /// Writes these rows, in this order.
-    pub(crate) fn write(&self, rows: &[u32], writer: &mut ColumnWriter<'_>) -> Result<()> {
+    /// Takes these rows out, and writes them in this order.
+    pub(crate) fn write(&mut self, rows: &[u32], writer: &mut ColumnWriter<'_>) -> Result<()> {
         match (self, writer) {
             (Self::Int(cells), ColumnWriter::Int64ColumnWriter(writer)) => {
                 picked(cells, rows, writer)
@@ -74,39 +74,24 @@ impl Cells {
 }
 
 fn picked<T: DataType>(
-    cells: &[Option<T::T>],
+    cells: &mut [Option<T::T>],
     rows: &[u32],
     writer: &mut ColumnWriterImpl<'_, T>,
 ) -> Result<()> {
-    let mut rows = rows.iter();
-    put(writer, || {
-        rows.next()
-            .map(|row| Ok(cells.get(*row as usize).cloned().flatten()))
-    })
-}
-
-/// Writes the cells that a function returns until there are no more.
-pub(crate) fn put<T: DataType>(
-    writer: &mut ColumnWriterImpl<'_, T>,
-    mut next: impl FnMut() -> Option<Result<Option<T::T>>>,
-) -> Result<()> {
     let is_optional = writer.get_descriptor().max_def_level() > 0;
     let (mut levels, mut values) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
-    loop {
+    for rows in rows.chunks(CHUNK) {
         levels.clear();
         values.clear();
-        while levels.len() < CHUNK
-            && let Some(cell) = next()
-        {
-            let cell = cell?;
+        for row in rows {
+            // a copy of a value would count its references, which costs as much as the value
+            let cell = cells.get_mut(*row as usize).and_then(Option::take);
             levels.push(i16::from(cell.is_some()));
             values.extend(cell);
         }
-        if levels.is_empty() {
-            return Ok(());
-        }
         writer.write_batch(&values, is_optional.then_some(&levels), None)?;
     }
+    Ok(())
 }
 
 pub(crate) fn other_type() -> ParquetError {

@@ -1,4 +1,5 @@
-//! Several files of one hour become one: column by column, so that no more than a piece of each is in memory.
+//! Several files of one hour become one: row groups that follow each other are copied, the rows of others are put in order, column by
+//! column, so that no more than a piece of each is in memory.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -7,15 +8,17 @@ use parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
 use parquet::column::writer::{ColumnWriter, ColumnWriterImpl};
 use parquet::data_type::DataType;
 use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::FileReader;
 
 use crate::error::Error;
-use crate::file::cells::{CHUNK, Floats, Ids, Ints, Texts, put};
+use crate::file::cells::{CHUNK, Floats, Ids, Ints, Texts, other_type};
 use crate::file::directory::Found;
 use crate::file::name::Name;
+use crate::file::pieces::{Piece, pieces};
 use crate::file::publish::{Content, publish};
 use crate::file::requests::Requests;
-use crate::file::stored::Stored;
+use crate::file::stored::{Stored, times};
 use crate::step::Steps;
 
 /// Rows of the largest merged file.
@@ -47,44 +50,49 @@ pub(crate) fn merge(
         one.verify(&source.path).map_err(failed)?;
         stored.push(one);
     }
-    let order = order(sources, &stored)?;
+    let parts: Vec<_> = stored.iter().zip(sources).flat_map(parts).collect();
+    let pieces = pieces(parts.iter().enumerate().map(|(at, part)| part.piece(at)));
     let name = Name {
         first: head.name.first,
         last: tail.name.last,
         ..head.name
     };
+    let woven = pieces.iter().filter(|piece| piece.parts.len() > 1);
     let content = Content {
-        rows: order.len(),
+        rows: woven.map(|piece| piece.rows as usize).max().unwrap_or(0),
         requests: requests(&stored),
     };
-    let (path, _) = publish(dir, &name, content, steps, |column, writer| {
-        if stop.load(Relaxed) {
-            return Err(ParquetError::General(STOPPED.to_owned()));
+    let mut damaged = None;
+    let published = publish(dir, &name, content, steps, |groups| {
+        for piece in &pieces {
+            match parts.get(piece.parts.clone()).unwrap_or_default() {
+                [part] => groups.copy(&part.stored.file, part.metadata)?,
+                parts => {
+                    let mut weaver = Weaver {
+                        parts,
+                        runs: order(parts, &mut damaged)?,
+                        damaged: &mut damaged,
+                    };
+                    groups.write(|column, writer| {
+                        if stop.load(Relaxed) {
+                            return Err(ParquetError::General("stopped".to_owned()));
+                        }
+                        weaver.weave(column, writer)
+                    })?;
+                }
+            }
         }
-        match writer {
-            ColumnWriter::Int64ColumnWriter(writer) => {
-                weave::<Ints>(&stored, column, &order, writer)
-            }
-            ColumnWriter::DoubleColumnWriter(writer) => {
-                weave::<Floats>(&stored, column, &order, writer)
-            }
-            ColumnWriter::ByteArrayColumnWriter(writer) => {
-                weave::<Texts>(&stored, column, &order, writer)
-            }
-            ColumnWriter::FixedLenByteArrayColumnWriter(writer) => {
-                weave::<Ids>(&stored, column, &order, writer)
-            }
-            _ => Err(super::cells::other_type()),
-        }
-    })
-    .map_err(|error| match stop.load(Relaxed) {
-        true => Failure::Stopped,
-        false => Failure::Target(error),
-    })?;
-    Ok(path)
+        Ok(())
+    });
+    match published {
+        Ok((path, _)) => Ok(path),
+        Err(_) if stop.load(Relaxed) => Err(Failure::Stopped),
+        Err(error) => Err(match damaged {
+            Some(damaged) => Failure::Source(damaged.path().to_owned(), damaged),
+            None => Failure::Target(error),
+        }),
+    }
 }
-
-const STOPPED: &str = "stopped";
 
 /// Numbers of the requests of all files; `None` if one of them has none.
 fn requests(stored: &[Stored]) -> Option<String> {
@@ -99,86 +107,160 @@ fn requests(stored: &[Stored]) -> Option<String> {
     all?.to_text()
 }
 
-/// Returns the source of each row of the merged file.
-fn order(sources: &[Found], stored: &[Stored]) -> Result<Vec<u8>, Failure> {
-    let mut rows: Vec<(i64, u8)> = Vec::new();
-    for (index, (source, one)) in sources.iter().zip(stored).enumerate() {
-        let failed = |error| {
-            let error = Error::parquet(&source.path, "read the file", error);
-            Failure::Source(source.path.clone(), error)
-        };
-        let mut times = Cursor::<Ints>::new(one, 0).map_err(failed)?;
-        let before = rows.len();
-        while let Some(at) = times.next().map_err(failed)? {
-            rows.push((at.unwrap_or_default(), index as u8));
-        }
-        if (rows.len() - before) as u64 != one.rows {
-            let error = Error::unreadable(&source.path, "it has not as many rows as it says");
-            return Err(Failure::Source(source.path.clone(), error));
-        }
-    }
-    // stable: the rows of one source stay in their order
-    rows.sort_by_key(|(at, _)| *at);
-    Ok(rows.into_iter().map(|(_, source)| source).collect())
+/// A row group of a source.
+struct Part<'a> {
+    stored: &'a Stored,
+    path: &'a Path,
+    index: usize,
+    metadata: &'a RowGroupMetaData,
 }
 
-fn weave<T: DataType>(
-    stored: &[Stored],
-    column: usize,
-    order: &[u8],
-    writer: &mut ColumnWriterImpl<'_, T>,
-) -> ParquetResult<()> {
-    let cursors = stored.iter().map(|one| Cursor::<T>::new(one, column));
-    let mut cursors = cursors.collect::<ParquetResult<Vec<_>>>()?;
-    let mut order = order.iter();
-    put(writer, || {
-        let source = *order.next()?;
-        let cursor = cursors.get_mut(usize::from(source))?;
-        let cell = cursor.next();
-        Some(cell.and_then(|cell| {
-            cell.ok_or_else(|| ParquetError::General("a column ends early".to_owned()))
-        }))
+fn parts<'a>((stored, found): (&'a Stored, &'a Found)) -> impl Iterator<Item = Part<'a>> {
+    let groups = stored.reader.metadata().row_groups().iter().enumerate();
+    groups.map(|(index, metadata)| Part {
+        stored,
+        path: &found.path,
+        index,
+        metadata,
     })
 }
 
-/// Cells of one column of one file, one after the other.
-struct Cursor<T: DataType> {
-    reader: ColumnReaderImpl<T>,
-    is_optional: bool,
-    levels: std::vec::IntoIter<i16>,
-    values: std::vec::IntoIter<T::T>,
+impl Part<'_> {
+    fn rows(&self) -> u64 {
+        u64::try_from(self.metadata.num_rows()).unwrap_or(0)
+    }
+
+    fn piece(&self, at: usize) -> Piece {
+        Piece {
+            parts: at..at + 1,
+            rows: self.rows(),
+            // without times it may overlap any other one
+            times: times(self.metadata).unwrap_or((i64::MIN, i64::MAX)),
+        }
+    }
+
+    fn damaged(&self, error: &ParquetError) -> Error {
+        Error::unreadable(self.path, error.to_string())
+    }
+
+    fn reader<T: DataType>(&self, column: usize) -> ParquetResult<ColumnReaderImpl<T>> {
+        let group = self.stored.reader.get_row_group(self.index)?;
+        Ok(get_typed_column_reader::<T>(
+            group.get_column_reader(column)?,
+        ))
+    }
+
+    fn times(&self) -> ParquetResult<Vec<i64>> {
+        let (mut times, rows) = (Vec::new(), self.rows() as usize);
+        self.reader::<Ints>(0)?
+            .read_records(rows, None, None, &mut times)?;
+        if times.len() == rows {
+            Ok(times)
+        } else {
+            Err(ends_early())
+        }
+    }
 }
 
-impl<T: DataType> Cursor<T> {
-    fn new(stored: &Stored, column: usize) -> ParquetResult<Self> {
-        let group = stored.reader.get_row_group(0)?;
-        let schema = stored.reader.metadata().file_metadata().schema_descr_ptr();
-        Ok(Self {
-            reader: get_typed_column_reader::<T>(group.get_column_reader(column)?),
-            is_optional: schema.column(column).max_def_level() > 0,
-            levels: Vec::new().into_iter(),
-            values: Vec::new().into_iter(),
+fn ends_early() -> ParquetError {
+    ParquetError::General("a column ends early".to_owned())
+}
+
+/// Rows of one part that follow each other in the merged file.
+struct Run {
+    part: usize,
+    rows: usize,
+}
+
+/// Returns the parts of the rows of the merged file, in its order.
+fn order(parts: &[Part<'_>], damaged: &mut Option<Error>) -> ParquetResult<Vec<Run>> {
+    let mut rows: Vec<(i64, u32)> = Vec::new();
+    for (index, part) in (0..).zip(parts) {
+        let times = part.times();
+        let times = times.inspect_err(|error| *damaged = Some(part.damaged(error)))?;
+        rows.extend(times.into_iter().map(|at| (at, index)));
+    }
+    // stable: the rows of one part stay in their order
+    rows.sort_by_key(|(at, _)| *at);
+    let runs = rows.chunk_by(|(_, a), (_, b)| a == b);
+    let run = |run: &[(i64, u32)]| {
+        let (_, part) = run.first()?;
+        Some(Run {
+            part: *part as usize,
+            rows: run.len(),
         })
+    };
+    Ok(runs.filter_map(run).collect())
+}
+
+/// Puts the rows of several parts in order.
+struct Weaver<'a> {
+    parts: &'a [Part<'a>],
+    runs: Vec<Run>,
+    damaged: &'a mut Option<Error>,
+}
+
+impl Weaver<'_> {
+    fn weave(&mut self, column: usize, writer: &mut ColumnWriter<'_>) -> ParquetResult<()> {
+        match writer {
+            ColumnWriter::Int64ColumnWriter(writer) => self.column::<Ints>(column, writer),
+            ColumnWriter::DoubleColumnWriter(writer) => self.column::<Floats>(column, writer),
+            ColumnWriter::ByteArrayColumnWriter(writer) => self.column::<Texts>(column, writer),
+            ColumnWriter::FixedLenByteArrayColumnWriter(writer) => {
+                self.column::<Ids>(column, writer)
+            }
+            _ => Err(other_type()),
+        }
     }
 
-    fn next(&mut self) -> ParquetResult<Option<Option<T::T>>> {
-        if self.levels.as_slice().is_empty() {
-            let (mut levels, mut values) = (Vec::new(), Vec::new());
-            let wanted = self.is_optional.then_some(&mut levels);
-            let (rows, _, _) = self.reader.read_records(CHUNK, wanted, None, &mut values)?;
-            if !self.is_optional {
-                levels = vec![1; rows];
+    fn column<T: DataType>(
+        &mut self,
+        column: usize,
+        writer: &mut ColumnWriterImpl<'_, T>,
+    ) -> ParquetResult<()> {
+        let readers = self.parts.iter().map(|part| {
+            let reader = part.reader::<T>(column);
+            reader.inspect_err(|error| *self.damaged = Some(part.damaged(error)))
+        });
+        let mut readers = readers.collect::<ParquetResult<Vec<_>>>()?;
+        let is_optional = writer.get_descriptor().max_def_level() > 0;
+        let (mut levels, mut values) = (Vec::new(), Vec::new());
+        let mut rows = 0;
+        for run in &self.runs {
+            let mut left = run.rows;
+            while left > 0 {
+                let wanted = left.min(CHUNK - rows);
+                let reader = readers.get_mut(run.part).ok_or_else(ends_early)?;
+                let levels_read = is_optional.then_some(&mut levels);
+                let read = match reader.read_records(wanted, levels_read, None, &mut values) {
+                    Ok((0, ..)) => Err(ends_early()),
+                    read => read,
+                };
+                let part = self.parts.get(run.part);
+                let (read, ..) = read.inspect_err(|error| {
+                    *self.damaged = part.map(|part| part.damaged(error));
+                })?;
+                left -= read;
+                rows += read;
+                if rows == CHUNK {
+                    write(writer, is_optional, &mut levels, &mut values)?;
+                    rows = 0;
+                }
             }
-            self.levels = levels.into_iter();
-            self.values = values.into_iter();
         }
-        Ok(match self.levels.next() {
-            None => None,
-            Some(0) => Some(None),
-            Some(_) => match self.values.next() {
-                Some(value) => Some(Some(value)),
-                None => return Err(ParquetError::General("a value is missing".to_owned())),
-            },
-        })
+        write(writer, is_optional, &mut levels, &mut values)
     }
+}
+
+/// Writes cells, of which the values are those that are there.
+fn write<T: DataType>(
+    writer: &mut ColumnWriterImpl<'_, T>,
+    is_optional: bool,
+    levels: &mut Vec<i16>,
+    values: &mut Vec<T::T>,
+) -> ParquetResult<()> {
+    let written = writer.write_batch(values, is_optional.then_some(levels.as_slice()), None);
+    levels.clear();
+    values.clear();
+    written.map(|_| ())
 }

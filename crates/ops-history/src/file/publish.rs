@@ -4,9 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use parquet::column::writer::ColumnWriter;
+use parquet::bloom_filter::Sbbf;
+use parquet::column::writer::{ColumnCloseResult, ColumnWriter};
 use parquet::errors::{ParquetError, Result as ParquetResult};
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, RowGroupMetaData};
 use parquet::file::writer::SerializedFileWriter;
 
 use crate::Table;
@@ -22,20 +23,21 @@ pub(crate) const KEY_CHECKED: &str = "ops_history.checked_bytes";
 pub(crate) const KEY_CRC: &str = "ops_history.crc32";
 pub(crate) const KEY_REQUESTS: &str = "ops_history.requests";
 
-/// Rows of a file as a whole.
+/// A file as a whole.
 pub(crate) struct Content {
+    /// Rows of the largest row group that is written, and not copied.
     pub(crate) rows: usize,
     /// Numbers of its requests, for the footer.
     pub(crate) requests: Option<String>,
 }
 
-/// Writes one file: `column` is called for each column in turn. Returns its path and bytes once its name is on the disk.
+/// Writes one file, whose row groups are those that `fill` writes. Returns its path and bytes once its name is on the disk.
 pub(crate) fn publish(
     dir: &Path,
     name: &Name,
     content: Content,
     steps: &Steps,
-    mut column: impl FnMut(usize, &mut ColumnWriter<'_>) -> ParquetResult<()>,
+    fill: impl FnOnce(&mut RowGroups<'_>) -> ParquetResult<()>,
 ) -> Result<(PathBuf, u64), Error> {
     let folder = dir.join(name.table.as_str());
     let text = name.text();
@@ -48,7 +50,7 @@ pub(crate) fn publish(
     let file = private().create(true).truncate(true).open(&draft.0);
     let file = file.map_err(failed("make the file"))?;
     steps.at(Step::Created).map_err(failed("make the file"))?;
-    let written = write(name.table, content, &file, steps, &mut column);
+    let written = write(name.table, content, &file, steps, fill);
     let bytes = written.map_err(|error| Error::parquet(&path, "write the file", error))?;
     steps.at(Step::Written).map_err(failed("write the file"))?;
     file.sync_all()
@@ -78,12 +80,68 @@ impl Drop for Draft {
     }
 }
 
+/// The row groups of a file that is being written.
+pub(crate) struct RowGroups<'a> {
+    writer: SerializedFileWriter<Checked<'a>>,
+    steps: &'a Steps,
+    /// Number of columns.
+    columns: usize,
+}
+
+impl RowGroups<'_> {
+    /// Writes one: `column` is called for each column in turn.
+    pub(crate) fn write(
+        &mut self,
+        mut column: impl FnMut(usize, &mut ColumnWriter<'_>) -> ParquetResult<()>,
+    ) -> ParquetResult<()> {
+        let mut group = self.writer.next_row_group()?;
+        let mut index = 0;
+        while let Some(mut next) = group.next_column()? {
+            column(index, next.untyped())?;
+            next.close()?;
+            index += 1;
+            if index == self.columns / 2 {
+                half_written(self.steps)?;
+            }
+        }
+        group.close()?;
+        Ok(())
+    }
+
+    /// Copies one of another file as it is, with its Bloom filters.
+    pub(crate) fn copy(&mut self, file: &File, group: &RowGroupMetaData) -> ParquetResult<()> {
+        let rows_written = u64::try_from(group.num_rows())?;
+        let mut copy = self.writer.next_row_group()?;
+        for (index, column) in group.columns().iter().enumerate() {
+            let close = ColumnCloseResult {
+                bytes_written: u64::try_from(column.compressed_size())?,
+                rows_written,
+                metadata: column.clone(),
+                bloom_filter: Sbbf::read_from_column_chunk(column, file)?,
+                column_index: None,
+                offset_index: None,
+            };
+            copy.append_column(file, close)?;
+            if index + 1 == self.columns / 2 {
+                half_written(self.steps)?;
+            }
+        }
+        copy.close()?;
+        Ok(())
+    }
+}
+
+fn half_written(steps: &Steps) -> ParquetResult<()> {
+    let at = steps.at(Step::HalfWritten);
+    at.map_err(|error| ParquetError::External(Box::new(error)))
+}
+
 fn write(
     table: Table,
     content: Content,
     file: &File,
     steps: &Steps,
-    column: &mut impl FnMut(usize, &mut ColumnWriter<'_>) -> ParquetResult<()>,
+    fill: impl FnOnce(&mut RowGroups<'_>) -> ParquetResult<()>,
 ) -> ParquetResult<u64> {
     let checked = Checked {
         file,
@@ -91,21 +149,13 @@ fn write(
         bytes: 0,
     };
     let properties = table.properties(content.rows)?;
-    let mut writer = SerializedFileWriter::new(checked, table.schema()?, properties)?;
-    let mut group = writer.next_row_group()?;
-    let half = table.columns().len() / 2;
-    let mut index = 0;
-    while let Some(mut next) = group.next_column()? {
-        column(index, next.untyped())?;
-        next.close()?;
-        index += 1;
-        if index == half {
-            steps
-                .at(Step::HalfWritten)
-                .map_err(|error| ParquetError::External(Box::new(error)))?;
-        }
-    }
-    group.close()?;
+    let mut groups = RowGroups {
+        writer: SerializedFileWriter::new(checked, table.schema()?, properties)?,
+        steps,
+        columns: table.columns().len(),
+    };
+    fill(&mut groups)?;
+    let mut writer = groups.writer;
     writer.flush()?;
     let (crc, bytes) = {
         let checked = writer.inner();

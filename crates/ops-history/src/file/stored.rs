@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
-#[cfg(feature = "sql")]
 use parquet::file::statistics::Statistics;
 
 use crate::error::Error;
@@ -18,18 +18,22 @@ use crate::table::SCHEMA_VERSION;
 /// A file whose footer says that it is ours.
 pub(crate) struct Stored {
     pub(crate) reader: SerializedFileReader<File>,
+    /// The file that the reader reads.
+    pub(crate) file: File,
     pub(crate) rows: u64,
     checked: u64,
     crc: u32,
 }
 
 impl Stored {
-    /// Reads the footer: version, table, columns, one row group.
+    /// Reads the footer: version, table, columns.
     pub(crate) fn open(found: &Found) -> Result<Self, Error> {
         let path = &found.path;
         let file = open(path)?;
+        let of_reader = file.try_clone();
+        let of_reader = of_reader.map_err(|error| Error::io(path, "open the file", error))?;
         let wrong = |reason: String| Error::unreadable(path, reason);
-        let reader = SerializedFileReader::new(file)
+        let reader = SerializedFileReader::new(of_reader)
             .map_err(|error: ParquetError| Error::parquet(path, "read the file", error))?;
         let footer = reader.metadata().file_metadata();
         let pairs = footer.key_value_metadata();
@@ -51,17 +55,26 @@ impl Stored {
         {
             return Err(wrong(format!("its columns are not those of {table:?}")));
         }
-        if reader.metadata().num_row_groups() != 1 {
-            return Err(wrong("it has not one row group".to_owned()));
-        }
         let rows = u64::try_from(footer.num_rows()).ok();
         let checked = value(KEY_CHECKED).and_then(|text| text.parse().ok());
         let crc = value(KEY_CRC).and_then(|text| u32::from_str_radix(&text, 16).ok());
         let (Some(rows), Some(checked), Some(crc)) = (rows, checked, crc) else {
             return Err(wrong("its checksum is missing".to_owned()));
         };
+        let groups = reader.metadata().row_groups().iter();
+        let of_groups = groups.clone().map(RowGroupMetaData::num_rows);
+        if of_groups.fold(0, i64::saturating_add) != footer.num_rows() {
+            return Err(wrong(
+                "its parts have not as many rows as it says".to_owned(),
+            ));
+        }
+        let mut columns = groups.flat_map(RowGroupMetaData::columns);
+        if !columns.all(|column| is_within(column, checked)) {
+            return Err(wrong("a column is not where it says".to_owned()));
+        }
         Ok(Self {
             reader,
+            file,
             rows,
             checked,
             crc,
@@ -71,11 +84,12 @@ impl Stored {
     /// Times of its first and its last row in microseconds since 1970; `None` if it does not have them.
     #[cfg(feature = "sql")]
     pub(crate) fn times(&self) -> Option<(i64, i64)> {
-        let group = self.reader.metadata().row_groups().first()?;
-        match group.columns().first()?.statistics()? {
-            Statistics::Int64(times) => Some((*times.min_opt()?, *times.max_opt()?)),
-            _ => None,
-        }
+        let groups = self.reader.metadata().row_groups().iter();
+        let times: Option<Vec<_>> = groups.map(times).collect();
+        let times = times?;
+        let first = times.iter().map(|(first, _)| *first).min()?;
+        let last = times.iter().map(|(_, last)| *last).max()?;
+        Some((first, last))
     }
 
     /// Numbers of its requests; `None` if it has none, or they are damaged.
@@ -108,6 +122,32 @@ impl Stored {
             Err(Error::unreadable(path, "its checksum is wrong"))
         }
     }
+}
+
+/// Times of the first and the last row of a row group; `None` if it does not have them.
+pub(crate) fn times(group: &RowGroupMetaData) -> Option<(i64, i64)> {
+    match group.columns().first()?.statistics()? {
+        Statistics::Int64(times) => Some((*times.min_opt()?, *times.max_opt()?)),
+        _ => None,
+    }
+}
+
+/// Reports whether a column and its Bloom filter are within the first bytes of its file.
+fn is_within(column: &ColumnChunkMetaData, bytes: u64) -> bool {
+    let range = |start: i64, length: i64| {
+        let end = u64::try_from(start)
+            .ok()?
+            .checked_add(u64::try_from(length).ok()?);
+        Some(end? <= bytes)
+    };
+    let data = column.data_page_offset();
+    let start = column.dictionary_page_offset().unwrap_or(data);
+    let filter = match (column.bloom_filter_offset(), column.bloom_filter_length()) {
+        (None, None) => Some(true),
+        (Some(start), Some(length)) => range(start, i64::from(length)),
+        _ => Some(false),
+    };
+    start <= data && range(start, column.compressed_size()) == Some(true) && filter == Some(true)
 }
 
 fn open(path: &Path) -> Result<File, Error> {

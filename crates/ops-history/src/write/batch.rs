@@ -261,8 +261,9 @@ impl Batch {
     }
 
     /// Writes the rows as one file for each hour. Returns the rows that are in files, and the failure that kept the others out.
+    /// They are taken out, and [`clear`](Self::clear) comes next.
     pub(super) fn write(
-        &self,
+        &mut self,
         dir: &Path,
         number: u64,
         run: &Run,
@@ -286,9 +287,11 @@ impl Batch {
                 rows: rows.len(),
                 requests: self.requests(rows, run),
             };
-            let published = publish(dir, &name, content, steps, |column, writer| {
-                let cells = self.columns.get(column);
-                cells.map_or(Ok(()), |cells| cells.write(rows, writer))
+            let published = publish(dir, &name, content, steps, |groups| {
+                groups.write(|column, writer| {
+                    let cells = self.columns.get_mut(column);
+                    cells.map_or(Ok(()), |cells| cells.write(rows, writer))
+                })
             });
             match published {
                 Ok(_) => {

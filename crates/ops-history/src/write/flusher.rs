@@ -10,6 +10,7 @@ use super::queue::Waiting;
 use super::record::Record;
 use super::stats::Counts;
 use crate::Table;
+use crate::config::Config;
 use crate::error::{Error, chain};
 use crate::file::directory::space;
 
@@ -24,7 +25,8 @@ pub(super) struct Flusher {
     batches: [Batch; 3],
     /// Number of the next write.
     number: u64,
-    last: Instant,
+    /// When each table was last written.
+    last: [Instant; 3],
     failed: Option<Instant>,
 }
 
@@ -39,7 +41,7 @@ impl Flusher {
                 Batch::new(Table::Metrics),
             ],
             number: 1,
-            last: Instant::now(),
+            last: [Instant::now(); 3],
             failed: None,
         }
     }
@@ -52,11 +54,17 @@ impl Flusher {
             self.shared.queue.take(PATIENCE, &mut taken);
             let (is_asked, is_closed) = (taken.flush != flush, taken.is_closed);
             self.add(&taken);
-            if is_asked || is_closed || self.last.elapsed() >= self.shared.config.every {
-                self.last = Instant::now();
-                for table in 0..self.batches.len() {
+            let every = self.shared.config.every;
+            for table in 0..self.batches.len() {
+                let is_due = self
+                    .last
+                    .get(table)
+                    .is_none_or(|last| last.elapsed() >= every);
+                if is_asked || is_closed || is_due {
                     self.write(table);
                 }
+            }
+            if is_asked || is_closed {
                 self.shared.done.flushed(taken.flush);
             }
             if is_closed && taken.is_empty() {
@@ -103,7 +111,10 @@ impl Flusher {
 
     /// Writes the rows of a table; without space they are dropped, and counted.
     fn write(&mut self, table: usize) {
-        let Some(batch) = self.batches.get(table) else {
+        if let Some(last) = self.last.get_mut(table) {
+            *last = Instant::now();
+        }
+        let Some(batch) = self.batches.get_mut(table) else {
             return;
         };
         let rows = batch.rows() as u64;
@@ -117,14 +128,12 @@ impl Flusher {
         } else {
             let number = self.number;
             self.number += 1;
-            Some(match self.enough_space() {
+            Some(match enough_space(config) {
                 Ok(()) => batch.write(&config.dir, number, &self.run, &config.steps),
                 Err(error) => (0, 0, Err(error)),
             })
         };
-        if let Some(batch) = self.batches.get_mut(table) {
-            batch.clear();
-        }
+        batch.clear();
         let (written, files, result) = outcome.unwrap_or((0, 0, Ok(())));
         self.shared.done.update(|stats| {
             let counts: &mut Counts = match table {
@@ -150,22 +159,21 @@ impl Flusher {
             self.shared.upkeep.wake();
         }
     }
+}
 
-    /// Fails before the last bytes of the disk are gone: others need them more.
-    fn enough_space(&self) -> Result<(), Error> {
-        let config = &self.shared.config;
-        let Some((free, all)) = space(&config.dir) else {
-            return Ok(());
-        };
-        let reserve = config.reserve.unwrap_or(RESERVE.min(all / 20));
-        if free >= reserve {
-            return Ok(());
-        }
-        let error = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        Err(Error::io(
-            &config.dir,
-            "leave the disk enough space for others",
-            error,
-        ))
+/// Fails before the last bytes of the disk are gone: others need them more.
+fn enough_space(config: &Config) -> Result<(), Error> {
+    let Some((free, all)) = space(&config.dir) else {
+        return Ok(());
+    };
+    let reserve = config.reserve.unwrap_or(RESERVE.min(all / 20));
+    if free >= reserve {
+        return Ok(());
     }
+    let error = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    Err(Error::io(
+        &config.dir,
+        "leave the disk enough space for others",
+        error,
+    ))
 }

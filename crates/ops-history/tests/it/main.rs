@@ -8,6 +8,7 @@ mod files;
 mod kill;
 mod last;
 mod live;
+mod merge;
 mod minutes;
 mod s3;
 mod sandbox;
