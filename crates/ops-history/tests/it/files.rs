@@ -3,7 +3,7 @@ use std::time::Duration;
 use ops_history::{History, export, inventory, prune};
 use serde_json::json;
 
-use crate::{Clocks, LONG, Place, ask, at, number, numbers, rows, value, wait_for};
+use crate::{Clocks, LONG, Place, ask, at, is_full, number, numbers, rows, value, wait_for};
 
 /// Three files of one row each.
 fn three(place: &Place) {
@@ -251,4 +251,89 @@ fn hours_are_copied_and_removed_as_a_whole() {
     );
     let removed = prune(&copy.dir(), Duration::ZERO).unwrap().files;
     assert_eq!(removed, 2);
+}
+
+/// Damages the first page of a file, and makes its checksum that of the damaged bytes.
+fn forge(path: &std::path::Path) {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    let reader = SerializedFileReader::new(std::fs::File::open(path).unwrap()).unwrap();
+    let footer = reader.metadata().file_metadata();
+    let value = |key: &str| {
+        let mut pairs = footer.key_value_metadata().unwrap().iter();
+        let pair = pairs.find(|pair| pair.key == key).unwrap();
+        pair.value.clone().unwrap()
+    };
+    let checked: usize = value("ops_history.checked_bytes").parse().unwrap();
+    let before = value("ops_history.crc32").into_bytes();
+    let mut bytes = std::fs::read(path).unwrap();
+    for byte in bytes.iter_mut().skip(4).take(40) {
+        *byte ^= 0x5a;
+    }
+    let after = format!("{:08x}", crc32fast::hash(&bytes[..checked]));
+    let mut places = bytes[checked..].windows(before.len());
+    let place = checked + places.position(|part| part == before).unwrap();
+    bytes[place..place + before.len()].copy_from_slice(after.as_bytes());
+    std::fs::write(path, &bytes).unwrap();
+}
+
+#[test]
+fn a_file_with_bad_pages_and_a_forged_checksum_keeps_no_other_file_from_being_merged() {
+    let place = Place::new();
+    three(&place);
+    let forged = place.first_file("logs");
+    forge(&forged);
+    let found = inventory(&[place.dir()], true).unwrap();
+    assert_eq!(found.skipped, [""; 0], "its checksum is right");
+    let history = place.open();
+    wait_for("a merge that fails", || {
+        !history.stats().unreadable.is_empty()
+    });
+    number(&history, 9, 9);
+    assert!(history.flush(LONG));
+    // the forged one, those that were merged, and the new one
+    wait_for("the merge", || place.names("logs").len() == 3);
+    assert!(history.close(LONG));
+    assert_eq!(history.stats().untidy, None);
+    assert!(forged.exists());
+    let found = numbers(&[place.dir()]);
+    assert!(found.ends_with(&[1, 2, 9]), "{found:?}");
+}
+
+#[test]
+fn a_file_that_is_torn_or_changed_at_any_byte_is_left_out_and_harms_nothing() {
+    let place = Place::new();
+    three(&place);
+    let path = place.first_file("logs");
+    let whole = std::fs::read(&path).unwrap();
+    let dirs = [place.dir()];
+    let is_left_out = |bytes: &[u8], what: String| {
+        std::fs::write(&path, bytes).unwrap();
+        let found = inventory(&dirs, true).unwrap();
+        let held = &found.tables[0];
+        assert_eq!(
+            (held.files, held.rows, found.skipped.len()),
+            (2, 2, 1),
+            "{what}"
+        );
+    };
+    let step = if is_full() { 1 } else { 13 };
+    for length in (0..whole.len()).step_by(step) {
+        is_left_out(&whole[..length], format!("torn after {length} bytes"));
+    }
+    let mut harmless = 0;
+    for at in (0..whole.len()).step_by(step) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        std::fs::write(&path, &bytes).unwrap();
+        let found = inventory(&dirs, true).unwrap();
+        // a byte of the footer that says nothing of the rows
+        harmless += usize::from(found.skipped.is_empty());
+        assert!((2..=3).contains(&found.tables[0].files), "{at}");
+    }
+    assert!(harmless * step < whole.len() / 2, "{harmless}");
+    // what was asked of such files is the rest
+    for length in (0..whole.len()).step_by(whole.len() / 5) {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        assert_eq!(numbers(&dirs), [1, 2], "torn after {length} bytes");
+    }
 }

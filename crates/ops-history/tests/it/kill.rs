@@ -1,4 +1,4 @@
-use ops_history::Step;
+use ops_history::{ErrorKind, History, Step};
 
 use crate::{LONG, Place, child, is_full, numbers, wait_for};
 
@@ -62,4 +62,24 @@ fn a_kill_at_any_moment_loses_no_row_of_a_file_and_doubles_none() {
         assert_survives(&place);
         std::fs::remove_dir_all(place.dir()).unwrap();
     }
+}
+
+#[test]
+fn of_two_processes_on_one_directory_the_second_one_is_refused_and_the_first_one_loses_nothing() {
+    let place = Place::new();
+    let mut first = child::start(&place.dir(), None);
+    let published = || {
+        let text = std::fs::read_to_string(place.dir().join("published"));
+        text.map_or(0, |text| text.parse::<u64>().unwrap_or(0))
+    };
+    wait_for("a file", || published() > 0);
+    for _ in 0..20 {
+        let refused = History::open(place.config()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Locked);
+    }
+    let before = published();
+    wait_for("files of the first one", || published() > before + 300);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert_survives(&place);
 }
