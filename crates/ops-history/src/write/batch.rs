@@ -1,13 +1,12 @@
 //! Rows of one table in memory, column by column.
 
-use std::collections::HashSet;
 use std::path::Path;
 
-use bytes::Bytes;
 use parquet::data_type::{ByteArray, FixedLenByteArray};
 
 use super::line::{Line, severity};
 use super::record::{Sample, SampleValue, Span, micros};
+use super::values::Values;
 use crate::Table;
 use crate::error::Error;
 use crate::file::cells::Cells;
@@ -15,14 +14,12 @@ use crate::file::name::{HOUR_US, MINUTE_US, Name};
 use crate::file::publish::{Content, publish};
 use crate::file::requests::{Group, Requests};
 use crate::step::Steps;
-use crate::table::{Form, REQUEST};
+use crate::table::REQUEST;
 
 /// Rows of the largest file that is not merged.
 const MAX_ROWS: usize = 16 * 1024;
 /// Bytes of texts in memory.
 const MAX_TEXT: usize = 4 << 20;
-/// Texts that are remembered because they may come again.
-const MAX_KNOWN: usize = 4096;
 
 /// Constants of a run: every row has them.
 pub(super) struct Run {
@@ -71,8 +68,7 @@ pub(super) struct Batch {
     table: Table,
     times: Vec<i64>,
     columns: Vec<Cells>,
-    text_bytes: usize,
-    known: HashSet<Bytes>,
+    values: Values,
 }
 
 impl Batch {
@@ -82,8 +78,7 @@ impl Batch {
             table,
             times: Vec::new(),
             columns: columns.map(|column| Cells::of(column.form)).collect(),
-            text_bytes: 0,
-            known: HashSet::new(),
+            values: Values::default(),
         }
     }
 
@@ -92,15 +87,13 @@ impl Batch {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.rows() >= MAX_ROWS || self.text_bytes >= MAX_TEXT
+        self.rows() >= MAX_ROWS || self.values.text_bytes() >= MAX_TEXT
     }
 
     pub(super) fn clear(&mut self) {
         self.times.clear();
         self.columns.iter_mut().for_each(Cells::clear);
-        self.text_bytes = 0;
-        // it holds no more than it did since the last file
-        self.known.clear();
+        self.values.clear();
     }
 
     pub(super) fn add_line(&mut self, at: i64, line: &Line<'_>, run: &Run) {
@@ -211,17 +204,18 @@ impl Batch {
                     Cell::Float(number) => Some(*number),
                     _ => None,
                 }),
-                Cells::Text(cells) => cells.push(match cell {
-                    Cell::Text(text) => {
-                        let bytes = known(&mut self.known, &mut self.text_bytes, text, form);
-                        Some(ByteArray::from(bytes))
-                    }
-                    Cell::Shared(text) => Some((*text).clone()),
-                    _ => None,
-                }),
+                Cells::Text(cells) => {
+                    let before = cells.last().and_then(Option::as_ref);
+                    let value = match cell {
+                        Cell::Text(text) => Some(self.values.text(text, form, before)),
+                        Cell::Shared(text) => Some((*text).clone()),
+                        _ => None,
+                    };
+                    cells.push(value);
+                }
                 Cells::Id(cells) => cells.push(match cell {
                     Cell::Id(id) => {
-                        let bytes = ByteArray::from(id.to_vec());
+                        let bytes = ByteArray::from(self.values.bytes(id));
                         Some(FixedLenByteArray::from(bytes))
                     }
                     _ => None,
@@ -303,20 +297,6 @@ impl Batch {
         }
         (written, files, Ok(()))
     }
-}
-
-/// Returns the text as bytes, shared with the same text before.
-fn known(known: &mut HashSet<Bytes>, text_bytes: &mut usize, text: &str, form: Form) -> Bytes {
-    let may_come_again = form == Form::Few;
-    if may_come_again && let Some(bytes) = known.get(text.as_bytes()) {
-        return bytes.clone();
-    }
-    *text_bytes += text.len();
-    let bytes = Bytes::copy_from_slice(text.as_bytes());
-    if may_come_again && known.len() < MAX_KNOWN {
-        known.insert(bytes.clone());
-    }
-    bytes
 }
 
 fn list<T: std::fmt::Display>(numbers: &[T]) -> String {

@@ -70,7 +70,9 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 impl<'a> Line<'a> {
     /// Reads a line; `None` if it is not one JSON object.
     pub(super) fn parse(json: &'a [u8]) -> Option<Self> {
-        let Fields(fields) = serde_json::from_slice(json).ok()?;
+        // checked as a whole once, and not text by text
+        let json = std::str::from_utf8(json).ok()?;
+        let Fields(fields) = serde_json::from_str(json).ok()?;
         let mut line = Self::default();
         let event = fields.iter().find(|(key, _)| key == "event");
         let is_request = event.and_then(|(_, value)| text(value)).as_deref() == Some(REQUEST);

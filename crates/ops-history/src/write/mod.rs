@@ -7,6 +7,7 @@ mod queue;
 mod record;
 mod stats;
 mod upkeep;
+mod values;
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
