@@ -154,7 +154,9 @@ mod warehouse;
 pub use arrow;
 pub use cache::{Cache, Hit, Job, Lookup, Skip, Stored};
 pub use cancel::Cancel;
-pub use config::{Codec, Config, Durability, HttpCache, QueryCache, StableEndpoint};
+pub use config::{
+    Codec, Config, Durability, HttpCache, QueryCache, SharedSettings, StableEndpoint,
+};
 #[cfg(feature = "macros")]
 pub use data_cache_macros::cached_query;
 pub use engine::{QueryEngine, State};

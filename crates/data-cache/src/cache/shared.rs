@@ -8,6 +8,7 @@ use super::hit::Hit;
 use super::inner::Inner;
 use super::look_up::CLOCK_SLACK_SECONDS;
 use super::store::{Skip, StoreRequest, Stored};
+use crate::config::SharedSettings;
 use crate::error::Error;
 use crate::etag::ContentDigest;
 use crate::event::Tier;
@@ -59,6 +60,40 @@ impl Cache {
     /// Counts of the tier that machines share; `None` without [`share`](Self::share).
     pub fn shared_stats(&self) -> Option<SharedStats> {
         self.inner.shared.get().map(|tier| tier.stats())
+    }
+}
+
+impl SharedSettings {
+    /// Returns the settings of the tier, as [`Cache::share`](crate::Cache::share) takes them. `key` is the value of the secret
+    /// [`key_secret`](Self::key_secret).
+    #[must_use]
+    pub fn config(&self, key: Option<&[u8]>) -> SharedConfig {
+        let mut config = SharedConfig::s3(&self.bucket);
+        if let Some(prefix) = &self.prefix {
+            config = config.prefix(prefix);
+        }
+        if let Some(endpoint) = &self.endpoint {
+            config = config.endpoint(endpoint);
+        }
+        if let Some(region) = &self.region {
+            config = config.region(region);
+        }
+        if let Some(key) = key {
+            config = config.key(key);
+        }
+        if self.unauthenticated {
+            config = config.unauthenticated();
+        }
+        if let Some(least) = self.min_compute_ms {
+            config = config.min_compute(Duration::from_millis(least));
+        }
+        if let Some(lease) = self.lease_seconds {
+            config = config.lease(Duration::from_secs(lease));
+        }
+        if self.computed {
+            config = config.computed();
+        }
+        config
     }
 }
 

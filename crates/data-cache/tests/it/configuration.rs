@@ -99,3 +99,81 @@ query_cache:
         assert!(cache.get(sql, &none).is_none(), "{sql}");
     }
 }
+
+#[cfg(feature = "shared")]
+#[test]
+fn a_bucket_is_named_with_the_secret_that_seals_what_is_shared() {
+    let yaml = "
+shared:
+  bucket: results
+  prefix: shop
+  endpoint: http://127.0.0.1:9000
+  region: us-east-1
+  key_secret: SHOP_SHARED_KEY
+  min_compute_ms: 50
+  lease_seconds: 10
+  computed: true
+";
+    let settings = Config::from_yaml("cache.yaml", yaml)
+        .unwrap()
+        .shared
+        .unwrap();
+    assert_eq!(settings.key_secret.as_deref(), Some("SHOP_SHARED_KEY"));
+    let config = settings.config(Some(b"a key of 24 bytes, all of"));
+    assert_eq!(
+        format!("{config:?}"),
+        "SharedConfig { bucket: \"results\", prefix: \"shop\", endpoint: Some(\"http://127.0.0.1:9000\"), \
+         region: Some(\"us-east-1\"), min_compute: 50ms, lease: 10s, is_computed_shared: true, \
+         is_unauthenticated: false, .. }"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    assert!(cache.share(&settings.config(None)).is_err(), "no key");
+    cache.share(&config).unwrap();
+}
+
+#[cfg(feature = "shared")]
+#[test]
+fn a_bucket_that_cannot_be_meant_is_refused_with_the_key_that_is_wrong() {
+    for (section, told) in [
+        (
+            "{bucket: a, key: hush}",
+            "unknown field `key`, expected one of `bucket`, `prefix`",
+        ),
+        ("\n  bucket: a\n  secret_key: hush", "line 3 column 3"),
+        ("{key_secret: A}", "missing field `bucket`"),
+        ("{bucket: '', key_secret: A}", "shared: bucket is empty"),
+        ("{bucket: a}", "neither key_secret nor unauthenticated"),
+        ("{bucket: a, key_secret: ''}", "key_secret is empty"),
+        (
+            "{bucket: a, key_secret: A, unauthenticated: true}",
+            "accepted is one of them",
+        ),
+        ("{bucket: a, key_secret: A, prefix: /}", "prefix is empty"),
+        (
+            "{bucket: a, key_secret: A, endpoint: 's3:9000'}",
+            "must start with http://",
+        ),
+        (
+            "{bucket: a, key_secret: A, lease_seconds: 0}",
+            "accepted are 1 to 60",
+        ),
+        (
+            "{bucket: a, key_secret: A, min_compute_ms: 3600001}",
+            "more than an hour",
+        ),
+    ] {
+        let error = Config::from_yaml("cache.yaml", &format!("shared: {section}"));
+        let error = error.unwrap_err().to_string();
+        assert!(error.starts_with("cache.yaml: "), "{error}");
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+#[cfg(not(feature = "shared"))]
+#[test]
+fn a_bucket_that_this_build_cannot_ask_is_refused() {
+    let error = Config::from_yaml("cache.yaml", "shared: {bucket: a, key_secret: A}");
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("without the feature `shared`"), "{error}");
+}

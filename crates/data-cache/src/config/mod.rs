@@ -1,5 +1,7 @@
 //! `cache.yaml`.
 
+mod shared;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
@@ -10,6 +12,8 @@ use serde::{Deserialize, Deserializer};
 use crate::error::Error;
 use crate::pattern::Pattern;
 
+pub use shared::SharedSettings;
+
 /// The whole of `cache.yaml`; each key may be left out, an unknown one is refused.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -18,6 +22,9 @@ pub struct Config {
     pub query_cache: QueryCache,
     /// Headers of HTTP responses.
     pub http_cache: HttpCache,
+    /// Bucket that machines share results through; `None` shares nothing. [`Cache::open_with`](crate::Cache::open_with) does not
+    /// look at it: whoever has the key calls `Cache::share` with [`SharedSettings`]`::config`, as ops-layer does.
+    pub shared: Option<SharedSettings>,
 }
 
 /// Options for results of queries.
@@ -208,7 +215,8 @@ impl Config {
                 ));
             }
         }
-        self.http_cache.check()
+        self.http_cache.check()?;
+        self.shared.as_ref().map_or(Ok(()), SharedSettings::check)
     }
 }
 
