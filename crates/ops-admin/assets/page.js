@@ -29,7 +29,7 @@ function drawState() {
   say(at("verdict"), state.verdict.state);
   drawFindings(state);
   drawTraces(state.traces);
-  drawCache(state.cache);
+  drawCache(state.cache, state.findings ?? []);
   drawJobs(state.jobs, now());
   drawLastRun(state.last_run);
   drawHistory(state.history);

@@ -79,8 +79,24 @@ const fillMeter = (svgNode, share) => set(svgNode.lastElementChild, "width", (Ma
 const meter = (/** @type {string} */ label) => svg("svg", { class: "meter", viewBox: "0 0 100 10", preserveAspectRatio: "none", role: "img", "aria-label": label },
   svg("rect", { width: 100, height: 10 }), svg("rect", { class: "full", width: 0, height: 10 }));
 
-/** @param {any} cache */
-export function drawCache(cache) {
+/** @type {Record<string, string>} */
+const BUCKET = { answers: "answers", unreachable: "does not answer", without_conditions: "answers, ignores conditions of writes" };
+
+/** @param {any} shared @param {Finding[]} findings */
+function bucketFacts(shared, findings) {
+  if (!shared) return [];
+  const since = findings.find((finding) => finding.id === "shared_store_unreachable")?.since;
+  const state = `${BUCKET[shared.state] ?? shared.state}${shared.state === "unreachable" && since ? ` since ${clock(since)}` : ""}`;
+  return [
+    ["shared bucket", state], ["shared hits", `${shared.hits} of ${shared.hits + shared.misses} lookups`],
+    ["shared lookups past it", `${shared.skipped} unanswered, ${shared.quick} quick, ${shared.without_content} without content id`],
+    ["shared faults", `${shared.failed} failed, ${shared.refused} refused, ${shared.expired} expired`],
+    ["shared writes", `${shared.written} written, ${shared.dropped} dropped`],
+  ];
+}
+
+/** @param {any} cache @param {Finding[]} findings */
+export function drawCache(cache, findings) {
   at("cache").hidden = !cache;
   if (!cache) return;
   const limited = (/** @type {number} */ size, /** @type {number | null} */ limit) => (limit ? `${bytes(size)} of ${bytes(limit)}` : bytes(size));
@@ -91,6 +107,7 @@ export function drawCache(cache) {
     ["memory", limited(cache.memory_bytes, cache.memory_limit_bytes), cache.memory_limit_bytes && cache.memory_bytes / cache.memory_limit_bytes],
     ["removed", `${cache.evicted_size} for space, ${cache.evicted_expired} expired, ${cache.evicted_invalidated} invalidated`],
     ["time saved", span(cache.compute_saved_seconds)], ["not stored", cache.not_stored], ["damaged", cache.corrupt],
+    ...bucketFacts(cache.shared, findings),
   ];
   const list = at("cache-d");
   const make = (/** @type {any[]} */ fact) => el("div", null, el("dt", null, fact[0]), el("dd", null, el("span"), fact[2] === undefined ? null : meter(`${fact[0]} of its limit`)));

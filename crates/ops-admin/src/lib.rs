@@ -60,6 +60,7 @@
 //! | `metrics` | yes | `/metrics`, sparklines |
 //! | `secrets` | yes | source, age and problems of each secret, never a value |
 //! | `cache` | no | entries, hit ratio, top queries |
+//! | `shared` | no | the bucket that machines share results through |
 //! | `profile` | no | CPU profiles, by the crate pprof; Unix only |
 //!
 //! # When not to use it

@@ -44,7 +44,7 @@
 //! | `duckdb` | no | the DuckDB warehouse, linked to a libduckdb that is there |
 //! | `duckdb-bundled` | no | the same, compiling DuckDB (about 25 minutes on two cores) |
 //! | `flight-sql` | no | a server that speaks Arrow Flight SQL as the engine behind the cache (`ops_layer::cache::FlightSql`) |
-//! | `shared` | no | results that machines share through a bucket of S3 (`Config::shared`) |
+//! | `shared` | no | results that machines share through a bucket of S3 (section `shared` of cache.yaml, or `Config::shared`) |
 //! | `grpc` | no | gRPC: tonic services beside the routes, their calls in spans, lines and metrics, the health service |
 //! | `otlp-logs` | no | log lines leave by OTLP if `OTEL_LOGS_EXPORTER=otlp` asks for it |
 //! | `otlp-metrics` | no | metrics leave by OTLP if `OTEL_METRICS_EXPORTER=otlp` asks for it |

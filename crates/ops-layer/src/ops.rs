@@ -60,7 +60,7 @@ pub fn init(config: Config) -> Result<Ops, Error> {
     let secrets = glue::secrets::Part::start(&config)?;
     let trace = glue::trace::Trace::start(&config)?;
     glue::metrics::start(&config)?;
-    let cache = glue::cache::Part::start(&config)?;
+    let cache = glue::cache::Part::start(&config, &secrets)?;
     let log_dir = config.log_file.as_deref().and_then(Path::parent);
     let mut dirs: Vec<_> = log_dir.map(Path::to_owned).into_iter().collect();
     dirs.extend(history.dir().map(Path::to_owned));
@@ -125,6 +125,7 @@ impl Parts {
             black_box: self.black_box.look(),
             history: self.history.look(),
             cache,
+            shared: self.cache.look_at_shared(),
             queries,
             metrics: glue::metrics::look(),
             disks: self.dirs.iter().filter_map(|dir| disk::read(dir)).collect(),

@@ -107,6 +107,12 @@ crate::define! {
     pub counter cache_tier_hits_total { tier: &'static str }
     /// Stale cache entries that were served
     pub counter cache_stale_served_total {}
+    /// Lookups and writes of the bucket that machines share, by what became of them
+    pub counter cache_shared_total { outcome: &'static str }
+    /// 1 while the bucket that machines share is not asked, since it did not answer
+    pub reported_gauge cache_shared_open {}
+    /// 1 if the bucket that machines share ignores conditions of writes, and so gives no leases
+    pub reported_gauge cache_shared_unconditional {}
 
     /// The build that runs, always 1
     pub gauge build_info { version: &'static str, git_sha: &'static str, rustc: &'static str }

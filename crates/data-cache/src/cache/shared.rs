@@ -316,6 +316,8 @@ impl Inner {
         ] {
             counter!("cache_shared_total", "outcome" => outcome).absolute(count);
         }
-        gauge!("cache_shared_open").set(f64::from(u8::from(stats.is_open)));
+        let flag = |is_set: bool| f64::from(u8::from(is_set));
+        gauge!("cache_shared_open").set(flag(stats.is_open));
+        gauge!("cache_shared_unconditional").set(flag(stats.is_conditional == Some(false)));
     }
 }

@@ -1,5 +1,6 @@
 use serde::Serialize;
 
+use super::shared;
 use super::time::millis;
 use crate::Admin;
 use crate::text::redacted;
@@ -34,6 +35,9 @@ pub(crate) struct Part {
     compute_saved_seconds: f64,
     top: Vec<Entry>,
     invalidations: Vec<Invalidation>,
+    /// `None` if results stay on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared: Option<shared::Part>,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,5 +95,6 @@ pub(super) fn collect(admin: &Admin) -> Option<Part> {
         compute_saved_seconds: stats.compute_saved.as_secs_f64(),
         top: top.collect(),
         invalidations: past.collect(),
+        shared: shared::collect(cache),
     })
 }

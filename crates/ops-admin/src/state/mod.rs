@@ -14,6 +14,9 @@ pub(crate) mod log;
 pub(crate) mod metrics;
 #[cfg_attr(not(feature = "secrets"), path = "absent/secrets.rs")]
 mod secrets;
+#[cfg(feature = "cache")]
+#[cfg_attr(not(feature = "shared"), path = "absent/shared.rs")]
+mod shared;
 mod time;
 #[cfg_attr(not(feature = "trace"), path = "absent/trace.rs")]
 pub(crate) mod trace;

@@ -73,6 +73,38 @@ pub(super) fn writes_paused(now: &Snapshot, _: &History) -> Option<Finding> {
     })
 }
 
+pub(super) fn unreachable(now: &Snapshot, _: &History) -> Option<Finding> {
+    let shared = now.shared?;
+    let finding = Finding::new("shared_store_unreachable", Severity::Warning)
+        .means(
+            "Each machine computes for itself; what it has in memory and files is still answered.",
+        )
+        .runbook("shared-store-unreachable");
+    if shared.is_off {
+        let finding = finding.seen("the source of the key for the bucket that machines share could not be asked at the start");
+        return Some(finding.action("Look at the log line secret_unavailable, then restart."));
+    }
+    let since = shared.open_since?;
+    let finding = finding.seen(format!(
+        "the bucket that machines share does not answer ({} lookups failed and {} results were not written since the start)",
+        shared.failed, shared.dropped
+    ));
+    let finding = finding.action(
+        "Look at endpoint, credentials and network: the log line shared_store_failed has the answer. It is asked again every 5 s.",
+    );
+    Some(finding.since(since))
+}
+
+pub(super) fn unconditional(now: &Snapshot, _: &History) -> Option<Finding> {
+    now.shared?.is_unconditional.then(|| {
+        Finding::new("shared_store_unconditional", Severity::Warning)
+            .seen("the bucket that machines share ignores conditions of writes (If-None-Match)")
+            .means("Machines that miss at the same time compute the same result; results without a content id are not shared.")
+            .action("Take a store that heeds conditions of writes, or a newer version of this one; then restart.")
+            .runbook("shared-store-unreachable")
+    })
+}
+
 pub(super) fn failing(now: &Snapshot, history: &History) -> Option<Finding> {
     let (queries, before) = (now.queries?, history.since(now, WINDOW)?.queries?);
     let run = queries.run.saturating_sub(before.run);

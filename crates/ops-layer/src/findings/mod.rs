@@ -50,7 +50,7 @@ const fn rule(
     }
 }
 
-const RULES: [Rule; 31] = {
+const RULES: [Rule; 33] = {
     use Severity::{Critical, Warning};
     [
         rule(&export::COLLECTOR, Warning, export::collector),
@@ -75,6 +75,12 @@ const RULES: [Rule; 31] = {
         rule(&["log_lines_dropped"], Warning, logs::dropped),
         rule(&["cache_writes_paused"], Warning, cache::writes_paused),
         rule(&["cache_hit_collapsed"], Warning, cache::collapsed),
+        rule(&["shared_store_unreachable"], Warning, cache::unreachable),
+        rule(
+            &["shared_store_unconditional"],
+            Warning,
+            cache::unconditional,
+        ),
         rule(&["duckdb_failing"], Critical, cache::failing),
         rule(&["duckdb_slow"], Warning, cache::slow),
         rule(&["workers_blocked"], Critical, runtime::blocked),

@@ -15,6 +15,7 @@ pub(crate) struct Snapshot {
     pub(crate) black_box: Option<BlackBox>,
     pub(crate) history: Option<History>,
     pub(crate) cache: Option<Cache>,
+    pub(crate) shared: Option<Shared>,
     pub(crate) queries: Option<Queries>,
     pub(crate) metrics: Option<Metrics>,
     pub(crate) disks: Vec<Disk>,
@@ -34,6 +35,7 @@ impl Snapshot {
             black_box: None,
             history: None,
             cache: None,
+            shared: None,
             queries: None,
             metrics: None,
             disks: Vec::new(),
@@ -132,6 +134,19 @@ pub(crate) struct Cache {
     pub(crate) expired: u64,
     pub(crate) not_stored: u64,
     pub(crate) is_paused: bool,
+}
+
+/// The bucket that machines share results through.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shared {
+    /// It is configured, and the source of its key could not be asked.
+    pub(crate) is_off: bool,
+    /// Time since which it is not asked, as it did not answer.
+    pub(crate) open_since: Option<SystemTime>,
+    /// It ignores conditions of writes.
+    pub(crate) is_unconditional: bool,
+    pub(crate) failed: u64,
+    pub(crate) dropped: u64,
 }
 
 /// Queries that reached the engine.

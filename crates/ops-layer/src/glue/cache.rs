@@ -3,7 +3,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use data_cache::{Cache, QueryEvent};
 
-use crate::findings::snapshot::{Cache as Seen, Queries, SLOW_QUERY};
+use super::secrets;
+use super::shared::Bucket;
+use crate::findings::snapshot::{Cache as Seen, Queries, SLOW_QUERY, Shared};
 use crate::{Config, Error};
 
 pub(crate) use data_cache::Config as Settings;
@@ -15,6 +17,7 @@ pub(crate) struct Part {
     pub(crate) cache: Cache,
     pub(crate) settings: data_cache::Config,
     asked: Arc<Asked>,
+    bucket: Bucket,
     /// Name of the file of the settings.
     #[cfg(all(feature = "admin", feature = "serve"))]
     pub(crate) file: Option<String>,
@@ -32,7 +35,7 @@ struct Asked {
 }
 
 impl Part {
-    pub(crate) fn start(config: &Config) -> Result<Self, Error> {
+    pub(crate) fn start(config: &Config, secrets: &secrets::Part) -> Result<Self, Error> {
         let failed = |error| Error::new("cache", error);
         let settings = match (&config.cache, &config.cache_yaml) {
             (Some(settings), _) => settings.clone(),
@@ -42,10 +45,7 @@ impl Part {
             (None, None) => Settings::default(),
         };
         let cache = Cache::open_with(config.dir_of_cache(), &settings).map_err(failed)?;
-        #[cfg(feature = "shared")]
-        if let Some(shared) = &config.shared {
-            cache.share(shared).map_err(failed)?;
-        }
+        let bucket = Bucket::join(&cache, &settings, config, secrets)?;
         #[cfg(any(feature = "log", feature = "trace"))]
         cache.carry_context(carry);
         #[cfg(feature = "trace")]
@@ -63,6 +63,7 @@ impl Part {
             cache,
             settings,
             asked,
+            bucket,
             #[cfg(all(feature = "admin", feature = "serve"))]
             file: config
                 .cache_yaml
@@ -91,7 +92,13 @@ impl Part {
         (Some(seen), Some(queries))
     }
 
+    /// Reads the state of the bucket that machines share.
+    pub(crate) fn look_at_shared(&self) -> Option<Shared> {
+        self.bucket.look(&self.cache)
+    }
+
     pub(crate) fn publish(&self) {
+        self.bucket.look(&self.cache);
         #[cfg(feature = "metrics")]
         self.cache.publish_metrics();
     }
@@ -200,21 +207,4 @@ fn count(event: &QueryEvent) {
     catalog::duckdb_query_total(query_type).inc();
     // there with 0 before the first error, which is an increase then
     catalog::duckdb_query_errors_total(query_type).add(u64::from(event.failed));
-}
-
-#[cfg(all(test, feature = "shared"))]
-mod tests {
-    use data_cache::SharedConfig;
-
-    use super::*;
-
-    #[test]
-    fn a_bucket_without_a_key_for_the_seal_stops_the_start() {
-        let dir = tempfile::tempdir().unwrap();
-        let config = Config::new("shop")
-            .cache_dir(dir.path())
-            .shared(SharedConfig::s3("results"));
-        let error = Part::start(&config).unwrap_err();
-        assert!(format!("{error:?}").contains("no key"), "{error:?}");
-    }
 }

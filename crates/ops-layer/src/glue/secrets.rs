@@ -42,6 +42,23 @@ impl Part {
         Ok(Self(secrets))
     }
 
+    /// Returns the value of a secret that another part needs to start; `None` if a source cannot be asked now, which is logged.
+    ///
+    /// # Errors
+    ///
+    /// Fails if no source has it.
+    #[cfg(feature = "shared")]
+    pub(crate) fn value(&self, name: &str) -> Result<Option<String>, Error> {
+        match self.0.get(name).blocking() {
+            Ok(secret) => Ok(Some(secret.expose().to_owned())),
+            Err(error) if error.is_retryable() => {
+                tracing::error!(target: "ops_layer", secret = name, %error, "secret_unavailable");
+                Ok(None)
+            }
+            Err(error) => Err(Error::new("cache", error)),
+        }
+    }
+
     pub(crate) fn look(&self) -> Option<Seen> {
         Some(seen(&self.0))
     }

@@ -6,7 +6,8 @@ mod standing;
 use std::time::{Duration, SystemTime};
 
 use crate::findings::snapshot::{
-    Cache, Disk, Export, Heartbeat, History, Log, Metrics, Queries, SecretState, Secrets, Snapshot,
+    Cache, Disk, Export, Heartbeat, History, Log, Metrics, Queries, SecretState, Secrets, Shared,
+    Snapshot,
 };
 use crate::findings::state::State;
 use crate::findings::{EVERY, Finding, RULES};
@@ -45,6 +46,10 @@ fn healthy(seconds: u64) -> Snapshot {
             hits: n * 90,
             misses: n * 10,
             ..Cache::default()
+        }),
+        shared: Some(Shared {
+            dropped: n,
+            ..Shared::default()
         }),
         queries: Some(Queries {
             run: n * 10,
@@ -156,6 +161,10 @@ fn cache(set: impl Fn(&mut Cache, u64) + 'static) -> Set {
         let seconds = snapshot.at.as_secs();
         set(snapshot.cache.as_mut().unwrap(), seconds - 600);
     })
+}
+
+fn shared(set: impl Fn(&mut Shared) + 'static) -> Set {
+    Box::new(move |snapshot| set(snapshot.shared.as_mut().unwrap()))
 }
 
 fn queries(set: impl Fn(&mut Queries) + 'static) -> Set {

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use super::{Set, all, cache, collector, disk, export, failing, log, metrics, queries, secrets};
+use super::{
+    Set, all, cache, collector, disk, export, failing, log, metrics, queries, secrets, shared,
+};
 use crate::findings::snapshot::{BlackBox, Ended, History, Overflow, Snapshot};
 
 /// Change of a snapshot, evaluations that it lasts, and the findings in order with a part of what the first one says.
@@ -246,6 +248,30 @@ pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static
             1,
             vec!["disk_full", "log_file_not_writable"],
             "",
+        ),
+        (
+            "bucket away",
+            shared(|shared| {
+                shared.failed = 3;
+                shared.open_since = Some(std::time::SystemTime::UNIX_EPOCH);
+            }),
+            1,
+            vec!["shared_store_unreachable"],
+            "3 lookups failed",
+        ),
+        (
+            "no key for the bucket",
+            shared(|shared| shared.is_off = true),
+            1,
+            vec!["shared_store_unreachable"],
+            "the source of the key",
+        ),
+        (
+            "bucket without conditions",
+            shared(|shared| shared.is_unconditional = true),
+            1,
+            vec!["shared_store_unconditional"],
+            "ignores conditions",
         ),
         (
             "cache writes paused",

@@ -16,6 +16,13 @@ impl Part {
         Ok(Self)
     }
 
+    #[cfg(feature = "shared")]
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn value(&self, name: &str) -> Result<Option<String>, Error> {
+        let told = format!("secret {name}: this program was built without the feature `secrets`");
+        Err(Error::new("cache", told))
+    }
+
     #[expect(clippy::unused_self, reason = "the interface of the part")]
     pub(crate) fn look(&self) -> Option<Seen> {
         None

@@ -1,0 +1,58 @@
+use data_cache::Cache;
+use serde::Serialize;
+
+/// The bucket that machines share results through.
+#[derive(Debug, Serialize)]
+pub(super) struct Part {
+    state: State,
+    hits: u64,
+    misses: u64,
+    /// Lookups that failed or took too long.
+    failed: u64,
+    /// Lookups that did not ask, since the bucket did not answer a moment ago.
+    skipped: u64,
+    /// Lookups that did not ask, since the result is computed quickly.
+    quick: u64,
+    /// Objects that were not read: damaged, foreign, or sealed with another key.
+    refused: u64,
+    expired: u64,
+    /// Lookups that waited for another machine.
+    waited: u64,
+    written: u64,
+    /// Results that were not written: too many waited, the bucket did not answer, or it refused them.
+    dropped: u64,
+    /// Queries whose results stay on this machine, since the engine's data may be written.
+    without_content: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Answers,
+    /// It is not asked until a probe is answered.
+    Unreachable,
+    /// It answers, but gives no leases.
+    WithoutConditions,
+}
+
+pub(super) fn collect(cache: &Cache) -> Option<Part> {
+    let stats = cache.shared_stats()?;
+    Some(Part {
+        state: match (stats.is_open, stats.is_conditional) {
+            (true, _) => State::Unreachable,
+            (false, Some(false)) => State::WithoutConditions,
+            (false, _) => State::Answers,
+        },
+        hits: stats.hits,
+        misses: stats.misses,
+        failed: stats.failed,
+        skipped: stats.skipped,
+        quick: stats.quick,
+        refused: stats.refused,
+        expired: stats.expired,
+        waited: stats.waited,
+        written: stats.written,
+        dropped: stats.dropped + stats.write_failed,
+        without_content: stats.without_content,
+    })
+}
