@@ -6,7 +6,7 @@ use crate::perf::smoke;
 use crate::platform::{self, Build, Served};
 use crate::promql::queries::RULE_FILES;
 use crate::setup::{self, Absent};
-use crate::tools::{LIBDUCKDB, OPENBAO, PROMETHEUS, PROTOC, PYTHON, SEAWEEDFS};
+use crate::tools::{HAPROXY, LIBDUCKDB, OPENBAO, PROMETHEUS, PROTOC, PYTHON, SEAWEEDFS};
 use crate::{Result, bench, command, perf, tidy, web, workspace};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut steps = Steps::new();
     let mut absent = steps.take("setup", setup::ensure_all)?;
     if args.full {
-        absent.extend(setup::ensure(&[OPENBAO, PROTOC, SEAWEEDFS])?);
+        absent.extend(setup::ensure(&[HAPROXY, OPENBAO, PROTOC, SEAWEEDFS])?);
     }
     if setup::folder_of(LIBDUCKDB).is_none() && std::env::var_os("DUCKDB_LIB_DIR").is_none() {
         return Err("no libduckdb: ci never compiles the engine; set DUCKDB_LIB_DIR to a folder that holds it".to_owned());

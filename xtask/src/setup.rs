@@ -3,7 +3,9 @@
 //! A component is unpacked beside its place and renamed into it; a stamp written last says which version is there.
 //! Whatever was interrupted has no stamp and is fetched again.
 
-use crate::tools::{LIBDUCKDB, MANIFESTS, OPENBAO, PEERS, PROTOC, SEAWEEDFS, Source, TABLE, Tool};
+use crate::tools::{
+    HAPROXY, LIBDUCKDB, MANIFESTS, OPENBAO, PEERS, PROTOC, SEAWEEDFS, Source, TABLE, Tool,
+};
 use crate::workspace::{self, link_tools, tools_dir};
 use crate::{Result, command};
 use flate2::read::GzDecoder;
@@ -61,7 +63,7 @@ pub(crate) fn ensure_all() -> Result<Absent> {
 fn everyday() -> Vec<&'static str> {
     let names = TABLE.iter().map(|tool| tool.name);
     names
-        .filter(|name| ![MANIFESTS, OPENBAO, PEERS, PROTOC, SEAWEEDFS].contains(name))
+        .filter(|name| ![HAPROXY, MANIFESTS, OPENBAO, PEERS, PROTOC, SEAWEEDFS].contains(name))
         .collect()
 }
 
@@ -145,7 +147,11 @@ fn fetch(tool: &Tool, tools: &Path) -> Result<()> {
             arch,
             keep,
         } => fetch_npm(tool, package, *arch, keep, &fresh),
-        Source::Debian { package } => fetch_debian(tool, package, &fresh),
+        Source::Debian { package, libraries } => fetch_debian(package, tool.version, &fresh)
+            .and_then(|()| {
+                let mut libraries = libraries.iter();
+                libraries.try_for_each(|library| fetch_debian(library, "", &fresh))
+            }),
         // scripts of a virtual environment name its path: it is made in place, and only the stamp makes it count
         Source::Pip { requirements } => {
             clear(&place).and_then(|()| fetch_pip(requirements, &place))
@@ -244,7 +250,8 @@ fn link_rotel(place: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn fetch_debian(tool: &Tool, package: &str, into: &Path) -> Result<()> {
+/// Unpacks a package whose version begins with this.
+fn fetch_debian(package: &str, version: &str, into: &Path) -> Result<()> {
     let download = || {
         let mut apt = command::program("apt-get");
         command::run_quietly(apt.args(["download", "--quiet", package]).current_dir(into))
@@ -260,10 +267,9 @@ fn fetch_debian(tool: &Tool, package: &str, into: &Path) -> Result<()> {
         .unwrap_or_default()
         .to_string_lossy()
         .replace("%3a", ":");
-    if !file.starts_with(&format!("{package}_{}", tool.version)) {
+    if !file.starts_with(&format!("{package}_{version}")) {
         return Err(format!(
-            "the distribution has {file}, expected version {}",
-            tool.version
+            "the distribution has {file}, expected version {version}"
         ));
     }
     command::run_quietly(command::program("dpkg").arg("-x").arg(&archive).arg(into))?;

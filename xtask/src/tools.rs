@@ -22,8 +22,11 @@ pub(crate) enum Source {
     },
     /// A virtual environment, installed from a list of hashes in this folder.
     Pip { requirements: &'static str },
-    /// `apt-get download` and `dpkg -x`: no root needed.
-    Debian { package: &'static str },
+    /// `apt-get download` and `dpkg -x`: no root needed. The libraries are those that it needs and few machines have.
+    Debian {
+        package: &'static str,
+        libraries: &'static [&'static str],
+    },
 }
 
 pub(crate) const LIBDUCKDB: &str = "libduckdb";
@@ -40,6 +43,8 @@ pub(crate) const OPENBAO: &str = "openbao";
 pub(crate) const PROTOC: &str = "protoc";
 /// Fetched by `cargo xtask ci --full`: its tests start many processes.
 pub(crate) const SEAWEEDFS: &str = "seaweedfs";
+/// Fetched by `cargo xtask ci --full`: its test takes most of a minute.
+pub(crate) const HAPROXY: &str = "haproxy";
 /// Fetched when `cargo xtask dist --trial` asks for it, not by `setup`.
 pub(crate) const MANIFESTS: &str = "manifests";
 
@@ -101,6 +106,7 @@ pub(crate) const TABLE: &[Tool] = &[
         checksum: "the distribution's signed package list",
         source: Source::Debian {
             package: "prometheus",
+            libraries: &[],
         },
         witness: "usr/bin/promtool",
         when_absent: "/metrics and the alert rules are not checked by promtool, nor dashboards, alerts and runbooks against a served platform",
@@ -111,6 +117,7 @@ pub(crate) const TABLE: &[Tool] = &[
         checksum: "the distribution's signed package list",
         source: Source::Debian {
             package: "valgrind",
+            libraries: &[],
         },
         witness: "usr/bin/valgrind",
         when_absent: "the instructions of a request are not counted",
@@ -144,6 +151,21 @@ pub(crate) const TABLE: &[Tool] = &[
         },
         witness: "bin/weed",
         when_absent: "no test against a SeaweedFS server",
+    },
+    Tool {
+        name: HAPROXY,
+        version: "2.6",
+        checksum: "the distribution's signed package list",
+        source: Source::Debian {
+            package: "haproxy",
+            libraries: &[
+                "liblua5.3-0",
+                "libopentracing-c-wrapper0",
+                "libopentracing1",
+            ],
+        },
+        witness: "usr/sbin/haproxy",
+        when_absent: "no platforms are restarted one after the other behind a load balancer",
     },
     Tool {
         name: PEERS,
