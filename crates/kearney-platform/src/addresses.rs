@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
 use crate::files;
 
 /// The addresses of both listeners, kept in `addresses.json` of the data directory while it is ready.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Addresses {
     pub api: String,
     /// `None` if the page is off.
@@ -33,6 +33,12 @@ impl Addresses {
             .map_err(|error| {
                 Error::new(Kind::File, format!("cannot write {}", path.display())).because(error)
             })
+    }
+
+    /// Reads the file of a platform that is ready, or was when it died.
+    pub fn read(data_dir: &Path) -> Option<Self> {
+        let text = std::fs::read(file(data_dir)).ok()?;
+        serde_json::from_slice(&text).ok()
     }
 
     /// Takes the file away: nobody answers there from here on.

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod cache;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -8,6 +10,8 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ops_layer::log::reader::{TraceId, parse_instant};
 use uuid::Uuid;
+
+pub use cache::{Cache, CachePlace};
 
 use crate::isochrone::BaseUrl;
 use crate::log_file::LogFile;
@@ -78,34 +82,6 @@ pub enum Command {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Cache {
-    /// Entries, size, and the last invalidations
-    Stats {
-        /// As JSON, with every invalidation that is kept
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        dir: CacheDir,
-    },
-    /// Removes the entries whose SQL text or label matches
-    Invalidate {
-        /// Pattern: `*` matches any characters, `?` one character; table:NAME matches the entries that read a table
-        pattern: String,
-        #[command(flatten)]
-        dir: CacheDir,
-    },
-    /// Removes every entry
-    Clear(CacheDir),
-}
-
-#[derive(Args, Debug)]
-pub struct CacheDir {
-    /// The data directory of the platform, which may be running
-    #[arg(long, env = "KEARNEY_DATA_DIR", default_value = "data")]
-    pub data_dir: PathBuf,
-}
-
-#[derive(Debug, Subcommand)]
 pub enum Secrets {
     /// The source of one secret; fails if no source has it
     Source {
@@ -141,6 +117,14 @@ pub struct Work {
     /// Directory of flights-3m.parquet, airports.csv and zipcodes.csv [default: the small embedded extract]
     #[arg(long, env = "KEARNEY_DATASETS")]
     pub datasets: Option<PathBuf>,
+    /// File of a loaded warehouse that nobody writes, which answers in place of one that is loaded here; platforms that have the same bytes share results through the bucket of cache.yaml
+    #[arg(
+        long,
+        env = "KEARNEY_SNAPSHOT",
+        value_name = "FILE",
+        conflicts_with = "datasets"
+    )]
+    pub snapshot: Option<PathBuf>,
     /// Address of Mapbox's API, which is asked once the secret mapbox_token is there
     #[arg(
         long,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use crate::args::Work;
 use crate::error::{Error, Kind, Result};
 use crate::files;
 
@@ -22,12 +23,23 @@ pub enum Source {
     Files(PathBuf),
     /// The small extract of them that this program carries.
     Extract,
+    /// Nothing is loaded: a warehouse that nobody writes is in this file.
+    Snapshot(PathBuf),
 }
 
 impl Source {
-    /// The directory, if each file is in it; without a directory the extract.
-    pub fn choose(dir: Option<&Path>) -> Result<Self> {
-        let Some(dir) = dir else {
+    /// The snapshot, if it is there; else the directory, if each file is in it; without both the extract.
+    pub fn choose(work: &Work) -> Result<Self> {
+        if let Some(file) = &work.snapshot {
+            return match file.is_file() {
+                true => Ok(Self::Snapshot(file.clone())),
+                false => {
+                    let told = format!("--snapshot {}: no such file", file.display());
+                    Err(Error::new(Kind::Config, told))
+                }
+            };
+        }
+        let Some(dir) = &work.datasets else {
             return Ok(Self::Extract);
         };
         for (name, _) in EXTRACT {
@@ -41,7 +53,7 @@ impl Source {
                 ));
             }
         }
-        Ok(Self::Files(dir.to_owned()))
+        Ok(Self::Files(dir.clone()))
     }
 
     /// Fingerprint of one file, which differs from every other source's, and from its own once the file was replaced.
@@ -58,6 +70,7 @@ impl Source {
                     Error::new(Kind::File, told).because(error)
                 })?
             }
+            Self::Snapshot(file) => return Err(not_loaded(file)),
         };
         Ok(format!("{} {own}", self.name()))
     }
@@ -67,6 +80,7 @@ impl Source {
         match self {
             Self::Files(_) => "vega-datasets 3.2.1",
             Self::Extract => "embedded extract of vega-datasets 3.2.1",
+            Self::Snapshot(_) => "a snapshot, which is only read",
         }
     }
 
@@ -74,6 +88,7 @@ impl Source {
     pub fn materialize(&self, scratch: &Path) -> Result<PathBuf> {
         match self {
             Self::Files(dir) => Ok(dir.clone()),
+            Self::Snapshot(file) => Err(not_loaded(file)),
             Self::Extract => {
                 let written = files::create_own_dir(scratch).and_then(|()| {
                     files::sweep(scratch)?;
@@ -88,6 +103,11 @@ impl Source {
             }
         }
     }
+}
+
+fn not_loaded(snapshot: &Path) -> Error {
+    let told = format!("nothing is loaded from the snapshot {}", snapshot.display());
+    Error::new(Kind::Warehouse, told)
 }
 
 /// Length and time of a file.

@@ -25,7 +25,7 @@ const CHECKED_WITHIN: Duration = Duration::from_secs(1);
 
 pub fn run(options: Serve) -> Result<()> {
     let configs = Configs::read(options.work.config_dir.as_deref())?;
-    let source = Source::choose(options.work.datasets.as_deref())?;
+    let source = Source::choose(&options.work)?;
     let data = DataDir::take(&options.work.data_dir)?;
     setup::runtime()?.block_on(serve(options, &data, configs, source))
 }

@@ -44,9 +44,16 @@ pub static TABLES: [Table; 3] = [
     },
 ];
 
-/// Opens the warehouse of `data_dir`; `None` if it is missing, or was loaded from another source or from files that were
-/// replaced since.
+/// Opens the snapshot, or the warehouse of `data_dir`; `None` if that is missing, or was loaded from another source or from
+/// files that were replaced since.
 pub fn open_current(data_dir: &Path, source: &Source) -> Result<Option<Warehouse>> {
+    if let Source::Snapshot(file) = source {
+        let opened = Warehouse::open_snapshot(file);
+        return opened.map(Some).map_err(|error| {
+            let told = format!("the snapshot {} cannot be opened", file.display());
+            Error::new(Kind::Warehouse, told).because(error)
+        });
+    }
     let path = file(data_dir);
     if !path.exists() {
         return Ok(None);
@@ -109,14 +116,18 @@ impl Load {
     }
 }
 
-/// Loads a table again if its file was replaced, in one transaction, and returns its rows.
+/// Loads a table again if its file was replaced, in one transaction, and returns its rows; a snapshot stays as it is.
 pub fn refresh(
     warehouse: &Warehouse,
     table: &Table,
     data_dir: &Path,
     source: &Source,
 ) -> Result<u64> {
-    if loaded_from(warehouse, table) != Some(source.fingerprint(table.file)?) {
+    let is_replaced = match source {
+        Source::Snapshot(_) => false,
+        _ => loaded_from(warehouse, table) != Some(source.fingerprint(table.file)?),
+    };
+    if is_replaced {
         let files = source.materialize(&data_dir.join("extract"))?;
         replace(warehouse, table, &files, source)?;
         ops_layer::log::info!("table_reloaded", table = table.name);

@@ -1,12 +1,15 @@
 //! `kearney-platform cache`: what the query cache keeps, for the runbook. The platform may run meanwhile; it notices
-//! within one second.
+//! within one second. What it counts itself, such as lookups in the bucket that machines share, its admin page is asked for.
+
+mod served;
 
 use std::path::Path;
 
 use ops_layer::cache::{Cache, Config};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::args::{self, CacheDir};
+use crate::addresses::Addresses;
+use crate::args::{self, CachePlace};
 use crate::error::{Error, Kind, Result};
 use crate::files;
 use crate::output::{answer, answer_json};
@@ -17,9 +20,21 @@ const SHOWN: usize = 5;
 pub fn run(command: args::Cache) -> Result<()> {
     let failed = |error| Error::new(Kind::Cache, "the cache could not be changed").because(error);
     match command {
-        args::Cache::Stats { json, dir } => stats(&open(&dir)?, json),
-        args::Cache::Invalidate { pattern, dir } => {
-            let cache = open(&dir)?;
+        args::Cache::Stats { json, place } => {
+            let found = match &place.admin {
+                Some(admin) => served::stats(admin)?,
+                None => stats(&place)?,
+            };
+            match json {
+                true => answer_json(&found),
+                false => answer(&shown(&found)),
+            }
+        }
+        args::Cache::Invalidate { pattern, place } => {
+            if let Some(admin) = &place.admin {
+                return answer(&served::invalidate(admin, &pattern)?);
+            }
+            let cache = open(&place)?;
             let removed = match pattern.strip_prefix("table:") {
                 Some(table) => cache.invalidate_table(table),
                 None => cache.invalidate(&pattern),
@@ -27,48 +42,62 @@ pub fn run(command: args::Cache) -> Result<()> {
             let removed = removed.map_err(failed)?;
             answer(&format!("removed {removed} entries\n"))
         }
-        args::Cache::Clear(dir) => {
-            let removed = open(&dir)?.clear().map_err(failed)?;
+        args::Cache::Clear { place } => {
+            if let Some(admin) = &place.admin {
+                return answer(&served::invalidate(admin, "*")?);
+            }
+            let removed = open(&place)?.clear().map_err(failed)?;
             answer(&format!("removed {removed} entries\n"))
         }
     }
 }
 
-fn stats(cache: &Cache, as_json: bool) -> Result<()> {
+/// Reads the directory, and asks the platform that serves from it for the bucket.
+fn stats(place: &CachePlace) -> Result<Value> {
+    let cache = open(place)?;
     let stats = cache.get_stats();
-    let past = cache.invalidations();
     let ago = |at: std::time::SystemTime| at.elapsed().unwrap_or_default().as_secs();
-    if as_json {
-        let past = past.iter().map(|one| {
-            json!({ "seconds_ago": ago(one.at), "pattern": one.pattern, "removed": one.removed })
-        });
-        return answer_json(&json!({
-            "entries": stats.entries,
-            "total_size_bytes": stats.total_size_bytes,
-            "invalidations": past.collect::<Vec<_>>(),
-        }));
-    }
+    let past = cache.invalidations();
+    let past = past.iter().map(
+        |one| json!({ "seconds_ago": ago(one.at), "pattern": one.pattern, "removed": one.removed }),
+    );
+    let admin = Addresses::read(&place.data_dir).and_then(|known| known.admin);
+    Ok(json!({
+        "entries": stats.entries,
+        "total_size_bytes": stats.total_size_bytes,
+        "invalidations": past.collect::<Vec<_>>(),
+        // a platform that is gone leaves its address behind if it was killed
+        "shared": admin.and_then(|admin| served::shared(&admin).ok()),
+    }))
+}
+
+fn shown(found: &Value) -> String {
+    let none = Vec::new();
+    let past = found["invalidations"].as_array().unwrap_or(&none);
     let lines = past[past.len().saturating_sub(SHOWN)..].iter().map(|one| {
         format!(
-            "  {} s ago: {:?} removed {}\n",
-            ago(one.at),
-            one.pattern,
-            one.removed
+            "  {} s ago: {} removed {}\n",
+            one["seconds_ago"], one["pattern"], one["removed"]
         )
     });
-    answer(&format!(
-        "entries: {}\ntotal_size_mb: {:.2}\ninvalidations (last {SHOWN} of {}):\n{}\
-         hits and misses are counted by the process that serves: /metrics, or its admin page\n",
-        stats.entries,
-        stats.total_size_mb,
+    let bytes = found["total_size_bytes"].as_f64().unwrap_or_default();
+    let counted = match found.get("hits") {
+        Some(hits) => format!("hits: {hits}, misses: {}\n", found["misses"]),
+        None => "hits and misses are counted by the process that serves: --admin ADDRESS, /metrics, or its admin page\n".to_owned(),
+    };
+    format!(
+        "entries: {}\ntotal_size_mb: {:.2}\ninvalidations (last {SHOWN} of {}):\n{}{}{counted}",
+        found["entries"],
+        bytes / 1_048_576.0,
         past.len(),
-        lines.collect::<String>()
-    ))
+        lines.collect::<String>(),
+        served::shown(&found["shared"]),
+    )
 }
 
 /// A cache that is there: a mistyped path is told, and no directory made.
-fn open(dir: &CacheDir) -> Result<Cache> {
-    let path = dir.data_dir.join("cache");
+fn open(place: &CachePlace) -> Result<Cache> {
+    let path = place.data_dir.join("cache");
     let failed = |told: String| Error::new(Kind::Cache, told);
     files::refuse_link(&path)
         .map_err(|error| failed(format!("cannot open {}", path.display())).because(error))?;

@@ -23,7 +23,7 @@ const LAST_PUSH: Duration = Duration::from_secs(5);
 
 pub fn run(options: args::Orchestrate) -> Result<()> {
     let configs = Configs::read(options.work.config_dir.as_deref())?;
-    let source = Source::choose(options.work.datasets.as_deref())?;
+    let source = Source::choose(&options.work)?;
     let data = DataDir::take(&options.work.data_dir)?;
     setup::runtime()?.block_on(orchestrate(&options, &data, &configs, source))
 }

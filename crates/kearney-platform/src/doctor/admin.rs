@@ -1,37 +1,28 @@
 //! Asks the running platform: its admin page, then its API.
 
-use std::path::Path;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::answers::Answers;
 use super::found::{Found, Severity};
 use super::options::Doctor;
+use crate::addresses::Addresses;
 use crate::admin_client::{Answer, get, token, url};
 use crate::error::chain;
 
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// The file that a ready platform keeps in its data directory.
-#[derive(Debug, Default, Deserialize)]
-struct Addresses {
-    #[serde(default)]
-    api: Option<String>,
-    #[serde(default)]
-    admin: Option<String>,
-}
-
 pub(super) fn ask(options: &Doctor) -> Answers {
     let mut answers = Answers::default();
-    let known = addresses(&options.data_dir);
+    let known = Addresses::read(&options.data_dir);
+    let (api, known) = known.map(|known| (known.api, known.admin)).unzip();
     let asked = options.admin.clone();
     let in_environment = std::env::var_os("OPS_ADMIN_ADDR");
     let in_environment = in_environment.map(|address| address.to_string_lossy().into_owned());
     let in_environment = in_environment.filter(|address| !address.is_empty() && address != "off");
     let admin = asked
-        .or(known.admin)
+        .or(known.flatten())
         .or(in_environment)
         .unwrap_or_else(|| "127.0.0.1:8001".to_owned());
     let admin = url(&admin);
@@ -54,18 +45,11 @@ pub(super) fn ask(options: &Doctor) -> Answers {
     read_state(&mut answers, &answer, token.is_some());
     let is_answering = answers.state.is_some();
     let is_blamed = answers.findings.len() > before && !is_answering;
-    if is_answering || known.api.is_some() {
-        let api = known
-            .api
-            .unwrap_or_else(|| "http://127.0.0.1:8000".to_owned());
+    if is_answering || api.is_some() {
+        let api = api.unwrap_or_else(|| "http://127.0.0.1:8000".to_owned());
         ask_api(&mut answers, &api, is_blamed);
     }
     answers
-}
-
-fn addresses(data_dir: &Path) -> Addresses {
-    let text = std::fs::read(data_dir.join("addresses.json")).unwrap_or_default();
-    serde_json::from_slice(&text).unwrap_or_default()
 }
 
 fn read_state(answers: &mut Answers, answer: &Answer, has_token: bool) {

@@ -53,6 +53,33 @@ fn the_cache_command_sees_and_removes_what_a_running_platform_keeps() {
     assert_eq!(stats["entries"], 0);
     assert_eq!(stats["invalidations"][1]["pattern"], "table:flights");
 
+    let admin = served.admin.as_str();
+    served.get(SUMMARY);
+    let asked = [
+        "cache",
+        "stats",
+        "--json",
+        "--data-dir",
+        "nowhere",
+        "--admin",
+        admin,
+    ];
+    let stats: serde_json::Value = serde_json::from_str(&told(&home, &asked)).unwrap();
+    assert_eq!(stats["entries"], 1);
+    assert_eq!(stats["invalidations"][1]["pattern"], "table:flights");
+    assert!(
+        stats["hits"].as_u64() >= Some(1) && stats["shared"].is_null(),
+        "{stats}"
+    );
+    let asked = ["cache", "invalidate", "table:flights", "--admin", admin];
+    assert_eq!(told(&home, &asked), "1 entries are removed\n");
+    let asked = ["cache", "stats", "--admin", "127.0.0.1:9"];
+    let why = String::from_utf8(run(&home, &asked).stderr).unwrap();
+    assert!(
+        why.contains("GET http://127.0.0.1:9/api/state: no connection"),
+        "{why}"
+    );
+
     let wrong = run(&home, &["cache", "stats", "--data-dir", "nowhere"]);
     let why = String::from_utf8(wrong.stderr).unwrap();
     assert!(why.contains("no cache in nowhere/cache"), "{why}");

@@ -24,5 +24,6 @@ mod moto;
 mod orchestrator;
 mod runbooks;
 mod served;
+mod shared;
 mod stored_logs;
 mod telemetry;

@@ -1,7 +1,7 @@
 //! An AWS of this machine: moto, where `cargo xtask setup` could fetch it.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::served::Home;
@@ -15,16 +15,7 @@ pub(crate) struct Moto {
 impl Moto {
     /// `None` where it is not there and need not be.
     pub(crate) fn start() -> Option<Self> {
-        let target = Path::new(env!("CARGO_BIN_EXE_kearney-platform"))
-            .ancestors()
-            .nth(2)?;
-        let program = target.join("tools/python/bin/moto_server");
-        if !program.exists() {
-            let required = std::env::var_os("OPS_TEST_REQUIRE_TOOLS").is_some_and(|on| on == "1");
-            assert!(!required, "{}: cargo xtask setup", program.display());
-            return None;
-        }
-        let mut program = Command::new(program);
+        let mut program = Command::new(tool("python/bin/moto_server", "setup")?);
         program.args(["-H", "127.0.0.1", "-p", "0"]);
         program.stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = program.stderr(Stdio::piped()).spawn().unwrap();
@@ -37,7 +28,7 @@ impl Moto {
     }
 
     /// Makes a bucket.
-    #[cfg(feature = "history-s3")]
+    #[cfg(any(feature = "history-s3", feature = "shared"))]
     pub(crate) fn bucket(&self, name: &str) {
         let url = format!("{}/{name}", self.url);
         crate::served::agent().put(url).send_empty().unwrap();
@@ -55,6 +46,20 @@ impl Moto {
             home.set(name, value.to_owned().leak());
         }
     }
+}
+
+/// A program that `cargo xtask` fetches; `None` where it is not there and need not be.
+pub(crate) fn tool(path: &str, fetched_by: &str) -> Option<PathBuf> {
+    let target = Path::new(env!("CARGO_BIN_EXE_kearney-platform"))
+        .ancestors()
+        .nth(2)?;
+    let program = target.join("tools").join(path);
+    if program.exists() {
+        return Some(program);
+    }
+    let required = std::env::var_os("OPS_TEST_REQUIRE_TOOLS").is_some_and(|on| on == "1");
+    assert!(!required, "{}: cargo xtask {fetched_by}", program.display());
+    None
 }
 
 /// Runs the client of AWS with these arguments; `None` where it is not there.

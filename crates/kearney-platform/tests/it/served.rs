@@ -19,7 +19,7 @@ pub(crate) struct Home {
 /// A platform that serves until it is stopped, killed or dropped.
 pub(crate) struct Served {
     child: Child,
-    _home: Home,
+    home: Home,
     /// What the start told, line by line.
     pub(crate) block: Vec<String>,
     pub(crate) api: String,
@@ -109,6 +109,15 @@ impl Home {
         program.stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// `serve` on this port and as these options have it, once it is ready.
+    #[cfg(feature = "shared")]
+    pub(crate) fn serve_at(&self, port: u16, options: &[&str]) -> Served {
+        let mut program =
+            self.program(&["serve", "--port", &port.to_string(), "--admin-port", "0"]);
+        program.args(options).stderr(Stdio::piped());
+        self.ready(program.spawn().unwrap())
+    }
+
     /// `serve`, once it is ready.
     pub(crate) fn serve(&self) -> Served {
         self.ready(self.launch())
@@ -151,7 +160,7 @@ impl Home {
         Served {
             api: at("API"),
             admin: at("admin"),
-            _home: self.clone(),
+            home: self.clone(),
             block,
             child,
         }
@@ -198,6 +207,12 @@ impl Answer {
 }
 
 impl Served {
+    /// The folder that it was started in.
+    #[cfg(feature = "shared")]
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.get_with(path, &[])
     }

@@ -13,6 +13,8 @@ mod provider;
 mod queries;
 mod runs;
 mod secrets;
+#[cfg(feature = "shared")]
+mod shared;
 mod traces;
 
 use std::collections::BTreeSet;
@@ -73,6 +75,7 @@ fn each_page_is_followed_by_a_test() {
         include_str!("queries.rs"),
         include_str!("runs.rs"),
         include_str!("secrets.rs"),
+        include_str!("shared.rs"),
         include_str!("traces.rs"),
     ];
     let followed = sources.iter().flat_map(|source| {

@@ -1,0 +1,34 @@
+use super::page::{Page, Scene};
+use super::until;
+use crate::moto::Moto;
+use crate::shared::{self, summary};
+
+#[test]
+fn a_bucket_that_does_not_answer_is_found_and_leads_to_its_cause() {
+    if !super::is_full() {
+        // findings are looked for every five seconds, and moto takes seconds to start
+        return;
+    }
+    let Some(moto) = Moto::start() else {
+        return;
+    };
+    moto.bucket(shared::BUCKET);
+    let snapshot = shared::snapshot();
+    let served = shared::replica(&moto, &snapshot).serve();
+    let home = served.home();
+    let page = Page::read("shared-store-unreachable.md");
+    let scene = Scene::of(home, &served);
+    served.get(&summary("SFO"));
+    let told = until("1 written", || page.step(1, &scene));
+    assert!(told.contains("shared bucket: answers"), "{told}");
+
+    drop(moto);
+    served.get(&summary("JFK"));
+    let told = until("does not answer for ", || page.step(1, &scene));
+    assert!(told.contains("1 failed"), "{told}");
+    let told = page.step(2, &scene);
+    assert!(told.contains("shared_store_failed"), "{told}");
+    let told = page.step(3, &scene);
+    assert_eq!(told, "none\n");
+    page.concludes("start the store, or mend `endpoint`");
+}
