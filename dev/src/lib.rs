@@ -9,5 +9,6 @@ pub mod file_system;
 pub mod moto;
 pub mod peer;
 pub mod ratio;
+pub mod role;
 pub mod ten_fields;
 pub mod tool;

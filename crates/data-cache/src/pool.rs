@@ -5,10 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
-/// Threads at most; more work waits its turn.
+/// Threads that work at most; more work waits its turn.
 const THREADS: usize = 32;
+/// Threads that are lent at most.
+const MAX_LENT: usize = 224;
 /// A thread without work for this long ends.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -30,6 +32,26 @@ struct State {
     threads: usize,
     idle: usize,
     running: usize,
+    /// Threads that wait for something else than processor and disk, and are not counted as working.
+    lent: usize,
+}
+
+/// A thread that waits, and in whose place another one may work until this is dropped.
+pub(crate) struct Lent(Option<Pool>);
+
+impl Lent {
+    /// One that is no pool's.
+    pub(crate) fn of_nobody() -> Self {
+        Self(None)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(pool) = &self.0 {
+            pool.0.state.lock().lent -= 1;
+        }
+    }
 }
 
 impl Pool {
@@ -37,19 +59,41 @@ impl Pool {
     pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) {
         let mut state = self.0.state.lock();
         state.queue.push_back(Box::new(job));
-        if state.idle >= state.queue.len() || state.threads >= THREADS {
+        if state.idle >= state.queue.len() || state.threads >= THREADS + state.lent {
             drop(state);
             self.0.work.notify_one();
             return;
         }
+        if !self.grow(state) {
+            self.0.run_one();
+        }
+    }
+
+    /// Tells that the calling thread, one of the pool's, is about to wait; `None` if too many do.
+    pub(crate) fn lend(&self) -> Option<Lent> {
+        let mut state = self.0.state.lock();
+        if state.lent >= MAX_LENT {
+            return None;
+        }
+        state.lent += 1;
+        if state.queue.len() > state.idle && state.threads < THREADS + state.lent {
+            // without another thread the work waits, as it did
+            self.grow(state);
+        }
+        Some(Lent(Some(self.clone())))
+    }
+
+    /// Starts one more thread; `false` if none can be had.
+    fn grow(&self, mut state: MutexGuard<'_, State>) -> bool {
         state.threads += 1;
         drop(state);
         let shared = self.0.clone();
         let named = std::thread::Builder::new().name("data-cache".to_owned());
-        if named.spawn(move || shared.serve()).is_err() {
+        let is_started = named.spawn(move || shared.serve()).is_ok();
+        if !is_started {
             self.0.state.lock().threads -= 1;
-            self.0.run_one();
         }
+        is_started
     }
 
     /// Waits until nothing is queued and nothing runs, or the time is over; says which.
@@ -77,11 +121,14 @@ impl State {
 impl Shared {
     fn serve(&self) {
         loop {
-            if self.run_one() {
-                continue;
-            }
+            let has_run = self.run_one();
             let mut state = self.state.lock();
-            if !state.queue.is_empty() {
+            if state.threads > THREADS + state.lent {
+                // those that were lent are back
+                state.threads -= 1;
+                return;
+            }
+            if has_run || !state.queue.is_empty() {
                 continue;
             }
             state.idle += 1;

@@ -4,6 +4,7 @@ use super::coalesce::Plan;
 use super::hit::Hit;
 use super::inner::Inner;
 use super::store::{StoreRequest, Stored};
+use super::turn::Waits;
 use crate::error::Error;
 use crate::key::Key;
 use crate::stats::Miss;
@@ -38,6 +39,7 @@ impl Inner {
         _: Key,
         _: StoreRequest<'_>,
         _: &dyn Fn() -> bool,
+        _: Waits,
     ) -> SharedTurn {
         SharedTurn::Compute(None)
     }
@@ -60,7 +62,7 @@ impl Inner {
         self.find(&placed.key)
     }
 
-    pub(super) fn join_planned(&self, _: &Plan) -> SharedTurn {
+    pub(super) fn join_planned(&self, _: &Plan, _: Waits) -> SharedTurn {
         SharedTurn::Compute(None)
     }
 

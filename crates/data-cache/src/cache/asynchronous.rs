@@ -13,7 +13,7 @@ use super::inner::{Inner, Outcome};
 use super::look_up::Overdue;
 use super::shared::{Placed, SharedTurn};
 use super::store::{Skip, Stored};
-use super::turn::Turn;
+use super::turn::{Turn, Waits};
 use crate::error::Error;
 use crate::key::Key;
 use crate::params::Params;
@@ -181,7 +181,7 @@ impl Face for OnThreads {
 
     async fn take_turn(&self, inner: &Arc<Inner>, key: Key) -> Turn {
         let waiting = inner.clone();
-        let turn = inner.on_writers(move || waiting.take_turn(&key, || true));
+        let turn = inner.on_writers(move || waiting.take_turn(&key, || true, Waits::Worker));
         turn.await.unwrap_or(Turn::Compute(None))
     }
 
@@ -190,7 +190,7 @@ impl Face for OnThreads {
             return SharedTurn::Compute(None);
         }
         let (joining, plan) = (inner.clone(), plan.clone());
-        let turn = inner.on_writers(move || joining.join_planned(&plan));
+        let turn = inner.on_writers(move || joining.join_planned(&plan, Waits::Worker));
         turn.await.unwrap_or(SharedTurn::Compute(None))
     }
 

@@ -13,7 +13,7 @@ use super::coalesce::{Computed, Face, Plan};
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
 use super::shared::SharedTurn;
-use super::turn::Turn;
+use super::turn::{Turn, Waits};
 use crate::key::Key;
 use crate::params::Params;
 use crate::stats::Miss;
@@ -94,11 +94,11 @@ impl Face for OnThread {
     }
 
     async fn take_turn(&self, inner: &Arc<Inner>, key: Key) -> Turn {
-        inner.take_turn(&key, || true)
+        inner.take_turn(&key, || true, Waits::Caller)
     }
 
     async fn join_shared(&self, inner: &Arc<Inner>, plan: &Plan) -> SharedTurn {
-        inner.join_planned(plan)
+        inner.join_planned(plan, Waits::Caller)
     }
 
     async fn store(&self, inner: &Arc<Inner>, computed: Computed) -> Outcome {

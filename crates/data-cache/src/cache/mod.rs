@@ -34,7 +34,7 @@ pub(crate) use look_up::Overdue;
 pub(crate) use shared::{Lease, SharedTurn};
 pub(crate) use store::StoreRequest;
 pub use store::{Skip, Stored};
-pub(crate) use turn::Turn;
+pub(crate) use turn::{Turn, Waits};
 
 use std::borrow::Cow;
 use std::path::Path;

@@ -8,6 +8,7 @@ use super::hit::Hit;
 use super::inner::Inner;
 use super::look_up::CLOCK_SLACK_SECONDS;
 use super::store::{Skip, StoreRequest, Stored};
+use super::turn::Waits;
 use crate::config::SharedSettings;
 use crate::error::Error;
 use crate::etag::ContentDigest;
@@ -40,7 +41,8 @@ pub(crate) enum SharedTurn {
 
 impl Cache {
     /// Shares results with other machines through a bucket, from now on: those of queries of engines that can name their
-    /// [`content`](crate::QueryEngine::content). Nothing is asked of the bucket yet.
+    /// [`content`](crate::QueryEngine::content). Asks the bucket in the background if it takes writes and heeds their conditions;
+    /// one that is not there is a warning in the log, and no failure.
     ///
     /// For these content alone decides. [`invalidate`](Self::invalidate) and its like remove them from memory and
     /// files of this machine, not from the bucket: the next query may find the same result there. With
@@ -116,6 +118,7 @@ impl Inner {
         name: Key,
         request: StoreRequest<'_>,
         is_wanted: &dyn Fn() -> bool,
+        waits: Waits,
     ) -> SharedTurn {
         let (Some(tier), Ok(asked)) = (
             self.shared.get(),
@@ -129,6 +132,7 @@ impl Inner {
             kind: &sanitize(request.label),
             is_fresh: &is_fresh,
             is_wanted,
+            wait: &|| self.wait_place(waits),
         });
         match joined {
             Joined::Found(offer) => {
@@ -137,6 +141,13 @@ impl Inner {
                 SharedTurn::Found(hit, is_in_file)
             }
             Joined::Compute(lease) => SharedTurn::Compute(lease),
+        }
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn let_bucket_time_pass(&self, time: Duration) {
+        if let Some(tier) = self.shared.get() {
+            tier.skip(time);
         }
     }
 
@@ -177,6 +188,7 @@ impl Inner {
             kind: label,
             is_fresh: &|created_at, ttl| self.is_fresh(created_at, ttl),
             is_wanted: &|| true,
+            wait: &|| None,
         });
         match offer {
             Some(offer) => Ok(self.keep_shared(request, &offer, offer.ttl_seconds).0),
@@ -206,12 +218,12 @@ impl Inner {
     }
 
     /// Looks a planned result up on other machines, or waits for one that computes it.
-    pub(super) fn join_planned(&self, plan: &Plan) -> SharedTurn {
+    pub(super) fn join_planned(&self, plan: &Plan, waits: Waits) -> SharedTurn {
         if !plan.is_shared {
             return SharedTurn::Compute(None);
         }
         let request = self.request_of(plan.key, &plan.label, &plan.tables, plan.ttl);
-        self.join_shared(plan.key, request, &|| true)
+        self.join_shared(plan.key, request, &|| true, waits)
     }
 
     /// Has a result that was set written to the bucket, or those of before made unreachable if it is not kept.

@@ -7,6 +7,7 @@ use super::inner::Inner;
 use super::look_up::Overdue;
 use crate::disk::{KeyLock, KeyTurn};
 use crate::key::Key;
+use crate::pool::Lent;
 
 /// A process waits for the computation of another one for this long; then it computes too.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -21,14 +22,32 @@ pub(crate) enum Turn {
     Compute(Option<KeyLock>),
 }
 
+/// The thread that waits for another process or machine.
+#[derive(Clone, Copy)]
+pub(crate) enum Waits {
+    /// One of the workers: another one works in its place.
+    Worker,
+    /// That of the caller.
+    Caller,
+}
+
 impl Inner {
+    /// A place among those who wait; `None` if too many do.
+    pub(super) fn wait_place(&self, waits: Waits) -> Option<Lent> {
+        match waits {
+            Waits::Worker => self.workers.lend(),
+            Waits::Caller => Some(Lent::of_nobody()),
+        }
+    }
+
     /// Waits for other processes that compute this key, while `is_wanted`. Blocks.
-    pub(crate) fn take_turn(&self, key: &Key, is_wanted: impl Fn() -> bool) -> Turn {
+    pub(crate) fn take_turn(&self, key: &Key, is_wanted: impl Fn() -> bool, waits: Waits) -> Turn {
         let Some(disk) = self.readable_disk() else {
             return Turn::Compute(None);
         };
         let deadline = Instant::now() + MAX_WAIT;
         let mut pause = Duration::from_millis(1);
+        let mut place = None;
         'reopened: while let Ok(queue) = disk.key_queue(key) {
             loop {
                 match queue.try_turn() {
@@ -48,6 +67,12 @@ impl Inner {
                 }
                 if Instant::now() >= deadline || !is_wanted() {
                     return Turn::Compute(None);
+                }
+                if place.is_none() {
+                    place = self.wait_place(waits);
+                    if place.is_none() {
+                        return Turn::Compute(None);
+                    }
                 }
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(LONGEST_PAUSE);

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use parking_lot::Mutex;
 
 use super::{Answer, FlightId, Origin, Query, QueryResult, WaitGuard, lost};
-use crate::cache::{GenerationStamp, Hit, Lease, SharedTurn, StoreRequest, Stored, Turn};
+use crate::cache::{GenerationStamp, Hit, Lease, SharedTurn, StoreRequest, Stored, Turn, Waits};
 use crate::engine::{QueryEngine, State};
 use crate::etag::ContentDigest;
 use crate::event::{Status, Tier};
@@ -111,10 +111,10 @@ impl<E: QueryEngine> Prepared<E> {
         stamp: GenerationStamp,
     ) {
         let inner = self.query.target.cache.inner().clone();
-        match inner.take_turn(&self.key, || !leader.cancel().is_cancelled()) {
+        let is_wanted = || !leader.cancel().is_cancelled();
+        match inner.take_turn(&self.key, is_wanted, Waits::Worker) {
             Turn::Hit(hit) => leader.land(&Ok(self.answer_with(hit))),
             Turn::Compute(lock) => {
-                let is_wanted = || !leader.cancel().is_cancelled();
                 let is_in_file = match self.join_shared(stamp, &is_wanted) {
                     SharedTurn::Found(hit, is_in_file) => {
                         leader.land(&Ok(self.answer_with(hit)));
@@ -216,7 +216,7 @@ impl<E: QueryEngine> Prepared<E> {
         let inner = self.query.target.cache.inner();
         let digest = ContentDigest::default();
         let request = self.request(&[], digest, Duration::ZERO, stamp);
-        match inner.join_shared(shared_key, request, is_wanted) {
+        match inner.join_shared(shared_key, request, is_wanted, Waits::Worker) {
             // the content that was asked for is no longer the one that is queried
             SharedTurn::Found(..) if self.shared_key() != Some(shared_key) => {
                 SharedTurn::Compute(None)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 /// Time between two probes of a store that failed.
-const PAUSE: Duration = Duration::from_secs(5);
+pub(super) const PAUSE: Duration = Duration::from_secs(5);
 /// A probe that did not end within this time is taken for lost.
 const PROBE_LIMIT: Duration = Duration::from_secs(30);
 
@@ -36,16 +36,16 @@ impl Breaker {
     }
 
     /// Returns `true` if the store was asked until now.
-    pub(super) fn failed(&self, now: Instant) -> bool {
+    pub(super) fn failed(&self, now: Instant, pause: Duration) -> bool {
         let mut due = self.0.lock();
         let was_closed = due.is_none();
         // what was asked before the first failure fails later, and postpones nothing
-        due.get_or_insert(now + PAUSE);
+        due.get_or_insert(now + pause);
         was_closed
     }
 
-    pub(super) fn probed(&self, is_answered: bool, now: Instant) {
-        *self.0.lock() = (!is_answered).then(|| now + PAUSE);
+    pub(super) fn probed(&self, is_answered: bool, now: Instant, pause: Duration) {
+        *self.0.lock() = (!is_answered).then(|| now + pause);
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -61,18 +61,18 @@ mod tests {
     fn one_failure_opens_it_and_one_probe_at_a_time_may_close_it() {
         let (breaker, start) = (Breaker::default(), Instant::now());
         assert_eq!(breaker.permit(start), Permit::Ask);
-        assert!(breaker.failed(start));
-        assert!(!breaker.failed(start));
+        assert!(breaker.failed(start, PAUSE));
+        assert!(!breaker.failed(start, PAUSE));
         assert_eq!(breaker.permit(start), Permit::Refused);
         assert_eq!(breaker.permit(start + PAUSE), Permit::Probe);
         assert_eq!(breaker.permit(start + PAUSE), Permit::Refused);
         // a late failure of an earlier question starts no second probe
-        assert!(!breaker.failed(start + PAUSE));
+        assert!(!breaker.failed(start + PAUSE, PAUSE));
         assert_eq!(breaker.permit(start + 3 * PAUSE), Permit::Refused);
-        breaker.probed(false, start + PAUSE);
+        breaker.probed(false, start + PAUSE, PAUSE);
         assert_eq!(breaker.permit(start + PAUSE), Permit::Refused);
         assert_eq!(breaker.permit(start + 2 * PAUSE), Permit::Probe);
-        breaker.probed(true, start + 2 * PAUSE);
+        breaker.probed(true, start + 2 * PAUSE, PAUSE);
         assert!(!breaker.is_open());
         assert_eq!(breaker.permit(start + 2 * PAUSE), Permit::Ask);
     }

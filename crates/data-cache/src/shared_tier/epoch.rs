@@ -15,7 +15,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
 use super::random::random_hex;
-use super::store::{Failure, Seen, Store, Tag};
+use super::store::{Failure, Operation, Seen, Store, Tag};
 use super::tier::{READ_LIMIT, SharedTier, Unanswered};
 use crate::error::Error;
 
@@ -137,7 +137,7 @@ impl State {
 
 impl Epochs {
     /// The state of things; waits for the first look, at most 2 s.
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn standing(&self, now: Instant) -> Standing {
         let mut state = self.state.lock();
         let deadline = Instant::now() + READ_LIMIT;
         while !state.has_looked {
@@ -145,7 +145,9 @@ impl Epochs {
                 break;
             }
         }
-        let is_seen = state.seen_at.is_some_and(|at| at.elapsed() < MAX_BLIND);
+        let is_seen = state
+            .seen_at
+            .is_some_and(|at| now.saturating_duration_since(at) < MAX_BLIND);
         match &state.known {
             _ if state.is_refused => Standing::Local,
             Some((epoch, _)) if is_seen && !state.is_owed() => Standing::Epoch(epoch.text()),
@@ -221,10 +223,10 @@ impl SharedTier {
         if let Some(false) = is_conditional {
             self.epochs.state.lock().is_refused = true;
         }
-        if is_conditional == Some(true)
-            && let Err(failure) = self.try_look()
-        {
-            self.failed(&failure, "epoch");
+        // a machine that may not write sees what others write
+        let may_look = is_conditional.unwrap_or_else(|| self.writes.are_denied());
+        if may_look && let Err(failure) = self.try_look() {
+            self.failed(&failure, Operation::Look);
         }
         self.epochs.state.lock().has_looked = true;
         self.epochs.looked.notify_all();
@@ -235,7 +237,7 @@ impl SharedTier {
             let state = self.epochs.state.lock();
             (state.known.clone(), state.is_owed())
         };
-        let at = Instant::now();
+        let at = self.now();
         let seen = self
             .store
             .look(NOTE, known.as_ref().map(|known| &known.1))?;
@@ -252,7 +254,7 @@ impl SharedTier {
                 Some(found) => self.epochs.see(found, tag, at),
             },
         }
-        if is_owed {
+        if is_owed && !self.writes.are_denied() {
             self.write_bump(&*self.store)?;
         }
         Ok(())
@@ -260,6 +262,9 @@ impl SharedTier {
 
     /// Writes a lineage that nobody has used. Another machine may be first: the next look sees its own.
     fn begin(&self, expected: Option<&Tag>, at: Instant) -> Result<(), Failure> {
+        if self.writes.are_denied() {
+            return Ok(());
+        }
         let first = Epoch::first();
         let written = self
             .store
@@ -286,9 +291,11 @@ impl SharedTier {
             return Ok(());
         }
         let tier = self.clone();
-        let bumped = self.call(Instant::now() + READ_LIMIT, "epoch", move |store| {
-            tier.write_bump(store)
-        });
+        let bumped = self.call(
+            Instant::now() + READ_LIMIT,
+            Operation::Epoch,
+            move |store| tier.write_bump(store),
+        );
         bumped.map_err(|Unanswered| {
             self.epochs.owe();
             Error::io(
@@ -302,12 +309,12 @@ impl SharedTier {
         let owed = self.epochs.owed();
         let mut first: Option<Epoch> = None;
         for _ in 0..BUMPS {
-            let at = Instant::now();
+            let at = self.now();
             let (next, expected) = match store.look(NOTE, None)? {
                 Seen::Found(note, tag) => {
                     let Some(found) = self.open_epoch(&note) else {
                         self.refuse_epoch();
-                        return Err(Failure("the epoch is not ours".to_owned()));
+                        return Err(Failure::new("the epoch is not ours"));
                     };
                     // another machine invalidated since this one looked first
                     if first.as_ref().is_some_and(|first| *first != found) {
@@ -324,7 +331,7 @@ impl SharedTier {
                 return Ok(());
             }
         }
-        Err(Failure("the epoch is written by too many".to_owned()))
+        Err(Failure::new("the epoch is written by too many"))
     }
 
     fn seal_epoch(&self, epoch: &Epoch) -> Bytes {

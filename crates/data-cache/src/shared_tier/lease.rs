@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
+use super::question::Question;
 use super::random::random_hex;
-use super::store::{Failure, Seen, Store, Tag};
+use super::stats::count;
+use super::store::{Failure, Operation, Seen, Store, Tag};
 use super::tier::{READ_LIMIT, SharedTier, Unanswered};
 use crate::key::Key;
+use crate::pool::Lent;
 
 /// Changes within the time of a lease.
 const BEATS: u32 = 3;
@@ -82,6 +85,8 @@ pub(super) struct Applicant<'a> {
     refusals: u32,
     /// Until it waits for another machine, the store has this time for all that it is asked.
     answered_by: Option<Instant>,
+    /// Its place among those who wait.
+    place: Option<Lent>,
 }
 
 enum Looked {
@@ -100,16 +105,20 @@ impl<'a> Applicant<'a> {
             pause: SHORTEST_PAUSE,
             refusals: 0,
             answered_by: Some(answered_by),
+            place: None,
         }
     }
 
-    /// Takes the lease, or waits until its holder lets go of it or dies, while `is_wanted` and until `deadline`.
-    pub(super) fn apply(&mut self, deadline: Instant, is_wanted: &dyn Fn() -> bool) -> Turn {
-        while is_wanted() && Instant::now() < deadline {
-            let is_over = |since: &Instant| since.elapsed() >= self.tier.lease;
+    /// Takes the lease, or waits until its holder lets go of it or dies, while somebody wants the result and until `deadline`.
+    pub(super) fn apply(&mut self, deadline: Instant, question: &Question<'_>) -> Turn {
+        while (question.is_wanted)() && Instant::now() < deadline {
+            let now = self.tier.now();
+            let is_over = |since: &Instant| now.duration_since(*since) >= self.tier.lease;
             let expired = match &self.watched {
                 Some((_, since)) if !is_over(since) => {
-                    self.sleep(deadline);
+                    if !self.sleep(deadline, question) {
+                        return Turn::Alone;
+                    }
                     None
                 }
                 Some((tag, _)) => Some(Some(tag.clone())),
@@ -142,19 +151,23 @@ impl<'a> Applicant<'a> {
     /// Takes a lease that nobody has, or the expected one of another machine; `None` if it is not as expected.
     fn take(&self, expected: Option<Tag>) -> Result<Option<Tag>, Unanswered> {
         let (name, note) = (self.name.clone(), note(&self.owner, 0));
-        self.call(move |store| store.write_if(&name, note, expected.as_ref()))
+        self.call(Operation::Lease, move |store| {
+            store.write_if(&name, note, expected.as_ref())
+        })
     }
 
     fn look(&mut self) -> Result<Looked, Unanswered> {
         let known = self.watched.as_ref().map(|watched| watched.0.clone());
         let name = self.name.clone();
         Ok(
-            match self.call(move |store| store.look(&name, known.as_ref()))? {
+            match self.call(Operation::Look, move |store| {
+                store.look(&name, known.as_ref())
+            })? {
                 Seen::Absent => Looked::Absent,
                 Seen::Same => Looked::Others,
                 Seen::Found(note, tag) if is_of(&note, &self.owner) => Looked::Mine(tag),
                 Seen::Found(_, tag) => {
-                    self.watched = Some((tag, Instant::now()));
+                    self.watched = Some((tag, self.tier.now()));
                     Looked::Others
                 }
             },
@@ -169,20 +182,27 @@ impl<'a> Applicant<'a> {
 
     fn call<T: Send + 'static>(
         &self,
+        operation: Operation,
         work: impl FnOnce(&dyn Store) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Unanswered> {
-        self.tier.call(self.answered_by(), "lease", work)
+        self.tier.call(self.answered_by(), operation, work)
     }
 
-    /// Sleeps for longer each time, and not as long as others do.
-    fn sleep(&mut self, deadline: Instant) {
-        if self.answered_by.take().is_some() {
-            self.tier.count_waited();
+    /// Sleeps for longer each time, and not as long as others do. Returns `false` if too many wait.
+    fn sleep(&mut self, deadline: Instant, question: &Question<'_>) -> bool {
+        if self.place.is_none() {
+            self.place = (question.wait)();
+            if self.place.is_none() {
+                return false;
+            }
+            self.answered_by = None;
+            count(&self.tier.counters.waited);
         }
         let jitter = self.owner.bytes().map(u32::from).sum::<u32>() % 50;
         let left = deadline.saturating_duration_since(Instant::now());
         std::thread::sleep((self.pause * (75 + jitter) / 100).min(left));
         self.pause = (self.pause * 3 / 2).min(LONGEST_PAUSE);
+        true
     }
 
     fn hold(&self, tag: Tag) -> Lease {
@@ -192,7 +212,7 @@ impl<'a> Applicant<'a> {
             is_dropped: Mutex::new(false),
             dropped: Condvar::new(),
         });
-        self.tier.count_lease();
+        count(&self.tier.counters.leases);
         let (kept, tier) = (held.clone(), self.tier.clone());
         self.tier.leases.run(move || keep(&tier, &kept, tag));
         Lease(held)
@@ -205,25 +225,41 @@ fn keep(tier: &Arc<SharedTier>, held: &Held, mut tag: Tag) {
     let beats = MAX_HELD.as_millis() / pause.as_millis().max(1);
     for beat in 1..=beats {
         if held.is_dropped_within(pause) {
-            return tier.release(&held.name);
+            return release(tier, &held.name);
         }
         let (name, owner, known) = (held.name.clone(), held.owner.clone(), tag.clone());
-        let renewed = tier.call(Instant::now() + READ_LIMIT, "lease", move |store| {
-            if let Some(tag) = store.write_if(&name, note(&owner, beat), Some(&known))? {
-                return Ok(Some(tag));
-            }
-            // the answer to the first try was lost, or the lease is
-            Ok(match store.look(&name, None)? {
-                Seen::Found(note, tag) if is_of(&note, &owner) => Some(tag),
-                _ => None,
-            })
-        });
+        let renewed = tier.call(
+            Instant::now() + READ_LIMIT,
+            Operation::Lease,
+            move |store| {
+                if let Some(tag) = store.write_if(&name, note(&owner, beat), Some(&known))? {
+                    return Ok(Some(tag));
+                }
+                // the answer to the first try was lost, or the lease is
+                Ok(match store.look(&name, None)? {
+                    Seen::Found(note, tag) if is_of(&note, &owner) => Some(tag),
+                    _ => None,
+                })
+            },
+        );
         match renewed {
             Ok(Some(renewed)) => tag = renewed,
-            Ok(None) => return tier.lease_is_lost(&held.name),
+            Ok(None) => {
+                count(&tier.counters.leases_lost);
+                let name = &*held.name;
+                tracing::debug!(target: "data_cache", name, effect = "another machine computes it too", "shared_lease_lost");
+                return;
+            }
             // it may be the holder's still, at the next beat
             Err(Unanswered) => {}
         }
+    }
+}
+
+/// Removes a lease. Others wait for it, so that a store that failed a moment ago is asked too.
+fn release(tier: &SharedTier, name: &str) {
+    if let Err(failure) = tier.store.remove(name) {
+        tier.failed(&failure, Operation::Lease);
     }
 }
 

@@ -13,13 +13,18 @@
 //! - **Nothing from the bucket reaches a decoder before it is known to be ours** (`frame`): HMAC-SHA-256 over the name and all
 //!   bytes. A bucket whose writers are all trusted may go without, by a setting of that name.
 //! - **The store is behind a narrow trait** (`store`): one object for each result, written whole, never changed.
-//! - **Trouble is a miss.** A read has two tries and 2 s. The first that fails opens the breaker: lookups do not wait any
-//!   more, until a probe in the background is answered. Writes are in the background: at most 16 of them and 64 MiB wait,
-//!   more are dropped and counted.
+//! - **Trouble is a miss.** A lookup has 2 s for all that it asks the store: the result, a lease, the result once more. The first
+//!   call that fails or comes too late opens the breaker: lookups do not wait any more, until a probe in the background is
+//!   answered. Writes are in the background: at most 16 of them and 64 MiB wait, more are dropped and counted.
+//! - **Waiting for a machine is not waiting for the store.** The 2 s end with the first pause for the lease of another machine.
+//!   From then on each look at it has 2 s of its own, and the wait ends when the lease is gone or expired, at the latest after
+//!   30 s. Where both rules apply the one of the store wins: a look that fails ends the wait, and the result is computed.
+//! - **Writes have a breaker of their own** (`writes`). A store that takes none, or denies them, is read on; nothing is written and
+//!   no lease taken until it takes one in the background, which is tried every 5 s, after a denial every minute.
 //! - **One machine computes what took 200 ms or more** (`lease`), or what is not known to take less (`costs`): it holds a note that
 //!   was made on the condition that there is none. The others wait until it is gone, take the result, and compute if the note
 //!   stays the same for 5 s of their own clock. No clocks are compared, and a lease that is lost costs work only. A store that
-//!   ignores conditions is found out before the first lease (`conditional`), and gets none.
+//!   ignores conditions is found out at the start (`conditional`), and gets none. At most 224 threads wait; more lookups compute.
 //! - **What is quick to compute is not asked for**: a statement without its literals, or a function, whose runs took less than
 //!   200 ms of late.
 //! - **What is found goes to memory and files with the time that it has left**, never with a new one.
@@ -32,18 +37,26 @@ mod conditional;
 mod config;
 mod costs;
 mod epoch;
+mod find;
 mod frame;
 mod http;
 mod lease;
+mod offer;
+mod places;
+mod question;
 mod random;
 mod s3;
 mod stats;
 mod store;
+mod ticks;
 mod tier;
+mod writes;
 
 pub(crate) use attached::Attached;
 pub use config::SharedConfig;
 pub(crate) use epoch::Standing;
+pub(crate) use find::Joined;
 pub(crate) use lease::Lease;
+pub(crate) use question::{Offer, Question};
 pub use stats::SharedStats;
-pub(crate) use tier::{Joined, Offer, Question, SharedTier};
+pub(crate) use tier::SharedTier;

@@ -96,7 +96,7 @@ impl Store for S3 {
 
     fn put(&self, key: &Key, object: Bytes) -> Result<(), Failure> {
         let path = self.path(key);
-        wait(async { self.bucket.put(&path, object.into()).await.map(|_| ()) })
+        wait_for_write(async { self.bucket.put(&path, object.into()).await.map(|_| ()) })
     }
 
     fn probe(&self) -> Result<(), Failure> {
@@ -152,7 +152,7 @@ impl Store for S3 {
             }),
         };
         let options = PutOptions::from(mode);
-        wait(async {
+        wait_for_write(async {
             match self.bucket.put_opts(&path, note.into(), options).await {
                 Ok(written) => match written.e_tag {
                     Some(tag) => Ok(Some(Tag(tag))),
@@ -166,7 +166,7 @@ impl Store for S3 {
 
     fn remove(&self, name: &str) -> Result<(), Failure> {
         let path = self.note(name);
-        wait(async {
+        wait_for_write(async {
             match self.bucket.delete(&path).await {
                 Err(StoreError::NotFound { .. }) => Ok(()),
                 done => done,
@@ -184,11 +184,27 @@ fn no_tag<T>() -> Result<T, StoreError> {
 
 /// Waits on this thread, which is one of the tier's.
 fn wait<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Failure> {
+    outcome(work)?.map_err(|error| Failure::new(error.to_string()))
+}
+
+/// The same for a write, which may be denied where reads are not.
+fn wait_for_write<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Failure> {
+    outcome(work)?.map_err(|error| Failure {
+        text: error.to_string(),
+        is_denied: matches!(
+            error,
+            StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }
+        ),
+    })
+}
+
+fn outcome<T>(
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<Result<T, StoreError>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
-        .map_err(|error| Failure(error.to_string()))?;
+        .map_err(|error| Failure::new(error.to_string()))?;
     let done = catch_unwind(AssertUnwindSafe(|| runtime.block_on(work)));
-    done.map_err(|_| Failure("the client panicked".to_owned()))?
-        .map_err(|error| Failure(error.to_string()))
+    done.map_err(|_| Failure::new("the client panicked"))
 }

@@ -38,7 +38,9 @@ pub struct SharedStats {
     pub write_failed: u64,
     /// The store is not asked, since it did not answer.
     pub is_open: bool,
-    /// The store heeds conditions of writes; without, there are no leases. `None` until the first one is wanted.
+    /// Nothing is written and no lease taken, since a write was denied or failed, until a probe is answered.
+    pub is_read_only: bool,
+    /// The store heeds conditions of writes; without, there are no leases. `None` until it has answered.
     pub is_conditional: Option<bool>,
     /// Lineage and count of the epoch, which results without a content id obey; `None` if it is not known.
     pub epoch: Option<String>,
@@ -69,10 +71,9 @@ pub(super) fn count(counter: &AtomicU64) -> u64 {
 }
 
 impl Counters {
-    pub(super) fn stats(&self, is_open: bool, is_conditional: Option<bool>) -> SharedStats {
+    pub(super) fn stats(&self) -> SharedStats {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         SharedStats {
-            epoch: None,
             hits: load(&self.hits),
             misses: load(&self.misses),
             refused: load(&self.refused),
@@ -88,8 +89,7 @@ impl Counters {
             dropped: load(&self.dropped),
             unfit: load(&self.unfit),
             write_failed: load(&self.write_failed),
-            is_open,
-            is_conditional,
+            ..SharedStats::default()
         }
     }
 }

@@ -46,4 +46,52 @@ pub(super) enum Seen {
 }
 
 /// The store did not do what it was asked for.
-pub(super) struct Failure(pub(super) String);
+pub(super) struct Failure {
+    pub(super) text: String,
+    /// A write that these credentials do not permit.
+    pub(super) is_denied: bool,
+}
+
+impl Failure {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            is_denied: false,
+        }
+    }
+
+    pub(super) fn late() -> Self {
+        Self::new("no answer within 2 s")
+    }
+}
+
+/// What the store is asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Operation {
+    Get,
+    Put,
+    /// A look at a note.
+    Look,
+    /// A change of a lease.
+    Lease,
+    /// An invalidation.
+    Epoch,
+    Probe,
+}
+
+impl Operation {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Put => "put",
+            Self::Look => "look",
+            Self::Lease => "lease",
+            Self::Epoch => "epoch",
+            Self::Probe => "probe",
+        }
+    }
+
+    pub(super) fn is_write(self) -> bool {
+        !matches!(self, Self::Get | Self::Look)
+    }
+}

@@ -71,6 +71,12 @@ pub fn set_longest_wait(cache: &Cache, limit: std::time::Duration) {
     cache.inner().set_longest_wait(limit);
 }
 
+/// Lets time pass for what judges the bucket that machines share: its epoch, leases, and the pause after a failure.
+#[cfg(feature = "shared")]
+pub fn let_bucket_time_pass(cache: &Cache, time: std::time::Duration) {
+    cache.inner().let_bucket_time_pass(time);
+}
+
 /// A directory that is deleted with this value.
 #[derive(Debug)]
 pub struct TempDir(PathBuf);

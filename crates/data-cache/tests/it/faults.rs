@@ -473,7 +473,7 @@ pub(crate) fn fill_the_disk(dir: &Path) {
 fn a_real_full_file_system_is_survived() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new("unshare");
-    let mount = "mount -t tmpfs -o size=400k tmpfs \"$DATA_CACHE_CHILD_DIR\" && echo mounted && exec \"$0\" \"$@\"";
+    let mount = "mount -t tmpfs -o size=400k tmpfs \"$OPS_TEST_CHILD_DIR\" && echo mounted && exec \"$0\" \"$@\"";
     command
         .args(["--map-root-user", "--mount", "sh", "-c", mount])
         .arg(std::env::current_exe().unwrap());

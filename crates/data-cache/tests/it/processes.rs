@@ -1,6 +1,7 @@
 //! Several processes on one directory.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -244,6 +245,68 @@ fn another_process_computes_when_the_one_that_did_is_killed() {
     assert!(other.wait_for("answered").is_some());
     other.succeeds();
     assert_eq!(count_of(dir.path(), "computes-"), 1);
+}
+
+#[tokio::test]
+async fn waiting_for_many_results_of_another_process_stalls_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let (holder, other) = (
+        Cache::open(dir.path()).unwrap(),
+        Cache::open(dir.path()).unwrap(),
+    );
+    // more than a cache has workers
+    let held: Vec<_> = (0..40).map(|n| format!("SELECT {n}")).collect();
+    let (computing, may_end) = (
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let holding: Vec<_> = held
+        .iter()
+        .map(|sql| {
+            let (holder, sql) = (holder.clone(), sql.clone());
+            let (computing, may_end) = (computing.clone(), may_end.clone());
+            std::thread::spawn(move || {
+                let compute = || {
+                    computing.fetch_add(1, Ordering::SeqCst);
+                    while !may_end.load(Ordering::SeqCst) {
+                        std::thread::park_timeout(Duration::from_millis(1));
+                    }
+                    Ok::<_, String>(vec![numbers(&[1])])
+                };
+                holder
+                    .get_or_compute(&sql, &Params::new(), None, compute)
+                    .unwrap()
+            })
+        })
+        .collect();
+    while computing.load(Ordering::SeqCst) < 40 {
+        tokio::task::yield_now().await;
+    }
+    let ask = |sql: String, value: i64| {
+        let other = other.clone();
+        async move {
+            let compute = async move { Ok::<_, String>(vec![numbers(&[value])]) };
+            let found = other
+                .get_or_compute_async(&sql, &Params::new(), None, compute)
+                .await;
+            number(&found.unwrap())
+        }
+    };
+    let waiting: Vec<_> = held
+        .iter()
+        .map(|sql| tokio::spawn(ask(sql.clone(), 2)))
+        .collect();
+    for n in 100..200 {
+        let asked = tokio::time::timeout(Duration::from_secs(30), ask(format!("SELECT {n}"), n));
+        assert_eq!(asked.await.unwrap(), n, "it waits behind those that wait");
+    }
+    may_end.store(true, Ordering::SeqCst);
+    for found in waiting {
+        assert_eq!(found.await.unwrap(), 1);
+    }
+    for computed in holding {
+        assert_eq!(number(&computed.join().unwrap()), 1);
+    }
 }
 
 #[test]

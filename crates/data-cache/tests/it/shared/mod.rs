@@ -4,11 +4,10 @@ mod differential;
 mod epochs;
 mod leases;
 mod proxy;
-pub(crate) mod replicas;
-mod weed;
+mod read_only;
+mod trouble;
 
 use std::fs;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use data_cache::testing::{ManualClock, TempDir};
@@ -18,25 +17,22 @@ use data_cache::{
 };
 use dev::moto::Moto;
 
-use self::proxy::{Fault, Proxy};
+use self::proxy::Proxy;
 use crate::batches::{number, numbers};
 
 const SQL: &str = "SELECT sum(n)::BIGINT AS n FROM t WHERE n < $limit";
 const KEY: [u8; 32] = [42; 32];
 const LIMIT: Duration = Duration::from_secs(30);
+/// A bucket in trouble costs one lookup 2 s, and here the time until a busy machine notices that they are over.
+const COST: Duration = Duration::from_secs(3);
+/// A lookup that does not wait for the bucket takes no longer on a busy machine.
+const NO_WAIT: Duration = Duration::from_secs(1);
+/// Pause until a bucket that failed is asked again.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// The long versions are asked for.
 fn is_long() -> bool {
     std::env::var_os("OPS_TEST_FULL").is_some_and(|on| on == "1")
-}
-
-/// S3 for tests in which machines wait for each other: on a busy machine its answers take longer than the 2 s that they have.
-fn moto_if_long() -> Option<Arc<Moto>> {
-    if !is_long() {
-        println!("skipped: it needs a bucket that answers within 2 s, with OPS_TEST_FULL=1");
-        return None;
-    }
-    Moto::shared()
 }
 
 /// Names of the results in a bucket.
@@ -107,6 +103,15 @@ impl Machine {
 
     fn stats(&self) -> SharedStats {
         self.warehouse.cache().shared_stats().unwrap()
+    }
+}
+
+/// Waits until something is so; fails the test instead of waiting for ever.
+fn until(is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < LIMIT, "it waits for ever");
+        std::thread::yield_now();
     }
 }
 
@@ -331,116 +336,6 @@ fn a_result_is_as_old_as_it_is_on_every_machine() {
     clock.advance(1);
     assert_eq!(sql(&three).status(), Status::Miss);
     assert_eq!(three.stats().expired, 1);
-}
-
-#[test]
-fn a_store_that_hangs_costs_two_seconds_once() {
-    let Some(moto) = Moto::shared() else { return };
-    let (_dir, bytes) = database(100);
-    let proxy = Proxy::new(&moto.url);
-    let machine = Machine::new(&bytes, &config(&bucket(&moto), &proxy.url));
-    proxy.set(Fault::Hang);
-    let begin = Instant::now();
-    assert_eq!(number(machine.ask().batches()), 45);
-    let waited = begin.elapsed();
-    assert!(waited < Duration::from_secs(10), "{waited:?}");
-    let asked = proxy.count("GET", "/v1/");
-    assert!((1..=2).contains(&asked), "{asked} tries");
-    for limit in 20..40 {
-        assert_eq!(machine.ask_below(limit).status(), Status::Miss);
-    }
-    let stats = machine.stats();
-    assert_eq!((stats.failed, stats.skipped, stats.is_open), (1, 20, true));
-    assert!(proxy.count("GET", "/v1/") <= 2);
-    // what is on the machine is answered as ever
-    assert_eq!(machine.ask().status(), Status::Hit(Tier::Memory));
-}
-
-#[test]
-fn answers_that_fail_are_misses_after_two_tries() {
-    let Some(moto) = Moto::shared() else { return };
-    let (_dir, bytes) = database(100);
-    let proxy = Proxy::new(&moto.url);
-    let config = config(&bucket(&moto), &proxy.url);
-    let one = Machine::new(&bytes, &config);
-    one.ask();
-    one.flush();
-    for (fault, tries) in [
-        (Fault::Status(500), 2),
-        (Fault::Status(503), 2),
-        (Fault::Status(403), 1),
-        (Fault::Status(409), 1),
-        (Fault::Cut, 1),
-    ] {
-        let two = Machine::new(&bytes, &config);
-        let before = proxy.count("GET", "/v1/");
-        proxy.set(fault);
-        let answer = two.ask();
-        assert_eq!(
-            (answer.status(), number(answer.batches())),
-            (Status::Miss, 45),
-            "{fault:?}"
-        );
-        proxy.set(Fault::None);
-        let stats = two.stats();
-        assert_eq!(
-            (stats.failed, stats.misses, stats.is_open),
-            (1, 1, true),
-            "{fault:?}"
-        );
-        assert!(proxy.count("GET", "/v1/") - before >= tries, "{fault:?}");
-        assert!(proxy.count("GET", "/v1/") - before <= 2, "{fault:?}");
-    }
-    // one lost answer: the second try has it
-    let two = Machine::new(&bytes, &config);
-    proxy.set(Fault::LoseAnswers(1));
-    assert_eq!(two.ask().status(), SHARED);
-    assert!(!two.stats().is_open);
-}
-
-#[test]
-fn a_write_whose_answer_is_lost_is_written_again() {
-    let Some(moto) = Moto::shared() else { return };
-    let (_dir, bytes) = database(100);
-    let proxy = Proxy::new(&moto.url);
-    let config = config(&bucket(&moto), &proxy.url);
-    let one = Machine::new(&bytes, &config);
-    proxy.set_for("PUT", "/v1/", Fault::LoseAnswers(1));
-    assert_eq!(one.ask().status(), Status::Miss);
-    one.flush();
-    assert_eq!(proxy.count("PUT", "/v1/"), 2);
-    assert_eq!((one.stats().written, one.stats().is_open), (1, false));
-    let two = Machine::new(&bytes, &config);
-    let found = two.ask();
-    assert_eq!((found.status(), number(found.batches())), (SHARED, 45));
-}
-
-#[test]
-fn a_write_that_fails_costs_nobody_an_answer() {
-    let Some(moto) = Moto::shared() else { return };
-    let (_dir, bytes) = database(100);
-    let proxy = Proxy::new(&moto.url);
-    let config = config(&bucket(&moto), &proxy.url);
-    for status in [403, 409, 500] {
-        let one = Machine::new(&bytes, &config);
-        proxy.set_for("PUT", "/v1/", Fault::Status(status));
-        assert_eq!(number(one.ask().batches()), 45, "{status}");
-        one.flush();
-        let stats = one.stats();
-        assert_eq!(
-            (stats.written, stats.write_failed, stats.is_open),
-            (0, 1, true),
-            "{status}"
-        );
-        // not asked any more, and nothing more is kept for it
-        assert_eq!(number(one.ask_below(3).batches()), 3);
-        one.flush();
-        assert_eq!(
-            (one.stats().dropped, one.stats().skipped),
-            (1, 1),
-            "{status}"
-        );
-    }
 }
 
 #[test]

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use data_cache::testing::TempDir;
 
-pub(super) struct Weed {
+pub(crate) struct Weed {
     child: Child,
     _dir: TempDir,
     ports: [u16; 8],
-    pub(super) url: String,
+    pub(crate) url: String,
 }
 
 /// Time to start; it takes three seconds on two idle cores.
@@ -25,7 +25,7 @@ const IDENTITIES: &str = r#"{"identities": [
 const NAMES: [&str; 4] = ["master", "volume", "filer", "s3"];
 
 impl Weed {
-    pub(super) fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         if std::env::var_os("OPS_TEST_FULL").is_none_or(|on| on != "1") {
             println!("skipped: a server of SeaweedFS is started with OPS_TEST_FULL=1");
             return None;
@@ -79,7 +79,7 @@ impl Weed {
 
 impl Weed {
     /// Makes a bucket. The first write to it takes seconds, since volumes are made for it.
-    pub(super) fn bucket(&self, name: &str) {
+    pub(crate) fn bucket(&self, name: &str) {
         let url = format!("{}/{name}", self.url);
         ureq::put(&url).send_empty().unwrap();
         let begin = Instant::now();

@@ -1,0 +1,123 @@
+//! Results for other machines, written in the background.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::frame::Head;
+use super::lease::Lease;
+use super::places::{Place, Replacement};
+use super::question::Offer;
+use super::stats::count;
+use super::store::{MAX_OBJECT_BYTES, Operation};
+use super::tier::SharedTier;
+use crate::disk::encode;
+use crate::key::Key;
+use crate::memory::retained_bytes;
+
+impl SharedTier {
+    /// Writes a result in the background, if it is worth it and not too much waits. The lease is let go of after that.
+    pub(crate) fn offer(
+        self: &Arc<Self>,
+        key: Key,
+        kind: &str,
+        offer: Offer,
+        lease: Option<Lease>,
+    ) {
+        self.costs.learn(kind, offer.compute);
+        if offer.compute < self.min_compute {
+            return;
+        }
+        let bytes = retained_bytes(&offer.batches);
+        let Some(place) = self.place_for(bytes) else {
+            count(&self.counters.dropped);
+            return;
+        };
+        let tier = self.clone();
+        self.writers.run(move || {
+            tier.write(&key, &offer);
+            drop(place);
+            drop(lease);
+        });
+    }
+
+    /// Writes a result without a content id in the background, in place of the one that was there. If it cannot be written,
+    /// the older one must not be found any more.
+    pub(crate) fn replace(self: &Arc<Self>, key: Key, offer: Offer) {
+        let bytes = retained_bytes(&offer.batches);
+        let Some(place) = self.place_for(bytes) else {
+            count(&self.counters.dropped);
+            return self.epochs.owe();
+        };
+        let replacement = Replacement {
+            offer,
+            _place: place,
+        };
+        let mut replacing = self.replacing.lock();
+        if let Some(next) = replacing.get_mut(&key) {
+            // one that waited is dropped, after the lock
+            let _late = next.replace(replacement);
+            drop(replacing);
+            return;
+        }
+        replacing.insert(key, None);
+        drop(replacing);
+        let tier = self.clone();
+        self.writers
+            .run(move || tier.write_in_turn(key, replacement));
+    }
+
+    fn place_for(self: &Arc<Self>, bytes: u64) -> Option<Place> {
+        match self.takes_writes() {
+            true => self.places.take(bytes),
+            false => None,
+        }
+    }
+
+    fn write_in_turn(&self, key: Key, first: Replacement) {
+        let mut next = Some(first);
+        // at most as many as there are places
+        while let Some(replacement) = next {
+            if !self.write(&key, &replacement.offer) {
+                self.epochs.owe();
+            }
+            let mut replacing = self.replacing.lock();
+            next = replacing.get_mut(&key).and_then(Option::take);
+            if next.is_none() {
+                replacing.remove(&key);
+            }
+        }
+    }
+
+    /// Returns `true` if it is written.
+    fn write(&self, key: &Key, offer: &Offer) -> bool {
+        let Some(object) = self.object(key, offer) else {
+            count(&self.counters.unfit);
+            return false;
+        };
+        match self.store.put(key, object) {
+            Ok(()) => {
+                count(&self.counters.written);
+                true
+            }
+            Err(failure) => {
+                count(&self.counters.write_failed);
+                self.failed(&failure, Operation::Put);
+                false
+            }
+        }
+    }
+
+    fn object(&self, key: &Key, offer: &Offer) -> Option<Bytes> {
+        let encoded = encode(&offer.batches, self.codec).ok()?;
+        let head = Head {
+            created_at: offer.created_at,
+            ttl_seconds: offer.ttl_seconds,
+            compute_ms: u64::try_from(offer.compute.as_millis()).unwrap_or(u64::MAX),
+            rows: offer.batches.iter().map(|b| b.num_rows() as u64).sum(),
+            codec: encoded.format,
+        };
+        let object = self.seal.close(key, &head, &encoded.bytes)?;
+        (object.len() as u64 <= MAX_OBJECT_BYTES).then(|| object.into())
+    }
+}

@@ -1,0 +1,141 @@
+//! What is known of writes: if the store takes them, and heeds their conditions.
+//!
+//! Both are asked in the background, at the start and after a write that failed or was denied, so that no lookup waits for the
+//! answer of a store that is known to be in trouble. A lookup that wants a lease while the first question is still open waits
+//! for it within its 2 s.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::breaker::{Breaker, PAUSE, Permit};
+use super::conditional;
+use super::store::{Failure, Operation};
+use super::tier::SharedTier;
+
+/// Time between two probes of a store that denied a write: somebody has to change permissions.
+const DENIED_PAUSE: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+pub(super) struct Writes {
+    breaker: Breaker,
+    known: Mutex<Known>,
+    told: Condvar,
+}
+
+#[derive(Default)]
+struct Known {
+    /// Conditions of writes are heeded.
+    is_heeded: Option<bool>,
+    /// The store is being asked.
+    is_asked: bool,
+    /// The last that is known: credentials do not suffice.
+    is_denied: bool,
+}
+
+impl Writes {
+    /// Nothing is written and no lease taken.
+    pub(super) fn are_stopped(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    pub(super) fn are_denied(&self) -> bool {
+        self.known.lock().is_denied
+    }
+
+    pub(super) fn are_conditional(&self) -> Option<bool> {
+        self.known.lock().is_heeded
+    }
+
+    pub(super) fn failed(&self, now: Instant) {
+        self.breaker.failed(now, PAUSE);
+    }
+
+    /// Returns `true` if that is news.
+    pub(super) fn denied(&self, now: Instant) -> bool {
+        self.breaker.failed(now, DENIED_PAUSE);
+        !std::mem::replace(&mut self.known.lock().is_denied, true)
+    }
+
+    /// Waits for an answer that is on its way; `false` if it does not come in time.
+    fn wait_until(&self, by: Instant) -> bool {
+        let mut known = self.known.lock();
+        while known.is_asked && known.is_heeded.is_none() {
+            if self.told.wait_until(&mut known, by).timed_out() {
+                return !known.is_asked || known.is_heeded.is_some();
+            }
+        }
+        true
+    }
+}
+
+impl SharedTier {
+    /// Returns `true` if the store took writes of late; has that probed if it is due.
+    pub(super) fn may_write(self: &Arc<Self>) -> bool {
+        match self.writes.breaker.permit(self.now()) {
+            Permit::Ask => return true,
+            Permit::Probe => self.probe_writes(),
+            Permit::Refused => {}
+        }
+        false
+    }
+
+    /// Says if leases are to be had. The first answer of the store is waited for until then.
+    pub(super) fn may_lease(self: &Arc<Self>, by: Instant) -> bool {
+        if !self.may_write() {
+            return false;
+        }
+        if !self.writes.wait_until(by) {
+            self.failed(&Failure::late(), Operation::Lease);
+        }
+        self.writes.are_conditional() == Some(true)
+    }
+
+    /// Says if the store refuses writes whose condition does not hold; `None` if that is not known by then.
+    pub(super) fn is_conditional(self: &Arc<Self>, by: Instant) -> Option<bool> {
+        self.may_write();
+        self.writes.wait_until(by);
+        self.writes.are_conditional()
+    }
+
+    /// Asks in the background if writes are taken, and their conditions heeded.
+    pub(super) fn probe_writes(self: &Arc<Self>) {
+        if std::mem::replace(&mut self.writes.known.lock().is_asked, true) {
+            return;
+        }
+        let tier = self.clone();
+        self.reads.run(move || {
+            let found = conditional::are_heeded(&*tier.store);
+            tier.learn_of_writes(found);
+        });
+    }
+
+    fn learn_of_writes(&self, found: Result<bool, Failure>) {
+        // a probe that fails once more is no reason to stop reads
+        if let Err(failure) = &found
+            && (failure.is_denied || !self.writes.are_stopped())
+        {
+            self.failed(failure, Operation::Probe);
+        }
+        let mut known = self.writes.known.lock();
+        let pause = if known.is_denied { DENIED_PAUSE } else { PAUSE };
+        self.writes.breaker.probed(found.is_ok(), self.now(), pause);
+        if let Ok(is_heeded) = found {
+            if !is_heeded && known.is_heeded.is_none() {
+                tracing::warn!(
+                    target: "data_cache",
+                    effect = "it gives no leases, and results without a content id are not shared; accepted is one that heeds \
+                              If-None-Match and If-Match of writes",
+                    "shared_store_without_conditional_writes"
+                );
+            }
+            known.is_heeded = Some(is_heeded);
+            if std::mem::replace(&mut known.is_denied, false) {
+                tracing::info!(target: "data_cache", "shared_writes_taken_again");
+            }
+        }
+        known.is_asked = false;
+        self.writes.told.notify_all();
+    }
+}

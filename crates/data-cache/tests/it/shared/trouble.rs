@@ -1,0 +1,148 @@
+//! A bucket that hangs, fails or loses answers: it costs one lookup 2 s, and no answer is wrong.
+
+use std::time::Instant;
+
+use data_cache::testing::let_bucket_time_pass;
+use data_cache::{Status, Tier};
+use dev::moto::Moto;
+
+use super::proxy::{Fault, Proxy};
+use super::{COST, Machine, NO_WAIT, PAUSE, SHARED, bucket, config, database, until};
+use crate::batches::number;
+
+#[test]
+fn a_store_that_hangs_costs_two_seconds_once() {
+    let Some(moto) = Moto::shared() else { return };
+    let (_dir, bytes) = database(100);
+    let proxy = Proxy::new(&moto.url);
+    let machine = Machine::new(&bytes, &config(&bucket(&moto), &proxy.url));
+    proxy.set(Fault::Hang);
+    let begin = Instant::now();
+    assert_eq!(number(machine.ask().batches()), 45);
+    let waited = begin.elapsed();
+    assert!(waited < COST, "{waited:?}");
+    let asked = proxy.count("GET", "/v1/");
+    assert!((1..=2).contains(&asked), "{asked} tries");
+    for limit in 20..40 {
+        assert_eq!(machine.ask_below(limit).status(), Status::Miss);
+    }
+    let stats = machine.stats();
+    assert_eq!((stats.failed, stats.skipped, stats.is_open), (1, 20, true));
+    assert!(proxy.count("GET", "/v1/") <= 2);
+    // what is on the machine is answered as ever
+    assert_eq!(machine.ask().status(), Status::Hit(Tier::Memory));
+
+    // it is probed after a pause, and nobody waits for that
+    let probe = |limit| {
+        let_bucket_time_pass(machine.warehouse.cache(), PAUSE);
+        let (begin, skipped) = (Instant::now(), machine.stats().skipped);
+        assert_eq!(machine.ask_below(limit).status(), Status::Miss);
+        assert_eq!(machine.stats().skipped, skipped + 1);
+        assert!(begin.elapsed() < NO_WAIT, "{:?}", begin.elapsed());
+    };
+    probe(50);
+    until(|| proxy.count("HEAD", "") > 0);
+    assert!(proxy.count("GET", "/v1/") <= 2);
+    proxy.set(Fault::None);
+    until(|| {
+        let is_open = machine.stats().is_open;
+        if is_open {
+            let_bucket_time_pass(machine.warehouse.cache(), PAUSE);
+            machine.ask_below(51);
+        }
+        !is_open
+    });
+    let asked = proxy.count("GET", "/v1/");
+    assert_eq!(machine.ask_below(52).status(), Status::Miss);
+    assert!(proxy.count("GET", "/v1/") > asked);
+}
+
+#[test]
+fn answers_that_fail_are_misses_after_two_tries() {
+    let Some(moto) = Moto::shared() else { return };
+    let (_dir, bytes) = database(100);
+    let proxy = Proxy::new(&moto.url);
+    let config = config(&bucket(&moto), &proxy.url);
+    let one = Machine::new(&bytes, &config);
+    one.ask();
+    one.flush();
+    for (fault, tries) in [
+        (Fault::Status(500), 2),
+        (Fault::Status(503), 2),
+        (Fault::Status(403), 1),
+        (Fault::Status(409), 1),
+        (Fault::Cut, 1),
+    ] {
+        let two = Machine::new(&bytes, &config);
+        let before = proxy.count("GET", "/v1/");
+        proxy.set(fault);
+        let answer = two.ask();
+        assert_eq!(
+            (answer.status(), number(answer.batches())),
+            (Status::Miss, 45),
+            "{fault:?}"
+        );
+        proxy.set(Fault::None);
+        let stats = two.stats();
+        assert_eq!(
+            (stats.failed, stats.misses, stats.is_open),
+            (1, 1, true),
+            "{fault:?}"
+        );
+        assert!(proxy.count("GET", "/v1/") - before >= tries, "{fault:?}");
+        assert!(proxy.count("GET", "/v1/") - before <= 2, "{fault:?}");
+    }
+    // one lost answer: the second try has it
+    let two = Machine::new(&bytes, &config);
+    proxy.set(Fault::LoseAnswers(1));
+    assert_eq!(two.ask().status(), SHARED);
+    assert!(!two.stats().is_open);
+}
+
+#[test]
+fn a_write_whose_answer_is_lost_is_written_again() {
+    let Some(moto) = Moto::shared() else { return };
+    let (_dir, bytes) = database(100);
+    let proxy = Proxy::new(&moto.url);
+    let config = config(&bucket(&moto), &proxy.url);
+    let one = Machine::new(&bytes, &config);
+    proxy.set_for("PUT", "/v1/", Fault::LoseAnswers(1));
+    assert_eq!(one.ask().status(), Status::Miss);
+    one.flush();
+    assert_eq!(proxy.count("PUT", "/v1/"), 2);
+    assert_eq!((one.stats().written, one.stats().is_open), (1, false));
+    let two = Machine::new(&bytes, &config);
+    let found = two.ask();
+    assert_eq!((found.status(), number(found.batches())), (SHARED, 45));
+}
+
+#[test]
+fn a_write_that_fails_costs_nobody_an_answer() {
+    let Some(moto) = Moto::shared() else { return };
+    let (_dir, bytes) = database(100);
+    let proxy = Proxy::new(&moto.url);
+    let config = config(&bucket(&moto), &proxy.url);
+    for status in [403, 409, 500] {
+        let one = Machine::new(&bytes, &config);
+        proxy.set_for("PUT", "/v1/", Fault::Status(status));
+        assert_eq!(number(one.ask().batches()), 45, "{status}");
+        one.flush();
+        let stats = one.stats();
+        // whoever may not write may read
+        let is_open = status != 403;
+        assert_eq!(
+            (stats.written, stats.write_failed, stats.is_open),
+            (0, 1, is_open),
+            "{status}"
+        );
+        assert!(stats.is_read_only);
+        // not written any more, and nothing more is kept for it
+        assert_eq!(number(one.ask_below(3).batches()), 3);
+        one.flush();
+        assert_eq!(
+            (one.stats().dropped, one.stats().skipped),
+            (1, u64::from(is_open)),
+            "{status}"
+        );
+    }
+}
