@@ -225,9 +225,8 @@ impl Config {
         self
     }
 
-    /// Shares results of queries with other machines through a bucket of S3; see [`data_cache::Cache::share`]. It is not asked
-    /// before the first result that may be shared. Unless set, the section `shared` of cache.yaml decides, whose key is the
-    /// secret that it names.
+    /// Shares results of queries with other machines through a bucket of S3; see [`data_cache::Cache::share`]. Unless set,
+    /// the section `shared` of cache.yaml decides, whose key is the secret that it names.
     #[cfg(feature = "shared")]
     #[must_use]
     pub fn shared(mut self, config: data_cache::SharedConfig) -> Self {

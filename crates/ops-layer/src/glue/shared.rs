@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_file_names_the_secret_that_seals_what_is_shared() {
-        let yaml = "shared: {bucket: results, region: us-east-1, key_secret: SHOP_SHARED_KEY}";
+        let yaml = "shared: {bucket: results, endpoint: 'http://127.0.0.1:9', key_secret: SHOP_SHARED_KEY}";
         let cache = join(yaml, None, &[KEY]).unwrap();
         assert!(cache.shared_stats().is_some());
         assert!(join("", None, &[KEY]).unwrap().shared_stats().is_none());
@@ -133,7 +133,7 @@ mod tests {
     fn code_wins_over_the_file() {
         let yaml = "shared: {bucket: results, key_secret: SHOP_SHARED_KEY}";
         let code = SharedConfig::s3("results")
-            .region("us-east-1")
+            .endpoint("http://127.0.0.1:9")
             .unauthenticated();
         assert!(
             join(yaml, Some(code), &[])
