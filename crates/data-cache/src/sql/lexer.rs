@@ -12,6 +12,7 @@ pub(crate) enum Token<'a> {
     Symbol(&'a str),
 }
 
+#[cfg(feature = "duckdb")]
 impl<'a> Token<'a> {
     pub(crate) fn text(self) -> &'a str {
         match self {
