@@ -27,7 +27,7 @@ pub(crate) enum Turn {
 pub(crate) enum Waits {
     /// One of the workers: another one works in its place.
     Worker,
-    /// That of the caller.
+    /// A thread of the caller.
     Caller,
 }
 

@@ -1,4 +1,4 @@
-//! What is asked for, and what is answered.
+//! Questions to the tier, and their answers.
 
 use std::time::Duration;
 

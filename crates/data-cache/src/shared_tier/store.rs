@@ -65,7 +65,7 @@ impl Failure {
     }
 }
 
-/// What the store is asked for.
+/// Kind of a request to the store.
 #[derive(Clone, Copy)]
 pub(super) enum Operation {
     Get,

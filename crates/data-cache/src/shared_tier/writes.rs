@@ -1,4 +1,4 @@
-//! What is known of writes: if the store takes them, and heeds their conditions.
+//! Knowledge of writes: if the store takes them, and heeds their conditions.
 //!
 //! Both are asked in the background, at the start and after a write that failed or was denied, so that no lookup waits for the
 //! answer of a store that is known to be in trouble. A lookup that wants a lease while the first question is still open waits

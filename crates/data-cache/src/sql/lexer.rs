@@ -32,7 +32,7 @@ impl<'a> Token<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unusual;
 
-/// What a piece of a text is.
+/// Kind of a piece of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Space,
@@ -73,7 +73,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Where the next piece begins.
+    /// Returns the place at which the next piece begins.
     pub(crate) fn at(&self) -> usize {
         self.at
     }

@@ -97,7 +97,7 @@ fn may_prefix(kind: Kind) -> bool {
     matches!(kind, Kind::Word | Kind::Number | Kind::Text)
 }
 
-/// What stands for a run of spaces between two pieces: a line break where that ends a comment or joins two literals.
+/// Returns what stands for a run of spaces between two pieces: a line break where that ends a comment or joins two literals.
 fn one_space(left: Kind, space: &str, right: Kind) -> &'static str {
     let may_break = left == Kind::Line || (left == Kind::Text && right == Kind::Text);
     match may_break && space.contains(['\n', '\r']) {

@@ -25,7 +25,7 @@ pub(super) struct Flusher {
     batches: [Batch; 3],
     /// Number of the next write.
     number: u64,
-    /// When each table was last written.
+    /// Time at which each table was last written.
     last: [Instant; 3],
     failed: Option<Instant>,
 }
