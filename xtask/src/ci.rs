@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Ok(browser) if args.full => web::look(&binary, &browser, true),
         Ok(browser) => web::measure(&binary, &browser),
         Err(missing) => {
-            println!("the pages are not looked at: {missing}");
+            absent.push(format!("the pages are not looked at: {missing}"));
             Ok(())
         }
     })?;

@@ -67,9 +67,9 @@ pub(crate) fn lighthouse(url: &str, browser: &Path) -> Command {
     look
 }
 
-/// Finds a browser and fetches the packages, or says in one line what is missing.
+/// Finds or installs a browser and fetches the packages, or says in one line what is missing.
 pub(crate) fn prepare() -> Result<PathBuf> {
-    let browser = browser()?;
+    let browser = ensure_browser()?;
     install_packages()?;
     Ok(browser)
 }
