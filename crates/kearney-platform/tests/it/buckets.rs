@@ -39,6 +39,31 @@ fn a_bucket_is_asked_together_with_directories_and_every_line_counts_once() {
     for dirs in [&[bucket, "two"][..], &["one", bucket, "two"]] {
         assert_eq!(sql(&home, dirs, counted), json!([[70, 70]]), "{dirs:?}");
     }
+    // the limit holds for both prefixes together
+    let other = "s3://telemetry/other";
+    let exported = run(&home, &["history", "export", other, "--dir", "two"]);
+    let told = text(&exported) + &text(&run(&home, &["sql", counted, "--dir", bucket]));
+    let copied = told
+        .lines()
+        .filter_map(|line| line.split_once("copied 1 files, "));
+    let bytes = copied.map(|(_, bytes)| bytes.trim_end_matches(" bytes").parse::<u64>().unwrap());
+    let bytes = (bytes.sum::<u64>() - 1).to_string();
+    let both = [
+        "sql",
+        counted,
+        "--dir",
+        bucket,
+        "--dir",
+        other,
+        "--s3-bytes",
+        &bytes,
+    ];
+    let told = text(&run(&home, &both));
+    assert!(
+        told.contains("s3://telemetry/shop, s3://telemetry/other: 2 files"),
+        "{told}"
+    );
+    assert_eq!(sql(&home, &[bucket, other], counted), json!([[70, 70]]));
     let stats = run(&home, &["history", "stats", "--dir", bucket]);
     assert!(
         text(&stats).contains("logs           1           40"),

@@ -9,6 +9,7 @@ mod black_box;
 #[cfg(feature = "history-s3")]
 mod buckets;
 mod cache;
+mod canary;
 mod cluster;
 mod collector;
 mod commands;

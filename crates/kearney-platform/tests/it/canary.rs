@@ -1,0 +1,70 @@
+//! A secret of the platform, looked for in all that it keeps of its past.
+
+use serde_json::json;
+
+use crate::faults::CANARY;
+use crate::history::{run, text};
+use crate::served::Home;
+
+const TOKEN: &str = "token-of-the-operator";
+
+/// Asserts that no file of these folders has the canary, and that there are files.
+fn assert_no_canary_in_files(home: &Home, folders: &[&str]) {
+    for folder in folders {
+        let entries = std::fs::read_dir(home.path(folder)).unwrap();
+        let files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        assert!(!files.is_empty(), "{folder}");
+        for file in files {
+            let bytes = std::fs::read(&file).unwrap();
+            let mut parts = bytes.windows(CANARY.len());
+            let is_there = parts.any(|part| part == CANARY.as_bytes());
+            assert!(!is_there, "{}", file.display());
+        }
+    }
+}
+
+#[test]
+fn a_secret_on_a_line_of_the_log_is_in_no_history_file_no_black_box_and_no_answer() {
+    let mut home = Home::new();
+    std::fs::create_dir(home.path("box")).unwrap();
+    home.set("OPS_HISTORY_DIR", "history");
+    home.set("OPS_BLACK_BOX", "box");
+    home.set("OPS_ADMIN_TOKEN", TOKEN);
+    home.set("REGISTRY_API_KEY", CANARY);
+    let served = home.serve();
+    // its access line has the path
+    let path = format!("/api/registry/models/{CANARY}");
+    assert_eq!(served.get(&path).status, 404);
+    let model = format!(r#"{{"name": "{CANARY}", "version": "1"}}"#);
+    let headers = [("X-API-Key", CANARY)];
+    served.post("/api/registry/models", &headers, &model);
+
+    let ask = |sql: &str| {
+        let body = json!({"sql": sql}).to_string();
+        let answer = served.ask_admin("/api/sql", TOKEN, &body);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert!(!answer.body.contains(CANARY), "{}", answer.body);
+        answer.json()["rows"].clone()
+    };
+    let lines = "SELECT count(*) FROM requests WHERE url_path LIKE '/api/registry/models/%'";
+    assert_eq!(ask(lines), json!([[1]]), "the line is there without it");
+    for table in ["logs", "spans", "metrics"] {
+        assert_ne!(ask(&format!("FROM {table}")), json!([]), "{table}");
+    }
+    served.kill();
+    let mut told = Vec::new();
+    for table in ["logs", "spans", "metrics"] {
+        let all = format!("FROM {table}");
+        let answer = run(&home, &["sql", "--json", &all, "--dir", "history"]);
+        assert!(answer.status.success(), "{}", text(&answer));
+        told.push(text(&answer));
+    }
+    let shown = run(&home, &["black-box", "box/kearney-platform-api.box"]);
+    told.push(text(&shown));
+    assert!(told[3].contains("/api/registry/models/"), "{}", told[3]);
+    for told in told {
+        assert!(!told.contains(CANARY), "{told}");
+    }
+    let folders = ["history/logs", "history/spans", "history/metrics", "box"];
+    assert_no_canary_in_files(&home, &folders);
+}
