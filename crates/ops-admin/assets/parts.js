@@ -80,7 +80,7 @@ const meter = (/** @type {string} */ label) => svg("svg", { class: "meter", view
   svg("rect", { width: 100, height: 10 }), svg("rect", { class: "full", width: 0, height: 10 }));
 
 /** @type {Record<string, string>} */
-const BUCKET = { answers: "answers", unreachable: "does not answer", without_conditions: "answers, ignores conditions of writes" };
+const BUCKET = { answers: "answers", unreachable: "does not answer", read_only: "answers, takes no writes", without_conditions: "answers, ignores conditions of writes" };
 
 /** @param {any} shared @param {Finding[]} findings */
 function bucketFacts(shared, findings) {

@@ -113,6 +113,8 @@ crate::define! {
     pub reported_gauge cache_shared_open {}
     /// 1 if the bucket that machines share ignores conditions of writes, and so gives no leases
     pub reported_gauge cache_shared_unconditional {}
+    /// 1 while nothing is written to the bucket that machines share, since it denied or failed a write
+    pub reported_gauge cache_shared_read_only {}
 
     /// The build that runs, always 1
     pub gauge build_info { version: &'static str, git_sha: &'static str, rustc: &'static str }

@@ -331,5 +331,6 @@ impl Inner {
         let flag = |is_set: bool| f64::from(u8::from(is_set));
         gauge!("cache_shared_open").set(flag(stats.is_open));
         gauge!("cache_shared_unconditional").set(flag(stats.is_conditional == Some(false)));
+        gauge!("cache_shared_read_only").set(flag(stats.is_read_only));
     }
 }

@@ -31,6 +31,8 @@ enum State {
     Answers,
     /// It is not asked until a probe is answered.
     Unreachable,
+    /// It answers, and takes no writes: its results are used, none is added, and it gives no leases.
+    ReadOnly,
     /// It answers, but gives no leases.
     WithoutConditions,
 }
@@ -38,10 +40,11 @@ enum State {
 pub(super) fn collect(cache: &Cache) -> Option<Part> {
     let stats = cache.shared_stats()?;
     Some(Part {
-        state: match (stats.is_open, stats.is_conditional) {
-            (true, _) => State::Unreachable,
-            (false, Some(false)) => State::WithoutConditions,
-            (false, _) => State::Answers,
+        state: match (stats.is_open, stats.is_read_only, stats.is_conditional) {
+            (true, ..) => State::Unreachable,
+            (false, true, _) => State::ReadOnly,
+            (false, false, Some(false)) => State::WithoutConditions,
+            (false, false, _) => State::Answers,
         },
         hits: stats.hits,
         misses: stats.misses,

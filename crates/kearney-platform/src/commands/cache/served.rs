@@ -61,6 +61,7 @@ pub fn shown(shared: &Value) -> String {
     let state = match shared["state"].as_str() {
         Some("answers") => "answers".to_owned(),
         Some("unreachable") => format!("does not answer{}", ago(&shared["since"])),
+        Some("read_only") => "answers, but takes no writes: results of others are used".to_owned(),
         Some("without_conditions") => {
             "answers, but ignores conditions of writes: it gives no leases".to_owned()
         }

@@ -114,6 +114,7 @@ fn replicas_of_one_snapshot_share_results_and_tags_and_say_so() {
         "cache_shared_total{outcome=\"refused\"} 0\n",
         "cache_shared_open 0\n",
         "cache_shared_unconditional 0\n",
+        "cache_shared_read_only 0\n",
     ] {
         assert!(metrics.contains(series), "{series} is not in {metrics}");
     }
