@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::lease::{Applicant, Lease, Turn};
+use super::applicant::{Applicant, Turn};
+use super::lease::Lease;
 use super::question::{Offer, Question};
 use super::stats::count;
 use super::store::Operation;

@@ -31,6 +31,7 @@
 //! - HTTP is `ureq`, and TLS the `rustls` of the other crates: `object_store` takes a connector, so that it brings neither
 //!   `reqwest` nor a second provider of cryptography.
 
+mod applicant;
 mod attached;
 mod breaker;
 mod conditional;

@@ -53,6 +53,32 @@ pub(crate) struct SharedTier {
 /// The store was not asked, or did not answer: it is not asked for a while.
 pub(super) struct Unanswered;
 
+/// A question that the store has to answer by a moment.
+pub(super) struct Asked<T> {
+    answer: mpsc::Receiver<Result<T, Failure>>,
+    by: Instant,
+    operation: Operation,
+}
+
+impl<T> Asked<T> {
+    /// Waits for the answer, at most this long; `None` if it may come yet.
+    pub(super) fn answer_within(
+        &self,
+        tier: &SharedTier,
+        limit: Duration,
+    ) -> Result<Option<T>, Unanswered> {
+        let left = self.by.saturating_duration_since(Instant::now());
+        let failure = match self.answer.recv_timeout(left.min(limit)) {
+            Ok(Ok(answer)) => return Ok(Some(answer)),
+            Ok(Err(failure)) => failure,
+            Err(_) if left > limit => return Ok(None),
+            Err(_) => Failure::late(),
+        };
+        tier.failed(&failure, self.operation);
+        Err(Unanswered)
+    }
+}
+
 impl SharedTier {
     pub(crate) fn open(config: &SharedConfig, codec: Codec) -> Result<Arc<Self>, Error> {
         config.check()?;
@@ -148,22 +174,34 @@ impl SharedTier {
         operation: Operation,
         work: impl FnOnce(&dyn Store) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Unanswered> {
+        let asked = self.ask(by, operation, work, |_, _| {})?;
+        let answer = asked.answer_within(self, Duration::MAX)?;
+        answer.ok_or(Unanswered)
+    }
+
+    /// Asks the store for what it has to answer by then. An answer that nobody waits for any more goes to `unwanted`.
+    pub(super) fn ask<T: Send + 'static>(
+        self: &Arc<Self>,
+        by: Instant,
+        operation: Operation,
+        work: impl FnOnce(&dyn Store) -> Result<T, Failure> + Send + 'static,
+        unwanted: impl FnOnce(&dyn Store, T) + Send + 'static,
+    ) -> Result<Asked<T>, Unanswered> {
         if !self.may_ask() {
             return Err(Unanswered);
         }
-        let (sender, receiver) = mpsc::sync_channel(1);
+        let (sender, answer) = mpsc::sync_channel(1);
         let tier = self.clone();
         self.reads.run(move || {
-            let _ = sender.send(work(&*tier.store));
+            if let Err(mpsc::SendError(Ok(answer))) = sender.send(work(&*tier.store)) {
+                unwanted(&*tier.store, answer);
+            }
         });
-        let limit = by.saturating_duration_since(Instant::now());
-        let failure = match receiver.recv_timeout(limit) {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(failure)) => failure,
-            Err(_) => Failure::late(),
-        };
-        self.failed(&failure, operation);
-        Err(Unanswered)
+        Ok(Asked {
+            answer,
+            by,
+            operation,
+        })
     }
 
     /// Notes that the store failed. A write that it denies stops writes; anything else is a reason to ask for nothing at all.

@@ -299,6 +299,32 @@ fn a_store_whose_writes_hang_costs_two_seconds_once() {
     }
 }
 
+/// Has a machine want a lease that another one has, while the store lets it wait. Returns `false` if it did not see that.
+fn waits_for_the_holder(moto: &Moto) -> bool {
+    let (bucket, fleet, proxy) = (bucket(moto), Fleet::default(), Proxy::new(&moto.url));
+    let holder = fleet.machine(&config(&bucket, &moto.url));
+    let other = fleet.machine(&config(&bucket, &proxy.url));
+    until(|| other.stats().is_conditional.is_some());
+    proxy.set_for("PUT", "leases/", Fault::Hang);
+    std::thread::scope(|scope| {
+        let computing = scope.spawn(|| holder.ask());
+        until(|| fleet.runs() == 1);
+        let waiting = scope.spawn(|| other.ask());
+        until(|| other.stats().waited == 1 || fleet.runs() == 2);
+        fleet.end(2);
+        assert_eq!(computing.join().unwrap(), Status::Miss);
+        let stats = other.stats();
+        waiting.join().unwrap() == SHARED && !stats.is_open && !stats.is_read_only
+    })
+}
+
+#[test]
+fn a_store_that_lets_a_lease_wait_is_one_that_answers() {
+    let Some(moto) = Moto::shared() else { return };
+    // a busy machine may not answer within 2 s
+    assert!((0..5).any(|_| waits_for_the_holder(&moto)));
+}
+
 #[test]
 fn machines_whose_clocks_are_an_hour_apart_wait_for_each_other() {
     let Some(moto) = Moto::shared() else { return };
