@@ -20,6 +20,8 @@ const BESIDE: &str = "--beside";
 /// The first argument of the process that fills a directory.
 const FILL: &str = "--fill";
 const IDLE: Duration = Duration::from_secs(120);
+/// Pause between two lookups of those who ask beside it.
+const PAUSE: Duration = Duration::from_micros(100);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -120,7 +122,7 @@ fn ask_beside(dir: &Path, sql: &str) {
             }
         }
         // two cores are for those who are measured
-        std::thread::park_timeout(Duration::from_micros(100));
+        std::thread::park_timeout(PAUSE);
     }
     let since = last.unwrap().duration_since(UNIX_EPOCH).unwrap();
     println!("{}", since.as_micros());
@@ -170,6 +172,8 @@ fn invalidate(dir: &Path, cache: &Cache, pattern: &str, gone: &str, expected: us
                 if is_served {
                     asked.last_served = start.elapsed();
                 }
+                // a thread that never pauses waits for its next turn on a core, and not for the cache
+                std::thread::park_timeout(PAUSE);
             }
             asked
         });

@@ -142,6 +142,16 @@ impl Index {
         }
     }
 
+    /// Makes room for so many entries at once.
+    pub(crate) fn reserve(&self, entries: usize) {
+        for shard in &self.shards {
+            // shards are never quite equal
+            shard
+                .lock()
+                .reserve(entries / SHARDS + entries / SHARDS / 8);
+        }
+    }
+
     fn add(&self, entry: &Indexed) {
         self.bytes.fetch_add(entry.bytes, Ordering::Relaxed);
         self.memory_bytes

@@ -77,13 +77,29 @@ pub(crate) struct Tail<'a> {
 }
 
 impl Tail<'_> {
-    /// The changes, oldest first. They are made one by one: together they would take more memory than the index.
-    pub(crate) fn changes(&self) -> impl Iterator<Item = Change> {
+    /// Number of changes.
+    pub(crate) fn len(&self) -> usize {
         let mut rest = self.records;
-        std::iter::from_fn(move || {
-            let (_, content, after) = split_record(rest)?;
+        let records = std::iter::from_fn(|| {
+            let (.., after) = split_record(rest)?;
             rest = after;
-            decode(content)
+            Some(())
+        });
+        records.count()
+    }
+
+    /// The changes of the keys that are meant, oldest first. They are made one by one: together they would take more memory
+    /// than the index.
+    pub(crate) fn changes(&self, is_meant: impl Fn(&Key) -> bool) -> impl Iterator<Item = Change> {
+        let (mut rest, mut last) = (self.records, Names::default());
+        std::iter::from_fn(move || {
+            loop {
+                let (_, content, after) = split_record(rest)?;
+                rest = after;
+                if key_of(content).is_some_and(|key| is_meant(&key)) {
+                    return decode(content, &mut last);
+                }
+            }
         })
     }
 }
@@ -297,7 +313,19 @@ fn is_readable(content: &[u8]) -> bool {
     has_label
 }
 
-fn decode(content: &[u8]) -> Option<Change> {
+/// The tables of the record before, as it has them: those of the next one are mostly the same.
+#[derive(Default)]
+struct Names<'a> {
+    written: &'a [u8],
+    tables: Arc<[String]>,
+}
+
+fn key_of(content: &[u8]) -> Option<Key> {
+    let key = content.get(1..)?.first_chunk()?;
+    Some(Key::from_bytes(*key))
+}
+
+fn decode<'a>(content: &'a [u8], last: &mut Names<'a>) -> Option<Change> {
     let (kind, rest) = content.split_first()?;
     let (key, mut rest) = rest.split_first_chunk::<KEY>()?;
     let key = Key::from_bytes(*key);
@@ -309,14 +337,18 @@ fn decode(content: &[u8]) -> Option<Change> {
         *number = take_number(&mut rest)?;
     }
     let label = take_text(&mut rest)?;
-    let mut tables = Vec::new();
-    while !rest.is_empty() {
-        tables.push(take_text(&mut rest)?.to_owned());
+    if last.written != rest {
+        let (written, mut tables) = (rest, Vec::new());
+        while !rest.is_empty() {
+            tables.push(take_text(&mut rest)?.to_owned());
+        }
+        let tables = shared_tables(tables);
+        *last = Names { written, tables };
     }
     let [created_at, ttl_seconds, compute_ms, generation, bytes] = numbers;
     let entry = Listed {
         label: label.into(),
-        tables: shared_tables(tables),
+        tables: last.tables.clone(),
         created_at,
         ttl_seconds,
         compute_ms,
