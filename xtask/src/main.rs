@@ -13,6 +13,7 @@ mod command;
 mod demo;
 mod dist;
 mod metadata;
+mod passed;
 mod perf;
 mod platform;
 mod prometheus;
