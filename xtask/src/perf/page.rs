@@ -23,7 +23,11 @@ pub(super) fn html(run: &Results, earlier: &[Results]) -> Result<String, String>
     );
     let failed = run.failed();
     let _ = match failed.is_empty() {
-        true => write!(page, "<p class=good>No threshold failed.</p>"),
+        true => write!(
+            page,
+            "<p class=good>No threshold failed. Goals that are missed: {}.</p>",
+            run.missed().count()
+        ),
         false => write!(
             page,
             "<p class=bad>Failed: {}</p>",
