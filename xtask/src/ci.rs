@@ -123,7 +123,7 @@ fn test(features: &str, full: bool, absent: &Absent) -> Command {
 
 /// Proves that no crate leans on what a sibling happens to turn on: bare, and with each single feature. A feature that
 /// no source of the crate names only turns on features of other crates, which are checked there: `--full` has it too.
-/// What passed before with the same content is not checked again, but with `--full`.
+/// A check that passed before with the same content is made again with `--full` only.
 fn each_alone(metadata: &Metadata, full: bool) -> Result<()> {
     let content = Content::read(metadata)?;
     let (mut checks, mut known) = (0, 0);

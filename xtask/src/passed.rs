@@ -15,11 +15,11 @@ use std::process::Command;
 /// Folders of a package that a check of its library does not read.
 const UNREAD: [&str; 3] = ["tests", "benches", "examples"];
 
-/// What checks read, as digests.
+/// Digests of what checks read.
 pub(crate) struct Content {
-    /// Of what every crate is built with.
+    /// Digest of what every crate is built with.
     common: String,
-    /// Of each crate of the workspace, with the names of those that it is built from.
+    /// Digest of each crate of the workspace, and the names of those that it is built from.
     crates: BTreeMap<String, (String, Vec<String>)>,
 }
 

@@ -26,8 +26,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(&[LIBDUCKDB])?;
-    let browser = ensure_browser()?;
-    install_packages()?;
+    let browser = prepare()?;
     look(&platform::build(Build::Plain)?, &browser, args.full)
 }
 

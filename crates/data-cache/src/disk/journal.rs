@@ -76,31 +76,29 @@ pub(crate) struct Tail<'a> {
     pub(crate) generation: Generation,
 }
 
-impl Tail<'_> {
+impl<'a> Tail<'a> {
+    /// The contents of the records, oldest first.
+    fn contents(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let mut rest = self.records;
+        std::iter::from_fn(move || {
+            let (_, content, after) = split_record(rest)?;
+            rest = after;
+            Some(content)
+        })
+    }
+
     /// Number of changes.
     pub(crate) fn len(&self) -> usize {
-        let mut rest = self.records;
-        let records = std::iter::from_fn(|| {
-            let (.., after) = split_record(rest)?;
-            rest = after;
-            Some(())
-        });
-        records.count()
+        self.contents().count()
     }
 
     /// The changes of the keys that are meant, oldest first. They are made one by one: together they would take more memory
     /// than the index.
     pub(crate) fn changes(&self, is_meant: impl Fn(&Key) -> bool) -> impl Iterator<Item = Change> {
-        let (mut rest, mut last) = (self.records, Names::default());
-        std::iter::from_fn(move || {
-            loop {
-                let (_, content, after) = split_record(rest)?;
-                rest = after;
-                if key_of(content).is_some_and(|key| is_meant(&key)) {
-                    return decode(content, &mut last);
-                }
-            }
-        })
+        let mut last = Names::default();
+        self.contents()
+            .filter(move |content| key_of(content).is_some_and(|key| is_meant(&key)))
+            .map_while(move |content| decode(content, &mut last))
     }
 }
 
