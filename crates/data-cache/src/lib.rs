@@ -110,6 +110,7 @@
 mod cache;
 mod cancel;
 mod clock;
+mod compact;
 mod config;
 mod disk;
 mod engine;

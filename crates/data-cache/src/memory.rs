@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayData, RecordBatch};
 use arrow::buffer::Buffer;
+use arrow::datatypes::Schema;
 use parking_lot::{Mutex, RwLock};
 
 use crate::etag::ContentDigest;
@@ -293,14 +294,34 @@ const BATCH_BYTES: u64 = 128;
 /// Bytes of an array beside its buffers: the array, its buffers' owners, and what the allocator adds.
 const ARRAY_BYTES: u64 = 400;
 
+/// Bytes of a schema beside its fields, of a field beside itself, and of a pair of metadata beside its texts: owners, tables,
+/// and what the allocator adds.
+const SCHEMA_BYTES: usize = 160;
+const FIELD_BYTES: usize = 48;
+const PAIR_BYTES: usize = 96;
+
 /// Bytes that the batches keep alive. An allocation that several columns or slices share counts once, and whole.
 pub(crate) fn retained_bytes(batches: &[RecordBatch]) -> u64 {
     let mut seen = HashSet::new();
     let mut bytes = (batches.len() as u64) * BATCH_BYTES;
+    bytes += batches
+        .first()
+        .map_or(0, |first| schema_bytes(&first.schema()));
     for column in batches.iter().flat_map(RecordBatch::columns) {
         add(&column.to_data(), &mut seen, &mut bytes);
     }
     bytes
+}
+
+/// Bytes of a schema, which the batches of a result share.
+fn schema_bytes(schema: &Schema) -> u64 {
+    let pairs = |(key, value): (&String, &String)| PAIR_BYTES + key.len() + value.len();
+    let metadata = schema.metadata().iter().map(pairs).sum::<usize>();
+    let fields = schema
+        .fields()
+        .iter()
+        .map(|field| field.size() + FIELD_BYTES);
+    (SCHEMA_BYTES + metadata + fields.sum::<usize>()) as u64
 }
 
 fn add(data: &ArrayData, seen: &mut HashSet<*const u8>, bytes: &mut u64) {

@@ -13,6 +13,7 @@ use super::disk_health::PAUSE_MILLIS;
 use super::generations::GenerationStamp;
 use super::inner::Inner;
 use super::look_up::CLOCK_SLACK_SECONDS;
+use crate::compact;
 use crate::disk::{Disk, Generation, LOCK_LIMIT, Metadata, NoMetadata, Which, encode, unique_id};
 use crate::error::Error;
 use crate::etag::ContentDigest;
@@ -404,7 +405,7 @@ impl Inner {
         let usage = Usage::at(self.now_millis());
         let indexed = Indexed::of(metadata, usage.clone());
         let entry = Arc::new(Entry {
-            batches: request.batches.to_vec(),
+            batches: compact::small_ones(request.batches),
             id: metadata.entry_id.clone(),
             created_at: metadata.created_at,
             ttl_seconds: metadata.ttl_seconds,

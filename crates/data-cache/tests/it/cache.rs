@@ -430,10 +430,23 @@ fn an_allocation_that_many_slices_share_is_counted_once() {
     let config = Config::from_yaml("c", "query_cache: {max_size_mb: 0, memory_mb: 800}").unwrap();
     let cache = Cache::open_with(dir.path(), &config).unwrap();
     let large = numbers(&vec![7; 10 << 20]); // 80 MiB
-    let slices: Vec<_> = (0..1000).map(|at| large.slice(at, 1)).collect();
+    let slices: Vec<_> = (0..1000).map(|at| large.slice(at, 10_000)).collect();
     cache.set(SQL, &slices, &Params::new(), None).unwrap();
     let bytes = cache.get_stats().memory_bytes;
     assert!((80 << 20..90 << 20).contains(&bytes), "{bytes}");
+}
+
+#[test]
+fn small_slices_do_not_keep_a_large_allocation() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::from_yaml("c", "query_cache: {max_size_mb: 0, memory_mb: 800}").unwrap();
+    let cache = Cache::open_with(dir.path(), &config).unwrap();
+    let large = numbers(&vec![7; 10 << 20]); // 80 MiB
+    let slices: Vec<_> = (0..1000).map(|at| large.slice(at, 1)).collect();
+    cache.set(SQL, &slices, &Params::new(), None).unwrap();
+    let bytes = cache.get_stats().memory_bytes;
+    assert!(bytes < 2 << 20, "{bytes}");
+    assert_eq!(cache.get(SQL, &Params::new()).unwrap().batches(), slices);
 }
 
 #[test]

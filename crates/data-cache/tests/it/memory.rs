@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use data_cache::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use data_cache::{Cache, Config, Params, params};
+use data_cache::{Cache, Config, Params, Warehouse, params};
 
 use crate::batches::{Random, is_full, numbers};
 use crate::child::Process;
@@ -61,6 +61,42 @@ fn the_limit_of_memory_holds_for_what_the_process_takes() {
     let most = child.wait_for("weighed").expect("the child panicked");
     println!("{most} MiB beside a limit of {LIMIT_MB}");
     child.succeeds();
+}
+
+const ROWS_LIMIT_MB: u64 = 18;
+
+/// The role of a child: keeps far more answers of one row than fit, as the engine hands them out.
+pub(crate) fn weigh_rows(_: &Path) {
+    let yaml = format!("query_cache: {{max_size_mb: 0, memory_mb: {ROWS_LIMIT_MB}}}");
+    let cache = Cache::open_with("nowhere", &Config::from_yaml("c", &yaml).unwrap()).unwrap();
+    let warehouse = Warehouse::in_memory().unwrap();
+    let columns = (0..10).map(|at| format!("$n + {at} AS column_{at}, 'of ' || $n AS text_{at}"));
+    let sql = format!("SELECT {}", columns.collect::<Vec<_>>().join(", "));
+    let keep = |at: i64| {
+        let bound = params! { n: at };
+        let batches = warehouse.query(&sql, &bound).unwrap();
+        cache.set(&sql, &batches, &bound, None).unwrap();
+    };
+    // the engine takes what it takes, with a cache or without
+    (0..100).for_each(keep);
+    let before = resident_mb();
+    (100..1600).for_each(keep);
+    let counted = cache.get_stats().memory_bytes >> 20;
+    assert!(counted >= ROWS_LIMIT_MB / 2, "{counted} MiB are counted");
+    println!("weighed {}", resident_mb() - before.min(resident_mb()));
+}
+
+#[test]
+fn the_limit_of_memory_holds_for_answers_of_one_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Process::start("weigh_rows", dir.path());
+    let most = child.wait_for("weighed").expect("the child panicked");
+    child.succeeds();
+    let most: u64 = most.trim().parse().unwrap();
+    assert!(
+        most <= ROWS_LIMIT_MB + ROWS_LIMIT_MB / 4,
+        "{most} MiB with a limit of {ROWS_LIMIT_MB}"
+    );
 }
 
 /// A result of a random shape: few or many rows, columns and batches; numbers, texts, or values that compress well.
