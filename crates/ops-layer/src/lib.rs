@@ -46,6 +46,8 @@
 //! | `flight-sql` | no | a server that speaks Arrow Flight SQL as the engine behind the cache (`ops_layer::cache::FlightSql`) |
 //! | `shared` | no | results that machines share through a bucket of S3 (section `shared` of cache.yaml, or `Config::shared`) |
 //! | `grpc` | no | gRPC: tonic services beside the routes, their calls in spans, lines and metrics, the health service |
+//! | `gzip` | no | compressed answers of `/metrics`, and compressed exports if `OTEL_EXPORTER_OTLP_COMPRESSION=gzip` asks for them |
+//! | `tls` | no | collectors behind `https`; without it such an endpoint is refused, with a hint |
 //! | `otlp-logs` | no | log lines leave by OTLP if `OTEL_LOGS_EXPORTER=otlp` asks for it |
 //! | `otlp-metrics` | no | metrics leave by OTLP if `OTEL_METRICS_EXPORTER=otlp` asks for it |
 //! | `profile` | no | CPU profiles of the running process on the admin page, if `OPS_ADMIN_PROFILE=on` and with its token |

@@ -62,6 +62,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `grpc` | no | durations of gRPC calls by method and status; turns on `http` |
+//! | `gzip` | yes | compressed answers of `/metrics` for those who accept them |
 //! | `http` | no | `http::RedMetrics`, which observes requests through ops-http |
 //! | `rules` | no | `slo!` and `rules`: recording rules, burn-rate alerts, a dashboard and test cases of any catalog |
 //! | `testing` | no | `testing`: a registry for each test, snapshots and their differences |

@@ -1,6 +1,6 @@
 //! The application's router with everything around it that a service needs.
 
-use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,10 +11,10 @@ use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use futures_util::FutureExt as _;
 use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower_http::catch_panic::CatchPanicLayer;
 
 use super::body::{Late, LimitedBody};
 use super::grpc::{self, Mount};
@@ -51,14 +51,15 @@ pub(super) fn compose(
     });
     mount
         .router
-        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(caught))
         .layer(middleware::from_fn_with_state(gate, pass))
         .layer(ops.http())
 }
 
-/// The panic itself is a line of its own, written by the panic hook of the log.
-fn panicked(_: Box<dyn Any + Send>) -> Response {
-    problem(StatusCode::INTERNAL_SERVER_ERROR, "the handler failed")
+/// Answers 500 where a handler panics. The panic itself is a line of its own, written by the panic hook of the log.
+async fn caught(request: Request, next: Next) -> Response {
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    answer.unwrap_or_else(|_| problem(StatusCode::INTERNAL_SERVER_ERROR, "the handler failed"))
 }
 
 async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {

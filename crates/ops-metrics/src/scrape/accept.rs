@@ -1,5 +1,5 @@
 use http::HeaderMap;
-use http::header::{ACCEPT, ACCEPT_ENCODING};
+use http::header::ACCEPT;
 
 use crate::scrape::lines::Format;
 
@@ -43,9 +43,10 @@ fn is_version(parameters: &str, version: &str) -> bool {
 }
 
 /// Returns whether `Accept-Encoding` takes gzip (RFC 9110 section 12.5.3).
+#[cfg(feature = "gzip")]
 pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     let codings = headers
-        .get_all(ACCEPT_ENCODING)
+        .get_all(http::header::ACCEPT_ENCODING)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','));
@@ -64,6 +65,7 @@ pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// A weight of 0 means never.
+#[cfg(feature = "gzip")]
 fn is_wanted(parameters: &str) -> bool {
     weight(parameters) > 0.0
 }

@@ -1,19 +1,17 @@
 use std::convert::Infallible;
 use std::fmt;
-use std::io::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::scrape::exposition::Exposition;
 use crate::scrape::lines::Format;
+use crate::scrape::zipped::Zipped;
 
 /// Bytes of a piece, which are written at a time.
-const PIECE_BYTES: usize = 64 * 1024;
+pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
 /// Bytes of the first piece, unless it is zipped: an answer that has no more is sent with its length, as simple clients expect it.
 const FIRST_BYTES: usize = 256 * 1024;
@@ -31,8 +29,7 @@ pub struct ScrapeBody {
 /// All that is written later.
 struct Rest {
     exposition: Exposition,
-    text: String,
-    gzip: Option<GzEncoder<Vec<u8>>>,
+    zipped: Option<Zipped>,
 }
 
 impl ScrapeBody {
@@ -44,11 +41,10 @@ impl ScrapeBody {
         }
     }
 
-    pub(crate) fn of_metrics(format: Format, gzip: bool) -> Self {
+    pub(crate) fn of_metrics(format: Format, zipped: Option<Zipped>) -> Self {
         let mut rest = Rest {
             exposition: Exposition::new(format),
-            text: String::new(),
-            gzip: gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast())),
+            zipped,
         };
         let (piece, is_last) = rest.piece(FIRST_BYTES);
         Self {
@@ -82,21 +78,12 @@ impl ScrapeBody {
 impl Rest {
     /// Returns the next piece, and whether it is the last one.
     fn piece(&mut self, enough: usize) -> (Bytes, bool) {
-        let Some(gzip) = &mut self.gzip else {
-            let mut text = String::with_capacity(PIECE_BYTES + PIECE_BYTES / 4);
-            self.exposition.fill(&mut text, enough);
-            return (text.into(), self.exposition.is_done());
-        };
-        self.text.clear();
-        self.exposition.fill(&mut self.text, PIECE_BYTES);
-        // writing to memory does not fail; flushed, a piece of text is a piece of the answer however small it became
-        drop(gzip.write_all(self.text.as_bytes()));
-        drop(gzip.flush());
-        let is_last = self.exposition.is_done();
-        if is_last {
-            drop(gzip.try_finish());
+        if let Some(zipped) = &mut self.zipped {
+            return zipped.piece(&mut self.exposition);
         }
-        (std::mem::take(gzip.get_mut()).into(), is_last)
+        let mut text = String::with_capacity(PIECE_BYTES + PIECE_BYTES / 4);
+        self.exposition.fill(&mut text, enough);
+        (text.into(), self.exposition.is_done())
     }
 }
 

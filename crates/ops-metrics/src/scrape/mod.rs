@@ -8,3 +8,5 @@ mod preparation;
 pub(crate) mod read;
 pub(crate) mod render;
 pub(crate) mod service;
+#[cfg_attr(not(feature = "gzip"), path = "plain.rs")]
+mod zipped;

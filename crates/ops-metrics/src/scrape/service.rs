@@ -10,6 +10,7 @@ use crate::scrape::accept;
 use crate::scrape::body::ScrapeBody;
 use crate::scrape::lines::Format;
 use crate::scrape::preparation::Scrape;
+use crate::scrape::zipped::{self, Zipped};
 
 /// Content type of the text format 0.0.4, which `/metrics` has unless OpenMetrics is asked for.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -22,7 +23,7 @@ pub const CONTENT_TYPE_OPEN_METRICS: &str =
 ///
 /// | request | answer |
 /// |---|---|
-/// | `GET` | 200 and OpenMetrics 1.0 if `Accept` names it, as Prometheus does, else the text format 0.0.4; gzip if that is accepted |
+/// | `GET` | 200 and OpenMetrics 1.0 if `Accept` names it, as Prometheus does, else the text format 0.0.4; gzip if that is accepted (feature `gzip`) |
 /// | `HEAD` | the same without `Content-Length` (RFC 9110, section 9.3.2): no text is written for it |
 /// | any other method | 405 |
 /// | before [`init`](crate::init) | 503 |
@@ -44,7 +45,7 @@ pub async fn serve(request: &request::Parts) -> Response<ScrapeBody> {
         );
     }
     let format = accept::format(&request.headers);
-    let gzip = accept::takes_gzip(&request.headers);
+    let gzip = zipped::is_accepted(&request.headers);
     match prepared().await {
         Ok(()) => {
             ops_metrics_scrapes_total().inc();
@@ -71,7 +72,7 @@ async fn prepared() -> Result<(), ScrapeFailure> {
 fn answer(format: Format, gzip: bool, head: bool) -> Response<ScrapeBody> {
     let mut response = Response::new(match head {
         true => ScrapeBody::left_out(),
-        false => ScrapeBody::of_metrics(format, gzip),
+        false => ScrapeBody::of_metrics(format, Zipped::when(gzip)),
     });
     if gzip {
         response = with(response, CONTENT_ENCODING, "gzip");

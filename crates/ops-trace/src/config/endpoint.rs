@@ -44,7 +44,11 @@ fn checked(endpoint: &str) -> Result<&str, Error> {
     match uri.scheme_str() {
         Some("http") => {}
         Some("https") if cfg!(feature = "tls") => {}
-        Some("https") => return Err(invalid("https needs the feature `tls` of ops-trace")),
+        Some("https") => {
+            return Err(invalid(
+                "https needs the feature `tls` of ops-trace, or of ops-layer",
+            ));
+        }
         _ => return Err(invalid(ACCEPTED)),
     }
     let authority = uri.authority().map_or("", |a| a.as_str());

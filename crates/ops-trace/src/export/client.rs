@@ -4,14 +4,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use parking_lot::Mutex;
-use prost::Message;
 
 use crate::config::otlp::Otlp;
 use crate::export::breaker::MAX_RETRY_AFTER;
 use crate::export::closing::Closing;
 use crate::export::reply::{FailedExport, Reply};
+use crate::export::response;
 use crate::limits::cut;
 use crate::stats::FailureKind;
 
@@ -130,8 +129,7 @@ impl Client {
         self.read(parts.status, &parts.headers, &body)
     }
 
-    /// Reads the answer to a batch that was taken. An empty one says that all is well, whatever its type. The answers of all
-    /// signals have the same fields under the same numbers.
+    /// Reads the answer to a batch that was taken. An empty one says that all is well, whatever its type.
     fn read(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<(), Failure> {
         if body.is_empty() {
             return Ok(());
@@ -140,19 +138,17 @@ impl Client {
         let kind = kind.map(|kind| String::from_utf8_lossy(kind));
         let essence = kind.as_deref().and_then(|kind| kind.split(';').next());
         let is_protobuf = essence.is_none_or(|e| e.trim().eq_ignore_ascii_case(PROTOBUF));
-        let reply = is_protobuf.then(|| ExportTraceServiceResponse::decode(body).ok());
-        let Some(reply) = reply.flatten() else {
+        let partial = is_protobuf.then(|| response::read(body));
+        let Some(partial) = partial.flatten() else {
             let kind = cut(kind.unwrap_or_default().into_owned(), MAX_HEADER_BYTES);
             return Err(not_otlp(format!(
                 "http status {} with content-type `{kind}`",
                 status.as_u16()
             )));
         };
-        if let Some(partial) = reply.partial_success {
-            let mut reply = self.reply.lock();
-            reply.rejected = partial.rejected_spans.max(0).unsigned_abs();
-            reply.message = partial.error_message;
-        }
+        let mut reply = self.reply.lock();
+        reply.rejected = partial.rejected.max(0).unsigned_abs();
+        reply.message = partial.message;
         Ok(())
     }
 }

@@ -12,5 +12,6 @@ mod exporter;
 pub(crate) mod pipeline;
 pub(crate) mod queue_limiter;
 pub(crate) mod reply;
+mod response;
 mod state;
 mod tail;

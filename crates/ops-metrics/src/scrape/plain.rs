@@ -1,0 +1,22 @@
+//! Without the feature `gzip` no answer is compressed.
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::scrape::exposition::Exposition;
+
+pub(crate) enum Zipped {}
+
+pub(crate) fn is_accepted(_: &HeaderMap) -> bool {
+    false
+}
+
+impl Zipped {
+    pub(crate) fn when(_: bool) -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn piece(&mut self, _: &mut Exposition) -> (Bytes, bool) {
+        match *self {}
+    }
+}
