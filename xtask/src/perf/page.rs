@@ -145,7 +145,9 @@ fn chart(title: &str, lines: &[(&str, Vec<(f64, f64)>)]) -> Result<String, Strin
     let mut svg = String::new();
     let points = || lines.iter().flat_map(|(_, points)| points.iter().copied());
     let last = points().map(|(x, _)| x).fold(1.0, f64::max);
-    let top = points().map(|(_, y)| y).fold(0.0, f64::max) * 1.1;
+    let top = points().map(|(_, y)| y).fold(0.0, f64::max);
+    // the legend stands above the curves: each of its rows takes an eighth of the height
+    let top = top / (0.85 - lines.len() as f64 / 8.0);
     let mut drawn = || -> Result<(), Box<dyn std::error::Error + '_>> {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         area.fill(&WHITE)?;
@@ -170,6 +172,7 @@ fn chart(title: &str, lines: &[(&str, Vec<(f64, f64)>)]) -> Result<String, Strin
         }
         chart
             .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
             .background_style(WHITE)
             .draw()?;
         area.present()?;
