@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     steps.take("serve", || serve_and_look(&binary, args.full))?;
     if args.full {
         steps.take("three services", three_services)?;
-        steps.take("cost of a request", perf::ladder::run)?;
+        steps.take("cost of a request", perf::ladder::check)?;
         steps.take("soak", || perf::soak::soak(&binary, SOAK_MINUTES))?;
     }
     steps.take("web", || match web::prepare() {

@@ -41,7 +41,7 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum Alone {
     /// Count instructions and allocations of one request, part by part
-    Ladder,
+    Ladder(ladder::Args),
     /// Measure what the admin page costs the service: idle, with one page open, with 16 under load
     Pages(pages::Args),
     /// Measure what the history costs the service, in interleaved rounds with and without it
@@ -67,7 +67,7 @@ enum Kind {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.alone {
-        Some(Alone::Ladder) => return ladder::run(),
+        Some(Alone::Ladder(args)) => return ladder::run(args),
         Some(Alone::Pages(args)) => return pages::run(args),
         Some(Alone::History(args)) => return history::run(args),
         Some(Alone::Soak(args)) => return soak::run(args),

@@ -45,6 +45,8 @@ pub(crate) const PROTOC: &str = "protoc";
 pub(crate) const SEAWEEDFS: &str = "seaweedfs";
 /// Fetched by `cargo xtask ci --full`: its test takes most of a minute.
 pub(crate) const HAPROXY: &str = "haproxy";
+/// Fetched when `cargo xtask perf ladder --times` asks for it, not by `setup`.
+pub(crate) const WRK: &str = "wrk";
 /// Fetched when `cargo xtask dist --trial` asks for it, not by `setup`.
 pub(crate) const MANIFESTS: &str = "manifests";
 
@@ -186,6 +188,17 @@ pub(crate) const TABLE: &[Tool] = &[
         },
         witness: "bin/kubernetes-validate",
         when_absent: "the manifest of Kubernetes is not checked",
+    },
+    Tool {
+        name: WRK,
+        version: "4.1",
+        checksum: "the distribution's signed package list",
+        source: Source::Debian {
+            package: "wrk",
+            libraries: &["libluajit-5.1-2"],
+        },
+        witness: "usr/bin/wrk",
+        when_absent: "the processor time of a request is not measured",
     },
 ];
 

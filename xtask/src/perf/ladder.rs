@@ -1,7 +1,11 @@
 //! `cargo xtask perf ladder`: instructions and allocations of one request, for each part of the layer beside none.
 //!
 //! The program is the test `ladder` of ops-layer in release: a server under callgrind, its client in a process that is not
-//! counted. Counts do not depend on what else the machine does; times do, and are not here.
+//! counted. Counts do not depend on what else the machine does; times do, and are measured only if asked for.
+
+mod table;
+mod times;
+mod wrk;
 
 use super::results::Row;
 use crate::tools::VALGRIND;
@@ -9,7 +13,7 @@ use crate::workspace::Scratch;
 use crate::{Result, command, setup};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 /// The parts, and the limit of each: instructions more than those of the first row, by 3 % more than it takes now.
 const ROWS: [(&str, Option<u64>); 8] = [
@@ -29,8 +33,24 @@ const RUNS: [u32; 2] = [1000, 3000];
 /// Instructions per request of threads that wake once a second.
 const NOISE: u64 = 250;
 
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Measure processor time instead, also of other projects' telemetry, with the load on a core of its own
+    #[arg(long)]
+    times: bool,
+    #[command(flatten)]
+    options: times::Options,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.times {
+        return times::run(&args.options);
+    }
+    check()
+}
+
 /// Prints the table. Fails if a row costs more than its limit.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     let missed = measure(&mut Vec::new())?;
     if missed.is_empty() {
         return Ok(());
@@ -90,6 +110,11 @@ fn build() -> Result<PathBuf> {
     cargo.args(["--test", "ladder", "--no-default-features"]);
     cargo.args(["--features", "log,metrics,secrets,trace"]);
     command::run(&mut cargo)?;
+    executable(&mut cargo)
+}
+
+/// Path of the program that a command of cargo has built.
+fn executable(cargo: &mut Command) -> Result<PathBuf> {
     let output = command::output(cargo.args(["--quiet", "--message-format=json"]))?;
     let messages = String::from_utf8_lossy(&output.stdout);
     let mut messages = messages.lines().rev().filter_map(|line| {
@@ -98,7 +123,7 @@ fn build() -> Result<PathBuf> {
     });
     messages
         .next()
-        .ok_or("cargo names no program for the test `ladder`".to_owned())
+        .ok_or_else(|| format!("{} names no program", command::shown(cargo)))
 }
 
 /// Instructions (0 without valgrind) and allocations of one request.

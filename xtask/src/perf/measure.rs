@@ -39,9 +39,9 @@ fn ticks(stat: &str) -> Option<u64> {
     Some(next()? + next()?)
 }
 
-/// Processor time of the threads that live: those of a name, or all.
-pub(super) fn threads_time(served: &Served, thread: Option<&str>) -> Result<Duration> {
-    let folder = format!("/proc/{}/task", served.id());
+/// Processor time of the threads of a process that live: those of a name, or all.
+pub(super) fn threads_time(process: u32, thread: Option<&str>) -> Result<Duration> {
+    let folder = format!("/proc/{process}/task");
     let failed = |e: std::io::Error| format!("{folder}: {e}");
     let mut nanoseconds = 0;
     for task in std::fs::read_dir(&folder).map_err(failed)? {

@@ -234,9 +234,9 @@ fn follow(mut stream: TcpStream, read: &AtomicU64) {
 
 /// Percent of a core that the process uses for a while.
 fn share(served: &Served, thread: Option<&str>) -> Result<f64> {
-    let (before, since) = (threads_time(served, thread)?, Instant::now());
+    let (before, since) = (threads_time(served.id(), thread)?, Instant::now());
     std::thread::sleep(QUIET);
-    let used = threads_time(served, thread)?.saturating_sub(before);
+    let used = threads_time(served.id(), thread)?.saturating_sub(before);
     Ok(used.as_secs_f64() / since.elapsed().as_secs_f64() * 100.0)
 }
 
@@ -244,11 +244,11 @@ fn share(served: &Served, thread: Option<&str>) -> Result<f64> {
 fn busy(served: &Served, lasts: Duration) -> Result<(f64, f64)> {
     let (requests, used, since) = (
         requests(served)?,
-        threads_time(served, None)?,
+        threads_time(served.id(), None)?,
         Instant::now(),
     );
     std::thread::sleep(lasts);
-    let used = threads_time(served, None)?
+    let used = threads_time(served.id(), None)?
         .saturating_sub(used)
         .as_secs_f64();
     let lasted = since.elapsed().as_secs_f64();
