@@ -3,6 +3,7 @@
 //! The program is the test `ladder` of ops-layer in release: a server under callgrind, its client in a process that is not
 //! counted. Counts do not depend on what else the machine does; times do, and are measured only if asked for.
 
+mod others;
 mod table;
 mod times;
 mod wrk;

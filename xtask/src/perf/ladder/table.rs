@@ -24,6 +24,8 @@ pub(super) struct Sample {
     pub(super) memory: f64,
     /// Spans of a request that reached the collector.
     pub(super) spans: f64,
+    /// Share of both cores that other processes took meanwhile.
+    pub(super) others: f64,
 }
 
 /// Samples of all rounds by row; the first row is `bare`.
@@ -68,7 +70,18 @@ impl Table {
                 figure(|sample, _| sample.spans),
             );
         }
-        println!();
+        let mut others: Vec<f64> = self
+            .samples
+            .iter()
+            .flatten()
+            .map(|sample| sample.others)
+            .collect();
+        let [_, middle, _] = median(&mut others);
+        println!(
+            "\nOther processes took {:.0} % of both cores (median), {:.0} % at most.\n",
+            middle * 100.0,
+            others.last().unwrap_or(&0.0) * 100.0
+        );
     }
 
     /// The goals of rows that were measured.
@@ -110,6 +123,7 @@ mod tests {
             p99: 1.0,
             memory: 10.0,
             spans: 0.1,
+            others: 0.0,
         }
     }
 

@@ -3,6 +3,7 @@
 //! The program is `perf/peers/ladder`, of which each row is a process on a core of its own. The load and the collector are on
 //! another, so that neither is in a figure.
 
+use super::others::Others;
 use super::table::{BARE, Sample, Table};
 use super::{executable, wrk};
 use crate::perf::measure::threads_time;
@@ -108,8 +109,11 @@ pub(super) fn run(options: &Options) -> Result<()> {
         for ((name, row, program), samples) in programs.iter().zip(&mut samples) {
             let sample = bench.measure(program, row)?;
             println!(
-                "round {round}, {name}: {:.2} µs, {:.0} requests a second, {:.3} spans of each exported",
-                sample.cpu, sample.requests_a_second, sample.spans
+                "round {round}, {name}: {:.2} µs, {:.0} requests a second, {:.3} spans of each exported, others {:.0} %",
+                sample.cpu,
+                sample.requests_a_second,
+                sample.spans,
+                sample.others * 100.0
             );
             samples.push(sample);
         }
@@ -159,6 +163,7 @@ impl<'a> Bench<'a> {
         wrk::ask(self.wrk, &url, 1)?;
         let process = server.child.id();
         let (spans, before) = (self.collector.spans(), threads_time(process, None)?);
+        let others = Others::watch(self.cores)?;
         let load = wrk::ask(self.wrk, &url, self.seconds)?;
         let used = threads_time(process, None)?.saturating_sub(before);
         let spans = self.collector.spans() - spans;
@@ -169,6 +174,7 @@ impl<'a> Bench<'a> {
             p99: load.p99.as_secs_f64() * 1e3,
             memory: memory(process)?,
             spans: spans as f64 / load.requests,
+            others: others.share(used)?,
         })
     }
 

@@ -1,0 +1,78 @@
+//! Processor time that other processes take while something is measured: with much of it the figures are of no use.
+
+use crate::Result;
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// Unit of processor time in `/proc`, the same on every Linux.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Processor time up to a moment, in ticks.
+pub(super) struct Others {
+    cores: [usize; 2],
+    busy: u64,
+    own: u64,
+    since: Instant,
+}
+
+impl Others {
+    pub(super) fn watch(cores: [usize; 2]) -> Result<Self> {
+        Ok(Self {
+            cores,
+            busy: read("/proc/stat", |text| busy(text, cores))?,
+            own: read("/proc/self/stat", own)?,
+            since: Instant::now(),
+        })
+    }
+
+    /// Share of both cores since then that was taken neither by this process, nor by its children that ended, nor by the server.
+    pub(super) fn share(&self, server: Duration) -> Result<f64> {
+        let now = Self::watch(self.cores)?;
+        let ticks = (now.busy - self.busy).saturating_sub(now.own - self.own);
+        let others = ticks as f64 * TICK.as_secs_f64() - server.as_secs_f64();
+        let both = self.since.elapsed().as_secs_f64() * 2.0;
+        Ok((others / both).max(0.0))
+    }
+}
+
+fn read(path: &str, ticks: impl Fn(&str) -> Option<u64>) -> Result<u64> {
+    let text = fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
+    ticks(&text).ok_or_else(|| format!("{path} has no processor time"))
+}
+
+/// Ticks in which these cores did something: all but the fourth and the fifth of a line, which are idle.
+fn busy(stat: &str, cores: [usize; 2]) -> Option<u64> {
+    let mut sum = 0;
+    for core in cores {
+        let name = format!("cpu{core} ");
+        let mut lines = stat.lines().filter_map(|line| line.strip_prefix(&name));
+        for (at, field) in lines.next()?.split_whitespace().take(8).enumerate() {
+            if !matches!(at, 3 | 4) {
+                sum += field.parse::<u64>().ok()?;
+            }
+        }
+    }
+    Some(sum)
+}
+
+/// Ticks of this process and of its children that ended: fields 14 to 17 of its line.
+fn own(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let fields = fields.split_whitespace().skip(11).take(4);
+    fields.map(|field| field.parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_time_is_not_busy_and_children_that_ended_are_own() {
+        let stat =
+            "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 4 100 100 8 16 32 64 0\ncpu1 1 0 0 7 7 0 0 0 0 0\n";
+        assert_eq!(busy(stat, [0, 1]), Some(64));
+        assert_eq!(busy(stat, [0, 2]), None);
+        let stat = "628 (a b) c)) S 1 2 3 4 5 6 7 8 9 10 700 50 11 12 20 0 17 0 5 6";
+        assert_eq!(own(stat), Some(773));
+    }
+}
