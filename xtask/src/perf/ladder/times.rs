@@ -72,8 +72,8 @@ pub(super) struct Options {
 
 /// Prints the table, and each goal as reached or missed.
 pub(super) fn run(options: &Options) -> Result<()> {
-    setup::ensure(&[WRK])?;
-    let wrk = setup::folder_of(WRK).ok_or("wrk is not there; `cargo xtask setup` says why")?;
+    let absent = setup::ensure(&[WRK])?;
+    let wrk = setup::folder_of(WRK).ok_or_else(|| absent.join("; "))?;
     let mut cargo = command::cargo([
         "build",
         "--release",
