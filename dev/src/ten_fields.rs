@@ -23,6 +23,23 @@ macro_rules! ten_fields {
     };
 }
 
+/// Binds the same ten fields to a logger of ops-log.
+#[macro_export]
+macro_rules! ten_bound_fields {
+    ($log:expr) => {
+        $log.bind("method", "GET")
+            .bind("path", "/api/registry/models")
+            .bind("status", 200_u16)
+            .bind("latency_ms", 45_u64)
+            .bind("user_id", 456_u64)
+            .bind("cached", false)
+            .bind("bytes", 18_324_u64)
+            .bind("ratio", 0.75)
+            .bind("region", "eu-central-1")
+            .bind("agent", "k6/1.1.0")
+    };
+}
+
 /// Writer that takes everything and keeps the newest megabyte at most.
 pub struct Memory(Vec<u8>);
 

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: the benchmarks of every crate that has some, and on demand its peers of other projects.
 
 use crate::metadata::{Metadata, Package};
-use crate::tools::{DATASETS, LIBDUCKDB, PEERS, PYTHON};
+use crate::tools::{DATASETS, GO, LIBDUCKDB, PEERS, PYTHON};
 use crate::{Result, command, setup, workspace};
 use std::process::Command;
 
@@ -24,7 +24,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure(&[LIBDUCKDB, DATASETS])?;
     if args.peers {
-        setup::ensure(&[PYTHON, PEERS])?;
+        setup::ensure(&[GO, PYTHON, PEERS])?;
     }
     let metadata = Metadata::read()?;
     let wanted = |name: &str| args.package.as_deref().is_none_or(|only| only == name);

@@ -15,7 +15,7 @@ pub(crate) mod tables;
 
 use crate::metadata::Metadata;
 use crate::platform::{self, Build, Served};
-use crate::tools::{DATASETS, LIBDUCKDB, PEERS, PYTHON};
+use crate::tools::{DATASETS, GO, LIBDUCKDB, PEERS, PYTHON};
 use crate::workspace::Scratch;
 use crate::{Result, bench, command, setup, web, workspace};
 use results::{Part, Results, Row};
@@ -115,7 +115,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     if wants(Kind::Peers) {
-        setup::ensure(&[PEERS])?;
+        setup::ensure(&[GO, PEERS])?;
         for (name, run) in bench::programs_of_peers(&metadata.crates()) {
             progress(&format!("peers of {name}"));
             let name = format!("peers of {name}");

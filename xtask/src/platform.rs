@@ -126,8 +126,7 @@ impl Served {
         let mut program = command::program(binary);
         program
             .arg("serve")
-            .arg("--config-dir")
-            .arg(workspace::root().join("configs"))
+            .env("KEARNEY_CONFIG_DIR", workspace::root().join("configs"))
             .arg("--datasets")
             .arg(&datasets);
         prepare(&mut program);

@@ -4,7 +4,7 @@
 //! Whatever was interrupted has no stamp and is fetched again.
 
 use crate::tools::{
-    HAPROXY, LIBDUCKDB, MANIFESTS, OPENBAO, PEERS, PROTOC, SEAWEEDFS, Source, TABLE, Tool, WRK,
+    GO, HAPROXY, LIBDUCKDB, MANIFESTS, OPENBAO, PEERS, PROTOC, SEAWEEDFS, Source, TABLE, Tool, WRK,
 };
 use crate::workspace::{self, link_tools, tools_dir};
 use crate::{Result, command};
@@ -63,7 +63,12 @@ pub(crate) fn ensure_all() -> Result<Absent> {
 fn everyday() -> Vec<&'static str> {
     let names = TABLE.iter().map(|tool| tool.name);
     names
-        .filter(|name| ![HAPROXY, MANIFESTS, OPENBAO, PEERS, PROTOC, SEAWEEDFS, WRK].contains(name))
+        .filter(|name| {
+            ![
+                GO, HAPROXY, MANIFESTS, OPENBAO, PEERS, PROTOC, SEAWEEDFS, WRK,
+            ]
+            .contains(name)
+        })
         .collect()
 }
 

@@ -37,6 +37,8 @@ pub(crate) const PROMETHEUS: &str = "prometheus";
 pub(crate) const VALGRIND: &str = "valgrind";
 /// Fetched when `cargo xtask bench --peers` asks for it, not by `setup`.
 pub(crate) const PEERS: &str = "peers";
+/// Fetched when `cargo xtask bench --peers` asks for it, not by `setup`: a compiler of Go, zerolog and zap.
+pub(crate) const GO: &str = "go";
 /// Fetched by `cargo xtask ci --full`: its tests are long.
 pub(crate) const OPENBAO: &str = "openbao";
 /// Fetched by `cargo xtask ci --full`: a Flight SQL server of another project is built with it.
@@ -168,6 +170,23 @@ pub(crate) const TABLE: &[Tool] = &[
         },
         witness: "usr/sbin/haproxy",
         when_absent: "no platforms are restarted one after the other behind a load balancer",
+    },
+    Tool {
+        name: GO,
+        version: "1.19",
+        checksum: "the distribution's signed package list",
+        source: Source::Debian {
+            package: "golang-1.19-go",
+            libraries: &[
+                "golang-1.19-src",
+                "golang-github-rs-zerolog-dev",
+                "golang-go.uber-atomic-dev",
+                "golang-go.uber-multierr-dev",
+                "golang-go.uber-zap-dev",
+            ],
+        },
+        witness: "usr/lib/go-1.19/bin/go",
+        when_absent: "no line is measured beside zerolog and zap",
     },
     Tool {
         name: PEERS,

@@ -82,18 +82,7 @@ fn ten_fields(ratios: &mut Ratios) {
 
 fn ten_bound_fields(ratios: &mut Ratios) {
     let pipeline = ours(to_memory);
-    let log = pipeline
-        .root()
-        .bind("method", "GET")
-        .bind("path", "/api/registry/models")
-        .bind("status", 200_u16)
-        .bind("latency_ms", 45_u64)
-        .bind("user_id", 456_u64)
-        .bind("cached", false)
-        .bind("bytes", 18_324_u64)
-        .bind("ratio", 0.75)
-        .bind("region", "eu-central-1")
-        .bind("agent", "k6/1.1.0");
+    let log = dev::ten_bound_fields!(pipeline.root());
     let theirs = slog_json().new(o!("request_id" => "req-abc123", "trace_id" => TRACE));
     let theirs = theirs.new(o!(
         "method" => "GET", "path" => "/api/registry/models", "status" => 200_u16, "latency_ms" => 45_u64,

@@ -7,7 +7,7 @@ use super::results;
 use crate::platform::{self, Build, Served};
 use crate::prometheus::Collector;
 use crate::tools::{DATASETS, LIBDUCKDB, PYTHON};
-use crate::workspace::Scratch;
+use crate::workspace::{self, Scratch};
 use crate::{Result, setup};
 use std::fmt::Write as _;
 use std::fs;
@@ -63,6 +63,7 @@ pub(crate) fn soak(program: &Path, minutes: u64) -> Result<()> {
     let scratch = Scratch::new("soak")?;
     let secrets = scratch.path().join("secrets");
     fs::create_dir_all(&secrets).map_err(|e| format!("cannot make {}: {e}", secrets.display()))?;
+    let configs = small_caches(scratch.path())?;
     let collector = Collector::start()?;
     let (lines, output) = counted_lines()?;
     let served = Served::prepared(program, |program| {
@@ -70,6 +71,7 @@ pub(crate) fn soak(program: &Path, minutes: u64) -> Result<()> {
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())
             .env("OPS_LOG_FORMAT", "json")
             .env("OPS_SECRETS_FOLDER", &secrets)
+            .env("KEARNEY_CONFIG_DIR", &configs)
             .stdout(output);
     })?;
     let summary = scratch.path().join("k6.json");
@@ -211,6 +213,26 @@ fn counted(served: &Served) -> Result<Counted> {
         exported: sum("trace_spans_exported_total", &|_| true),
         dropped: sum("trace_spans_dropped_total", &|_| true),
     })
+}
+
+/// Makes a folder with the configuration of the service and caches that are full before the run is judged: memory that
+/// grows afterwards is none that a cache may take.
+fn small_caches(scratch: &Path) -> Result<PathBuf> {
+    let (from, to) = (workspace::root().join("configs"), scratch.join("configs"));
+    fs::create_dir_all(&to).map_err(|e| format!("cannot make {}: {e}", to.display()))?;
+    let file = |name: &str, change: &dyn Fn(&str) -> String| {
+        let text = fs::read_to_string(from.join(name)).map_err(|e| format!("{name}: {e}"))?;
+        results::write(&to.join(name), &change(&text))
+    };
+    file("secrets.yaml", &str::to_owned)?;
+    file("cache.yaml", &|text| {
+        let lines = text.lines().map(|line| match line.split_once(':') {
+            Some(("  max_size_mb", _)) => "  max_size_mb: 64\n  memory_mb: 64\n".to_owned(),
+            _ => format!("{line}\n"),
+        });
+        lines.collect()
+    })?;
+    Ok(to)
 }
 
 /// Waits until no span is on its way any more.

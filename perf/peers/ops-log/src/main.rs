@@ -1,8 +1,7 @@
-//! The same event by structlog, with json and with orjson: `cargo xtask bench --package ops-log --peers`.
+//! The same event by structlog, with json and with orjson, and by zerolog and zap: `cargo xtask bench --package ops-log --peers`.
 //!
-//! Both write to memory, with a timestamp and two fields of context; they take turns in blocks, on the processor's time
-//! of the thread. With `--check` a ratio that is missed by 25 % is a failure.
-
+//! All write to memory, with a timestamp and two fields of context; they take turns in blocks, on the processor's time
+//! of the thread, of the process for those of another language. With `--check` a ratio that is missed by 25 % is a failure.
 
 use std::env;
 use std::error::Error;
@@ -36,6 +35,65 @@ fn main() -> Result<(), Box<dyn Error>> {
             }),
         )?;
     }
+    beside_go(&tools, &mut ratios, &pipeline)?;
     ratios.finish();
     Ok(())
+}
+
+/// Measures beside zerolog and zap, unless there is no compiler of Go.
+fn beside_go(
+    tools: &Path,
+    ratios: &mut Ratios,
+    pipeline: &Pipeline,
+) -> Result<(), Box<dyn Error>> {
+    let Some(lines) = go_lines(&tools.join("go"))? else {
+        println!("zerolog and zap: no compiler of Go in {}", tools.display());
+        return Ok(());
+    };
+    let (log, bound) = (
+        pipeline.logger("api"),
+        dev::ten_bound_fields!(pipeline.logger("api")),
+    );
+    for name in ["zerolog", "zap"] {
+        let mut fields = Peer::start(Command::new(&lines).args([name, "fields"]))?;
+        ratios.at_most_of(
+            "10 fields, JSON",
+            0.5,
+            || ten_fields!([ops_log::info], log),
+            (name, || fields.measure()),
+        )?;
+        drop(fields);
+        let mut fields = Peer::start(Command::new(&lines).args([name, "bound"]))?;
+        ratios.at_most_of(
+            "10 bound fields, JSON",
+            0.5,
+            || ops_log::info!(bound, "request_completed"),
+            (name, || fields.measure()),
+        )?;
+    }
+    Ok(())
+}
+
+/// Compiles the program that writes lines with zerolog and zap, from the packages of the distribution alone.
+fn go_lines(go: &Path) -> Result<Option<PathBuf>, Box<dyn Error>> {
+    let root = go.join("usr/lib/go-1.19");
+    let compiler = root.join("bin/go");
+    if !compiler.exists() {
+        return Ok(None);
+    }
+    let program = go.join("lines");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("go/main.go");
+    let status = Command::new(compiler)
+        .args(["build", "-o"])
+        .args([&program, &source])
+        .env("GOROOT", root)
+        .env("GOPATH", go.join("usr/share/gocode"))
+        .env("GOCACHE", go.join("cache"))
+        .env("GO111MODULE", "off")
+        .env("CGO_ENABLED", "0")
+        .status()?;
+    match status.success() {
+        true => Ok(Some(program)),
+        false => Err(format!("{} was not compiled", source.display()).into()),
+    }
 }
