@@ -159,14 +159,18 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4000))]
         #[test]
         fn an_answer_is_read_as_prost_reads_it(answer in messages(2)) {
-            prop_assume!(!has_group(&answer));
-            prop_assert_eq!(read(&answer), by_prost(&answer));
+            let answers = (read(&answer), by_prost(&answer));
+            if !has_group(&answer) {
+                prop_assert_eq!(answers.0, answers.1);
+            }
         }
 
         #[test]
         fn any_bytes_are_read_or_refused(answer in vec(any::<u8>(), 0..40)) {
-            prop_assume!(!has_group(&answer));
-            prop_assert_eq!(read(&answer), by_prost(&answer));
+            let answers = (read(&answer), by_prost(&answer));
+            if !has_group(&answer) {
+                prop_assert_eq!(answers.0, answers.1);
+            }
         }
     }
 
