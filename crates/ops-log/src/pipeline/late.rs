@@ -111,10 +111,10 @@ impl State {
                     outputs.hand_over(buffers, level, &letterhead, &goes_by_the_level)
                 });
                 self.show(at, buffers);
-                self.note(buffers, level, taken.unwrap_or(false), active.recent);
+                self.note(buffers, level, taken.unwrap_or(false));
             });
             if written.is_none() {
-                self.line_log.lock().count(level, false);
+                self.line_log.count(0, level, false);
             }
         }
     }

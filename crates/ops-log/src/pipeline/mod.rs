@@ -2,6 +2,7 @@ pub(crate) mod active;
 pub(crate) mod capture_logs;
 pub(crate) mod late;
 pub(crate) mod limiter;
+pub(crate) mod line_log;
 pub(crate) mod reentry;
 pub(crate) mod ring;
 pub(crate) mod stats;
@@ -15,7 +16,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use parking_lot::{Mutex, ReentrantMutex};
+use parking_lot::ReentrantMutex;
 
 use crate::context;
 use crate::context::capture::Capture;
@@ -25,8 +26,8 @@ use crate::output::health::OutputHealth;
 use crate::output::notice::scrub;
 use crate::pipeline::active::ActiveConfig;
 use crate::pipeline::limiter::{Limiter, Verdict};
+use crate::pipeline::line_log::LineLog;
 use crate::pipeline::ring::RecentLines;
-use crate::pipeline::stats::LineLog;
 use crate::pipeline::trace_sampling::TraceSampling;
 use crate::redact::deny;
 use crate::render::bound::BoundFields;
@@ -61,7 +62,7 @@ pub(crate) struct State {
     pub(crate) levels: Levels,
     active: ArcSwapOption<ActiveConfig>,
     pub(crate) counters: Counters,
-    line_log: Mutex<LineLog>,
+    line_log: LineLog,
     late: LazyLock<Arc<LateTotals>>,
     /// Held while a change of level is made and reported, so that its end is reported after it.
     reporting: ReentrantMutex<()>,
@@ -104,7 +105,7 @@ impl State {
             levels: Levels::new(),
             active: ArcSwapOption::const_empty(),
             counters: Counters::new(),
-            line_log: Mutex::new(LineLog::new()),
+            line_log: LineLog::new(),
             late: LazyLock::new(Arc::default),
             reporting: ReentrantMutex::new(()),
         }
@@ -112,7 +113,7 @@ impl State {
 
     fn configure(&self, config: &Config) -> Result<(), Error> {
         let active = ActiveConfig::open(config)?;
-        self.line_log.lock().recent.resize(active.recent);
+        self.line_log.resize(config.recent);
         let of_outputs = active.outputs.filters().cloned().collect();
         self.active.store(Some(Arc::new(active)));
         let late = config.late_lines.clone();
@@ -152,7 +153,7 @@ impl State {
     ) {
         let loaded = self.active.load();
         let Some(active) = loaded.as_ref().or(UNCONFIGURED.as_ref()) else {
-            return self.line_log.lock().count(meta.level, false);
+            return self.line_log.count(0, meta.level, false);
         };
         let written = with_buffers(|buffers| {
             let at = if asks_others {
@@ -166,11 +167,11 @@ impl State {
             if let Some(sampling) = &active.sampling
                 && !self.sampled(sampling, meta, bound)
             {
-                return self.line_log.lock().unsampled += 1;
+                return self.line_log.count_unsampled(buffers.thread);
             }
             let suppressed = match &active.limiter {
                 None => 0,
-                Some(limiter) => match self.limited(limiter, meta, active, at) {
+                Some(limiter) => match self.limited(limiter, meta, active, at, buffers.thread) {
                     Verdict::Write(suppressed) => suppressed,
                     Verdict::Suppress => return,
                 },
@@ -211,10 +212,10 @@ impl State {
             if asks_others {
                 self.show(at, buffers);
             }
-            self.note(buffers, meta.level, taken.unwrap_or(false), active.recent);
+            self.note(buffers, meta.level, taken.unwrap_or(false));
         });
         if written.is_none() {
-            self.line_log.lock().count(meta.level, false);
+            self.line_log.count(0, meta.level, false);
         }
     }
 
@@ -228,13 +229,10 @@ impl State {
 
     /// Counts a line that was handed over, and keeps it among the recent ones.
     #[inline(always)]
-    fn note(&self, buffers: &mut LineBuffers, level: Level, taken: bool, recent: usize) {
-        let mut line_log = self.line_log.lock();
-        line_log.count(level, taken);
-        line_log.recent.push(&mut buffers.fields.json, recent);
-        if !buffers.warnings.is_empty() {
-            line_log.keep_all(&mut buffers.warnings, recent);
-        }
+    fn note(&self, buffers: &mut LineBuffers, level: Level, taken: bool) {
+        let (line, warnings) = (&mut buffers.fields.json, &mut buffers.warnings);
+        self.line_log
+            .note(buffers.thread, level, taken, line, warnings);
     }
 
     /// Asks for the trace of a line. Warnings and worse and reports of our own are always written.
@@ -265,10 +263,11 @@ impl State {
         meta: &RecordMeta<'_>,
         active: &ActiveConfig,
         at: SystemTime,
+        thread: usize,
     ) -> Verdict {
         let verdict = limiter.decide(meta, meta.logger.unwrap_or(&active.service), at);
         if verdict == Verdict::Suppress {
-            self.line_log.lock().suppressed += 1;
+            self.line_log.count_suppressed(thread);
         }
         verdict
     }
@@ -326,7 +325,7 @@ impl State {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.line_log.lock().stats(&self.counters, &self.late)
+        self.line_log.counts().stats(&self.counters, &self.late)
     }
 
     pub(crate) fn output_health(&self) -> Vec<OutputHealth> {
@@ -337,11 +336,11 @@ impl State {
     }
 
     pub(crate) fn recent(&self, lines: usize) -> Vec<String> {
-        self.line_log.lock().recent.newest(lines)
+        self.line_log.newest(lines)
     }
 
     pub(crate) fn recent_after(&self, number: u64) -> RecentLines {
-        self.line_log.lock().recent.after(number)
+        self.line_log.after(number)
     }
 }
 

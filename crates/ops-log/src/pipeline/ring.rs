@@ -6,13 +6,18 @@ pub const MAX_RECENT_BYTES: usize = 8 * 1024;
 /// Initial capacity of a buffer; most lines fit.
 const USUAL_BYTES: usize = 512;
 
-/// The newest lines; their buffers are used again.
-#[derive(Debug, Default)]
+/// Those of the newest lines that some threads wrote; their buffers are used again.
+#[derive(Debug)]
 pub(crate) struct Ring {
-    slots: Vec<Vec<u8>>,
+    /// In the order of their numbers, from `next` on and round.
+    slots: Vec<Slot>,
     next: usize,
-    /// Number of lines so far: that of the newest one.
-    last: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    number: u64,
+    line: Vec<u8>,
 }
 
 /// Lines that followed another one.
@@ -30,72 +35,74 @@ impl Ring {
         Self {
             slots: Vec::new(),
             next: 0,
-            last: 0,
         }
     }
 
     /// Keeps a line without its newline. What is left in its buffer is an older line, or nothing.
     #[inline(always)]
-    pub(crate) fn push(&mut self, line: &mut Vec<u8>, capacity: usize) {
-        if capacity == 0 {
-            return;
-        }
-        self.last += 1;
-        if self.next >= self.slots.len() {
-            self.slots.push(Vec::with_capacity(USUAL_BYTES));
-        }
-        let slot = &mut self.slots[self.next];
+    pub(crate) fn push(&mut self, number: u64, line: &mut Vec<u8>, capacity: usize) {
+        let slot = self.slot(number, capacity);
+        slot.number = number;
         if line.len() <= MAX_RECENT_BYTES && line.capacity() <= 2 * MAX_RECENT_BYTES {
             // the buffers change places: nothing is copied
-            std::mem::swap(slot, line);
-            if slot.last() == Some(&b'\n') {
-                slot.pop();
+            std::mem::swap(&mut slot.line, line);
+            if slot.line.last() == Some(&b'\n') {
+                slot.line.pop();
             }
         } else {
-            slot.clear();
-            slot.extend_from_slice(&line[..line.len().min(MAX_RECENT_BYTES)]);
-        }
-        self.next += 1;
-        if self.next >= capacity {
-            self.next = 0;
+            slot.line.clear();
+            slot.line
+                .extend_from_slice(&line[..line.len().min(MAX_RECENT_BYTES)]);
         }
     }
 
-    /// Makes room for this many from here on, and keeps the newest of those that are there.
-    pub(crate) fn resize(&mut self, capacity: usize) {
-        let (newer, older) = self.slots.split_at(self.next.min(self.slots.len()));
-        let kept: Vec<Vec<u8>> = older.iter().chain(newer).cloned().collect();
-        self.slots = kept[kept.len().saturating_sub(capacity)..].to_vec();
-        self.next = if self.slots.len() >= capacity {
-            0
+    /// The slot of the oldest line if that is none of the newest any more, otherwise another one.
+    #[inline(always)]
+    fn slot(&mut self, number: u64, capacity: usize) -> &mut Slot {
+        let gone = number.saturating_sub(capacity as u64);
+        let oldest = if self.next < self.slots.len() {
+            self.next
         } else {
-            self.slots.len()
+            0
         };
+        let at = match self.slots.get(oldest) {
+            Some(slot) if slot.number <= gone => oldest,
+            _ => self.add_slot(),
+        };
+        self.next = at + 1;
+        &mut self.slots[at]
     }
 
-    /// Returns the lines after the one with this number, as far as they are kept.
-    pub(crate) fn after(&self, number: u64) -> RecentLines {
-        let fresh = usize::try_from(self.last.saturating_sub(number)).unwrap_or(usize::MAX);
-        RecentLines {
-            last: self.last,
-            lines: self.newest(fresh),
-        }
+    #[cold]
+    fn add_slot(&mut self) -> usize {
+        let slot = Slot {
+            number: 0,
+            line: Vec::with_capacity(USUAL_BYTES),
+        };
+        self.slots.insert(self.next, slot);
+        self.next
     }
 
-    /// The newest lines, oldest first.
-    pub(crate) fn newest(&self, lines: usize) -> Vec<String> {
-        let (newer, older) = self.slots.split_at(self.next.min(self.slots.len()));
-        let kept: Vec<&Vec<u8>> = older.iter().chain(newer).collect();
-        kept[kept.len().saturating_sub(lines)..]
-            .iter()
-            .map(|line| {
-                let text = String::from_utf8_lossy(line);
-                if line.len() < MAX_RECENT_BYTES {
-                    text.into_owned()
-                } else {
-                    format!("{}…", escape::cut(&text, MAX_RECENT_BYTES - 4))
-                }
-            })
-            .collect()
+    /// Removes the lines up to the one with this number.
+    pub(crate) fn remove_up_to(&mut self, number: u64) {
+        self.slots.rotate_left(self.next);
+        self.slots.retain(|slot| slot.number > number);
+        self.next = self.slots.len();
+    }
+
+    /// The lines after the one with this number, each with its own.
+    pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = (u64, &[u8])> {
+        let fresh = self.slots.iter().filter(move |slot| slot.number > number);
+        fresh.map(|slot| (slot.number, &slot.line[..]))
+    }
+}
+
+/// A line that was kept, as text.
+pub(crate) fn text(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    if line.len() < MAX_RECENT_BYTES {
+        text.into_owned()
+    } else {
+        format!("{}…", escape::cut(&text, MAX_RECENT_BYTES - 4))
     }
 }

@@ -2,7 +2,6 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::Level;
 use crate::context::late::LateTotals;
-use crate::pipeline::ring::Ring;
 use crate::render::losses::Counters;
 
 /// Counts of lines so far: `written + dropped` is the number of lines sent.
@@ -38,10 +37,9 @@ impl Stats {
     }
 }
 
-/// The lines so far: one lock for all that is to be noted about one.
+/// Counts of lines, while they are counted.
 #[derive(Debug)]
-pub(crate) struct LineLog {
-    pub(crate) recent: Ring,
+pub(crate) struct Counts {
     written: u64,
     dropped: u64,
     pub(crate) suppressed: u64,
@@ -49,10 +47,9 @@ pub(crate) struct LineLog {
     events: [u64; Level::ALL.len()],
 }
 
-impl LineLog {
+impl Counts {
     pub(crate) const fn new() -> Self {
         Self {
-            recent: Ring::new(),
             written: 0,
             dropped: 0,
             suppressed: 0,
@@ -68,11 +65,13 @@ impl LineLog {
         self.dropped += u64::from(!taken);
     }
 
-    /// Keeps lines of our own.
-    #[cold]
-    pub(crate) fn keep_all(&mut self, lines: &mut Vec<Vec<u8>>, capacity: usize) {
-        for mut line in lines.drain(..) {
-            self.recent.push(&mut line, capacity);
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.written += other.written;
+        self.dropped += other.dropped;
+        self.suppressed += other.suppressed;
+        self.unsampled += other.unsampled;
+        for (sum, count) in self.events.iter_mut().zip(other.events) {
+            *sum += count;
         }
     }
 

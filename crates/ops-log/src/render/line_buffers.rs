@@ -1,5 +1,6 @@
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::Level;
 use crate::render::bound::BoundFields;
@@ -11,6 +12,8 @@ const KEPT_BYTES: usize = 64 * 1024;
 
 /// Buffers of a thread to render a line; used again for each.
 pub(crate) struct LineBuffers {
+    /// Number of the thread among those that log.
+    pub(crate) thread: usize,
     /// The line: head, then the fields.
     pub(crate) fields: Fields,
     /// The same for people, once for each style that is asked for.
@@ -100,7 +103,9 @@ impl LineBuffers {
     }
 
     pub(crate) fn new() -> Self {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
         Self {
+            thread: THREADS.fetch_add(1, Relaxed),
             fields: Fields::default(),
             console_renderings: Vec::new(),
             has_url: false,

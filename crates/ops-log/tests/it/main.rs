@@ -23,6 +23,7 @@ mod rotation;
 mod secrecy;
 mod slog_drains;
 mod tap;
+mod threads;
 mod trace_ids;
 mod values;
 
