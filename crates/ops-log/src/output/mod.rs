@@ -1,5 +1,6 @@
 //! The places that take lines.
 
+mod direct;
 mod hangup;
 pub(crate) mod health;
 mod log_file;
@@ -9,6 +10,7 @@ pub(crate) mod rotation;
 pub(crate) mod sink;
 pub(crate) mod slog_output;
 pub(crate) mod stream;
+mod writer;
 
 use std::fmt;
 use std::io::Write;

@@ -2,27 +2,23 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::output::direct::{Direct, Passed};
 use crate::output::health::OutputHealth;
-use crate::output::log_file::{self, LogFile};
+use crate::output::log_file;
 use crate::output::notice::{Letterhead, Trouble};
 use crate::output::rotation::Rotation;
-use crate::output::stream::{self, Patience};
+use crate::output::stream;
+use crate::output::writer::Writer;
 use crate::output::{Output, Place};
 use crate::render::callback::caught;
 use crate::render::line_buffers::Style;
 use crate::{Filter, JsonForm, Level};
-
-/// A pipe or a terminal takes this much at once, or says that it cannot.
-const PIPE_BYTES: usize = 4096;
-
-/// Interval at which a pipe that nobody reads is opened again.
-const REOPEN_EVERY: Duration = Duration::from_secs(1);
 
 /// A place that takes lines in one format.
 pub(crate) struct Sink {
@@ -33,6 +29,8 @@ pub(crate) struct Sink {
     /// The filter of the configuration applies if it has none of its own.
     pub(crate) filter: Option<Filter>,
     target: Arc<Mutex<Target>>,
+    /// The way past the lock, if there is one.
+    direct: Option<Direct>,
     name: String,
     is_file: bool,
     is_given: bool,
@@ -56,54 +54,33 @@ pub(crate) struct Target {
     reopen: bool,
 }
 
-enum Writer {
-    /// A file: it never blocks for long.
-    File(LogFile),
-    /// A standard stream that is a file or a device.
-    Device(File),
-    /// Something with a reader at its other end, which may stall.
-    Stream(Stream),
-    /// Whatever the application gave.
-    Given(Box<dyn Write + Send>),
-    /// The stream was closed before we started.
-    Gone,
-}
-
-/// A pipe, a socket or a terminal.
-struct Stream {
-    /// `None` while nobody reads a named pipe.
-    file: Option<File>,
-    path: Option<PathBuf>,
-    opened: Instant,
-    patience: Patience,
-}
-
-/// A failure, after how much was written.
-struct Failed {
-    written: usize,
-    error: io::Error,
-}
-
 impl Sink {
     pub(crate) fn open(output: &Output, rotation: Rotation, form: &JsonForm) -> io::Result<Self> {
         let blocking = output.blocking;
         let (target, terminal) = match &output.place {
-            Place::Stdout => standard(stream::stdout(), blocking),
-            Place::Stderr => standard(stream::stderr(), blocking),
+            Place::Stdout => Target::standard(stream::stdout(), blocking),
+            Place::Stderr => Target::standard(stream::stderr(), blocking),
             Place::File(path) => {
                 let rotation = output.rotation.unwrap_or(rotation);
                 (Target::file(path, rotation, blocking)?, false)
             }
             Place::Given(target) => {
                 let form = JsonForm::new();
-                return Ok(Self::to(Arc::clone(target), false, output, &form));
+                return Ok(Self::to(Arc::clone(target), None, false, output, &form));
             }
         };
+        let direct = Direct::of(&target.writer);
         let target = Arc::new(Mutex::new(target));
-        Ok(Self::to(target, terminal, output, form))
+        Ok(Self::to(target, direct, terminal, output, form))
     }
 
-    fn to(target: Arc<Mutex<Target>>, terminal: bool, output: &Output, form: &JsonForm) -> Self {
+    fn to(
+        target: Arc<Mutex<Target>>,
+        direct: Option<Direct>,
+        terminal: bool,
+        output: &Output,
+        form: &JsonForm,
+    ) -> Self {
         let form = output.form.as_ref().unwrap_or(form);
         let form = Some(form).filter(|form| output.json && !form.is_ours());
         let style = (!output.json).then(|| Style {
@@ -121,6 +98,8 @@ impl Sink {
             form: form.cloned(),
             filter: output.filter.clone(),
             target,
+            // a line in another form is made within the lock
+            direct: direct.filter(|_| form.is_none()),
             name,
             is_file,
             is_given: matches!(output.place, Place::Given(_)),
@@ -140,8 +119,44 @@ impl Sink {
         letterhead: &Letterhead<'_>,
         troubles: &mut Vec<Trouble>,
     ) -> bool {
+        let Some(direct) = &self.direct else {
+            return self.write_to(&mut self.target.lock(), line, level, letterhead, troubles);
+        };
+        let passed = direct.write(line);
+        passed == Passed::Whole
+            || self.write_after(direct, passed, line, level, letterhead, troubles)
+    }
+
+    /// Writes a line that could not go past the lock.
+    #[inline(never)]
+    fn write_after(
+        &self,
+        direct: &Direct,
+        passed: Passed,
+        line: &[u8],
+        level: Level,
+        letterhead: &Letterhead<'_>,
+        troubles: &mut Vec<Trouble>,
+    ) -> bool {
         let mut target = self.target.lock();
-        if target.lost > 0 && !self.report_lost(&mut target, level, letterhead, troubles) {
+        target.torn |= passed == Passed::Torn;
+        let is_written = self.write_to(&mut target, line, level, letterhead, troubles);
+        if is_written && target.is_clear() {
+            direct.clear();
+        }
+        is_written
+    }
+
+    #[inline]
+    fn write_to(
+        &self,
+        target: &mut Target,
+        line: &[u8],
+        level: Level,
+        letterhead: &Letterhead<'_>,
+        troubles: &mut Vec<Trouble>,
+    ) -> bool {
+        if target.lost > 0 && !self.report_lost(target, level, letterhead, troubles) {
             target.lost += 1;
             target.lost_in_all += 1;
             return false;
@@ -247,37 +262,19 @@ impl Target {
         Self::new(Writer::Given(writer))
     }
 
+    fn standard(stream: Option<(File, bool)>, blocking: bool) -> (Self, bool) {
+        let (writer, terminal) = Writer::standard(stream, blocking);
+        (Self::new(writer), terminal)
+    }
+
     /// Opens a path: a file, or a pipe or device of that name.
     fn file(path: &Path, rotation: Rotation, blocking: bool) -> io::Result<Self> {
-        let file = match log_file::open(path) {
-            Ok(file) => file,
-            // a pipe that nobody reads yet
-            Err(error) if stream::is_pipe(path) && stream::has_no_reader(&error) => {
-                return Ok(Self::new(Writer::Stream(Stream {
-                    file: None,
-                    path: Some(path.to_owned()),
-                    opened: Instant::now(),
-                    patience: Patience::new(blocking),
-                })));
-            }
-            Err(error) => return Err(error),
-        };
-        if file.metadata()?.is_file() {
-            let mut target = Self::new(Writer::File(LogFile::new(path, file, rotation)?));
+        let mut target = Self::new(Writer::open(path, rotation, blocking)?);
+        if matches!(target.writer, Writer::File(_)) {
             // what a killed process left of its last line stays on a line of its own
             target.torn = log_file::ends_within_a_line(path).unwrap_or(false);
-            return Ok(target);
         }
-        Ok(Self::new(if stream::may_stall(&file) {
-            Writer::Stream(Stream {
-                file: Some(file),
-                path: Some(path.to_owned()),
-                opened: Instant::now(),
-                patience: Patience::new(blocking),
-            })
-        } else {
-            Writer::Device(file)
-        }))
+        Ok(target)
     }
 
     fn new(writer: Writer) -> Self {
@@ -291,6 +288,11 @@ impl Target {
             lost_in_all: 0,
             reopen: false,
         }
+    }
+
+    /// Reports whether nothing is wrong that the next line has to know of.
+    fn is_clear(&self) -> bool {
+        !self.torn && !self.is_failing && self.lost == 0
     }
 
     /// Writes a line in another form than ours.
@@ -367,102 +369,6 @@ fn is_worth_a_warning(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::TimedOut | io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected
     )
-}
-
-impl Writer {
-    #[inline]
-    fn write_all(&mut self, bytes: &[u8], level: Level) -> Result<(), Failed> {
-        match self {
-            Self::File(file) => write_chunks(bytes, usize::MAX, |chunk| file.write(chunk)),
-            Self::Device(file) => write_chunks(bytes, usize::MAX, |chunk| file.write(chunk)),
-            Self::Given(writer) => write_chunks(bytes, usize::MAX, |chunk| {
-                caught(|| writer.write(chunk))
-                    .unwrap_or_else(|| Err(io::Error::other("the writer panicked")))
-            }),
-            Self::Stream(stream) => stream.write_all(bytes, level),
-            Self::Gone => Err(Failed {
-                written: 0,
-                error: io::ErrorKind::NotConnected.into(),
-            }),
-        }
-    }
-}
-
-impl Stream {
-    fn write_all(&mut self, bytes: &[u8], level: Level) -> Result<(), Failed> {
-        if self.file.is_none() && self.opened.elapsed() >= REOPEN_EVERY {
-            self.opened = Instant::now();
-            self.file = self
-                .path
-                .as_deref()
-                .and_then(|path| log_file::open(path).ok());
-        }
-        let (file, patience) = (&mut self.file, &mut self.patience);
-        let Some(open) = file else {
-            return Err(Failed {
-                written: 0,
-                error: io::ErrorKind::NotConnected.into(),
-            });
-        };
-        let result = write_chunks(bytes, PIPE_BYTES, |chunk| {
-            if patience.wait(open, level)? {
-                open.write(chunk)
-            } else {
-                Err(io::ErrorKind::TimedOut.into())
-            }
-        });
-        if let Err(failed) = &result
-            && failed.error.kind() == io::ErrorKind::BrokenPipe
-            && self.path.is_some()
-        {
-            // another reader may come
-            *file = None;
-        }
-        result
-    }
-}
-
-#[inline]
-fn write_chunks(
-    bytes: &[u8],
-    longest: usize,
-    mut write: impl FnMut(&[u8]) -> io::Result<usize>,
-) -> Result<(), Failed> {
-    let mut written = 0;
-    while written < bytes.len() {
-        let end = bytes.len().min(written.saturating_add(longest));
-        let error = match write(&bytes[written..end]) {
-            Ok(0) => io::ErrorKind::WriteZero.into(),
-            Ok(count) => {
-                written += count;
-                continue;
-            }
-            Err(error) => error,
-        };
-        match error.kind() {
-            io::ErrorKind::Interrupted => {}
-            io::ErrorKind::WouldBlock if longest != usize::MAX => {}
-            _ => return Err(Failed { written, error }),
-        }
-    }
-    Ok(())
-}
-
-fn standard(stream: Option<(File, bool)>, blocking: bool) -> (Target, bool) {
-    let (writer, terminal) = match stream {
-        Some((file, terminal)) if stream::may_stall(&file) => (
-            Writer::Stream(Stream {
-                file: Some(file),
-                path: None,
-                opened: Instant::now(),
-                patience: Patience::new(blocking),
-            }),
-            terminal,
-        ),
-        Some((file, terminal)) => (Writer::Device(file), terminal),
-        None => (Writer::Gone, false),
-    };
-    (Target::new(writer), terminal)
 }
 
 fn color_wanted(terminal: bool) -> bool {

@@ -1,7 +1,7 @@
 //! Standard streams without the buffers that std puts in front of them.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,18 @@ pub(crate) struct Patience {
     /// Rest of the budgets until it reads again.
     left: Duration,
     left_for_errors: Duration,
+    /// Set from a write that found no room on until one finds some at once.
+    was_full: bool,
+    /// Set if only the system's answer that there is room keeps a write from waiting.
+    must_ask: bool,
+}
+
+/// Outcome of a write that does not wait.
+pub(crate) enum AtOnce {
+    Written(usize),
+    Full,
+    /// The system cannot write to this without waiting.
+    Unsupported,
 }
 
 impl Patience {
@@ -29,6 +41,8 @@ impl Patience {
             blocking,
             left: STALL_BUDGET,
             left_for_errors: ERROR_STALL_BUDGET,
+            was_full: false,
+            must_ask: false,
         }
     }
 
@@ -37,19 +51,48 @@ impl Patience {
         self.left_for_errors = budget;
     }
 
-    /// Waits until the reader takes a chunk; false if it takes too long.
+    /// Writes a chunk, or a part of it, as soon as the reader takes it; fails with `TimedOut` if that takes too long.
     #[inline]
-    pub(crate) fn wait(&mut self, file: &File, level: Level) -> io::Result<bool> {
-        if is_writable(file, Duration::ZERO)? {
+    pub(crate) fn write(&mut self, file: &File, chunk: &[u8], level: Level) -> io::Result<usize> {
+        // a pipe that was full may have room for a short line before it has any for the next long one
+        let asks = self.was_full || self.must_ask;
+        if (!asks || is_writable(file, Duration::ZERO)?)
+            && let Some(written) = self.write_at_once(file, chunk)?
+        {
             self.left = STALL_BUDGET;
             self.left_for_errors = ERROR_STALL_BUDGET;
-            return Ok(true);
+            self.was_full = false;
+            return Ok(written);
         }
-        self.wait_on(file, level)
+        self.was_full = true;
+        while self.wait(file, level)? {
+            if let Some(written) = self.write_at_once(file, chunk)? {
+                return Ok(written);
+            }
+        }
+        Err(io::ErrorKind::TimedOut.into())
     }
 
+    /// Writes without waiting; `None` if that is not to be had.
+    #[inline]
+    fn write_at_once(&mut self, file: &File, chunk: &[u8]) -> io::Result<Option<usize>> {
+        if self.must_ask {
+            let mut file = file;
+            return file.write(chunk).map(Some);
+        }
+        Ok(match write_at_once(file, chunk)? {
+            AtOnce::Written(written) => Some(written),
+            AtOnce::Full => None,
+            AtOnce::Unsupported => {
+                self.must_ask = true;
+                None
+            }
+        })
+    }
+
+    /// Waits until the reader takes a chunk; false if it takes too long.
     #[cold]
-    fn wait_on(&mut self, file: &File, level: Level) -> io::Result<bool> {
+    fn wait(&mut self, file: &File, level: Level) -> io::Result<bool> {
         let started = Instant::now();
         loop {
             let budget = match level {
@@ -72,7 +115,7 @@ impl Patience {
 
 #[cfg(unix)]
 mod unix {
-    use super::{Duration, File, IsTerminal, OpenOptions, Path, io};
+    use super::{AtOnce, Duration, File, IsTerminal, OpenOptions, Path, io};
     use std::os::fd::{AsFd, BorrowedFd};
     use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
@@ -115,6 +158,34 @@ mod unix {
         })
     }
 
+    pub(crate) fn is_device(file: &File) -> bool {
+        let metadata = file.metadata();
+        metadata.is_ok_and(|metadata| metadata.file_type().is_char_device())
+    }
+
+    /// Writes as much as is taken now, even to a file that was opened to wait.
+    #[cfg(target_os = "linux")]
+    #[inline]
+    pub(crate) fn write_at_once(file: &File, bytes: &[u8]) -> io::Result<AtOnce> {
+        use rustix::io::{Errno, ReadWriteFlags};
+
+        let bytes = [io::IoSlice::new(bytes)];
+        match rustix::io::pwritev2(file, &bytes, u64::MAX, ReadWriteFlags::NOWAIT) {
+            Ok(written) => Ok(AtOnce::Written(written)),
+            Err(Errno::AGAIN) => Ok(AtOnce::Full),
+            // older systems, files that cannot, and filters of system calls
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
+                Ok(AtOnce::Unsupported)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn write_at_once(_: &File, _: &[u8]) -> io::Result<AtOnce> {
+        Ok(AtOnce::Unsupported)
+    }
+
     /// Waits until it takes a chunk; returns `false` on timeout.
     pub(crate) fn is_writable(file: &File, budget: Duration) -> io::Result<bool> {
         let budget = Timespec {
@@ -128,7 +199,7 @@ mod unix {
 
 #[cfg(not(unix))]
 mod other {
-    use super::{Duration, File, OpenOptions, Path, io};
+    use super::{AtOnce, Duration, File, OpenOptions, Path, io};
 
     pub(crate) fn without_waiting(_: &mut OpenOptions) {}
 
@@ -160,6 +231,14 @@ mod other {
         false
     }
 
+    pub(crate) fn is_device(_: &File) -> bool {
+        false
+    }
+
+    pub(crate) fn write_at_once(_: &File, _: &[u8]) -> io::Result<AtOnce> {
+        Ok(AtOnce::Unsupported)
+    }
+
     pub(crate) fn is_writable(_: &File, _: Duration) -> io::Result<bool> {
         Ok(true)
     }
@@ -167,9 +246,11 @@ mod other {
 
 #[cfg(not(unix))]
 pub(crate) use other::{
-    has_no_reader, is_pipe, is_writable, may_stall, stderr, stdout, without_waiting,
+    has_no_reader, is_device, is_pipe, is_writable, may_stall, stderr, stdout, without_waiting,
+    write_at_once,
 };
 #[cfg(unix)]
 pub(crate) use unix::{
-    has_no_reader, is_pipe, is_writable, may_stall, stderr, stdout, without_waiting,
+    has_no_reader, is_device, is_pipe, is_writable, may_stall, stderr, stdout, without_waiting,
+    write_at_once,
 };

@@ -1,0 +1,163 @@
+//! The ways to write a line: to a file, to a device, to something with a reader at its other end, or by code of the application.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::Level;
+use crate::output::log_file::{self, LogFile};
+use crate::output::rotation::Rotation;
+use crate::output::stream::{self, Patience};
+use crate::render::callback::caught;
+
+/// A pipe or a terminal takes this much at once, or says that it cannot.
+const PIPE_BYTES: usize = 4096;
+
+/// Interval at which a pipe that nobody reads is opened again.
+const REOPEN_EVERY: Duration = Duration::from_secs(1);
+
+pub(super) enum Writer {
+    /// A file: it never blocks for long.
+    File(LogFile),
+    /// A standard stream that is a file or a device.
+    Device(Arc<File>),
+    /// Something with a reader at its other end, which may stall.
+    Stream(Stream),
+    /// Whatever the application gave.
+    Given(Box<dyn Write + Send>),
+    /// The stream was closed before we started.
+    Gone,
+}
+
+/// A pipe, a socket or a terminal.
+pub(super) struct Stream {
+    /// `None` while nobody reads a named pipe.
+    file: Option<File>,
+    path: Option<PathBuf>,
+    opened: Instant,
+    pub(super) patience: Patience,
+}
+
+/// A failure, after how much was written.
+pub(super) struct Failed {
+    pub(super) written: usize,
+    pub(super) error: io::Error,
+}
+
+impl Writer {
+    /// The writer of a standard stream, and `true` if that is a terminal.
+    pub(super) fn standard(stream: Option<(File, bool)>, blocking: bool) -> (Self, bool) {
+        match stream {
+            Some((file, terminal)) => (Self::of(file, None, blocking), terminal),
+            None => (Self::Gone, false),
+        }
+    }
+
+    /// Opens a path: a file, or a pipe or device of that name.
+    pub(super) fn open(path: &Path, rotation: Rotation, blocking: bool) -> io::Result<Self> {
+        let file = match log_file::open(path) {
+            Ok(file) => file,
+            // a pipe that nobody reads yet
+            Err(error) if stream::is_pipe(path) && stream::has_no_reader(&error) => {
+                return Ok(Self::Stream(Stream::new(None, Some(path), blocking)));
+            }
+            Err(error) => return Err(error),
+        };
+        if file.metadata()?.is_file() {
+            return Ok(Self::File(LogFile::new(path, file, rotation)?));
+        }
+        Ok(Self::of(file, Some(path), blocking))
+    }
+
+    fn of(file: File, path: Option<&Path>, blocking: bool) -> Self {
+        if stream::may_stall(&file) {
+            Self::Stream(Stream::new(Some(file), path, blocking))
+        } else {
+            Self::Device(Arc::new(file))
+        }
+    }
+
+    #[inline]
+    pub(super) fn write_all(&mut self, bytes: &[u8], level: Level) -> Result<(), Failed> {
+        match self {
+            Self::File(file) => write_chunks(bytes, usize::MAX, |chunk| file.write(chunk)),
+            Self::Device(file) => write_chunks(bytes, usize::MAX, |chunk| (&**file).write(chunk)),
+            Self::Given(writer) => write_chunks(bytes, usize::MAX, |chunk| {
+                caught(|| writer.write(chunk))
+                    .unwrap_or_else(|| Err(io::Error::other("the writer panicked")))
+            }),
+            Self::Stream(stream) => stream.write_all(bytes, level),
+            Self::Gone => Err(Failed {
+                written: 0,
+                error: io::ErrorKind::NotConnected.into(),
+            }),
+        }
+    }
+}
+
+impl Stream {
+    fn new(file: Option<File>, path: Option<&Path>, blocking: bool) -> Self {
+        Self {
+            file,
+            path: path.map(Path::to_owned),
+            opened: Instant::now(),
+            patience: Patience::new(blocking),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8], level: Level) -> Result<(), Failed> {
+        if self.file.is_none() && self.opened.elapsed() >= REOPEN_EVERY {
+            self.opened = Instant::now();
+            self.file = self
+                .path
+                .as_deref()
+                .and_then(|path| log_file::open(path).ok());
+        }
+        let (file, patience) = (&mut self.file, &mut self.patience);
+        let Some(open) = file else {
+            return Err(Failed {
+                written: 0,
+                error: io::ErrorKind::NotConnected.into(),
+            });
+        };
+        let result = write_chunks(bytes, PIPE_BYTES, |chunk| {
+            patience.write(open, chunk, level)
+        });
+        if let Err(failed) = &result
+            && failed.error.kind() == io::ErrorKind::BrokenPipe
+            && self.path.is_some()
+        {
+            // another reader may come
+            *file = None;
+        }
+        result
+    }
+}
+
+#[inline]
+fn write_chunks(
+    bytes: &[u8],
+    longest: usize,
+    mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+) -> Result<(), Failed> {
+    let mut written = 0;
+    while written < bytes.len() {
+        let end = bytes.len().min(written.saturating_add(longest));
+        let error = match write(&bytes[written..end]) {
+            Ok(0) => io::ErrorKind::WriteZero.into(),
+            Ok(count) => {
+                written += count;
+                continue;
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            io::ErrorKind::Interrupted => {}
+            io::ErrorKind::WouldBlock if longest != usize::MAX => {}
+            _ => return Err(Failed { written, error }),
+        }
+    }
+    Ok(())
+}
