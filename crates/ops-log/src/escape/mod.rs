@@ -35,9 +35,18 @@ pub(crate) fn copy_short(text: &str, out: &mut Vec<u8>) -> bool {
     let bytes = text.as_bytes();
     let start = out.len();
     let plain = match bytes.len() {
-        17.. => bytes.len() <= 32 && copy_ends::<16>(bytes, out),
-        8.. => copy_ends::<8>(bytes, out),
-        4.. => copy_ends::<4>(bytes, out),
+        33.. => false,
+        17.. => copy_ends::<16>(bytes, out).is_some_and(|(first, last)| {
+            // all bytes side by side, which vector instructions do at once
+            let ends = first.iter().zip(last);
+            ends.fold(true, |simple, (first, last)| {
+                simple & is_simple(*first) & is_simple(*last)
+            })
+        }),
+        8.. => copy_ends::<8>(bytes, out).is_some_and(|(first, last)| {
+            is_simple_word(u64::from_le_bytes(*first)) & is_simple_word(u64::from_le_bytes(*last))
+        }),
+        4.. => copy_ends::<4>(bytes, out).is_some() && is_simple_word(short_word(bytes)),
         _ => {
             match bytes {
                 [a, b, c] => out.extend_from_slice(&[*a, *b, *c]),
@@ -54,26 +63,25 @@ pub(crate) fn copy_short(text: &str, out: &mut Vec<u8>) -> bool {
     plain
 }
 
-/// Copies `N` to `2 * N` bytes; whether none needs a second look.
-#[inline]
-fn copy_ends<const N: usize>(bytes: &[u8], out: &mut Vec<u8>) -> bool {
-    let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) else {
-        return false;
-    };
+/// Copies `N` to `2 * N` bytes: the first and the last `N` of them.
+#[inline(always)]
+fn copy_ends<'a, const N: usize>(
+    bytes: &'a [u8],
+    out: &mut Vec<u8>,
+) -> Option<(&'a [u8; N], &'a [u8; N])> {
+    let (first, last) = (bytes.first_chunk::<N>()?, bytes.last_chunk::<N>()?);
     let start = out.len();
     out.extend_from_slice(first);
     out.truncate(start + bytes.len() - N);
     out.extend_from_slice(last);
-    is_simple_array(first) & is_simple_array(last)
+    Some((first, last))
 }
 
-#[inline]
-fn is_simple_array<const N: usize>(bytes: &[u8; N]) -> bool {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let simple = words.iter().fold(true, |simple, word| {
-        simple & is_simple_word(u64::from_le_bytes(*word))
-    });
-    simple & (rest.is_empty() || is_simple_word(short_word(rest)))
+/// Reports whether a byte can stand in a JSON string as it is, and is none from `:` to `?`.
+#[inline(always)]
+const fn is_simple(byte: u8) -> bool {
+    let is_plain = (byte as i8 >= b' ' as i8) & (byte != 0x7f) & (byte != b'"') & (byte != b'\\');
+    is_plain & (byte.wrapping_sub(b':') > b'?' - b':')
 }
 
 /// Reports whether text can stand in a JSON string as it is.

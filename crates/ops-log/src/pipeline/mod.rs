@@ -220,9 +220,16 @@ impl State {
     }
 
     /// Shows a line of the process to whoever wants to see each.
-    #[inline]
+    #[inline(always)]
     fn show(&self, at: SystemTime, buffers: &LineBuffers) {
-        if tap::is_set() && std::ptr::eq(self, &raw const GLOBAL) {
+        if tap::is_set() {
+            self.show_to_tap(at, buffers);
+        }
+    }
+
+    #[inline(never)]
+    fn show_to_tap(&self, at: SystemTime, buffers: &LineBuffers) {
+        if std::ptr::eq(self, &raw const GLOBAL) {
             reentry::guarded(|| tap::show(at, buffers.json()));
         }
     }

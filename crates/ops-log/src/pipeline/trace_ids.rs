@@ -28,16 +28,20 @@ pub fn set_trace_id_source(reader: impl Fn() -> Option<TraceIds> + Send + Sync +
 
 #[inline]
 pub(crate) fn current() -> Option<TraceIds> {
-    if !HAS_READER.load(Relaxed) {
-        return None;
-    }
+    HAS_READER.load(Relaxed).then(read).flatten()
+}
+
+#[inline(never)]
+fn read() -> Option<TraceIds> {
     let reader = READER.load();
     caught(|| reader.as_ref().and_then(|reader| reader())).flatten()
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn with_current(work: impl FnOnce(&TraceIds)) {
-    if let Some(ids) = current() {
+    if HAS_READER.load(Relaxed)
+        && let Some(ids) = read()
+    {
         work(&ids);
     }
 }

@@ -139,7 +139,7 @@ impl DenyList {
     #[inline]
     pub(crate) fn has_with(&self, key: &[u8], ending: Ending) -> bool {
         let Place { word, bit } = ending.three;
-        self.endings[word] & bit != 0 && self.is_denied(key, ending)
+        self.endings[word % ENDING_WORDS] & bit != 0 && self.is_denied(key, ending)
     }
 
     #[cold]

@@ -239,9 +239,11 @@ impl<'a> Line<'a> {
 
     #[inline]
     fn has_room(&mut self) -> bool {
-        let has_room = self.buffers.fields.spans.len() < self.room;
-        self.dropped_fields += u64::from(!has_room);
-        has_room
+        if self.buffers.fields.spans.len() < self.room {
+            return true;
+        }
+        self.dropped_fields += 1;
+        false
     }
 
     #[inline]

@@ -153,18 +153,23 @@ impl LineBuffers {
         self.fields.clear();
         self.bound_layer_count = 0;
         self.overridden.clear();
-        let renderings = self.console_renderings.iter_mut().map(|rendering| {
+        for rendering in &mut self.console_renderings {
             rendering.fresh = false;
-            &mut rendering.text
-        });
-        for buffer in renderings.chain([&mut self.fields.json, &mut self.spare]) {
-            if buffer.capacity() > KEPT_BYTES {
-                *buffer = Vec::new();
-            }
+            give_back(&mut rendering.text);
         }
+        give_back(&mut self.fields.json);
+        give_back(&mut self.spare);
         if self.text.capacity() > KEPT_BYTES {
             self.text = String::new();
         }
+    }
+}
+
+/// Gives the memory of a long line back.
+#[inline(always)]
+fn give_back(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > KEPT_BYTES {
+        *buffer = Vec::new();
     }
 }
 
@@ -185,6 +190,7 @@ impl Drop for Depth {
 }
 
 /// Lends this thread's buffers; `None` where a line is nested too deeply.
+#[inline(always)]
 pub(crate) fn with_buffers<R>(work: impl FnOnce(&mut LineBuffers) -> R) -> Option<R> {
     let entered = DEPTH.try_with(|depth| {
         let free = depth.get() < MAX_DEPTH;

@@ -29,7 +29,7 @@ pub(crate) fn integer(value: impl itoa::Integer + TryInto<u32> + Copy, out: &mut
 /// Up to eight digits, computed side by side in the bytes of a word, so that they reach the line in one piece.
 #[inline]
 fn short_number(number: u32, out: &mut Vec<u8>) {
-    // each step halves its bound_layers: four digits, two, one; the leading ones are in the lowest byte
+    // each step halves its parts: four digits, two, one; the leading ones are in the lowest byte
     let fours = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
     let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
     let twos = hundreds | (fours - 100 * hundreds) << 16;
