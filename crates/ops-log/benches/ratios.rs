@@ -117,7 +117,8 @@ fn discarded(ratios: &mut Ratios) {
 fn ten_bound_fields(ratios: &mut Ratios) {
     let pipeline = ours(to_memory);
     let log = dev::ten_bound_fields!(pipeline.root());
-    let theirs = slog_json(Memory::new()).new(o!("request_id" => "req-abc123", "trace_id" => TRACE));
+    let theirs =
+        slog_json(Memory::new()).new(o!("request_id" => "req-abc123", "trace_id" => TRACE));
     let theirs = theirs.new(o!(
         "method" => "GET", "path" => "/api/registry/models", "status" => 200_u16, "latency_ms" => 45_u64,
         "user_id" => 456_u64, "cached" => false, "bytes" => 18_324_u64, "ratio" => 0.75,

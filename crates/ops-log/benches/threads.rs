@@ -1,0 +1,106 @@
+//! Two threads that log beside one: `cargo bench -p ops-log --bench threads`. By the clock on the wall, on two cores or more with
+//! nothing else to do; what else these do is in it, so that no build depends on the outcome. How far that went is shown by the
+//! ratio to two threads that share nothing.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a bench that cannot start has nothing to say"
+)]
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Instant;
+
+use dev::ratio::{Blocks, Ratios};
+use dev::ten_fields;
+use dev::ten_fields::{Memory, TRACE};
+use ops_log::{Config, Output, Pipeline};
+
+/// Rounds that a ratio is the median of; those who are compared take turns in each.
+const ROUNDS: usize = 41;
+/// Number of lines that a thread writes in its turn.
+const LINES: usize = 20_000;
+
+/// A thread that logs when it is asked to: to a pipeline that both share, or to one of its own.
+struct Writer {
+    ask: Sender<Place>,
+    done: Receiver<()>,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Shared,
+    Own,
+}
+
+impl Writer {
+    fn new(shared: &Pipeline, own: &Pipeline) -> Self {
+        let ((ask, asked), (answer, done)) = (channel(), channel());
+        let (shared, own) = (shared.root(), own.root());
+        thread::spawn(move || {
+            ops_log::bind_context!(request_id = "req-abc123", trace_id = TRACE);
+            for place in asked {
+                let log = match place {
+                    Place::Shared => &shared,
+                    Place::Own => &own,
+                };
+                for _ in 0..LINES {
+                    ten_fields!([ops_log::info], *log);
+                }
+                answer.send(()).unwrap();
+            }
+        });
+        Self { ask, done }
+    }
+}
+
+/// Nanoseconds for each line.
+fn time(writers: &[Writer], place: Place) -> f64 {
+    let started = Instant::now();
+    for writer in writers {
+        writer.ask.send(place).unwrap();
+    }
+    for writer in writers {
+        writer.done.recv().unwrap();
+    }
+    started.elapsed().as_secs_f64() * 1e9 / (LINES * writers.len()) as f64
+}
+
+fn two_threads(ratios: &mut Ratios, place: &str, output: impl Fn() -> Output) {
+    let pipeline = || {
+        let config = Config::new().stdout(false).service_name("api");
+        Pipeline::new(config.output(output().json(true))).unwrap()
+    };
+    let shared = pipeline();
+    let writers = [
+        Writer::new(&shared, &pipeline()),
+        Writer::new(&shared, &pipeline()),
+    ];
+    let _warm = (time(&writers, Place::Shared), time(&writers, Place::Own));
+    let (mut beside_one, mut beside_own) = (Blocks::default(), Blocks::default());
+    for _ in 0..ROUNDS {
+        let one = time(&writers[..1], Place::Shared);
+        let two = time(&writers, Place::Shared);
+        let own = time(&writers, Place::Own);
+        beside_one.push(two, one);
+        beside_own.push(two, own);
+    }
+    let name = format!("10 fields, JSON to {place}, by two threads");
+    ratios.judge(&name, 1.0 / 1.7, "by one", beside_one);
+    ratios.judge(&name, 1.2, "with an output for each", beside_own);
+}
+
+fn main() {
+    let mut ratios = Ratios::from_args();
+    if ratios.is_check() {
+        return;
+    }
+    two_threads(&mut ratios, "the null device", || Output::file("/dev/null"));
+    two_threads(&mut ratios, "memory", || Output::writer(Memory::new()));
+    let directory = tempfile::tempdir().unwrap();
+    let number = std::cell::Cell::new(0);
+    two_threads(&mut ratios, "a file", || {
+        number.set(number.get() + 1);
+        Output::file(directory.path().join(format!("{}.log", number.get())))
+    });
+    ratios.finish();
+}
