@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use parking_lot::{Mutex, MutexGuard};
+
 /// Writes pause for this long after a full or failing disk.
 pub(super) const PAUSE_MILLIS: u64 = 30_000;
 
@@ -19,6 +21,8 @@ pub(super) struct DiskHealth {
     listing_due: AtomicU64,
     /// Bytes stored since the directory was last swept.
     unswept: AtomicU64,
+    /// Held by the thread that sweeps.
+    sweeping: Mutex<()>,
 }
 
 impl DiskHealth {
@@ -52,6 +56,16 @@ impl DiskHealth {
     /// Adds stored bytes; returns those since the last sweep.
     pub(super) fn add_unswept(&self, bytes: u64) -> u64 {
         self.unswept.fetch_add(bytes, Ordering::Relaxed) + bytes
+    }
+
+    /// Returns the bytes stored since the last sweep.
+    pub(super) fn unswept(&self) -> u64 {
+        self.unswept.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the turn to sweep.
+    pub(super) fn turn_to_sweep(&self) -> MutexGuard<'_, ()> {
+        self.sweeping.lock()
     }
 
     pub(super) fn swept(&self) {

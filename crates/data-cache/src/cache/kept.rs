@@ -1,6 +1,7 @@
 //! Memory and index, which change together: an invalidation finds in the index what it takes out of memory.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::inner::Inner;
 use crate::disk::NoMetadata;
@@ -24,6 +25,7 @@ impl Inner {
         }
         for (key, gone) in inserted.evicted.iter().filter(|(_, gone)| !gone.on_disk) {
             self.unlist(key, &gone.usage);
+            self.counters.evicted_size.fetch_add(1, Ordering::Relaxed);
         }
         inserted.is_kept
     }

@@ -466,7 +466,7 @@ fn remove_files(disk: &Disk, keys: &[Key], count: u64, exclusive: &Exclusive) ->
     let mut failed = Ok(());
     for key in keys {
         let removed = disk.remove(key, Which::Before(count), exclusive);
-        failed = failed.and(removed);
+        failed = failed.and(removed.map(drop));
     }
     failed
 }

@@ -17,8 +17,13 @@ impl Inner {
     pub(super) fn sweep_if_due(&self, stored: u64) {
         let Some(disk) = &self.disk else { return };
         let limit = self.config.max_size_mb.saturating_mul(1 << 20);
-        let unswept = self.disk_health.add_unswept(stored);
-        if self.index.bytes() > limit || unswept > limit / 16 {
+        let is_due = |unswept: u64| self.index.bytes() > limit || unswept > limit / 16;
+        if !is_due(self.disk_health.add_unswept(stored)) {
+            return;
+        }
+        // what another thread frees meanwhile is free for this one too
+        let _turn = self.disk_health.turn_to_sweep();
+        if is_due(self.disk_health.unswept()) {
             self.disk_health.swept();
             self.sweep(disk, limit);
         }
@@ -49,16 +54,10 @@ impl Inner {
                 break;
             }
             total = total.saturating_sub(entry.bytes);
-            let counter = if expired {
-                &self.counters.evicted_expired
-            } else {
-                &self.counters.evicted_size
-            };
-            counter.fetch_add(1, Ordering::Relaxed);
-            victims.push(entry.key);
+            victims.push((entry.key, expired));
         }
-        for keys in victims.chunks(BATCH) {
-            self.evict(disk, keys);
+        for some in victims.chunks(BATCH) {
+            self.evict(disk, some);
         }
     }
 
@@ -84,15 +83,25 @@ impl Inner {
         ordered
     }
 
-    fn evict(&self, disk: &Disk, keys: &[Key]) {
+    /// Removes entries, each with whether its time is over, and counts those that this process removed.
+    fn evict(&self, disk: &Disk, victims: &[(Key, bool)]) {
         let Ok(exclusive) = disk.exclusive(LOCK_LIMIT) else {
             return;
         };
-        for key in keys {
+        for (key, expired) in victims {
             self.take_out(key, None);
-            if let Err(error) = disk.remove(key, Which::Any, &exclusive) {
-                tracing::warn!(target: "data_cache", %error, "entry_not_evicted");
-                return;
+            let counter = match expired {
+                true => &self.counters.evicted_expired,
+                false => &self.counters.evicted_size,
+            };
+            match disk.remove(key, Which::Any, &exclusive) {
+                Ok(removed) => {
+                    counter.fetch_add(removed.into(), Ordering::Relaxed);
+                }
+                Err(error) => {
+                    tracing::warn!(target: "data_cache", %error, "entry_not_evicted");
+                    return;
+                }
             }
         }
     }

@@ -206,22 +206,22 @@ impl Disk {
     }
 
     /// Removes an entry: metadata first, so that no reader is sent to data that is gone. One that is damaged is always
-    /// meant.
+    /// meant. Returns whether there was one.
     pub(crate) fn remove(
         &self,
         key: &Key,
         which: Which<'_>,
         exclusive: &Exclusive,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let metadata = self.metadata(key);
         let is_meant = match (&metadata, which) {
-            (Err(NoMetadata::Absent), _) => return Ok(()),
+            (Err(NoMetadata::Absent), _) => false,
             (Err(NoMetadata::Damaged), _) | (_, Which::Any) => true,
             (Ok(metadata), Which::Id(id)) => metadata.entry_id == id,
             (Ok(metadata), Which::Before(count)) => metadata.generation < count,
         };
         if !is_meant {
-            return Ok(());
+            return Ok(false);
         }
         // a full disk does not keep it from being removed
         let _ = journal::begin(exclusive);
@@ -234,7 +234,7 @@ impl Disk {
         if let Ok(metadata) = metadata {
             self.remove_data(&metadata);
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use data_cache::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use data_cache::{Cache, Config, Params, Warehouse, params};
+use data_cache::{Cache, Config, Params, Stored, Warehouse, params};
 
 use crate::batches::{Random, is_full, numbers};
 use crate::child::Process;
@@ -313,6 +313,40 @@ fn an_expensive_small_result_outlives_cheap_large_ones() {
     assert!(stats.evicted_size > 20, "{stats:?}");
     assert!(cache.get(SQL, &params! { at: 0_i64 }).is_none());
     assert!(cache.get("SELECT expensive", &none).is_some());
+}
+
+/// Stores results in four threads at once; returns how many were stored.
+fn store_all(cache: &Cache) -> u64 {
+    let store = |thread: i64| {
+        let stored = (0..400).map(|at| {
+            let bound = params! { thread: thread, at: at };
+            cache.set(SQL, &[numbers(&[at])], &bound, None).unwrap()
+        });
+        stored
+            .filter(|stored| !matches!(stored, Stored::Skipped(_)))
+            .count() as u64
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|at| scope.spawn(move || store(at))).collect();
+        threads.into_iter().map(|one| one.join().unwrap()).sum()
+    })
+}
+
+#[test]
+fn each_entry_that_goes_for_space_is_counted_once() {
+    for limits in [
+        "max_size_mb: 1, memory_mb: 0",
+        "max_size_mb: 0, memory_mb: 1",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::from_yaml("c", &format!("query_cache: {{{limits}}}")).unwrap();
+        let cache = Cache::open_with(dir.path(), &config).unwrap();
+        let stored = store_all(&cache);
+        assert!(cache.flush(Duration::from_secs(30)));
+        let stats = cache.get_stats();
+        assert!(stats.evicted_size > 0, "{limits}: {stats:?}");
+        assert_eq!(stats.evicted_size + stats.entries, stored, "{limits}");
+    }
 }
 
 /// Seconds of computing that a memory saves which is too small for everything: results that cost little, and some that
