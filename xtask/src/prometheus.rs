@@ -286,8 +286,8 @@ fn spawn(program: &mut Command) -> Result<Child> {
     child.map_err(|e| format!("cannot start Prometheus: {e}"))
 }
 
-/// Prometheus takes no port 0 and tells none: one that was free a moment ago.
-fn free_port() -> Result<u16> {
+/// Port that was free a moment ago, for programs that take no port 0 and tell none, as Prometheus.
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     listener
         .map(|address| address.port())

@@ -19,7 +19,7 @@ ops_metrics::define! {
     counter bench_three_total { a: &'static str, b: &'static str, c: &'static str }
     /// Durations with a label.
     histogram bench_seconds { a: &'static str }
-    /// Whose series are rendered.
+    /// Series that are rendered.
     gauge bench_series { shard: u16 }
 }
 

@@ -5,7 +5,7 @@ use crate::platform::Served;
 use std::time::Duration;
 
 /// Unit of processor time in `/proc`, the same on every Linux.
-const TICKS_A_SECOND: u64 = 100;
+pub(super) const TICK: Duration = Duration::from_millis(10);
 
 /// Requests that were answered since the start.
 pub(super) fn requests(served: &Served) -> Result<f64> {
@@ -27,16 +27,29 @@ pub(super) fn total(metrics: &str, name: &str, wanted: impl Fn(&str) -> bool) ->
 pub(super) fn process_time(served: &Served) -> Result<Duration> {
     let path = format!("/proc/{}/stat", served.id());
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
-    let ticks = ticks(&text).ok_or_else(|| format!("{path} has no processor time: {text:?}"))?;
-    Ok(Duration::from_millis(ticks * 1000 / TICKS_A_SECOND))
+    let ticks = ticks(&text, 2).ok_or_else(|| format!("{path} has no processor time: {text:?}"))?;
+    Ok(Duration::from_secs_f64(ticks as f64 * TICK.as_secs_f64()))
 }
 
-/// User and system time: fields 14 and 15, of which the second, the name in parentheses, may hold anything.
-fn ticks(stat: &str) -> Option<u64> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace().skip(11);
-    let mut next = || fields.next()?.parse::<u64>().ok();
-    Some(next()? + next()?)
+/// Sum of so many fields from the 14th on: user and system time, then those of children that ended. The second field, the name
+/// in parentheses, may hold anything.
+pub(super) fn ticks(stat: &str, fields: usize) -> Option<u64> {
+    let (_, behind_name) = stat.rsplit_once(')')?;
+    let mut numbers = behind_name.split_whitespace().skip(11);
+    let mut sum = 0;
+    for _ in 0..fields {
+        sum += numbers.next()?.parse::<u64>().ok()?;
+    }
+    Some(sum)
+}
+
+/// Number of a process behind a key such as `VmRSS:`, which is in KiB.
+pub(super) fn status(process: u32, key: &str) -> Result<u64> {
+    let path = format!("/proc/{process}/status");
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.ok_or(format!("{path}: no {key}"))
 }
 
 /// Processor time of the threads of a process that live: those of a name, or all.
@@ -96,7 +109,8 @@ mod tests {
     #[test]
     fn processor_time_is_read_behind_any_name() {
         let stat = "628 (a b) c)) S 1 2 3 4 5 6 7 8 9 10 700 50 11 12 20 0 17 0 5 6";
-        assert_eq!(ticks(stat), Some(750));
-        assert_eq!(ticks("628 (a) S 1 2"), None);
+        assert_eq!(ticks(stat, 2), Some(750));
+        assert_eq!(ticks(stat, 4), Some(773));
+        assert_eq!(ticks("628 (a) S 1 2", 2), None);
     }
 }

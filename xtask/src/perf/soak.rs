@@ -1,7 +1,7 @@
 //! `cargo xtask perf soak`: a mixed load for minutes or hours, after which everything that was counted adds up and nothing has grown.
 
 use super::k6;
-use super::measure::total;
+use super::measure::{status, total};
 use super::pages::{Load, Pages};
 use super::results;
 use crate::platform::{self, Build, Served};
@@ -299,21 +299,13 @@ fn invalidate(served: &Served) -> Result<()> {
 }
 
 fn look(served: &Served, seconds: f64) -> Result<Look> {
-    let process = PathBuf::from(format!("/proc/{}", served.id()));
-    let status = fs::read_to_string(process.join("status"))
-        .map_err(|e| format!("{}: {e}", process.display()))?;
-    let field = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key));
-        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        number.ok_or(format!("{}/status: no {key}", process.display()))
-    };
-    let descriptors =
-        fs::read_dir(process.join("fd")).map_err(|e| format!("{}: {e}", process.display()))?;
+    let folder = format!("/proc/{}/fd", served.id());
+    let descriptors = fs::read_dir(&folder).map_err(|e| format!("{folder}: {e}"))?;
     Ok(Look {
         seconds,
-        memory_kib: field("VmRSS:")?,
+        memory_kib: status(served.id(), "VmRSS:")?,
         descriptors: descriptors.count() as u64,
-        threads: field("Threads:")?,
+        threads: status(served.id(), "Threads:")?,
         disk_kib: bytes_of(&served.folder) / 1024,
     })
 }

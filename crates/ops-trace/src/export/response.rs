@@ -2,7 +2,7 @@
 //!
 //! The answers of all signals have the same fields under the same numbers. A property test compares the reader with prost.
 
-/// What a collector did not take of a batch that it answered.
+/// Part of a batch that a collector did not take, though it answered with a success.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct PartialSuccess {
     pub(crate) rejected: i64,
@@ -136,7 +136,7 @@ mod tests {
         prop_oneof![3 => whole, 1 => cut].boxed()
     }
 
-    /// Whether there is a group, at any depth that prost looks at; the reader refuses what prost skips.
+    /// Reports whether there is a group, at any depth that prost looks at; the reader refuses what prost skips.
     fn has_group(mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let mut ahead = bytes;

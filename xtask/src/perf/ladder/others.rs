@@ -1,11 +1,9 @@
 //! Processor time that other processes take while something is measured: with much of it the figures are of no use.
 
 use crate::Result;
+use crate::perf::measure::{TICK, ticks};
 use std::fs;
 use std::time::{Duration, Instant};
-
-/// Unit of processor time in `/proc`, the same on every Linux.
-const TICK: Duration = Duration::from_millis(10);
 
 /// Processor time up to a moment, in ticks.
 pub(super) struct Others {
@@ -20,7 +18,7 @@ impl Others {
         Ok(Self {
             cores,
             busy: read("/proc/stat", |text| busy(text, cores))?,
-            own: read("/proc/self/stat", own)?,
+            own: read("/proc/self/stat", |text| ticks(text, 4))?,
             since: Instant::now(),
         })
     }
@@ -55,24 +53,15 @@ fn busy(stat: &str, cores: [usize; 2]) -> Option<u64> {
     Some(sum)
 }
 
-/// Ticks of this process and of its children that ended: fields 14 to 17 of its line.
-fn own(stat: &str) -> Option<u64> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let fields = fields.split_whitespace().skip(11).take(4);
-    fields.map(|field| field.parse::<u64>().ok()).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn idle_time_is_not_busy_and_children_that_ended_are_own() {
+    fn idle_time_is_not_busy() {
         let stat =
             "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 4 100 100 8 16 32 64 0\ncpu1 1 0 0 7 7 0 0 0 0 0\n";
         assert_eq!(busy(stat, [0, 1]), Some(64));
         assert_eq!(busy(stat, [0, 2]), None);
-        let stat = "628 (a b) c)) S 1 2 3 4 5 6 7 8 9 10 700 50 11 12 20 0 17 0 5 6";
-        assert_eq!(own(stat), Some(773));
     }
 }

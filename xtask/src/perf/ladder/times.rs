@@ -6,14 +6,14 @@
 use super::others::Others;
 use super::table::{BARE, Sample, Table};
 use super::{executable, wrk};
-use crate::perf::measure::threads_time;
-use crate::prometheus::Collector;
+use crate::perf::measure::{status, threads_time};
+use crate::prometheus::{Collector, free_port};
 use crate::tools::WRK;
 use crate::workspace::{self, Scratch};
 use crate::{Result, command, setup};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
@@ -172,7 +172,7 @@ impl<'a> Bench<'a> {
             requests_a_second: load.requests_a_second,
             p50: load.median.as_secs_f64() * 1e3,
             p99: load.p99.as_secs_f64() * 1e3,
-            memory: memory(process)?,
+            memory: status(process, "VmRSS:")? as f64 / 1024.0,
             spans: spans as f64 / load.requests,
             others: others.share(used)?,
         })
@@ -181,7 +181,8 @@ impl<'a> Bench<'a> {
     /// Starts a row with nothing of this environment, and waits for its address.
     fn serve(&self, program: &Path, row: &str) -> Result<Server> {
         let collector = match row {
-            REFUSED => refused()?,
+            // nobody listens there
+            REFUSED => format!("http://127.0.0.1:{}", free_port()?),
             _ => self.collector.url().to_owned(),
         };
         let mut serve = command::program(program);
@@ -241,24 +242,4 @@ fn pin(core: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
     sched_setaffinity(None, &set).map_err(|e| format!("cannot move to core {core}: {e}"))
-}
-
-/// Address of a port where nobody listens.
-fn refused() -> Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0");
-    let address = listener.and_then(|listener| listener.local_addr());
-    address
-        .map(|address| format!("http://{address}"))
-        .map_err(|e| format!("a free port: {e}"))
-}
-
-/// Resident memory of a process in MiB.
-fn memory(process: u32) -> Result<f64> {
-    let path = format!("/proc/{process}/status");
-    let text = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = lines
-        .next()
-        .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-    Ok(kib.ok_or_else(|| format!("{path} has no VmRSS"))? / 1024.0)
 }
