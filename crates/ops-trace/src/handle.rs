@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use opentelemetry::Context;
+#[cfg(feature = "http")]
+use opentelemetry::trace::SpanContext;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 #[cfg(any(feature = "otlp-logs", feature = "otlp-metrics"))]
 use crate::SignalStats;
 use crate::config::resolved::Resolved;
-#[cfg(feature = "tracing-spans")]
+#[cfg(any(feature = "http", feature = "tracing-spans"))]
 use crate::config::sampler::SamplerKind;
 use crate::export::pipeline::Pipeline;
 use crate::export::queue_limiter::QueueLimiter;
@@ -37,8 +39,9 @@ struct Core {
     baggage_fields: Vec<String>,
     propagate_to: Hosts,
     disabled: bool,
-    #[cfg(feature = "tracing-spans")]
-    children_follow: bool,
+    /// The sampled flag of a parent decides.
+    #[cfg(any(feature = "http", feature = "tracing-spans"))]
+    parent_based: bool,
     #[cfg(feature = "tracing-spans")]
     foreign_spans: crate::config::spans::ForeignSpans,
 }
@@ -65,8 +68,8 @@ impl Handle {
             baggage_fields: resolved.baggage_fields,
             propagate_to: Hosts::new(resolved.propagate_to),
             disabled: resolved.disabled,
-            #[cfg(feature = "tracing-spans")]
-            children_follow: resolved.sampler == SamplerKind::ParentBased && !resolved.keep.is_on(),
+            #[cfg(any(feature = "http", feature = "tracing-spans"))]
+            parent_based: resolved.sampler == SamplerKind::ParentBased,
             #[cfg(feature = "tracing-spans")]
             foreign_spans: resolved.foreign_spans,
         })))
@@ -206,7 +209,23 @@ impl Handle {
     /// Reports whether the spans below one that is neither sampled nor recorded are not either, requests excepted.
     #[cfg(feature = "tracing-spans")]
     pub(crate) fn children_follow(&self) -> bool {
-        self.0.children_follow
+        self.0.parent_based && self.0.limiter.tail.is_none()
+    }
+
+    /// Returns the ids of a request below this parent, which need not be valid, if it is not sampled. If it begins a trace that
+    /// is, its span has to be made next on this thread.
+    #[cfg(feature = "http")]
+    pub(crate) fn unsampled_request(&self, parent: &SpanContext) -> Option<SpanContext> {
+        if parent.is_valid() {
+            self.0.ratio.unsampled_below(parent, self.0.parent_based)
+        } else {
+            self.0.ratio.unsampled_root()
+        }
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn limiter(&self) -> &QueueLimiter {
+        &self.0.limiter
     }
 
     /// Returns the share of new traces that is sampled, as it is applied.

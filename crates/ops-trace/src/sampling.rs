@@ -1,15 +1,17 @@
-#[cfg(feature = "tracing-spans")]
+#[cfg(any(feature = "http", feature = "tracing-spans"))]
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "http")]
+use opentelemetry::trace::TraceContextExt;
 use opentelemetry::trace::{Link, SpanKind, TraceId};
-#[cfg(feature = "tracing-spans")]
+#[cfg(any(feature = "http", feature = "tracing-spans"))]
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceState};
 use opentelemetry::{Context, KeyValue};
-#[cfg(feature = "tracing-spans")]
+#[cfg(any(feature = "http", feature = "tracing-spans"))]
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, ShouldSample};
 use parking_lot::Mutex;
@@ -74,29 +76,70 @@ impl LiveRatio {
     }
 }
 
-#[cfg(feature = "tracing-spans")]
-thread_local! {
-    static NEXT_TRACE_ID: Cell<Option<TraceId>> = const { Cell::new(None) };
+/// Decision about the span that the SDK makes next on this thread.
+#[cfg(any(feature = "http", feature = "tracing-spans"))]
+#[derive(Clone, Copy)]
+enum Decided {
+    /// It begins this trace, which is sampled.
+    Sampled(TraceId),
+    /// It has these ids and is not sampled, but recorded.
+    #[cfg(feature = "http")]
+    Recorded(TraceId, SpanId),
 }
 
-/// Random ids; the trace id that was decided about already, if there is one.
-#[cfg(feature = "tracing-spans")]
+#[cfg(any(feature = "http", feature = "tracing-spans"))]
+thread_local! {
+    static DECIDED: Cell<Option<Decided>> = const { Cell::new(None) };
+}
+
+#[cfg(any(feature = "http", feature = "tracing-spans"))]
+fn decide(decided: Option<Decided>) {
+    let _ = DECIDED.try_with(|next| next.set(decided));
+}
+
+#[cfg(any(feature = "http", feature = "tracing-spans"))]
+fn decided() -> Option<Decided> {
+    DECIDED.try_with(Cell::get).ok().flatten()
+}
+
+/// Makes a span of the SDK that has these ids, whatever the sampler would say, and is not sampled, but recorded.
+#[cfg(feature = "http")]
+pub(crate) fn recorded<S>(ids: &SpanContext, build: impl FnOnce() -> S) -> S {
+    decide(Some(Decided::Recorded(ids.trace_id(), ids.span_id())));
+    let span = build();
+    decide(None);
+    span
+}
+
+/// Random ids, unless they were decided about already.
+#[cfg(any(feature = "http", feature = "tracing-spans"))]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ids(RandomIdGenerator);
 
-#[cfg(feature = "tracing-spans")]
+#[cfg(any(feature = "http", feature = "tracing-spans"))]
 impl IdGenerator for Ids {
     fn new_trace_id(&self) -> TraceId {
-        let decided = NEXT_TRACE_ID.try_with(Cell::take).ok().flatten();
-        decided.unwrap_or_else(|| self.0.new_trace_id())
+        match decided() {
+            Some(Decided::Sampled(trace_id)) => {
+                decide(None);
+                trace_id
+            }
+            #[cfg(feature = "http")]
+            Some(Decided::Recorded(trace_id, _)) => trace_id,
+            None => self.0.new_trace_id(),
+        }
     }
 
     fn new_span_id(&self) -> SpanId {
-        self.0.new_span_id()
+        match decided() {
+            #[cfg(feature = "http")]
+            Some(Decided::Recorded(_, span_id)) => span_id,
+            _ => self.0.new_span_id(),
+        }
     }
 }
 
-#[cfg(feature = "tracing-spans")]
+#[cfg(any(feature = "http", feature = "tracing-spans"))]
 impl LiveRatio {
     /// Returns the ids of a new trace if it is not sampled, for which the SDK would make a whole span. If it is, the next trace
     /// id that is made on this thread is the one that was decided about: the decision depends on nothing but the id, so that
@@ -105,17 +148,39 @@ impl LiveRatio {
         let ids = RandomIdGenerator::default();
         let trace_id = ids.new_trace_id();
         if samples(self.get(), trace_id) {
-            let _ = NEXT_TRACE_ID.try_with(|next| next.set(Some(trace_id)));
+            decide(Some(Decided::Sampled(trace_id)));
             return None;
         }
         let (span_id, state) = (ids.new_span_id(), TraceState::NONE);
         let flags = TraceFlags::default();
         Some(SpanContext::new(trace_id, span_id, flags, false, state))
     }
+
+    /// Returns the ids of a span below this parent if it is not sampled, by the parent's flag or else by the trace id.
+    #[cfg(feature = "http")]
+    pub(crate) fn unsampled_below(
+        &self,
+        parent: &SpanContext,
+        by_flag: bool,
+    ) -> Option<SpanContext> {
+        let trace_id = parent.trace_id();
+        let sampled = if by_flag {
+            parent.is_sampled()
+        } else {
+            samples(self.get(), trace_id)
+        };
+        let ids = || {
+            let span_id = RandomIdGenerator::default().new_span_id();
+            let flags = parent.trace_flags().with_sampled(false);
+            let state = parent.trace_state().clone();
+            SpanContext::new(trace_id, span_id, flags, false, state)
+        };
+        (!sampled).then(ids)
+    }
 }
 
 /// Decides as the SDK's sampler does.
-#[cfg(feature = "tracing-spans")]
+#[cfg(any(feature = "http", feature = "tracing-spans"))]
 fn samples(ratio: f64, trace_id: TraceId) -> bool {
     let [.., a, b, c, d, e, f, g, h] = trace_id.to_bytes();
     let random = u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1;
@@ -173,6 +238,10 @@ impl<S: ShouldSample + Clone + 'static> ShouldSample for Recording<S> {
         attributes: &[KeyValue],
         links: &[Link],
     ) -> SamplingResult {
+        #[cfg(feature = "http")]
+        if let Some(Decided::Recorded(..)) = decided() {
+            return recorded_only(parent);
+        }
         let mut result = self
             .sampler
             .should_sample(parent, trace_id, name, kind, attributes, links);
@@ -181,6 +250,17 @@ impl<S: ShouldSample + Clone + 'static> ShouldSample for Recording<S> {
             result.decision = SamplingDecision::RecordOnly;
         }
         result
+    }
+}
+
+/// Result for a span that was decided about, with the trace state that the SDK's samplers hand on.
+#[cfg(feature = "http")]
+fn recorded_only(parent: Option<&Context>) -> SamplingResult {
+    let state = parent.map(|parent| parent.span().span_context().trace_state().clone());
+    SamplingResult {
+        decision: SamplingDecision::RecordOnly,
+        attributes: Vec::new(),
+        trace_state: state.unwrap_or_default(),
     }
 }
 

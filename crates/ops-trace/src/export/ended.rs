@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use opentelemetry::trace::{SpanId, SpanKind, Status};
+use opentelemetry::trace::{SpanId, SpanKind};
 use opentelemetry_sdk::trace::SpanData;
+
+use crate::recent::ring::{failed, took};
 
 /// A span that has just ended.
 #[derive(Clone, Copy, Debug)]
@@ -45,16 +47,20 @@ pub fn set_span_end_hook(hook: impl Fn(&EndedSpan<'_>) + Send + Sync + 'static) 
 }
 
 #[inline]
-pub(super) fn is_watched() -> bool {
+pub(crate) fn is_watched() -> bool {
     HAS_HOOK.load(Relaxed)
 }
 
-pub(super) fn show(span: &SpanData) {
+pub(crate) fn show(span: &EndedSpan<'_>) {
     let hook = HOOK.load();
     let Some(hook) = hook.as_ref() else { return };
     // a hook that panics costs what it would have done
-    let _ = catch_unwind(AssertUnwindSafe(|| {
-        hook(&EndedSpan {
+    let _ = catch_unwind(AssertUnwindSafe(|| hook(span)));
+}
+
+impl<'a> From<&'a SpanData> for EndedSpan<'a> {
+    fn from(span: &'a SpanData) -> Self {
+        Self {
             name: &span.name,
             trace_id: span.span_context.trace_id().to_bytes(),
             span_id: span.span_context.span_id().to_bytes(),
@@ -63,13 +69,10 @@ pub(super) fn show(span: &SpanData) {
             kind: kind(&span.span_kind),
             is_sampled: span.span_context.is_sampled(),
             at: span.end_time,
-            duration: span
-                .end_time
-                .duration_since(span.start_time)
-                .unwrap_or_default(),
-            is_error: matches!(span.status, Status::Error { .. }),
-        });
-    }));
+            duration: took(span),
+            is_error: failed(span),
+        }
+    }
 }
 
 fn kind(kind: &SpanKind) -> &'static str {

@@ -42,7 +42,7 @@ impl Pipeline {
             .with_resource(resource.clone())
             .with_span_limits(span_limits(&config.limits))
             .with_span_processor(limiter.clone());
-        #[cfg(feature = "tracing-spans")]
+        #[cfg(any(feature = "http", feature = "tracing-spans"))]
         let provider = provider.with_id_generator(crate::sampling::Ids::default());
         let provider = match config.sampler {
             _ if config.disabled => provider.with_sampler(Sampler::AlwaysOff),

@@ -7,7 +7,7 @@ use opentelemetry::trace::{SpanContext, TraceFlags};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanProcessor};
 
-use super::ended;
+use super::ended::{self, EndedSpan};
 use super::tail::{TailBuffer, Verdict};
 use crate::export::state::ExportState;
 use crate::recent::ring::{failed, took};
@@ -36,6 +36,15 @@ impl QueueLimiter {
         self.state.abandon();
     }
 
+    /// Lets go of a request that is not sampled and did not fail, with the spans below it that wait for its end; returns
+    /// whether that could be done: not if it was slow, or one of them failed.
+    #[cfg(feature = "http")]
+    pub(crate) fn lets_go(&self, ids: &SpanContext, took: Duration) -> bool {
+        let tail = self.tail.as_ref();
+        took < self.state.ring.slow_after
+            && tail.is_none_or(|tail| tail.lets_go(ids.trace_id(), ids.span_id()))
+    }
+
     fn export(&self, span: SpanData) {
         let counters = &self.state.counters;
         add(&counters.ended_sampled, 1);
@@ -59,32 +68,6 @@ impl QueueLimiter {
     }
 }
 
-#[cfg(feature = "http")]
-thread_local! {
-    static DESCRIBE: std::cell::Cell<Option<fn(&mut SpanData)>> = const { std::cell::Cell::new(None) };
-}
-
-/// Calls `end`, in which a span that is not sampled ends; the other function describes it if it is shown.
-#[cfg(feature = "http")]
-pub(crate) fn ended_with(describe: fn(&mut SpanData), end: impl FnOnce()) {
-    let set = |describe| DESCRIBE.try_with(|slot| slot.set(describe)).ok();
-    set(Some(describe));
-    end();
-    set(None);
-}
-
-/// Describes the span that ends, if it is one that was not described before.
-#[cfg(feature = "http")]
-fn describe(span: &mut SpanData) {
-    if let Ok(Some(describe)) = DESCRIBE.try_with(std::cell::Cell::take) {
-        describe(span);
-    }
-}
-
-/// Only requests are described late.
-#[cfg(not(feature = "http"))]
-fn describe(_: &mut SpanData) {}
-
 fn admitted(queued: &AtomicUsize, capacity: usize) -> bool {
     let admitted = queued.fetch_update(Relaxed, Relaxed, |n| (n < capacity).then_some(n + 1));
     admitted.is_ok()
@@ -93,10 +76,9 @@ fn admitted(queued: &AtomicUsize, capacity: usize) -> bool {
 impl SpanProcessor for QueueLimiter {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
-    fn on_end(&self, mut span: SpanData) {
+    fn on_end(&self, span: SpanData) {
         if ended::is_watched() {
-            describe(&mut span);
-            ended::show(&span);
+            ended::show(&EndedSpan::from(&span));
         }
         if span.span_context.is_sampled() {
             return self.export(span);
@@ -104,12 +86,11 @@ impl SpanProcessor for QueueLimiter {
         let Some(tail) = &self.tail else {
             // a request that was recorded though it is not sampled
             if failed(&span) || took(&span) >= self.state.ring.slow_after {
-                describe(&mut span);
                 self.show(span);
             }
             return;
         };
-        match tail.end(span, describe) {
+        match tail.end(span) {
             Verdict::Nothing => {}
             Verdict::Show(spans) => spans.into_iter().for_each(|span| self.show(span)),
             Verdict::Export(spans) => {

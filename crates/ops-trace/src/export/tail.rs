@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_sdk::trace::SpanData;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::batch;
 use crate::config::sampler::Keep;
@@ -81,11 +81,29 @@ impl TailBuffer {
         self.evicted.load(Relaxed)
     }
 
-    /// Takes a span that ended. A root is described once it is known that somebody will see it.
-    pub(crate) fn end(&self, mut span: SpanData, describe: impl FnOnce(&mut SpanData)) -> Verdict {
+    fn shard(&self, id: TraceId) -> MutexGuard<'_, Shard> {
+        self.shards[usize::from(id.to_bytes()[15]) % SHARDS].lock()
+    }
+
+    /// Drops what waits below a root that ended in time and did not fail; returns whether that is all there is to do: not
+    /// if one of the spans of its trace failed.
+    #[cfg(feature = "http")]
+    pub(crate) fn lets_go(&self, id: TraceId, root: SpanId) -> bool {
+        let mut shard = self.shard(id);
+        let waiting = shard.position(id).map(|at| &shard.waiting[at]);
+        if waiting.is_some_and(|waiting| waiting.failed) {
+            return false;
+        }
+        let spans = shard.take(id, root);
+        drop(shard);
+        drop(spans);
+        true
+    }
+
+    /// Takes a span that ended.
+    pub(crate) fn end(&self, span: SpanData) -> Verdict {
         let id = span.span_context.trace_id();
-        let shard = usize::from(id.to_bytes()[15]) % SHARDS;
-        let mut shard = self.shards[shard].lock();
+        let mut shard = self.shard(id);
         let is_root = span.parent_span_id == SpanId::INVALID || span.parent_span_is_remote;
         if !is_root {
             return match shard.decision(id) {
@@ -107,7 +125,6 @@ impl TailBuffer {
         if fate == Fate::Drop {
             return Verdict::Nothing;
         }
-        describe(&mut span);
         spans.push(span);
         match fate {
             Fate::Export => Verdict::Export(spans),

@@ -17,6 +17,7 @@ mod grpc;
 mod head;
 mod query;
 mod trust;
+mod unsampled;
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Once};
 
 use ::http::{Extensions, HeaderName, HeaderValue, request, response};
-use opentelemetry::trace::{Span as _, SpanContext, TraceContextExt, Tracer as _};
+use opentelemetry::trace::{SpanContext, TraceContextExt, Tracer as _};
 use opentelemetry::{Context, ContextGuard, KeyValue};
 use ops_http::{Ending, Observe, Outcome, QUIET_CALLS, QUIET_ROUTES, Route};
 
@@ -38,6 +39,7 @@ pub use client::{ClientScope, ClientSpans, ResendCount};
 use forwarded::Forwarded;
 use head::Head;
 pub use trust::Trust;
+use unsampled::Unsampled;
 
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
@@ -208,8 +210,8 @@ pub struct Scope {
     context: Context,
     /// The route that the span is named after already, where the router ran before.
     named: Option<Route>,
-    /// The description of the span, as long as nobody will see it.
-    head: Option<Head>,
+    /// The span, if it is not sampled and one of HTTP.
+    unsampled: Option<Unsampled>,
 }
 
 impl Observe for ServerSpans {
@@ -238,7 +240,7 @@ impl Observe for ServerSpans {
             return Some(Scope {
                 context: base,
                 named: None,
-                head: None,
+                unsampled: None,
             });
         };
         let named = Route::get(&request.extensions).cloned();
@@ -248,23 +250,21 @@ impl Observe for ServerSpans {
             Forwarded::default()
         };
         let client = forwarded.client.or(peer);
-        let (span, head) = if ops_http::grpc_method(request).is_some() {
+        let (context, unsampled) = if ops_http::grpc_method(request).is_some() {
             let builder = grpc::served(request, link, &forwarded);
-            (tracer.build_with_context(builder, &base), None)
+            let span = tracer.build_with_context(builder, &base);
+            (with_span(&base, span), None)
         } else {
             let head = Head::new(request, named.clone(), link, forwarded);
-            let mut span = tracer.build_with_context(head::builder(), &base);
-            let is_seen = span.span_context().is_sampled()
-                || self.0.client
-                || !handle.baggage_attributes().is_empty();
-            if is_seen || !span.is_recording() {
-                head.describe(&mut span);
-                (span, None)
+            if let Some(ids) = handle.unsampled_request(base.span().span_context()) {
+                let span = Unsampled::new(handle, &base, ids, head);
+                (base.with_span(span.clone()), Some(span))
             } else {
-                (span, Some(head))
+                let mut span = tracer.build_with_context(head::builder(), &base);
+                head.describe(&mut span);
+                (with_span(&base, span), None)
             }
         };
-        let context = with_span(&base, span);
         for key in handle.baggage_attributes() {
             if let Some(value) = baggage::value(&context, key) {
                 let attribute = KeyValue::new(key.clone(), cut(value, MAX_TEXT_BYTES));
@@ -277,7 +277,7 @@ impl Observe for ServerSpans {
         Some(Scope {
             context,
             named,
-            head,
+            unsampled,
         })
     }
 
@@ -301,11 +301,14 @@ impl Observe for ServerSpans {
         let Some(Scope {
             context,
             named,
-            head,
+            unsampled,
         }) = scope
         else {
             return;
         };
+        if unsampled.is_some_and(|span| span.lets_go(outcome)) {
+            return;
+        }
         let span = context.span();
         let ids = span.span_context();
         if ids.is_remote() || !span.is_recording() {
@@ -330,9 +333,6 @@ impl Observe for ServerSpans {
             None if outcome.is_server_error() => fail(&context, outcome.status.to_string().into()),
             None => {}
         }
-        match head {
-            Some(head) => head.end(|| span.end()),
-            None => span.end(),
-        }
+        span.end();
     }
 }

@@ -34,6 +34,7 @@ mod served;
 mod signals;
 mod spans;
 mod tls;
+mod unsampled;
 mod unusable;
 mod w3c;
 

@@ -1,0 +1,177 @@
+//! The span of a request that is not sampled. Only if the request fails, is slow or is told something, somebody may see the
+//! span, and one of the SDK is made for it: until then it is ids, a start and the head of the request.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use opentelemetry::trace::{Span, SpanContext, SpanId, Status, TraceContextExt, Tracer as _};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::trace::Span as SdkSpan;
+use ops_http::{Outcome, Route};
+use parking_lot::Mutex;
+
+use super::describe::{UNNAMED, named};
+use super::head::{self, Head};
+use crate::export::ended::{self, EndedSpan};
+use crate::{Handle, sampling};
+
+/// Span of a request that is not sampled: one clone is in the context, where handlers find it, one is the observer's.
+#[derive(Clone)]
+pub(super) struct Unsampled(Arc<Request>);
+
+struct Request {
+    handle: Handle,
+    parent: Context,
+    ids: SpanContext,
+    start: SystemTime,
+    head: Head,
+    state: Mutex<State>,
+}
+
+enum State {
+    /// Nothing was told to it.
+    Silent,
+    Recording(Box<SdkSpan>),
+    Ended,
+}
+
+impl std::fmt::Debug for Unsampled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Unsampled").field(&self.0.head).finish()
+    }
+}
+
+impl Unsampled {
+    pub(super) fn new(handle: &Handle, parent: &Context, ids: SpanContext, head: Head) -> Self {
+        Self(Arc::new(Request {
+            handle: handle.clone(),
+            parent: parent.clone(),
+            ids,
+            start: SystemTime::now(),
+            head,
+            state: Mutex::new(State::Silent),
+        }))
+    }
+
+    /// Ends the span of a request that nobody will see; returns false if somebody may.
+    pub(super) fn lets_go(&self, outcome: &Outcome) -> bool {
+        let has_failed = outcome.is_server_error() || outcome.error_type().is_some();
+        let mut state = self.0.state.lock();
+        if !matches!(*state, State::Silent) || has_failed || !self.0.is_forgotten(outcome.elapsed) {
+            return false;
+        }
+        *state = State::Ended;
+        drop(state);
+        self.0.show(outcome.route.as_ref(), outcome.elapsed);
+        true
+    }
+
+    /// Tells the span something, unless it ended.
+    fn tell(&self, tell: impl FnOnce(&mut SdkSpan)) {
+        let mut state = self.0.state.lock();
+        if let State::Silent = *state
+            && let Some(span) = self.0.recorded()
+        {
+            *state = State::Recording(Box::new(span));
+        }
+        if let State::Recording(span) = &mut *state {
+            tell(span);
+        }
+    }
+}
+
+impl Request {
+    /// The span of the SDK, described as if it had been there from the start.
+    fn recorded(&self) -> Option<SdkSpan> {
+        let tracer = self.handle.tracer()?;
+        let builder = head::builder().with_start_time(self.start);
+        let build = || tracer.build_with_context(builder, &self.parent);
+        let mut span = sampling::recorded(&self.ids, build);
+        self.head.describe(&mut span);
+        Some(span)
+    }
+
+    /// Reports whether a request that did not fail leaves nothing behind, now that it ends.
+    fn is_forgotten(&self, took: Duration) -> bool {
+        self.handle.limiter().lets_go(&self.ids, took)
+    }
+
+    fn show(&self, route: Option<&Route>, took: Duration) {
+        if !ended::is_watched() {
+            return;
+        }
+        let name = route.map(|route| named(&self.head.method, route));
+        let parent = self.parent.span().span_context().span_id();
+        ended::show(&EndedSpan {
+            name: name.as_deref().unwrap_or(UNNAMED),
+            trace_id: self.ids.trace_id().to_bytes(),
+            span_id: self.ids.span_id().to_bytes(),
+            parent_span_id: (parent != SpanId::INVALID).then(|| parent.to_bytes()),
+            kind: "server",
+            is_sampled: false,
+            at: self.start + took,
+            duration: took,
+            is_error: false,
+        });
+    }
+}
+
+/// A span that nobody ended ends with its last clone, as one of the SDK does.
+impl Drop for Request {
+    fn drop(&mut self) {
+        if let State::Silent = self.state.get_mut() {
+            let took = self.start.elapsed().unwrap_or_default();
+            if self.is_forgotten(took) {
+                self.show(self.head.route.as_ref(), took);
+            } else {
+                drop(self.recorded());
+            }
+        }
+    }
+}
+
+impl Span for Unsampled {
+    fn add_event_with_timestamp<T>(&mut self, name: T, at: SystemTime, attributes: Vec<KeyValue>)
+    where
+        T: Into<Cow<'static, str>>,
+    {
+        self.tell(|span| span.add_event_with_timestamp(name, at, attributes));
+    }
+
+    fn span_context(&self) -> &SpanContext {
+        &self.0.ids
+    }
+
+    fn is_recording(&self) -> bool {
+        !matches!(*self.0.state.lock(), State::Ended)
+    }
+
+    fn set_attribute(&mut self, attribute: KeyValue) {
+        self.tell(|span| span.set_attribute(attribute));
+    }
+
+    fn set_status(&mut self, status: Status) {
+        self.tell(|span| span.set_status(status));
+    }
+
+    fn update_name<T>(&mut self, name: T)
+    where
+        T: Into<Cow<'static, str>>,
+    {
+        self.tell(|span| span.update_name(name));
+    }
+
+    fn add_link(&mut self, span: SpanContext, attributes: Vec<KeyValue>) {
+        self.tell(|told| told.add_link(span, attributes));
+    }
+
+    fn end_with_timestamp(&mut self, at: SystemTime) {
+        self.tell(|_| {});
+        // who is shown the end may not meet a lock
+        let ended = std::mem::replace(&mut *self.0.state.lock(), State::Ended);
+        if let State::Recording(mut span) = ended {
+            span.end_with_timestamp(at);
+        }
+    }
+}

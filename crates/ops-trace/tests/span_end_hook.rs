@@ -1,0 +1,74 @@
+//! Spans as they are shown at their end: one hook for the process, so a process of its own.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ops_http::{Ending, Observe, Outcome};
+use ops_trace::http::{ServerSpans, Trust};
+use ops_trace::{Config, Tracer, span};
+
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
+
+/// What is shown of one span, but for its ids and times.
+type Shown = (String, Option<[u8; 8]>, &'static str, bool, bool);
+
+/// Serves a request with the given answer, and returns its ids.
+fn serve(spans: &ServerSpans, flags: &str, status: u16) -> ([u8; 16], [u8; 8]) {
+    let mut request = http::Request::get("/users/7").body(()).unwrap();
+    let parent = format!("{PARENT}-{flags}").parse().unwrap();
+    request.headers_mut().insert("traceparent", parent);
+    let mut request = request.into_parts().0;
+    let mut scope = spans.start(&mut request);
+    let entered = spans.enter(&mut scope);
+    let ids = ops_trace::current_span_ids().unwrap();
+    drop(entered);
+    let route = Some(ops_http::Route::new("/users/{id}"));
+    let (ending, elapsed) = (Ending::Complete, Duration::from_millis(3));
+    let mut outcome = Outcome::new(request.method, route, status, ending, elapsed);
+    outcome.sent_status = Some(status);
+    spans.end(scope, &outcome);
+    (ids.trace_id, ids.span_id)
+}
+
+#[test]
+fn each_request_is_shown_once_and_described_whether_it_is_sampled_or_not() {
+    type Log = Vec<([u8; 16], [u8; 8], Duration, Shown)>;
+    let log: Arc<Mutex<Log>> = Arc::default();
+    let shown = Arc::clone(&log);
+    ops_trace::set_span_end_hook(move |span| {
+        shown.lock().unwrap().push((
+            span.trace_id,
+            span.span_id,
+            span.duration,
+            (
+                span.name.to_owned(),
+                span.parent_span_id,
+                span.kind,
+                span.is_sampled,
+                span.is_error,
+            ),
+        ));
+    });
+    for keep in ["none", "errors"] {
+        let variables = [("OTEL_TRACES_EXPORTER", "none"), ("OPS_TRACE_KEEP", keep)];
+        let tracer = Tracer::new(Config::new("it").environment(variables)).unwrap();
+        let spans = ServerSpans::new().handle(tracer.handle());
+        let spans = spans.trust(Trust::Everybody);
+        for (flags, status) in [("00", 200), ("00", 500), ("01", 200), ("01", 500)] {
+            let ids = serve(&spans, flags, status);
+            let shown = std::mem::take(&mut *log.lock().unwrap());
+            assert_eq!(shown.len(), 1, "{shown:?}");
+            let (trace_id, span_id, duration, shown) = &shown[0];
+            assert_eq!((*trace_id, *span_id), ids);
+            assert!(*duration < Duration::from_secs(20));
+            let parent = Some(0x00f0_67aa_0ba9_02b7_u64.to_be_bytes());
+            let name = "GET /users/{id}".to_owned();
+            let expected = (name, parent, "server", flags == "01", status == 500);
+            assert_eq!(*shown, expected);
+        }
+        span!(tracer: tracer, "other").in_scope(|_| ());
+        assert_eq!(std::mem::take(&mut *log.lock().unwrap()).len(), 1);
+    }
+}
