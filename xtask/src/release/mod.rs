@@ -3,7 +3,8 @@
 mod checks;
 
 use crate::metadata::{Metadata, Package};
-use crate::{Result, command};
+use crate::tools::LIBDUCKDB;
+use crate::{Result, command, setup};
 use std::collections::BTreeSet;
 
 #[derive(clap::Args)]
@@ -30,6 +31,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .collect();
     for obstacle in &obstacles {
         println!("release: {obstacle}");
+    }
+    for line in setup::ensure(&[LIBDUCKDB])? {
+        println!("{line}");
     }
     checks::unused_dependencies()?;
     checks::licenses_and_sources()?;
