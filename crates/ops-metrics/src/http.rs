@@ -66,6 +66,8 @@ impl RedMetrics {
 pub struct RequestScope {
     /// The trace that was active while the request was served, if it is sampled.
     trace: Option<TraceId>,
+    /// The observer of traces was asked: in each scope of a request it says the same.
+    asked: bool,
 }
 
 impl Observe for RedMetrics {
@@ -79,7 +81,12 @@ impl Observe for RedMetrics {
 
     fn enter(&self, scope: &mut RequestScope) {
         // at the end of the request its span is no longer the current one
-        scope.trace = scope.trace.or_else(exemplar::current_trace);
+        if !scope.asked {
+            *scope = RequestScope {
+                trace: exemplar::current_trace(),
+                asked: true,
+            };
+        }
     }
 
     fn response(&self, _: &mut RequestScope, _: &mut response::Parts) {}

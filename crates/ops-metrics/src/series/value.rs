@@ -136,27 +136,45 @@ impl Histogram {
     /// counted as such.
     #[inline]
     pub fn observe(&self, value: f64) {
-        self.observe_in(value, exemplar::current_trace());
+        if let Some(bucket) = self.count_value(value)
+            && let Some(trace) = exemplar::current_trace()
+        {
+            self.keep_exemplar(bucket, trace, value);
+        }
     }
 
     /// Counts `value` into its bucket, with this trace as its exemplar.
     #[inline]
     pub(crate) fn observe_in(&self, value: f64, trace: Option<TraceId>) {
+        if let Some(bucket) = self.count_value(value)
+            && let Some(trace) = trace
+        {
+            self.keep_exemplar(bucket, trace, value);
+        }
+    }
+
+    /// Returns the bucket; `None` for a value that is refused.
+    #[inline]
+    fn count_value(&self, value: f64) -> Option<usize> {
         if !value.is_finite() {
-            return self.rejected.non_finite();
+            self.rejected.non_finite();
+            return None;
         }
         if value < 0.0 {
-            return self.rejected.negative();
+            self.rejected.negative();
+            return None;
         }
         let bucket = self.bounds.partition_point(|bound| *bound < value);
-        if let Some(count) = self.counts.get(bucket) {
-            add_float(&self.sum, value);
-            count.fetch_add(1, Ordering::Relaxed);
-            self.fine.count(value);
-            if let Some(trace) = trace {
-                self.exemplars.set(bucket, self.counts.len(), trace, value);
-            }
-        }
+        let count = self.counts.get(bucket)?;
+        add_float(&self.sum, value);
+        count.fetch_add(1, Ordering::Relaxed);
+        self.fine.count(value);
+        Some(bucket)
+    }
+
+    #[cold]
+    fn keep_exemplar(&self, bucket: usize, trace: TraceId, value: f64) {
+        self.exemplars.set(bucket, self.counts.len(), trace, value);
     }
 
     pub(crate) fn exemplar(&self, bucket: usize) -> Option<Exemplar> {
