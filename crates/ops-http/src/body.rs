@@ -19,7 +19,9 @@ pin_project! {
     impl<B, O: Observe> PinnedDrop for ObserveBody<B, O> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            this.guard.drop_in_scope(|| this.inner.set(None));
+            if this.inner.is_some() {
+                this.guard.drop_in_scope(|| this.inner.set(None));
+            }
         }
     }
 }
@@ -42,12 +44,26 @@ impl<B: Body, O: Observe> Body for ObserveBody<B, O> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let mut this = self.project();
-        let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
+        let (inner, mut is_last) = (&mut this.inner, true);
+        let polled = this.guard.in_scope(|| {
+            let mut body = inner.as_mut().as_pin_mut()?;
+            let frame = body.as_mut().poll_frame(cx);
+            is_last = match &frame {
+                Poll::Pending => false,
+                Poll::Ready(Some(Ok(_))) => body.is_end_stream(),
+                Poll::Ready(_) => true,
+            };
+            if is_last {
+                inner.set(None); // what it holds is dropped in the scope too
+            }
+            Some(frame)
+        });
+        let Some(poll) = polled else {
             return Poll::Ready(None);
         };
-        let frame = ready!(this.guard.in_scope(|| inner.as_mut().poll_frame(cx)));
+        let frame = ready!(poll);
         match &frame {
-            Some(Ok(frame)) => this.guard.sent(frame, inner.is_end_stream()),
+            Some(Ok(frame)) => this.guard.sent(frame, is_last),
             Some(Err(_)) => this.guard.finish(Ending::Failed),
             None => this.guard.body_ended(),
         }

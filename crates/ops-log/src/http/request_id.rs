@@ -40,15 +40,14 @@ impl RequestId {
     /// Makes an id, unique in this process, and across processes as far as their starts differ.
     pub(super) fn make(&mut self) {
         // a system call, and the same for each request
-        static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
+        static PROCESS: LazyLock<String> = LazyLock::new(|| format!("-{:x}", std::process::id()));
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         self.len = 0;
         self.push(b"req-");
         self.hex(u64::try_from(now.as_micros()).unwrap_or(u64::MAX));
-        self.push(b"-");
-        self.hex(u64::from(*PROCESS));
+        self.push(PROCESS.as_bytes());
         self.hex(COUNTER.fetch_add(1, Ordering::Relaxed));
     }
 
@@ -79,11 +78,12 @@ impl RequestId {
     }
 
     /// Writes the digits of the number, without zeros in front.
-    fn hex(&mut self, number: u64) {
-        let digits = (64 - number.leading_zeros()).div_ceil(4).max(1);
-        for at in (0..digits).rev() {
-            let digit = (number >> (4 * at)) as usize & 15;
-            self.push(&[HEX[digit]]);
+    fn hex(&mut self, mut number: u64) {
+        let digits = (64 - number.leading_zeros()).div_ceil(4).max(1) as usize;
+        for digit in self.bytes[self.len..][..digits].iter_mut().rev() {
+            *digit = HEX[(number & 15) as usize];
+            number >>= 4;
         }
+        self.len += digits;
     }
 }

@@ -53,11 +53,11 @@ impl ActiveConfig {
     }
 
     /// The time of a line. A clock of the application that panics is passed over.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn now(&self) -> SystemTime {
         match &self.clock {
             None => SystemTime::now(),
-            Some(Clock(clock)) => caught(|| clock()).unwrap_or_else(SystemTime::now),
+            Some(clock) => told_by(clock),
         }
     }
 
@@ -68,4 +68,9 @@ impl ActiveConfig {
             at,
         }
     }
+}
+
+#[inline(never)]
+fn told_by(Clock(clock): &Clock) -> SystemTime {
+    caught(|| clock()).unwrap_or_else(SystemTime::now)
 }

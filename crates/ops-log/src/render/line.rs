@@ -397,7 +397,7 @@ impl<'a> Line<'a> {
     }
 
     /// Puts the line into its final form, with its newline.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn end(mut self) -> EventSpan {
         // of most lines only the texts are looked at, one by one
         self.buffers.has_url = self.has_url

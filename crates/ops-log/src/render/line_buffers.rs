@@ -148,7 +148,7 @@ impl LineBuffers {
             .map_or(self.json(), |rendering| &rendering.text)
     }
 
-    #[inline]
+    #[inline(always)]
     fn clear(&mut self) {
         self.fields.clear();
         self.bound_layer_count = 0;

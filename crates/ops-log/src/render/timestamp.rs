@@ -6,15 +6,14 @@ const AT: usize = 14;
 /// The beginnings of lines: `{"timestamp":"2025-01-15T10:30:00.123Z`, in UTC. What is the same for a whole second is kept.
 pub(crate) struct Timestamps {
     second: u64,
-    /// Up to the milliseconds.
-    text: [u8; AT + 20],
+    text: [u8; AT + 24],
 }
 
 impl Timestamps {
     pub(crate) const fn new() -> Self {
         Self {
             second: 0,
-            text: *b"{\"timestamp\":\"1970-01-01T00:00:00.",
+            text: *b"{\"timestamp\":\"1970-01-01T00:00:00.000Z",
         }
     }
 
@@ -28,8 +27,9 @@ impl Timestamps {
         }
         let millis = since.subsec_millis();
         let digit = |number: u32| b'0' + (number % 10) as u8;
+        let digits = [digit(millis / 100), digit(millis / 10), digit(millis)];
+        self.text[AT + 20..AT + 23].copy_from_slice(&digits);
         out.extend_from_slice(&self.text);
-        out.extend_from_slice(&[digit(millis / 100), digit(millis / 10), digit(millis), b'Z']);
     }
 
     /// The instant alone: `2025-01-15T10:30:00.123Z`.
