@@ -61,6 +61,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         test.env("FLIGHT_SQL_SERVER", server);
     }
     steps.take("test", || command::run(&mut test))?;
+    steps.take("instructions of a request", || {
+        perf::ladder::check_tested(&features)
+    })?;
     // checks of one crate after the other leave a core idle; benchmarks are of another profile, so both go on at once
     steps.take("each crate alone, benchmarks built", || {
         thread::scope(|scope| {
