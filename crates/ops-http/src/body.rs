@@ -49,19 +49,16 @@ impl<B: Body, O: Observe> Body for ObserveBody<B, O> {
             let mut body = inner.as_mut().as_pin_mut()?;
             let frame = body.as_mut().poll_frame(cx);
             is_last = match &frame {
-                Poll::Pending => false,
                 Poll::Ready(Some(Ok(_))) => body.is_end_stream(),
-                Poll::Ready(_) => true,
+                Poll::Ready(None) => true,
+                _ => false,
             };
             if is_last {
                 inner.set(None); // what it holds is dropped in the scope too
             }
             Some(frame)
         });
-        let Some(poll) = polled else {
-            return Poll::Ready(None);
-        };
-        let frame = ready!(poll);
+        let frame = ready!(polled.unwrap_or(Poll::Ready(None)));
         match &frame {
             Some(Ok(frame)) => this.guard.sent(frame, is_last),
             Some(Err(_)) => this.guard.finish(Ending::Failed),

@@ -66,8 +66,6 @@ impl RedMetrics {
 pub struct RequestScope {
     /// The trace that was active while the request was served, if it is sampled.
     trace: Option<TraceId>,
-    /// The observer of traces was asked: in each scope of a request it says the same.
-    asked: bool,
 }
 
 impl Observe for RedMetrics {
@@ -81,12 +79,7 @@ impl Observe for RedMetrics {
 
     fn enter(&self, scope: &mut RequestScope) {
         // at the end of the request its span is no longer the current one
-        if !scope.asked {
-            *scope = RequestScope {
-                trace: exemplar::current_trace(),
-                asked: true,
-            };
-        }
+        scope.trace = scope.trace.or_else(exemplar::current_trace);
     }
 
     fn response(&self, _: &mut RequestScope, _: &mut response::Parts) {}

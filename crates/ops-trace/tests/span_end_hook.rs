@@ -68,6 +68,8 @@ fn each_request_is_shown_once_and_described_whether_it_is_sampled_or_not() {
             let expected = (name, parent, "server", flags == "01", status == 500);
             assert_eq!(*shown, expected);
         }
+        drop(spans.start(&mut http::Request::get("/").body(()).unwrap().into_parts().0));
+        assert_eq!(std::mem::take(&mut *log.lock().unwrap()).len(), 1);
         span!(tracer: tracer, "other").in_scope(|_| ());
         assert_eq!(std::mem::take(&mut *log.lock().unwrap()).len(), 1);
     }

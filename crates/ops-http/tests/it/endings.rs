@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::sync::Mutex;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::routing::get;
 use http::{Method, Request, Response, StatusCode};
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use ops_http::{Ending, Observe, ObserveLayer, Outcome, Route};
 use tower::ServiceExt;
@@ -46,15 +47,11 @@ impl http_body::Body for Chunks {
     type Error = Infallible;
 
     fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         assert_eq!(inside(), 1, "a body runs in its scope");
-        Poll::Ready(
-            self.0
-                .pop()
-                .map(|text| Ok(http_body::Frame::data(Bytes::from(text)))),
-        )
+        Poll::Ready(self.0.pop().map(|text| Ok(Frame::data(Bytes::from(text)))))
     }
 }
 
@@ -501,4 +498,87 @@ async fn an_observer_that_panics_at_the_end_neither_aborts_the_process_nor_silen
     let task = tokio::spawn(app.oneshot(request(Method::GET, "/panic")));
     assert!(task.await.unwrap_err().is_panic());
     assert_eq!(record.only().ending, Ending::Panicked);
+}
+
+/// A body that tells its last frame, and where it is dropped.
+struct Told {
+    frames: Vec<&'static str>,
+    dropped: Arc<Mutex<Vec<u32>>>,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.dropped.lock().unwrap().push(inside());
+    }
+}
+
+impl http_body::Body for Told {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        let frame = self.frames.pop().map(|text| match text {
+            "error" => Err(text),
+            text => Ok(Frame::data(Bytes::from(text))),
+        });
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frames.is_empty()
+    }
+}
+
+/// Answers with these frames, last one first.
+async fn told(
+    record: &Record,
+    frames: Vec<&'static str>,
+) -> (impl http_body::Body, Arc<Mutex<Vec<u32>>>) {
+    let dropped = Arc::default();
+    let body = Mutex::new(Some(Told {
+        frames,
+        dropped: Arc::clone(&dropped),
+    }));
+    let service = tower::service_fn(|_: Request<Body>| {
+        let body = body.lock().unwrap().take().unwrap();
+        async { Ok::<_, Infallible>(Response::new(body)) }
+    });
+    let service = tower::Layer::layer(&ObserveLayer::new(record.clone()), service);
+    let answer = service.oneshot(request(Method::GET, "/")).await.unwrap();
+    (answer.into_body(), dropped)
+}
+
+#[tokio::test]
+async fn a_body_that_tells_its_last_frame_goes_with_it_and_the_request_ends_where_it_is_read_to_its_end()
+ {
+    let record = Record::new();
+    let (body, dropped) = told(&record, vec!["b", "a"]).await;
+    let mut body = pin!(body);
+    assert!(body.frame().await.is_some());
+    assert!(dropped.lock().unwrap().is_empty());
+    assert!(body.frame().await.is_some());
+    assert_eq!(*dropped.lock().unwrap(), [1], "in the scope of the request");
+    assert!(body.is_end_stream() && body.size_hint().exact() == Some(0));
+    assert!(!record.has_ended());
+    assert!(body.frame().await.is_none());
+    let outcome = record.only();
+    assert_eq!((outcome.ending, outcome.body_bytes), (Ending::Complete, 2));
+    assert!(body.frame().await.is_none());
+    assert!(!record.has_ended() && dropped.lock().unwrap().len() == 1);
+}
+
+#[tokio::test]
+async fn a_body_is_asked_further_after_an_error() {
+    let record = Record::new();
+    let (body, dropped) = told(&record, vec!["b", "error", "a"]).await;
+    let mut body = pin!(body);
+    for is_error in [false, true, false] {
+        assert_eq!(body.frame().await.unwrap().is_err(), is_error);
+    }
+    assert!(body.frame().await.is_none());
+    assert_eq!(record.only().ending, Ending::Failed);
+    assert_eq!(dropped.lock().unwrap().len(), 1);
 }

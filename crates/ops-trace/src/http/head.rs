@@ -1,7 +1,5 @@
 //! The head of a request. It describes the span from the start if that is sampled; otherwise only once somebody may see it.
 
-use std::fmt;
-
 use ::http::header::HOST;
 use ::http::{HeaderValue, Method, Uri, Version, request};
 use opentelemetry::KeyValue;
@@ -33,16 +31,6 @@ pub(super) fn builder() -> SpanBuilder {
     builder.span_kind = Some(SpanKind::Server);
     builder.attributes = Some(Vec::with_capacity(ATTRIBUTES));
     builder
-}
-
-impl fmt::Debug for Head {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // a query may hold secrets
-        f.debug_struct("Head")
-            .field("method", &self.method)
-            .field("path", &self.uri.path())
-            .finish_non_exhaustive()
-    }
 }
 
 impl Head {

@@ -306,9 +306,11 @@ impl Observe for ServerSpans {
         else {
             return;
         };
-        if unsampled.is_some_and(|span| span.lets_go(outcome)) {
-            return;
-        }
+        let ended_at = match unsampled {
+            Some(span) if span.lets_go(outcome) => return,
+            Some(span) => Some(span.end_of(outcome)),
+            None => None,
+        };
         let span = context.span();
         let ids = span.span_context();
         if ids.is_remote() || !span.is_recording() {
@@ -333,6 +335,9 @@ impl Observe for ServerSpans {
             None if outcome.is_server_error() => fail(&context, outcome.status.to_string().into()),
             None => {}
         }
-        span.end();
+        match ended_at {
+            Some(at) => span.end_with_timestamp(at),
+            None => span.end(),
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! span, and one of the SDK is made for it: until then it is ids, a start and the head of the request.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -22,35 +23,43 @@ pub(super) struct Unsampled(Arc<Request>);
 
 struct Request {
     handle: Handle,
-    parent: Context,
     ids: SpanContext,
     start: SystemTime,
-    head: Head,
     state: Mutex<State>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most spans are silent for all their life, and a box would be an allocation more"
+)]
 enum State {
     /// Nothing was told to it.
-    Silent,
+    Silent(Beginning),
     Recording(Box<SdkSpan>),
     Ended,
 }
 
-impl std::fmt::Debug for Unsampled {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Unsampled").field(&self.0.head).finish()
+/// All that a span of the SDK is made of. It goes with the request, even if somebody holds the context for longer.
+struct Beginning {
+    parent: Context,
+    head: Head,
+}
+
+impl fmt::Debug for Unsampled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids = &self.0.ids;
+        f.debug_tuple("Unsampled").field(ids).finish()
     }
 }
 
 impl Unsampled {
     pub(super) fn new(handle: &Handle, parent: &Context, ids: SpanContext, head: Head) -> Self {
+        let parent = parent.clone();
         Self(Arc::new(Request {
             handle: handle.clone(),
-            parent: parent.clone(),
             ids,
             start: SystemTime::now(),
-            head,
-            state: Mutex::new(State::Silent),
+            state: Mutex::new(State::Silent(Beginning { parent, head })),
         }))
     }
 
@@ -58,20 +67,29 @@ impl Unsampled {
     pub(super) fn lets_go(&self, outcome: &Outcome) -> bool {
         let has_failed = outcome.is_server_error() || outcome.error_type().is_some();
         let mut state = self.0.state.lock();
-        if !matches!(*state, State::Silent) || has_failed || !self.0.is_forgotten(outcome.elapsed) {
+        let is_silent = matches!(*state, State::Silent(_));
+        if !is_silent || has_failed || !self.0.is_forgotten(outcome.elapsed) {
             return false;
         }
-        *state = State::Ended;
+        let before = std::mem::replace(&mut *state, State::Ended);
         drop(state);
-        self.0.show(outcome.route.as_ref(), outcome.elapsed);
+        if let State::Silent(beginning) = before {
+            let route = outcome.route.as_ref();
+            self.0.show(&beginning, route, outcome.elapsed);
+        }
         true
+    }
+
+    /// Returns the end of its request, by a clock that nobody sets.
+    pub(super) fn end_of(&self, outcome: &Outcome) -> SystemTime {
+        self.0.start + outcome.elapsed
     }
 
     /// Tells the span something, unless it ended.
     fn tell(&self, tell: impl FnOnce(&mut SdkSpan)) {
         let mut state = self.0.state.lock();
-        if let State::Silent = *state
-            && let Some(span) = self.0.recorded()
+        if let State::Silent(beginning) = &*state
+            && let Some(span) = self.0.recorded(beginning)
         {
             *state = State::Recording(Box::new(span));
         }
@@ -83,12 +101,12 @@ impl Unsampled {
 
 impl Request {
     /// The span of the SDK, described as if it had been there from the start.
-    fn recorded(&self) -> Option<SdkSpan> {
+    fn recorded(&self, beginning: &Beginning) -> Option<SdkSpan> {
         let tracer = self.handle.tracer()?;
         let builder = head::builder().with_start_time(self.start);
-        let build = || tracer.build_with_context(builder, &self.parent);
+        let build = || tracer.build_with_context(builder, &beginning.parent);
         let mut span = sampling::recorded(&self.ids, build);
-        self.head.describe(&mut span);
+        beginning.head.describe(&mut span);
         Some(span)
     }
 
@@ -97,12 +115,14 @@ impl Request {
         self.handle.limiter().lets_go(&self.ids, took)
     }
 
-    fn show(&self, route: Option<&Route>, took: Duration) {
+    /// Shows the end to who watches, as that of a span of the SDK is.
+    fn show(&self, beginning: &Beginning, route: Option<&Route>, took: Duration) {
         if !ended::is_watched() {
             return;
         }
-        let name = route.map(|route| named(&self.head.method, route));
-        let parent = self.parent.span().span_context().span_id();
+        let Beginning { parent, head } = beginning;
+        let name = route.map(|route| named(&head.method, route));
+        let parent = parent.span().span_context().span_id();
         ended::show(&EndedSpan {
             name: name.as_deref().unwrap_or(UNNAMED),
             trace_id: self.ids.trace_id().to_bytes(),
@@ -120,13 +140,15 @@ impl Request {
 /// A span that nobody ended ends with its last clone, as one of the SDK does.
 impl Drop for Request {
     fn drop(&mut self) {
-        if let State::Silent = self.state.get_mut() {
-            let took = self.start.elapsed().unwrap_or_default();
-            if self.is_forgotten(took) {
-                self.show(self.head.route.as_ref(), took);
-            } else {
-                drop(self.recorded());
-            }
+        let before = std::mem::replace(self.state.get_mut(), State::Ended);
+        let State::Silent(beginning) = before else {
+            return;
+        };
+        let took = self.start.elapsed().unwrap_or_default();
+        if self.is_forgotten(took) {
+            self.show(&beginning, beginning.head.route.as_ref(), took);
+        } else {
+            drop(self.recorded(&beginning));
         }
     }
 }

@@ -1,15 +1,16 @@
 //! Requests that are not sampled: all that is known of them is there once somebody sees them.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::routing::get;
 use opentelemetry::trace::{
     SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId, TraceState,
 };
 use opentelemetry::{Context, KeyValue};
-use ops_http::{Ending, Observe, Outcome};
+use ops_http::{Ending, Observe, Outcome, Route};
 use ops_trace::axum::instrument_axum_with;
 use ops_trace::http::{ServerSpans, Trust};
 use ops_trace::testing::{Collector, ReceivedSpan};
@@ -113,6 +114,13 @@ fn request(parent: Option<&str>) -> axum::http::request::Parts {
     request.into_parts().0
 }
 
+fn answered(status: u16) -> Outcome {
+    let (ending, elapsed) = (Ending::Complete, Duration::ZERO);
+    let mut outcome = Outcome::new(Method::GET, None, status, ending, elapsed);
+    outcome.sent_status = Some(status);
+    outcome
+}
+
 fn quiet(ratio: f64, variables: &[(&str, &str)]) -> Tracer {
     let config = Config::new("it").sampling_ratio(ratio);
     let all = variables.iter().copied();
@@ -166,12 +174,7 @@ fn what_is_told_to_a_request_after_its_end_is_not_recorded() {
         let context = Context::current();
         drop(entered);
         assert!(context.span().is_recording());
-        let (status, ending) = (if fails { 500 } else { 200 }, Ending::Complete);
-        let elapsed = Duration::ZERO;
-        let method = axum::http::Method::GET;
-        let mut outcome = Outcome::new(method, None, status, ending, elapsed);
-        outcome.sent_status = Some(status);
-        spans.end(scope, &outcome);
+        spans.end(scope, &answered(if fails { 500 } else { 200 }));
         assert!(!context.span().is_recording());
         context.span().set_attribute(KeyValue::new("late", true));
         context.span().set_status(Status::error("late"));
@@ -205,4 +208,48 @@ fn a_handler_may_end_the_span_of_its_request() {
     let errors = tracer.recent().errors;
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0].spans[0].name, "HTTP");
+}
+
+#[test]
+fn the_decision_about_a_request_holds_though_the_ratio_changes_while_it_runs() {
+    for (before, after) in [(0.0, 1.0), (1.0, 0.0)] {
+        let tracer = quiet(before, &[("OPS_TRACE_KEEP", "none")]);
+        let spans = ServerSpans::new().handle(tracer.handle());
+        let mut scope = spans.start(&mut request(None));
+        tracer.set_sampling_ratio(after, crate::SOON).unwrap();
+        let entered = spans.enter(&mut scope);
+        let ids = ops_trace::current_span_ids().unwrap();
+        Context::current().span().set_status(Status::error(""));
+        drop(entered);
+        drop(scope);
+        tracer.flush();
+        assert_eq!(tracer.stats().ended_sampled, u64::from(before == 1.0));
+        let errors = tracer.recent().errors;
+        assert_eq!(errors.len(), 1);
+        let trace_id = u128::from_be_bytes(ids.trace_id);
+        assert_eq!(errors[0].trace_id, format!("{trace_id:032x}"));
+    }
+}
+
+#[test]
+fn a_context_that_outlives_its_request_holds_none_of_its_head() {
+    for is_told in [false, true] {
+        let tracer = quiet(0.0, &[]);
+        let spans = ServerSpans::new().handle(tracer.handle());
+        let template: Arc<str> = Arc::from("/users/{id}");
+        let mut parts = request(None);
+        parts.extensions.insert(Route::new(Arc::clone(&template)));
+        let mut scope = spans.start(&mut parts);
+        drop(parts);
+        let entered = spans.enter(&mut scope);
+        let context = Context::current();
+        if is_told {
+            context.span().set_attribute(KeyValue::new("seats", 3));
+        }
+        drop(entered);
+        assert!(Arc::strong_count(&template) > 1);
+        spans.end(scope, &answered(200));
+        assert_eq!(Arc::strong_count(&template), 1, "{is_told}");
+        drop(context);
+    }
 }
