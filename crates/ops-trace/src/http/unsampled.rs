@@ -71,6 +71,10 @@ impl Unsampled {
         if !is_silent || has_failed || !self.0.is_forgotten(outcome.elapsed) {
             return false;
         }
+        if !ended::is_watched() {
+            *state = State::Ended; // in its place: it is large
+            return true;
+        }
         let before = std::mem::replace(&mut *state, State::Ended);
         drop(state);
         if let State::Silent(beginning) = before {
@@ -117,9 +121,6 @@ impl Request {
 
     /// Shows the end to who watches, as that of a span of the SDK is.
     fn show(&self, beginning: &Beginning, route: Option<&Route>, took: Duration) {
-        if !ended::is_watched() {
-            return;
-        }
         let Beginning { parent, head } = beginning;
         let name = route.map(|route| named(&head.method, route));
         let parent = parent.span().span_context().span_id();
@@ -140,15 +141,18 @@ impl Request {
 /// A span that nobody ended ends with its last clone, as one of the SDK does.
 impl Drop for Request {
     fn drop(&mut self) {
+        if !matches!(self.state.get_mut(), State::Silent(_)) {
+            return;
+        }
         let before = std::mem::replace(self.state.get_mut(), State::Ended);
         let State::Silent(beginning) = before else {
             return;
         };
         let took = self.start.elapsed().unwrap_or_default();
-        if self.is_forgotten(took) {
-            self.show(&beginning, beginning.head.route.as_ref(), took);
-        } else {
+        if !self.is_forgotten(took) {
             drop(self.recorded(&beginning));
+        } else if ended::is_watched() {
+            self.show(&beginning, beginning.head.route.as_ref(), took);
         }
     }
 }
