@@ -220,19 +220,27 @@ fn counted(served: &Served) -> Result<Counted> {
 fn small_caches(scratch: &Path) -> Result<PathBuf> {
     let (from, to) = (workspace::root().join("configs"), scratch.join("configs"));
     fs::create_dir_all(&to).map_err(|e| format!("cannot make {}: {e}", to.display()))?;
-    let file = |name: &str, change: &dyn Fn(&str) -> String| {
-        let text = fs::read_to_string(from.join(name)).map_err(|e| format!("{name}: {e}"))?;
-        results::write(&to.join(name), &change(&text))
+    let read = |name: &str| {
+        let file = from.join(name);
+        fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))
     };
-    file("secrets.yaml", &str::to_owned)?;
-    file("cache.yaml", &|text| {
-        let lines = text.lines().map(|line| match line.split_once(':') {
-            Some(("  max_size_mb", _)) => "  max_size_mb: 64\n  memory_mb: 64\n".to_owned(),
-            _ => format!("{line}\n"),
+    results::write(&to.join("secrets.yaml"), &read("secrets.yaml")?)?;
+    let text = read("cache.yaml")?;
+    let small = smaller(&text).ok_or("configs/cache.yaml has no line `  max_size_mb: ...`")?;
+    results::write(&to.join("cache.yaml"), &small)?;
+    Ok(to)
+}
+
+/// The settings of a cache with other limits; `None` if they name no limit.
+fn smaller(settings: &str) -> Option<String> {
+    let is_limit = |line: &str| line.starts_with("  max_size_mb:");
+    settings.lines().any(is_limit).then(|| {
+        let lines = settings.lines().map(|line| match line {
+            line if is_limit(line) => "  max_size_mb: 64\n  memory_mb: 64\n".to_owned(),
+            line => format!("{line}\n"),
         });
         lines.collect()
-    })?;
-    Ok(to)
+    })
 }
 
 /// Waits until no span is on its way any more.
@@ -387,6 +395,14 @@ fn grown(looks: &[Look]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limit_of_a_cache_is_replaced_and_nothing_else() {
+        let settings = "a:\n  max_size_mb: 1000  # 1 GB\n  other: 1\n";
+        let small = "a:\n  max_size_mb: 64\n  memory_mb: 64\n  other: 1\n";
+        assert_eq!(smaller(settings).as_deref(), Some(small));
+        assert_eq!(smaller("a:\n  max_size: 1000\n"), None);
+    }
 
     fn looks(memory: impl Fn(u64) -> u64) -> Vec<Look> {
         let look = |at: u64| Look {

@@ -1,7 +1,6 @@
 //! Many threads log at the same time: more of them than share nothing.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 
 use ops_log::{Config, Level, Output, Pipeline, Stats, error, info};
@@ -29,13 +28,9 @@ fn log_from_all_threads(pipeline: &Pipeline) {
 
 /// Watches until the work is done, and once more.
 fn meanwhile(work: impl FnOnce() + Send, mut watch: impl FnMut()) {
-    let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| {
-            work();
-            is_done.store(true, SeqCst);
-        });
-        while !is_done.load(SeqCst) {
+        let working = scope.spawn(work);
+        while !working.is_finished() {
             watch();
         }
         watch();
