@@ -58,8 +58,8 @@ pub(crate) fn show(span: &EndedSpan<'_>) {
     let _ = catch_unwind(AssertUnwindSafe(|| hook(span)));
 }
 
-impl<'a> From<&'a SpanData> for EndedSpan<'a> {
-    fn from(span: &'a SpanData) -> Self {
+impl<'a> EndedSpan<'a> {
+    pub(super) fn of(span: &'a SpanData) -> Self {
         Self {
             name: &span.name,
             trace_id: span.span_context.trace_id().to_bytes(),

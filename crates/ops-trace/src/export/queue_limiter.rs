@@ -78,7 +78,7 @@ impl SpanProcessor for QueueLimiter {
 
     fn on_end(&self, span: SpanData) {
         if ended::is_watched() {
-            ended::show(&EndedSpan::from(&span));
+            ended::show(&EndedSpan::of(&span));
         }
         if span.span_context.is_sampled() {
             return self.export(span);
