@@ -289,19 +289,24 @@ fn user() -> Response<Body> {
     response
 }
 
+/// Sends a request and reads the answer to its end: one that is dropped before has failed.
 fn request_to<S, B>(service: &mut S)
 where
     S: Service<Request<Body>, Response = Response<B>, Error = std::convert::Infallible>,
+    B: http_body::Body,
 {
     let mut request = Request::get("/users/7?page=2")
         .header("host", "shop.example:8443")
         .body(Body::empty())
         .unwrap();
     request.extensions_mut().insert(Route::new("/users/{id}"));
-    let future = pin!(service.call(request));
-    match future.poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => drop(answer.unwrap()),
-        Poll::Pending => unreachable!("it answers at once"),
+    let mut cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(answer) = pin!(service.call(request)).poll(&mut cx) else {
+        unreachable!("it answers at once");
+    };
+    let mut body = pin!(answer.unwrap().into_body());
+    while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut cx) {
+        drop(frame);
     }
 }
 

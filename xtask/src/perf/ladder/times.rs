@@ -57,10 +57,10 @@ const CHANGED: [&str; 7] = [
 #[derive(clap::Args)]
 pub(super) struct Options {
     /// Times that all rows take turns
-    #[arg(long, requires = "times", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, requires = "times", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Seconds of each load
-    #[arg(long, requires = "times", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, requires = "times", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// Only these rows beside `bare`; may be given several times
     #[arg(long, requires = "times", value_name = "ROW", value_parser = ROWS)]
