@@ -11,7 +11,7 @@ use ops_trace::{Config, Tracer, span};
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
 
-/// What is shown of one span, but for its ids and times.
+/// Name, parent, kind, sampling and error of a span, as they are shown.
 type Shown = (String, Option<[u8; 8]>, &'static str, bool, bool);
 
 /// Serves a request with the given answer, and returns its ids.

@@ -54,7 +54,7 @@ async fn exported(ratio: f64, trust: Trust, headers: &[(&str, &str)]) -> Vec<Rec
     collector.spans()
 }
 
-/// What does not differ by request.
+/// Texts of these spans, without what differs by request.
 fn comparable(spans: &[ReceivedSpan]) -> Vec<String> {
     let one = |span: &ReceivedSpan| {
         let mut span = span.clone();
