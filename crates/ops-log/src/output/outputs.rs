@@ -58,8 +58,23 @@ impl Outputs {
         self.sinks.iter().filter_map(|sink| sink.filter.as_ref())
     }
 
-    /// Hands a rendered line to everyone who wants it, and returns whether all of them took it; `None` asks for the filter
-    /// of the configuration. Warnings about outputs are left with the line.
+    /// Reports whether they can be closed: where a line has one way only, it goes there or, once that is closed, to an output of the
+    /// next configuration.
+    pub(crate) fn can_be_closed(&self) -> bool {
+        let is_whole = self.drain.is_none() && self.sinks.len() <= 1;
+        is_whole && self.sinks.iter().all(Sink::can_be_closed)
+    }
+
+    /// Closes them: they take no line from here on.
+    pub(crate) fn close(&self) {
+        for sink in &self.sinks {
+            sink.close();
+        }
+    }
+
+    /// Hands a rendered line to everyone who wants it, and returns whether all of them took it; `None` if they are closed.
+    /// `is_wanted` is asked with the filter of an output, or with none for that of the configuration. Warnings about outputs are
+    /// left with the line.
     #[inline]
     pub(crate) fn deliver(
         &self,
@@ -69,7 +84,7 @@ impl Outputs {
         logger: &str,
         letterhead: &Letterhead<'_>,
         is_wanted: &dyn Fn(Option<&Filter>) -> bool,
-    ) -> bool {
+    ) -> Option<bool> {
         self.render(buffers, event_span, level, logger, letterhead.format);
         self.hand_over(buffers, level, letterhead, is_wanted)
     }
@@ -91,7 +106,7 @@ impl Outputs {
         scrub(buffers, format);
     }
 
-    /// Hands a line over that was rendered and scrubbed before.
+    /// Hands a line over that was rendered and scrubbed before; `None` as above.
     #[inline(always)]
     pub(crate) fn hand_over(
         &self,
@@ -99,7 +114,7 @@ impl Outputs {
         level: Level,
         letterhead: &Letterhead<'_>,
         is_wanted: &dyn Fn(Option<&Filter>) -> bool,
-    ) -> bool {
+    ) -> Option<bool> {
         if self.hangup.happened() {
             self.reopen();
         }
@@ -112,7 +127,7 @@ impl Outputs {
                 None => buffers.json(),
                 Some(style) => buffers.console_rendering(style),
             };
-            is_whole &= sink.write(line, level, letterhead, &mut troubles);
+            is_whole &= sink.write(line, level, letterhead, &mut troubles)?;
             if !troubles.is_empty() {
                 self.warn_of_all(at, &mut troubles, letterhead, &mut buffers.warnings);
             }
@@ -123,7 +138,7 @@ impl Outputs {
             let json = buffers.json();
             is_whole &= caught(|| slog_output::log(drain.as_ref(), json, level)).unwrap_or(false);
         }
-        is_whole
+        Some(is_whole)
     }
 
     #[cold]

@@ -54,6 +54,9 @@ pub(crate) struct Target {
     reopen: bool,
 }
 
+/// Time that the end of an output waits for a line that is being written.
+const CLOSE_BUDGET: Duration = Duration::from_millis(100);
+
 impl Sink {
     pub(crate) fn open(output: &Output, rotation: Rotation, form: &JsonForm) -> io::Result<Self> {
         let blocking = output.blocking;
@@ -110,7 +113,8 @@ impl Sink {
         &self.name
     }
 
-    /// Writes one line, and returns whether it was written as a whole. What is wrong for the first time is added.
+    /// Writes one line, and returns whether it was written as a whole; `None` if this is closed. What is wrong for the first
+    /// time is added.
     #[inline]
     pub(crate) fn write(
         &self,
@@ -118,13 +122,14 @@ impl Sink {
         level: Level,
         letterhead: &Letterhead<'_>,
         troubles: &mut Vec<Trouble>,
-    ) -> bool {
+    ) -> Option<bool> {
         let Some(direct) = &self.direct else {
             return self.write_to(&mut self.target.lock(), line, level, letterhead, troubles);
         };
-        let passed = direct.write(line);
-        passed == Passed::Whole
-            || self.write_after(direct, passed, line, level, letterhead, troubles)
+        match direct.write(line) {
+            Passed::Whole => Some(true),
+            passed => self.write_after(direct, passed, line, level, letterhead, troubles),
+        }
     }
 
     /// Writes a line that could not go past the lock.
@@ -137,14 +142,14 @@ impl Sink {
         level: Level,
         letterhead: &Letterhead<'_>,
         troubles: &mut Vec<Trouble>,
-    ) -> bool {
+    ) -> Option<bool> {
         let mut target = self.target.lock();
         target.torn |= passed == Passed::Torn;
-        let is_written = self.write_to(&mut target, line, level, letterhead, troubles);
+        let is_written = self.write_to(&mut target, line, level, letterhead, troubles)?;
         if is_written && target.is_clear() {
             direct.clear();
         }
-        is_written
+        Some(is_written)
     }
 
     #[inline]
@@ -155,19 +160,38 @@ impl Sink {
         level: Level,
         letterhead: &Letterhead<'_>,
         troubles: &mut Vec<Trouble>,
-    ) -> bool {
+    ) -> Option<bool> {
+        if matches!(target.writer, Writer::Closed) {
+            return None;
+        }
         if target.lost > 0 && !self.report_lost(target, level, letterhead, troubles) {
             target.lost += 1;
             target.lost_in_all += 1;
-            return false;
+            return Some(false);
         }
-        match &self.form {
+        Some(match &self.form {
             None => target.write(line, level, troubles),
             Some(form) => {
                 let write = |target: &mut Target, line: &[u8]| target.write(line, level, troubles);
                 target.formed(form, line, letterhead, write)
             }
-        }
+        })
+    }
+
+    /// Reports whether this can be closed: nobody else has its target, and nobody can get it.
+    pub(crate) fn can_be_closed(&self) -> bool {
+        Arc::strong_count(&self.target) == 1
+    }
+
+    /// Takes no line from here on, and lets go of the place where they went; one that stalls is held until nobody has this any more.
+    pub(crate) fn close(&self) {
+        let Some(mut target) = self.target.try_lock_for(CLOSE_BUDGET) else {
+            return;
+        };
+        let writer = std::mem::replace(&mut target.writer, Writer::Closed);
+        drop(target);
+        // a writer of the application may log at its end, or panic
+        caught(|| drop(writer));
     }
 
     /// Writes a line of our own, which nobody counts; returns whether it was written.

@@ -29,6 +29,8 @@ pub(super) enum Writer {
     Given(Box<dyn Write + Send>),
     /// The stream was closed before we started.
     Gone,
+    /// Another configuration is applied, whose outputs have the lines.
+    Closed,
 }
 
 /// A pipe, a socket or a terminal.
@@ -89,7 +91,7 @@ impl Writer {
                     .unwrap_or_else(|| Err(io::Error::other("the writer panicked")))
             }),
             Self::Stream(stream) => stream.write_all(bytes, level),
-            Self::Gone => Err(Failed {
+            Self::Gone | Self::Closed => Err(Failed {
                 written: 0,
                 error: io::ErrorKind::NotConnected.into(),
             }),

@@ -52,6 +52,13 @@ impl ActiveConfig {
         })
     }
 
+    /// Reports whether threads may keep it when another one is applied: its output can be closed, and it holds nothing else of the
+    /// application. What it says once holds for good.
+    #[inline]
+    pub(crate) fn may_be_kept(&self) -> bool {
+        self.clock.is_none() && self.outputs.can_be_closed()
+    }
+
     /// The time of a line. A clock of the application that panics is passed over.
     #[inline(always)]
     pub(crate) fn now(&self) -> SystemTime {

@@ -12,7 +12,7 @@ use crate::level::late_lines::LateLines;
 use crate::level::levels::LateOverride;
 use crate::output::notice::scrub;
 use crate::pipeline::active::ActiveConfig;
-use crate::pipeline::{GLOBAL, PipelineRef, State, bind_all, reentry};
+use crate::pipeline::{GLOBAL, Outcome, PipelineRef, State, bind_all, reentry};
 use crate::render::bound::BoundFields;
 use crate::render::head::RecordMeta;
 use crate::render::line::Line;
@@ -93,30 +93,40 @@ impl State {
     }
 
     fn hand_over_late(&self, lines: VecDeque<RenderedLine>) {
-        let loaded = self.active.load();
-        let Some(active) = loaded.as_ref() else {
-            return;
-        };
         for line in lines {
             let level = line.level;
             let written = with_buffers(|buffers| {
                 buffers.restore(line);
-                // a secret that was registered since
-                scrub(buffers, &active.format);
-                let at = active.now();
-                let letterhead = active.letterhead(at);
-                let taken = reentry::guarded(|| {
-                    let goes_by_the_level = |filter: Option<&crate::Filter>| filter.is_none();
-                    let outputs = &active.outputs;
-                    outputs.hand_over(buffers, level, &letterhead, &goes_by_the_level)
-                });
-                self.show(at, buffers);
-                self.note(buffers, level, taken.unwrap_or(false));
+                loop {
+                    let hand_over = |active: &ActiveConfig| self.hand_over(active, buffers, level);
+                    // the next configuration has the lines of one that was replaced meanwhile
+                    if self.active.with(hand_over) != Some(Outcome::Closed) {
+                        break;
+                    }
+                }
             });
             if written.is_none() {
                 self.line_log.count(0, level, false);
             }
         }
+    }
+
+    fn hand_over(&self, active: &ActiveConfig, buffers: &mut LineBuffers, level: Level) -> Outcome {
+        // a secret that was registered since
+        scrub(buffers, &active.format);
+        let at = active.now();
+        let letterhead = active.letterhead(at);
+        let delivered = reentry::guarded(|| {
+            let goes_by_the_level = |filter: Option<&crate::Filter>| filter.is_none();
+            let outputs = &active.outputs;
+            outputs.hand_over(buffers, level, &letterhead, &goes_by_the_level)
+        });
+        if delivered == Some(None) {
+            return Outcome::Closed;
+        }
+        self.show(at, buffers);
+        self.note(buffers, level, delivered.flatten().unwrap_or(false));
+        Outcome::Done
     }
 }
 

@@ -1,4 +1,5 @@
 pub(crate) mod active;
+mod applied;
 pub(crate) mod capture_logs;
 pub(crate) mod late;
 pub(crate) mod limiter;
@@ -15,7 +16,6 @@ use std::ops::Deref;
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use arc_swap::ArcSwapOption;
 use parking_lot::ReentrantMutex;
 
 use crate::context;
@@ -25,6 +25,7 @@ use crate::level::levels::{Levels, Override, Reverted};
 use crate::output::health::OutputHealth;
 use crate::output::notice::scrub;
 use crate::pipeline::active::ActiveConfig;
+use crate::pipeline::applied::Applied;
 use crate::pipeline::limiter::{Limiter, Verdict};
 use crate::pipeline::line_log::LineLog;
 use crate::pipeline::ring::RecentLines;
@@ -60,12 +61,21 @@ pub(crate) enum PipelineRef {
 
 pub(crate) struct State {
     pub(crate) levels: Levels,
-    active: ArcSwapOption<ActiveConfig>,
+    active: Applied,
     pub(crate) counters: Counters,
     line_log: LineLog,
     late: LazyLock<Arc<LateTotals>>,
     /// Held while a change of level is made and reported, so that its end is reported after it.
     reporting: ReentrantMutex<()>,
+}
+
+/// What became of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It was counted where it belongs.
+    Done,
+    /// Its output was closed meanwhile: another configuration is applied.
+    Closed,
 }
 
 /// Time that the end of a process waits for pending writes.
@@ -83,10 +93,6 @@ pub(crate) fn on_levels_changed(hook: fn()) {
 /// State that [`init`](crate::init) configures.
 pub(crate) static GLOBAL: State = State::new();
 
-/// Before that: lines for people on stdout.
-static UNCONFIGURED: LazyLock<Option<Arc<ActiveConfig>>> =
-    LazyLock::new(|| ActiveConfig::open(&Config::default()).ok().map(Arc::new));
-
 impl Deref for PipelineRef {
     type Target = State;
 
@@ -103,7 +109,7 @@ impl State {
     const fn new() -> Self {
         Self {
             levels: Levels::new(),
-            active: ArcSwapOption::const_empty(),
+            active: Applied::new(),
             counters: Counters::new(),
             line_log: LineLog::new(),
             late: LazyLock::new(Arc::default),
@@ -115,7 +121,7 @@ impl State {
         let active = ActiveConfig::open(config)?;
         self.line_log.resize(config.recent);
         let of_outputs = active.outputs.filters().cloned().collect();
-        self.active.store(Some(Arc::new(active)));
+        self.active.replace(active);
         let late = config.late_lines.clone();
         self.levels
             .configure(config.filter.clone(), of_outputs, late);
@@ -139,9 +145,8 @@ impl State {
 
     /// Reports whether an output runs code of the application.
     pub(crate) fn runs_code_of_others(&self) -> bool {
-        let active = self.active.load();
-        let active = active.as_ref().or(UNCONFIGURED.as_ref());
-        active.is_some_and(|active| active.outputs.run_code_of_others())
+        let run = |active: &ActiveConfig| active.outputs.run_code_of_others();
+        self.active.with(run).unwrap_or_default()
     }
 
     fn write_by(
@@ -151,72 +156,93 @@ impl State {
         fill: &mut dyn FnMut(&mut Line<'_>),
         asks_others: bool,
     ) {
-        let loaded = self.active.load();
-        let Some(active) = loaded.as_ref().or(UNCONFIGURED.as_ref()) else {
-            return self.line_log.count(0, meta.level, false);
-        };
         let written = with_buffers(|buffers| {
-            let at = if asks_others {
-                active.now()
-            } else {
-                SystemTime::now()
-            };
-            if self.levels.keeps_late() && self.keep(buffers, active, meta, bound, fill) {
-                return;
-            }
-            if let Some(sampling) = &active.sampling
-                && !self.sampled(sampling, meta, bound)
-            {
-                return self.line_log.count_unsampled(buffers.thread);
-            }
-            let suppressed = match &active.limiter {
-                None => 0,
-                Some(limiter) => match self.limited(limiter, meta, active, at, buffers.thread) {
-                    Verdict::Write(suppressed) => suppressed,
-                    Verdict::Suppress => return,
-                },
-            };
-            let mut line = Line::begin(buffers, &active.format, &self.counters, at, meta);
-            let capture = bind_all(&mut line, active, bound, asks_others);
-            line.fill(fill);
-            if active.call_site {
-                line.call_site(meta);
-            }
-            if suppressed > 0 {
-                line.suppressed(suppressed);
-            }
-            let event_span = line.end();
-            if let Some(capture) = capture {
-                scrub(buffers, &active.format);
-                return capture.keep(buffers.json());
-            }
-            let logger = meta.logger.unwrap_or(&active.service);
-            let letterhead = active.letterhead(at);
-            // an output that logs while it writes would wait for itself
-            let taken = reentry::guarded(|| {
-                let outputs = &active.outputs;
-                let is_wanted = |filter: Option<&Filter>| self.is_wanted(meta, logger, filter);
-                outputs.deliver(
-                    buffers,
-                    &event_span,
-                    meta.level,
-                    logger,
-                    &letterhead,
-                    &is_wanted,
-                )
-            });
-            if taken.is_none() {
+            self.active
+                .with(|active| self.write_to(active, buffers, meta, bound, fill, asks_others))
+        });
+        match written.flatten() {
+            Some(Outcome::Done) => {}
+            // a line whose output was closed while it was rendered is one of the configuration after it
+            Some(Outcome::Closed) => self.write_by(meta, bound, fill, asks_others),
+            None => self.line_log.count(0, meta.level, false),
+        }
+    }
+
+    #[inline(always)]
+    fn write_to(
+        &self,
+        active: &ActiveConfig,
+        buffers: &mut LineBuffers,
+        meta: &RecordMeta<'_>,
+        bound: &[&Arc<BoundFields>],
+        fill: &mut dyn FnMut(&mut Line<'_>),
+        asks_others: bool,
+    ) -> Outcome {
+        let at = if asks_others {
+            active.now()
+        } else {
+            SystemTime::now()
+        };
+        if self.levels.keeps_late() && self.keep(buffers, active, meta, bound, fill) {
+            return Outcome::Done;
+        }
+        if let Some(sampling) = &active.sampling
+            && !self.sampled(sampling, meta, bound)
+        {
+            self.line_log.count_unsampled(buffers.thread);
+            return Outcome::Done;
+        }
+        let suppressed = match &active.limiter {
+            None => 0,
+            Some(limiter) => match self.limited(limiter, meta, active, at, buffers.thread) {
+                Verdict::Write(suppressed) => suppressed,
+                Verdict::Suppress => return Outcome::Done,
+            },
+        };
+        let mut line = Line::begin(buffers, &active.format, &self.counters, at, meta);
+        let capture = bind_all(&mut line, active, bound, asks_others);
+        line.fill(fill);
+        if active.call_site {
+            line.call_site(meta);
+        }
+        if suppressed > 0 {
+            line.suppressed(suppressed);
+        }
+        let event_span = line.end();
+        if let Some(capture) = capture {
+            scrub(buffers, &active.format);
+            capture.keep(buffers.json());
+            return Outcome::Done;
+        }
+        let logger = meta.logger.unwrap_or(&active.service);
+        let letterhead = active.letterhead(at);
+        // an output that logs while it writes would wait for itself
+        let delivered = reentry::guarded(|| {
+            let outputs = &active.outputs;
+            let is_wanted = |filter: Option<&Filter>| self.is_wanted(meta, logger, filter);
+            outputs.deliver(
+                buffers,
+                &event_span,
+                meta.level,
+                logger,
+                &letterhead,
+                &is_wanted,
+            )
+        });
+        let taken = match delivered {
+            Some(Some(taken)) => taken,
+            Some(None) => return Outcome::Closed,
+            None => {
                 // no output took it, and none has scrubbed it
                 scrub(buffers, &active.format);
+                false
             }
-            if asks_others {
-                self.show(at, buffers);
-            }
-            self.note(buffers, meta.level, taken.unwrap_or(false));
-        });
-        if written.is_none() {
-            self.line_log.count(0, meta.level, false);
+        };
+        if asks_others {
+            self.show(at, buffers);
         }
+        self.note(buffers, meta.level, taken);
+        Outcome::Done
     }
 
     /// Shows a line of the process to whoever wants to see each.

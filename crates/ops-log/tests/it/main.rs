@@ -18,6 +18,7 @@ mod reader;
 mod reader_follow;
 mod reader_input;
 mod reader_select;
+mod reconfigure;
 mod redact;
 mod rotation;
 mod secrecy;
