@@ -25,56 +25,64 @@ pub(crate) fn json(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Copies text while nothing in it has to be escaped, and no URL or query can be in it; false where it is longer than 32
-/// bytes or needs a second look, and then nothing is copied.
+/// The longest text that [`short`] copies, in bytes.
+pub(crate) const MAX_SHORT_BYTES: usize = 32;
+
+/// Copies text in which nothing has to be escaped, and no URL or query can be, and returns its length; `None` where it is longer
+/// than this or needs a second look.
 ///
 /// Copies of a fixed length, which may overlap, are cheaper than calls; and what was just written in pieces is slow to
 /// read as a whole, so all goes from register to line.
 #[inline(always)]
-pub(crate) fn copy_short(text: &str, out: &mut Vec<u8>) -> bool {
+pub(crate) fn short(text: &str, out: &mut [u8; MAX_SHORT_BYTES]) -> Option<usize> {
     let bytes = text.as_bytes();
-    let start = out.len();
     let plain = match bytes.len() {
-        33.. => false,
-        17.. => copy_ends::<16>(bytes, out).is_some_and(|(first, last)| {
-            // all bytes side by side, which vector instructions do at once
-            let ends = first.iter().zip(last);
-            ends.fold(true, |simple, (first, last)| {
-                simple & is_simple(*first) & is_simple(*last)
-            })
-        }),
-        8.. => copy_ends::<8>(bytes, out).is_some_and(|(first, last)| {
-            is_simple_word(u64::from_le_bytes(*first)) & is_simple_word(u64::from_le_bytes(*last))
-        }),
-        4.. => copy_ends::<4>(bytes, out).is_some() && is_simple_word(short_word(bytes)),
+        33.. => return None,
+        17.. => are_simple(copy_ends::<16>(bytes, out)?),
+        8.. => are_simple(copy_ends::<8>(bytes, out)?),
+        4.. => are_simple(copy_ends::<4>(bytes, out)?),
         _ => {
             match bytes {
-                [a, b, c] => out.extend_from_slice(&[*a, *b, *c]),
-                [a, b] => out.extend_from_slice(&[*a, *b]),
-                [a] => out.push(*a),
+                [a, b, c] => out[..3].copy_from_slice(&[*a, *b, *c]),
+                [a, b] => out[..2].copy_from_slice(&[*a, *b]),
+                [a] => out[0] = *a,
                 _ => {}
             }
             is_simple_word(short_word(bytes))
         }
     };
-    if !plain {
-        out.truncate(start);
-    }
-    plain
+    plain.then_some(bytes.len())
 }
 
 /// Copies `N` to `2 * N` bytes: the first and the last `N` of them.
 #[inline(always)]
 fn copy_ends<'a, const N: usize>(
     bytes: &'a [u8],
-    out: &mut Vec<u8>,
+    out: &mut [u8; MAX_SHORT_BYTES],
 ) -> Option<(&'a [u8; N], &'a [u8; N])> {
     let (first, last) = (bytes.first_chunk::<N>()?, bytes.last_chunk::<N>()?);
-    let start = out.len();
-    out.extend_from_slice(first);
-    out.truncate(start + bytes.len() - N);
-    out.extend_from_slice(last);
+    *out.first_chunk_mut()? = *first;
+    *out.get_mut(bytes.len() - N..)?.first_chunk_mut()? = *last;
     Some((first, last))
+}
+
+/// Looks at all bytes side by side, which vector instructions do at once.
+#[inline(always)]
+fn are_simple<const N: usize>((first, last): (&[u8; N], &[u8; N])) -> bool {
+    let ends = first.iter().zip(last);
+    ends.fold(true, |simple, (first, last)| {
+        simple & is_simple(*first) & is_simple(*last)
+    })
+}
+
+/// The same as [`short`] at the end of a line; false leaves the line as it was.
+#[inline(always)]
+pub(crate) fn copy_short(text: &str, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    out.extend_from_slice(&[0; MAX_SHORT_BYTES]);
+    let copied = out.last_chunk_mut().and_then(|out| short(text, out));
+    out.truncate(start + copied.unwrap_or_default());
+    copied.is_some()
 }
 
 /// Reports whether a byte can stand in a JSON string as it is, and is none from `:` to `?`.
@@ -97,23 +105,35 @@ pub(crate) fn is_plain(text: &str) -> bool {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// Reports whether none of eight bytes needs a second look. No sum carries into the next byte unless one is not ASCII, and then
-/// the answer is no anyhow.
+/// Reports whether none of eight bytes needs a second look.
 #[inline]
 fn is_plain_word(word: u64) -> bool {
+    unusual(word) & HIGH == 0
+}
+
+/// The highest bits of bytes that need a second look. No sum carries into the next byte unless one is not ASCII, and then one of
+/// them is set anyhow.
+#[inline]
+fn unusual(word: u64) -> u64 {
     let from_space = word.wrapping_add(ONES * 0x60);
     let no_quote = (word ^ (ONES * b'"' as u64)).wrapping_add(ONES * 0x7f);
     let no_backslash = (word ^ (ONES * b'\\' as u64)).wrapping_add(ONES * 0x7f);
     let from_delete = word.wrapping_add(ONES);
-    (word | from_delete | !(from_space & no_quote & no_backslash)) & HIGH == 0
+    word | from_delete | !(from_space & no_quote & no_backslash)
 }
 
-/// The same, and that none is from `:` to `?`: a URL has the former, a query the latter.
+/// The same of bytes from `:` to `?`: a URL has the former, a query the latter.
 #[inline]
-fn is_simple_word(word: u64) -> bool {
+fn marks(word: u64) -> u64 {
     let from_colon = word.wrapping_add(ONES * (0x80 - b':' as u64));
     let above_question = word.wrapping_add(ONES * (0x7f - b'?' as u64));
-    is_plain_word(word) & (from_colon & !above_question & HIGH == 0)
+    from_colon & !above_question
+}
+
+/// The same as [`is_plain_word`], and that none is from `:` to `?`.
+#[inline]
+fn is_simple_word(word: u64) -> bool {
+    (unusual(word) | marks(word)) & HIGH == 0
 }
 
 /// The same as [`is_plain`], when it is compiled.

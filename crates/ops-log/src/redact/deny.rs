@@ -138,22 +138,23 @@ impl DenyList {
     /// The same for a key whose ending is known.
     #[inline]
     pub(crate) fn has_with(&self, key: &[u8], ending: Ending) -> bool {
-        let Place { word, bit } = ending.three;
-        self.endings[word % ENDING_WORDS] & bit != 0 && self.is_denied(key, ending)
+        self.may_have(ending) && self.denies(key, key)
     }
 
-    #[cold]
-    fn is_denied(&self, key: &[u8], ending: Ending) -> bool {
-        self.may_have(ending) && self.denies(key, key)
+    /// Reports whether the list may have a key of this ending. Most keys are let through after one look.
+    #[inline]
+    pub(crate) fn may_have(&self, ending: Ending) -> bool {
+        let Place { word, bit } = ending.three;
+        self.endings[word % ENDING_WORDS] & bit != 0 && self.may_have_four(ending)
     }
 
     /// The same for a key within a value, whose path of keys ends with it.
     pub(crate) fn has_within(&self, key: &[u8], path: &[u8]) -> bool {
-        (self.has_paths || self.may_have(ending(key))) && self.denies(key, path)
+        (self.has_paths || self.may_have_four(ending(key))) && self.denies(key, path)
     }
 
     #[inline]
-    fn may_have(&self, ending: Ending) -> bool {
+    fn may_have_four(&self, ending: Ending) -> bool {
         let four = self.fours[ending.four.word] & ending.four.bit;
         let three = self.threes[ending.three.word] & ending.three.bit;
         four | three != 0 || self.has_tiny

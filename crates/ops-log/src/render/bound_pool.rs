@@ -88,7 +88,7 @@ fn fill(bound: &mut BoundFields, fields: &[PlainField<'_>], deny: &DenyList) {
     } = bound;
     pairs.truncate(fields.len());
     for (at, (key, text)) in fields.iter().enumerate() {
-        let pending = rendered.begin_static(key, true, deny);
+        let pending = rendered.begin_static(key, deny);
         if pending.denied {
             scalars::text(REDACTED, &mut rendered.json);
         } else {

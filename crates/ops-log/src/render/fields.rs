@@ -64,6 +64,17 @@ impl FieldSpan {
 }
 
 impl PendingField {
+    /// A field whose key is known.
+    #[inline(always)]
+    pub(crate) fn of(start: usize, key: &StaticKey) -> Self {
+        Self {
+            start,
+            key_len: key.name.len(),
+            bit: key.bit,
+            denied: false,
+        }
+    }
+
     /// The place of the key in its buffer.
     pub(crate) fn key_range(&self) -> Range<usize> {
         self.start + 2..self.start + 2 + self.key_len
@@ -102,24 +113,16 @@ impl Fields {
 
     /// The same for a key that was looked at when it was compiled; with the quote that text begins with, unless the
     /// value may not be written.
+    #[cfg(feature = "http")]
     #[inline]
-    pub(crate) fn begin_static(
-        &mut self,
-        key: &StaticKey,
-        is_text: bool,
-        deny: &DenyList,
-    ) -> PendingField {
+    pub(crate) fn begin_static(&mut self, key: &StaticKey, deny: &DenyList) -> PendingField {
         let denied = deny.has_with(key.name.as_bytes(), key.ending);
         let start = self.json.len();
-        let end = start + key.name.len() + 4 + usize::from(is_text && !denied);
+        let end = start + key.name.len() + 4 + usize::from(!denied);
         self.json.extend_from_slice(&key.written);
         self.json.truncate(end);
-        PendingField {
-            start,
-            key_len: key.name.len(),
-            bit: key.bit,
-            denied,
-        }
+        let pending = PendingField::of(start, key);
+        PendingField { denied, ..pending }
     }
 
     /// The same for a key that is cut; its whole text decides if the value may be written.

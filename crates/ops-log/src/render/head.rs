@@ -7,6 +7,7 @@ use crate::redact::scrub::has_url;
 use crate::{Level, escape};
 
 /// Places in a line that the console needs.
+#[derive(Clone, Copy)]
 pub(crate) struct EventSpan {
     /// The event's text, escaped.
     pub(crate) event: (usize, usize),

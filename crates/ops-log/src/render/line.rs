@@ -13,6 +13,7 @@ use crate::render::head::{EVENT, EventSpan, LEVELS, LineFormat, RecordMeta};
 use crate::render::line_buffers::LineBuffers;
 use crate::render::losses::Counters;
 use crate::render::nested::{Nested, Written};
+use crate::render::short_field::{self, Room};
 use crate::render::static_key::StaticKey;
 use crate::render::{key, scalars};
 use crate::{Value, escape};
@@ -48,6 +49,15 @@ pub struct Line<'a> {
     key: Range<usize>,
     dropped_fields: u64,
     truncated: u64,
+}
+
+/// A value of a common type.
+enum Plain<'a> {
+    Bool(bool),
+    UInt(u64),
+    Int(i64),
+    Float(f64),
+    Text(&'a str),
 }
 
 impl<'a> Line<'a> {
@@ -209,32 +219,52 @@ impl<'a> Line<'a> {
     /// Adds a field, whose value the closure writes.
     #[inline]
     pub(crate) fn field(&mut self, key: &str, value: impl FnOnce(&mut Self)) {
+        self.has_unseen = true;
+        self.add(key, value);
+    }
+
+    /// The same for a key of a macro.
+    #[inline(never)]
+    fn put(&mut self, key: &'static StaticKey, value: Plain<'_>) {
+        self.has_unseen |= !key.usual;
+        self.add(key.name(), |line| match value {
+            Plain::Bool(value) => scalars::boolean(value, line.json()),
+            Plain::UInt(value) => scalars::integer(value, line.json()),
+            Plain::Int(value) => scalars::integer(value, line.json()),
+            Plain::Float(value) => scalars::float(value, line.json()),
+            Plain::Text(text) => line.seen_text(text),
+        });
+    }
+
+    #[inline]
+    fn add(&mut self, key: &str, value: impl FnOnce(&mut Self)) {
         if self.has_room() {
-            self.has_unseen = true;
             let pending = self.buffers.fields.begin(key, &self.format.deny);
             self.key = pending.key_range();
             self.complete(pending, value);
         }
     }
 
-    /// The same for a key of a macro. The quote that text begins with is written already.
-    #[inline]
-    fn put(&mut self, key: &'static StaticKey, is_text: bool, value: impl FnOnce(&mut Self)) {
-        if !self.has_room() {
-            return;
+    /// Adds a field of a macro that is as most are: false where its key or its value is not.
+    #[inline(always)]
+    fn put_short(
+        &mut self,
+        key: &'static StaticKey,
+        value: impl FnOnce(Room<'_>) -> Option<usize>,
+    ) -> bool {
+        let fields = &mut self.buffers.fields;
+        let is_new = key.usual && self.seen & key.bit == 0;
+        let has_room = fields.spans.len() < self.room
+            && fields.json.len() < MAX_LINE_BYTES - TAIL_BYTES - short_field::ROOM_BYTES;
+        if !is_new || !has_room || self.format.deny.may_have(key.ending) {
+            return false;
         }
-        let (fields, deny) = (&mut self.buffers.fields, &self.format.deny);
-        let pending = if key.usual {
-            fields.begin_static(key, is_text, deny)
-        } else {
-            self.has_unseen = true;
-            let pending = fields.begin(key.name(), deny);
-            if is_text && !pending.denied {
-                fields.json.push(b'"');
-            }
-            pending
+        let Some(start) = short_field::write(&mut fields.json, key, value) else {
+            return false;
         };
-        self.complete(pending, value);
+        self.seen |= key.bit;
+        fields.keep(PendingField::of(start, key));
+        true
     }
 
     #[inline]
@@ -280,35 +310,38 @@ impl<'a> Line<'a> {
     }
 
     pub(crate) fn put_bool(&mut self, key: &'static StaticKey, value: bool) {
-        self.put(key, false, |line| scalars::boolean(value, line.json()));
+        if !self.put_short(key, |room| room.boolean(value)) {
+            self.put(key, Plain::Bool(value));
+        }
     }
 
     pub(crate) fn put_u64(&mut self, key: &'static StaticKey, value: u64) {
-        self.put(key, false, |line| scalars::integer(value, line.json()));
+        if !self.put_short(key, |room| room.integer(value)) {
+            self.put(key, Plain::UInt(value));
+        }
     }
 
     pub(crate) fn put_i64(&mut self, key: &'static StaticKey, value: i64) {
-        self.put(key, false, |line| scalars::integer(value, line.json()));
+        let positive = u64::try_from(value).ok();
+        if !self.put_short(key, |room| room.integer(positive?)) {
+            self.put(key, Plain::Int(value));
+        }
     }
 
     pub(crate) fn put_f64(&mut self, key: &'static StaticKey, value: f64) {
-        self.put(key, false, |line| scalars::float(value, line.json()));
+        if !self.put_short(key, |room| room.float(value)) {
+            self.put(key, Plain::Float(value));
+        }
     }
 
     pub(crate) fn put_text(&mut self, key: &'static StaticKey, value: &str) {
-        if value.len() <= scalars::MAX_VALUE_BYTES {
-            self.put(key, true, |line| {
-                line.has_url |= scalars::quoted(value, line.json());
-            });
-        } else {
-            self.has_unseen = true;
-            self.put(key, false, |line| line.text(value));
+        if !self.put_short(key, |room| room.text(value)) {
+            self.put(key, Plain::Text(value));
         }
     }
 
     pub(crate) fn put_arguments(&mut self, key: &'static StaticKey, value: &fmt::Arguments<'_>) {
-        self.has_unseen = true;
-        self.put(key, false, |line| line.arguments(value));
+        self.field(key.name(), |line| line.arguments(value));
     }
 
     #[inline(never)]
@@ -338,6 +371,16 @@ impl<'a> Line<'a> {
     pub(crate) fn text(&mut self, text: &str) {
         let cut = scalars::text(text, self.json());
         self.truncated += u64::from(cut);
+    }
+
+    /// The same, and it is looked at if there may be a URL or a query in it.
+    fn seen_text(&mut self, text: &str) {
+        if text.len() > scalars::MAX_VALUE_BYTES {
+            self.has_unseen = true;
+            return self.text(text);
+        }
+        self.json().push(b'"');
+        self.has_url |= scalars::quoted(text, self.json());
     }
 
     /// Formats a value, and survives one that panics, fails, or logs meanwhile.
@@ -398,7 +441,7 @@ impl<'a> Line<'a> {
 
     /// Puts the line into its final form, with its newline.
     #[inline(always)]
-    pub(crate) fn end(mut self) -> EventSpan {
+    pub(crate) fn end(&mut self) -> EventSpan {
         // of most lines only the texts are looked at, one by one
         self.buffers.has_url = self.has_url
             || (self.has_unseen && scrub::has_url(&self.buffers.fields.json[self.own_start..]));

@@ -19,6 +19,7 @@ pub(crate) mod nested;
 pub(crate) mod raw;
 pub(crate) mod scalars;
 pub(crate) mod serialize;
+pub(crate) mod short_field;
 #[cfg(feature = "slog-json")]
 pub mod slog_json;
 pub(crate) mod static_key;

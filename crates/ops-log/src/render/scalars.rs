@@ -13,34 +13,43 @@ pub(crate) fn boolean(value: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(if value { b"true" } else { b"false" });
 }
 
+/// Statuses, counts and milliseconds are mostly below this.
+pub(crate) const SHORT_NUMBERS: u32 = 100_000_000;
+
 #[inline]
 pub(crate) fn integer(value: impl itoa::Integer + TryInto<u32> + Copy, out: &mut Vec<u8>) {
-    let digit = |number: u32| b'0' + (number % 10) as u8;
     match value.try_into() {
-        // statuses, counts and milliseconds are mostly this small
-        Ok(n @ ..10) => out.push(digit(n)),
-        Ok(n @ ..100) => out.extend_from_slice(&[digit(n / 10), digit(n)]),
-        Ok(n @ ..1000) => out.extend_from_slice(&[digit(n / 100), digit(n / 10), digit(n)]),
-        Ok(n @ ..100_000_000) => short_number(n, out),
+        Ok(number @ ..SHORT_NUMBERS) => {
+            let (digits, count) = short_number(number);
+            let start = out.len();
+            out.extend_from_slice(&digits);
+            out.truncate(start + count);
+        }
         _ => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
     }
 }
 
-/// Up to eight digits, computed side by side in the bytes of a word, so that they reach the line in one piece.
-#[inline]
-fn short_number(number: u32, out: &mut Vec<u8>) {
-    // each step halves its parts: four digits, two, one; the leading ones are in the lowest byte
-    let fours = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
-    let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
-    let twos = hundreds | (fours - 100 * hundreds) << 16;
-    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
-    let digits = tens | (twos - 10 * tens) << 8;
-    // the last digit stays, even if it is a zero
-    let zeros = (digits | 1 << 56).trailing_zeros() / 8;
-    let text = (digits | 0x3030_3030_3030_3030) >> (zeros * 8);
-    let start = out.len();
-    out.extend_from_slice(&text.to_le_bytes());
-    out.truncate(start + 8 - zeros as usize);
+/// Up to eight digits and their count, computed side by side in the bytes of a word, so that they reach the line in one piece. What
+/// follows them has no meaning.
+#[inline(always)]
+pub(crate) fn short_number(number: u32) -> ([u8; 8], usize) {
+    let digit = |number: u32| (b'0' + (number % 10) as u8).into();
+    match number {
+        ..10 => (u64::to_le_bytes(digit(number)), 1),
+        ..100 => ((digit(number / 10) | digit(number) << 8).to_le_bytes(), 2),
+        _ => {
+            // each step halves its parts: four digits, two, one; the leading ones are in the lowest byte
+            let fours = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
+            let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
+            let twos = hundreds | (fours - 100 * hundreds) << 16;
+            let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+            let digits = tens | (twos - 10 * tens) << 8;
+            // the last digit stays, even if it is a zero
+            let zeros = (digits | 1 << 56).trailing_zeros() / 8;
+            let text = (digits | 0x3030_3030_3030_3030) >> (zeros * 8);
+            (text.to_le_bytes(), 8 - zeros as usize)
+        }
+    }
 }
 
 /// The shortest digits that read back as the same number; `null` where there is none.
@@ -50,36 +59,36 @@ pub(crate) fn float(value: impl zmij::Float + Into<f64>, out: &mut Vec<u8>) {
     if !wide.is_finite() {
         return out.extend_from_slice(b"null");
     }
-    match Thousandths::of(wide) {
-        Some(short) => short.write(out),
+    match thousandths(wide) {
+        Some((whole, part)) => {
+            integer(whole, out);
+            let (decimals, used) = decimals(part);
+            out.extend_from_slice(&decimals[..used]);
+        }
         None => out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes()),
     }
 }
 
-/// A number with at most three decimals, as ratios and durations mostly are. These are its shortest digits: no two
-/// decimals of 15 digits or fewer are the same `f64`.
-struct Thousandths(u32);
+/// The whole and the thousandths of a number with at most three decimals, as ratios and durations mostly are. These are its shortest
+/// digits: no two decimals of 15 digits or fewer are the same `f64`.
+#[inline(always)]
+pub(crate) fn thousandths(value: f64) -> Option<(u32, u32)> {
+    let thousandths = (value * 1000.0) as u32;
+    let exact = f64::from(thousandths) / 1000.0 == value && value.is_sign_positive();
+    (exact && thousandths < SHORT_NUMBERS).then_some((thousandths / 1000, thousandths % 1000))
+}
 
-impl Thousandths {
-    #[inline]
-    fn of(value: f64) -> Option<Self> {
-        let thousandths = (value * 1000.0) as u32;
-        let exact = f64::from(thousandths) / 1000.0 == value && value.is_sign_positive();
-        (exact && thousandths < 100_000_000).then_some(Self(thousandths))
-    }
-
-    #[inline]
-    fn write(self, out: &mut Vec<u8>) {
-        let digit = |number: u32| b'0' + (number % 10) as u8;
-        integer(self.0 / 1000, out);
-        let part = self.0 % 1000;
-        let decimals = [b'.', digit(part / 100), digit(part / 10), digit(part)];
-        match (part % 10, part % 100) {
-            (_, 0) => out.extend_from_slice(&decimals[..2]),
-            (0, _) => out.extend_from_slice(&decimals[..3]),
-            _ => out.extend_from_slice(&decimals),
-        }
-    }
+/// The point and up to three digits behind it, and how many bytes of these are used.
+#[inline(always)]
+pub(crate) fn decimals(part: u32) -> ([u8; 4], usize) {
+    let digit = |number: u32| b'0' + (number % 10) as u8;
+    let used = match (part % 10, part % 100) {
+        (_, 0) => 2,
+        (0, _) => 3,
+        _ => 4,
+    };
+    let bytes = [b'.', digit(part / 100), digit(part / 10), digit(part)];
+    (bytes, used)
 }
 
 /// A JSON string; true where it was too long and had to be cut.

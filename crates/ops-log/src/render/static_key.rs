@@ -41,7 +41,7 @@ impl StaticKey {
 }
 
 /// Longer keys are written piece by piece.
-const WRITTEN_BYTES: usize = 32;
+pub(crate) const WRITTEN_BYTES: usize = 32;
 
 const fn written(name: &str) -> [u8; WRITTEN_BYTES] {
     let mut written = [0; WRITTEN_BYTES];

@@ -28,8 +28,12 @@ impl Timestamps {
         let millis = since.subsec_millis();
         let digit = |number: u32| b'0' + (number % 10) as u8;
         let digits = [digit(millis / 100), digit(millis / 10), digit(millis)];
-        self.text[AT + 20..AT + 23].copy_from_slice(&digits);
+        let start = out.len();
         out.extend_from_slice(&self.text);
+        // into the line: what was just written in pieces is slow to copy as a whole
+        if let Some(place) = out[start..].get_mut(AT + 20..AT + 23) {
+            place.copy_from_slice(&digits);
+        }
     }
 
     /// The instant alone: `2025-01-15T10:30:00.123Z`.
