@@ -69,20 +69,27 @@ fn copy_ends<'a, const N: usize>(
 /// Looks at all bytes side by side, which vector instructions do at once.
 #[inline(always)]
 fn are_simple<const N: usize>((first, last): (&[u8; N], &[u8; N])) -> bool {
-    let ends = first.iter().zip(last);
-    ends.fold(true, |simple, (first, last)| {
-        simple & is_simple(*first) & is_simple(*last)
-    })
+    let mut simple = true;
+    for (first, last) in first.iter().zip(last) {
+        simple &= is_simple(*first) & is_simple(*last);
+    }
+    simple
 }
 
-/// The same as [`short`] at the end of a line; false leaves the line as it was.
+/// The same as [`short`] at the end of a line, in quotes; false leaves the line as it was.
 #[inline(always)]
-pub(crate) fn copy_short(text: &str, out: &mut Vec<u8>) -> bool {
+pub(crate) fn quote_short(text: &str, out: &mut Vec<u8>) -> bool {
+    const ROOM: usize = 1 + MAX_SHORT_BYTES + 15;
     let start = out.len();
-    out.extend_from_slice(&[0; MAX_SHORT_BYTES]);
-    let copied = out.last_chunk_mut().and_then(|out| short(text, out));
-    out.truncate(start + copied.unwrap_or_default());
-    copied.is_some()
+    out.extend_from_slice(&[b'"'; ROOM]);
+    let inside = (out.last_chunk_mut::<ROOM>()).and_then(|room| room[1..].first_chunk_mut());
+    let Some(len) = inside.and_then(|inside| short(text, inside)) else {
+        out.truncate(start);
+        return false;
+    };
+    // the quote behind it is there already
+    out.truncate(start + len + 2);
+    true
 }
 
 /// Reports whether a byte can stand in a JSON string as it is, and is none from `:` to `?`.

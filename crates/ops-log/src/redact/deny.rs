@@ -155,8 +155,8 @@ impl DenyList {
 
     #[inline]
     fn may_have_four(&self, ending: Ending) -> bool {
-        let four = self.fours[ending.four.word] & ending.four.bit;
-        let three = self.threes[ending.three.word] & ending.three.bit;
+        let four = self.fours[ending.four.word % ENDING_WORDS] & ending.four.bit;
+        let three = self.threes[ending.three.word % ENDING_WORDS] & ending.three.bit;
         four | three != 0 || self.has_tiny
     }
 

@@ -13,7 +13,7 @@ use crate::render::head::{EVENT, EventSpan, LEVELS, LineFormat, RecordMeta};
 use crate::render::line_buffers::LineBuffers;
 use crate::render::losses::Counters;
 use crate::render::nested::{Nested, Written};
-use crate::render::short_field::{self, Room};
+use crate::render::short_field::{self, ShortValue};
 use crate::render::static_key::StaticKey;
 use crate::render::{key, scalars};
 use crate::{Value, escape};
@@ -23,6 +23,9 @@ pub const MAX_LINE_BYTES: usize = 256 * 1024;
 
 /// Room for what is written behind the last field.
 const TAIL_BYTES: usize = 64;
+
+/// A line of this length has room for any short field.
+const SHORT_LINE_BYTES: usize = MAX_LINE_BYTES - TAIL_BYTES - short_field::ROOM_BYTES;
 
 /// One line while it is rendered: its own fields are added one by one.
 pub struct Line<'a> {
@@ -95,7 +98,6 @@ impl<'a> Line<'a> {
         let mut truncated = 0;
         match meta.event.known() {
             Some(text) if text.len() <= scalars::MAX_VALUE_BYTES => {
-                json.push(b'"');
                 has_url |= scalars::quoted(text, json);
             }
             Some(text) => {
@@ -247,16 +249,12 @@ impl<'a> Line<'a> {
 
     /// Adds a field of a macro that is as most are: false where its key or its value is not.
     #[inline(always)]
-    fn put_short(
-        &mut self,
-        key: &'static StaticKey,
-        value: impl FnOnce(Room<'_>) -> Option<usize>,
-    ) -> bool {
+    fn put_short(&mut self, key: &'static StaticKey, value: impl ShortValue) -> bool {
         let fields = &mut self.buffers.fields;
-        let is_new = key.usual && self.seen & key.bit == 0;
-        let has_room = fields.spans.len() < self.room
-            && fields.json.len() < MAX_LINE_BYTES - TAIL_BYTES - short_field::ROOM_BYTES;
-        if !is_new || !has_room || self.format.deny.may_have(key.ending) {
+        if !key.usual || self.seen & key.bit != 0 || fields.spans.len() >= self.room {
+            return false;
+        }
+        if self.format.deny.may_have(key.ending) || fields.json.len() > SHORT_LINE_BYTES {
             return false;
         }
         let Some(start) = short_field::write(&mut fields.json, key, value) else {
@@ -310,32 +308,31 @@ impl<'a> Line<'a> {
     }
 
     pub(crate) fn put_bool(&mut self, key: &'static StaticKey, value: bool) {
-        if !self.put_short(key, |room| room.boolean(value)) {
+        if !self.put_short(key, value) {
             self.put(key, Plain::Bool(value));
         }
     }
 
     pub(crate) fn put_u64(&mut self, key: &'static StaticKey, value: u64) {
-        if !self.put_short(key, |room| room.integer(value)) {
+        if !self.put_short(key, value) {
             self.put(key, Plain::UInt(value));
         }
     }
 
     pub(crate) fn put_i64(&mut self, key: &'static StaticKey, value: i64) {
-        let positive = u64::try_from(value).ok();
-        if !self.put_short(key, |room| room.integer(positive?)) {
+        if !self.put_short(key, value) {
             self.put(key, Plain::Int(value));
         }
     }
 
     pub(crate) fn put_f64(&mut self, key: &'static StaticKey, value: f64) {
-        if !self.put_short(key, |room| room.float(value)) {
+        if !self.put_short(key, value) {
             self.put(key, Plain::Float(value));
         }
     }
 
     pub(crate) fn put_text(&mut self, key: &'static StaticKey, value: &str) {
-        if !self.put_short(key, |room| room.text(value)) {
+        if !self.put_short(key, value) {
             self.put(key, Plain::Text(value));
         }
     }
@@ -379,7 +376,6 @@ impl<'a> Line<'a> {
             self.has_unseen = true;
             return self.text(text);
         }
-        self.json().push(b'"');
         self.has_url |= scalars::quoted(text, self.json());
     }
 

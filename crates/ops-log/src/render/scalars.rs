@@ -35,8 +35,8 @@ pub(crate) fn integer(value: impl itoa::Integer + TryInto<u32> + Copy, out: &mut
 pub(crate) fn short_number(number: u32) -> ([u8; 8], usize) {
     let digit = |number: u32| (b'0' + (number % 10) as u8).into();
     match number {
-        ..10 => (u64::to_le_bytes(digit(number)), 1),
-        ..100 => ((digit(number / 10) | digit(number) << 8).to_le_bytes(), 2),
+        0..10 => (u64::to_le_bytes(digit(number)), 1),
+        10..100 => ((digit(number / 10) | digit(number) << 8).to_le_bytes(), 2),
         _ => {
             // each step halves its parts: four digits, two, one; the leading ones are in the lowest byte
             let fours = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
@@ -98,25 +98,25 @@ pub(crate) fn text(value: &str, out: &mut Vec<u8>) -> bool {
         cut_text(value, value.len(), out);
         return true;
     }
-    out.push(b'"');
-    if !escape::copy_short(value, out) {
+    if !escape::quote_short(value, out) {
+        out.push(b'"');
         escape::json(value, out);
+        out.push(b'"');
     }
-    out.push(b'"');
     false
 }
 
-/// Writes the text behind an opening quote, and the closing one; true where there may be a URL or a query in it.
+/// Writes text in quotes; true where there may be a URL or a query in it.
 #[inline]
 pub(crate) fn quoted(value: &str, out: &mut Vec<u8>) -> bool {
-    let has_url = !escape::copy_short(value, out) && has_url_escaped(value, out);
-    out.push(b'"');
-    has_url
+    !escape::quote_short(value, out) && has_url_quoted(value, out)
 }
 
 #[inline(never)]
-fn has_url_escaped(value: &str, out: &mut Vec<u8>) -> bool {
+fn has_url_quoted(value: &str, out: &mut Vec<u8>) -> bool {
+    out.push(b'"');
     escape::json(value, out);
+    out.push(b'"');
     scrub::has_url(value.as_bytes())
 }
 

@@ -8,6 +8,12 @@ use crate::render::static_key::{StaticKey, WRITTEN_BYTES};
 /// Bytes that the longest such field takes: the key as it is written, text, and its closing quote.
 pub(crate) const ROOM_BYTES: usize = WRITTEN_BYTES + escape::MAX_SHORT_BYTES + 16;
 
+/// A value that mostly is short.
+pub(crate) trait ShortValue {
+    /// Writes it, and returns where it ends; `None` for one that is not short, or needs a second look.
+    fn write(self, room: Room<'_>) -> Option<usize>;
+}
+
 /// Room for a field at the end of a line, which begins with its key.
 pub(crate) struct Room<'a> {
     bytes: &'a mut [u8; ROOM_BYTES],
@@ -17,64 +23,74 @@ pub(crate) struct Room<'a> {
 
 /// Writes a field, and returns its place in the line; `None` leaves the line as it was.
 #[inline(always)]
-pub(crate) fn write(
-    line: &mut Vec<u8>,
-    key: &StaticKey,
-    value: impl FnOnce(Room<'_>) -> Option<usize>,
-) -> Option<usize> {
+pub(crate) fn write(line: &mut Vec<u8>, key: &StaticKey, value: impl ShortValue) -> Option<usize> {
     let start = line.len();
+    // a line that has to grow does so elsewhere
     if line.capacity() - start < ROOM_BYTES {
         return None;
     }
     line.extend_from_slice(&[0; ROOM_BYTES]);
-    let end = line
-        .last_chunk_mut()
-        .and_then(|bytes: &mut [u8; ROOM_BYTES]| {
-            bytes[..WRITTEN_BYTES].copy_from_slice(&key.written);
-            // a key that is written as a whole ends before the last bytes
-            let at = (key.name.len() + 4) % WRITTEN_BYTES;
-            value(Room { bytes, at })
-        });
-    line.truncate(start + end.unwrap_or_default());
-    end.map(|_| start)
+    let bytes: &mut [u8; ROOM_BYTES] = line.last_chunk_mut()?;
+    bytes[..WRITTEN_BYTES].copy_from_slice(&key.written);
+    // a key that is written as a whole ends before that
+    let at = (key.name.len() + 4) % WRITTEN_BYTES;
+    let Some(end) = value.write(Room { bytes, at }) else {
+        line.truncate(start);
+        return None;
+    };
+    line.truncate(start + end);
+    Some(start)
 }
 
-/// The value of a field; each returns where it ends, and `None` where it is none of the usual.
-impl Room<'_> {
+impl ShortValue for bool {
     #[inline(always)]
-    pub(crate) fn boolean(self, value: bool) -> Option<usize> {
-        let text: [u8; 5] = if value { *b"true " } else { *b"false" };
-        self.bytes[self.at..self.at + 5].copy_from_slice(&text);
-        Some(self.at + 5 - usize::from(value))
+    fn write(self, Room { bytes, at }: Room<'_>) -> Option<usize> {
+        let text = if self { b"true " } else { b"false" };
+        bytes[at..at + 5].copy_from_slice(text);
+        Some(at + 5 - usize::from(self))
     }
+}
 
+impl ShortValue for u64 {
     #[inline(always)]
-    pub(crate) fn integer(self, value: u64) -> Option<usize> {
-        let number = u32::try_from(value)
-            .ok()
-            .filter(|number| *number < scalars::SHORT_NUMBERS)?;
+    fn write(self, Room { bytes, at }: Room<'_>) -> Option<usize> {
+        let number = u32::try_from(self).ok()?;
+        if number >= scalars::SHORT_NUMBERS {
+            return None;
+        }
         let (digits, count) = scalars::short_number(number);
-        self.bytes[self.at..self.at + 8].copy_from_slice(&digits);
-        Some(self.at + count)
+        bytes[at..at + 8].copy_from_slice(&digits);
+        Some(at + count)
     }
+}
 
+impl ShortValue for i64 {
     #[inline(always)]
-    pub(crate) fn float(self, value: f64) -> Option<usize> {
-        let (whole, thousandths) = scalars::thousandths(value)?;
+    fn write(self, room: Room<'_>) -> Option<usize> {
+        u64::try_from(self).ok()?.write(room)
+    }
+}
+
+impl ShortValue for f64 {
+    #[inline(always)]
+    fn write(self, Room { bytes, at }: Room<'_>) -> Option<usize> {
+        let (whole, thousandths) = scalars::thousandths(self)?;
         let (digits, count) = scalars::short_number(whole);
-        self.bytes[self.at..self.at + 8].copy_from_slice(&digits);
+        bytes[at..at + 8].copy_from_slice(&digits);
         let (decimals, used) = scalars::decimals(thousandths);
-        let at = self.at + count % 16;
-        self.bytes[at..at + 4].copy_from_slice(&decimals);
+        let at = at + count % 16;
+        bytes[at..at + 4].copy_from_slice(&decimals);
         Some(at + used)
     }
+}
 
-    /// Text in which nothing has to be escaped, and no URL or query can be.
+impl ShortValue for &str {
     #[inline(always)]
-    pub(crate) fn text(self, value: &str) -> Option<usize> {
-        let at = self.at + 1;
-        let len = escape::short(value, self.bytes[at..].first_chunk_mut()?)?;
-        self.bytes[at + len] = b'"';
-        Some(at + len + 1)
+    fn write(self, Room { bytes, at }: Room<'_>) -> Option<usize> {
+        bytes[at] = b'"';
+        let at = at + 1;
+        let end = at + escape::short(self, bytes[at..].first_chunk_mut()?)?;
+        bytes[end] = b'"';
+        Some(end + 1)
     }
 }
