@@ -51,6 +51,10 @@ impl LineDrain {
     /// Reports whether a line of this level would be written, from this module.
     #[inline]
     pub(crate) fn enabled(&self, level: Level, module: &str) -> bool {
+        // most lines of a fine level end here
+        if !self.handle.levels.may_be_enabled(level) {
+            return false;
+        }
         match &self.name {
             Some(name) => self.handle.enabled(level, name, Some(module)),
             None => self.root_enabled(level, module),
