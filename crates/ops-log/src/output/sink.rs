@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::output::direct::{Direct, Passed};
 use crate::output::health::OutputHealth;
@@ -53,9 +53,6 @@ pub(crate) struct Target {
     /// Set when the file is to be opened again at the next line.
     reopen: bool,
 }
-
-/// Time that the end of an output waits for a line that is being written.
-const CLOSE_BUDGET: Duration = Duration::from_millis(100);
 
 impl Sink {
     pub(crate) fn open(output: &Output, rotation: Rotation, form: &JsonForm) -> io::Result<Self> {
@@ -183,15 +180,16 @@ impl Sink {
         Arc::strong_count(&self.target) == 1
     }
 
-    /// Takes no line from here on, and lets go of the place where they went; one that stalls is held until nobody has this any more.
+    /// Takes no line from here on, and lets go of the place where they went, as soon as a line is written that is on its way there.
     pub(crate) fn close(&self) {
-        let Some(mut target) = self.target.try_lock_for(CLOSE_BUDGET) else {
-            return;
-        };
-        let writer = std::mem::replace(&mut target.writer, Writer::Closed);
-        drop(target);
-        // a writer of the application may log at its end, or panic
-        caught(|| drop(writer));
+        if let Some(target) = self.target.try_lock() {
+            return Target::close(target);
+        }
+        // the writer may be what closes it: nobody waits for it here
+        let target = Arc::clone(&self.target);
+        let thread = std::thread::Builder::new().name("ops-log-close".to_owned());
+        // without a thread, it ends with the last one that has it
+        drop(thread.spawn(move || Target::close(target.lock())));
     }
 
     /// Writes a line of our own, which nobody counts; returns whether it was written.
@@ -312,6 +310,13 @@ impl Target {
             lost_in_all: 0,
             reopen: false,
         }
+    }
+
+    fn close(mut target: MutexGuard<'_, Self>) {
+        let writer = std::mem::replace(&mut target.writer, Writer::Closed);
+        drop(target);
+        // a writer of the application may log at its end, or panic
+        caught(|| drop(writer));
     }
 
     /// Reports whether nothing is wrong that the next line has to know of.

@@ -14,13 +14,17 @@ use crate::pipeline::active::ActiveConfig;
 
 /// The configuration that lines are written by, until it is replaced.
 ///
-/// Each thread keeps the one that it wrote its last line by, so that it need not ask for it. A thread may keep it for as long as it
-/// is idle; what it stands in the way of is the end of its output, which is closed by who replaces it.
+/// Each thread keeps the one that it wrote its last line by, so that it need not ask for it. An idle thread may keep it for long:
+/// for its output to end all the same, who replaces it closes that.
 pub(super) struct Applied {
     config: ArcSwapOption<ActiveConfig>,
     /// Another one for each configuration of the process.
     version: AtomicU64,
 }
+
+/// A configuration that was replaced.
+#[must_use = "its output is closed when the next one holds in all its parts"]
+pub(super) struct Replaced(Option<Arc<ActiveConfig>>);
 
 /// A configuration that was applied when its state had this version.
 struct Kept {
@@ -44,12 +48,13 @@ impl Applied {
         }
     }
 
-    /// Puts this one in the place of the one before, whose output is closed.
-    pub(super) fn replace(&self, config: ActiveConfig) {
+    /// Puts this one in the place of the one before.
+    pub(super) fn replace(&self, config: ActiveConfig) -> Replaced {
         static VERSIONS: AtomicU64 = AtomicU64::new(1);
         let before = self.config.swap(Some(Arc::new(config)));
-        self.version.store(VERSIONS.fetch_add(1, Relaxed), Release);
-        close(before);
+        let version = VERSIONS.fetch_add(1, Relaxed);
+        self.version.store(version, Release);
+        Replaced(before)
     }
 
     /// The one that was applied; `None` before any was.
@@ -66,7 +71,10 @@ impl Applied {
             _ => self.look_up(version)?,
         };
         let result = work(found.config()?);
-        if let Found::Kept(kept) = found {
+        // what was replaced meanwhile is not kept
+        if let Found::Kept(kept) = found
+            && self.version.load(Relaxed) == version
+        {
             let _ = KEPT.try_with(|slot| slot.set(Some(kept)));
         }
         Some(result)
@@ -80,6 +88,10 @@ impl Applied {
             return Some(Found::Loaded(loaded));
         }
         let config = Arc::clone(config);
+        if self.version.load(Acquire) != version {
+            // it may have been replaced before it could be closed
+            return Some(Found::Loaded(loaded));
+        }
         Some(Found::Kept(Kept { version, config }))
     }
 }
@@ -103,14 +115,17 @@ impl Found {
     }
 }
 
-impl Drop for Applied {
-    fn drop(&mut self) {
-        close(self.config.swap(None));
+impl Replaced {
+    /// Closes its output, if threads may keep it.
+    pub(super) fn close(self) {
+        if let Some(config) = self.0.filter(|config| config.may_be_kept()) {
+            config.outputs.close();
+        }
     }
 }
 
-fn close(config: Option<Arc<ActiveConfig>>) {
-    if let Some(config) = config.filter(|config| config.may_be_kept()) {
-        config.outputs.close();
+impl Drop for Applied {
+    fn drop(&mut self) {
+        Replaced(self.config.swap(None)).close();
     }
 }

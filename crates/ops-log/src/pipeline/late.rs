@@ -10,9 +10,8 @@ use crate::context::late::LateBuffer;
 use crate::context::{self, Context};
 use crate::level::late_lines::LateLines;
 use crate::level::levels::LateOverride;
-use crate::output::notice::scrub;
 use crate::pipeline::active::ActiveConfig;
-use crate::pipeline::{GLOBAL, Outcome, PipelineRef, State, bind_all, reentry};
+use crate::pipeline::{GLOBAL, PipelineRef, State, bind_all};
 use crate::render::bound::BoundFields;
 use crate::render::head::RecordMeta;
 use crate::render::line::Line;
@@ -55,7 +54,7 @@ impl State {
             return false;
         }
         let (format, outputs) = (&active.format, &active.outputs);
-        let mut line = Line::begin(buffers, format, &self.counters, active.now(), meta);
+        let mut line = Line::begin(buffers, format, &self.counters, active.now(true), meta);
         bind_all(&mut line, active, bound, true);
         line.fill(fill);
         if active.call_site {
@@ -93,40 +92,17 @@ impl State {
     }
 
     fn hand_over_late(&self, lines: VecDeque<RenderedLine>) {
+        let goes_by_the_level = |_: &ActiveConfig, filter: Option<&crate::Filter>| filter.is_none();
         for line in lines {
             let level = line.level;
             let written = with_buffers(|buffers| {
                 buffers.restore(line);
-                loop {
-                    let hand_over = |active: &ActiveConfig| self.hand_over(active, buffers, level);
-                    // the next configuration has the lines of one that was replaced meanwhile
-                    if self.active.with(hand_over) != Some(Outcome::Closed) {
-                        break;
-                    }
-                }
+                self.hand_over(buffers, level, true, &goes_by_the_level);
             });
             if written.is_none() {
                 self.line_log.count(0, level, false);
             }
         }
-    }
-
-    fn hand_over(&self, active: &ActiveConfig, buffers: &mut LineBuffers, level: Level) -> Outcome {
-        // a secret that was registered since
-        scrub(buffers, &active.format);
-        let at = active.now();
-        let letterhead = active.letterhead(at);
-        let delivered = reentry::guarded(|| {
-            let goes_by_the_level = |filter: Option<&crate::Filter>| filter.is_none();
-            let outputs = &active.outputs;
-            outputs.hand_over(buffers, level, &letterhead, &goes_by_the_level)
-        });
-        if delivered == Some(None) {
-            return Outcome::Closed;
-        }
-        self.show(at, buffers);
-        self.note(buffers, level, delivered.flatten().unwrap_or(false));
-        Outcome::Done
     }
 }
 

@@ -69,15 +69,6 @@ pub(crate) struct State {
     reporting: ReentrantMutex<()>,
 }
 
-/// What became of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    /// It was counted where it belongs.
-    Done,
-    /// Its output was closed meanwhile: another configuration is applied.
-    Closed,
-}
-
 /// Time that the end of a process waits for pending writes.
 pub(crate) const FLUSH_BUDGET: Duration = Duration::from_secs(1);
 
@@ -121,10 +112,11 @@ impl State {
         let active = ActiveConfig::open(config)?;
         self.line_log.resize(config.recent);
         let of_outputs = active.outputs.filters().cloned().collect();
-        self.active.replace(active);
+        let before = self.active.replace(active);
         let late = config.late_lines.clone();
         self.levels
             .configure(config.filter.clone(), of_outputs, late);
+        before.close();
         Ok(())
     }
 
@@ -160,11 +152,8 @@ impl State {
             self.active
                 .with(|active| self.write_to(active, buffers, meta, bound, fill, asks_others))
         });
-        match written.flatten() {
-            Some(Outcome::Done) => {}
-            // a line whose output was closed while it was rendered is one of the configuration after it
-            Some(Outcome::Closed) => self.write_by(meta, bound, fill, asks_others),
-            None => self.line_log.count(0, meta.level, false),
+        if written.flatten().is_none() {
+            self.line_log.count(0, meta.level, false);
         }
     }
 
@@ -177,26 +166,21 @@ impl State {
         bound: &[&Arc<BoundFields>],
         fill: &mut dyn FnMut(&mut Line<'_>),
         asks_others: bool,
-    ) -> Outcome {
-        let at = if asks_others {
-            active.now()
-        } else {
-            SystemTime::now()
-        };
+    ) {
+        let at = active.now(asks_others);
         if self.levels.keeps_late() && self.keep(buffers, active, meta, bound, fill) {
-            return Outcome::Done;
+            return;
         }
         if let Some(sampling) = &active.sampling
             && !self.sampled(sampling, meta, bound)
         {
-            self.line_log.count_unsampled(buffers.thread);
-            return Outcome::Done;
+            return self.line_log.count_unsampled(buffers.thread);
         }
         let suppressed = match &active.limiter {
             None => 0,
             Some(limiter) => match self.limited(limiter, meta, active, at, buffers.thread) {
                 Verdict::Write(suppressed) => suppressed,
-                Verdict::Suppress => return Outcome::Done,
+                Verdict::Suppress => return,
             },
         };
         let mut line = Line::begin(buffers, &active.format, &self.counters, at, meta);
@@ -211,8 +195,7 @@ impl State {
         let event_span = line.end();
         if let Some(capture) = capture {
             scrub(buffers, &active.format);
-            capture.keep(buffers.json());
-            return Outcome::Done;
+            return capture.keep(buffers.json());
         }
         let logger = meta.logger.unwrap_or(&active.service);
         let letterhead = active.letterhead(at);
@@ -231,7 +214,12 @@ impl State {
         });
         let taken = match delivered {
             Some(Some(taken)) => taken,
-            Some(None) => return Outcome::Closed,
+            Some(None) => {
+                let is_wanted = |active: &ActiveConfig, filter: Option<&Filter>| {
+                    self.is_wanted(meta, meta.logger.unwrap_or(&active.service), filter)
+                };
+                return self.hand_over(buffers, meta.level, asks_others, &is_wanted);
+            }
             None => {
                 // no output took it, and none has scrubbed it
                 scrub(buffers, &active.format);
@@ -242,7 +230,42 @@ impl State {
             self.show(at, buffers);
         }
         self.note(buffers, meta.level, taken);
-        Outcome::Done
+    }
+
+    /// Hands a rendered line over to the configuration that is applied, and to each after it that is closed meanwhile.
+    #[cold]
+    fn hand_over(
+        &self,
+        buffers: &mut LineBuffers,
+        level: Level,
+        asks_others: bool,
+        is_wanted: &dyn Fn(&ActiveConfig, Option<&Filter>) -> bool,
+    ) {
+        loop {
+            let handed = self.active.with(|active| {
+                // a secret that was registered since
+                scrub(buffers, &active.format);
+                let at = active.now(asks_others);
+                let letterhead = active.letterhead(at);
+                let delivered = reentry::guarded(|| {
+                    let is_wanted = |filter: Option<&Filter>| is_wanted(active, filter);
+                    (active.outputs).hand_over(buffers, level, &letterhead, &is_wanted)
+                });
+                if delivered == Some(None) {
+                    return false;
+                }
+                if asks_others {
+                    self.show(at, buffers);
+                }
+                self.note(buffers, level, delivered.flatten().unwrap_or(false));
+                true
+            });
+            match handed {
+                Some(true) => return,
+                Some(false) => {}
+                None => return self.line_log.count(buffers.thread, level, false),
+            }
+        }
     }
 
     /// Shows a line of the process to whoever wants to see each.

@@ -1,8 +1,9 @@
 //! Other outputs for threads that log, or that logged and are idle.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::channel;
 use std::thread;
 
@@ -48,6 +49,13 @@ impl Ending {
 
     fn has_ended(&self) -> bool {
         self.ended.load(SeqCst)
+    }
+
+    /// Waits for the end of a writer that was busy when it was closed.
+    fn wait_for_the_end(&self) {
+        while !self.has_ended() {
+            thread::yield_now();
+        }
     }
 
     fn lines(&self) -> usize {
@@ -176,7 +184,8 @@ fn each_line_of_threads_goes_to_one_output_while_others_are_configured() {
         writing.into_iter().map(|one| one.join().unwrap()).sum()
     });
     let (last, before) = endings.split_last().unwrap();
-    assert!(before.iter().all(Ending::has_ended) && !last.has_ended());
+    before.iter().for_each(Ending::wait_for_the_end);
+    assert!(!last.has_ended());
     assert_eq!(endings.iter().map(Ending::lines).sum::<usize>(), sent);
     let stats = pipeline.stats();
     assert_eq!((stats.written, stats.dropped), (sent as u64, 0));
@@ -213,4 +222,92 @@ fn a_writer_that_configures_another_one_or_panics_at_its_end_harms_nobody() {
     pipeline.configure(ending.config()).unwrap();
     info!(pipeline.root(), "written");
     assert_eq!(ending.lines(), 2);
+}
+
+/// A value that configures another output when it is formatted, which is no longer the one that its line was to go to.
+struct Configuring<'a> {
+    pipeline: &'a Pipeline,
+    next: &'a Ending,
+    formatted: AtomicUsize,
+}
+
+impl fmt::Display for Configuring<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.formatted.fetch_add(1, SeqCst);
+        self.pipeline.configure(self.next.config()).unwrap();
+        f.write_str("configured")
+    }
+}
+
+#[test]
+fn a_line_whose_value_configures_another_output_is_formatted_once_and_goes_there() {
+    let (first, next) = (Ending::default(), Ending::default());
+    let pipeline = Pipeline::new(first.config()).unwrap();
+    let value = Configuring {
+        pipeline: &pipeline,
+        next: &next,
+        formatted: AtomicUsize::new(0),
+    };
+    info!(pipeline.root(), "configuring", value = %value);
+    assert!(first.has_ended());
+    assert_eq!(value.formatted.load(SeqCst), 1);
+    assert_eq!((first.lines(), next.lines()), (0, 1));
+    let stats = pipeline.stats();
+    assert_eq!((stats.written, stats.dropped), (1, 0));
+    assert!(pipeline.recent(1)[0].contains(r#""value":"configured"}"#));
+}
+
+/// A writer that is told what to do within its `write`.
+struct Within<F: FnMut() + Send>(Writer, F);
+
+impl<F: FnMut() + Send> Write for Within<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (self.1)();
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_writer_that_configures_another_one_while_it_writes_has_that_line_and_ends() {
+    let (first, next) = (Ending::default(), Ending::default());
+    let pipeline = Pipeline::new(Config::new().stdout(false)).unwrap();
+    let (then, config) = (pipeline.clone(), next.config());
+    let within = Within(Writer(first.clone()), move || {
+        then.configure(config.clone()).unwrap();
+    });
+    let config = Config::new().stdout(false);
+    let config = config.output(Output::writer(within).json(true));
+    pipeline.configure(config).unwrap();
+    info!(pipeline.root(), "written");
+    first.wait_for_the_end();
+    info!(pipeline.root(), "written");
+    assert_eq!((first.lines(), next.lines()), (1, 1));
+}
+
+#[test]
+fn a_writer_that_is_busy_when_it_is_replaced_ends_when_it_has_written_its_line() {
+    let (first, next) = (Ending::default(), Ending::default());
+    let (begun, has_begun) = channel();
+    let (go_on, may_go_on) = channel::<()>();
+    let within = Within(Writer(first.clone()), move || {
+        begun.send(()).unwrap();
+        may_go_on.recv().unwrap();
+    });
+    let config = Config::new().stdout(false);
+    let config = config.output(Output::writer(within).json(true));
+    let pipeline = Pipeline::new(config).unwrap();
+    let log = pipeline.root();
+    let busy = thread::spawn(move || info!(log, "written"));
+    has_begun.recv().unwrap();
+    pipeline.configure(next.config()).unwrap();
+    info!(pipeline.root(), "written");
+    assert!(!first.has_ended());
+    go_on.send(()).unwrap();
+    busy.join().unwrap();
+    first.wait_for_the_end();
+    assert_eq!((first.lines(), next.lines()), (1, 1));
 }
