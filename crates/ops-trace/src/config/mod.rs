@@ -45,9 +45,9 @@ pub struct Config {
     pub(crate) resource: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) endpoint: Option<String>,
-    /// Endpoint of a configuration that the environment overrides, signal by signal.
+    /// What is set below the environment.
     #[serde(skip)]
-    pub(crate) endpoint_below_env: Option<String>,
+    pub(crate) below_env: BelowEnv,
     #[serde(default)]
     pub(crate) sampling_ratio: Option<f64>,
     #[serde(default)]
@@ -86,6 +86,20 @@ pub struct Config {
     pub(crate) environment: Environment,
 }
 
+/// Settings that hold where no variable says otherwise, or the one that does cannot be used.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BelowEnv {
+    pub(crate) endpoint: Option<String>,
+    pub(crate) sampling_ratio: Option<f64>,
+    pub(crate) queue_spans: Option<usize>,
+    pub(crate) export_timeout: Option<Duration>,
+    pub(crate) export_delay: Option<Duration>,
+    pub(crate) keep_errors: Option<bool>,
+    pub(crate) keep_slow: Option<bool>,
+    pub(crate) export_logs: Option<bool>,
+    pub(crate) export_metrics: Option<bool>,
+}
+
 impl Config {
     /// Creates the configuration of a service. `OTEL_SERVICE_NAME` and `service.name` in `OTEL_RESOURCE_ATTRIBUTES` win
     /// over the name.
@@ -95,7 +109,7 @@ impl Config {
             service_version: None,
             resource: BTreeMap::new(),
             endpoint: None,
-            endpoint_below_env: None,
+            below_env: BelowEnv::default(),
             sampling_ratio: None,
             queue_spans: None,
             export_timeout: None,
@@ -126,29 +140,24 @@ impl Config {
     }
 
     /// Lets the environment override what is set so far, as for what was read from a file: a setting whose variable is
-    /// set is taken from it. Without this, what is set here wins.
+    /// set, to something that can be used, is taken from it. Without this, what is set here wins.
     #[must_use]
     pub fn with_env(mut self) -> Self {
-        let is_set = |names: &[&'static str]| self.environment.first(names).is_some();
-        let [sampler, keep, queue, timeout, delay, logs, metrics] = [
-            is_set(&[environment::SAMPLER, environment::ARGUMENT]),
-            is_set(&[environment::KEEP]),
-            is_set(&[environment::QUEUE_SIZE]),
-            is_set(&signal::TRACES.timeout),
-            is_set(&[environment::SCHEDULE_DELAY]),
-            is_set(&[environment::LOGS_EXPORTER]),
-            is_set(&[environment::METRICS_EXPORTER]),
-        ];
-        // each signal has a variable of its own: what is below them is decided signal by signal
-        self.endpoint_below_env = self.endpoint.take().or(self.endpoint_below_env);
-        self.sampling_ratio = self.sampling_ratio.filter(|_| !sampler);
-        self.keep_errors = self.keep_errors.filter(|_| !keep);
-        self.keep_slow = self.keep_slow.filter(|_| !keep);
-        self.queue_spans = self.queue_spans.filter(|_| !queue);
-        self.export_timeout = self.export_timeout.filter(|_| !timeout);
-        self.export_delay = self.export_delay.filter(|_| !delay);
-        self.export_logs = self.export_logs.filter(|_| !logs);
-        self.export_metrics = self.export_metrics.filter(|_| !metrics);
+        fn lower<T>(set: &mut Option<T>, below: &mut Option<T>) {
+            if set.is_some() {
+                *below = set.take();
+            }
+        }
+        let below = &mut self.below_env;
+        lower(&mut self.endpoint, &mut below.endpoint);
+        lower(&mut self.sampling_ratio, &mut below.sampling_ratio);
+        lower(&mut self.queue_spans, &mut below.queue_spans);
+        lower(&mut self.export_timeout, &mut below.export_timeout);
+        lower(&mut self.export_delay, &mut below.export_delay);
+        lower(&mut self.keep_errors, &mut below.keep_errors);
+        lower(&mut self.keep_slow, &mut below.keep_slow);
+        lower(&mut self.export_logs, &mut below.export_logs);
+        lower(&mut self.export_metrics, &mut below.export_metrics);
         self
     }
 

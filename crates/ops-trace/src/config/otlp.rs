@@ -57,7 +57,7 @@ fn url(config: &Config, signal: &Signal, warnings: &mut Vec<Warning>) -> Result<
                 endpoint::with_path(&endpoint, signal.path).map_err(|error| error.of(ENDPOINT))?
             }
             (None, None) => {
-                let below = given(&config.endpoint_below_env);
+                let below = given(&config.below_env.endpoint);
                 let below = below.as_deref().unwrap_or(endpoint::DEFAULT);
                 endpoint::with_path(below, signal.path)?
             }
@@ -94,12 +94,15 @@ fn gzip(env: &Environment, signal: &Signal, warnings: &mut Vec<Warning>) -> bool
 /// 0 means no limit, as for every timeout of OpenTelemetry.
 fn timeout(config: &Config, signal: &Signal, warnings: &mut Vec<Warning>) -> Duration {
     let env = &config.environment;
+    let [least, most] = [TIMEOUT_MS.0, TIMEOUT_MS.1].map(Duration::from_millis);
+    let clamped = |timeout: Duration| timeout.clamp(least, most);
     match (config.export_timeout, env.first(&signal.timeout)) {
-        (Some(timeout), _) => {
-            let [least, most] = [TIMEOUT_MS.0, TIMEOUT_MS.1].map(Duration::from_millis);
-            timeout.clamp(least, most)
-        }
+        (Some(timeout), _) => clamped(timeout),
         (None, Some((_, value))) if value.parse() == Ok(0) => NO_TIMEOUT,
-        (None, _) => env.millis(&signal.timeout, TIMEOUT_MS, EXPORT_TIMEOUT, warnings),
+        (None, _) => {
+            let below = config.below_env.export_timeout.map(clamped);
+            let below = below.unwrap_or(EXPORT_TIMEOUT);
+            env.millis(&signal.timeout, TIMEOUT_MS, below, warnings)
+        }
     }
 }

@@ -146,25 +146,29 @@ fn exporters(env: &Environment, warnings: &mut Vec<Warning>) -> Exporters {
 }
 
 fn queue_spans(config: &Config, warnings: &mut Vec<Warning>) -> usize {
-    match config.queue_spans {
-        Some(spans) => spans.clamp(QUEUE.0, QUEUE.1),
-        None => config
-            .environment
-            .number(&[QUEUE_SIZE], QUEUE, QUEUE_SPANS, warnings),
-    }
+    let clamped = |spans: usize| spans.clamp(QUEUE.0, QUEUE.1);
+    let below = config.below_env.queue_spans.map(clamped);
+    config.queue_spans.map_or_else(
+        || {
+            let below = below.unwrap_or(QUEUE_SPANS);
+            (config.environment).number(&[QUEUE_SIZE], QUEUE, below, warnings)
+        },
+        clamped,
+    )
 }
 
 pub(super) fn export_delay(config: &Config, warnings: &mut Vec<Warning>) -> Duration {
-    match config.export_delay {
-        // a day is as good as never, and can be added to any instant
-        Some(delay) => delay.clamp(
-            Duration::from_millis(DELAY_MS.0),
-            Duration::from_secs(24 * 60 * 60),
-        ),
-        None => config
-            .environment
-            .millis(&[SCHEDULE_DELAY], DELAY_MS, EXPORT_DELAY, warnings),
-    }
+    // a day is as good as never, and can be added to any instant
+    let day = Duration::from_secs(24 * 60 * 60);
+    let clamped = |delay: Duration| delay.clamp(Duration::from_millis(DELAY_MS.0), day);
+    let below = config.below_env.export_delay.map(clamped);
+    config.export_delay.map_or_else(
+        || {
+            let below = below.unwrap_or(EXPORT_DELAY);
+            (config.environment).millis(&[SCHEDULE_DELAY], DELAY_MS, below, warnings)
+        },
+        clamped,
+    )
 }
 
 fn limits(env: &Environment, warnings: &mut Vec<Warning>) -> Limits {

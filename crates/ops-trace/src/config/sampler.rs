@@ -23,23 +23,27 @@ pub(crate) fn sampler(
     config: &Config,
     warnings: &mut Vec<Warning>,
 ) -> Result<(SamplerKind, f64), Error> {
-    let env = &config.environment;
-    let (kind, ratio) = of_environment(env, warnings);
-    match config.sampling_ratio {
-        Some(ratio) if !(0.0..=1.0).contains(&ratio) => Err(Error::InvalidRatio { ratio }),
-        Some(ratio) => Ok((kind, ratio)),
-        None => Ok((kind, ratio)),
+    let below = config.below_env.sampling_ratio.unwrap_or(1.0);
+    let (kind, ratio) = of_environment(&config.environment, below, warnings);
+    let ratio = config.sampling_ratio.unwrap_or(ratio);
+    if !(0.0..=1.0).contains(&ratio) {
+        return Err(Error::InvalidRatio { ratio });
     }
+    Ok((kind, ratio))
 }
 
-fn of_environment(env: &Environment, warnings: &mut Vec<Warning>) -> (SamplerKind, f64) {
+fn of_environment(
+    env: &Environment,
+    below: f64,
+    warnings: &mut Vec<Warning>,
+) -> (SamplerKind, f64) {
     let name = env.name(&[SAMPLER]).map(|(_, name)| name);
     let (kind, fixed) = match name.as_deref() {
         Some("parentbased_traceidratio") => {
-            return (SamplerKind::ParentBased, argument(env, warnings));
+            return (SamplerKind::ParentBased, argument(env, below, warnings));
         }
-        Some("traceidratio") => return (SamplerKind::Ratio, argument(env, warnings)),
-        None => (SamplerKind::ParentBased, 1.0),
+        Some("traceidratio") => return (SamplerKind::Ratio, argument(env, below, warnings)),
+        None => (SamplerKind::ParentBased, below),
         Some("always_on") => (SamplerKind::Ratio, 1.0),
         Some("always_off") => (SamplerKind::Ratio, 0.0),
         Some("parentbased_always_on") => (SamplerKind::ParentBased, 1.0),
@@ -47,9 +51,13 @@ fn of_environment(env: &Environment, warnings: &mut Vec<Warning>) -> (SamplerKin
         Some(other) => {
             let accepted =
                 "always_on, always_off, traceidratio, each also with parentbased_ before it";
-            let used = "parentbased_always_on";
-            warn(warnings, SAMPLER, other.to_owned(), accepted, used);
-            (SamplerKind::ParentBased, 1.0)
+            let used = if below == 1.0 {
+                "parentbased_always_on".to_owned()
+            } else {
+                format!("parentbased_traceidratio, {below}")
+            };
+            warn(warnings, SAMPLER, other.to_owned(), accepted, &used);
+            (SamplerKind::ParentBased, below)
         }
     };
     if let Some(value) = env.get(ARGUMENT) {
@@ -60,14 +68,15 @@ fn of_environment(env: &Environment, warnings: &mut Vec<Warning>) -> (SamplerKin
 }
 
 /// Not clamped: 5 is more likely meant as 5 % than as 100 %, so that a warning is logged instead of a guess made.
-fn argument(env: &Environment, warnings: &mut Vec<Warning>) -> f64 {
+fn argument(env: &Environment, below: f64, warnings: &mut Vec<Warning>) -> f64 {
     let Some(value) = env.get(ARGUMENT) else {
-        return 1.0;
+        return below;
     };
     let ratio = value.parse().ok().filter(|r| (0.0..=1.0).contains(r));
     ratio.unwrap_or_else(|| {
-        warn(warnings, ARGUMENT, value, "a number from 0 to 1", "1");
-        1.0
+        let used = below.to_string();
+        warn(warnings, ARGUMENT, value, "a number from 0 to 1", &used);
+        below
     })
 }
 
@@ -88,7 +97,7 @@ impl Keep {
 pub(crate) fn keep(config: &Config, warnings: &mut Vec<Warning>) -> Keep {
     let variable = KEEP;
     let list = config.environment.name(&[variable]).map(|(_, list)| list);
-    let (mut keep, mut unknown) = (Keep::default(), false);
+    let (mut named, mut is_known, mut unknown) = (Keep::default(), false, false);
     let names = list
         .as_deref()
         .unwrap_or_default()
@@ -96,12 +105,25 @@ pub(crate) fn keep(config: &Config, warnings: &mut Vec<Warning>) -> Keep {
         .map(str::trim);
     for name in names.filter(|name| !name.is_empty()) {
         match name {
-            "errors" => keep.errors = true,
-            "slow" => keep.slow = true,
+            "errors" => named.errors = true,
+            "slow" => named.slow = true,
             "none" => {}
-            _ => unknown = true,
+            _ => {
+                unknown = true;
+                continue;
+            }
         }
+        is_known = true;
     }
+    let below = &config.below_env;
+    let keep = if is_known {
+        named
+    } else {
+        Keep {
+            errors: below.keep_errors.unwrap_or_default(),
+            slow: below.keep_slow.unwrap_or_default(),
+        }
+    };
     if unknown {
         let used = match (keep.errors, keep.slow) {
             (true, true) => "errors, slow",

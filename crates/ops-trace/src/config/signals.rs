@@ -61,10 +61,14 @@ pub(super) fn read(
 
 pub(super) fn logs_wanted(config: &Config, warnings: &mut Vec<Warning>) -> bool {
     let is_built = cfg!(feature = "otlp-logs");
-    let given = config.export_logs;
+    let given = Given {
+        set: config.export_logs,
+        below_env: config.below_env.export_logs,
+        setting: "export_logs",
+    };
     wanted(
         &config.environment,
-        (given, "export_logs"),
+        given,
         LOGS_EXPORTER,
         (is_built, "otlp-logs"),
         warnings,
@@ -73,38 +77,49 @@ pub(super) fn logs_wanted(config: &Config, warnings: &mut Vec<Warning>) -> bool 
 
 fn metrics_wanted(config: &Config, warnings: &mut Vec<Warning>) -> bool {
     let is_built = cfg!(feature = "otlp-metrics");
-    let given = config.export_metrics;
+    let given = Given {
+        set: config.export_metrics,
+        below_env: config.below_env.export_metrics,
+        setting: "export_metrics",
+    };
     wanted(
         &config.environment,
-        (given, "export_metrics"),
+        given,
         METRICS_EXPORTER,
         (is_built, "otlp-metrics"),
         warnings,
     )
 }
 
-/// The setting of the program, or else the variable. Without the feature nothing is sent, which is said if it was asked for.
+/// A setting of the program, by its name.
+struct Given {
+    set: Option<bool>,
+    below_env: Option<bool>,
+    setting: &'static str,
+}
+
+/// The setting of the program, or else the variable, or what is below that. Without the feature nothing is sent, which is said if
+/// it was asked for.
 fn wanted(
     env: &Environment,
-    (given, setting): (Option<bool>, &'static str),
+    given: Given,
     variable: &'static str,
     (is_built, feature): (bool, &str),
     warnings: &mut Vec<Warning>,
 ) -> bool {
-    let (source, value, on) = match (given, env.name(&[variable])) {
-        (Some(on), _) => (setting, on.to_string(), on),
-        (None, None) => return false,
-        (None, Some((_, value))) => {
-            let on = match value.as_str() {
-                "otlp" => true,
-                "none" => false,
-                _ => {
-                    warn(warnings, variable, value, "none, otlp", "none");
-                    return false;
-                }
-            };
-            (variable, value, on)
-        }
+    let below = given.below_env.unwrap_or_default();
+    let (source, value, on) = match (given.set, env.name(&[variable])) {
+        (Some(on), _) => (given.setting, on.to_string(), on),
+        (None, None) => (given.setting, below.to_string(), below),
+        (None, Some((_, value))) => match value.as_str() {
+            "otlp" => (variable, value, true),
+            "none" => (variable, value, false),
+            _ => {
+                let used = if below && is_built { "otlp" } else { "none" };
+                warn(warnings, variable, value, "none, otlp", used);
+                (given.setting, below.to_string(), below)
+            }
+        },
     };
     if on && !is_built {
         let accepted = format!("none; otlp with the feature `{feature}` of ops-trace");

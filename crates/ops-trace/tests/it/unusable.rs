@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
 
 use ops_trace::testing::Collector;
 use ops_trace::{Config, Error, Tracer, span};
@@ -58,6 +59,76 @@ fn a_value_that_is_not_utf8_is_wrong_and_not_unset() {
         assert_eq!(spans.len(), 1, "{variable}");
         assert_eq!(spans[0].resource("service.name"), Some("code"));
     }
+}
+
+/// What a file says, before the environment is asked.
+fn of_a_file() -> Config {
+    let config = Config::new("it").sampling_ratio(0.05).queue_spans(8192);
+    let config = config.export_timeout(Duration::from_secs(7));
+    let config = config.export_delay(Duration::from_millis(1234));
+    config.keep_slow(true).export_logs(false)
+}
+
+#[test]
+fn a_variable_that_cannot_be_used_leaves_what_is_set_below_it() {
+    for (variable, value, used) in [
+        ("OTEL_TRACES_SAMPLER_ARG", "0.2", "used=0.05"),
+        (
+            "OTEL_TRACES_SAMPLER",
+            "bogus",
+            "used=parentbased_traceidratio, 0.05",
+        ),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "abc", "used=8192"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "-1", "used=1234"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "used=7000"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "5s", "used=7000"),
+        ("OTEL_LOGS_EXPORTER", "kafka", "used=none"),
+        ("OPS_TRACE_KEEP", "slowly", "used=slow"),
+    ] {
+        let config = of_a_file().environment([
+            (variable, value),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"),
+        ]);
+        let (tracer, lines) = lines_of(|| Tracer::new(config.with_env()).unwrap());
+        let told: Vec<_> = lines.iter().filter(|l| l.contains(variable)).collect();
+        assert_eq!(told.len(), 1, "{variable}: {lines:#?}");
+        assert!(told[0].ends_with(used), "{}", told[0]);
+        assert_eq!(tracer.sampling_ratio(), 0.05, "{variable}");
+    }
+}
+
+#[test]
+fn a_variable_that_can_be_used_wins_over_what_is_set_below_it() {
+    for (sampler, ratio) in [
+        (&[("OTEL_TRACES_SAMPLER", "always_on")][..], 1.0),
+        (&[("OTEL_TRACES_SAMPLER", "traceidratio")], 0.05),
+        (
+            &[
+                ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+                ("OTEL_TRACES_SAMPLER_ARG", "0.2"),
+            ],
+            0.2,
+        ),
+        (
+            &[
+                ("OTEL_TRACES_SAMPLER", "traceidratio"),
+                ("OTEL_TRACES_SAMPLER_ARG", "20 %"),
+            ],
+            0.05,
+        ),
+    ] {
+        let config = of_a_file().environment(sampler.iter().copied());
+        let tracer = Tracer::new(config.clone().with_env()).unwrap();
+        assert_eq!(tracer.sampling_ratio(), ratio, "{sampler:?}");
+        // what is set after the environment was asked wins over both
+        let tracer = Tracer::new(config.with_env().sampling_ratio(0.5)).unwrap();
+        assert_eq!(tracer.sampling_ratio(), 0.5);
+    }
+    let out_of_range = Config::new("it").sampling_ratio(5.0);
+    let always = [("OTEL_TRACES_SAMPLER", "always_on")];
+    Tracer::new(out_of_range.clone().environment(always).with_env()).unwrap();
+    let error = Tracer::new(out_of_range.environment([("A", "b")]).with_env());
+    assert!(matches!(error, Err(Error::InvalidRatio { .. })));
 }
 
 #[test]
