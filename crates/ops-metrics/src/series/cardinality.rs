@@ -1,4 +1,5 @@
-use crate::series::guard::{CardinalityState, Limits};
+use crate::series::family::Family;
+use crate::series::guard::{CardinalityState, EXAMPLES_MAX, Limits};
 use crate::series::registry::all_families;
 
 /// A label whose values became `other`.
@@ -15,29 +16,42 @@ pub struct Overflow {
     pub examples: Vec<String>,
 }
 
-/// Returns the labels that overflowed, most often first.
+/// Returns the labels that overflowed, most often first. Metrics of the facade may have several sets of labels under one name: a
+/// label of all of them is one here.
 pub fn overflows() -> Vec<Overflow> {
-    let mut all: Vec<Overflow> = all_families()
-        .into_iter()
-        .flat_map(|family| {
-            let definition = family.definition();
-            let read = |_: &Limits, growth: &CardinalityState| {
-                let named = definition.labels.iter().zip(&growth.labels);
-                let overflown = named.filter(|(_, growth)| growth.overflows > 0);
-                overflown
-                    .map(|(label, growth)| Overflow {
-                        metric: definition.name,
-                        label: label.name,
-                        count: growth.overflows,
-                        examples: growth.examples.clone(),
-                    })
-                    .collect::<Vec<_>>()
-            };
-            family.growth(read).unwrap_or_default()
-        })
-        .collect();
+    let mut all: Vec<Overflow> = Vec::new();
+    for overflow in all_families().into_iter().flat_map(overflows_of) {
+        let is_same = |known: &&mut Overflow| {
+            (known.metric, known.label) == (overflow.metric, overflow.label)
+        };
+        match all.iter_mut().find(is_same) {
+            Some(known) => {
+                known.count = known.count.saturating_add(overflow.count);
+                known.examples.extend(overflow.examples);
+                known.examples.truncate(EXAMPLES_MAX);
+            }
+            None => all.push(overflow),
+        }
+    }
     all.sort_by_key(|overflow| std::cmp::Reverse(overflow.count));
     all
+}
+
+fn overflows_of(family: &'static Family) -> Vec<Overflow> {
+    let definition = family.definition();
+    let read = |_: &Limits, growth: &CardinalityState| {
+        let named = definition.labels.iter().zip(&growth.labels);
+        let overflown = named.filter(|(_, growth)| growth.overflows > 0);
+        overflown
+            .map(|(label, growth)| Overflow {
+                metric: definition.name,
+                label: label.name,
+                count: growth.overflows,
+                examples: growth.examples.clone(),
+            })
+            .collect()
+    };
+    family.growth(read).unwrap_or_default()
 }
 
 /// Number of series of a metric, and of values of its labels.

@@ -15,7 +15,7 @@ pub const LABEL_VALUE_BYTES_MAX: usize = 256;
 /// Values that the label `metric` of `ops_metrics_*` may have: one for each metric.
 const METRICS_MAX: usize = 2000;
 /// Refused values of one label that are kept for a person to read, and how much of each.
-const EXAMPLES_MAX: usize = 5;
+pub(crate) const EXAMPLES_MAX: usize = 5;
 const EXAMPLE_CHARS_MAX: usize = 64;
 /// Maximum number of sets of text addresses that are remembered for each admitted series.
 const IDENTITIES_PER_SERIES: usize = 4;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use http::Method;
+use ops_metrics::LABEL_VALUES_MAX;
 use ops_metrics::catalog::http_requests_total;
 use ops_metrics::testing::Registry;
 
@@ -229,4 +230,27 @@ fn one_metric_may_have_several_sets_of_labels() {
     assert_eq!(value(&text, r#"sets_total{b="2"}"#), Some(4.0));
     assert_eq!(text.matches("# TYPE sets_total counter").count(), 1);
     assert_valid(&text);
+}
+
+#[test]
+fn overflows_of_a_name_with_several_sets_of_labels_add_up() {
+    let registry = Registry::new();
+    let overflows = registry.run(|| {
+        for user in 0..LABEL_VALUES_MAX + 100 {
+            let user = user.to_string();
+            metrics::counter!("several_sets_total", "user" => user.clone()).increment(1);
+            metrics::counter!("several_sets_total", "user" => user, "kind" => "a").increment(1);
+        }
+        ops_metrics::overflows()
+    });
+    let [overflow] = &overflows[..] else {
+        panic!("{overflows:?}");
+    };
+    assert_eq!(
+        (overflow.metric, overflow.label),
+        ("several_sets_total", "user")
+    );
+    assert_eq!((overflow.count, overflow.examples.len()), (200, 5));
+    let counted = r#"ops_metrics_overflow_total{metric="several_sets_total",label="user"}"#;
+    assert_eq!(registry.value(counted), Some(200.0));
 }
