@@ -38,6 +38,8 @@ struct Failure {
     detail: String,
     status: Option<u16>,
     retry: Retry,
+    /// The collector said that it has the batch, and nothing more that could be read.
+    is_taken: bool,
 }
 
 /// Time of the next attempt, if one makes sense.
@@ -101,6 +103,7 @@ impl Client {
             kind: failure.kind,
             cause: failure.detail,
             status: failure.status,
+            is_taken: failure.is_taken,
             retry_after: match failure.retry {
                 Retry::After(asked) => Some(asked),
                 Retry::Never | Retry::Soon => None,
@@ -159,6 +162,7 @@ fn not_otlp(answer: String) -> Failure {
         detail: format!("the answer is not OTLP ({answer}): is the endpoint a collector's?"),
         status: None,
         retry: Retry::Never,
+        is_taken: false,
     }
 }
 
@@ -168,6 +172,7 @@ fn unread(error: &ureq::Error, timeout: Duration) -> Failure {
         ureq::Error::BodyExceedsLimit(limit) => not_otlp(format!("more than {limit} bytes")),
         error => Failure {
             retry: Retry::Never,
+            is_taken: true,
             ..network(error, timeout)
         },
     }
@@ -206,6 +211,7 @@ fn network(error: &ureq::Error, timeout: Duration) -> Failure {
         detail,
         status: None,
         retry,
+        is_taken: false,
     }
 }
 
@@ -232,6 +238,7 @@ fn refusal(status: StatusCode, headers: &HeaderMap) -> Failure {
         detail: format!("http status {}{hint}", status.as_u16()),
         status: Some(status.as_u16()),
         retry,
+        is_taken: false,
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct FailedExport {
     pub(crate) cause: String,
     /// Status of its answer, if it gave one.
     pub(crate) status: Option<u16>,
+    /// Set if the collector said that it has the batch, but not whether it took all of it.
+    pub(crate) is_taken: bool,
     /// Time that the collector asked to be left alone for.
     pub(crate) retry_after: Option<Duration>,
 }
@@ -31,6 +33,7 @@ impl FailedExport {
             kind: FailureKind::Other,
             cause,
             status: None,
+            is_taken: false,
             retry_after: None,
         }
     }

@@ -74,8 +74,9 @@ impl Delivery {
                 true
             }
             Err(cause) => {
+                let is_taken = reply.failure.as_ref().is_some_and(|failed| failed.is_taken);
                 self.failed(items, cause, reply.failure);
-                false
+                is_taken
             }
         }
     }

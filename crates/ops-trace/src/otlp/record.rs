@@ -40,6 +40,8 @@ pub(super) fn of(line: &Line) -> (String, LogRecord) {
         && of_line != TraceId::INVALID
     {
         (trace_id, span_id) = (of_line, SpanId::INVALID);
+        // the flags are those of the current trace
+        record.flags = 0;
     }
     if let Some(of_line) = take(&mut fields, "span_id", span_id_of) {
         span_id = of_line;

@@ -10,10 +10,17 @@ pub(super) const TRACE_ID: HeaderName = HeaderName::from_static("x-b3-traceid");
 pub(super) const SPAN_ID: HeaderName = HeaderName::from_static("x-b3-spanid");
 pub(super) const SAMPLED: HeaderName = HeaderName::from_static("x-b3-sampled");
 pub(super) const FLAGS: HeaderName = HeaderName::from_static("x-b3-flags");
+const PARENT_ID: HeaderName = HeaderName::from_static("x-b3-parentspanid");
+
+/// Reads B3 headers in either form, the single one first, as "B3 Extract" of OpenTelemetry's API for propagators has it: who sends
+/// one need not be who chose the other.
+pub(super) fn parse(headers: &HeaderMap) -> Option<SpanContext> {
+    parse_single(headers).or_else(|| parse_multi(headers))
+}
 
 /// Reads `<trace id>-<span id>-<sampled>-<parent>`, of which the last two may be missing. A trace id of 64 bits is filled
 /// up with zeros. Without `sampled` the sender leaves the decision open, and the trace is not sampled, as in other SDKs.
-pub(super) fn parse_single(headers: &HeaderMap) -> Option<SpanContext> {
+fn parse_single(headers: &HeaderMap) -> Option<SpanContext> {
     let mut parts = headers.get(SINGLE)?.to_str().ok()?.split('-');
     let (trace_id, span_id) = (parts.next()?, parts.next()?);
     let sampled = matches!(parts.next(), Some("1" | "d"));
@@ -21,7 +28,7 @@ pub(super) fn parse_single(headers: &HeaderMap) -> Option<SpanContext> {
 }
 
 /// Reads the headers `x-b3-*`.
-pub(super) fn parse_multi(headers: &HeaderMap) -> Option<SpanContext> {
+fn parse_multi(headers: &HeaderMap) -> Option<SpanContext> {
     let text = |name: HeaderName| headers.get(name)?.to_str().ok();
     let debug = text(FLAGS) == Some("1");
     let sampled = matches!(text(SAMPLED), Some("1" | "true")) || debug;
@@ -61,6 +68,9 @@ pub(super) fn inject_multi(ids: &SpanContext, headers: &mut HeaderMap) {
         (SPAN_ID, ids.span_id().to_string()),
         (SAMPLED, sampled.to_owned()),
     ];
+    // these belong to another parent, as in headers that are passed on
+    headers.remove(FLAGS);
+    headers.remove(PARENT_ID);
     for (name, text) in all {
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(name, value);

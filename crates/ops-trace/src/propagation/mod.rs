@@ -56,10 +56,10 @@ fn inject_trace_context(context: &Context, ids: &SpanContext, headers: &mut Head
         headers.insert(TRACEPARENT, value);
     }
     let state = tracestate::header(context, ids);
-    if !state.is_empty()
-        && let Ok(value) = HeaderValue::from_str(&state)
-    {
-        headers.insert(TRACESTATE, value);
+    match HeaderValue::from_str(&state) {
+        Ok(value) if !state.is_empty() => drop(headers.insert(TRACESTATE, value)),
+        // one that is there belongs to another parent, as in headers that are passed on
+        _ => drop(headers.remove(TRACESTATE)),
     }
 }
 
@@ -103,8 +103,7 @@ pub(crate) fn extract(headers: &HeaderMap, formats: Formats) -> Option<Remote> {
         None
     };
     by_traceparent
-        .or_else(|| of(formats.b3, b3::parse_single))
-        .or_else(|| of(formats.b3_multi, b3::parse_multi))
+        .or_else(|| of(formats.b3 || formats.b3_multi, b3::parse))
         .or_else(|| of(formats.xray, xray::parse))
 }
 
@@ -150,25 +149,40 @@ pub(crate) fn not_recorded(parent: &Context, ids: &SpanContext) -> Context {
 #[derive(Debug)]
 pub(crate) struct Propagator {
     formats: Formats,
+    /// Those that are written.
     fields: Vec<String>,
+    /// Those that are read.
+    read: Vec<HeaderName>,
 }
 
 impl Propagator {
     pub(crate) fn new(formats: Formats) -> Self {
-        let of_formats: [(bool, &[HeaderName]); 5] = [
+        let parts = [b3::TRACE_ID, b3::SPAN_ID, b3::SAMPLED];
+        let is_b3 = formats.b3 || formats.b3_multi;
+        let chosen = |of_formats: [(bool, &[HeaderName]); 5]| -> Vec<HeaderName> {
+            let chosen = of_formats.into_iter().filter(|(on, _)| *on);
+            chosen.flat_map(|(_, names)| names.to_vec()).collect()
+        };
+        let written = chosen([
             (formats.trace_context, &[TRACEPARENT, TRACESTATE]),
             (formats.baggage, &[baggage::HEADER]),
             (formats.b3, &[b3::SINGLE]),
-            (
-                formats.b3_multi,
-                &[b3::TRACE_ID, b3::SPAN_ID, b3::SAMPLED, b3::FLAGS],
-            ),
+            (formats.b3_multi, &parts),
             (formats.xray, &[xray::HEADER]),
-        ];
-        let chosen = of_formats.into_iter().filter(|(on, _)| *on);
-        let names = chosen.flat_map(|(_, names)| names.iter().map(|name| name.as_str().to_owned()));
-        let fields = names.collect();
-        Self { formats, fields }
+        ]);
+        let read = chosen([
+            (formats.trace_context, &[TRACEPARENT, TRACESTATE]),
+            (formats.baggage, &[baggage::HEADER]),
+            (is_b3, &[b3::SINGLE, b3::FLAGS]),
+            (is_b3, &parts),
+            (formats.xray, &[xray::HEADER]),
+        ]);
+        let fields = written.iter().map(|name| name.as_str().to_owned());
+        Self {
+            formats,
+            fields: fields.collect(),
+            read,
+        }
     }
 }
 
@@ -185,11 +199,8 @@ impl TextMapPropagator for Propagator {
 
     fn extract_with_context(&self, context: &Context, extractor: &dyn Extractor) -> Context {
         let mut headers = HeaderMap::new();
-        for field in &self.fields {
-            let Ok(name) = HeaderName::try_from(field.as_str()) else {
-                continue;
-            };
-            for value in extractor.get_all(field).unwrap_or_default() {
+        for name in &self.read {
+            for value in extractor.get_all(name.as_str()).unwrap_or_default() {
                 // what cannot be a header is not valid in any format
                 let invalid = |_| HeaderValue::from_static("?");
                 let value = HeaderValue::from_str(value).unwrap_or_else(invalid);

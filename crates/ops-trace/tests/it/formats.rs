@@ -139,6 +139,19 @@ fn headers_of_other_systems_are_read_strictly() {
     ] {
         assert_eq!(multi(&[sampled]), whole, "{sampled:?}");
     }
+    // whichever form is written, both are read, and the single one first
+    let parts = [
+        ("X-B3-TraceId", trace),
+        ("X-B3-SpanId", span),
+        ("X-B3-Sampled", "1"),
+    ];
+    assert_eq!(parent_of("b3", &parts), whole);
+    let single = format!("{}-{span}-1", trace.replace('8', "1"));
+    let both = [&parts[..], &[("b3", &single)]].concat();
+    for form in ["b3", "b3multi"] {
+        let parent = parent_of(form, &both).unwrap();
+        assert_eq!(parent.0, trace.replace('8', "1"), "{form}");
+    }
     // not sampled, and so not sent
     assert_eq!(multi(&[("X-B3-Sampled", "0")]), None);
     let xray = |value: &str| parent_of("xray", &[("X-Amzn-Trace-Id", value)]);
@@ -166,6 +179,37 @@ fn headers_of_other_systems_are_read_strictly() {
         ],
     );
     assert_eq!(both.unwrap().0, trace.replace('8', "1"));
+}
+
+#[test]
+fn what_another_parent_left_in_headers_that_are_passed_on_is_not_sent_with_ours() {
+    let config = Config::new("it").environment([
+        ("OTEL_TRACES_EXPORTER", "none"),
+        ("OTEL_PROPAGATORS", "tracecontext,b3multi"),
+    ]);
+    let tracer = Tracer::new(config.propagate_to("peer")).unwrap();
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in [
+        ("traceparent", "00-malformed"),
+        ("tracestate", "vendor=of-a-stranger"),
+        ("x-b3-flags", "1"),
+        ("x-b3-parentspanid", "05e3ac9a4f6e3b90"),
+        ("x-other", "stays"),
+    ] {
+        headers.insert(name, http::HeaderValue::from_static(value));
+    }
+    span!(tracer: tracer, "call").in_scope(|_| assert!(tracer.inject_to("peer", &mut headers)));
+    let mut names: Vec<_> = headers.keys().map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    let sent = [
+        "traceparent",
+        "x-b3-sampled",
+        "x-b3-spanid",
+        "x-b3-traceid",
+        "x-other",
+    ];
+    assert_eq!(names, sent);
+    assert_ne!(headers["traceparent"], "00-malformed");
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -51,6 +51,11 @@ fn a_line_arrives_with_time_severity_trace_and_each_field() {
                 "\n"
             ),
         );
+        // its trace is another one, of which nobody knows if it is sampled
+        write(
+            lines.clone(),
+            r#"{"event":"bound","trace_id":"0af7651916cd43dd8448eb211c80319c"}"#,
+        );
         ops_trace::current_span_ids().unwrap()
     });
     write(lines.clone(), "not json at all");
@@ -62,7 +67,7 @@ fn a_line_arrives_with_time_severity_trace_and_each_field() {
         lines,
         r#"{"level":"warning","event":"later","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7"}"#,
     );
-    assert!(collector.wait_for_logs(4, SOON));
+    assert!(collector.wait_for_logs(5, SOON));
     let logs = collector.logs();
     let log = |body: &str| logs.iter().find(|log| log.body == body).unwrap();
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
@@ -81,6 +86,9 @@ fn a_line_arrives_with_time_severity_trace_and_each_field() {
         (&hex(&ids.trace_id), &hex(&ids.span_id))
     );
     assert!(paid.is_sampled);
+    let bound = log("bound");
+    assert_eq!(bound.trace_id, "0af7651916cd43dd8448eb211c80319c");
+    assert!(bound.span_id.is_empty() && !bound.is_sampled, "{bound:?}");
     for (key, text) in [
         ("n", "-3"),
         ("big", "18446744073709551615"),
@@ -424,6 +432,29 @@ fn a_difference_that_was_not_delivered_is_in_the_next_one() {
     assert!(a[0].value >= 30.0, "two failed before: {a:#?}");
     let total: f64 = a.iter().map(|point| point.value).sum();
     assert_eq!(total, 10.0 * pushes.load(Relaxed) as f64);
+}
+
+#[test]
+fn a_difference_that_the_collector_has_is_not_sent_again_though_its_answer_broke_off() {
+    let collector = Collector::start().unwrap();
+    // fewer bytes than announced, and the end
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\n";
+    collector.answer(Answer::Raw(format!(
+        "{head}content-length: 100\r\nconnection: close\r\n\r\nabc"
+    )));
+    let (pushes, tracer) = with_metrics(&collector, "delta");
+    assert!(collector.wait_for_requests(2, SOON));
+    collector.answer(Answer::Accept);
+    let started = Instant::now();
+    while tracer.metric_stats().unwrap().exported == 0 {
+        assert!(started.elapsed() < SOON);
+        std::thread::yield_now();
+    }
+    tracer.shutdown_blocking(SOON);
+    let points = collector.points();
+    let a = of(&points, "requests_total", Some("/a"));
+    assert!(a.iter().all(|point| point.value == 10.0), "{a:#?}");
+    assert!(a.len() as u64 <= pushes.load(Relaxed));
 }
 
 #[test]
