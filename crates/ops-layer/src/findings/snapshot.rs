@@ -167,7 +167,7 @@ pub(crate) const SLOW_QUERY: Duration = Duration::from_secs(1);
 pub(crate) struct Metrics {
     pub(crate) requests: f64,
     pub(crate) server_errors: f64,
-    /// Requests that ended with 5xx, of each route that has any.
+    /// Requests that ended with 5xx or broke off after their head, of each route that has any.
     pub(crate) errors_by_route: Vec<(String, f64)>,
     pub(crate) panics: f64,
     pub(crate) open_fds: Option<f64>,

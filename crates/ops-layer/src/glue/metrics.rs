@@ -35,10 +35,18 @@ pub(crate) fn look() -> Option<Seen> {
     let total = |family: &ops_metrics::Family| family.total(every);
     let requests = c::http_requests_total::family();
     let overflows = ops_metrics::overflows().into_iter();
-    let errors = requests.totals_by(|labels| match labels {
+    let mut errors = requests.totals_by(|labels| match labels {
         [route, method, ..] if failed(labels) => Some(format!("{method} {route}")),
         _ => None,
     });
+    // their status says nothing of the failure
+    let after_head = c::http_response_failures_total::family().totals_by(|labels| match labels {
+        [name, method, ..] if route(labels) => Some(format!("{method} {name}")),
+        _ => None,
+    });
+    for (route, count) in after_head {
+        *errors.entry(route).or_insert(0.0) += count;
+    }
     Some(Seen {
         requests: requests.total(route).unwrap_or(0.0),
         server_errors: errors.values().sum(),
@@ -265,4 +273,28 @@ pub(crate) fn before_tick(publish: impl Fn() + Send + Sync + 'static) {
 /// Calls `publish` before each scrape.
 pub(crate) fn before_scrape(publish: impl Fn() + Send + Sync + 'static) {
     ops_metrics::before_scrape(publish);
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use ops_metrics::catalog as c;
+    use ops_metrics::testing::Registry;
+
+    #[test]
+    fn requests_that_break_off_after_their_head_are_errors_of_their_route() {
+        let registry = Registry::new();
+        let seen = registry.run(|| {
+            let requests = c::http_requests_total::family();
+            requests.counter(&["/a", "GET", "200"]).add(20);
+            requests.counter(&["/b", "GET", "503"]).add(5);
+            let failures = c::http_response_failures_total::family();
+            failures.counter(&["/a", "GET", "body_error"]).add(15);
+            failures.counter(&["/healthz", "GET", "panic"]).add(100);
+            super::look()
+        });
+        let seen = seen.unwrap();
+        assert_eq!((seen.requests, seen.server_errors), (25.0, 20.0));
+        let of_routes = [("GET /a".to_owned(), 15.0), ("GET /b".to_owned(), 5.0)];
+        assert_eq!(seen.errors_by_route, of_routes);
+    }
 }
