@@ -35,14 +35,12 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
         #((::core::stringify!(#keyed), #root::Value::from(::core::clone::Clone::clone(&#keyed)))),*
     ]);
     let digest = digest(sig, block);
-    // two functions of one name differ in their place, in the function or impl block around them, or in their text
+    // two functions of one name differ in their place, in the function or impl block around them, or in their text; a closure
+    // has the generics of that impl block and `Self` in the name of its type, which an item in the function would not
     let site = quote!(#root::FunctionSite {
         label: #label,
         place: ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
-        path: {
-            struct __Site;
-            ::core::any::type_name::<__Site>()
-        },
+        path: ::core::any::type_name_of_val(&|| ()),
         digest: #digest,
     });
     let call = match &arguments.on {

@@ -23,8 +23,10 @@ use syn::{Error, ItemFn, parse_macro_input};
 /// | `tables("a", "b")` | `invalidate_table("a")` removes the result |
 /// | `skip(a, b)` | these arguments do not change the result |
 ///
-/// The key is the function (its path, its place in the source, its text), constants of its generics, and the other
-/// arguments, which must be `Clone + Into<data_cache::Value>`; a changed function starts anew. The label
+/// The key is the function (its path, its place in the source, its text), constants of its generics, `Self` and the generics
+/// of the impl block or trait around it, by the names of their types, and the other
+/// arguments, which must be `Clone + Into<data_cache::Value>`; a changed function starts anew. If one of those types is a closure,
+/// which has no name of its own, nothing is kept. The label
 /// `fn:module::name` is what `invalidate` matches, for each function of this name. Without `on` the process-wide cache is used, and a result lives by
 /// its TTL alone: nothing notices that the data behind it changed. Callers that miss at the same time compute once.
 #[proc_macro_attribute]

@@ -19,28 +19,40 @@ pub struct FunctionSite {
     pub label: &'static str,
     /// File, line and column.
     pub place: &'static str,
-    /// The function or impl block around it is a part of this path.
+    /// Type name of a closure in it: the function or impl block around it, with its types, is a part of this path.
     pub path: &'static str,
     /// Digest of its text.
     pub digest: u64,
 }
 
 impl FunctionSite {
+    /// Path of an item in the function: keys of functions without generics are those of earlier versions.
+    fn outer_path(&self) -> &'static str {
+        self.path.strip_suffix("{{closure}}").unwrap_or(self.path)
+    }
+
+    /// Returns `false` if a type of the path is a closure: all closures of one function have the same name.
+    fn is_distinct(&self) -> bool {
+        let mut behind_closures = self.outer_path().split("{{closure}}").skip(1);
+        behind_closures.all(|rest| rest.starts_with("::"))
+    }
+
     fn inputs(&self) -> String {
         let Self {
             label,
             place,
-            path,
             digest,
+            ..
         } = self;
-        format!("{label}\n{place}\n{path}\n{digest:x}")
+        let path = self.outer_path();
+        format!("{label}\n{place}\n{path}__Site\n{digest:x}")
     }
 }
 
 /// One call of a cached function.
 #[doc(hidden)]
 pub struct FunctionCall {
-    /// `None`: there is no cache, or what it reads is being written; the function runs.
+    /// `None`: there is no cache, what it reads is being written, or its types cannot be told apart; the function runs.
     target: Option<(Cache, Key)>,
     label: &'static str,
     tables: &'static [&'static str],
@@ -59,6 +71,7 @@ impl FunctionCall {
     ) -> Self {
         let target = get_cache()
             .ok()
+            .filter(|_| site.is_distinct())
             .map(|cache| with_key(cache, "function", "", &site, arguments));
         Self {
             target,
@@ -78,7 +91,8 @@ impl FunctionCall {
         arguments: Vec<(&'static str, Value)>,
     ) -> Self {
         let engine = warehouse.engine();
-        let target = engine.state("").ok().map(|state| {
+        let state = engine.state("").ok().filter(|_| site.is_distinct());
+        let target = state.map(|state| {
             let database = format!("function {}", engine.identity());
             let cache = warehouse.cache().clone();
             with_key(cache, &database, &state.token, &site, arguments)

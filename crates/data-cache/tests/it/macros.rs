@@ -197,3 +197,99 @@ fn two_cached_functions_of_one_name_never_share_a_result() {
     assert_eq!(cache.invalidate("fn:*::inner").unwrap(), 2);
     assert_eq!(cache.invalidate("fn:*::sized").unwrap(), 3);
 }
+
+/// Cached functions whose results follow from the type that they belong to.
+mod types {
+    use std::marker::PhantomData;
+
+    use data_cache::{CachedWarehouse, cached_query};
+
+    use crate::batches::numbers;
+
+    type Batches = Result<Vec<data_cache::arrow::array::RecordBatch>, String>;
+
+    pub(super) struct Typed<T>(PhantomData<T>);
+
+    impl<T> Typed<T> {
+        pub(super) fn of(_: T) -> Self {
+            Self(PhantomData)
+        }
+
+        pub(super) fn size_of_it(&self, warehouse: &CachedWarehouse) -> Batches {
+            Self::size(warehouse)
+        }
+
+        #[cached_query(ttl_seconds = 3600, on = warehouse)]
+        pub(super) fn size(warehouse: &CachedWarehouse) -> Batches {
+            Ok(vec![numbers(&[size_of::<T>() as i64])])
+        }
+
+        #[cached_query(ttl_seconds = 3600, on = warehouse)]
+        pub(super) async fn size_async(warehouse: &CachedWarehouse) -> Batches {
+            Ok(vec![numbers(&[size_of::<T>() as i64])])
+        }
+    }
+
+    pub(super) struct Sized<const N: usize>;
+
+    impl<const N: usize> Sized<N> {
+        #[cached_query(ttl_seconds = 3600, on = warehouse)]
+        pub(super) fn size(warehouse: &CachedWarehouse) -> Batches {
+            Ok(vec![numbers(&[i64::try_from(N).unwrap()])])
+        }
+    }
+
+    pub(super) trait Table {
+        const ID: i64;
+
+        #[cached_query(ttl_seconds = 3600, on = warehouse)]
+        fn id(warehouse: &CachedWarehouse) -> Batches {
+            Ok(vec![numbers(&[Self::ID])])
+        }
+    }
+
+    pub(super) struct Users;
+    pub(super) struct Orders;
+
+    impl Table for Users {
+        const ID: i64 = 5;
+    }
+
+    impl Table for Orders {
+        const ID: i64 = 6;
+    }
+}
+
+#[tokio::test]
+async fn two_types_with_one_cached_function_never_share_a_result() {
+    use types::{Orders, Sized, Table, Typed, Users};
+
+    let config = data_cache::Config::from_yaml("c", "query_cache: {max_size_mb: 0}").unwrap();
+    let cache = Cache::open_with("nowhere", &config).unwrap();
+    let warehouse = Warehouse::in_memory().unwrap().cached(cache.clone());
+    for _ in 0..2 {
+        let answers = [
+            Typed::<u8>::size(&warehouse),
+            Typed::<[u8; 2]>::size(&warehouse),
+            Typed::<u8>::size_async(&warehouse).await,
+            Typed::<u16>::size_async(&warehouse).await,
+            Sized::<3>::size(&warehouse),
+            Sized::<4>::size(&warehouse),
+            Users::id(&warehouse),
+            Orders::id(&warehouse),
+        ];
+        let answers = answers.map(|answer| number(&answer.unwrap()));
+        assert_eq!(answers, [1, 2, 1, 2, 3, 4, 5, 6]);
+    }
+    assert_eq!(cache.get_stats().hits, 8);
+    // closures have no names of their own
+    for _ in 0..2 {
+        let (one, two) = ([0_u8; 7], [0_u8; 9]);
+        let answers = [
+            Typed::of(move || one[0]).size_of_it(&warehouse),
+            Typed::of(move || two[0]).size_of_it(&warehouse),
+        ];
+        assert_eq!(answers.map(|answer| number(&answer.unwrap())), [7, 9]);
+    }
+    assert_eq!(cache.get_stats().hits, 8);
+}
