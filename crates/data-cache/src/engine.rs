@@ -47,6 +47,13 @@ pub trait QueryEngine: Send + Sync + 'static {
         self.state(sql)
     }
 
+    /// Seconds for which the current date stays the same, counted from 1970-01-01 00:00 UTC on: a result that is kept by
+    /// permission is kept until the next multiple of them at most. The default is 900, which holds in every time zone whose
+    /// offset is a multiple of 15 minutes; in UTC it may be 86 400.
+    fn date_seconds(&self) -> u64 {
+        900
+    }
+
     /// The state of what a query reads, or why its result must not be kept.
     ///
     /// It is asked before a run, and [`is_current`](Self::is_current) after it. An engine that writes

@@ -1,14 +1,14 @@
-//! Patterns over SQL text: `*` is any run, `?` one character, everything else itself; case and kind of whitespace do not
-//! matter.
+//! Patterns over SQL text: `*` is any run, `?` one character, everything else itself; case, kind of whitespace and semicolons
+//! at the ends do not matter.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::sql::{self, Dialect};
 
-/// The text in lower case, with one space for each run of whitespace: a pattern does not know where a statement had its
-/// line breaks.
+/// The text in lower case, with one space for each run of whitespace and without semicolons at its ends: a pattern does not
+/// know where a statement had its line breaks, nor how it ended.
 pub(crate) fn folded(text: &str) -> String {
+    let text = text.trim_matches(|c: char| c == ';' || c.is_whitespace());
     let mut folded = String::with_capacity(text.len());
     for word in text.split_whitespace() {
         if !folded.is_empty() {
@@ -19,8 +19,11 @@ pub(crate) fn folded(text: &str) -> String {
     folded.to_lowercase()
 }
 
-/// Returns `true` for ASCII without whitespace but single spaces between words.
+/// Returns `true` for ASCII without whitespace but single spaces between words, nor semicolons at its ends.
 fn is_plain(text: &str) -> bool {
+    if text.starts_with(';') || text.ends_with(';') {
+        return false;
+    }
     let mut after_space = true;
     for byte in text.bytes() {
         let is_space = byte == b' ';
@@ -39,7 +42,7 @@ pub(crate) struct Pattern(String);
 
 impl Pattern {
     pub(crate) fn new(text: &str) -> Result<Self, Error> {
-        let folded = folded(&sql::normalize(text, Dialect::DuckDb));
+        let folded = folded(text);
         if folded.is_empty() {
             return Err(Error::input("an empty pattern; `*` matches everything"));
         }

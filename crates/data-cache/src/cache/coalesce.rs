@@ -149,6 +149,7 @@ impl Inner {
         mut landed: u64,
         plan: &Plan,
     ) -> FlightRole {
+        let mut is_counted = false;
         loop {
             match self.board(face, plan) {
                 Boarded::Leader(leading) => {
@@ -162,7 +163,9 @@ impl Inner {
                     return FlightRole::Leader(leading);
                 }
                 Boarded::Waiter(_ticket, receiver) => {
-                    self.counters.coalesced.fetch_add(1, Ordering::Relaxed);
+                    if !std::mem::replace(&mut is_counted, true) {
+                        self.counters.coalesced.fetch_add(1, Ordering::Relaxed);
+                    }
                     match receiver.await {
                         Ok(Some(Outcome::Stored | Outcome::Failed)) | Err(_) => {}
                         Ok(Some(Outcome::NotStored) | None) => return FlightRole::Uncoalesced,

@@ -44,13 +44,14 @@ impl Inner {
         }
     }
 
-    /// Takes an entry out of memory and index; with an id, only if memory has no other one.
-    pub(super) fn take_out(&self, key: &Key, entry_id: Option<&str>) {
+    /// Takes an entry out of memory and index; with an id, only if memory has no other one. Returns `true` if it was listed.
+    pub(super) fn take_out(&self, key: &Key, entry_id: Option<&str>) -> bool {
         let mut place = self.index.place(key);
         let is_other = |id| self.memory.get(key).is_some_and(|entry| entry.id != id);
-        if !entry_id.is_some_and(is_other) {
-            place.remove();
-            self.memory.remove(key);
+        if entry_id.is_some_and(is_other) {
+            return false;
         }
+        self.memory.remove(key);
+        place.remove()
     }
 }

@@ -237,10 +237,15 @@ impl Inner {
         };
         if age >= limit || entry.created_at > now + CLOCK_SLACK_SECONDS {
             // an expired entry may be found in memory, where nobody waits
-            self.forget(key, Some(&entry.id), Duration::ZERO);
+            let removed = self.forget(key, Some(&entry.id), Duration::ZERO);
+            let is_gone = if entry.on_disk {
+                removed.from_disk
+            } else {
+                removed.from_memory
+            };
             self.counters
                 .evicted_expired
-                .fetch_add(1, Ordering::Relaxed);
+                .fetch_add(is_gone.into(), Ordering::Relaxed);
             return Err(Miss::Expired);
         }
         entry.usage.touch(millis);

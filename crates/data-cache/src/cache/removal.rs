@@ -450,16 +450,32 @@ impl Inner {
 
     /// Removes one entry; with an id, only if it is still that one. Its files stay if somebody else holds the lock of the
     /// directory for longer than `patience`: they are found out again.
-    pub(super) fn forget(&self, key: &Key, entry_id: Option<&str>, patience: Duration) {
-        self.take_out(key, entry_id);
+    pub(super) fn forget(&self, key: &Key, entry_id: Option<&str>, patience: Duration) -> Removed {
+        let mut removed = Removed {
+            from_memory: self.take_out(key, entry_id),
+            from_disk: false,
+        };
         let which = entry_id.map_or(Which::Any, Which::Id);
         if let Some(disk) = &self.disk
             && let Ok(exclusive) = disk.exclusive(patience)
-            && let Err(error) = disk.remove(key, which, &exclusive)
         {
-            tracing::debug!(target: "data_cache", %error, "entry_not_removed");
+            match disk.remove(key, which, &exclusive) {
+                Ok(was_there) => removed.from_disk = was_there,
+                Err(error) => {
+                    tracing::debug!(target: "data_cache", %error, "entry_not_removed");
+                }
+            }
         }
+        removed
     }
+}
+
+/// Places that an entry was removed from.
+pub(super) struct Removed {
+    /// Memory and index.
+    pub(super) from_memory: bool,
+    /// The directory.
+    pub(super) from_disk: bool,
 }
 
 fn remove_files(disk: &Disk, keys: &[Key], count: u64, exclusive: &Exclusive) -> io::Result<()> {

@@ -12,7 +12,6 @@ use super::Cache;
 use super::disk_health::PAUSE_MILLIS;
 use super::generations::GenerationStamp;
 use super::inner::Inner;
-use super::look_up::CLOCK_SLACK_SECONDS;
 use crate::compact;
 use crate::disk::{Disk, Generation, LOCK_LIMIT, Metadata, NoMetadata, Which, encode, unique_id};
 use crate::error::Error;
@@ -209,7 +208,7 @@ impl Inner {
             entry_id: unique_id(),
             label: request.label.to_owned(),
             tables: request.tables.clone(),
-            created_at: self.now(),
+            created_at: self.time.steady_seconds(),
             ttl_seconds: ttl,
             codec: crate::disk::Format::Parquet,
             data_len: 0,
@@ -379,7 +378,7 @@ impl Inner {
 
     /// Returns `true` if a slow write comes after that of a younger result; one from the future is of a clock that went back.
     fn is_outdated(&self, metadata: &Metadata, in_file: Option<&Metadata>) -> bool {
-        let younger = metadata.created_at + 1..=self.now() + CLOCK_SLACK_SECONDS;
+        let younger = metadata.created_at + 1..=self.time.steady_seconds();
         let in_memory = self.memory.get(&metadata.key);
         in_memory.is_some_and(|entry| younger.contains(&entry.created_at))
             || in_file.is_some_and(|entry| younger.contains(&entry.created_at))

@@ -5,11 +5,14 @@ use std::time::Instant;
 
 use parking_lot::RwLock;
 
+use super::look_up::CLOCK_SLACK_SECONDS;
 use crate::clock::Clock;
 
 /// Time of day, and time since the cache was opened.
 pub(super) struct Time {
     clock: RwLock<Clock>,
+    /// Last answer of [`steady_seconds`](Self::steady_seconds).
+    steady: AtomicU64,
     started: Instant,
     /// Added to the time since then; tests move it.
     offset: AtomicU64,
@@ -19,6 +22,7 @@ impl Default for Time {
     fn default() -> Self {
         Self {
             clock: RwLock::default(),
+            steady: AtomicU64::new(0),
             started: Instant::now(),
             offset: AtomicU64::new(0),
         }
@@ -29,6 +33,20 @@ impl Time {
     /// Seconds since 1970.
     pub(super) fn seconds(&self) -> u64 {
         self.clock.read().seconds()
+    }
+
+    /// Seconds since 1970 that stand still while the clock makes up for a step back of at most [`CLOCK_SLACK_SECONDS`]: of two
+    /// results, the later one is not older.
+    pub(super) fn steady_seconds(&self) -> u64 {
+        let now = self.seconds();
+        let ahead = now..=now.saturating_add(CLOCK_SLACK_SECONDS);
+        let steady = |before| if ahead.contains(&before) { before } else { now };
+        let order = Ordering::Relaxed;
+        // the update never fails
+        let updated = self
+            .steady
+            .fetch_update(order, order, |before| Some(steady(before)));
+        steady(updated.unwrap_or(now))
     }
 
     /// Milliseconds since 1970.

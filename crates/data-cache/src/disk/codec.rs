@@ -95,7 +95,23 @@ pub(crate) fn decode(format: Format, bytes: Bytes, rows: u64) -> Result<Vec<Reco
     }
 }
 
-/// `None` where Parquet would give back another schema than it was given.
+/// Returns `true` if a type holds a dictionary with keys of 8 or 16 bits: the reader makes one dictionary of those of many
+/// batches, and may run out of keys.
+fn has_short_keys(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(key, value) => {
+            key.primitive_width().is_some_and(|bytes| bytes < 4) || has_short_keys(value)
+        }
+        DataType::Struct(fields) => fields.iter().any(|field| has_short_keys(field.data_type())),
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::Map(field, _) => has_short_keys(field.data_type()),
+        _ => false,
+    }
+}
+
+/// `None` where Parquet would not give back the schema that it was given, or the rows.
 fn encode_parquet(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Option<Vec<u8>> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).ok()?))
@@ -111,7 +127,12 @@ fn encode_parquet(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Option<Vec<u
     let reader = ParquetRecordBatchReaderBuilder::try_new(data.clone()).ok()?;
     let same = reader.schema() == schema;
     drop(reader);
-    same.then(|| data.into())
+    let may_fail = schema
+        .fields()
+        .iter()
+        .any(|f| has_short_keys(f.data_type()));
+    let is_read = same && (!may_fail || decode_parquet(data.clone()).is_ok());
+    is_read.then(|| data.into())
 }
 
 impl Decoded {

@@ -29,7 +29,6 @@ use crate::scope::Scope;
 use crate::sql;
 use crate::stats::{Bypass, Miss};
 
-const DAY_SECONDS: u64 = 86_400;
 /// Callers wait for the run of another one for this long.
 const MAX_WAIT: Duration = Duration::from_secs(600);
 
@@ -285,7 +284,7 @@ impl<E: QueryEngine> Query<E> {
             .engine
             .state_if_permitted(normal, &is_permitted)
             .ok()?;
-        let day = inner.now() / DAY_SECONDS;
+        let day = inner.now() / self.target.engine.date_seconds().max(1);
         Some(State {
             token: format!("{} day {day}", whole.token),
             tables: Vec::new(),

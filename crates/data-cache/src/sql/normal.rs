@@ -109,7 +109,7 @@ fn one_space(left: Kind, space: &str, right: Kind) -> &'static str {
 /// Bytes at which a text may stop to be portable.
 const MARKS: [bool; 256] = {
     let mut marks = [false; 256];
-    let mut rest: &[u8] = b"\\`#[{/*-'\"$";
+    let mut rest: &[u8] = b"\\`#[{/*-'\"$\r";
     while let [mark, after @ ..] = rest {
         marks[*mark as usize] = true;
         rest = after;
@@ -122,6 +122,7 @@ const MARKS: [bool; 256] = {
 fn is_portable(sql: &str) -> bool {
     let bytes = sql.as_bytes();
     let (mut opened, mut closed) = (0_usize, 0_usize);
+    let mut may_be_in_line = false;
     for (at, byte) in bytes.iter().enumerate() {
         if !MARKS[usize::from(*byte)] {
             continue;
@@ -139,7 +140,12 @@ fn is_portable(sql: &str) -> bool {
                 closed += usize::from(next() == Some(b'/'));
                 true
             }
-            b'-' if next() == Some(b'-') => after_next().is_none_or(|b| b.is_ascii_whitespace()),
+            b'-' if next() == Some(b'-') => {
+                may_be_in_line = true;
+                after_next().is_none_or(|b| b.is_ascii_whitespace())
+            }
+            // for some dialects a line comment goes on behind it
+            b'\r' => !may_be_in_line || next() == Some(b'\n'),
             b'\'' | b'"' => next() != Some(*byte) || after_next() != Some(*byte),
             b'$' => next() != Some(b'$'),
             _ => true,

@@ -206,7 +206,7 @@ impl Catalog {
                 refusal.add(Bypass::Outside, call);
             }
         }
-        for call in names.calls.difference(&names.table_calls) {
+        for call in &names.calls {
             if self.functions.is_volatile(call) {
                 refusal.add(Bypass::Nondeterministic, call);
             } else if is_catalog_name(call) {

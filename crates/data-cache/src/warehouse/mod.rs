@@ -364,6 +364,13 @@ impl QueryEngine for Warehouse {
         }
     }
 
+    fn date_seconds(&self) -> u64 {
+        match self.0.settings.is_utc() {
+            true => 86_400,
+            false => 900,
+        }
+    }
+
     fn content(&self) -> Option<String> {
         let id = self.0.content.get()?.id()?;
         // the engine's version is among the settings

@@ -68,6 +68,15 @@ impl Settings {
         self.fingerprint.read().clone()
     }
 
+    /// Returns `true` if the time zone is known to be UTC.
+    pub(super) fn is_utc(&self) -> bool {
+        let fingerprint = self.fingerprint.read();
+        let zone = fingerprint
+            .lines()
+            .find_map(|line| line.strip_prefix("TimeZone="));
+        matches!(zone, Some("\"UTC\"" | "\"Etc/UTC\""))
+    }
+
     /// Asks the engine for the values that hold now, and for its version.
     pub(super) fn read(&self, connection: &Connection) -> duckdb::Result<()> {
         let mut values = values(connection)?;

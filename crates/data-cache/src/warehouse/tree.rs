@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 pub(super) struct Names {
     /// Names that stand for a table: a base table, a view, or something outside of the database.
     pub(super) tables: BTreeSet<Table>,
-    /// Functions and operators.
+    /// Functions and operators; those that stand for a table are not among them.
     pub(super) calls: BTreeSet<String>,
     /// Functions that stand for a table.
     pub(super) table_calls: BTreeSet<String>,
@@ -158,7 +158,8 @@ impl Names {
             "constant" => add_texts(node.get("value"), &mut self.texts),
             _ => {}
         }
-        match text_of(node, "type").as_str() {
+        let kind = text_of(node, "type");
+        match kind.as_str() {
             "base_table" => {
                 self.tables.insert(Table {
                     catalog: text_of(node, "catalog_name"),
@@ -170,6 +171,8 @@ impl Names {
                 let call = node.get("function").and_then(Value::as_object);
                 let call = call.ok_or(NoTree::NotUnderstood)?;
                 self.table_calls.insert(text_of(call, "function_name"));
+                // it is no call of the scalar function of that name
+                call.values().try_for_each(|value| self.read(value))?;
             }
             "join" => add_texts(node.get("using_columns"), &mut self.columns),
             "show_ref" => self.is_shown = true,
@@ -183,7 +186,9 @@ impl Names {
                 .filter_map(|entry| entry.get("key")?.as_str());
             self.subqueries.extend(keys.map(str::to_lowercase));
         }
-        node.values().try_for_each(|value| self.read(value))
+        let is_read = |part: &str| kind == "table_function" && part == "function";
+        let mut parts = node.iter().filter(|(part, _)| !is_read(part));
+        parts.try_for_each(|(_, value)| self.read(value))
     }
 }
 

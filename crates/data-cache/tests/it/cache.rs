@@ -106,6 +106,73 @@ fn a_clock_that_steps_back_makes_misses_and_no_immortal_entries() {
 }
 
 #[test]
+fn an_expired_entry_is_counted_once_it_is_removed() {
+    let in_memory = Config::from_yaml("c", "query_cache: {max_size_mb: 0}").unwrap();
+    let cache = Cache::open_with("nowhere", &in_memory).unwrap();
+    let clock = ManualClock::install(&cache, 1_000_000);
+    cache
+        .set(SQL, &[numbers(&[1])], &Params::new(), Some(60))
+        .unwrap();
+    clock.advance(60);
+    assert_eq!(value(&cache, SQL), None);
+    assert_eq!(cache.get_stats().evicted_expired, 1);
+    for yaml in ["query_cache: {}", "query_cache: {memory_mb: 0}"] {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open_with(dir.path(), &Config::from_yaml("c", yaml).unwrap()).unwrap();
+        let clock = ManualClock::install(&cache, 1_000_000);
+        put(&cache, SQL, 1, 60);
+        let other = Cache::open(dir.path()).unwrap();
+        ManualClock::install(&other, 1_000_000);
+        assert_eq!(value(&other, SQL), Some(1));
+        clock.advance(60);
+        // after this nobody waits for the lock of the directory in the background
+        assert!(cache.flush(Duration::from_secs(60)) && other.flush(Duration::from_secs(60)));
+        let generation = dir.path().join("generation");
+        let held = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open(generation)
+            .unwrap();
+        held.lock().unwrap();
+        for _ in 0..3 {
+            assert_eq!(value(&cache, SQL), None);
+        }
+        assert_eq!(cache.get_stats().evicted_expired, 0, "{yaml}");
+        drop(held);
+        assert_eq!(value(&cache, SQL), None);
+        assert_eq!(cache.get_stats().evicted_expired, 1, "{yaml}");
+        // another process has it in memory still, and removes no file
+        ManualClock::install(&other, 1_000_060);
+        assert_eq!(value(&other, SQL), None);
+        assert_eq!(other.get_stats().evicted_expired, 0, "{yaml}");
+    }
+}
+
+#[test]
+fn the_latest_set_wins_though_the_clock_stepped_back() {
+    for yaml in ["query_cache: {}", "query_cache: {memory_mb: 0}"] {
+        for back in 1..10 {
+            let dir = tempfile::tempdir().unwrap();
+            let config = Config::from_yaml("c", yaml).unwrap();
+            let cache = Cache::open_with(dir.path(), &config).unwrap();
+            let clock = ManualClock::install(&cache, 1_000_000);
+            put(&cache, SQL, 1, 60);
+            clock.set(1_000_000 - back);
+            put(&cache, SQL, 2, 60);
+            assert_eq!(value(&cache, SQL), Some(2), "{yaml} {back}");
+            // also by a process that never saw the later time
+            let other = Cache::open_with(dir.path(), &config).unwrap();
+            ManualClock::install(&other, 1_000_000 - 2 * back);
+            put(&other, SQL, 3, 60);
+            assert_eq!(value(&other, SQL), Some(3), "{yaml} {back}");
+            let again = Cache::open_with(dir.path(), &config).unwrap();
+            ManualClock::install(&again, 1_000_000 - 2 * back);
+            assert_eq!(value(&again, SQL), Some(3), "{yaml} {back}");
+        }
+    }
+}
+
+#[test]
 fn a_ttl_of_zero_stores_nothing_and_a_huge_one_is_refused() {
     let (_dir, cache) = open();
     let set = |ttl| cache.set(SQL, &[numbers(&[1])], &Params::new(), Some(ttl));

@@ -114,6 +114,28 @@ fn what_fails_is_tried_by_the_next_and_never_kept() {
 }
 
 #[test]
+fn a_caller_that_waits_for_many_failures_is_coalesced_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| {
+                let answer = cache.get_or_compute(SQL, &Params::new(), None, || {
+                    // the first one lets all others wait for it
+                    while cache.get_stats().coalesced < 9 {
+                        std::thread::yield_now();
+                    }
+                    Err::<Vec<RecordBatch>, _>("always")
+                });
+                assert_eq!(answer.unwrap_err(), "always");
+            });
+        }
+    });
+    let stats = cache.get_stats();
+    assert_eq!((stats.misses, stats.coalesced), (10, 9));
+}
+
+#[test]
 fn what_is_invalidated_while_it_is_computed_is_not_kept() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::open(dir.path()).unwrap();

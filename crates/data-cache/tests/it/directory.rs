@@ -165,7 +165,7 @@ fn a_table_is_invalidated_by_its_name_in_any_form_or_the_call_is_an_error() {
 }
 
 #[test]
-fn a_pattern_with_one_space_finds_a_text_with_line_breaks() {
+fn a_pattern_finds_a_text_with_other_line_breaks_or_semicolons() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::open(dir.path()).unwrap();
     let none = Params::new();
@@ -201,6 +201,12 @@ fn a_pattern_with_one_space_finds_a_text_with_line_breaks() {
             "SELECT [1,  2]\nFROM t",
             "SELECT [1, 2] FROM t",
         ),
+        ("SELECT [1, 2];", "SELECT [1, 2];", "SELECT [1, 2];"),
+        ("SELECT [1, 2] ;\n", "SELECT [1, 2] ;\n", "select [1, 2]"),
+        (";SELECT [1];", ";SELECT [1];", "SELECT [?]"),
+        ("SELECT [1]", "SELECT [1]", ";SELECT [1];;"),
+        ("SELECT [1] -- ;", "SELECT [1] -- ;", "SELECT [1] -- ;"),
+        ("SELECT 1;", "SELECT 1", "SELECT 1;"),
     ] {
         cache.set(sql, &[numbers(&[1])], &none, None).unwrap();
         assert!(cache.get(one_line, &none).is_some(), "{sql:?} {one_line:?}");

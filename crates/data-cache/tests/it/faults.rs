@@ -415,6 +415,16 @@ fn a_full_disk_costs_the_entry_and_nothing_else() {
 
 #[test]
 fn a_slow_write_does_not_replace_a_newer_result() {
+    race_a_slow_write(0);
+}
+
+#[test]
+fn a_slow_write_does_not_replace_a_newer_result_though_the_clock_stepped_back() {
+    race_a_slow_write(3);
+}
+
+/// Stores a result while an older one is written, and lets the clock step back before that is.
+fn race_a_slow_write(back: u64) {
     for config in ["query_cache: {}", "query_cache: {memory_mb: 0}"] {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::from_yaml("c", config).unwrap();
@@ -441,6 +451,7 @@ fn a_slow_write_does_not_replace_a_newer_result() {
         waits.recv().unwrap();
         clock.advance(1);
         assert!(matches!(set(&cache, 2), Stored::Kept { .. }));
+        clock.set(1_000_001 - back);
         release.send(()).unwrap();
         assert_eq!(older.join().unwrap(), Stored::Skipped(Skip::Outdated));
         assert_eq!(value(&cache), Some(2));

@@ -94,6 +94,8 @@ fn texts_of_an_unknown_dialect_keep_every_space_that_may_mean_something() {
         ("SELECT {d  'x'}", "SELECT {d 'x'}"),
         ("SELECT 'x'\n'y'", "SELECT 'x' 'y'"),
         ("SELECT E'a'\n'b\\'  c'", "SELECT E'a'\n'b\\' c'"),
+        ("SELECT 1 -- c\r+1", "SELECT 1 -- c\n+1"),
+        ("SELECT 1 -- c\n -- d\r+1", "SELECT 1 -- c\n -- d\n+1"),
     ] {
         let none = Params::new();
         assert_ne!(unknown.key(a, &none), unknown.key(b, &none), "{a:?} {b:?}");
@@ -347,6 +349,7 @@ fn a_text_of_an_unknown_dialect_keeps_its_spaces_if_dialects_read_it_differently
         "1 --2\n",
         "1 ---\n",
         "1 --é\n",
+        "1 -- c\r",
         "/* /* a */",
         "/* a */ */",
         "E'a'",
@@ -362,6 +365,8 @@ fn a_text_of_an_unknown_dialect_keeps_its_spaces_if_dialects_read_it_differently
         "a / b * c",
         "a - -b",
         "1 -- c\n",
+        "1 -- c\r\n",
+        "1\r-- c\n",
         "1 --\n",
         "/* a */ b",
         "/**/ b",

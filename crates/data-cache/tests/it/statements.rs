@@ -261,6 +261,36 @@ fn a_pattern_permits_only_the_volatile_words_that_it_spells_out() {
 }
 
 #[test]
+fn a_volatile_function_is_found_beside_a_table_macro_of_its_name() {
+    let warehouse = open(
+        "CREATE MACRO today() AS TABLE SELECT 1 AS x; CREATE MACRO dice() AS TABLE SELECT 1 AS x; \
+         CREATE MACRO dice() AS random()",
+    );
+    for sql in [
+        "SELECT today(), x FROM today()",
+        "SELECT dice(), x FROM dice()",
+        "SELECT x FROM dice() WHERE dice() < 2",
+    ] {
+        for _ in 0..2 {
+            let expected = Status::Bypass(Bypass::Nondeterministic);
+            assert_eq!(status(&warehouse, sql), expected, "{sql}");
+        }
+    }
+    for sql in [
+        "SELECT x FROM today()",
+        "SELECT range FROM range(3)",
+        "SELECT range(3), range FROM range(3)",
+        "SELECT * FROM range((SELECT 3))",
+    ] {
+        assert_eq!(status(&warehouse, sql), Status::Miss, "{sql}");
+        assert!(matches!(status(&warehouse, sql), Status::Hit(_)), "{sql}");
+    }
+    let sql = "SELECT * FROM range((random() * 3)::INT)";
+    let expected = Status::Bypass(Bypass::Nondeterministic);
+    assert_eq!(status(&warehouse, sql), expected);
+}
+
+#[test]
 fn what_would_hold_for_one_connection_is_refused_and_leaves_nothing() {
     let warehouse = open("CREATE TABLE t AS SELECT 1 AS a");
     for sql in [

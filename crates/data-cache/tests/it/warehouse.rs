@@ -288,6 +288,39 @@ fn the_operator_may_permit_the_current_date() {
 }
 
 #[test]
+fn a_permitted_date_ends_at_midnight_in_the_time_zone_of_the_engine() {
+    let yaml = "query_cache: {ttls: {'SELECT CURRENT_DATE AS d': 86400}}";
+    let config = Config::from_yaml("cache.yaml", yaml).unwrap();
+    let room = Room::new();
+    let warehouse = room.open_with(&config);
+    // 2025-11-25 00:00 UTC
+    let midnight = 1_764_028_800;
+    let clock = data_cache::testing::ManualClock::install(warehouse.cache(), midnight);
+    let ask = || {
+        let result = warehouse.query("SELECT CURRENT_DATE AS d", params! {});
+        result.blocking().unwrap().status()
+    };
+    for (zone, hour) in [
+        ("UTC", 24),
+        ("America/New_York", 5),
+        ("Asia/Kathmandu", 18),
+        ("Etc/UTC", 24),
+    ] {
+        warehouse.engine().set("TimeZone", zone).unwrap();
+        let minute = if zone == "Asia/Kathmandu" { 15 } else { 0 };
+        clock.set(midnight + hour * 3600 + minute * 60 - 10);
+        assert_eq!(ask(), Status::Miss, "{zone}");
+        clock.advance(9);
+        assert_eq!(ask(), Status::Hit(Tier::Memory), "{zone}");
+        clock.advance(1);
+        assert_eq!(ask(), Status::Miss, "{zone}");
+    }
+    // in UTC it lives for the whole day
+    clock.advance(86_399);
+    assert_eq!(ask(), Status::Hit(Tier::Memory));
+}
+
+#[test]
 fn a_setting_that_changes_results_keeps_them_apart() {
     let room = Room::new();
     let warehouse = room.open_after("CREATE TABLE t AS SELECT unnest([1, NULL]) AS a; CREATE SCHEMA s; CREATE TABLE s.t AS SELECT 1 AS a");
