@@ -9,6 +9,7 @@ use super::generations::GenerationStamp;
 use super::hit::{Hit, Lookup};
 use super::inner::Inner;
 use super::pending::Pending;
+use super::time::CLOCK_SLACK_SECONDS;
 use crate::disk::{Disk, Found, Order, ReadProblem, Sheet};
 use crate::etag::ContentDigest;
 use crate::event::Tier;
@@ -19,8 +20,6 @@ use crate::params::Params;
 use crate::stats::Miss;
 use crate::target::Target;
 
-/// A creation time further ahead than this is of a clock that went back since.
-pub(super) const CLOCK_SLACK_SECONDS: u64 = 5;
 /// Time that the removal of a damaged file waits for the directory's lock, so that it is not read and found damaged twice.
 const DAMAGED_PATIENCE: Duration = Duration::from_millis(200);
 /// Removals by other processes, of what they replaced or evicted, are noticed within this time.

@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use parking_lot::RwLock;
 
-use super::look_up::CLOCK_SLACK_SECONDS;
 use crate::clock::Clock;
+
+/// A creation time further ahead than this is of a clock that went back since.
+pub(super) const CLOCK_SLACK_SECONDS: u64 = 5;
 
 /// Time of day, and time since the cache was opened.
 pub(super) struct Time {

@@ -18,7 +18,7 @@ use crate::pipeline::active::ActiveConfig;
 /// for its output to end all the same, who replaces it closes that.
 pub(super) struct Applied {
     config: ArcSwapOption<ActiveConfig>,
-    /// Another one for each configuration of the process.
+    /// Number of the configuration; each of the process has one of its own.
     version: AtomicU64,
 }
 

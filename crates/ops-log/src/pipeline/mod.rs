@@ -2,6 +2,7 @@ pub(crate) mod active;
 mod applied;
 pub(crate) mod capture_logs;
 pub(crate) mod late;
+mod level_change;
 pub(crate) mod limiter;
 pub(crate) mod line_log;
 pub(crate) mod reentry;
@@ -14,14 +15,14 @@ pub(crate) mod trace_sampling;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::ReentrantMutex;
 
 use crate::context;
 use crate::context::capture::Capture;
 use crate::context::late::LateTotals;
-use crate::level::levels::{Levels, Override, Reverted};
+use crate::level::levels::Levels;
 use crate::output::health::OutputHealth;
 use crate::output::notice::scrub;
 use crate::pipeline::active::ActiveConfig;
@@ -36,7 +37,7 @@ use crate::render::head::RecordMeta;
 use crate::render::line::Line;
 use crate::render::line_buffers::{LineBuffers, with_buffers};
 use crate::render::losses::Counters;
-use crate::{Config, Error, Filter, LEVEL_TTL, LateLines, Level, LevelRule, MAX_LEVEL_TTL, Stats};
+use crate::{Config, Error, Filter, LateLines, Level, LevelRule, Stats};
 
 /// From a record to its outputs: what [`init`](crate::init) sets up for the process, and a test for itself.
 ///
@@ -434,110 +435,6 @@ impl PipelineRef {
         }
         self.levels_changed();
         Ok(())
-    }
-
-    pub(crate) fn set_level(
-        &self,
-        target: &str,
-        level: Level,
-        ttl: Option<Duration>,
-        who: &str,
-        why: &str,
-    ) -> Result<(), Error> {
-        let ttl = ttl.unwrap_or(LEVEL_TTL).min(MAX_LEVEL_TTL);
-        let _reporting = self.reporting.lock();
-        let change = Override {
-            target: target.to_owned(),
-            level,
-            before: "",
-            until: Instant::now() + ttl,
-            who: who.to_owned(),
-            why: why.to_owned(),
-        };
-        let (change, start) = (self.levels.set_override(change)).ok_or(Error::TooManyChanges)?;
-        if start {
-            self.start_reverting(Some(target))?;
-        }
-        self.levels_changed();
-        self.log_override(
-            "log_level_changed",
-            &change,
-            level.as_str(),
-            Some(ttl.as_secs_f64()),
-        );
-        Ok(())
-    }
-
-    pub(crate) fn revert_level(&self, target: &str) -> bool {
-        self.levels.end_override(target)
-    }
-
-    /// Starts the thread that takes changes back; without one, the change of this target is taken back now.
-    fn start_reverting(&self, target: Option<&str>) -> Result<(), Error> {
-        let pipeline = self.clone();
-        std::thread::Builder::new()
-            .name("ops-log-level".to_owned())
-            .spawn(move || pipeline.revert_levels())
-            .map(drop)
-            .map_err(|error| {
-                self.levels.forget(target);
-                Error::Revert(error)
-            })
-    }
-
-    fn revert_levels(&self) {
-        while let Some(reverted) = self.levels.next_reverted() {
-            let _reporting = self.reporting.lock();
-            self.levels_changed();
-            match reverted {
-                Reverted::Level(change, now) => {
-                    let over = Override {
-                        before: change.level.as_str(),
-                        ..change
-                    };
-                    self.log_override("log_level_reverted", &over, now, None);
-                }
-                Reverted::Late(change, now) => {
-                    self.log_late(&"late_lines_reverted", &change, &change.late, &now, None);
-                }
-            }
-        }
-    }
-
-    /// Notifies others who cache levels.
-    pub(crate) fn levels_changed(&self) {
-        if let (Self::Global, Some(hook)) = (self, LEVELS_CHANGED.get()) {
-            hook();
-        }
-    }
-
-    /// A line whatever the level is: who reads the log has to know why there is more or less of it.
-    fn log_override(&self, event: &str, change: &Override, to: &str, ttl_seconds: Option<f64>) {
-        let target = if change.target.is_empty() {
-            "*"
-        } else {
-            &change.target
-        };
-        let meta = RecordMeta {
-            level: Level::Warning,
-            logger: Some("ops_log"),
-            event: &event,
-            module: None,
-            location: None,
-            always: true,
-        };
-        self.write(&meta, &[], &mut |line| {
-            line.field("target", |line| line.text(target));
-            line.field("from", |line| line.text(change.before));
-            line.field("to", |line| line.text(to));
-            if let Some(seconds) = ttl_seconds {
-                line.field("ttl_seconds", |line| {
-                    crate::render::scalars::float(seconds, line.json())
-                });
-            }
-            line.field("who", |line| line.text(&change.who));
-            line.field("why", |line| line.text(&change.why));
-        });
     }
 }
 
