@@ -126,7 +126,7 @@ fn a_variable_that_can_be_used_wins_over_what_is_set_below_it() {
     }
     let out_of_range = Config::new("it").sampling_ratio(5.0);
     let always = [("OTEL_TRACES_SAMPLER", "always_on")];
-    Tracer::new(out_of_range.clone().environment(always).with_env()).unwrap();
+    drop(Tracer::new(out_of_range.clone().environment(always).with_env()).unwrap());
     let error = Tracer::new(out_of_range.environment([("A", "b")]).with_env());
     assert!(matches!(error, Err(Error::InvalidRatio { .. })));
 }
