@@ -1,5 +1,6 @@
 //! The places that take lines.
 
+pub(crate) mod closing;
 mod direct;
 mod hangup;
 pub(crate) mod health;

@@ -1,6 +1,8 @@
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::output::closing::Closings;
 use crate::output::hangup::Hangup;
 use crate::output::health::OutputHealth;
 use crate::output::notice::{Letterhead, Trouble, scrub};
@@ -66,9 +68,9 @@ impl Outputs {
     }
 
     /// Closes them: they take no line from here on.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, closings: &Arc<Closings>) {
         for sink in &self.sinks {
-            sink.close();
+            sink.close(closings);
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::output::closing::Closings;
 use crate::output::direct::{Direct, Passed};
 use crate::output::health::OutputHealth;
 use crate::output::log_file;
@@ -181,15 +182,13 @@ impl Sink {
     }
 
     /// Takes no line from here on, and lets go of the place where they went, as soon as a line is written that is on its way there.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, closings: &Arc<Closings>) {
         if let Some(target) = self.target.try_lock() {
             return Target::close(target);
         }
         // the writer may be what closes it: nobody waits for it here
         let target = Arc::clone(&self.target);
-        let thread = std::thread::Builder::new().name("ops-log-close".to_owned());
-        // without a thread, it ends with the last one that has it
-        drop(thread.spawn(move || Target::close(target.lock())));
+        closings.later(move || Target::close(target.lock()));
     }
 
     /// Writes a line of our own, which nobody counts; returns whether it was written.

@@ -6,10 +6,12 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 
 use crate::Config;
+use crate::output::closing::Closings;
 use crate::pipeline::active::ActiveConfig;
 
 /// The configuration that lines are written by, until it is replaced.
@@ -20,10 +22,11 @@ pub(super) struct Applied {
     config: ArcSwapOption<ActiveConfig>,
     /// Number of the configuration; each of the process has one of its own.
     version: AtomicU64,
+    closings: LazyLock<Arc<Closings>>,
 }
 
-/// A configuration that was replaced.
-#[must_use = "its output is closed when the next one holds in all its parts"]
+/// A configuration that was replaced: its output is closed when the next one holds in all its parts.
+#[must_use]
 pub(super) struct Replaced(Option<Arc<ActiveConfig>>);
 
 /// A configuration that was applied when its state had this version.
@@ -45,6 +48,7 @@ impl Applied {
         Self {
             config: ArcSwapOption::const_empty(),
             version: AtomicU64::new(0),
+            closings: LazyLock::new(Arc::default),
         }
     }
 
@@ -55,6 +59,18 @@ impl Applied {
         let version = VERSIONS.fetch_add(1, Relaxed);
         self.version.store(version, Release);
         Replaced(before)
+    }
+
+    /// Closes the output of one that was replaced, if threads may keep it.
+    pub(super) fn close(&self, Replaced(config): Replaced) {
+        if let Some(config) = config.filter(|config| config.may_be_kept()) {
+            config.outputs.close(&self.closings);
+        }
+    }
+
+    /// Waits for outputs that were busy when they were closed; false on timeout.
+    pub(super) fn wait_for_closings(&self, budget: Duration) -> bool {
+        self.closings.wait(budget)
     }
 
     /// The one that was applied; `None` before any was.
@@ -115,17 +131,9 @@ impl Found {
     }
 }
 
-impl Replaced {
-    /// Closes its output, if threads may keep it.
-    pub(super) fn close(self) {
-        if let Some(config) = self.0.filter(|config| config.may_be_kept()) {
-            config.outputs.close();
-        }
-    }
-}
-
 impl Drop for Applied {
     fn drop(&mut self) {
-        Replaced(self.config.swap(None)).close();
+        let last = Replaced(self.config.swap(None));
+        self.close(last);
     }
 }

@@ -15,7 +15,7 @@ pub(crate) mod trace_sampling;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::ReentrantMutex;
 
@@ -117,7 +117,7 @@ impl State {
         let late = config.late_lines.clone();
         self.levels
             .configure(config.filter.clone(), of_outputs, late);
-        before.close();
+        self.active.close(before);
         Ok(())
     }
 
@@ -374,11 +374,15 @@ impl State {
         )
     }
 
+    /// Waits for lines that are on their way, those to outputs of an earlier configuration included; false on timeout.
     pub(crate) fn flush(&self, budget: Duration) -> bool {
-        self.active.load().as_ref().is_none_or(|active| {
+        let started = Instant::now();
+        let is_flushed = self.active.load().as_ref().is_none_or(|active| {
             let letterhead = active.letterhead(SystemTime::now());
             active.outputs.flush(budget, &letterhead)
-        })
+        });
+        let left = budget.saturating_sub(started.elapsed());
+        self.active.wait_for_closings(left) && is_flushed
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
 
 use ops_log::{Config, Output, Pipeline, info};
 use parking_lot::Mutex;
@@ -306,8 +307,10 @@ fn a_writer_that_is_busy_when_it_is_replaced_ends_when_it_has_written_its_line()
     pipeline.configure(next.config()).unwrap();
     info!(pipeline.root(), "written");
     assert!(!first.has_ended());
+    assert!(!pipeline.flush(Duration::ZERO), "a line is on its way");
     go_on.send(()).unwrap();
     busy.join().unwrap();
-    first.wait_for_the_end();
+    assert!(pipeline.flush(Duration::from_secs(60)));
+    assert!(first.has_ended());
     assert_eq!((first.lines(), next.lines()), (1, 1));
 }

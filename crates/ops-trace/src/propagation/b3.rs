@@ -53,6 +53,13 @@ fn ids(trace_id: &str, span_id: &str, sampled: bool) -> Option<SpanContext> {
     context.is_valid().then_some(context)
 }
 
+/// Removes what names another parent, in either form, as headers do that are passed on.
+pub(super) fn remove(headers: &mut HeaderMap) {
+    for name in [SINGLE, TRACE_ID, SPAN_ID, SAMPLED, FLAGS, PARENT_ID] {
+        headers.remove(name);
+    }
+}
+
 pub(super) fn inject_single(ids: &SpanContext, headers: &mut HeaderMap) {
     let sampled = u8::from(ids.is_sampled());
     let text = format!("{}-{}-{sampled}", ids.trace_id(), ids.span_id());
@@ -68,9 +75,6 @@ pub(super) fn inject_multi(ids: &SpanContext, headers: &mut HeaderMap) {
         (SPAN_ID, ids.span_id().to_string()),
         (SAMPLED, sampled.to_owned()),
     ];
-    // these belong to another parent, as in headers that are passed on
-    headers.remove(FLAGS);
-    headers.remove(PARENT_ID);
     for (name, text) in all {
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(name, value);

@@ -40,6 +40,9 @@ pub(crate) fn inject(context: &Context, headers: &mut HeaderMap, formats: Format
     if formats.trace_context {
         inject_trace_context(context, ids, headers);
     }
+    if formats.b3 || formats.b3_multi {
+        b3::remove(headers);
+    }
     if formats.b3 {
         b3::inject_single(ids, headers);
     }

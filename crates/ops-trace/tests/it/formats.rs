@@ -183,33 +183,52 @@ fn headers_of_other_systems_are_read_strictly() {
 
 #[test]
 fn what_another_parent_left_in_headers_that_are_passed_on_is_not_sent_with_ours() {
-    let config = Config::new("it").environment([
-        ("OTEL_TRACES_EXPORTER", "none"),
-        ("OTEL_PROPAGATORS", "tracecontext,b3multi"),
-    ]);
-    let tracer = Tracer::new(config.propagate_to("peer")).unwrap();
-    let mut headers = http::HeaderMap::new();
-    for (name, value) in [
-        ("traceparent", "00-malformed"),
-        ("tracestate", "vendor=of-a-stranger"),
-        ("x-b3-flags", "1"),
-        ("x-b3-parentspanid", "05e3ac9a4f6e3b90"),
-        ("x-other", "stays"),
+    let multi = ["x-b3-sampled", "x-b3-spanid", "x-b3-traceid"];
+    for (propagators, of_b3) in [
+        ("tracecontext,b3multi", &multi[..]),
+        ("tracecontext,b3", &["b3"]),
+        (
+            "b3multi,b3,tracecontext",
+            &["b3", multi[0], multi[1], multi[2]],
+        ),
     ] {
-        headers.insert(name, http::HeaderValue::from_static(value));
+        let config = Config::new("it").environment([
+            ("OTEL_TRACES_EXPORTER", "none"),
+            ("OTEL_PROPAGATORS", propagators),
+        ]);
+        let tracer = Tracer::new(config.propagate_to("peer")).unwrap();
+        let mut headers = http::HeaderMap::new();
+        for (name, value) in [
+            ("traceparent", "00-malformed"),
+            ("tracestate", "vendor=of-a-stranger"),
+            ("b3", "80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1"),
+            ("x-b3-traceid", "80f198ee56343ba864fe8b2a57d3eff7"),
+            ("x-b3-spanid", "e457b5a2e4d86bd1"),
+            ("x-b3-flags", "1"),
+            ("x-b3-parentspanid", "05e3ac9a4f6e3b90"),
+            ("x-other", "stays"),
+        ] {
+            headers.insert(name, http::HeaderValue::from_static(value));
+        }
+        let span = span!(tracer: tracer, "call");
+        let trace_id = hex(&span.ids().unwrap().trace_id);
+        span.in_scope(|_| assert!(tracer.inject_to("peer", &mut headers)));
+        let mut names: Vec<_> = headers.keys().map(|name| name.as_str()).collect();
+        names.sort_unstable();
+        let sent = [of_b3, &["traceparent", "x-other"]].concat();
+        let mut sent: Vec<&str> = sent;
+        sent.sort_unstable();
+        assert_eq!(names, sent, "{propagators}");
+        for name in names {
+            let value = headers[name].to_str().unwrap();
+            assert!(
+                !value.contains("80f198ee56343ba864fe8b2a57d3eff7"),
+                "{name}"
+            );
+        }
+        let parent = headers["traceparent"].to_str().unwrap();
+        assert!(parent.contains(&trace_id), "{parent}");
     }
-    span!(tracer: tracer, "call").in_scope(|_| assert!(tracer.inject_to("peer", &mut headers)));
-    let mut names: Vec<_> = headers.keys().map(|name| name.as_str()).collect();
-    names.sort_unstable();
-    let sent = [
-        "traceparent",
-        "x-b3-sampled",
-        "x-b3-spanid",
-        "x-b3-traceid",
-        "x-other",
-    ];
-    assert_eq!(names, sent);
-    assert_ne!(headers["traceparent"], "00-malformed");
 }
 
 fn hex(bytes: &[u8]) -> String {
