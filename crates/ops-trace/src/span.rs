@@ -10,7 +10,7 @@ use crate::SpanIds;
 use crate::context::{Instrumented, instrumented};
 use crate::current::ids_of;
 use crate::options::{SpanOptions, linked, links};
-use crate::propagation::{not_recorded, with_span};
+use crate::propagation::not_recorded;
 use crate::value::Value;
 
 const MAX_NAME_BYTES: usize = 200;
@@ -102,9 +102,8 @@ impl SpanStart {
         Span {
             context: match self.0 {
                 Starting::Disabled => None,
-                Starting::Recording(span) => {
-                    Some(Context::map_current(|current| with_span(current, span)))
-                }
+                // moved once less than by way of the current context
+                Starting::Recording(span) => Some(Context::current_with_span(span)),
                 Starting::NotRecorded(context) => Some(context),
             },
             panicking: std::thread::panicking(),

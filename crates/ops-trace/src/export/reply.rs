@@ -21,6 +21,10 @@ pub(crate) struct FailedExport {
     /// Status of its answer, if it gave one.
     pub(crate) status: Option<u16>,
     /// Set if the collector said that it has the batch, but not whether it took all of it.
+    #[cfg_attr(
+        not(any(feature = "otlp-logs", feature = "otlp-metrics")),
+        expect(dead_code, reason = "spans are counted as failed all the same")
+    )]
     pub(crate) is_taken: bool,
     /// Time that the collector asked to be left alone for.
     pub(crate) retry_after: Option<Duration>,
