@@ -112,35 +112,23 @@ pub(crate) fn is_plain(text: &str) -> bool {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// Reports whether none of eight bytes needs a second look.
+/// Reports whether none of eight bytes needs a second look. No sum carries into the next byte unless one is not ASCII, and then
+/// the answer is no anyhow.
 #[inline]
 fn is_plain_word(word: u64) -> bool {
-    unusual(word) & HIGH == 0
-}
-
-/// The highest bits of bytes that need a second look. No sum carries into the next byte unless one is not ASCII, and then one of
-/// them is set anyhow.
-#[inline]
-fn unusual(word: u64) -> u64 {
     let from_space = word.wrapping_add(ONES * 0x60);
     let no_quote = (word ^ (ONES * b'"' as u64)).wrapping_add(ONES * 0x7f);
     let no_backslash = (word ^ (ONES * b'\\' as u64)).wrapping_add(ONES * 0x7f);
     let from_delete = word.wrapping_add(ONES);
-    word | from_delete | !(from_space & no_quote & no_backslash)
+    (word | from_delete | !(from_space & no_quote & no_backslash)) & HIGH == 0
 }
 
-/// The same of bytes from `:` to `?`: a URL has the former, a query the latter.
-#[inline]
-fn marks(word: u64) -> u64 {
-    let from_colon = word.wrapping_add(ONES * (0x80 - b':' as u64));
-    let above_question = word.wrapping_add(ONES * (0x7f - b'?' as u64));
-    from_colon & !above_question
-}
-
-/// The same as [`is_plain_word`], and that none is from `:` to `?`.
+/// The same, and that none is from `:` to `?`: a URL has the former, a query the latter.
 #[inline]
 fn is_simple_word(word: u64) -> bool {
-    (unusual(word) | marks(word)) & HIGH == 0
+    let from_colon = word.wrapping_add(ONES * (0x80 - b':' as u64));
+    let above_question = word.wrapping_add(ONES * (0x7f - b'?' as u64));
+    is_plain_word(word) & (from_colon & !above_question & HIGH == 0)
 }
 
 /// The same as [`is_plain`], when it is compiled.

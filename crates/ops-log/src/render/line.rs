@@ -228,6 +228,8 @@ impl<'a> Line<'a> {
     /// The same for a key of a macro.
     #[inline(never)]
     fn put(&mut self, key: &'static StaticKey, value: Plain<'_>) {
+        // short fields do not make a line grow: the next one finds room
+        self.json().reserve(short_field::ROOM_BYTES);
         self.has_unseen |= !key.usual;
         self.add(key.name(), |line| match value {
             Plain::Bool(value) => scalars::boolean(value, line.json()),

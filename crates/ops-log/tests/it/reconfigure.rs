@@ -18,7 +18,7 @@ struct Ending {
     ended: Arc<AtomicBool>,
 }
 
-/// What the application gives, whose end is watched.
+/// Writer of the application, whose end is watched.
 struct Writer(Ending);
 
 impl Write for Writer {
@@ -174,10 +174,10 @@ fn each_line_of_threads_goes_to_one_output_while_others_are_configured() {
                 })
             })
             .collect();
+        while pipeline.stats().written == 0 {
+            thread::yield_now();
+        }
         for ending in &endings[1..] {
-            while pipeline.stats().written == 0 {
-                thread::yield_now();
-            }
             pipeline.configure(ending.config()).unwrap();
             thread::yield_now();
         }

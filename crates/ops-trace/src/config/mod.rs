@@ -45,7 +45,7 @@ pub struct Config {
     pub(crate) resource: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) endpoint: Option<String>,
-    /// What is set below the environment.
+    /// Settings below the environment.
     #[serde(skip)]
     pub(crate) below_env: BelowEnv,
     #[serde(default)]

@@ -163,33 +163,34 @@ pub(crate) struct Propagator {
 
 impl Propagator {
     pub(crate) fn new(formats: Formats) -> Self {
-        let parts = [b3::TRACE_ID, b3::SPAN_ID, b3::SAMPLED];
         let is_b3 = formats.b3 || formats.b3_multi;
-        let chosen = |of_formats: [(bool, &[HeaderName]); 5]| -> Vec<HeaderName> {
-            let chosen = of_formats.into_iter().filter(|(on, _)| *on);
-            chosen.flat_map(|(_, names)| names.to_vec()).collect()
+        let read = Formats {
+            b3: is_b3,
+            b3_multi: is_b3,
+            ..formats
         };
-        let written = chosen([
-            (formats.trace_context, &[TRACEPARENT, TRACESTATE]),
-            (formats.baggage, &[baggage::HEADER]),
-            (formats.b3, &[b3::SINGLE]),
-            (formats.b3_multi, &parts),
-            (formats.xray, &[xray::HEADER]),
-        ]);
-        let read = chosen([
-            (formats.trace_context, &[TRACEPARENT, TRACESTATE]),
-            (formats.baggage, &[baggage::HEADER]),
-            (is_b3, &[b3::SINGLE, b3::FLAGS]),
-            (is_b3, &parts),
-            (formats.xray, &[xray::HEADER]),
-        ]);
-        let fields = written.iter().map(|name| name.as_str().to_owned());
+        let written = names_of(formats).into_iter();
         Self {
             formats,
-            fields: fields.collect(),
-            read,
+            fields: written.map(|name| name.as_str().to_owned()).collect(),
+            read: names_of(read),
         }
     }
+}
+
+fn names_of(formats: Formats) -> Vec<HeaderName> {
+    let of_formats: [(bool, &[HeaderName]); 5] = [
+        (formats.trace_context, &[TRACEPARENT, TRACESTATE]),
+        (formats.baggage, &[baggage::HEADER]),
+        (formats.b3, &[b3::SINGLE]),
+        (
+            formats.b3_multi,
+            &[b3::TRACE_ID, b3::SPAN_ID, b3::SAMPLED, b3::FLAGS],
+        ),
+        (formats.xray, &[xray::HEADER]),
+    ];
+    let chosen = of_formats.into_iter().filter(|(on, _)| *on);
+    chosen.flat_map(|(_, names)| names.to_vec()).collect()
 }
 
 impl TextMapPropagator for Propagator {

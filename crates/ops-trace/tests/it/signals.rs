@@ -353,6 +353,16 @@ fn with_metrics(collector: &Collector, temporality: &str) -> (Arc<AtomicU64>, Tr
     (pushes, Tracer::new(config).unwrap())
 }
 
+/// Waits until the collector has taken something, and sends the rest.
+fn shut_down_once_exported(tracer: Tracer) {
+    let started = Instant::now();
+    while tracer.metric_stats().unwrap().exported == 0 {
+        assert!(started.elapsed() < SOON);
+        std::thread::yield_now();
+    }
+    tracer.shutdown_blocking(SOON);
+}
+
 fn of<'a>(
     points: &'a [ReceivedPoint],
     metric: &'a str,
@@ -421,12 +431,7 @@ fn a_difference_that_was_not_delivered_is_in_the_next_one() {
     let (pushes, tracer) = with_metrics(&collector, "delta");
     assert!(collector.wait_for_requests(2, SOON));
     collector.answer(Answer::Accept);
-    let started = Instant::now();
-    while tracer.metric_stats().unwrap().exported == 0 {
-        assert!(started.elapsed() < SOON);
-        std::thread::yield_now();
-    }
-    tracer.shutdown_blocking(SOON);
+    shut_down_once_exported(tracer);
     let points = collector.points();
     let a = of(&points, "requests_total", Some("/a"));
     assert!(a[0].value >= 30.0, "two failed before: {a:#?}");
@@ -445,12 +450,7 @@ fn a_difference_that_the_collector_has_is_not_sent_again_though_its_answer_broke
     let (pushes, tracer) = with_metrics(&collector, "delta");
     assert!(collector.wait_for_requests(2, SOON));
     collector.answer(Answer::Accept);
-    let started = Instant::now();
-    while tracer.metric_stats().unwrap().exported == 0 {
-        assert!(started.elapsed() < SOON);
-        std::thread::yield_now();
-    }
-    tracer.shutdown_blocking(SOON);
+    shut_down_once_exported(tracer);
     let points = collector.points();
     let a = of(&points, "requests_total", Some("/a"));
     let total: f64 = a.iter().map(|point| point.value).sum();

@@ -61,7 +61,7 @@ fn a_value_that_is_not_utf8_is_wrong_and_not_unset() {
     }
 }
 
-/// What a file says, before the environment is asked.
+/// Settings of a file, before the environment is asked.
 fn of_a_file() -> Config {
     let config = Config::new("it").sampling_ratio(0.05).queue_spans(8192);
     let config = config.export_timeout(Duration::from_secs(7));
