@@ -4,21 +4,17 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use opentelemetry::Context;
-#[cfg(feature = "http")]
-use opentelemetry::trace::SpanContext;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 #[cfg(any(feature = "otlp-logs", feature = "otlp-metrics"))]
 use crate::SignalStats;
 use crate::config::resolved::Resolved;
-#[cfg(any(feature = "http", feature = "tracing-spans"))]
-use crate::config::sampler::SamplerKind;
 use crate::export::pipeline::Pipeline;
 use crate::export::queue_limiter::QueueLimiter;
 use crate::otlp::Signals;
 use crate::propagation::{self, Formats, Hosts, baggage};
-use crate::sampling::{LiveRatio, Sampling};
+use crate::sampling::{LiveSampler, Sampling};
 use crate::{Config, Error, ExportHealth, RecentTraces, Stats};
 
 /// Handle of running tracing: makes spans and reads counts. Cheap to clone.
@@ -30,7 +26,7 @@ pub struct Handle(Arc<Core>);
 struct Core {
     tracer: SdkTracer,
     provider: SdkTracerProvider,
-    ratio: LiveRatio,
+    sampler: LiveSampler,
     limiter: QueueLimiter,
     signals: Signals,
     formats: Formats,
@@ -39,9 +35,6 @@ struct Core {
     baggage_fields: Vec<String>,
     propagate_to: Hosts,
     disabled: bool,
-    /// The sampled flag of a parent decides.
-    #[cfg(any(feature = "http", feature = "tracing-spans"))]
-    parent_based: bool,
     #[cfg(feature = "tracing-spans")]
     foreign_spans: crate::config::spans::ForeignSpans,
 }
@@ -59,7 +52,7 @@ impl Handle {
         Ok(Self(Arc::new(Core {
             tracer: pipeline.provider.tracer("ops-trace"),
             provider: pipeline.provider,
-            ratio: pipeline.ratio,
+            sampler: pipeline.sampler,
             limiter: pipeline.limiter,
             signals,
             formats: resolved.formats,
@@ -68,8 +61,6 @@ impl Handle {
             baggage_fields: resolved.baggage_fields,
             propagate_to: Hosts::new(resolved.propagate_to),
             disabled: resolved.disabled,
-            #[cfg(any(feature = "http", feature = "tracing-spans"))]
-            parent_based: resolved.sampler == SamplerKind::ParentBased,
             #[cfg(feature = "tracing-spans")]
             foreign_spans: resolved.foreign_spans,
         })))
@@ -120,18 +111,18 @@ impl Handle {
         if !(0.0..=1.0).contains(&ratio) {
             return Err(Error::InvalidRatio { ratio });
         }
-        self.0.ratio.set(ratio, ttl);
+        self.0.sampler.ratio.set(ratio, ttl);
         Ok(())
     }
 
     /// Returns the share of new traces that is sampled now.
     pub fn sampling_ratio(&self) -> f64 {
-        self.0.ratio.get()
+        self.0.sampler.ratio.get()
     }
 
     /// Returns the share of new traces that is sampled, and for how long.
     pub fn sampling(&self) -> Sampling {
-        self.0.ratio.sampling()
+        self.0.sampler.ratio.sampling()
     }
 
     /// Returns whether the last export worked; `None` before the first one.
@@ -209,18 +200,7 @@ impl Handle {
     /// Reports whether the spans below one that is neither sampled nor recorded are not either, requests excepted.
     #[cfg(feature = "tracing-spans")]
     pub(crate) fn children_follow(&self) -> bool {
-        self.0.parent_based && self.0.limiter.tail.is_none()
-    }
-
-    /// Returns the ids of a request below this parent, which need not be valid, if it is not sampled. If it begins a trace that
-    /// is, its span has to be made next on this thread.
-    #[cfg(feature = "http")]
-    pub(crate) fn unsampled_request(&self, parent: &SpanContext) -> Option<SpanContext> {
-        if parent.is_valid() {
-            self.0.ratio.unsampled_below(parent, self.0.parent_based)
-        } else {
-            self.0.ratio.unsampled_root()
-        }
+        self.0.sampler.parent_based && !self.0.sampler.records_all
     }
 
     #[cfg(feature = "http")]
@@ -228,10 +208,9 @@ impl Handle {
         &self.0.limiter
     }
 
-    /// Returns the share of new traces that is sampled, as it is applied.
-    #[cfg(feature = "tracing-spans")]
-    pub(crate) fn live_ratio(&self) -> &LiveRatio {
-        &self.0.ratio
+    /// Returns what decides which spans are sampled.
+    pub(crate) fn sampler(&self) -> &LiveSampler {
+        &self.0.sampler
     }
 
     pub(crate) fn inject(&self, context: &Context, headers: &mut HeaderMap) {

@@ -13,6 +13,12 @@ macro_rules! span {
     (@key $first:ident $(. $rest:ident)*) => {
         ::core::concat!(::core::stringify!($first) $(, ".", ::core::stringify!($rest))*)
     };
+    (@attributes $span:ident $(,)?) => {};
+    (@attributes $span:ident, $($attributes:tt)+) => {
+        if $span.takes_attributes() {
+            $crate::span!(@set $span, $($attributes)+);
+        }
+    };
     (@set $span:ident $(,)?) => {};
     (@set $span:ident, $($key:ident).+ = $value:literal $(, $($rest:tt)*)?) => {
         $span.attribute($crate::span!(@key $($key).+), $crate::Literal::value($value));
@@ -23,12 +29,14 @@ macro_rules! span {
         $crate::span!(@set $span $(, $($rest)*)?)
     };
     (@new $tracer:expr, $name:expr $(, $($attributes:tt)*)?) => {{
+        // a match, so that a handle which is made here lives long enough
         #[allow(unused_mut)]
-        let mut starting = $crate::SpanStart::new($tracer, $name);
-        if starting.is_recording() {
-            $crate::span!(@set starting $(, $($attributes)*)?);
+        match $crate::SpanStart::new($tracer, $name) {
+            mut starting => {
+                $crate::span!(@attributes starting $(, $($attributes)*)?);
+                starting.span()
+            }
         }
-        starting.span()
     }};
     (@with $tracer:expr, $options:expr; kind: $kind:expr, $($rest:tt)+) => {
         $crate::span!(@with $tracer, $options.kind($kind); $($rest)+)
@@ -37,12 +45,14 @@ macro_rules! span {
         $crate::span!(@with $tracer, $options.links($links); $($rest)+)
     };
     (@with $tracer:expr, $options:expr; $name:expr $(, $($attributes:tt)*)?) => {{
+        // a match, so that a handle which is made here lives long enough
         #[allow(unused_mut)]
-        let mut starting = $crate::SpanStart::with_options($tracer, $name, $options);
-        if starting.is_recording() {
-            $crate::span!(@set starting $(, $($attributes)*)?);
+        match $crate::SpanStart::with_options($tracer, $name, $options) {
+            mut starting => {
+                $crate::span!(@attributes starting $(, $($attributes)*)?);
+                starting.span()
+            }
         }
-        starting.span()
     }};
     (tracer: $tracer:expr, kind: $($rest:tt)+) => {
         $crate::span!(

@@ -1,19 +1,16 @@
-#[cfg(any(feature = "http", feature = "tracing-spans"))]
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
 
-#[cfg(feature = "http")]
-use opentelemetry::trace::TraceContextExt;
-use opentelemetry::trace::{Link, SpanKind, TraceId};
-#[cfg(any(feature = "http", feature = "tracing-spans"))]
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceState};
+use opentelemetry::trace::{
+    Link, SpanContext, SpanId, SpanKind, TraceContextExt, TraceFlags, TraceId, TraceState,
+};
 use opentelemetry::{Context, KeyValue};
-#[cfg(any(feature = "http", feature = "tracing-spans"))]
-use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
-use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, ShouldSample};
+use opentelemetry_sdk::trace::{
+    IdGenerator, RandomIdGenerator, SamplingDecision, SamplingResult, ShouldSample,
+};
 use parking_lot::Mutex;
 
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -76,115 +73,148 @@ impl LiveRatio {
     }
 }
 
-/// Decision about the span that the SDK makes next on this thread.
-#[cfg(any(feature = "http", feature = "tracing-spans"))]
-#[derive(Clone, Copy)]
-enum Decided {
-    /// It begins this trace, which is sampled.
-    Sampled(TraceId),
-    /// It has these ids and is not sampled, but recorded.
-    #[cfg(feature = "http")]
-    Recorded(TraceId, SpanId),
+/// Decision about a span before any of it is made.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// It is sampled, below its parent or as the root of a trace.
+    Sampled(Option<Decided>),
+    /// It is not; these are its ids.
+    NotSampled(SpanContext),
 }
 
-#[cfg(any(feature = "http", feature = "tracing-spans"))]
-thread_local! {
-    static DECIDED: Cell<Option<Decided>> = const { Cell::new(None) };
+/// Decides as the SDK's samplers of the same names do, for our own spans before they are made, and for those that libraries
+/// make by the SDK.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveSampler {
+    pub(crate) ratio: LiveRatio,
+    /// The sampled flag of a parent decides.
+    pub(crate) parent_based: bool,
+    /// What is not sampled is recorded all the same, for a decision at its end.
+    pub(crate) records_all: bool,
 }
 
-#[cfg(any(feature = "http", feature = "tracing-spans"))]
-fn decide(decided: Option<Decided>) {
-    let _ = DECIDED.try_with(|next| next.set(decided));
-}
-
-#[cfg(any(feature = "http", feature = "tracing-spans"))]
-fn decided() -> Option<Decided> {
-    DECIDED.try_with(Cell::get).ok().flatten()
-}
-
-/// Makes a span of the SDK that has these ids, whatever the sampler would say, and is not sampled, but recorded.
-#[cfg(feature = "http")]
-pub(crate) fn recorded<S>(ids: &SpanContext, build: impl FnOnce() -> S) -> S {
-    decide(Some(Decided::Recorded(ids.trace_id(), ids.span_id())));
-    let span = build();
-    decide(None);
-    span
-}
-
-/// Random ids, unless they were decided about already.
-#[cfg(any(feature = "http", feature = "tracing-spans"))]
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Ids(RandomIdGenerator);
-
-#[cfg(any(feature = "http", feature = "tracing-spans"))]
-impl IdGenerator for Ids {
-    fn new_trace_id(&self) -> TraceId {
-        match decided() {
-            Some(Decided::Sampled(trace_id)) => {
-                decide(None);
-                trace_id
-            }
-            #[cfg(feature = "http")]
-            Some(Decided::Recorded(trace_id, _)) => trace_id,
-            None => self.0.new_trace_id(),
-        }
-    }
-
-    fn new_span_id(&self) -> SpanId {
-        match decided() {
-            #[cfg(feature = "http")]
-            Some(Decided::Recorded(_, span_id)) => span_id,
-            _ => self.0.new_span_id(),
-        }
-    }
-}
-
-#[cfg(any(feature = "http", feature = "tracing-spans"))]
-impl LiveRatio {
-    /// Returns the ids of a new trace if it is not sampled, for which the SDK would make a whole span. If it is, the next trace
-    /// id that is made on this thread is the one that was decided about: the decision depends on nothing but the id, so that
-    /// other services come to the same one.
-    pub(crate) fn unsampled_root(&self) -> Option<SpanContext> {
+impl LiveSampler {
+    /// Decides about a span below this parent, which need not be valid.
+    pub(crate) fn decide(&self, parent: &SpanContext) -> Decision {
         let ids = RandomIdGenerator::default();
-        let trace_id = ids.new_trace_id();
-        if samples(self.get(), trace_id) {
-            decide(Some(Decided::Sampled(trace_id)));
-            return None;
+        let root = (!parent.is_valid()).then(|| ids.new_trace_id());
+        let trace_id = root.unwrap_or_else(|| parent.trace_id());
+        if self.samples(parent, trace_id) {
+            return Decision::Sampled(root.map(Decided::Root));
         }
-        let (span_id, state) = (ids.new_span_id(), TraceState::NONE);
-        let flags = TraceFlags::default();
-        Some(SpanContext::new(trace_id, span_id, flags, false, state))
+        let (flags, state) = match root {
+            Some(_) => (TraceFlags::default(), TraceState::NONE),
+            None => (
+                parent.trace_flags().with_sampled(false),
+                parent.trace_state().clone(),
+            ),
+        };
+        Decision::NotSampled(SpanContext::new(
+            trace_id,
+            ids.new_span_id(),
+            flags,
+            false,
+            state,
+        ))
     }
 
-    /// Returns the ids of a span below this parent if it is not sampled, by the parent's flag or else by the trace id.
-    #[cfg(feature = "http")]
-    pub(crate) fn unsampled_below(
-        &self,
-        parent: &SpanContext,
-        by_flag: bool,
-    ) -> Option<SpanContext> {
-        let trace_id = parent.trace_id();
-        let sampled = if by_flag {
+    /// Reports whether a span of this kind is recorded though it is not sampled: for a decision at its end, and requests for the
+    /// ring of recent traces.
+    #[inline]
+    pub(crate) fn records(&self, kind: &SpanKind) -> bool {
+        self.records_all || matches!(kind, SpanKind::Server | SpanKind::Consumer)
+    }
+
+    /// The ratio decides by nothing but the trace id, so that other services come to the same.
+    fn samples(&self, parent: &SpanContext, trace_id: TraceId) -> bool {
+        if self.parent_based && parent.is_valid() {
             parent.is_sampled()
         } else {
-            samples(self.get(), trace_id)
-        };
-        let ids = || {
-            let span_id = RandomIdGenerator::default().new_span_id();
-            let flags = parent.trace_flags().with_sampled(false);
-            let state = parent.trace_state().clone();
-            SpanContext::new(trace_id, span_id, flags, false, state)
-        };
-        (!sampled).then(ids)
+            samples(self.ratio.get(), trace_id)
+        }
     }
 }
 
-/// Decides as the SDK's sampler does.
-#[cfg(any(feature = "http", feature = "tracing-spans"))]
 fn samples(ratio: f64, trace_id: TraceId) -> bool {
     let [.., a, b, c, d, e, f, g, h] = trace_id.to_bytes();
     let random = u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1;
     ratio >= 1.0 || random < (ratio.max(0.0) * (1_u64 << 63) as f64) as u64
+}
+
+impl ShouldSample for LiveSampler {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        trace_id: TraceId,
+        _: &str,
+        kind: &SpanKind,
+        _: &[KeyValue],
+        _: &[Link],
+    ) -> SamplingResult {
+        let span = parent.map(TraceContextExt::span);
+        let parent = span
+            .as_ref()
+            .map_or(&SpanContext::NONE, |span| span.span_context());
+        let decision = match DECIDED.try_with(Cell::get) {
+            Ok(Some(Decided::Recorded(..))) => SamplingDecision::RecordOnly,
+            _ if self.samples(parent, trace_id) => SamplingDecision::RecordAndSample,
+            _ if self.records(kind) => SamplingDecision::RecordOnly,
+            _ => SamplingDecision::Drop,
+        };
+        SamplingResult {
+            decision,
+            attributes: Vec::new(),
+            trace_state: parent.trace_state().clone(),
+        }
+    }
+}
+
+/// What was decided about the span that the SDK makes on this thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Decided {
+    /// It begins this trace, by whose id it is sampled.
+    Root(TraceId),
+    /// It has these ids and is not sampled, but recorded.
+    Recorded(TraceId, SpanId),
+}
+
+impl Decided {
+    pub(crate) fn recorded(ids: &SpanContext) -> Self {
+        Self::Recorded(ids.trace_id(), ids.span_id())
+    }
+}
+
+thread_local! {
+    static DECIDED: Cell<Option<Decided>> = const { Cell::new(None) };
+}
+
+/// Makes a span of the SDK about which this was decided; of the rest its sampler decides.
+#[inline]
+pub(crate) fn decided<S>(decided: Option<Decided>, build: impl FnOnce() -> S) -> S {
+    let _ = DECIDED.try_with(|next| next.set(decided));
+    let span = build();
+    let _ = DECIDED.try_with(|next| next.set(None));
+    span
+}
+
+/// Random ids, unless they were decided about already.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ids(RandomIdGenerator);
+
+impl IdGenerator for Ids {
+    fn new_trace_id(&self) -> TraceId {
+        match DECIDED.try_with(Cell::get) {
+            Ok(Some(Decided::Root(trace_id) | Decided::Recorded(trace_id, _))) => trace_id,
+            _ => self.0.new_trace_id(),
+        }
+    }
+
+    fn new_span_id(&self) -> SpanId {
+        match DECIDED.try_with(Cell::get) {
+            Ok(Some(Decided::Recorded(_, span_id))) => span_id,
+            _ => self.0.new_span_id(),
+        }
+    }
 }
 
 /// The share of new traces that is sampled.
@@ -199,85 +229,59 @@ pub struct Sampling {
     pub remaining: Option<Duration>,
 }
 
-impl ShouldSample for LiveRatio {
-    fn should_sample(
-        &self,
-        parent: Option<&Context>,
-        trace_id: TraceId,
-        name: &str,
-        kind: &SpanKind,
-        attributes: &[KeyValue],
-        links: &[Link],
-    ) -> SamplingResult {
-        Sampler::TraceIdRatioBased(self.get())
-            .should_sample(parent, trace_id, name, kind, attributes, links)
-    }
-}
-
-/// Records spans that the sampler drops: requests for the ring of recent traces, or all for a decision at their end. The
-/// sampled flag says no all the same.
-#[derive(Clone, Debug)]
-pub(crate) struct Recording<S> {
-    sampler: S,
-    all: bool,
-}
-
-impl<S> Recording<S> {
-    pub(crate) fn new(sampler: S, all: bool) -> Self {
-        Self { sampler, all }
-    }
-}
-
-impl<S: ShouldSample + Clone + 'static> ShouldSample for Recording<S> {
-    fn should_sample(
-        &self,
-        parent: Option<&Context>,
-        trace_id: TraceId,
-        name: &str,
-        kind: &SpanKind,
-        attributes: &[KeyValue],
-        links: &[Link],
-    ) -> SamplingResult {
-        #[cfg(feature = "http")]
-        if let Some(Decided::Recorded(..)) = decided() {
-            return recorded_only(parent);
-        }
-        let mut result = self
-            .sampler
-            .should_sample(parent, trace_id, name, kind, attributes, links);
-        let is_request = matches!(kind, SpanKind::Server | SpanKind::Consumer);
-        if result.decision == SamplingDecision::Drop && (self.all || is_request) {
-            result.decision = SamplingDecision::RecordOnly;
-        }
-        result
-    }
-}
-
-/// Result for a span that was decided about, with the trace state that the SDK's samplers hand on.
-#[cfg(feature = "http")]
-fn recorded_only(parent: Option<&Context>) -> SamplingResult {
-    let state = parent.map(|parent| parent.span().span_context().trace_state().clone());
-    SamplingResult {
-        decision: SamplingDecision::RecordOnly,
-        attributes: Vec::new(),
-        trace_state: state.unwrap_or_default(),
-    }
-}
-
-#[cfg(all(test, feature = "tracing-spans"))]
+#[cfg(test)]
 mod tests {
+    use opentelemetry_sdk::trace::Sampler;
+
     use super::*;
 
+    fn context(id: TraceId, flags: u8, is_remote: bool) -> SpanContext {
+        let state = TraceState::from_key_value([("vendor", "x")]).unwrap();
+        SpanContext::new(
+            id,
+            SpanId::from(7),
+            TraceFlags::new(flags),
+            is_remote,
+            state,
+        )
+    }
+
+    /// Every kind of a parent, none among them.
+    fn parents(id: TraceId) -> impl Iterator<Item = Option<Context>> {
+        let known = [(0, false), (1, false), (0, true), (1, true), (3, true)];
+        let known = known.map(|(flags, is_remote)| context(id, flags, is_remote));
+        let spans = known.into_iter().chain([SpanContext::NONE]);
+        let contexts = spans.map(|span| Some(Context::new().with_remote_span_context(span)));
+        contexts.chain([None, Some(Context::new())])
+    }
+
     #[test]
-    fn the_short_way_decides_as_the_sdk_does() {
+    fn it_decides_as_the_sdk_does() {
         let ids = RandomIdGenerator::default();
+        let (name, kind) = ("", SpanKind::Internal);
         for ratio in [-1.0, 0.0, 1e-9, 0.1, 0.5, 0.999_999, 1.0, 2.0] {
-            for _ in 0..2_000 {
-                let id = ids.new_trace_id();
-                let sdk = Sampler::TraceIdRatioBased(ratio);
-                let sdk = sdk.should_sample(None, id, "", &SpanKind::Internal, &[], &[]);
-                let sdk = sdk.decision == SamplingDecision::RecordAndSample;
-                assert_eq!(samples(ratio, id), sdk, "{ratio} {id}");
+            for parent_based in [false, true] {
+                let ours = LiveSampler {
+                    ratio: LiveRatio::new(ratio),
+                    parent_based,
+                    records_all: false,
+                };
+                let by_ratio = Sampler::TraceIdRatioBased(ratio);
+                let theirs: Box<dyn ShouldSample> = match parent_based {
+                    true => Box::new(Sampler::parent_based(by_ratio)),
+                    false => Box::new(by_ratio),
+                };
+                for _ in 0..500 {
+                    let id = ids.new_trace_id();
+                    for parent in parents(id) {
+                        let of = |sampler: &dyn ShouldSample| {
+                            sampler.should_sample(parent.as_ref(), id, name, &kind, &[], &[])
+                        };
+                        let (ours, theirs) = (of(&ours), of(&*theirs));
+                        assert_eq!(ours.decision, theirs.decision, "{ratio} {id} {parent:?}");
+                        assert_eq!(ours.trace_state, theirs.trace_state, "{ratio} {parent:?}");
+                    }
+                }
             }
         }
     }

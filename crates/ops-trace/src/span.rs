@@ -1,7 +1,10 @@
 use std::borrow::Cow;
 use std::future::Future;
+use std::time::SystemTime;
 
-use opentelemetry::trace::{Span as _, SpanBuilder, Status, TraceContextExt, Tracer as _};
+use opentelemetry::trace::{
+    Link, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, Tracer as _,
+};
 use opentelemetry::{Context, ContextGuard, KeyValue};
 use opentelemetry_sdk::trace::SdkTracer;
 
@@ -10,78 +13,107 @@ use crate::SpanIds;
 use crate::context::{Instrumented, instrumented};
 use crate::current::ids_of;
 use crate::options::{SpanOptions, linked, links};
-use crate::propagation::not_recorded;
+use crate::propagation::with_span;
+use crate::sampling::{self, Decided, Decision};
 use crate::value::Value;
 
 const MAX_NAME_BYTES: usize = 200;
 /// Maximum number of causes of a recorded error; further ones are left out.
 const MAX_CAUSES: usize = 16;
 
+/// Attributes for which there is room from the start.
+const USUAL_ATTRIBUTES: usize = 4;
+
 /// A span that is being made: what [`span!`](crate::span!) expands to.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct SpanStart(Starting);
+pub struct SpanStart<'a>(Starting<'a>);
 
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for a moment, and a box would be an allocation more"
-)]
-enum Starting {
+enum Starting<'a> {
     Disabled,
-    Recording(opentelemetry_sdk::trace::Span),
+    Recorded(Recorded<'a>),
     /// Context of a span of which only the ids are needed.
     NotRecorded(Context),
 }
 
-// a span of the SDK is a large value: inlined, it is moved less often
-impl SpanStart {
+/// All that a span is made of: one of the SDK is a large value, and is made once all is known.
+#[derive(Debug)]
+struct Recorded<'a> {
+    tracer: &'a SdkTracer,
+    decided: Option<Decided>,
+    name: Cow<'static, str>,
+    start: SystemTime,
+    kind: SpanKind,
+    links: Option<Vec<Link>>,
+    attributes: Vec<KeyValue>,
+}
+
+impl<'a> SpanStart<'a> {
     #[inline]
-    pub fn new(handle: Option<&Handle>, name: impl Into<Cow<'static, str>>) -> Self {
-        let Some(tracer) = handle.and_then(Handle::tracer) else {
-            return Self(Starting::Disabled);
-        };
-        Self::built(tracer, SpanBuilder::from_name(name_of(name.into())))
+    pub fn new(handle: Option<&'a Handle>, name: impl Into<Cow<'static, str>>) -> Self {
+        Self::begun(handle, name.into(), SpanKind::Internal, None)
     }
 
     /// The same with properties that a span has from its start.
     pub fn with_options(
-        handle: Option<&Handle>,
+        handle: Option<&'a Handle>,
         name: impl Into<Cow<'static, str>>,
         options: SpanOptions,
     ) -> Self {
-        let Some(tracer) = handle.and_then(Handle::tracer) else {
-            return Self(Starting::Disabled);
-        };
-        let mut builder =
-            SpanBuilder::from_name(name_of(name.into())).with_kind(options.kind.into_otel());
-        builder.links = links(options.links);
-        Self::built(tracer, builder)
+        let kind = options.kind.into_otel();
+        Self::begun(handle, name.into(), kind, links(options.links))
     }
 
-    #[inline]
-    fn built(tracer: &SdkTracer, builder: SpanBuilder) -> Self {
-        Self(Context::map_current(|current| {
-            let span = tracer.build_with_context(builder, current);
-            if span.is_recording() {
-                Starting::Recording(span)
-            } else {
-                Starting::NotRecorded(not_recorded(current, span.span_context()))
-            }
+    fn begun(
+        handle: Option<&'a Handle>,
+        name: Cow<'static, str>,
+        kind: SpanKind,
+        links: Option<Vec<Link>>,
+    ) -> Self {
+        let Some(handle) = handle else {
+            return Self(Starting::Disabled);
+        };
+        let Some(tracer) = handle.tracer() else {
+            return Self(Starting::Disabled);
+        };
+        let decided = match begin(handle, &kind) {
+            Ok(decided) => decided,
+            Err(context) => return Self(Starting::NotRecorded(context)),
+        };
+        Self(Starting::Recorded(Recorded {
+            tracer,
+            decided,
+            name: name_of(name),
+            start: SystemTime::now(),
+            kind,
+            links,
+            attributes: Vec::new(),
         }))
     }
 
-    #[inline]
     pub fn is_recording(&self) -> bool {
-        matches!(self.0, Starting::Recording(_))
+        matches!(self.0, Starting::Recorded(_))
     }
 
+    /// Reports whether attributes are recorded, and makes room for some.
     #[inline]
+    pub fn takes_attributes(&mut self) -> bool {
+        let Starting::Recorded(recorded) = &mut self.0 else {
+            return false;
+        };
+        recorded.attributes = Vec::with_capacity(USUAL_ATTRIBUTES);
+        true
+    }
+
+    // so that a literal is written where it stays
+    #[inline(always)]
     pub fn attribute(&mut self, key: &'static str, value: impl Into<Value>) {
-        if let Starting::Recording(span) = &mut self.0
+        if let Starting::Recorded(recorded) = &mut self.0
             && !key.is_empty()
         {
-            span.set_attribute(KeyValue::new(key, value.into().into_otel()));
+            let value = value.into().into_otel();
+            recorded.attributes.push(KeyValue::new(key, value));
         }
     }
 
@@ -102,12 +134,44 @@ impl SpanStart {
         Span {
             context: match self.0 {
                 Starting::Disabled => None,
-                // moved once less than by way of the current context
-                Starting::Recording(span) => Some(Context::current_with_span(span)),
+                Starting::Recorded(recorded) => Some(recorded.build()),
                 Starting::NotRecorded(context) => Some(context),
             },
             panicking: std::thread::panicking(),
         }
+    }
+}
+
+/// Returns what was decided about a span that is recorded, or the context of one that is not.
+fn begin(handle: &Handle, kind: &SpanKind) -> Result<Option<Decided>, Context> {
+    let sampler = handle.sampler();
+    Context::map_current(|current| {
+        if current.is_telemetry_suppressed() {
+            return Err(current.with_remote_span_context(SpanContext::NONE));
+        }
+        match sampler.decide(current.span().span_context()) {
+            Decision::Sampled(decided) => Ok(decided),
+            Decision::NotSampled(ids) if sampler.records(kind) => Ok(Some(Decided::recorded(&ids))),
+            Decision::NotSampled(ids) => Err(current.with_remote_span_context(ids)),
+        }
+    })
+}
+
+impl Recorded<'_> {
+    /// Makes the span and the context in which it is the current one.
+    fn build(self) -> Context {
+        let builder = SpanBuilder {
+            name: self.name,
+            span_kind: Some(self.kind),
+            start_time: Some(self.start),
+            attributes: Some(self.attributes),
+            links: self.links,
+            events: None,
+        };
+        Context::map_current(|current| {
+            let build = || self.tracer.build_with_context(builder, current);
+            with_span(current, sampling::decided(self.decided, build))
+        })
     }
 }
 

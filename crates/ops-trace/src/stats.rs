@@ -3,8 +3,7 @@ use std::time::{Duration, SystemTime};
 
 /// Outcomes of the sampled spans that ended so far.
 ///
-/// `ended_sampled` equals `exported + rejected + queued` and all that was [`dropped`](Stats::dropped), as long as no
-/// thread is ending a span while this is read.
+/// `ended_sampled` equals `exported + rejected + queued` and all that was [`dropped`](Stats::dropped), whenever it is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Stats {
@@ -153,23 +152,44 @@ impl FailureKind {
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) ended_sampled: AtomicU64,
+    /// Sampled spans that were let into the queue, and those of them that left it.
+    admitted: AtomicU64,
+    left: AtomicU64,
     pub(crate) exported: AtomicU64,
     pub(crate) rejected: AtomicU64,
     pub(crate) queue_full: AtomicU64,
     pub(crate) export_failed: AtomicU64,
     pub(crate) circuit_open: AtomicU64,
+    /// Sampled spans that ended after the end of tracing began.
+    pub(crate) late: AtomicU64,
     pub(crate) shutdown: AtomicU64,
     pub(crate) no_exporter: AtomicU64,
     pub(crate) failures: [AtomicU64; 5],
     pub(crate) partial_successes: AtomicU64,
     pub(crate) attributes_dropped: AtomicU64,
-    pub(crate) queued: AtomicUsize,
     pub(crate) queued_for_ring: AtomicUsize,
     pub(crate) down: AtomicBool,
 }
 
 impl Counters {
+    /// Lets a span into the queue, unless so many are in it already.
+    pub(crate) fn admit(&self, capacity: usize) -> bool {
+        let limit = self.left.load(Relaxed) + capacity as u64;
+        let admit = |admitted| (admitted < limit).then_some(admitted + 1);
+        self.admitted.fetch_update(Relaxed, Relaxed, admit).is_ok()
+    }
+
+    /// Counts spans that left the queue, whatever became of them.
+    pub(crate) fn leave(&self, spans: usize) {
+        add(&self.left, spans);
+    }
+
+    /// Counts what is in the queue as having left it, and returns how many that are.
+    pub(crate) fn leave_all(&self) -> u64 {
+        let admitted = self.admitted.load(Relaxed);
+        admitted - self.left.swap(admitted, Relaxed)
+    }
+
     pub(crate) fn failed(&self, kind: FailureKind) {
         self.failures[kind as usize].fetch_add(1, Relaxed);
     }
@@ -186,16 +206,19 @@ impl Counters {
     }
 
     pub(crate) fn read(&self, capacity: usize) -> Stats {
+        let left = self.left.load(Relaxed);
+        let admitted = self.admitted.load(Relaxed).max(left);
+        let (full, late) = (self.queue_full.load(Relaxed), self.late.load(Relaxed));
         Stats {
-            ended_sampled: self.ended_sampled.load(Relaxed),
+            ended_sampled: admitted + full + late,
             exported: self.exported.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
-            dropped_queue_full: self.queue_full.load(Relaxed),
+            dropped_queue_full: full,
             dropped_export_failed: self.export_failed.load(Relaxed),
             dropped_circuit_open: self.circuit_open.load(Relaxed),
-            dropped_shutdown: self.shutdown.load(Relaxed),
+            dropped_shutdown: late + self.shutdown.load(Relaxed),
             dropped_no_exporter: self.no_exporter.load(Relaxed),
-            queued: self.queued.load(Relaxed) as u64,
+            queued: admitted - left,
             queue_capacity: capacity as u64,
             export_failures: self.failures.iter().map(|n| n.load(Relaxed)).sum(),
             failures: self.failures(),

@@ -17,18 +17,26 @@ pub enum Value {
 }
 
 impl Value {
-    // inlined, so that a constant costs nothing at run time
-    #[inline]
+    // so that a constant costs nothing at run time
+    #[inline(always)]
     pub(crate) fn into_otel(self) -> opentelemetry::Value {
         match self {
             Self::Bool(b) => b.into(),
             Self::Int(i) => i.into(),
             Self::Float(f) if f.is_finite() => f.into(),
-            Self::Float(f) => f.to_string().into(),
+            Self::Float(f) => as_text(f),
             Self::Text(Cow::Borrowed(text)) if text.len() <= MAX_TEXT_BYTES => text.into(),
-            Self::Text(text) => cut(text.into_owned(), MAX_TEXT_BYTES).into(),
+            Self::Text(text) => owned(text),
         }
     }
+}
+
+fn as_text(number: f64) -> opentelemetry::Value {
+    number.to_string().into()
+}
+
+fn owned(text: Cow<'static, str>) -> opentelemetry::Value {
+    cut(text.into_owned(), MAX_TEXT_BYTES).into()
 }
 
 macro_rules! value_from {

@@ -21,12 +21,12 @@ use crate::export::state::ExportState;
 use crate::export::tail::TailBuffer;
 use crate::limits::{Limits, SETS_PER_ATTRIBUTE};
 use crate::recent::ring::Ring;
-use crate::sampling::{LiveRatio, Recording};
+use crate::sampling::{Ids, LiveRatio, LiveSampler};
 
 /// Way of a span: the SDK's provider, the limiter, the SDK's queue, the exporter.
 pub(crate) struct Pipeline {
     pub(crate) provider: SdkTracerProvider,
-    pub(crate) ratio: LiveRatio,
+    pub(crate) sampler: LiveSampler,
     pub(crate) limiter: QueueLimiter,
     pub(crate) resource: Resource,
 }
@@ -37,26 +37,24 @@ impl Pipeline {
         let state = Arc::new(ExportState::new(config.queue_spans, config.limits, ring));
         let resource = resource(config);
         let limiter = limiter(config, state, &resource)?;
-        let ratio = LiveRatio::new(config.ratio);
+        let sampler = LiveSampler {
+            ratio: LiveRatio::new(config.ratio),
+            parent_based: config.sampler == SamplerKind::ParentBased,
+            records_all: config.keep.is_on(),
+        };
         let provider = SdkTracerProvider::builder()
             .with_resource(resource.clone())
             .with_span_limits(span_limits(&config.limits))
-            .with_span_processor(limiter.clone());
-        #[cfg(any(feature = "http", feature = "tracing-spans"))]
-        let provider = provider.with_id_generator(crate::sampling::Ids::default());
-        let provider = match config.sampler {
-            _ if config.disabled => provider.with_sampler(Sampler::AlwaysOff),
-            SamplerKind::ParentBased => provider.with_sampler(Recording::new(
-                Sampler::parent_based(ratio.clone()),
-                config.keep.is_on(),
-            )),
-            SamplerKind::Ratio => {
-                provider.with_sampler(Recording::new(ratio.clone(), config.keep.is_on()))
-            }
+            .with_span_processor(limiter.clone())
+            .with_id_generator(Ids::default());
+        let provider = if config.disabled {
+            provider.with_sampler(Sampler::AlwaysOff)
+        } else {
+            provider.with_sampler(sampler.clone())
         };
         Ok(Self {
             provider: provider.build(),
-            ratio,
+            sampler,
             limiter,
             resource,
         })

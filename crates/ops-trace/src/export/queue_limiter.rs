@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use opentelemetry::Context;
@@ -45,44 +45,21 @@ impl QueueLimiter {
             && tail.is_none_or(|tail| tail.lets_go(ids.trace_id(), ids.span_id()))
     }
 
-    fn export(&self, span: SpanData) {
+    /// Counts a sampled span; returns whether it goes into the queue. A span is a large value, and moved by each call.
+    fn admits(&self) -> bool {
         let counters = &self.state.counters;
-        add(&counters.ended_sampled, 1);
-        if self.state.closing.is_closing() {
-            add(&counters.shutdown, 1);
-        } else if admitted(&counters.queued, self.state.queue_capacity) {
-            self.queue.on_end(span);
+        let missed = if self.state.closing.is_closing() {
+            &counters.late
+        } else if counters.admit(self.state.queue_capacity) {
+            return true;
         } else {
-            add(&counters.queue_full, 1);
-        }
+            &counters.queue_full
+        };
+        add(missed, 1);
+        false
     }
 
-    /// Lets a span through to the ring of recent traces only.
-    fn show(&self, span: SpanData) {
-        let for_ring = &self.state.counters.queued_for_ring;
-        if !self.state.closing.is_closing() && admitted(for_ring, RING_QUEUE_SPANS) {
-            self.queue.on_end(span);
-        } else {
-            self.state.ring.missed();
-        }
-    }
-}
-
-fn admitted(queued: &AtomicUsize, capacity: usize) -> bool {
-    let admitted = queued.fetch_update(Relaxed, Relaxed, |n| (n < capacity).then_some(n + 1));
-    admitted.is_ok()
-}
-
-impl SpanProcessor for QueueLimiter {
-    fn on_start(&self, _: &mut Span, _: &Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        if ended::is_watched() {
-            ended::show(&EndedSpan::of(&span));
-        }
-        if span.span_context.is_sampled() {
-            return self.export(span);
-        }
+    fn end_unsampled(&self, span: SpanData) {
         let Some(tail) = &self.tail else {
             // a request that was recorded though it is not sampled
             if failed(&span) || took(&span) >= self.state.ring.slow_after {
@@ -95,10 +72,39 @@ impl SpanProcessor for QueueLimiter {
             Verdict::Show(spans) => spans.into_iter().for_each(|span| self.show(span)),
             Verdict::Export(spans) => {
                 for mut span in spans {
-                    span.span_context = sampled(&span.span_context);
-                    self.export(span);
+                    if self.admits() {
+                        span.span_context = sampled(&span.span_context);
+                        self.queue.on_end(span);
+                    }
                 }
             }
+        }
+    }
+
+    /// Lets a span through to the ring of recent traces only.
+    fn show(&self, span: SpanData) {
+        let for_ring = &self.state.counters.queued_for_ring;
+        let admit = |n| (n < RING_QUEUE_SPANS).then_some(n + 1);
+        let is_open = !self.state.closing.is_closing();
+        if is_open && for_ring.fetch_update(Relaxed, Relaxed, admit).is_ok() {
+            self.queue.on_end(span);
+        } else {
+            self.state.ring.missed();
+        }
+    }
+}
+
+impl SpanProcessor for QueueLimiter {
+    fn on_start(&self, _: &mut Span, _: &Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        if ended::is_watched() {
+            ended::show(&EndedSpan::of(&span));
+        }
+        if !span.span_context.is_sampled() {
+            self.end_unsampled(span);
+        } else if self.admits() {
+            self.queue.on_end(span);
         }
     }
 

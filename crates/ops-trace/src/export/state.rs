@@ -51,7 +51,7 @@ impl ExportState {
         let abandoned = self.abandoned.lock();
         if !*abandoned {
             count(&self.counters);
-            self.counters.queued.fetch_sub(spans, Relaxed);
+            self.counters.leave(spans);
         }
     }
 
@@ -71,7 +71,7 @@ impl ExportState {
     }
 
     fn count_lost(&self) {
-        let lost = self.counters.queued.swap(0, Relaxed) as u64;
+        let lost = self.counters.leave_all();
         self.counters.shutdown.fetch_add(lost, Relaxed);
     }
 

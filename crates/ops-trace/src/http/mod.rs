@@ -32,6 +32,7 @@ use ops_http::{Ending, Observe, Outcome, QUIET_CALLS, QUIET_ROUTES, Route};
 use crate::limits::{MAX_TEXT_BYTES, cut};
 use crate::network::Network;
 use crate::propagation::{Remote, baggage, extract, header, with_span};
+use crate::sampling::{self, Decision};
 use crate::span::fail;
 use crate::{Error, Handle, global};
 
@@ -256,13 +257,17 @@ impl Observe for ServerSpans {
             (with_span(&base, span), None)
         } else {
             let head = Head::new(request, named.clone(), link, forwarded);
-            if let Some(ids) = handle.unsampled_request(base.span().span_context()) {
-                let span = Unsampled::new(handle, &base, ids, head);
-                (base.with_span(span.clone()), Some(span))
-            } else {
-                let mut span = tracer.build_with_context(head::builder(), &base);
-                head.describe(&mut span);
-                (with_span(&base, span), None)
+            match handle.sampler().decide(base.span().span_context()) {
+                Decision::NotSampled(ids) => {
+                    let span = Unsampled::new(handle, &base, ids, head);
+                    (base.with_span(span.clone()), Some(span))
+                }
+                Decision::Sampled(root) => {
+                    let build = || tracer.build_with_context(head::builder(), &base);
+                    let mut span = sampling::decided(root, build);
+                    head.describe(&mut span);
+                    (with_span(&base, span), None)
+                }
             }
         };
         for key in handle.baggage_attributes() {

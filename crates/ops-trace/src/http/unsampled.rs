@@ -14,8 +14,9 @@ use parking_lot::Mutex;
 
 use super::describe::{UNNAMED, named};
 use super::head::{self, Head};
+use crate::Handle;
 use crate::export::ended::{self, EndedSpan};
-use crate::{Handle, sampling};
+use crate::sampling::{self, Decided};
 
 /// Span of a request that is not sampled: one clone is in the context, where handlers find it, one is the observer's.
 #[derive(Clone)]
@@ -109,7 +110,7 @@ impl Request {
         let tracer = self.handle.tracer()?;
         let builder = head::builder().with_start_time(self.start);
         let build = || tracer.build_with_context(builder, &beginning.parent);
-        let mut span = sampling::recorded(&self.ids, build);
+        let mut span = sampling::decided(Some(Decided::recorded(&self.ids)), build);
         beginning.head.describe(&mut span);
         Some(span)
     }

@@ -13,9 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
 use opentelemetry::propagation::text_map_propagator::FieldIter;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
-#[cfg(any(feature = "http", feature = "tracing-spans"))]
-use opentelemetry::trace::Span;
-use opentelemetry::trace::{SpanContext, TraceContextExt, TraceFlags};
+use opentelemetry::trace::{Span, SpanContext, TraceContextExt, TraceFlags};
 
 pub(crate) use formats::Formats;
 pub(crate) use hosts::Hosts;
@@ -127,7 +125,6 @@ fn trace_context(headers: &HeaderMap) -> Option<Remote> {
 
 /// Returns the context in which a span is the current one. Of one that records nothing only the ids are needed.
 // inlined, because a span of the SDK is a large value
-#[cfg(any(feature = "http", feature = "tracing-spans"))]
 #[inline]
 pub(crate) fn with_span<S: Span + Send + Sync + 'static>(parent: &Context, span: S) -> Context {
     if span.is_recording() {

@@ -12,6 +12,7 @@ use tracing_subscriber::registry::{LookupSpan, SpanRef};
 use super::fields::{EventFields, SpanFields, kind_of};
 use super::filter::is_returned_error;
 use crate::propagation::with_span;
+use crate::sampling::{self, Decided, Decision};
 use crate::span::fail;
 use crate::{Handle, global};
 
@@ -79,15 +80,17 @@ fn start(
     let tracer = handle.tracer()?;
     let metadata = attributes.metadata();
     let kind = kind_of(attributes);
-    if handle.children_follow()
-        && !matches!(kind, Some(SpanKind::Server | SpanKind::Consumer))
-        && let Some(context) = with_parent(parent, |parent| unsampled(handle, parent))
-    {
-        return Some(OurSpan::not_recording(context));
+    let mut root = None;
+    if handle.children_follow() && !matches!(kind, Some(SpanKind::Server | SpanKind::Consumer)) {
+        match with_parent(parent, |parent| decide(handle, parent)) {
+            Ok(of_root) => root = of_root,
+            Err(context) => return Some(OurSpan::not_recording(context)),
+        }
     }
     let mut builder = SpanBuilder::from_name(metadata.name());
     builder.span_kind = kind;
-    let mut span = with_parent(parent, |parent| tracer.build_with_context(builder, parent));
+    let build = |parent: &Context| tracer.build_with_context(builder, parent);
+    let mut span = sampling::decided(root, || with_parent(parent, build));
     let is_recording = span.is_recording();
     if is_recording {
         SpanFields::new(&mut span, metadata).take(attributes);
@@ -103,20 +106,26 @@ fn start(
     })
 }
 
-/// Returns the context of a span that is neither sampled nor recorded, if that can be known without making one: below
+/// Returns what was decided about a span that may be recorded, or the context of one that is neither sampled nor recorded: below
 /// another such span, whose ids it shares, or as the root of a trace.
-fn unsampled(handle: &Handle, parent: &Context) -> Option<Context> {
+fn decide(handle: &Handle, parent: &Context) -> Result<Option<Decided>, Context> {
     let span = parent.span();
     let ids = span.span_context();
     if ids.is_valid() {
         let follows = !ids.is_sampled() && !span.is_recording();
-        return follows.then(|| parent.clone());
+        return if follows {
+            Err(parent.clone())
+        } else {
+            Ok(None)
+        };
     }
     if parent.is_telemetry_suppressed() {
-        return None;
+        return Ok(None);
     }
-    let root = handle.live_ratio().unsampled_root()?;
-    Some(parent.with_remote_span_context(root))
+    match handle.sampler().decide(ids) {
+        Decision::Sampled(root) => Ok(root),
+        Decision::NotSampled(ids) => Err(parent.with_remote_span_context(ids)),
+    }
 }
 
 fn context_of<'a, S: LookupSpan<'a>>(span: &SpanRef<'a, S>) -> Option<Context> {
