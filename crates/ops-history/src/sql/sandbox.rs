@@ -86,8 +86,9 @@ impl Sandbox {
                 break;
             }
             let json: String = row.get(0).map_err(failed)?;
-            let row: Row =
-                serde_json::from_str(&json).map_err(|error| Error::statement(error.to_string()))?;
+            let row = serde_json::from_str::<Row>(&json)
+                .or_else(|_| serde_json::from_str(&with_words_quoted(&json)))
+                .map_err(|error| Error::statement(error.to_string()))?;
             let (columns, values) = row.0.into_iter().unzip();
             answer.columns = columns;
             answer.rows.push(values);
@@ -122,6 +123,27 @@ impl Sandbox {
             ))),
         }
     }
+}
+
+/// Makes texts of the words that the engine writes for numbers that JSON does not have: `NaN`, `Infinity` and `-Infinity`.
+fn with_words_quoted(json: &str) -> String {
+    let mut quoted = String::with_capacity(json.len() + 2);
+    let (mut rest, mut is_text) = (json, false);
+    while let Some(char) = rest.chars().next() {
+        let word = ["NaN", "Infinity", "-Infinity"]
+            .into_iter()
+            .find(|word| !is_text && rest.starts_with(word));
+        let (piece, quote) = match (word, char) {
+            (Some(word), _) => (word.len(), "\""),
+            (None, '\\') if is_text => (2, ""), // what follows is ASCII
+            (None, _) => (char.len_utf8(), ""),
+        };
+        is_text ^= char == '"';
+        let (piece, after) = rest.split_at(piece.min(rest.len()));
+        quoted.extend([quote, piece, quote]);
+        rest = after;
+    }
+    quoted
 }
 
 #[derive(Deserialize)]

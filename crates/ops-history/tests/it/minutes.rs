@@ -206,7 +206,7 @@ fn a_chart_goes_on_over_a_restart_and_counts_what_was_counted() {
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap()
             .as_secs();
-        let (mut first, mut second) = (0, 0);
+        let (mut first, mut second, mut mixed) = (0, 0, 0);
         for row in rows(&answer) {
             let ago = seconds - row[at].as_u64().unwrap();
             let rate = row[rate].as_f64().unwrap();
@@ -219,16 +219,71 @@ fn a_chart_goes_on_over_a_restart_and_counts_what_was_counted() {
                 first += 1;
                 assert!((1.99..2.68).contains(&rate), "{rate}");
                 let ratio = row[errors].as_f64().unwrap();
-                assert!(ratio.abs() < 1e-9 || (ratio - 0.25).abs() < 1e-9, "{ratio}");
+                assert!((0.0..0.25 + 1e-9).contains(&ratio), "{ratio}");
+                mixed += usize::from(ratio > 1e-9 && ratio < 0.25 - 1e-9);
             }
             if (320..1180).contains(&ago) {
                 assert_eq!(row[p95], json!(0.02), "{ago}");
             }
         }
+        // where they begin
+        assert!(mixed <= 1, "{window}: {mixed}");
         let least = if window == "1h" { 80 } else { 12 };
         assert!(
             first >= least && second >= least,
             "{window}: {first} {second}"
         );
+    }
+}
+
+/// Requests and failed ones in all, as they are counted at one moment.
+fn counted(history: &ops_history::History, at: SystemTime, requests: f64, failed: f64) {
+    for (status, value) in [("200", requests - failed), ("500", failed)] {
+        history.sample(Sample {
+            at,
+            name: "http_requests_total",
+            unit: "",
+            attributes: format!(r#"{{"route":"/a","method":"GET","status":"{status}"}}"#),
+            value: SampleValue::Sum(value),
+        });
+    }
+}
+
+#[test]
+fn a_chart_counts_all_once_whenever_the_samples_were_taken() {
+    let place = Place::new();
+    let now = SystemTime::now();
+    let began = now - Duration::from_secs(3000);
+    let history = place.open();
+    // 100 requests a second; in seconds 600 to 615 one in two fails; somebody asks now and then, and samples once more
+    let failed = |after: f64| (after.clamp(600.0, 615.0) - 600.0) * 50.0;
+    for n in 0..150_u32 {
+        let asked = if n % 7 == 0 {
+            vec![0.0, 0.4, 0.45]
+        } else {
+            vec![0.0]
+        };
+        for more in asked {
+            let after = f64::from(n) * 15.0 + more;
+            let at = began + Duration::from_secs_f64(after);
+            counted(&history, at, after * 100.0, failed(after));
+        }
+    }
+    assert!(history.close(LONG));
+    for (window, step) in [("1h", 10.0), ("24h", 60.0)] {
+        let sql = named("chart").unwrap().sql(Some(window)).unwrap();
+        let answer = ask(&[place.dir()], &sql);
+        let [rate, ratio] = ["requests_per_second", "error_ratio"].map(|name| {
+            let known = |column: &String| column == name;
+            answer.columns.iter().position(known).unwrap()
+        });
+        let mut failed = 0.0;
+        for row in rows(&answer) {
+            let rate = row[rate].as_f64().unwrap();
+            assert!((rate - 100.0).abs() < 1e-3, "{window}: {rate}");
+            failed += row[ratio].as_f64().unwrap() * rate * step;
+        }
+        // no second of them is missing, and none is there twice
+        assert!((failed - 750.0).abs() < 1.0, "{window}: {failed}");
     }
 }

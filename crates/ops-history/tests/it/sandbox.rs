@@ -131,6 +131,20 @@ fn an_empty_history_answers_and_wrong_statements_say_what_is_wrong() {
 }
 
 #[test]
+fn numbers_that_json_does_not_have_are_words() {
+    let place = Place::new();
+    some(&place);
+    let sql = "SELECT 0.0::DOUBLE / 0 AS mean, ['x' || 1.0::DOUBLE / 0, 'NaN \"Infinity'] AS texts, {'a': -1.0::DOUBLE / 0} AS \"-Infinity\", \
+               1.5 AS half, count(*) AS lines FROM logs";
+    let answer = ask(&[place.dir()], sql);
+    assert_eq!(
+        json!(rows(&answer)),
+        json!([["NaN", ["xinf", "NaN \"Infinity"], {"a": "-Infinity"}, 1.5, 10]])
+    );
+    assert_eq!(answer.columns[2], "-Infinity");
+}
+
+#[test]
 fn each_named_question_is_answered() {
     let place = Place::new();
     some(&place);
