@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs::OpenOptions;
-use std::io::{self, Seek, SeekFrom};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,13 +13,18 @@ use super::BlackBox;
 use crate::format::word;
 
 /// Has SIGABRT write one byte into the head, and then do what it did before.
-///
-/// A signal handler may call `write`, and little else. It is what signal-hook does to wake somebody who waits at the other end of
-/// a pipe; here the file is at the other end.
 pub(super) fn aborts(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
-    file.seek(SeekFrom::Start((word::ABORT * 8) as u64))?;
-    signal_hook::low_level::pipe::register(SIGABRT, file)?;
+    let file = OpenOptions::new().write(true).open(path)?;
+    let mark = move || {
+        // an error cannot be told to anybody here. `write` would move the position, which a forked child shares
+        let _ = rustix::io::pwrite(&file, b"X", (word::ABORT * 8) as u64);
+    };
+    #[expect(unsafe_code, reason = "nothing safe writes at a place of a file")]
+    // SAFETY: a signal handler may call `pwrite` (POSIX, 2.4.3), which is all that this does: rustix makes the system call itself,
+    // allocates nothing, and cannot panic. The file lives as long as the handler.
+    unsafe {
+        signal_hook::low_level::register(SIGABRT, mark)?;
+    }
     let always = Arc::new(AtomicBool::new(true));
     signal_hook::flag::register_conditional_default(SIGABRT, always)?;
     Ok(())

@@ -1,4 +1,5 @@
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
@@ -95,6 +96,11 @@ fn does_what_it_is_told() {
             }
         }
         "abort" => std::process::abort(),
+        "abort after a child did" => {
+            abort_in_a_child();
+            black_box.beat(SystemTime::now(), br#"{"threads":1}"#);
+            std::process::abort()
+        }
         "abort after the end" => {
             black_box.close();
             std::process::abort()
@@ -114,6 +120,21 @@ fn does_what_it_is_told() {
         "eat" => eat(&black_box),
         other => panic!("{other} is no deed"),
     }
+}
+
+/// Has a child abort after it was forked, before it becomes another program.
+fn abort_in_a_child() {
+    let mut command = Command::new("true");
+    #[expect(unsafe_code, reason = "a fork has no other form")]
+    // SAFETY: `abort` may be called between fork and exec
+    unsafe {
+        command.pre_exec(|| std::process::abort());
+    }
+    let status = command.status().unwrap();
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(6)
+    );
 }
 
 /// Threads that write lines under load.
