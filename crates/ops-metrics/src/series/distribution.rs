@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const PER_DOUBLING: usize = 7;
 /// The smallest value that is told apart is 2 to the power of this: 30.5 µs, if values are seconds.
 const LOWEST_POWER: i32 = -15;
-/// Values from here on share the last bucket: 8 seconds.
-const HIGHEST_POWER: i32 = 3;
+/// Values from here on share the last bucket: 512 seconds.
+const HIGHEST_POWER: i32 = 9;
 const DOUBLINGS: usize = (HIGHEST_POWER - LOWEST_POWER) as usize;
 /// One below the lowest and one above the highest power come on top.
 pub(crate) const FINE_BUCKETS: usize = DOUBLINGS * PER_DOUBLING + 2;
@@ -22,7 +22,7 @@ const STEPS: [f64; PER_DOUBLING] = [
 ];
 const MANTISSA: u64 = (1 << 52) - 1;
 
-/// Distribution of values between 30 µs and 8 s, with at most 5 % error, in a form that can be added up: quantiles
+/// Distribution of values between 30 µs and 512 s, with at most 5 % error, in a form that can be added up: quantiles
 /// of an hour come from the sum of its distributions, never from an average of quantiles.
 ///
 /// ```
@@ -99,7 +99,7 @@ impl Distribution {
     }
 
     /// The value below which the share `q` of all values lies; `None` where there are none. Below 30.5 µs it is that
-    /// bound, above 8 s it is that one.
+    /// bound, above 512 s it is that one.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         let rank = (q.clamp(0.0, 1.0) * self.count() as f64).max(1.0);
         let mut below = 0.0;

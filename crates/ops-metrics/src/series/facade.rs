@@ -47,27 +47,17 @@ impl FacadeMetric {
         self.families.read().clone()
     }
 
-    /// Returns the family that has these label names, in any order.
     fn place<'a>(&self, labels: &[(Cow<'a, str>, &'a str)]) -> Option<Place<'a>> {
-        let families = self.families.read();
-        families.iter().find_map(|family| {
-            let named = family.definition().labels;
-            if named.len() != labels.len() {
-                return None;
-            }
-            let value = |name: &str| labels.iter().find(|(known, _)| known == name);
-            let values = named
-                .iter()
-                .map(|label| value(label.name).map(|(_, value)| *value));
-            Some((*family, values.collect::<Option<Vec<_>>>()?))
-        })
+        place_in(&self.families.read(), labels)
     }
 
     fn add_family<'a>(&self, labels: &[(Cow<'a, str>, &'a str)]) -> Option<Place<'a>> {
-        if let Some(place) = self.place(labels) {
-            return Some(place);
-        }
         let mut families = self.families.write();
+        // another thread may have added it meanwhile
+        let known = place_in(&families, labels);
+        if known.is_some() {
+            return known;
+        }
         if families.len() >= LABEL_SETS_MAX {
             return None;
         }
@@ -87,10 +77,28 @@ impl FacadeMetric {
             at_start: false,
             buckets: MetricDefinition::BUCKETS,
         });
-        families.push(Box::leak(Box::new(family)));
-        drop(families);
-        self.place(labels)
+        let family: &'static Family = Box::leak(Box::new(family));
+        families.push(family);
+        place_in(&[family], labels)
     }
+}
+
+/// Returns the family that has these label names, in any order, and the values in its order.
+fn place_in<'a>(
+    families: &[&'static Family],
+    labels: &[(Cow<'a, str>, &'a str)],
+) -> Option<Place<'a>> {
+    families.iter().find_map(|family| {
+        let named = family.definition().labels;
+        if named.len() != labels.len() {
+            return None;
+        }
+        let value = |name: &str| labels.iter().find(|(known, _)| known == name);
+        let values = named
+            .iter()
+            .map(|label| value(label.name).map(|(_, value)| *value));
+        Some((*family, values.collect::<Option<Vec<_>>>()?))
+    })
 }
 
 /// Finds or makes the place of a value that another crate records; `None` if it is refused, which is counted, and logged

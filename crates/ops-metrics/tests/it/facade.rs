@@ -233,6 +233,33 @@ fn one_metric_may_have_several_sets_of_labels() {
 }
 
 #[test]
+fn threads_that_record_a_label_set_first_at_the_same_time_record_one() {
+    let registry = Registry::new();
+    let names: Vec<String> = (0..200).map(|n| format!("first_{n}_total")).collect();
+    let together = std::sync::Barrier::new(4);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                registry.run(|| {
+                    for name in &names {
+                        together.wait();
+                        metrics::counter!(name.clone(), "a" => "1").increment(1);
+                    }
+                });
+            });
+        }
+    });
+    for name in &names {
+        for set in ["b", "c", "d", "e", "f", "g", "h"] {
+            registry.run(|| metrics::counter!(name.clone(), set => "1").increment(1));
+        }
+        assert_eq!(refused(registry, name, "limit"), None, "{name}");
+        let first = format!(r#"{name}{{a="1"}}"#);
+        assert_eq!(registry.value(&first), Some(4.0));
+    }
+}
+
+#[test]
 fn overflows_of_a_name_with_several_sets_of_labels_add_up() {
     let registry = Registry::new();
     let overflows = registry.run(|| {
