@@ -36,6 +36,7 @@ export async function fillPast(tiles, started, now) {
   let points = [];
   try {
     points = (await charts.get(window)) ?? [];
+    at("history-chart").hidden = true;
   } catch (error) {
     charts.delete(window);
     at("history-chart").hidden = false;

@@ -31,11 +31,14 @@ export function makeLine(line) {
   return el("li", null, el("details", null, el("summary", { class: "mono" }, el("span", { class: "dim" }), " ", el("span", { class: "level" }), " ", el("b"), " ", el("span")), el("pre"), el("p")));
 }
 
+/** The text that a node shows: another process numbers its lines from one, too. @type {WeakMap<any, string>} */
+const filled = new WeakMap();
+
 /** @param {any} node @param {Line} line */
 export function fillLine(node, line) {
   if (line.missed) return say(node, `${line.missed} lines were written faster than they are shown`);
-  if (node.dataset.done) return;
-  node.dataset.done = "yes";
+  if (filled.get(node) === line.text) return;
+  filled.set(node, line.text);
   const found = fields(line.text);
   const [time, level, event, rest] = node.querySelectorAll("summary > *");
   say(time, String(found.timestamp ?? "").slice(11, 23));
@@ -44,7 +47,8 @@ export function fillLine(node, line) {
   say(event, `${found.event ?? ""}`);
   say(rest, Object.entries(found).filter(([key]) => !HEAD.includes(key)).map(([key, value]) => `${key}=${shown(value)}`).join(" "));
   say(node.querySelector("pre"), JSON.stringify(found, null, 2));
-  if (/^[0-9a-f]{32}$/.test(found.trace_id ?? "")) node.querySelector("p").append(el("a", { href: address({ trace: found.trace_id }) }, "its trace"));
+  const isTraced = /^[0-9a-f]{32}$/.test(found.trace_id ?? "");
+  node.querySelector("p").replaceChildren(...(isTraced ? [el("a", { href: address({ trace: found.trace_id }) }, "its trace")] : []));
 }
 
 /** @param {Line} line */
@@ -83,6 +87,11 @@ export function addLines(fresh) {
   pending += added.filter((line) => !(/** @type {any} */ (line).missed) && isWanted(line)).length;
   at("fresh").hidden = !pending;
   say(at("fresh"), `Show ${pending} new`);
+}
+
+/** Forgets the lines: what comes next may be of another process. */
+export function forgetLines() {
+  lines = [];
 }
 
 /** Asks for the lines that are kept, as the conditions say. */

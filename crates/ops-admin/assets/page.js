@@ -6,7 +6,7 @@ import { at, say, set, span } from "./dom.js";
 import { drawHistory, fillPast, startHistory } from "./history.js";
 import { drawJobs, isMoving } from "./jobs.js";
 import { drawLastRun } from "./last-run.js";
-import { addLines, refreshLines, showLines, startLines } from "./lines.js";
+import { addLines, forgetLines, refreshLines, showLines, startLines } from "./lines.js";
 import { act, ask, listen, watchAge } from "./live.js";
 import { drawCache, drawCardinality, drawConfiguration, drawDependencies, drawFindings, drawLevels, drawRoutes, drawSampling, drawSecrets } from "./parts.js";
 import { drawTraces, refreshTraces, showTraces, startTraces } from "./traces.js";
@@ -14,7 +14,7 @@ import { drawTraces, refreshTraces, showTraces, startTraces } from "./traces.js"
 /** Seconds between two looks at what the stream does not carry. */
 const ROUTES_EVERY = 10, ALL_EVERY = 300;
 /** @type {Record<string, number>} */
-const TILES_EVERY = { "5m": 300, "1h": 30, "24h": 300 };
+const TILES_EVERY = { "5m": 300, "1h": 10, "24h": 60 };
 
 /** @type {any} */
 let state = null;
@@ -91,6 +91,7 @@ function showAll() {
 }
 
 function refreshAll() {
+  forgetLines();
   void quietly(refreshState().then(() => (state.metrics ? Promise.all([refreshTiles(), refreshRoutes()]) : null))).then(showAll);
   void refreshLines();
   void refreshTraces();
@@ -204,6 +205,12 @@ startTraces();
 startLines();
 startHistory();
 notify();
+// nothing is drawn while nobody sees it
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden || !tiles) return;
+  void quietly(refreshTiles());
+  void quietly(refreshRoutes());
+});
 listen({
   reset: refreshAll,
   tick: onTick,

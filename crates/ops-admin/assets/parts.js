@@ -202,5 +202,5 @@ export function drawCardinality(sizes) {
   fillTable(at("cardinality-t"), "Series of each metric", [
     { name: "metric", value: (size) => size.metric }, { name: "series", num: true, value: (size) => size.series }, { name: "limit", num: true, value: (size) => size.series_max },
     { name: "labels: values of their limit", value: labels },
-  ], sizes, (size) => size.metric, "no series yet");
+  ], sizes, (size) => [size.metric, ...size.labels.map((/** @type {any} */ one) => one.label)].join(" "), "no series yet");
 }

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(feature = "trace")]
 use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::check::Readiness;
 use crate::token::Token;
 use crate::{Check, Finding, History, Job, LastRun, Setting};
 
-/// Time that the first look at the page gives to checks of readiness that nobody asked before.
-const FIRST_ANSWER: Duration = Duration::from_millis(50);
+/// Time that a look at the page gives to checks of readiness.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(50);
 
 /// The admin page of one service.
 #[derive(Clone)]
@@ -102,7 +103,8 @@ impl Admin {
     }
 
     /// Sets what the page shows of readiness: the reason why the service is not ready, and each check. It is called for
-    /// each `/api/state` and returns what is known without waiting. Unless set, the page asks as `/readyz` does.
+    /// each `/api/state`, after [`readiness`](Self::readiness) had 50 ms to answer, and returns what is known without waiting:
+    /// results that are old say so themselves. Unless set, the page asks as `/readyz` does.
     #[must_use]
     pub fn checks(
         mut self,
@@ -167,6 +169,9 @@ impl Admin {
 
     /// Requires this token for every route but `/healthz`: as `Authorization: Bearer <token>`, or as the password of the user
     /// `ops`, which a browser asks for. Whoever has it may use any host name.
+    ///
+    /// A token of fewer than 16 bytes, such as that of a variable that is not set, opens nothing: everybody is refused, and
+    /// `admin_token_too_short` is logged.
     ///
     /// After five wrong tokens within a minute an address is refused with 429 for 60 s. Loopback addresses never are,
     /// since behind a port-forward every operator has the same one.
@@ -256,35 +261,42 @@ impl Admin {
         &self.inner.hosts
     }
 
-    /// Asks whether the service is ready.
+    /// Asks whether the service is ready. A panic of whoever is asked is a reason why it is not.
     pub(crate) async fn not_ready(&self) -> Option<String> {
-        (self.inner.readiness)().await
+        let panicked =
+            || "the function that tells whether the service is ready panicked".to_owned();
+        let ask = AssertUnwindSafe(|| (self.inner.readiness)());
+        let Ok(mut asked) = catch_unwind(ask) else {
+            return Some(panicked());
+        };
+        std::future::poll_fn(move |cx| {
+            let poll = AssertUnwindSafe(|| asked.as_mut().poll(cx));
+            catch_unwind(poll).unwrap_or_else(|_| Poll::Ready(Some(panicked())))
+        })
+        .await
     }
 
-    /// Readiness as it is known. Asks too, for whoever looks next, and waits a moment where nobody asked before.
+    /// Readiness as it is known. Asks too, and waits a moment, so that what nobody asked for is not of long ago.
     pub(crate) async fn known_readiness(&self) -> Readiness {
         let Some(latest) = &self.inner.latest else {
             return (self.not_ready().await, Vec::new());
         };
-        let known = latest();
-        if self.inner.asking.swap(true, Ordering::Relaxed) {
-            return known;
+        if !self.inner.asking.swap(true, Ordering::Relaxed) {
+            let admin = self.clone();
+            let asked = tokio::spawn(async move {
+                admin.not_ready().await;
+                admin.inner.asking.store(false, Ordering::Relaxed);
+            });
+            // an error says that it takes longer: what is known has to do
+            let _ = tokio::time::timeout(ANSWERED_WITHIN, asked).await;
         }
-        let admin = self.clone();
-        let asked = tokio::spawn(async move {
-            admin.not_ready().await;
-            admin.inner.asking.store(false, Ordering::Relaxed);
-        });
-        if known.1.is_empty() && tokio::time::timeout(FIRST_ANSWER, asked).await.is_ok() {
-            return latest();
-        }
-        known
+        known(latest)
     }
 
     /// Checks as they are known.
     pub(crate) fn latest_checks(&self) -> Vec<Check> {
         let latest = self.inner.latest.as_ref();
-        latest.map_or_else(Vec::new, |latest| latest().1)
+        latest.map_or_else(Vec::new, |latest| known(latest).1)
     }
 
     /// Looks for findings; `None` if nobody does, an error if it panicked.
@@ -340,6 +352,17 @@ impl Admin {
     pub(crate) fn limits_of_cache(&self) -> Option<(u64, u64)> {
         self.inner.cache_limits
     }
+}
+
+/// Returns what is known of readiness; a panic of whoever knows it is a reason why the service is not ready.
+fn known(latest: &Latest) -> Readiness {
+    let panicked = |_| {
+        (
+            Some("the function that tells the checks panicked".to_owned()),
+            Vec::new(),
+        )
+    };
+    catch_unwind(AssertUnwindSafe(|| latest())).unwrap_or_else(panicked)
 }
 
 impl fmt::Debug for Admin {

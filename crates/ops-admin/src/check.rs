@@ -8,7 +8,7 @@ pub(crate) type Readiness = (Option<String>, Vec<Check>);
 pub struct Check {
     /// Name of the check.
     pub name: String,
-    /// State: `ready`, `degraded` or `failed`.
+    /// State: `ready`, `degraded`, `failed`, or `unknown` where the last result is old.
     pub state: &'static str,
     /// Reason of a state other than `ready`.
     pub reason: Option<String>,

@@ -17,6 +17,8 @@ const WINDOW: Duration = Duration::from_secs(60);
 const REFUSED_FOR: Duration = Duration::from_secs(60);
 /// Addresses whose failures are remembered; beyond that the one that failed longest ago is forgotten.
 const MAX_ADDRESSES: usize = 1024;
+/// Shortest token: 16 characters of a random alphabet cannot be guessed at the rate that is allowed.
+const MIN_BYTES: usize = 16;
 /// User that a browser sends beside the token.
 const USER: &str = "ops";
 
@@ -24,6 +26,8 @@ const USER: &str = "ops";
 pub(crate) struct Token {
     bearer: String,
     basic: String,
+    /// One that is too short opens nothing.
+    opens: bool,
     failures: Mutex<HashMap<IpAddr, Failures>>,
 }
 
@@ -42,7 +46,13 @@ enum Verdict {
 
 impl Token {
     pub(crate) fn new(token: &str) -> Self {
+        let opens = token.len() >= MIN_BYTES;
+        if !opens {
+            let (bytes, least) = (token.len(), MIN_BYTES);
+            tracing::error!(target: "ops_admin", bytes, least, "admin_token_too_short");
+        }
         Self {
+            opens,
             bearer: token.to_owned(),
             basic: STANDARD.encode(format!("{USER}:{token}")),
             failures: Mutex::default(),
@@ -69,6 +79,9 @@ impl Token {
         let Some(at) = header.iter().position(|byte| *byte == b' ') else {
             return false;
         };
+        if !self.opens {
+            return false;
+        }
         let (scheme, sent) = header.split_at(at);
         let sent = sent.trim_ascii();
         if scheme.eq_ignore_ascii_case(b"bearer") {

@@ -1,4 +1,6 @@
 use axum::Router;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{Request, StatusCode, Version};
 use ops_admin::Admin;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -20,6 +22,22 @@ async fn status(router: &Router, target: &str, hosts: &[&str], version: Version)
         request = request.header("host", *host);
     }
     send(router, request, "").await.status.as_u16()
+}
+
+#[tokio::test]
+async fn a_token_that_is_too_short_opens_nothing() {
+    for token in ["", "fifteen-bytes-x"] {
+        let router = Admin::new("it").token(token).router();
+        let basic = STANDARD.encode(format!("ops:{token}"));
+        for sent in [format!("Bearer {token}"), format!("Basic {basic}")] {
+            let request = Request::get("/api/state")
+                .header("host", "localhost")
+                .header("authorization", &sent);
+            let status = send(&router, request, "").await.status;
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "{sent}");
+        }
+        assert_eq!(get(&router, "/healthz").await.status, StatusCode::OK);
+    }
 }
 
 #[tokio::test]

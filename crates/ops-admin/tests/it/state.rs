@@ -1,5 +1,8 @@
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
 use http::StatusCode;
-use ops_admin::{Admin, Finding, Severity};
+use ops_admin::{Admin, Check, Finding, Severity};
 use serde_json::Value;
 
 use crate::get;
@@ -35,6 +38,58 @@ async fn the_state_is_one_json_document_with_a_part_for_each_room() {
     }
     #[cfg(feature = "secrets")]
     assert!(state.get("secrets").is_none(), "none were handed over");
+}
+
+#[tokio::test]
+async fn a_panic_of_what_is_asked_is_a_reason_why_the_service_is_not_ready() {
+    let at_once = Admin::new("it").readiness(|| {
+        panic!("at once");
+        #[expect(unreachable_code, reason = "its type")]
+        std::future::ready(None)
+    });
+    let later = Admin::new("it").readiness(|| async { panic!("later") });
+    let of_checks = Admin::new("it").checks(|| panic!("checks"));
+    for (admin, probed) in [(at_once, 503), (later, 503), (of_checks, 200)] {
+        let router = admin.router();
+        for _ in 0..2 {
+            assert_eq!(get(&router, "/readyz").await.status.as_u16(), probed);
+            let state = get(&router, "/api/state").await;
+            let state: Value = serde_json::from_str(&state.body).unwrap();
+            let reason = state["not_ready"].as_str().unwrap();
+            assert!(reason.ends_with("panicked"), "{reason}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_look_asks_first_and_shows_what_it_was_told() {
+    let answer = Arc::new(Mutex::new("asked hours ago".to_owned()));
+    let (asked, known) = (Arc::clone(&answer), answer);
+    let number = AtomicUsize::new(0);
+    let router = Admin::new("it")
+        .readiness(move || {
+            let now = number.fetch_add(1, Relaxed) + 1;
+            *asked.lock().unwrap() = format!("asked {now} times");
+            std::future::ready(None)
+        })
+        .checks(move || {
+            let (name, reason) = ("db".to_owned(), Some(known.lock().unwrap().clone()));
+            let state = "degraded";
+            (
+                None,
+                vec![Check {
+                    name,
+                    state,
+                    reason,
+                }],
+            )
+        })
+        .router();
+    for n in 1..4 {
+        let state = get(&router, "/api/state").await;
+        let state: Value = serde_json::from_str(&state.body).unwrap();
+        assert_eq!(state["checks"][0]["reason"], format!("asked {n} times"));
+    }
 }
 
 #[tokio::test]

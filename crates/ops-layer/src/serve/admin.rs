@@ -176,16 +176,67 @@ fn shown(finding: Finding) -> ops_admin::Finding {
 /// State of each check as it is known, without waiting for any.
 fn checks(readiness: &Readiness) -> (Option<String>, Vec<Check>) {
     let latest = readiness.latest();
+    let outdated = latest.as_ref().and_then(|report| report.outdated());
     let failed = match &latest {
         _ if readiness.is_draining() => Some("shutting down".to_owned()),
-        Some(report) => report.failed(),
-        None => None,
+        Some(report) if outdated.is_none() => report.failed(),
+        _ => None,
     };
     let checks = latest.iter().flat_map(|report: &Arc<_>| &report.checks);
-    let checks = checks.map(|(name, health)| Check {
-        name: name.clone(),
-        state: health.state(),
-        reason: health.reason().map(str::to_owned),
+    let checks = checks.map(|(name, health)| {
+        let (name, state) = (name.clone(), health.state());
+        let reason = health.reason().map(str::to_owned);
+        match outdated {
+            None => Check {
+                name,
+                state,
+                reason,
+            },
+            Some(age) => {
+                let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+                let reason = format!("asked last {} s ago: {state}{reason}", age.as_secs());
+                Check {
+                    name,
+                    state: "unknown",
+                    reason: Some(reason),
+                }
+            }
+        }
     });
     (failed, checks.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::Health;
+
+    #[tokio::test]
+    async fn results_of_long_ago_are_not_shown_as_those_of_now() {
+        let all = || {
+            let failed = Health::Failed("refused".to_owned());
+            [("db", Health::Ready), ("cache", failed)]
+                .map(|(name, health)| (name.to_owned(), health))
+        };
+        let of = |seconds| {
+            let ago = Duration::from_secs(seconds);
+            let (failed, found) = checks(&Readiness::of_before(ago, all().to_vec()));
+            let found = found.into_iter();
+            let found = found.map(|check| (check.state, check.reason.unwrap_or_default()));
+            (failed, found.collect::<Vec<_>>())
+        };
+        let (failed, now) = of(5);
+        assert_eq!(failed.unwrap(), "cache: refused");
+        assert_eq!(
+            now,
+            [("ready", String::new()), ("failed", "refused".to_owned())]
+        );
+        let (failed, then) = of(7200);
+        assert_eq!(failed, None, "nobody knows");
+        let said = ["ready", "failed: refused"];
+        let said = said.map(|said| ("unknown", format!("asked last 7200 s ago: {said}")));
+        assert_eq!(then, said);
+    }
 }

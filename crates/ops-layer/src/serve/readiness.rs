@@ -47,6 +47,10 @@ impl Check {
     }
 }
 
+/// Results that are older are not of now: the next ones were asked for, and do not come.
+#[cfg(feature = "admin")]
+const OLD_AFTER: Duration = ALL_WITHIN.saturating_add(Duration::from_secs(2));
+
 /// Results of all checks at one time.
 #[derive(Clone, Debug)]
 pub(super) struct Report {
@@ -58,6 +62,12 @@ impl Report {
     fn new(checks: Vec<(String, Health)>) -> Self {
         let at = Instant::now();
         Self { at, checks }
+    }
+
+    /// Returns the age of results that are not of now.
+    #[cfg(feature = "admin")]
+    pub(super) fn outdated(&self) -> Option<Duration> {
+        Some(self.at.elapsed()).filter(|age| *age > OLD_AFTER)
     }
 
     /// Reasons of the checks that failed.
@@ -229,5 +239,22 @@ impl fmt::Debug for Readiness {
         f.debug_struct("Readiness")
             .field("draining", &self.is_draining())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "admin"))]
+impl Readiness {
+    /// Readiness with results of some time ago, while the next ones take long.
+    pub(super) fn of_before(ago: Duration, checks: Vec<(String, Health)>) -> Self {
+        let slow = Check::new(
+            "slow".to_owned(),
+            ALL_WITHIN,
+            std::future::pending::<Health>,
+        );
+        let readiness = Self::new(vec![slow], Handle::current());
+        let mut report = Report::new(checks);
+        report.at -= ago;
+        readiness.0.latest.send_replace(Some(Arc::new(report)));
+        readiness
     }
 }
