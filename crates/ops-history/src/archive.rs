@@ -168,8 +168,21 @@ impl Files {
         dirs: &[impl AsRef<Path>],
         damaged: &BTreeSet<PathBuf>,
     ) -> Result<Self, Error> {
-        let mut readable = Vec::new();
-        let mut skipped = Vec::new();
+        let (mut files, gone) = Self::listed(dirs, damaged)?;
+        if gone > 0 {
+            // merged meanwhile: their rows are in others. What goes away again is found by the statement
+            (files, _) = Self::listed(dirs, damaged)?;
+        }
+        files.readable = distinct(files.readable, |one| one.name).0;
+        Ok(files)
+    }
+
+    /// Lists the files, and counts those that went away meanwhile.
+    fn listed(
+        dirs: &[impl AsRef<Path>],
+        damaged: &BTreeSet<PathBuf>,
+    ) -> Result<(Self, usize), Error> {
+        let (mut readable, mut skipped, mut gone) = (Vec::new(), Vec::new(), 0);
         for dir in dirs {
             let dir = dir.as_ref();
             let canonical = dir.canonicalize();
@@ -181,34 +194,12 @@ impl Files {
                 }
                 match Stored::open(&one) {
                     Ok(_) => readable.push(one),
-                    // merged meanwhile: its rows are in another one
-                    Err(_) if !one.path.exists() => return Self::of_again(dirs, damaged),
+                    Err(_) if !one.path.exists() => gone += 1,
                     Err(error) => skipped.push(chain(&error)),
                 }
             }
         }
-        let (readable, _) = distinct(readable, |one| one.name);
-        Ok(Self { readable, skipped })
-    }
-
-    /// Lists once more; what goes away again is found by the statement.
-    fn of_again(dirs: &[impl AsRef<Path>], damaged: &BTreeSet<PathBuf>) -> Result<Self, Error> {
-        let mut files = Self {
-            readable: Vec::new(),
-            skipped: Vec::new(),
-        };
-        for dir in dirs {
-            let dir = dir.as_ref();
-            let canonical = dir.canonicalize();
-            let dir = canonical.map_err(|error| Error::io(dir, "open the directory", error))?;
-            let found = list(&dir)?.into_iter();
-            let found = found.filter(|one| !damaged.contains(&one.path));
-            files
-                .readable
-                .extend(found.filter(|one| Stored::open(one).is_ok()));
-        }
-        files.readable = distinct(files.readable, |one| one.name).0;
-        Ok(files)
+        Ok((Self { readable, skipped }, gone))
     }
 
     /// Reads all files, and returns those whose checksum is wrong.

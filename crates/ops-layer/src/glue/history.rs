@@ -72,9 +72,10 @@ impl Part {
         let sampling = std::thread::Builder::new()
             .name("ops-history-metrics".to_owned())
             .spawn(move || {
+                // the first one at once: what is counted from here on is the difference to it
                 loop {
-                    std::thread::sleep(EVERY);
                     glue::metrics::sample_to(&history, SystemTime::now());
+                    std::thread::sleep(EVERY);
                 }
             });
         if let Err(error) = sampling {
