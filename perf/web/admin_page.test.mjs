@@ -271,6 +271,18 @@ test('what users send stays text, and nothing came from elsewhere', async () => 
   assert.deepEqual(complaints, []);
 });
 
+test('a line of another process stands in the place of one with the same number', async () => {
+  const shown = await page.evaluate(async () => {
+    const [{ keyed }, { fillLine, makeLine }] = await Promise.all([import('/assets/dom.js'), import('/assets/lines.js')]);
+    const list = document.createElement('ol');
+    const draw = (events) => keyed(list, events.map((event, number) => ({ number, text: JSON.stringify({ event, trace_id: event.repeat(16) }) })), (line) => String(line.number), makeLine, fillLine);
+    draw(['a0', 'a1']);
+    draw(['b0', 'b1', 'b2']);
+    return [...list.children].map((node) => [node.querySelector('b').textContent, node.querySelector('pre').textContent.includes('a'.repeat(2)), node.querySelectorAll('a').length]);
+  });
+  assert.deepEqual(shown, ['b0', 'b1', 'b2'].map((event) => [event, false, 1]));
+});
+
 test('a secret is nowhere', async () => {
   await fetch(`${api}/api/nothing?key=${CANARY}`, { headers: { authorization: `Bearer ${CANARY}`, referer: `http://x/?${CANARY}` } });
   const post = (path, body) => fetch(admin + path, { method: 'POST', headers: { 'content-type': 'application/json', 'x-ops-admin': '1' }, body: JSON.stringify(body) });
