@@ -30,7 +30,9 @@ const MAX_PATH_CHARS: usize = 64;
 /// - `http_request_latency_seconds` has the time to the head of every response, so that long streams do not distort
 ///   it; a request without a response counts with its whole time.
 /// - `http_stream_duration_seconds` has, besides, the whole time of responses whose length their head does not tell.
-/// - `http_response_failures_total` counts responses that failed after their head, whose status says nothing of it.
+/// - `http_response_failures_total` counts requests that failed although their status is no 5xx: responses that failed after
+///   their head, and calls of gRPC that failed by [`Outcome::is_server_error`]. Together with the statuses of 5xx these are all
+///   requests that failed, each once.
 /// - Methods are those of [`known_method`]; any other one is `_OTHER`.
 /// - `rpc_server_call_duration_seconds` has the calls of gRPC (feature `grpc`) by method, status and, if the server is to blame,
 ///   `error_type`. They are HTTP requests too; calls of the health service are not.
@@ -111,9 +113,7 @@ impl Observe for RedMetrics {
                 .histogram(&[method, route, outcome.status.text()])
                 .observe_in(outcome.elapsed.as_secs_f64(), scope.trace);
         }
-        if outcome.failed_after_head()
-            && let Some(error_type) = outcome.error_type()
-        {
+        if let Some(error_type) = failure_without_status(outcome) {
             http_response_failures_total::family()
                 .counter(&[route, method, error_type])
                 .inc();
@@ -121,6 +121,17 @@ impl Observe for RedMetrics {
         if let Some(path) = outcome.served_without_route() {
             warn_of_unknown_route(path);
         }
+    }
+}
+
+/// Returns the cause of a failure that the status does not show; one that it shows is counted by it already.
+fn failure_without_status(outcome: &Outcome) -> Option<&'static str> {
+    if !outcome.is_server_error() || outcome.status >= 500 {
+        return None;
+    }
+    match &outcome.grpc {
+        Some(call) => call.error_type,
+        None => outcome.error_type(),
     }
 }
 

@@ -134,7 +134,7 @@ impl Totals {
         Interval {
             seconds,
             requests,
-            // a server error whose body failed too is one request
+            // a failure may be read whose request ended after the requests were read
             errors: (self.errors.saturating_sub(before.errors)).min(requests),
             hits: self.hits.saturating_sub(before.hits),
             misses: self.misses.saturating_sub(before.misses),

@@ -23,7 +23,7 @@ pub struct RouteSummary {
     pub method: &'static str,
     /// Number of requests.
     pub requests: u64,
-    /// Number of those with a status of 500 or more, or whose body failed.
+    /// Number of those that failed: with a status of 500 or more, after their head, or as a call of gRPC.
     pub errors: u64,
     /// Number of those with a status from 400 to 499.
     pub client_errors: u64,
@@ -119,7 +119,7 @@ impl Counts {
             route,
             method,
             requests,
-            // a server error whose body failed too is one request
+            // a failure may be read whose request ended after the requests were read
             errors: self.errors.saturating_sub(before.errors).min(requests),
             client_errors: self.client_errors.saturating_sub(before.client_errors),
             per_second: if seconds > 0.0 {

@@ -5,6 +5,8 @@
 use std::sync::LazyLock;
 
 mod buckets;
+#[cfg(feature = "grpc")]
+mod calls;
 mod cgroup;
 mod configs;
 mod dependencies;

@@ -209,6 +209,31 @@ fn a_failure_after_the_head_keeps_the_status_and_is_counted_apart() {
 }
 
 #[test]
+fn a_server_error_whose_body_breaks_off_is_one_error() {
+    let registry = Registry::new();
+    registry.tick(Duration::ZERO);
+    let mut broken = slow(Ending::Failed);
+    (broken.status, broken.sent_status) = (503, Some(503));
+    registry.run(|| {
+        for outcome in [&broken, &slow(Ending::Complete), &slow(Ending::Failed)] {
+            let (mut parts, ()) = Request::new(()).into_parts();
+            let observer = RedMetrics::new();
+            observer.start(&mut parts);
+            observer.end(Default::default(), outcome);
+        }
+    });
+    registry.tick(Duration::from_secs(1));
+    let lines = registry.run(ops_metrics::sparklines);
+    let ratio = lines.iter().find(|line| line.name == "error_ratio");
+    assert_eq!(ratio.unwrap().points, [Some(2.0 / 3.0)]);
+    let routes = registry.run(|| ops_metrics::routes_over(ops_metrics::Window::FiveMinutes));
+    assert_eq!((routes[0].requests, routes[0].errors), (3, 2));
+    let failures = registry.snapshot();
+    let failures = failures.series("http_response_failures_total");
+    assert_eq!(failures.map(|(_, count)| count).sum::<f64>(), 1.0);
+}
+
+#[test]
 fn query_is_a_known_method_and_any_other_one_is_other() {
     for (method, label) in [
         ("QUERY", "QUERY"),

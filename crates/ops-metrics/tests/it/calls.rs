@@ -1,0 +1,136 @@
+//! Calls of gRPC as requests: each is counted once, and one that failed is an error whatever its HTTP status.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full};
+use ops_http::{GrpcCode, ObserveLayer};
+use ops_metrics::http::RedMetrics;
+use ops_metrics::testing::Registry;
+use ops_metrics::{RouteSummary, Window, latency_over, routes_over, sparklines_over};
+use tower::{Layer as _, ServiceExt as _, service_fn};
+
+type Answer = fn() -> Response<Body>;
+
+/// Answers with a message and this status in the trailers.
+fn trailers(code: usize) -> Response<Body> {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from(code));
+    let message = Full::new(Bytes::from_static(&[0; 5]));
+    let body = message.with_trailers(std::future::ready(Some(Ok::<_, Infallible>(trailers))));
+    Response::new(Body::new(body))
+}
+
+/// Answers with a status of HTTP and nothing of gRPC.
+fn bare(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// Answers with this status of HTTP and a body that breaks off.
+fn breaks_off(status: StatusCode) -> Response<Body> {
+    let (mut sender, body) = http_body_util::channel::Channel::<Bytes, std::io::Error>::new(2);
+    drop(sender.try_send(Frame::data(Bytes::from_static(b"first"))));
+    sender.abort(std::io::ErrorKind::BrokenPipe.into());
+    let mut response = Response::new(Body::new(body));
+    *response.status_mut() = status;
+    response
+}
+
+/// Sends a call that is answered so, and takes the whole answer.
+async fn call(method: &str, answer: impl Fn() -> Response<Body>) {
+    let service = service_fn(|_| std::future::ready(Ok::<_, Infallible>(answer())));
+    let service = ObserveLayer::new((RedMetrics::new(),)).layer(service);
+    let request = Request::post(format!("/{method}")).header("content-type", "application/grpc");
+    let Ok(response) = service.oneshot(request.body(Body::empty()).unwrap()).await;
+    drop(response.into_body().collect().await);
+}
+
+/// Counts what the calls did in one second, and returns the ratio of errors and the routes. Each request has one latency.
+async fn second(registry: Registry, calls: impl Future<Output = ()>) -> (f64, Vec<RouteSummary>) {
+    registry.tick(Duration::ZERO);
+    registry.scope(calls).await;
+    registry.tick(Duration::from_secs(1));
+    registry.run(|| {
+        let lines = sparklines_over(Window::FiveMinutes);
+        let line = |name| lines.iter().find(|line| line.name == name).unwrap();
+        let rate = line("requests_per_second").points[0].unwrap();
+        let count = latency_over(Window::FiveMinutes).count() as f64;
+        assert!((rate - count).abs() < 1e-9, "{rate} {count}");
+        let ratio = line("error_ratio").points[0].unwrap();
+        (ratio, routes_over(Window::FiveMinutes))
+    })
+}
+
+#[tokio::test]
+async fn a_status_that_blames_the_server_is_one_error_of_its_method() {
+    let registry = Registry::new();
+    let calls = async {
+        for code in 0..GrpcCode::ALL.len() {
+            call("calls.Each/Code", || trailers(code)).await;
+        }
+    };
+    let (ratio, routes) = second(registry, calls).await;
+    assert!((ratio - 6.0 / 17.0).abs() < 1e-9, "{ratio}");
+    let [route] = &routes[..] else {
+        panic!("{routes:?}");
+    };
+    assert_eq!((route.route, route.method), ("/calls.Each/Code", "POST"));
+    assert_eq!((route.requests, route.errors), (17, 6));
+    assert_eq!((route.client_errors, route.latency.count()), (0, 17));
+    for code in GrpcCode::ALL {
+        let series = format!(
+            r#"http_response_failures_total{{route="/calls.Each/Code",method="POST",error_type="{}"}}"#,
+            code.name()
+        );
+        let failed = registry.value(&series).unwrap_or_default();
+        assert_eq!(failed == 1.0, code.is_server_error(), "{code:?}: {failed}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_fails_in_two_ways_is_one_error() {
+    let ways: [(&str, Answer); 5] = [
+        ("calls.Twice/Status", || {
+            bare(StatusCode::SERVICE_UNAVAILABLE)
+        }),
+        ("calls.Twice/Trailers", || {
+            let mut response = trailers(13);
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }),
+        ("calls.Twice/Body", || breaks_off(StatusCode::BAD_GATEWAY)),
+        ("calls.Twice/Head", || breaks_off(StatusCode::OK)),
+        ("calls.Twice/Missing", || bare(StatusCode::OK)),
+    ];
+    for (method, answer) in ways {
+        let registry = Registry::new();
+        let calls = async {
+            for _ in 0..3 {
+                call(method, || trailers(0)).await;
+            }
+            call(method, answer).await;
+        };
+        let (ratio, routes) = second(registry, calls).await;
+        assert!((ratio - 0.25).abs() < 1e-9, "{method}: {ratio}");
+        let [route] = &routes[..] else {
+            panic!("{routes:?}");
+        };
+        assert_eq!((route.requests, route.errors), (4, 1), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_failing_call_of_the_health_service_is_no_error() {
+    let registry = Registry::new();
+    let calls = async {
+        call("grpc.health.v1.Health/Check", || trailers(13)).await;
+        call("calls.Quiet/One", || trailers(0)).await;
+    };
+    let (ratio, routes) = second(registry, calls).await;
+    assert_eq!((ratio, routes.len()), (0.0, 1), "{routes:?}");
+}
