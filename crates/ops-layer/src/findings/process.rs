@@ -194,14 +194,14 @@ pub(super) fn cardinality(now: &Snapshot, history: &History) -> Option<Finding> 
 pub(super) fn requests(now: &Snapshot, history: &History) -> Option<Finding> {
     let all = increase(now, history, WINDOW, |metrics| Some(metrics.requests))?;
     let failed = increase(now, history, WINDOW, |metrics| Some(metrics.server_errors))?;
-    // a server error whose body failed too is one request
+    // a failure may be read whose request ended after the requests were read
     let failed = failed.min(all);
     (failed >= 10.0 && failed / all.max(1.0) >= 0.05).then(|| {
         let mut finding = Finding::new("requests_failing", Severity::Critical);
         finding.route = worst_route(now, history);
         finding
             .seen(format!(
-                "{failed:.0} of {all:.0} requests ended with 5xx or broke off in the last minute"
+                "{failed:.0} of {all:.0} requests ended with 5xx, broke off or failed as gRPC calls in the last minute"
             ))
             .means("Users see errors.")
             .action(

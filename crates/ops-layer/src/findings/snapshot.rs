@@ -166,8 +166,9 @@ pub(crate) const SLOW_QUERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
     pub(crate) requests: f64,
+    /// Requests that ended with 5xx, broke off after their head, or were calls of gRPC that failed.
     pub(crate) server_errors: f64,
-    /// Requests that ended with 5xx or broke off after their head, of each route that has any.
+    /// Requests that failed, as `server_errors` counts them, of each route that has any.
     pub(crate) errors_by_route: Vec<(String, f64)>,
     pub(crate) panics: f64,
     pub(crate) open_fds: Option<f64>,

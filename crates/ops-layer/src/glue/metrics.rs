@@ -39,12 +39,13 @@ pub(crate) fn look() -> Option<Seen> {
         [route, method, ..] if failed(labels) => Some(format!("{method} {route}")),
         _ => None,
     });
-    // their status says nothing of the failure
-    let after_head = c::http_response_failures_total::family().totals_by(|labels| match labels {
-        [name, method, ..] if route(labels) => Some(format!("{method} {name}")),
-        _ => None,
-    });
-    for (route, count) in after_head {
+    // their status says nothing of the failure: each is counted in one of the two
+    let without_status =
+        c::http_response_failures_total::family().totals_by(|labels| match labels {
+            [name, method, ..] if route(labels) => Some(format!("{method} {name}")),
+            _ => None,
+        });
+    for (route, count) in without_status {
         *errors.entry(route).or_insert(0.0) += count;
     }
     Some(Seen {
@@ -296,5 +297,41 @@ mod tests {
         assert_eq!((seen.requests, seen.server_errors), (25.0, 20.0));
         let of_routes = [("GET /a".to_owned(), 15.0), ("GET /b".to_owned(), 5.0)];
         assert_eq!(seen.errors_by_route, of_routes);
+    }
+
+    #[cfg(feature = "grpc")]
+    #[tokio::test]
+    async fn calls_that_fail_are_errors_of_their_method_as_the_page_has_them() {
+        use http::{Request, Response};
+        use tower::{Layer as _, ServiceExt as _, service_fn};
+
+        let call = async |status: &'static str| {
+            let service = service_fn(|_| async {
+                let answer = Response::builder().header("grpc-status", status);
+                Ok::<_, ()>(answer.body(axum::body::Body::empty()).unwrap())
+            });
+            let service = ops_http::ObserveLayer::new(super::Observer::new()).layer(service);
+            let request =
+                Request::post("/look.Calls/One").header("content-type", "application/grpc");
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            drop(service.oneshot(request).await);
+        };
+        let registry = Registry::new();
+        registry.tick(std::time::Duration::ZERO);
+        let calls = async {
+            for status in ["0", "2", "5", "13", "14"] {
+                call(status).await;
+            }
+        };
+        registry.scope(calls).await;
+        let seen = registry.run(super::look).unwrap();
+        assert_eq!((seen.requests, seen.server_errors), (5.0, 3.0));
+        let of_page = registry.run(|| ops_metrics::routes_over(ops_metrics::Window::FiveMinutes));
+        let of_page = of_page.into_iter().map(|one| {
+            let name = format!("{} {}", one.method, one.route);
+            (name, one.errors as f64)
+        });
+        assert_eq!(seen.errors_by_route, of_page.collect::<Vec<_>>());
+        assert_eq!(seen.errors_by_route[0].0, "POST /look.Calls/One");
     }
 }

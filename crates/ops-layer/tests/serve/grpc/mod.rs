@@ -2,6 +2,7 @@
 
 mod calls;
 mod client_side;
+mod failing;
 mod health;
 
 use std::time::{Duration, Instant};
