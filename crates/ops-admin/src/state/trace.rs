@@ -281,13 +281,19 @@ fn summaries(recent: &ops_trace::RecentTraces) -> Vec<Summary> {
 fn summary(trace: &RecentTrace, slow: bool) -> Summary {
     let root = trace.spans.first();
     let of = |key: &str| root.and_then(|root| attribute(root, key));
+    // a call of gRPC has the names that its requests are counted under
+    let call = of("rpc.method").filter(|_| of("rpc.system.name").as_deref() == Some("grpc"));
     Summary {
         trace_id: trace.trace_id.clone(),
         start: millis(trace.start),
         duration_us: micros(trace.duration),
         name: root.map(|root| root.name.clone()).unwrap_or_default(),
-        method: of("http.request.method").or_else(|| of("rpc.system.name")),
-        route: of("http.route").or_else(|| of("rpc.method")),
+        method: of("http.request.method")
+            .or_else(|| call.as_ref().map(|_| "POST".to_owned()))
+            .or_else(|| of("rpc.system.name")),
+        route: of("http.route")
+            .or_else(|| call.map(|method| format!("/{method}")))
+            .or_else(|| of("rpc.method")),
         status: of("http.response.status_code").and_then(|status| status.parse().ok()),
         error: trace.error,
         slow,
