@@ -35,12 +35,14 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(60);
 
-/// Selectors of failures and of the bucket that machines share, of which a healthy platform without a bucket has no series. That
-/// metric and labels exist is a check of `tidy`.
-const ABSENT: [&str; 3] = [
+/// Selectors of failures, of gRPC and of the bucket that machines share, of which a healthy platform without a bucket has no series.
+/// That metric and labels exist is a check of `tidy`.
+const ABSENT: [&str; 5] = [
     "http_response_failures_total{",
     "status=~\"5..\"",
     "cache_shared_",
+    "rpc_server_call_duration_seconds_count{",
+    "slo:grpc_availability:",
 ];
 /// The overview's catalog, and where each has its value: a counter of that name, the count of a histogram, or a gauge.
 const OVERVIEW: [(&str, &str); 14] = [
@@ -59,8 +61,14 @@ const OVERVIEW: [(&str, &str); 14] = [
     ("registry_models_total", ""),
     ("registry_datasets_total", ""),
 ];
-/// Annotations for events that did not happen, and what a platform without a bucket has not: to be empty is right.
-const EMPTY: [&str; 3] = ["New build", "Restarts", "Shared bucket"];
+/// Annotations for events that did not happen, and what a platform without a bucket and gRPC has not: to be empty is right.
+const EMPTY: [&str; 5] = [
+    "New build",
+    "Restarts",
+    "Shared bucket",
+    "GrpcAvailability: burn rate",
+    "GrpcAvailability: bad events",
+];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -1,5 +1,5 @@
 use crate::rules::query::{self, Window};
-use crate::rules::slo::{Annotation, Bad, Objective};
+use crate::rules::slo::{Annotation, Bad, Objective, counted};
 
 /// A rate at which the budget of 30 days is spent, and when it is too fast.
 #[derive(Debug)]
@@ -162,11 +162,8 @@ fn alert(objective: &Objective, burn: &'static Burn) -> Alert {
 
 /// Returns the selector of all events.
 fn events(objective: &Objective) -> String {
-    let part = match objective.bad {
-        Bad::Failed(..) => "",
-        Bad::SlowerThan(_) => "_count",
-    };
-    query::selector(objective.family, part, &ignored(objective))
+    let family = objective.family;
+    query::selector(family, counted(family), &ignored(objective))
 }
 
 fn ignored(objective: &Objective) -> Vec<String> {
@@ -188,11 +185,12 @@ fn bad_ratio(objective: &Objective, window: Window) -> String {
             let matchers: Vec<String> = ignored.iter().cloned().chain(fails).collect();
             // a job without a failure has no series of failures
             let or_none = |selector: String| format!("({} or 0 * {total})", rate(selector));
-            let failed = or_none(query::selector(objective.family, "", &matchers));
+            let family = objective.family;
+            let failed = or_none(query::selector(family, counted(family), &matchers));
             match also {
                 None => format!("{failed} / {total}"),
                 Some(also) => {
-                    let other = or_none(query::selector(also, "", &ignored));
+                    let other = or_none(query::selector(also, counted(also), &ignored));
                     format!("({failed} + {other}) / {total}")
                 }
             }

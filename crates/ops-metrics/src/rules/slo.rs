@@ -132,7 +132,7 @@ pub(super) struct Objective {
 /// Events that spend the budget.
 #[derive(Debug)]
 pub(super) enum Bad {
-    /// Those of the counter with these labels, and those of another counter.
+    /// Those of the metric with these labels, and those of another one.
     Failed(Vec<LabelPattern>, Option<&'static Family>),
     /// Those in buckets above this bound.
     SlowerThan(f64),
@@ -171,7 +171,8 @@ impl Objective {
         let family = (slo.family)();
         let definition = family.definition();
         let wrong = |why: String| Err(Error::Slo(format!("{}: {why}", slo.name)));
-        let counts = |family: &Family| matches!(family.definition().kind, Kind::Counter);
+        let counts =
+            |family: &Family| matches!(family.definition().kind, Kind::Counter | Kind::Histogram);
         let bad = match slo.within {
             Some(_) if definition.kind != Kind::Histogram => {
                 return wrong(format!(
@@ -195,7 +196,7 @@ impl Objective {
                     .find(|one| !counts(one))
                 {
                     return wrong(format!(
-                        "{} is no counter, which `fails` needs",
+                        "{} is no counter and no histogram, of which `fails` needs one",
                         other.definition().name
                     ));
                 }
@@ -221,6 +222,14 @@ impl Objective {
     pub(super) fn budget(&self) -> f64 {
         let text = format!("{:.8}", (100.0 - self.percent) / 100.0);
         text.parse().unwrap_or_default()
+    }
+}
+
+/// Returns the end of the name of the series that count a metric's events.
+pub(super) fn counted(family: &Family) -> &'static str {
+    match family.definition().kind {
+        Kind::Histogram => "_count",
+        _ => "",
     }
 }
 
@@ -273,9 +282,9 @@ fn snake(name: &str) -> String {
 
 /// Declares objectives for metrics of [`define!`](crate::define), for [`rules`](crate::rules()).
 ///
-/// Each names its metric by the function, which is in scope. A counter `fails` with label values that match a pattern, and
-/// may have a second counter of failures after `and`; observations of a histogram are good if they are `within` one of
-/// its buckets. Label values that `ignores` lists are not counted. What `annotations` lists, such as
+/// Each names its metric by the function, which is in scope. A counter, or a histogram as the counter of its observations, `fails`
+/// with label values that match a pattern, and may have a second metric of failures after `and`; observations of a histogram are good
+/// if they are `within` one of its buckets. Label values that `ignores` lists are not counted. What `annotations` lists, such as
 /// `runbook_url`, is on each of the alerts. A pattern is values separated by `|`, with `.` for a
 /// character. An objective below 50 % or above 99.999 % does not compile.
 ///

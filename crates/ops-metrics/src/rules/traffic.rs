@@ -1,5 +1,5 @@
 use crate::rules::query;
-use crate::rules::slo::{Bad, LabelPattern, Objective};
+use crate::rules::slo::{Bad, LabelPattern, Objective, counted};
 use crate::series::family::Family;
 
 /// Steps of a test case at one pace.
@@ -66,7 +66,8 @@ pub(super) fn of_good_job(objective: &Objective, job: &str, [from, steps]: [u64;
     let all = match objective.bad {
         Bad::SlowerThan(bound) => slower(objective, bound, &phases, &chosen, &ONE),
         Bad::Failed(..) => {
-            let name = series(objective, objective.family, "", &chosen, 0);
+            let family = objective.family;
+            let name = series(objective, family, counted(family), &chosen, 0);
             vec![(name, samples(&phases, |phase| phase.events))]
         }
     };
@@ -89,6 +90,7 @@ fn matched(
     match &objective.bad {
         Bad::SlowerThan(bound) => slower(objective, *bound, phases, chosen, instances),
         Bad::Failed(fails, also) => {
+            let (family, part) = (objective.family, counted(objective.family));
             let combinations = combinations(fails);
             let [failed, other] = shares(fails, also.is_some());
             let mut all = Vec::new();
@@ -97,12 +99,12 @@ fn matched(
                 let at = (INSTANCE, (*instance).to_owned());
                 for labels in combinations.iter().filter(|_| unseen != Unseen::Failed) {
                     let labels = [chosen, labels, std::slice::from_ref(&at)].concat();
-                    let name = series(objective, objective.family, "", &labels, nth);
+                    let name = series(objective, family, part, &labels, nth);
                     all.push((name, samples(phases, |phase| bad(phase) * of_one * share)));
                 }
                 for also in also.iter().filter(|_| unseen != Unseen::Also) {
                     let labels = [chosen, std::slice::from_ref(&at)].concat();
-                    let name = series(objective, also, "", &labels, nth);
+                    let name = series(objective, also, counted(also), &labels, nth);
                     all.push((name, samples(phases, |phase| bad(phase) * other * share)));
                 }
             }
@@ -110,7 +112,7 @@ fn matched(
                 let near = near_misses(fails);
                 let share = 1.0 / near.len() as f64;
                 for labels in near {
-                    let name = series(objective, objective.family, "", &labels, 0);
+                    let name = series(objective, family, part, &labels, 0);
                     let pace = |phase: &Phase| share * (phase.events - bad(phase) * failed);
                     all.push((name, samples(phases, pace)));
                 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ops_metrics::catalog::{
     http_request_latency, http_requests_total, http_response_failures_total,
+    rpc_server_call_duration_seconds,
 };
 use ops_metrics::{Rules, rules};
 
@@ -16,6 +17,13 @@ ops_metrics::slo! {
     /// The API answers without errors
     ApiAvailability: 99.5 % of http_requests_total fails { status: "5.." } and http_response_failures_total
         ignores { route: "/healthz|/livez|/readyz|/metrics" }
+        annotations {
+            runbook_url: "https://github.com/kearney/ops-layer/blob/main/docs/runbooks/api-availability-burn.md",
+            admin_url: "http://localhost:8001/#finding=requests_failing&section=routes",
+        };
+    /// Calls of gRPC are answered without errors of the server
+    GrpcAvailability: 99.5 % of rpc_server_call_duration_seconds fails { error_type: ".+" }
+        ignores { rpc_method: "grpc.health.v1.Health/Check|grpc.health.v1.Health/Watch" }
         annotations {
             runbook_url: "https://github.com/kearney/ops-layer/blob/main/docs/runbooks/api-availability-burn.md",
             admin_url: "http://localhost:8001/#finding=requests_failing&section=routes",
@@ -65,6 +73,11 @@ fn probes_and_scrapes_are_ignored() {
         .matches(&format!("route!~\"{quiet}\""))
         .count();
     assert!(selectors > 50, "{selectors}");
+    let quiet = ops_http::QUIET_CALLS.join("|").replace("|/", "|");
+    let quiet = quiet.trim_start_matches('/');
+    let matcher = format!("rpc_method!~\"{quiet}\"");
+    let selectors = own().rules().matches(&matcher).count();
+    assert!(selectors > 20, "{selectors}");
 }
 
 /// With `OPS_TEST_FULL=1`; the cases of `tests/alerts.yml` are about them too.

@@ -143,7 +143,7 @@ fn what_cannot_be_found_is_refused_with_what_is_accepted() {
         "accepted: values separated by |",
         "no bucket that ends at 0.25; accepted: [0.1, 1.0, 10.0, 60.0]",
         "shop_jobs_waiting is no histogram",
-        "shop_jobs_waiting is no counter",
+        "shop_jobs_waiting is no counter and no histogram",
         "shop_sent_bytes_total has no label queue",
     ]) {
         let error = rules("a", &[], std::slice::from_ref(slo))
@@ -169,6 +169,40 @@ fn a_budget_that_cannot_be_spent_so_fast_has_no_such_alert() {
     assert!(!text.contains("alert: MailsSentBurnFast"));
     assert!(text.contains("alert: MailsSentBurnSlow"));
     assert!(text.contains(r#"shop_job_seconds_bucket{queue!~"batch",le=~"10|10[.]0"}"#));
+}
+
+ops_metrics::define! {
+    /// Metrics of calls, of which a histogram alone tells how they ended.
+    catalog CALLS;
+    /// Time a call took.
+    histogram call_seconds { method: &'static str, error_type: &'static str = ["", "timeout", "refused"] } buckets [0.1, 1.0]
+}
+
+ops_metrics::slo! {
+    /// Objectives of calls.
+    slos OF_CALLS;
+    /// Calls succeed
+    CallsSucceed: 99.5 % of call_seconds fails { error_type: ".+" } ignores { method: "Check" };
+}
+
+#[test]
+fn observations_of_a_histogram_fail_by_their_labels() {
+    let made = rules("calls", CALLS, OF_CALLS).unwrap();
+    let bad = r#"rate(call_seconds_count{method!~"Check",error_type=~".+"}[5m])"#;
+    assert!(made.rules().contains(bad), "{}", made.rules());
+    let Some(promtool) = promtool() else { return };
+    let (directory, tests) = written(&made);
+    let tests = &tests[..1];
+    if let Err(told) = tested(&promtool, directory.path(), tests) {
+        panic!("{told}");
+    }
+    // counted with its sum, the share is another one
+    let file = directory.path().join("calls.rules.yml");
+    let wrong = made
+        .rules()
+        .replace("call_seconds_count{", "call_seconds_sum{");
+    std::fs::write(file, wrong).unwrap();
+    assert!(tested(&promtool, directory.path(), tests).is_err());
 }
 
 ops_metrics::define! {
