@@ -72,7 +72,8 @@ pub const NAMED: &[Named] = &[
     plain(
         "errors-by-cause",
         "lines of level error and critical by event and cause, the most frequent first",
-        "SELECT body AS event, coalesce(error_type, http_response_status_code::VARCHAR, attributes ->> '$.error') AS cause, \
+        "SELECT body AS event, coalesce(error_type, attributes ->> '$.grpc_status', http_response_status_code::VARCHAR, \
+         attributes ->> '$.error') AS cause, \
          scope_name AS logger, count(*) AS lines, min(timestamp) AS first, max(timestamp) AS last FROM logs \
          WHERE severity_number >= 17 GROUP BY ALL ORDER BY lines DESC",
     ),

@@ -4,7 +4,7 @@ use ops_history::ErrorKind;
 use ops_history::sql::{Limits, NAMED, named, query};
 use serde_json::json;
 
-use crate::{LONG, Place, ask, number, rows};
+use crate::{LONG, Place, ask, at, number, rows};
 
 fn some(place: &Place) {
     let history = place.open();
@@ -128,6 +128,26 @@ fn an_empty_history_answers_and_wrong_statements_say_what_is_wrong() {
         &Limits::default(),
     );
     assert_eq!(nowhere.unwrap_err().kind(), ErrorKind::Io);
+}
+
+#[test]
+fn a_failed_call_of_grpc_has_its_status_as_cause() {
+    let place = Place::new();
+    let history = place.open();
+    for more in [
+        r#""status":503"#,
+        r#""status":200,"grpc_status":"INTERNAL""#,
+    ] {
+        let line = format!(r#"{{"level":"error","event":"request_completed",{more}}}"#);
+        history.line(at(0), line.as_bytes());
+    }
+    assert!(history.close(LONG));
+    let sql = named("errors-by-cause").unwrap().sql(None).unwrap();
+    let answer = ask(
+        &[place.dir()],
+        &format!("SELECT cause FROM ({sql}) ORDER BY cause"),
+    );
+    assert_eq!(json!(rows(&answer)), json!([["503"], ["INTERNAL"]]));
 }
 
 #[test]

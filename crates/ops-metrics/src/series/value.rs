@@ -144,6 +144,7 @@ impl Histogram {
     }
 
     /// Counts `value` into its bucket, with this trace as its exemplar.
+    #[cfg(feature = "http")]
     #[inline]
     pub(crate) fn observe_in(&self, value: f64, trace: Option<TraceId>) {
         if let Some(bucket) = self.count_value(value)
