@@ -151,6 +151,14 @@ impl ShouldSample for LiveSampler {
         _: &[KeyValue],
         _: &[Link],
     ) -> SamplingResult {
+        let decided = DECIDED.try_with(Cell::get).ok().flatten();
+        if let Some(Decided::Root(_)) = decided {
+            return SamplingResult {
+                decision: SamplingDecision::RecordAndSample,
+                attributes: Vec::new(),
+                trace_state: TraceState::NONE,
+            };
+        }
         let span = parent.map(TraceContextExt::span);
         let parent = span
             .as_ref()
