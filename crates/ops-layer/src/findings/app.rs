@@ -12,6 +12,8 @@ pub(crate) const MAX_RULES: usize = 64;
 const QUICK: Duration = Duration::from_millis(100);
 /// A rule that runs for longer hangs.
 const HANGS: Duration = Duration::from_secs(2);
+/// Time for which answers hold while a rule hangs: no rule is asked meanwhile.
+const HOLDS: Duration = Duration::from_secs(20);
 
 type Rule = Box<dyn FnMut() -> Option<Finding> + Send>;
 
@@ -62,14 +64,18 @@ impl AppRules {
         let shared = self.lock();
         let answers = shared.answers.iter();
         let mut found: Vec<_> = answers.filter_map(|(_, answer)| answer.clone()).collect();
-        if let Some((name, since)) = shared.running
-            && since.elapsed() >= HANGS
-        {
-            let seconds = since.elapsed().as_secs();
-            found.push(failing(
-                name,
-                &format!("it has not answered for {seconds} s"),
-            ));
+        let Some((name, since)) = shared.running else {
+            return found;
+        };
+        let elapsed = since.elapsed();
+        if elapsed >= HOLDS {
+            found.clear();
+        }
+        if elapsed >= HANGS {
+            let why = format!("it has not answered for {} s", elapsed.as_secs());
+            let hanging = failing(name, &why)
+                .means("Findings of every rule of the application are missing: rules are asked one after the other.");
+            found.push(hanging);
         }
         found
     }
@@ -118,4 +124,27 @@ pub(crate) fn failing(rule: &str, why: &str) -> Finding {
         .seen(format!("rule {rule}: {why}"))
         .means("Findings of this rule are missing.")
         .action("Correct the rule: it must only read numbers that are already measured, and must not block.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_hold_for_a_time_while_a_rule_hangs_and_the_hanging_one_is_named() {
+        let rules = AppRules::default();
+        let queue = Finding::new("queue_growing", Severity::Warning);
+        rules.lock().answers.push(("queue", Some(queue)));
+        for (seconds, right) in [
+            (0, &["queue_growing"][..]),
+            (5, &["queue_growing", "rule_failing"]),
+            (25, &["rule_failing"]),
+        ] {
+            let since = Instant::now().checked_sub(Duration::from_secs(seconds));
+            rules.lock().running = since.map(|since| ("disk", since));
+            let found = rules.found();
+            let ids: Vec<_> = found.iter().map(|finding| finding.id).collect();
+            assert_eq!(ids, right, "{seconds} s");
+        }
+    }
 }
