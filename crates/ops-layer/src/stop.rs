@@ -1,5 +1,6 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -10,36 +11,78 @@ use crate::glue;
 pub struct StopSignal {
     stopping: watch::Sender<bool>,
     number: Arc<OnceLock<i32>>,
+    budget: watch::Sender<Option<Duration>>,
 }
 
+/// Time beyond the shutdown budget until the process is ended.
+const OVERTIME: Duration = Duration::from_secs(1);
+/// Maximum time for the line about it: what blocks the process may be its output.
+const LAST_LINE: Duration = Duration::from_millis(500);
+
 impl StopSignal {
-    /// Listens for SIGTERM and Ctrl-C. A second signal ends the process at once, with exit code 128 plus its number:
-    /// 143 for SIGTERM, 130 for Ctrl-C.
+    /// Listens for SIGTERM and Ctrl-C, on a thread of its own: whatever the program does, a second signal ends the process at
+    /// once, with exit code 128 plus its number: 143 for SIGTERM, 130 for Ctrl-C. So does the first one, if a service or job
+    /// of [`Ops`](crate::Ops) has this signal, a second after the shutdown budget.
     ///
     /// # Errors
     ///
-    /// Fails if the operating system does not let the signals be watched.
-    ///
-    /// # Panics
-    ///
-    /// Panics outside of a tokio runtime.
+    /// Fails if the operating system does not let the signals be watched, or has no thread for it.
     pub fn listen() -> io::Result<Self> {
         let signal = Self::manual();
-        let mut signals = Signals::watch()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let signals = {
+            let _entered = runtime.enter();
+            Signals::watch()?
+        };
         let listener = signal.clone();
-        tokio::spawn(async move {
-            let number = signals.next().await;
-            if !listener.is_raised() {
-                // nobody else sets it
-                let _ = listener.number.set(number);
-                glue::black_box::stopping(Some(number));
-            }
-            listener.stop();
-            let number = signals.next().await;
-            glue::black_box::exiting();
-            std::process::exit(128 + number);
-        });
+        std::thread::Builder::new()
+            .name("ops-signals".to_owned())
+            .spawn(move || runtime.block_on(listener.follow(signals)))?;
         Ok(signal)
+    }
+
+    async fn follow(self, mut signals: Signals) {
+        let first = signals.next().await;
+        let asked = Instant::now();
+        if !self.is_raised() {
+            // nobody else sets it
+            let _ = self.number.set(first);
+            glue::black_box::stopping(Some(first));
+        }
+        self.stop();
+        let number = tokio::select! {
+            second = signals.next() => second,
+            budget = self.exceeded(asked) => {
+                tell_exceeded(budget).await;
+                first
+            }
+        };
+        glue::black_box::exiting();
+        std::process::exit(128 + number);
+    }
+
+    /// Limits the time from the operating system's signal to the end of the process.
+    #[cfg(feature = "serve")]
+    pub(crate) fn end_within(&self, budget: Duration) {
+        self.budget.send_replace(Some(budget));
+    }
+
+    /// Waits until the process took longer than its budget, and returns that; forever without one.
+    async fn exceeded(&self, asked: Instant) -> Duration {
+        let mut known = self.budget.subscribe();
+        // the sender lives in self, so that this cannot fail
+        let budget = known.wait_for(Option::is_some).await;
+        let budget = budget
+            .ok()
+            .and_then(|budget| *budget)
+            .unwrap_or(Duration::MAX);
+        let left = budget
+            .saturating_add(OVERTIME)
+            .saturating_sub(asked.elapsed());
+        tokio::time::sleep(left).await;
+        budget
     }
 
     /// Returns a signal that only [`stop`](Self::stop) raises.
@@ -47,6 +90,7 @@ impl StopSignal {
         Self {
             stopping: watch::Sender::new(false),
             number: Arc::default(),
+            budget: watch::Sender::new(None),
         }
     }
 
@@ -72,6 +116,20 @@ impl StopSignal {
         // the sender lives in self, so that this cannot fail
         let _ = stopping.wait_for(|stopping| *stopping).await;
     }
+}
+
+/// Logs that the process is ended, from another thread.
+async fn tell_exceeded(budget: Duration) {
+    let told = tokio::task::spawn_blocking(move || {
+        tracing::error!(
+            target: "ops_layer",
+            budget_seconds = budget.as_secs_f64(),
+            hint = "a worker is blocked, work of spawn_blocking goes on, or the program does more after it served",
+            "shutdown_budget_exceeded"
+        );
+    });
+    // nobody is left to tell it to
+    let _ = tokio::time::timeout(LAST_LINE, told).await;
 }
 
 /// Number of SIGINT on every platform.

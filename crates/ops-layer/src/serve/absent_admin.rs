@@ -1,5 +1,4 @@
-use std::net::TcpListener;
-
+use super::listen::{At, Socket};
 use super::readiness::Readiness;
 use super::settings::Settings;
 use crate::{Error, Ops};
@@ -18,7 +17,8 @@ pub(super) struct AdminThread;
 impl AdminThread {
     #[expect(clippy::unnecessary_wraps, reason = "the interface of the part")]
     pub(super) fn start(
-        _: TcpListener,
+        _: Socket,
+        _: Option<At>,
         _: &Ops,
         _: &Settings,
         _: Readiness,

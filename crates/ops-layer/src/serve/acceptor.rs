@@ -1,7 +1,7 @@
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -13,6 +13,8 @@ use super::connections::{Connections, Phase};
 /// Waits between two attempts to accept, while the operating system has no descriptor left.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
+/// Time without a failed attempt after which descriptors are not short any more.
+const RECOVERED: Duration = Duration::from_secs(10);
 /// A connection that should make room is asked again after this time: it may have been busy.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -24,21 +26,18 @@ pub(super) struct Acceptor {
     pub(super) limits: Limits,
     /// Maximum number of open connections; for one more, the one that was idle for longest is closed.
     pub(super) max_connections: usize,
-    /// Number of descriptors that are held back for this listener.
-    pub(super) spare: usize,
+    pub(super) spare: Spare,
     pub(super) connections: Connections,
 }
 
 impl Acceptor {
     /// Accepts until the phase is `Closing`, and then what waits to be accepted.
-    pub(super) async fn run(self, listener: TcpListener) {
+    pub(super) async fn run(mut self, listener: TcpListener) {
         let http = Arc::new(connection::http());
         let mut phase = self.connections.phase();
-        let mut spare = Spare::new(self.spare);
         let mut failing = Failing::new(self.name);
         loop {
             self.make_room(&mut phase).await;
-            spare.refill();
             let accepted = tokio::select! {
                 biased;
                 accepted = listener.accept() => accepted,
@@ -46,13 +45,14 @@ impl Acceptor {
             };
             match accepted {
                 Ok((tcp, peer)) => {
-                    failing.ended();
                     self.spawn(tcp, peer, &http);
+                    // not before: it would take the descriptor that was given up for this connection
+                    failing.accepted(self.spare.refill());
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     failing.report(&error);
-                    if !spare.release() {
+                    if !self.spare.release() {
                         self.connections.evict_oldest_idle();
                         tokio::time::sleep(failing.pause()).await;
                     }
@@ -120,26 +120,31 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Descriptors that are open for nothing, so that one can be given to a connection when no other is left.
-struct Spare {
+pub(super) struct Spare {
     held: Vec<File>,
     wanted: usize,
 }
 
 impl Spare {
-    fn new(wanted: usize) -> Self {
-        Self {
+    /// Opens so many.
+    pub(super) fn new(wanted: usize) -> Self {
+        let mut spare = Self {
             held: Vec::with_capacity(wanted),
             wanted,
-        }
+        };
+        spare.refill();
+        spare
     }
 
-    fn refill(&mut self) {
+    /// Opens what is missing; `false` if the operating system has too few. It is tried again after the next connection.
+    fn refill(&mut self) -> bool {
         while self.held.len() < self.wanted {
             match File::open("/dev/null") {
                 Ok(file) => self.held.push(file),
-                Err(_) => return, // tried again before the next connection
+                Err(_) => return false,
             }
         }
+        true
     }
 
     /// Gives one up; `false` if none is left.
@@ -148,15 +153,24 @@ impl Spare {
     }
 }
 
-/// A time during which nothing can be accepted: reported when it begins and when it ends.
+/// A time during which descriptors are short: reported when it begins and when it ends.
 struct Failing {
     name: &'static str,
+    /// Failed attempts since it began.
     attempts: u32,
+    /// Failed attempts since a connection was accepted.
+    in_a_row: u32,
+    last: Instant,
 }
 
 impl Failing {
     fn new(name: &'static str) -> Self {
-        Self { name, attempts: 0 }
+        Self {
+            name,
+            attempts: 0,
+            in_a_row: 0,
+            last: Instant::now(),
+        }
     }
 
     fn report(&mut self, error: &io::Error) {
@@ -167,15 +181,19 @@ impl Failing {
             );
         }
         self.attempts = self.attempts.saturating_add(1);
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        self.last = Instant::now();
     }
 
     fn pause(&self) -> Duration {
-        let doubled = RETRY_FIRST.saturating_mul(1 << self.attempts.min(10));
+        let doubled = RETRY_FIRST.saturating_mul(1 << self.in_a_row.min(10));
         doubled.min(RETRY_MAX)
     }
 
-    fn ended(&mut self) {
-        if self.attempts > 0 {
+    /// A connection was accepted. It is over once nothing failed for a while: a connection that ends makes room for one.
+    fn accepted(&mut self, is_spare_full: bool) {
+        self.in_a_row = 0;
+        if self.attempts > 0 && is_spare_full && self.last.elapsed() >= RECOVERED {
             tracing::info!(
                 target: "ops_layer", listener = self.name, attempts = self.attempts, "accept_recovered"
             );

@@ -1,5 +1,6 @@
 //! State of one connection in terms of its limits: what it waits for, and since when.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ pub(super) struct Limits {
     pub(super) head: Duration,
     /// Without a request.
     pub(super) idle: Duration,
-    /// Without a byte of a response leaving.
+    /// Without a byte of a response being taken by its client.
     pub(super) write: Duration,
 }
 
@@ -35,6 +36,8 @@ pub(super) struct Activity {
     idle_since: Instant,
     /// Start of the wait for the client to take bytes.
     write_since: Option<Instant>,
+    /// Responses of HTTP/2 with more to send, each since its client takes no more: its window is full.
+    untaken: HashMap<u64, Instant>,
     in_flight: usize,
     requests: u64,
     /// The last response left the buffers of the server.
@@ -42,8 +45,8 @@ pub(super) struct Activity {
     /// Bytes arrived that may belong to a request behind the one in flight.
     read_ahead: bool,
     any_byte: bool,
-    /// The client was asked to go: it is no longer bound by the idle limit.
-    pub(super) leaving: bool,
+    /// Moment at which the client was asked to go.
+    pub(super) leaving: Option<Instant>,
     /// Bytes wait in the socket that the server was not woken for yet.
     pub(super) unread: bool,
 }
@@ -55,12 +58,13 @@ impl Activity {
             head_since: Some(now),
             idle_since: now,
             write_since: None,
+            untaken: HashMap::new(),
             in_flight: 0,
             requests: 0,
             flushed: true,
             read_ahead: false,
             any_byte: false,
-            leaving: false,
+            leaving: None,
             unread: false,
         }
     }
@@ -117,21 +121,32 @@ impl Activity {
         bytes
     }
 
-    /// A head is complete, and its request begins.
-    pub(super) fn began(&mut self, has_body: bool) {
+    /// A head is complete, and its request begins; returns the number of the request.
+    pub(super) fn began(&mut self, has_body: bool) -> u64 {
         self.in_flight += 1;
         self.requests += 1;
         self.flushed = false;
-        if self.is_http2() {
-            return;
+        if !self.is_http2() {
+            self.head_since = None;
+            // bytes behind the head of a request with a body are that body
+            self.read_ahead &= !has_body;
         }
-        self.head_since = None;
-        // bytes behind the head of a request with a body are that body
-        self.read_ahead &= !has_body;
+        self.requests
+    }
+
+    /// The next bytes of a response of HTTP/2 wait until its client takes them.
+    pub(super) fn waits_for_client(&mut self, request: u64, now: Instant) {
+        self.untaken.insert(request, now);
+    }
+
+    /// A response waits for its handler.
+    pub(super) fn waits_for_handler(&mut self, request: u64) {
+        self.untaken.remove(&request);
     }
 
     /// The response of one request was handed over.
-    pub(super) fn ended(&mut self, now: Instant) {
+    pub(super) fn ended(&mut self, request: u64, now: Instant) {
+        self.untaken.remove(&request);
         self.in_flight = self.in_flight.saturating_sub(1);
         if self.in_flight == 0 {
             self.idle_since = now;
@@ -184,15 +199,28 @@ impl Activity {
 
     /// Moment at which the first limit is reached; `None` while no limit applies.
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
-        let idle = self.is_idle() && !self.leaving;
+        let idle = || match self.leaving {
+            None => self.idle_since + limits.idle,
+            Some(asked) => asked.max(self.idle_since) + limits.write,
+        };
         [
             self.head_since.map(|since| since + limits.head),
-            idle.then(|| self.idle_since + limits.idle),
+            self.is_idle().then(idle),
             self.write_since.map(|since| since + limits.write),
+            self.untaken_since().map(|since| since + limits.write),
         ]
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Moment since which the client takes nothing of a response; once it was asked to go, nothing of any.
+    fn untaken_since(&self) -> Option<Instant> {
+        let since = self.untaken.values().copied();
+        match self.leaving {
+            None => since.min(),
+            Some(_) => since.max().filter(|_| self.untaken.len() == self.in_flight),
+        }
     }
 }
 
@@ -229,7 +257,7 @@ mod tests {
         activity.read(b"GET / HTTP/1.1\r\n\r\n", start);
         activity.began(false);
         assert_eq!(activity.deadline(&LIMITS), None);
-        activity.ended(after(start, 30));
+        activity.ended(1, after(start, 30));
         assert!(!activity.may_close(), "the response is still in a buffer");
         activity.flushed();
         assert!(activity.may_close());
@@ -245,7 +273,7 @@ mod tests {
         activity.read(b"GET / HTTP/1.1\r\n\r\n", start);
         activity.began(false);
         activity.read(b"GET /sec", after(start, 1));
-        activity.ended(after(start, 2));
+        activity.ended(1, after(start, 2));
         activity.flushed();
         assert_eq!(activity.deadline(&LIMITS), Some(after(start, 12)));
     }

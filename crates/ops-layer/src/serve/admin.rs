@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use ops_admin::{Admin, Check};
 
-use super::acceptor::Acceptor;
+use super::acceptor::{Acceptor, Spare};
 use super::connections::{Connections, Phase};
 use super::failure::Failure;
 use super::in_force;
+use super::listen::{At, Socket};
 use super::readiness::Readiness;
 use super::settings::Settings;
 use super::token;
@@ -39,22 +40,24 @@ pub(super) struct AdminThread {
 }
 
 impl AdminThread {
+    /// Starts it on a socket, beside an API, which a job does not have.
     pub(super) fn start(
-        listener: TcpListener,
+        socket: Socket,
+        api: Option<At>,
         ops: &Ops,
         settings: &Settings,
         readiness: Readiness,
         sections: Sections,
     ) -> Result<Self, Error> {
         let failed = |failure| Error::new("admin", failure);
-        let address = listener
-            .local_addr()
-            .map_err(|cause| failed(Failure::Passed(cause)))?;
+        let Socket { listener, at } = socket;
         let token = token::from_env()?;
-        if token.is_none() && !address.ip().is_loopback() {
-            return Err(failed(Failure::TokenMissing(address)));
+        if token.is_none() && !at.address.ip().is_loopback() {
+            return Err(failed(Failure::TokenMissing(at.address)));
         }
-        let mut page = page(ops, settings, readiness);
+        let mut page = page(ops, readiness);
+        let in_force = in_force::settings(ops, settings, api, at);
+        page = page.configuration(move || in_force.clone());
         if let Some(token) = token {
             page = page.token(token);
         }
@@ -71,7 +74,7 @@ impl AdminThread {
             app: page.router(),
             limits: settings.limits,
             max_connections: MAX_CONNECTIONS,
-            spare: SPARE_DESCRIPTORS,
+            spare: Spare::new(SPARE_DESCRIPTORS),
             connections: connections.clone(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -113,7 +116,7 @@ async fn answer(acceptor: Acceptor, listener: TcpListener) {
     let _ = tokio::time::timeout(LAST_ANSWERS, connections.all_left()).await;
 }
 
-fn page(ops: &Ops, settings: &Settings, readiness: Readiness) -> Admin {
+fn page(ops: &Ops, readiness: Readiness) -> Admin {
     let mut page = Admin::new(ops.service());
     if let Some([version, commit]) = ops.build() {
         page = page.build(version, commit);
@@ -124,8 +127,6 @@ fn page(ops: &Ops, settings: &Settings, readiness: Readiness) -> Admin {
     if let Some(history) = ops.history_shown() {
         page = page.history(history);
     }
-    let in_force = in_force::settings(ops, settings);
-    let page = page.configuration(move || in_force.clone());
     #[cfg(feature = "secrets")]
     let page = page.secrets(ops.secrets().clone());
     #[cfg(feature = "cache")]

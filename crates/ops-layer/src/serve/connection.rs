@@ -65,7 +65,6 @@ pub(super) async fn serve(
     let mut alarm = pin!(tokio::time::sleep_until(
         (Instant::now() + limits.head).into()
     ));
-    let mut gone_by: Option<Instant> = None;
     loop {
         let now_in = *phase.borrow_and_update();
         let event = poll_fn(|cx| {
@@ -75,8 +74,8 @@ pub(super) async fn serve(
                     return Poll::Ready(Event::Ended);
                 }
                 let mut activity = slot.activity();
-                if !activity.leaving && asks_to_go(now_in, &activity) {
-                    activity.leaving = true;
+                if activity.leaving.is_none() && asks_to_go(now_in, &activity) {
+                    activity.leaving = Some(Instant::now());
                     drop(activity);
                     connection.as_mut().graceful_shutdown();
                     continue;
@@ -84,7 +83,7 @@ pub(super) async fn serve(
                 if now_in == Phase::Closing && !activity.is_http2() && activity.may_close() {
                     return Poll::Ready(Event::Quiet);
                 }
-                let deadline = activity.deadline(&limits).into_iter().chain(gone_by).min();
+                let deadline = activity.deadline(&limits);
                 drop(activity);
                 if let Some(deadline) = deadline.map(Into::into)
                     && deadline < alarm.deadline()
@@ -100,16 +99,14 @@ pub(super) async fn serve(
                 Event::Alarm => {
                     let now = Instant::now();
                     let mut activity = slot.activity();
-                    let deadline = activity.deadline(&limits).into_iter().chain(gone_by).min();
-                    match deadline {
+                    match activity.deadline(&limits) {
                         Some(deadline) if deadline > now => alarm.as_mut().reset(deadline.into()),
                         None => alarm.as_mut().reset((now + limits.head).into()),
-                        // an idle client of HTTP/2 is told before its connection is closed
-                        Some(_) if activity.is_http2() && activity.is_idle() && !activity.leaving => {
-                            activity.leaving = true;
+                        // a client of HTTP/2 is told before its connection is closed, and its other requests are answered
+                        Some(_) if activity.is_http2() && activity.leaving.is_none() => {
+                            activity.leaving = Some(now);
                             drop(activity);
                             connection.as_mut().graceful_shutdown();
-                            gone_by = Some(now + limits.write);
                             alarm.as_mut().reset((now + limits.write).into());
                         }
                         Some(_) => {
@@ -120,7 +117,7 @@ pub(super) async fn serve(
                 }
             },
             changed = phase.changed() => if changed.is_err() { break },
-            () = slot.evicted() => if slot.activity().quiet_since().is_some() {
+            () = slot.evicted() => if slot.quiet_since().is_some() {
                 slot.abandon();
                 break;
             },
@@ -156,25 +153,42 @@ async fn answer(
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }
+    if version == Version::HTTP_2 {
+        in_flight.waits_for_client();
+    }
     Ok(response.map(|body| Tracked {
         body,
-        _in_flight: in_flight,
+        is_http2: version == Version::HTTP_2,
+        in_flight,
     }))
 }
 
 /// A request that was not answered to its end.
-struct InFlight(Arc<Slot>);
+struct InFlight {
+    slot: Arc<Slot>,
+    request: u64,
+}
 
 impl InFlight {
     fn begin(slot: Arc<Slot>, has_body: bool) -> Self {
-        slot.activity().began(has_body);
-        Self(slot)
+        let request = slot.activity().began(has_body);
+        Self { slot, request }
+    }
+
+    fn waits_for_client(&self) {
+        let mut activity = self.slot.activity();
+        activity.waits_for_client(self.request, Instant::now());
+    }
+
+    fn waits_for_handler(&self) {
+        self.slot.activity().waits_for_handler(self.request);
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.activity().ended(Instant::now());
+        let mut activity = self.slot.activity();
+        activity.ended(self.request, Instant::now());
     }
 }
 
@@ -183,7 +197,8 @@ pin_project_lite::pin_project! {
     struct Tracked {
         #[pin]
         body: Body,
-        _in_flight: InFlight,
+        is_http2: bool,
+        in_flight: InFlight,
     }
 }
 
@@ -195,7 +210,16 @@ impl HttpBody for Tracked {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        self.project().body.poll_frame(cx)
+        let this = self.project();
+        let polled = this.body.poll_frame(cx);
+        // hyper asks for more once the client's window has room; what a client of HTTP/1 does not take, the socket does not
+        if *this.is_http2 {
+            match polled {
+                Poll::Ready(_) => this.in_flight.waits_for_client(),
+                Poll::Pending => this.in_flight.waits_for_handler(),
+            }
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -86,11 +86,12 @@ impl Connections {
         self.slots().open.len()
     }
 
-    /// Number of connections with a request, and the time since the oldest of them was accepted.
+    /// Number of connections that can make no room: those with a request, and those with another protocol by now. Also returns
+    /// the time since the oldest of them was accepted.
     pub(super) fn busy(&self) -> (usize, Duration) {
         let slots = self.slots();
         let busy = slots.open.values();
-        let busy = busy.filter(|slot| slot.activity().quiet_since().is_none());
+        let busy = busy.filter(|slot| slot.quiet_since().is_none());
         let ages = busy.map(|slot| slot.since.elapsed());
         ages.fold((0, Duration::ZERO), |(count, oldest), age| {
             (count + 1, oldest.max(age))
@@ -101,7 +102,7 @@ impl Connections {
     pub(super) fn evict_oldest_idle(&self) -> bool {
         let slots = self.slots();
         let quiet = slots.open.values().filter_map(|slot| {
-            let since = slot.activity().quiet_since()?;
+            let since = slot.quiet_since()?;
             (since.elapsed() >= FRESH).then_some((since, slot))
         });
         match quiet.min_by_key(|(since, _)| *since) {
@@ -134,15 +135,20 @@ impl Connections {
     /// Number of connections that keep their HTTP protocol.
     fn waited_for(&self) -> usize {
         let slots = self.slots();
-        let waited_for = |slot: &&Arc<Slot>| !slot.upgraded.load(Ordering::Relaxed);
+        let waited_for = |slot: &&Arc<Slot>| !slot.is_upgraded();
         slots.open.values().filter(waited_for).count()
     }
 
-    /// Ends every connection that is still open; returns their number.
+    /// Ends every connection that is still open; returns the number of those whose client waits for something.
     pub(super) fn cut_off(&self) -> usize {
         let slots: Vec<_> = self.slots().open.values().cloned().collect();
-        let tasks = slots.iter().filter_map(|slot| slot.task.get());
-        tasks.map(AbortHandle::abort).count()
+        let waiting = |slot: &&Arc<Slot>| !slot.is_upgraded() && !slot.activity().may_close();
+        let waiting = slots.iter().filter(waiting).count();
+        slots
+            .iter()
+            .filter_map(|slot| slot.task.get())
+            .for_each(AbortHandle::abort);
+        waiting
     }
 
     pub(super) fn phase(&self) -> watch::Receiver<Phase> {
@@ -161,6 +167,16 @@ impl Connections {
 impl Slot {
     pub(super) fn activity(&self) -> MutexGuard<'_, Activity> {
         self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Start of the time without a request; `None` while one is in flight, and after a switch to another protocol.
+    pub(super) fn quiet_since(&self) -> Option<Instant> {
+        let activity = self.activity();
+        activity.quiet_since().filter(|_| !self.is_upgraded())
+    }
+
+    fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_closing(&self) -> bool {

@@ -22,7 +22,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// No place is left, and every connection has a request, so that none can make room. It holds if two looks in a row see
+    /// No place is left, and every connection has a request or another protocol by now, so that none can make room. It holds if two looks in a row see
     /// it: a burst that is served between them does not count.
     fn look(&mut self, busy: usize, oldest: Duration, max: usize) -> Option<Finding> {
         let is_full = busy >= max;
@@ -30,7 +30,7 @@ impl Crowd {
         (is_full && was_full).then(|| {
             Finding::new("connections_full", Severity::Critical)
                 .seen(format!(
-                    "{busy} of {max} connections have a request; the oldest of them was accepted {} s ago",
+                    "{busy} of {max} connections have a request or are WebSockets; the oldest of them was accepted {} s ago",
                     oldest.as_secs()
                 ))
                 .means("Nobody else is served: further clients wait to be accepted.")
@@ -64,7 +64,7 @@ mod tests {
             assert_eq!(found.is_some(), right, "look {at}: {found:?}");
             if let Some(finding) = found {
                 assert!(finding.seen.ends_with(
-                    "of 4 connections have a request; the oldest of them was accepted 31 s ago"
+                    "of 4 connections have a request or are WebSockets; the oldest of them was accepted 31 s ago"
                 ));
             }
         }

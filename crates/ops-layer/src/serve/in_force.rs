@@ -4,12 +4,14 @@ use std::fmt::Debug;
 
 use ops_admin::Setting;
 
+use super::listen::At;
 use super::server;
-use super::settings::{self, Settings};
+use super::settings::Settings;
 use crate::{Error, Ops};
 
 const CODE: &str = "code";
 const DEFAULT: &str = "default";
+const PASSED: &str = "environment: LISTEN_FDS";
 
 /// Variables of the parts that are shown if they are set. None of them holds a secret; what looks like one in a URL is hidden by
 /// the page.
@@ -36,32 +38,33 @@ const VARIABLES: [&str; 19] = [
 ];
 
 /// Settings of the server and the parts, as they were at the start.
-pub(super) fn settings(ops: &Ops, settings: &Settings) -> Vec<Setting> {
+pub(super) fn settings(ops: &Ops, settings: &Settings, api: Option<At>, admin: At) -> Vec<Setting> {
     let of_two = |in_code: bool| if in_code { CODE } else { DEFAULT };
     // the one setting that the environment decides although code sets it
     let name = match from("OTEL_SERVICE_NAME", false) {
         variable if variable != DEFAULT => variable,
         _ => CODE.to_owned(),
     };
-    let host = from("HOST", settings.host.is_some());
-    let port = from("PORT", settings.port.is_some());
-    let api = if host == port {
-        host
-    } else {
-        format!("host {host}, port {port}")
-    };
     let limits = &settings.limits;
-    let mut all = vec![
-        Setting::new("service name", ops.service(), name),
-        Setting::new("api address", shown(settings.api()), api),
+    let mut all = vec![Setting::new("service name", ops.service(), name)];
+    if let Some(api) = api {
+        let origin = match api.passed {
+            true => PASSED.to_owned(),
+            false => from_two(
+                ["HOST", "PORT"],
+                [settings.host.is_some(), settings.port.is_some()],
+            ),
+        };
+        all.push(Setting::new("api address", api.address.to_string(), origin));
+    }
+    all.extend([
         Setting::new(
             "admin address",
-            match settings.admin() {
-                Ok(settings::Admin::Off) => "off".to_owned(),
-                Ok(settings::Admin::At(address)) => address.to_string(),
-                _ => format!("{}, or a free port", settings::default_admin()),
+            admin.address.to_string(),
+            match admin.passed {
+                true => PASSED.to_owned(),
+                false => from("OPS_ADMIN_ADDR", settings.admin.is_some()),
             },
-            from("OPS_ADMIN_ADDR", settings.admin.is_some()),
         ),
         #[cfg(feature = "profile")]
         Setting::new(
@@ -92,7 +95,7 @@ pub(super) fn settings(ops: &Ops, settings: &Settings) -> Vec<Setting> {
             limit(settings.max_in_flight.as_ref()),
             of_two(settings.max_in_flight.is_some()),
         ),
-    ];
+    ]);
     let defaults = Settings::default();
     let connections = server::max_connections(settings.max_connections);
     all.push(Setting::new(
@@ -103,7 +106,7 @@ pub(super) fn settings(ops: &Ops, settings: &Settings) -> Vec<Setting> {
             false => of_two(settings.max_connections != defaults.max_connections).to_owned(),
         },
     ));
-    let fixed: [(&str, String, bool); 3] = [
+    let fixed: [(&str, String, bool); 4] = [
         (
             "head timeout",
             format!("{:?}", limits.head),
@@ -113,6 +116,11 @@ pub(super) fn settings(ops: &Ops, settings: &Settings) -> Vec<Setting> {
             "idle timeout",
             format!("{:?}", limits.idle),
             limits.idle != defaults.limits.idle,
+        ),
+        (
+            "write timeout",
+            format!("{:?}", limits.write),
+            limits.write != defaults.limits.write,
         ),
         (
             "body timeout",
@@ -168,6 +176,16 @@ fn from(variable: &str, in_code: bool) -> String {
         format!("environment: {variable}")
     } else {
         DEFAULT.to_owned()
+    }
+}
+
+/// The origin of an address whose host and port are chosen each.
+fn from_two([host, port]: [&str; 2], in_code: [bool; 2]) -> String {
+    let (host, port) = (from(host, in_code[0]), from(port, in_code[1]));
+    if host == port {
+        host
+    } else {
+        format!("host {host}, port {port}")
     }
 }
 

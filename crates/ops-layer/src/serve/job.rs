@@ -8,7 +8,7 @@ use super::admin::{AdminThread, Sections};
 use super::failure::Failure;
 use super::listen;
 use super::readiness::Readiness;
-use super::settings::{Settings, default_admin};
+use super::settings::{self, Settings};
 use super::{server, supervisor};
 use crate::error::chain;
 use crate::{Config, Error, Ops, StopSignal};
@@ -70,8 +70,7 @@ impl Ops {
                 supervisor::stopping();
                 tracing::info!(target: "ops_layer", "stopping");
                 asked = Some(Instant::now());
-                let for_job = budget.saturating_sub(server::last_words(budget));
-                tokio::time::timeout(for_job, &mut running).await.ok()
+                tokio::time::timeout(settings::for_requests(budget), &mut running).await.ok()
             }
         };
         let code = match ended {
@@ -108,18 +107,20 @@ fn start(ops: &Ops) -> Result<Started, Error> {
     let budget = settings.shutdown()?;
     let stop =
         StopSignal::listen().map_err(|cause| Error::new("serve", Failure::Signals(cause)))?;
-    let (listener, taken) = listen::admin(&settings)?;
-    let admin = match listener {
+    stop.end_within(budget);
+    let (socket, taken) = listen::admin(&settings)?;
+    let admin = match socket {
         None => None,
-        Some(listener) => {
-            let address = listener.local_addr().unwrap_or(default_admin());
+        Some(socket) => {
+            let address = socket.at.address;
             if let Some(taken) = taken {
                 listen::report_taken(taken, address);
             }
             tracing::info!(target: "ops_layer", service = ops.service(), admin = %address, "job_started");
             let readiness = Readiness::new(Vec::new(), tokio::runtime::Handle::current());
             Some(AdminThread::start(
-                listener,
+                socket,
+                None,
                 ops,
                 &settings,
                 readiness,

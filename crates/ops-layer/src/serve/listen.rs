@@ -10,14 +10,46 @@ use crate::Error;
 const API: &str = "HOST and PORT";
 const ADMIN: &str = "OPS_ADMIN_ADDR";
 
+/// A socket that is listened on.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) listener: TcpListener,
+    pub(super) at: At,
+}
+
+/// Place of a socket, and who chose it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At {
+    pub(super) address: SocketAddr,
+    /// The socket was passed by `LISTEN_FDS`.
+    #[cfg_attr(
+        not(feature = "admin"),
+        expect(dead_code, reason = "it is shown on the admin page")
+    )]
+    pub(super) passed: bool,
+}
+
+impl Socket {
+    fn new(listener: TcpListener, passed: bool) -> Result<Self, Error> {
+        let address = listener.local_addr().and_then(|address| {
+            listener.set_nonblocking(true)?;
+            Ok(address)
+        });
+        let address = address.map_err(|cause| Error::new("serve", Failure::Passed(cause)))?;
+        let at = At { address, passed };
+        Ok(Self { listener, at })
+    }
+}
+
 /// The sockets of a service, bound before anything else starts.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    pub(super) api: TcpListener,
-    pub(super) admin: Option<TcpListener>,
-    pub(super) addresses: Addresses,
+    pub(super) api: Socket,
+    pub(super) admin: Option<Socket>,
     /// Default address of the admin page, if another program has it.
-    pub(super) taken: Option<SocketAddr>,
+    taken: Option<SocketAddr>,
+    /// Address of a passed socket that nobody listens on, since the admin page is off.
+    unused: Option<SocketAddr>,
 }
 
 impl Listeners {
@@ -25,30 +57,45 @@ impl Listeners {
     pub(super) fn bind(settings: &Settings) -> Result<Self, Error> {
         let mut passed = Passed::take();
         let api = match passed.next()? {
-            Some(listener) => listener,
+            Some(socket) => socket,
             None => listen(API, settings.api()?)?,
         };
-        let (admin, taken) = match passed.next()? {
-            Some(listener) => (Some(listener), None),
-            None => admin(settings)?,
-        };
-        let addresses = Addresses {
-            api: address(&api)?,
-            admin: admin.as_ref().map(address).transpose()?,
-        };
-        Ok(Self {
+        let mut listeners = Self {
             api,
-            admin,
-            addresses,
-            taken,
-        })
+            admin: None,
+            taken: None,
+            unused: None,
+        };
+        match passed.next()? {
+            Some(socket) if settings.has_admin()? => listeners.admin = Some(socket),
+            Some(socket) => listeners.unused = Some(socket.at.address),
+            None => (listeners.admin, listeners.taken) = admin(settings)?,
+        }
+        Ok(listeners)
+    }
+
+    pub(super) fn addresses(&self) -> Addresses {
+        Addresses {
+            api: self.api.at.address,
+            admin: self.admin.as_ref().map(|socket| socket.at.address),
+        }
+    }
+
+    /// Reports where the admin page is not where it was asked for. The log starts after the sockets are bound.
+    pub(super) fn report(&self) {
+        if let (Some(taken), Some(admin)) = (self.taken, &self.admin) {
+            report_taken(taken, admin.at.address);
+        }
+        if let Some(unused) = self.unused {
+            tracing::warn!(
+                target: "ops_layer", address = %unused, hint = "the admin page is off", "passed_socket_unused"
+            );
+        }
     }
 }
 
 /// Binds the admin page, if it is on: a default address that is taken is replaced by a free one, any other is an error.
-pub(super) fn admin(
-    settings: &Settings,
-) -> Result<(Option<TcpListener>, Option<SocketAddr>), Error> {
+pub(super) fn admin(settings: &Settings) -> Result<(Option<Socket>, Option<SocketAddr>), Error> {
     if !cfg!(feature = "admin") {
         return Ok((None, None));
     }
@@ -56,7 +103,7 @@ pub(super) fn admin(
         Admin::Off => Ok((None, None)),
         Admin::At(address) => Ok((Some(listen(ADMIN, address)?), None)),
         Admin::Default => match TcpListener::bind(default_admin()) {
-            Ok(listener) => Ok((Some(nonblocking(listener, default_admin())?), None)),
+            Ok(listener) => Ok((Some(Socket::new(listener, false)?), None)),
             Err(_) => {
                 let mut free = default_admin();
                 free.set_port(0);
@@ -71,19 +118,9 @@ pub(super) fn report_taken(taken: SocketAddr, free: SocketAddr) {
     tracing::warn!(target: "ops_layer", taken = %taken, admin = %free, "admin_address_taken");
 }
 
-fn listen(name: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
-    let bound = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    bound.map_err(|cause| failed(name, address, cause))
-}
-
-fn nonblocking(listener: TcpListener, address: SocketAddr) -> Result<TcpListener, Error> {
-    match listener.set_nonblocking(true) {
-        Ok(()) => Ok(listener),
-        Err(cause) => Err(failed(ADMIN, address, cause)),
-    }
+fn listen(name: &'static str, address: SocketAddr) -> Result<Socket, Error> {
+    let listener = TcpListener::bind(address).map_err(|cause| failed(name, address, cause))?;
+    Socket::new(listener, false)
 }
 
 fn failed(name: &'static str, address: SocketAddr, cause: std::io::Error) -> Error {
@@ -96,12 +133,6 @@ fn failed(name: &'static str, address: SocketAddr, cause: std::io::Error) -> Err
             cause,
         },
     )
-}
-
-fn address(listener: &TcpListener) -> Result<SocketAddr, Error> {
-    listener
-        .local_addr()
-        .map_err(|cause| Error::new("serve", Failure::Passed(cause)))
 }
 
 /// Sockets that systemd or a development tool passed by `LISTEN_FDS`.
@@ -120,16 +151,12 @@ impl Passed {
         Self { sockets, index: 0 }
     }
 
-    fn next(&mut self) -> Result<Option<TcpListener>, Error> {
+    fn next(&mut self) -> Result<Option<Socket>, Error> {
         let taken = self.sockets.take_tcp_listener(self.index);
         self.index += 1;
+        let taken = taken.map_err(|cause| Error::new("serve", Failure::Passed(cause)))?;
         taken
-            .and_then(|listener| {
-                if let Some(listener) = &listener {
-                    listener.set_nonblocking(true)?;
-                }
-                Ok(listener)
-            })
-            .map_err(|cause| Error::new("serve", Failure::Passed(cause)))
+            .map(|listener| Socket::new(listener, true))
+            .transpose()
     }
 }

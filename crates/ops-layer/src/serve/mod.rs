@@ -44,7 +44,7 @@ pub use settings::Addresses;
 use crate::{Config, Error, Ops, StopSignal};
 use admin::Sections;
 use readiness::Check;
-use settings::{Admin, Settings};
+use settings::{Admin, Settings, bounded};
 
 /// Runs a service: `ops_layer::serve("my-service", router).await`.
 ///
@@ -88,14 +88,16 @@ type OnListening = Box<dyn FnOnce(&Addresses) + Send>;
 /// - `/healthz`, `/livez`, `/readyz` and `/metrics` are answered, except where the router has that very route. They are
 ///   subject to no limit. With the feature `grpc`, so is `grpc.health.v1.Health`; `grpc` adds tonic services.
 /// - A head must be complete within 10 s after its first byte, or after the connection opened; an idle connection is kept for
-///   75 s; a body gets 30 s, and a second more for each 16 KiB that arrived. Of 10 000 connections, or as many as the
+///   75 s; a body gets 30 s, and a second more for each 16 KiB that arrived; a client that takes nothing of its response is
+///   waited for for 60 s. Of 10 000 connections, or as many as the
 ///   limit of open files allows, the one that was idle for longest makes room for the next.
 /// - The admin page has a thread, a runtime, descriptors and limits of its own. An address that is not loopback needs a
 ///   token of at least 16 characters in `OPS_ADMIN_TOKEN`, or in the file that `OPS_ADMIN_TOKEN_FILE` names.
 /// - When asked to stop, `/readyz` turns 503 and clients are asked to go (`Connection: close`, GOAWAY) while serving goes
-///   on for the grace period (`OPS_GRACE_SECONDS`, 0). Then requests in flight are finished, and cache writes, spans
-///   and lines are written, all within `OPS_SHUTDOWN_SECONDS` (25). A second signal ends the process at once. A service that
-///   was never ready has no grace period.
+///   on for the grace period (`OPS_GRACE_SECONDS`, 0; at most four fifths of the time for requests). Then requests in flight
+///   are finished, and cache writes, spans and lines are written, for which a fifth of the time is kept, at most 5 s: all within
+///   `OPS_SHUTDOWN_SECONDS` (25). A second signal ends the process at once, and so does the first a second after the budget,
+///   whatever blocks the program. A service that was never ready has no grace period.
 /// - systemd is notified when the service is ready (its checks passed), alive (`WatchdogSec=`) and stopping.
 ///
 /// A request that names no host, several, or one that is none is answered with 400 (RFC 9112, section 3.2); HTTP/1.0 may name none.
@@ -152,7 +154,7 @@ impl Service {
 
     /// Maximum time from a request to the head of its response; 503 afterwards. Unlimited unless set.
     pub fn timeout(self, timeout: Duration) -> Self {
-        self.set(|settings| settings.timeout = Some(timeout))
+        self.set(|settings| settings.timeout = Some(bounded(timeout)))
     }
 
     /// Maximum number of requests that are answered at a time; 503 with `Retry-After` for one more. Unlimited unless set.
@@ -167,18 +169,24 @@ impl Service {
 
     /// Maximum time for the head of a request, on both listeners; 10 s unless set.
     pub fn head_timeout(self, timeout: Duration) -> Self {
-        self.set(|settings| settings.limits.head = timeout)
+        self.set(|settings| settings.limits.head = bounded(timeout))
     }
 
     /// Time for which a connection without a request is kept; 75 s unless set. Keep it longer than the load balancer's own.
     pub fn idle_timeout(self, timeout: Duration) -> Self {
-        self.set(|settings| settings.limits.idle = timeout)
+        self.set(|settings| settings.limits.idle = bounded(timeout))
+    }
+
+    /// Maximum time for which a client may take nothing of a response that it is sent, before its connection is closed; 60 s
+    /// unless set. A client of HTTP/2 that goes on to take other responses is asked to go first.
+    pub fn write_timeout(self, timeout: Duration) -> Self {
+        self.set(|settings| settings.limits.write = bounded(timeout))
     }
 
     /// Maximum time to wait for the bytes of a request's body, which each 16 KiB prolong by a second; 30 s unless set.
     /// Answered with 408 afterwards.
     pub fn body_timeout(self, timeout: Duration) -> Self {
-        self.set(|settings| settings.body = timeout)
+        self.set(|settings| settings.body = bounded(timeout))
     }
 
     /// Address of the API, instead of `HOST`.
@@ -267,12 +275,12 @@ impl Service {
 
     /// Time to go on serving after a stop was asked for, instead of `OPS_GRACE_SECONDS`; 0 unless set.
     pub fn grace(self, grace: Duration) -> Self {
-        self.set(|settings| settings.grace = Some(grace))
+        self.set(|settings| settings.grace = Some(bounded(grace)))
     }
 
     /// Time for everything between the signal and the end, instead of `OPS_SHUTDOWN_SECONDS`; 25 s unless set.
     pub fn shutdown_budget(self, budget: Duration) -> Self {
-        self.set(|settings| settings.shutdown = Some(budget))
+        self.set(|settings| settings.shutdown = Some(bounded(budget)))
     }
 
     /// Stops on this signal, instead of listening for SIGTERM and Ctrl-C.

@@ -2,21 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use super::acceptor::Acceptor;
+use super::acceptor::{Acceptor, Spare};
 use super::admin::{self, AdminThread};
 use super::app;
 use super::connections::{Connections, Phase};
 use super::crowded;
 use super::failure::Failure;
-use super::listen::{self, Listeners};
+use super::listen::Listeners;
 use super::readiness::Readiness;
+use super::settings;
 use super::supervisor;
 use super::{Service, Start};
 use crate::{Error, Ops, StopSignal};
 
-/// Share of the shutdown budget that is kept for cache writes, spans and lines, and its maximum.
-const LAST_WORDS_SHARE: u32 = 5;
-const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
 /// Descriptors that a process needs besides its connections: files, sockets of clients, the runtime.
 const DESCRIPTORS_OF_OTHERS: u64 = 24;
 
@@ -39,6 +37,7 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
             StopSignal::listen().map_err(|cause| Error::new("serve", Failure::Signals(cause)))?
         }
     };
+    stop.end_within(budget);
     let listeners = Listeners::bind(&settings)?;
     let ops = match start {
         Start::Ops(ops) => ops,
@@ -49,9 +48,12 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
     let mount = calls
         .mount(router, &readiness)
         .map_err(|failure| Error::new("serve", failure))?;
+    listeners.report();
+    let (addresses, at) = (listeners.addresses(), listeners.api.at);
     let admin = match listeners.admin {
-        Some(listener) => Some(AdminThread::start(
-            listener,
+        Some(socket) => Some(AdminThread::start(
+            socket,
+            Some(at),
             &ops,
             &settings,
             readiness.clone(),
@@ -65,15 +67,11 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         app: app::compose(mount, &ops, &settings, readiness.clone()),
         limits: settings.limits,
         max_connections: max_connections(settings.max_connections),
-        spare: 0,
+        spare: Spare::new(0),
         connections: connections.clone(),
     };
-    let api = tokio::net::TcpListener::from_std(listeners.api)
+    let api = tokio::net::TcpListener::from_std(listeners.api.listener)
         .map_err(|cause| Error::new("serve", Failure::Passed(cause)))?;
-    let addresses = listeners.addresses;
-    if let (Some(taken), Some(free)) = (listeners.taken, addresses.admin) {
-        listen::report_taken(taken, free);
-    }
     tracing::info!(
         target: "ops_layer",
         service = ops.service(),
@@ -82,6 +80,16 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         max_connections = acceptor.max_connections,
         "listening"
     );
+    if let Some(wanted) = settings.grace_shortened()? {
+        tracing::warn!(
+            target: "ops_layer",
+            wanted_seconds = wanted.as_secs_f64(),
+            grace_seconds = grace.as_secs_f64(),
+            budget_seconds = budget.as_secs_f64(),
+            hint = "requests need time behind it: raise the shutdown budget",
+            "grace_period_shortened"
+        );
+    }
     crowded::watch(&ops, &connections, acceptor.max_connections);
     let accepting = tokio::spawn(acceptor.run(api));
     let watchdog = tokio::spawn(supervisor::keep_watchdog());
@@ -98,7 +106,6 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
 
     stop.wait().await;
     let asked = Instant::now();
-    let left = || budget.saturating_sub(asked.elapsed());
     first_ready.abort();
     supervisor::stopping();
     // clients of a service that was never ready have nothing to notice
@@ -110,8 +117,8 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
     readiness.drain();
     connections.set_phase(Phase::Draining);
     tracing::info!(target: "ops_layer", grace_seconds = grace.as_secs_f64(), "stopping");
-    let for_requests = || left().saturating_sub(last_words(budget));
-    tokio::time::sleep(grace.min(for_requests())).await;
+    let for_requests = || settings::for_requests(budget).saturating_sub(asked.elapsed());
+    tokio::time::sleep(grace).await;
     connections.set_phase(Phase::Closing);
     let drained = async {
         // it ends by itself; a panic of it is a line of the log
@@ -120,18 +127,15 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
     };
     if tokio::time::timeout(for_requests(), drained).await.is_err() {
         let cut_off = connections.cut_off();
-        tracing::warn!(
-            target: "ops_layer", connections = cut_off, budget_seconds = budget.as_secs_f64(), "requests_cut_off"
-        );
+        if cut_off > 0 {
+            tracing::warn!(
+                target: "ops_layer", connections = cut_off, budget_seconds = budget.as_secs_f64(), "requests_cut_off"
+            );
+        }
     }
-    end(ops, admin, left()).await;
+    end(ops, admin, budget.saturating_sub(asked.elapsed())).await;
     watchdog.abort();
     Ok(())
-}
-
-/// Part of the budget that no request may use up.
-pub(super) fn last_words(budget: Duration) -> Duration {
-    (budget / LAST_WORDS_SHARE).min(LAST_WORDS_MAX)
 }
 
 /// Writes and sends what the parts still hold, then closes the admin page.

@@ -12,6 +12,11 @@ const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PORT: u16 = 8000;
 const ADMIN_PORT: u16 = 8001;
 const SHUTDOWN: Duration = Duration::from_secs(25);
+/// Share of the shutdown budget that is kept for cache writes, spans and lines, and its maximum.
+const LAST_WORDS_SHARE: u32 = 5;
+const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
+/// Longest time that any setting takes: as good as none.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A choice that was made in code, or by the environment, or by nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +95,10 @@ impl Settings {
         }
     }
 
+    pub(super) fn has_admin(&self) -> Result<bool, Error> {
+        Ok(cfg!(feature = "admin") && self.admin()? != Admin::Off)
+    }
+
     /// Permission to take CPU profiles.
     #[cfg(feature = "profile")]
     pub(super) fn profile(&self) -> Result<bool, Error> {
@@ -104,13 +113,24 @@ impl Settings {
         }
     }
 
-    /// Time to go on serving after a stop was asked for, at most the whole budget.
+    /// Time to go on serving after a stop was asked for, at most four fifths of the time for requests: the last ones need the
+    /// rest.
     pub(super) fn grace(&self) -> Result<Duration, Error> {
-        let grace = match self.grace {
-            Some(grace) => grace,
-            None => variable("OPS_GRACE_SECONDS", SECONDS, seconds)?.unwrap_or_default(),
-        };
-        Ok(grace.min(self.shutdown()?))
+        let most = for_requests(self.shutdown()?) * 4 / 5;
+        Ok(self.wanted_grace()?.min(most))
+    }
+
+    /// Grace period that was asked for, if the shutdown budget has no room for it.
+    pub(super) fn grace_shortened(&self) -> Result<Option<Duration>, Error> {
+        let (wanted, grace) = (self.wanted_grace()?, self.grace()?);
+        Ok((wanted > grace).then_some(wanted))
+    }
+
+    fn wanted_grace(&self) -> Result<Duration, Error> {
+        match self.grace {
+            Some(grace) => Ok(grace),
+            None => Ok(variable("OPS_GRACE_SECONDS", SECONDS, seconds)?.unwrap_or_default()),
+        }
     }
 
     /// Time for everything between the signal and the end of the process.
@@ -120,6 +140,16 @@ impl Settings {
             None => Ok(variable("OPS_SHUTDOWN_SECONDS", SECONDS, seconds)?.unwrap_or(SHUTDOWN)),
         }
     }
+}
+
+/// Part of the shutdown budget that requests, or a job, may use up; the rest is kept for cache writes, spans and lines.
+pub(super) fn for_requests(budget: Duration) -> Duration {
+    budget - (budget / LAST_WORDS_SHARE).min(LAST_WORDS_MAX)
+}
+
+/// Limits a time that is set in code, so that a moment so far away exists.
+pub(super) fn bounded(time: Duration) -> Duration {
+    time.min(LONGEST)
 }
 
 /// Address of the admin page that is tried first.

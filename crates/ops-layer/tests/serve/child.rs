@@ -22,6 +22,10 @@ fn router() -> Router {
         .route("/panic", get(panics))
         .route("/slow", get(slow))
         .route("/block", get(block))
+        .route("/in_background", get(in_background))
+        .route("/descriptors", get(take_descriptors))
+        .route("/switch", get(switch))
+        .route("/chunks", get(chunks))
         .route(
             "/length",
             post(|body: Bytes| async move { body.len().to_string() }),
@@ -43,6 +47,45 @@ async fn slow() -> &'static str {
 async fn block() -> &'static str {
     std::thread::sleep(number("BLOCK_MS").unwrap());
     "blocked\n"
+}
+
+/// Leaves blocking work behind, as a query without a limit does.
+async fn in_background() -> &'static str {
+    let blocked = number("BLOCK_MS").unwrap();
+    tokio::task::spawn_blocking(move || std::thread::sleep(blocked));
+    "begun\n"
+}
+
+/// Opens files until none can be opened, and keeps them; for a second, so that what others open for a moment is taken too.
+async fn take_descriptors() -> &'static str {
+    let mut kept = Vec::new();
+    for _ in 0..100 {
+        kept.extend(std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    std::mem::forget(kept);
+    "taken\n"
+}
+
+/// Switches to a protocol that says nothing.
+async fn switch(mut request: axum::extract::Request) -> axum::response::Response {
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let _upgraded = upgrade.await;
+        std::future::pending::<()>().await;
+    });
+    axum::response::Response::builder()
+        .status(101)
+        .header("connection", "upgrade")
+        .header("upgrade", "silence")
+        .body(axum::body::Body::empty())
+        .unwrap()
+}
+
+/// Sends as many chunks as the client takes.
+async fn chunks() -> axum::body::Body {
+    let chunk = || Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'x'; 1000]));
+    axum::body::Body::from_stream(futures_util::stream::repeat_with(chunk))
 }
 
 /// Uses a processor.
@@ -79,9 +122,10 @@ fn number(name: &str) -> Option<Duration> {
 
 fn configured(mut service: Service) -> Service {
     type Set = fn(Service, Duration) -> Service;
-    let settings: [(&str, Set); 4] = [
+    let settings: [(&str, Set); 5] = [
         ("HEAD_MS", Service::head_timeout),
         ("IDLE_MS", Service::idle_timeout),
+        ("WRITE_MS", Service::write_timeout),
         ("BODY_MS", Service::body_timeout),
         ("TIMEOUT_MS", Service::timeout),
     ];
@@ -93,6 +137,23 @@ fn configured(mut service: Service) -> Service {
     let count = |name: &str| Some(std::env::var(name).ok()?.parse::<usize>().unwrap());
     if let Some(max) = count("MAX_IN_FLIGHT") {
         service = service.max_in_flight(max);
+    }
+    if std::env::var_os("WITHOUT_ADMIN").is_some() {
+        service = service.without_admin();
+    }
+    if std::env::var_os("FOREVER").is_some() {
+        let setters: [Set; 7] = [
+            Service::head_timeout,
+            Service::idle_timeout,
+            Service::write_timeout,
+            Service::body_timeout,
+            Service::timeout,
+            Service::grace,
+            Service::shutdown_budget,
+        ];
+        service = setters
+            .iter()
+            .fold(service, |service, set| set(service, Duration::MAX));
     }
     if let Some(max) = count("MAX_CONNECTIONS") {
         service = service.max_connections(max);
@@ -148,7 +209,8 @@ fn service() {
     let service = configured(serve(ops))
         .check("warehouse", warehouse, Duration::from_millis(200))
         .on_listening(|addresses| {
-            let admin = addresses.admin.unwrap();
+            let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+            let admin = addresses.admin.unwrap_or(nowhere);
             println!("\naddresses {} {admin}", addresses.api);
         });
     if let Err(error) = runtime.block_on(service.into_future()) {

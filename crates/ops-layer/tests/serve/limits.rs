@@ -2,7 +2,7 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::client::{closed_after, connect, get, parse, request};
+use crate::client::{closed_after, connect, get, parse, request, until};
 use crate::process::{Process, Start};
 
 /// First bytes of HTTP/2.
@@ -183,4 +183,52 @@ fn one_connection_too_many_takes_the_place_of_the_one_that_was_idle_for_longest(
         .write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .unwrap();
     assert!(kept[3].read(&mut [0; 4096]).unwrap() > 0);
+}
+
+#[test]
+fn a_connection_that_switched_its_protocol_makes_no_room_and_holds_up_no_other() {
+    let service = Start::new("serve").env("MAX_CONNECTIONS", "3").serve();
+    let mut switched = connect(service.api);
+    switched
+        .write_all(b"GET /switch HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: silence\r\n\r\n")
+        .unwrap();
+    let mut head = [0; 12];
+    switched.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 101");
+    // idle ones, of which the next takes the place, although the switched one is without a request for longer
+    let mut idle = Vec::new();
+    for _ in 0..6 {
+        let mut stream = connect(service.api);
+        stream
+            .write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
+        stream.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200");
+        idle.push(stream);
+    }
+    // it is open still
+    switched
+        .set_read_timeout(Some(Duration::from_millis(100)))
+        .unwrap();
+    let mut rest = Vec::new();
+    let open = switched.read_to_end(&mut rest).unwrap_err().kind();
+    assert!(
+        matches!(
+            open,
+            std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+        ),
+        "{open}"
+    );
+}
+
+#[test]
+fn times_without_an_end_are_as_good_as_none() {
+    let service = Start::new("serve").env("FOREVER", "1").serve();
+    assert_eq!(request(service.api, "POST", "/length", "", b"12").body, "2");
+    assert_eq!(get(service.admin, "/healthz").status, 200);
+    service.signal(rustix::process::Signal::TERM);
+    until(
+        || get(service.api, "/readyz"),
+        |answer| answer.status == 503,
+    );
 }

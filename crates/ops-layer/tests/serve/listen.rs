@@ -45,6 +45,34 @@ fn the_only_passed_socket_is_the_api_and_the_admin_page_binds_its_own() {
 }
 
 #[test]
+fn the_page_says_where_a_passed_socket_is_and_one_that_no_page_needs_is_told() {
+    let [api, admin] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let service = passing("2", "3<&0 4<&2").stdin(api).stderr(admin).serve();
+    let state = get(service.admin, "/api/state").body;
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    let settings = state["configuration"].as_array().unwrap();
+    for (name, address) in [
+        ("api address", service.api),
+        ("admin address", service.admin),
+    ] {
+        let shown = settings.iter().find(|setting| setting["name"] == name);
+        let shown = shown.unwrap();
+        assert_eq!(shown["value"], address.to_string());
+        assert_eq!(shown["source"], "environment: LISTEN_FDS");
+    }
+    let [api, admin] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let unused = admin.local_addr().unwrap();
+    let service = passing("2", "3<&0 4<&2").env("WITHOUT_ADMIN", "1");
+    let service = service.stdin(api).stderr(admin).serve();
+    assert_eq!(service.admin.port(), 0);
+    let (_, log) = service.stop();
+    let told = log
+        .lines()
+        .find(|line| line.contains("passed_socket_unused"));
+    assert!(told.unwrap().contains(&unused.to_string()), "{log}");
+}
+
+#[test]
 fn sockets_for_another_process_are_not_taken() {
     let api = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = api.local_addr().unwrap();

@@ -16,10 +16,10 @@ mod config;
 mod drain;
 mod examples;
 mod findings;
-mod goaway;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod host;
+mod http2;
 mod limits;
 mod listen;
 mod probes;

@@ -53,7 +53,7 @@ fn while_every_worker_is_blocked() {
 }
 
 /// Reports if a request that needs no time is answered within half a second.
-fn is_answered(api: SocketAddr) -> bool {
+pub(crate) fn is_answered(api: SocketAddr) -> bool {
     let mut stream = connect(api);
     stream
         .set_read_timeout(Some(Duration::from_millis(500)))
@@ -103,4 +103,22 @@ fn while_100_slow_clients_use_up_the_64_descriptors_of_the_process() {
     admin_answers(&service, "100 slow clients and 64 descriptors");
     drop(slow);
     assert_eq!(get(service.api, "/hello").status, 200);
+}
+
+#[test]
+fn while_the_service_itself_uses_up_every_descriptor() {
+    let before = ["sh", "-c", "ulimit -n 64; exec \"$0\" \"$@\""];
+    let service = Start::through(&before, "serve").serve();
+    // it stays open: its descriptor would be one for the page
+    let mut open = connect(service.api);
+    open.write_all(b"GET /descriptors HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    let mut head = [0; 12];
+    open.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200");
+    // more than are held back: each has its descriptor from the one before
+    for _ in 0..4 {
+        admin_answers(&service, "no descriptor left");
+    }
+    assert_eq!(service.log().matches("accept_failed").count(), 1);
 }

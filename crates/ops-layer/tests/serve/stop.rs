@@ -27,6 +27,77 @@ fn a_signal_ends_with_0_and_a_second_one_at_once_with_128_and_its_number() {
 }
 
 #[test]
+fn a_second_signal_ends_a_service_whose_every_worker_is_blocked() {
+    let service = Start::new("serve").env("BLOCK_MS", "300000").serve();
+    let _blocking = block_workers(&service);
+    service.signal(Signal::TERM);
+    // the signals of one kind that wait are one
+    service.signal(Signal::INT);
+    let code = service.ended().0.code();
+    assert!(code == Some(143) || code == Some(130), "{code:?}");
+}
+
+#[test]
+fn what_blocks_the_process_ends_with_its_budget() {
+    let blocked = || {
+        let service = Start::new("serve")
+            .env("BLOCK_MS", "300000")
+            .env("OPS_SHUTDOWN_SECONDS", "1");
+        service.serve()
+    };
+    let workers = blocked();
+    let _blocking = block_workers(&workers);
+    let in_background = blocked();
+    assert_eq!(get(in_background.api, "/in_background").body, "begun\n");
+    for service in [workers, in_background] {
+        let (status, log) = service.stop();
+        assert_eq!(status.code(), Some(143), "{log}");
+        assert!(log.contains("shutdown_budget_exceeded"), "{log}");
+    }
+}
+
+/// Asks until no worker is left that could answer.
+fn block_workers(service: &crate::process::Process) -> Vec<std::net::TcpStream> {
+    let blocking = (0..6).map(|_| {
+        let mut stream = connect(service.api);
+        let head = b"GET /block HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        stream.write_all(head).unwrap();
+        stream
+    });
+    let blocking = blocking.collect();
+    while crate::starvation::is_answered(service.api) {}
+    blocking
+}
+
+#[test]
+fn a_grace_period_leaves_time_for_the_last_requests_and_is_shortened_in_the_open() {
+    let service = Start::new("serve")
+        .env("OPS_SHUTDOWN_SECONDS", "5")
+        .env("OPS_GRACE_SECONDS", "5")
+        .serve();
+    let state = get(service.admin, "/api/state").body;
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    let settings = state["configuration"].as_array().unwrap();
+    let grace = settings
+        .iter()
+        .find(|setting| setting["name"] == "grace period");
+    assert_eq!(grace.unwrap()["value"], "3.2s");
+    // idle, and nobody is waiting on it
+    let mut idle = connect(service.api);
+    idle.write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    let (status, log) = service.stop();
+    assert!(status.success(), "{status} {log}");
+    let shortened = log
+        .lines()
+        .find(|line| line.contains("grace_period_shortened"));
+    let shortened: serde_json::Value = serde_json::from_str(shortened.unwrap()).unwrap();
+    assert_eq!(shortened["wanted_seconds"], 5.0);
+    assert_eq!(shortened["grace_seconds"], 3.2);
+    assert!(!log.contains("requests_cut_off"), "{log}");
+}
+
+#[test]
 fn a_service_that_was_never_ready_stops_without_a_grace_period() {
     let service = Start::new("serve")
         .env("HEALTH", "2")

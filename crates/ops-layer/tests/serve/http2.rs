@@ -1,11 +1,11 @@
-//! A request of HTTP/2 that was on its way when the server asked to go.
+//! Clients of HTTP/2 that do what no library does: requests on their way when the server asks to go, windows without room.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use rustix::process::Signal;
 
-use crate::client::connect;
+use crate::client::{connect, get, until};
 use crate::process::Start;
 
 /// Types and flags of frames (RFC 9113, section 6).
@@ -36,10 +36,15 @@ impl Frame {
         }
     }
 
-    /// `GET /hello` without entries of the dynamic table (RFC 7541, section 6.2.2).
+    /// `GET /hello`.
     fn request(stream: u32) -> Self {
-        let mut head = vec![0x82, 0x86, 0x04, 6];
-        head.extend_from_slice(b"/hello");
+        Self::get(stream, "/hello")
+    }
+
+    /// A request without entries of the dynamic table (RFC 7541, section 6.2.2).
+    fn get(stream: u32, path: &str) -> Self {
+        let mut head = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
+        head.extend_from_slice(path.as_bytes());
         head.extend_from_slice(&[0x01, 9]);
         head.extend_from_slice(b"localhost");
         Self::new(HEADERS, END_STREAM | END_HEADERS, stream, &head)
@@ -136,4 +141,44 @@ fn requests_that_were_written_behind_the_answer_to_the_goaway_are_answered() {
     let (status, log) = service.ended();
     assert!(status.success(), "{status}");
     assert_eq!(log.matches("request_completed").count(), 3, "{log}");
+}
+
+#[test]
+fn a_client_that_was_answered_and_ignores_the_goaway_is_no_request_that_was_cut_off() {
+    let service = Start::new("serve").env("OPS_SHUTDOWN_SECONDS", "1").serve();
+    let mut client = connect(service.api);
+    client
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .unwrap();
+    let settings = Frame::new(SETTINGS, 0, 0, &[]).bytes();
+    client.write_all(&settings).unwrap();
+    client.write_all(&Frame::request(1).bytes()).unwrap();
+    assert_eq!(body(&mut client, 1), b"hello\n");
+    let (status, log) = service.stop();
+    assert!(status.success(), "{status}");
+    assert!(!log.contains("requests_cut_off"), "{log}");
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_its_response_gives_its_place_back() {
+    let service = Start::new("serve")
+        .env("MAX_IN_FLIGHT", "1")
+        .env("WRITE_MS", "500")
+        .serve();
+    let mut client = connect(service.api);
+    client
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .unwrap();
+    // the initial window (4) of each stream has no byte
+    let settings = Frame::new(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]).bytes();
+    client.write_all(&settings).unwrap();
+    client.write_all(&Frame::get(1, "/chunks").bytes()).unwrap();
+    while Frame::read(&mut client).unwrap().kind != HEADERS {}
+    assert_eq!(get(service.api, "/hello").status, 503);
+    let mut asked_to_go = false;
+    while let Some(frame) = Frame::read(&mut client) {
+        asked_to_go |= frame.kind == GOAWAY;
+    }
+    assert!(asked_to_go);
+    until(|| get(service.api, "/hello"), |answer| answer.status == 200);
 }
