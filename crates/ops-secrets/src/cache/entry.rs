@@ -7,15 +7,16 @@ use std::time::Duration;
 use arc_swap::{ArcSwapOption, Guard};
 use parking_lot::Mutex;
 
-use crate::Secret;
 use crate::cache::flight::{Flight, Outcome};
 use crate::cache::freshness::{CachedLookup, LookupResult};
 use crate::cache::in_use::InUse;
+use crate::cache::ready::{Answer, Ready};
 
-/// Memory of one secret. `known` is swapped as a whole and read without a lock.
+/// Memory of one secret. `known` is swapped as a whole, together with the answer that follows from it, and read without a lock.
 #[derive(Default)]
 pub(crate) struct CacheEntry {
     known: ArcSwapOption<CachedLookup>,
+    pub(crate) ready: Ready,
     lookups: Mutex<Lookups>,
     /// The value in use, from whatever source.
     pub(crate) in_use: ArcSwapOption<InUse>,
@@ -56,31 +57,55 @@ impl CacheEntry {
         self.known.load()
     }
 
-    /// The whole of a hit by a caller without a time to live.
-    #[inline]
-    pub(crate) fn at_hand(&self, now_millis: u64) -> Option<Secret> {
-        let known = self.known.load();
-        let known = known.as_deref()?;
-        if now_millis >= known.quiet_until {
-            return None;
-        }
-        known.secret().cloned()
-    }
-
     /// Lets `seen` answer callers without a time to live at once, unless it was replaced: its value is announced.
     pub(crate) fn set_quiet(&self, seen: &Arc<CachedLookup>, ttl: Duration) {
-        if seen.quiet_until == 0 && seen.secret().is_some() {
-            let quiet = Arc::new(seen.quiet(ttl));
-            self.known.compare_and_swap(seen, Some(quiet));
+        if let (false, Some(secret)) = (seen.is_quiet, seen.secret()) {
+            let answer = Answer {
+                secret: secret.clone(),
+                until: seen.quiet_until(ttl),
+            };
+            let quiet = CachedLookup {
+                is_quiet: true,
+                ..CachedLookup::clone(seen)
+            };
+            self.replace(seen, Some(quiet), Some(answer));
         }
     }
 
     /// Stops `seen` from answering at once: another source has taken its place.
     pub(crate) fn set_loud(&self, seen: &Arc<CachedLookup>) {
-        if seen.quiet_until != 0 {
+        if seen.is_quiet {
             let loud = CachedLookup::new(seen.value.clone(), seen.failure.clone());
-            self.known.compare_and_swap(seen, Some(Arc::new(loud)));
+            self.replace(seen, Some(loud), None);
         }
+    }
+
+    /// Replaces what is known, unless it is not what was seen any more. Returns whether it was.
+    fn replace(
+        &self,
+        seen: &Arc<CachedLookup>,
+        known: Option<CachedLookup>,
+        answer: Option<Answer>,
+    ) -> bool {
+        let known = known.map(Arc::new);
+        let change = || {
+            let before = self.known.compare_and_swap(seen, known);
+            before
+                .as_ref()
+                .is_some_and(|before| Arc::ptr_eq(before, seen))
+        };
+        self.ready.replace(change, answer)
+    }
+
+    /// Replaces what is known whatever it is, and returns it.
+    fn swap(&self, known: Option<CachedLookup>) -> Option<Arc<CachedLookup>> {
+        let (known, mut before) = (known.map(Arc::new), None);
+        let change = || {
+            before = self.known.swap(known);
+            true
+        };
+        self.ready.replace(change, None);
+        before
     }
 
     /// Joins the lookup under way or begins one. A caller that wants a `fresh` value joins none that was sent already.
@@ -130,7 +155,7 @@ impl CacheEntry {
             return Outcome::Superseded;
         }
         let (known, result) = learn(self.known.load().as_deref());
-        self.known.store(Some(Arc::new(known)));
+        self.swap(Some(known));
         lookups.outdated = flight.number;
         Outcome::Answered(result)
     }
@@ -140,7 +165,7 @@ impl CacheEntry {
         let mut lookups = self.lookups.lock();
         lookups.outdated = lookups.begun;
         let current = lookups.current.take();
-        let known = self.known.swap(None);
+        let known = self.swap(None);
         drop(lookups);
         if let Some(flight) = current {
             flight.land(Outcome::Superseded);
@@ -157,8 +182,8 @@ impl CacheEntry {
         let longest = Duration::from_secs(self.longest_ttl.load(Ordering::Relaxed));
         let limit = longest.max(ttl).saturating_add(max_stale);
         let is_old = now.saturating_sub(value.fetched_at) > limit;
-        if is_old {
-            self.known.compare_and_swap(&*known, None);
+        if let Some(known) = known.as_ref().filter(|_| is_old) {
+            self.replace(known, None, None);
         }
         is_old
     }

@@ -21,8 +21,8 @@ pub(crate) type LookupResult = Result<Option<Secret>, Failure>;
 /// Last value and last failure of one secret's remote sources.
 #[derive(Clone)]
 pub(crate) struct CachedLookup {
-    /// Until this millisecond the value answers a caller without a time to live, and nothing else needs doing.
-    pub(crate) quiet_until: u64,
+    /// The value is announced: it answers callers without a time to live at once.
+    pub(crate) is_quiet: bool,
     pub(crate) value: Option<RemoteValue>,
     pub(crate) failure: Option<Failure>,
 }
@@ -61,19 +61,16 @@ pub(crate) enum Freshness {
 impl CachedLookup {
     pub(crate) fn new(value: Option<RemoteValue>, failure: Option<Failure>) -> Self {
         Self {
-            quiet_until: 0,
+            is_quiet: false,
             value,
             failure,
         }
     }
 
-    /// A copy that answers callers without a time to live at once, for as long as nothing needs doing.
-    pub(crate) fn quiet(&self, ttl: Duration) -> Self {
+    /// Millisecond until which nothing needs doing for callers without a time to live.
+    pub(crate) fn quiet_until(&self, ttl: Duration) -> u64 {
         let until = |value: &RemoteValue| millis(value.fetched_at) + value.soon(ttl);
-        Self {
-            quiet_until: self.value.as_ref().map_or(0, until),
-            ..self.clone()
-        }
+        self.value.as_ref().map_or(0, until)
     }
 
     pub(crate) fn secret(&self) -> Option<&Secret> {

@@ -7,3 +7,4 @@ pub(crate) mod entry;
 pub(crate) mod flight;
 pub(crate) mod freshness;
 pub(crate) mod in_use;
+pub(crate) mod ready;

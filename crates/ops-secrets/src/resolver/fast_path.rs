@@ -20,9 +20,7 @@ impl Resolver {
         if let Some(value) = self.config.environment.get(&tracked.entry.env_var) {
             return self.env_at_hand(value, tracked.cache.in_use.load().as_deref());
         }
-        let secret = tracked.cache.at_hand(self.config.clock.millis())?;
-        self.counters.hit(secret.source());
-        Some(secret)
+        tracked.cache.ready.take(self.config.clock.millis())
     }
 
     /// Only a value that the general path has found fit before.

@@ -199,7 +199,7 @@ impl Resolver {
                 refresh: false,
             } = freshness
             {
-                let is_announced = known.as_ref().is_some_and(|known| known.quiet_until != 0);
+                let is_announced = known.as_ref().is_some_and(|known| known.is_quiet);
                 let found = match is_announced {
                     true => Found::Announced(secret),
                     false => Found::Cached(secret),

@@ -73,11 +73,13 @@ impl Secrets {
     /// Totals so far.
     pub fn stats(&self) -> Stats {
         let asked = |source| self.resolver.chain.asked(source);
+        let tracked = self.resolver.tracked.iter();
+        let at_hand = tracked.map(|tracked| tracked.cache.ready.hits());
         Stats {
             ssm_lookups: asked(SecretSource::AwsSsm),
             secrets_manager_lookups: asked(SecretSource::AwsSecretsManager),
             listener_failures: self.resolver.listeners.failures(),
-            ..self.resolver.counters.snapshot()
+            ..self.resolver.counters.snapshot(at_hand)
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::cache::ready::Hits;
 use crate::error::ErrorKind;
 use crate::{SecretError, SecretSource};
 
@@ -54,10 +55,16 @@ impl Counters {
         add(&self.by_error[error.kind() as usize]);
     }
 
-    pub(crate) fn snapshot(&self) -> Stats {
-        let answers = |source: SecretSource| {
-            get(&self.by_source[source.index()]) + get(&self.hits[source.index()])
-        };
+    /// Returns the totals, with the answers that each secret counted itself.
+    pub(crate) fn snapshot(&self, at_hand: impl Iterator<Item = Hits>) -> Stats {
+        let mut hits = self.hits.each_ref().map(get);
+        for secret in at_hand {
+            hits.iter_mut()
+                .zip(secret)
+                .for_each(|(sum, hits)| *sum += hits);
+        }
+        let answers =
+            |source: SecretSource| get(&self.by_source[source.index()]) + hits[source.index()];
         Stats {
             by_source: SecretSource::ALL
                 .iter()
@@ -67,7 +74,7 @@ impl Counters {
                 .iter()
                 .map(|kind| (*kind, get(&self.by_error[*kind as usize])))
                 .collect(),
-            cache_hits: self.hits.iter().map(get).sum::<u64>() + get(&self.absent_hits),
+            cache_hits: hits.iter().sum::<u64>() + get(&self.absent_hits),
             cache_misses: get(&self.misses),
             refreshes: get(&self.refreshes),
             stale_served: get(&self.stale),

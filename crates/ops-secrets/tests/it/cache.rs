@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ops_secrets::{ErrorKind, SecretSource};
@@ -393,6 +394,39 @@ fn hits_misses_refreshes_and_answers_are_counted() {
     );
     assert_eq!(answers(SecretSource::AwsSsm), 4);
     assert_eq!(answers(SecretSource::Missing), 1);
+}
+
+#[test]
+fn answers_are_counted_and_never_older_than_an_invalidation_whoever_asks_at_the_same_time() {
+    const THREADS: u64 = 4;
+    const EACH: u64 = 2000;
+    let bench = bench_with("0");
+    let read = || {
+        let secret = bench.secrets.get("mapbox_token").blocking().unwrap();
+        secret.expose().parse::<u64>().unwrap()
+    };
+    let newest = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for _ in 0..EACH {
+                    let known = newest.load(Ordering::SeqCst);
+                    let seen = read();
+                    assert!(seen >= known, "{seen} after {known} was announced");
+                }
+            });
+        }
+        for value in 1..=50 {
+            bench.ssm.set(TOKEN_PATH, &value.to_string());
+            bench.secrets.invalidate("mapbox_token");
+            newest.store(value, Ordering::SeqCst);
+            assert_eq!(read(), value);
+        }
+    });
+    let stats = bench.secrets.stats();
+    let answers: u64 = stats.by_source.iter().map(|(_, answers)| answers).sum();
+    assert_eq!(answers, THREADS * EACH + 50 + 1);
+    assert_eq!(stats.cache_hits + stats.cache_misses, answers);
 }
 
 #[test]
