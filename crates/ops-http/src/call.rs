@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, request};
+use http::{HeaderMap, StatusCode, request, response};
 
-use crate::grpc::{Answer, grpc_method, has_answered, is_known, is_route, timeout};
+use crate::grpc::{Answer, RefusedCall, grpc_method, has_answered, is_known, is_route, timeout};
 use crate::{Ending, GrpcCode, GrpcEnd, Outcome};
 
 /// A call that ends within this share of its time before the deadline was ended by it: the client's clock began earlier.
@@ -18,6 +18,8 @@ pub(crate) struct Call {
     in_head: Option<Answer>,
     in_trailers: Option<Answer>,
     is_sent: bool,
+    /// HTTP refused the request with a status of 4xx.
+    is_refused: bool,
 }
 
 impl Call {
@@ -37,11 +39,16 @@ impl Call {
             in_head: None,
             in_trailers: None,
             is_sent,
+            is_refused: false,
         }))
     }
 
-    pub(crate) fn head(&mut self, headers: &HeaderMap) {
-        self.in_head = Answer::read(headers);
+    pub(crate) fn head(&mut self, parts: &response::Parts) {
+        self.in_head = Answer::read(&parts.headers);
+        self.is_refused = match self.in_head {
+            Some(_) => parts.extensions.get::<RefusedCall>().is_some(),
+            None => parts.status.is_client_error(),
+        };
     }
 
     pub(crate) fn trailers(&mut self, headers: &HeaderMap) {
@@ -56,10 +63,6 @@ impl Call {
             Some(sent) => (sent.code, None),
             None => inferred(outcome, self.timeout, self.is_sent),
         };
-        let failed = match self.is_sent {
-            true => code != GrpcCode::Ok,
-            false => code.is_server_error(),
-        };
         let is_answer = sent.is_some() || outcome.ending == Ending::Panicked;
         let message = sent.and_then(|sent| sent.message);
         let is_bare = code == GrpcCode::Unimplemented && message.is_none();
@@ -70,6 +73,14 @@ impl Call {
                 let answered = code == GrpcCode::Ok || outcome.body_bytes > 0;
                 is_known(&self.name, answered)
             };
+        let failed = match self.is_sent {
+            true => code != GrpcCode::Ok,
+            false if outcome.sent_status.is_some_and(is_server_error) => true,
+            // whoever asks for what is not there, or is refused, is no failure of the server, as with HTTP
+            false if code == GrpcCode::Unimplemented && !is_known => false,
+            false if self.is_refused && outcome.ending == Ending::Complete => false,
+            false => code.is_server_error(),
+        };
         GrpcEnd {
             code,
             message,
@@ -78,6 +89,10 @@ impl Call {
             is_known,
         }
     }
+}
+
+fn is_server_error(status: u16) -> bool {
+    status >= StatusCode::INTERNAL_SERVER_ERROR.as_u16()
 }
 
 /// Status of a call for which none was sent, and the cause if the status does not tell it.

@@ -115,7 +115,7 @@ impl<O: Observe> RequestGuard<O> {
             self.panicked = before;
         }
         if let Some(call) = self.call.as_mut() {
-            call.head(&parts.headers);
+            call.head(parts);
         }
         self.outcome.sent_status = Some(parts.status.as_u16());
     }

@@ -93,7 +93,9 @@ mod route_layer;
 pub use body::ObserveBody;
 pub use client::{ClientFuture, ClientLayer, ClientService};
 pub use future::ObserveFuture;
-pub use grpc::{GrpcCode, GrpcEnd, QUIET_CALLS, grpc_method, is_grpc_call, known_grpc_method};
+pub use grpc::{
+    GrpcCode, GrpcEnd, QUIET_CALLS, RefusedCall, grpc_method, is_grpc_call, known_grpc_method,
+};
 pub use layer::{ObserveLayer, ObserveService};
 pub use method::{known_method, refused_methods};
 pub use observe::Observe;

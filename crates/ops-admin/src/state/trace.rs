@@ -283,6 +283,8 @@ fn summary(trace: &RecentTrace, slow: bool) -> Summary {
     let of = |key: &str| root.and_then(|root| attribute(root, key));
     // a call of gRPC has the names that its requests are counted under
     let call = of("rpc.method").filter(|_| of("rpc.system.name").as_deref() == Some("grpc"));
+    // any name that a client made up: it has no route
+    let known = |method: &String| method != "_OTHER";
     Summary {
         trace_id: trace.trace_id.clone(),
         start: millis(trace.start),
@@ -292,8 +294,8 @@ fn summary(trace: &RecentTrace, slow: bool) -> Summary {
             .or_else(|| call.as_ref().map(|_| "POST".to_owned()))
             .or_else(|| of("rpc.system.name")),
         route: of("http.route")
-            .or_else(|| call.map(|method| format!("/{method}")))
-            .or_else(|| of("rpc.method")),
+            .or_else(|| call.filter(known).map(|method| format!("/{method}")))
+            .or_else(|| of("rpc.method").filter(known)),
         status: of("http.response.status_code").and_then(|status| status.parse().ok()),
         error: trace.error,
         slow,

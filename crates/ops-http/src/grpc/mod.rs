@@ -23,6 +23,10 @@ pub const QUIET_CALLS: &[&str] = &[
     "/grpc.health.v1.Health/Watch",
 ];
 
+/// Marks the response of a call that HTTP refused with a status of 4xx, where it was given a status of gRPC instead.
+#[derive(Clone, Copy, Debug)]
+pub struct RefusedCall;
+
 /// End of a gRPC call.
 ///
 /// The status is the one of the trailers, or of the head if no message followed it. Where none was sent, it is the one that
@@ -37,8 +41,9 @@ pub struct GrpcEnd {
     /// Message of the status, decoded; at most 1024 bytes.
     pub message: Option<Box<str>>,
     /// The `error.type` of the semantic conventions: the name of the code, or else the cause for which none was sent (`panic`,
-    /// `body_error`, `missing_status`, the kind of a client's error). `None` if the call did not fail: for a server, all
-    /// codes but those of [`GrpcCode::is_server_error`]; for a client, `OK`.
+    /// `body_error`, `missing_status`, the kind of a client's error). `None` if the call did not fail: for a client, that is
+    /// `OK`; for a server, all codes but those of [`GrpcCode::is_server_error`], `UNIMPLEMENTED` of a method that is not known, and
+    /// the code of what HTTP refused with a status of 4xx ([`RefusedCall`]): any client can ask for those.
     pub error_type: Option<&'static str>,
     pub(crate) name: Box<str>,
     pub(crate) is_known: bool,

@@ -245,7 +245,8 @@ fn is_query(span: &ops_trace::RecentSpan) -> bool {
 fn route_of(trace: &ops_trace::RecentTrace) -> Option<String> {
     let root = trace.spans.first()?;
     if let Some(method) = attribute(root, "rpc.method") {
-        return Some(format!("POST /{method}"));
+        // any name that a client made up has no route
+        return (method != "_OTHER").then(|| format!("POST /{method}"));
     }
     let method = attribute(root, "http.request.method")?;
     Some(format!("{method} {}", attribute(root, "http.route")?))

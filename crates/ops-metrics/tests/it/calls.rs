@@ -134,3 +134,59 @@ async fn a_failing_call_of_the_health_service_is_no_error() {
     let (ratio, routes) = second(registry, calls).await;
     assert_eq!((ratio, routes.len()), (0.0, 1), "{routes:?}");
 }
+
+#[tokio::test]
+async fn what_any_client_can_ask_for_is_no_error_of_the_server() {
+    let ways: [(&str, Answer); 7] = [
+        ("made.Up/Method", || bare(StatusCode::NOT_FOUND)),
+        ("made.Up/Trailers", || {
+            let mut response = Response::new(Body::empty());
+            response.headers_mut().insert("grpc-status", 12.into());
+            response
+        }),
+        ("calls.Known/One", || bare(StatusCode::NOT_FOUND)),
+        ("calls.Known/One", || bare(StatusCode::BAD_REQUEST)),
+        ("calls.Known/One", || bare(StatusCode::TOO_MANY_REQUESTS)),
+        ("calls.Known/One", || bare(StatusCode::PAYLOAD_TOO_LARGE)),
+        ("calls.Known/One", || {
+            let mut response = Response::new(Body::empty());
+            response.headers_mut().insert("grpc-status", 14.into());
+            response.extensions_mut().insert(ops_http::RefusedCall);
+            response
+        }),
+    ];
+    for (method, answer) in ways {
+        let registry = Registry::new();
+        let calls = async {
+            call("calls.Known/One", || trailers(0)).await;
+            call(method, answer).await;
+        };
+        let (ratio, routes) = second(registry.clone(), calls).await;
+        assert_eq!(ratio, 0.0, "{method}: {routes:?}");
+        assert!(routes.iter().all(|route| route.errors == 0), "{routes:?}");
+        let text = registry.render();
+        let failed = text.lines().filter(|line| {
+            line.starts_with("rpc_server_call_duration_seconds_count")
+                && !line.contains("error_type=\"\"")
+        });
+        assert_eq!(failed.count(), 0, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_of_5xx_is_an_error_whatever_the_call_says() {
+    let registry = Registry::new();
+    let calls = async {
+        call("calls.Known/One", || {
+            let mut response = trailers(5);
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            response
+        })
+        .await;
+    };
+    let (ratio, _) = second(registry.clone(), calls).await;
+    assert_eq!(ratio, 1.0);
+    let text = registry.render();
+    assert!(text.contains(r#"error_type="NOT_FOUND""#), "{text}");
+    assert!(!text.contains("http_response_failures_total{"), "{text}");
+}

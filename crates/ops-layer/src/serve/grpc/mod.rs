@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use ops_http::{GrpcCode, QUIET_CALLS, Route};
+use ops_http::{GrpcCode, QUIET_CALLS, RefusedCall, Route};
 use tonic::server::NamedService;
 use tonic_health::pb::health_server::HealthServer;
 use tower_service::Service as _;
@@ -125,5 +125,8 @@ pub(super) fn with_status(response: Response) -> Response {
     let answer = tonic::Status::new(code, detail.map(|detail| detail.0).unwrap_or_default());
     let mut answer = answer.into_http::<Body>();
     *answer.extensions_mut() = response.into_parts().0.extensions;
+    if status.is_client_error() {
+        answer.extensions_mut().insert(RefusedCall);
+    }
     answer
 }
