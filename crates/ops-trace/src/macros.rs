@@ -29,10 +29,11 @@ macro_rules! span {
         $crate::span!(@set $span $(, $($rest)*)?)
     };
     (@new $tracer:expr, $name:expr $(, $($attributes:tt)*)?) => {{
-        // a match, so that a handle which is made here lives long enough
-        #[allow(unused_mut)]
-        match $crate::SpanStart::new($tracer, $name) {
-            mut starting => {
+        // a match, so that a handle which is made here lives long enough; what the name needs ends before the attributes
+        match $tracer {
+            tracer => {
+                #[allow(unused_mut)]
+                let mut starting = $crate::SpanStart::new(tracer, $name);
                 $crate::span!(@attributes starting $(, $($attributes)*)?);
                 starting.span()
             }
@@ -45,10 +46,11 @@ macro_rules! span {
         $crate::span!(@with $tracer, $options.links($links); $($rest)+)
     };
     (@with $tracer:expr, $options:expr; $name:expr $(, $($attributes:tt)*)?) => {{
-        // a match, so that a handle which is made here lives long enough
-        #[allow(unused_mut)]
-        match $crate::SpanStart::with_options($tracer, $name, $options) {
-            mut starting => {
+        // a match, so that a handle which is made here lives long enough; what the name needs ends before the attributes
+        match $tracer {
+            tracer => {
+                #[allow(unused_mut)]
+                let mut starting = $crate::SpanStart::with_options(tracer, $name, $options);
                 $crate::span!(@attributes starting $(, $($attributes)*)?);
                 starting.span()
             }

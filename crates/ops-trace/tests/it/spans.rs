@@ -234,6 +234,19 @@ fn attributes_may_be_any_expressions_with_or_without_a_comma_at_the_end() {
 }
 
 #[test]
+fn what_a_name_borrows_is_free_while_attributes_are_looked_at() {
+    let (collector, tracer) = traced();
+    let job = std::cell::RefCell::new(String::from("resize"));
+    drop(span!(tracer: tracer, job.borrow_mut().clone(), length = job.borrow_mut().len()));
+    let kind = ops_trace::SpanKind::Internal;
+    drop(
+        span!(tracer: tracer, kind: kind, job.borrow_mut().clone(), length = job.borrow_mut().len()),
+    );
+    tracer.flush();
+    assert_eq!(collector.snapshot(), "resize length=6\nresize length=6\n");
+}
+
+#[test]
 fn attributes_of_a_span_that_is_not_recorded_are_not_looked_at() {
     let (_collector, tracer) = traced();
     assert_eq!(tracer.sampling().remaining, None);
