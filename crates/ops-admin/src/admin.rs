@@ -4,8 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-#[cfg(feature = "trace")]
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,6 +14,10 @@ use crate::{Check, Finding, History, Job, LastRun, Setting};
 
 /// Time that a look at the page gives to checks of readiness.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(50);
+/// The same where what is known is of long ago: nobody asked since.
+const OUTDATED_WITHIN: Duration = Duration::from_secs(1);
+/// Time for which an answer holds where the checks tell nothing: an answer that they do not give takes less.
+const SAID_HOLDS: Duration = Duration::from_secs(10);
 
 /// The admin page of one service.
 #[derive(Clone)]
@@ -49,6 +52,8 @@ struct Inner {
     profile: bool,
     /// A question for readiness is under way.
     asking: Arc<AtomicBool>,
+    /// The last answer, and the moment of it.
+    said: Arc<Mutex<Option<(Instant, Option<String>)>>>,
     /// Name of whoever changed the sampling ratio, and the reason.
     #[cfg(feature = "trace")]
     ratio_change: Arc<Mutex<Option<(String, String)>>>,
@@ -80,6 +85,7 @@ impl Admin {
                 #[cfg(feature = "profile")]
                 profile: false,
                 asking: Arc::default(),
+                said: Arc::default(),
                 #[cfg(feature = "trace")]
                 ratio_change: Arc::default(),
                 #[cfg(feature = "secrets")]
@@ -284,13 +290,29 @@ impl Admin {
         if !self.inner.asking.swap(true, Ordering::Relaxed) {
             let admin = self.clone();
             let asked = tokio::spawn(async move {
-                admin.not_ready().await;
+                let said = admin.not_ready().await;
+                *admin.said() = Some((Instant::now(), said));
                 admin.inner.asking.store(false, Ordering::Relaxed);
             });
+            let patience = match is_outdated(&known(latest).1) {
+                true => OUTDATED_WITHIN,
+                false => ANSWERED_WITHIN,
+            };
             // an error says that it takes longer: what is known has to do
-            let _ = tokio::time::timeout(ANSWERED_WITHIN, asked).await;
+            let _ = tokio::time::timeout(patience, asked).await;
         }
-        known(latest)
+        let (reason, checks) = known(latest);
+        let said = || {
+            let said = self.said().clone();
+            let (at, said) = said.filter(|_| is_outdated(&checks))?;
+            said.filter(|_| at.elapsed() < SAID_HOLDS)
+        };
+        (reason.or_else(said), checks)
+    }
+
+    fn said(&self) -> MutexGuard<'_, Option<(Instant, Option<String>)>> {
+        let said = self.inner.said.lock();
+        said.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Checks as they are known.
@@ -355,6 +377,11 @@ impl Admin {
 }
 
 /// Returns what is known of readiness; a panic of whoever knows it is a reason why the service is not ready.
+/// Reports if the state of a check is of long ago.
+fn is_outdated(checks: &[Check]) -> bool {
+    checks.iter().any(|check| check.state == "unknown")
+}
+
 fn known(latest: &Latest) -> Readiness {
     let panicked = |_| {
         (

@@ -1,6 +1,9 @@
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use axum::Router;
 use http::StatusCode;
 use ops_admin::{Admin, Check, Finding, Severity};
 use serde_json::Value;
@@ -90,6 +93,73 @@ async fn a_look_asks_first_and_shows_what_it_was_told() {
         let state: Value = serde_json::from_str(&state.body).unwrap();
         assert_eq!(state["checks"][0]["reason"], format!("asked {n} times"));
     }
+}
+
+/// A page whose checks answer when they are asked so, and are of long ago until then.
+fn slow_to_answer(answer: impl Fn() -> Answer + Send + Sync + 'static) -> Router {
+    let asked = Arc::new(AtomicBool::new(false));
+    let known = Arc::clone(&asked);
+    Admin::new("it")
+        .readiness(move || {
+            let (asked, answer) = (Arc::clone(&asked), answer());
+            async move {
+                let (reason, is_known) = answer.await;
+                asked.store(is_known, Relaxed);
+                reason
+            }
+        })
+        .checks(move || {
+            let state = if known.load(Relaxed) {
+                "ready"
+            } else {
+                "unknown"
+            };
+            let (name, reason) = ("db".to_owned(), None);
+            (
+                None,
+                vec![Check {
+                    name,
+                    state,
+                    reason,
+                }],
+            )
+        })
+        .router()
+}
+
+type Answer = Pin<Box<dyn Future<Output = (Option<String>, bool)> + Send>>;
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_look_waits_for_checks_that_nobody_asked_for_long() {
+    let router = slow_to_answer(|| {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            (None, true)
+        })
+    });
+    let state = get(&router, "/api/state").await;
+    let state: Value = serde_json::from_str(&state.body).unwrap();
+    assert_eq!(state["checks"][0]["state"], "ready", "{state}");
+    assert_eq!(state["verdict"]["state"], "ok", "{state}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_whose_checks_do_not_answer_is_failing_as_its_probe_says() {
+    let router = slow_to_answer(|| {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            (Some("the checks do not answer".to_owned()), false)
+        })
+    });
+    let look = async || -> Value {
+        let state = get(&router, "/api/state").await;
+        serde_json::from_str(&state.body).unwrap()
+    };
+    assert_eq!(look().await["verdict"]["state"], "degraded");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let state = look().await;
+    assert_eq!(state["verdict"]["state"], "failing", "{state}");
+    assert_eq!(state["not_ready"], "the checks do not answer", "{state}");
 }
 
 #[tokio::test]
