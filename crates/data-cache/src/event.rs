@@ -58,8 +58,10 @@ pub struct QueryEvent {
     pub query_type: String,
     /// Time of its start.
     pub start: SystemTime,
-    /// From the question to the answer, the queue for a connection included.
+    /// From the question to the answer, all that it waited for included: a connection, other machines, other processes.
     pub duration: Duration,
+    /// Time at the engine, the queue for a connection included; `None` if the engine was not asked.
+    pub ran: Option<Duration>,
     /// Rows of the result, 0 on error.
     pub rows: usize,
     /// `true` if the engine failed it.

@@ -12,7 +12,7 @@ use super::generations::GenerationStamp;
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
 use super::shared::{Lease, Placed, SharedTurn};
-use super::store::{StoreRequest, Stored};
+use super::store::{Skip, StoreRequest, Stored};
 use super::turn::Turn;
 use crate::etag::ContentDigest;
 use crate::flight::{Joined, Leader, Ticket};
@@ -65,6 +65,7 @@ pub(super) struct Computed {
     plan: Plan,
     batches: Vec<RecordBatch>,
     compute: Duration,
+    begun: u64,
     stamp: GenerationStamp,
     /// Other machines wait for it.
     lease: Option<Lease>,
@@ -79,16 +80,20 @@ impl Computed {
             batches: &self.batches,
             ttl: self.plan.ttl,
             compute: self.compute,
+            begun: Some(self.begun),
             stamp: self.stamp,
             digest: ContentDigest::default(),
             automatic: false,
         };
         let stored = inner.store(&request);
-        if self.plan.is_shared && stored.is_ok() {
+        let is_newest = !matches!(stored, Ok(Stored::Skipped(Skip::Outdated)));
+        if self.plan.is_shared && stored.is_ok() && is_newest {
             inner.offer(self.plan.key, &request, self.lease);
         }
         match stored {
             Ok(Stored::Kept { .. }) => Outcome::Stored,
+            // the newer one is there
+            Ok(Stored::Skipped(Skip::Outdated)) => Outcome::Stored,
             Ok(Stored::Skipped(_)) => Outcome::NotStored,
             Err(error) => {
                 let label = &*self.plan.label;
@@ -249,11 +254,13 @@ impl Inner {
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
     ) -> Result<(Vec<RecordBatch>, Outcome), E> {
         let (stamp, clock) = (self.stamp(), Instant::now());
+        let begun = self.time.steady_seconds();
         let batches = compute.await?;
         let computed = Computed {
             plan: plan.clone(),
             batches: batches.clone(),
             compute: clock.elapsed(),
+            begun,
             stamp,
             lease,
         };

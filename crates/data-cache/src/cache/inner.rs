@@ -195,6 +195,11 @@ impl Inner {
         self.time.seconds()
     }
 
+    /// Seconds by the clock that does not step, as entries are stamped with.
+    pub(crate) fn steady_seconds(&self) -> u64 {
+        self.time.steady_seconds()
+    }
+
     pub(super) fn now_millis(&self) -> u64 {
         self.time.millis()
     }

@@ -211,6 +211,7 @@ impl Inner {
             batches: &[],
             ttl,
             compute: Duration::ZERO,
+            begun: None,
             stamp: self.stamp(),
             digest: ContentDigest::default(),
             automatic: false,
@@ -272,9 +273,9 @@ impl Inner {
         };
         let (stored, entry) = self.store_found(&request, offer.created_at, ttl);
         let hit = Hit {
+            age: Duration::from_secs(self.now().saturating_sub(entry.created_at)),
             entry,
             tier: Tier::Shared,
-            age: Duration::from_secs(self.now().saturating_sub(offer.created_at)),
         };
         let in_file = Tier::Disk;
         let is_in_file = matches!(stored, Stored::Kept { tier, .. } if tier == in_file);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -92,6 +93,8 @@ pub(crate) struct StoreRequest<'a> {
     pub(crate) batches: &'a [RecordBatch],
     pub(crate) ttl: Option<u64>,
     pub(crate) compute: Duration,
+    /// Second in which its computation began; `None` if it was there already.
+    pub(crate) begun: Option<u64>,
     /// Counts before the computation.
     pub(crate) stamp: GenerationStamp,
     pub(crate) digest: ContentDigest,
@@ -125,6 +128,7 @@ impl Cache {
             batches,
             ttl: ttl_seconds,
             compute: Duration::ZERO,
+            begun: None,
             stamp: self.inner.stamp(),
             digest: ContentDigest::default(),
             automatic: false,
@@ -233,11 +237,17 @@ impl Inner {
             created_at,
             ..self.metadata_of(request, ttl)
         };
+        if let Some(newer) = self.newer_in_memory(request, &metadata) {
+            return (Stored::Skipped(Skip::Outdated), newer);
+        }
         let (entry, _) = self.entry_of_request(request, &metadata, false);
         (self.keep(request, metadata, || ()), entry)
     }
 
     fn keep(&self, request: &StoreRequest<'_>, metadata: Metadata, early: impl FnOnce()) -> Stored {
+        if self.newer_in_memory(request, &metadata).is_some() {
+            return Stored::Skipped(Skip::Outdated);
+        }
         match &self.disk {
             Some(disk) if !request.automatic || is_worth_a_file(request) => {
                 self.store_in_file(disk, request, metadata, early)
@@ -362,7 +372,7 @@ impl Inner {
                 return Err(Skip::Invalidated);
             }
             let old = disk.metadata(&metadata.key).ok();
-            if self.is_outdated(metadata, old.as_ref()) {
+            if self.is_outdated(request, metadata, old.as_ref()) {
                 return Err(Skip::Outdated);
             }
             disk.commit(&staged, metadata, old.as_ref(), &exclusive)
@@ -376,12 +386,35 @@ impl Inner {
         committed
     }
 
-    /// Returns `true` if a slow write comes after that of a younger result; one from the future is of a clock that went back.
-    fn is_outdated(&self, metadata: &Metadata, in_file: Option<&Metadata>) -> bool {
-        let younger = metadata.created_at + 1..=self.time.steady_seconds();
-        let in_memory = self.memory.get(&metadata.key);
-        in_memory.is_some_and(|entry| younger.contains(&entry.created_at))
-            || in_file.is_some_and(|entry| younger.contains(&entry.created_at))
+    /// Returns `true` if a slow write comes after that of a newer result.
+    fn is_outdated(
+        &self,
+        request: &StoreRequest<'_>,
+        metadata: &Metadata,
+        in_file: Option<&Metadata>,
+    ) -> bool {
+        let newer = self.newer_than(request, metadata);
+        self.newer_in_memory(request, metadata).is_some()
+            || in_file.is_some_and(|entry| newer.contains(&entry.created_at))
+    }
+
+    fn newer_in_memory(
+        &self,
+        request: &StoreRequest<'_>,
+        metadata: &Metadata,
+    ) -> Option<Arc<Entry>> {
+        let in_memory = self.memory.get(&request.key)?;
+        let newer = self.newer_than(request, metadata);
+        // the result itself is in memory before it is in a file
+        let is_newer = in_memory.id != metadata.entry_id && newer.contains(&in_memory.created_at);
+        is_newer.then_some(in_memory)
+    }
+
+    /// Seconds in which a newer result was kept: since this one began to be computed, or later. One from the future is of a clock
+    /// that went back.
+    fn newer_than(&self, request: &StoreRequest<'_>, metadata: &Metadata) -> RangeInclusive<u64> {
+        let since = request.begun.unwrap_or(u64::MAX).min(metadata.created_at);
+        since.saturating_add(1)..=self.time.steady_seconds()
     }
 
     fn insert_memory(

@@ -302,7 +302,14 @@ impl<E: QueryEngine> Query<E> {
             digest: None,
         });
         let status = Status::Bypass(reason);
-        self.report_query(start, clock, &answer, status, profile);
+        self.report_query(
+            start,
+            clock,
+            Some(clock.elapsed()),
+            &answer,
+            status,
+            profile,
+        );
         answer
     }
 
@@ -324,6 +331,7 @@ impl<E: QueryEngine> Query<E> {
         &self,
         start: SystemTime,
         clock: Instant,
+        ran: Option<Duration>,
         answer: &Answer,
         status: Status,
         profile: Option<Profile>,
@@ -335,6 +343,7 @@ impl<E: QueryEngine> Query<E> {
             query_type: sql::first_word(&self.sql),
             start,
             duration,
+            ran,
             rows: answer.as_ref().map_or(0, |found| {
                 found.batches.iter().map(RecordBatch::num_rows).sum()
             }),
@@ -342,7 +351,7 @@ impl<E: QueryEngine> Query<E> {
             status,
             profile,
         };
-        if duration > self.slow() {
+        if ran.is_some_and(|ran| ran > self.slow()) {
             log_slow(&event);
         }
         self.target.cache.inner().notify(&event);
@@ -356,7 +365,7 @@ fn log_slow(event: &QueryEvent) {
     tracing::warn!(
         target: "data_cache",
         sql = event.sql,
-        duration_ms = millis(event.duration),
+        duration_ms = millis(event.ran.unwrap_or(event.duration)),
         rows = event.rows,
         cache = event.status.as_str(),
         planning_ms = profile.map(|profile| millis(profile.planning)),

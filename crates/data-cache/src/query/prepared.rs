@@ -145,7 +145,7 @@ impl<E: QueryEngine> Prepared<E> {
         let inner = self.query.target.cache.inner().clone();
         let cancel = leader.cancel();
         let shared_key = self.shared_key();
-        let computing = Instant::now();
+        let (computing, begun) = (Instant::now(), inner.steady_seconds());
         let (ran, profile) = self.query.run(cancel);
         let compute = computing.elapsed();
         let status = if inner.config().enabled {
@@ -160,13 +160,22 @@ impl<E: QueryEngine> Prepared<E> {
             origin: Origin::Missed(miss),
             digest: (!self.is_permitted).then(ContentDigest::default),
         });
-        self.query
-            .report_query(self.start, self.clock, &answer, status, profile);
+        self.query.report_query(
+            self.start,
+            self.clock,
+            Some(compute),
+            &answer,
+            status,
+            profile,
+        );
         if let Ok(result) = &answer
             && self.is_unchanged()
         {
             let digest = result.digest.clone().unwrap_or_default();
-            let request = self.request(&result.batches, digest, compute, stamp);
+            let request = StoreRequest {
+                begun: Some(begun),
+                ..self.request(&result.batches, digest, compute, stamp)
+            };
             match inner.store_with(&request, || leader.land(&answer)) {
                 Ok(stored) => {
                     let on_disk = Tier::Disk;
@@ -239,6 +248,7 @@ impl<E: QueryEngine> Prepared<E> {
             batches,
             ttl: self.query.ttl,
             compute,
+            begun: None,
             stamp,
             digest,
             automatic: !self.query.is_kept && !self.is_permitted,
@@ -296,7 +306,7 @@ impl<E: QueryEngine> Prepared<E> {
         };
         let reported = Ok(answer.clone());
         self.query
-            .report_query(self.start, self.clock, &reported, status, None);
+            .report_query(self.start, self.clock, None, &reported, status, None);
         answer
     }
 }

@@ -15,6 +15,17 @@ use crate::disk::encode;
 use crate::key::Key;
 use crate::memory::retained_bytes;
 
+/// Results that wait to be replaced or removed; beyond them all are put out of reach.
+const MAX_REPLACED: usize = 4096;
+
+/// End of a write.
+enum Written {
+    Done,
+    /// It is too large, or has no codec.
+    Unfit,
+    Failed,
+}
+
 impl SharedTier {
     /// Writes a result in the background, if it is worth it and not too much waits. The lease is let go of after that.
     pub(crate) fn offer(
@@ -42,16 +53,18 @@ impl SharedTier {
     }
 
     /// Writes a result without a content id in the background, in place of the one that was there. If it cannot be written,
-    /// the older one must not be found any more.
+    /// the older one must not be found any more: it is removed, or else all of them are put out of reach.
     pub(crate) fn replace(self: &Arc<Self>, key: Key, offer: Offer) {
         let bytes = retained_bytes(&offer.batches);
-        let Some(place) = self.place_for(bytes) else {
-            count(&self.counters.dropped);
-            return self.epochs.owe();
-        };
-        let replacement = Replacement {
-            offer,
-            _place: place,
+        let replacement = match self.place_for(bytes) {
+            Some(place) => Replacement::By(offer, place),
+            None => {
+                count(&self.counters.dropped);
+                if !self.takes_writes() {
+                    return self.owe();
+                }
+                Replacement::Nothing
+            }
         };
         let mut replacing = self.replacing.lock();
         if let Some(next) = replacing.get_mut(&key) {
@@ -59,6 +72,10 @@ impl SharedTier {
             let _late = next.replace(replacement);
             drop(replacing);
             return;
+        }
+        if replacing.len() >= MAX_REPLACED {
+            drop(replacing);
+            return self.owe();
         }
         replacing.insert(key, None);
         drop(replacing);
@@ -76,10 +93,18 @@ impl SharedTier {
 
     fn write_in_turn(&self, key: Key, first: Replacement) {
         let mut next = Some(first);
-        // at most as many as there are places
+        // each of them was set while the one before was written
         while let Some(replacement) = next {
-            if !self.write(&key, &replacement.offer) {
-                self.epochs.owe();
+            let is_done = match replacement {
+                Replacement::By(offer, _place) => match self.write(&key, &offer) {
+                    Written::Done => true,
+                    Written::Unfit => self.forget(&key),
+                    Written::Failed => false,
+                },
+                Replacement::Nothing => self.forget(&key),
+            };
+            if !is_done {
+                self.owe();
             }
             let mut replacing = self.replacing.lock();
             next = replacing.get_mut(&key).and_then(Option::take);
@@ -89,23 +114,31 @@ impl SharedTier {
         }
     }
 
-    /// Returns `true` if it is written.
-    fn write(&self, key: &Key, offer: &Offer) -> bool {
+    fn write(&self, key: &Key, offer: &Offer) -> Written {
         let Some(object) = self.object(key, offer) else {
             count(&self.counters.unfit);
-            return false;
+            return Written::Unfit;
         };
         match self.store.put(key, object) {
             Ok(()) => {
                 count(&self.counters.written);
-                true
+                Written::Done
             }
             Err(failure) => {
                 count(&self.counters.write_failed);
                 self.failed(&failure, Operation::Put);
-                false
+                Written::Failed
             }
         }
+    }
+
+    /// Removes the result that others have; returns `true` if it is gone.
+    fn forget(&self, key: &Key) -> bool {
+        let removed = self.store.forget(key);
+        if let Err(failure) = &removed {
+            self.failed(failure, Operation::Put);
+        }
+        removed.is_ok()
     }
 
     fn object(&self, key: &Key, offer: &Offer) -> Option<Bytes> {

@@ -47,8 +47,10 @@ impl Drop for Place {
     }
 }
 
-/// A result that was set, and its place.
-pub(super) struct Replacement {
-    pub(super) offer: Offer,
-    pub(super) _place: Place,
+/// What becomes of the result that others have, since another one was set.
+pub(super) enum Replacement {
+    /// It is replaced by the one that was set, which has a place.
+    By(Offer, Place),
+    /// It is removed: there was no place for the one that was set.
+    Nothing,
 }

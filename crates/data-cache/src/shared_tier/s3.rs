@@ -75,6 +75,15 @@ impl S3 {
     fn note(&self, name: &str) -> Path {
         Path::from(format!("{}/{name}", self.prefix))
     }
+
+    fn delete(&self, path: &Path) -> Result<(), Failure> {
+        wait_for_write(async {
+            match self.bucket.delete(path).await {
+                Err(StoreError::NotFound { .. }) => Ok(()),
+                done => done,
+            }
+        })
+    }
 }
 
 impl Store for S3 {
@@ -97,6 +106,10 @@ impl Store for S3 {
     fn put(&self, key: &Key, object: Bytes) -> Result<(), Failure> {
         let path = self.path(key);
         wait_for_write(async { self.bucket.put(&path, object.into()).await.map(|_| ()) })
+    }
+
+    fn forget(&self, key: &Key) -> Result<(), Failure> {
+        self.delete(&self.path(key))
     }
 
     fn probe(&self) -> Result<(), Failure> {
@@ -165,13 +178,7 @@ impl Store for S3 {
     }
 
     fn remove(&self, name: &str) -> Result<(), Failure> {
-        let path = self.note(name);
-        wait_for_write(async {
-            match self.bucket.delete(&path).await {
-                Err(StoreError::NotFound { .. }) => Ok(()),
-                done => done,
-            }
-        })
+        self.delete(&self.note(name))
     }
 }
 

@@ -15,6 +15,9 @@ pub(super) trait Store: Send + Sync + 'static {
     /// Writes the result of this name, whatever was there.
     fn put(&self, key: &Key, object: Bytes) -> Result<(), Failure>;
 
+    /// Removes the result of this name, if it is there.
+    fn forget(&self, key: &Key) -> Result<(), Failure>;
+
     /// Asks for something that need not be there.
     fn probe(&self) -> Result<(), Failure>;
 

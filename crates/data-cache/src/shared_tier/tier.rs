@@ -115,7 +115,15 @@ impl SharedTier {
 
     /// Puts shared results without a content id out of reach, on this machine from here on.
     pub(crate) fn disown(&self) {
-        self.epochs.owe();
+        self.owe();
+    }
+
+    /// Has results without a content id put out of reach. A machine that may not write takes what others write, and what is kept
+    /// on it is its own.
+    pub(super) fn owe(&self) {
+        if !self.writes.are_denied() {
+            self.epochs.owe();
+        }
     }
 
     /// Use of results without a content id; waits for the first look at the epoch, at most 2 s.

@@ -423,6 +423,37 @@ fn a_slow_write_does_not_replace_a_newer_result_though_the_clock_stepped_back() 
     race_a_slow_write(3);
 }
 
+#[test]
+fn what_was_set_while_another_result_was_computed_stays() {
+    for config in [
+        "query_cache: {}",
+        "query_cache: {memory_mb: 0}",
+        "query_cache: {max_size_mb: 0}",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::from_yaml("c", config).unwrap();
+        let cache = Cache::open_with(dir.path(), &config).unwrap();
+        let clock = ManualClock::install(&cache, 1_000_000);
+        let compute = || {
+            clock.advance(10);
+            assert!(matches!(set(&cache, 2), Stored::Kept { .. }));
+            clock.advance(10);
+            Ok::<_, String>(vec![numbers(&[1])])
+        };
+        let computed = cache.get_or_compute(SQL, &Params::new(), None, compute);
+        assert_eq!(number(&computed.unwrap()), 1);
+        assert_eq!(value(&cache), Some(2));
+        // the next one begins after that
+        clock.advance(1);
+        cache.invalidate("*").unwrap();
+        let compute = || Ok::<_, String>(vec![numbers(&[3])]);
+        cache
+            .get_or_compute(SQL, &Params::new(), None, compute)
+            .unwrap();
+        assert_eq!(value(&cache), Some(3));
+    }
+}
+
 /// Stores a result while an older one is written, and lets the clock step back before that is.
 fn race_a_slow_write(back: u64) {
     for config in ["query_cache: {}", "query_cache: {memory_mb: 0}"] {

@@ -115,13 +115,13 @@ impl Part {
 
 impl Asked {
     fn count(&self, event: &QueryEvent) {
-        if matches!(event.status, data_cache::Status::Hit(_)) || event.system != DUCKDB {
+        let Some(ran) = event.ran.filter(|_| event.system == DUCKDB) else {
             return;
-        }
+        };
         self.run.fetch_add(1, Ordering::Relaxed);
         self.failed
             .fetch_add(u64::from(event.failed), Ordering::Relaxed);
-        let is_slow = event.duration > SLOW_QUERY;
+        let is_slow = ran > SLOW_QUERY;
         self.slow.fetch_add(u64::from(is_slow), Ordering::Relaxed);
     }
 }
@@ -194,16 +194,15 @@ fn register() {
 /// Time at the engine, waiting for one of its connections included; what the cache answered is no query of the database.
 #[cfg(feature = "metrics")]
 fn count(event: &QueryEvent) {
-    use data_cache::Status;
     use ops_metrics::catalog;
-    if matches!(event.status, Status::Hit(_) | Status::Stale) || event.system != DUCKDB {
+    let Some(ran) = event.ran.filter(|_| event.system == DUCKDB) else {
         return;
-    }
+    };
     let known = QUERY_TYPES
         .into_iter()
         .find(|known| known.eq_ignore_ascii_case(&event.query_type));
     let query_type = known.unwrap_or("other");
-    catalog::duckdb_query_seconds(query_type).observe(event.duration.as_secs_f64());
+    catalog::duckdb_query_seconds(query_type).observe(ran.as_secs_f64());
     catalog::duckdb_query_total(query_type).inc();
     // there with 0 before the first error, which is an increase then
     catalog::duckdb_query_errors_total(query_type).add(u64::from(event.failed));

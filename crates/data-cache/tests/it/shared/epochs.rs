@@ -126,6 +126,43 @@ fn the_last_of_many_replacements_is_the_one_that_stays() {
 }
 
 #[test]
+fn more_results_than_can_be_written_put_no_other_out_of_reach() {
+    const KEYS: i64 = 100;
+    let Some(moto) = Moto::shared() else { return };
+    let config = config(&bucket(&moto), &moto.url);
+    let one = Machine::new(&config);
+    let set = |key: i64, value: i64| {
+        let sql = format!("SELECT {key}");
+        let batches = [numbers(&[value])];
+        one.cache.set(&sql, &batches, &Params::new(), None).unwrap();
+    };
+    one.set(7);
+    for key in 0..KEYS {
+        set(key, 1);
+        one.flush();
+    }
+    let before = one.stats();
+    assert_eq!((before.written, before.dropped), (101, 0));
+    for key in 0..KEYS {
+        set(key, 2);
+    }
+    one.flush();
+    let after = one.stats();
+    assert!(after.dropped > 0, "{after:?}");
+    assert_eq!(before.epoch, after.epoch);
+    assert_eq!(one.get(), Some(7));
+    let two = Machine::new(&config);
+    assert_eq!(two.get(), Some(7));
+    let get = |key: i64| {
+        let hit = two.cache.get(&format!("SELECT {key}"), &Params::new())?;
+        Some(number(hit.batches()))
+    };
+    let found: Vec<_> = (0..KEYS).map(get).collect();
+    assert!(found.iter().all(|found| *found != Some(1)), "{found:?}");
+    assert!(found.contains(&Some(2)));
+}
+
+#[test]
 fn an_epoch_that_is_lost_or_older_puts_everything_out_of_reach() {
     let Some(moto) = Moto::shared() else { return };
     let bucket = bucket(&moto);

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use data_cache::Status;
 use data_cache::testing::let_bucket_time_pass;
+use data_cache::{Status, Stored};
 use dev::moto::Moto;
 
 use super::leases::Fleet;
@@ -65,4 +65,21 @@ fn a_machine_that_may_not_write_obeys_the_epoch_of_others() {
     assert_eq!(reader.get(), None);
     assert_eq!(reader.get_or(2), 2);
     assert!(!reader.stats().is_open);
+}
+
+#[test]
+fn what_is_set_on_a_machine_that_may_not_write_is_kept_on_it() {
+    let Some(moto) = Moto::shared() else { return };
+    let (bucket, proxy) = (bucket(&moto), Proxy::new(&moto.url));
+    let writer = super::epochs::Machine::new(&config(&bucket, &moto.url));
+    writer.set(1);
+    proxy.set_for("PUT", "", Fault::Status(403));
+    let reader = super::epochs::Machine::new(&config(&bucket, &proxy.url));
+    until(|| reader.stats().epoch.is_some());
+    until(|| reader.stats().is_read_only);
+    for value in 2..5 {
+        assert!(matches!(reader.set(value), Stored::Kept { .. }));
+        assert_eq!(reader.get(), Some(value));
+    }
+    assert_eq!(writer.get(), Some(1));
 }
