@@ -206,6 +206,12 @@ impl<'a> Pinned<'a> {
         }
     }
 
+    /// Region of an ARN that is not the client's own.
+    #[cfg(feature = "aws")]
+    pub(crate) fn elsewhere(&self, own: Option<&str>) -> Option<&'a str> {
+        self.region.filter(|region| Some(*region) != own)
+    }
+
     /// Value of a version of this kind.
     #[cfg(feature = "secretsmanager")]
     pub(crate) fn version(&self, kind: &str) -> Option<&'a str> {

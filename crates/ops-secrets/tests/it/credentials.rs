@@ -42,7 +42,7 @@ fn named_credentials_that_cannot_be_used_are_an_error_in_either_mode() {
     let files = ("AWS_CONFIG_FILE", profiles.as_str());
     let missing = folder.path().join("no-token");
     let missing = missing.to_str().unwrap();
-    let rows: [(&[(&str, &str)], &str); 8] = [
+    let rows: [(&[(&str, &str)], &str); 9] = [
         (&[region, files, ("AWS_PROFILE", "absent")], "absent"),
         (
             &[region, files, ("AWS_PROFILE", "incomplete")],
@@ -54,6 +54,10 @@ fn named_credentials_that_cannot_be_used_are_an_error_in_either_mode() {
         (
             &[region, ("AWS_ACCESS_KEY_ID", "AKIA")],
             "AWS_SECRET_ACCESS_KEY is not",
+        ),
+        (
+            &[region, ("AWS_SECRET_ACCESS_KEY", "half of a pair")],
+            "AWS_ACCESS_KEY_ID is not",
         ),
         (
             &[
@@ -181,16 +185,10 @@ fn refusals_say_what_was_refused() {
     }
 }
 
-/// The SDK's own chain reads the process's variables, so this test runs itself with them.
-#[test]
-fn a_refused_role_is_a_refusal_after_which_nothing_stale_is_served() {
-    if std::env::var_os("OPS_TEST_REFUSED_ROLE").is_some() {
-        return with_a_role_that_is_refused_later();
-    }
+/// Runs the test of this name in a process of its own, because the SDK's own chain reads the process's variables: with a role to
+/// assume at `sts`, and the parameter store at `ssm`.
+fn with_a_role(test: &str, sts: &Proxy, ssm: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let sts = Proxy::answering(None, |_, _| (200, String::new()));
-    sts.answer_as_sts();
-    let ssm = Proxy::always(Fault::Body(ANSWER.into()));
     let profiles = format!(
         "[profile role]\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = keys\nregion = us-east-1\n\
          [profile keys]\naws_access_key_id = AKIA\naws_secret_access_key = s\nendpoint_url = {}\n",
@@ -199,12 +197,8 @@ fn a_refused_role_is_a_refusal_after_which_nothing_stale_is_served() {
     let profiles = write(&folder.path().join("config"), &profiles);
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
     child
-        .args([
-            "--exact",
-            "credentials::a_refused_role_is_a_refusal_after_which_nothing_stale_is_served",
-        ])
-        .arg("--nocapture")
-        .env("OPS_TEST_REFUSED_ROLE", &ssm.url)
+        .args(["--exact", &format!("credentials::{test}"), "--nocapture"])
+        .env("OPS_TEST_ROLE", ssm)
         .env("AWS_CONFIG_FILE", profiles)
         .env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
         .env("AWS_PROFILE", "role")
@@ -216,17 +210,30 @@ fn a_refused_role_is_a_refusal_after_which_nothing_stale_is_served() {
         "{text}{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(sts.seen().len() >= 2, "{:?}: {text}", sts.seen());
+    assert!(!sts.seen().is_empty(), "{text}");
 }
 
-fn with_a_role_that_is_refused_later() {
-    let url = std::env::var("OPS_TEST_REFUSED_ROLE").unwrap();
-    let clock = ManualClock::new();
+/// Configuration inside of [`with_a_role`].
+fn of_a_role(mode: AwsMode) -> Option<Config> {
+    let ssm = std::env::var("OPS_TEST_ROLE").ok()?;
     let config = Config::default()
         .catalog_text("secrets: {a: {aws_path: 'ssm:/a', default: never}}")
-        .dotenv("/nonexistent/.env")
-        .aws(AwsMode::On)
-        .endpoint_url(&url);
+        .dotenv("/nonexistent/.env");
+    Some(config.aws(mode).endpoint_url(&ssm))
+}
+
+#[test]
+fn a_refused_role_is_a_refusal_after_which_nothing_stale_is_served() {
+    let Some(config) = of_a_role(AwsMode::On) else {
+        let sts = Proxy::answering(None, |_, _| (200, String::new()));
+        sts.answer_as_sts();
+        let ssm = Proxy::always(Fault::Body(ANSWER.into()));
+        let test = "a_refused_role_is_a_refusal_after_which_nothing_stale_is_served";
+        with_a_role(test, &sts, &ssm.url);
+        assert!(sts.seen().len() >= 2, "{:?}", sts.seen());
+        return;
+    };
+    let clock = ManualClock::new();
     let secrets = Secrets::new(config.clock(&clock)).unwrap();
     // the first session is expired from the start, so the second lookup assumes the role again
     assert_eq!(
@@ -237,4 +244,26 @@ fn with_a_role_that_is_refused_later() {
     let error = secrets.get("a").blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error}");
     assert!(error.to_string().contains("sts:AssumeRole"), "{error}");
+}
+
+#[test]
+fn credentials_that_are_late_are_told_as_late_and_named_ones_are_not_passed_over() {
+    for mode in [AwsMode::Auto, AwsMode::On] {
+        let Some(config) = of_a_role(mode) else {
+            let sts = Proxy::always(Fault::Held);
+            let test =
+                "credentials_that_are_late_are_told_as_late_and_named_ones_are_not_passed_over";
+            with_a_role(test, &sts, "http://127.0.0.1:1");
+            return;
+        };
+        let secrets = Secrets::new(config.deadline(Duration::from_secs(2))).unwrap();
+        let error = secrets.get("a").blocking().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Transient, "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("AWS_PROFILE=role: no credentials in time"),
+            "{error}"
+        );
+    }
 }

@@ -25,6 +25,8 @@ mod postgres;
 mod precedence;
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]
 mod proxy;
+#[cfg(all(feature = "ssm", feature = "secretsmanager"))]
+mod reach;
 mod rotation;
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]
 mod services;

@@ -101,6 +101,7 @@ fn hints_open_the_gate_and_their_absence_or_a_switch_closes_it() {
     let file = credentials.path().to_str().unwrap();
     let open = [
         ("AWS_ACCESS_KEY_ID", "AKIA"),
+        ("AWS_SECRET_ACCESS_KEY", "half of a pair"),
         ("AWS_PROFILE", "dev"),
         ("AWS_WEB_IDENTITY_TOKEN_FILE", "/token"),
         ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/x"),

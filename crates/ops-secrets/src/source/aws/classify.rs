@@ -12,6 +12,9 @@ use crate::source::aws::codes::kind_of;
 use crate::source::aws::settings::AwsSettings;
 use crate::source::{FetchError, shortened};
 
+/// Detail of a request that reached nobody.
+const NO_CONNECTION: &str = "no connection";
+
 /// Failure of one request, and whether to send it again.
 #[derive(Clone, Debug)]
 pub(crate) struct Refused {
@@ -37,6 +40,18 @@ impl Refused {
     pub(crate) fn late() -> Self {
         let detail = "no answer within the deadline";
         Self::no(FetchError::failed(ErrorKind::Transient, detail))
+    }
+
+    /// The failure of a request to a region that may not be the client's own: if nobody was reached there, the own one is still
+    /// asked.
+    pub(crate) fn of_region(self, elsewhere: Option<&str>) -> Self {
+        let error = match (self.error, elsewhere) {
+            (FetchError::Unreachable { detail, .. }, Some(region)) if detail == NO_CONNECTION => {
+                FetchError::failed(ErrorKind::Transient, format!("{detail} to {region}"))
+            }
+            (error, _) => error,
+        };
+        Self { error, ..self }
     }
 }
 
@@ -67,12 +82,25 @@ where
     if let Some(error) = cause::<CredentialsError>(error) {
         return Refused::no(of_credentials(settings, error));
     }
-    let transient = |detail: &str| FetchError::failed(ErrorKind::Transient, detail);
+    if is_identity_late(error) {
+        return Refused::no(late_credentials(settings));
+    }
+    let once = |detail: &str| Refused {
+        error: FetchError::failed(ErrorKind::Transient, detail),
+        again: Again::Once,
+    };
     match error {
-        SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => Refused {
-            error: FetchError::unreachable(no_connection(settings), "no connection"),
-            again: Again::Once,
-        },
+        // hyper's own errors are those of a connection that was made: this one broke off, and the service is there
+        SdkError::DispatchFailure(_) if cause::<hyper::Error>(error).is_some() => {
+            once("the connection broke off")
+        }
+        SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
+            let error = FetchError::unreachable(no_connection(settings), NO_CONNECTION);
+            Refused {
+                error,
+                again: Again::Once,
+            }
+        }
         SdkError::DispatchFailure(failure) if failure.is_user() => {
             let detail = format!("the request could not be made: {}", chain(error));
             Refused::no(FetchError::failed(ErrorKind::Config, detail))
@@ -81,14 +109,8 @@ where
             let detail = format!("the request could not be made: {}", chain(error));
             Refused::no(FetchError::failed(ErrorKind::Config, detail))
         }
-        SdkError::TimeoutError(_) => Refused {
-            error: transient("no answer in time"),
-            again: Again::Once,
-        },
-        _ => Refused {
-            error: transient("the answer could not be read"),
-            again: Again::Once,
-        },
+        SdkError::TimeoutError(_) => once("no answer in time"),
+        _ => once("the answer could not be read"),
     }
 }
 
@@ -145,11 +167,33 @@ fn is_clock_skew(code: &str, message: &str) -> bool {
         || (signature && (message.contains("expired") || message.contains("not yet current")))
 }
 
+/// Reports whether the wait for credentials ended without any. The SDK's error for that has no public type.
+fn is_identity_late(error: &(dyn Error + 'static)) -> bool {
+    let mut at = Some(error);
+    while let Some(error) = at {
+        if error.to_string().starts_with("identity resolver timed out") {
+            return true;
+        }
+        at = error.source();
+    }
+    false
+}
+
+fn late_credentials(settings: &AwsSettings) -> FetchError {
+    match settings.named_credentials() {
+        Some(named) => {
+            let detail = format!("{named}: no credentials in time");
+            FetchError::unreachable(ErrorKind::Transient, detail)
+        }
+        None => FetchError::unreachable(ErrorKind::Unavailable, "no credentials in time"),
+    }
+}
+
 /// Returns why there are no credentials. Those that somebody named are never passed over in silence.
 fn of_credentials(settings: &AwsSettings, error: &CredentialsError) -> FetchError {
     let reason = chain(error);
     if let CredentialsError::ProviderTimedOut(_) = error {
-        return FetchError::unreachable(ErrorKind::Unavailable, "no credentials in time");
+        return late_credentials(settings);
     }
     if let Some(kind) = refusal_in(&reason) {
         let detail = format!("the credentials were refused: {reason}");

@@ -46,8 +46,9 @@ pub(crate) struct AwsDetection {
     pub(crate) reason: String,
 }
 
-const CREDENTIAL_HINTS: [&str; 5] = [
+const CREDENTIAL_HINTS: [&str; 6] = [
     "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
     "AWS_PROFILE",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",

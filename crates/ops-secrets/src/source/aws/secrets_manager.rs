@@ -71,14 +71,19 @@ impl Source for SecretsManager {
     }
 }
 
+impl Api {
+    fn region(&self) -> Option<&str> {
+        self.client.config().region().map(AsRef::as_ref)
+    }
+}
+
 impl BulkApi for Api {
     const SIZE: usize = 20;
 
     /// The bulk call knows no versions, and has one region.
     fn is_single(&self, name: &str) -> bool {
         let name = Pinned::of(name);
-        let own = self.client.config().region().map(AsRef::as_ref);
-        name.version.is_some() || (name.region.is_some() && name.region != own)
+        name.version.is_some() || name.elsewhere(self.region()).is_some()
     }
 
     async fn one(&self, name: &str) -> Result<SourceValue, Refused> {
@@ -86,15 +91,16 @@ impl BulkApi for Api {
         let request = self.client.get_secret_value().secret_id(name.id);
         let request = request.set_version_stage(name.version("stage").map(str::to_owned));
         let request = request.set_version_id(name.version("version").map(str::to_owned));
-        let asked = match name.region {
+        let elsewhere = name.elsewhere(self.region());
+        let asked = match elsewhere {
             None => request.send().await,
             Some(region) => {
                 let there = Builder::new().region(Region::new(region.to_owned()));
                 request.customize().config_override(there).send().await
             }
         };
-        let answer =
-            asked.map_err(|error| classify(&self.session.settings, &error, is_absent_secret))?;
+        let refused = |error| classify(&self.session.settings, &error, is_absent_secret);
+        let answer = asked.map_err(|error| refused(error).of_region(elsewhere))?;
         Ok(value(answer.secret_string, answer.secret_binary)?)
     }
 

@@ -133,7 +133,9 @@ impl Session {
             .operation_attempt_timeout(ATTEMPT.min(deadline.mul_f64(0.7)))
             .operation_timeout(ATTEMPT.min(deadline.mul_f64(0.7)))
             .build();
-        let identity = IdentityCache::lazy().load_timeout(CREDENTIALS).build();
+        let identity = IdentityCache::lazy()
+            .load_timeout(CREDENTIALS.min(deadline.mul_f64(0.5)))
+            .build();
         let provider = credentials::provider(settings, &region).await?;
         let retries = RetryConfig::standard().with_max_attempts(1);
         if let Environment::Given(_) = &settings.environment {

@@ -83,15 +83,17 @@ impl BulkApi for Api {
         };
         let request = self.client.get_parameter().name(id);
         let request = request.with_decryption(true);
-        let asked = match name.region {
+        let own = self.client.config().region();
+        let elsewhere = name.elsewhere(own.map(AsRef::as_ref));
+        let asked = match elsewhere {
             None => request.send().await,
             Some(region) => {
                 let there = Builder::new().region(Region::new(region.to_owned()));
                 request.customize().config_override(there).send().await
             }
         };
-        let answer =
-            asked.map_err(|error| classify(&self.session.settings, &error, is_absent_parameter))?;
+        let refused = |error| classify(&self.session.settings, &error, is_absent_parameter);
+        let answer = asked.map_err(|error| refused(error).of_region(elsewhere))?;
         let value = answer.parameter.and_then(|parameter| parameter.value);
         Ok(value.map(SourceValue::new).ok_or(FetchError::Absent)?)
     }
