@@ -30,9 +30,10 @@ mod reach;
 mod rotation;
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]
 mod services;
-#[cfg(any(feature = "vault", all(feature = "ssm", feature = "secretsmanager")))]
 #[cfg(feature = "vault")]
 mod vault;
+#[cfg(feature = "vault")]
+mod vault_tokens;
 
 use ops_secrets::testing::{ManualClock, MemorySource};
 use ops_secrets::{AwsMode, Config, Secrets};

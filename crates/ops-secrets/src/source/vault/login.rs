@@ -15,6 +15,9 @@ use crate::source::vault::client::{Answer, Client};
 pub(super) const SERVICE_ACCOUNT_TOKEN: &str =
     "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
+/// Path at which a token reads its own lease.
+const LOOKUP: &str = "auth/token/lookup-self";
+
 #[derive(Clone)]
 pub(super) enum Login {
     None,
@@ -67,7 +70,7 @@ struct Lease {
 }
 
 impl Login {
-    /// Gets a token. Of one that is given, the lease is looked up.
+    /// Gets a token. Of one that is given, the lease is looked up if it may be.
     pub(super) async fn token(&self, client: &Client, until: Instant) -> Result<Token, FetchError> {
         let (path, body) = match self {
             Self::None => {
@@ -102,9 +105,17 @@ impl Login {
         Ok(Token::of(answer.json::<LoggedIn>()?.auth, asked))
     }
 
-    /// Reports whether a second try may get another token than the first one.
-    pub(super) fn can_change(&self) -> bool {
-        !matches!(self, Self::None | Self::Token(_))
+    /// Reports whether a file holds another token than this one.
+    pub(super) fn has_other_than(&self, token: &str) -> Result<bool, FetchError> {
+        match self {
+            Self::TokenFile(path) => Ok(**file(path)? != *token),
+            _ => Ok(false),
+        }
+    }
+
+    /// Reports whether each login brings a token of its own.
+    pub(super) fn makes_tokens(&self) -> bool {
+        matches!(self, Self::AppRole { .. } | Self::Kubernetes { .. })
     }
 }
 
@@ -137,6 +148,16 @@ impl Token {
         self.ends_at.is_some_and(|at| at <= now)
     }
 
+    /// Reports whether the server knows the token, as far as that can be told: not every token may look itself up.
+    pub(super) async fn is_known(
+        &self,
+        client: &Client,
+        until: Instant,
+    ) -> Result<bool, FetchError> {
+        let answer = client.get(&self.text, LOOKUP, until).await?;
+        Ok(!answer.is_refused())
+    }
+
     /// The same token with a longer lease; `None` if it cannot have one.
     pub(super) async fn renewed(&self, client: &Client, until: Instant) -> Option<Self> {
         if !self.renewable {
@@ -152,24 +173,24 @@ impl Token {
     }
 }
 
+/// Takes a token that is given, with its lease if it may look itself up.
 async fn looked_up(
     client: &Client,
     text: Zeroizing<String>,
     until: Instant,
 ) -> Result<Token, FetchError> {
     let asked = Instant::now();
-    let answer = client.get(&text, "auth/token/lookup-self", until).await?;
+    let answer = client.get(&text, LOOKUP, until).await?;
     if answer.is_refused() {
-        return Err(unauthenticated(refusal(
-            "the token is expired or unknown",
-            &answer,
-        )));
+        // without the policy `default` it may not look itself up, and still read secrets; nobody knows its lease
+        return Ok(Token::new(text, 0, false, asked));
     }
     let Lease { ttl, renewable } = answer.json::<LookedUp>()?.data;
     Ok(Token::new(text, ttl, renewable, asked))
 }
 
-fn refusal(what: &str, answer: &Answer) -> String {
+/// A refusal in words.
+pub(super) fn refusal(what: &str, answer: &Answer) -> String {
     let status = answer.status.as_u16();
     match answer.message() {
         Some(message) => format!("{what}: http status {status}: {message}"),

@@ -7,14 +7,17 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::error::ErrorKind;
-use crate::source::vault::client::Client;
-use crate::source::vault::login::{Login, Token};
+use crate::source::vault::client::{Answer, Client};
+use crate::source::vault::login::{Login, Token, refusal, unauthenticated};
 use crate::source::{FetchError, FetchResult};
 
 /// Pause after a renewal that failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// Time for one renewal.
 const RENEWAL_BUDGET: Duration = Duration::from_secs(5);
+
+/// Token of a session, while nobody else changes it.
+type Held<'a> = tokio::sync::MutexGuard<'a, Option<Token>>;
 
 pub(super) struct Session {
     client: Client,
@@ -35,27 +38,22 @@ impl Session {
         }
     }
 
-    /// Reads a secret. A token that is refused is replaced once if a login may bring another one.
+    /// Reads a secret. After a refusal it is read once more if there is another token than the one that was refused.
     pub(super) async fn read(self: &Arc<Self>, path: &str, until: Instant) -> FetchResult {
         let token = self.token(until).await?;
         let answer = self.client.read(&token.text, path, until).await?;
         if !answer.is_refused() {
             return answer.secret();
         }
-        self.forget(&token).await;
-        let again = self.token(until).await?;
-        if !self.login.can_change() && again.text == token.text {
-            // the token is good, and may not read this
-            return answer.secret();
+        match self.in_place_of(&token, &answer, until).await? {
+            Some(other) => self.client.read(&other.text, path, until).await?.secret(),
+            None => answer.secret(),
         }
-        self.client.read(&again.text, path, until).await?.secret()
     }
 
     /// The token of the session: renewed if two thirds of its lease are over, replaced if that fails.
     async fn token(self: &Arc<Self>, until: Instant) -> Result<Token, FetchError> {
-        let late = |_| FetchError::failed(ErrorKind::Transient, "no login within the deadline");
-        let held = tokio::time::timeout_at(until.into(), self.token.lock());
-        let mut held = held.await.map_err(late)?;
+        let mut held = self.held(until).await?;
         let now = Instant::now();
         if let Some(token) = held.as_ref().filter(|token| !token.is_due(now)) {
             return Ok(token.clone());
@@ -66,32 +64,58 @@ impl Session {
         };
         let token = match renewed {
             Some(token) => token,
-            None => match (self.login.token(&self.client, until).await, held.take()) {
+            None => match (self.login.token(&self.client, until).await, held.as_ref()) {
                 (Ok(token), _) => token,
-                // only a refusal says that it is worth nothing: else what is left of the lease still counts
-                (Err(error), Some(old)) if !is_refusal(&error) && !old.has_ended(now) => {
-                    *held = Some(old.clone());
-                    return Ok(old);
+                // what is left of the lease still counts
+                (Err(_), Some(old)) if !old.has_ended(now) => return Ok(old.clone()),
+                (Err(error), _) => {
+                    *held = None;
+                    return Err(error);
                 }
-                (Err(error), _) => return Err(error),
             },
         };
+        Ok(self.hold(held, token))
+    }
+
+    /// Returns the token to use in place of one that was refused; `None` if that one is good, and may not read the secret. The
+    /// token is kept until there is another: it may read other secrets.
+    async fn in_place_of(
+        self: &Arc<Self>,
+        refused: &Token,
+        answer: &Answer,
+        until: Instant,
+    ) -> Result<Option<Token>, FetchError> {
+        let held = self.held(until).await?;
+        if let Some(other) = held.as_ref().filter(|token| token.text != refused.text) {
+            return Ok(Some(other.clone()));
+        }
+        let has_other = self.login.has_other_than(&refused.text)?;
+        if !has_other && refused.is_known(&self.client, until).await? {
+            return Ok(None);
+        }
+        if !has_other && !self.login.makes_tokens() {
+            let what = "the token is expired or unknown, or may neither read the secret nor look itself up";
+            return Err(unauthenticated(refusal(what, answer)));
+        }
+        match self.login.token(&self.client, until).await {
+            Ok(token) => Ok(Some(self.hold(held, token))),
+            Err(error) => Err(both(refusal("the token was refused", answer), error)),
+        }
+    }
+
+    async fn held(&self, until: Instant) -> Result<Held<'_>, FetchError> {
+        let late = |_| FetchError::failed(ErrorKind::Transient, "no login within the deadline");
+        let held = tokio::time::timeout_at(until.into(), self.token.lock());
+        held.await.map_err(late)
+    }
+
+    fn hold(self: &Arc<Self>, mut held: Held<'_>, token: Token) -> Token {
         *held = Some(token.clone());
         drop(held);
         if token.renew_at.is_some() {
             self.keep();
         }
-        Ok(token)
-    }
-
-    async fn forget(&self, refused: &Token) {
-        let mut held = self.token.lock().await;
-        if held
-            .as_ref()
-            .is_some_and(|token| token.text == refused.text)
-        {
-            *held = None;
-        }
+        token
     }
 
     /// Starts the task that renews the token, unless it runs.
@@ -105,12 +129,14 @@ impl Session {
     }
 }
 
-fn is_refusal(error: &FetchError) -> bool {
-    let kind = match error {
-        FetchError::Failed { kind, .. } => kind,
-        _ => return false,
-    };
-    matches!(kind, ErrorKind::Unauthenticated | ErrorKind::AccessDenied)
+/// The failure of a login, told behind the refusal that it was to mend.
+fn both(refusal: String, login: FetchError) -> FetchError {
+    let told = |detail| format!("{refusal}; {detail}");
+    match login {
+        FetchError::Failed { kind, detail } => FetchError::failed(kind, told(detail)),
+        FetchError::Unreachable { kind, detail } => FetchError::unreachable(kind, told(detail)),
+        FetchError::Absent => FetchError::Absent,
+    }
 }
 
 /// Renews the token for as long as the session lives and has one.

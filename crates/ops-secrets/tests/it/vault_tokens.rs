@@ -1,0 +1,189 @@
+//! Tokens that are refused. The server stands in for OpenBao and Vault: it answers as their API documentation says.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ops_secrets::{ErrorKind, SecretError, Secrets, VaultSource};
+
+use crate::config;
+
+const CATALOG: &str = "secrets:
+  password: {path: 'db/login#password'}
+  other: {path: other/secret}
+";
+const LOGIN: &str = "/v1/auth/approle/login";
+const LOOKUP: &str = "/v1/auth/token/lookup-self";
+const RENEW: &str = "/v1/auth/token/renew-self";
+const READABLE: &str = r#"{"data":{"data":{"password":"value-of-it"}}}"#;
+const DENIED: (u16, &str) = (403, r#"{"errors":["permission denied"]}"#);
+const SPENT: (u16, &str) = (400, r#"{"errors":["invalid secret id"]}"#);
+
+struct Server {
+    url: String,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    /// Answers `db/login` and denies other secrets. `answer` answers the other paths; it gets the number of such requests before.
+    fn start(answer: impl Fn(&str, usize) -> (u16, &'static str) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (answer, noted) = (Arc::new(answer), Arc::clone(&seen));
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (answer, noted) = (Arc::clone(&answer), Arc::clone(&noted));
+                std::thread::spawn(move || serve(&client, &*answer, &noted));
+            }
+        });
+        Self { url, seen }
+    }
+
+    fn count(&self, path: &str) -> usize {
+        let seen = self.seen.lock().unwrap();
+        seen.iter().filter(|seen| *seen == path).count()
+    }
+
+    fn secrets(&self, log_in: impl FnOnce(VaultSource) -> VaultSource) -> Secrets {
+        let source = log_in(VaultSource::new(self.url.clone()).unwrap());
+        Secrets::new(config().catalog_text(CATALOG).source(source)).unwrap()
+    }
+}
+
+fn serve(
+    mut client: &TcpStream,
+    answer: &dyn Fn(&str, usize) -> (u16, &'static str),
+    seen: &Mutex<Vec<String>>,
+) -> Option<()> {
+    let mut reader = BufReader::new(client);
+    loop {
+        let mut first = String::new();
+        reader.read_line(&mut first).ok()?;
+        let path = first.split(' ').nth(1)?.to_owned();
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok()?;
+            if line.trim().is_empty() {
+                break;
+            }
+            let line = line.to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().ok()?;
+            }
+        }
+        reader.read_exact(&mut vec![0; length]).ok()?;
+        let before = {
+            let mut seen = seen.lock().unwrap();
+            let before = seen.iter().filter(|seen| **seen == path).count();
+            seen.push(path.clone());
+            before
+        };
+        let (status, body) = match path.as_str() {
+            "/v1/secret/data/db/login" => (200, READABLE),
+            "/v1/secret/data/other/secret" => DENIED,
+            path => answer(path, before),
+        };
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status} -\r\nContent-Length: {length}\r\n\r\n");
+        client.write_all((head + body).as_bytes()).ok()?;
+    }
+}
+
+fn role(source: VaultSource) -> VaultSource {
+    source.app_role("a-role", "a-secret-id")
+}
+
+fn read(secrets: &Secrets, name: &str) -> Result<String, SecretError> {
+    let secret = secrets.get(name).ttl_seconds(0.0).blocking()?;
+    Ok(secret.expose().to_owned())
+}
+
+/// The first login brings a token; the secret id is spent then.
+fn one_login(lease: &'static str, before: usize) -> (u16, &'static str) {
+    match before {
+        0 => (200, lease),
+        _ => SPENT,
+    }
+}
+
+const LONG: &str =
+    r#"{"auth":{"client_token":"the-token","lease_duration":3600,"renewable":true}}"#;
+
+#[test]
+fn a_secret_that_is_denied_costs_neither_a_login_nor_the_other_secrets() {
+    let server = Server::start(|path, before| match path {
+        LOGIN => one_login(LONG, before),
+        LOOKUP => (200, r#"{"data":{"ttl":3000,"renewable":true}}"#),
+        _ => DENIED,
+    });
+    let secrets = server.secrets(role);
+    assert_eq!(read(&secrets, "password").unwrap(), "value-of-it");
+    for _ in 0..2 {
+        let denied = read(&secrets, "other").unwrap_err();
+        assert_eq!(denied.kind(), ErrorKind::AccessDenied, "{denied}");
+        assert_eq!(read(&secrets, "password").unwrap(), "value-of-it");
+    }
+    assert_eq!(server.count(LOGIN), 1);
+}
+
+#[test]
+fn a_login_that_fails_after_a_refusal_leaves_the_token_that_was_there() {
+    let server = Server::start(|path, before| match path {
+        LOGIN => one_login(LONG, before),
+        _ => DENIED,
+    });
+    let secrets = server.secrets(role);
+    assert_eq!(read(&secrets, "password").unwrap(), "value-of-it");
+    let refused = read(&secrets, "other").unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unauthenticated, "{refused}");
+    for part in ["permission denied", "invalid secret id"] {
+        assert!(refused.to_string().contains(part), "{refused}");
+    }
+    assert_eq!(read(&secrets, "password").unwrap(), "value-of-it");
+    assert_eq!(server.count(LOGIN), 2);
+}
+
+#[test]
+fn a_token_that_may_not_look_itself_up_reads_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "the-token").unwrap();
+    let server = Server::start(|_, _| DENIED);
+    let ways: [&dyn Fn(VaultSource) -> VaultSource; 2] =
+        [&|source| source.token("the-token"), &|source| {
+            source.token_file(&file)
+        }];
+    for way in ways {
+        let secrets = server.secrets(way);
+        assert_eq!(read(&secrets, "password").unwrap(), "value-of-it");
+        let refused = read(&secrets, "other").unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unauthenticated, "{refused}");
+        assert!(
+            refused.to_string().contains("nor look itself up"),
+            "{refused}"
+        );
+        assert_eq!(read(&secrets, "password").unwrap(), "value-of-it");
+    }
+    assert_eq!(server.count(RENEW), 0, "nobody knows its lease");
+}
+
+#[test]
+fn a_token_that_can_be_neither_renewed_nor_replaced_lives_to_the_end_of_its_lease() {
+    const SHORT: &str =
+        r#"{"auth":{"client_token":"the-token","lease_duration":5,"renewable":true}}"#;
+    let server = Server::start(|path, before| match path {
+        LOGIN => one_login(SHORT, before),
+        _ => DENIED,
+    });
+    let secrets = server.secrets(role);
+    assert_eq!(read(&secrets, "password").unwrap(), "value-of-it");
+    let start = Instant::now();
+    while server.count(LOGIN) < 2 {
+        assert!(start.elapsed() < Duration::from_secs(30));
+        std::thread::yield_now();
+    }
+    assert_eq!(read(&secrets, "password").unwrap(), "value-of-it");
+}
