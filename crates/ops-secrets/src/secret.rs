@@ -110,6 +110,10 @@ impl SecretBytes {
         Self(secret)
     }
 
+    pub(crate) fn into_secret(self) -> Secret {
+        self.0
+    }
+
     /// Returns the bytes: those of a binary secret, or of the text of any other. Every call is a place to review.
     pub fn expose(&self) -> &[u8] {
         self.0.bytes()

@@ -14,7 +14,7 @@ use crate::resolver::Resolver;
 use crate::resolver::block_on::block_on;
 use crate::resolver::secrets::Secrets;
 use crate::resolver::tracked::Tracked;
-use crate::{Secret, SecretError};
+use crate::{Secret, SecretBytes, SecretError};
 
 /// [`Secrets::refresh_after_failure`] asks the remote source of a secret at most once in this time.
 pub const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(1);
@@ -98,24 +98,51 @@ impl Watch {
         self
     }
 
-    /// Waits for the next value. While no source has one or a source fails, it waits on: [`Secrets::report`] and the log tell
-    /// why.
+    /// Waits for the next value. While no source has one, a source fails or the secret is binary, it waits on:
+    /// [`Secrets::report`] and the log tell why.
     pub async fn changed(&mut self) -> Secret {
         loop {
             let now = self.secrets.get(&self.name).await.ok();
-            if let Some(secret) = now.filter(|secret| self.last.as_ref() != Some(secret)) {
-                self.last = Some(secret.clone());
+            if let Some(secret) = self.note(now) {
                 return secret;
             }
-            let mut alarm = Alarm::new(Instant::now() + self.interval);
-            poll_fn(|cx| alarm.poll(cx)).await;
+            self.pause().await;
         }
+    }
+
+    /// Waits for the next value as [`changed`](Watch::changed) does, as bytes: those of a binary secret too.
+    pub async fn changed_bytes(&mut self) -> SecretBytes {
+        loop {
+            let now = self.secrets.get(&self.name).bytes().await.ok();
+            if let Some(secret) = self.note(now.map(SecretBytes::into_secret)) {
+                return SecretBytes::new(secret);
+            }
+            self.pause().await;
+        }
+    }
+
+    /// Returns the value if it is another one than the last.
+    fn note(&mut self, now: Option<Secret>) -> Option<Secret> {
+        let changed = now.filter(|secret| self.last.as_ref() != Some(secret))?;
+        self.last = Some(changed.clone());
+        Some(changed)
+    }
+
+    async fn pause(&self) {
+        let mut alarm = Alarm::new(Instant::now() + self.interval);
+        poll_fn(|cx| alarm.poll(cx)).await;
     }
 
     /// Waits for the next value as [`changed`](Watch::changed) does, on this thread for at most `limit`; `None` if nothing
     /// changed until then.
     pub fn changed_blocking(&mut self, limit: Duration) -> Option<Secret> {
         block_on(self.changed(), Some(Instant::now() + limit))
+    }
+
+    /// Waits for the next value as [`changed_bytes`](Watch::changed_bytes) does, on this thread for at most `limit`; `None` if
+    /// nothing changed until then.
+    pub fn changed_bytes_blocking(&mut self, limit: Duration) -> Option<SecretBytes> {
+        block_on(self.changed_bytes(), Some(Instant::now() + limit))
     }
 }
 

@@ -51,7 +51,7 @@ impl Secrets {
         let mut failures = Vec::new();
         for tracked in &self.resolver.tracked {
             if tracked.entry.required
-                && let Err(error) = self.get(&tracked.entry.name).await
+                && let Err(error) = self.get(&tracked.entry.name).bytes().await
             {
                 failures.push((Arc::clone(tracked), error));
             }

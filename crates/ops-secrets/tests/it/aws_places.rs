@@ -1,7 +1,7 @@
 //! Places of secrets at AWS beyond a name: ARNs, versions and stages; and secrets that are no text.
 
 use aws_sdk_secretsmanager::primitives::Blob;
-use ops_secrets::testing::MemorySource;
+use ops_secrets::testing::{ManualClock, MemorySource};
 use ops_secrets::{AwsMode, ErrorKind, SecretSource, Secrets};
 use serde_json::json;
 
@@ -202,4 +202,24 @@ async fn bytes_are_given_to_those_who_ask_for_bytes_and_never_as_text() {
     assert_eq!(*announced.lock().unwrap(), 0);
     assert_eq!(secrets.get("t").bytes().await.unwrap().expose(), b"text");
     secrets.validate().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_required_secret_may_be_bytes_and_a_watch_of_bytes_yields_them() {
+    let (source, clock) = (MemorySource::new(), ManualClock::new());
+    source.set_binary("k", [0_u8, 255, 254]);
+    let config = crate::config().aws(AwsMode::On).clock(&clock);
+    let config = config
+        .sources(&MemorySource::new(), &source)
+        .catalog_text("secrets: {k: {aws_path: 'sm:k', required: true}}");
+    let secrets = Secrets::new(config).unwrap();
+    let report = secrets.validate().await.unwrap();
+    assert!(report.secrets[0].present);
+    let limit = std::time::Duration::from_secs(10);
+    let mut watch = secrets.watch("k").every(std::time::Duration::ZERO);
+    let mut next = || watch.changed_bytes_blocking(limit).unwrap();
+    assert_eq!(next().expose(), [0, 255, 254]);
+    source.set_binary("k", [1_u8, 255]);
+    clock.advance(2 * ops_secrets::DEFAULT_TTL);
+    assert_eq!(next().expose(), [1, 255]);
 }
