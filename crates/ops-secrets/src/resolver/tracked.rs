@@ -84,18 +84,38 @@ impl Tracked {
     }
 }
 
+/// Parts of a name that sound like a secret's, wherever they are.
+const SECRET_PARTS: [&str; 11] = [
+    "key",
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "pwd",
+    "jwt",
+    "credential",
+    "dsn",
+];
+
+/// Last words of names that sound like a secret's: further ahead they say what something is for, as in `cookie_domain`.
+const SECRET_ENDINGS: [&str; 7] = [
+    "pass",
+    "bearer",
+    "authorization",
+    "cookie",
+    "cookies",
+    "session_id",
+    "connection_string",
+];
+
 /// Returns whether a name sounds like a secret's.
 pub(crate) fn looks_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    [
-        "key",
-        "token",
-        "secret",
-        "password",
-        "passwd",
-        "credential",
-        "dsn",
-    ]
-    .iter()
-    .any(|word| name.contains(word))
+    let ends_in = |word: &&str| {
+        let before = name.strip_suffix(*word);
+        before.is_some_and(|before| !before.ends_with(|last: char| last.is_alphanumeric()))
+    };
+    SECRET_PARTS.iter().any(|part| name.contains(part)) || SECRET_ENDINGS.iter().any(ends_in)
 }

@@ -177,3 +177,29 @@ fn what_is_nowhere_and_not_required_is_none_or_an_error_in_the_right_words() {
     let told = uncataloged.get("C").blocking().unwrap_err().to_string();
     assert!(told.contains("was not found"), "{told}");
 }
+
+#[test]
+fn names_that_sound_like_secrets_are_announced_and_others_are_not() {
+    let secret = [
+        "DB_PASS",
+        "db.pass",
+        "PASS",
+        "SMTP_PWD",
+        "GPG_PASSPHRASE",
+        "DOOR_PASSCODE",
+        "JWT",
+        "SESSION_COOKIE",
+        "DB_CONNECTION_STRING",
+    ];
+    let plain = ["COMPASS_URL", "BYPASS", "PASSENGER_NAME", "COOKIE_DOMAIN"];
+    let names = || secret.iter().chain(&plain);
+    let variables = names().map(|name| (*name, format!("the value of {name}")));
+    let secrets = Secrets::new(config().environment(variables)).unwrap();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&heard);
+    secrets.on_resolved(move |resolved| into.lock().unwrap().push(resolved.name.clone()));
+    for name in names() {
+        secrets.get(name).blocking().unwrap();
+    }
+    assert_eq!(*heard.lock().unwrap(), secret);
+}
