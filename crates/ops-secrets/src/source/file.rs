@@ -75,12 +75,15 @@ impl SecretFiles {
     pub(crate) fn get(&self, names: &FileNames) -> Result<Option<Arc<Zeroizing<String>>>, Refusal> {
         if let Some(path) = self.environment.path(&names.variable) {
             let found = self.load(&path)?;
+            let refused = |why| Refusal {
+                kind: ErrorKind::Config,
+                outcome: format!("{}: {}: {why}", names.variable, path.display()),
+            };
+            // somebody named this file: no other place is meant, and no default
             return match found {
+                Some(text) if text.is_empty() => Err(refused("the file is empty")),
                 Some(text) => Ok(Some(text)),
-                None => Err(Refusal {
-                    kind: ErrorKind::Config,
-                    outcome: format!("{}: {}: no such file", names.variable, path.display()),
-                }),
+                None => Err(refused("no such file")),
             };
         }
         for path in &names.paths {

@@ -365,3 +365,17 @@ const PARTS: [&[u8]; 18] = [
     b"\xef\xbb\xbf",
     b"B=\"x\"",
 ];
+
+#[test]
+fn a_line_that_refers_to_a_refused_one_is_refused_too() {
+    for reference in ["${X}", "${X:-d}", "${X:+r}", "\"${Y:-${X}}\""] {
+        let (_folder, secrets) = file(format!("X=\"open\nA=before{reference}\n"));
+        let error = secrets.get("A").or("never").blocking().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Malformed, "{reference}: {error}");
+        assert!(error.to_string().contains("line 2"), "{error}");
+        assert!(error.to_string().contains("is refused"), "{error}");
+    }
+    // the environment's value counts, whatever the file says
+    let (_folder, secrets) = file("HOST=\"open\nA=${HOST}\n");
+    assert_eq!(value(&secrets, "A").as_deref(), Some("from-env"));
+}

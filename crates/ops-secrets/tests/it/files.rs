@@ -226,3 +226,24 @@ fn a_folder_may_be_a_source_of_its_own() {
         SecretSource::Default
     );
 }
+
+#[test]
+fn a_file_that_a_variable_names_is_no_absent_secret_when_it_is_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    for text in ["", "\n"] {
+        write(&path, text, 0o600);
+        let variables = [("MAPBOX_ACCESS_TOKEN_FILE", path.to_str().unwrap())];
+        let secrets = Secrets::new(config().environment(variables)).unwrap();
+        let asked = secrets.get("mapbox_token").or("never").blocking();
+        let error = asked.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        let told = format!("{}: the file is empty", path.display());
+        assert!(error.to_string().contains(&told), "{error}");
+    }
+    // a folder has what it has: there, as in the environment, nothing is not set
+    write(&folder.path().join("mapbox_token"), "", 0o600);
+    let secrets = Secrets::new(config().secrets_folder(folder.path())).unwrap();
+    let secret = secrets.get("mapbox_token").or("local").blocking().unwrap();
+    assert_eq!(secret.source(), SecretSource::Default);
+}

@@ -22,6 +22,9 @@ const UNCLOSED: &str = "the quote is never closed";
 /// Reason to refuse a line whose value would be made of bytes that are no text.
 const NOT_UTF8: &str = "a variable of the environment that it refers to is not UTF-8";
 
+/// Reason to refuse a line whose value would be made of a line that is refused.
+const REFUSED: &str = "a key above that it refers to is refused";
+
 /// References inside the defaults of references are read up to this depth.
 const MAX_NESTING: usize = 16;
 
@@ -167,11 +170,10 @@ impl Parsed {
             Style::Plain | Style::Double => {
                 let mut problem = None;
                 let value = self.expand(text, style, environment, &mut problem, 0);
-                if problem == Some(NOT_UTF8) {
-                    return self.refuse(key, line, NOT_UTF8);
-                }
-                if let Some(problem) = problem {
-                    self.tell(line, Some(key), problem);
+                match problem {
+                    Some(problem @ (NOT_UTF8 | REFUSED)) => return self.refuse(key, line, problem),
+                    Some(problem) => self.tell(line, Some(key), problem),
+                    None => {}
                 }
                 value
             }
@@ -254,6 +256,9 @@ impl Parsed {
             *problem = Some(NOT_UTF8);
             None
         });
+        if value.is_none() && self.refused.contains_key(name) {
+            *problem = Some(REFUSED);
+        }
         let value = value.map(Zeroizing::new);
         value
             .or_else(|| self.values.get(name).cloned())
