@@ -14,6 +14,7 @@ use crate::resolver::Resolver;
 use crate::resolver::block_on::block_on;
 use crate::resolver::secrets::Secrets;
 use crate::resolver::tracked::Tracked;
+use crate::setup::config::MAX_TTL;
 use crate::{Secret, SecretBytes, SecretError};
 
 /// [`Secrets::refresh_after_failure`] asks the remote source of a secret at most once in this time.
@@ -91,10 +92,10 @@ impl Secrets {
 }
 
 impl Watch {
-    /// Sets the pause between two looks, at least a millisecond.
+    /// Sets the pause between two looks: at least a millisecond, at most [`MAX_TTL`](crate::MAX_TTL).
     #[must_use]
     pub fn every(mut self, interval: Duration) -> Self {
-        self.interval = interval.max(Duration::from_millis(1));
+        self.interval = interval.clamp(Duration::from_millis(1), MAX_TTL);
         self
     }
 
@@ -136,13 +137,13 @@ impl Watch {
     /// Waits for the next value as [`changed`](Watch::changed) does, on this thread for at most `limit`; `None` if nothing
     /// changed until then.
     pub fn changed_blocking(&mut self, limit: Duration) -> Option<Secret> {
-        block_on(self.changed(), Some(Instant::now() + limit))
+        block_on(self.changed(), Instant::now().checked_add(limit))
     }
 
     /// Waits for the next value as [`changed_bytes`](Watch::changed_bytes) does, on this thread for at most `limit`; `None` if
     /// nothing changed until then.
     pub fn changed_bytes_blocking(&mut self, limit: Duration) -> Option<SecretBytes> {
-        block_on(self.changed_bytes(), Some(Instant::now() + limit))
+        block_on(self.changed_bytes(), Instant::now().checked_add(limit))
     }
 }
 

@@ -112,3 +112,15 @@ fn a_json_secret_is_read_into_a_type_and_a_wrong_one_is_not_repeated() {
         assert!(!format!("{error} {error:?}").contains("planted"), "{error}");
     }
 }
+
+#[test]
+fn the_longest_times_are_times_too() {
+    let bench = Bench::new(|config| config);
+    bench.ssm.set(TOKEN_PATH, "first-value");
+    let mut watch = bench.secrets.watch("mapbox_token").every(Duration::MAX);
+    let first = watch.changed_blocking(Duration::MAX).unwrap();
+    assert_eq!(first.expose(), "first-value");
+    assert!(watch.changed_blocking(Duration::from_millis(1)).is_none());
+    let asked = bench.secrets.get("mapbox_token").ttl(Duration::MAX);
+    assert_eq!(asked.blocking().unwrap_err().kind(), ErrorKind::Config);
+}
