@@ -2,7 +2,7 @@
 
 use std::process;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
@@ -19,6 +19,8 @@ pub(crate) struct Flight {
     pub(crate) number: u64,
     /// Process that runs it; a forked child never sees it end.
     process: u32,
+    /// Number of the thread that runs it.
+    thread: AtomicU64,
     sent: AtomicBool,
     state: Mutex<State>,
 }
@@ -42,6 +44,7 @@ impl Flight {
         Arc::new(Self {
             number,
             process: process::id(),
+            thread: AtomicU64::new(0),
             sent: AtomicBool::new(false),
             state: Mutex::default(),
         })
@@ -50,6 +53,15 @@ impl Flight {
     /// Returns whether this process runs the lookup, and not the one that it was forked from.
     pub(crate) fn is_ours(&self) -> bool {
         self.process == process::id()
+    }
+
+    /// Notes the thread that is to run it.
+    pub(crate) fn set_thread(&self, number: u64) {
+        self.thread.store(number, Ordering::Release);
+    }
+
+    pub(crate) fn thread(&self) -> u64 {
+        self.thread.load(Ordering::Acquire)
     }
 
     /// Marks the request as sent: its answer may be older than what a later caller asks for.

@@ -12,7 +12,14 @@ use tokio::sync::oneshot;
 /// A private runtime makes lookups independent of the caller's: sync code, a current-thread test and a multi-thread
 /// server all get the same behavior, and a caller that goes away does not cancel a lookup that others wait for.
 #[derive(Default)]
-pub(crate) struct LookupRuntime(Mutex<Option<Running>>);
+pub(crate) struct LookupRuntime(Mutex<Threads>);
+
+#[derive(Default)]
+struct Threads {
+    running: Option<Running>,
+    /// Number of threads that were let go.
+    discarded: u64,
+}
 
 struct Running {
     process: u32,
@@ -25,8 +32,8 @@ impl LookupRuntime {
     /// Starts a task; on a new thread if there is none, it ended, or it belongs to the process that this one was forked
     /// from. A task that cannot be started is dropped.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        let mut running = self.0.lock();
-        let started = match running.take() {
+        let mut threads = self.0.lock();
+        let started = match threads.running.take() {
             Some(started) if started.process != process::id() => {
                 // its thread and its wakers are in another process
                 std::mem::forget(started);
@@ -36,13 +43,25 @@ impl LookupRuntime {
             _ => start()?,
         };
         started.handle.spawn(task);
-        *running = Some(started);
+        threads.running = Some(started);
         Ok(())
     }
 
-    /// Lets go of a thread that does not answer; the next task starts another.
-    pub(crate) fn discard(&self) {
-        let discarded = self.0.lock().take();
+    /// Returns the number of the thread that the next task runs on, for [`discard`](Self::discard).
+    pub(crate) fn number(&self) -> u64 {
+        self.0.lock().discarded
+    }
+
+    /// Lets go of the thread of this number, which does not answer, unless that was done before: a later one may well answer.
+    /// The next task starts another.
+    pub(crate) fn discard(&self, number: u64) {
+        let mut threads = self.0.lock();
+        if threads.discarded != number {
+            return;
+        }
+        threads.discarded += 1;
+        let discarded = threads.running.take();
+        drop(threads);
         if let Some(other) = discarded.filter(|running| running.process != process::id()) {
             std::mem::forget(other);
         }

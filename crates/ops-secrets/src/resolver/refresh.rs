@@ -31,6 +31,8 @@ pub(super) struct Queue(Mutex<Queued>);
 struct Queued {
     /// Process whose thread takes them.
     process: u32,
+    /// Number of that thread.
+    thread: u64,
     lookups: Vec<Lookup>,
 }
 
@@ -49,15 +51,18 @@ enum Event {
 }
 
 impl Queue {
-    /// Adds a lookup. Returns whether somebody has to take the queue.
-    fn add(&self, lookup: Lookup) -> bool {
+    /// Adds a lookup for the thread of this number. Returns whether somebody has to take the queue: the first one, and the first
+    /// after a thread that does not answer was let go.
+    fn add(&self, lookup: Lookup, thread: u64) -> bool {
         let mut queued = self.0.lock();
         if queued.process != process::id() {
             queued.process = process::id();
             queued.lookups.clear();
         }
+        let is_left = queued.thread != thread;
+        queued.thread = thread;
         queued.lookups.push(lookup);
-        queued.lookups.len() == 1
+        is_left || queued.lookups.len() == 1
     }
 
     fn take(&self) -> Vec<Lookup> {
@@ -68,19 +73,25 @@ impl Queue {
 impl Resolver {
     /// Starts a lookup, together with those that begin within the next moments.
     pub(super) fn enqueue(self: &Arc<Self>, lookup: Lookup) {
-        if self.queue.add(lookup) {
+        let thread = self.runtime.number();
+        lookup.1.set_thread(thread);
+        if self.queue.add(lookup, thread) {
             self.spawn(Vec::new(), true);
         }
     }
 
     /// Starts one lookup for many secrets, at once.
     pub(super) fn look_up(self: &Arc<Self>, lookups: Vec<Lookup>) {
+        let number = self.runtime.number();
+        for (_, flight) in &lookups {
+            flight.set_thread(number);
+        }
         self.spawn(lookups, false);
     }
 
     /// Ends a lookup that its waiter gave up: the thread that runs it does not answer.
     pub(super) fn give_up(&self, tracked: &Arc<Tracked>, flight: &Arc<Flight>) -> LookupResult {
-        self.runtime.discard();
+        self.runtime.discard(flight.thread());
         let outcome = format!("no answer within {:?}", self.config.deadline_duration());
         let mut events = Vec::new();
         let answer = Answer::abandoned(tracked.first_source(), outcome);

@@ -30,6 +30,7 @@ mod reach;
 mod rotation;
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]
 mod services;
+mod stuck;
 #[cfg(feature = "vault")]
 mod vault;
 #[cfg(feature = "vault")]
