@@ -43,6 +43,7 @@ pub(crate) struct Failure {
     /// The sources after the remote ones are asked all the same: AWS is not there, in automatic mode.
     pub(crate) passes: bool,
     pub(crate) tried: Arc<[Attempt]>,
+    pub(crate) failed_at: Duration,
     pub(crate) retry_at: Duration,
     pub(crate) in_a_row: u32,
 }
@@ -177,6 +178,7 @@ impl Failure {
             kind,
             passes,
             tried: tried.into(),
+            failed_at: now,
             retry_at: now + backoff(in_a_row),
             in_a_row,
         }

@@ -47,7 +47,7 @@ struct LookupBatch {
 /// An event for the operator, logged once everything is stored: a subscriber's code is not ours.
 enum Event {
     Failed(Arc<Tracked>, Failure),
-    Disappeared(Arc<Tracked>),
+    Disappeared(Arc<Tracked>, SecretSource),
 }
 
 impl Queue {
@@ -94,7 +94,7 @@ impl Resolver {
         self.runtime.discard(flight.thread());
         let outcome = format!("no answer within {:?}", self.config.deadline_duration());
         let mut events = Vec::new();
-        let answer = Answer::abandoned(tracked.first_source(), outcome);
+        let answer = Answer::abandoned(self.chain.first_for(&tracked.target), outcome);
         let outcome = self.complete(tracked, flight, answer, &mut events);
         log(events);
         flight.land(outcome.clone());
@@ -147,9 +147,9 @@ impl Resolver {
         let now = self.config.clock.now();
         tracked.cache.complete(flight, |before| match result {
             Ok(secret) => {
-                let had = before.is_some_and(|before| before.secret().is_some());
-                if had && secret.is_none() {
-                    events.push(Event::Disappeared(Arc::clone(tracked)));
+                let had = before.and_then(CachedLookup::secret);
+                if let Some(had) = had.filter(|_| secret.is_none()) {
+                    events.push(Event::Disappeared(Arc::clone(tracked), had.source()));
                 }
                 let value = RemoteValue::new(secret.clone(), now, tried);
                 (CachedLookup::new(Some(value), None), Ok(secret))
@@ -220,8 +220,10 @@ impl LookupBatch {
     fn end(&mut self, mut answers: impl Iterator<Item = Answer>) {
         let (mut events, mut landing) = (Vec::new(), Vec::new());
         for (tracked, flight) in self.lookups.drain(..) {
-            let abandoned =
-                || Answer::abandoned(tracked.first_source(), "the lookup was abandoned".into());
+            let abandoned = || {
+                let source = self.resolver.chain.first_for(&tracked.target);
+                Answer::abandoned(source, "the lookup was abandoned".into())
+            };
             let answer = answers.next().unwrap_or_else(abandoned);
             let outcome = self
                 .resolver
@@ -246,27 +248,18 @@ impl Drop for LookupBatch {
     }
 }
 
-impl Tracked {
-    /// The source that a failure is attributed to if none was asked.
-    fn first_source(&self) -> SecretSource {
-        match self.target.aws {
-            Some(_) => SecretSource::AwsSsm,
-            None => SecretSource::Custom("custom"),
-        }
-    }
-}
-
 fn log(events: Vec<Event>) {
     for event in events {
         caught(|| match &event {
             Event::Failed(tracked, failure) => {
-                let why = failure.tried.last();
-                let why = why.map_or("", |attempt| attempt.outcome.as_str());
+                let last = failure.tried.last();
+                let why = last.map_or("", |attempt| attempt.outcome.as_str());
+                let source = last.map_or("", |attempt| attempt.source.as_str());
                 let (name, kind) = (&tracked.entry.name, failure.kind.as_str());
-                tracing::warn!(target: "ops_secrets", %name, kind, why, "secret_lookup_failed");
+                tracing::warn!(target: "ops_secrets", %name, source, kind, why, "secret_lookup_failed");
             }
-            Event::Disappeared(tracked) => {
-                tracing::warn!(target: "ops_secrets", name = %tracked.entry.name, "secret_disappeared_from_aws");
+            Event::Disappeared(tracked, source) => {
+                tracing::warn!(target: "ops_secrets", name = %tracked.entry.name, %source, "secret_disappeared");
             }
         });
     }

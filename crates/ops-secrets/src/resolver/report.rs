@@ -86,6 +86,10 @@ pub struct SecretReport {
     pub last_error: Option<ErrorKind>,
     /// Question and answer of the last failed lookup.
     pub last_error_detail: Option<String>,
+    /// Source that failed.
+    pub last_error_source: Option<SecretSource>,
+    /// Time since the last failed lookup. Nobody asks again for a secret that nobody needs: an old failure may be over.
+    pub last_error_age_seconds: Option<u64>,
     /// Notes for the operator: a line of `.env` that is refused, a file that others can read, a value that ends with a
     /// line break, a default in plain text.
     pub problems: Vec<String>,
@@ -144,6 +148,7 @@ impl Resolver {
         let known = tracked.cache.known();
         let value = known.as_ref().and_then(|known| known.value.as_ref());
         let failure = known.as_ref().and_then(|known| known.failure.as_ref());
+        let last = failure.and_then(|failure| failure.tried.last());
         let (now, ttl) = (self.config.clock.now(), self.default_ttl());
         let (secret, problems) = self.as_known(tracked);
         let source = secret.map_or(SecretSource::Missing, |secret| secret.source());
@@ -162,9 +167,10 @@ impl Resolver {
                 && value.is_some_and(|value| value.secret.is_some() && value.is_over(ttl, now)),
             not_asked_yet: !is_local && tracked.is_remote && known.is_none(),
             last_error: failure.map(|failure| failure.kind),
-            last_error_detail: failure
-                .and_then(|failure| failure.tried.last())
-                .map(|attempt| attempt.outcome.clone()),
+            last_error_detail: last.map(|attempt| attempt.outcome.clone()),
+            last_error_source: last.map(|attempt| attempt.source),
+            last_error_age_seconds: failure
+                .map(|failure| now.saturating_sub(failure.failed_at).as_secs()),
             problems,
         }
     }
@@ -286,7 +292,7 @@ impl fmt::Display for SecretReport {
             notes.insert(0, format!("{}: {detail}", kind.as_str()));
         }
         if self.not_asked_yet {
-            notes.insert(0, "AWS not asked yet".into());
+            notes.insert(0, "not asked for yet".into());
         }
         let note = notes.join("; ");
         let line = format!(

@@ -95,6 +95,13 @@ impl SourceChain {
             .any(|stage| (stage.name_of)(target).is_some())
     }
 
+    /// The source that is asked first for the target; a failure before any answer is that one's.
+    pub(crate) fn first_for(&self, target: &Target) -> SecretSource {
+        let mut stages = self.stages.iter();
+        let first = stages.find(|stage| (stage.name_of)(target).is_some());
+        first.map_or(SecretSource::Missing, |stage| stage.source.origin)
+    }
+
     /// Each source with its count of requests and its state.
     pub(crate) fn sources(&self) -> impl Iterator<Item = (SecretSource, u64, Health)> {
         let stages = self.stages.iter().filter(|stage| !stage.again);

@@ -12,6 +12,7 @@ mod catalog;
 #[cfg(all(feature = "ssm", feature = "secretsmanager"))]
 mod credentials;
 mod dotenv;
+mod failures;
 mod files;
 mod hygiene;
 mod listeners;
