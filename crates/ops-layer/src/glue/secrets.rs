@@ -1,5 +1,12 @@
+#[cfg(feature = "log")]
+use std::collections::VecDeque;
+#[cfg(feature = "log")]
+use std::sync::{Mutex, PoisonError};
+
 pub(crate) use ops_secrets::Config as Settings;
 use ops_secrets::{ErrorKind, SecretSource, Secrets};
+#[cfg(feature = "log")]
+use ops_secrets::{Resolved, Secret};
 
 use crate::findings::snapshot::{SecretState, Secrets as Seen};
 use crate::{Config, Error};
@@ -10,6 +17,10 @@ pub(crate) fn beneath_environment(settings: Settings) -> Result<Settings, Error>
         .with_env()
         .map_err(|error| Error::new("secrets", error))
 }
+
+/// Replaced values that no line carries all the same: requests that began before a rotation still have them.
+#[cfg(feature = "log")]
+const MAX_RETIRED: usize = 64;
 
 /// Secrets, which `get_secret` asks too, and whose values no log line and no span attribute carries.
 #[derive(Debug)]
@@ -29,16 +40,15 @@ impl Part {
         }
         let secrets = ops_secrets::init(settings).map_err(failed)?.clone();
         #[cfg(feature = "log")]
-        secrets.on_resolved_batch(|batch| {
-            for resolved in batch {
-                let value = resolved.secret.expose();
-                if resolved.retired {
-                    ops_log::unredact(value);
-                } else {
-                    ops_log::redact(value);
-                }
-            }
-        });
+        {
+            let retired = Mutex::new(VecDeque::new());
+            secrets.on_resolved_batch(move |batch| {
+                let mut retired = retired.lock().unwrap_or_else(PoisonError::into_inner);
+                batch
+                    .iter()
+                    .for_each(|resolved| redact(resolved, &mut retired));
+            });
+        }
         Ok(Self(secrets))
     }
 
@@ -66,6 +76,22 @@ impl Part {
     pub(crate) fn publish(&self) {
         #[cfg(feature = "metrics")]
         self.0.publish_metrics();
+    }
+}
+
+/// Keeps a value out of all lines from here on. Of those that were replaced, the last ones are kept out too.
+#[cfg(feature = "log")]
+fn redact(resolved: &Resolved, retired: &mut VecDeque<Secret>) {
+    let secret = &resolved.secret;
+    retired.retain(|old| old != secret);
+    if !resolved.retired {
+        return ops_log::redact(secret.expose());
+    }
+    retired.push_back(secret.clone());
+    if retired.len() > MAX_RETIRED
+        && let Some(oldest) = retired.pop_front()
+    {
+        ops_log::unredact(oldest.expose());
     }
 }
 
