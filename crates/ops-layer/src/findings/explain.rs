@@ -7,12 +7,14 @@ use super::export::COLLECTOR;
 use super::secrets::AWS;
 
 /// Consequence, and the findings that can be its cause, the likeliest first.
-const CAUSES: [(&str, &[&str]); 14] = [
+const CAUSES: [(&str, &[&str]); 16] = [
     ("spans_dropped", &["collector_slow", "cpu_throttled"]),
     ("collector_unreachable", &["descriptors_low"]),
     ("collector_slow", &["cpu_throttled"]),
     ("aws_credentials", &["clock_stepped"]),
     ("aws_unreachable", &["descriptors_low"]),
+    ("required_secret_missing", &["secret_source_failing"]),
+    ("secret_stale", &["secret_source_failing"]),
     ("log_file_not_writable", &["descriptors_low"]),
     ("log_lines_dropped", &["log_file_not_writable"]),
     ("cache_writes_paused", &["disk_full"]),

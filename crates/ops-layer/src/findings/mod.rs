@@ -50,7 +50,7 @@ const fn rule(
     }
 }
 
-const RULES: [Rule; 33] = {
+const RULES: [Rule; 34] = {
     use Severity::{Critical, Warning};
     [
         rule(&export::COLLECTOR, Warning, export::collector),
@@ -58,6 +58,7 @@ const RULES: [Rule; 33] = {
         rule(&["spans_dropped"], Warning, export::dropped),
         rule(&["spans_rejected"], Warning, export::rejected),
         rule(&secrets::AWS, Warning, secrets::aws),
+        rule(&["secret_source_failing"], Warning, secrets::failing),
         rule(
             &["required_secret_missing"],
             Critical,

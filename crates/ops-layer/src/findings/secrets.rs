@@ -22,7 +22,10 @@ pub(super) const AWS: [&str; 4] = [
 pub(super) fn aws(now: &Snapshot, _: &History) -> Option<Finding> {
     let known = &now.secrets.as_ref()?.known;
     let of = |kinds: &[&str]| -> Vec<&SecretState> {
-        let is_of = |secret: &&SecretState| secret.error.is_some_and(|kind| kinds.contains(&kind));
+        let is_of = |secret: &&SecretState| {
+            secret.failed_at.starts_with("aws_")
+                && secret.error.is_some_and(|kind| kinds.contains(&kind))
+        };
         known.iter().filter(is_of).collect()
     };
     let kinds: [(&'static str, &[&str], &str, &str); 4] = [
@@ -57,19 +60,43 @@ pub(super) fn aws(now: &Snapshot, _: &History) -> Option<Finding> {
         .rev()
         .max_by_key(|(_, secrets, ..)| secrets.len())?;
     let first = secrets.first()?;
-    let is_fatal = secrets
-        .iter()
-        .any(|secret| secret.is_required && !secret.is_present);
-    let severity = if is_fatal {
-        Severity::Critical
-    } else {
-        Severity::Warning
-    };
-    let finding = Finding::new(id, severity)
+    let finding = Finding::new(id, severity(&secrets))
         .seen(format!("{what} for {}: {}", names(&secrets), first.detail))
         .means("These secrets are missing, stale, or come from a source after AWS.")
         .action(action);
     Some(finding.runbook(RUNBOOK))
+}
+
+/// One finding for what fails in another way, or at another store than AWS.
+pub(super) fn failing(now: &Snapshot, _: &History) -> Option<Finding> {
+    let known = &now.secrets.as_ref()?.known;
+    let is_of_store = |secret: &&SecretState| {
+        let is_aws = secret.failed_at.starts_with("aws_");
+        let of_aws = |kind: &str| !matches!(kind, "malformed" | "config");
+        secret.error.is_some_and(|kind| !(is_aws && of_aws(kind)))
+    };
+    let secrets: Vec<_> = known.iter().filter(is_of_store).collect();
+    let first = secrets.first()?;
+    let kind = first.error.unwrap_or_default();
+    let finding = Finding::new("secret_source_failing", severity(&secrets))
+        .seen(format!(
+            "{} fails for {}: {kind}: {}",
+            first.failed_at,
+            names(&secrets),
+            first.detail
+        ))
+        .means("These secrets are missing, stale, or come from a source after this one.")
+        .action("Look at the store and at the path in the catalog: `secrets report` has the answer of each source.");
+    Some(finding.runbook(RUNBOOK))
+}
+
+/// A required secret that is not there stops what needs it.
+fn severity(secrets: &[&SecretState]) -> Severity {
+    let mut secrets = secrets.iter();
+    match secrets.any(|secret| secret.is_required && !secret.is_present) {
+        true => Severity::Critical,
+        false => Severity::Warning,
+    }
 }
 
 pub(super) fn required_missing(now: &Snapshot, _: &History) -> Option<Finding> {
@@ -79,12 +106,16 @@ pub(super) fn required_missing(now: &Snapshot, _: &History) -> Option<Finding> {
         .filter(|secret| secret.is_required && secret.is_asked && !secret.is_present)
         .collect();
     let first = missing.first()?;
+    let (names, variable) = (names(&missing), &first.env_var);
+    let seen = match missing.iter().find(|secret| secret.error.is_some()) {
+        Some(failed) => format!(
+            "{names} cannot be had (variable {variable}): {}",
+            failed.detail
+        ),
+        None => format!("no source has {names} (variable {variable})"),
+    };
     let finding = Finding::new("required_secret_missing", Severity::Critical)
-        .seen(format!(
-            "no source has {} (variable {})",
-            names(&missing),
-            first.env_var
-        ))
+        .seen(seen)
         .means("Whatever needs it fails.")
         .action("Set the variable, or put the secret where the catalog looks for it: `secrets report` names each source.");
     Some(finding.runbook(RUNBOOK))

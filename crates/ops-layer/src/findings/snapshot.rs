@@ -110,8 +110,10 @@ pub(crate) struct SecretState {
     pub(crate) is_sensitive: bool,
     pub(crate) is_stale: bool,
     pub(crate) age: Option<u64>,
-    /// Kind of the last failure at a remote source, as the resolver names it.
+    /// Kind of the last failure at a remote source, as the resolver names it; `None` once it is so old that it may be over.
     pub(crate) error: Option<&'static str>,
+    /// Name of the source that failed.
+    pub(crate) failed_at: &'static str,
     pub(crate) detail: String,
 }
 

@@ -2,6 +2,7 @@
 use std::collections::VecDeque;
 #[cfg(feature = "log")]
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 pub(crate) use ops_secrets::Config as Settings;
 use ops_secrets::{ErrorKind, SecretSource, Secrets};
@@ -18,6 +19,8 @@ pub(crate) fn beneath_environment(settings: Settings) -> Result<Settings, Error>
         .map_err(|error| Error::new("secrets", error))
 }
 
+/// Time after which a failure may be over, if nobody needs the secret: nobody asks for it again.
+const OVER: Duration = Duration::from_secs(600);
 /// Replaced values that no line carries all the same: requests that began before a rotation still have them.
 #[cfg(feature = "log")]
 const MAX_RETIRED: usize = 64;
@@ -98,18 +101,25 @@ fn redact(resolved: &Resolved, retired: &mut VecDeque<Secret>) {
 /// Reads what is known of each secret, without asking a source.
 pub(crate) fn seen(secrets: &Secrets) -> Seen {
     let report = secrets.report().secrets.into_iter();
-    let known = report.map(|secret| SecretState {
-        is_required: secret.required,
-        is_present: secret.present,
-        is_asked: !secret.not_asked_yet,
-        is_default: secret.source == SecretSource::Default,
-        is_sensitive: secret.has_plain_default,
-        is_stale: secret.is_stale,
-        age: secret.age_seconds,
-        error: secret.last_error.map(ErrorKind::as_str),
-        detail: secret.last_error_detail.unwrap_or_default(),
-        name: secret.name,
-        env_var: secret.env_var,
+    let known = report.map(|secret| {
+        let age = secret.last_error_age_seconds.unwrap_or(0);
+        let is_needed = secret.is_stale || (secret.required && !secret.present);
+        let is_over = !is_needed && age > OVER.as_secs();
+        let error = secret.last_error.filter(|_| !is_over);
+        SecretState {
+            is_required: secret.required,
+            is_present: secret.present,
+            is_asked: !secret.not_asked_yet,
+            is_default: secret.source == SecretSource::Default,
+            is_sensitive: secret.has_plain_default,
+            is_stale: secret.is_stale,
+            age: secret.age_seconds,
+            error: error.map(ErrorKind::as_str),
+            failed_at: secret.last_error_source.map_or("", SecretSource::as_str),
+            detail: secret.last_error_detail.unwrap_or_default(),
+            name: secret.name,
+            env_var: secret.env_var,
+        }
     });
     Seen {
         known: known.collect(),

@@ -140,7 +140,16 @@ fn failing(kind: &'static str, is_present: bool) -> Set {
     secrets(move |secret| {
         secret.error = Some(kind);
         secret.is_present = is_present;
+        secret.failed_at = "aws_ssm";
         "the answer of AWS".clone_into(&mut secret.detail);
+    })
+}
+
+fn failing_at(source: &'static str, kind: &'static str, is_present: bool) -> Set {
+    secrets(move |secret| {
+        (secret.error, secret.failed_at) = (Some(kind), source);
+        secret.is_present = is_present;
+        "its answer".clone_into(&mut secret.detail);
     })
 }
 

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use super::{
-    Set, all, cache, collector, disk, export, failing, log, metrics, queries, secrets, shared,
+    Set, all, cache, collector, disk, export, failing, failing_at, log, metrics, queries, secrets,
+    shared,
 };
 use crate::findings::snapshot::{BlackBox, Ended, History, Overflow, Snapshot};
 
@@ -111,6 +112,27 @@ pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static
             failing("unauthenticated", true),
             1,
             vec!["aws_credentials"],
+            "",
+        ),
+        (
+            "another store denies",
+            failing_at("vault", "access_denied", true),
+            1,
+            vec!["secret_source_failing"],
+            "vault fails for api_key: access_denied: its answer",
+        ),
+        (
+            "a value of another form",
+            failing_at("aws_ssm", "malformed", true),
+            1,
+            vec!["secret_source_failing"],
+            "aws_ssm fails for api_key: malformed: its answer",
+        ),
+        (
+            "a store is wrongly configured, nothing there",
+            failing_at("vault", "config", false),
+            1,
+            vec!["secret_source_failing", "required_secret_missing"],
             "",
         ),
         (
