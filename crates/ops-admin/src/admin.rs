@@ -19,6 +19,9 @@ const OUTDATED_WITHIN: Duration = Duration::from_secs(1);
 /// Time for which an answer holds where the checks tell nothing: an answer that they do not give takes less.
 const SAID_HOLDS: Duration = Duration::from_secs(10);
 
+/// The last answer to the question whether the service is ready, and its moment.
+type Said = Option<(Instant, Option<String>)>;
+
 /// The admin page of one service.
 #[derive(Clone)]
 pub struct Admin {
@@ -52,8 +55,7 @@ struct Inner {
     profile: bool,
     /// A question for readiness is under way.
     asking: Arc<AtomicBool>,
-    /// The last answer, and the moment of it.
-    said: Arc<Mutex<Option<(Instant, Option<String>)>>>,
+    said: Arc<Mutex<Said>>,
     /// Name of whoever changed the sampling ratio, and the reason.
     #[cfg(feature = "trace")]
     ratio_change: Arc<Mutex<Option<(String, String)>>>,
@@ -310,7 +312,7 @@ impl Admin {
         (reason.or_else(said), checks)
     }
 
-    fn said(&self) -> MutexGuard<'_, Option<(Instant, Option<String>)>> {
+    fn said(&self) -> MutexGuard<'_, Said> {
         let said = self.inner.said.lock();
         said.unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,5 @@
 //! Values of secrets and lines of the log: what ops-secrets takes for a secret, ops-log does not write.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::sync::{Arc, Mutex};
 
 use ops_layer::secrets::{Secrets, get_secret};

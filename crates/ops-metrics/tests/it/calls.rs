@@ -161,7 +161,7 @@ async fn what_any_client_can_ask_for_is_no_error_of_the_server() {
             call("calls.Known/One", || trailers(0)).await;
             call(method, answer).await;
         };
-        let (ratio, routes) = second(registry.clone(), calls).await;
+        let (ratio, routes) = second(registry, calls).await;
         assert_eq!(ratio, 0.0, "{method}: {routes:?}");
         assert!(routes.iter().all(|route| route.errors == 0), "{routes:?}");
         let text = registry.render();
@@ -184,7 +184,7 @@ async fn a_status_of_5xx_is_an_error_whatever_the_call_says() {
         })
         .await;
     };
-    let (ratio, _) = second(registry.clone(), calls).await;
+    let (ratio, _) = second(registry, calls).await;
     assert_eq!(ratio, 1.0);
     let text = registry.render();
     assert!(text.contains(r#"error_type="NOT_FOUND""#), "{text}");
