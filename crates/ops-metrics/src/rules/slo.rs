@@ -100,6 +100,23 @@ impl Slo {
             assert!(fits, "the name of an objective is [A-Z][A-Za-z0-9]*");
             at += 1;
         }
+        let mut at = 0;
+        while at < self.annotations.len() {
+            let name = self.annotations[at].0;
+            assert!(
+                !is_same(name, "summary") && !is_same(name, "description"),
+                "alerts have a summary and a description of their own: an annotation has another name"
+            );
+            let mut before = 0;
+            while before < at {
+                assert!(
+                    !is_same(name, self.annotations[before].0),
+                    "an annotation of an objective is there twice"
+                );
+                before += 1;
+            }
+            at += 1;
+        }
         self
     }
 
@@ -112,6 +129,16 @@ impl Slo {
     pub fn percent(&self) -> f64 {
         self.percent
     }
+}
+
+/// Returns true for equal texts, at compile time too.
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
 }
 
 /// An objective whose metrics, labels and patterns are what Prometheus will find.
@@ -285,7 +312,8 @@ fn snake(name: &str) -> String {
 /// Each names its metric by the function, which is in scope. A counter, or a histogram as the counter of its observations, `fails`
 /// with label values that match a pattern, and may have a second metric of failures after `and`; observations of a histogram are good
 /// if they are `within` one of its buckets. Label values that `ignores` lists are not counted. What `annotations` lists, such as
-/// `runbook_url`, is on each of the alerts. A pattern is values separated by `|`, with `.` for a
+/// `runbook_url`, is on each of the alerts; a name that is listed twice, `summary` and `description`, which alerts have, do not
+/// compile. A pattern is values separated by `|`, with `.` for a
 /// character. An objective below 50 % or above 99.999 % does not compile.
 ///
 /// ```

@@ -162,6 +162,28 @@ fn what_cannot_be_found_is_refused_with_what_is_accepted() {
 }
 
 #[test]
+fn an_annotation_that_an_alert_would_have_twice_is_refused() {
+    let fails = &[("outcome", "failed")];
+    let check = |annotations| {
+        let slo = Slo::new("Jobs", "Jobs succeed", 99.0, shop_jobs_total::family).fails(fails);
+        std::panic::catch_unwind(|| slo.annotations(annotations).check().name())
+            .map_err(|panic| *panic.downcast::<&str>().unwrap())
+    };
+    let own = "alerts have a summary and a description of their own";
+    for (annotations, refused) in [
+        (&[("summary", "a")], own),
+        (&[("a", "a"), ("description", "b")], own),
+        (&[("a", "a"), ("b", "b"), ("a", "c")], "is there twice"),
+    ] as [(&'static [_], _); 3]
+    {
+        let why = check(annotations).unwrap_err();
+        assert!(why.contains(refused), "{why}");
+    }
+    let taken = check(&[("summary_url", "a"), ("descriptio", "b"), ("a", "c")]);
+    assert_eq!(taken, Ok("Jobs"));
+}
+
+#[test]
 fn a_budget_that_cannot_be_spent_so_fast_has_no_such_alert() {
     let text = shop().rules();
     assert!(text.contains("alert: JobsQuickBurnFast"));
