@@ -48,4 +48,4 @@ WITH settings AS (
 )
 SELECT second AS "at", requests_per_second, error_ratio, p50 AS p50_seconds, p95 AS p95_seconds, p99 AS p99_seconds, cache_hit_ratio,
   requests_in_flight, resident_memory_bytes, cpu_cores
-FROM points LEFT JOIN latency ON second // 60 = latency.minute ORDER BY second
+FROM points LEFT JOIN latency ON (second - 1) // 60 = latency.minute ORDER BY second -- a bin ends at its second
