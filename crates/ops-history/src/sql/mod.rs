@@ -88,7 +88,7 @@ pub fn query(dirs: &[impl AsRef<Path>], sql: &str, limits: &Limits) -> Result<An
             Ok(sandbox) => {
                 let sql = sandbox.checked(sql)?;
                 let left = limits.time.saturating_sub(started.elapsed());
-                sandbox.answer(sql, limits.rows, left, limits.time)
+                sandbox.answer(&sql, limits.rows, left, limits.time)
             }
             Err(error) => Err(error),
         };

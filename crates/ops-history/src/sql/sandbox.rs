@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -96,8 +97,8 @@ impl Sandbox {
         Ok(answer)
     }
 
-    /// Returns the statement without its semicolon if it is one SELECT, and nothing else.
-    pub(super) fn checked<'a>(&self, sql: &'a str) -> Result<&'a str, Error> {
+    /// Returns the statement without its semicolon and what follows that, if it is one SELECT and nothing else.
+    pub(super) fn checked<'a>(&self, sql: &'a str) -> Result<Cow<'a, str>, Error> {
         let sql = sql.trim().trim_end_matches(';').trim_end();
         // the engine's own parser: it gives an error for anything but SELECT
         let question = "SELECT CAST(json_serialize_sql(CAST(? AS VARCHAR)) AS VARCHAR)";
@@ -116,7 +117,14 @@ impl Sandbox {
             }));
         }
         match parsed.statements.len() {
-            1 => Ok(sql),
+            // a comment after the semicolon, or a semicolon in a text: the parser writes the statement itself anew
+            1 if sql.contains(';') => {
+                let question =
+                    "SELECT json_deserialize_sql(json_serialize_sql(CAST(? AS VARCHAR)))";
+                let alone = self.0.query_row(question, [sql], |row| row.get(0));
+                alone.map(Cow::Owned).map_err(failed)
+            }
+            1 => Ok(Cow::Borrowed(sql)),
             0 => Err(Error::statement("there is no statement")),
             count => Err(Error::statement(format!(
                 "{count} statements: one SELECT is possible here"

@@ -116,6 +116,9 @@ fn an_empty_history_answers_and_wrong_statements_say_what_is_wrong() {
         "SELECT count(*) FROM logs",
         "SELECT count(*) AS n FROM requests;",
         "SELECT count(*) FROM spans, metrics -- both",
+        "SELECT count(*) FROM logs; -- note",
+        "SELECT count(*) FROM logs -- one; two\n ; /* three; */ ;",
+        "SELECT count(*) FROM logs WHERE body <> ';\n' ;; ",
     ] {
         assert_eq!(rows(&ask(&[place.dir()], sql)), [[json!(0)]], "{sql}");
     }
