@@ -7,9 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use crate::Table;
 use crate::error::{Error, ErrorKind, chain};
-use crate::file::directory::{DRAFT, Found, distinct, list};
+use crate::file::directory::{DRAFT, Found, distinct, list, remove};
 use crate::file::name::{HOUR_US, Name};
 use crate::file::stored::Stored;
+
+/// Times that files are listed because some of them were merged or removed while they were copied.
+const LISTINGS: usize = 10;
 
 /// Files, rows and bytes of one table.
 #[derive(Clone, Debug)]
@@ -95,23 +98,16 @@ pub fn prune(dir: &Path, age: Duration) -> Result<Moved, Error> {
     let mut removed = Moved::default();
     for one in list(dir)? {
         let (_, end) = hours(&one.name);
-        if now.duration_since(end).is_ok_and(|since| since >= age) {
-            match fs::remove_file(&one.path) {
-                Ok(()) => {
-                    removed.files += 1;
-                    removed.bytes += one.bytes;
-                }
-                // somebody else removed it
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(Error::io(&one.path, "remove the file", error)),
-            }
+        if now.duration_since(end).is_ok_and(|since| since >= age) && remove(&one.path)? {
+            removed.files += 1;
+            removed.bytes += one.bytes;
         }
     }
     Ok(removed)
 }
 
 /// Copies the files of the hours from `since` to `until` into a directory, which is a history like any other afterwards. Files
-/// that are there already stay as they are.
+/// that are there already stay as they are. The directories may be written to meanwhile.
 ///
 /// # Errors
 ///
@@ -123,25 +119,46 @@ pub fn export(
     until: SystemTime,
 ) -> Result<Moved, Error> {
     let mut copied = Moved::default();
-    for one in Files::of(dirs, &BTreeSet::new())?.readable {
-        if !overlaps(&one.name, Some(since), Some(until)) {
-            continue;
+    for listing in 1.. {
+        let mut gone = None;
+        for one in Files::of(dirs, &BTreeSet::new())?.readable {
+            if !overlaps(&one.name, Some(since), Some(until)) {
+                continue;
+            }
+            match copy(&one, to) {
+                Ok(Some(bytes)) => {
+                    copied.files += 1;
+                    copied.bytes += bytes;
+                }
+                Ok(None) => {}
+                // merged meanwhile: its rows are in another one
+                Err(error) if !one.path.exists() => gone = Some(error),
+                Err(error) => return Err(error),
+            }
         }
-        let folder = to.join(one.name.table.as_str());
-        let made = fs::create_dir_all(&folder);
-        made.map_err(|error| Error::io(&folder, "make the folder", error))?;
-        let path = folder.join(one.name.text());
-        if path.exists() {
-            continue;
+        match gone {
+            Some(error) if listing == LISTINGS => return Err(error),
+            Some(_) => {}
+            None => break,
         }
-        let draft = folder.join(format!("{DRAFT}{}", one.name.text()));
-        let bytes = fs::copy(&one.path, &draft)
-            .and_then(|bytes| fs::rename(&draft, &path).map(|()| bytes))
-            .map_err(|error| Error::io(&one.path, "copy the file", error))?;
-        copied.files += 1;
-        copied.bytes += bytes;
     }
     Ok(copied)
+}
+
+/// Copies a file and returns its bytes; `None` if it is there already.
+fn copy(one: &Found, to: &Path) -> Result<Option<u64>, Error> {
+    let folder = to.join(one.name.table.as_str());
+    let made = fs::create_dir_all(&folder);
+    made.map_err(|error| Error::io(&folder, "make the folder", error))?;
+    let path = folder.join(one.name.text());
+    if path.exists() {
+        return Ok(None);
+    }
+    let draft = folder.join(format!("{DRAFT}{}", one.name.text()));
+    let copied = fs::copy(&one.path, &draft)
+        .and_then(|bytes| fs::rename(&draft, &path).map(|()| bytes))
+        .map_err(|error| Error::io(&one.path, "copy the file", error))?;
+    Ok(Some(copied))
 }
 
 /// Reports whether the hour of a file has moments from `since` to `until`.

@@ -68,6 +68,15 @@ pub(crate) fn remove_drafts(dir: &Path) {
     }
 }
 
+/// Removes a file, and returns false if somebody else did.
+pub(crate) fn remove(path: &Path) -> Result<bool, Error> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io(path, "remove the file", error)),
+    }
+}
+
 /// Lists the files of all tables, without those that are in a merged one. Links and anything else that is no file are left out.
 pub(crate) fn list(dir: &Path) -> Result<Vec<Found>, Error> {
     let mut found = Vec::new();

@@ -1,7 +1,6 @@
 //! The thread that merges files and removes old ones.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -10,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::Shared;
 use super::record::micros;
 use crate::error::{Error, chain};
-use crate::file::directory::{Found, distinct, list};
+use crate::file::directory::{Found, distinct, list, remove};
 use crate::file::merge::{Failure, MAX_ROWS, MAX_SOURCES, merge};
 use crate::file::name::HOUR_US;
 use crate::file::stored::Stored;
@@ -113,8 +112,7 @@ impl Tidier {
     }
 
     fn remove(&mut self, one: &Found) -> Result<(), Error> {
-        let removed = fs::remove_file(&one.path);
-        removed.map_err(|error| Error::io(&one.path, "remove the file", error))?;
+        remove(&one.path)?;
         self.rows.remove(&one.path);
         Ok(())
     }
@@ -187,13 +185,14 @@ impl Tidier {
         });
     }
 
-    /// Merges the small files of each hour: those of the hours that are over to as few as possible, and those of the newest one
-    /// once there are many.
+    /// Merges the small files of each hour: those of the hours that are over to as few as possible, and those of the newest one,
+    /// or of one that lasts by the clock, once there are many.
     fn merge(&mut self, files: &[Found]) -> Result<(), Error> {
         let mut files: Vec<_> = files.to_vec();
         files.sort_by_key(|one| (one.name.group(), one.name.first));
         // the newest hour of each run and table; hours of runs before are all over
         let run = self.shared.done.run();
+        let now = micros(self.shared.config.clock.read().0);
         for group in files.chunk_by(|a, b| a.name.group() == b.name.group()) {
             let Some(name) = group.first().map(|one| one.name) else {
                 continue;
@@ -202,7 +201,10 @@ impl Tidier {
                 let other = one.name;
                 (other.table, other.run, other.instance) == (name.table, name.run, name.instance)
             });
-            let is_over = name.run != run || later.map(|one| one.name.hour).max() > Some(name.hour);
+            // a clock that was set back writes again into an hour that others follow
+            let is_past = (name.hour + 1).saturating_mul(HOUR_US) <= now
+                && later.map(|one| one.name.hour).max() > Some(name.hour);
+            let is_over = name.run != run || is_past;
             self.merge_group(group, is_over)?;
         }
         Ok(())
@@ -249,8 +251,7 @@ impl Tidier {
                 };
                 step(Step::Merged)?;
                 for source in sources {
-                    fs::remove_file(&source.path)
-                        .map_err(|error| Error::io(&source.path, "remove the file", error))?;
+                    remove(&source.path)?;
                     step(Step::SourceRemoved)?;
                 }
                 Ok(())

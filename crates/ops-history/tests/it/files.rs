@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use ops_history::{History, export, inventory, prune};
+use ops_history::{History, Step, export, inventory, prune};
 use serde_json::json;
 
 use crate::{Clocks, LONG, Place, ask, at, is_full, number, numbers, rows, value, wait_for};
@@ -251,6 +251,81 @@ fn hours_are_copied_and_removed_as_a_whole() {
     );
     let removed = prune(&copy.dir(), Duration::ZERO).unwrap().files;
     assert_eq!(removed, 2);
+}
+
+/// A directory, and something that happens before it is listed.
+struct Listed<'a>(std::path::PathBuf, &'a dyn Fn());
+
+impl AsRef<std::path::Path> for Listed<'_> {
+    fn as_ref(&self) -> &std::path::Path {
+        self.1();
+        &self.0
+    }
+}
+
+#[test]
+fn files_that_are_merged_while_they_are_copied_are_copied_as_the_merged_one() {
+    let (place, other, copy) = (Place::new(), Place::new(), Place::new());
+    three(&place);
+    assert!(other.open().close(LONG));
+    let merge = || {
+        let history = place.open();
+        wait_for("the merge", || place.names("logs").len() == 1);
+        assert!(history.close(LONG));
+    };
+    // the files of the first directory are listed by then, and not yet copied
+    let dirs = [Listed(place.dir(), &|| ()), Listed(other.dir(), &merge)];
+    let copied = export(&dirs, &copy.dir(), at(0), at(3600)).unwrap();
+    assert_eq!(copied.files, 1);
+    assert_eq!(numbers(&[copy.dir()]), [0, 1, 2]);
+}
+
+#[test]
+fn a_file_that_somebody_else_removed_counts_as_removed() {
+    let place = Place::new();
+    three(&place);
+    let first = place.first_file("logs");
+    let config = place.config().on_step(move |step| match step {
+        Step::Merged => std::fs::remove_file(&first),
+        _ => Ok(()),
+    });
+    let history = History::open(config).unwrap();
+    // the files of the run before are merged by the first look
+    wait_for("a look", || history.stats().looks > 0);
+    let stats = history.stats();
+    assert_eq!((stats.untidy, stats.merges), (None, 1));
+    assert_eq!(place.names("logs").len(), 1);
+    assert!(history.close(LONG));
+    assert_eq!(numbers(&[place.dir()]), [0, 1, 2]);
+}
+
+#[test]
+fn an_hour_lasts_by_the_clock_also_if_files_of_a_later_one_are_there() {
+    let place = Place::new();
+    let clocks = Clocks::default();
+    clocks.set(3610, 0);
+    let history = History::open(clocks.configure(place.config())).unwrap();
+    let mut offered = 0;
+    let mut touch = |second: u64| {
+        let before = history.stats().looks;
+        number(&history, second, offered);
+        offered += 1;
+        assert!(history.flush(LONG));
+        wait_for("a look", || history.stats().looks > before);
+    };
+    touch(3610);
+    // the clock was an hour ahead
+    for second in 10..16 {
+        clocks.set(second, second);
+        touch(second);
+    }
+    assert_eq!(history.stats().merges, 0);
+    clocks.set(3620, 3620);
+    touch(3620);
+    touch(3621);
+    wait_for("the merge", || history.stats().merges == 1);
+    assert!(history.close(LONG));
+    assert_eq!(numbers(&[place.dir()]), (0..offered).collect::<Vec<_>>());
 }
 
 /// Damages the first page of a file, and makes its checksum that of the damaged bytes.
