@@ -51,7 +51,6 @@ pub fn init(config: Config) -> Result<Ops, Error> {
     let history = glue::history::Part::start(config.history.as_ref(), &config.service_name);
     let log = glue::log::Log::start(&config)?;
     black_box.started();
-    history.started();
     for section in &config.covered {
         tracing::warn!(
             target: "ops_layer", section, hint = "the program sets it itself", "config_section_ignored"
@@ -93,6 +92,8 @@ pub fn init(config: Config) -> Result<Ops, Error> {
         // what is drawn each second, or what other processes change
         move || ops.parts.cache.publish()
     });
+    // once all numbers are there, and published before they are read
+    ops.parts.history.started();
     let parts = Arc::downgrade(&ops.parts);
     let look = move |at, heartbeat| Some(parts.upgrade()?.look(at, heartbeat));
     let watch = Watch::start(look, glue::log::scrubbed, glue::trace::example)

@@ -11,18 +11,31 @@ const RUNBOOK: &str = "history-incomplete";
 
 pub(super) fn stopped(now: &Snapshot, _: &History) -> Option<Finding> {
     let why = now.history.as_ref()?.stopped.as_ref()?;
-    let mut finding = Finding::new("history_stopped", Severity::Warning)
+    let finding = Finding::new("history_stopped", Severity::Warning)
         .seen(why)
         .means("Lines, spans and metrics of now are not in the history. Nothing else is harmed.")
         .action(
             "Free space, or end the other process that writes there: it goes on by itself within a minute. If it could not start, \
              restart the service, with another OPS_HISTORY_DIR if need be.",
         );
-    // 28 is ENOSPC: only then is a full disk the cause, which may be another one
-    if why.contains("(os error 28)") {
-        finding = finding.explained_by("disk_full");
+    Some(explained(finding, why).runbook(RUNBOOK))
+}
+
+pub(super) fn untidy(now: &Snapshot, _: &History) -> Option<Finding> {
+    let why = now.history.as_ref()?.untidy.as_ref()?;
+    let finding = Finding::new("history_untidy", Severity::Warning)
+        .seen(why)
+        .means("Files of the history are neither merged nor removed: it needs more and more space. All is written, and no line is missing.")
+        .action("Free space, or let the service write to the directory and remove its files: it tries again each minute.");
+    Some(explained(finding, why).runbook(RUNBOOK))
+}
+
+/// 28 is ENOSPC: only then is a full disk the cause, which may be another one.
+fn explained(finding: Finding, why: &str) -> Finding {
+    match why.contains("(os error 28)") {
+        true => finding.explained_by("disk_full"),
+        false => finding,
     }
-    Some(finding.runbook(RUNBOOK))
 }
 
 pub(super) fn dropping(now: &Snapshot, history: &History) -> Option<Finding> {

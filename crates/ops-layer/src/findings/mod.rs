@@ -50,7 +50,7 @@ const fn rule(
     }
 }
 
-const RULES: [Rule; 34] = {
+const RULES: [Rule; 35] = {
     use Severity::{Critical, Warning};
     [
         rule(&export::COLLECTOR, Warning, export::collector),
@@ -94,6 +94,7 @@ const RULES: [Rule; 34] = {
         rule(&["last_run_crashed"], Warning, last_run::ended),
         rule(&["black_box_off"], Warning, last_run::off),
         rule(&["history_stopped"], Warning, kept::stopped),
+        rule(&["history_untidy"], Warning, kept::untidy),
         rule(&["history_dropping"], Warning, kept::dropping),
         rule(&["history_files_unreadable"], Warning, kept::unreadable),
         rule(&["cardinality_overflow"], Warning, process::cardinality),

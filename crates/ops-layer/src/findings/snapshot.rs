@@ -58,6 +58,8 @@ pub(crate) struct BlackBox {
 pub(crate) struct History {
     /// Reason why nothing is written although it was asked for.
     pub(crate) stopped: Option<String>,
+    /// Reason why files are neither merged nor removed.
+    pub(crate) untidy: Option<String>,
     /// Records that were dropped while it was not stopped.
     pub(crate) dropped: u64,
     pub(crate) written: u64,

@@ -1,5 +1,6 @@
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use ops_history::History;
 
@@ -12,12 +13,36 @@ use crate::glue;
 const VARIABLE: &str = "OPS_HISTORY_DIR";
 /// Time between two samples of the metrics.
 const EVERY: Duration = Duration::from_secs(15);
+/// Age of the last sample from which on a question has one more taken: a sample has all series.
+#[cfg(all(feature = "admin", feature = "serve"))]
+const FRESH: Duration = Duration::from_secs(5);
 
 /// The history, or the reason why there is none although one was asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Part {
     history: Option<History>,
     off: Option<String>,
+    sampler: Arc<Sampler>,
+}
+
+/// Moment of the last sample of the metrics.
+#[derive(Debug, Default)]
+struct Sampler(Mutex<Option<Instant>>);
+
+impl Sampler {
+    fn sample(&self, history: &History) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        glue::metrics::sample_to(history, SystemTime::now());
+    }
+
+    /// Samples unless the last sample is younger than this.
+    #[cfg(all(feature = "admin", feature = "serve"))]
+    fn sample_after(&self, age: Duration, history: &History) {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= age) {
+            self.sample(history);
+        }
+    }
 }
 
 /// Returns what holds: what is set in code, then the environment, then the file.
@@ -51,17 +76,17 @@ impl Part {
                 glue::trace::spans_to(&history);
                 Self {
                     history: Some(history),
-                    off: None,
+                    ..Self::default()
                 }
             }
             Err(error) => Self {
-                history: None,
                 off: Some(chain(&error)),
+                ..Self::default()
             },
         }
     }
 
-    /// Logs why there is none, and begins to sample the metrics.
+    /// Logs why there is none, and begins to sample the metrics, which are there by now.
     pub(crate) fn started(&self) {
         if let Some(why) = &self.off {
             tracing::warn!(target: "ops_layer", why, "history_off");
@@ -69,12 +94,13 @@ impl Part {
         let Some(history) = self.history.clone() else {
             return;
         };
+        let sampler = self.sampler.clone();
         let sampling = std::thread::Builder::new()
             .name("ops-history-metrics".to_owned())
             .spawn(move || {
                 // the first one at once: what is counted from here on is the difference to it
                 loop {
-                    glue::metrics::sample_to(&history, SystemTime::now());
+                    sampler.sample(&history);
                     std::thread::sleep(EVERY);
                 }
             });
@@ -94,7 +120,8 @@ impl Part {
         let stats = history.stats();
         let all = [stats.lines, stats.spans, stats.samples];
         Some(Seen {
-            stopped: stats.stopped.or(stats.untidy),
+            stopped: stats.stopped,
+            untidy: stats.untidy,
             dropped: all
                 .iter()
                 .map(|counts| counts.dropped() - counts.stopped)
@@ -115,10 +142,10 @@ impl Part {
         let history = self.history.clone()?;
         let dir = history.dir().canonicalize();
         let dir = dir.unwrap_or_else(|_| history.dir().to_owned());
-        let of_flush = history.clone();
+        let (of_flush, sampler) = (history.clone(), self.sampler.clone());
         let shown = ops_admin::History::new(dir.to_string_lossy(), history.run(), move |budget| {
             // numbers as they are now, not as they were up to 15 s ago
-            glue::metrics::sample_to(&of_flush, SystemTime::now());
+            sampler.sample_after(FRESH, &of_flush);
             of_flush.flush(budget)
         });
         Some(asked(shown, history))
@@ -127,7 +154,7 @@ impl Part {
     /// Samples the metrics once more, and writes what waits.
     pub(crate) fn close(&self, budget: Duration) {
         if let Some(history) = &self.history {
-            glue::metrics::sample_to(history, SystemTime::now());
+            self.sampler.sample(history);
             history.close(budget);
         }
     }

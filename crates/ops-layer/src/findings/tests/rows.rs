@@ -482,6 +482,19 @@ pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static
             "another process writes to this history",
         ),
         (
+            "a history that is not tidied",
+            Box::new(|snapshot| {
+                let untidy = Some("logs/a.parquet: cannot remove the file".to_owned());
+                snapshot.history = Some(History {
+                    untidy,
+                    ..History::default()
+                });
+            }),
+            1,
+            vec!["history_untidy"],
+            "cannot remove the file",
+        ),
+        (
             "a history that drops",
             Box::new(|snapshot| {
                 snapshot.history = Some(History {
