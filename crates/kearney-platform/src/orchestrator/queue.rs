@@ -48,6 +48,8 @@ pub enum Cancelled {
     Asked(Box<Record>),
     /// It was over before.
     Over(Box<Record>),
+    /// It runs, and the platform starts with it.
+    Needed,
     Unknown,
 }
 
@@ -126,6 +128,8 @@ impl Queue {
                 record.status = Status::Running;
                 Cancelled::Asked(record)
             }
+            // the first load never waited
+            _ if !record.status.is_over() => Cancelled::Needed,
             _ => Cancelled::Over(record),
         }
     }
@@ -164,4 +168,25 @@ impl Queue {
 
 fn publish_depth(state: &State) {
     domain_metrics::orchestrator_queue_depth().set(state.waiting.len() as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::job::Job;
+    use super::*;
+
+    #[test]
+    fn a_run_that_runs_without_having_waited_is_not_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = Queue::new(Runs::open(dir.path()).unwrap());
+        let mut record = Record::new(Job::Load, None);
+        record.status = Status::Running;
+        queue.runs().save(&record).unwrap();
+        let cancelled = queue.cancel(record.run_id);
+        assert!(matches!(cancelled, Cancelled::Needed), "{cancelled:?}");
+        record.end(Status::Success, None);
+        queue.runs().save(&record).unwrap();
+        let cancelled = queue.cancel(record.run_id);
+        assert!(matches!(cancelled, Cancelled::Over(_)), "{cancelled:?}");
+    }
 }

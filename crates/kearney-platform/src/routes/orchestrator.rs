@@ -88,7 +88,7 @@ pub async fn run(
     found.map(Json).ok_or_else(unknown)
 }
 
-/// Cancels a run: 200 if it waited, 202 if it runs and ends soon, 409 if it was over.
+/// Cancels a run: 200 if it waited, 202 if it runs and ends soon, 409 if it was over, or is the first load.
 pub async fn cancel_run(
     _: Authorized,
     State(platform): State<Arc<Platform>>,
@@ -100,6 +100,10 @@ pub async fn cancel_run(
         Cancelled::Asked(record) => Ok((StatusCode::ACCEPTED, Json(record)).into_response()),
         Cancelled::Over(record) => {
             let detail = format!("the run is over already: {}", record.status.as_str());
+            Err(Problem::new(StatusCode::CONFLICT, detail))
+        }
+        Cancelled::Needed => {
+            let detail = "the platform starts with this run, which cannot be cancelled";
             Err(Problem::new(StatusCode::CONFLICT, detail))
         }
         Cancelled::Unknown => Err(unknown()),
