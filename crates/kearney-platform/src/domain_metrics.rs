@@ -44,6 +44,10 @@ metrics::labels! {
         Network = "network",
         InvalidResponse = "invalid_response",
         CircuitOpen = "circuit_open",
+        /// The provider finds no area around this point, which is an answer.
+        NoArea = "no_area",
+        /// The platform asks as many questions as it may.
+        Busy = "busy",
         Cancelled = "cancelled",
     }
 }

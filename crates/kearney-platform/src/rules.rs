@@ -54,15 +54,16 @@ pub fn add_runs(
     });
 }
 
-/// Requests to providers, and those that failed; a request that the client gave up is neither.
+/// Requests to providers, and those that failed; one that the client gave up, or that was not sent for want of a turn, is neither. A
+/// point without an area around it is an answer.
 fn read() -> [f64; 2] {
     let family = domain_metrics::isochrone_requests_total::family();
     let of = |wanted: &dyn Fn(&str) -> bool| {
         let status = |labels: &[&str]| labels.last().is_some_and(|status| wanted(status));
         family.total(status).unwrap_or(0.0)
     };
-    let all = of(&|status| status != "cancelled");
-    let failed = of(&|status| !matches!(status, "ok" | "cancelled"));
+    let all = of(&|status| !matches!(status, "cancelled" | "busy"));
+    let failed = of(&|status| !matches!(status, "ok" | "no_area" | "cancelled" | "busy"));
     [all, failed]
 }
 

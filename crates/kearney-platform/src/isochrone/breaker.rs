@@ -6,7 +6,8 @@ const FAILURES_MAX: u32 = 5;
 /// Time until one call may try again.
 const OPEN_FOR: Duration = Duration::from_secs(30);
 
-/// Circuit breaker: lets calls through until several in a row failed, then one at a time after a pause.
+/// Circuit breaker: lets calls through until several in a row failed, then one at a time after a pause; none while the other side
+/// wants to be left alone.
 #[derive(Debug, Default)]
 pub struct Breaker(Mutex<State>);
 
@@ -14,12 +15,16 @@ pub struct Breaker(Mutex<State>);
 struct State {
     failures: u32,
     open_until: Option<Instant>,
+    rests_until: Option<Instant>,
 }
 
 impl Breaker {
     /// Lets a call through, or says how long none is.
     pub fn admit(&self, now: Instant) -> Result<(), Duration> {
         let mut state = self.lock();
+        if let Some(until) = state.rests_until.filter(|until| now < *until) {
+            return Err(until - now);
+        }
         match state.open_until {
             Some(until) if now < until => Err(until - now),
             Some(_) => {
@@ -32,7 +37,15 @@ impl Breaker {
     }
 
     pub fn worked(&self) {
-        *self.lock() = State::default();
+        let mut state = self.lock();
+        state.failures = 0;
+        state.open_until = None;
+    }
+
+    /// Lets no call through until then, as the other side wants it; all of them afterwards.
+    pub fn rest(&self, until: Instant) {
+        let mut state = self.lock();
+        state.rests_until = state.rests_until.max(Some(until));
     }
 
     pub fn failed(&self, now: Instant) {
@@ -72,5 +85,19 @@ mod tests {
         assert!(breaker.admit(later + OPEN_FOR).is_ok());
         breaker.worked();
         assert!(breaker.admit(later + OPEN_FOR).is_ok());
+    }
+
+    #[test]
+    fn nobody_asks_until_the_end_of_a_rest_and_everybody_after_it() {
+        let (breaker, start) = (Breaker::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        breaker.rest(at(60));
+        breaker.rest(at(10));
+        // an answer to a call that began before
+        breaker.worked();
+        assert_eq!(breaker.admit(at(20)), Err(Duration::from_secs(40)));
+        for _ in 0..2 {
+            assert!(breaker.admit(at(60)).is_ok());
+        }
     }
 }

@@ -11,7 +11,7 @@ use ops_layer::metrics::Label;
 use ops_layer::secrets::Secret;
 use ops_layer::trace::{SpanKind, span};
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::breaker::Breaker;
 use super::{Failure, Question};
@@ -23,8 +23,9 @@ const QUESTION_MAX: Duration = Duration::from_secs(10);
 /// Tries of one question, and the pause after the first; it doubles.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
-/// Calls at the same time; more wait.
-const CALLS_MAX: usize = 16;
+/// Questions at the same time; more wait, for this time at most.
+const QUESTIONS_MAX: usize = 16;
+const WAIT_MAX: Duration = Duration::from_secs(2);
 /// A provider that wants to be left alone for longer is asked again after this time.
 const RETRY_AFTER_MAX_S: u64 = 3600;
 /// A larger answer is refused; one contour has some 100 KiB at most.
@@ -71,13 +72,16 @@ impl fmt::Display for BadBaseUrl {
 
 impl std::error::Error for BadBaseUrl {}
 
+/// Right to ask one question.
+type Turn = Arc<OwnedSemaphorePermit>;
+
 /// Client of the API.
 #[derive(Debug)]
 pub struct Mapbox {
     base: BaseUrl,
     agent: ureq::Agent,
     breaker: Breaker,
-    calls: Arc<Semaphore>,
+    questions: Arc<Semaphore>,
 }
 
 impl Mapbox {
@@ -93,16 +97,17 @@ impl Mapbox {
             base,
             agent: config.into(),
             breaker: Breaker::default(),
-            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
         }
     }
 
     /// Returns the geometry of the area. What may pass is tried again while there is time.
     pub async fn ask(&self, question: &Question, token: &Secret) -> Result<Value, Failure> {
         let until = Instant::now() + QUESTION_MAX;
+        let turn = self.turn(question.mode).await?;
         let mut pause = PAUSE;
         for _ in 1..TRIES {
-            match self.call_once(question, token).await {
+            match self.call_once(question, token, &turn).await {
                 Err(failure) if failure.is_passing() => {
                     let wait = failure.retry_after.unwrap_or(pause);
                     if Instant::now() + wait + CALL_MAX > until {
@@ -119,10 +124,30 @@ impl Mapbox {
                 outcome => return outcome,
             }
         }
-        self.call_once(question, token).await
+        self.call_once(question, token, &turn).await
     }
 
-    async fn call_once(&self, question: &Question, token: &Secret) -> Result<Value, Failure> {
+    /// Waits until fewer questions are asked than may be.
+    async fn turn(&self, mode: Mode) -> Result<Turn, Failure> {
+        let turn = tokio::time::timeout(WAIT_MAX, self.questions.clone().acquire_owned()).await;
+        if let Ok(Ok(turn)) = turn {
+            return Ok(Arc::new(turn));
+        }
+        let mut call = Call::begin(mode);
+        call.status = Status::Busy;
+        drop(call);
+        Err(Failure {
+            retry_after: Some(WAIT_MAX),
+            ..Status::Busy.into()
+        })
+    }
+
+    async fn call_once(
+        &self,
+        question: &Question,
+        token: &Secret,
+        turn: &Turn,
+    ) -> Result<Value, Failure> {
         let mut call = Call::begin(question.mode);
         if let Err(left) = self.breaker.admit(Instant::now()) {
             call.status = Status::CircuitOpen;
@@ -140,34 +165,38 @@ impl Mapbox {
             isochrone.minutes = i64::from(question.minutes)
         );
         let url = url(&self.base, question, token.expose());
-        let outcome = self.fetch(url).await;
+        let outcome = self.fetch(url, turn.clone()).await;
+        call.status = match &outcome {
+            Ok(_) => Status::Ok,
+            Err(failure) => failure.status,
+        };
+        if !matches!(call.status, Status::Ok | Status::NoArea) {
+            span.set_error(call.status.text().to_owned());
+        }
         match &outcome {
-            Ok(_) => {
-                call.status = Status::Ok;
-                self.breaker.worked();
-            }
-            Err(failure) => {
-                call.status = failure.status;
-                span.set_error(failure.status.text().to_owned());
-                // it answers, and refuses: no reason not to ask it about something else
-                match failure.status {
-                    Status::ClientError => self.breaker.worked(),
-                    Status::RateLimited => {}
-                    _ => self.breaker.failed(Instant::now()),
+            Err(failure) if failure.status == Status::RateLimited => {
+                if let Some(wait) = failure.retry_after {
+                    self.breaker.rest(Instant::now() + wait);
                 }
             }
+            // it answers, and refuses: no reason not to ask it about something else
+            Ok(_)
+            | Err(Failure {
+                status: Status::NoArea | Status::ClientError,
+                ..
+            }) => {
+                self.breaker.worked();
+            }
+            Err(_) => self.breaker.failed(Instant::now()),
         }
         outcome
     }
 
-    async fn fetch(&self, url: String) -> Result<Value, Failure> {
-        let permit = tokio::time::timeout(CALL_MAX, self.calls.clone().acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else {
-            return Err(Status::Timeout.into());
-        };
+    /// Calls on a thread that may block. The turn ends with the call, also if nobody waits for it any more.
+    async fn fetch(&self, url: String, turn: Turn) -> Result<Value, Failure> {
         let agent = self.agent.clone();
         let fetched = ops_layer::spawn_blocking(move || {
-            let _permit = permit;
+            let _turn = turn;
             fetch(&agent, &url)
         });
         match fetched.await {
@@ -219,6 +248,7 @@ fn fetch(agent: &ureq::Agent, url: &str) -> Result<Value, Failure> {
         let seconds = seconds.and_then(|value| value.to_str().ok()?.trim().parse().ok());
         return Err(Failure {
             status: match status {
+                422 => Status::NoArea,
                 429 => Status::RateLimited,
                 400..=499 => Status::ClientError,
                 500..=599 => Status::ServerError,
@@ -278,7 +308,7 @@ impl Drop for Call {
     fn drop(&mut self) {
         let (provider, mode) = (Provider::Mapbox, self.mode);
         domain_metrics::isochrone_requests_total(provider, mode, self.status).inc();
-        if self.status != Status::CircuitOpen {
+        if !matches!(self.status, Status::CircuitOpen | Status::Busy) {
             let took = self.started.elapsed().as_secs_f64();
             domain_metrics::isochrone_request_latency_seconds(provider, mode).observe(took);
         }

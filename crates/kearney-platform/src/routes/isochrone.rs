@@ -71,7 +71,7 @@ fn missing(name: &str, accepts: &str) -> Problem {
 /// Names the cause in words of our own: what the provider sent may hold the address, and so the token.
 fn problem(failure: &Failure) -> Problem {
     let (status, detail) = match (failure.status, failure.http_status) {
-        (IsochroneStatus::ClientError, Some(422)) => (
+        (IsochroneStatus::NoArea, _) => (
             StatusCode::UNPROCESSABLE_ENTITY,
             "the provider finds no isochrone there: is the point near a road?",
         ),
@@ -89,7 +89,11 @@ fn problem(failure: &Failure) -> Problem {
         ),
         (IsochroneStatus::CircuitOpen, _) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "the provider failed several times and is left alone for a while",
+            "the provider failed several times, or wants fewer requests, and is left alone for a while",
+        ),
+        (IsochroneStatus::Busy, _) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the platform asks the provider as many questions as it may",
         ),
         _ => (
             StatusCode::BAD_GATEWAY,

@@ -5,8 +5,9 @@ use crate::served::{Home, Served};
 
 const AREA: &str = "/api/isochrone?lat=37.6&lon=-122.4&minutes=10&mode=walking";
 /// The statuses of a call, as the catalog has them.
-const STATUSES: [&str; 9] = [
+const STATUSES: [&str; 10] = [
     "ok",
+    "no_area",
     "http_4xx",
     "http_429",
     "http_5xx",
@@ -100,8 +101,9 @@ fn each_way_to_fail_has_an_answer_and_a_status_and_the_token_is_nowhere() {
     let mut told = Vec::new();
     // behavior, answer, calls, and the label they are counted with
     for (behavior, status, tries, label) in [
-        (Behavior::NoRoute, 422, 1, "http_4xx"),
-        (Behavior::RateLimited(600), 503, 1, "http_429"),
+        (Behavior::NoRoute, 422, 1, "no_area"),
+        (Behavior::Refuses, 502, 1, "http_4xx"),
+        (Behavior::RateLimited(0), 503, 3, "http_429"),
         (Behavior::Nonsense, 502, 1, "invalid_response"),
         (Behavior::BrokenOnce, 200, 2, "http_5xx"),
         (Behavior::CutBody, 502, 3, "network"),
@@ -112,20 +114,11 @@ fn each_way_to_fail_has_an_answer_and_a_status_and_the_token_is_nowhere() {
         assert_eq!(answer.status, status, "{behavior:?}: {}", answer.body);
         assert_eq!(mapbox.asked().len(), tries, "{behavior:?}");
         assert!(calls(&served, label) > 0, "{behavior:?}");
-        if let Behavior::RateLimited(seconds) = behavior {
-            assert_eq!(answer.header("retry-after"), seconds.to_string());
-        }
         told.push(answer.body);
     }
     // a client that leaves, and a provider that hangs
     mapbox.behave(Behavior::Hangs);
-    let address = served.api.trim_start_matches("http://");
-    let mut leaver = std::net::TcpStream::connect(address).unwrap();
-    std::io::Write::write_all(
-        &mut leaver,
-        format!("GET {AREA} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes(),
-    )
-    .unwrap();
+    let leaver = client(&served);
     let asked = Instant::now();
     while mapbox.asked().is_empty() {
         assert!(asked.elapsed() < Duration::from_secs(20));
@@ -173,6 +166,51 @@ fn each_way_to_fail_has_an_answer_and_a_status_and_the_token_is_nowhere() {
     for text in told {
         assert!(!text.contains(TOKEN), "{text}");
     }
+}
+
+/// A client that has asked, and does not read the answer.
+fn client(served: &Served) -> std::net::TcpStream {
+    let address = served.api.trim_start_matches("http://");
+    let mut client = std::net::TcpStream::connect(address).unwrap();
+    let request = format!("GET {AREA} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    std::io::Write::write_all(&mut client, request.as_bytes()).unwrap();
+    client
+}
+
+#[test]
+fn a_provider_that_wants_to_be_left_alone_is_not_asked_until_then_for_whichever_client() {
+    let mapbox = StandIn::start();
+    let (_, served) = with_mapbox(&mapbox.url);
+    mapbox.behave(Behavior::RateLimited(600));
+    let first = served.get(AREA);
+    assert_eq!((first.status, first.header("retry-after")), (503, "600"));
+    mapbox.behave(Behavior::Sound);
+    mapbox.asked();
+    let second = served.get(AREA);
+    assert_eq!(second.status, 503, "{}", second.body);
+    let left: u64 = second.header("retry-after").parse().unwrap();
+    assert!((500..=600).contains(&left), "{left}");
+    assert_eq!(mapbox.asked().len(), 0);
+    assert_eq!(calls(&served, "circuit_open"), 1);
+}
+
+#[test]
+fn a_question_beyond_those_that_may_be_asked_is_busy_and_no_failure_of_the_provider() {
+    let mapbox = StandIn::start();
+    let (_, served) = with_mapbox(&mapbox.url);
+    mapbox.behave(Behavior::Hangs);
+    let clients: Vec<_> = (0..16).map(|_| client(&served)).collect();
+    let (started, mut asked) = (Instant::now(), 0);
+    while asked < clients.len() {
+        asked += mapbox.asked().len();
+        assert!(started.elapsed() < Duration::from_secs(20));
+        std::thread::yield_now();
+    }
+    let busy = served.get(AREA);
+    assert_eq!(busy.status, 503, "{}", busy.body);
+    assert!(busy.body.contains("as many questions"), "{}", busy.body);
+    assert_eq!(busy.header("retry-after"), "2");
+    assert_eq!((calls(&served, "busy"), calls(&served, "timeout")), (1, 0));
 }
 
 #[test]

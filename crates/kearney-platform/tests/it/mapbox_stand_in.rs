@@ -14,6 +14,8 @@ pub(crate) enum Behavior {
     Sound,
     /// 422: nothing can be reached there.
     NoRoute,
+    /// 403: not for this token.
+    Refuses,
     /// 429 with this `Retry-After`.
     RateLimited(u64),
     /// 500.
@@ -94,6 +96,7 @@ fn serve(mut stream: TcpStream, shared: &Mutex<(Behavior, Vec<String>)>) {
                 String::new(),
                 r#"{"code":"NoSegment","message":"Could not find a matching segment"}"#.to_owned(),
             ),
+            Behavior::Refuses => (403, String::new(), r#"{"message":"Forbidden"}"#.to_owned()),
             Behavior::RateLimited(seconds) => (
                 429,
                 format!("Retry-After: {seconds}\r\n"),
