@@ -165,26 +165,14 @@ fn what_was_asked_is_in_the_answers_once_also_after_a_restart_and_of_two_replica
 }
 
 #[test]
-fn numbers_are_sampled_from_the_start_on_and_not_for_each_question() {
-    let started = Instant::now();
+fn numbers_are_sampled_from_the_start_on() {
     let mut home = Home::new();
     home.set("OPS_HISTORY_DIR", "history");
     let served = home.serve();
-    for _ in 0..20 {
-        let answer = get(&format!("{}/api/history/loggers", served.admin), &[]);
-        assert_eq!(answer.status, 200, "{}", answer.body);
-    }
     assert!(served.stop().success());
-    let took = started.elapsed().as_secs();
-    let sampled = "SELECT count(DISTINCT timestamp), min(timestamp) < (SELECT min(timestamp) FROM logs WHERE body = 'ready') FROM metrics";
+    let sampled = "SELECT min(timestamp) < (SELECT min(timestamp) FROM logs WHERE body = 'ready') FROM metrics";
     let sampled = sql(&home, &["history"], sampled);
-    assert_eq!(sampled[0][1], json!(true), "{sampled}");
-    // at the start, at the end, and every few seconds
-    let moments = sampled[0][0].as_u64().unwrap();
-    assert!(
-        (2..=3 + took / 4).contains(&moments),
-        "{moments} in {took} s"
-    );
+    assert_eq!(sampled, json!([[true]]), "{sampled}");
 }
 
 #[test]

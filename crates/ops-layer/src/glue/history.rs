@@ -1,6 +1,5 @@
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use ops_history::History;
 
@@ -13,36 +12,12 @@ use crate::glue;
 const VARIABLE: &str = "OPS_HISTORY_DIR";
 /// Time between two samples of the metrics.
 const EVERY: Duration = Duration::from_secs(15);
-/// Age of the last sample from which on a question has one more taken: a sample has all series.
-#[cfg(all(feature = "admin", feature = "serve"))]
-const FRESH: Duration = Duration::from_secs(5);
 
 /// The history, or the reason why there is none although one was asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Part {
     history: Option<History>,
     off: Option<String>,
-    sampler: Arc<Sampler>,
-}
-
-/// Moment of the last sample of the metrics.
-#[derive(Debug, Default)]
-struct Sampler(Mutex<Option<Instant>>);
-
-impl Sampler {
-    fn sample(&self, history: &History) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        glue::metrics::sample_to(history, SystemTime::now());
-    }
-
-    /// Samples unless the last sample is younger than this.
-    #[cfg(all(feature = "admin", feature = "serve"))]
-    fn sample_after(&self, age: Duration, history: &History) {
-        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= age) {
-            self.sample(history);
-        }
-    }
 }
 
 /// Returns what holds: what is set in code, then the environment, then the file.
@@ -76,12 +51,12 @@ impl Part {
                 glue::trace::spans_to(&history);
                 Self {
                     history: Some(history),
-                    ..Self::default()
+                    off: None,
                 }
             }
             Err(error) => Self {
+                history: None,
                 off: Some(chain(&error)),
-                ..Self::default()
             },
         }
     }
@@ -94,13 +69,12 @@ impl Part {
         let Some(history) = self.history.clone() else {
             return;
         };
-        let sampler = self.sampler.clone();
         let sampling = std::thread::Builder::new()
             .name("ops-history-metrics".to_owned())
             .spawn(move || {
                 // the first one at once: what is counted from here on is the difference to it
                 loop {
-                    sampler.sample(&history);
+                    glue::metrics::sample_to(&history, SystemTime::now());
                     std::thread::sleep(EVERY);
                 }
             });
@@ -142,10 +116,10 @@ impl Part {
         let history = self.history.clone()?;
         let dir = history.dir().canonicalize();
         let dir = dir.unwrap_or_else(|_| history.dir().to_owned());
-        let (of_flush, sampler) = (history.clone(), self.sampler.clone());
+        let of_flush = history.clone();
         let shown = ops_admin::History::new(dir.to_string_lossy(), history.run(), move |budget| {
             // numbers as they are now, not as they were up to 15 s ago
-            sampler.sample_after(FRESH, &of_flush);
+            glue::metrics::sample_to(&of_flush, SystemTime::now());
             of_flush.flush(budget)
         });
         Some(asked(shown, history))
@@ -154,7 +128,7 @@ impl Part {
     /// Samples the metrics once more, and writes what waits.
     pub(crate) fn close(&self, budget: Duration) {
         if let Some(history) = &self.history {
-            self.sampler.sample(history);
+            glue::metrics::sample_to(history, SystemTime::now());
             history.close(budget);
         }
     }
