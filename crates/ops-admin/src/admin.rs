@@ -378,12 +378,12 @@ impl Admin {
     }
 }
 
-/// Returns what is known of readiness; a panic of whoever knows it is a reason why the service is not ready.
 /// Reports if the state of a check is of long ago.
 fn is_outdated(checks: &[Check]) -> bool {
     checks.iter().any(|check| check.state == "unknown")
 }
 
+/// Returns what is known of readiness; a panic of whoever knows it is a reason why the service is not ready.
 fn known(latest: &Latest) -> Readiness {
     let panicked = |_| {
         (

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, request, response};
+use http::{HeaderMap, request, response};
 
 use crate::grpc::{Answer, RefusedCall, grpc_method, has_answered, is_known, is_route, timeout};
 use crate::{Ending, GrpcCode, GrpcEnd, Outcome};
@@ -75,7 +75,7 @@ impl Call {
             };
         let failed = match self.is_sent {
             true => code != GrpcCode::Ok,
-            false if outcome.sent_status.is_some_and(is_server_error) => true,
+            false if outcome.sent_status.is_some_and(|status| status >= 500) => true,
             // whoever asks for what is not there, or is refused, is no failure of the server, as with HTTP
             false if code == GrpcCode::Unimplemented && !is_known => false,
             false if self.is_refused && outcome.ending == Ending::Complete => false,
@@ -89,10 +89,6 @@ impl Call {
             is_known,
         }
     }
-}
-
-fn is_server_error(status: u16) -> bool {
-    status >= StatusCode::INTERNAL_SERVER_ERROR.as_u16()
 }
 
 /// Status of a call for which none was sent, and the cause if the status does not tell it.

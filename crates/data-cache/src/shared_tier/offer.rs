@@ -61,7 +61,7 @@ impl SharedTier {
             None => {
                 count(&self.counters.dropped);
                 if !self.takes_writes() {
-                    return self.owe();
+                    return self.disown();
                 }
                 Replacement::Nothing
             }
@@ -75,7 +75,7 @@ impl SharedTier {
         }
         if replacing.len() >= MAX_REPLACED {
             drop(replacing);
-            return self.owe();
+            return self.disown();
         }
         replacing.insert(key, None);
         drop(replacing);
@@ -104,7 +104,7 @@ impl SharedTier {
                 Replacement::Nothing => self.forget(&key),
             };
             if !is_done {
-                self.owe();
+                self.disown();
             }
             let mut replacing = self.replacing.lock();
             next = replacing.get_mut(&key).and_then(Option::take);

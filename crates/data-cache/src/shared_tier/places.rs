@@ -47,7 +47,7 @@ impl Drop for Place {
     }
 }
 
-/// What becomes of the result that others have, since another one was set.
+/// Fate of the result that others have, since another one was set.
 pub(super) enum Replacement {
     /// It is replaced by the one that was set, which has a place.
     By(Offer, Place),

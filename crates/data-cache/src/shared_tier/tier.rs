@@ -114,13 +114,9 @@ impl SharedTier {
     }
 
     /// Puts shared results without a content id out of reach, on this machine from here on.
+    ///
+    /// A machine that may not write takes what others write, and what is kept on it is its own.
     pub(crate) fn disown(&self) {
-        self.owe();
-    }
-
-    /// Has results without a content id put out of reach. A machine that may not write takes what others write, and what is kept
-    /// on it is its own.
-    pub(super) fn owe(&self) {
         if !self.writes.are_denied() {
             self.epochs.owe();
         }

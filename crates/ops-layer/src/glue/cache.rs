@@ -115,7 +115,7 @@ impl Part {
 
 impl Asked {
     fn count(&self, event: &QueryEvent) {
-        let Some(ran) = event.ran.filter(|_| event.system == DUCKDB) else {
+        let Some(ran) = time_at_duckdb(event) else {
             return;
         };
         self.run.fetch_add(1, Ordering::Relaxed);
@@ -124,6 +124,11 @@ impl Asked {
         let is_slow = ran > SLOW_QUERY;
         self.slow.fetch_add(u64::from(is_slow), Ordering::Relaxed);
     }
+}
+
+/// Time at DuckDB, waiting for one of its connections included; `None` if it was not asked: what the cache answers is no query of it.
+fn time_at_duckdb(event: &QueryEvent) -> Option<std::time::Duration> {
+    event.ran.filter(|_| event.system == DUCKDB)
 }
 
 /// Log lines and spans of another thread belong to whoever asked.
@@ -191,11 +196,10 @@ fn register() {
     }
 }
 
-/// Time at the engine, waiting for one of its connections included; what the cache answered is no query of the database.
 #[cfg(feature = "metrics")]
 fn count(event: &QueryEvent) {
     use ops_metrics::catalog;
-    let Some(ran) = event.ran.filter(|_| event.system == DUCKDB) else {
+    let Some(ran) = time_at_duckdb(event) else {
         return;
     };
     let known = QUERY_TYPES

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use rustix::process::Signal;
 
 use crate::client::{connect, get, until};
-use crate::process::Start;
+use crate::process::{Process, Start};
 
 /// Types and flags of frames (RFC 9113, section 6).
 const DATA: u8 = 0;
@@ -77,6 +77,16 @@ impl Frame {
     }
 }
 
+/// Connects a client with these settings.
+fn client(service: &Process, settings: &[u8]) -> TcpStream {
+    let mut client = connect(service.api);
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    client.write_all(preface).unwrap();
+    let settings = Frame::new(SETTINGS, 0, 0, settings).bytes();
+    client.write_all(&settings).unwrap();
+    client
+}
+
 /// Reads until the body of a response is whole; returns it.
 fn body(client: &mut TcpStream, stream: u32) -> Vec<u8> {
     body_and_goaway(client, stream).0
@@ -101,12 +111,7 @@ fn body_and_goaway(client: &mut TcpStream, stream: u32) -> (Vec<u8>, Option<Fram
 #[test]
 fn requests_that_were_written_behind_the_answer_to_the_goaway_are_answered() {
     let service = Start::new("serve").env("OPS_GRACE_SECONDS", "2").serve();
-    let mut client = connect(service.api);
-    client
-        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        .unwrap();
-    let settings = Frame::new(SETTINGS, 0, 0, &[]).bytes();
-    client.write_all(&settings).unwrap();
+    let mut client = client(&service, &[]);
     client.write_all(&Frame::request(1).bytes()).unwrap();
     assert_eq!(body(&mut client, 1), b"hello\n");
 
@@ -146,12 +151,7 @@ fn requests_that_were_written_behind_the_answer_to_the_goaway_are_answered() {
 #[test]
 fn a_client_that_was_answered_and_ignores_the_goaway_is_no_request_that_was_cut_off() {
     let service = Start::new("serve").env("OPS_SHUTDOWN_SECONDS", "1").serve();
-    let mut client = connect(service.api);
-    client
-        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        .unwrap();
-    let settings = Frame::new(SETTINGS, 0, 0, &[]).bytes();
-    client.write_all(&settings).unwrap();
+    let mut client = client(&service, &[]);
     client.write_all(&Frame::request(1).bytes()).unwrap();
     assert_eq!(body(&mut client, 1), b"hello\n");
     let (status, log) = service.stop();
@@ -165,13 +165,8 @@ fn a_client_that_takes_nothing_of_its_response_gives_its_place_back() {
         .env("MAX_IN_FLIGHT", "1")
         .env("WRITE_MS", "500")
         .serve();
-    let mut client = connect(service.api);
-    client
-        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        .unwrap();
     // the initial window (4) of each stream has no byte
-    let settings = Frame::new(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]).bytes();
-    client.write_all(&settings).unwrap();
+    let mut client = client(&service, &[0, 4, 0, 0, 0, 0]);
     client.write_all(&Frame::get(1, "/chunks").bytes()).unwrap();
     while Frame::read(&mut client).unwrap().kind != HEADERS {}
     assert_eq!(get(service.api, "/hello").status, 503);
