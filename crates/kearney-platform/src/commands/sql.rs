@@ -7,6 +7,8 @@ use std::time::Duration;
 use ops_layer::history::ErrorKind;
 use ops_layer::history::sql::{Answer, Limits, NAMED, named, query, tables_of};
 use ops_layer::log::reader::escaped;
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::admin_client::{Answer as Reply, post, token, url};
 use crate::args;
@@ -26,6 +28,7 @@ pub fn run(options: &args::Sql) -> Result<()> {
     let sql = statement(options)?;
     let mut limits = Limits::default();
     limits.rows = options.limit;
+    limits.bytes = u64::MAX;
     limits.time = options.timeout;
     (limits.since, limits.until) = (options.since, options.until);
     let wanted = Wanted {
@@ -127,21 +130,27 @@ fn listed() -> String {
 }
 
 /// Columns and rows as one document. The rows are lists, since columns may share a name.
-fn as_json(found: &Answer) -> serde_json::Value {
-    let raw = |json: &String| serde_json::from_str::<serde_json::Value>(json).unwrap_or_default();
-    let rows: Vec<Vec<_>> = found
-        .rows
-        .iter()
-        .map(|row| row.iter().map(raw).collect())
-        .collect();
-    serde_json::json!({
-        "columns": found.columns,
-        "rows": rows,
-        "truncated": found.is_truncated,
-        "files": found.files,
-        "skipped": found.skipped,
-        "seconds": found.seconds,
-    })
+fn as_json(found: &Answer) -> impl Serialize {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        columns: &'a [String],
+        files: usize,
+        /// As the engine wrote them: a number may have more digits than a float.
+        rows: Vec<Vec<Option<Box<RawValue>>>>,
+        seconds: f64,
+        skipped: &'a [String],
+        truncated: bool,
+    }
+    let raw = |json: &String| RawValue::from_string(json.clone()).ok();
+    let cells = |row: &Vec<String>| row.iter().map(raw).collect();
+    Document {
+        columns: &found.columns,
+        files: found.files,
+        rows: found.rows.iter().map(cells).collect(),
+        seconds: found.seconds,
+        skipped: &found.skipped,
+        truncated: found.is_truncated,
+    }
 }
 
 /// Columns below their names, each as wide as its longest cell.

@@ -28,6 +28,19 @@ pub(crate) fn sql(home: &Home, dirs: &[&str], statement: &str) -> Value {
     serde_json::from_slice::<Value>(&output.stdout).unwrap()["rows"].clone()
 }
 
+#[test]
+fn a_number_is_printed_as_the_engine_has_it() {
+    let home = Home::new();
+    std::fs::create_dir(home.path("none")).unwrap();
+    let statement =
+        "SELECT 12345678901234567890123::HUGEINT AS a, 0.1234567890123456789::DECIMAL(20, 19) AS b";
+    let output = run(&home, &["sql", "--json", statement, "--dir", "none"]);
+    let text = text(&output);
+    for number in ["12345678901234567890123", "0.1234567890123456789"] {
+        assert!(text.contains(number), "{text}");
+    }
+}
+
 /// Asks again until the answer is this one: a line is in a file within ten seconds.
 fn until(home: &Home, dirs: &[&str], statement: &str, expected: &Value) {
     let started = Instant::now();

@@ -26,6 +26,8 @@ pub struct Limits {
     pub time: Duration,
     /// Rows of its answer; further ones are left out, and the answer says so.
     pub rows: usize,
+    /// Bytes of its rows as JSON; further ones are left out, and the answer says so. A first row of more is an error.
+    pub bytes: u64,
     /// Memory of the engine in bytes; a statement that needs more fails.
     pub memory: u64,
     /// Threads of the engine; `None` for one per processor.
@@ -41,6 +43,7 @@ impl Default for Limits {
         Self {
             time: Duration::from_secs(30),
             rows: 1000,
+            bytes: 256 << 20,
             memory: 1 << 30,
             threads: None,
             since: None,
@@ -57,7 +60,7 @@ pub struct Answer {
     pub columns: Vec<String>,
     /// Rows, each with the JSON text of one value for each column.
     pub rows: Vec<Vec<String>>,
-    /// There are more rows than the limit.
+    /// There are more rows than the limit, or more bytes.
     pub is_truncated: bool,
     /// Number of files that were asked.
     pub files: usize,
@@ -88,7 +91,7 @@ pub fn query(dirs: &[impl AsRef<Path>], sql: &str, limits: &Limits) -> Result<An
             Ok(sandbox) => {
                 let sql = sandbox.checked(sql)?;
                 let left = limits.time.saturating_sub(started.elapsed());
-                sandbox.answer(&sql, limits.rows, left, limits.time)
+                sandbox.answer(&sql, left, limits)
             }
             Err(error) => Err(error),
         };

@@ -4,6 +4,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use duckdb::Connection;
+use duckdb::arrow::array::AsArray;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -49,9 +50,8 @@ impl Sandbox {
     pub(super) fn answer(
         &self,
         sql: &str,
-        rows: usize,
         left: Duration,
-        limit: Duration,
+        limits: &Limits,
     ) -> Result<Answer, Error> {
         let (done, is_done) = channel::<()>();
         let handle = self.0.interrupt_handle();
@@ -65,34 +65,47 @@ impl Sandbox {
             is_late
         });
         let watch = watch.map_err(|error| Error::statement(error.to_string()))?;
-        let answer = self.rows(sql, rows);
+        let answer = self.rows(sql, limits);
         drop(done);
         let is_late = watch.join().unwrap_or(false);
         match answer {
-            Err(_) if is_late => Err(Error::timed_out(limit)),
+            Err(_) if is_late => Err(Error::timed_out(limits.time)),
             answer => answer,
         }
     }
 
-    fn rows(&self, sql: &str, limit: usize) -> Result<Answer, Error> {
+    fn rows(&self, sql: &str, limits: &Limits) -> Result<Answer, Error> {
         // the engine writes the values as JSON, so that each of its types has one form
-        let more = limit.saturating_add(1);
+        let more = limits.rows.saturating_add(1);
         let wrapped = format!("SELECT to_json(answer) FROM (\n{sql}\n) AS answer LIMIT {more}");
         let mut statement = self.0.prepare(&wrapped).map_err(failed)?;
-        let mut found = statement.query([]).map_err(failed)?;
+        // piece by piece: the engine counts no answer against its memory, and its iterator panics where `step` fails
+        drop(statement.stream_arrow([]).map_err(failed)?);
         let mut answer = Answer::default();
-        while let Some(row) = found.next().map_err(failed)? {
-            if answer.rows.len() == limit {
-                answer.is_truncated = true;
-                break;
+        let mut left = limits.bytes;
+        while let Some(piece) = statement.step().map_err(failed)? {
+            let texts = piece.column(0).as_string_opt::<i32>();
+            let texts = texts.ok_or_else(|| Error::statement("the engine writes no JSON"))?;
+            for json in texts.iter().map(Option::unwrap_or_default) {
+                let fits = left.checked_sub(json.len() as u64);
+                let Some(rest) = fits.filter(|_| answer.rows.len() < limits.rows) else {
+                    if answer.rows.is_empty() && limits.rows > 0 {
+                        let (most, found) = (limits.bytes, json.len());
+                        return Err(Error::statement(format!(
+                            "the first row has {found} bytes: {most} are possible"
+                        )));
+                    }
+                    answer.is_truncated = true;
+                    return Ok(answer);
+                };
+                left = rest;
+                let row = serde_json::from_str::<Row>(json)
+                    .or_else(|_| serde_json::from_str(&with_words_quoted(json)))
+                    .map_err(|error| Error::statement(error.to_string()))?;
+                let (columns, values) = row.0.into_iter().unzip();
+                answer.columns = columns;
+                answer.rows.push(values);
             }
-            let json: String = row.get(0).map_err(failed)?;
-            let row = serde_json::from_str::<Row>(&json)
-                .or_else(|_| serde_json::from_str(&with_words_quoted(&json)))
-                .map_err(|error| Error::statement(error.to_string()))?;
-            let (columns, values) = row.0.into_iter().unzip();
-            answer.columns = columns;
-            answer.rows.push(values);
         }
         Ok(answer)
     }

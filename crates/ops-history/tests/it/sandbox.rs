@@ -94,6 +94,14 @@ fn time_rows_and_memory_are_limited() {
     limits.rows = 10;
     let whole = query(&dirs, "SELECT body FROM logs", &limits).unwrap();
     assert!(!whole.is_truncated && whole.rows.len() == 10);
+    let bytes = "SELECT repeat('x', 1000) AS a FROM range(10)";
+    limits.bytes = 2500;
+    let cut = query(&dirs, bytes, &limits).unwrap();
+    assert_eq!((cut.rows.len(), cut.is_truncated), (2, true));
+    limits.bytes = 100;
+    let none = query(&dirs, bytes, &limits).unwrap_err().to_string();
+    assert_eq!(none, "the first row has 1008 bytes: 100 are possible");
+    limits.bytes = u64::MAX;
     limits.time = Duration::from_millis(100);
     let endless = "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000000) c WHERE a.range + b.range = c.range * 7";
     let late = query(&dirs, endless, &limits).unwrap_err();

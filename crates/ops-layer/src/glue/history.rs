@@ -138,6 +138,10 @@ impl Part {
 #[cfg(all(feature = "admin", feature = "serve", feature = "duckdb"))]
 const ENGINE_BYTES: u64 = 256 << 20;
 
+/// Bytes of its answer as JSON, which stands in memory about three times until it is sent.
+#[cfg(all(feature = "admin", feature = "serve", feature = "duckdb"))]
+const ANSWER_BYTES: u64 = 32 << 20;
+
 /// Has the engine answer: on one thread, so that requests have the other ones.
 #[cfg(all(feature = "admin", feature = "serve", feature = "duckdb"))]
 fn asked(mut shown: ops_admin::History, history: History) -> ops_admin::History {
@@ -156,6 +160,7 @@ fn asked(mut shown: ops_admin::History, history: History) -> ops_admin::History 
         };
         let mut limits = sql::Limits::default();
         limits.rows = ask.rows;
+        limits.bytes = ANSWER_BYTES;
         limits.time = ask.time;
         limits.memory = ENGINE_BYTES;
         limits.threads = Some(1);
