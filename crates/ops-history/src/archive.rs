@@ -1,6 +1,6 @@
 //! Files of one or several directories as a whole: what they hold, what is removed, what is copied.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,7 @@ use crate::file::directory::{DRAFT, Found, distinct, list, remove};
 use crate::file::name::{HOUR_US, Name};
 use crate::file::stored::Stored;
 
-/// Times that files are listed because some of them were merged or removed while they were copied.
+/// Times that files are listed because some of them were merged or removed meanwhile.
 const LISTINGS: usize = 10;
 
 /// Files, rows and bytes of one table.
@@ -71,8 +71,7 @@ pub fn inventory(dirs: &[impl AsRef<Path>], verify: bool) -> Result<Inventory, E
         };
         for one in files.readable.iter().filter(|one| one.name.table == *table) {
             held.files += 1;
-            // it may have been merged since
-            held.rows += Stored::open(one).map_or(0, |stored| stored.rows);
+            held.rows += files.rows.get(&one.path).copied().unwrap_or_default();
             held.bytes += one.bytes;
             let (from, to) = hours(&one.name);
             held.hours = Some(
@@ -175,8 +174,11 @@ fn hours(name: &Name) -> (SystemTime, SystemTime) {
 }
 
 /// Files that count, and those that are left out.
+#[derive(Default)]
 pub(crate) struct Files {
     pub(crate) readable: Vec<Found>,
+    /// Rows of each of them, as it was listed.
+    rows: HashMap<PathBuf, u64>,
     pub(crate) skipped: Vec<String>,
 }
 
@@ -185,10 +187,14 @@ impl Files {
         dirs: &[impl AsRef<Path>],
         damaged: &BTreeSet<PathBuf>,
     ) -> Result<Self, Error> {
-        let (mut files, gone) = Self::listed(dirs, damaged)?;
-        if gone > 0 {
-            // merged meanwhile: their rows are in others. What goes away again is found by the statement
-            (files, _) = Self::listed(dirs, damaged)?;
+        let mut files = Self::default();
+        for _ in 0..LISTINGS {
+            let gone;
+            (files, gone) = Self::listed(dirs, damaged)?;
+            // those that went away were merged meanwhile: their rows are in others
+            if gone == 0 {
+                break;
+            }
         }
         files.readable = distinct(files.readable, |one| one.name).0;
         Ok(files)
@@ -199,24 +205,29 @@ impl Files {
         dirs: &[impl AsRef<Path>],
         damaged: &BTreeSet<PathBuf>,
     ) -> Result<(Self, usize), Error> {
-        let (mut readable, mut skipped, mut gone) = (Vec::new(), Vec::new(), 0);
+        let (mut files, mut gone) = (Self::default(), 0);
         for dir in dirs {
             let dir = dir.as_ref();
             let canonical = dir.canonicalize();
             let dir = canonical.map_err(|error| Error::io(dir, "open the directory", error))?;
             for one in list(&dir)? {
                 if damaged.contains(&one.path) {
-                    skipped.push(format!("{}: its checksum is wrong", one.path.display()));
+                    files
+                        .skipped
+                        .push(format!("{}: its checksum is wrong", one.path.display()));
                     continue;
                 }
                 match Stored::open(&one) {
-                    Ok(_) => readable.push(one),
+                    Ok(stored) => {
+                        files.rows.insert(one.path.clone(), stored.rows);
+                        files.readable.push(one);
+                    }
                     Err(_) if !one.path.exists() => gone += 1,
-                    Err(error) => skipped.push(chain(&error)),
+                    Err(error) => files.skipped.push(chain(&error)),
                 }
             }
         }
-        Ok((Self { readable, skipped }, gone))
+        Ok((files, gone))
     }
 
     /// Reads all files, and returns those whose checksum is wrong.
