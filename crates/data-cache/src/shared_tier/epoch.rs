@@ -129,6 +129,14 @@ impl State {
         self.seen_at = self.seen_at.max(Some(at));
     }
 
+    /// Takes what is known of the store's conditions. What was invalidated while they were ignored is made up for.
+    fn judge(&mut self, is_heeded: bool) {
+        if self.is_refused && is_heeded {
+            self.owed += 1;
+        }
+        self.is_refused = !is_heeded;
+    }
+
     fn leave(&mut self, lineage: String) {
         self.past.push_front(lineage);
         self.past.truncate(MAX_PAST);
@@ -220,8 +228,8 @@ impl SharedTier {
     /// One look. The thread has nothing else to do, so that the store is asked though it failed a moment ago.
     fn look_at_epoch(self: &Arc<Self>) {
         let is_conditional = self.is_conditional(Instant::now() + READ_LIMIT);
-        if let Some(false) = is_conditional {
-            self.epochs.state.lock().is_refused = true;
+        if let Some(is_heeded) = is_conditional {
+            self.epochs.state.lock().judge(is_heeded);
         }
         // a machine that may not write sees what others write
         let may_look = is_conditional.unwrap_or_else(|| self.writes.are_denied());
@@ -354,5 +362,30 @@ impl SharedTier {
                 "shared_epoch_refused"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_whose_conditions_are_heeded_again_owes_what_was_invalidated_meanwhile() {
+        let (mut state, now) = (State::default(), Instant::now());
+        state.see(Epoch::first(), Tag("a".to_owned()), now);
+        state.has_looked = true;
+        let epochs = Epochs {
+            state: Mutex::new(state),
+            ..Epochs::default()
+        };
+        epochs.state.lock().judge(true);
+        assert!(matches!(epochs.standing(now), Standing::Epoch(_)));
+        epochs.state.lock().judge(false);
+        assert!(matches!(epochs.standing(now), Standing::Local));
+        epochs.state.lock().judge(true);
+        assert!(matches!(epochs.standing(now), Standing::Unknown));
+        epochs.pay(Epoch::first(), Tag("b".to_owned()), now, epochs.owed());
+        epochs.state.lock().judge(true);
+        assert!(matches!(epochs.standing(now), Standing::Epoch(_)));
     }
 }

@@ -1,5 +1,7 @@
 //! The HTTP client of the other crates as the one of `object_store`.
 
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -18,6 +20,27 @@ use super::store::MAX_OBJECT_BYTES;
 const READ: Duration = Duration::from_millis(900);
 /// Time for the whole of a try to write.
 const WRITE: Duration = Duration::from_secs(5);
+/// Bytes of an object from which on its time is up to the network between, and says nothing about the store.
+const LARGE: u64 = 1 << 20;
+
+/// An object is too large for the time that it has.
+#[derive(Debug)]
+struct TooLarge(u64, ureq::Error);
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(bytes, error) = self;
+        write!(f, "an object of {bytes} bytes: {error}")
+    }
+}
+
+impl Error for TooLarge {}
+
+/// Returns `true` if the store answers, but an object was too large for its time.
+pub(super) fn is_too_large(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| (*error).source())
+        .any(|error| error.is::<TooLarge>())
+}
 
 #[derive(Debug)]
 pub(super) struct Connector;
@@ -42,6 +65,7 @@ impl HttpService for Client {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
+        let sent = body.len() as u64;
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         let request = self
             .0
@@ -54,24 +78,33 @@ impl HttpService for Client {
                 .timeout_global(Some(2 * READ)),
             false => request.timeout_global(Some(WRITE)),
         };
-        let answer = self.0.run(request.build()).map_err(failure)?;
+        let answer = self
+            .0
+            .run(request.build())
+            .map_err(|error| failure(error, sent))?;
         let (parts, mut body) = answer.into_parts();
         // the declared length is all that is asked of an object that is too large
-        let is_too_large = body.content_length().is_some_and(|n| n > MAX_OBJECT_BYTES);
+        let length = body.content_length().unwrap_or(0);
+        let is_too_large = length > MAX_OBJECT_BYTES;
         let bytes = match is_too_large {
             true => Vec::new(),
             false => body
                 .with_config()
                 .limit(MAX_OBJECT_BYTES)
                 .read_to_vec()
-                .map_err(failure)?,
+                .map_err(|error| failure(error, length))?,
         };
         Ok(HttpResponse::from_parts(parts, Bytes::from(bytes).into()))
     }
 }
 
-fn failure(error: ureq::Error) -> HttpError {
+/// The failure of a try with a body of this length.
+fn failure(error: ureq::Error, bytes: u64) -> HttpError {
     use ureq::Error as E;
+    if bytes >= LARGE && matches!(error, E::Timeout(_)) {
+        // a kind that is not tried again
+        return HttpError::new(HttpErrorKind::Unknown, TooLarge(bytes, error));
+    }
     let kind = match &error {
         E::Timeout(_) => HttpErrorKind::Timeout,
         E::ConnectionFailed | E::HostNotFound => HttpErrorKind::Connect,

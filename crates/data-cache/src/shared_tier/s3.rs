@@ -13,7 +13,7 @@ use object_store::{
 };
 
 use super::config::SharedConfig;
-use super::http::Connector;
+use super::http::{Connector, is_too_large};
 use super::store::{Failure, MAX_OBJECT_BYTES, Seen, Store, Tag};
 use crate::error::Error;
 use crate::key::Key;
@@ -191,18 +191,26 @@ fn no_tag<T>() -> Result<T, StoreError> {
 
 /// Waits on this thread, which is one of the tier's.
 fn wait<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Failure> {
-    outcome(work)?.map_err(|error| Failure::new(error.to_string()))
+    outcome(work)?.map_err(|error| Failure {
+        is_denied: false,
+        ..failure(&error)
+    })
 }
 
 /// The same for a write, which may be denied where reads are not.
 fn wait_for_write<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Failure> {
-    outcome(work)?.map_err(|error| Failure {
+    outcome(work)?.map_err(|error| failure(&error))
+}
+
+fn failure(error: &StoreError) -> Failure {
+    Failure {
         text: error.to_string(),
         is_denied: matches!(
             error,
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }
         ),
-    })
+        is_too_large: is_too_large(error),
+    }
 }
 
 fn outcome<T>(

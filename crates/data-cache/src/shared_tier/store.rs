@@ -53,6 +53,8 @@ pub(super) struct Failure {
     pub(super) text: String,
     /// A write that these credentials do not permit.
     pub(super) is_denied: bool,
+    /// The store answers, but the object was too large for the time that it had.
+    pub(super) is_too_large: bool,
 }
 
 impl Failure {
@@ -60,6 +62,7 @@ impl Failure {
         Self {
             text: text.into(),
             is_denied: false,
+            is_too_large: false,
         }
     }
 

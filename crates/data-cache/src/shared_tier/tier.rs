@@ -208,9 +208,19 @@ impl SharedTier {
         })
     }
 
-    /// Notes that the store failed. A write that it denies stops writes; anything else is a reason to ask for nothing at all.
+    /// Notes that the store failed. A write that it denies stops writes, and an object that is too large for its time stops
+    /// nothing; anything else is a reason to ask for nothing at all.
     pub(super) fn failed(&self, failure: &Failure, operation: Operation) {
         let now = self.now();
+        if failure.is_too_large {
+            tracing::warn!(
+                target: "data_cache",
+                operation = operation.name(),
+                error = failure.text,
+                "shared_object_too_large_for_its_time"
+            );
+            return;
+        }
         if failure.is_denied {
             if self.writes.denied(now) {
                 tracing::warn!(

@@ -16,6 +16,8 @@ pub(super) enum Fault {
     LoseAnswers(usize),
     /// The answer ends in the middle of its body.
     Cut,
+    /// The end of the answer's body does not come.
+    Stall,
     /// Writes happen whatever their condition is.
     IgnoreConditions,
 }
@@ -125,7 +127,7 @@ impl Shared {
                     .filter(|line| !is_condition(line))
                     .collect();
             }
-            Fault::None | Fault::Cut | Fault::LoseAnswers(_) => {}
+            Fault::None | Fault::Cut | Fault::Stall | Fault::LoseAnswers(_) => {}
         }
         let Ok(mut behind) = TcpStream::connect(&self.behind) else {
             return;
@@ -138,9 +140,12 @@ impl Shared {
             .and_then(|()| behind.read_to_end(&mut answer));
         match fault {
             Fault::LoseAnswers(_) => {}
-            Fault::Cut => {
+            Fault::Cut | Fault::Stall => {
                 let end = answer.len().saturating_sub(100);
                 let _ = stream.write_all(&answer[..end]);
+                if fault == Fault::Stall {
+                    self.hanging.lock().unwrap().push(stream);
+                }
             }
             _ if asked.is_ok() => {
                 let _ = stream.write_all(&answer);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use data_cache::testing::let_bucket_time_pass;
-use data_cache::{Status, Tier};
+use data_cache::{Status, Tier, params};
 use dev::moto::Moto;
 
 use super::proxy::{Fault, Proxy};
@@ -97,6 +97,37 @@ fn answers_that_fail_are_misses_after_two_tries() {
     proxy.set(Fault::LoseAnswers(1));
     assert_eq!(two.ask().status(), SHARED);
     assert!(!two.stats().is_open);
+}
+
+#[test]
+fn an_object_that_is_too_large_for_its_time_says_nothing_about_the_store() {
+    let Some(moto) = Moto::shared() else { return };
+    let (_dir, bytes) = database(100);
+    let proxy = Proxy::new(&moto.url);
+    let config = config(&bucket(&moto), &proxy.url);
+    let (one, two) = (Machine::new(&bytes, &config), Machine::new(&bytes, &config));
+    // more than a mebibyte also where it is compressed
+    let sql = "SELECT md5(range::VARCHAR) AS digest FROM range(100_000)";
+    let computed = one.warehouse.query(sql, params! {}).blocking().unwrap();
+    one.ask();
+    one.flush();
+    proxy.set_for("GET", "/v1/", Fault::Stall);
+    let before = proxy.count("GET", "/v1/");
+    let found = two.warehouse.query(sql, params! {}).blocking().unwrap();
+    assert_eq!(found.status(), Status::Miss);
+    assert_eq!(found.batches(), computed.batches());
+    let asked = proxy.count("GET", "/v1/") - before;
+    assert_eq!(asked, 1, "it is not tried again");
+    let stats = two.stats();
+    assert_eq!((stats.failed, stats.is_open), (1, false), "{stats:?}");
+    proxy.set(Fault::None);
+    assert_eq!(two.ask().status(), SHARED);
+
+    // a small one does
+    let three = Machine::new(&bytes, &config);
+    proxy.set_for("GET", "/v1/", Fault::Stall);
+    assert_eq!(three.ask().status(), Status::Miss);
+    assert!(three.stats().is_open);
 }
 
 #[test]
