@@ -1,5 +1,7 @@
 //! Input of the warehouse: the whole files, or the extract that is built in.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -61,7 +63,9 @@ impl Source {
         let own = match self {
             Self::Extract => {
                 let embedded = EXTRACT.iter().find(|(name, _)| *name == file);
-                embedded.map_or(0, |(_, bytes)| bytes.len()).to_string()
+                let mut hasher = DefaultHasher::new();
+                embedded.map(|(_, bytes)| bytes).hash(&mut hasher);
+                format!("{:016x}", hasher.finish())
             }
             Self::Files(dir) => {
                 let path = dir.join(file);
@@ -110,13 +114,18 @@ fn not_loaded(snapshot: &Path) -> Error {
     Error::new(Kind::Warehouse, told)
 }
 
-/// Length and time of a file.
+/// What differs between files, and changes where one is replaced or written: a copy may have the length and the time of another.
 fn describe(path: &Path) -> std::io::Result<String> {
-    let file = std::fs::metadata(path)?;
+    let (path, file) = (path.canonicalize()?, std::fs::metadata(path)?);
     let since = file.modified()?.duration_since(UNIX_EPOCH);
     Ok(format!(
-        "{}@{}",
+        "{}@{} {}:{} {}.{:09} {}",
         file.len(),
-        since.unwrap_or_default().as_nanos()
+        since.unwrap_or_default().as_nanos(),
+        file.dev(),
+        file.ino(),
+        file.ctime(),
+        file.ctime_nsec(),
+        path.display()
     ))
 }

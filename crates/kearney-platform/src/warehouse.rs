@@ -18,7 +18,8 @@ use crate::registry::Dataset;
 pub struct Table {
     pub name: &'static str,
     file: &'static str,
-    /// Function of DuckDB that reads the file, `{}` being its path.
+    /// Function of DuckDB that reads the file, `{}` being its path. Each column has its type: a type that is guessed changes with
+    /// one odd cell, and the queries of the API with it.
     from: &'static str,
     pub loader: Agent,
 }
@@ -33,13 +34,15 @@ pub static TABLES: [Table; 3] = [
     Table {
         name: "airports",
         file: "airports.csv",
-        from: "read_csv('{}', types = {'iata': 'VARCHAR'})",
+        from: "read_csv('{}', types = {'iata': 'VARCHAR', 'name': 'VARCHAR', 'city': 'VARCHAR', 'state': 'VARCHAR', \
+               'country': 'VARCHAR', 'latitude': 'DOUBLE', 'longitude': 'DOUBLE'})",
         loader: Agent::AirportsLoader,
     },
     Table {
         name: "zipcodes",
         file: "zipcodes.csv",
-        from: "read_csv('{}', types = {'zip_code': 'VARCHAR'})",
+        from: "read_csv('{}', types = {'zip_code': 'VARCHAR', 'latitude': 'DOUBLE', 'longitude': 'DOUBLE', 'city': 'VARCHAR', \
+               'state': 'VARCHAR', 'county': 'VARCHAR'})",
         loader: Agent::ZipcodesLoader,
     },
 ];
@@ -162,10 +165,17 @@ fn open(path: &Path) -> Result<Warehouse> {
 fn replace(warehouse: &Warehouse, table: &Table, files: &Path, source: &Source) -> Result<()> {
     let quoted = |text: &str| text.replace('\'', "''");
     let fingerprint = quoted(&source.fingerprint(table.file)?);
-    let path = quoted(&files.join(table.file).display().to_string());
+    // a path may be a pattern in SQL, and is none here
+    let path = files.join(table.file).display().to_string();
+    let path = path
+        .replace('[', "[[]")
+        .replace('*', "[*]")
+        .replace('?', "[?]");
+    let path = quoted(&path);
     let (name, from) = (table.name, table.from.replace("{}", &path));
     let batch = format!(
         "BEGIN; CREATE OR REPLACE TABLE {name} AS SELECT * FROM {from}; \
+         SELECT CASE WHEN count(*) = 0 THEN error('the file has no rows') END FROM {name}; \
          DELETE FROM load_info WHERE name = '{name}'; \
          INSERT INTO load_info VALUES ('{name}', '{fingerprint}'); COMMIT"
     );

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ops_layer::cache::params;
 use serde_json::{Map, Value};
 
-use super::run::{Crew, blocking};
+use super::run::Crew;
 use crate::domain_metrics::{Agent, Phase};
 use crate::error::{Error, Kind, Result};
 use crate::orchestrator::{self, Content, Record};
@@ -36,7 +36,8 @@ pub async fn ingest(crew: &Crew) -> Result<()> {
     if platform.warehouse().is_none() {
         let found = {
             let platform = platform.clone();
-            blocking(move || warehouse::open_current(&platform.data_dir, &platform.source)).await?
+            crew.blocking(move || warehouse::open_current(&platform.data_dir, &platform.source))
+                .await?
         };
         match found {
             Some(warehouse) => platform.set_warehouse(warehouse),
@@ -46,7 +47,7 @@ pub async fn ingest(crew: &Crew) -> Result<()> {
     for table in &TABLES {
         let refresh = || {
             let platform = platform.clone();
-            blocking(move || {
+            crew.blocking(move || {
                 let warehouse = platform.opened()?.engine();
                 warehouse::refresh(warehouse, table, &platform.data_dir, &platform.source)
             })
@@ -60,19 +61,20 @@ async fn load(crew: &Crew) -> Result<()> {
     let platform = &crew.platform;
     let begun = {
         let platform = platform.clone();
-        blocking(move || Load::begin(&platform.data_dir, &platform.source)).await?
+        crew.blocking(move || Load::begin(&platform.data_dir, &platform.source))
+            .await?
     };
     let load = Arc::new(begun);
     for table in &TABLES {
         let one = || {
             let (load, platform) = (load.clone(), platform.clone());
-            blocking(move || load.table(table, &platform.source))
+            crew.blocking(move || load.table(table, &platform.source))
         };
         crew.attempt(table.loader, Phase::Ingest, one).await?;
     }
     let load =
         Arc::into_inner(load).ok_or_else(|| Error::new(Kind::Run, "a loader still works"))?;
-    platform.set_warehouse(blocking(move || load.finish()).await?);
+    platform.set_warehouse(crew.blocking(move || load.finish()).await?);
     Ok(())
 }
 
@@ -105,7 +107,7 @@ pub async fn publish(
     let work = Arc::new((record.clone(), profile, rows));
     crew.attempt(Agent::Publisher, Phase::Publish, || {
         let (platform, work) = (crew.platform.clone(), work.clone());
-        blocking(move || {
+        crew.blocking(move || {
             let (record, profile, rows) = &*work;
             platform.register_tables()?;
             let Some(rows) = rows else { return Ok(None) };

@@ -7,6 +7,8 @@ use ops_layer::StopSignal;
 use ops_layer::log::{bind_context, error, info, warn};
 use ops_layer::metrics::Label;
 use ops_layer::trace::{Span, SpanIds, get_current_trace_id, span, with_trace_context};
+use tokio::sync::RwLock;
+use tokio::time::timeout;
 
 use super::agents;
 use super::progress::Progress;
@@ -20,6 +22,8 @@ use crate::registry::Dataset;
 const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 /// A run that takes longer ends as `timeout`.
 const RUN_MAX: Duration = Duration::from_secs(600);
+/// Time for what an agent has begun, where the run ends before it: longer only where a file system hangs.
+const AGENT_MAX: Duration = Duration::from_secs(60);
 
 /// Signals that end a run early.
 #[derive(Clone, Debug)]
@@ -51,6 +55,7 @@ pub async fn execute(
     let crew = Arc::new(Crew {
         platform,
         retries: AtomicU32::new(0),
+        at_work: Arc::default(),
         progress,
     });
     let run = Run {
@@ -77,6 +82,8 @@ struct Run {
 pub struct Crew {
     pub platform: Arc<Platform>,
     retries: AtomicU32,
+    /// Held by each thread that works for an agent.
+    at_work: Arc<RwLock<()>>,
     progress: Progress,
 }
 
@@ -90,6 +97,7 @@ impl Run {
         self.save().await;
         info!("run_started", job = self.record.job.name());
         let result = self.steps().await;
+        self.agents_ended().await;
         self.record.retries = self.crew.retries.load(Ordering::Relaxed);
         let took = self.started.elapsed();
         self.record.took_ms = Some(millis(took));
@@ -211,6 +219,18 @@ impl Run {
         }
     }
 
+    /// Waits for agents whose work cannot be taken back: when a run is over, it changes nothing any more. A process that stops
+    /// does not wait for them, as their writes are transactions.
+    async fn agents_ended(&self) {
+        tokio::select! {
+            biased;
+            () = self.signals.stopping.wait() => {}
+            waited = timeout(AGENT_MAX, self.crew.at_work.write()) => if waited.is_err() {
+                warn!("agent_still_works", waited_s = AGENT_MAX.as_secs());
+            },
+        }
+    }
+
     fn status_of(&self, error: Option<&Error>) -> Status {
         match error.map(Error::kind) {
             None => Status::Success,
@@ -232,6 +252,20 @@ impl Run {
 }
 
 impl Crew {
+    /// Runs blocking work of an agent. It goes on where nobody waits for its result any more.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let at_work = self.at_work.clone().read_owned().await;
+        blocking(move || {
+            let result = work();
+            drop(at_work);
+            result
+        })
+        .await
+    }
+
     /// Lets an agent work, who tries again if it fails.
     pub async fn attempt<T, F: Future<Output = Result<T>>>(
         &self,

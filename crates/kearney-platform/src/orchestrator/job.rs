@@ -17,11 +17,11 @@ pub enum Job {
 }
 
 const DELAYS: &str = "\
-SELECT f.origin AS airport, any_value(a.city) AS city, count(*) AS flights,
+SELECT f.origin AS airport, min(a.city) AS city, count(*) AS flights,
        round(avg(f.delay), 2) AS mean_delay_minutes,
        quantile_cont(f.delay, 0.95) AS p95_delay_minutes,
-       round(avg(CASE WHEN f.delay > 15 THEN 1.0 ELSE 0.0 END), 4) AS delayed_share
-FROM flights f LEFT JOIN airports a ON a.iata = f.origin
+       round(avg(CASE WHEN f.delay > 15 THEN 1.0 WHEN f.delay IS NOT NULL THEN 0.0 END), 4) AS delayed_share
+FROM flights f LEFT JOIN (SELECT iata, min(city) AS city FROM airports GROUP BY iata) a ON a.iata = f.origin
 GROUP BY f.origin ORDER BY flights DESC, airport LIMIT 1000";
 
 const ROUTES: &str = "\

@@ -15,10 +15,10 @@ use crate::problem::Problem;
 const NEAR: &str = "\
 WITH measured AS (
     SELECT iata, name, city, state, country, latitude, longitude,
-           round(2 * 6371.0088 * asin(sqrt(
+           round(2 * 6371.0088 * asin(least(1.0, sqrt(
                power(sin(radians(latitude - $1) / 2), 2)
                + cos(radians($1 + 0.0)) * cos(radians(latitude)) * power(sin(radians(longitude - $2) / 2), 2)
-           )), 3) AS distance_km
+           ))), 3) AS distance_km
     FROM airports
 ), ranked AS (
     SELECT *, row_number() OVER (ORDER BY distance_km, iata) AS place FROM measured

@@ -15,7 +15,7 @@ const SUMMARY: &str = "\
 SELECT count(*) AS flights,
        round(avg(delay), 2) AS mean_delay_minutes,
        round(percentile_cont(0.95) WITHIN GROUP (ORDER BY delay), 2) AS p95_delay_minutes,
-       round(avg(CASE WHEN delay > 15 THEN 1.0 ELSE 0.0 END), 4) AS delayed_share,
+       round(avg(CASE WHEN delay > 15 THEN 1.0 WHEN delay IS NOT NULL THEN 0.0 END), 4) AS delayed_share,
        round(avg(distance), 1) AS mean_distance_miles,
        count(DISTINCT destination) AS destinations,
        min(date) AS first_departure,

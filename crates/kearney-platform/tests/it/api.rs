@@ -46,6 +46,11 @@ fn the_summary_counts_what_the_data_holds() {
         .map(|airport| airport["iata"].as_str().unwrap())
         .collect();
     assert_eq!((codes[0], codes.len()), ("SFO", 3));
+    // opposite to an airport a sine is rounded to more than one
+    for far in ["-57.74996784,27.50614464", "-35.50592471,81.65763883"] {
+        let near = served.get(&format!("/api/airports?near={far}&limit=1"));
+        assert_eq!(near.status, 200, "{}", near.body);
+    }
 }
 
 #[test]

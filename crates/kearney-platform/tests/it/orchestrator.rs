@@ -212,6 +212,138 @@ fn a_run_that_waits_is_cancelled_also_if_that_cannot_be_written_down() {
     assert_eq!(listed["runs"].as_array().unwrap().len(), 1);
 }
 
+/// A platform over copies of the input files, `airports.csv` being this one.
+fn with_airports(airports: &str) -> (tempfile::TempDir, Home) {
+    let files = served::datasets();
+    std::fs::write(files.path().join("airports.csv"), airports).unwrap();
+    let home = Home::with_datasets(files.path());
+    (files, home)
+}
+
+const AIRPORTS: &str = "\
+iata,name,city,state,country,latitude,longitude
+SFO,San Francisco,San Francisco,CA,USA,+37.6,-122
+SFO,San Francisco,Millbrae,CA,USA,37,-122
+";
+
+#[test]
+fn a_file_of_airports_is_taken_as_what_it_means_or_not_at_all() {
+    let (files, home) = with_airports(AIRPORTS);
+    let served = home.serve();
+    let near = || served.get("/api/airports?near=37.6,-122&limit=1");
+    let before = near().body;
+    let airport = &near().json()["airports"][0];
+    assert_eq!(
+        (&airport["latitude"], &airport["longitude"]),
+        (&37.6.into(), &Value::from(-122.0))
+    );
+    for (wrong, why) in [
+        (
+            "iata,name,city,state,country,latitude,longitude\n",
+            "the file has no rows",
+        ),
+        (&AIRPORTS.replace("+37.6", "n/a"), "latitude"),
+        (&AIRPORTS.replace(",37,", ",\"37,6\","), "Line: 3"),
+        ("iata,name\nSFO,San Francisco\n", "latitude"),
+    ] {
+        std::fs::write(files.path().join("airports.csv"), wrong).unwrap();
+        let run = ended(&served, id(&ask(&served, r#"{"job": "load"}"#)));
+        assert_eq!(run["status"], "failed", "{wrong}: {run}");
+        assert!(
+            run["error"].as_str().unwrap().contains(why),
+            "{wrong}: {run}"
+        );
+        assert_eq!(near().body, before, "{wrong}");
+    }
+}
+
+#[test]
+fn a_code_that_is_twice_among_the_airports_doubles_no_flights() {
+    let (_files, home) = with_airports(AIRPORTS);
+    let served = home.serve();
+    let flights = served.get("/api/flights/summary?origin=SFO").json()["flights"].clone();
+    let run = ended(&served, id(&ask(&served, r#"{"job": "delays"}"#)));
+    let file = home
+        .path("data")
+        .join(run["result"]["file"].as_str().unwrap());
+    let published: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let rows = published["rows"].as_array().unwrap();
+    let ours = rows.iter().find(|row| row["airport"] == "SFO").unwrap();
+    assert_eq!(
+        (&ours["flights"], &ours["city"]),
+        (&flights, &"Millbrae".into())
+    );
+}
+
+#[test]
+fn a_file_that_is_replaced_by_one_of_its_length_and_time_is_loaded_again() {
+    let (files, home) = with_airports(AIRPORTS);
+    let served = home.serve();
+    let path = files.path().join("airports.csv");
+    let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+    std::fs::write(&path, AIRPORTS.replace("37.6", "37.7")).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(modified).unwrap();
+    drop(file);
+    let run = ended(&served, id(&ask(&served, r#"{"job": "load"}"#)));
+    assert_eq!(run["status"], "success", "{run}");
+    let near = served.get("/api/airports?near=37.7,-122&limit=1").json();
+    assert_eq!(near["airports"][0]["latitude"], 37.7);
+}
+
+#[test]
+fn a_directory_of_input_files_is_no_pattern() {
+    let place = tempfile::tempdir().unwrap();
+    let [meant, other] = ["d[12]*?", "d1xx"].map(|name| place.path().join(name));
+    for (dir, latitude) in [(&meant, "+37.6"), (&other, "10")] {
+        std::fs::create_dir(dir).unwrap();
+        for name in ["flights-3m.parquet", "zipcodes.csv"] {
+            std::fs::copy(served::extract().join(name), dir.join(name)).unwrap();
+        }
+        let airports = AIRPORTS.replace("+37.6", latitude);
+        std::fs::write(dir.join("airports.csv"), airports).unwrap();
+    }
+    let served = Home::with_datasets(&meant).serve();
+    let near = served.get("/api/airports?near=10,-122&limit=3").json();
+    let latitudes = near["airports"].as_array().unwrap().iter();
+    let latitudes: Vec<_> = latitudes.map(|one| &one["latitude"]).collect();
+    assert_eq!(latitudes, [37.0, 37.6]);
+}
+
+#[test]
+fn a_run_whose_job_stands_in_the_address_is_refused() {
+    let home = Home::new();
+    let served = home.serve();
+    let refused = served.post(&format!("{RUNS}?job=delays"), &[KEY], "");
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.json()["parameter"], "job");
+}
+
+#[test]
+fn a_run_is_over_when_what_its_agent_began_has_ended() {
+    let files = served::datasets();
+    let home = Home::with_datasets(files.path());
+    let served = home.serve();
+    // a table whose file gives nothing until somebody writes
+    let file = files.path().join("airports.csv");
+    let airports = std::fs::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&file).status();
+    assert!(made.unwrap().success());
+    let run = ask(&served, r#"{"job": "load"}"#);
+    let (opened, is_open) = std::sync::mpsc::channel();
+    std::thread::spawn(move || opened.send(std::fs::File::options().write(true).open(file)));
+    let mut slow = is_open.recv_timeout(SOON).unwrap().unwrap();
+    let path = format!("{RUNS}/{}", id(&run));
+    assert_eq!(served.delete(&path, &[KEY]).status, 202);
+    for _ in 0..50 {
+        assert_eq!(served.get(&path).json()["status"], "running");
+    }
+    slow.write_all(&airports).unwrap();
+    drop(slow);
+    assert_eq!(ended(&served, id(&run))["status"], "cancelled");
+}
+
 #[test]
 fn a_run_whose_file_is_broken_tries_again_fails_and_leaves_the_table_as_it_was() {
     let files = served::datasets();
