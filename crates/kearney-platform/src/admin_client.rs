@@ -106,7 +106,7 @@ pub fn token() -> Result<Option<String>> {
     if let Some(token) = std::env::var_os("OPS_ADMIN_TOKEN").filter(|token| !token.is_empty()) {
         let token = token.into_string();
         return token
-            .map(Some)
+            .map(|token| Some(token.trim().to_owned()))
             .map_err(|_| Error::new(Kind::Config, "OPS_ADMIN_TOKEN: the value is not UTF-8"));
     }
     match std::env::var_os("OPS_ADMIN_TOKEN_FILE").filter(|path| !path.is_empty()) {

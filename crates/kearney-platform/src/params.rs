@@ -54,6 +54,11 @@ impl Params {
         }
     }
 
+    /// Refuses all of them, where there are none.
+    pub fn none(self) -> Result<(), Problem> {
+        self.finish("no parameter")
+    }
+
     /// Refuses what is left over.
     pub fn finish(self, known: &str) -> Result<(), Problem> {
         match self.0.first() {

@@ -83,7 +83,12 @@ pub fn sweep(dir: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
-        let is_draft = name.to_string_lossy().split('.').any(|part| part == DRAFT);
+        let name = name.to_string_lossy();
+        let parts: Vec<_> = name.split('.').collect();
+        // other programs have drafts that end like ours
+        let is_draft = parts
+            .windows(2)
+            .any(|pair| pair[1] == DRAFT && is_unique(pair[0]));
         // a link is removed, never what it points to
         match is_draft {
             true if entry.file_type()?.is_dir() => std::fs::remove_dir_all(entry.path())?,
@@ -92,6 +97,11 @@ pub fn sweep(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Reports whether a part of a name is one that [`Draft`] gives.
+fn is_unique(part: &str) -> bool {
+    part.len() == 32 && Uuid::try_parse(part).is_ok()
 }
 
 /// A file under a name that nobody else has, removed unless it is committed.
@@ -213,22 +223,27 @@ mod tests {
     #[test]
     fn drafts_are_swept_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
-        let names = [
-            "registry.json",
-            "registry.json.part",
-            "w.x.part.wal",
+        let unique = Uuid::now_v7().simple();
+        let kept = [
             "party.json",
+            "part.0.parquet",
+            "registry.json",
+            "video.mp4.part",
         ];
-        for name in names {
+        let drafts = ["registry.json", "w", "l"].map(|name| format!("{name}.{unique}.part"));
+        for name in kept.map(str::to_owned).iter().chain(&drafts[..1]) {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
-        symlink(dir.path().join("party.json"), dir.path().join("l.part")).unwrap();
+        std::fs::write(dir.path().join(format!("{}.wal", drafts[1])), "").unwrap();
+        symlink(dir.path().join("party.json"), dir.path().join(&drafts[2])).unwrap();
         sweep(dir.path()).unwrap();
         let left = std::fs::read_dir(dir.path())
             .unwrap()
             .map(|one| one.unwrap().file_name());
         let mut left: Vec<_> = left.collect();
         left.sort();
-        assert_eq!(left, ["party.json", "registry.json"]);
+        let mut expected = kept;
+        expected.sort_unstable();
+        assert_eq!(left, expected);
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::Uri;
 use ops_layer::metrics::Label;
@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 const QUESTIONS_MAX: usize = 16;
 const WAIT_MAX: Duration = Duration::from_secs(2);
 /// A provider that wants to be left alone for longer is asked again after this time.
-const RETRY_AFTER_MAX_S: u64 = 3600;
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// A larger answer is refused; one contour has some 100 KiB at most.
 const BODY_MAX: u64 = 2 * 1024 * 1024;
 
@@ -109,7 +109,7 @@ impl Mapbox {
         for _ in 1..TRIES {
             match self.call_once(question, token, &turn).await {
                 Err(failure) if failure.is_passing() => {
-                    let wait = failure.retry_after.unwrap_or(pause);
+                    let wait = failure.retry_after.unwrap_or_default().max(pause);
                     if Instant::now() + wait + CALL_MAX > until {
                         return Err(failure);
                     }
@@ -174,11 +174,15 @@ impl Mapbox {
             span.set_error(call.status.text().to_owned());
         }
         match &outcome {
-            Err(failure) if failure.status == Status::RateLimited => {
-                if let Some(wait) = failure.retry_after {
-                    self.breaker.rest(Instant::now() + wait);
-                }
-            }
+            Err(Failure {
+                retry_after: Some(wait),
+                status: Status::RateLimited | Status::ServerError,
+                ..
+            }) => self.breaker.rest(Instant::now() + *wait),
+            Err(Failure {
+                status: Status::RateLimited,
+                ..
+            }) => {}
             // it answers, and refuses: no reason not to ask it about something else
             Ok(_)
             | Err(Failure {
@@ -244,8 +248,8 @@ fn fetch(agent: &ureq::Agent, url: &str) -> Result<Value, Failure> {
     let mut response = agent.get(url).call().map_err(|error| kind_of(&error))?;
     let status = response.status().as_u16();
     if status != 200 {
-        let seconds = response.headers().get("retry-after");
-        let seconds = seconds.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let wait = response.headers().get("retry-after");
+        let wait = wait.and_then(|value| wait_of(value.to_str().ok()?.trim()));
         return Err(Failure {
             status: match status {
                 422 => Status::NoArea,
@@ -255,13 +259,21 @@ fn fetch(agent: &ureq::Agent, url: &str) -> Result<Value, Failure> {
                 _ => Status::InvalidResponse,
             },
             http_status: Some(status),
-            retry_after: seconds
-                .map(|seconds: u64| Duration::from_secs(seconds.min(RETRY_AFTER_MAX_S))),
+            retry_after: wait.map(|wait| wait.min(RETRY_AFTER_MAX)),
         });
     }
     let body = response.body_mut().with_config().limit(BODY_MAX);
     let body = body.read_to_vec().map_err(|error| kind_of(&error))?;
     geometry(&body).ok_or_else(|| Status::InvalidResponse.into())
+}
+
+/// Time of a `Retry-After`: seconds, or a date (RFC 9110 section 10.2.3).
+fn wait_of(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
 fn kind_of(error: &ureq::Error) -> Failure {

@@ -42,7 +42,11 @@ impl Runs {
         for mut record in cut_off {
             let why = "its process ended before the run did".to_owned();
             record.end(Status::Interrupted, Some(why));
-            runs.save(&record)?;
+            // what cannot be written, on a full disk, is known to this process
+            if let Err(error) = runs.save(&record) {
+                let run_id = record.run_id.to_string();
+                ops_layer::log::warn!("run_not_recorded", run_id = run_id, error = chain(&error));
+            }
             domain_metrics::orchestrator_runs_total(domain_metrics::RunStatus::Interrupted).inc();
             ops_layer::log::warn!(
                 "run_interrupted",

@@ -103,7 +103,7 @@ fn problem(failure: &Failure) -> Problem {
     let problem = Problem::new(status, detail);
     match failure.retry_after {
         Some(wait) if status == StatusCode::SERVICE_UNAVAILABLE => {
-            problem.retry_after(wait.as_secs().max(1))
+            problem.retry_after(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
         }
         _ => problem,
     }

@@ -34,8 +34,10 @@ struct Request {
 pub async fn start_run(
     _: Authorized,
     State(platform): State<Arc<Platform>>,
+    params: Params,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
+    params.finish("none: the job stands in the body")?;
     let body = body.map_err(|rejected| Problem::new(rejected.status(), rejected.body_text()))?;
     let request = parse(&body)?;
     if let Some(why) = platform.not_ready() {
@@ -82,8 +84,10 @@ pub async fn runs(
 
 pub async fn run(
     State(platform): State<Arc<Platform>>,
+    params: Params,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Json<Record>, Problem> {
+    params.none()?;
     let found = id.ok().and_then(|Path(id)| platform.queue.runs().get(id));
     found.map(Json).ok_or_else(unknown)
 }
@@ -92,8 +96,10 @@ pub async fn run(
 pub async fn cancel_run(
     _: Authorized,
     State(platform): State<Arc<Platform>>,
+    params: Params,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Response, Problem> {
+    params.none()?;
     let Path(id) = id.map_err(|_| unknown())?;
     match written("the run", move || Ok(platform.queue.cancel(id))).await? {
         Cancelled::Ended(record) => Ok(Json(record).into_response()),

@@ -1,4 +1,4 @@
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::mapbox_stand_in::{Behavior, StandIn, TOKEN};
 use crate::served::{Home, Served};
@@ -103,7 +103,7 @@ fn each_way_to_fail_has_an_answer_and_a_status_and_the_token_is_nowhere() {
     for (behavior, status, tries, label) in [
         (Behavior::NoRoute, 422, 1, "no_area"),
         (Behavior::Refuses, 502, 1, "http_4xx"),
-        (Behavior::RateLimited(0), 503, 3, "http_429"),
+        (Behavior::WantsRest(429, "0"), 503, 3, "http_429"),
         (Behavior::Nonsense, 502, 1, "invalid_response"),
         (Behavior::BrokenOnce, 200, 2, "http_5xx"),
         (Behavior::CutBody, 502, 3, "network"),
@@ -179,19 +179,28 @@ fn client(served: &Served) -> std::net::TcpStream {
 
 #[test]
 fn a_provider_that_wants_to_be_left_alone_is_not_asked_until_then_for_whichever_client() {
-    let mapbox = StandIn::start();
-    let (_, served) = with_mapbox(&mapbox.url);
-    mapbox.behave(Behavior::RateLimited(600));
-    let first = served.get(AREA);
-    assert_eq!((first.status, first.header("retry-after")), (503, "600"));
-    mapbox.behave(Behavior::Sound);
-    mapbox.asked();
-    let second = served.get(AREA);
-    assert_eq!(second.status, 503, "{}", second.body);
-    let left: u64 = second.header("retry-after").parse().unwrap();
-    assert!((500..=600).contains(&left), "{left}");
-    assert_eq!(mapbox.asked().len(), 0);
-    assert_eq!(calls(&served, "circuit_open"), 1);
+    let date = SystemTime::now() + Duration::from_secs(600);
+    let date = httpdate::fmt_http_date(date).leak();
+    for (status, until) in [(429, "600"), (429, &*date), (503, "600")] {
+        let mapbox = StandIn::start();
+        let (_, served) = with_mapbox(&mapbox.url);
+        mapbox.behave(Behavior::WantsRest(status, until));
+        let first = served.get(AREA);
+        let is_told = status == 429;
+        assert_eq!(first.status, if is_told { 503 } else { 502 }, "{until}");
+        if is_told {
+            let left: u64 = first.header("retry-after").parse().unwrap();
+            assert!((590..=600).contains(&left), "{left}");
+        }
+        assert_eq!(mapbox.asked().len(), 1, "{until}");
+        mapbox.behave(Behavior::Sound);
+        let second = served.get(AREA);
+        assert_eq!(second.status, 503, "{}", second.body);
+        let left: u64 = second.header("retry-after").parse().unwrap();
+        assert!((500..=600).contains(&left), "{left}");
+        assert_eq!(mapbox.asked().len(), 0);
+        assert_eq!(calls(&served, "circuit_open"), 1);
+    }
 }
 
 #[test]

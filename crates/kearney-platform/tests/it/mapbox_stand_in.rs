@@ -16,8 +16,8 @@ pub(crate) enum Behavior {
     NoRoute,
     /// 403: not for this token.
     Refuses,
-    /// 429 with this `Retry-After`.
-    RateLimited(u64),
+    /// This status, with this `Retry-After`.
+    WantsRest(u16, &'static str),
     /// 500.
     Broken,
     /// 500 once, sound after that.
@@ -97,9 +97,9 @@ fn serve(mut stream: TcpStream, shared: &Mutex<(Behavior, Vec<String>)>) {
                 r#"{"code":"NoSegment","message":"Could not find a matching segment"}"#.to_owned(),
             ),
             Behavior::Refuses => (403, String::new(), r#"{"message":"Forbidden"}"#.to_owned()),
-            Behavior::RateLimited(seconds) => (
-                429,
-                format!("Retry-After: {seconds}\r\n"),
+            Behavior::WantsRest(status, until) => (
+                status,
+                format!("Retry-After: {until}\r\n"),
                 r#"{"message":"Too Many Requests"}"#.to_owned(),
             ),
             Behavior::Broken | Behavior::BrokenOnce => {
