@@ -10,7 +10,7 @@ use crate::global::get_cache;
 use crate::key::{Key, KeyInputs};
 use crate::params::{Params, Value};
 use crate::query::CachedEngine;
-use crate::sql::Dialect;
+use crate::sql::{self, Dialect};
 
 /// Identity of a cached function.
 #[doc(hidden)]
@@ -111,7 +111,12 @@ impl FunctionCall {
         Plan {
             key,
             label: self.label.into(),
-            tables: self.tables.iter().map(|t| t.to_lowercase()).collect(),
+            // as an invalidation names them: the last part counts
+            tables: self
+                .tables
+                .iter()
+                .map(|name| sql::table_name(name).unwrap_or_else(|| name.to_lowercase()))
+                .collect(),
             ttl: Some(self.ttl_seconds),
             is_shared: false,
         }

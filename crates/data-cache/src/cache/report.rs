@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Cache;
-use crate::sql;
+use crate::sql::{self, Dialect};
 use crate::stats::{Miss, Stats, TopEntry};
 
 impl Cache {
@@ -73,7 +73,8 @@ impl Cache {
                 label: if entry.label.starts_with("fn:") {
                     entry.label.to_string()
                 } else {
-                    sql::sanitize(&entry.label)
+                    // an entry does not tell its dialect
+                    sql::sanitize_as(&entry.label, Dialect::Unknown)
                 },
                 hits: entry.usage.hits.load(Ordering::Relaxed),
                 bytes: entry.bytes,

@@ -49,6 +49,8 @@ impl Disk {
         let sheet = exclusive.sheet()?;
         let before = sheet.generation;
         let mut orders = self.orders(before);
+        // one that was never counted is of a process that died, and its number is given anew
+        orders.retain(|order| order.count <= before.count());
         let settled = orders.partition_point(|order| order.count <= sheet.settled);
         orders.drain(..settled.saturating_sub(KEPT));
         orders.push(Order {

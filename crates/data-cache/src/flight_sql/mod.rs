@@ -36,14 +36,14 @@ const READS: &[&str] = &[
 ];
 /// Calls of the caller's credential function at the same time; it may hang.
 const MAX_ASKING: usize = 4;
-/// Words that make a write of a statement that begins with `WITH` or `EXPLAIN`.
+/// Words that make a write of a statement that begins with `WITH` or `EXPLAIN`, or holds several.
 const WRITES: &[&str] = &["INSERT", "UPDATE", "DELETE", "MERGE"];
 
 /// A client of one Flight SQL server. Clones share its connection and its login.
 ///
 /// It connects when the first query runs, and again when the connection was lost. Nothing is known about the server's
 /// dialect, so that a result is cached only if its query asks for it with [`Query::ttl`](crate::Query::ttl). Without
-/// [`FlightSqlConfig::state`] such a result obeys its TTL only: it may be older than the data by that much.
+/// [`FlightSqlConfig::state`] such a result obeys its TTL only, counted from the end of its run: it may be older than the data by that and the time of the run.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -167,12 +167,18 @@ impl QueryEngine for FlightSql {
 
     fn check(&self, sql: &str) -> Result<(), Error> {
         let first = sql::first_word(sql);
-        let writes = matches!(first.as_str(), "WITH" | "EXPLAIN") && names_a_write(sql);
-        if READS.contains(&first.as_str()) && !writes {
-            return Ok(());
+        let may_write = matches!(first.as_str(), "WITH" | "EXPLAIN") || may_hold_several(sql);
+        if READS.contains(&first.as_str()) && !(may_write && names_a_write(sql)) {
+            return match sql::statements(sql) {
+                Ok(all) if all.len() > 1 && is_sure(sql) => Err(Error::input(format!(
+                    "{} statements: one query is possible here",
+                    all.len()
+                ))),
+                _ => Ok(()),
+            };
         }
         Err(Error::input(format!(
-            "a query begins with one of {}, and holds none of {} behind WITH or EXPLAIN; this statement begins with {first}",
+            "a query begins with one of {}, and holds none of {} behind WITH, EXPLAIN or a semicolon; this statement begins with {first}",
             READS.join(", "),
             WRITES.join(", ")
         )))
@@ -207,10 +213,28 @@ impl QueryEngine for FlightSql {
     }
 }
 
+/// Returns `true` if the server reads the same tokens as our lexer: a backslash or a backtick means something to some.
+fn is_sure(sql: &str) -> bool {
+    !sql.contains(['\\', '`']) && Lexer::new(sql).all(|token| token.is_ok())
+}
+
+/// Returns `true` if something stands behind a semicolon, for all that we know.
+fn may_hold_several(sql: &str) -> bool {
+    match is_sure(sql) {
+        true => sql::statements(sql).is_ok_and(|all| all.len() > 1),
+        false => sql.trim_end().trim_end_matches(';').contains(';'),
+    }
+}
+
+/// Returns `true` if the statement has a word of a write; in a text that the server may read otherwise a literal counts, too.
 fn names_a_write(sql: &str) -> bool {
-    Lexer::new(sql).any(|token| {
-        matches!(token, Ok(Token::Word(word)) if WRITES.iter().any(|one| word.eq_ignore_ascii_case(one)))
-    })
+    let is_write = |word: &str| WRITES.iter().any(|one| word.eq_ignore_ascii_case(one));
+    if !is_sure(sql) {
+        return sql
+            .split(|char: char| !char.is_alphanumeric() && char != '_')
+            .any(is_write);
+    }
+    Lexer::new(sql).any(|token| matches!(token, Ok(Token::Word(word)) if is_write(word)))
 }
 
 impl fmt::Debug for FlightSql {

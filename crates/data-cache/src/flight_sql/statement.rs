@@ -47,7 +47,8 @@ struct Held {
     attempts: u32,
     credential: Credential,
     info: Option<FlightInfo>,
-    prepared: Option<Bytes>,
+    /// Of each attempt.
+    prepared: Vec<Bytes>,
 }
 
 /// Runs one query until its result is complete, `stop` is notified, or the deadline is over.
@@ -159,7 +160,7 @@ impl Run {
             .map_err(|error| malformed(&error))?
             .ok_or_else(|| malformed(&"it has another type"))?;
         let handle = prepared.prepared_statement_handle;
-        self.held.lock().prepared = Some(handle.clone());
+        self.held.lock().prepared.push(handle.clone());
         let expected = match prepared.parameter_schema.is_empty() {
             true => Schema::empty(),
             false => Schema::try_from(IpcMessage(prepared.parameter_schema))
@@ -180,17 +181,20 @@ impl Run {
         let bound = DoPutPreparedStatementResult::decode(answer.unwrap_or_default())
             .map_err(|error| malformed(&error))?;
         let handle = match bound.prepared_statement_handle {
-            Some(other) if !other.is_empty() => other,
-            _ => handle,
+            Some(other) if !other.is_empty() && other != handle => other,
+            _ => return Ok(handle),
         };
-        self.held.lock().prepared = Some(handle.clone());
+        // it stands in place of the one that was bound
+        if let Some(last) = self.held.lock().prepared.last_mut() {
+            *last = handle.clone();
+        }
         Ok(handle)
     }
 
-    /// Has the server stop, and forget the prepared statement; in the background.
+    /// Has the server stop, and forget the prepared statements; in the background.
     fn clean_up(&self, held: Held, is_complete: bool) {
         let info = held.info.filter(|_| !is_complete);
-        if info.is_none() && held.prepared.is_none() {
+        if info.is_none() && held.prepared.is_empty() {
             return;
         }
         let (client, credential) = (self.client.clone(), held.credential);
@@ -199,7 +203,7 @@ impl Run {
             if let Some(info) = info {
                 let _ = client.cancel(info, &credential).await;
             }
-            if let Some(handle) = held.prepared {
+            for handle in held.prepared {
                 let request = ActionClosePreparedStatementRequest {
                     prepared_statement_handle: handle,
                 };

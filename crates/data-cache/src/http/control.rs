@@ -1,7 +1,7 @@
 //! Which `Cache-Control` a response gets.
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::config::HttpCache;
 
@@ -46,11 +46,22 @@ fn is_plain(segment: &str) -> bool {
     !has_encoded && segment != "." && segment != ".." && !segment.contains('\\')
 }
 
-/// The header for a 200 to GET or HEAD.
-pub(super) fn control(rule: Rule, is_personal: bool, response: &HeaderMap) -> Option<HeaderValue> {
+/// The header for a 200 or 304 to GET or HEAD.
+pub(super) fn control(
+    rule: Rule,
+    is_personal: bool,
+    status: StatusCode,
+    response: &HeaderMap,
+) -> Option<HeaderValue> {
     let max_age = match rule {
         Rule::Static { is_page: named, .. } if named || is_page(response) => {
             return Some(HeaderValue::from_static("no-cache"));
+        }
+        // it does not say whether it stands for a file or for a page: what is stored keeps the header of the 200
+        Rule::Static { .. }
+            if status == StatusCode::NOT_MODIFIED && !response.contains_key(CONTENT_TYPE) =>
+        {
+            return None;
         }
         Rule::Stable { max_age } | Rule::Static { max_age, .. } => max_age,
     };

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, SET_COOKIE,
-    TRANSFER_ENCODING, VARY,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE,
+    RANGE, SET_COOKIE, TRANSFER_ENCODING, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, response};
 use http_body::Body;
@@ -79,8 +79,11 @@ where
             }
         });
         if asked.is_some() && is_head {
-            // its tag is that of the body which GET would send (RFC 9110 section 9.3.2)
+            // its tag is that of the body which GET would send (RFC 9110 section 9.3.2), and it knows no ranges (section 14.2)
             *request.method_mut() = Method::GET;
+            for name in [RANGE, IF_RANGE] {
+                request.headers_mut().remove(name);
+            }
         }
         CachedFuture {
             state: State::Answering {
@@ -190,7 +193,7 @@ fn prepare(parts: &mut response::Parts, asked: &Asked) {
         headers.insert(CACHE_CONTROL, no_store);
     } else if let (Some(rule), StatusCode::OK | StatusCode::NOT_MODIFIED) =
         (asked.rule, parts.status)
-        && let Some(control) = control(rule, asked.is_personal, headers)
+        && let Some(control) = control(rule, asked.is_personal, parts.status, headers)
     {
         headers.insert(CACHE_CONTROL, control);
         if let Some(vary) = &asked.vary {
@@ -204,7 +207,10 @@ fn keep_length<B: Body>(parts: &mut response::Parts, body: &B) {
     let has_length = [CONTENT_LENGTH, TRANSFER_ENCODING]
         .iter()
         .any(|name| parts.headers.contains_key(name));
-    if let (false, Some(length)) = (has_length, body.size_hint().exact()) {
+    // it would be the length of a 200, which these do not have (RFC 9110 section 8.6)
+    let has_body = !parts.status.is_informational()
+        && ![StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&parts.status);
+    if let (true, false, Some(length)) = (has_body, has_length, body.size_hint().exact()) {
         parts
             .headers
             .insert(CONTENT_LENGTH, HeaderValue::from(length));

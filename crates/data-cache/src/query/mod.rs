@@ -287,7 +287,7 @@ impl<E: QueryEngine> Query<E> {
         let day = inner.now() / self.target.engine.date_seconds().max(1);
         Some(State {
             token: format!("{} day {day}", whole.token),
-            tables: Vec::new(),
+            tables: whole.tables,
         })
     }
 
@@ -338,7 +338,7 @@ impl<E: QueryEngine> Query<E> {
     ) {
         let duration = clock.elapsed();
         let event = QueryEvent {
-            sql: sql::sanitize(&self.sql),
+            sql: sql::sanitize_as(&self.sql, self.target.engine.dialect()),
             system: self.target.engine.system(),
             query_type: sql::first_word(&self.sql),
             start,

@@ -12,7 +12,7 @@ pub(crate) enum Token<'a> {
     Symbol(&'a str),
 }
 
-#[cfg(feature = "duckdb")]
+#[cfg(any(feature = "duckdb", feature = "flight-sql"))]
 impl<'a> Token<'a> {
     pub(crate) fn text(self) -> &'a str {
         match self {

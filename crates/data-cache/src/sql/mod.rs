@@ -7,7 +7,10 @@ mod words;
 #[cfg(any(feature = "duckdb", feature = "flight-sql"))]
 pub(crate) use lexer::{Lexer, Token};
 pub(crate) use normal::normalize;
+pub(crate) use normal::sanitize_as;
 pub use normal::{Dialect, sanitize};
-pub(crate) use words::{Words, first_word, table_name};
+#[cfg(any(feature = "duckdb", feature = "flight-sql"))]
+pub(crate) use words::statements;
 #[cfg(feature = "duckdb")]
-pub(crate) use words::{statements, unquoted};
+pub(crate) use words::unquoted;
+pub(crate) use words::{Words, first_word, table_name};

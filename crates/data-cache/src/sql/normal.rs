@@ -158,13 +158,27 @@ fn is_portable(sql: &str) -> bool {
     opened == closed
 }
 
-/// The statement with every literal and comment taken out: fit for logs and spans.
+/// The statement with every literal and comment taken out: fit for logs and spans. It is read as DuckDB and standard SQL have it.
 ///
 /// ```
 /// let clean = data_cache::sanitize("SELECT a FROM t WHERE b = 'x'  AND c = 5 -- note");
 /// assert_eq!(clean, "SELECT a FROM t WHERE b = ? AND c = ?");
 /// ```
 pub fn sanitize(sql: &str) -> String {
+    sanitize_as(sql, Dialect::DuckDb)
+}
+
+/// The same for another dialect: where it is not known, a text in which a literal may end elsewhere is `?`, and so is what stands
+/// in double quotes unless it is a name.
+pub(crate) fn sanitize_as(sql: &str, dialect: Dialect) -> String {
+    let is_known = dialect == Dialect::DuckDb;
+    if !is_known && sql.contains(['\\', '`', '#']) {
+        return "?".to_owned();
+    }
+    let may_be_text = |quoted: &str| {
+        let is_of_name = |char: char| char.is_alphanumeric() || char == '_';
+        !is_known && !quoted.trim_matches('"').chars().all(is_of_name)
+    };
     let mut clean = String::with_capacity(sql.len());
     for token in Lexer::new(sql) {
         match token {
@@ -172,10 +186,37 @@ pub fn sanitize(sql: &str) -> String {
             Ok(Token::Space(_) | Token::Comment(_)) if clean.ends_with(' ') => {}
             Ok(Token::Space(_) | Token::Comment(_)) => clean.push(' '),
             Ok(Token::Text(_) | Token::Number(_)) => clean.push('?'),
+            Ok(Token::Quoted(text)) if may_be_text(text) => clean.push('?'),
             Ok(Token::Word(text) | Token::Quoted(text) | Token::Symbol(text)) => {
                 clean.push_str(text)
             }
         }
     }
     clean.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_an_unknown_dialect_shows_nothing_that_may_be_a_literal() {
+        for (sql, expected) in [
+            (r"SELECT a FROM t WHERE n = 'it\'s Bob'", "?"),
+            ("SELECT `a` FROM t", "?"),
+            ("SELECT 1 # Bob", "?"),
+            (
+                r#"SELECT "a_1" FROM t WHERE mail = "b@c.d""#,
+                r#"SELECT "a_1" FROM t WHERE mail = ?"#,
+            ),
+            (
+                "SELECT a FROM t WHERE b = 'x'",
+                "SELECT a FROM t WHERE b = ?",
+            ),
+        ] {
+            assert_eq!(sanitize_as(sql, Dialect::Unknown), expected);
+        }
+        let known = r#"SELECT "my col" FROM t"#;
+        assert_eq!(sanitize(known), known);
+    }
 }

@@ -95,7 +95,7 @@ pub(crate) fn first_word(sql: &str) -> String {
 }
 
 /// The statements of a batch, without empty ones and without comments.
-#[cfg(feature = "duckdb")]
+#[cfg(any(feature = "duckdb", feature = "flight-sql"))]
 pub(crate) fn statements(sql: &str) -> Result<Vec<String>, Unusual> {
     let mut all = Vec::new();
     let mut current = String::new();

@@ -29,6 +29,8 @@ pub(super) enum Judgement {
         reason: Bypass,
         /// Names that make it so; empty if nobody can permit it.
         names: Arc<[String]>,
+        /// Tables that it follows from besides.
+        tables: Arc<[String]>,
     },
 }
 
@@ -94,6 +96,7 @@ impl Catalog {
             Err(refusal) => Judgement::Refused {
                 reason: refusal.reason,
                 names: refusal.names.into_iter().collect(),
+                tables: refusal.tables.into_iter().collect(),
             },
         };
         let mut judgements = self.judgements.lock();
@@ -114,14 +117,16 @@ impl Catalog {
         for part in &closure {
             self.check(part, definitions, &mut refusal)?;
         }
-        if !refusal.names.is_empty() {
-            return Err(refusal);
-        }
         let named = closure.iter().flat_map(|part| &part.tables);
         let tables = named
             .map(|table| &table.name)
             .filter(|name| definitions.is_table_or_view(name));
-        Ok(tables.cloned().collect())
+        let tables = tables.cloned().collect();
+        if refusal.names.is_empty() {
+            return Ok(tables);
+        }
+        refusal.tables = tables;
+        Err(refusal)
     }
 
     /// The names of a statement, and of every view and macro behind it.
@@ -272,6 +277,7 @@ fn not_understood(text: &str) -> Bypass {
 struct Refusal {
     reason: Bypass,
     names: BTreeSet<String>,
+    tables: BTreeSet<String>,
 }
 
 impl Refusal {
@@ -279,6 +285,7 @@ impl Refusal {
         Self {
             reason,
             names: BTreeSet::new(),
+            tables: BTreeSet::new(),
         }
     }
 

@@ -31,9 +31,11 @@ pub(super) fn run(
         Ok::<_, duckdb::Error>((batches, timed.end(connection, planning)))
     });
     let result = catch_unwind(work);
-    // the rollback must not be interrupted
+    // the rollback must not be interrupted; an interrupt that the query did not notice meets it
     interrupt.end();
-    let _ = connection.execute_batch("ROLLBACK");
+    if connection.execute_batch("ROLLBACK").is_err() {
+        let _ = connection.execute_batch("ROLLBACK");
+    }
     match result {
         Ok(result) => result.map_err(|error| Error::engine(error.to_string())),
         Err(_) => Err(Error::engine("the DuckDB driver panicked on this result")),

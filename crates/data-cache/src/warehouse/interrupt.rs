@@ -31,7 +31,13 @@ impl Interrupt {
 
     /// Interrupts the run now, and on a thread again and again until it has ended.
     pub(super) fn stop(self) {
-        self.0.handle.interrupt();
+        {
+            let has_ended = self.0.has_ended.lock();
+            if *has_ended {
+                return;
+            }
+            self.0.handle.interrupt();
+        }
         let named = thread::Builder::new().name("data-cache-stop".to_owned());
         let again = named.spawn(move || {
             let mut has_ended = self.0.has_ended.lock();

@@ -353,15 +353,20 @@ impl QueryEngine for Warehouse {
         sql: &str,
         is_permitted: &dyn Fn(&str) -> bool,
     ) -> Result<State, Bypass> {
-        match self.0.catalog.judge(sql) {
-            Judgement::Tables(_) => self.state_of(None),
-            Judgement::Refused { names, .. }
+        let tables = match self.0.catalog.judge(sql) {
+            Judgement::Tables(tables) => tables,
+            Judgement::Refused { names, tables, .. }
                 if !names.is_empty() && names.iter().all(|name| is_permitted(name)) =>
             {
-                self.state_of(None)
+                tables
             }
-            Judgement::Refused { reason, .. } => Err(reason),
-        }
+            Judgement::Refused { reason, .. } => return Err(reason),
+        };
+        // the tables say what an invalidation of one of them means
+        Ok(State {
+            tables: tables.to_vec(),
+            ..self.state_of(None)?
+        })
     }
 
     fn date_seconds(&self) -> u64 {

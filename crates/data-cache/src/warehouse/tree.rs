@@ -158,6 +158,13 @@ impl Names {
             "constant" => add_texts(node.get("value"), &mut self.texts),
             _ => {}
         }
+        // its offset from UTC is that of the current date, in whatever it is cast from and to
+        if ["id", "name"]
+            .iter()
+            .any(|part| ["time with time zone", "timetz"].contains(&text_of(node, part).as_str()))
+        {
+            self.columns.insert("current_time".to_owned());
+        }
         let kind = text_of(node, "type");
         match kind.as_str() {
             "base_table" => {

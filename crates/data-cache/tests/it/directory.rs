@@ -424,6 +424,31 @@ fn files_of_an_invalidation_whose_process_died_are_removed_by_the_next_one() {
 }
 
 #[test]
+fn an_order_that_was_not_counted_hides_none_that_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, other) = (
+        Cache::open(dir.path()).unwrap(),
+        Cache::open(dir.path()).unwrap(),
+    );
+    fill(&cache, 600);
+    assert!(is_there(&other, "SELECT 1 FROM t"));
+    // a process that dies before its order counts
+    on_step(&cache, |step| match step {
+        Step::OrderWritten => Err(io::Error::other("died")),
+        Step::MetadataRemoved => Err(io::Error::other("not now")),
+        _ => Ok(()),
+    });
+    assert!(cache.invalidate("*rare*").is_err());
+    on_step(&cache, |step| match step {
+        Step::MetadataRemoved => Err(io::Error::other("not now")),
+        _ => Ok(()),
+    });
+    cache.invalidate("select * from t").unwrap();
+    look_at_other_processes_now(&other);
+    assert!(!is_there(&other, "SELECT 1 FROM t"));
+}
+
+#[test]
 fn orders_that_are_lost_or_forged_are_not_believed() {
     let forge: [&dyn Fn(&Path); 4] = [
         &|orders| fs::remove_file(orders).unwrap(),

@@ -261,6 +261,58 @@ async fn a_304_of_the_handlers_own_says_how_long_it_holds() {
 }
 
 #[tokio::test]
+async fn a_304_that_may_stand_for_a_page_leaves_what_is_stored_as_it_is() {
+    let not_modified = |headers: &[(&str, &str)]| {
+        let mut answer = ok(headers);
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        answer
+    };
+    let whole = "public, max-age=31536000";
+    for (path, headers, expected) in [
+        ("/static/docs/", [].as_slice(), ""),
+        ("/static/app.js", &[], ""),
+        ("/static/index.html", &[], "no-cache"),
+        ("/static/app", &[("content-type", "text/html")], "no-cache"),
+        ("/static/app", &[("content-type", "text/css")], whole),
+    ] {
+        let answer = send(get(path), not_modified(headers)).await;
+        let control = header(answer.headers(), "cache-control");
+        assert_eq!(control, expected, "{path} {headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn head_asks_for_no_range_and_names_no_length_of_what_has_no_body() {
+    let head = || Request::builder().method(Method::HEAD).uri(PALETTE);
+    let layer = CacheLayer::new(&Config::from_yaml("cache.yaml", YAML).unwrap());
+    let handler = service_fn(|request: Request<()>| async move {
+        let status = match request.headers().contains_key("range") {
+            true => StatusCode::PARTIAL_CONTENT,
+            false => StatusCode::OK,
+        };
+        let mut answer = ok(&[]);
+        *answer.status_mut() = status;
+        Ok::<_, Infallible>(answer)
+    });
+    let ranged = head()
+        .header("range", "bytes=0-1")
+        .header("if-range", "\"x\"");
+    let answer = layer
+        .layer(handler)
+        .oneshot(ranged.body(()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(header(answer.headers(), "content-length"), "4");
+    for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
+        let mut empty = Response::new(Full::default());
+        *empty.status_mut() = status;
+        let answer = send(head().body(()).unwrap(), empty).await;
+        assert_eq!(header(answer.headers(), "content-length"), "", "{status}");
+    }
+}
+
+#[tokio::test]
 async fn head_is_answered_like_get() {
     let request = |condition: &str| {
         let request = Request::builder().method(Method::HEAD).uri(PALETTE);

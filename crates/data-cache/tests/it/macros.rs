@@ -9,6 +9,11 @@ static SYNC_RUNS: AtomicUsize = AtomicUsize::new(0);
 static ASYNC_RUNS: AtomicUsize = AtomicUsize::new(0);
 static FAILING_RUNS: AtomicUsize = AtomicUsize::new(0);
 
+#[cached_query(ttl_seconds = 3600, tables("main.Orders", "\"Parts\"", "jobs "))]
+fn orders(of: i64) -> Result<Vec<RecordBatch>, String> {
+    Ok(vec![numbers(&[of])])
+}
+
 #[cached_query(ttl_seconds = 3600, tables("Users"))]
 fn user_stats(user_id: i64, region: &str) -> Result<Vec<RecordBatch>, String> {
     SYNC_RUNS.fetch_add(1, Ordering::SeqCst);
@@ -51,6 +56,11 @@ async fn a_cached_function_runs_once_for_each_set_of_arguments() {
             .contains("already")
     );
     let cache = data_cache::get_cache().unwrap();
+
+    for table in ["orders", "main.orders", "\"Parts\"", "jobs"] {
+        orders(1).unwrap();
+        assert_eq!(cache.invalidate_table(table).unwrap(), 1, "{table}");
+    }
 
     for _ in 0..3 {
         assert_eq!(number(&user_stats(123, "eu").unwrap()), 123);

@@ -261,6 +261,46 @@ fn a_pattern_permits_only_the_volatile_words_that_it_spells_out() {
 }
 
 #[test]
+fn what_is_kept_by_permission_has_the_tables_behind_its_views() {
+    let yaml = "query_cache: {ttls: {'SELECT * FROM daily WHERE d = CURRENT_DATE': 60}}";
+    let warehouse = open_with(
+        yaml,
+        "CREATE TABLE orders AS SELECT current_date AS d; CREATE VIEW daily AS FROM orders",
+    );
+    let sql = "SELECT * FROM daily WHERE d = CURRENT_DATE";
+    for table in ["orders", "daily"] {
+        assert_eq!(status(&warehouse, sql), Status::Miss, "{table}");
+        assert!(matches!(status(&warehouse, sql), Status::Hit(_)), "{table}");
+        assert_eq!(
+            warehouse.cache().invalidate_table(table).unwrap(),
+            1,
+            "{table}"
+        );
+    }
+}
+
+#[test]
+fn a_time_whose_offset_is_that_of_today_is_not_kept() {
+    let warehouse = open("CREATE TABLE t AS SELECT 1 AS a");
+    for sql in [
+        "SELECT timezone('America/New_York', '12:00:00+00'::TIMETZ)",
+        "SELECT '12:00'::TIMETZ::VARCHAR",
+        "SELECT CAST('12:00' AS TIME WITH TIME ZONE) AT TIME ZONE 'Europe/Berlin'",
+        "SELECT [CAST('12:00' AS TIMETZ)]",
+    ] {
+        for _ in 0..2 {
+            assert_eq!(
+                status(&warehouse, sql),
+                Status::Bypass(Bypass::Nondeterministic),
+                "{sql}"
+            );
+        }
+    }
+    let sql = "SELECT TIMESTAMP '2024-01-01 12:00:00' AT TIME ZONE 'Europe/Berlin' FROM t";
+    assert_eq!(status(&warehouse, sql), Status::Miss);
+}
+
+#[test]
 fn a_volatile_function_is_found_beside_a_table_macro_of_its_name() {
     let warehouse = open(
         "CREATE MACRO today() AS TABLE SELECT 1 AS x; CREATE MACRO dice() AS TABLE SELECT 1 AS x; \

@@ -98,6 +98,31 @@ fn result_that_breaks_off_is_not_asked_for_again_and_not_cached() {
 }
 
 #[test]
+fn only_one_statement_that_reads_is_sent() {
+    let server = Server::start("CREATE TABLE t AS SELECT 1 AS n");
+    let (_dir, cached) = cached(client(&server));
+    for refused in [
+        "DELETE FROM t",
+        "SELECT 1; SELECT 2",
+        "SELECT 1; DELETE FROM t",
+        r"SELECT 'it\'s'; DELETE FROM t",
+        "WITH a AS (SELECT U&'x') DELETE FROM t",
+        r"WITH a AS (SELECT 'it\'s' AS x) DELETE FROM t WHERE n = 'y'",
+        "EXPLAIN ANALYZE `DELETE` FROM t; DELETE FROM t",
+    ] {
+        let error = ask(&cached, refused).unwrap_err();
+        assert_eq!(error.kind(), data_cache::ErrorKind::Input, "{refused}");
+    }
+    assert_eq!(server.counts().infos, 0);
+    for read in [
+        "SELECT ';' AS a; ",
+        "WITH a AS (SELECT 1 AS n) SELECT 'DELETE' AS b FROM a",
+    ] {
+        assert_eq!(ask(&cached, read).unwrap().status(), Status::Miss, "{read}");
+    }
+}
+
+#[test]
 fn server_that_is_not_available_is_asked_again() {
     let server = Server::start("");
     let (_dir, cached) = cached(client(&server));
@@ -120,6 +145,17 @@ fn server_that_is_not_available_is_asked_again() {
         "{error}"
     );
     assert_eq!(server.counts().results, 6);
+    // each attempt prepares anew, and what it prepared is closed
+    server.set(Faults {
+        unavailable: 2,
+        ..Faults::default()
+    });
+    let bound = cached
+        .engine()
+        .query("SELECT $1::INT AS n", &Params::positional([1]));
+    assert!(bound.is_ok(), "{bound:?}");
+    assert_eq!(server.counts().prepared, 3);
+    server.wait_until(|counts| counts.closed == counts.prepared);
     // what the server refuses is not tried again
     server.set(Faults::default());
     let before = server.counts().infos;
