@@ -3,20 +3,30 @@
 use crate::Level;
 use crate::pipeline::GLOBAL;
 
-/// Targets that are logged from this level on only, unless a longer or equal target of the filter says otherwise. The
+/// Crates that are logged from this level on only, unless a longer or equal target of the filter says otherwise. The
 /// OpenTelemetry SDK repeats for each batch what ops-trace says once.
-const NOISY: [(&str, Level); 10] = [
+const NOISY: [(&str, Level); 16] = [
     ("hyper", Level::Warning),
+    ("hyper_util", Level::Warning),
+    ("hyper_rustls", Level::Warning),
     ("h2", Level::Warning),
     ("rustls", Level::Warning),
+    ("rustls_platform_verifier", Level::Warning),
     ("reqwest", Level::Warning),
-    ("aws_", Level::Warning),
-    ("opentelemetry", Level::Critical),
     ("ureq", Level::Warning),
+    ("ureq_proto", Level::Warning),
     ("tower", Level::Warning),
+    ("tower_http", Level::Warning),
     ("tokio", Level::Warning),
+    ("tokio_util", Level::Warning),
+    ("tokio_rustls", Level::Warning),
+    ("tokio_tungstenite", Level::Warning),
     ("mio", Level::Warning),
 ];
+
+/// The same for families of crates, by the beginning of their names.
+const NOISY_FAMILIES: [(&str, Level); 2] =
+    [("aws_", Level::Warning), ("opentelemetry", Level::Critical)];
 
 /// Reports whether a line of another crate is written.
 pub(crate) fn enabled(level: Level, target: &str) -> bool {
@@ -26,12 +36,19 @@ pub(crate) fn enabled(level: Level, target: &str) -> bool {
 }
 
 fn is_noise(level: Level, target: &str) -> bool {
-    NOISY.iter().any(|(prefix, from)| {
+    let is_crate = |name: &str| {
+        target
+            .strip_prefix(name)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    let crates = NOISY.iter().filter(|(name, _)| is_crate(name));
+    let families = NOISY_FAMILIES.iter();
+    let families = families.filter(|(prefix, _)| target.starts_with(prefix));
+    crates.chain(families).any(|(name, from)| {
         level < *from
-            && target.starts_with(prefix)
             && GLOBAL
                 .levels
                 .named(target)
-                .is_none_or(|(len, _)| len < prefix.len())
+                .is_none_or(|(len, _)| len < name.len())
     })
 }

@@ -32,7 +32,8 @@ pub(crate) fn watch(wanted: bool) {
             if !WANTED.load(Relaxed) {
                 return before(info);
             }
-            if callback::is_quiet() {
+            // one that cannot be caught ends the process: it is told
+            if cfg!(panic = "unwind") && callback::is_quiet() {
                 return;
             }
             log_panic(info);

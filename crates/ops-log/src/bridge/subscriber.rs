@@ -15,7 +15,7 @@ use crate::bridge::noise;
 use crate::pipeline::GLOBAL;
 use crate::render::bound::BoundFields;
 use crate::render::formatted::formatted_text;
-use crate::render::head::RecordMeta;
+use crate::render::head::{Event, RecordMeta};
 use crate::render::serialize::{Chain, TracingFields};
 use crate::{Level, Value};
 
@@ -86,6 +86,9 @@ where
     }
 
     fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
+        // a value may log while it is formatted: nothing is locked meanwhile
+        let mut recorded = Pairs::default();
+        values.record(&mut recorded);
         let Some(span) = context.span(id) else { return };
         let extensions = span.extensions();
         let Some(SpanFields(fields)) = extensions.get() else {
@@ -93,7 +96,9 @@ where
         };
         let mut fields = fields.lock();
         let mut pairs = Pairs(fields.pairs().to_vec());
-        values.record(&mut pairs);
+        for (name, value) in recorded.0 {
+            pairs.put(name, value);
+        }
         *fields = BoundFields::new(pairs.0);
     }
 
@@ -109,7 +114,10 @@ where
         let meta = RecordMeta {
             level: level(metadata.level()),
             logger: Some(target),
-            event: &message,
+            event: &Message {
+                text: message,
+                call_site: metadata.name(),
+            },
             module: None,
             location: metadata.file().zip(metadata.line()),
             always: false,
@@ -128,6 +136,26 @@ where
         GLOBAL.write(&meta, &bound, &mut |line| {
             event.record(&mut TracingFields(line));
         });
+    }
+}
+
+/// Text of an event, and the name of its call site: text that is formatted is different each time.
+struct Message<'a> {
+    text: &'a str,
+    call_site: &'static str,
+}
+
+impl Event for Message<'_> {
+    fn known(&self) -> Option<&str> {
+        Some(self.text)
+    }
+
+    fn arguments(&self) -> fmt::Arguments<'_> {
+        format_args!("")
+    }
+
+    fn limited(&self) -> Option<&str> {
+        Some(self.call_site)
     }
 }
 
@@ -166,50 +194,49 @@ fn text_of(value: &dyn fmt::Debug) -> String {
 struct Pairs(Vec<(std::borrow::Cow<'static, str>, Value)>);
 
 impl Pairs {
-    fn put(&mut self, field: &Field, value: impl Into<Value>) {
-        let name = field.name();
-        match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some(slot) => slot.1 = value.into(),
-            None => self.0.push((name.into(), value.into())),
+    fn put(&mut self, name: std::borrow::Cow<'static, str>, value: Value) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some(slot) => slot.1 = value,
+            None => self.0.push((name, value)),
         }
     }
 }
 
 impl Visit for Pairs {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, text_of(value));
+        self.put(field.name().into(), text_of(value).into());
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value);
+        self.put(field.name().into(), value.into());
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value);
+        self.put(field.name().into(), value.into());
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value);
+        self.put(field.name().into(), value.into());
     }
 
     fn record_i128(&mut self, field: &Field, value: i128) {
-        self.put(field, value);
+        self.put(field.name().into(), value.into());
     }
 
     fn record_u128(&mut self, field: &Field, value: u128) {
-        self.put(field, value);
+        self.put(field.name().into(), value.into());
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
         let text = formatted_text(&format_args!("{}", Chain(value)), &GLOBAL.counters);
-        self.put(field, text);
+        self.put(field.name().into(), text.into());
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value);
+        self.put(field.name().into(), value.into());
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value);
+        self.put(field.name().into(), value.into());
     }
 }

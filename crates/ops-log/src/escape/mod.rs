@@ -92,10 +92,12 @@ pub(crate) fn quote_short(text: &str, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Reports whether a byte can stand in a JSON string as it is, and is none from `:` to `?`.
+/// Reports whether a byte can stand in a JSON string as it is, and is no `#` and none from `:` to `?`.
 #[inline(always)]
 const fn is_simple(byte: u8) -> bool {
-    let is_plain = (byte as i8 >= b' ' as i8) & (byte != 0x7f) & (byte != b'"') & (byte != b'\\');
+    // `"` and `#` differ in one bit
+    let is_plain =
+        (byte as i8 >= b' ' as i8) & (byte != 0x7f) & (byte | 1 != b'#') & (byte != b'\\');
     is_plain & (byte.wrapping_sub(b':') > b'?' - b':')
 }
 
@@ -123,12 +125,13 @@ fn is_plain_word(word: u64) -> bool {
     (word | from_delete | !(from_space & no_quote & no_backslash)) & HIGH == 0
 }
 
-/// The same, and that none is from `:` to `?`: a URL has the former, a query the latter.
+/// The same, and that there is no `#` and none from `:` to `?`: a URL has a colon, a query or a fragment the others.
 #[inline]
 fn is_simple_word(word: u64) -> bool {
     let from_colon = word.wrapping_add(ONES * (0x80 - b':' as u64));
     let above_question = word.wrapping_add(ONES * (0x7f - b'?' as u64));
-    is_plain_word(word) & (from_colon & !above_question & HIGH == 0)
+    let no_hash = (word ^ (ONES * b'#' as u64)).wrapping_add(ONES * 0x7f);
+    is_plain_word(word) & ((from_colon & !above_question | !no_hash) & HIGH == 0)
 }
 
 /// The same as [`is_plain`], when it is compiled.
@@ -205,7 +208,7 @@ fn escape(text: &str, out: &mut Vec<u8>) {
 }
 
 fn is_harmless(c: char) -> bool {
-    !matches!(c, '"' | '\\' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    !matches!(c, '"' | '\\' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
         && !c.is_control()
 }
 
@@ -228,12 +231,12 @@ pub(crate) fn hex<'a>(bytes: &[u8], digits: &'a mut [u8; 32]) -> &'a str {
     std::str::from_utf8(&digits[..end]).unwrap_or_default()
 }
 
-/// Reports whether there is a colon or a question mark in the text.
+/// Reports whether there is a colon, a question mark or a `#` in the text.
 pub(crate) const fn has_url_marks(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
-        if matches!(bytes[at], b':' | b'?') {
+        if matches!(bytes[at], b':' | b'?' | b'#') {
             return true;
         }
         at += 1;

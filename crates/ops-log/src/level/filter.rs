@@ -68,7 +68,7 @@ impl Filter {
             self.base = threshold;
             return;
         }
-        self.directives.retain(|(known, _)| known != target);
+        self.directives.retain(|(known, _)| !is_same(known, target));
         self.directives.push((target.to_owned(), threshold));
         self.sort();
     }
@@ -78,14 +78,19 @@ impl Filter {
         &self,
         changes: impl Iterator<Item = (&'a str, Threshold)>,
     ) -> Self {
-        let changes: HashMap<&str, Threshold> = changes.collect();
+        let changes: HashMap<String, (&str, Threshold)> = changes
+            .map(|(target, threshold)| (target.replace('-', "_"), (target, threshold)))
+            .collect();
         let untouched = self.directives.iter();
-        let untouched = untouched.filter(|(target, _)| !changes.contains_key(target.as_str()));
+        let untouched =
+            untouched.filter(|(target, _)| !changes.contains_key(&target.replace('-', "_")));
         let mut filter = Self {
-            base: changes.get("").copied().unwrap_or(self.base),
+            base: changes
+                .get("")
+                .map_or(self.base, |(_, threshold)| *threshold),
             directives: untouched.cloned().collect(),
         };
-        let named = changes.iter().filter(|(target, _)| !target.is_empty());
+        let named = changes.values().filter(|(target, _)| !target.is_empty());
         let named = named.map(|(target, threshold)| ((*target).to_owned(), *threshold));
         filter.directives.extend(named);
         filter.sort();
@@ -130,8 +135,11 @@ impl Filter {
     }
 
     /// Reads what can be understood of a text, and returns what cannot.
-    pub(crate) fn parse_leniently(text: &str, base: Level) -> (Self, Vec<ParseFilterError>) {
-        let mut filter = Self::new(base);
+    pub(crate) fn parse_leniently(text: &str, base: Threshold) -> (Self, Vec<ParseFilterError>) {
+        let mut filter = Self {
+            base,
+            directives: Vec::new(),
+        };
         let mut refused = Vec::new();
         // env_logger's regular expression about messages follows the first slash
         let (directives, regex) = match text.split_once('/') {
@@ -159,7 +167,12 @@ impl Filter {
     }
 }
 
-/// Reports whether a target begins with another; package names have `-` where module names have `_`.
+/// Reports whether two targets are one: package names have `-` where module names have `_`.
+pub(crate) fn is_same(target: &str, other: &str) -> bool {
+    target.len() == other.len() && begins_with(target, other)
+}
+
+/// Reports whether a target begins with another.
 fn begins_with(target: &str, prefix: &str) -> bool {
     let fold = |byte: u8| if byte == b'-' { b'_' } else { byte };
     target.len() >= prefix.len()
@@ -234,7 +247,7 @@ impl FromStr for Filter {
     type Err = ParseFilterError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (filter, refused) = Self::parse_leniently(text, Level::Info);
+        let (filter, refused) = Self::parse_leniently(text, Threshold::from(Level::Info));
         refused.into_iter().next().map_or(Ok(filter), Err)
     }
 }

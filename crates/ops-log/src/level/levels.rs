@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use parking_lot::{Condvar, Mutex};
 
-use crate::level::filter::Threshold;
+use crate::level::filter::{Threshold, is_same};
 use crate::level::late_lines::LateLines;
 use crate::{Filter, Level};
 
@@ -223,7 +223,7 @@ impl Levels {
         let mut state = self.state.lock();
         change.before = self.threshold(&change.target, None).as_str();
         let mut known = state.overrides.iter();
-        match known.position(|other| other.target == change.target) {
+        match known.position(|other| is_same(&other.target, &change.target)) {
             Some(known) => state.overrides[known] = change.clone(),
             None if state.overrides.len() >= MAX_LEVEL_CHANGES => return None,
             None => state.overrides.push(change.clone()),
@@ -261,7 +261,9 @@ impl Levels {
     pub(crate) fn forget(&self, target: Option<&str>) {
         let mut state = self.state.lock();
         match target {
-            Some(target) => state.overrides.retain(|change| change.target != target),
+            Some(target) => state
+                .overrides
+                .retain(|change| !is_same(&change.target, target)),
             None => state.late_override = None,
         }
         state.reverting = false;
@@ -272,7 +274,7 @@ impl Levels {
     pub(crate) fn end_override(&self, target: &str) -> bool {
         let mut state = self.state.lock();
         let mut overrides = state.overrides.iter_mut();
-        let Some(change) = overrides.find(|change| change.target == target) else {
+        let Some(change) = overrides.find(|change| is_same(&change.target, target)) else {
             return false;
         };
         change.until = Instant::now();
@@ -363,7 +365,7 @@ fn rule(target: &str, threshold: Threshold, state: &State) -> LevelRule {
     let change = state
         .overrides
         .iter()
-        .find(|change| change.target == target);
+        .find(|change| is_same(&change.target, target));
     LevelRule {
         target: target.to_owned(),
         level: threshold.level(),

@@ -1,7 +1,7 @@
 //! A file that is appended to, and cannot fill the disk.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -80,7 +80,11 @@ impl LogFile {
             && self.len > 0
             && self.len + line as u64 > limit
         {
-            let result = self.rotate(limit);
+            let result = match self.rotate(limit) {
+                // another process may be at it: what was known before holds
+                Ok(false) => return trouble,
+                rotated => rotated.map(drop),
+            };
             let reason = result.as_ref().err().map(ToString::to_string);
             let is_new = std::mem::replace(&mut self.cannot_rotate, reason).is_none();
             let error = result.err().filter(|_| is_new);
@@ -120,26 +124,34 @@ impl LogFile {
         Ok(())
     }
 
-    /// Renames the file and its older ones, and begins a new one. If that fails it grows up to the size of all files
-    /// together, and is emptied then.
-    fn rotate(&mut self, limit: u64) -> io::Result<()> {
-        match self.rename_all() {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                if self.len >= limit.saturating_mul(u64::from(self.rotation.files())) {
-                    self.file.set_len(0)?;
-                    self.len = 0;
+    /// Renames the file and its older ones, and begins a new one; `false` while another process holds the lock of the file. If that
+    /// fails, or lasts, it grows up to the size of all files together, and is emptied then.
+    fn rotate(&mut self, limit: u64) -> io::Result<bool> {
+        let most = limit.saturating_mul(u64::from(self.rotation.files()));
+        let before = self.identity;
+        let error = match self.file.try_lock() {
+            // of several processes with this file one rotates it; the others find another file under its name
+            Err(TryLockError::WouldBlock) => {
+                self.look(false)?;
+                if self.len < most {
+                    return Ok(self.identity != before);
                 }
-                Err(error)
+                io::Error::other("another process holds its lock and does not rotate it")
             }
+            Err(TryLockError::Error(error)) => error,
+            Ok(()) => match self.rename_all() {
+                Ok(()) => return Ok(true),
+                Err(error) => error,
+            },
+        };
+        if self.len >= most {
+            self.file.set_len(0)?;
+            self.len = 0;
         }
+        Err(error)
     }
 
     fn rename_all(&mut self) -> io::Result<()> {
-        // of several processes with this file one rotates it; the others find another file under its name
-        if self.file.try_lock().is_err() {
-            return self.look(false);
-        }
         let found = std::fs::metadata(&self.path);
         let is_ours = found.is_ok_and(|metadata| identity(&metadata) == self.identity);
         if !is_ours {

@@ -101,7 +101,13 @@ impl Patience {
                 _ => self.left,
             };
             let budget = budget.saturating_sub(started.elapsed());
-            let is_writable = is_writable(file, budget)?;
+            let is_writable = match is_writable(file, budget) {
+                // by a signal: what is left of the time stays what it is
+                Err(error) if error.kind() == io::ErrorKind::Interrupted && !budget.is_zero() => {
+                    continue;
+                }
+                polled => polled?,
+            };
             if !is_writable && self.blocking {
                 continue;
             }

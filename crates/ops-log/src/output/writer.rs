@@ -59,6 +59,8 @@ impl Writer {
 
     /// Opens a path: a file, or a pipe or device of that name.
     pub(super) fn open(path: &Path, rotation: Rotation, blocking: bool) -> io::Result<Self> {
+        // the process may move to another directory
+        let path = &std::path::absolute(path)?;
         let file = match log_file::open(path) {
             Ok(file) => file,
             // a pipe that nobody reads yet
@@ -67,7 +69,7 @@ impl Writer {
             }
             Err(error) => return Err(error),
         };
-        if file.metadata()?.is_file() {
+        if file.metadata()?.is_file() && !is_of_system(path) {
             return Ok(Self::File(LogFile::new(path, file, rotation)?));
         }
         Ok(Self::of(file, Some(path), blocking))
@@ -97,6 +99,24 @@ impl Writer {
             }),
         }
     }
+}
+
+/// Returns `true` for a name like `/dev/stdout`, also behind links: what it stands for is not ours to rename or to empty.
+fn is_of_system(path: &Path) -> bool {
+    let mut path = path.to_owned();
+    // links beyond that are no names that a kernel follows
+    for _ in 0..40 {
+        let is_device = path.starts_with("/dev") && !path.starts_with("/dev/shm");
+        if is_device || path.starts_with("/proc") {
+            return true;
+        }
+        let Ok(target) = std::fs::read_link(&path) else {
+            break;
+        };
+        path.pop();
+        path.push(target);
+    }
+    false
 }
 
 impl Stream {

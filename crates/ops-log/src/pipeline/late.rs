@@ -17,11 +17,7 @@ use crate::render::head::RecordMeta;
 use crate::render::line::Line;
 use crate::render::line_buffers::{LineBuffers, RenderedLine, with_buffers};
 use crate::render::scalars;
-use crate::render::static_key::StaticKey;
 use crate::{Error, LEVEL_TTL, Level, MAX_LEVEL_TTL};
-
-/// Mark of a line that was written after its time.
-static LATE: StaticKey = StaticKey::new("late");
 
 impl State {
     /// Keeps a line that is not written at once: one below the level, or of a trace that is not sampled. Returns `false` for any
@@ -60,7 +56,7 @@ impl State {
         if active.call_site {
             line.call_site(meta);
         }
-        line.put_bool(&LATE, true);
+        line.late();
         let event_span = line.end();
         outputs.render(buffers, &event_span, meta.level, logger, format);
         buffer.keep(buffers.rendered(meta.level));
@@ -84,7 +80,7 @@ impl State {
             let meta = of_late(&"late_lines_cut");
             self.write(&meta, &[], &mut |line| {
                 line.field("lines", |line| scalars::integer(cut, line.json()));
-                line.put_bool(&LATE, true);
+                line.late();
             });
         }
         self.late.written.fetch_add(lines.len() as u64, Relaxed);

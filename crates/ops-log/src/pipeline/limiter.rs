@@ -74,7 +74,7 @@ impl Limiter {
             return Verdict::Write(hidden);
         }
         // text that is formatted is different each time: such lines of a module are one event
-        let event = (meta.level, logger, meta.module, meta.event.known());
+        let event = (meta.level, logger, meta.module, meta.event.limited());
         match self.take(self.hasher.hash_one(event), self.events, at) {
             Verdict::Write(before) => Verdict::Write(hidden + before),
             Verdict::Suppress => {

@@ -175,13 +175,14 @@ impl StoredLine {
             .iter()
             .map(|(key, value)| (json_escaped(key), shown_value(key, value)))
             .collect();
+        let level_text = json_escaped(&self.level_text);
         let mut out = Vec::new();
         console::line(
             &mut out,
             color,
             &Parts {
                 timestamp: &self.shown_instant(),
-                level: self.level,
+                level: self.level.ok_or(&level_text),
                 event: &json_escaped(&self.event),
                 logger: &self.logger,
             },

@@ -163,7 +163,7 @@ fn replaced(text: &str, places: &[Range<usize>]) -> String {
 /// Reports whether there may be a URL or a query in the text.
 pub(crate) fn has_url(text: &[u8]) -> bool {
     static SCHEME_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("://"));
-    SCHEME_END.find(text).is_some() || memchr::memchr(b'?', text).is_some()
+    SCHEME_END.find(text).is_some() || memchr::memchr2(b'?', b'#', text).is_some()
 }
 
 /// The length of the token that JSON text begins with: a string, a number, or one byte.

@@ -31,6 +31,7 @@ pub(crate) fn credentials(text: &str, deny: &DenyList) -> Vec<Range<usize>> {
 /// The password between `://` and `@`; the user's name stays, unless it is all there is of a web address.
 fn in_authority(text: &str, scheme_end: usize, start: usize) -> Option<Range<usize>> {
     let rest = &text[start..];
+    let is_end = end_at(text, start);
     let word = &rest[..rest.find(is_end).unwrap_or(rest.len())];
     let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
     let userinfo = match authority.rfind('@') {
@@ -67,6 +68,7 @@ fn parameters(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
     let mut from = 0;
     while let Some(mark) = text[from..].find(['?', '#']) {
         let mut at = from + mark + 1;
+        let is_end = end_at(text, at);
         loop {
             let rest = &text[at..];
             let len = rest
@@ -101,7 +103,13 @@ fn percent_decoded(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// White space and what stands around a URL in text.
-fn is_end(c: char) -> bool {
-    c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'' | '<' | '>' | '\\' | '`')
+/// White space and what stands around a URL in text, at this place of which it is. An apostrophe may be part of a URL: it ends one
+/// that stands behind another one.
+fn end_at(text: &str, place: usize) -> impl Fn(char) -> bool + Copy {
+    let is_end =
+        |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>' | '\\' | '`');
+    let before = &text[..place];
+    let word = before.rfind(is_end).map_or(before, |end| &before[end..]);
+    let is_quoted = word.contains('\'');
+    move |c| is_end(c) || (is_quoted && c == '\'')
 }

@@ -58,7 +58,7 @@ pub(crate) fn render(
     let parts = Parts {
         // {"timestamp":"2025-01-15T10:30:00
         timestamp: &json[14..33],
-        level: Some(level),
+        level: Ok(level),
         event: &json[event_span.event.0..event_span.event.1],
         logger: if style.context { logger } else { "" },
     };
@@ -77,7 +77,8 @@ pub(crate) fn render(
 pub(crate) struct Parts<'a> {
     /// To the second, which is enough for people.
     pub(crate) timestamp: &'a [u8],
-    pub(crate) level: Option<Level>,
+    /// The text is that of a level that is none of ours, escaped.
+    pub(crate) level: Result<Level, &'a [u8]>,
     pub(crate) event: &'a [u8],
     /// Left out if empty.
     pub(crate) logger: &'a str,
@@ -101,10 +102,15 @@ pub(crate) fn line<'a>(
     });
     painter.out.extend_from_slice(b" [");
     match parts.level {
-        Some(level) => painter.painted(level_color(level), |out| {
+        Ok(level) => painter.painted(level_color(level), |out| {
             out.extend_from_slice(format!("{level:<9}").as_bytes());
         }),
-        None => painter.out.extend_from_slice(b"         "),
+        Err(text) => {
+            let text = String::from_utf8_lossy(text);
+            painter
+                .out
+                .extend_from_slice(format!("{text:<9}").as_bytes());
+        }
     }
     painter.out.extend_from_slice(b"] ");
     let head = painter.out.len();

@@ -23,6 +23,8 @@ pub(crate) struct Fields {
     pub(crate) mask: u64,
     /// Set if any span is overridden.
     pub(crate) has_overridden: bool,
+    /// Fields that were left out, as there were too many.
+    pub(crate) dropped: u64,
 }
 
 /// Place of a field in its buffer.
@@ -208,7 +210,10 @@ impl Fields {
 
     /// The fields of these pairs, the last one of a key only.
     pub(crate) fn of(pairs: &[(Cow<'static, str>, Value)], deny: &DenyList) -> Self {
-        let mut fields = Self::default();
+        let mut fields = Self {
+            dropped: pairs.len().saturating_sub(MAX_FIELDS) as u64,
+            ..Self::default()
+        };
         for (key, value) in pairs.iter().take(MAX_FIELDS) {
             let pending = fields.begin(key, deny);
             if pending.denied {

@@ -31,6 +31,11 @@ pub(crate) struct RecordMeta<'a> {
 pub(crate) trait Event {
     fn known(&self) -> Option<&str>;
     fn arguments(&self) -> fmt::Arguments<'_>;
+
+    /// Name by which the lines of this event are limited.
+    fn limited(&self) -> Option<&str> {
+        self.known()
+    }
 }
 
 impl Event for &str {

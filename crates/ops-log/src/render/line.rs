@@ -152,6 +152,7 @@ impl<'a> Line<'a> {
                 self.override_bound(span.key(&fields.json), key::bit(span.key(&fields.json)));
             }
         }
+        self.dropped_fields += fields.dropped;
         let too_long =
             self.buffers.fields.json.len() + fields.json.len() > MAX_LINE_BYTES - TAIL_BYTES;
         if too_long || self.bound_count + fields.spans.len() > MAX_FIELDS {
@@ -306,7 +307,21 @@ impl<'a> Line<'a> {
     /// Says how many lines before this one were not written.
     #[cold]
     pub(crate) fn suppressed(&mut self, lines: u64) {
-        self.put_u64(const { &StaticKey::new("suppressed") }, lines);
+        let key = match self.is_taken(b"suppressed") {
+            true => const { &StaticKey::new("suppressed_") },
+            false => const { &StaticKey::new("suppressed") },
+        };
+        self.put_u64(key, lines);
+    }
+
+    /// Marks the line as written after its time.
+    #[cold]
+    pub(crate) fn late(&mut self) {
+        let key = match self.is_taken(b"late") {
+            true => const { &StaticKey::new("late_") },
+            false => const { &StaticKey::new("late") },
+        };
+        self.put_bool(key, true);
     }
 
     pub(crate) fn put_bool(&mut self, key: &'static StaticKey, value: bool) {

@@ -45,8 +45,16 @@ macro_rules! from {
 }
 
 from!(bool => Bool, i8 => Int, i16 => Int, i32 => Int, i64 => Int, u8 => UInt, u16 => UInt, u32 => UInt,
-    u64 => UInt, f32 => Float, f64 => Float, &str => Text, String => Text, &String => Text, char => Text,
+    u64 => UInt, f64 => Float, &str => Text, String => Text, &String => Text, char => Text,
     Cow<'_, str> => Text, Box<str> => Text);
+
+/// A number of 32 bits keeps its digits: 0.1 is no 0.10000000149011612.
+impl From<f32> for Value {
+    fn from(value: f32) -> Self {
+        let digits = value.to_string().parse();
+        Self::Float(digits.unwrap_or_else(|_| value.into()))
+    }
+}
 
 impl From<usize> for Value {
     fn from(value: usize) -> Self {

@@ -199,8 +199,8 @@ impl Config {
         }
         let rust_log = variable("RUST_LOG");
         if !rust_log.trim().is_empty() {
-            let base = config.filter.base.level().unwrap_or(Level::Info);
-            (config.filter, config.refused) = Filter::parse_leniently(&rust_log, base);
+            (config.filter, config.refused) =
+                Filter::parse_leniently(&rust_log, config.filter.base);
         }
         if let Some(level) = level {
             config = config.level(level);

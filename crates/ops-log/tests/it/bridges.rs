@@ -48,6 +48,47 @@ fn a_tracing_event_is_a_line_with_its_spans_fields() {
 }
 
 #[test]
+fn a_value_that_logs_while_a_span_records_it_stops_nobody() {
+    struct Logs;
+    impl std::fmt::Debug for Logs {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            tracing::info!("nested");
+            f.write_str("logged")
+        }
+    }
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let lines = captured(|| {
+            let span = tracing::info_span!("job", user = tracing::field::Empty, n = 1);
+            let _span = span.enter();
+            span.record("user", tracing::field::debug(&Logs));
+            tracing::info!("after");
+        });
+        done.send(lines).unwrap();
+    });
+    let lines = is_done
+        .recv_timeout(std::time::Duration::from_secs(20))
+        .unwrap();
+    let events: Vec<_> = lines.iter().map(|line| line.event.as_str()).collect();
+    assert_eq!(events, ["nested", "after"]);
+    let after = &lines[1].json;
+    assert!(after.ends_with(r#","n":1,"user":"logged"}"#), "{after}");
+}
+
+#[test]
+fn a_crate_of_the_application_is_not_taken_for_one_that_is_noisy() {
+    let lines = captured(|| {
+        tracing::info!(target: "tower_control::valves", "ours");
+        tracing::info!(target: "hyperspace", "ours");
+        tracing::info!(target: "tower::buffer", "theirs");
+        tracing::info!(target: "tower_http::trace", "theirs");
+        tracing::info!(target: "tokio", "theirs");
+    });
+    let events: Vec<_> = lines.iter().map(|line| line.event.as_str()).collect();
+    assert_eq!(events, ["ours", "ours"]);
+}
+
+#[test]
 fn a_tracing_event_without_a_message_is_named_by_its_place() {
     let lines = captured(|| tracing::info!(n = 1));
     assert!(lines[0].event.starts_with("event "), "{}", lines[0].event);

@@ -259,6 +259,48 @@ fn keys_and_time_can_be_ones_own() {
             .contains("two keys of a line are \"event\""),
         "{error}"
     );
+    for (form, key) in [
+        (JsonForm::datadog().logger_key("service"), "service"),
+        (JsonForm::ecs().event_key("error.message"), "error.message"),
+        (JsonForm::ecs().timestamp_key("ecs.version"), "ecs.version"),
+    ] {
+        let config = Config::new().stdout(false).json_form(form);
+        let error = Pipeline::new(config).unwrap_err().to_string();
+        let told = format!("two keys of a line are {key:?}");
+        assert!(error.contains(&told), "{error}");
+    }
+    // what a vendor would take it for may be meant
+    let meant = Config::new()
+        .stdout(false)
+        .json_form(JsonForm::datadog().level_key("level"));
+    assert!(Pipeline::new(meant).is_ok());
+}
+
+#[test]
+fn a_field_that_means_something_else_to_the_vendor_has_another_name() {
+    for (form, names) in [
+        (
+            JsonForm::ecs(),
+            ["user", "host", "client", "file", "labels"],
+        ),
+        (
+            JsonForm::datadog(),
+            ["host", "hostname", "msg", "ddsource", "log"],
+        ),
+    ] {
+        let (pipeline, ours, theirs) = both(form.clone());
+        let log = names
+            .into_iter()
+            .fold(pipeline.root(), |log, name| log.bind(name, "x"));
+        info!(log, "saved");
+        for name in names {
+            let renamed = format!(r#","{name}_":"x""#);
+            assert!(theirs.last().contains(&renamed), "{}", theirs.last());
+        }
+        let read = StoredLine::parse_with(&theirs.last(), &form).unwrap();
+        let expected = StoredLine::parse(&ours.last()).unwrap();
+        assert_eq!(read.to_string(), expected.to_string());
+    }
 }
 
 #[test]

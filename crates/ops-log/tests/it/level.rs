@@ -247,6 +247,36 @@ fn changes_cover_configured_levels_of_their_target_and_leave_the_others() {
 }
 
 #[test]
+fn a_target_with_hyphens_is_the_one_with_underscores() {
+    let filter = "info,my-crate=info".parse().unwrap();
+    let (pipeline, written) = pipeline(|config| config.filter(filter), true);
+    let logger = pipeline.logger("my_crate::db");
+    debug!(logger, "before");
+    pipeline
+        .set_level("my_crate", Level::Debug, None, "ada", "x")
+        .unwrap();
+    debug!(logger, "after");
+    pipeline
+        .set_level("my-crate", Level::Trace, None, "ada", "x")
+        .unwrap();
+    let rules = pipeline.levels().into_iter();
+    let rules: Vec<_> = rules.map(|rule| (rule.target, rule.level)).collect();
+    let expected = [("", Some(Level::Info)), ("my-crate", Some(Level::Trace))];
+    assert_eq!(
+        rules,
+        expected.map(|(target, level)| (target.to_owned(), level))
+    );
+    assert!(pipeline.revert_level("my_crate"));
+    let lines = written.lines().concat();
+    assert!(
+        !lines.contains("before") && lines.contains("after"),
+        "{lines}"
+    );
+    let filter: Filter = "my-crate=warn,my_crate=debug".parse().unwrap();
+    assert_eq!(filter.to_string(), "info,my_crate=debug");
+}
+
+#[test]
 fn a_change_is_taken_back_before_its_time() {
     let (pipeline, lines) = telling();
     pipeline

@@ -133,7 +133,7 @@ fn every_macro_prints_its_level_with_and_without_a_logger() {
 
 #[test]
 fn what_could_break_a_line_is_escaped_in_both_formats() {
-    let hostile = "a\"b\\c\nd\r\u{1b}[31m\u{2028}\u{202e}\u{85}\0\u{7f}é";
+    let hostile = "a\"b\\c\nd\r\u{1b}[31m\u{2028}\u{202e}\u{61c}\u{200e}\u{200f}\u{85}\0\u{7f}é";
     for is_json in [true, false] {
         let (pipeline, written) = pipeline(|config| config, is_json);
         let log = pipeline.logger(hostile).bind(hostile, hostile);
@@ -141,9 +141,11 @@ fn what_could_break_a_line_is_escaped_in_both_formats() {
         let line = written.last();
         let body = line.strip_suffix('\n').unwrap();
         assert!(
-            !body
-                .chars()
-                .any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{202e}')),
+            !body.chars().any(|c| c.is_control()
+                || matches!(
+                    c,
+                    '\u{2028}' | '\u{202e}' | '\u{61c}' | '\u{200e}' | '\u{200f}'
+                )),
             "{line:?}"
         );
         if is_json {

@@ -71,6 +71,19 @@ fn an_event_over_its_limit_is_counted_and_the_next_line_says_so() {
 }
 
 #[test]
+fn a_field_that_is_named_suppressed_stays_beside_the_count() {
+    let (pipeline, written, hand) = limited(|config| config.rate_limit(RateLimit::new(1, 1)));
+    for round in 0..3 {
+        info!(pipeline.root(), "busy", suppressed = 100 + round);
+    }
+    hand.forward(1_000);
+    info!(pipeline.root(), "busy", suppressed = 103);
+    let line = written.last();
+    let end = r#","suppressed":103,"suppressed_":2}"#;
+    assert!(line.trim_end().ends_with(end), "{line}");
+}
+
+#[test]
 fn a_target_is_limited_with_all_of_its_events() {
     let (pipeline, written, hand) =
         limited(|config| config.target_rate_limit("db", RateLimit::new(1, 2)));

@@ -49,6 +49,7 @@ fn a_line_of_another_program_moves_no_cursor() {
     let line = StoredLine::parse(text).unwrap();
     assert_eq!(line.level(), None);
     let shown = line.console(false);
+    assert!(shown.contains(" [notice   ] "), "{shown}");
     assert!(
         !shown.chars().any(|c| c.is_control() || c == '\u{202e}'),
         "{shown:?}"

@@ -335,6 +335,20 @@ fn credentials_in_urls_are_hidden_and_nothing_else_is() {
             "HTTPS://ghp_123@github.com/a.git",
             "HTTPS://[REDACTED]@github.com/a.git",
         ),
+        ("/cb#access_token=t2", "/cb#access_token=[REDACTED]"),
+        ("#token=t2", "#token=[REDACTED]"),
+        (
+            "postgres://app:it's-s3cret@db/x",
+            "postgres://app:[REDACTED]@db/x",
+        ),
+        (
+            "https://h/p?password=a'bcdef&x=1",
+            "https://h/p?password=[REDACTED]&x=1",
+        ),
+        (
+            "{'url': 'https://h/p?password=a', 'b': 1}",
+            "{'url': 'https://h/p?password=[REDACTED]', 'b': 1}",
+        ),
         (
             "https://h/cb#access_token=t2&x=1",
             "https://h/cb#access_token=[REDACTED]&x=1",

@@ -254,6 +254,49 @@ fn a_file_that_cannot_be_rotated_is_said_once_and_never_longer_than_all_files_to
     assert_eq!(*numbers(&path).last().unwrap(), 199);
 }
 
+#[test]
+fn a_file_whose_lock_another_process_holds_is_never_longer_than_all_files_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.log");
+    let people = Written::default();
+    let config = Config::new()
+        .stdout(false)
+        .rotation(Rotation::new(1_000, 2))
+        .output(Output::writer(people.clone()).json(true))
+        .file(&path);
+    let pipeline = Pipeline::new(config).unwrap();
+    let held = fs::File::open(&path).unwrap();
+    held.lock().unwrap();
+    for n in 0..200 {
+        info!(pipeline.root(), "numbered", n = n);
+        assert!(fs::metadata(&path).unwrap().len() < 2_300);
+    }
+    let lines = people.lines().concat();
+    assert_eq!(lines.matches("log_file_not_rotated").count(), 1, "{lines}");
+    assert!(lines.contains("another process holds its lock"), "{lines}");
+    assert_eq!(*numbers(&path).last().unwrap(), 199);
+}
+
+#[test]
+fn a_file_behind_a_name_of_the_system_is_neither_renamed_nor_emptied() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, link) = (dir.path().join("out.log"), dir.path().join("stdout"));
+    let out = fs::File::create(&path).unwrap();
+    let number = std::os::fd::AsRawFd::as_raw_fd(&out);
+    std::os::unix::fs::symlink(format!("/dev/fd/{number}"), &link).unwrap();
+    let config = Config::new()
+        .stdout(false)
+        .rotation(Rotation::new(1_000, 2))
+        .file(&link);
+    let pipeline = Pipeline::new(config).unwrap();
+    for n in 0..100 {
+        info!(pipeline.root(), "numbered", n = n);
+    }
+    assert_eq!(numbers(&path), (0..100).collect::<Vec<_>>());
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
 /// A place that refuses lines for a while.
 struct Full(Written, std::sync::Arc<std::sync::atomic::AtomicBool>);
 

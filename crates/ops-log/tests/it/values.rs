@@ -719,3 +719,30 @@ fn an_error_is_written_with_its_causes() {
     info!(pipeline.root(), "start_failed", error = &*boxed, port = 80);
     assert!(rest(&written.last()).ends_with(&format!("\"error\":{expected},\"port\":80}}")));
 }
+
+#[test]
+fn a_bound_number_of_32_bits_has_its_own_digits() {
+    for number in [0.1_f32, -3.4e38, f32::MIN_POSITIVE, 16_777_216.0] {
+        let (pipeline, written) = json();
+        let log = pipeline.root().bind("r", number);
+        info!(log, "x", f = number);
+        let line: serde_json::Value = serde_json::from_str(&written.last()).unwrap();
+        assert_eq!(line["r"], line["f"], "{}", written.last());
+    }
+    assert_eq!(
+        Value::from(f32::NAN).to_string(),
+        Value::from(f64::NAN).to_string()
+    );
+}
+
+#[test]
+fn bound_fields_that_are_too_many_are_counted() {
+    let (pipeline, written) = json();
+    let names: Vec<String> = (0..MAX_FIELDS + 44).map(|n| format!("f{n}")).collect();
+    let log = names
+        .into_iter()
+        .fold(pipeline.root(), |log, name| log.bind(name, 1));
+    info!(log, "x");
+    let line: serde_json::Value = serde_json::from_str(&written.last()).unwrap();
+    assert_eq!(line["fields_dropped"], 44);
+}

@@ -139,8 +139,9 @@ impl JsonForm {
     /// Two of the keys of a line that are the same, if any are: such a line could not be read.
     pub(crate) fn ambiguous_key(&self) -> Option<&str> {
         let keys: Vec<&str> = (0..4).map(|at| self.name(at)).collect();
-        let again = (1..4).find(|at| keys[..*at].contains(&keys[*at]))?;
-        Some(keys[again])
+        let is_again =
+            |at: &usize| keys[..*at].contains(&keys[*at]) || self.schema.writes(keys[*at]);
+        Some(keys[(0..4).find(is_again)?])
     }
 
     /// Key of a part of the line, escaped.

@@ -80,12 +80,54 @@ pub(super) static ECS: Schema = Schema {
         ("method", "http.request.method"),
         ("path", "url.path"),
         ("status", "http.response.status_code"),
+        ("client", "client.address"),
     ],
     location: Location::Keys("log.origin.file.name", "log.origin.file.line"),
     trace: None,
-    // a text under a name that is an object's is refused by Elasticsearch
+    // a text under a name that is an object's is refused by Elasticsearch: the field sets of ECS 8.11
     reserved: &[
-        "ecs", "error", "http", "log", "process", "service", "span", "trace", "url",
+        "agent",
+        "client",
+        "cloud",
+        "container",
+        "data_stream",
+        "destination",
+        "device",
+        "dll",
+        "dns",
+        "ecs",
+        "email",
+        "error",
+        "event",
+        "faas",
+        "file",
+        "group",
+        "host",
+        "http",
+        "labels",
+        "log",
+        "network",
+        "observer",
+        "orchestrator",
+        "organization",
+        "package",
+        "process",
+        "registry",
+        "related",
+        "rule",
+        "server",
+        "service",
+        "source",
+        "span",
+        "threat",
+        "tls",
+        "trace",
+        "transaction",
+        "url",
+        "user",
+        "user_agent",
+        "volume",
+        "vulnerability",
     ],
 };
 
@@ -133,10 +175,18 @@ pub(super) static DATADOG: Schema = Schema {
     ],
     location: Location::Joined,
     trace: None,
-    // each of the first is taken for the status, each of the others for the date
+    // each of the first is taken for the status, of the next for host, service, message, source and tags, each of the others for the date
     reserved: &[
         "level",
         "severity",
+        "syslog",
+        "host",
+        "hostname",
+        "msg",
+        "log",
+        "dd",
+        "ddsource",
+        "ddtags",
         "@timestamp",
         "_timestamp",
         "Timestamp",
@@ -172,6 +222,11 @@ impl Schema {
 
     /// Reports whether a field of this name would be taken for something else.
     pub(super) fn means_something(&self, key: &str) -> bool {
+        self.writes(key) || self.reserved.contains(&key)
+    }
+
+    /// Reports whether lines have a part under this key, beside instant, level, logger and event.
+    pub(super) fn writes(&self, key: &str) -> bool {
         let of_service = match self.service {
             Service::None => false,
             Service::Key(name) | Service::Within(name) => name == key,
@@ -185,6 +240,5 @@ impl Schema {
             || of_location
             || self.our_field(key).is_some()
             || self.fixed.is_some_and(|(name, _)| name == key)
-            || self.reserved.contains(&key)
     }
 }
