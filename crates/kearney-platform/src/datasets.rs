@@ -114,7 +114,7 @@ fn not_loaded(snapshot: &Path) -> Error {
     Error::new(Kind::Warehouse, told)
 }
 
-/// What differs between files, and changes where one is replaced or written: a copy may have the length and the time of another.
+/// Text that differs between files, and changes where one is replaced or written: a copy may have the length and the time of another.
 fn describe(path: &Path) -> std::io::Result<String> {
     let (path, file) = (path.canonicalize()?, std::fs::metadata(path)?);
     let since = file.modified()?.duration_since(UNIX_EPOCH);

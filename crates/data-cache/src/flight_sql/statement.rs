@@ -47,7 +47,7 @@ struct Held {
     attempts: u32,
     credential: Credential,
     info: Option<FlightInfo>,
-    /// Of each attempt.
+    /// Handles of each attempt.
     prepared: Vec<Bytes>,
 }
 

@@ -2,6 +2,7 @@
 
 mod input;
 
+use std::collections::HashSet;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -53,15 +54,33 @@ fn files(options: &args::Logs) -> Result<Vec<PathBuf>> {
     Ok(vec![file])
 }
 
-/// Reads each file behind what it was rotated to.
+/// Reads each file behind what it was rotated to. Regular files are opened before one is read, as they may be rotated meanwhile; one
+/// that is named twice is read once.
 fn read(printer: &mut Printer, files: &[PathBuf]) -> Result<()> {
-    let all = files.iter().flat_map(|file| match input::is_stdin(file) {
-        true => vec![file.clone()],
-        false => with_rotated(file),
-    });
-    for file in all {
-        let mut lines = match input::open(&file) {
-            Ok(input) => Lines::new(input),
+    let (mut all, mut seen) = (Vec::new(), HashSet::new());
+    for file in files {
+        let names = match input::is_stdin(file) {
+            true => vec![file.clone()],
+            false => with_rotated(file),
+        };
+        // the newest first: what is renamed meanwhile is met again, and not missed
+        let is_regular = |name: &Path| std::fs::metadata(name).is_ok_and(|found| found.is_file());
+        let opened = names.into_iter().rev().map(|name| {
+            // a pipe waits for its writer
+            let input = is_regular(&name).then(|| input::open(&name));
+            (input, name)
+        });
+        let mut opened: Vec<_> = opened.collect();
+        opened.retain(|(input, _)| {
+            let input = input.as_ref().and_then(|input| input.as_ref().ok());
+            let inode = input.and_then(|input| input.inode);
+            inode.is_none_or(|inode| seen.insert(inode))
+        });
+        all.extend(opened.into_iter().rev());
+    }
+    for (input, file) in all {
+        let mut lines = match input.unwrap_or_else(|| input::open(&file)) {
+            Ok(input) => Lines::new(input.bytes),
             Err(error) => {
                 printer.fail(&unreadable(&file, error));
                 continue;

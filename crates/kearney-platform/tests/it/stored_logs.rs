@@ -212,6 +212,9 @@ fn a_file_that_cannot_be_read_is_named_and_hides_no_other_one() {
     std::fs::create_dir(home.path("app.log.2")).unwrap();
     let answer = said(run(&home, &["app.log"]));
     assert_eq!(answer, (BOTH.to_owned(), String::new(), 0));
+    // as a shell writes app.log*: each once
+    let named = said(run(&home, &["app.log", "app.log.1"]));
+    assert_eq!(named, (BOTH.to_owned(), String::new(), 0));
     let (shown, told, code) = said(run(&home, &["nowhere", "app.log.2", "app.log"]));
     assert_eq!((shown.as_str(), code), (BOTH, 1));
     let told: Vec<&str> = told.lines().collect();

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -49,11 +50,23 @@ pub(super) fn is_stdin(file: &Path) -> bool {
     file == Path::new(STDIN[0])
 }
 
+/// Input that is open, and which regular file it is, whatever its name.
+pub(super) struct Input {
+    pub(super) bytes: Box<dyn Read>,
+    pub(super) inode: Option<(u64, u64)>,
+}
+
 /// Opens a file, or standard input, and takes gzip apart.
-pub(super) fn open(file: &Path) -> io::Result<Box<dyn Read>> {
+pub(super) fn open(file: &Path) -> io::Result<Input> {
+    let mut inode = None;
     let mut input: Box<dyn Read> = match is_stdin(file) {
         true => Box::new(io::stdin()),
-        false => Box::new(File::open(file)?),
+        false => {
+            let file = File::open(file)?;
+            let metadata = file.metadata()?;
+            inode = metadata.is_file().then(|| (metadata.dev(), metadata.ino()));
+            Box::new(file)
+        }
     };
     let start = start(&mut input)?;
     let is_gzip = start == GZIP;
@@ -61,10 +74,11 @@ pub(super) fn open(file: &Path) -> io::Result<Box<dyn Read>> {
         refuse_compressed(&start, file, "")?;
     }
     let whole = io::Cursor::new(start).chain(input);
-    match is_gzip {
-        true => Ok(Box::new(MultiGzDecoder::new(whole))),
-        false => Ok(Box::new(whole)),
-    }
+    let bytes: Box<dyn Read> = match is_gzip {
+        true => Box::new(MultiGzDecoder::new(whole)),
+        false => Box::new(whole),
+    };
+    Ok(Input { bytes, inode })
 }
 
 /// Opens a file that may grow, or standard input.
