@@ -71,7 +71,6 @@ fn tick(start: Instant) {
     let mut until_process = 0;
     loop {
         std::thread::sleep(next.saturating_sub(start.elapsed()));
-        let now = start.elapsed();
         runtime::sample();
         if until_process == 0 {
             process::sample();
@@ -79,6 +78,8 @@ fn tick(start: Instant) {
         }
         until_process -= 1;
         run_tick_hooks();
+        // hooks that take their time make a gap: the totals are those of this moment
+        let now = start.elapsed();
         sparkline::tick(now);
         // a second that was slept through is a gap, and is not made up for
         next = (next + SECOND).max(now);

@@ -81,7 +81,7 @@
 //! | `OTEL_EXPORTER_OTLP_CERTIFICATE`, and with `TRACES_`; `SSL_CERT_FILE` | a PEM file of CA certificates; both are trusted, instead of Mozilla's |
 //! | `OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE`, `.._CLIENT_KEY`, and each with `TRACES_` | PEM files, for a collector that asks for a client certificate |
 //! | `HTTPS_PROXY`, `NO_PROXY` | a proxy with `CONNECT` for `https` endpoints; hosts, addresses, networks, `*` |
-//! | `OTEL_BSP_SCHEDULE_DELAY` | 100 to 60,000 ms |
+//! | `OTEL_BSP_SCHEDULE_DELAY`, and `OTEL_BLRP_` for log lines | 100 to 60,000 ms, default 1,000 |
 //! | `OTEL_BSP_MAX_QUEUE_SIZE`, `.._MAX_EXPORT_BATCH_SIZE` | 64 to 65,536; 1 to the size of the queue |
 //! | `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT`, and with `SPAN_` | 0 to 4,096 characters |
 //! | `OTEL_ATTRIBUTE_COUNT_LIMIT`, with `SPAN_`, with `EVENT_`, with `LINK_` | 0 to 128 |

@@ -93,11 +93,13 @@ fn container(root: &Path, found: &mut BTreeMap<String, String>) {
                 .iter()
                 .any(|file| line.contains(file))
         };
-        let parts = text
-            .lines()
-            .filter(own)
-            .flat_map(|line| line.split(['/', ' ']));
-        parts.filter_map(container_id).next()
+        // under containerd these files are those of the pod's sandbox, whose id is no container's
+        let of_line = |line: &str| {
+            let parts: Vec<_> = line.split(['/', ' ']).collect();
+            let pairs = parts.windows(2).filter(|pair| pair[0] != "sandboxes");
+            pairs.filter_map(|pair| container_id(pair[1])).next()
+        };
+        text.lines().filter(own).find_map(of_line)
     };
     set(found, "container.id", of_groups.or_else(of_mounts));
 }

@@ -12,6 +12,8 @@ pub(super) const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
 pub(super) const KEEP: &str = "OPS_TRACE_KEEP";
 pub(super) const QUEUE_SIZE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
 pub(super) const SCHEDULE_DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
+#[cfg(feature = "otlp-logs")]
+pub(super) const LOGS_SCHEDULE_DELAY: &str = "OTEL_BLRP_SCHEDULE_DELAY";
 
 /// The `OTEL_*` variables: those of the process, or those that a test hands over.
 #[derive(Clone, Debug, Default)]

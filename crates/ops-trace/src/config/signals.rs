@@ -18,6 +18,7 @@ pub(crate) struct SignalSettings {
 pub(crate) struct LogsSettings {
     pub(crate) otlp: otlp::Otlp,
     pub(crate) lines: crate::LogLines,
+    pub(crate) delay: std::time::Duration,
 }
 
 #[cfg(feature = "otlp-metrics")]
@@ -43,6 +44,7 @@ pub(super) fn read(
             Some(lines) if logs => Some(LogsSettings {
                 otlp: otlp::otlp(config, &signal::LOGS, warnings)?,
                 lines: lines.clone(),
+                delay: super::resolved::logs_delay(config, warnings),
             }),
             _ => None,
         },

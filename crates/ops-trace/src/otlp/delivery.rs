@@ -26,6 +26,8 @@ pub(crate) struct Delivery {
     ledger: Arc<Ledger>,
     closing: Arc<Closing>,
     is_rejecting: bool,
+    /// Message that came with the last success.
+    warning: String,
 }
 
 impl Delivery {
@@ -48,6 +50,7 @@ impl Delivery {
             ledger,
             closing,
             is_rejecting: false,
+            warning: String::new(),
         }
     }
 
@@ -110,11 +113,22 @@ impl Delivery {
                 target: "ops_trace", signal, endpoint, outage_ms, dropped, "otlp_export_recovered"
             );
         }
-        if rejected > 0 && !self.is_rejecting {
-            let reason = cut(reply.message, MAX_MESSAGE_BYTES);
-            tracing::warn!(target: "ops_trace", signal, endpoint, rejected, reason, "otlp_items_rejected");
+        let message = cut(reply.message, MAX_MESSAGE_BYTES);
+        if rejected > 0 {
+            if !std::mem::replace(&mut self.is_rejecting, true) {
+                tracing::warn!(
+                    target: "ops_trace", signal, endpoint, rejected, reason = message, "otlp_items_rejected"
+                );
+            }
+            return;
         }
-        self.is_rejecting = rejected > 0;
+        self.is_rejecting = false;
+        if !message.is_empty() && message != self.warning {
+            tracing::warn!(
+                target: "ops_trace", signal, endpoint, message_of_collector = message, "otlp_collector_warning"
+            );
+            self.warning = message;
+        }
     }
 
     fn failed(&mut self, items: u64, cause: String, failure: Option<FailedExport>) {

@@ -26,6 +26,8 @@ pub(crate) struct Metrics {
     interval: Duration,
     next: Instant,
     start: u64,
+    /// Time of the last points: a clock that is set back makes none that end before they start.
+    last: SystemTime,
     /// `None` if totals are exported.
     delivered: Option<Delivered>,
     delivery: Delivery,
@@ -33,12 +35,14 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new(settings: &MetricsSettings, resource: Resource, delivery: Delivery) -> Self {
+        let start = SystemTime::now();
         Self {
             source: settings.source.clone(),
             resource,
             interval: settings.interval,
             next: Instant::now() + settings.interval,
-            start: nanos(SystemTime::now()),
+            start: nanos(start),
+            last: start,
             delivered: settings.delta.then(Delivered::default),
             delivery,
         }
@@ -75,7 +79,8 @@ impl Source for Metrics {
     fn push(&mut self) {
         // the interval is kept, unless an export took longer; it is set before what may panic
         self.next = (self.next + self.interval).max(Instant::now() + self.interval / 2);
-        let mut batch = MetricsBatch::new(self.start, SystemTime::now());
+        self.last = self.last.max(SystemTime::now());
+        let mut batch = MetricsBatch::new(self.start, self.last);
         let filled = catch_unwind(AssertUnwindSafe(|| self.source.fill(&mut batch)));
         if filled.is_err() {
             self.delivery

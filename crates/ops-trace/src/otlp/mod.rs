@@ -58,7 +58,7 @@ impl Signals {
         let lines = config.signals.logs.as_ref().map(|settings| {
             let delivery = delivery("logs", &settings.otlp, settings.lines.ledger());
             let lines = settings.lines.clone();
-            let pushed = logs::Logs::new(lines.clone(), resource, config.export_delay, delivery);
+            let pushed = logs::Logs::new(lines.clone(), resource, settings.delay, delivery);
             sources.push(Box::new(pushed));
             lines
         });

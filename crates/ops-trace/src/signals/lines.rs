@@ -12,7 +12,7 @@ use crate::signals::is_sending;
 use crate::signals::ledger::Ledger;
 
 /// Maximum number of lines that wait; further ones are dropped and counted.
-const MAX_LINES: usize = 4096;
+pub(crate) const MAX_LINES: usize = 4096;
 /// Maximum bytes of the lines that wait; further ones are dropped and counted.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Maximum number of lines of one request, and the number that wakes the thread that sends.

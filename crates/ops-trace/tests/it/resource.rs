@@ -111,6 +111,13 @@ fn a_container_id_is_found_in_control_groups_and_mounts_and_nowhere_else() {
             format!("1 2 0:1 /x/{ID}/layer / rw\n"),
             false,
         ),
+        (
+            "proc/self/mountinfo",
+            format!(
+                "1 2 0:1 /var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/{ID}/hostname /etc/hostname rw\n"
+            ),
+            false,
+        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), file, &text);

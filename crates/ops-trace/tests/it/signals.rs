@@ -9,7 +9,7 @@ use ops_trace::testing::{Answer, Collector, ReceivedPoint};
 use ops_trace::{Config, LogLines, Metric, MetricsBatch, SignalStats, Tracer, span};
 
 use crate::SOON;
-use crate::lines::lines_about;
+use crate::lines::{lines_about, lines_of};
 
 fn config(endpoint: &str, variables: &[(&str, &str)]) -> Config {
     Config::new("signals")
@@ -315,6 +315,64 @@ fn refused_lines_are_counted_as_such() {
     balanced(&stats);
     assert_eq!(stats.exported + stats.rejected, 5, "{stats:?}");
     assert!(stats.rejected >= 2, "{stats:?}");
+}
+
+#[test]
+fn a_message_that_comes_with_taken_lines_is_told_once() {
+    lines_about("nothing yet");
+    let collector = Collector::start().unwrap();
+    let (lines, tracer) = with_lines(&collector);
+    for message in ["deprecated", "deprecated", "moved"] {
+        collector.answer(Answer::PartialSuccess(0, message.to_owned()));
+        write(lines.clone(), r#"{"event":"x"}"#);
+        let before = tracer.log_stats().unwrap().exported;
+        let started = Instant::now();
+        while tracer.log_stats().unwrap().exported == before {
+            assert!(started.elapsed() < SOON);
+            std::thread::yield_now();
+        }
+    }
+    tracer.shutdown_blocking(SOON);
+    let told = lines_about(&format!("{}/v1/logs", collector.endpoint()));
+    let told: Vec<_> = told
+        .iter()
+        .filter(|line| line.contains("otlp_collector_warning"))
+        .collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(
+        told[0].contains("deprecated") && told[1].contains("moved"),
+        "{told:#?}"
+    );
+}
+
+#[test]
+fn lines_have_variables_of_their_own() {
+    let collector = Collector::start().unwrap();
+    let variables = [
+        ("OTEL_LOGS_EXPORTER", "otlp"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "60000"),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "100"),
+        ("OTEL_BLRP_MAX_QUEUE_SIZE", "10"),
+        ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "512"),
+    ];
+    let lines = LogLines::new();
+    let config = Config::new("signals")
+        .endpoint(collector.endpoint())
+        .environment(variables)
+        .log_lines(&lines);
+    let (tracer, told) = lines_of(|| Tracer::new(config).unwrap());
+    let told: Vec<_> = told.iter().filter(|line| line.contains("BLRP")).collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(
+        told[0].contains("OTEL_BLRP_MAX_QUEUE_SIZE") && told[0].ends_with("used=4096"),
+        "{told:#?}"
+    );
+    write(lines, r#"{"event":"x"}"#);
+    let started = Instant::now();
+    while tracer.log_stats().unwrap().exported == 0 {
+        assert!(started.elapsed() < SOON);
+        std::thread::yield_now();
+    }
 }
 
 /// A counter, a gauge and a histogram whose values grow with each push.
