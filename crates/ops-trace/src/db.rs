@@ -64,7 +64,7 @@ impl QuerySpan {
         kind: SpanKind,
     ) -> Self {
         let statement = match &handle {
-            Some(_) => sanitized(statement, is_mysql(&system)),
+            Some(_) => sanitized(statement, is_lenient(&system)),
             None => String::new(),
         };
         Self {
@@ -190,21 +190,43 @@ fn words(statement: &str) -> impl Iterator<Item = &str> {
     statement.split(is_end).filter(|word| !word.is_empty())
 }
 
-/// In MySQL and MariaDB `"` encloses text, a backslash escapes and `#` begins a comment.
-fn is_mysql(system: &str) -> bool {
-    system.eq_ignore_ascii_case("mysql") || system.eq_ignore_ascii_case("mariadb")
+/// Systems whose literals are those of standard SQL.
+const STANDARD: [&str; 15] = [
+    "cockroachdb",
+    "db2",
+    "derby",
+    "duckdb",
+    "firebirdsql",
+    "h2database",
+    "hsqldb",
+    "ibm.db2",
+    "microsoft.sql_server",
+    "mssql",
+    "oracle",
+    "oracle.db",
+    "postgresql",
+    "sqlite",
+    "trino",
+];
+
+/// Returns `true` unless literals are those of standard SQL: then, as in MySQL, `"` encloses text, a backslash escapes and `#`
+/// begins a comment. A system that is not known may be one of these, and what is taken for a literal is not recorded.
+fn is_lenient(system: &str) -> bool {
+    !STANDARD
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(system))
 }
 
 /// Returns the statement with each literal as `?`, without comments, and with one blank between words. An unterminated
 /// quote goes to the end.
-fn sanitized(statement: &str, mysql: bool) -> String {
+fn sanitized(statement: &str, lenient: bool) -> String {
     let mut text = String::with_capacity(statement.len().min(MAX_VALUE_BYTES));
     let mut rest = statement;
     while let Some(first) = rest.chars().next() {
         if text.len() > MAX_VALUE_BYTES {
             break;
         }
-        let (taken, shown) = token(rest, first, text.chars().next_back(), mysql);
+        let (taken, shown) = token(rest, first, text.chars().next_back(), lenient);
         match shown {
             Shown::Blank if text.is_empty() || text.ends_with(' ') => {}
             Shown::Blank => text.push(' '),
@@ -231,7 +253,7 @@ enum Shown {
 }
 
 /// Length in bytes of the token that the text begins with, and how it is shown.
-fn token(text: &str, first: char, before: Option<char>, mysql: bool) -> (usize, Shown) {
+fn token(text: &str, first: char, before: Option<char>, lenient: bool) -> (usize, Shown) {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let in_word = before.is_some_and(|c| is_word(c) || c == '$' || c == '"' || c == ':');
     match first {
@@ -241,9 +263,9 @@ fn token(text: &str, first: char, before: Option<char>, mysql: bool) -> (usize, 
         }
         '-' if text.starts_with("--") => (text.find('\n').unwrap_or(text.len()), Shown::Blank),
         '/' if text.starts_with("/*") => (comment(text), Shown::Blank),
-        '#' if mysql => (text.find('\n').unwrap_or(text.len()), Shown::Blank),
-        '\'' => (quoted(text, '\'', mysql), Shown::Literal),
-        '"' if mysql => (quoted(text, '"', true), Shown::Literal),
+        '#' if lenient => (text.find('\n').unwrap_or(text.len()), Shown::Blank),
+        '\'' => (quoted(text, '\'', lenient), Shown::Literal),
+        '"' if lenient => (quoted(text, '"', true), Shown::Literal),
         '"' | '`' => (quoted(text, first, false), Shown::AsIs),
         '$' if !in_word => match dollar_quoted(text) {
             Some(end) => (end, Shown::Literal),
@@ -256,7 +278,7 @@ fn token(text: &str, first: char, before: Option<char>, mysql: bool) -> (usize, 
             let prefix = text.get(1..2) == Some("'") || text.get(1..3) == Some("&'");
             if prefix && "eEbBxXnNuUrR".contains(first) {
                 let quote = text.find('\'').unwrap_or(1);
-                let escapes = mysql || matches!(first, 'e' | 'E');
+                let escapes = lenient || matches!(first, 'e' | 'E');
                 return (
                     quote + quoted(&text[quote..], '\'', escapes),
                     Shown::Literal,

@@ -67,6 +67,9 @@ impl Limits {
             *description = new.into();
         }
         for event in &mut span.events.events {
+            if let Some(new) = self.text("event.name", &event.name, filter) {
+                event.name = new.into();
+            }
             self.clean(&mut event.attributes, filter);
         }
         for link in &mut span.links.links {

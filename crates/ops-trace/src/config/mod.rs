@@ -98,6 +98,8 @@ pub(crate) struct BelowEnv {
     pub(crate) keep_slow: Option<bool>,
     pub(crate) export_logs: Option<bool>,
     pub(crate) export_metrics: Option<bool>,
+    pub(crate) service_version: Option<String>,
+    pub(crate) resource: BTreeMap<String, String>,
 }
 
 impl Config {
@@ -158,6 +160,8 @@ impl Config {
         lower(&mut self.keep_slow, &mut below.keep_slow);
         lower(&mut self.export_logs, &mut below.export_logs);
         lower(&mut self.export_metrics, &mut below.export_metrics);
+        lower(&mut self.service_version, &mut below.service_version);
+        below.resource.append(&mut self.resource);
         self
     }
 

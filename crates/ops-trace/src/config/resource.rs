@@ -13,8 +13,8 @@ pub(crate) struct ServiceResource {
     pub(crate) attributes: BTreeMap<String, String>,
 }
 
-/// Merges what was detected, the attributes of the environment, which win over that, and those of the program, which win over
-/// both.
+/// Merges what was detected, the attributes of a file, which win over that, those of the environment, and those of the program, which
+/// win over all.
 ///
 /// The name is the one exception: `OTEL_SERVICE_NAME`, then `service.name` in `OTEL_RESOURCE_ATTRIBUTES`, then the
 /// program's, because operators expect to rename what they run.
@@ -24,22 +24,28 @@ pub(crate) fn resource(
 ) -> Result<ServiceResource, Error> {
     let env = &config.environment;
     let mut attributes = detect::detected(env, &config.files_below, warnings);
-    attributes.extend(of_environment(env, warnings));
+    let below = &config.below_env;
+    let version = |version: &Option<String>| {
+        let version = version.clone()?;
+        Some(("service.version".to_owned(), version))
+    };
+    attributes.extend(version(&below.service_version));
+    attributes.extend(below.resource.clone());
+    let of_environment = of_environment(env, warnings);
+    let named = of_environment.get(SERVICE_NAME).cloned();
+    attributes.extend(of_environment);
     let given = |name: &str| Some(name.trim().to_owned()).filter(|name| !name.is_empty());
     let service_name = env
         .text("OTEL_SERVICE_NAME", warnings)
-        .or_else(|| attributes.get(SERVICE_NAME).and_then(|name| given(name)))
+        .or_else(|| named.and_then(|name| given(&name)))
         .or_else(|| {
-            config
-                .resource
-                .get(SERVICE_NAME)
-                .and_then(|name| given(name))
+            let own = [&config.resource, &below.resource].into_iter();
+            let mut own = own.filter_map(|resource| resource.get(SERVICE_NAME));
+            own.find_map(|name| given(name))
         })
         .or_else(|| given(&config.service_name))
         .ok_or(Error::EmptyServiceName)?;
-    if let Some(version) = &config.service_version {
-        attributes.insert("service.version".to_owned(), version.clone());
-    }
+    attributes.extend(version(&config.service_version));
     let own = config.resource.iter();
     attributes.extend(own.map(|(key, value)| (key.clone(), value.clone())));
     attributes.insert(SERVICE_NAME.to_owned(), service_name.clone());

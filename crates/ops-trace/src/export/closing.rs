@@ -3,6 +3,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+/// A budget that no instant can hold is as good as this one: a year.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The end of all exports: from [`close`](Self::close) on nothing is taken, and what waits is sent until the budget is
 /// spent.
 #[derive(Debug, Default)]
@@ -16,7 +19,7 @@ impl Closing {
     /// Begins the end. The first call counts.
     pub(crate) fn close(&self, budget: Duration) {
         let now = Instant::now();
-        let deadline = now.checked_add(budget).unwrap_or(now);
+        let deadline = now.checked_add(budget).unwrap_or_else(|| now + LONGEST);
         self.deadline.lock().get_or_insert(deadline);
         self.is_closing.store(true, Relaxed);
         self.closed.notify_all();
@@ -32,11 +35,11 @@ impl Closing {
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Waits between two attempts to export; the end of all ends the wait. Returns whether to try again.
+    /// Waits between two attempts to export, unless that is longer than the budget of the end. Returns whether to try again.
     pub(crate) fn pause(&self, pause: Duration) -> bool {
         let until = Instant::now() + pause;
         let mut deadline = self.deadline.lock();
-        while deadline.is_none() {
+        while deadline.is_none_or(|deadline| until < deadline) {
             if self.closed.wait_until(&mut deadline, until).timed_out() {
                 return true;
             }

@@ -57,10 +57,12 @@ fn the_filter_sees_text_before_anybody_else_and_a_panic_in_it_gives_nothing_away
     ops_trace::set_attribute_filter(|key, value| match key {
         "filter.secret" => Some(value.replace("hunter2", "***")),
         "filter.panic" => panic!("on purpose"),
+        "event.name" => Some(value.replace("hunter2", "***")),
         _ => None,
     });
     let (collector, tracer) = traced();
     span!(tracer: tracer, "filtered", other = "hunter2").in_scope(|span| {
+        span.add_event("login with hunter2", Vec::<(&str, Value)>::new());
         span.set_attribute("filter.secret", "password hunter2");
         span.set_attribute("filter.panic", "hunter2");
         // a secret that the limit would cut in two is filtered as a whole
@@ -72,6 +74,7 @@ fn the_filter_sees_text_before_anybody_else_and_a_panic_in_it_gives_nothing_away
     assert_eq!(span.attribute("filter.secret"), Some(&*expected));
     assert_eq!(span.attribute("filter.panic"), Some("***"));
     assert_eq!(span.attribute("other"), Some("hunter2"));
+    assert_eq!(span.events[0].name, "login with ***");
     let recent = tracer.recent().recent;
     let attributes = format!("{:?}", recent[0].spans[0].attributes);
     assert_eq!(attributes.matches("hunter2").count(), 1, "{attributes}");

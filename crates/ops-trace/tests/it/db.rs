@@ -100,6 +100,41 @@ fn text_is_what_the_system_takes_for_text() {
 }
 
 #[test]
+fn a_system_that_is_not_known_shows_nothing_that_may_be_a_literal() {
+    for (system, statement, expected) in [
+        (
+            "clickhouse",
+            r"SELECT 'it\'s hunter2' FROM t",
+            "SELECT ? FROM t",
+        ),
+        (
+            "couchbase",
+            r#"SELECT a FROM t WHERE s = "hunter2""#,
+            "SELECT a FROM t WHERE s = ?",
+        ),
+        (
+            "postgresql",
+            r#"SELECT "a" FROM t WHERE s = 'c:\' AND b = 1"#,
+            r#"SELECT "a" FROM t WHERE s = ? AND b = ?"#,
+        ),
+    ] {
+        let (collector, tracer) = traced();
+        drop(
+            tracer
+                .query_span(system, statement, SpanKind::Client)
+                .start(),
+        );
+        tracer.flush();
+        let spans = collector.spans();
+        assert_eq!(
+            spans[0].attribute("db.query.text"),
+            Some(expected),
+            "{system}"
+        );
+    }
+}
+
+#[test]
 fn attributes_are_those_of_the_conventions() {
     let (collector, tracer) = traced();
     let span = tracer

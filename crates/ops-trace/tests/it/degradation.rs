@@ -322,3 +322,22 @@ fn counts_balance_to_the_span_whatever_the_collector_does_and_whoever_ends_them(
         "{stats:?}"
     );
 }
+
+#[test]
+fn the_last_spans_are_sent_once_more_within_the_budget() {
+    for budget in [SOON, Duration::MAX] {
+        let collector = Collector::start().unwrap();
+        let tracer = Tracer::new(config(&collector.endpoint())).unwrap();
+        drop(span!(tracer: tracer, "last"));
+        collector.answer(Answer::Status(503));
+        let stats = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                assert!(collector.wait_for_requests(1, SOON));
+                collector.answer(Answer::Accept);
+            });
+            tracer.shutdown_blocking(budget)
+        });
+        assert_eq!((stats.exported, stats.dropped()), (1, 0), "{stats:?}");
+        assert_eq!(collector.spans().len(), 1);
+    }
+}

@@ -27,6 +27,35 @@ fn sent(root: &Path, variables: &[(&str, &str)]) -> ReceivedSpan {
 }
 
 #[test]
+fn attributes_of_a_file_are_below_those_of_the_environment() {
+    let collector = Collector::start().unwrap();
+    let config = Config::new("it")
+        .endpoint(collector.endpoint())
+        .service_version("1")
+        .resource_attribute("deployment.environment.name", "production")
+        .resource_attribute("team", "shop")
+        .with_env()
+        .environment([(
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "deployment.environment.name=staging,service.version=2",
+        )])
+        .resource_attribute("region", "eu");
+    let tracer = Tracer::new(config).unwrap();
+    drop(span!(tracer: tracer, "a"));
+    tracer.flush();
+    let span = collector.spans().remove(0);
+    for (key, value) in [
+        ("deployment.environment.name", "staging"),
+        ("service.version", "2"),
+        ("team", "shop"),
+        ("region", "eu"),
+        ("service.name", "it"),
+    ] {
+        assert_eq!(span.resource(key), Some(value), "{key}");
+    }
+}
+
+#[test]
 fn host_container_and_pod_are_found_when_asked_for_and_the_environment_wins() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
