@@ -1,11 +1,12 @@
 //! Requests to a store that speaks plain HTTP, from a thread that may block.
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use ureq::http::{Request, StatusCode};
 use zeroize::Zeroizing;
 
-use crate::error::ErrorKind;
+use crate::error::ErrorKind as Kind;
 use crate::source::FetchError;
 
 /// Longest answer that is read.
@@ -30,7 +31,7 @@ pub(crate) async fn exchange(
 ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), FetchError> {
     let agent = agent.clone();
     let sent = tokio::task::spawn_blocking(move || blocking(&agent, request, body, until)).await;
-    let given_up = |_| FetchError::failed(ErrorKind::Transient, "the request was given up");
+    let given_up = |_| FetchError::failed(Kind::Transient, "the request was given up");
     sent.map_err(given_up)?
 }
 
@@ -63,15 +64,25 @@ fn blocking(
 fn network(error: &ureq::Error) -> FetchError {
     use ureq::Error;
     match error {
-        Error::Timeout(_) => {
-            FetchError::failed(ErrorKind::Transient, "no answer within the deadline")
-        }
+        Error::Timeout(_) => FetchError::failed(Kind::Transient, "no answer within the deadline"),
         Error::BodyExceedsLimit(_) => {
-            FetchError::failed(ErrorKind::Malformed, "an answer of more than 4 MiB")
+            FetchError::failed(Kind::Malformed, "an answer of more than 4 MiB")
+        }
+        // somebody was reached: a broken connection says nothing about the next one
+        Error::Io(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::ConnectionReset
+                    | ErrorKind::ConnectionAborted
+                    | ErrorKind::BrokenPipe
+                    | ErrorKind::UnexpectedEof
+            ) =>
+        {
+            FetchError::failed(Kind::Transient, error.to_string())
         }
         Error::HostNotFound | Error::ConnectionFailed | Error::Io(_) | Error::Tls(_) => {
-            FetchError::unreachable(ErrorKind::Unavailable, error.to_string())
+            FetchError::unreachable(Kind::Unavailable, error.to_string())
         }
-        other => FetchError::failed(ErrorKind::Transient, other.to_string()),
+        other => FetchError::failed(Kind::Transient, other.to_string()),
     }
 }

@@ -165,6 +165,12 @@ fn refusals_say_what_was_refused() {
             "ssm:GetParameter",
         ),
         (
+            "AccessDeniedException",
+            "User: arn:aws:sts::1:assumed-role/kms-app/i is not authorized to perform: ssm:GetParameter on resource: /p/kms_token",
+            ErrorKind::AccessDenied,
+            "kms_token",
+        ),
+        (
             "RequestTimeTooSkewed",
             "too large",
             ErrorKind::Unauthenticated,
@@ -244,6 +250,29 @@ fn a_refused_role_is_a_refusal_after_which_nothing_stale_is_served() {
     let error = secrets.get("a").blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error}");
     assert!(error.to_string().contains("sts:AssumeRole"), "{error}");
+}
+
+#[test]
+fn a_role_that_cannot_be_had_now_is_no_wrong_configuration() {
+    let Some(config) = of_a_role(AwsMode::On) else {
+        let test = "a_role_that_cannot_be_had_now_is_no_wrong_configuration";
+        for code in ["Throttling", "ServiceUnavailable"] {
+            let body = format!(
+                "<ErrorResponse><Error><Code>{code}</Code><Message>later</Message></Error></ErrorResponse>"
+            );
+            let status = if code == "Throttling" { 400 } else { 503 };
+            let sts = Proxy::answering(None, move |_, _| (status, body.clone()));
+            with_a_role(test, &sts, "http://127.0.0.1:1");
+        }
+        // the connection breaks
+        let sts = Proxy::always(Fault::HangUp);
+        with_a_role(test, &sts, "http://127.0.0.1:1");
+        return;
+    };
+    let secrets = Secrets::new(config.deadline(Duration::from_secs(10))).unwrap();
+    let error = secrets.get("a").blocking().unwrap_err();
+    let passes = [ErrorKind::Transient, ErrorKind::Throttled];
+    assert!(passes.contains(&error.kind()), "{error}");
 }
 
 #[test]

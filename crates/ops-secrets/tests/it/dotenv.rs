@@ -215,6 +215,28 @@ fn a_quote_that_is_never_closed_costs_neither_the_next_quoted_line_nor_its_value
 }
 
 #[test]
+fn a_value_that_grows_with_each_reference_is_refused_with_its_line() {
+    let mut text = "A=xxxxxxxxxx\n".to_owned();
+    for (before, name) in ('A'..'M').zip('B'..='M') {
+        let value = format!("${{{before}}}").repeat(10);
+        text.push_str(&format!("{name}={value}\n"));
+    }
+    let (_folder, secrets) = file(&text);
+    assert_eq!(value(&secrets, "B").map(|value| value.len()), Some(100));
+    let error = secrets.get("M").or("d").blocking().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Malformed);
+    let diagnostics = secrets.report().dotenv.diagnostics;
+    assert_eq!(
+        (
+            diagnostics[0].line,
+            diagnostics[0].problem.contains("4 MiB")
+        ),
+        (7, true),
+        "{diagnostics:?}"
+    );
+}
+
+#[test]
 fn what_may_be_a_part_of_a_value_is_no_key_in_a_diagnostic() {
     let (_folder, secrets) = file("A=\"begin\nplanted==\nplanted==\n");
     let diagnostics = secrets.report().dotenv.diagnostics;

@@ -199,16 +199,59 @@ fn of_credentials(settings: &AwsSettings, error: &CredentialsError) -> FetchErro
         let detail = format!("the credentials were refused: {reason}");
         return FetchError::unreachable(kind, detail);
     }
+    let passing = passing_in(&reason);
     match settings.named_credentials() {
         Some(named) => {
             let detail = format!("{named}: no credentials: {reason}");
-            FetchError::unreachable(ErrorKind::Config, detail)
+            FetchError::unreachable(passing.unwrap_or(ErrorKind::Config), detail)
         }
         None if matches!(error, CredentialsError::CredentialsNotLoaded(_)) => {
             FetchError::unreachable(ErrorKind::Unavailable, "no credentials")
         }
-        None => FetchError::unreachable(ErrorKind::Config, format!("no credentials: {reason}")),
+        None => {
+            let kind = passing.unwrap_or(ErrorKind::Config);
+            FetchError::unreachable(kind, format!("no credentials: {reason}"))
+        }
     }
+}
+
+/// Returns the class of a trouble of STS, SSO or the metadata service that passes: it says nothing of what is configured.
+fn passing_in(reason: &str) -> Option<ErrorKind> {
+    let has_word = |known: &[&str]| {
+        let mut words = reason.split(|letter: char| !letter.is_ascii_alphanumeric());
+        words.any(|word| known.contains(&word))
+    };
+    let throttled = [
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestLimitExceeded",
+        "TooManyRequestsException",
+        "SlowDown",
+    ];
+    if has_word(&throttled) {
+        return Some(ErrorKind::Throttled);
+    }
+    let down = [
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+    ];
+    let broken = [
+        "connection refused",
+        "connection reset",
+        "connection closed",
+        "dispatch failure",
+        "timed out",
+        "timeout",
+    ];
+    let lower = reason.to_ascii_lowercase();
+    let is_down = has_word(&down) || broken.iter().any(|word| lower.contains(word));
+    is_down.then_some(ErrorKind::Transient)
 }
 
 /// Returns the class of the refusal by STS or SSO that a message tells of.

@@ -53,7 +53,8 @@ pub(crate) fn kind_of(code: &str, message: &str, status: u16) -> ErrorKind {
 /// Parameter Store passes a refusal by KMS on under the code of its own refusals.
 fn is_about_the_key(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
-    ["kms", "ciphertext", "customer master key"]
+    // names of roles and parameters may hold "kms", too
+    ["kms:", "access to kms", "ciphertext", "customer master key"]
         .iter()
         .any(|word| message.contains(word))
 }

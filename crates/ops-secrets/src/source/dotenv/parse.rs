@@ -25,6 +25,10 @@ const NOT_UTF8: &str = "a variable of the environment that it refers to is not U
 /// Reason to refuse a line whose value would be made of a line that is refused.
 const REFUSED: &str = "a key above that it refers to is refused";
 
+/// Reason to refuse a line whose value would be made of too many others.
+const TOO_LONG: &str = "with what it refers to, all values have more than 4 MiB";
+const MAX_VALUES_BYTES: usize = 4 << 20;
+
 /// References inside the defaults of references are read up to this depth.
 const MAX_NESTING: usize = 16;
 
@@ -33,6 +37,8 @@ const MAX_NESTING: usize = 16;
 pub(crate) struct Parsed {
     values: HashMap<String, Zeroizing<String>>,
     refused: HashMap<String, (usize, &'static str)>,
+    /// Bytes of all values.
+    bytes: usize,
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// After a quote that is never closed, what looks like a key may be a part of its value.
     in_unterminated_quote: bool,
@@ -171,7 +177,9 @@ impl Parsed {
                 let mut problem = None;
                 let value = self.expand(text, style, environment, &mut problem, 0);
                 match problem {
-                    Some(problem @ (NOT_UTF8 | REFUSED)) => return self.refuse(key, line, problem),
+                    Some(problem @ (NOT_UTF8 | REFUSED | TOO_LONG)) => {
+                        return self.refuse(key, line, problem);
+                    }
                     Some(problem) => self.tell(line, Some(key), problem),
                     None => {}
                 }
@@ -185,6 +193,7 @@ impl Parsed {
                 "the key cannot be an environment variable: use letters, digits and `_`",
             );
         }
+        self.bytes += value.len();
         if self.values.insert(key.to_owned(), value).is_some() {
             self.tell(
                 line,
@@ -230,6 +239,10 @@ impl Parsed {
                             (Some(value), _) => value,
                             (None, _) => Zeroizing::default(),
                         };
+                        if self.bytes + out.len() + word.len() > MAX_VALUES_BYTES {
+                            *problem = Some(TOO_LONG);
+                            return out;
+                        }
                         out.push_str(&word);
                         rest = &rest[length..];
                         continue;
