@@ -42,7 +42,9 @@ impl File {
 
     fn read(path: &Path) -> Result<Self, Error> {
         let text = text_of(path)?;
-        if text.trim().is_empty() {
+        // comments alone are no document
+        let is_nothing = |line: &str| line.is_empty() || line.starts_with('#') || line == "---";
+        if text.lines().map(str::trim).all(is_nothing) {
             return Ok(Self::default());
         }
         serde_yaml::from_str(&text).map_err(|error| failed(path, Failure::Wrong(error)))

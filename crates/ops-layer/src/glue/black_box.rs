@@ -25,12 +25,11 @@ pub(crate) struct Part {
 
 /// Returns what holds: what is set in code, then the environment, then the file.
 pub(crate) fn settled(in_code: Option<Settings>, in_file: Option<Settings>) -> Option<Settings> {
-    if in_code.is_some() {
-        return in_code;
-    }
-    let mut settings = in_file.unwrap_or_default();
-    settings.file = glue::place(VARIABLE, settings.file);
-    Some(settings)
+    let (code, file) = (in_code.unwrap_or_default(), in_file.unwrap_or_default());
+    Some(Settings {
+        file: code.file.or_else(|| glue::place(VARIABLE, file.file)),
+        bytes: code.bytes.or(file.bytes),
+    })
 }
 
 impl Part {

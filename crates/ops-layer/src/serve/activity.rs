@@ -44,6 +44,8 @@ pub(super) struct Activity {
     flushed: bool,
     /// Bytes arrived that may belong to a request behind the one in flight.
     read_ahead: bool,
+    /// The body of the request in flight did not arrive to its end.
+    reads_body: bool,
     any_byte: bool,
     /// Moment at which the client was asked to go.
     pub(super) leaving: Option<Instant>,
@@ -63,6 +65,7 @@ impl Activity {
             requests: 0,
             flushed: true,
             read_ahead: false,
+            reads_body: false,
             any_byte: false,
             leaving: None,
             unread: false,
@@ -81,7 +84,7 @@ impl Activity {
         match &mut self.wire {
             Wire::Unknown(_) => None,
             Wire::Http1 if self.in_flight > 0 => {
-                self.read_ahead = true;
+                self.read_ahead |= !self.reads_body;
                 None
             }
             Wire::Http1 => {
@@ -130,8 +133,14 @@ impl Activity {
             self.head_since = None;
             // bytes behind the head of a request with a body are that body
             self.read_ahead &= !has_body;
+            self.reads_body = has_body;
         }
         self.requests
+    }
+
+    /// The body of the request in flight is there: what arrives from here on is another request.
+    pub(super) fn body_arrived(&mut self) {
+        self.reads_body = false;
     }
 
     /// The next bytes of a response of HTTP/2 wait until its client takes them.
@@ -157,10 +166,11 @@ impl Activity {
     }
 
     /// Everything that was handed over went to the operating system.
-    pub(super) fn flushed(&mut self) {
+    pub(super) fn flushed(&mut self, now: impl FnOnce() -> Instant) {
         self.write_since = None;
-        if self.in_flight == 0 {
+        if self.in_flight == 0 && !self.flushed {
             self.flushed = true;
+            self.idle_since = now();
         }
     }
 
@@ -205,7 +215,8 @@ impl Activity {
         };
         [
             self.head_since.map(|since| since + limits.head),
-            self.is_idle().then(idle),
+            // what is still in a buffer is bound by the client's taking it alone
+            (self.is_idle() && self.flushed).then(idle),
             self.write_since.map(|since| since + limits.write),
             self.untaken_since().map(|since| since + limits.write),
         ]
@@ -259,7 +270,7 @@ mod tests {
         assert_eq!(activity.deadline(&LIMITS), None);
         activity.ended(1, after(start, 30));
         assert!(!activity.may_close(), "the response is still in a buffer");
-        activity.flushed();
+        activity.flushed(|| after(start, 30));
         assert!(activity.may_close());
         assert_eq!(activity.deadline(&LIMITS), Some(after(start, 105)));
         activity.read(b"G", after(start, 50));
@@ -274,8 +285,42 @@ mod tests {
         activity.began(false);
         activity.read(b"GET /sec", after(start, 1));
         activity.ended(1, after(start, 2));
-        activity.flushed();
+        activity.flushed(|| after(start, 2));
         assert_eq!(activity.deadline(&LIMITS), Some(after(start, 12)));
+    }
+
+    #[test]
+    fn a_body_behind_its_head_is_no_head_and_what_follows_it_is_one() {
+        let start = Instant::now();
+        for (is_there, expected) in [(false, 77), (true, 12)] {
+            let mut activity = Activity::new(start);
+            activity.read(b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n", start);
+            activity.began(true);
+            activity.read(b"ab", after(start, 1));
+            if is_there {
+                activity.body_arrived();
+                activity.read(b"GET /sec", after(start, 1));
+            }
+            activity.ended(1, after(start, 2));
+            activity.flushed(|| after(start, 2));
+            assert_eq!(activity.deadline(&LIMITS), Some(after(start, expected)));
+            assert_eq!(activity.may_close(), !is_there);
+        }
+    }
+
+    #[test]
+    fn a_response_in_a_buffer_is_not_idle_however_long_its_client_takes() {
+        let start = Instant::now();
+        let mut activity = Activity::new(start);
+        activity.read(b"GET / HTTP/1.1\r\n\r\n", start);
+        activity.began(false);
+        activity.ended(1, start);
+        activity.write_blocked(after(start, 70));
+        assert_eq!(activity.deadline(&LIMITS), Some(after(start, 130)));
+        activity.wrote();
+        assert_eq!(activity.deadline(&LIMITS), None);
+        activity.flushed(|| after(start, 200));
+        assert_eq!(activity.deadline(&LIMITS), Some(after(start, 275)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -23,6 +24,9 @@ use tower_service::Service;
 use super::activity::Limits;
 use super::connections::{Phase, Slot};
 use super::stream::Stream;
+
+/// Bytes of a response that are handed over to HTTP/2 at once.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// HTTP/1.1 and HTTP/2, told apart by the first bytes of a client.
 pub(super) type Http = auto::Builder<TokioExecutor>;
@@ -143,9 +147,16 @@ async fn answer(
     peer: SocketAddr,
     slot: Arc<Slot>,
 ) -> Result<Response<Tracked>, Infallible> {
-    let in_flight = InFlight::begin(slot.clone(), !request.body().is_end_stream());
+    let has_body = !request.body().is_end_stream();
+    let in_flight = InFlight::begin(slot.clone(), has_body);
     let version = request.version();
-    let mut request = request.map(Body::new);
+    let mut request = match has_body && version < Version::HTTP_2 {
+        true => request.map(|body| {
+            let slot = slot.clone();
+            Body::new(Arriving { body, slot })
+        }),
+        false => request.map(Body::new),
+    };
     request.extensions_mut().insert(ConnectInfo(peer));
     let Ok(mut response) = app.call(request).await;
     let keeps_protocol = response.status() != StatusCode::SWITCHING_PROTOCOLS;
@@ -158,9 +169,44 @@ async fn answer(
     }
     Ok(response.map(|body| Tracked {
         body,
+        rest: Bytes::new(),
         is_http2: version == Version::HTTP_2,
         in_flight,
     }))
+}
+
+pin_project_lite::pin_project! {
+    /// Request body of HTTP/1 that tells when all of it is there.
+    struct Arriving {
+        #[pin]
+        body: Incoming,
+        slot: Arc<Slot>,
+    }
+}
+
+impl HttpBody for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let mut this = self.project();
+        let polled = this.body.as_mut().poll_frame(cx);
+        if matches!(polled, Poll::Ready(None)) || this.body.is_end_stream() {
+            this.slot.activity().body_arrived();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// A request that was not answered to its end.
@@ -197,13 +243,15 @@ pin_project_lite::pin_project! {
     struct Tracked {
         #[pin]
         body: Body,
+        // of a frame of HTTP/2 that is handed over in pieces
+        rest: Bytes,
         is_http2: bool,
         in_flight: InFlight,
     }
 }
 
 impl HttpBody for Tracked {
-    type Data = bytes::Bytes;
+    type Data = Bytes;
     type Error = axum::Error;
 
     fn poll_frame(
@@ -211,7 +259,18 @@ impl HttpBody for Tracked {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.project();
-        let polled = this.body.poll_frame(cx);
+        let mut polled = match this.rest.is_empty() {
+            true => this.body.poll_frame(cx),
+            false => Poll::Ready(Some(Ok(Frame::data(std::mem::take(this.rest))))),
+        };
+        // what is handed over as a whole is over for us, however little of it the client has taken
+        if *this.is_http2
+            && let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Some(data) = frame.data_mut()
+            && data.len() > PIECE_BYTES
+        {
+            *this.rest = data.split_off(PIECE_BYTES);
+        }
         // hyper asks for more once the client's window has room; what a client of HTTP/1 does not take, the socket does not
         if *this.is_http2 {
             match polled {
@@ -223,10 +282,15 @@ impl HttpBody for Tracked {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
     }
 }

@@ -140,7 +140,7 @@ impl AsyncWrite for Stream {
     /// Called once the buffers above are empty.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = ready!(self.tcp()?.poll_flush(cx));
-        self.slot.activity().flushed();
+        self.slot.activity().flushed(Instant::now);
         Poll::Ready(flushed)
     }
 
