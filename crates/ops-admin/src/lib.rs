@@ -35,14 +35,14 @@
 //!
 //! # Guarantees
 //!
-//! - Requests whose `Host` is neither loopback nor allowed by [`Admin::allow_host`] are refused with 403, and
-//!   so are writes without the header `x-ops-admin`: a page from elsewhere can neither read nor change.
+//! - Without a [token](Admin::token) requests whose `Host` is neither loopback nor allowed by [`Admin::allow_host`] are refused with
+//!   403, and always so are writes without the header `x-ops-admin`: a page from elsewhere can neither read nor change.
 //! - Scripts, images and frames of other pages are refused with 403 (`Sec-Fetch-Site`), so that none of them holds a stream.
 //!   Links are followed.
 //! - Requests that do not name exactly one host (RFC 9112, section 3.2) are refused with 400, with a token too: none, two,
 //!   a malformed one, one with a user, or a target in absolute form that names another one.
-//! - With a [token](Admin::token) every route but `/healthz` needs it. It is compared in constant time, and an address that
-//!   guesses is refused for a minute.
+//! - With a [token](Admin::token) every route but `/healthz` needs it. It is compared in constant time, and an address
+//!   that guesses is refused for a minute, unless it is of this machine.
 //! - No answer may be kept by a cache (`no-store`), or be taken for another type (`nosniff`).
 //! - It reads the crates' public snapshots, and writes only when a person asks. A change needs a reason and is a line of the log,
 //!   `admin_action`; a level and a ratio revert by themselves, after a day at the latest.

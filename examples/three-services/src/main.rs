@@ -5,6 +5,9 @@
 //!                                 └ reqwest ─→ worker (axum, a channel, sqlx with SQLite)
 //! ```
 //!
+//! On one machine: `PORT=8002 three-services prices`, `PORT=8003 three-services worker`, and with `PRICES_URL=http://127.0.0.1:8002` and
+//! `WORKER_URL=http://127.0.0.1:8003` `PORT=8000 three-services web`.
+//!
 //! `tests/one_trace.rs` starts them, asks once, and looks at what a collector got.
 
 mod prices;

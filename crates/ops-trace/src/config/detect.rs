@@ -16,7 +16,12 @@ const POD: [(&str, &[&str]); 7] = [
     ("k8s.pod.name", &["K8S_POD_NAME", "POD_NAME"]),
     (
         "k8s.namespace.name",
-        &["K8S_NAMESPACE_NAME", "K8S_NAMESPACE", "POD_NAMESPACE"],
+        &[
+            "K8S_NAMESPACE_NAME",
+            "K8S_NAMESPACE",
+            "K8S_POD_NAMESPACE",
+            "POD_NAMESPACE",
+        ],
     ),
     ("k8s.pod.uid", &["K8S_POD_UID", "POD_UID"]),
     ("k8s.pod.ip", &["K8S_POD_IP", "POD_IP"]),

@@ -1,5 +1,6 @@
 //! Settings: those of the program, then the `OTEL_*` variables, then the defaults.
 
+mod delay;
 mod detect;
 mod endpoint;
 pub(crate) mod environment;
@@ -26,7 +27,6 @@ use environment::Environment;
 
 pub(crate) const QUEUE_SPANS: usize = 2048;
 pub(crate) const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
-pub(crate) const EXPORT_DELAY: Duration = Duration::from_secs(1);
 pub(crate) const PROBE_AFTER: Duration = Duration::from_secs(5);
 pub(crate) const SLOW_AFTER: Duration = Duration::from_secs(1);
 
@@ -103,6 +103,13 @@ pub(crate) struct BelowEnv {
 }
 
 impl Config {
+    fn delay(&self) -> delay::Delay {
+        delay::Delay {
+            set: self.export_delay,
+            below: self.below_env.export_delay,
+        }
+    }
+
     /// Creates the configuration of a service. `OTEL_SERVICE_NAME` and `service.name` in `OTEL_RESOURCE_ATTRIBUTES` win
     /// over the name.
     pub fn new(service_name: impl Into<String>) -> Self {

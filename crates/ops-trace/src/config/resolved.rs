@@ -1,21 +1,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-#[cfg(feature = "otlp-logs")]
-use super::environment::LOGS_SCHEDULE_DELAY;
 use super::environment::{Environment, QUEUE_SIZE, SCHEDULE_DELAY, Warning, warn};
 use super::otlp::{Otlp, otlp};
 use super::sampler::{Keep, SamplerKind, keep, sampler};
 use super::signal::TRACES;
 use super::signals::{self, SignalSettings};
-use super::{EXPORT_DELAY, PROBE_AFTER, QUEUE_SPANS, SLOW_AFTER, resource};
+use super::{PROBE_AFTER, QUEUE_SPANS, SLOW_AFTER, resource};
 use crate::limits::{Limits, MAX_ATTRIBUTES, MAX_VALUE_BYTES};
 use crate::propagation::Formats;
 use crate::{Config, Error};
 
 const QUEUE: (usize, usize) = (64, 65_536);
 const BATCH_SPANS: usize = 512;
-const DELAY_MS: (u64, u64) = (100, 60_000);
 
 /// A configuration with the environment applied and every limit checked.
 pub(crate) struct Resolved {
@@ -83,7 +80,7 @@ impl Resolved {
                 BATCH_SPANS.min(queue_spans),
                 &mut warnings,
             ),
-            export_delay: export_delay(&config, SCHEDULE_DELAY, &mut warnings),
+            export_delay: (config.delay()).settled(env, SCHEDULE_DELAY, &mut warnings),
             probe_after: config
                 .probe_after
                 .unwrap_or(PROBE_AFTER)
@@ -154,43 +151,6 @@ fn queue_spans(config: &Config, warnings: &mut Vec<Warning>) -> usize {
         || {
             let below = below.unwrap_or(QUEUE_SPANS);
             (config.environment).number(&[QUEUE_SIZE], QUEUE, below, warnings)
-        },
-        clamped,
-    )
-}
-
-/// The delay of log lines; their queue and their requests have a size of their own.
-#[cfg(feature = "otlp-logs")]
-pub(super) fn logs_delay(config: &Config, warnings: &mut Vec<Warning>) -> Duration {
-    use crate::signals::lines::{BATCH_LINES, MAX_LINES};
-    for (variable, size) in [
-        ("OTEL_BLRP_MAX_QUEUE_SIZE", MAX_LINES),
-        ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", BATCH_LINES),
-    ] {
-        if let Some(value) = config.environment.get(variable)
-            && value != size.to_string()
-        {
-            let size = size.to_string();
-            warn(warnings, variable, value, &size, &size);
-        }
-    }
-    export_delay(config, LOGS_SCHEDULE_DELAY, warnings)
-}
-
-/// The delay that was configured, or else that of this variable.
-pub(super) fn export_delay(
-    config: &Config,
-    variable: &'static str,
-    warnings: &mut Vec<Warning>,
-) -> Duration {
-    // a day is as good as never, and can be added to any instant
-    let day = Duration::from_secs(24 * 60 * 60);
-    let clamped = |delay: Duration| delay.clamp(Duration::from_millis(DELAY_MS.0), day);
-    let below = config.below_env.export_delay.map(clamped);
-    config.export_delay.map_or_else(
-        || {
-            let below = below.unwrap_or(EXPORT_DELAY);
-            (config.environment).millis(&[variable], DELAY_MS, below, warnings)
         },
         clamped,
     )

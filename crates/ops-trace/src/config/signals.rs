@@ -44,7 +44,7 @@ pub(super) fn read(
             Some(lines) if logs => Some(LogsSettings {
                 otlp: otlp::otlp(config, &signal::LOGS, warnings)?,
                 lines: lines.clone(),
-                delay: super::resolved::logs_delay(config, warnings),
+                delay: config.delay().of_logs(&config.environment, warnings),
             }),
             _ => None,
         },

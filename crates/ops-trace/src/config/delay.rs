@@ -1,0 +1,52 @@
+//! Delays before what waits is exported.
+
+use std::time::Duration;
+
+use super::environment::{Environment, Warning};
+#[cfg(feature = "otlp-logs")]
+use super::environment::{LOGS_SCHEDULE_DELAY, warn};
+
+pub(crate) const EXPORT_DELAY: Duration = Duration::from_secs(1);
+
+/// Shortest and longest delay that a variable may ask for, in milliseconds.
+const MILLIS: (u64, u64) = (100, 60_000);
+
+/// A delay as the program set it, and as it is below the environment.
+#[derive(Clone, Copy)]
+pub(super) struct Delay {
+    pub(super) set: Option<Duration>,
+    pub(super) below: Option<Duration>,
+}
+
+impl Delay {
+    /// Returns what holds: what was set, or else what this variable has, or else what is below.
+    pub(super) fn settled(
+        self,
+        env: &Environment,
+        variable: &'static str,
+        warnings: &mut Vec<Warning>,
+    ) -> Duration {
+        // a day is as good as never, and can be added to any instant
+        let day = Duration::from_secs(24 * 60 * 60);
+        let clamped = |delay: Duration| delay.clamp(Duration::from_millis(MILLIS.0), day);
+        let below = self.below.map_or(EXPORT_DELAY, clamped);
+        self.set
+            .map_or_else(|| env.millis(&[variable], MILLIS, below, warnings), clamped)
+    }
+
+    /// Returns the delay of log lines; their queue and their requests have a size of their own.
+    #[cfg(feature = "otlp-logs")]
+    pub(super) fn of_logs(self, env: &Environment, warnings: &mut Vec<Warning>) -> Duration {
+        use crate::signals::lines::{BATCH_LINES, MAX_LINES};
+        for (variable, size) in [
+            ("OTEL_BLRP_MAX_QUEUE_SIZE", MAX_LINES),
+            ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", BATCH_LINES),
+        ] {
+            let size = size.to_string();
+            if let Some(value) = env.get(variable).filter(|value| *value != size) {
+                warn(warnings, variable, value, &size, &size);
+            }
+        }
+        self.settled(env, LOGS_SCHEDULE_DELAY, warnings)
+    }
+}
