@@ -283,6 +283,23 @@ test('a line of another process stands in the place of one with the same number'
   assert.deepEqual(shown, ['b0', 'b1', 'b2'].map((event) => [event, false, 1]));
 });
 
+test('each finding is shown, however long the chain of its causes is', async () => {
+  const shown = await page.evaluate(async () => {
+    const { drawFindings } = await import('/assets/parts.js');
+    const list = document.querySelector('#findings');
+    const finding = (id, explained_by) => ({ id, severity: 'warning', title: id, seen: '', since: 0, means: '', action: '', runbook: null, explained_by });
+    const draw = (...findings) => {
+      list.replaceChildren();
+      drawFindings({ findings: findings.map(([id, cause]) => finding(id, cause)), verdict: { state: 'ok', reasons: [] } });
+      return [...list.querySelectorAll('li')].map((node) => `${node.parentElement.closest('li')?.dataset.key ?? ''} > ${node.dataset.key}`);
+    };
+    const all = [draw(['a', null], ['b', 'a'], ['c', 'b'], ['d', 'c']), draw(['x', 'z'], ['y', 'x'], ['z', 'y']), draw(['own', 'own'], ['of', 'own'], ['nobody', 'gone'])];
+    list.replaceChildren();
+    return all;
+  });
+  assert.deepEqual(shown, [[' > a', 'a > b', 'b > c', 'c > d'], [' > x', 'x > y', 'y > z'], [' > nobody', ' > own', 'own > of']]);
+});
+
 test('a secret is nowhere', async () => {
   await fetch(`${api}/api/nothing?key=${CANARY}`, { headers: { authorization: `Bearer ${CANARY}`, referer: `http://x/?${CANARY}` } });
   const post = (path, body) => fetch(admin + path, { method: 'POST', headers: { 'content-type': 'application/json', 'x-ops-admin': '1' }, body: JSON.stringify(body) });

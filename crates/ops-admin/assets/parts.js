@@ -13,8 +13,8 @@ function makeFinding(finding) {
   return el("li", { id: `finding-${finding.id}` }, el("p", null, el("b"), " ", el("span", { class: "dim" })), ...facts, el("p", { class: "more" }), el("ol", { class: "plain" }));
 }
 
-/** @param {any} node @param {Finding} finding @param {Finding[]} all */
-function fillFinding(node, finding, all) {
+/** @param {any} node @param {Finding} finding @param {Map<string, Finding[]>} explained */
+function fillFinding(node, finding, explained) {
   set(node, "class", `finding ${finding.severity}`);
   const [head, ...rest] = node.children;
   say(head.children[0], `${finding.severity}: ${finding.title}`);
@@ -37,20 +37,33 @@ function fillFinding(node, finding, all) {
     set(a, "rel", "noreferrer");
     say(a, one.text);
   });
-  const below = all.filter((other) => other.explained_by === finding.id && other.id !== finding.id);
-  keyed(rest[FACTS.length + 1], below, (other) => other.id, makeFinding, (child, other) => fillFinding(child, other, []));
+  keyed(rest[FACTS.length + 1], explained.get(finding.id) ?? [], (other) => other.id, makeFinding, (child, other) => fillFinding(child, other, explained));
+}
+
+/** Causes, and what each finding explains. Each finding has one place, those that explain each other too. @param {Finding[]} all */
+function placed(all) {
+  const ids = new Set(all.map((finding) => finding.id));
+  /** @type {Map<string, Finding[]>} */
+  const explained = new Map();
+  const take = (/** @type {Finding} */ finding) => {
+    if (explained.has(finding.id)) return false;
+    explained.set(finding.id, []);
+    explained.set(finding.id, all.filter((other) => other.explained_by === finding.id && take(other)));
+    return true;
+  };
+  const causes = all.filter((finding) => (!finding.explained_by || !ids.has(finding.explained_by)) && take(finding));
+  return { causes: [...causes, ...all.filter(take)], explained };
 }
 
 /** Causes first; what a cause explains stands beneath it. @param {any} state */
 export function drawFindings(state) {
   /** @type {Finding[]} */
   const all = state.findings ?? [];
-  const ids = new Set(all.map((finding) => finding.id));
   const weight = (/** @type {Finding} */ finding) => ["critical", "warning", "info"].indexOf(finding.severity);
-  const causes = all.filter((finding) => !finding.explained_by || !ids.has(finding.explained_by) || finding.explained_by === finding.id);
+  const { causes, explained } = placed(all);
   causes.sort((a, b) => weight(a) - weight(b));
   const place = at("findings");
-  draw(place, () => keyed(place, causes, (finding) => finding.id, makeFinding, (node, finding) => fillFinding(node, finding, all)));
+  draw(place, () => keyed(place, causes, (finding) => finding.id, makeFinding, (node, finding) => fillFinding(node, finding, explained)));
   const titles = new Set(all.map((finding) => finding.title));
   const reasons = state.verdict.reasons.filter((/** @type {string} */ reason) => !titles.has(reason));
   const list = at("reasons");
