@@ -300,6 +300,56 @@ test('each finding is shown, however long the chain of its causes is', async () 
   assert.deepEqual(shown, [[' > a', 'a > b', 'b > c', 'c > d'], [' > x', 'x > y', 'y > z'], [' > nobody', ' > own', 'own > of']]);
 });
 
+/** Opens the page once more; `answer` may answer a path in place of the service. */
+async function another(answer, look) {
+  const other = await browser.newPage();
+  try {
+    await other.setRequestInterception(true);
+    other.on('request', async (request) => {
+      const own = await answer(new URL(request.url()).pathname);
+      if (own) await request.respond(own, 1);
+      else await request.continue({}, 0);
+    });
+    await other.goto(admin, { waitUntil: 'load' });
+    await look(other);
+  } finally {
+    await other.close();
+  }
+}
+
+for (const path of ['/api/state', '/api/tiles']) {
+  test(`what did not come is asked for again, and the page says so: ${path}`, async () => {
+    let refused = 0;
+    const refuse = (asked) => (asked === path && refused < 2 ? (refused += 1, { status: 503, body: 'busy' }) : null);
+    await another(refuse, async (other) => {
+      await until('it says so', () => other.$eval('#missing', (node) => !node.hidden && node.textContent.includes('busy')));
+      await until('it is there', () => other.$('.tile .line[d^="M"]'));
+      await until('it says nothing', () => other.$eval('#missing', (node) => node.hidden));
+      assert.ok((await other.$$('#routes-t tbody tr')).length > 0);
+      assert.equal(refused, 2);
+    });
+  });
+}
+
+test('a change that comes while the document is under way is shown', async () => {
+  const target = `meanwhile_${Date.now()}`;
+  let asked = 0;
+  const late = async (path) => {
+    if (path !== '/api/state' || (asked += 1) > 1) return null;
+    const body = await (await fetch(admin + path)).text();
+    const headers = { 'content-type': 'application/json', 'x-ops-admin': '1' };
+    await fetch(`${admin}/api/level`, { method: 'POST', headers, body: JSON.stringify({ level: 'debug', target, why: 'meanwhile' }) });
+    // every page has the event by then
+    await until('the event', async () => (await text('#levels-t')).includes(target));
+    return { status: 200, contentType: 'application/json', body };
+  };
+  await another(late, async (other) => {
+    await until('the document', () => other.$('#levels-t tbody tr'));
+    assert.ok((await other.$eval('#levels-t', (node) => node.textContent)).includes(target));
+    assert.equal(asked, 1);
+  });
+});
+
 test('a secret is nowhere', async () => {
   await fetch(`${api}/api/nothing?key=${CANARY}`, { headers: { authorization: `Bearer ${CANARY}`, referer: `http://x/?${CANARY}` } });
   const post = (path, body) => fetch(admin + path, { method: 'POST', headers: { 'content-type': 'application/json', 'x-ops-admin': '1' }, body: JSON.stringify(body) });

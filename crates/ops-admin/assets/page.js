@@ -12,7 +12,7 @@ import { drawCache, drawCardinality, drawConfiguration, drawDependencies, drawFi
 import { drawTraces, refreshTraces, showTraces, startTraces } from "./traces.js";
 
 /** Seconds between two looks at what the stream does not carry. */
-const ROUTES_EVERY = 10, ALL_EVERY = 300;
+const ROUTES_EVERY = 10, ALL_EVERY = 300, RETRY_MAX = 30;
 /** @type {Record<string, number>} */
 const TILES_EVERY = { "5m": 300, "1h": 10, "24h": 60 };
 
@@ -50,9 +50,31 @@ const now = () => Date.now() + ahead;
 /** A failure shows as the age of what is on the page. @param {Promise<unknown>} work */
 const quietly = (work) => work.catch(() => {});
 
+/** Documents that are under way, and parts that came meanwhile: these may be newer. */
+let asking = 0;
+/** @type {any[]} */
+let meanwhile = [];
+
 async function refreshState() {
-  state = await ask("/api/state");
-  ahead = state.generated_at - Date.now();
+  const of = run;
+  asking += 1;
+  try {
+    const fresh = await ask("/api/state");
+    if (of !== run) return;
+    state = Object.assign(fresh, ...meanwhile);
+    ahead = fresh.generated_at - Date.now();
+    drawState();
+  } finally {
+    asking -= 1;
+    if (!asking) meanwhile = [];
+  }
+}
+
+/** @param {any} parts */
+function onParts(parts) {
+  if (asking) meanwhile.push(parts);
+  if (!state) return;
+  Object.assign(state, parts);
   drawState();
 }
 
@@ -90,9 +112,39 @@ function showAll() {
   else show(now);
 }
 
+/** Resets so far, and the one whose documents are all there: until then they are asked for again, with longer and longer pauses. */
+let run = 0, loaded = 0;
+let failures = 0, retryAt = Infinity;
+
+async function load() {
+  const of = run;
+  retryAt = Infinity;
+  /** @type {unknown} */
+  let failed = null;
+  try {
+    await refreshState();
+    if (of === run && state.metrics) await Promise.all([refreshTiles(), refreshRoutes()]);
+  } catch (error) {
+    failed = error;
+  }
+  if (of !== run) return;
+  if (failed === null) {
+    loaded = run;
+  } else {
+    failures += 1;
+    retryAt = seconds + Math.min(2 ** failures, RETRY_MAX);
+    say(at("missing"), `Not loaded, and asked for again: ${failed instanceof Error ? failed.message : failed}`);
+  }
+  at("missing").hidden = failed === null;
+  showAll();
+}
+
 function refreshAll() {
+  run += 1;
+  failures = 0;
+  meanwhile = [];
   forgetLines();
-  void quietly(refreshState().then(() => (state.metrics ? Promise.all([refreshTiles(), refreshRoutes()]) : null))).then(showAll);
+  void load();
   void refreshLines();
   void refreshTraces();
 }
@@ -104,7 +156,8 @@ function onTick(tick) {
   if (isMoving(state?.jobs) && !document.hidden) drawJobs(state.jobs, now());
   say(at("uptime"), span(tick.uptime_seconds));
   say(at("answered"), `answered ${new Date(tick.at).toLocaleTimeString([], { hour12: false })}`);
-  if (!tiles || document.hidden || !tick.points) return;
+  if (seconds >= retryAt) void load();
+  if (loaded !== run || !tiles || document.hidden || !tick.points) return;
   if (!append(tiles, tick) || seconds % TILES_EVERY[chosen()] === 0) void quietly(refreshTiles());
   else if (tiles.window === "5m") drawTiles(tiles, state?.process_start ?? 0);
   if (seconds % ROUTES_EVERY === 0) {
@@ -215,9 +268,5 @@ listen({
   reset: refreshAll,
   tick: onTick,
   lines: addLines,
-  state: (parts) => {
-    if (!state) return;
-    Object.assign(state, parts);
-    drawState();
-  },
+  state: onParts,
 });
