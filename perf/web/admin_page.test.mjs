@@ -350,6 +350,25 @@ test('a change that comes while the document is under way is shown', async () =>
   });
 });
 
+test('lines that were missed are noted whatever the log is filtered by', async () => {
+  await another(() => null, async (other) => {
+    await other.evaluate(() => { location.hash = 'text=only-this'; });
+    await until('the filter', () => other.$eval('#lines-count', (node) => node.textContent === 'no lines that match'));
+    const shown = await other.evaluate(async () => {
+      const { addLines, forgetLines } = await import('/assets/lines.js');
+      // far beyond what the stream numbers meanwhile
+      const add = (last, missed, ...events) => addLines({ last: 1e9 + last, missed, lines: events.map((event) => JSON.stringify({ event })) });
+      forgetLines();
+      add(10, 7, 'other', 'only-this');
+      add(20, 10);
+      add(30, 9, 'other');
+      add(30, 9, 'other');
+      return [...document.querySelectorAll('#lines-l > li')].map((node) => node.querySelector('b')?.textContent ?? parseInt(node.textContent));
+    });
+    assert.deepEqual(shown, [19, 'only-this', 7]);
+  });
+});
+
 test('a secret is nowhere', async () => {
   await fetch(`${api}/api/nothing?key=${CANARY}`, { headers: { authorization: `Bearer ${CANARY}`, referer: `http://x/?${CANARY}` } });
   const post = (path, body) => fetch(admin + path, { method: 'POST', headers: { 'content-type': 'application/json', 'x-ops-admin': '1' }, body: JSON.stringify(body) });

@@ -54,7 +54,8 @@ export function fillLine(node, line) {
 /** @param {Line} line */
 function isWanted(line) {
   const now = view();
-  if (line.missed) return !now.trace_id && !now.text && !now.level;
+  // any of them may be one
+  if (line.missed) return true;
   if (now.text && !line.text.toLowerCase().includes(now.text.toLowerCase())) return false;
   if (!now.level && !now.trace_id) return true;
   const found = fields(line.text);
@@ -62,12 +63,25 @@ function isWanted(line) {
   return severe && (!now.trace_id || found.trace_id === now.trace_id);
 }
 
+/** Lines that are wanted; notes about missed ones are one note if no such line is between them. */
+function wantedLines() {
+  /** @type {Line[]} */
+  const wanted = [];
+  for (const line of lines.filter(isWanted)) {
+    const above = wanted.at(-1);
+    if (line.missed && above?.missed) wanted.splice(-1, 1, { ...line, missed: above.missed + line.missed });
+    else wanted.push(line);
+  }
+  return wanted;
+}
+
 function drawList() {
-  const wanted = lines.filter(isWanted);
+  const wanted = wantedLines();
+  const count = wanted.filter((line) => !line.missed).length;
   pending = 0;
   keyed(at("lines-l"), wanted, (line) => (line.missed ? `m${line.number}` : String(line.number)), makeLine, fillLine);
   at("fresh").hidden = true;
-  say(at("lines-count"), wanted.length ? `${wanted.length} lines` : "no lines that match");
+  say(at("lines-count"), count ? `${count} lines` : "no lines that match");
 }
 
 /** Somebody reads: scrolled, selected, opened, or walks through it with the keyboard. */
@@ -81,7 +95,8 @@ export function addLines(fresh) {
   const begin = fresh.last - fresh.lines.length + 1;
   const known = lines.length ? lines[0].number : 0;
   const added = fresh.lines.map((text, index) => ({ number: begin + index, text })).filter((line) => line.number > known);
-  if (fresh.missed && added.length) added.unshift(/** @type {any} */ ({ number: begin - 1, text: "", missed: fresh.missed }));
+  // one that is larger than an event is missed, too, and none comes with it
+  if (fresh.missed && fresh.last > known) added.unshift(/** @type {any} */ ({ number: begin - 1, text: "", missed: fresh.missed }));
   lines = [...added.reverse(), ...lines].slice(0, KEPT);
   if (!isRead()) return drawList();
   pending += added.filter((line) => !(/** @type {any} */ (line).missed) && isWanted(line)).length;
