@@ -306,7 +306,8 @@ async function another(answer, look) {
   try {
     await other.setRequestInterception(true);
     other.on('request', async (request) => {
-      const own = await answer(new URL(request.url()).pathname);
+      const url = new URL(request.url());
+      const own = await answer(url.pathname, url.searchParams);
       if (own) await request.respond(own, 1);
       else await request.continue({}, 0);
     });
@@ -366,6 +367,82 @@ test('lines that were missed are noted whatever the log is filtered by', async (
       return [...document.querySelectorAll('#lines-l > li')].map((node) => node.querySelector('b')?.textContent ?? parseInt(node.textContent));
     });
     assert.deepEqual(shown, [19, 'only-this', 7]);
+  });
+});
+
+test('a row that is over goes with the focus, and a time has its day unless it is today', async () => {
+  const shown = await page.evaluate(async () => {
+    const { clock, keyed } = await import('/assets/dom.js');
+    const list = document.createElement('ol');
+    document.body.append(list);
+    const make = (key) => {
+      const node = document.createElement('li');
+      node.append(document.createElement('button'), document.createElement('button'));
+      return node;
+    };
+    const draw = (...keys) => {
+      keyed(list, keys, (key) => key, make, () => {});
+      return [...list.children].map((node) => node.dataset.key + (node.classList.contains('gone') ? ' gone' : '')).sort().join();
+    };
+    const all = [draw('a', 'b')];
+    const [first, second] = list.querySelectorAll('button');
+    first.focus();
+    all.push(draw('b'), draw('a', 'b'), draw('b'));
+    second.focus();
+    all.push(draw('b'));
+    second.blur();
+    all.push([...list.children].map((node) => node.dataset.key).join());
+    list.remove();
+    const now = Date.now();
+    return { all, today: clock(now), other: clock(now - 3 * 86_400_000, 3).endsWith(clock(now - 3 * 86_400_000).slice(-8) + '.' + String(now % 1000).padStart(3, '0')), dated: clock(now - 3 * 86_400_000).length > 8 };
+  });
+  assert.deepEqual(shown.all, ['a,b', 'a gone,b', 'a,b', 'a gone,b', 'a gone,b', 'b']);
+  assert.match(shown.today, /^\d\d:\d\d:\d\d( [AP]M)?$/);
+  assert.ok(shown.dated && shown.other);
+});
+
+test('the list of traces is that of the conditions, though an earlier answer comes later', async () => {
+  let release;
+  const held = new Promise((done) => { release = done; });
+  const answer = async (path, query) => {
+    if (path !== '/api/traces') return null;
+    const isEarly = query.get('route') === 'early';
+    if (isEarly) await held;
+    const trace = { trace_id: (isEarly ? 'e' : 'f').repeat(32), name: isEarly ? 'early' : 'late', start: 0, duration_us: 1, status: null, error: true, slow: false, spans: 1 };
+    return { status: 200, contentType: 'application/json', body: JSON.stringify([trace]) };
+  };
+  await another(answer, async (other) => {
+    const shown = () => other.$$eval('#traces-t tbody tr', (rows) => rows.map((row) => `${row.cells[2].textContent} ${row.cells[1].textContent}`).join());
+    await other.evaluate(() => { location.hash = 'route=early'; });
+    await other.evaluate(() => { location.hash = 'route=late'; });
+    await until('the later ones', async () => (await shown()) === 'late error');
+    const answered = other.waitForResponse((response) => response.url().includes('route=early'));
+    release();
+    await (await answered).text();
+    await other.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))));
+    assert.equal(await shown(), 'late error');
+  });
+});
+
+test('a page that nobody sees holds no stream, and is there again when somebody does', async () => {
+  let streams = 0;
+  const count = (path) => { streams += path === '/api/stream'; return null; };
+  await another(count, async (other) => {
+    await until('it is live', () => other.$('.tile .line[d^="M"]'));
+    await other.evaluate(() => {
+      const { EventSource } = globalThis;
+      const close = EventSource.prototype.close;
+      EventSource.prototype.close = function () { globalThis.isClosed = true; close.call(this); };
+      globalThis.see = (isSeen) => {
+        Object.defineProperty(document, 'hidden', { configurable: true, value: !isSeen });
+        document.dispatchEvent(new Event('visibilitychange'));
+      };
+      globalThis.see(false);
+    });
+    await until('it is closed', () => other.evaluate(() => globalThis.isClosed === true));
+    const before = streams;
+    await other.evaluate(() => globalThis.see(true));
+    await until('it is open again', () => streams > before);
   });
 });
 

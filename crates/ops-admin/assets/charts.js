@@ -53,10 +53,10 @@ function path(points, max, highest) {
   return text;
 }
 
-/** @param {Tiles} state @param {number} started */
-function restart(state, started) {
+/** @param {Tiles} state @param {number} started @param {number} now by the clock of the service */
+function restart(state, started, now) {
   const length = state.step_seconds * state.points_max;
-  const ago = (Date.now() - started) / 1000;
+  const ago = (now - started) / 1000;
   return ago >= 0 && ago < length ? RIGHT - (ago / length) * (RIGHT - LEFT) : null;
 }
 
@@ -80,8 +80,8 @@ const AXIS = { "5m": ["−5 min", "−2:30"], "1h": ["−1 h", "−30 min"], "24
 /** A range with its unit once, if both ends have the same. @param {string} least @param {string} most */
 const between = (least, most) => `${least.split(" ")[1] === most.split(" ")[1] ? least.split(" ")[0] : least} … ${most}`;
 
-/** @param {any} node @param {Tile} tile @param {Tiles} state @param {number} started */
-function fill(node, tile, state, started) {
+/** @param {any} node @param {Tile} tile @param {Tiles} state @param {number} started @param {number} moment */
+function fill(node, tile, state, started, moment) {
   const unit = tile.lines[0].unit;
   const known = tile.lines.flatMap((line) => line.recent.filter((value) => value !== null));
   const [least, most] = known.length ? [Math.min(...known), Math.max(...known)] : [null, null];
@@ -100,7 +100,7 @@ function fill(node, tile, state, started) {
   say(chart.querySelector(".x1"), middle);
   say(chart.querySelector(".x2"), "now");
   const mark = chart.querySelector(".restart");
-  const x = restart(state, started);
+  const x = restart(state, started, moment);
   mark.toggleAttribute("hidden", x === null);
   mark.style.display = x === null ? "none" : "";
   if (x !== null) {
@@ -110,10 +110,10 @@ function fill(node, tile, state, started) {
   }
 }
 
-/** @param {Tiles} state @param {number} started */
-export function drawTiles(state, started) {
+/** @param {Tiles} state @param {number} started @param {number} moment */
+export function drawTiles(state, started, moment) {
   const place = at("tiles");
-  draw(place, () => keyed(place, tiles(state.lines), (tile) => tile.key + tile.lines.length, make, (node, tile) => fill(node, tile, state, started)));
+  draw(place, () => keyed(place, tiles(state.lines), (tile) => tile.key + tile.lines.length, make, (node, tile) => fill(node, tile, state, started, moment)));
 }
 
 /** Adds the points of the last second; false if some are missing in between. @param {Tiles} state @param {{ second: number, points: Array<[string, Array<number | null>]> }} tick */

@@ -70,15 +70,27 @@ document.addEventListener("selectionchange", () => {
 /** True while a reader is busy in there. @param {any} node */
 export const isHeld = (node) => isSelected(node) || (node.contains(document.activeElement) && node !== document.activeElement);
 
+/** Removes a node; one that has the focus is marked, and goes with the focus. @param {any} node */
+function leave(node) {
+  if (!node.contains(document.activeElement)) return node.remove();
+  if (node.classList.contains("gone")) return;
+  node.classList.add("gone");
+  node.addEventListener("focusout", function out(/** @type {FocusEvent} */ event) {
+    if (node.contains(/** @type {any} */ (event.relatedTarget))) return;
+    node.removeEventListener("focusout", out);
+    if (node.classList.contains("gone")) node.remove();
+  });
+}
+
 /**
- * Makes the children of a node those of the items, each known by its key. A node that has the focus is neither moved nor removed.
+ * Makes the children of a node those of the items, each known by its key. A node that has the focus is not moved, and removed after it.
  * @template T
  * @param {any} parent @param {T[]} items @param {(item: T) => string} keyOf @param {(item: T) => any} make @param {(node: any, item: T) => void} fill
  */
 export function keyed(parent, items, keyOf, make, fill) {
   const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
   const wanted = new Map(items.map((item) => [keyOf(item), item]));
-  for (const [key, node] of known) if (!wanted.has(key) && !node.contains(document.activeElement)) node.remove();
+  for (const [key, node] of known) if (!wanted.has(key)) leave(node);
   let place = parent.firstElementChild;
   for (const [key, item] of wanted) {
     let node = known.get(key);
@@ -86,6 +98,7 @@ export function keyed(parent, items, keyOf, make, fill) {
       node = make(item);
       node.dataset.key = key;
     }
+    node.classList.remove("gone");
     fill(node, item);
     if (node === place) {
       place = place.nextElementSibling;
@@ -173,5 +186,18 @@ export function span(seconds) {
   return found.slice(0, 2).join(" ");
 }
 
-/** @param {number} ms */
-export const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour12: false });
+/** Local time, with its date unless it is today's. @param {number} ms @param {1 | 2 | 3} [digits] of a second */
+export function clock(ms, digits) {
+  const moment = new Date(ms);
+  const text = moment.toLocaleTimeString([], { hourCycle: "h23", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: digits });
+  return moment.toDateString() === new Date().toDateString() ? text : `${moment.toLocaleDateString([])} ${text}`;
+}
+
+let clearing = 0;
+
+/** Shows a message for a while. @param {string} text */
+export function announce(text) {
+  say(at("said"), text);
+  clearTimeout(clearing);
+  clearing = setTimeout(() => say(at("said"), ""), 10_000);
+}

@@ -1,7 +1,7 @@
 // The log: newest first, filtered, and left alone while somebody reads in it.
 // @ts-check
 import { address, go, view } from "./address.js";
-import { at, el, isHeld, keyed, say, set } from "./dom.js";
+import { at, clock, el, isHeld, keyed, say, set } from "./dom.js";
 import { ask } from "./live.js";
 
 const KEPT = 400;
@@ -41,7 +41,8 @@ export function fillLine(node, line) {
   filled.set(node, line.text);
   const found = fields(line.text);
   const [time, level, event, rest] = node.querySelectorAll("summary > *");
-  say(time, String(found.timestamp ?? "").slice(11, 23));
+  const written = Date.parse(found.timestamp);
+  say(time, Number.isNaN(written) ? "" : clock(written, 3));
   say(level, found.level ?? "");
   set(level, "data-level", found.level ?? "");
   say(event, `${found.event ?? ""}`);

@@ -3,6 +3,8 @@
 
 /** Milliseconds that an answer may take, and after which the page says that none came. */
 const PATIENCE = 5000, QUIET = 3500, LOST = 15000, RETRY = 3000;
+/** Milliseconds after which a page that nobody sees closes its stream. */
+const HIDDEN = 5000;
 
 /** A whole number that a float cannot hold stays the text that it was. @type {any} */
 const exact = (/** @type {string} */ _, /** @type {any} */ value, /** @type {any} */ context) => (Number.isInteger(value) && !Number.isSafeInteger(value) ? (context?.source ?? value) : value);
@@ -75,7 +77,23 @@ export function listen(events) {
     }
   };
   open();
+  // a browser has six connections to a host, and each stream takes one: those that nobody looks at give theirs up
+  let closing = 0;
+  let isGivenUp = false;
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(closing);
+    if (document.hidden) {
+      closing = setTimeout(() => {
+        isGivenUp = true;
+        source.close();
+      }, HIDDEN);
+    } else if (isGivenUp) {
+      isGivenUp = false;
+      open();
+    }
+  });
   setInterval(() => {
+    if (isGivenUp) return;
     const now = Date.now();
     const closed = source.readyState === EventSource.CLOSED && now - since > RETRY;
     if (closed || now - Math.max(last, since) > LOST) open();

@@ -2,7 +2,7 @@
 // @ts-check
 import { go, notify, onView, view } from "./address.js";
 import { append, drawTiles } from "./charts.js";
-import { at, say, set, span } from "./dom.js";
+import { announce, at, say, set, span } from "./dom.js";
 import { drawHistory, fillPast, startHistory } from "./history.js";
 import { drawJobs, isMoving } from "./jobs.js";
 import { drawLastRun } from "./last-run.js";
@@ -83,9 +83,9 @@ async function refreshTiles() {
   const fresh = await ask(`/api/tiles?window=${window}`);
   if (window !== chosen()) return;
   tiles = fresh;
-  drawTiles(tiles, state?.process_start ?? 0);
+  drawTiles(tiles, state?.process_start ?? 0, now());
   await fillPast(fresh, state?.process_start ?? 0, now());
-  if (tiles === fresh) drawTiles(tiles, state?.process_start ?? 0);
+  if (tiles === fresh) drawTiles(tiles, state?.process_start ?? 0, now());
 }
 
 async function refreshRoutes() {
@@ -99,7 +99,7 @@ function show({ finding, section }) {
   const found = finding ? at(`finding-${finding}`) : null;
   if (found) found.scrollIntoView({ block: "center" });
   else if (section) at(section)?.scrollIntoView();
-  if (finding && !found && state) say(at("said"), `the finding ${finding} does not stand any more`);
+  if (finding && !found && state) announce(`the finding ${finding} does not stand any more`);
 }
 
 /** What is below the findings waits for them: nothing that is being read moves. */
@@ -159,7 +159,7 @@ function onTick(tick) {
   if (seconds >= retryAt) void load();
   if (loaded !== run || !tiles || document.hidden || !tick.points) return;
   if (!append(tiles, tick) || seconds % TILES_EVERY[chosen()] === 0) void quietly(refreshTiles());
-  else if (tiles.window === "5m") drawTiles(tiles, state?.process_start ?? 0);
+  else if (tiles.window === "5m") drawTiles(tiles, state?.process_start ?? 0, now());
   if (seconds % ROUTES_EVERY === 0) {
     void quietly(refreshRoutes());
     if (view().status || view().route || view().min_ms) void refreshTraces();
@@ -170,7 +170,7 @@ function onTick(tick) {
 /** @param {string} path @param {Record<string, unknown>} what */
 async function change(path, what) {
   const answer = await act(path, what);
-  say(at("said"), answer);
+  announce(answer);
   await quietly(refreshState());
   return answer;
 }
@@ -201,7 +201,7 @@ function startCurl() {
     const command = `curl -s '${location.origin}${button.dataset.curl.replaceAll("'", "%27")}'`;
     try {
       await navigator.clipboard.writeText(command);
-      say(at("said"), `copied: ${command}`);
+      announce(`copied: ${command}`);
       say(button, "copied");
     } catch {
       // without a secure origin there is no clipboard: the command is shown

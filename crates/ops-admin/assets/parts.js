@@ -182,7 +182,11 @@ export function drawLevels(state, act) {
     { name: "until", key: true, value: (rule) => (rule.remaining_seconds === null ? "configured" : `${span(rule.remaining_seconds)} left`) },
     { name: "who", value: (rule) => rule.who }, { name: "why", value: (rule) => rule.why },
     { name: "change", cell: (td, rule) => {
-      if (!td.firstElementChild) td.append(el("button", { type: "button", on: { click: () => act("/api/level/revert", { target: td.dataset.target }) } }, "Revert"));
+      if (!td.firstElementChild) td.append(el("button", { type: "button", on: { click: () => {
+        // the row goes with the change
+        td.closest("[tabindex]")?.focus({ preventScroll: true });
+        act("/api/level/revert", { target: td.dataset.target });
+      } } }, "Revert"));
       td.dataset.target = rule.target;
       td.firstElementChild.hidden = rule.remaining_seconds === null;
       set(td.firstElementChild, "aria-label", `Revert the level of ${rule.target || "everything"}`);

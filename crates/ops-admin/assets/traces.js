@@ -1,7 +1,7 @@
 // Traces: a list with conditions, and one as a waterfall with its attributes and its log lines.
 // @ts-check
 import { address, go, view } from "./address.js";
-import { at, clock, el, fillTable, keyed, link, say, set, svg, time } from "./dom.js";
+import { announce, at, clock, el, fillTable, keyed, link, say, set, svg, time } from "./dom.js";
 import { fillLine, makeLine } from "./lines.js";
 import { ask } from "./live.js";
 
@@ -16,7 +16,7 @@ function drawList(traces) {
   const longest = Math.max(...traces.map((trace) => trace.duration_us), 1);
   fillTable(at("traces-t"), "Traces, newest first", [
     { name: "time", key: true, value: (trace) => clock(trace.start) },
-    { name: "status", key: true, cell: (td, trace) => { say(td, `${trace.status ?? (trace.error ? "error" : "ok")}${trace.error && trace.status < 500 ? " error" : ""}${trace.slow ? " slow" : ""}`); td.className = trace.error ? "key bad" : trace.slow ? "key warn" : "key"; } },
+    { name: "status", key: true, cell: (td, trace) => { say(td, `${trace.status ?? (trace.error ? "error" : "ok")}${trace.error && trace.status !== null && trace.status < 500 ? " error" : ""}${trace.slow ? " slow" : ""}`); td.className = trace.error ? "key bad" : trace.slow ? "key warn" : "key"; } },
     { name: "trace", cell: (td, trace) => link(td, address({ trace: trace.trace_id }), name(trace)) },
     { name: "duration", num: true, value: (trace) => time(trace.duration_us) },
     { name: "share of the longest", cell: (td, trace) => bar(td, trace.duration_us / longest, trace.error) },
@@ -40,16 +40,21 @@ export function drawTraces(traces) {
   if (!wanted().length) drawList(newest);
 }
 
+/** Questions so far: the answer of an earlier one may come later. */
+let asked = 0;
+
 export async function refreshTraces() {
   const now = view();
+  const of = (asked += 1);
   const names = wanted();
   if (!names.length) return drawList(newest);
   const query = new URLSearchParams(names.map((condition) => [condition, now[condition]]));
   set(at("traces").querySelector(".curl"), "data-curl", `/api/traces?${query}`);
   try {
-    drawList(await ask(`/api/traces?limit=200&${query}`));
+    const traces = await ask(`/api/traces?limit=200&${query}`);
+    if (of === asked) drawList(traces);
   } catch (error) {
-    say(at("said"), `traces: ${error instanceof Error ? error.message : error}`);
+    announce(`traces: ${error instanceof Error ? error.message : error}`);
   }
 }
 
