@@ -115,10 +115,12 @@ pub fn diagnose() -> Vec<Finding> {
 
 impl Parts {
     fn look(&self, at: Duration, heartbeat: Heartbeat) -> Snapshot {
+        // both clocks at one time: what follows may take long
+        let wall = SystemTime::now();
         let (cache, queries) = self.cache.look();
         Snapshot {
             at,
-            wall: SystemTime::now(),
+            wall,
             is_production: self.is_production,
             export: self.trace.look(),
             secrets: self.secrets.look(),

@@ -45,6 +45,15 @@ struct Beat {
     longest: AtomicU64,
 }
 
+/// A task on its way: it waits no longer once it ran, or was dropped with its runtime.
+struct OnItsWay(Arc<Beat>);
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.0.sent.store(0, Ordering::Release);
+    }
+}
+
 impl Watch {
     /// Starts the thread; `scrub` takes secrets out of the texts, `find` finds traces. It ends when `look` returns nothing, or with [`stop`](Self::stop).
     pub(crate) fn start(
@@ -52,17 +61,7 @@ impl Watch {
         scrub: fn(String) -> String,
         find: Find,
     ) -> Result<Self, std::io::Error> {
-        let watch = Self(Arc::new(Shared {
-            app: AppRules::default(),
-            current: Mutex::new(Current {
-                findings: Arc::default(),
-                at: Instant::now(),
-            }),
-            runtime: Mutex::new(Handle::try_current().ok()),
-            beat: Arc::default(),
-            stopped: Mutex::default(),
-            wake: Condvar::new(),
-        }));
+        let watch = Self::new(Handle::try_current().ok());
         let running = watch.clone();
         // there with 0 before the first evaluation
         let mut metrics = Metrics::default();
@@ -73,11 +72,27 @@ impl Watch {
         Ok(watch)
     }
 
+    fn new(runtime: Option<Handle>) -> Self {
+        Self(Arc::new(Shared {
+            app: AppRules::default(),
+            current: Mutex::new(Current {
+                findings: Arc::default(),
+                at: Instant::now(),
+            }),
+            runtime: Mutex::new(runtime),
+            beat: Arc::default(),
+            stopped: Mutex::default(),
+            wake: Condvar::new(),
+        }))
+    }
+
     /// Watches the runtime that this is called in.
     #[cfg(feature = "serve")]
     pub(crate) fn watch_runtime(&self) {
         if let Ok(handle) = Handle::try_current() {
             *lock(&self.0.runtime) = Some(handle);
+            // the task of the runtime before says nothing about this one
+            self.0.beat.sent.store(0, Ordering::Release);
         }
     }
 
@@ -164,11 +179,10 @@ impl Watch {
         match beat.sent.load(Ordering::Acquire) {
             0 => {
                 beat.sent.store(now + 1, Ordering::Release);
-                let beat = beat.clone();
+                let task = OnItsWay(beat.clone());
                 drop(runtime.spawn(async move {
                     let waited = millis(start.elapsed()).saturating_sub(now);
-                    beat.longest.fetch_max(waited, Ordering::Relaxed);
-                    beat.sent.store(0, Ordering::Release);
+                    task.0.longest.fetch_max(waited, Ordering::Relaxed);
                 }));
                 false
             }
@@ -251,4 +265,25 @@ fn millis(duration: Duration) -> u64 {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_was_dropped_with_its_runtime_waits_for_nothing() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let watch = Watch::new(Some(runtime.handle().clone()));
+        let start = Instant::now();
+        assert!(!watch.beat(start));
+        assert!(watch.heartbeat(start).waiting.is_some());
+        drop(runtime);
+        assert_eq!(watch.heartbeat(start).waiting, None);
+        // nor does one that is sent there afterwards
+        assert!(!watch.beat(start));
+        assert_eq!(watch.heartbeat(start).waiting, None);
+    }
 }
