@@ -62,7 +62,11 @@ pub(crate) fn ordered(mut findings: Vec<Finding>) -> Vec<Finding> {
                 causes.find(stands).filter(|_| *of == id)
             })
         };
-        finding.explained_by = finding.explained_by.filter(stands).or_else(of_table);
+        // a rule that names a cause knows better than the table
+        finding.explained_by = match finding.explained_by {
+            Some(cause) => Some(cause).filter(stands),
+            None => of_table(),
+        };
     }
     findings.sort_by_key(|finding| (Reverse(finding.severity), finding.since, finding.id));
     let mut sorted = Vec::with_capacity(findings.len());

@@ -22,12 +22,12 @@ pub(super) const COLLECTOR: [&str; 4] = [
 pub(super) fn collector(now: &Snapshot, _: &History) -> Option<Finding> {
     let export = now.export.as_ref()?;
     let since = export.failing_since?;
-    // by a clock that was set back since, it is not in the future
-    let failing = now.wall.duration_since(since).unwrap_or_default();
-    if failing < FAILING_FOR {
+    let failing = now.wall.duration_since(since);
+    // if the clock was set back since, nobody knows how long it has been
+    if failing.as_ref().is_ok_and(|failing| *failing < FAILING_FOR) {
         return None;
     }
-    failure(export, failing)
+    failure(export, failing.unwrap_or_default())
 }
 
 /// Names the answer of a collector that has failed for so long.
@@ -98,7 +98,7 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
     let failing = export
         .failing_since
         .map(|since| now.wall.duration_since(since));
-    let is_new = failing.is_some_and(|failing| failing.unwrap_or_default() < FAILING_FOR);
+    let is_new = failing.is_some_and(|failing| failing.is_ok_and(|failing| failing < FAILING_FOR));
     if dropped == 0 || (is_new && full == 0) {
         return None;
     }

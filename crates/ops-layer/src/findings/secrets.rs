@@ -8,6 +8,8 @@ use super::{Finding, Severity};
 
 const WINDOW: Duration = Duration::from_secs(60);
 const RUNBOOK: &str = "secrets-not-loading";
+/// Cause that never stands: no source failed for these secrets, whatever fails for others.
+const NO_CAUSE: &str = "";
 /// Secrets that a text names at most.
 const NAMED: usize = 5;
 
@@ -90,6 +92,24 @@ pub(super) fn failing(now: &Snapshot, _: &History) -> Option<Finding> {
     Some(finding.runbook(RUNBOOK))
 }
 
+/// Finding about the source that failed for one of these secrets; one of no name if none did.
+fn cause(secrets: &[&SecretState]) -> &'static str {
+    let mut failed = secrets
+        .iter()
+        .filter_map(|secret| Some((secret.failed_at, secret.error?)));
+    let Some((source, kind)) = failed.next() else {
+        return NO_CAUSE;
+    };
+    match kind {
+        _ if !source.starts_with("aws_") => "secret_source_failing",
+        "unauthenticated" => "aws_credentials",
+        "access_denied" | "decrypt" => "aws_denied",
+        "throttled" => "aws_throttled",
+        "unavailable" | "transient" => "aws_unreachable",
+        _ => "secret_source_failing",
+    }
+}
+
 /// A required secret that is not there stops what needs it.
 fn severity(secrets: &[&SecretState]) -> Severity {
     let mut secrets = secrets.iter();
@@ -116,6 +136,7 @@ pub(super) fn required_missing(now: &Snapshot, _: &History) -> Option<Finding> {
     };
     let finding = Finding::new("required_secret_missing", Severity::Critical)
         .seen(seen)
+        .explained_by(cause(&missing))
         .means("Whatever needs it fails.")
         .action("Set the variable, or put the secret where the catalog looks for it: `secrets report` names each source.");
     Some(finding.runbook(RUNBOOK))
@@ -135,6 +156,7 @@ pub(super) fn default_in_production(now: &Snapshot, _: &History) -> Option<Findi
             "{} has the catalog's default, and OPS_ENV is production",
             names(&defaults)
         ))
+        .explained_by(cause(&defaults))
         .means("Everyone who can read the catalog knows this secret.")
         .action("Set it in the environment or at AWS.");
     Some(finding.runbook(RUNBOOK))
@@ -168,12 +190,15 @@ pub(super) fn stale(now: &Snapshot, history: &History) -> Option<Finding> {
             names(&old)
         ),
     };
-    let finding = Finding::new("secret_stale", Severity::Warning)
+    let mut finding = Finding::new("secret_stale", Severity::Warning)
         .seen(seen)
         .means(
             "A rotated secret is not picked up; calls fail once the value has been stale for `max_stale_seconds`.",
         )
         .action("Restore the source of these secrets.");
+    if !old.is_empty() {
+        finding = finding.explained_by(cause(&old));
+    }
     Some(finding.runbook(RUNBOOK))
 }
 

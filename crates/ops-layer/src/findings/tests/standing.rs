@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{collector, found, healthy, ids, queries};
+use super::{collector, found, healthy, ids, queries, secret};
 use crate::findings::snapshot::Snapshot;
 use crate::findings::state::{Change, HOLD, State};
 use crate::findings::{EVERY, Finding, Severity};
@@ -129,4 +129,44 @@ fn failing_requests_name_the_route_that_failed_most_in_the_last_minute() {
         Some("POST /b")
     );
     assert_eq!(failing(&[]), None);
+}
+
+#[test]
+fn a_collector_that_is_down_is_found_though_the_clock_was_set_back() {
+    let findings = found(1, |snapshot| {
+        collector("refused", None)(snapshot);
+        // an hour before the failures began
+        snapshot.wall -= Duration::from_secs(3600);
+    });
+    assert!(
+        ids(&findings).contains(&"collector_unreachable"),
+        "{findings:?}"
+    );
+    assert!(ids(&findings).contains(&"spans_dropped"), "{findings:?}");
+}
+
+#[test]
+fn a_secret_is_missing_for_the_source_that_failed_for_it() {
+    // what the source says about the one that is missing, and the cause of that
+    for (error, at, cause) in [
+        (None, "", None),
+        (Some("access_denied"), "aws_ssm", Some("aws_denied")),
+        (Some("throttled"), "aws_ssm", None),
+        (Some("transient"), "vault", Some("secret_source_failing")),
+    ] {
+        let findings = found(1, |snapshot| {
+            let known = &mut snapshot.secrets.as_mut().unwrap().known;
+            (known[0].is_present, known[0].error, known[0].failed_at) = (false, error, at);
+            for name in ["optional", "other"] {
+                known.push(secret(name, |secret| {
+                    (secret.is_required, secret.is_present) = (false, false);
+                    (secret.error, secret.failed_at) = (Some("access_denied"), "aws_ssm");
+                }));
+            }
+        });
+        let missing = findings
+            .iter()
+            .find(|finding| finding.id == "required_secret_missing");
+        assert_eq!(missing.unwrap().explained_by, cause, "{findings:?}");
+    }
 }
