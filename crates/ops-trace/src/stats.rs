@@ -64,6 +64,8 @@ pub struct Failures {
 pub struct ExportHealth {
     /// URL that spans are posted to; `None` if the exporter is `none` or `console`.
     pub endpoint: Option<String>,
+    /// Nobody set the endpoint: it is the collector of this machine, which may not be there at all.
+    pub is_default_endpoint: bool,
     /// Start of the failures that go on; `None` while exports work.
     pub failing_since: Option<SystemTime>,
     /// Cause of the last failure.

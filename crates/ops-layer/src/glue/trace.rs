@@ -259,14 +259,9 @@ fn attribute<'a>(span: &'a ops_trace::RecentSpan, key: &str) -> Option<&'a str> 
 }
 
 pub(crate) fn seen(stats: &ops_trace::Stats, health: ops_trace::ExportHealth) -> Export {
-    let endpoints = [
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    ];
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     Export {
         endpoint: health.endpoint,
-        is_default: !endpoints.into_iter().any(is_set),
+        is_default: health.is_default_endpoint,
         failing_since: health.failing_since,
         failure: health.last_failure.unwrap_or_default(),
         kind: health.last_kind.unwrap_or_default(),

@@ -17,6 +17,8 @@ const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Everything about the connection to the collector.
 pub(crate) struct Otlp {
     pub(crate) url: String,
+    /// Nobody set the endpoint.
+    pub(crate) is_default: bool,
     pub(crate) headers: HeaderMap,
     pub(crate) gzip: bool,
     pub(crate) timeout: Duration,
@@ -30,23 +32,29 @@ pub(crate) fn otlp(
     warnings: &mut Vec<Warning>,
 ) -> Result<Otlp, Error> {
     let env = &config.environment;
-    let url = url(config, signal, warnings)?;
+    let (url, is_default) = url(config, signal, warnings)?;
     Ok(Otlp {
         headers: headers(env, signal, warnings),
         gzip: gzip(env, signal, warnings),
         timeout: timeout(config, signal, warnings),
         tls: Tls::read(env, signal, &url, warnings),
         url,
+        is_default,
     })
 }
 
-/// As the specification has it: the variable of the signal is taken as it is, to the general one the path is appended.
-fn url(config: &Config, signal: &Signal, warnings: &mut Vec<Warning>) -> Result<String, Error> {
+/// Returns the endpoint, and if nobody set it. As the specification has it: the variable of the signal is taken as it is, to the general one the path is appended.
+fn url(
+    config: &Config,
+    signal: &Signal,
+    warnings: &mut Vec<Warning>,
+) -> Result<(String, bool), Error> {
     let env = &config.environment;
     let given = |endpoint: &'_ Option<String>| {
         let endpoint = endpoint.as_deref().map(str::trim);
         endpoint.filter(|e| !e.is_empty()).map(str::to_owned)
     };
+    let mut is_default = false;
     let url = match given(&config.endpoint) {
         Some(endpoint) => endpoint::with_path(&endpoint, signal.path)?,
         None => match (env.get(signal.endpoint), env.get(ENDPOINT)) {
@@ -58,6 +66,7 @@ fn url(config: &Config, signal: &Signal, warnings: &mut Vec<Warning>) -> Result<
             }
             (None, None) => {
                 let below = given(&config.below_env.endpoint);
+                is_default = below.is_none();
                 let below = below.as_deref().unwrap_or(endpoint::DEFAULT);
                 endpoint::with_path(below, signal.path)?
             }
@@ -67,7 +76,7 @@ fn url(config: &Config, signal: &Signal, warnings: &mut Vec<Warning>) -> Result<
         let accepted = "the http port, which is 4318 by default; 4317 is the one for gRPC";
         warn(warnings, "endpoint", url.clone(), accepted, &url);
     }
-    Ok(url)
+    Ok((url, is_default))
 }
 
 fn gzip(env: &Environment, signal: &Signal, warnings: &mut Vec<Warning>) -> bool {

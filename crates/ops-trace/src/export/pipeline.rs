@@ -118,8 +118,8 @@ fn limiter(
         }
         None => None,
     };
-    if let Some(collector) = &otlp {
-        state.set_endpoint(&collector.url);
+    if let (Some(collector), Some(settings)) = (&otlp, &config.otlp) {
+        state.set_endpoint(&collector.url, settings.is_default);
     }
     let exporter = CountingExporter {
         state: Arc::clone(&state),

@@ -75,8 +75,10 @@ impl ExportState {
         self.counters.shutdown.fetch_add(lost, Relaxed);
     }
 
-    pub(crate) fn set_endpoint(&self, url: &str) {
-        self.health.lock().endpoint = Some(url.to_owned());
+    pub(crate) fn set_endpoint(&self, url: &str, is_default: bool) {
+        let mut health = self.health.lock();
+        health.endpoint = Some(url.to_owned());
+        health.is_default_endpoint = is_default;
     }
 
     pub(crate) fn health(&self) -> ExportHealth {

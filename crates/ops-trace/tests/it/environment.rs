@@ -72,6 +72,28 @@ fn endpoints_are_read_by_the_rules_of_the_specification() {
 }
 
 #[test]
+fn an_endpoint_that_nobody_set_is_known_as_the_default() {
+    let url = "http://127.0.0.1:9";
+    let none: [(&str, &str); 0] = [];
+    let empty = Config::new("env").environment(none);
+    let lower = empty.clone().endpoint(url).with_env();
+    for (config, is_default) in [
+        (empty.clone(), true),
+        (empty.clone().endpoint("  "), true),
+        (empty.clone().endpoint(url), false),
+        (lower.environment(none), false),
+        (
+            empty.environment([("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url)]),
+            false,
+        ),
+    ] {
+        let health = Tracer::new(config).unwrap().export_health();
+        assert_eq!(health.is_default_endpoint, is_default, "{health:?}");
+        assert!(health.endpoint.is_some());
+    }
+}
+
+#[test]
 fn the_service_name_comes_from_the_variable_then_the_resource_then_the_code() {
     let resource = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=resource,team=a");
     let variable = ("OTEL_SERVICE_NAME", "variable");
