@@ -21,6 +21,10 @@ const SLOW: [&str; 6] = [
     "trace_export",
     "traces",
 ];
+/// Parts that say if something is wrong: sent when they change, and owed if there is no room for them.
+const AT_ONCE: [&str; 3] = ["checks", "not_ready", "verdict"];
+/// At once if other ones stand, and not for each second that they last.
+const FINDINGS: &str = "findings";
 /// Parts that the page asks for, or takes from other events.
 const ELSEWHERE: [&str; 11] = [
     "failed_traces",
@@ -40,6 +44,8 @@ const ELSEWHERE: [&str; 11] = [
 pub(super) struct Parts {
     second: u64,
     sent: BTreeMap<String, (String, u64)>,
+    /// Second since which a part is not as it was sent, and may be sent.
+    due: BTreeMap<String, u64>,
     of_parts: Budget,
     of_lines: Budget,
     last_line: u64,
@@ -59,6 +65,7 @@ impl Parts {
         Self {
             second: 0,
             sent: BTreeMap::new(),
+            due: BTreeMap::new(),
             of_parts: Budget::new(800, 16 * 1024),
             of_lines: Budget::new(1000, 8 * 1024),
             last_line: log::last(),
@@ -97,36 +104,150 @@ impl Parts {
     /// The parts that are not as they were sent, as far as they may be sent now.
     fn changed(&mut self, admin: &Admin, readiness: Readiness) -> Option<Event> {
         let state = serde_json::to_value(State::collect(admin, readiness)).ok()?;
-        let Value::Object(parts) = state else {
+        let Value::Object(mut parts) = state else {
             return None;
         };
+        parts.retain(|name, _| !ELSEWHERE.contains(&name.as_str()));
+        let fresh = self.fresh(parts);
+        (!fresh.is_empty()).then(|| event("state", &fresh))?
+    }
+
+    fn fresh(&mut self, parts: Map<String, Value>) -> Map<String, Value> {
         let is_first = self.sent.is_empty();
         let mut fresh = Map::new();
+        let (mut urgent, mut waiting) = (Vec::new(), Vec::new());
         for (name, part) in parts {
-            if ELSEWHERE.contains(&name.as_str()) {
-                continue;
-            }
             let text = part.to_string();
-            let known = self.sent.get(&name);
-            let wait = if SLOW.contains(&name.as_str()) {
-                SLOW_EVERY
-            } else {
-                0
-            };
-            let is_due = known.is_none_or(|(sent, at)| *sent != text && self.second >= at + wait);
-            // whoever reads has asked for the document, a moment ago
-            if is_first || is_due && self.of_parts.take(text.len()) {
-                self.sent.insert(name.clone(), (text, self.second));
-                if !is_first {
-                    fresh.insert(name, part);
-                }
+            let is_new = self.sent.get(&name).is_none_or(|(sent, _)| *sent != text);
+            if !is_new {
+                self.due.remove(&name);
+            } else if self.is_urgent(&name, &part) {
+                urgent.push((name, part, text));
+            } else if is_first {
+                // whoever reads has asked for the document, a moment ago
+                self.sent.insert(name, (text, self.second));
+            } else if let Some(since) = self.due_since(&name) {
+                waiting.push((since, name, part, text));
             }
         }
-        (!fresh.is_empty()).then(|| event("state", &fresh))?
+        waiting.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+        for (_, name, part, text) in waiting {
+            // what waits for longest is saved up for: small parts that change all the time would take everything
+            if !self.of_parts.take(text.len()) {
+                break;
+            }
+            self.send(name, part, text, &mut fresh);
+        }
+        // afterwards: they need no room, and one that takes all of it would never find it
+        for (name, part, text) in urgent {
+            self.of_parts.spend(text.len());
+            self.send(name, part, text, &mut fresh);
+        }
+        fresh
+    }
+
+    /// Second since which a part may be sent that has changed; `None` if it was sent lately.
+    fn due_since(&mut self, name: &str) -> Option<u64> {
+        let wait = match SLOW.contains(&name) {
+            true => SLOW_EVERY,
+            false => 0,
+        };
+        let sent = self.sent.get(name).map(|(_, at)| at + wait);
+        let is_due = sent.is_none_or(|from| self.second >= from);
+        is_due.then(|| *self.due.entry(name.to_owned()).or_insert(self.second))
+    }
+
+    /// Reports whether a part that has changed is sent at once.
+    fn is_urgent(&self, name: &str, part: &Value) -> bool {
+        let standing = |findings: &Value| -> Vec<(Value, Value)> {
+            let all = findings.as_array().map_or(&[][..], Vec::as_slice);
+            let which = all
+                .iter()
+                .map(|one| (one["id"].clone(), one["severity"].clone()));
+            which.collect()
+        };
+        if name != FINDINGS {
+            return AT_ONCE.contains(&name);
+        }
+        let sent = self.sent.get(name);
+        let before: Option<Value> = sent.and_then(|(text, _)| serde_json::from_str(text).ok());
+        before.is_none_or(|before| standing(&before) != standing(part))
+    }
+
+    fn send(&mut self, name: String, part: Value, text: String, fresh: &mut Map<String, Value>) {
+        self.due.remove(&name);
+        self.sent.insert(name.clone(), (text, self.second));
+        fresh.insert(name, part);
     }
 }
 
 fn event(name: &'static str, data: &impl Serialize) -> Option<Event> {
     let data = serde_json::to_string(data).ok()?;
     Some(Event { name, data })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Parts of so many bytes, each different in each second.
+    fn moving(second: u64, sizes: &[(&str, usize)]) -> Map<String, Value> {
+        let part =
+            |&(name, size): &(&str, usize)| (name.to_owned(), json!(format!("{second:0>size$}")));
+        sizes.iter().map(part).collect()
+    }
+
+    #[test]
+    fn each_part_that_moves_is_sent_though_others_move_all_the_time() {
+        let sizes = [
+            ("cache", 3000),
+            ("jobs", 38_000),
+            ("small_a", 1500),
+            ("small_b", 900),
+            ("traces", 8800),
+            ("verdict", 20),
+        ];
+        let mut parts = Parts::new();
+        let mut times = BTreeMap::<String, Vec<u64>>::new();
+        let mut bytes = 0;
+        for second in (1..1200).step_by(2) {
+            parts.second = second;
+            parts.of_parts.second();
+            parts.of_parts.second();
+            for (name, part) in parts.fresh(moving(second, &sizes)) {
+                times.entry(name).or_default().push(second);
+                bytes += part.to_string().len();
+            }
+        }
+        assert!(bytes < 16 * 1024 + 40_000 + 800 * 1200, "{bytes}");
+        for (name, _) in sizes {
+            let times = times.get(name).map_or(&[][..], Vec::as_slice);
+            let waits = times.windows(2).map(|pair| pair[1] - pair[0]);
+            let longest = waits.max().unwrap_or(u64::MAX);
+            let most = if name == "verdict" { 2 } else { 150 };
+            assert!(longest <= most, "{name} is sent after {longest} s");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_sent_at_once_and_first_of_all() {
+        let finding =
+            |id: &str, seen: &str| json!([{ "id": id, "severity": "warning", "seen": seen }]);
+        let wrong = |id: &str, seen: &str| {
+            let mut parts = moving(0, &[("jobs", 38_000)]);
+            parts.insert(FINDINGS.to_owned(), finding(id, seen));
+            parts
+        };
+        let mut parts = Parts::new();
+        parts.second = 1;
+        let first = parts.fresh(wrong("slow", "1 s"));
+        let names: Vec<_> = first.keys().collect();
+        assert_eq!(names, [FINDINGS], "others are in the document");
+        // everything is owed
+        parts.of_parts.spend(1_000_000);
+        assert!(parts.fresh(wrong("slow", "2 s")).is_empty());
+        assert!(parts.fresh(wrong("down", "1 s")).contains_key(FINDINGS));
+    }
 }
