@@ -2,9 +2,11 @@ use std::net::SocketAddr;
 
 use axum::extract::ConnectInfo;
 use http::Extensions;
+use tracing::{Level, event_enabled};
 
 /// Characters of a text that are kept.
 const TEXT_MAX: usize = 200;
+const TARGET: &str = "ops_admin";
 /// Name of a person who gives none.
 const SOMEBODY: &str = "admin";
 
@@ -42,10 +44,21 @@ impl Asked {
         }
     }
 
-    /// Writes what was done into the log.
+    /// Writes what was done into the log, at the first level that is written: who did it is asked whatever the level was.
     pub(crate) fn report(&self, action: &'static str, change: &str, outcome: &str) {
         let Self { who, why, peer } = self;
-        tracing::info!(target: "ops_admin", action, change, outcome, who, why, peer, "admin_action");
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(target: TARGET, action, change, outcome, who, why, peer, "admin_action")
+            };
+        }
+        if event_enabled!(target: TARGET, Level::INFO) {
+            line!(info);
+        } else if event_enabled!(target: TARGET, Level::WARN) {
+            line!(warn);
+        } else {
+            line!(error);
+        }
     }
 }
 

@@ -45,7 +45,8 @@
 //!   that guesses is refused for a minute, unless it is of this machine.
 //! - No answer may be kept by a cache (`no-store`), or be taken for another type (`nosniff`).
 //! - It reads the crates' public snapshots, and writes only when a person asks. A change needs a reason and is a line of the log,
-//!   `admin_action`; a level and a ratio revert by themselves, after a day at the latest.
+//!   `admin_action`, at `info` or else at the first level that is written; a level and a ratio revert by themselves, after a day
+//!   at the latest.
 //! - Nothing is run or marked up that users send: the page's script and style come from its own origin, its policy allows no
 //!   other, and texts are set as texts.
 //! - While no page is open nothing is collected. An open one takes at most 3 KB a second on average; a reader that falls 32

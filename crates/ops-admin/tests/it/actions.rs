@@ -303,3 +303,24 @@ async fn entries_are_removed_by_pattern_or_table_with_a_reason() {
         404
     );
 }
+
+#[tokio::test]
+async fn a_change_is_a_line_whatever_the_level_is() {
+    crate::start();
+    let router = full();
+    // the line about the change itself, and that of another one
+    let level = r#"{"level": "error", "target": "ops_admin", "why": "less of it"}"#;
+    assert_eq!(post(&router, "/api/level", level).await.status, 200);
+    let other = r#"{"level": "debug", "target": "it_whatever", "why": "while it is quiet"}"#;
+    assert_eq!(post(&router, "/api/level", other).await.status, 200);
+    for why in ["less of it", "while it is quiet"] {
+        let lines = audited(why);
+        assert_eq!(lines.len(), 1, "{why}");
+        assert_eq!(lines[0]["level"], "error", "{why}");
+    }
+    for target in ["ops_admin", "it_whatever"] {
+        let revert = format!(r#"{{"target": "{target}"}}"#);
+        let answer = post(&router, "/api/level/revert", &revert).await;
+        assert_eq!(answer.status, 200);
+    }
+}
