@@ -45,7 +45,7 @@ fn main() -> Result<(), Failure> {
     ))?;
     let results = [("10 k x 8", ROUTES), ("1 M x 5", MANY)];
     let mut ratios = dev::ratio::Ratios::from_args().by_wall_clock();
-    keys(&ratios);
+    keys(&ratios, dir.path());
     for (name, sql) in results {
         let batches = engine.query(sql, &params! {})?;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
@@ -78,9 +78,9 @@ fn open(dir: &Path, name: &str, query_cache: &str) -> Result<Cache, Failure> {
     Ok(Cache::open_with(dir.join(name), &config)?)
 }
 
-fn keys(ratios: &dev::ratio::Ratios) {
+fn keys(ratios: &dev::ratio::Ratios, dir: &Path) {
     let config = Config::from_yaml("bench", "query_cache: {max_size_mb: 0}").unwrap_or_default();
-    let Ok(cache) = Cache::open_with("nowhere", &config) else {
+    let Ok(cache) = Cache::open_with(dir.join("keys"), &config) else {
         return;
     };
     let mut sql = ROUTES.to_owned();
