@@ -18,8 +18,10 @@ const MAX_TRACES: usize = 128;
 const MAX_BYTES: usize = 1024 * 1024;
 /// Maximum number of spans of one trace that wait for its root, which is the 64th.
 const MAX_WAITING: usize = 63;
-/// Number of traces per shard whose late spans follow the decision.
+/// Number of roots per shard whose late spans follow the decision.
 const DECISIONS: usize = 64;
+/// Maximum number of spans of a decision whose late children follow it.
+const MAX_KEPT: usize = 256;
 
 /// Holds the spans of traces that are not sampled until the root of this process ends, and then decides about all of
 /// them: a tail decision inside the process.
@@ -54,8 +56,17 @@ struct Shard {
     /// In the order of their first span. The newest ones end first, as a rule, and are looked for from the back.
     waiting: VecDeque<Waiting>,
     bytes: usize,
-    /// Decisions about the traces that were kept last.
-    decisions: VecDeque<(TraceId, Fate)>,
+    /// Decisions about the roots that were kept last.
+    decisions: VecDeque<Decision>,
+}
+
+/// One trace may have several roots here, such as a request and its retry: only what is below a root follows its decision.
+#[derive(Debug)]
+struct Decision {
+    id: TraceId,
+    fate: Fate,
+    /// Spans that were kept, root included.
+    kept: Vec<SpanId>,
 }
 
 #[derive(Debug)]
@@ -63,6 +74,8 @@ struct Waiting {
     id: TraceId,
     spans: Vec<SpanData>,
     failed: bool,
+    /// A failed one had to go, and nobody knows any more which root it was below.
+    has_lost_failure: bool,
     bytes: usize,
 }
 
@@ -105,27 +118,27 @@ impl TailBuffer {
         let id = span.span_context.trace_id();
         let mut shard = self.shard(id);
         let is_root = span.parent_span_id == SpanId::INVALID || span.parent_span_is_remote;
-        if !is_root {
-            return match shard.decision(id) {
-                Fate::Drop => {
-                    let evicted = shard.hold(span);
-                    add(&self.evicted, evicted);
-                    Verdict::Nothing
-                }
-                Fate::Show => Verdict::Show(vec![span]),
-                Fate::Export => Verdict::Export(vec![span]),
-            };
+        let decision = match is_root {
+            true => None,
+            false => shard.decision(id, span.parent_span_id),
+        };
+        if !is_root && decision.is_none() {
+            let evicted = shard.hold(span);
+            add(&self.evicted, evicted);
+            return Verdict::Nothing;
         }
         let (mut spans, child_failed) = shard.take(id, span.span_context.span_id());
-        let fate = self.fate(child_failed || failed(&span), took(&span));
-        if fate != Fate::Drop {
-            shard.decide(id, fate);
-        }
-        drop(shard);
+        let fate = match decision {
+            Some((_, fate)) => fate,
+            None => self.fate(child_failed || failed(&span), took(&span)),
+        };
         if fate == Fate::Drop {
+            drop(shard);
             return Verdict::Nothing;
         }
         spans.push(span);
+        shard.remember(decision.map(|(at, _)| at), id, fate, &spans);
+        drop(shard);
         match fate {
             Fate::Export => Verdict::Export(spans),
             _ => Verdict::Show(spans),
@@ -145,16 +158,28 @@ impl TailBuffer {
 }
 
 impl Shard {
-    fn decision(&self, id: TraceId) -> Fate {
-        let known = self.decisions.iter().find(|(known, _)| *known == id);
-        known.map_or(Fate::Drop, |(_, fate)| *fate)
+    /// Finds the decision that kept this span, and its place.
+    fn decision(&self, id: TraceId, span: SpanId) -> Option<(usize, Fate)> {
+        let mut decisions = self.decisions.iter().enumerate();
+        let kept = decisions.find(|(_, known)| known.id == id && known.kept.contains(&span));
+        kept.map(|(at, decision)| (at, decision.fate))
     }
 
-    fn decide(&mut self, id: TraceId, fate: Fate) {
-        if self.decisions.len() == DECISIONS {
-            self.decisions.pop_front();
+    /// Remembers what is kept, in its decision or a new one, for spans below it that end later.
+    fn remember(&mut self, known: Option<usize>, id: TraceId, fate: Fate, spans: &[SpanData]) {
+        let at = known.unwrap_or_else(|| {
+            if self.decisions.len() == DECISIONS {
+                self.decisions.pop_front();
+            }
+            let kept = Vec::with_capacity(spans.len());
+            self.decisions.push_back(Decision { id, fate, kept });
+            self.decisions.len() - 1
+        });
+        if let Some(decision) = self.decisions.get_mut(at) {
+            let ids = spans.iter().rev().map(|span| span.span_context.span_id());
+            let room = MAX_KEPT.saturating_sub(decision.kept.len());
+            decision.kept.extend(ids.take(room));
         }
-        self.decisions.push_back((id, fate));
     }
 
     fn position(&self, id: TraceId) -> Option<usize> {
@@ -175,7 +200,8 @@ impl Shard {
         let waiting = &mut self.waiting[at];
         waiting.failed |= failed(&span);
         if waiting.spans.len() == MAX_WAITING {
-            return evicted + 1;
+            self.bytes -= waiting.drop_leaf();
+            evicted += 1;
         }
         let bytes = batch::size(&span);
         waiting.bytes += bytes;
@@ -214,9 +240,9 @@ impl Shard {
             is_below
         };
         let taken: Vec<SpanData> = waiting.spans.extract_if(.., is_below).collect();
-        let has_failed = waiting.failed && taken.iter().any(failed);
+        let has_failed = waiting.has_lost_failure || waiting.failed && taken.iter().any(failed);
         let bytes: usize = taken.iter().map(batch::size).sum();
-        waiting.failed = waiting.spans.iter().any(failed);
+        waiting.failed = waiting.has_lost_failure || waiting.spans.iter().any(failed);
         waiting.bytes -= bytes;
         self.bytes -= bytes;
         (taken, has_failed)
@@ -229,8 +255,27 @@ impl Waiting {
             id,
             spans: Vec::new(),
             failed: false,
+            has_lost_failure: false,
             bytes: 0,
         }
+    }
+
+    /// Makes room by the oldest span that no other one hangs from, so that what stays is reached from the root; one that
+    /// failed stays while there are others. Returns its bytes.
+    fn drop_leaf(&mut self) -> usize {
+        let spans = &self.spans;
+        let is_leaf = |span: &SpanData| {
+            let id = span.span_context.span_id();
+            !spans.iter().any(|other| other.parent_span_id == id)
+        };
+        let works = |span: &SpanData| !failed(span) && is_leaf(span);
+        let at = spans.iter().position(works);
+        let at = at.or_else(|| spans.iter().position(is_leaf));
+        let dropped = self.spans.remove(at.unwrap_or_default());
+        self.has_lost_failure |= failed(&dropped);
+        let bytes = batch::size(&dropped);
+        self.bytes -= bytes;
+        bytes
     }
 }
 

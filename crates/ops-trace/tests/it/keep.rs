@@ -211,6 +211,95 @@ fn requests_of_one_trace_are_decided_one_by_one() {
 }
 
 #[test]
+fn of_a_nested_trace_that_is_too_large_spans_that_hang_together_are_kept() {
+    for failing in [0, 35, 69, 99] {
+        let collector = Collector::start().unwrap();
+        let tracer = keeping(&collector);
+        span!(tracer: tracer, "root").in_scope(|_| {
+            span!(tracer: tracer, "load").in_scope(|_| {
+                for n in 0..100 {
+                    let query = span!(tracer: tracer, "query");
+                    if n == failing {
+                        query.set_error("timeout");
+                    }
+                }
+            });
+        });
+        tracer.flush();
+        let tree = collector.snapshot();
+        let queries = tree.matches("\n    query").count();
+        assert!(tree.starts_with("root\n  load\n"), "{tree}");
+        assert_eq!((queries, collector.spans().len()), (62, 64), "{tree}");
+        assert_eq!(tree.matches("query ERROR").count(), 1, "{tree}");
+        assert_eq!(tracer.stats().tail_evicted, 38);
+    }
+}
+
+#[test]
+fn a_trace_with_more_failures_than_have_room_is_kept() {
+    let collector = Collector::start().unwrap();
+    let tracer = keeping(&collector);
+    span!(tracer: tracer, "root").in_scope(|_| {
+        let load = span!(tracer: tracer, "load");
+        for n in 0..100 {
+            let _entered = load.enter();
+            let query = span!(tracer: tracer, "query");
+            if n < 70 {
+                query.set_error("timeout");
+            }
+        }
+    });
+    tracer.flush();
+    assert_eq!(collector.spans().len(), 64);
+}
+
+#[test]
+fn late_spans_follow_the_decision_of_the_root_that_they_are_below() {
+    use opentelemetry::trace::{
+        SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState,
+    };
+
+    let collector = Collector::start().unwrap();
+    let tracer = keeping(&collector);
+    let remote = SpanContext::new(
+        TraceId::from(7),
+        SpanId::from(9),
+        TraceFlags::default(),
+        true,
+        TraceState::default(),
+    );
+    let _caller = opentelemetry::Context::new()
+        .with_remote_span_context(remote)
+        .attach();
+    // a request that fails, and leaves work behind of which a part is done before the request is
+    let mut late = None;
+    span!(tracer: tracer, "fails").in_scope(|span| {
+        let work = span!(tracer: tracer, "late");
+        {
+            let _entered = work.enter();
+            drop(span!(tracer: tracer, "part of late"));
+        }
+        late = Some(work);
+        span.set_error("500");
+    });
+    // its retry works
+    span!(tracer: tracer, "works").in_scope(|_| {
+        drop(span!(tracer: tracer, "child of works"));
+    });
+    let late = late.unwrap();
+    {
+        let _entered = late.enter();
+        drop(span!(tracer: tracer, "second part"));
+    }
+    drop(late);
+    tracer.flush();
+    assert_eq!(
+        collector.snapshot(),
+        "fails ERROR error.type=500\n  late\n    part of late\n    second part\n"
+    );
+}
+
+#[test]
 fn what_waits_is_bounded_and_what_had_to_go_is_counted() {
     let collector = Collector::start().unwrap();
     let tracer = keeping(&collector);
