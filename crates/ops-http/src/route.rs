@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Extensions;
 
@@ -80,7 +80,7 @@ impl fmt::Display for Route {
 ///
 /// Unlike the extensions of the response, it is read even if the request ends before there is a response.
 #[derive(Clone, Debug)]
-pub(crate) struct RouteSlot(Arc<OnceLock<Route>>);
+pub(crate) struct RouteSlot(Arc<Mutex<Option<Route>>>);
 
 impl RouteSlot {
     /// Returns the slot of an outer observer, or else a new one.
@@ -91,12 +91,15 @@ impl RouteSlot {
     }
 
     pub(crate) fn get(&self) -> Option<Route> {
-        self.0.get().cloned()
+        let route = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        route.clone()
     }
 
+    /// Names the route, in place of what a layer further out named.
     pub(crate) fn fill(extensions: &Extensions, route: &Route) {
         if let Some(slot) = extensions.get::<Self>() {
-            slot.0.get_or_init(|| route.clone());
+            let mut named = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *named = Some(route.clone());
         }
     }
 }

@@ -106,6 +106,24 @@ async fn the_innermost_named_route_wins_and_any_wins_over_the_router() {
 }
 
 #[tokio::test]
+async fn the_innermost_named_route_wins_even_if_no_response_came() {
+    let hangs = tower::service_fn(|_: Request| {
+        std::future::pending::<Result<Response<Body>, Infallible>>()
+    });
+    let inner = ops_http::route("/a/b/{*rest}").layer(hangs);
+    let outer = ops_http::route("/a/{*rest}").layer(inner);
+    let record = Record::new();
+    let router = Router::new()
+        .nest_service("/a", outer)
+        .layer(ObserveLayer::new(record.clone()));
+    let mut hanging = Box::pin(router.oneshot(request("/a/b/c")));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(hanging.as_mut().poll(&mut cx).is_pending());
+    drop(hanging);
+    assert_eq!(template(&record.next().await), Some("/a/b/{*rest}"));
+}
+
+#[tokio::test]
 async fn two_observers_around_one_named_service_agree() {
     let answer =
         tower::service_fn(|_: Request| async { Ok::<_, Infallible>(Response::new(Body::empty())) });
