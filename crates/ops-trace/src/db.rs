@@ -21,8 +21,9 @@ pub struct QuerySpan {
 /// Begins the span of a query: the system's name, such as `postgresql`, `sqlite` or `duckdb`, the statement, and
 /// [`SpanKind::Client`] for a database over the network, [`SpanKind::Internal`] for one inside of the process.
 ///
-/// Literals of the statement become `?` and comments go, so that no value is recorded; parameters never are. The name is
-/// `db.query.summary`, such as `SELECT users`.
+/// Literals of the statement become `?` and comments go, so that no value is recorded; parameters never are. Which ones are
+/// literals follows from the system; of a system that is not known here, `".."` is one too. The name is `db.query.summary`, such
+/// as `SELECT users`.
 ///
 /// ```
 /// use ops_trace::{SpanKind, query_span};
@@ -64,7 +65,7 @@ impl QuerySpan {
         kind: SpanKind,
     ) -> Self {
         let statement = match &handle {
-            Some(_) => sanitized(statement, is_lenient(&system)),
+            Some(_) => sanitized(statement, Dialect::of(&system)),
             None => String::new(),
         };
         Self {
@@ -190,43 +191,94 @@ fn words(statement: &str) -> impl Iterator<Item = &str> {
     statement.split(is_end).filter(|word| !word.is_empty())
 }
 
-/// Systems whose literals are those of standard SQL.
-const STANDARD: [&str; 15] = [
+/// Systems in which a backslash in a text is one, `"` encloses a name and `#` begins no comment.
+const STANDARD: [&str; 16] = [
+    "cassandra",
     "cockroachdb",
-    "db2",
     "derby",
     "duckdb",
     "firebirdsql",
+    "greenplum",
     "h2database",
     "hsqldb",
     "ibm.db2",
     "microsoft.sql_server",
     "mssql",
-    "oracle",
     "oracle.db",
     "postgresql",
     "sqlite",
+    "teradata",
     "trino",
 ];
+/// Systems in which a backslash escapes, and `"` encloses a name.
+const ESCAPING: [&str; 4] = ["aws.redshift", "clickhouse", "redshift", "snowflake"];
 
-/// Returns `true` unless literals are those of standard SQL: then, as in MySQL, `"` encloses text, a backslash escapes and `#`
-/// begins a comment. A system that is not known may be one of these, and what is taken for a literal is not recorded.
-fn is_lenient(system: &str) -> bool {
-    !STANDARD
-        .iter()
-        .any(|known| known.eq_ignore_ascii_case(system))
+/// The rules by which a system finds the end of a text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Standard,
+    Escaping,
+    /// A backslash escapes, `"` encloses text and `#` begins a comment.
+    Mysql,
+    /// Nobody knows: what may be text is.
+    Unknown,
+}
+
+/// Meaning of a backslash in a text.
+#[derive(Clone, Copy)]
+enum Backslash {
+    IsText,
+    Escapes,
+    /// Where one is before a quote, the text may end there or not, and all that follows counts as part of it.
+    Unknown,
+}
+
+impl Dialect {
+    fn of(system: &str) -> Self {
+        let is = |name: &&str| system.eq_ignore_ascii_case(name);
+        if STANDARD.iter().any(is) {
+            Self::Standard
+        } else if ["mysql", "mariadb"].iter().any(is) {
+            Self::Mysql
+        } else if ESCAPING.iter().any(is) {
+            Self::Escaping
+        } else {
+            Self::Unknown
+        }
+    }
+
+    fn backslash(self) -> Backslash {
+        match self {
+            Self::Standard => Backslash::IsText,
+            Self::Escaping | Self::Mysql => Backslash::Escapes,
+            Self::Unknown => Backslash::Unknown,
+        }
+    }
+
+    fn has_quoted_text(self) -> bool {
+        matches!(self, Self::Mysql | Self::Unknown)
+    }
+
+    /// `#` is an operator or part of a name in some systems, and begins a comment in others if a blank follows.
+    fn is_comment(self, text: &str) -> bool {
+        match self {
+            Self::Standard => false,
+            Self::Mysql => true,
+            Self::Escaping | Self::Unknown => text.starts_with("# ") || text.starts_with("#!"),
+        }
+    }
 }
 
 /// Returns the statement with each literal as `?`, without comments, and with one blank between words. An unterminated
 /// quote goes to the end.
-fn sanitized(statement: &str, lenient: bool) -> String {
+fn sanitized(statement: &str, dialect: Dialect) -> String {
     let mut text = String::with_capacity(statement.len().min(MAX_VALUE_BYTES));
     let mut rest = statement;
     while let Some(first) = rest.chars().next() {
         if text.len() > MAX_VALUE_BYTES {
             break;
         }
-        let (taken, shown) = token(rest, first, text.chars().next_back(), lenient);
+        let (taken, shown) = token(rest, first, text.chars().next_back(), dialect);
         match shown {
             Shown::Blank if text.is_empty() || text.ends_with(' ') => {}
             Shown::Blank => text.push(' '),
@@ -253,7 +305,7 @@ enum Shown {
 }
 
 /// Length in bytes of the token that the text begins with, and how it is shown.
-fn token(text: &str, first: char, before: Option<char>, lenient: bool) -> (usize, Shown) {
+fn token(text: &str, first: char, before: Option<char>, dialect: Dialect) -> (usize, Shown) {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let in_word = before.is_some_and(|c| is_word(c) || c == '$' || c == '"' || c == ':');
     match first {
@@ -263,10 +315,12 @@ fn token(text: &str, first: char, before: Option<char>, lenient: bool) -> (usize
         }
         '-' if text.starts_with("--") => (text.find('\n').unwrap_or(text.len()), Shown::Blank),
         '/' if text.starts_with("/*") => (comment(text), Shown::Blank),
-        '#' if lenient => (text.find('\n').unwrap_or(text.len()), Shown::Blank),
-        '\'' => (quoted(text, '\'', lenient), Shown::Literal),
-        '"' if lenient => (quoted(text, '"', true), Shown::Literal),
-        '"' | '`' => (quoted(text, first, false), Shown::AsIs),
+        '#' if dialect.is_comment(text) => (text.find('\n').unwrap_or(text.len()), Shown::Blank),
+        '\'' => (quoted(text, '\'', dialect.backslash()), Shown::Literal),
+        '"' if dialect.has_quoted_text() => {
+            (quoted(text, '"', dialect.backslash()), Shown::Literal)
+        }
+        '"' | '`' => (quoted(text, first, Backslash::IsText), Shown::AsIs),
         '$' if !in_word => match dollar_quoted(text) {
             Some(end) => (end, Shown::Literal),
             None => (1, Shown::AsIs),
@@ -278,9 +332,12 @@ fn token(text: &str, first: char, before: Option<char>, lenient: bool) -> (usize
             let prefix = text.get(1..2) == Some("'") || text.get(1..3) == Some("&'");
             if prefix && "eEbBxXnNuUrR".contains(first) {
                 let quote = text.find('\'').unwrap_or(1);
-                let escapes = lenient || matches!(first, 'e' | 'E');
+                let backslash = match first {
+                    'e' | 'E' => Backslash::Escapes,
+                    _ => dialect.backslash(),
+                };
                 return (
-                    quote + quoted(&text[quote..], '\'', escapes),
+                    quote + quoted(&text[quote..], '\'', backslash),
                     Shown::Literal,
                 );
             }
@@ -291,11 +348,15 @@ fn token(text: &str, first: char, before: Option<char>, lenient: bool) -> (usize
 }
 
 /// End of a quoted text; a doubled quote is part of it.
-fn quoted(text: &str, quote: char, escapes: bool) -> usize {
+fn quoted(text: &str, quote: char, backslash: Backslash) -> usize {
     let mut chars = text.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
-        if escapes && c == '\\' {
-            chars.next();
+        if c == '\\' && !matches!(backslash, Backslash::IsText) {
+            let escaped = chars.next();
+            let is_quote = escaped.is_some_and(|(_, escaped)| escaped == quote);
+            if is_quote && matches!(backslash, Backslash::Unknown) {
+                break;
+            }
         } else if c == quote {
             if chars.peek().is_none_or(|(_, next)| *next != quote) {
                 return at + c.len_utf8();

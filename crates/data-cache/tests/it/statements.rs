@@ -262,7 +262,8 @@ fn a_pattern_permits_only_the_volatile_words_that_it_spells_out() {
 
 #[test]
 fn what_is_kept_by_permission_has_the_tables_behind_its_views() {
-    let yaml = "query_cache: {max_size_mb: 0, ttls: {'SELECT * FROM daily WHERE d = CURRENT_DATE': 60}}";
+    let yaml =
+        "query_cache: {max_size_mb: 0, ttls: {'SELECT * FROM daily WHERE d = CURRENT_DATE': 60}}";
     let warehouse = open_with(
         yaml,
         "CREATE TABLE orders AS SELECT current_date AS d; CREATE VIEW daily AS FROM orders",

@@ -250,7 +250,7 @@ impl Config {
     /// Exports traces with a failed span though the sampler dropped them. Default `OPS_TRACE_KEEP=errors`, or not.
     ///
     /// The decision falls when the root of this process ends. Until then its spans wait here: at most 64 of a trace,
-    /// 2,048 traces and 16 MiB; beyond that the oldest traces are dropped and counted in
+    /// which hang together with its root, 2,048 traces and 16 MiB; beyond that the oldest traces are dropped and counted in
     /// [`Stats::tail_evicted`](crate::Stats::tail_evicted). Services that are called see a trace that is not sampled.
     #[must_use]
     pub fn keep_errors(mut self, on: bool) -> Self {

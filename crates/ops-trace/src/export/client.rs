@@ -91,6 +91,10 @@ impl Client {
                 Retry::After(asked) => Some(asked.min(MAX_RETRY_AFTER).max(pause)),
             };
             match wait.filter(|wait| attempt <= RETRIES && Instant::now() + *wait < deadline) {
+                // a shutdown does not wait for a collector to be started
+                Some(_) if failure.kind == FailureKind::Refused && self.closing.is_closing() => {
+                    return Err(self.give_up(failure));
+                }
                 Some(wait) if self.closing.pause(wait) => pause *= 2,
                 _ => return Err(self.give_up(failure)),
             }

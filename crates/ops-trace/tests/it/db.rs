@@ -100,36 +100,81 @@ fn text_is_what_the_system_takes_for_text() {
 }
 
 #[test]
-fn a_system_that_is_not_known_shows_nothing_that_may_be_a_literal() {
-    for (system, statement, expected) in [
+fn no_text_gets_out_by_the_rules_of_another_system() {
+    let (collector, tracer) = traced();
+    let table = [
         (
             "clickhouse",
-            r"SELECT 'it\'s hunter2' FROM t",
+            r"SELECT 'it\'s', 'secret' FROM t",
+            "SELECT ? FROM t",
+        ),
+        (
+            "snowflake",
+            r"SELECT 'a\'b secret' FROM t",
+            "SELECT ? FROM t",
+        ),
+        (
+            "redshift",
+            r#"SELECT "A" FROM t WHERE b = '\' secret'"#,
+            r#"SELECT "A" FROM t WHERE b = ?"#,
+        ),
+        (
+            "ClickHouse",
+            "SELECT a # it's\n, 'secret' FROM t",
+            "SELECT a , ? FROM t",
+        ),
+        (
+            "postgresql",
+            r"SELECT 'a\', 'secret' FROM t",
+            "SELECT ? FROM t",
+        ),
+        (
+            "oracle.db",
+            r"SELECT 'a\', 'secret' FROM t",
             "SELECT ? FROM t",
         ),
         (
             "couchbase",
-            r#"SELECT a FROM t WHERE s = "hunter2""#,
-            "SELECT a FROM t WHERE s = ?",
+            r#"SELECT a FROM t WHERE b = "secret" AND c = 1"#,
+            "SELECT a FROM t WHERE b = ? AND c = ?",
+        ),
+        // a text that ends here by one rule and there by another goes to the end
+        (
+            "some_sql",
+            r"SELECT a FROM t WHERE b = 'it\'s secret' AND c = 1",
+            "SELECT a FROM t WHERE b = ?",
         ),
         (
-            "postgresql",
-            r#"SELECT "a" FROM t WHERE s = 'c:\' AND b = 1"#,
-            r#"SELECT "a" FROM t WHERE s = ? AND b = ?"#,
+            "some_sql",
+            r"SELECT a FROM t WHERE b = 'x\' AND c = 'secret'",
+            "SELECT a FROM t WHERE b = ?",
         ),
-    ] {
-        let (collector, tracer) = traced();
+        (
+            "some_sql",
+            r#"SELECT a FROM t WHERE b = "x\" AND c = "secret""#,
+            "SELECT a FROM t WHERE b = ?",
+        ),
+        (
+            "some_sql",
+            r"SELECT a FROM t WHERE b = 'C:\\' AND c = d",
+            "SELECT a FROM t WHERE b = ? AND c = d",
+        ),
+    ];
+    for (system, statement, _) in table {
         drop(
             tracer
                 .query_span(system, statement, SpanKind::Client)
                 .start(),
         );
-        tracer.flush();
-        let spans = collector.spans();
+    }
+    tracer.flush();
+    let spans = collector.spans();
+    assert_eq!(spans.len(), table.len());
+    for ((system, statement, text), span) in table.iter().zip(&spans) {
         assert_eq!(
-            spans[0].attribute("db.query.text"),
-            Some(expected),
-            "{system}"
+            span.attribute("db.query.text"),
+            Some(*text),
+            "{system} {statement}"
         );
     }
 }
