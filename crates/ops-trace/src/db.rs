@@ -229,7 +229,7 @@ enum Dialect {
 enum Backslash {
     IsText,
     Escapes,
-    /// Where one is before a quote, the text may end there or not, and all that follows counts as part of it.
+    /// Nobody knows: behind one before a quote the text may end or not, and all that follows counts as part of it.
     Unknown,
 }
 

@@ -43,7 +43,8 @@ const WRITES: &[&str] = &["INSERT", "UPDATE", "DELETE", "MERGE"];
 ///
 /// It connects when the first query runs, and again when the connection was lost. Nothing is known about the server's
 /// dialect, so that a result is cached only if its query asks for it with [`Query::ttl`](crate::Query::ttl). Without
-/// [`FlightSqlConfig::state`] such a result obeys its TTL only, counted from the end of its run: it may be older than the data by that and the time of the run.
+/// [`FlightSqlConfig::state`] such a result obeys its TTL only, counted from the end of its run: it may be older
+/// than the data by that and the time of the run.
 ///
 /// ```no_run
 /// use std::time::Duration;
