@@ -42,11 +42,7 @@ enum Starting<'a> {
 struct Recorded<'a> {
     tracer: &'a SdkTracer,
     decided: Option<Decided>,
-    name: Cow<'static, str>,
-    start: SystemTime,
-    kind: SpanKind,
-    links: Option<Vec<Link>>,
-    attributes: Vec<KeyValue>,
+    builder: SpanBuilder,
 }
 
 impl<'a> SpanStart<'a> {
@@ -84,11 +80,14 @@ impl<'a> SpanStart<'a> {
         Self(Starting::Recorded(Recorded {
             tracer,
             decided,
-            name: name_of(name),
-            start: SystemTime::now(),
-            kind,
-            links,
-            attributes: Vec::new(),
+            builder: SpanBuilder {
+                name: name_of(name),
+                span_kind: Some(kind),
+                start_time: Some(SystemTime::now()),
+                attributes: None,
+                links,
+                events: None,
+            },
         }))
     }
 
@@ -102,7 +101,7 @@ impl<'a> SpanStart<'a> {
         let Starting::Recorded(recorded) = &mut self.0 else {
             return false;
         };
-        recorded.attributes = Vec::with_capacity(USUAL_ATTRIBUTES);
+        recorded.builder.attributes = Some(Vec::with_capacity(USUAL_ATTRIBUTES));
         true
     }
 
@@ -113,7 +112,8 @@ impl<'a> SpanStart<'a> {
             && !key.is_empty()
         {
             let value = value.into().into_otel();
-            recorded.attributes.push(KeyValue::new(key, value));
+            let attributes = recorded.builder.attributes.get_or_insert_default();
+            attributes.push(KeyValue::new(key, value));
         }
     }
 
@@ -160,16 +160,8 @@ fn begin(handle: &Handle, kind: &SpanKind) -> Result<Option<Decided>, Context> {
 impl Recorded<'_> {
     /// Makes the span and the context in which it is the current one.
     fn build(self) -> Context {
-        let builder = SpanBuilder {
-            name: self.name,
-            span_kind: Some(self.kind),
-            start_time: Some(self.start),
-            attributes: Some(self.attributes),
-            links: self.links,
-            events: None,
-        };
         Context::map_current(|current| {
-            let build = || self.tracer.build_with_context(builder, current);
+            let build = || self.tracer.build_with_context(self.builder, current);
             with_span(current, sampling::decided(self.decided, build))
         })
     }
