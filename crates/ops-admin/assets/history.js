@@ -66,7 +66,7 @@ async function drawBefore(history) {
     const rows = named(await question("before-run", String(history.run)));
     const lines = rows.map((row, number) => ({ number, text: asLine(row) }));
     const [newest] = rows;
-    say(at("before-about"), newest ? `the last ${rows.length} lines before this start, newest first; the last one at ${new Date(newest.at).toLocaleDateString()} ${clock(newest.at)}` : "no lines of a run before this one");
+    say(at("before-about"), newest ? `the last ${rows.length} lines before this start, newest first; the last one at ${clock(newest.at)}` : "no lines of a run before this one");
     const list = at("before-l");
     draw(list, () => keyed(list, lines, (line) => String(line.number), makeLine, fillLine));
   } catch (error) {

@@ -20,7 +20,7 @@ function asLine(record) {
 /** @param {LastRun} last */
 function about(last) {
   const parts = [];
-  if (last.last_seen && last.started_at) parts.push(`last seen ${new Date(last.last_seen).toLocaleDateString()} ${clock(last.last_seen)}, after ${span((last.last_seen - last.started_at) / 1000)}`);
+  if (last.last_seen && last.started_at) parts.push(`last seen ${clock(last.last_seen)}, after ${span((last.last_seen - last.started_at) / 1000)}`);
   if (last.left_out) parts.push(`${last.left_out} older records are not shown`);
   if (last.torn) parts.push(`${last.torn} were torn`);
   if (last.kept) parts.push(`all of it: ${last.kept}`);

@@ -59,9 +59,7 @@ function placed(all) {
 export function drawFindings(state) {
   /** @type {Finding[]} */
   const all = state.findings ?? [];
-  const weight = (/** @type {Finding} */ finding) => ["critical", "warning", "info"].indexOf(finding.severity);
   const { causes, explained } = placed(all);
-  causes.sort((a, b) => weight(a) - weight(b));
   const place = at("findings");
   draw(place, () => keyed(place, causes, (finding) => finding.id, makeFinding, (node, finding) => fillFinding(node, finding, explained)));
   const titles = new Set(all.map((finding) => finding.title));

@@ -68,6 +68,8 @@ pub struct ExportHealth {
     pub is_default_endpoint: bool,
     /// Start of the failures that go on; `None` while exports work.
     pub failing_since: Option<SystemTime>,
+    /// Time for which they have failed, whatever was done to the clock meanwhile; `None` while exports work.
+    pub failing_for: Option<Duration>,
     /// Cause of the last failure.
     pub last_failure: Option<String>,
     /// Status of the last failure that was an answer of HTTP.

@@ -188,7 +188,8 @@ fn rounded(value: f64) -> f64 {
 }
 
 fn routes_of(window: Window) -> Vec<Route> {
-    let slowest = trace::slowest();
+    let reach = window.step() * u32::try_from(window.points()).unwrap_or(u32::MAX);
+    let slowest = trace::slowest(reach);
     let route = |one: ops_metrics::RouteSummary| Route {
         route: one.route,
         method: one.method,

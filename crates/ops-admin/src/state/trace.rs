@@ -1,6 +1,7 @@
 #[cfg(feature = "metrics")]
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::time::{Duration, SystemTime};
 
 use ops_trace::{RecentSpan, RecentTrace};
 use serde::Serialize;
@@ -202,11 +203,15 @@ pub(crate) fn find(id: &str) -> Option<Detail> {
     })
 }
 
-/// The slowest kept trace by method and route.
+/// The slowest kept trace by method and route, of those that ended within this time.
 #[cfg(feature = "metrics")]
-pub(crate) fn slowest() -> HashMap<(String, String), Slowest> {
+pub(crate) fn slowest(within: Duration) -> HashMap<(String, String), Slowest> {
+    let since = SystemTime::now().checked_sub(within).map_or(0, millis);
     let mut slowest = HashMap::<_, Slowest>::new();
     for trace in summaries(&ops_trace::recent()) {
+        if trace.start + trace.duration_us / 1000 < since {
+            continue;
+        }
         let (Some(method), Some(route)) = (trace.method, trace.route) else {
             continue;
         };

@@ -23,6 +23,9 @@ const SLOW: [&str; 6] = [
 ];
 /// Parts that say if something is wrong: sent when they change, and owed if there is no room for them.
 const AT_ONCE: [&str; 3] = ["checks", "not_ready", "verdict"];
+/// They are sent again after so many seconds though they are as before: the document that a page asked for may have been made
+/// between two looks.
+const AGAIN_EVERY: u64 = 10;
 /// At once if other ones stand, and not for each second that they last.
 const FINDINGS: &str = "findings";
 /// Parts that the page asks for, or takes from other events.
@@ -118,9 +121,14 @@ impl Parts {
         let (mut urgent, mut waiting) = (Vec::new(), Vec::new());
         for (name, part) in parts {
             let text = part.to_string();
-            let is_new = self.sent.get(&name).is_none_or(|(sent, _)| *sent != text);
+            let sent = self.sent.get(&name);
+            let is_new = sent.is_none_or(|(sent, _)| *sent != text);
             if !is_new {
                 self.due.remove(&name);
+                let is_old = sent.is_some_and(|(_, at)| at + AGAIN_EVERY <= self.second);
+                if is_old && AT_ONCE.contains(&name.as_str()) {
+                    urgent.push((name, part, text));
+                }
             } else if self.is_urgent(&name, &part) {
                 urgent.push((name, part, text));
             } else if is_first {
@@ -197,6 +205,24 @@ mod tests {
         let part =
             |&(name, size): &(&str, usize)| (name.to_owned(), json!(format!("{second:0>size$}")));
         sizes.iter().map(part).collect()
+    }
+
+    #[test]
+    fn what_says_that_something_is_wrong_is_sent_again() {
+        let mut parts = Parts::new();
+        let state = || {
+            let all = json!({"verdict": "ok", "jobs": [], "traces": {}});
+            all.as_object().cloned().unwrap_or_default()
+        };
+        let mut times = Vec::new();
+        for second in (1..=31).step_by(2) {
+            parts.second = second;
+            if parts.fresh(state()).contains_key("verdict") {
+                times.push(second);
+            }
+        }
+        assert_eq!(times, [1, 11, 21, 31]);
+        assert!(!parts.fresh(state()).contains_key("jobs"));
     }
 
     #[test]

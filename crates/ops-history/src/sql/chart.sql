@@ -32,7 +32,7 @@ WITH settings AS (
     requests * part AS requests, errors * part AS errors, hits * part AS hits, misses * part AS misses, cpu * part AS cpu
   FROM bins JOIN growth ON growth.upto > bins.upto - took AND since < bins.upto WHERE growth.upto - since BETWEEN 1 AND 120000000
 ), points AS (
-  SELECT second, sum(requests) / sum(seconds) AS requests_per_second, least(sum(errors), sum(requests)) / nullif(sum(requests), 0) AS error_ratio,
+  SELECT second, sum(requests) AS counted, counted / sum(seconds) AS requests_per_second, least(sum(errors), counted) / nullif(counted, 0) AS error_ratio,
     sum(hits) / nullif(sum(hits + misses), 0) AS cache_hit_ratio, arg_max(in_flight, sampled) AS requests_in_flight,
     arg_max(memory, sampled) AS resident_memory_bytes, sum(cpu) / sum(seconds) AS cpu_cores
   FROM shares GROUP BY ALL
@@ -42,10 +42,16 @@ WITH settings AS (
 ), ranked AS (
   SELECT *, sum(n) OVER (PARTITION BY minute ORDER BY duration_us) AS upto, sum(n) OVER (PARTITION BY minute) AS total FROM counted
 ), latency AS (
-  SELECT epoch_us(minute) // 60000000 AS minute, min(duration_us) FILTER (upto >= total * 0.5) / 1e6 AS p50,
-    min(duration_us) FILTER (upto >= total * 0.95) / 1e6 AS p95, min(duration_us) FILTER (upto >= total * 0.99) / 1e6 AS p99
+  -- lines have whole milliseconds: below one nobody knows
+  SELECT epoch_us(minute) // 60000000 AS minute, any_value(total) AS total,
+    nullif(min(duration_us) FILTER (upto >= total * 0.5), 0) / 1e6 AS p50,
+    nullif(min(duration_us) FILTER (upto >= total * 0.95), 0) / 1e6 AS p95,
+    nullif(min(duration_us) FILTER (upto >= total * 0.99), 0) / 1e6 AS p99
   FROM ranked GROUP BY ALL
+), known AS ( -- where most requests have no line, those that have one say nothing about the others
+  SELECT points.*, CASE WHEN latency.total >= 0.25 * sum(counted) OVER (PARTITION BY latency.minute) THEN latency END AS latency
+  FROM points LEFT JOIN latency ON (second - 1) // 60 = latency.minute -- a bin ends at its second
 )
-SELECT second AS "at", requests_per_second, error_ratio, p50 AS p50_seconds, p95 AS p95_seconds, p99 AS p99_seconds, cache_hit_ratio,
-  requests_in_flight, resident_memory_bytes, cpu_cores
-FROM points LEFT JOIN latency ON (second - 1) // 60 = latency.minute ORDER BY second -- a bin ends at its second
+SELECT second AS "at", requests_per_second, error_ratio, latency.p50 AS p50_seconds, latency.p95 AS p95_seconds,
+  latency.p99 AS p99_seconds, cache_hit_ratio, requests_in_flight, resident_memory_bytes, cpu_cores
+FROM known ORDER BY second

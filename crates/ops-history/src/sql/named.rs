@@ -53,7 +53,7 @@ const fn plain(name: &'static str, about: &'static str, sql: &'static str) -> Na
 pub const NAMED: &[Named] = &[
     plain(
         "slowest-routes",
-        "routes by hour, the slowest first: requests and latency in ms, within 1 %",
+        "routes by hour, the slowest first: requests that have a line, and latency in whole ms, rounded down, within 1 %",
         "WITH counted AS (SELECT hour, http_request_method AS method, coalesce(http_route, '(unmatched)') AS \
          route, duration_ms, sum(requests) AS n FROM requests_by_hour GROUP BY ALL), \
          ranked AS (SELECT *, sum(n) OVER (PARTITION BY hour, method, route ORDER BY duration_ms) AS upto, \
@@ -64,7 +64,7 @@ pub const NAMED: &[Named] = &[
     ),
     plain(
         "requests-by-hour",
-        "requests, server errors and their share by hour",
+        "requests that have a line (level info), server errors and their share by hour",
         "SELECT hour, sum(requests)::BIGINT AS answered, \
          coalesce(sum(requests) FILTER (http_response_status_code >= 500), 0)::BIGINT AS server_errors, \
          round(100.0 * server_errors / answered, 3) AS percent FROM requests_by_hour GROUP BY hour ORDER BY hour DESC",

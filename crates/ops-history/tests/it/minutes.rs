@@ -247,6 +247,39 @@ fn a_chart_goes_on_over_a_restart_and_counts_what_was_counted() {
     }
 }
 
+#[test]
+fn a_chart_has_no_latency_where_the_lines_do_not_tell() {
+    // lines in each second of two requests, their latency, and what the chart says
+    for (every, latency, right) in [(1, 0, None), (1, 3, Some(0.003)), (20, 700, None)] {
+        let place = Place::new();
+        let now = SystemTime::now();
+        let history = place.open();
+        for n in 0..600_u64 {
+            let at = now - Duration::from_secs(900 - n);
+            if n % 15 == 0 {
+                counted(&history, at, (n * 2) as f64, 0.0);
+            }
+            if n % every == 0 {
+                history.line(at, request(n, "/a", 200, latency).as_bytes());
+            }
+        }
+        assert!(history.close(LONG));
+        let sql = named("chart").unwrap().sql(Some("1h")).unwrap();
+        let sql = sql.trim_end().trim_end_matches(';');
+        let of_middle = format!(
+            "SELECT min(p95_seconds), max(p95_seconds), count(*) > 20 FROM ({sql}) WHERE \"at\" BETWEEN {} AND {}",
+            seconds(now) - 800,
+            seconds(now) - 400,
+        );
+        let answer = rows(&ask(&[place.dir()], &of_middle));
+        assert_eq!(
+            answer,
+            [vec![json!(right), json!(right), json!(true)]],
+            "{every} {latency}"
+        );
+    }
+}
+
 /// Requests and failed ones in all, as they are counted at one moment.
 fn counted(history: &ops_history::History, at: SystemTime, requests: f64, failed: f64) {
     for (status, value) in [("200", requests - failed), ("500", failed)] {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::history::History;
+use super::secrets::{NO_CAUSE, any_cause};
 use super::snapshot::Snapshot;
 use super::{Finding, Severity};
 
@@ -14,6 +15,8 @@ const RECENT_LOOKUPS: u64 = 50;
 const HOUR_LOOKUPS: u64 = 200;
 /// A cache that never hit this often cannot collapse.
 const LEAST_RATIO: f64 = 0.3;
+/// A clock that is set by less lets few entries expire early.
+const EXPIRING_STEP: Duration = Duration::from_secs(60);
 const QUERIES: u64 = 20;
 const FAILED_SHARE: f64 = 0.1;
 const SLOW_SHARE: f64 = 0.05;
@@ -58,6 +61,10 @@ pub(super) fn collapsed(now: &Snapshot, history: &History) -> Option<Finding> {
         ))
         .means("Queries that were answered from memory reach DuckDB: latency rises.")
         .action("Look at what changed: an invalidation, a deployment, parameters that are never the same twice.");
+    let finding = match history.was_set(now, EXPIRING_STEP) {
+        true => finding,
+        false => finding.explained_by(NO_CAUSE),
+    };
     Some(finding.runbook("cache-miss-rate-elevated"))
 }
 
@@ -82,6 +89,7 @@ pub(super) fn unreachable(now: &Snapshot, _: &History) -> Option<Finding> {
         .runbook("shared-store-unreachable");
     if shared.is_off {
         let finding = finding.seen("the source of the key for the bucket that machines share could not be asked at the start");
+        let finding = finding.explained_by(any_cause(now));
         return Some(finding.action("Look at the log line secret_unavailable, then restart."));
     }
     let since = shared.open_since?;

@@ -1,25 +1,38 @@
 //! Causes come before what they explain.
 
 use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::io::ErrorKind::StorageFull;
 
-use super::Finding;
 use super::export::COLLECTOR;
 use super::secrets::AWS;
+use super::{Finding, Severity};
+
+/// Findings about what stops a file from being written.
+const DISKS: [&str; 3] = ["disk_full", "disk_nearly_full", "descriptors_low"];
 
 /// Consequence, and the findings that can be its cause, the likeliest first.
-const CAUSES: [(&str, &[&str]); 16] = [
+const CAUSES: [(&str, &[&str]); 21] = [
     ("spans_dropped", &["collector_slow", "cpu_throttled"]),
     ("collector_unreachable", &["descriptors_low"]),
+    ("collector_refusing", &["descriptors_low"]),
     ("collector_slow", &["cpu_throttled"]),
     ("aws_credentials", &["clock_stepped"]),
     ("aws_unreachable", &["descriptors_low"]),
     ("required_secret_missing", &["secret_source_failing"]),
     ("secret_stale", &["secret_source_failing"]),
-    ("log_file_not_writable", &["descriptors_low"]),
+    ("secret_source_failing", &["descriptors_low"]),
+    ("log_file_not_writable", &DISKS),
+    ("history_stopped", &DISKS),
+    ("history_untidy", &DISKS),
+    ("black_box_off", &DISKS),
     ("log_lines_dropped", &["log_file_not_writable"]),
     ("cache_writes_paused", &["disk_full"]),
     ("cache_hit_collapsed", &["clock_stepped"]),
-    ("duckdb_failing", &["disk_full", "memory_near_limit"]),
+    (
+        "duckdb_failing",
+        &["engine_unreachable", "disk_full", "memory_near_limit"],
+    ),
     (
         "duckdb_slow",
         &["cpu_throttled", "memory_near_limit", "cache_hit_collapsed"],
@@ -32,10 +45,10 @@ const CAUSES: [(&str, &[&str]); 16] = [
             "workers_blocked",
             "connections_full",
             "duckdb_failing",
+            // the usual names of an application's own rules
+            "engine_unreachable",
             "required_secret_missing",
-            // the usual name of an application's own rule
             "provider_failing",
-            "panics",
             "descriptors_low",
         ],
     ),
@@ -49,26 +62,35 @@ const FAMILIES: [(&str, &[&str]); 4] = [
     ("secret_stale", &AWS),
 ];
 
-/// Marks what is explained, and sorts: the most severe cause first, each followed by what it explains.
+/// Marks what is explained, and sorts: causes with the gravest consequences first, each followed by what it explains. Of two
+/// that are as grave the one that explains others comes first.
 pub(crate) fn ordered(mut findings: Vec<Finding>) -> Vec<Finding> {
-    let ids: Vec<_> = findings.iter().map(|finding| finding.id).collect();
-    for finding in &mut findings {
-        let id = finding.id;
-        let stands = |cause: &&str| *cause != id && ids.contains(cause);
-        let of_table = || {
-            let mut tables = FAMILIES.iter().chain(&CAUSES);
-            tables.find_map(|(of, causes)| {
-                let mut causes = causes.iter().copied();
-                causes.find(stands).filter(|_| *of == id)
-            })
-        };
-        // a rule that names a cause knows better than the table
-        finding.explained_by = match finding.explained_by {
-            Some(cause) => Some(cause).filter(stands),
-            None => of_table(),
-        };
+    let causes: Vec<_> = findings.iter().map(|of| cause(of, &findings)).collect();
+    for (finding, cause) in findings.iter_mut().zip(causes) {
+        finding.explained_by = cause;
     }
-    findings.sort_by_key(|finding| (Reverse(finding.severity), finding.since, finding.id));
+    let mut gravest: HashMap<_, _> = findings.iter().map(|of| (of.id, of.severity)).collect();
+    // as often as a chain can be long
+    for _ in 0..findings.len() {
+        for finding in &findings {
+            let of_finding = gravest[finding.id];
+            if let Some(of_cause) = finding.explained_by.and_then(|id| gravest.get_mut(id)) {
+                *of_cause = of_finding.max(*of_cause);
+            }
+        }
+    }
+    let explaining: HashSet<_> = findings.iter().filter_map(|of| of.explained_by).collect();
+    findings.sort_by_key(|finding| {
+        let id = finding.id;
+        let (gravest, severity) = (Reverse(gravest[id]), Reverse(finding.severity));
+        (
+            gravest,
+            !explaining.contains(id),
+            severity,
+            finding.since,
+            id,
+        )
+    });
     let mut sorted = Vec::with_capacity(findings.len());
     loop {
         let is_root = |finding: &Finding| finding.explained_by.is_none();
@@ -86,6 +108,41 @@ pub(crate) fn ordered(mut findings: Vec<Finding>) -> Vec<Finding> {
     }
 }
 
+fn cause(of: &Finding, all: &[Finding]) -> Option<&'static str> {
+    let stands = |id: &&str| *id != of.id && all.iter().any(|finding| finding.id == *id);
+    // a rule that names a cause knows better than the table
+    if let Some(named) = of.explained_by {
+        return Some(named).filter(stands);
+    }
+    let explains = |id: &&str| {
+        let mut all = all.iter();
+        all.any(|finding| finding.id == *id && *id != of.id && explains(finding, of))
+    };
+    let tables = FAMILIES.iter().chain(&CAUSES);
+    let mut tables = tables.filter(|(consequence, _)| *consequence == of.id);
+    tables.find_map(|(_, causes)| causes.iter().copied().find(explains))
+}
+
+/// Reports whether what was seen fits a cause that the table names.
+fn explains(cause: &Finding, of: &Finding) -> bool {
+    let says = |text: &str| of.seen.contains(text);
+    match (cause.id, of.id) {
+        // 24 is EMFILE: only then could nothing be opened for want of a descriptor
+        ("descriptors_low", "requests_failing") => cause.severity == Severity::Critical,
+        ("descriptors_low", _) => says("(os error 24)"),
+        ("disk_full", "cache_writes_paused" | "duckdb_failing") => true,
+        // 28 is ENOSPC; the history keeps a reserve, and ends before the disk does
+        ("disk_full" | "disk_nearly_full", _) => {
+            says("(os error 28)") || says(&StorageFull.to_string())
+        }
+        // what fails on one route fails on no other one
+        ("provider_failing", _) => {
+            cause.route.is_none() || of.route.is_none() || cause.route == of.route
+        }
+        _ => true,
+    }
+}
+
 fn take(finding: Finding, rest: &mut Vec<Finding>, sorted: &mut Vec<Finding>) {
     let id = finding.id;
     sorted.push(finding);
@@ -98,7 +155,7 @@ fn take(finding: Finding, rest: &mut Vec<Finding>, sorted: &mut Vec<Finding>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::findings::Severity::{self, Critical, Info, Warning};
+    use crate::findings::Severity::{Critical, Info, Warning};
 
     /// Id, severity and cause.
     type Given = (&'static str, Severity, Option<&'static str>);

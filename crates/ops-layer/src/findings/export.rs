@@ -11,9 +11,12 @@ const WINDOW: Duration = Duration::from_secs(60);
 const FAILING_FOR: Duration = Duration::from_secs(10);
 const SLOW: Duration = Duration::from_secs(2);
 const RUNBOOK: &str = "traces-not-appearing";
+/// What rustls says of a certificate that it does not accept.
+const OF_RUSTLS: &str = "invalid peer certificate";
 
-pub(super) const COLLECTOR: [&str; 4] = [
+pub(super) const COLLECTOR: [&str; 5] = [
     "collector_credentials",
+    "collector_certificate",
     "collector_hung",
     "collector_unreachable",
     "collector_refusing",
@@ -21,18 +24,15 @@ pub(super) const COLLECTOR: [&str; 4] = [
 
 pub(super) fn collector(now: &Snapshot, _: &History) -> Option<Finding> {
     let export = now.export.as_ref()?;
-    let since = export.failing_since?;
-    let failing = now.wall.duration_since(since);
-    // if the clock was set back since, nobody knows how long it has been
-    if failing.as_ref().is_ok_and(|failing| *failing < FAILING_FOR) {
-        return None;
-    }
-    failure(export, failing.unwrap_or_default())
+    let failing = export
+        .failing_for
+        .filter(|failing| *failing >= FAILING_FOR)?;
+    let finding = failure(export, failing);
+    Some(finding.since(now.wall.checked_sub(failing).unwrap_or(now.wall)))
 }
 
 /// Names the answer of a collector that has failed for so long.
-pub(super) fn failure(export: &Export, failing: Duration) -> Option<Finding> {
-    let since = export.failing_since?;
+pub(super) fn failure(export: &Export, failing: Duration) -> Finding {
     let endpoint = export.endpoint.as_deref().unwrap_or("the collector");
     let (id, answer, action) = match (export.status, export.kind) {
         (Some(status @ (401 | 403)), _) => (
@@ -50,6 +50,16 @@ pub(super) fn failure(export: &Export, failing: Duration) -> Option<Finding> {
             "cannot be reached".to_owned(),
             "Start the collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT.",
         ),
+        (None, "other") if export.failure.contains(OF_RUSTLS) => (
+            "collector_certificate",
+            "has a certificate that is not accepted".to_owned(),
+            "Renew it, or name its CA in OTEL_EXPORTER_OTLP_CERTIFICATE; `openssl s_client -connect HOST:PORT` shows its dates and names.",
+        ),
+        (None, "other") => (
+            "collector_refusing",
+            "does not answer as a collector does".to_owned(),
+            "Read the cause: the connection breaks off, or something else listens there; OTLP by HTTP has port 4318, by gRPC 4317.",
+        ),
         _ => (
             "collector_refusing",
             "refuses spans".to_owned(),
@@ -66,9 +76,9 @@ pub(super) fn failure(export: &Export, failing: Duration) -> Option<Finding> {
         seconds => format!(" for {seconds} s"),
     };
     let seen = format!("{endpoint} {answer}{lasts}: {}", export.failure);
-    let finding = Finding::new(id, severity).seen(seen).since(since);
     let means = "Traces do not leave this process; recent ones are on the admin page only.";
-    Some(finding.means(means).action(action).runbook(RUNBOOK))
+    let finding = Finding::new(id, severity).seen(seen).means(means);
+    finding.action(action).runbook(RUNBOOK)
 }
 
 pub(super) fn slow(now: &Snapshot, history: &History) -> Option<Finding> {
@@ -76,7 +86,7 @@ pub(super) fn slow(now: &Snapshot, history: &History) -> Option<Finding> {
     let export = now
         .export
         .as_ref()
-        .filter(|export| export.failing_since.is_none())?;
+        .filter(|export| export.failing_for.is_none())?;
     let took = slow(export)?;
     let before = history.last()?.export.as_ref()?;
     slow(before)?;
@@ -95,10 +105,9 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
     let open = export.circuit_open.saturating_sub(before.circuit_open);
     let dropped = full + failed + open;
     // a failure that has just begun has its cause named first
-    let failing = export
-        .failing_since
-        .map(|since| now.wall.duration_since(since));
-    let is_new = failing.is_some_and(|failing| failing.is_ok_and(|failing| failing < FAILING_FOR));
+    let is_new = export
+        .failing_for
+        .is_some_and(|failing| failing < FAILING_FOR);
     if dropped == 0 || (is_new && full == 0) {
         return None;
     }

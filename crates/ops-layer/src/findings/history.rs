@@ -9,6 +9,8 @@ const KEPT: Duration = Duration::from_secs(300);
 /// Time between two points of the hour.
 const POINT: Duration = Duration::from_secs(60);
 const POINTS: usize = 61;
+/// Time for which a clock that was set is a possible cause of other findings.
+pub(super) const STEPPED_LATELY: Duration = Duration::from_secs(600);
 /// A wall clock that differs by this much from the monotonic one was set.
 const STEP_SECONDS: f64 = 2.0;
 
@@ -71,6 +73,12 @@ impl History {
         last.or(known.map(|(_, seconds)| seconds))
     }
 
+    /// Returns `true` if the clock was set by as much as this lately: what else fails may come of it.
+    pub(crate) fn was_set(&self, now: &Snapshot, by: Duration) -> bool {
+        let step = self.step(now, STEPPED_LATELY);
+        step.is_some_and(|seconds| seconds.abs() >= by.as_secs_f64())
+    }
+
     /// Returns `true` while this finding stands, for rules that end at another threshold than they begin at.
     pub(crate) fn is_active(&self, id: &str) -> bool {
         self.active.contains(&id)
@@ -81,7 +89,8 @@ impl History {
     }
 }
 
-fn stepped(before: &Snapshot, now: &Snapshot) -> Option<f64> {
+/// Returns by how many seconds the clock was set between two snapshots.
+pub(super) fn stepped(before: &Snapshot, now: &Snapshot) -> Option<f64> {
     let wall = match now.wall.duration_since(before.wall) {
         Ok(forward) => forward.as_secs_f64(),
         Err(back) => -back.duration().as_secs_f64(),

@@ -18,7 +18,7 @@ pub(super) fn stopped(now: &Snapshot, _: &History) -> Option<Finding> {
             "Free space, or end the other process that writes there: it goes on by itself within a minute. If it could not start, \
              restart the service, with another OPS_HISTORY_DIR if need be.",
         );
-    Some(explained(finding, why).runbook(RUNBOOK))
+    Some(finding.runbook(RUNBOOK))
 }
 
 pub(super) fn untidy(now: &Snapshot, _: &History) -> Option<Finding> {
@@ -27,15 +27,7 @@ pub(super) fn untidy(now: &Snapshot, _: &History) -> Option<Finding> {
         .seen(why)
         .means("Files of the history are neither merged nor removed: it needs more and more space. All is written, and no line is missing.")
         .action("Free space, or let the service write to the directory and remove its files: it tries again each minute.");
-    Some(explained(finding, why).runbook(RUNBOOK))
-}
-
-/// 28 is ENOSPC: only then is a full disk the cause, which may be another one.
-fn explained(finding: Finding, why: &str) -> Finding {
-    match why.contains("(os error 28)") {
-        true => finding.explained_by("disk_full"),
-        false => finding,
-    }
+    Some(finding.runbook(RUNBOOK))
 }
 
 pub(super) fn dropping(now: &Snapshot, history: &History) -> Option<Finding> {

@@ -32,15 +32,11 @@ pub(super) fn ended(now: &Snapshot, _: &History) -> Option<Finding> {
 
 pub(super) fn off(now: &Snapshot, _: &History) -> Option<Finding> {
     let why = now.black_box.as_ref()?.off.as_ref()?;
-    let mut finding = Finding::new("black_box_off", Severity::Warning)
+    let finding = Finding::new("black_box_off", Severity::Warning)
         .seen(why)
         .means("If this run crashes, its last seconds are lost, and nobody can say how it ended. Nothing else is harmed.")
         .action(
             "Free space, move the file that is in its place away, or name another one with OPS_BLACK_BOX; then restart.",
         );
-    // 28 is ENOSPC: only then is a full disk the cause, which may be another one
-    if why.contains("(os error 28)") {
-        finding = finding.explained_by("disk_full");
-    }
     Some(finding.runbook(RUNBOOK))
 }

@@ -13,15 +13,19 @@ const RUNBOOK: &str = "log-lines-missing";
 
 pub(super) fn not_writable(now: &Snapshot, _: &History) -> Option<Finding> {
     let (path, reason) = now.log.as_ref()?.problems.first()?;
-    let mut finding = Finding::new("log_file_not_writable", Severity::Critical)
-        .seen(format!("{path}: {reason}"))
-        .means("Lines are on the terminal and the admin page only; after a crash they are gone.")
-        .action("Make the directory writable for this user; the file is opened again by itself.");
-    // 28 is ENOSPC: only then is a full disk the cause, which may be another one
-    if reason.contains("(os error 28)") {
-        finding = finding.explained_by("disk_full");
-    }
-    Some(finding.runbook(RUNBOOK))
+    let action = match reason.contains("(os error 28)") {
+        true => "Make room there; the file is written again by itself.",
+        false => "Make the directory writable for this user; the file is opened again by itself.",
+    };
+    Some(
+        Finding::new("log_file_not_writable", Severity::Critical)
+            .seen(format!("{path}: {reason}"))
+            .means(
+                "Lines are on the terminal and the admin page only; after a crash they are gone.",
+            )
+            .action(action)
+            .runbook(RUNBOOK),
+    )
 }
 
 pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {

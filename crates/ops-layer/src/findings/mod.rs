@@ -114,7 +114,8 @@ pub(crate) fn judge(snapshot: &Snapshot) -> Vec<Finding> {
 /// Names the answer of a collector to the first batch that failed.
 #[cfg(feature = "trace")]
 pub(crate) fn collector_failure(export: &snapshot::Export) -> Option<Finding> {
-    export::failure(export, Duration::ZERO)
+    export.failing_for?;
+    Some(export::failure(export, Duration::ZERO))
 }
 
 /// `OPS_ENV` is `production`.

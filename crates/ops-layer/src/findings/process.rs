@@ -196,9 +196,13 @@ pub(super) fn requests(now: &Snapshot, history: &History) -> Option<Finding> {
     let failed = increase(now, history, WINDOW, |metrics| Some(metrics.server_errors))?;
     // a failure may be read whose request ended after the requests were read
     let failed = failed.min(all);
+    let panics = increase(now, history, WINDOW, |metrics| Some(metrics.panics))?;
     (failed >= 10.0 && failed / all.max(1.0) >= 0.05).then(|| {
         let mut finding = Finding::new("requests_failing", Severity::Critical);
         finding.route = worst_route(now, history);
+        if panics >= failed / 2.0 {
+            finding = finding.explained_by("panics");
+        }
         finding
             .seen(format!(
                 "{failed:.0} of {all:.0} requests ended with 5xx, broke off or failed as gRPC calls in the last minute"

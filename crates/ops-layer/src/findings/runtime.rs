@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use super::history::History;
+use super::history::{History, STEPPED_LATELY};
 use super::snapshot::Snapshot;
 use super::{Finding, Severity};
 
 /// A task that waits for longer says that no worker is free.
 pub(super) const BLOCKED: Duration = Duration::from_secs(2);
-/// Time for which a clock that was set is a possible cause of other findings.
-const STEPPED_LATELY: Duration = Duration::from_secs(600);
 
 pub(super) fn blocked(now: &Snapshot, _: &History) -> Option<Finding> {
     let heartbeat = now.heartbeat;

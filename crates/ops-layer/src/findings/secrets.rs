@@ -8,8 +8,10 @@ use super::{Finding, Severity};
 
 const WINDOW: Duration = Duration::from_secs(60);
 const RUNBOOK: &str = "secrets-not-loading";
-/// Cause that never stands: no source failed for these secrets, whatever fails for others.
-const NO_CAUSE: &str = "";
+/// Cause that never stands: none of those that the table names.
+pub(super) const NO_CAUSE: &str = "";
+/// AWS refuses requests that are five minutes off; the clock may have been off in the other direction before.
+const REFUSED_STEP: Duration = Duration::from_secs(240);
 /// Secrets that a text names at most.
 const NAMED: usize = 5;
 
@@ -21,7 +23,7 @@ pub(super) const AWS: [&str; 4] = [
 ];
 
 /// One finding for all failures at AWS: the kind that most secrets met.
-pub(super) fn aws(now: &Snapshot, _: &History) -> Option<Finding> {
+pub(super) fn aws(now: &Snapshot, history: &History) -> Option<Finding> {
     let known = &now.secrets.as_ref()?.known;
     let of = |kinds: &[&str]| -> Vec<&SecretState> {
         let is_of = |secret: &&SecretState| {
@@ -66,6 +68,10 @@ pub(super) fn aws(now: &Snapshot, _: &History) -> Option<Finding> {
         .seen(format!("{what} for {}: {}", names(&secrets), first.detail))
         .means("These secrets are missing, stale, or come from a source after AWS.")
         .action(action);
+    let finding = match history.was_set(now, REFUSED_STEP) {
+        true => finding,
+        false => finding.explained_by(NO_CAUSE),
+    };
     Some(finding.runbook(RUNBOOK))
 }
 
@@ -90,6 +96,12 @@ pub(super) fn failing(now: &Snapshot, _: &History) -> Option<Finding> {
         .means("These secrets are missing, stale, or come from a source after this one.")
         .action("Look at the store and at the path in the catalog: `secrets report` has the answer of each source.");
     Some(finding.runbook(RUNBOOK))
+}
+
+/// Finding about a source that failed; one of no name if none did.
+pub(super) fn any_cause(now: &Snapshot) -> &'static str {
+    let known = now.secrets.iter().flat_map(|secrets| &secrets.known);
+    cause(&known.collect::<Vec<_>>())
 }
 
 /// Finding about the source that failed for one of these secrets; one of no name if none did.

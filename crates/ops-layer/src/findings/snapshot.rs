@@ -82,7 +82,8 @@ pub(crate) struct Export {
     pub(crate) endpoint: Option<String>,
     /// Nobody configured the endpoint.
     pub(crate) is_default: bool,
-    pub(crate) failing_since: Option<SystemTime>,
+    /// Time for which exports have failed, by the monotonic clock; `None` while they work.
+    pub(crate) failing_for: Option<Duration>,
     pub(crate) failure: String,
     pub(crate) kind: &'static str,
     pub(crate) status: Option<u16>,

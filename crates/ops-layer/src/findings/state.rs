@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::explain::ordered;
-use super::history::History;
+use super::history::{History, stepped};
 use super::snapshot::Snapshot;
 use super::{Finding, RULES, Severity};
 
@@ -40,6 +40,7 @@ impl State {
         now: Snapshot,
         of_application: Vec<Finding>,
     ) -> (Vec<Finding>, Vec<Change>) {
+        self.follow_clock(&now);
         let mut changes = Vec::new();
         let mut found: Vec<(Option<usize>, Finding)> = Vec::new();
         for (at, rule) in RULES.iter().enumerate() {
@@ -85,6 +86,18 @@ impl State {
         (all, changes)
     }
 
+    /// Lets starts keep their distance from now if the clock was set forward. One that is set back shows by itself.
+    fn follow_clock(&mut self, now: &Snapshot) {
+        let step = self.history.last().and_then(|before| stepped(before, now));
+        let Some(Ok(forward)) = step.map(Duration::try_from_secs_f64) else {
+            return;
+        };
+        for standing in &mut self.standing {
+            let since = &mut standing.finding.since;
+            *since = since.checked_add(forward).unwrap_or(*since);
+        }
+    }
+
     fn note(
         &mut self,
         rule: Option<usize>,
@@ -103,7 +116,7 @@ impl State {
         let mut standing = self.standing.iter_mut();
         match standing.find(|standing| standing.finding.id == finding.id) {
             Some(known) => {
-                finding.since = finding.since.min(known.finding.since);
+                finding.since = known.finding.since.min(now.wall);
                 known.finding = finding;
                 known.seen_last = now.at;
             }

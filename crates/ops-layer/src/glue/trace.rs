@@ -262,7 +262,7 @@ pub(crate) fn seen(stats: &ops_trace::Stats, health: ops_trace::ExportHealth) ->
     Export {
         endpoint: health.endpoint,
         is_default: health.is_default_endpoint,
-        failing_since: health.failing_since,
+        failing_for: health.failing_for,
         failure: health.last_failure.unwrap_or_default(),
         kind: health.last_kind.unwrap_or_default(),
         status: health.last_status,

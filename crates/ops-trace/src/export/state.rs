@@ -1,6 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
@@ -27,6 +27,7 @@ pub(crate) struct ExportState {
     pub(crate) export_seconds: Mutex<Vec<f64>>,
     /// The last export, for operators.
     health: Mutex<ExportHealth>,
+    failing_from: Mutex<Option<Instant>>,
     /// Held while an outcome is counted; true once what still waited was counted as lost.
     abandoned: Mutex<bool>,
 }
@@ -42,6 +43,7 @@ impl ExportState {
             closing: Arc::default(),
             export_seconds: Mutex::default(),
             health: Mutex::default(),
+            failing_from: Mutex::default(),
             abandoned: Mutex::default(),
         }
     }
@@ -82,14 +84,20 @@ impl ExportState {
     }
 
     pub(crate) fn health(&self) -> ExportHealth {
-        self.health.lock().clone()
+        let failing_for = self.failing_from.lock().map(|from| from.elapsed());
+        ExportHealth {
+            failing_for,
+            ..self.health.lock().clone()
+        }
     }
 
     pub(crate) fn export_worked(&self) {
         self.health.lock().failing_since = None;
+        *self.failing_from.lock() = None;
     }
 
     pub(crate) fn export_failed(&self, failure: &FailedExport) {
+        self.failing_from.lock().get_or_insert_with(Instant::now);
         let mut health = self.health.lock();
         health.failing_since.get_or_insert_with(SystemTime::now);
         health.last_failure = Some(failure.cause.clone());

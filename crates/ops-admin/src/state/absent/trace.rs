@@ -1,5 +1,6 @@
 #[cfg(feature = "metrics")]
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::dependency::Dependency;
 use crate::Admin;
@@ -16,7 +17,7 @@ pub(crate) fn collect(_: &Admin) -> Option<Part> {
 }
 
 #[cfg(feature = "metrics")]
-pub(crate) fn slowest() -> HashMap<(String, String), Slowest> {
+pub(crate) fn slowest(_: Duration) -> HashMap<(String, String), Slowest> {
     HashMap::new()
 }
 

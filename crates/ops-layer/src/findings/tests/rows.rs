@@ -52,6 +52,25 @@ pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static
             "cannot be reached",
         ),
         (
+            "collector with an old certificate",
+            all(vec![
+                collector("other", None),
+                export(|export| {
+                    export.failure = "io: invalid peer certificate: Expired".to_owned()
+                }),
+            ]),
+            1,
+            vec!["collector_certificate", "spans_dropped"],
+            "a certificate that is not accepted for 20 s: io: invalid peer certificate",
+        ),
+        (
+            "something else at the collector's port",
+            collector("other", None),
+            1,
+            vec!["collector_refusing", "spans_dropped"],
+            "does not answer as a collector does",
+        ),
+        (
             "one slow export",
             export(|export| export.last_duration = Some(Duration::from_secs(3))),
             1,

@@ -2,8 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{collector, found, healthy, ids, queries, secret};
-use crate::findings::snapshot::Snapshot;
+use super::{
+    Set, all, cache, collector, disk, export, failing, failing_at, found, healthy, ids, metrics,
+    queries, secret, secrets, shared,
+};
+use crate::findings::snapshot::{History, Snapshot};
 use crate::findings::state::{Change, HOLD, State};
 use crate::findings::{EVERY, Finding, Severity};
 
@@ -143,6 +146,156 @@ fn a_collector_that_is_down_is_found_though_the_clock_was_set_back() {
         "{findings:?}"
     );
     assert!(ids(&findings).contains(&"spans_dropped"), "{findings:?}");
+}
+
+/// What happens, and the findings of it, each with its cause.
+type Explained = (&'static str, Set, Vec<(&'static str, Option<&'static str>)>);
+
+fn history_says(why: &'static str) -> Set {
+    Box::new(move |snapshot| {
+        snapshot.history = Some(History {
+            stopped: Some(why.to_owned()),
+            ..History::default()
+        });
+    })
+}
+
+fn answers(kind: &'static str, failure: &'static str) -> Set {
+    all(vec![
+        collector(kind, None),
+        export(|export| (export.failure, export.export_failed) = (failure.to_owned(), 0)),
+    ])
+}
+
+fn explained() -> Vec<Explained> {
+    let descriptors = |open: f64| metrics(move |metrics| metrics.open_fds = Some(open));
+    let clock = |seconds: u64| -> Set {
+        Box::new(move |snapshot| snapshot.wall += Duration::from_secs(seconds))
+    };
+    let full = "logs: cannot leave the disk enough space for others: no storage space";
+    vec![
+        (
+            "descriptors are few, and the collector is away",
+            all(vec![
+                descriptors(900.0),
+                answers("refused", "Connection refused (os error 111)"),
+            ]),
+            vec![("collector_unreachable", None), ("descriptors_low", None)],
+        ),
+        (
+            "no descriptor is left for the collector and the history",
+            all(vec![
+                descriptors(1024.0),
+                answers("other", "Too many open files (os error 24)"),
+                history_says("logs: Too many open files (os error 24)"),
+            ]),
+            vec![
+                ("descriptors_low", None),
+                ("collector_refusing", Some("descriptors_low")),
+                ("history_stopped", Some("descriptors_low")),
+            ],
+        ),
+        (
+            "the history keeps its reserve on a full disk",
+            all(vec![disk(100 << 30, 0, 9), history_says(full)]),
+            vec![("disk_full", None), ("history_stopped", Some("disk_full"))],
+        ),
+        (
+            "the history keeps its reserve before the disk is full",
+            all(vec![disk(10 << 30, 200 << 20, 9), history_says(full)]),
+            vec![
+                ("disk_nearly_full", None),
+                ("history_stopped", Some("disk_nearly_full")),
+            ],
+        ),
+        (
+            "one panic, and many requests fail",
+            metrics(|metrics| (metrics.server_errors, metrics.panics) = (600.0, 1.0)),
+            vec![("requests_failing", None), ("panics", None)],
+        ),
+        (
+            "the clock went a little, and a token expired",
+            all(vec![clock(3), failing("unauthenticated", true)]),
+            vec![("aws_credentials", None), ("clock_stepped", None)],
+        ),
+        (
+            "the key of the bucket is at a source that fails",
+            all(vec![
+                shared(|shared| shared.is_off = true),
+                failing_at("vault", "transient", true),
+            ]),
+            vec![
+                ("secret_source_failing", None),
+                ("shared_store_unreachable", Some("secret_source_failing")),
+            ],
+        ),
+        (
+            "a warning with grave consequences stands before what is critical by itself",
+            all(vec![
+                metrics(|metrics| {
+                    metrics.throttled_periods = Some(400.0);
+                    metrics.server_errors = 600.0;
+                }),
+                Box::new(|snapshot| snapshot.heartbeat.waiting = Some(Duration::from_secs(4))),
+                secrets(|secret| secret.is_default = true),
+            ]),
+            vec![
+                ("cpu_throttled", None),
+                ("workers_blocked", Some("cpu_throttled")),
+                ("requests_failing", Some("workers_blocked")),
+                ("default_in_production", None),
+            ],
+        ),
+    ]
+}
+
+#[test]
+fn a_cause_explains_what_the_evidence_allows() {
+    for (name, set, right) in explained() {
+        let findings = found(1, set);
+        let causes = findings.iter().map(|of| (of.id, of.explained_by));
+        assert_eq!(causes.collect::<Vec<_>>(), right, "{name}: {findings:#?}");
+    }
+}
+
+#[test]
+fn failing_requests_are_explained_by_what_an_application_found_on_their_route() {
+    let of_application = |id, route: &str| Finding::new(id, Severity::Critical).route(route);
+    for (id, route, cause) in [
+        ("provider_failing", "GET /a", Some("provider_failing")),
+        ("provider_failing", "GET /b", None),
+        ("engine_unreachable", "GET /b", Some("engine_unreachable")),
+    ] {
+        let mut state = State::default();
+        state.evaluate(healthy(0), Vec::new());
+        let mut snapshot = healthy(5);
+        metrics(|metrics| {
+            metrics.server_errors = 400.0;
+            metrics.errors_by_route = vec![("GET /a".to_owned(), 400.0)];
+        })(&mut snapshot);
+        let (findings, _) = state.evaluate(snapshot, vec![of_application(id, route)]);
+        let mut findings = findings.iter();
+        let failing = findings.find(|finding| finding.id == "requests_failing");
+        assert_eq!(failing.unwrap().explained_by, cause, "{id} {route}");
+    }
+}
+
+#[test]
+fn a_start_keeps_its_distance_from_now_if_the_clock_is_set_forward() {
+    let mut state = State::default();
+    let year = Duration::from_secs(365 * 24 * 3600);
+    for (seconds, step, ago) in [(600, Duration::ZERO, 0), (605, year, 5), (610, year, 10)] {
+        let mut snapshot = healthy(seconds);
+        cache(|cache, _| cache.is_paused = true)(&mut snapshot);
+        snapshot.wall += step;
+        let wall = snapshot.wall;
+        let (findings, _) = state.evaluate(snapshot, Vec::new());
+        let paused = findings
+            .iter()
+            .find(|finding| finding.id == "cache_writes_paused");
+        let since = wall.duration_since(paused.unwrap().since).unwrap();
+        assert_eq!(since, Duration::from_secs(ago));
+    }
 }
 
 #[test]
