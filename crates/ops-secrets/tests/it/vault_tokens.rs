@@ -1,4 +1,4 @@
-//! Tokens that are refused. The server stands in for OpenBao and Vault: it answers as their API documentation says.
+//! Tokens that are refused, and answers of somebody in between. The server stands in for OpenBao and Vault: it answers as their API documentation says.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -186,4 +186,36 @@ fn a_token_that_can_be_neither_renewed_nor_replaced_lives_to_the_end_of_its_leas
         std::thread::yield_now();
     }
     assert_eq!(read(&secrets, "password").unwrap(), "value-of-it");
+}
+
+#[test]
+fn a_404_of_somebody_in_between_is_no_secret_that_is_absent() {
+    const NOTHING: &str = r#"{"errors":[]}"#;
+    const DELETED: &str = r#"{"data":{"data":null,"metadata":{"destroyed":false}}}"#;
+    let server = Server::start(|path, _| match path {
+        "/v1/secret/data/absent" => (404, NOTHING),
+        "/v1/secret/data/deleted" => (404, DELETED),
+        "/v1/secret/data/page" => (404, "<h1>default backend - 404</h1>"),
+        "/v1/secret/data/json" => (404, r#"{"message":"no Route matched"}"#),
+        "/v1/secret/data/nothing" => (404, ""),
+        "/v1/secret/data/moved" => (307, ""),
+        _ => DENIED,
+    });
+    let source = VaultSource::new(server.url.clone()).unwrap();
+    let names = ["absent", "deleted", "page", "json", "nothing", "moved"];
+    let catalog = names.map(|name| format!("  {name}: {{default: built-in}}\n"));
+    let catalog = format!("secrets:\n{}", catalog.concat());
+    let config = config().catalog_text(catalog);
+    let secrets = Secrets::new(config.source(source.token("the-token"))).unwrap();
+    for name in ["absent", "deleted"] {
+        assert_eq!(read(&secrets, name).unwrap(), "built-in");
+    }
+    for name in ["page", "json", "nothing", "moved"] {
+        let failed = read(&secrets, name).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::Transient, "{failed}");
+    }
+    let failed = read(&secrets, "page").unwrap_err().to_string();
+    assert!(failed.contains("is its address right?"), "{failed}");
+    let moved = read(&secrets, "moved").unwrap_err().to_string();
+    assert!(moved.contains("307: a redirect"), "{moved}");
 }

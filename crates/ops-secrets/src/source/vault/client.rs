@@ -1,5 +1,7 @@
 //! Requests to the server, and what its answers mean.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -171,10 +173,14 @@ impl Client {
 
 impl Answer {
     /// The secret, if the answer has it. A version that was deleted is absent, and so is what never was; a mount that is none
-    /// is an error.
+    /// is an error, and so is an answer that somebody else gave, such as a proxy without a server behind it.
     pub(super) fn secret(&self) -> FetchResult {
         if self.status == StatusCode::NOT_FOUND {
             return match self.message() {
+                None if !self.is_of_a_server() => Err(FetchError::failed(
+                    ErrorKind::Transient,
+                    "http status 404, and not by the server itself: is its address right?",
+                )),
                 None => Err(FetchError::Absent),
                 Some(message) => Err(FetchError::failed(ErrorKind::Config, message)),
             };
@@ -212,8 +218,19 @@ impl Answer {
             429 => Err(FetchError::failed(ErrorKind::Throttled, message())),
             // sealed, or not the active one of its cluster
             472 | 473 | 503 => Err(FetchError::unreachable(ErrorKind::Unavailable, message())),
+            300..400 => {
+                let what = message();
+                let detail = format!("{what}: a redirect, which is not followed");
+                Err(FetchError::failed(ErrorKind::Transient, detail))
+            }
             _ => Err(FetchError::failed(ErrorKind::Transient, message())),
         }
+    }
+
+    /// Reports whether the body of a 404 is one of the server: its errors, or the data of a version that was deleted.
+    fn is_of_a_server(&self) -> bool {
+        let body: Result<HashMap<Cow<'_, str>, &RawValue>, _> = serde_json::from_slice(&self.body);
+        body.is_ok_and(|body| body.contains_key("errors") || body.contains_key("data"))
     }
 
     pub(super) fn is_refused(&self) -> bool {
