@@ -69,7 +69,10 @@ impl BreakerSource {
         }
         self.asked.fetch_add(1, Ordering::Relaxed);
         let fetched = tokio::time::timeout_at((until + GRACE).into(), self.fetch(names, until));
-        let fetched = fetched.await.ok()?;
+        let Ok(fetched) = fetched.await else {
+            *self.last.lock() = Health::Unhealthy("no answer within the deadline".to_owned());
+            return None;
+        };
         self.learn(&fetched, clock);
         Some(names.iter().cloned().zip(fetched).collect())
     }
@@ -95,8 +98,9 @@ impl BreakerSource {
             Err(FetchError::Unreachable { kind, detail }) => Some((*kind, detail.as_str())),
             _ => None,
         });
-        *self.last.lock() = match unreachable {
-            Some((_, why)) => Health::Unhealthy(why.to_owned()),
+        let failure = unreachable.map(|(_, why)| why);
+        *self.last.lock() = match failure.or_else(|| failure_of_all(fetched)) {
+            Some(why) => Health::Unhealthy(why.to_owned()),
             None => Health::Healthy,
         };
         let source = self.origin;
@@ -115,4 +119,22 @@ impl BreakerSource {
             _ => {}
         }
     }
+}
+
+/// Reason why a source answered for none of its names, if that may be the source's: what is wrong with a name is none.
+fn failure_of_all(fetched: &[FetchResult]) -> Option<&str> {
+    let mut why = None;
+    for fetched in fetched {
+        match fetched {
+            Err(FetchError::Failed { kind, detail }) if is_of_the_source(*kind) => {
+                why.get_or_insert(detail.as_str());
+            }
+            _ => return None,
+        }
+    }
+    why
+}
+
+fn is_of_the_source(kind: ErrorKind) -> bool {
+    kind.allows_stale() || kind == ErrorKind::Unauthenticated
 }

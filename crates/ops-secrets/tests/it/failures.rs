@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use ops_secrets::testing::ManualClock;
 use ops_secrets::{
-    ErrorKind, FetchError, FetchResult, SecretSource, Secrets, Source, SourceFuture, SourceValue,
+    ErrorKind, FetchError, FetchResult, Health, SecretSource, Secrets, Source, SourceFuture,
+    SourceValue,
 };
+use parking_lot::Mutex;
 
 use crate::config;
 
@@ -48,4 +50,61 @@ fn a_report_tells_which_source_failed_and_how_long_ago() {
     let failed = report.secrets[0].last_error_source;
     assert_eq!(failed, Some(SecretSource::Custom("vault")));
     assert_eq!(report.secrets[0].last_error_age_seconds, Some(90));
+}
+
+/// A store whose names are the kinds of their failures; it never answers for `late`.
+struct Failing(Arc<Mutex<Option<ErrorKind>>>);
+
+impl Source for Failing {
+    fn name(&self) -> &'static str {
+        "failing"
+    }
+
+    fn fetch<'a>(&'a self, names: &'a [String], _: Instant) -> SourceFuture<'a> {
+        let kind = *self.0.lock();
+        Box::pin(async move {
+            if names.iter().any(|name| name == "late") {
+                std::future::pending::<()>().await;
+            }
+            let answer = |name: &String| match (name.as_str(), kind) {
+                ("good", _) => Ok(SourceValue::new("the-value")),
+                (_, None) => Err(FetchError::Absent),
+                (_, Some(kind)) => Err(FetchError::failed(kind, format!("no {name}"))),
+            };
+            names.iter().map(answer).collect()
+        })
+    }
+}
+
+#[test]
+fn a_source_that_answered_for_none_of_its_names_is_not_healthy() {
+    let fails = Arc::new(Mutex::new(None));
+    let config = config()
+        .catalog_text("secrets: {a: {}, b: {}, good: {}, late: {}}")
+        .deadline(Duration::from_millis(100))
+        .source(Failing(Arc::clone(&fails)));
+    let secrets = Secrets::new(config).unwrap();
+    let ask = |name: &str| secrets.get(name).ttl_seconds(0.0).optional_blocking();
+    let health = || secrets.report().sources[0].health.clone();
+    let down = |why: &str| Health::Unhealthy(why.to_owned());
+    assert_eq!(health(), Health::Unknown);
+    ask("late").unwrap_err();
+    assert_eq!(health(), down("no answer within the deadline"));
+    ask("a").unwrap();
+    assert_eq!(health(), Health::Healthy, "it has none");
+    let of_the_source = [
+        ErrorKind::Transient,
+        ErrorKind::Throttled,
+        ErrorKind::Unauthenticated,
+    ];
+    for kind in of_the_source {
+        *fails.lock() = Some(kind);
+        ask("a").unwrap_err();
+        assert_eq!(health(), down("no a"), "{kind:?}");
+        ask("good").unwrap();
+        assert_eq!(health(), Health::Healthy);
+    }
+    *fails.lock() = Some(ErrorKind::AccessDenied);
+    ask("b").unwrap_err();
+    assert_eq!(health(), Health::Healthy, "it answered about that name");
 }
