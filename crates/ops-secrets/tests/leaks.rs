@@ -247,6 +247,50 @@ fn the_listener_of_these_tests_hears_the_lookup_thread() {
     assert!(lines.contains("injected: throttled"), "{lines}");
 }
 
+#[test]
+fn a_failure_is_logged_whatever_failed_before_it() {
+    let events = Arc::clone(&EVENTS);
+    let (ssm, sm, clock) = (MemorySource::new(), MemorySource::new(), ManualClock::new());
+    let nothing: [(&str, &str); 0] = [];
+    let config = Config::default()
+        .catalog_text("secrets: {a: {aws_path: 'ssm:/logged/later'}}")
+        .environment(nothing)
+        .dotenv("/nonexistent/.env")
+        .aws(AwsMode::On);
+    let secrets = Secrets::new(config.sources(&ssm, &sm).clock(&clock)).unwrap();
+    let fail = |kind| {
+        ssm.fail("/logged/later", kind);
+        clock.advance(std::time::Duration::from_secs(61));
+        secrets.get("a").blocking().unwrap_err();
+    };
+    let lines = |kind: ErrorKind| {
+        let line = format!("/logged/later: injected: {}", kind.as_str());
+        events.lock().unwrap().matches(&line).count()
+    };
+    // the source says that for all names at once
+    fail(ErrorKind::Unavailable);
+    for _ in 0..2 {
+        fail(ErrorKind::AccessDenied);
+        assert_eq!(lines(ErrorKind::AccessDenied), 1);
+    }
+    fail(ErrorKind::Transient);
+    fail(ErrorKind::Throttled);
+    let passing = [ErrorKind::Transient, ErrorKind::Throttled];
+    assert_eq!(
+        passing.map(lines),
+        [0, 0],
+        "one that passes says nothing new"
+    );
+    fail(ErrorKind::Decrypt);
+    assert_eq!(lines(ErrorKind::Decrypt), 1);
+    ssm.set("/logged/later", "value-of-a");
+    clock.advance(std::time::Duration::from_secs(61));
+    secrets.get("a").blocking().unwrap();
+    clock.advance(std::time::Duration::from_secs(400));
+    fail(ErrorKind::AccessDenied);
+    assert_eq!(lines(ErrorKind::AccessDenied), 2);
+}
+
 fn cases() -> u32 {
     if std::env::var_os("OPS_TEST_FULL").is_some_and(|on| on == "1") {
         5000

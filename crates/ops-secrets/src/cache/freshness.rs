@@ -46,6 +46,9 @@ pub(crate) struct Failure {
     pub(crate) failed_at: Duration,
     pub(crate) retry_at: Duration,
     pub(crate) in_a_row: u32,
+    /// It was logged, or one before it that says the same: of failures that pass the first one does for all, of others the first
+    /// one of each kind.
+    pub(crate) is_logged: bool,
 }
 
 /// Answer of the cache to a caller with a certain time to live.
@@ -174,7 +177,9 @@ impl Failure {
     ) -> Self {
         let before = before.and_then(|known| known.failure.as_ref());
         let in_a_row = before.map_or(0, |failure| failure.in_a_row) + 1;
+        let says_the_same = |before: &Self| before.kind == kind || kind.allows_stale();
         Self {
+            is_logged: before.is_some_and(|before| before.is_logged && says_the_same(before)),
             kind,
             passes,
             tried: tried.into(),

@@ -156,8 +156,9 @@ impl Resolver {
             }
             Err(refusal) => {
                 let kind = (refusal.kind, refusal.passes);
-                let failure = Failure::after(before, kind, tried, now);
-                if failure.in_a_row == 1 && !refusal.reported {
+                let mut failure = Failure::after(before, kind, tried, now);
+                if !failure.is_logged && !refusal.reported {
+                    failure.is_logged = true;
                     events.push(Event::Failed(Arc::clone(tracked), failure.clone()));
                 }
                 let value = before.and_then(|before| before.value.clone());
