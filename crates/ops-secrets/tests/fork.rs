@@ -31,6 +31,20 @@ fn the_first_lookup_in_a_forked_child_gets_its_answer() {
     if std::env::var_os("OPS_TEST_FORKS").is_some() {
         return in_the_forking_process();
     }
+    fork_in("the_first_lookup_in_a_forked_child_gets_its_answer");
+}
+
+#[cfg(feature = "vault")]
+#[test]
+fn a_forked_child_has_connections_of_its_own() {
+    if std::env::var_os("OPS_TEST_FORKS").is_some() {
+        return with_a_connection();
+    }
+    fork_in("a_forked_child_has_connections_of_its_own");
+}
+
+/// Runs a test in a process that forks, and whose child says when it is done.
+fn fork_in(name: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (source, library) = (
         folder.path().join("forks.c"),
@@ -46,7 +60,6 @@ fn the_first_lookup_in_a_forked_child_gets_its_answer() {
         return;
     }
     let mut child = Command::new(std::env::current_exe().unwrap());
-    let name = "the_first_lookup_in_a_forked_child_gets_its_answer";
     child.args(["--exact", name, "--nocapture", "--test-threads=1"]);
     child.env("OPS_TEST_FORKS", "1").env("LD_PRELOAD", &library);
     let output = child.output().unwrap();
@@ -57,6 +70,52 @@ fn the_first_lookup_in_a_forked_child_gets_its_answer() {
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(text.contains("the child has its answers"), "{text}");
+}
+
+/// The server answers with the port of the connection that it was asked on.
+#[cfg(feature = "vault")]
+fn with_a_connection() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            std::thread::spawn(move || tell_port(&client));
+        }
+    });
+    let source = ops_secrets::VaultSource::new(url).unwrap().token("t");
+    let nothing: [(&str, &str); 0] = [];
+    let config = Config::default()
+        .catalog_text("secrets: {port: {path: 'place#port'}}")
+        .environment(nothing);
+    let config = config.dotenv("/nonexistent/.env").source(source);
+    let secrets = Secrets::new(config).unwrap();
+    let port = || {
+        let port = secrets.get("port").ttl_seconds(0.0).blocking().unwrap();
+        port.expose().to_owned()
+    };
+    let of_parent = port();
+    assert_eq!(of_parent, port(), "a connection is used again");
+    std::env::set_current_dir("fork-here").unwrap(); // from here on this is the child
+    let of_child = port();
+    assert_ne!(of_child, of_parent);
+    assert_eq!(of_child, port());
+    println!("the child has its answers");
+    std::process::exit(0);
+}
+
+#[cfg(feature = "vault")]
+fn tell_port(mut client: &std::net::TcpStream) -> Option<()> {
+    use std::io::{BufRead, BufReader, Write};
+    let port = client.peer_addr().ok()?.port();
+    let body = format!(r#"{{"data":{{"data":{{"port":"{port}"}},"ttl":0}}}}"#);
+    let length = body.len();
+    let answer = format!("HTTP/1.1 200 -\r\nContent-Length: {length}\r\n\r\n{body}");
+    for line in BufReader::new(client).lines() {
+        if line.ok()?.is_empty() {
+            client.write_all(answer.as_bytes()).ok()?;
+        }
+    }
+    None
 }
 
 fn in_the_forking_process() {

@@ -1,8 +1,12 @@
 //! Requests to a store that speaks plain HTTP, from a thread that may block.
 
 use std::io::ErrorKind;
+use std::process;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+use ureq::Timeout;
 use ureq::http::{Request, StatusCode};
 use zeroize::Zeroizing;
 
@@ -12,11 +16,50 @@ use crate::source::FetchError;
 /// Longest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 4 * 1024 * 1024;
 
+/// Longest wait for a connection: Linux sends a lost first packet again after one second.
+const CONNECT: Duration = Duration::from_millis(2500);
+
+/// Client of one store; clones share their connections.
+#[derive(Clone)]
+pub(crate) struct HttpClient(Arc<PerProcess>);
+
+struct PerProcess {
+    settings: ureq::config::Config,
+    /// Connections, and the process that made them: on those of its parent a forked child would get the parent's answers.
+    made: Mutex<Option<(u32, ureq::Agent)>>,
+}
+
+impl HttpClient {
+    pub(crate) fn new(settings: ureq::config::ConfigBuilder<ureq::typestate::AgentScope>) -> Self {
+        Self(Arc::new(PerProcess {
+            settings: settings.build(),
+            made: Mutex::new(None),
+        }))
+    }
+
+    fn agent(&self) -> ureq::Agent {
+        let mut made = self.0.made.lock();
+        match made
+            .as_ref()
+            .filter(|(made_by, _)| *made_by == process::id())
+        {
+            Some((_, agent)) => agent.clone(),
+            None => {
+                let agent = ureq::Agent::new_with_config(self.0.settings.clone());
+                // the parent's connections are left alone: closing them here would end them there
+                std::mem::forget(made.replace((process::id(), agent.clone())));
+                agent
+            }
+        }
+    }
+}
+
 /// Settings of every client.
 pub(crate) fn settings() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
     // a redirect or a proxy of the environment would take the token along to somebody else
     ureq::Agent::config_builder()
         .proxy(None)
+        .timeout_connect(Some(CONNECT))
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
@@ -24,12 +67,12 @@ pub(crate) fn settings() -> ureq::config::ConfigBuilder<ureq::typestate::AgentSc
 
 /// Sends a request within what is left until the deadline; returns the answer whatever its status is.
 pub(crate) async fn exchange(
-    agent: &ureq::Agent,
+    client: &HttpClient,
     request: Request<()>,
     body: Option<Zeroizing<String>>,
     until: Instant,
 ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), FetchError> {
-    let agent = agent.clone();
+    let agent = client.agent();
     let sent = tokio::task::spawn_blocking(move || blocking(&agent, request, body, until)).await;
     let given_up = |_| FetchError::failed(Kind::Transient, "the request was given up");
     sent.map_err(given_up)?
@@ -64,6 +107,9 @@ fn blocking(
 fn network(error: &ureq::Error) -> FetchError {
     use ureq::Error;
     match error {
+        Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
+            FetchError::unreachable(Kind::Unavailable, "no connection in time")
+        }
         Error::Timeout(_) => FetchError::failed(Kind::Transient, "no answer within the deadline"),
         Error::BodyExceedsLimit(_) => {
             FetchError::failed(Kind::Malformed, "an answer of more than 4 MiB")

@@ -219,3 +219,29 @@ fn a_404_of_somebody_in_between_is_no_secret_that_is_absent() {
     let moved = read(&secrets, "moved").unwrap_err().to_string();
     assert!(moved.contains("307: a redirect"), "{moved}");
 }
+
+/// A listener whose queue of connections is full drops packets, as a firewall does.
+#[test]
+fn a_server_that_nothing_reaches_is_unavailable_and_left_alone() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut held = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(50)) {
+        held.push(stream);
+        if held.len() > 10_000 {
+            return; // this machine drops none
+        }
+    }
+    let source = VaultSource::new(format!("http://{address}")).unwrap();
+    let config = config().catalog_text(CATALOG);
+    let secrets = Secrets::new(config.source(source.token("the-token"))).unwrap();
+    for (name, what) in [
+        ("password", "no connection in time"),
+        ("other", "a moment ago"),
+    ] {
+        let failed = read(&secrets, name).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::Unavailable, "{failed}");
+        assert!(failed.to_string().contains(what), "{failed}");
+    }
+    drop((held, listener));
+}

@@ -18,9 +18,10 @@ use crate::error::ErrorKind;
 use crate::source::aws::codes::{is_absent_parameter, is_absent_secret, kind_of};
 use crate::source::chain::SourceChain;
 use crate::source::env::Environment;
+use crate::source::http::{self, HttpClient};
 use crate::source::target::Pinned;
 use crate::source::{
-    FetchError, FetchResult, Source, SourceFuture, SourceValue, http, several, shortened,
+    FetchError, FetchResult, Source, SourceFuture, SourceValue, several, shortened,
 };
 
 /// Header by which the agent knows that a request is no forged one.
@@ -47,7 +48,7 @@ enum Service {
 }
 
 struct Endpoint {
-    http: ureq::Agent,
+    http: HttpClient,
     address: String,
     environment: Environment,
 }
@@ -100,7 +101,7 @@ pub(crate) fn check(address: &str) -> Result<(), SecretError> {
 /// Adds both services as the agent at the address, which was checked, serves them.
 pub(crate) fn add_to(chain: &mut SourceChain, address: &str, environment: &Environment) {
     let endpoint = Arc::new(Endpoint {
-        http: ureq::Agent::new_with_config(http::settings().build()),
+        http: HttpClient::new(http::settings()),
         address: address.to_owned(),
         environment: environment.clone(),
     });

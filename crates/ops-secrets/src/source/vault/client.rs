@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 
 use crate::SecretError;
 use crate::error::ErrorKind;
-use crate::source::{FetchError, FetchResult, SourceValue, http, shortened};
+use crate::source::http::{self, HttpClient};
+use crate::source::{FetchError, FetchResult, SourceValue, shortened};
 
 /// Characters that a path keeps as they are.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC
@@ -25,7 +26,7 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC
 
 #[derive(Clone)]
 pub(super) struct Client {
-    agent: ureq::Agent,
+    http: HttpClient,
     pub(super) address: String,
     pub(super) mount: String,
     pub(super) namespace: Option<String>,
@@ -70,7 +71,7 @@ impl Client {
             return Err(SecretError::config(message));
         }
         Ok(Self {
-            agent: ureq::Agent::new_with_config(http::settings().build()),
+            http: HttpClient::new(http::settings()),
             address,
             mount: "secret".to_owned(),
             namespace: None,
@@ -104,7 +105,7 @@ impl Client {
         }
         let roots = RootCerts::new_with_certs(&certificates);
         let tls = TlsConfig::builder().root_certs(roots).build();
-        self.agent = ureq::Agent::new_with_config(http::settings().tls_config(tls).build());
+        self.http = HttpClient::new(http::settings().tls_config(tls));
         Ok(())
     }
 
@@ -166,7 +167,7 @@ impl Client {
             )
         };
         let request = request.body(()).map_err(unusable)?;
-        let (status, body) = http::exchange(&self.agent, request, body, until).await?;
+        let (status, body) = http::exchange(&self.http, request, body, until).await?;
         Ok(Answer { status, body })
     }
 }
