@@ -24,6 +24,8 @@ const TRIES: usize = 3;
 /// The files that may hold secrets.
 pub(crate) struct SecretFiles {
     environment: Environment,
+    /// Directory that paths of variables are relative to: the one in which the process began.
+    start: PathBuf,
     folders: Vec<PathBuf>,
     loaded: Mutex<HashMap<PathBuf, (Stamp, Loaded)>>,
 }
@@ -49,8 +51,12 @@ pub(crate) struct Refusal {
 impl SecretFiles {
     pub(crate) fn new(environment: Environment, folder: Option<PathBuf>) -> Self {
         let credentials = environment.path("CREDENTIALS_DIRECTORY");
+        let folders = folder.into_iter().chain(credentials);
         Self {
-            folders: folder.into_iter().chain(credentials).collect(),
+            folders: folders
+                .map(|folder| trusted_file::anchored(&folder))
+                .collect(),
+            start: std::env::current_dir().unwrap_or_default(),
             environment,
             loaded: Mutex::default(),
         }
@@ -73,7 +79,7 @@ impl SecretFiles {
     /// The secret's text: from the file that its variable names, else from the first folder that has it. A file that did
     /// not change since the last call is not read again.
     pub(crate) fn get(&self, names: &FileNames) -> Result<Option<Arc<Zeroizing<String>>>, Refusal> {
-        if let Some(path) = self.environment.path(&names.variable) {
+        if let Some(path) = self.named(names) {
             let found = self.load(&path)?;
             let refused = |why| Refusal {
                 kind: ErrorKind::Config,
@@ -94,6 +100,12 @@ impl SecretFiles {
         Ok(None)
     }
 
+    /// The file that the secret's variable names.
+    fn named(&self, names: &FileNames) -> Option<PathBuf> {
+        let path = self.environment.path(&names.variable)?;
+        Some(self.start.join(path))
+    }
+
     /// Attempts in words, for errors; none where no folder is mounted.
     pub(crate) fn tried(&self, names: &FileNames) -> Option<String> {
         let mounted = self.folders.iter().find(|folder| folder.is_dir())?;
@@ -103,7 +115,7 @@ impl SecretFiles {
 
     /// Returns what an operator should change about the file of a secret.
     pub(crate) fn permission_problem(&self, names: &FileNames) -> Option<String> {
-        let named = self.environment.path(&names.variable);
+        let named = self.named(names);
         let mut paths = named.iter().chain(&names.paths);
         let (path, stamp) = paths.find_map(|path| Some((path, Stamp::at(path).ok()?)))?;
         let problem = stamp.readable_by_others()?;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -92,6 +92,11 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<TrustedFile, Refused> {
     }
     let changing = "the file changed during each attempt to read it";
     Err(Refused::Problem(changing.into()))
+}
+
+/// The path as it leads now, wherever the process moves to later.
+pub(crate) fn anchored(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn refused(error: io::Error) -> Refused {

@@ -247,3 +247,43 @@ fn a_file_that_a_variable_names_is_no_absent_secret_when_it_is_empty() {
     let secret = secrets.get("mapbox_token").or("local").blocking().unwrap();
     assert_eq!(secret.source(), SecretSource::Default);
 }
+
+#[test]
+fn relative_paths_stay_what_they_were_if_the_process_moves_to_another_directory() {
+    if std::env::var_os("OPS_TEST_MOVES").is_some() {
+        return move_on();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("secrets")).unwrap();
+    fs::create_dir(at("elsewhere")).unwrap();
+    write(&at(".env"), "IN_DOTENV=from-dotenv\n", 0o600);
+    write(&at("secrets/in_folder"), "from-the-folder", 0o600);
+    write(&at("named"), "from-the-file", 0o600);
+    write(&at("elsewhere/named"), "another-file", 0o600);
+    let name =
+        "files::relative_paths_stay_what_they_were_if_the_process_moves_to_another_directory";
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", name, "--test-threads=1"]);
+    child.env("OPS_TEST_MOVES", "1").current_dir(folder.path());
+    let output = child.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("1 passed"), "{told}");
+}
+
+fn move_on() {
+    let config = config()
+        .catalog_text("secrets: {in_dotenv: {}, in_folder: {}, in_file: {}}")
+        .environment([("IN_FILE_FILE", "named")])
+        .dotenv(".env")
+        .secrets_folder("secrets");
+    let secrets = Secrets::new(config).unwrap();
+    std::env::set_current_dir("elsewhere").unwrap();
+    let found = ["in_dotenv", "in_folder", "in_file"].map(|name| {
+        let secret = secrets.get(name).blocking().unwrap();
+        secret.expose().to_owned()
+    });
+    assert_eq!(found, ["from-dotenv", "from-the-folder", "from-the-file"]);
+    assert_eq!(secrets.report().dotenv.path, ".env");
+}

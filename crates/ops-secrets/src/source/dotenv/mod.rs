@@ -20,7 +20,10 @@ pub const MAX_DOTENV_BYTES: u64 = 1024 * 1024;
 
 /// The file at one path; no parent folder is ever searched.
 pub(crate) struct DotEnv {
+    /// The path as it is shown.
     path: PathBuf,
+    /// The same from the root on.
+    place: PathBuf,
     /// Variables that references are replaced from; `None` takes references as text.
     variables: Option<Environment>,
     loaded: Mutex<Option<(Stamp, Loaded)>>,
@@ -32,6 +35,7 @@ pub(crate) type Loaded = Result<Arc<Parsed>, String>;
 impl DotEnv {
     pub(crate) fn new(path: PathBuf, variables: Option<Environment>) -> Self {
         Self {
+            place: trusted_file::anchored(&path),
             path,
             variables,
             loaded: Mutex::new(None),
@@ -44,7 +48,7 @@ impl DotEnv {
 
     /// `None` if there is no such file.
     pub(crate) fn load(&self) -> Option<Loaded> {
-        let stamp = match Stamp::at(&self.path) {
+        let stamp = match Stamp::at(&self.place) {
             Ok(stamp) => stamp,
             Err(Refused::NotFound) => return None,
             Err(Refused::Problem(problem)) => return Some(Err(problem)),
@@ -55,7 +59,7 @@ impl DotEnv {
         {
             return Some(content.clone());
         }
-        let (stamp, content) = match trusted_file::read(&self.path, MAX_DOTENV_BYTES) {
+        let (stamp, content) = match trusted_file::read(&self.place, MAX_DOTENV_BYTES) {
             Ok(file) => {
                 let parsed = Parsed::read(&file.bytes, self.variables.as_ref());
                 (file.stamp, Ok(Arc::new(parsed)))
@@ -88,6 +92,6 @@ impl DotEnv {
 
     /// Returns what an operator should change about the file's permissions.
     pub(crate) fn permission_problem(&self) -> Option<&'static str> {
-        Stamp::at(&self.path).ok()?.readable_by_others()
+        Stamp::at(&self.place).ok()?.readable_by_others()
     }
 }

@@ -18,7 +18,7 @@ use crate::source::json_field::json_field;
 use crate::source::vault::client::Client;
 use crate::source::vault::login::{Login, SERVICE_ACCOUNT_TOKEN};
 use crate::source::vault::session::Session;
-use crate::source::{FetchError, FetchResult, Source, SourceFuture, several};
+use crate::source::{FetchError, FetchResult, Source, SourceFuture, several, trusted_file};
 
 /// Secrets of OpenBao or Vault, from a key-value engine of version 2.
 ///
@@ -124,7 +124,7 @@ impl VaultSource {
     /// Uses the token of a file that an agent keeps up to date; it is read again when the token is refused.
     #[must_use]
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.login = Login::TokenFile(path.into());
+        self.login = Login::TokenFile(trusted_file::anchored(&path.into()));
         self
     }
 
@@ -154,7 +154,7 @@ impl VaultSource {
     #[must_use]
     pub fn service_account_token(mut self, path: impl Into<PathBuf>) -> Self {
         if let Login::Kubernetes { token, .. } = &mut self.login {
-            *token = path.into();
+            *token = trusted_file::anchored(&path.into());
         }
         self
     }
