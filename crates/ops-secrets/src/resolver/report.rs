@@ -72,7 +72,7 @@ pub struct SecretReport {
     pub source: SecretSource,
     /// There is a value.
     pub present: bool,
-    /// Age of the remote value.
+    /// Age of the remote value; `None` if there is none, also where its source was asked.
     pub age_seconds: Option<u64>,
     /// Time until the remote value is refreshed ahead of expiry, if it is used.
     pub next_refresh_seconds: Option<u64>,
@@ -147,6 +147,7 @@ impl Resolver {
         let entry = &tracked.entry;
         let known = tracked.cache.known();
         let value = known.as_ref().and_then(|known| known.value.as_ref());
+        let value = value.filter(|value| value.secret.is_some());
         let failure = known.as_ref().and_then(|known| known.failure.as_ref());
         let last = failure.and_then(|failure| failure.tried.last());
         let (now, ttl) = (self.config.clock.now(), self.default_ttl());
@@ -163,8 +164,7 @@ impl Resolver {
             age_seconds: value.map(|value| now.saturating_sub(value.fetched_at).as_secs()),
             next_refresh_seconds: value.map(|value| value.due_in(ttl, now).as_secs()),
             has_plain_default: tracked.has_plain_default(),
-            is_stale: failure.is_some()
-                && value.is_some_and(|value| value.secret.is_some() && value.is_over(ttl, now)),
+            is_stale: failure.is_some() && value.is_some_and(|value| value.is_over(ttl, now)),
             not_asked_yet: !is_local && tracked.is_remote && known.is_none(),
             last_error: failure.map(|failure| failure.kind),
             last_error_detail: last.map(|attempt| attempt.outcome.clone()),

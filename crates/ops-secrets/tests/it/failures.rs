@@ -108,3 +108,23 @@ fn a_source_that_answered_for_none_of_its_names_is_not_healthy() {
     ask("b").unwrap_err();
     assert_eq!(health(), Health::Healthy, "it answered about that name");
 }
+
+#[test]
+fn a_value_that_no_remote_source_has_is_of_no_age() {
+    let clock = ManualClock::new();
+    let config = config()
+        .catalog_text("secrets: {a: {default: built-in}, good: {}}")
+        .source(Failing(Arc::default()));
+    let secrets = Secrets::new(config.clock(&clock)).unwrap();
+    secrets.warm_up_blocking();
+    clock.advance(Duration::from_secs(7));
+    let report = secrets.report();
+    let (absent, found) = (&report.secrets[0], &report.secrets[1]);
+    assert_eq!(absent.source, SecretSource::Default);
+    assert_eq!(
+        (absent.age_seconds, absent.next_refresh_seconds),
+        (None, None)
+    );
+    assert!(!absent.not_asked_yet);
+    assert_eq!(found.age_seconds, Some(7));
+}
