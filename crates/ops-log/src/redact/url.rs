@@ -20,11 +20,18 @@ pub(crate) fn credentials(text: &str, deny: &DenyList) -> Vec<Range<usize>> {
     while let Some(at) = text[from..].find("://") {
         let authority = from + at + 3;
         found.extend(in_authority(text, from + at, authority));
+        path_parameters(text, from + at, authority, deny, &mut found);
         from = authority;
     }
     parameters(text, deny, &mut found);
     found.sort_by_key(|range| range.start);
-    found.dedup_by(|next, before| next.start < before.end);
+    found.dedup_by(|next, before| {
+        let overlap = next.start < before.end;
+        if overlap {
+            before.end = before.end.max(next.end);
+        }
+        overlap
+    });
     found
 }
 
@@ -74,17 +81,7 @@ fn parameters(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
             let len = rest
                 .find(|c| is_end(c) || matches!(c, '&' | ';' | '#'))
                 .unwrap_or(rest.len());
-            if let Some(equals) = rest[..len].find('=') {
-                let name = &percent_decoded(&rest[..equals]);
-                let last_word = name.rsplit(['-', '_']).next().unwrap_or(name);
-                let denied = deny.has(name.as_bytes())
-                    || SIGNATURES
-                        .iter()
-                        .any(|known| known.eq_ignore_ascii_case(last_word));
-                if denied && equals + 1 < len {
-                    found.push(at + equals + 1..at + len);
-                }
-            }
+            found.extend(denied_value(&rest[..len], at, deny));
             at += len;
             match text[at..].chars().next() {
                 Some('&' | ';' | '#') => at += 1,
@@ -93,6 +90,51 @@ fn parameters(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
         }
         from = at;
     }
+}
+
+/// The same of parameters behind a `;` before any query: `/cart;jsessionid=ID`, `jdbc:sqlserver://host;password=PASSWORD`. Those
+/// of a web address end with their part of the path; elsewhere a value in braces may hold a `;`.
+fn path_parameters(
+    text: &str,
+    scheme_end: usize,
+    start: usize,
+    deny: &DenyList,
+    found: &mut Vec<Range<usize>>,
+) {
+    let is_end = end_at(text, start);
+    let rest = &text[start..];
+    let word = &rest[..rest.find(is_end).unwrap_or(rest.len())];
+    let is_web = is_web(&text[..scheme_end]);
+    let path = match word.find(['?', '#']) {
+        Some(end) if is_web => &word[..end],
+        _ => word,
+    };
+    let mut at = 0;
+    while let Some(mark) = path[at..].find(';') {
+        at += mark + 1;
+        let rest = &path[at..];
+        let value = rest.find("={").map_or(0, |brace| brace + 2);
+        let in_braces = value > 0 && !is_web && !rest[..value].contains(';');
+        let end = match rest[value..].find('}') {
+            Some(brace) if in_braces => Some(value + brace + 1),
+            _ => rest.find(|c| c == ';' || (is_web && c == '/')),
+        };
+        let len = end.unwrap_or(rest.len());
+        found.extend(denied_value(&rest[..len], start + at, deny));
+        at += len;
+    }
+}
+
+/// The place of the value of `name=value`, which stands here, if the name is denied.
+fn denied_value(parameter: &str, at: usize, deny: &DenyList) -> Option<Range<usize>> {
+    let equals = parameter.find('=')?;
+    let name = &percent_decoded(&parameter[..equals]);
+    let last_word = name.rsplit(['-', '_']).next().unwrap_or(name);
+    let denied = deny.has(name.as_bytes())
+        || SIGNATURES
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(last_word));
+    (denied && equals + 1 < parameter.len()).then_some(at + equals + 1..at + parameter.len())
 }
 
 /// The text with one level of percent-encoding taken back; what is no UTF-8 then is replaced.

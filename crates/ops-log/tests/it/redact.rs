@@ -354,6 +354,22 @@ fn credentials_in_urls_are_hidden_and_nothing_else_is() {
             "https://h/cb#access_token=[REDACTED]&x=1",
         ),
         (
+            "https://shop/cart;jsessionid=8A2F;v=1/items;token=t2?x=1;y=2 now",
+            "https://shop/cart;jsessionid=[REDACTED];v=1/items;token=[REDACTED]?x=1;y=2 now",
+        ),
+        (
+            "jdbc:sqlserver://db:1433;user=sa;password=a/b?c#d;encrypt=true",
+            "jdbc:sqlserver://db:1433;user=sa;password=[REDACTED];encrypt=true",
+        ),
+        (
+            "jdbc:sqlserver://db;password={a;b};user=sa",
+            "jdbc:sqlserver://db;password=[REDACTED];user=sa",
+        ),
+        (
+            "jdbc:sqlserver://db;user=sa;password=p@ss",
+            "jdbc:sqlserver://db;user=sa;password=[REDACTED]",
+        ),
+        (
             "/p?pass%77ord=p&auth[token]=t&keys%5Bapi_key%5D=k&sort%5B%5D=a",
             "/p?pass%77ord=[REDACTED]&auth[token]=[REDACTED]&keys%5Bapi_key%5D=[REDACTED]&sort%5B%5D=a",
         ),
@@ -382,6 +398,8 @@ fn credentials_in_urls_are_hidden_and_nothing_else_is() {
         "what? a token=none of this",
         "https://h/?next_page_token=abc",
         "mailto:a@b",
+        "https://shop/cart;v=1;page_token=2/password=x",
+        "jdbc:sqlserver://db:1433;user=sa;encrypt=true",
     ] {
         assert_eq!(redacted(harmless), None, "{harmless}");
     }
