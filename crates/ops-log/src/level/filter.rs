@@ -173,7 +173,7 @@ pub(crate) fn is_same(target: &str, other: &str) -> bool {
 }
 
 /// Reports whether a target begins with another.
-fn begins_with(target: &str, prefix: &str) -> bool {
+pub(crate) fn begins_with(target: &str, prefix: &str) -> bool {
     let fold = |byte: u8| if byte == b'-' { b'_' } else { byte };
     target.len() >= prefix.len()
         && target

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 
 use crate::Level;
+use crate::level::filter::begins_with;
 use crate::level::rate_limit::RateLimit;
 use crate::render::head::RecordMeta;
 
@@ -59,8 +60,9 @@ impl Limiter {
         }
         let names = |target: &str| {
             let is = |name: &str| {
-                name.strip_prefix(target)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+                let rest = name.as_bytes().get(target.len()..);
+                begins_with(name, target)
+                    && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"::"))
             };
             is(logger) || meta.module.is_some_and(is)
         };

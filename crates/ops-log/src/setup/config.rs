@@ -289,7 +289,7 @@ impl Config {
     }
 
     /// Limit on all lines of a target together, such as `hyper`; those of `hyper::client` belong to it. Of several targets
-    /// that a line belongs to, the one that was set first counts.
+    /// that a line belongs to, the one that was set first counts. `my-crate` is `my_crate`.
     #[must_use]
     pub fn target_rate_limit(mut self, target: impl Into<String>, limit: RateLimit) -> Self {
         self.target_rate_limits.push((target.into(), limit));

@@ -1,12 +1,11 @@
 //! Keys of a configuration file.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde::de::Visitor;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::{Config, Filter, JsonForm, LateLines, Level, RateLimit, Rotation, Value};
@@ -29,11 +28,11 @@ struct ConfigFile {
     rotation: Option<Rotation>,
     #[serde(deserialize_with = "parsed")]
     rate_limit: Option<RateLimit>,
-    target_rate_limits: BTreeMap<String, OneRateLimit>,
+    target_rate_limits: InOrder<OneRateLimit>,
     sample_traces: f64,
     #[serde(deserialize_with = "parsed")]
     late_lines: Option<LateLines>,
-    fields: BTreeMap<String, Scalar>,
+    fields: InOrder<Scalar>,
     denied_keys: Option<Vec<String>>,
     allowed_keys: Option<Vec<String>>,
     span_id: bool,
@@ -61,6 +60,33 @@ impl Format {
             Self::Gcp => JsonForm::gcp(),
             Self::Datadog => JsonForm::datadog(),
         }
+    }
+}
+
+/// A map in the order of the file: of several targets that a line belongs to, the first one counts.
+struct InOrder<T>(Vec<(String, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for InOrder<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = InOrder<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<InOrder<T>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(InOrder(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Entries(PhantomData))
     }
 }
 
@@ -131,10 +157,10 @@ impl Default for ConfigFile {
             file: None,
             rotation: None,
             rate_limit: None,
-            target_rate_limits: BTreeMap::new(),
+            target_rate_limits: InOrder(Vec::new()),
             sample_traces: config.sampled_traces,
             late_lines: None,
-            fields: BTreeMap::new(),
+            fields: InOrder(Vec::new()),
             denied_keys: None,
             allowed_keys: None,
             span_id: config.span_id,
@@ -184,7 +210,7 @@ impl From<ConfigFile> for Config {
         if let Some(late) = file.late_lines {
             config = config.late_lines(late);
         }
-        for (target, OneRateLimit(limit)) in file.target_rate_limits {
+        for (target, OneRateLimit(limit)) in file.target_rate_limits.0 {
             config = config.target_rate_limit(target, limit);
         }
         if let Some(path) = file.file {
@@ -196,7 +222,7 @@ impl From<ConfigFile> for Config {
         if let Some(keys) = file.allowed_keys {
             config = config.allowed_keys(keys);
         }
-        for (key, value) in file.fields {
+        for (key, value) in file.fields.0 {
             config = config.field(key, value);
         }
         config

@@ -185,3 +185,25 @@ fn a_limit_is_text_too() {
     let error = serde_yaml::from_str::<Config>("level: info\nrate_limit: often\n").unwrap_err();
     assert!(error.to_string().contains("line 2"), "{error}");
 }
+
+#[test]
+fn of_the_targets_in_a_file_the_first_one_counts_and_dashes_are_underscores() {
+    let yaml = "target_rate_limits:\n  db::pool: 1/s x 1\n  db: 1/s x 5\n  my-crate: 1/s x 2\n";
+    let file: Config = serde_yaml::from_str(yaml).unwrap();
+    let written = Written::default();
+    let output = Output::writer(written.clone()).json(true);
+    let config = file.stdout(false).clock(sample_time).output(output);
+    let pipeline = Pipeline::new(config).unwrap();
+    let taken = |logger: &str| {
+        let before = written.lines().len();
+        for _ in 0..10 {
+            info!(pipeline.logger(logger), "busy");
+        }
+        written.lines().len() - before
+    };
+    assert_eq!(taken("db::pool"), 1);
+    assert_eq!(taken("db::other"), 5);
+    assert_eq!(taken("my_crate::module"), 2);
+    assert_eq!(taken("my_crate_too"), 10);
+    assert_eq!(taken("ü"), 10, "shorter than a target, and no ASCII");
+}
