@@ -16,6 +16,7 @@ use crate::pipeline::late::LateRequest;
 use crate::pipeline::trace_ids::{self, TraceIds};
 use crate::render::bound_pool;
 use crate::render::head::RecordMeta;
+use crate::render::scalars;
 use crate::render::static_key::StaticKey;
 use crate::{Level, bind_context, escape};
 use request_id::RequestId;
@@ -299,7 +300,10 @@ fn bind_new(fields: Vec<(String, String)>) {
     };
     for (name, mut value) in fields.into_iter().take(MAX_FIELDS) {
         if !is_bound(&name) {
-            value.truncate(value.floor_char_boundary(MAX_FIELD_BYTES));
+            if value.len() > MAX_FIELD_BYTES {
+                // scrubbed before it is cut: of a secret no part is left
+                value = scalars::kept(&value, value.len(), MAX_FIELD_BYTES).into_owned();
+            }
             bind_context(name, value);
         }
     }

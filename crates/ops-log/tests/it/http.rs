@@ -187,6 +187,16 @@ async fn fields_that_come_with_a_request_are_on_its_lines_bounded_and_redacted()
             "{json}"
         );
     }
+    fn cut() -> Vec<(String, String)> {
+        vec![("note".to_owned(), format!("{}{CUT}", "x".repeat(240)))]
+    }
+    const CUT: &str = "value-that-a-cut-goes-through";
+    ops_log::redact(CUT);
+    let request = Request::get("/api/7");
+    let (_, lines) = served(AccessLog::new().fields_from(cut), request, 200).await;
+    for line in &lines {
+        assert!(!line.json.contains(&CUT[..8]), "{}", line.json);
+    }
     fn panics() -> Vec<(String, String)> {
         panic!("on purpose")
     }
