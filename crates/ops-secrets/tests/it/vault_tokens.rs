@@ -245,3 +245,25 @@ fn a_server_that_nothing_reaches_is_unavailable_and_left_alone() {
     }
     drop((held, listener));
 }
+
+#[test]
+fn a_login_that_finds_nobody_is_no_refused_login() {
+    let server = Server::start(|path, _| match path {
+        LOGIN => (404, "<h1>default backend - 404</h1>"),
+        "/v1/auth/elsewhere/login" => (404, r#"{"errors":["no handler for route"]}"#),
+        _ => DENIED,
+    });
+    let failed = read(&server.secrets(role), "password").unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Transient, "{failed}");
+    assert!(
+        failed.to_string().contains("is its address right?"),
+        "{failed}"
+    );
+    let elsewhere = server.secrets(|source| role(source).login_mount("elsewhere"));
+    let refused = read(&elsewhere, "password").unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unauthenticated, "{refused}");
+    assert!(
+        refused.to_string().contains("no handler for route"),
+        "{refused}"
+    );
+}

@@ -176,12 +176,8 @@ impl Answer {
     /// The secret, if the answer has it. A version that was deleted is absent, and so is what never was; a mount that is none
     /// is an error, and so is an answer that somebody else gave, such as a proxy without a server behind it.
     pub(super) fn secret(&self) -> FetchResult {
-        if self.status == StatusCode::NOT_FOUND {
+        if self.status == StatusCode::NOT_FOUND && self.is_of_a_server() {
             return match self.message() {
-                None if !self.is_of_a_server() => Err(FetchError::failed(
-                    ErrorKind::Transient,
-                    "http status 404, and not by the server itself: is its address right?",
-                )),
                 None => Err(FetchError::Absent),
                 Some(message) => Err(FetchError::failed(ErrorKind::Config, message)),
             };
@@ -216,6 +212,10 @@ impl Answer {
             200..300 => Ok(()),
             400 => Err(FetchError::failed(ErrorKind::Config, message())),
             401 | 403 => Err(FetchError::failed(ErrorKind::AccessDenied, message())),
+            404 if !self.is_of_a_server() => Err(FetchError::failed(
+                ErrorKind::Transient,
+                "http status 404, and not by the server itself: is its address right?",
+            )),
             429 => Err(FetchError::failed(ErrorKind::Throttled, message())),
             // sealed, or not the active one of its cluster
             472 | 473 | 503 => Err(FetchError::unreachable(ErrorKind::Unavailable, message())),
@@ -236,6 +236,14 @@ impl Answer {
 
     pub(super) fn is_refused(&self) -> bool {
         matches!(self.status.as_u16(), 401 | 403)
+    }
+
+    /// The same for a login: the server knows no such method, role or secret id.
+    pub(super) fn is_refused_login(&self) -> bool {
+        match self.status.as_u16() {
+            404 => self.is_of_a_server(),
+            status => matches!(status, 400 | 401 | 403),
+        }
     }
 
     /// Errors of the server, in its own words.

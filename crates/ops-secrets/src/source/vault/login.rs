@@ -95,8 +95,7 @@ impl Login {
         };
         let asked = Instant::now();
         let answer = client.post(None, &path, body, until).await?;
-        let refused = matches!(answer.status.as_u16(), 400 | 401 | 403 | 404);
-        if refused {
+        if answer.is_refused_login() {
             return Err(unauthenticated(refusal(
                 &format!("the login at {path} was refused"),
                 &answer,
