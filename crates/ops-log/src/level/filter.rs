@@ -189,7 +189,9 @@ fn parse_directive(directive: &str) -> Result<(&str, Threshold), Reason> {
     if directive.contains(['[', ']', '{', '}']) {
         return Err(Reason::Span);
     }
-    if directive.contains(char::is_whitespace) && !directive.contains('=') {
+    // quotes that a file of variables keeps, and separators of others: no target has them
+    let is_foreign = directive.contains(['"', '\'', '`', ';', '|']);
+    if is_foreign || (directive.contains(char::is_whitespace) && !directive.contains('=')) {
         return Err(Reason::Unknown);
     }
     match directive.split_once('=') {
@@ -202,12 +204,19 @@ fn parse_directive(directive: &str) -> Result<(&str, Threshold), Reason> {
         None => match Threshold::parse(directive) {
             Some(threshold) => Ok(("", threshold)),
             None if directive.bytes().all(|byte| byte.is_ascii_digit()) => Err(Reason::Unknown),
+            None if ends_in_a_level(directive) => Err(Reason::Unknown),
             None => match almost_a_level(directive) {
                 Some(level) => Err(Reason::AlmostLevel(level)),
                 None => Ok((directive, Threshold::from(Level::Trace))),
             },
         },
     }
+}
+
+/// Reports whether a level stands behind a single colon, as in `my_crate:debug`.
+fn ends_in_a_level(directive: &str) -> bool {
+    let parts = directive.rsplit_once(':');
+    parts.is_some_and(|(target, level)| !target.ends_with(':') && Threshold::parse(level).is_some())
 }
 
 /// The level that a word is a slip of the pen from; such a word is no target.

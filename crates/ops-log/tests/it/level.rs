@@ -34,13 +34,27 @@ fn an_unknown_level_is_refused_with_the_accepted_names() {
 fn filters_read_rust_logs_syntax_and_print_it_back() {
     let filter: Filter = " warn, a::b=debug,a=off, c ,a::b=info".parse().unwrap();
     assert_eq!(filter.to_string(), "warning,a::b=info,a=off,c=trace");
-    for wrong in ["a=loud", "=info", "a[span]=info", "info,a/regex", "a b"] {
+    let foreign = [
+        "\"info\"",
+        "'info'",
+        "info;a=debug",
+        "a=debug|b=info",
+        "a:debug",
+        "a::b: off",
+    ];
+    let wrong = ["a=loud", "=info", "a[span]=info", "info,a/regex", "a b"];
+    for wrong in wrong.into_iter().chain(foreign) {
         let error = wrong.parse::<Filter>().unwrap_err().to_string();
         assert!(
             error.contains("unknown directive") && error.contains("target=level"),
             "{error}"
         );
     }
+    let own: Filter = "a:b,a::debug,http.client".parse().unwrap();
+    assert_eq!(
+        own.to_string(),
+        "info,http.client=trace,a::debug=trace,a:b=trace"
+    );
     assert_eq!("".parse::<Filter>().unwrap(), Filter::new(Level::Info));
 }
 
