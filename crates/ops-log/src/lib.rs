@@ -50,10 +50,11 @@
 //!   ([`Rotation`]). A file that was renamed or deleted is made again within a second.
 //! - A context is never attributed to another request where it belongs to a scope: a future that was wrapped
 //!   ([`with_log_context`], [`fn@spawn`]), work that was carried ([`carry`]), a request of `http::AccessLog`. A bare
-//!   [`bind_context!`] belongs to the tokio task or, outside of tasks, to the thread that runs it. Where several requests
-//!   share one task (`join!`, `FuturesUnordered`, `for_each_concurrent`) or one thread outside of tokio (a pool of
-//!   threads), they share what was bound bare, and lines carry the value that was bound last: wrap each future, carry each
-//!   piece of work. Without the feature `tokio` that holds for all tasks of a thread.
+//!   [`bind_context!`] belongs to the tokio task or, outside of tasks, to the thread that runs it. It is kept for 4096 tasks;
+//!   beyond, the half of them that bound something longest ago lose it. Where several requests share one task (`join!`,
+//!   `FuturesUnordered`, `for_each_concurrent`) or one thread outside of tokio (a pool of threads), they share what was bound
+//!   bare, and lines carry the value that was bound last: wrap each future, carry each piece of work. Without the feature
+//!   `tokio` that holds for all tasks of a thread.
 //! - A level that [`set_level`] changed reverts by itself, after [`LEVEL_TTL`] unless it says otherwise; both are lines.
 //! - Lines that are kept for a request ([`LateLines`]) are redacted before they are kept; a request keeps at most
 //!   [`MAX_LATE_REQUEST_BYTES`], all together [`MAX_LATE_BYTES`]. While none are kept they cost nothing.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::Value;
 use crate::context::capture::Capture;
 use crate::context::late::LateBuffer;
-use crate::context::owner::Owner;
+use crate::context::owner::{BareTasks, Owner};
 use crate::render::bound::{BoundFields, bind};
 
 /// Bound fields and capture of a thread or a task.
@@ -28,18 +28,12 @@ thread_local! {
     static CURRENT: RefCell<Context> = const { RefCell::new(Context { bound: None, capture: None, late: None, owner: Owner::NOBODY }) };
 }
 
-/// Returns the context of the caller; one that another task left behind on this thread is not returned.
+/// Contexts of tasks that have no scope.
+static BARE_TASKS: BareTasks<Context> = BareTasks::new();
+
+/// Returns the context of the caller; that of the thread, or of another task, is not returned to a task.
 pub(crate) fn current() -> Context {
-    CURRENT
-        .try_with(|current| {
-            let current = current.borrow();
-            if current.owner.is_here() {
-                current.clone()
-            } else {
-                Context::default()
-            }
-        })
-        .unwrap_or_default()
+    with_current(Context::clone).unwrap_or_default()
 }
 
 /// The same, looked at where it is: meanwhile nobody may bind anything.
@@ -48,7 +42,10 @@ pub(crate) fn with_current<R>(look: impl FnOnce(&Context) -> R) -> Option<R> {
     CURRENT
         .try_with(|current| {
             let current = current.borrow();
-            current.owner.is_here().then(|| look(&current))
+            match current.owner.is_here() {
+                true => Some(look(&current)),
+                false => BARE_TASKS.current().map(|context| look(&context)),
+            }
         })
         .ok()
         .flatten()
@@ -111,8 +108,15 @@ fn replace(mut context: Context) {
     // values are dropped after the borrow: their end may be a line of its own
     let _before = CURRENT.try_with(|current| {
         let mut current = current.borrow_mut();
-        context.owner = current.owner.of_next_binding();
-        std::mem::replace(&mut *current, context)
+        context.owner = current.owner;
+        if !current.owner.is_here() {
+            match BARE_TASKS.keep(context) {
+                Ok(before) => return (None, before),
+                Err(given_back) => context = given_back,
+            }
+            context.owner = Owner::NOBODY;
+        }
+        (Some(std::mem::replace(&mut *current, context)), Vec::new())
     });
 }
 

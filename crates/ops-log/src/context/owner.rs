@@ -1,77 +1,113 @@
 //! Owner of the context that a thread holds: a worker thread is shared by many tasks.
 //!
-//! A future that was wrapped brings its context along each time it is polled. A bare task that binds something leaves it
-//! on the thread, where the next task must not find it, nor the same task after it bound something else on another thread.
+//! A future that was wrapped brings its context along each time it is polled. What a bare task binds is kept under the id of the
+//! task: on the thread the next task would find it, and the task itself may go on on another one.
 
 #[cfg(feature = "tokio")]
 mod tasks {
     use std::collections::HashMap;
     use std::sync::LazyLock;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-    use parking_lot::Mutex;
-    use tokio::task::Id;
+    use parking_lot::RwLock;
+    use tokio::task::{Id, try_id};
 
-    /// Bare tasks whose last binding is known. Beyond, all of them lose what they bound.
+    /// Bare tasks that something is kept for. Beyond, the half of them that bound something longest ago lose it: nobody says that a
+    /// task ended.
     const MAX_BARE_TASKS: usize = 4096;
 
-    static LAST_BINDING: LazyLock<Mutex<HashMap<Id, u64>>> = LazyLock::new(Mutex::default);
-    static BINDINGS: AtomicU64 = AtomicU64::new(1);
-
-    /// The task that a context was bound in, and for a bare task its binding.
+    /// The task whose context a thread holds; `None` for the thread's own.
     #[derive(Clone, Copy, Debug, Default)]
-    pub(crate) struct Owner {
-        task: Option<Id>,
-        /// 0 in a scope, which ends with the poll that it began in.
-        binding: u64,
-    }
+    pub(crate) struct Owner(Option<Id>);
 
     impl Owner {
-        pub(crate) const NOBODY: Self = Self {
-            task: None,
-            binding: 0,
-        };
+        pub(crate) const NOBODY: Self = Self(None);
 
         pub(crate) fn of_scope() -> Self {
-            Self {
-                task: tokio::task::try_id(),
-                binding: 0,
-            }
+            Self(try_id())
         }
 
         #[inline]
         pub(crate) fn is_here(&self) -> bool {
-            self.task == tokio::task::try_id() && (self.binding == 0 || self.is_last_binding())
+            self.0 == try_id()
         }
+    }
 
-        fn is_last_binding(&self) -> bool {
-            let last = LAST_BINDING.lock();
-            self.task
-                .is_none_or(|task| last.get(&task) == Some(&self.binding))
-        }
+    /// What bare tasks have bound.
+    pub(crate) struct BareTasks<T> {
+        /// Set once anything was: most processes ask no further.
+        any: AtomicBool,
+        kept: LazyLock<RwLock<Kept<T>>>,
+    }
 
-        /// The owner of what is bound next, where this one's context was found.
-        pub(crate) fn of_next_binding(&self) -> Self {
-            let task = tokio::task::try_id();
-            if self.task == task && self.binding == 0 {
-                return *self;
+    struct Kept<T> {
+        /// Each with the number of its binding.
+        of: HashMap<Id, (u64, T)>,
+        bindings: u64,
+    }
+
+    impl<T: Clone> BareTasks<T> {
+        pub(crate) const fn new() -> Self {
+            Self {
+                any: AtomicBool::new(false),
+                kept: LazyLock::new(|| {
+                    RwLock::new(Kept {
+                        of: HashMap::new(),
+                        bindings: 0,
+                    })
+                }),
             }
-            let Some(id) = task else {
-                return Self::NOBODY;
+        }
+
+        /// Returns what the task that runs has bound.
+        #[inline]
+        pub(crate) fn current(&self) -> Option<T> {
+            self.any.load(Relaxed).then(|| self.look_up()).flatten()
+        }
+
+        #[cold]
+        fn look_up(&self) -> Option<T> {
+            let id = try_id()?;
+            self.kept.read().of.get(&id).map(|(_, kept)| kept.clone())
+        }
+
+        /// Keeps this for the task that runs. Returns what it takes the place of, for the caller to drop.
+        ///
+        /// # Errors
+        ///
+        /// Gives it back if no task runs.
+        pub(crate) fn keep(&self, what: T) -> Result<Vec<T>, T> {
+            let Some(id) = try_id() else {
+                return Err(what);
             };
-            let binding = BINDINGS.fetch_add(1, Ordering::Relaxed);
-            let mut last = LAST_BINDING.lock();
-            if last.len() >= MAX_BARE_TASKS {
-                last.clear();
+            self.any.store(true, Relaxed);
+            Ok(self.kept.write().put(id, what))
+        }
+    }
+
+    impl<T> Kept<T> {
+        /// Returns what was kept for the task, and what there is no room for any more.
+        fn put(&mut self, id: Id, what: T) -> Vec<T> {
+            let mut gone = Vec::new();
+            if self.of.len() >= MAX_BARE_TASKS && !self.of.contains_key(&id) {
+                let mut numbers: Vec<u64> = self.of.values().map(|(number, _)| *number).collect();
+                numbers.sort_unstable();
+                let oldest_kept = numbers[MAX_BARE_TASKS / 2];
+                let old = self.of.extract_if(|_, (number, _)| *number < oldest_kept);
+                gone.extend(old.map(|(_, (_, what))| what));
             }
-            last.insert(id, binding);
-            Self { task, binding }
+            self.bindings += 1;
+            let before = self.of.insert(id, (self.bindings, what));
+            gone.extend(before.map(|(_, before)| before));
+            gone
         }
     }
 }
 
 #[cfg(not(feature = "tokio"))]
 mod threads {
+    use std::marker::PhantomData;
+
     /// Without tokio a thread has one owner.
     #[derive(Clone, Copy, Debug, Default)]
     pub(crate) struct Owner(());
@@ -87,14 +123,27 @@ mod threads {
         pub(crate) fn is_here(&self) -> bool {
             true
         }
+    }
 
-        pub(crate) fn of_next_binding(&self) -> Self {
-            Self(())
+    /// Nothing: there are no tasks.
+    pub(crate) struct BareTasks<T>(PhantomData<fn() -> T>);
+
+    impl<T> BareTasks<T> {
+        pub(crate) const fn new() -> Self {
+            Self(PhantomData)
+        }
+
+        pub(crate) fn current(&self) -> Option<T> {
+            None
+        }
+
+        pub(crate) fn keep(&self, what: T) -> Result<Vec<T>, T> {
+            Err(what)
         }
     }
 }
 
 #[cfg(feature = "tokio")]
-pub(crate) use tasks::Owner;
+pub(crate) use tasks::{BareTasks, Owner};
 #[cfg(not(feature = "tokio"))]
-pub(crate) use threads::Owner;
+pub(crate) use threads::{BareTasks, Owner};
