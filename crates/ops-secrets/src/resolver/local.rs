@@ -73,6 +73,7 @@ impl Resolver {
                 outcome: format!("{}: not asked, {}", aws.path, self.aws.reason),
             });
         }
+        tried.extend(self.not_asked(place));
         if let Some(secret) = self.from_dotenv(place, &mut tried)? {
             return Ok(Found::Secret(secret));
         }
@@ -94,6 +95,18 @@ impl Resolver {
             None if required => Err(failed(request.name, ErrorKind::Missing, tried)),
             None => Ok(Found::Nowhere(tried)),
         }
+    }
+
+    /// Returns why no remote source was asked, although there is one: that is what is to be mended as often as not.
+    fn not_asked(&self, place: Place<'_>) -> Option<Attempt> {
+        let why = match place.tracked {
+            None => "it is not in the catalog",
+            Some(tracked) if !tracked.is_remote => "the catalog has no aws_path for it",
+            Some(_) => return None,
+        };
+        let source = self.chain.first()?;
+        let outcome = format!("{}: not asked, {why}", place.name);
+        Some(Attempt { source, outcome })
     }
 
     fn from_dotenv(

@@ -95,6 +95,11 @@ impl SourceChain {
             .any(|stage| (stage.name_of)(target).is_some())
     }
 
+    /// The source that is asked first for whatever it knows; `None` if there is none.
+    pub(crate) fn first(&self) -> Option<SecretSource> {
+        self.stages.first().map(|stage| stage.source.origin)
+    }
+
     /// The source that is asked first for the target; a failure before any answer is that one's.
     pub(crate) fn first_for(&self, target: &Target) -> SecretSource {
         let mut stages = self.stages.iter();

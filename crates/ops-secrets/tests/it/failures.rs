@@ -11,7 +11,7 @@ use ops_secrets::{
 };
 use parking_lot::Mutex;
 
-use crate::config;
+use crate::{Bench, config};
 
 /// A store that has everything, until it denies everything.
 struct Store(Arc<AtomicBool>);
@@ -127,4 +127,24 @@ fn a_value_that_no_remote_source_has_is_of_no_age() {
     );
     assert!(!absent.not_asked_yet);
     assert_eq!(found.age_seconds, Some(7));
+}
+
+#[test]
+fn a_name_for_which_no_store_was_asked_is_told_as_one() {
+    let catalog = "secrets: {here: {}, there: {aws_path: 'ssm:/there'}}";
+    let bench = Bench::new(|config| config.catalog_text(catalog));
+    let told = |secrets: &Secrets, name: &str| {
+        let missing = secrets.get(name).blocking().unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::Missing);
+        missing.to_string()
+    };
+    let of = |name: &str| told(&bench.secrets, name);
+    assert!(of("thero").contains("aws_ssm (thero: not asked, it is not in the catalog)"));
+    assert!(of("here").contains("aws_ssm (here: not asked, the catalog has no aws_path for it)"));
+    assert!(of("there").contains("aws_ssm (/there: not there)"));
+    let nowhere = Secrets::new(config().catalog_text(catalog)).unwrap();
+    assert!(
+        !told(&nowhere, "thero").contains("not asked"),
+        "no store is there"
+    );
 }
