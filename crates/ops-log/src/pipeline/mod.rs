@@ -31,7 +31,7 @@ use crate::pipeline::limiter::{Limiter, Verdict};
 use crate::pipeline::line_log::LineLog;
 use crate::pipeline::ring::RecentLines;
 use crate::pipeline::trace_sampling::TraceSampling;
-use crate::redact::deny;
+use crate::redact::{self, deny};
 use crate::render::bound::BoundFields;
 use crate::render::head::RecordMeta;
 use crate::render::line::Line;
@@ -436,6 +436,7 @@ impl PipelineRef {
         self.deref().configure(config)?;
         if matches!(self, Self::Global) {
             deny::set_current(config.deny_list());
+            redact::outdate();
         }
         self.levels_changed();
         Ok(())

@@ -2,6 +2,7 @@
 
 pub(crate) mod deny;
 mod encoding;
+mod parts;
 mod pattern;
 pub(crate) mod scrub;
 mod url;
@@ -30,7 +31,8 @@ static PATTERNS: ArcSwapOption<Patterns> = ArcSwapOption::const_empty();
 static VALUES: LazyLock<Mutex<HashMap<String, u64>>> = LazyLock::new(Mutex::default);
 
 /// Scrubs this value from every line from here on, in each form that escaping gives it: JSON and `Debug`, nested in each
-/// other, percent-encoding (up to three times) and HTML. Each line of a value with several lines is scrubbed too.
+/// other, percent-encoding (up to three times) and HTML. Each line of a value with several lines is scrubbed too, and so are the
+/// secrets within it: what a JSON document has under [`DENIED_KEYS`](crate::DENIED_KEYS), and passwords and tokens in URLs.
 ///
 /// A value shorter than [`MIN_REDACTED_BYTES`] is ignored. Registering costs little: the next line that is written
 /// rebuilds the search once for all values that were registered before it.
@@ -52,6 +54,11 @@ pub fn unredact(value: &str) {
         STALE.store(true, Ordering::Release);
         ACTIVE.store(!values.is_empty(), Ordering::Release);
     }
+}
+
+/// Lets the search be built anew: the list of denied keys is another one.
+pub(crate) fn outdate() {
+    STALE.store(true, Ordering::Release);
 }
 
 /// Returns the text without registered values and credentials in URLs; `None` if it holds none.

@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
-use crate::redact::MIN_REDACTED_BYTES;
+use crate::redact::deny::{self, DenyList};
 use crate::redact::encoding::{Decoded, ENTITIES, ENTITY_LEVELS, PERCENT_LEVELS};
+use crate::redact::{MIN_REDACTED_BYTES, parts};
 
 /// Beginnings are this long if the value allows it.
 const ANCHOR_BYTES: usize = 8;
@@ -35,7 +36,8 @@ pub(crate) struct Patterns {
 impl Patterns {
     /// Builds the search; `None` if there is no value.
     pub(crate) fn new<'a>(values: impl Iterator<Item = &'a String>) -> Option<Self> {
-        let mut patterns: Vec<Pattern> = values.flat_map(|value| Pattern::of(value)).collect();
+        let mut patterns: Vec<Pattern> =
+            deny::with_current(|deny| values.flat_map(|value| Pattern::of(value, deny)).collect());
         patterns.sort_by(|a, b| a.0.cmp(&b.0));
         patterns.dedup_by(|a, b| a.0 == b.0);
         let mut owners: Vec<Vec<u32>> = Vec::new();
@@ -91,9 +93,10 @@ impl Patterns {
 struct Pattern(Box<[char]>);
 
 impl Pattern {
-    /// The value, the same without the white space around it, and each of its lines that is long enough; the frame lines
-    /// of a PEM file are no secret.
-    fn of(value: &str) -> Vec<Self> {
+    /// The value, the same without the white space around it, and each of its lines and of the secrets in it that is long enough; the
+    /// frame lines of a PEM file are no secret.
+    fn of(value: &str, deny: &DenyList) -> Vec<Self> {
+        let parts = parts::of(value, deny);
         let lines = value
             .split(['\n', '\r'])
             // variables hold a file in one line, whose reader puts the line breaks back
@@ -103,6 +106,7 @@ impl Pattern {
         [value, value.trim()]
             .into_iter()
             .chain(lines)
+            .chain(parts.iter().map(String::as_str))
             .filter(|text| text.len() >= MIN_REDACTED_BYTES)
             .map(|text| Self(text.chars().collect()))
             .collect()

@@ -138,7 +138,7 @@ fn denied_value(parameter: &str, at: usize, deny: &DenyList) -> Option<Range<usi
 }
 
 /// The text with one level of percent-encoding taken back; what is no UTF-8 then is replaced.
-fn percent_decoded(text: &str) -> Cow<'_, str> {
+pub(super) fn percent_decoded(text: &str) -> Cow<'_, str> {
     match Decoded::new(text.as_bytes(), b'%').and_then(|text| text.next()) {
         Some(decoded) => Cow::Owned(String::from_utf8_lossy(&decoded.bytes).into_owned()),
         None => Cow::Borrowed(text),

@@ -32,6 +32,40 @@ fn a_registered_value_is_in_no_line_however_it_is_escaped() {
 }
 
 #[test]
+fn the_secrets_within_a_value_are_in_no_line_and_what_stands_beside_them_is() {
+    let document = r#"{"username": "app-of-the-parts", "engine": "postgres-of-parts",
+        "password": "pass\"word-of-parts", "nested": [{"api_key": ["first-of-the-keys", 7531864209]}],
+        "url": "https://app:inner%40of-parts@host-of-parts/x", "token": "short"}"#;
+    let url = "postgres://user-of-parts:outer-of-parts@db-of-parts:5432/name?sslmode=require";
+    let text = r#"as app-of-the-parts to postgres-of-parts and host-of-parts: "pass\"word-of-parts",
+        pass"word-of-parts, inner@of-parts, inner%40of-parts, first-of-the-keys, 7531864209, short;
+        user-of-parts at db-of-parts with outer-of-parts"#;
+    let shown = |text: &str| redacted(text).unwrap_or_else(|| text.to_owned());
+    redact(document);
+    redact(url);
+    let scrubbed = shown(text);
+    for gone in [
+        "word-of-parts",
+        "of-parts,",
+        "first-of",
+        "753186",
+        "outer-of",
+    ] {
+        assert!(!scrubbed.contains(gone), "{gone}: {scrubbed}");
+    }
+    let names = ["app-of-the-parts", "postgres-of-parts", "host-of-parts"];
+    for name in names
+        .into_iter()
+        .chain(["short", "user-of-parts", "db-of-parts"])
+    {
+        assert!(scrubbed.contains(name), "{name}: {scrubbed}");
+    }
+    unredact(document);
+    unredact(url);
+    assert_eq!(shown(text), text);
+}
+
+#[test]
 fn a_value_of_digits_leaves_valid_json() {
     redact("8642097531");
     let (pipeline, written) = json();
