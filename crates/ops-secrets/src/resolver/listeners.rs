@@ -144,7 +144,8 @@ impl Listeners {
                 continue;
             }
             let (place, secret) = each;
-            let sensitive = place.is_sensitive() && secret.expose().len() >= MIN_ANNOUNCED_BYTES;
+            let text = secret.expose();
+            let sensitive = text.len() >= MIN_ANNOUNCED_BYTES && place.is_sensitive(text);
             let now = Arc::new(InUse::new((*secret).clone(), sensitive));
             let before = self.replace(*place, Arc::clone(&now));
             if sensitive {

@@ -44,9 +44,10 @@ impl<'a> Place<'a> {
             .map_or(self.name, |tracked| tracked.entry.name.as_str())
     }
 
-    pub(crate) fn is_sensitive(&self) -> bool {
+    /// Reports whether listeners hear of this value.
+    pub(crate) fn is_sensitive(&self, value: &str) -> bool {
         self.tracked.map_or_else(
-            || looks_secret(self.name),
+            || looks_secret(self.name) || has_password(value),
             |tracked| tracked.entry.sensitive,
         )
     }
@@ -118,4 +119,13 @@ pub(crate) fn looks_secret(name: &str) -> bool {
         before.is_some_and(|before| !before.ends_with(|last: char| last.is_alphanumeric()))
     };
     SECRET_PARTS.iter().any(|part| name.contains(part)) || SECRET_ENDINGS.iter().any(ends_in)
+}
+
+/// Returns whether a value is a URL with a password, whatever it is called: `postgres://app:PASSWORD@db/name`.
+fn has_password(value: &str) -> bool {
+    let rest = value.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let userinfo = authority.rsplit_once('@').map(|(userinfo, _)| userinfo);
+    let password = userinfo.and_then(|userinfo| userinfo.split_once(':'));
+    password.is_some_and(|(_, password)| !password.is_empty())
 }

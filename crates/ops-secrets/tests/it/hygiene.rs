@@ -104,7 +104,10 @@ fn short_values_defaults_and_what_is_not_sensitive_are_not_told() {
         ("OPEN_TOKEN", "a-public-value"),
         ("SHORT_TOKEN", "1234567"),
         ("DATABASE_HOST", "db.internal"),
+        ("CACHE_URL", "redis://cache.internal:6379/0?at=a:b@c"),
+        ("GIT_URL", "ssh://git@git.internal"),
         ("OTHER_TOKEN", "a-secret-value"),
+        ("DATABASE_URL", "postgres://app:hunter2@db.internal/shop"),
     ];
     let secrets = Secrets::new(config().catalog_text(catalog).environment(variables)).unwrap();
     let told = listen(&secrets);
@@ -112,14 +115,21 @@ fn short_values_defaults_and_what_is_not_sensitive_are_not_told() {
         "open_token",
         "SHORT_TOKEN",
         "DATABASE_HOST",
+        "CACHE_URL",
+        "GIT_URL",
         "OTHER_TOKEN",
+        "DATABASE_URL",
         "registry_api_key",
     ] {
         secrets.get(name).blocking().unwrap();
     }
+    let url = "postgres://app:hunter2@db.internal/shop";
     assert_eq!(
         *told.lock().unwrap(),
-        [line("OTHER_TOKEN", "a-secret-value", false)]
+        [
+            line("OTHER_TOKEN", "a-secret-value", false),
+            line("DATABASE_URL", url, false),
+        ]
     );
 }
 
