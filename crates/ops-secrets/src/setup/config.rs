@@ -277,8 +277,8 @@ impl Config {
 
     /// Reads these variables instead of the process's, for tests and for hosts that sandbox their environment.
     ///
-    /// AWS too gets its keys, profile, files, web identity, region and endpoints from them alone. The variables of
-    /// containers (`AWS_CONTAINER_CREDENTIALS_*`), which the SDK reads from the process, are an error.
+    /// AWS too gets its keys, profile, files, web identity, region and endpoints (also by FIPS and dual stack) from them alone.
+    /// The variables of containers (`AWS_CONTAINER_CREDENTIALS_*`), which the SDK reads from the process, are an error.
     #[must_use]
     pub fn environment<K, V>(mut self, variables: impl IntoIterator<Item = (K, V)>) -> Self
     where

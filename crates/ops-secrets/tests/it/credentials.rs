@@ -296,3 +296,27 @@ fn credentials_that_are_late_are_told_as_late_and_named_ones_are_not_passed_over
         );
     }
 }
+
+/// The SDK refuses both together, and says so only if it knows of both.
+#[test]
+fn endpoints_that_a_given_environment_asks_for_are_not_passed_over() {
+    let proxy = Proxy::always(Fault::Body(ANSWER.into()));
+    let keys = [
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIA"),
+        ("AWS_SECRET_ACCESS_KEY", "s"),
+    ];
+    let ask = |variable: &str, on: &str| {
+        let variables = [&keys[..], &[(variable, on)]].concat();
+        let config = with(&variables).endpoint_url(&proxy.url);
+        Secrets::new(config).unwrap().get("a").blocking()
+    };
+    for (variable, word) in [
+        ("AWS_USE_FIPS_ENDPOINT", "FIPS"),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "Dualstack"),
+    ] {
+        let refused = ask(variable, "true").unwrap_err();
+        assert!(refused.to_string().contains(word), "{refused}");
+        assert_eq!(ask(variable, "false").unwrap().expose(), "value-of-a");
+    }
+}

@@ -110,6 +110,13 @@ where
             Refused::no(FetchError::failed(ErrorKind::Config, detail))
         }
         SdkError::TimeoutError(_) => once("no answer in time"),
+        // nothing was sent: an endpoint that the settings contradict, for one
+        SdkError::DispatchFailure(failure)
+            if failure.as_other().is_none() && failure.is_other() =>
+        {
+            let detail = format!("the request could not be made: {}", chain(error));
+            Refused::no(FetchError::failed(ErrorKind::Config, detail))
+        }
         _ => once("the answer could not be read"),
     }
 }

@@ -147,6 +147,8 @@ impl Session {
                 .retry_config(retries)
                 .identity_cache(identity);
             sdk.set_credentials_provider(Some(provider.shared()));
+            sdk.set_use_fips(settings.flag("AWS_USE_FIPS_ENDPOINT"));
+            sdk.set_use_dual_stack(settings.flag("AWS_USE_DUALSTACK_ENDPOINT"));
             return Ok(sdk.build());
         }
         let loader = aws_config::defaults(BehaviorVersion::latest())
@@ -159,11 +161,16 @@ impl Session {
 }
 
 impl AwsSettings {
+    fn flag(&self, variable: &str) -> Option<bool> {
+        let text = self.environment.text(variable)?;
+        Some(text.trim().eq_ignore_ascii_case("true"))
+    }
+
     /// The endpoint of one service: the configured one, else the variables'.
     fn endpoint(&self, variable: &str) -> Option<String> {
         let configured = self.endpoint_url.clone();
-        let ignored = self.environment.text("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
-        if configured.is_some() || ignored.is_some_and(|on| on.eq_ignore_ascii_case("true")) {
+        let ignored = self.flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
+        if configured.is_some() || ignored == Some(true) {
             return configured;
         }
         let named = self.environment.text(variable);
