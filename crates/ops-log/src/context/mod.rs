@@ -44,11 +44,18 @@ pub(crate) fn with_current<R>(look: impl FnOnce(&Context) -> R) -> Option<R> {
             let current = current.borrow();
             match current.owner.is_here() {
                 true => Some(look(&current)),
-                false => BARE_TASKS.current().map(|context| look(&context)),
+                false => with_bare(look),
             }
         })
         .ok()
         .flatten()
+}
+
+/// Apart, so that lines of scopes and threads do not carry it along.
+#[cold]
+#[inline(never)]
+fn with_bare<R>(look: impl FnOnce(&Context) -> R) -> Option<R> {
+    BARE_TASKS.current().map(|context| look(&context))
 }
 
 /// Reports whether lines of this thread or task are captured.
