@@ -123,7 +123,7 @@ impl Resolver {
         };
         let (kind, outcome) = match self.dotenv.load() {
             None => return absent(format!("{file}: no such file")),
-            Some(Err(problem)) => (ErrorKind::Config, format!("{file}: {problem}")),
+            Some(Err(unread)) => (unread.kind, format!("{file}: {}", unread.problem)),
             Some(Ok(parsed)) => match parsed.get(variable) {
                 Ok(None) => {
                     let unset = unset(variable, parsed.has(variable));

@@ -102,7 +102,8 @@ impl Secrets {
         let loaded = resolver.dotenv.load();
         let refused = loaded
             .as_ref()
-            .and_then(|loaded| loaded.as_ref().err().cloned());
+            .and_then(|loaded| loaded.as_ref().err())
+            .map(|unread| unread.problem.clone());
         let dotenv = DotEnvReport {
             path: resolver.dotenv.path().display().to_string(),
             present: loaded.is_some(),

@@ -123,16 +123,20 @@ impl SecretFiles {
     }
 
     fn load(&self, path: &Path) -> Result<Option<Arc<Zeroizing<String>>>, Refusal> {
-        let refused = |outcome: &str| Refusal {
-            kind: ErrorKind::Config,
+        let refusal = |kind, outcome: &str| Refusal {
+            kind,
             outcome: format!("{}: {outcome}", path.display()),
         };
+        let refused = |outcome: &str| refusal(ErrorKind::Config, outcome);
+        // not kept: the next call may be luckier
+        let failed = |outcome: &str| Err(refusal(ErrorKind::Transient, outcome));
         for _ in 0..TRIES {
             let stamp = match Stamp::at(path) {
                 Ok(stamp) => stamp,
                 Err(Refused::NotFound) if self.loaded.lock().contains_key(path) => continue,
                 Err(Refused::NotFound) => return Ok(None),
                 Err(Refused::Problem(problem)) => return Err(refused(&problem)),
+                Err(Refused::Failed(why)) => return failed(&why),
             };
             if let Some((seen, loaded)) = self.loaded.lock().get(path)
                 && *seen == stamp
@@ -142,6 +146,7 @@ impl SecretFiles {
             let (stamp, loaded) = match trusted_file::read(path, MAX_SECRET_FILE_BYTES) {
                 Ok(file) => (file.stamp, text(path, &file.bytes).map(Arc::new)),
                 Err(Refused::Problem(problem)) => (stamp, Err(refused(&problem))),
+                Err(Refused::Failed(why)) => return failed(&why),
                 Err(Refused::NotFound) => continue,
             };
             report(path, &stamp, &loaded);

@@ -34,7 +34,10 @@ type Time = (i64, i64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     NotFound,
+    /// It stays so until the file is changed.
     Problem(String),
+    /// The system could not do it now: too many open files, a disk that fails.
+    Failed(String),
 }
 
 impl Stamp {
@@ -91,7 +94,7 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<TrustedFile, Refused> {
         }
     }
     let changing = "the file changed during each attempt to read it";
-    Err(Refused::Problem(changing.into()))
+    Err(Refused::Failed(changing.into()))
 }
 
 /// The path as it leads now, wherever the process moves to later.
@@ -102,8 +105,33 @@ pub(crate) fn anchored(path: &Path) -> PathBuf {
 fn refused(error: io::Error) -> Refused {
     match error.kind() {
         io::ErrorKind::NotFound => Refused::NotFound,
+        _ if passes(&error) => Refused::Failed(error.to_string()),
         _ => Refused::Problem(error.to_string()),
     }
+}
+
+/// Reports whether a failure says nothing of the file.
+#[cfg(unix)]
+fn passes(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::MFILE
+                | Errno::NFILE
+                | Errno::NOMEM
+                | Errno::INTR
+                | Errno::AGAIN
+                | Errno::IO
+                | Errno::STALE
+                | Errno::TIMEDOUT
+        )
+    )
+}
+
+#[cfg(not(unix))]
+fn passes(_: &io::Error) -> bool {
+    false
 }
 
 fn too_large(max: u64) -> String {

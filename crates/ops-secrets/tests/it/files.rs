@@ -287,3 +287,43 @@ fn move_on() {
     assert_eq!(found, ["from-dotenv", "from-the-folder", "from-the-file"]);
     assert_eq!(secrets.report().dotenv.path, ".env");
 }
+
+#[test]
+fn a_file_that_could_not_be_opened_for_want_of_descriptors_is_read_once_there_are_some() {
+    if std::env::var_os("OPS_TEST_DESCRIPTORS").is_some() {
+        return without_descriptors();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("env"), "IN_DOTENV=from-dotenv\n", 0o600);
+    write(&folder.path().join("in_folder"), "from-the-folder", 0o600);
+    let name = "files::a_file_that_could_not_be_opened_for_want_of_descriptors_is_read_once_there_are_some";
+    let mut child = std::process::Command::new("sh");
+    child.args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""]);
+    child.arg(std::env::current_exe().unwrap());
+    child.args(["--exact", name, "--test-threads=1"]);
+    child
+        .env("OPS_TEST_DESCRIPTORS", "1")
+        .current_dir(folder.path());
+    let output = child.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("1 passed"), "{told}");
+}
+
+fn without_descriptors() {
+    let config = config()
+        .catalog_text("secrets: {in_dotenv: {default: never}, in_folder: {default: never}}")
+        .dotenv("env")
+        .secrets_folder(".");
+    let secrets = Secrets::new(config).unwrap();
+    let get = |name: &str| secrets.get(name).blocking();
+    let held: Vec<_> = std::iter::from_fn(|| fs::File::open("env").ok()).collect();
+    for name in ["in_dotenv", "in_folder"] {
+        let failed = get(name).unwrap_err();
+        assert_eq!(failed.kind(), ErrorKind::Transient, "{failed}");
+        assert!(failed.to_string().contains("open files"), "{failed}");
+    }
+    drop(held);
+    assert_eq!(get("in_dotenv").unwrap().expose(), "from-dotenv");
+    assert_eq!(get("in_folder").unwrap().expose(), "from-the-folder");
+}

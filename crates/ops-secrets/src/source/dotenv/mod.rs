@@ -12,6 +12,7 @@ pub use parse::Diagnostic;
 pub(crate) use parse::Parsed;
 
 use crate::caught::caught;
+use crate::error::ErrorKind;
 use crate::source::env::Environment;
 use crate::source::trusted_file::{self, Refused, Stamp};
 
@@ -29,8 +30,27 @@ pub(crate) struct DotEnv {
     loaded: Mutex<Option<(Stamp, Loaded)>>,
 }
 
-/// Content of the file now, or why it is refused.
-pub(crate) type Loaded = Result<Arc<Parsed>, String>;
+/// Content of the file now, or why there is none.
+pub(crate) type Loaded = Result<Arc<Parsed>, Unread>;
+
+/// Reason why a file that is there has no content.
+#[derive(Clone)]
+pub(crate) struct Unread {
+    pub(crate) kind: ErrorKind,
+    pub(crate) problem: String,
+}
+
+impl Unread {
+    fn refused(problem: String) -> Self {
+        let kind = ErrorKind::Config;
+        Self { kind, problem }
+    }
+
+    fn failed(problem: String) -> Self {
+        let kind = ErrorKind::Transient;
+        Self { kind, problem }
+    }
+}
 
 impl DotEnv {
     pub(crate) fn new(path: PathBuf, variables: Option<Environment>) -> Self {
@@ -51,7 +71,8 @@ impl DotEnv {
         let stamp = match Stamp::at(&self.place) {
             Ok(stamp) => stamp,
             Err(Refused::NotFound) => return None,
-            Err(Refused::Problem(problem)) => return Some(Err(problem)),
+            Err(Refused::Problem(problem)) => return Some(Err(Unread::refused(problem))),
+            Err(Refused::Failed(why)) => return Some(Err(Unread::failed(why))),
         };
         let mut loaded = self.loaded.lock();
         if let Some((seen, content)) = loaded.as_ref()
@@ -64,7 +85,9 @@ impl DotEnv {
                 let parsed = Parsed::read(&file.bytes, self.variables.as_ref());
                 (file.stamp, Ok(Arc::new(parsed)))
             }
-            Err(Refused::Problem(problem)) => (stamp, Err(problem)),
+            Err(Refused::Problem(problem)) => (stamp, Err(Unread::refused(problem))),
+            // not kept: the next call may be luckier
+            Err(Refused::Failed(why)) => return Some(Err(Unread::failed(why))),
             Err(Refused::NotFound) => return None,
         };
         *loaded = Some((stamp.clone(), content.clone()));
@@ -76,7 +99,7 @@ impl DotEnv {
     fn report(&self, content: &Loaded, stamp: &Stamp) {
         let file = self.path.display();
         match content {
-            Err(problem) => {
+            Err(Unread { problem, .. }) => {
                 tracing::warn!(target: "ops_secrets", %file, %problem, "dotenv_file_refused")
             }
             Ok(parsed) => {

@@ -208,6 +208,10 @@ fn file(path: &Path) -> Result<Zeroizing<String>, FetchError> {
         trusted_file::read(path, MAX_SECRET_FILE_BYTES).map_err(|refused| match refused {
             Refused::NotFound => problem("no such file"),
             Refused::Problem(why) => problem(&why),
+            Refused::Failed(why) => {
+                let detail = format!("{}: {why}", path.display());
+                FetchError::failed(ErrorKind::Transient, detail)
+            }
         })?;
     match std::str::from_utf8(&read.bytes).map(str::trim) {
         Ok("") => Err(problem("no token in it")),
