@@ -6,17 +6,18 @@ use crate::resolver::get::Get;
 use crate::resolver::secrets::Secrets;
 use crate::{Config, SecretError, SecretSource};
 
-static GLOBAL: OnceLock<Result<Secrets, SecretError>> = OnceLock::new();
+static GLOBAL: OnceLock<Secrets> = OnceLock::new();
 
 /// Returns the process's resolver: the one given to [`init`], else one configured by the environment at the first use.
 ///
 /// # Errors
-/// Fails if the configuration by the environment is wrong.
+/// Fails if the configuration by the environment is wrong. The next call tries again.
 pub fn global() -> Result<&'static Secrets, SecretError> {
-    GLOBAL
-        .get_or_init(Secrets::from_env)
-        .as_ref()
-        .map_err(Clone::clone)
+    if let Some(secrets) = GLOBAL.get() {
+        return Ok(secrets);
+    }
+    let secrets = Secrets::from_env()?;
+    Ok(GLOBAL.get_or_init(|| secrets))
 }
 
 /// Makes the process's resolver.
@@ -25,7 +26,7 @@ pub fn global() -> Result<&'static Secrets, SecretError> {
 /// Fails if the configuration is wrong, or the process has a resolver already.
 pub fn init(config: Config) -> Result<&'static Secrets, SecretError> {
     let secrets = Secrets::new(config)?;
-    if GLOBAL.set(Ok(secrets)).is_err() {
+    if GLOBAL.set(secrets).is_err() {
         return Err(SecretError::config(
             "the process already has a resolver: call init before the first get_secret",
         ));

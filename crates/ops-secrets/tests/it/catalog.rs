@@ -278,3 +278,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_configuration_that_was_wrong_once_does_not_stay_wrong_for_get_secret() {
+    let file = "ops-test-of-the-process.yaml";
+    if std::env::var_os("OPS_TEST_GLOBAL").is_some() {
+        let get = || ops_secrets::get_secret("from_the_file").blocking();
+        let missing = get().unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::Config, "{missing}");
+        std::fs::write(file, "secrets: {from_the_file: {default: found}}").unwrap();
+        assert_eq!(get().unwrap().expose(), "found");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let name = "catalog::a_configuration_that_was_wrong_once_does_not_stay_wrong_for_get_secret";
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", name, "--test-threads=1"]);
+    child.env("OPS_TEST_GLOBAL", "1").current_dir(folder.path());
+    child
+        .env("OPS_SECRETS_FILE", file)
+        .env("OPS_SECRETS_AWS", "off");
+    let output = child.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("1 passed"), "{told}");
+}
