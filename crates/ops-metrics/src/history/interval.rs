@@ -1,3 +1,4 @@
+use std::panic::catch_unwind;
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -25,7 +26,7 @@ type Source = fn() -> Option<f64>;
 static ADDED: RwLock<Vec<(&'static str, Source)>> = RwLock::new(Vec::new());
 
 /// Adds a sparkline that reads `source` each second, such as the depth of a queue. A name that is there already
-/// stays as it is.
+/// stays as it is. A panic in `source` is caught, and leaves a gap.
 ///
 /// ```
 /// ops_metrics::define! { /** Jobs that wait. */ gauge jobs_waiting {} }
@@ -176,9 +177,11 @@ fn gauges() -> Vec<Option<f64>> {
     let in_flight = builtin::http_requests_in_flight().get();
     let memory = reported(builtin::process_resident_memory_bytes::family());
     let added = ADDED.read().clone();
-    let of_added = added
-        .iter()
-        .map(|(_, source)| source().filter(|value| value.is_finite()));
+    let of_added = added.iter().map(|(_, source)| {
+        // the panic is a line of the log, by the panic hook
+        let value = catch_unwind(source).ok().flatten();
+        value.filter(|value| value.is_finite())
+    });
     [Some(in_flight), memory]
         .into_iter()
         .chain(of_added)

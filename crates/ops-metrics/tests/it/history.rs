@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::time::Duration;
 
 use http::Method;
@@ -185,6 +186,27 @@ fn a_chart_of_ones_own_is_a_line() {
     registry.tick(Duration::from_secs(1));
     let line = points(registry, Window::FiveMinutes, "depth_of_this_test");
     assert_eq!(line, [Some(4.0)]);
+}
+
+#[test]
+fn a_chart_whose_source_panics_has_a_gap_and_stops_no_other_line() {
+    thread_local! {
+        static PANICS: Cell<bool> = const { Cell::new(false) };
+    }
+    ops_metrics::add_sparkline("panics_in_this_test", || {
+        assert!(!PANICS.get(), "a panic of the test");
+        Some(1.0)
+    });
+    let registry = Registry::new();
+    registry.tick(Duration::ZERO);
+    second(registry, 1, || request(200, 0.1));
+    PANICS.set(true);
+    second(registry, 2, || request(200, 0.1));
+    PANICS.set(false);
+    second(registry, 3, || request(200, 0.1));
+    let line = |name| points(registry, Window::FiveMinutes, name);
+    assert_eq!(line("panics_in_this_test"), [Some(1.0), None, Some(1.0)]);
+    assert_eq!(line("requests_per_second"), [Some(1.0); 3]);
 }
 
 #[test]
