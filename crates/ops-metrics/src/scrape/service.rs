@@ -3,6 +3,7 @@ use http::header::{
     ALLOW, CONTENT_ENCODING, CONTENT_TYPE as CONTENT_TYPE_HEADER, RETRY_AFTER, VARY,
 };
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, request};
+use tokio::sync::oneshot;
 
 use crate::builtin::{ScrapeFailure, ops_metrics_scrape_failures_total, ops_metrics_scrapes_total};
 use crate::recorder;
@@ -30,8 +31,9 @@ pub const CONTENT_TYPE_OPEN_METRICS: &str =
 /// | while five scrapes wait for what is published before them | 503, to be tried again after a second |
 /// | publishing panics, or takes longer than 2 s | 500 |
 ///
-/// Values that are counted elsewhere are published off the async workers, at one time for all scrapes that wait for it. The text is
-/// written while it is read, 64 KiB at a time; up to 256 KiB it is sent with its length.
+/// Values that are counted elsewhere are published on a thread of their own, neither an async worker nor one of `spawn_blocking`, at
+/// one time for all scrapes that wait for it. The text is written while it is read, 64 KiB at a time; up to 256 KiB it is sent with
+/// its length.
 pub async fn serve(request: &request::Parts) -> Response<ScrapeBody> {
     let head = request.method == Method::HEAD;
     if !head && request.method != Method::GET {
@@ -58,14 +60,17 @@ pub async fn serve(request: &request::Parts) -> Response<ScrapeBody> {
     }
 }
 
+/// Waits on a thread of its own: those of `spawn_blocking` may all be busy, and outside of a runtime there are none.
 async fn prepared() -> Result<(), ScrapeFailure> {
     let scrape = Scrape::begin()?;
-    match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => {
-            let waiting = runtime.spawn_blocking(move || scrape.wait());
-            waiting.await.unwrap_or(Err(ScrapeFailure::Panic))
-        }
-        Err(_) => scrape.wait(),
+    let (done, wait) = oneshot::channel();
+    let waiting = move || {
+        let _ = done.send(scrape.wait()); // the client may have gone away
+    };
+    let thread = std::thread::Builder::new().name("ops-metrics-ask".into());
+    match thread.spawn(waiting) {
+        Ok(_) => wait.await.unwrap_or(Err(ScrapeFailure::Panic)),
+        Err(_) => Err(ScrapeFailure::Thread),
     }
 }
 

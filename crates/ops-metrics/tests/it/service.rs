@@ -1,6 +1,8 @@
 use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -10,6 +12,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{installed, rendered, value};
+
+/// Time in which an answer is there for sure.
+const SOON: Duration = Duration::from_secs(20);
 
 async fn asked(method: Method, headers: &[(&str, &str)]) -> Response<bytes::Bytes> {
     let mut request = Request::builder().method(method).uri("/metrics");
@@ -48,6 +53,30 @@ async fn get_head_and_other_methods_are_answered() {
     let post = answered(Method::POST, &[]).await;
     assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(post.headers()["allow"], "GET, HEAD");
+}
+
+#[test]
+fn a_scrape_is_answered_while_all_blocking_threads_of_the_runtime_are_busy() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    let (begin, begun) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    runtime.spawn_blocking(move || {
+        begin.send(()).unwrap();
+        let _ = released.recv();
+    });
+    begun.recv().unwrap();
+    let (answer, answers) = mpsc::channel();
+    runtime.spawn(async move {
+        let response = answered(Method::GET, &[]).await;
+        let _ = answer.send(response.status());
+    });
+    let status = answers.recv_timeout(SOON);
+    drop(release);
+    assert_eq!(status, Ok(StatusCode::OK));
 }
 
 /// A length of 0 would be wrong, and bytes after the head would be taken for the next answer.
