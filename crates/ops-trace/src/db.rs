@@ -102,7 +102,7 @@ impl QuerySpan {
 
     /// Starts the span. [`Span::set_error`] takes the error of the database, such as its SQLSTATE.
     pub fn start(self) -> Span {
-        let summary = summary(&self.statement);
+        let summary = summary(&self.statement, Dialect::of(&self.system));
         let name = match summary.text.as_str() {
             "" => self.system.clone(),
             text => Cow::Owned(text.to_owned()),
@@ -138,25 +138,35 @@ struct Summary {
 }
 
 /// Operation and tables of a sanitized statement.
-fn summary(statement: &str) -> Summary {
-    let mut words = words(statement);
+fn summary(statement: &str, dialect: Dialect) -> Summary {
+    let mut words = words(statement, dialect);
     let is_word = |word: &&str| word.bytes().all(|b| b.is_ascii_alphabetic());
-    let Some(first) = words.next().filter(is_word) else {
+    let first = words.find(|word| !is_parenthesis(word));
+    let Some(first) = first.filter(is_word) else {
         return Summary::default();
     };
     let operation = first.to_ascii_uppercase();
     let mut text = operation.clone();
     let mut tables: Vec<&str> = Vec::new();
-    let mut before = "";
+    let (mut before, mut is_table) = ("", false);
+    // a bit for each open parenthesis, set for those of a function with a FROM of its own
+    let mut functions = 0_u64;
     for word in std::iter::once(first).chain(words) {
-        let names_table = ["FROM", "JOIN", "INTO", "UPDATE", "TABLE"]
-            .iter()
-            .any(|key| before.eq_ignore_ascii_case(key));
-        let skipped = ["SELECT", "ONLY", "IF", "SET", "LATERAL", "?"]
-            .iter()
-            .any(|key| word.eq_ignore_ascii_case(key));
+        match word {
+            "(" => functions = functions << 1 | u64::from(is_any(before, FUNCTIONS_WITH_FROM)),
+            ")" => functions >>= 1,
+            _ => {}
+        }
+        if is_parenthesis(word) {
+            continue;
+        }
+        let may_be_table = is_table;
+        is_table = match word {
+            _ if is_any(word, &["ONLY", "IF", "NOT", "EXISTS"]) => may_be_table,
+            _ => functions & 1 == 0 && precedes_table(word, before),
+        };
         before = word;
-        if !names_table || skipped || tables.contains(&word) {
+        if !may_be_table || is_any(word, NO_TABLES) || tables.contains(&word) {
             continue;
         }
         if text.len() + 1 + word.len() > MAX_SUMMARY_BYTES {
@@ -177,22 +187,58 @@ fn summary(statement: &str) -> Summary {
     }
 }
 
-/// Words of a sanitized statement; a quoted name is part of one.
-fn words(statement: &str) -> impl Iterator<Item = &str> {
+/// Functions whose arguments may have a `FROM` between them, as `EXTRACT(YEAR FROM day)` has.
+const FUNCTIONS_WITH_FROM: &[&str] = &["EXTRACT", "TRIM", "SUBSTRING", "OVERLAY"];
+
+/// Words that may stand where a table does.
+const NO_TABLES: &[&str] = &[
+    "SELECT", "ONLY", "IF", "NOT", "EXISTS", "SET", "INTO", "LATERAL", "STDIN", "?",
+];
+
+/// Reports whether a table follows a word. `FOR UPDATE SKIP LOCKED`, `ON DUPLICATE KEY UPDATE a`, `DO UPDATE SET`, `ON UPDATE CASCADE`
+/// and `IS DISTINCT FROM a` name none.
+fn precedes_table(word: &str, before: &str) -> bool {
+    match word {
+        _ if is_any(word, &["UPDATE"]) => !is_any(before, &["FOR", "KEY", "DO", "ON"]),
+        _ if is_any(word, &["FROM"]) => !is_any(before, &["DISTINCT"]),
+        // a column may have such a name
+        _ if is_any(word, &["COPY"]) => before.is_empty(),
+        _ => is_any(word, &["JOIN", "INTO", "TABLE"]),
+    }
+}
+
+fn is_any(word: &str, of: &[&str]) -> bool {
+    of.iter().any(|known| known.eq_ignore_ascii_case(word))
+}
+
+fn is_parenthesis(word: &str) -> bool {
+    matches!(word, "(" | ")")
+}
+
+/// Words and parentheses of a sanitized statement; a quoted name is part of a word.
+fn words(statement: &str, dialect: Dialect) -> impl Iterator<Item = &str> {
+    const ENDS: [char; 5] = [' ', '(', ')', ',', ';'];
     let mut quote = None;
     let is_end = move |c: char| {
         match quote {
             Some(open) if c == open => quote = None,
             None if c == '"' || c == '`' => quote = Some(c),
+            None if c == '[' && dialect == Dialect::Brackets => quote = Some(']'),
             _ => {}
         }
-        quote.is_none() && matches!(c, ' ' | '(' | ')' | ',' | ';')
+        quote.is_none() && ENDS.contains(&c)
     };
-    statement.split(is_end).filter(|word| !word.is_empty())
+    let pieces = statement.split_inclusive(is_end);
+    let pieces = pieces.flat_map(|piece| {
+        let word = piece.strip_suffix(ENDS).unwrap_or(piece);
+        let end = piece.get(word.len()..).unwrap_or_default();
+        [word, if is_parenthesis(end) { end } else { "" }]
+    });
+    pieces.filter(|word| !word.is_empty())
 }
 
 /// Systems in which a backslash in a text is one, `"` encloses a name and `#` begins no comment.
-const STANDARD: [&str; 16] = [
+const STANDARD: [&str; 13] = [
     "cassandra",
     "cockroachdb",
     "derby",
@@ -202,9 +248,6 @@ const STANDARD: [&str; 16] = [
     "h2database",
     "hsqldb",
     "ibm.db2",
-    "microsoft.sql_server",
-    "mssql",
-    "oracle.db",
     "postgresql",
     "sqlite",
     "teradata",
@@ -212,12 +255,18 @@ const STANDARD: [&str; 16] = [
 ];
 /// Systems in which a backslash escapes, and `"` encloses a name.
 const ESCAPING: [&str; 4] = ["aws.redshift", "clickhouse", "redshift", "snowflake"];
+/// Systems like the standard ones in which `[..]` encloses a name.
+const BRACKETS: [&str; 3] = ["microsoft.sql_server", "mssql", "sqlserver"];
+/// Systems like the standard ones in which `q'[..]'` encloses text.
+const ORACLE: [&str; 2] = ["oracle.db", "oracle"];
 
 /// The rules by which a system finds the end of a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Dialect {
     Standard,
     Escaping,
+    Brackets,
+    Oracle,
     /// A backslash escapes, `"` encloses text and `#` begins a comment.
     Mysql,
     /// Nobody knows: what may be text is.
@@ -242,6 +291,10 @@ impl Dialect {
             Self::Mysql
         } else if ESCAPING.iter().any(is) {
             Self::Escaping
+        } else if BRACKETS.iter().any(is) {
+            Self::Brackets
+        } else if ORACLE.iter().any(is) {
+            Self::Oracle
         } else {
             Self::Unknown
         }
@@ -249,7 +302,7 @@ impl Dialect {
 
     fn backslash(self) -> Backslash {
         match self {
-            Self::Standard => Backslash::IsText,
+            Self::Standard | Self::Brackets | Self::Oracle => Backslash::IsText,
             Self::Escaping | Self::Mysql => Backslash::Escapes,
             Self::Unknown => Backslash::Unknown,
         }
@@ -259,10 +312,15 @@ impl Dialect {
         matches!(self, Self::Mysql | Self::Unknown)
     }
 
+    /// `q'[it's]'` is text.
+    fn has_delimited_text(self) -> bool {
+        matches!(self, Self::Oracle | Self::Unknown)
+    }
+
     /// `#` is an operator or part of a name in some systems, and begins a comment in others if a blank follows.
     fn is_comment(self, text: &str) -> bool {
         match self {
-            Self::Standard => false,
+            Self::Standard | Self::Brackets | Self::Oracle => false,
             Self::Mysql => true,
             Self::Escaping | Self::Unknown => text.starts_with("# ") || text.starts_with("#!"),
         }
@@ -278,7 +336,7 @@ fn sanitized(statement: &str, dialect: Dialect) -> String {
         if text.len() > MAX_VALUE_BYTES {
             break;
         }
-        let (taken, shown) = token(rest, first, text.chars().next_back(), dialect);
+        let (taken, shown) = token(rest, first, &text, dialect);
         match shown {
             Shown::Blank if text.is_empty() || text.ends_with(' ') => {}
             Shown::Blank => text.push(' '),
@@ -304,10 +362,12 @@ enum Shown {
     Literal,
 }
 
-/// Length in bytes of the token that the text begins with, and how it is shown.
-fn token(text: &str, first: char, before: Option<char>, dialect: Dialect) -> (usize, Shown) {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let in_word = before.is_some_and(|c| is_word(c) || c == '$' || c == '"' || c == ':');
+/// Length in bytes of the token that the text begins with, and how it is shown; `before` is what was shown so far.
+fn token(text: &str, first: char, before: &str, dialect: Dialect) -> (usize, Shown) {
+    let in_word = match before.strip_suffix(':') {
+        Some(before) => is_parameter_after(before),
+        None => before.ends_with(|c| is_word(c) || c == '$' || c == '"'),
+    };
     match first {
         _ if first.is_whitespace() => {
             let end = text.find(|c: char| !c.is_whitespace());
@@ -320,7 +380,10 @@ fn token(text: &str, first: char, before: Option<char>, dialect: Dialect) -> (us
         '"' if dialect.has_quoted_text() => {
             (quoted(text, '"', dialect.backslash()), Shown::Literal)
         }
-        '"' | '`' => (quoted(text, first, Backslash::IsText), Shown::AsIs),
+        '"' | '`' => name(text, first),
+        '[' if dialect == Dialect::Brackets => name(text, ']'),
+        // `?1` is a parameter
+        '?' => (1 + digits(&text[1..]), Shown::AsIs),
         '$' if !in_word => match dollar_quoted(text) {
             Some(end) => (end, Shown::Literal),
             None => (1, Shown::AsIs),
@@ -328,6 +391,11 @@ fn token(text: &str, first: char, before: Option<char>, dialect: Dialect) -> (us
         '0'..='9' if !in_word => (number(text), Shown::Literal),
         _ if first.is_alphabetic() || first == '_' => {
             let end = text.find(|c: char| !is_word(c)).unwrap_or(text.len());
+            if dialect.has_delimited_text()
+                && let Some(end) = delimited(text)
+            {
+                return (end, Shown::Literal);
+            }
             // E'..', B'..', X'..', N'..', U&'..'
             let prefix = text.get(1..2) == Some("'") || text.get(1..3) == Some("&'");
             if prefix && "eEbBxXnNuUrR".contains(first) {
@@ -345,6 +413,57 @@ fn token(text: &str, first: char, before: Option<char>, dialect: Dialect) -> (us
         }
         _ => (first.len_utf8(), Shown::AsIs),
     }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Reports whether a number behind a colon is a parameter, such as `:1`. In `{'a':1}` and `a[1:2]` the colon stands behind a value.
+fn is_parameter_after(before: &str) -> bool {
+    let is_value = |c: char| is_word(c) || "?\"`)]}[:".contains(c);
+    let is_key = |c: char| matches!(c, '?' | '"');
+    !before.ends_with(is_value) && !before.trim_end().ends_with(is_key)
+}
+
+/// Length of the digits that the text begins with; 0 for more than a parameter has.
+fn digits(text: &str) -> usize {
+    const MAX_DIGITS: usize = 5;
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    Some(end.unwrap_or(text.len()))
+        .filter(|end| *end <= MAX_DIGITS)
+        .unwrap_or(0)
+}
+
+/// End of `q'[..]'` or `nq'[..]'`, which any character may enclose; `None` for another text. What never ends goes to the end.
+fn delimited(text: &str) -> Option<usize> {
+    let after = text.strip_prefix(['n', 'N']).unwrap_or(text);
+    let after = after.strip_prefix(['q', 'Q'])?.strip_prefix('\'')?;
+    let open = after.chars().next()?;
+    let close = match open {
+        '[' => ']',
+        '(' => ')',
+        '{' => '}',
+        '<' => '>',
+        other => other,
+    };
+    let start = text.len() - after.len() + open.len_utf8();
+    let rest = text.get(start..)?;
+    let mut ends = rest.match_indices(close).map(|(at, end)| at + end.len());
+    let end = ends.find(|end| rest.get(*end..).is_some_and(|rest| rest.starts_with('\'')));
+    Some(end.map_or(text.len(), |end| start + end + 1))
+}
+
+/// A quoted name. What never ends is none.
+fn name(text: &str, quote: char) -> (usize, Shown) {
+    let end = quoted(text, quote, Backslash::IsText);
+    let is_closed = text.get(1..end).is_some_and(|rest| rest.ends_with(quote));
+    let shown = if is_closed {
+        Shown::AsIs
+    } else {
+        Shown::Literal
+    };
+    (end, shown)
 }
 
 /// End of a quoted text; a doubled quote is part of it.

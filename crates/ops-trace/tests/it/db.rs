@@ -84,6 +84,84 @@ fn a_query_has_its_summary_as_name_and_no_value_in_its_text() {
 }
 
 #[test]
+fn the_name_has_the_tables_of_a_statement_and_no_other_words() {
+    let table = [
+        (
+            "SELECT id FROM jobs ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED",
+            "SELECT jobs",
+        ),
+        (
+            "SELECT id FROM jobs FOR NO KEY UPDATE NOWAIT",
+            "SELECT jobs",
+        ),
+        ("SELECT id FROM jobs FOR UPDATE OF jobs", "SELECT jobs"),
+        (
+            "INSERT INTO t (a) VALUES ($1) ON DUPLICATE KEY UPDATE a = VALUES(a)",
+            "INSERT t",
+        ),
+        (
+            "INSERT INTO t (a) VALUES ($1) ON CONFLICT (a) DO UPDATE SET b = $2",
+            "INSERT t",
+        ),
+        (
+            "SELECT EXTRACT(YEAR FROM created_at), count(*) FROM orders",
+            "SELECT orders",
+        ),
+        (
+            "SELECT trim(both 'x' from name), EXTRACT (DAY FROM (SELECT max(d) FROM days)) FROM users",
+            "SELECT days users",
+        ),
+        ("SELECT a FROM t WHERE b IS NOT DISTINCT FROM c", "SELECT t"),
+        ("COPY shop.users (a, b) FROM STDIN", "COPY shop.users"),
+        ("CREATE TABLE IF NOT EXISTS t (a int)", "CREATE t"),
+        ("DROP TABLE IF EXISTS t", "DROP t"),
+        (
+            "DELETE FROM ONLY t WHERE NOT EXISTS (SELECT 1 FROM u)",
+            "DELETE t u",
+        ),
+        ("(SELECT a FROM t) UNION (SELECT copy FROM u)", "SELECT t u"),
+        ("WITH x AS (UPDATE t SET a = 1) SELECT b FROM u", "WITH t u"),
+    ];
+    let statements: Vec<&str> = table.iter().map(|(statement, _)| *statement).collect();
+    for ((statement, name), found) in table.iter().zip(shown(&statements)) {
+        assert_eq!(found.0, *name, "{statement}");
+    }
+}
+
+#[test]
+fn parameters_are_shown_and_numbers_behind_a_value_are_not() {
+    let table = [
+        (
+            "sqlite",
+            "SELECT a FROM t WHERE b = ?1 AND c IN (?2, ?3)",
+            "SELECT a FROM t WHERE b = ?1 AND c IN (?2, ?3)",
+        ),
+        (
+            "oracle.db",
+            "SELECT a FROM t WHERE b = :1 AND c BETWEEN :2 AND :3",
+            "SELECT a FROM t WHERE b = :1 AND c BETWEEN :2 AND :3",
+        ),
+        (
+            "duckdb",
+            "SELECT {'pin':1234, 'b' :5678, c:91}, a[2:34], MAP {7:89}",
+            "SELECT {?:? :?, c:?}, a[?:?], MAP {?:?}",
+        ),
+    ];
+    let (collector, tracer) = traced();
+    for (system, statement, _) in table {
+        drop(
+            tracer
+                .query_span(system, statement, SpanKind::Client)
+                .start(),
+        );
+    }
+    tracer.flush();
+    for ((_, statement, text), span) in table.iter().zip(&collector.spans()) {
+        assert_eq!(span.attribute("db.query.text"), Some(*text), "{statement}");
+    }
+}
+
+#[test]
 fn text_is_what_the_system_takes_for_text() {
     let (collector, tracer) = traced();
     let statement = r#"SELECT `a` FROM t WHERE s = "x\" y" # z"#;
@@ -137,6 +215,26 @@ fn no_text_gets_out_by_the_rules_of_another_system() {
             "couchbase",
             r#"SELECT a FROM t WHERE b = "secret" AND c = 1"#,
             "SELECT a FROM t WHERE b = ? AND c = ?",
+        ),
+        (
+            "microsoft.sql_server",
+            "SELECT [customer's name] FROM [order ]] details] WHERE a = 'secret'",
+            "SELECT [customer's name] FROM [order ]] details] WHERE a = ?",
+        ),
+        (
+            "oracle.db",
+            "SELECT q'[it's]', NQ'!it's!' FROM t WHERE a = 'secret' AND q = 'b'",
+            "SELECT ? FROM t WHERE a = ? AND q = ?",
+        ),
+        (
+            "oracle",
+            "SELECT a FROM t WHERE b = q'{it's secret",
+            "SELECT a FROM t WHERE b = ?",
+        ),
+        (
+            "postgresql",
+            "SELECT \"a FROM t WHERE b = 'secret'",
+            "SELECT ?",
         ),
         // a text that ends here by one rule and there by another goes to the end
         (
