@@ -82,6 +82,6 @@ fn tick(start: Instant) {
         let now = start.elapsed();
         sparkline::tick(now);
         // a second that was slept through is a gap, and is not made up for
-        next = (next + SECOND).max(now);
+        next = (next + SECOND).max(Duration::from_secs(now.as_secs() + 1));
     }
 }

@@ -44,7 +44,8 @@ pub fn add_sparkline(name: &'static str, source: fn() -> Option<f64>) {
 /// Counts of one second or of several merged ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Interval {
-    seconds: u64,
+    /// Time between the two ticks, which is a second only if neither was late.
+    length: Duration,
     requests: u64,
     errors: u64,
     hits: u64,
@@ -66,9 +67,11 @@ impl Interval {
     /// In the order of the names.
     pub(crate) fn values(&self) -> Vec<Option<f64>> {
         let ratio = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        let per_second =
+            |total: f64| (!self.length.is_zero()).then(|| total / self.length.as_secs_f64());
         let [in_flight, memory] = [0, 1].map(|at| self.gauges.get(at).copied().flatten());
         let mut values = vec![
-            Some(self.requests as f64 / self.seconds.max(1) as f64),
+            per_second(self.requests as f64),
             ratio(self.errors, self.requests),
             self.latency.quantile(0.5),
             self.latency.quantile(0.95),
@@ -76,15 +79,14 @@ impl Interval {
             self.latency.quantile(0.99),
             in_flight,
             memory,
-            self.cpu
-                .map(|time| time.as_secs_f64() / self.seconds.max(1) as f64),
+            self.cpu.and_then(|time| per_second(time.as_secs_f64())),
         ];
         values.extend(self.gauges.iter().skip(2).copied());
         values
     }
 
     pub(crate) fn merge(&mut self, later: &Self) {
-        self.seconds += later.seconds;
+        self.length += later.length;
         self.requests += later.requests;
         self.errors += later.errors;
         self.hits += later.hits;
@@ -124,8 +126,8 @@ impl Totals {
         }
     }
 
-    /// Returns the difference since `before`, in this many seconds.
-    pub(crate) fn since(&self, before: &Self, seconds: u64) -> Interval {
+    /// Returns the difference since `before`, which is this long ago.
+    pub(crate) fn since(&self, before: &Self, length: Duration) -> Interval {
         let mut latency = [0; FINE_BUCKETS];
         let pairs = self.latency.iter().zip(before.latency.iter());
         for (count, (now, then)) in latency.iter_mut().zip(pairs) {
@@ -133,7 +135,7 @@ impl Totals {
         }
         let requests = self.requests.saturating_sub(before.requests);
         Interval {
-            seconds,
+            length,
             requests,
             // a failure may be read whose request ended after the requests were read
             errors: (self.errors.saturating_sub(before.errors)).min(requests),

@@ -11,6 +11,8 @@ use crate::series::distribution::Distribution;
 pub const SPARKLINE_SECONDS: usize = 300;
 /// A gap that is longer than the longest window is as long as that one.
 const GAP_SECONDS_MAX: u64 = 24 * 60 * 60;
+/// A tick that comes sooner after the one before has too little to say: the next one has it all.
+const SHORTEST: Duration = Duration::from_millis(500);
 
 /// Time that a sparkline reaches back, and its resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -153,11 +155,13 @@ impl History {
             self.before = Some((now, totals));
             return;
         };
-        let elapsed = now.saturating_sub(*then).as_secs_f64().round() as u64;
-        if elapsed == 0 {
-            return; // called too early: the next call has it all
+        // a tick is of the second that it falls into, so that late ones do not move the points of those that follow
+        let elapsed = now.as_secs().saturating_sub(then.as_secs());
+        let length = now.saturating_sub(*then);
+        if elapsed == 0 || length < SHORTEST {
+            return;
         }
-        let interval = totals.since(before, elapsed);
+        let interval = totals.since(before, length);
         for _ in 1..elapsed.min(GAP_SECONDS_MAX) {
             self.advance(None);
         }

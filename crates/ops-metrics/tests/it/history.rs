@@ -92,6 +92,46 @@ fn a_clock_that_jumped_leaves_a_gap_and_no_spike() {
 }
 
 #[test]
+fn a_late_tick_changes_no_rate_and_moves_no_point() {
+    let registry = Registry::new();
+    registry.tick(Duration::ZERO);
+    let tick = |millis, requests: u64| {
+        registry.run(|| (0..requests).for_each(|_| request(200, 0.1)));
+        registry.tick(Duration::from_millis(millis));
+    };
+    tick(1000, 10);
+    tick(2400, 14);
+    tick(3000, 6);
+    let rates = || points(registry, Window::FiveMinutes, "requests_per_second");
+    assert_eq!(rates(), [Some(10.0); 3]);
+    for at in 1..=5 {
+        tick(3000 + 1400 * at, 14);
+    }
+    let late = [
+        Some(10.0),
+        Some(10.0),
+        None,
+        Some(10.0),
+        Some(10.0),
+        None,
+        Some(10.0),
+    ];
+    assert_eq!(rates()[3..], late);
+    assert_eq!(registry.run(ops_metrics::history_seconds), 10);
+    // one that makes up for lateness has next to nothing to say
+    tick(11_990, 20);
+    tick(12_000, 1);
+    tick(13_000, 9);
+    let (rest, last) = (&rates()[10..], 10.0 / 1.01);
+    assert_eq!(rest.len(), 3);
+    assert!((rest[0].unwrap() - 20.0 / 1.99).abs() < 1e-9, "{rest:?}");
+    assert!(
+        (rest[2].unwrap() - last).abs() < 1e-9 && rest[1].is_none(),
+        "{rest:?}"
+    );
+}
+
+#[test]
 fn a_tick_that_comes_too_early_waits_for_the_next() {
     let registry = Registry::new();
     registry.tick(Duration::ZERO);
