@@ -59,7 +59,7 @@ impl Handle {
             #[cfg(feature = "http")]
             baggage_attributes: resolved.baggage_attributes,
             baggage_fields: resolved.baggage_fields,
-            propagate_to: Hosts::new(resolved.propagate_to),
+            propagate_to: resolved.propagate_to,
             disabled: resolved.disabled,
             #[cfg(feature = "tracing-spans")]
             foreign_spans: resolved.foreign_spans,

@@ -310,8 +310,8 @@ impl Config {
         self
     }
 
-    /// Adds a host to which [`inject_to`](crate::inject_to) passes the trace context; `*.example.com` stands for all
-    /// hosts below that domain.
+    /// Adds a host to which [`inject_to`](crate::inject_to) passes the trace context, on any port; `*.example.com` stands for
+    /// all hosts below that domain. What is no host, such as a URL, is a warning.
     #[must_use]
     pub fn propagate_to(mut self, host: impl Into<String>) -> Self {
         self.propagate_to.push(host.into());

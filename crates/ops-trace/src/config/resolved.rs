@@ -8,7 +8,7 @@ use super::signal::TRACES;
 use super::signals::{self, SignalSettings};
 use super::{PROBE_AFTER, QUEUE_SPANS, SLOW_AFTER, resource};
 use crate::limits::{Limits, MAX_ATTRIBUTES, MAX_VALUE_BYTES};
-use crate::propagation::Formats;
+use crate::propagation::{Formats, Hosts};
 use crate::{Config, Error};
 
 const QUEUE: (usize, usize) = (64, 65_536);
@@ -43,7 +43,7 @@ pub(crate) struct Resolved {
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "servers read it"))]
     pub(crate) baggage_attributes: Vec<String>,
     pub(crate) baggage_fields: Vec<String>,
-    pub(crate) propagate_to: Vec<String>,
+    pub(crate) propagate_to: Hosts,
     #[cfg(feature = "tracing-spans")]
     pub(crate) foreign_spans: super::spans::ForeignSpans,
     pub(crate) warnings: Vec<Warning>,
@@ -92,7 +92,7 @@ impl Resolved {
             baggage_fields: config.baggage_fields,
             #[cfg(feature = "tracing-spans")]
             foreign_spans: super::spans::of_spans(env, &mut warnings),
-            propagate_to: config.propagate_to,
+            propagate_to: hosts(config.propagate_to, &mut warnings),
             warnings: distinct(warnings),
         })
     }
@@ -180,6 +180,15 @@ fn limits(env: &Environment, warnings: &mut Vec<Warning>) -> Limits {
         event_attributes,
         link_attributes,
     }
+}
+
+fn hosts(hosts: Vec<String>, warnings: &mut Vec<Warning>) -> Hosts {
+    let (hosts, refused) = Hosts::parse(hosts);
+    for host in refused {
+        let (setting, used) = ("propagate_to", "the entry is left out");
+        warn(warnings, setting, host, Hosts::ACCEPTED, used);
+    }
+    hosts
 }
 
 fn formats(env: &Environment, warnings: &mut Vec<Warning>) -> Formats {

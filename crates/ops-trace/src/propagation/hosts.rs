@@ -1,14 +1,27 @@
-/// Hosts that outgoing requests pass the trace context to.
+use std::net::IpAddr;
+
+/// Hosts that outgoing requests pass the trace context to: in lower case, without port and brackets.
 #[derive(Debug)]
 pub(crate) struct Hosts(Vec<String>);
 
 impl Hosts {
-    pub(crate) fn new(hosts: Vec<String>) -> Self {
-        Self(hosts)
+    pub(crate) const ACCEPTED: &str =
+        "a host such as api.internal or 10.0.0.7, or *.internal for all hosts below that domain";
+
+    /// Reads hosts, whose ports do not matter. Returns those that no request goes to, such as URLs, besides.
+    pub(crate) fn parse(hosts: Vec<String>) -> (Self, Vec<String>) {
+        let (mut known, mut refused) = (Vec::new(), Vec::new());
+        for text in hosts {
+            match parse(&text) {
+                Some(host) => known.push(host),
+                None => refused.push(text),
+            }
+        }
+        (Self(known), refused)
     }
 
     pub(crate) fn contains(&self, host: &str) -> bool {
-        let host = without_port(host);
+        let host = bare(host);
         self.0.iter().any(|known| match known.strip_prefix("*.") {
             Some(domain) => below(host, domain),
             None => known.eq_ignore_ascii_case(host),
@@ -16,13 +29,31 @@ impl Hosts {
     }
 }
 
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => {
-            name
-        }
-        _ => host,
+fn parse(text: &str) -> Option<String> {
+    let text = text.trim();
+    let (wildcard, host) = match text.strip_prefix("*.") {
+        Some(domain) => ("*.", bare(domain)),
+        None => ("", bare(text)),
+    };
+    let is_name = |host: &str| {
+        let is_known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        !host.is_empty() && host.bytes().all(is_known)
+    };
+    let is_host = is_name(host) || wildcard.is_empty() && host.parse::<IpAddr>().is_ok();
+    is_host.then(|| format!("{wildcard}{}", host.to_ascii_lowercase()))
+}
+
+/// The host without its port, and without the brackets of an IPv6 address and the dot at the end of a name.
+fn bare(host: &str) -> &str {
+    if let Some(address) = host.strip_prefix('[') {
+        return address.split_once(']').map_or(host, |(address, _)| address);
     }
+    let name = match host.split_once(':') {
+        // an IPv6 address has more of them
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 fn below(host: &str, domain: &str) -> bool {

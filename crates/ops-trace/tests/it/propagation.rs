@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use ops_trace::http::{ServerSpans, Trust};
 use ops_trace::{Config, Handle, Tracer, span};
 
+use crate::lines::lines_of;
 use crate::served::{Served, app, body, header, spans};
 use crate::traced;
 
@@ -362,6 +363,65 @@ fn outgoing_calls_carry_the_context_to_listed_hosts_only() {
             headers["traceparent"],
             HeaderValue::from_str(&expected).unwrap()
         );
+    });
+}
+
+#[test]
+fn a_listed_host_may_have_a_port_and_brackets_and_what_is_no_host_is_told() {
+    let listed = [
+        "api.internal:8080",
+        " Orders.Internal. ",
+        "[2001:db8::1]:9000",
+        "2001:db8::2",
+        "10.0.0.7:80",
+        "*.shop.example:443",
+    ];
+    let refused = [
+        "http://url.internal",
+        "*",
+        "*.",
+        "",
+        "path.internal/v1",
+        "user@name.internal",
+        "m\u{fc}nchen.example",
+    ];
+    let config = Config::new("it").environment([("OTEL_TRACES_EXPORTER", "none")]);
+    let config = listed
+        .iter()
+        .chain(&refused)
+        .fold(config, |config, host| config.propagate_to(*host));
+    let (tracer, lines) = lines_of(|| Tracer::new(config).unwrap());
+    let warnings: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains("variable_not_usable variable=propagate_to"))
+        .collect();
+    assert_eq!(warnings.len(), refused.len(), "{lines:#?}");
+    for (host, warning) in refused.iter().zip(&warnings) {
+        assert!(warning.contains(&format!("value={host} ")), "{warning}");
+    }
+    span!(tracer: tracer, "call").in_scope(|_| {
+        for host in [
+            "api.internal",
+            "api.internal:9090",
+            "orders.internal",
+            "orders.internal.",
+            "[2001:db8::1]",
+            "[2001:db8::2]:443",
+            "2001:db8::2",
+            "10.0.0.7",
+            "eu.shop.example",
+        ] {
+            assert!(injected(&tracer, host).is_some(), "{host}");
+        }
+        for host in [
+            "url.internal",
+            "http",
+            "2001:db8::3",
+            "shop.example",
+            "internal",
+        ] {
+            assert!(injected(&tracer, host).is_none(), "{host}");
+        }
     });
 }
 
