@@ -26,7 +26,13 @@ const CREDENTIALS: &[&str] = &[
     "basic",
     "bearer",
     "code",
+    "authcode",
+    "authorizationcode",
+    "otpcode",
+    "resetcode",
+    "verificationcode",
     "codeverifier",
+    "oauthverifier",
     "devicecode",
     "usercode",
     "clientassertion",
@@ -38,6 +44,7 @@ const CREDENTIALS: &[&str] = &[
     "jwt",
     "pwd",
     "pass",
+    "passcode",
     "pin",
     "otp",
     "totp",
@@ -51,8 +58,14 @@ const CREDENTIALS: &[&str] = &[
     "jsessionid",
     "phpsessid",
     "cookie",
+    "cookies",
     "accesskey",
     "accesskeyid",
+    "accountkey",
+    "encryptionkey",
+    "signingkey",
+    "dsn",
+    "connectionstring",
 ];
 
 /// Parts of keys that name a credential wherever they stand: `user[password]`, `new_password_2`, `clientSecret`.
@@ -108,9 +121,10 @@ fn holds_credential(value: &str) -> bool {
         .any(|(key, _)| is_credential(key))
 }
 
+/// Digits at the end, as in `token_2`, make no other key.
 fn is_credential(key: &str) -> bool {
     let key = Key::new(key);
-    let (whole, last) = (key.whole(), key.last_part());
+    let (whole, last) = (undigited(key.whole()), undigited(key.last_part()));
     let is_listed = |key: &[u8]| CREDENTIALS.iter().any(|known| known.as_bytes() == key);
     if is_listed(whole) || (key.last > 0 && is_listed(last)) {
         return true;
@@ -120,6 +134,11 @@ fn is_credential(key: &str) -> bool {
             || CREDENTIAL_PARTS
                 .iter()
                 .any(|part| contains(whole, part.as_bytes())))
+}
+
+fn undigited(key: &[u8]) -> &[u8] {
+    let digits = key.iter().rev().take_while(|byte| byte.is_ascii_digit());
+    key.get(..key.len() - digits.count()).unwrap_or_default()
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

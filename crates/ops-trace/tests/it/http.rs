@@ -341,6 +341,16 @@ async fn values_of_credentials_are_not_recorded_however_their_key_is_written() {
         "next=https%3A%2F%2Fx%2F%3Ftoken%3DS",
         "state=a%26access_token%3DS",
         "token[]=S",
+        "token_2=S",
+        "accessToken1=S",
+        "user[pwd2]=S",
+        "passcode=S",
+        "auth_code=S",
+        "verification-code=S",
+        "oauth_verifier=S",
+        "signing_key=S",
+        "AccountKey=S",
+        "dsn=S",
     ];
     let kept = [
         "q=S",
@@ -365,6 +375,10 @@ async fn values_of_credentials_are_not_recorded_however_their_key_is_written() {
         "%ZZ=S",
         "key",
         "compass=S",
+        "2=S",
+        "max_tokens_2=S",
+        "page2=S",
+        "barcode=S",
     ];
     for (queries, redacted) in [(&secret[..], true), (&kept[..], false)] {
         for query in queries {
