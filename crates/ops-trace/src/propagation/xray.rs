@@ -10,8 +10,15 @@ pub(super) const HEADER: HeaderName = HeaderName::from_static("x-amzn-trace-id")
 /// Reads the header; a load balancer's, which has no `Parent`, is none.
 pub(super) fn parse(headers: &HeaderMap) -> Option<SpanContext> {
     let (mut root, mut parent, mut sampled) = (None, None, false);
-    for part in headers.get(HEADER)?.to_str().ok()?.split(';') {
-        match part.trim().split_once('=')? {
+    let parts = headers
+        .get(HEADER)?
+        .to_str()
+        .ok()?
+        .split(';')
+        .map(str::trim);
+    // some write a semicolon behind the last part too
+    for part in parts.filter(|part| !part.is_empty()) {
+        match part.split_once('=')? {
             ("Root", value) => root = trace_id(value),
             ("Parent", value) if value.len() == 16 => parent = hex(value.as_bytes()),
             ("Sampled", value) => sampled = value == "1",

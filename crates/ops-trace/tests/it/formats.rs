@@ -161,6 +161,7 @@ fn headers_of_other_systems_are_read_strictly() {
         xray(&format!("Self=1-2; Sampled=1;Parent={span}; {root}")),
         whole
     );
+    assert_eq!(xray(&format!("{root};Parent={span};Sampled=1;")), whole);
     for bad in [root.as_str(), "Root=1-2-3;Parent=4;Sampled=1", "x", ";;"] {
         assert_eq!(xray(bad), None, "{bad}");
     }
