@@ -67,7 +67,7 @@
 //! | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | text; `key=value,key=value`, percent-encoded |
 //! | `OPS_RESOURCE_DETECTORS` | a list of `host`, `container`, `kubernetes`, whose attributes `OTEL_RESOURCE_ATTRIBUTES` overrides; `none` |
 //! | `OTEL_TRACES_EXPORTER` | `none`, or a list of `otlp`, `console` |
-//! | `OTEL_LOGS_EXPORTER`, `OTEL_METRICS_EXPORTER` | `none` (default: lines and metrics are there already), `otlp` (features `otlp-logs`, `otlp-metrics`) |
+//! | `OTEL_LOGS_EXPORTER`, `OTEL_METRICS_EXPORTER` | `none` (default: lines and metrics are there already), `otlp` (features `otlp-logs`, `otlp-metrics`), also in a list |
 //! | `OTEL_METRIC_EXPORT_INTERVAL` | 100 to 3,600,000 ms, default 60,000 |
 //! | `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` | `cumulative` (default), `delta`; `lowmemory` is `delta` |
 //! | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | the six of the specification; 0 to 1, with a ratio sampler |
@@ -86,6 +86,8 @@
 //! | `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT`, and with `SPAN_` | 0 to 4,096 characters |
 //! | `OTEL_ATTRIBUTE_COUNT_LIMIT`, with `SPAN_`, with `EVENT_`, with `LINK_` | 0 to 128 |
 //! | `OTEL_SPAN_EVENT_COUNT_LIMIT`, `OTEL_SPAN_LINK_COUNT_LIMIT` | 0 to 128 |
+//! | `OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT`, `.._COUNT_LIMIT`, or those without `LOGRECORD_` | 0 to 1,000,000 characters, or fields; default no limit |
+//! | `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION` | `explicit_bucket_histogram` |
 //!
 //! [`Config`] wins, but for the service's name: `OTEL_SERVICE_NAME`, then `service.name` in `OTEL_RESOURCE_ATTRIBUTES`,
 //! then the program's.

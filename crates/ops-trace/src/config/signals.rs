@@ -19,6 +19,16 @@ pub(crate) struct LogsSettings {
     pub(crate) otlp: otlp::Otlp,
     pub(crate) lines: crate::LogLines,
     pub(crate) delay: std::time::Duration,
+    pub(crate) limits: LogLimits,
+}
+
+/// Limits of the attributes of a log record.
+#[cfg(feature = "otlp-logs")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogLimits {
+    pub(crate) attributes: usize,
+    /// Maximum number of characters of a text.
+    pub(crate) value_chars: usize,
 }
 
 #[cfg(feature = "otlp-metrics")]
@@ -45,6 +55,7 @@ pub(super) fn read(
                 otlp: otlp::otlp(config, &signal::LOGS, warnings)?,
                 lines: lines.clone(),
                 delay: config.delay().of_logs(&config.environment, warnings),
+                limits: log_limits(&config.environment, warnings),
             }),
             _ => None,
         },
@@ -54,7 +65,10 @@ pub(super) fn read(
                 otlp: otlp::otlp(config, &signal::METRICS, warnings)?,
                 source: source.clone(),
                 interval: interval(&config.environment, warnings),
-                delta: is_delta(&config.environment, warnings),
+                delta: {
+                    check_aggregation(&config.environment, warnings);
+                    is_delta(&config.environment, warnings)
+                },
             }),
             _ => None,
         },
@@ -93,6 +107,30 @@ fn metrics_wanted(config: &Config, warnings: &mut Vec<Warning>) -> bool {
     )
 }
 
+/// The exporters that a list names.
+#[derive(Clone, Copy, Default)]
+struct Exporters {
+    otlp: bool,
+    none: bool,
+    /// One that is not known, such as `prometheus`.
+    unknown: bool,
+}
+
+impl Exporters {
+    fn of(list: &str) -> Self {
+        let mut named = Self::default();
+        let names = list.split(',').map(str::trim);
+        for name in names.filter(|name| !name.is_empty()) {
+            match name {
+                "otlp" => named.otlp = true,
+                "none" => named.none = true,
+                _ => named.unknown = true,
+            }
+        }
+        named
+    }
+}
+
 /// A setting of the program, by its name.
 struct Given {
     set: Option<bool>,
@@ -113,21 +151,59 @@ fn wanted(
     let (source, value, on) = match (given.set, env.name(&[variable])) {
         (Some(on), _) => (given.setting, on.to_string(), on),
         (None, None) => (given.setting, below.to_string(), below),
-        (None, Some((_, value))) => match value.as_str() {
-            "otlp" => (variable, value, true),
-            "none" => (variable, value, false),
-            _ => {
-                let used = if below && is_built { "otlp" } else { "none" };
-                warn(warnings, variable, value, "none, otlp", used);
-                (given.setting, below.to_string(), below)
+        (None, Some((_, list))) => {
+            let named = Exporters::of(&list);
+            let (source, on) = match named {
+                Exporters { otlp: true, .. } => (variable, true),
+                Exporters { none: true, .. } => (variable, false),
+                _ => (given.setting, below),
+            };
+            if named.unknown || named.otlp && named.none {
+                let used = if on && is_built { "otlp" } else { "none" };
+                warn(warnings, variable, list.clone(), "none, otlp", used);
             }
-        },
+            let value = if source == variable {
+                list
+            } else {
+                below.to_string()
+            };
+            (source, value, on)
+        }
     };
     if on && !is_built {
         let accepted = format!("none; otlp with the feature `{feature}` of ops-trace");
         warn(warnings, source, value, &accepted, "none");
     }
     on && is_built
+}
+
+/// Without a variable there is no limit but those of lines.
+#[cfg(feature = "otlp-logs")]
+fn log_limits(env: &Environment, warnings: &mut Vec<Warning>) -> LogLimits {
+    const MOST: usize = 1_000_000;
+    let mut limit =
+        |variables: [&'static str; 2]| env.number(&variables, (0, MOST), MOST, warnings);
+    LogLimits {
+        attributes: limit([
+            "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
+            "OTEL_ATTRIBUTE_COUNT_LIMIT",
+        ]),
+        value_chars: limit([
+            "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+            "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        ]),
+    }
+}
+
+/// Histograms have the buckets that their source gives them.
+#[cfg(feature = "otlp-metrics")]
+fn check_aggregation(env: &Environment, warnings: &mut Vec<Warning>) {
+    const EXPLICIT: &str = "explicit_bucket_histogram";
+    let variable = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+    let value = env.name(&[variable]).map(|(_, value)| value);
+    if let Some(value) = value.filter(|value| value != EXPLICIT) {
+        warn(warnings, variable, value, EXPLICIT, EXPLICIT);
+    }
 }
 
 #[cfg(feature = "otlp-metrics")]

@@ -7,6 +7,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
 use crate::LogLines;
+use crate::config::signals::{LogLimits, LogsSettings};
 use crate::otlp::delivery::Delivery;
 use crate::otlp::worker::Source;
 use crate::otlp::{record, scope};
@@ -17,6 +18,7 @@ pub(crate) struct Logs {
     lines: LogLines,
     resource: Resource,
     delay: Duration,
+    limits: LogLimits,
     next: Instant,
     /// Lines still to be sent of those that waited when the delay was over: newer ones wait for the next time.
     owed: usize,
@@ -24,17 +26,13 @@ pub(crate) struct Logs {
 }
 
 impl Logs {
-    pub(crate) fn new(
-        lines: LogLines,
-        resource: Resource,
-        delay: Duration,
-        delivery: Delivery,
-    ) -> Self {
+    pub(crate) fn new(settings: &LogsSettings, resource: Resource, delivery: Delivery) -> Self {
         Self {
-            lines,
+            lines: settings.lines.clone(),
             resource,
-            delay,
-            next: Instant::now() + delay,
+            delay: settings.delay,
+            limits: settings.limits,
+            next: Instant::now() + settings.delay,
             owed: 0,
             delivery,
         }
@@ -54,7 +52,7 @@ impl Logs {
     fn request(&self, lines: Vec<Line>) -> ExportLogsServiceRequest {
         let mut scopes = BTreeMap::<String, Vec<LogRecord>>::new();
         for line in lines {
-            let (logger, record) = record::of(&line);
+            let (logger, record) = record::of(&line, self.limits);
             scopes.entry(logger).or_default().push(record);
         }
         let scope_logs = scopes.into_iter().map(|(logger, log_records)| ScopeLogs {

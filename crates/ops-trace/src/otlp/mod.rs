@@ -57,10 +57,9 @@ impl Signals {
         #[cfg(feature = "otlp-logs")]
         let lines = config.signals.logs.as_ref().map(|settings| {
             let delivery = delivery("logs", &settings.otlp, settings.lines.ledger());
-            let lines = settings.lines.clone();
-            let pushed = logs::Logs::new(lines.clone(), resource, settings.delay, delivery);
+            let pushed = logs::Logs::new(settings, resource, delivery);
             sources.push(Box::new(pushed));
-            lines
+            settings.lines.clone()
         });
         let worker = match sources.is_empty() {
             true => None,

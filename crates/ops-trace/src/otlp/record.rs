@@ -6,11 +6,12 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, Key
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 use serde_json::{Map, Value};
 
+use crate::config::signals::LogLimits;
 use crate::signals::lines::Line;
 use crate::signals::nanos;
 
 /// Returns the logger and the record of a line.
-pub(super) fn of(line: &Line) -> (String, LogRecord) {
+pub(super) fn of(line: &Line, limits: LogLimits) -> (String, LogRecord) {
     let observed = nanos(line.written);
     let mut record = LogRecord {
         observed_time_unix_nano: observed,
@@ -48,6 +49,7 @@ pub(super) fn of(line: &Line) -> (String, LogRecord) {
     }
     set_ids(&mut record, trace_id, span_id);
     record.attributes = pairs(fields);
+    limit(&mut record, limits);
     (logger.unwrap_or_default(), record)
 }
 
@@ -100,6 +102,38 @@ fn pairs(fields: Map<String, Value>) -> Vec<KeyValue> {
         ..KeyValue::default()
     });
     pairs.collect()
+}
+
+fn limit(record: &mut LogRecord, limits: LogLimits) {
+    let attributes = &mut record.attributes;
+    let excess = attributes.len().saturating_sub(limits.attributes);
+    attributes.truncate(limits.attributes);
+    record.dropped_attributes_count = u32::try_from(excess).unwrap_or(u32::MAX);
+    for attribute in attributes {
+        shorten(attribute.value.as_mut(), limits.value_chars);
+    }
+}
+
+/// Cuts each text of a value.
+fn shorten(value: Option<&mut AnyValue>, chars: usize) {
+    match value.and_then(|value| value.value.as_mut()) {
+        // as many bytes are at least as many characters
+        Some(Any::StringValue(text)) if text.len() > chars => {
+            let end = text.char_indices().nth(chars);
+            text.truncate(end.map_or(text.len(), |(at, _)| at));
+        }
+        Some(Any::ArrayValue(array)) => {
+            for value in &mut array.values {
+                shorten(Some(value), chars);
+            }
+        }
+        Some(Any::KvlistValue(fields)) => {
+            for field in &mut fields.values {
+                shorten(field.value.as_mut(), chars);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// `null` is a value without content, and a number that only fits unsigned is text: as a float it would be another one.

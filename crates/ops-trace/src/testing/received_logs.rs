@@ -28,6 +28,8 @@ pub struct ReceivedLog {
     pub body: String,
     /// Other fields, values as text.
     pub attributes: Vec<(String, String)>,
+    /// Number of fields that were left out.
+    pub attributes_dropped: u32,
     /// Attributes of the process that sent it.
     pub resource: Vec<(String, String)>,
 }
@@ -63,6 +65,7 @@ fn log(record: LogRecord, logger: &str, resource: &[(String, String)]) -> Receiv
         logger: logger.to_owned(),
         body: text(record.body),
         attributes: texts(record.attributes),
+        attributes_dropped: record.dropped_attributes_count,
         resource: resource.to_vec(),
     }
 }

@@ -375,6 +375,44 @@ fn lines_have_variables_of_their_own() {
     }
 }
 
+#[test]
+fn fields_of_lines_have_the_limits_of_the_variables() {
+    let line = r#"{"event":"x","a":"zürich","b":["äöü",7],"c":{"d":"12345"},"e":123456}"#;
+    for (variables, attributes, dropped) in [
+        (
+            vec![("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "2")],
+            vec![("a", "zü"), ("b", "äö\""), ("c", "\"12\""), ("e", "123456")],
+            0,
+        ),
+        (
+            vec![
+                ("OTEL_ATTRIBUTE_COUNT_LIMIT", "1"),
+                ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "3"),
+                ("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "6"),
+                ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "2"),
+            ],
+            vec![("a", "zürich"), ("b", "äöü"), ("c", "12345")],
+            1,
+        ),
+    ] {
+        let collector = Collector::start().unwrap();
+        let lines = LogLines::new();
+        let config = config(&collector.endpoint(), &variables)
+            .export_logs(true)
+            .log_lines(&lines);
+        let tracer = Tracer::new(config).unwrap();
+        write(lines, line);
+        assert!(collector.wait_for_logs(1, SOON));
+        let log = collector.logs().remove(0);
+        assert_eq!((&*log.body, log.attributes_dropped), ("x", dropped));
+        assert_eq!(log.attributes.len(), attributes.len(), "{log:?}");
+        for (key, text) in attributes {
+            assert!(log.attribute(key).unwrap().contains(text), "{log:?}");
+        }
+        tracer.shutdown_blocking(SOON);
+    }
+}
+
 /// A counter, a gauge and a histogram whose values grow with each push.
 fn fill(pushes: &AtomicU64, batch: &mut MetricsBatch) {
     let n = pushes.fetch_add(1, Relaxed) + 1;
@@ -542,6 +580,7 @@ fn a_source_that_panics_costs_its_export_only() {
 
 #[test]
 fn nothing_is_sent_unless_it_is_asked_for_and_wrong_values_are_told() {
+    lines_about("nothing yet");
     let collector = Collector::start().unwrap();
     let endpoint = collector.endpoint();
     for (variables, logs, metrics) in [
@@ -570,6 +609,18 @@ fn nothing_is_sent_unless_it_is_asked_for_and_wrong_values_are_told() {
             false,
             false,
         ),
+        (
+            vec![
+                ("OTEL_LOGS_EXPORTER", "console, OTLP"),
+                ("OTEL_METRICS_EXPORTER", "otlp,prometheus"),
+                (
+                    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+                    "base2_exponential_bucket_histogram",
+                ),
+            ],
+            true,
+            true,
+        ),
     ] {
         let lines = LogLines::new();
         let config = config(&endpoint, &variables)
@@ -591,6 +642,11 @@ fn nothing_is_sent_unless_it_is_asked_for_and_wrong_values_are_told() {
             .any(|line| line.contains("prometheus") && line.contains("none, otlp")),
         "{told:#?}"
     );
+    let of_list = told.iter().find(|line| line.contains("otlp,prometheus"));
+    assert!(of_list.unwrap().ends_with("used=otlp"), "{told:#?}");
+    let told = lines_about("HISTOGRAM_AGGREGATION");
+    let accepted = "accepted=explicit_bucket_histogram";
+    assert!(told.iter().any(|line| line.contains(accepted)), "{told:#?}");
 }
 
 #[test]
