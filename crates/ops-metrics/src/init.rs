@@ -1,4 +1,5 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,7 @@ pub fn init(config: Config) -> Result<(), Error> {
     runtime::observe_runtime();
     metrics::set_global_recorder(Recorder).map_err(|_| Error::RecorderTaken)?;
     panics::count();
-    process::sample();
+    process::sample(Path::new("/"));
     recorder::set_installed();
     // the first second begins here, so that what happens in it is in the first point
     let start = Instant::now();
@@ -73,7 +74,7 @@ fn tick(start: Instant) {
         std::thread::sleep(next.saturating_sub(start.elapsed()));
         runtime::sample();
         if until_process == 0 {
-            process::sample();
+            process::sample(Path::new("/"));
             until_process = PROCESS_SECONDS;
         }
         until_process -= 1;

@@ -11,8 +11,15 @@ use crate::history::cgroup;
 /// Milliseconds of a clock tick in `/proc`: a constant of the Linux user interface.
 const TICK_MS: u64 = 10;
 
-/// Reads `/proc`. What cannot be read is not reported.
-pub(crate) fn sample() {
+/// A start that differs by less is the same one: the kernel tells it by a clock that may have been set meanwhile, and one that
+/// changes looks like a restart.
+const SAME_START_SECONDS: f64 = 60.0;
+
+/// Reads `/proc`, and the control groups. What cannot be read is not reported.
+///
+/// `root` is where `proc` and `sys` are.
+pub(crate) fn sample(root: &Path) {
+    let read = |file| read(root, file);
     let status = read("status");
     if let Some(kibibytes) = field(&status, "VmRSS:") {
         process_resident_memory_bytes().set(kibibytes * 1024.0);
@@ -23,23 +30,23 @@ pub(crate) fn sample() {
     if let Some(threads) = field(&status, "Threads:") {
         process_threads().set(threads);
     }
-    if let Ok(open) = fs::read_dir("/proc/self/fd") {
+    if let Ok(open) = fs::read_dir(root.join("proc/self/fd")) {
         process_open_fds().set(open.count().saturating_sub(1) as f64); // one of them is this listing
     }
     if let Some(most) = field(&read("limits"), "Max open files") {
         process_max_fds().set(most);
     }
-    times();
-    cgroup::sample(Path::new("/"));
+    times(root);
+    cgroup::sample(root);
 }
 
-fn read(file: &str) -> String {
-    fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default()
+fn read(root: &Path, file: &str) -> String {
+    fs::read_to_string(root.join("proc/self").join(file)).unwrap_or_default()
 }
 
 /// Returns the processor time of the process so far, in steps of 10 ms.
 pub(crate) fn cpu_time() -> Option<Duration> {
-    cpu_time_of(&stat_fields()?)
+    cpu_time_of(&stat_fields(Path::new("/"))?)
 }
 
 fn cpu_time_of(fields: &[u64]) -> Option<Duration> {
@@ -48,28 +55,31 @@ fn cpu_time_of(fields: &[u64]) -> Option<Duration> {
 }
 
 /// Returns the fields of `stat` after the name (proc_pid_stat(5)): field 3 is the first one.
-fn stat_fields() -> Option<Vec<u64>> {
-    let stat = read("stat");
+fn stat_fields(root: &Path) -> Option<Vec<u64>> {
+    let stat = read(root, "stat");
     let (_, after_name) = stat.rsplit_once(')')?;
     let fields = after_name.split_whitespace();
     Some(fields.map(|field| field.parse().unwrap_or(0)).collect())
 }
 
 /// Processor time and start: fields 14, 15 and 22.
-fn times() {
-    let Some(fields) = stat_fields() else {
+fn times(root: &Path) {
+    let Some(fields) = stat_fields(root) else {
         return;
     };
     if let Some(time) = cpu_time_of(&fields) {
         process_cpu_seconds_total().absolute(time);
     }
     let boot = field(
-        &fs::read_to_string("/proc/stat").unwrap_or_default(),
+        &fs::read_to_string(root.join("proc/stat")).unwrap_or_default(),
         "btime",
     );
     if let (Some(boot), Some(ticks)) = (boot, fields.get(19)) {
-        process_start_time_seconds()
-            .set(boot + Duration::from_millis(ticks * TICK_MS).as_secs_f64());
+        let start = boot + Duration::from_millis(ticks * TICK_MS).as_secs_f64();
+        let known = process_start_time_seconds();
+        if (start - known.get()).abs() >= SAME_START_SECONDS {
+            known.set(start);
+        }
     }
 }
 

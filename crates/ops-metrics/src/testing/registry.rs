@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use super::{Scoped, Snapshot};
 use crate::config::Config;
 use crate::error::Error;
-use crate::history::cgroup;
 use crate::history::sparkline::{self, History, scoped};
+use crate::history::{cgroup, process};
 use crate::recorder::Recorder;
 use crate::scrape::render::{render_current, render_open_metrics};
 use crate::series::scope::{self, Scope};
@@ -103,6 +103,11 @@ impl Registry {
     /// Reads the control groups that a tree of files shows, with `proc/self/cgroup` and `sys/fs/cgroup` in it.
     pub fn sample_cgroup(&self, root: &Path) {
         self.run(|| cgroup::sample(root));
+    }
+
+    /// Reads the process, and its control groups, that a tree of files shows, with `proc` and `sys` in it.
+    pub fn sample_process(&self, root: &Path) {
+        self.run(|| process::sample(root));
     }
 
     /// One tick of the sparklines; `now` is the time since any fixed moment.

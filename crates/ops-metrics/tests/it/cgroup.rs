@@ -8,10 +8,10 @@ use ops_metrics::testing::Registry;
 static TREES: AtomicU32 = AtomicU32::new(0);
 
 /// A tree of files, removed at the end.
-struct Tree(PathBuf);
+pub(crate) struct Tree(pub(crate) PathBuf);
 
 impl Tree {
-    fn new(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let number = TREES.fetch_add(1, Ordering::Relaxed);
         let root = std::env::temp_dir().join(format!("ops-cgroup-{}-{number}", std::process::id()));
         for (file, text) in files {

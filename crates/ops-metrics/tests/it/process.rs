@@ -1,9 +1,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use ops_metrics::testing::Registry;
 use tracing::field::{Field, Visit};
 use tracing::span;
 
+use crate::cgroup::Tree;
 use crate::{rendered, value};
 
 const MEASURED: [&str; 10] = [
@@ -47,6 +49,32 @@ async fn process_and_runtime_are_measured() {
         r#"ops_metrics_series{metric="cache_evictions_total"}"#,
     );
     assert_eq!(series, Some(6.0));
+}
+
+#[test]
+fn a_clock_that_is_set_a_little_makes_no_restart() {
+    let stat = format!("7 (a b) S{} 150 50 0 0 20 0 3 0 12345 0", " 1".repeat(10));
+    let files = [
+        ("proc/self/stat", &*stat),
+        ("proc/stat", "cpu 1\nbtime 1700000000\n"),
+    ];
+    let tree = Tree::new(&files);
+    let registry = Registry::new();
+    let start_after = |boot: u64| {
+        std::fs::write(tree.0.join("proc/stat"), format!("btime {boot}\n")).unwrap();
+        registry.sample_process(&tree.0);
+        registry.value("process_start_time_seconds")
+    };
+    registry.sample_process(&tree.0);
+    assert_eq!(registry.value("process_cpu_seconds_total"), Some(2.0));
+    assert_eq!(
+        registry.value("process_start_time_seconds"),
+        Some(1_700_000_123.45)
+    );
+    assert_eq!(start_after(1_700_000_001), Some(1_700_000_123.45));
+    assert_eq!(start_after(1_699_999_990), Some(1_700_000_123.45));
+    // one that was wrong is not kept
+    assert_eq!(start_after(1_700_003_600), Some(1_700_003_723.45));
 }
 
 #[test]
