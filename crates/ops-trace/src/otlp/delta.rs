@@ -73,7 +73,8 @@ impl Delivered {
             && let Some(difference) = difference(total, value)
         {
             point.value = Some(difference);
-            point.start_time_unix_nano = before.at;
+            // a clock may have been set back
+            point.start_time_unix_nano = before.at.min(at);
         }
         let value = TotalValue::Number(total);
         pending.push((key, Total { value, at }));
@@ -94,7 +95,7 @@ impl Delivered {
             }
             point.count = point.bucket_counts.iter().sum();
             point.sum = point.sum.map(|total| total - sum);
-            point.start_time_unix_nano = before.at;
+            point.start_time_unix_nano = before.at.min(at);
         }
         pending.push((key, Total { value, at }));
     }
@@ -131,4 +132,67 @@ fn key(metric: &str, labels: &[KeyValue]) -> String {
         );
     }
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::metrics::v1::{Histogram, Sum};
+
+    fn metrics(start: u64, at: u64, total: i64) -> Vec<Metric> {
+        let point = NumberDataPoint {
+            start_time_unix_nano: start,
+            time_unix_nano: at,
+            value: Some(Number::AsInt(total)),
+            ..NumberDataPoint::default()
+        };
+        let observed = HistogramDataPoint {
+            start_time_unix_nano: start,
+            time_unix_nano: at,
+            count: total.unsigned_abs(),
+            sum: Some(total as f64),
+            bucket_counts: vec![total.unsigned_abs(), 0],
+            ..HistogramDataPoint::default()
+        };
+        let sum = Sum {
+            data_points: vec![point],
+            ..Sum::default()
+        };
+        let histogram = Histogram {
+            data_points: vec![observed],
+            ..Histogram::default()
+        };
+        [("a", Data::Sum(sum)), ("b", Data::Histogram(histogram))]
+            .map(|(name, data)| Metric {
+                name: name.to_owned(),
+                data: Some(data),
+                ..Metric::default()
+            })
+            .into()
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_difference_that_ends_before_it_starts() {
+        let mut delivered = Delivered::default();
+        let pending = delivered.differences(&mut metrics(10, 1000, 5));
+        delivered.commit(pending);
+        let mut after = metrics(10, 400, 7);
+        delivered.differences(&mut after);
+        let [Some(Data::Sum(sum)), Some(Data::Histogram(histogram))] =
+            [&after[0].data, &after[1].data]
+        else {
+            unreachable!()
+        };
+        let (point, observed) = (&sum.data_points[0], &histogram.data_points[0]);
+        assert_eq!(point.value, Some(Number::AsInt(2)));
+        assert_eq!(observed.count, 2);
+        assert_eq!(
+            (point.start_time_unix_nano, point.time_unix_nano),
+            (400, 400)
+        );
+        assert_eq!(
+            (observed.start_time_unix_nano, observed.time_unix_nano),
+            (400, 400)
+        );
+    }
 }

@@ -25,9 +25,7 @@ pub(crate) struct Metrics {
     resource: Resource,
     interval: Duration,
     next: Instant,
-    start: u64,
-    /// Time of the last points: a clock that is set back makes none that end before they start.
-    last: SystemTime,
+    start: Start,
     /// `None` if totals are exported.
     delivered: Option<Delivered>,
     delivery: Delivery,
@@ -35,14 +33,12 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new(settings: &MetricsSettings, resource: Resource, delivery: Delivery) -> Self {
-        let start = SystemTime::now();
         Self {
             source: settings.source.clone(),
             resource,
             interval: settings.interval,
             next: Instant::now() + settings.interval,
-            start: nanos(start),
-            last: start,
+            start: Start(SystemTime::now()),
             delivered: settings.delta.then(Delivered::default),
             delivery,
         }
@@ -71,6 +67,19 @@ impl Metrics {
     }
 }
 
+/// Time from which totals count.
+///
+/// A clock that is set back takes it along: points that end before they start are refused, and such that stay at the time before the
+/// clock was right are no points of now.
+struct Start(SystemTime);
+
+impl Start {
+    fn before(&mut self, now: SystemTime) -> u64 {
+        self.0 = self.0.min(now);
+        nanos(self.0)
+    }
+}
+
 impl Source for Metrics {
     fn due(&self) -> Instant {
         self.next
@@ -79,8 +88,8 @@ impl Source for Metrics {
     fn push(&mut self) {
         // the interval is kept, unless an export took longer; it is set before what may panic
         self.next = (self.next + self.interval).max(Instant::now() + self.interval / 2);
-        self.last = self.last.max(SystemTime::now());
-        let mut batch = MetricsBatch::new(self.start, self.last);
+        let now = SystemTime::now();
+        let mut batch = MetricsBatch::new(self.start.before(now), now);
         let filled = catch_unwind(AssertUnwindSafe(|| self.source.fill(&mut batch)));
         if filled.is_err() {
             self.delivery
@@ -115,5 +124,18 @@ fn points(metric: &Metric) -> usize {
         Some(Data::Gauge(gauge)) => gauge.data_points.len(),
         Some(Data::Histogram(histogram)) => histogram.data_points.len(),
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_takes_the_start_along() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut start = Start(at(1000));
+        let started = [1060, 400, 460, 2000].map(|now| start.before(at(now)) / 1_000_000_000);
+        assert_eq!(started, [1000, 400, 400, 400]);
     }
 }
