@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::environment::{Environment, Warning};
+use super::environment::{Environment, Warning, time_within};
 #[cfg(feature = "otlp-logs")]
 use super::environment::{LOGS_SCHEDULE_DELAY, warn};
 
@@ -10,6 +10,19 @@ pub(crate) const EXPORT_DELAY: Duration = Duration::from_secs(1);
 
 /// Shortest and longest delay that a variable may ask for, in milliseconds.
 const MILLIS: (u64, u64) = (100, 60_000);
+
+/// A day is as good as never, and can be added to any instant.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Returns a time that the program set: at least 100 ms.
+pub(super) fn bounded(
+    setting: &'static str,
+    time: Duration,
+    warnings: &mut Vec<Warning>,
+) -> Duration {
+    let least = Duration::from_millis(MILLIS.0);
+    time_within(setting, time.min(DAY), (least, DAY), warnings)
+}
 
 /// A delay as the program set it, and as it is below the environment.
 #[derive(Clone, Copy)]
@@ -26,12 +39,12 @@ impl Delay {
         variable: &'static str,
         warnings: &mut Vec<Warning>,
     ) -> Duration {
-        // a day is as good as never, and can be added to any instant
-        let day = Duration::from_secs(24 * 60 * 60);
-        let clamped = |delay: Duration| delay.clamp(Duration::from_millis(MILLIS.0), day);
-        let below = self.below.map_or(EXPORT_DELAY, clamped);
-        self.set
-            .map_or_else(|| env.millis(&[variable], MILLIS, below, warnings), clamped)
+        if let Some(delay) = self.set {
+            return bounded("export_delay_ms", delay, warnings);
+        }
+        let below = self.below.unwrap_or(EXPORT_DELAY);
+        let below = bounded("export_delay_ms", below, warnings);
+        env.millis(&[variable], MILLIS, below, warnings)
     }
 
     /// Returns the delay of log lines; their queue and their requests have a size of their own.

@@ -128,6 +128,37 @@ impl Environment {
     }
 }
 
+/// Returns a setting of the program. One that is out of its range is the nearest that is not, with a warning.
+pub(super) fn within<N: Ord + Copy>(
+    setting: &'static str,
+    value: N,
+    (least, most): (N, N),
+    show: impl Fn(N) -> String,
+    warnings: &mut Vec<Warning>,
+) -> N {
+    let used = value.clamp(least, most);
+    if used != value {
+        warnings.push(Warning {
+            variable: setting,
+            value: show(value),
+            accepted: format!("a number from {} to {}", show(least), show(most)),
+            used: show(used),
+        });
+    }
+    used
+}
+
+/// Returns [`within`] for a time, which is shown in milliseconds.
+pub(super) fn time_within(
+    setting: &'static str,
+    value: Duration,
+    range: (Duration, Duration),
+    warnings: &mut Vec<Warning>,
+) -> Duration {
+    let millis = |time: Duration| time.as_millis().to_string();
+    within(setting, value, range, millis, warnings)
+}
+
 impl Warning {
     pub(crate) fn log(&self) {
         tracing::warn!(

@@ -33,7 +33,8 @@ pub(crate) const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// Configuration of tracing. Unset values come from the `OTEL_*` variables.
 ///
 /// In a file the keys are the names of the methods, times are whole milliseconds (`export_timeout_ms`), `resource` is a
-/// map, `propagate_to`, `baggage_attributes` and `baggage_fields` are lists. Unknown keys are an error.
+/// map, `propagate_to`, `baggage_attributes` and `baggage_fields` are lists. Unknown keys are an error; a number out of its range
+/// is the nearest in it, with the warning `variable_not_usable`.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

@@ -2,13 +2,15 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::environment::{ENDPOINT, Environment, Warning, warn};
+use super::environment::{ENDPOINT, Environment, Warning, time_within, warn};
 use super::headers::headers;
 use super::signal::Signal;
 use super::tls::Tls;
 use super::{EXPORT_TIMEOUT, endpoint};
 use crate::{Config, Error};
 
+/// Key of the export timeout in a file.
+const SETTING: &str = "export_timeout_ms";
 /// Limits of the export timeout in milliseconds.
 const TIMEOUT_MS: (u64, u64) = (10, 60_000);
 /// "No limit", as a time that clocks can still add.
@@ -103,14 +105,16 @@ fn gzip(env: &Environment, signal: &Signal, warnings: &mut Vec<Warning>) -> bool
 /// 0 means no limit, as for every timeout of OpenTelemetry.
 fn timeout(config: &Config, signal: &Signal, warnings: &mut Vec<Warning>) -> Duration {
     let env = &config.environment;
-    let [least, most] = [TIMEOUT_MS.0, TIMEOUT_MS.1].map(Duration::from_millis);
-    let clamped = |timeout: Duration| timeout.clamp(least, most);
+    let range = (
+        Duration::from_millis(TIMEOUT_MS.0),
+        Duration::from_millis(TIMEOUT_MS.1),
+    );
     match (config.export_timeout, env.first(&signal.timeout)) {
-        (Some(timeout), _) => clamped(timeout),
+        (Some(timeout), _) => time_within(SETTING, timeout, range, warnings),
         (None, Some((_, value))) if value.parse() == Ok(0) => NO_TIMEOUT,
         (None, _) => {
-            let below = config.below_env.export_timeout.map(clamped);
-            let below = below.unwrap_or(EXPORT_TIMEOUT);
+            let below = config.below_env.export_timeout.unwrap_or(EXPORT_TIMEOUT);
+            let below = time_within(SETTING, below, range, warnings);
             env.millis(&signal.timeout, TIMEOUT_MS, below, warnings)
         }
     }

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::environment::{Environment, QUEUE_SIZE, SCHEDULE_DELAY, Warning, warn};
+use super::environment::{Environment, QUEUE_SIZE, SCHEDULE_DELAY, Warning, warn, within};
 use super::otlp::{Otlp, otlp};
 use super::sampler::{Keep, SamplerKind, keep, sampler};
 use super::signal::TRACES;
 use super::signals::{self, SignalSettings};
-use super::{PROBE_AFTER, QUEUE_SPANS, SLOW_AFTER, resource};
+use super::{PROBE_AFTER, QUEUE_SPANS, SLOW_AFTER, delay, resource};
 use crate::limits::{Limits, MAX_ATTRIBUTES, MAX_VALUE_BYTES};
 use crate::propagation::{Formats, Hosts};
 use crate::{Config, Error};
@@ -81,10 +81,10 @@ impl Resolved {
                 &mut warnings,
             ),
             export_delay: (config.delay()).settled(env, SCHEDULE_DELAY, &mut warnings),
-            probe_after: config
-                .probe_after
-                .unwrap_or(PROBE_AFTER)
-                .max(Duration::from_millis(100)),
+            probe_after: {
+                let pause = config.probe_after.unwrap_or(PROBE_AFTER);
+                delay::bounded("probe_after_ms", pause, &mut warnings)
+            },
             slow_after: config.slow_after.unwrap_or(SLOW_AFTER),
             limits: limits(env, &mut warnings),
             formats: formats(env, &mut warnings),
@@ -145,15 +145,15 @@ fn exporters(env: &Environment, warnings: &mut Vec<Warning>) -> Exporters {
 }
 
 fn queue_spans(config: &Config, warnings: &mut Vec<Warning>) -> usize {
-    let clamped = |spans: usize| spans.clamp(QUEUE.0, QUEUE.1);
-    let below = config.below_env.queue_spans.map(clamped);
-    config.queue_spans.map_or_else(
-        || {
-            let below = below.unwrap_or(QUEUE_SPANS);
-            (config.environment).number(&[QUEUE_SIZE], QUEUE, below, warnings)
-        },
-        clamped,
-    )
+    let mut bounded = |spans| {
+        let show = |spans: usize| spans.to_string();
+        within("queue_spans", spans, QUEUE, show, warnings)
+    };
+    if let Some(spans) = config.queue_spans {
+        return bounded(spans);
+    }
+    let below = bounded(config.below_env.queue_spans.unwrap_or(QUEUE_SPANS));
+    (config.environment).number(&[QUEUE_SIZE], QUEUE, below, warnings)
 }
 
 fn limits(env: &Environment, warnings: &mut Vec<Warning>) -> Limits {

@@ -292,3 +292,52 @@ fn headers_that_were_refused_do_not_come_back_from_the_process() {
         );
     }
 }
+
+#[test]
+fn a_setting_out_of_its_range_is_the_nearest_in_it_and_told_once() {
+    let file =
+        "queue_spans: 10\nexport_timeout_ms: 600000\nexport_delay_ms: 5\nprobe_after_ms: 0\n";
+    let told = |config: Config| {
+        let config = config.service_name("code").export_logs(true);
+        let lines = ops_trace::LogLines::new();
+        let (tracer, lines) = lines_of(|| Tracer::new(config.log_lines(&lines)).unwrap());
+        assert_eq!(tracer.stats().queue_capacity, 64);
+        let told = lines
+            .iter()
+            .filter(|line| line.contains("variable_not_usable"));
+        told.cloned().collect::<Vec<_>>()
+    };
+    let config: Config = serde_yaml::from_str(file).unwrap();
+    let config = config.environment([("OTEL_SERVICE_NAME", "code")]);
+    for config in [config.clone(), config.with_env()] {
+        let lines = told(config);
+        for expected in [
+            "variable=queue_spans value=10 accepted=a number from 64 to 65536 used=64",
+            "variable=export_timeout_ms value=600000 accepted=a number from 10 to 60000 used=60000",
+            "variable=export_delay_ms value=5 accepted=a number from 100 to 86400000 used=100",
+            "variable=probe_after_ms value=0 accepted=a number from 100 to 86400000 used=100",
+        ] {
+            let found = lines.iter().filter(|line| line.ends_with(expected));
+            assert_eq!(found.count(), 1, "{expected}: {lines:#?}");
+        }
+        assert_eq!(lines.len(), 4, "{lines:#?}");
+    }
+}
+
+#[test]
+fn a_pause_without_an_end_stops_no_export() {
+    let config = crate::config("http://127.0.0.1:1")
+        .probe_after(Duration::MAX)
+        .export_delay(Duration::MAX);
+    let tracer = Tracer::new(config).unwrap();
+    for _ in 0..4 {
+        drop(span!(tracer: tracer, "a"));
+        tracer.flush();
+    }
+    let stats = tracer.stats();
+    assert_eq!(
+        (stats.dropped_export_failed, stats.dropped_circuit_open),
+        (3, 1),
+        "{stats:?}"
+    );
+}
