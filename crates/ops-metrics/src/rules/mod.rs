@@ -25,6 +25,9 @@ use crate::series::family::Family;
 
 pub use crate::rules::slo::Slo;
 
+/// Maximum length of a name: Grafana takes no dashboard whose `uid` is longer.
+const NAME_MAX: usize = 40;
+
 /// Files that [`rules`](rules()) made.
 #[derive(Debug)]
 pub struct Rules {
@@ -34,7 +37,7 @@ pub struct Rules {
 }
 
 /// Makes recording rules and burn-rate alerts of objectives, a dashboard of them and of a catalog, and test cases for
-/// promtool. `name` is that of the files and of the group of rules, of `a-z`, `0-9` and `-`.
+/// promtool. `name` is that of the files, of the group of rules and of the dashboard, of at most 40 `a-z`, `0-9` and `-`.
 ///
 /// Each objective has alerts of four speeds, `…BurnFast` and `…BurnSlow` as a page, `…BurnDay` and `…BurnThreeDays` as a
 /// ticket: the share of bad events is 14.4, 6, 3 or once the budget in 1 hour, 6 hours, 1 day or 3 days, and in a twelfth of
@@ -51,8 +54,10 @@ pub fn rules(
     slos: &[Slo],
 ) -> Result<Rules, Error> {
     let fits = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
-    if name.is_empty() || !name.chars().all(fits) {
-        let why = format!("{name:?} is no name of files; accepted: a-z, 0-9 and -");
+    if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(fits) {
+        let why = format!(
+            "{name:?} is no name of files and of a dashboard; accepted: a-z, 0-9 and -, at most {NAME_MAX} of them"
+        );
         return Err(Error::Slo(why));
     }
     let objectives = slos

@@ -159,6 +159,9 @@ fn what_cannot_be_found_is_refused_with_what_is_accepted() {
     };
     assert!(error("a", &twice).contains("JobsSucceed is there twice"));
     assert!(error("../a", &[]).contains("accepted: a-z, 0-9 and -"));
+    // Grafana takes no longer uid
+    assert!(rules(&"a".repeat(40), &[], &[]).is_ok());
+    assert!(error(&"a".repeat(41), &[]).contains("at most 40"));
 }
 
 #[test]
