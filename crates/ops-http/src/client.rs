@@ -1,6 +1,7 @@
 use std::error::Error;
 use std::future::Future;
 use std::io::{self, ErrorKind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -112,10 +113,11 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut next = Some(error);
     for _ in 0..MAX_CAUSES {
         let error = next?;
-        if let Some(error) = error.downcast_ref::<io::Error>()
-            && let Some(name) = name_of(error.kind())
-        {
-            return Some(name);
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            let name = name_of(error.kind()).or_else(|| name_without_kind(error));
+            if name.is_some() {
+                return name;
+            }
         }
         next = error.source();
     }
@@ -133,7 +135,25 @@ fn name_of(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::TimedOut => "timeout",
         ErrorKind::HostUnreachable => "host_unreachable",
         ErrorKind::NetworkUnreachable => "network_unreachable",
+        ErrorKind::NetworkDown => "network_down",
         ErrorKind::AddrNotAvailable => "address_not_available",
+        ErrorKind::PermissionDenied => "permission_denied",
         _ => return None,
     })
+}
+
+/// Names errors for which the standard library has no kind.
+fn name_without_kind(error: &io::Error) -> Option<&'static str> {
+    /// `ENFILE` and `EMFILE`, which have these numbers on all Unix systems.
+    const TOO_MANY_FILES: [i32; 2] = [23, 24];
+    /// Text of the standard library's resolver.
+    const NOT_FOUND: &str = "failed to lookup address information";
+
+    if let Some(number) = error.raw_os_error() {
+        let too_many = cfg!(unix) && TOO_MANY_FILES.contains(&number);
+        return too_many.then_some("too_many_open_files");
+    }
+    // the text may be one of others
+    let text = catch_unwind(AssertUnwindSafe(|| error.to_string())).ok()?;
+    text.starts_with(NOT_FOUND).then_some("host_not_found")
 }

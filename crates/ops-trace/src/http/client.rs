@@ -33,8 +33,8 @@ use crate::{Handle, global};
 ///
 /// - The name is the method, followed by the template of the URL if the request has an [`ops_http::Route`] extension.
 /// - `url.full` has no credentials: user name and password, and values of query keys that name one, are `REDACTED`.
-/// - `error.type` is the status from 400 on, `connection_refused`, `timeout` and other errors of the operating system, the
-///   name of the client's error type, `body_error` for a response that breaks off, `cancelled` for a request that is dropped
+/// - `error.type` is the status from 400 on, `connection_refused`, `timeout`, `host_not_found` and other errors of the operating
+///   system, the name of the client's error type, `body_error` for a response that breaks off, `cancelled` for a request that is dropped
 ///   before its response came. A response whose body is dropped unread is no error.
 /// - A call of gRPC (feature `grpc`) is named after its method, and fails with any status but `OK`.
 /// - `http.request.resend_count` counts for requests with a [`ResendCount`].

@@ -221,6 +221,51 @@ async fn a_client_that_fails_otherwise_is_named_by_its_error() {
     assert_eq!(sent[0].attribute("server.port"), Some("80"));
 }
 
+#[tokio::test]
+async fn an_error_of_the_operating_system_is_named_whatever_kind_the_library_gives_it() {
+    use std::io::{Error, ErrorKind};
+    use std::net::ToSocketAddrs;
+
+    #[derive(Debug)]
+    struct Connecting(Error);
+    impl std::fmt::Display for Connecting {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("cannot connect")
+        }
+    }
+    impl std::error::Error for Connecting {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    // too long for a name: nobody is asked
+    let no_name = ("a".repeat(300).as_str(), 80).to_socket_addrs().err();
+    for (error, name) in [
+        (Error::from_raw_os_error(24), "too_many_open_files"),
+        (Error::from_raw_os_error(23), "too_many_open_files"),
+        (ErrorKind::NetworkDown.into(), "network_down"),
+        (ErrorKind::PermissionDenied.into(), "permission_denied"),
+        (no_name.unwrap(), "host_not_found"),
+        (Error::other("no idea"), "Connecting"),
+        (Error::from_raw_os_error(5), "Connecting"),
+    ] {
+        let (collector, tracer) = tracing(None);
+        let error = std::cell::Cell::new(Some(error));
+        let client = tower::service_fn(|_: Request<Empty<Bytes>>| {
+            std::future::ready(Err::<http::Response<Empty<Bytes>>, _>(Connecting(
+                error.take().unwrap(),
+            )))
+        });
+        let layer = ClientLayer::new(ClientSpans::new().handle(tracer.handle()));
+        let request = get("http://shop.example/");
+        layer.layer(client).call(request).await.unwrap_err();
+        let sent = sent(&tracer, &collector);
+        let kind = sent[0].attribute("error.type").unwrap();
+        assert!(kind.ends_with(name), "{kind} instead of {name}");
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
