@@ -59,6 +59,11 @@ impl Hit {
         self.entry.on_disk
     }
 
+    /// Time it took to compute; 0 if unknown.
+    pub(crate) fn compute(&self) -> Duration {
+        Duration::from_millis(self.entry.compute_ms)
+    }
+
     /// Names this stored result: another result under the same key has another.
     pub fn entry_id(&self) -> &str {
         &self.entry.id

@@ -12,6 +12,7 @@ use arrow::array::RecordBatch;
 use super::Cache;
 use super::disk_health::PAUSE_MILLIS;
 use super::generations::GenerationStamp;
+use super::hit::Hit;
 use super::inner::Inner;
 use crate::compact;
 use crate::disk::{Disk, Generation, LOCK_LIMIT, Metadata, NoMetadata, Which, encode, unique_id};
@@ -223,6 +224,27 @@ impl Inner {
             is_inline: false,
             file_len: 0,
         }
+    }
+
+    /// Returns `true` if files may be written now.
+    pub(crate) fn writes_files(&self) -> bool {
+        self.readable_disk().is_some() && !self.disk_health.is_paused(self.now_millis())
+    }
+
+    /// Writes a result that is in memory alone to a file, as old as it is.
+    pub(crate) fn keep_in_file(&self, request: &StoreRequest<'_>, hit: &Hit) -> Result<(), Error> {
+        let ttl = match request.ttl {
+            Some(_) => self.ttls.effective(request.ttl, request.label)?,
+            None => hit.entry.ttl_seconds,
+        };
+        if hit.age.as_secs() < ttl {
+            let metadata = Metadata {
+                created_at: hit.entry.created_at,
+                ..self.metadata_of(request, ttl)
+            };
+            self.keep(request, metadata, || ());
+        }
+        Ok(())
     }
 
     /// Keeps a result that was found elsewhere, as old as it is there; returns its entry, kept or not.

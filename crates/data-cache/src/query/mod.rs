@@ -246,10 +246,10 @@ impl<E: QueryEngine> Query<E> {
                 Route::MemoryHit(answer)
             }
             Ok(hit) => {
-                let is_owed = prepared.query.is_kept && !hit.is_on_disk();
+                let is_owed = prepared.query.is_kept && !hit.is_on_disk() && inner.writes_files();
                 let answer = prepared.answer_with(hit.clone());
                 if is_owed {
-                    prepared.keep_later(&hit);
+                    prepared.keep_later(hit);
                 }
                 Route::MemoryHit(answer)
             }

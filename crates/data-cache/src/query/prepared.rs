@@ -256,18 +256,17 @@ impl<E: QueryEngine> Prepared<E> {
     }
 
     /// Nobody asked for a file when it was computed; now somebody does.
-    pub(super) fn keep_later(self, hit: &Hit) {
+    pub(super) fn keep_later(self, hit: Hit) {
         let inner = self.query.target.cache.inner().clone();
-        let Some(stamp) = inner.stamp_of_hit(&self.key, hit) else {
+        let Some(stamp) = inner.stamp_of_hit(&self.key, &hit) else {
             return;
         };
         if !self.is_unchanged() {
             return;
         }
-        let (batches, digest) = (hit.batches().to_vec(), hit.digest());
         inner.clone().run(move || {
-            let request = self.request(&batches, digest, Duration::ZERO, stamp);
-            if let Err(error) = inner.store(&request) {
+            let request = self.request(hit.batches(), hit.digest(), hit.compute(), stamp);
+            if let Err(error) = inner.keep_in_file(&request, &hit) {
                 tracing::warn!(target: "data_cache", %error, "result_not_cached");
             }
         });

@@ -1,12 +1,13 @@
 //! Results whose time is over, served while they are computed anew, and the headers that say so.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use data_cache::arrow::array::RecordBatch;
 use data_cache::http::Validator;
-use data_cache::testing::ManualClock;
+use data_cache::testing::{ManualClock, on_step};
 use data_cache::{
     Bypass, Cache, CachedEngine, Cancel, Config, Error, Params, Query, QueryEngine, QueryResult,
     State, Status, Tier,
@@ -133,6 +134,48 @@ fn a_query_that_does_not_ask_for_it_gets_no_stale_result() {
         setting.settle();
         assert_eq!(setting.cached.cache().get_stats().stale_hits, 0);
     }
+}
+
+#[test]
+fn a_result_that_no_file_holds_is_over_in_time_however_often_it_is_asked_for() {
+    let memory_only = Setting::new("query_cache: {max_size_mb: 0}");
+    let full = Setting::new("query_cache: {}");
+    on_step(full.cached.cache(), |_| {
+        Err(io::ErrorKind::StorageFull.into())
+    });
+    for setting in [memory_only, full] {
+        assert_eq!(setting.plain(), (Status::Miss, 1));
+        setting.settle();
+        for _ in 0..2 {
+            setting.clock.advance(25);
+            assert_eq!(setting.plain(), (Status::Hit(Tier::Memory), 1));
+            setting.settle();
+        }
+        let hit = setting.query().blocking().unwrap();
+        assert_eq!(hit.age(), Duration::from_secs(50));
+        setting.settle();
+        setting.clock.advance(25);
+        assert_eq!(setting.plain(), (Status::Miss, 2));
+    }
+}
+
+#[test]
+fn a_result_that_is_kept_later_is_as_old_as_it_is() {
+    let setting = Setting::new("query_cache: {default_ttl_seconds: 60}");
+    let ask = || setting.cached.query("SELECT n FROM t", Params::new());
+    assert_eq!(seen(&ask().blocking().unwrap()), (Status::Miss, 1));
+    setting.settle();
+    setting.clock.advance(50);
+    for expected in [0, 4096] {
+        let bytes = setting.cached.cache().get_stats().total_size_bytes;
+        assert_eq!(bytes, expected);
+        let hit = ask().keep().blocking().unwrap();
+        assert_eq!(seen(&hit), (Status::Hit(Tier::Memory), 1));
+        assert_eq!(hit.age(), Duration::from_secs(50));
+        setting.settle();
+    }
+    setting.clock.advance(10);
+    assert_eq!(seen(&ask().blocking().unwrap()), (Status::Miss, 2));
 }
 
 type Invalidate = fn(&Cache) -> Result<usize, Error>;
