@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::inner::Inner;
-use crate::disk::NoMetadata;
 use crate::index::Indexed;
 use crate::key::Key;
 use crate::memory::{Entry, Usage};
@@ -33,18 +32,15 @@ impl Inner {
     /// Takes an entry that left memory, and was nowhere else, out of the index, unless another one is listed by now. If an
     /// earlier result has a file, it stays: the next invalidation has to find that file.
     fn unlist(&self, key: &Key, usage: &Arc<Usage>) {
-        let has_file = self
-            .disk
-            .as_ref()
-            .is_some_and(|disk| !matches!(disk.metadata(key), Err(NoMetadata::Absent)));
-        if !has_file {
+        if !self.has_file(key) {
             self.index.remove_if(key, |indexed| {
                 indexed.bytes == 0 && Arc::ptr_eq(&indexed.usage, usage)
             });
         }
     }
 
-    /// Takes an entry out of memory and index; with an id, only if memory has no other one. Returns `true` if it was listed.
+    /// Takes an entry out of memory, and out of the index unless it has a file: the next invalidation has to find that one.
+    /// With an id, only if memory has no other one. Returns `true` if it was listed.
     pub(super) fn take_out(&self, key: &Key, entry_id: Option<&str>) -> bool {
         let mut place = self.index.place(key);
         let is_other = |id| self.memory.get(key).is_some_and(|entry| entry.id != id);
@@ -52,6 +48,15 @@ impl Inner {
             return false;
         }
         self.memory.remove(key);
-        place.remove()
+        let was_listed = place.get().is_some();
+        // who writes a file lists it after that, and waits for this place
+        if was_listed && !self.has_file(key) {
+            place.remove();
+        }
+        was_listed
+    }
+
+    fn has_file(&self, key: &Key) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.may_hold(key))
     }
 }

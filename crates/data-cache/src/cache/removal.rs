@@ -448,8 +448,8 @@ impl Inner {
         self.invalidations.push(removed);
     }
 
-    /// Removes one entry; with an id, only if it is still that one. Its files stay if somebody else holds the lock of the
-    /// directory for longer than `patience`: they are found out again.
+    /// Removes one entry; with an id, only if it is still that one. Its files stay, and stay listed, if somebody else holds the
+    /// lock of the directory for longer than `patience`: they are found out again.
     pub(super) fn forget(&self, key: &Key, entry_id: Option<&str>, patience: Duration) -> Removed {
         let mut removed = Removed {
             from_memory: self.take_out(key, entry_id),
@@ -465,6 +465,8 @@ impl Inner {
                     tracing::debug!(target: "data_cache", %error, "entry_not_removed");
                 }
             }
+            // it was listed for its file
+            self.take_out(key, entry_id);
         }
         removed
     }

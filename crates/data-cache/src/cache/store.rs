@@ -15,7 +15,7 @@ use super::generations::GenerationStamp;
 use super::hit::Hit;
 use super::inner::Inner;
 use crate::compact;
-use crate::disk::{Disk, Generation, LOCK_LIMIT, Metadata, NoMetadata, Which, encode, unique_id};
+use crate::disk::{Disk, Generation, LOCK_LIMIT, Metadata, Which, encode, unique_id};
 use crate::error::Error;
 use crate::etag::ContentDigest;
 use crate::event::Tier;
@@ -330,10 +330,16 @@ impl Inner {
 
     /// Removes the file that a result should have replaced: it must not be served once memory evicts the result.
     fn drop_older(&self, disk: &Disk, key: &Key, skip: Skip) {
-        if skip == Skip::Invalidated {
-            self.take_out(key, None);
+        match skip {
+            Skip::Invalidated => self.remove_replaced(key),
+            _ => {
+                self.remove_file(disk, key);
+                // too large for memory, too: it was listed for the older file
+                if self.memory.get(key).is_none() {
+                    self.take_out(key, None);
+                }
+            }
         }
-        self.remove_file(disk, key);
     }
 
     /// Removes an entry that is not replaced, though it is out of date.
@@ -341,12 +347,13 @@ impl Inner {
         self.take_out(key, None);
         if let Some(disk) = &self.disk {
             self.remove_file(disk, key);
+            self.take_out(key, None);
         }
     }
 
     /// Removes the files of an entry; those that cannot be removed are not read any more.
     fn remove_file(&self, disk: &Disk, key: &Key) {
-        if matches!(disk.metadata(key), Err(NoMetadata::Absent)) {
+        if !disk.may_hold(key) {
             return;
         }
         let removed = disk

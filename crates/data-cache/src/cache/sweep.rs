@@ -89,7 +89,6 @@ impl Inner {
             return;
         };
         for (key, expired) in victims {
-            self.take_out(key, None);
             let counter = match expired {
                 true => &self.counters.evicted_expired,
                 false => &self.counters.evicted_size,
@@ -103,6 +102,7 @@ impl Inner {
                     return;
                 }
             }
+            self.take_out(key, None);
         }
     }
 }

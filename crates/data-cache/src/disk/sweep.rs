@@ -30,6 +30,14 @@ impl Disk {
         found.is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
     }
 
+    /// Returns `false` if there is no entry of this key for sure; asks for no open file, which may not be had.
+    pub(crate) fn may_hold(&self, key: &Key) -> bool {
+        use std::io::ErrorKind::{NotADirectory, NotFound};
+
+        let found = fs::symlink_metadata(self.metadata_path(key));
+        !found.is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
+    }
+
     /// Returns `true` if there never was an entry.
     pub(super) fn is_empty(&self) -> bool {
         fs::read_dir(self.entries_dir()).is_ok_and(|mut folders| folders.next().is_none())

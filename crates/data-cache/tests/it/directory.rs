@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use data_cache::testing::{Step, look_at_other_processes_now, on_step};
+use data_cache::testing::{ManualClock, Step, look_at_other_processes_now, on_step};
 use data_cache::{Cache, Config, ErrorKind, Params, Skip, Stored};
 
 use crate::batches::{number, numbers};
@@ -72,6 +72,7 @@ fn a_replacement_that_is_not_stored_removes_what_it_was_to_replace() {
                 "{yaml} {at}: {stored:?}"
             );
             assert_eq!(value(&cache), None, "{yaml} {at}");
+            assert_eq!(cache.get_stats().entries, 0, "{yaml} {at}");
             if yaml.contains("max_size_mb: 4") {
                 assert_eq!(value(&open_files_only(dir.path())), None, "{yaml} {at}");
             }
@@ -301,6 +302,30 @@ fn a_lock_that_is_never_let_go_stops_nobody() {
     drop(held);
     cache.clear().unwrap();
     assert_eq!(value(&open_files_only(dir.path())), None);
+}
+
+#[test]
+fn an_expired_entry_whose_file_could_not_be_removed_is_invalidated_all_the_same() {
+    for yaml in ["query_cache: {}", "query_cache: {memory_mb: 0}"] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::from_yaml("c", yaml).unwrap();
+        let cache = Cache::open_with(dir.path(), &config).unwrap();
+        let clock = ManualClock::install(&cache, 1_000_000);
+        set(&cache, 1);
+        // all that the journal says is known
+        assert_eq!(cache.get_stats().entries, 1);
+        clock.advance(3600);
+        let held = fs::File::open(dir.path().join("generation")).unwrap();
+        held.lock().unwrap();
+        assert_eq!(value(&cache), None);
+        drop(held);
+        assert_eq!(cache.invalidate("SELECT n*").unwrap(), 1, "{yaml}");
+        // the clock was wrong
+        clock.set(1_000_010);
+        assert_eq!(value(&cache), None, "{yaml}");
+        assert_eq!(value(&open_files_only(dir.path())), None);
+        assert_eq!(cache.get_stats().total_size_bytes, 0);
+    }
 }
 
 #[test]
