@@ -17,6 +17,7 @@ use super::turn::Turn;
 use crate::etag::ContentDigest;
 use crate::flight::{Joined, Leader, Ticket};
 use crate::key::Key;
+use crate::sql::shown_label;
 use crate::stats::Miss;
 
 /// A result to be computed, for the cache's own book.
@@ -96,8 +97,8 @@ impl Computed {
             Ok(Stored::Skipped(Skip::Outdated)) => Outcome::Stored,
             Ok(Stored::Skipped(_)) => Outcome::NotStored,
             Err(error) => {
-                let label = &*self.plan.label;
-                tracing::warn!(target: "data_cache", %error, label, "result_not_cached");
+                let label = shown_label(&self.plan.label);
+                tracing::warn!(target: "data_cache", %error, %label, "result_not_cached");
                 Outcome::NotStored
             }
         }

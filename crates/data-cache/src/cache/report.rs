@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Cache;
-use crate::sql::{self, Dialect};
+use crate::sql;
 use crate::stats::{Miss, Stats, TopEntry};
 
 impl Cache {
@@ -70,12 +70,7 @@ impl Cache {
         let entries = self.inner.index.top(count, now).into_iter();
         entries
             .map(|entry| TopEntry {
-                label: if entry.label.starts_with("fn:") {
-                    entry.label.to_string()
-                } else {
-                    // an entry does not tell its dialect
-                    sql::sanitize_as(&entry.label, Dialect::Unknown)
-                },
+                label: sql::shown_label(&entry.label).into_owned(),
                 hits: entry.usage.hits.load(Ordering::Relaxed),
                 bytes: entry.bytes,
                 age: Duration::from_secs(now.saturating_sub(entry.created_at)),

@@ -23,6 +23,7 @@ use crate::index::Indexed;
 use crate::key::Key;
 use crate::memory::{Entry, Usage, retained_bytes};
 use crate::params::Params;
+use crate::sql::shown_label;
 
 /// SQL text longer than this is refused.
 const MAX_SQL_BYTES: usize = 1 << 20;
@@ -164,7 +165,7 @@ impl Inner {
         };
         if let Stored::Skipped(skip) = stored {
             self.counters.not_stored.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(target: "data_cache", reason = %skip, label = request.label, "result_not_stored");
+            tracing::debug!(target: "data_cache", reason = %skip, label = %shown_label(request.label), "result_not_stored");
         }
         Ok(stored)
     }
@@ -377,7 +378,7 @@ impl Inner {
             return Err(Skip::NoSpace);
         }
         let encoded = encode(request.batches, self.config.codec).map_err(|error| {
-            tracing::warn!(target: "data_cache", error, label = request.label, "result_not_encoded");
+            tracing::warn!(target: "data_cache", error, label = %shown_label(request.label), "result_not_encoded");
             Skip::NoCodec
         })?;
         if encoded.bytes.len() as u64 > self.config.max_size_mb.saturating_mul(1 << 18) {

@@ -7,8 +7,8 @@ mod words;
 #[cfg(any(feature = "duckdb", feature = "flight-sql"))]
 pub(crate) use lexer::{Lexer, Token};
 pub(crate) use normal::normalize;
-pub(crate) use normal::sanitize_as;
 pub use normal::{Dialect, sanitize};
+pub(crate) use normal::{sanitize_as, shown_label};
 #[cfg(any(feature = "duckdb", feature = "flight-sql"))]
 pub(crate) use words::statements;
 #[cfg(feature = "duckdb")]

@@ -195,6 +195,14 @@ pub(crate) fn sanitize_as(sql: &str, dialect: Dialect) -> String {
     clean.trim().to_owned()
 }
 
+/// The label of an entry for logs and pages: `fn:module::name`, or the statement, whose dialect an entry does not tell.
+pub(crate) fn shown_label(label: &str) -> Cow<'_, str> {
+    match label.starts_with("fn:") {
+        true => label.into(),
+        false => sanitize_as(label, Dialect::Unknown).into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

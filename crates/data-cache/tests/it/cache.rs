@@ -1,9 +1,16 @@
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use data_cache::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use data_cache::testing::{ManualClock, look_at_other_processes_now};
 use data_cache::{
     Cache, Config, ErrorKind, Lookup, Miss, Params, Scope, Skip, Stored, Tier, params,
 };
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 
 use crate::batches::{Random, number, numbers};
 
@@ -210,6 +217,62 @@ fn the_callers_mistakes_are_errors() {
             .to_string()
             .contains("empty pattern")
     );
+}
+
+/// Takes every field of every line that this thread logs.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Visit for Lines {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.lock().unwrap().push(format!("{field}={value:?}"));
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        event.record(&mut self.clone());
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn no_line_of_the_log_shows_a_literal() {
+    let (_dir, cache) = open();
+    let sql = "SELECT n FROM users WHERE mail = 'bob@example.com'";
+    let none = Params::new();
+    let lines = Lines::default();
+    tracing::subscriber::with_default(lines.clone(), || {
+        let number = [numbers(&[1])];
+        cache.set(sql, &number, &none, Some(0)).unwrap();
+        let text: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
+        let text = RecordBatch::try_from_iter([("n", text)]).unwrap();
+        let [number] = number;
+        let uneven = || Ok::<_, Infallible>(vec![number, text]);
+        cache.get_or_compute(sql, &none, None, uneven).unwrap();
+    });
+    let lines = lines.0.lock().unwrap().join("\n");
+    for name in ["result_not_stored", "result_not_cached"] {
+        assert!(lines.contains(name), "{lines}");
+    }
+    let shown = "label=SELECT n FROM users WHERE mail = ?";
+    assert_eq!(lines.matches(shown).count(), 2, "{lines}");
+    assert!(!lines.contains("bob"), "{lines}");
 }
 
 #[test]
