@@ -46,7 +46,7 @@ fn is_plain(segment: &str) -> bool {
     !has_encoded && segment != "." && segment != ".." && !segment.contains('\\')
 }
 
-/// The header for a 200 or 304 to GET or HEAD.
+/// The header for a 200, 206 or 304 to GET or HEAD.
 pub(super) fn control(
     rule: Rule,
     is_personal: bool,
@@ -58,11 +58,7 @@ pub(super) fn control(
             return Some(HeaderValue::from_static("no-cache"));
         }
         // it does not say whether it stands for a file or for a page: what is stored keeps the header of the 200
-        Rule::Static { .. }
-            if status == StatusCode::NOT_MODIFIED && !response.contains_key(CONTENT_TYPE) =>
-        {
-            return None;
-        }
+        Rule::Static { .. } if status != StatusCode::OK && !names_type(response) => return None,
         Rule::Stable { max_age } | Rule::Static { max_age, .. } => max_age,
     };
     let whose = if is_personal { "private" } else { "public" };
@@ -70,13 +66,22 @@ pub(super) fn control(
 }
 
 fn is_page(response: &HeaderMap) -> bool {
-    let media_type = response.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let essence = media_type.and_then(|value| value.split(|byte| *byte == b';').next());
-    essence.is_some_and(|essence| {
-        let essence = essence.trim_ascii();
+    essence(response).is_some_and(|essence| {
         essence.eq_ignore_ascii_case(b"text/html")
             || essence.eq_ignore_ascii_case(b"application/xhtml+xml")
     })
+}
+
+/// Returns `true` if the media type is that of what is stored: several ranges have one of their own.
+fn names_type(response: &HeaderMap) -> bool {
+    let of_ranges = b"multipart/byteranges";
+    essence(response).is_some_and(|essence| !essence.eq_ignore_ascii_case(of_ranges))
+}
+
+fn essence(response: &HeaderMap) -> Option<&[u8]> {
+    let media_type = response.get(CONTENT_TYPE)?.as_bytes();
+    let essence = media_type.split(|byte| *byte == b';').next()?;
+    Some(essence.trim_ascii())
 }
 
 /// Returns `true` if the answer may be for this client alone.

@@ -1,6 +1,6 @@
 //! `Cache-Control`, `ETag` and 304 from `cache.yaml`, as a tower layer, and what handlers of cached queries need.
 //!
-//! - GET and HEAD with status 200 on a stable endpoint get `public, max-age=N`; `private` if the request carries
+//! - GET and HEAD with status 200, 206 or 304 on a stable endpoint get `public, max-age=N`; `private` if the request carries
 //!   `Authorization`, a session cookie or one of `credential_headers`, and `Vary` with all of them either way; `no-store` if
 //!   the response sets a cookie. Errors get `no-store`. Files below `/static/` and `/assets/` get `static_max_age`, pages
 //!   (`text/html`) `no-cache`.

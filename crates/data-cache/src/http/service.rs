@@ -181,18 +181,22 @@ where
 }
 
 /// Sets `Cache-Control` and `Vary`, unless the handler did. A 304 of the handler's own has those of the 200 (section
-/// 15.4.5).
+/// 15.4.5), and so has a 206 (section 15.3.7).
 fn prepare(parts: &mut response::Parts, asked: &Asked) {
     let headers = &mut parts.headers;
     let is_error = parts.status.is_client_error() || parts.status.is_server_error();
+    let is_stored = matches!(
+        parts.status,
+        StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED
+    );
     let no_store = HeaderValue::from_static("no-store");
     if headers.contains_key(CACHE_CONTROL) {
         return;
     }
-    if is_error || (headers.contains_key(SET_COOKIE) && parts.status == StatusCode::OK) {
+    // a cache adds the headers of a 304 to what it hands to everybody (RFC 9111 section 3.2)
+    if is_error || (headers.contains_key(SET_COOKIE) && is_stored) {
         headers.insert(CACHE_CONTROL, no_store);
-    } else if let (Some(rule), StatusCode::OK | StatusCode::NOT_MODIFIED) =
-        (asked.rule, parts.status)
+    } else if let (Some(rule), true) = (asked.rule, is_stored)
         && let Some(control) = control(rule, asked.is_personal, parts.status, headers)
     {
         headers.insert(CACHE_CONTROL, control);

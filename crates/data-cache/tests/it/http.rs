@@ -261,6 +261,52 @@ async fn a_304_of_the_handlers_own_says_how_long_it_holds() {
 }
 
 #[tokio::test]
+async fn no_answer_that_sets_a_cookie_is_for_everybody() {
+    for path in [PALETTE, "/static/app.js", "/api/other"] {
+        for status in [200, 206, 304] {
+            let headers = [("set-cookie", "sid=1"), ("content-type", "text/javascript")];
+            let mut answer = ok(&headers);
+            *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+            let answer = send(get(path), answer).await;
+            let control = header(answer.headers(), "cache-control");
+            assert_eq!(control, "no-store", "{path} {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_an_answer_is_kept_for_as_long_as_the_whole() {
+    let part = |media_type: &str| {
+        let mut answer = ok(&[
+            ("content-type", media_type),
+            ("content-range", "bytes 0-3/9"),
+        ]);
+        *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+        answer
+    };
+    for (path, media_type, expected) in [
+        (PALETTE, "application/json", "public, max-age=86400"),
+        ("/static/a.mp4", "video/mp4", "public, max-age=31536000"),
+        ("/static/a", "text/html", "no-cache"),
+        // it may be one of a page
+        ("/static/a", "multipart/byteranges; boundary=a", ""),
+        ("/api/other", "application/json", ""),
+    ] {
+        let answer = send(with(path, &[("range", "bytes=0-3")]), part(media_type)).await;
+        assert_eq!(answer.status(), StatusCode::PARTIAL_CONTENT);
+        let headers = answer.headers();
+        assert_eq!(header(headers, "cache-control"), expected, "{path}");
+        let varies = header(headers, "vary").contains("cookie");
+        assert_eq!(varies, !expected.is_empty(), "{path}");
+        assert!(!headers.contains_key("etag"));
+    }
+    let request = with(PALETTE, &[("range", "bytes=0-3"), ("x-api-key", "a")]);
+    let answer = send(request, part("application/json")).await;
+    let control = header(answer.headers(), "cache-control");
+    assert_eq!(control, "private, max-age=86400");
+}
+
+#[tokio::test]
 async fn a_304_that_may_stand_for_a_page_leaves_what_is_stored_as_it_is() {
     let not_modified = |headers: &[(&str, &str)]| {
         let mut answer = ok(headers);
