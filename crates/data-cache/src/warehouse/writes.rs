@@ -89,13 +89,57 @@ const WRITES: &[&str] = &[
 /// A text that the lexer does not vouch for is left to the engine's parser.
 pub(super) fn refuse_writes(statement: &str) -> Result<(), Error> {
     let is_one = sql::statements(statement).map_or(true, |statements| statements.len() == 1);
-    if is_one && READS.contains(&sql::first_word(statement).as_str()) {
+    let first = sql::first_word(statement);
+    let is_read = READS.contains(&first.as_str())
+        && !(first == "EXPLAIN" && runs_for_one_connection(statement));
+    if is_one && is_read {
         return Ok(());
     }
     Err(Error::input(
         "query takes one statement that reads (SELECT, WITH, FROM, VALUES, TABLE, PIVOT, UNPIVOT, DESCRIBE, SHOW, SUMMARIZE, \
-         EXPLAIN); writes go through execute_batch",
+         and EXPLAIN of one); writes go through execute_batch, settings through Warehouse::set",
     ))
+}
+
+/// Returns `true` for an EXPLAIN that runs something else than a query or a write: a transaction that cannot write takes settings,
+/// temporary tables and the end of itself, each of which holds for one connection.
+fn runs_for_one_connection(explain: &str) -> bool {
+    let tokens = meaningful(explain);
+    let is_one_of =
+        |token: &Token<'_>, known: &[&str]| known.iter().any(|word| is_word(Some(token), word));
+    let is_analyze = |token: &Token<'_>| is_one_of(token, &["analyze", "analyse"]);
+    let before = tokens
+        .iter()
+        .position(|token| is_word(Some(token), "explain"));
+    let behind = before
+        .and_then(|at| tokens.get(at + 1..))
+        .unwrap_or_default();
+    let mut words = behind.iter().copied().peekable();
+    let mut is_run = false;
+    while let Some(token) = words.next() {
+        match token {
+            Token::Word(_) if is_analyze(&token) => is_run = true,
+            Token::Word(_) if is_one_of(&token, &["verbose"]) => {}
+            // a query in parentheses
+            Token::Symbol("(") if !words.peek().is_some_and(is_option) => return false,
+            Token::Symbol("(") => {
+                let options = words
+                    .by_ref()
+                    .take_while(|token| *token != Token::Symbol(")"));
+                let options: Vec<_> = options.collect();
+                is_run |= options.iter().any(is_analyze);
+            }
+            token => {
+                return is_run && !is_one_of(&token, READS) && !is_one_of(&token, CHANGES_ROWS);
+            }
+        }
+    }
+    false
+}
+
+/// Returns `true` for the first token of the options of EXPLAIN.
+fn is_option(token: &Token<'_>) -> bool {
+    matches!(token, Token::Word(_)) && !READS.iter().any(|word| is_word(Some(token), word))
 }
 
 /// Returns the tables that a batch may change, as far as its text tells; fails for statements that would hold for one

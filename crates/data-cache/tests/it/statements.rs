@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use data_cache::{Bypass, Cache, CachedWarehouse, Config, QueryEngine, Status, Warehouse, params};
+use data_cache::{
+    Bypass, Cache, CachedWarehouse, Config, ErrorKind, QueryEngine, Status, Warehouse, params,
+};
 
 use crate::batches::number;
 use crate::differential::shown;
@@ -400,6 +402,46 @@ fn statements_that_are_no_select_run_past_the_cache() {
             status(&warehouse, unusual),
             Status::Miss | Status::Bypass(_)
         ));
+    }
+}
+
+#[test]
+fn an_explained_statement_changes_no_connection() {
+    let warehouse = open("CREATE TABLE t AS SELECT 1 AS a");
+    let query = |sql: &str| warehouse.query(sql, params! {}).blocking();
+    for sql in [
+        "EXPLAIN ANALYZE SET TimeZone = 'America/New_York'",
+        "explain /* */ analyse verbose set TimeZone = 'America/New_York'",
+        "EXPLAIN (ANALYZE, FORMAT json) SET TimeZone = 'America/New_York'",
+        "; EXPLAIN ANALYZE RESET TimeZone",
+        "EXPLAIN ANALYZE CREATE TEMP TABLE u AS SELECT 1",
+        "EXPLAIN ANALYZE PREPARE p AS SELECT 1",
+        "EXPLAIN ANALYZE PRAGMA threads = 2",
+        "EXPLAIN ANALYZE ROLLBACK",
+    ] {
+        let error = query(sql).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input, "{sql}: {error}");
+    }
+    let zone = || {
+        shown(
+            query("SELECT current_setting('TimeZone')")
+                .unwrap()
+                .batches(),
+        )
+    };
+    let before = zone();
+    for _ in 0..8 {
+        assert_eq!(zone(), before);
+    }
+    for sql in [
+        "EXPLAIN ANALYZE (SELECT a FROM (SELECT a FROM t))",
+        "EXPLAIN ANALYZE ((SELECT 1)) UNION ALL SELECT 2",
+        "EXPLAIN (FORMAT json) SELECT 1",
+        "EXPLAIN (ANALYZE) FROM t",
+        "EXPLAIN ANALYZE WITH x AS (SELECT 1) FROM x",
+        "EXPLAIN SET threads = 1",
+    ] {
+        query(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 }
 
