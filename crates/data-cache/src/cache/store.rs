@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -423,9 +422,9 @@ impl Inner {
         metadata: &Metadata,
         in_file: Option<&Metadata>,
     ) -> bool {
-        let newer = self.newer_than(request, metadata);
-        self.newer_in_memory(request, metadata).is_some()
-            || in_file.is_some_and(|entry| newer.contains(&entry.created_at))
+        let is_newer =
+            |entry: &Metadata| self.is_newer(request, metadata, entry.created_at, entry.generation);
+        self.newer_in_memory(request, metadata).is_some() || in_file.is_some_and(is_newer)
     }
 
     fn newer_in_memory(
@@ -434,17 +433,26 @@ impl Inner {
         metadata: &Metadata,
     ) -> Option<Arc<Entry>> {
         let in_memory = self.memory.get(&request.key)?;
-        let newer = self.newer_than(request, metadata);
+        let (created_at, generation) = (in_memory.created_at, in_memory.generation);
         // the result itself is in memory before it is in a file
-        let is_newer = in_memory.id != metadata.entry_id && newer.contains(&in_memory.created_at);
+        let is_newer = in_memory.id != metadata.entry_id
+            && self.is_newer(request, metadata, created_at, generation);
         is_newer.then_some(in_memory)
     }
 
-    /// Seconds in which a newer result was kept: since this one began to be computed, or later. One from the future is of a clock
-    /// that went back.
-    fn newer_than(&self, request: &StoreRequest<'_>, metadata: &Metadata) -> RangeInclusive<u64> {
+    /// Returns `true` if a result was kept since this one began to be computed, or later than this one; if it was in the very
+    /// second of the beginning, by the count of invalidations. One from the future is of a clock that went back.
+    fn is_newer(
+        &self,
+        request: &StoreRequest<'_>,
+        metadata: &Metadata,
+        created_at: u64,
+        generation: u64,
+    ) -> bool {
         let since = request.begun.unwrap_or(u64::MAX).min(metadata.created_at);
-        since.saturating_add(1)..=self.time.steady_seconds()
+        let was_computed = request.begun.is_some() && generation >= metadata.generation;
+        let since = since.saturating_add(u64::from(!was_computed));
+        (since..=self.time.steady_seconds()).contains(&created_at)
     }
 
     fn insert_memory(

@@ -425,6 +425,15 @@ fn a_slow_write_does_not_replace_a_newer_result_though_the_clock_stepped_back() 
 
 #[test]
 fn what_was_set_while_another_result_was_computed_stays() {
+    set_while_another_is_computed(10);
+}
+
+#[test]
+fn what_was_set_in_the_second_in_which_another_result_was_begun_stays() {
+    set_while_another_is_computed(0);
+}
+
+fn set_while_another_is_computed(seconds: u64) {
     for config in [
         "query_cache: {}",
         "query_cache: {memory_mb: 0}",
@@ -435,16 +444,16 @@ fn what_was_set_while_another_result_was_computed_stays() {
         let cache = Cache::open_with(dir.path(), &config).unwrap();
         let clock = ManualClock::install(&cache, 1_000_000);
         let compute = || {
-            clock.advance(10);
+            clock.advance(seconds);
             assert!(matches!(set(&cache, 2), Stored::Kept { .. }));
-            clock.advance(10);
+            clock.advance(seconds);
             Ok::<_, String>(vec![numbers(&[1])])
         };
         let computed = cache.get_or_compute(SQL, &Params::new(), None, compute);
         assert_eq!(number(&computed.unwrap()), 1);
         assert_eq!(value(&cache), Some(2));
         // the next one begins after that
-        clock.advance(1);
+        clock.advance(seconds.min(1));
         cache.invalidate("*").unwrap();
         let compute = || Ok::<_, String>(vec![numbers(&[3])]);
         cache
