@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::sql::stands_in;
 
 /// The text in lower case, with one space for each run of whitespace and without semicolons at its ends: a pattern does not
 /// know where a statement had its line breaks, nor how it ended.
@@ -51,13 +52,7 @@ impl Pattern {
 
     /// Returns `true` if the pattern spells this name out, as a word of its own.
     pub(crate) fn spells(&self, name: &str) -> bool {
-        let is_part = |c: char| c.is_alphanumeric() || c == '_';
-        !name.is_empty()
-            && self.0.match_indices(name).any(|(at, _)| {
-                let before = self.0[..at].chars().next_back();
-                let after = self.0[at + name.len()..].chars().next();
-                !before.is_some_and(is_part) && !after.is_some_and(is_part)
-            })
+        stands_in(&self.0, name)
     }
 
     pub(crate) fn literals(&self) -> usize {

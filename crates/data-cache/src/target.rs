@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::pattern::Pattern;
-use crate::sql::Words;
+use crate::sql::could_name;
 
 /// Entries by their text or tables.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,9 +28,7 @@ impl Target {
             Self::Table(table) => {
                 let known = tables.iter().any(|known| known == table);
                 let is_function = label.starts_with("fn:");
-                known
-                    || !is_function
-                        && Words::of(label).map_or(true, |words| words.could_name(table))
+                known || !is_function && could_name(label, table)
             }
         }
     }

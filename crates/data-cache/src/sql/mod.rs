@@ -9,8 +9,10 @@ pub(crate) use lexer::{Lexer, Token};
 pub(crate) use normal::normalize;
 pub use normal::{Dialect, sanitize};
 pub(crate) use normal::{sanitize_as, shown_label};
+#[cfg(feature = "duckdb")]
+pub(crate) use words::Words;
 #[cfg(any(feature = "duckdb", feature = "flight-sql"))]
 pub(crate) use words::statements;
 #[cfg(feature = "duckdb")]
 pub(crate) use words::unquoted;
-pub(crate) use words::{Words, first_word, table_name};
+pub(crate) use words::{could_name, first_word, stands_in, table_name};

@@ -119,7 +119,7 @@ const MARKS: [bool; 256] = {
 
 /// Returns `true` if every common dialect cuts the text into the same tokens: it holds no mark that some dialect reads as
 /// the start of a literal, a name or a comment, and another one does not. One pass, since every lookup by text pays for it.
-fn is_portable(sql: &str) -> bool {
+pub(super) fn is_portable(sql: &str) -> bool {
     let bytes = sql.as_bytes();
     let (mut opened, mut closed) = (0_usize, 0_usize);
     let mut may_be_in_line = false;

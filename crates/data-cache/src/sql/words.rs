@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::lexer::{Lexer, Token, Unusual};
+use super::normal::is_portable;
 
 /// The names in a text, in lower case and without quotes.
 #[derive(Clone, Debug, Default)]
@@ -43,10 +44,28 @@ impl Words {
         Ok(words)
     }
 
-    /// Returns `true` if the text could name this table; `name` is in lower case.
-    pub(crate) fn could_name(&self, name: &str) -> bool {
+    /// Returns `true` if one of them could be this table; `name` is in lower case.
+    fn could_name(&self, name: &str) -> bool {
         self.names.contains(name) || self.texts.contains(name)
     }
+}
+
+/// Returns `true` if the text could name this table; `name` is in lower case. In a text that dialects cut differently it counts
+/// wherever it stands as a word: what is a literal or a comment to one may be none to another.
+pub(crate) fn could_name(text: &str, name: &str) -> bool {
+    Words::of(text).map_or(true, |words| words.could_name(name))
+        || (!is_portable(text) && stands_in(&text.to_lowercase(), name))
+}
+
+/// Returns `true` if the name stands in the text as a word of its own.
+pub(crate) fn stands_in(text: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    !name.is_empty()
+        && text.match_indices(name).any(|(at, _)| {
+            let before = text[..at].chars().next_back();
+            let after = text[at + name.len()..].chars().next();
+            !before.is_some_and(is_part) && !after.is_some_and(is_part)
+        })
 }
 
 /// A quoted name, in lower case and without its quotes.

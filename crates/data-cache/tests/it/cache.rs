@@ -434,6 +434,31 @@ fn a_table_is_found_by_name_however_it_is_written() {
 }
 
 #[test]
+fn a_table_is_found_where_another_dialect_reads_its_name() {
+    let (_dir, cache) = open();
+    for sql in [
+        // a backslash escapes the quote behind it
+        r"SELECT 'a\'' , n FROM flights WHERE b = 'c\''",
+        // a comment, and one that is none
+        "SELECT n # it's\nFROM flights WHERE b = 'it''s'",
+        "SELECT 5--1 FROM flights",
+        // a name in brackets
+        "SELECT [it's] FROM Flights WHERE [isn't] = 1",
+        "SELECT n FROM t WHERE a = '\\' -- ' UNION SELECT n FROM main.`flights`",
+    ] {
+        put(&cache, sql, 1, 60);
+    }
+    put(
+        &cache,
+        r"SELECT 'a\'' , n FROM flights_archive WHERE b = 'c\''",
+        1,
+        60,
+    );
+    assert_eq!(cache.invalidate_table("flights").unwrap(), 5);
+    assert_eq!(cache.get_stats().entries, 1);
+}
+
+#[test]
 fn scopes_never_share() {
     let (_dir, cache) = open();
     let scopes = [
