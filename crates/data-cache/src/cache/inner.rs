@@ -32,6 +32,8 @@ const MOST_IDLE_BYTES: usize = 64 << 20;
 /// Callers wait for the computation of another one for this long; then they compute too.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
+const YEAR: Duration = Duration::from_secs(31_536_000);
+
 /// End of a computation, for those who waited for it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome {
@@ -133,7 +135,9 @@ impl Inner {
 
     /// Waits until no work is left; a lookup may hand work to the other threads.
     pub(super) fn wait_idle(&self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
+        let now = Instant::now();
+        // longer than that nobody waits
+        let deadline = now.checked_add(limit).unwrap_or(now + YEAR);
         loop {
             let is_idle = self.readers.wait_idle(deadline) && self.workers.wait_idle(deadline);
             if !is_idle || self.readers.is_idle() {

@@ -114,6 +114,8 @@ fn refuse_foreign(dir: &Path) -> io::Result<()> {
             "orders",
             "journal",
             "invalidations.jsonl",
+            // of every file system of its own that is ext2, ext3 or ext4
+            "lost+found",
         ];
         if !ours.iter().any(|ours| name == *ours) {
             return Err(io::Error::other(format!(

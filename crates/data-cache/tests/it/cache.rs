@@ -655,6 +655,22 @@ fn a_directory_of_something_else_is_refused() {
 }
 
 #[test]
+fn a_file_system_of_its_own_is_taken_as_it_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("lost+found")).unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    put(&cache, SQL, 1, 60);
+    cache.clear().unwrap();
+    assert!(dir.path().join("lost+found").exists());
+}
+
+#[test]
+fn a_flush_may_take_as_long_as_it_likes() {
+    let (_dir, cache) = open();
+    assert!(cache.flush(Duration::MAX));
+}
+
+#[test]
 fn a_format_file_that_lost_its_text_is_written_anew() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("FORMAT"), "").unwrap();
