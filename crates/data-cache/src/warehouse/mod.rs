@@ -259,7 +259,7 @@ impl Warehouse {
             match &first {
                 None => {
                     done?;
-                    self.0.settings.add(statement.clone());
+                    self.0.settings.add(name, statement.clone());
                     self.0.settings.read(connection).map_err(failed)?;
                     first = Some(values);
                     Ok(())

@@ -34,8 +34,8 @@ const RESULT_SETTINGS: &[&str] = &[
 
 #[derive(Default)]
 pub(super) struct Settings {
-    /// Statements that hold on each connection, in order.
-    statements: RwLock<Vec<String>>,
+    /// Statements that hold on each connection, in order, each behind the name that it sets, in lower case.
+    statements: RwLock<Vec<(String, String)>>,
     fingerprint: RwLock<String>,
 }
 
@@ -52,8 +52,12 @@ pub(super) fn statement(name: &str, value: &str) -> Result<String, Error> {
 }
 
 impl Settings {
-    pub(super) fn add(&self, statement: String) {
-        self.statements.write().push(statement);
+    /// Takes the statement of a setting, in place of an earlier one.
+    pub(super) fn add(&self, name: &str, statement: String) {
+        let name = name.to_ascii_lowercase();
+        let mut statements = self.statements.write();
+        statements.retain(|(known, _)| *known != name);
+        statements.push((name, statement));
     }
 
     /// Applies everything that was set to a connection that is new.
@@ -61,7 +65,7 @@ impl Settings {
         let statements = self.statements.read();
         statements
             .iter()
-            .try_for_each(|statement| connection.execute_batch(statement))
+            .try_for_each(|(_, statement)| connection.execute_batch(statement))
     }
 
     pub(super) fn fingerprint(&self) -> String {
@@ -81,7 +85,8 @@ impl Settings {
     pub(super) fn read(&self, connection: &Connection) -> duckdb::Result<()> {
         let mut values = values(connection)?;
         // whatever else was set may matter too
-        values.extend(self.statements.read().iter().cloned());
+        let statements = self.statements.read();
+        values.extend(statements.iter().map(|(_, statement)| statement.clone()));
         *self.fingerprint.write() = values.join("\n");
         Ok(())
     }

@@ -321,6 +321,20 @@ fn a_permitted_date_ends_at_midnight_in_the_time_zone_of_the_engine() {
 }
 
 #[test]
+fn a_setting_that_is_set_back_has_its_results_again() {
+    let room = Room::new();
+    let warehouse = room.open_after("CREATE TABLE t AS SELECT 1 AS a");
+    for round in 0..3 {
+        for (zone, name) in [("UTC", "TimeZone"), ("Asia/Tokyo", "timezone")] {
+            warehouse.engine().set(name, zone).unwrap();
+            let hit = (Status::Hit(Tier::Memory), 1);
+            let expected = if round == 0 { (Status::Miss, 1) } else { hit };
+            assert_eq!(ask(&warehouse, COUNT), expected, "{round} {zone}");
+        }
+    }
+}
+
+#[test]
 fn a_setting_that_changes_results_keeps_them_apart() {
     let room = Room::new();
     let warehouse = room.open_after("CREATE TABLE t AS SELECT unnest([1, NULL]) AS a; CREATE SCHEMA s; CREATE TABLE s.t AS SELECT 1 AS a");
