@@ -48,7 +48,9 @@ pub(super) const BATCH_ROWS: usize = 65_536;
 /// Encodes batches of one schema; there is at least one. A panic of an encoder is an error.
 pub(crate) fn encode(batches: &[RecordBatch], codec: Codec) -> Result<Encoded, String> {
     let schema = batches.first().ok_or("no batch, so no schema")?.schema();
-    if codec == Codec::Parquet && schema.fields().iter().all(|f| parquet_holds(f.data_type())) {
+    // without columns Parquet does not know how many rows there are
+    let may_be_parquet = codec == Codec::Parquet && !schema.fields().is_empty();
+    if may_be_parquet && schema.fields().iter().all(|f| parquet_holds(f.data_type())) {
         let tried = catch_unwind(AssertUnwindSafe(|| encode_parquet(&schema, batches)));
         if let Ok(Some(bytes)) = tried {
             return Ok(Encoded {

@@ -3,9 +3,11 @@
 use std::slice;
 use std::sync::Arc;
 
-use data_cache::arrow::array::{Array, ArrayRef, DictionaryArray, Float64Array, RecordBatch};
+use data_cache::arrow::array::{
+    Array, ArrayRef, DictionaryArray, Float64Array, RecordBatch, RecordBatchOptions,
+};
 use data_cache::arrow::datatypes::{
-    ArrowDictionaryKeyType, Int8Type, Int16Type, Int32Type, UInt8Type,
+    ArrowDictionaryKeyType, Int8Type, Int16Type, Int32Type, Schema, UInt8Type,
 };
 use data_cache::testing::set_largest_inline;
 use data_cache::{Cache, Config, Params, Warehouse, params};
@@ -185,6 +187,25 @@ fn dictionaries_round_trip_however_many_values_they_hold() {
     }
     let (_, extension) = round_trip(&[batch::<Int8Type>(&of(0..100))], FILES);
     assert_eq!(extension, "parquet");
+}
+
+#[test]
+fn rows_without_columns_are_still_so_many() {
+    let rows = |count| {
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        let schema = Arc::new(Schema::empty());
+        RecordBatch::try_new_with_options(schema, Vec::new(), &options).unwrap()
+    };
+    for batches in [vec![rows(3)], vec![rows(70_000), rows(2)], vec![rows(0)]] {
+        for yaml in [FILES, IPC] {
+            let (after, extension) = round_trip(&batches, yaml);
+            assert_eq!(extension, "arrow");
+            let count = |batches: &[RecordBatch]| -> usize {
+                batches.iter().map(RecordBatch::num_rows).sum()
+            };
+            assert_eq!(count(&after), count(&batches));
+        }
+    }
 }
 
 #[test]
