@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use data_cache::arrow::array::RecordBatch;
 use data_cache::testing::contract::Contract;
 use data_cache::{
-    Bypass, Cache, CachedEngine, Config, Dialect, FlightSql, FlightSqlConfig, Params, State,
-    Status, Warehouse,
+    Bypass, Cache, CachedEngine, Config, Dialect, Error, FlightSql, FlightSqlConfig, Params, State,
+    Status, Warehouse, cached_query,
 };
 
 use self::server::Server;
+use crate::batches::number;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -74,6 +76,30 @@ fn result_is_cached_only_if_its_query_asks_for_it() {
     assert_eq!(ask().status(), Status::Miss);
     assert!(matches!(ask().status(), Status::Hit(_)));
     assert_eq!(server.counts().results, 4);
+}
+
+#[cached_query(ttl_seconds = 60, on = cluster)]
+async fn counted(cluster: &CachedEngine<FlightSql>) -> Result<Vec<RecordBatch>, Error> {
+    let result = cluster.query("SELECT count(*) AS n FROM t", Params::new());
+    Ok(result.await?.into_batches())
+}
+
+#[tokio::test]
+async fn function_on_a_server_is_cached_for_its_time_unless_the_state_is_to_be_asked_for() {
+    let server = Server::start("CREATE TABLE t AS SELECT 1 AS n");
+    let config = || FlightSqlConfig::new(server.address());
+    let with_state = config().state(|sql| {
+        assert!(!sql.is_empty(), "a function is no statement");
+        None
+    });
+    for (config, runs) in [(config(), 1), (with_state, 2)] {
+        let (_dir, cached) = cached(open(config));
+        let before = server.counts().results;
+        for _ in 0..2 {
+            assert_eq!(number(&counted(&cached).await.unwrap()), 1);
+        }
+        assert_eq!(server.counts().results - before, runs);
+    }
 }
 
 #[test]
