@@ -158,7 +158,7 @@ pub struct Stats {
     pub stale_hits: u64,
     /// Lookups not answered.
     pub misses: u64,
-    /// Misses that waited for another caller's computation.
+    /// Lookups that waited for the answer of another caller; each is a hit or a miss as that one is.
     pub coalesced: u64,
     /// Queries that went past the cache: neither hit nor miss.
     pub bypasses: u64,

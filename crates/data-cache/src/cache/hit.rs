@@ -59,9 +59,9 @@ impl Hit {
         self.entry.on_disk
     }
 
-    /// Time it took to compute; 0 if unknown.
-    pub(crate) fn compute(&self) -> Duration {
-        Duration::from_millis(self.entry.compute_ms)
+    /// Milliseconds that it took to compute; 0 if unknown.
+    pub(crate) fn compute_ms(&self) -> u64 {
+        self.entry.compute_ms
     }
 
     /// Names this stored result: another result under the same key has another.

@@ -38,6 +38,32 @@ pub(crate) enum Overdue {
     ServeFor(u64),
 }
 
+/// A lookup that waits for the answer of another one, and is counted as that one is; a miss if it gives up.
+pub(crate) struct Awaited {
+    inner: Arc<Inner>,
+    is_counted: bool,
+}
+
+impl Awaited {
+    pub(crate) fn hit(mut self, tier: Tier, is_stale: bool, compute_ms: u64) {
+        self.is_counted = true;
+        self.inner.count_found(tier, is_stale, compute_ms);
+    }
+
+    pub(crate) fn miss(mut self, miss: Miss) {
+        self.is_counted = true;
+        self.inner.count(&Err(miss));
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if !self.is_counted {
+            self.inner.count(&Err(Miss::Absent));
+        }
+    }
+}
+
 impl Cache {
     /// Looks a result up. Everything that goes wrong is a miss.
     pub fn get(&self, sql: &str, params: &Params) -> Option<Hit> {
@@ -78,29 +104,31 @@ impl Inner {
     }
 
     pub(crate) fn count_hit(&self, hit: &Hit) {
-        let counter = match hit.tier {
+        self.count_found(hit.tier, hit.is_stale(), hit.entry.compute_ms);
+    }
+
+    fn count_found(&self, tier: Tier, is_stale: bool, compute_ms: u64) {
+        let counter = match tier {
             Tier::Memory => &self.counters.memory_hits,
             Tier::Disk => &self.counters.disk_hits,
             Tier::Shared => &self.counters.shared_hits,
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        if hit.is_stale() {
+        if is_stale {
             self.counters.stale.fetch_add(1, Ordering::Relaxed);
         }
         self.counters
             .saved_ms
-            .fetch_add(hit.entry.compute_ms, Ordering::Relaxed);
+            .fetch_add(compute_ms, Ordering::Relaxed);
     }
 
-    /// Somebody waits for an answer that another one computes: a miss, though nothing runs for it.
-    pub(crate) fn count_coalesced(&self) {
+    /// Somebody waits for an answer that another one looks up or computes.
+    pub(crate) fn await_another(self: &Arc<Self>) -> Awaited {
         self.counters.coalesced.fetch_add(1, Ordering::Relaxed);
-        let miss = if self.config.enabled {
-            Miss::Absent
-        } else {
-            Miss::Disabled
-        };
-        self.counters.miss(miss);
+        Awaited {
+            inner: self.clone(),
+            is_counted: false,
+        }
     }
 
     /// Asks both tiers.

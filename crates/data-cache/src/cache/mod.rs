@@ -30,7 +30,7 @@ pub(crate) use generations::GenerationStamp;
 pub use hit::{Hit, Lookup};
 pub use hooks::Job;
 pub(crate) use inner::Inner;
-pub(crate) use look_up::Overdue;
+pub(crate) use look_up::{Awaited, Overdue};
 pub(crate) use shared::{Lease, SharedTurn};
 pub(crate) use store::StoreRequest;
 pub use store::{Skip, Stored};

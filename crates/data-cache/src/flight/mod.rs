@@ -91,6 +91,17 @@ impl<I: Eq + Hash + Clone + Send + 'static, T: Clone + Send + 'static> Flights<I
         fallback: T,
         waiter: Waiter<T>,
     ) -> Joined<I, T> {
+        self.join_as(id, is_task, fallback, |_| waiter)
+    }
+
+    /// [`join`](Self::join) with a waiter that is made once it is known if it waits for another caller.
+    pub(crate) fn join_as(
+        &self,
+        id: I,
+        is_task: bool,
+        fallback: T,
+        waiter: impl FnOnce(bool) -> Waiter<T>,
+    ) -> Joined<I, T> {
         let led = Led::current();
         let mut open = self.0.open.lock();
         let mut is_first = false;
@@ -108,14 +119,14 @@ impl<I: Eq + Hash + Clone + Send + 'static, T: Clone + Send + 'static> Flights<I
             flight.is_task && !is_task && tokio::runtime::Handle::try_current().is_ok();
         let wait = match led.wait_for(flight.serial) {
             Some(wait) if is_first || !blocks_its_leader => wait,
-            _ => return Joined::Reentrant(waiter),
+            _ => return Joined::Reentrant(waiter(false)),
         };
         let number = flight.next;
         flight.next += 1;
         flight.waiters.push(Seat {
             number,
             since: Instant::now(),
-            waiter,
+            waiter: waiter(!is_first),
         });
         let ticket = Ticket {
             flights: self.clone(),

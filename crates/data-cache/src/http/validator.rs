@@ -13,7 +13,12 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// RFC 9211. A stale hit has a negative `ttl`.
 fn cache_status(result: &QueryResult) -> String {
     match (result.origin(), result.status()) {
-        (Origin::Kept { tier, fresh_for }, _) => {
+        (
+            Origin::Kept {
+                tier, fresh_for, ..
+            },
+            _,
+        ) => {
             let tier = match tier {
                 Tier::Memory => "memory",
                 Tier::Disk => "disk",

@@ -7,7 +7,9 @@ use arrow::array::RecordBatch;
 use parking_lot::Mutex;
 
 use super::{Answer, FlightId, Origin, Query, QueryResult, WaitGuard, lost};
-use crate::cache::{GenerationStamp, Hit, Lease, SharedTurn, StoreRequest, Stored, Turn, Waits};
+use crate::cache::{
+    Awaited, GenerationStamp, Hit, Lease, SharedTurn, StoreRequest, Stored, Turn, Waits,
+};
 use crate::engine::{QueryEngine, State};
 use crate::etag::ContentDigest;
 use crate::event::{Status, Tier};
@@ -29,22 +31,40 @@ pub(super) struct Prepared<E> {
     pub(super) clock: Instant,
 }
 
+/// The waiter, counted as what its answer is.
+fn counted(awaited: Awaited, waiter: Waiter<Answer>) -> Waiter<Answer> {
+    Box::new(move |answer| {
+        match &answer {
+            Some(Ok(result)) => match result.origin {
+                Origin::Kept {
+                    tier, compute_ms, ..
+                } => awaited.hit(tier, result.status == Status::Stale, compute_ms),
+                Origin::Missed(miss) => awaited.miss(miss),
+                Origin::Bypassed => drop(awaited),
+            },
+            Some(Err(_)) | None => drop(awaited),
+        }
+        waiter(answer);
+    })
+}
+
 impl<E: QueryEngine> Prepared<E> {
     /// Joins the flight of this question, or starts it. `landed` is of before memory was asked.
     pub(super) fn start(self: Box<Self>, landed: u64, waiter: Waiter<Answer>) -> WaitGuard {
         let inner = self.query.target.cache.inner().clone();
         let flights = self.query.target.flights.clone();
         let id = (self.key, inner.own_generation(), self.query.stale_while);
-        match flights.join(id, false, Err(lost()), waiter) {
+        let joined = flights.join_as(id, false, Err(lost()), |waits| match waits {
+            true => counted(inner.await_another(), waiter),
+            false => waiter,
+        });
+        match joined {
             Joined::Leader(leader, ticket) => {
                 let is_stale = flights.landed() != landed;
                 inner.run_lookup(move || self.look_up(leader, is_stale));
                 WaitGuard::Flight(ticket)
             }
-            Joined::Waiter(ticket) => {
-                inner.count_coalesced();
-                WaitGuard::Flight(ticket)
-            }
+            Joined::Waiter(ticket) => WaitGuard::Flight(ticket),
             Joined::Reentrant(waiter) => self.query.start_bypass(Bypass::Reentrant, waiter),
         }
     }
@@ -265,7 +285,8 @@ impl<E: QueryEngine> Prepared<E> {
             return;
         }
         inner.clone().run(move || {
-            let request = self.request(hit.batches(), hit.digest(), hit.compute(), stamp);
+            let compute = Duration::from_millis(hit.compute_ms());
+            let request = self.request(hit.batches(), hit.digest(), compute, stamp);
             if let Err(error) = inner.keep_in_file(&request, &hit) {
                 tracing::warn!(target: "data_cache", %error, "result_not_cached");
             }
@@ -295,6 +316,7 @@ impl<E: QueryEngine> Prepared<E> {
         let origin = Origin::Kept {
             tier: hit.tier(),
             fresh_for: hit.fresh_for(),
+            compute_ms: hit.compute_ms(),
         };
         let answer = QueryResult {
             status,

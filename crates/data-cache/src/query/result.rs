@@ -11,10 +11,11 @@ use crate::stats::Miss;
 /// More about the status, for headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// Kept: where, and for how many seconds more; negative for a stale one.
+    /// Kept: where, for how many seconds more, negative for a stale one, and what computing took.
     Kept {
         tier: Tier,
         fresh_for: i64,
+        compute_ms: u64,
     },
     /// Computed: why there was no hit.
     Missed(Miss),
@@ -27,7 +28,6 @@ pub struct QueryResult {
     pub(super) batches: Vec<RecordBatch>,
     pub(super) status: Status,
     pub(super) age: Duration,
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for headers"))]
     pub(super) origin: Origin,
     /// `None` if the result must not be kept.
     pub(super) digest: Option<ContentDigest>,

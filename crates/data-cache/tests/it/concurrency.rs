@@ -3,8 +3,8 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::time::{Duration, Instant};
 
 use data_cache::{
-    Bypass, Cache, CachedEngine, Cancel, Error, Params, QueryEngine, State, Status, Warehouse,
-    arrow::array::RecordBatch, params,
+    Bypass, Cache, CachedEngine, Cancel, Config, Error, Params, QueryEngine, State, Status, Tier,
+    Warehouse, arrow::array::RecordBatch, params,
 };
 
 use crate::batches::{number, numbers};
@@ -60,6 +60,39 @@ async fn a_thousand_equal_misses_are_one_query() {
     assert_eq!(runs.load(Ordering::SeqCst), 1);
     let stats = engine.cache().get_stats();
     assert_eq!(stats.hits + stats.misses, 1000, "{stats:?}");
+}
+
+#[test]
+fn those_who_wait_for_a_result_that_is_found_have_hits() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::from_yaml("c", "query_cache: {memory_mb: 0}").unwrap();
+    let (engine, runs) = counting(Cache::open_with(dir.path(), &config).unwrap());
+    let cache = engine.cache().clone();
+    let ask = || engine.query("SELECT 7::BIGINT AS n", params! {}).keep();
+    assert_eq!(ask().blocking().unwrap().status(), Status::Miss);
+    assert!(cache.flush(Duration::from_secs(20)));
+    // the first one looks once all others wait for it
+    let looked = cache.clone();
+    cache.carry_context(move |job| {
+        let cache = looked.clone();
+        Box::new(move || {
+            while cache.get_stats().coalesced < 3 {
+                std::thread::yield_now();
+            }
+            job();
+        })
+    });
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let result = ask().blocking().unwrap();
+                assert_eq!(result.status(), Status::Hit(Tier::Disk));
+            });
+        }
+    });
+    let stats = cache.get_stats();
+    assert_eq!((stats.hits, stats.disk_hits, stats.misses), (4, 4, 1));
+    assert_eq!((runs.load(Ordering::SeqCst), stats.coalesced), (1, 3));
 }
 
 #[test]
