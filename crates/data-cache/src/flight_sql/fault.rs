@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 use crate::error::Error;
 
 pub(super) const CANCELLED: &str = "cancelled, since nobody waits";
-/// Characters of a server's message that are shown.
+/// Characters of a message that are shown.
 const MAX_MESSAGE_CHARS: usize = 600;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,8 @@ impl Fault {
         for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
             message = message.replace(secret.as_str(), "***");
         }
+        // a secret that is cut in two would not be found
+        message = shown(&message);
         if attempts > 1 {
             message.push_str(&format!(" (tried {attempts} times)"));
         }
@@ -107,7 +109,7 @@ impl Fault {
             FaultKind::Connection => "no connection to the Flight SQL server",
             _ => "the Flight SQL server failed the query",
         };
-        let message = format!("{what}: {}: {}", status.code(), shown(&said));
+        let message = format!("{what}: {}: {said}", status.code());
         Self {
             kind,
             ..Self::new(message)
@@ -122,10 +124,7 @@ impl Fault {
                 Ok(fault) => *fault,
                 Err(error) => Self::new(format!("cannot read the result: {error}")),
             },
-            error => Self::new(format!(
-                "cannot read the server's answer: {}",
-                shown(&error.to_string())
-            )),
+            error => Self::new(format!("cannot read the server's answer: {error}")),
         }
     }
 }

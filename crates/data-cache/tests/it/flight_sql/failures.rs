@@ -269,6 +269,21 @@ fn expired_token_has_the_caller_asked_again() {
 }
 
 #[test]
+fn token_is_taken_out_of_what_the_server_says_however_long_it_is() {
+    let server = Server::start("");
+    server.set(Faults {
+        token: Some("never".to_owned()),
+        ..Faults::default()
+    });
+    let token = "eyJhbGciOi".repeat(200);
+    let config =
+        FlightSqlConfig::new(server.address()).bearer("reporting", move || Ok(token.clone()));
+    let (_dir, cached) = cached(open(config));
+    let error = fails(&cached, "SELECT 1 AS n", &["token expired: Bearer ***"]);
+    assert!(!error.contains("eyJ"), "{error}");
+}
+
+#[test]
 fn one_refusal_of_many_queries_has_the_caller_asked_once() {
     let server = Server::start("");
     let calls = Arc::new(AtomicUsize::new(0));
