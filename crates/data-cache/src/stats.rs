@@ -196,7 +196,7 @@ pub struct Invalidation {
 pub struct TopEntry {
     /// The statement without literals, or `fn:module::name`.
     pub label: String,
-    /// Hits since the process began.
+    /// Hits of this result since it was stored, or since the process began if that is later.
     pub hits: u64,
     /// Bytes of its data file.
     pub bytes: u64,
