@@ -85,7 +85,12 @@ impl Cache {
         let stats = self.get_stats();
         counter!("cache_hits_total", "cache_type" => "query").absolute(stats.hits);
         counter!("cache_misses_total", "cache_type" => "query").absolute(stats.misses);
-        gauge!("cache_size_bytes", "cache_type" => "query").set(stats.total_size_bytes as f64);
+        let size = match self.inner.disk {
+            Some(_) => stats.total_size_bytes,
+            // a cache in memory alone is as large as that
+            None => stats.memory_bytes,
+        };
+        gauge!("cache_size_bytes", "cache_type" => "query").set(size as f64);
         counter!("cache_tier_hits_total", "tier" => "memory").absolute(stats.memory_hits);
         counter!("cache_tier_hits_total", "tier" => "disk").absolute(stats.disk_hits);
         self.inner.publish_shared_metrics();

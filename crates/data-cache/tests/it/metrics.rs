@@ -79,6 +79,19 @@ fn every_metric_is_there_from_the_start_and_counts() {
     );
 }
 
+#[test]
+fn a_cache_without_files_is_as_large_as_its_memory() {
+    let config = Config::from_yaml("c", "query_cache: {max_size_mb: 0}").unwrap();
+    let cache = Cache::open_with("nowhere", &config).unwrap();
+    assert_eq!(published(&cache)["cache_size_bytes query"], 0.0);
+    cache
+        .set("SELECT 1", &[numbers(&[1])], &Params::new(), None)
+        .unwrap();
+    let size = published(&cache)["cache_size_bytes query"];
+    assert_eq!(size, cache.get_stats().memory_bytes as f64);
+    assert!(size > 0.0);
+}
+
 /// The role of a child, since the counters of HTTP answers are of the process.
 pub(crate) fn count_http(dir: &Path) {
     let cache = Cache::open(dir).unwrap();
