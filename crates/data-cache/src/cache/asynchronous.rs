@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use tokio::sync::oneshot;
 
 use super::Cache;
+use super::carried::Carried;
 use super::coalesce::{Computed, Face, FlightRole, Plan};
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
@@ -88,7 +89,8 @@ impl Cache {
         match self.inner.flight_role(&OnThreads, landed, &plan).await {
             FlightRole::Leader(leading) => {
                 let inner = self.inner.clone();
-                detached(async move { inner.lead(&OnThreads, &plan, leading, compute).await }).await
+                let lead = async move { inner.lead(&OnThreads, &plan, leading, compute).await };
+                detached(&self.inner, lead).await
             }
             FlightRole::Hit(hit) => Ok(hit.into_batches()),
             FlightRole::Uncoalesced => self.inner.compute_alone(&OnThreads, &plan, compute).await,
@@ -201,12 +203,16 @@ impl Face for OnThreads {
     }
 }
 
-/// Runs a future as a task if there is a runtime, so that it goes on when its caller is dropped.
-async fn detached<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+/// Runs a future as a task if there is a runtime, so that it goes on when its caller is dropped. It belongs to its caller: see
+/// [`Cache::carry_context`].
+async fn detached<T: Send + 'static>(
+    inner: &Arc<Inner>,
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return work.await;
     };
-    match runtime.spawn(work).await {
+    match runtime.spawn(Carried::new(inner, work)).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),

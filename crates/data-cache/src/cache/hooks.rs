@@ -39,6 +39,11 @@ impl Hooks {
         }
     }
 
+    /// Returns `true` if somebody carries contexts.
+    pub(super) fn carries(&self) -> bool {
+        self.carry.get().is_some()
+    }
+
     /// The job under the context of this thread. If the carrier panics the job is dropped, which fails its query.
     pub(super) fn carried(&self, job: Job) -> Job {
         let Some(carry) = self.carry.get() else {

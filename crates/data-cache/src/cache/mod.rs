@@ -2,6 +2,7 @@
 
 mod asynchronous;
 mod blocking;
+mod carried;
 mod coalesce;
 mod contents;
 mod disk_health;
@@ -132,7 +133,8 @@ impl Cache {
     }
 
     /// Wraps the work of each query before another thread takes it, where it was asked: whoever has a span or a log context
-    /// takes it along, so that hooks and log lines there belong to the question. The first call counts.
+    /// takes it along, so that hooks and log lines there belong to the question. Each poll of a computation that is a task of its
+    /// own ([`get_or_compute_async`](Self::get_or_compute_async)) is wrapped too. The first call counts.
     pub fn carry_context(&self, carry: impl Fn(Job) -> Job + Send + Sync + 'static) {
         self.inner.hooks.set_carry(carry);
     }

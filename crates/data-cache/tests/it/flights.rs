@@ -1,5 +1,6 @@
 //! Nobody waits for ever: panics, questions about themselves, slow neighbors.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -327,6 +328,56 @@ fn a_miss_and_a_hit_ask_for_the_state_once_each() {
             (status, asked)
         );
         assert!(engine.cache().flush(SOON));
+    }
+}
+
+thread_local! {
+    static CONTEXT: Cell<u32> = const { Cell::new(0) };
+}
+
+#[test]
+fn a_computation_that_is_a_task_has_the_context_of_its_caller() {
+    let cache = Cache::open_with(
+        "nowhere",
+        &Config::from_yaml("c", "query_cache: {max_size_mb: 0}").unwrap(),
+    )
+    .unwrap();
+    cache.carry_context(|job| {
+        let context = CONTEXT.get();
+        assert!(context < 10, "on purpose");
+        Box::new(move || {
+            let before = CONTEXT.replace(context);
+            job();
+            CONTEXT.set(before);
+        })
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .unwrap();
+    // the last one is of a carrier that panics
+    for (at, expected) in [(1, [1, 1, 2]), (5, [5, 5, 6]), (10, [0, 0, 1])] {
+        let (sender, seen) = mpsc::channel();
+        let compute = async move {
+            sender.send(CONTEXT.get()).unwrap();
+            tokio::task::yield_now().await;
+            sender.send(CONTEXT.get()).unwrap();
+            CONTEXT.set(CONTEXT.get() + 1);
+            sender.send(CONTEXT.get()).unwrap();
+            CONTEXT.set(0);
+            Ok::<_, String>(vec![numbers(&[7])])
+        };
+        let sql = format!("SELECT {at}");
+        let asked = cache.clone();
+        let result = runtime.block_on(async move {
+            CONTEXT.set(at);
+            let none = Params::new();
+            let asked = asked.get_or_compute_async(&sql, &none, None, compute);
+            asked.await
+        });
+        assert_eq!(number(&result.unwrap()), 7);
+        assert_eq!(seen.iter().collect::<Vec<_>>(), expected);
+        CONTEXT.set(0);
     }
 }
 
