@@ -16,8 +16,9 @@ use super::tree::{self, Names, NoTree, Table};
 use crate::sql::Words;
 use crate::stats::Bypass;
 
-/// Statements that are remembered.
+/// Statements that are remembered, and bytes of their texts: beyond either all are forgotten.
 const MEMO: usize = 4096;
+const MEMO_BYTES: usize = 8 << 20;
 
 /// Meaning of one statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,13 +35,36 @@ pub(super) enum Judgement {
     },
 }
 
+/// The judgements that are remembered.
+#[derive(Default)]
+struct Judgements {
+    by_text: HashMap<String, Judgement>,
+    /// Bytes of the texts.
+    bytes: usize,
+}
+
+impl Judgements {
+    fn remember(&mut self, sql: &str, judgement: &Judgement) {
+        if self.by_text.len() >= MEMO || self.bytes + sql.len() > MEMO_BYTES {
+            self.clear();
+        }
+        let before = self.by_text.insert(sql.to_owned(), judgement.clone());
+        self.bytes += if before.is_none() { sql.len() } else { 0 };
+    }
+
+    fn clear(&mut self) {
+        self.by_text.clear();
+        self.bytes = 0;
+    }
+}
+
 pub(super) struct Catalog {
     /// Reads parse trees; nothing runs on it, so that a judgement never waits for a query.
     parser: Mutex<Connection>,
     functions: Functions,
     /// `None` if they could not be read.
     definitions: RwLock<Option<Definitions>>,
-    judgements: Mutex<HashMap<String, Judgement>>,
+    judgements: Mutex<Judgements>,
     is_reported: AtomicBool,
 }
 
@@ -78,13 +102,13 @@ impl Catalog {
 
     /// Returns `true` if the statement was judged before: then [`judge`](Self::judge) takes microseconds.
     pub(super) fn knows(&self, sql: &str) -> bool {
-        self.judgements.lock().contains_key(sql)
+        self.judgements.lock().by_text.contains_key(sql)
     }
 
     /// Asks the engine's parser once per text.
     pub(super) fn judge(&self, sql: &str) -> Judgement {
         let definitions = self.definitions.read();
-        if let Some(known) = self.judgements.lock().get(sql) {
+        if let Some(known) = self.judgements.lock().by_text.get(sql) {
             return known.clone();
         }
         let judged = match &*definitions {
@@ -99,11 +123,7 @@ impl Catalog {
                 tables: refusal.tables.into_iter().collect(),
             },
         };
-        let mut judgements = self.judgements.lock();
-        if judgements.len() >= MEMO {
-            judgements.clear();
-        }
-        judgements.insert(sql.to_owned(), judgement.clone());
+        self.judgements.lock().remember(sql, &judgement);
         judgement
     }
 

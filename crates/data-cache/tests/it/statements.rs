@@ -446,6 +446,25 @@ fn an_explained_statement_changes_no_connection() {
 }
 
 #[test]
+fn long_statements_are_not_remembered_for_ever() {
+    let warehouse = open("CREATE TABLE t AS SELECT 1 AS a");
+    let long = |at: usize| {
+        format!(
+            "SELECT a FROM t WHERE 'x' <> '{}'",
+            format!("{at:8}").repeat(1 << 17)
+        )
+    };
+    let engine = warehouse.engine();
+    // 1 MiB each
+    for at in 0..12 {
+        assert_eq!(status(&warehouse, &long(at)), Status::Miss);
+        assert!(engine.knows(&long(at)));
+    }
+    let known = (0..12).filter(|at| engine.knows(&long(*at))).count();
+    assert!((1..8).contains(&known), "{known}");
+}
+
+#[test]
 fn the_version_of_the_engine_is_a_part_of_the_state() {
     let warehouse = open("SELECT 1");
     let version = "SELECT library_version || ' ' || source_id AS v FROM pragma_version()";
