@@ -143,11 +143,11 @@ crate::define! {
     /// Start of the process as seconds since 1970
     pub reported_gauge process_start_time_seconds {}
 
-    /// Memory that the control group uses in bytes, its page cache included
+    /// Memory that the control group uses in bytes, its page cache included: of this group, or of one around it that is nearer to its limit
     pub reported_gauge cgroup_memory_usage_bytes {}
     /// Memory that the control group cannot give back in bytes: its use without page cache that was not used lately
     pub reported_gauge cgroup_memory_working_set_bytes {}
-    /// Memory that the control group may use in bytes
+    /// Memory that this group may use in bytes
     pub reported_gauge cgroup_memory_limit_bytes {}
     /// Times that the kernel killed a process of the control group for want of memory
     pub reported_counter cgroup_oom_kills_total {}

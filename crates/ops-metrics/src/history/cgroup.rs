@@ -70,45 +70,55 @@ impl Group {
         fs::read_to_string(self.folders.first()?.join(file)).ok()
     }
 
-    /// Returns the smallest of the limits that the group and those around it have.
-    fn least<T: PartialOrd>(&self, file: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let texts = self.folders.iter();
-        let texts = texts.filter_map(|folder| fs::read_to_string(folder.join(file)).ok());
-        let limits = texts.filter_map(|text| read(text.trim()));
-        limits.reduce(|least, next| if next < least { next } else { least })
+    /// Publishes use and limit of the group that is nearest to its limit: this one, or one around it, whose other members
+    /// use of the same memory. Without any limit it is this one.
+    fn sample_memory(&self, usage: &str, reclaimable: &str, limit: &str) {
+        let memory = self.folders.iter().map(|folder| {
+            let text = |file| fs::read_to_string(folder.join(file)).ok();
+            let number = |file| text(file)?.trim().parse::<u64>().ok();
+            Memory {
+                usage: number(usage),
+                reclaimable: field(&text("memory.stat").unwrap_or_default(), reclaimable),
+                limit: number(limit).filter(|bytes| *bytes < NO_LIMIT_FROM),
+            }
+        });
+        let mut groups: Vec<Memory> = memory.collect();
+        let own = groups[0];
+        for group in &mut groups {
+            // of a group that is not shown the use is at least that of this one
+            if group.usage.is_none() {
+                (group.usage, group.reclaimable) = (own.usage, own.reclaimable);
+            }
+        }
+        let limited = groups.iter().filter(|group| group.limit.is_some());
+        // the first of two that are as near
+        let nearest = limited
+            .rev()
+            .max_by(|one, other| one.share().total_cmp(&other.share()));
+        nearest.unwrap_or(&own).publish();
     }
 
     fn sample_v2(&self) {
-        set_memory(
-            self.own("memory.current"),
-            field(
-                &self.own("memory.stat").unwrap_or_default(),
-                "inactive_file",
-            ),
-            self.least("memory.max", |text| text.parse().ok()),
-        );
+        self.sample_memory("memory.current", "inactive_file", "memory.max");
         let events = self.own("memory.events").unwrap_or_default();
         if let Some(kills) = field(&events, "oom_kill") {
             cgroup_oom_kills_total().absolute(kills);
         }
-        let cores = self.least("cpu.max", |text| {
-            let (quota, period) = text.split_once(' ')?;
+        let cores = |folder: &Path| {
+            let text = fs::read_to_string(folder.join("cpu.max")).ok()?;
+            let (quota, period) = text.trim().split_once(' ')?;
             cores(quota.parse().ok()?, period.parse().ok()?)
-        });
-        let stat = self.own("cpu.stat").unwrap_or_default();
-        set_cpu(cores, &stat, |stat| {
+        };
+        self.sample_cpu(cores, |stat| {
             field(stat, "throttled_usec").map(Duration::from_micros)
         });
     }
 
     fn sample_memory_v1(&self) {
-        set_memory(
-            self.own("memory.usage_in_bytes"),
-            field(
-                &self.own("memory.stat").unwrap_or_default(),
-                "total_inactive_file",
-            ),
-            self.least("memory.limit_in_bytes", |text| text.parse().ok()),
+        self.sample_memory(
+            "memory.usage_in_bytes",
+            "total_inactive_file",
+            "memory.limit_in_bytes",
         );
         let control = self.own("memory.oom_control").unwrap_or_default();
         if let Some(kills) = field(&control, "oom_kill") {
@@ -117,28 +127,60 @@ impl Group {
     }
 
     fn sample_cpu_v1(&self) {
-        let cores = self.folders.iter().filter_map(|folder| {
+        let cores = |folder: &Path| {
             let read = |file| fs::read_to_string(folder.join(file)).ok();
             let quota = read("cpu.cfs_quota_us")?.trim().parse().ok()?;
             cores(quota, read("cpu.cfs_period_us")?.trim().parse().ok()?)
-        });
-        let cores = cores.reduce(f64::min);
-        let stat = self.own("cpu.stat").unwrap_or_default();
-        set_cpu(cores, &stat, |stat| {
+        };
+        self.sample_cpu(cores, |stat| {
             field(stat, "throttled_time").map(Duration::from_nanos)
         });
     }
+
+    /// Publishes the smallest limit, and how often the group that has it was stopped.
+    fn sample_cpu(
+        &self,
+        cores: impl Fn(&Path) -> Option<f64>,
+        throttled: impl Fn(&str) -> Option<Duration>,
+    ) {
+        let limited = self.folders.iter();
+        let limited = limited.filter_map(|folder| Some((cores(folder)?, folder)));
+        let least = limited.min_by(|(one, _), (other, _)| one.total_cmp(other));
+        let stat = least.and_then(|(_, folder)| fs::read_to_string(folder.join("cpu.stat")).ok());
+        let stat = stat.or_else(|| self.own("cpu.stat")).unwrap_or_default();
+        set_cpu(least.map(|(cores, _)| cores), &stat, throttled);
+    }
 }
 
-fn set_memory(usage: Option<String>, reclaimable: Option<u64>, limit: Option<u64>) {
-    if let Some(bytes) = usage.and_then(|text| text.trim().parse::<u64>().ok()) {
-        cgroup_memory_usage_bytes().set(bytes as f64);
-        if let Some(reclaimable) = reclaimable {
-            cgroup_memory_working_set_bytes().set(bytes.saturating_sub(reclaimable) as f64);
-        }
+/// Memory of one group, in bytes.
+#[derive(Clone, Copy)]
+struct Memory {
+    usage: Option<u64>,
+    /// Page cache that the kernel takes back when memory is short.
+    reclaimable: Option<u64>,
+    limit: Option<u64>,
+}
+
+impl Memory {
+    fn working_set(&self) -> Option<u64> {
+        Some(self.usage?.saturating_sub(self.reclaimable?))
     }
-    if let Some(bytes) = limit.filter(|bytes| *bytes < NO_LIMIT_FROM) {
-        cgroup_memory_limit_bytes().set(bytes as f64);
+
+    fn share(&self) -> f64 {
+        let used = self.working_set().or(self.usage).unwrap_or(0);
+        used as f64 / self.limit.unwrap_or(u64::MAX).max(1) as f64
+    }
+
+    fn publish(&self) {
+        if let Some(bytes) = self.usage {
+            cgroup_memory_usage_bytes().set(bytes as f64);
+        }
+        if let Some(bytes) = self.working_set() {
+            cgroup_memory_working_set_bytes().set(bytes as f64);
+        }
+        if let Some(bytes) = self.limit {
+            cgroup_memory_limit_bytes().set(bytes as f64);
+        }
     }
 }
 

@@ -78,6 +78,50 @@ fn version_2_is_read_with_the_limit_of_the_group_around_it() {
 }
 
 #[test]
+fn the_group_that_is_nearest_to_its_limit_is_reported() {
+    // use of the slice around the service, and what is reported: use and limit
+    for (slice, right) in [
+        ("980\n", [980.0, 1000.0]),
+        ("450\n", [400.0, 800.0]),
+        ("1\n", [400.0, 800.0]),
+    ] {
+        let app = "sys/fs/cgroup/slice/app";
+        let tree = Tree::new(&[
+            ("proc/self/cgroup", "0::/slice/app\n"),
+            ("sys/fs/cgroup/slice/cgroup.controllers", "cpu memory\n"),
+            ("sys/fs/cgroup/slice/memory.max", "1000\n"),
+            ("sys/fs/cgroup/slice/memory.current", slice),
+            ("sys/fs/cgroup/slice/cpu.max", "50000 100000\n"),
+            (
+                "sys/fs/cgroup/slice/cpu.stat",
+                "nr_periods 70\nnr_throttled 7\nthrottled_usec 500000\n",
+            ),
+            (&format!("{app}/cgroup.controllers"), "cpu memory\n"),
+            (&format!("{app}/memory.max"), "800\n"),
+            (&format!("{app}/memory.current"), "400\n"),
+            (&format!("{app}/cpu.max"), "max 100000\n"),
+            (
+                &format!("{app}/cpu.stat"),
+                "nr_periods 0\nnr_throttled 0\nthrottled_usec 0\n",
+            ),
+        ]);
+        let [usage, limit] = right.map(Some);
+        assert_reported(
+            tree.sampled(),
+            [
+                usage,
+                limit,
+                None,
+                Some(0.5),
+                Some(70.0),
+                Some(7.0),
+                Some(0.5),
+            ],
+        );
+    }
+}
+
+#[test]
 fn version_1_is_read() {
     let memory = "sys/fs/cgroup/memory/docker/abc";
     let cpu = "sys/fs/cgroup/cpu/docker/abc";
