@@ -195,16 +195,27 @@ impl Levels {
         }
     }
 
-    /// Starts over: temporary changes are forgotten.
-    pub(crate) fn configure(&self, filter: Filter, of_outputs: Vec<Filter>, late: LateLines) {
+    /// Starts over. Returns the temporary changes that end with it.
+    pub(crate) fn configure(
+        &self,
+        filter: Filter,
+        of_outputs: Vec<Filter>,
+        late: LateLines,
+    ) -> Vec<Reverted> {
         let mut state = self.state.lock();
         state.of_outputs = of_outputs;
         state.configured = Some(filter);
-        state.overrides.clear();
+        let overrides = std::mem::take(&mut state.overrides);
         state.late = late;
-        state.late_override = None;
+        let late = state.late_override.take();
         self.apply(&state);
         self.changed.notify_all();
+        let late = late.map(|change| Reverted::Late(change, state.late.clone()));
+        let levels = overrides.into_iter().map(|change| {
+            let now = self.threshold(&change.target, None).as_str();
+            Reverted::Level(change, now)
+        });
+        levels.chain(late).collect()
     }
 
     pub(crate) fn capture(&self, begin: bool) {

@@ -62,17 +62,21 @@ impl PipelineRef {
         while let Some(reverted) = self.levels.next_reverted() {
             let _reporting = self.reporting.lock();
             self.levels_changed();
-            match reverted {
-                Reverted::Level(change, now) => {
-                    let over = Override {
-                        before: change.level.as_str(),
-                        ..change
-                    };
-                    self.log_override("log_level_reverted", &over, now, None);
-                }
-                Reverted::Late(change, now) => {
-                    self.log_late(&"late_lines_reverted", &change, &change.late, &now, None);
-                }
+            self.log_reverted(reverted);
+        }
+    }
+
+    pub(super) fn log_reverted(&self, reverted: Reverted) {
+        match reverted {
+            Reverted::Level(change, now) => {
+                let over = Override {
+                    before: change.level.as_str(),
+                    ..change
+                };
+                self.log_override("log_level_reverted", &over, now, None);
+            }
+            Reverted::Late(change, now) => {
+                self.log_late(&"late_lines_reverted", &change, &change.late, &now, None);
             }
         }
     }

@@ -22,7 +22,7 @@ use parking_lot::ReentrantMutex;
 use crate::context;
 use crate::context::capture::Capture;
 use crate::context::late::LateTotals;
-use crate::level::levels::Levels;
+use crate::level::levels::{Levels, Reverted};
 use crate::output::health::OutputHealth;
 use crate::output::notice::scrub;
 use crate::pipeline::active::ActiveConfig;
@@ -109,16 +109,18 @@ impl State {
         }
     }
 
-    fn configure(&self, config: &Config) -> Result<(), Error> {
+    /// Returns the changes of levels that end with the configuration before.
+    fn configure(&self, config: &Config) -> Result<Vec<Reverted>, Error> {
         let active = ActiveConfig::open(config)?;
         self.line_log.resize(config.recent);
         let of_outputs = active.outputs.filters().cloned().collect();
         let before = self.active.replace(active);
         let late = config.late_lines.clone();
-        self.levels
+        let reverted = self
+            .levels
             .configure(config.filter.clone(), of_outputs, late);
         self.active.close(before);
-        Ok(())
+        Ok(reverted)
     }
 
     /// Renders one line and hands it to every output. Never fails: what cannot be written is counted.
@@ -433,12 +435,16 @@ fn bind_all(
 
 impl PipelineRef {
     pub(crate) fn configure(&self, config: &Config) -> Result<(), Error> {
-        self.deref().configure(config)?;
+        let _reporting = self.reporting.lock();
+        let reverted = self.deref().configure(config)?;
         if matches!(self, Self::Global) {
             deny::set_current(config.deny_list());
             redact::outdate();
         }
         self.levels_changed();
+        for change in reverted {
+            self.log_reverted(change);
+        }
         Ok(())
     }
 }

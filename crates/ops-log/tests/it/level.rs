@@ -1,9 +1,9 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use ops_log::{Config, Filter, Level, Output, Pipeline, debug, info, trace, warn};
+use ops_log::{Config, Filter, LateLines, Level, Output, Pipeline, debug, info, trace, warn};
 
-use crate::{json, pipeline, rest};
+use crate::{Written, json, pipeline, rest};
 
 #[test]
 fn every_slog_level_prints_under_the_overviews_name_and_parses_back() {
@@ -462,4 +462,31 @@ fn each_output_may_have_levels_of_its_own() {
     trace!(db, "8");
     assert_eq!(events(&people), "4l");
     assert_eq!(events(&rest), "345l8");
+}
+
+#[test]
+fn a_change_that_ends_with_its_configuration_is_a_line_of_the_next_one() {
+    let (pipeline, _) = json();
+    pipeline
+        .set_level("db", Level::Debug, None, "ada", "slow queries")
+        .unwrap();
+    pipeline
+        .set_late_lines(LateLines::new(Level::Debug), None, "eve", "failures")
+        .unwrap();
+    let written = Written::default();
+    let output = Output::writer(written.clone()).json(true);
+    let config = Config::new().stdout(false).level(Level::Error);
+    pipeline.configure(config.output(output)).unwrap();
+    let lines = written.lines();
+    let [level, late] = &lines[..] else {
+        panic!("{lines:?}")
+    };
+    assert!(level.contains(r#""event":"log_level_reverted","target":"db","from":"debug","to":"error","who":"ada","why":"slow queries"}"#), "{level}");
+    assert!(late.contains(r#""event":"late_lines_reverted","from":"debug > 1000ms","to":"off","who":"eve","why":"failures"}"#), "{late}");
+    assert!(
+        pipeline
+            .levels()
+            .iter()
+            .all(|rule| rule.temporary.is_none())
+    );
 }
