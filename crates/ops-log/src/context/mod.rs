@@ -24,6 +24,12 @@ pub(crate) struct Context {
     pub(crate) owner: Owner,
 }
 
+impl Context {
+    fn is_empty(&self) -> bool {
+        self.bound.is_none() && self.capture.is_none() && self.late.is_none()
+    }
+}
+
 thread_local! {
     static CURRENT: RefCell<Context> = const { RefCell::new(Context { bound: None, capture: None, late: None, owner: Owner::NOBODY }) };
 }
@@ -51,7 +57,7 @@ pub(crate) fn with_current<R>(look: impl FnOnce(&Context) -> R) -> Option<R> {
         .flatten()
 }
 
-/// Apart, so that lines of scopes and threads do not carry it along.
+/// Looks at what a bare task bound: apart, so that lines of scopes and threads do not carry it along.
 #[cold]
 #[inline(never)]
 fn with_bare<R>(look: impl FnOnce(&Context) -> R) -> Option<R> {
@@ -117,7 +123,8 @@ fn replace(mut context: Context) {
         let mut current = current.borrow_mut();
         context.owner = current.owner;
         if !current.owner.is_here() {
-            match BARE_TASKS.keep(context) {
+            let is_empty = context.is_empty();
+            match BARE_TASKS.keep(context, is_empty) {
                 Ok(before) => return (None, before),
                 Err(given_back) => context = given_back,
             }

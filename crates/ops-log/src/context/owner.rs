@@ -33,15 +33,15 @@ mod tasks {
         }
     }
 
-    /// What bare tasks have bound.
+    /// Map of what bare tasks have bound.
     pub(crate) struct BareTasks<T> {
-        /// Set once anything was: most processes ask no further.
+        /// Set while there is any: most processes ask no further.
         any: AtomicBool,
         kept: LazyLock<RwLock<Kept<T>>>,
     }
 
     struct Kept<T> {
-        /// Each with the number of its binding.
+        /// Values, each with the number of its binding.
         of: HashMap<Id, (u64, T)>,
         bindings: u64,
     }
@@ -71,17 +71,30 @@ mod tasks {
             self.kept.read().of.get(&id).map(|(_, kept)| kept.clone())
         }
 
-        /// Keeps this for the task that runs. Returns what it takes the place of, for the caller to drop.
+        /// Keeps this for the task that runs; `is_empty` frees its place. Returns what was there, for the caller to drop.
         ///
         /// # Errors
         ///
         /// Gives it back if no task runs.
-        pub(crate) fn keep(&self, what: T) -> Result<Vec<T>, T> {
+        pub(crate) fn keep(&self, what: T, is_empty: bool) -> Result<Vec<T>, T> {
             let Some(id) = try_id() else {
                 return Err(what);
             };
-            self.any.store(true, Relaxed);
-            Ok(self.kept.write().put(id, what))
+            if is_empty && !self.any.load(Relaxed) {
+                return Ok(Vec::new());
+            }
+            let mut kept = self.kept.write();
+            let gone = match is_empty {
+                true => kept
+                    .of
+                    .remove(&id)
+                    .map(|(_, before)| before)
+                    .into_iter()
+                    .collect(),
+                false => kept.put(id, what),
+            };
+            self.any.store(!kept.of.is_empty(), Relaxed);
+            Ok(gone)
         }
     }
 
@@ -137,7 +150,7 @@ mod threads {
             None
         }
 
-        pub(crate) fn keep(&self, what: T) -> Result<Vec<T>, T> {
+        pub(crate) fn keep(&self, what: T, _: bool) -> Result<Vec<T>, T> {
             Err(what)
         }
     }

@@ -58,6 +58,8 @@ pub fn unredact(value: &str) {
 
 /// Lets the search be built anew: the list of denied keys is another one.
 pub(crate) fn outdate() {
+    // a search that is being built with the old list must not count as the new one
+    let _values = VALUES.lock();
     STALE.store(true, Ordering::Release);
 }
 

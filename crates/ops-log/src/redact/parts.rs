@@ -5,48 +5,67 @@ use serde_json::Value;
 use crate::redact::deny::DenyList;
 use crate::redact::url;
 
-/// Returns the values under denied keys, and the credentials of URLs.
+/// Returns the values under denied keys, and the credentials of URLs; not those that the same value has in the clear, too, such as a
+/// password that is the user's name: words of that kind are in lines that have nothing to do with it.
 pub(super) fn of(value: &str, deny: &DenyList) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut parts = Parts::default();
     let document = value.trim_start().starts_with(['{', '[']);
     match serde_json::from_str(value) {
-        Ok(json) if document => of_json(&json, false, deny, &mut found),
-        _ => of_text(value, deny, &mut found),
+        Ok(json) if document => parts.of_json(&json, false, deny),
+        _ => parts.of_text(value, deny),
     }
-    found
+    let Parts { mut secret, clear } = parts;
+    secret.retain(|part| !clear.iter().any(|text| text.contains(part)));
+    secret
 }
 
-fn of_json(json: &Value, is_denied: bool, deny: &DenyList, found: &mut Vec<String>) {
-    match json {
-        Value::Object(entries) => entries.iter().for_each(|(key, value)| {
-            of_json(value, is_denied || deny.has(key.as_bytes()), deny, found);
-        }),
-        Value::Array(values) => {
-            values
-                .iter()
-                .for_each(|value| of_json(value, is_denied, deny, found));
-        }
-        Value::String(text) => {
-            if is_denied {
-                found.push(text.clone());
+#[derive(Default)]
+struct Parts {
+    secret: Vec<String>,
+    clear: Vec<String>,
+}
+
+impl Parts {
+    /// An object under a denied key decides by its own keys: it has names of regions and of kinds, too.
+    fn of_json(&mut self, json: &Value, is_denied: bool, deny: &DenyList) {
+        match json {
+            Value::Object(entries) => entries.iter().for_each(|(key, value)| {
+                self.of_json(value, deny.has(key.as_bytes()), deny);
+                self.clear.push(key.clone());
+            }),
+            Value::Array(values) => {
+                values
+                    .iter()
+                    .for_each(|value| self.of_json(value, is_denied, deny));
             }
-            of_text(text, deny, found);
+            Value::String(text) if is_denied => {
+                self.secret.push(text.clone());
+                // nothing of it is in the clear
+                let mut within = Self::default();
+                within.of_text(text, deny);
+                self.secret.append(&mut within.secret);
+            }
+            Value::String(text) => self.of_text(text, deny),
+            Value::Number(number) if is_denied => self.secret.push(number.to_string()),
+            _ => {}
         }
-        Value::Number(number) if is_denied => found.push(number.to_string()),
-        _ => {}
     }
-}
 
-fn of_text(text: &str, deny: &DenyList, found: &mut Vec<String>) {
-    for place in url::credentials(text, deny) {
-        let encoded = &text[place];
-        let decoded = url::percent_decoded(encoded);
-        // one that is no text is found as it is encoded here
-        let is_text = !decoded.contains(char::REPLACEMENT_CHARACTER);
-        found.push(if is_text {
-            decoded.into_owned()
-        } else {
-            encoded.to_owned()
-        });
+    fn of_text(&mut self, text: &str, deny: &DenyList) {
+        let mut clear_from = 0;
+        for place in url::credentials(text, deny) {
+            self.clear.push(text[clear_from..place.start].to_owned());
+            clear_from = place.end;
+            let encoded = &text[place];
+            let decoded = url::percent_decoded(encoded);
+            // one that is no text is found as it is encoded here
+            let is_text = !decoded.contains(char::REPLACEMENT_CHARACTER);
+            self.secret.push(if is_text {
+                decoded.into_owned()
+            } else {
+                encoded.to_owned()
+            });
+        }
+        self.clear.push(text[clear_from..].to_owned());
     }
 }

@@ -16,11 +16,14 @@ pub(crate) fn credentials(text: &str, deny: &DenyList) -> Vec<Range<usize>> {
     if memchr::memchr3(b':', b'?', b'#', text.as_bytes()).is_none() {
         return found;
     }
-    let mut from = 0;
+    let (mut from, mut word_end) = (0, 0);
     while let Some(at) = text[from..].find("://") {
         let authority = from + at + 3;
         found.extend(in_authority(text, from + at, authority));
-        path_parameters(text, from + at, authority, deny, &mut found);
+        // those of a word once, however often it has what looks like a scheme
+        if authority > word_end {
+            word_end = path_parameters(text, from + at, authority, deny, &mut found);
+        }
         from = authority;
     }
     parameters(text, deny, &mut found);
@@ -93,14 +96,14 @@ fn parameters(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
 }
 
 /// The same of parameters behind a `;` before any query: `/cart;jsessionid=ID`, `jdbc:sqlserver://host;password=PASSWORD`. Those
-/// of a web address end with their part of the path; elsewhere a value in braces may hold a `;`.
+/// of a web address end with their part of the path; elsewhere a value in braces may hold a `;`. Returns the end of the word.
 fn path_parameters(
     text: &str,
     scheme_end: usize,
     start: usize,
     deny: &DenyList,
     found: &mut Vec<Range<usize>>,
-) {
+) -> usize {
     let is_end = end_at(text, start);
     let rest = &text[start..];
     let word = &rest[..rest.find(is_end).unwrap_or(rest.len())];
@@ -109,19 +112,35 @@ fn path_parameters(
         Some(end) if is_web => &word[..end],
         _ => word,
     };
-    let mut at = 0;
+    let (mut at, mut may_close) = (0, !is_web);
     while let Some(mark) = path[at..].find(';') {
         at += mark + 1;
         let rest = &path[at..];
-        let value = rest.find("={").map_or(0, |brace| brace + 2);
-        let in_braces = value > 0 && !is_web && !rest[..value].contains(';');
-        let end = match rest[value..].find('}') {
-            Some(brace) if in_braces => Some(value + brace + 1),
-            _ => rest.find(|c| c == ';' || (is_web && c == '/')),
-        };
-        let len = end.unwrap_or(rest.len());
+        let plain = rest.find(|c| c == ';' || (is_web && c == '/'));
+        let mut len = plain.unwrap_or(rest.len());
+        if may_close && let Some(brace) = rest[..len].find("={") {
+            let value = brace + 2;
+            match closing_brace(&rest[value..]) {
+                Some(end) => len = value + end + 1,
+                // nor does a later one: this is looked for once
+                None => may_close = false,
+            }
+        }
         found.extend(denied_value(&rest[..len], start + at, deny));
         at += len;
+    }
+    start + word.len()
+}
+
+/// The place of the brace that ends a value; two of them stand for one within it.
+fn closing_brace(value: &str) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += value[at..].find('}')?;
+        match value[at + 1..].starts_with('}') {
+            true => at += 2,
+            false => return Some(at),
+        }
     }
 }
 

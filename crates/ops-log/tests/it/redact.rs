@@ -66,6 +66,39 @@ fn the_secrets_within_a_value_are_in_no_line_and_what_stands_beside_them_is() {
 }
 
 #[test]
+fn a_part_that_the_value_has_in_the_clear_too_is_no_secret() {
+    let url = "postgres://part-in-the-clear:part-in-the-clear@db/app";
+    let document =
+        r#"{"credentials": {"kind": "kind-of-the-account", "password": "word-of-the-account"}}"#;
+    redact(url);
+    redact(document);
+    let text = "part-in-the-clear kind-of-the-account";
+    assert_eq!(redacted(text), None);
+    let scrubbed = redacted(&format!("{url} word-of-the-account"));
+    assert_eq!(scrubbed.as_deref(), Some("[REDACTED] [REDACTED]"));
+    unredact(url);
+    unredact(document);
+}
+
+#[test]
+fn a_path_made_to_be_taken_apart_for_long_costs_no_more_than_a_long_one() {
+    let least = |text: &str| {
+        let once = || {
+            let started = std::time::Instant::now();
+            std::hint::black_box(redacted(text));
+            started.elapsed()
+        };
+        (0..5).map(|_| once()).min().unwrap()
+    };
+    let usual = least(&"/api/flights?year=2026&month=11;day=28".repeat(430));
+    for piece in ["://;", "://a;token=x;", ";x={", "://;x={}}", "a://;"] {
+        let text = format!("/{}", piece.repeat(16 * 1024 / piece.len()));
+        let took = least(&text);
+        assert!(took < usual * 200, "{piece}: {took:?}, usually {usual:?}");
+    }
+}
+
+#[test]
 fn a_value_of_digits_leaves_valid_json() {
     redact("8642097531");
     let (pipeline, written) = json();
@@ -397,6 +430,14 @@ fn credentials_in_urls_are_hidden_and_nothing_else_is() {
         ),
         (
             "jdbc:sqlserver://db;password={a;b};user=sa",
+            "jdbc:sqlserver://db;password=[REDACTED];user=sa",
+        ),
+        (
+            "jdbc:sqlserver://db;password={a}}b;c};user=sa",
+            "jdbc:sqlserver://db;password=[REDACTED];user=sa",
+        ),
+        (
+            "jdbc:sqlserver://db;password={a;user=sa",
             "jdbc:sqlserver://db;password=[REDACTED];user=sa",
         ),
         (
