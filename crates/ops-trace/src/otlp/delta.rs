@@ -88,17 +88,22 @@ impl Delivered {
         };
         if let Some(before) = self.totals.get(&key)
             && let TotalValue::Histogram { sum, counts } = &before.value
-            && counts.len() == point.bucket_counts.len()
+            && let Some(differences) = differences(&point.bucket_counts, counts)
         {
-            for (count, before) in point.bucket_counts.iter_mut().zip(counts) {
-                *count = count.saturating_sub(*before);
-            }
+            point.bucket_counts = differences;
             point.count = point.bucket_counts.iter().sum();
             point.sum = point.sum.map(|total| total - sum);
             point.start_time_unix_nano = before.at.min(at);
         }
         pending.push((key, Total { value, at }));
     }
+}
+
+/// Returns the difference of each bucket; `None` for buckets that are others, or that began anew.
+fn differences(totals: &[u64], before: &[u64]) -> Option<Vec<u64>> {
+    let pairs = totals.iter().zip(before);
+    let differences = pairs.map(|(total, before)| total.checked_sub(*before));
+    (totals.len() == before.len()).then(|| differences.collect())?
 }
 
 fn difference(total: Number, before: Number) -> Option<Number> {
@@ -169,6 +174,29 @@ mod tests {
                 ..Metric::default()
             })
             .into()
+    }
+
+    #[test]
+    fn totals_that_went_back_began_anew() {
+        let mut delivered = Delivered::default();
+        let pending = delivered.differences(&mut metrics(10, 1000, 5));
+        delivered.commit(pending);
+        let mut after = metrics(10, 2000, 3);
+        delivered.differences(&mut after);
+        let [Some(Data::Sum(sum)), Some(Data::Histogram(histogram))] =
+            [&after[0].data, &after[1].data]
+        else {
+            unreachable!()
+        };
+        let (point, observed) = (&sum.data_points[0], &histogram.data_points[0]);
+        assert_eq!(
+            (point.value, point.start_time_unix_nano),
+            (Some(Number::AsInt(3)), 10)
+        );
+        assert_eq!(
+            (observed.count, observed.sum, observed.start_time_unix_nano),
+            (3, Some(3.0), 10)
+        );
     }
 
     #[test]
