@@ -6,7 +6,7 @@ use parking_lot::RwLock;
 
 use crate::series::definition::{Kind, LabelDefinition, MetricDefinition};
 use crate::series::family::Family;
-use crate::series::registry::{self, Conflict, find_facade, register_facade};
+use crate::series::registry::{self, Conflict, find_facade, register_facade, retype_facade};
 use crate::series::rejected::RejectReason;
 use crate::series::scope::Scope;
 
@@ -41,6 +41,21 @@ impl FacadeMetric {
             help: OnceLock::new(),
             families: RwLock::default(),
         }
+    }
+
+    /// Returns the same, with its description, as a metric of another type.
+    pub(crate) fn retyped(&self, kind: Kind) -> Self {
+        Self {
+            name: self.name,
+            kind,
+            help: self.help.clone(),
+            families: RwLock::default(),
+        }
+    }
+
+    /// Returns true if nothing was recorded yet.
+    pub(crate) fn is_only_described(&self) -> bool {
+        self.families.read().is_empty()
     }
 
     pub(crate) fn families(&'static self) -> Vec<&'static Family> {
@@ -106,6 +121,12 @@ fn place_in<'a>(
 pub(crate) fn place<'a>(kind: Kind, key: &'a Key) -> Option<Place<'a>> {
     let metric = match find_facade(key.name()) {
         Some(metric) if metric.kind == kind => metric,
+        // who described it need not know its type
+        Some(metric) if metric.is_only_described() => match retype_facade(key.name(), kind) {
+            Ok(metric) => metric,
+            Err(Conflict::TakenBy(owner)) => return refuse_name(key.name(), owner),
+            Err(Conflict::Full) => return refuse_name(key.name(), metric.name),
+        },
         Some(metric) => return refuse_name(key.name(), metric.name),
         None => add_metric(kind, key.name())?,
     };

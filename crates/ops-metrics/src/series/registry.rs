@@ -92,6 +92,30 @@ pub(crate) fn register_facade(
     Ok(metric)
 }
 
+/// Gives a metric that was described, and never recorded, the type that it is recorded with.
+pub(crate) fn retype_facade(raw: &str, kind: Kind) -> Result<&'static FacadeMetric, Conflict> {
+    let mut registered = Scope::current().registered.write();
+    let Some(known) = registered.facade.get(raw).copied() else {
+        return Err(Conflict::Full);
+    };
+    if known.kind == kind {
+        return Ok(known); // another thread was first
+    }
+    if !known.is_only_described() {
+        return Err(Conflict::TakenBy(known.name));
+    }
+    registered.release(known.name, known.kind);
+    if let Some(owner) = registered.owner(known.name, kind) {
+        registered.claim(known.name, known.kind);
+        return Err(Conflict::TakenBy(owner));
+    }
+    // once for each metric: from here on it is recorded
+    let metric: &'static FacadeMetric = Box::leak(Box::new(known.retyped(kind)));
+    registered.claim(metric.name, kind);
+    registered.facade.insert(raw.into(), metric);
+    Ok(metric)
+}
+
 /// Reason for which a metric cannot be registered.
 pub(crate) enum Conflict {
     /// There are as many metrics of other crates as there may be.
@@ -153,6 +177,12 @@ impl Registered {
     fn owner(&self, name: &str, kind: Kind) -> Option<&'static str> {
         let mut suffixes = kind.sample_suffixes().iter();
         suffixes.find_map(|suffix| self.samples.get(&format!("{name}{suffix}")).copied())
+    }
+
+    fn release(&mut self, name: &str, kind: Kind) {
+        for suffix in kind.sample_suffixes() {
+            self.samples.remove(&format!("{name}{suffix}"));
+        }
     }
 
     fn claim(&mut self, name: &'static str, kind: Kind) {

@@ -81,6 +81,49 @@ fn help_is_one_line_whatever_it_says() {
 }
 
 #[test]
+fn a_metric_that_was_described_as_another_type_is_the_one_that_is_recorded() {
+    let registry = Registry::new();
+    let warnings = warnings_of(|| {
+        registry.run(|| {
+            metrics::describe_counter!("described.as.counter", "A gauge");
+            metrics::describe_histogram!("described_as_histogram_seconds", "A gauge of seconds");
+            metrics::describe_gauge!("waits_seconds", "A histogram");
+            for _ in 0..2 {
+                metrics::gauge!("described.as.counter").set(2.5);
+                metrics::gauge!("described_as_histogram_seconds").set(4.0);
+                metrics::histogram!("waits_seconds", "queue" => "a").record(0.2);
+            }
+            // free again: the histogram that was described never was one
+            metrics::gauge!("described_as_histogram_seconds_count").set(1.0);
+            metrics::counter!("described.as.counter").increment(1);
+            metrics::describe_gauge!("taken", "Never recorded");
+            metrics::gauge!("taken_sum").set(1.0);
+            metrics::histogram!("taken").record(1.0);
+        });
+    });
+    let text = registry.render();
+    for line in [
+        "# HELP described_as_counter A gauge",
+        "# TYPE described_as_counter gauge",
+        "described_as_counter 2.5",
+        "# TYPE described_as_histogram_seconds gauge",
+        "described_as_histogram_seconds 4",
+        "described_as_histogram_seconds_count 1",
+        "# HELP waits_seconds A histogram",
+        "# TYPE waits_seconds histogram",
+        r#"waits_seconds_count{queue="a"} 2"#,
+        "# TYPE taken gauge",
+        "taken_sum 1",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+    }
+    assert_eq!(refused(registry, "described.as.counter", "name"), Some(1.0));
+    assert_eq!(refused(registry, "taken", "name"), Some(1.0));
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert_valid(&text);
+}
+
+#[test]
 fn labels_that_prometheus_reserves_are_renamed_and_counted() {
     let registry = Registry::new();
     let warnings = warnings_of(|| {
