@@ -4,7 +4,7 @@ pub(crate) const DEFAULT: &str = "http://localhost:4318";
 /// Endpoints of traces are taken for other signals too, with their path in its place.
 const TRACES_PATH: &str = "/v1/traces";
 const ACCEPTED: &str =
-    "accepted is http://host:4318 or https://host/path, without user, password or query";
+    "accepted is http://host:4318 or https://host/path, without user, password, query or fragment";
 
 /// Returns the URL that a signal is posted to: its path is appended to the base unless it is there.
 pub(crate) fn with_path(endpoint: &str, path: &str) -> Result<String, Error> {
@@ -56,7 +56,9 @@ fn checked(endpoint: &str) -> Result<&str, Error> {
     // the parser leaves a port that is none, such as 99999, to whoever asks for it
     let port = authority.strip_prefix(host).unwrap_or(authority);
     let bad_port = !port.is_empty() && uri.port_u16().is_none_or(|port| port == 0);
-    if host.is_empty() || bad_port || authority.contains('@') || uri.query().is_some() {
+    // the parser leaves a fragment out, behind which a path would go
+    let has_more = uri.query().is_some() || endpoint.contains('#');
+    if host.is_empty() || bad_port || authority.contains('@') || has_more {
         return Err(invalid(ACCEPTED));
     }
     Ok(endpoint)

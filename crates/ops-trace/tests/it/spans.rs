@@ -294,6 +294,7 @@ fn what_cannot_be_started_says_what_is_wrong_and_what_is_accepted() {
         "http://",
         "http://h:4318?key=hunter2",
         "http://h:99999",
+        "http://h:4318/base#part",
         "not a url",
     ] {
         let error = error(Config::new("s").endpoint(endpoint));
