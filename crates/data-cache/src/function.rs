@@ -1,6 +1,7 @@
 //! Calls that `#[cached_query]` expands to.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 
@@ -70,8 +71,7 @@ impl FunctionCall {
         tables: &'static [&'static str],
         arguments: Vec<(&'static str, Value)>,
     ) -> Self {
-        let target = get_cache()
-            .ok()
+        let target = process_cache()
             .filter(|_| site.is_distinct())
             .map(|cache| with_key(cache, "function", "", &site, arguments));
         Self {
@@ -168,6 +168,18 @@ impl FunctionCall {
             None => compute.await,
         }
     }
+}
+
+/// The process-wide cache. That there is none is logged once.
+fn process_cache() -> Option<Cache> {
+    static IS_REPORTED: AtomicBool = AtomicBool::new(false);
+    let cache = get_cache();
+    if let Err(error) = &cache
+        && !IS_REPORTED.swap(true, Ordering::Relaxed)
+    {
+        tracing::warn!(target: "data_cache", %error, effect = "cached functions run at each call", "process_cache_unavailable");
+    }
+    cache.ok()
 }
 
 fn with_key(

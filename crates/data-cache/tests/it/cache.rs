@@ -221,7 +221,13 @@ fn the_callers_mistakes_are_errors() {
 
 /// Takes every field of every line that this thread logs.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    pub(crate) fn text(&self) -> String {
+        self.0.lock().unwrap().join("\n")
+    }
+}
 
 impl Visit for Lines {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
@@ -266,7 +272,7 @@ fn no_line_of_the_log_shows_a_literal() {
         let uneven = || Ok::<_, Infallible>(vec![number, text]);
         cache.get_or_compute(sql, &none, None, uneven).unwrap();
     });
-    let lines = lines.0.lock().unwrap().join("\n");
+    let lines = lines.text();
     for name in ["result_not_stored", "result_not_cached"] {
         assert!(lines.contains(name), "{lines}");
     }

@@ -19,6 +19,7 @@ fn plays_its_role() {
         ("scale-measure", count) => crate::scale::measure(dir, count),
         ("weigh", _) => crate::memory::weigh(dir),
         ("weigh_rows", _) => crate::memory::weigh_rows(dir),
+        ("function", _) => crate::macros::call_without_a_cache(),
         ("count", _) => crate::metrics::count_http(dir),
         ("mix", seed) => crate::processes::mix(dir, seed.parse().unwrap()),
         ("flight-sql", "limit") => crate::flight_sql::failures::receive_too_much(dir),

@@ -4,6 +4,8 @@ use data_cache::arrow::array::RecordBatch;
 use data_cache::{Cache, CachedWarehouse, Error, Warehouse, cached_query, params};
 
 use crate::batches::{number, numbers};
+use crate::cache::Lines;
+use crate::child::Process;
 
 static SYNC_RUNS: AtomicUsize = AtomicUsize::new(0);
 static ASYNC_RUNS: AtomicUsize = AtomicUsize::new(0);
@@ -41,6 +43,32 @@ async fn count_of(warehouse: &CachedWarehouse, least: i64) -> Result<Vec<RecordB
     let sql = "SELECT count(*) AS n FROM t WHERE a >= $least";
     let result = warehouse.query(sql, params! { least: least }).await?;
     Ok(result.into_batches())
+}
+
+/// The role of a child whose process-wide cache cannot be opened.
+pub(crate) fn call_without_a_cache() {
+    let lines = Lines::default();
+    tracing::subscriber::with_default(lines.clone(), || {
+        for runs in 1..=3 {
+            assert_eq!(number(&user_stats(1, "eu").unwrap()), 1);
+            assert_eq!(SYNC_RUNS.load(Ordering::SeqCst), runs);
+        }
+    });
+    let lines = lines.text();
+    assert_eq!(lines.matches("process_cache_unavailable").count(), 1);
+    assert!(lines.contains("thesis.tex"), "{lines}");
+    println!("called");
+}
+
+#[test]
+fn functions_say_once_that_there_is_no_cache() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("thesis.tex"), "years of work").unwrap();
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let command = command.env("OPS_CACHE_DIR", dir.path());
+    let mut child = Process::start_as(command, "function", dir.path());
+    assert!(child.wait_for("called").is_some(), "the child panicked");
+    child.succeeds();
 }
 
 /// One test, since the cache is of the process.
