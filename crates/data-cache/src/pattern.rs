@@ -50,6 +50,11 @@ impl Pattern {
         Ok(Self(folded))
     }
 
+    /// The pattern as it is compared.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
     /// Returns `true` if the pattern spells this name out, as a word of its own.
     pub(crate) fn spells(&self, name: &str) -> bool {
         stands_in(&self.0, name)

@@ -207,8 +207,17 @@ impl Config {
                 queries.default_ttl_seconds
             ));
         }
+        let mut known: BTreeMap<String, (&String, &u64)> = BTreeMap::new();
         for (pattern, ttl) in &queries.ttls {
-            Pattern::new(pattern).map_err(|error| format!("query_cache: ttls: {error}"))?;
+            let parsed = Pattern::new(pattern);
+            let parsed = parsed.map_err(|error| format!("query_cache: ttls: {error}"))?;
+            let before = known.insert(parsed.text().to_owned(), (pattern, ttl));
+            if let Some((other, of_other)) = before.filter(|(_, of_other)| *of_other != ttl) {
+                return Err(format!(
+                    "query_cache: ttls: {other:?} and {pattern:?} are one pattern, since case and kind of space do not matter; \
+                     {of_other} and {ttl} seconds are given for it"
+                ));
+            }
             if !(1..=MAX_SECONDS).contains(ttl) {
                 return Err(format!(
                     "query_cache: ttls: {pattern:?}: {ttl} seconds; accepted are 1 to {MAX_SECONDS}"

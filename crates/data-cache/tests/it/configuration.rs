@@ -40,6 +40,10 @@ fn what_is_wrong_is_told_with_its_place() {
             "query_cache:\n  ttls:\n    '*flights*': 5\n    '*flights*': 600",
             "\"*flights*\" is given twice",
         ),
+        (
+            "query_cache:\n  ttls:\n    '*FROM  Flights': 5\n    '*from flights;': 600",
+            "are one pattern",
+        ),
         ("query_cache: {codec: json}", "unknown variant `json`"),
         (
             "query_cache: {default_ttl_seconds: 999999999999}",
