@@ -74,9 +74,11 @@ impl Disk {
         idle_bytes: usize,
         failpoints: Failpoints,
     ) -> io::Result<Self> {
-        layout::open(dir)?;
+        // the directory of the process may change
+        let dir = std::path::absolute(dir)?;
+        layout::open(&dir)?;
         let disk = Self {
-            dir: dir.to_owned(),
+            dir,
             durability,
             max_entry_bytes,
             failpoints,

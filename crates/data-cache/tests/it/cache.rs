@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::fmt::Debug;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 use crate::batches::{Random, number, numbers};
+use crate::child::Process;
 
 const SQL: &str = "SELECT n FROM t";
 
@@ -668,6 +670,30 @@ fn a_file_system_of_its_own_is_taken_as_it_comes() {
     put(&cache, SQL, 1, 60);
     cache.clear().unwrap();
     assert!(dir.path().join("lost+found").exists());
+}
+
+/// The role of a child that goes to another directory.
+pub(crate) fn move_away(dir: &Path) {
+    let cache = Cache::open("cache").unwrap();
+    put(&cache, SQL, 1, 60);
+    std::env::set_current_dir("/").unwrap();
+    put(&cache, "SELECT 2", 2, 60);
+    drop(cache);
+    let cache = Cache::open(dir.join("cache")).unwrap();
+    assert_eq!(value(&cache, SQL), Some(1));
+    assert_eq!(value(&cache, "SELECT 2"), Some(2));
+    println!("moved");
+}
+
+#[test]
+fn a_directory_is_where_it_was_when_it_was_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let command = command.current_dir(dir.path());
+    let mut child = Process::start_as(command, "move", dir.path());
+    assert!(child.wait_for("moved").is_some(), "the child panicked");
+    child.succeeds();
+    assert_eq!(Cache::open("").unwrap_err().kind(), ErrorKind::Io);
 }
 
 #[test]

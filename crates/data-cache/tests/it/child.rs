@@ -20,6 +20,7 @@ fn plays_its_role() {
         ("weigh", _) => crate::memory::weigh(dir),
         ("weigh_rows", _) => crate::memory::weigh_rows(dir),
         ("function", _) => crate::macros::call_without_a_cache(),
+        ("move", _) => crate::cache::move_away(dir),
         ("count", _) => crate::metrics::count_http(dir),
         ("mix", seed) => crate::processes::mix(dir, seed.parse().unwrap()),
         ("flight-sql", "limit") => crate::flight_sql::failures::receive_too_much(dir),
