@@ -106,6 +106,8 @@ impl Fault {
         };
         let what = match kind {
             FaultKind::Login => "the Flight SQL server refused the login",
+            // it is there, and says so itself
+            FaultKind::Connection if cause.is_none() => "the Flight SQL server is not available",
             FaultKind::Connection => "no connection to the Flight SQL server",
             _ => "the Flight SQL server failed the query",
         };

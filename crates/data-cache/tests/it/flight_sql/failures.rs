@@ -144,6 +144,10 @@ fn server_that_is_not_available_is_asked_again() {
         error.contains("the node is restarting (tried 3 times)"),
         "{error}"
     );
+    assert!(
+        error.starts_with("the Flight SQL server is not available"),
+        "{error}"
+    );
     assert_eq!(server.counts().results, 6);
     // each attempt prepares anew, and what it prepared is closed
     server.set(Faults {
