@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::listen;
 use super::readiness::Readiness;
 use super::settings::{self, Settings};
+use super::tasks::Tasks;
 use super::{server, supervisor};
 use crate::error::chain;
 use crate::{Config, Error, Ops, StopSignal};
@@ -47,7 +48,7 @@ impl Ops {
     ///
     /// The job gets a signal that SIGTERM and Ctrl-C raise, and ends itself soon after: what is left of the shutdown budget
     /// (`OPS_SHUTDOWN_SECONDS`, 25) after a job that takes longer is cut off. The exit code is 0 if the job returned `Ok`, and
-    /// 1 if it failed, panicked or was cut off, which is a line of the log each.
+    /// 1 if it failed, panicked or was cut off, which is a line of the log each. If this future is dropped, so is the job.
     pub async fn run<J, F, E>(self, job: J) -> ExitCode
     where
         J: FnOnce(StopSignal) -> F,
@@ -61,8 +62,9 @@ impl Ops {
             Err(error) => return refuse(&error),
         };
         let mut asked = None;
-        let mut running = crate::spawn(job(stop.clone()));
-        let watchdog = tokio::spawn(supervisor::keep_watchdog());
+        let mut tasks = Tasks::default();
+        let mut running = tasks.spawn(job(stop.clone()));
+        tasks.spawn(supervisor::keep_watchdog());
         supervisor::ready();
         let ended = tokio::select! {
             ended = &mut running => Some(ended),
@@ -95,7 +97,7 @@ impl Ops {
         };
         let spent = asked.map_or_else(Default::default, |asked: Instant| asked.elapsed());
         server::end(self, admin, budget.saturating_sub(spent)).await;
-        watchdog.abort();
+        drop(tasks);
         code
     }
 }
@@ -109,14 +111,16 @@ fn start(ops: &Ops) -> Result<Started, Error> {
         StopSignal::listen().map_err(|cause| Error::new("serve", Failure::Signals(cause)))?;
     stop.end_within(budget);
     let (socket, taken) = listen::admin(&settings)?;
+    let address = socket.as_ref().map(|socket| socket.at.address);
+    if let (Some(taken), Some(address)) = (taken, address) {
+        listen::report_taken(taken, address);
+    }
+    tracing::info!(
+        target: "ops_layer", service = ops.service(), admin = address.map(tracing::field::display), "job_started"
+    );
     let admin = match socket {
         None => None,
         Some(socket) => {
-            let address = socket.at.address;
-            if let Some(taken) = taken {
-                listen::report_taken(taken, address);
-            }
-            tracing::info!(target: "ops_layer", service = ops.service(), admin = %address, "job_started");
             let readiness = Readiness::new(Vec::new(), tokio::runtime::Handle::current());
             Some(AdminThread::start(
                 socket,

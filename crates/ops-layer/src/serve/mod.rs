@@ -26,6 +26,7 @@ mod server;
 mod settings;
 mod stream;
 mod supervisor;
+mod tasks;
 #[cfg(feature = "admin")]
 mod token;
 
@@ -77,6 +78,7 @@ enum Start {
 }
 
 type OnListening = Box<dyn FnOnce(&Addresses) + Send>;
+type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A service that runs when it is awaited.
 ///
@@ -95,9 +97,10 @@ type OnListening = Box<dyn FnOnce(&Addresses) + Send>;
 ///   token of at least 16 characters in `OPS_ADMIN_TOKEN`, or in the file that `OPS_ADMIN_TOKEN_FILE` names.
 /// - When asked to stop, `/readyz` turns 503 and clients are asked to go (`Connection: close`, GOAWAY) while serving goes
 ///   on for the grace period (`OPS_GRACE_SECONDS`, 0; at most four fifths of the time for requests). Then requests in flight
-///   are finished, and cache writes, spans and lines are written, for which a fifth of the time is kept, at most 5 s: all within
+///   and work in the [background](Self::background) are finished, and cache writes, spans and lines are written, for which a fifth of the time is kept, at most 5 s: all within
 ///   `OPS_SHUTDOWN_SECONDS` (25). A second signal ends the process at once, and so does the first a second after the budget,
 ///   whatever blocks the program. A service that was never ready has no grace period.
+/// - If its future is dropped, for example by a timeout, it closes its listeners and connections at once.
 /// - systemd is notified when the service is ready (its checks passed), alive (`WatchdogSec=`) and stopping.
 ///
 /// A request that names no host, several, or one that is none is answered with 400 (RFC 9112, section 3.2); HTTP/1.0 may name none.
@@ -113,6 +116,7 @@ pub struct Service {
     on_listening: Option<OnListening>,
     sections: Sections,
     calls: grpc::Calls,
+    background: Vec<Background>,
 }
 
 impl Service {
@@ -126,6 +130,7 @@ impl Service {
             on_listening: None,
             sections: Sections::default(),
             calls: grpc::Calls::default(),
+            background: Vec::new(),
         }
     }
 
@@ -292,6 +297,32 @@ impl Service {
     /// Calls this function once requests are accepted, with the addresses that are answered on.
     pub fn on_listening(mut self, call: impl FnOnce(&Addresses) + Send + 'static) -> Self {
         self.on_listening = Some(Box::new(call));
+        self
+    }
+
+    /// Runs a future beside the requests, spawned once they are accepted: a consumer of a queue, a loop that refreshes.
+    ///
+    /// It should end itself soon after a [stop](StopSignal): it is waited for as requests in flight are, so that its lines and
+    /// spans are written, and cut off when their time is over. One that ends earlier, or panics, ends nothing else.
+    ///
+    /// ```no_run
+    /// # async fn next_job() {}
+    /// # fn add(service: ops_layer::Service) -> std::io::Result<ops_layer::Service> {
+    /// let stop = ops_layer::StopSignal::listen()?;
+    /// let stopping = stop.clone();
+    /// let service = service.stop(stop).background(async move {
+    ///     while !stopping.is_raised() {
+    ///         tokio::select! {
+    ///             () = next_job() => {}
+    ///             () = stopping.wait() => {}
+    ///         }
+    ///     }
+    /// });
+    /// # Ok(service)
+    /// # }
+    /// ```
+    pub fn background(mut self, work: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.background.push(Box::pin(work));
         self
     }
 }

@@ -12,6 +12,7 @@ use super::listen::Listeners;
 use super::readiness::Readiness;
 use super::settings;
 use super::supervisor;
+use super::tasks::Tasks;
 use super::{Service, Start};
 use crate::{Error, Ops, StopSignal};
 
@@ -28,6 +29,7 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         on_listening,
         sections,
         calls,
+        background,
     } = service;
     let (grace, budget) = (settings.grace()?, settings.shutdown()?);
     // before anything that takes time: a stop that is asked for meanwhile is not missed
@@ -91,9 +93,10 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         );
     }
     crowded::watch(&ops, &connections, acceptor.max_connections);
-    let accepting = tokio::spawn(acceptor.run(api));
-    let watchdog = tokio::spawn(supervisor::keep_watchdog());
-    let first_ready = tokio::spawn({
+    let mut tasks = Tasks::of(&connections);
+    let accepting = tasks.spawn(acceptor.run(api));
+    tasks.spawn(supervisor::keep_watchdog());
+    let first_ready = tasks.spawn({
         let readiness = readiness.clone();
         async move {
             readiness.first_ready().await;
@@ -103,6 +106,8 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
     if let Some(on_listening) = on_listening {
         on_listening(&addresses);
     }
+    let background = background.into_iter().map(|work| tasks.spawn(work));
+    let mut background: Vec<_> = background.collect();
 
     stop.wait().await;
     let asked = Instant::now();
@@ -121,9 +126,12 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
     tokio::time::sleep(grace).await;
     connections.set_phase(Phase::Closing);
     let drained = async {
-        // it ends by itself; a panic of it is a line of the log
+        // they end by themselves; a panic of one is a line of the log
         let _ = accepting.await;
         connections.all_left().await;
+        for work in &mut background {
+            let _ = work.await;
+        }
     };
     if tokio::time::timeout(for_requests(), drained).await.is_err() {
         let cut_off = connections.cut_off();
@@ -132,9 +140,16 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
                 target: "ops_layer", connections = cut_off, budget_seconds = budget.as_secs_f64(), "requests_cut_off"
             );
         }
+        let at_work = background.iter().filter(|work| !work.is_finished());
+        let at_work = at_work.inspect(|work| work.abort()).count();
+        if at_work > 0 {
+            tracing::warn!(
+                target: "ops_layer", futures = at_work, budget_seconds = budget.as_secs_f64(), "background_cut_off"
+            );
+        }
     }
     end(ops, admin, budget.saturating_sub(asked.elapsed())).await;
-    watchdog.abort();
+    drop(tasks);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::routing::{get, post};
 use ops_layer::{Config, Health, Service, StopSignal};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Names the variable that tells this test that it is the service.
 pub(crate) const ROLE: &str = "OPS_SERVE_TEST_ROLE";
@@ -186,6 +187,12 @@ fn service() {
             std::process::exit(1);
         }
     };
+    if role == "dropped" {
+        let dropped = dropped(ops);
+        let dropped = async { tokio::time::timeout(Duration::from_secs(30), dropped).await };
+        runtime.block_on(dropped).unwrap();
+        return;
+    }
     if role == "job" {
         let code = runtime.block_on(ops.run(job));
         let failed = format!("{code:?}") != format!("{:?}", std::process::ExitCode::SUCCESS);
@@ -206,7 +213,17 @@ fn service() {
     };
     #[cfg(not(feature = "grpc"))]
     let serve = |ops: ops_layer::Ops| ops.serve(router());
-    let service = configured(serve(ops))
+    let in_background = std::env::var("BACKGROUND").ok();
+    let service = match in_background {
+        Some(how) => {
+            let stop = StopSignal::listen().unwrap();
+            serve(ops)
+                .stop(stop.clone())
+                .background(background(stop, how))
+        }
+        None => serve(ops),
+    };
+    let service = configured(service)
         .check("warehouse", warehouse, Duration::from_millis(200))
         .on_listening(|addresses| {
             let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
@@ -217,6 +234,48 @@ fn service() {
         println!("\nrefused {error:?}");
         std::process::exit(1);
     }
+}
+
+/// Takes a while to end, as work that is to end whole does.
+async fn background(stop: StopSignal, how: String) {
+    stop.wait().await;
+    if how == "hangs" {
+        std::future::pending().await
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    tracing::info!("background_ended");
+}
+
+/// Drops the futures of a service and of a job while they run, and waits until what they held is free.
+async fn dropped(ops: ops_layer::Ops) {
+    let (send, listening) = tokio::sync::oneshot::channel();
+    let service = ops.clone().serve(router()).on_listening(|addresses| {
+        let _ = send.send(addresses.api);
+    });
+    let serving = tokio::spawn(service.into_future());
+    let api = listening.await.unwrap();
+    let mut open = tokio::net::TcpStream::connect(api).await.unwrap();
+    let asked = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    open.write_all(asked).await.unwrap();
+    assert_eq!(open.read_u8().await.unwrap(), b'H');
+    serving.abort();
+    let mut rest = Vec::new();
+    open.read_to_end(&mut rest).await.unwrap();
+    while std::net::TcpListener::bind(api).is_err() {
+        tokio::task::yield_now().await;
+    }
+    let (begun, is_begun) = tokio::sync::oneshot::channel();
+    let (held, is_dropped) = tokio::sync::oneshot::channel::<()>();
+    let working = ops.run(move |_| async move {
+        let _held = held;
+        let _ = begun.send(());
+        std::future::pending::<Result<(), std::io::Error>>().await
+    });
+    let working = tokio::spawn(working);
+    is_begun.await.unwrap();
+    working.abort();
+    assert!(is_dropped.await.is_err());
+    println!("\nworking");
 }
 
 async fn job(stop: StopSignal) -> Result<(), std::io::Error> {

@@ -191,3 +191,38 @@ fn a_job_ends_by_its_result() {
         assert!(log.contains("spans_flushed"), "{job}: {log}");
     }
 }
+
+#[test]
+fn a_job_without_a_page_says_that_it_started() {
+    let worker = Start::new("job").env("OPS_ADMIN_ADDR", "off").work();
+    let (_, log) = worker.stop();
+    let started = log.lines().find(|line| line.contains("job_started"));
+    let started: serde_json::Value = serde_json::from_str(started.unwrap()).unwrap();
+    assert_eq!(started["service"], "child");
+    assert!(started.get("admin").is_none(), "{started}");
+}
+
+#[test]
+fn work_in_the_background_ends_before_the_last_lines_are_written_or_is_cut_off() {
+    let service = |how| {
+        Start::new("serve")
+            .env("BACKGROUND", how)
+            .env("OPS_SHUTDOWN_SECONDS", "2")
+            .serve()
+    };
+    for (how, told) in [
+        ("works", "background_ended"),
+        ("hangs", "background_cut_off"),
+    ] {
+        let (status, log) = service(how).stop();
+        assert!(status.success(), "{how}: {status}: {log}");
+        let at = |event| log.find(event).unwrap_or_else(|| panic!("{event}: {log}"));
+        assert!(at(told) < at("spans_flushed"), "{how}: {log}");
+    }
+}
+
+#[test]
+fn a_service_or_job_whose_future_is_dropped_holds_nothing() {
+    let (status, _) = Start::new("dropped").work().ended();
+    assert!(status.success(), "{status}");
+}

@@ -1,0 +1,43 @@
+use std::future::Future;
+
+use tokio::task::{AbortHandle, JoinHandle};
+
+use super::connections::{Connections, Phase};
+
+/// Tasks and connections of a service or job. They end with this value, also if the future that has it is dropped.
+#[derive(Default)]
+pub(super) struct Tasks {
+    running: Vec<AbortHandle>,
+    connections: Option<Connections>,
+}
+
+impl Tasks {
+    pub(super) fn of(connections: &Connections) -> Self {
+        Self {
+            running: Vec::new(),
+            connections: Some(connections.clone()),
+        }
+    }
+
+    /// Spawns a task in the context of its caller.
+    pub(super) fn spawn<F>(&mut self, work: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let task = crate::spawn(work);
+        self.running.push(task.abort_handle());
+        task
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.running.iter().for_each(AbortHandle::abort);
+        if let Some(connections) = &self.connections {
+            // one that is accepted at this moment ends by itself
+            connections.set_phase(Phase::Closing);
+            connections.cut_off();
+        }
+    }
+}
