@@ -53,6 +53,7 @@ async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source)
         failed: Arc::default(),
     };
     let failed = loading.failed.clone();
+    let (listening, bound) = tokio::sync::oneshot::channel();
     let router = routes::router(platform).layer(ops.http_cache());
     let mut service = ops
         .serve(router)
@@ -69,7 +70,13 @@ async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source)
             admin_jobs::list(listed.queue.runs())
         })
         .on_listening(|bound| {
-            ops_layer::spawn(loading.run(Addresses::of(bound)));
+            // it is waited for below
+            let _ = listening.send(Addresses::of(bound));
+        })
+        .background(async move {
+            if let Ok(addresses) = bound.await {
+                loading.run(addresses).await;
+            }
         });
     if let Some(port) = options.admin_port {
         service = service.admin_addr((Ipv4Addr::LOCALHOST, port).into());

@@ -75,8 +75,9 @@ pub fn open_current(data_dir: &Path, source: &Source) -> Result<Option<Warehouse
 /// meanwhile leaves the draft behind, which the next one deletes.
 #[derive(Debug)]
 pub struct Load {
-    draft: Draft,
+    /// Closed before the draft is deleted.
     warehouse: Warehouse,
+    draft: Draft,
     files: PathBuf,
     data_dir: PathBuf,
 }
@@ -91,8 +92,8 @@ impl Load {
             "CREATE TABLE load_info (name VARCHAR, source VARCHAR)",
         )?;
         Ok(Self {
-            draft,
             warehouse,
+            draft,
             files,
             data_dir: data_dir.to_owned(),
         })
@@ -109,7 +110,7 @@ impl Load {
         execute(&self.warehouse, "CHECKPOINT")?;
         drop(self.warehouse);
         let path = file(&self.data_dir);
-        let placed = self.draft.remove_beside(&[".wal", ".version"]);
+        let placed = self.draft.remove_beside();
         let placed = placed.and_then(|()| self.draft.commit());
         placed.map_err(|error| {
             let told = format!("cannot put {} into place", path.display());

@@ -10,11 +10,13 @@ use crate::error::chain;
 use crate::orchestrator::{Record, Status, Waiting};
 use crate::platform::Platform;
 
-/// Runs what waits, one after the other, until the process stops.
+/// Runs what waits, one after the other, until the process stops. What waits then is `interrupted`.
 pub async fn work(platform: Arc<Platform>, stopping: StopSignal) {
     loop {
         let (waiting, cancel) = tokio::select! {
-            () = stopping.wait() => return,
+            // none begins once the process stops
+            biased;
+            () = stopping.wait() => break,
             next = platform.queue.next() => next,
         };
         let signals = Signals {
@@ -32,6 +34,9 @@ pub async fn work(platform: Arc<Platform>, stopping: StopSignal) {
             platform.queue.ended(&record);
         }
     }
+    let closed = ops_layer::spawn_blocking(move || platform.queue.close());
+    // a panic is a line of the log
+    let _ = closed.await;
 }
 
 /// A run that panicked has failed; the panic itself is a line of the log.

@@ -16,6 +16,8 @@ const PRIVATE_DIR: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 /// Mark of a file that is not whole yet.
 const DRAFT: &str = "part";
+/// Endings of the files that DuckDB keeps beside the one that it writes.
+const BESIDE: [&str; 2] = [".wal", ".version"];
 
 /// Makes this process create files for its own user only, those of libraries included.
 pub fn keep_to_ourselves() {
@@ -136,9 +138,9 @@ impl Draft {
         File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
     }
 
-    /// Deletes what another program put beside it under its name.
-    pub fn remove_beside(&self, endings: &[&str]) -> io::Result<()> {
-        for ending in endings {
+    /// Deletes what DuckDB put beside it under its name.
+    pub fn remove_beside(&self) -> io::Result<()> {
+        for ending in BESIDE {
             match std::fs::remove_file(format!("{}{ending}", self.path.display())) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -152,6 +154,7 @@ impl Drop for Draft {
     fn drop(&mut self) {
         // renamed by now, or of no use to anybody; a start sweeps what stays
         let _ = std::fs::remove_file(&self.path);
+        let _ = self.remove_beside();
     }
 }
 

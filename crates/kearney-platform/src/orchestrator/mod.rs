@@ -7,7 +7,7 @@ mod results;
 mod store;
 
 pub use job::{Client, Job};
-pub use queue::{Cancelled, Queue, Waiting};
+pub use queue::{Cancelled, Queue, Refused, Waiting};
 pub use record::{PhaseRecord, Record, Status, now};
 pub use results::{Content, publish, sweep as sweep_results};
 pub use store::{PAGE_MAX, Runs};

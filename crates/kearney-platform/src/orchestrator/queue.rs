@@ -30,6 +30,8 @@ pub struct Queue {
 struct State {
     waiting: VecDeque<Waiting>,
     running: Option<(Uuid, StopSignal)>,
+    /// The process stops: nothing that waits begins.
+    is_closed: bool,
 }
 
 /// A run that waits, and the span of whoever asked for it.
@@ -53,11 +55,13 @@ pub enum Cancelled {
     Unknown,
 }
 
-/// The queue is full: seconds until a place should be free.
+/// Reason for which no run is taken.
 #[derive(Debug)]
-pub struct Full {
-    pub waiting: usize,
-    pub retry_after: u64,
+pub enum Refused {
+    /// Seconds until a place should be free.
+    Full { waiting: usize, retry_after: u64 },
+    /// The process stops.
+    Closed,
 }
 
 impl Queue {
@@ -79,11 +83,14 @@ impl Queue {
         &self,
         record: Record,
         request: Option<SpanIds>,
-    ) -> Result<std::result::Result<(), Full>> {
+    ) -> Result<std::result::Result<(), Refused>> {
         let mut state = self.lock();
+        if state.is_closed {
+            return Ok(Err(Refused::Closed));
+        }
         if state.waiting.len() >= WAITING_MAX {
             let seconds = self.last_took_ms.load(Ordering::Relaxed).div_ceil(1000);
-            return Ok(Err(Full {
+            return Ok(Err(Refused::Full {
                 waiting: state.waiting.len(),
                 retry_after: seconds.clamp(1, RETRY_AFTER_MAX_S),
             }));
@@ -131,6 +138,21 @@ impl Queue {
             // the first load never waited
             _ if !record.status.is_over() => Cancelled::Needed,
             _ => Cancelled::Over(record),
+        }
+    }
+
+    /// Ends the runs that wait as `interrupted`, and takes no other: the process stops. Blocks for the files.
+    pub fn close(&self) {
+        let waiting = {
+            let mut state = self.lock();
+            state.is_closed = true;
+            let waiting = std::mem::take(&mut state.waiting);
+            publish_depth(&state);
+            waiting
+        };
+        for Waiting { record, .. } in waiting {
+            let why = "its process stopped before it began";
+            self.runs.interrupt(record, why);
         }
     }
 

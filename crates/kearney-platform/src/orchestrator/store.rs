@@ -14,6 +14,8 @@ use crate::files;
 pub const RUNS_KEPT: usize = 1000;
 /// Runs on one page, unless fewer are asked for.
 pub const PAGE_MAX: usize = 100;
+/// Error of a run whose process died.
+const ITS_PROCESS_ENDED: &str = "its process ended before the run did";
 
 /// The runs, one file each in `runs/` of the data directory.
 #[derive(Debug)]
@@ -39,23 +41,27 @@ impl Runs {
             .filter(|record| !record.status.is_over())
             .cloned()
             .collect();
-        for mut record in cut_off {
-            let why = "its process ended before the run did".to_owned();
-            record.end(Status::Interrupted, Some(why));
-            // what cannot be written, on a full disk, is known to this process
-            if let Err(error) = runs.save(&record) {
-                let run_id = record.run_id.to_string();
-                ops_layer::log::warn!("run_not_recorded", run_id = run_id, error = chain(&error));
-            }
-            domain_metrics::orchestrator_runs_total(domain_metrics::RunStatus::Interrupted).inc();
-            ops_layer::log::warn!(
-                "run_interrupted",
-                run_id = record.run_id.to_string(),
-                phase = record.phase.unwrap_or_default(),
-                job = record.job.name()
-            );
+        for record in cut_off {
+            runs.interrupt(record, ITS_PROCESS_ENDED);
         }
         Ok(runs)
+    }
+
+    /// Ends a run that nobody goes on with.
+    pub fn interrupt(&self, mut record: Record, why: &str) {
+        record.end(Status::Interrupted, Some(why.to_owned()));
+        // what cannot be written, on a full disk, is known to this process
+        if let Err(error) = self.save(&record) {
+            let run_id = record.run_id.to_string();
+            ops_layer::log::warn!("run_not_recorded", run_id = run_id, error = chain(&error));
+        }
+        domain_metrics::orchestrator_runs_total(domain_metrics::RunStatus::Interrupted).inc();
+        ops_layer::log::warn!(
+            "run_interrupted",
+            run_id = record.run_id.to_string(),
+            phase = record.phase.unwrap_or_default(),
+            job = record.job.name()
+        );
     }
 
     /// Reads them, beside a platform that may be running; and why files are left out.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::registry::{Authorized, object, written};
-use crate::orchestrator::{Cancelled, Client, Job, PAGE_MAX, Record, Status};
+use crate::orchestrator::{Cancelled, Client, Job, PAGE_MAX, Record, Refused, Status};
 use crate::params::Params;
 use crate::platform::Platform;
 use crate::problem::Problem;
@@ -46,9 +46,15 @@ pub async fn start_run(
     let record = Record::new(request.job, request.client);
     let (queued, asker) = (record.clone(), current_span_ids());
     let submitted = written("the run", move || platform.queue.submit(queued, asker)).await?;
-    submitted.map_err(|full| {
-        let detail = format!("{} runs wait already", full.waiting);
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(full.retry_after)
+    submitted.map_err(|refused| match refused {
+        Refused::Full {
+            waiting,
+            retry_after,
+        } => {
+            let detail = format!("{waiting} runs wait already");
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(retry_after)
+        }
+        Refused::Closed => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the platform stops"),
     })?;
     let location = [(header::LOCATION, format!("{PATH}/{}", record.run_id))];
     Ok((StatusCode::ACCEPTED, location, Json(record)).into_response())

@@ -575,3 +575,87 @@ fn check_results(home: &Home) -> Value {
     );
     result["run_id"].clone()
 }
+
+/// The records of every run, as they are on disk.
+fn records(home: &Home) -> Vec<Value> {
+    let files = std::fs::read_dir(home.path("data/runs")).unwrap();
+    let read = files.map(|file| std::fs::read(file.unwrap().path()).unwrap());
+    read.map(|text| serde_json::from_slice(&text).unwrap())
+        .collect()
+}
+
+/// Waits until a line of the log is as wanted.
+fn wait_for_line(home: &Home, wanted: impl Fn(&Value) -> bool) {
+    let asked = Instant::now();
+    let is_there = || {
+        let text = std::fs::read_to_string(home.path("logs/app.log")).unwrap_or_default();
+        let lines = text.lines();
+        lines
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .any(|line| wanted(&line))
+    };
+    while !is_there() {
+        assert!(asked.elapsed() < SOON, "the line does not come");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_stop_interrupts_the_run_in_flight_and_those_that_wait_in_the_log_and_on_disk() {
+    let files = served::datasets();
+    let home = Home::with_datasets(files.path());
+    let served = home.serve();
+    // each takes more than a second, as its agents try three times
+    std::fs::write(files.path().join("zipcodes.csv"), "broken").unwrap();
+    for _ in 0..4 {
+        ask(&served, r#"{"job": "delays"}"#);
+    }
+    wait_for_line(&home, |line| line["event"] == "agent_retries");
+    assert!(served.stop().success());
+    let is_over = |run: &Value| run["status"] != "running" && run["status"] != "queued";
+    let runs = records(&home);
+    assert!(runs.iter().all(is_over), "{runs:#?}");
+    let interrupted = runs.iter().filter(|run| run["status"] == "interrupted");
+    let lines = home.log_lines();
+    let count = |event: &str, status: Option<&str>| {
+        let are = lines.iter().filter(|line| line["event"] == event);
+        are.filter(|line| status.is_none_or(|status| line["status"] == status))
+            .count()
+    };
+    assert_eq!(count("run_started", None), count("run_finished", None));
+    assert_eq!(count("run_finished", Some("interrupted")), 1);
+    assert_eq!(interrupted.count(), 1 + count("run_interrupted", None));
+    let at = |event: &str| lines.iter().rposition(|line| line["event"] == event);
+    assert!(at("run_started") < at("stopping"), "none begins afterwards");
+    assert!(
+        at("run_finished") < at("spans_flushed"),
+        "its spans are sent"
+    );
+}
+
+#[test]
+fn a_stop_during_the_first_load_leaves_nothing_half_written() {
+    let files = served::datasets();
+    let home = Home::with_datasets(files.path());
+    // the load takes more than a second, as its agent tries three times
+    std::fs::write(files.path().join("zipcodes.csv"), "broken").unwrap();
+    let mut program = home.launch();
+    wait_for_line(&home, |line| line["event"] == "agent_retries");
+    let id = program.id().to_string();
+    let sent = std::process::Command::new("kill")
+        .args(["-TERM", &id])
+        .status();
+    assert!(sent.unwrap().success());
+    program.wait().unwrap();
+    let names = std::fs::read_dir(home.path("data")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let drafts: Vec<String> = names.filter(|name| name.contains(".part")).collect();
+    assert_eq!(drafts, <[String; 0]>::default());
+    let lines = home.log_lines();
+    let finished: Vec<_> = lines
+        .iter()
+        .filter(|line| line["event"] == "run_finished")
+        .collect();
+    assert_eq!(finished.len(), 1, "{lines:#?}");
+    assert_eq!(records(&home)[0]["status"], finished[0]["status"]);
+}
