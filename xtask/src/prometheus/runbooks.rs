@@ -88,7 +88,7 @@ fn attempt(
     shell
         .current_dir(&served.folder)
         .env("PATH", path)
-        .args(["-e", "-o", "pipefail", "-c", &here]);
+        .args(["-e", "-c", &here]);
     let output = command::output(&mut shell)?;
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let script = script.trim();

@@ -148,7 +148,7 @@ impl<'a> Scene<'a> {
         let mut shell = Command::new("bash");
         shell
             .current_dir(self.home.path(""))
-            .args(["-e", "-o", "pipefail", "-c", &here]);
+            .args(["-e", "-c", &here]);
         for (name, value) in model.get_envs() {
             match value {
                 Some(value) => shell.env(name, value),
