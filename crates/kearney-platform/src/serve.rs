@@ -27,6 +27,8 @@ pub fn run(options: Serve) -> Result<()> {
     let configs = Configs::read(options.work.config_dir.as_deref())?;
     let source = Source::choose(&options.work)?;
     let data = DataDir::take(&options.work.data_dir)?;
+    // of a platform that was killed
+    Addresses::remove(data.path());
     setup::runtime()?.block_on(serve(options, &data, configs, source))
 }
 

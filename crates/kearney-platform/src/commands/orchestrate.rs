@@ -6,6 +6,7 @@ use std::time::Duration;
 use ops_layer::StopSignal;
 
 use super::runs;
+use crate::addresses::Addresses;
 use crate::args;
 use crate::configs::Configs;
 use crate::datasets::Source;
@@ -25,6 +26,8 @@ pub fn run(options: args::Orchestrate) -> Result<()> {
     let configs = Configs::read(options.work.config_dir.as_deref())?;
     let source = Source::choose(&options.work)?;
     let data = DataDir::take(&options.work.data_dir)?;
+    // of a platform that was killed
+    Addresses::remove(data.path());
     setup::runtime()?.block_on(orchestrate(&options, &data, &configs, source))
 }
 

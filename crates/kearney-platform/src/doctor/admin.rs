@@ -1,5 +1,6 @@
 //! Asks the running platform: its admin page, then its API.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,13 +17,14 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub(super) fn ask(options: &Doctor) -> Answers {
     let mut answers = Answers::default();
     let known = Addresses::read(&options.data_dir);
-    let (api, known) = known.map(|known| (known.api, known.admin)).unzip();
-    let asked = options.admin.clone();
+    let of_dir = known.as_ref().and_then(|known| known.admin.clone());
     let in_environment = std::env::var_os("OPS_ADMIN_ADDR");
     let in_environment = in_environment.map(|address| address.to_string_lossy().into_owned());
     let in_environment = in_environment.filter(|address| !address.is_empty() && address != "off");
-    let admin = asked
-        .or(known.flatten())
+    answers.is_page_presumed = options.admin.is_none() && of_dir.is_none();
+    let admin = options.admin.clone();
+    let admin = admin
+        .or_else(|| of_dir.clone())
         .or(in_environment)
         .unwrap_or_else(|| "127.0.0.1:8001".to_owned());
     let admin = url(&admin);
@@ -45,11 +47,47 @@ pub(super) fn ask(options: &Doctor) -> Answers {
     read_state(&mut answers, &answer, token.is_some());
     let is_answering = answers.state.is_some();
     let is_blamed = answers.findings.len() > before && !is_answering;
-    if is_answering || api.is_some() {
-        let api = api.unwrap_or_else(|| "http://127.0.0.1:8000".to_owned());
-        ask_api(&mut answers, &api, is_blamed);
+    let api = match &answers.state {
+        Some(state) => api_of(state, &admin),
+        // another platform than that of the directory may have been named
+        None => {
+            let is_of_dir =
+                options.admin.is_none() || of_dir.is_some_and(|of_dir| url(&of_dir) == admin);
+            known.filter(|_| is_of_dir).map(|known| known.api)
+        }
+    };
+    match api {
+        Some(api) => ask_api(&mut answers, &api, is_blamed),
+        None => answers.note(
+            "process",
+            "GET /metrics",
+            "not asked: the API's address is not known",
+        ),
     }
     answers
+}
+
+/// Returns the address at which this machine reaches the API, as the configuration of the page's platform has it.
+fn api_of(state: &Value, admin: &str) -> Option<String> {
+    let settings = state.get("configuration")?.as_array()?.iter();
+    let mut of_api = settings.filter(|setting| setting["name"] == "api address");
+    let api: SocketAddr = of_api.next()?["value"].as_str()?.parse().ok()?;
+    let admin: ureq::http::Uri = admin.parse().ok()?;
+    let host = admin.host()?;
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let is_here = match address.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => address.eq_ignore_ascii_case("localhost"),
+    };
+    let (ip, port) = (api.ip(), api.port());
+    match (ip.is_unspecified(), is_here) {
+        (true, false) => Some(format!("http://{host}:{port}")),
+        (true, true) if ip.is_ipv6() => Some(format!("http://[::1]:{port}")),
+        (true, true) => Some(format!("http://127.0.0.1:{port}")),
+        // loopback of another machine
+        (false, false) if ip.is_loopback() => None,
+        (false, _) => Some(format!("http://{api}")),
+    }
 }
 
 fn read_state(answers: &mut Answers, answer: &Answer, has_token: bool) {
@@ -160,7 +198,7 @@ fn ask_api(answers: &mut Answers, api: &str, is_blamed: bool) {
             .seen(format!("/metrics has status {status}, or are not the platform's"))
             .means("Prometheus cannot scrape this target.")
             .action("503 says that metrics are not installed, or that too many scrapes wait."),
-        _ if is_blamed => return,
+        _ if is_blamed => return answers.blame(),
         Answer::Refused(why) => Found::new("api_not_listening", Severity::Critical)
             .seen(format!("nobody listens at the API's address: {why}"))
             .means("No request is answered.")
@@ -176,4 +214,31 @@ fn ask_api(answers: &mut Answers, api: &str, is_blamed: bool) {
             .action("Look at what listens there: `ss -ltnp`."),
     };
     answers.find([finding.runbook(runbook)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_api_is_asked_where_this_machine_reaches_it() {
+        let rows = [
+            ("127.0.0.1:8000", "127.0.0.1:8001", Some("127.0.0.1:8000")),
+            ("0.0.0.0:8000", "localhost:8001", Some("127.0.0.1:8000")),
+            ("[::]:8000", "[::1]:8001", Some("[::1]:8000")),
+            ("0.0.0.0:8000", "10.0.0.7:8001", Some("10.0.0.7:8000")),
+            ("10.0.0.7:8000", "127.0.0.1:8001", Some("10.0.0.7:8000")),
+            ("127.0.0.1:8000", "10.0.0.7:8001", None),
+        ];
+        for (api, admin, right) in rows {
+            let state = json!({ "configuration": [
+                { "name": "service name", "value": "a" },
+                { "name": "api address", "value": api },
+            ]});
+            let right = right.map(|right| format!("http://{right}"));
+            assert_eq!(api_of(&state, &url(admin)), right, "{api} {admin}");
+        }
+        assert_eq!(api_of(&json!({}), "http://127.0.0.1:8001"), None);
+    }
 }

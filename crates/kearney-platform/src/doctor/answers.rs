@@ -28,6 +28,8 @@ pub(super) struct Answers {
     pub(super) tried: Vec<Tried>,
     /// State of the running process, as its admin page has it.
     pub(super) state: Option<serde_json::Value>,
+    /// Neither an option nor the data directory named the admin page.
+    pub(super) is_page_presumed: bool,
     pub(super) metrics: Option<String>,
     /// Line of the last error, near the end of the log.
     pub(super) last_error: Option<String>,
@@ -47,6 +49,13 @@ impl Answers {
             answer: redacted(answer.into()),
             ok: true,
         });
+    }
+
+    /// Marks the last question as failed by a cause that is a finding already.
+    pub(super) fn blame(&mut self) {
+        if let Some(last) = self.tried.last_mut() {
+            last.ok = false;
+        }
     }
 
     /// Notes findings that the last question led to.

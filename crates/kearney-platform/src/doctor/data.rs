@@ -12,6 +12,8 @@ use super::found::{Found, Severity};
 use super::options::Doctor;
 use crate::files;
 
+/// Answer of a lock that a platform holds.
+pub(super) const LOCK_IS_HELD: &str = "held: a platform serves from it";
 /// Answer of a lock that nobody holds.
 pub(super) const LOCK_IS_FREE: &str = "free: no platform serves from it";
 /// Bytes at the end of the log in which the last error is looked for.
@@ -87,7 +89,7 @@ fn lock(answers: &mut Answers, dir: &Path) {
     let answer = match File::open(&path) {
         Err(error) => error.to_string(),
         Ok(file) => match file.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => "held: a platform serves from it".to_owned(),
+            Err(TryLockError::WouldBlock) => LOCK_IS_HELD.to_owned(),
             Err(TryLockError::Error(error)) => error.to_string(),
             Ok(()) => LOCK_IS_FREE.to_owned(),
         },

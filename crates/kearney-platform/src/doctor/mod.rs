@@ -109,6 +109,7 @@ fn ask_all(options: &Doctor, started: Instant) -> Answers {
                 all.findings.extend(answers.findings);
                 all.tried.extend(answers.tried);
                 all.state = all.state.or(answers.state);
+                all.is_page_presumed |= answers.is_page_presumed;
                 all.metrics = all.metrics.or(answers.metrics);
                 all.last_error = all.last_error.or(answers.last_error);
             }

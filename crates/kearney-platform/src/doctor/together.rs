@@ -1,10 +1,12 @@
 //! Findings that follow from the answers of several probes.
 
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-use super::answers::Answers;
+use super::answers::{Answers, Tried};
 use super::collector;
-use super::data::LOCK_IS_FREE;
+use super::data::{LOCK_IS_FREE, LOCK_IS_HELD};
 use super::found::{Found, Severity};
 
 /// Returns the findings, each seen in the light of what the other probes were answered.
@@ -17,12 +19,21 @@ pub(super) fn judged(answers: &Answers) -> Vec<Found> {
             }
         }
     }
-    let is_free = answers
-        .tried
-        .iter()
-        .any(|tried| tried.answer == LOCK_IS_FREE);
+    let is_lock = |answer| answers.tried.iter().any(|tried| tried.answer == answer);
+    let is_free = is_lock(LOCK_IS_FREE);
+    if let (Some(state), true, true) = (&answers.state, is_free, answers.is_page_presumed) {
+        findings.insert(0, another_platform(state, answers));
+    }
     let stopped = findings.iter_mut().find(|f| f.id == "process_not_running");
-    if let (Some(finding), true) = (stopped, is_free) {
+    let Some(finding) = stopped else {
+        return findings;
+    };
+    if is_lock(LOCK_IS_HELD) {
+        "A platform holds the data directory: its admin page is elsewhere or off, or it starts."
+            .clone_into(&mut finding.means);
+        "Ask again once it is ready, or name the page with --admin; the line `listening` of the log has its address."
+            .clone_into(&mut finding.action);
+    } else if is_free {
         "No platform runs with this data directory: its lock is free."
             .clone_into(&mut finding.means);
         if let Some(error) = &answers.last_error {
@@ -32,6 +43,34 @@ pub(super) fn judged(answers: &Answers) -> Vec<Found> {
         }
     }
     findings
+}
+
+/// The page at the usual address is not that of the data directory.
+fn another_platform(state: &Value, answers: &Answers) -> Found {
+    let text = |key: &str| state.get(key).and_then(Value::as_str);
+    let is_page = |tried: &&Tried| tried.tried.ends_with("/api/state");
+    let page = answers.tried.iter().find(is_page);
+    let (tried, answer) = page.map_or(("", ""), |page| (&page.tried, &page.answer));
+    let mut seen = format!(
+        "the page is that of {}, started {}; the lock of the data directory is free",
+        text("service").unwrap_or("another service"),
+        start_of(state).unwrap_or_else(|| "at an unknown time".to_owned()),
+    );
+    if let Some(error) = &answers.last_error {
+        seen += &format!("; the last error in its log: {error}");
+    }
+    Found::new("another_platform_answers", Severity::Critical)
+        .seen(seen)
+        .means("No platform runs with this data directory. What the page says is about another process.")
+        .action("Start the platform; to ask the other one, name its page with --admin, or its directory with --data-dir.")
+        .after(tried, answer)
+}
+
+/// Start of the page's process.
+fn start_of(state: &Value) -> Option<String> {
+    let seconds = state.get("process_start")?.as_i64()? / 1000;
+    let start = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
+    start.format(&Rfc3339).ok()
 }
 
 /// The running platform exports without trouble.
@@ -95,5 +134,36 @@ mod tests {
             found[0].seen.ends_with("start_failed error=damaged"),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn a_page_that_is_presumed_and_no_platform_of_the_directory_are_two() {
+        let mut answers = Answers::default();
+        answers.note("process", "GET http://127.0.0.1:8001/api/state", "200");
+        answers.find([Found::new("secrets_degraded", Severity::Critical)]);
+        answers.state =
+            Some(json!({ "service": "orders", "process_start": 1_763_000_000_000_u64 }));
+        answers.note("data", "lock .lock", LOCK_IS_FREE);
+        assert_eq!(judged(&answers)[0].id, "secrets_degraded", "it was named");
+        answers.is_page_presumed = true;
+        let found = judged(&answers);
+        assert_eq!(found[0].id, "another_platform_answers");
+        let seen = &found[0].seen;
+        assert!(
+            seen.contains("orders, started 2025-11-13T02:13:20Z"),
+            "{seen}"
+        );
+    }
+
+    #[test]
+    fn a_platform_that_holds_its_directory_is_not_dead() {
+        let mut answers = Answers::default();
+        answers.note("process", "GET http://127.0.0.1:1/api/state", "refused");
+        answers.find([Found::new("process_not_running", Severity::Critical).seen("refused")]);
+        answers.last_error = Some("of its last run".to_owned());
+        answers.note("data", "lock .lock", LOCK_IS_HELD);
+        let found = judged(&answers);
+        assert!(found[0].means.starts_with("A platform holds"), "{found:?}");
+        assert_eq!(found[0].seen, "refused");
     }
 }

@@ -620,3 +620,44 @@ fn doctor_ends_clearly_whatever_is_at_the_address() {
         assert!(started.elapsed() < FOUND_WITHIN);
     }
 }
+
+#[test]
+fn doctor_asks_the_api_of_the_platform_whose_page_was_named() {
+    let home = quiet();
+    let served = home.serve();
+    // a folder that another platform was killed in
+    let elsewhere = quiet();
+    elsewhere.serve().kill();
+    for home in [&elsewhere, &quiet()] {
+        let (ids, code, text) = doctor(home, &served);
+        assert!(!ids.iter().any(|id| id.starts_with("api_")), "{text}");
+        assert_ne!(code, 4, "{text}");
+        let asked = format!("GET {}/metrics", served.api);
+        assert!(text.contains(&asked), "{text}");
+    }
+}
+
+#[test]
+fn a_question_that_was_refused_is_not_ok_although_its_cause_is_known() {
+    let home = quiet();
+    home.serve().kill();
+    let mut program = home.program(&["doctor", "--json"]);
+    program.stdout(std::process::Stdio::piped());
+    let output = program.output().unwrap();
+    let diagnosis: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tried = diagnosis["tried"].as_array().unwrap();
+    let refused = |tried: &&serde_json::Value| {
+        let tried = tried["tried"].as_str().unwrap();
+        tried.starts_with("GET ") && tried.ends_with("/metrics")
+    };
+    let refused = tried.iter().find(refused).unwrap();
+    assert_eq!(refused["ok"], false, "{refused}");
+    // whoever takes the directory next removes the address that nobody answers at
+    assert!(home.path("data/addresses.json").exists());
+    let orchestrated = home
+        .program(&["orchestrate", "--job", "delays"])
+        .status()
+        .unwrap();
+    assert!(orchestrated.success());
+    assert!(!home.path("data/addresses.json").exists());
+}
