@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_yaml::Value;
 
 use crate::config::Document;
 use crate::{Config, Error, glue};
@@ -21,6 +22,9 @@ pub(crate) struct File {
     pub(crate) cache: Cache,
     pub(crate) black_box: Option<glue::black_box::Settings>,
     pub(crate) history: Option<glue::history::Settings>,
+    /// The section `secrets` names a catalog.
+    #[serde(skip)]
+    names_catalog: bool,
 }
 
 /// Places of the cache: what is configured stands in the file that it names.
@@ -47,7 +51,17 @@ impl File {
         if text.lines().map(str::trim).all(is_nothing) {
             return Ok(Self::default());
         }
-        serde_yaml::from_str(&text).map_err(|error| failed(path, Failure::Wrong(error)))
+        let document: Option<Value> = serde_yaml::from_str(&text).ok();
+        if document.as_ref().is_some_and(|all| !all.is_mapping()) {
+            return Err(failed(path, Failure::NoMapping));
+        }
+        let read = serde_yaml::from_str(&text).map_err(|error| failed(path, Failure::Wrong(error)));
+        let mut file: Self = read?;
+        let catalog = document
+            .as_ref()
+            .and_then(|all| all.get("secrets")?.get("catalog"));
+        file.names_catalog = catalog.is_some_and(|catalog| !catalog.is_null());
+        Ok(file)
     }
 }
 
@@ -79,6 +93,10 @@ impl Config {
             ("trace", self.trace.is_some() && file.trace.is_some()),
             ("metrics", self.metrics.is_some() && file.metrics.is_some()),
             ("secrets", self.secrets.is_some() && file.secrets.is_some()),
+            (
+                "secrets: catalog",
+                self.secrets.is_none() && self.secrets_yaml.is_some() && file.names_catalog,
+            ),
             (
                 "cache: file",
                 (self.cache.is_some() || self.cache_yaml.is_some()) && file.cache.file.is_some(),
@@ -129,6 +147,7 @@ struct FileError {
 enum Failure {
     Unreadable(std::io::Error),
     Wrong(serde_yaml::Error),
+    NoMapping,
 }
 
 impl fmt::Display for FileError {
@@ -137,6 +156,10 @@ impl fmt::Display for FileError {
         match &self.failure {
             Failure::Unreadable(_) => write!(f, "{VARIABLE}: cannot read {path}"),
             Failure::Wrong(_) => write!(f, "{VARIABLE}: {path}"),
+            Failure::NoMapping => write!(
+                f,
+                "{VARIABLE}: {path} is not a mapping with the sections log, trace, metrics, secrets, cache, black_box and history"
+            ),
         }
     }
 }
@@ -146,6 +169,7 @@ impl std::error::Error for FileError {
         match &self.failure {
             Failure::Unreadable(error) => Some(error),
             Failure::Wrong(error) => Some(error),
+            Failure::NoMapping => None,
         }
     }
 }

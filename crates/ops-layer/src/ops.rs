@@ -60,8 +60,8 @@ pub fn init(config: Config) -> Result<Ops, Error> {
     let trace = glue::trace::Trace::start(&config)?;
     glue::metrics::start(&config)?;
     let cache = glue::cache::Part::start(&config, &secrets)?;
-    let log_dir = config.log_file.as_deref().and_then(Path::parent);
-    let mut dirs: Vec<_> = log_dir.map(Path::to_owned).into_iter().collect();
+    let mut dirs = log.dirs();
+    dirs.extend(black_box.dir());
     dirs.extend(history.dir().map(Path::to_owned));
     if cfg!(feature = "cache") {
         dirs.push(config.dir_of_cache().to_owned());

@@ -4,6 +4,12 @@ use super::snapshot::Disk;
 
 /// Reads the file system below a directory, or below the nearest one that is there. `None` if it does not tell.
 pub(crate) fn read(dir: &Path) -> Option<Disk> {
+    // the folder of a file that has none in its name
+    let dir = if dir.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        dir
+    };
     let dir = std::path::absolute(dir).ok()?;
     let there = dir.ancestors().find(|dir| dir.exists())?;
     of(there)
@@ -24,4 +30,16 @@ fn of(dir: &Path) -> Option<Disk> {
 #[cfg(not(unix))]
 fn of(_: &Path) -> Option<Disk> {
     None
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_a_file_without_one_and_one_that_is_made_later_are_read() {
+        for dir in ["", ".", "nowhere/below"] {
+            assert!(read(Path::new(dir)).is_some(), "{dir:?}");
+        }
+    }
 }

@@ -1,3 +1,4 @@
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
@@ -58,6 +59,12 @@ impl Part {
             last_run: opened.last_run,
             off,
         }
+    }
+
+    /// Folder that it is in.
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn dir(&self) -> Option<PathBuf> {
+        CURRENT.get()?.path().parent().map(Path::to_owned)
     }
 
     /// Logs how the last run ended, and begins to watch this one. Panics are lines already.

@@ -1,4 +1,5 @@
 use std::future::Future;
+use std::path::{Path, PathBuf};
 #[cfg(any(feature = "black-box", feature = "history"))]
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -54,6 +55,21 @@ impl Log {
                 .filter_map(|output| Some((output.name, output.problem?)))
                 .collect(),
         })
+    }
+
+    /// Folders of the files that lines go to; not of pipes and devices.
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn dirs(&self) -> Vec<PathBuf> {
+        let outputs = ops_log::output_health().into_iter();
+        let files = outputs.filter(|output| output.is_file);
+        let files = files.map(|output| PathBuf::from(output.name));
+        let is_file = |path: &PathBuf| path.metadata().map_or(true, |found| found.is_file());
+        let mut dirs: Vec<_> = files
+            .filter(is_file)
+            .filter_map(|file| file.parent().map(Path::to_owned))
+            .collect();
+        dirs.dedup();
+        dirs
     }
 
     pub(crate) fn flush(&self, budget: Duration) {

@@ -3,11 +3,12 @@
 use std::net::Ipv6Addr;
 
 use axum::extract::Request;
-use http::uri::Authority;
-use http::{HeaderValue, Version, header};
+use http::uri::{Authority, Scheme};
+use http::{HeaderValue, Uri, Version, header};
 
 /// Refuses a request that names no host, several, or one that is none, with the reason: RFC 9112, section 3.2, and RFC 9113,
-/// section 8.3.1. Only HTTP/1.0 may name none.
+/// section 8.3.1. Only HTTP/1.0 may name none. Of HTTP/1.1 a target in absolute form takes the place of the header; HTTP/2 has no
+/// such rule, and a `:authority` that differs from the header is refused.
 ///
 /// Proxies and caches in between may read another one of two hosts, and keep the answer under its name. The
 /// admin page has the stricter rule of its own crate, which works without this server.
@@ -24,6 +25,11 @@ pub(super) fn check(request: &Request) -> Result<(), &'static str> {
     if !authority.is_none_or(|authority| is_one(authority.as_str())) {
         return Err("the target names no valid host");
     }
+    if let (Some(host), Some(target), Version::HTTP_2) = (host, authority, request.version())
+        && !is_same(host, target, request.uri())
+    {
+        return Err("the target and the header host name different hosts");
+    }
     let is_named = match request.version() {
         Version::HTTP_09 | Version::HTTP_10 => true,
         Version::HTTP_11 => host.is_some(),
@@ -35,6 +41,19 @@ pub(super) fn check(request: &Request) -> Result<(), &'static str> {
 
 fn is_host(value: &HeaderValue) -> bool {
     value.to_str().is_ok_and(is_one)
+}
+
+/// A port that is left out is that of the scheme.
+fn is_same(host: &HeaderValue, target: &Authority, uri: &Uri) -> bool {
+    let usual = match uri.scheme() == Some(&Scheme::HTTPS) {
+        true => 443,
+        false => 80,
+    };
+    let port = |authority: &Authority| authority.port_u16().unwrap_or(usual);
+    let host = host.to_str().ok().and_then(|host| host.parse().ok());
+    host.is_some_and(|host: Authority| {
+        host.host().eq_ignore_ascii_case(target.host()) && port(&host) == port(target)
+    })
 }
 
 /// A name or an address, with or without a port. A user, brackets around a name and a port that is no port are refused.

@@ -15,10 +15,12 @@ const PASSED: &str = "environment: LISTEN_FDS";
 
 /// Variables of the parts that are shown if they are set. None of them holds a secret; what looks like one in a URL is hidden by
 /// the page.
-const VARIABLES: [&str; 19] = [
+const VARIABLES: [&str; 21] = [
     "AWS_PROFILE",
     "AWS_REGION",
     "OPS_BLACK_BOX",
+    "OPS_CACHE_DIR",
+    "OPS_CONFIG",
     "OPS_ENV",
     "OPS_HISTORY_DIR",
     "OPS_LOG_FORMAT",
@@ -43,6 +45,7 @@ pub(super) fn settings(ops: &Ops, settings: &Settings, api: Option<At>, admin: A
     // the one setting that the environment decides although code sets it
     let name = match from("OTEL_SERVICE_NAME", false) {
         variable if variable != DEFAULT => variable,
+        _ if is_resource(ops.service()) => "environment: OTEL_RESOURCE_ATTRIBUTES".to_owned(),
         _ => CODE.to_owned(),
     };
     let limits = &settings.limits;
@@ -165,6 +168,17 @@ fn of_cache(ops: &Ops) -> Vec<Setting> {
 #[cfg(not(feature = "cache"))]
 fn of_cache(_: &Ops) -> Vec<Setting> {
     Vec::new()
+}
+
+/// The attributes of the resource have a name of the service, which is this one.
+fn is_resource(service: &str) -> bool {
+    let attributes = std::env::var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
+    let pairs = attributes
+        .split(',')
+        .filter_map(|pair| pair.split_once('='));
+    let mut names = pairs.filter(|(key, _)| key.trim() == "service.name");
+    // what is encoded is not compared
+    cfg!(feature = "trace") && names.any(|(_, name)| name.trim() == service || name.contains('%'))
 }
 
 /// The origin of a setting: code, else its variable, else the default.

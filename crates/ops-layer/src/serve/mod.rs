@@ -103,7 +103,8 @@ type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// - If its future is dropped, for example by a timeout, it closes its listeners and connections at once.
 /// - systemd is notified when the service is ready (its checks passed), alive (`WatchdogSec=`) and stopping.
 ///
-/// A request that names no host, several, or one that is none is answered with 400 (RFC 9112, section 3.2); HTTP/1.0 may name none.
+/// A request that names no host, several, or one that is none is answered with 400 (RFC 9112, section 3.2; RFC 9113, section 8.3.1);
+/// HTTP/1.0 may name none.
 ///
 /// There is no TLS: a proxy in front ends it. Trace context is taken over from private addresses only.
 #[must_use = "a service runs when it is awaited"]

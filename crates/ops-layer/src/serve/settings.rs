@@ -1,5 +1,5 @@
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -82,11 +82,12 @@ impl Settings {
 
     pub(super) fn admin(&self) -> Result<Admin, Error> {
         let accepts = "an address with a port such as 127.0.0.1:8001, or off";
-        let from_env = |text: &str| match text {
-            "off" => Some(Admin::Off),
-            text => {
-                let text = text.replace("localhost:", "127.0.0.1:");
-                text.parse().ok().map(Admin::At)
+        let from_env = |text: &str| {
+            let text = text.to_ascii_lowercase();
+            match text.strip_prefix("localhost:") {
+                _ if text == "off" => Some(Admin::Off),
+                Some(port) => Some(Admin::At((HOST, parsed(port)?).into())),
+                None => text.parse().ok().map(Admin::At),
             }
         };
         match self.admin {
@@ -170,7 +171,13 @@ fn host(text: &str) -> Option<IpAddr> {
     if text.eq_ignore_ascii_case("localhost") {
         return Some(HOST);
     }
-    text.trim_matches(['[', ']']).parse().ok()
+    let bracketed = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    match bracketed {
+        Some(address) => address.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => text.parse().ok(),
+    }
 }
 
 fn parsed<T: FromStr>(text: &str) -> Option<T> {
@@ -224,7 +231,9 @@ mod tests {
     fn hosts_and_seconds_are_read_strictly() {
         assert_eq!(host("LOCALHOST"), Some(HOST));
         assert_eq!(host("[::1]"), "::1".parse().ok());
-        assert_eq!(host("my-laptop"), None);
+        for wrong in ["my-laptop", "[::1", "::1]", "[[::1]]", "[127.0.0.1]"] {
+            assert_eq!(host(wrong), None, "{wrong}");
+        }
         assert_eq!(seconds("2.5"), Some(Duration::from_millis(2500)));
         for wrong in ["-1", "NaN", "inf", "1e9", "5s", ""] {
             assert_eq!(seconds(wrong), None, "{wrong}");

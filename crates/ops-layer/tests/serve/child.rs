@@ -180,6 +180,10 @@ fn service() {
     if std::env::var_os("LOG_IN_CODE").is_some() {
         config = config.log(ops_layer::log::Config::new());
     }
+    #[cfg(feature = "secrets")]
+    if std::env::var_os("SECRETS_IN_CODE").is_some() {
+        config = config.secrets_yaml("embedded", "secrets: {}\n");
+    }
     let ops = match ops_layer::init(config) {
         Ok(ops) => ops,
         Err(error) => {

@@ -196,3 +196,58 @@ fn a_switch_that_is_neither_true_nor_false_is_refused_with_what_is_accepted() {
     assert!(refused[0].contains("true, false"), "{refused:?}");
     assert_eq!(told("FALSE"), [""; 0]);
 }
+
+#[test]
+fn a_file_that_is_no_mapping_is_refused_with_what_it_is_to_be() {
+    for text in ["null\n", "- log\n", "log\n"] {
+        let (_file, start) = with(text);
+        let reason = start.refused();
+        assert!(
+            reason.contains("is not a mapping with the sections log, trace"),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+#[cfg(feature = "secrets")]
+fn a_catalog_of_the_file_that_the_program_overrules_is_told() {
+    let (_file, start) = with("secrets: { catalog: nowhere.yaml }\n");
+    let service = start.env("SECRETS_IN_CODE", "1").serve();
+    let (status, log) = service.stop();
+    assert!(status.success(), "{status}");
+    let ignored = log
+        .lines()
+        .find(|line| line.contains("config_section_ignored"));
+    let ignored: serde_json::Value = serde_json::from_str(ignored.unwrap()).unwrap();
+    assert_eq!(ignored["section"], "secrets: catalog");
+}
+
+#[test]
+fn addresses_take_letters_of_any_case_and_the_page_has_their_origin() {
+    let service = Start::new("serve")
+        .env("HOST", "LocalHost")
+        .env("OPS_ADMIN_ADDR", "LOCALHOST:0")
+        .env("OPS_CACHE_DIR", "entries")
+        .env("OTEL_RESOURCE_ATTRIBUTES", "a=b, service.name=renamed")
+        .serve();
+    let state: serde_json::Value =
+        serde_json::from_str(&get(service.admin, "/api/state").body).unwrap();
+    let settings = state["configuration"].as_array().unwrap();
+    let source = |name: &str| {
+        let named = settings.iter().find(|setting| setting["name"] == name);
+        named.unwrap_or_else(|| panic!("{name}: {state:#}"))["source"].clone()
+    };
+    assert_eq!(source("OPS_CACHE_DIR"), "environment");
+    if cfg!(feature = "trace") {
+        assert_eq!(state["service"], "renamed");
+        assert_eq!(
+            source("service name"),
+            "environment: OTEL_RESOURCE_ATTRIBUTES"
+        );
+    }
+    let off = Start::new("serve").env("OPS_ADMIN_ADDR", "OFF").serve();
+    assert_eq!(off.admin.port(), 0, "none");
+    let wrong = Start::new("serve").env("HOST", "[::1").refused();
+    assert!(wrong.contains("HOST"), "{wrong}");
+}

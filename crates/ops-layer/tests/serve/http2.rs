@@ -177,3 +177,28 @@ fn a_client_that_takes_nothing_of_its_response_gives_its_place_back() {
     assert!(asked_to_go);
     until(|| get(service.api, "/hello"), |answer| answer.status == 200);
 }
+
+#[test]
+fn a_request_whose_two_hosts_differ_is_refused() {
+    let service = Start::new("serve").serve();
+    // first byte of a response's head: an entry of the static table (RFC 7541, appendix A)
+    let (ok, bad_request) = (0x88, 0x8c);
+    let mut client = client(&service, &[]);
+    let rows = [
+        ("localhost", ok),
+        ("LOCALHOST", ok),
+        ("localhost:80", ok),
+        ("localhost:81", bad_request),
+        ("elsewhere", bad_request),
+    ];
+    for ((host, right), stream) in rows.into_iter().zip((1..).step_by(2)) {
+        let mut request = Frame::request(stream);
+        request.payload.extend([0x0f, 23]);
+        request.payload.push(u8::try_from(host.len()).unwrap());
+        request.payload.extend_from_slice(host.as_bytes());
+        client.write_all(&request.bytes()).unwrap();
+        let is_head = |frame: &Frame| frame.kind == HEADERS && frame.stream == stream;
+        let head = std::iter::from_fn(|| Frame::read(&mut client)).find(is_head);
+        assert_eq!(head.unwrap().payload[0], right, "{host}");
+    }
+}

@@ -15,6 +15,11 @@ impl Part {
     }
 
     #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn dir(&self) -> Option<std::path::PathBuf> {
+        None
+    }
+
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
     pub(crate) fn started(&self) {}
 
     #[expect(clippy::unused_self, reason = "the interface of the part")]

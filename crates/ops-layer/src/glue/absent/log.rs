@@ -25,6 +25,11 @@ impl Log {
         None
     }
 
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn dirs(&self) -> Vec<std::path::PathBuf> {
+        Vec::new()
+    }
+
     pub(crate) fn flush(&self, _: Duration) {}
 }
 
