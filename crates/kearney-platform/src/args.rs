@@ -34,10 +34,17 @@ impl Cli {
     }
 }
 
+/// Variables whose value `off` is that of none.
+const MAY_BE_OFF: [&str; 2] = ["OPS_BLACK_BOX", "OPS_HISTORY_DIR"];
+
 fn without_empty_variables(command: clap::Command) -> clap::Command {
     let is_empty = |arg: &Arg| {
-        let value = arg.get_env().and_then(std::env::var_os);
-        value.is_some_and(|value| value.is_empty())
+        let Some(name) = arg.get_env() else {
+            return false;
+        };
+        let may_be_off = MAY_BE_OFF.iter().any(|known| name == *known);
+        let value = std::env::var_os(name);
+        value.is_some_and(|value| value.is_empty() || may_be_off && value == "off")
     };
     command
         .mut_args(|arg| match is_empty(&arg) {
@@ -385,7 +392,12 @@ fn host(text: &str) -> Result<IpAddr, Refused> {
     if text.eq_ignore_ascii_case("localhost") {
         return Ok(Ipv4Addr::LOCALHOST.into());
     }
-    text.trim_matches(['[', ']'])
-        .parse()
-        .map_err(|_| Refused("an IP address of this machine, or localhost"))
+    let bracketed = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    let address = match bracketed {
+        Some(address) => address.parse().map(IpAddr::V6),
+        None => text.parse(),
+    };
+    address.map_err(|_| Refused("an IP address of this machine, or localhost"))
 }

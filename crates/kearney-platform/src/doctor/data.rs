@@ -25,27 +25,40 @@ pub(super) fn ask(options: &Doctor) -> Answers {
     lock(&mut answers, &options.data_dir);
     let disk = ops_layer::diagnose_disk(&options.data_dir);
     let shown = options.data_dir.display().to_string();
-    answers.note("data", format!("free space of {shown}"), words(&disk));
+    let told = words(&options.data_dir, &disk);
+    answers.note("data", format!("free space of {shown}"), told);
     answers.find(disk.into_iter().map(Found::from));
     if let Some(log_file) = options.log_file.path() {
         log(&mut answers, log_file);
         answers.last_error = last_error(log_file);
-        let folder = log_file.parent().unwrap_or(Path::new(""));
+        let folder = log_file
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         let disk = ops_layer::diagnose_disk(folder);
         answers.note(
             "data",
             format!("free space of {}", folder.display()),
-            words(&disk),
+            words(folder, &disk),
         );
         answers.find(disk.into_iter().map(Found::from));
     }
     answers
 }
 
-fn words(findings: &[ops_layer::Finding]) -> String {
-    match findings.first() {
-        Some(finding) => finding.seen.clone(),
-        None => "enough".to_owned(),
+fn words(dir: &Path, findings: &[ops_layer::Finding]) -> String {
+    // a directory that is made later is below the nearest one that is there
+    let there = std::path::absolute(dir);
+    let there = there.as_deref().unwrap_or(dir).ancestors();
+    let read = there
+        .filter(|dir| dir.exists())
+        .map(rustix::fs::statvfs)
+        .next();
+    match (findings.first(), read) {
+        (Some(finding), _) => finding.seen.clone(),
+        (None, Some(Ok(_))) => "enough".to_owned(),
+        (None, Some(Err(why))) => format!("could not be read: {why}"),
+        (None, None) => "could not be read".to_owned(),
     }
 }
 

@@ -1,7 +1,12 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
+
+/// More than the time for which `doctor` holds the lock when it looks if somebody has it.
+const LOOKED_AT: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A data directory that no other process works in while this value lives.
 #[derive(Debug)]
@@ -24,14 +29,20 @@ impl DataDir {
         super::create_dir(path).map_err(|error| failed("").because(error))?;
         let lock = super::open_lock(&path.join(".lock"));
         let lock = lock.map_err(|error| failed(", .lock").because(error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(failed(
-                    ": another kearney-platform serves from it; stop it, or name another directory",
-                ));
+        let asked = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if asked.elapsed() < LOOKED_AT => {
+                    std::thread::sleep(PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(failed(
+                        ": another kearney-platform serves from it; stop it, or name another directory",
+                    ));
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(", .lock").because(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(failed(", .lock").because(error)),
         }
         super::sweep(path).map_err(|error| failed("").because(error))?;
         Ok(Self {

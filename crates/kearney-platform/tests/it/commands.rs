@@ -479,3 +479,54 @@ fn a_second_signal_ends_it_at_once_with_128_and_its_number() {
     }
     assert_eq!(served.stop().code(), Some(143));
 }
+
+#[test]
+fn a_history_that_is_off_is_no_directory() {
+    let mut home = Home::new();
+    home.set("OPS_HISTORY_DIR", "off");
+    for arguments in [&["history", "stats"][..], &["sql", "SELECT 1"]] {
+        let output = run(&home, arguments);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("--dir"), "{told}");
+    }
+}
+
+#[test]
+fn the_disk_below_a_log_file_without_a_folder_is_looked_at() {
+    let home = Home::new();
+    let output = run(&home, &["doctor", "--json", "--log-file", "app.log"]);
+    let diagnosis: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tried = diagnosis["tried"].as_array().unwrap();
+    assert!(
+        tried
+            .iter()
+            .any(|tried| tried["tried"] == "free space of ."),
+        "{diagnosis:#}"
+    );
+}
+
+#[test]
+fn whoever_looks_at_the_lock_for_a_moment_refuses_no_start() {
+    let home = Home::new();
+    std::fs::create_dir(home.path("data")).unwrap();
+    let lock = std::fs::File::create(home.path("data/.lock")).unwrap();
+    lock.lock_shared().unwrap();
+    let mut program = home.launch();
+    // it waits for the lock, which it has opened by now
+    let waits = || {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", program.id())).unwrap();
+        let mut files = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        files.any(|file| file.ends_with("data/.lock"))
+    };
+    while !waits() {
+        std::thread::yield_now();
+    }
+    lock.unlock().unwrap();
+    while !home.path("data/addresses.json").exists() {
+        assert!(program.try_wait().unwrap().is_none(), "it was refused");
+        std::thread::yield_now();
+    }
+    program.kill().unwrap();
+    program.wait().unwrap();
+}
