@@ -55,7 +55,9 @@ fn data_dir(platform: &[String]) -> PathBuf {
         let at = platform.iter().position(|word| word == "--data-dir")?;
         platform.get(at + 1).map(PathBuf::from)
     });
-    let variable = || std::env::var_os("KEARNEY_DATA_DIR").map(PathBuf::from);
+    // one that is empty counts as unset
+    let variable = std::env::var_os("KEARNEY_DATA_DIR").filter(|dir| !dir.is_empty());
+    let variable = || variable.map(PathBuf::from);
     let dir = option.or_else(variable);
     workspace::root().join(dir.unwrap_or_else(|| PathBuf::from("data")))
 }

@@ -3,6 +3,7 @@
 use crate::platform::{self, Build};
 use crate::tools::{DATASETS, LIBDUCKDB};
 use crate::{Result, command, demo, prometheus, setup, workspace};
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 
 #[derive(clap::Args)]
@@ -23,6 +24,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.check {
         return prometheus::check_demo();
     }
+    let source = source(&args.platform, |name| std::env::var_os(name));
+    if let (true, Some(source)) = (args.demo, &source) {
+        return Err(format!(
+            "{source}: the traffic of --demo replaces input files, so it has copies of its own; leave one of them out"
+        ));
+    }
     let absent = setup::ensure(&[LIBDUCKDB, DATASETS])?;
     if !setup::engine_is_there() {
         return Err(setup::without_engine(&absent));
@@ -35,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         platform::copy_datasets(&folder)?;
         let _traffic = demo::start(&folder, &args.platform)?;
         serve.arg("--datasets").arg(folder);
-    } else {
+    } else if source.is_none() {
         serve.args(platform::datasets());
     }
     serve.args(&args.platform);
@@ -46,4 +53,43 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         binary.display(),
         serve.exec()
     ))
+}
+
+/// The option or variable that names what the platform serves, if there is one.
+fn source(words: &[String], variable: impl Fn(&str) -> Option<OsString>) -> Option<&'static str> {
+    const OPTIONS: [&str; 2] = ["--datasets", "--snapshot"];
+    const VARIABLES: [&str; 2] = ["KEARNEY_DATASETS", "KEARNEY_SNAPSHOT"];
+    let is_given = |option: &&str| {
+        let mut names = words.iter().map(|word| word.split('=').next());
+        names.any(|name| name == Some(option))
+    };
+    let is_set = |name: &&str| variable(name).is_some_and(|value| !value.is_empty());
+    let mut options = OPTIONS.into_iter().filter(is_given);
+    options
+        .next()
+        .or_else(|| VARIABLES.into_iter().find(is_set))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_was_named_is_not_overruled() {
+        let none = |_: &str| None;
+        let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
+        let rows = [
+            ("--port 0", None),
+            ("--snapshot a.duckdb", Some("--snapshot")),
+            ("--port 0 --datasets=a", Some("--datasets")),
+        ];
+        for (text, right) in rows {
+            assert_eq!(source(&words(text), none), right, "{text}");
+        }
+        let set = |value: &'static str| {
+            move |name: &str| (name == "KEARNEY_SNAPSHOT").then(|| OsString::from(value))
+        };
+        assert_eq!(source(&[], set("a.duckdb")), Some("KEARNEY_SNAPSHOT"));
+        assert_eq!(source(&[], set("")), None, "it counts as unset");
+    }
 }
