@@ -18,11 +18,19 @@ pub(crate) fn credentials(text: &str, deny: &DenyList) -> Vec<Range<usize>> {
     }
     let (mut from, mut word_end) = (0, 0);
     while let Some(at) = text[from..].find("://") {
-        let authority = from + at + 3;
-        found.extend(in_authority(text, from + at, authority));
-        // those of a word once, however often it has what looks like a scheme
-        if authority > word_end {
-            word_end = path_parameters(text, from + at, authority, deny, &mut found);
+        let (scheme_end, authority) = (from + at, from + at + 3);
+        // once for each word, however often it has what looks like a scheme; an apostrophe may end it earlier
+        let is_new = authority > word_end;
+        if is_new || text[from..scheme_end].contains('\'') {
+            let rest = &text[authority..];
+            let end = rest.find(end_at(text, authority));
+            word_end = authority + end.unwrap_or(rest.len());
+        }
+        let word = &text[authority..word_end];
+        let is_web = is_web(&text[..scheme_end]);
+        found.extend(in_authority(word, authority, is_web));
+        if is_new {
+            path_parameters(word, authority, is_web, deny, &mut found);
         }
         from = authority;
     }
@@ -39,10 +47,7 @@ pub(crate) fn credentials(text: &str, deny: &DenyList) -> Vec<Range<usize>> {
 }
 
 /// The password between `://` and `@`; the user's name stays, unless it is all there is of a web address.
-fn in_authority(text: &str, scheme_end: usize, start: usize) -> Option<Range<usize>> {
-    let rest = &text[start..];
-    let is_end = end_at(text, start);
-    let word = &rest[..rest.find(is_end).unwrap_or(rest.len())];
+fn in_authority(word: &str, start: usize, is_web: bool) -> Option<Range<usize>> {
     let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
     let userinfo = match authority.rfind('@') {
         Some(at) => &authority[..at],
@@ -57,7 +62,7 @@ fn in_authority(text: &str, scheme_end: usize, start: usize) -> Option<Range<usi
     };
     match userinfo.find(':') {
         Some(colon) => Some(start + colon + 1..start + userinfo.len()),
-        None if is_web(&text[..scheme_end]) => Some(start..start + userinfo.len()),
+        None if is_web => Some(start..start + userinfo.len()),
         None => None,
     }
     .filter(|range| !range.is_empty())
@@ -96,18 +101,14 @@ fn parameters(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
 }
 
 /// The same of parameters behind a `;` before any query: `/cart;jsessionid=ID`, `jdbc:sqlserver://host;password=PASSWORD`. Those
-/// of a web address end with their part of the path; elsewhere a value in braces may hold a `;`. Returns the end of the word.
+/// of a web address end with their part of the path; elsewhere a value in braces may hold a `;`.
 fn path_parameters(
-    text: &str,
-    scheme_end: usize,
+    word: &str,
     start: usize,
+    is_web: bool,
     deny: &DenyList,
     found: &mut Vec<Range<usize>>,
-) -> usize {
-    let is_end = end_at(text, start);
-    let rest = &text[start..];
-    let word = &rest[..rest.find(is_end).unwrap_or(rest.len())];
-    let is_web = is_web(&text[..scheme_end]);
+) {
     let path = match word.find(['?', '#']) {
         Some(end) if is_web => &word[..end],
         _ => word,
@@ -129,7 +130,6 @@ fn path_parameters(
         found.extend(denied_value(&rest[..len], start + at, deny));
         at += len;
     }
-    start + word.len()
 }
 
 /// The place of the brace that ends a value; two of them stand for one within it.

@@ -92,9 +92,9 @@ fn a_path_made_to_be_taken_apart_for_long_costs_no_more_than_a_long_one() {
     };
     let usual = least(&"/api/flights?year=2026&month=11;day=28".repeat(430));
     for piece in ["://;", "://a;token=x;", ";x={", "://;x={}}", "a://;"] {
-        let text = format!("/{}", piece.repeat(16 * 1024 / piece.len()));
+        let text = format!("a://h{}", piece.repeat(16 * 1024 / piece.len()));
         let took = least(&text);
-        assert!(took < usual * 200, "{piece}: {took:?}, usually {usual:?}");
+        assert!(took < usual * 50, "{piece}: {took:?}, usually {usual:?}");
     }
 }
 
