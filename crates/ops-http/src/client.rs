@@ -155,5 +155,8 @@ fn name_without_kind(error: &io::Error) -> Option<&'static str> {
     }
     // the text may be one of others
     let text = catch_unwind(AssertUnwindSafe(|| error.to_string())).ok()?;
-    text.starts_with(NOT_FOUND).then_some("host_not_found")
+    match text.strip_prefix(NOT_FOUND)? {
+        rest if rest.contains("Temporary failure") => Some("resolver_unavailable"),
+        _ => Some("host_not_found"),
+    }
 }

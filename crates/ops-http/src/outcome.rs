@@ -27,7 +27,7 @@ pub struct Outcome {
     pub body_bytes: u64,
     /// `true` if the length of the body was unknown when the head was sent.
     pub streamed: bool,
-    /// Kind of the error that a client returned: `connection_refused`, `timeout`, `host_not_found`, `too_many_open_files` and others
+    /// Kind of the error that a client returned: `connection_refused`, `timeout`, `host_not_found`, `resolver_unavailable`, `too_many_open_files` and others
     /// of the operating system, or else the name of the error's type. `None` for a request that is served.
     pub failure: Option<&'static str>,
     /// End of the call, if the request is one of gRPC. `None` without the feature `grpc`.

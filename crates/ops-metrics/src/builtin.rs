@@ -87,7 +87,7 @@ crate::define! {
             "body_error", "missing_status", "connection_refused", "connection_reset", "connection_aborted",
             "not_connected", "broken_pipe", "unexpected_eof", "timeout", "host_unreachable",
             "network_unreachable", "network_down", "address_not_available", "permission_denied", "host_not_found",
-            "too_many_open_files",
+            "resolver_unavailable", "too_many_open_files",
         ],
         server_address: &'static str = [""],
         server_port: &'static str = [""],

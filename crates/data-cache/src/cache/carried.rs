@@ -60,6 +60,17 @@ where
     }))
 }
 
+impl<F: Future> Drop for Carried<F> {
+    /// Lets go of the next poll, which owns what it polls: it is left there where the wrapper of the last one panicked.
+    fn drop(&mut self) {
+        let next = self
+            .shared
+            .try_lock()
+            .and_then(|mut polled| polled.next.take());
+        drop(next);
+    }
+}
+
 impl<F: Future> Future for Carried<F> {
     type Output = F::Output;
 

@@ -45,6 +45,9 @@ struct Judgements {
 
 impl Judgements {
     fn remember(&mut self, sql: &str, judgement: &Judgement) {
+        if sql.len() > MEMO_BYTES {
+            return;
+        }
         if self.by_text.len() >= MEMO || self.bytes + sql.len() > MEMO_BYTES {
             self.clear();
         }

@@ -86,7 +86,10 @@ impl Settings {
         let mut values = values(connection)?;
         // whatever else was set may matter too
         let statements = self.statements.read();
-        values.extend(statements.iter().map(|(_, statement)| statement.clone()));
+        let mut set: Vec<_> = statements.iter().map(|(_, set)| set.clone()).collect();
+        // in whatever order they were set
+        set.sort_unstable();
+        values.extend(set);
         *self.fingerprint.write() = values.join("\n");
         Ok(())
     }

@@ -107,7 +107,11 @@ fn runs_for_one_connection(explain: &str) -> bool {
     let tokens = meaningful(explain);
     let is_one_of =
         |token: &Token<'_>, known: &[&str]| known.iter().any(|word| is_word(Some(token), word));
-    let is_analyze = |token: &Token<'_>| is_one_of(token, &["analyze", "analyse"]);
+    let is_analyze = |token: &Token<'_>| match token {
+        // the name of an option may be quoted
+        Token::Quoted(name) => name.to_ascii_lowercase().contains("analy"),
+        _ => is_one_of(token, &["analyze", "analyse"]),
+    };
     let before = tokens
         .iter()
         .position(|token| is_word(Some(token), "explain"));
@@ -121,7 +125,7 @@ fn runs_for_one_connection(explain: &str) -> bool {
             Token::Word(_) if is_analyze(&token) => is_run = true,
             Token::Word(_) if is_one_of(&token, &["verbose"]) => {}
             // a query in parentheses
-            Token::Symbol("(") if !words.peek().is_some_and(is_option) => return false,
+            Token::Symbol("(") if words.peek().is_some_and(begins_query) => return false,
             Token::Symbol("(") => {
                 let options = words
                     .by_ref()
@@ -137,9 +141,9 @@ fn runs_for_one_connection(explain: &str) -> bool {
     false
 }
 
-/// Returns `true` for the first token of the options of EXPLAIN.
-fn is_option(token: &Token<'_>) -> bool {
-    matches!(token, Token::Word(_)) && !READS.iter().any(|word| is_word(Some(token), word))
+/// Returns `true` for the first token of a query in parentheses; others begin the options of EXPLAIN.
+fn begins_query(token: &Token<'_>) -> bool {
+    *token == Token::Symbol("(") || READS.iter().any(|word| is_word(Some(token), word))
 }
 
 /// Returns the tables that a batch may change, as far as its text tells; fails for statements that would hold for one

@@ -413,6 +413,8 @@ fn an_explained_statement_changes_no_connection() {
         "EXPLAIN ANALYZE SET TimeZone = 'America/New_York'",
         "explain /* */ analyse verbose set TimeZone = 'America/New_York'",
         "EXPLAIN (ANALYZE, FORMAT json) SET TimeZone = 'America/New_York'",
+        "EXPLAIN (\"analyze\") SET TimeZone = 'America/New_York'",
+        "EXPLAIN (format json, \"ANALYZE\" true) SET TimeZone = 'America/New_York'",
         "; EXPLAIN ANALYZE RESET TimeZone",
         "EXPLAIN ANALYZE CREATE TEMP TABLE u AS SELECT 1",
         "EXPLAIN ANALYZE PREPARE p AS SELECT 1",

@@ -1,6 +1,7 @@
 #[cfg(feature = "metrics")]
 use std::collections::HashMap;
 use std::collections::HashSet;
+#[cfg(feature = "metrics")]
 use std::time::{Duration, SystemTime};
 
 use ops_trace::{RecentSpan, RecentTrace};

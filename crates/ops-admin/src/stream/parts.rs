@@ -23,7 +23,7 @@ const SLOW: [&str; 6] = [
 ];
 /// Parts that say if something is wrong: sent when they change, and owed if there is no room for them.
 const AT_ONCE: [&str; 3] = ["checks", "not_ready", "verdict"];
-/// They are sent again after so many seconds though they are as before: the document that a page asked for may have been made
+/// Seconds after which they and the findings are sent again though they are as before: the document that a page asked for may have been made
 /// between two looks.
 const AGAIN_EVERY: u64 = 10;
 /// At once if other ones stand, and not for each second that they last.
@@ -126,7 +126,7 @@ impl Parts {
             if !is_new {
                 self.due.remove(&name);
                 let is_old = sent.is_some_and(|(_, at)| at + AGAIN_EVERY <= self.second);
-                if is_old && AT_ONCE.contains(&name.as_str()) {
+                if is_old && (name == FINDINGS || AT_ONCE.contains(&name.as_str())) {
                     urgent.push((name, part, text));
                 }
             } else if self.is_urgent(&name, &part) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::history::History;
-use super::secrets::{NO_CAUSE, any_cause};
+use super::secrets::{NO_CAUSE, cause_of};
 use super::snapshot::Snapshot;
 use super::{Finding, Severity};
 
@@ -81,15 +81,15 @@ pub(super) fn writes_paused(now: &Snapshot, _: &History) -> Option<Finding> {
 }
 
 pub(super) fn unreachable(now: &Snapshot, _: &History) -> Option<Finding> {
-    let shared = now.shared?;
+    let shared = now.shared.as_ref()?;
     let finding = Finding::new("shared_store_unreachable", Severity::Warning)
         .means(
             "Each machine computes for itself; what it has in memory and files is still answered.",
         )
         .runbook("shared-store-unreachable");
-    if shared.is_off {
+    if let Some(key) = &shared.missing_key {
         let finding = finding.seen("the source of the key for the bucket that machines share could not be asked at the start");
-        let finding = finding.explained_by(any_cause(now));
+        let finding = finding.explained_by(cause_of(now, key));
         return Some(finding.action("Look at the log line secret_unavailable, then restart."));
     }
     let since = shared.open_since?;
@@ -104,7 +104,7 @@ pub(super) fn unreachable(now: &Snapshot, _: &History) -> Option<Finding> {
 }
 
 pub(super) fn unconditional(now: &Snapshot, _: &History) -> Option<Finding> {
-    now.shared?.is_unconditional.then(|| {
+    now.shared.as_ref()?.is_unconditional.then(|| {
         Finding::new("shared_store_unconditional", Severity::Warning)
             .seen("the bucket that machines share ignores conditions of writes (If-None-Match)")
             .means("Machines that miss at the same time compute the same result; results without a content id are not shared.")

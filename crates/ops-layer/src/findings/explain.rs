@@ -110,9 +110,10 @@ pub(crate) fn ordered(mut findings: Vec<Finding>) -> Vec<Finding> {
 
 fn cause(of: &Finding, all: &[Finding]) -> Option<&'static str> {
     let stands = |id: &&str| *id != of.id && all.iter().any(|finding| finding.id == *id);
-    // a rule that names a cause knows better than the table
-    if let Some(named) = of.explained_by {
-        return Some(named).filter(stands);
+    let named = of.explained_by.filter(stands);
+    // a rule that names a cause knows better than the table; panics may have a cause of their own, which fails requests
+    if of.explained_by.is_some_and(|id| id != "panics") {
+        return named;
     }
     let explains = |id: &&str| {
         let mut all = all.iter();
@@ -120,7 +121,17 @@ fn cause(of: &Finding, all: &[Finding]) -> Option<&'static str> {
     };
     let tables = FAMILIES.iter().chain(&CAUSES);
     let mut tables = tables.filter(|(consequence, _)| *consequence == of.id);
-    tables.find_map(|(_, causes)| causes.iter().copied().find(explains))
+    let of_table = tables.find_map(|(_, causes)| {
+        let causes = || causes.iter().copied().filter(explains);
+        // first what was found on the same route
+        let has_route = |id: &&str| {
+            let mut all = all.iter();
+            all.any(|finding| finding.id == *id && finding.route == of.route)
+        };
+        let on_route = causes().find(|id| of.route.is_some() && has_route(id));
+        on_route.or_else(|| causes().next())
+    });
+    of_table.or(named)
 }
 
 /// Reports whether what was seen fits a cause that the table names.

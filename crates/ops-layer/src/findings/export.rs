@@ -11,7 +11,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 const FAILING_FOR: Duration = Duration::from_secs(10);
 const SLOW: Duration = Duration::from_secs(2);
 const RUNBOOK: &str = "traces-not-appearing";
-/// What rustls says of a certificate that it does not accept.
+/// Text of rustls about a certificate that it does not accept.
 const OF_RUSTLS: &str = "invalid peer certificate";
 
 pub(super) const COLLECTOR: [&str; 5] = [

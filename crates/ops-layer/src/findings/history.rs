@@ -20,7 +20,7 @@ pub(crate) struct History {
     recent: VecDeque<Arc<Snapshot>>,
     /// The cache's totals once a minute, for an hour.
     hour: VecDeque<(Duration, Cache)>,
-    /// The last time at which the clock was set, and by how many seconds.
+    /// The time at which the clock was set furthest lately, and by how many seconds.
     step: Option<(Duration, f64)>,
     active: Vec<&'static str>,
 }
@@ -30,7 +30,13 @@ impl History {
         if let Some(before) = self.recent.back()
             && let Some(seconds) = stepped(before, &snapshot)
         {
-            self.step = Some((snapshot.at, seconds));
+            // a small correction afterwards says less
+            let known = self
+                .step
+                .filter(|(at, _)| *at + STEPPED_LATELY >= snapshot.at);
+            if known.is_none_or(|(_, known)| known.abs() <= seconds.abs()) {
+                self.step = Some((snapshot.at, seconds));
+            }
         }
         if let Some(cache) = snapshot.cache
             && self
@@ -70,7 +76,9 @@ impl History {
     pub(crate) fn step(&self, now: &Snapshot, window: Duration) -> Option<f64> {
         let last = self.last().and_then(|before| stepped(before, now));
         let known = self.step.filter(|(at, _)| *at + window >= now.at);
-        last.or(known.map(|(_, seconds)| seconds))
+        let known = known.map(|(_, seconds)| seconds);
+        let all = last.into_iter().chain(known);
+        all.max_by(|one, other| one.abs().total_cmp(&other.abs()))
     }
 
     /// Returns `true` if the clock was set by as much as this lately: what else fails may come of it.

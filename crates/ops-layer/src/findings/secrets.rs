@@ -68,9 +68,10 @@ pub(super) fn aws(now: &Snapshot, history: &History) -> Option<Finding> {
         .seen(format!("{what} for {}: {}", names(&secrets), first.detail))
         .means("These secrets are missing, stale, or come from a source after AWS.")
         .action(action);
-    let finding = match history.was_set(now, REFUSED_STEP) {
-        true => finding,
-        false => finding.explained_by(NO_CAUSE),
+    let is_refused = id == "aws_credentials";
+    let finding = match is_refused && !history.was_set(now, REFUSED_STEP) {
+        true => finding.explained_by(NO_CAUSE),
+        false => finding,
     };
     Some(finding.runbook(RUNBOOK))
 }
@@ -98,10 +99,14 @@ pub(super) fn failing(now: &Snapshot, _: &History) -> Option<Finding> {
     Some(finding.runbook(RUNBOOK))
 }
 
-/// Finding about a source that failed; one of no name if none did.
-pub(super) fn any_cause(now: &Snapshot) -> &'static str {
+/// Finding about the source that failed for the secret of this name; one of no name if none did.
+pub(super) fn cause_of(now: &Snapshot, name: &str) -> &'static str {
     let known = now.secrets.iter().flat_map(|secrets| &secrets.known);
-    cause(&known.collect::<Vec<_>>())
+    cause(
+        &known
+            .filter(|secret| secret.name == name)
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// Finding about the source that failed for one of these secrets; one of no name if none did.

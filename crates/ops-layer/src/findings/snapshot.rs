@@ -142,10 +142,10 @@ pub(crate) struct Cache {
 }
 
 /// The bucket that machines share results through.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Shared {
-    /// It is configured, and the source of its key could not be asked.
-    pub(crate) is_off: bool,
+    /// Secret with its key, if the source of that could not be asked: then it is off.
+    pub(crate) missing_key: Option<String>,
     /// Time since which it is not asked, as it did not answer.
     pub(crate) open_since: Option<SystemTime>,
     /// It ignores conditions of writes.

@@ -10,8 +10,8 @@ use crate::{Config, Error};
 /// The bucket that machines share results through, if one is configured.
 #[derive(Debug, Default)]
 pub(crate) struct Bucket {
-    /// It is configured, and the source of its key could not be asked.
-    is_off: bool,
+    /// Secret with its key, if the source of that could not be asked: then it is off.
+    missing_key: Option<String>,
     open_since: Mutex<Option<SystemTime>>,
 }
 
@@ -42,7 +42,7 @@ impl Bucket {
                         effect = "results stay on this machine until the next start", "shared_key_not_resolved"
                     );
                     return Ok(Self {
-                        is_off: true,
+                        missing_key: Some(name.clone()),
                         ..Self::default()
                     });
                 }
@@ -56,8 +56,9 @@ impl Bucket {
     /// Reads its state; called once a second, so that the time since which it does not answer is known to a second.
     pub(crate) fn look(&self, cache: &Cache) -> Option<Seen> {
         let Some(stats) = cache.shared_stats() else {
-            return self.is_off.then(|| Seen {
-                is_off: true,
+            let missing_key = Some(self.missing_key.clone()?);
+            return Some(Seen {
+                missing_key,
                 ..Seen::default()
             });
         };
@@ -71,7 +72,7 @@ impl Bucket {
             (true, known) => known,
         };
         Some(Seen {
-            is_off: false,
+            missing_key: None,
             open_since: *since,
             is_unconditional: stats.is_conditional == Some(false),
             failed: stats.failed,

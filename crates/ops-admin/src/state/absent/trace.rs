@@ -1,5 +1,6 @@
 #[cfg(feature = "metrics")]
 use std::collections::HashMap;
+#[cfg(feature = "metrics")]
 use std::time::Duration;
 
 use super::dependency::Dependency;

@@ -302,7 +302,7 @@ pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static
         ),
         (
             "no key for the bucket",
-            shared(|shared| shared.is_off = true),
+            shared(|shared| shared.missing_key = Some("api_key".to_owned())),
             1,
             vec!["shared_store_unreachable"],
             "the source of the key",

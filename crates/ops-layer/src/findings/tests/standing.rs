@@ -148,7 +148,7 @@ fn a_collector_that_is_down_is_found_though_the_clock_was_set_back() {
     assert!(ids(&findings).contains(&"spans_dropped"), "{findings:?}");
 }
 
-/// What happens, and the findings of it, each with its cause.
+/// Name, change, and the findings of it, each with its cause.
 type Explained = (&'static str, Set, Vec<(&'static str, Option<&'static str>)>);
 
 fn history_says(why: &'static str) -> Set {
@@ -221,12 +221,49 @@ fn explained() -> Vec<Explained> {
         (
             "the key of the bucket is at a source that fails",
             all(vec![
-                shared(|shared| shared.is_off = true),
+                shared(|shared| shared.missing_key = Some("api_key".to_owned())),
                 failing_at("vault", "transient", true),
             ]),
             vec![
                 ("secret_source_failing", None),
                 ("shared_store_unreachable", Some("secret_source_failing")),
+            ],
+        ),
+        (
+            "another secret than the key of the bucket fails",
+            all(vec![
+                shared(|shared| shared.missing_key = Some("bucket_key".to_owned())),
+                failing_at("vault", "transient", true),
+            ]),
+            vec![
+                ("secret_source_failing", None),
+                ("shared_store_unreachable", None),
+            ],
+        ),
+        (
+            "no descriptor is left for AWS",
+            all(vec![
+                metrics(|metrics| metrics.open_fds = Some(1024.0)),
+                failing("transient", true),
+                secrets(|secret| {
+                    secret.detail = "Too many open files (os error 24)".to_owned();
+                }),
+            ]),
+            vec![
+                ("descriptors_low", None),
+                ("aws_unreachable", Some("descriptors_low")),
+            ],
+        ),
+        (
+            "queries fail with a panic each",
+            all(vec![
+                queries(|queries| queries.failed = 100),
+                metrics(|metrics| (metrics.server_errors, metrics.panics) = (600.0, 600.0)),
+            ]),
+            vec![
+                ("duckdb_failing", None),
+                ("requests_failing", Some("duckdb_failing")),
+                ("panics", None),
             ],
         ),
         (
@@ -255,6 +292,41 @@ fn a_cause_explains_what_the_evidence_allows() {
         let findings = found(1, set);
         let causes = findings.iter().map(|of| (of.id, of.explained_by));
         assert_eq!(causes.collect::<Vec<_>>(), right, "{name}: {findings:#?}");
+    }
+}
+
+#[test]
+fn what_an_application_found_on_the_route_of_failing_requests_comes_first() {
+    let on = |id, route| Finding::new(id, Severity::Critical).route(route);
+    let mut state = State::default();
+    state.evaluate(healthy(0), Vec::new());
+    let mut snapshot = healthy(5);
+    metrics(|metrics| {
+        metrics.server_errors = 400.0;
+        metrics.errors_by_route = vec![("GET /a".to_owned(), 400.0)];
+    })(&mut snapshot);
+    let both = vec![
+        on("engine_unreachable", "GET /b"),
+        on("provider_failing", "GET /a"),
+    ];
+    let (findings, _) = state.evaluate(snapshot, both);
+    let mut findings = findings.iter();
+    let failing = findings.find(|finding| finding.id == "requests_failing");
+    assert_eq!(failing.unwrap().explained_by, Some("provider_failing"));
+}
+
+#[test]
+fn a_small_correction_does_not_hide_that_the_clock_was_set() {
+    let mut state = State::default();
+    for (seconds, step) in [(600, 0.0), (605, 3600.0), (610, 3602.5), (615, 3602.5)] {
+        let mut snapshot = healthy(seconds);
+        snapshot.wall += Duration::from_secs_f64(step);
+        failing("unauthenticated", true)(&mut snapshot);
+        let (findings, _) = state.evaluate(snapshot, Vec::new());
+        if step > 0.0 {
+            assert_eq!(ids(&findings), ["clock_stepped", "aws_credentials"]);
+            assert!(findings[0].seen.contains("3600.0 s"), "{findings:?}");
+        }
     }
 }
 
