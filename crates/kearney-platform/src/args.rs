@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::builder::RangedU64ValueParser;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ops_layer::log::reader::{TraceId, parse_instant};
 use uuid::Uuid;
@@ -28,9 +29,14 @@ pub struct Cli {
 impl Cli {
     /// Reads the command line of this process. A variable that is empty counts as unset.
     pub fn of_process() -> Self {
-        let read = |matches: &ArgMatches| Self::from_arg_matches(matches);
-        read(&without_empty_variables(Self::command()).get_matches())
-            .unwrap_or_else(|error| error.exit())
+        let matches = without_empty_variables(Self::command()).get_matches();
+        let mut read = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let (Command::Serve(serve), Some((_, matches))) =
+            (&mut read.command, matches.subcommand())
+        {
+            serve.said = Said::of(matches);
+        }
+        read
     }
 }
 
@@ -333,8 +339,30 @@ pub struct Serve {
     /// Flight SQL server that answers for flights and airports in place of the warehouse, as flight-sql://HOST:PORT or flight-sql+tls://HOST:PORT; it gets the secret KEARNEY_ENGINE_TOKEN
     #[arg(long, env = "KEARNEY_ENGINE", value_name = "URL")]
     pub engine: Option<String>,
+    #[arg(skip)]
+    pub said: Said,
     #[command(flatten)]
     pub work: Work,
+}
+
+/// Options of `serve` that stood on the command line; of the others the service reads the variable itself, and knows it as their
+/// origin.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said {
+    pub host: bool,
+    pub port: bool,
+    pub grace_seconds: bool,
+}
+
+impl Said {
+    fn of(matches: &ArgMatches) -> Self {
+        let said = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        Self {
+            host: said("host"),
+            port: said("port"),
+            grace_seconds: said("grace_seconds"),
+        }
+    }
 }
 
 #[derive(Args, Debug)]

@@ -59,9 +59,6 @@ async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source)
     let router = routes::router(platform).layer(ops.http_cache());
     let mut service = ops
         .serve(router)
-        .host(options.host)
-        .port(options.port)
-        .grace(Duration::from_secs(options.grace_seconds))
         .stop(stop)
         .check(
             "warehouse",
@@ -80,6 +77,15 @@ async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source)
                 loading.run(addresses).await;
             }
         });
+    if options.said.host {
+        service = service.host(options.host);
+    }
+    if options.said.port {
+        service = service.port(options.port);
+    }
+    if options.said.grace_seconds {
+        service = service.grace(Duration::from_secs(options.grace_seconds));
+    }
     if let Some(port) = options.admin_port {
         service = service.admin_addr((Ipv4Addr::LOCALHOST, port).into());
     }

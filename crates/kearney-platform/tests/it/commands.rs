@@ -530,3 +530,18 @@ fn whoever_looks_at_the_lock_for_a_moment_refuses_no_start() {
     program.kill().unwrap();
     program.wait().unwrap();
 }
+
+#[test]
+fn the_page_has_the_origin_of_each_setting() {
+    let mut home = Home::new();
+    home.set("HOST", "localhost");
+    home.set("OPS_GRACE_SECONDS", "1");
+    let state = home.serve().state();
+    let settings = state["configuration"].as_array().unwrap();
+    let source = |name: &str| {
+        let named = settings.iter().find(|setting| setting["name"] == name);
+        named.unwrap_or_else(|| panic!("{name}: {state:#}"))["source"].clone()
+    };
+    assert_eq!(source("grace period"), "environment: OPS_GRACE_SECONDS");
+    assert_eq!(source("api address"), "host environment: HOST, port code");
+}
