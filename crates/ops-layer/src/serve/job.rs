@@ -63,7 +63,7 @@ impl Ops {
         };
         let mut asked = None;
         let mut tasks = Tasks::default();
-        let mut running = tasks.spawn(job(stop.clone()));
+        let mut running = tasks.spawn(crate::with_context(job(stop.clone())));
         tasks.spawn(supervisor::keep_watchdog());
         supervisor::ready();
         let ended = tokio::select! {

@@ -106,7 +106,9 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
     if let Some(on_listening) = on_listening {
         on_listening(&addresses);
     }
-    let background = background.into_iter().map(|work| tasks.spawn(work));
+    let background = background
+        .into_iter()
+        .map(|work| tasks.spawn(crate::with_context(work)));
     let mut background: Vec<_> = background.collect();
 
     stop.wait().await;

@@ -19,13 +19,13 @@ impl Tasks {
         }
     }
 
-    /// Spawns a task in the context of its caller.
+    /// Spawns a task, outside of any context.
     pub(super) fn spawn<F>(&mut self, work: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let task = crate::spawn(work);
+        let task = tokio::spawn(work);
         self.running.push(task.abort_handle());
         task
     }
