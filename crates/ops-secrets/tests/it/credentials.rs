@@ -317,6 +317,7 @@ fn endpoints_that_a_given_environment_asks_for_are_not_passed_over() {
     ] {
         let refused = ask(variable, "true").unwrap_err();
         assert!(refused.to_string().contains(word), "{refused}");
+        assert_eq!(refused.kind(), ErrorKind::Config, "{refused}");
         assert_eq!(ask(variable, "false").unwrap().expose(), "value-of-a");
     }
 }

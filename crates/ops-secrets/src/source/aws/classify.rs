@@ -110,10 +110,8 @@ where
             Refused::no(FetchError::failed(ErrorKind::Config, detail))
         }
         SdkError::TimeoutError(_) => once("no answer in time"),
-        // nothing was sent: an endpoint that the settings contradict, for one
-        SdkError::DispatchFailure(failure)
-            if failure.as_other().is_none() && failure.is_other() =>
-        {
+        // nothing was sent; the same class of the SDK has answers that it could not take
+        SdkError::DispatchFailure(_) if is_without_endpoint(error) => {
             let detail = format!("the request could not be made: {}", chain(error));
             Refused::no(FetchError::failed(ErrorKind::Config, detail))
         }
@@ -179,6 +177,19 @@ fn is_identity_late(error: &(dyn Error + 'static)) -> bool {
     let mut at = Some(error);
     while let Some(error) = at {
         if error.to_string().starts_with("identity resolver timed out") {
+            return true;
+        }
+        at = error.source();
+    }
+    false
+}
+
+/// Reports whether the settings name no endpoint, or contradict themselves about it. The SDK's error for that is in no crate that is
+/// used here; its name is.
+fn is_without_endpoint(error: &(dyn Error + 'static)) -> bool {
+    let mut at = Some(error);
+    while let Some(error) = at {
+        if format!("{error:?}").starts_with("ResolveEndpointError ") {
             return true;
         }
         at = error.source();
