@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use ureq::Timeout;
 use ureq::http::{Request, StatusCode};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout, TcpConnector};
 use zeroize::Zeroizing;
 
 use crate::error::ErrorKind as Kind;
@@ -16,7 +18,7 @@ use crate::source::FetchError;
 /// Longest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Longest wait for a connection: Linux sends a lost first packet again after one second.
+/// Longest wait for a connection, of which TLS is no part: Linux sends a lost first packet again after one second.
 const CONNECT: Duration = Duration::from_millis(2500);
 
 /// Client of one store; clones share their connections.
@@ -45,7 +47,13 @@ impl HttpClient {
         {
             Some((_, agent)) => agent.clone(),
             None => {
-                let agent = ureq::Agent::new_with_config(self.0.settings.clone());
+                let connector = Limited(TcpConnector::default());
+                #[cfg(feature = "vault-tls")]
+                let connector =
+                    connector.chain(ureq::unversioned::transport::RustlsConnector::default());
+                let settings = self.0.settings.clone();
+                let agent =
+                    ureq::Agent::with_parts(settings, connector, DefaultResolver::default());
                 // the parent's connections are left alone: closing them here would end them there
                 std::mem::forget(made.replace((process::id(), agent.clone())));
                 agent
@@ -54,12 +62,56 @@ impl HttpClient {
     }
 }
 
+/// Waits for a connection for [`CONNECT`], and no longer than half of the time that its request has: the client's own limit would
+/// count TLS too, and a server that is slow at that is there.
+#[derive(Debug)]
+struct Limited(TcpConnector);
+
+impl Connector for Limited {
+    type Out = <TcpConnector as Connector>::Out;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<()>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        let whole = details.config.timeouts().global;
+        let limit = whole.map_or(CONNECT, |whole| CONNECT.min(whole / 2));
+        // a slow lookup of the host's name may have left less: that says nothing of the server
+        let is_ours = limit < *details.timeout.after;
+        let timeout = match is_ours {
+            true => NextTimeout {
+                after: limit.into(),
+                reason: Timeout::Connect,
+                ..details.timeout
+            },
+            false => details.timeout,
+        };
+        let details = ConnectionDetails {
+            uri: details.uri,
+            addrs: details.addrs.clone(),
+            config: details.config,
+            request_level: details.request_level,
+            resolver: details.resolver,
+            now: details.now,
+            timeout,
+            current_time: Arc::clone(&details.current_time),
+            run_connector: Arc::clone(&details.run_connector),
+            register_shutdown: Arc::clone(&details.register_shutdown),
+        };
+        let connected = self.0.connect(&details, chained);
+        connected.map_err(|error| match error {
+            ureq::Error::Timeout(_) => ureq::Error::Timeout(timeout.reason),
+            error => error,
+        })
+    }
+}
+
 /// Settings of every client.
 pub(crate) fn settings() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
     // a redirect or a proxy of the environment would take the token along to somebody else
     ureq::Agent::config_builder()
         .proxy(None)
-        .timeout_connect(Some(CONNECT))
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
@@ -107,7 +159,7 @@ fn blocking(
 fn network(error: &ureq::Error) -> FetchError {
     use ureq::Error;
     match error {
-        Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
+        Error::Timeout(Timeout::Connect) => {
             FetchError::unreachable(Kind::Unavailable, "no connection in time")
         }
         Error::Timeout(_) => FetchError::failed(Kind::Transient, "no answer within the deadline"),
