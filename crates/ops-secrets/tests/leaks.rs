@@ -281,8 +281,13 @@ fn a_failure_is_logged_whatever_failed_before_it() {
         [0, 0],
         "one that passes says nothing new"
     );
-    fail(ErrorKind::Decrypt);
-    assert_eq!(lines(ErrorKind::Decrypt), 1);
+    for _ in 0..2 {
+        fail(ErrorKind::Decrypt);
+        assert_eq!(lines(ErrorKind::Decrypt), 1);
+        fail(ErrorKind::Transient);
+        fail(ErrorKind::AccessDenied);
+        assert_eq!(lines(ErrorKind::AccessDenied), 1, "one that returns");
+    }
     ssm.set("/logged/later", "value-of-a");
     clock.advance(std::time::Duration::from_secs(61));
     secrets.get("a").blocking().unwrap();

@@ -46,10 +46,13 @@ pub(crate) struct Failure {
     pub(crate) failed_at: Duration,
     pub(crate) retry_at: Duration,
     pub(crate) in_a_row: u32,
-    /// It was logged, or one before it that says the same: of failures that pass the first one does for all, of others the first
-    /// one of each kind.
-    pub(crate) is_logged: bool,
+    /// Kinds of those in a row that were logged.
+    logged: Kinds,
 }
+
+/// A set of kinds.
+#[derive(Clone, Copy, Default)]
+struct Kinds(u16);
 
 /// Answer of the cache to a caller with a certain time to live.
 pub(crate) enum Freshness {
@@ -177,9 +180,8 @@ impl Failure {
     ) -> Self {
         let before = before.and_then(|known| known.failure.as_ref());
         let in_a_row = before.map_or(0, |failure| failure.in_a_row) + 1;
-        let says_the_same = |before: &Self| before.kind == kind || kind.allows_stale();
         Self {
-            is_logged: before.is_some_and(|before| before.is_logged && says_the_same(before)),
+            logged: before.map(|failure| failure.logged).unwrap_or_default(),
             kind,
             passes,
             tried: tried.into(),
@@ -187,6 +189,37 @@ impl Failure {
             retry_at: now + backoff(in_a_row),
             in_a_row,
         }
+    }
+
+    /// Reports whether the log says as much already: of failures that pass the first one does for all, of others the first one of
+    /// each kind.
+    pub(crate) fn is_logged(&self) -> bool {
+        match self.kind.allows_stale() {
+            true => !self.logged.is_empty(),
+            false => self.logged.has(self.kind),
+        }
+    }
+
+    pub(crate) fn set_logged(&mut self) {
+        self.logged.insert(self.kind);
+    }
+}
+
+impl Kinds {
+    fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    fn has(self, kind: ErrorKind) -> bool {
+        self.0 & Self::bit(kind) != 0
+    }
+
+    fn insert(&mut self, kind: ErrorKind) {
+        self.0 |= Self::bit(kind);
+    }
+
+    fn bit(kind: ErrorKind) -> u16 {
+        1 << kind as u16
     }
 }
 

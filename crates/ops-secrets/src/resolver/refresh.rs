@@ -157,8 +157,8 @@ impl Resolver {
             Err(refusal) => {
                 let kind = (refusal.kind, refusal.passes);
                 let mut failure = Failure::after(before, kind, tried, now);
-                if !failure.is_logged && !refusal.reported {
-                    failure.is_logged = true;
+                if !failure.is_logged() && !refusal.reported {
+                    failure.set_logged();
                     events.push(Event::Failed(Arc::clone(tracked), failure.clone()));
                 }
                 let value = before.and_then(|before| before.value.clone());
