@@ -45,7 +45,7 @@ impl Secrets {
     /// Calls `listener` for each value in use now, and for each one that comes into use or is replaced later.
     ///
     /// Announced are secrets of the catalog unless it says `sensitive: false`, and others whose names sound like secrets or
-    /// whose values are URLs with a password; never defaults, never values under
+    /// whose values are URLs with a password before an `@`, other than their user's name; never defaults, never values under
     /// [`MIN_ANNOUNCED_BYTES`](crate::MIN_ANNOUNCED_BYTES). A value may be announced more than once. The listener runs on the
     /// thread that is about to get the value, before it gets it: it should be quick. It may ask for secrets itself. Its
     /// panics are caught, logged and counted.

@@ -121,11 +121,35 @@ pub(crate) fn looks_secret(name: &str) -> bool {
     SECRET_PARTS.iter().any(|part| name.contains(part)) || SECRET_ENDINGS.iter().any(ends_in)
 }
 
-/// Returns whether a value is a URL with a password, whatever it is called: `postgres://app:PASSWORD@db/name`.
+/// Returns whether a value holds a URL with a password, whatever it is called: `postgres://app:PASSWORD@db/name`. One that is its user's
+/// name is no secret.
 fn has_password(value: &str) -> bool {
-    let rest = value.split_once("://").map_or("", |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    let userinfo = authority.rsplit_once('@').map(|(userinfo, _)| userinfo);
-    let password = userinfo.and_then(|userinfo| userinfo.split_once(':'));
-    password.is_some_and(|(_, password)| !password.is_empty())
+    let mut rest = value;
+    while let Some((_, behind)) = rest.split_once("://") {
+        let userinfo = userinfo(behind).and_then(|userinfo| userinfo.split_once(':'));
+        if userinfo.is_some_and(|(user, password)| !password.is_empty() && password != user) {
+            return true;
+        }
+        rest = behind;
+    }
+    false
+}
+
+/// Returns what stands before the `@` of a URL, of which this is what follows `://`.
+fn userinfo(rest: &str) -> Option<&str> {
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '<' | '>' | '\\' | '`');
+    let word = rest.split(is_end).next()?;
+    let authority = word.split(['/', '?', '#']).next()?;
+    if let Some((userinfo, _)) = authority.rsplit_once('@') {
+        return Some(userinfo);
+    }
+    // a password may hold what ends an authority: no port is such a word
+    let is_host = |host: &str| {
+        let port = host.rsplit_once(':').map_or("", |(_, port)| port);
+        host.starts_with('[') || port.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    match authority.split(',').all(is_host) {
+        true => None,
+        false => word.rsplit_once('@').map(|(userinfo, _)| userinfo),
+    }
 }

@@ -134,6 +134,40 @@ fn short_values_defaults_and_what_is_not_sensitive_are_not_told() {
 }
 
 #[test]
+fn a_url_with_a_password_is_told_whatever_it_is_called() {
+    let told_of = |value: &'static str| {
+        let secrets = Secrets::new(config().environment([("BACKEND_URL", value)])).unwrap();
+        let told = listen(&secrets);
+        secrets.get("BACKEND_URL").blocking().unwrap();
+        let told = told.lock().unwrap();
+        *told == [line("BACKEND_URL", value, false)]
+    };
+    for value in [
+        "postgres://app:hunter2@db.internal/shop",
+        "postgres://app:pa/ss@db.internal/shop",
+        "postgres://app:pa?ss@db.internal",
+        "postgres://app:p@ss#word@db.internal",
+        "redis://a.internal,redis://:hunter2@b.internal",
+        "redis://a.internal:6379 redis://:hunter2@b.internal",
+        "postgres://db:db@a.internal,postgres://app:hunter2@b.internal",
+    ] {
+        assert!(told_of(value), "{value}");
+    }
+    for value in [
+        "postgres://postgres:postgres@db.internal/shop",
+        "postgres://app:@db.internal/shop",
+        "https://db.internal:8080/a@b",
+        "http://[::1]:8080/a:b@c",
+        "http://[::1]/a:b@c",
+        "mongodb://a.internal:1,b.internal:2/?mail=a:b@c",
+        "https://www.internal/a:b@c",
+        "https://www.internal and a:b@c",
+    ] {
+        assert!(!told_of(value), "{value}");
+    }
+}
+
+#[test]
 fn validation_names_all_missing_required_secrets_in_one_error() {
     let catalog = "secrets: {a: {required: true}, b: {required: true, aws_path: /b}, c: {}}";
     let bench = Bench::new(|config| config.catalog_text(catalog));
