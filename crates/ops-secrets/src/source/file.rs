@@ -24,7 +24,7 @@ const TRIES: usize = 3;
 /// The files that may hold secrets.
 pub(crate) struct SecretFiles {
     environment: Environment,
-    /// Directory that paths of variables are relative to: the one in which the process began.
+    /// Directory that paths of variables are relative to: the one in which the resolver was made.
     start: PathBuf,
     folders: Vec<PathBuf>,
     loaded: Mutex<HashMap<PathBuf, (Stamp, Loaded)>>,

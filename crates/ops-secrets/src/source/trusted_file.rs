@@ -34,7 +34,7 @@ type Time = (i64, i64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     NotFound,
-    /// It stays so until the file is changed.
+    /// A file that is no use until it is changed.
     Problem(String),
     /// The system could not do it now: too many open files, a disk that fails.
     Failed(String),
