@@ -24,7 +24,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.check {
         return prometheus::check_demo();
     }
-    let source = source(&args.platform, |name| std::env::var_os(name));
+    // the variables are not handed on then
+    let source = source(&args.platform, |name| {
+        std::env::var_os(name).filter(|_| !args.demo)
+    });
     if let (true, Some(source)) = (args.demo, &source) {
         return Err(format!(
             "{source}: the traffic of --demo replaces input files, so it has copies of its own; leave one of them out"
@@ -42,6 +45,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         platform::copy_datasets(&folder)?;
         let _traffic = demo::start(&folder, &args.platform)?;
         serve.arg("--datasets").arg(folder);
+        serve
+            .env_remove("KEARNEY_DATASETS")
+            .env_remove("KEARNEY_SNAPSHOT");
     } else if source.is_none() {
         serve.args(platform::datasets());
     }

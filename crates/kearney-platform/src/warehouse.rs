@@ -75,7 +75,7 @@ pub fn open_current(data_dir: &Path, source: &Source) -> Result<Option<Warehouse
 /// meanwhile leaves the draft behind, which the next one deletes.
 #[derive(Debug)]
 pub struct Load {
-    /// Closed before the draft is deleted.
+    /// Database of the draft; declared first, so that it is closed before the draft is deleted.
     warehouse: Warehouse,
     draft: Draft,
     files: PathBuf,

@@ -20,8 +20,9 @@ pub(super) fn ask(options: &Doctor) -> Answers {
     let of_dir = known.as_ref().and_then(|known| known.admin.clone());
     let in_environment = std::env::var_os("OPS_ADMIN_ADDR");
     let in_environment = in_environment.map(|address| address.to_string_lossy().into_owned());
-    let in_environment = in_environment.filter(|address| !address.is_empty() && address != "off");
-    answers.is_page_presumed = options.admin.is_none() && of_dir.is_none();
+    let in_environment = in_environment
+        .filter(|address| !address.is_empty() && !address.eq_ignore_ascii_case("off"));
+    answers.is_page_presumed = options.admin.is_none();
     let admin = options.admin.clone();
     let admin = admin
         .or_else(|| of_dir.clone())
@@ -58,11 +59,14 @@ pub(super) fn ask(options: &Doctor) -> Answers {
     };
     match api {
         Some(api) => ask_api(&mut answers, &api, is_blamed),
-        None => answers.note(
-            "process",
-            "GET /metrics",
-            "not asked: the API's address is not known",
-        ),
+        None => {
+            answers.note(
+                "process",
+                "GET /metrics",
+                "not asked: the API's address is not known",
+            );
+            answers.blame();
+        }
     }
     answers
 }

@@ -28,7 +28,7 @@ pub(super) struct Answers {
     pub(super) tried: Vec<Tried>,
     /// State of the running process, as its admin page has it.
     pub(super) state: Option<serde_json::Value>,
-    /// Neither an option nor the data directory named the admin page.
+    /// `true` unless an option named the admin page: what the data directory says may be old.
     pub(super) is_page_presumed: bool,
     pub(super) metrics: Option<String>,
     /// Line of the last error, near the end of the log.

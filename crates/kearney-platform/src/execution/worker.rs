@@ -26,7 +26,16 @@ pub async fn work(platform: Arc<Platform>, stopping: StopSignal) {
         let Waiting { record, request } = waiting;
         let id = record.run_id;
         let running = execute(platform.clone(), record, signals, request, Progress::none());
-        let record = match ops_layer::spawn(running).await {
+        let mut running = ops_layer::spawn(running);
+        let ended = tokio::select! {
+            ended = &mut running => ended,
+            // at once: a run may take long to end
+            () = stopping.wait() => {
+                close(&platform).await;
+                running.await
+            }
+        };
+        let record = match ended {
             Ok(record) => Some(record),
             Err(error) => lost(&platform, id, &error),
         };
@@ -34,6 +43,11 @@ pub async fn work(platform: Arc<Platform>, stopping: StopSignal) {
             platform.queue.ended(&record);
         }
     }
+    close(&platform).await;
+}
+
+async fn close(platform: &Arc<Platform>) {
+    let platform = platform.clone();
     let closed = ops_layer::spawn_blocking(move || platform.queue.close());
     // a panic is a line of the log
     let _ = closed.await;

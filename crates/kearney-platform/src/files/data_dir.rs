@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
 
-/// More than the time for which `doctor` holds the lock when it looks if somebody has it.
-const LOOKED_AT: Duration = Duration::from_millis(200);
+/// Time to wait for the lock: `doctor` holds it for a moment when it looks if somebody has it.
+const LOOKED_AT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A data directory that no other process works in while this value lives.

@@ -514,12 +514,14 @@ fn whoever_looks_at_the_lock_for_a_moment_refuses_no_start() {
     lock.lock_shared().unwrap();
     let mut program = home.launch();
     // it waits for the lock, which it has opened by now
+    let files = format!("/proc/{}/fd", program.id());
     let waits = || {
-        let files = std::fs::read_dir(format!("/proc/{}/fd", program.id())).unwrap();
+        let files = std::fs::read_dir(&files).unwrap();
         let mut files = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
         files.any(|file| file.ends_with("data/.lock"))
     };
     while !waits() {
+        assert!(program.try_wait().unwrap().is_none(), "it was refused");
         std::thread::yield_now();
     }
     lock.unlock().unwrap();

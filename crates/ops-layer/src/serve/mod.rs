@@ -97,8 +97,8 @@ type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
 ///   token of at least 16 characters in `OPS_ADMIN_TOKEN`, or in the file that `OPS_ADMIN_TOKEN_FILE` names.
 /// - When asked to stop, `/readyz` turns 503 and clients are asked to go (`Connection: close`, GOAWAY) while serving goes
 ///   on for the grace period (`OPS_GRACE_SECONDS`, 0; at most four fifths of the time for requests). Then requests in flight
-///   and work in the [background](Self::background) are finished, and cache writes, spans and lines are written, for which a fifth of the time is kept, at most 5 s: all within
-///   `OPS_SHUTDOWN_SECONDS` (25). A second signal ends the process at once, and so does the first a second after the budget,
+///   and work in the [background](Self::background) are finished, and cache writes, spans and lines are written, for which a
+///   fifth of the time is kept, at most 5 s: all within `OPS_SHUTDOWN_SECONDS` (25). A second signal ends the process at once, and so does the first a second after the budget,
 ///   whatever blocks the program. A service that was never ready has no grace period.
 /// - If its future is dropped, for example by a timeout, it closes its listeners and connections at once.
 /// - systemd is notified when the service is ready (its checks passed), alive (`WatchdogSec=`) and stopping.
