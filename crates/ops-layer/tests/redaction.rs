@@ -34,6 +34,7 @@ fn the_last_values_of_a_secret_that_was_rotated_stay_out_of_the_log() {
         .secrets_folder(folder.path());
     let config = Config::new("redaction")
         .log_file(folder.path().join("app.log"))
+        .cache_dir(folder.path().join("cache"))
         .secrets(settings);
     let _ops = ops_layer::init(config).unwrap();
     let value = |number: usize| format!("password-number-{number}-of-many");
