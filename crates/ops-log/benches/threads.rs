@@ -1,11 +1,16 @@
 //! Two threads that log beside one: `cargo bench -p ops-log --bench threads`. By the clock on the wall, on two cores or more with
 //! nothing else to do; what else these do is in it, so that no build depends on the outcome. How far that went is shown by the
-//! ratio to two threads that share nothing.
+//! ratio to two threads that share nothing; what the kernel lets two threads do, by those that share nothing but an open file.
 #![expect(
     clippy::unwrap_used,
     reason = "a bench that cannot start has nothing to say"
 )]
 
+use std::fs::File;
+use std::hash::{DefaultHasher, Hasher};
+use std::hint::black_box;
+use std::io::Write;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Instant;
@@ -19,6 +24,9 @@ use ops_log::{Config, Output, Pipeline};
 const ROUNDS: usize = 41;
 /// Number of lines that a thread writes in its turn.
 const LINES: usize = 20_000;
+
+/// Bytes of such a line.
+const BYTES: usize = 330;
 
 /// A thread that logs when it is asked to: to a pipeline that both share, or to one of its own.
 struct Writer {
@@ -51,6 +59,34 @@ impl Writer {
         });
         Self { ask, done }
     }
+}
+
+/// Threads that share an open file and nothing of ours: each hashes as many bytes as a line has, which takes about as long as to
+/// render it, and writes them.
+fn bare_writes(ratios: &mut Ratios, place: &str, path: &Path) {
+    let file = File::options().append(true).create(true).open(path);
+    let file = file.unwrap();
+    let write = || {
+        let line = [b'x'; BYTES];
+        for _ in 0..LINES {
+            let mut hasher = DefaultHasher::new();
+            hasher.write(black_box(&line));
+            black_box(hasher.finish());
+            (&file).write_all(&line).unwrap();
+        }
+    };
+    let time = |threads: usize| {
+        let started = Instant::now();
+        thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(write))));
+        started.elapsed().as_secs_f64() * 1e9 / (LINES * threads) as f64
+    };
+    let mut beside_one = Blocks::default();
+    for _ in 0..ROUNDS {
+        let one = time(1);
+        beside_one.push(time(2), one);
+    }
+    let name = format!("as many bytes hashed and written to {place}, by two threads");
+    ratios.judge(&name, 1.0 / 1.7, "by one", beside_one);
 }
 
 /// Nanoseconds for each line.
@@ -95,6 +131,7 @@ fn main() {
         return;
     }
     two_threads(&mut ratios, "the null device", || Output::file("/dev/null"));
+    bare_writes(&mut ratios, "one open null device", "/dev/null".as_ref());
     two_threads(&mut ratios, "memory", || Output::writer(Memory::new()));
     let directory = tempfile::tempdir().unwrap();
     let number = std::cell::Cell::new(0);
@@ -102,5 +139,7 @@ fn main() {
         number.set(number.get() + 1);
         Output::file(directory.path().join(format!("{}.log", number.get())))
     });
+    let path = directory.path().join("bare.log");
+    bare_writes(&mut ratios, "one open file", &path);
     ratios.finish();
 }

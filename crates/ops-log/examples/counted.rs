@@ -1,5 +1,6 @@
-//! Writes lines to standard output and says on standard error what became of them: `counted LINES BYTES [blocking|late]`.
-//! `blocking` waits for a reader that stalls; `late` says when all lines are logged, before it flushes.
+//! Writes lines to standard output and says on standard error what became of them: `counted LINES BYTES [blocking|late|FILE]`.
+//! `blocking` waits for a reader that stalls; `late` says when all lines are logged, before it flushes; anything else is a file
+//! that takes the lines instead, from four threads.
 
 use ops_log::{Config, stats};
 
@@ -17,10 +18,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .parse()?,
     );
     let mode = arguments.next().unwrap_or_default();
-    let log = ops_log::init(Config::new().json(true).blocking(mode == "blocking"))?;
-    for number in 0..lines {
-        ops_log::info!("counted", number = number, text = &text);
-    }
+    let file = Some(&mode).filter(|mode| !matches!(mode.as_str(), "" | "blocking" | "late"));
+    let config = Config::new().json(true).blocking(mode == "blocking");
+    let log = ops_log::init(match file {
+        Some(file) => config.stdout(false).file(file),
+        None => config,
+    })?;
+    let threads: u64 = if file.is_some() { 4 } else { 1 };
+    std::thread::scope(|scope| {
+        for first in 0..threads {
+            let text = &text;
+            scope.spawn(move || {
+                for number in (first..lines).step_by(threads as usize) {
+                    ops_log::info!("counted", number = number, text = text);
+                }
+            });
+        }
+    });
     if mode == "late" {
         eprintln!("logged");
         log.flush(std::time::Duration::from_secs(60));

@@ -55,7 +55,7 @@ pub fn init(config: Config) -> Result<LogGuard, Error> {
 ///
 /// # Errors
 ///
-/// As [`init`].
+/// Fails as [`init`] does.
 pub fn configure_logging(config: Config) -> Result<LogGuard, Error> {
     init(config)
 }
@@ -78,7 +78,7 @@ fn warn_of_caps() {
 }
 
 /// The most verbose level that slog's macros are compiled with, found by using them.
-pub(crate) fn compiled_level() -> Level {
+fn compiled_level() -> Level {
     struct MostVerbose(Arc<AtomicU8>);
 
     impl Drain for MostVerbose {

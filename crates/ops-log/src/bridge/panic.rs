@@ -32,7 +32,7 @@ pub(crate) fn watch(wanted: bool) {
             if !WANTED.load(Relaxed) {
                 return before(info);
             }
-            // one that cannot be caught ends the process: it is told
+            // where panics abort, even one of a callback is logged: it ends the process
             if cfg!(panic = "unwind") && callback::is_quiet() {
                 return;
             }

@@ -75,7 +75,7 @@ mod tasks {
         ///
         /// # Errors
         ///
-        /// Gives it back if no task runs.
+        /// Fails, and gives it back, if no task runs.
         pub(crate) fn keep(&self, what: T, is_empty: bool) -> Result<Vec<T>, T> {
             let Some(id) = try_id() else {
                 return Err(what);

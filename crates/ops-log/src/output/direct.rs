@@ -25,7 +25,7 @@ const TROUBLED: u8 = 1;
 /// Lines go through the lock for good.
 const OFF: u8 = 2;
 
-/// Outcome of a line that was to go past the lock.
+/// Outcome of a line that was to be written while other threads write theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Passed {
     Whole,
@@ -52,10 +52,10 @@ impl Direct {
         if self.state.load(Acquire) != CLEAR {
             return Passed::Not;
         }
-        match (&*self.file).write(line) {
-            Ok(written) if written == line.len() => Passed::Whole,
-            Ok(written) if written > 0 => self.leave(OFF, Passed::Torn),
-            _ => self.leave(TROUBLED, Passed::Not),
+        match Passed::of(write_once(&self.file, line), line) {
+            Passed::Whole => Passed::Whole,
+            Passed::Torn => self.leave(OFF, Passed::Torn),
+            Passed::Not => self.leave(TROUBLED, Passed::Not),
         }
     }
 
@@ -68,5 +68,22 @@ impl Direct {
     /// Lets lines past the lock again; called with the lock held, when nothing is wrong.
     pub(super) fn clear(&self) {
         let _ = (self.state).compare_exchange(TROUBLED, CLEAR, Release, Relaxed);
+    }
+}
+
+/// Writes a line by one call, and returns how many bytes of it were taken: what was wrong is seen again under the lock.
+#[inline]
+pub(super) fn write_once(mut file: &File, line: &[u8]) -> usize {
+    file.write(line).unwrap_or(0)
+}
+
+impl Passed {
+    #[inline]
+    pub(super) fn of(written: usize, line: &[u8]) -> Self {
+        match written {
+            0 => Self::Not,
+            _ if written == line.len() => Self::Whole,
+            _ => Self::Torn,
+        }
     }
 }

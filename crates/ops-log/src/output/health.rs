@@ -8,6 +8,7 @@ pub struct OutputHealth {
     pub is_file: bool,
     /// Reason why the last line was not taken, or why lines do not go to the file of this name; `None` while all is well.
     pub problem: Option<String>,
-    /// Number of lines that it did not take so far.
+    /// Number of lines that it did not take so far. If a disk is full for a moment only, the line that comes after a part of another
+    /// one counts too, although its thread saw it written.
     pub lost: u64,
 }

@@ -4,10 +4,12 @@ use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use crate::output::direct::{Passed, write_once};
 use crate::output::notice::Trouble;
-use crate::output::rotation::Rotation;
+use crate::output::rotation::{Rotation, behind_links};
 use crate::output::stream;
 
 /// Interval at which a file is looked at: if it was renamed or deleted it is opened again, and failures are retried.
@@ -18,7 +20,11 @@ pub(crate) struct LogFile {
     path: PathBuf,
     file: File,
     identity: Option<Identity>,
-    len: u64,
+    /// Set if its file system appends one line after the other, whoever writes at the same time.
+    takes_whole_lines: bool,
+    len: AtomicU64,
+    /// Set if a line was written in part beside those of other threads, until its end is looked at.
+    is_torn: AtomicBool,
     rotation: Rotation,
     looked: Instant,
     /// Reason while it cannot be opened again: said once.
@@ -47,14 +53,21 @@ impl LogFile {
         let metadata = file.metadata()?;
         Ok(Self {
             path: path.to_owned(),
-            file,
             identity: identity(&metadata),
-            len: metadata.len(),
+            takes_whole_lines: stream::is_on_local_disk(&file),
+            file,
+            len: metadata.len().into(),
+            is_torn: AtomicBool::new(false),
             rotation,
             looked: Instant::now(),
             cannot_reopen: None,
             cannot_rotate: None,
         })
+    }
+
+    /// Which file is open now.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.identity
     }
 
     /// Reason why lines do not go to the file of this name, or why it grows beyond its limit.
@@ -76,12 +89,13 @@ impl LogFile {
             let error = result.err().filter(|_| is_new);
             trouble = error.map(|error| Trouble::new("log_file_not_reopened", error));
         }
+        let len = *self.len.get_mut();
         if let Some(limit) = self.rotation.max_bytes()
-            && self.len > 0
-            && self.len + line as u64 > limit
+            && len > 0
+            && len + line as u64 > limit
         {
             let result = match self.rotate(limit) {
-                // another process may be at it: what was known before holds
+                // another process may be rotating it: the earlier trouble, if any, stands
                 Ok(false) => return trouble,
                 rotated => rotated.map(drop),
             };
@@ -101,7 +115,7 @@ impl LogFile {
         match &found {
             Ok(metadata) if self.identity.is_some() && identity(metadata) == self.identity => {
                 // others may append to it too, or empty it
-                self.len = metadata.len();
+                self.len = metadata.len().into();
                 Ok(())
             }
             Ok(_) if self.identity.is_none() && !asked => Ok(()),
@@ -119,7 +133,8 @@ impl LogFile {
             return Err(io::Error::other("is no regular file any more"));
         }
         self.identity = identity(&metadata);
-        self.len = metadata.len();
+        self.takes_whole_lines = stream::is_on_local_disk(&file);
+        self.len = metadata.len().into();
         self.file = file;
         Ok(())
     }
@@ -133,7 +148,7 @@ impl LogFile {
             // of several processes with this file one rotates it; the others find another file under its name
             Err(TryLockError::WouldBlock) => {
                 self.look(false)?;
-                if self.len < most {
+                if *self.len.get_mut() < most {
                     return Ok(self.identity != before);
                 }
                 io::Error::other("another process holds its lock and does not rotate it")
@@ -144,9 +159,9 @@ impl LogFile {
                 Err(error) => error,
             },
         };
-        if self.len >= most {
+        if *self.len.get_mut() >= most {
             self.file.set_len(0)?;
-            self.len = 0;
+            self.len = 0.into();
         }
         Err(error)
     }
@@ -160,18 +175,19 @@ impl LogFile {
         let files = self.rotation.files();
         if files == 1 {
             self.file.set_len(0)?;
-            self.len = 0;
+            self.len = 0.into();
             return self.file.unlock();
         }
+        let name = behind_links(&self.path);
         for number in (1..files - 1).rev() {
-            match std::fs::rename(self.older(number), self.older(number + 1)) {
+            match std::fs::rename(older(&name, number), older(&name, number + 1)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return self.unlocked(error);
                 }
                 _ => {}
             }
         }
-        if let Err(error) = std::fs::rename(&self.path, self.older(1)) {
+        if let Err(error) = std::fs::rename(&name, older(&name, 1)) {
             return self.unlocked(error);
         }
         self.open_again()
@@ -182,17 +198,59 @@ impl LogFile {
         Err(error)
     }
 
-    fn older(&self, number: u32) -> PathBuf {
-        let mut name = OsString::from(&self.path);
-        name.push(format!(".{number}"));
-        name.into()
-    }
-
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
-        self.len += written as u64;
+        *self.len.get_mut() += written as u64;
         Ok(written)
     }
+
+    /// Writes a line beside those of other threads, if the file has room for it and need not be looked at.
+    #[inline]
+    pub(super) fn write_beside(&self, line: &[u8]) -> Passed {
+        if !self.takes_whole_lines || self.looked.elapsed() >= LOOK_EVERY {
+            return Passed::Not;
+        }
+        let bytes = line.len() as u64;
+        let len = self.len.fetch_add(bytes, Relaxed) + bytes;
+        if self.rotation.max_bytes().is_some_and(|limit| len > limit) {
+            self.len.fetch_sub(bytes, Relaxed);
+            return Passed::Not;
+        }
+        let written = write_once(&self.file, line);
+        let outcome = Passed::of(written, line);
+        if outcome != Passed::Whole {
+            self.len.fetch_sub(bytes - written as u64, Relaxed);
+            self.is_torn.fetch_or(outcome == Passed::Torn, Relaxed);
+        }
+        outcome
+    }
+
+    /// Reports whether a line was written in part since the last call of [`take_torn`](Self::take_torn).
+    #[inline]
+    pub(super) fn is_torn(&self) -> bool {
+        self.is_torn.load(Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn take_torn(&mut self) -> bool {
+        std::mem::take(self.is_torn.get_mut())
+    }
+
+    /// Reports whether the file that is open ends within a line; `true` if nobody can tell, as a blank line does no harm.
+    pub(super) fn ends_within_a_line(&self) -> bool {
+        let look = || {
+            let file = open_to_read(&self.path)?;
+            let is_this = identity(&file.metadata()?) == self.identity;
+            Ok::<_, io::Error>(!is_this || ends_within(file)?)
+        };
+        look().unwrap_or(true)
+    }
+}
+
+fn older(name: &Path, number: u32) -> PathBuf {
+    let mut name = OsString::from(name);
+    name.push(format!(".{number}"));
+    name.into()
 }
 
 /// Opens a path for appending, without waiting for a reader, and makes it and its directories if they are missing.
@@ -211,7 +269,19 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 
 /// Reports whether a file ends within a line, as one of a killed process does.
 pub(crate) fn ends_within_a_line(path: &Path) -> io::Result<bool> {
-    let (mut file, mut last) = (File::open(path)?, [0]);
+    ends_within(open_to_read(path)?)
+}
+
+/// Opens a path for reading, without waiting if it is a pipe by now.
+fn open_to_read(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    stream::without_waiting(&mut options);
+    options.open(path)
+}
+
+fn ends_within(mut file: File) -> io::Result<bool> {
+    let mut last = [0];
     if file.metadata()?.len() == 0 {
         return Ok(false);
     }

@@ -18,7 +18,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 
 use crate::output::rotation::Rotation;
 use crate::output::sink::Target;
@@ -46,7 +46,7 @@ pub(crate) enum Place {
     Stdout,
     Stderr,
     File(PathBuf),
-    Given(Arc<Mutex<Target>>),
+    Given(Arc<RwLock<Target>>),
 }
 
 impl fmt::Debug for Place {
@@ -103,9 +103,9 @@ impl Output {
 
     /// Each line is one `write` to this. A line that is logged meanwhile, by the writer itself, is dropped.
     pub fn writer(writer: impl Write + Send + 'static) -> Self {
-        Self::to(Place::Given(Arc::new(Mutex::new(Target::given(Box::new(
-            writer,
-        ))))))
+        Self::to(Place::Given(Arc::new(RwLock::new(Target::given(
+            Box::new(writer),
+        )))))
     }
 
     /// Writes JSON lines, instead of lines for people.

@@ -3,7 +3,6 @@
 use std::io;
 use std::time::SystemTime;
 
-use crate::Level;
 use crate::redact::scrub::Scrub;
 use crate::render::console;
 use crate::render::head::{LineFormat, RecordMeta};
@@ -56,14 +55,7 @@ impl Letterhead<'_> {
         fill: &mut dyn FnMut(&mut Line<'_>),
     ) -> Vec<u8> {
         let (mut buffers, counters) = (LineBuffers::new(), Counters::new());
-        let meta = RecordMeta {
-            level: Level::Warning,
-            logger: Some("ops_log"),
-            event: &event,
-            module: None,
-            location: None,
-            always: true,
-        };
+        let meta = RecordMeta::own_warning(&event);
         let mut line = Line::begin(&mut buffers, self.format, &counters, self.at, &meta);
         line.fill(fill);
         let event_span = line.end();

@@ -101,7 +101,7 @@ impl Outputs {
         logger: &str,
         format: &LineFormat,
     ) {
-        // lines for people are made of the parts of the line, whose places a scrubbed line has lost
+        // before the scrub: lines for people are made from places in the line, which no longer hold after it
         for style in self.sinks.iter().filter_map(|sink| sink.style) {
             console::render(buffers, event_span, level, logger, style);
         }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Size of a log file at which it is rotated, unless configured otherwise: 64 MiB.
@@ -103,6 +104,20 @@ impl FromStr for Rotation {
             _ => Err(refused()),
         }
     }
+}
+
+/// The name of the file that a path leads to, whether it is there or not: a file is rotated under this name, and links to it stay.
+pub(crate) fn behind_links(path: &Path) -> PathBuf {
+    let mut place = path.to_owned();
+    // links beyond that are no names that a kernel follows
+    for _ in 0..40 {
+        let Ok(target) = std::fs::read_link(&place) else {
+            break;
+        };
+        place.pop();
+        place.push(target);
+    }
+    place
 }
 
 /// Files that a text may ask for.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 
 use crate::output::closing::Closings;
 use crate::output::direct::{Direct, Passed};
@@ -29,7 +29,8 @@ pub(crate) struct Sink {
     form: Option<JsonForm>,
     /// The filter of the configuration applies if it has none of its own.
     pub(crate) filter: Option<Filter>,
-    target: Arc<Mutex<Target>>,
+    /// Threads share the lock for lines to a file with which nothing is wrong.
+    target: Arc<RwLock<Target>>,
     /// The way past the lock, if there is one.
     direct: Option<Direct>,
     name: String,
@@ -71,12 +72,12 @@ impl Sink {
             }
         };
         let direct = Direct::of(&target.writer);
-        let target = Arc::new(Mutex::new(target));
+        let target = Arc::new(RwLock::new(target));
         Ok(Self::to(target, direct, terminal, output, form))
     }
 
     fn to(
-        target: Arc<Mutex<Target>>,
+        target: Arc<RwLock<Target>>,
         direct: Option<Direct>,
         terminal: bool,
         output: &Output,
@@ -121,33 +122,46 @@ impl Sink {
         letterhead: &Letterhead<'_>,
         troubles: &mut Vec<Trouble>,
     ) -> Option<bool> {
-        let Some(direct) = &self.direct else {
-            return self.write_to(&mut self.target.lock(), line, level, letterhead, troubles);
+        let passed = match &self.direct {
+            Some(direct) => direct.write(line),
+            None if self.is_file && self.form.is_none() => self.target.read().write_beside(line),
+            None => {
+                return self.write_to(&mut self.target.write(), line, level, letterhead, troubles);
+            }
         };
-        match direct.write(line) {
+        match passed {
             Passed::Whole => Some(true),
-            passed => self.write_after(direct, passed, line, level, letterhead, troubles),
+            passed => self.write_alone(passed, line, level, letterhead, troubles),
         }
     }
 
-    /// Writes a line that could not go past the lock.
+    /// Writes a line under the lock alone.
     #[inline(never)]
-    fn write_after(
+    fn write_alone(
         &self,
-        direct: &Direct,
         passed: Passed,
         line: &[u8],
         level: Level,
         letterhead: &Letterhead<'_>,
         troubles: &mut Vec<Trouble>,
     ) -> Option<bool> {
-        let mut target = self.target.lock();
-        target.torn |= passed == Passed::Torn;
+        let mut target = self.alone();
+        target.torn |= self.direct.is_some() && passed == Passed::Torn;
         let is_written = self.write_to(&mut target, line, level, letterhead, troubles)?;
-        if is_written && target.is_clear() {
+        if let Some(direct) = &self.direct
+            && is_written
+            && target.is_clear()
+        {
             direct.clear();
         }
         Some(is_written)
+    }
+
+    /// The lock for one alone, after a look at lines that were written in part.
+    fn alone(&self) -> RwLockWriteGuard<'_, Target> {
+        let mut target = self.target.write();
+        target.settle_torn();
+        target
     }
 
     #[inline]
@@ -162,9 +176,10 @@ impl Sink {
         if matches!(target.writer, Writer::Closed) {
             return None;
         }
-        if target.lost > 0 && !self.report_lost(target, level, letterhead, troubles) {
-            target.lost += 1;
-            target.lost_in_all += 1;
+        if target.lost > 0
+            && let Err(error) = self.report_lost(target, level, letterhead, troubles)
+        {
+            target.count_lost(error, troubles);
             return Some(false);
         }
         Some(match &self.form {
@@ -183,17 +198,17 @@ impl Sink {
 
     /// Takes no line from here on, and lets go of the place where they went, as soon as a line is written that is on its way there.
     pub(crate) fn close(&self, closings: &Arc<Closings>) {
-        if let Some(target) = self.target.try_lock() {
+        if let Some(target) = self.target.try_write() {
             return Target::close(target);
         }
-        // the writer may be what closes it: nobody waits for it here
+        // the writer itself may have called this: waiting for its lock here would never end
         let target = Arc::clone(&self.target);
-        closings.later(move || Target::close(target.lock()));
+        closings.later(move || Target::close(target.write()));
     }
 
     /// Writes a line of our own, which nobody counts; returns whether it was written.
     pub(crate) fn write_notice(&self, line: &[u8], letterhead: &Letterhead<'_>) -> bool {
-        let mut target = self.target.lock();
+        let mut target = self.alone();
         let write = |target: &mut Target, line: &[u8]| {
             !target.is_failing && target.write_whole(line, Level::Warning).is_ok()
         };
@@ -203,7 +218,7 @@ impl Sink {
         }
     }
 
-    /// Says how many lines are missing; false if not even that is taken.
+    /// Says how many lines are missing; fails if not even that is taken.
     #[cold]
     fn report_lost(
         &self,
@@ -211,25 +226,23 @@ impl Sink {
         level: Level,
         letterhead: &Letterhead<'_>,
         troubles: &mut Vec<Trouble>,
-    ) -> bool {
+    ) -> io::Result<()> {
         let notice = letterhead.lost(&self.name, target.lost, self.style);
         let mut write = |target: &mut Target, notice: &[u8]| {
             target.prepare(notice.len(), troubles);
-            target.write_whole(notice, level).is_ok()
+            target.write_whole(notice, level)
         };
-        let is_written = match &self.form {
+        match &self.form {
             None => write(target, &notice),
             Some(form) => target.formed(form, &notice, letterhead, write),
-        };
-        if is_written {
-            target.lost = 0;
-        }
-        is_written
+        }?;
+        target.lost = 0;
+        Ok(())
     }
 
     /// Returns its state; `None` if it is busy with a line that nobody reads.
     pub(crate) fn health(&self) -> Option<OutputHealth> {
-        let target = self.target.try_lock_for(Duration::from_millis(50))?;
+        let target = self.target.try_write_for(Duration::from_millis(50))?;
         let of_file = match &target.writer {
             Writer::File(file) => file.problem().map(str::to_owned),
             _ => None,
@@ -253,25 +266,27 @@ impl Sink {
 
     /// Opens the file of this name again before the next line: after a rotation it is another one.
     pub(crate) fn reopen(&self) {
-        self.target.lock().reopen = true;
+        self.target.write().reopen = true;
     }
 
     /// Waits for lines that are on their way, and says how many were lost; false on timeout.
     pub(crate) fn flush(&self, budget: Duration, letterhead: &Letterhead<'_>) -> bool {
         let started = Instant::now();
-        let Some(mut target) = self.target.try_lock_for(budget) else {
+        let Some(mut target) = self.target.try_write_for(budget) else {
             return false;
         };
+        target.settle_torn();
         if target.lost > 0 {
             if let Writer::Stream(stream) = &mut target.writer {
                 stream
                     .patience
                     .grant(budget.saturating_sub(started.elapsed()));
             }
-            self.report_lost(&mut target, Level::Error, letterhead, &mut Vec::new());
+            // what stays lost is in its state
+            let _ = self.report_lost(&mut target, Level::Error, letterhead, &mut Vec::new());
         }
         match &mut target.writer {
-            Writer::Given(writer) => caught(|| writer.flush().is_ok()).unwrap_or(false),
+            Writer::Given(writer) => caught(|| writer.get_mut().flush().is_ok()).unwrap_or(false),
             _ => true,
         }
     }
@@ -280,7 +295,7 @@ impl Sink {
 impl Target {
     /// Whatever the application gave.
     pub(crate) fn given(writer: Box<dyn Write + Send>) -> Self {
-        Self::new(Writer::Given(writer))
+        Self::new(Writer::Given(Mutex::new(writer)))
     }
 
     fn standard(stream: Option<(File, bool)>, blocking: bool) -> (Self, bool) {
@@ -311,7 +326,7 @@ impl Target {
         }
     }
 
-    fn close(mut target: MutexGuard<'_, Self>) {
+    fn close(mut target: RwLockWriteGuard<'_, Self>) {
         let writer = std::mem::replace(&mut target.writer, Writer::Closed);
         drop(target);
         // a writer of the application may log at its end, or panic
@@ -323,21 +338,54 @@ impl Target {
         !self.torn && !self.is_failing && self.lost == 0
     }
 
+    /// Writes a line while other threads write theirs, if nothing is wrong.
+    #[inline]
+    fn write_beside(&self, line: &[u8]) -> Passed {
+        match &self.writer {
+            Writer::File(file) if self.is_clear() && !self.reopen && !file.is_torn() => {
+                file.write_beside(line)
+            }
+            _ => Passed::Not,
+        }
+    }
+
+    /// Looks at lines that were written in part beside those of other threads, before anything else is written. If the file ends with
+    /// a line, one came right after such a part: it is no line of its own, and so is lost, whoever wrote it. There may be more of them.
+    #[inline]
+    fn settle_torn(&mut self) {
+        if let Writer::File(file) = &mut self.writer
+            && file.take_torn()
+        {
+            self.settle();
+        }
+    }
+
+    #[cold]
+    fn settle(&mut self) {
+        match &self.writer {
+            Writer::File(file) if !file.ends_within_a_line() => {
+                self.lost += 1;
+                self.lost_in_all += 1;
+            }
+            _ => self.torn = true,
+        }
+    }
+
     /// Writes a line in another form than ours.
     #[cold]
-    fn formed(
+    fn formed<R>(
         &mut self,
         form: &JsonForm,
         line: &[u8],
         letterhead: &Letterhead<'_>,
-        write: impl FnOnce(&mut Self, &[u8]) -> bool,
-    ) -> bool {
+        write: impl FnOnce(&mut Self, &[u8]) -> R,
+    ) -> R {
         let mut formed = std::mem::take(&mut self.formed);
         formed.clear();
         form.write(line, letterhead.service, &mut formed);
-        let is_written = write(self, &formed);
+        let result = write(self, &formed);
         self.formed = formed;
-        is_written
+        result
     }
 
     #[inline]
@@ -372,7 +420,11 @@ impl Target {
     fn prepare(&mut self, line: usize, troubles: &mut Vec<Trouble>) {
         if let Writer::File(file) = &mut self.writer {
             let asked = std::mem::take(&mut self.reopen);
+            let before = file.identity();
             troubles.extend(file.prepare(line, asked));
+            if self.torn && file.identity() != before {
+                self.torn = file.ends_within_a_line();
+            }
         }
     }
 

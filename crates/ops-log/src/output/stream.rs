@@ -169,6 +169,30 @@ mod unix {
         metadata.is_ok_and(|metadata| metadata.file_type().is_char_device())
     }
 
+    /// Kinds of file systems that append what is written at once as a whole, by the number that `statfs` has for them.
+    #[cfg(target_os = "linux")]
+    const LOCAL: [u32; 7] = [
+        0xef53,      // ext2 to ext4
+        0x5846_5342, // XFS
+        0x9123_683e, // btrfs
+        0x2fc1_2fc1, // ZFS
+        0xf2f5_2010, // F2FS
+        0x0102_1994, // tmpfs
+        0x794c_7630, // overlayfs
+    ];
+
+    /// Reports whether lines that are appended to a file at the same time stay apart.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_on_local_disk(file: &File) -> bool {
+        // the number has 32 bits, with or without a sign
+        rustix::fs::fstatfs(file).is_ok_and(|found| LOCAL.contains(&(found.f_type as u32)))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn is_on_local_disk(_: &File) -> bool {
+        false
+    }
+
     /// Writes as much as is taken now, even to a file that was opened to wait.
     #[cfg(target_os = "linux")]
     #[inline]
@@ -241,6 +265,10 @@ mod other {
         false
     }
 
+    pub(crate) fn is_on_local_disk(_: &File) -> bool {
+        false
+    }
+
     pub(crate) fn write_at_once(_: &File, _: &[u8]) -> io::Result<AtOnce> {
         Ok(AtOnce::Unsupported)
     }
@@ -252,11 +280,11 @@ mod other {
 
 #[cfg(not(unix))]
 pub(crate) use other::{
-    has_no_reader, is_device, is_pipe, is_writable, may_stall, stderr, stdout, without_waiting,
-    write_at_once,
+    has_no_reader, is_device, is_on_local_disk, is_pipe, is_writable, may_stall, stderr, stdout,
+    without_waiting, write_at_once,
 };
 #[cfg(unix)]
 pub(crate) use unix::{
-    has_no_reader, is_device, is_pipe, is_writable, may_stall, stderr, stdout, without_waiting,
-    write_at_once,
+    has_no_reader, is_device, is_on_local_disk, is_pipe, is_writable, may_stall, stderr, stdout,
+    without_waiting, write_at_once,
 };

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 use crate::Level;
 use crate::output::log_file::{self, LogFile};
 use crate::output::rotation::Rotation;
@@ -26,7 +28,7 @@ pub(super) enum Writer {
     /// Something with a reader at its other end, which may stall.
     Stream(Stream),
     /// Whatever the application gave.
-    Given(Box<dyn Write + Send>),
+    Given(Mutex<Box<dyn Write + Send>>),
     /// The stream was closed before we started.
     Gone,
     /// Another configuration is applied, whose outputs have the lines.
@@ -89,7 +91,7 @@ impl Writer {
             Self::File(file) => write_chunks(bytes, usize::MAX, |chunk| file.write(chunk)),
             Self::Device(file) => write_chunks(bytes, usize::MAX, |chunk| (&**file).write(chunk)),
             Self::Given(writer) => write_chunks(bytes, usize::MAX, |chunk| {
-                caught(|| writer.write(chunk))
+                caught(|| writer.get_mut().write(chunk))
                     .unwrap_or_else(|| Err(io::Error::other("the writer panicked")))
             }),
             Self::Stream(stream) => stream.write_all(bytes, level),

@@ -63,7 +63,7 @@ impl ActiveConfig {
     #[inline(always)]
     pub(crate) fn now(&self, asks_others: bool) -> SystemTime {
         match &self.clock {
-            Some(clock) if asks_others => told_by(clock),
+            Some(clock) if asks_others => time_of(clock),
             _ => SystemTime::now(),
         }
     }
@@ -78,6 +78,6 @@ impl ActiveConfig {
 }
 
 #[inline(never)]
-fn told_by(Clock(clock): &Clock) -> SystemTime {
+fn time_of(Clock(clock): &Clock) -> SystemTime {
     caught(|| clock()).unwrap_or_else(SystemTime::now)
 }

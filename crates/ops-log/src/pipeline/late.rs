@@ -77,7 +77,7 @@ impl State {
     fn write_late(&self, buffer: &LateBuffer) {
         let (lines, cut) = buffer.take();
         if cut > 0 {
-            let meta = of_late(&"late_lines_cut");
+            let meta = RecordMeta::own_warning(&"late_lines_cut");
             self.write(&meta, &[], &mut |line| {
                 line.field("lines", |line| scalars::integer(cut, line.json()));
                 line.late();
@@ -167,17 +167,6 @@ impl Drop for Running {
     }
 }
 
-fn of_late(event: &'static &'static str) -> RecordMeta<'static> {
-    RecordMeta {
-        level: Level::Warning,
-        logger: Some("ops_log"),
-        event,
-        module: None,
-        location: None,
-        always: true,
-    }
-}
-
 impl PipelineRef {
     pub(crate) fn set_late_lines(
         &self,
@@ -200,7 +189,7 @@ impl PipelineRef {
         }
         self.levels_changed();
         self.log_late(
-            &"late_lines_changed",
+            "late_lines_changed",
             &change,
             &before,
             &change.late,
@@ -212,13 +201,13 @@ impl PipelineRef {
     /// A line whatever the level is, as for a level.
     pub(super) fn log_late(
         &self,
-        event: &'static &'static str,
+        event: &str,
         change: &LateOverride,
         from: &LateLines,
         to: &LateLines,
         ttl: Option<Duration>,
     ) {
-        self.write(&of_late(event), &[], &mut |line| {
+        self.write(&RecordMeta::own_warning(&event), &[], &mut |line| {
             line.field("from", |line| line.text(&from.to_string()));
             line.field("to", |line| line.text(&to.to_string()));
             if let Some(ttl) = ttl {

@@ -76,7 +76,7 @@ impl PipelineRef {
                 self.log_override("log_level_reverted", &over, now, None);
             }
             Reverted::Late(change, now) => {
-                self.log_late(&"late_lines_reverted", &change, &change.late, &now, None);
+                self.log_late("late_lines_reverted", &change, &change.late, &now, None);
             }
         }
     }
@@ -95,15 +95,7 @@ impl PipelineRef {
         } else {
             &change.target
         };
-        let meta = RecordMeta {
-            level: Level::Warning,
-            logger: Some("ops_log"),
-            event: &event,
-            module: None,
-            location: None,
-            always: true,
-        };
-        self.write(&meta, &[], &mut |line| {
+        self.write(&RecordMeta::own_warning(&event), &[], &mut |line| {
             line.field("target", |line| line.text(target));
             line.field("from", |line| line.text(change.before));
             line.field("to", |line| line.text(to));

@@ -224,7 +224,7 @@ impl State {
                 return self.hand_over(buffers, meta.level, asks_others, &is_wanted);
             }
             None => {
-                // no output took it, and none has scrubbed it
+                // outputs scrub what they write, and this line went to none
                 scrub(buffers, &active.format);
                 false
             }
@@ -246,7 +246,7 @@ impl State {
     ) {
         loop {
             let handed = self.active.with(|active| {
-                // a secret that was registered since
+                // a secret may have been registered meanwhile
                 scrub(buffers, &active.format);
                 let at = active.now(asks_others);
                 let letterhead = active.letterhead(at);
@@ -381,7 +381,8 @@ impl State {
         let started = Instant::now();
         let is_flushed = self.active.load().as_ref().is_none_or(|active| {
             let letterhead = active.letterhead(SystemTime::now());
-            active.outputs.flush(budget, &letterhead)
+            // it runs a writer of the application, whose lines would wait for the lock that it has
+            reentry::guarded(|| active.outputs.flush(budget, &letterhead)).unwrap_or(false)
         });
         let left = budget.saturating_sub(started.elapsed());
         self.active.wait_for_closings(left) && is_flushed
@@ -454,7 +455,7 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// As [`init`](crate::init).
+    /// Fails as [`init`](crate::init) does.
     pub fn new(config: Config) -> Result<Self, Error> {
         let state = Arc::new(State::new());
         let config = config.checked()?;
@@ -471,7 +472,7 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// As [`init`](crate::init); the configuration before stays.
+    /// Fails as [`init`](crate::init) does; the configuration before stays.
     pub fn configure(&self, config: Config) -> Result<(), Error> {
         self.0.configure(&config.checked()?)
     }
@@ -480,7 +481,7 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// As [`set_level`](crate::set_level).
+    /// Fails as [`set_level`](crate::set_level) does.
     pub fn set_level(
         &self,
         target: &str,
@@ -506,7 +507,7 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// As [`set_late_lines`](crate::set_late_lines).
+    /// Fails as [`set_late_lines`](crate::set_late_lines) does.
     pub fn set_late_lines(
         &self,
         late: LateLines,

@@ -22,7 +22,7 @@ impl TraceSampling {
 
     /// Reports whether the trace of a line is sampled; lines without a trace are.
     pub(crate) fn keeps(&self, bound: &[&Arc<BoundFields>], context: Option<&BoundFields>) -> bool {
-        // what is bound is what the line will say
+        // a bound trace id is the one that the line shows, whatever trace is current
         let layers = bound.iter().rev().map(|layer| &***layer).chain(context);
         let trace = layers.filter_map(trace_of).next();
         let trace = trace.or_else(|| {

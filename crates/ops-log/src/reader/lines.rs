@@ -105,7 +105,7 @@ impl LineBuffer {
         self.start = end + 1;
         self.searched = self.start;
         self.overlong = false;
-        // what belongs to this end is no line that is there
+        // the rest of a two-byte line end is not an empty line
         self.skip();
         Some(line)
     }

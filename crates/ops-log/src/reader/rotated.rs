@@ -4,6 +4,8 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::output::rotation::behind_links;
+
 /// Numbers in a row without a file that end the search: during a rotation one is missing.
 const MAX_HOLE: u32 = 3;
 /// Files that are open before and behind the one that is read, each.
@@ -13,7 +15,7 @@ const MAX_TRIES: usize = 20;
 
 /// Returns the files of a rotated log that are there, the oldest first and `path` last: `app.log.2`, `app.log.1`, `app.log`.
 ///
-/// One or two missing numbers are passed over, and so is what is no regular file.
+/// If `path` is a link, the older files are beside the file that it leads to. One or two missing numbers are passed over, and so is what is no regular file.
 pub fn with_rotated(path: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = numbered(path).filter(|file| file != path).collect();
     files.reverse();
@@ -47,10 +49,11 @@ fn open_regular(name: &Path) -> Option<File> {
 }
 
 fn name(path: &Path, number: u32) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    if number > 0 {
-        name.push(format!(".{number}"));
+    if number == 0 {
+        return path.to_owned();
     }
+    let mut name = behind_links(path).into_os_string();
+    name.push(format!(".{number}"));
     name.into()
 }
 

@@ -53,7 +53,7 @@ impl StoredLine {
     ///
     /// # Errors
     ///
-    /// As [`parse`](Self::parse).
+    /// Fails as [`parse`](Self::parse) does.
     pub fn parse_with(text: &str, form: &JsonForm) -> Result<Self, ParseLineError> {
         let Entries(entries) = entries(text)?;
         Ok(Self::of(entries, form))
@@ -218,7 +218,8 @@ fn json_escaped(text: &str) -> Vec<u8> {
 /// A value as JSON without characters that move a cursor.
 fn shown_value(key: &str, value: &RawValue) -> Vec<u8> {
     let mut json = Vec::new();
-    match Nested::write(&Raw::new(value.get()), key.as_bytes(), &SHOW_ALL, &mut json) {
+    let raw = Raw::to_show(value.get());
+    match Nested::write(&raw, key.as_bytes(), &SHOW_ALL, &mut json) {
         // JSON, and more than we would write: a number beyond all numbers, or deeper lists
         Written::Failed => escaped(value.get()).into_bytes(),
         _ => json,

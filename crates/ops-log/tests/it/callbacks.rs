@@ -1,7 +1,11 @@
 //! Code of the application that runs while a line is written, and panics.
 
 use std::cell::RefCell;
+use std::io::{self, Write};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use ops_log::{Config, Output, Pipeline, info};
 
@@ -88,6 +92,54 @@ fn a_writer_that_panics_loses_its_line_and_the_others_get_theirs() {
     assert_eq!(lines.matches("log_output_failed").count(), 1, "{lines}");
     assert_eq!(pipeline.stats().dropped, 2);
     assert!(!pipeline.flush(std::time::Duration::from_secs(1)));
+}
+
+/// Logs while it is flushed, and while it writes if it failed before.
+struct Chatty {
+    pipeline: Arc<OnceLock<Pipeline>>,
+    is_full: Arc<AtomicBool>,
+}
+
+impl Chatty {
+    fn log(&self) {
+        if let Some(pipeline) = self.pipeline.get() {
+            info!(pipeline.root(), "from_the_writer");
+        }
+    }
+}
+
+impl Write for Chatty {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.log();
+        match self.is_full.load(Ordering::Relaxed) {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(line.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.log();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_writer_that_logs_while_it_is_flushed_stops_nobody() {
+    for is_full in [false, true] {
+        let is_full = Arc::new(AtomicBool::new(is_full));
+        let writer = Chatty {
+            pipeline: Arc::default(),
+            is_full: is_full.clone(),
+        };
+        let known = writer.pipeline.clone();
+        let config = Config::new().stdout(false).output(Output::writer(writer));
+        let pipeline = known.get_or_init(|| Pipeline::new(config).unwrap()).clone();
+        info!(pipeline.root(), "asked");
+        is_full.store(false, Ordering::Relaxed);
+        let (done, flushed) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(pipeline.flush(Duration::from_secs(20))));
+        assert_eq!(flushed.recv_timeout(Duration::from_secs(60)), Ok(true));
+    }
 }
 
 #[test]
