@@ -59,9 +59,9 @@
 //! - Lines that are kept for a request ([`LateLines`]) are redacted before they are kept; a request keeps at most
 //!   [`MAX_LATE_REQUEST_BYTES`], all together [`MAX_LATE_BYTES`]. While none are kept they cost nothing.
 //! - Values of 8 bytes and more given to [`redact`](fn@redact) are in no line, nor in what is left of a value that is cut,
-//!   in none of the forms that JSON, `Debug` and percent-encoding give them, nested in each other or not. Base64 and other
-//!   encodings are not undone. Values under [`DENIED_KEYS`] are in no line either, at any depth, and neither are passwords
-//!   and tokens in URLs.
+//!   in none of the forms that JSON, `Debug`, percent-encoding and HTML give them, nested in each other or not, nor in base64 without
+//!   line breaks. Other encodings are not undone. Values under [`DENIED_KEYS`] are in no line either, at any depth, and neither
+//!   are passwords and tokens in URLs, connection strings and cookies.
 //! - Once warm, a line allocates nothing. With 10 fields it takes 0.54 of slog-json's time and 0.07 of
 //!   `tracing-subscriber`'s JSON, with 10 bound fields 0.35 of slog-json's, disabled two nanoseconds: `cargo bench -p
 //!   ops-log` measures it.

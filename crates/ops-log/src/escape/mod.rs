@@ -213,7 +213,7 @@ fn is_harmless(c: char) -> bool {
 }
 
 /// `\u001b`; what is escaped is below 0x10000.
-pub(crate) fn unicode(code: u32, out: &mut Vec<u8>) {
+fn unicode(code: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\\u");
     out.extend([12, 8, 4, 0].map(|shift| HEX[(code >> shift & 15) as usize]));
 }
@@ -231,12 +231,12 @@ pub(crate) fn hex<'a>(bytes: &[u8], digits: &'a mut [u8; 32]) -> &'a str {
     std::str::from_utf8(&digits[..end]).unwrap_or_default()
 }
 
-/// Reports whether there is a colon, a question mark or a `#` in the text.
+/// Reports whether there is a colon, a semicolon, a question mark or a `#` in the text.
 pub(crate) const fn has_url_marks(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
-        if matches!(bytes[at], b':' | b'?' | b'#') {
+        if matches!(bytes[at], b':' | b';' | b'?' | b'#') {
             return true;
         }
         at += 1;

@@ -189,8 +189,8 @@ fn parse_directive(directive: &str) -> Result<(&str, Threshold), Reason> {
     if directive.contains(['[', ']', '{', '}']) {
         return Err(Reason::Span);
     }
-    // quotes that a file of variables keeps, and separators of others: no target has them
-    let is_foreign = directive.contains(['"', '\'', '`', ';', '|']);
+    // quotes that a file of variables keeps, separators, patterns and negations of others: no target has them
+    let is_foreign = directive.contains(['"', '\'', '`', ';', '|', '*', '!', '<', '>', '(', ')']);
     if is_foreign || (directive.contains(char::is_whitespace) && !directive.contains('=')) {
         return Err(Reason::Unknown);
     }
@@ -205,7 +205,7 @@ fn parse_directive(directive: &str) -> Result<(&str, Threshold), Reason> {
             Some(threshold) => Ok(("", threshold)),
             None if directive.bytes().all(|byte| byte.is_ascii_digit()) => Err(Reason::Unknown),
             None if ends_in_a_level(directive) => Err(Reason::Unknown),
-            None => match almost_a_level(directive) {
+            None => match level_of_others(directive).or_else(|| almost_a_level(directive)) {
                 Some(level) => Err(Reason::AlmostLevel(level)),
                 None => Ok((directive, Threshold::from(Level::Trace))),
             },
@@ -217,6 +217,19 @@ fn parse_directive(directive: &str) -> Result<(&str, Threshold), Reason> {
 fn ends_in_a_level(directive: &str) -> bool {
     let parts = directive.rsplit_once(':');
     parts.is_some_and(|(target, level)| !target.ends_with(':') && Threshold::parse(level).is_some())
+}
+
+/// The level that a word means elsewhere; such a word is no target.
+fn level_of_others(word: &str) -> Option<&'static str> {
+    Some(match word.to_ascii_lowercase().as_str() {
+        "all" | "any" | "everything" => "trace",
+        "verbose" | "fine" => "debug",
+        "notice" => "info",
+        "severe" => "error",
+        "alert" | "emerg" | "emergency" => "critical",
+        "none" | "nothing" | "silent" | "quiet" | "disabled" => "off",
+        _ => return None,
+    })
 }
 
 /// The level that a word is a slip of the pen from; such a word is no target.

@@ -22,7 +22,7 @@ pub const MAX_LATE_BYTES: usize = 16 * 1024 * 1024;
 /// `http::AccessLog`, across `.await`, in work that was spawned with its context, and from threads that it was carried to; work
 /// that outlives its request keeps nothing more. A line that any output takes at once is not kept, and outputs with a filter of
 /// their own get no late lines. As text, in a configuration file and in `OPS_LOG_LATE_LINES`: `debug`, `info,my_crate=debug >
-/// 500ms` (slow from half a second on), `debug > never` (for failed requests only), or `off`.
+/// 500ms` (slow from half a second on), `debug > never` (for failed requests only), or `off`, which `none` is too.
 ///
 /// ```
 /// use ops_log::{Config, LateLines, Level};
@@ -92,7 +92,8 @@ impl FromStr for LateLines {
             text: text.to_owned(),
             reason,
         };
-        if text.trim().eq_ignore_ascii_case("off") {
+        let word = text.trim();
+        if word.eq_ignore_ascii_case("off") || word.eq_ignore_ascii_case("none") {
             return Ok(Self::off());
         }
         let (filter, slow) = match text.split_once('>') {

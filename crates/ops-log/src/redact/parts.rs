@@ -58,13 +58,13 @@ impl Parts {
             clear_from = place.end;
             let encoded = &text[place];
             let decoded = url::percent_decoded(encoded);
-            // one that is no text is found as it is encoded here
-            let is_text = !decoded.contains(char::REPLACEMENT_CHARACTER);
-            self.secret.push(if is_text {
-                decoded.into_owned()
-            } else {
-                encoded.to_owned()
-            });
+            // in a connection string it is no code, and one that is no text is found as it is encoded here
+            if decoded != encoded {
+                self.secret.push(encoded.to_owned());
+            }
+            if !decoded.contains(char::REPLACEMENT_CHARACTER) {
+                self.secret.push(decoded.into_owned());
+            }
         }
         self.clear.push(text[clear_from..].to_owned());
     }

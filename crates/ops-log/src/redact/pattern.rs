@@ -3,24 +3,28 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind, packed};
 
 use crate::redact::deny::{self, DenyList};
 use crate::redact::encoding::{Decoded, ENTITIES, ENTITY_LEVELS, PERCENT_LEVELS};
-use crate::redact::{MIN_REDACTED_BYTES, parts};
+use crate::redact::{MIN_REDACTED_BYTES, base64, parts};
 
 /// Beginnings are this long if the value allows it.
 const ANCHOR_BYTES: usize = 8;
 /// Length of a beginning that is found rarely enough.
 const ENOUGH_BYTES: usize = 3;
-/// Beginnings of one value, at most; with more they get shorter.
+/// Length of a beginning that is found rarely enough if a sign of it is encoded.
+const ENCODED_BYTES: usize = 5;
+/// Beginnings of one value, at most, and twice as many if they are short; with more they get shorter.
 const MAX_ANCHORS: usize = 32;
+/// Beginnings of all values up to which the search takes the faster form, which needs the memory of a few megabytes.
+const MAX_FAST_ANCHORS: usize = 400;
 /// Longest form of one byte: percent-encoding has three, `\u00e9` six, and each level of nesting doubles backslashes.
 const FORM_BYTES: usize = 8;
 /// Length of the longest form of one character behind the start of a match that is encoded.
 const MAX_ENCODED_BYTES: usize = 64;
-/// Number of characters that are compared before a text is decoded for all of them.
-const PROBED_CHARACTERS: usize = 4;
+/// Length of what is decoded first of a text that begins like a value; then it is twice as long each time.
+const FIRST_DECODED_BYTES: usize = 2 * MAX_ENCODED_BYTES;
 /// Upper limit of what is kept of a value that is cut, until it has been scrubbed.
 const MAX_FORM_BYTES: usize = 64 * 1024;
 
@@ -28,6 +32,8 @@ const MAX_FORM_BYTES: usize = 64 * 1024;
 pub(crate) struct Patterns {
     patterns: Vec<Pattern>,
     finder: AhoCorasick,
+    /// Finds one of a few beginnings with vector instructions, if the processor has them.
+    quick: Option<packed::Searcher>,
     /// For each beginning the patterns that it belongs to.
     owners: Vec<Vec<u32>>,
     longest_form: usize,
@@ -38,7 +44,7 @@ impl Patterns {
     pub(crate) fn new<'a>(values: impl Iterator<Item = &'a String>) -> Option<Self> {
         let mut patterns: Vec<Pattern> =
             deny::with_current(|deny| values.flat_map(|value| Pattern::of(value, deny)).collect());
-        patterns.sort_by(|a, b| a.0.cmp(&b.0));
+        patterns.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         patterns.dedup_by(|a, b| a.0 == b.0);
         let mut owners: Vec<Vec<u32>> = Vec::new();
         let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
@@ -57,11 +63,14 @@ impl Patterns {
         let longest = patterns.iter().map(bytes).max()?;
         let finder = AhoCorasick::builder()
             .match_kind(MatchKind::Standard)
+            .kind((anchors.len() <= MAX_FAST_ANCHORS).then_some(AhoCorasickKind::DFA))
             .build(&anchors)
             .ok()?;
+        let quick = packed::Config::new().builder().extend(&anchors).build();
         Some(Self {
             patterns,
             finder,
+            quick,
             owners,
             longest_form: (longest * FORM_BYTES).min(MAX_FORM_BYTES),
         })
@@ -74,7 +83,10 @@ impl Patterns {
     /// Reports whether any value may be in the text.
     #[inline]
     pub(crate) fn may_match(&self, text: &[u8]) -> bool {
-        self.finder.is_match(text)
+        match &self.quick {
+            Some(quick) => quick.find(text).is_some(),
+            None => self.finder.is_match(text),
+        }
     }
 
     /// Adds the places of all values; they may overlap.
@@ -93,29 +105,59 @@ impl Patterns {
 struct Pattern(Box<[char]>);
 
 impl Pattern {
-    /// The value, the same without the white space around it, and each of its lines and of the secrets in it that is long enough; the
-    /// frame lines of a PEM file are no secret.
+    /// The value, the same without the white space around it, and each of its lines and of the secrets in it that is long enough, and
+    /// base64 of all but the lines; the frame lines of a PEM file are no secret. Variables hold a file in one line, with `\\n` for the
+    /// line breaks, which its reader puts back.
     fn of(value: &str, deny: &DenyList) -> Vec<Self> {
         let parts = parts::of(value, deny);
         let lines = value
             .split(['\n', '\r'])
-            // variables hold a file in one line, whose reader puts the line breaks back
             .flat_map(|line| line.split("\\n"))
             .map(str::trim)
             .filter(|line| !line.starts_with("-----"));
-        [value, value.trim()]
+        let is_long = |text: &&str| text.len() >= MIN_REDACTED_BYTES;
+        let parts = || parts.iter().map(String::as_str);
+        let trimmed = value.trim();
+        let file = trimmed
+            .contains("\\n")
+            .then(|| trimmed.replace("\\n", "\n"));
+        let encoded: Vec<String> = std::iter::once(trimmed)
+            .chain(file.as_deref().map(str::trim))
+            .chain(parts())
+            .filter(is_long)
+            .flat_map(base64::of)
+            .collect();
+        let mut texts: Vec<&str> = [value, trimmed]
             .into_iter()
             .chain(lines)
-            .chain(parts.iter().map(String::as_str))
-            .filter(|text| text.len() >= MIN_REDACTED_BYTES)
+            .chain(parts())
+            .filter(is_long)
+            .chain(encoded.iter().map(String::as_str))
+            .collect();
+        // a value of one line is its line, too
+        texts.sort_unstable();
+        texts.dedup();
+        texts
+            .into_iter()
             .map(|text| Self(text.chars().collect()))
             .collect()
     }
 
     /// Beginnings of which every form has one.
     fn anchors(&self) -> Vec<Vec<u8>> {
-        let mut anchors = vec![Vec::new()];
+        // most go on with the next character, and those that end with an encoded one do not
+        let (mut anchors, mut ended) = (vec![Vec::new()], Vec::new());
         for (index, c) in self.0.iter().enumerate() {
+            let have = |bytes| anchors.iter().all(|anchor| anchor.len() >= bytes);
+            if have(ANCHOR_BYTES) {
+                break;
+            }
+            if c.is_ascii_alphanumeric() {
+                for anchor in &mut anchors {
+                    anchor.push(*c as u8);
+                }
+                continue;
+            }
             // behind the first character backslashes may stand here, any number of them
             let may_be_escaped = may_be_escaped(*c) && index >= ENOUGH_BYTES;
             if index > 0 && (takes_backslash(*c) || may_be_escaped) {
@@ -131,23 +173,39 @@ impl Pattern {
                 }
                 forms.dedup();
             }
-            let full = anchors.iter().all(|anchor| anchor.len() >= ANCHOR_BYTES);
-            if index > 0 && (full || anchors.len() * forms.len() > MAX_ANCHORS) {
+            // short ones are in many texts: better more of them
+            let at_most = if have(ENOUGH_BYTES) {
+                MAX_ANCHORS
+            } else {
+                2 * MAX_ANCHORS
+            };
+            if index > 0 && ended.len() + anchors.len() * forms.len() > at_most {
                 break;
             }
-            anchors = anchors
-                .iter()
-                .flat_map(|anchor| {
-                    forms
-                        .iter()
-                        .map(|form| [anchor.as_slice(), form.as_slice()].concat())
-                })
-                .collect();
+            let mut raw = [0; 4];
+            let raw = c.encode_utf8(&mut raw).as_bytes();
+            let mut longer = Vec::new();
+            for anchor in &anchors {
+                for form in &forms {
+                    let mut grown = [anchor.as_slice(), form].concat();
+                    if form != raw && grown.len() >= ENCODED_BYTES {
+                        // what the forms have in common is enough
+                        grown.truncate(ENCODED_BYTES.max(anchor.len() + 1));
+                        ended.push(grown);
+                    } else {
+                        longer.push(grown);
+                    }
+                }
+            }
+            anchors = longer;
+            ended.sort();
+            ended.dedup();
             if !c.is_ascii() {
                 // an escape of several pieces, of which only the first one is known to follow
                 break;
             }
         }
+        anchors.append(&mut ended);
         anchors
     }
 
@@ -157,49 +215,96 @@ impl Pattern {
         // backslashes before a match belong to the escape that it begins with
         let escaped = escaped.iter().any(|end| text[..start].ends_with(end));
         let found = escaped_at(&self.0, text, start, escaped);
-        found.or_else(|| {
-            // most anchors are no match: a few characters show it
-            let few = &self.0[..self.0.len().min(PROBED_CHARACTERS)];
-            escaped_at(few, text, start, escaped)
-                .or_else(|| encoded_at(few, text, start, escaped))?;
-            encoded_at(&self.0, text, start, escaped)
-        })
+        found
+            .ok()
+            .or_else(|| encoded_at(&self.0, text, start, escaped))
     }
 }
 
-/// Matches the value as it stands in a URL or in a page, encoded more than once, and escaped before.
+/// Matches the value as it stands in a URL or in a page, encoded more than once, and escaped before. Most of what begins like a
+/// value is none, so no more is decoded than a few times what matches.
 fn encoded_at(value: &[char], text: &[u8], start: usize, escaped: bool) -> Option<usize> {
     let longest = value.len().saturating_mul(MAX_ENCODED_BYTES);
-    let part = &text[start..text.len().min(start.saturating_add(longest))];
-    let levels = [(b'%', PERCENT_LEVELS), (b'&', ENTITY_LEVELS)];
-    levels.into_iter().find_map(|(mark, levels)| {
-        let mut decoded = Decoded::new(part, mark)?;
-        (0..levels).find_map(|_| {
-            decoded = decoded.next()?;
-            let end = escaped_at(value, &decoded.bytes, 0, escaped)?;
-            Some(start + decoded.ends[end - 1])
-        })
-    })
+    let whole = &text[start..text.len().min(start.saturating_add(longest))];
+    let mut len = FIRST_DECODED_BYTES;
+    loop {
+        let is_cut = len < whole.len();
+        let part = if is_cut { &whole[..len] } else { whole };
+        match encoded_in(value, part, is_cut, escaped) {
+            Ok(end) => return end.map(|end| start + end),
+            Err(Cut) => len *= 2,
+        }
+    }
 }
 
+/// The part ends where it might still matter.
+struct Cut;
+
+/// The end of the value in this part of a text, which begins with it if it has it.
+fn encoded_in(
+    value: &[char],
+    part: &[u8],
+    is_cut: bool,
+    escaped: bool,
+) -> Result<Option<usize>, Cut> {
+    let is_too_short = |found, text: &[u8]| {
+        let looked_at = match found {
+            Ok(end) => end,
+            Err(Differs(at)) => at,
+        };
+        is_cut && looked_at + MAX_ENCODED_BYTES > text.len()
+    };
+    // what is encoded may come after a long beginning that is not
+    if is_too_short(escaped_at(value, part, 0, escaped), part) {
+        return Err(Cut);
+    }
+    for (mark, levels) in [(b'%', PERCENT_LEVELS), (b'&', ENTITY_LEVELS)] {
+        let mut decoded = Decoded::new(part, mark);
+        for _ in 0..levels {
+            decoded = decoded.and_then(|text| text.next());
+            let Some(text) = &decoded else {
+                break;
+            };
+            let found = escaped_at(value, &text.bytes, 0, escaped);
+            if is_too_short(found, &text.bytes) {
+                return Err(Cut);
+            }
+            if let Ok(end) = found {
+                return Ok(Some(text.ends[end - 1]));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// A text that is not the value: the place of the first difference, behind the backslashes that belong to it.
+#[derive(Clone, Copy)]
+struct Differs(usize);
+
 /// Matches the value as it is, or behind any number of levels of escaping.
-fn escaped_at(value: &[char], text: &[u8], start: usize, mut escaped: bool) -> Option<usize> {
+fn escaped_at(
+    value: &[char],
+    text: &[u8],
+    start: usize,
+    mut escaped: bool,
+) -> Result<usize, Differs> {
     let mut at = start;
     for c in value {
         if *c == '\\' {
             // a level of escaping doubles them, and so they are one run
             let run = backslashes(text, at);
             if run == 0 && !escaped {
-                return None;
+                return Err(Differs(at));
             }
             at += run;
             escaped = true;
             continue;
         }
-        at = unit_end(*c, text, at, escaped)?;
+        // half of a sign has as many again
+        at = unit_end(*c, text, at, escaped).ok_or(Differs(at + 2 * backslashes(text, at)))?;
         escaped = false;
     }
-    Some(at)
+    Ok(at)
 }
 
 /// Reports whether some encoding puts a backslash before this character.
@@ -221,7 +326,7 @@ fn forms(c: char) -> Vec<Vec<u8>> {
     let mut raw = [0; 4];
     let raw = c.encode_utf8(&mut raw).as_bytes();
     let mut forms = vec![raw.to_vec()];
-    if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~') {
+    if c.is_ascii_alphanumeric() {
         return forms;
     }
     let hex = |byte: &u8| [format!("{byte:02x}"), format!("{byte:02X}")];

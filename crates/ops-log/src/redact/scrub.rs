@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 
 use crate::escape;
 use crate::redact::deny::DenyList;
@@ -163,7 +163,40 @@ fn replaced(text: &str, places: &[Range<usize>]) -> String {
 /// Reports whether there may be a URL or a query in the text.
 pub(crate) fn has_url(text: &[u8]) -> bool {
     static SCHEME_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("://"));
-    SCHEME_END.find(text).is_some() || memchr::memchr2(b'?', b'#', text).is_some()
+    SCHEME_END.find(text).is_some()
+        || memchr::memchr3(b'?', b'#', b';', text)
+            .is_some_and(|at| text[at] != b';' || has_query_or_pair(text))
+        || memchr::memchr(b'\\', text).is_some_and(|at| has_escaped_url(text, at))
+}
+
+/// Reports whether there is a `:\/` or the number of a mark of URLs, as JSON that is text here may have them; the first backslash is
+/// known.
+#[cold]
+fn has_escaped_url(text: &[u8], first: usize) -> bool {
+    let escapes = &text[first..];
+    let has_number = memmem::find_iter(escapes, b"\\u00").any(|at| {
+        // `#` and `/`, and `:`, `;` and `?`
+        matches!(escapes.get(at + 4), Some(b'2' | b'3'))
+    });
+    if has_number {
+        return true;
+    }
+    let mut rest = &text[first.saturating_sub(1)..];
+    while let Some(colon) = memchr::memchr(b':', rest) {
+        rest = &rest[colon + 1..];
+        let slashes = rest.iter().take_while(|byte| **byte == b'\\').count();
+        if slashes > 0 && rest.get(slashes) == Some(&b'/') {
+            return true;
+        }
+    }
+    false
+}
+
+/// The same for text with a `;`: a query, a fragment, or a pair, as in `GET /cart;jsessionid=ID` and in connection strings; the names
+/// of browsers have none of these.
+#[cold]
+fn has_query_or_pair(text: &[u8]) -> bool {
+    memchr::memchr3(b'?', b'#', b'=', text).is_some()
 }
 
 /// The length of the token that JSON text begins with: a string, a number, or one byte.

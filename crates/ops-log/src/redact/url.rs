@@ -1,40 +1,72 @@
-//! Credentials in URLs: `postgres://user:PASSWORD@host`, `https://TOKEN@host`, `?api_key=KEY`.
+//! Credentials in URLs: `postgres://user:PASSWORD@host`, `https://TOKEN@host`, `?api_key=KEY`; and in connection strings.
 
 use std::borrow::Cow;
+use std::net::Ipv6Addr;
 use std::ops::Range;
 
 use crate::redact::deny::DenyList;
-use crate::redact::encoding::Decoded;
+use crate::redact::encoding::{Decoded, PERCENT_LEVELS};
+use crate::redact::pairs;
 
 /// Ends of the names of parameters that sign a URL, which is a credential then.
-const SIGNATURES: [&str; 2] = ["sig", "signature"];
+const SIGNATURES: [&str; 3] = ["sig", "signature", "SharedAccessSignature"];
 
-/// The places of all credentials, from left to right.
+/// The places of all credentials, from left to right; also of URLs in JSON that is text here, where signs may be escaped.
 pub(crate) fn credentials(text: &str, deny: &DenyList) -> Vec<Range<usize>> {
+    let mut found = credentials_within(text, deny, PERCENT_LEVELS);
+    let unescaped = Decoded::new(text.as_bytes(), b'\\').and_then(|text| text.next());
+    if let Some(unescaped) = unescaped
+        && let Ok(text) = std::str::from_utf8(&unescaped.bytes)
+    {
+        let within = credentials_within(text, deny, PERCENT_LEVELS);
+        found.extend(within.into_iter().map(|place| unescaped.source(place)));
+        join(&mut found);
+    }
+    found
+}
+
+/// The same, also of a URL that is the value of a parameter, behind this many levels of percent-encoding.
+fn credentials_within(text: &str, deny: &DenyList, levels: usize) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     // most texts are no URLs: one look shows it
-    if memchr::memchr3(b':', b'?', b'#', text.as_bytes()).is_none() {
+    let has_paths = memchr::memchr(b';', text.as_bytes()).is_some();
+    if !has_paths && memchr::memchr3(b':', b'?', b'#', text.as_bytes()).is_none() {
         return found;
     }
-    let (mut from, mut word_end) = (0, 0);
+    if has_paths {
+        paths(text, deny, &mut found);
+        pairs::in_lists(text, deny, &mut found);
+    }
+    let (mut from, mut word_end, mut quotes) = (0, 0, Quotes::default());
+    let mut last_at = None;
     while let Some(at) = text[from..].find("://") {
         let (scheme_end, authority) = (from + at, from + at + 3);
         // once for each word, however often it has what looks like a scheme; an apostrophe may end it earlier
         let is_new = authority > word_end;
         if is_new || text[from..scheme_end].contains('\'') {
             let rest = &text[authority..];
-            let end = rest.find(end_at(text, authority));
+            let end = rest.find(quotes.end_at(text, authority));
             word_end = authority + end.unwrap_or(rest.len());
+            last_at = text[authority..word_end]
+                .rfind('@')
+                .map(|at| authority + at);
         }
         let word = &text[authority..word_end];
         let is_web = is_web(&text[..scheme_end]);
-        found.extend(in_authority(word, authority, is_web));
+        let last_at = last_at.and_then(|at| at.checked_sub(authority));
+        found.extend(in_authority(word, authority, last_at, is_web));
         if is_new {
             path_parameters(word, authority, is_web, deny, &mut found);
         }
         from = authority;
     }
-    parameters(text, deny, &mut found);
+    parameters(text, deny, levels, &mut found);
+    join(&mut found);
+    found
+}
+
+/// Sorts the places; those that overlap are one.
+fn join(found: &mut Vec<Range<usize>>) {
     found.sort_by_key(|range| range.start);
     found.dedup_by(|next, before| {
         let overlap = next.start < before.end;
@@ -43,21 +75,27 @@ pub(crate) fn credentials(text: &str, deny: &DenyList) -> Vec<Range<usize>> {
         }
         overlap
     });
-    found
 }
 
-/// The password between `://` and `@`; the user's name stays, unless it is all there is of a web address.
-fn in_authority(word: &str, start: usize, is_web: bool) -> Option<Range<usize>> {
+/// The password between `://` and `@`; the user's name stays, unless it is all there is of a web address. The last `@` of the
+/// word was looked for.
+fn in_authority(
+    word: &str,
+    start: usize,
+    last_at: Option<usize>,
+    is_web: bool,
+) -> Option<Range<usize>> {
     let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
     let userinfo = match authority.rfind('@') {
         Some(at) => &authority[..at],
-        // a password may hold what ends an authority: no port is such a word
+        // a password may hold a character that ends an authority; a port is digits only
+        None if is_bracketed(authority) => return None,
         None => {
             let (_, port) = authority.split_once(':')?;
             if port.bytes().all(|byte| byte.is_ascii_digit()) {
                 return None;
             }
-            &word[..word.rfind('@')?]
+            &word[..last_at?]
         }
     };
     match userinfo.find(':') {
@@ -66,6 +104,18 @@ fn in_authority(word: &str, start: usize, is_web: bool) -> Option<Range<usize>> 
         None => None,
     }
     .filter(|range| !range.is_empty())
+}
+
+/// Reports whether this is an IPv6 address in brackets, whose colons are no port's.
+fn is_bracketed(authority: &str) -> bool {
+    let parts = authority
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'));
+    parts.is_some_and(|(address, port)| {
+        let address = address.split('%').next().unwrap_or_default();
+        let is_port = |byte: u8| byte == b':' || byte.is_ascii_digit();
+        address.parse::<Ipv6Addr>().is_ok() && port.bytes().all(is_port)
+    })
 }
 
 /// Reports whether the text ends with `http` or `https`, in whatever case.
@@ -79,24 +129,73 @@ fn is_web(text: &str) -> bool {
 }
 
 /// Values of parameters whose names are denied, behind `?`, `&`, `;` or `#`; letters of the names may be percent-encoded.
-fn parameters(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
-    let mut from = 0;
+fn parameters(text: &str, deny: &DenyList, levels: usize, found: &mut Vec<Range<usize>>) {
+    let (mut from, mut quotes) = (0, Quotes::default());
     while let Some(mark) = text[from..].find(['?', '#']) {
         let mut at = from + mark + 1;
-        let is_end = end_at(text, at);
+        let is_end = quotes.end_at(text, at);
+        let mut end = 0;
         loop {
-            let rest = &text[at..];
-            let len = rest
-                .find(|c| is_end(c) || matches!(c, '&' | ';' | '#'))
-                .unwrap_or(rest.len());
-            found.extend(denied_value(&rest[..len], at, deny));
-            at += len;
+            if end < at {
+                let rest = &text[at..];
+                let len = rest.find(|c| is_end(c) || matches!(c, '&' | ';' | '#'));
+                end = at + len.unwrap_or(rest.len());
+            }
+            // a value that is a URL may have a query of its own
+            let query = text[at..end].find('?').map_or(end, |len| at + len);
+            let denied = match text[at..query].contains('=') {
+                true => denied_value(&text[at..end], at, deny),
+                false => None,
+            };
+            at = match denied {
+                Some(place) => {
+                    found.push(place);
+                    end
+                }
+                None => {
+                    found.extend(encoded_value(&text[at..query], at, deny, levels));
+                    query
+                }
+            };
             match text[at..].chars().next() {
-                Some('&' | ';' | '#') => at += 1,
+                Some('&' | ';' | '#' | '?') => at += 1,
                 _ => break,
             }
         }
         from = at;
+    }
+}
+
+/// The place of the value of `name=value`, which stands here, if it is percent-encoded and has credentials: a URL to go on to.
+fn encoded_value(
+    parameter: &str,
+    at: usize,
+    deny: &DenyList,
+    levels: usize,
+) -> Option<Range<usize>> {
+    let value = parameter.find('=')? + 1;
+    let mut text = Cow::Borrowed(&parameter[value..]);
+    for left in (0..levels).rev() {
+        let Cow::Owned(decoded) = percent_decoded(&text) else {
+            break;
+        };
+        if !credentials_within(&decoded, deny, left).is_empty() {
+            return Some(at + value..at + parameter.len());
+        }
+        text = Cow::Owned(decoded);
+    }
+    None
+}
+
+/// Values of parameters of paths that have no scheme and no host before them.
+fn paths(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>>) {
+    let mut start = 0;
+    for word in text.split(is_end_of_word) {
+        if word.starts_with('/') {
+            path_parameters(word, start, true, deny, found);
+        }
+        start += word.len();
+        start += text[start..].chars().next().map_or(0, char::len_utf8);
     }
 }
 
@@ -121,7 +220,7 @@ fn path_parameters(
         let mut len = plain.unwrap_or(rest.len());
         if may_close && let Some(brace) = rest[..len].find("={") {
             let value = brace + 2;
-            match closing_brace(&rest[value..]) {
+            match pairs::closing(&rest[value..], '}') {
                 Some(end) => len = value + end + 1,
                 // nor does a later one: this is looked for once
                 None => may_close = false,
@@ -132,28 +231,19 @@ fn path_parameters(
     }
 }
 
-/// The place of the brace that ends a value; two of them stand for one within it.
-fn closing_brace(value: &str) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        at += value[at..].find('}')?;
-        match value[at + 1..].starts_with('}') {
-            true => at += 2,
-            false => return Some(at),
-        }
-    }
-}
-
 /// The place of the value of `name=value`, which stands here, if the name is denied.
 fn denied_value(parameter: &str, at: usize, deny: &DenyList) -> Option<Range<usize>> {
     let equals = parameter.find('=')?;
     let name = &percent_decoded(&parameter[..equals]);
+    let has_value = equals + 1 < parameter.len();
+    (has_value && is_denied(name, deny)).then_some(at + equals + 1..at + parameter.len())
+}
+
+/// Reports whether the value of a parameter of this name is a credential.
+pub(super) fn is_denied(name: &str, deny: &DenyList) -> bool {
     let last_word = name.rsplit(['-', '_']).next().unwrap_or(name);
-    let denied = deny.has(name.as_bytes())
-        || SIGNATURES
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(last_word));
-    (denied && equals + 1 < parameter.len()).then_some(at + equals + 1..at + parameter.len())
+    let mut signatures = SIGNATURES.iter();
+    deny.has(name.as_bytes()) || signatures.any(|known| known.eq_ignore_ascii_case(last_word))
 }
 
 /// The text with one level of percent-encoding taken back; what is no UTF-8 then is replaced.
@@ -164,13 +254,27 @@ pub(super) fn percent_decoded(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// White space and what stands around a URL in text, at this place of which it is. An apostrophe may be part of a URL: it ends one
-/// that stands behind another one.
-fn end_at(text: &str, place: usize) -> impl Fn(char) -> bool + Copy {
-    let is_end =
-        |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>' | '\\' | '`');
-    let before = &text[..place];
-    let word = before.rfind(is_end).map_or(before, |end| &before[end..]);
-    let is_quoted = word.contains('\'');
-    move |c| is_end(c) || (is_quoted && c == '\'')
+/// An apostrophe may be part of a URL: it ends one that stands behind another one in its word. Places are asked for from left to
+/// right.
+#[derive(Default)]
+struct Quotes {
+    looked_to: usize,
+    is_quoted: bool,
+}
+
+impl Quotes {
+    /// White space and what stands around a URL in text, at this place of which it is.
+    fn end_at(&mut self, text: &str, place: usize) -> impl Fn(char) -> bool + Copy + use<> {
+        let before = &text[self.looked_to.min(place)..place];
+        let word = before.rfind(is_end_of_word);
+        self.is_quoted &= word.is_none();
+        self.is_quoted |= before[word.unwrap_or(0)..].contains('\'');
+        self.looked_to = place;
+        let is_quoted = self.is_quoted;
+        move |c| is_end_of_word(c) || (is_quoted && c == '\'')
+    }
+}
+
+fn is_end_of_word(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>' | '\\' | '`')
 }

@@ -4,6 +4,8 @@ use std::fmt::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::escape;
+use crate::redact::deny::DenyList;
+use crate::redact::documents;
 use crate::render::losses::Counters;
 use crate::render::scalars::{self, MAX_VALUE_BYTES};
 
@@ -35,6 +37,24 @@ impl fmt::Write for Formatted<'_> {
 }
 
 impl Formatted<'_> {
+    /// The same without values under denied keys, if it is a JSON document.
+    #[inline]
+    pub(crate) fn without_denied(self, deny: &DenyList) -> Self {
+        if documents::is_one(self.text.as_bytes()) {
+            return self.document(deny);
+        }
+        self
+    }
+
+    #[cold]
+    fn document(mut self, deny: &DenyList) -> Self {
+        if let Some(hidden) = documents::hidden(self.text, deny) {
+            self.whole = self.whole.saturating_sub(self.text.len()) + hidden.len();
+            *self.text = hidden;
+        }
+        self
+    }
+
     /// As a JSON string; true where it was cut.
     pub(crate) fn write(&self, json: &mut Vec<u8>) -> bool {
         if self.whole > MAX_VALUE_BYTES {

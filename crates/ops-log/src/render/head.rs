@@ -27,6 +27,20 @@ pub(crate) struct RecordMeta<'a> {
     pub(crate) always: bool,
 }
 
+impl<'a> RecordMeta<'a> {
+    /// Begins a warning of this crate about itself, which every output gets.
+    pub(crate) fn own_warning(event: &'a dyn Event) -> Self {
+        Self {
+            level: Level::Warning,
+            logger: Some("ops_log"),
+            event,
+            module: None,
+            location: None,
+            always: true,
+        }
+    }
+}
+
 /// The text of an event: known, or to be formatted.
 pub(crate) trait Event {
     fn known(&self) -> Option<&str>;

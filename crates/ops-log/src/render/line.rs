@@ -3,8 +3,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::redact::REDACTED;
-use crate::redact::scrub;
+use crate::redact::{REDACTED, documents, scrub};
 use crate::render::bound::BoundFields;
 use crate::render::callback::caught;
 use crate::render::fields::{self, MAX_FIELDS, PendingField};
@@ -97,6 +96,9 @@ impl<'a> Line<'a> {
         let event_start = json.len() + 1;
         let mut truncated = 0;
         match meta.event.known() {
+            Some(text) if documents::is_one(text.as_bytes()) => {
+                truncated += u64::from(scalars::document(text, &format.deny, json));
+            }
             Some(text) if text.len() <= scalars::MAX_VALUE_BYTES => {
                 has_url |= scalars::quoted(text, json);
             }
@@ -107,6 +109,7 @@ impl<'a> Line<'a> {
             None => {
                 let mut text = std::mem::take(&mut buffers.text);
                 let event = formatted(&mut text, &meta.event.arguments(), counters);
+                let event = event.without_denied(&format.deny);
                 truncated += u64::from(event.write(json));
                 has_url |= scrub::has_url(text.as_bytes());
                 buffers.text = text;
@@ -383,12 +386,26 @@ impl<'a> Line<'a> {
 
     #[inline]
     pub(crate) fn text(&mut self, text: &str) {
+        if documents::is_one(text.as_bytes()) {
+            return self.document(text);
+        }
         let cut = scalars::text(text, self.json());
+        self.truncated += u64::from(cut);
+    }
+
+    /// Adds a text that may be a JSON document.
+    #[cold]
+    fn document(&mut self, text: &str) {
+        let json = &mut self.buffers.fields.json;
+        let cut = scalars::document(text, &self.format.deny, json);
         self.truncated += u64::from(cut);
     }
 
     /// The same, and it is looked at if there may be a URL or a query in it.
     fn seen_text(&mut self, text: &str) {
+        if documents::is_one(text.as_bytes()) {
+            return self.document(text);
+        }
         if text.len() > scalars::MAX_VALUE_BYTES {
             self.has_unseen = true;
             return self.text(text);
@@ -403,6 +420,7 @@ impl<'a> Line<'a> {
         }
         let mut text = std::mem::take(&mut self.buffers.text);
         let formatted = formatted(&mut text, arguments, self.counters);
+        let formatted = formatted.without_denied(&self.format.deny);
         let cut = formatted.write(self.json());
         self.truncated += u64::from(cut);
         self.buffers.text = text;
@@ -427,7 +445,12 @@ impl<'a> Line<'a> {
         let json = &mut self.buffers.fields.json;
         let (key, deny) = (json[self.key.clone()].to_vec(), &self.format.deny);
         match caught(|| Nested::write(value, &key, deny, json)) {
-            Some(Written::Whole) => {}
+            Some(Written::Whole) => {
+                let written = &self.buffers.fields.json[start..];
+                if documents::is_within(written) {
+                    self.nested_documents(start);
+                }
+            }
             Some(Written::TooLong) => self.truncated += 1,
             Some(Written::Failed) => self.counters.value_error(),
             None => {
@@ -435,6 +458,18 @@ impl<'a> Line<'a> {
                 self.counters.value_error();
                 self.text(PANICKED);
             }
+        }
+    }
+
+    /// Reads the texts of a nested value, which begins here, that are JSON documents.
+    #[cold]
+    fn nested_documents(&mut self, start: usize) {
+        let json = &mut self.buffers.fields.json;
+        let written = std::str::from_utf8(&json[start..]);
+        let hidden = written.map(|json| documents::hidden_within(json, &self.format.deny));
+        if let Ok(Some(hidden)) = hidden {
+            json.truncate(start);
+            json.extend_from_slice(hidden.as_bytes());
         }
     }
 

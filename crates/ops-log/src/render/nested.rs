@@ -7,7 +7,7 @@ use serde_json::ser::{CharEscape, Formatter};
 use crate::escape;
 use crate::redact::REDACTED;
 use crate::redact::deny::DenyList;
-use crate::render::raw::{Raw, is_scalar};
+use crate::render::raw::{Raw, is_number_beyond, is_scalar};
 use crate::render::scalars::{MAX_VALUE_BYTES, text};
 
 /// Nested values as compact JSON, in which denied keys have no value.
@@ -24,7 +24,7 @@ struct State<'a> {
     containers: Vec<Container>,
     /// Number of containers that are open around the value that is hidden.
     hidden_at: usize,
-    /// The text at the beginning of a list within a list, which may be the key of a pair.
+    /// The text at the beginning of a list within a list, or under `name` or `key` of an object, which may be the key of a pair.
     first: Vec<u8>,
 }
 
@@ -33,6 +33,9 @@ enum Container {
     Object {
         /// Length of the path to it.
         path: usize,
+        /// Set while the value under `name` or `key` is written.
+        in_name: bool,
+        name_is_denied: bool,
     },
     List {
         index: usize,
@@ -91,11 +94,13 @@ impl State<'_> {
     fn may_be_key_of_pair(&self) -> bool {
         matches!(
             self.containers.last(),
-            Some(Container::List {
-                index: 0,
-                within_list: true,
-                ..
-            })
+            Some(
+                Container::List {
+                    index: 0,
+                    within_list: true,
+                    ..
+                } | Container::Object { in_name: true, .. }
+            )
         )
     }
 
@@ -191,6 +196,9 @@ impl Formatter for Nested<'_> {
         if is_scalar(value) {
             return writer.write_all(value.as_bytes());
         }
+        if is_number_beyond(value) {
+            return write!(writer, "\"{value}\"");
+        }
         Err(io::Error::other("not a number"))
     }
 
@@ -214,13 +222,17 @@ impl Formatter for Nested<'_> {
     fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         let state = &mut *self.0.borrow_mut();
         let path = state.path.len();
-        state.containers.push(Container::Object { path });
+        state.containers.push(Container::Object {
+            path,
+            in_name: false,
+            name_is_denied: false,
+        });
         writer.write_all(b"{")
     }
 
     fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         let state = &mut *self.0.borrow_mut();
-        if let Some(Container::Object { path }) = state.containers.pop() {
+        if let Some(Container::Object { path, .. }) = state.containers.pop() {
             state.path.truncate(path);
         }
         writer.write_all(b"}")
@@ -289,7 +301,7 @@ impl Formatter for Nested<'_> {
         first: bool,
     ) -> io::Result<()> {
         let state = &mut *self.0.borrow_mut();
-        if let Some(Container::Object { path }) = state.containers.last() {
+        if let Some(Container::Object { path, .. }) = state.containers.last() {
             state.path.truncate(*path);
         }
         if !state.path.is_empty() {
@@ -313,7 +325,20 @@ impl Formatter for Nested<'_> {
         writer.write_all(b":")?;
         let state = &mut *self.0.borrow_mut();
         let key = &state.path[state.key_start..];
-        if !state.hidden.get() && state.deny.has_within(key, &state.path) {
+        let is = |word: &str| key.eq_ignore_ascii_case(word.as_bytes());
+        let is_value_of_pair = match state.containers.last_mut() {
+            Some(Container::Object {
+                in_name,
+                name_is_denied,
+                ..
+            }) => {
+                *in_name = is("name") || is("key");
+                *name_is_denied && is("value")
+            }
+            _ => false,
+        };
+        state.first.clear();
+        if !state.hidden.get() && (is_value_of_pair || state.deny.has_within(key, &state.path)) {
             write!(writer, "\"{REDACTED}\"")?;
             state.hide();
         }
@@ -321,7 +346,17 @@ impl Formatter for Nested<'_> {
     }
 
     fn end_object_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
-        self.0.borrow_mut().end_value();
+        let state = &mut *self.0.borrow_mut();
+        state.end_value();
+        if let Some(Container::Object {
+            in_name: in_name @ true,
+            name_is_denied,
+            ..
+        }) = state.containers.last_mut()
+        {
+            *in_name = false;
+            *name_is_denied |= state.deny.has(&state.first);
+        }
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::ser::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -14,6 +14,8 @@ const MAX_DEPTH: u8 = 127;
 pub(crate) struct Raw<'a> {
     text: &'a str,
     depth: u8,
+    /// A number beyond all types is an error, and not written as text.
+    is_shown: bool,
 }
 
 impl<'a> Raw<'a> {
@@ -21,6 +23,15 @@ impl<'a> Raw<'a> {
         Self {
             text: text.trim_ascii(),
             depth: MAX_DEPTH,
+            is_shown: false,
+        }
+    }
+
+    /// The same for people to read, where a number beyond all types does not look like text: it is an error.
+    pub(crate) fn to_show(text: &'a str) -> Self {
+        Self {
+            is_shown: true,
+            ..Self::new(text)
         }
     }
 
@@ -28,18 +39,27 @@ impl<'a> Raw<'a> {
         Self {
             text: value.get().trim_ascii(),
             depth: self.depth - 1,
+            is_shown: self.is_shown,
         }
     }
 }
 
-/// Reports whether this is a number, `true`, `false` or `null`, which are copied.
+/// Reports whether this is a number that readers take, `true`, `false` or `null`, which are copied.
 pub(crate) fn is_scalar(text: &str) -> bool {
-    let is_number = |text: &str| {
-        text.bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
-            && serde_json::from_str::<f64>(text).is_ok()
-    };
-    matches!(text, "true" | "false" | "null") || is_number(text)
+    matches!(text, "true" | "false" | "null")
+        || (has_bytes_of_numbers(text) && serde_json::from_str::<f64>(text).is_ok())
+}
+
+/// Reports whether this is a number that no type holds, such as `1e400`: readers refuse the whole line, so it is written as text.
+pub(crate) fn is_number_beyond(text: &str) -> bool {
+    has_bytes_of_numbers(text)
+        && serde_json::from_str::<f64>(text).is_err()
+        && serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+fn has_bytes_of_numbers(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
 }
 
 impl Serialize for Raw<'_> {
@@ -59,6 +79,9 @@ impl Serialize for Raw<'_> {
             }
             Some(b'"') => serializer.serialize_str(&read::<String, _>(self.text)?),
             _ if is_scalar(self.text) => read::<&RawValue, _>(self.text)?.serialize(serializer),
+            _ if is_number_beyond(self.text) && !self.is_shown => {
+                serializer.serialize_str(self.text)
+            }
             _ => Err(S::Error::custom("not JSON")),
         }
     }

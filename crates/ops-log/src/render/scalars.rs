@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::redact::scrub;
+use crate::redact::deny::DenyList;
+use crate::redact::{documents, scrub};
 use crate::{escape, redact};
 
 /// The longest value, in bytes before escaping; what is longer is cut and says how much is missing.
@@ -120,6 +121,20 @@ fn has_url_quoted(value: &str, out: &mut Vec<u8>) -> bool {
     scrub::has_url(value.as_bytes())
 }
 
+/// A JSON string of a text that may be a JSON document, without values under denied keys; true where it was too long.
+#[cold]
+pub(crate) fn document(value: &str, deny: &DenyList, out: &mut Vec<u8>) -> bool {
+    let seen = escape::cut(value, MAX_VALUE_BYTES + overhang());
+    let hidden = documents::hidden(seen, deny);
+    let shown = hidden.as_deref().unwrap_or(seen);
+    let whole = value.len() - seen.len() + shown.len();
+    if whole > MAX_VALUE_BYTES {
+        cut_text(shown, whole, out);
+        return true;
+    }
+    text(shown, out)
+}
+
 /// A JSON string of a text's beginning, which says how many of `whole` bytes are missing.
 #[cold]
 pub(crate) fn cut_text(value: &str, whole: usize, out: &mut Vec<u8>) {
@@ -140,7 +155,7 @@ pub(crate) fn kept(value: &str, whole: usize, longest: usize) -> Cow<'_, str> {
     let Some(scrubbed) = redact::redacted(seen) else {
         return Cow::Borrowed(escape::cut(seen, longest));
     };
-    // the end of what was seen may be the beginning of a value
+    // the text was cut here: its last bytes may begin a secret that the search could not see whole
     let end = if seen.len() < whole {
         longest.min(scrubbed.len().saturating_sub(overhang))
     } else {

@@ -94,7 +94,7 @@ impl fmt::Display for Bytes<'_> {
 pub(crate) struct TracingFields<'a, 'b>(pub(crate) &'a mut Line<'b>);
 
 /// Reports whether `tracing-log` added the field to an event that it made of a `log` record.
-pub(crate) fn is_origin(name: &str) -> bool {
+fn is_origin(name: &str) -> bool {
     matches!(
         name,
         "log.target" | "log.module_path" | "log.file" | "log.line"

@@ -3,6 +3,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Offset of the instant in `{"timestamp":"2025-01-15T10:30:00.123Z`.
 const AT: usize = 14;
 
+/// Last second of the year 9999: years have four digits.
+const LAST_SECOND: u64 = 253_402_300_799;
+
 /// The beginnings of lines: `{"timestamp":"2025-01-15T10:30:00.123Z`, in UTC. What is the same for a whole second is kept.
 pub(crate) struct Timestamps {
     second: u64,
@@ -17,7 +20,7 @@ impl Timestamps {
         }
     }
 
-    /// With milliseconds; an instant before 1970 is written as 1970.
+    /// With milliseconds; an instant before 1970 is written as 1970, one after 9999 as the end of 9999.
     #[inline]
     pub(crate) fn write(&mut self, at: SystemTime, out: &mut Vec<u8>) {
         let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -30,7 +33,7 @@ impl Timestamps {
         let digits = [digit(millis / 100), digit(millis / 10), digit(millis)];
         let start = out.len();
         out.extend_from_slice(&self.text);
-        // into the line: what was just written in pieces is slow to copy as a whole
+        // written in place: copying bytes that were just written one by one stalls the processor
         if let Some(place) = out[start..].get_mut(AT + 20..AT + 23) {
             place.copy_from_slice(&digits);
         }
@@ -44,7 +47,8 @@ impl Timestamps {
     }
 
     fn write_second(&mut self) {
-        let (days, second) = (self.second / 86_400, self.second % 86_400);
+        let second = self.second.min(LAST_SECOND);
+        let (days, second) = (second / 86_400, second % 86_400);
         let (year, month, day) = civil(days);
         let text = &mut self.text[AT..];
         digits(&mut text[0..4], year);

@@ -19,11 +19,11 @@ pub enum Value {
     Float(f64),
     /// Text.
     Text(String),
-    /// A list, an object, or a whole number beyond 64 bits, as JSON.
+    /// A list, an object, or a number beyond 64 bits, as JSON.
     Json(Json),
 }
 
-/// A list, an object, or a whole number beyond 64 bits, as JSON text.
+/// A list, an object, or a number beyond 64 bits, as JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Json(Box<str>);
 
@@ -167,23 +167,22 @@ impl Value {
             Some(b'{' | b'[') => Self::Json(Json(text.into())),
             Some(b't' | b'f') => Self::Bool(serde_json::from_str(text)?),
             Some(b'n') => Self::Null,
-            _ => Self::number(text)?,
+            _ => Self::number(text),
         })
     }
 
-    fn number(text: &str) -> Result<Self, serde_json::Error> {
+    /// Reads a number of JSON; one that no type of numbers holds keeps its digits.
+    fn number(text: &str) -> Self {
         if let Ok(number) = text.parse() {
-            return Ok(Self::UInt(number));
+            return Self::UInt(number);
         }
         if let Ok(number) = text.parse() {
-            return Ok(Self::Int(number));
+            return Self::Int(number);
         }
-        if text
+        let is_whole = text
             .bytes()
-            .all(|byte| byte == b'-' || byte.is_ascii_digit())
-        {
-            return Ok(Self::Json(Json(text.into())));
-        }
-        serde_json::from_str(text).map(Self::Float)
+            .all(|byte| byte == b'-' || byte.is_ascii_digit());
+        let float = serde_json::from_str(text).ok().filter(|_| !is_whole);
+        float.map_or_else(|| Self::Json(Json(text.into())), Self::Float)
     }
 }

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -21,7 +22,6 @@ const LEVEL: &str = "OPS_LOG_LEVEL";
 const ROTATION: &str = "OPS_LOG_ROTATION";
 /// The environment variable for the limit on the lines of each event.
 const RATE_LIMIT: &str = "OPS_LOG_RATE_LIMIT";
-
 /// The environment variable for the lines that are kept for each request.
 const LATE_LINES: &str = "OPS_LOG_LATE_LINES";
 
@@ -122,81 +122,34 @@ impl Config {
     /// [`from_env`](Self::from_env).
     #[must_use]
     pub fn with_env(self) -> Self {
-        // bytes that are not UTF-8 are U+FFFD, which nothing here accepts: such a value is wrong, and not unset
-        let variable = |name| {
-            let value = std::env::var_os(name).unwrap_or_default();
-            value.to_string_lossy().into_owned()
-        };
-        let mut config = self;
         let mut problem = None;
-        let json = match variable(FORMAT).trim().to_ascii_lowercase().as_str() {
-            // the form that is set so far stays
-            "json" => Some(true),
-            "console" => Some(false),
-            "" => (variable("OPS_ENV").trim() == "production").then_some(true),
-            name => match name.parse() {
-                Ok(form) => {
-                    config.json_form = form;
-                    Some(true)
-                }
-                Err(_) => {
-                    problem = Some(Error::Format {
-                        variable: FORMAT,
-                        text: variable(FORMAT),
-                    });
-                    None
-                }
-            },
-        };
+        let mut config = self.format_from_env(&mut problem);
         let level = variable(LEVEL);
-        let level = match level.trim() {
-            "" => None,
-            text => text
-                .parse::<Level>()
-                .map_err(|source| {
-                    problem = Some(Error::Level {
-                        variable: LEVEL,
-                        source,
-                    });
-                })
-                .ok(),
-        };
-        let rotation = variable(ROTATION);
-        if !rotation.trim().is_empty() {
-            match rotation.parse() {
-                Ok(rotation) => config.rotation = rotation,
-                Err(source) => {
-                    problem = Some(Error::Rotation {
-                        variable: ROTATION,
-                        source,
-                    });
-                }
+        let level = parsed(level.trim(), &mut problem, |source| Error::Level {
+            variable: LEVEL,
+            source,
+        });
+        config.rotation = parsed(&variable(ROTATION), &mut problem, |source| {
+            Error::Rotation {
+                variable: ROTATION,
+                source,
             }
-        }
-        let rate_limit = variable(RATE_LIMIT);
-        if !rate_limit.trim().is_empty() {
-            match rate_limit.parse() {
-                Ok(limit) => config.rate_limit = limit,
-                Err(source) => {
-                    problem = Some(Error::RateLimit {
-                        variable: RATE_LIMIT,
-                        source,
-                    });
-                }
+        })
+        .unwrap_or(config.rotation);
+        config.rate_limit = parsed(&variable(RATE_LIMIT), &mut problem, |source| {
+            Error::RateLimit {
+                variable: RATE_LIMIT,
+                source,
             }
-        }
-        let late_lines = variable(LATE_LINES);
-        if !late_lines.trim().is_empty() {
-            match late_lines.parse() {
-                Ok(late) => config.late_lines = late,
-                Err(source) => {
-                    problem = Some(Error::LateLines {
-                        variable: LATE_LINES,
-                        source,
-                    });
-                }
+        })
+        .unwrap_or(config.rate_limit);
+        config.late_lines = parsed(&variable(LATE_LINES), &mut problem, |source| {
+            Error::LateLines {
+                variable: LATE_LINES,
+                source,
             }
-        }
+        })
+        .unwrap_or(config.late_lines);
         let rust_log = variable("RUST_LOG");
         if !rust_log.trim().is_empty() {
             (config.filter, config.refused) =
@@ -206,9 +159,28 @@ impl Config {
             config = config.level(level);
         }
         config.problem = problem.map(Arc::new).or(config.problem);
-        match json {
-            Some(json) => config.json(json),
-            None => config,
+        config
+    }
+
+    /// Sets the format that `OPS_LOG_FORMAT` names, else that of `OPS_ENV`.
+    fn format_from_env(self, problem: &mut Option<Error>) -> Self {
+        let text = variable(FORMAT);
+        match text.trim().to_ascii_lowercase().as_str() {
+            // the form that is set so far stays
+            "json" => self.json(true),
+            "console" => self.json(false),
+            "" if variable("OPS_ENV").trim() == "production" => self.json(true),
+            "" => self,
+            name => match name.parse() {
+                Ok(form) => self.json(true).json_form(form),
+                Err(_) => {
+                    *problem = Some(Error::Format {
+                        variable: FORMAT,
+                        text,
+                    });
+                    self
+                }
+            },
         }
     }
 
@@ -365,7 +337,9 @@ impl Config {
     /// Keys whose values are never written, in place of [`DENIED_KEYS`]. A key that ends in one is one.
     ///
     /// A key with dots is a path: `user.email` is `email` within `user`, at any depth. It holds for what was bound before
-    /// too: the list that decides is the one that is configured while a line is written.
+    /// too: the list that decides is the one that is configured while a line is written. Of a pair, in a list of lists or as an object
+    /// with `name` or `key` and then `value`, the first part is the key. In a text that is a JSON document, such as the body of a
+    /// request, in a connection string and in a cookie, keys alone count, without paths.
     #[must_use]
     pub fn denied_keys(mut self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.denied = keys.into_iter().map(Into::into).collect();
@@ -440,6 +414,28 @@ impl Config {
         self.clock = Some(Clock(Arc::new(clock)));
         self
     }
+}
+
+/// Returns the value of a variable of the environment, empty if it is not set. Bytes that are not UTF-8 are U+FFFD, which no setting
+/// accepts: such a value is wrong, and not unset.
+fn variable(name: &str) -> String {
+    let value = std::env::var_os(name).unwrap_or_default();
+    value.to_string_lossy().into_owned()
+}
+
+/// Parses the text of a variable; `None` if it is empty or wrong. An error replaces the one before.
+fn parsed<T: FromStr>(
+    text: &str,
+    problem: &mut Option<Error>,
+    refused: impl FnOnce(T::Err) -> Error,
+) -> Option<T> {
+    if text.trim().is_empty() {
+        return None;
+    }
+    let parsed = text.parse();
+    parsed
+        .map_err(|source| *problem = Some(refused(source)))
+        .ok()
 }
 
 fn owned(words: &[&str]) -> Vec<String> {

@@ -67,7 +67,7 @@ fn a_value_that_logs_while_a_span_records_it_stops_nobody() {
         done.send(lines).unwrap();
     });
     let lines = is_done
-        .recv_timeout(std::time::Duration::from_secs(20))
+        .recv_timeout(std::time::Duration::from_secs(60))
         .unwrap();
     let events: Vec<_> = lines.iter().map(|line| line.event.as_str()).collect();
     assert_eq!(events, ["nested", "after"]);

@@ -1,6 +1,6 @@
 use std::process::Command;
 
-use ops_log::{Config, Pipeline};
+use ops_log::{Config, LateLines, Pipeline};
 
 /// Runs the example `environment`, whose configuration is the environment's.
 fn run<V: AsRef<std::ffi::OsStr>>(variables: &[(&str, V)]) -> (bool, String, String) {
@@ -162,6 +162,8 @@ fn a_file_that_is_wrong_is_refused_with_what_is_accepted() {
         ),
         ("recent_lines: -1", "recent_lines"),
         ("filter: 'db=loud'", "loud"),
+        ("filter: 'info,my_crate::*=debug'", "my_crate::*"),
+        ("late_lines: verbose", "did you mean debug?"),
     ] {
         let error = serde_yaml::from_str::<Config>(file)
             .unwrap_err()
@@ -176,6 +178,17 @@ fn white_space_and_case_around_a_setting_are_no_error() {
     assert!(ok && out.contains("\"event\":\"details\""), "{out} {err}");
     let (ok, out, _) = run(&[("OPS_LOG_LEVEL", "  "), ("OPS_LOG_FORMAT", " ")]);
     assert!(ok && out.contains("started  port=8000"), "{out}");
+}
+
+#[test]
+fn none_in_place_of_late_lines_is_off() {
+    for none in ["none", " None "] {
+        assert_eq!(none.parse::<LateLines>().unwrap(), LateLines::off());
+        let (ok, out, err) = run(&[("OPS_LOG_LATE_LINES", none)]);
+        assert!(ok && out.contains("started"), "{out} {err}");
+    }
+    let (ok, _, err) = run(&[("OPS_LOG_LATE_LINES", "all")]);
+    assert!(!ok && err.contains("did you mean trace?"), "{err}");
 }
 
 #[test]

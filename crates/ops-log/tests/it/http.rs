@@ -205,3 +205,14 @@ async fn fields_that_come_with_a_request_are_on_its_lines_bounded_and_redacted()
     let events = names(&lines);
     assert_eq!(events.last(), Some(&"request_completed"), "{events:?}");
 }
+
+#[tokio::test]
+async fn a_session_that_is_part_of_a_path_is_on_no_line() {
+    let request = Request::get("/cart;jsessionid=8A2F;v=1/items");
+    let (_, lines) = served(AccessLog::new(), request, 200).await;
+    let access = &lines[1].json;
+    assert!(
+        access.contains(r#""path":"/cart;jsessionid=[REDACTED];v=1/items""#),
+        "{access}"
+    );
+}

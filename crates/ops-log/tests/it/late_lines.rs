@@ -524,12 +524,13 @@ async fn they_are_switched_on_for_a_while_and_both_ends_are_lines() {
     pipeline
         .set_late_lines(rule, ttl, "ada", "failing orders")
         .unwrap();
+    // the second line may be there already
     assert_eq!(
-        crate::rest(&written.last()),
+        crate::rest(&written.lines()[0]),
         r#","from":"off","to":"debug > never","ttl_seconds":0.02,"who":"ada","why":"failing orders"}"#
     );
     let reverted = || events(&written).contains(&"late_lines_reverted".to_owned());
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
     while !reverted() && std::time::Instant::now() < deadline {
         tokio::task::yield_now().await;
     }

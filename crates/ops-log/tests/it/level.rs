@@ -142,7 +142,7 @@ fn a_changed_level_reverts_by_itself_and_both_changes_are_lines() {
         changed.contains(r#""level":"warning","logger":"ops_log","event":"log_level_changed""#),
         "{changed}"
     );
-    let reverted = lines.recv_timeout(Duration::from_secs(20)).unwrap();
+    let reverted = lines.recv_timeout(Duration::from_secs(60)).unwrap();
     assert_eq!(
         rest(&reverted),
         r#","target":"db","from":"debug","to":"error","who":"ada","why":"slow queries"}"#
@@ -195,7 +195,7 @@ fn a_second_change_of_a_target_replaces_the_first_and_the_default_is_a_quarter_o
     lines.recv().unwrap();
     assert!(
         lines
-            .recv_timeout(Duration::from_secs(20))
+            .recv_timeout(Duration::from_secs(60))
             .unwrap()
             .contains(r#""from":"info","to":"error""#)
     );
@@ -229,7 +229,7 @@ fn the_65th_changed_target_is_refused_until_one_reverts_and_the_others_hold() {
         .set_level("t00", Level::Debug, Duration::ZERO, "ada", "make room")
         .unwrap();
     let reverted = |line: &String| line.contains("log_level_reverted");
-    let within = Duration::from_secs(20);
+    let within = Duration::from_secs(60);
     while !reverted(&lines.recv_timeout(within).unwrap()) {}
     change("one::more", Level::Debug).unwrap();
 }
@@ -299,7 +299,7 @@ fn a_change_is_taken_back_before_its_time() {
     lines.recv().unwrap();
     assert!(!pipeline.revert_level("other"), "nothing was changed there");
     assert!(pipeline.revert_level("db"));
-    let reverted = lines.recv_timeout(Duration::from_secs(20)).unwrap();
+    let reverted = lines.recv_timeout(Duration::from_secs(60)).unwrap();
     assert!(
         reverted.contains(r#""event":"log_level_reverted""#)
             && reverted.contains(r#""to":"error""#),
@@ -374,6 +374,16 @@ fn a_directive_that_is_a_slip_of_the_pen_is_refused_with_the_level_that_was_mean
         ("err", "did you mean error?"),
         ("warn/foo", "filters by message are not supported"),
         ("info,db=debug/a,b", "\"/a,b\""),
+        (
+            "none",
+            "did you mean off? A target of that name is written none=trace",
+        ),
+        ("ALL", "did you mean trace?"),
+        ("verbose", "did you mean debug?"),
+        ("my_crate::*=debug", "expected a level"),
+        ("*", "expected a level"),
+        ("!hyper", "expected a level"),
+        ("my_crate>debug", "expected a level"),
         ("warp", "A target of that name is written warp=trace"),
         ("db=5", "expected a level"),
         (
@@ -389,6 +399,7 @@ fn a_directive_that_is_a_slip_of_the_pen_is_refused_with_the_level_that_was_mean
     }
     for (text, printed) in [
         ("warp=trace", "info,warp=trace"),
+        ("none=trace,verbose=off", "info,verbose=off,none=trace"),
         ("hyper", "info,hyper=trace"),
         ("my_crate::debg", "info,my_crate::debg=trace"),
         (" info , db = debug ", "info,db=debug"),

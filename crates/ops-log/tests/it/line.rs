@@ -82,6 +82,16 @@ fn one_key_has_one_value_the_events_before_the_loggers_before_the_contexts() {
 }
 
 #[test]
+fn a_logger_without_a_field_is_another_logger() {
+    let (pipeline, written) = json();
+    let log = pipeline.root().bind("table", "users").bind("shard", 3);
+    info!(log.unbind(["table", "never bound"]), "line_unbound");
+    assert_eq!(rest(&written.last()), r#","shard":3}"#);
+    info!(log, "line_bound");
+    assert_eq!(rest(&written.last()), r#","table":"users","shard":3}"#);
+}
+
+#[test]
 fn reserved_keys_cannot_be_overridden_and_their_values_are_kept() {
     let (pipeline, written) = json();
     info!(
@@ -205,6 +215,7 @@ fn timestamps_are_right_across_leap_years_and_centuries() {
         (951_782_400, "2000-02-29T00:00:00.007Z"),
         (1_709_164_800, "2024-02-29T00:00:00.007Z"),
         (4_107_542_400, "2100-03-01T00:00:00.007Z"),
+        (253_402_300_800, "9999-12-31T23:59:59.007Z"),
     ] {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(7);
         let (pipeline, written) = pipeline(|config| config.clock(move || at), true);

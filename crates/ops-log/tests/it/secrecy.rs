@@ -6,7 +6,7 @@ use std::fmt;
 use ops_log::{Config, Json, Level, Output, Pipeline, Value, capture_logs, info, redact, unredact};
 
 use crate::property::Random;
-use crate::{Written, bridges, sample_time};
+use crate::{Written, bridges, pipeline, sample_time};
 
 /// Bytes in a row that may not be seen.
 const WINDOW: usize = 8;
@@ -369,4 +369,37 @@ fn the_message_of_a_panic_is_scrubbed() {
     });
     assert_eq!(lines[0]["message"], "deliberate: [REDACTED] \"[REDACTED]\"");
     unredact(secret);
+}
+
+#[test]
+fn the_parameters_of_a_path_alone_are_hidden_in_every_kind_of_field() {
+    let path = "/cart;jsessionid=8A2F/items";
+    for is_json in [true, false] {
+        let (pipeline, written) = pipeline(|config| config.console_context(true), is_json);
+        let log = pipeline.root();
+        info!(log, "macro", path = path);
+        info!(log, "formatted", path = %path);
+        info!(log.bind("path", path), "bound");
+        slog::info!(log.slog(), "slog"; "path" => path);
+        log.log(Level::Info, path, &[]);
+        // not at the beginning of the text
+        info!(log, "GET /cart;jsessionid=8A2F/items 200");
+        log.log(Level::Info, &format!("a;b GET {path} 200"), &[]);
+        slog::info!(log.slog(), "GET {} 200", path);
+        info!(log, "debug", path = ?path);
+        info!(
+            log,
+            "within text",
+            said = "a;b GET /cart;jsessionid=8A2F/items 200"
+        );
+        let object: Value = serde_json::from_str(&format!("{{\"path\":\"{path}\"}}")).unwrap();
+        info!(log, "nested", at = slog::Serde(vec![path]));
+        log.log(Level::Info, "at run time", &[("at", object.clone())]);
+        info!(log.bind("at", object), "bound object");
+        info!(log, "a key", "/cart;jsessionid=8A2F/items" = 1);
+        assert_eq!(written.lines().len(), 14);
+        for line in written.lines() {
+            assert!(line.contains("/cart;jsessionid=[REDACTED]/items"), "{line}");
+        }
+    }
 }

@@ -412,6 +412,7 @@ fn raw(json: &str) -> slog::Serde<Box<serde_json::value::RawValue>> {
 #[test]
 fn raw_json_is_read_and_written_as_every_other_value_is() {
     let (pipeline, written) = json();
+    let whole = "9".repeat(400);
     for (text, expected) in [
         (
             "{\n \"b\": 1,\r\n \"a\" : [ 1 , 2.50, true, null ]\n}",
@@ -431,8 +432,16 @@ fn raw_json_is_read_and_written_as_every_other_value_is() {
             "123456789012345678901234567890",
         ),
         (" [ ] ", "[]"),
+        // numbers that no type of numbers holds, which readers of JSON refuse
+        (
+            r#"{"big": 1e400, "a": [-1E+999]}"#,
+            r#"{"big":"1e400","a":["-1E+999"]}"#,
+        ),
+        ("-1e400", r#""-1e400""#),
+        (&whole, &format!("\"{whole}\"")),
     ] {
         info!(pipeline.root(), "raw", value = raw(text));
+        assert!(serde_json::from_str::<serde_json::Value>(&written.last()).is_ok());
         assert_eq!(
             rest(&written.last()),
             format!(",\"value\":{expected}}}"),
@@ -745,4 +754,39 @@ fn bound_fields_that_are_too_many_are_counted() {
     info!(log, "x");
     let line: serde_json::Value = serde_json::from_str(&written.last()).unwrap();
     assert_eq!(line["fields_dropped"], 44);
+}
+
+#[test]
+fn a_value_beside_its_denied_name_is_hidden() {
+    let (pipeline, written) = json();
+    let environment = r#"[{"name":"DB_PASSWORD","value":"p1"},{"Key":"api-key","Value":{"a":["p2"]},"to":1},
+        {"name":"HOME","value":"/root"},{"name":["password"],"value":1},{"value":2,"name":"token"},
+        {"name":"next_page_token","value":3},{"name":"pwd","of":{"value":4}}]"#;
+    info!(pipeline.root(), "pairs", env = raw(environment));
+    assert_eq!(
+        rest(&written.last()),
+        concat!(
+            r#","env":[{"name":"DB_PASSWORD","value":"[REDACTED]"},{"Key":"api-key","Value":"[REDACTED]","to":1},"#,
+            r#"{"name":"HOME","value":"/root"},{"name":["password"],"value":1},{"value":2,"name":"token"},"#,
+            r#"{"name":"next_page_token","value":3},{"name":"pwd","of":{"value":4}}]}"#
+        )
+    );
+    #[derive(Serialize)]
+    struct Variable {
+        name: &'static str,
+        value: u32,
+    }
+    let variable = Variable {
+        name: "session_id",
+        value: 7,
+    };
+    info!(
+        pipeline.root(),
+        "pair",
+        one = slog::Serde(serde_json::to_value(variable).unwrap())
+    );
+    assert_eq!(
+        rest(&written.last()),
+        r#","one":{"name":"session_id","value":"[REDACTED]"}}"#
+    );
 }

@@ -175,7 +175,7 @@ pub(super) static DATADOG: Schema = Schema {
     ],
     location: Location::Joined,
     trace: None,
-    // each of the first is taken for the status, of the next for host, service, message, source and tags, each of the others for the date
+    // Datadog takes these for the status, then for host, service, message, source and tags, and the last ones for the date
     reserved: &[
         "level",
         "severity",
