@@ -39,7 +39,7 @@ pub enum EndingKind {
     OutOfMemory,
     /// The machine went down while it ran.
     MachineRestarted,
-    /// It left no mark, and nothing else tells: SIGKILL, SIGSEGV, an exit that nobody noted.
+    /// It left no mark, and nothing else tells: SIGKILL or another signal that it does not handle, SIGSEGV, an exit that nobody noted.
     Unknown,
 }
 
@@ -250,7 +250,7 @@ impl Marks {
         Ending::new(
             EndingKind::Unknown,
             format!(
-                "it recorded no end and ended suddenly{stopping}: SIGKILL, a memory fault, or an exit that was not recorded{others}"
+                "it recorded no end and ended suddenly{stopping}: SIGKILL or another signal that it does not handle, a memory fault, or an exit that was not recorded{others}"
             ),
         )
     }

@@ -73,7 +73,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Reading, Error> {
 ///
 /// # Errors
 ///
-/// As [`read`].
+/// Fails as [`read`] does.
 pub fn read_here(path: impl AsRef<Path>) -> Result<Reading, Error> {
     Raw::read(path.as_ref())?.reading_here(&Machine::look())
 }

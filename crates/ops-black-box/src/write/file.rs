@@ -23,8 +23,9 @@ pub(crate) const KEPT: usize = 3;
 /// Records of the last run that are kept in memory: those of this time, and at most so many.
 const LAST: Duration = Duration::from_secs(10);
 const LAST_RECORDS: usize = 1000;
-/// Tries to lock, and the time between two: a look at the lock from outside takes less.
-const TRIES: usize = 10;
+/// Tries to lock, and the time between two: together they outlast a look at the lock from outside, and a child that was forked while
+/// the lock was held and has it until it becomes another program, which on a busy machine is not at once.
+const TRIES: usize = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 const IN_THE_WAY: &str = "it is in the way, and no black box";
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
