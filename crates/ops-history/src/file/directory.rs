@@ -2,12 +2,17 @@ use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::Table;
 use crate::error::Error;
 use crate::file::name::Name;
 
 const LOCK: &str = "writer.lock";
+/// Tries to lock, and the time between two: a child that was forked while the lock was held has it until it becomes another program,
+/// also if its parent is gone by then.
+const TRIES: usize = 100;
+const PAUSE: Duration = Duration::from_millis(10);
 /// Beginning of the name of a file that is being written.
 pub(crate) const DRAFT: &str = ".draft-";
 
@@ -21,8 +26,54 @@ pub(crate) struct Found {
 
 /// Makes the folders, and takes the lock of the directory's one writer.
 pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
+    make_folders(dir)?;
+    let path = dir.join(LOCK);
+    let file = private().create(true).truncate(false).open(&path);
+    let file = file.map_err(|error| Error::io(&path, "open the lock", error))?;
+    for tried in 1.. {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if tried < TRIES => std::thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(Error::locked(dir)),
+            Err(TryLockError::Error(error)) => return Err(Error::io(&path, "lock it", error)),
+        }
+    }
+    Ok(file)
+}
+
+/// Makes what is missing of the directory, which somebody may have removed, and takes its lock again if that is another file by now.
+pub(crate) fn restore(dir: &Path, held: &mut File) -> Result<(), Error> {
+    if is_held(dir, held) {
+        return make_folders(dir);
+    }
+    *held = lock(dir)?;
+    Ok(())
+}
+
+/// Reports whether this lock is that of the directory: it is another one after somebody removed the directory.
+pub(crate) fn is_held(dir: &Path, held: &File) -> bool {
+    is_same(held, &dir.join(LOCK))
+}
+
+#[cfg(unix)]
+fn is_same(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |found: io::Result<fs::Metadata>| found.map(|found| (found.dev(), found.ino()));
+    let (held, there) = (identity(file.metadata()), identity(path.symlink_metadata()));
+    matches!((held, there), (Ok(held), Ok(there)) if held == there)
+}
+
+#[cfg(not(unix))]
+fn is_same(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+fn make_folders(dir: &Path) -> Result<(), Error> {
     for table in Table::ALL {
         let folder = dir.join(table.as_str());
+        if folder.is_dir() {
+            continue;
+        }
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
@@ -30,14 +81,7 @@ pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
         let made = builder.create(&folder);
         made.map_err(|error| Error::io(&folder, "make the folder", error))?;
     }
-    let path = dir.join(LOCK);
-    let file = private().create(true).truncate(false).open(&path);
-    let file = file.map_err(|error| Error::io(&path, "open the lock", error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::locked(dir)),
-        Err(TryLockError::Error(error)) => Err(Error::io(&path, "lock it", error)),
-    }
+    Ok(())
 }
 
 /// Options of a file that nobody else reads, and that no link points elsewhere.

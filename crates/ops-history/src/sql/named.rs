@@ -12,18 +12,29 @@ pub struct Named {
     /// Name of its argument; `None` if it has none.
     pub argument: Option<&'static str>,
     sql: &'static str,
+    /// Reports whether the argument may be this.
+    takes: fn(&str) -> bool,
 }
+
+/// Characters of an argument that an error shows.
+const MAX_SHOWN: usize = 40;
 
 impl Named {
     /// Returns the statement with its argument in it.
     ///
     /// # Errors
     ///
-    /// Fails if an argument is missing, or there is one too many.
+    /// Fails if an argument is missing or is not what the question takes, or there is one too many.
     pub fn sql(&self, argument: Option<&str>) -> Result<String, Error> {
         match (self.argument, argument) {
             (None, None) => Ok(self.sql.to_owned()),
-            (Some(_), Some(value)) => Ok(self.sql.replace("$argument", &literal(value))),
+            (Some(_), Some(value)) if (self.takes)(value) => {
+                Ok(self.sql.replace("$argument", &literal(value)))
+            }
+            (Some(name), Some(value)) => {
+                let value: String = value.chars().take(MAX_SHOWN).collect();
+                Err(Error::statement(format!("{value:?} is not {name}")))
+            }
             (Some(name), None) => {
                 let query = self.name;
                 Err(Error::statement(format!(
@@ -46,7 +57,12 @@ const fn plain(name: &'static str, about: &'static str, sql: &'static str) -> Na
         about,
         argument: None,
         sql,
+        takes: |_| false,
     }
+}
+
+fn is_run(text: &str) -> bool {
+    text.parse::<i64>().is_ok_and(|run| run >= 0)
 }
 
 /// Questions that are asked often.
@@ -85,6 +101,7 @@ pub const NAMED: &[Named] = &[
               service_name FROM spans WHERE trace_id_bytes = from_hex($argument) UNION ALL \
               SELECT timestamp, severity_text, body, duration_ms, http_response_status_code::VARCHAR, span_id, NULL, attributes, \
               service_name FROM logs WHERE trace_id_bytes = from_hex($argument) ORDER BY timestamp",
+        takes: |_| true, // the engine refuses what is no id
     },
     plain(
         "slowest-requests",
@@ -121,6 +138,7 @@ pub const NAMED: &[Named] = &[
         argument: Some("the name of the metric"),
         sql: "SELECT date_trunc('minute', timestamp) AS minute, attributes, min(coalesce(value, \"count\")) AS min, \
               max(coalesce(value, \"count\")) AS max FROM metrics WHERE name = $argument GROUP BY ALL ORDER BY minute DESC, attributes",
+        takes: |_| true,
     },
     Named {
         name: "before-run",
@@ -130,11 +148,13 @@ pub const NAMED: &[Named] = &[
               http_request_method AS method, url_path AS path, http_response_status_code AS status, duration_ms, error_type, attributes, run \
               FROM last_lines WHERE run < $argument::BIGINT AND timestamp >= (SELECT max(timestamp) FROM last_lines WHERE \
               run < $argument::BIGINT) - INTERVAL 1 HOUR ORDER BY timestamp DESC LIMIT 200",
+        takes: is_run,
     },
     Named {
         name: "chart",
         about: "numbers every 10 s of an hour, or every minute of a day, as the admin page draws them",
         argument: Some("1h or 24h"),
         sql: include_str!("chart.sql"),
+        takes: |window| matches!(window, "1h" | "24h"),
     },
 ];

@@ -128,7 +128,8 @@ impl Flusher {
         } else {
             let number = self.number;
             self.number += 1;
-            Some(match enough_space(config) {
+            let kept = self.shared.keep_directory();
+            Some(match kept.and_then(|()| enough_space(config)) {
                 Ok(()) => batch.write(&config.dir, number, &self.run, &config.steps),
                 Err(error) => (0, 0, Err(error)),
             })

@@ -23,7 +23,7 @@ pub use stats::{Counts, Stats};
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::file::directory::{list, lock, next_run, remove_drafts};
+use crate::file::directory::{is_held, list, lock, next_run, remove_drafts, restore};
 use batch::Run;
 use flusher::Flusher;
 use queue::Queue;
@@ -45,7 +45,21 @@ struct Shared {
     done: Done,
     upkeep: Upkeep,
     /// Held for as long as the history is.
-    _lock: File,
+    lock: Mutex<File>,
+}
+
+impl Shared {
+    /// Makes the directory anew if somebody removed it; fails if another process has taken it since.
+    fn keep_directory(&self) -> Result<(), Error> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        restore(&self.config.dir, &mut lock)
+    }
+
+    /// Reports whether the files in the directory are ours to change.
+    fn has_directory(&self) -> bool {
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        is_held(&self.config.dir, &lock)
+    }
 }
 
 impl History {
@@ -65,7 +79,7 @@ impl History {
             queue: Queue::new(),
             done: Done::default(),
             upkeep: Upkeep::default(),
-            _lock: lock,
+            lock: Mutex::new(lock),
         });
         shared.done.update(|stats| stats.run = number);
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {

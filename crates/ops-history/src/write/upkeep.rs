@@ -79,6 +79,11 @@ impl Tidier {
     }
 
     fn tidy(&mut self) -> Result<(), Error> {
+        if !self.shared.has_directory() {
+            // somebody removed it, and another process may have taken it: the next file makes it again, or says so
+            self.rows.clear();
+            return Ok(());
+        }
         let files = list(&self.shared.config.dir)?;
         self.look(&files);
         // a name alone hides nothing: what covers others has to be readable, down to its last byte before they are removed

@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use ops_history::{ErrorKind, History, Step};
 
 use crate::{LONG, Place, child, is_full, numbers, wait_for};
@@ -73,13 +75,48 @@ fn of_two_processes_on_one_directory_the_second_one_is_refused_and_the_first_one
         text.map_or(0, |text| text.parse::<u64>().unwrap_or(0))
     };
     wait_for("a file", || published() > 0);
-    for _ in 0..20 {
-        let refused = History::open(place.config()).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::Locked);
-    }
+    // at once: each waits a moment for one that is about to let go
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                let refused = History::open(place.config()).unwrap_err();
+                assert_eq!(refused.kind(), ErrorKind::Locked);
+            });
+        }
+    });
     let before = published();
     wait_for("files of the first one", || published() > before + 300);
     first.kill().unwrap();
     first.wait().unwrap();
     assert_survives(&place);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lock_that_is_about_to_be_let_go_is_waited_for() {
+    let place = Place::new();
+    assert!(place.open().close(LONG));
+    let path = place.dir().join("writer.lock").canonicalize().unwrap();
+    let times_open = || {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let open = open.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+        open.filter(|open| *open == path).count()
+    };
+    for _ in 0..20 {
+        // as a child has it that was forked, and is not another program yet
+        let held = std::fs::File::open(&path).unwrap();
+        held.lock().unwrap();
+        let begin = Instant::now();
+        std::thread::scope(|scope| {
+            let opened = scope.spawn(|| History::open(place.config()));
+            wait_for("a look at the lock", || times_open() > 1);
+            drop(held);
+            // a busy machine may let go of it when the second is over
+            let is_early = begin.elapsed() < Duration::from_millis(500);
+            match opened.join().unwrap() {
+                Ok(history) => assert!(history.close(LONG)),
+                Err(refused) => assert!(!is_early, "{refused}"),
+            }
+        });
+    }
 }

@@ -205,3 +205,20 @@ fn each_named_question_is_answered() {
         json!([[null, "info", "counted", 10]])
     );
 }
+
+#[test]
+fn an_argument_that_a_question_does_not_take_is_refused_with_what_it_takes() {
+    for (name, argument, why) in [
+        ("chart", "2h", r#""2h" is not 1h or 24h"#),
+        ("chart", "", r#""" is not 1h or 24h"#),
+        ("before-run", "-1", r#""-1" is not the number of the run"#),
+        (
+            "before-run",
+            "last",
+            r#""last" is not the number of the run"#,
+        ),
+    ] {
+        let refused = named(name).unwrap().sql(Some(argument)).unwrap_err();
+        assert_eq!(refused.to_string(), why);
+    }
+}

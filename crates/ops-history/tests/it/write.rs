@@ -278,3 +278,34 @@ fn small_files_become_one_with_each_row_once() {
     );
     assert!(rows(&merged).iter().all(|row| row[0] == json!(1)));
 }
+
+#[test]
+fn a_directory_that_somebody_removed_is_made_again_and_locked_again() {
+    let place = Place::new();
+    let history = History::open(place.config().retry_after(Duration::ZERO)).unwrap();
+    number(&history, 0, 0);
+    assert!(history.flush(LONG));
+    std::fs::remove_dir_all(place.dir()).unwrap();
+    number(&history, 1, 1);
+    assert!(history.flush(LONG));
+    assert_eq!(history.stats().stopped, None);
+    assert_eq!(numbers(&[place.dir()]), [1]);
+    let second = History::open(place.config()).unwrap_err();
+    assert_eq!(second.kind(), ErrorKind::Locked, "{second:?}");
+
+    // another process that takes it first is left alone until it ends
+    std::fs::remove_dir_all(place.dir()).unwrap();
+    let other = place.open();
+    number(&history, 2, 2);
+    assert!(history.flush(LONG));
+    let stopped = history.stats().stopped.unwrap();
+    assert!(stopped.contains("another process writes"), "{stopped}");
+    assert!(other.close(LONG));
+    drop(other);
+    number(&history, 3, 3);
+    assert!(history.close(LONG));
+    let stats = history.stats();
+    assert_eq!(stats.stopped, None);
+    assert_adds_up(&stats);
+    assert_eq!(numbers(&[place.dir()]), [3]);
+}
