@@ -66,6 +66,8 @@ impl RedMetrics {
 /// State of a request that is being counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestScope {
+    /// Set from the first entry on: no end follows if another observer panics at the start.
+    is_in_flight: bool,
     /// The trace that was active while the request was served, if it is sampled.
     trace: Option<TraceId>,
 }
@@ -75,11 +77,14 @@ impl Observe for RedMetrics {
     type Entered<'a> = ();
 
     fn start(&self, _: &mut request::Parts) -> RequestScope {
-        http_requests_in_flight().add(1.0);
         RequestScope::default()
     }
 
     fn enter(&self, scope: &mut RequestScope) {
+        if !scope.is_in_flight {
+            scope.is_in_flight = true;
+            http_requests_in_flight().add(1.0);
+        }
         // at the end of the request its span is no longer the current one
         scope.trace = scope.trace.or_else(exemplar::current_trace);
     }
@@ -87,7 +92,9 @@ impl Observe for RedMetrics {
     fn response(&self, _: &mut RequestScope, _: &mut response::Parts) {}
 
     fn end(&self, scope: RequestScope, outcome: &Outcome) {
-        http_requests_in_flight().add(-1.0);
+        if scope.is_in_flight {
+            http_requests_in_flight().add(-1.0);
+        }
         if let Some(call) = &outcome.grpc {
             rpc::observe_served(call, outcome.elapsed, scope.trace);
             if rpc::is_probe(call) {

@@ -23,8 +23,8 @@ static TICK_HOOKS: Mutex<Vec<Arc<dyn Fn() + Send + Sync>>> = Mutex::new(Vec::new
 ///
 /// # Errors
 ///
-/// A limit is 0 or of an unknown label, this was called before, another crate's recorder is installed already, or no thread
-/// could be started.
+/// Fails if a limit is 0 or of an unknown label, this was called before, another crate's recorder is installed already, or no
+/// thread could be started.
 pub fn init(config: Config) -> Result<(), Error> {
     let _one = INSTALLING.lock();
     if recorder::is_installed() {

@@ -28,7 +28,9 @@
 //! # In an application
 //!
 //! [`init`] once, [`register`] your own catalogs, answer `GET /metrics` with [`serve`]. What other crates
-//! count through the `metrics` facade appears too; a name of the catalog lands in the catalog's series.
+//! count through the `metrics` facade appears too; a name of the catalog lands in the catalog's series. Their histograms have
+//! buckets of the unit that they are described with, or else of the one that their name ends with (`_bytes`, `_milliseconds`), or
+//! else of seconds.
 //!
 //! # In a test
 //!

@@ -26,16 +26,16 @@ pub(crate) fn set_installed() {
 pub(crate) struct Recorder;
 
 impl metrics::Recorder for Recorder {
-    fn describe_counter(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
-        facade::describe(Kind::Counter, name.as_str(), help);
+    fn describe_counter(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+        facade::describe(Kind::Counter, name.as_str(), unit, help);
     }
 
-    fn describe_gauge(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
-        facade::describe(Kind::Gauge, name.as_str(), help);
+    fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+        facade::describe(Kind::Gauge, name.as_str(), unit, help);
     }
 
-    fn describe_histogram(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
-        facade::describe(Kind::Histogram, name.as_str(), help);
+    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+        facade::describe(Kind::Histogram, name.as_str(), unit, help);
     }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> metrics::Counter {

@@ -85,7 +85,7 @@ impl Group {
         let mut groups: Vec<Memory> = memory.collect();
         let own = groups[0];
         for group in &mut groups {
-            // of a group that is not shown the use is at least that of this one
+            // an outer group whose use is hidden uses at least as much as the own one
             if group.usage.is_none() {
                 (group.usage, group.reclaimable) = (own.usage, own.reclaimable);
             }

@@ -137,7 +137,7 @@ impl Totals {
         Interval {
             length,
             requests,
-            // a failure may be read whose request ended after the requests were read
+            // requests are read first: a request that ends in between is among the failures only
             errors: (self.errors.saturating_sub(before.errors)).min(requests),
             hits: self.hits.saturating_sub(before.hits),
             misses: self.misses.saturating_sub(before.misses),

@@ -40,8 +40,10 @@ pub(crate) fn sample(root: &Path) {
     cgroup::sample(root);
 }
 
+/// Reads a file about this process. The kernel cuts its name after 15 bytes, which may be within a character.
 fn read(root: &Path, file: &str) -> String {
-    fs::read_to_string(root.join("proc/self").join(file)).unwrap_or_default()
+    let bytes = fs::read(root.join("proc/self").join(file)).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Returns the processor time of the process so far, in steps of 10 ms.

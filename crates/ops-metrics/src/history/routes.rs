@@ -119,7 +119,7 @@ impl Counts {
             route,
             method,
             requests,
-            // a failure may be read whose request ended after the requests were read
+            // requests are read first: a request that ends in between is among the failures only
             errors: self.errors.saturating_sub(before.errors).min(requests),
             client_errors: self.client_errors.saturating_sub(before.client_errors),
             per_second: if seconds > 0.0 {

@@ -167,7 +167,7 @@ impl Maker<'_> {
         ];
         let mut case = self.case_of_events("goes on for a while", &phases, &[]);
         let name = &self.alert.name;
-        // its value is the last one above, which is none to be tested
+        // counted: the alert keeps the value of its last evaluation above the threshold, which is nothing to test
         case.queries.push(QueryAt {
             step: long,
             expr: format!("count(ALERTS{{alertname=\"{name}\",alertstate=\"firing\"}})"),

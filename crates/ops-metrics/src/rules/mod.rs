@@ -124,7 +124,7 @@ impl Rules {
     ///
     /// # Errors
     ///
-    /// The operating system's, if a file cannot be written.
+    /// Fails with the error of the operating system if a file cannot be written.
     pub fn write_to(&self, directory: &Path) -> std::io::Result<Vec<PathBuf>> {
         let rule_file = format!("{}.rules.yml", self.name);
         let tests = self.tests(&rule_file);

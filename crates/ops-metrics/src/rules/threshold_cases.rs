@@ -127,7 +127,7 @@ impl Maker<'_> {
         };
         let mut case = self.case_of_recorded("ends", &[above, below], &[(first + kept, None)]);
         let name = &self.alert.name;
-        // its value is the last one above, which is none to be tested
+        // counted: the alert keeps the value of its last evaluation above the threshold, which is nothing to test
         case.queries
             .extend((first..first + kept).map(|step| QueryAt {
                 step,

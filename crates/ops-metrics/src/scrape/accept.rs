@@ -10,9 +10,11 @@ pub(crate) fn format(headers: &HeaderMap) -> Format {
         .get_all(ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
+        .flat_map(|value| elements(value, ','));
     let mut open_metrics = 0.0_f32;
     let mut text: [Option<f32>; 3] = [None; 3];
+    // a range that is there twice has the higher weight
+    let higher = |known: Option<f32>, weight| known.unwrap_or(0.0).max(weight);
     for range in ranges {
         let (name, parameters) = range.split_once(';').unwrap_or((range, ""));
         let weight = weight(parameters);
@@ -21,10 +23,10 @@ pub(crate) fn format(headers: &HeaderMap) -> Format {
                 open_metrics = open_metrics.max(weight);
             }
             "text/plain" if is_version(parameters, "0.0.4") => {
-                text[0] = Some(text[0].unwrap_or(0.0).max(weight));
+                text[0] = Some(higher(text[0], weight));
             }
-            "text/*" => text[1] = Some(weight),
-            "*/*" => text[2] = Some(weight),
+            "text/*" => text[1] = Some(higher(text[1], weight)),
+            "*/*" => text[2] = Some(higher(text[2], weight)),
             _ => {}
         }
     }
@@ -49,19 +51,20 @@ pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
         .get_all(http::header::ACCEPT_ENCODING)
         .iter()
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    let mut any = None;
+        .flat_map(|value| elements(value, ','));
+    // `x-gzip` is the same coding (section 8.4.1.3): one of the names is enough
+    let (mut named, mut any) = (None, false);
     for coding in codings {
         let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
         match name.trim() {
             name if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") => {
-                return is_wanted(parameters);
+                named = Some(named.unwrap_or(false) || is_wanted(parameters));
             }
-            "*" => any = Some(is_wanted(parameters)),
+            "*" => any |= is_wanted(parameters),
             _ => {}
         }
     }
-    any.unwrap_or(false)
+    named.unwrap_or(any)
 }
 
 /// A weight of 0 means never.
@@ -76,9 +79,23 @@ fn weight(parameters: &str) -> f32 {
 }
 
 fn parameter<'a>(parameters: &'a str, wanted: &str) -> Option<&'a str> {
-    parameters.split(';').find_map(|parameter| {
+    elements(parameters, ';').find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
         let same = name.trim().eq_ignore_ascii_case(wanted);
         same.then_some(value.trim())
+    })
+}
+
+/// Elements of a list; a separator in a quoted string (RFC 9110 section 5.6.4) is part of the string.
+fn elements(list: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    list.split(move |char| {
+        let is_plain = !std::mem::take(&mut is_escaped);
+        match char {
+            '\\' => is_escaped = is_quoted && is_plain,
+            '"' if is_plain => is_quoted = !is_quoted,
+            _ => {}
+        }
+        char == separator && !is_quoted
     })
 }

@@ -57,7 +57,7 @@ impl Metric {
         match format {
             Format::OpenMetrics if counts => match self.name.strip_suffix("_total") {
                 Some(base) if may_be_counter(base) => (base, "counter"),
-                // a counter without the suffix is none there, and no name may change
+                // OpenMetrics has no counter without the suffix, and names stay as they are
                 _ => (self.name, "unknown"),
             },
             _ => (self.name, self.kind.as_str()),

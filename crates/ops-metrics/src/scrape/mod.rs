@@ -3,6 +3,7 @@
 mod accept;
 pub(crate) mod body;
 mod exposition;
+mod hook;
 mod lines;
 mod preparation;
 pub(crate) mod read;

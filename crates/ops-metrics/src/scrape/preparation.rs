@@ -4,16 +4,17 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::builtin::ScrapeFailure;
-use crate::scrape::render::{publish, run_hooks};
+use crate::scrape::render::{has_hooks, publish, run_hooks};
+use crate::series::scope::Scope;
 
 /// Scrapes that may wait at the same time for what is published before them; the next one is refused.
 const SCRAPES_MAX: usize = 5;
 /// A scrape waits no longer than this: Prometheus itself gives up after 10 seconds.
-const WAIT_MAX: Duration = Duration::from_secs(2);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 static SHARED: Shared = Shared {
     state: Mutex::new(State {
-        running: false,
+        running: None,
         done: None,
     }),
     changed: Condvar::new(),
@@ -26,8 +27,20 @@ struct Shared {
 }
 
 struct State {
-    running: bool,
+    /// Start of the run under way, the last one if an earlier one hangs.
+    running: Option<Instant>,
     done: Option<(Instant, Result<(), ScrapeFailure>)>,
+}
+
+/// Publishes everything, for a caller whose thread may block: for at most [`WAIT_MAX`], then what is published by then is there.
+pub(crate) fn prepare() {
+    if Scope::is_of_test() || !has_hooks() {
+        run_hooks();
+        publish();
+        return;
+    }
+    // no scrape, which others might be refused for: its thread is there already
+    let _ = wait_since(Instant::now());
 }
 
 /// A scrape that was let in.
@@ -50,26 +63,7 @@ impl Scrape {
 
     /// Waits until everything is published that happened before this scrape arrived. Blocks the thread.
     pub(crate) fn wait(self) -> Result<(), ScrapeFailure> {
-        let deadline = self.arrived + WAIT_MAX;
-        let mut state = SHARED.state.lock();
-        loop {
-            if let Some((began, outcome)) = state.done
-                && began >= self.arrived
-            {
-                return outcome;
-            }
-            if !state.running {
-                // on a thread of its own: a hook that hangs keeps no scrape from its answer
-                let thread = std::thread::Builder::new().name("ops-metrics-render".into());
-                if thread.spawn(run).is_err() {
-                    return Err(ScrapeFailure::Thread);
-                }
-                state.running = true;
-            }
-            if SHARED.changed.wait_until(&mut state, deadline).timed_out() {
-                return Err(ScrapeFailure::Timeout);
-            }
-        }
+        wait_since(self.arrived)
     }
 }
 
@@ -79,14 +73,48 @@ impl Drop for Scrape {
     }
 }
 
-fn run() {
-    let began = Instant::now();
+/// Waits until everything is published that happened before this time, for at most [`WAIT_MAX`] from then on.
+fn wait_since(arrived: Instant) -> Result<(), ScrapeFailure> {
+    let deadline = arrived + WAIT_MAX;
+    let mut state = SHARED.state.lock();
+    loop {
+        if let Some((began, outcome)) = state.done
+            && began >= arrived
+        {
+            return outcome;
+        }
+        // one that hangs is given up, and the next one does without the hook
+        let given_up_at = match state.running.map(|since| since + WAIT_MAX) {
+            Some(at) if at > Instant::now() => at,
+            _ => {
+                let began = Instant::now();
+                // on a thread of its own: a hook that hangs keeps no scrape from its answer
+                let thread = std::thread::Builder::new().name("ops-metrics-render".into());
+                if thread.spawn(move || run(began)).is_err() {
+                    return Err(ScrapeFailure::Thread);
+                }
+                state.running = Some(began);
+                began + WAIT_MAX
+            }
+        };
+        let until = deadline.min(given_up_at);
+        let waited = SHARED.changed.wait_until(&mut state, until);
+        if waited.timed_out() && Instant::now() >= deadline {
+            return Err(ScrapeFailure::Timeout);
+        }
+    }
+}
+
+fn run(began: Instant) {
     let outcome = std::panic::catch_unwind(|| {
         run_hooks();
         publish();
     });
     let mut state = SHARED.state.lock();
-    state.running = false;
-    state.done = Some((began, outcome.map_err(|_| ScrapeFailure::Panic)));
-    SHARED.changed.notify_all();
+    // one that was given up says nothing about now
+    if state.running == Some(began) {
+        state.running = None;
+        state.done = Some((began, outcome.map_err(|_| ScrapeFailure::Panic)));
+        SHARED.changed.notify_all();
+    }
 }

@@ -1,6 +1,6 @@
 use crate::error::Error;
 use crate::recorder;
-use crate::scrape::render::{publish, run_hooks};
+use crate::scrape::preparation::prepare;
 use crate::series::definition::MetricDefinition;
 use crate::series::facade::FacadeMetric;
 use crate::series::family::{Family, Value};
@@ -14,7 +14,7 @@ pub struct SeriesReading<'a> {
     pub definition: &'a MetricDefinition,
     /// Description of its metric.
     pub help: &'a str,
-    /// Names and values of its labels.
+    /// Names and values of its labels. An empty one, which Prometheus takes for none, is not there.
     pub labels: &'a [(&'static str, &'a str)],
     /// Its value.
     pub value: Reading<'a>,
@@ -44,6 +44,8 @@ pub enum Reading<'a> {
 /// Calls `visit` for each series that a scrape would show, in its order, once the hooks of
 /// [`before_scrape`](crate::before_scrape) have run: for exports other than Prometheus's.
 ///
+/// It waits for the hooks as a scrape does, for at most 2 s, and then goes on without them.
+///
 /// # Errors
 ///
 /// [`Error::NotInstalled`] before [`init`](crate::init).
@@ -51,8 +53,7 @@ pub fn read(visit: &mut dyn FnMut(&SeriesReading<'_>)) -> Result<(), Error> {
     if !recorder::is_installed() {
         return Err(Error::NotInstalled);
     }
-    run_hooks();
-    publish();
+    prepare();
     for family in families() {
         read_family(family, family.definition().help(), visit);
     }
@@ -69,7 +70,8 @@ fn read_family(family: &Family, help: &str, visit: &mut dyn FnMut(&SeriesReading
     let definition = family.definition();
     for series in family.sorted() {
         let names = definition.labels.iter().map(|label| label.name);
-        let labels: Vec<_> = names.zip(series.labels.iter().map(AsRef::as_ref)).collect();
+        let labels = names.zip(series.labels.iter().map(AsRef::as_ref));
+        let labels: Vec<_> = labels.filter(|(_, value)| !value.is_empty()).collect();
         let counts;
         let value = match &series.value {
             Value::Counter(counter) => Reading::Counter(counter.get()),

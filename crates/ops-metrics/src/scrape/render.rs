@@ -8,7 +8,9 @@ use crate::error::Error;
 use crate::history::panics;
 use crate::recorder;
 use crate::scrape::exposition::Exposition;
+use crate::scrape::hook::Hook;
 use crate::scrape::lines::Format;
+use crate::scrape::preparation::prepare;
 use crate::series::cardinality::overflows;
 use crate::series::definition::Kind;
 use crate::series::label::Label as _;
@@ -16,16 +18,19 @@ use crate::series::registry;
 use crate::series::rejected::RejectReason;
 use crate::series::scope::Scope;
 
-static HOOKS: RwLock<Vec<Arc<dyn Fn() + Send + Sync>>> = RwLock::new(Vec::new());
+static HOOKS: RwLock<Vec<Arc<Hook>>> = RwLock::new(Vec::new());
 
 /// Has `publish` called before each scrape: for totals that are counted elsewhere.
 ///
-/// One that panics is reported; the scrape goes on without it.
+/// One that panics is reported; the scrape goes on without it. One that does not return costs the scrape that called it: later ones
+/// do without it until it has returned, and `before_scrape_hangs` is logged once.
 pub fn before_scrape(publish: impl Fn() + Send + Sync + 'static) {
-    HOOKS.write().push(Arc::new(publish));
+    HOOKS.write().push(Arc::new(Hook::new(publish)));
 }
 
 /// Returns the text exposition, format 0.0.4: the catalogs in their order, then what other crates recorded.
+///
+/// It waits for the hooks of [`before_scrape`] as a scrape does, for at most 2 s, and then goes on without them. Blocks the thread.
 ///
 /// # Errors
 ///
@@ -34,27 +39,34 @@ pub fn render() -> Result<String, Error> {
     if !recorder::is_installed() {
         return Err(Error::NotInstalled);
     }
-    run_hooks();
-    Ok(render_current())
+    prepare();
+    Ok(rendered(Format::Text))
 }
 
 /// Returns the text exposition of the current scope.
+#[cfg(feature = "testing")]
 pub(crate) fn render_current() -> String {
+    publish();
     rendered(Format::Text)
 }
 
 /// Returns the OpenMetrics exposition of the current scope.
 #[cfg(feature = "testing")]
 pub(crate) fn render_open_metrics() -> String {
+    publish();
     rendered(Format::OpenMetrics)
 }
 
 fn rendered(format: Format) -> String {
-    publish();
     let last = builtin::ops_metrics_render_bytes().get() as usize;
     let mut text = String::with_capacity(last + last / 16);
     Exposition::new(format).fill(&mut text, usize::MAX);
     text
+}
+
+/// Reports whether something is counted elsewhere.
+pub(crate) fn has_hooks() -> bool {
+    !HOOKS.read().is_empty()
 }
 
 /// Has published what is counted elsewhere.
@@ -62,9 +74,7 @@ pub(crate) fn run_hooks() {
     panics::publish();
     let hooks = HOOKS.read().clone();
     for hook in hooks {
-        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook())).is_err() {
-            tracing::error!(target: "ops_metrics", "before_scrape_panicked");
-        }
+        hook.run();
     }
 }
 

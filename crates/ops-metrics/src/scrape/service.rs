@@ -29,7 +29,7 @@ pub const CONTENT_TYPE_OPEN_METRICS: &str =
 /// | any other method | 405 |
 /// | before [`init`](crate::init) | 503 |
 /// | while five scrapes wait for what is published before them | 503, to be tried again after a second |
-/// | publishing panics, or takes longer than 2 s | 500 |
+/// | publishing panics, or takes longer than 2 s | 500; the next scrape does without a hook that hangs |
 ///
 /// Values that are counted elsewhere are published on a thread of their own, neither an async worker nor one of `spawn_blocking`, at
 /// one time for all scrapes that wait for it. The text is written while it is read, 64 KiB at a time; up to 256 KiB it is sent with

@@ -67,7 +67,7 @@ impl Exemplars {
         let all = self
             .0
             .get_or_init(|| (0..buckets).map(|_| Mutex::default()).collect());
-        // another thread that writes or renders this one has a newer one, or soon will have
+        // contended: another thread writes a newer one, or renders this one, and the next observation sets it
         if let Some(mut place) = all.get(bucket).and_then(Mutex::try_lock) {
             let at = SystemTime::now();
             *place = Some(Exemplar { trace, value, at });

@@ -1,9 +1,10 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use metrics::{Key, SharedString};
+use metrics::{Key, SharedString, Unit};
 use parking_lot::RwLock;
 
+use crate::series::buckets;
 use crate::series::definition::{Kind, LabelDefinition, MetricDefinition};
 use crate::series::family::Family;
 use crate::series::registry::{self, Conflict, find_facade, register_facade, retype_facade};
@@ -26,6 +27,8 @@ pub(crate) struct FacadeMetric {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) help: OnceLock<SharedString>,
+    /// Unit that it was described with.
+    unit: OnceLock<Unit>,
     /// One family for each set of label names.
     families: RwLock<Vec<&'static Family>>,
 }
@@ -39,6 +42,7 @@ impl FacadeMetric {
             name: Box::leak(Box::from(name)),
             kind,
             help: OnceLock::new(),
+            unit: OnceLock::new(),
             families: RwLock::default(),
         }
     }
@@ -49,6 +53,7 @@ impl FacadeMetric {
             name: self.name,
             kind,
             help: self.help.clone(),
+            unit: self.unit.clone(),
             families: RwLock::default(),
         }
     }
@@ -84,13 +89,18 @@ impl FacadeMetric {
                 values: &[],
             })
             .collect();
+        // one metric has one set of bounds, though it may be described with its unit later
+        let buckets = families.first().map_or_else(
+            || buckets::of(self.name, self.unit.get().copied()),
+            |family| family.definition().buckets,
+        );
         let family = Family::of_facade(MetricDefinition {
             name: self.name,
             kind: self.kind,
             help: "",
             labels: Vec::leak(named),
             at_start: false,
-            buckets: MetricDefinition::BUCKETS,
+            buckets,
         });
         let family: &'static Family = Box::leak(Box::new(family));
         families.push(family);
@@ -140,13 +150,16 @@ pub(crate) fn place<'a>(kind: Kind, key: &'a Key) -> Option<Place<'a>> {
 }
 
 /// Keeps the first description of a metric.
-pub(crate) fn describe(kind: Kind, name: &str, help: SharedString) {
+pub(crate) fn describe(kind: Kind, name: &str, unit: Option<Unit>, help: SharedString) {
     if registry::find(name).is_some() {
         return; // a catalog describes its metrics itself
     }
     let known = find_facade(name).or_else(|| add_metric(kind, name));
     if let Some(metric) = known.filter(|metric| metric.kind == kind) {
         metric.help.get_or_init(|| help);
+        if let Some(unit) = unit {
+            metric.unit.get_or_init(|| unit);
+        }
     }
 }
 

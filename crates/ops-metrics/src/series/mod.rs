@@ -1,5 +1,6 @@
 //! Series and what they belong to: definitions, values, the guard of their number, and the registry of all families.
 
+mod buckets;
 pub(crate) mod cardinality;
 pub(crate) mod define;
 pub(crate) mod definition;

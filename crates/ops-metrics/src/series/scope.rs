@@ -48,6 +48,11 @@ impl Scope {
         }
         Self::process()
     }
+
+    /// Returns true inside of a test's scope.
+    pub(crate) fn is_of_test() -> bool {
+        !std::ptr::eq(Self::current(), Self::process())
+    }
 }
 
 #[cfg(feature = "testing")]

@@ -32,7 +32,7 @@ struct Inner {
 }
 
 impl Registry {
-    /// With the default limits.
+    /// Creates a registry with the default limits.
     pub fn new() -> Self {
         let Ok(registry) = Self::with(&Config::new()) else {
             unreachable!("the default configuration has no limit to refuse")
@@ -40,11 +40,11 @@ impl Registry {
         registry
     }
 
-    /// With the limits, catalogs and build of a configuration.
+    /// Creates a registry with the limits, catalogs and build of a configuration.
     ///
     /// # Errors
     ///
-    /// A limit is 0 or of an unknown label.
+    /// Fails if a limit is 0 or of an unknown label.
     pub fn with(config: &Config) -> Result<Self, Error> {
         let inner = Inner {
             scope: Scope::new(),
@@ -91,7 +91,7 @@ impl Registry {
     ///
     /// # Panics
     ///
-    /// If it does not; the message names each difference.
+    /// Panics if it does not; the message names each difference.
     #[track_caller]
     pub fn assert_changes<T>(&self, changes: &[(&str, f64)], work: impl FnOnce() -> T) -> T {
         let before = self.snapshot();

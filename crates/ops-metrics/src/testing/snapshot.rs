@@ -47,7 +47,7 @@ impl Snapshot {
     ///
     /// # Panics
     ///
-    /// If it is not so; the message names each difference.
+    /// Panics if they did not; the message names each difference.
     #[track_caller]
     pub fn assert_since(&self, earlier: &Self, changes: &[(&str, f64)]) {
         let found = self.since(earlier);

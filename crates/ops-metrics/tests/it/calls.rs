@@ -50,6 +50,35 @@ async fn call(method: &str, answer: impl Fn() -> Response<Body>) {
     drop(response.into_body().collect().await);
 }
 
+#[tokio::test]
+async fn a_call_that_did_not_fail_is_read_without_an_error_type() {
+    crate::installed();
+    let registry = Registry::new();
+    let calls = async {
+        call("read.Calls/Fine", || trailers(0)).await;
+        call("read.Calls/Broken", || trailers(13)).await;
+    };
+    registry.scope(calls).await;
+    let mut read = Vec::new();
+    registry.run(|| {
+        ops_metrics::read(&mut |series| {
+            if series.definition.name == "rpc_server_call_duration_seconds" {
+                let labels = series
+                    .labels
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"));
+                read.push(labels.collect::<Vec<_>>().join(" "));
+            }
+        })
+        .unwrap();
+    });
+    let call = |method, code| {
+        format!("rpc_system_name=grpc rpc_method=read.Calls/{method} rpc_status_code={code}")
+    };
+    let broken = call("Broken", "INTERNAL") + " error_type=INTERNAL";
+    assert_eq!(read, [broken, call("Fine", "OK")]);
+}
+
 /// Counts what the calls did in one second, and returns the ratio of errors and the routes. Each request has one latency.
 async fn second(registry: Registry, calls: impl Future<Output = ()>) -> (f64, Vec<RouteSummary>) {
     registry.tick(Duration::ZERO);

@@ -324,3 +324,65 @@ fn overflows_of_a_name_with_several_sets_of_labels_add_up() {
     let counted = r#"ops_metrics_overflow_total{metric="several_sets_total",label="user"}"#;
     assert_eq!(registry.value(counted), Some(200.0));
 }
+
+#[test]
+fn a_histogram_of_another_crate_has_buckets_of_its_unit() {
+    let registry = Registry::new();
+    registry.run(|| {
+        metrics::describe_histogram!("body_size", metrics::Unit::Bytes, "Size of a body");
+        metrics::describe_histogram!("batch_items", metrics::Unit::Count, "Items of a batch");
+        metrics::describe_histogram!("took_ms", metrics::Unit::Seconds, "Named by mistake");
+        for name in ["body_size", "upload_bytes"] {
+            metrics::histogram!(name).record(50_000.0);
+        }
+        metrics::histogram!("batch_items").record(64.0);
+        metrics::histogram!("call_milliseconds", "peer" => "a").record(30.0);
+        metrics::histogram!("call_micros").record(30_000.0);
+        metrics::histogram!("call_nanos").record(30_000_000.0);
+        metrics::histogram!("poll_ns").record(30_000_000.0);
+        metrics::histogram!("plain").record(0.03);
+        metrics::histogram!("took_ms").record(0.03);
+    });
+    let text = registry.render();
+    // the first bucket that has the observation
+    let first = |metric: &str| {
+        let prefix = format!("{metric}_bucket{{");
+        let mut lines = text.lines().filter(|line| line.starts_with(&prefix));
+        let line = lines.find(|line| line.ends_with("} 1")).unwrap();
+        line.rsplit('"').nth(1).unwrap().to_owned()
+    };
+    for (metric, bound) in [
+        ("body_size", "65536"),
+        ("upload_bytes", "65536"),
+        ("batch_items", "100"),
+        ("call_milliseconds", "50"),
+        ("call_micros", "50000"),
+        ("call_nanos", "50000000"),
+        ("poll_ns", "50000000"),
+        ("plain", "0.05"),
+        ("took_ms", "0.05"),
+    ] {
+        assert_eq!(first(metric), bound, "{metric}");
+    }
+    assert_valid(&text);
+}
+
+#[test]
+fn a_histogram_that_is_described_after_its_first_value_keeps_its_buckets() {
+    let registry = Registry::new();
+    registry.run(|| {
+        metrics::histogram!("described_late_size", "a" => "1").record(0.03);
+        metrics::describe_histogram!("described_late_size", metrics::Unit::Bytes, "Size");
+        metrics::histogram!("described_late_size", "b" => "1").record(0.03);
+    });
+    let text = registry.render();
+    let bounds = |label: &str| -> Vec<String> {
+        let prefix = format!("described_late_size_bucket{{{label}=");
+        let lines = text.lines().filter(|line| line.starts_with(&prefix));
+        let bounds = lines.map(|line| line.rsplit('"').nth(1).unwrap().to_owned());
+        bounds.collect()
+    };
+    assert!(bounds("a").len() > 2, "{text}");
+    assert_eq!(bounds("a"), bounds("b"));
+    assert_valid(&text);
+}

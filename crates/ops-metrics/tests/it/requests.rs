@@ -9,7 +9,7 @@ use axum::middleware::{Next, from_fn};
 use axum::routing::get;
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
-use ops_http::{Ending, Observe as _, ObserveLayer, Outcome, Route};
+use ops_http::{Ending, Observe, ObserveLayer, Outcome, Route};
 use ops_metrics::http::RedMetrics;
 use ops_metrics::testing::Registry;
 use tower::ServiceExt as _;
@@ -79,6 +79,36 @@ async fn a_handler_that_panics_is_one_500() {
     let one = r#"{route="/panics/{id}",method="GET",status="500"}"#.to_owned();
     assert_eq!(counted(registry), [(one, 1.0)]);
     assert_eq!(registry.value("http_requests_in_flight"), Some(0.0));
+}
+
+/// An observer that panics before the request began.
+#[derive(Clone)]
+struct Panics;
+
+impl Observe for Panics {
+    type Scope = ();
+    type Entered<'a> = ();
+
+    fn start(&self, _: &mut http::request::Parts) {
+        std::panic::resume_unwind(Box::new("on purpose"))
+    }
+
+    fn enter(&self, (): &mut ()) {}
+
+    fn response(&self, (): &mut (), _: &mut http::response::Parts) {}
+
+    fn end(&self, (): (), _: &Outcome) {}
+}
+
+#[tokio::test]
+async fn a_request_that_another_observer_does_not_let_begin_is_not_in_flight() {
+    let registry = Registry::new();
+    let observers = ObserveLayer::new((RedMetrics::new(), Panics));
+    let app = Router::new().route("/", get(|| async {})).layer(observers);
+    let task = tokio::spawn(registry.scope(finish(app, Method::GET, "/")));
+    assert!(task.await.unwrap_err().is_panic());
+    let in_flight = registry.value("http_requests_in_flight");
+    assert_eq!(in_flight.unwrap_or_default(), 0.0);
 }
 
 #[tokio::test]

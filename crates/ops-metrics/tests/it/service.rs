@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::{installed, rendered, value};
 
 /// Time in which an answer is there for sure.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 async fn asked(method: Method, headers: &[(&str, &str)]) -> Response<bytes::Bytes> {
     let mut request = Request::builder().method(method).uri("/metrics");
@@ -122,6 +122,8 @@ async fn open_metrics_is_for_those_who_ask_for_it_and_the_text_format_for_all_ot
         "Application/OpenMetrics-Text; version=\"1.0.0\"",
         "text/plain;q=0.5, application/openmetrics-text",
         "*/*, application/openmetrics-text",
+        "application/openmetrics-text;note=\"a,text/plain;q=0\";q=0.5",
+        "application/openmetrics-text;note=\"\\\"; q=0\"",
     ] {
         let response = answered(Method::GET, &[("accept", accept)]).await;
         assert_eq!(
@@ -143,6 +145,9 @@ async fn open_metrics_is_for_those_who_ask_for_it_and_the_text_format_for_all_ot
         "application/openmetrics-text;version=0.0.1",
         "application/openmetrics-text;q=0.5,text/plain",
         "application/openmetrics-text;q=0.5,text/*;q=0.7",
+        "text/*, application/openmetrics-text;q=0.5, text/*;q=0.1",
+        "*/*, application/openmetrics-text;q=0.5, */*;q=0.1",
+        "text/html;note=\",application/openmetrics-text\"",
         "application/openmetrics-text;q=nonsense",
     ] {
         let response = answered(Method::GET, &[("accept", accept)]).await;
@@ -168,7 +173,15 @@ async fn open_metrics_is_zipped_too() {
 
 #[tokio::test]
 async fn gzip_is_sent_to_those_who_take_it_and_unpacks_to_the_text() {
-    for takes in ["gzip", "deflate, GZIP;q=0.5", "*", "br, *;q=0.1"] {
+    for takes in [
+        "gzip",
+        "deflate, GZIP;q=0.5",
+        "*",
+        "br, *;q=0.1",
+        "gzip;q=0, x-gzip",
+        "*;q=0, *",
+        "br;a=\",gzip;q=0,\", *",
+    ] {
         let response = answered(Method::GET, &[("accept-encoding", takes)]).await;
         assert_eq!(response.headers()["content-encoding"], "gzip", "{takes}");
         assert_eq!(response.headers()["vary"], "accept, accept-encoding");
