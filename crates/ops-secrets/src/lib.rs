@@ -50,8 +50,8 @@
 //!   multi-thread runtime hands the worker's other tasks on. Every caller has its own timeout, whatever a source, a
 //!   listener or another caller does.
 //! - A value is announced to the listeners of [`Secrets::on_resolved`] before anybody gets it, and never inside a lookup.
-//! - A hit of a cataloged secret from AWS takes no lock of ours, allocates nothing, and costs about what `env::var` and
-//!   a `HashMap::get` cost together.
+//! - A hit of a cataloged secret from AWS takes a lock of ours that nobody waits for, allocates nothing, and costs little more
+//!   than `env::var` and a `HashMap::get` together.
 //! - The environment is read at each call, files and `.env` again when they change. The process's environment is never written.
 //! - No value, and no part, length or hash of one, is in any `Debug`, `Display`, error, log line, report or metric.
 //!

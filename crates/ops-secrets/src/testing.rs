@@ -118,8 +118,9 @@ impl Source for MemorySource {
 
     fn fetch<'a>(&'a self, names: &'a [String], _: Instant) -> SourceFuture<'a> {
         Box::pin(async move {
-            self.0.calls.lock().push(names.to_vec());
+            // whoever sees the call may set what a later one gets
             let before = self.0.content.lock().clone();
+            self.0.calls.lock().push(names.to_vec());
             let latency = *self.0.latency.lock();
             if !latency.is_zero() {
                 tokio::time::sleep(latency).await;

@@ -123,7 +123,8 @@ fn in_the_forking_process() {
     ssm.set("/a", "value-of-a");
     ssm.set("/b", "value-of-b");
     held.hold();
-    let deadline = Duration::from_millis(500);
+    // one lookup has no answer: the others are there before
+    let deadline = Duration::from_secs(5);
     let config = || {
         let nothing: [(&str, &str); 0] = [];
         let catalog =
@@ -156,7 +157,7 @@ fn in_the_forking_process() {
     let b = runtime.block_on(async { secrets.get("b").await }).unwrap();
     assert_eq!(b.expose(), "value-of-b");
     assert!(
-        start.elapsed() < Duration::from_secs(5),
+        start.elapsed() < Duration::from_secs(60),
         "{:?}",
         start.elapsed()
     );

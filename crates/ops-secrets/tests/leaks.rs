@@ -4,9 +4,13 @@
 
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, Instant};
 
 use ops_secrets::testing::{ManualClock, MemorySource};
-use ops_secrets::{AwsMode, Config, ErrorKind, SecretError, Secrets};
+use ops_secrets::{
+    AwsMode, Config, ErrorKind, SecretError, SecretSource, Secrets, Source, SourceFuture,
+    SourceValue,
+};
 use proptest::prelude::*;
 
 const TOKEN: &str = "/kearney-platform/prod/mapbox_token";
@@ -194,7 +198,7 @@ fn everything(world: &World, place: Place, planted: &str) -> String {
         )
         .unwrap();
         write!(told, "{secrets:?} {:?}", secrets.validate_blocking()).unwrap();
-        world.clock.advance(std::time::Duration::from_secs(400));
+        world.clock.advance(Duration::from_secs(400));
         if matches!(place, Place::Failing) {
             let kind = if round == 0 {
                 ErrorKind::Transient
@@ -260,7 +264,7 @@ fn a_failure_is_logged_whatever_failed_before_it() {
     let secrets = Secrets::new(config.sources(&ssm, &sm).clock(&clock)).unwrap();
     let fail = |kind| {
         ssm.fail("/logged/later", kind);
-        clock.advance(std::time::Duration::from_secs(61));
+        clock.advance(Duration::from_secs(61));
         secrets.get("a").blocking().unwrap_err();
     };
     let lines = |kind: ErrorKind| {
@@ -289,11 +293,116 @@ fn a_failure_is_logged_whatever_failed_before_it() {
         assert_eq!(lines(ErrorKind::AccessDenied), 1, "one that returns");
     }
     ssm.set("/logged/later", "value-of-a");
-    clock.advance(std::time::Duration::from_secs(61));
+    clock.advance(Duration::from_secs(61));
     secrets.get("a").blocking().unwrap();
-    clock.advance(std::time::Duration::from_secs(400));
+    clock.advance(Duration::from_secs(400));
     fail(ErrorKind::AccessDenied);
     assert_eq!(lines(ErrorKind::AccessDenied), 2);
+}
+
+/// A store that has everything.
+struct Store;
+
+impl Source for Store {
+    fn name(&self) -> &'static str {
+        "store"
+    }
+
+    fn fetch<'a>(&'a self, names: &'a [String], _: Instant) -> SourceFuture<'a> {
+        let answers = names.iter().map(|_| Ok(SourceValue::new("from-the-store")));
+        Box::pin(async move { answers.collect() })
+    }
+}
+
+#[test]
+fn refused_credentials_that_another_store_makes_up_for_are_logged_once() {
+    let events = Arc::clone(&EVENTS);
+    let (ssm, sm, clock) = (MemorySource::new(), MemorySource::new(), ManualClock::new());
+    let config = Config::default()
+        .catalog_text("secrets: {a: {aws_path: 'ssm:/passed/over'}}")
+        .environment([("AWS_PROFILE", "some")])
+        .dotenv("/nonexistent/.env")
+        .source(Store);
+    let secrets = Secrets::new(config.sources(&ssm, &sm).clock(&clock)).unwrap();
+    let ask = || {
+        clock.advance(Duration::from_secs(400));
+        secrets.get("a").blocking().unwrap().source()
+    };
+    let lines = || {
+        let line = "/passed/over: injected: unauthenticated";
+        events.lock().unwrap().matches(line).count()
+    };
+    for times in 1..=2 {
+        ssm.fail("/passed/over", ErrorKind::Unauthenticated);
+        for _ in 0..2 {
+            assert_eq!(ask(), SecretSource::Custom("store"));
+            assert_eq!(lines(), times);
+        }
+        ssm.remove("/passed/over");
+        assert_eq!(ask(), SecretSource::Custom("store"));
+    }
+}
+
+#[test]
+fn a_name_that_is_refused_is_logged_once_while_others_work() {
+    let events = Arc::clone(&EVENTS);
+    let (ssm, sm, clock) = (MemorySource::new(), MemorySource::new(), ManualClock::new());
+    let config = Config::default()
+        .catalog_text(
+            "secrets: {a: {aws_path: 'ssm:/once/a'}, b: {aws_path: 'ssm:/once/b'}, c: {aws_path: 'ssm:/once/c'}}",
+        )
+        .environment([("AWS_PROFILE", "some")])
+        .dotenv("/nonexistent/.env")
+        .source(Store);
+    let secrets = Secrets::new(config.sources(&ssm, &sm).clock(&clock)).unwrap();
+    let round = || {
+        clock.advance(Duration::from_secs(400));
+        ["a", "b", "c"].map(|name| secrets.get(name).blocking().unwrap().source())
+    };
+    let lines = || {
+        let events = events.lock().unwrap();
+        ["a", "c"].map(|name| {
+            let line = format!("/once/{name}: injected: unauthenticated");
+            events.matches(&line).count()
+        })
+    };
+    let (store, aws) = (SecretSource::Custom("store"), SecretSource::AwsSsm);
+    ssm.set("/once/b", "value-of-b");
+    for times in 1..=2 {
+        ssm.fail("/once/a", ErrorKind::Unauthenticated);
+        ssm.fail("/once/c", ErrorKind::Unauthenticated);
+        for _ in 0..3 {
+            assert_eq!(round(), [store, aws, store]);
+            assert_eq!(lines(), [times, times]);
+        }
+        ssm.set("/once/a", "value-of-a");
+        ssm.remove("/once/c");
+        assert_eq!(round(), [aws, aws, store]);
+    }
+}
+
+#[test]
+fn a_folder_that_is_named_and_missing_is_logged() {
+    let events = Arc::clone(&EVENTS);
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("not-mounted");
+    let named = |path: &std::path::Path| {
+        let nothing: [(&str, &str); 0] = [];
+        let config = Config::default().environment(nothing).secrets_folder(path);
+        Secrets::new(config.catalog_text("")).unwrap();
+        let line = format!("folder={} ", path.display());
+        events.lock().unwrap().contains(&line)
+    };
+    assert!(named(&missing));
+    assert!(!named(folder.path()));
+    let file = folder.path().join("a-file");
+    std::fs::write(&file, "").unwrap();
+    assert!(named(&file));
+    for (path, problem) in [(missing, "No such file"), (file, "not a folder")] {
+        let events = events.lock().unwrap();
+        let told = format!("folder={} problem=\"{problem}", path.display());
+        assert!(events.contains(&told), "{told}");
+    }
 }
 
 fn cases() -> u32 {

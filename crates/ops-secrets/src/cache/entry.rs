@@ -183,7 +183,7 @@ impl CacheEntry {
         let limit = longest.max(ttl).saturating_add(max_stale);
         let is_old = now.saturating_sub(value.fetched_at) > limit;
         if let Some(known) = known.as_ref().filter(|_| is_old) {
-            // why there is no younger one is what is to be told
+            // the failure stays: it is the reason why there is no younger value
             let failure = known.failure.clone();
             let failed = failure.map(|failure| CachedLookup::new(None, Some(failure)));
             self.replace(known, failed, None);

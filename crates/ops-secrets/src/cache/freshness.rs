@@ -35,6 +35,8 @@ pub(crate) struct RemoteValue {
     /// Percent taken off each time to live.
     pub(crate) jitter: u64,
     pub(crate) tried: Arc<[Attempt]>,
+    /// A source before the one that has it failed.
+    pub(crate) passed_over: bool,
 }
 
 #[derive(Clone)]
@@ -43,6 +45,8 @@ pub(crate) struct Failure {
     /// The sources after the remote ones are asked all the same: AWS is not there, in automatic mode.
     pub(crate) passes: bool,
     pub(crate) tried: Arc<[Attempt]>,
+    /// Place of the attempt that failed: sources behind it may have been asked, and have nothing.
+    at: usize,
     pub(crate) failed_at: Duration,
     pub(crate) retry_at: Duration,
     pub(crate) in_a_row: u32,
@@ -142,7 +146,14 @@ impl RemoteValue {
             fetched_at,
             jitter: jitter(),
             tried: tried.into(),
+            passed_over: false,
         }
+    }
+
+    /// Sets whether a source before the one that has it failed.
+    pub(crate) fn passed_over(mut self, passed_over: bool) -> Self {
+        self.passed_over = passed_over;
+        self
     }
 
     fn age(&self, now: Duration) -> u64 {
@@ -171,11 +182,11 @@ impl RemoteValue {
 }
 
 impl Failure {
-    /// The failure after `before`: each one in a row doubles the pause.
+    /// The failure after `before`, of the attempt at this place: each one in a row doubles the pause.
     pub(crate) fn after(
         before: Option<&CachedLookup>,
         (kind, passes): (ErrorKind, bool),
-        tried: Vec<Attempt>,
+        (tried, at): (Vec<Attempt>, usize),
         now: Duration,
     ) -> Self {
         let before = before.and_then(|known| known.failure.as_ref());
@@ -185,10 +196,16 @@ impl Failure {
             kind,
             passes,
             tried: tried.into(),
+            at,
             failed_at: now,
             retry_at: now + backoff(in_a_row),
             in_a_row,
         }
+    }
+
+    /// The attempt that failed.
+    pub(crate) fn cause(&self) -> Option<&Attempt> {
+        self.tried.get(self.at)
     }
 
     /// Reports whether the log says as much already: of failures that pass the first one does for all, of others the first one of

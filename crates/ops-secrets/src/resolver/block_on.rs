@@ -18,7 +18,7 @@ pub(crate) fn block_on<F: Future>(future: F, limit: Option<Instant>) -> Option<F
         let wait = || {
             tokio::task::block_in_place(|| future.take().map(|future| park_until(future, limit)))
         };
-        // a `LocalSet` on a multi-thread runtime refuses, by a panic and before it runs anything: then it stands still
+        // within a `LocalSet` of a multi-thread runtime `block_in_place` panics before it runs anything: the worker then waits itself
         match panic::catch_unwind(AssertUnwindSafe(wait)) {
             Ok(Some(output)) => return output,
             Err(panic) if future.is_none() => panic::resume_unwind(panic),

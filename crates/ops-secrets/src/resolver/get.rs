@@ -25,6 +25,8 @@ pub struct Get<'a> {
     default: Option<Cow<'a, str>>,
     /// Bytes are accepted too.
     binary: bool,
+    /// No other source is asked in place of AWS.
+    strict: bool,
 }
 
 impl<'a> Get<'a> {
@@ -35,7 +37,14 @@ impl<'a> Get<'a> {
             ttl: None,
             default: None,
             binary: false,
+            strict: false,
         }
+    }
+
+    /// Takes a failure of AWS for one, also where automatic mode would go on.
+    pub(crate) fn strict(mut self, strict: bool) -> Self {
+        self.strict = strict;
+        self
     }
 
     /// Accepts a remote value up to this age. Zero always asks again and accepts no older value: if the source fails, that is
@@ -196,6 +205,7 @@ impl<'a> Get<'a> {
             name: self.name,
             ttl: self.ttl,
             default: self.default.as_deref(),
+            strict: self.strict,
         }
     }
 }

@@ -124,7 +124,7 @@ impl Listeners {
     /// Makes these the values in use, before anybody gets them. Those that are new are announced, all together. Returns
     /// whether that is done: it waits where a listener asks for secrets itself.
     pub(crate) fn hand_out(&self, secrets: &[(Place<'_>, &Secret)]) -> bool {
-        // nobody looks for bytes in a text
+        // binary values are not announced: listeners redact texts
         let settled = |(place, secret): &(Place<'_>, &Secret)| {
             secret.is_binary() || self.is_settled(*place, secret)
         };
@@ -175,7 +175,7 @@ impl Listeners {
         if !self.is_empty() {
             return;
         }
-        // whoever announces at this moment uses the value
+        // a caller that holds the lock is announcing, and uses the value
         if let Some(mut announced) = self.announced.try_lock()
             && let Some(before) = tracked.cache.in_use.swap(None)
             && before.sensitive

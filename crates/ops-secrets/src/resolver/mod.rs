@@ -66,6 +66,8 @@ struct Request<'a> {
     name: &'a str,
     ttl: Option<Duration>,
     default: Option<&'a str>,
+    /// A failure of AWS is one, also where automatic mode would go on.
+    strict: bool,
 }
 
 enum Found {
@@ -118,6 +120,7 @@ impl Resolver {
         let variables = config.expand_dotenv.then(|| config.environment.clone());
         let dotenv = DotEnv::new(config.dotenv.clone(), variables);
         let files = SecretFiles::new(config.environment.clone(), config.secrets_folder.clone());
+        files.warn_of_missing_folders();
         let entries = catalog.entries.into_iter();
         let tracked: Vec<_> = entries.map(|entry| track(entry, &chain, &files)).collect();
         let both = |tracked: &Arc<Tracked>| {
@@ -294,7 +297,7 @@ impl Resolver {
         failure: &Failure,
     ) -> Result<Found, SecretError> {
         let place = Place::new(request.name, Some(tracked));
-        if failure.passes {
+        if failure.passes && !request.strict {
             return self.after_remote(request, place, failure.tried.to_vec());
         }
         let tried = self.with_local_attempts(place, failure.tried.to_vec());

@@ -102,7 +102,7 @@ impl Resolver {
             Outcome::Answered(result) => result,
             Outcome::Superseded => {
                 let (kind, now) = ((ErrorKind::Transient, false), self.config.clock.now());
-                Err(Failure::after(None, kind, Vec::new(), now))
+                Err(Failure::after(None, kind, (Vec::new(), 0), now))
             }
         }
     }
@@ -128,7 +128,10 @@ impl Resolver {
         answer: Answer,
         events: &mut Vec<Event>,
     ) -> Outcome {
-        let Answer { result, mut tried } = answer;
+        let passed_over = answer.passed_over;
+        let Answer {
+            result, mut tried, ..
+        } = answer;
         let result = match result {
             Ok(None) => Ok(None),
             Err(refusal) => Err(refusal),
@@ -140,6 +143,7 @@ impl Resolver {
                         kind: ErrorKind::Malformed,
                         passes: false,
                         reported: false,
+                        at: tried.len() - 1,
                     }
                 })
             }
@@ -152,11 +156,12 @@ impl Resolver {
                     events.push(Event::Disappeared(Arc::clone(tracked), had.source()));
                 }
                 let value = RemoteValue::new(secret.clone(), now, tried);
+                let value = value.passed_over(passed_over);
                 (CachedLookup::new(Some(value), None), Ok(secret))
             }
             Err(refusal) => {
                 let kind = (refusal.kind, refusal.passes);
-                let mut failure = Failure::after(before, kind, tried, now);
+                let mut failure = Failure::after(before, kind, (tried, refusal.at), now);
                 if !failure.is_logged() && !refusal.reported {
                     failure.set_logged();
                     events.push(Event::Failed(Arc::clone(tracked), failure.clone()));
@@ -253,9 +258,9 @@ fn log(events: Vec<Event>) {
     for event in events {
         caught(|| match &event {
             Event::Failed(tracked, failure) => {
-                let last = failure.tried.last();
-                let why = last.map_or("", |attempt| attempt.outcome.as_str());
-                let source = last.map_or("", |attempt| attempt.source.as_str());
+                let cause = failure.cause();
+                let why = cause.map_or("", |attempt| attempt.outcome.as_str());
+                let source = cause.map_or("", |attempt| attempt.source.as_str());
                 let (name, kind) = (&tracked.entry.name, failure.kind.as_str());
                 tracing::warn!(target: "ops_secrets", %name, source, kind, why, "secret_lookup_failed");
             }

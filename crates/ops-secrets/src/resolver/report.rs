@@ -150,7 +150,7 @@ impl Resolver {
         let value = known.as_ref().and_then(|known| known.value.as_ref());
         let value = value.filter(|value| value.secret.is_some());
         let failure = known.as_ref().and_then(|known| known.failure.as_ref());
-        let last = failure.and_then(|failure| failure.tried.last());
+        let cause = failure.and_then(|failure| failure.cause());
         let (now, ttl) = (self.config.clock.now(), self.default_ttl());
         let (secret, problems) = self.as_known(tracked);
         let source = secret.map_or(SecretSource::Missing, |secret| secret.source());
@@ -168,8 +168,8 @@ impl Resolver {
             is_stale: failure.is_some() && value.is_some_and(|value| value.is_over(ttl, now)),
             not_asked_yet: !is_local && tracked.is_remote && known.is_none(),
             last_error: failure.map(|failure| failure.kind),
-            last_error_detail: last.map(|attempt| attempt.outcome.clone()),
-            last_error_source: last.map(|attempt| attempt.source),
+            last_error_detail: cause.map(|attempt| attempt.outcome.clone()),
+            last_error_source: cause.map(|attempt| attempt.source),
             last_error_age_seconds: failure
                 .map(|failure| now.saturating_sub(failure.failed_at).as_secs()),
             problems,
@@ -217,6 +217,7 @@ impl Resolver {
             name: &tracked.entry.name,
             ttl: None,
             default: None,
+            strict: false,
         };
         match self.after_remote(&request, tracked.into(), Vec::new()) {
             Ok(found) => Ok(found.secret().ok()),

@@ -12,10 +12,11 @@ use crate::cache::flight::Flight;
 use crate::error::ErrorKind;
 use crate::resolver::Resolver;
 use crate::resolver::block_on::block_on;
+use crate::resolver::get::Get;
 use crate::resolver::secrets::Secrets;
 use crate::resolver::tracked::Tracked;
 use crate::setup::config::MAX_TTL;
-use crate::{Secret, SecretBytes, SecretError};
+use crate::{Secret, SecretBytes, SecretError, SecretSource};
 
 /// [`Secrets::refresh_after_failure`] asks the remote source of a secret at most once in this time.
 pub const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(1);
@@ -100,10 +101,11 @@ impl Watch {
     }
 
     /// Waits for the next value. While no source has one, a source fails or the secret is binary, it waits on:
-    /// [`Secrets::report`] and the log tell why.
+    /// [`Secrets::report`] and the log tell why. A value of AWS is not replaced by that of a source behind it because AWS cannot be
+    /// asked any more.
     pub async fn changed(&mut self) -> Secret {
         loop {
-            let now = self.secrets.get(&self.name).await.ok();
+            let now = self.ask().await.ok();
             if let Some(secret) = self.note(now) {
                 return secret;
             }
@@ -114,7 +116,7 @@ impl Watch {
     /// Waits for the next value as [`changed`](Watch::changed) does, as bytes: those of a binary secret too.
     pub async fn changed_bytes(&mut self) -> SecretBytes {
         loop {
-            let now = self.secrets.get(&self.name).bytes().await.ok();
+            let now = self.ask().bytes().await.ok();
             if let Some(secret) = self.note(now.map(SecretBytes::into_secret)) {
                 return SecretBytes::new(secret);
             }
@@ -122,9 +124,28 @@ impl Watch {
         }
     }
 
-    /// Returns the value if it is another one than the last.
+    fn ask(&self) -> Get<'_> {
+        self.secrets.get(&self.name).strict(self.is_of_aws())
+    }
+
+    fn is_of_aws(&self) -> bool {
+        let last = self.last.as_ref();
+        last.is_some_and(|last| last.source().is_aws())
+    }
+
+    /// Reports whether the value is one of a store that was asked because AWS cannot be asked any more.
+    fn stands_in(&self, secret: &Secret) -> bool {
+        self.is_of_aws()
+            && matches!(secret.source(), SecretSource::Custom(_))
+            && self.secrets.resolver.has_passed_over(&self.name)
+    }
+
+    /// Returns the value if it is another one than the last, and does not merely stand in for it.
     fn note(&mut self, now: Option<Secret>) -> Option<Secret> {
         let changed = now.filter(|secret| self.last.as_ref() != Some(secret))?;
+        if self.stands_in(&changed) {
+            return None;
+        }
         self.last = Some(changed.clone());
         Some(changed)
     }
@@ -154,6 +175,16 @@ impl std::fmt::Debug for Watch {
 }
 
 impl Resolver {
+    /// Reports whether a source failed before the one that has the value was asked.
+    fn has_passed_over(&self, name: &str) -> bool {
+        let Some(tracked) = self.find(name) else {
+            return false;
+        };
+        let known = tracked.cache.known();
+        let value = known.as_ref().and_then(|known| known.value.as_ref());
+        value.is_some_and(|value| value.passed_over)
+    }
+
     /// A lookup that begins now, or the one under way if another began within the interval; `None` if there is neither.
     fn ask_again(self: &Arc<Self>, name: &str) -> Option<(Arc<Tracked>, Arc<Flight>)> {
         let tracked = self.find(name).filter(|tracked| tracked.is_remote)?;

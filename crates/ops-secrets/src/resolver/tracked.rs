@@ -112,7 +112,7 @@ const SECRET_ENDINGS: [&str; 7] = [
 ];
 
 /// Returns whether a name sounds like a secret's.
-pub(crate) fn looks_secret(name: &str) -> bool {
+fn looks_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let ends_in = |word: &&str| {
         let before = name.strip_suffix(*word);
@@ -143,7 +143,7 @@ fn userinfo(rest: &str) -> Option<&str> {
     if let Some((userinfo, _)) = authority.rsplit_once('@') {
         return Some(userinfo);
     }
-    // a password may hold what ends an authority: no port is such a word
+    // a password may hold a character that ends an authority; a port is digits only
     let is_host = |host: &str| {
         let port = host.rsplit_once(':').map_or("", |(_, port)| port);
         host.starts_with('[') || port.bytes().all(|byte| byte.is_ascii_digit())

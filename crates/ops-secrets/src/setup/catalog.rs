@@ -92,8 +92,8 @@ impl Catalog {
         }
         let marks = Marks::read(text);
         if let Some((line, word)) = &marks.unquoted_default {
-            let what = if word.starts_with('0') {
-                "a number"
+            let what = if word.contains(|letter: char| letter.is_ascii_digit()) {
+                "a number or a day"
             } else {
                 word
             };

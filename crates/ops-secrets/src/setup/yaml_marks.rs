@@ -83,4 +83,25 @@ fn is_ambiguous(word: &str) -> bool {
     let truth = ["no", "yes", "on", "off", "y", "n"];
     (octal && word.bytes().all(|byte| byte.is_ascii_digit()))
         || truth.contains(&word.to_ascii_lowercase().as_str())
+        || is_grouped_or_timed(word)
+}
+
+/// Reports whether the word is a number like `1_000` and `1:30:00`, which is 5400, or a day like `2025-01-15`.
+fn is_grouped_or_timed(word: &str) -> bool {
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_day = match word.split('-').collect::<Vec<_>>()[..] {
+        [year, month, day] => [year, month, day].map(str::len) == [4, 2, 2],
+        _ => false,
+    };
+    if is_day && is_number(&word.replace('-', "")) {
+        return true;
+    }
+    let number = word.strip_prefix(['+', '-']).unwrap_or(word);
+    let mut parts = number.split(':');
+    let first = parts.next().unwrap_or_default();
+    let is_sixtieth = |part: &str| is_number(part) && part.parse().is_ok_and(|part: u8| part < 60);
+    number.contains(['_', ':'])
+        && first.starts_with(|first: char| first.is_ascii_digit())
+        && is_number(&first.replace('_', ""))
+        && parts.all(is_sixtieth)
 }

@@ -1,6 +1,6 @@
 //! A source with its breaker, its count of requests, and a fence around its panics.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::SecretSource;
 use crate::cache::breaker::{BREAKER_OPEN, Breaker, Change};
 use crate::cache::clock::Clock;
 use crate::caught::caught;
 use crate::error::ErrorKind;
 use crate::source::{FetchError, FetchResult, Health, Source};
+use crate::{Attempt, SecretSource};
 
 /// A source that is cut off this long after the deadline had its chance to return what it has.
 const GRACE: Duration = Duration::from_millis(50);
@@ -25,6 +25,8 @@ pub(crate) struct BreakerSource {
     breaker: Breaker,
     asked: AtomicU64,
     last: Mutex<Health>,
+    /// Names whose refusal was logged, which others made up for.
+    passed_over: Mutex<HashSet<String>>,
 }
 
 impl BreakerSource {
@@ -35,6 +37,7 @@ impl BreakerSource {
             breaker: Breaker::default(),
             asked: AtomicU64::new(0),
             last: Mutex::new(Health::Unknown),
+            passed_over: Mutex::default(),
         }
     }
 
@@ -73,8 +76,18 @@ impl BreakerSource {
             *self.last.lock() = Health::Unhealthy("no answer within the deadline".to_owned());
             return None;
         };
-        self.learn(&fetched, clock);
+        self.learn(names, &fetched, clock);
         Some(names.iter().cloned().zip(fetched).collect())
+    }
+
+    /// Logs once that it refused a name, and that a source behind it had the secret: nobody else hears of that.
+    pub(crate) fn pass_over(&self, kind: ErrorKind, name: &str, attempt: &Attempt) {
+        if self.passed_over.lock().insert(name.to_owned()) {
+            let (source, why) = (self.origin, attempt.outcome.as_str());
+            caught(
+                || tracing::warn!(target: "ops_secrets", %source, kind = kind.as_str(), why, "secret_source_passed_over"),
+            );
+        }
     }
 
     /// A panic of the source fails its names and nothing else.
@@ -93,11 +106,19 @@ impl BreakerSource {
         .await
     }
 
-    fn learn(&self, fetched: &[FetchResult], clock: &Clock) {
+    fn learn(&self, names: &[String], fetched: &[FetchResult], clock: &Clock) {
         let unreachable = fetched.iter().find_map(|fetched| match fetched {
             Err(FetchError::Unreachable { kind, detail }) => Some((*kind, detail.as_str())),
             _ => None,
         });
+        let is_taken = |fetched: &FetchResult| matches!(fetched, Ok(_) | Err(FetchError::Absent));
+        let taken = names.iter().zip(fetched);
+        let taken = taken.filter(|(_, fetched)| is_taken(fetched));
+        let mut passed_over = self.passed_over.lock();
+        for (name, _) in taken {
+            passed_over.remove(name);
+        }
+        drop(passed_over);
         let failure = unreachable.map(|(_, why)| why);
         *self.last.lock() = match failure.or_else(|| failure_of_all(fetched)) {
             Some(why) => Health::Unhealthy(why.to_owned()),

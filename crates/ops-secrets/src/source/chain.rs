@@ -35,6 +35,10 @@ struct Stage {
 pub(crate) struct Answer {
     pub(crate) result: Result<Option<(SourceValue, SecretSource)>, Refusal>,
     pub(crate) tried: Vec<Attempt>,
+    /// A source before the one that answered failed, and was passed over.
+    pub(crate) passed_over: bool,
+    /// Place of the stage that failed.
+    failed_stage: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +48,8 @@ pub(crate) struct Refusal {
     pub(crate) passes: bool,
     /// The operator was told already: by the breaker, for all names at once.
     pub(crate) reported: bool,
+    /// Place among the attempts of the one that failed: sources behind it may have been asked.
+    pub(crate) at: usize,
 }
 
 impl SourceChain {
@@ -134,7 +140,7 @@ impl SourceChain {
     ) -> Vec<Answer> {
         let until = Instant::now() + deadline;
         let mut answers: Vec<Answer> = targets.iter().map(|_| Answer::open()).collect();
-        for stage in &self.stages {
+        for (place, stage) in self.stages.iter().enumerate() {
             let open = targets.iter().zip(&answers);
             let open = open.filter(|(_, answer)| answer.is_open());
             let names: BTreeSet<&str> = open
@@ -152,7 +158,7 @@ impl SourceChain {
             for (target, answer) in targets.iter().zip(&mut answers) {
                 if let Some(name) = (stage.name_of)(target).filter(|_| answer.is_open()) {
                     match &found {
-                        Some(found) => self.take(answer, stage, target, found.get(name), name),
+                        Some(found) => self.take(answer, place, target, found.get(name), name),
                         None => answer.late(stage.source.origin, name, deadline),
                     }
                 }
@@ -164,25 +170,33 @@ impl SourceChain {
     fn take(
         &self,
         answer: &mut Answer,
-        stage: &Stage,
+        place: usize,
         target: &Target,
         found: Option<&FetchResult>,
         name: &str,
     ) {
-        let origin = stage.source.origin;
+        let origin = self.stages[place].source.origin;
         let error = match found {
             None => FetchError::failed(ErrorKind::Transient, "no answer for this name"),
             Some(Err(error)) => error.clone(),
             Some(Ok(value)) => match json_field(value, target.field_at(origin)) {
-                Ok(value) => return answer.result = Ok(Some((value, origin))),
+                Ok(value) => {
+                    self.pass_over(answer, target);
+                    return answer.result = Ok(Some((value, origin)));
+                }
                 Err(problem) => FetchError::failed(ErrorKind::Malformed, problem),
             },
         };
+        let at = answer.tried.len();
         let refusal = |kind, reported| Refusal {
             kind,
             passes: self.automatic && origin.is_aws() && is_not_here(kind),
             reported,
+            at,
         };
+        if !matches!(error, FetchError::Absent) {
+            answer.failed_stage = place;
+        }
         let outcome = match error {
             FetchError::Absent => "not there".to_owned(),
             FetchError::Failed { kind, detail } => {
@@ -195,6 +209,17 @@ impl SourceChain {
             }
         };
         answer.note(origin, name, outcome);
+    }
+
+    /// Notes the refusal before this answer, and tells of it if nobody was told.
+    fn pass_over(&self, answer: &mut Answer, target: &Target) {
+        let Err(refusal) = &answer.result else { return };
+        answer.passed_over = true;
+        let stage = &self.stages[answer.failed_stage];
+        let attempt = answer.tried.get(refusal.at).filter(|_| !refusal.reported);
+        if let (Some(attempt), Some(name)) = (attempt, (stage.name_of)(target)) {
+            stage.source.pass_over(refusal.kind, name, attempt);
+        }
     }
 }
 
@@ -214,6 +239,8 @@ impl Answer {
         Self {
             result: Ok(None),
             tried: Vec::new(),
+            passed_over: false,
+            failed_stage: 0,
         }
     }
 
@@ -224,8 +251,11 @@ impl Answer {
                 kind: ErrorKind::Transient,
                 passes: false,
                 reported: false,
+                at: 0,
             }),
             tried: vec![Attempt { source, outcome }],
+            passed_over: false,
+            failed_stage: 0,
         }
     }
 
@@ -241,6 +271,7 @@ impl Answer {
             kind: ErrorKind::Transient,
             passes: false,
             reported: false,
+            at: self.tried.len(),
         });
         self.note(source, name, format!("no answer within {deadline:?}"));
     }

@@ -1,6 +1,7 @@
 //! Secrets in files of their own: `NAME_FILE`, a mounted folder, systemd's credentials.
 
 use std::collections::HashMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +28,8 @@ pub(crate) struct SecretFiles {
     /// Directory that paths of variables are relative to: the one in which the resolver was made.
     start: PathBuf,
     folders: Vec<PathBuf>,
+    /// The one of them that systemd makes.
+    credentials: Option<PathBuf>,
     loaded: Mutex<HashMap<PathBuf, (Stamp, Loaded)>>,
 }
 
@@ -50,15 +53,31 @@ pub(crate) struct Refusal {
 
 impl SecretFiles {
     pub(crate) fn new(environment: Environment, folder: Option<PathBuf>) -> Self {
-        let credentials = environment.path("CREDENTIALS_DIRECTORY");
-        let folders = folder.into_iter().chain(credentials);
+        let anchored = |folder: PathBuf| trusted_file::anchored(&folder);
+        let credentials = environment.path("CREDENTIALS_DIRECTORY").map(anchored);
+        let folder = folder.map(anchored);
         Self {
-            folders: folders
-                .map(|folder| trusted_file::anchored(&folder))
-                .collect(),
+            folders: folder.into_iter().chain(credentials.clone()).collect(),
+            credentials,
             start: std::env::current_dir().unwrap_or_default(),
             environment,
             loaded: Mutex::default(),
+        }
+    }
+
+    /// Logs folders that somebody named and that are not there, or cannot be looked into: it may be a slip of the pen. They are looked for at each call.
+    pub(crate) fn warn_of_missing_folders(&self) {
+        let is_named = |folder: &&PathBuf| **folder != Path::new(USUAL_FOLDER);
+        for folder in self.folders.iter().filter(is_named) {
+            let problem = match fs::metadata(folder) {
+                Ok(found) if found.is_dir() => continue,
+                Ok(_) => "not a folder".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let folder = folder.display();
+            caught(
+                || tracing::warn!(target: "ops_secrets", %folder, problem, "secrets_folder_missing"),
+            );
         }
     }
 
@@ -76,8 +95,8 @@ impl SecretFiles {
         }
     }
 
-    /// The secret's text: from the file that its variable names, else from the first folder that has it. A file that did
-    /// not change since the last call is not read again.
+    /// The secret's text: from the file that its variable names, else from the first file of a folder that is not empty. A file that
+    /// did not change since the last call is not read again.
     pub(crate) fn get(&self, names: &FileNames) -> Result<Option<Arc<Zeroizing<String>>>, Refusal> {
         if let Some(path) = self.named(names) {
             let found = self.load(&path)?;
@@ -93,7 +112,8 @@ impl SecretFiles {
             };
         }
         for path in &names.paths {
-            if let Some(text) = self.load(path)? {
+            let text = self.load(path)?;
+            if let Some(text) = text.filter(|text| !text.is_empty()) {
                 return Ok(Some(text));
             }
         }
@@ -109,6 +129,14 @@ impl SecretFiles {
     /// Attempts in words, for errors; none where no folder is mounted.
     pub(crate) fn tried(&self, names: &FileNames) -> Option<String> {
         let mounted = self.folders.iter().find(|folder| folder.is_dir())?;
+        let is_empty =
+            |path: &&PathBuf| matches!(self.load(path), Ok(Some(text)) if text.is_empty());
+        if let Some(path) = names.paths.iter().find(is_empty) {
+            let path = path.display();
+            return Some(format!(
+                "{path}: the file is empty, which counts as not there"
+            ));
+        }
         let name = names.paths.first()?.file_name()?.to_string_lossy();
         Some(format!("{}: no file {name}", mounted.display()))
     }
@@ -118,8 +146,18 @@ impl SecretFiles {
         let named = self.named(names);
         let mut paths = named.iter().chain(&names.paths);
         let (path, stamp) = paths.find_map(|path| Some((path, Stamp::at(path).ok()?)))?;
-        let problem = stamp.readable_by_others()?;
+        let problem = self.readable_by_others(path, &stamp)?;
         Some(format!("{}: {problem}", path.display()))
+    }
+
+    /// In systemd's own folder, which the service's user alone can enter, the bits of the group are the mask of the list that lets
+    /// this user read.
+    fn readable_by_others(&self, path: &Path, stamp: &Stamp) -> Option<&'static str> {
+        let is_of_systemd = self.credentials.as_ref();
+        let is_of_systemd = is_of_systemd.is_some_and(|folder| path.starts_with(folder));
+        stamp
+            .readable_by_others()
+            .filter(|_| !is_of_systemd || stamp.readable_by_all())
     }
 
     fn load(&self, path: &Path) -> Result<Option<Arc<Zeroizing<String>>>, Refusal> {
@@ -128,7 +166,7 @@ impl SecretFiles {
             outcome: format!("{}: {outcome}", path.display()),
         };
         let refused = |outcome: &str| refusal(ErrorKind::Config, outcome);
-        // not kept: the next call may be luckier
+        // not remembered: the next call reads the file again
         let failed = |outcome: &str| Err(refusal(ErrorKind::Transient, outcome));
         for _ in 0..TRIES {
             let stamp = match Stamp::at(path) {
@@ -149,7 +187,7 @@ impl SecretFiles {
                 Err(Refused::Failed(why)) => return failed(&why),
                 Err(Refused::NotFound) => continue,
             };
-            report(path, &stamp, &loaded);
+            report(path, &loaded, self.readable_by_others(path, &stamp));
             let mut all = self.loaded.lock();
             all.insert(path.to_owned(), (stamp, loaded.clone()));
             return loaded.map(Some);
@@ -172,13 +210,13 @@ fn text(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, Refusal> {
     }
 }
 
-fn report(path: &Path, stamp: &Stamp, loaded: &Loaded) {
+fn report(path: &Path, loaded: &Loaded, readable: Option<&'static str>) {
     let file = path.display();
     if let Err(Refusal { outcome, .. }) = loaded {
         caught(
             || tracing::warn!(target: "ops_secrets", problem = outcome.as_str(), "secret_file_refused"),
         );
-    } else if let Some(problem) = stamp.readable_by_others() {
+    } else if let Some(problem) = readable {
         caught(|| tracing::warn!(target: "ops_secrets", %file, problem, "secret_file_permissions"));
     }
 }
@@ -187,15 +225,22 @@ fn report(path: &Path, stamp: &Stamp, loaded: &Loaded) {
 pub struct FolderSource(SecretFiles);
 
 impl FolderSource {
-    /// Reads `<folder>/<path>`, where the path is the catalog's `path` of the secret, or its name.
+    /// Reads `<folder>/<path>`, where the path is the catalog's `path` of the secret, or its name. A `/` before it does not lead
+    /// out of the folder, a path that begins with the folder's own is one within it, and one with `..` is an error.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let nothing = Environment::Given(Arc::default());
         Self(SecretFiles::new(nothing, Some(folder.into())))
     }
 
     fn look_up(&self, name: &str) -> FetchResult {
+        let mut folders = self.0.folders.iter();
+        let within = folders.find_map(|folder| Path::new(name).strip_prefix(folder).ok()?.to_str());
+        let name = within.unwrap_or(name).trim_start_matches('/');
+        if name.split('/').any(|part| part == "..") {
+            let outcome = "expected a path within the folder";
+            return Err(FetchError::failed(ErrorKind::Config, outcome));
+        }
         match self.0.get(&self.0.names(name, name)) {
-            Ok(Some(text)) if text.is_empty() => Err(FetchError::Absent),
             Ok(Some(text)) => Ok(SourceValue::new(text.as_str())),
             Ok(None) => Err(FetchError::Absent),
             Err(Refusal { kind, outcome }) => Err(FetchError::failed(kind, outcome)),

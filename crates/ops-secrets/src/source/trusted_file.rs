@@ -53,6 +53,10 @@ impl Stamp {
         (self.mode & 0o044 != 0).then_some("readable by other users: chmod 600")
     }
 
+    pub(crate) fn readable_by_all(&self) -> bool {
+        self.mode & 0o004 != 0
+    }
+
     fn acceptable(&self, is_file: bool, max: u64) -> Result<(), Refused> {
         let problem = if !is_file {
             "not a regular file".to_owned()

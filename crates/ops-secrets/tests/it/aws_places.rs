@@ -215,9 +215,8 @@ async fn a_required_secret_may_be_bytes_and_a_watch_of_bytes_yields_them() {
     let secrets = Secrets::new(config).unwrap();
     let report = secrets.validate().await.unwrap();
     assert!(report.secrets[0].present);
-    let limit = std::time::Duration::from_secs(10);
     let mut watch = secrets.watch("k").every(std::time::Duration::ZERO);
-    let mut next = || watch.changed_bytes_blocking(limit).unwrap();
+    let mut next = || watch.changed_bytes_blocking(crate::SOON).unwrap();
     assert_eq!(next().expose(), [0, 255, 254]);
     source.set_binary("k", [1_u8, 255]);
     clock.advance(2 * ops_secrets::DEFAULT_TTL);

@@ -312,6 +312,57 @@ fn a_symlink_to_a_file_is_followed() {
 }
 
 #[test]
+fn a_reference_to_nothing_is_reported_unless_it_says_so() {
+    let url = "postgres://app:${PASSWORD}@db";
+    let (_folder, secrets) = file(format!("EMPTY=\nA={url}\nB=${{EMPTY}}\n"));
+    assert_eq!(value(&secrets, "A").as_deref(), Some("postgres://app:@db"));
+    let diagnostics = secrets.report().dotenv.diagnostics;
+    let told = diagnostics
+        .iter()
+        .map(|told| (told.line, told.key.as_deref()));
+    assert_eq!(told.collect::<Vec<_>>(), [(2, Some("A")), (3, Some("B"))]);
+    assert!(
+        diagnostics
+            .iter()
+            .all(|told| told.problem.contains("is not set, or empty"))
+    );
+    let meant = "A=x${GONE:-}${GONE:+y}${HOST}\nB='${GONE}'\nC=$GONE\nD=\\${GONE:-}\n";
+    let (_folder, secrets) = file(meant);
+    assert_eq!(value(&secrets, "A").as_deref(), Some("xfrom-env"));
+    assert!(secrets.report().dotenv.diagnostics.is_empty());
+}
+
+#[test]
+fn a_file_in_utf_16_is_refused_as_one() {
+    let units = "\u{feff}A=planted\r\n".encode_utf16();
+    for bytes in [
+        units
+            .clone()
+            .flat_map(u16::to_le_bytes)
+            .collect::<Vec<u8>>(),
+        units.flat_map(u16::to_be_bytes).collect(),
+    ] {
+        let (folder, secrets) = file(bytes);
+        let error = secrets.get("A").or("default").blocking().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        let told = error.to_string();
+        let path = folder.path().join(".env");
+        assert!(
+            told.contains(&format!("{}: it is UTF-16", path.display())),
+            "{told}"
+        );
+        assert!(
+            secrets
+                .report()
+                .dotenv
+                .problem
+                .unwrap()
+                .contains("save it as UTF-8")
+        );
+    }
+}
+
+#[test]
 fn what_is_no_trustworthy_file_is_refused_by_name_without_hanging() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

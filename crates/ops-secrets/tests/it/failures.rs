@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use ops_secrets::testing::ManualClock;
 use ops_secrets::{
-    ErrorKind, FetchError, FetchResult, Health, SecretSource, Secrets, Source, SourceFuture,
-    SourceValue,
+    AwsMode, ErrorKind, FetchError, FetchResult, Health, SecretSource, Secrets, Source,
+    SourceFuture, SourceValue,
 };
 use parking_lot::Mutex;
 
@@ -52,6 +52,40 @@ fn a_report_tells_which_source_failed_and_how_long_ago() {
     assert_eq!(report.secrets[0].last_error_age_seconds, Some(90));
 }
 
+#[test]
+fn a_source_that_has_nothing_is_not_told_as_the_one_that_failed() {
+    let kinds = [ErrorKind::Unauthenticated, ErrorKind::Unavailable];
+    for (kind, has_store) in kinds
+        .into_iter()
+        .flat_map(|kind| [(kind, false), (kind, true)])
+    {
+        let bench = Bench::new(|config| {
+            let config = config
+                .catalog_text("secrets: {a: {aws_path: /a}}")
+                .aws(AwsMode::Auto)
+                .environment([("AWS_PROFILE", "some")]);
+            match has_store {
+                true => config.source(Failing(Arc::default())),
+                false => config,
+            }
+        });
+        bench.ssm.fail("/a", kind);
+        assert!(
+            bench
+                .secrets
+                .get("a")
+                .optional_blocking()
+                .unwrap()
+                .is_none()
+        );
+        let secret = &bench.secrets.report().secrets[0];
+        let told = format!("/a: injected: {}", kind.as_str());
+        assert_eq!(secret.last_error, Some(kind));
+        assert_eq!(secret.last_error_source, Some(SecretSource::AwsSsm));
+        assert_eq!(secret.last_error_detail.as_deref(), Some(&*told));
+    }
+}
+
 /// A store whose names are the kinds of their failures; it never answers for `late`.
 struct Failing(Arc<Mutex<Option<ErrorKind>>>);
 
@@ -81,7 +115,8 @@ fn a_source_that_answered_for_none_of_its_names_is_not_healthy() {
     let fails = Arc::new(Mutex::new(None));
     let config = config()
         .catalog_text("secrets: {a: {}, b: {}, good: {}, late: {}}")
-        .deadline(Duration::from_millis(100))
+        // one of them is not answered, the others are
+        .deadline(Duration::from_secs(5))
         .source(Failing(Arc::clone(&fails)));
     let secrets = Secrets::new(config).unwrap();
     let ask = |name: &str| secrets.get(name).ttl_seconds(0.0).optional_blocking();

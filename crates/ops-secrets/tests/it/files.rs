@@ -9,6 +9,36 @@ use ops_secrets::{ErrorKind, FolderSource, SecretSource, Secrets};
 
 use crate::{Bench, TOKEN_PATH, config};
 
+#[test]
+fn no_path_leads_out_of_the_folder_of_a_store() {
+    let outside = tempfile::tempdir().unwrap();
+    let folder = outside.path().join("mounted");
+    fs::create_dir_all(folder.join("prod")).unwrap();
+    write(&folder.join("prod/db"), "within", 0o400);
+    write(&outside.path().join("db"), "outside", 0o400);
+    let catalog = format!(
+        "secrets: {{rooted: {{path: /prod/db}}, outside: {{path: '{0}/db'}}, up: {{path: prod/../../db}},
+            full: {{path: '{1}/prod/db'}}, beside: {{path: '{1}-of-others/db'}}, full_up: {{path: '{1}/../db'}}}}",
+        outside.path().display(),
+        folder.display()
+    );
+    let config = config().catalog_text(catalog);
+    let secrets = Secrets::new(config.source(FolderSource::new(&folder))).unwrap();
+    let ask = |name: &str| secrets.get(name).optional_blocking();
+    assert_eq!(ask("rooted").unwrap().unwrap().expose(), "within");
+    assert_eq!(ask("full").unwrap().unwrap().expose(), "within");
+    assert!(ask("outside").unwrap().is_none());
+    assert!(ask("beside").unwrap().is_none());
+    for name in ["up", "full_up"] {
+        let refused = ask(name).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Config);
+        assert!(
+            refused.to_string().contains("within the folder"),
+            "{refused}"
+        );
+    }
+}
+
 fn write(path: &Path, text: impl AsRef<[u8]>, mode: u32) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -24,7 +54,7 @@ fn a_file_wins_over_aws_and_loses_to_the_environment() {
     let ask = |variables: Vec<(&'static str, String)>| {
         let bench = Bench::new(|config| config.environment(variables));
         bench.ssm.set(TOKEN_PATH, "from-ssm");
-        let secret = bench.secrets.get("mapbox_token").blocking().unwrap();
+        let secret = bench.token().unwrap();
         (
             secret.source(),
             secret.expose().to_owned(),
@@ -95,7 +125,7 @@ fn a_changed_file_is_noticed_at_the_next_call() {
     let bench = Bench::new(|config| config.secrets_folder(folder.path()));
     bench.ssm.set(TOKEN_PATH, "from-ssm");
     let read = || {
-        let secret = bench.secrets.get("mapbox_token").blocking().unwrap();
+        let secret = bench.token().unwrap();
         secret.expose().to_owned()
     };
     write(&file, "first-value", 0o600);
@@ -156,6 +186,36 @@ fn permissions_that_are_too_open_are_reported() {
     assert!(problems.contains("readable by other users"), "{problems}");
 }
 
+/// As systemd makes it for a service with a user: a list lets this user read, whose mask is shown in the place of the group's bits.
+#[test]
+fn a_credential_of_systemd_is_not_too_open_by_its_groups_bits() {
+    let (credentials, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for folder in [&credentials, &elsewhere] {
+        write(&folder.path().join("by_group"), "a-value", 0o440);
+        write(&folder.path().join("by_all"), "a-value", 0o444);
+    }
+    let named = elsewhere.path().join("by_group");
+    let config = config()
+        .catalog_text("secrets: {by_group: {}, by_all: {}, named: {}}")
+        .environment([
+            (
+                "CREDENTIALS_DIRECTORY",
+                credentials.path().to_str().unwrap(),
+            ),
+            ("NAMED_FILE", named.to_str().unwrap()),
+        ]);
+    let report = Secrets::new(config).unwrap().report();
+    let is_open = |name: &str| {
+        let mut secrets = report.secrets.iter();
+        let secret = secrets.find(|secret| secret.name == name).unwrap();
+        let problems = secret.problems.join("; ");
+        problems.contains("readable by other users")
+    };
+    assert!(!is_open("by_group"));
+    assert!(is_open("by_all"));
+    assert!(is_open("named"));
+}
+
 /// As the kubelet does it: files are links into `..data`, which is a link that is replaced as a whole.
 #[test]
 fn a_swapped_folder_is_read_whole_and_never_missed() {
@@ -187,7 +247,7 @@ fn a_swapped_folder_is_read_whole_and_never_missed() {
             scope.spawn(|| {
                 let mut last = 0;
                 while !done.load(Ordering::Relaxed) {
-                    let secret = bench.secrets.get("mapbox_token").blocking().unwrap();
+                    let secret = bench.token().unwrap();
                     let text = secret.expose();
                     let version = text[..4].to_owned();
                     assert_eq!(text, version.repeat(text.len() / 4), "a mixture");
@@ -201,7 +261,7 @@ fn a_swapped_folder_is_read_whole_and_never_missed() {
             publish(version);
         }
         let newest = format!("{:04}", rounds - 1);
-        let secret = bench.secrets.get("mapbox_token").blocking().unwrap();
+        let secret = bench.token().unwrap();
         assert!(secret.expose().starts_with(&newest));
         done.store(true, Ordering::Relaxed);
     });
@@ -225,6 +285,32 @@ fn a_folder_may_be_a_source_of_its_own() {
         secrets.get("other").blocking().unwrap().source(),
         SecretSource::Default
     );
+}
+
+#[test]
+fn an_empty_file_of_a_folder_hides_no_other_one_and_is_told() {
+    let (mounted, credentials) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let directory = credentials.path().to_str().unwrap();
+    let config = config()
+        .catalog_text("secrets: {db_password: {}, api_key: {}, gone: {required: true}}")
+        .secrets_folder(mounted.path())
+        .environment([("CREDENTIALS_DIRECTORY", directory)]);
+    write(&mounted.path().join("db_password"), "", 0o400);
+    write(&credentials.path().join("db_password"), "by-systemd", 0o400);
+    write(&mounted.path().join("api_key"), "\n", 0o400);
+    write(&mounted.path().join("API_KEY"), "by-variable", 0o400);
+    write(&mounted.path().join("gone"), "", 0o400);
+    let secrets = Secrets::new(config).unwrap();
+    let read = |name: &str| secrets.get(name).blocking();
+    assert_eq!(read("db_password").unwrap().expose(), "by-systemd");
+    assert_eq!(read("api_key").unwrap().expose(), "by-variable");
+    let missing = read("gone").unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::Missing);
+    let told = format!(
+        "{}: the file is empty",
+        mounted.path().join("gone").display()
+    );
+    assert!(missing.to_string().contains(&told), "{missing}");
 }
 
 #[test]

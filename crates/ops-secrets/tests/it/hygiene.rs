@@ -28,7 +28,7 @@ fn line(name: &str, value: &str, retired: bool) -> (String, String, bool) {
 fn a_listener_hears_what_is_in_use_and_what_is_replaced() {
     let bench = Bench::new(|config| config);
     bench.ssm.set(TOKEN_PATH, "first-value");
-    bench.secrets.get("mapbox_token").blocking().unwrap();
+    bench.token().unwrap();
     let told = listen(&bench.secrets);
     assert_eq!(
         *told.lock().unwrap(),

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use ops_secrets::{SecretSource, Secrets};
 
-use crate::{Bench, TOKEN_PATH, config};
+use crate::{Bench, SOON, TOKEN_PATH, config};
 
 #[test]
 fn a_listener_that_panics_costs_no_lookup_and_no_other_listener() {
-    let deadline = Duration::from_secs(1);
+    // whom a panic keeps waiting gets an error when it has passed
+    let deadline = SOON;
     let bench = Bench::new(|config| config.deadline(deadline));
     bench.ssm.set(TOKEN_PATH, "first-value");
     let heard = Arc::new(AtomicUsize::new(0));
@@ -20,11 +21,10 @@ fn a_listener_that_panics_costs_no_lookup_and_no_other_listener() {
     bench.secrets.on_resolved(move |_| {
         counting.fetch_add(1, Ordering::Relaxed);
     });
-    let start = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..64 {
             scope.spawn(|| {
-                let secret = bench.secrets.get("mapbox_token").blocking().unwrap();
+                let secret = bench.token().unwrap();
                 assert_eq!(secret.expose(), "first-value");
             });
         }
@@ -38,7 +38,6 @@ fn a_listener_that_panics_costs_no_lookup_and_no_other_listener() {
         3,
         "the new one, and the end of the old one"
     );
-    assert!(start.elapsed() < deadline, "{:?}", start.elapsed());
     assert_eq!(bench.secrets.stats().listener_failures, 4);
 }
 
@@ -47,7 +46,8 @@ fn a_listener_may_ask_for_any_secret_on_any_thread() {
     let bench = Bench::new(|config| {
         config
             .environment([("OTHER_TOKEN", "other-value")])
-            .deadline(Duration::from_millis(300))
+            // whoever waits for a listener that waits for it goes on then
+            .deadline(Duration::from_secs(1))
     });
     bench.ssm.set(TOKEN_PATH, "first-value");
     bench
@@ -64,7 +64,7 @@ fn a_listener_may_ask_for_any_secret_on_any_thread() {
     });
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| bench.secrets.get("mapbox_token").blocking().unwrap());
+            scope.spawn(|| bench.token().unwrap());
         }
     });
     let known = Arc::new(Mutex::new(Vec::new()));
@@ -101,7 +101,7 @@ fn a_value_is_announced_before_anybody_gets_it() {
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let secret = bench.secrets.get("mapbox_token").blocking().unwrap();
+                    let secret = bench.token().unwrap();
                     assert!(announced.lock().unwrap().contains(secret.expose()));
                 });
             }
@@ -118,7 +118,7 @@ fn ten_thousand_secrets_are_announced_in_one_batch_and_in_linear_time() {
     let bench = Bench::new(|config| {
         config
             .catalog_text(format!("secrets:\n{lines}"))
-            .deadline(Duration::from_secs(60))
+            .deadline(SOON)
     });
     let set = |word: &str| {
         for n in 0..count {
@@ -143,11 +143,7 @@ fn ten_thousand_secrets_are_announced_in_one_batch_and_in_linear_time() {
     println!("{:?}", start.elapsed());
     assert_eq!(*batches.lock().unwrap(), [count, 2 * count]);
     // a quadratic step took minutes
-    assert!(
-        start.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
 }
 
 #[test]

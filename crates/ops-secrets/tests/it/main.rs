@@ -1,5 +1,5 @@
 //! The crate through its public API.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 #[cfg(feature = "aws-agent")]
 mod agent;
@@ -37,8 +37,10 @@ mod vault;
 #[cfg(feature = "vault")]
 mod vault_tokens;
 
+use std::time::{Duration, Instant};
+
 use ops_secrets::testing::{ManualClock, MemorySource};
-use ops_secrets::{AwsMode, Config, Secrets};
+use ops_secrets::{AwsMode, Config, Error, Secret, Secrets};
 
 /// The overview's catalog, as the repository ships it.
 const CATALOG: &str = include_str!("../../../../configs/secrets.yaml");
@@ -67,6 +69,35 @@ impl Bench {
             secrets,
         }
     }
+
+    fn token(&self) -> Result<Secret, Error> {
+        self.secrets.get("mapbox_token").blocking()
+    }
+}
+
+/// For what comes at once or never.
+const SOON: Duration = Duration::from_secs(60);
+
+fn wait_until(mut done: impl FnMut() -> bool) {
+    let limit = Instant::now() + SOON;
+    while !done() {
+        assert!(Instant::now() < limit, "nothing happened for a minute");
+        std::thread::yield_now();
+    }
+}
+
+/// Takes a time until it is below the limit: what is wrong is so each time, what a busy machine adds is not.
+fn assert_within(limit: Duration, mut take: impl FnMut() -> Duration) {
+    let mut times = Vec::new();
+    while times.len() < 50 {
+        let took = take();
+        assert!(took < SOON, "{took:?}");
+        if took < limit {
+            return;
+        }
+        times.push(took);
+    }
+    panic!("never within {limit:?}: {times:?}");
 }
 
 /// Nothing of this machine: no variables, no `.env`, no EC2.

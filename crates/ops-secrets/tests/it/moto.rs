@@ -5,7 +5,7 @@ use aws_sdk_ssm::types::ParameterType;
 use dev::moto::Moto as Server;
 use ops_secrets::{AwsMode, Config};
 
-use crate::config;
+use crate::{SOON, config};
 
 /// Server of a test, whose secrets are its own.
 pub(crate) struct Moto {
@@ -119,4 +119,6 @@ pub(crate) fn aws(url: &str) -> Config {
         .environment(keys)
         .aws(AwsMode::On)
         .endpoint_url(url)
+        // a test says so where its lookups may be late
+        .deadline(SOON)
 }

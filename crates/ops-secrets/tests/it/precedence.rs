@@ -63,15 +63,7 @@ fn each_source_wins_over_all_that_come_after_it() {
 fn a_name_and_its_variable_are_one_secret_with_one_lookup() {
     let bench = Bench::new(|config| config);
     bench.ssm.set(TOKEN_PATH, "from-ssm");
-    assert_eq!(
-        bench
-            .secrets
-            .get("mapbox_token")
-            .blocking()
-            .unwrap()
-            .source(),
-        SecretSource::AwsSsm
-    );
+    assert_eq!(bench.token().unwrap().source(), SecretSource::AwsSsm);
     assert_eq!(
         bench
             .secrets
@@ -88,15 +80,7 @@ fn a_name_and_its_variable_are_one_secret_with_one_lookup() {
 fn secrets_manager_is_asked_without_the_leading_slash_then_as_written() {
     let bench = Bench::new(|config| config);
     bench.sm.set(TOKEN_PATH, "as-written");
-    assert_eq!(
-        bench
-            .secrets
-            .get("mapbox_token")
-            .blocking()
-            .unwrap()
-            .expose(),
-        "as-written"
-    );
+    assert_eq!(bench.token().unwrap().expose(), "as-written");
     assert_eq!(
         bench.sm.calls(),
         [["kearney-platform/prod/mapbox_token"], [TOKEN_PATH]]
@@ -141,15 +125,7 @@ fn in_automatic_mode_an_unreachable_aws_passes_the_question_on() {
             .environment(hint)
     });
     bench.ssm.fail(TOKEN_PATH, ErrorKind::Unavailable);
-    assert_eq!(
-        bench
-            .secrets
-            .get("mapbox_token")
-            .blocking()
-            .unwrap()
-            .source(),
-        SecretSource::DotEnv
-    );
+    assert_eq!(bench.token().unwrap().source(), SecretSource::DotEnv);
 }
 
 #[test]
@@ -159,7 +135,7 @@ fn where_aws_is_on_an_unreachable_parameter_store_is_not_passed_over_for_secrets
     bench
         .sm
         .set("kearney-platform/prod/mapbox_token", "the-wrong-one");
-    let error = bench.secrets.get("mapbox_token").blocking().unwrap_err();
+    let error = bench.token().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(bench.sm.calls().is_empty());
 }
@@ -241,15 +217,7 @@ fn an_unreachable_source_is_left_alone_for_a_minute() {
     assert_eq!(bench.ssm.calls().len(), 1);
     bench.ssm.set(TOKEN_PATH, "back-again");
     bench.clock.advance(ops_secrets::BREAKER_OPEN);
-    assert_eq!(
-        bench
-            .secrets
-            .get("mapbox_token")
-            .blocking()
-            .unwrap()
-            .expose(),
-        "back-again"
-    );
+    assert_eq!(bench.token().unwrap().expose(), "back-again");
 }
 
 #[test]
@@ -293,7 +261,7 @@ fn what_is_nowhere_is_missing_and_every_source_is_named() {
             .unwrap()
             .is_none()
     );
-    let error = bench.secrets.get("mapbox_token").blocking().unwrap_err();
+    let error = bench.token().unwrap_err();
     let sources: Vec<_> = error.tried().iter().map(|attempt| attempt.source).collect();
     use SecretSource::{AwsSecretsManager, AwsSsm, DotEnv, Env};
     assert_eq!(

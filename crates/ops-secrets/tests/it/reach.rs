@@ -10,7 +10,7 @@ use crate::moto::aws;
 const FAR: &str = "arn:aws:ssm:eu-central-1:123456789012:parameter/far";
 
 /// An address at which nobody listens for as long as both sockets are held.
-fn closed() -> (String, TcpListener, TcpStream) {
+pub(crate) fn closed() -> (String, TcpListener, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let held = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let address = format!("http://{}", held.local_addr().unwrap());

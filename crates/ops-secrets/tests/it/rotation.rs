@@ -3,9 +3,10 @@
 use std::sync::RwLock;
 use std::time::Duration;
 
-use ops_secrets::{ErrorKind, MIN_REFRESH_INTERVAL};
+use ops_secrets::testing::MemorySource;
+use ops_secrets::{AwsMode, ErrorKind, MIN_REFRESH_INTERVAL};
 
-use crate::{Bench, TOKEN_PATH};
+use crate::{Bench, SOON, TOKEN_PATH};
 
 #[test]
 fn a_password_that_changes_a_hundred_times_fails_no_query() {
@@ -14,7 +15,7 @@ fn a_password_that_changes_a_hundred_times_fails_no_query() {
     bench.ssm.set(TOKEN_PATH, "password-0");
     let is_accepted = |secret: &ops_secrets::Secret| *server.read().unwrap() == secret.expose();
     let query = || {
-        let secret = bench.secrets.get("mapbox_token").blocking().unwrap();
+        let secret = bench.token().unwrap();
         if is_accepted(&secret) {
             return;
         }
@@ -68,7 +69,7 @@ fn a_watch_yields_the_value_and_then_each_change() {
     let mut watch = bench.secrets.watch("mapbox_token");
     watch = watch.every(Duration::from_millis(2));
     assert!(watch.changed_blocking(Duration::from_millis(20)).is_none());
-    let limit = Duration::from_secs(10);
+    let limit = SOON;
     for value in ["first-value", "second-value", "third-value"] {
         write(value);
         assert_eq!(watch.changed_blocking(limit).unwrap().expose(), value);
@@ -82,6 +83,78 @@ fn a_watch_yields_the_value_and_then_each_change() {
         write("fourth-value");
         assert_eq!(asking.join().unwrap().expose(), "fourth-value");
     });
+}
+
+#[test]
+fn a_watch_takes_no_default_for_a_value_of_an_aws_that_cannot_be_asked() {
+    for kind in [ErrorKind::Unavailable, ErrorKind::Unauthenticated] {
+        let bench = Bench::new(|config| {
+            let catalog = "secrets: {a: {aws_path: 'ssm:/a', default: built-in}}";
+            let config = config.catalog_text(catalog).aws(AwsMode::Auto);
+            config.environment([("AWS_PROFILE", "some")])
+        });
+        let mut watch = bench.secrets.watch("a").every(Duration::from_millis(1));
+        let mut next = |limit| {
+            let changed = watch.changed_blocking(Duration::from_millis(limit));
+            changed.map(|secret| secret.expose().to_owned())
+        };
+        bench.ssm.fail("/a", kind);
+        assert_eq!(next(60_000).unwrap(), "built-in", "nothing was known");
+        bench.ssm.set("/a", "first-value");
+        bench.clock.advance(Duration::from_secs(90));
+        assert_eq!(next(60_000).unwrap(), "first-value");
+        bench.ssm.fail("/a", kind);
+        bench.clock.advance(Duration::from_secs(5000));
+        assert_eq!(
+            bench.secrets.get("a").blocking().unwrap().expose(),
+            "built-in"
+        );
+        assert_eq!(next(20), None);
+        bench.ssm.set("/a", "second-value");
+        bench.clock.advance(Duration::from_secs(90));
+        assert_eq!(next(60_000).unwrap(), "second-value");
+        bench.ssm.remove("/a");
+        bench.clock.advance(Duration::from_secs(5000));
+        assert_eq!(next(60_000).unwrap(), "built-in", "AWS has none any more");
+    }
+}
+
+#[test]
+fn a_watch_takes_no_value_of_a_store_for_that_of_an_aws_that_cannot_be_asked() {
+    for kind in [ErrorKind::Unavailable, ErrorKind::Unauthenticated] {
+        let store = MemorySource::new();
+        let bench = Bench::new(|config| {
+            let config = config.catalog_text("secrets: {a: {aws_path: 'ssm:/a', path: a}}");
+            let config = config.aws(AwsMode::Auto).source(store.clone());
+            config.environment([("AWS_PROFILE", "some")])
+        });
+        store.set("a", "of-the-store");
+        let mut watch = bench.secrets.watch("a").every(Duration::from_millis(1));
+        let mut next = |limit| {
+            let changed = watch.changed_blocking(Duration::from_millis(limit));
+            changed.map(|secret| secret.expose().to_owned())
+        };
+        bench.ssm.fail("/a", kind);
+        assert_eq!(next(60_000).unwrap(), "of-the-store", "nothing was known");
+        bench.ssm.set("/a", "first-value");
+        bench.clock.advance(Duration::from_secs(5000));
+        assert_eq!(next(60_000).unwrap(), "first-value");
+        bench.ssm.fail("/a", kind);
+        bench.clock.advance(Duration::from_secs(5000));
+        let asked = bench.secrets.get("a").blocking().unwrap();
+        assert_eq!(asked.expose(), "of-the-store");
+        assert_eq!(next(20), None);
+        bench.ssm.set("/a", "second-value");
+        bench.clock.advance(Duration::from_secs(5000));
+        assert_eq!(next(60_000).unwrap(), "second-value");
+        bench.ssm.remove("/a");
+        bench.clock.advance(Duration::from_secs(5000));
+        assert_eq!(
+            next(60_000).unwrap(),
+            "of-the-store",
+            "AWS has none any more"
+        );
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ops_secrets::{ErrorKind, Secrets, Source, SourceFuture, SourceValue};
 use tokio::sync::Notify;
 
-use crate::config;
+use crate::{SOON, config};
 
 /// Blocks its thread when asked for `stuck`, and answers `late` when it is told to.
 struct Stuck {
@@ -39,8 +39,7 @@ impl Source for &'static Stuck {
 }
 
 async fn in_time<T>(waiting: impl Future<Output = T>) -> T {
-    let limit = Duration::from_secs(10);
-    tokio::time::timeout(limit, waiting).await.unwrap()
+    tokio::time::timeout(SOON, waiting).await.unwrap()
 }
 
 #[tokio::test]
@@ -54,7 +53,8 @@ async fn a_caller_that_gives_up_on_a_stuck_thread_costs_the_next_thread_nothing(
     let config = config()
         .catalog_text("secrets: {stuck: {}, behind: {}, late: {}}")
         .source(stuck)
-        .deadline(Duration::from_secs(1));
+        // the lookup behind has as much from the moment that the stuck one is given up
+        .deadline(Duration::from_secs(5));
     let secrets = Secrets::new(config).unwrap();
     let mut cx = Context::from_waker(Waker::noop());
     let first = secrets.get("stuck");

@@ -200,7 +200,7 @@ impl Work {
             self.answers
                 .extend(answers.map(|name| (name, Err(refused.error.clone()))));
         } else if refused.again != Again::No {
-            // the service is the reason as likely as a name
+            // the service may be at fault as likely as one of the names
             let half = part.names.len().div_ceil(2);
             self.split(part.names, half, None);
         } else if let Some(at) = named_by(&refused.error, &part.names) {
@@ -222,7 +222,7 @@ impl Work {
         if names.len() <= SMALL {
             return self.split(names, 1, None);
         }
-        // a third, because the others cost nothing where these are fine
+        // a third: if these names are fine, the bad one is among the others, which then need no request of their own yet
         let others = names.split_off(names.len().div_ceil(3).max(2));
         self.parts.push(Part {
             names,

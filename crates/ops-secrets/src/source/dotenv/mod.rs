@@ -81,12 +81,16 @@ impl DotEnv {
             return Some(content.clone());
         }
         let (stamp, content) = match trusted_file::read(&self.place, MAX_DOTENV_BYTES) {
+            Ok(file) if is_utf_16(&file.bytes) => {
+                let problem = "it is UTF-16: save it as UTF-8".to_owned();
+                (file.stamp, Err(Unread::refused(problem)))
+            }
             Ok(file) => {
                 let parsed = Parsed::read(&file.bytes, self.variables.as_ref());
                 (file.stamp, Ok(Arc::new(parsed)))
             }
             Err(Refused::Problem(problem)) => (stamp, Err(Unread::refused(problem))),
-            // not kept: the next call may be luckier
+            // not remembered: the next call reads the file again
             Err(Refused::Failed(why)) => return Some(Err(Unread::failed(why))),
             Err(Refused::NotFound) => return None,
         };
@@ -117,4 +121,9 @@ impl DotEnv {
     pub(crate) fn permission_problem(&self) -> Option<&'static str> {
         Stamp::at(&self.place).ok()?.readable_by_others()
     }
+}
+
+/// Reports whether a file begins as those do that some editors and shells of Windows write.
+fn is_utf_16(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff")
 }

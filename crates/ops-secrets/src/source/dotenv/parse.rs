@@ -25,6 +25,9 @@ const NOT_UTF8: &str = "a variable of the environment that it refers to is not U
 /// Reason to refuse a line whose value would be made of a line that is refused.
 const REFUSED: &str = "a key above that it refers to is refused";
 
+/// Note about a value that may lack a part.
+const UNSET: &str = "a variable that it refers to is not set, or empty: nothing stands in its place; ${NAME:-} says that this is meant";
+
 /// Reason to refuse a line whose value would be made of too many others.
 const TOO_LONG: &str = "with what it refers to, all values have more than 4 MiB";
 const MAX_VALUES_BYTES: usize = 4 << 20;
@@ -237,6 +240,10 @@ impl Parsed {
                                 self.expand(word, style, environment, problem, depth + 1)
                             }
                             (Some(value), _) => value,
+                            (None, Word::None) => {
+                                problem.get_or_insert(UNSET);
+                                Zeroizing::default()
+                            }
                             (None, _) => Zeroizing::default(),
                         };
                         if self.bytes + out.len() + word.len() > MAX_VALUES_BYTES {

@@ -13,6 +13,9 @@ use crate::source::{FetchError, FetchResult};
 
 /// Pause after a renewal that failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// Time for which a refused login answers for those that wait behind it: a lookup of many paths would be as many logins in vain, for
+/// which a server may lock the role.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// Time for one renewal.
 const RENEWAL_BUDGET: Duration = Duration::from_secs(5);
 
@@ -24,6 +27,8 @@ pub(super) struct Session {
     login: Login,
     /// Held while a login or a renewal is under way: others wait for its token.
     token: tokio::sync::Mutex<Option<Token>>,
+    /// The last login that was refused, and when.
+    refused: Mutex<Option<(Instant, FetchError)>>,
     /// Process that started the renewals, and their task: a forked child starts its own.
     keeper: Mutex<Option<(u32, JoinHandle<()>)>>,
 }
@@ -34,6 +39,7 @@ impl Session {
             client,
             login,
             token: tokio::sync::Mutex::new(None),
+            refused: Mutex::new(None),
             keeper: Mutex::new(None),
         }
     }
@@ -64,7 +70,7 @@ impl Session {
         };
         let token = match renewed {
             Some(token) => token,
-            None => match (self.login.token(&self.client, until).await, held.as_ref()) {
+            None => match (self.log_in(until).await, held.as_ref()) {
                 (Ok(token), _) => token,
                 // what is left of the lease still counts
                 (Err(_), Some(old)) if !old.has_ended(now) => return Ok(old.clone()),
@@ -97,10 +103,32 @@ impl Session {
             let what = "the token is expired or unknown, or may neither read the secret nor look itself up";
             return Err(unauthenticated(refusal(what, answer)));
         }
-        match self.login.token(&self.client, until).await {
+        match self.log_in(until).await {
             Ok(token) => Ok(Some(self.hold(held, token))),
             Err(error) => Err(both(refusal("the token was refused", answer), error)),
         }
+    }
+
+    /// Fails at once if a login was refused a moment ago.
+    async fn log_in(&self, until: Instant) -> Result<Token, FetchError> {
+        if let Some(error) = self.just_refused() {
+            return Err(error);
+        }
+        let token = self.login.token(&self.client, until).await;
+        if let Err(error) = &token
+            && self.login.makes_tokens()
+            && error.is_refusal()
+        {
+            *self.refused.lock() = Some((Instant::now(), error.clone()));
+        }
+        token
+    }
+
+    /// The failure of a login that was refused a moment ago.
+    fn just_refused(&self) -> Option<FetchError> {
+        let refused = self.refused.lock();
+        let (at, error) = refused.as_ref()?;
+        (at.elapsed() < REFUSED_FOR).then(|| error.clone())
     }
 
     async fn held(&self, until: Instant) -> Result<Held<'_>, FetchError> {
@@ -126,6 +154,13 @@ impl Session {
         if !runs {
             *keeper = Some((process, tokio::spawn(renew(Arc::downgrade(self)))));
         }
+    }
+}
+
+impl FetchError {
+    /// Reports whether the server refused the login.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Failed { kind, .. } if *kind == ErrorKind::Unauthenticated)
     }
 }
 
