@@ -340,14 +340,11 @@ fn sanitized(statement: &str, dialect: Dialect) -> String {
         match shown {
             Shown::Blank if text.is_empty() || text.ends_with(' ') => {}
             Shown::Blank => text.push(' '),
-            Shown::Literal => {
-                // a list of values says no more than one of them
-                if !text.trim_end().ends_with("?,") {
-                    text.push('?');
-                } else {
-                    text.truncate(text.trim_end().len() - 1);
-                }
-            }
+            // a list of values says no more than one of them
+            Shown::Literal => match before_comma(&text).filter(|value| value.ends_with('?')) {
+                Some(value) => text.truncate(value.len()),
+                None => text.push('?'),
+            },
             Shown::AsIs => text.push_str(&rest[..taken]),
         }
         rest = &rest[taken..];
@@ -369,6 +366,13 @@ fn token(text: &str, first: char, before: &str, dialect: Dialect) -> (usize, Sho
         None => before.ends_with(|c| is_word(c) || c == '$' || c == '"'),
     };
     match first {
+        '"' if is_password_after(before, dialect) => {
+            (quoted(text, '"', dialect.backslash()), Shown::Literal)
+        }
+        _ if is_word(first) && is_password_after(before, dialect) => {
+            let end = text.find(|c| !is_word(c) && !matches!(c, '$' | '#'));
+            (end.unwrap_or(text.len()), Shown::Literal)
+        }
         _ if first.is_whitespace() => {
             let end = text.find(|c: char| !c.is_whitespace());
             (end.unwrap_or(text.len()), Shown::Blank)
@@ -384,6 +388,13 @@ fn token(text: &str, first: char, before: &str, dialect: Dialect) -> (usize, Sho
         '[' if dialect == Dialect::Brackets => name(text, ']'),
         // `?1` is a parameter
         '?' => (1 + digits(&text[1..]), Shown::AsIs),
+        // an amount of money
+        '$' if dialect == Dialect::Brackets
+            && !in_word
+            && text[1..].starts_with(|c: char| c.is_ascii_digit()) =>
+        {
+            (1 + number(&text[1..]), Shown::Literal)
+        }
         '$' if !in_word => match dollar_quoted(text) {
             Some(end) => (end, Shown::Literal),
             None => (1, Shown::AsIs),
@@ -417,6 +428,28 @@ fn token(text: &str, first: char, before: &str, dialect: Dialect) -> (usize, Sho
 
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
+}
+
+/// Reports whether a word or a quoted name is a password, which needs no apostrophes in `ALTER USER a IDENTIFIED BY b REPLACE c` and
+/// `GRANT CONNECT TO a, b IDENTIFIED BY c, d`. In MySQL a user follows the comma.
+fn is_password_after(before: &str, dialect: Dialect) -> bool {
+    let is_first = |before: &str| without_end(before, "IDENTIFIED BY").is_some();
+    let has_one = |before: &str| without_end(before, "?").is_some_and(is_first);
+    is_first(before)
+        || without_end(before, "REPLACE").is_some_and(has_one)
+        || dialect != Dialect::Mysql && before_comma(before).is_some_and(has_one)
+}
+
+/// Returns the text before a comma that it ends with.
+fn before_comma(text: &str) -> Option<&str> {
+    without_end(text, ",").map(str::trim_end)
+}
+
+/// Returns the text before this end in whatever case; blanks may follow it.
+fn without_end<'a>(text: &'a str, end: &str) -> Option<&'a str> {
+    let text = text.trim_end();
+    let (before, found) = text.split_at_checked(text.len().checked_sub(end.len())?)?;
+    found.eq_ignore_ascii_case(end).then_some(before)
 }
 
 /// Reports whether a number behind a colon is a parameter, such as `:1`. In `{'a':1}` and `a[1:2]` the colon stands behind a value.

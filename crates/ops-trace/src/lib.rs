@@ -77,20 +77,24 @@
 //! | `OTEL_EXPORTER_OTLP_ENDPOINT` | a URL; `/v1/traces`, `/v1/logs` or `/v1/metrics` is appended |
 //! | `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` | a URL, used as it is; like all with `TRACES_`, with `LOGS_` and `METRICS_` for these |
 //! | `OTEL_EXPORTER_OTLP_HEADERS`, `.._COMPRESSION`, `.._PROTOCOL`, and each with `TRACES_` | pairs; `gzip`, `none`; `http/protobuf` |
-//! | `OTEL_EXPORTER_OTLP_TIMEOUT`, and with `TRACES_`, or `OTEL_BSP_EXPORT_TIMEOUT` | 10 to 60,000 ms; 0 for no limit |
+//! | `OTEL_EXPORTER_OTLP_TIMEOUT`, and with `TRACES_`, or `OTEL_BSP_EXPORT_TIMEOUT` (spans), `OTEL_BLRP_EXPORT_TIMEOUT` (log lines), `OTEL_METRIC_EXPORT_TIMEOUT` | 10 to 60,000 ms; 0 for no limit |
 //! | `OTEL_EXPORTER_OTLP_CERTIFICATE`, and with `TRACES_`; `SSL_CERT_FILE` | a PEM file of CA certificates; both are trusted, instead of Mozilla's |
 //! | `OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE`, `.._CLIENT_KEY`, and each with `TRACES_` | PEM files, for a collector that asks for a client certificate |
 //! | `HTTPS_PROXY`, `NO_PROXY` | a proxy with `CONNECT` for `https` endpoints; hosts, addresses, networks, `*` |
 //! | `OTEL_BSP_SCHEDULE_DELAY`, and `OTEL_BLRP_` for log lines | 100 to 60,000 ms, default 1,000 |
 //! | `OTEL_BSP_MAX_QUEUE_SIZE`, `.._MAX_EXPORT_BATCH_SIZE` | 64 to 65,536; 1 to the size of the queue |
+//! | `OTEL_BLRP_MAX_QUEUE_SIZE`, `.._MAX_EXPORT_BATCH_SIZE` | 4,096 and 512 log lines, which are fixed: any other number is a warning |
 //! | `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT`, and with `SPAN_` | 0 to 4,096 characters |
 //! | `OTEL_ATTRIBUTE_COUNT_LIMIT`, with `SPAN_`, with `EVENT_`, with `LINK_` | 0 to 128 |
 //! | `OTEL_SPAN_EVENT_COUNT_LIMIT`, `OTEL_SPAN_LINK_COUNT_LIMIT` | 0 to 128 |
 //! | `OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT`, `.._COUNT_LIMIT`, or those without `LOGRECORD_` | 0 to 1,000,000 characters, or fields; default no limit |
 //! | `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION` | `explicit_bucket_histogram` |
+//! | `OTEL_METRICS_EXEMPLAR_FILTER` | `trace_based`; exemplars are on `/metrics` only |
+//! | `OTEL_CONFIG_FILE` | none: files of the declarative configuration are not read |
 //!
 //! [`Config`] wins, but for the service's name: `OTEL_SERVICE_NAME`, then `service.name` in `OTEL_RESOURCE_ATTRIBUTES`,
-//! then the program's.
+//! then the program's. A sampler of the environment with a ratio of its own, such as `always_on`, is a warning where
+//! [`Config::sampling_ratio`] is set.
 //!
 //! # Feature flags
 //!

@@ -16,6 +16,8 @@ pub(crate) const MAX_TEXT_BYTES: usize = 8192;
 pub(crate) const MAX_VALUE_BYTES: usize = 4096;
 /// Attributes of one span beyond this are dropped; a variable may lower it.
 pub(crate) const MAX_ATTRIBUTES: usize = 128;
+/// Maximum number of causes of an error; further ones are left out.
+pub(crate) const MAX_CAUSES: usize = 16;
 /// So many times the limit may be set before the last one of each key is looked for.
 pub(crate) const SETS_PER_ATTRIBUTE: usize = 8;
 
@@ -25,7 +27,8 @@ type Filter = Box<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
 
 static FILTER: ArcSwapOption<Filter> = ArcSwapOption::const_empty();
 
-/// Lets this function see each text of an attribute (key, value) and replace it: for secrets.
+/// Lets this function see each text of an attribute (key, value) and replace it: for secrets. Texts that are no attributes have the
+/// keys `span.name` (of a name that is no literal), `event.name` and `otel.status_description`.
 ///
 /// It runs on the export thread, before the span is seen by anybody, so that no request waits for it. If it panics,
 /// the value becomes `***`.
@@ -48,6 +51,14 @@ pub(crate) struct Limits {
 impl Limits {
     /// Keeps the last value of each key, filters secrets, and cuts what is too much. Runs on the export thread.
     pub(crate) fn apply(&self, span: &mut SpanData, dropped: &AtomicU64) {
+        let filter = FILTER.load();
+        let filter = filter.as_deref();
+        // a literal is code, and has no secret in it
+        if let Cow::Owned(name) = &span.name
+            && let Some(new) = filtered("span.name", name, filter)
+        {
+            span.name = new.into();
+        }
         make_printable(&mut span.name);
         keep_last_of_each_key(&mut span.attributes);
         let excess = span.attributes.len().saturating_sub(self.attributes);
@@ -58,8 +69,6 @@ impl Limits {
         if span.dropped_attributes_count > 0 {
             add(dropped, span.dropped_attributes_count as usize);
         }
-        let filter = FILTER.load();
-        let filter = filter.as_deref();
         self.clean(&mut span.attributes, filter);
         if let Status::Error { description } = &mut span.status
             && let Some(new) = self.text("otel.status_description", description, filter)
@@ -70,9 +79,11 @@ impl Limits {
             if let Some(new) = self.text("event.name", &event.name, filter) {
                 event.name = new.into();
             }
+            keep_last_of_each_key(&mut event.attributes);
             self.clean(&mut event.attributes, filter);
         }
         for link in &mut span.links.links {
+            keep_last_of_each_key(&mut link.attributes);
             self.clean(&mut link.attributes, filter);
         }
     }
@@ -100,10 +111,7 @@ impl Limits {
 
     /// The text that takes the place of this one; `None` where it may stay.
     fn text(&self, key: &str, text: &str, filter: Option<&Filter>) -> Option<String> {
-        let filtered = filter.and_then(|filter| {
-            catch_unwind(AssertUnwindSafe(|| filter(key, text)))
-                .unwrap_or_else(|_| Some("***".to_owned()))
-        });
+        let filtered = filtered(key, text, filter);
         let seen = filtered.as_deref().unwrap_or(text);
         match self.value_chars {
             Some(most) if seen.len() > most.min(MAX_VALUE_BYTES) => {
@@ -118,6 +126,14 @@ impl Limits {
             _ => filtered,
         }
     }
+}
+
+/// The text that the filter puts in the place of this one; a panic in it gives nothing away.
+fn filtered(key: &str, text: &str, filter: Option<&Filter>) -> Option<String> {
+    filter.and_then(|filter| {
+        catch_unwind(AssertUnwindSafe(|| filter(key, text)))
+            .unwrap_or_else(|_| Some("***".to_owned()))
+    })
 }
 
 /// At most this many bytes of it, at a boundary of characters, marked as cut.

@@ -12,14 +12,13 @@ use crate::Handle;
 use crate::SpanIds;
 use crate::context::{Instrumented, instrumented};
 use crate::current::ids_of;
+use crate::limits::MAX_CAUSES;
 use crate::options::{SpanOptions, linked, links};
 use crate::propagation::with_span;
 use crate::sampling::{self, Decided, Decision};
 use crate::value::Value;
 
 const MAX_NAME_BYTES: usize = 200;
-/// Maximum number of causes of a recorded error; further ones are left out.
-const MAX_CAUSES: usize = 16;
 
 /// Attributes for which there is room from the start.
 const USUAL_ATTRIBUTES: usize = 4;

@@ -33,35 +33,35 @@ fn a_thread_that_ends_spans_waits_for_nobody() {
             }
             None => "http://127.0.0.1:1".to_owned(),
         };
-        ending_does_not_wait(name, &endpoint);
+        // another thread may hold a lock of the channel for a moment, and for longer where it loses its processor meanwhile: what
+        // waits for an export does so each time
+        let few = |waited: Option<u64>| waited.is_none_or(|waited| waited <= SPANS / 1000);
+        let mut attempts = (0..10).map(|_| waits_of_ending(name, &endpoint));
+        assert!(attempts.any(few), "{name} waits each time");
     }
 }
 
-/// The kernel counts each time this thread gives up the processor to wait for something.
-fn ending_does_not_wait(name: &str, endpoint: &str) {
-    let Some(before) = waits() else {
-        println!("{name}: this system does not say how often a thread waited");
-        return;
-    };
+const SPANS: u64 = 100_000;
+
+/// The kernel counts each time this thread gives up the processor to wait for something; `None` on a system that does not say.
+fn waits_of_ending(name: &str, endpoint: &str) -> Option<u64> {
     let config = Config::new("waits")
         .endpoint(endpoint)
         .environment([("", ""); 0])
         .export_timeout(Duration::from_millis(100));
     let tracer = Tracer::new(config.queue_spans(4096)).unwrap();
-    let spans = 100_000;
     let mut longest = Duration::ZERO;
-    let started_waits = waits().unwrap_or(before);
-    for n in 0..spans {
+    let before = waits();
+    for n in 0..SPANS {
         let span = span!(tracer: tracer, "waits", n = n);
         let started = Instant::now();
         drop(span);
         longest = longest.max(started.elapsed());
     }
-    let waited = waits().unwrap_or(0) - started_waits;
-    println!("{name}: {spans} spans ended, {waited} waits, the longest took {longest:.1?}");
-    // another thread may hold a lock of the channel for a moment
-    assert!(waited <= spans / 1000, "{name}: {waited} waits");
+    let waited = before.and_then(|before| Some(waits()? - before));
+    println!("{name}: {SPANS} spans ended, {waited:?} waits, the longest took {longest:.1?}");
     tracer.shutdown_blocking(Duration::from_millis(10));
+    waited
 }
 
 fn waits() -> Option<u64> {

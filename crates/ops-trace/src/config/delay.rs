@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::environment::{Environment, Warning, time_within};
+use super::environment::{Environment, Warning, over, time_within};
 #[cfg(feature = "otlp-logs")]
 use super::environment::{LOGS_SCHEDULE_DELAY, warn};
 
-pub(crate) const EXPORT_DELAY: Duration = Duration::from_secs(1);
+const EXPORT_DELAY: Duration = Duration::from_secs(1);
 
 /// Shortest and longest delay that a variable may ask for, in milliseconds.
 const MILLIS: (u64, u64) = (100, 60_000);
@@ -14,14 +14,14 @@ const MILLIS: (u64, u64) = (100, 60_000);
 /// A day is as good as never, and can be added to any instant.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Returns a time that the program set: at least 100 ms.
+/// Returns a time that the program set: 100 ms to a day.
 pub(super) fn bounded(
     setting: &'static str,
     time: Duration,
     warnings: &mut Vec<Warning>,
 ) -> Duration {
     let least = Duration::from_millis(MILLIS.0);
-    time_within(setting, time.min(DAY), (least, DAY), warnings)
+    time_within(setting, time, (least, DAY), warnings)
 }
 
 /// A delay as the program set it, and as it is below the environment.
@@ -43,8 +43,13 @@ impl Delay {
             return bounded("export_delay_ms", delay, warnings);
         }
         let below = self.below.unwrap_or(EXPORT_DELAY);
-        let below = bounded("export_delay_ms", below, warnings);
-        env.millis(&[variable], MILLIS, below, warnings)
+        over(
+            env,
+            &[variable],
+            |warnings| bounded("export_delay_ms", below, warnings),
+            |below, warnings| env.millis(&[variable], MILLIS, below, warnings),
+            warnings,
+        )
     }
 
     /// Returns the delay of log lines; their queue and their requests have a size of their own.

@@ -66,11 +66,16 @@ fn checked(endpoint: &str) -> Result<&str, Error> {
 
 /// Removes user, password and query, which may hold a token.
 pub(crate) fn without_secrets(endpoint: &str) -> String {
-    let (endpoint, hidden) = match endpoint.find(['?', '#']) {
+    let (before, hidden) = match endpoint.find(['?', '#']) {
         Some(at) => (&endpoint[..at], "?***"),
         None => (endpoint, ""),
     };
-    without_userinfo(endpoint) + hidden
+    // a password may have a mark of queries in it
+    if endpoint[before.len()..].contains('@') {
+        let scheme = endpoint.find("://").map_or("", |at| &endpoint[..at + 3]);
+        return format!("{scheme}***");
+    }
+    without_userinfo(before) + hidden
 }
 
 fn without_userinfo(endpoint: &str) -> String {

@@ -114,6 +114,19 @@ impl Environment {
         Some((variable, value.to_ascii_lowercase()))
     }
 
+    /// Warns of a variable that asks for something else than the only thing there is.
+    pub(super) fn expect(
+        &self,
+        variable: &'static str,
+        only: &'static str,
+        warnings: &mut Vec<Warning>,
+    ) {
+        let value = self.name(&[variable]).map(|(_, value)| value);
+        if let Some(value) = value.filter(|value| value != only) {
+            warn(warnings, variable, value, only, only);
+        }
+    }
+
     /// `OTEL_SDK_DISABLED` is `true`.
     pub(super) fn is_disabled(&self, warnings: &mut Vec<Warning>) -> bool {
         let variable = "OTEL_SDK_DISABLED";
@@ -126,6 +139,25 @@ impl Environment {
             _ => false,
         }
     }
+}
+
+/// Returns what `variables` say, read over a setting below them. Warnings about that setting are left out if a variable takes its
+/// place.
+pub(super) fn over<T>(
+    env: &Environment,
+    variables: &[&'static str],
+    below: impl FnOnce(&mut Vec<Warning>) -> T,
+    read: impl FnOnce(T, &mut Vec<Warning>) -> T,
+    warnings: &mut Vec<Warning>,
+) -> T {
+    let (mut of_below, before) = (Vec::new(), warnings.len());
+    let below = below(&mut of_below);
+    let value = read(below, warnings);
+    let is_overridden = env.first(variables).is_some() && warnings.len() == before;
+    if !is_overridden {
+        warnings.append(&mut of_below);
+    }
+    value
 }
 
 /// Returns a setting of the program. One that is out of its range is the nearest that is not, with a warning.

@@ -14,7 +14,7 @@ mod signal;
 pub(crate) mod signals;
 #[cfg(feature = "tracing-spans")]
 pub(crate) mod spans;
-mod tls;
+pub(crate) mod tls;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -225,14 +225,14 @@ impl Config {
         self
     }
 
-    /// Sets the longest time between two exports: at least 100 ms, default 1 s.
+    /// Sets the longest time between two exports: 100 ms to a day, default 1 s.
     #[must_use]
     pub fn export_delay(mut self, delay: Duration) -> Self {
         self.export_delay = Some(delay);
         self
     }
 
-    /// Sets the first pause after three failed exports, default 5 s, at least 100 ms. Each further pause is twice as long,
+    /// Sets the first pause after three failed exports, default 5 s, 100 ms to a day. Each further pause is twice as long,
     /// up to 60 s; up to 20 % are added at random. `Retry-After` of the collector takes its place.
     #[must_use]
     pub fn probe_after(mut self, pause: Duration) -> Self {
@@ -299,8 +299,8 @@ impl Config {
     }
 
     /// Has this called for all metrics, each `OTEL_METRIC_EXPORT_INTERVAL` and at the end, if
-    /// [`export_metrics`](Self::export_metrics) says so. It runs on a thread of the export; one that panics costs that
-    /// export.
+    /// [`export_metrics`](Self::export_metrics) says so. It runs on a thread of its own; one that panics, or does not return, costs
+    /// that export only. While four calls hang, no further one is made.
     #[cfg(feature = "otlp-metrics")]
     #[must_use]
     pub fn metrics_source(

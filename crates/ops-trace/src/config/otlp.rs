@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::environment::{ENDPOINT, Environment, Warning, time_within, warn};
+use super::environment::{ENDPOINT, Environment, Warning, over, time_within, warn};
 use super::headers::headers;
 use super::signal::Signal;
 use super::tls::Tls;
@@ -114,8 +114,13 @@ fn timeout(config: &Config, signal: &Signal, warnings: &mut Vec<Warning>) -> Dur
         (None, Some((_, value))) if value.parse() == Ok(0) => NO_TIMEOUT,
         (None, _) => {
             let below = config.below_env.export_timeout.unwrap_or(EXPORT_TIMEOUT);
-            let below = time_within(SETTING, below, range, warnings);
-            env.millis(&signal.timeout, TIMEOUT_MS, below, warnings)
+            over(
+                env,
+                &signal.timeout,
+                |warnings| time_within(SETTING, below, range, warnings),
+                |below, warnings| env.millis(&signal.timeout, TIMEOUT_MS, below, warnings),
+                warnings,
+            )
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::environment::{Environment, QUEUE_SIZE, SCHEDULE_DELAY, Warning, warn, within};
+use super::environment::{Environment, QUEUE_SIZE, SCHEDULE_DELAY, Warning, over, warn, within};
 use super::otlp::{Otlp, otlp};
 use super::sampler::{Keep, SamplerKind, keep, sampler};
 use super::signal::TRACES;
@@ -52,6 +52,9 @@ pub(crate) struct Resolved {
 impl Resolved {
     pub(crate) fn new(config: Config) -> Result<Self, Error> {
         let (env, mut warnings) = (&config.environment, Vec::new());
+        check_config_file(env, &mut warnings);
+        // metrics have the exemplars of sampled traces, or none
+        env.expect("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based", &mut warnings);
         let resource = resource::resource(&config, &mut warnings)?;
         let disabled = env.is_disabled(&mut warnings);
         let exporters = exporters(env, &mut warnings);
@@ -95,6 +98,17 @@ impl Resolved {
             propagate_to: hosts(config.propagate_to, &mut warnings),
             warnings: distinct(warnings),
         })
+    }
+}
+
+/// A file of OpenTelemetry's declarative configuration would take the place of all other variables.
+fn check_config_file(env: &Environment, warnings: &mut Vec<Warning>) {
+    for variable in ["OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE"] {
+        if let Some(value) = env.get(variable) {
+            let accepted = "nothing: such a file is not read";
+            let used = "the other variables";
+            warn(warnings, variable, value, accepted, used);
+        }
     }
 }
 
@@ -145,15 +159,22 @@ fn exporters(env: &Environment, warnings: &mut Vec<Warning>) -> Exporters {
 }
 
 fn queue_spans(config: &Config, warnings: &mut Vec<Warning>) -> usize {
-    let mut bounded = |spans| {
+    let env = &config.environment;
+    let bounded = |spans, warnings: &mut Vec<Warning>| {
         let show = |spans: usize| spans.to_string();
         within("queue_spans", spans, QUEUE, show, warnings)
     };
     if let Some(spans) = config.queue_spans {
-        return bounded(spans);
+        return bounded(spans, warnings);
     }
-    let below = bounded(config.below_env.queue_spans.unwrap_or(QUEUE_SPANS));
-    (config.environment).number(&[QUEUE_SIZE], QUEUE, below, warnings)
+    let below = config.below_env.queue_spans.unwrap_or(QUEUE_SPANS);
+    over(
+        env,
+        &[QUEUE_SIZE],
+        |warnings| bounded(below, warnings),
+        |below, warnings| env.number(&[QUEUE_SIZE], QUEUE, below, warnings),
+        warnings,
+    )
 }
 
 fn limits(env: &Environment, warnings: &mut Vec<Warning>) -> Limits {

@@ -18,22 +18,25 @@ impl SamplerKind {
     }
 }
 
-/// Returns the sampler and its ratio; the program's ratio wins over the environment's.
+/// Returns the sampler and its ratio; the program's ratio wins over the environment's, whose sampler says where it is asked.
 pub(crate) fn sampler(
     config: &Config,
     warnings: &mut Vec<Warning>,
 ) -> Result<(SamplerKind, f64), Error> {
-    let below = config.below_env.sampling_ratio.unwrap_or(1.0);
-    let (kind, ratio) = of_environment(&config.environment, below, warnings);
-    let ratio = config.sampling_ratio.unwrap_or(ratio);
+    let set = config.sampling_ratio;
+    let below = set.or(config.below_env.sampling_ratio).unwrap_or(1.0);
+    let (kind, ratio) = of_environment(&config.environment, set, below, warnings);
+    let ratio = set.unwrap_or(ratio);
     if !(0.0..=1.0).contains(&ratio) {
         return Err(Error::InvalidRatio { ratio });
     }
     Ok((kind, ratio))
 }
 
+/// `below` is the ratio that holds without one of the environment, `set` that of the program, if it holds in any case.
 fn of_environment(
     env: &Environment,
+    set: Option<f64>,
     below: f64,
     warnings: &mut Vec<Warning>,
 ) -> (SamplerKind, f64) {
@@ -62,7 +65,14 @@ fn of_environment(
     };
     if let Some(value) = env.get(ARGUMENT) {
         let accepted = "a ratio, with OTEL_TRACES_SAMPLER=parentbased_traceidratio or traceidratio";
-        warn(warnings, ARGUMENT, value, accepted, &fixed.to_string());
+        let used = set.unwrap_or(fixed).to_string();
+        warn(warnings, ARGUMENT, value, accepted, &used);
+    }
+    if let (Some(ratio), Some(name)) = (set.filter(|ratio| *ratio != fixed), name) {
+        let accepted =
+            "parentbased_traceidratio or traceidratio, since the program sets sampling_ratio";
+        let used = format!("{}, {ratio}", kind.name());
+        warn(warnings, SAMPLER, name, accepted, &used);
     }
     (kind, fixed)
 }

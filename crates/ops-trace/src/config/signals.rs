@@ -198,12 +198,8 @@ fn log_limits(env: &Environment, warnings: &mut Vec<Warning>) -> LogLimits {
 /// Histograms have the buckets that their source gives them.
 #[cfg(feature = "otlp-metrics")]
 fn check_aggregation(env: &Environment, warnings: &mut Vec<Warning>) {
-    const EXPLICIT: &str = "explicit_bucket_histogram";
     let variable = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
-    let value = env.name(&[variable]).map(|(_, value)| value);
-    if let Some(value) = value.filter(|value| value != EXPLICIT) {
-        warn(warnings, variable, value, EXPLICIT, EXPLICIT);
-    }
+    env.expect(variable, "explicit_bucket_histogram", warnings);
 }
 
 #[cfg(feature = "otlp-metrics")]

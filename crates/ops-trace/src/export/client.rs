@@ -7,10 +7,12 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use parking_lot::Mutex;
 
 use crate::config::otlp::Otlp;
+use crate::config::tls;
 use crate::export::breaker::MAX_RETRY_AFTER;
 use crate::export::closing::Closing;
+use crate::export::reason::Reasons;
 use crate::export::reply::{FailedExport, Reply};
-use crate::export::response;
+use crate::export::response::{self, PROTOBUF};
 use crate::limits::cut;
 use crate::stats::FailureKind;
 
@@ -19,7 +21,6 @@ const MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
 const MAX_HEADER_BYTES: usize = 100;
 const RETRIES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-pub(crate) const PROTOBUF: &str = "application/x-protobuf";
 
 /// Posts on the export thread: blocking, without a runtime or redirects.
 ///
@@ -29,6 +30,8 @@ pub(crate) struct Client {
     agent: ureq::Agent,
     timeout: Duration,
     closing: Arc<Closing>,
+    reasons: Reasons,
+    is_proxied: bool,
     /// Taken by the exporter after each batch.
     reply: Arc<Mutex<Reply>>,
 }
@@ -61,6 +64,8 @@ impl Client {
             agent: settings.tls.configure(config).build().into(),
             timeout: settings.timeout,
             closing,
+            reasons: Reasons::new(&settings.headers),
+            is_proxied: settings.tls.is_proxied(),
             reply,
         }
     }
@@ -126,13 +131,15 @@ impl Client {
             .timeout_global(Some(timeout))
             .build();
         let answer = self.agent.run(request);
-        let (parts, mut body) = answer.map_err(|e| network(&e, timeout))?.into_parts();
+        let answer = answer.map_err(|error| self.network(&error, timeout))?;
+        let (parts, mut body) = answer.into_parts();
         if !parts.status.is_success() {
-            return Err(refusal(parts.status, &parts.headers));
+            let reason = (self.reasons).read(parts.status, &parts.headers, body.as_reader());
+            return Err(refusal(parts.status, &parts.headers, reason));
         }
         // from here on the collector has the spans: sent again, they would be there twice
         let body = body.with_config().limit(MAX_RESPONSE_BYTES).read_to_vec();
-        let body = body.map_err(|error| unread(&error, timeout))?;
+        let body = body.map_err(|error| self.unread(&error, timeout))?;
         self.read(parts.status, &parts.headers, &body)
     }
 
@@ -158,6 +165,63 @@ impl Client {
         reply.message = partial.message;
         Ok(())
     }
+
+    /// The body of a success could not be read.
+    fn unread(&self, error: &ureq::Error, timeout: Duration) -> Failure {
+        match error {
+            ureq::Error::BodyExceedsLimit(limit) => not_otlp(format!("more than {limit} bytes")),
+            error => Failure {
+                retry: Retry::Never,
+                is_taken: true,
+                ..self.network(error, timeout)
+            },
+        }
+    }
+
+    fn network(&self, error: &ureq::Error, timeout: Duration) -> Failure {
+        use ureq::Error as E;
+        let kind = match error {
+            E::Timeout(_) => FailureKind::Timeout,
+            E::ConnectionFailed | E::HostNotFound => FailureKind::Refused,
+            E::Io(io) => match io.kind() {
+                ErrorKind::TimedOut | ErrorKind::WouldBlock => FailureKind::Timeout,
+                ErrorKind::ConnectionRefused
+                | ErrorKind::HostUnreachable
+                | ErrorKind::NetworkUnreachable
+                | ErrorKind::AddrNotAvailable => FailureKind::Refused,
+                _ => FailureKind::Other,
+            },
+            _ => FailureKind::Other,
+        };
+        // a certificate that is not valid now will not be in a moment
+        let of_tls = match error {
+            E::Io(io) if io.kind() == ErrorKind::InvalidData => Some(tls::hint(io)),
+            _ => None,
+        };
+        let detail = match (kind, of_tls) {
+            (_, Some(hint)) => format!("{error}{hint}"),
+            (FailureKind::Timeout, _) => format!("no answer within {timeout:.1?}"),
+            (FailureKind::Refused, _) if self.is_proxied => {
+                format!("no connection ({error}): does the proxy of HTTPS_PROXY listen there?")
+            }
+            (FailureKind::Refused, _) => {
+                format!("no connection ({error}): does a collector listen there?")
+            }
+            _ => format!("{error}"),
+        };
+        let retry = match kind {
+            FailureKind::Timeout => Retry::Never,
+            _ if of_tls.is_some() => Retry::Never,
+            _ => Retry::Soon,
+        };
+        Failure {
+            kind,
+            detail,
+            status: None,
+            retry,
+            is_taken: false,
+        }
+    }
 }
 
 fn not_otlp(answer: String) -> Failure {
@@ -170,57 +234,8 @@ fn not_otlp(answer: String) -> Failure {
     }
 }
 
-/// The body of a success could not be read.
-fn unread(error: &ureq::Error, timeout: Duration) -> Failure {
-    match error {
-        ureq::Error::BodyExceedsLimit(limit) => not_otlp(format!("more than {limit} bytes")),
-        error => Failure {
-            retry: Retry::Never,
-            is_taken: true,
-            ..network(error, timeout)
-        },
-    }
-}
-
-fn network(error: &ureq::Error, timeout: Duration) -> Failure {
-    use ureq::Error as E;
-    let kind = match error {
-        E::Timeout(_) => FailureKind::Timeout,
-        E::ConnectionFailed | E::HostNotFound => FailureKind::Refused,
-        E::Io(io) => match io.kind() {
-            ErrorKind::TimedOut | ErrorKind::WouldBlock => FailureKind::Timeout,
-            ErrorKind::ConnectionRefused
-            | ErrorKind::HostUnreachable
-            | ErrorKind::NetworkUnreachable
-            | ErrorKind::AddrNotAvailable => FailureKind::Refused,
-            _ => FailureKind::Other,
-        },
-        _ => FailureKind::Other,
-    };
-    // a certificate that is not valid now will not be in a moment
-    let is_tls = matches!(error, E::Io(io) if io.kind() == ErrorKind::InvalidData);
-    let detail = match kind {
-        _ if is_tls => format!("{error}: is the collector's CA in OTEL_EXPORTER_OTLP_CERTIFICATE?"),
-        FailureKind::Timeout => format!("no answer within {timeout:.1?}"),
-        FailureKind::Refused => format!("no connection ({error}): does a collector listen there?"),
-        _ => format!("{error}"),
-    };
-    let retry = match kind {
-        FailureKind::Timeout => Retry::Never,
-        _ if is_tls => Retry::Never,
-        _ => Retry::Soon,
-    };
-    Failure {
-        kind,
-        detail,
-        status: None,
-        retry,
-        is_taken: false,
-    }
-}
-
 /// Which of these are worth a retry is the OTLP specification's, "Failures".
-fn refusal(status: StatusCode, headers: &HeaderMap) -> Failure {
+fn refusal(status: StatusCode, headers: &HeaderMap, reason: Option<String>) -> Failure {
     let hint = match status.as_u16() {
         401 | 403 => ": are the credentials in OTEL_EXPORTER_OTLP_HEADERS right?",
         404 | 405 => ": is the path of the endpoint right?",
@@ -237,9 +252,10 @@ fn refusal(status: StatusCode, headers: &HeaderMap) -> Failure {
         (429 | 502 | 503 | 504, None) => Retry::Soon,
         _ => Retry::Never,
     };
+    let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
     Failure {
         kind,
-        detail: format!("http status {}{hint}", status.as_u16()),
+        detail: format!("http status {}{reason}{hint}", status.as_u16()),
         status: Some(status.as_u16()),
         retry,
         is_taken: false,
@@ -247,8 +263,12 @@ fn refusal(status: StatusCode, headers: &HeaderMap) -> Failure {
 }
 
 /// Reads `Retry-After` in both forms (RFC 9110, section 10.2.3): seconds, or a date, by the collector's clock if it
-/// tells.
+/// tells. One that is over asks for no pause, and leaves ours.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    pause_asked(headers).filter(|asked| !asked.is_zero())
+}
+
+fn pause_asked(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| Some(headers.get(name)?.to_str().ok()?.trim());
     let value = text(RETRY_AFTER)?;
     if let Ok(seconds) = value.parse() {

@@ -4,8 +4,9 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanData;
 use parking_lot::Mutex;
 
-use super::client::{Client, PROTOBUF};
+use super::client::Client;
 use super::encode::{self, EncodedResource};
+use super::response::PROTOBUF;
 use crate::Error;
 use crate::config::otlp::Otlp;
 

@@ -11,6 +11,7 @@ pub(crate) mod ended;
 mod exporter;
 pub(crate) mod pipeline;
 pub(crate) mod queue_limiter;
+mod reason;
 pub(crate) mod reply;
 mod response;
 mod state;

@@ -2,6 +2,9 @@
 //!
 //! The answers of all signals have the same fields under the same numbers. A property test compares the reader with prost.
 
+/// Content type of requests and answers.
+pub(crate) const PROTOBUF: &str = "application/x-protobuf";
+
 /// Part of a batch that a collector did not take, though it answered with a success.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct PartialSuccess {
@@ -39,6 +42,18 @@ fn merge(partial: &mut PartialSuccess, mut bytes: &[u8]) -> Option<()> {
         }
     }
     Some(())
+}
+
+/// Reads the message of a `google.rpc.Status`, which is the body of a failure (OTLP/HTTP, "Failures"). What follows the message may
+/// be cut off.
+pub(crate) fn message_of_status(mut answer: &[u8]) -> Option<&str> {
+    let mut message = "";
+    while let Some(field) = field(&mut answer) {
+        if let (2, Field::Bytes(text)) = field {
+            message = str::from_utf8(text).ok()?;
+        }
+    }
+    (!message.is_empty()).then_some(message)
 }
 
 /// Takes one field, by its number. Groups, which OTLP does not have, are not read.

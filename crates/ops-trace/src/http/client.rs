@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::SystemTime;
 
 use ::http::header::HOST;
 use ::http::{Extensions, Uri, request, response};
@@ -10,7 +11,7 @@ use opentelemetry::{Context, ContextGuard, KeyValue};
 use ops_http::{Ending, Observe, Outcome, Route, known_method};
 
 use super::describe::{host_and_port, method, scheme, version};
-use super::query::redacted;
+use super::query::{redacted, redacted_path};
 use crate::limits::{MAX_TEXT_BYTES, cut};
 use crate::propagation::with_span;
 use crate::span::fail;
@@ -32,7 +33,7 @@ use crate::{Handle, global};
 /// Names and attributes are those of OpenTelemetry's stable conventions for HTTP clients:
 ///
 /// - The name is the method, followed by the template of the URL if the request has an [`ops_http::Route`] extension.
-/// - `url.full` has no credentials: user name and password, and values of query keys that name one, are `REDACTED`.
+/// - `url.full` has no credentials: user name and password, and values of keys that name one in query and path, are `REDACTED`.
 /// - `error.type` is the status from 400 on, `connection_refused`, `timeout`, `host_not_found` and other errors of the operating
 ///   system, the name of the client's error type, `body_error` for a response that breaks off, `cancelled` for a request that is dropped
 ///   before its response came. A response whose body is dropped unread is no error.
@@ -76,9 +77,14 @@ impl ResendCount {
     }
 }
 
-/// State of one request that is sent: its span.
+/// State of one request that is sent: the context with its span.
 #[derive(Debug)]
-pub struct ClientScope(Context);
+pub struct ClientScope {
+    context: Context,
+    /// The span in the context is the one of this request.
+    is_own: bool,
+    start: SystemTime,
+}
 
 impl Observe for ClientSpans {
     type Scope = Option<ClientScope>;
@@ -89,20 +95,20 @@ impl Observe for ClientSpans {
             Some(handle) => handle,
             None => global()?,
         };
-        let context = started(handle, request);
+        let scope = started(handle, request);
         let own = host(request).map(|(host, _)| handle.passes_context_to(host));
         if own == Some(true) {
-            handle.inject(&context, &mut request.headers);
+            handle.inject(&scope.context, &mut request.headers);
         }
-        Some(ClientScope(context))
+        Some(scope)
     }
 
     fn enter<'a>(&'a self, scope: &'a mut Self::Scope) -> Self::Entered<'a> {
-        scope.as_ref().map(|scope| scope.0.clone().attach())
+        scope.as_ref().map(|scope| scope.context.clone().attach())
     }
 
     fn response(&self, scope: &mut Self::Scope, response: &mut response::Parts) {
-        let Some(ClientScope(context)) = scope else {
+        let Some(context) = scope.as_ref().and_then(ClientScope::own) else {
             return;
         };
         if let Some(version) = version(response.version) {
@@ -112,49 +118,66 @@ impl Observe for ClientSpans {
     }
 
     fn end(&self, scope: Self::Scope, outcome: &Outcome) {
-        let Some(ClientScope(context)) = scope else {
+        let Some(scope) = scope.filter(|scope| scope.is_own) else {
             return;
         };
+        let (context, end) = (&scope.context, super::end(scope.start, outcome));
         let span = context.span();
         if let Some(call) = &outcome.grpc {
-            super::grpc::ended(&context, call, outcome);
-            return span.end();
+            super::grpc::ended(context, call, outcome);
+            return span.end_with_timestamp(end);
         }
         if let Some(status) = outcome.sent_status {
             let status = KeyValue::new("http.response.status_code", i64::from(status));
             span.set_attribute(status);
         }
         match (outcome.ending, outcome.sent_status) {
-            (Ending::Aborted, None) => fail(&context, "cancelled".into()),
+            (Ending::Aborted, None) => fail(context, "cancelled".into()),
             (Ending::Failed | Ending::Panicked, _) => {
                 let kind = outcome.error_type().unwrap_or("_OTHER");
-                fail(&context, kind.into());
+                fail(context, kind.into());
             }
-            (_, Some(status)) if status >= 400 => fail(&context, status.to_string().into()),
+            (_, Some(status)) if status >= 400 => fail(context, status.to_string().into()),
             _ => {}
         }
-        span.end();
+        span.end_with_timestamp(end);
+    }
+}
+
+impl ClientScope {
+    /// The context, if the span in it is the one of this request: any other one goes on.
+    fn own(&self) -> Option<&Context> {
+        self.is_own.then_some(&self.context)
     }
 }
 
 /// Returns the context with the span of the request, or the current one if spans are not made.
-fn started(handle: &Handle, request: &request::Parts) -> Context {
+fn started(handle: &Handle, request: &request::Parts) -> ClientScope {
+    let start = SystemTime::now();
     let resends = ResendCount::next(&request.extensions);
     let Some(tracer) = handle.tracer() else {
-        return Context::current();
+        return ClientScope {
+            context: Context::current(),
+            is_own: false,
+            start,
+        };
     };
     let builder = SpanBuilder::from_name(name(request)).with_kind(SpanKind::Client);
+    let builder = builder.with_start_time(start);
     let mut span = Context::map_current(|parent| tracer.build_with_context(builder, parent));
     if span.is_recording() {
         span.set_attributes(attributes(request, resends));
     }
-    Context::map_current(|parent| {
-        if span.span_context().is_valid() {
-            with_span(parent, span)
-        } else {
-            parent.clone() // telemetry about telemetry
-        }
-    })
+    // none for telemetry about telemetry
+    let is_own = span.span_context().is_valid();
+    ClientScope {
+        context: Context::map_current(|parent| match is_own {
+            true => with_span(parent, span),
+            false => parent.clone(),
+        }),
+        is_own,
+        start,
+    }
 }
 
 fn name(request: &request::Parts) -> String {
@@ -225,7 +248,7 @@ fn full(request: &request::Parts) -> String {
             None => text.push_str(authority),
         }
     }
-    text.push_str(uri.path());
+    text.push_str(&redacted_path(uri.path()));
     if let Some(query) = uri.query() {
         text.push('?');
         text.push_str(&redacted(query));

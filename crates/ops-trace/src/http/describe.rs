@@ -8,7 +8,7 @@ use ops_http::{Outcome, Route, known_method};
 
 use super::forwarded::Forwarded;
 use super::head::Head;
-use super::query::redacted;
+use super::query::{redacted, redacted_path};
 use crate::limits::{MAX_TEXT_BYTES, cut};
 
 /// The name of what no route answers, and of methods that are not known ones.
@@ -25,7 +25,8 @@ pub(super) fn http_route(route: &Route) -> KeyValue {
 /// The attributes of a request's head, but for its route.
 pub(super) fn attributes(head: &Head, add: &mut impl FnMut(KeyValue)) {
     method(&head.method, add);
-    let path = cut(head.uri.path().to_owned(), MAX_TEXT_BYTES);
+    let path = redacted_path(head.uri.path()).into_owned();
+    let path = cut(path, MAX_TEXT_BYTES);
     add(KeyValue::new("url.path", path));
     let scheme = head.forwarded.scheme.unwrap_or_else(|| scheme(&head.uri));
     add(KeyValue::new("url.scheme", scheme));
@@ -120,7 +121,9 @@ pub(super) fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
 pub(super) fn client(context: &Context, request: &request::Parts, peer: Option<IpAddr>) {
     let span = context.span();
     if let Some(peer) = peer {
-        span.set_attribute(KeyValue::new("client.address", peer.to_string()));
+        // a socket for both versions has IPv4 peers as `::ffff:10.0.0.1`
+        let peer = peer.to_canonical().to_string();
+        span.set_attribute(KeyValue::new("client.address", peer));
     }
     let agent = request.headers.get(USER_AGENT);
     if let Some(agent) = agent.and_then(|agent| agent.to_str().ok()) {

@@ -62,16 +62,14 @@ impl Forwarded {
     fn usual(headers: &HeaderMap, trusts: &impl Fn(IpAddr) -> bool) -> Self {
         let list = |name| joined(headers, &name).unwrap_or_default();
         let clients = list(X_FORWARDED_FOR);
-        let clients: Vec<_> = clients.split(',').map(|text| node(text.trim())).collect();
+        let clients: Vec<_> = entries(&clients).map(node).collect();
         let hops = trusted_hops(&clients, trusts);
         // as many entries from the end as there are trusted hops, or the first one of those that fewer of them wrote
         let entry = |name| {
             let list = list(name);
-            let entries: Vec<_> = list.split(',').map(str::trim).collect();
+            let entries: Vec<_> = entries(&list).collect();
             let entry = entries.get(entries.len().saturating_sub(hops));
-            entry
-                .filter(|entry| !entry.is_empty())
-                .map(|entry| (*entry).to_owned())
+            entry.map(|entry| (*entry).to_owned())
         };
         Self {
             client: clients
@@ -112,6 +110,13 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
         }
     }
     (!list.is_empty()).then_some(list)
+}
+
+/// Entries of a list, without the empty ones (RFC 9110, section 5.6.1.2).
+fn entries(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
 }
 
 fn scheme(text: &str) -> Option<&'static str> {

@@ -1,5 +1,7 @@
 //! The head of a request. It describes the span from the start if that is sampled; otherwise only once somebody may see it.
 
+use std::time::SystemTime;
+
 use ::http::header::HOST;
 use ::http::{HeaderValue, Method, Uri, Version, request};
 use opentelemetry::KeyValue;
@@ -26,8 +28,9 @@ pub(super) struct Head {
 }
 
 /// The span before it is described.
-pub(super) fn builder() -> SpanBuilder {
+pub(super) fn builder(start: SystemTime) -> SpanBuilder {
     let mut builder = SpanBuilder::from_name(UNNAMED);
+    builder.start_time = Some(start);
     builder.span_kind = Some(SpanKind::Server);
     builder.attributes = Some(Vec::with_capacity(ATTRIBUTES));
     builder

@@ -23,6 +23,7 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Once};
+use std::time::SystemTime;
 
 use ::http::{Extensions, HeaderName, HeaderValue, request, response};
 use opentelemetry::trace::{SpanContext, TraceContextExt, Tracer as _};
@@ -213,6 +214,7 @@ pub struct Scope {
     named: Option<Route>,
     /// The span, if it is not sampled and one of HTTP.
     unsampled: Option<Unsampled>,
+    start: SystemTime,
 }
 
 impl Observe for ServerSpans {
@@ -242,6 +244,7 @@ impl Observe for ServerSpans {
                 context: base,
                 named: None,
                 unsampled: None,
+                start: SystemTime::UNIX_EPOCH,
             });
         };
         let named = Route::get(&request.extensions).cloned();
@@ -251,19 +254,21 @@ impl Observe for ServerSpans {
             Forwarded::default()
         };
         let client = forwarded.client.or(peer);
+        let start = SystemTime::now();
         let (context, unsampled) = if ops_http::grpc_method(request).is_some() {
-            let builder = grpc::served(request, link, &forwarded);
+            let mut builder = grpc::served(request, link, &forwarded);
+            builder.start_time = Some(start);
             let span = tracer.build_with_context(builder, &base);
             (with_span(&base, span), None)
         } else {
             let head = Head::new(request, named.clone(), link, forwarded);
             match handle.sampler().decide(base.span().span_context()) {
                 Decision::NotSampled(ids) => {
-                    let span = Unsampled::new(handle, &base, ids, head);
+                    let span = Unsampled::new(handle, &base, ids, head, start);
                     (base.with_span(span.clone()), Some(span))
                 }
                 Decision::Sampled(root) => {
-                    let build = || tracer.build_with_context(head::builder(), &base);
+                    let build = || tracer.build_with_context(head::builder(start), &base);
                     let mut span = sampling::decided(root, build);
                     head.describe(&mut span);
                     (with_span(&base, span), None)
@@ -283,6 +288,7 @@ impl Observe for ServerSpans {
             context,
             named,
             unsampled,
+            start,
         })
     }
 
@@ -307,15 +313,15 @@ impl Observe for ServerSpans {
             context,
             named,
             unsampled,
+            start,
         }) = scope
         else {
             return;
         };
-        let ended_at = match unsampled {
-            Some(span) if span.lets_go(outcome) => return,
-            Some(span) => Some(span.end_of(outcome)),
-            None => None,
-        };
+        if unsampled.is_some_and(|span| span.lets_go(outcome)) {
+            return;
+        }
+        let end = end(start, outcome);
         let span = context.span();
         let ids = span.span_context();
         if ids.is_remote() || !span.is_recording() {
@@ -323,7 +329,7 @@ impl Observe for ServerSpans {
         }
         if let Some(call) = &outcome.grpc {
             grpc::ended(&context, call, outcome);
-            return span.end();
+            return span.end_with_timestamp(end);
         }
         describe::answered(&span, outcome, named.as_ref());
         // where nothing was sent, whoever sees the failure answers 500
@@ -340,9 +346,11 @@ impl Observe for ServerSpans {
             None if outcome.is_server_error() => fail(&context, outcome.status.to_string().into()),
             None => {}
         }
-        match ended_at {
-            Some(at) => span.end_with_timestamp(at),
-            None => span.end(),
-        }
+        span.end_with_timestamp(end);
     }
+}
+
+/// Returns the end of a request, by a clock that nobody sets.
+fn end(start: SystemTime, outcome: &Outcome) -> SystemTime {
+    start.checked_add(outcome.elapsed).unwrap_or(start)
 }

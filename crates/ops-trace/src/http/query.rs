@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::net::Ipv6Addr;
 
 use percent_encoding::percent_decode_str;
 
@@ -7,7 +8,7 @@ use crate::limits::{MAX_TEXT_BYTES, cut};
 /// Keys whose value is a credential, in lower case and without separators: `X-Amz-Signature` is `xamzsignature`.
 ///
 /// The first four are those of OpenTelemetry's semantic conventions. The others are those of signed URLs (AWS,
-/// CloudFront, Google Cloud), of OAuth 2 and OpenID Connect, SAML, CAS, and names that applications use.
+/// CloudFront, Google Cloud, Akamai), of OAuth 2 and OpenID Connect, SAML, CAS, and names that applications use.
 const CREDENTIALS: &[&str] = &[
     "awsaccesskeyid",
     "signature",
@@ -20,6 +21,9 @@ const CREDENTIALS: &[&str] = &[
     "subscriptionkey",
     "ocpapimsubscriptionkey",
     "hmac",
+    "sign",
+    "hdnea",
+    "hdnts",
     "auth",
     "authkey",
     "authorization",
@@ -30,6 +34,10 @@ const CREDENTIALS: &[&str] = &[
     "authorizationcode",
     "otpcode",
     "resetcode",
+    "oobcode",
+    "mfacode",
+    "smscode",
+    "accesscode",
     "verificationcode",
     "codeverifier",
     "oauthverifier",
@@ -45,6 +53,7 @@ const CREDENTIALS: &[&str] = &[
     "pwd",
     "pass",
     "passcode",
+    "passkey",
     "pin",
     "otp",
     "totp",
@@ -54,6 +63,7 @@ const CREDENTIALS: &[&str] = &[
     "session",
     "sessionid",
     "sessionkey",
+    "sessid",
     "sid",
     "jsessionid",
     "phpsessid",
@@ -64,6 +74,10 @@ const CREDENTIALS: &[&str] = &[
     "accountkey",
     "encryptionkey",
     "signingkey",
+    "masterkey",
+    "sharedkey",
+    "licensekey",
+    "webhookkey",
     "dsn",
     "connectionstring",
 ];
@@ -88,6 +102,9 @@ const PART_BYTES: usize = 5;
 
 const REDACTED: &str = "REDACTED";
 
+/// Maximum levels of percent-encoding that are taken back from a value: each redirect of a login may add one.
+const ENCODINGS: u8 = 3;
+
 /// Returns the query with the values of credentials replaced by `REDACTED`; keys and all else stay.
 pub(super) fn redacted(query: &str) -> String {
     let mut text = String::with_capacity(query.len());
@@ -97,20 +114,50 @@ pub(super) fn redacted(query: &str) -> String {
             text.push('&');
         }
         match pair.split_once(['=']) {
-            Some((key, value)) if is_credential(key) || holds_credential(value) => {
+            // the query may be a URL as a whole
+            Some((key, _)) if holds_credential(key, ENCODINGS) => text.push_str(REDACTED),
+            Some((key, value)) if is_credential(key) || holds_credential(value, ENCODINGS) => {
                 text.push_str(key);
                 text.push('=');
                 text.push_str(REDACTED);
             }
+            None if holds_credential(pair, ENCODINGS) => text.push_str(REDACTED),
             _ => text.push_str(pair),
         }
     }
     cut(text, MAX_TEXT_BYTES)
 }
 
-/// A value may be a URL with a query of its own, and some servers take `;` for `&`.
-fn holds_credential(value: &str) -> bool {
-    if !value.contains(['?', ';', '%', '=']) {
+/// Returns the path with the values of credentials replaced that are parameters of it: `/cart;jsessionid=REDACTED/2`.
+pub(super) fn redacted_path(path: &str) -> Cow<'_, str> {
+    if !path.contains(';') {
+        return Cow::Borrowed(path);
+    }
+    let mut text = String::with_capacity(path.len());
+    let mut is_parameter = false;
+    for part in path.split_inclusive(['/', ';']) {
+        let body = part.strip_suffix(['/', ';']).unwrap_or(part);
+        match body.split_once('=') {
+            Some((key, value))
+                if is_parameter && (is_credential(key) || holds_credential(value, ENCODINGS)) =>
+            {
+                text.push_str(key);
+                text.push('=');
+                text.push_str(REDACTED);
+            }
+            _ => text.push_str(body),
+        }
+        let end = part.get(body.len()..).unwrap_or_default();
+        text.push_str(end);
+        is_parameter = end == ";";
+    }
+    Cow::Owned(text)
+}
+
+/// A value may be a URL with a query of its own, or JSON, and some servers take `;` for `&`.
+fn holds_credential(value: &str, encodings: u8) -> bool {
+    let may_hold = |byte| matches!(byte, b'?' | b';' | b'%' | b'=' | b'@');
+    if !value.bytes().any(may_hold) {
         return false;
     }
     let decoded: Cow<'_, [u8]> = percent_decode_str(value).into();
@@ -119,6 +166,61 @@ fn holds_credential(value: &str) -> bool {
         .split(['?', ';', '&', '#'])
         .filter_map(|pair| pair.split_once('='))
         .any(|(key, _)| is_credential(key))
+        || has_user(&decoded)
+        || has_member(&decoded)
+        || (encodings > 1 && decoded.contains('%') && holds_credential(&decoded, encodings - 1))
+}
+
+/// Reports whether a URL has a password, or a web address a user, which may be a token.
+fn has_user(text: &str) -> bool {
+    let Some(last_at) = text.rfind('@') else {
+        return false;
+    };
+    text.match_indices("://").any(|(scheme_end, mark)| {
+        let (scheme, rest) = (&text[..scheme_end], &text[scheme_end + mark.len()..]);
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        match authority.rsplit_once('@') {
+            Some((user, _)) => user.contains(':') || (is_web(scheme) && !user.is_empty()),
+            // a password may hold a character that ends an authority; a port is digits only
+            None if is_bracketed(authority) => false,
+            None => authority.split_once(':').is_some_and(|(_, port)| {
+                !port.bytes().all(|byte| byte.is_ascii_digit()) && scheme_end < last_at
+            }),
+        }
+    })
+}
+
+/// Reports whether this is an IPv6 address in brackets, whose colons are no port's.
+fn is_bracketed(authority: &str) -> bool {
+    let parts = authority
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'));
+    parts.is_some_and(|(address, port)| {
+        let address = address.split('%').next().unwrap_or_default();
+        let is_port = |byte: u8| byte == b':' || byte.is_ascii_digit();
+        address.parse::<Ipv6Addr>().is_ok() && port.bytes().all(is_port)
+    })
+}
+
+/// Reports whether the text ends with `http` or `https`, in whatever case.
+fn is_web(text: &str) -> bool {
+    ["http", "https"].iter().any(|scheme| {
+        let end = text.len().checked_sub(scheme.len());
+        end.and_then(|end| text.get(end..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(scheme))
+    })
+}
+
+/// Reports whether JSON has a member whose name is that of a credential.
+fn has_member(text: &str) -> bool {
+    let mut strings = text.split('"').peekable();
+    while let Some(name) = strings.next() {
+        let is_name = |next: &&str| next.trim_start().starts_with(':');
+        if strings.peek().is_some_and(is_name) && is_credential(name.trim_end_matches('\\')) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Digits at the end, as in `token_2`, make no other key.
@@ -148,7 +250,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 /// A key as it is compared: decoded, in lower case, without separators.
 struct Key {
     bytes: Buffer,
-    /// Start of what follows the last `.`, `:` or bracket that something follows: `pwd` of `user[pwd]`.
+    /// Start of what follows the last `.`, `:`, bracket or delimiter of a URL that something follows: `pwd` of `user[pwd]`.
     last: usize,
 }
 
@@ -170,7 +272,9 @@ impl Key {
         for byte in percent_decode_str(key) {
             match byte {
                 b'-' | b'_' | b' ' | b'+' => {}
-                b'.' | b':' | b'[' | b']' | b'(' | b')' => in_part = false,
+                b'.' | b':' | b'[' | b']' | b'(' | b')' | b'/' | b'?' | b'#' | b'&' | b';' => {
+                    in_part = false;
+                }
                 _ => {
                     if !in_part {
                         (last, in_part) = (bytes.as_slice().len(), true);

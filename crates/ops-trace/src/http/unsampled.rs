@@ -54,12 +54,18 @@ impl fmt::Debug for Unsampled {
 }
 
 impl Unsampled {
-    pub(super) fn new(handle: &Handle, parent: &Context, ids: SpanContext, head: Head) -> Self {
+    pub(super) fn new(
+        handle: &Handle,
+        parent: &Context,
+        ids: SpanContext,
+        head: Head,
+        start: SystemTime,
+    ) -> Self {
         let parent = parent.clone();
         Self(Arc::new(Request {
             handle: handle.clone(),
             ids,
-            start: SystemTime::now(),
+            start,
             state: Mutex::new(State::Silent(Beginning { parent, head })),
         }))
     }
@@ -85,11 +91,6 @@ impl Unsampled {
         true
     }
 
-    /// Returns the end of its request, by a clock that nobody sets.
-    pub(super) fn end_of(&self, outcome: &Outcome) -> SystemTime {
-        self.0.start + outcome.elapsed
-    }
-
     /// Tells the span something, unless it ended.
     fn tell(&self, tell: impl FnOnce(&mut SdkSpan)) {
         let mut state = self.0.state.lock();
@@ -108,7 +109,7 @@ impl Request {
     /// The span of the SDK, described as if it had been there from the start.
     fn recorded(&self, beginning: &Beginning) -> Option<SdkSpan> {
         let tracer = self.handle.tracer()?;
-        let builder = head::builder().with_start_time(self.start);
+        let builder = head::builder(self.start);
         let build = || tracer.build_with_context(builder, &beginning.parent);
         let mut span = sampling::decided(Some(Decided::recorded(&self.ids)), build);
         beginning.head.describe(&mut span);

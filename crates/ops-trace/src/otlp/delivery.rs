@@ -26,6 +26,9 @@ pub(crate) struct Delivery {
     ledger: Arc<Ledger>,
     closing: Arc<Closing>,
     is_rejecting: bool,
+    /// Set from an export that the source filled nothing for until one is accepted.
+    #[cfg(feature = "otlp-metrics")]
+    is_source_failing: bool,
     /// Message that came with the last success.
     warning: String,
 }
@@ -50,6 +53,8 @@ impl Delivery {
             ledger,
             closing,
             is_rejecting: false,
+            #[cfg(feature = "otlp-metrics")]
+            is_source_failing: false,
             warning: String::new(),
         }
     }
@@ -84,10 +89,20 @@ impl Delivery {
         }
     }
 
-    /// Counts an export for which there was no request.
+    /// Counts an export for which there was no request, and logs the first one in a row. The collector has no part in it.
     #[cfg(feature = "otlp-metrics")]
     pub(crate) fn fail(&mut self, cause: String) {
-        self.failed(0, cause, None);
+        if !std::mem::replace(&mut self.is_source_failing, true) {
+            let signal = self.signal;
+            tracing::warn!(target: "ops_trace", signal, cause, "otlp_source_failing");
+        }
+        self.ledger.record(0, Outcome::Failed { cause });
+    }
+
+    /// Returns the rest of the budget of a shutdown; `None` before it began.
+    #[cfg(feature = "otlp-metrics")]
+    pub(crate) fn remaining_budget(&self) -> Option<Duration> {
+        self.closing.remaining_budget()
     }
 
     #[cfg(feature = "otlp-metrics")]
@@ -106,6 +121,10 @@ impl Delivery {
     fn accepted(&mut self, items: u64, reply: Reply) {
         let (signal, endpoint, rejected) = (self.signal, &*self.url, reply.rejected.min(items));
         self.ledger.record(items, Outcome::Accepted { rejected });
+        #[cfg(feature = "otlp-metrics")]
+        {
+            self.is_source_failing = false;
+        }
         if let Some(Change::Closed { outage }) = self.breaker.succeeded(Instant::now()) {
             let outage_ms = u64::try_from(outage.as_millis()).unwrap_or(u64::MAX);
             let dropped = self.ledger.stats().dropped();

@@ -176,19 +176,24 @@ mod tests {
             .into()
     }
 
-    #[test]
-    fn totals_that_went_back_began_anew() {
+    /// Exports a total of 5 at 1000, then this one; returns both points of the second export.
+    fn after_a_total_of_5(at: u64, total: i64) -> (NumberDataPoint, HistogramDataPoint) {
         let mut delivered = Delivered::default();
         let pending = delivered.differences(&mut metrics(10, 1000, 5));
         delivered.commit(pending);
-        let mut after = metrics(10, 2000, 3);
+        let mut after = metrics(10, at, total);
         delivered.differences(&mut after);
         let [Some(Data::Sum(sum)), Some(Data::Histogram(histogram))] =
             [&after[0].data, &after[1].data]
         else {
             unreachable!()
         };
-        let (point, observed) = (&sum.data_points[0], &histogram.data_points[0]);
+        (sum.data_points[0].clone(), histogram.data_points[0].clone())
+    }
+
+    #[test]
+    fn totals_that_went_back_began_anew() {
+        let (point, observed) = after_a_total_of_5(2000, 3);
         assert_eq!(
             (point.value, point.start_time_unix_nano),
             (Some(Number::AsInt(3)), 10)
@@ -201,17 +206,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_set_back_makes_no_difference_that_ends_before_it_starts() {
-        let mut delivered = Delivered::default();
-        let pending = delivered.differences(&mut metrics(10, 1000, 5));
-        delivered.commit(pending);
-        let mut after = metrics(10, 400, 7);
-        delivered.differences(&mut after);
-        let [Some(Data::Sum(sum)), Some(Data::Histogram(histogram))] =
-            [&after[0].data, &after[1].data]
-        else {
-            unreachable!()
-        };
-        let (point, observed) = (&sum.data_points[0], &histogram.data_points[0]);
+        let (point, observed) = after_a_total_of_5(400, 7);
         assert_eq!(point.value, Some(Number::AsInt(2)));
         assert_eq!(observed.count, 2);
         assert_eq!(

@@ -85,7 +85,7 @@ impl Source for Logs {
         }
         let sent = self.send_batch();
         self.owed = self.owed.saturating_sub(sent);
-        // lines of a request that panicked are gone, and owed by nobody
+        // a request that panicked takes its lines along, so that fewer are left than were counted
         if self.owed == 0 || sent == 0 {
             self.owed = 0;
             self.next = Instant::now() + self.delay;

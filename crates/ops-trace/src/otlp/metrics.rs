@@ -1,4 +1,3 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -11,17 +10,29 @@ use crate::MetricsBatch;
 use crate::config::signals::MetricsSettings;
 use crate::otlp::delivery::Delivery;
 use crate::otlp::delta::Delivered;
+use crate::otlp::filling::{Filled, Filling};
 use crate::otlp::scope;
 use crate::otlp::worker::Source;
 use crate::signals::batch::MetricsSource;
 use crate::signals::nanos;
 
+/// Minimum time that the source has before an export fails for want of it.
+const SOURCE_WAIT: Duration = Duration::from_secs(1);
+/// Intervals that the source has: one that is slower than the interval is exported when it returns.
+const PATIENCE_INTERVALS: u32 = 4;
+/// Calls of the source that hang; with so many, no further one is made.
+const MAX_HANGING: usize = 4;
 /// Number of data points from which on a request takes no further metric: about 2 MiB.
 const REQUEST_POINTS: usize = 10_000;
 
 /// Sends all metrics once in an interval, and at the end.
 pub(crate) struct Metrics {
     source: MetricsSource,
+    /// Set while the source runs.
+    filling: Option<Filling>,
+    /// Time from which on it is late.
+    late_at: Instant,
+    hanging: Vec<Filling>,
     resource: Resource,
     interval: Duration,
     next: Instant,
@@ -35,6 +46,9 @@ impl Metrics {
     pub(crate) fn new(settings: &MetricsSettings, resource: Resource, delivery: Delivery) -> Self {
         Self {
             source: settings.source.clone(),
+            filling: None,
+            late_at: Instant::now(),
+            hanging: Vec::new(),
             resource,
             interval: settings.interval,
             next: Instant::now() + settings.interval,
@@ -80,24 +94,103 @@ impl Start {
     }
 }
 
-impl Source for Metrics {
-    fn due(&self) -> Instant {
-        self.next
+impl Metrics {
+    /// Has the source called, unless too many calls hang.
+    fn begin(&mut self) {
+        self.hanging.retain(|filling| !filling.is_done());
+        if self.hanging.len() >= MAX_HANGING {
+            return self.fail_late();
+        }
+        let now = SystemTime::now();
+        let batch = MetricsBatch::new(self.start.before(now), now);
+        match Filling::start(&self.source, batch) {
+            Ok(filling) => self.filling = Some(filling),
+            Err(error) => {
+                let cause = format!("no thread for the source of the metrics: {error}");
+                self.delivery.fail(cause);
+            }
+        }
+        let patience = self.interval.saturating_mul(PATIENCE_INTERVALS);
+        self.late_at = Instant::now() + patience.max(SOURCE_WAIT);
     }
 
-    fn push(&mut self) {
-        // the interval is kept, unless an export took longer; it is set before what may panic
-        self.next = (self.next + self.interval).max(Instant::now() + self.interval / 2);
-        let now = SystemTime::now();
-        let mut batch = MetricsBatch::new(self.start.before(now), now);
-        let filled = catch_unwind(AssertUnwindSafe(|| self.source.fill(&mut batch)));
-        if filled.is_err() {
-            self.delivery
-                .fail("the source of the metrics panicked".to_owned());
-        } else {
-            for request in requests(batch.metrics) {
-                self.send(request);
+    /// Sends what the source filled in; returns false if it still runs.
+    fn finish(&mut self) -> bool {
+        let Some(filled) = self.filling.as_ref().and_then(Filling::take) else {
+            return false;
+        };
+        self.filling = None;
+        match filled {
+            Filled::Panicked => {
+                let cause = "the source of the metrics panicked".to_owned();
+                self.delivery.fail(cause);
             }
+            Filled::Metrics(metrics) => {
+                for request in requests(metrics) {
+                    self.send(request);
+                }
+            }
+        }
+        true
+    }
+
+    fn finish_until(&mut self, deadline: Instant) {
+        while self.filling.is_some() && !self.finish() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::park_timeout(left);
+        }
+    }
+
+    fn fail_late(&mut self) {
+        let cause = "the source of the metrics has not returned".to_owned();
+        self.delivery.fail(cause);
+    }
+}
+
+impl Source for Metrics {
+    fn due(&self) -> Instant {
+        match &self.filling {
+            Some(filling) if filling.is_done() => Instant::now(),
+            Some(_) => self.late_at,
+            None => self.next,
+        }
+    }
+
+    /// Begins an export, or ends it once the source has returned or is late.
+    fn push(&mut self) {
+        if self.finish() {
+            return;
+        }
+        if let Some(late) = self.filling.take() {
+            self.hanging.push(late);
+            return self.fail_late();
+        }
+        // the interval is kept, unless an export took longer
+        let soonest = Instant::now() + self.interval / 2;
+        self.next = (self.next + self.interval).max(soonest);
+        self.begin();
+    }
+
+    fn push_the_rest(&mut self) {
+        let budget = self.delivery.remaining_budget().unwrap_or_default();
+        if budget.is_zero() {
+            return;
+        }
+        // the other half is for sending, and for the other signals
+        self.finish_until(Instant::now() + budget / 4);
+        self.hanging.extend(self.filling.take());
+        // sending what was filled before may have taken long
+        let budget = self.delivery.remaining_budget().unwrap_or_default();
+        if budget.is_zero() {
+            return;
+        }
+        self.begin();
+        self.finish_until(Instant::now() + budget / 2);
+        if self.filling.is_some() {
+            self.fail_late();
         }
     }
 }

@@ -4,6 +4,8 @@
 mod delivery;
 #[cfg(feature = "otlp-metrics")]
 mod delta;
+#[cfg(feature = "otlp-metrics")]
+mod filling;
 #[cfg(feature = "otlp-logs")]
 mod logs;
 #[cfg(feature = "otlp-metrics")]

@@ -1,6 +1,7 @@
 //! B3 headers, as Zipkin and Istio send them: one header, or one for each part.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
 use super::hex;
@@ -12,27 +13,34 @@ pub(super) const SAMPLED: HeaderName = HeaderName::from_static("x-b3-sampled");
 pub(super) const FLAGS: HeaderName = HeaderName::from_static("x-b3-flags");
 const PARENT_ID: HeaderName = HeaderName::from_static("x-b3-parentspanid");
 
+/// Mark of a context whose trace was asked for with the flag `debug`, which goes on with the trace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DebugTrace(pub(super) TraceId);
+
 /// Reads B3 headers in either form, the single one first, as "B3 Extract" of OpenTelemetry's API for propagators has it: who sends
-/// one need not be who chose the other.
-pub(super) fn parse(headers: &HeaderMap) -> Option<SpanContext> {
+/// one need not be who chose the other. The second value is the flag `debug`.
+pub(super) fn parse(headers: &HeaderMap) -> Option<(SpanContext, bool)> {
     parse_single(headers).or_else(|| parse_multi(headers))
 }
 
 /// Reads `<trace id>-<span id>-<sampled>-<parent>`, of which the last two may be missing. A trace id of 64 bits is filled
 /// up with zeros. Without `sampled` the sender leaves the decision open, and the trace is not sampled, as in other SDKs.
-fn parse_single(headers: &HeaderMap) -> Option<SpanContext> {
+fn parse_single(headers: &HeaderMap) -> Option<(SpanContext, bool)> {
     let mut parts = headers.get(SINGLE)?.to_str().ok()?.split('-');
     let (trace_id, span_id) = (parts.next()?, parts.next()?);
-    let sampled = matches!(parts.next(), Some("1" | "d"));
-    ids(trace_id, span_id, sampled)
+    let state = parts.next();
+    let debug = state == Some("d");
+    let ids = ids(trace_id, span_id, state == Some("1") || debug)?;
+    Some((ids, debug))
 }
 
 /// Reads the headers `x-b3-*`.
-fn parse_multi(headers: &HeaderMap) -> Option<SpanContext> {
+fn parse_multi(headers: &HeaderMap) -> Option<(SpanContext, bool)> {
     let text = |name: HeaderName| headers.get(name)?.to_str().ok();
     let debug = text(FLAGS) == Some("1");
     let sampled = matches!(text(SAMPLED), Some("1" | "true")) || debug;
-    ids(text(TRACE_ID)?, text(SPAN_ID)?, sampled)
+    let ids = ids(text(TRACE_ID)?, text(SPAN_ID)?, sampled)?;
+    Some((ids, debug))
 }
 
 fn ids(trace_id: &str, span_id: &str, sampled: bool) -> Option<SpanContext> {
@@ -60,24 +68,39 @@ pub(super) fn remove(headers: &mut HeaderMap) {
     }
 }
 
-pub(super) fn inject_single(ids: &SpanContext, headers: &mut HeaderMap) {
-    let sampled = u8::from(ids.is_sampled());
-    let text = format!("{}-{}-{sampled}", ids.trace_id(), ids.span_id());
+/// Reports whether the flag `debug` goes on with this span: without its trace being sampled it would say nothing.
+fn is_debug(context: &Context, ids: &SpanContext) -> bool {
+    let debug = context.get::<DebugTrace>();
+    ids.is_sampled() && debug.is_some_and(|debug| debug.0 == ids.trace_id())
+}
+
+pub(super) fn inject_single(context: &Context, ids: &SpanContext, headers: &mut HeaderMap) {
+    let state = match ids.is_sampled() {
+        true if is_debug(context, ids) => "d",
+        true => "1",
+        false => "0",
+    };
+    let text = format!("{}-{}-{state}", ids.trace_id(), ids.span_id());
     if let Ok(value) = HeaderValue::try_from(text) {
         headers.insert(SINGLE, value);
     }
 }
 
-pub(super) fn inject_multi(ids: &SpanContext, headers: &mut HeaderMap) {
-    let sampled = if ids.is_sampled() { "1" } else { "0" };
-    let all = [
+/// `debug` takes the place of the decision, which it implies.
+pub(super) fn inject_multi(context: &Context, ids: &SpanContext, headers: &mut HeaderMap) {
+    let state = match ids.is_sampled() {
+        true if is_debug(context, ids) => (FLAGS, "1"),
+        true => (SAMPLED, "1"),
+        false => (SAMPLED, "0"),
+    };
+    let ids = [
         (TRACE_ID, ids.trace_id().to_string()),
         (SPAN_ID, ids.span_id().to_string()),
-        (SAMPLED, sampled.to_owned()),
     ];
-    for (name, text) in all {
+    for (name, text) in ids {
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(name, value);
         }
     }
+    headers.insert(state.0, HeaderValue::from_static(state.1));
 }

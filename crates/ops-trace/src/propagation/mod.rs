@@ -15,6 +15,7 @@ use opentelemetry::propagation::text_map_propagator::FieldIter;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::{Span, SpanContext, TraceContextExt, TraceFlags};
 
+use b3::DebugTrace;
 pub(crate) use formats::Formats;
 pub(crate) use hosts::Hosts;
 pub(crate) use traceparent::header;
@@ -44,10 +45,10 @@ pub(crate) fn inject(context: &Context, headers: &mut HeaderMap, formats: Format
         b3::remove(headers);
     }
     if formats.b3 {
-        b3::inject_single(ids, headers);
+        b3::inject_single(context, ids, headers);
     }
     if formats.b3_multi {
-        b3::inject_multi(ids, headers);
+        b3::inject_multi(context, ids, headers);
     }
     if formats.xray {
         xray::inject(ids, headers);
@@ -71,6 +72,8 @@ fn inject_trace_context(context: &Context, ids: &SpanContext, headers: &mut Head
 pub(crate) struct Remote {
     pub(crate) span: SpanContext,
     state: Option<WholeState>,
+    /// The flag of B3.
+    debug: bool,
 }
 
 impl Remote {
@@ -80,14 +83,25 @@ impl Remote {
         Some(Self {
             span: SpanContext::new(trace_id, span_id, flags, true, state.sdk),
             state: state.whole.map(|text| WholeState { trace_id, text }),
+            debug: false,
         })
+    }
+
+    /// A span without a `tracestate`.
+    fn bare((span, debug): (SpanContext, bool)) -> Self {
+        let state = None;
+        Self { span, state, debug }
     }
 
     /// Makes it the parent of the spans that are started in the returned context.
     pub(crate) fn in_context(self, context: &Context) -> Context {
-        let context = context.with_remote_span_context(self.span);
-        match self.state {
-            Some(state) => context.with_value(state),
+        let debug = self.debug.then(|| DebugTrace(self.span.trace_id()));
+        let mut context = context.with_remote_span_context(self.span);
+        if let Some(state) = self.state {
+            context = context.with_value(state);
+        }
+        match debug {
+            Some(debug) => context.with_value(debug),
             None => context,
         }
     }
@@ -96,9 +110,9 @@ impl Remote {
 /// Returns the parent that a request names: by `traceparent`, or else B3, or else X-Ray, as far as they are chosen.
 pub(crate) fn extract(headers: &HeaderMap, formats: Formats) -> Option<Remote> {
     // the headers of a format that is not chosen are not looked for
-    let of = |on: bool, read: fn(&HeaderMap) -> Option<SpanContext>| {
+    let of = |on: bool, read: fn(&HeaderMap) -> Option<(SpanContext, bool)>| {
         let span = if on { read(headers) } else { None };
-        span.map(|span| Remote { span, state: None })
+        span.map(Remote::bare)
     };
     let by_traceparent = if formats.trace_context {
         trace_context(headers)
@@ -107,7 +121,7 @@ pub(crate) fn extract(headers: &HeaderMap, formats: Formats) -> Option<Remote> {
     };
     by_traceparent
         .or_else(|| of(formats.b3 || formats.b3_multi, b3::parse))
-        .or_else(|| of(formats.xray, xray::parse))
+        .or_else(|| of(formats.xray, |headers| Some((xray::parse(headers)?, false))))
 }
 
 /// Reads `traceparent` by the rules of W3C trace context, which the SDK's own propagator does not keep.
@@ -137,7 +151,7 @@ pub(crate) fn with_span<S: Span + Send + Sync + 'static>(parent: &Context, span:
 /// Returns the context of a span of which only the ids are needed.
 ///
 /// The SDK clears all flags of such a span, but the random flag describes the trace id, and goes on.
-pub(crate) fn not_recorded(parent: &Context, ids: &SpanContext) -> Context {
+fn not_recorded(parent: &Context, ids: &SpanContext) -> Context {
     let random = parent.span().span_context().trace_flags() & RANDOM;
     parent.with_remote_span_context(SpanContext::new(
         ids.trace_id(),

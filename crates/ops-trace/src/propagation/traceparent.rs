@@ -1,6 +1,6 @@
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId};
 
-pub(crate) const HEADER_BYTES: usize = 55;
+const HEADER_BYTES: usize = 55;
 /// Sampled (level 1) and random (level 2); unknown flags are cleared on the way out.
 const KNOWN_FLAGS: u8 = 0b11;
 /// "At least the right-most 7 bytes of the trace id are random" (W3C trace context, level 2).

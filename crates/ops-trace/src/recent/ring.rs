@@ -49,7 +49,7 @@ pub struct RecentTrace {
     pub duration: Duration,
     /// True if one of its spans failed.
     pub error: bool,
-    /// Spans in order of their start; at most 64.
+    /// Spans in order of their start; at most 64. Of more, the root, those that others hang from and those that failed are there first.
     pub spans: Vec<RecentSpan>,
     /// Number of spans that were left out.
     pub spans_left_out: u64,
@@ -138,42 +138,31 @@ impl Ring {
             Vec::new()
         };
         for (at, span) in batch.iter().enumerate() {
-            match passing.get(at) {
-                Some(true) => {}
-                _ if span.span_context.is_sampled() => self.add(span),
-                _ => self.keep(span),
+            if passing.get(at) != Some(&true) {
+                self.add(span);
             }
         }
     }
 
+    /// Adds a span to its trace. A trace that begins with a sampled span is the newest of the last ones; that of an unsampled span, which
+    /// is of a slow or failed request, stands beside them.
     fn add(&self, data: &SpanData) {
         let id = data.span_context.trace_id();
         let mut kept = self.kept.lock();
         match kept.find(id) {
             Some(entry) => {
-                let more = entry.add(data);
-                kept.bytes += more;
-            }
-            None => kept.begin(id, StoredSpan::new(data), self.slow_after),
-        }
-        kept.shrink(self.slow_after);
-    }
-
-    /// Adds a span of a slow or failed request that is not sampled. It stands beside the last traces, not among them.
-    fn keep(&self, data: &SpanData) {
-        let id = data.span_context.trace_id();
-        let mut kept = self.kept.lock();
-        match kept.find(id) {
-            Some(entry) => {
-                let more = entry.add(data);
-                kept.bytes += more;
+                let before = entry.bytes;
+                entry.add(data);
+                let after = entry.bytes;
+                kept.bytes = kept.bytes + after - before;
             }
             None => {
-                let span = StoredSpan::new(data);
-                let bytes = span.bytes();
-                kept.bytes += bytes;
-                let trace = Arc::new(StoredTrace::new(span));
-                kept.put_aside(Entry { id, trace, bytes });
+                let entry = Entry::new(id, data);
+                kept.bytes += entry.bytes;
+                match data.span_context.is_sampled() {
+                    true => kept.begin(entry, self.slow_after),
+                    false => kept.put_aside(entry),
+                }
             }
         }
         kept.shrink(self.slow_after);
@@ -228,11 +217,8 @@ impl TraceStore {
         all.find(|entry| entry.id == id)
     }
 
-    fn begin(&mut self, id: TraceId, span: StoredSpan, slow_after: Duration) {
-        let bytes = span.bytes();
-        self.bytes += bytes;
-        let trace = Arc::new(StoredTrace::new(span));
-        self.recent.push_front(Entry { id, trace, bytes });
+    fn begin(&mut self, entry: Entry, slow_after: Duration) {
+        self.recent.push_front(entry);
         if self.recent.len() > RECENT_TRACES
             && let Some(old) = self.recent.pop_back()
         {
@@ -280,8 +266,14 @@ impl TraceStore {
 }
 
 impl Entry {
-    /// Returns the bytes that it takes more.
-    fn add(&mut self, data: &SpanData) -> usize {
+    fn new(id: TraceId, data: &SpanData) -> Self {
+        let span = StoredSpan::new(data);
+        let bytes = span.bytes();
+        let trace = Arc::new(StoredTrace::new(span));
+        Self { id, trace, bytes }
+    }
+
+    fn add(&mut self, data: &SpanData) {
         let trace = Arc::make_mut(&mut self.trace);
         let end = (trace.start + trace.duration).max(data.end_time);
         trace.start = trace.start.min(data.start_time);
@@ -289,14 +281,15 @@ impl Entry {
         trace.error |= failed(data);
         if trace.spans.len() == SPANS_PER_TRACE {
             trace.left_out += 1;
-            return 0;
+            let Some(dropped) = trace.make_room(data) else {
+                return;
+            };
+            self.bytes -= dropped.bytes();
         }
         let span = StoredSpan::new(data);
-        let bytes = span.bytes();
+        self.bytes += span.bytes();
         let at = trace.spans.partition_point(|s| s.start <= span.start);
         trace.spans.insert(at, span);
-        self.bytes += bytes;
-        bytes
     }
 }
 
@@ -309,6 +302,27 @@ impl StoredTrace {
             spans: vec![span],
             left_out: 0,
         }
+    }
+
+    /// Makes room for a root, for a span that others hang from, and for one that failed: the last of those that nothing hangs from
+    /// goes, and of those that failed only for what they hang from.
+    fn make_room(&mut self, data: &SpanData) -> Option<StoredSpan> {
+        let id = data.span_context.span_id();
+        let is_root = data.parent_span_id == SpanId::INVALID || data.parent_span_is_remote;
+        let holds = is_root || self.spans.iter().any(|span| span.parent == id);
+        if !holds && !failed(data) {
+            return None;
+        }
+        let is_leaf = |span: &StoredSpan| {
+            let mut others = self.spans.iter();
+            span.id != data.parent_span_id && others.all(|other| other.parent != span.id)
+        };
+        let works = |span: &StoredSpan| !span.error && is_leaf(span);
+        let mut last = self.spans.iter().rposition(works);
+        if last.is_none() && holds {
+            last = self.spans.iter().rposition(is_leaf);
+        }
+        last.map(|at| self.spans.remove(at))
     }
 
     fn read(&self, id: TraceId) -> RecentTrace {

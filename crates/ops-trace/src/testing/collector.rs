@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::io::{self, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -63,6 +64,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Inner {
     answer: Option<Answer>,
+    /// Answers to single requests, which come before that one.
+    next: VecDeque<Answer>,
     spans: Vec<ReceivedSpan>,
     #[cfg(feature = "otlp-logs")]
     logs: Vec<ReceivedLog>,
@@ -98,6 +101,12 @@ impl Collector {
         self.state.inner.lock().answer = Some(answer);
     }
 
+    /// Sets the answer to one more request: each call is for the next one that has no such answer yet. Those behind them get
+    /// what [`answer`](Self::answer) says.
+    pub fn answer_next(&self, answer: Answer) {
+        self.state.inner.lock().next.push_back(answer);
+    }
+
     /// Returns all spans that it took so far.
     pub fn spans(&self) -> Vec<ReceivedSpan> {
         self.state.inner.lock().spans.clone()
@@ -129,10 +138,11 @@ impl Collector {
     /// Forgets all that it received so far.
     pub fn forget(&self) {
         let mut inner = self.state.inner.lock();
-        let (answer, stopped) = (inner.answer.take(), inner.stopped);
+        let (answer, next) = (inner.answer.take(), std::mem::take(&mut inner.next));
         *inner = Inner {
             answer,
-            stopped,
+            next,
+            stopped: inner.stopped,
             ..Inner::default()
         };
     }
@@ -241,7 +251,8 @@ impl State {
         let mut inner = self.inner.lock();
         inner.requests.push(head.headers.clone());
         self.changed.notify_all();
-        inner.answer.clone().unwrap_or(Answer::Accept)
+        let next = inner.next.pop_front().or_else(|| inner.answer.clone());
+        next.unwrap_or(Answer::Accept)
     }
 
     fn wait_for_end(&self) {

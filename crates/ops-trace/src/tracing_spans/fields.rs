@@ -10,7 +10,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Record};
 use tracing::{Event, Metadata};
 
-use crate::limits::{MAX_TEXT_BYTES, cut};
+use crate::limits::{MAX_CAUSES, MAX_TEXT_BYTES, cut};
 use crate::span::name_of;
 use crate::value::Value;
 
@@ -18,8 +18,6 @@ const NAME: &str = "otel.name";
 const KIND: &str = "otel.kind";
 const STATUS: &str = "otel.status_code";
 const DESCRIPTION: &str = "otel.status_description";
-/// Maximum number of causes of an error; further ones are left out.
-const MAX_CAUSES: usize = 16;
 
 /// Returns the kind that the field `otel.kind` names.
 pub(super) fn kind_of(attributes: &Attributes<'_>) -> Option<SpanKind> {

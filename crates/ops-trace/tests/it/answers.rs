@@ -1,16 +1,25 @@
 //! Answers of collectors, and of servers that are none.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 use ops_trace::testing::{Answer, Collector};
 use ops_trace::{Tracer, span};
 
 use crate::lines::lines_about;
-use crate::{SOON, assert_balanced, config};
+use crate::{SOON, assert_balanced, config, flush_all};
 
 fn one_batch(tracer: &Tracer) {
     drop(span!(tracer: tracer, "a"));
-    tracer.flush();
+    flush_all(tracer);
+}
+
+/// A tracer whose exports have more time than any answer takes.
+fn patient(endpoint: &str) -> Tracer {
+    Tracer::new(config(endpoint).export_timeout(SOON)).unwrap()
 }
 
 /// An answer with this head and body.
@@ -61,19 +70,18 @@ fn retry_after_in_both_forms_holds_back_the_next_batches_too() {
 #[test]
 fn the_next_attempt_is_made_when_the_collector_asked_for_it() {
     let collector = Collector::start().unwrap();
-    collector.answer(Answer::StatusRetryAfter(503, 1));
-    let config = config(&collector.endpoint()).export_timeout(Duration::from_millis(500));
-    let tracer = Tracer::new(config).unwrap();
+    // longer than an export may take, so that the next batch is the next attempt
+    collector.answer_next(Answer::StatusRetryAfter(503, 4));
+    let tracer = Tracer::new(config(&collector.endpoint())).unwrap();
     let asked = Instant::now();
     one_batch(&tracer);
-    collector.answer(Answer::Accept);
     while tracer.stats().exported == 0 {
         assert!(asked.elapsed() < SOON);
         one_batch(&tracer);
         std::thread::yield_now();
     }
     let waited = asked.elapsed();
-    assert!(waited >= Duration::from_millis(990), "{waited:?}");
+    assert!(waited >= Duration::from_secs(4), "{waited:?}");
     assert_eq!(collector.requests(), 2);
     assert_balanced(&tracer.stats());
 }
@@ -87,11 +95,32 @@ fn a_retry_after_that_is_none_is_ignored() {
     ] {
         let collector = Collector::start().unwrap();
         collector.answer(raw(503, header, ""));
-        let tracer = Tracer::new(config(&collector.endpoint())).unwrap();
+        let tracer = patient(&collector.endpoint());
         one_batch(&tracer);
         assert_eq!(collector.requests(), 4, "{header}: three retries");
         one_batch(&tracer);
         assert_eq!(collector.requests(), 8, "{header}: the next batch is tried");
+    }
+}
+
+#[test]
+fn a_retry_after_that_is_over_opens_no_breaker_and_closes_none() {
+    let past = httpdate::fmt_http_date(SystemTime::now() - Duration::from_secs(60));
+    for header in ["retry-after: 0\r\n", &format!("retry-after: {past}\r\n")] {
+        let collector = Collector::start().unwrap();
+        collector.answer(raw(503, header, ""));
+        let config = config(&collector.endpoint()).export_timeout(Duration::from_millis(50));
+        let tracer = Tracer::new(config).unwrap();
+        for _ in 0..5 {
+            one_batch(&tracer);
+        }
+        let stats = tracer.stats();
+        assert_balanced(&stats);
+        assert_eq!(
+            (stats.dropped_export_failed, stats.dropped_circuit_open),
+            (3, 2),
+            "{header}: {stats:?}"
+        );
     }
 }
 
@@ -121,7 +150,7 @@ fn an_answer_that_is_not_otlp_is_a_failure_that_says_so_and_is_not_sent_again() 
     ] {
         let collector = Collector::start().unwrap();
         collector.answer(answer);
-        let tracer = Tracer::new(config(&collector.endpoint())).unwrap();
+        let tracer = patient(&collector.endpoint());
         for _ in 0..3 {
             one_batch(&tracer);
         }
@@ -148,7 +177,7 @@ fn a_success_that_breaks_off_is_not_sent_again() {
     collector.answer(Answer::Raw(format!(
         "{head}content-length: 100\r\nconnection: close\r\n\r\nabc"
     )));
-    let tracer = Tracer::new(config(&collector.endpoint())).unwrap();
+    let tracer = patient(&collector.endpoint());
     one_batch(&tracer);
     assert_eq!(collector.requests(), 1);
     assert_eq!(tracer.stats().export_failures, 1);
@@ -191,4 +220,155 @@ fn a_message_that_comes_with_a_success_is_logged_once() {
     assert_eq!(warnings.len(), 3, "{lines:#?}");
     assert!(warnings[0].contains("old SDK") && warnings[1].contains("other"));
     assert!(warnings[2].len() < 2000, "a message is cut");
+}
+
+#[test]
+fn the_cause_of_a_refusal_has_the_collectors_message() {
+    let (text, protobuf) = (
+        "content-type: text/plain; charset=utf-8\r\n",
+        "content-type: application/x-protobuf\r\n",
+    );
+    let long = format!("{} end", "x".repeat(5000));
+    // a message, and a detail that is longer than what is read
+    let detailed = format!("\x12\x03old\x1a\u{80}\x01{long}");
+    for (answer, cause) in [
+        (
+            raw(
+                400,
+                text,
+                "Client sent an HTTP request\nto an HTTPS server.\n",
+            ),
+            "http status 400 (Client sent an HTTP request to an HTTPS server.)",
+        ),
+        (
+            // a `google.rpc.Status`: code 3, message, and a detail
+            raw(400, protobuf, "\x08\x03\x12\x0ano tenant!\x1a\x00"),
+            "http status 400 (no tenant!)",
+        ),
+        (raw(400, protobuf, &detailed), "http status 400 (old)"),
+        (
+            raw(
+                413,
+                "content-type: application/json\r\n",
+                r#"{"code":8,"message":"too large for k3y-of-tests"}"#,
+            ),
+            r#"http status 413 ({"code":8,"message":"too large for ***"})"#,
+        ),
+        (
+            raw(404, text, " \r\n"),
+            "http status 404: is the path of the endpoint right?",
+        ),
+        (
+            raw(404, text, "no route"),
+            "http status 404 (no route): is the path of the endpoint right?",
+        ),
+        // may repeat a part of what was wrong
+        (
+            raw(401, text, "no such key: k3y-of-"),
+            "http status 401: are the credentials in OTEL_EXPORTER_OTLP_HEADERS right?",
+        ),
+        (raw(400, protobuf, "<html>"), "http status 400"),
+        (
+            raw(400, "content-type: text/html\r\n", "<html>"),
+            "http status 400",
+        ),
+        (raw(400, "", "?"), "http status 400"),
+    ] {
+        let collector = Collector::start().unwrap();
+        collector.answer(answer);
+        let config = config(&collector.endpoint());
+        let config =
+            config.environment([("OTEL_EXPORTER_OTLP_HEADERS", "api-key=Key%20k3y-of-tests")]);
+        let tracer = Tracer::new(config).unwrap();
+        one_batch(&tracer);
+        let failure = tracer.export_health().last_failure.unwrap();
+        assert_eq!(failure, cause);
+        assert_eq!(collector.requests(), 1, "{cause}");
+    }
+    let collector = Collector::start().unwrap();
+    collector.answer(raw(400, text, &long));
+    let tracer = Tracer::new(config(&collector.endpoint())).unwrap();
+    one_batch(&tracer);
+    let failure = tracer.export_health().last_failure.unwrap();
+    assert!(
+        failure.len() < 300 && failure.contains("xxx...(truncated)"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn the_cause_of_a_refusal_has_no_part_of_a_credential() {
+    for (headers, echoed, shown) in [
+        // one value begins another one
+        (
+            "x-tenant=tenant-1,authorization=Bearer tenant-1.Zx81secret",
+            "bad header Bearer tenant-1.Zx81secret of tenant-1",
+            "bad header Bearer *** of ***",
+        ),
+        ("api-key=p%C3%A4sswort1", "no key pässwort1", "no key ***"),
+        (
+            "authorization=Bearer k3y-of-tests",
+            "missing Bearer token",
+            "missing Bearer token",
+        ),
+        // a piece of a value, and a value that is escaped
+        (
+            "authorization=ApiKey tests:k3y-0f-tests",
+            "bad key k3y-0f-tests",
+            "bad key ***",
+        ),
+        (
+            "api-key=k3y0ftests+more0fit",
+            "bad key k3y0ftests\\u002Bmore0fit",
+            "bad key ***\\u002B***",
+        ),
+    ] {
+        let collector = Collector::start().unwrap();
+        collector.answer(raw(400, "content-type: text/plain\r\n", echoed));
+        let config = config(&collector.endpoint());
+        let config = config.environment([("OTEL_EXPORTER_OTLP_HEADERS", headers)]);
+        let tracer = Tracer::new(config).unwrap();
+        one_batch(&tracer);
+        let failure = tracer.export_health().last_failure.unwrap();
+        assert_eq!(failure, format!("http status 400 ({shown})"));
+    }
+}
+
+/// Answers each request with this head, and leaves the connection open.
+fn without_end(head: &'static str) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let counted = Arc::clone(&counted);
+            std::thread::spawn(move || {
+                let mut stream = stream.unwrap();
+                let mut bytes = [0; 64 * 1024];
+                // a request of one span is one piece, or two
+                if stream.read(&mut bytes).unwrap_or(0) > 0 {
+                    counted.fetch_add(1, Relaxed);
+                    let _ = stream.write_all(head.as_bytes());
+                }
+                while stream.read(&mut bytes).unwrap_or(0) > 0 {}
+            });
+        }
+    });
+    (endpoint, requests)
+}
+
+#[test]
+fn a_refusal_without_a_length_is_tried_again_though_its_body_has_no_end() {
+    for head in [
+        "HTTP/1.1 503 test\r\ncontent-type: text/plain\r\n\r\noverloaded",
+        "HTTP/1.1 503 test\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n",
+    ] {
+        let (endpoint, requests) = without_end(head);
+        let tracer = patient(&endpoint);
+        one_batch(&tracer);
+        assert_eq!(requests.load(Relaxed), 4, "three retries");
+        let failure = tracer.export_health().last_failure.unwrap();
+        assert_eq!(failure, "http status 503");
+    }
 }

@@ -52,14 +52,18 @@ fn long_text_is_cut_at_a_character_and_odd_numbers_become_text() {
     assert_eq!(span.attribute("fits"), Some(&*"x".repeat(4096)));
 }
 
-#[test]
-fn the_filter_sees_text_before_anybody_else_and_a_panic_in_it_gives_nothing_away() {
+fn filter() {
     ops_trace::set_attribute_filter(|key, value| match key {
         "filter.secret" => Some(value.replace("hunter2", "***")),
         "filter.panic" => panic!("on purpose"),
-        "event.name" => Some(value.replace("hunter2", "***")),
+        "event.name" | "span.name" => Some(value.replace("hunter2", "***")),
         _ => None,
     });
+}
+
+#[test]
+fn the_filter_sees_text_before_anybody_else_and_a_panic_in_it_gives_nothing_away() {
+    filter();
     let (collector, tracer) = traced();
     span!(tracer: tracer, "filtered", other = "hunter2").in_scope(|span| {
         span.add_event("login with hunter2", Vec::<(&str, Value)>::new());
@@ -78,6 +82,41 @@ fn the_filter_sees_text_before_anybody_else_and_a_panic_in_it_gives_nothing_away
     let recent = tracer.recent().recent;
     let attributes = format!("{:?}", recent[0].spans[0].attributes);
     assert_eq!(attributes.matches("hunter2").count(), 1, "{attributes}");
+}
+
+#[test]
+fn the_filter_sees_the_name_of_a_span_too() {
+    // this process has one filter, which others set as well
+    filter();
+    let (collector, tracer) = traced();
+    tracer.create_span("literal", []).set_name("fetch hunter2");
+    drop(tracer.create_span(format!("login\nwith {}", "hunter2"), []));
+    tracer.flush();
+    let names: Vec<_> = collector
+        .spans()
+        .into_iter()
+        .map(|span| span.name)
+        .collect();
+    assert_eq!(names, ["fetch hunter2", "login\u{fffd}with ***"]);
+    let shown = tracer.recent().recent;
+    let shown: Vec<_> = shown.iter().map(|trace| &*trace.spans[0].name).collect();
+    assert!(shown.contains(&"login\u{fffd}with ***"), "{shown:?}");
+}
+
+#[test]
+fn of_one_key_of_an_event_the_last_value_holds() {
+    let (collector, tracer) = traced();
+    span!(tracer: tracer, "work").in_scope(|span| {
+        let attributes = [("step", 1), ("of", 3), ("step", 2)];
+        span.add_event(
+            "tick",
+            attributes.map(|(key, value)| (key, Value::from(value))),
+        );
+    });
+    tracer.flush();
+    let attributes = &collector.spans()[0].events[0].attributes;
+    let attributes: Vec<_> = attributes.iter().map(|(k, v)| (&**k, &**v)).collect();
+    assert_eq!(attributes, [("step", "2"), ("of", "3")]);
 }
 
 #[test]

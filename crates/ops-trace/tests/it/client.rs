@@ -61,7 +61,7 @@ async fn a_request_is_a_client_span_between_the_current_one_and_the_server_of_a_
     let server = Served::start(app(spans(tracer.handle()))).await;
     let client = client(&tracer);
     let url = format!(
-        "http://user:pw@{}/users/7?page=2&token=abc",
+        "http://user:pw@{}/users/7;sid=abc?page=2&token=abc",
         server.address()
     );
     let mut request = get(&url);
@@ -78,7 +78,9 @@ async fn a_request_is_a_client_span_between_the_current_one_and_the_server_of_a_
     assert_eq!(span.trace_id, hex(&outer.trace_id));
     assert_eq!(span.parent_span_id, hex(&outer.span_id));
     let port = server.address().port().to_string();
-    let full = format!("http://REDACTED:REDACTED@127.0.0.1:{port}/users/7?page=2&token=REDACTED");
+    let full = format!(
+        "http://REDACTED:REDACTED@127.0.0.1:{port}/users/7;sid=REDACTED?page=2&token=REDACTED"
+    );
     for (key, value) in [
         ("http.request.method", "GET"),
         ("server.address", "127.0.0.1"),
@@ -268,4 +270,31 @@ async fn an_error_of_the_operating_system_is_named_whatever_kind_the_library_giv
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn a_request_about_telemetry_leaves_the_span_around_it_alone() {
+    use opentelemetry::Context;
+
+    let (collector, tracer) = tracing(None);
+    let server = Served::start(app(spans(tracer.handle()))).await;
+    let mut client = client(&tracer);
+    let url = format!("http://{}/missing", server.address());
+    let work = span!(tracer: tracer, "work");
+    let sending = work.enter();
+    let suppressed = Context::enter_telemetry_suppressed_scope();
+    let request = client.call(get(&url));
+    drop(suppressed);
+    drop(sending);
+    let response = request.await.unwrap();
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    response.into_body().collect().await.unwrap();
+    work.set_attribute("goes", "on");
+    drop(work);
+    assert!(sent(&tracer, &collector).is_empty());
+    let spans = collector.spans();
+    let work = spans.iter().find(|span| span.name == "work").unwrap();
+    assert!(!work.error, "{work:#?}");
+    assert_eq!(work.attribute("goes"), Some("on"));
+    assert_eq!(work.attribute("http.response.status_code"), None);
 }

@@ -5,25 +5,42 @@ use proptest::prelude::*;
 
 use crate::traced;
 
-/// Name and text of the span of a statement.
+/// Name and text of the span of each statement, of PostgreSQL.
 fn shown(statements: &[&str]) -> Vec<(String, String)> {
+    let statements = statements.iter();
+    shown_of(statements.map(|statement| ("postgresql", *statement)))
+}
+
+/// Name and text of the span of each system and statement.
+fn shown_of<'a>(
+    statements: impl Iterator<Item = (&'static str, &'a str)>,
+) -> Vec<(String, String)> {
     let (collector, tracer) = traced();
-    for statement in statements {
+    for (system, statement) in statements {
         drop(
             tracer
-                .query_span("postgresql", statement, SpanKind::Client)
+                .query_span(system, statement, SpanKind::Client)
                 .start(),
         );
     }
     tracer.flush();
-    let spans = collector.spans();
-    let text = |key: &str, span: &ops_trace::testing::ReceivedSpan| {
-        span.attribute(key).unwrap_or_default().to_owned()
-    };
-    spans
-        .iter()
-        .map(|span| (span.name.clone(), text("db.query.text", span)))
-        .collect()
+    let spans = collector.spans().into_iter();
+    let shown = spans.map(|span| {
+        let text = span.attribute("db.query.text").unwrap_or_default();
+        let text = text.to_owned();
+        (span.name, text)
+    });
+    shown.collect()
+}
+
+/// Fails unless each statement of a system is shown as the text beside it.
+fn assert_texts(table: &[(&'static str, &str, &str)]) {
+    let statements = table.iter().map(|row| (row.0, row.1));
+    let shown = shown_of(statements);
+    assert_eq!(shown.len(), table.len());
+    for ((system, statement, text), (_, found)) in table.iter().zip(&shown) {
+        assert_eq!(found, text, "{system} {statement}");
+    }
 }
 
 #[test]
@@ -147,39 +164,20 @@ fn parameters_are_shown_and_numbers_behind_a_value_are_not() {
             "SELECT {?:? :?, c:?}, a[?:?], MAP {?:?}",
         ),
     ];
-    let (collector, tracer) = traced();
-    for (system, statement, _) in table {
-        drop(
-            tracer
-                .query_span(system, statement, SpanKind::Client)
-                .start(),
-        );
-    }
-    tracer.flush();
-    for ((_, statement, text), span) in table.iter().zip(&collector.spans()) {
-        assert_eq!(span.attribute("db.query.text"), Some(*text), "{statement}");
-    }
+    assert_texts(&table);
 }
 
 #[test]
 fn text_is_what_the_system_takes_for_text() {
-    let (collector, tracer) = traced();
-    let statement = r#"SELECT `a` FROM t WHERE s = "x\" y" # z"#;
-    drop(
-        tracer
-            .query_span("mysql", statement, SpanKind::Client)
-            .start(),
-    );
-    tracer.flush();
-    let text = collector.spans()[0]
-        .attribute("db.query.text")
-        .map(str::to_owned);
-    assert_eq!(text.as_deref(), Some("SELECT `a` FROM t WHERE s = ?"));
+    assert_texts(&[(
+        "mysql",
+        r#"SELECT `a` FROM t WHERE s = "x\" y" # z"#,
+        "SELECT `a` FROM t WHERE s = ?",
+    )]);
 }
 
 #[test]
 fn no_text_gets_out_by_the_rules_of_another_system() {
-    let (collector, tracer) = traced();
     let table = [
         (
             "clickhouse",
@@ -236,6 +234,51 @@ fn no_text_gets_out_by_the_rules_of_another_system() {
             "SELECT \"a FROM t WHERE b = 'secret'",
             "SELECT ?",
         ),
+        (
+            "oracle.db",
+            "alter user \"a b\"\n identified by \"secret 1\" replace s3cr$et# ACCOUNT UNLOCK",
+            "alter user \"a b\" identified by ? replace ? ACCOUNT UNLOCK",
+        ),
+        (
+            "oracle",
+            "CREATE USER a IDENTIFIED BY secret",
+            "CREATE USER a IDENTIFIED BY ?",
+        ),
+        (
+            "oracle",
+            "GRANT CONNECT TO a, b, c IDENTIFIED BY secret,\"secret 2\" , secret3 CONTAINER = ALL",
+            "GRANT CONNECT TO a, b, c IDENTIFIED BY ? CONTAINER = ALL",
+        ),
+        (
+            "oracle",
+            "GRANT CONNECT TO a, b, c, d IDENTIFIED BY secret , secret , secret, secret",
+            "GRANT CONNECT TO a, b, c, d IDENTIFIED BY ?",
+        ),
+        (
+            "oracle",
+            "ALTER USER \"a\"IDENTIFIED BY\"secret 1\"REPLACE\"secret 2\"",
+            "ALTER USER \"a\"IDENTIFIED BY?REPLACE?",
+        ),
+        (
+            "mysql",
+            "CREATE USER a IDENTIFIED BY 'secret', b IDENTIFIED BY 'secret'",
+            "CREATE USER a IDENTIFIED BY ?, b IDENTIFIED BY ?",
+        ),
+        (
+            "mysql",
+            "CREATE USER a IDENTIFIED BY \"ab\\\"secret\" PASSWORD EXPIRE",
+            "CREATE USER a IDENTIFIED BY ? PASSWORD EXPIRE",
+        ),
+        (
+            "mysql",
+            "CREATE USER a IDENTIFIED BY 'secret'",
+            "CREATE USER a IDENTIFIED BY ?",
+        ),
+        (
+            "microsoft.sql_server",
+            "SELECT a$1 FROM t WHERE price > $542023.14 AND b = -$7",
+            "SELECT a$1 FROM t WHERE price > ? AND b = -?",
+        ),
         // a text that ends here by one rule and there by another goes to the end
         (
             "some_sql",
@@ -258,23 +301,7 @@ fn no_text_gets_out_by_the_rules_of_another_system() {
             "SELECT a FROM t WHERE b = ? AND c = d",
         ),
     ];
-    for (system, statement, _) in table {
-        drop(
-            tracer
-                .query_span(system, statement, SpanKind::Client)
-                .start(),
-        );
-    }
-    tracer.flush();
-    let spans = collector.spans();
-    assert_eq!(spans.len(), table.len());
-    for ((system, statement, text), span) in table.iter().zip(&spans) {
-        assert_eq!(
-            span.attribute("db.query.text"),
-            Some(*text),
-            "{system} {statement}"
-        );
-    }
+    assert_texts(&table);
 }
 
 #[test]

@@ -6,16 +6,13 @@ use ops_trace::testing::{Answer, Collector};
 use ops_trace::{Failures, Tracer, span};
 
 use crate::lines::{lines_about, lines_of_libraries};
-use crate::{SOON, assert_balanced, config};
-
-/// Nobody listens on this port; other tests that ask for a free one do not get it.
-const REFUSED: &str = "http://127.0.0.1:1";
+use crate::{SOON, assert_balanced, closed, config, flush_all};
 
 fn batch(tracer: &Tracer) {
     for _ in 0..10 {
         drop(span!(tracer: tracer, "a"));
     }
-    tracer.flush();
+    flush_all(tracer);
 }
 
 #[test]
@@ -24,7 +21,7 @@ fn each_failure_has_its_kind_opens_the_circuit_and_is_one_line() {
         (None, |f| f.refused, "does a collector listen there?"),
         (Some(Answer::Hang), |f| f.timeout, "no answer within"),
         (
-            Some(Answer::AcceptAfter(Duration::from_millis(200))),
+            Some(Answer::AcceptAfter(SOON)),
             |f| f.timeout,
             "no answer within",
         ),
@@ -68,16 +65,17 @@ fn each_failure_has_its_kind_opens_the_circuit_and_is_one_line() {
 type Kind = fn(&Failures) -> u64;
 
 fn fails(answer: Option<Answer>, kind: Kind, cause: &str) {
-    let collector = Collector::start().unwrap();
+    let (collector, (refused, _held)) = (Collector::start().unwrap(), closed());
     let endpoint = match &answer {
         Some(answer) => {
             collector.answer(answer.clone());
             collector.endpoint()
         }
-        None => REFUSED.to_owned(),
+        None => refused,
     };
     let slow = matches!(answer, Some(Answer::Hang | Answer::AcceptAfter(_)));
-    let timeout = Duration::from_millis(if slow { 60 } else { 3000 });
+    // less than the pause that one of them asks for
+    let timeout = Duration::from_millis(if slow { 60 } else { 20_000 });
     let tracer = Tracer::new(config(&endpoint).export_timeout(timeout)).unwrap();
     for _ in 0..8 {
         batch(&tracer);
@@ -114,13 +112,16 @@ fn fails(answer: Option<Answer>, kind: Kind, cause: &str) {
     );
     assert!(told[0].contains(cause), "{}", told[0]);
 
+    drop(span!(tracer: tracer, "last"));
     let started = Instant::now();
     let stats = tracer.shutdown_blocking(SOON);
-    assert!(
-        started.elapsed() < Duration::from_secs(1),
-        "it is known to be away"
-    );
+    assert!(started.elapsed() < SOON / 2, "it waits for nothing");
     assert_balanced(&stats);
+    assert_eq!(
+        (stats.dropped_shutdown, stats.export_failures),
+        (1, batches),
+        "it is known to be away: {stats:?}"
+    );
 }
 
 #[test]
@@ -128,9 +129,10 @@ fn an_outage_is_one_line_when_it_begins_and_one_when_it_ends() {
     lines_about("nothing yet");
     let collector = Collector::start().unwrap();
     let config = config(&collector.endpoint()).probe_after(Duration::from_millis(100));
-    let tracer = Tracer::new(config.export_timeout(Duration::from_millis(500))).unwrap();
+    let tracer = Tracer::new(config.export_timeout(SOON)).unwrap();
     batch(&tracer);
-    collector.answer(Answer::Status(503));
+    // no retries, which would take the time of an outage
+    collector.answer(Answer::Status(500));
     for _ in 0..20 {
         batch(&tracer);
     }
@@ -174,42 +176,31 @@ fn a_collector_that_is_away_for_a_moment_loses_nothing() {
         Answer::Reset,
     ] {
         let collector = Collector::start().unwrap();
-        collector.answer(answer.clone());
-        let tracer = Tracer::new(config(&collector.endpoint())).unwrap();
+        collector.answer_next(answer.clone());
+        let tracer = Tracer::new(config(&collector.endpoint()).export_timeout(SOON)).unwrap();
         drop(span!(tracer: tracer, "a"));
-        std::thread::scope(|scope| {
-            scope.spawn(|| tracer.flush());
-            assert!(collector.wait_for_requests(1, SOON));
-            collector.answer(Answer::Accept);
-        });
+        flush_all(&tracer);
         let stats = tracer.stats();
         assert_eq!(
             (stats.exported, stats.export_failures),
             (1, 0),
             "{answer:?}: {stats:?}"
         );
-        assert!(collector.requests() >= 2, "{answer:?}");
+        assert_eq!(collector.requests(), 2, "{answer:?}");
     }
 }
 
 #[test]
 fn retry_after_is_kept_and_what_cannot_succeed_is_not_tried_again() {
     let collector = Collector::start().unwrap();
-    collector.answer(Answer::StatusRetryAfter(429, 1));
-    let tracer = Tracer::new(config(&collector.endpoint())).unwrap();
+    collector.answer_next(Answer::StatusRetryAfter(429, 1));
+    let tracer = Tracer::new(config(&collector.endpoint()).export_timeout(SOON)).unwrap();
     drop(span!(tracer: tracer, "a"));
-    std::thread::scope(|scope| {
-        scope.spawn(|| tracer.flush());
-        assert!(collector.wait_for_requests(1, SOON));
-        let asked = Instant::now();
-        collector.answer(Answer::Accept);
-        assert!(collector.wait_for_requests(2, SOON));
-        assert!(
-            asked.elapsed() > Duration::from_millis(900),
-            "{:?}",
-            asked.elapsed()
-        );
-    });
+    let asked = Instant::now();
+    flush_all(&tracer);
+    let waited = asked.elapsed();
+    assert!(waited >= Duration::from_secs(1), "{waited:?}");
+    assert_eq!((tracer.stats().exported, collector.requests()), (1, 2));
     collector.answer(Answer::Status(400));
     batch(&tracer);
     assert_eq!(collector.requests(), 3);
@@ -327,16 +318,10 @@ fn counts_balance_to_the_span_whatever_the_collector_does_and_whoever_ends_them(
 fn the_last_spans_are_sent_once_more_within_the_budget() {
     for budget in [SOON, Duration::MAX] {
         let collector = Collector::start().unwrap();
-        let tracer = Tracer::new(config(&collector.endpoint())).unwrap();
+        let tracer = Tracer::new(config(&collector.endpoint()).export_timeout(SOON)).unwrap();
         drop(span!(tracer: tracer, "last"));
-        collector.answer(Answer::Status(503));
-        let stats = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                assert!(collector.wait_for_requests(1, SOON));
-                collector.answer(Answer::Accept);
-            });
-            tracer.shutdown_blocking(budget)
-        });
+        collector.answer_next(Answer::Status(503));
+        let stats = tracer.shutdown_blocking(budget);
         assert_eq!((stats.exported, stats.dropped()), (1, 0), "{stats:?}");
         assert_eq!(collector.spans().len(), 1);
     }

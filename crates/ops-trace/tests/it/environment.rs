@@ -386,14 +386,13 @@ fn a_timeout_of_the_environment_bounds_an_export() {
     collector.answer(Answer::Hang);
     let tracer = tracer(&collector, &[("OTEL_EXPORTER_OTLP_TIMEOUT", "50")]);
     drop(span!(tracer: tracer, "a"));
-    let started = Instant::now();
-    tracer.flush();
-    assert!(
-        started.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        started.elapsed()
-    );
+    crate::flush_all(&tracer);
     assert_eq!(tracer.stats().failures.timeout, 1);
+    let failure = tracer.export_health().last_failure.unwrap();
+    assert!(
+        failure.ends_with("ms"),
+        "not the 3 s of the default: {failure}"
+    );
 }
 
 #[test]
@@ -421,6 +420,8 @@ fn values_that_would_break_the_sdk_are_ignored_with_one_warning_each() {
         ("OPS_TRACE_EVENTS", "some", "false"),
         ("OTEL_RESOURCE_ATTRIBUTES", "novalue", "0 of 1 pairs"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2", "0 of 1 pairs"),
+        ("OTEL_CONFIG_FILE", "/etc/otel.yaml", "the other variables"),
+        ("OTEL_METRICS_EXEMPLAR_FILTER", "always_off", "trace_based"),
     ];
     let variables: Vec<_> = bad.iter().map(|(name, value, _)| (*name, *value)).collect();
     let (tracer, lines) = lines_of(|| tracer(&collector, &variables));
@@ -465,6 +466,60 @@ fn a_ratio_that_is_none_is_ignored_with_a_warning() {
             "{lines:#?}"
         );
     }
+}
+
+#[test]
+fn the_ratio_of_the_program_is_told_where_the_environment_asks_for_another() {
+    for (sampler, argument, told) in [
+        (
+            "always_on",
+            "",
+            &["SAMPLER value=always_on used=traceidratio, 0.25"][..],
+        ),
+        (
+            "parentbased_always_off",
+            "",
+            &["SAMPLER value=parentbased_always_off used=parentbased_traceidratio, 0.25"],
+        ),
+        (
+            "coin",
+            "",
+            &["SAMPLER value=coin used=parentbased_traceidratio, 0.25"],
+        ),
+        ("", "0.5", &["SAMPLER_ARG value=0.5 used=0.25"]),
+        (
+            "traceidratio",
+            "half",
+            &["SAMPLER_ARG value=half used=0.25"],
+        ),
+        ("traceidratio", "0.5", &[]),
+        ("", "", &[]),
+    ] {
+        let config = Config::new("env").sampling_ratio(0.25).environment([
+            ("OTEL_TRACES_EXPORTER", "none"),
+            ("OTEL_TRACES_SAMPLER", sampler),
+            ("OTEL_TRACES_SAMPLER_ARG", argument),
+        ]);
+        let (tracer, lines) = lines_of(|| Tracer::new(config).unwrap());
+        assert_eq!(tracer.sampling_ratio(), 0.25);
+        let warnings = lines.iter().filter(|line| line.starts_with("WARN"));
+        let warnings: Vec<_> = warnings
+            .map(|line| {
+                let (before, used) = line.split_once("used=").unwrap();
+                let (variable, _) = before.split_once(" accepted=").unwrap();
+                let (_, variable) = variable.split_once("OTEL_TRACES_").unwrap();
+                format!("{variable} used={used}")
+            })
+            .collect();
+        assert_eq!(warnings, told, "{sampler} {argument}");
+    }
+    // one that agrees is none
+    let config = Config::new("env").sampling_ratio(1.0).environment([
+        ("OTEL_TRACES_EXPORTER", "none"),
+        ("OTEL_TRACES_SAMPLER", "always_on"),
+    ]);
+    let (_tracer, lines) = lines_of(|| Tracer::new(config).unwrap());
+    assert_eq!(lines.len(), 1, "{lines:#?}");
 }
 
 #[test]

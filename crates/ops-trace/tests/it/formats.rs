@@ -263,11 +263,11 @@ fn baggage_beyond_its_limits_or_of_a_peer_that_is_not_trusted_is_left_out() {
     assert_eq!(tenant_of(Trust::Everybody, &many), None);
 }
 
-/// Baggage as it goes out of a service that got these headers.
-fn baggage_through(headers: &[&str]) -> String {
+/// Headers as they go out of a service that got these ones.
+fn sent_on(propagators: &str, headers: &[(&str, &str)]) -> http::HeaderMap {
     let config = Config::new("it")
         .environment([
-            ("OTEL_PROPAGATORS", "baggage"),
+            ("OTEL_PROPAGATORS", propagators),
             ("OTEL_TRACES_EXPORTER", "none"),
         ])
         .propagate_to("next");
@@ -276,15 +276,55 @@ fn baggage_through(headers: &[&str]) -> String {
         .handle(tracer.handle())
         .trust(Trust::Everybody);
     let mut request = http::Request::get("/");
-    for value in headers {
-        request = request.header("baggage", *value);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
     }
     let (mut parts, ()) = request.body(()).unwrap().into_parts();
     let mut scope = ops_http::Observe::start(&spans, &mut parts);
     let mut sent = http::HeaderMap::new();
     let entered = ops_http::Observe::enter(&spans, &mut scope);
-    assert!(tracer.inject_to("next", &mut sent));
+    span!(tracer: tracer, "call").in_scope(|_| assert!(tracer.inject_to("next", &mut sent)));
     drop(entered);
+    sent
+}
+
+#[test]
+fn the_flag_debug_of_b3_goes_on_with_its_trace() {
+    let (trace, span) = ("80f198ee56343ba864fe8b2a57d3eff7", "e457b5a2e4d86bd1");
+    let single = |state: &str| format!("{trace}-{span}-{state}");
+    let multi = |name, value| {
+        [
+            ("x-b3-traceid", trace),
+            ("x-b3-spanid", span),
+            (name, value),
+        ]
+    };
+    for (headers, state, name, value) in [
+        (&[("b3", &*single("d"))][..], "-d", "x-b3-flags", "1"),
+        (&multi("x-b3-flags", "1"), "-d", "x-b3-flags", "1"),
+        (&[("b3", &*single("1"))], "-1", "x-b3-sampled", "1"),
+        (&multi("x-b3-sampled", "1"), "-1", "x-b3-sampled", "1"),
+        (&multi("x-b3-sampled", "0"), "-0", "x-b3-sampled", "0"),
+    ] {
+        let sent = sent_on("b3,b3multi", headers);
+        let text = |name: &str| sent.get(name).map(|value| value.to_str().unwrap());
+        assert!(text("b3").unwrap().starts_with(trace), "{sent:?}");
+        assert!(text("b3").unwrap().ends_with(state), "{sent:?}");
+        assert_eq!(text(name), Some(value), "{sent:?}");
+        // the flag implies the decision
+        assert_eq!(sent.len(), 4, "{sent:?}");
+    }
+    // what W3C names is another trace, which nobody asked to debug
+    let parent = format!("00-{}-{span}-01", trace.replace('8', "1"));
+    let both = [("b3", &*single("d")), ("traceparent", &*parent)];
+    let sent = sent_on("tracecontext,b3", &both);
+    assert!(sent["b3"].to_str().unwrap().ends_with("-1"), "{sent:?}");
+}
+
+/// Baggage as it goes out of a service that got these headers.
+fn baggage_through(headers: &[&str]) -> String {
+    let headers: Vec<_> = headers.iter().map(|value| ("baggage", *value)).collect();
+    let sent = sent_on("baggage", &headers);
     let value = sent.get("baggage");
     value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
 }

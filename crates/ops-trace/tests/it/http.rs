@@ -3,14 +3,57 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Method, Request, Response};
 use axum::routing::get;
 use http_body_util::BodyExt;
+use ops_http::{Ending, Observe, Outcome};
 use ops_trace::axum::instrument_axum_with;
+use ops_trace::http::{ClientSpans, ServerSpans};
 use tower::ServiceExt;
 
 use crate::served::{Served, app, body, header, spans};
 use crate::traced;
+
+#[test]
+fn spans_last_as_long_as_their_requests_whatever_the_clock_says() {
+    let (collector, tracer) = traced();
+    let server = spans(tracer.handle());
+    let client = ClientSpans::new().handle(tracer.handle());
+    // by the clock that can be set, they end at once
+    let hour = Duration::from_secs(3600);
+    for kind in ["text/plain", "application/grpc"] {
+        let request = Request::post("http://shop.example/a").header("content-type", kind);
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let ended = Outcome::new(Method::POST, None, 200, Ending::Complete, hour);
+        let scope = server.start(&mut parts);
+        server.end(scope, &ended);
+        let scope = client.start(&mut parts);
+        client.end(scope, &ended);
+    }
+    tracer.flush();
+    let ended = collector.spans();
+    assert_eq!(ended.len(), 4);
+    for span in ended {
+        assert_eq!(span.duration, hour, "{} ({})", span.name, span.kind);
+    }
+}
+
+#[test]
+fn a_peer_at_a_socket_for_both_versions_has_its_own_address() {
+    let (collector, tracer) = traced();
+    let server = ServerSpans::new().handle(tracer.handle());
+    let server = server.peer(|_| "::ffff:203.0.113.9".parse().ok());
+    let server = server.client_attributes(true);
+    let request = Request::get("/").body(()).unwrap();
+    let scope = server.start(&mut request.into_parts().0);
+    server.end(
+        scope,
+        &Outcome::new(Method::GET, None, 200, Ending::Complete, Duration::ZERO),
+    );
+    tracer.flush();
+    let address = &collector.spans()[0];
+    assert_eq!(address.attribute("client.address"), Some("203.0.113.9"));
+}
 
 #[tokio::test]
 async fn spans_of_requests_follow_the_semantic_conventions() {
@@ -351,6 +394,36 @@ async fn values_of_credentials_are_not_recorded_however_their_key_is_written() {
         "signing_key=S",
         "AccountKey=S",
         "dsn=S",
+        "sign=S",
+        "hdnts=S",
+        "license_key=S",
+        "shared_key=S",
+        "oobCode=S",
+        "passkey=S",
+        "sessid=S",
+        "flag;sig=S",
+        "flag%3Bsig=S",
+        "https://x.example/?sig=S",
+        "https://x.example/%23code=S",
+        "/in?a=1;pin=S",
+        "next=https%253A%252F%252Fx%252F%253Ftoken%253DS",
+        "next=%2Fin%3Fto%3Dhttps%25253A%25252F%25252Fx%25252F%25253Fsig%25253DS",
+        "next=https://u:S@x/",
+        "next=https://S@x/",
+        "next=HTTPS%3A%2F%2Fu%3AS%40x%2F",
+        "db=postgres://u:S/S@x/db",
+        "db=redis://[u:S/S@x",
+        "variables=%7B%22user%22:%7B%22pwd%22:%22S%22%7D%7D",
+        "variables=%7B%22user%22%3A%22a%22%2C%22pin%22%20%3A%201%7D",
+        "body=%22%7B%5C%22pin%5C%22:%5C%22S%5C%22%7D%22",
+    ];
+    let whole = [
+        "https%3A%2F%2Fx%2F%3Ftoken%3DS",
+        "https%3A%2F%2Fx%2F%3Ftoken%3DS%26page=2",
+        "https%3A%2F%2Fu%3AS%40x%2F%3Fpage=2",
+        "https://u:S@x/",
+        "https://u:S@x/?page=2",
+        "https://u:S@x/?token=S",
     ];
     let kept = [
         "q=S",
@@ -369,6 +442,7 @@ async fn values_of_credentials_are_not_recorded_however_their_key_is_written() {
         "signal=S",
         "a=1;b=S",
         "next=/in?page=S",
+        "next=http://[::1]:8080/@S",
         "S",
         "S=",
         "=S",
@@ -379,8 +453,20 @@ async fn values_of_credentials_are_not_recorded_however_their_key_is_written() {
         "max_tokens_2=S",
         "page2=S",
         "barcode=S",
+        "signs=S",
+        "primary_key=S",
+        "code;a=S",
+        "https://x.example/code/?page=S",
+        "next=https%253A%252F%252Fx%252F%253Fpage%253DS",
+        "mail=a:b@x.example",
+        "next=https://x:8080/@me",
+        "repo=ssh://git@x/y",
+        "filter=%7B%22page%22:%22code%22%7D",
+        "q=%22code%22",
+        "q=code:404;a",
+        "q=100%25%25%25",
     ];
-    for (queries, redacted) in [(&secret[..], true), (&kept[..], false)] {
+    for (queries, redacted) in [(&secret[..], true), (&whole[..], true), (&kept[..], false)] {
         for query in queries {
             let uri = format!("/ids?first=1&{query}&last=2");
             let request = Request::get(uri).body(Body::empty()).unwrap();
@@ -393,13 +479,36 @@ async fn values_of_credentials_are_not_recorded_however_their_key_is_written() {
                 "{recorded}"
             );
             let key = query.split('=').next().unwrap();
-            let expected = if redacted {
+            let expected = if whole.contains(query) {
+                "first=1&REDACTED&last=2".to_owned()
+            } else if redacted {
                 format!("first=1&{key}=REDACTED&last=2")
             } else {
                 format!("first=1&{query}&last=2")
             };
             assert_eq!(recorded, expected, "{query}");
         }
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_are_parameters_of_a_path_are_not_recorded() {
+    let (collector, tracer) = traced();
+    let app = app(spans(tracer.handle()));
+    for (path, recorded) in [
+        ("/cart;jsessionid=S", "/cart;jsessionid=REDACTED"),
+        (
+            "/a;v=1;JSESSIONID=S/b;page=2/c",
+            "/a;v=1;JSESSIONID=REDACTED/b;page=2/c",
+        ),
+        ("/a;next=%2F%3Ftoken%3DS", "/a;next=REDACTED"),
+        ("/token=S/;/;=/", "/token=S/;/;=/"),
+    ] {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        drop(app.clone().oneshot(request).await.unwrap());
+        tracer.flush();
+        let span = collector.take_spans().pop().unwrap();
+        assert_eq!(span.attribute("url.path"), Some(recorded));
     }
 }
 
@@ -562,6 +671,17 @@ async fn trusted_proxies_tell_the_clients_request() {
             &[("x-forwarded-for", "::ffff:198.51.100.7")],
             ["backend", "8080", "http", client],
         ),
+        (
+            &[
+                ("x-forwarded-for", "1.1.1.1,, 198.51.100.7,"),
+                ("x-forwarded-for", ""),
+                ("x-forwarded-for", "10.0.0.3 ,"),
+                ("x-forwarded-proto", "http,https,,http,"),
+                ("x-forwarded-host", ", shop.example"),
+            ],
+            ["shop.example", "", "https", client],
+        ),
+        (&[("x-forwarded-for", " , ")], plain),
         (&[("x-forwarded-for", "evil")], plain),
         (
             &[

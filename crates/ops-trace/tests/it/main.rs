@@ -22,6 +22,7 @@ mod keep;
 mod kinds;
 mod lines;
 mod metrics;
+mod metrics_source;
 mod names;
 mod propagation;
 mod python;
@@ -38,19 +39,52 @@ mod unsampled;
 mod unusable;
 mod w3c;
 
-use std::time::Duration;
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
 use ops_trace::testing::Collector;
 use ops_trace::{Config, Stats, Tracer};
 
 /// For what comes at once or never.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
-/// A configuration that no variable of this process changes.
+/// A configuration that no variable of this process changes. Spans are sent when a test says so, and not in the middle of a batch.
 fn config(endpoint: &str) -> Config {
     Config::new("it")
         .endpoint(endpoint)
+        .export_delay(2 * SOON)
         .environment([("", ""); 0])
+}
+
+/// An address at which nobody listens for as long as the connection is held; no other test has it.
+fn closed() -> (String, TcpStream) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let held = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (format!("http://{}", held.local_addr().unwrap()), held)
+}
+
+/// Sends what waits, however long that takes: one call of `flush` gives up after five seconds.
+fn flush_all(tracer: &Tracer) {
+    let started = Instant::now();
+    tracer.flush();
+    while tracer.stats().queued > 0 {
+        assert!(started.elapsed() < SOON, "{:?}", tracer.stats());
+        tracer.flush();
+    }
+}
+
+/// Takes a time until it is below the limit: what is wrong is so each time, what a busy machine adds is not.
+fn assert_within(limit: Duration, mut take: impl FnMut() -> Duration) {
+    let mut times = Vec::new();
+    while times.len() < 20 {
+        let took = take();
+        assert!(took < SOON, "{took:?}");
+        if took < limit {
+            return;
+        }
+        times.push(took);
+    }
+    panic!("never within {limit:?}: {times:?}");
 }
 
 fn traced() -> (Collector, Tracer) {

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
@@ -87,8 +86,7 @@ impl Recorder for Recorded {
 #[test]
 fn what_was_counted_is_published_under_its_names() {
     let collector = Collector::start().unwrap();
-    let config = config(&collector.endpoint()).export_timeout(Duration::from_millis(500));
-    let tracer = Tracer::new(config).unwrap();
+    let tracer = Tracer::new(config(&collector.endpoint())).unwrap();
     for answer in [
         Answer::Accept,
         Answer::PartialSuccess(1, String::new()),
@@ -100,7 +98,7 @@ fn what_was_counted_is_published_under_its_names() {
         collector.answer(answer);
         drop(span!(tracer: tracer, "a"));
         drop(span!(tracer: tracer, "b"));
-        tracer.flush();
+        crate::flush_all(&tracer);
     }
     drop(span!(tracer: tracer, "waits"));
     let recorded = Recorded::default();

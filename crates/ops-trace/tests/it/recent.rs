@@ -45,7 +45,8 @@ fn slow_traces_and_errors_outlive_many_fast_ones() {
 #[test]
 fn a_waterfall_is_a_tree_with_offsets_from_the_start_of_the_trace() {
     let (_collector, tracer) = traced();
-    let start = SystemTime::now();
+    // in an hour: what this test does meanwhile is before it, however long it takes
+    let start = SystemTime::now() + Duration::from_secs(3600);
     let after = |millis| start + Duration::from_millis(millis);
     let record = |tracer: &Tracer, name: &'static str, at, millis| {
         let duration = Duration::from_millis(millis);
@@ -85,11 +86,55 @@ fn a_waterfall_is_a_tree_with_offsets_from_the_start_of_the_trace() {
     );
     assert_eq!(offset("request"), Duration::ZERO);
     assert!(
-        trace.duration >= Duration::from_millis(60),
+        trace.duration >= Duration::from_millis(3_600_061) - Duration::from_secs(60),
         "{:?}",
         trace.duration
     );
     assert!(serde_json::to_string(&bars).is_ok());
+}
+
+#[test]
+fn a_trace_of_very_many_spans_is_shown_with_its_root_and_what_failed() {
+    let (_collector, tracer) = traced();
+    span!(tracer: tracer, "request", http.route = "/orders").in_scope(|_| {
+        span!(tracer: tracer, "load").in_scope(|_| {
+            for n in 0..200 {
+                let query = span!(tracer: tracer, "query");
+                if n == 150 {
+                    query.set_error("timeout");
+                }
+            }
+        });
+    });
+    tracer.flush();
+    let traces = tracer.recent();
+    let trace = &traces.errors[0];
+    assert_eq!((trace.spans.len(), trace.spans_left_out), (64, 202 - 64));
+    let attribute = &trace.spans[0].attributes[0];
+    assert_eq!(
+        (&*trace.spans[0].name, &*attribute.1),
+        ("request", "/orders")
+    );
+    let bars = trace.waterfall();
+    let depths: Vec<_> = bars.iter().map(|bar| bar.depth).collect();
+    assert_eq!(depths, [vec![0, 1], vec![2; 62]].concat(), "one tree");
+    let failed: Vec<_> = trace.spans.iter().filter(|span| span.error).collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0].name, "query");
+}
+
+#[test]
+fn if_all_spans_failed_the_root_is_shown_all_the_same() {
+    let (_collector, tracer) = traced();
+    span!(tracer: tracer, "request").in_scope(|_| {
+        for _ in 0..100 {
+            span!(tracer: tracer, "query").set_error("timeout");
+        }
+    });
+    tracer.flush();
+    let trace = &tracer.recent().errors[0];
+    assert_eq!((trace.spans.len(), trace.spans_left_out), (64, 101 - 64));
+    assert_eq!(trace.spans[0].name, "request");
 }
 
 #[test]

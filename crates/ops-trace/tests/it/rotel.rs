@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-use std::path::PathBuf;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -39,7 +39,25 @@ struct Rotel {
 }
 
 impl Rotel {
-    fn start(tool: PathBuf, signals: &[&str]) -> Self {
+    /// Starts it, and waits until it listens.
+    fn start(tool: &Path, signals: &[&str]) -> Self {
+        // another process may take a port first: then it ends, and the next ones are tried
+        let mut started = (0..5).filter_map(|_| {
+            let mut rotel = Self::spawn(tool, signals);
+            let since = Instant::now();
+            while TcpStream::connect(("127.0.0.1", rotel.http)).is_err() {
+                if rotel.child.try_wait().unwrap().is_some() {
+                    return None;
+                }
+                assert!(since.elapsed() < SOON, "it does not listen");
+                std::thread::yield_now();
+            }
+            Some(rotel)
+        });
+        started.next().unwrap()
+    }
+
+    fn spawn(tool: &Path, signals: &[&str]) -> Self {
         // both are bound at once, so that they differ
         let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [http, grpc] = ports.map(|listener| listener.local_addr().unwrap().port());
@@ -140,12 +158,12 @@ async fn rotel_gets_resource_names_parents_and_attributes() {
     let Some(tool) = tool("python/bin/rotel-agent") else {
         return;
     };
-    let mut rotel = Rotel::start(tool, &["traces"]);
+    let mut rotel = Rotel::start(&tool, &["traces"]);
     let config = Config::new("rotel-test")
         .endpoint(format!("http://127.0.0.1:{}", rotel.http))
         .service_version("1.2.3")
         .environment([("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")]);
-    // it takes a moment to listen, which is what probes are for
+    // it may take a moment more, which is what probes are for
     let config = config.probe_after(Duration::from_millis(100));
     let tracer = Tracer::new(config).unwrap();
     let started = Instant::now();
@@ -155,11 +173,16 @@ async fn rotel_gets_resource_names_parents_and_attributes() {
         tracer.flush();
     }
     let served = Served::start(app(served::spans(tracer.handle()))).await;
+    let ended = tracer.stats().ended_sampled;
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let answer = served
         .send("GET /users/7", &[("traceparent", parent)])
         .await;
     let response = served::header(&answer, "traceresponse").unwrap();
+    // the answer may be here before the span has ended
+    while tracer.stats().ended_sampled == ended {
+        tokio::task::yield_now().await;
+    }
     let before = tracer.stats();
     let stats = tracer.shutdown(SOON).await;
     assert_eq!(stats.exported, before.exported + before.queued, "{stats:?}");
@@ -199,7 +222,7 @@ fn rotel_gets_lines_with_their_trace_and_metrics_with_their_labels() {
     let Some(tool) = tool("python/bin/rotel-agent") else {
         return;
     };
-    let mut rotel = Rotel::start(tool, &["logs", "metrics"]);
+    let mut rotel = Rotel::start(&tool, &["logs", "metrics"]);
     let mut lines = LogLines::new();
     let config = Config::new("rotel-test")
         .endpoint(format!("http://127.0.0.1:{}", rotel.http))
@@ -213,7 +236,6 @@ fn rotel_gets_lines_with_their_trace_and_metrics_with_their_labels() {
             batch.counter(requests, &[("route", "/users/{id}")], 7);
         });
     let tracer = Tracer::new(config).unwrap();
-    // it takes a moment to listen
     let started = Instant::now();
     while tracer.metric_stats().unwrap().exported == 0 {
         assert!(started.elapsed() < SOON, "{:?}", tracer.metric_stats());
@@ -255,7 +277,7 @@ fn rotel_gets_all_spans_of_failed_and_slow_ones_among_a_million_requests() {
     let Some(tool) = tool("python/bin/rotel-agent") else {
         return;
     };
-    let rotel = Rotel::start(tool, &["traces"]);
+    let rotel = Rotel::start(&tool, &["traces"]);
     let endpoint = format!("http://127.0.0.1:{}", rotel.http);
     let config = crate::keep::settings_of_many(&endpoint).probe_after(Duration::from_millis(100));
     let tracer = Tracer::new(config).unwrap();

@@ -322,17 +322,34 @@ fn a_setting_out_of_its_range_is_the_nearest_in_it_and_told_once() {
         }
         assert_eq!(lines.len(), 4, "{lines:#?}");
     }
+    let variables = [
+        ("OTEL_SERVICE_NAME", "code"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "64"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "1000"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "1000"),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "1000"),
+    ];
+    let config: Config = serde_yaml::from_str(file).unwrap();
+    let lines = told(config.environment(variables).with_env());
+    assert_eq!(lines.len(), 1, "nobody uses the others: {lines:#?}");
+    assert!(lines[0].contains("probe_after_ms"), "{lines:#?}");
+    let config = crate::config("http://127.0.0.1:1").queue_spans(1);
+    let config = config.export_delay(Duration::from_secs(100_000));
+    let lines = told(config.environment([("OTEL_SERVICE_NAME", "code")]));
+    let delay = "variable=export_delay_ms value=100000000 accepted=a number from 100 to 86400000 used=86400000";
+    assert!(lines.iter().any(|line| line.ends_with(delay)), "{lines:#?}");
 }
 
 #[test]
 fn a_pause_without_an_end_stops_no_export() {
-    let config = crate::config("http://127.0.0.1:1")
+    let (endpoint, _held) = crate::closed();
+    let config = crate::config(&endpoint)
         .probe_after(Duration::MAX)
         .export_delay(Duration::MAX);
     let tracer = Tracer::new(config).unwrap();
     for _ in 0..4 {
         drop(span!(tracer: tracer, "a"));
-        tracer.flush();
+        crate::flush_all(&tracer);
     }
     let stats = tracer.stats();
     assert_eq!(

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "tls")]
 mod files;
+#[cfg(feature = "tls")]
+mod hint;
 #[cfg(not(feature = "tls"))]
 mod off;
 #[cfg(feature = "tls")]
@@ -9,7 +11,9 @@ mod on;
 #[cfg(feature = "tls")]
 mod proxy;
 
+#[cfg(feature = "tls")]
+pub(crate) use hint::hint;
 #[cfg(not(feature = "tls"))]
-pub(crate) use off::Tls;
+pub(crate) use off::{Tls, hint};
 #[cfg(feature = "tls")]
 pub(crate) use on::Tls;

@@ -1,3 +1,5 @@
+use std::io;
+
 use ureq::config::ConfigBuilder;
 use ureq::typestate::AgentScope;
 
@@ -13,7 +15,15 @@ impl Tls {
         Self
     }
 
+    pub(crate) fn is_proxied(&self) -> bool {
+        false
+    }
+
     pub(crate) fn configure(&self, client: ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope> {
         client.proxy(None)
     }
+}
+
+pub(crate) fn hint(_: &io::Error) -> &'static str {
+    ""
 }

@@ -32,6 +32,11 @@ impl Tls {
         }
     }
 
+    /// Reports whether the collector is reached through a proxy.
+    pub(crate) fn is_proxied(&self) -> bool {
+        self.proxy.is_some()
+    }
+
     pub(crate) fn configure(&self, client: ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope> {
         client
             .tls_config(self.config.clone())

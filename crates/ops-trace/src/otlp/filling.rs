@@ -1,0 +1,52 @@
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use opentelemetry_proto::tonic::metrics::v1::Metric;
+use parking_lot::Mutex;
+
+use crate::MetricsBatch;
+use crate::signals::batch::MetricsSource;
+
+/// A call of the source, on a thread of its own: one that hangs keeps neither log lines nor the end from being sent.
+#[derive(Debug)]
+pub(super) struct Filling(Arc<Mutex<Option<Filled>>>);
+
+/// End of such a call.
+#[derive(Debug)]
+pub(super) enum Filled {
+    Metrics(Vec<Metric>),
+    Panicked,
+}
+
+impl Filling {
+    /// Calls the source, and wakes this thread afterwards.
+    ///
+    /// # Errors
+    /// Fails if there is no thread.
+    pub(super) fn start(source: &MetricsSource, mut batch: MetricsBatch) -> io::Result<Self> {
+        let filled = Arc::<Mutex<Option<Filled>>>::default();
+        let (source, caller) = (source.clone(), std::thread::current());
+        let result = Arc::clone(&filled);
+        let fill = move || {
+            let outcome = catch_unwind(AssertUnwindSafe(|| source.fill(&mut batch)));
+            *result.lock() = Some(match outcome {
+                Ok(()) => Filled::Metrics(batch.metrics),
+                Err(_) => Filled::Panicked,
+            });
+            caller.unpark();
+        };
+        let thread = std::thread::Builder::new().name("ops-trace-fill".to_owned());
+        thread.spawn(fill)?;
+        Ok(Self(filled))
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
+    /// Takes the result, once there is one.
+    pub(super) fn take(&self) -> Option<Filled> {
+        self.0.lock().take()
+    }
+}
