@@ -13,7 +13,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::guard::RequestGuard;
-use crate::{Observe, ObserveBody, ObserveFuture};
+use crate::{Observe, ObserveBody, ObserveFuture, Route};
 
 /// Maximum number of causes that are looked through for the kind of an error.
 const MAX_CAUSES: usize = 16;
@@ -22,7 +22,8 @@ const MAX_CAUSES: usize = 16;
 ///
 /// Add it next to the client, inside of retries and timeouts, so that each attempt is one request. The end of a request is
 /// that of its response body. [`Outcome::failure`](crate::Outcome::failure) has the kind of the client's error. A
-/// [`Route`](crate::Route) in the extensions of a request is the template of its URL.
+/// [`Route`] in the extensions of a request is the template of its URL. Of a request that is served and passed on, as proxies do, the
+/// route that it matched here is none.
 #[derive(Clone, Debug)]
 pub struct ClientLayer<O> {
     observer: O,
@@ -70,6 +71,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
+        Route::remove_matched(&mut parts.extensions);
         let failure = Arc::default();
         let mut guard = RequestGuard::send(self.observer.clone(), &mut parts, Arc::clone(&failure));
         let inner = guard.in_scope(|| self.inner.call(Request::from_parts(parts, body)));

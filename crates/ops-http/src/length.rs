@@ -16,7 +16,7 @@ pub(crate) enum BodyLength {
     Known(u64),
     /// The body ends where it ends.
     Unknown,
-    /// The reader ends it (`text/event-stream`).
+    /// The reader ends it (`text/event-stream`, `multipart/x-mixed-replace`).
     Endless,
 }
 
@@ -30,7 +30,7 @@ impl BodyLength {
             return Self::Known(length);
         }
         match head.headers.get(CONTENT_TYPE) {
-            Some(kind) if is_event_stream(kind) => Self::Endless,
+            Some(kind) if is_endless(kind) => Self::Endless,
             _ => Self::Unknown,
         }
     }
@@ -73,11 +73,12 @@ fn digits(value: &HeaderValue) -> Option<u64> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
-fn is_event_stream(content_type: &HeaderValue) -> bool {
-    const EVENT_STREAM: &[u8] = b"text/event-stream";
+/// Events, and pictures each of which takes the place of the one before.
+fn is_endless(content_type: &HeaderValue) -> bool {
+    const ENDLESS: [&str; 2] = ["text/event-stream", "multipart/x-mixed-replace"];
     let bytes = content_type.as_bytes();
     let end = bytes.iter().position(|byte| *byte == b';');
-    bytes[..end.unwrap_or(bytes.len())]
-        .trim_ascii()
-        .eq_ignore_ascii_case(EVENT_STREAM)
+    let kind = bytes[..end.unwrap_or(bytes.len())].trim_ascii();
+    let mut endless = ENDLESS.iter();
+    endless.any(|endless| kind.eq_ignore_ascii_case(endless.as_bytes()))
 }

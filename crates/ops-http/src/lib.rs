@@ -45,7 +45,7 @@
 //!   A body of unknown length is complete once it ended, by its trailers too. One that ends before its declared length
 //!   is [`Ending::Failed`].
 //! - A response that has no content (HEAD, 1xx, 204, 304, 2xx to CONNECT) is complete, although no server polls it.
-//! - A reader that closes a `text/event-stream` of unknown length ends it: [`Ending::Complete`].
+//! - A reader that closes a `text/event-stream` or `multipart/x-mixed-replace` of unknown length ends it: [`Ending::Complete`].
 //! - A request body that breaks off is the handler's to answer. A client that closed the connection looks like one that closed
 //!   its half and reads on, so that an answer that was handed over counts as sent.
 //! - The status of a response whose body fails or panics is the one that was sent; without a head it is 500.

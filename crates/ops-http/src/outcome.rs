@@ -105,7 +105,7 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Ending {
-    /// The whole response was handed to the server, or the reader of an event stream closed it.
+    /// The whole response was handed to the server, or the reader of an event stream, or of `multipart/x-mixed-replace`, closed it.
     ///
     /// A response is whole once as many bytes as its head declares were handed over (RFC 9112, section 6.2), without
     /// a declared length once its body ended.

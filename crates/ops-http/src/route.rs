@@ -10,28 +10,42 @@ use http::Extensions;
 /// service in [`route`](crate::route), or let it put a `Route` into the response's extensions; that one wins.
 ///
 /// Templates are code, not input: any UTF-8 is handed on as it was given. Metrics accept up to 256 bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route(Arc<str>);
+#[derive(Clone, Debug)]
+pub struct Route {
+    template: Arc<str>,
+    /// The router matched it.
+    is_matched: bool,
+}
 
 impl Route {
     /// Returns a route with this template.
     pub fn new(template: impl Into<Arc<str>>) -> Self {
-        Self(template.into())
+        Self {
+            template: template.into(),
+            is_matched: false,
+        }
     }
 
     /// Returns the template, as it was given to the router.
     pub fn template(&self) -> &str {
-        &self.0
+        &self.template
     }
 
     /// Returns the template, to be kept without a copy.
     pub fn shared(&self) -> Arc<str> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.template)
     }
 
     /// Returns the route that was matched; `None` if none was, or none is known yet.
     pub fn get(extensions: &Extensions) -> Option<&Self> {
         extensions.get()
+    }
+
+    /// Removes the route of the request that is served, which is not that of a request that is sent with its extensions.
+    pub(crate) fn remove_matched(extensions: &mut Extensions) {
+        if Self::get(extensions).is_some_and(|route| route.is_matched) {
+            extensions.remove::<Self>();
+        }
     }
 
     pub(crate) fn detect(extensions: &mut Extensions) {
@@ -64,15 +78,31 @@ fn remembered(template: &str) -> Route {
         let mut all = all.try_borrow_mut().ok()?;
         match &all[place] {
             Some(route) if route.template() == template => Some(route.clone()),
-            _ => Some(all[place].insert(Route::new(template)).clone()),
+            _ => Some(all[place].insert(matched(template)).clone()),
         }
     });
-    found.ok().flatten().unwrap_or_else(|| Route::new(template))
+    found.ok().flatten().unwrap_or_else(|| matched(template))
 }
+
+#[cfg(feature = "axum")]
+fn matched(template: &str) -> Route {
+    Route {
+        is_matched: true,
+        ..Route::new(template)
+    }
+}
+
+impl PartialEq for Route {
+    fn eq(&self, other: &Self) -> bool {
+        self.template == other.template
+    }
+}
+
+impl Eq for Route {}
 
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.template)
     }
 }
 

@@ -8,8 +8,8 @@ use axum::extract::Request;
 use axum::routing::get;
 use http::Response;
 use http_body_util::BodyExt as _;
-use ops_http::{Ending, ObserveLayer, Outcome, QUIET_ROUTES, Route, is_quiet};
-use tower::ServiceExt as _;
+use ops_http::{ClientLayer, Ending, ObserveLayer, Outcome, QUIET_ROUTES, Route, is_quiet};
+use tower::{Layer as _, ServiceExt as _};
 use tower_http::services::ServeDir;
 
 use crate::record::Record;
@@ -52,6 +52,27 @@ async fn a_nested_service_has_the_route_that_its_layer_names() {
     let router = Router::new().fallback_service(ops_http::route("/{*page}").layer(files()));
     let outcome = outcome(router, "/app.js").await;
     assert_eq!(template(&outcome), Some("/{*page}"));
+}
+
+#[tokio::test]
+async fn a_request_that_is_passed_on_has_the_route_of_its_own_url_only() {
+    for own in [None, Some("/orders/{id}"), Some("/{*rest}")] {
+        let record = Record::new();
+        let upstream = tower::service_fn(|_: Request| async {
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        });
+        let client = ClientLayer::new(record.clone()).layer(upstream);
+        let proxy = move |mut request: Request| async move {
+            if let Some(own) = own {
+                request.extensions_mut().insert(Route::new(own));
+            }
+            client.oneshot(request).await.map(|_| "passed on").unwrap()
+        };
+        let router = Router::new().route("/{*rest}", get(proxy));
+        let served = outcome(router, "/orders/7").await;
+        assert_eq!(template(&served), Some("/{*rest}"));
+        assert_eq!(template(&record.only()), own);
+    }
 }
 
 #[tokio::test]

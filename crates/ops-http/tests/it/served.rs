@@ -108,19 +108,25 @@ async fn a_compressed_answer_has_its_time_to_the_head_and_one_that_a_client_leav
 
 #[tokio::test]
 async fn a_reader_that_closes_an_event_stream_ends_it() {
-    let events = || async {
-        let steps = [Step::Data(Bytes::from_static(b"data: 1\n\n")), Step::Hang];
-        let response = Response::builder().header("content-type", "text/event-stream");
-        response.body(Body::new(Script::new(steps))).unwrap()
+    let endless = |kind: &'static str| {
+        get(move || async move {
+            let steps = [Step::Data(Bytes::from_static(b"data: 1\n\n")), Step::Hang];
+            let response = Response::builder().header("content-type", kind);
+            response.body(Body::new(Script::new(steps))).unwrap()
+        })
     };
     let record = Record::new();
     let app = Router::new()
-        .route("/events", get(events))
+        .route("/events", endless("text/event-stream"))
+        .route(
+            "/camera",
+            endless("Multipart/X-Mixed-Replace; boundary=frame"),
+        )
         .layer(ObserveLayer::new(record.clone()));
     let server = Server::start(app).await;
-    for http2 in [false, true] {
+    for (path, http2) in [("/events", false), ("/events", true), ("/camera", false)] {
         let mut client = server.connect(http2).await;
-        let response = client.send(Request::get("/events")).await.unwrap();
+        let response = client.send(Request::get(path)).await.unwrap();
         let mut body = response.into_body();
         assert!(body.frame().await.unwrap().unwrap().is_data());
         drop((body, client));
