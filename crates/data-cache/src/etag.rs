@@ -46,7 +46,7 @@ impl ContentDigest {
 fn content_digest(batches: &[RecordBatch]) -> [u8; 32] {
     let mut digest = Sha256::new();
     if let Some(first) = batches.first() {
-        // by their hash, which takes the metadata of a field in the order of its keys
+        // hashed, because `Hash` sorts the metadata of a field by key
         first.schema().fields().hash(&mut Hashed(&mut digest));
     }
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();

@@ -51,7 +51,7 @@ pub struct QueryCache {
     pub ttls: BTreeMap<String, u64>,
 }
 
-/// Reads a map in which no key is twice: the last one would count, and nobody be told.
+/// Reads a map and refuses a key that is there twice, of which the last one would count silently.
 fn each_once<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, u64>, D::Error> {
     struct EachOnce;
 
@@ -102,7 +102,8 @@ pub enum Durability {
     /// Files are not fsynced. An entry torn by a power cut fails its digest check and counts as a miss.
     #[default]
     None,
-    /// Files and directory are fsynced, which takes about a hundred times as long.
+    /// Files, folders and invalidations are fsynced, which takes about a hundred times as long: what was kept survives a power
+    /// cut, and nothing that was invalidated comes back after one.
     Full,
 }
 
@@ -116,9 +117,12 @@ pub struct HttpCache {
     pub static_max_age: u64,
     /// Endpoints whose answer rarely changes.
     pub stable_endpoints: Vec<StableEndpoint>,
-    /// The cookies that make a request somebody's own, so that the answer is `private`. Empty: every cookie does.
+    /// The cookies that make a request somebody's own, by their exact names, so that the answer is `private`. Empty: every
+    /// cookie does.
     pub session_cookies: Vec<String>,
-    /// Request headers beside `Authorization` that make a request somebody's own, in any case.
+    /// Request headers beside `Authorization` that make a request somebody's own, in any case. Left out, or without a value: the
+    /// usual ones.
+    #[serde(deserialize_with = "headers_or_usual")]
     pub credential_headers: Vec<String>,
 }
 
@@ -126,7 +130,7 @@ pub struct HttpCache {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StableEndpoint {
-    /// The exact path; a pattern is refused.
+    /// The exact path, as requests have it: percent-encoded. A pattern is refused.
     pub path: String,
     /// Seconds a client may reuse the answer.
     pub max_age: u64,
@@ -154,7 +158,7 @@ impl Default for HttpCache {
             static_max_age: 31_536_000,
             stable_endpoints: Vec::new(),
             session_cookies: Vec::new(),
-            credential_headers: CREDENTIAL_HEADERS.map(str::to_owned).to_vec(),
+            credential_headers: usual_headers(),
         }
     }
 }
@@ -171,8 +175,17 @@ const CREDENTIAL_HEADERS: [&str; 8] = [
     "cf-access-jwt-assertion",
 ];
 
-/// The longest time that may be configured: ten years.
-const MAX_SECONDS: u64 = 315_360_000;
+fn usual_headers() -> Vec<String> {
+    CREDENTIAL_HEADERS.map(str::to_owned).to_vec()
+}
+
+/// Reads a list: a key without a value would be an empty one, and answers to those who sent a credential `public`.
+fn headers_or_usual<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    Option::deserialize(from).map(|headers| headers.unwrap_or_else(usual_headers))
+}
+
+/// Longest time to live that may be configured or asked for: ten years.
+pub(crate) const MAX_SECONDS: u64 = 315_360_000;
 
 impl Config {
     /// Reads the text of a `cache.yaml`; `name` is what messages call it.
@@ -186,7 +199,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Names the line, and for an unknown key the nearest one.
+    /// Fails if the text cannot be understood; the error names the line, and for an unknown key the nearest one.
     pub fn from_yaml(name: &str, text: &str) -> Result<Self, Error> {
         if text.trim().is_empty() {
             return Ok(Self::default());
@@ -244,6 +257,19 @@ impl HttpCache {
                      list each endpoint"
                 ));
             }
+            let is_sent = |c: char| c.is_ascii_graphic() && c != '#';
+            let is_dots = |part: &str| part == "." || part == "..";
+            if let Some(sign) = path.chars().find(|c| !is_sent(*c)) {
+                return Err(format!(
+                    "http_cache: stable_endpoints: path {path:?} has {sign:?}, which no request sends as it is; accepted is \
+                     its percent-encoded form, such as %20 for a space"
+                ));
+            }
+            if path.split('/').any(is_dots) {
+                return Err(format!(
+                    "http_cache: stable_endpoints: path {path:?} has a segment of dots, which clients resolve before they ask"
+                ));
+            }
             let same = |other: &&StableEndpoint| other.path == *path;
             if self.stable_endpoints.iter().filter(same).count() > 1 {
                 return Err(format!(
@@ -256,6 +282,17 @@ impl HttpCache {
             if name.is_empty() || !name.bytes().all(is_token) {
                 return Err(format!(
                     "http_cache: credential_headers: {name:?} is no name of a header, such as x-api-key"
+                ));
+            }
+        }
+        for name in &self.session_cookies {
+            // one that never matches would have the answers of a session `public`; many that are no tokens exist, such as
+            // `user[id]`; an asterisk is allowed, and meant as a pattern
+            let is_sent = |c: char| !c.is_whitespace() && !c.is_control() && !";=*".contains(c);
+            if name.is_empty() || !name.chars().all(is_sent) {
+                return Err(format!(
+                    "http_cache: session_cookies: {name:?} is no name of a cookie, such as sid; it is one exact name, not a \
+                     pattern"
                 ));
             }
         }

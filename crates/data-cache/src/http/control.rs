@@ -1,6 +1,6 @@
 //! Which `Cache-Control` a response gets.
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, EXPIRES};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::config::HttpCache;
@@ -46,7 +46,8 @@ fn is_plain(segment: &str) -> bool {
     !has_encoded && segment != "." && segment != ".." && !segment.contains('\\')
 }
 
-/// The header for a 200, 206 or 304 to GET or HEAD.
+/// The header for a 200, 206 or 304 to GET or HEAD; empty where there is nothing to add to the `Expires` of the answer, which a
+/// `max-age` would put out of force (RFC 9111 section 5.3).
 pub(super) fn control(
     rule: Rule,
     is_personal: bool,
@@ -57,10 +58,14 @@ pub(super) fn control(
         Rule::Static { is_page: named, .. } if named || is_page(response) => {
             return Some(HeaderValue::from_static("no-cache"));
         }
-        // it does not say whether it stands for a file or for a page: what is stored keeps the header of the 200
+        // a 206 or 304 without a type may stand for a file or a page: the stored answer keeps the header of its 200
         Rule::Static { .. } if status != StatusCode::OK && !names_type(response) => return None,
         Rule::Stable { max_age } | Rule::Static { max_age, .. } => max_age,
     };
+    if response.contains_key(EXPIRES) {
+        let whose = if is_personal { "private" } else { "" };
+        return Some(HeaderValue::from_static(whose));
+    }
     let whose = if is_personal { "private" } else { "public" };
     HeaderValue::from_str(&format!("{whose}, max-age={max_age}")).ok()
 }

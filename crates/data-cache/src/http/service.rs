@@ -199,7 +199,9 @@ fn prepare(parts: &mut response::Parts, asked: &Asked) {
     } else if let (Some(rule), true) = (asked.rule, is_stored)
         && let Some(control) = control(rule, asked.is_personal, parts.status, headers)
     {
-        headers.insert(CACHE_CONTROL, control);
+        if !control.is_empty() {
+            headers.insert(CACHE_CONTROL, control);
+        }
         if let Some(vary) = &asked.vary {
             headers.append(VARY, vary.clone());
         }

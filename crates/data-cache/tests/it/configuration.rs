@@ -61,6 +61,38 @@ fn what_is_wrong_is_told_with_its_place() {
             "http_cache: {stable_endpoints: [{path: /a, max_age: 1}, {path: /a, max_age: 2}]}",
             "there twice",
         ),
+        (
+            "http_cache: {stable_endpoints: [{path: '/api/all models', max_age: 1}]}",
+            "percent-encoded",
+        ),
+        (
+            "http_cache: {stable_endpoints: [{path: /api/größen, max_age: 1}]}",
+            "percent-encoded",
+        ),
+        (
+            "http_cache: {stable_endpoints: [{path: '/api#models', max_age: 1}]}",
+            "percent-encoded",
+        ),
+        (
+            "http_cache: {stable_endpoints: [{path: /api/../models, max_age: 1}]}",
+            "a segment of dots",
+        ),
+        (
+            "http_cache: {session_cookies: ['session*']}",
+            "one exact name, not a pattern",
+        ),
+        (
+            "http_cache: {session_cookies: ['sid; theme']}",
+            "is no name of a cookie",
+        ),
+        (
+            "http_cache: {session_cookies: ['']}",
+            "is no name of a cookie",
+        ),
+        (
+            "http_cache: {session_cookies: ['sid=1']}",
+            "is no name of a cookie",
+        ),
     ] {
         let error = Config::from_yaml("cache.yaml", yaml)
             .unwrap_err()

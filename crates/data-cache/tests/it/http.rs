@@ -57,6 +57,11 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
         .map_or("", |value| value.to_str().unwrap())
 }
 
+/// Bytes of the whole body.
+async fn bytes<B: Body<Error: std::fmt::Debug>>(answer: Response<B>) -> Bytes {
+    answer.into_body().collect().await.unwrap().to_bytes()
+}
+
 const PALETTE: &str = "/api/viz/palette";
 
 #[tokio::test]
@@ -80,15 +85,7 @@ async fn a_stable_endpoint_answers_as_the_overview_shows() {
     );
     assert_eq!(header(again.headers(), "etag"), etag);
     assert!(!again.headers().contains_key("content-type"));
-    assert!(
-        again
-            .into_body()
-            .collect()
-            .await
-            .unwrap()
-            .to_bytes()
-            .is_empty()
-    );
+    assert!(bytes(again).await.is_empty());
 }
 
 #[tokio::test]
@@ -135,11 +132,13 @@ async fn what_may_be_personal_is_private() {
         let vary: Vec<_> = answer.headers().get_all("vary").iter().collect();
         assert_eq!(vary.len(), 2, "{vary:?}");
     }
-    let named = format!("{YAML}  session_cookies: [sid]\n");
+    let named = format!("{YAML}  session_cookies: [sid, 'express:sess', 'user[id]']\n");
     for (cookie, whose) in [
         ("theme=dark", "public"),
         ("theme=dark; sid=1", "private"),
         ("xsid=1", "public"),
+        ("express:sess=1", "private"),
+        ("theme=dark; user[id]=1", "private"),
     ] {
         let answer = send_with(&named, with(PALETTE, &[("cookie", cookie)]), ok(&[])).await;
         let control = header(answer.headers(), "cache-control");
@@ -245,6 +244,35 @@ async fn a_304_carries_what_the_200_would() {
     }
     for (name, _) in dropped {
         assert!(!answer.headers().contains_key(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_says_itself_when_it_expires_holds_no_longer() {
+    for expires in [
+        "0",
+        "Tue, 15 Nov 1994 08:12:31 GMT",
+        "Wed, 18 May 2033 03:33:20 GMT",
+    ] {
+        for (path, cookie, control) in [
+            (PALETTE, None, ""),
+            (PALETTE, Some("sid=1"), "private"),
+            ("/static/app.js", None, ""),
+            ("/static/app.js", Some("sid=1"), "private"),
+            ("/static/index.html", None, "no-cache"),
+            ("/static/index.html", Some("sid=1"), "no-cache"),
+        ] {
+            let request = with(path, cookie.map(|cookie| ("cookie", cookie)).as_slice());
+            let answer = send(request, ok(&[("expires", expires)])).await;
+            let found = header(answer.headers(), "cache-control");
+            assert_eq!(found, control, "{path} {cookie:?}");
+            assert!(header(answer.headers(), "vary").contains("cookie"));
+            assert_eq!(header(answer.headers(), "expires"), expires);
+            assert!(header(answer.headers(), "etag").starts_with("W/"));
+        }
+        let session = ok(&[("expires", expires), ("set-cookie", "sid=1")]);
+        let answer = send(get(PALETTE), session).await;
+        assert_eq!(header(answer.headers(), "cache-control"), "no-store");
     }
 }
 
@@ -429,10 +457,7 @@ async fn a_large_body_is_not_read_for_its_tag() {
     let large = Response::new(Full::from(vec![b'x'; (1 << 20) + 1]));
     let answer = send(get(PALETTE), large).await;
     assert!(!answer.headers().contains_key("etag"));
-    assert_eq!(
-        answer.into_body().collect().await.unwrap().to_bytes().len(),
-        (1 << 20) + 1
-    );
+    assert_eq!(bytes(answer).await.len(), (1 << 20) + 1);
 }
 
 #[tokio::test]
@@ -502,6 +527,12 @@ async fn the_public_and_the_private_answer_vary_with_the_same_headers() {
             "authorization, cookie, x-tenant-key"
         );
     }
+    for (value, whose) in [("", "private"), ("~", "private"), ("[]", "public")] {
+        let yaml = format!("{YAML}  credential_headers: {value}\n");
+        let answer = send_with(&yaml, with(PALETTE, &[("x-api-key", "1")]), ok(&[])).await;
+        let control = header(answer.headers(), "cache-control");
+        assert!(control.starts_with(whose), "{value:?}: {control}");
+    }
     let wrong = Config::from_yaml("c", "http_cache: {credential_headers: ['x key']}").unwrap_err();
     assert!(wrong.to_string().contains("x key"), "{wrong}");
 }
@@ -528,41 +559,17 @@ async fn head_has_the_tag_and_the_length_of_get() {
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(header(answer.headers(), "etag"), etag);
     assert_eq!(header(answer.headers(), "content-length"), "4");
-    assert!(
-        answer
-            .into_body()
-            .collect()
-            .await
-            .unwrap()
-            .to_bytes()
-            .is_empty()
-    );
+    assert!(bytes(answer).await.is_empty());
     let answer = send(head(&etag), ok(&[])).await;
     assert_eq!(answer.status(), StatusCode::NOT_MODIFIED);
-    assert!(
-        answer
-            .into_body()
-            .collect()
-            .await
-            .unwrap()
-            .to_bytes()
-            .is_empty()
-    );
+    assert!(bytes(answer).await.is_empty());
     // a stream is not read, and its length not guessed
     let handler = service_fn(|_: Request<()>| async {
         Ok::<_, Infallible>(Response::new(Stream { frames: 0 }))
     });
     let answer = layer.layer(handler).oneshot(head("\"x\"")).await.unwrap();
     assert!(!answer.headers().contains_key("content-length"));
-    assert!(
-        answer
-            .into_body()
-            .collect()
-            .await
-            .unwrap()
-            .to_bytes()
-            .is_empty()
-    );
+    assert!(bytes(answer).await.is_empty());
 }
 
 #[tokio::test]
