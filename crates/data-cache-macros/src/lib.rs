@@ -18,7 +18,7 @@ use syn::{Error, ItemFn, parse_macro_input};
 ///
 /// | argument | meaning |
 /// |---|---|
-/// | `ttl_seconds = N` | how long a result lives; required |
+/// | `ttl_seconds = N` | how long a result lives; required. One that an earlier build kept for longer is computed anew, too |
 /// | `on = name` | the argument that is the warehouse: its cache is used, and each of its writes makes the result unreachable. If it is a `FlightSql`, the result obeys its TTL alone; with `FlightSqlConfig::state` it is not kept, as no statement is known to ask the state of |
 /// | `tables("a", "b")` | `invalidate_table("a")` removes the result |
 /// | `skip(a, b)` | these arguments do not change the result |

@@ -31,7 +31,7 @@ impl Clock {
     }
 }
 
-pub(crate) fn system_millis() -> u64 {
+fn system_millis() -> u64 {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

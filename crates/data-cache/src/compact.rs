@@ -21,7 +21,7 @@ fn owned(batch: &RecordBatch) -> RecordBatch {
     if bytes > SMALL_BYTES * batch.num_columns() {
         return batch.clone();
     }
-    // what cannot be put together again is good as it is
+    // a batch that cannot be copied is kept as it is
     copied(batch).unwrap_or_else(|_| batch.clone())
 }
 

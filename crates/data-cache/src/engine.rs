@@ -37,7 +37,7 @@ pub trait QueryEngine: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The reason why it must not be kept.
+    /// Fails with the reason why the result must not be kept.
     fn state_if_permitted(
         &self,
         sql: &str,
@@ -62,7 +62,7 @@ pub trait QueryEngine: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Names the reason for which the result must not be kept; the query runs all the same.
+    /// Fails with the reason why the result must not be kept; the query runs all the same.
     fn state(&self, sql: &str) -> Result<State, Bypass>;
 
     /// The state for a statement that this engine does not classify ([`Bypass::Unclassified`]), of a query that asks for its
@@ -70,7 +70,7 @@ pub trait QueryEngine: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The reason why it must not be kept all the same.
+    /// Fails with the reason why the result must not be kept all the same.
     fn state_if_asked(&self, sql: &str) -> Result<State, Bypass> {
         self.state(sql)
     }
@@ -78,6 +78,13 @@ pub trait QueryEngine: Send + Sync + 'static {
     /// Returns `true` if nothing moved since `state` was asked for; asked after a run. Engines may have a cheaper answer.
     fn is_current(&self, sql: &str, state: &State) -> bool {
         self.state(sql).as_ref() == Ok(state)
+    }
+
+    /// Counts changes after which a state may come back, as that of a setting that is set back: a result whose run one of them
+    /// came into is not kept, whatever [`is_current`](Self::is_current) says. The default is 0, for an engine whose states never
+    /// come back.
+    fn changes(&self) -> u64 {
+        0
     }
 
     /// Names the content that every result follows from: the data, the engine's version and settings. The same text on any
@@ -101,14 +108,14 @@ pub trait QueryEngine: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The engine's error; also when `cancel` came first.
+    /// Fails with the engine's error, and if `cancel` came first.
     fn run(&self, sql: &str, params: &Params, cancel: &Cancel) -> Result<Vec<RecordBatch>, Error>;
 
     /// [`run`](Self::run), with the engine's own account of where the time went if it took longer than `slow`.
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run).
+    /// Fails as [`run`](Self::run) does.
     fn run_profiled(
         &self,
         sql: &str,

@@ -26,8 +26,12 @@ pub enum Step {
     OldDataRemoved,
     /// An invalidation is written down, and does not count yet.
     OrderWritten,
+    /// An invalidation, or the removal of its files, is about to be on the disk for good (`durability: full`).
+    Synced,
     /// An invalidation is announced: nobody serves what it means. Nothing is deleted yet.
     InvalidationAnnounced,
+    /// An entry is about to be deleted.
+    RemovalBegun,
     /// The metadata of an entry is deleted, its data not yet.
     MetadataRemoved,
 }

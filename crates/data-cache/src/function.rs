@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 
-use crate::cache::{Cache, Plan};
+use crate::cache::{Cache, IsUnchanged, Limits, Plan};
 use crate::engine::QueryEngine;
 use crate::global::get_cache;
 use crate::key::{Key, KeyInputs};
@@ -61,6 +61,8 @@ pub struct FunctionCall {
     ttl_seconds: u64,
     /// Other machines mean the same by it.
     is_shareable: bool,
+    /// Says if the settings of its engine were the same since the key was made.
+    is_unchanged: Option<IsUnchanged>,
 }
 
 impl FunctionCall {
@@ -80,6 +82,7 @@ impl FunctionCall {
             tables,
             ttl_seconds,
             is_shareable: true,
+            is_unchanged: None,
         }
     }
 
@@ -93,8 +96,9 @@ impl FunctionCall {
         arguments: Vec<(&'static str, Value)>,
     ) -> Self {
         let engine = warehouse.engine();
+        let changes = engine.changes();
         let state = match engine.state("") {
-            // the function asks for a time; whoever asks somebody else for its state has no statement to ask for here
+            // a cached function asks to be kept; an engine that asks a server for its state has no statement to ask about here
             Err(Bypass::Unclassified) if engine.knows("") => engine.state_if_asked(""),
             judged => judged,
         };
@@ -111,7 +115,13 @@ impl FunctionCall {
             ttl_seconds,
             // the state of a warehouse is that of one machine
             is_shareable: false,
+            is_unchanged: Some(warehouse.is_unchanged_since(changes)),
         }
+    }
+
+    /// Age up to which a result is taken: an earlier build may have kept it for longer.
+    fn limits(&self) -> Limits {
+        Limits::within(self.ttl_seconds)
     }
 
     fn plan(&self, key: Key) -> Plan {
@@ -125,7 +135,9 @@ impl FunctionCall {
                 .map(|name| sql::table_name(name).unwrap_or_else(|| name.to_lowercase()))
                 .collect(),
             ttl: Some(self.ttl_seconds),
+            limits: self.limits(),
             is_shared: false,
+            is_unchanged: self.is_unchanged.clone(),
         }
     }
 
@@ -140,9 +152,9 @@ impl FunctionCall {
     ) -> Result<Vec<RecordBatch>, E> {
         match &self.target {
             Some((cache, key)) => {
-                let is_shareable = self.is_shareable;
+                let (limits, is_shareable) = (self.limits(), self.is_shareable);
                 let inner = cache.inner();
-                inner.get_or_run(*key, is_shareable, || self.plan(*key), compute)
+                inner.get_or_run(*key, limits, is_shareable, || self.plan(*key), compute)
             }
             None => compute(),
         }
@@ -162,7 +174,7 @@ impl FunctionCall {
                 let plan = || self.plan(*key);
                 let inner = cache.inner();
                 inner
-                    .get_or_await(*key, self.is_shareable, plan, compute)
+                    .get_or_await(*key, self.limits(), self.is_shareable, plan, compute)
                     .await
             }
             None => compute.await,

@@ -13,7 +13,7 @@ static CACHE: OnceLock<Cache> = OnceLock::new();
 ///
 /// # Errors
 ///
-/// A setting is refused, the directory cannot be used, or there is a process-wide cache already, which stays.
+/// Fails if a setting is refused, the directory cannot be used, or there is a process-wide cache already, which stays.
 pub fn init(config: &Config) -> Result<Cache, Error> {
     if CACHE.get().is_some() {
         return Err(already());
@@ -27,7 +27,7 @@ pub fn init(config: &Config) -> Result<Cache, Error> {
 ///
 /// # Errors
 ///
-/// If there is one already: the second configuration would silently not hold.
+/// Fails if there is one already, whose configuration would go on to hold.
 pub fn install(cache: Cache) -> Result<(), Error> {
     CACHE.set(cache).map_err(|_| already())
 }

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arrow::array::RecordBatch;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::disk::{Listed, Metadata, shared_tables};
+use crate::etag::ContentDigest;
 use crate::key::{BuildKeyHasher, Key};
-use crate::memory::Usage;
+use crate::memory::{Entry, Usage};
 
 /// One entry, without its data.
 #[derive(Clone)]
@@ -37,6 +39,30 @@ impl Indexed {
             generation: metadata.generation,
             bytes: metadata.blocks(),
             usage,
+        }
+    }
+
+    /// Returns the entry with its data, as one that is on disk; `looked_at` is the time of the last look at its file.
+    pub(crate) fn with_data(
+        &self,
+        metadata: &Metadata,
+        batches: Vec<RecordBatch>,
+        digest: ContentDigest,
+        looked_at: u64,
+    ) -> Entry {
+        Entry {
+            batches,
+            id: metadata.entry_id.clone(),
+            created_at: metadata.created_at,
+            ttl_seconds: metadata.ttl_seconds,
+            compute_ms: metadata.compute_ms,
+            label: self.label.clone(),
+            tables: self.tables.clone(),
+            generation: metadata.generation,
+            on_disk: true,
+            checked: AtomicU64::new(looked_at),
+            usage: self.usage.clone(),
+            digest,
         }
     }
 

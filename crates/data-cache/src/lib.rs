@@ -78,8 +78,9 @@
 //!   process that is killed at any step leaves the old entry, the new one, or none.
 //! - A result computed while someone invalidated or wrote is returned to its callers, and not kept.
 //! - A write through `Warehouse` makes every older result of the tables it names unreachable before it starts.
-//! - Equal questions at the same time run once, over all processes that share the directory. The run goes on while
-//!   somebody waits, and is interrupted when nobody does. Nobody waits for ever: see [`Bypass::Reentrant`].
+//! - Equal questions with the same time to live that are asked at one time run once, over all processes that share the
+//!   directory. The run goes on while somebody waits, and is interrupted when nobody does. Nobody waits for ever: see
+//!   [`Bypass::Reentrant`].
 //! - Processes may share a directory. What one of them invalidates none of them serves after 20 ms, however much it is; its
 //!   files follow. What one of them replaces is gone from the memory of the others within one second.
 //! - `max_size_mb` bounds the blocks of the entries' files; at the limit those go that save least computing for their bytes

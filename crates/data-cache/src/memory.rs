@@ -66,10 +66,11 @@ impl Usage {
 
 /// See [`Usage::waste`].
 pub(crate) fn waste(idle_ms: u64, bytes: u64, compute_ms: u64, uses: u64) -> u64 {
-    // a result of unknown cost, and one used this very moment, are worth something too; fame fades
+    // a result of unknown cost is worth 10 ms, and one that was just used counts as idle for a second; uses beyond the limit add nothing,
+    // so that a result that was popular once ages
     let saved_ms = u128::from(compute_ms.saturating_add(10)) * u128::from(uses.min(MOST_USES));
     let held = u128::from(idle_ms.saturating_add(1000)) * u128::from(bytes.max(1));
-    // in units that tell small results apart
+    // shifted before the division, so that small results do not all become 0
     u64::try_from((held << 10) / saved_ms).unwrap_or(u64::MAX)
 }
 

@@ -42,7 +42,9 @@ pub enum Value {
     Float(f32),
     /// TIME, in microseconds since midnight.
     Time(i64),
-    /// TIMESTAMP WITH TIME ZONE, in microseconds since 1970-01-01 00:00 UTC.
+    /// TIMESTAMP WITH TIME ZONE, in microseconds since 1970-01-01 00:00 UTC. DuckDB's driver has no such parameter: `Warehouse`
+    /// binds a text with the offset `+00`, which the engine casts to the type beside it. Write `$name::TIMESTAMPTZ` wherever that
+    /// is none, or another one: a TIMESTAMP would be compared with the time of day in UTC, whatever `TimeZone` says.
     TimestampTz(i64),
     /// INTERVAL.
     Interval {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::sql::stands_in;
+use crate::sql::{lower_case, stands_in};
 
 /// The text in lower case, with one space for each run of whitespace and without semicolons at its ends: a pattern does not
 /// know where a statement had its line breaks, nor how it ended.
@@ -17,7 +17,7 @@ pub(crate) fn folded(text: &str) -> String {
         }
         folded.push_str(word);
     }
-    folded.to_lowercase()
+    lower_case(&folded)
 }
 
 /// Returns `true` for ASCII without whitespace but single spaces between words, nor semicolons at its ends.
@@ -57,7 +57,7 @@ impl Pattern {
 
     /// Returns `true` if the pattern spells this name out, as a word of its own.
     pub(crate) fn spells(&self, name: &str) -> bool {
-        stands_in(&self.0, name)
+        stands_in(&self.0, &lower_case(name))
     }
 
     pub(crate) fn literals(&self) -> usize {

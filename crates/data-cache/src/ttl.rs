@@ -1,11 +1,8 @@
 //! Lifetimes of entries.
 
-use crate::config::QueryCache;
+use crate::config::{MAX_SECONDS, QueryCache};
 use crate::error::Error;
 use crate::pattern::{Pattern, folded};
-
-/// The longest time that a caller may ask for: ten years.
-const MAX_SECONDS: u64 = 315_360_000;
 
 /// The times of `cache.yaml`.
 pub(crate) struct Ttls {
@@ -19,7 +16,7 @@ impl Ttls {
         for (text, seconds) in &config.ttls {
             patterns.push((Pattern::new(text)?, *seconds));
         }
-        // most literal characters first, then the shorter time: the first that matches is the one
+        // sorted so that the first pattern that matches wins
         patterns
             .sort_by_key(|(pattern, seconds)| (std::cmp::Reverse(pattern.literals()), *seconds));
         Ok(Self {

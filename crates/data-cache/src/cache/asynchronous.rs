@@ -11,7 +11,7 @@ use super::carried::Carried;
 use super::coalesce::{Computed, Face, FlightRole, Plan};
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
-use super::look_up::Overdue;
+use super::look_up::Limits;
 use super::shared::{Placed, SharedTurn};
 use super::store::{Skip, Stored};
 use super::turn::{Turn, Waits};
@@ -25,7 +25,7 @@ impl Cache {
     pub async fn get_async(&self, sql: &str, params: &Params) -> Option<Hit> {
         let (key, label) = self.key_and_label(sql, params);
         let found = match self.inner.shares_computed() {
-            false => self.inner.find_async(key).await,
+            false => self.inner.find_async(key, Limits::OF_ENTRY).await,
             true => {
                 let (inner, label) = (self.inner.clone(), label.into_owned());
                 let find = move || inner.find_placed(inner.placed(key), &label);
@@ -40,7 +40,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// As for [`set`](Self::set).
+    /// Fails as [`set`](Self::set) does.
     pub async fn set_async(
         &self,
         sql: &str,
@@ -62,7 +62,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// Those of `compute`.
+    /// Fails with the error of `compute`.
     pub async fn get_or_compute_async<E: Send + 'static>(
         &self,
         sql: &str,
@@ -73,7 +73,8 @@ impl Cache {
         let (key, label) = self.key_and_label(sql, params);
         let placed = self.inner.placed_async(key, true).await;
         let landed = self.inner.flights.landed();
-        let found = self.inner.find_async(placed.key).await;
+        let limits = Limits::OF_ENTRY;
+        let found = self.inner.find_async(placed.key, limits).await;
         self.inner.count(&found);
         if let Ok(hit) = found {
             return Ok(hit.into_batches());
@@ -83,7 +84,9 @@ impl Cache {
             label: label.as_ref().into(),
             tables: Arc::default(),
             ttl: ttl_seconds,
+            limits,
             is_shared: false,
+            is_unchanged: None,
         };
         let plan = plan.at(placed);
         match self.inner.flight_role(&OnThreads, landed, &plan).await {
@@ -103,13 +106,14 @@ impl Inner {
     pub(crate) async fn get_or_await<E>(
         self: &Arc<Self>,
         key: Key,
+        limits: Limits,
         is_shareable: bool,
         plan: impl FnOnce() -> Plan,
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
     ) -> Result<Vec<RecordBatch>, E> {
         let placed = self.placed_async(key, is_shareable).await;
         let landed = self.flights.landed();
-        let found = self.find_async(placed.key).await;
+        let found = self.find_async(placed.key, limits).await;
         self.count(&found);
         match found {
             Ok(hit) => Ok(hit.into_batches()),
@@ -121,16 +125,16 @@ impl Inner {
     }
 
     /// Asks memory here, and files elsewhere.
-    async fn find_async(self: &Arc<Self>, key: Key) -> Result<Hit, Miss> {
+    async fn find_async(self: &Arc<Self>, key: Key, limits: Limits) -> Result<Hit, Miss> {
         if !self.config.enabled {
             return Err(Miss::Disabled);
         }
-        match self.find_in_memory(&key, Overdue::Remove) {
+        match self.find_in_memory(&key, limits) {
             Err(Miss::Absent) if self.disk.is_some() => {}
             found => return found,
         }
         let inner = self.clone();
-        let find = move || inner.find_on_disk(&key, Overdue::Remove);
+        let find = move || inner.find_on_disk(&key, limits);
         self.on_readers(find).await.unwrap_or(Err(Miss::Io))
     }
 
@@ -177,13 +181,14 @@ struct OnThreads;
 impl Face for OnThreads {
     const IS_TASK: bool = true;
 
-    async fn find(&self, inner: &Arc<Inner>, key: Key) -> Result<Hit, Miss> {
-        inner.find_async(key).await
+    async fn find(&self, inner: &Arc<Inner>, plan: &Plan) -> Result<Hit, Miss> {
+        inner.find_async(plan.key, plan.limits).await
     }
 
-    async fn take_turn(&self, inner: &Arc<Inner>, key: Key) -> Turn {
-        let waiting = inner.clone();
-        let turn = inner.on_writers(move || waiting.take_turn(&key, || true, Waits::Worker));
+    async fn take_turn(&self, inner: &Arc<Inner>, plan: &Plan) -> Turn {
+        let (waiting, key, limits) = (inner.clone(), plan.key, plan.limits);
+        let turn =
+            inner.on_writers(move || waiting.take_turn(&key, limits, || true, Waits::Worker));
         turn.await.unwrap_or(Turn::Compute(None))
     }
 

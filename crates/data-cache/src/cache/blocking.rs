@@ -12,6 +12,7 @@ use super::Cache;
 use super::coalesce::{Computed, Face, Plan};
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
+use super::look_up::Limits;
 use super::shared::SharedTurn;
 use super::turn::{Turn, Waits};
 use crate::key::Key;
@@ -19,7 +20,8 @@ use crate::params::Params;
 use crate::stats::Miss;
 
 impl Cache {
-    /// Returns the kept result, or that of `compute`, which is then kept.
+    /// Returns the kept result, or that of `compute`, which is then kept for `ttl_seconds`. One that is kept already has a time of
+    /// its own.
     ///
     /// One of the callers that miss at the same time computes, on its own thread; the others wait for it. If it fails the
     /// next one tries, so that each caller gets its own error. A computation that asks for its own result computes once
@@ -40,7 +42,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// Those of `compute`.
+    /// Fails with the error of `compute`.
     pub fn get_or_compute<E>(
         &self,
         sql: &str,
@@ -54,9 +56,12 @@ impl Cache {
             label: label.as_ref().into(),
             tables: Arc::default(),
             ttl: ttl_seconds,
+            limits: Limits::OF_ENTRY,
             is_shared: false,
+            is_unchanged: None,
         };
-        self.inner.get_or_run(key, true, plan, compute)
+        self.inner
+            .get_or_run(key, Limits::OF_ENTRY, true, plan, compute)
     }
 }
 
@@ -65,13 +70,14 @@ impl Inner {
     pub(crate) fn get_or_run<E>(
         self: &Arc<Self>,
         key: Key,
+        limits: Limits,
         is_shareable: bool,
         plan: impl FnOnce() -> Plan,
         compute: impl FnOnce() -> Result<Vec<RecordBatch>, E>,
     ) -> Result<Vec<RecordBatch>, E> {
         let placed = self.placed_for(key, is_shareable);
         let landed = self.flights.landed();
-        let found = self.find(&placed.key);
+        let found = self.find_within(&placed.key, limits);
         self.count(&found);
         match found {
             Ok(hit) => Ok(hit.into_batches()),
@@ -89,12 +95,12 @@ struct OnThread;
 impl Face for OnThread {
     const IS_TASK: bool = false;
 
-    async fn find(&self, inner: &Arc<Inner>, key: Key) -> Result<Hit, Miss> {
-        inner.find(&key)
+    async fn find(&self, inner: &Arc<Inner>, plan: &Plan) -> Result<Hit, Miss> {
+        inner.find_within(&plan.key, plan.limits)
     }
 
-    async fn take_turn(&self, inner: &Arc<Inner>, key: Key) -> Turn {
-        inner.take_turn(&key, || true, Waits::Caller)
+    async fn take_turn(&self, inner: &Arc<Inner>, plan: &Plan) -> Turn {
+        inner.take_turn(&plan.key, plan.limits, || true, Waits::Caller)
     }
 
     async fn join_shared(&self, inner: &Arc<Inner>, plan: &Plan) -> SharedTurn {

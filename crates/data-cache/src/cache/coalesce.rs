@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::generations::GenerationStamp;
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
+use super::look_up::Limits;
 use super::shared::{Lease, Placed, SharedTurn};
 use super::store::{Skip, StoreRequest, Stored};
 use super::turn::Turn;
@@ -27,9 +28,15 @@ pub(crate) struct Plan {
     pub(crate) label: Arc<str>,
     pub(crate) tables: Arc<[String]>,
     pub(crate) ttl: Option<u64>,
+    /// Age up to which a kept result is taken.
+    pub(crate) limits: Limits,
     /// Other machines have it under the same key.
     pub(crate) is_shared: bool,
+    /// Says if what the key stands for was the same since it was made; `None` if it always is.
+    pub(crate) is_unchanged: Option<IsUnchanged>,
 }
+
+pub(crate) type IsUnchanged = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl Plan {
     /// The same result, at its place.
@@ -50,10 +57,10 @@ pub(super) trait Face {
     const IS_TASK: bool;
 
     /// Asks both tiers.
-    async fn find(&self, inner: &Arc<Inner>, key: Key) -> Result<Hit, Miss>;
+    async fn find(&self, inner: &Arc<Inner>, plan: &Plan) -> Result<Hit, Miss>;
 
     /// Waits for other processes that compute the key.
-    async fn take_turn(&self, inner: &Arc<Inner>, key: Key) -> Turn;
+    async fn take_turn(&self, inner: &Arc<Inner>, plan: &Plan) -> Turn;
 
     /// Asks other machines, and waits for one that computes it.
     async fn join_shared(&self, inner: &Arc<Inner>, plan: &Plan) -> SharedTurn;
@@ -74,6 +81,9 @@ pub(super) struct Computed {
 
 impl Computed {
     pub(super) fn store(self, inner: &Inner) -> Outcome {
+        if self.plan.is_unchanged.as_ref().is_some_and(|is| !is()) {
+            return Outcome::NotStored;
+        }
         let request = StoreRequest {
             key: self.plan.key,
             label: &self.plan.label,
@@ -161,7 +171,7 @@ impl Inner {
                 Boarded::Leader(leading) => {
                     // the one before may have landed between the lookup and now
                     if self.flights.landed() != landed
-                        && let Ok(hit) = face.find(self, plan.key).await
+                        && let Ok(hit) = face.find(self, plan).await
                     {
                         leading.leader.land(&Outcome::Stored);
                         return FlightRole::Hit(hit);
@@ -180,7 +190,7 @@ impl Inner {
                 Boarded::Reentrant => return FlightRole::Uncoalesced,
             }
             landed = self.flights.landed();
-            if let Ok(hit) = face.find(self, plan.key).await {
+            if let Ok(hit) = face.find(self, plan).await {
                 return FlightRole::Hit(hit);
             }
         }
@@ -211,7 +221,7 @@ impl Inner {
         leading: Leading,
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
     ) -> Result<Vec<RecordBatch>, E> {
-        let lock = match face.take_turn(self, plan.key).await {
+        let lock = match face.take_turn(self, plan).await {
             Turn::Compute(lock) => lock,
             Turn::Hit(hit) => {
                 leading.leader.land(&Outcome::Stored);

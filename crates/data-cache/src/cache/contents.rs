@@ -1,10 +1,11 @@
 //! Knowledge of what the directory holds.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::atomic::Ordering;
 
 use super::inner::Inner;
-use crate::disk::{Change, Disk, Exclusive, LOCK_LIMIT, Tail};
+use crate::disk::{Change, Disk, Exclusive, LOCK_LIMIT, NoMetadata, Tail};
 use crate::index::Indexed;
 use crate::key::{BuildKeyHasher, Key};
 use crate::memory::Usage;
@@ -30,16 +31,24 @@ impl Inner {
         self.sweep_if_due(0);
     }
 
-    /// Takes over what other processes stored and removed.
-    pub(super) fn follow(&self, disk: &Disk) {
+    /// Takes over what other processes stored and removed. Returns `false` if the directory may hold entries that the index
+    /// does not know.
+    pub(super) fn follow(&self, disk: &Disk) -> bool {
         if disk.follow(|tail| self.apply(tail)).is_none() {
-            self.list(disk);
-        } else if disk.is_journal_long()
+            return self
+                .list(disk)
+                .inspect_err(
+                    |error| tracing::debug!(target: "data_cache", %error, "cache_directory_not_listed"),
+                )
+                .is_ok();
+        }
+        if disk.is_journal_long()
             && let Ok(exclusive) = disk.exclusive(LOCK_LIMIT)
             && disk.follow(|tail| self.apply(tail)).is_some()
         {
             self.write_journal(disk, &exclusive);
         }
+        true
     }
 
     /// [`follow`](Self::follow) for those who ask every second: without a journal the directory is listed now and then.
@@ -54,7 +63,7 @@ impl Inner {
         // this process may not have noticed yet what other processes invalidated: the journal is read with their count
         let count = tail.generation.count();
         if tail.is_whole && self.index.len() > 0 {
-            // what is there now may not be among all that there is
+            // the tail is the whole journal: an entry of the index that it does not list is gone
             let mut known = HashSet::default();
             for change in tail.changes(|_| true) {
                 match &change {
@@ -135,21 +144,27 @@ impl Inner {
         });
     }
 
-    /// Lists the directory, and writes a journal of it.
-    fn list(&self, disk: &Disk) {
-        for key in disk.keys() {
-            self.index_one(disk, &key);
-        }
+    /// Lists the directory, and writes a journal of it if it can be written. Fails in the end unless every entry could be read:
+    /// others believe the journal.
+    fn list(&self, disk: &Disk) -> io::Result<()> {
+        self.index_listed(disk)?;
         let Ok(exclusive) = disk.exclusive(LOCK_LIMIT) else {
-            return;
+            return Ok(());
         };
         // under the lock nothing changes any more
-        let there: HashSet<Key, BuildKeyHasher> = disk.keys().into_iter().collect();
-        for key in &there {
-            self.index_one(disk, key);
-        }
+        let there = self.index_listed(disk)?;
         self.keep_known(&there);
         self.write_journal(disk, &exclusive);
+        Ok(())
+    }
+
+    /// Takes every entry into the index that can be listed and read.
+    fn index_listed(&self, disk: &Disk) -> io::Result<HashSet<Key, BuildKeyHasher>> {
+        let (keys, mut listed) = disk.keys();
+        for key in &keys {
+            listed = listed.and(self.index_one(disk, key));
+        }
+        listed.map(|()| keys.into_iter().collect())
     }
 
     fn write_journal(&self, disk: &Disk, exclusive: &Exclusive) {
@@ -162,14 +177,20 @@ impl Inner {
         }
     }
 
-    fn index_one(&self, disk: &Disk, key: &Key) {
+    fn index_one(&self, disk: &Disk, key: &Key) -> io::Result<()> {
         if self.index.contains(key) {
-            return;
+            return Ok(());
         }
-        if let Ok(metadata) = disk.metadata(key) {
-            let usage = Usage::at(disk.last_used(&metadata));
-            // it may have been replaced meanwhile
-            self.index.insert_new(*key, Indexed::of(&metadata, usage));
+        match disk.metadata(key) {
+            Ok(metadata) => {
+                let usage = Usage::at(disk.last_used(&metadata));
+                // it may have been replaced meanwhile
+                self.index.insert_new(*key, Indexed::of(&metadata, usage));
+                Ok(())
+            }
+            Err(NoMetadata::Absent | NoMetadata::Damaged) => Ok(()),
+            Err(NoMetadata::Denied) => Err(io::ErrorKind::PermissionDenied.into()),
+            Err(NoMetadata::Unknown(code)) => Err(io::Error::from_raw_os_error(code)),
         }
     }
 

@@ -1,8 +1,11 @@
 //! State of the directory, as far as this process met it.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
+
+use crate::key::{BuildKeyHasher, Key};
 
 /// Writes pause for this long after a full or failing disk.
 pub(super) const PAUSE_MILLIS: u64 = 30_000;
@@ -10,11 +13,16 @@ pub(super) const PAUSE_MILLIS: u64 = 30_000;
 /// A directory whose journal cannot be written is listed for statistics this often.
 const LISTING_MILLIS: u64 = 10_000;
 
+/// With more files that could not be removed no file is read.
+const MOST_OWED: usize = 1024;
+
 /// Permission to read files, and to write them.
 #[derive(Default)]
 pub(super) struct DiskHealth {
     /// Files could not be removed when they had to be: they are not read any more.
     distrusted: AtomicBool,
+    /// The keys of files that are to be removed before they may be read.
+    owed: Mutex<HashSet<Key, BuildKeyHasher>>,
     /// No file is written before this moment, in milliseconds since 1970.
     paused_until: AtomicU64,
     /// Moment from which the directory may be listed for statistics again, in milliseconds of the process.
@@ -32,10 +40,35 @@ impl DiskHealth {
 
     pub(super) fn set_trusted(&self, trusted: bool) {
         self.distrusted.store(!trusted, Ordering::Release);
+        if trusted {
+            self.owed.lock().clear();
+        }
     }
 
+    /// Notes a file that could not be removed; returns `false` if there are too many.
+    pub(super) fn owe(&self, key: &Key) -> bool {
+        let mut owed = self.owed.lock();
+        let has_room = owed.len() < MOST_OWED || owed.contains(key);
+        if has_room {
+            owed.insert(*key);
+        }
+        has_room
+    }
+
+    /// Notes that the file is removed, or replaced.
+    pub(super) fn pay(&self, key: &Key) {
+        self.owed.lock().remove(key);
+    }
+
+    /// Returns `true` if the file must not be read.
+    pub(super) fn is_owed(&self, key: &Key) -> bool {
+        self.owed.lock().contains(key)
+    }
+
+    /// A clock that went back meanwhile ends the pause, which would last until it caught up.
     pub(super) fn is_paused(&self, now_millis: u64) -> bool {
-        now_millis < self.paused_until.load(Ordering::Relaxed)
+        let until = self.paused_until.load(Ordering::Relaxed);
+        now_millis < until && until - now_millis <= PAUSE_MILLIS
     }
 
     pub(super) fn pause(&self, now_millis: u64) {

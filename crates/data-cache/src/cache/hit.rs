@@ -12,6 +12,8 @@ use crate::stats::Miss;
 #[derive(Clone)]
 pub struct Hit {
     pub(super) entry: Arc<Entry>,
+    /// Seconds that it may be taken for: its own time, or that of the caller if it is shorter.
+    pub(super) ttl: u64,
     pub(super) tier: Tier,
     pub(super) age: Duration,
 }
@@ -42,13 +44,13 @@ impl Hit {
 
     /// Returns `true` if its time is over, and the caller takes it nevertheless.
     pub(crate) fn is_stale(&self) -> bool {
-        self.age.as_secs() >= self.entry.ttl_seconds
+        self.age.as_secs() >= self.ttl
     }
 
     /// Seconds until its time is over; negative for one that is stale.
     pub(crate) fn fresh_for(&self) -> i64 {
         let seconds = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        seconds(self.entry.ttl_seconds) - seconds(self.age.as_secs())
+        seconds(self.ttl) - seconds(self.age.as_secs())
     }
 
     pub(crate) fn digest(&self) -> ContentDigest {

@@ -136,7 +136,7 @@ impl Inner {
     /// Waits until no work is left; a lookup may hand work to the other threads.
     pub(super) fn wait_idle(&self, limit: Duration) -> bool {
         let now = Instant::now();
-        // longer than that nobody waits
+        // a limit beyond what the clock can hold; nobody waits for a year
         let deadline = now.checked_add(limit).unwrap_or(now + YEAR);
         loop {
             let is_idle = self.readers.wait_idle(deadline) && self.workers.wait_idle(deadline);

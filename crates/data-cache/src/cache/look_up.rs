@@ -1,7 +1,7 @@
 //! Finding an entry: memory, then files, each checked for freshness.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Cache;
@@ -29,13 +29,26 @@ const NOTICE_MILLIS: u64 = 20;
 /// Interval at which the time of last use is written for other processes.
 const MARK_MILLIS: u64 = 60_000;
 
-/// Use of an entry whose time is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Overdue {
-    /// It is removed.
-    Remove,
-    /// It is served for this many seconds more.
-    ServeFor(u64),
+/// Age up to which a caller takes an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Limits {
+    /// Seconds that the caller asks for; the time of the entry holds if it is shorter.
+    pub(crate) ttl: u64,
+    /// Seconds for which it is served though its time is over.
+    pub(crate) overdue: u64,
+}
+
+impl Limits {
+    /// The time of the entry alone.
+    pub(crate) const OF_ENTRY: Self = Self {
+        ttl: u64::MAX,
+        overdue: 0,
+    };
+
+    /// The shorter of the entry's time and this one.
+    pub(crate) fn within(ttl: u64) -> Self {
+        Self { ttl, overdue: 0 }
+    }
 }
 
 /// A lookup that waits for the answer of another one, and is counted as that one is; a miss if it gives up.
@@ -133,18 +146,18 @@ impl Inner {
 
     /// Asks both tiers.
     pub(crate) fn find(&self, key: &Key) -> Result<Hit, Miss> {
-        self.find_within(key, Overdue::Remove)
+        self.find_within(key, Limits::OF_ENTRY)
     }
 
-    pub(crate) fn find_within(&self, key: &Key, overdue: Overdue) -> Result<Hit, Miss> {
-        match self.find_in_memory(key, overdue) {
-            Err(Miss::Absent) => self.find_on_disk(key, overdue),
+    pub(crate) fn find_within(&self, key: &Key, limits: Limits) -> Result<Hit, Miss> {
+        match self.find_in_memory(key, limits) {
+            Err(Miss::Absent) => self.find_on_disk(key, limits),
             found => found,
         }
     }
 
     /// Asks memory alone; reads no data file.
-    pub(crate) fn find_in_memory(&self, key: &Key, overdue: Overdue) -> Result<Hit, Miss> {
+    pub(crate) fn find_in_memory(&self, key: &Key, limits: Limits) -> Result<Hit, Miss> {
         if !self.config.enabled {
             return Err(Miss::Disabled);
         }
@@ -160,7 +173,7 @@ impl Inner {
                 break entry;
             }
         };
-        let hit = self.fresh(key, &entry, Tier::Memory, overdue)?;
+        let hit = self.fresh(key, &entry, Tier::Memory, limits)?;
         if !entry.on_disk || self.is_still_there(key, &entry) {
             return Ok(hit);
         }
@@ -184,8 +197,19 @@ impl Inner {
     }
 
     /// Asks the files alone.
-    pub(crate) fn find_on_disk(&self, key: &Key, overdue: Overdue) -> Result<Hit, Miss> {
+    pub(crate) fn find_on_disk(&self, key: &Key, limits: Limits) -> Result<Hit, Miss> {
         let disk = self.readable_disk().ok_or(Miss::Absent)?;
+        if self.is_file_refused(disk, key) {
+            return Err(Miss::Absent);
+        }
+        // what the index knows may be out of date: the file decides
+        let now = self.now();
+        let is_young = self.index.get(key).is_some_and(|known| {
+            now.saturating_sub(known.created_at) < limits.ttl.saturating_add(limits.overdue)
+        });
+        if limits.ttl != u64::MAX && !is_young && self.is_for_others(disk, key, limits) {
+            return Err(Miss::Expired);
+        }
         let mut before = self.before_read();
         let mut read = disk.read(key);
         // an order may have been forgotten since it was read
@@ -204,9 +228,9 @@ impl Inner {
         match read {
             Ok(found) => {
                 let entry = self.entry_of(key, found, before);
-                self.fresh(key, &entry, Tier::Disk, overdue)
+                self.fresh(key, &entry, Tier::Disk, limits)
             }
-            Err(ReadProblem::Absent) => Err(Miss::Absent),
+            Err(ReadProblem::Absent | ReadProblem::TooLarge) => Err(Miss::Absent),
             Err(ReadProblem::Io) => Err(Miss::Io),
             Err(ReadProblem::Damaged) => {
                 tracing::warn!(target: "data_cache", %key, "damaged_entry_removed");
@@ -214,6 +238,16 @@ impl Inner {
                 Err(Miss::Corrupt)
             }
         }
+    }
+
+    /// Returns `true` if a file is too old for this caller, and not by its own time: its data need not be read.
+    fn is_for_others(&self, disk: &Disk, key: &Key, limits: Limits) -> bool {
+        let Ok(found) = disk.metadata(key) else {
+            return false;
+        };
+        let age = self.now().saturating_sub(found.created_at);
+        let is_over = |ttl: u64| age >= ttl.saturating_add(limits.overdue);
+        is_over(limits.ttl) && !is_over(found.ttl_seconds)
     }
 
     fn before_read(&self) -> (u64, u64) {
@@ -226,21 +260,10 @@ impl Inner {
         let metadata = &found.metadata;
         let used = self.index.usage(key);
         let usage = used.unwrap_or_else(|| Usage::at(self.now_millis()));
-        let indexed = Indexed::of(metadata, usage.clone());
-        let entry = Arc::new(Entry {
-            batches: found.decoded.batches,
-            id: metadata.entry_id.clone(),
-            created_at: metadata.created_at,
-            ttl_seconds: metadata.ttl_seconds,
-            compute_ms: metadata.compute_ms,
-            label: indexed.label.clone(),
-            tables: indexed.tables.clone(),
-            generation: metadata.generation,
-            on_disk: true,
-            checked: AtomicU64::new(self.time.elapsed_millis()),
-            usage,
-            digest: ContentDigest::default(),
-        });
+        let indexed = Indexed::of(metadata, usage);
+        let (batches, digest) = (found.decoded.batches, ContentDigest::default());
+        let now = self.time.elapsed_millis();
+        let entry = Arc::new(indexed.with_data(metadata, batches, digest, now));
         let own = self.generations.own();
         if self.generations.before_read(*own) == before {
             self.take_in(*key, entry.clone(), indexed);
@@ -253,16 +276,13 @@ impl Inner {
         key: &Key,
         entry: &Arc<Entry>,
         tier: Tier,
-        overdue: Overdue,
+        limits: Limits,
     ) -> Result<Hit, Miss> {
         let millis = self.now_millis();
         let now = millis / 1000;
         let age = now.saturating_sub(entry.created_at);
-        let limit = match overdue {
-            Overdue::Remove => entry.ttl_seconds,
-            Overdue::ServeFor(seconds) => entry.ttl_seconds.saturating_add(seconds),
-        };
-        if age >= limit || entry.created_at > now + CLOCK_SLACK_SECONDS {
+        let is_over = |ttl: u64| age >= ttl.saturating_add(limits.overdue);
+        if is_over(entry.ttl_seconds) || entry.created_at > now + CLOCK_SLACK_SECONDS {
             // an expired entry may be found in memory, where nobody waits
             let removed = self.forget(key, Some(&entry.id), Duration::ZERO);
             let is_gone = if entry.on_disk {
@@ -275,9 +295,14 @@ impl Inner {
                 .fetch_add(is_gone.into(), Ordering::Relaxed);
             return Err(Miss::Expired);
         }
+        // others may take it still
+        if is_over(limits.ttl) {
+            return Err(Miss::Expired);
+        }
         entry.usage.touch(millis);
         Ok(Hit {
             entry: entry.clone(),
+            ttl: entry.ttl_seconds.min(limits.ttl),
             tier,
             age: Duration::from_secs(age),
         })
@@ -338,7 +363,7 @@ impl Inner {
         let known = disk.orders_between(after, sheet.generation);
         let is_known = known.is_some();
         let orders = known.unwrap_or_else(|| {
-            if sheet.settled < sheet.generation.count() && !disk.keys().is_empty() {
+            if sheet.settled < sheet.generation.count() && !disk.keys().0.is_empty() {
                 tracing::warn!(target: "data_cache", effect = "entries older than the unread invalidations are not served", "invalidations_unreadable");
             }
             let count = sheet.generation.count();
@@ -401,7 +426,7 @@ impl Inner {
     }
 
     /// Clears a directory that was replaced by an older copy, and trusts it again.
-    pub(super) fn clear_if_went_back(&self) {
+    fn clear_if_went_back(&self) {
         let (Some(disk), Some(seen)) = (&self.disk, self.generations.seen()) else {
             return;
         };

@@ -26,12 +26,12 @@ mod sweep;
 mod time;
 mod turn;
 
-pub(crate) use coalesce::Plan;
+pub(crate) use coalesce::{IsUnchanged, Plan};
 pub(crate) use generations::GenerationStamp;
 pub use hit::{Hit, Lookup};
 pub use hooks::Job;
 pub(crate) use inner::Inner;
-pub(crate) use look_up::{Awaited, Overdue};
+pub(crate) use look_up::{Awaited, Limits};
 pub(crate) use shared::{Lease, SharedTurn};
 pub(crate) use store::StoreRequest;
 pub use store::{Skip, Stored};

@@ -1,5 +1,6 @@
 //! Making entries unreachable.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
@@ -66,7 +67,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// For an empty pattern, and if an entry that matches could still be served, by this process or another one: the
+    /// Fails for an empty pattern, and if an entry that matches could still be served, by this process or another one: the
     /// directory is read-only, the disk is full, or another process holds its lock for more than 5 s. This process does
     /// not read files then until a `clear` succeeds.
     pub fn invalidate(&self, pattern: &str) -> Result<usize, Error> {
@@ -74,7 +75,7 @@ impl Cache {
         self.inner.remove_everywhere(pattern, target)
     }
 
-    /// Removes the entries that depend on this table, or could, for all that their SQL text tells; returns how many.
+    /// Removes the entries that depend on this table, or may depend on it by the words of their SQL; returns how many.
     ///
     /// Results of a warehouse and of `#[cached_query(tables(..))]` know their tables, those behind views included. For
     /// others the table has to be named in the text. The name may be quoted or qualified; its last part counts, in any
@@ -82,7 +83,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// For a text that is no name of a table, and if an entry could still be served.
+    /// Fails for a text that is no name of a table, and if an entry could still be served, as [`invalidate`](Self::invalidate) does.
     pub fn invalidate_table(&self, table: &str) -> Result<usize, Error> {
         let name = sql::table_name(table).ok_or_else(|| {
             Error::input(format!(
@@ -97,7 +98,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// If an entry could still be served, by this process or another one.
+    /// Fails if an entry could still be served, by this process or another one.
     pub fn clear(&self) -> Result<usize, Error> {
         self.inner.remove_everywhere("*", Target::All)
     }
@@ -122,6 +123,10 @@ impl Inner {
     /// Announces first: from then on nobody serves what is meant, and whatever is being computed is not kept. What is
     /// removed then is space; many files are removed in the background.
     pub(super) fn remove_where(&self, pattern: &str, target: Target) -> Result<usize, Error> {
+        let shown = match &target {
+            Target::Text(_) => shown_pattern(pattern),
+            Target::Table(_) | Target::All => pattern.into(),
+        };
         let mut announced = self.announce(&target);
         let count = {
             let mut own = self.generations.own_mut();
@@ -144,9 +149,10 @@ impl Inner {
         if announced.failed.is_none() {
             announced.exclusive = None;
         }
+        let mut is_listed = true;
         if let Some(disk) = &self.disk {
             self.index_files();
-            self.follow(disk);
+            is_listed = self.follow(disk);
         }
         let found = self.index.matching(
             |entry| {
@@ -165,13 +171,17 @@ impl Inner {
         if let (true, true, Some(disk)) = (target.is_all(), is_small, &self.disk) {
             // those whose metadata nobody can read, too
             let known: HashSet<Key, BuildKeyHasher> = victims.iter().copied().collect();
-            victims.extend(disk.keys().into_iter().filter(|key| !known.contains(key)));
+            let (keys, listed) = disk.keys();
+            is_listed &= listed.is_ok();
+            victims.extend(keys.into_iter().filter(|key| !known.contains(key)));
         }
         let removed = victims.len();
         if removed <= FOREGROUND_VICTIMS && self.disk.is_some() {
             victims.extend(keys(false));
         }
-        let failed = match removed <= FOREGROUND_VICTIMS || announced.count.is_none() {
+        // what is not listed now is refused until it is removed
+        let is_now = is_listed && removed <= FOREGROUND_VICTIMS;
+        let failed = match is_now || announced.count.is_none() {
             true => self.remove_now(&victims, count, &target, &mut announced),
             false => None,
         };
@@ -180,11 +190,12 @@ impl Inner {
             self.remove_pending_later();
         }
         self.trust_disk(target.is_all(), failed)?;
-        self.log_invalidation(Invalidation {
+        let removal = Invalidation {
             at: SystemTime::UNIX_EPOCH + Duration::from_millis(self.now_millis()),
             pattern: pattern.to_owned(),
             removed,
-        });
+        };
+        self.log_invalidation(removal, &shown);
         Ok(removed)
     }
 
@@ -218,8 +229,12 @@ impl Inner {
         failed = announced.failed.take().or(failed);
         let is_settled = match &self.disk {
             Some(disk) if failed.is_none() && count < u64::MAX => {
-                let exclusive = disk.exclusive(LOCK_LIMIT);
-                exclusive.is_ok_and(|e| e.settle(count, target.is_all()).unwrap_or(false))
+                let settle = || {
+                    disk.sync_removed(victims)?;
+                    let exclusive = disk.exclusive(LOCK_LIMIT)?;
+                    exclusive.settle(count, target.is_all())
+                };
+                settle().unwrap_or(false)
             }
             // files are not read any more
             Some(_) => count == u64::MAX,
@@ -236,18 +251,19 @@ impl Inner {
     }
 
     fn remove_in_batches(&self, disk: &Disk, keys: &[Key], count: u64) -> io::Result<()> {
+        let mut failed = Ok(());
         for keys in keys.chunks(BATCH) {
             let exclusive = disk.exclusive(INVALIDATION_LIMIT)?;
-            remove_files(disk, keys, count, &exclusive)?;
+            failed = failed.and(remove_files(disk, keys, count, &exclusive));
         }
-        Ok(())
+        failed
     }
 
     /// Takes entries out of memory and index that were computed before this count.
     /// Returns the number of those that the index had.
     fn drop_from_memory(&self, keys: &[Key], count: u64) -> u64 {
         let mut dropped = 0;
-        // who read a file before it was removed takes it into memory before this, or not at all
+        // a thread that read a file before its removal has taken it into memory by now, or is refused from here on
         self.generations.purge();
         self.memory
             .remove_all(keys, |entry| entry.generation < count);
@@ -255,7 +271,7 @@ impl Inner {
             let was_there = self.index.remove_if(key, |entry| entry.generation < count);
             dropped += u64::from(was_there);
         }
-        // who looked before, and asks the orders when they are forgotten, looks again
+        // a lookup that began before, and reads the orders once these are forgotten, has to look again
         self.generations.purge();
         dropped
     }
@@ -299,11 +315,13 @@ impl Inner {
         let mut done = settled;
         if pending.iter().any(is_due) {
             let has_all = pending.iter().any(|p| p.order.target.is_all());
-            let files = self.refused_files(disk, has_all, &refuses);
-            let removed = self
-                .remove_refused(disk, &files, &refuses)
-                .and_then(|()| disk.exclusive(INVALIDATION_LIMIT)?.settle(last, true));
-            match removed {
+            let (files, listed) = self.refused_files(disk, has_all, &refuses);
+            let removed = self.remove_refused(disk, &files, &refuses);
+            let ended = listed.and(removed).and_then(|()| {
+                disk.sync_removed(&files)?;
+                disk.exclusive(INVALIDATION_LIMIT)?.settle(last, true)
+            });
+            match ended {
                 Ok(_) => done = last,
                 Err(error) => {
                     tracing::warn!(target: "data_cache", %error, effect = "the files stay on the disk and are not served", "invalidated_files_not_removed");
@@ -322,14 +340,15 @@ impl Inner {
         last
     }
 
-    /// Entries of the directory that are refused, those included that the index does not know, or that nobody can read.
+    /// Entries of the directory that are refused, those included that the index does not know, or that nobody can read; with them
+    /// an error unless all of the directory could be listed.
     fn refused_files(
         &self,
         disk: &Disk,
         has_all: bool,
         refuses: &impl Fn(u64, &str, &[String]) -> bool,
-    ) -> Vec<Key> {
-        let mut keys = disk.keys();
+    ) -> (Vec<Key>, io::Result<()>) {
+        let (mut keys, listed) = disk.keys();
         keys.retain(|key| match self.index.get(key) {
             Some(entry) if entry.bytes > 0 => {
                 refuses(entry.generation, &entry.label, &entry.tables)
@@ -338,35 +357,42 @@ impl Inner {
                 Ok(found) => refuses(found.generation, &found.label, &found.tables),
                 Err(NoMetadata::Damaged) => has_all,
                 Err(NoMetadata::Absent) => false,
+                // nobody can tell, and whoever removes them has to know
+                Err(NoMetadata::Denied | NoMetadata::Unknown(_)) => true,
             },
         });
-        keys
+        (keys, listed)
     }
 
+    /// Removes what is refused, and as much as can be removed; fails in the end unless it is all.
     fn remove_refused(
         &self,
         disk: &Disk,
         keys: &[Key],
         refuses: &impl Fn(u64, &str, &[String]) -> bool,
     ) -> io::Result<()> {
+        let mut failed = Ok(());
         for keys in keys.chunks(BATCH) {
             let began = Instant::now();
             let exclusive = disk.exclusive(INVALIDATION_LIMIT)?;
             for key in keys {
                 let is_meant = match disk.metadata(key) {
-                    Ok(found) => refuses(found.generation, &found.label, &found.tables),
-                    Err(NoMetadata::Damaged) => true,
-                    Err(NoMetadata::Absent) => false,
+                    Ok(found) => Ok(refuses(found.generation, &found.label, &found.tables)),
+                    Err(NoMetadata::Damaged | NoMetadata::Denied) => Ok(true),
+                    Err(NoMetadata::Absent) => Ok(false),
+                    Err(NoMetadata::Unknown(code)) => Err(io::Error::from_raw_os_error(code)),
                 };
-                if is_meant {
-                    disk.remove(key, Which::Any, &exclusive)?;
-                }
+                let removed = is_meant.and_then(|is_meant| match is_meant {
+                    true => disk.remove(key, Which::Any, &exclusive).map(drop),
+                    false => Ok(()),
+                });
+                failed = failed.and(removed);
             }
             drop(exclusive);
-            // nobody waits for this thread, and others wait for the lock, the disk, or a core
+            // it leaves the lock, the disk and a core to threads that somebody waits for
             std::thread::sleep(began.elapsed().min(LONGEST_PAUSE));
         }
-        Ok(())
+        failed
     }
 
     /// From here on no process keeps what it began to compute before, nor serves what is meant.
@@ -433,11 +459,11 @@ impl Inner {
         }
     }
 
-    fn log_invalidation(&self, removed: Invalidation) {
+    fn log_invalidation(&self, removed: Invalidation, shown: &str) {
         self.counters
             .evicted_invalidated
             .fetch_add(removed.removed as u64, Ordering::Relaxed);
-        tracing::info!(target: "data_cache", pattern = removed.pattern, removed = removed.removed, "cache_invalidated");
+        tracing::info!(target: "data_cache", pattern = %shown, removed = removed.removed, "cache_invalidated");
         if let Some(disk) = self.disk.as_ref().filter(|disk| !disk.is_gone())
             && let Err(error) = disk
                 .exclusive(LOCK_LIMIT)
@@ -478,6 +504,25 @@ pub(super) struct Removed {
     pub(super) from_memory: bool,
     /// The directory.
     pub(super) from_disk: bool,
+}
+
+/// Pattern for logs: a statement without its literals, a label, or letters alone. A piece of a statement does not tell what
+/// of it is a literal, and is `?`.
+fn shown_pattern(pattern: &str) -> Cow<'_, str> {
+    const STATEMENTS: [&str; 4] = ["SELECT", "WITH", "FROM", "VALUES"];
+    let is_sign = |c: char| c.is_ascii_alphabetic() || "_*?".contains(c);
+    let begins = |word: &&str| {
+        let begin = pattern.get(..word.len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(word))
+            && !pattern[word.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+    };
+    if pattern.chars().all(is_sign) {
+        pattern.into()
+    } else if pattern.starts_with("fn:") || STATEMENTS.iter().any(begins) {
+        sql::shown_label(pattern)
+    } else {
+        "?".into()
+    }
 }
 
 fn remove_files(disk: &Disk, keys: &[Key], count: u64, exclusive: &Exclusive) -> io::Result<()> {

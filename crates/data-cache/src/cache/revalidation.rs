@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::inner::Inner;
-use super::look_up::Overdue;
+use super::look_up::Limits;
 use crate::disk::{KeyLock, KeyTurn};
 use crate::key::{BuildKeyHasher, Key};
 
@@ -23,11 +23,12 @@ pub(crate) struct Revalidation {
 }
 
 impl Inner {
-    /// Calls `work` on another thread, unless the result is being computed anew already, by any process. The work belongs
-    /// to no caller.
+    /// Calls `work` on another thread, unless the result is being computed anew already, by any process, or is younger than
+    /// `ttl` by now. The work belongs to no caller.
     pub(crate) fn revalidate(
         self: &Arc<Self>,
         key: Key,
+        ttl: u64,
         work: impl FnOnce(Revalidation) + Send + 'static,
     ) {
         if !self.revalidations.0.lock().insert(key) {
@@ -47,7 +48,13 @@ impl Inner {
                 Some(Ok(KeyTurn::NotStored) | Err(_)) | None => {}
             }
             // another one may have done it between the lookup and now
-            let found = duty.inner.find_within(&key, Overdue::ServeFor(u64::MAX));
+            let found = duty.inner.find_within(
+                &key,
+                Limits {
+                    ttl,
+                    overdue: u64::MAX,
+                },
+            );
             if !found.is_ok_and(|hit| !hit.is_stale()) {
                 work(duty);
             }

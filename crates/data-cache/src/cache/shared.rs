@@ -165,7 +165,7 @@ impl Inner {
         let (key, is_shared, is_kept) = match standing {
             Standing::Local => (key, false, true),
             Standing::Epoch(epoch) => (key.under(&epoch), true, true),
-            // one that nothing is kept under
+            // a key under which nothing is ever stored
             Standing::Unknown => (key.under("unknown"), false, false),
         };
         Placed {
@@ -275,6 +275,7 @@ impl Inner {
         let hit = Hit {
             age: Duration::from_secs(self.now().saturating_sub(entry.created_at)),
             entry,
+            ttl,
             tier: Tier::Shared,
         };
         let in_file = Tier::Disk;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -108,8 +108,8 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// For what the caller did wrong: SQL that is empty or longer than 1 MiB, batches of different schemas, a TTL of
-    /// more than ten years.
+    /// Fails for wrong arguments: SQL that is empty or longer than 1 MiB, batches of different schemas, a TTL of more than ten
+    /// years.
     pub fn set(
         &self,
         sql: &str,
@@ -203,7 +203,28 @@ impl Inner {
     }
 
     fn store_for(&self, request: &StoreRequest<'_>, ttl: u64, early: impl FnOnce()) -> Stored {
+        let ttl = match request.begun {
+            // callers with a shorter time look at the age: that of others is not cut
+            Some(_) => ttl.max(self.living_ttl(&request.key)),
+            None => ttl,
+        };
         self.keep(request, self.metadata_of(request, ttl), early)
+    }
+
+    /// Time to live of the entry that is there, if it is not over; else 0.
+    fn living_ttl(&self, key: &Key) -> u64 {
+        let in_index = self.index.get(key);
+        let known = in_index.map(|entry| (entry.created_at, entry.ttl_seconds));
+        let known = known.or_else(|| {
+            let disk = self.readable_disk().filter(|disk| disk.may_hold(key))?;
+            let found = disk.metadata(key).ok()?;
+            Some((found.created_at, found.ttl_seconds))
+        });
+        let now = self.now();
+        known.map_or(0, |(created_at, ttl)| {
+            let is_living = now.saturating_sub(created_at) < ttl;
+            if is_living { ttl } else { 0 }
+        })
     }
 
     /// Metadata of a result as of now, before it is written.
@@ -234,7 +255,10 @@ impl Inner {
     /// Writes a result that is in memory alone to a file, as old as it is.
     pub(crate) fn keep_in_file(&self, request: &StoreRequest<'_>, hit: &Hit) -> Result<(), Error> {
         let ttl = match request.ttl {
-            Some(_) => self.ttls.effective(request.ttl, request.label)?,
+            Some(_) => {
+                let asked = self.ttls.effective(request.ttl, request.label)?;
+                asked.max(hit.entry.ttl_seconds)
+            }
             None => hit.entry.ttl_seconds,
         };
         if hit.age.as_secs() < ttl {
@@ -333,7 +357,7 @@ impl Inner {
         match skip {
             Skip::Invalidated => self.remove_replaced(key),
             _ => {
-                self.remove_file(disk, key);
+                self.remove_file(disk, key, LOCK_LIMIT);
                 // too large for memory, too: it was listed for the older file
                 if self.memory.get(key).is_none() {
                     self.take_out(key, None);
@@ -346,25 +370,54 @@ impl Inner {
     fn remove_replaced(&self, key: &Key) {
         self.take_out(key, None);
         if let Some(disk) = &self.disk {
-            self.remove_file(disk, key);
+            self.remove_file(disk, key, LOCK_LIMIT);
             self.take_out(key, None);
         }
     }
 
-    /// Removes the files of an entry; those that cannot be removed are not read any more.
-    fn remove_file(&self, disk: &Disk, key: &Key) {
+    /// Removes the files of an entry; those that cannot be removed within `patience` are not read any more.
+    fn remove_file(&self, disk: &Disk, key: &Key, patience: Duration) {
         if !disk.may_hold(key) {
+            self.disk_health.pay(key);
             return;
         }
         let removed = disk
-            .exclusive(LOCK_LIMIT)
-            .and_then(|exclusive| disk.remove(key, Which::Any, &exclusive));
-        if let Err(error) = removed
-            && !disk.is_gone()
-        {
-            tracing::error!(target: "data_cache", %error, effect = "files are not read until a clear succeeds", "entry_not_removed");
-            self.disk_health.set_trusted(false);
+            .exclusive(patience)
+            .and_then(|exclusive| disk.remove(key, Which::Any, &exclusive))
+            .and_then(|_| disk.sync_removed(std::slice::from_ref(key)));
+        match removed {
+            Err(error) if !disk.is_gone() => self.refuse_file(key, &error),
+            _ => self.disk_health.pay(key),
         }
+    }
+
+    /// Keeps a file from being read that could not be removed.
+    fn refuse_file(&self, key: &Key, error: &io::Error) {
+        if self.disk_health.is_owed(key) {
+            return;
+        }
+        let effect = match self.disk_health.owe(key) {
+            true => "its file is not read until it is removed",
+            false => {
+                self.disk_health.set_trusted(false);
+                "files are not read until a clear succeeds"
+            }
+        };
+        tracing::error!(target: "data_cache", %error, effect, "entry_not_removed");
+    }
+
+    /// Returns `true` if a file was to be removed and is still there; tries again, without waiting for the directory's lock.
+    pub(super) fn is_file_refused(&self, disk: &Disk, key: &Key) -> bool {
+        if !self.disk_health.is_owed(key) {
+            return false;
+        }
+        self.remove_file(disk, key, Duration::ZERO);
+        let is_refused = self.disk_health.is_owed(key);
+        if !is_refused && !disk.may_hold(key) {
+            // a newer result in memory alone stays
+            self.index.remove_if(key, |entry| entry.bytes > 0);
+        }
+        is_refused
     }
 
     fn write(
@@ -406,6 +459,7 @@ impl Inner {
             }
             disk.commit(&staged, metadata, old.as_ref(), &exclusive)
                 .map_err(|error| self.disk_failed(&error))?;
+            self.disk_health.pay(&metadata.key);
             self.insert_memory(request, metadata, true);
             Ok(())
         });
@@ -472,21 +526,12 @@ impl Inner {
         metadata: &Metadata,
         on_disk: bool,
     ) -> (Arc<Entry>, Indexed) {
-        let usage = Usage::at(self.now_millis());
-        let indexed = Indexed::of(metadata, usage.clone());
+        let indexed = Indexed::of(metadata, Usage::at(self.now_millis()));
+        let (batches, digest) = (compact::small_ones(request.batches), request.digest.clone());
+        let now = self.time.elapsed_millis();
         let entry = Arc::new(Entry {
-            batches: compact::small_ones(request.batches),
-            id: metadata.entry_id.clone(),
-            created_at: metadata.created_at,
-            ttl_seconds: metadata.ttl_seconds,
-            compute_ms: metadata.compute_ms,
-            label: indexed.label.clone(),
-            tables: indexed.tables.clone(),
-            generation: metadata.generation,
             on_disk,
-            checked: AtomicU64::new(self.time.elapsed_millis()),
-            usage,
-            digest: request.digest.clone(),
+            ..indexed.with_data(metadata, batches, digest, now)
         });
         (entry, indexed)
     }

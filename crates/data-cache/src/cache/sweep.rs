@@ -2,15 +2,25 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::io;
 use std::sync::atomic::Ordering;
 
 use super::inner::Inner;
-use crate::disk::{Disk, FileEntry, LOCK_LIMIT, Which};
+use crate::disk::{Disk, Exclusive, FileEntry, LOCK_LIMIT, NoMetadata, Which};
 use crate::key::{BuildKeyHasher, Key};
 use crate::memory::waste;
 
 /// Entries that are deleted under one lock.
 const BATCH: usize = 64;
+
+/// Entry that is deleted if there is too much.
+struct Victim {
+    entry: FileEntry,
+    /// `true` if its time is over.
+    expired: bool,
+    /// Rank: the higher, the less its bytes are worth.
+    waste: u64,
+}
 
 impl Inner {
     /// Called after each store. Other processes store too, so that the directory is looked at now and then.
@@ -30,39 +40,63 @@ impl Inner {
     }
 
     fn sweep(&self, disk: &Disk, limit: u64) {
-        let entries = disk.entries();
-        // what other processes removed is not there any more, nor what memory let go of; files may be newer than the list
+        let (entries, listed) = disk.entries();
+        match listed {
+            Ok(()) => self.keep_listed(disk, &entries),
+            // what is not listed is not gone
+            Err(error) => {
+                tracing::warn!(target: "data_cache", %error, "cache_directory_not_listed");
+            }
+        }
+        let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
+        if total <= limit {
+            return;
+        }
+        let enough = limit / 10 * 9;
+        let ordered = self.in_order(entries);
+        let (mut rest, mut failed) = (ordered.iter(), None);
+        while total > enough && rest.len() > 0 {
+            let Ok(exclusive) = disk.exclusive(LOCK_LIMIT) else {
+                break;
+            };
+            for victim in rest.by_ref().take(BATCH) {
+                match self.evict(disk, victim, &exclusive) {
+                    Ok(()) => total = total.saturating_sub(victim.entry.bytes),
+                    // others are evicted in its place
+                    Err(error) => failed = Some(error),
+                }
+                if total <= enough {
+                    break;
+                }
+            }
+        }
+        // one line, however many they are: each store may sweep
+        if let Some(error) = failed {
+            tracing::warn!(target: "data_cache", %error, "entry_not_evicted");
+        }
+    }
+
+    /// Forgets what other processes removed, and what memory let go of; files may be newer than the list.
+    fn keep_listed(&self, disk: &Disk, entries: &[FileEntry]) {
         let there: HashSet<Key, BuildKeyHasher> = entries.iter().map(|entry| entry.key).collect();
         self.index.retain(|key, entry| {
             let is_there = there.contains(key)
                 || match entry.bytes {
                     0 => self.memory.get(key).is_some(),
-                    _ => disk.metadata(key).is_ok(),
+                    _ => !matches!(
+                        disk.metadata(key),
+                        Err(NoMetadata::Absent | NoMetadata::Damaged)
+                    ),
                 };
             if !is_there {
                 self.memory.remove(key);
             }
             is_there
         });
-        let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
-        if total <= limit {
-            return;
-        }
-        let mut victims = Vec::new();
-        for (expired, _, entry) in self.in_order(entries) {
-            if total <= limit / 10 * 9 {
-                break;
-            }
-            total = total.saturating_sub(entry.bytes);
-            victims.push((entry.key, expired));
-        }
-        for some in victims.chunks(BATCH) {
-            self.evict(disk, some);
-        }
     }
 
     /// Expired ones first, then those whose bytes save least time.
-    fn in_order(&self, entries: Vec<FileEntry>) -> Vec<(bool, u64, FileEntry)> {
+    fn in_order(&self, entries: Vec<FileEntry>) -> Vec<Victim> {
         let (now, now_millis) = (self.now(), self.now_millis());
         let mut ordered: Vec<_> = entries
             .into_iter()
@@ -76,33 +110,27 @@ impl Inner {
                 let used = if used > 0 { used } else { entry.used };
                 let idle_ms = now_millis.saturating_sub(used);
                 let waste = waste(idle_ms, entry.bytes, compute_ms, hits.saturating_add(1));
-                (expired, waste, entry)
+                Victim {
+                    entry,
+                    expired,
+                    waste,
+                }
             })
             .collect();
-        ordered.sort_by_key(|(expired, waste, _)| (Reverse(*expired), Reverse(*waste)));
+        ordered.sort_by_key(|victim| (Reverse(victim.expired), Reverse(victim.waste)));
         ordered
     }
 
-    /// Removes entries, each with whether its time is over, and counts those that this process removed.
-    fn evict(&self, disk: &Disk, victims: &[(Key, bool)]) {
-        let Ok(exclusive) = disk.exclusive(LOCK_LIMIT) else {
-            return;
+    /// Removes an entry, and counts it if this process removed it. Returns the error of one that is still there.
+    fn evict(&self, disk: &Disk, victim: &Victim, exclusive: &Exclusive) -> io::Result<()> {
+        let key = &victim.entry.key;
+        let removed = disk.remove(key, Which::Any, exclusive)?;
+        let counter = match victim.expired {
+            true => &self.counters.evicted_expired,
+            false => &self.counters.evicted_size,
         };
-        for (key, expired) in victims {
-            let counter = match expired {
-                true => &self.counters.evicted_expired,
-                false => &self.counters.evicted_size,
-            };
-            match disk.remove(key, Which::Any, &exclusive) {
-                Ok(removed) => {
-                    counter.fetch_add(removed.into(), Ordering::Relaxed);
-                }
-                Err(error) => {
-                    tracing::warn!(target: "data_cache", %error, "entry_not_evicted");
-                    return;
-                }
-            }
-            self.take_out(key, None);
-        }
+        counter.fetch_add(removed.into(), Ordering::Relaxed);
+        self.take_out(key, None);
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::hit::Hit;
 use super::inner::Inner;
-use super::look_up::Overdue;
+use super::look_up::Limits;
 use crate::disk::{KeyLock, KeyTurn};
 use crate::key::Key;
 use crate::pool::Lent;
@@ -41,7 +41,13 @@ impl Inner {
     }
 
     /// Waits for other processes that compute this key, while `is_wanted`. Blocks.
-    pub(crate) fn take_turn(&self, key: &Key, is_wanted: impl Fn() -> bool, waits: Waits) -> Turn {
+    pub(crate) fn take_turn(
+        &self,
+        key: &Key,
+        limits: Limits,
+        is_wanted: impl Fn() -> bool,
+        waits: Waits,
+    ) -> Turn {
         let Some(disk) = self.readable_disk() else {
             return Turn::Compute(None);
         };
@@ -53,12 +59,12 @@ impl Inner {
                 match queue.try_turn() {
                     Ok(KeyTurn::Mine(lock)) => {
                         // the one before may have stored it between the lookup and now
-                        return match self.find_on_disk(key, Overdue::Remove) {
+                        return match self.find_on_disk(key, limits) {
                             Ok(hit) => Turn::Hit(hit),
                             Err(_) => Turn::Compute(Some(lock)),
                         };
                     }
-                    Ok(KeyTurn::Ended) => match self.find_on_disk(key, Overdue::Remove) {
+                    Ok(KeyTurn::Ended) => match self.find_on_disk(key, limits) {
                         Ok(hit) => return Turn::Hit(hit),
                         Err(_) => continue 'reopened,
                     },

@@ -1,5 +1,6 @@
 //! Writing, reading and removing one entry.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -28,6 +29,8 @@ pub(crate) struct Found {
 pub(crate) enum ReadProblem {
     Absent,
     Damaged,
+    /// It is larger than all that this process may keep: one that may keep more wrote it.
+    TooLarge,
     Io,
 }
 
@@ -163,6 +166,7 @@ impl Disk {
             let (metadata, inline) = found.map_err(|problem| match problem {
                 NoMetadata::Absent => ReadProblem::Absent,
                 NoMetadata::Damaged => ReadProblem::Damaged,
+                NoMetadata::Denied | NoMetadata::Unknown(_) => ReadProblem::Io,
             })?;
             if metadata.is_inline {
                 let data = intact(inline.into(), &metadata)?;
@@ -177,6 +181,7 @@ impl Disk {
         }
         match self.metadata(key) {
             Ok(_) => Err(ReadProblem::Damaged),
+            Err(NoMetadata::Denied | NoMetadata::Unknown(_)) => Err(ReadProblem::Io),
             Err(_) => Err(ReadProblem::Absent),
         }
     }
@@ -189,8 +194,11 @@ impl Disk {
         };
         let found = open_regular(&path).map_err(problem)?;
         let (file, length) = found.ok_or(ReadProblem::Damaged)?;
-        if length != metadata.data_len || length > self.max_entry_bytes {
+        if length != metadata.data_len {
             return Err(ReadProblem::Damaged);
+        }
+        if length > self.max_entry_bytes {
+            return Err(ReadProblem::TooLarge);
         }
         let length = usize::try_from(length).map_err(|_| ReadProblem::Damaged)?;
         let mut data = self.buffers.take(length);
@@ -205,8 +213,8 @@ impl Disk {
         }
     }
 
-    /// Removes an entry: metadata first, so that no reader is sent to data that is gone. One that is damaged is always
-    /// meant. Returns whether there was one.
+    /// Removes an entry: metadata first, so that no reader is sent to data that is gone. One that is damaged, or may not be
+    /// read, is always meant. Returns whether there was one.
     pub(crate) fn remove(
         &self,
         key: &Key,
@@ -216,13 +224,15 @@ impl Disk {
         let metadata = self.metadata(key);
         let is_meant = match (&metadata, which) {
             (Err(NoMetadata::Absent), _) => false,
-            (Err(NoMetadata::Damaged), _) | (_, Which::Any) => true,
+            (Err(NoMetadata::Damaged | NoMetadata::Denied), _) | (_, Which::Any) => true,
+            (Err(NoMetadata::Unknown(code)), _) => return Err(io::Error::from_raw_os_error(*code)),
             (Ok(metadata), Which::Id(id)) => metadata.entry_id == id,
             (Ok(metadata), Which::Before(count)) => metadata.generation < count,
         };
         if !is_meant {
             return Ok(false);
         }
+        self.failpoints.at(Step::RemovalBegun)?;
         // a full disk does not keep it from being removed
         let _ = journal::begin(exclusive);
         match fs::remove_file(self.metadata_path(key)) {
@@ -235,6 +245,22 @@ impl Disk {
             self.remove_data(&metadata);
         }
         Ok(true)
+    }
+}
+
+impl Disk {
+    /// Waits until the removal of these entries is on the disk, so that a power cut brings none of them back. Returns at once
+    /// unless files are durable.
+    pub(crate) fn sync_removed(&self, keys: &[Key]) -> io::Result<()> {
+        if !self.is_durable() || keys.is_empty() {
+            return Ok(());
+        }
+        self.failpoints.at(Step::Synced)?;
+        let paths: Vec<_> = keys.iter().map(|key| self.metadata_path(key)).collect();
+        let folders: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
+        folders
+            .into_iter()
+            .try_for_each(|folder| self.sync_folder(folder))
     }
 }
 

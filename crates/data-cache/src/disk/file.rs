@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Opens a regular file to read, and says how long it is; `None` where there is something else. A link is not followed.
 #[cfg(unix)]
-pub(super) fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
+pub(crate) fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
     use rustix::fs::{Mode, OFlags, open};
     use rustix::io::{Errno, retry_on_intr};
 
@@ -21,7 +21,7 @@ pub(super) fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
 }
 
 #[cfg(not(unix))]
-pub(super) fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
+pub(crate) fn open_regular(path: &Path) -> io::Result<Option<(File, u64)>> {
     match std::fs::symlink_metadata(path)?.is_file() {
         true => regular(File::open(path)?),
         false => Ok(None),
@@ -83,4 +83,21 @@ pub(super) fn fill(buffer: &mut Vec<u8>, file: &File) -> io::Result<()> {
 
     let left = buffer.capacity() - buffer.len();
     file.take(left as u64).read_to_end(buffer).map(drop)
+}
+
+/// Returns true if the file still has this name.
+#[cfg(unix)]
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let identity = |found: std::fs::Metadata| (found.dev(), found.ino());
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(file), Ok(named)) => identity(file) == identity(named),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
 }

@@ -210,7 +210,7 @@ impl Disk {
             bytes.extend(framed(&encode_put(&key, &entry), seed(&sheet))?);
         }
         let temporary = self.write_temporary(&bytes, || Ok(()))?;
-        // in between the name and the length do not fit, and nobody believes it
+        // until the sheet is written, its length is not that of the new file: readers do not trust the journal
         std::fs::rename(&temporary, self.journal_path())?;
         self.failpoints.at(Step::JournalRenamed)?;
         sheet.journal_len = bytes.len() as u64;

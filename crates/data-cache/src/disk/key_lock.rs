@@ -2,10 +2,10 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Disk;
-use super::file::open_shared;
+use super::file::{is_at, open_shared};
 use crate::key::Key;
 
 /// Held while a result is computed, until dropped; a process that dies lets go.
@@ -76,21 +76,4 @@ impl Drop for KeyLock {
         // before the lock goes with the file
         let _ = fs::remove_file(&self.path);
     }
-}
-
-/// Returns true if the file still has this name.
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-
-    let identity = |found: fs::Metadata| (found.dev(), found.ino());
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(file), Ok(named)) => identity(file) == identity(named),
-        _ => false,
-    }
-}
-
-#[cfg(not(unix))]
-fn is_at(_: &File, path: &Path) -> bool {
-    path.exists()
 }

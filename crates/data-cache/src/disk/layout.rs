@@ -199,6 +199,19 @@ impl Disk {
         }
     }
 
+    pub(super) fn is_durable(&self) -> bool {
+        self.durability == crate::config::Durability::Full
+    }
+
+    /// Waits until what was renamed in a folder, or removed from it, is on the disk.
+    pub(super) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        match fs::File::open(folder) {
+            Ok(folder) => self.sync(&folder),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Makes the directories anew, where somebody removed them.
     pub(super) fn repair(&self, key: &Key) -> io::Result<()> {
         prepare(&self.dir)?;

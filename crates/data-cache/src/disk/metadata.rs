@@ -1,5 +1,7 @@
 //! Metadata of an entry, as JSON beside its data.
 
+use std::io;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -65,6 +67,10 @@ struct Written {
 pub(crate) enum NoMetadata {
     Absent,
     Damaged,
+    /// Its file may not be opened, such as that of another user: it may be removed all the same.
+    Denied,
+    /// Its file cannot be opened now, such as by a process without a file descriptor left: the error of the system.
+    Unknown(i32),
 }
 
 impl Metadata {
@@ -139,7 +145,13 @@ impl Disk {
     /// The metadata, and the bytes that follow it: the data of a small entry, not checked yet.
     pub(super) fn metadata_and_inline(&self, key: &Key) -> Result<(Metadata, Vec<u8>), NoMetadata> {
         let path = self.metadata_path(key);
-        let found = open_regular(&path).map_err(|_| NoMetadata::Absent)?;
+        let found = open_regular(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => NoMetadata::Absent,
+            io::ErrorKind::PermissionDenied => NoMetadata::Denied,
+            _ => error
+                .raw_os_error()
+                .map_or(NoMetadata::Damaged, NoMetadata::Unknown),
+        })?;
         let (file, file_len) = found.ok_or(NoMetadata::Damaged)?;
         let length = match usize::try_from(file_len) {
             Ok(length) if length <= MAX_BYTES + MAX_INLINE_BYTES => length,

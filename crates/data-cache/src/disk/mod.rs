@@ -27,12 +27,15 @@ mod sweep;
 pub(crate) use codec::decode;
 pub(crate) use codec::{Decoded, Encoded, Format, encode};
 pub(crate) use entry::{Found, ReadProblem, Which};
+#[cfg(feature = "duckdb")]
+pub(crate) use file::open_regular;
 pub(crate) use journal::{Change, Listed, Tail, shared_tables};
 pub(crate) use key_lock::{KeyLock, KeyTurn};
 pub(crate) use layout::unique_id;
 use layout::unique_number;
 pub(crate) use metadata::{Metadata, NoMetadata};
 pub(crate) use orders::Order;
+use shared::CountFile;
 pub(crate) use shared::{Exclusive, Generation, Sheet};
 pub(crate) use sweep::FileEntry;
 
@@ -56,12 +59,13 @@ pub(crate) const LOCK_LIMIT: std::time::Duration = std::time::Duration::from_sec
 pub(crate) struct Disk {
     dir: PathBuf,
     durability: Durability,
-    /// A data file larger than this is not ours.
+    /// A data file larger than this is not read.
     max_entry_bytes: u64,
     failpoints: Failpoints,
     buffers: Buffers,
     schemas: Schemas,
     journal: Journal,
+    count_file: CountFile,
     #[cfg(feature = "testing")]
     max_inline_bytes: std::sync::atomic::AtomicUsize,
 }
@@ -85,6 +89,7 @@ impl Disk {
             buffers: Buffers::new(idle_bytes),
             schemas: Schemas::default(),
             journal: Journal::default(),
+            count_file: CountFile::default(),
             #[cfg(feature = "testing")]
             max_inline_bytes: MAX_INLINE_BYTES.into(),
         };

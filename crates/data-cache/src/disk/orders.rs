@@ -49,7 +49,7 @@ impl Disk {
         let sheet = exclusive.sheet()?;
         let before = sheet.generation;
         let mut orders = self.orders(before);
-        // one that was never counted is of a process that died, and its number is given anew
+        // a process died before it counted these: their numbers are used again
         orders.retain(|order| order.count <= before.count());
         let settled = orders.partition_point(|order| order.count <= sheet.settled);
         orders.drain(..settled.saturating_sub(KEPT));
@@ -66,7 +66,14 @@ impl Disk {
         let temporary = self.write_temporary(&text, || Ok(()))?;
         fs::rename(temporary, self.orders_path())?;
         self.failpoints.at(Step::OrderWritten)?;
-        Ok((before, exclusive.advance()?))
+        let now = exclusive.advance()?;
+        if self.is_durable() {
+            self.failpoints.at(Step::Synced)?;
+            // its order first: without it the count alone would put all out of reach
+            self.sync_folder(&self.dir)?;
+            exclusive.sync()?;
+        }
+        Ok((before, now))
     }
 
     /// The orders after one count up to that of `now`; `None` unless each of them is known.

@@ -3,10 +3,13 @@
 use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::Mutex;
+
 use super::Disk;
-use super::file::{open_regular, open_shared};
+use super::file::{is_at, open_regular, open_shared};
 use super::layout::unique_id;
 
 /// Bytes of the file.
@@ -31,7 +34,7 @@ impl Generation {
             .unwrap_or_default();
         Self {
             lineage: draw() << 64 | draw(),
-            // above the counts of entries that an earlier lineage left
+            // nanoseconds since 1970: above every count in entries of an earlier lineage
             count: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2),
         }
     }
@@ -104,6 +107,27 @@ impl Sheet {
     }
 }
 
+/// The file of the count as it was opened last. A process without a file descriptor left reads it still; it would forget its memory
+/// otherwise, at each look.
+#[derive(Default)]
+pub(super) struct CountFile(Mutex<Option<File>>);
+
+impl CountFile {
+    fn keep(&self, file: File) {
+        // elsewhere a file that is open keeps its directory from being removed
+        if cfg!(unix) {
+            *self.0.lock() = Some(file);
+        }
+    }
+
+    /// Reads it, if it is the file that has this name.
+    fn read_if_at(&self, path: &Path) -> Option<Sheet> {
+        let held = self.0.lock();
+        let file = held.as_ref().filter(|file| is_at(file, path))?;
+        read(file).ok().flatten()
+    }
+}
+
 /// Holds the directory for itself, among threads and processes, until dropped; a process that dies lets go.
 pub(crate) struct Exclusive {
     file: File,
@@ -161,9 +185,15 @@ impl Disk {
     }
 
     pub(crate) fn sheet(&self) -> Option<Sheet> {
-        match open_regular(&self.generation_path()) {
-            Ok(Some((file, _))) => read(&file).ok().flatten(),
-            Ok(None) | Err(_) => None,
+        let path = self.generation_path();
+        match open_regular(&path) {
+            Ok(Some((file, _))) => {
+                let sheet = read(&file).ok().flatten();
+                self.count_file.keep(file);
+                sheet
+            }
+            Ok(None) => None,
+            Err(_) => self.count_file.read_if_at(&path),
         }
     }
 }
@@ -194,6 +224,11 @@ impl Exclusive {
             self.write(next)?;
         }
         Ok(follows)
+    }
+
+    /// Waits until the count is on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
     }
 
     pub(super) fn write(&self, sheet: Sheet) -> io::Result<()> {

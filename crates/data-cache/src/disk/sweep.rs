@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::file::open_regular;
-use super::{Disk, Metadata};
+use super::{Disk, Metadata, NoMetadata};
 use crate::key::Key;
 
 /// Leftovers younger than this may belong to a living writer.
@@ -43,13 +44,20 @@ impl Disk {
         fs::read_dir(self.entries_dir()).is_ok_and(|mut folders| folders.next().is_none())
     }
 
-    /// The keys of which there is a metadata file.
-    pub(crate) fn keys(&self) -> Vec<Key> {
-        let names = self.files().filter_map(|path| {
+    /// The keys of which there is a metadata file, and an error unless all of the directory could be listed.
+    pub(crate) fn keys(&self) -> (Vec<Key>, io::Result<()>) {
+        let key = |path: PathBuf| {
             let name = path.file_name()?.to_str()?;
             Key::from_hex(name.strip_suffix(".json")?)
-        });
-        names.collect()
+        };
+        let (mut keys, mut listed) = (Vec::new(), Ok(()));
+        for path in self.files() {
+            match path {
+                Ok(path) => keys.extend(key(path)),
+                Err(error) => listed = listed.and(Err(error)),
+            }
+        }
+        (keys, listed)
     }
 
     /// Time of last use as far as files tell, in milliseconds since 1970.
@@ -65,19 +73,29 @@ impl Disk {
     }
 
     /// Iterates over the files of entries: all their names at once would take more memory than the index.
-    fn files(&self) -> impl Iterator<Item = PathBuf> {
-        let dirs = fs::read_dir(self.entries_dir())
-            .into_iter()
-            .flatten()
-            .flatten();
-        dirs.flat_map(|dir| fs::read_dir(dir.path()).into_iter().flatten().flatten())
-            .map(|entry| entry.path())
+    fn files(&self) -> impl Iterator<Item = io::Result<PathBuf>> {
+        paths_in(self.entries_dir()).flat_map(|dir| {
+            let (failed, dir) = match dir {
+                Ok(dir) => (None, Some(dir)),
+                Err(error) => (Some(Err(error)), None),
+            };
+            failed.into_iter().chain(dir.into_iter().flat_map(paths_in))
+        })
     }
 
-    /// The entries with their sizes, by name alone: no metadata is read.
-    pub(crate) fn entries(&self) -> Vec<FileEntry> {
+    /// The entries with their sizes, by name alone: no metadata is read. With them an error unless all of the directory could be
+    /// listed.
+    pub(crate) fn entries(&self) -> (Vec<FileEntry>, io::Result<()>) {
         let mut found: HashMap<Key, FileEntry> = HashMap::new();
+        let mut listed = Ok(());
         for path in self.files() {
+            let path = match path {
+                Ok(path) => path,
+                Err(error) => {
+                    listed = listed.and(Err(error));
+                    continue;
+                }
+            };
             let key = path
                 .file_name()
                 .and_then(|name| name.to_str())
@@ -93,7 +111,7 @@ impl Disk {
             entry.bytes += allocated(&file);
             entry.used = entry.used.max(modified_millis(&file));
         }
-        found.into_values().collect()
+        (found.into_values().collect(), listed)
     }
 
     /// Marks an entry as used for other processes, by the time of its data file.
@@ -111,7 +129,7 @@ impl Disk {
             .flatten()
             .flatten()
             .map(|entry| entry.path());
-        let data = self.files().filter(|path| self.is_orphan(path));
+        let data = self.files().flatten().filter(|path| self.is_orphan(path));
         for path in temporary.chain(data) {
             let old = fs::symlink_metadata(&path)
                 .and_then(|file| file.modified())
@@ -131,9 +149,27 @@ impl Disk {
         if rest == "json" {
             return false;
         }
-        let metadata = Key::from_hex(key).and_then(|key| self.metadata(&key).ok());
-        metadata.is_none_or(|metadata| metadata.is_inline || self.data_path(&metadata) != path)
+        match Key::from_hex(key).map(|key| self.metadata(&key)) {
+            Some(Ok(metadata)) => metadata.is_inline || self.data_path(&metadata) != path,
+            Some(Err(NoMetadata::Denied | NoMetadata::Unknown(_))) => false,
+            Some(Err(_)) | None => true,
+        }
     }
+}
+
+/// The paths in a folder; none if it is not there, or is no folder.
+fn paths_in(folder: PathBuf) -> impl Iterator<Item = io::Result<PathBuf>> {
+    use io::ErrorKind::{NotADirectory, NotFound};
+
+    let (paths, failed) = match fs::read_dir(folder) {
+        Ok(paths) => (Some(paths), None),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => (None, None),
+        Err(error) => (None, Some(Err(error))),
+    };
+    let paths = paths.into_iter().flatten();
+    failed
+        .into_iter()
+        .chain(paths.map(|entry| entry.map(|entry| entry.path())))
 }
 
 /// Bytes of the blocks that a file takes.

@@ -51,7 +51,7 @@ fn watch<I: Eq + Hash, T>(shared: &Weak<Shared<I, T>>) {
             let mut waiting = open.values().flat_map(|flight| &flight.waiters);
             is_idle = waiting.all(|seat| seat.number == 0);
             if is_idle {
-                // under the lock: who joins after it starts another thread
+                // under the lock, so that the next waiter starts another thread
                 shared.is_watched.store(false, Ordering::Release);
             }
         }

@@ -181,18 +181,9 @@ impl Client {
         credential: &Credential,
     ) -> Result<Option<Bytes>, Fault> {
         let request = self.request(stream::iter(messages), credential)?;
-        let mut answers = self
-            .service()
-            .do_put(request)
-            .await
-            .map_err(Fault::of_call)?
-            .into_inner();
-        let mut first = None;
-        // to the end: an error may be the last of it
-        while let Some(answer) = answers.message().await.map_err(Fault::of_call)? {
-            first.get_or_insert(answer.app_metadata);
-        }
-        Ok(first)
+        let answers = self.service().do_put(request).await;
+        let answers = answers.map_err(Fault::of_call)?.into_inner();
+        first(answers, |answer| answer.app_metadata).await
     }
 
     /// Has something done, and returns the first answer's bytes.
@@ -203,17 +194,9 @@ impl Client {
         credential: &Credential,
     ) -> Result<Option<Bytes>, Fault> {
         let request = self.request(Action::new(kind, body), credential)?;
-        let mut answers = self
-            .service()
-            .do_action(request)
-            .await
-            .map_err(Fault::of_call)?
-            .into_inner();
-        let mut first = None;
-        while let Some(answer) = answers.message().await.map_err(Fault::of_call)? {
-            first.get_or_insert(answer.body);
-        }
-        Ok(first)
+        let answers = self.service().do_action(request).await;
+        let answers = answers.map_err(Fault::of_call)?.into_inner();
+        first(answers, |answer| answer.body).await
     }
 
     /// Asks the server to stop working on a result.
@@ -253,6 +236,18 @@ impl Client {
         }
         Ok(request)
     }
+}
+
+/// Returns the bytes of the first answer, and reads all of them: an error may be the last one.
+async fn first<T>(
+    mut answers: Streaming<T>,
+    bytes: impl Fn(T) -> Bytes,
+) -> Result<Option<Bytes>, Fault> {
+    let mut first = None;
+    while let Some(answer) = answers.message().await.map_err(Fault::of_call)? {
+        first.get_or_insert(bytes(answer));
+    }
+    Ok(first)
 }
 
 fn channel_to(address: &Address, config: &FlightSqlConfig) -> Result<Channel, Error> {

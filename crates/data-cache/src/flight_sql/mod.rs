@@ -116,7 +116,7 @@ impl FlightSql {
     ///
     /// # Errors
     ///
-    /// The server's error; also for statements that are no queries.
+    /// Fails with the server's error, and for statements that are no queries.
     pub fn query(&self, sql: &str, params: &Params) -> Result<Vec<RecordBatch>, Error> {
         self.check(sql)?;
         self.run(sql, params, &Cancel::default())

@@ -46,7 +46,7 @@ pub(super) async fn read(
         let counted = counted(data, received.clone(), limit);
         let mut rows = FlightRecordBatchStream::new_from_flight_data(counted);
         while let Some(batch) = rows.next().await {
-            let batch = batch.map_err(|error| told_too_large(error, limit))?;
+            let batch = batch.map_err(|error| fault_of_message(error, limit))?;
             decoded += memory_of(&batch);
             if decoded > limit {
                 return Err(too_large(limit));
@@ -129,7 +129,7 @@ fn too_large(limit: usize) -> Fault {
 }
 
 /// A single message beyond the limit is refused by its length, before it is read.
-fn told_too_large(error: FlightError, limit: usize) -> Fault {
+fn fault_of_message(error: FlightError, limit: usize) -> Fault {
     match &error {
         FlightError::Tonic(status)
             if status.code() == Code::OutOfRange

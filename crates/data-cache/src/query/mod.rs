@@ -16,7 +16,7 @@ use arrow::array::RecordBatch;
 use parking_lot::Mutex;
 
 use self::prepared::Prepared;
-use crate::cache::{Cache, Overdue};
+use crate::cache::{Cache, IsUnchanged, Limits};
 use crate::cancel::Cancel;
 use crate::engine::{QueryEngine, State};
 use crate::error::Error;
@@ -33,9 +33,9 @@ use crate::stats::{Bypass, Miss};
 const MAX_WAIT: Duration = Duration::from_secs(600);
 
 type Answer = Result<QueryResult, Error>;
-/// The key, the invalidations of this process, since who asks after one does not get an answer from before, and the
-/// seconds for which a stale answer is taken.
-type FlightId = (Key, u64, u64);
+/// The key, the invalidations of this process and the changes of the engine, since who asks after one does not get an answer
+/// from before, and the age up to which an answer is taken.
+type FlightId = (Key, u64, u64, Limits);
 
 /// An engine that is asked through a [`Cache`] where it may.
 pub struct CachedEngine<E> {
@@ -64,7 +64,7 @@ impl<E: QueryEngine> CachedEngine<E> {
         }
     }
 
-    /// Asks; equal questions at the same time run once.
+    /// Asks; equal questions with the same time to live that are asked at one time run once.
     pub fn query(&self, sql: impl Into<String>, params: Params) -> Query<E> {
         Query {
             target: self.clone(),
@@ -85,6 +85,12 @@ impl<E: QueryEngine> CachedEngine<E> {
     /// The engine behind.
     pub fn engine(&self) -> &E {
         &self.engine
+    }
+
+    /// Says later if the engine's count of changes is still this one.
+    pub(crate) fn is_unchanged_since(&self, changes: u64) -> IsUnchanged {
+        let engine = self.engine.clone();
+        Arc::new(move || engine.changes() == changes)
     }
 }
 
@@ -108,10 +114,12 @@ enum Route<E> {
 }
 
 impl<E: QueryEngine> Query<E> {
-    /// Sets how long the result may be reused, in whole seconds, instead of what `cache.yaml` says; implies
-    /// [`keep`](Self::keep).
+    /// Sets how long the result may be reused, in whole seconds, a part of one counted as one, instead of what `cache.yaml` says;
+    /// implies [`keep`](Self::keep). A result that another query keeps for longer is computed anew once it is older than this,
+    /// and kept for as long as before. Zero takes no result, keeps none, and leaves that of others where it is.
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = Some(ttl.as_secs());
+        let begun = u64::from(ttl.subsec_nanos() > 0);
+        self.ttl = Some(ttl.as_secs().saturating_add(begun));
         self.keep()
     }
 
@@ -139,7 +147,7 @@ impl<E: QueryEngine> Query<E> {
     ///
     /// # Errors
     ///
-    /// The engine's error; also for statements that are no queries.
+    /// Fails with the engine's error, and for statements that are no queries.
     pub fn blocking(self) -> Result<QueryResult, Error> {
         let (sender, receiver) = mpsc::sync_channel(1);
         let started = self.start(move |answer| {
@@ -207,6 +215,7 @@ impl<E: QueryEngine> Query<E> {
     fn choose(self, normal: String) -> Route<E> {
         let (start, clock) = (SystemTime::now(), Instant::now());
         let inner = self.target.cache.inner().clone();
+        let changes = self.target.engine.changes();
         let state = match self.target.engine.state(&normal) {
             Err(Bypass::Unclassified) if self.ttl.is_some() => {
                 self.target.engine.state_if_asked(&normal)
@@ -233,13 +242,14 @@ impl<E: QueryEngine> Query<E> {
             normal,
             key,
             state,
+            changes,
             is_permitted,
             missed: Miss::Absent,
             start,
             clock,
         };
-        let overdue = prepared.query.overdue();
-        match inner.find_in_memory(&key, overdue) {
+        let limits = prepared.query.limits();
+        match inner.find_in_memory(&key, limits) {
             Ok(hit) if hit.is_stale() => {
                 let answer = prepared.answer_with(hit);
                 Box::new(prepared).revalidate();
@@ -260,11 +270,17 @@ impl<E: QueryEngine> Query<E> {
         }
     }
 
-    fn overdue(&self) -> Overdue {
-        match self.stale_while {
-            0 => Overdue::Remove,
-            seconds => Overdue::ServeFor(seconds),
+    /// The age up to which an answer is taken.
+    fn limits(&self) -> Limits {
+        Limits {
+            overdue: self.stale_while,
+            ..self.fresh()
         }
+    }
+
+    /// The same for an answer whose time is not over.
+    fn fresh(&self) -> Limits {
+        self.ttl.map_or(Limits::OF_ENTRY, Limits::within)
     }
 
     /// The operator configured a time for what would not be kept, in a pattern that spells out what it follows from: the

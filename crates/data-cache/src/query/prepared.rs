@@ -23,6 +23,8 @@ pub(super) struct Prepared<E> {
     pub(super) normal: String,
     pub(super) key: Key,
     pub(super) state: State,
+    /// The engine's count of changes before that.
+    pub(super) changes: u64,
     /// The operator permits to keep what may differ from one moment to the next.
     pub(super) is_permitted: bool,
     /// Reason why memory had no answer.
@@ -53,7 +55,12 @@ impl<E: QueryEngine> Prepared<E> {
     pub(super) fn start(self: Box<Self>, landed: u64, waiter: Waiter<Answer>) -> WaitGuard {
         let inner = self.query.target.cache.inner().clone();
         let flights = self.query.target.flights.clone();
-        let id = (self.key, inner.own_generation(), self.query.stale_while);
+        let id = (
+            self.key,
+            inner.own_generation(),
+            self.changes,
+            self.query.limits(),
+        );
         let joined = flights.join_as(id, false, Err(lost()), |waits| match waits {
             true => counted(inner.await_another(), waiter),
             false => waiter,
@@ -74,10 +81,10 @@ impl<E: QueryEngine> Prepared<E> {
     fn look_up(self: Box<Self>, leader: Leader<FlightId, Answer>, is_stale: bool) {
         let inner = self.query.target.cache.inner().clone();
         let stamp = inner.stamp();
-        let overdue = self.query.overdue();
+        let limits = self.query.limits();
         let found = match is_stale {
-            true => inner.find_within(&self.key, overdue),
-            false => inner.find_on_disk(&self.key, overdue),
+            true => inner.find_within(&self.key, limits),
+            false => inner.find_on_disk(&self.key, limits),
         };
         match found {
             Ok(hit) => {
@@ -105,15 +112,16 @@ impl<E: QueryEngine> Prepared<E> {
     /// Computes anew in the background what was served though its time was over.
     pub(super) fn revalidate(self: Box<Self>) {
         let inner = self.query.target.cache.inner().clone();
-        inner.revalidate(self.key, move |duty| {
-            // a seat that is given up when the answer is there
+        let fresh = self.query.fresh();
+        inner.revalidate(self.key, fresh.ttl, move |duty| {
+            // the place in the flight, given up once the answer is there
             let seat = Arc::new(Mutex::new(None));
             let taken = seat.clone();
             let waiter = Box::new(move |_| drop(taken.lock().take()));
             let inner = self.query.target.cache.inner().clone();
             let flights = self.query.target.flights.clone();
             let stamp = inner.stamp();
-            let id = (self.key, inner.own_generation(), 0);
+            let id = (self.key, inner.own_generation(), self.changes, fresh);
             if let Joined::Leader(leader, ticket) = flights.join(id, false, Err(lost()), waiter) {
                 *seat.lock() = Some(ticket);
                 let led = leader.led().clone();
@@ -132,7 +140,7 @@ impl<E: QueryEngine> Prepared<E> {
     ) {
         let inner = self.query.target.cache.inner().clone();
         let is_wanted = || !leader.cancel().is_cancelled();
-        match inner.take_turn(&self.key, is_wanted, Waits::Worker) {
+        match inner.take_turn(&self.key, self.query.fresh(), is_wanted, Waits::Worker) {
             Turn::Hit(hit) => leader.land(&Ok(self.answer_with(hit))),
             Turn::Compute(lock) => {
                 let is_in_file = match self.join_shared(stamp, &is_wanted) {
@@ -189,6 +197,7 @@ impl<E: QueryEngine> Prepared<E> {
             profile,
         );
         if let Ok(result) = &answer
+            && self.query.ttl != Some(0)
             && self.is_unchanged()
         {
             let digest = result.digest.clone().unwrap_or_default();
@@ -205,7 +214,7 @@ impl<E: QueryEngine> Prepared<E> {
                     tracing::warn!(target: "data_cache", %error, "result_not_cached");
                 }
             }
-            // of the same content before and after the run, or it is nobody's
+            // shared only if the content was the same before and after the run
             if let Some(shared_key) = shared_key
                 && self.shared_key() == Some(shared_key)
             {
@@ -295,6 +304,9 @@ impl<E: QueryEngine> Prepared<E> {
 
     /// Returns `true` if nobody wrote while the query ran.
     fn is_unchanged(&self) -> bool {
+        if self.query.target.engine.changes() != self.changes {
+            return false;
+        }
         if self.is_permitted {
             let now = self.query.permitted(&self.normal, Bypass::Nondeterministic);
             return now.as_ref() == Some(&self.state);

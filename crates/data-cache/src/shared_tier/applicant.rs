@@ -13,7 +13,7 @@ use super::question::Question;
 use super::random::random_hex;
 use super::stats::count;
 use super::store::{Operation, Seen, Tag};
-use super::tier::{Asked, READ_LIMIT, SharedTier, Unanswered};
+use super::tier::{Asked, SharedTier, Unanswered};
 use crate::key::Key;
 use crate::pool::Lent;
 
@@ -162,14 +162,17 @@ impl<'a> Applicant<'a> {
             .tier
             .call(self.answered_by(), Operation::Look, move |store| {
                 store.look(&name, known.as_ref())
-            })?;
+            });
+        let Ok(seen) = seen else {
+            return self.last_answer();
+        };
         Ok(match seen {
             Seen::Absent => Looked::Absent,
             Seen::Same => Looked::Others,
             Seen::Found(note, tag) if is_of(&note, &self.owner) => Looked::Mine(tag),
             Seen::Found(note, tag) => {
                 if self.asked.take().is_some() {
-                    // it is given back if it comes yet, and must not look like the next one
+                    // a write under way that still succeeds is given back, so it must not look like the next request's
                     self.owner = random_hex();
                 }
                 let since = self.tier.now();
@@ -186,10 +189,19 @@ impl<'a> Applicant<'a> {
         })
     }
 
+    /// Takes the answer to the lease that came while a look was not answered. If none came in time, the write failed as well.
+    fn last_answer(&mut self) -> Result<Looked, Unanswered> {
+        let asked = self.asked.take().ok_or(Unanswered)?;
+        match asked.answer_within(self.tier, Duration::ZERO)? {
+            Some(Some(tag)) => Ok(Looked::Mine(tag)),
+            Some(None) | None => Err(Unanswered),
+        }
+    }
+
     /// Moment by which the store has to answer.
     pub(super) fn answered_by(&self) -> Instant {
         self.answered_by
-            .unwrap_or_else(|| Instant::now() + READ_LIMIT)
+            .unwrap_or_else(|| Instant::now() + self.tier.patience)
     }
 
     /// Sleeps for longer each time, and not as long as others do. Returns `false` if too many wait.

@@ -15,6 +15,8 @@ const MIN_COMPUTE: Duration = Duration::from_millis(200);
 const LEASE: Duration = Duration::from_secs(5);
 /// Interval between two looks at the epoch.
 const POLL: Duration = Duration::from_secs(2);
+/// A lookup waits no longer for the store.
+const PATIENCE: Duration = Duration::from_secs(2);
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 const LONGEST_LEASE: Duration = Duration::from_secs(60);
 
@@ -37,6 +39,7 @@ pub struct SharedConfig {
     pub(super) lease: Duration,
     pub(super) is_computed_shared: bool,
     pub(super) poll: Duration,
+    pub(super) patience: Duration,
     key: Option<Vec<u8>>,
     is_unauthenticated: bool,
 }
@@ -55,6 +58,7 @@ impl SharedConfig {
             lease: LEASE,
             is_computed_shared: false,
             poll: POLL,
+            patience: PATIENCE,
             key: None,
             is_unauthenticated: false,
         }
@@ -135,6 +139,16 @@ impl SharedConfig {
     #[must_use]
     pub fn poll(mut self, interval: Duration) -> Self {
         self.poll = interval;
+        self
+    }
+
+    /// Sets how long a lookup waits for the bucket, and the time of each try in proportion, so that a busy machine decides nothing
+    /// in a test.
+    #[cfg(feature = "testing")]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn patience(mut self, limit: Duration) -> Self {
+        self.patience = limit;
         self
     }
 

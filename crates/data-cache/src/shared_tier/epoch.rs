@@ -16,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::random::random_hex;
 use super::store::{Failure, Operation, Seen, Store, Tag};
-use super::tier::{READ_LIMIT, SharedTier, Unanswered};
+use super::tier::{SharedTier, Unanswered};
 use crate::error::Error;
 
 /// A look that is older tells nothing.
@@ -144,10 +144,10 @@ impl State {
 }
 
 impl Epochs {
-    /// The state of things; waits for the first look, at most 2 s.
-    pub(super) fn standing(&self, now: Instant) -> Standing {
+    /// The state of things; waits for the first look, as long as a lookup may.
+    pub(super) fn standing(&self, now: Instant, patience: Duration) -> Standing {
         let mut state = self.state.lock();
-        let deadline = Instant::now() + READ_LIMIT;
+        let deadline = Instant::now() + patience;
         while !state.has_looked {
             if self.looked.wait_until(&mut state, deadline).timed_out() {
                 break;
@@ -227,7 +227,7 @@ pub(super) fn follow(tier: &Arc<SharedTier>, interval: Duration) {
 impl SharedTier {
     /// One look. The thread has nothing else to do, so that the store is asked though it failed a moment ago.
     fn look_at_epoch(self: &Arc<Self>) {
-        let is_conditional = self.is_conditional(Instant::now() + READ_LIMIT);
+        let is_conditional = self.is_conditional(Instant::now() + self.patience);
         if let Some(is_heeded) = is_conditional {
             self.epochs.state.lock().judge(is_heeded);
         }
@@ -257,7 +257,7 @@ impl SharedTier {
             Seen::Absent => self.begin(None, at)?,
             Seen::Found(note, tag) => match self.open_epoch(&note) {
                 None => self.refuse_epoch(),
-                // an older copy of the bucket
+                // somebody put an older copy of the bucket in place
                 Some(found) if self.epochs.went_back(&found) => self.begin(Some(&tag), at)?,
                 Some(found) => self.epochs.see(found, tag, at),
             },
@@ -300,7 +300,7 @@ impl SharedTier {
         }
         let tier = self.clone();
         let bumped = self.call(
-            Instant::now() + READ_LIMIT,
+            Instant::now() + self.patience,
             Operation::Epoch,
             move |store| tier.write_bump(store),
         );
@@ -379,13 +379,25 @@ mod tests {
             ..Epochs::default()
         };
         epochs.state.lock().judge(true);
-        assert!(matches!(epochs.standing(now), Standing::Epoch(_)));
+        assert!(matches!(
+            epochs.standing(now, Duration::ZERO),
+            Standing::Epoch(_)
+        ));
         epochs.state.lock().judge(false);
-        assert!(matches!(epochs.standing(now), Standing::Local));
+        assert!(matches!(
+            epochs.standing(now, Duration::ZERO),
+            Standing::Local
+        ));
         epochs.state.lock().judge(true);
-        assert!(matches!(epochs.standing(now), Standing::Unknown));
+        assert!(matches!(
+            epochs.standing(now, Duration::ZERO),
+            Standing::Unknown
+        ));
         epochs.pay(Epoch::first(), Tag("b".to_owned()), now, epochs.owed());
         epochs.state.lock().judge(true);
-        assert!(matches!(epochs.standing(now), Standing::Epoch(_)));
+        assert!(matches!(
+            epochs.standing(now, Duration::ZERO),
+            Standing::Epoch(_)
+        ));
     }
 }

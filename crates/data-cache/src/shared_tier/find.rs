@@ -10,7 +10,7 @@ use super::lease::Lease;
 use super::question::{Offer, Question};
 use super::stats::count;
 use super::store::Operation;
-use super::tier::{READ_LIMIT, SharedTier, Unanswered};
+use super::tier::{SharedTier, Unanswered};
 use crate::disk::decode;
 use crate::key::Key;
 
@@ -62,7 +62,7 @@ impl SharedTier {
             count(&self.counters.skipped);
             return None;
         }
-        let by = Instant::now() + READ_LIMIT;
+        let by = Instant::now() + self.patience;
         let found = self
             .find(question, by, Look::First)
             .unwrap_or_else(|Unanswered| None);
@@ -75,7 +75,7 @@ impl SharedTier {
 
     fn find_or_lease(self: &Arc<Self>, question: &Question<'_>) -> Joined {
         let start = Instant::now();
-        let (deadline, answered_by) = (start + MAX_WAIT, start + READ_LIMIT);
+        let (deadline, answered_by) = (start + MAX_WAIT, start + self.patience);
         match self.find(question, answered_by, Look::First) {
             Ok(Some(offer)) => return Joined::Found(offer),
             Ok(None) if self.may_lease(answered_by) => {}

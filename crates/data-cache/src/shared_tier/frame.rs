@@ -63,13 +63,7 @@ impl Seal {
 
     fn of(&self, key: &Key, frame: &[u8]) -> [u8; SEAL] {
         match self {
-            Self::Keyed(mac) => {
-                let mut mac = mac.clone();
-                mac.update(LABEL);
-                mac.update(key.bytes());
-                mac.update(frame);
-                mac.finalize().into_bytes().into()
-            }
+            Self::Keyed(mac) => mac_of(mac, key, frame).finalize().into_bytes().into(),
             Self::Unkeyed => {
                 let mut digest = Sha256::new_with_prefix(LABEL);
                 digest.update(key.bytes());
@@ -82,13 +76,7 @@ impl Seal {
     fn is_of(&self, seal: &[u8], key: &Key, frame: &[u8]) -> bool {
         match self {
             // in constant time
-            Self::Keyed(mac) => {
-                let mut mac = mac.clone();
-                mac.update(LABEL);
-                mac.update(key.bytes());
-                mac.update(frame);
-                mac.verify_slice(seal).is_ok()
-            }
+            Self::Keyed(mac) => mac_of(mac, key, frame).verify_slice(seal).is_ok(),
             Self::Unkeyed => self.of(key, frame) == seal,
         }
     }
@@ -136,6 +124,14 @@ impl Seal {
         let head = serde_json::from_slice(frame.get(HEAD..payload_at)?).ok()?;
         Some((head, object.slice(payload_at..payload_end)))
     }
+}
+
+fn mac_of(mac: &Hmac<Sha256>, key: &Key, frame: &[u8]) -> Hmac<Sha256> {
+    let mut mac = mac.clone();
+    mac.update(LABEL);
+    mac.update(key.bytes());
+    mac.update(frame);
+    mac
 }
 
 #[cfg(test)]

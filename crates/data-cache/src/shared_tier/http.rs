@@ -16,10 +16,10 @@ use object_store::client::{
 
 use super::store::MAX_OBJECT_BYTES;
 
-/// Time for the head of an answer to a read: two tries fit into the limit of a lookup.
-const READ: Duration = Duration::from_millis(900);
-/// Time for the whole of a try to write.
-const WRITE: Duration = Duration::from_secs(5);
+/// Part of the limit of a lookup in which the head of an answer to a read is there, 900 ms: two tries fit into it.
+const READ: f64 = 0.45;
+/// Time for the whole of a try to write, as a multiple of it: 5 s.
+const WRITE: f64 = 2.5;
 /// Bytes of an object from which on its time is up to the network between, and says nothing about the store.
 const LARGE: u64 = 1 << 20;
 
@@ -42,8 +42,9 @@ pub(super) fn is_too_large(error: &(dyn Error + 'static)) -> bool {
         .any(|error| error.is::<TooLarge>())
 }
 
+/// Makes clients for a store that a lookup waits for this long.
 #[derive(Debug)]
-pub(super) struct Connector;
+pub(super) struct Connector(pub(super) Duration);
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
@@ -52,13 +53,21 @@ impl HttpConnector for Connector {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .build();
-        Ok(HttpClient::new(Client(config.into())))
+        Ok(HttpClient::new(Client {
+            agent: config.into(),
+            read: self.0.mul_f64(READ),
+            write: self.0.mul_f64(WRITE),
+        }))
     }
 }
 
 /// Blocks: it runs on threads of the tier, each with a runtime that has nothing else to do.
 #[derive(Debug)]
-struct Client(ureq::Agent);
+struct Client {
+    agent: ureq::Agent,
+    read: Duration,
+    write: Duration,
+}
 
 #[async_trait]
 impl HttpService for Client {
@@ -68,18 +77,18 @@ impl HttpService for Client {
         let sent = body.len() as u64;
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         let request = self
-            .0
+            .agent
             .configure_request(http::Request::from_parts(parts, &body[..]));
         let request = match is_read {
             true => request
-                .timeout_resolve(Some(READ))
-                .timeout_connect(Some(READ))
-                .timeout_recv_response(Some(READ))
-                .timeout_global(Some(2 * READ)),
-            false => request.timeout_global(Some(WRITE)),
+                .timeout_resolve(Some(self.read))
+                .timeout_connect(Some(self.read))
+                .timeout_recv_response(Some(self.read))
+                .timeout_global(Some(2 * self.read)),
+            false => request.timeout_global(Some(self.write)),
         };
         let answer = self
-            .0
+            .agent
             .run(request.build())
             .map_err(|error| failure(error, sent))?;
         let (parts, mut body) = answer.into_parts();

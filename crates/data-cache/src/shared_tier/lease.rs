@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::stats::count;
 use super::store::{Operation, Seen, Tag};
-use super::tier::{Asked, READ_LIMIT, SharedTier, Unanswered};
+use super::tier::{Asked, SharedTier, Unanswered};
 
 /// Changes within the time of a lease.
 const BEATS: u32 = 3;
@@ -90,13 +90,13 @@ fn keep(tier: &Arc<SharedTier>, held: &Held, mut tag: Tag) {
         }
         let (name, owner, known) = (held.name.clone(), held.owner.clone(), tag.clone());
         let renewed = tier.call(
-            Instant::now() + READ_LIMIT,
+            Instant::now() + tier.patience,
             Operation::Lease,
             move |store| {
                 if let Some(tag) = store.write_if(&name, note(&owner, beat), Some(&known))? {
                     return Ok(Some(tag));
                 }
-                // the answer to the first try was lost, or the lease is
+                // either the answer to the first try was lost, or the lease is
                 Ok(match store.look(&name, None)? {
                     Seen::Found(note, tag) if is_of(&note, &owner) => Some(tag),
                     _ => None,
@@ -111,7 +111,7 @@ fn keep(tier: &Arc<SharedTier>, held: &Held, mut tag: Tag) {
                 tracing::debug!(target: "data_cache", name, effect = "another machine computes it too", "shared_lease_lost");
                 return;
             }
-            // it may be the holder's still, at the next beat
+            // the lease may still be ours: the next beat asks again
             Err(Unanswered) => {}
         }
     }

@@ -34,7 +34,7 @@ impl S3 {
     pub(super) fn new(config: &SharedConfig) -> Result<Self, Error> {
         let mut builder = AmazonS3Builder::from_env()
             .with_bucket_name(&config.bucket)
-            .with_http_connector(Connector)
+            .with_http_connector(Connector(config.patience))
             .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true")
             .with_retry(RetryConfig {
                 backoff: BackoffConfig {
@@ -43,7 +43,7 @@ impl S3 {
                     base: 2.0,
                 },
                 max_retries: 1,
-                retry_timeout: Duration::from_secs(10),
+                retry_timeout: 5 * config.patience,
             });
         if let Some(endpoint) = &config.endpoint {
             builder = builder

@@ -23,9 +23,6 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::pool::Pool;
 
-/// A lookup waits no longer for the store.
-pub(super) const READ_LIMIT: Duration = Duration::from_secs(2);
-
 pub(crate) struct SharedTier {
     pub(super) store: Box<dyn Store>,
     pub(super) seal: Seal,
@@ -35,6 +32,8 @@ pub(crate) struct SharedTier {
     pub(super) replacing: Mutex<HashMap<Key, Option<Replacement>>>,
     pub(super) min_compute: Duration,
     pub(super) lease: Duration,
+    /// A lookup waits no longer for the store: 2 s.
+    pub(super) patience: Duration,
     pub(super) codec: Codec,
     ticks: Ticks,
     breaker: Breaker,
@@ -90,6 +89,7 @@ impl SharedTier {
             store: Box::new(S3::new(config)?),
             min_compute: config.min_compute,
             lease: config.lease,
+            patience: config.patience,
             codec,
             ticks: Ticks::default(),
             breaker: Breaker::default(),
@@ -125,7 +125,7 @@ impl SharedTier {
     /// Use of results without a content id; waits for the first look at the epoch, at most 2 s.
     pub(crate) fn standing(&self) -> Standing {
         match self.is_computed_shared {
-            true => self.epochs.standing(self.now()),
+            true => self.epochs.standing(self.now(), self.patience),
             false => Standing::Local,
         }
     }

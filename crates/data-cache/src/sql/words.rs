@@ -54,7 +54,17 @@ impl Words {
 /// wherever it stands as a word: what is a literal or a comment to one may be none to another.
 pub(crate) fn could_name(text: &str, name: &str) -> bool {
     Words::of(text).map_or(true, |words| words.could_name(name))
-        || (!is_portable(text) && stands_in(&text.to_lowercase(), name))
+        || (!is_portable(text) && stands_in(&lower_case(text), &lower_case(name)))
+}
+
+/// The text in lower case, with one letter for a sigma: `str::to_lowercase` has two, by what stands around it, so that a part of a
+/// text would not be found in it.
+pub(crate) fn lower_case(text: &str) -> String {
+    let lower = text.to_lowercase();
+    match lower.is_ascii() {
+        true => lower,
+        false => lower.replace('ς', "σ"),
+    }
 }
 
 /// Returns `true` if the name stands in the text as a word of its own.

@@ -140,6 +140,9 @@ impl Catalog {
         for part in &closure {
             self.check(part, definitions, &mut refusal)?;
         }
+        if follows_from_current_offset(&closure, definitions) {
+            refusal.add(Bypass::Nondeterministic, "current_time");
+        }
         let named = closure.iter().flat_map(|part| &part.tables);
         let tables = named
             .map(|table| &table.name)
@@ -278,6 +281,16 @@ impl Catalog {
         let is_subquery = is_unqualified && is_plain && names.subqueries.contains(name);
         (!is_subquery).then_some(Bypass::Outside)
     }
+}
+
+/// Returns `true` if a statement with these parts may ask for the offset from UTC that a zone has today: it names a type of
+/// TIMETZ, or reads a table whose definition does. A column of one is compared with texts, and a computed one is cast, by way
+/// of that offset, without a word of it in the statement.
+fn follows_from_current_offset(closure: &[Names], definitions: &Definitions) -> bool {
+    let mut types = closure.iter().flat_map(|part| &part.types);
+    let mut tables = closure.iter().flat_map(|part| &part.tables);
+    types.any(|name| definitions.is_zoned_time(name))
+        || tables.any(|table| definitions.has_zoned_times(&table.name))
 }
 
 /// Reason for a text of which there is no tree.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use duckdb::Connection;
 
-use crate::sql::{Lexer, Token, Words};
+use crate::sql::{Lexer, Token, Words, stands_in};
 
 /// The definitions of one moment, by lower-case name without schema.
 #[derive(Default)]
@@ -17,9 +17,15 @@ pub(super) struct Definitions {
     selects: HashMap<(Kind, String), Vec<Text>>,
     /// Calls in computed columns.
     computed: HashMap<String, Vec<String>>,
+    /// Names of TIMETZ, those of users included, and the tables whose definition has one of them.
+    zoned_times: HashSet<String>,
+    with_zoned_times: HashSet<String>,
     /// Something holds for the connection that was asked alone.
     holds_temporary: bool,
 }
+
+/// The type of a time of day whose offset from UTC may be that of the current date.
+const ZONED_TIME: &str = "time with time zone";
 
 /// Place in which a name stands for a definition: `histogram` is an aggregate, and a macro that stands for a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,16 +48,23 @@ impl Definitions {
                     database_name = 'temp' AND NOT internal FROM duckdb_functions() \
                     WHERE function_type IN ('macro', 'table_macro') \
                     UNION ALL SELECT 'sequence', sequence_name, '', temporary FROM duckdb_sequences() \
-                    UNION ALL SELECT 'type', type_name, '', database_name = 'temp' AND NOT internal FROM duckdb_types()";
+                    UNION ALL SELECT 'type', type_name, logical_type, database_name = 'temp' AND NOT internal FROM duckdb_types()";
         let mut statement = connection.prepare(made)?;
         let mut rows = statement.query([])?;
+        let mut tables = Vec::new();
         while let Some(row) = rows.next()? {
             let (kind, name, text): (String, String, String) =
                 (row.get(0)?, row.get(1)?, row.get(2)?);
             found.holds_temporary |= row.get::<_, bool>(3)?;
             // like the names of a tree: the engine's lower() may differ beyond ASCII
-            found.add(&kind, name.to_lowercase(), text);
+            let name = name.to_lowercase();
+            if kind == "table" {
+                tables.push((name.clone(), text.to_lowercase()));
+            }
+            found.add(&kind, name, text);
         }
+        tables.retain(|(_, text)| found.zoned_times.iter().any(|name| stands_in(text, name)));
+        found.with_zoned_times = tables.into_iter().map(|(name, _)| name).collect();
         Ok(found)
     }
 
@@ -70,7 +83,13 @@ impl Definitions {
                 self.views.insert(name.clone());
                 (Kind::View, select_of_view(&text).map(str::to_owned))
             }
-            "sequence" | "type" => return,
+            "type" => {
+                if text.eq_ignore_ascii_case(ZONED_TIME) {
+                    self.zoned_times.insert(name);
+                }
+                return;
+            }
+            "sequence" => return,
             "macro" => (Kind::Macro, Some(format!("SELECT {text}"))),
             _ => (Kind::TableMacro, Some(text)),
         };
@@ -97,6 +116,16 @@ impl Definitions {
     pub(super) fn selects(&self, kind: Kind, name: &str) -> &[Text] {
         let found = self.selects.get(&(kind, name.to_owned()));
         found.map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns `true` if this is a name of TIMETZ.
+    pub(super) fn is_zoned_time(&self, type_name: &str) -> bool {
+        self.zoned_times.contains(type_name)
+    }
+
+    /// Returns `true` if the definition of a table of this name names TIMETZ, for a column or in what computes one.
+    pub(super) fn has_zoned_times(&self, table: &str) -> bool {
+        self.with_zoned_times.contains(table)
     }
 
     /// Calls in the computed columns of a table.

@@ -78,7 +78,7 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// The engine's error, if the file is no database or another process has it. Also fails if this process has it open
+    /// Fails with the engine's error if the file is no database or another process has it, and if this process has it open
     /// already: clone that one.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_file(path.as_ref(), false)
@@ -88,7 +88,7 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// The engine's error.
+    /// Fails with the engine's error.
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_file(path.as_ref(), true)
     }
@@ -98,7 +98,7 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// The engine's error; also fails if the file cannot be read, or changes while it is.
+    /// Fails with the engine's error, and if the file cannot be read, or changes while it is.
     pub fn open_snapshot(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         content::settle(path);
@@ -121,7 +121,7 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// The engine's error.
+    /// Fails with the engine's error.
     pub fn in_memory() -> Result<Self, Error> {
         let problem = |error: duckdb::Error| Error::engine(error.to_string());
         let config = engine_config(false).map_err(problem)?;
@@ -138,7 +138,7 @@ impl Warehouse {
             &absolute(path).map_err(|error| problem(&error))?,
             is_read_only,
         )?;
-        // of before the engine touches the file: a write in between costs a miss, and no wrong answer
+        // taken before the engine touches the file: a write in between costs a miss, and gives no wrong answer
         let before = sidecar::fingerprint(path);
         let config = engine_config(is_read_only).map_err(|error| problem(&error))?;
         let first = Connection::open_with_flags(path, config).map_err(|error| problem(&error))?;
@@ -194,7 +194,7 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// The engine's error; also for statements that are no queries.
+    /// Fails with the engine's error, and for statements that are no queries.
     pub fn query(&self, sql: &str, params: &Params) -> Result<Vec<RecordBatch>, Error> {
         self.check(sql)?;
         self.run(sql, params, &Cancel::default())
@@ -207,8 +207,8 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// The engine's error; also for statements that hold for one connection only (`SET`, `USE`, `ATTACH`, temporary tables),
-    /// text that is no SQL, a database that is only read, and a transaction that is left open, which is rolled back.
+    /// Fails with the engine's error, and for statements that hold for one connection only (`SET`, `USE`, `ATTACH`, temporary
+    /// tables), text that is no SQL, a database that is only read, and a transaction that is left open, which is rolled back.
     pub fn execute_batch(&self, batch: &str) -> Result<(), Error> {
         let Effects { scope, defines } = writes::effects_of(batch)?;
         if self.0.is_read_only {
@@ -217,7 +217,7 @@ impl Warehouse {
         let _one_at_a_time = self.0.writing.lock();
         let scope = match scope {
             Scope::Tables(names) if self.0.catalog.are_tables(&names) => Scope::Tables(names),
-            // a target that is no table that is known may be anything
+            // a target that the catalog does not know may be anything, such as a view
             _ => Scope::Everything,
         };
         let database = self.0.clone();
@@ -246,11 +246,12 @@ impl Warehouse {
     ///
     /// # Errors
     ///
-    /// The engine's error; also for names that are no words. Nothing changes then.
+    /// Fails with the engine's error, and for names that are no words. Nothing changes then.
     pub fn set(&self, name: &str, value: &str) -> Result<(), Error> {
         let statement = settings::statement(name, value)?;
         let _one_at_a_time = self.0.writing.lock();
         let _nothing_is_kept_meanwhile = self.0.versions.hold();
+        self.0.settings.count_change();
         let failed = |error: duckdb::Error| Error::engine(error.to_string());
         let mut first = None;
         self.0.workers.on_every_connection(|connection| {
@@ -311,11 +312,11 @@ fn engine_config(is_read_only: bool) -> duckdb::Result<duckdb::Config> {
 }
 
 impl CachedWarehouse {
-    /// See [`Warehouse::execute_batch`].
+    /// Runs statements that write, as [`Warehouse::execute_batch`] does.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// Fails as [`Warehouse::execute_batch`] does.
     pub fn execute_batch(&self, batch: &str) -> Result<(), Error> {
         self.engine().execute_batch(batch)
     }
@@ -386,6 +387,10 @@ impl QueryEngine for Warehouse {
         // another definition of a view or macro is a write to everything: the tables are the same
         let tables = (!sql.is_empty()).then_some(state.tables.as_slice());
         self.state_of(tables).as_ref() == Ok(state)
+    }
+
+    fn changes(&self) -> u64 {
+        self.0.settings.changes()
     }
 
     fn check(&self, sql: &str) -> Result<(), Error> {

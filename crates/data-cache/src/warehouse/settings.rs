@@ -1,5 +1,7 @@
 //! The settings of the connections, as far as they change results.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use duckdb::Connection;
 use parking_lot::RwLock;
 
@@ -37,6 +39,7 @@ pub(super) struct Settings {
     /// Statements that hold on each connection, in order, each behind the name that it sets, in lower case.
     statements: RwLock<Vec<(String, String)>>,
     fingerprint: RwLock<String>,
+    changes: AtomicU64,
 }
 
 /// `SET name = 'value'`.
@@ -66,6 +69,16 @@ impl Settings {
         statements
             .iter()
             .try_for_each(|(_, statement)| connection.execute_batch(statement))
+    }
+
+    /// Returns the number of changes that began. What ran between two looks at one number ran under the same settings.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    /// Called while nothing is looked up, before a connection has a new value.
+    pub(super) fn count_change(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(super) fn fingerprint(&self) -> String {

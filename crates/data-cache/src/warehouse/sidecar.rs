@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::versions::{Ids, Versions};
-use crate::disk::unique_id;
+use crate::disk::{open_regular, unique_id};
 use crate::key::hex;
 
 /// DuckDB's three header blocks; the count of checkpoints is among them.
@@ -105,7 +105,7 @@ fn sidecar_path(path: &Path) -> PathBuf {
 
 fn read(path: &Path) -> Option<Sidecar> {
     let mut text = Vec::new();
-    let file = File::open(sidecar_path(path)).ok()?;
+    let (file, _) = open_regular(&sidecar_path(path)).ok()??;
     file.take(MAX_BYTES).read_to_end(&mut text).ok()?;
     let sidecar: Sidecar = serde_json::from_slice(&text).ok()?;
     (sidecar.format == 1).then_some(sidecar)

@@ -18,6 +18,8 @@ pub(super) struct Names {
     pub(super) table_calls: BTreeSet<String>,
     /// Columns, each part of a qualified one.
     pub(super) columns: BTreeSet<String>,
+    /// Types by their names.
+    pub(super) types: BTreeSet<String>,
     /// Literals.
     pub(super) texts: BTreeSet<String>,
     /// Calls of a text that is not read as a tree; types are among them.
@@ -182,6 +184,9 @@ impl Names {
                 call.values().try_for_each(|value| self.read(value))?;
             }
             "join" => add_texts(node.get("using_columns"), &mut self.columns),
+            "unbound_type_info" => {
+                self.types.insert(text_of(node, "name"));
+            }
             "show_ref" => self.is_shown = true,
             "pivot" => self.is_pivoted = true,
             _ => {}

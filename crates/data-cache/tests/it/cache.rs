@@ -221,6 +221,44 @@ fn the_callers_mistakes_are_errors() {
     );
 }
 
+#[test]
+fn the_line_of_an_invalidation_shows_no_literal() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let lines = Lines::default();
+    tracing::subscriber::with_default(lines.clone(), || {
+        for pattern in [
+            "SELECT * FROM users WHERE mail = 'bob@x.com'",
+            "*bob@x.com*",
+            "select*'bob",
+            "*2024*",
+            "*user_stats*",
+            "fn:shop::stats",
+        ] {
+            cache.invalidate(pattern).unwrap();
+        }
+        cache.invalidate_table("main.orders").unwrap();
+    });
+    let text = lines.text();
+    assert!(
+        text.contains("cache_invalidated") && !text.contains("bob") && !text.contains("2024"),
+        "{text}"
+    );
+    for shown in [
+        "SELECT * FROM users WHERE mail = ?",
+        "*user_stats*",
+        "fn:shop::stats",
+        "table:orders",
+    ] {
+        assert!(text.contains(&format!("pattern={shown}")), "{text}");
+    }
+    let past = cache.invalidations().into_iter().map(|past| past.pattern);
+    assert!(
+        past.into_iter()
+            .any(|pattern| pattern.contains("bob@x.com"))
+    );
+}
+
 /// Takes every field of every line that this thread logs.
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
@@ -361,6 +399,10 @@ fn patterns_have_two_wildcards_and_no_more() {
         ("SELECT 'x\n\ny' FROM t", "*x*y*", true),
         ("SELECT 1", "**1", true),
         ("SELECT 1", "SELECT 1*", true),
+        // a sigma at the end of a word, and inside of one
+        ("SELECT n FROM ΟΔΟΣΑ", "*ΟΔΟΣ*", true),
+        ("SELECT ΟΔΟΣ.n", "select οδος*", true),
+        ("SELECT οδος", "SELECT ΟΔΟΣ", true),
     ] {
         cache.clear().unwrap();
         put(&cache, sql, 1, 60);
@@ -464,6 +506,13 @@ fn a_table_is_found_where_another_dialect_reads_its_name() {
     );
     assert_eq!(cache.invalidate_table("flights").unwrap(), 5);
     assert_eq!(cache.get_stats().entries, 1);
+    put(
+        &cache,
+        r"SELECT 'a\'' , ΟΔΟΣ.n FROM t WHERE b = 'c\''",
+        1,
+        60,
+    );
+    assert_eq!(cache.invalidate_table("ΟΔΟΣ").unwrap(), 1);
 }
 
 #[test]

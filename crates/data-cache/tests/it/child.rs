@@ -12,6 +12,8 @@ fn plays_its_role() {
     match role.split_once(' ').unwrap_or((&role, "")) {
         ("store", step) => crate::faults::store_and_stop(dir, step),
         ("fill", _) => crate::faults::fill_the_disk(dir),
+        ("descriptors", "hit") => crate::descriptors::hit_without(dir),
+        ("descriptors", _) => crate::descriptors::invalidate_without(dir),
         ("cold", processes) => crate::processes::ask_cold(dir, processes.parse().unwrap()),
         ("hold", _) => crate::processes::compute_for_ever(dir),
         ("limits", role) => crate::memory::keep_within_limits(dir, role),

@@ -4,12 +4,14 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use data_cache::testing::{ManualClock, Step, look_at_other_processes_now, on_step};
-use data_cache::{Cache, Config, ErrorKind, Params, Skip, Stored};
+use data_cache::{Cache, Config, ErrorKind, Lookup, Miss, Params, Skip, Stored};
 
 use crate::batches::{number, numbers};
+use crate::cache::Lines;
 
 const SQL: &str = "SELECT n FROM t";
 
@@ -293,15 +295,46 @@ fn a_lock_that_is_never_let_go_stops_nobody() {
     }
     // one of them waited for the lock, the others skip their files for a while
     println!("60 answers beside a held lock: {:?}", start.elapsed());
-    assert!(start.elapsed() < Duration::from_secs(20));
+    // each of them waiting would take a minute
+    assert!(start.elapsed() < Duration::from_secs(50));
     assert_eq!(set(&cache, 2), Stored::Skipped(Skip::NoSpace));
+    let start = Instant::now();
     let error = cache.invalidate("*").unwrap_err();
     assert!(error.to_string().contains("lock"), "{error}");
     assert_eq!(value(&cache), None);
-    assert!(start.elapsed() < Duration::from_secs(40));
+    assert!(start.elapsed() < Duration::from_secs(50));
     drop(held);
     cache.clear().unwrap();
     assert_eq!(value(&open_files_only(dir.path())), None);
+}
+
+#[test]
+fn a_file_that_could_not_be_removed_is_not_read_and_others_are() {
+    let none = Params::new();
+    let other = "SELECT n FROM u";
+    for is_set in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = open_files_only(dir.path());
+        set(&cache, 1);
+        cache.set(other, &[numbers(&[7])], &none, None).unwrap();
+        let held = fs::File::open(dir.path().join("generation")).unwrap();
+        held.lock().unwrap();
+        // waits for the lock, for a second
+        let stored = cache.set(SQL, &[numbers(&[2])], &none, Some(0)).unwrap();
+        assert_eq!(stored, Stored::Skipped(Skip::ZeroTtl));
+        assert_eq!(value(&cache), None);
+        assert!(cache.get(other, &none).is_some());
+        drop(held);
+        if is_set {
+            set(&cache, 3);
+        }
+        let left = is_set.then_some(3);
+        assert_eq!(value(&cache), left);
+        assert_eq!(value(&open_files_only(dir.path())), left);
+        assert_eq!(cache.get_stats().entries, 1 + u64::from(is_set));
+        set(&cache, 4);
+        assert_eq!(value(&cache), Some(4));
+    }
 }
 
 #[test]
@@ -405,7 +438,7 @@ fn an_invalidation_of_many_entries_holds_before_their_files_are_gone() {
     fill(&cache, 600);
     // nothing is removed from here on
     on_step(&cache, |step| match step {
-        Step::MetadataRemoved => Err(io::Error::other("not now")),
+        Step::RemovalBegun => Err(io::Error::other("not now")),
         _ => Ok(()),
     });
     assert_eq!(cache.invalidate("select * from t").unwrap(), 594);
@@ -431,6 +464,170 @@ fn an_invalidation_of_many_entries_holds_before_their_files_are_gone() {
     assert!(again.flush(Duration::from_secs(20)));
     assert_eq!(again.get_stats().entries, 7);
     assert_eq!(count_files(dir.path()), 7, "the files are gone");
+}
+
+#[test]
+fn a_file_that_cannot_be_removed_keeps_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    fill(&cache, 300);
+    let is_first = AtomicBool::new(true);
+    on_step(&cache, move |step| match step {
+        Step::RemovalBegun if is_first.swap(false, Ordering::Relaxed) => {
+            Err(io::Error::other("not now"))
+        }
+        _ => Ok(()),
+    });
+    assert_eq!(cache.clear().unwrap(), 300);
+    assert!(cache.flush(Duration::from_secs(20)));
+    assert_eq!(count_files(dir.path()), 1);
+    let again = open_files_only(dir.path());
+    assert!(again.flush(Duration::from_secs(20)));
+    assert_eq!(count_files(dir.path()), 0);
+}
+
+#[test]
+fn a_folder_that_cannot_be_listed_keeps_no_file_of_another_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let part = dir.path().join("v1/loop");
+    let count_listed = || {
+        fs::remove_file(&part).unwrap();
+        let count = count_files(dir.path());
+        std::os::unix::fs::symlink("loop", &part).unwrap();
+        count
+    };
+    let config = Config::from_yaml(
+        "c",
+        "query_cache: {memory_mb: 0, max_size_mb: 1, codec: ipc}",
+    );
+    let open = || Cache::open_with(dir.path(), config.as_ref().unwrap()).unwrap();
+    let cache = open();
+    set(&cache, 1);
+    assert!(cache.flush(Duration::from_secs(20)));
+    std::os::unix::fs::symlink("loop", &part).unwrap();
+    let batch = numbers(&vec![7; 12_800]); // 100 KiB
+    for at in 0..12 {
+        let sql = format!("SELECT {at} FROM t");
+        let stored = cache.set(&sql, std::slice::from_ref(&batch), &Params::new(), None);
+        assert!(matches!(stored.unwrap(), Stored::Kept { .. }), "{at}");
+    }
+    let stats = cache.get_stats();
+    assert!(stats.total_size_bytes <= 1 << 20, "{stats:?}");
+    assert!(stats.evicted_size > 0, "{stats:?}");
+    assert!(count_listed() > 0);
+    // without it the directory is listed
+    fs::remove_file(dir.path().join("journal")).unwrap();
+    let cache = open();
+    assert!(cache.invalidate("select *").unwrap() > 0);
+    assert!(cache.flush(Duration::from_secs(20)));
+    assert_eq!(count_listed(), 0);
+}
+
+#[test]
+fn others_are_evicted_in_place_of_files_that_cannot_be_removed() {
+    respect_modes();
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::from_yaml(
+        "c",
+        "query_cache: {memory_mb: 0, max_size_mb: 1, codec: ipc}",
+    );
+    let cache = Cache::open_with(dir.path(), &config.unwrap()).unwrap();
+    let clock = ManualClock::install(&cache, 1_000_000);
+    let batch = numbers(&vec![7; 12_800]); // 100 KiB
+    let store = |at: u32| {
+        let sql = format!("SELECT {at} FROM t");
+        let stored = cache.set(&sql, std::slice::from_ref(&batch), &Params::new(), None);
+        assert!(matches!(stored.unwrap(), Stored::Kept { .. }), "{at}");
+    };
+    // what cannot be removed is one line of each store, however many files it is
+    let store_with_a_line = |at: u32| {
+        let lines = Lines::default();
+        tracing::subscriber::with_default(lines.clone(), || store(at));
+        let text = lines.text();
+        let count = text.matches("entry_not_evicted").count();
+        assert!(count <= 1, "{text}");
+        count
+    };
+    (0..3).for_each(store);
+    let parts = fs::read_dir(dir.path().join("v1")).unwrap();
+    let locked: Vec<_> = parts.map(|part| part.unwrap().path()).collect();
+    let set_mode = |mode: u32| {
+        let mode = fs::Permissions::from_mode(mode);
+        let mut all = locked.iter();
+        all.try_for_each(|part| fs::set_permissions(part, mode.clone()))
+            .unwrap();
+    };
+    set_mode(0o555);
+    // they are worth least from here on, and none of the others lies in one of those folders
+    clock.advance(60);
+    let with_line = (3..30).map(store_with_a_line).sum::<usize>();
+    set_mode(0o755);
+    assert!(with_line > 0);
+    let stats = cache.get_stats();
+    assert!(stats.total_size_bytes <= 1 << 20, "{stats:?}");
+    assert!(stats.evicted_size > 15, "{stats:?}");
+}
+
+/// Has this thread, and those that it starts, open no file whose mode forbids it, whoever the user is.
+fn respect_modes() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+        if let Ok(mut mine) = capabilities(None) {
+            mine.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+            // where that is forbidden the file can be read, and the test ends
+            let _ = set_capabilities(None, mine);
+        }
+    }
+}
+
+#[test]
+fn an_entry_that_may_not_be_read_is_removed_by_whatever_may_mean_it() {
+    let remove_one = |has_journal: bool, pattern: &str, is_left: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = open_files_only(dir.path());
+        set(&cache, 1);
+        let (_, denied) = crate::faults::files(dir.path());
+        let other = "SELECT n FROM u";
+        cache
+            .set(other, &[numbers(&[1])], &Params::new(), None)
+            .unwrap();
+        assert!(cache.flush(Duration::from_secs(20)));
+        drop(cache);
+        fs::set_permissions(&denied, fs::Permissions::from_mode(0o000)).unwrap();
+        if fs::File::open(&denied).is_ok() {
+            return;
+        }
+        if !has_journal {
+            fs::remove_file(dir.path().join("journal")).unwrap();
+        }
+        let cache = open_files_only(dir.path());
+        let found = cache.look_up(SQL, &Params::new());
+        assert!(matches!(found, Lookup::Miss(Miss::Io)), "{found:?}");
+        cache.invalidate(pattern).unwrap();
+        assert!(cache.flush(Duration::from_secs(20)));
+        assert_eq!(denied.exists(), is_left, "{has_journal} {pattern}");
+        set(&cache, 2);
+        assert_eq!(value(&cache), Some(2), "{has_journal} {pattern}");
+        assert_eq!(value(&open_files_only(dir.path())), Some(2));
+    };
+    // the rights of a thread end with it
+    let removed = std::thread::spawn(move || {
+        respect_modes();
+        for (has_journal, pattern, is_left) in [
+            (true, "*", false),
+            (true, SQL, false),
+            (true, "*FROM u", true),
+            (false, "*", false),
+            (false, SQL, false),
+            // nobody can tell
+            (false, "*FROM u", false),
+        ] {
+            remove_one(has_journal, pattern, is_left);
+        }
+    });
+    removed.join().unwrap();
 }
 
 #[test]
@@ -460,12 +657,12 @@ fn an_order_that_was_not_counted_hides_none_that_is() {
     // a process that dies before its order counts
     on_step(&cache, |step| match step {
         Step::OrderWritten => Err(io::Error::other("died")),
-        Step::MetadataRemoved => Err(io::Error::other("not now")),
+        Step::RemovalBegun => Err(io::Error::other("not now")),
         _ => Ok(()),
     });
     assert!(cache.invalidate("*rare*").is_err());
     on_step(&cache, |step| match step {
-        Step::MetadataRemoved => Err(io::Error::other("not now")),
+        Step::RemovalBegun => Err(io::Error::other("not now")),
         _ => Ok(()),
     });
     cache.invalidate("select * from t").unwrap();
@@ -498,7 +695,7 @@ fn orders_that_are_lost_or_forged_are_not_believed() {
             fill(&cache, 300);
             assert!(is_there(&other, "SELECT 1 FROM t"));
             on_step(&cache, |step| match step {
-                Step::MetadataRemoved => Err(io::Error::other("not now")),
+                Step::RemovalBegun => Err(io::Error::other("not now")),
                 _ => Ok(()),
             });
             assert_eq!(cache.invalidate("select * from t").unwrap(), 297);

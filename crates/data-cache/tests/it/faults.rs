@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use data_cache::testing::{
     ManualClock, Step, look_at_other_processes_now, on_step, set_largest_inline,
@@ -88,7 +89,7 @@ pub(crate) fn store_and_stop(dir: &Path, role: &str) {
         .any(|remove| format!("{remove:?}") == step)
     {
         cache.invalidate("*").unwrap();
-        cache.flush(std::time::Duration::from_secs(20));
+        cache.flush(Duration::from_secs(20));
     } else {
         set(&cache, 2);
     }
@@ -136,7 +137,7 @@ fn kill_at(step: Step, old: Option<usize>, new: usize) {
     let cache = Cache::open(dir.path()).unwrap();
     assert_eq!(value(&cache), expected, "{step:?}, {old:?}, {new}");
     // and knows what there is
-    assert!(cache.flush(std::time::Duration::from_secs(20)));
+    assert!(cache.flush(Duration::from_secs(20)));
     let entries = u64::from(expected.is_some());
     assert_eq!(cache.get_stats().entries, entries, "{step:?}, {old:?}");
     // and it goes on from there
@@ -168,13 +169,13 @@ fn what_a_dead_writer_left_is_swept_after_an_hour() {
     let cache = Cache::open(dir.path()).unwrap();
     cache.get_stats();
     assert_eq!(leftovers().len(), 2 + 3, "they may be of a living writer");
-    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 3600);
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(2 * 3600);
     for path in leftovers() {
         let file = fs::File::options().append(true).open(path).unwrap();
         file.set_modified(long_ago).unwrap();
     }
     let cache = Cache::open(dir.path()).unwrap();
-    assert!(cache.flush(std::time::Duration::from_secs(20)));
+    assert!(cache.flush(Duration::from_secs(20)));
     assert_eq!(leftovers().len(), 2);
     assert_eq!(value(&cache), Some(1));
 }
@@ -369,12 +370,10 @@ fn a_pipe_or_a_socket_in_place_of_a_file_keeps_nobody_waiting() {
     }
 }
 
-fn within_seconds<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn within_seconds<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = mpsc::channel();
     std::thread::spawn(move || done.send(work()));
-    result
-        .recv_timeout(std::time::Duration::from_secs(30))
-        .unwrap()
+    result.recv_timeout(Duration::from_secs(30)).unwrap()
 }
 
 #[test]
@@ -399,7 +398,7 @@ fn a_full_disk_costs_the_entry_and_nothing_else() {
         assert_eq!(value(&reopened), None, "{step:?}");
         // what either of them writes in the background is a file there while it is written
         for cache in [&cache, &reopened] {
-            assert!(cache.flush(std::time::Duration::from_secs(20)));
+            assert!(cache.flush(Duration::from_secs(20)));
         }
         let left = fs::read_dir(dir.path().join("tmp")).unwrap().count();
         assert_eq!(left, 0, "{step:?}");
@@ -498,6 +497,8 @@ fn race_a_slow_write(back: u64) {
         let again = open_files_only(dir.path());
         ManualClock::install(&again, 1_000_001);
         assert_eq!(value(&again), Some(2));
+        // the journal is written in the background
+        assert!(again.flush(Duration::from_secs(20)));
         assert_eq!(fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
     }
 }
@@ -614,4 +615,76 @@ fn a_small_entry_takes_one_file_and_an_old_one_of_two_is_read() {
     let (data, metadata) = files(dir.path());
     assert_ne!(data, metadata);
     assert_eq!(value(&open_files_only(dir.path())), Some(0));
+}
+
+#[test]
+fn a_durable_invalidation_is_on_the_disk_before_it_returns() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::from_yaml("c", "query_cache: {durability: full}").unwrap();
+    let cache = Cache::open_with(dir.path(), &config).unwrap();
+    let steps = Arc::new(Mutex::new(Vec::new()));
+    let seen = steps.clone();
+    on_step(&cache, move |step| {
+        seen.lock().unwrap().push(step);
+        Ok(())
+    });
+    let taken = || std::mem::take(&mut *steps.lock().unwrap());
+    set(&cache, 1);
+    taken();
+    assert_eq!(cache.invalidate("*").unwrap(), 1);
+    let (order, removal) = (Step::OrderWritten, Step::MetadataRemoved);
+    let announced = [order, Step::Synced, Step::InvalidationAnnounced];
+    let mut found = taken();
+    found.retain(|step| [removal, Step::Synced].contains(step) || announced.contains(step));
+    assert_eq!(found, [&announced[..], &[removal, Step::Synced]].concat());
+    // a replacement that is not kept removes for good, too
+    set(&cache, 1);
+    taken();
+    let none = Params::new();
+    cache.set(SQL, &[numbers(&[2])], &none, Some(0)).unwrap();
+    assert!(taken().ends_with(&[removal, Step::Synced]));
+    // what the disk does not take is no success
+    set(&cache, 3);
+    on_step(&cache, |step| match step {
+        Step::Synced => Err(io::Error::from_raw_os_error(5)),
+        _ => Ok(()),
+    });
+    assert!(cache.invalidate("*").is_err());
+    assert_eq!(value(&cache), None);
+}
+
+#[test]
+fn a_clock_that_goes_back_does_not_prolong_the_pause_of_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open_files_only(dir.path());
+    let clock = ManualClock::install(&cache, 1_000_000);
+    on_step(&cache, |step| match step {
+        Step::DataHalfWritten => Err(io::Error::from_raw_os_error(28)),
+        _ => Ok(()),
+    });
+    assert_eq!(set(&cache, 1), Stored::Skipped(Skip::NoSpace));
+    on_step(&cache, |_| Ok(()));
+    assert!(cache.get_stats().writes_paused);
+    clock.set(1_000_000 - 3600);
+    assert!(!cache.get_stats().writes_paused);
+    set(&cache, 2);
+    assert_eq!(value(&cache), Some(2));
+}
+
+#[test]
+fn what_only_another_process_may_keep_is_not_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |yaml| Cache::open_with(dir.path(), &Config::from_yaml("c", yaml).unwrap()).unwrap();
+    let small = open("query_cache: {max_size_mb: 1, memory_mb: 0}");
+    assert!(small.flush(Duration::from_secs(20)));
+    let large = open("query_cache: {max_size_mb: 100, memory_mb: 0}");
+    let mut random = Random(7);
+    let values: Vec<i64> = (0..200_000).map(|_| random.next() as i64).collect();
+    large
+        .set(SQL, &[numbers(&values)], &Params::new(), None)
+        .unwrap();
+    let found = small.look_up(SQL, &Params::new());
+    assert!(matches!(found, Lookup::Miss(Miss::Absent)), "{found:?}");
+    assert_eq!(value(&large), Some(values[0]));
+    assert_eq!(small.get_stats().corrupt, 0);
 }

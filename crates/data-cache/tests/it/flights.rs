@@ -1,7 +1,7 @@
 //! Nobody waits for ever: panics, questions about themselves, slow neighbors.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -436,4 +436,77 @@ fn a_hit_from_a_file_does_not_wait_behind_slow_queries() {
             1
         );
     }
+}
+
+/// Answers its setting; its first run is held before it looks and before it answers.
+struct Set {
+    setting: AtomicI64,
+    changes: AtomicU64,
+    first: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
+}
+
+impl Set {
+    fn set(&self, setting: i64) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.setting.store(setting, Ordering::SeqCst);
+    }
+}
+
+impl QueryEngine for Set {
+    fn identity(&self) -> String {
+        "set".to_owned()
+    }
+
+    fn state(&self, _: &str) -> Result<State, Bypass> {
+        let token = self.setting.load(Ordering::SeqCst).to_string();
+        let tables = Vec::new();
+        Ok(State { token, tables })
+    }
+
+    fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    fn run(&self, _: &str, _: &Params, _: &Cancel) -> Result<Vec<RecordBatch>, Error> {
+        let held = self.first.lock().unwrap().take();
+        let hold = || {
+            if let Some((is_reached, may_go_on)) = &held {
+                is_reached.send(()).unwrap();
+                // a limit, so that who joins it has an answer to be judged by
+                let _ = may_go_on.recv_timeout(SOON / 3);
+            }
+        };
+        hold();
+        let answer = self.setting.load(Ordering::SeqCst);
+        hold();
+        Ok(vec![numbers(&[answer])])
+    }
+}
+
+#[test]
+fn who_asks_once_a_setting_is_set_back_has_no_answer_from_before() {
+    let (is_reached, reached) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel();
+    let engine = Set {
+        setting: AtomicI64::new(1),
+        changes: AtomicU64::new(0),
+        first: Mutex::new(Some((is_reached, may_go_on))),
+    };
+    let engine = CachedEngine::new(engine, in_memory());
+    let ask = |engine: CachedEngine<Set>| {
+        let answer = engine.query("SELECT n", params! {}).blocking().unwrap();
+        number(answer.batches())
+    };
+    let asked = engine.clone();
+    let first = std::thread::spawn(move || ask(asked));
+    reached.recv_timeout(SOON).unwrap();
+    engine.engine().set(2);
+    go_on.send(()).unwrap();
+    reached.recv_timeout(SOON).unwrap();
+    engine.engine().set(1);
+    let asked = engine.clone();
+    assert_eq!(soon(move || ask(asked)), 1);
+    go_on.send(()).unwrap();
+    assert_eq!(first.join().unwrap(), 2);
+    assert_eq!(ask(engine), 1);
 }

@@ -331,3 +331,33 @@ async fn two_types_with_one_cached_function_never_share_a_result() {
     }
     assert_eq!(cache.get_stats().hits, 8);
 }
+
+#[cached_query(ttl_seconds = 3600, on = warehouse, skip(flickers))]
+fn hour_of(warehouse: &CachedWarehouse, flickers: bool) -> Result<Vec<RecordBatch>, Error> {
+    let engine = warehouse.engine();
+    if flickers {
+        engine.set("TimeZone", "Asia/Tokyo")?;
+    }
+    let ran = engine.query("SELECT date_part('hour', arrives) AS n FROM t", &params! {});
+    if flickers {
+        engine.set("TimeZone", "UTC")?;
+    }
+    ran
+}
+
+#[test]
+fn a_function_whose_warehouse_had_another_setting_meanwhile_is_not_kept() {
+    let config = data_cache::Config::from_yaml("c", "query_cache: {max_size_mb: 0}").unwrap();
+    let cache = Cache::open_with("nowhere", &config).unwrap();
+    let warehouse = Warehouse::in_memory().unwrap().cached(cache.clone());
+    warehouse.engine().set("TimeZone", "UTC").unwrap();
+    warehouse
+        .execute_batch("CREATE TABLE t AS SELECT TIMESTAMPTZ '2024-01-01 12:00:00+00' AS arrives")
+        .unwrap();
+    let answers = [true, false, true].map(|flickers| {
+        let answer = hour_of(&warehouse, flickers);
+        number(&answer.unwrap())
+    });
+    assert_eq!(answers, [21, 12, 12]);
+    assert_eq!(cache.get_stats().hits, 1);
+}

@@ -11,6 +11,7 @@ mod cache;
 mod child;
 mod concurrency;
 mod configuration;
+mod descriptors;
 mod differential;
 mod directory;
 mod faults;

@@ -14,13 +14,15 @@ use crate::child::Process;
 
 const SQL: &str = "SELECT n FROM t";
 
+/// Two caches on one directory, as two processes have them.
+fn two_on(dir: &Path) -> (Cache, Cache) {
+    (Cache::open(dir).unwrap(), Cache::open(dir).unwrap())
+}
+
 #[test]
 fn what_another_process_replaced_or_removed_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
-    let (one, other) = (
-        Cache::open(dir.path()).unwrap(),
-        Cache::open(dir.path()).unwrap(),
-    );
+    let (one, other) = two_on(dir.path());
     let none = Params::new();
     let value = |cache: &Cache| {
         look_at_other_processes_now(cache);
@@ -42,10 +44,7 @@ fn what_another_process_replaced_or_removed_is_noticed() {
 #[test]
 fn what_another_process_removed_is_not_served_after_an_invalidation_that_did_not_list_it() {
     let dir = tempfile::tempdir().unwrap();
-    let (one, other) = (
-        Cache::open(dir.path()).unwrap(),
-        Cache::open(dir.path()).unwrap(),
-    );
+    let (one, other) = two_on(dir.path());
     let none = Params::new();
     one.set(SQL, &[numbers(&[1])], &none, None).unwrap();
     assert!(other.get(SQL, &none).is_some());
@@ -60,10 +59,7 @@ fn what_another_process_removed_is_not_served_after_an_invalidation_that_did_not
 #[test]
 fn what_another_process_invalidated_and_computed_anew_is_not_served_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
-    let (one, other) = (
-        Cache::open(dir.path()).unwrap(),
-        Cache::open(dir.path()).unwrap(),
-    );
+    let (one, other) = two_on(dir.path());
     let none = Params::new();
     let value = |cache: &Cache| cache.get(SQL, &none).map(|hit| number(hit.batches()));
     one.set(SQL, &[numbers(&[1])], &none, None).unwrap();
@@ -74,7 +70,10 @@ fn what_another_process_invalidated_and_computed_anew_is_not_served_as_it_was() 
     assert_eq!(other.get_stats().entries, 1);
     // they are looked at every 20 ms, whatever is asked
     let asked = Instant::now();
-    while asked.elapsed() < Duration::from_millis(60) {
+    let mut is_over = false;
+    while !is_over {
+        // once more after that time, however long this thread had no core
+        is_over = asked.elapsed() >= Duration::from_millis(60);
         assert!(other.get("SELECT 1", &none).is_none());
     }
     assert!(other.flush(Duration::from_secs(30)));
@@ -82,6 +81,7 @@ fn what_another_process_invalidated_and_computed_anew_is_not_served_as_it_was() 
 }
 
 const MAX_MB: u64 = 2;
+const FEW_HITS: u64 = 100;
 
 /// The role of a child: two writers, two readers, and evictions by the small size.
 pub(crate) fn mix(dir: &Path, seed: u64) {
@@ -110,7 +110,10 @@ pub(crate) fn mix(dir: &Path, seed: u64) {
                 }
             });
         }
-        while Instant::now() < end {
+        // longer on a busy machine
+        let are_few = || hits.load(Ordering::Relaxed) <= FEW_HITS;
+        let patience = end + Duration::from_secs(60);
+        while Instant::now() < end || (are_few() && Instant::now() < patience) {
             std::thread::park_timeout(Duration::from_millis(50));
         }
         is_over.store(true, Ordering::Relaxed);
@@ -164,7 +167,7 @@ fn two_processes_of_writers_readers_and_evictors_never_see_half_of_anything() {
             .expect("the child panicked")
             .parse()
             .unwrap();
-        assert!(hits > 100, "{hits}");
+        assert!(hits > FEW_HITS, "{hits}");
         child.succeeds();
     }
     let size: u64 = std::fs::read_dir(dir.path().join("v1"))
@@ -250,10 +253,7 @@ fn another_process_computes_when_the_one_that_did_is_killed() {
 #[tokio::test]
 async fn waiting_for_many_results_of_another_process_stalls_nobody() {
     let dir = tempfile::tempdir().unwrap();
-    let (holder, other) = (
-        Cache::open(dir.path()).unwrap(),
-        Cache::open(dir.path()).unwrap(),
-    );
+    let (holder, other) = two_on(dir.path());
     // more than a cache has workers
     let held: Vec<_> = (0..40).map(|n| format!("SELECT {n}")).collect();
     let (computing, may_end) = (
@@ -312,10 +312,7 @@ async fn waiting_for_many_results_of_another_process_stalls_nobody() {
 #[test]
 fn a_result_that_is_not_stored_keeps_no_other_process_waiting() {
     let dir = tempfile::tempdir().unwrap();
-    let (one, other) = (
-        Cache::open(dir.path()).unwrap(),
-        Cache::open(dir.path()).unwrap(),
-    );
+    let (one, other) = two_on(dir.path());
     let start = Instant::now();
     let both = std::sync::Barrier::new(2);
     std::thread::scope(|scope| {
@@ -330,16 +327,14 @@ fn a_result_that_is_not_stored_keeps_no_other_process_waiting() {
             });
         }
     });
-    assert!(start.elapsed() < Duration::from_secs(10));
+    // a computation of another process is waited for 60 s
+    assert!(start.elapsed() < Duration::from_secs(50));
 }
 
 #[test]
 fn statistics_follow_what_another_process_invalidated() {
     let dir = tempfile::tempdir().unwrap();
-    let (one, other) = (
-        Cache::open(dir.path()).unwrap(),
-        Cache::open(dir.path()).unwrap(),
-    );
+    let (one, other) = two_on(dir.path());
     for at in 0..10 {
         one.set(SQL, &[numbers(&[at])], &params! { at: at }, None)
             .unwrap();
@@ -360,10 +355,7 @@ fn statistics_follow_what_another_process_invalidated() {
 #[test]
 fn a_removal_that_is_seen_before_its_invalidation_is_noticed_counts_as_one() {
     let dir = tempfile::tempdir().unwrap();
-    let (one, other) = (
-        Cache::open(dir.path()).unwrap(),
-        Cache::open(dir.path()).unwrap(),
-    );
+    let (one, other) = two_on(dir.path());
     let rounds = 20;
     for round in 0..rounds {
         one.set(SQL, &[numbers(&[round])], &params! { round: round }, None)

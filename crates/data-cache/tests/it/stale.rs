@@ -9,12 +9,13 @@ use data_cache::arrow::array::RecordBatch;
 use data_cache::http::Validator;
 use data_cache::testing::{ManualClock, on_step};
 use data_cache::{
-    Bypass, Cache, CachedEngine, Cancel, Config, Error, Params, Query, QueryEngine, QueryResult,
-    State, Status, Tier,
+    Bypass, Cache, CachedEngine, Cancel, Config, Error, FunctionCall, FunctionSite, Params, Query,
+    QueryEngine, QueryResult, State, Status, Tier,
 };
 use tempfile::TempDir;
 
 use crate::batches::{number, numbers};
+use crate::faults::files;
 
 const TTL: Duration = Duration::from_secs(60);
 const STALE: Duration = Duration::from_secs(30);
@@ -54,7 +55,7 @@ struct Setting {
     engine: Counter,
     cached: CachedEngine<Counter>,
     clock: ManualClock,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Setting {
@@ -67,7 +68,7 @@ impl Setting {
             cached: CachedEngine::new(engine.clone(), cache),
             engine,
             clock,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -124,6 +125,185 @@ fn a_stale_result_is_served_while_it_is_computed_anew() {
 }
 
 #[test]
+fn a_query_takes_nothing_older_than_it_asks_for() {
+    for (yaml, tier) in TIERS {
+        let setting = Setting::new(yaml);
+        let brief = || setting.query().ttl(Duration::from_secs(10));
+        assert_eq!(setting.plain(), (Status::Miss, 1));
+        setting.settle();
+        setting.clock.advance(9);
+        assert_eq!(
+            seen(&brief().blocking().unwrap()),
+            (Status::Hit(tier), 1),
+            "{yaml}"
+        );
+        setting.clock.advance(1);
+        // others may take it still
+        setting.engine.is_broken.store(true, Ordering::SeqCst);
+        assert!(brief().blocking().is_err());
+        assert_eq!(setting.plain(), (Status::Hit(tier), 1));
+        setting.engine.is_broken.store(false, Ordering::SeqCst);
+        assert_eq!(seen(&brief().blocking().unwrap()), (Status::Miss, 3));
+        setting.settle();
+        assert_eq!(setting.plain(), (Status::Hit(tier), 3));
+        setting.clock.advance(10);
+        assert_eq!(seen(&brief().blocking().unwrap()), (Status::Miss, 4));
+        setting.settle();
+    }
+}
+
+#[test]
+fn what_replaces_a_result_is_kept_for_as_long_as_that_was() {
+    for (yaml, tier) in TIERS {
+        let setting = Setting::new(yaml);
+        let asked = |seconds| {
+            let query = setting.query().ttl(Duration::from_secs(seconds));
+            let answer = seen(&query.blocking().unwrap());
+            setting.settle();
+            answer
+        };
+        assert_eq!(asked(3600), (Status::Miss, 1));
+        setting.clock.advance(12);
+        assert_eq!(asked(10), (Status::Miss, 2), "{yaml}");
+        setting.clock.advance(12);
+        assert_eq!(asked(3600), (Status::Hit(tier), 2), "{yaml}");
+        // the next one has its own time once that is over
+        setting.clock.advance(3600);
+        assert_eq!(asked(10), (Status::Miss, 3));
+        setting.clock.advance(12);
+        assert_eq!(asked(3600), (Status::Miss, 4), "{yaml}");
+        // another process does not know of it yet
+        setting.clock.advance(12);
+        let config = Config::from_yaml("c", yaml).unwrap();
+        let other = Cache::open_with(setting.dir.path(), &config).unwrap();
+        let clock = ManualClock::install(&other, 1_003_648);
+        let other = CachedEngine::new(setting.engine.clone(), other);
+        let ten = Duration::from_secs(10);
+        let brief = || other.query("SELECT n FROM t", Params::new()).ttl(ten);
+        assert_eq!(seen(&brief().blocking().unwrap()), (Status::Miss, 5));
+        assert!(other.cache().flush(Duration::from_secs(30)));
+        clock.advance(12);
+        let long = brief().ttl(Duration::from_secs(3600)).blocking().unwrap();
+        assert_eq!(seen(&long), (Status::Hit(tier), 5), "{yaml}");
+    }
+}
+
+#[test]
+fn a_result_that_a_brief_query_puts_into_a_file_is_kept_for_as_long_as_before() {
+    let setting = Setting::new("query_cache: {max_size_mb: 100}");
+    let plain = || {
+        let query = setting.cached.query("SELECT n FROM t", Params::new());
+        seen(&query.blocking().unwrap())
+    };
+    assert_eq!(plain(), (Status::Miss, 1));
+    setting.clock.advance(5);
+    let brief = setting.query().ttl(Duration::from_secs(10)).blocking();
+    assert_eq!(seen(&brief.unwrap()), (Status::Hit(Tier::Memory), 1));
+    setting.settle();
+    setting.clock.advance(10);
+    assert_eq!(plain(), (Status::Hit(Tier::Memory), 1));
+}
+
+#[test]
+fn a_time_below_one_second_takes_the_results_of_others_not_away() {
+    for (yaml, tier) in TIERS {
+        let setting = Setting::new(yaml);
+        let asked = |millis| {
+            let query = setting.query().ttl(Duration::from_millis(millis));
+            let answer = seen(&query.blocking().unwrap());
+            setting.settle();
+            answer
+        };
+        assert_eq!(asked(60_000), (Status::Miss, 1));
+        assert_eq!(asked(0), (Status::Miss, 2));
+        assert_eq!(asked(60_000), (Status::Hit(tier), 1), "{yaml}");
+        assert_eq!(asked(500), (Status::Hit(tier), 1), "{yaml}");
+        setting.clock.advance(1);
+        assert_eq!(asked(1500), (Status::Hit(tier), 1), "{yaml}");
+        assert_eq!(asked(500), (Status::Miss, 3), "{yaml}");
+        assert_eq!(asked(60_000), (Status::Hit(tier), 3), "{yaml}");
+        let query = setting.query().ttl(Duration::MAX);
+        assert!(query.blocking().is_ok());
+    }
+}
+
+#[test]
+fn what_is_too_old_for_this_caller_alone_is_not_read() {
+    let setting = Setting::new("query_cache: {memory_mb: 0, codec: ipc}");
+    let call = |ttl_seconds| {
+        let site = FunctionSite {
+            label: "fn:shop::rows",
+            place: "stale.rs:1:1",
+            path: "shop::rows::{{closure}}",
+            digest: 1,
+        };
+        let call = FunctionCall::on(&setting.cached, site, ttl_seconds, &[], Vec::new());
+        let run = || {
+            let run = setting.engine.runs.fetch_add(1, Ordering::SeqCst) + 1;
+            Ok::<_, Error>(vec![numbers(&[run; 10_000])])
+        };
+        number(&call.run(run).unwrap())
+    };
+    assert_eq!(call(3600), 1);
+    // a damaged one would be found out
+    let (data, _) = files(setting.dir.path());
+    std::fs::write(data, "damaged").unwrap();
+    setting.clock.advance(11);
+    assert_eq!(call(10), 2);
+    let stats = setting.cached.cache().get_stats();
+    assert_eq!((stats.corrupt, stats.misses), (0, 2));
+    assert_eq!(call(3600), 2);
+}
+
+#[test]
+fn a_result_that_is_kept_for_longer_is_stale_to_who_asks_for_less() {
+    for (yaml, tier) in TIERS {
+        let setting = Setting::new(yaml);
+        let brief = || {
+            let query = setting.query().ttl(Duration::from_secs(10));
+            query.stale_while(STALE).blocking().unwrap()
+        };
+        setting.plain();
+        setting.settle();
+        setting.clock.advance(12);
+        let stale = brief();
+        assert_eq!(seen(&stale), (Status::Stale, 1), "{yaml}");
+        let headers = Validator::of(&stale, "json").headers().clone();
+        let status = headers["cache-status"].to_str().unwrap().to_owned();
+        assert!(status.contains("ttl=-2;"), "{status}");
+        setting.settle();
+        assert_eq!(seen(&brief()), (Status::Hit(tier), 2), "{yaml}");
+    }
+}
+
+#[test]
+fn a_cached_function_takes_nothing_older_than_its_time() {
+    for (yaml, _) in TIERS {
+        let setting = Setting::new(yaml);
+        let call = |ttl_seconds| {
+            let site = FunctionSite {
+                label: "fn:shop::stats",
+                place: "stats.rs:1:1",
+                path: "shop::stats::{{closure}}",
+                digest: 1,
+            };
+            let call = FunctionCall::on(&setting.cached, site, ttl_seconds, &[], Vec::new());
+            let run = || {
+                let run = setting.engine.runs.fetch_add(1, Ordering::SeqCst) + 1;
+                Ok::<_, Error>(vec![numbers(&[run])])
+            };
+            number(&call.run(run).unwrap())
+        };
+        assert_eq!(call(3600), 1);
+        setting.clock.advance(60);
+        assert_eq!(call(3600), 1);
+        // the next build says less
+        assert_eq!(call(60), 2, "{yaml}");
+        assert_eq!(call(60), 2, "{yaml}");
+    }
+}
+
+#[test]
 fn a_query_that_does_not_ask_for_it_gets_no_stale_result() {
     for (yaml, _) in TIERS {
         let setting = Setting::new(yaml);
@@ -166,13 +346,13 @@ fn a_result_that_is_kept_later_is_as_old_as_it_is() {
     assert_eq!(seen(&ask().blocking().unwrap()), (Status::Miss, 1));
     setting.settle();
     setting.clock.advance(50);
-    for expected in [0, 4096] {
-        let bytes = setting.cached.cache().get_stats().total_size_bytes;
-        assert_eq!(bytes, expected);
+    for _ in 0..2 {
         let hit = ask().keep().blocking().unwrap();
         assert_eq!(seen(&hit), (Status::Hit(Tier::Memory), 1));
         assert_eq!(hit.age(), Duration::from_secs(50));
         setting.settle();
+        let bytes = setting.cached.cache().get_stats().total_size_bytes;
+        assert_eq!(bytes, 4096);
     }
     setting.clock.advance(10);
     assert_eq!(seen(&ask().blocking().unwrap()), (Status::Miss, 2));

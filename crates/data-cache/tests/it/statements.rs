@@ -263,6 +263,20 @@ fn a_pattern_permits_only_the_volatile_words_that_it_spells_out() {
 }
 
 #[test]
+fn a_pattern_spells_a_name_out_whatever_form_of_the_sigma_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("οδός.csv");
+    std::fs::write(&path, "a\n8\n").unwrap();
+    let sql = format!("SELECT * FROM '{}'", path.display());
+    let yaml = format!("query_cache: {{max_size_mb: 0, ttls: {{\"{sql}\": 60}}}}");
+    let warehouse = open_with(&yaml, "");
+    assert_eq!(status(&warehouse, &sql), Status::Miss);
+    assert!(matches!(status(&warehouse, &sql), Status::Hit(_)));
+    let other = format!("{sql} LIMIT 1");
+    assert!(matches!(status(&warehouse, &other), Status::Bypass(_)));
+}
+
+#[test]
 fn what_is_kept_by_permission_has_the_tables_behind_its_views() {
     let yaml =
         "query_cache: {max_size_mb: 0, ttls: {'SELECT * FROM daily WHERE d = CURRENT_DATE': 60}}";
@@ -301,6 +315,44 @@ fn a_time_whose_offset_is_that_of_today_is_not_kept() {
     }
     let sql = "SELECT TIMESTAMP '2024-01-01 12:00:00' AT TIME ZONE 'Europe/Berlin' FROM t";
     assert_eq!(status(&warehouse, sql), Status::Miss);
+}
+
+#[test]
+fn a_table_with_such_times_is_not_kept() {
+    let warehouse = open(
+        "CREATE TYPE opening AS TIMETZ; CREATE TABLE shops AS SELECT '12:00:00+01'::TIMETZ AS opens; \
+         CREATE TABLE stalls (opens opening); INSERT INTO stalls VALUES ('12:00:00+01'); \
+         CREATE TABLE texts (s VARCHAR, z AS (s::opening)); INSERT INTO texts VALUES ('12:00'); \
+         CREATE TABLE hours (s VARCHAR, m AS (extract(timezone_hour FROM s::TIMETZ))); INSERT INTO hours VALUES ('12:00'); \
+         CREATE TABLE tours (opens TIMETZ, ny AS (opens AT TIME ZONE 'America/New_York')); \
+         INSERT INTO tours VALUES ('12:00:00+01'); \
+         CREATE TABLE stops AS SELECT TIMESTAMPTZ '2024-01-01 12:00:00+00' AS arrives; \
+         CREATE VIEW in_new_york AS SELECT opens AT TIME ZONE 'America/New_York' AS opens FROM shops",
+    );
+    for sql in [
+        "SELECT opens FROM shops",
+        "SELECT count(*) FROM shops WHERE opens = '12:00'",
+        "SELECT z FROM texts",
+        "SELECT m FROM hours",
+        "SELECT ny FROM tours",
+        "SELECT opens AT TIME ZONE 'America/New_York' FROM shops",
+        "SELECT timezone('America/New_York', opens) FROM stalls",
+        "SELECT opens FROM in_new_york",
+        "SELECT (SELECT max(opens) FROM shops) AT TIME ZONE 'Europe/Berlin'",
+        "SELECT '12:00'::opening",
+        "SELECT CAST(arrives AS Opening) FROM stops",
+    ] {
+        for _ in 0..2 {
+            assert_eq!(
+                status(&warehouse, sql),
+                Status::Bypass(Bypass::Nondeterministic),
+                "{sql}"
+            );
+        }
+    }
+    let sql = "SELECT arrives AT TIME ZONE 'America/New_York' FROM stops";
+    assert_eq!(status(&warehouse, sql), Status::Miss);
+    assert!(matches!(status(&warehouse, sql), Status::Hit(_)));
 }
 
 #[test]

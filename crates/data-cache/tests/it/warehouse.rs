@@ -1,7 +1,12 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use data_cache::{Bypass, Cache, CachedWarehouse, Config, Status, Tier, Warehouse, params};
+use data_cache::arrow::array::RecordBatch;
+use data_cache::{
+    Bypass, Cache, CachedEngine, CachedWarehouse, Cancel, Config, Dialect, Error, Params,
+    QueryEngine, State, Status, Tier, Warehouse, params,
+};
 use tempfile::TempDir;
 
 use crate::batches::number;
@@ -332,6 +337,84 @@ fn a_setting_that_is_set_back_has_its_results_again() {
             assert_eq!(ask(&warehouse, COUNT), expected, "{round} {zone}");
         }
     }
+}
+
+#[test]
+fn what_is_no_file_in_place_of_the_version_is_not_waited_for() {
+    let room = Room::new();
+    drop(room.open_after("CREATE TABLE t AS SELECT 1 AS a"));
+    let version = room.dir.path().join("w.duckdb.version");
+    for is_read_only in [true, false] {
+        std::fs::remove_file(&version).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&version).status();
+        assert!(made.unwrap().success());
+        let path = room.dir.path().join("w.duckdb");
+        let opened = crate::faults::within_seconds(move || match is_read_only {
+            true => Warehouse::open_read_only(path),
+            false => Warehouse::open(path),
+        });
+        let sql = "SELECT count(*) AS n FROM t";
+        let answer = opened.unwrap().query(sql, &params! {}).unwrap();
+        assert_eq!(number(&answer), 1);
+    }
+    assert!(version.is_file(), "it is written anew");
+}
+
+/// A warehouse whose time zone is another one while its first query runs.
+struct Flicker(Warehouse, AtomicBool);
+
+impl QueryEngine for Flicker {
+    fn identity(&self) -> String {
+        self.0.identity()
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.0.dialect()
+    }
+
+    fn state(&self, sql: &str) -> Result<State, Bypass> {
+        self.0.state(sql)
+    }
+
+    fn changes(&self) -> u64 {
+        self.0.changes()
+    }
+
+    fn run(&self, sql: &str, params: &Params, cancel: &Cancel) -> Result<Vec<RecordBatch>, Error> {
+        let flickers = !self.1.swap(true, Ordering::SeqCst);
+        if flickers {
+            self.0.set("TimeZone", "Asia/Tokyo")?;
+        }
+        let ran = self.0.run(sql, params, cancel);
+        if flickers {
+            self.0.set("TimeZone", "UTC")?;
+        }
+        ran
+    }
+}
+
+#[test]
+fn a_result_of_a_setting_that_was_set_back_meanwhile_is_not_kept() {
+    let warehouse = Warehouse::in_memory().unwrap();
+    warehouse.set("TimeZone", "UTC").unwrap();
+    warehouse
+        .execute_batch("CREATE TABLE t AS SELECT TIMESTAMPTZ '2024-01-01 12:00:00+00' AS arrives")
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let engine = CachedEngine::new(Flicker(warehouse, AtomicBool::default()), cache);
+    let ask = || {
+        let query = engine.query(
+            "SELECT date_part('hour', arrives) AS n FROM t",
+            Params::new(),
+        );
+        let result = query.ttl(Duration::from_secs(60)).blocking().unwrap();
+        assert!(engine.cache().flush(Duration::from_secs(20)));
+        (result.status(), number(result.batches()))
+    };
+    assert_eq!(ask(), (Status::Miss, 21));
+    assert_eq!(ask(), (Status::Miss, 12));
+    assert_eq!(ask(), (Status::Hit(Tier::Memory), 12));
 }
 
 #[test]

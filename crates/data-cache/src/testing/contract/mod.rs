@@ -237,6 +237,10 @@ impl QueryEngine for Borrowed {
         self.0.is_current(sql, state)
     }
 
+    fn changes(&self) -> u64 {
+        self.0.changes()
+    }
+
     fn check(&self, sql: &str) -> Result<(), Error> {
         self.0.check(sql)
     }

@@ -391,15 +391,15 @@ fn cancelled_query_is_stopped_on_the_server() {
 #[test]
 fn slow_server_ends_with_the_deadline_and_stops() {
     let server = Server::start("");
-    let config = FlightSqlConfig::new(server.address()).deadline(Duration::from_millis(300));
+    let config = FlightSqlConfig::new(server.address()).deadline(Duration::from_secs(2));
     let (_dir, cached) = cached(open(config));
     let begun = Instant::now();
     fails(
         &cached,
         SLOW,
-        &["no complete result", "within 300ms", "deadline"],
+        &["no complete result", "within 2s", "deadline"],
     );
-    assert!(begun.elapsed() < Duration::from_secs(30));
+    assert!(begun.elapsed() < MINUTE);
     server.wait_until(|counts| counts.running == 0 && counts.cancels == 1);
 }
 

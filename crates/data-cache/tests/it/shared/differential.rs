@@ -10,7 +10,7 @@ use data_cache::{Cache, CachedWarehouse, Params, SharedConfig, Status, Tier, War
 use dev::moto::Moto;
 
 use super::proxy::{Fault, Proxy};
-use super::{bucket, config, is_long};
+use super::{bucket, hurried, is_long};
 use crate::batches::{number, numbers};
 
 const SQL: &str = "SELECT coalesce(sum(n), 0)::BIGINT AS n FROM t WHERE n < $limit";
@@ -217,7 +217,7 @@ impl<'a> Replica<'a> {
 fn no_answer_is_wrong_whatever_happens_to_data_and_bucket() {
     let Some(moto) = Moto::shared() else { return };
     let limit = Duration::from_secs(if is_long() { 600 } else { 2 });
-    let config = config(&bucket(&moto), &moto.url)
+    let config = hurried(&bucket(&moto), &moto.url)
         .computed()
         .poll(Duration::from_millis(500));
     let (source, counts, versions) = (Source::default(), Counts::default(), versions());

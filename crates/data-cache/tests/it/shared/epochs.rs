@@ -7,7 +7,7 @@ use data_cache::{Cache, Params, SharedConfig, SharedStats, Skip, Stored};
 use dev::moto::Moto;
 
 use super::proxy::{Fault, Proxy};
-use super::{COST, LIMIT, bucket, config, results, until};
+use super::{COST, LIMIT, bucket, config, hurried, results, until};
 use crate::batches::{number, numbers};
 
 const SQL: &str = "SELECT something";
@@ -129,7 +129,8 @@ fn the_last_of_many_replacements_is_the_one_that_stays() {
 fn more_results_than_can_be_written_put_no_other_out_of_reach() {
     const KEYS: i64 = 100;
     let Some(moto) = Moto::shared() else { return };
-    let config = config(&bucket(&moto), &moto.url);
+    let proxy = Proxy::new(&moto.url);
+    let config = config(&bucket(&moto), &proxy.url);
     let one = Machine::new(&config);
     let set = |key: i64, value: i64| {
         let sql = format!("SELECT {key}");
@@ -143,9 +144,12 @@ fn more_results_than_can_be_written_put_no_other_out_of_reach() {
     }
     let before = one.stats();
     assert_eq!((before.written, before.dropped), (101, 0));
+    // none of them is written before all are there
+    proxy.set_for("PUT", "/v1/", Fault::Hold);
     for key in 0..KEYS {
         set(key, 2);
     }
+    proxy.set(Fault::None);
     one.flush();
     let after = one.stats();
     assert!(after.dropped > 0, "{after:?}");
@@ -215,7 +219,7 @@ fn an_invalidation_that_cannot_be_written_fails_and_holds_here() {
     let bucket = bucket(&moto);
     let proxy = Proxy::new(&moto.url);
     let (one, two) = (
-        Machine::new(&config(&bucket, &proxy.url)),
+        Machine::new(&hurried(&bucket, &proxy.url)),
         Machine::new(&config(&bucket, &moto.url)),
     );
     one.set(1);

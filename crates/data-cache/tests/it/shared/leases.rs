@@ -12,7 +12,7 @@ use data_cache::{
 };
 
 use super::proxy::{Fault, Proxy};
-use super::{COST, LIMIT, NO_WAIT, PAUSE, SHARED, bucket, config, until};
+use super::{COST, IN_A_SERVICE, LIMIT, PAUSE, SHARED, bucket, config, hurried, until};
 use crate::batches::{number, numbers};
 use dev::moto::Moto;
 
@@ -98,7 +98,7 @@ impl Replica {
         self.engine.cache().shared_stats().unwrap()
     }
 
-    /// A bucket that does not answer within 2 s is not asked, so that a busy machine computes more.
+    /// A bucket that does not answer in time is not asked, so that a busy machine computes more.
     fn was_slow(&self) -> bool {
         let stats = self.stats();
         stats.is_open || stats.failed > 0 || stats.is_conditional.is_none()
@@ -111,6 +111,9 @@ fn others_wait_for_the_machine_that_computes() {
     let (bucket, fleet) = (bucket(&moto), Fleet::default());
     let config = config(&bucket, &moto.url);
     let machines: Vec<_> = (0..4).map(|_| fleet.machine(&config)).collect();
+    // one that does not know yet whether the store has leases computes without one
+    let knows = |machine: &Replica| machine.stats().is_conditional.is_some();
+    until(|| machines.iter().all(knows));
     std::thread::scope(|scope| {
         let asking: Vec<_> = machines
             .iter()
@@ -180,7 +183,8 @@ fn a_lease_is_renewed_while_its_holder_computes_and_expires_when_it_cannot() {
         proxy.set(Fault::Status(500));
         let begin = Instant::now();
         until(|| fleet.runs() == 2);
-        assert!(begin.elapsed() < 20 * lease, "{:?}", begin.elapsed());
+        // not the 30 s after which whoever waits computes in any case
+        assert!(begin.elapsed() < 25 * lease, "{:?}", begin.elapsed());
         fleet.end(2);
         assert_eq!(first.join().unwrap(), Status::Miss);
         assert_eq!(second.join().unwrap(), Status::Miss);
@@ -251,7 +255,7 @@ fn a_lease_whose_answer_was_lost_or_that_met_a_conflict_costs_work_at_most() {
         fleet.end(1);
         let begin = Instant::now();
         assert_eq!(machine.ask(), Status::Miss, "{fault:?}");
-        assert!(begin.elapsed() < Duration::from_secs(10), "{fault:?}");
+        assert!(begin.elapsed() < LIMIT / 2, "{fault:?}");
         proxy.set(Fault::None);
         machine.flush();
         assert_eq!(fleet.runs(), 1, "{fault:?}");
@@ -261,14 +265,14 @@ fn a_lease_whose_answer_was_lost_or_that_met_a_conflict_costs_work_at_most() {
 }
 
 #[test]
-fn a_store_whose_writes_hang_costs_two_seconds_once() {
+fn a_store_whose_writes_hang_costs_its_limit_once() {
     let Some(moto) = Moto::shared() else { return };
     for hangs_at_start in [true, false] {
         let (proxy, fleet) = (Proxy::new(&moto.url), Fleet::default());
         if hangs_at_start {
             proxy.set_for("PUT", "", Fault::Hang);
         }
-        let machine = fleet.machine(&config(&bucket(&moto), &proxy.url));
+        let machine = fleet.machine(&hurried(&bucket(&moto), &proxy.url));
         until(|| hangs_at_start || machine.stats().is_conditional.is_some());
         proxy.set_for("PUT", "", Fault::Hang);
         fleet.end(99);
@@ -276,12 +280,13 @@ fn a_store_whose_writes_hang_costs_two_seconds_once() {
         assert_eq!(machine.ask(), Status::Miss);
         let waited = begin.elapsed();
         assert!(waited < COST, "{waited:?}, {:?}", machine.stats());
-        let asked = proxy.count("GET", "");
+        // a look at the lease may be under way still
+        let asked = proxy.count("GET", "/v1/");
         for n in 0..8 {
             assert_eq!(machine.ask_for(&format!("SELECT 7 AS n{n}")), Status::Miss);
         }
         assert_eq!(
-            (machine.stats().skipped, proxy.count("GET", "")),
+            (machine.stats().skipped, proxy.count("GET", "/v1/")),
             (8, asked)
         );
 
@@ -289,14 +294,36 @@ fn a_store_whose_writes_hang_costs_two_seconds_once() {
         let_bucket_time_pass(machine.engine.cache(), PAUSE);
         assert_eq!(machine.ask_for("SELECT 7 AS probing"), Status::Miss);
         until(|| !machine.stats().is_open);
+        let wanted = proxy.count("PUT", "leases/");
         for n in 0..8 {
-            let begin = Instant::now();
             assert_eq!(machine.ask_for(&format!("SELECT 7 AS m{n}")), Status::Miss);
-            assert!(begin.elapsed() < NO_WAIT, "{:?}", begin.elapsed());
         }
-        assert_eq!(proxy.count("GET", ""), asked + 8);
+        assert_eq!(proxy.count("PUT", "leases/"), wanted);
+        assert!(proxy.count("GET", "/v1/") > asked);
         assert!(machine.stats().is_read_only);
     }
+}
+
+/// Has a machine look at the lease that it wants when its time is over. Returns `false` if that was over before.
+fn is_looked_at_in_vain(moto: &Moto) -> bool {
+    let (proxy, fleet) = (Proxy::new(&moto.url), Fleet::default());
+    let config = config(&bucket(moto), &proxy.url).patience(IN_A_SERVICE);
+    let machine = fleet.machine(&config);
+    until(|| machine.stats().is_conditional.is_some());
+    proxy.set_for("", "leases/", Fault::Hang);
+    fleet.end(1);
+    assert_eq!(machine.ask(), Status::Miss);
+    let (stats, is_looked_at) = (machine.stats(), proxy.count("GET", "leases/") > 0);
+    assert!(stats.is_open, "{stats:?}");
+    assert!(!is_looked_at || stats.is_read_only, "{stats:?}");
+    is_looked_at
+}
+
+#[test]
+fn a_lease_that_is_not_given_stops_writes_whatever_is_asked_last() {
+    let Some(moto) = Moto::shared() else { return };
+    // a busy machine may not answer within 2 s
+    assert!((0..5).any(|_| is_looked_at_in_vain(&moto)));
 }
 
 /// Has a machine want a lease that another one has, while the store lets it wait. Returns `false` if it did not see that.

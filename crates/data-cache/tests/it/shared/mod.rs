@@ -22,11 +22,17 @@ use crate::batches::{number, numbers};
 
 const SQL: &str = "SELECT sum(n)::BIGINT AS n FROM t WHERE n < $limit";
 const KEY: [u8; 32] = [42; 32];
-const LIMIT: Duration = Duration::from_secs(30);
-/// A bucket in trouble costs one lookup 2 s, and here the time until a busy machine notices that they are over.
-const COST: Duration = Duration::from_secs(3);
-/// A lookup that does not wait for the bucket takes no longer on a busy machine.
-const NO_WAIT: Duration = Duration::from_secs(1);
+/// More than anything here takes on a busy machine; a bucket that works has as long to answer.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Time that a bucket in trouble has to answer: twice what it has in a service, which leaves room below the limits for a busy
+/// machine.
+const HURRIED: Duration = Duration::from_secs(4);
+/// Time that it has in a service.
+const IN_A_SERVICE: Duration = Duration::from_secs(2);
+/// A lookup that such a bucket costs more waits for a write, which has 10 s then, and not for its own limit.
+const COST: Duration = Duration::from_secs(8);
+/// A lookup that takes longer waits for the bucket.
+const NO_WAIT: Duration = Duration::from_millis(3500);
 /// Pause until a bucket that failed is asked again.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -57,7 +63,13 @@ fn config(bucket: &str, url: &str) -> SharedConfig {
         .region("us-east-1")
         .credentials("test", "test")
         .min_compute(Duration::ZERO)
+        .patience(LIMIT)
         .key(KEY)
+}
+
+/// The same for a bucket that does not always answer.
+fn hurried(bucket: &str, url: &str) -> SharedConfig {
+    config(bucket, url).patience(HURRIED)
 }
 
 /// A database file with the numbers below `rows`, closed.

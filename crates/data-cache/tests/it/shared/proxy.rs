@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -10,6 +11,8 @@ pub(super) enum Fault {
     None,
     /// No answer, ever.
     Hang,
+    /// It passes once the fault is another one.
+    Hold,
     /// An answer with this status, without asking.
     Status(u16),
     /// The request is carried out, and its answer lost: of the next so many.
@@ -77,6 +80,7 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
+        self.set(Fault::None);
         self.shared.hanging.lock().unwrap().clear();
         // the listener looks up, and finds nobody
         let _ = TcpStream::connect(self.url.trim_start_matches("http://"));
@@ -109,8 +113,12 @@ impl Shared {
             return;
         }
         let request = head.lines().next().unwrap().to_owned();
-        let fault = self.fault_of(&request);
-        self.seen.lock().unwrap().push(request);
+        let mut fault = self.fault_of(&request);
+        self.seen.lock().unwrap().push(request.clone());
+        while fault == Fault::Hold {
+            std::thread::park_timeout(Duration::from_millis(1));
+            fault = self.fault_of(&request);
+        }
         match fault {
             Fault::Hang => return self.hanging.lock().unwrap().push(stream),
             Fault::Status(status) => {
@@ -127,7 +135,7 @@ impl Shared {
                     .filter(|line| !is_condition(line))
                     .collect();
             }
-            Fault::None | Fault::Cut | Fault::Stall | Fault::LoseAnswers(_) => {}
+            Fault::None | Fault::Hold | Fault::Cut | Fault::Stall | Fault::LoseAnswers(_) => {}
         }
         let Ok(mut behind) = TcpStream::connect(&self.behind) else {
             return;

@@ -1,6 +1,6 @@
 //! Machines whose credentials permit no writes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use data_cache::testing::let_bucket_time_pass;
 use data_cache::{Status, Stored};
@@ -8,7 +8,7 @@ use dev::moto::Moto;
 
 use super::leases::Fleet;
 use super::proxy::{Fault, Proxy};
-use super::{NO_WAIT, SHARED, bucket, config, until};
+use super::{SHARED, bucket, config, until};
 
 /// Pause until a machine that may not write tries again.
 const DENIED_PAUSE: Duration = Duration::from_secs(60);
@@ -23,9 +23,7 @@ fn a_machine_that_may_not_write_takes_what_others_write() {
     let reader = fleet.machine(&config(&bucket, &proxy.url));
     for n in 0..8 {
         // neither leased nor written
-        let begin = Instant::now();
         assert_eq!(reader.ask_for(&format!("SELECT 7 AS own{n}")), Status::Miss);
-        assert!(begin.elapsed() < NO_WAIT, "{:?}", begin.elapsed());
         let sql = format!("SELECT 7 AS other{n}");
         assert_eq!(writer.ask_for(&sql), Status::Miss);
         writer.flush();
