@@ -271,6 +271,14 @@ test('what users send stays text, and nothing came from elsewhere', async () => 
   assert.deepEqual(complaints, []);
 });
 
+test('a ratio that is nearly 1 is not 100 %', async () => {
+  const shown = await page.evaluate(async () => {
+    const { number } = await import('/assets/dom.js');
+    return [0.9996, 0.999999, 1, 0.9912, 0].map((ratio) => number(ratio, 'ratio'));
+  });
+  assert.deepEqual(shown, ['99.96 %', '99.99 %', '100 %', '99.1 %', '0 %']);
+});
+
 test('a line of another process stands in the place of one with the same number', async () => {
   const shown = await page.evaluate(async () => {
     const [{ keyed }, { fillLine, makeLine }] = await Promise.all([import('/assets/dom.js'), import('/assets/lines.js')]);

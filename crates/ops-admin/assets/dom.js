@@ -148,12 +148,15 @@ export function link(td, href, text) {
 
 const plain = (/** @type {number} */ value) => (Math.abs(value) >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3))));
 
+/** Percentage, which is 100 for the whole alone. @param {number} ratio */
+const percent = (ratio) => (ratio < 1 && ratio >= 0.9995 ? (Math.floor(ratio * 10_000) / 100).toFixed(2) : plain(ratio * 100));
+
 /** @param {number | null | undefined} value @param {string} [unit] */
 export function number(value, unit = "") {
   if (value === null || value === undefined) return "–";
   if (unit === "s") return time(value * 1e6);
   if (unit === "B") return bytes(value);
-  if (unit === "ratio") return `${plain(value * 100)} %`;
+  if (unit === "ratio") return `${percent(value)} %`;
   return unit ? `${plain(value)} ${unit === "1/s" ? "/s" : unit}` : plain(value);
 }
 

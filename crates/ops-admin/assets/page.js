@@ -99,7 +99,7 @@ function show({ finding, section }) {
   const found = finding ? at(`finding-${finding}`) : null;
   if (found) found.scrollIntoView({ block: "center" });
   else if (section) at(section)?.scrollIntoView();
-  if (finding && !found && state) announce(`the finding ${finding} does not stand any more`);
+  if (finding && !found && state) announce(`the finding ${finding} does not stand now`);
 }
 
 /** What is below the findings waits for them: nothing that is being read moves. */

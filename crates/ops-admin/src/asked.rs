@@ -4,6 +4,8 @@ use axum::extract::ConnectInfo;
 use http::Extensions;
 use tracing::{Level, event_enabled};
 
+use crate::text::redacted;
+
 /// Characters of a text that are kept.
 const TEXT_MAX: usize = 200;
 const TARGET: &str = "ops_admin";
@@ -38,8 +40,8 @@ impl Asked {
     pub(crate) fn without_reason(extensions: &Extensions, who: Option<&str>, why: &str) -> Self {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>();
         Self {
-            who: cut(who.filter(|who| !who.trim().is_empty()).unwrap_or(SOMEBODY)),
-            why: cut(why),
+            who: said(who.filter(|who| !who.trim().is_empty()).unwrap_or(SOMEBODY)),
+            why: said(why),
             peer: peer.map_or_else(String::new, |ConnectInfo(peer)| peer.ip().to_string()),
         }
     }
@@ -60,6 +62,11 @@ impl Asked {
             line!(error);
         }
     }
+}
+
+/// Returns the beginning of a text without secrets: nobody would know one again that is cut.
+pub(crate) fn said(text: &str) -> String {
+    cut(&redacted(text))
 }
 
 pub(crate) fn cut(text: &str) -> String {

@@ -6,7 +6,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use http::{HeaderValue, StatusCode, Uri, header};
 
-use crate::state::State as Document;
+use crate::state::{State as Document, collected};
+use crate::text::{printable, redacted};
 use crate::{Admin, guard, page, questions, stream, token};
 
 impl Admin {
@@ -83,7 +84,10 @@ const REQUEST_BYTES: usize = 16 * 1024;
 async fn readyz(State(admin): State<Admin>, uri: Uri) -> (StatusCode, String) {
     let (status, mut text) = match admin.not_ready().await {
         None => (StatusCode::OK, "ready\n".to_owned()),
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+        Some(reason) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{}\n", readable(&reason)),
+        ),
     };
     if is_verbose(&uri) {
         text += &verbose(&admin);
@@ -104,22 +108,33 @@ fn verbose(admin: &Admin) -> String {
     for check in admin.latest_checks() {
         let reason = check
             .reason
-            .map_or_else(String::new, |reason| format!(": {reason}"));
+            .map_or_else(String::new, |reason| format!(": {}", readable(&reason)));
         // a text takes everything
-        let _ = writeln!(text, "check {}: {}{reason}", check.name, check.state);
+        let _ = writeln!(
+            text,
+            "check {}: {}{reason}",
+            readable(&check.name),
+            check.state
+        );
     }
-    for finding in admin.find().and_then(Result::ok).unwrap_or_default() {
-        let because = finding
-            .explained_by
-            .map_or_else(String::new, |id| format!(", explained by {id}"));
+    for finding in admin.find().map(collected).unwrap_or_default() {
+        let because = finding.explained_by.map_or_else(String::new, |id| {
+            format!(", explained by {}", printable(&id))
+        });
         let severity = finding.severity.as_str();
         let _ = writeln!(
             text,
             "finding {} ({severity}{because}): {}",
-            finding.id, finding.seen
+            printable(&finding.id),
+            printable(&finding.seen)
         );
     }
     text
+}
+
+/// A text of others, on one line and without secrets.
+fn readable(text: &str) -> String {
+    printable(&redacted(text))
 }
 
 async fn current_state(State(admin): State<Admin>) -> Result<Json<Document>, StatusCode> {

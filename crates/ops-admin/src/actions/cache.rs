@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::Change;
 use crate::Admin;
-use crate::asked::{Asked, cut};
+use crate::asked::{Asked, said};
 
 /// Request for the removal of entries: those that match a pattern, or those that depend on a table.
 #[derive(Debug, Deserialize)]
@@ -48,8 +48,8 @@ pub(crate) async fn invalidate(
         return (StatusCode::NOT_FOUND, "there is no cache\n".to_owned());
     };
     let shown = match (&pattern, &table) {
-        (Some(pattern), _) => cut(pattern),
-        (None, table) => format!("table {}", cut(table.as_deref().unwrap_or_default())),
+        (Some(pattern), _) => said(pattern),
+        (None, table) => format!("table {}", said(table.as_deref().unwrap_or_default())),
     };
     // it waits for the lock of the directory for up to 5 s
     let removed = tokio::task::spawn_blocking(move || match (pattern, table) {

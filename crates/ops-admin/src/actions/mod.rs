@@ -10,9 +10,13 @@ pub(crate) mod sampling;
 
 use axum::Json;
 use axum::extract::{FromRequest, Request};
+#[cfg(any(feature = "log", feature = "trace"))]
+use http::Extensions;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 
+#[cfg(any(feature = "log", feature = "trace"))]
+use crate::asked::Asked;
 use crate::text::printable;
 
 /// A change as it was asked for, in JSON. Errors name fields of the request, and are read in terminals.
@@ -25,6 +29,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Change<T> {
         match Json::from_request(request, state).await {
             Ok(Json(change)) => Ok(Self(change)),
             Err(refused) => Err((refused.status(), printable(&refused.body_text()) + "\n")),
+        }
+    }
+}
+
+/// Returns who asks for a change that ends by itself, and why. Fails, with what is accepted, without a reason or with a time of 0.
+#[cfg(any(feature = "log", feature = "trace"))]
+fn asked_for_a_time(
+    extensions: &Extensions,
+    who: Option<&str>,
+    why: &str,
+    ttl_seconds: Option<u64>,
+) -> Result<Asked, (StatusCode, String)> {
+    match Asked::new(extensions, who, why) {
+        Ok(asked) if ttl_seconds != Some(0) => Ok(asked),
+        _ => {
+            let accepted = "why takes a text, ttl_seconds at least 1\n";
+            Err((StatusCode::BAD_REQUEST, accepted.to_owned()))
         }
     }
 }

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use http::Extensions;
 use serde::Deserialize;
 
-use super::Change;
+use super::{Change, asked_for_a_time};
 use crate::Admin;
 use crate::asked::Asked;
 
@@ -36,12 +36,10 @@ pub(crate) async fn change(
     extensions: Extensions,
     Change(change): Change<NewRatio>,
 ) -> (StatusCode, String) {
-    let asked = match Asked::new(&extensions, change.who.as_deref(), &change.why) {
-        Ok(asked) if change.ttl_seconds != Some(0) => asked,
-        _ => {
-            let accepted = "why takes a text, ttl_seconds at least 1\n";
-            return (StatusCode::BAD_REQUEST, accepted.to_owned());
-        }
+    let (who, why) = (change.who.as_deref(), &change.why);
+    let asked = match asked_for_a_time(&extensions, who, why, change.ttl_seconds) {
+        Ok(asked) => asked,
+        Err(refused) => return refused,
     };
     let ttl = change
         .ttl_seconds

@@ -66,11 +66,10 @@ fn write(to: &mut String, state: &State) -> std::fmt::Result {
 fn numbers(to: &mut String, metrics: &crate::state::metrics::Part) -> std::fmt::Result {
     writeln!(to, "\nnow")?;
     for line in metrics.lines() {
-        let value = line.latest.map_or_else(
-            || "-".to_owned(),
-            |value| format!("{value:.4} {}", line.unit),
-        );
-        writeln!(to, "  {:<24} {}", line.name, value.trim_end())?;
+        let value = line
+            .latest
+            .map_or_else(|| "-".to_owned(), |value| number(value, line.unit));
+        writeln!(to, "  {:<24} {value}", line.name)?;
     }
     if metrics.routes.is_empty() {
         return writeln!(to, "\nno requests in the last 5 minutes");
@@ -81,18 +80,59 @@ fn numbers(to: &mut String, metrics: &crate::state::metrics::Part) -> std::fmt::
         "per s", "p50 ms", "p95 ms", "p99 ms", "errors"
     )?;
     let ms = |seconds: Option<f64>| {
-        seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{:.2}", seconds * 1e3))
+        seconds.map_or_else(|| "-".to_owned(), |seconds| three_digits(seconds * 1e3))
     };
     for route in metrics.routes.iter().take(ROUTES) {
         let name = format!("{} {}", printable(route.method), printable(route.route));
         let [p50, p95, p99] = [route.p50_seconds, route.p95_seconds, route.p99_seconds].map(ms);
-        let (rate, errors) = (route.per_second, route.errors);
+        let (rate, errors) = (three_digits(route.per_second), route.errors);
         writeln!(
             to,
-            "{rate:>9.2} {p50:>9} {p95:>9} {p99:>9} {errors:>7}  {name}"
+            "{rate:>9} {p50:>9} {p95:>9} {p99:>9} {errors:>7}  {name}"
         )?;
     }
     Ok(())
+}
+
+/// A number with its unit, as the page in a browser writes it: small ones are not 0, and large ones have few digits.
+#[cfg(feature = "metrics")]
+fn number(value: f64, unit: &str) -> String {
+    match unit {
+        "s" if value >= 1.0 => format!("{} s", three_digits(value)),
+        "s" if value >= 1e-3 => format!("{} ms", three_digits(value * 1e3)),
+        "s" => format!("{} µs", three_digits(value * 1e6)),
+        "B" => {
+            let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+            let (mut value, mut at) = (value, 0);
+            while value >= 1024.0 && at + 1 < units.len() {
+                (value, at) = (value / 1024.0, at + 1);
+            }
+            format!("{} {}", three_digits(value), units.get(at).unwrap_or(&""))
+        }
+        "ratio" => format!("{} %", percent(value)),
+        "1/s" => format!("{} /s", three_digits(value)),
+        "" => three_digits(value),
+        unit => format!("{} {unit}", three_digits(value)),
+    }
+}
+
+/// Percentage, which is 100 for the whole alone.
+#[cfg(feature = "metrics")]
+fn percent(ratio: f64) -> String {
+    match (0.9995..1.0).contains(&ratio) {
+        true => format!("{:.2}", (ratio * 10_000.0).floor() / 100.0),
+        false => three_digits(ratio * 100.0),
+    }
+}
+
+/// Three digits that count, or all of those before the point.
+#[cfg(feature = "metrics")]
+fn three_digits(value: f64) -> String {
+    if value.abs() >= 100.0 {
+        return format!("{value:.0}");
+    }
+    let rounded = format!("{value:.2e}").parse::<f64>();
+    rounded.unwrap_or(value).to_string()
 }
 
 /// The two largest units.

@@ -11,7 +11,7 @@ use http::{Extensions, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 
 use crate::actions::Change;
-use crate::asked::{Asked, cut};
+use crate::asked::{Asked, said};
 use crate::conditions::Conditions;
 use crate::history::{TIME_MAX, Turn, Unanswered};
 use crate::text::{printable, redacted};
@@ -117,7 +117,7 @@ pub(crate) async fn sql(
         return (StatusCode::FORBIDDEN, NO_TOKEN).into_response();
     }
     let asked = Asked::without_reason(&extensions, statement.who.as_deref(), "");
-    let shown = cut(&statement.sql);
+    let shown = said(&statement.sql);
     let rows = statement.limit.unwrap_or(ROWS_MAX).min(ROWS_MAX);
     let answered = ask(history, move |turn| {
         turn.ask(Ask {
@@ -133,7 +133,7 @@ pub(crate) async fn sql(
             Json(Answer::new(rows, current)).into_response()
         }
         Err(unanswered) => {
-            asked.report("sql", &shown, &cut(unanswered.why()));
+            asked.report("sql", &shown, &said(unanswered.why()));
             unanswered.into_response()
         }
     }

@@ -2,6 +2,7 @@ use ops_metrics::{Window, latency_over, routes_over, sparklines_over};
 use serde::Serialize;
 
 use super::trace;
+use crate::text::redacted;
 
 /// Examples of refused label values that are shown for a label.
 const EXAMPLES: usize = 5;
@@ -219,7 +220,10 @@ fn cardinality() -> Vec<Size> {
             values_max,
             refused: over.map_or(0, |over| over.count),
             examples: over
-                .map(|over| over.examples.iter().take(EXAMPLES).cloned().collect())
+                .map(|over| {
+                    let examples = over.examples.iter().take(EXAMPLES);
+                    examples.map(|example| redacted(example)).collect()
+                })
                 .unwrap_or_default(),
         }
     };

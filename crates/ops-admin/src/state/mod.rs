@@ -140,8 +140,8 @@ fn readable(mut check: Check) -> Check {
     check
 }
 
-/// Findings whose search panicked are a finding.
-fn collected(found: std::thread::Result<Vec<Finding>>) -> Vec<Finding> {
+/// Returns findings without secrets. Those whose search panicked are a finding.
+pub(crate) fn collected(found: std::thread::Result<Vec<Finding>>) -> Vec<Finding> {
     let Ok(mut findings) = found else {
         let title = "the search for findings panicked";
         let since = millis(SystemTime::now());

@@ -1,3 +1,5 @@
+use std::iter::successors;
+
 use serde::Serialize;
 
 use crate::{Check, Finding, Severity};
@@ -37,10 +39,32 @@ impl Verdict {
                 format!("{}: {reason}", check.name)
             }));
         }
-        let causes = findings
-            .iter()
-            .filter(|finding| finding.explained_by.is_none() && finding.severity > Severity::Info);
-        reasons.extend(causes.map(|finding| finding.title.clone()));
+        reasons.extend(titles(findings));
         Self { state, reasons }
     }
+}
+
+/// Titles of the causes of what is wrong. A cause that is not there or is no reason by itself does not stand for what it explains; of
+/// findings that explain each other all are causes.
+fn titles(findings: &[Finding]) -> Vec<String> {
+    let wrong = findings.iter();
+    let wrong: Vec<_> = wrong
+        .filter(|finding| finding.severity > Severity::Info)
+        .collect();
+    let causes = wrong.iter().filter(|finding| {
+        let cause = |of: &&Finding| cause_of(of, &wrong);
+        // those that explain each other lead back to themselves
+        let goes_round = || {
+            let causes = successors(cause(finding), cause);
+            let mut causes = causes.take(wrong.len());
+            causes.any(|other| other.id == finding.id)
+        };
+        cause(finding).is_none() || goes_round()
+    });
+    causes.map(|finding| finding.title.clone()).collect()
+}
+
+fn cause_of<'a>(finding: &Finding, all: &[&'a Finding]) -> Option<&'a Finding> {
+    let cause = finding.explained_by.as_deref()?;
+    all.iter().copied().find(|other| other.id == cause)
 }

@@ -21,7 +21,7 @@ use frames::Frames;
 use parts::Parts;
 
 /// Streams that are open at a time; one more is refused with 503.
-pub(crate) const MAX_STREAMS: usize = 16;
+const MAX_STREAMS: usize = 16;
 /// Events that are kept for readers who come back, and time that they are collected for nobody: about half a minute.
 const KEPT: usize = 64;
 const ALONE_SECONDS: u32 = 30;
@@ -113,8 +113,9 @@ impl Hub {
         let alone = inner.readers.is_empty();
         if alone {
             inner.running = false;
-            // what happens from here on is not collected
+            // what happens from here on is not collected: whoever saw the last event has missed something when the next one comes
             inner.kept.clear();
+            inner.last += 1;
         }
         alone
     }
@@ -220,5 +221,29 @@ mod tests {
             let frame = again.frame().await.unwrap().unwrap();
             assert!(frame.into_data().unwrap().starts_with(b"id: 1-"));
         }
+    }
+
+    #[tokio::test]
+    async fn a_reader_who_comes_back_after_a_time_without_readers_gets_a_reset() {
+        let (hub, admin) = (Hub::default(), Admin::new("it"));
+        let run = run(&admin);
+        let tick = || {
+            let data = "{}".to_owned();
+            vec![Event { name: "tick", data }]
+        };
+        hub.lock().running = true;
+        let first = hub.subscribe(&admin, None).unwrap();
+        hub.send(run, tick());
+        drop(first);
+        assert!(hub.end_if_alone());
+        // another page comes back first
+        hub.lock().running = true;
+        let _other = hub.subscribe(&admin, None).unwrap();
+        hub.send(run, tick());
+        let mut again = hub.subscribe(&admin, Some(&format!("{run}-1"))).unwrap();
+        again.frame().await.unwrap().unwrap();
+        let frame = again.frame().await.unwrap().unwrap().into_data().unwrap();
+        let frame = std::str::from_utf8(&frame).unwrap();
+        assert!(frame.contains("event: reset"), "{frame}");
     }
 }

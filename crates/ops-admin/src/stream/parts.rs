@@ -11,8 +11,9 @@ use crate::state::{State, log, metrics};
 
 /// Seconds between two looks at the document.
 const EVERY: u64 = 2;
-/// Parts whose ages move all the time: sent at most so often, in seconds.
+/// Least number of seconds between two events with a [`SLOW`] part.
 const SLOW_EVERY: u64 = 10;
+/// Parts with ages in them, which are others in each second.
 const SLOW: [&str; 6] = [
     "cache",
     "cardinality",
@@ -23,10 +24,9 @@ const SLOW: [&str; 6] = [
 ];
 /// Parts that say if something is wrong: sent when they change, and owed if there is no room for them.
 const AT_ONCE: [&str; 3] = ["checks", "not_ready", "verdict"];
-/// Seconds after which they and the findings are sent again though they are as before: the document that a page asked for may have been made
-/// between two looks.
+/// Seconds after which [`AT_ONCE`] and [`FINDINGS`] are sent again unchanged: a page may have loaded its document between two looks.
 const AGAIN_EVERY: u64 = 10;
-/// At once if other ones stand, and not for each second that they last.
+/// Sent at once if a finding came or went, and not because it has lasted a second longer.
 const FINDINGS: &str = "findings";
 /// Parts that the page asks for, or takes from other events.
 const ELSEWHERE: [&str; 11] = [

@@ -221,11 +221,17 @@ async fn without_the_token_nothing_is_shown_or_changed() {
 async fn a_level_reverts_by_itself() {
     crate::traffic().await;
     let router = full();
-    let body = r#"{"level": "debug", "why": "for a second", "target": "it_for_a_second", "ttl_seconds": 1}"#;
-    assert_eq!(post(&router, "/api/level", body).await.status, 200);
     let is_there = |state: &Value| state["levels"].to_string().contains("it_for_a_second");
     let before = std::time::Instant::now();
-    assert!(is_there(&state().await));
+    // on a busy machine the second may be over before anybody looks
+    loop {
+        let body = r#"{"level": "debug", "why": "for a second", "target": "it_for_a_second", "ttl_seconds": 1}"#;
+        assert_eq!(post(&router, "/api/level", body).await.status, 200);
+        if is_there(&state().await) {
+            break;
+        }
+        assert!(before.elapsed().as_secs() < 60, "it is never there");
+    }
     while is_there(&state().await) {
         assert!(
             before.elapsed().as_secs() < 60,

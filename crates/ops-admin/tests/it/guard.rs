@@ -3,6 +3,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Request, StatusCode, Version};
 use ops_admin::Admin;
+#[cfg(feature = "log")]
+use ops_admin::{Check, Finding, Severity};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -376,5 +378,43 @@ async fn a_page_is_not_framed_and_readiness_says_why() {
     assert_eq!(
         (ready.status, ready.body.as_str()),
         (StatusCode::SERVICE_UNAVAILABLE, "the cache is cold\n")
+    );
+}
+
+#[cfg(feature = "log")]
+#[tokio::test]
+async fn readiness_has_no_secret_and_no_line_of_others() {
+    const SECRET: &str = "readiness-canary-of-the-database";
+    ops_log::redact(SECRET);
+    let reason = || format!("db: postgres://app:{SECRET}@db refused\nready\u{1b}[2J");
+    let check = move || Check {
+        name: "db".to_owned(),
+        state: "failed",
+        reason: Some(reason()),
+    };
+    let router = Admin::new("it")
+        .readiness(move || async move { Some(reason()) })
+        .checks(move || (Some(reason()), vec![check()]))
+        .findings(move || vec![Finding::new("slow", Severity::Critical, "slow", 0).seen(reason())])
+        .router();
+    let answer = get(&router, "/readyz?verbose").await;
+    assert!(!answer.body.contains(SECRET), "{}", answer.body);
+    let lines: Vec<_> = answer.body.lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[0].starts_with("db: postgres://app:"), "{lines:?}");
+    assert!(lines[1].starts_with("check db: failed: db: "), "{lines:?}");
+    assert!(
+        lines[2].starts_with("finding slow (critical): "),
+        "{lines:?}"
+    );
+    let is_control = |c: char| c.is_control() && c != '\n';
+    assert!(!answer.body.contains(is_control), "{}", answer.body);
+
+    let panicking = Admin::new("it").findings(|| panic!("on purpose")).router();
+    let answer = get(&panicking, "/readyz?verbose").await;
+    assert!(
+        answer.body.contains("finding findings_failed (warning)"),
+        "{}",
+        answer.body
     );
 }

@@ -115,3 +115,19 @@ async fn a_revert_of_nothing_names_what_is_changed_and_is_text() {
     let body = r#"{"target": " reverted::later"}"#;
     assert_eq!(revert(body).await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_secret_that_a_reason_is_cut_in_is_taken_out_as_a_whole() {
+    const SECRET: &str = "canary-that-a-reason-is-cut-in";
+    ops_log::redact(SECRET);
+    let why = format!("{}{SECRET}", "x".repeat(190));
+    let target = "ops_admin_it::secret";
+    let body =
+        format!(r#"{{"level": "debug", "why": "{why}", "target": "{target}", "who": "{SECRET}"}}"#);
+    assert_eq!(change(&body).await.status, StatusCode::OK);
+    let levels = ops_log::levels();
+    let rule = levels.iter().find(|rule| rule.target == target).unwrap();
+    let temporary = rule.temporary.as_ref().unwrap();
+    let said = format!("{} {}", temporary.who, temporary.why);
+    assert!(!said.contains("canary"), "{said}");
+}

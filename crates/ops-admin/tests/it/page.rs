@@ -120,3 +120,41 @@ async fn everybody_else_gets_a_summary_without_terminal_sequences() {
             .ends_with("For scripts: /api/state, /api/openapi.json, /metrics\n")
     );
 }
+
+#[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
+#[tokio::test]
+async fn the_summary_writes_small_and_large_numbers_so_that_they_are_read() {
+    crate::traffic().await;
+    let router = admin();
+    ops_metrics::add_sparkline("it_moment_seconds", || Some(0.000_041_23));
+    ops_metrics::add_sparkline("it_wait_seconds", || Some(0.25));
+    ops_metrics::add_sparkline("it_disk_bytes", || Some(1.5e12));
+    ops_metrics::add_sparkline("it_share_ratio", || Some(0.9912));
+    ops_metrics::add_sparkline("it_nearly_ratio", || Some(0.999_64));
+    ops_metrics::add_sparkline("it_whole_ratio", || Some(1.0));
+    ops_metrics::add_sparkline("it_rare_per_second", || Some(0.003_333));
+    // points are taken once a second
+    let late = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let text = loop {
+        let text = get(&router, "/").await.body;
+        let added = text.lines().filter(|line| line.contains(" it_"));
+        if added.filter(|line| !line.ends_with(" -")).count() == 7 {
+            break text;
+        }
+        assert!(std::time::Instant::now() < late, "{text}");
+        tokio::task::yield_now().await;
+    };
+    for (name, right) in [
+        ("it_moment_seconds", "41.2 µs"),
+        ("it_wait_seconds", "250 ms"),
+        ("it_disk_bytes", "1.36 TiB"),
+        ("it_share_ratio", "99.1 %"),
+        ("it_nearly_ratio", "99.96 %"),
+        ("it_whole_ratio", "100 %"),
+        ("it_rare_per_second", "0.00333 /s"),
+    ] {
+        let line = text.lines().find(|line| line.contains(name)).unwrap();
+        let (_, value) = line.split_once(name).unwrap();
+        assert_eq!(value.trim(), right, "{text}");
+    }
+}

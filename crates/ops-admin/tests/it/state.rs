@@ -184,3 +184,110 @@ async fn findings_are_part_of_the_state_where_somebody_looks_for_them() {
     assert_eq!(found["explained_by"], "collector_down");
     assert!(found["runbook"].is_null());
 }
+
+#[cfg(all(feature = "log", feature = "trace", feature = "metrics"))]
+#[tokio::test]
+async fn examples_of_refused_label_values_have_no_secret() {
+    const SECRET: &str = "canary-in-a-name-of-a-host";
+    crate::traffic().await;
+    ops_log::redact(SECRET);
+    let requests = ops_metrics::catalog::http_client_requests_total::family();
+    for number in 0..300 {
+        let host = format!("{number}.{SECRET}");
+        requests.counter(&[&host, "GET", "200"]).inc();
+    }
+    let router = Admin::new("it").router();
+    let state = get(&router, "/api/state").await;
+    assert!(!state.body.contains(SECRET));
+    let state: Value = serde_json::from_str(&state.body).unwrap();
+    let sizes = state["cardinality"].as_array().unwrap();
+    let size = sizes
+        .iter()
+        .find(|size| size["metric"] == "http_client_requests_total");
+    let host = &size.unwrap()["labels"][0];
+    assert!(host["refused"].as_u64().unwrap() > 0, "{host}");
+    assert!(!host["examples"].as_array().unwrap().is_empty(), "{host}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_has_a_reason_whatever_explains_it() {
+    let finding = |id: &str, severity, cause: Option<&str>| {
+        let finding = Finding::new(id, severity, id, 7);
+        match cause {
+            Some(cause) => finding.explained_by(cause),
+            None => finding,
+        }
+    };
+    use Severity::{Critical, Info, Warning};
+    for (found, reasons) in [
+        (
+            vec![
+                finding("engine", Warning, None),
+                finding("failing", Critical, Some("engine")),
+            ],
+            vec!["engine"],
+        ),
+        (
+            vec![finding("failing", Critical, Some("gone"))],
+            vec!["failing"],
+        ),
+        (
+            vec![
+                finding("canary", Info, None),
+                finding("failing", Critical, Some("canary")),
+            ],
+            vec!["failing"],
+        ),
+        (
+            vec![
+                finding("disk", Warning, None),
+                finding("canary", Info, None),
+                finding("failing", Critical, Some("canary")),
+            ],
+            vec!["disk", "failing"],
+        ),
+        (
+            vec![
+                finding("slow", Warning, Some("failing")),
+                finding("failing", Critical, Some("slow")),
+            ],
+            vec!["slow", "failing"],
+        ),
+        (
+            vec![
+                finding("disk", Warning, None),
+                finding("slow", Warning, Some("failing")),
+                finding("failing", Critical, Some("slow")),
+            ],
+            vec!["disk", "slow", "failing"],
+        ),
+        (
+            vec![
+                finding("failing", Critical, Some("slow")),
+                finding("slow", Warning, Some("queue")),
+                finding("queue", Warning, Some("slow")),
+            ],
+            vec!["slow", "queue"],
+        ),
+        (
+            vec![finding("failing", Critical, Some("failing"))],
+            vec!["failing"],
+        ),
+        (
+            vec![
+                finding("engine", Warning, None),
+                finding("slow", Warning, Some("engine")),
+                finding("failing", Critical, Some("slow")),
+            ],
+            vec!["engine"],
+        ),
+        (vec![finding("canary", Info, Some("gone"))], vec![]),
+    ] {
+        let router = Admin::new("it").findings(move || found.clone()).router();
+        let state = get(&router, "/api/state").await;
+        let state: Value = serde_json::from_str(&state.body).unwrap();
+        let shown = state["verdict"]["reasons"].as_array().unwrap().iter();
+        let shown: Vec<_> = shown.filter_map(Value::as_str).collect();
+        assert_eq!(shown, reasons);
+    }
+}
