@@ -59,6 +59,8 @@ pub struct Config {
     pub(crate) observers: Observed,
     /// Sections of the file that something set in code covers.
     pub(crate) covered: Vec<&'static str>,
+    /// Variables that change nothing, since code names the place.
+    pub(crate) overruled: Vec<&'static str>,
 }
 
 /// A configuration file that was read: its name for messages, and its text.
@@ -122,6 +124,7 @@ impl Config {
             propagate_to: Vec::new(),
             observers: Observed::default(),
             covered: Vec::new(),
+            overruled: Vec::new(),
         }
     }
 

@@ -102,22 +102,39 @@ impl Config {
                 (self.cache.is_some() || self.cache_yaml.is_some()) && file.cache.file.is_some(),
             ),
             (
-                "black_box",
-                self.black_box.is_some() && file.black_box.is_some(),
-            ),
-            ("history", self.history.is_some() && file.history.is_some()),
-            (
                 "cache: dir",
                 self.cache_dir.is_some() && file.cache.dir.is_some(),
             ),
         ];
         let covered = in_code.into_iter().filter(|(_, is_covered)| *is_covered);
         self.covered = covered.map(|(section, _)| section).collect();
+        self.covered.extend(glue::black_box::covered(
+            self.black_box.as_ref(),
+            file.black_box.as_ref(),
+        ));
+        self.covered.extend(glue::history::covered(
+            self.history.as_ref(),
+            file.history.as_ref(),
+        ));
         self.log = self.log.or(file.log.map(glue::log::beneath_environment));
         self.trace = self
             .trace
             .or(file.trace.map(glue::trace::beneath_environment));
         self.metrics = self.metrics.or(file.metrics);
+        let of_places = [
+            (
+                "OPS_BLACK_BOX",
+                glue::black_box::has_place(self.black_box.as_ref()),
+            ),
+            (
+                "OPS_HISTORY_DIR",
+                glue::history::has_place(self.history.as_ref()),
+            ),
+            ("OPS_CACHE_DIR", self.cache_dir.is_some()),
+            ("OPS_SECRETS_FILE", self.secrets_yaml.is_some()),
+        ];
+        let overruled = of_places.into_iter().filter(|(_, is_in_code)| *is_in_code);
+        self.overruled = overruled.map(|(variable, _)| variable).collect();
         self.black_box = glue::black_box::settled(self.black_box, file.black_box);
         self.history = glue::history::settled(self.history, file.history);
         if self.secrets.is_none() {

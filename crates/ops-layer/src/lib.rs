@@ -33,7 +33,7 @@
 //! | `log` | yes | structured logging ([`log`]) |
 //! | `trace` | yes | OpenTelemetry spans ([`trace`]) |
 //! | `metrics` | yes | Prometheus metrics ([`metrics`]) |
-//! | `secrets` | yes | secrets from the environment and `.env` ([`secrets`]) |
+//! | `secrets` | yes | secrets from the environment, files and `.env` ([`secrets`]) |
 //! | `admin` | yes | the admin page ([`admin`]) |
 //! | `serve` | yes | [`serve`] and [`run`]: the server for HTTP/1.1 and HTTP/2, probes, limits, the order of stopping |
 //! | `aws` | no | secrets from AWS SSM and Secrets Manager |

@@ -4,10 +4,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::Observed;
+use crate::error::chain;
 use crate::findings::snapshot::{Heartbeat, Snapshot};
 use crate::findings::watch::Watch;
 use crate::findings::{disk, is_production};
 use crate::{Config, Error, Finding, glue};
+
+/// Time for the last lines of a start that is refused.
+const REFUSED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The running operations layer. Cheap to clone; [`shutdown`](Self::shutdown) once at the end.
 #[derive(Clone)]
@@ -27,6 +31,8 @@ struct Parts {
     trace: glue::trace::Trace,
     secrets: glue::secrets::Part,
     cache: glue::cache::Part,
+    #[cfg(all(feature = "admin", feature = "serve"))]
+    overruled: Vec<&'static str>,
     /// Directories that are written to.
     dirs: Vec<PathBuf>,
     is_production: bool,
@@ -49,6 +55,22 @@ pub fn init(config: Config) -> Result<Ops, Error> {
     glue::trace::follow_tracing();
     let black_box = glue::black_box::Part::start(config.black_box.as_ref(), &config.service_name);
     let history = glue::history::Part::start(config.history.as_ref(), &config.service_name);
+    // a start that is refused is no crash, and its lines are kept
+    let (box_of_start, history_of_start) = (black_box.clone(), history.clone());
+    let started = start(config, black_box, history);
+    if let Err(error) = &started {
+        tracing::error!(target: "ops_layer", error = chain(error), "start_refused");
+        history_of_start.close(REFUSED_WITHIN);
+        box_of_start.refused();
+    }
+    started
+}
+
+fn start(
+    config: Config,
+    black_box: glue::black_box::Part,
+    history: glue::history::Part,
+) -> Result<Ops, Error> {
     let log = glue::log::Log::start(&config)?;
     black_box.started();
     for section in &config.covered {
@@ -78,6 +100,8 @@ pub fn init(config: Config) -> Result<Ops, Error> {
             trace,
             secrets,
             cache,
+            #[cfg(all(feature = "admin", feature = "serve"))]
+            overruled: config.overruled,
             dirs,
             is_production: is_production(),
             watch: OnceLock::new(),
@@ -164,10 +188,16 @@ impl Ops {
         &self.parts.cache.settings
     }
 
-    /// Returns the name of the file that the cache was configured by.
+    /// Reports whether a variable changes nothing, since code decides.
+    #[cfg(all(feature = "admin", feature = "serve"))]
+    pub(crate) fn is_overruled(&self, variable: &str) -> bool {
+        self.parts.overruled.contains(&variable)
+    }
+
+    /// Returns what the cache was configured by.
     #[cfg(all(feature = "admin", feature = "serve", feature = "cache"))]
-    pub(crate) fn cache_file(&self) -> Option<&str> {
-        self.parts.cache.file.as_deref()
+    pub(crate) fn cache_origin(&self) -> &glue::cache::Origin {
+        &self.parts.cache.origin
     }
 
     /// Returns how the run before ended, if it left a black box.
@@ -293,6 +323,17 @@ impl Ops {
         self.parts.log.flush(left());
         self.parts.history.close(left());
         glue::black_box::close();
+    }
+}
+
+impl Ops {
+    /// Says why a start is refused after `init`, and does the same as [`shutdown`](Self::shutdown): it is no crash, and a crash before it
+    /// is told by the next start.
+    pub async fn refuse(self, error: &(dyn std::error::Error + Sync), budget: Duration) {
+        tracing::error!(target: "ops_layer", error = chain(error), "start_refused");
+        let black_box = self.parts.black_box.clone();
+        self.shutdown(budget).await;
+        black_box.refused();
     }
 }
 

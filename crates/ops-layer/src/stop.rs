@@ -55,7 +55,7 @@ impl StopSignal {
         let number = tokio::select! {
             second = signals.next() => second,
             budget = self.exceeded(asked) => {
-                tell_exceeded(budget).await;
+                log_exceeded(budget).await;
                 first
             }
         };
@@ -119,8 +119,8 @@ impl StopSignal {
 }
 
 /// Logs that the process is ended, from another thread.
-async fn tell_exceeded(budget: Duration) {
-    let told = tokio::task::spawn_blocking(move || {
+async fn log_exceeded(budget: Duration) {
+    let logged = tokio::task::spawn_blocking(move || {
         tracing::error!(
             target: "ops_layer",
             budget_seconds = budget.as_secs_f64(),
@@ -128,8 +128,8 @@ async fn tell_exceeded(budget: Duration) {
             "shutdown_budget_exceeded"
         );
     });
-    // nobody is left to tell it to
-    let _ = tokio::time::timeout(LAST_LINE, told).await;
+    // a line that takes longer is lost: the process ends now
+    let _ = tokio::time::timeout(LAST_LINE, logged).await;
 }
 
 /// Number of SIGINT on every platform.

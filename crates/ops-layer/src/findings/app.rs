@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use super::{EVERY, Finding, Severity};
 
 /// Rules that an application may add; further ones are ignored, with a warning.
-pub(crate) const MAX_RULES: usize = 64;
+const MAX_RULES: usize = 64;
+/// Name of the finding about a rule.
+const FAILING: &str = "rule_failing";
 /// A rule that takes longer is a finding itself.
 const QUICK: Duration = Duration::from_millis(100);
 /// A rule that runs for longer hangs.
@@ -28,7 +30,8 @@ struct Shared {
     count: usize,
     has_thread: bool,
     running: Option<(&'static str, Instant)>,
-    answers: Vec<(&'static str, Option<Finding>)>,
+    /// Findings of each rule that was asked, in the order of the rules: several may have one name.
+    answers: Vec<Vec<Finding>>,
     stopped: bool,
 }
 
@@ -63,7 +66,7 @@ impl AppRules {
     pub(crate) fn found(&self) -> Vec<Finding> {
         let shared = self.lock();
         let answers = shared.answers.iter();
-        let mut found: Vec<_> = answers.filter_map(|(_, answer)| answer.clone()).collect();
+        let mut found: Vec<_> = answers.flatten().cloned().collect();
         let Some((name, since)) = shared.running else {
             return found;
         };
@@ -89,27 +92,35 @@ impl AppRules {
             }
             rules.append(&mut shared.added);
             drop(shared);
-            for (name, rule) in &mut rules {
-                let started = Instant::now();
-                self.lock().running = Some((name, started));
-                let answer = catch_unwind(AssertUnwindSafe(rule));
-                let took = started.elapsed();
-                let answer = match answer {
-                    Ok(_) if took > QUICK => {
-                        let took = took.as_millis();
-                        Some(failing(name, &format!("it took {took} ms of at most 100")))
-                    }
-                    Ok(answer) => answer,
-                    Err(_) => Some(failing(name, "it panicked")),
-                };
-                let mut shared = self.lock();
-                shared.running = None;
-                match shared.answers.iter_mut().find(|(known, _)| known == name) {
-                    Some((_, known)) => *known = answer,
-                    None => shared.answers.push((name, answer)),
-                }
-            }
+            self.ask(&mut rules, QUICK);
             std::thread::sleep(EVERY);
+        }
+    }
+
+    /// Asks each rule once. What one found that took longer than `quick` stands all the same: on a machine without time it is needed
+    /// most.
+    fn ask(&self, rules: &mut [(&'static str, Rule)], quick: Duration) {
+        for (at, (name, rule)) in rules.iter_mut().enumerate() {
+            let started = Instant::now();
+            self.lock().running = Some((name, started));
+            let answer = catch_unwind(AssertUnwindSafe(rule));
+            let took = started.elapsed();
+            let mut found = Vec::new();
+            match answer {
+                Ok(answer) => found.extend(answer),
+                Err(_) => found.push(failing(name, "it panicked")),
+            }
+            if found.iter().all(|finding| finding.id != FAILING) && took > quick {
+                let took = took.as_millis();
+                let slow = failing(name, &format!("it took {took} ms of at most 100"));
+                found.push(slow.means("What rules of the application find comes late."));
+            }
+            let mut shared = self.lock();
+            shared.running = None;
+            match shared.answers.get_mut(at) {
+                Some(known) => *known = found,
+                None => shared.answers.push(found),
+            }
         }
     }
 
@@ -120,7 +131,7 @@ impl AppRules {
 
 /// A rule that cannot be relied on.
 pub(crate) fn failing(rule: &str, why: &str) -> Finding {
-    Finding::new("rule_failing", Severity::Warning)
+    Finding::new(FAILING, Severity::Warning)
         .seen(format!("rule {rule}: {why}"))
         .means("Findings of this rule are missing.")
         .action("Correct the rule: it must only read numbers that are already measured, and must not block.")
@@ -134,7 +145,7 @@ mod tests {
     fn answers_hold_for_a_time_while_a_rule_hangs_and_the_hanging_one_is_named() {
         let rules = AppRules::default();
         let queue = Finding::new("queue_growing", Severity::Warning);
-        rules.lock().answers.push(("queue", Some(queue)));
+        rules.lock().answers.push(vec![queue]);
         for (seconds, right) in [
             (0, &["queue_growing"][..]),
             (5, &["queue_growing", "rule_failing"]),
@@ -146,5 +157,38 @@ mod tests {
             let ids: Vec<_> = found.iter().map(|finding| finding.id).collect();
             assert_eq!(ids, right, "{seconds} s");
         }
+    }
+
+    #[test]
+    fn a_rule_does_not_take_back_what_another_one_of_its_name_found() {
+        let rules = AppRules::default();
+        let growing = || Some(Finding::new("queue_growing", Severity::Warning));
+        let mut both: [(&'static str, Rule); 2] =
+            [("queue", Box::new(growing)), ("queue", Box::new(|| None))];
+        for _ in 0..2 {
+            rules.ask(&mut both, HANGS);
+            let found = rules.found();
+            let ids: Vec<_> = found.iter().map(|finding| finding.id).collect();
+            assert_eq!(ids, ["queue_growing"]);
+        }
+    }
+
+    #[test]
+    fn what_a_slow_rule_found_stands_beside_that_it_is_slow() {
+        let rules = AppRules::default();
+        let mut asked = 0;
+        let growing = move || {
+            asked += 1;
+            assert!(asked < 2, "it panics the second time");
+            Some(Finding::new("queue_growing", Severity::Critical))
+        };
+        let mut slow: [(&'static str, Rule); 1] = [("queue", Box::new(growing))];
+        for right in [&["queue_growing", "rule_failing"][..], &["rule_failing"]] {
+            rules.ask(&mut slow, Duration::ZERO);
+            let found = rules.found();
+            let ids: Vec<_> = found.iter().map(|finding| finding.id).collect();
+            assert_eq!(ids, right);
+        }
+        assert_eq!(rules.found()[0].seen, "rule queue: it panicked");
     }
 }

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use super::history::History;
-use super::secrets::{NO_CAUSE, cause_of};
+use super::history::{History, WINDOW};
+use super::secrets::cause_of;
 use super::snapshot::Snapshot;
 use super::{Finding, Severity};
 
 /// Short, so that a collapse shows before a minute is over.
 const RECENT: Duration = Duration::from_secs(30);
-const WINDOW: Duration = Duration::from_secs(60);
 /// Lookups below which a ratio means nothing: now, and in the hour before.
 const RECENT_LOOKUPS: u64 = 50;
 const HOUR_LOOKUPS: u64 = 200;
@@ -61,10 +60,7 @@ pub(super) fn collapsed(now: &Snapshot, history: &History) -> Option<Finding> {
         ))
         .means("Queries that were answered from memory reach DuckDB: latency rises.")
         .action("Look at what changed: an invalidation, a deployment, parameters that are never the same twice.");
-    let finding = match history.was_set(now, EXPIRING_STEP) {
-        true => finding,
-        false => finding.explained_by(NO_CAUSE),
-    };
+    let finding = history.clock_may_explain(finding, now, EXPIRING_STEP);
     Some(finding.runbook("cache-miss-rate-elevated"))
 }
 

@@ -24,6 +24,7 @@ fn of(dir: &Path) -> Option<Disk> {
         total: bytes(found.f_blocks),
         free: bytes(found.f_bavail),
         free_files: (found.f_files > 0).then_some(found.f_favail),
+        files: (found.f_files > 0).then_some(found.f_files),
     })
 }
 

@@ -7,6 +7,8 @@ use super::Finding;
 pub(crate) enum Shown {
     /// A request that failed.
     Failure,
+    /// A request that was answered late.
+    SlowAnswer,
     /// A query that took long at the engine.
     SlowQuery,
     /// A query that failed there.
@@ -25,8 +27,10 @@ pub(crate) struct Example {
 pub(crate) type Find = fn(Shown, Option<&str>, Option<&str>) -> Option<Example>;
 
 /// Findings of ours that a trace shows.
-const SHOWN: [(&str, Shown); 3] = [
+const SHOWN: [(&str, Shown); 5] = [
     ("requests_failing", Shown::Failure),
+    ("requests_slow", Shown::SlowAnswer),
+    ("requests_usually_slow", Shown::SlowAnswer),
     ("duckdb_slow", Shown::SlowQuery),
     ("duckdb_failing", Shown::FailedQuery),
 ];

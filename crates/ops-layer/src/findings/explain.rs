@@ -12,7 +12,7 @@ use super::{Finding, Severity};
 const DISKS: [&str; 3] = ["disk_full", "disk_nearly_full", "descriptors_low"];
 
 /// Consequence, and the findings that can be its cause, the likeliest first.
-const CAUSES: [(&str, &[&str]); 21] = [
+const CAUSES: [(&str, &[&str]); 22] = [
     ("spans_dropped", &["collector_slow", "cpu_throttled"]),
     ("collector_unreachable", &["descriptors_low"]),
     ("collector_refusing", &["descriptors_low"]),
@@ -39,6 +39,19 @@ const CAUSES: [(&str, &[&str]); 21] = [
     ),
     ("workers_blocked", &["cpu_throttled"]),
     ("descriptors_low", &["connections_full"]),
+    (
+        "requests_slow",
+        &[
+            "workers_blocked",
+            "connections_full",
+            "duckdb_slow",
+            "engine_unreachable",
+            "provider_failing",
+            "cache_hit_collapsed",
+            "cpu_throttled",
+            "memory_near_limit",
+        ],
+    ),
     (
         "requests_failing",
         &[
@@ -94,18 +107,25 @@ pub(crate) fn ordered(mut findings: Vec<Finding>) -> Vec<Finding> {
     let mut sorted = Vec::with_capacity(findings.len());
     loop {
         let is_root = |finding: &Finding| finding.explained_by.is_none();
-        // where causes explain each other, the first one is taken for the cause
-        let Some(root) = findings
-            .iter()
-            .position(is_root)
-            .or((!findings.is_empty()).then_some(0))
-        else {
+        let mut all = findings.iter();
+        // where causes explain each other, the first of them is taken for the cause
+        let Some(root) = all.position(is_root).or_else(|| {
+            let mut all = findings.iter();
+            all.position(|finding| goes_round(finding, &findings))
+        }) else {
             return sorted;
         };
         let mut root = findings.remove(root);
         root.explained_by = None;
         take(root, &mut findings, &mut sorted);
     }
+}
+
+/// Reports whether its causes lead back to it.
+fn goes_round(of: &Finding, all: &[Finding]) -> bool {
+    let cause = |of: &Finding| all.iter().find(|one| of.explained_by == Some(one.id));
+    let causes = std::iter::successors(cause(of), |one| cause(one));
+    causes.take(all.len()).any(|one| one.id == of.id)
 }
 
 fn cause(of: &Finding, all: &[Finding]) -> Option<&'static str> {
@@ -142,7 +162,7 @@ fn explains(cause: &Finding, of: &Finding) -> bool {
         ("descriptors_low", "requests_failing") => cause.severity == Severity::Critical,
         ("descriptors_low", _) => says("(os error 24)"),
         ("disk_full", "cache_writes_paused" | "duckdb_failing") => true,
-        // 28 is ENOSPC; the history keeps a reserve, and ends before the disk does
+        // 28 is ENOSPC; the history stops earlier, because it leaves the disk a reserve
         ("disk_full" | "disk_nearly_full", _) => {
             says("(os error 28)") || says(&StorageFull.to_string())
         }
@@ -189,7 +209,7 @@ mod tests {
 
     #[test]
     fn causes_come_first_and_consequences_follow_their_cause() {
-        let rows: [(&[Given], &[&str]); 6] = [
+        let rows: [(&[Given], &[&str]); 7] = [
             (&[], &[]),
             (
                 &[
@@ -198,7 +218,7 @@ mod tests {
                 ],
                 &["collector_hung", "spans_dropped<collector_hung"],
             ),
-            // a consequence may be graver than its cause, and stands behind it all the same
+            // a consequence stands behind its cause even if it is more severe
             (
                 &[
                     ("required_secret_missing", Critical, None),
@@ -233,6 +253,16 @@ mod tests {
             (
                 &[("a", Info, Some("b")), ("b", Warning, Some("a"))],
                 &["b", "a<b"],
+            ),
+            // what leads to them keeps its cause
+            (
+                &[
+                    ("x", Critical, Some("a")),
+                    ("a", Critical, Some("b")),
+                    ("b", Warning, Some("c")),
+                    ("c", Warning, Some("b")),
+                ],
+                &["b", "a<b", "x<a", "c<b"],
             ),
         ];
         for (given, right) in rows {

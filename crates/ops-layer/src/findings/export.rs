@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-use super::history::History;
+use super::history::{History, WINDOW};
 use super::snapshot::{Export, Snapshot};
 use super::{Finding, Severity};
 
-const WINDOW: Duration = Duration::from_secs(60);
 /// A failure that is over sooner is a restart of the collector.
 const FAILING_FOR: Duration = Duration::from_secs(10);
 const SLOW: Duration = Duration::from_secs(2);
 const RUNBOOK: &str = "traces-not-appearing";
 /// Text of rustls about a certificate that it does not accept.
 const OF_RUSTLS: &str = "invalid peer certificate";
+/// Setting that the cause of a failure names if the collector does not accept us.
+const CLIENT_CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
+/// Setting that it names if the way to the collector is a proxy.
+const PROXY: &str = "HTTPS_PROXY";
 
 pub(super) const COLLECTOR: [&str; 5] = [
     "collector_credentials",
@@ -45,10 +48,20 @@ pub(super) fn failure(export: &Export, failing: Duration) -> Finding {
             "takes connections and does not answer".to_owned(),
             "Look at the collector's own load and log; restart it if it hangs.",
         ),
+        (_, "refused") if export.failure.contains(PROXY) => (
+            "collector_unreachable",
+            "cannot be reached through the proxy".to_owned(),
+            "Start the proxy, or correct HTTPS_PROXY and NO_PROXY.",
+        ),
         (_, "refused") => (
             "collector_unreachable",
             "cannot be reached".to_owned(),
             "Start the collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT.",
+        ),
+        (None, "other") if export.failure.contains(CLIENT_CERTIFICATE) => (
+            "collector_certificate",
+            "does not accept our certificate, or wants one".to_owned(),
+            "Set OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY, or renew the certificate.",
         ),
         (None, "other") if export.failure.contains(OF_RUSTLS) => (
             "collector_certificate",

@@ -1,9 +1,12 @@
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Finding;
 use super::snapshot::{Cache, Snapshot};
 
+/// Time over which a rule compares numbers, unless it has one of its own.
+pub(super) const WINDOW: Duration = Duration::from_secs(60);
 /// Time that snapshots are kept for: the longest window of a rule.
 const KEPT: Duration = Duration::from_secs(300);
 /// Time between two points of the hour.
@@ -14,6 +17,9 @@ pub(super) const STEPPED_LATELY: Duration = Duration::from_secs(600);
 /// A wall clock that differs by this much from the monotonic one was set.
 const STEP_SECONDS: f64 = 2.0;
 
+/// Cause that never stands: none of those that the table names.
+pub(super) const NO_CAUSE: &str = "";
+
 /// Snapshots before the current one, newest last.
 #[derive(Debug, Default)]
 pub(crate) struct History {
@@ -23,6 +29,8 @@ pub(crate) struct History {
     /// The time at which the clock was set furthest lately, and by how many seconds.
     step: Option<(Duration, f64)>,
     active: Vec<&'static str>,
+    /// Slow routes that were not always so.
+    became_slow: HashSet<String>,
 }
 
 impl History {
@@ -49,6 +57,13 @@ impl History {
             }
             self.hour.push_back((snapshot.at, cache));
         }
+        if let Some(metrics) = &snapshot.metrics {
+            let slow = &metrics.slow_routes;
+            self.became_slow
+                .retain(|known| slow.iter().any(|one| one.route == *known));
+            let new = slow.iter().filter(|one| !one.is_usual());
+            self.became_slow.extend(new.map(|one| one.route.clone()));
+        }
         let keep = |old: &Arc<Snapshot>| old.at + KEPT >= snapshot.at;
         while self.recent.front().is_some_and(|old| !keep(old)) {
             self.recent.pop_front();
@@ -60,6 +75,12 @@ impl History {
     pub(crate) fn since(&self, now: &Snapshot, window: Duration) -> Option<&Snapshot> {
         let mut all = self.recent.iter();
         all.find(|old| old.at + window >= now.at).map(Arc::as_ref)
+    }
+
+    /// Returns the newest snapshot that is at least this much older than `now`.
+    pub(crate) fn before(&self, now: &Snapshot, age: Duration) -> Option<&Snapshot> {
+        let mut all = self.recent.iter().rev();
+        all.find(|old| old.at + age <= now.at).map(Arc::as_ref)
     }
 
     /// Returns the snapshot before `now`.
@@ -82,14 +103,32 @@ impl History {
     }
 
     /// Returns `true` if the clock was set by as much as this lately: what else fails may come of it.
-    pub(crate) fn was_set(&self, now: &Snapshot, by: Duration) -> bool {
+    fn was_set(&self, now: &Snapshot, by: Duration) -> bool {
         let step = self.step(now, STEPPED_LATELY);
         step.is_some_and(|seconds| seconds.abs() >= by.as_secs_f64())
+    }
+
+    /// Leaves a finding the clock as its cause only if that was set by as much lately.
+    pub(crate) fn clock_may_explain(
+        &self,
+        finding: Finding,
+        now: &Snapshot,
+        by: Duration,
+    ) -> Finding {
+        match self.was_set(now, by) {
+            true => finding,
+            false => finding.explained_by(NO_CAUSE),
+        }
     }
 
     /// Returns `true` while this finding stands, for rules that end at another threshold than they begin at.
     pub(crate) fn is_active(&self, id: &str) -> bool {
         self.active.contains(&id)
+    }
+
+    /// Returns `true` for a slow route that became so while it was looked at.
+    pub(crate) fn became_slow(&self, route: &str) -> bool {
+        self.became_slow.contains(route)
     }
 
     pub(crate) fn set_active(&mut self, active: Vec<&'static str>) {

@@ -1,12 +1,9 @@
 //! Rules about the history of lines, spans and metrics that is kept in files.
 
-use std::time::Duration;
-
-use super::history::History;
+use super::history::{History, WINDOW};
 use super::snapshot::Snapshot;
 use super::{Finding, Severity};
 
-const WINDOW: Duration = Duration::from_secs(60);
 const RUNBOOK: &str = "history-incomplete";
 
 pub(super) fn stopped(now: &Snapshot, _: &History) -> Option<Finding> {

@@ -1,12 +1,9 @@
 //! Rules about log lines.
 
-use std::time::Duration;
-
-use super::history::History;
+use super::history::{History, WINDOW};
 use super::snapshot::Snapshot;
 use super::{Finding, Severity};
 
-const WINDOW: Duration = Duration::from_secs(60);
 /// Outputs with a reader at their other end.
 const STREAMS: [&str; 2] = ["stdout", "stderr"];
 const RUNBOOK: &str = "log-lines-missing";

@@ -50,7 +50,7 @@ const fn rule(
     }
 }
 
-const RULES: [Rule; 35] = {
+const RULES: [Rule; 36] = {
     use Severity::{Critical, Warning};
     [
         rule(&export::COLLECTOR, Warning, export::collector),
@@ -99,6 +99,7 @@ const RULES: [Rule; 35] = {
         rule(&["history_files_unreadable"], Warning, kept::unreadable),
         rule(&["cardinality_overflow"], Warning, process::cardinality),
         rule(&["requests_failing"], Critical, process::requests),
+        rule(&process::SLOW, Warning, process::slow),
         rule(&["rule_failing"], Warning, |_, _| None),
     ]
 };

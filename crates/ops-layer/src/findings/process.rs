@@ -1,16 +1,19 @@
 //! Rules about the process and its machine: disk, memory, processor, descriptors, panics, metrics.
 
+use std::cell::LazyCell;
+use std::collections::HashMap;
 use std::time::Duration;
 
-use super::history::History;
-use super::snapshot::{Disk, Metrics, Snapshot};
-use super::{Finding, Severity};
+use super::history::{History, WINDOW};
+use super::snapshot::{Disk, Metrics, SlowRoute, Snapshot};
+use super::{EVERY, Finding, Severity};
 
 const MIB: u64 = 1 << 20;
-const WINDOW: Duration = Duration::from_secs(60);
 const LONG_WINDOW: Duration = Duration::from_secs(300);
 /// Periods of 100 ms that have to pass before their throttled share means something.
 const PERIODS: f64 = 50.0;
+/// Free inodes that are enough for an hour of many small files, however small their share is.
+const FEW_FILES: u64 = 100_000;
 const THROTTLED_SHARE: f64 = 0.25;
 
 impl Disk {
@@ -25,11 +28,19 @@ impl Disk {
         self.free as f64 / self.total.max(1) as f64
     }
 
-    fn seen(&self) -> String {
+    /// Returns free inodes and all of them, if less than this share is free.
+    fn few_files(&self, least: f64) -> Option<(u64, u64)> {
+        let (free, all) = (self.free_files?, self.files?);
+        let is_few = free < FEW_FILES && (free as f64) < all as f64 * least;
+        is_few.then_some((free, all))
+    }
+
+    fn seen(&self, least: f64) -> String {
         let mib = |bytes: u64| bytes / MIB;
-        let files = match self.free_files {
-            Some(0) => ", and no inode is free",
-            _ => "",
+        let files = match self.few_files(least) {
+            _ if self.free_files == Some(0) => ", and no inode is free".to_owned(),
+            Some((free, all)) => format!(", and {free} of {all} inodes"),
+            None => String::new(),
         };
         format!(
             "{} MiB of {} MiB are free below {}{files}",
@@ -43,9 +54,9 @@ impl Disk {
 pub(super) fn disk_full(now: &Snapshot, _: &History) -> Option<Finding> {
     let disk = now.disks.iter().find(|disk| disk.is_full())?;
     let finding = Finding::new("disk_full", Severity::Critical)
-        .seen(disk.seen())
+        .seen(disk.seen(0.05))
         .means("Log lines, cache entries and data can no longer be written.")
-        .action("Make room: `du -xh --max-depth=2` from there. The cache gives its part back with `cache clear`.");
+        .action("Make room: `du -xh --max-depth=2` from there, with `--inodes` if these are gone. The cache gives its part back with `cache clear`.");
     Some(finding.runbook("disk-full"))
 }
 
@@ -56,13 +67,14 @@ pub(super) fn disk_nearly_full(now: &Snapshot, history: &History) -> Option<Find
         0.05
     };
     let is_nearly = |disk: &&Disk| {
-        !disk.is_full() && disk.total > 0 && disk.share() < least && disk.free < 2048 * MIB
+        let is_small = disk.total > 0 && disk.share() < least && disk.free < 2048 * MIB;
+        !disk.is_full() && (is_small || disk.few_files(least).is_some())
     };
     let disk = now.disks.iter().find(is_nearly)?;
     let finding = Finding::new("disk_nearly_full", Severity::Warning)
-        .seen(disk.seen())
+        .seen(disk.seen(least))
         .means("The disk is full soon; then log lines and cache entries are lost.")
-        .action("Make room, or lower `max_size_mb` in cache.yaml.");
+        .action("Make room, or lower `max_size_mb` in cache.yaml. `du --inodes -x --max-depth=2` finds many small files.");
     Some(finding.runbook("disk-full"))
 }
 
@@ -191,42 +203,206 @@ pub(super) fn cardinality(now: &Snapshot, history: &History) -> Option<Finding> 
     })
 }
 
+/// Failures that are looked at: of all requests in the last minute, of one route in the same time, and of few requests in a longer
+/// one: of all, or of one route. A route that fails as a whole is a small share of many others, and one that is asked twice a minute
+/// fails seldom, whatever the others do.
 pub(super) fn requests(now: &Snapshot, history: &History) -> Option<Finding> {
-    let all = increase(now, history, WINDOW, |metrics| Some(metrics.requests))?;
-    let failed = increase(now, history, WINDOW, |metrics| Some(metrics.server_errors))?;
-    // a failure may be read whose request ended after the requests were read
-    let failed = failed.min(all);
-    let panics = increase(now, history, WINDOW, |metrics| Some(metrics.panics))?;
-    (failed >= 10.0 && failed / all.max(1.0) >= 0.05).then(|| {
-        let mut finding = Finding::new("requests_failing", Severity::Critical);
-        finding.route = worst_route(now, history);
-        if panics >= failed / 2.0 {
-            finding = finding.explained_by("panics");
-        }
+    let of_all = || {
+        let all = counted(now, history, WINDOW).filter(|all| all.is_many(10.0, 0.05))?;
+        Some((all, None, WINDOW))
+    };
+    let of_one = || {
+        let (route, one) = worst_route(now, history, WINDOW, |_, one| one.is_many(10.0, 0.5))?;
+        Some((one, Some(route), WINDOW))
+    };
+    let few = |counts: &Counts| counts.is_many(5.0, 0.5);
+    let few_of_all = || {
+        let goes_on = counted(now, history, WINDOW).is_some_and(|minute| minute.failed > 0.0);
+        let all = counted(now, history, LONG_WINDOW).filter(|all| few(all) && goes_on)?;
+        Some((all, None, LONG_WINDOW))
+    };
+    let few_of_one = || {
+        let failed_lately = LazyCell::new(|| failed_routes(now, history, WINDOW));
+        let goes_on = |route: &str| failed_lately.iter().any(|(failed, _)| *failed == route);
+        let is_wanted = |route: &str, one: &Counts| few(one) && goes_on(route);
+        let (route, one) = worst_route(now, history, LONG_WINDOW, is_wanted)?;
+        Some((one, Some(route), LONG_WINDOW))
+    };
+    let found = of_all().or_else(of_one).or_else(few_of_all);
+    let (counts, of_route, window) = found.or_else(few_of_one)?;
+    let place = of_route
+        .as_ref()
+        .map_or_else(String::new, |route| format!(" of {route}"));
+    let any = || worst_route(now, history, window, |_, _| true).map(|(route, _)| route);
+    let route = of_route.or_else(any);
+    let time = match window {
+        WINDOW => "minute",
+        _ => "5 minutes",
+    };
+    let mut finding = Finding::new("requests_failing", Severity::Critical);
+    finding.route = route;
+    // a panic is counted before its failure, and so perhaps before the window's first look
+    let with_look_before = window + 2 * EVERY;
+    let panics = increase(now, history, with_look_before, |metrics| {
+        Some(metrics.panics)
+    })?;
+    // a panic has no route: those of a route that is named are told from others only if each failure may be one
+    let least = match place.is_empty() {
+        true => counts.failed / 2.0,
+        false => counted(now, history, window)?.failed,
+    };
+    if panics >= least {
+        finding = finding.explained_by("panics");
+    }
+    let Counts { all, failed } = counts;
+    Some(
         finding
             .seen(format!(
-                "{failed:.0} of {all:.0} requests ended with 5xx, broke off or failed as gRPC calls in the last minute"
+                "{failed:.0} of {all:.0} requests{place} ended with 5xx, broke off or failed as gRPC calls in the last {time}"
             ))
             .means("Users see errors.")
             .action(
                 "Their log lines carry route and trace id; failed traces are on the admin page.",
             )
-            .runbook("api-availability-burn")
-    })
+            .runbook("api-availability-burn"),
+    )
 }
 
-/// The route that failed most often in the last minute.
-fn worst_route(now: &Snapshot, history: &History) -> Option<String> {
-    let before = history.since(now, WINDOW)?.metrics.as_ref()?;
-    let errors = |routes: &[(String, f64)], route: &str| {
-        let known = routes.iter().find(|(known, _)| known == route);
-        known.map_or(0.0, |(_, errors)| *errors)
+pub(super) const SLOW: [&str; 2] = ["requests_slow", "requests_usually_slow"];
+
+/// A route that has been slow for a minute. One whose answers usually take as long, such as a long poll, is no reason to do
+/// anything, unless it became so while it was looked at.
+pub(super) fn slow(now: &Snapshot, history: &History) -> Option<Finding> {
+    let slow = &now.metrics.as_ref()?.slow_routes;
+    let was = &history.before(now, WINDOW)?.metrics.as_ref()?.slow_routes;
+    let was_slow = |one: &&SlowRoute| was.iter().any(|known| known.route == one.route);
+    let is_usual = |one: &SlowRoute| one.is_usual() && !history.became_slow(&one.route);
+    let time = |one: &SlowRoute| one.p95 * one.requests as f64;
+    let slow = slow.iter().filter(was_slow);
+    let worst = slow.max_by(|one, other| {
+        let is_news = is_usual(other).cmp(&is_usual(one));
+        is_news.then(time(one).total_cmp(&time(other)))
+    })?;
+    let SlowRoute {
+        route,
+        requests,
+        p95,
+        usual,
+    } = worst;
+    let (id, severity) = match is_usual(worst) {
+        true => (SLOW[1], Severity::Info),
+        false => (SLOW[0], Severity::Warning),
     };
-    let routes = now.metrics.as_ref()?.errors_by_route.iter();
-    let growth =
-        routes.map(|(route, count)| (count - errors(&before.errors_by_route, route), route));
-    let worst = growth.max_by(|one, other| one.0.total_cmp(&other.0))?;
-    (worst.0 > 0.0).then(|| worst.1.clone())
+    // why a client went away is not known: it may close a stream as usual, or ask again with one more letter
+    let given_up = given_up(now, history, route).min(*requests as f64);
+    let (how_many, or_not) = match given_up > 0.0 {
+        true => (
+            format!(", {given_up:.0} of them given up by their client,"),
+            " or given up",
+        ),
+        false => (String::new(), ""),
+    };
+    Some(
+        Finding::new(id, severity)
+            .seen(format!(
+                "95 % of {requests} requests of {route} in the last 5 minutes{how_many} were answered{or_not} within {p95:.1} s, half \
+                 of those in the last hour within {usual:.2} s"
+            ))
+            .means(match severity {
+                Severity::Info => "Users wait, unless this route waits for something on purpose.",
+                _ => "One of twenty users or more waits as long; most are answered sooner as a rule.",
+            })
+            .action("Look at a slow trace of this route: its spans show what takes the time.")
+            .route(route.as_str())
+            .runbook("high-api-latency"),
+    )
+}
+
+/// Requests of a route in five minutes whose client went away before the end of the answer.
+fn given_up(now: &Snapshot, history: &History, route: &str) -> f64 {
+    let of = |snapshot: &Snapshot| {
+        let counts = &snapshot.metrics.as_ref()?.given_up_by_route;
+        let known = counts.iter().find(|(known, _)| known == route);
+        known.map(|(_, count)| *count)
+    };
+    let before = history.since(now, LONG_WINDOW).and_then(of);
+    of(now).unwrap_or(0.0) - before.unwrap_or(0.0)
+}
+
+/// Requests of some time, and those of them that failed.
+#[derive(Clone, Copy)]
+struct Counts {
+    all: f64,
+    failed: f64,
+}
+
+impl Counts {
+    fn new(all: f64, failed: f64) -> Self {
+        // failures are read first: of a request that ended in between, the failure alone is new at the next look
+        let failed = failed.min(all);
+        Self { all, failed }
+    }
+
+    fn is_many(&self, least: f64, share: f64) -> bool {
+        self.failed >= least && self.failed / self.all.max(1.0) >= share
+    }
+}
+
+fn counted(now: &Snapshot, history: &History, window: Duration) -> Option<Counts> {
+    let all = increase(now, history, window, |metrics| Some(metrics.requests))?;
+    let failed = increase(now, history, window, |metrics| Some(metrics.server_errors))?;
+    Some(Counts::new(all, failed))
+}
+
+/// The route that failed most often within this time, of those that are wanted.
+fn worst_route(
+    now: &Snapshot,
+    history: &History,
+    window: Duration,
+    is_wanted: impl Fn(&str, &Counts) -> bool,
+) -> Option<(String, Counts)> {
+    let routes = failed_routes(now, history, window).into_iter();
+    let routes = routes.filter(|(route, one)| is_wanted(route, &one.counts));
+    let (route, worst) =
+        routes.max_by(|(_, one), (_, other)| one.failed.total_cmp(&other.failed))?;
+    Some((route.to_owned(), worst.counts))
+}
+
+/// Requests of a route that failed, and how they compare with all of its requests.
+struct Failed {
+    /// May be more than the requests that ended, see [`Counts::new`].
+    failed: f64,
+    counts: Counts,
+}
+
+/// The routes that failed within this time.
+fn failed_routes<'a>(
+    now: &'a Snapshot,
+    history: &History,
+    window: Duration,
+) -> Vec<(&'a str, Failed)> {
+    let before = history.since(now, window);
+    let before = before.and_then(|before| before.metrics.as_ref());
+    let (Some(before), Some(metrics)) = (before, &now.metrics) else {
+        return Vec::new();
+    };
+    let [failed_before, all_before, all] = [
+        &before.errors_by_route,
+        &before.requests_by_route,
+        &metrics.requests_by_route,
+    ]
+    .map(|counts| {
+        let counts = counts.iter().map(|(route, count)| (route.as_str(), *count));
+        let counts: HashMap<_, _> = counts.collect();
+        move |route| counts.get(route).copied().unwrap_or(0.0)
+    });
+    let routes = metrics.errors_by_route.iter().map(|(route, count)| {
+        let route = route.as_str();
+        let failed = count - failed_before(route);
+        let counts = Counts::new(all(route) - all_before(route), failed);
+        (route, Failed { failed, counts })
+    });
+    routes.filter(|(_, one)| one.failed > 0.0).collect()
 }
 
 fn increase(

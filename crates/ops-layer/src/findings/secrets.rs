@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use super::history::History;
+use super::history::{History, NO_CAUSE, WINDOW};
 use super::snapshot::{SecretState, Snapshot};
 use super::{Finding, Severity};
 
-const WINDOW: Duration = Duration::from_secs(60);
 const RUNBOOK: &str = "secrets-not-loading";
-/// Cause that never stands: none of those that the table names.
-pub(super) const NO_CAUSE: &str = "";
 /// AWS refuses requests that are five minutes off; the clock may have been off in the other direction before.
 const REFUSED_STEP: Duration = Duration::from_secs(240);
 /// Secrets that a text names at most.
@@ -68,10 +65,9 @@ pub(super) fn aws(now: &Snapshot, history: &History) -> Option<Finding> {
         .seen(format!("{what} for {}: {}", names(&secrets), first.detail))
         .means("These secrets are missing, stale, or come from a source after AWS.")
         .action(action);
-    let is_refused = id == "aws_credentials";
-    let finding = match is_refused && !history.was_set(now, REFUSED_STEP) {
-        true => finding.explained_by(NO_CAUSE),
-        false => finding,
+    let finding = match id {
+        "aws_credentials" => history.clock_may_explain(finding, now, REFUSED_STEP),
+        _ => finding,
     };
     Some(finding.runbook(RUNBOOK))
 }

@@ -175,6 +175,12 @@ pub(crate) struct Metrics {
     pub(crate) server_errors: f64,
     /// Requests that failed, as `server_errors` counts them, of each route that has any.
     pub(crate) errors_by_route: Vec<(String, f64)>,
+    /// Requests of each route.
+    pub(crate) requests_by_route: Vec<(String, f64)>,
+    /// Requests of each route whose client went away before the end of the answer.
+    pub(crate) given_up_by_route: Vec<(String, f64)>,
+    /// Routes whose answers took long in the last five minutes.
+    pub(crate) slow_routes: Vec<SlowRoute>,
     pub(crate) panics: f64,
     pub(crate) open_fds: Option<f64>,
     pub(crate) max_fds: Option<f64>,
@@ -187,6 +193,27 @@ pub(crate) struct Metrics {
     pub(crate) throttled_seconds: Option<f64>,
     pub(crate) overflows: Vec<Overflow>,
 }
+
+/// A route whose 95th percentile of the time to the head of an answer is [`SLOW_ANSWER`] or more, over five minutes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SlowRoute {
+    pub(crate) route: String,
+    pub(crate) requests: u64,
+    /// In seconds.
+    pub(crate) p95: f64,
+    /// Median over an hour, in seconds.
+    pub(crate) usual: f64,
+}
+
+impl SlowRoute {
+    /// Reports whether half of its answers took as long for an hour.
+    pub(crate) fn is_usual(&self) -> bool {
+        self.usual >= SLOW_ANSWER
+    }
+}
+
+/// Seconds from which on an answer is late: those of the alert `HighApiLatency`.
+pub(crate) const SLOW_ANSWER: f64 = 0.5;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overflow {
@@ -204,6 +231,8 @@ pub(crate) struct Disk {
     pub(crate) free: u64,
     /// Files that can still be made; `None` if the file system does not count them.
     pub(crate) free_files: Option<u64>,
+    /// Files that it has room for; `None` if it does not count them.
+    pub(crate) files: Option<u64>,
 }
 
 /// Task that asks a runtime once a second if it still runs tasks.

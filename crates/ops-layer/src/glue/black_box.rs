@@ -18,10 +18,36 @@ const BEAT: Duration = Duration::from_secs(1);
 static CURRENT: OnceLock<BlackBox> = OnceLock::new();
 
 /// Findings of the start, and the reason why there is no black box although one was asked for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Part {
+    /// The one that this part opened.
+    opened: Option<BlackBox>,
     last_run: Option<LastRun>,
     off: Option<String>,
+}
+
+/// Reports whether these settings say where it is.
+pub(crate) fn has_place(settings: Option<&Settings>) -> bool {
+    settings.is_some_and(|settings| settings.file.is_some())
+}
+
+/// Names the keys of the file that are set in code, too.
+pub(crate) fn covered(in_code: Option<&Settings>, in_file: Option<&Settings>) -> Vec<&'static str> {
+    let (Some(code), Some(file)) = (in_code, in_file) else {
+        return Vec::new();
+    };
+    let keys = [
+        (
+            "black_box: file",
+            code.file.is_some() && file.file.is_some(),
+        ),
+        (
+            "black_box: bytes",
+            code.bytes.is_some() && file.bytes.is_some(),
+        ),
+    ];
+    let covered = keys.into_iter().filter(|(_, is_covered)| *is_covered);
+    covered.map(|(key, _)| key).collect()
 }
 
 /// Returns what holds: what is set in code, then the environment, then the file.
@@ -46,16 +72,17 @@ impl Part {
             config = config.ring_bytes(bytes);
         }
         let opened = ops_black_box::open(&config);
-        let off = match opened.black_box {
+        let (black_box, off) = match opened.black_box {
             Ok(black_box) => {
                 write_to(&black_box);
                 // there is one in a process
-                let _ = CURRENT.set(black_box);
-                None
+                let _ = CURRENT.set(black_box.clone());
+                (Some(black_box), None)
             }
-            Err(error) => Some(chain(&error)),
+            Err(error) => (None, Some(chain(&error))),
         };
         Self {
+            opened: black_box,
             last_run: opened.last_run,
             off,
         }
@@ -86,6 +113,22 @@ impl Part {
             .spawn(move || beat(black_box));
         if let Err(error) = beating {
             tracing::warn!(target: "ops_layer", error = %error, "black_box_incomplete");
+        }
+    }
+
+    /// Notes that the start was refused, in the black box of this start only: a second start leaves that of the first one. A run
+    /// before that ended otherwise gets its place back, so that the next start tells of it.
+    pub(crate) fn refused(&self) {
+        let Some(black_box) = &self.opened else {
+            return;
+        };
+        black_box.stopping(None);
+        black_box.close();
+        if let Some(last) = &self.last_run
+            && !last.reading.ending.is_clean()
+        {
+            // it stays where it is kept if that fails
+            let _ = std::fs::rename(&last.kept, black_box.path());
         }
     }
 

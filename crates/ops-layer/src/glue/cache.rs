@@ -18,9 +18,29 @@ pub(crate) struct Part {
     pub(crate) settings: data_cache::Config,
     asked: Arc<Asked>,
     bucket: Bucket,
-    /// Name of the file of the settings.
     #[cfg(all(feature = "admin", feature = "serve"))]
-    pub(crate) file: Option<String>,
+    pub(crate) origin: Origin,
+}
+
+/// Origin of the settings.
+#[cfg(all(feature = "admin", feature = "serve"))]
+#[derive(Debug)]
+pub(crate) enum Origin {
+    Code,
+    /// File of this name.
+    File(String),
+    Default,
+}
+
+#[cfg(all(feature = "admin", feature = "serve"))]
+impl Origin {
+    fn of(config: &Config) -> Self {
+        match (&config.cache, &config.cache_yaml) {
+            (Some(_), _) => Self::Code,
+            (None, Some(document)) => Self::File(document.name.clone()),
+            (None, None) => Self::Default,
+        }
+    }
 }
 
 /// System whose queries are counted: metrics and findings about DuckDB are about no other engine.
@@ -65,10 +85,7 @@ impl Part {
             asked,
             bucket,
             #[cfg(all(feature = "admin", feature = "serve"))]
-            file: config
-                .cache_yaml
-                .as_ref()
-                .map(|document| document.name.clone()),
+            origin: Origin::of(config),
         })
     }
 

@@ -14,10 +14,31 @@ const VARIABLE: &str = "OPS_HISTORY_DIR";
 const EVERY: Duration = Duration::from_secs(15);
 
 /// The history, or the reason why there is none although one was asked for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Part {
     history: Option<History>,
     off: Option<String>,
+}
+
+/// Reports whether these settings say where it is.
+pub(crate) fn has_place(settings: Option<&Settings>) -> bool {
+    settings.is_some_and(|settings| settings.dir.is_some())
+}
+
+/// Names the keys of the file that are set in code, too.
+pub(crate) fn covered(in_code: Option<&Settings>, in_file: Option<&Settings>) -> Vec<&'static str> {
+    let (Some(code), Some(file)) = (in_code, in_file) else {
+        return Vec::new();
+    };
+    let keys = [
+        ("history: dir", code.dir.is_some() && file.dir.is_some()),
+        (
+            "history: bytes",
+            code.bytes.is_some() && file.bytes.is_some(),
+        ),
+    ];
+    let covered = keys.into_iter().filter(|(_, is_covered)| *is_covered);
+    covered.map(|(key, _)| key).collect()
 }
 
 /// Returns what holds: what is set in code, then the environment, then the file.

@@ -1,4 +1,6 @@
-use crate::findings::snapshot::{Metrics as Seen, Overflow};
+use ops_metrics::Window;
+
+use crate::findings::snapshot::{Metrics as Seen, Overflow, SLOW_ANSWER, SlowRoute};
 use crate::{Config, Error};
 
 pub(crate) use ops_metrics::Config as Settings;
@@ -18,6 +20,9 @@ pub(crate) fn start(config: &Config) -> Result<(), Error> {
 pub(crate) fn client_observer() -> ClientObserver {
     ClientObserver::new()
 }
+
+/// Status that requests are counted with if their client goes away.
+const GIVEN_UP: &str = "499";
 
 /// Reads the numbers that the sampler of the metrics keeps up to date.
 pub(crate) fn look() -> Option<Seen> {
@@ -48,13 +53,26 @@ pub(crate) fn look() -> Option<Seen> {
     for (route, count) in without_status {
         *errors.entry(route).or_insert(0.0) += count;
     }
+    let of_routes = requests.totals_by(|labels| match labels {
+        [name, method, ..] if route(labels) => Some(format!("{method} {name}")),
+        _ => None,
+    });
+    let given_up = requests.totals_by(|labels| match labels {
+        [name, method, status] if *status == GIVEN_UP && route(labels) => {
+            Some(format!("{method} {name}"))
+        }
+        _ => None,
+    });
     Some(Seen {
         requests: requests.total(route).unwrap_or(0.0),
+        requests_by_route: of_routes.into_iter().collect(),
         server_errors: errors.values().sum(),
         errors_by_route: errors
             .into_iter()
             .filter(|(_, count)| *count > 0.0)
             .collect(),
+        given_up_by_route: given_up.into_iter().collect(),
+        slow_routes: slow_routes(),
         panics: ops_metrics::panics() as f64,
         open_fds: total(c::process_open_fds::family()),
         max_fds: total(c::process_max_fds::family()),
@@ -74,6 +92,35 @@ pub(crate) fn look() -> Option<Seen> {
             })
             .collect(),
     })
+}
+
+/// Requests of a route below which a percentile means nothing.
+const REQUESTS: u64 = 20;
+
+fn slow_routes() -> Vec<SlowRoute> {
+    let mut slow = Vec::new();
+    for one in ops_metrics::routes_over(Window::FiveMinutes) {
+        let p95 = one.latency.quantile(0.95).unwrap_or(0.0);
+        if one.requests >= REQUESTS && p95 >= SLOW_ANSWER {
+            slow.push(((one.route, one.method), one.requests, p95));
+        }
+    }
+    if slow.is_empty() {
+        return Vec::new();
+    }
+    let hour = ops_metrics::routes_over(Window::Hour);
+    let usual = |route: (&str, &str)| {
+        let mut all = hour.iter();
+        let known = all.find(|one| (one.route, one.method) == route);
+        known.and_then(|one| one.latency.quantile(0.5))
+    };
+    let route = |((name, method), requests, p95)| SlowRoute {
+        route: format!("{method} {name}"),
+        requests,
+        p95,
+        usual: usual((name, method)).unwrap_or(p95),
+    };
+    slow.into_iter().map(route).collect()
 }
 
 /// Returns the newest number of each sparkline that has one.
@@ -288,15 +335,46 @@ mod tests {
             let requests = c::http_requests_total::family();
             requests.counter(&["/a", "GET", "200"]).add(20);
             requests.counter(&["/b", "GET", "503"]).add(5);
+            requests.counter(&["/b", "GET", "499"]).add(3);
+            requests.counter(&["/readyz", "GET", "499"]).add(100);
             let failures = c::http_response_failures_total::family();
             failures.counter(&["/a", "GET", "body_error"]).add(15);
             failures.counter(&["/healthz", "GET", "panic"]).add(100);
             super::look()
         });
         let seen = seen.unwrap();
-        assert_eq!((seen.requests, seen.server_errors), (25.0, 20.0));
+        assert_eq!((seen.requests, seen.server_errors), (28.0, 20.0));
+        assert_eq!(seen.given_up_by_route, [("GET /b".to_owned(), 3.0)]);
         let of_routes = [("GET /a".to_owned(), 15.0), ("GET /b".to_owned(), 5.0)];
         assert_eq!(seen.errors_by_route, of_routes);
+    }
+
+    #[test]
+    fn routes_that_answer_late_are_read_with_what_is_usual_and_with_enough_requests_only() {
+        use http::Method;
+        let registry = Registry::new();
+        registry.tick(std::time::Duration::ZERO);
+        let seen = registry.run(|| {
+            for (route, seconds, count) in [
+                ("/slow", 2.0, 20),
+                ("/quick", 0.01, 500),
+                ("/seldom", 2.0, 19),
+            ] {
+                for _ in 0..count {
+                    c::http_requests_total(route, Method::GET, 200).inc();
+                    c::http_request_latency(route, Method::GET).observe(seconds);
+                }
+            }
+            super::look()
+        });
+        let slow = seen.unwrap().slow_routes;
+        let [slow] = slow.as_slice() else {
+            panic!("{slow:?}");
+        };
+        assert_eq!((slow.route.as_str(), slow.requests), ("GET /slow", 20));
+        for seconds in [slow.p95, slow.usual] {
+            assert!((1.8..2.2).contains(&seconds), "{slow:?}");
+        }
     }
 
     #[cfg(feature = "grpc")]

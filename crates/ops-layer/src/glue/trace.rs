@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::findings::example::{Example, Shown};
-use crate::findings::snapshot::{Export, SLOW_QUERY};
+use crate::findings::snapshot::{Export, SLOW_ANSWER, SLOW_QUERY};
 use crate::{Config, Error};
 
 pub(crate) use ops_trace::Config as Settings;
@@ -212,6 +212,7 @@ pub(crate) fn example(
     let fits = |trace: &&ops_trace::RecentTrace| {
         let shows = match shown {
             Shown::Failure => trace.error,
+            Shown::SlowAnswer => trace.duration.as_secs_f64() >= SLOW_ANSWER,
             Shown::SlowQuery => trace
                 .spans
                 .iter()

@@ -215,7 +215,7 @@ impl Activity {
         };
         [
             self.head_since.map(|since| since + limits.head),
-            // what is still in a buffer is bound by the client's taking it alone
+            // bytes still in a buffer are limited by the time that the client takes them in, not by the idle time
             (self.is_idle() && self.flushed).then(idle),
             self.write_since.map(|since| since + limits.write),
             self.untaken_since().map(|since| since + limits.write),

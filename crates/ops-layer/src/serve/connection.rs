@@ -33,7 +33,7 @@ pub(super) type Http = auto::Builder<TokioExecutor>;
 
 pub(super) fn http() -> Http {
     let mut http = auto::Builder::new(TokioExecutor::new());
-    // it would count the idle time between requests too: `Activity` keeps the limits
+    // off: hyper's limit would count the idle time between requests too; `Activity` keeps ours
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(None);
@@ -263,7 +263,7 @@ impl HttpBody for Tracked {
             true => this.body.poll_frame(cx),
             false => Poll::Ready(Some(Ok(Frame::data(std::mem::take(this.rest))))),
         };
-        // what is handed over as a whole is over for us, however little of it the client has taken
+        // in pieces: of data that hyper has as a whole we could not see how much the client has taken
         if *this.is_http2
             && let Poll::Ready(Some(Ok(frame))) = &mut polled
             && let Some(data) = frame.data_mut()

@@ -28,7 +28,10 @@ pub(crate) enum Failure {
         cause: io::Error,
     },
     #[cfg(feature = "admin")]
-    TokenTooShort,
+    TokenTooShort {
+        /// The file that has it, if it is of a file.
+        path: Option<std::path::PathBuf>,
+    },
 }
 
 impl std::fmt::Display for Failure {
@@ -73,8 +76,12 @@ impl std::fmt::Display for Failure {
                 write!(f, "OPS_ADMIN_TOKEN_FILE: cannot read {}", path.display())
             }
             #[cfg(feature = "admin")]
-            Self::TokenTooShort => {
-                f.write_str("OPS_ADMIN_TOKEN: it takes at least 16 printable ASCII characters")
+            Self::TokenTooShort { path } => {
+                match path {
+                    Some(path) => write!(f, "OPS_ADMIN_TOKEN_FILE: {}", path.display())?,
+                    None => f.write_str("OPS_ADMIN_TOKEN")?,
+                }
+                f.write_str(": it takes at least 16 printable ASCII characters, and no space")
             }
         }
     }

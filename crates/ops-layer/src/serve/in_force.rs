@@ -1,74 +1,194 @@
 //! The configuration in force as the admin page shows it: each setting with its origin.
 
+use std::ffi::OsString;
 use std::fmt::Debug;
+use std::time::Duration;
 
 use ops_admin::Setting;
 
 use super::listen::At;
 use super::server;
 use super::settings::Settings;
+#[cfg(feature = "cache")]
+use crate::glue::cache::Origin as CacheOrigin;
 use crate::{Error, Ops};
 
 const CODE: &str = "code";
 const DEFAULT: &str = "default";
 const PASSED: &str = "environment: LISTEN_FDS";
 
-/// Variables of the parts that are shown if they are set. None of them holds a secret; what looks like one in a URL is hidden by
-/// the page.
-const VARIABLES: [&str; 21] = [
+/// Variables of the parts that are shown if they are set, besides those of [`of_exporters`] and [`PROXIES`]. None of them holds a secret
+/// but in a URL, see [`without_secrets`].
+const VARIABLES: [&str; 64] = [
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+    "AWS_ENDPOINT_URL_SSM",
+    "AWS_ENDPOINT_URL_STS",
     "AWS_PROFILE",
     "AWS_REGION",
+    "NO_PROXY",
+    "OPS_AWS_REGION",
     "OPS_BLACK_BOX",
     "OPS_CACHE_DIR",
     "OPS_CONFIG",
+    "OPS_DOTENV",
     "OPS_ENV",
     "OPS_HISTORY_DIR",
     "OPS_LOG_FORMAT",
+    "OPS_LOG_LATE_LINES",
     "OPS_LOG_LEVEL",
+    "OPS_LOG_RATE_LIMIT",
     "OPS_LOG_ROTATION",
+    "OPS_METRICS_SEMANTIC_NAMES",
+    "OPS_RESOURCE_DETECTORS",
     "OPS_SECRETS_AWS",
+    "OPS_SECRETS_AWS_AGENT",
+    "OPS_SECRETS_FILE",
+    "OPS_SECRETS_FOLDER",
     "OPS_TRACE_EVENTS",
     "OPS_TRACE_FILTER",
     "OPS_TRACE_KEEP",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_BLRP_EXPORT_TIMEOUT",
+    "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
+    "OTEL_BLRP_MAX_QUEUE_SIZE",
+    "OTEL_BLRP_SCHEDULE_DELAY",
+    "OTEL_BSP_EXPORT_TIMEOUT",
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+    "OTEL_BSP_MAX_QUEUE_SIZE",
+    "OTEL_BSP_SCHEDULE_DELAY",
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+    "OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS",
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_LOGS_EXPORTER",
+    "OTEL_METRICS_EXPORTER",
+    "OTEL_METRIC_EXPORT_INTERVAL",
+    "OTEL_METRIC_EXPORT_TIMEOUT",
+    "OTEL_PROPAGATORS",
     "OTEL_SDK_DISABLED",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_EVENT_COUNT_LIMIT",
+    "OTEL_SPAN_LINK_COUNT_LIMIT",
     "OTEL_TRACES_EXPORTER",
     "OTEL_TRACES_SAMPLER",
     "OTEL_TRACES_SAMPLER_ARG",
     "RUST_LOG",
+    "SSL_CERT_FILE",
+    "no_proxy",
 ];
+
+/// Variables of proxies. Which one of them is in force is different for each client.
+const PROXIES: [&str; 6] = [
+    "ALL_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+];
+
+/// Variables of the exporters, for all signals and for one of them. Their headers and keys are none: they are secret.
+fn of_exporters() -> impl Iterator<Item = String> {
+    let settings = [
+        "CERTIFICATE",
+        "CLIENT_CERTIFICATE",
+        "COMPRESSION",
+        "ENDPOINT",
+        "PROTOCOL",
+        "TIMEOUT",
+    ];
+    ["", "LOGS_", "METRICS_", "TRACES_"]
+        .into_iter()
+        .flat_map(move |signal| settings.map(|of| format!("OTEL_EXPORTER_OTLP_{signal}{of}")))
+}
+
+/// Removes user, password, query and fragment of a URL. That of a proxy may be without a scheme.
+fn without_secrets(name: &str, value: &str) -> String {
+    let may_be_url = name.contains("ENDPOINT") || PROXIES.contains(&name);
+    if !may_be_url && !value.contains("://") {
+        return value.to_owned();
+    }
+    let (url, hidden) = match value.find(['?', '#']) {
+        Some(at) => (&value[..at], "?[REDACTED]"),
+        None => (value, ""),
+    };
+    // a password may have a mark of queries in it
+    if value[url.len()..].contains('@') {
+        let scheme = value.find("://").map_or("", |at| &value[..at + 3]);
+        return format!("{scheme}[REDACTED]");
+    }
+    let url = match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://[REDACTED]@{host}"),
+        (None, Some((_, host))) => format!("[REDACTED]@{host}"),
+        _ => url.to_owned(),
+    };
+    url + hidden
+}
 
 /// Settings of the server and the parts, as they were at the start.
 pub(super) fn settings(ops: &Ops, settings: &Settings, api: Option<At>, admin: At) -> Vec<Setting> {
-    let of_two = |in_code: bool| if in_code { CODE } else { DEFAULT };
+    let mut all = vec![service_name(ops)];
+    all.extend(api.map(|api| api_address(settings, api)));
+    all.push(admin_address(settings, admin));
+    all.extend(of_server(settings));
+    all.extend(of_cache(ops));
+    let mut variables: Vec<String> = VARIABLES.map(str::to_owned).into_iter().collect();
+    variables.extend(of_exporters());
+    variables.extend(PROXIES.map(str::to_owned));
+    variables.sort_unstable();
+    all.extend(variables.into_iter().filter_map(|name| {
+        let value = set(&name)?;
+        let source = match ops.is_overruled(&name) {
+            true => "environment, overruled by code",
+            false => "environment",
+        };
+        let shown = without_secrets(&name, &value.to_string_lossy());
+        Some(Setting::new(name, shown, source))
+    }));
+    all
+}
+
+fn service_name(ops: &Ops) -> Setting {
     // the one setting that the environment decides although code sets it
-    let name = match from("OTEL_SERVICE_NAME", false) {
+    let origin = match from("OTEL_SERVICE_NAME", false) {
         variable if variable != DEFAULT => variable,
         _ if is_resource(ops.service()) => "environment: OTEL_RESOURCE_ATTRIBUTES".to_owned(),
         _ => CODE.to_owned(),
     };
-    let limits = &settings.limits;
-    let mut all = vec![Setting::new("service name", ops.service(), name)];
-    if let Some(api) = api {
-        let origin = match api.passed {
-            true => PASSED.to_owned(),
-            false => from_two(
-                ["HOST", "PORT"],
-                [settings.host.is_some(), settings.port.is_some()],
-            ),
-        };
-        all.push(Setting::new("api address", api.address.to_string(), origin));
-    }
-    all.extend([
-        Setting::new(
-            "admin address",
-            admin.address.to_string(),
-            match admin.passed {
-                true => PASSED.to_owned(),
-                false => from("OPS_ADMIN_ADDR", settings.admin.is_some()),
-            },
-        ),
+    Setting::new("service name", ops.service(), origin)
+}
+
+fn api_address(settings: &Settings, api: At) -> Setting {
+    let in_code = [settings.host.is_some(), settings.port.is_some()];
+    let origin = match api.passed {
+        true => PASSED.to_owned(),
+        false => from_two(["HOST", "PORT"], in_code),
+    };
+    Setting::new("api address", api.address.to_string(), origin)
+}
+
+fn admin_address(settings: &Settings, admin: At) -> Setting {
+    let origin = match admin.passed {
+        true => PASSED.to_owned(),
+        false => from("OPS_ADMIN_ADDR", settings.admin.is_some()),
+    };
+    Setting::new("admin address", admin.address.to_string(), origin)
+}
+
+/// Times and limits.
+fn of_server(settings: &Settings) -> Vec<Setting> {
+    let of_two = |in_code: bool| if in_code { CODE } else { DEFAULT };
+    let (limits, defaults) = (&settings.limits, Settings::default());
+    let mut all = vec![
         #[cfg(feature = "profile")]
         Setting::new(
             "cpu profiles",
@@ -98,8 +218,7 @@ pub(super) fn settings(ops: &Ops, settings: &Settings, api: Option<At>, admin: A
             limit(settings.max_in_flight.as_ref()),
             of_two(settings.max_in_flight.is_some()),
         ),
-    ]);
-    let defaults = Settings::default();
+    ];
     let connections = server::max_connections(settings.max_connections);
     all.push(Setting::new(
         "connections, at most",
@@ -109,42 +228,27 @@ pub(super) fn settings(ops: &Ops, settings: &Settings, api: Option<At>, admin: A
             false => of_two(settings.max_connections != defaults.max_connections).to_owned(),
         },
     ));
-    let fixed: [(&str, String, bool); 4] = [
-        (
-            "head timeout",
-            format!("{:?}", limits.head),
-            limits.head != defaults.limits.head,
-        ),
-        (
-            "idle timeout",
-            format!("{:?}", limits.idle),
-            limits.idle != defaults.limits.idle,
-        ),
-        (
-            "write timeout",
-            format!("{:?}", limits.write),
-            limits.write != defaults.limits.write,
-        ),
-        (
-            "body timeout",
-            format!("{:?}", settings.body),
-            settings.body != defaults.body,
-        ),
+    let timeouts = [
+        ("head timeout", limits.head, defaults.limits.head),
+        ("idle timeout", limits.idle, defaults.limits.idle),
+        ("write timeout", limits.write, defaults.limits.write),
+        ("body timeout", settings.body, defaults.body),
     ];
-    all.extend(fixed.map(|(name, value, in_code)| Setting::new(name, value, of_two(in_code))));
-    all.extend(of_cache(ops));
-    all.extend(VARIABLES.iter().filter_map(|name| {
-        let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
-        Some(Setting::new(*name, value.to_string_lossy(), "environment"))
+    all.extend(timeouts.map(|(name, time, default)| {
+        Setting::new(name, format!("{time:?}"), of_two(time != default))
     }));
     all
 }
 
 #[cfg(feature = "cache")]
 fn of_cache(ops: &Ops) -> Vec<Setting> {
-    let (file, queries) = (ops.cache_file(), &ops.cache_settings().query_cache);
+    let queries = &ops.cache_settings().query_cache;
     let enabled = if queries.enabled { "on" } else { "off" };
-    let source = file.unwrap_or(DEFAULT);
+    let source = match ops.cache_origin() {
+        CacheOrigin::Code => CODE,
+        CacheOrigin::File(name) => name,
+        CacheOrigin::Default => DEFAULT,
+    };
     vec![
         Setting::new("query cache", enabled, source),
         Setting::new(
@@ -181,12 +285,16 @@ fn is_resource(service: &str) -> bool {
     cfg!(feature = "trace") && names.any(|(_, name)| name.trim() == service || name.contains('%'))
 }
 
+/// The value of a variable; one that is empty is not set.
+fn set(variable: &str) -> Option<OsString> {
+    std::env::var_os(variable).filter(|value| !value.is_empty())
+}
+
 /// The origin of a setting: code, else its variable, else the default.
 fn from(variable: &str, in_code: bool) -> String {
-    let is_set = || std::env::var_os(variable).is_some_and(|value| !value.is_empty());
     if in_code {
         CODE.to_owned()
-    } else if is_set() {
+    } else if set(variable).is_some() {
         format!("environment: {variable}")
     } else {
         DEFAULT.to_owned()
@@ -203,9 +311,13 @@ fn from_two([host, port]: [&str; 2], in_code: [bool; 2]) -> String {
     }
 }
 
-fn shown<T: Debug>(value: Result<T, Error>) -> String {
-    // a setting that is invalid ended the start
-    value.map_or_else(|_| String::new(), |value| format!("{value:?}"))
+fn shown(value: Result<Duration, Error>) -> String {
+    match value {
+        Ok(Duration::ZERO) => "0s".to_owned(),
+        Ok(value) => format!("{value:?}"),
+        // a setting that is invalid ended the start
+        Err(_) => String::new(),
+    }
 }
 
 fn limit<T: Debug>(value: Option<&T>) -> String {

@@ -59,7 +59,9 @@ impl Ops {
         let started = start(&self);
         let (stop, admin, budget) = match started {
             Ok(started) => started,
-            Err(error) => return refuse(&error),
+            Err(error) => {
+                return refuse(&server::refused(self, &Settings::default(), error).await);
+            }
         };
         let mut asked = None;
         let mut tasks = Tasks::default();
@@ -135,7 +137,7 @@ fn start(ops: &Ops) -> Result<Started, Error> {
     Ok((stop, admin, budget))
 }
 
-/// Tells it on standard error, as the log did not start. A standard error that takes nothing changes nothing else.
+/// Tells it on standard error, as the log may not have started. A standard error that takes nothing changes nothing else.
 fn refuse(error: &Error) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "{error:?}");
     ExitCode::FAILURE

@@ -66,7 +66,8 @@ pub fn serve(service_name: impl Into<String>, router: Router) -> Service {
 }
 
 impl Ops {
-    /// Runs a service with this router until SIGTERM or Ctrl-C, then shuts the operations layer down.
+    /// Runs a service with this router until SIGTERM or Ctrl-C, then shuts the operations layer down, for all its clones. So does a
+    /// service whose start is refused: it cannot be tried again with the same one.
     pub fn serve(self, router: Router) -> Service {
         Service::new(Start::Ops(self), router)
     }

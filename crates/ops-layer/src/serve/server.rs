@@ -2,15 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use tokio::task::JoinHandle;
+
 use super::acceptor::{Acceptor, Spare};
-use super::admin::{self, AdminThread};
+use super::admin::{self, AdminThread, Sections};
 use super::app;
 use super::connections::{Connections, Phase};
 use super::crowded;
 use super::failure::Failure;
+use super::grpc;
 use super::listen::Listeners;
-use super::readiness::Readiness;
-use super::settings;
+use super::readiness::{Check, Readiness};
+use super::settings::{self, Addresses, Settings};
 use super::supervisor;
 use super::tasks::Tasks;
 use super::{Service, Start};
@@ -31,49 +35,32 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         calls,
         background,
     } = service;
-    let (grace, budget) = (settings.grace()?, settings.shutdown()?);
-    // before anything that takes time: a stop that is asked for meanwhile is not missed
-    let stop = match stop {
-        Some(stop) => stop,
-        None => {
-            StopSignal::listen().map_err(|cause| Error::new("serve", Failure::Signals(cause)))?
-        }
+    let (begun, ops) = match (begin(&settings, stop), start) {
+        (Ok(begun), Start::Ops(ops)) => (begun, ops),
+        (Ok(begun), Start::Config(config)) => (begun, crate::init(*config)?),
+        (Err(error), Start::Ops(ops)) => return Err(refused(ops, &settings, error).await),
+        (Err(error), Start::Config(_)) => return Err(error),
     };
-    stop.end_within(budget);
-    let listeners = Listeners::bind(&settings)?;
-    let ops = match start {
-        Start::Ops(ops) => ops,
-        Start::Config(config) => crate::init(*config)?,
+    let Begun {
+        grace,
+        shortened,
+        budget,
+        stop,
+        listeners,
+    } = begun;
+    let prepared = prepare(&ops, listeners, &settings, checks, router, calls, sections);
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return Err(refused(ops, &settings, error).await),
     };
-    ops.watch_runtime();
-    let readiness = Readiness::new(checks, tokio::runtime::Handle::current());
-    let mount = calls
-        .mount(router, &readiness)
-        .map_err(|failure| Error::new("serve", failure))?;
-    listeners.report();
-    let (addresses, at) = (listeners.addresses(), listeners.api.at);
-    let admin = match listeners.admin {
-        Some(socket) => Some(AdminThread::start(
-            socket,
-            Some(at),
-            &ops,
-            &settings,
-            readiness.clone(),
-            sections,
-        )?),
-        None => None,
-    };
-    let connections = Connections::new();
-    let acceptor = Acceptor {
-        name: "api",
-        app: app::compose(mount, &ops, &settings, readiness.clone()),
-        limits: settings.limits,
-        max_connections: max_connections(settings.max_connections),
-        spare: Spare::new(0),
-        connections: connections.clone(),
-    };
-    let api = tokio::net::TcpListener::from_std(listeners.api.listener)
-        .map_err(|cause| Error::new("serve", Failure::Passed(cause)))?;
+    let Prepared {
+        readiness,
+        admin,
+        addresses,
+        acceptor,
+        api,
+    } = prepared;
+    let connections = acceptor.connections.clone();
     tracing::info!(
         target: "ops_layer",
         service = ops.service(),
@@ -82,7 +69,7 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         max_connections = acceptor.max_connections,
         "listening"
     );
-    if let Some(wanted) = settings.grace_shortened()? {
+    if let Some(wanted) = shortened {
         tracing::warn!(
             target: "ops_layer",
             wanted_seconds = wanted.as_secs_f64(),
@@ -109,7 +96,7 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
     let background = background
         .into_iter()
         .map(|work| tasks.spawn(crate::with_context(work)));
-    let mut background: Vec<_> = background.collect();
+    let background = background.collect();
 
     stop.wait().await;
     let asked = Instant::now();
@@ -124,25 +111,53 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
     readiness.drain();
     connections.set_phase(Phase::Draining);
     tracing::info!(target: "ops_layer", grace_seconds = grace.as_secs_f64(), "stopping");
-    let for_requests = || settings::for_requests(budget).saturating_sub(asked.elapsed());
     tokio::time::sleep(grace).await;
     connections.set_phase(Phase::Closing);
-    let drained = async {
+    let work = Work {
+        accepting,
+        connections,
+        background,
+    };
+    work.finish(budget, asked).await;
+    end(ops, admin, budget.saturating_sub(asked.elapsed())).await;
+    drop(tasks);
+    Ok(())
+}
+
+/// Work that goes on after a stop was asked for.
+struct Work {
+    accepting: JoinHandle<()>,
+    connections: Connections,
+    background: Vec<JoinHandle<()>>,
+}
+
+impl Work {
+    /// Waits for requests and background futures within their part of the budget, which began when the stop was asked for, and cuts
+    /// off those that take longer.
+    async fn finish(mut self, budget: Duration, asked: Instant) {
+        let left = settings::for_requests(budget).saturating_sub(asked.elapsed());
+        if tokio::time::timeout(left, self.ended()).await.is_err() {
+            self.cut_off(budget);
+        }
+    }
+
+    async fn ended(&mut self) {
         // they end by themselves; a panic of one is a line of the log
-        let _ = accepting.await;
-        connections.all_left().await;
-        for work in &mut background {
+        let _ = (&mut self.accepting).await;
+        self.connections.all_left().await;
+        for work in &mut self.background {
             let _ = work.await;
         }
-    };
-    if tokio::time::timeout(for_requests(), drained).await.is_err() {
-        let cut_off = connections.cut_off();
+    }
+
+    fn cut_off(&self, budget: Duration) {
+        let cut_off = self.connections.cut_off();
         if cut_off > 0 {
             tracing::warn!(
                 target: "ops_layer", connections = cut_off, budget_seconds = budget.as_secs_f64(), "requests_cut_off"
             );
         }
-        let at_work = background.iter().filter(|work| !work.is_finished());
+        let at_work = self.background.iter().filter(|work| !work.is_finished());
         let at_work = at_work.inspect(|work| work.abort()).count();
         if at_work > 0 {
             tracing::warn!(
@@ -150,9 +165,99 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
             );
         }
     }
-    end(ops, admin, budget.saturating_sub(asked.elapsed())).await;
-    drop(tasks);
-    Ok(())
+}
+
+/// Settings, signals and sockets of a service, which come before the operations layer.
+struct Begun {
+    grace: Duration,
+    /// Grace period that was asked for, if there is no time for it.
+    shortened: Option<Duration>,
+    budget: Duration,
+    stop: StopSignal,
+    listeners: Listeners,
+}
+
+fn begin(settings: &Settings, stop: Option<StopSignal>) -> Result<Begun, Error> {
+    let (grace, budget) = (settings.grace()?, settings.shutdown()?);
+    let shortened = settings.grace_shortened()?;
+    // before anything that takes time: a stop that is asked for meanwhile is not missed
+    let stop = match stop {
+        Some(stop) => stop,
+        None => {
+            StopSignal::listen().map_err(|cause| Error::new("serve", Failure::Signals(cause)))?
+        }
+    };
+    stop.end_within(budget);
+    let listeners = Listeners::bind(settings)?;
+    Ok(Begun {
+        grace,
+        shortened,
+        budget,
+        stop,
+        listeners,
+    })
+}
+
+/// Says why a start is refused, and ends what was started before: it is no crash, and its lines are kept.
+pub(super) async fn refused(ops: Ops, settings: &Settings, error: Error) -> Error {
+    ops.refuse(&error, settings.last_words()).await;
+    error
+}
+
+/// Parts that a service serves with, once nothing can refuse its start any more.
+struct Prepared {
+    readiness: Readiness,
+    admin: Option<AdminThread>,
+    addresses: Addresses,
+    acceptor: Acceptor,
+    api: tokio::net::TcpListener,
+}
+
+fn prepare(
+    ops: &Ops,
+    listeners: Listeners,
+    settings: &Settings,
+    checks: Vec<Check>,
+    router: Router,
+    calls: grpc::Calls,
+    sections: Sections,
+) -> Result<Prepared, Error> {
+    ops.watch_runtime();
+    let readiness = Readiness::new(checks, tokio::runtime::Handle::current());
+    let mount = calls
+        .mount(router, &readiness)
+        .map_err(|failure| Error::new("serve", failure))?;
+    listeners.report();
+    let (addresses, at) = (listeners.addresses(), listeners.api.at);
+    let api = tokio::net::TcpListener::from_std(listeners.api.listener)
+        .map_err(|cause| Error::new("serve", Failure::Passed(cause)))?;
+    // last: its thread ends with the service only
+    let admin = match listeners.admin {
+        Some(socket) => Some(AdminThread::start(
+            socket,
+            Some(at),
+            ops,
+            settings,
+            readiness.clone(),
+            sections,
+        )?),
+        None => None,
+    };
+    let acceptor = Acceptor {
+        name: "api",
+        app: app::compose(mount, ops, settings, readiness.clone()),
+        limits: settings.limits,
+        max_connections: max_connections(settings.max_connections),
+        spare: Spare::new(0),
+        connections: Connections::new(),
+    };
+    Ok(Prepared {
+        readiness,
+        admin,
+        addresses,
+        acceptor,
+        api,
+    })
 }
 
 /// Writes and sends what the parts still hold, then closes the admin page.

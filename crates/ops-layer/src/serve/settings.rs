@@ -141,11 +141,21 @@ impl Settings {
             None => Ok(variable("OPS_SHUTDOWN_SECONDS", SECONDS, seconds)?.unwrap_or(SHUTDOWN)),
         }
     }
+
+    /// Time for cache writes, spans and lines of a service that does not start, maybe for want of a valid budget.
+    pub(super) fn last_words(&self) -> Duration {
+        self.shutdown().map_or(LAST_WORDS_MAX, for_last_words)
+    }
 }
 
 /// Part of the shutdown budget that requests, or a job, may use up; the rest is kept for cache writes, spans and lines.
 pub(super) fn for_requests(budget: Duration) -> Duration {
-    budget - (budget / LAST_WORDS_SHARE).min(LAST_WORDS_MAX)
+    budget - for_last_words(budget)
+}
+
+/// Part of the shutdown budget that is kept for cache writes, spans and lines.
+fn for_last_words(budget: Duration) -> Duration {
+    (budget / LAST_WORDS_SHARE).min(LAST_WORDS_MAX)
 }
 
 /// Limits a time that is set in code, so that a moment so far away exists.

@@ -11,8 +11,8 @@ const MIN_CHARS: usize = 16;
 pub(super) fn from_env() -> Result<Option<String>, Error> {
     let failed = |failure| Error::new("admin", failure);
     let text = |text: &str| Some(text.to_owned());
-    let token = match variable("OPS_ADMIN_TOKEN", "a text", text)? {
-        Some(token) => token,
+    let (token, path) = match variable("OPS_ADMIN_TOKEN", "a text", text)? {
+        Some(token) => (token, None),
         None => {
             let Some(path) = variable("OPS_ADMIN_TOKEN_FILE", "a path", |path| {
                 Some(PathBuf::from(path))
@@ -21,13 +21,13 @@ pub(super) fn from_env() -> Result<Option<String>, Error> {
                 return Ok(None);
             };
             match std::fs::read_to_string(&path) {
-                Ok(token) => token.trim().to_owned(),
+                Ok(token) => (token.trim().to_owned(), Some(path)),
                 Err(cause) => return Err(failed(Failure::TokenFile { path, cause })),
             }
         }
     };
     if token.len() < MIN_CHARS || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(failed(Failure::TokenTooShort));
+        return Err(failed(Failure::TokenTooShort { path }));
     }
     #[cfg(feature = "log")]
     ops_log::redact(&token);

@@ -97,10 +97,14 @@ async fn prometheus_finds_the_trace_of_a_request() {
             assert_eq!(fetch(service, "/users/7").unwrap(), "user");
         }
         let folder = tempfile::tempdir().unwrap();
-        let (_running, prometheus) = start(&program, folder.path(), service);
+        let (mut running, mut prometheus) = start(&program, folder.path(), service);
         let query = "/api/v1/query_exemplars?query=http_request_latency_seconds_bucket&start=0&end=9999999999";
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
+            // somebody may take its port before it does
+            if running.0.try_wait().unwrap().is_some() {
+                (running, prometheus) = start(&program, folder.path(), service);
+            }
             let answer = fetch(prometheus, query).unwrap_or_default();
             let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
             let series = answer["data"].as_array().cloned().unwrap_or_default();

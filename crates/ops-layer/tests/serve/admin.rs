@@ -86,6 +86,14 @@ fn an_address_that_others_reach_needs_a_token() {
     assert!(reason.contains("OPS_ADMIN_TOKEN"), "{reason}");
 
     let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    // a file that a secret was not written to yet
+    let empty = Start::new("serve").env("OPS_ADMIN_TOKEN_FILE", path);
+    let reason = empty.refused();
+    assert!(
+        reason.contains(&format!("OPS_ADMIN_TOKEN_FILE: {path}: it takes")),
+        "{reason}"
+    );
     std::fs::write(file.path(), format!("{TOKEN}\n")).unwrap();
     let guarded = Start::new("serve")
         .env("OPS_ADMIN_ADDR", "0.0.0.0:0")

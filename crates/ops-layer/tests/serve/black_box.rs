@@ -1,13 +1,14 @@
 //! The black box of a service that really serves: what the next start has of a run that was killed.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::client::{ask, get, until};
+use crate::client::{PATIENCE, ask, get, until};
 use crate::process::{Process, Start};
 
 fn start(folder: &Path) -> Start {
@@ -58,26 +59,37 @@ fn killed_under_load_the_next_start_shows_the_last_seconds_and_names_no_wrong_en
             let line = r#""event":"last_run_ended","ending":"unknown""#;
             assert_eq!(service.log().matches(line).count(), 1, "{}", service.log());
         }
-        let (done, api) = (AtomicBool::new(false), service.api);
-        let killed = std::thread::scope(|scope| {
+        let (done, answered, api) = (AtomicBool::new(false), AtomicU64::new(0), service.api);
+        // when the last request was sent that was answered
+        let last_sent = Mutex::new(SystemTime::UNIX_EPOCH);
+        std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
                     while !done.load(Ordering::Relaxed) {
-                        ask(api, "/hello");
+                        let sent = SystemTime::now();
+                        if ask(api, "/hello") {
+                            let mut last_sent = last_sent.lock().unwrap();
+                            *last_sent = sent.max(*last_sent);
+                            answered.fetch_add(1, Ordering::Relaxed);
+                        }
                     }
                 });
             }
             std::thread::park_timeout(Duration::from_millis(100 + round * 7 % 200));
-            let killed = SystemTime::now();
+            let asked = Instant::now();
+            while answered.load(Ordering::Relaxed) < 20 {
+                assert!(asked.elapsed() < PATIENCE, "it does not answer");
+                std::thread::yield_now();
+            }
             service.signal(Signal::KILL);
             service.ended();
             done.store(true, Ordering::Relaxed);
-            killed
         });
         let last = ops_layer::black_box::read_here(folder.path().join("child.box")).unwrap();
-        let newest = last.records.last().unwrap().at;
-        let age = killed.duration_since(newest).unwrap_or_default();
-        assert!(age < Duration::from_secs(2), "{age:?}");
+        let newest = last.records.iter().map(|record| record.at).max().unwrap();
+        // whatever was answered has its line, up to the kill
+        let lost = last_sent.into_inner().unwrap().duration_since(newest);
+        assert!(lost.is_err(), "{lost:?}");
     }
 }
 
@@ -136,4 +148,57 @@ fn a_second_signal_is_an_exit_before_the_shutdown_was_complete() {
     let last = ops_layer::black_box::read_here(folder.path().join("child.box")).unwrap();
     assert_eq!(last.ending.kind.as_str(), "exited", "{:?}", last.ending);
     assert_eq!(last.ending.signal, Some(15));
+}
+
+#[test]
+fn a_start_that_is_refused_is_no_crash_and_moves_no_box_of_one_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().port().to_string();
+    let config = folder.path().join("ops.yaml");
+    std::fs::write(&config, "secrets: { catalog: nowhere.yaml }\n").unwrap();
+    let config = config.to_str().unwrap();
+    let mut wrong = vec![
+        ("OPS_ADMIN_ADDR", "0.0.0.0:0", "OPS_ADMIN_TOKEN"),
+        ("OPS_ADMIN_TOKEN", "short", "16 printable"),
+        ("OPS_GRACE_SECONDS", "soon", "OPS_GRACE_SECONDS"),
+        ("PORT", &taken, "cannot listen"),
+    ];
+    if cfg!(feature = "secrets") {
+        wrong.push(("OPS_CONFIG", config, "nowhere.yaml"));
+    }
+    let check = |name: &str| {
+        let last = ops_layer::black_box::read_here(folder.path().join("child.box")).unwrap();
+        assert_eq!(last.ending.how, "it was shut down in order", "{name}");
+        assert!(!folder.path().join("child.box.1").exists(), "{name}");
+        let mut records = last.records.iter();
+        let is_told = records.any(|record| record.text.contains("start_refused"));
+        assert!(is_told, "{name}: {:?}", last.records);
+    };
+    for (name, value, reason) in wrong {
+        let refused = start(folder.path()).env(name, value).refused();
+        assert!(refused.contains(reason), "{refused}");
+        check(name);
+    }
+    let job = Start::new("job").env("OPS_ADMIN_ADDR", "0.0.0.0:0");
+    let job = job.env("OPS_BLACK_BOX", folder.path().to_str().unwrap());
+    assert_eq!(job.output().0.code(), Some(1));
+    check("job");
+}
+
+#[test]
+fn a_crash_before_a_start_that_is_refused_is_told_by_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = start(folder.path()).serve();
+    service.signal(Signal::KILL);
+    service.ended();
+    let read = || ops_layer::black_box::read_here(folder.path().join("child.box")).unwrap();
+    // before the parts are there, and after
+    for (name, value) in [("OPS_GRACE_SECONDS", "soon"), ("OPS_ADMIN_TOKEN", "short")] {
+        start(folder.path()).env(name, value).refused();
+        assert!(!read().ending.is_clean(), "{name}: {}", read().ending.how);
+    }
+    let service = start(folder.path()).serve();
+    let state = state_with_findings(&service);
+    assert_eq!(state["findings"][0]["id"], "last_run_crashed", "{state:#}");
 }

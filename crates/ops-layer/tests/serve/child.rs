@@ -40,7 +40,8 @@ async fn panics() -> &'static str {
 }
 
 async fn slow() -> &'static str {
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let time = number("SLOW_MS").unwrap_or(Duration::from_millis(300));
+    tokio::time::sleep(time).await;
     "slow\n"
 }
 
@@ -183,6 +184,16 @@ fn service() {
     #[cfg(feature = "secrets")]
     if std::env::var_os("SECRETS_IN_CODE").is_some() {
         config = config.secrets_yaml("embedded", "secrets: {}\n");
+    }
+    #[cfg(feature = "cache")]
+    if std::env::var_os("CACHE_IN_CODE").is_some() {
+        config = config
+            .cache(ops_layer::cache::Config::default())
+            .cache_yaml("unused.yaml", "");
+    }
+    #[cfg(feature = "history")]
+    if std::env::var_os("HISTORY_BYTES_IN_CODE").is_some() {
+        config = config.history_bytes(64 << 20);
     }
     let ops = match ops_layer::init(config) {
         Ok(ops) => ops,

@@ -33,15 +33,19 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     request(address, "GET", path, "", b"")
 }
 
-/// Asks a server that may be killed meanwhile; whatever it answers is ignored.
+/// Asks a server that may be killed meanwhile; says if it answered to the end.
 #[cfg(feature = "black-box")]
-pub(crate) fn ask(address: SocketAddr, path: &str) {
-    if let Ok(mut stream) = TcpStream::connect(address) {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        let _ = stream.set_read_timeout(Some(PATIENCE));
-        let _ = stream.write_all(head.as_bytes());
-        let _ = stream.read_to_end(&mut Vec::new());
-    }
+pub(crate) fn ask(address: SocketAddr, path: &str) -> bool {
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let asked = || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(head.as_bytes())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    asked().is_ok_and(|answer| answer.ends_with(b"hello\n"))
 }
 
 /// Header lines end with CR and LF each.
@@ -65,14 +69,13 @@ pub(crate) fn exchange(
     headers: &str,
     body: &[u8],
 ) -> Vec<u8> {
-    let mut stream = connect(address);
     let length = body.len();
-    write!(
-        stream,
+    let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
-    )
-    .unwrap();
-    stream.write_all(body).unwrap();
+    );
+    let mut stream = connect(address);
+    // at once: a busy machine comes between two writes
+    stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     answer
@@ -103,6 +106,15 @@ pub(crate) fn closed_after(stream: &mut TcpStream, since: Instant) -> (Vec<u8>, 
             Err(error) => panic!("still open after {:?}: {error}", since.elapsed()),
         }
     }
+}
+
+/// Waits until so many requests are being served.
+pub(crate) fn until_in_flight(admin: SocketAddr, count: usize) {
+    let metric = format!("\nhttp_requests_in_flight {count}\n");
+    until(
+        || get(admin, "/metrics"),
+        |answer| answer.body.contains(&metric),
+    );
 }
 
 /// Asks until the answer is as wanted.

@@ -239,6 +239,8 @@ fn addresses_take_letters_of_any_case_and_the_page_has_their_origin() {
         named.unwrap_or_else(|| panic!("{name}: {state:#}"))["source"].clone()
     };
     assert_eq!(source("OPS_CACHE_DIR"), "environment");
+    let grace = |setting: &&serde_json::Value| setting["name"] == "grace period";
+    assert_eq!(settings.iter().find(grace).unwrap()["value"], "0s");
     if cfg!(feature = "trace") {
         assert_eq!(state["service"], "renamed");
         assert_eq!(
@@ -250,4 +252,121 @@ fn addresses_take_letters_of_any_case_and_the_page_has_their_origin() {
     assert_eq!(off.admin.port(), 0, "none");
     let wrong = Start::new("serve").env("HOST", "[::1").refused();
     assert!(wrong.contains("HOST"), "{wrong}");
+}
+
+#[test]
+fn the_page_has_what_was_set_in_the_environment_and_no_header_of_an_exporter() {
+    let set = [
+        ("OPS_LOG_RATE_LIMIT", "10/s x 50"),
+        ("OPS_LOG_LATE_LINES", "off"),
+        ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "500"),
+        ("OTEL_LOGS_EXPORTER", "none"),
+        ("OTEL_METRICS_EXPORTER", "none"),
+        ("OTEL_PROPAGATORS", "tracecontext,b3"),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "500"),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "7"),
+        ("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:1"),
+        ("no_proxy", "localhost"),
+        ("NO_PROXY", "another.example"),
+    ];
+    let start = Start::new("serve").env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=hush");
+    let start = set
+        .iter()
+        .fold(start, |start, (name, value)| start.env(name, value));
+    let service = start.serve();
+    let state = get(service.admin, "/api/state").body;
+    assert!(!state.contains("hush"), "{state}");
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    let settings = state["configuration"].as_array().unwrap();
+    for (name, value) in set {
+        let shown = settings.iter().find(|setting| setting["name"] == name);
+        let shown = shown.unwrap_or_else(|| panic!("{name}: {state:#}"));
+        assert_eq!(
+            (&shown["value"], &shown["source"]),
+            (&value.into(), &"environment".into())
+        );
+    }
+}
+
+#[test]
+fn the_page_shows_urls_without_user_and_query() {
+    for (name, value, shown) in [
+        (
+            "HTTPS_PROXY",
+            "user:hush@proxy:3128",
+            "[REDACTED]@proxy:3128",
+        ),
+        (
+            "ALL_PROXY",
+            "http://user:hu#sh@proxy:3128",
+            "http://[REDACTED]",
+        ),
+        (
+            "https_proxy",
+            "http://user:hush@proxy:3128",
+            "http://[REDACTED]@proxy:3128",
+        ),
+        (
+            "AWS_ENDPOINT_URL",
+            "http://127.0.0.1:1/?key=hush",
+            "http://127.0.0.1:1/?[REDACTED]",
+        ),
+    ] {
+        let service = Start::new("serve").env(name, value).serve();
+        let state = get(service.admin, "/api/state").body;
+        assert!(!state.contains("hush"), "{name}: {state}");
+        let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+        let mut settings = state["configuration"].as_array().unwrap().iter();
+        let setting = settings.find(|setting| setting["name"] == name);
+        assert_eq!(setting.unwrap()["value"], shown);
+    }
+}
+
+#[test]
+#[cfg(feature = "secrets")]
+fn the_page_says_that_code_has_the_catalog_of_secrets() {
+    let service = Start::new("serve")
+        .env("SECRETS_IN_CODE", "1")
+        .env("OPS_SECRETS_FILE", "unused.yaml")
+        .serve();
+    let state = get(service.admin, "/api/state").body;
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    let mut settings = state["configuration"].as_array().unwrap().iter();
+    let file = settings.find(|setting| setting["name"] == "OPS_SECRETS_FILE");
+    assert_eq!(file.unwrap()["source"], "environment, overruled by code");
+}
+
+#[test]
+#[cfg(feature = "cache")]
+fn the_page_says_that_code_configured_the_cache() {
+    for (start, source) in [
+        (Start::new("serve"), "default"),
+        (Start::new("serve").env("CACHE_IN_CODE", "1"), "code"),
+    ] {
+        let service = start.serve();
+        let state = get(service.admin, "/api/state").body;
+        let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+        let mut settings = state["configuration"].as_array().unwrap().iter();
+        let cache = settings.find(|setting| setting["name"] == "query cache");
+        assert_eq!(cache.unwrap()["source"], source);
+    }
+}
+
+#[test]
+#[cfg(feature = "history")]
+fn keys_of_a_section_that_code_leaves_open_are_not_said_to_be_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("kept");
+    for (bytes, ignored) in [("", &[][..]), (", bytes: 2000000", &["history: bytes"])] {
+        let text = format!("history: {{ dir: {}{bytes} }}\n", dir.display());
+        let (_file, start) = with(&text);
+        let (_, log) = start.env("HISTORY_BYTES_IN_CODE", "1").serve().stop();
+        let lines = log
+            .lines()
+            .filter(|line| line.contains("config_section_ignored"));
+        let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let sections: Vec<_> = lines.map(|line| line["section"].clone()).collect();
+        assert_eq!(sections, ignored, "{log}");
+        assert!(dir.join("logs").is_dir(), "the file says where it is");
+    }
 }

@@ -329,7 +329,8 @@ fn number(log: &str, event: &str, key: &str) -> u64 {
 const STOPS: usize = 5;
 
 fn drains(protocol: Protocol, grace: Duration) {
-    let in_time = (0..STOPS).any(|_| drains_or_is_late(protocol, grace));
+    // longer each time
+    let in_time = (0..STOPS).any(|stop| drains_or_is_late(protocol, grace * (1 << stop)));
     assert!(in_time, "the load balancer never noticed within {grace:?}");
 }
 
@@ -338,6 +339,7 @@ fn drains_or_is_late(protocol: Protocol, grace: Duration) -> bool {
     let other = Start::new("serve").serve();
     let service = Start::new("serve")
         .env("OPS_GRACE_SECONDS", grace.as_secs_f64().to_string())
+        .env("OPS_SHUTDOWN_SECONDS", "100")
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector())
         .serve();
     let (counts, last_opened) = stop_under_load(protocol, &service, other.api);

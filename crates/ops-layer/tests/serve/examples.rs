@@ -1,6 +1,6 @@
 //! The examples, as a user runs them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
@@ -38,6 +38,16 @@ impl Rotel {
             assert!(!required, "{}: cargo xtask setup", tool.display());
             return None;
         }
+        let started = std::time::Instant::now();
+        loop {
+            if let Some(rotel) = Self::start_once(&tool, started) {
+                return Some(rotel);
+            }
+        }
+    }
+
+    /// `None` if somebody took a port before it did.
+    fn start_once(tool: &Path, started: std::time::Instant) -> Option<Self> {
         // both are bound at once, so that they differ
         let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [http, grpc] = ports.map(|listener| listener.local_addr().unwrap());
@@ -58,17 +68,19 @@ impl Rotel {
                 let _ = send.send(line);
             }
         });
-        let started = std::time::Instant::now();
+        let mut rotel = Self {
+            child,
+            endpoint: format!("http://{http}"),
+            lines,
+        };
         while TcpStream::connect(http).is_err() {
             assert!(started.elapsed() < PATIENCE, "rotel does not listen");
+            if rotel.child.try_wait().unwrap().is_some() {
+                return None;
+            }
             std::thread::yield_now();
         }
-        let endpoint = format!("http://{http}");
-        Some(Self {
-            child,
-            endpoint,
-            lines,
-        })
+        Some(rotel)
     }
 
     /// Waits until it printed this text.

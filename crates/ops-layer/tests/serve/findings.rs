@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::client::{PATIENCE, connect, get};
 use crate::process::{Process, Start};
+use crate::starvation::block_workers;
 
 fn ids(service: &Process) -> Vec<String> {
     let state: Value = serde_json::from_str(&get(service.admin, "/api/state").body).unwrap();
@@ -38,15 +39,7 @@ fn blocked_workers_are_the_first_finding_while_they_are_blocked() {
         .env("BLOCK_MS", "30000")
         .env("OTEL_TRACES_EXPORTER", "none")
         .serve();
-    let blocking: Vec<TcpStream> = (0..6)
-        .map(|_| {
-            let mut stream = connect(service.api);
-            stream
-                .write_all(b"GET /block HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                .unwrap();
-            stream
-        })
-        .collect();
+    let blocking = block_workers(&service);
     until(&service, |found| {
         found
             .first()

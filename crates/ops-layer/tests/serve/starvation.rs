@@ -4,23 +4,19 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::client::{connect, get};
+use crate::client::{PATIENCE, connect, get};
 use crate::process::{Process, Start};
 
 /// 100 ms on a quiet machine, which the long run has; the short one shares it with other tests.
 fn allowed() -> Duration {
     match std::env::var_os("OPS_TEST_FULL") {
         Some(_) => Duration::from_millis(100),
-        None => Duration::from_secs(2),
+        None => PATIENCE,
     }
 }
 
-fn blocked_for() -> Duration {
-    match std::env::var_os("OPS_TEST_FULL") {
-        Some(_) => Duration::from_secs(10),
-        None => Duration::from_secs(4),
-    }
-}
+/// Milliseconds for which whatever stands in the way lasts: far more than is allowed.
+const BLOCKED: &str = "600000";
 
 fn admin_answers(service: &Process, while_: &str) {
     for path in ["/healthz", "/api/state", "/healthz", "/api/state"] {
@@ -35,21 +31,23 @@ fn admin_answers(service: &Process, while_: &str) {
 
 #[test]
 fn while_every_worker_is_blocked() {
-    let service = Start::new("serve")
-        .env("BLOCK_MS", blocked_for().as_millis().to_string())
-        .serve();
-    let blocking: Vec<TcpStream> = (0..6)
-        .map(|_| {
-            let mut stream = connect(service.api);
-            stream
-                .write_all(b"GET /block HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                .unwrap();
-            stream
-        })
-        .collect();
-    while is_answered(service.api) {}
+    let service = Start::new("serve").env("BLOCK_MS", BLOCKED).serve();
+    let blocking = block_workers(&service);
     admin_answers(&service, "workers blocked");
     drop(blocking);
+}
+
+/// Asks until no worker is left that could answer.
+pub(crate) fn block_workers(service: &Process) -> Vec<TcpStream> {
+    let blocking = (0..6).map(|_| {
+        let mut stream = connect(service.api);
+        let head = b"GET /block HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        stream.write_all(head).unwrap();
+        stream
+    });
+    let blocking = blocking.collect();
+    while is_answered(service.api) {}
+    blocking
 }
 
 /// Reports if a request that needs no time is answered within half a second.
@@ -77,7 +75,7 @@ fn half_open(address: SocketAddr, count: usize) -> Vec<TcpStream> {
 
 #[test]
 fn while_200_clients_sent_half_a_head_to_each_listener() {
-    let service = Start::new("serve").serve();
+    let service = Start::new("serve").env("HEAD_MS", BLOCKED).serve();
     let held = [half_open(service.api, 200), half_open(service.admin, 200)];
     admin_answers(&service, "200 half-open connections");
     assert_eq!(get(service.api, "/hello").status, 200);
@@ -88,7 +86,7 @@ fn while_200_clients_sent_half_a_head_to_each_listener() {
 fn while_100_slow_clients_use_up_the_64_descriptors_of_the_process() {
     let before = ["sh", "-c", "ulimit -n 64; exec \"$0\" \"$@\""];
     let service = Start::through(&before, "serve")
-        .env("BLOCK_MS", "1")
+        .env("BODY_MS", BLOCKED)
         .serve();
     let slow: Vec<TcpStream> = (0..100)
         .map(|_| {

@@ -1,11 +1,12 @@
 use std::io::Write;
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::Signal;
 
-use crate::client::{connect, get, until};
+use crate::client::{PATIENCE, connect, get, until, until_in_flight};
 use crate::process::Start;
+use crate::starvation::block_workers;
 
 #[test]
 fn a_signal_ends_with_0_and_a_second_one_at_once_with_128_and_its_number() {
@@ -56,24 +57,11 @@ fn what_blocks_the_process_ends_with_its_budget() {
     }
 }
 
-/// Asks until no worker is left that could answer.
-fn block_workers(service: &crate::process::Process) -> Vec<std::net::TcpStream> {
-    let blocking = (0..6).map(|_| {
-        let mut stream = connect(service.api);
-        let head = b"GET /block HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        stream.write_all(head).unwrap();
-        stream
-    });
-    let blocking = blocking.collect();
-    while crate::starvation::is_answered(service.api) {}
-    blocking
-}
-
 #[test]
 fn a_grace_period_leaves_time_for_the_last_requests_and_is_shortened_in_the_open() {
     let service = Start::new("serve")
-        .env("OPS_SHUTDOWN_SECONDS", "5")
-        .env("OPS_GRACE_SECONDS", "5")
+        .env("OPS_SHUTDOWN_SECONDS", "10")
+        .env("OPS_GRACE_SECONDS", "10")
         .serve();
     let state = get(service.admin, "/api/state").body;
     let state: serde_json::Value = serde_json::from_str(&state).unwrap();
@@ -81,7 +69,7 @@ fn a_grace_period_leaves_time_for_the_last_requests_and_is_shortened_in_the_open
     let grace = settings
         .iter()
         .find(|setting| setting["name"] == "grace period");
-    assert_eq!(grace.unwrap()["value"], "3.2s");
+    assert_eq!(grace.unwrap()["value"], "6.4s");
     // idle, and nobody is waiting on it
     let mut idle = connect(service.api);
     idle.write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -92,8 +80,8 @@ fn a_grace_period_leaves_time_for_the_last_requests_and_is_shortened_in_the_open
         .lines()
         .find(|line| line.contains("grace_period_shortened"));
     let shortened: serde_json::Value = serde_json::from_str(shortened.unwrap()).unwrap();
-    assert_eq!(shortened["wanted_seconds"], 5.0);
-    assert_eq!(shortened["grace_seconds"], 3.2);
+    assert_eq!(shortened["wanted_seconds"], 10.0);
+    assert_eq!(shortened["grace_seconds"], 6.4);
     assert!(!log.contains("requests_cut_off"), "{log}");
 }
 
@@ -101,13 +89,13 @@ fn a_grace_period_leaves_time_for_the_last_requests_and_is_shortened_in_the_open
 fn a_service_that_was_never_ready_stops_without_a_grace_period() {
     let service = Start::new("serve")
         .env("HEALTH", "2")
-        .env("OPS_GRACE_SECONDS", "15")
+        .env("OPS_SHUTDOWN_SECONDS", "600")
+        .env("OPS_GRACE_SECONDS", "300")
         .serve();
     assert_eq!(get(service.api, "/readyz").status, 503);
-    let asked = Instant::now();
+    // far within its grace period, or it is given up
     let (status, log) = service.stop();
     assert!(status.success(), "{status} {log}");
-    assert!(asked.elapsed() < Duration::from_secs(10), "{log}");
 }
 
 #[test]
@@ -118,15 +106,19 @@ fn a_collector_that_is_gone_or_never_answers_does_not_exceed_the_budget() {
     for collector in ["http://127.0.0.1:9", &silent] {
         let service = Start::new("serve")
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector)
-            .env("OPS_SHUTDOWN_SECONDS", "3")
+            // whoever waited for the exporter would not end in time
+            .env("OTEL_EXPORTER_OTLP_TIMEOUT", "600000")
+            .env("OTEL_BSP_EXPORT_TIMEOUT", "600000")
+            .env("OPS_SHUTDOWN_SECONDS", "5")
             .serve();
         assert_eq!(get(service.api, "/hello").status, 200);
         let asked = Instant::now();
         let (status, log) = service.stop();
         let elapsed = asked.elapsed();
         println!("{collector}: ended after {elapsed:?}");
+        // and not with the code of one that is ended beyond its budget
         assert!(status.success(), "{status} {log}");
-        assert!(elapsed < Duration::from_secs(6), "{elapsed:?}");
+        assert!(elapsed < PATIENCE, "{elapsed:?}");
         assert!(log.contains("spans_flushed"), "{log}");
     }
 }
@@ -153,20 +145,14 @@ fn without_an_exporter_no_span_is_dropped() {
 
 #[test]
 fn a_request_that_does_not_end_is_cut_off_within_the_budget_and_told() {
-    let service = Start::new("serve").env("OPS_SHUTDOWN_SECONDS", "2").serve();
+    let service = Start::new("serve").env("OPS_SHUTDOWN_SECONDS", "5").serve();
     let mut endless = connect(service.api);
     let head = b"POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf";
     endless.write_all(head).unwrap();
-    // it is in flight once its connection shows in no other way than this
-    until(|| get(service.api, "/hello"), |answer| answer.status == 200);
-    let asked = Instant::now();
+    until_in_flight(service.admin, 1);
+    // its body is waited for 30 s: the code would be that of one that is ended beyond its budget
     let (status, log) = service.stop();
     assert!(status.success(), "{status}");
-    assert!(
-        asked.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        asked.elapsed()
-    );
     assert!(
         log.contains("requests_cut_off") && log.contains("spans_flushed"),
         "{log}"
@@ -183,7 +169,7 @@ fn a_job_ends_by_its_result() {
     ] {
         let worker = Start::new("job")
             .env("JOB", job)
-            .env("OPS_SHUTDOWN_SECONDS", "2")
+            .env("OPS_SHUTDOWN_SECONDS", "5")
             .work();
         let (status, log) = worker.stop();
         assert_eq!(status.code(), Some(code), "{job}: {log}");
@@ -204,17 +190,17 @@ fn a_job_without_a_page_says_that_it_started() {
 
 #[test]
 fn work_in_the_background_ends_before_the_last_lines_are_written_or_is_cut_off() {
-    let service = |how| {
+    let service = |how, budget| {
         Start::new("serve")
             .env("BACKGROUND", how)
-            .env("OPS_SHUTDOWN_SECONDS", "2")
+            .env("OPS_SHUTDOWN_SECONDS", budget)
             .serve()
     };
-    for (how, told) in [
-        ("works", "background_ended"),
-        ("hangs", "background_cut_off"),
+    for (how, budget, told) in [
+        ("works", "50", "background_ended"),
+        ("hangs", "5", "background_cut_off"),
     ] {
-        let (status, log) = service(how).stop();
+        let (status, log) = service(how, budget).stop();
         assert!(status.success(), "{how}: {status}: {log}");
         let at = |event| log.find(event).unwrap_or_else(|| panic!("{event}: {log}"));
         assert!(at(told) < at("spans_flushed"), "{how}: {log}");

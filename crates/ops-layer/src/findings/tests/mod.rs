@@ -1,5 +1,6 @@
 //! Each rule with a clock of its own: rows of what happens, and the findings that stand afterwards.
 
+mod process_rows;
 mod rows;
 mod standing;
 
@@ -12,9 +13,13 @@ use crate::findings::snapshot::{
 use crate::findings::state::State;
 use crate::findings::{EVERY, Finding, RULES};
 
+use process_rows::process_rows;
 use rows::rows;
 
 type Set = Box<dyn Fn(&mut Snapshot)>;
+
+/// Change of a snapshot, evaluations that it lasts, and the findings in order with a part of what the first one says.
+type Row = (&'static str, Set, u64, Vec<&'static str>, &'static str);
 
 /// A healthy service, `seconds` after its start.
 fn healthy(seconds: u64) -> Snapshot {
@@ -73,6 +78,7 @@ fn healthy(seconds: u64) -> Snapshot {
             total: 100 << 30,
             free: 50 << 30,
             free_files: Some(1_000_000),
+            files: None,
         }],
         heartbeat: Heartbeat {
             waiting: None,
@@ -94,6 +100,13 @@ fn secret(name: &str, set: impl Fn(&mut SecretState)) -> SecretState {
     };
     set(&mut secret);
     secret
+}
+
+fn answers(kind: &'static str, failure: &'static str) -> Set {
+    all(vec![
+        collector(kind, None),
+        export(|export| (export.failure, export.export_failed) = (failure.to_owned(), 0)),
+    ])
 }
 
 /// Healthy for ten minutes, then with what `set` changes, for as many evaluations as asked for.
@@ -200,7 +213,7 @@ fn all(sets: Vec<Set>) -> Set {
 
 #[test]
 fn each_rule_finds_what_it_is_for_and_nothing_else() {
-    for (name, set, evaluations, right, text) in rows() {
+    for (name, set, evaluations, right, text) in rows().into_iter().chain(process_rows()) {
         let findings = found(evaluations, set);
         assert_eq!(ids(&findings), right, "{name}: {findings:#?}");
         for finding in &findings {
@@ -226,6 +239,7 @@ fn each_rule_finds_what_it_is_for_and_nothing_else() {
 fn every_rule_has_a_row_and_a_runbook() {
     let found: Vec<_> = rows()
         .into_iter()
+        .chain(process_rows())
         .flat_map(|row| found(row.2, row.1))
         .collect();
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/runbooks");

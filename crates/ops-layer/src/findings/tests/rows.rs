@@ -1,19 +1,12 @@
 use std::time::Duration;
 
 use super::{
-    Set, all, cache, collector, disk, export, failing, failing_at, log, metrics, queries, secrets,
+    Row, all, answers, cache, collector, disk, export, failing, failing_at, log, queries, secrets,
     shared,
 };
-use crate::findings::snapshot::{BlackBox, Ended, History, Overflow, Snapshot};
 
-/// Change of a snapshot, evaluations that it lasts, and the findings in order with a part of what the first one says.
-pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static str)> {
-    let beat = |waiting: Option<u64>, longest: u64| -> Set {
-        Box::new(move |snapshot: &mut Snapshot| {
-            snapshot.heartbeat.waiting = waiting.map(Duration::from_millis);
-            snapshot.heartbeat.longest = Duration::from_millis(longest);
-        })
-    };
+/// Rows about collector, secrets, disks, cache and engine.
+pub(super) fn rows() -> Vec<Row> {
     let mib = 1_u64 << 20;
     vec![
         (
@@ -62,6 +55,27 @@ pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static
             1,
             vec!["collector_certificate", "spans_dropped"],
             "a certificate that is not accepted for 20 s: io: invalid peer certificate",
+        ),
+        (
+            "the proxy on the way to the collector away",
+            answers(
+                "refused",
+                "no connection (io: Connection refused (os error 111)): does the proxy of HTTPS_PROXY listen there?",
+            ),
+            1,
+            vec!["collector_unreachable"],
+            "cannot be reached through the proxy",
+        ),
+        (
+            "a collector that wants a certificate",
+            answers(
+                "other",
+                "io: received fatal alert: CertificateRequired: is the client certificate that it wants in \
+                 OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE?",
+            ),
+            1,
+            vec!["collector_certificate"],
+            "wants one",
         ),
         (
             "something else at the collector's port",
@@ -244,6 +258,26 @@ pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static
             "900 MiB",
         ),
         (
+            "inodes nearly gone",
+            Box::new(|snapshot| {
+                snapshot.disks[0].free_files = Some(60_000);
+                snapshot.disks[0].files = Some(6_553_600);
+            }),
+            1,
+            vec!["disk_nearly_full"],
+            "free below /var/lib/app, and 60000 of 6553600 inodes",
+        ),
+        (
+            "few inodes of few",
+            Box::new(|snapshot| {
+                snapshot.disks[0].free_files = Some(60_000);
+                snapshot.disks[0].files = Some(100_000);
+            }),
+            1,
+            vec![],
+            "",
+        ),
+        (
             "large disk with some left",
             disk(1 << 40, 3 << 30, 9),
             1,
@@ -355,212 +389,6 @@ pub(super) fn rows() -> Vec<(&'static str, Set, u64, Vec<&'static str>, &'static
             1,
             vec!["duckdb_slow"],
             "100 of",
-        ),
-        (
-            "workers blocked",
-            beat(Some(8_200), 0),
-            1,
-            vec!["workers_blocked"],
-            "none of the 4 workers of the runtime has run a new task for 8.2 s",
-        ),
-        (
-            "workers were blocked",
-            beat(None, 3_000),
-            1,
-            vec!["workers_blocked"],
-            "they do again",
-        ),
-        ("a busy moment", beat(Some(900), 1_500), 4, vec![], ""),
-        (
-            "throttled",
-            metrics(|metrics| metrics.throttled_periods = Some(400.0)),
-            1,
-            vec!["cpu_throttled"],
-            "2.00 cores",
-        ),
-        (
-            "throttled and blocked",
-            all(vec![
-                beat(Some(4_000), 0),
-                metrics(|metrics| metrics.throttled_periods = Some(400.0)),
-            ]),
-            1,
-            vec!["cpu_throttled", "workers_blocked"],
-            "",
-        ),
-        (
-            "memory",
-            metrics(|metrics| metrics.memory = Some(950e6)),
-            1,
-            vec!["memory_near_limit"],
-            "95 %",
-        ),
-        (
-            "no memory limit",
-            metrics(|metrics| (metrics.memory, metrics.memory_limit) = (Some(950e9), None)),
-            1,
-            vec![],
-            "",
-        ),
-        (
-            "killed",
-            metrics(|metrics| metrics.oom_kills = Some(2.0)),
-            1,
-            vec!["oom_kills"],
-            "2 processes",
-        ),
-        (
-            "descriptors",
-            metrics(|metrics| metrics.open_fds = Some(850.0)),
-            1,
-            vec!["descriptors_low"],
-            "850 of 1024",
-        ),
-        (
-            "panic",
-            metrics(|metrics| metrics.panics = 1.0),
-            1,
-            vec!["panics"],
-            "1 panics",
-        ),
-        (
-            "errors",
-            metrics(|metrics| metrics.server_errors = 600.0),
-            1,
-            vec!["requests_failing"],
-            "600 of",
-        ),
-        (
-            "errors of panics",
-            metrics(|metrics| (metrics.server_errors, metrics.panics) = (600.0, 600.0)),
-            1,
-            vec!["panics", "requests_failing"],
-            "",
-        ),
-        (
-            "overflow",
-            metrics(|metrics| {
-                metrics.overflows = vec![Overflow {
-                    metric: "http_requests_total",
-                    label: "route",
-                    count: 9,
-                    example: "/x".to_owned(),
-                }]
-            }),
-            1,
-            vec!["cardinality_overflow"],
-            "label route of http_requests_total",
-        ),
-        (
-            "a crash",
-            Box::new(|snapshot| {
-                let at = snapshot.wall - Duration::from_secs(615);
-                let (how, kept) = ("SIGABRT ended it".to_owned(), "app.box.1".to_owned());
-                let ended = Some(Ended { how, at, kept });
-                snapshot.black_box = Some(BlackBox { ended, off: None });
-            }),
-            1,
-            vec!["last_run_crashed"],
-            "last seen 615 s ago: SIGABRT ended it",
-        ),
-        (
-            "a crash long ago",
-            Box::new(|snapshot| {
-                let (how, kept) = ("SIGABRT ended it".to_owned(), "app.box.1".to_owned());
-                let at = snapshot.wall;
-                snapshot.wall += Duration::from_secs(3600);
-                snapshot.at += Duration::from_secs(3600);
-                let ended = Some(Ended { how, at, kept });
-                snapshot.black_box = Some(BlackBox { ended, off: None });
-            }),
-            1,
-            vec![],
-            "",
-        ),
-        (
-            "no black box",
-            Box::new(|snapshot| {
-                let off = Some("app.box: the file is empty".to_owned());
-                snapshot.black_box = Some(BlackBox { ended: None, off });
-            }),
-            1,
-            vec!["black_box_off"],
-            "app.box: the file is empty",
-        ),
-        (
-            "no history",
-            Box::new(|snapshot| {
-                let stopped = Some("history: another process writes to this history".to_owned());
-                snapshot.history = Some(History {
-                    stopped,
-                    ..History::default()
-                });
-            }),
-            1,
-            vec!["history_stopped"],
-            "another process writes to this history",
-        ),
-        (
-            "a history that is not tidied",
-            Box::new(|snapshot| {
-                let untidy = Some("logs/a.parquet: cannot remove the file".to_owned());
-                snapshot.history = Some(History {
-                    untidy,
-                    ..History::default()
-                });
-            }),
-            1,
-            vec!["history_untidy"],
-            "cannot remove the file",
-        ),
-        (
-            "a history that drops",
-            Box::new(|snapshot| {
-                snapshot.history = Some(History {
-                    dropped: 7,
-                    written: snapshot.at.as_secs() * 100,
-                    ..History::default()
-                });
-            }),
-            1,
-            vec!["history_dropping"],
-            "7 lines, spans and samples were dropped in the last minute",
-        ),
-        (
-            "a history with a torn file",
-            Box::new(|snapshot| {
-                snapshot.history = Some(History {
-                    unreadable: vec!["logs/a.parquet: EOF".to_owned()],
-                    ..History::default()
-                });
-            }),
-            1,
-            vec!["history_files_unreadable"],
-            "1 files of the history cannot be read: logs/a.parquet: EOF",
-        ),
-        (
-            "clock",
-            Box::new(|snapshot| snapshot.wall += Duration::from_secs(3600)),
-            1,
-            vec!["clock_stepped"],
-            "forward by 3600.0 s",
-        ),
-        (
-            "clock back",
-            Box::new(|snapshot| snapshot.wall -= Duration::from_secs(60)),
-            2,
-            vec!["clock_stepped"],
-            "back by 60.0 s",
-        ),
-        (
-            "clock and AWS",
-            all(vec![
-                Box::new(|snapshot: &mut Snapshot| snapshot.wall += Duration::from_secs(3600)),
-                failing("unauthenticated", true),
-            ]),
-            1,
-            vec!["clock_stepped", "aws_credentials"],
-            "",
         ),
     ]
 }

@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use super::{
-    Set, all, cache, collector, disk, export, failing, failing_at, found, healthy, ids, metrics,
+    Set, all, answers, cache, collector, disk, failing, failing_at, found, healthy, ids, metrics,
     queries, secret, secrets, shared,
 };
-use crate::findings::snapshot::{History, Snapshot};
+use crate::findings::snapshot::{History, SlowRoute, Snapshot};
 use crate::findings::state::{Change, HOLD, State};
 use crate::findings::{EVERY, Finding, Severity};
 
@@ -160,17 +160,17 @@ fn history_says(why: &'static str) -> Set {
     })
 }
 
-fn answers(kind: &'static str, failure: &'static str) -> Set {
-    all(vec![
-        collector(kind, None),
-        export(|export| (export.failure, export.export_failed) = (failure.to_owned(), 0)),
-    ])
-}
-
 fn explained() -> Vec<Explained> {
     let descriptors = |open: f64| metrics(move |metrics| metrics.open_fds = Some(open));
     let clock = |seconds: u64| -> Set {
         Box::new(move |snapshot| snapshot.wall += Duration::from_secs(seconds))
+    };
+    // `vault`, the source of the secret `api_key`, does not answer
+    let without_bucket_key = |missing: &'static str| {
+        all(vec![
+            shared(move |shared| shared.missing_key = Some(missing.to_owned())),
+            failing_at("vault", "transient", true),
+        ])
     };
     let full = "logs: cannot leave the disk enough space for others: no storage space";
     vec![
@@ -214,16 +214,18 @@ fn explained() -> Vec<Explained> {
             vec![("requests_failing", None), ("panics", None)],
         ),
         (
+            "a route fails, and there are fewer panics",
+            super::process_rows::one_route(6.0, 5.0),
+            vec![("requests_failing", None), ("panics", None)],
+        ),
+        (
             "the clock went a little, and a token expired",
             all(vec![clock(3), failing("unauthenticated", true)]),
             vec![("aws_credentials", None), ("clock_stepped", None)],
         ),
         (
             "the key of the bucket is at a source that fails",
-            all(vec![
-                shared(|shared| shared.missing_key = Some("api_key".to_owned())),
-                failing_at("vault", "transient", true),
-            ]),
+            without_bucket_key("api_key"),
             vec![
                 ("secret_source_failing", None),
                 ("shared_store_unreachable", Some("secret_source_failing")),
@@ -231,10 +233,7 @@ fn explained() -> Vec<Explained> {
         ),
         (
             "another secret than the key of the bucket fails",
-            all(vec![
-                shared(|shared| shared.missing_key = Some("bucket_key".to_owned())),
-                failing_at("vault", "transient", true),
-            ]),
+            without_bucket_key("bucket_key"),
             vec![
                 ("secret_source_failing", None),
                 ("shared_store_unreachable", None),
@@ -243,7 +242,7 @@ fn explained() -> Vec<Explained> {
         (
             "no descriptor is left for AWS",
             all(vec![
-                metrics(|metrics| metrics.open_fds = Some(1024.0)),
+                descriptors(1024.0),
                 failing("transient", true),
                 secrets(|secret| {
                     secret.detail = "Too many open files (os error 24)".to_owned();
@@ -394,4 +393,207 @@ fn a_secret_is_missing_for_the_source_that_failed_for_it() {
             .find(|finding| finding.id == "required_secret_missing");
         assert_eq!(missing.unwrap().explained_by, cause, "{findings:?}");
     }
+}
+
+/// Few requests for ten minutes, then more of them that fail; returns the findings then.
+fn few(requests: f64, failed: f64) -> Vec<Finding> {
+    let mut state = State::default();
+    let mut evaluated = |seconds: u64, requests: f64, failed: f64| {
+        let mut snapshot = healthy(seconds);
+        let metrics = snapshot.metrics.as_mut().unwrap();
+        (metrics.requests, metrics.server_errors) = (requests, failed);
+        state.evaluate(snapshot, Vec::new()).0
+    };
+    for step in 0..=120 {
+        evaluated(step * 5, 1000.0, 20.0);
+    }
+    evaluated(605, 1000.0 + requests, 20.0 + failed)
+}
+
+#[test]
+fn of_few_requests_the_share_that_fails_counts() {
+    let findings = few(6.0, 5.0);
+    assert_eq!(ids(&findings), ["requests_failing"]);
+    let seen =
+        "5 of 6 requests ended with 5xx, broke off or failed as gRPC calls in the last 5 minutes";
+    assert_eq!(findings[0].seen, seen);
+    // one of two users, or a single one
+    for (requests, failed) in [(20.0, 5.0), (4.0, 4.0), (0.0, 0.0)] {
+        let findings = few(requests, failed);
+        assert!(findings.is_empty(), "{failed} of {requests}: {findings:?}");
+    }
+}
+
+#[test]
+fn few_failures_that_are_over_are_none_of_now() {
+    let mut state = State::default();
+    let mut last = Vec::new();
+    for seconds in (0..=800).step_by(5) {
+        let mut snapshot = healthy(seconds);
+        let metrics = snapshot.metrics.as_mut().unwrap();
+        (metrics.requests, metrics.server_errors) = match seconds {
+            0..600 => (1000.0, 20.0),
+            _ => (1006.0, 25.0),
+        };
+        let before = std::mem::replace(&mut last, state.evaluate(snapshot, Vec::new()).0);
+        let (was, is) = (ids(&before), ids(&last));
+        match seconds {
+            600 => assert_eq!((was, is), (vec![], vec!["requests_failing"])),
+            700.. => assert!(is.is_empty(), "{seconds}: {is:?}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_route_that_is_asked_seldom_stops_failing_though_others_go_on() {
+    let mut state = State::default();
+    for seconds in (0..=1000).step_by(5) {
+        let mut snapshot = healthy(seconds);
+        let metrics = snapshot.metrics.as_mut().unwrap();
+        // twice a minute from the tenth minute on, for five minutes, beside one failure in two thousand requests
+        let failed = f64::from(u32::try_from(seconds.clamp(600, 900) - 600).unwrap() / 30);
+        let others = f64::from(u32::try_from(seconds).unwrap() / 20);
+        let (search, orders) = ("GET /search".to_owned(), "GET /orders".to_owned());
+        metrics.server_errors = failed + others;
+        metrics.requests_by_route = vec![
+            (search.clone(), metrics.requests - failed),
+            (orders.clone(), failed),
+        ];
+        metrics.errors_by_route = vec![(search, others), (orders, failed)];
+        let (findings, _) = state.evaluate(snapshot, Vec::new());
+        let routes = findings.iter().map(|finding| finding.route.as_deref());
+        let routes: Vec<_> = routes.flatten().collect();
+        match seconds {
+            ..750 | 985.. => assert!(findings.is_empty(), "{seconds}: {findings:?}"),
+            750..950 => assert_eq!(routes, ["GET /orders"], "{seconds}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_route_that_fails_as_a_whole_is_found_beside_one_that_fails_more_often() {
+    let findings = found(1, |snapshot| {
+        let metrics = snapshot.metrics.as_mut().unwrap();
+        let (search, orders) = ("GET /search".to_owned(), "GET /orders".to_owned());
+        metrics.requests += 10_012.0;
+        metrics.server_errors += 32.0;
+        metrics.requests_by_route = vec![(search.clone(), 10_000.0), (orders.clone(), 12.0)];
+        metrics.errors_by_route = vec![(search, 20.0), (orders, 12.0)];
+    });
+    assert_eq!(ids(&findings), ["requests_failing"]);
+    assert_eq!(findings[0].route.as_deref(), Some("GET /orders"));
+    assert!(
+        findings[0]
+            .seen
+            .starts_with("12 of 12 requests of GET /orders"),
+        "{findings:?}"
+    );
+}
+
+fn slow_route(route: &str, p95: f64, usual: f64) -> SlowRoute {
+    SlowRoute {
+        route: route.to_owned(),
+        requests: 30,
+        p95,
+        usual,
+    }
+}
+
+#[test]
+fn a_long_poll_does_not_take_the_place_of_a_slow_route() {
+    let mut state = State::default();
+    for seconds in (0..=2000).step_by(5) {
+        let mut snapshot = healthy(seconds);
+        let metrics = snapshot.metrics.as_mut().unwrap();
+        metrics.slow_routes = vec![slow_route("GET /events", 30.0, 30.0)];
+        if (600..1000).contains(&seconds) {
+            let slow = slow_route("GET /orders", 2.3, 0.04);
+            metrics.slow_routes.push(slow);
+        }
+        let (findings, _) = state.evaluate(snapshot, Vec::new());
+        let slow = findings
+            .iter()
+            .find(|finding| finding.id == "requests_slow");
+        match seconds {
+            700..1000 => assert_eq!(slow.unwrap().route.as_deref(), Some("GET /orders")),
+            1060.. => assert_eq!(ids(&findings), ["requests_usually_slow"], "{seconds}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn answers_are_late_since_hits_collapsed() {
+    let findings = found(
+        13,
+        all(vec![
+            cache(|cache, n| (cache.hits, cache.misses) = (54_000, 6_000 + n * 100)),
+            metrics(|metrics| metrics.slow_routes = vec![slow_route("GET /orders", 0.8, 0.04)]),
+        ]),
+    );
+    let late = findings
+        .iter()
+        .find(|finding| finding.id == "requests_slow");
+    assert_eq!(late.unwrap().explained_by, Some("cache_hit_collapsed"));
+}
+
+#[test]
+fn requests_that_are_given_up_are_not_said_to_be_answered() {
+    for (given_up, usual, severity, says) in [
+        (0.0, 0.04, Severity::Warning, "were answered within 10.0 s"),
+        (
+            3.0,
+            0.04,
+            Severity::Warning,
+            "5 minutes, 3 of them given up by their client, were answered or given up within 10.0 s",
+        ),
+        (
+            28.0,
+            0.04,
+            Severity::Warning,
+            "5 minutes, 28 of them given up by their client, were",
+        ),
+        // a long poll
+        (30.0, 10.0, Severity::Info, ", 30 of them given up"),
+    ] {
+        let findings = found(13, |snapshot| {
+            let metrics = snapshot.metrics.as_mut().unwrap();
+            metrics.slow_routes = vec![slow_route("GET /orders", 10.0, usual)];
+            metrics.given_up_by_route = vec![("GET /orders".to_owned(), given_up)];
+        });
+        let [late] = findings.as_slice() else {
+            panic!("{findings:?}");
+        };
+        assert_eq!(late.severity, severity, "{given_up}");
+        assert!(late.seen.contains(says), "{}", late.seen);
+    }
+}
+
+#[test]
+fn a_route_that_became_slow_stays_a_warning_though_it_is_usual_by_now() {
+    let mut state = State::default();
+    let mut last = Vec::new();
+    for seconds in (0..=4000).step_by(5) {
+        let mut snapshot = healthy(seconds);
+        let metrics = snapshot.metrics.as_mut().unwrap();
+        // slow from the tenth minute on; half of the hour's requests half an hour later
+        if seconds >= 600 {
+            let usual = if seconds < 2400 { 0.04 } else { 2.2 };
+            metrics.slow_routes = vec![slow_route("GET /orders", 2.3, usual)];
+            // another one, whose requests take more time in all, recovers
+            if seconds < 3000 {
+                metrics
+                    .slow_routes
+                    .push(slow_route("GET /search", 9.0, usual));
+            }
+        }
+        last = state.evaluate(snapshot, Vec::new()).0;
+    }
+    assert_eq!(ids(&last), ["requests_slow"]);
+    let (_, changes) = state.evaluate(healthy(4005), Vec::new());
+    assert!(changes.is_empty(), "{changes:?}");
+    let (last, _) = state.evaluate(healthy(4030), Vec::new());
+    assert!(last.is_empty(), "{last:?}");
 }

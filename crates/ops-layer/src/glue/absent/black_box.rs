@@ -2,8 +2,16 @@ use crate::findings::snapshot::BlackBox as Seen;
 
 pub(crate) use crate::glue::left_out::LeftOut as Settings;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Part;
+
+pub(crate) fn has_place(_: Option<&Settings>) -> bool {
+    false
+}
+
+pub(crate) fn covered(_: Option<&Settings>, _: Option<&Settings>) -> Vec<&'static str> {
+    Vec::new()
+}
 
 pub(crate) fn settled(in_code: Option<Settings>, in_file: Option<Settings>) -> Option<Settings> {
     in_code.or(in_file)
@@ -21,6 +29,9 @@ impl Part {
 
     #[expect(clippy::unused_self, reason = "the interface of the part")]
     pub(crate) fn started(&self) {}
+
+    #[expect(clippy::unused_self, reason = "the interface of the part")]
+    pub(crate) fn refused(&self) {}
 
     #[expect(clippy::unused_self, reason = "the interface of the part")]
     pub(crate) fn look(&self) -> Option<Seen> {

@@ -5,8 +5,16 @@ use crate::findings::snapshot::History as Seen;
 
 pub(crate) use crate::glue::left_out::LeftOut as Settings;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Part;
+
+pub(crate) fn has_place(_: Option<&Settings>) -> bool {
+    false
+}
+
+pub(crate) fn covered(_: Option<&Settings>, _: Option<&Settings>) -> Vec<&'static str> {
+    Vec::new()
+}
 
 pub(crate) fn settled(in_code: Option<Settings>, in_file: Option<Settings>) -> Option<Settings> {
     in_code.or(in_file)
