@@ -23,11 +23,14 @@ use crate::{admin_jobs, routes, rules, setup, start_block, warehouse};
 /// Limit of the check of the warehouse, which reads a flag.
 const CHECKED_WITHIN: Duration = Duration::from_secs(1);
 
+/// Time for the lines of a start that is refused.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 pub fn run(options: Serve) -> Result<()> {
     let configs = Configs::read(options.work.config_dir.as_deref())?;
     let source = Source::choose(&options.work)?;
     let data = DataDir::take(&options.work.data_dir)?;
-    // of a platform that was killed
+    // a platform that was killed leaves its addresses behind
     Addresses::remove(data.path());
     setup::runtime()?.block_on(serve(options, &data, configs, source))
 }
@@ -35,12 +38,14 @@ pub fn run(options: Serve) -> Result<()> {
 async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source) -> Result<()> {
     let stop = setup::signals()?;
     let ops = setup::init("kearney-platform-api", &options.work, data, &configs, true)?;
-    let isochrones = Isochrones::new(options.work.mapbox_url.clone());
-    let cluster = match &options.engine {
-        Some(address) => Some(Cluster::open(address, &ops).await?),
-        None => None,
+    let platform = match open(&options, data, source, &stop, &ops).await {
+        Ok(platform) => platform,
+        Err(error) => {
+            // a start that is refused is no crash, and its lines are kept
+            ops.refuse(&error, LAST_WORDS).await;
+            return Err(error);
+        }
     };
-    let platform = Platform::open(data, &ops, source, isochrones, stop.clone(), cluster)?;
     ops_layer::spawn(report_missing_secrets(ops.secrets().clone()));
 
     let (checked, listed, failing) = (platform.clone(), platform.clone(), platform.clone());
@@ -94,6 +99,21 @@ async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source)
     served.map_err(|error| Error::new(Kind::Service, at_fault(&options, &error)).because(error))?;
     let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
     failed.map_or(Ok(()), Err)
+}
+
+async fn open(
+    options: &Serve,
+    data: &DataDir,
+    source: Source,
+    stop: &StopSignal,
+    ops: &Ops,
+) -> Result<Arc<Platform>> {
+    let isochrones = Isochrones::new(options.work.mapbox_url.clone());
+    let cluster = match &options.engine {
+        Some(address) => Some(Cluster::open(address, ops).await?),
+        None => None,
+    };
+    Platform::open(data, ops, source, isochrones, stop.clone(), cluster)
 }
 
 /// The options that a service refused to start with; a variable that is at fault is named by the error itself.

@@ -26,7 +26,7 @@ pub fn run(options: args::Orchestrate) -> Result<()> {
     let configs = Configs::read(options.work.config_dir.as_deref())?;
     let source = Source::choose(&options.work)?;
     let data = DataDir::take(&options.work.data_dir)?;
-    // of a platform that was killed
+    // a platform that was killed leaves its addresses behind
     Addresses::remove(data.path());
     setup::runtime()?.block_on(orchestrate(&options, &data, &configs, source))
 }
@@ -52,7 +52,15 @@ async fn orchestrate(
         has_lines,
     )?;
     let isochrones = Isochrones::new(options.work.mapbox_url.clone());
-    let platform = Platform::open(data, &ops, source, isochrones, signals.cancel.clone(), None)?;
+    let opened = Platform::open(data, &ops, source, isochrones, signals.cancel.clone(), None);
+    let platform = match opened {
+        Ok(platform) => platform,
+        Err(error) => {
+            // a start that is refused is no crash, and its lines are kept
+            ops.refuse(&error, LAST_PUSH).await;
+            return Err(error);
+        }
+    };
     let record = Record::new(options.job, options.client.clone());
     let running = execute(platform, record, signals, None, Progress::terminal());
     let ended = ops_layer::spawn(running).await;

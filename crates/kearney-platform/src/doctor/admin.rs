@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) fn ask(options: &Doctor) -> Answers {
     let mut answers = Answers::default();
-    let known = Addresses::read(&options.data_dir);
+    let known = Addresses::read(options.data_dir());
     let of_dir = known.as_ref().and_then(|known| known.admin.clone());
     let in_environment = std::env::var_os("OPS_ADMIN_ADDR");
     let in_environment = in_environment.map(|address| address.to_string_lossy().into_owned());

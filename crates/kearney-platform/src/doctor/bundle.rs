@@ -111,7 +111,7 @@ fn fill(
         (
             "data.txt",
             "Files of the data directory and their sizes",
-            listing(&options.data_dir),
+            listing(options.data_dir()),
         ),
     ];
     let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::default()));

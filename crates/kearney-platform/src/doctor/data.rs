@@ -16,16 +16,18 @@ use crate::files;
 pub(super) const LOCK_IS_HELD: &str = "held: a platform serves from it";
 /// Answer of a lock that nobody holds.
 pub(super) const LOCK_IS_FREE: &str = "free: no platform serves from it";
+/// Answer of a directory that was named and has no lock.
+pub(super) const LOCK_IS_ABSENT: &str = "absent: no platform has served from it";
 /// Bytes at the end of the log in which the last error is looked for.
 const END: u64 = 64 * 1024;
 
 pub(super) fn ask(options: &Doctor) -> Answers {
     let mut answers = Answers::default();
-    dir(&mut answers, &options.data_dir);
-    lock(&mut answers, &options.data_dir);
-    let disk = ops_layer::diagnose_disk(&options.data_dir);
-    let shown = options.data_dir.display().to_string();
-    let told = words(&options.data_dir, &disk);
+    dir(&mut answers, options.data_dir());
+    lock(&mut answers, options);
+    let disk = ops_layer::diagnose_disk(options.data_dir());
+    let shown = options.data_dir().display().to_string();
+    let told = words(options.data_dir(), &disk);
     answers.note("data", format!("free space of {shown}"), told);
     answers.find(disk.into_iter().map(Found::from));
     if let Some(log_file) = options.log_file.path() {
@@ -97,9 +99,15 @@ fn dir(answers: &mut Answers, dir: &Path) {
     }
 }
 
-fn lock(answers: &mut Answers, dir: &Path) {
-    let path = dir.join(".lock");
+fn lock(answers: &mut Answers, options: &Doctor) {
+    let path = options.data_dir().join(".lock");
     let answer = match File::open(&path) {
+        // a doctor who names no directory may be asked anywhere
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound && options.named_data_dir.is_some() =>
+        {
+            LOCK_IS_ABSENT.to_owned()
+        }
         Err(error) => error.to_string(),
         Ok(file) => match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => LOCK_IS_HELD.to_owned(),

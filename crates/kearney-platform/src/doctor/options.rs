@@ -1,8 +1,11 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::log_file::LogFile;
+
+/// Directory of warehouse, registry and cache, unless another one is named.
+const DATA_DIR: &str = "data";
 
 /// Options of `doctor`.
 #[derive(Args, Clone, Debug)]
@@ -17,9 +20,9 @@ pub struct Doctor {
     /// Writes everything that helps to find a cause to this archive (.tar.gz), without secrets
     #[arg(long, value_name = "FILE")]
     pub bundle: Option<PathBuf>,
-    /// Directory of warehouse, registry and cache
-    #[arg(long, env = "KEARNEY_DATA_DIR", default_value = "data")]
-    pub data_dir: PathBuf,
+    /// Directory of warehouse, registry and cache [default: data]
+    #[arg(long = "data-dir", env = "KEARNEY_DATA_DIR", value_name = "DATA_DIR")]
+    pub named_data_dir: Option<PathBuf>,
     /// Directory of secrets.yaml and cache.yaml [default: ./configs if there, else the embedded files]
     #[arg(long, env = "KEARNEY_CONFIG_DIR")]
     pub config_dir: Option<PathBuf>,
@@ -28,4 +31,12 @@ pub struct Doctor {
     pub black_box: Option<PathBuf>,
     #[command(flatten)]
     pub log_file: LogFile,
+}
+
+impl Doctor {
+    /// Returns the data directory that was named, or the default.
+    pub fn data_dir(&self) -> &Path {
+        let named = self.named_data_dir.as_deref();
+        named.unwrap_or(Path::new(DATA_DIR))
+    }
 }

@@ -45,7 +45,7 @@ pub(super) fn text(options: &Doctor) -> String {
         // a text takes everything
         let _ = writeln!(text, "{name}\t{value}\t{source}");
     };
-    let dir = options.data_dir.display().to_string();
+    let dir = options.data_dir().display().to_string();
     row("data_dir", &dir, source("KEARNEY_DATA_DIR"));
     let log = options.log_file.path();
     let log = log.map_or("none".to_owned(), |path| path.display().to_string());

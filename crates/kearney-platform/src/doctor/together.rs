@@ -6,7 +6,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::answers::{Answers, Tried};
 use super::collector;
-use super::data::{LOCK_IS_FREE, LOCK_IS_HELD};
+use super::data::{LOCK_IS_ABSENT, LOCK_IS_FREE, LOCK_IS_HELD};
 use super::found::{Found, Severity};
 
 /// Returns the findings, each seen in the light of what the other probes were answered.
@@ -20,9 +20,13 @@ pub(super) fn judged(answers: &Answers) -> Vec<Found> {
         }
     }
     let is_lock = |answer| answers.tried.iter().any(|tried| tried.answer == answer);
-    let is_free = is_lock(LOCK_IS_FREE);
-    if let (Some(state), true, true) = (&answers.state, is_free, answers.is_page_presumed) {
-        findings.insert(0, another_platform(state, answers));
+    let lock = match (is_lock(LOCK_IS_FREE), is_lock(LOCK_IS_ABSENT)) {
+        (true, _) => Some("free"),
+        (false, true) => Some("absent"),
+        (false, false) => None,
+    };
+    if let (Some(state), Some(lock), true) = (&answers.state, lock, answers.is_page_presumed) {
+        findings.insert(0, another_platform(state, lock, answers));
     }
     let stopped = findings.iter_mut().find(|f| f.id == "process_not_running");
     let Some(finding) = stopped else {
@@ -33,10 +37,10 @@ pub(super) fn judged(answers: &Answers) -> Vec<Found> {
             .clone_into(&mut finding.means);
         "Ask again once it is ready, or name the page with --admin; the line `listening` of the log has its address."
             .clone_into(&mut finding.action);
-    } else if is_free {
-        "No platform runs with this data directory: its lock is free."
-            .clone_into(&mut finding.means);
-        if let Some(error) = &answers.last_error {
+    } else if let Some(lock) = lock {
+        finding.means = format!("No platform runs with this data directory: its lock is {lock}.");
+        // without a lock the log may be that of another directory
+        if let (Some(error), "free") = (&answers.last_error, lock) {
             finding.seen = format!("{}; the last error in its log: {error}", finding.seen);
             "If the last error is why it ended, fix that first; then start it."
                 .clone_into(&mut finding.action);
@@ -46,23 +50,36 @@ pub(super) fn judged(answers: &Answers) -> Vec<Found> {
 }
 
 /// The page at the usual address is not that of the data directory.
-fn another_platform(state: &Value, answers: &Answers) -> Found {
+fn another_platform(state: &Value, lock: &str, answers: &Answers) -> Found {
     let text = |key: &str| state.get(key).and_then(Value::as_str);
     let is_page = |tried: &&Tried| tried.tried.ends_with("/api/state");
     let page = answers.tried.iter().find(is_page);
     let (tried, answer) = page.map_or(("", ""), |page| (&page.tried, &page.answer));
     let mut seen = format!(
-        "the page is that of {}, started {}; the lock of the data directory is free",
+        "the page is that of {}, started {}; the lock of the data directory is {lock}",
         text("service").unwrap_or("another service"),
         start_of(state).unwrap_or_else(|| "at an unknown time".to_owned()),
     );
-    if let Some(error) = &answers.last_error {
+    if let (Some(error), "free") = (&answers.last_error, lock) {
         seen += &format!("; the last error in its log: {error}");
     }
-    Found::new("another_platform_answers", Severity::Critical)
+    // of a directory that no platform has used the name may be wrong, or the platform serves from a directory that is not seen here
+    let (severity, means, action) = match lock {
+        "absent" => (
+            Severity::Warning,
+            "No platform has served from this data directory; the page may be that of another one.",
+            "Name the right directory with --data-dir, or the page with --admin.",
+        ),
+        _ => (
+            Severity::Critical,
+            "No platform runs with this data directory. What the page says is about another process.",
+            "Start the platform; to ask the other one, name its page with --admin, or its directory with --data-dir.",
+        ),
+    };
+    Found::new("another_platform_answers", severity)
         .seen(seen)
-        .means("No platform runs with this data directory. What the page says is about another process.")
-        .action("Start the platform; to ask the other one, name its page with --admin, or its directory with --data-dir.")
+        .means(means)
+        .action(action)
         .after(tried, answer)
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::faults::CANARY;
+use crate::faults::{CANARY, send_canary};
 use crate::served::Home;
 
 fn run(home: &Home, arguments: &[&str]) -> Output {
@@ -30,14 +30,7 @@ fn after_a_kill_the_doctor_the_command_and_the_page_say_how_it_ended_and_hold_no
         let path = format!("/api/flights/summary?origin=SFO&month={month}");
         assert_eq!(served.get(&path).status, 200);
     }
-    // it is refused, and may be on a line of the log
-    served.get(&format!("/api/flights/summary?origin=SFO&token={CANARY}"));
-    let model = r#"{"name": "a", "version": "1"}"#;
-    let headers = [("X-API-Key", CANARY)];
-    assert_eq!(
-        served.post("/api/registry/models", &headers, model).status,
-        201
-    );
+    send_canary(&served, "a");
     served.kill();
 
     // nobody has started it again: the doctor reads the box of a dead process
@@ -193,4 +186,23 @@ open(sys.argv[1], "wb").write(bytes(head) + bytes(data))
         !shown.contains('\u{1b}') && !shown.contains('\u{7}'),
         "{shown}"
     );
+}
+
+#[test]
+fn an_engine_that_cannot_be_used_is_no_crash() {
+    let mut home = Home::new();
+    std::fs::create_dir(home.path("box")).unwrap();
+    home.set("OPS_BLACK_BOX", "box");
+    let refused = run(&home, &["serve", "--engine", "nonsense"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused));
+    let shown = run(&home, &["black-box", "box/kearney-platform-api.box"]);
+    let shown = text(&shown);
+    assert!(shown.contains("end        clean:"), "{shown}");
+
+    // a crash before it is what the next start tells
+    home.serve().kill();
+    run(&home, &["serve", "--engine", "nonsense"]);
+    let shown = run(&home, &["black-box", "box/kearney-platform-api.box"]);
+    let shown = text(&shown);
+    assert!(shown.contains("end        unknown:"), "{shown}");
 }

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::served::Home;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
+/// It prints a span without such a pause, on a busy machine too.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// In the tools of the target folder that this program was built in; `None` where it is not and need not be.
 fn tool() -> Option<PathBuf> {
@@ -32,8 +34,18 @@ struct Rotel {
 }
 
 impl Rotel {
-    /// Returns once it listens.
+    /// Returns one that listens. Somebody may take a port before it does; then another one is started.
     fn start(tool: PathBuf) -> Self {
+        let started = Instant::now();
+        loop {
+            if let Some(rotel) = Self::start_once(&tool) {
+                return rotel;
+            }
+            assert!(started.elapsed() < SOON, "rotel does not listen");
+        }
+    }
+
+    fn start_once(tool: &Path) -> Option<Self> {
         // both are bound at once, so that they differ
         let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [http, grpc] = ports.map(|listener| listener.local_addr().unwrap());
@@ -54,15 +66,19 @@ impl Rotel {
             }
         });
         let started = Instant::now();
-        while TcpStream::connect(http).is_err() {
-            assert!(started.elapsed() < SOON, "rotel does not listen");
-            std::thread::yield_now();
-        }
-        Self {
+        let mut rotel = Self {
             child,
             endpoint: format!("http://{http}"),
             lines,
+        };
+        while TcpStream::connect(http).is_err() {
+            if rotel.child.try_wait().unwrap().is_some() {
+                return None;
+            }
+            assert!(started.elapsed() < SOON, "rotel does not listen");
+            std::thread::yield_now();
         }
+        Some(rotel)
     }
 
     /// Reads what it prints until it printed this many spans of the names, each to its last line.
@@ -84,10 +100,7 @@ impl Rotel {
                 return spans;
             }
             let left = until.saturating_duration_since(Instant::now());
-            match self
-                .lines
-                .recv_timeout(left.min(Duration::from_millis(500)))
-            {
+            match self.lines.recv_timeout(left.min(PAUSE)) {
                 Ok(line) => lines.push(line),
                 // nothing more comes: what was begun is complete
                 Err(_) if left.is_zero() => panic!("no {wanted:?} in {lines:#?}"),

@@ -337,7 +337,6 @@ fn a_load_that_fails_ends_the_platform_without_a_grace_period() {
     for file in ["flights-3m.parquet", "airports.csv", "zipcodes.csv"] {
         std::fs::write(datasets.join(file), "no data\n").unwrap();
     }
-    let started = std::time::Instant::now();
     let told = refusal(
         &home,
         &[
@@ -351,7 +350,9 @@ fn a_load_that_fails_ends_the_platform_without_a_grace_period() {
         ],
     );
     assert!(told.contains("flights-3m.parquet"), "{told}");
-    assert!(started.elapsed().as_secs() < 18, "{:?}", started.elapsed());
+    let lines = home.log_lines();
+    let stopping = lines.iter().find(|line| line["event"] == "stopping");
+    assert_eq!(stopping.unwrap()["grace_seconds"], 0.0, "{lines:#?}");
 }
 
 #[test]
@@ -508,6 +509,12 @@ fn the_disk_below_a_log_file_without_a_folder_is_looked_at() {
 
 #[test]
 fn whoever_looks_at_the_lock_for_a_moment_refuses_no_start() {
+    // on a busy machine a moment may be longer than the second that it waits
+    assert!((0..5).any(|_| starts_although_somebody_looks()));
+}
+
+/// `false` if the start was refused.
+fn starts_although_somebody_looks() -> bool {
     let home = Home::new();
     std::fs::create_dir(home.path("data")).unwrap();
     let lock = std::fs::File::create(home.path("data/.lock")).unwrap();
@@ -521,16 +528,21 @@ fn whoever_looks_at_the_lock_for_a_moment_refuses_no_start() {
         files.any(|file| file.ends_with("data/.lock"))
     };
     while !waits() {
-        assert!(program.try_wait().unwrap().is_none(), "it was refused");
+        if program.try_wait().unwrap().is_some() {
+            return false;
+        }
         std::thread::yield_now();
     }
     lock.unlock().unwrap();
     while !home.path("data/addresses.json").exists() {
-        assert!(program.try_wait().unwrap().is_none(), "it was refused");
+        if program.try_wait().unwrap().is_some() {
+            return false;
+        }
         std::thread::yield_now();
     }
     program.kill().unwrap();
     program.wait().unwrap();
+    true
 }
 
 #[test]
@@ -538,6 +550,7 @@ fn the_page_has_the_origin_of_each_setting() {
     let mut home = Home::new();
     home.set("HOST", "localhost");
     home.set("OPS_GRACE_SECONDS", "1");
+    home.set("OPS_CACHE_DIR", "elsewhere");
     let state = home.serve().state();
     let settings = state["configuration"].as_array().unwrap();
     let source = |name: &str| {
@@ -546,4 +559,6 @@ fn the_page_has_the_origin_of_each_setting() {
     };
     assert_eq!(source("grace period"), "environment: OPS_GRACE_SECONDS");
     assert_eq!(source("api address"), "host environment: HOST, port code");
+    // it is in the data directory
+    assert_eq!(source("OPS_CACHE_DIR"), "environment, overruled by code");
 }

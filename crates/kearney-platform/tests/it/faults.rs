@@ -14,6 +14,16 @@ use crate::served::{Home, Served};
 const FOUND_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) const CANARY: &str = "canary-7f3a9c51d2e84b60";
 
+/// Sends the canary, which is the key of this platform, as a parameter and in the header that registers a model.
+pub(crate) fn send_canary(served: &Served, model: &str) {
+    // it is refused, and may be on a line of the log
+    served.get(&format!("/api/flights/summary?origin=SFO&token={CANARY}"));
+    let model = format!(r#"{{"name": "{model}", "version": "1"}}"#);
+    let headers = [("X-API-Key", CANARY)];
+    let answer = served.post("/api/registry/models", &headers, &model);
+    assert_eq!(answer.status, 201);
+}
+
 fn is_full() -> bool {
     std::env::var_os("OPS_TEST_FULL").is_some_and(|on| on == "1")
 }
@@ -635,6 +645,38 @@ fn doctor_asks_the_api_of_the_platform_whose_page_was_named() {
         let asked = format!("GET {}/metrics", served.api);
         assert!(text.contains(&asked), "{text}");
     }
+}
+
+#[test]
+fn doctor_of_a_directory_that_no_platform_used_takes_no_page_for_its_own() {
+    let home = quiet();
+    let served = home.serve();
+    let elsewhere = quiet();
+    let asked = |home: &Home, dir: &str| {
+        let mut program = home.program(&["doctor", "--json", "--data-dir", dir]);
+        program.env("OPS_ADMIN_ADDR", &served.admin);
+        let output = program.stdout(std::process::Stdio::piped()).output();
+        let output = output.unwrap();
+        let diagnosis: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let first = diagnosis["findings"][0].clone();
+        (first, output.status.code().unwrap())
+    };
+    for (home, dir) in [(&home, "dota"), (&elsewhere, "data")] {
+        let (first, code) = asked(home, dir);
+        assert_eq!(first["id"], "another_platform_answers", "{first}");
+        let text = |key: &str| first[key].as_str().unwrap();
+        let (seen, action) = (text("seen"), text("action"));
+        assert!(
+            seen.ends_with("the lock of the data directory is absent"),
+            "{seen}"
+        );
+        assert!(action.starts_with("Name the right directory"), "{action}");
+        // another platform may well serve from a directory that is not seen from here
+        assert_eq!(code, 3);
+    }
+    let (first, code) = asked(&home, "data");
+    assert_ne!(first["id"], "another_platform_answers", "{first}");
+    assert_ne!(code, 4, "{first}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::faults::CANARY;
+use crate::faults::{CANARY, send_canary};
 use crate::served::{Home, Served, get};
 
 pub(crate) fn run(home: &Home, arguments: &[&str]) -> Output {
@@ -66,6 +66,8 @@ fn ask(served: &Served, from: u32, to: u32) {
 const ASKED: &str =
     "SELECT count(*), count(DISTINCT request_id) FROM requests WHERE request_id LIKE 'ask-%'";
 
+const SPANS: &str = "SELECT count(*) FROM spans JOIN requests USING (trace_id) WHERE request_id LIKE 'ask-%' AND kind = 'server'";
+
 #[test]
 fn what_was_asked_is_in_the_answers_once_also_after_a_restart_and_of_two_replicas() {
     let mut home = Home::new();
@@ -73,16 +75,10 @@ fn what_was_asked_is_in_the_answers_once_also_after_a_restart_and_of_two_replica
     home.set("REGISTRY_API_KEY", CANARY);
     let served = home.serve();
     ask(&served, 0, 20);
-    // it is refused, and may be on a line of the log
-    served.get(&format!("/api/flights/summary?origin=SFO&token={CANARY}"));
-    let model = r#"{"name": "a", "version": "1"}"#;
-    let headers = [("X-API-Key", CANARY)];
-    assert_eq!(
-        served.post("/api/registry/models", &headers, model).status,
-        201
-    );
+    send_canary(&served, "a");
     // while it serves
     until(&home, &["one"], ASKED, &json!([[20, 20]]));
+    until(&home, &["one"], SPANS, &json!([[20]]));
     served.kill();
     let again = home.serve();
     ask(&again, 20, 30);
@@ -94,8 +90,7 @@ fn what_was_asked_is_in_the_answers_once_also_after_a_restart_and_of_two_replica
         "SELECT count(DISTINCT service_instance_id), max(run) FROM logs",
     );
     assert_eq!(runs, json!([[2, 2]]));
-    let spans = "SELECT count(*) FROM spans JOIN requests USING (trace_id) WHERE request_id LIKE 'ask-%' AND kind = 'server'";
-    assert_eq!(sql(&home, &["one"], spans), json!([[30]]));
+    assert_eq!(sql(&home, &["one"], SPANS), json!([[30]]));
     let metrics = "SELECT max(value) > 0 FROM metrics WHERE name = 'http_requests_total'";
     assert_eq!(sql(&home, &["one"], metrics), json!([[true]]));
 
@@ -103,12 +98,7 @@ fn what_was_asked_is_in_the_answers_once_also_after_a_restart_and_of_two_replica
     home.set("OPS_HISTORY_DIR", "two");
     let other = home.serve();
     ask(&other, 30, 40);
-    other.get(&format!("/api/flights/summary?origin=SFO&token={CANARY}"));
-    let model = r#"{"name": "b", "version": "1"}"#;
-    assert_eq!(
-        other.post("/api/registry/models", &headers, model).status,
-        201
-    );
+    send_canary(&other, "b");
     assert!(other.stop().success());
     let copied = run(&home, &["history", "export", "copy", "--dir", "one"]);
     assert!(

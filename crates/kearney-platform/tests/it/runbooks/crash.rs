@@ -17,6 +17,8 @@ fn a_process_that_was_killed_leads_to_its_last_seconds() {
     let told = page.step_at(2, &scene, here);
     assert!(told.contains("\"panic\": null"), "{told}");
     page.leave(4, "a kernel's journal is not everywhere");
-    page.concludes("nothing but SIGKILL or a memory fault (SIGSEGV) is left");
+    page.concludes(
+        "a signal that it does not handle (SIGKILL, SIGQUIT, SIGUSR1) or a memory fault (SIGSEGV)",
+    );
     assert!(served.stop().success());
 }

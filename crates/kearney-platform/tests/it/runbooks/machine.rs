@@ -1,4 +1,4 @@
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -62,8 +62,15 @@ fn share(told: &str) -> f64 {
 /// Follows the page while connections hold descriptors, which are closed then; returns how many were open.
 fn few_descriptors(served: &Served, scene: &Scene<'_>) -> f64 {
     let address = served.api.trim_start_matches("http://");
+    // each has been answered: it may be idle for longer than a first request may take
     let held: Vec<_> = (0..50)
-        .map(|_| TcpStream::connect(address).unwrap())
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let head = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+            stream.write_all(head).unwrap();
+            assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+            stream
+        })
         .collect();
     let open = || {
         let listed = std::fs::read_dir(format!("/proc/{}/fd", served.id()));
@@ -260,6 +267,8 @@ fn lines_that_are_missing_lead_to_their_file_and_a_full_disk_to_what_fills_it() 
         told.lines().any(|line| line.ends_with("./filler")),
         "{told}"
     );
+    let told = page.step(3, &scene);
+    assert!(told.trim_end().ends_with("\t."), "{told}");
     // what is there is served, also after a restart
     assert!(served.stop().success());
     let served = home.serve();

@@ -32,30 +32,39 @@ impl Prometheus {
             "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: kearney-platform\n  static_configs: [{{targets: ['{target}']}}]\n"
         );
         let file = folder.path().join("prometheus.yml");
-        std::fs::write(&file, config).unwrap();
+        std::fs::write(&file, &config).unwrap();
+        let asked = Instant::now();
+        let mut started = Self::listen(&program, folder);
+        while !started.is_ready() {
+            // somebody may take its port before it does
+            if started.child.try_wait().unwrap().is_some() {
+                let folder = tempfile::tempdir().unwrap();
+                std::fs::write(folder.path().join("prometheus.yml"), &config).unwrap();
+                started = Self::listen(&program, folder);
+            }
+            assert!(asked.elapsed() < SOON, "Prometheus is not ready");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        Some(started)
+    }
+
+    /// Starts one with the configuration of this folder.
+    fn listen(program: &Path, folder: tempfile::TempDir) -> Self {
         let address = free_port();
+        let [file, data] = ["prometheus.yml", "tsdb"].map(|name| folder.path().join(name));
         let child = Command::new(program)
             .arg(format!("--config.file={}", file.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                folder.path().join("tsdb").display()
-            ))
+            .arg(format!("--storage.tsdb.path={}", data.display()))
             .arg(format!("--web.listen-address={address}"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let started = Self {
+        Self {
             child,
             url: format!("http://{address}"),
             _folder: folder,
-        };
-        let asked = Instant::now();
-        while !started.is_ready() {
-            assert!(asked.elapsed() < SOON, "Prometheus is not ready");
-            std::thread::park_timeout(Duration::from_millis(20));
         }
-        Some(started)
     }
 
     fn is_ready(&self) -> bool {
@@ -71,7 +80,7 @@ impl Drop for Prometheus {
 }
 
 /// For programs that take no port 0: one that was free a moment ago.
-pub(super) fn free_port() -> std::net::SocketAddr {
+fn free_port() -> std::net::SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }
