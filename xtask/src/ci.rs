@@ -114,6 +114,11 @@ fn test(features: &str, full: bool, absent: &Absent) -> Command {
         "--features",
         features,
     ]);
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        // many tests wait for a process or a server: with one for each core a third of the processors' time is left
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        test.env("RUST_TEST_THREADS", (cores + cores.div_ceil(2)).to_string());
+    }
     if full {
         test.env("OPS_TEST_FULL", "1");
     }

@@ -176,7 +176,7 @@ impl Served {
         let host = self.api.trim_start_matches("http://");
         let ask = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect(host)?;
-            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+            stream.set_read_timeout(Some(Duration::from_secs(60)))?;
             // HTTP/1.0: the answer is neither chunked nor kept open
             write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
             let mut answer = String::new();

@@ -31,7 +31,7 @@ pub(crate) use load::Load;
 const SCRAPE: &str = "1s";
 /// What Grafana would take for `$__rate_interval` is four scrapes; a few more bear a busy machine.
 const RANGE: &str = "20s";
-const READY_WITHIN: Duration = Duration::from_secs(20);
+const READY_WITHIN: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(60);
 

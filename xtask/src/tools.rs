@@ -32,7 +32,7 @@ pub(crate) enum Source {
 pub(crate) const LIBDUCKDB: &str = "libduckdb";
 pub(crate) const DATASETS: &str = "vega-datasets";
 pub(crate) const PYTHON: &str = "python";
-pub(crate) const PYTHON_OTEL: &str = "python-otel";
+const PYTHON_OTEL: &str = "python-otel";
 pub(crate) const PROMETHEUS: &str = "prometheus";
 pub(crate) const VALGRIND: &str = "valgrind";
 /// Fetched when `cargo xtask bench --peers` asks for it, not by `setup`.

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Prints the table. Fails if a row costs more than its limit.
 pub(crate) fn check() -> Result<()> {
-    none_missed(&measure(&mut Vec::new())?)
+    none_missed(|| measure(&mut Vec::new()))
 }
 
 /// Prints the table of the program that the tests of the workspace, with these features, are built with. Fails if a row costs
@@ -86,12 +86,18 @@ pub(crate) fn check_tested(features: &str) -> Result<()> {
             Threads::Serving,
         )
     };
-    none_missed(&table(&TESTED_ROWS, count, &mut Vec::new())?)
+    none_missed(|| table(&TESTED_ROWS, count, &mut Vec::new()))
 }
 
-fn none_missed(missed: &[String]) -> Result<()> {
-    if missed.is_empty() {
-        return Ok(());
+/// Takes the table again if a limit is missed, three times altogether: a request that costs more does so each time, what a busy
+/// machine adds it does not.
+fn none_missed(table: impl Fn() -> Result<Vec<String>>) -> Result<()> {
+    let mut missed = Vec::new();
+    for _ in 0..3 {
+        missed = table()?;
+        if missed.is_empty() {
+            return Ok(());
+        }
     }
     Err(format!("a request costs too much: {}", missed.join("; ")))
 }

@@ -7,6 +7,7 @@ use crate::tools::{DATASETS, LIBDUCKDB, PYTHON};
 use crate::{Result, command, setup};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,20 +43,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let served = Served::prepared(&platform::build(Build::Release)?, |program| {
         program.stdout(Stdio::null());
     })?;
-    let mut missed = Vec::new();
-    let mut told = |what: &str, found: f64, unit: &str, limit: f64| {
-        println!("{what}: {found:.4} {unit} (goal {limit})");
-        if found > limit {
-            missed.push(format!("{what} {found:.4} {unit}, goal {limit}"));
-        }
-    };
+    let mut goals = Goals::default();
     std::thread::sleep(SETTLED);
-    told(
-        "idle, no page open",
-        share(&served, None)?,
-        "% of a core",
-        0.1,
-    );
+    let idle = share(&served, None)?;
+    goals.at_most("idle, no page open", idle, "% of a core", 0.1);
     let page = Pages::open(&served, 1)?;
     let (bytes, since) = (page.bytes(), Instant::now());
     println!(
@@ -65,22 +56,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     println!("  {:.0} B/s", page.rate_since(bytes, since));
     drop(page);
 
-    let total = u64::from(args.rounds) * 2 * (args.seconds + 1) + 120;
-    let mut k6 = k6::program(&python, &served.api);
-    k6.args(["--vus", USERS])
-        .args(["--duration", &format!("{total}s"), "perf/api/one_route.js"])
-        .stdout(Stdio::null());
-    let load = Load::start(&mut k6)?;
+    let load = start_load(&served, &python, args)?;
     std::thread::sleep(Duration::from_secs(5));
     let page = Pages::open(&served, 1)?;
     let (bytes, since) = (page.bytes(), Instant::now());
     std::thread::sleep(QUIET / 2);
-    told(
-        "one page open, under load",
-        page.rate_since(bytes, since) / 1000.0,
-        "KB/s",
-        3.0,
-    );
+    let rate = page.rate_since(bytes, since) / 1000.0;
+    goals.at_most("one page open, under load", rate, "KB/s", 3.0);
     drop(page);
     let pages = Pages::open(&served, PAGES)?;
     std::thread::sleep(Duration::from_secs(2));
@@ -89,7 +71,68 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         share(&served, Some(PAGE_THREAD))?
     );
     drop(pages);
-    let (mut throughput, mut cost) = (Vec::new(), Vec::new());
+    let mut ratios = with_pages(&served, args)?;
+    drop(load);
+    for (what, ratios) in [
+        ("requests a second", &mut ratios.throughput),
+        ("processor time per request", &mut ratios.cost),
+    ] {
+        let [low, median, high] = median(ratios);
+        println!(
+            "{PAGES} pages, {what}: ratio {median:.4}, 95 % from {low:.4} to {high:.4}, {} rounds",
+            args.rounds
+        );
+    }
+    let slower = 1.0 - median(&mut ratios.throughput)[1];
+    goals.at_most("16 pages, throughput lost", slower * 100.0, "%", 2.0);
+    served.stop()?;
+    goals.conclude()
+}
+
+/// Figures that are printed beside their goals; those that are missed make the command fail.
+#[derive(Default)]
+struct Goals {
+    missed: Vec<String>,
+}
+
+impl Goals {
+    fn at_most(&mut self, what: &str, found: f64, unit: &str, limit: f64) {
+        println!("{what}: {found:.4} {unit} (goal {limit})");
+        if found > limit {
+            let missed = format!("{what} {found:.4} {unit}, goal {limit}");
+            self.missed.push(missed);
+        }
+    }
+
+    fn conclude(self) -> Result<()> {
+        if self.missed.is_empty() {
+            return Ok(());
+        }
+        let missed = self.missed.join("; ");
+        Err(format!("the page costs too much: {missed}"))
+    }
+}
+
+/// Starts k6 for longer than all rounds take.
+fn start_load(served: &Served, python: &Path, args: &Args) -> Result<Load> {
+    let total = u64::from(args.rounds) * 2 * (args.seconds + 1) + 120;
+    let mut k6 = k6::program(python, &served.api);
+    k6.args(["--vus", USERS])
+        .args(["--duration", &format!("{total}s"), "perf/api/one_route.js"])
+        .stdout(Stdio::null());
+    Load::start(&mut k6)
+}
+
+/// Differences that open pages make, as a ratio for each round.
+#[derive(Default)]
+struct Ratios {
+    throughput: Vec<f64>,
+    cost: Vec<f64>,
+}
+
+/// Measures the service under load, with and without pages in turn.
+fn with_pages(served: &Served, args: &Args) -> Result<Ratios> {
+    let mut ratios = Ratios::default();
     for round in 0..args.rounds {
         // each first in half of the rounds: what drifts falls on both
         let order = if round % 2 == 0 {
@@ -99,37 +142,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         };
         let mut found = [(0.0, 0.0); 2];
         for pages in order {
-            let open = Pages::open(&served, pages)?;
+            let open = Pages::open(served, pages)?;
             std::thread::sleep(Duration::from_secs(1));
-            found[usize::from(pages > 0)] = busy(&served, Duration::from_secs(args.seconds))?;
+            found[usize::from(pages > 0)] = busy(served, Duration::from_secs(args.seconds))?;
             if open.closed_early() {
                 return Err("a stream ended while it was read".to_owned());
             }
             drop(open);
         }
         let [without, with] = found;
-        throughput.push(with.0 / without.0);
-        cost.push(with.1 / without.1);
+        ratios.throughput.push(with.0 / without.0);
+        ratios.cost.push(with.1 / without.1);
     }
-    drop(load);
-    for (what, ratios) in [
-        ("requests a second", &mut throughput),
-        ("processor time per request", &mut cost),
-    ] {
-        let [low, median, high] = median(ratios);
-        println!(
-            "{PAGES} pages, {what}: ratio {median:.4}, 95 % from {low:.4} to {high:.4}, {} rounds",
-            args.rounds
-        );
-    }
-    let slower = 1.0 - median(&mut throughput)[1];
-    told("16 pages, throughput lost", slower * 100.0, "%", 2.0);
-    served.stop()?;
-    if missed.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("the page costs too much: {}", missed.join("; ")))
-    }
+    Ok(ratios)
 }
 
 /// Requests that k6 sends until this is dropped.

@@ -21,7 +21,9 @@ fn of_file(root: &Path, file: PathBuf) -> Vec<Finding> {
     let has_runbook = |name: &str| root.join("docs/runbooks").join(name).is_file();
     let mut findings = without_runbook(&file, &lines, has_runbook);
     let page = text_of(&root.join("crates/ops-admin/assets/page.html"));
-    let rules = RULES.map(|path| text_of(&root.join(path))).concat();
+    let mut files = files_in(&root.join(FINDINGS));
+    files.extend(RULES.map(|path| root.join(path)));
+    let rules: String = files.iter().map(|path| text_of(path)).collect();
     findings.extend(without_view(&file, &lines, |name, value| match name {
         "section" => page.contains(&format!("<section id=\"{value}\"")),
         "finding" => rules.contains(&format!("\"{value}\"")),
@@ -30,13 +32,18 @@ fn of_file(root: &Path, file: PathBuf) -> Vec<Finding> {
     findings
 }
 
-/// Where findings are named.
-const RULES: [&str; 4] = [
+/// Files that name findings, besides those of [`FINDINGS`].
+const RULES: [&str; 2] = [
     "crates/kearney-platform/src/rules.rs",
     "crates/ops-layer/src/serve/crowded.rs",
-    "crates/ops-layer/src/findings/mod.rs",
-    "crates/ops-layer/src/findings/export.rs",
 ];
+const FINDINGS: &str = "crates/ops-layer/src/findings";
+
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths.filter(|path| path.is_file()).collect()
+}
 
 fn text_of(path: &Path) -> String {
     let lines = lines_of(path).into_iter().map(|(_, line)| line);
