@@ -78,7 +78,8 @@ impl AppRules {
             let why = format!("it has not answered for {} s", elapsed.as_secs());
             let hanging = failing(name, &why)
                 .means("Findings of every rule of the application are missing: rules are asked one after the other.");
-            found.push(hanging);
+            // before what is said of a rule that is slow only: the first of one name stands
+            found.insert(0, hanging);
         }
         found
     }
@@ -145,10 +146,11 @@ mod tests {
     fn answers_hold_for_a_time_while_a_rule_hangs_and_the_hanging_one_is_named() {
         let rules = AppRules::default();
         let queue = Finding::new("queue_growing", Severity::Warning);
-        rules.lock().answers.push(vec![queue]);
+        let slow = failing("queue", "it took 150 ms of at most 100");
+        rules.lock().answers.push(vec![queue, slow]);
         for (seconds, right) in [
-            (0, &["queue_growing"][..]),
-            (5, &["queue_growing", "rule_failing"]),
+            (0, &["queue_growing", "rule_failing"][..]),
+            (5, &["rule_failing", "queue_growing", "rule_failing"]),
             (25, &["rule_failing"]),
         ] {
             let since = Instant::now().checked_sub(Duration::from_secs(seconds));
@@ -156,6 +158,9 @@ mod tests {
             let found = rules.found();
             let ids: Vec<_> = found.iter().map(|finding| finding.id).collect();
             assert_eq!(ids, right, "{seconds} s");
+            let failing = found.iter().find(|finding| finding.id == FAILING);
+            let is_hanging = failing.is_some_and(|first| first.seen.starts_with("rule disk:"));
+            assert_eq!(is_hanging, seconds >= 2, "{found:?}");
         }
     }
 

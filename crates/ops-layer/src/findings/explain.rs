@@ -67,6 +67,9 @@ const CAUSES: [(&str, &[&str]); 22] = [
     ),
 ];
 
+/// Causes of late answers that wait for queries of the cache.
+const OF_QUERIES: [&str; 2] = ["duckdb_slow", "cache_hit_collapsed"];
+
 /// Findings that share a cause of several names.
 const FAMILIES: [(&str, &[&str]); 4] = [
     ("spans_dropped", &COLLECTOR),
@@ -166,6 +169,7 @@ fn explains(cause: &Finding, of: &Finding) -> bool {
         ("disk_full" | "disk_nearly_full", _) => {
             says("(os error 28)") || says(&StorageFull.to_string())
         }
+        (id, _) if of.without_queries && OF_QUERIES.contains(&id) => false,
         // what fails on one route fails on no other one
         ("provider_failing", _) => {
             cause.route.is_none() || of.route.is_none() || cause.route == of.route

@@ -61,6 +61,9 @@ pub struct Finding {
     pub trace_id: Option<String>,
     /// Finding that is the cause of this one, and stands before it.
     pub explained_by: Option<&'static str>,
+    /// What it is about waited for no query: the database is no cause.
+    #[serde(skip)]
+    pub(crate) without_queries: bool,
 }
 
 impl Finding {
@@ -77,6 +80,7 @@ impl Finding {
             route: None,
             trace_id: None,
             explained_by: None,
+            without_queries: false,
         }
     }
 

@@ -1,9 +1,9 @@
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Finding;
-use super::snapshot::{Cache, Snapshot};
+use super::snapshot::{Cache, SLOW_ANSWER, Snapshot};
 
 /// Time over which a rule compares numbers, unless it has one of its own.
 pub(super) const WINDOW: Duration = Duration::from_secs(60);
@@ -14,6 +14,8 @@ const POINT: Duration = Duration::from_secs(60);
 const POINTS: usize = 61;
 /// Time for which a clock that was set is a possible cause of other findings.
 pub(super) const STEPPED_LATELY: Duration = Duration::from_secs(600);
+/// Time for which a route is known to have become slow after it was slow last: the window of what is usual.
+const BECAME_SLOW: Duration = Duration::from_secs(3600);
 /// A wall clock that differs by this much from the monotonic one was set.
 const STEP_SECONDS: f64 = 2.0;
 
@@ -29,8 +31,8 @@ pub(crate) struct History {
     /// The time at which the clock was set furthest lately, and by how many seconds.
     step: Option<(Duration, f64)>,
     active: Vec<&'static str>,
-    /// Slow routes that were not always so.
-    became_slow: HashSet<String>,
+    /// Slow routes that were not always so, and when they were slow last.
+    became_slow: HashMap<String, Duration>,
 }
 
 impl History {
@@ -58,11 +60,15 @@ impl History {
             self.hour.push_back((snapshot.at, cache));
         }
         if let Some(metrics) = &snapshot.metrics {
-            let slow = &metrics.slow_routes;
-            self.became_slow
-                .retain(|known| slow.iter().any(|one| one.route == *known));
-            let new = slow.iter().filter(|one| !one.is_usual());
-            self.became_slow.extend(new.map(|one| one.route.clone()));
+            let at = snapshot.at;
+            let known = &mut self.became_slow;
+            known.retain(|_, last| *last + BECAME_SLOW >= at);
+            let slow = metrics.slow_routes.iter();
+            let slow = slow.filter(|one| one.p95 >= SLOW_ANSWER);
+            let slow: Vec<_> = slow
+                .filter(|one| known.contains_key(&one.route) || !one.is_usual())
+                .collect();
+            known.extend(slow.into_iter().map(|one| (one.route.clone(), at)));
         }
         let keep = |old: &Arc<Snapshot>| old.at + KEPT >= snapshot.at;
         while self.recent.front().is_some_and(|old| !keep(old)) {
@@ -128,7 +134,7 @@ impl History {
 
     /// Returns `true` for a slow route that became so while it was looked at.
     pub(crate) fn became_slow(&self, route: &str) -> bool {
-        self.became_slow.contains(route)
+        self.became_slow.contains_key(route)
     }
 
     pub(crate) fn set_active(&mut self, active: Vec<&'static str>) {

@@ -50,8 +50,8 @@ const fn rule(
     }
 }
 
-const RULES: [Rule; 36] = {
-    use Severity::{Critical, Warning};
+const RULES: [Rule; 37] = {
+    use Severity::{Critical, Info, Warning};
     [
         rule(&export::COLLECTOR, Warning, export::collector),
         rule(&["collector_slow"], Warning, export::slow),
@@ -99,7 +99,8 @@ const RULES: [Rule; 36] = {
         rule(&["history_files_unreadable"], Warning, kept::unreadable),
         rule(&["cardinality_overflow"], Warning, process::cardinality),
         rule(&["requests_failing"], Critical, process::requests),
-        rule(&process::SLOW, Warning, process::slow),
+        rule(&["requests_slow"], Warning, process::slow),
+        rule(&["requests_usually_slow"], Info, process::usually_slow),
         rule(&["rule_failing"], Warning, |_, _| None),
     ]
 };

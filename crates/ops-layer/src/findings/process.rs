@@ -5,15 +5,17 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::history::{History, WINDOW};
-use super::snapshot::{Disk, Metrics, SlowRoute, Snapshot};
+use super::snapshot::{Disk, Metrics, SLOW_ANSWER, STAYS_SLOW, SlowRoute, Snapshot};
 use super::{EVERY, Finding, Severity};
 
 const MIB: u64 = 1 << 20;
 const LONG_WINDOW: Duration = Duration::from_secs(300);
 /// Periods of 100 ms that have to pass before their throttled share means something.
 const PERIODS: f64 = 50.0;
-/// Free inodes that are enough for an hour of many small files, however small their share is.
-const FEW_FILES: u64 = 100_000;
+/// Bytes of which a share that is small is also too little for an hour of a busy service.
+const MUCH: f64 = 40.0 * (1_u64 << 30) as f64;
+/// Inodes of which a share that is small is also too few for an hour of many small files.
+const MANY_FILES: f64 = 2e6;
 const THROTTLED_SHARE: f64 = 0.25;
 
 impl Disk {
@@ -24,14 +26,10 @@ impl Disk {
         self.free < little || self.free_files.is_some_and(|files| files == 0)
     }
 
-    fn share(&self) -> f64 {
-        self.free as f64 / self.total.max(1) as f64
-    }
-
     /// Returns free inodes and all of them, if less than this share is free.
     fn few_files(&self, least: f64) -> Option<(u64, u64)> {
         let (free, all) = (self.free_files?, self.files?);
-        let is_few = free < FEW_FILES && (free as f64) < all as f64 * least;
+        let is_few = (free as f64) < least * MANY_FILES.min(all as f64);
         is_few.then_some((free, all))
     }
 
@@ -67,7 +65,7 @@ pub(super) fn disk_nearly_full(now: &Snapshot, history: &History) -> Option<Find
         0.05
     };
     let is_nearly = |disk: &&Disk| {
-        let is_small = disk.total > 0 && disk.share() < least && disk.free < 2048 * MIB;
+        let is_small = disk.total > 0 && (disk.free as f64) < least * MUCH.min(disk.total as f64);
         !disk.is_full() && (is_small || disk.few_files(least).is_some())
     };
     let disk = now.disks.iter().find(is_nearly)?;
@@ -268,31 +266,44 @@ pub(super) fn requests(now: &Snapshot, history: &History) -> Option<Finding> {
     )
 }
 
-pub(super) const SLOW: [&str; 2] = ["requests_slow", "requests_usually_slow"];
-
-/// A route that has been slow for a minute. One whose answers usually take as long, such as a long poll, is no reason to do
-/// anything, unless it became so while it was looked at.
+/// A route that has been slow for a minute.
 pub(super) fn slow(now: &Snapshot, history: &History) -> Option<Finding> {
+    slow_route(now, history, false)
+}
+
+/// One whose answers usually take as long, such as a long poll: no reason to do anything, unless it became so while it was looked at.
+pub(super) fn usually_slow(now: &Snapshot, history: &History) -> Option<Finding> {
+    slow_route(now, history, true)
+}
+
+fn slow_route(now: &Snapshot, history: &History, usually: bool) -> Option<Finding> {
+    let (id, severity) = match usually {
+        true => ("requests_usually_slow", Severity::Info),
+        false => ("requests_slow", Severity::Warning),
+    };
+    let least = match history.is_active(id) {
+        true => STAYS_SLOW,
+        false => SLOW_ANSWER,
+    };
     let slow = &now.metrics.as_ref()?.slow_routes;
     let was = &history.before(now, WINDOW)?.metrics.as_ref()?.slow_routes;
-    let was_slow = |one: &&SlowRoute| was.iter().any(|known| known.route == one.route);
+    let was_slow = |one: &&SlowRoute| {
+        let mut was = was.iter();
+        was.any(|known| known.route == one.route && known.p95 >= least)
+    };
     let is_usual = |one: &SlowRoute| one.is_usual() && !history.became_slow(&one.route);
     let time = |one: &SlowRoute| one.p95 * one.requests as f64;
-    let slow = slow.iter().filter(was_slow);
-    let worst = slow.max_by(|one, other| {
-        let is_news = is_usual(other).cmp(&is_usual(one));
-        is_news.then(time(one).total_cmp(&time(other)))
-    })?;
+    let slow = slow.iter().filter(|one| one.p95 >= least);
+    let slow = slow.filter(|one| is_usual(one) == usually);
+    let worst = slow.filter(was_slow);
+    let worst = worst.max_by(|one, other| time(one).total_cmp(&time(other)))?;
     let SlowRoute {
         route,
         requests,
         p95,
         usual,
+        ..
     } = worst;
-    let (id, severity) = match is_usual(worst) {
-        true => (SLOW[1], Severity::Info),
-        false => (SLOW[0], Severity::Warning),
-    };
     // why a client went away is not known: it may close a stream as usual, or ask again with one more letter
     let given_up = given_up(now, history, route).min(*requests as f64);
     let (how_many, or_not) = match given_up > 0.0 {
@@ -302,8 +313,10 @@ pub(super) fn slow(now: &Snapshot, history: &History) -> Option<Finding> {
         ),
         false => (String::new(), ""),
     };
+    let mut finding = Finding::new(id, severity);
+    finding.without_queries = worst.waits_for_queries == Some(false);
     Some(
-        Finding::new(id, severity)
+        finding
             .seen(format!(
                 "95 % of {requests} requests of {route} in the last 5 minutes{how_many} were answered{or_not} within {p95:.1} s, half \
                  of those in the last hour within {usual:.2} s"

@@ -194,7 +194,7 @@ pub(crate) struct Metrics {
     pub(crate) overflows: Vec<Overflow>,
 }
 
-/// A route whose 95th percentile of the time to the head of an answer is [`SLOW_ANSWER`] or more, over five minutes.
+/// A route whose 95th percentile of the time to the head of an answer is [`STAYS_SLOW`] or more, over five minutes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SlowRoute {
     pub(crate) route: String,
@@ -203,17 +203,23 @@ pub(crate) struct SlowRoute {
     pub(crate) p95: f64,
     /// Median over an hour, in seconds.
     pub(crate) usual: f64,
+    /// 95th percentile over an hour, in seconds.
+    pub(crate) usual_p95: f64,
+    /// Whether queries took at least half of one of its late answers that are kept; `None` if none is.
+    pub(crate) waits_for_queries: Option<bool>,
 }
 
 impl SlowRoute {
-    /// Reports whether half of its answers took as long for an hour.
+    /// Reports whether half of its answers were late for an hour, and the latest of them not much sooner than now.
     pub(crate) fn is_usual(&self) -> bool {
-        self.usual >= SLOW_ANSWER
+        self.usual >= SLOW_ANSWER && self.p95 <= 2.0 * self.usual_p95
     }
 }
 
 /// Seconds from which on an answer is late: those of the alert `HighApiLatency`.
 pub(crate) const SLOW_ANSWER: f64 = 0.5;
+/// Seconds from which on a route that was found to be slow stays so.
+pub(crate) const STAYS_SLOW: f64 = 0.4;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overflow {

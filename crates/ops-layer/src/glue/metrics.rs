@@ -1,6 +1,6 @@
 use ops_metrics::Window;
 
-use crate::findings::snapshot::{Metrics as Seen, Overflow, SLOW_ANSWER, SlowRoute};
+use crate::findings::snapshot::{Metrics as Seen, Overflow, STAYS_SLOW, SlowRoute};
 use crate::{Config, Error};
 
 pub(crate) use ops_metrics::Config as Settings;
@@ -101,7 +101,7 @@ fn slow_routes() -> Vec<SlowRoute> {
     let mut slow = Vec::new();
     for one in ops_metrics::routes_over(Window::FiveMinutes) {
         let p95 = one.latency.quantile(0.95).unwrap_or(0.0);
-        if one.requests >= REQUESTS && p95 >= SLOW_ANSWER {
+        if one.requests >= REQUESTS && p95 >= STAYS_SLOW {
             slow.push(((one.route, one.method), one.requests, p95));
         }
     }
@@ -112,13 +112,19 @@ fn slow_routes() -> Vec<SlowRoute> {
     let usual = |route: (&str, &str)| {
         let mut all = hour.iter();
         let known = all.find(|one| (one.route, one.method) == route);
-        known.and_then(|one| one.latency.quantile(0.5))
+        let latency = &known?.latency;
+        Some((latency.quantile(0.5)?, latency.quantile(0.95)?))
     };
-    let route = |((name, method), requests, p95)| SlowRoute {
-        route: format!("{method} {name}"),
-        requests,
-        p95,
-        usual: usual((name, method)).unwrap_or(p95),
+    let route = |((name, method), requests, p95)| {
+        let (usual, usual_p95) = usual((name, method)).unwrap_or((p95, p95));
+        SlowRoute {
+            route: format!("{method} {name}"),
+            requests,
+            p95,
+            usual,
+            usual_p95,
+            waits_for_queries: None,
+        }
     };
     slow.into_iter().map(route).collect()
 }
@@ -372,7 +378,7 @@ mod tests {
             panic!("{slow:?}");
         };
         assert_eq!((slow.route.as_str(), slow.requests), ("GET /slow", 20));
-        for seconds in [slow.p95, slow.usual] {
+        for seconds in [slow.p95, slow.usual, slow.usual_p95] {
             assert!((1.8..2.2).contains(&seconds), "{slow:?}");
         }
     }

@@ -1,11 +1,11 @@
 use std::future::Future;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::findings::example::{Example, Shown};
-use crate::findings::snapshot::{Export, SLOW_ANSWER, SLOW_QUERY};
+use crate::findings::snapshot::{Export, SLOW_ANSWER, SLOW_QUERY, SlowRoute};
 use crate::{Config, Error};
 
 pub(crate) use ops_trace::Config as Settings;
@@ -236,6 +236,37 @@ pub(crate) fn example(
         trace_id: trace.trace_id.clone(),
         route: route_of(trace),
     })
+}
+
+/// Time for which a late answer says what its route waits for.
+const LATELY: Duration = Duration::from_secs(300);
+
+/// Notes for each route whether its late answers wait for queries, as far as traces of them are kept.
+pub(crate) fn look_for_queries(routes: &mut [SlowRoute]) {
+    if routes.is_empty() {
+        return;
+    }
+    let (recent, now) = (ops_trace::recent(), SystemTime::now());
+    let late = recent.slow.iter().chain(&recent.recent).filter(|trace| {
+        let age = now.duration_since(trace.start).unwrap_or_default();
+        trace.duration.as_secs_f64() >= SLOW_ANSWER && age < LATELY
+    });
+    for trace in late {
+        let of = route_of(trace);
+        let Some(route) = routes
+            .iter_mut()
+            .find(|one| of.as_ref() == Some(&one.route))
+        else {
+            continue;
+        };
+        let queries = trace.spans.iter().filter(|span| is_query(span));
+        let in_queries: Duration = queries.map(|span| span.duration).sum();
+        let waits = in_queries >= trace.duration / 2;
+        // queries may be among the spans that were left out
+        if waits || trace.spans_left_out == 0 {
+            route.waits_for_queries = Some(waits || route.waits_for_queries == Some(true));
+        }
+    }
 }
 
 fn is_query(span: &ops_trace::RecentSpan) -> bool {

@@ -2,6 +2,7 @@
 
 mod process_rows;
 mod rows;
+mod slow;
 mod standing;
 
 use std::time::{Duration, SystemTime};

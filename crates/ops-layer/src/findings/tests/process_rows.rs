@@ -10,6 +10,8 @@ fn slow_route(usual: f64) -> Set {
             requests: 240,
             p95: 2.3,
             usual,
+            usual_p95: 2.3,
+            waits_for_queries: None,
         }];
     })
 }

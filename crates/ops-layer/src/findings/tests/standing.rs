@@ -6,7 +6,7 @@ use super::{
     Set, all, answers, cache, collector, disk, failing, failing_at, found, healthy, ids, metrics,
     queries, secret, secrets, shared,
 };
-use crate::findings::snapshot::{History, SlowRoute, Snapshot};
+use crate::findings::snapshot::{History, Snapshot};
 use crate::findings::state::{Change, HOLD, State};
 use crate::findings::{EVERY, Finding, Severity};
 
@@ -490,110 +490,4 @@ fn a_route_that_fails_as_a_whole_is_found_beside_one_that_fails_more_often() {
             .starts_with("12 of 12 requests of GET /orders"),
         "{findings:?}"
     );
-}
-
-fn slow_route(route: &str, p95: f64, usual: f64) -> SlowRoute {
-    SlowRoute {
-        route: route.to_owned(),
-        requests: 30,
-        p95,
-        usual,
-    }
-}
-
-#[test]
-fn a_long_poll_does_not_take_the_place_of_a_slow_route() {
-    let mut state = State::default();
-    for seconds in (0..=2000).step_by(5) {
-        let mut snapshot = healthy(seconds);
-        let metrics = snapshot.metrics.as_mut().unwrap();
-        metrics.slow_routes = vec![slow_route("GET /events", 30.0, 30.0)];
-        if (600..1000).contains(&seconds) {
-            let slow = slow_route("GET /orders", 2.3, 0.04);
-            metrics.slow_routes.push(slow);
-        }
-        let (findings, _) = state.evaluate(snapshot, Vec::new());
-        let slow = findings
-            .iter()
-            .find(|finding| finding.id == "requests_slow");
-        match seconds {
-            700..1000 => assert_eq!(slow.unwrap().route.as_deref(), Some("GET /orders")),
-            1060.. => assert_eq!(ids(&findings), ["requests_usually_slow"], "{seconds}"),
-            _ => {}
-        }
-    }
-}
-
-#[test]
-fn answers_are_late_since_hits_collapsed() {
-    let findings = found(
-        13,
-        all(vec![
-            cache(|cache, n| (cache.hits, cache.misses) = (54_000, 6_000 + n * 100)),
-            metrics(|metrics| metrics.slow_routes = vec![slow_route("GET /orders", 0.8, 0.04)]),
-        ]),
-    );
-    let late = findings
-        .iter()
-        .find(|finding| finding.id == "requests_slow");
-    assert_eq!(late.unwrap().explained_by, Some("cache_hit_collapsed"));
-}
-
-#[test]
-fn requests_that_are_given_up_are_not_said_to_be_answered() {
-    for (given_up, usual, severity, says) in [
-        (0.0, 0.04, Severity::Warning, "were answered within 10.0 s"),
-        (
-            3.0,
-            0.04,
-            Severity::Warning,
-            "5 minutes, 3 of them given up by their client, were answered or given up within 10.0 s",
-        ),
-        (
-            28.0,
-            0.04,
-            Severity::Warning,
-            "5 minutes, 28 of them given up by their client, were",
-        ),
-        // a long poll
-        (30.0, 10.0, Severity::Info, ", 30 of them given up"),
-    ] {
-        let findings = found(13, |snapshot| {
-            let metrics = snapshot.metrics.as_mut().unwrap();
-            metrics.slow_routes = vec![slow_route("GET /orders", 10.0, usual)];
-            metrics.given_up_by_route = vec![("GET /orders".to_owned(), given_up)];
-        });
-        let [late] = findings.as_slice() else {
-            panic!("{findings:?}");
-        };
-        assert_eq!(late.severity, severity, "{given_up}");
-        assert!(late.seen.contains(says), "{}", late.seen);
-    }
-}
-
-#[test]
-fn a_route_that_became_slow_stays_a_warning_though_it_is_usual_by_now() {
-    let mut state = State::default();
-    let mut last = Vec::new();
-    for seconds in (0..=4000).step_by(5) {
-        let mut snapshot = healthy(seconds);
-        let metrics = snapshot.metrics.as_mut().unwrap();
-        // slow from the tenth minute on; half of the hour's requests half an hour later
-        if seconds >= 600 {
-            let usual = if seconds < 2400 { 0.04 } else { 2.2 };
-            metrics.slow_routes = vec![slow_route("GET /orders", 2.3, usual)];
-            // another one, whose requests take more time in all, recovers
-            if seconds < 3000 {
-                metrics
-                    .slow_routes
-                    .push(slow_route("GET /search", 9.0, usual));
-            }
-        }
-        last = state.evaluate(snapshot, Vec::new()).0;
-    }
-    assert_eq!(ids(&last), ["requests_slow"]);
-    let (_, changes) = state.evaluate(healthy(4005), Vec::new());
-    assert!(changes.is_empty(), "{changes:?}");
-    let (last, _) = state.evaluate(healthy(4030), Vec::new());
-    assert!(last.is_empty(), "{last:?}");
 }
