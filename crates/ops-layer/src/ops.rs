@@ -1,5 +1,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "serve")]
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,6 +14,10 @@ use crate::{Config, Error, Finding, glue};
 
 /// Time for the last lines of a start that is refused.
 const REFUSED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Part of the time of a shutdown, and its maximum, that is kept for the last lines, whatever a collector does that does not answer.
+const LAST_LINES_SHARE: u32 = 5;
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// The running operations layer. Cheap to clone; [`shutdown`](Self::shutdown) once at the end.
 #[derive(Clone)]
@@ -37,6 +43,9 @@ struct Parts {
     dirs: Vec<PathBuf>,
     is_production: bool,
     watch: OnceLock<Watch>,
+    /// Services and jobs that began on it and were not refused.
+    #[cfg(feature = "serve")]
+    began: AtomicUsize,
 }
 
 /// Starts every part that is compiled in and introduces them to each other: logging first, so that what
@@ -59,7 +68,7 @@ pub fn init(config: Config) -> Result<Ops, Error> {
     let (box_of_start, history_of_start) = (black_box.clone(), history.clone());
     let started = start(config, black_box, history);
     if let Err(error) = &started {
-        tracing::error!(target: "ops_layer", error = chain(error), "start_refused");
+        say_refused(error);
         history_of_start.close(REFUSED_WITHIN);
         box_of_start.refused();
     }
@@ -105,6 +114,8 @@ fn start(
             dirs,
             is_production: is_production(),
             watch: OnceLock::new(),
+            #[cfg(feature = "serve")]
+            began: AtomicUsize::new(0),
         }),
     };
     glue::metrics::before_scrape({
@@ -142,6 +153,10 @@ impl Parts {
         // both clocks at one time: what follows may take long
         let wall = SystemTime::now();
         let (cache, queries) = self.cache.look();
+        let mut metrics = glue::metrics::look();
+        if let Some(metrics) = &mut metrics {
+            glue::trace::look_for_queries(&mut metrics.slow_routes);
+        }
         Snapshot {
             at,
             wall,
@@ -154,7 +169,7 @@ impl Parts {
             cache,
             shared: self.cache.look_at_shared(),
             queries,
-            metrics: glue::metrics::look(),
+            metrics,
             disks: self.dirs.iter().filter_map(|dir| disk::read(dir)).collect(),
             heartbeat,
         }
@@ -319,7 +334,9 @@ impl Ops {
         }
         let left = || budget.saturating_sub(started.elapsed());
         self.parts.cache.flush(left()).await;
-        self.parts.trace.shutdown(left()).await;
+        let last_lines = LAST_LINES.min(budget / LAST_LINES_SHARE);
+        let for_spans = left().saturating_sub(last_lines);
+        self.parts.trace.shutdown(for_spans).await;
         self.parts.log.flush(left());
         self.parts.history.close(left());
         glue::black_box::close();
@@ -330,11 +347,30 @@ impl Ops {
     /// Says why a start is refused after `init`, and does the same as [`shutdown`](Self::shutdown): it is no crash, and a crash before it
     /// is told by the next start.
     pub async fn refuse(self, error: &(dyn std::error::Error + Sync), budget: Duration) {
-        tracing::error!(target: "ops_layer", error = chain(error), "start_refused");
+        say_refused(error);
         let black_box = self.parts.black_box.clone();
         self.shutdown(budget).await;
         black_box.refused();
     }
+
+    /// Counts a service or job that begins.
+    #[cfg(feature = "serve")]
+    pub(crate) fn begin(&self) {
+        self.parts.began.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Does the same as [`refuse`](Self::refuse) for one that began, unless others did too: what they run on is not shut down.
+    #[cfg(feature = "serve")]
+    pub(crate) async fn refuse_one(self, error: &Error, budget: Duration) {
+        match self.parts.began.fetch_sub(1, Ordering::AcqRel) {
+            ..=1 => self.refuse(error, budget).await,
+            _ => say_refused(error),
+        }
+    }
+}
+
+fn say_refused(error: &dyn std::error::Error) {
+    tracing::error!(target: "ops_layer", error = chain(error), "start_refused");
 }
 
 impl fmt::Debug for Ops {

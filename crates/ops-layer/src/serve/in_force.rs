@@ -19,8 +19,10 @@ const PASSED: &str = "environment: LISTEN_FDS";
 
 /// Variables of the parts that are shown if they are set, besides those of [`of_exporters`] and [`PROXIES`]. None of them holds a secret
 /// but in a URL, see [`without_secrets`].
-const VARIABLES: [&str; 64] = [
+const VARIABLES: [&str; 75] = [
+    "AWS_CONFIG_FILE",
     "AWS_DEFAULT_REGION",
+    "AWS_EC2_METADATA_DISABLED",
     "AWS_ENDPOINT",
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_S3",
@@ -29,6 +31,11 @@ const VARIABLES: [&str; 64] = [
     "AWS_ENDPOINT_URL_STS",
     "AWS_PROFILE",
     "AWS_REGION",
+    "AWS_ROLE_ARN",
+    "AWS_USE_FIPS_ENDPOINT",
+    "BAO_ADDR",
+    "BAO_CACERT",
+    "BAO_NAMESPACE",
     "NO_PROXY",
     "OPS_AWS_REGION",
     "OPS_BLACK_BOX",
@@ -69,6 +76,7 @@ const VARIABLES: [&str; 64] = [
     "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
     "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
     "OTEL_LOGS_EXPORTER",
+    "OTEL_METRICS_EXEMPLAR_FILTER",
     "OTEL_METRICS_EXPORTER",
     "OTEL_METRIC_EXPORT_INTERVAL",
     "OTEL_METRIC_EXPORT_TIMEOUT",
@@ -83,6 +91,9 @@ const VARIABLES: [&str; 64] = [
     "OTEL_TRACES_SAMPLER_ARG",
     "RUST_LOG",
     "SSL_CERT_FILE",
+    "VAULT_ADDR",
+    "VAULT_CACERT",
+    "VAULT_NAMESPACE",
     "no_proxy",
 ];
 

@@ -55,6 +55,7 @@ impl Ops {
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>> + Send + 'static,
     {
+        self.begin();
         self.watch_runtime();
         let started = start(&self);
         let (stop, admin, budget) = match started {

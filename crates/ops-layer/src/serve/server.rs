@@ -35,9 +35,16 @@ pub(super) async fn run(service: Service) -> Result<(), Error> {
         calls,
         background,
     } = service;
+    if let Start::Ops(ops) = &start {
+        ops.begin();
+    }
     let (begun, ops) = match (begin(&settings, stop), start) {
         (Ok(begun), Start::Ops(ops)) => (begun, ops),
-        (Ok(begun), Start::Config(config)) => (begun, crate::init(*config)?),
+        (Ok(begun), Start::Config(config)) => {
+            let ops = crate::init(*config)?;
+            ops.begin();
+            (begun, ops)
+        }
         (Err(error), Start::Ops(ops)) => return Err(refused(ops, &settings, error).await),
         (Err(error), Start::Config(_)) => return Err(error),
     };
@@ -198,9 +205,10 @@ fn begin(settings: &Settings, stop: Option<StopSignal>) -> Result<Begun, Error> 
     })
 }
 
-/// Says why a start is refused, and ends what was started before: it is no crash, and its lines are kept.
+/// Says why a start is refused, and ends what was started before, unless another service or job runs on it: it is no crash, and its
+/// lines are kept.
 pub(super) async fn refused(ops: Ops, settings: &Settings, error: Error) -> Error {
-    ops.refuse(&error, settings.last_words()).await;
+    ops.refuse_one(&error, settings.last_words()).await;
     error
 }
 

@@ -229,6 +229,7 @@ fn service() {
     #[cfg(not(feature = "grpc"))]
     let serve = |ops: ops_layer::Ops| ops.serve(router());
     let in_background = std::env::var("BACKGROUND").ok();
+    let beside = std::env::var_os("BESIDE").map(|_| ops.clone());
     let service = match in_background {
         Some(how) => {
             let stop = StopSignal::listen().unwrap();
@@ -241,6 +242,9 @@ fn service() {
     let service = configured(service)
         .check("warehouse", warehouse, Duration::from_millis(200))
         .on_listening(|addresses| {
+            if let Some(ops) = beside {
+                tokio::spawn(refused_beside(ops, addresses.api.port()));
+            }
             let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
             let admin = addresses.admin.unwrap_or(nowhere);
             println!("\naddresses {} {admin}", addresses.api);
@@ -249,6 +253,13 @@ fn service() {
         println!("\nrefused {error:?}");
         std::process::exit(1);
     }
+}
+
+/// Starts another service at the port of the one that serves.
+async fn refused_beside(ops: ops_layer::Ops, port: u16) {
+    let second = ops.serve(router()).port(port).without_admin();
+    let refused = second.into_future().await.unwrap_err();
+    tracing::info!(%refused, "refused_beside");
 }
 
 /// Takes a while to end, as work that is to end whole does.

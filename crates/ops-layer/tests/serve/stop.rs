@@ -104,7 +104,9 @@ fn a_collector_that_is_gone_or_never_answers_does_not_exceed_the_budget() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("http://{}", silent.local_addr().unwrap());
     for collector in ["http://127.0.0.1:9", &silent] {
+        let history = tempfile::tempdir().unwrap();
         let service = Start::new("serve")
+            .env("OPS_HISTORY_DIR", history.path().to_str().unwrap())
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector)
             // whoever waited for the exporter would not end in time
             .env("OTEL_EXPORTER_OTLP_TIMEOUT", "600000")
@@ -120,6 +122,10 @@ fn a_collector_that_is_gone_or_never_answers_does_not_exceed_the_budget() {
         assert!(status.success(), "{status} {log}");
         assert!(elapsed < PATIENCE, "{elapsed:?}");
         assert!(log.contains("spans_flushed"), "{log}");
+        if cfg!(feature = "history") {
+            let lines = std::fs::read_dir(history.path().join("logs")).unwrap();
+            assert_ne!(lines.count(), 0, "the last lines were lost");
+        }
     }
 }
 
