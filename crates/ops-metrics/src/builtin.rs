@@ -3,9 +3,10 @@ use http::Method;
 use crate::series::rejected::RejectReason;
 
 crate::labels! {
-    /// Reason for which a scrape was not answered.
+    /// Reason for which a scrape was refused, or answered without what a hook of [`before_scrape`](crate::before_scrape) publishes.
     pub enum ScrapeFailure {
         Busy = "busy",
+        Hook = "hook",
         Timeout = "timeout",
         Panic = "panic",
         Thread = "thread",
@@ -183,6 +184,6 @@ crate::define! {
     pub gauge ops_metrics_render_bytes {}
     /// Scrapes that were answered
     pub counter ops_metrics_scrapes_total {}
-    /// Scrapes that were not answered
+    /// Scrapes that were refused, and scrapes and reads that went on without what a hook publishes
     pub counter ops_metrics_scrape_failures_total { reason: ScrapeFailure }
 }

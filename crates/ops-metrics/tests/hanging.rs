@@ -1,7 +1,7 @@
-//! A process whose render hangs: apart from the others, which would wait for it.
+//! A process whose hooks hang, or are slow: apart from the others, which would wait for them.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use http::{Request, StatusCode};
@@ -10,75 +10,233 @@ use http_body_util::BodyExt as _;
 /// Many more than the scrapes that may wait at the same time.
 const RENDERS: usize = 64;
 
-/// For what does not wait for the hook.
+/// For what does not wait for a hook.
 const SOON: Duration = Duration::from_secs(60);
 
-#[tokio::test]
-async fn a_render_that_hangs_is_a_500_after_two_seconds_and_the_next_one_does_without_its_hook() {
-    ops_metrics::init(ops_metrics::Config::new()).unwrap();
-    let (release, released) = mpsc::channel::<()>();
-    let released = std::sync::Mutex::new(released);
-    let hangs = Arc::new(AtomicBool::new(true));
-    let hangs_now = Arc::clone(&hangs);
-    ops_metrics::before_scrape(move || {
-        if hangs_now.swap(false, Ordering::Relaxed) {
-            let _ = released.lock().unwrap().recv();
+/// Much less than the 2 s that hooks have.
+const LATE: Duration = Duration::from_millis(300);
+
+/// Hook whose calls return at once while it is open.
+#[derive(Clone, Default)]
+struct Gate(Arc<(Mutex<State>, Condvar)>);
+
+#[derive(Default)]
+struct State {
+    calls: u64,
+    is_closed: bool,
+    /// Time that each call takes at least.
+    delay: Duration,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let (state, changed) = &*self.0;
+        let mut state = state.lock().unwrap();
+        state.calls += 1;
+        let delay = state.delay;
+        (state, _) = changed.wait_timeout_while(state, delay, |_| true).unwrap();
+        drop(changed.wait_while(state, |state| state.is_closed).unwrap());
+    }
+
+    fn set(&self, is_closed: bool, delay: Duration) {
+        let (state, changed) = &*self.0;
+        let mut state = state.lock().unwrap();
+        (state.is_closed, state.delay) = (is_closed, delay);
+        changed.notify_all();
+    }
+
+    fn close(&self) {
+        self.set(true, Duration::ZERO);
+    }
+
+    fn calls(&self) -> u64 {
+        self.0.0.lock().unwrap().calls
+    }
+}
+
+/// Scrapes and reads so far that went on without what a hook publishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Failures {
+    timeout: u64,
+    hook: u64,
+}
+
+impl Failures {
+    fn shown(text: &str) -> Self {
+        let of = |reason: &str| {
+            let series = format!("ops_metrics_scrape_failures_total{{reason=\"{reason}\"}} ");
+            let value = text.lines().find_map(|line| line.strip_prefix(&series));
+            value.map_or(0, |value| value.parse().unwrap())
+        };
+        Self {
+            timeout: of("timeout"),
+            hook: of("hook"),
         }
-    });
-    let others = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&others);
-    ops_metrics::before_scrape(move || {
-        counted.fetch_add(1, Ordering::Relaxed);
-    });
+    }
+
+    fn sum(self) -> u64 {
+        self.timeout + self.hook
+    }
+}
+
+async fn scraped() -> Failures {
     let (parts, ()) = Request::new(()).into_parts();
     let asked = Instant::now();
     let response = ops_metrics::serve(&parts).await;
-    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    let text = response.collect().await.unwrap().to_bytes();
-    assert_eq!(text, "metrics were not rendered within 2 seconds\n");
-    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
-    let response = ops_metrics::serve(&parts).await;
-    assert_eq!(response.status(), StatusCode::OK, "without the hook");
-    assert_eq!(
-        others.load(Ordering::Relaxed),
-        1,
-        "hooks behind it are called"
-    );
-    ops_metrics::read(&mut |_| {}).unwrap();
-    release.send(()).unwrap();
-    let response = ops_metrics::serve(&parts).await;
     assert_eq!(response.status(), StatusCode::OK);
-    let failures = r#"ops_metrics_scrape_failures_total{reason="timeout"} 1"#;
     let text = response.collect().await.unwrap().to_bytes();
-    let text = std::str::from_utf8(&text).unwrap();
-    assert!(text.lines().any(|line| line == failures), "{text}");
-    // `read` waits no longer, whoever meets the hook first
-    hangs.store(true, Ordering::Relaxed);
-    while hangs.load(Ordering::Relaxed) {
-        let asked = Instant::now();
-        ops_metrics::read(&mut |_| {}).unwrap();
-        assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+    Failures::shown(std::str::from_utf8(&text).unwrap())
+}
+
+/// Scrapes until one does without a hook at once; each lacks something.
+async fn scraped_until_left_out(mut before: Failures) -> Failures {
+    let started = Instant::now();
+    loop {
+        let now = scraped().await;
+        assert!(now.sum() > before.sum(), "{before:?} {now:?}");
+        if now.hook > before.hook {
+            return now;
+        }
+        before = now;
+        assert!(started.elapsed() < SOON, "{now:?}");
     }
-    release.send(()).unwrap();
-    // nor does `render`, and however many threads wait in it, no scrape is refused
-    hangs.store(true, Ordering::Relaxed);
+}
+
+/// Opens the gate, and scrapes until a scrape lacks nothing.
+async fn recovered(gate: &Gate, mut before: Failures) -> Failures {
+    gate.set(false, Duration::ZERO);
+    let started = Instant::now();
+    loop {
+        let now = scraped().await;
+        if now == before {
+            return now;
+        }
+        before = now;
+        assert!(started.elapsed() < SOON, "{now:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_hook_that_hangs_or_is_slow_costs_nothing_but_what_it_publishes() {
+    let lines = Lines::default();
+    tracing::subscriber::set_global_default(lines.clone()).unwrap();
+    ops_metrics::init(ops_metrics::Config::new()).unwrap();
+    let gates: [Gate; 3] = std::array::from_fn(|_| Gate::default());
+    for gate in gates.clone() {
+        ops_metrics::before_scrape(move || gate.pass());
+    }
+    let [before, gate, behind] = &gates;
+
+    // whoever is the first one to meet it, and has all else
+    gate.close();
+    let text = ops_metrics::render().unwrap();
+    assert!(text.contains("\nops_metrics_series{metric="), "{text}");
+    let failures = Failures::shown(&text);
+    let first = Failures {
+        timeout: 1,
+        hook: 0,
+    };
+    assert_eq!(failures, first);
+    assert_eq!(behind.calls(), 0);
+
+    // the next ones do without it, and only without it
+    let failures = scraped_until_left_out(failures).await;
+    assert!(behind.calls() > 0);
+    ops_metrics::read(&mut |_| {}).unwrap();
+    let next = scraped_until_left_out(failures).await;
+    assert!(next.sum() >= failures.sum() + 2, "{failures:?} {next:?}");
+    assert_eq!(gate.calls(), 1, "as long as it hangs");
+    // each that waited in vain may have left something behind
+    let told = lines.count("before_scrape_hangs");
+    assert!((1..=next.timeout).contains(&told), "{told} {next:?}");
+    let failures = recovered(gate, next).await;
+    assert!(gate.calls() > 1);
+    let started = Instant::now();
+    while lines.count("before_scrape_slow") == 0 {
+        assert!(started.elapsed() < SOON, "the first run took long");
+        std::thread::yield_now();
+    }
+
+    // one that returns too late each time is called each time
+    let mut failures = failures;
+    for _ in 0..2 {
+        let calls = gate.calls();
+        gate.close();
+        let now = scraped().await;
+        assert!(now.timeout > failures.timeout, "{failures:?} {now:?}");
+        assert_eq!(gate.calls(), calls + 1);
+        failures = recovered(gate, now).await;
+    }
+
+    // one that began to hang late in its run is not called again
+    let calls = gate.calls();
+    before.set(false, LATE);
+    gate.close();
+    let now = scraped().await;
+    assert!(now.sum() > failures.sum(), "{failures:?} {now:?}");
+    before.set(false, Duration::ZERO);
+    let failures = scraped_until_left_out(now).await;
+    assert_eq!(gate.calls(), calls + 1);
+    recovered(gate, failures).await;
+
+    // however many threads wait in `render`, no scrape is refused
+    let calls = gate.calls();
+    gate.close();
+    let (begun, begins) = mpsc::channel();
     let (done, texts) = mpsc::channel();
-    let called = Arc::new(AtomicUsize::new(0));
     for _ in 0..RENDERS {
-        let (done, called) = (done.clone(), Arc::clone(&called));
+        let (begun, done) = (begun.clone(), done.clone());
         std::thread::spawn(move || {
-            called.fetch_add(1, Ordering::Relaxed);
+            begun.send(()).unwrap();
             done.send(ops_metrics::render().unwrap())
         });
     }
-    while hangs.load(Ordering::Relaxed) || called.load(Ordering::Relaxed) < RENDERS {
-        std::thread::yield_now();
+    for _ in 0..RENDERS {
+        begins.recv_timeout(SOON).unwrap();
     }
-    let response = ops_metrics::serve(&parts).await;
-    assert_ne!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    scraped().await;
+    assert_eq!(gate.calls(), calls + 1);
     for _ in 0..RENDERS {
         let text = texts.recv_timeout(SOON).unwrap();
-        assert!(text.contains("ops_metrics_series{metric="), "{text}");
+        assert!(text.contains("\nops_metrics_series{metric="), "{text}");
     }
-    drop(release);
+    gate.set(false, Duration::ZERO);
+}
+
+/// Keeps the names of the events of ops_metrics.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    fn count(&self, event: &str) -> u64 {
+        let lines = self.0.lock().unwrap();
+        lines.iter().filter(|line| line.contains(event)).count() as u64
+    }
+}
+
+struct Text(String);
+
+impl tracing::field::Visit for Text {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0 += &format!("{}={value:?} ", field.name());
+    }
+}
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "ops_metrics"
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        self.0.lock().unwrap().push(text.0);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
 }

@@ -1,13 +1,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
-
-use crate::scrape::preparation::WAIT_MAX;
-
-/// A hook that runs for longer than this is left alone by others: just under what a scrape waits, so that the next scrape does
-/// without it.
-const HANGS_AFTER: Duration = WAIT_MAX.saturating_sub(Duration::from_millis(100));
 
 /// Function that publishes what is counted elsewhere.
 pub(crate) struct Hook {
@@ -15,10 +9,10 @@ pub(crate) struct Hook {
     running: Mutex<Option<Running>>,
 }
 
-/// The first call of those that run.
-#[derive(Clone, Copy)]
+/// The call that has not returned.
 struct Running {
-    since: Instant,
+    /// Start of the run that made it.
+    run: Instant,
     /// It was logged that it hangs.
     is_told: bool,
 }
@@ -31,34 +25,32 @@ impl Hook {
         }
     }
 
-    /// Calls the function, unless an earlier call hangs.
-    pub(crate) fn run(&self) {
+    /// Calls the function for the run that began then; returns false without a call if that of another run has not returned: no run
+    /// begins before the one before it has ended or was given up.
+    pub(crate) fn run(&self, began: Instant) -> bool {
         let mut running = self.running.lock();
-        let is_first = running.is_none();
-        let call = running.get_or_insert_with(Running::now);
-        if call.since.elapsed() >= HANGS_AFTER {
-            let was_told = std::mem::replace(&mut call.is_told, true);
+        if let Some(call) = &mut *running {
+            let hangs = call.run < began && !std::mem::replace(&mut call.is_told, true);
             drop(running);
-            if !was_told {
+            if hangs {
                 tracing::warn!(target: "ops_metrics", "before_scrape_hangs");
             }
-            return;
+            return false;
         }
+        *running = Some(Running {
+            run: began,
+            is_told: false,
+        });
         drop(running);
+        self.call();
+        *self.running.lock() = None;
+        true
+    }
+
+    /// Calls the function, whoever else does.
+    pub(crate) fn call(&self) {
         if catch_unwind(AssertUnwindSafe(|| (self.publish)())).is_err() {
             tracing::error!(target: "ops_metrics", "before_scrape_panicked");
-        }
-        if is_first {
-            *self.running.lock() = None;
-        }
-    }
-}
-
-impl Running {
-    fn now() -> Self {
-        Self {
-            since: Instant::now(),
-            is_told: false,
         }
     }
 }

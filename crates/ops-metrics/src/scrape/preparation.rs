@@ -3,19 +3,21 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::builtin::ScrapeFailure;
-use crate::scrape::render::{has_hooks, publish, run_hooks};
+use crate::builtin::{ScrapeFailure, ops_metrics_scrape_failures_total};
+use crate::history::panics;
+use crate::scrape::render::{call_hooks, has_hooks, publish, run_hooks};
 use crate::series::scope::Scope;
 
 /// Scrapes that may wait at the same time for what is published before them; the next one is refused.
 const SCRAPES_MAX: usize = 5;
 /// A scrape waits no longer than this: Prometheus itself gives up after 10 seconds.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
+const WAIT_MAX: Duration = Duration::from_secs(2);
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 static SHARED: Shared = Shared {
     state: Mutex::new(State {
         running: None,
         done: None,
+        is_slow: false,
     }),
     changed: Condvar::new(),
 };
@@ -30,17 +32,21 @@ struct State {
     /// Start of the run under way, the last one if an earlier one hangs.
     running: Option<Instant>,
     done: Option<(Instant, Result<(), ScrapeFailure>)>,
+    /// Set if the run that ended last took longer than [`WAIT_MAX`].
+    is_slow: bool,
 }
 
 /// Publishes everything, for a caller whose thread may block: for at most [`WAIT_MAX`], then what is published by then is there.
 pub(crate) fn prepare() {
     if Scope::is_of_test() || !has_hooks() {
-        run_hooks();
+        call_hooks();
         publish();
         return;
     }
     // no scrape, which others might be refused for: its thread is there already
-    let _ = wait_since(Instant::now());
+    if let Err(failure) = published_since(Instant::now()) {
+        ops_metrics_scrape_failures_total(failure).inc();
+    }
 }
 
 /// A scrape that was let in.
@@ -61,9 +67,9 @@ impl Scrape {
         }
     }
 
-    /// Waits until everything is published that happened before this scrape arrived. Blocks the thread.
+    /// Waits until everything is published that happened before this scrape arrived, as [`prepare`] does. Blocks the thread.
     pub(crate) fn wait(self) -> Result<(), ScrapeFailure> {
-        wait_since(self.arrived)
+        published_since(self.arrived)
     }
 }
 
@@ -71,6 +77,16 @@ impl Drop for Scrape {
     fn drop(&mut self) {
         WAITING.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Waits as [`wait_since`] does; if that fails, all is published but what hooks publish.
+fn published_since(arrived: Instant) -> Result<(), ScrapeFailure> {
+    let outcome = wait_since(arrived);
+    if let Err(ScrapeFailure::Timeout | ScrapeFailure::Thread) = outcome {
+        panics::publish();
+        publish();
+    }
+    outcome
 }
 
 /// Waits until everything is published that happened before this time, for at most [`WAIT_MAX`] from then on.
@@ -107,14 +123,28 @@ fn wait_since(arrived: Instant) -> Result<(), ScrapeFailure> {
 
 fn run(began: Instant) {
     let outcome = std::panic::catch_unwind(|| {
-        run_hooks();
+        let is_complete = run_hooks(began);
         publish();
+        is_complete
     });
+    let outcome = match outcome {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(ScrapeFailure::Hook),
+        Err(_) => Err(ScrapeFailure::Panic),
+    };
+    let took = began.elapsed();
+    let is_slow = took > WAIT_MAX;
     let mut state = SHARED.state.lock();
+    let was_slow = std::mem::replace(&mut state.is_slow, is_slow);
     // one that was given up says nothing about now
     if state.running == Some(began) {
         state.running = None;
-        state.done = Some((began, outcome.map_err(|_| ScrapeFailure::Panic)));
+        state.done = Some((began, outcome));
         SHARED.changed.notify_all();
+    }
+    drop(state);
+    if is_slow && !was_slow {
+        let seconds = took.as_secs_f64();
+        tracing::warn!(target: "ops_metrics", seconds, "before_scrape_slow");
     }
 }

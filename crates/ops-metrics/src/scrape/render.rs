@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::RwLock;
 
@@ -22,8 +23,9 @@ static HOOKS: RwLock<Vec<Arc<Hook>>> = RwLock::new(Vec::new());
 
 /// Has `publish` called before each scrape: for totals that are counted elsewhere.
 ///
-/// One that panics is reported; the scrape goes on without it. One that does not return costs the scrape that called it: later ones
-/// do without it until it has returned, and `before_scrape_hangs` is logged once.
+/// One that panics is reported; the scrape goes on without it. All of them have 2 s: then the scrape is answered with what was published
+/// by then, and later ones do without one that has not returned until it has. `ops_metrics_scrape_failures_total` counts both, with the
+/// reasons `timeout` and `hook`; `before_scrape_slow` and `before_scrape_hangs` are logged once each time it begins.
 pub fn before_scrape(publish: impl Fn() + Send + Sync + 'static) {
     HOOKS.write().push(Arc::new(Hook::new(publish)));
 }
@@ -69,12 +71,20 @@ pub(crate) fn has_hooks() -> bool {
     !HOOKS.read().is_empty()
 }
 
-/// Has published what is counted elsewhere.
-pub(crate) fn run_hooks() {
+/// Has published what is counted elsewhere, for the run that began then; returns false if a hook was left out.
+pub(crate) fn run_hooks(began: Instant) -> bool {
+    panics::publish();
+    let hooks = HOOKS.read().clone();
+    // each has its turn, whatever became of the others
+    hooks.iter().filter(|hook| !hook.run(began)).count() == 0
+}
+
+/// Has published what is counted elsewhere on this thread, whichever calls hang.
+pub(crate) fn call_hooks() {
     panics::publish();
     let hooks = HOOKS.read().clone();
     for hook in hooks {
-        hook.run();
+        hook.call();
     }
 }
 

@@ -29,7 +29,8 @@ pub const CONTENT_TYPE_OPEN_METRICS: &str =
 /// | any other method | 405 |
 /// | before [`init`](crate::init) | 503 |
 /// | while five scrapes wait for what is published before them | 503, to be tried again after a second |
-/// | publishing panics, or takes longer than 2 s | 500; the next scrape does without a hook that hangs |
+/// | publishing panics, or there is no thread for it | 500 |
+/// | a hook takes longer than 2 s, or hangs since an earlier scrape | 200 without what it publishes, see [`before_scrape`](crate::before_scrape) |
 ///
 /// Values that are counted elsewhere are published on a thread of their own, neither an async worker nor one of `spawn_blocking`, at
 /// one time for all scrapes that wait for it. The text is written while it is read, 64 KiB at a time; up to 256 KiB it is sent with
@@ -48,16 +49,14 @@ pub async fn serve(request: &request::Parts) -> Response<ScrapeBody> {
     }
     let format = accept::format(&request.headers);
     let gzip = zipped::is_accepted(&request.headers);
-    match prepared().await {
-        Ok(()) => {
-            ops_metrics_scrapes_total().inc();
-            answer(format, gzip, head)
-        }
-        Err(failure) => {
-            ops_metrics_scrape_failures_total(failure).inc();
-            refuse(failure)
+    if let Err(failure) = prepared().await {
+        ops_metrics_scrape_failures_total(failure).inc();
+        if let Some(refusal) = refusal(failure) {
+            return refusal;
         }
     }
+    ops_metrics_scrapes_total().inc();
+    answer(format, gzip, head)
 }
 
 /// Waits on a thread of its own: those of `spawn_blocking` may all be busy, and outside of a runtime there are none.
@@ -93,14 +92,15 @@ fn answer(format: Format, gzip: bool, head: bool) -> Response<ScrapeBody> {
     )
 }
 
-fn refuse(failure: ScrapeFailure) -> Response<ScrapeBody> {
-    let failed = |text| plain(StatusCode::INTERNAL_SERVER_ERROR, text);
+/// Returns the answer to a scrape that failed; `None` if most of what it asks for is there.
+fn refusal(failure: ScrapeFailure) -> Option<Response<ScrapeBody>> {
+    let failed = |text| Some(plain(StatusCode::INTERNAL_SERVER_ERROR, text));
     match failure {
         ScrapeFailure::Busy => {
             let busy = plain(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes wait\n");
-            with(busy, RETRY_AFTER, "1")
+            Some(with(busy, RETRY_AFTER, "1"))
         }
-        ScrapeFailure::Timeout => failed("metrics were not rendered within 2 seconds\n"),
+        ScrapeFailure::Hook | ScrapeFailure::Timeout => None,
         ScrapeFailure::Panic => failed("rendering the metrics panicked\n"),
         ScrapeFailure::Thread => failed("there is no thread to render the metrics\n"),
     }
