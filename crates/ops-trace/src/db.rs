@@ -430,14 +430,38 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Reports whether a word or a quoted name is a password, which needs no apostrophes in `ALTER USER a IDENTIFIED BY b REPLACE c` and
-/// `GRANT CONNECT TO a, b IDENTIFIED BY c, d`. In MySQL a user follows the comma.
+/// Reports whether a word or a quoted name is a password, which needs no apostrophes in `ALTER USER a IDENTIFIED BY b REPLACE c`,
+/// `GRANT CONNECT TO a, b IDENTIFIED BY c, d`, `ALTER KEYSTORE PASSWORD IDENTIFIED BY a SET b` and `EXPORT KEYS WITH SECRET a` of Oracle,
+/// `MODIFY USER a AS PASSWORD = b` of Teradata and `CREATE USER a PASSWORD b` of SAP HANA. In MySQL a user follows the comma, and an option
+/// the word `PASSWORD`.
 fn is_password_after(before: &str, dialect: Dialect) -> bool {
     let is_first = |before: &str| without_end(before, "IDENTIFIED BY").is_some();
     let has_one = |before: &str| without_end(before, "?").is_some_and(is_first);
+    let follows = |word| without_end(before, word).is_some_and(has_one);
     is_first(before)
-        || without_end(before, "REPLACE").is_some_and(has_one)
+        || follows("REPLACE")
+        || follows("SET")
         || dialect != Dialect::Mysql && before_comma(before).is_some_and(has_one)
+        || dialect == Dialect::Oracle && without_end(before, "WITH SECRET").is_some()
+        || matches!(dialect, Dialect::Standard | Dialect::Unknown) && is_option_password(before)
+}
+
+/// Reports whether the text ends with `PASSWORD` or `PASSWORD =` in a statement about a user. Elsewhere it is the name of a column.
+fn is_option_password(before: &str) -> bool {
+    let option = without_end(before, "=").unwrap_or(before);
+    if without_end(option, "PASSWORD").is_none() {
+        return false;
+    }
+    let statement = before.rsplit(';').next().unwrap_or_default();
+    let mut words = statement.split_whitespace();
+    let verb = words.next().unwrap_or_default();
+    // CREATE OR REPLACE USER
+    let mut object = words.next().unwrap_or_default();
+    if is_any(object, &["OR"]) {
+        object = words.nth(1).unwrap_or_default();
+    }
+    is_any(verb, &["CREATE", "ALTER", "MODIFY", "VALIDATE"])
+        && is_any(object, &["USER", "ROLE", "LOGIN"])
 }
 
 /// Returns the text before a comma that it ends with.

@@ -260,6 +260,41 @@ fn no_text_gets_out_by_the_rules_of_another_system() {
             "ALTER USER \"a\"IDENTIFIED BY?REPLACE?",
         ),
         (
+            "oracle",
+            "ADMINISTER KEY MANAGEMENT ALTER KEYSTORE PASSWORD IDENTIFIED BY secret set secret2 WITH BACKUP",
+            "ADMINISTER KEY MANAGEMENT ALTER KEYSTORE PASSWORD IDENTIFIED BY ? set ? WITH BACKUP",
+        ),
+        (
+            "oracle",
+            "ADMINISTER KEY MANAGEMENT ALTER KEYSTORE PASSWORD IDENTIFIED BY \"secret\" SET \"secret 2\"",
+            "ADMINISTER KEY MANAGEMENT ALTER KEYSTORE PASSWORD IDENTIFIED BY ? SET ?",
+        ),
+        (
+            "oracle",
+            "ADMINISTER KEY MANAGEMENT EXPORT KEYS WITH SECRET \"secret\" TO '/a' IDENTIFIED BY secret2",
+            "ADMINISTER KEY MANAGEMENT EXPORT KEYS WITH SECRET ? TO ? IDENTIFIED BY ?",
+        ),
+        (
+            "teradata",
+            "CREATE USER a AS PERM = 1e6, PASSWORD = s3cret$ SPOOL = 1e6",
+            "CREATE USER a AS PERM = ?, PASSWORD = ? SPOOL = ?",
+        ),
+        (
+            "teradata",
+            "modify user a as password=secret",
+            "modify user a as password=?",
+        ),
+        (
+            "sap.hana",
+            "CREATE USER a PASSWORD Secret1 NO FORCE_FIRST_PASSWORD_CHANGE",
+            "CREATE USER a PASSWORD ? NO FORCE_FIRST_PASSWORD_CHANGE",
+        ),
+        (
+            "hsqldb",
+            "SELECT a FROM t; CREATE OR REPLACE USER a PASSWORD \"secret 1\"",
+            "SELECT a FROM t; CREATE OR REPLACE USER a PASSWORD ?",
+        ),
+        (
             "mysql",
             "CREATE USER a IDENTIFIED BY 'secret', b IDENTIFIED BY 'secret'",
             "CREATE USER a IDENTIFIED BY ?, b IDENTIFIED BY ?",
@@ -302,6 +337,21 @@ fn no_text_gets_out_by_the_rules_of_another_system() {
         ),
     ];
     assert_texts(&table);
+}
+
+#[test]
+fn a_column_named_password_hides_nothing() {
+    let table = [
+        "SELECT password FROM users WHERE password = hash",
+        "SELECT password hidden FROM users",
+        "UPDATE users SET password = hash WHERE id = $1",
+        "CREATE TABLE user (password text)",
+        "ALTER TABLE users ADD password text",
+        "ALTER USER a RENAME TO b; SELECT password hidden FROM users",
+    ];
+    for (statement, found) in table.iter().zip(shown(&table)) {
+        assert_eq!(found.1, *statement);
+    }
 }
 
 #[test]
