@@ -108,20 +108,38 @@ const ENCODINGS: u8 = 3;
 /// Returns the query with the values of credentials replaced by `REDACTED`; keys and all else stay.
 pub(super) fn redacted(query: &str) -> String {
     let mut text = String::with_capacity(query.len());
+    let (mut start, mut in_user) = (0, false);
     // as an array a character is looked for one by one, which costs less where queries are short
     for (at, pair) in query.split(['&']).enumerate() {
+        let rest = query.get(start..).unwrap_or_default();
+        start += pair.len() + 1;
+        if in_user {
+            in_user = !pair.contains('@');
+            continue;
+        }
         if at > 0 {
             text.push('&');
         }
-        match pair.split_once(['=']) {
-            // the query may be a URL as a whole
-            Some((key, _)) if holds_credential(key, ENCODINGS) => text.push_str(REDACTED),
-            Some((key, value)) if is_credential(key) || holds_credential(value, ENCODINGS) => {
+        let (key, value) = match pair.split_once(['=']) {
+            Some((key, value)) => (key, Some(value)),
+            None => (pair, None),
+        };
+        let is_cut = |part, before: &str, is_whole| {
+            is_cut(part, rest.get(before.len()..).unwrap_or_default(), is_whole)
+        };
+        // the query may be a URL as a whole
+        let is_key_cut = is_cut(key, key, true);
+        let is_value_cut = value.is_some_and(|value| is_cut(value, pair, false));
+        in_user = is_value_cut || is_key_cut && !pair.contains('@');
+        match value {
+            _ if is_key_cut || holds_credential(key, ENCODINGS) => text.push_str(REDACTED),
+            Some(value)
+                if is_value_cut || is_credential(key) || holds_credential(value, ENCODINGS) =>
+            {
                 text.push_str(key);
                 text.push('=');
                 text.push_str(REDACTED);
             }
-            None if holds_credential(pair, ENCODINGS) => text.push_str(REDACTED),
             _ => text.push_str(pair),
         }
     }
@@ -171,6 +189,32 @@ fn holds_credential(value: &str, encodings: u8) -> bool {
         || (encodings > 1 && decoded.contains('%') && holds_credential(&decoded, encodings - 1))
 }
 
+/// Reports whether the user of the last URL of this text goes on behind it, up to an `@`: `&` and `=` may be part of a user. `is_whole` if
+/// what follows is part of the URL by its position, too.
+fn is_cut(text: &str, after: &str, is_whole: bool) -> bool {
+    let Some((scheme, rest)) = text.rsplit_once("://") else {
+        return false;
+    };
+    if rest.contains('@') || !after.contains('@') {
+        return false;
+    }
+    let authority = authority(rest);
+    let goes_on = is_whole && authority == rest && self::authority(after).contains('@');
+    has_password(authority) || goes_on && (is_web(scheme) || authority.contains(':'))
+}
+
+/// Returns the text up to the first character that ends an authority.
+fn authority(text: &str) -> &str {
+    text.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+/// Reports whether a password stands where the port would: it may hold a character that ends an authority, which has no `@` then.
+fn has_password(authority: &str) -> bool {
+    let port = authority.split_once(':').map(|(_, port)| port);
+    port.is_some_and(|port| !port.bytes().all(|byte| byte.is_ascii_digit()))
+        && !is_bracketed(authority)
+}
+
 /// Reports whether a URL has a password, or a web address a user, which may be a token.
 fn has_user(text: &str) -> bool {
     let Some(last_at) = text.rfind('@') else {
@@ -178,14 +222,10 @@ fn has_user(text: &str) -> bool {
     };
     text.match_indices("://").any(|(scheme_end, mark)| {
         let (scheme, rest) = (&text[..scheme_end], &text[scheme_end + mark.len()..]);
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let authority = authority(rest);
         match authority.rsplit_once('@') {
             Some((user, _)) => user.contains(':') || (is_web(scheme) && !user.is_empty()),
-            // a password may hold a character that ends an authority; a port is digits only
-            None if is_bracketed(authority) => false,
-            None => authority.split_once(':').is_some_and(|(_, port)| {
-                !port.bytes().all(|byte| byte.is_ascii_digit()) && scheme_end < last_at
-            }),
+            None => scheme_end < last_at && has_password(authority),
         }
     })
 }
