@@ -113,6 +113,7 @@ struct StoredTrace {
 struct StoredSpan {
     id: SpanId,
     parent: SpanId,
+    is_root: bool,
     name: Cow<'static, str>,
     start: SystemTime,
     duration: Duration,
@@ -305,11 +306,10 @@ impl StoredTrace {
     }
 
     /// Makes room for a root, for a span that others hang from, and for one that failed: the last of those that nothing hangs from
-    /// goes, and of those that failed only for what they hang from.
+    /// goes, and of those that failed only for what they hang from. A root, which has the route, goes for other roots only.
     fn make_room(&mut self, data: &SpanData) -> Option<StoredSpan> {
         let id = data.span_context.span_id();
-        let is_root = data.parent_span_id == SpanId::INVALID || data.parent_span_is_remote;
-        let holds = is_root || self.spans.iter().any(|span| span.parent == id);
+        let holds = is_root(data) || self.spans.iter().any(|span| span.parent == id);
         if !holds && !failed(data) {
             return None;
         }
@@ -317,10 +317,12 @@ impl StoredTrace {
             let mut others = self.spans.iter();
             span.id != data.parent_span_id && others.all(|other| other.parent != span.id)
         };
-        let works = |span: &StoredSpan| !span.error && is_leaf(span);
+        let has_others = self.spans.iter().any(|span| !span.is_root && is_leaf(span));
+        let may_go = |span: &StoredSpan| is_leaf(span) && !(span.is_root && has_others);
+        let works = |span: &StoredSpan| !span.error && may_go(span);
         let mut last = self.spans.iter().rposition(works);
         if last.is_none() && holds {
-            last = self.spans.iter().rposition(is_leaf);
+            last = self.spans.iter().rposition(may_go);
         }
         last.map(|at| self.spans.remove(at))
     }
@@ -343,6 +345,7 @@ impl StoredSpan {
         Self {
             id: data.span_context.span_id(),
             parent: data.parent_span_id,
+            is_root: is_root(data),
             name: data.name.clone(),
             start: data.start_time,
             duration: took(data),
@@ -371,6 +374,11 @@ impl StoredSpan {
             attributes: attributes.map(text).collect(),
         }
     }
+}
+
+/// Reports whether this is the first span of its trace here.
+fn is_root(data: &SpanData) -> bool {
+    data.parent_span_id == SpanId::INVALID || data.parent_span_is_remote
 }
 
 pub(crate) fn failed(data: &SpanData) -> bool {

@@ -138,6 +138,30 @@ fn if_all_spans_failed_the_root_is_shown_all_the_same() {
 }
 
 #[test]
+fn the_root_stays_though_nothing_hangs_from_it_and_very_many_others_failed() {
+    let (_collector, tracer) = traced();
+    let request = span!(tracer: tracer, "request", http.route = "/jobs");
+    let entered = request.enter();
+    let job = span!(tracer: tracer, "job");
+    drop(entered);
+    drop(request);
+    job.in_scope(|_| {
+        for _ in 0..100 {
+            span!(tracer: tracer, "query").set_error("timeout");
+        }
+        tracer.flush();
+        let trace = &tracer.recent().errors[0];
+        assert_eq!((trace.spans.len(), trace.spans_left_out), (64, 101 - 64));
+        assert_eq!(trace.spans[0].name, "request", "while the job goes on");
+    });
+    tracer.flush();
+    let trace = &tracer.recent().errors[0];
+    let names: Vec<_> = trace.spans.iter().take(3).map(|span| &*span.name).collect();
+    assert_eq!(names, ["request", "job", "query"]);
+    assert_eq!(trace.spans_left_out, 102 - 64);
+}
+
+#[test]
 fn what_is_kept_is_bounded_however_much_a_span_carries() {
     let (_collector, tracer) = traced();
     for _ in 0..60 {
