@@ -118,7 +118,7 @@ pub struct SignalStats {
     pub export_failures: u64,
     /// Cause of the last failure.
     pub last_failure: Option<String>,
-    /// True if the last export worked, and before the first one.
+    /// True if the last export that was sent worked, and before the first one.
     pub exporter_up: bool,
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Delivery {
     ledger: Arc<Ledger>,
     closing: Arc<Closing>,
     is_rejecting: bool,
-    /// Set from an export that the source filled nothing for until one is accepted.
+    /// Set from an export that the source filled nothing for until it fills one again.
     #[cfg(feature = "otlp-metrics")]
     is_source_failing: bool,
     /// Message that came with the last success.
@@ -96,7 +96,13 @@ impl Delivery {
             let signal = self.signal;
             tracing::warn!(target: "ops_trace", signal, cause, "otlp_source_failing");
         }
-        self.ledger.record(0, Outcome::Failed { cause });
+        self.ledger.record(0, Outcome::NoSource { cause });
+    }
+
+    /// Ends the row of exports that the source filled nothing for.
+    #[cfg(feature = "otlp-metrics")]
+    pub(crate) fn filled(&mut self) {
+        self.is_source_failing = false;
     }
 
     /// Returns the rest of the budget of a shutdown; `None` before it began.
@@ -121,10 +127,6 @@ impl Delivery {
     fn accepted(&mut self, items: u64, reply: Reply) {
         let (signal, endpoint, rejected) = (self.signal, &*self.url, reply.rejected.min(items));
         self.ledger.record(items, Outcome::Accepted { rejected });
-        #[cfg(feature = "otlp-metrics")]
-        {
-            self.is_source_failing = false;
-        }
         if let Some(Change::Closed { outage }) = self.breaker.succeeded(Instant::now()) {
             let outage_ms = u64::try_from(outage.as_millis()).unwrap_or(u64::MAX);
             let dropped = self.ledger.stats().dropped();

@@ -126,6 +126,7 @@ impl Metrics {
                 self.delivery.fail(cause);
             }
             Filled::Metrics(metrics) => {
+                self.delivery.filled();
                 for request in requests(metrics) {
                     self.send(request);
                 }
@@ -179,9 +180,12 @@ impl Source for Metrics {
         if budget.is_zero() {
             return;
         }
-        // the other half is for sending, and for the other signals
+        // most of it is for the last call, and for sending
         self.finish_until(Instant::now() + budget / 4);
-        self.hanging.extend(self.filling.take());
+        if self.filling.is_some() {
+            // the next one would take as long
+            return self.fail_late();
+        }
         // sending what was filled before may have taken long
         let budget = self.delivery.remaining_budget().unwrap_or_default();
         if budget.is_zero() {

@@ -50,19 +50,20 @@ impl Signals {
             ledgers.push((name, Arc::clone(&ledger)));
             Delivery::new(name, otlp, config.probe_after, ledger, Arc::clone(closing))
         };
-        #[cfg(feature = "otlp-metrics")]
-        if let Some(settings) = &config.signals.metrics {
-            let delivery = delivery("metrics", &settings.otlp, Arc::default());
-            let pushed = metrics::Metrics::new(settings, resource.clone(), delivery);
-            sources.push(Box::new(pushed));
-        }
+        // the last lines wait for no source of metrics
         #[cfg(feature = "otlp-logs")]
         let lines = config.signals.logs.as_ref().map(|settings| {
             let delivery = delivery("logs", &settings.otlp, settings.lines.ledger());
-            let pushed = logs::Logs::new(settings, resource, delivery);
+            let pushed = logs::Logs::new(settings, resource.clone(), delivery);
             sources.push(Box::new(pushed));
             settings.lines.clone()
         });
+        #[cfg(feature = "otlp-metrics")]
+        if let Some(settings) = &config.signals.metrics {
+            let delivery = delivery("metrics", &settings.otlp, Arc::default());
+            let pushed = metrics::Metrics::new(settings, resource, delivery);
+            sources.push(Box::new(pushed));
+        }
         let worker = match sources.is_empty() {
             true => None,
             false => Some(

@@ -17,8 +17,17 @@ struct Entries {
 /// Fate of items that waited.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    Accepted { rejected: u64 },
-    Failed { cause: String },
+    Accepted {
+        rejected: u64,
+    },
+    Failed {
+        cause: String,
+    },
+    /// There were none, since the source failed: the exporter is as up as it was.
+    #[cfg(feature = "otlp-metrics")]
+    NoSource {
+        cause: String,
+    },
     CircuitOpen,
     Shutdown,
 }
@@ -63,6 +72,11 @@ impl Ledger {
                 stats.export_failures += 1;
                 stats.last_failure = Some(cause);
                 entries.down = true;
+            }
+            #[cfg(feature = "otlp-metrics")]
+            Outcome::NoSource { cause } => {
+                stats.export_failures += 1;
+                stats.last_failure = Some(cause);
             }
             Outcome::CircuitOpen => stats.dropped_circuit_open += items,
             Outcome::Shutdown => stats.dropped_shutdown += items,

@@ -1,7 +1,7 @@
 //! Metrics over OTLP: what arrives, and what a source costs that is slow, hangs or panics.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use ops_trace::testing::{Answer, Collector, ReceivedPoint};
@@ -11,8 +11,10 @@ use crate::SOON;
 use crate::lines::lines_about;
 use crate::signals::{balanced, config, write};
 
-/// Longer than an interval of 500 ms, and than the second that a source has at least.
-const SLOW: Duration = Duration::from_millis(1300);
+/// Interval of a source that is not to be late: it has four times as long.
+const INTERVAL_MS: &str = "2500";
+/// Longer than the interval.
+const SLOW: Duration = Duration::from_secs(3);
 
 /// A counter, a gauge and a histogram whose values grow with each push.
 fn fill(pushes: &AtomicU64, batch: &mut MetricsBatch) {
@@ -38,8 +40,7 @@ fn with_metrics(collector: &Collector, temporality: &str) -> (Arc<AtomicU64>, Tr
         &collector.endpoint(),
         &[
             ("OTEL_METRICS_EXPORTER", "otlp"),
-            // the source has four times as long, and 1 s at least
-            ("OTEL_METRIC_EXPORT_INTERVAL", "500"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MS),
             (
                 "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
                 temporality,
@@ -47,6 +48,7 @@ fn with_metrics(collector: &Collector, temporality: &str) -> (Arc<AtomicU64>, Tr
         ],
     );
     let config = config.probe_after(Duration::from_millis(100));
+    let config = config.export_timeout(SOON);
     let config = config.metrics_source(move |batch| fill(&for_source, batch));
     (pushes, Tracer::new(config).unwrap())
 }
@@ -164,7 +166,7 @@ fn a_source_that_panics_costs_its_export_only() {
     let collector = Collector::start().unwrap();
     let config = config(
         &collector.endpoint(),
-        &[("OTEL_METRIC_EXPORT_INTERVAL", "100")],
+        &[("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MS)],
     );
     let calls = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&calls);
@@ -188,8 +190,8 @@ fn a_source_that_hangs_keeps_no_line_and_no_end_from_being_sent() {
         ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
     ];
     let (lines, calls) = (LogLines::new(), Arc::new(AtomicU64::new(0)));
-    let (release, released) = std::sync::mpsc::channel::<()>();
-    let (released, counted) = (std::sync::Mutex::new(released), Arc::clone(&calls));
+    let (release, released) = mpsc::channel::<()>();
+    let (released, counted) = (Mutex::new(released), Arc::clone(&calls));
     let config = config(&collector.endpoint(), &variables).log_lines(&lines);
     let config = config.export_metrics(true).metrics_source(move |batch| {
         if counted.fetch_add(1, Relaxed) == 0 {
@@ -221,15 +223,79 @@ fn a_source_that_hangs_keeps_no_line_and_no_end_from_being_sent() {
     drop(release);
 }
 
+/// A source whose calls hang until this is dropped, and their number.
+fn hanging() -> (
+    mpsc::Sender<()>,
+    Arc<AtomicU64>,
+    impl Fn(&mut MetricsBatch) + Send + Sync,
+) {
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let calls = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&calls);
+    let source = move |_: &mut MetricsBatch| {
+        counted.fetch_add(1, Relaxed);
+        let _ = released.lock().unwrap().recv();
+    };
+    (release, calls, source)
+}
+
+fn wait_for_a_call(calls: &AtomicU64) {
+    let started = Instant::now();
+    while calls.load(Relaxed) == 0 {
+        assert!(started.elapsed() < SOON);
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_last_lines_wait_for_no_source_that_hangs() {
+    let collector = Collector::start().unwrap();
+    let variables = [
+        ("OTEL_LOGS_EXPORTER", "otlp"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+    ];
+    let (lines, (release, calls, source)) = (LogLines::new(), hanging());
+    let config = config(&collector.endpoint(), &variables).log_lines(&lines);
+    let config = config.export_delay(10 * SOON).export_timeout(SOON);
+    let config = config.export_metrics(true).metrics_source(source);
+    let tracer = Tracer::new(config).unwrap();
+    wait_for_a_call(&calls);
+    write(lines, r#"{"event":"last"}"#);
+    std::thread::scope(|scope| {
+        // the source has a quarter of it
+        scope.spawn(|| tracer.shutdown_blocking(16 * SOON));
+        assert!(collector.wait_for_logs(1, SOON));
+        drop(release);
+    });
+}
+
+#[test]
+fn a_shutdown_calls_no_source_that_hangs() {
+    let collector = Collector::start().unwrap();
+    let variables = [("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MS)];
+    let (release, calls, source) = hanging();
+    let config = config(&collector.endpoint(), &variables);
+    let config = config.export_metrics(true).metrics_source(source);
+    let tracer = Tracer::new(config).unwrap();
+    wait_for_a_call(&calls);
+    let handle = tracer.handle();
+    tracer.shutdown_blocking(Duration::from_secs(2));
+    let stats = handle.metric_stats().unwrap();
+    assert_eq!(calls.load(Relaxed), 1, "{stats:?}");
+    assert!(stats.last_failure.unwrap().contains("has not returned"));
+    drop(release);
+}
+
 #[test]
 fn a_source_that_is_slower_than_the_interval_is_exported_when_it_returns() {
     let collector = Collector::start().unwrap();
     let config = config(
         &collector.endpoint(),
-        &[("OTEL_METRIC_EXPORT_INTERVAL", "1000")],
+        &[("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MS)],
     );
-    let (release, released) = std::sync::mpsc::channel::<()>();
-    let released = std::sync::Mutex::new(released);
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
     let config = config.export_metrics(true).metrics_source(move |batch| {
         let _ = released.lock().unwrap().recv_timeout(SLOW);
         batch.gauge(Metric::new("up", "", ""), &[], 1.0);
@@ -267,8 +333,8 @@ fn last_metrics_after_some_that_took_long() -> (Vec<f64>, Option<String>) {
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10000"),
     ];
     let (lines, calls) = (LogLines::new(), Arc::new(AtomicU64::new(0)));
-    let (release, released) = std::sync::mpsc::channel::<()>();
-    let (released, counted) = (std::sync::Mutex::new(released), Arc::clone(&calls));
+    let (release, released) = mpsc::channel::<()>();
+    let (released, counted) = (Mutex::new(released), Arc::clone(&calls));
     let config = Config::new("x").environment(variables).log_lines(&lines);
     let config = config.export_metrics(true).metrics_source(move |batch| {
         let call = counted.fetch_add(1, Relaxed) + 1;
@@ -307,7 +373,7 @@ fn a_source_that_fails_again_and_again_is_no_outage_of_the_collector() {
     let collector = Collector::start().unwrap();
     let config = config(
         &collector.endpoint(),
-        &[("OTEL_METRIC_EXPORT_INTERVAL", "500")],
+        &[("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MS)],
     );
     let config = config.probe_after(Duration::from_secs(60));
     let calls = AtomicU64::new(0);
@@ -319,6 +385,7 @@ fn a_source_that_fails_again_and_again_is_no_outage_of_the_collector() {
     let started = Instant::now();
     let stats = loop {
         let stats = tracer.metric_stats().unwrap();
+        assert!(stats.exporter_up, "{stats:?}");
         if stats.exported > 0 {
             break stats;
         }
@@ -330,7 +397,6 @@ fn a_source_that_fails_again_and_again_is_no_outage_of_the_collector() {
         (4, 0),
         "{stats:?}"
     );
-    assert!(stats.exporter_up, "{stats:?}");
     let told = lines_about(&collector.endpoint());
     let is_told = |event: &str| told.iter().any(|line| line.contains(event));
     assert!(!is_told("otlp_export_failing"), "{told:#?}");
