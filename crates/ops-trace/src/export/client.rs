@@ -3,8 +3,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use parking_lot::Mutex;
+use ureq::Body;
 
 use crate::config::otlp::Otlp;
 use crate::config::tls;
@@ -17,6 +18,8 @@ use crate::limits::cut;
 use crate::stats::FailureKind;
 
 const MAX_RESPONSE_BYTES: u64 = 4 * 1024 * 1024;
+/// Maximum time between the head of an answer and the end of its body, which a collector sends together.
+const BODY_WAIT: Duration = Duration::from_secs(2);
 /// Maximum bytes of a collector's header in a log line.
 const MAX_HEADER_BYTES: usize = 100;
 const RETRIES: u32 = 3;
@@ -39,6 +42,10 @@ pub(crate) struct Client {
 struct Failure {
     kind: FailureKind,
     detail: String,
+    /// Goes behind the detail, and the reason that the collector gives.
+    hint: &'static str,
+    /// Answer with the reason. It is read once no attempt follows, which it would hold back.
+    refusal: Option<Response<Body>>,
     status: Option<u16>,
     retry: Retry,
     /// The collector said that it has the batch, and nothing more that could be read.
@@ -107,10 +114,15 @@ impl Client {
     }
 
     fn give_up(&self, failure: Failure) -> String {
-        let error = failure.detail.clone();
+        let reason = failure.refusal.and_then(|refusal| {
+            let (parts, mut body) = refusal.into_parts();
+            (self.reasons).read(parts.status, &parts.headers, body.as_reader())
+        });
+        let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+        let cause = format!("{}{reason}{}", failure.detail, failure.hint);
         self.reply.lock().failure = Some(FailedExport {
             kind: failure.kind,
-            cause: failure.detail,
+            cause: cause.clone(),
             status: failure.status,
             is_taken: failure.is_taken,
             retry_after: match failure.retry {
@@ -118,7 +130,7 @@ impl Client {
                 Retry::Never | Retry::Soon => None,
             },
         });
-        error
+        cause
     }
 
     fn attempt(&self, request: Request<&[u8]>, deadline: Instant) -> Result<(), Failure> {
@@ -129,17 +141,17 @@ impl Client {
             .agent
             .configure_request(request)
             .timeout_global(Some(timeout))
+            .timeout_recv_body(Some(BODY_WAIT))
             .build();
         let answer = self.agent.run(request);
         let answer = answer.map_err(|error| self.network(&error, timeout))?;
-        let (parts, mut body) = answer.into_parts();
-        if !parts.status.is_success() {
-            let reason = (self.reasons).read(parts.status, &parts.headers, body.as_reader());
-            return Err(refusal(parts.status, &parts.headers, reason));
+        if !answer.status().is_success() {
+            return Err(refused(answer));
         }
         // from here on the collector has the spans: sent again, they would be there twice
+        let (parts, mut body) = answer.into_parts();
         let body = body.with_config().limit(MAX_RESPONSE_BYTES).read_to_vec();
-        let body = body.map_err(|error| self.unread(&error, timeout))?;
+        let body = body.map_err(|error| self.unread(&error, timeout.min(BODY_WAIT)))?;
         self.read(parts.status, &parts.headers, &body)
     }
 
@@ -217,6 +229,8 @@ impl Client {
         Failure {
             kind,
             detail,
+            hint: "",
+            refusal: None,
             status: None,
             retry,
             is_taken: false,
@@ -228,6 +242,8 @@ fn not_otlp(answer: String) -> Failure {
     Failure {
         kind: FailureKind::Other,
         detail: format!("the answer is not OTLP ({answer}): is the endpoint a collector's?"),
+        hint: "",
+        refusal: None,
         status: None,
         retry: Retry::Never,
         is_taken: false,
@@ -235,28 +251,30 @@ fn not_otlp(answer: String) -> Failure {
 }
 
 /// Which of these are worth a retry is the OTLP specification's, "Failures".
-fn refusal(status: StatusCode, headers: &HeaderMap, reason: Option<String>) -> Failure {
-    let hint = match status.as_u16() {
+fn refused(answer: Response<Body>) -> Failure {
+    let status = answer.status().as_u16();
+    let hint = match status {
         401 | 403 => ": are the credentials in OTEL_EXPORTER_OTLP_HEADERS right?",
         404 | 405 => ": is the path of the endpoint right?",
         300..=399 => ": redirects are not followed",
         _ => "",
     };
-    let kind = match status.as_u16() {
+    let kind = match status {
         400..=499 => FailureKind::Http4xx,
         500..=599 => FailureKind::Http5xx,
         _ => FailureKind::Other,
     };
-    let retry = match (status.as_u16(), retry_after(headers)) {
+    let retry = match (status, retry_after(answer.headers())) {
         (429 | 502 | 503 | 504, Some(asked)) => Retry::After(asked),
         (429 | 502 | 503 | 504, None) => Retry::Soon,
         _ => Retry::Never,
     };
-    let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
     Failure {
         kind,
-        detail: format!("http status {}{reason}{hint}", status.as_u16()),
-        status: Some(status.as_u16()),
+        detail: format!("http status {status}"),
+        hint,
+        refusal: Some(answer),
+        status: Some(status),
         retry,
         is_taken: false,
     }

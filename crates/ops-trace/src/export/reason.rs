@@ -51,7 +51,7 @@ impl Reasons {
     /// Returns the message of an answer, on one line; `None` if there is none that a person can read.
     ///
     /// A message of 401 or 403 is about credentials, and may show a part of one. A body of unknown length may have no end before the
-    /// connection has: it would hold back the next attempt.
+    /// connection has: it would hold back the next batch.
     pub(crate) fn read(
         &self,
         status: StatusCode,

@@ -359,16 +359,42 @@ fn without_end(head: &'static str) -> (String, Arc<AtomicUsize>) {
 }
 
 #[test]
-fn a_refusal_without_a_length_is_tried_again_though_its_body_has_no_end() {
-    for head in [
-        "HTTP/1.1 503 test\r\ncontent-type: text/plain\r\n\r\noverloaded",
-        "HTTP/1.1 503 test\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n",
+fn a_refusal_is_tried_again_though_its_body_has_no_end() {
+    for (head, cause) in [
+        (
+            "HTTP/1.1 503 test\r\ncontent-type: text/plain\r\n\r\noverloaded",
+            "http status 503",
+        ),
+        (
+            "HTTP/1.1 503 test\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n",
+            "http status 503",
+        ),
+        // with a length, and less than that
+        (
+            "HTTP/1.1 503 test\r\ncontent-type: text/plain\r\ncontent-length: 100\r\n\r\noverloaded",
+            "http status 503 (overloaded)",
+        ),
     ] {
         let (endpoint, requests) = without_end(head);
         let tracer = patient(&endpoint);
         one_batch(&tracer);
         assert_eq!(requests.load(Relaxed), 4, "three retries");
         let failure = tracer.export_health().last_failure.unwrap();
-        assert_eq!(failure, "http status 503");
+        assert_eq!(failure, cause);
+    }
+}
+
+#[test]
+fn an_answer_whose_body_has_no_end_ends_without_a_timeout() {
+    for head in [
+        "HTTP/1.1 400 test\r\ncontent-type: text/plain\r\ncontent-length: 100\r\n\r\nbroken",
+        "HTTP/1.1 200 test\r\ncontent-type: application/x-protobuf\r\ncontent-length: 100\r\n\r\n",
+    ] {
+        let (endpoint, requests) = without_end(head);
+        let config = config(&endpoint).environment([("OTEL_EXPORTER_OTLP_TIMEOUT", "0")]);
+        let tracer = Tracer::new(config).unwrap();
+        one_batch(&tracer);
+        assert_eq!(requests.load(Relaxed), 1);
+        assert_eq!(tracer.stats().export_failures, 1);
     }
 }
