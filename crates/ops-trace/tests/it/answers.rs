@@ -110,7 +110,8 @@ fn a_retry_after_that_is_over_opens_no_breaker_and_closes_none() {
         let collector = Collector::start().unwrap();
         collector.answer(raw(503, header, ""));
         let config = config(&collector.endpoint()).export_timeout(Duration::from_millis(50));
-        let tracer = Tracer::new(config).unwrap();
+        // no probe comes between
+        let tracer = Tracer::new(config.probe_after(2 * SOON)).unwrap();
         for _ in 0..5 {
             one_batch(&tracer);
         }
@@ -276,7 +277,7 @@ fn the_cause_of_a_refusal_has_the_collectors_message() {
     ] {
         let collector = Collector::start().unwrap();
         collector.answer(answer);
-        let config = config(&collector.endpoint());
+        let config = config(&collector.endpoint()).export_timeout(SOON);
         let config =
             config.environment([("OTEL_EXPORTER_OTLP_HEADERS", "api-key=Key%20k3y-of-tests")]);
         let tracer = Tracer::new(config).unwrap();
@@ -287,7 +288,7 @@ fn the_cause_of_a_refusal_has_the_collectors_message() {
     }
     let collector = Collector::start().unwrap();
     collector.answer(raw(400, text, &long));
-    let tracer = Tracer::new(config(&collector.endpoint())).unwrap();
+    let tracer = patient(&collector.endpoint());
     one_batch(&tracer);
     let failure = tracer.export_health().last_failure.unwrap();
     assert!(
@@ -325,7 +326,7 @@ fn the_cause_of_a_refusal_has_no_part_of_a_credential() {
     ] {
         let collector = Collector::start().unwrap();
         collector.answer(raw(400, "content-type: text/plain\r\n", echoed));
-        let config = config(&collector.endpoint());
+        let config = config(&collector.endpoint()).export_timeout(SOON);
         let config = config.environment([("OTEL_EXPORTER_OTLP_HEADERS", headers)]);
         let tracer = Tracer::new(config).unwrap();
         one_batch(&tracer);

@@ -76,7 +76,9 @@ fn fails(answer: Option<Answer>, kind: Kind, cause: &str) {
     let slow = matches!(answer, Some(Answer::Hang | Answer::AcceptAfter(_)));
     // less than the pause that one of them asks for
     let timeout = Duration::from_millis(if slow { 60 } else { 20_000 });
-    let tracer = Tracer::new(config(&endpoint).export_timeout(timeout)).unwrap();
+    let config = config(&endpoint).export_timeout(timeout);
+    // no probe comes between
+    let tracer = Tracer::new(config.probe_after(2 * SOON)).unwrap();
     for _ in 0..8 {
         batch(&tracer);
     }

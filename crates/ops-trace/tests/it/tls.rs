@@ -206,7 +206,7 @@ fn a_certificate_that_is_not_trusted_is_not_tried_again() {
 
 /// Cause of the failure of one batch.
 fn failure(url: &str, variables: &[(&str, &str)]) -> String {
-    let config = Config::new("tls").endpoint(url);
+    let config = Config::new("tls").endpoint(url).export_timeout(SOON);
     let tracer = Tracer::new(config.environment(variables.iter().copied())).unwrap();
     drop(span!(tracer: tracer, "a"));
     flush_all(&tracer);
