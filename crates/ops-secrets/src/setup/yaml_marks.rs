@@ -79,29 +79,55 @@ fn end_value(frames: &mut [Frame]) {
 }
 
 fn is_ambiguous(word: &str) -> bool {
-    let octal = word.len() > 1 && word.starts_with('0');
     let truth = ["no", "yes", "on", "off", "y", "n"];
-    (octal && word.bytes().all(|byte| byte.is_ascii_digit()))
-        || truth.contains(&word.to_ascii_lowercase().as_str())
-        || is_grouped_or_timed(word)
+    truth.contains(&word.to_ascii_lowercase().as_str()) || is_number(word) || is_time(word)
 }
 
-/// Reports whether the word is a number like `1_000` and `1:30:00`, which is 5400, or a day like `2025-01-15`.
-fn is_grouped_or_timed(word: &str) -> bool {
-    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_day = match word.split('-').collect::<Vec<_>>()[..] {
+fn are_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Reports whether the word is a number in a form that YAML 1.1 has and our reader has not: `0123`, `0b101`, `1_000.5`, and
+/// `1:30:00`, which is 5400.
+fn is_number(word: &str) -> bool {
+    let number = word.strip_prefix(['+', '-']).unwrap_or(word);
+    let in_base = |prefix: &str, is_digit: fn(char) -> bool| {
+        let digits = number
+            .strip_prefix(prefix)
+            .map(|digits| digits.replace('_', ""));
+        digits.is_some_and(|digits| !digits.is_empty() && digits.chars().all(is_digit))
+    };
+    if in_base("0b", |digit| matches!(digit, '0' | '1'))
+        || in_base("0x", |digit| digit.is_ascii_hexdigit())
+    {
+        return true;
+    }
+    let plain = number.replace('_', "");
+    let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
+    let fraction = match fraction.split_once(['e', 'E']) {
+        Some((digits, exponent)) if are_digits(exponent.trim_start_matches(['+', '-'])) => digits,
+        _ => fraction,
+    };
+    let mut parts = whole.split(':');
+    let first = parts.next().unwrap_or_default();
+    let is_sixtieth = |part: &str| are_digits(part) && part.parse().is_ok_and(|part: u8| part < 60);
+    let is_octal = number.len() > 1 && number.starts_with('0') && are_digits(number);
+    (is_octal || number.contains(['_', ':']))
+        && number.starts_with(|first: char| first.is_ascii_digit())
+        && are_digits(first)
+        && parts.all(is_sixtieth)
+        && are_digits(fraction)
+}
+
+/// Reports whether the word is a day like `2025-01-15`, or a time of it.
+fn is_time(word: &str) -> bool {
+    let (day, time) = word.split_once(['T', 't', ' ']).unwrap_or((word, "0:"));
+    let is_day = match day.split('-').collect::<Vec<_>>()[..] {
         [year, month, day] => [year, month, day].map(str::len) == [4, 2, 2],
         _ => false,
     };
-    if is_day && is_number(&word.replace('-', "")) {
-        return true;
-    }
-    let number = word.strip_prefix(['+', '-']).unwrap_or(word);
-    let mut parts = number.split(':');
-    let first = parts.next().unwrap_or_default();
-    let is_sixtieth = |part: &str| is_number(part) && part.parse().is_ok_and(|part: u8| part < 60);
-    number.contains(['_', ':'])
-        && first.starts_with(|first: char| first.is_ascii_digit())
-        && is_number(&first.replace('_', ""))
-        && parts.all(is_sixtieth)
+    is_day
+        && are_digits(&day.replace('-', ""))
+        && time.starts_with(|first: char| first.is_ascii_digit())
+        && time.contains(':')
 }
