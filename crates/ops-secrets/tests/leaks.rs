@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use ops_secrets::testing::{ManualClock, MemorySource};
 use ops_secrets::{
-    AwsMode, Config, ErrorKind, SecretError, SecretSource, Secrets, Source, SourceFuture,
-    SourceValue,
+    AwsMode, Config, ErrorKind, FolderSource, SecretError, SecretSource, Secrets, Source,
+    SourceFuture, SourceValue,
 };
 use proptest::prelude::*;
 
@@ -398,11 +398,42 @@ fn a_folder_that_is_named_and_missing_is_logged() {
     let file = folder.path().join("a-file");
     std::fs::write(&file, "").unwrap();
     assert!(named(&file));
-    for (path, problem) in [(missing, "No such file"), (file, "not a folder")] {
+    let stores = folder.path().join("of-a-store");
+    FolderSource::new(&stores);
+    for (path, problem) in [
+        (missing, "No such file"),
+        (file, "not a folder"),
+        (stores, "No such file"),
+    ] {
         let events = events.lock().unwrap();
         let told = format!("folder={} problem=\"{problem}", path.display());
         assert!(events.contains(&told), "{told}");
     }
+}
+
+#[test]
+fn the_usual_folder_is_missed_if_it_is_named() {
+    let usual = std::path::Path::new("/run/secrets");
+    if usual.is_dir() {
+        return;
+    }
+    let events = Arc::clone(&EVENTS);
+    let times = |config: Config| {
+        let line = "folder=/run/secrets ";
+        let count = || events.lock().unwrap().matches(line).count();
+        let before = count();
+        let nothing: [(&str, &str); 0] = [];
+        Secrets::new(config.catalog_text("").environment(nothing)).unwrap();
+        count() - before
+    };
+    assert_eq!(times(Config::default()), 0);
+    assert_eq!(times(Config::default().secrets_folder(usual)), 1);
+    let written = r#"{"secrets_folder": "/run/secrets"}"#;
+    assert_eq!(times(serde_json::from_str(written).unwrap()), 1);
+    assert_eq!(times(serde_json::from_str("{}").unwrap()), 0);
+    let variable = [("OPS_SECRETS_FOLDER", "/run/secrets")];
+    let config = Config::default().environment(variable);
+    assert_eq!(times(config.with_env().unwrap()), 1);
 }
 
 fn cases() -> u32 {

@@ -12,7 +12,7 @@ use crate::cache::clock::Clock;
 use crate::source::Source;
 use crate::source::aws::detection::{AwsMode, is_region};
 use crate::source::env::Environment;
-use crate::source::file::USUAL_FOLDER;
+use crate::source::file::Mounted;
 
 /// The time to live of a remote value when the caller names none.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(300);
@@ -31,7 +31,7 @@ pub struct Config {
     pub(crate) catalog: Option<PathBuf>,
     pub(crate) dotenv: PathBuf,
     pub(crate) expand_dotenv: bool,
-    pub(crate) secrets_folder: Option<PathBuf>,
+    pub(crate) secrets_folder: Mounted,
     pub(crate) aws: AwsMode,
     pub(crate) aws_agent: Option<String>,
     pub(crate) region: Option<String>,
@@ -67,7 +67,7 @@ impl Default for Config {
             catalog: None,
             dotenv: ".env".into(),
             expand_dotenv: true,
-            secrets_folder: Some(USUAL_FOLDER.into()),
+            secrets_folder: Mounted::Usual,
             aws: AwsMode::Auto,
             aws_agent: None,
             region: None,
@@ -126,7 +126,8 @@ impl Config {
         };
         self.catalog = path("OPS_SECRETS_FILE").or(self.catalog);
         self.dotenv = path("OPS_DOTENV").unwrap_or(self.dotenv);
-        self.secrets_folder = path("OPS_SECRETS_FOLDER").or(self.secrets_folder);
+        self.secrets_folder =
+            path("OPS_SECRETS_FOLDER").map_or(self.secrets_folder, Mounted::Named);
         self.region = text("OPS_AWS_REGION").or(self.region);
         Ok(self)
     }
@@ -184,10 +185,11 @@ impl Config {
     }
 
     /// Folder with one file per secret, under its name or its variable; the default is `/run/secrets`, where Docker and
-    /// Podman mount secrets. systemd's `$CREDENTIALS_DIRECTORY` is looked at after it.
+    /// Podman mount secrets. systemd's `$CREDENTIALS_DIRECTORY` is looked at after it. A folder that is named and not there is a
+    /// warning in the log.
     #[must_use]
     pub fn secrets_folder(mut self, path: impl Into<PathBuf>) -> Self {
-        self.secrets_folder = Some(path.into());
+        self.secrets_folder = Mounted::Named(path.into());
         self
     }
 

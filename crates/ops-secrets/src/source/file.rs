@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::caught::caught;
@@ -18,9 +19,27 @@ use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
 /// A larger secret file is refused.
 pub const MAX_SECRET_FILE_BYTES: u64 = 1024 * 1024;
 /// Folder in which Docker and Podman mount secrets.
-pub(crate) const USUAL_FOLDER: &str = "/run/secrets";
+const USUAL_FOLDER: &str = "/run/secrets";
 /// Looks at a file that was there a moment ago: a folder that is swapped may be gone while the path is followed.
 const TRIES: usize = 3;
+
+/// Folder with one file per secret.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "Option<PathBuf>")]
+pub(crate) enum Mounted {
+    /// `/run/secrets`, if it is there.
+    #[default]
+    Usual,
+    /// It is expected to be there, wherever it is.
+    Named(PathBuf),
+    Nowhere,
+}
+
+impl From<Option<PathBuf>> for Mounted {
+    fn from(named: Option<PathBuf>) -> Self {
+        named.map_or(Self::Nowhere, Self::Named)
+    }
+}
 
 /// The files that may hold secrets.
 pub(crate) struct SecretFiles {
@@ -28,6 +47,8 @@ pub(crate) struct SecretFiles {
     /// Directory that paths of variables are relative to: the one in which the resolver was made.
     start: PathBuf,
     folders: Vec<PathBuf>,
+    /// Those of them that somebody named.
+    named: Vec<PathBuf>,
     /// The one of them that systemd makes.
     credentials: Option<PathBuf>,
     loaded: Mutex<HashMap<PathBuf, (Stamp, Loaded)>>,
@@ -52,12 +73,18 @@ pub(crate) struct Refusal {
 }
 
 impl SecretFiles {
-    pub(crate) fn new(environment: Environment, folder: Option<PathBuf>) -> Self {
+    pub(crate) fn new(environment: Environment, folder: Mounted) -> Self {
         let anchored = |folder: PathBuf| trusted_file::anchored(&folder);
         let credentials = environment.path("CREDENTIALS_DIRECTORY").map(anchored);
-        let folder = folder.map(anchored);
+        let (usual, named) = match folder {
+            Mounted::Usual => (Some(USUAL_FOLDER.into()), None),
+            Mounted::Named(folder) => (None, Some(anchored(folder))),
+            Mounted::Nowhere => (None, None),
+        };
+        let named: Vec<_> = named.into_iter().chain(credentials.clone()).collect();
         Self {
-            folders: folder.into_iter().chain(credentials.clone()).collect(),
+            folders: usual.into_iter().chain(named.clone()).collect(),
+            named,
             credentials,
             start: std::env::current_dir().unwrap_or_default(),
             environment,
@@ -67,8 +94,7 @@ impl SecretFiles {
 
     /// Logs folders that somebody named and that are not there, or cannot be looked into: it may be a slip of the pen. They are looked for at each call.
     pub(crate) fn warn_of_missing_folders(&self) {
-        let is_named = |folder: &&PathBuf| **folder != Path::new(USUAL_FOLDER);
-        for folder in self.folders.iter().filter(is_named) {
+        for folder in &self.named {
             let problem = match fs::metadata(folder) {
                 Ok(found) if found.is_dir() => continue,
                 Ok(_) => "not a folder".to_owned(),
@@ -226,10 +252,13 @@ pub struct FolderSource(SecretFiles);
 
 impl FolderSource {
     /// Reads `<folder>/<path>`, where the path is the catalog's `path` of the secret, or its name. A `/` before it does not lead
-    /// out of the folder, a path that begins with the folder's own is one within it, and one with `..` is an error.
+    /// out of the folder, a path that begins with the folder's own is one within it, and one with `..` is an error. A folder that is
+    /// not there is a warning in the log.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let nothing = Environment::Given(Arc::default());
-        Self(SecretFiles::new(nothing, Some(folder.into())))
+        let files = SecretFiles::new(nothing, Mounted::Named(folder.into()));
+        files.warn_of_missing_folders();
+        Self(files)
     }
 
     fn look_up(&self, name: &str) -> FetchResult {
