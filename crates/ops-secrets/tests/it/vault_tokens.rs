@@ -237,7 +237,8 @@ fn a_login_that_is_refused_after_a_token_was_revoked_is_sent_once_for_all_paths(
     let names = ["one", "two", "three"];
     let catalog = names.map(|name| format!("  {name}: {{}}\n")).concat();
     let source = role(VaultSource::new(server.url.clone()).unwrap());
-    let config = config().catalog_text(format!("secrets:\n{catalog}"));
+    let catalog = format!("secrets:\n{catalog}");
+    let config = config().catalog_text(catalog).deadline(SOON);
     let secrets = Secrets::new(config.source(source)).unwrap();
     let start = Instant::now();
     secrets.warm_up_blocking();
