@@ -20,14 +20,7 @@ pub(super) fn in_lists(text: &str, deny: &DenyList, found: &mut Vec<Range<usize>
     let mut from = 0;
     while from < text.len() {
         let behind = list.read(from, deny, found);
-        let is_mark = matches!(text.as_bytes().get(behind), Some(b';' | b'='));
-        // parameters of paths and addresses are no list
-        let is_path = || last_word(&text[from..behind]).contains('/');
-        from = match is_mark && behind < list.end && !is_path() {
-            // another list may begin behind it, as in `cannot connect; host=db;password=x`
-            true => behind + 1,
-            false => end_of_text(text, behind) + 1,
-        };
+        from = list.next(from, behind);
         if list.end < from && from < text.len() {
             (list.start, list.end, list.may_close) = (from, end_of_text(text, from), true);
         }
@@ -46,9 +39,29 @@ struct List<'a> {
 }
 
 impl List<'_> {
+    /// Returns the place from which on another list may begin, as in `cannot connect; host=db;password=x`; from the first place on to
+    /// the second one there was no more of one.
+    fn next(&self, from: usize, behind: usize) -> usize {
+        if behind >= self.end {
+            return self.end + 1;
+        }
+        let is_mark = self.text[behind..].starts_with([';', '=']);
+        let before = &self.text[from..behind];
+        let is_path = !before.contains([';', '=']) && last_word(before).contains('/');
+        match (is_mark, is_path) {
+            (false, _) => behind,
+            (true, false) => behind + 1,
+            // parameters of paths and addresses are no list
+            (true, true) => {
+                let rest = &self.text[behind..self.end];
+                behind + rest.find(' ').unwrap_or(rest.len()) + 1
+            }
+        }
+    }
+
     /// Returns the place from which on there is none of the list that begins here.
     fn read(&mut self, from: usize, deny: &DenyList, found: &mut Vec<Range<usize>>) -> usize {
-        let (mut at, mut is_first, mut is_whole) = (from, true, false);
+        let (mut at, mut is_first, mut is_whole, mut closing) = (from, true, false, None);
         loop {
             let Some(mark) = self.text[at..self.end].find([';', '=']) else {
                 return self.end;
@@ -70,13 +83,18 @@ impl List<'_> {
                 at = mark + 1;
                 continue;
             }
-            if self.text[mark + 1..].starts_with('=') {
+            let is_apart = is_first || name.contains(' ') || at + before.len() < mark;
+            if is_apart && self.text[mark + 1..].starts_with('=') {
                 // a comparison
                 return mark;
             }
-            let (value, behind) = self.value(mark + 1, is_whole);
+            if is_first {
+                closing = counterpart(&self.text[..at + before.len() - name.len()]);
+                let is_all = from == self.start && before.len() == name.len();
+                is_whole = is_all || closing.is_some();
+            }
+            let (value, behind) = self.value(mark + 1, is_whole, closing);
             let goes_on = self.text[behind..].starts_with(';');
-            is_whole |= is_first && from == self.start && before.len() == name.len();
             if url::is_denied(name, deny) {
                 // a first one alone is no list
                 found.extend(
@@ -102,8 +120,13 @@ impl List<'_> {
     }
 
     /// The place of the value that begins here, and what follows it. The last one of a list that other words stand before ends with a
-    /// word.
-    fn value(&mut self, from: usize, is_whole: bool) -> (Range<usize>, usize) {
+    /// word, and that of a list behind a sign with the counterpart of that.
+    fn value(
+        &mut self,
+        from: usize,
+        is_whole: bool,
+        closing_sign: Option<char>,
+    ) -> (Range<usize>, usize) {
         let text = self.text;
         let start = text.len() - text[from..].trim_start_matches(' ').len();
         let quote = text.len() - text[start..].trim_start_matches('\\').len();
@@ -113,7 +136,7 @@ impl List<'_> {
             Some(b'"') if quote > start || !self.is_quoted() => {
                 let closed = closing_quote(text, inside, quote - start);
                 // one that is not closed was cut
-                Some(closed.unwrap_or(end_of_text(text, inside)) - inside)
+                Some(closed.unwrap_or_else(|from| end_of_text(text, from)) - inside)
             }
             Some(sign @ (b'\'' | b'{')) if self.may_close && inside <= self.end => {
                 let sign = if *sign == b'{' { '}' } else { '\'' };
@@ -134,7 +157,8 @@ impl List<'_> {
         }
         let start = start.min(self.end);
         let rest = &text[start..self.end];
-        let len = rest.find(';').unwrap_or_else(|| match is_whole {
+        let end = rest.find(|c| c == ';' || Some(c) == closing_sign);
+        let len = end.unwrap_or_else(|| match is_whole {
             true => rest.len(),
             false => rest.find(char::is_whitespace).unwrap_or(rest.len()),
         });
@@ -143,20 +167,29 @@ impl List<'_> {
             // of the escape of the quote
             value = value.trim_end_matches('\\');
         }
-        (start..start + value.len(), start + len)
+        // without a `;` there is no other list
+        let behind = end.map_or(self.end, |len| start + len);
+        (start..start + value.len(), behind)
     }
 }
 
-/// The place of the quote that has as many backslashes before it as the one before this place.
-fn closing_quote(text: &str, from: usize, slashes: usize) -> Option<usize> {
-    let mut at = from;
+/// The place of the quote that has as many backslashes before it as the one before this place; two of them stand for one within the
+/// value. If there is none, the place behind the last two.
+fn closing_quote(text: &str, from: usize, slashes: usize) -> Result<usize, usize> {
+    let (mut at, mut within) = (from, from);
     loop {
-        let place = at + text[at..].find('"')?;
+        let place = at + text[at..].find('"').ok_or(within)?;
         let before = &text[at..place];
-        if before.len() - before.trim_end_matches('\\').len() == slashes {
-            return Some(place);
-        }
         at = place + 1;
+        if before.len() - before.trim_end_matches('\\').len() != slashes {
+            continue;
+        }
+        let next = text[at..].trim_start_matches('\\');
+        if text.len() - next.len() != at + slashes || !next.starts_with('"') {
+            return Ok(place);
+        }
+        at += slashes + 1;
+        within = at;
     }
 }
 
@@ -173,7 +206,8 @@ pub(super) fn closing(value: &str, sign: char) -> Option<usize> {
 }
 
 fn last_word(text: &str) -> &str {
-    let is_before = |c: char| c.is_whitespace() || matches!(c, '(' | '[' | '{' | '\'');
+    let is_before =
+        |c: char| c.is_whitespace() || matches!(c, '(' | '[' | '{' | '\'' | '<' | '>' | '`');
     text.rsplit(is_before).next().unwrap_or_default()
 }
 
@@ -184,9 +218,19 @@ fn is_name(text: &str, is_word: bool) -> bool {
     (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(is_sign)
 }
 
-/// The first sign from here on that stands around a text within another one.
+/// The sign that ends a text before which this stands: an angle bracket or a backtick may also be part of a password.
+fn counterpart(before: &str) -> Option<char> {
+    match before.as_bytes().last()? {
+        b'<' => Some('>'),
+        b'>' => Some('<'),
+        b'`' => Some('`'),
+        _ => None,
+    }
+}
+
+/// The first sign from here on that stands around a text within another one, whatever is in it.
 fn end_of_text(text: &str, from: usize) -> usize {
-    let is_end = |c: char| c.is_ascii_control() || matches!(c, '"' | '<' | '>' | '`');
+    let is_end = |c: char| c.is_ascii_control() || c == '"';
     text[from..]
         .find(is_end)
         .map_or(text.len(), |len| from + len)

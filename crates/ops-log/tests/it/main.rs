@@ -12,6 +12,7 @@ mod late_lines;
 mod level;
 mod line;
 mod output;
+mod pairs;
 mod property;
 mod rate_limit;
 mod reader;
