@@ -1,44 +1,59 @@
 //! JSON that is text, such as the body of a request: `{"user":"ada","password":"x"}`.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::escape;
 use crate::redact::REDACTED;
 use crate::redact::deny::DenyList;
 use crate::redact::scrub::{self, token_len};
 
-/// Length of the escape of one sign, in bytes: `\ud83d\ude00`.
-const LONGEST_ESCAPE: usize = 12;
+/// Length of the longest escape of `Debug`, in bytes: `\u{10ffff}`.
+const LONGEST_ESCAPE: usize = 10;
 
-/// Reports whether a text begins as a JSON document does.
+/// Reports whether a text begins as a JSON document does, or has one in quotes.
 #[inline]
-pub(crate) fn is_one(text: &[u8]) -> bool {
-    match text.first() {
-        Some(b'{' | b'[') => true,
-        Some(b' ' | b'\t' | b'\r' | b'\n') => {
-            matches!(text.trim_ascii_start().first(), Some(b'{' | b'['))
+pub(crate) fn has_one(text: &[u8]) -> bool {
+    begins(text) || is_within(text)
+}
+
+/// Reports whether a text in quotes begins as a JSON document does, as in JSON that has one as a string, and in what `Debug` shows.
+pub(crate) fn is_within(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'"', text).any(|quote| begins(&text[quote + 1..]))
+}
+
+/// Reports whether a text begins as a JSON document does, behind white space, which may be escaped.
+#[inline]
+fn begins(mut text: &[u8]) -> bool {
+    loop {
+        text = match text {
+            [b'{' | b'[', ..] => return true,
+            [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] => rest,
+            [b'\\', ..] => {
+                let slashes = text.iter().take_while(|byte| **byte == b'\\').count();
+                match &text[slashes..] {
+                    [b't' | b'r' | b'n', rest @ ..] => rest,
+                    _ => return false,
+                }
+            }
+            _ => return false,
         }
-        _ => false,
     }
 }
 
-/// Reports whether there is such a text among the strings of this JSON: nothing else follows a quote so.
-pub(crate) fn is_within(json: &[u8]) -> bool {
-    let has = |beginning: &[u8]| memchr::memmem::find(json, beginning).is_some();
-    has(b"\"{") || has(b"\"[")
-}
-
-/// The text of a field without registered values, credentials in URLs and, if it is a document or the beginning of one, values under
-/// denied keys; `None` if it has none. Texts in it that are documents are read too.
+/// The text of a field without registered values, credentials in URLs and values under denied keys of JSON documents: of one that it
+/// is, or the beginning of, and of those that stand in it in quotes; `None` if it has none.
 #[cold]
 pub(crate) fn hidden(text: &str, deny: &DenyList) -> Option<String> {
     // one that is registered as a whole is hidden as a whole
     let scrubbed = scrub::text(text, deny);
     let known = scrubbed.as_deref().unwrap_or(text);
-    if !is_one(known.as_bytes()) {
-        return scrubbed;
-    }
-    rewritten(known, Some(deny), deny).or(scrubbed)
+    let rewritten = match known.as_bytes() {
+        text if begins(text) => rewritten(known, Some(deny), deny),
+        text if is_within(text) => rewritten(known, None, deny),
+        _ => None,
+    };
+    rewritten.or(scrubbed)
 }
 
 /// The same for JSON in which values under denied keys are hidden already: only its texts are read.
@@ -54,13 +69,10 @@ fn rewritten(text: &str, keys: Option<&DenyList>, deny: &DenyList) -> Option<Str
         let end = at + token_len(&json[at..]);
         let token = &json[at..end];
         let replaced = match token[0] {
-            b'"' => match value_behind(json, end) {
-                Some(value) => keys
-                    .filter(|deny| is_denied(token, deny))
-                    .and_then(|_| hidden_to(json, value))
-                    .map(|end| (value, end, format!("\"{REDACTED}\""))),
-                None => within(token, end == json.len(), deny).map(|inner| (at, end, inner)),
-            },
+            b'"' => keys
+                .and_then(|deny| denied_value(json, at..end, deny))
+                .map(|value| (value.start, value.end, format!("\"{REDACTED}\"")))
+                .or_else(|| within(token, deny).map(|inner| (at, end, inner))),
             _ => None,
         };
         at = match replaced {
@@ -76,33 +88,84 @@ fn rewritten(text: &str, keys: Option<&DenyList>, deny: &DenyList) -> Option<Str
     (copied > 0).then(|| out + text.get(copied..).unwrap_or_default())
 }
 
-fn is_denied(key: &[u8], deny: &DenyList) -> bool {
-    let key: Result<Cow<'_, str>, _> = serde_json::from_slice(key);
-    key.is_ok_and(|key| deny.has(key.as_bytes()))
+/// The place of the value behind a string that is a denied key.
+fn denied_value(json: &[u8], key: Range<usize>, deny: &DenyList) -> Option<Range<usize>> {
+    let value = value_behind(json, key.end)?;
+    let key: Cow<'_, str> = serde_json::from_slice(&json[key]).ok()?;
+    deny.has(key.as_bytes())
+        .then(|| hidden_to(json, value).map(|end| value..end))?
 }
 
-/// A text that is a document, or the beginning of one that was cut, without what is denied, in its quotes.
-fn within(token: &[u8], may_be_cut: bool, deny: &DenyList) -> Option<String> {
-    if !is_one(&token[1..]) {
+/// A text that has documents, or the beginning of one that was cut, without what is denied, in its quotes.
+fn within(token: &[u8], deny: &DenyList) -> Option<String> {
+    memchr::memchr2(b'{', b'[', token)?;
+    let text = unescaped(token);
+    if !has_one(text.as_bytes()) {
         return None;
     }
-    let text: Cow<'_, str> = match serde_json::from_slice(token) {
-        Ok(text) => text,
-        Err(_) if may_be_cut => Cow::Owned(cut_text(token)?),
-        Err(_) => return None,
-    };
     let mut quoted = b"\"".to_vec();
     escape::json(&hidden(&text, deny)?, &mut quoted);
     quoted.push(b'"');
     String::from_utf8(quoted).ok()
 }
 
-/// The text of a string that was cut, maybe within the escape of a sign.
-fn cut_text(token: &[u8]) -> Option<String> {
-    (0..=LONGEST_ESCAPE).find_map(|missing| {
-        let kept = token.get(..token.len().checked_sub(missing)?)?;
-        serde_json::from_slice(&[kept, b"\""].concat()).ok()
-    })
+/// The text of a string of JSON, or of one that `Debug` wrote, which may be cut. What is no escape stays as it is.
+fn unescaped(token: &[u8]) -> String {
+    let (mut text, mut rest) = (Vec::with_capacity(token.len()), &token[1..]);
+    while let Some(slash) = memchr::memchr(b'\\', rest) {
+        let (plain, escape) = rest.split_at(slash);
+        text.extend_from_slice(plain);
+        let (sign, len) = escaped(escape).unwrap_or(('\\', 1));
+        match escape.get(1) {
+            // maybe of a character of several bytes
+            Some(b'x') => text.push(sign as u8),
+            _ => text.extend_from_slice(sign.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+        rest = &escape[len..];
+    }
+    text.extend_from_slice(rest.strip_suffix(b"\"").unwrap_or(rest));
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The character, or the byte, of the escape that stands here, and its length.
+fn escaped(text: &[u8]) -> Option<(char, usize)> {
+    let number = |digits: &[u8]| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
+    let sign = match text.get(1)? {
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'0' => '\0',
+        sign @ (b'"' | b'\\' | b'/' | b'\'') => char::from(*sign),
+        b'x' => {
+            let byte = u8::try_from(number(text.get(2..4)?)?).ok()?;
+            return Some((char::from(byte), 4));
+        }
+        b'u' if text.get(2) == Some(&b'{') => {
+            let end = text
+                .iter()
+                .take(LONGEST_ESCAPE)
+                .position(|byte| *byte == b'}')?;
+            return Some((char::from_u32(number(&text[3..end])?)?, end + 1));
+        }
+        b'u' => {
+            let first = number(text.get(2..6)?)?;
+            let second = text
+                .get(6..12)
+                .and_then(|text| number(text.strip_prefix(b"\\u")?));
+            return match (first, second) {
+                // a character beyond 16 bits
+                (0xd800..=0xdbff, Some(second @ 0xdc00..=0xdfff)) => {
+                    let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+                    Some((char::from_u32(code)?, 12))
+                }
+                _ => Some((char::from_u32(first)?, 6)),
+            };
+        }
+        _ => return None,
+    };
+    Some((sign, 2))
 }
 
 /// The place of the value behind a key that ends here; `None` if it is none.

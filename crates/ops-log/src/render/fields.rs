@@ -5,7 +5,6 @@ use crate::Value;
 use crate::escape;
 use crate::redact::REDACTED;
 use crate::redact::deny::DenyList;
-use crate::redact::documents;
 use crate::render::key::{MAX_KEY_BYTES, RESERVED, RESERVED_BITS, bit};
 use crate::render::nested::Nested;
 use crate::render::raw::Raw;
@@ -258,13 +257,13 @@ pub(crate) fn value_json(value: &Value, key: &[u8], deny: &DenyList, out: &mut V
         Value::UInt(value) => integer(*value, out),
         Value::Float(value) => float(*value, out),
         Value::Text(value) => {
-            match documents::is_one(value.as_bytes()) {
-                true => scalars::document(value, deny, out),
+            match scalars::has_document(value) {
+                true => scalars::document(value, value.len(), deny, out),
                 false => text(value, out),
             };
         }
         Value::Json(json) => {
-            Nested::write(&Raw::new(json.as_str()), key, deny, out);
+            Nested::write_hidden(&Raw::new(json.as_str()), key, deny, out);
         }
     }
 }

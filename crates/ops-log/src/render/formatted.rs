@@ -5,9 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::escape;
 use crate::redact::deny::DenyList;
-use crate::redact::documents;
 use crate::render::losses::Counters;
 use crate::render::scalars::{self, MAX_VALUE_BYTES};
+
+/// Room for `…[truncated N]`.
+const MAX_MARK_BYTES: usize = 48;
 
 /// In place of a value that panicked.
 pub(crate) const PANICKED: &str = "<panic in fmt>";
@@ -37,29 +39,13 @@ impl fmt::Write for Formatted<'_> {
 }
 
 impl Formatted<'_> {
-    /// The same without values under denied keys, if it is a JSON document.
-    #[inline]
-    pub(crate) fn without_denied(self, deny: &DenyList) -> Self {
-        if documents::is_one(self.text.as_bytes()) {
-            return self.document(deny);
+    /// As a JSON string, without values under denied keys of the JSON documents in it; true where it was cut.
+    pub(crate) fn write(&self, deny: &DenyList, json: &mut Vec<u8>) -> bool {
+        if scalars::has_document(self.text) {
+            return scalars::document(self.text, self.whole, deny, json);
         }
-        self
-    }
-
-    #[cold]
-    fn document(mut self, deny: &DenyList) -> Self {
-        if let Some(hidden) = documents::hidden(self.text, deny) {
-            self.whole = self.whole.saturating_sub(self.text.len()) + hidden.len();
-            *self.text = hidden;
-        }
-        self
-    }
-
-    /// As a JSON string; true where it was cut.
-    pub(crate) fn write(&self, json: &mut Vec<u8>) -> bool {
         if self.whole > MAX_VALUE_BYTES {
-            scalars::cut_text(self.text, self.whole, json);
-            return true;
+            return scalars::cut_text(self.text, self.whole, json);
         }
         scalars::text(self.text, json)
     }
@@ -93,7 +79,8 @@ pub(crate) fn formatted_text(arguments: &fmt::Arguments<'_>, counters: &Counters
     let mut text = String::new();
     let whole = formatted(&mut text, arguments, counters).whole;
     if whole > MAX_VALUE_BYTES {
-        let kept = scalars::kept(&text, whole, MAX_VALUE_BYTES);
+        // with the number it is no longer than other values, and so not cut again
+        let kept = scalars::kept(&text, whole, MAX_VALUE_BYTES - MAX_MARK_BYTES);
         return format!("{kept}…[truncated {}]", whole.saturating_sub(kept.len()));
     }
     text

@@ -3,7 +3,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::redact::{REDACTED, documents, scrub};
+use crate::redact::{REDACTED, scrub};
 use crate::render::bound::BoundFields;
 use crate::render::callback::caught;
 use crate::render::fields::{self, MAX_FIELDS, PendingField};
@@ -96,8 +96,10 @@ impl<'a> Line<'a> {
         let event_start = json.len() + 1;
         let mut truncated = 0;
         match meta.event.known() {
-            Some(text) if documents::is_one(text.as_bytes()) => {
-                truncated += u64::from(scalars::document(text, &format.deny, json));
+            // without quotes it is no document
+            Some(text) if escape::quote_short(text, json) => {}
+            Some(text) if scalars::has_document(text) => {
+                truncated += u64::from(scalars::document(text, text.len(), &format.deny, json));
             }
             Some(text) if text.len() <= scalars::MAX_VALUE_BYTES => {
                 has_url |= scalars::quoted(text, json);
@@ -109,8 +111,7 @@ impl<'a> Line<'a> {
             None => {
                 let mut text = std::mem::take(&mut buffers.text);
                 let event = formatted(&mut text, &meta.event.arguments(), counters);
-                let event = event.without_denied(&format.deny);
-                truncated += u64::from(event.write(json));
+                truncated += u64::from(event.write(&format.deny, json));
                 has_url |= scrub::has_url(text.as_bytes());
                 buffers.text = text;
             }
@@ -386,24 +387,24 @@ impl<'a> Line<'a> {
 
     #[inline]
     pub(crate) fn text(&mut self, text: &str) {
-        if documents::is_one(text.as_bytes()) {
+        if scalars::has_document(text) {
             return self.document(text);
         }
         let cut = scalars::text(text, self.json());
         self.truncated += u64::from(cut);
     }
 
-    /// Adds a text that may be a JSON document.
+    /// Adds a text with JSON documents.
     #[cold]
     fn document(&mut self, text: &str) {
         let json = &mut self.buffers.fields.json;
-        let cut = scalars::document(text, &self.format.deny, json);
+        let cut = scalars::document(text, text.len(), &self.format.deny, json);
         self.truncated += u64::from(cut);
     }
 
     /// The same, and it is looked at if there may be a URL or a query in it.
     fn seen_text(&mut self, text: &str) {
-        if documents::is_one(text.as_bytes()) {
+        if scalars::has_document(text) {
             return self.document(text);
         }
         if text.len() > scalars::MAX_VALUE_BYTES {
@@ -420,8 +421,7 @@ impl<'a> Line<'a> {
         }
         let mut text = std::mem::take(&mut self.buffers.text);
         let formatted = formatted(&mut text, arguments, self.counters);
-        let formatted = formatted.without_denied(&self.format.deny);
-        let cut = formatted.write(self.json());
+        let cut = formatted.write(&self.format.deny, &mut self.buffers.fields.json);
         self.truncated += u64::from(cut);
         self.buffers.text = text;
     }
@@ -444,13 +444,8 @@ impl<'a> Line<'a> {
         let start = self.json().len();
         let json = &mut self.buffers.fields.json;
         let (key, deny) = (json[self.key.clone()].to_vec(), &self.format.deny);
-        match caught(|| Nested::write(value, &key, deny, json)) {
-            Some(Written::Whole) => {
-                let written = &self.buffers.fields.json[start..];
-                if documents::is_within(written) {
-                    self.nested_documents(start);
-                }
-            }
+        match caught(|| Nested::write_hidden(value, &key, deny, json)) {
+            Some(Written::Whole) => {}
             Some(Written::TooLong) => self.truncated += 1,
             Some(Written::Failed) => self.counters.value_error(),
             None => {
@@ -458,18 +453,6 @@ impl<'a> Line<'a> {
                 self.counters.value_error();
                 self.text(PANICKED);
             }
-        }
-    }
-
-    /// Reads the texts of a nested value, which begins here, that are JSON documents.
-    #[cold]
-    fn nested_documents(&mut self, start: usize) {
-        let json = &mut self.buffers.fields.json;
-        let written = std::str::from_utf8(&json[start..]);
-        let hidden = written.map(|json| documents::hidden_within(json, &self.format.deny));
-        if let Ok(Some(hidden)) = hidden {
-            json.truncate(start);
-            json.extend_from_slice(hidden.as_bytes());
         }
     }
 

@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter};
 
 use crate::escape;
-use crate::redact::REDACTED;
 use crate::redact::deny::DenyList;
+use crate::redact::{REDACTED, documents};
 use crate::render::raw::{Raw, is_number_beyond, is_scalar};
 use crate::render::scalars::{MAX_VALUE_BYTES, text};
 
@@ -150,6 +150,31 @@ impl<'a> Nested<'a> {
         }
         text(&format!("<error: {error}>"), out);
         Written::Failed
+    }
+
+    /// The same, and values under denied keys are hidden in texts that are JSON documents too.
+    pub(crate) fn write_hidden(
+        value: &(impl Serialize + ?Sized),
+        key: &[u8],
+        deny: &DenyList,
+        out: &mut Vec<u8>,
+    ) -> Written {
+        let start = out.len();
+        let written = Self::write(value, key, deny, out);
+        if written == Written::Whole && documents::is_within(&out[start..]) {
+            hide_within(out, start, deny);
+        }
+        written
+    }
+}
+
+/// Reads the texts of nested JSON, which begins here, that have JSON documents.
+#[cold]
+fn hide_within(out: &mut Vec<u8>, start: usize, deny: &DenyList) {
+    let written = std::str::from_utf8(&out[start..]);
+    if let Ok(Some(hidden)) = written.map(|json| documents::hidden_within(json, deny)) {
+        out.truncate(start);
+        out.extend_from_slice(hidden.as_bytes());
     }
 }
 

@@ -96,8 +96,7 @@ pub(crate) fn decimals(part: u32) -> ([u8; 4], usize) {
 #[inline]
 pub(crate) fn text(value: &str, out: &mut Vec<u8>) -> bool {
     if value.len() > MAX_VALUE_BYTES {
-        cut_text(value, value.len(), out);
-        return true;
+        return cut_text(value, value.len(), out);
     }
     if !escape::quote_short(value, out) {
         out.push(b'"');
@@ -121,47 +120,94 @@ fn has_url_quoted(value: &str, out: &mut Vec<u8>) -> bool {
     scrub::has_url(value.as_bytes())
 }
 
-/// A JSON string of a text that may be a JSON document, without values under denied keys; true where it was too long.
-#[cold]
-pub(crate) fn document(value: &str, deny: &DenyList, out: &mut Vec<u8>) -> bool {
-    let seen = escape::cut(value, MAX_VALUE_BYTES + overhang());
-    let hidden = documents::hidden(seen, deny);
-    let shown = hidden.as_deref().unwrap_or(seen);
-    let whole = value.len() - seen.len() + shown.len();
-    if whole > MAX_VALUE_BYTES {
-        cut_text(shown, whole, out);
-        return true;
-    }
-    text(shown, out)
+/// Reports whether there is a JSON document in what is looked at of a text.
+#[inline]
+pub(crate) fn has_document(value: &str) -> bool {
+    let seen = match value.len() {
+        ..=MAX_VALUE_BYTES => value,
+        _ => escape::cut(value, MAX_VALUE_BYTES + overhang()),
+    };
+    documents::has_one(seen.as_bytes())
 }
 
-/// A JSON string of a text's beginning, which says how many of `whole` bytes are missing.
+/// A JSON string of a text of which `whole` bytes were given, without values under denied keys of the JSON documents in it; true where it
+/// was cut.
 #[cold]
-pub(crate) fn cut_text(value: &str, whole: usize, out: &mut Vec<u8>) {
-    let kept = kept(value, whole, MAX_VALUE_BYTES);
-    out.push(b'"');
-    escape::json(&kept, out);
-    out.extend_from_slice("…[truncated ".as_bytes());
-    integer(whole.saturating_sub(kept.len()) as u64, out);
-    out.extend_from_slice(b"]\"");
+pub(crate) fn document(value: &str, whole: usize, deny: &DenyList, out: &mut Vec<u8>) -> bool {
+    let hide = |text: &str| documents::hidden(text, deny);
+    beginning(value, whole, MAX_VALUE_BYTES, hide).write(out)
+}
+
+/// A JSON string of a text's beginning, which says how many bytes are missing of the `whole`; true where some are.
+#[cold]
+pub(crate) fn cut_text(value: &str, whole: usize, out: &mut Vec<u8>) -> bool {
+    beginning(value, whole, MAX_VALUE_BYTES, redact::redacted).write(out)
 }
 
 /// The beginning of a text of which `whole` bytes were given, scrubbed before it is cut: of a value that the cut would go
 /// through nothing is left.
 #[cold]
 pub(crate) fn kept(value: &str, whole: usize, longest: usize) -> Cow<'_, str> {
+    beginning(value, whole, longest, redact::redacted).text
+}
+
+/// The beginning of a text, and the number of bytes that are missing behind it.
+struct Beginning<'a> {
+    text: Cow<'a, str>,
+    missing: usize,
+}
+
+impl Beginning<'_> {
+    fn write(&self, out: &mut Vec<u8>) -> bool {
+        out.push(b'"');
+        escape::json(&self.text, out);
+        if self.missing > 0 {
+            out.extend_from_slice("…[truncated ".as_bytes());
+            integer(self.missing as u64, out);
+            out.push(b']');
+        }
+        out.push(b'"');
+        self.missing > 0
+    }
+}
+
+/// The beginning of a text without what must not be seen of it, which is looked for before the text is cut.
+fn beginning<'a>(
+    value: &'a str,
+    whole: usize,
+    longest: usize,
+    hide: impl Fn(&str) -> Option<String>,
+) -> Beginning<'a> {
     let overhang = overhang();
     let seen = escape::cut(value, longest + overhang);
-    let Some(scrubbed) = redact::redacted(seen) else {
-        return Cow::Borrowed(escape::cut(seen, longest));
+    let Some(mut text) = hide(seen) else {
+        let text = escape::cut(seen, longest);
+        return Beginning {
+            missing: whole.saturating_sub(text.len()),
+            text: Cow::Borrowed(text),
+        };
     };
-    // the text was cut here: its last bytes may begin a secret that the search could not see whole
-    let end = if seen.len() < whole {
-        longest.min(scrubbed.len().saturating_sub(overhang))
-    } else {
-        longest
+    let unseen = whole.saturating_sub(seen.len());
+    let sure = match unseen {
+        0 => text.len(),
+        // the last bytes may begin a secret that was not seen whole: what it is without them too does not depend on them
+        _ => {
+            let shorter = escape::cut(seen, seen.len().saturating_sub(overhang));
+            let hidden = hide(shorter);
+            let shorter = hidden.as_deref().unwrap_or(shorter).bytes();
+            text.bytes()
+                .zip(shorter)
+                .take_while(|(a, b)| a == b)
+                .count()
+        }
     };
-    Cow::Owned(escape::cut(&scrubbed, end).to_owned())
+    let kept = escape::cut(&text, sure.min(longest)).len();
+    let missing = unseen + text.len() - kept;
+    text.truncate(kept);
+    Beginning {
+        text: Cow::Owned(text),
+        missing,
+    }
 }
 
 /// Number of bytes behind the longest value that are looked at before it is cut.

@@ -254,3 +254,16 @@ fn the_pairs_of_a_log_record_keep_their_types() {
         lines[0].json
     );
 }
+
+#[test]
+fn a_long_value_of_a_span_is_cut_once_and_says_how_much_is_missing() {
+    let long = "x".repeat(20_000);
+    let lines = captured(|| {
+        let _span = tracing::info_span!("s", long = ?long).entered();
+        tracing::info!("in_span");
+    });
+    let text = lines[0]["long"].to_string();
+    let (kept, missing) = text.split_once("…[truncated ").unwrap();
+    let missing: usize = missing.trim_end_matches(']').parse().unwrap();
+    assert_eq!(kept.len() + missing, long.len() + 2);
+}

@@ -6,6 +6,7 @@ mod callbacks;
 mod capture;
 mod config;
 mod context;
+mod documents;
 mod http;
 mod json_form;
 mod late_lines;

@@ -1,0 +1,197 @@
+//! JSON that is text: cut, shown by `Debug`, and within other JSON.
+
+use ops_log::{Level, MAX_VALUE_BYTES, Pipeline, Value, bind_context, clear_context, info};
+
+use crate::{bridges, json, pipeline};
+
+/// All ways in which a text comes into a line of a pipeline, one line each.
+fn logged(pipeline: &Pipeline, text: &str) {
+    let log = pipeline.root();
+    info!(log, "macro", body = text);
+    info!(log, "display", body = %text);
+    info!(log, "debug", body = ?text);
+    info!(log.bind("body", text), "bound");
+    log.log(Level::Info, "at run time", &[("body", text.into())]);
+    log.log(Level::Info, text, &[]);
+    slog::info!(log.slog(), "{}", text);
+    slog::info!(log.slog(), "slog"; "body" => text);
+    bind_context!(body = text);
+    info!(log, "context");
+    clear_context();
+}
+
+#[test]
+fn a_document_that_is_cut_shows_no_part_of_what_the_cut_went_through() {
+    let registered = "hunter2-registered-of-cut-documents";
+    ops_log::redact(registered);
+    // other tests may have registered a longer value, and then more is looked at
+    for secret in ["postgres://app:hunter2hunter2@db/x", registered] {
+        for hidden in [0, 100, 3000, 8000, 15_000] {
+            for before in (0..secret.len() + 4).step_by(5) {
+                // wherever the cut is, it goes through one
+                let log = format!(
+                    "{}{}",
+                    "y".repeat(before),
+                    format!("{secret} zz ").repeat(900)
+                );
+                let password = "p".repeat(hidden);
+                let text = format!(r#"{{"password":"{password}","then":"{log}","end":"the-end"}}"#);
+                let (pipeline, written) = json();
+                logged(&pipeline, &text);
+                for line in written.lines() {
+                    let end = &line[line.len() - 120..];
+                    assert!(!line.contains("hunter2"), "{hidden} {before}: …{end}");
+                    assert!(!line.contains("app:h"), "{hidden} {before}: …{end}");
+                    let is_told = line.contains("…[truncated ") || line.contains("the-end");
+                    assert!(is_told, "{hidden} {before}: …{end}");
+                    assert!(serde_json::from_str::<Value>(&line).is_ok(), "{end}");
+                }
+            }
+        }
+    }
+    ops_log::unredact(registered);
+}
+
+#[test]
+fn a_document_that_is_cut_within_a_hidden_value_shows_what_is_before_it() {
+    let (pipeline, written) = json();
+    for long in [18_000, 20_000, 100_000] {
+        let text = format!(
+            r#"{{"user":"ada","password":"{}","end":"the-end"}}"#,
+            "p".repeat(long)
+        );
+        info!(pipeline.root(), "asked", body = text.as_str(), again = %text);
+        let line: serde_json::Value = serde_json::from_str(&written.last()).unwrap();
+        for key in ["body", "again"] {
+            let shown = line[key].as_str().unwrap();
+            let cut = r#"{"user":"ada","password":"[REDACTED]"…[truncated "#;
+            assert!(shown.starts_with(cut), "{shown}");
+        }
+    }
+    // of one that is all seen, and short without what is hidden, nothing is missing
+    let text = format!(
+        r#"{{"password":"{}","end":"the-end"}}"#,
+        "p".repeat(MAX_VALUE_BYTES)
+    );
+    let truncated = pipeline.stats().truncated;
+    info!(pipeline.root(), "asked", body = text.as_str());
+    let line: serde_json::Value = serde_json::from_str(&written.last()).unwrap();
+    assert_eq!(line["body"], r#"{"password":"[REDACTED]","end":"the-end"}"#);
+    assert_eq!(pipeline.stats().truncated, truncated);
+}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "shown by Debug")]
+struct Request<'a> {
+    body: &'a str,
+    number: u8,
+}
+
+#[test]
+fn a_document_that_debug_shows_is_read_as_it_is_without() {
+    let documents = [
+        r#"{"user":"ada","password":"hunter2"}"#.to_owned(),
+        "\n {\"user\":\"ada\",\"password\":\"hunter2\"}".to_owned(),
+        // signs that `Debug` writes otherwise than JSON does
+        "{\"user\":\"it's a\u{a0}\0\u{200b}\u{7}\",\"password\":\"hunter2\"}".to_owned(),
+        serde_json::json!({"Message": r#"{"password":"hunter2"}"#}).to_string(),
+        format!(
+            r#"{{"password":"hunter2","long":"{}"}}"#,
+            "\u{a0}".repeat(MAX_VALUE_BYTES)
+        ),
+    ];
+    bridges::init();
+    for text in &documents {
+        for is_json in [true, false] {
+            let (pipeline, written) = pipeline(|config| config.console_context(true), is_json);
+            let log = pipeline.root();
+            let request = Request {
+                body: text,
+                number: 1,
+            };
+            info!(log, "asked", body = ?text);
+            info!(log, "asked", body = ?Some(text));
+            info!(log, "asked", body = ?request);
+            info!(log, "asked", body = ?format!("{request:?}"));
+            info!(log, "asked", body = %format!("no answer to {text:?}: {request:?}"));
+            info!(log, format!("asked {request:?}"));
+            info!(log.bind("body", format!("{request:?}")), "asked");
+            slog::info!(log.slog(), "asked"; "body" => ?request);
+            slog::info!(log.slog(), "asked {:?}", text);
+            log.log(
+                Level::Info,
+                "asked",
+                &[("body", format!("{request:?}").into())],
+            );
+            let lines = written.lines();
+            assert_eq!(lines.len(), 10);
+            for line in lines {
+                assert!(!line.contains("hunter2"), "{line}");
+                assert!(line.contains("[REDACTED]"), "{line}");
+            }
+        }
+        let lines = ops_log::capture_logs(|| {
+            tracing::info!(body = ?text, "asked");
+            tracing::info!("asked {text:?}");
+            let _span = tracing::info_span!("span", body = ?text).entered();
+            tracing::info!("in_span");
+        });
+        assert_eq!(lines.len(), 3);
+        for line in lines {
+            assert!(!line.json.contains("hunter2"), "{}", line.json);
+        }
+    }
+    let (pipeline, written) = json();
+    let bytes = b"{\"user\":\"\xc3\xa9\",\"password\":\"hunter2\"}";
+    info!(pipeline.root(), "asked", body = %format!("b\"{}\"", bytes.escape_ascii()));
+    let line: serde_json::Value = serde_json::from_str(&written.last()).unwrap();
+    let shown = r#"b"{\"user\":\"é\",\"password\":\"[REDACTED]\"}""#;
+    assert_eq!(line["body"], shown);
+    // what has nothing to hide stays as it is
+    for shown in [
+        "say \"{\\u{a0}\\'}\" and \"[REDACTED]\"",
+        r#"a 5" pipe, "[x" and "{\"page_token\":\"t\"}""#,
+        r#"Some("{\"password\":\"\"}")"#,
+    ] {
+        info!(pipeline.root(), "asked", body = %shown, again = shown);
+        let line: serde_json::Value = serde_json::from_str(&written.last()).unwrap();
+        assert_eq!(line["body"], shown);
+        assert_eq!(line["again"], shown);
+    }
+}
+
+#[test]
+fn documents_within_json_are_read_whatever_stands_before_them() {
+    for within in [
+        r#"{"pwd":"hunter2"}"#,
+        " {\"pwd\":\"hunter2\"}",
+        "\n{\"pwd\":\"hunter2\"}",
+        "\r\n\t [{\"pwd\":\"hunter2\"}]",
+        "why: \"{\\\"pwd\\\":\\\"hunter2\\\"}\"",
+    ] {
+        let object = serde_json::json!({"Message": within});
+        let deeper = serde_json::json!({"Message": object.to_string()});
+        for object in [object, deeper] {
+            let value: Value = serde_json::from_str(&object.to_string()).unwrap();
+            assert!(matches!(value, Value::Json(_)));
+            for is_json in [true, false] {
+                let (pipeline, written) = pipeline(|config| config.console_context(true), is_json);
+                let log = pipeline.root();
+                info!(log.bind("request", value.clone()), "bound");
+                log.log(Level::Info, "at run time", &[("request", value.clone())]);
+                info!(log, "nested", request = slog::Serde(object.clone()));
+                info!(log, "in a list", request = slog::Serde(vec![within]));
+                info!(log, "text", request = object.to_string());
+                bind_context!(request = value.clone());
+                info!(log, "context");
+                clear_context();
+                let lines = written.lines();
+                assert_eq!(lines.len(), 6);
+                for line in lines {
+                    assert!(!line.contains("hunter2"), "{line}");
+                    assert!(line.contains("[REDACTED]"), "{line}");
+                }
+            }
+        }
+    }
+}
