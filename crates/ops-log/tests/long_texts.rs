@@ -37,6 +37,12 @@ fn a_path_made_to_be_taken_apart_for_long_costs_no_more_than_a_long_one() {
         "a==",
         "a={;x!=",
         "a;b='x';c!=",
+        "a='x'b;",
+        "a=\"\"\"",
+        "<a=b>",
+        ">a=b",
+        "`a=;",
+        "/a; b=",
     ] {
         let text = format!("a://h{}", piece.repeat(16 * 1024 / piece.len()));
         let took = least(&text);

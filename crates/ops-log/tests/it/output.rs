@@ -243,16 +243,14 @@ fn threads_that_fill_a_disk_leave_whole_lines_and_count_the_others() {
     assert!(output.status.success(), "{output:?}");
     let (written, dropped) = counts(&output.stderr);
     let file = std::fs::read_to_string(&path).unwrap();
-    let (whole, cut) = file.rsplit_once('\n').unwrap();
+    // the last one is cut, unless the limit falls on the end of one
+    let (whole, _) = file.rsplit_once('\n').unwrap();
     let numbers: std::collections::HashSet<u64> = whole
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["number"].as_u64())
         .map(Option::unwrap)
         .collect();
-    assert!(
-        written > 0 && dropped > 0 && !cut.is_empty(),
-        "{written} {dropped}"
-    );
+    assert!(written > 0 && dropped > 0, "{written} {dropped}");
     assert_eq!(numbers.len() as u64, written);
     assert_eq!(written + dropped, 2000);
 }
