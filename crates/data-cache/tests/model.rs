@@ -38,9 +38,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use flight::{Flights, Joined};
+use flight::{FlightId, Flights, Joined};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
+
+impl FlightId for u8 {
+    fn result(&self) -> impl std::hash::Hash {
+        *self
+    }
+}
 
 /// Runs of the whole model, and answers that were given in them.
 #[derive(Default)]

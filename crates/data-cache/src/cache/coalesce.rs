@@ -1,6 +1,7 @@
 //! Computing what is not there, once however many ask: the loop of blocking and of async callers.
 
 use std::future::Future;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use super::shared::{Lease, Placed, SharedTurn};
 use super::store::{Skip, StoreRequest, Stored};
 use super::turn::Turn;
 use crate::etag::ContentDigest;
-use crate::flight::{Joined, Leader, Ticket};
+use crate::flight::{FlightId, Joined, Leader, Ticket};
 use crate::key::Key;
 use crate::sql::shown_label;
 use crate::stats::Miss;
@@ -48,6 +49,12 @@ impl Plan {
             ttl: if placed.is_kept { self.ttl } else { Some(0) },
             ..self
         }
+    }
+}
+
+impl FlightId for Key {
+    fn result(&self) -> impl Hash {
+        *self
     }
 }
 

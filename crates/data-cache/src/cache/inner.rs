@@ -17,7 +17,7 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::event::QueryEvent;
 use crate::failpoint::Failpoints;
-use crate::flight::{Flights, Led};
+use crate::flight::{FlightId, Flights, Led};
 use crate::index::Index;
 use crate::invalidations::Invalidations;
 use crate::key::Key;
@@ -131,6 +131,14 @@ impl Inner {
     pub(crate) fn run(&self, work: impl FnOnce() + Send + 'static) {
         self.workers
             .run(self.hooks.carried(Led::current().carried(work)));
+    }
+
+    /// Flights of queries whose results are in this cache.
+    pub(crate) fn flights_of_queries<I: FlightId, T: Clone + Send + 'static>(
+        &self,
+        limit: Duration,
+    ) -> Flights<I, T> {
+        self.flights.beside(limit)
     }
 
     /// Waits until no work is left; a lookup may hand work to the other threads.

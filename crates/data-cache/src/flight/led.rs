@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
@@ -16,15 +15,10 @@ thread_local! {
     static CURRENT: RefCell<Led> = RefCell::default();
 }
 
-/// Each led flight, and the flights that its work waits for, of the whole process.
+/// Each result that a flight is led to, and the results that its work waits for, of the whole process.
 static WAITS: Mutex<Option<HashMap<u64, Vec<u64>>>> = Mutex::new(None);
 
-pub(super) fn next_serial() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-/// Serials of the flights that some work leads, itself or by its callers.
+/// Serials of the results to which some work leads flights, itself or by its callers.
 #[derive(Clone, Default)]
 pub(crate) struct Led(Option<Arc<[u64]>>);
 
@@ -76,7 +70,7 @@ impl Led {
         }
     }
 
-    /// Notes that these flights wait for another one; `None` if that one waits for one of these.
+    /// Notes that these flights wait for one of a result; `None` if such a one waits for one of these.
     pub(super) fn wait_for(&self, serial: u64) -> Option<Wait> {
         let led = self.serials();
         if led.is_empty() {

@@ -6,7 +6,7 @@ mod watch;
 pub(crate) use led::Led;
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,11 +18,20 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex};
 /// Takes the answer; `None` if it did not come in time.
 pub(crate) type Waiter<T> = Box<dyn FnOnce(Option<T>) + Send>;
 
+/// Name of a flight.
+pub(crate) trait FlightId: Eq + Hash + Clone + Send + 'static {
+    /// Name of the result. Flights of one result wait for each other where it is kept, so that none of them is waited for
+    /// from within another one.
+    fn result(&self) -> impl Hash;
+}
+
 /// The questions that are being answered.
 pub(crate) struct Flights<I, T>(Arc<Shared<I, T>>);
 
 struct Shared<I, T> {
     open: Mutex<HashMap<I, Flight<T>>>,
+    /// Gives each result of one cache its serial.
+    serials: RandomState,
     /// Flights that landed so far.
     landed: AtomicU64,
     /// Milliseconds that a waiter waits at most.
@@ -32,7 +41,6 @@ struct Shared<I, T> {
 }
 
 struct Flight<T> {
-    serial: u64,
     cancel: Cancel,
     is_task: bool,
     next: u64,
@@ -61,10 +69,23 @@ impl<I, T> Clone for Flights<I, T> {
     }
 }
 
-impl<I: Eq + Hash + Clone + Send + 'static, T: Clone + Send + 'static> Flights<I, T> {
+impl<I: FlightId, T: Clone + Send + 'static> Flights<I, T> {
     pub(crate) fn new(limit: Duration) -> Self {
+        Self::with(limit, RandomState::new())
+    }
+
+    /// Flights beside these, to the same results.
+    pub(crate) fn beside<J: FlightId, U: Clone + Send + 'static>(
+        &self,
+        limit: Duration,
+    ) -> Flights<J, U> {
+        Flights::with(limit, self.0.serials.clone())
+    }
+
+    fn with(limit: Duration, serials: RandomState) -> Self {
         Self(Arc::new(Shared {
             open: Mutex::default(),
+            serials,
             landed: AtomicU64::new(0),
             limit: AtomicU64::new(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
             is_watched: AtomicBool::new(false),
@@ -103,24 +124,23 @@ impl<I: Eq + Hash + Clone + Send + 'static, T: Clone + Send + 'static> Flights<I
         waiter: impl FnOnce(bool) -> Waiter<T>,
     ) -> Joined<I, T> {
         let led = Led::current();
+        let serial = self.0.serials.hash_one(id.result());
         let mut open = self.0.open.lock();
-        let mut is_first = false;
-        let flight = open.entry(id.clone()).or_insert_with(|| {
-            is_first = true;
-            Flight {
-                serial: led::next_serial(),
-                cancel: Cancel::default(),
-                is_task,
-                next: 0,
-                waiters: Vec::new(),
-            }
-        });
-        let blocks_its_leader =
-            flight.is_task && !is_task && tokio::runtime::Handle::try_current().is_ok();
-        let wait = match led.wait_for(flight.serial) {
-            Some(wait) if is_first || !blocks_its_leader => wait,
+        let found = open.get(&id);
+        let is_first = found.is_none();
+        let blocks_its_leader = found.is_some_and(|flight| flight.is_task)
+            && !is_task
+            && tokio::runtime::Handle::try_current().is_ok();
+        let wait = match led.wait_for(serial) {
+            Some(wait) if !blocks_its_leader => wait,
             _ => return Joined::Reentrant(waiter(false)),
         };
+        let flight = open.entry(id.clone()).or_insert_with(|| Flight {
+            cancel: Cancel::default(),
+            is_task,
+            next: 0,
+            waiters: Vec::new(),
+        });
         let number = flight.next;
         flight.next += 1;
         flight.waiters.push(Seat {
@@ -139,7 +159,7 @@ impl<I: Eq + Hash + Clone + Send + 'static, T: Clone + Send + 'static> Flights<I
             let leader = Leader {
                 flights: self.clone(),
                 id,
-                led: led.with(flight.serial),
+                led: led.with(serial),
                 cancel: flight.cancel.clone(),
                 fallback,
             };

@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::{Flights, Shared};
+use super::{FlightId, Flights, Shared};
 use crate::sync;
 
 /// The thread looks at those who wait this often, or four times within a shorter limit.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-impl<I: Eq + Hash + Clone + Send + 'static, T: Clone + Send + 'static> Flights<I, T> {
+impl<I: FlightId, T: Clone + Send + 'static> Flights<I, T> {
     /// Sees to it that those who wait longer than the limit are released. Without a thread to be had there is no limit.
     pub(super) fn watch(&self) {
         if self.0.is_watched.swap(true, Ordering::AcqRel) {

@@ -7,6 +7,7 @@ pub(crate) use result::Origin;
 pub use result::QueryResult;
 
 use std::future::{Future, IntoFuture};
+use std::hash::Hash;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -21,7 +22,7 @@ use crate::cancel::Cancel;
 use crate::engine::{QueryEngine, State};
 use crate::error::Error;
 use crate::event::{QueryEvent, Status};
-use crate::flight::{Flights, Ticket, Waiter};
+use crate::flight::{FlightId, Flights, Ticket, Waiter};
 use crate::key::{Key, KeyInputs};
 use crate::params::Params;
 use crate::profile::{OperatorKind, Profile};
@@ -35,13 +36,19 @@ const MAX_WAIT: Duration = Duration::from_secs(600);
 type Answer = Result<QueryResult, Error>;
 /// The key, the invalidations of this process and the changes of the engine, since who asks after one does not get an answer
 /// from before, and the age up to which an answer is taken.
-type FlightId = (Key, u64, u64, Limits);
+type QueryId = (Key, u64, u64, Limits);
+
+impl FlightId for QueryId {
+    fn result(&self) -> impl Hash {
+        self.0
+    }
+}
 
 /// An engine that is asked through a [`Cache`] where it may.
 pub struct CachedEngine<E> {
     engine: Arc<E>,
     cache: Cache,
-    flights: Flights<FlightId, Answer>,
+    flights: Flights<QueryId, Answer>,
 }
 
 impl<E> Clone for CachedEngine<E> {
@@ -59,8 +66,8 @@ impl<E: QueryEngine> CachedEngine<E> {
     pub fn new(engine: E, cache: Cache) -> Self {
         Self {
             engine: Arc::new(engine),
+            flights: cache.inner().flights_of_queries(MAX_WAIT),
             cache,
-            flights: Flights::new(MAX_WAIT),
         }
     }
 
@@ -435,7 +442,7 @@ impl Pending {
 
 /// Held while one waits. Dropped, the engine is interrupted where nobody else waits.
 enum WaitGuard {
-    Flight(#[expect(dead_code, reason = "held for its drop")] Ticket<FlightId, Answer>),
+    Flight(#[expect(dead_code, reason = "held for its drop")] Ticket<QueryId, Answer>),
     Alone(Cancel),
     Pending(Arc<Pending>),
 }

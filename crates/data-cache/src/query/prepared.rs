@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arrow::array::RecordBatch;
 use parking_lot::Mutex;
 
-use super::{Answer, FlightId, Origin, Query, QueryResult, WaitGuard, lost};
+use super::{Answer, Origin, Query, QueryId, QueryResult, WaitGuard, lost};
 use crate::cache::{
     Awaited, GenerationStamp, Hit, Lease, SharedTurn, StoreRequest, Stored, Turn, Waits,
 };
@@ -78,7 +78,7 @@ impl<E: QueryEngine> Prepared<E> {
 
     /// Asks the files, and memory again if an answer came since; hands the question on to a thread that may wait for
     /// the engine.
-    fn look_up(self: Box<Self>, leader: Leader<FlightId, Answer>, is_stale: bool) {
+    fn look_up(self: Box<Self>, leader: Leader<QueryId, Answer>, is_stale: bool) {
         let inner = self.query.target.cache.inner().clone();
         let stamp = inner.stamp();
         let limits = self.query.limits();
@@ -134,7 +134,7 @@ impl<E: QueryEngine> Prepared<E> {
     /// Waits for another process that computes the same.
     fn take_turn(
         self: Box<Self>,
-        leader: &Leader<FlightId, Answer>,
+        leader: &Leader<QueryId, Answer>,
         miss: Miss,
         stamp: GenerationStamp,
     ) {
@@ -164,7 +164,7 @@ impl<E: QueryEngine> Prepared<E> {
     /// go of once the answer is in the bucket, or will not be.
     fn compute(
         self: Box<Self>,
-        leader: &Leader<FlightId, Answer>,
+        leader: &Leader<QueryId, Answer>,
         miss: Miss,
         stamp: GenerationStamp,
         lease: Option<Lease>,

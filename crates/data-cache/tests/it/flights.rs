@@ -1,20 +1,22 @@
 //! Nobody waits for ever: panics, questions about themselves, slow neighbors.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use data_cache::testing::set_longest_wait;
 use data_cache::{
-    Bypass, Cache, CachedEngine, Cancel, Config, Error, Params, QueryEngine, State, Status, Tier,
-    arrow::array::RecordBatch, params,
+    Bypass, Cache, CachedEngine, Cancel, Config, Error, Params, Query, QueryEngine, State, Status,
+    Tier, arrow::array::RecordBatch, params,
 };
 
 use crate::batches::{number, numbers};
 
 /// Far below the limits of waiting, far above what a busy machine needs.
 const SOON: Duration = Duration::from_secs(30);
+/// A time to live that is not the usual one.
+const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 type Run = Box<dyn Fn(&str) -> Result<Vec<RecordBatch>, Error> + Send + Sync>;
 
@@ -238,6 +240,111 @@ fn a_hook_and_an_engine_may_ask_the_question_that_they_are_part_of() {
     let asked = engine.query("SELECT 1", params! {}).blocking().unwrap();
     assert_eq!(asked.status(), Status::Hit(Tier::Memory));
     *slot.lock().unwrap() = None;
+}
+
+/// Asks `SELECT 1`; its run, or a hook of it, asks `inner`. Returns the status of the outer question and of the inner one.
+fn ask_from_within(
+    by_hook: bool,
+    inner: fn(&CachedEngine<Scripted>) -> Query<Scripted>,
+) -> (Status, Status) {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let slot: Arc<Mutex<Option<CachedEngine<Scripted>>>> = Arc::default();
+    let (asked, statuses) = mpsc::channel();
+    let is_first = Arc::new(AtomicBool::new(true));
+    let within = {
+        let slot = slot.clone();
+        move || {
+            if is_first.swap(false, Ordering::SeqCst) {
+                let engine = slot.lock().unwrap().take().unwrap();
+                let answer = inner(&engine).blocking().unwrap();
+                asked.send(answer.status()).unwrap();
+            }
+        }
+    };
+    let hook = within.clone();
+    cache.on_query(move |event| {
+        if by_hook && event.status == Status::Miss {
+            hook();
+        }
+    });
+    let engine = scripted(&cache, move |_| {
+        if !by_hook {
+            within();
+        }
+        Ok(vec![numbers(&[1])])
+    });
+    *slot.lock().unwrap() = Some(engine.clone());
+    let outer = engine.query("SELECT 1", params! {}).blocking().unwrap();
+    (outer.status(), statuses.try_recv().unwrap())
+}
+
+#[test]
+fn a_question_that_is_asked_from_within_itself_in_another_way_does_not_wait_for_itself() {
+    type Inner = fn(&CachedEngine<Scripted>) -> Query<Scripted>;
+    let ways: [Inner; 4] = [
+        |engine| engine.query("SELECT 1", params! {}).ttl(TEN_SECONDS),
+        |engine| {
+            let query = engine.query("SELECT 1", params! {});
+            query.stale_while(TEN_SECONDS)
+        },
+        |engine| {
+            engine.cache().invalidate("nothing").unwrap();
+            engine.query("SELECT 1", params! {})
+        },
+        // another handle on the same data
+        |engine| {
+            let other = scripted(engine.cache(), |_| Ok(vec![numbers(&[1])]));
+            other.query("SELECT 1", params! {})
+        },
+    ];
+    let reentrant = Status::Bypass(Bypass::Reentrant);
+    for (at, inner) in ways.into_iter().enumerate() {
+        for by_hook in [false, true] {
+            let asked = soon(move || ask_from_within(by_hook, inner));
+            assert_eq!(asked, (Status::Miss, reentrant), "{at} {by_hook}");
+        }
+    }
+}
+
+#[test]
+fn two_questions_that_ask_each_other_in_another_way_both_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let slot: Arc<Mutex<Option<CachedEngine<Scripted>>>> = Arc::default();
+    let (both, within) = (Barrier::new(2), slot.clone());
+    let are_first = [AtomicBool::new(true), AtomicBool::new(true)];
+    let (asked, statuses) = mpsc::channel();
+    let engine = scripted(&cache, move |sql| {
+        let (at, other) = match sql {
+            "SELECT 1" => (0, "SELECT 2"),
+            _ => (1, "SELECT 1"),
+        };
+        if are_first[at].swap(false, Ordering::SeqCst) {
+            both.wait();
+            let engine = within.lock().unwrap().clone().unwrap();
+            let query = engine.query(other, params! {}).ttl(TEN_SECONDS);
+            asked.send(query.blocking()?.status()).unwrap();
+        }
+        Ok(vec![numbers(&[1])])
+    });
+    *slot.lock().unwrap() = Some(engine.clone());
+    let asking = ["SELECT 1", "SELECT 2"].map(|sql| {
+        let engine = engine.clone();
+        std::thread::spawn(move || engine.query(sql, params! {}).blocking().unwrap())
+    });
+    for asking in asking {
+        let answer = soon(move || asking.join().unwrap());
+        assert_eq!(answer.status(), Status::Miss);
+    }
+    *slot.lock().unwrap() = None;
+    let inner: Vec<_> = statuses.try_iter().collect();
+    let is_reentrant = |status: &&Status| **status == Status::Bypass(Bypass::Reentrant);
+    assert_eq!(
+        inner.iter().filter(is_reentrant).count(),
+        1,
+        "the one that asked last: {inner:?}"
+    );
 }
 
 #[test]
