@@ -506,8 +506,8 @@ pub(super) struct Removed {
     pub(super) from_disk: bool,
 }
 
-/// Pattern for logs: a statement without its literals, a label, or letters alone. A piece of a statement does not tell what
-/// of it is a literal, and is `?`.
+/// Pattern for logs: a statement without its literals, a label, or letters alone. A piece of a statement, or one that is cut by a
+/// wildcard, does not tell what of it is a literal, and is `?`.
 fn shown_pattern(pattern: &str) -> Cow<'_, str> {
     const STATEMENTS: [&str; 4] = ["SELECT", "WITH", "FROM", "VALUES"];
     let is_sign = |c: char| c.is_ascii_alphabetic() || "_*?".contains(c);
@@ -518,11 +518,27 @@ fn shown_pattern(pattern: &str) -> Cow<'_, str> {
     };
     if pattern.chars().all(is_sign) {
         pattern.into()
-    } else if pattern.starts_with("fn:") || STATEMENTS.iter().any(begins) {
+    } else if pattern.starts_with("fn:") || STATEMENTS.iter().any(begins) && is_whole(pattern) {
         sql::shown_label(pattern)
     } else {
         "?".into()
     }
+}
+
+/// Returns `true` unless a wildcard may stand for a part of a literal, or for its quote. SQL itself has `SELECT * FROM`, `(*)` and `?`
+/// for a parameter; a `*` at the end stands for what is not shown.
+fn is_whole(statement: &str) -> bool {
+    let text = statement.trim_end_matches('*').replace("(*)", "()");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let is = |word: Option<&&str>, name| word.is_some_and(|word| word.eq_ignore_ascii_case(name));
+    let is_star = |at: usize| {
+        words[at] == "*" && is(words[..at].last(), "SELECT") && is(words.get(at + 1), "FROM")
+    };
+    let is_parameter = |word: &str| {
+        let mut pieces = word.split(['(', ')', ',', ';', '=']);
+        pieces.all(|piece| piece == "?" || !piece.contains(['*', '?']))
+    };
+    (0..words.len()).all(|at| is_star(at) || is_parameter(words[at]))
 }
 
 fn remove_files(disk: &Disk, keys: &[Key], count: u64, exclusive: &Exclusive) -> io::Result<()> {

@@ -231,6 +231,13 @@ fn the_line_of_an_invalidation_shows_no_literal() {
             "SELECT * FROM users WHERE mail = 'bob@x.com'",
             "*bob@x.com*",
             "select*'bob",
+            "SELECT*bob@x.com*",
+            "SELECT * bob@x.com*",
+            "select * from users where mail = *bob@x.com*",
+            "select * from users where mail = ?bob@x.com?",
+            "WITH bob AS (SELECT * FROM t) SELECT*bob*",
+            "SELECT count(*) FROM users WHERE mail = 'bob@x.com' AND n = ?",
+            "SELECT * FROM orders*",
             "*2024*",
             "*user_stats*",
             "fn:shop::stats",
@@ -246,6 +253,8 @@ fn the_line_of_an_invalidation_shows_no_literal() {
     );
     for shown in [
         "SELECT * FROM users WHERE mail = ?",
+        "SELECT count(*) FROM users WHERE mail = ? AND n = ?",
+        "SELECT * FROM orders*",
         "*user_stats*",
         "fn:shop::stats",
         "table:orders",
