@@ -21,6 +21,15 @@ impl Target {
         matches!(self, Self::All)
     }
 
+    /// The pattern, or the name.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::All => "",
+            Self::Text(pattern) => pattern.text(),
+            Self::Table(table) => table,
+        }
+    }
+
     pub(crate) fn matches(&self, label: &str, tables: &[String]) -> bool {
         match self {
             Self::All => true,

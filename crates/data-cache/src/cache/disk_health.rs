@@ -1,10 +1,11 @@
 //! State of the directory, as far as this process met it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::disk::Which;
 use crate::key::{BuildKeyHasher, Key};
 
 /// Writes pause for this long after a full or failing disk.
@@ -13,16 +14,26 @@ pub(super) const PAUSE_MILLIS: u64 = 30_000;
 /// A directory whose journal cannot be written is listed for statistics this often.
 const LISTING_MILLIS: u64 = 10_000;
 
-/// With more files that could not be removed no file is read.
+/// With more files that could not be removed no file is read until the directory is cleared.
 const MOST_OWED: usize = 1024;
+
+/// Entry whose file is to be removed: its id, if that could be read.
+#[derive(Clone)]
+pub(super) struct Owed(pub(super) Option<String>);
+
+impl Owed {
+    pub(super) fn which(&self) -> Which<'_> {
+        self.0.as_deref().map_or(Which::Any, Which::Id)
+    }
+}
 
 /// Permission to read files, and to write them.
 #[derive(Default)]
 pub(super) struct DiskHealth {
     /// Files could not be removed when they had to be: they are not read any more.
     distrusted: AtomicBool,
-    /// The keys of files that are to be removed before they may be read.
-    owed: Mutex<HashSet<Key, BuildKeyHasher>>,
+    /// Files that are to be removed before they may be read.
+    owed: Mutex<HashMap<Key, Owed, BuildKeyHasher>>,
     /// No file is written before this moment, in milliseconds since 1970.
     paused_until: AtomicU64,
     /// Moment from which the directory may be listed for statistics again, in milliseconds of the process.
@@ -46,11 +57,11 @@ impl DiskHealth {
     }
 
     /// Notes a file that could not be removed; returns `false` if there are too many.
-    pub(super) fn owe(&self, key: &Key) -> bool {
+    pub(super) fn owe(&self, key: &Key, entry: Owed) -> bool {
         let mut owed = self.owed.lock();
-        let has_room = owed.len() < MOST_OWED || owed.contains(key);
+        let has_room = owed.len() < MOST_OWED || owed.contains_key(key);
         if has_room {
-            owed.insert(*key);
+            owed.insert(*key, entry);
         }
         has_room
     }
@@ -62,7 +73,12 @@ impl DiskHealth {
 
     /// Returns `true` if the file must not be read.
     pub(super) fn is_owed(&self, key: &Key) -> bool {
-        self.owed.lock().contains(key)
+        self.owed.lock().contains_key(key)
+    }
+
+    /// The entry whose file must not be read, if there is one.
+    pub(super) fn owed(&self, key: &Key) -> Option<Owed> {
+        self.owed.lock().get(key).cloned()
     }
 
     /// A clock that went back meanwhile ends the pause, which would last until it caught up.

@@ -425,7 +425,7 @@ impl Inner {
         self.follow(disk);
     }
 
-    /// Clears a directory that was replaced by an older copy, and trusts it again.
+    /// Clears a directory that was replaced by an older copy.
     fn clear_if_went_back(&self) {
         let (Some(disk), Some(seen)) = (&self.disk, self.generations.seen()) else {
             return;
@@ -435,9 +435,7 @@ impl Inner {
             .is_some_and(|found| found.went_back_from(seen))
         {
             tracing::warn!(target: "data_cache", effect = "the directory is cleared", "cache_directory_rolled_back");
-            if let Err(error) = self.remove_where("* (older copy)", Target::All) {
-                tracing::error!(target: "data_cache", %error, effect = "files are not read", "cache_directory_not_cleared");
-            }
+            self.clear_distrusted("* (older copy)");
         }
     }
 

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::disk::Order;
+use crate::disk::{MOST_ORDER_BYTES, Order};
+use crate::target::Target;
 
 /// Time after which a removal that failed, or that other processes do, is looked at again.
 const RETRY_MILLIS: u64 = 5000;
@@ -30,11 +31,17 @@ pub(super) struct PendingOrders {
     is_removing: AtomicBool,
     /// Moment of the last removal, in milliseconds of the process.
     removed_at: AtomicU64,
+    /// `true` once a removal failed, until one succeeds.
+    has_failed: AtomicBool,
 }
 
 impl PendingOrders {
+    /// Adds an order. If they are too many, one that means everything stands for those that are free.
     pub(super) fn push(&self, pending: Pending) {
         let mut list = self.list.write();
+        if list.iter().map(|p| p.order.bytes()).sum::<usize>() > MOST_ORDER_BYTES {
+            merge_free(&mut list);
+        }
         let is_known = |known: &Arc<Pending>| known.order.count == pending.order.count;
         if !list.iter().any(is_known) {
             list.push(Arc::new(pending));
@@ -77,11 +84,17 @@ impl PendingOrders {
 
     /// Those that come before any that is held.
     pub(super) fn free(&self) -> Vec<Arc<Pending>> {
-        let mut pending = self.list.read().clone();
-        let is_held = |p: &&Arc<Pending>| p.is_held.load(Ordering::Acquire);
-        let first_held = pending.iter().filter(is_held).map(|p| p.order.count).min();
-        pending.retain(|p| first_held.is_none_or(|first| p.order.count < first));
-        pending
+        let list = self.list.read();
+        let first_held = first_held(&list);
+        let free = list
+            .iter()
+            .filter(|p| first_held.is_none_or(|first| p.order.count < first));
+        free.cloned().collect()
+    }
+
+    /// Notes how a removal ended; returns `true` for the first of several failures.
+    pub(super) fn has_newly_failed(&self, has_failed: bool) -> bool {
+        !self.has_failed.swap(has_failed, Ordering::Relaxed) && has_failed
     }
 
     /// Leaves an order to the background.
@@ -104,4 +117,30 @@ impl PendingOrders {
         list.retain(|pending| keep(pending));
         self.any.store(!list.is_empty(), Ordering::Release);
     }
+}
+
+fn first_held(list: &[Arc<Pending>]) -> Option<u64> {
+    let held = list.iter().filter(|p| p.is_held.load(Ordering::Acquire));
+    held.map(|p| p.order.count).min()
+}
+
+fn merge_free(list: &mut Vec<Arc<Pending>>) {
+    // one that other processes could not be told of has the last count of all
+    let first_held = first_held(list).unwrap_or(u64::MAX);
+    let is_free = |p: &mut Arc<Pending>| p.order.count < first_held;
+    let free: Vec<_> = list.extract_if(.., is_free).collect();
+    let last = free.iter().map(|p| p.order.count).max();
+    let since = free.iter().map(|p| p.since).min();
+    let (Some(count), Some(since)) = (last, since) else {
+        return;
+    };
+    tracing::warn!(target: "data_cache", effect = "entries older than the last of them are not served", "invalidations_merged");
+    let is_own = free.iter().any(|p| p.is_own.load(Ordering::Relaxed));
+    let target = Target::All;
+    list.push(Arc::new(Pending {
+        order: Order { count, target },
+        since,
+        is_own: is_own.into(),
+        is_held: false.into(),
+    }));
 }

@@ -321,8 +321,11 @@ impl Inner {
                 disk.sync_removed(&files)?;
                 disk.exclusive(INVALIDATION_LIMIT)?.settle(last, true)
             });
+            let is_news = self.pending.has_newly_failed(ended.is_err());
             match ended {
                 Ok(_) => done = last,
+                // it is tried again every few seconds
+                Err(_) if !is_news => {}
                 Err(error) => {
                     tracing::warn!(target: "data_cache", %error, effect = "the files stay on the disk and are not served", "invalidated_files_not_removed");
                 }
@@ -456,6 +459,23 @@ impl Inner {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Reads no file, and clears the directory, after which those count that are stored from then on.
+    pub(super) fn distrust_files(&self) {
+        let was_trusted = self.disk_health.is_trusted();
+        self.disk_health.set_trusted(false);
+        if let (true, Some(inner)) = (was_trusted, self.me.upgrade()) {
+            self.workers
+                .run(move || inner.clear_distrusted("* (not removed)"));
+        }
+    }
+
+    /// Clears a directory whose files are not read, and trusts it again.
+    pub(super) fn clear_distrusted(&self, pattern: &str) {
+        if let Err(error) = self.remove_where(pattern, Target::All) {
+            tracing::error!(target: "data_cache", %error, effect = "files are not read", "cache_directory_not_cleared");
         }
     }
 

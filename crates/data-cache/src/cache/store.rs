@@ -9,7 +9,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 
 use super::Cache;
-use super::disk_health::PAUSE_MILLIS;
+use super::disk_health::{Owed, PAUSE_MILLIS};
 use super::generations::GenerationStamp;
 use super::hit::Hit;
 use super::inner::Inner;
@@ -211,20 +211,21 @@ impl Inner {
         self.keep(request, self.metadata_of(request, ttl), early)
     }
 
-    /// Time to live of the entry that is there, if it is not over; else 0.
-    fn living_ttl(&self, key: &Key) -> u64 {
-        let in_index = self.index.get(key);
-        let known = in_index.map(|entry| (entry.created_at, entry.ttl_seconds));
-        let known = known.or_else(|| {
+    /// Time to live of the entry that is there, if it is not over; else 0. One that must not be served has none.
+    pub(super) fn living_ttl(&self, key: &Key) -> u64 {
+        let known = self.index.get(key).or_else(|| {
             let disk = self.readable_disk().filter(|disk| disk.may_hold(key))?;
             let found = disk.metadata(key).ok()?;
-            Some((found.created_at, found.ttl_seconds))
+            Some(Indexed::of(&found, Usage::at(0)))
         });
         let now = self.now();
-        known.map_or(0, |(created_at, ttl)| {
-            let is_living = now.saturating_sub(created_at) < ttl;
-            if is_living { ttl } else { 0 }
-        })
+        let may_be_served = |entry: &Indexed| {
+            let is_owed = entry.bytes > 0 && self.disk_health.is_owed(key);
+            let (label, tables) = (&entry.label, &entry.tables);
+            !is_owed && !self.pending.refuse(entry.generation, label, tables)
+        };
+        let living = known.filter(|entry| !entry.is_expired(now) && may_be_served(entry));
+        living.map_or(0, |entry| entry.ttl_seconds)
     }
 
     /// Metadata of a result as of now, before it is written.
@@ -357,7 +358,7 @@ impl Inner {
         match skip {
             Skip::Invalidated => self.remove_replaced(key),
             _ => {
-                self.remove_file(disk, key, LOCK_LIMIT);
+                self.remove_file(disk, key, Which::Any, LOCK_LIMIT);
                 // too large for memory, too: it was listed for the older file
                 if self.memory.get(key).is_none() {
                     self.take_out(key, None);
@@ -370,48 +371,54 @@ impl Inner {
     fn remove_replaced(&self, key: &Key) {
         self.take_out(key, None);
         if let Some(disk) = &self.disk {
-            self.remove_file(disk, key, LOCK_LIMIT);
+            self.remove_file(disk, key, Which::Any, LOCK_LIMIT);
             self.take_out(key, None);
         }
     }
 
     /// Removes the files of an entry; those that cannot be removed within `patience` are not read any more.
-    fn remove_file(&self, disk: &Disk, key: &Key, patience: Duration) {
+    fn remove_file(&self, disk: &Disk, key: &Key, which: Which<'_>, patience: Duration) {
         if !disk.may_hold(key) {
-            self.disk_health.pay(key);
-            return;
+            return self.disk_health.pay(key);
         }
+        let there = disk.metadata(key).ok().map(|found| found.entry_id);
+        let is_replaced = |id: &str| there.as_ref().is_some_and(|there| there != id);
+        let meant = match which {
+            Which::Id(id) if is_replaced(id) => return self.disk_health.pay(key),
+            Which::Id(id) => Some(id.to_owned()),
+            _ => there,
+        };
         let removed = disk
             .exclusive(patience)
-            .and_then(|exclusive| disk.remove(key, Which::Any, &exclusive))
+            .and_then(|exclusive| disk.remove(key, which, &exclusive))
             .and_then(|_| disk.sync_removed(std::slice::from_ref(key)));
         match removed {
-            Err(error) if !disk.is_gone() => self.refuse_file(key, &error),
+            Err(error) if !disk.is_gone() => self.refuse_file(key, Owed(meant), &error),
             _ => self.disk_health.pay(key),
         }
     }
 
     /// Keeps a file from being read that could not be removed.
-    fn refuse_file(&self, key: &Key, error: &io::Error) {
-        if self.disk_health.is_owed(key) {
-            return;
-        }
-        let effect = match self.disk_health.owe(key) {
+    fn refuse_file(&self, key: &Key, owed: Owed, error: &io::Error) {
+        let was_owed = self.disk_health.is_owed(key);
+        let effect = match self.disk_health.owe(key, owed) {
+            true if was_owed => return,
             true => "its file is not read until it is removed",
             false => {
-                self.disk_health.set_trusted(false);
+                self.distrust_files();
                 "files are not read until a clear succeeds"
             }
         };
         tracing::error!(target: "data_cache", %error, effect, "entry_not_removed");
     }
 
-    /// Returns `true` if a file was to be removed and is still there; tries again, without waiting for the directory's lock.
+    /// Returns `true` if a file was to be removed and is still there; tries again, without waiting for the directory's lock. One
+    /// that was put in its place meanwhile is not meant.
     pub(super) fn is_file_refused(&self, disk: &Disk, key: &Key) -> bool {
-        if !self.disk_health.is_owed(key) {
+        let Some(owed) = self.disk_health.owed(key) else {
             return false;
-        }
-        self.remove_file(disk, key, Duration::ZERO);
+        };
+        self.remove_file(disk, key, owed.which(), Duration::ZERO);
         let is_refused = self.disk_health.is_owed(key);
         if !is_refused && !disk.may_hold(key) {
             // a newer result in memory alone stays

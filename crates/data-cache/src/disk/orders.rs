@@ -14,6 +14,9 @@ use crate::target::Target;
 
 /// Orders whose files are gone are kept, so that other processes learn what was meant.
 const KEPT: usize = 16;
+/// Orders whose files may be there take this much; the oldest ones are given up for it. Whoever does not know of them takes nothing
+/// that is older than the last one.
+pub(crate) const MOST_ORDER_BYTES: usize = 128 << 10;
 /// A file larger than this is not ours.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -28,6 +31,11 @@ impl Order {
     /// Returns `true` if an entry that was computed at this count must not be served.
     pub(crate) fn refuses(&self, generation: u64, label: &str, tables: &[String]) -> bool {
         generation < self.count && self.target.matches(label, tables)
+    }
+
+    /// Bytes that it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        128 + self.target.text().len()
     }
 }
 
@@ -57,8 +65,14 @@ impl Disk {
             count: before.count() + 1,
             target: target.clone(),
         });
+        let mut bytes = 0;
+        let newest = orders.iter().rev().take_while(|order| {
+            bytes += order.bytes();
+            bytes <= MOST_ORDER_BYTES
+        });
+        let given_up = orders.len() - newest.count().max(1);
         let mut text = Vec::new();
-        for order in orders {
+        for order in orders.drain(given_up..) {
             let seal = seal(&order, before)?;
             text.extend(serde_json::to_vec(&Line { order, seal })?);
             text.push(b'\n');

@@ -161,10 +161,13 @@ impl Disk {
 fn paths_in(folder: PathBuf) -> impl Iterator<Item = io::Result<PathBuf>> {
     use io::ErrorKind::{NotADirectory, NotFound};
 
-    let (paths, failed) = match fs::read_dir(folder) {
+    let (paths, failed) = match fs::read_dir(&folder) {
         Ok(paths) => (Some(paths), None),
         Err(error) if matches!(error.kind(), NotFound | NotADirectory) => (None, None),
-        Err(error) => (None, Some(Err(error))),
+        Err(error) => {
+            let named = format!("{}: {error}", folder.display());
+            (None, Some(Err(io::Error::new(error.kind(), named))))
+        }
     };
     let paths = paths.into_iter().flatten();
     failed

@@ -17,6 +17,9 @@ fn plays_its_role() {
         ("cold", processes) => crate::processes::ask_cold(dir, processes.parse().unwrap()),
         ("hold", _) => crate::processes::compute_for_ever(dir),
         ("limits", role) => crate::memory::keep_within_limits(dir, role),
+        ("unlistable", _) => {
+            crate::directory::clear_beside_a_folder_that_cannot_be_listed(dir);
+        }
         ("scale-fill", count) => crate::scale::fill(dir, count),
         ("scale-measure", count) => crate::scale::measure(dir, count),
         ("weigh", _) => crate::memory::weigh(dir),

@@ -467,6 +467,175 @@ fn an_invalidation_of_many_entries_holds_before_their_files_are_gone() {
 }
 
 #[test]
+fn what_is_computed_anew_does_not_live_as_long_as_what_was_invalidated() {
+    let invalidate: [&dyn Fn(&Cache); 3] = [
+        &|cache| assert_eq!(cache.clear().unwrap(), 301),
+        &|cache| assert_eq!(cache.invalidate("select *").unwrap(), 301),
+        // it is to be replaced, and is not
+        &|cache| {
+            let none = Params::new();
+            let stored = cache.set(SQL, &[numbers(&[2])], &none, Some(0)).unwrap();
+            assert_eq!(stored, Stored::Skipped(Skip::ZeroTtl));
+        },
+    ];
+    for (at, invalidate) in invalidate.into_iter().enumerate() {
+        for yaml in ["query_cache: {}", "query_cache: {memory_mb: 0}"] {
+            let dir = tempfile::tempdir().unwrap();
+            let config = Config::from_yaml("c", yaml).unwrap();
+            let cache = Cache::open_with(dir.path(), &config).unwrap();
+            let clock = ManualClock::install(&cache, 1_000_000);
+            fill(&cache, 300);
+            set(&cache, 1);
+            // no file is removed from here on
+            on_step(&cache, |step| match step {
+                Step::RemovalBegun => Err(io::Error::other("not now")),
+                _ => Ok(()),
+            });
+            clock.advance(1);
+            invalidate(&cache);
+            let compute = || Ok::<_, String>(vec![numbers(&[3])]);
+            let brief = cache.get_or_compute(SQL, &Params::new(), Some(60), compute);
+            assert_eq!(number(&brief.unwrap()), 3, "{at} {yaml}");
+            assert_eq!(value(&cache), Some(3), "{at} {yaml}");
+            clock.advance(60);
+            assert_eq!(value(&cache), None, "{at} {yaml}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_another_process_put_in_place_of_one_that_was_to_be_removed_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, other) = (open_files_only(dir.path()), open_files_only(dir.path()));
+    set(&cache, 1);
+    on_step(&cache, |step| match step {
+        Step::RemovalBegun => Err(io::Error::other("not now")),
+        _ => Ok(()),
+    });
+    let none = Params::new();
+    cache.set(SQL, &[numbers(&[2])], &none, Some(0)).unwrap();
+    assert_eq!(value(&cache), None);
+    on_step(&cache, |_| Ok(()));
+    set(&other, 3);
+    assert_eq!((value(&cache), value(&other)), (Some(3), Some(3)));
+    // and the one that takes its place is meant by what comes after it
+    on_step(&cache, |step| match step {
+        Step::RemovalBegun => Err(io::Error::other("not now")),
+        _ => Ok(()),
+    });
+    cache.set(SQL, &[numbers(&[4])], &none, Some(0)).unwrap();
+    assert_eq!(value(&cache), None);
+    set(&other, 5);
+    cache.set(SQL, &[numbers(&[6])], &none, Some(0)).unwrap();
+    on_step(&cache, |_| Ok(()));
+    assert_eq!((value(&cache), value(&other)), (None, None));
+}
+
+#[test]
+fn files_are_read_again_after_many_could_not_be_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open_files_only(dir.path());
+    let (none, nothing) = (Params::new(), [numbers(&[1])]);
+    fill(&cache, 1025);
+    on_step(&cache, |step| match step {
+        Step::RemovalBegun => Err(io::Error::other("not now")),
+        _ => Ok(()),
+    });
+    for at in 0..1025 {
+        let table = if at % 100 == 0 { "rare" } else { "t" };
+        let sql = format!("SELECT {at} FROM {table}");
+        let stored = cache.set(&sql, &nothing, &none, Some(0)).unwrap();
+        assert_eq!(stored, Stored::Skipped(Skip::ZeroTtl));
+    }
+    assert!(cache.flush(Duration::from_secs(30)));
+    set(&cache, 7);
+    assert_eq!(value(&cache), Some(7));
+    for at in 0..1025 {
+        assert!(!is_there(&cache, &format!("SELECT {at} FROM t")), "{at}");
+    }
+}
+
+#[test]
+fn orders_of_a_folder_that_can_never_be_listed_are_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open_files_only(dir.path());
+    set(&cache, 1);
+    assert!(cache.flush(Duration::from_secs(30)));
+    let part = dir.path().join("v1/loop");
+    std::os::unix::fs::symlink("loop", &part).unwrap();
+    let other = open_files_only(dir.path());
+    cache.clear().unwrap();
+    let orders = dir.path().join("orders");
+    let longest = |at: usize| format!("{at} {}", "x".repeat(20_000));
+    let mut largest = 0;
+    for at in 0..40 {
+        let sql = format!("SELECT {at} FROM t");
+        let stored = cache.set(&sql, &[numbers(&[1])], &Params::new(), None);
+        assert!(matches!(stored.unwrap(), Stored::Kept { .. }));
+        assert!(is_there(&cache, &sql));
+        cache.invalidate(&longest(at)).unwrap();
+        cache.invalidate(&sql).unwrap();
+        assert!(!is_there(&cache, &sql), "{at}");
+        largest = largest.max(fs::metadata(&orders).unwrap().len());
+    }
+    assert!(largest < 200_000, "{largest} bytes");
+    // what is stored from now on is served, by whoever opens the directory as well, and nothing of before
+    set(&cache, 2);
+    let late = open_files_only(dir.path());
+    look_at_other_processes_now(&other);
+    for reader in [&cache, &other, &late] {
+        assert_eq!(value(reader), Some(2));
+        assert!(!(0..40).any(|at| is_there(reader, &format!("SELECT {at} FROM t"))));
+    }
+    // it can be listed again
+    fs::remove_file(&part).unwrap();
+    let last = open_files_only(dir.path());
+    assert!(last.flush(Duration::from_secs(30)));
+    last.invalidate("nothing").unwrap();
+    last.clear().unwrap();
+    assert!(last.flush(Duration::from_secs(30)));
+    assert_eq!(count_files(dir.path()), 0);
+}
+
+/// The role of a child, all of whose lines are taken.
+pub(crate) fn clear_beside_a_folder_that_cannot_be_listed(dir: &Path) {
+    let lines = Lines::default();
+    tracing::subscriber::set_global_default(lines.clone()).unwrap();
+    let cache = open_files_only(dir);
+    set(&cache, 1);
+    let settle = || assert!(cache.flush(Duration::from_secs(30)));
+    let retry = || {
+        // each of them is a second
+        (0..6).for_each(|_| look_at_other_processes_now(&cache));
+        assert_eq!(value(&cache), None);
+        settle();
+    };
+    settle();
+    let part = dir.join("v1/loop");
+    for outages in 1..=2 {
+        std::os::unix::fs::symlink("loop", &part).unwrap();
+        cache.clear().unwrap();
+        settle();
+        (0..3).for_each(|_| retry());
+        let text = lines.text();
+        let count = text.matches("invalidated_files_not_removed").count();
+        assert_eq!(count, outages, "{text}");
+        assert!(text.contains("v1/loop: "), "{text}");
+        fs::remove_file(&part).unwrap();
+        retry();
+    }
+    println!("named");
+}
+
+#[test]
+fn a_folder_that_cannot_be_listed_is_named_once_until_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = crate::child::Process::start("unlistable", dir.path());
+    assert!(child.wait_for("named").is_some());
+    child.succeeds();
+}
+
+#[test]
 fn a_file_that_cannot_be_removed_keeps_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::open(dir.path()).unwrap();
