@@ -31,8 +31,6 @@ const HURRIED: Duration = Duration::from_secs(4);
 const IN_A_SERVICE: Duration = Duration::from_secs(2);
 /// A lookup that such a bucket costs more waits for a write, which has 10 s then, and not for its own limit.
 const COST: Duration = Duration::from_secs(8);
-/// A lookup that takes longer waits for the bucket.
-const NO_WAIT: Duration = Duration::from_millis(3500);
 /// Pause until a bucket that failed is asked again.
 const PAUSE: Duration = Duration::from_secs(5);
 
