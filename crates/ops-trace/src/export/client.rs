@@ -45,7 +45,7 @@ struct Failure {
     /// Goes behind the detail, and the reason that the collector gives.
     hint: &'static str,
     /// Answer with the reason. It is read once no attempt follows, which it would hold back.
-    refusal: Option<Response<Body>>,
+    refusal: Option<Box<Response<Body>>>,
     status: Option<u16>,
     retry: Retry,
     /// The collector said that it has the batch, and nothing more that could be read.
@@ -273,7 +273,7 @@ fn refused(answer: Response<Body>) -> Failure {
         kind,
         detail: format!("http status {status}"),
         hint,
-        refusal: Some(answer),
+        refusal: Some(Box::new(answer)),
         status: Some(status),
         retry,
         is_taken: false,
