@@ -66,7 +66,8 @@ pub struct LastRun {
 /// there if another process writes to it, if the disk has no space for all of it, or if its file system promises none (btrfs, ZFS,
 /// bcachefs, NFS, SMB, 9p, Ceph, FUSE). A file of zeros with the size of a black box
 /// is what a power loss left of one: it is kept as an unreadable run. The new file is written to the disk once, which may take some
-/// milliseconds for each MiB.
+/// milliseconds for each MiB. Before that it blocks the calling thread for up to a second while another process holds the lock, which may
+/// be about to end.
 pub fn open(config: &Config) -> Opened {
     let mut last_run = None;
     let black_box = make(config, &mut last_run);

@@ -45,6 +45,29 @@ pub(crate) fn run_in(place: &Place, deed: &str, kibibytes: usize) -> ExitStatus 
         .unwrap()
 }
 
+/// Numbers that the threads of a child under load have written: of each the calls that returned, and the moment of the last one.
+pub(crate) fn returned(place: &Place) -> Vec<u64> {
+    let written = std::fs::read(place.file().with_extension("written")).unwrap();
+    let (words, _) = written.as_chunks::<8>();
+    words.iter().copied().map(u64::from_le_bytes).collect()
+}
+
+/// Waits until another call of each thread of a child under load has returned.
+pub(crate) fn wait_for_calls(place: &Place, child: &mut Child) {
+    let started = std::time::Instant::now();
+    let before = returned(place);
+    loop {
+        let now = returned(place);
+        let calls = |words: &[u64], thread: usize| words.get(2 * thread).copied().unwrap_or(0);
+        if (0..THREADS).all(|thread| calls(&now, thread) > calls(&before, thread)) {
+            return;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        assert!(started.elapsed() < Duration::from_secs(60), "no calls");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
 /// Waits until the child has written something.
 pub(crate) fn wait_for_lines(place: &Place, child: &mut Child, least: usize) {
     let started = std::time::Instant::now();

@@ -65,6 +65,8 @@ impl Shared {
 impl History {
     /// Takes the directory until [`close`](Self::close), and starts the two threads that write.
     ///
+    /// Blocks the calling thread for up to a second while another process holds the lock of the directory: it may be about to end.
+    ///
     /// # Errors
     ///
     /// Fails if the directory cannot be made or listed, another process writes to it, or there are no threads.
