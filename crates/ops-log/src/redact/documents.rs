@@ -11,6 +11,10 @@ use crate::redact::scrub::{self, token_len};
 /// Length of the longest escape of `Debug`, in bytes: `\u{10ffff}`.
 const LONGEST_ESCAPE: usize = 10;
 
+/// Documents within each other that are read. Each one doubles the escapes of what is in it, however they were written; what is deeper is
+/// hidden as a whole.
+const MAX_DEPTH: u32 = 6;
+
 /// Reports whether a text begins as a JSON document does, or has one in quotes.
 #[inline]
 pub(crate) fn has_one(text: &[u8]) -> bool {
@@ -45,12 +49,16 @@ fn begins(mut text: &[u8]) -> bool {
 /// is, or the beginning of, and of those that stand in it in quotes; `None` if it has none.
 #[cold]
 pub(crate) fn hidden(text: &str, deny: &DenyList) -> Option<String> {
+    hidden_at(text, deny, 0)
+}
+
+fn hidden_at(text: &str, deny: &DenyList, depth: u32) -> Option<String> {
     // one that is registered as a whole is hidden as a whole
     let scrubbed = scrub::text(text, deny);
     let known = scrubbed.as_deref().unwrap_or(text);
     let rewritten = match known.as_bytes() {
-        text if begins(text) => rewritten(known, Some(deny), deny),
-        text if is_within(text) => rewritten(known, None, deny),
+        text if begins(text) => rewritten(known, Some(deny), deny, depth),
+        text if is_within(text) => rewritten(known, None, deny, depth),
         _ => None,
     };
     rewritten.or(scrubbed)
@@ -59,10 +67,10 @@ pub(crate) fn hidden(text: &str, deny: &DenyList) -> Option<String> {
 /// The same for JSON in which values under denied keys are hidden already: only its texts are read.
 #[cold]
 pub(crate) fn hidden_within(json: &str, deny: &DenyList) -> Option<String> {
-    rewritten(json, None, deny)
+    rewritten(json, None, deny, 0)
 }
 
-fn rewritten(text: &str, keys: Option<&DenyList>, deny: &DenyList) -> Option<String> {
+fn rewritten(text: &str, keys: Option<&DenyList>, deny: &DenyList, depth: u32) -> Option<String> {
     let json = text.as_bytes();
     let (mut out, mut copied, mut at) = (String::new(), 0, 0);
     while at < json.len() {
@@ -72,7 +80,7 @@ fn rewritten(text: &str, keys: Option<&DenyList>, deny: &DenyList) -> Option<Str
             b'"' => keys
                 .and_then(|deny| denied_value(json, at..end, deny))
                 .map(|value| (value.start, value.end, format!("\"{REDACTED}\"")))
-                .or_else(|| within(token, deny).map(|inner| (at, end, inner))),
+                .or_else(|| within(token, deny, depth).map(|inner| (at, end, inner))),
             _ => None,
         };
         at = match replaced {
@@ -97,14 +105,17 @@ fn denied_value(json: &[u8], key: Range<usize>, deny: &DenyList) -> Option<Range
 }
 
 /// A text that has documents, or the beginning of one that was cut, without what is denied, in its quotes.
-fn within(token: &[u8], deny: &DenyList) -> Option<String> {
+fn within(token: &[u8], deny: &DenyList, depth: u32) -> Option<String> {
     memchr::memchr2(b'{', b'[', token)?;
     let text = unescaped(token);
     if !has_one(text.as_bytes()) {
         return None;
     }
+    if depth == MAX_DEPTH {
+        return Some(format!("\"{REDACTED}\""));
+    }
     let mut quoted = b"\"".to_vec();
-    escape::json(&hidden(&text, deny)?, &mut quoted);
+    escape::json(&hidden_at(&text, deny, depth + 1)?, &mut quoted);
     quoted.push(b'"');
     String::from_utf8(quoted).ok()
 }

@@ -195,3 +195,27 @@ fn documents_within_json_are_read_whatever_stands_before_them() {
         }
     }
 }
+
+#[test]
+fn documents_that_are_deep_within_others_are_hidden_as_a_whole_and_stay_short() {
+    // escapes that grow by a few bytes for each document, which those of a line double
+    for depth in [3, 5, 6, 7, 8, 20, 30] {
+        let mut text = r#"{"password":"hunter2","user":"ada"}"#.to_owned();
+        for _ in 0..depth {
+            let within = text.replace('\\', r"\u005c").replace('"', r"\u0022");
+            text = format!("{{\"in\":\"{within}\"}}");
+        }
+        let value: Value = serde_json::from_str(&text).unwrap();
+        for is_json in [true, false] {
+            let (pipeline, written) = pipeline(|config| config.console_context(true), is_json);
+            logged(&pipeline, &text);
+            info!(pipeline.root().bind("body", value.clone()), "bound");
+            for line in written.lines() {
+                assert!(!line.contains("hunter2"), "{depth}: {line}");
+                assert!(line.contains("[REDACTED]"), "{depth}: {line}");
+                assert!(line.len() < 64 * 1024, "{depth}: {}", line.len());
+                assert!(depth > 4 || line.contains("ada"), "{depth}: {line}");
+            }
+        }
+    }
+}
