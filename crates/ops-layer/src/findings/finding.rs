@@ -61,7 +61,7 @@ pub struct Finding {
     pub trace_id: Option<String>,
     /// Finding that is the cause of this one, and stands before it.
     pub explained_by: Option<&'static str>,
-    /// What it is about waited for no query: the database is no cause.
+    /// Set if the requests that it is about waited for no query: the database is no cause.
     #[serde(skip)]
     pub(crate) without_queries: bool,
 }

@@ -205,7 +205,7 @@ pub(crate) struct SlowRoute {
     pub(crate) usual: f64,
     /// 95th percentile over an hour, in seconds.
     pub(crate) usual_p95: f64,
-    /// Whether queries took at least half of one of its late answers that are kept; `None` if none is.
+    /// Set if queries took at least half of one of its late answers that are kept; `None` if none is.
     pub(crate) waits_for_queries: Option<bool>,
 }
 

@@ -10,7 +10,7 @@ use super::proxy::{Fault, Proxy};
 use super::{COST, IN_A_SERVICE, Machine, PAUSE, SHARED, bucket, config, database, hurried, until};
 use crate::batches::number;
 
-/// What the first lookup of a machine with these settings costs while the store hangs.
+/// Cost of the first lookup of a machine with these settings while the store hangs.
 fn cost(bytes: &[u8], proxy: &Proxy, config: &SharedConfig) -> Duration {
     proxy.set(Fault::None);
     let machine = Machine::new(bytes, config);

@@ -16,7 +16,7 @@ fn slow_route(route: &str, p95: f64, usual: f64) -> SlowRoute {
     }
 }
 
-/// What is found at each look while a route answers like this, by the second.
+/// Findings at each look while a route answers like this, by the second.
 fn found_while(until: u64, route: impl Fn(u64) -> Option<SlowRoute>) -> Vec<(u64, Vec<Finding>)> {
     let mut state = State::default();
     let looks = (0..=until).step_by(5);
