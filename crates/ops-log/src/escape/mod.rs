@@ -60,10 +60,16 @@ fn copy_ends<'a, const N: usize>(
     bytes: &'a [u8],
     out: &mut [u8; MAX_SHORT_BYTES],
 ) -> Option<(&'a [u8; N], &'a [u8; N])> {
-    let (first, last) = (bytes.first_chunk::<N>()?, bytes.last_chunk::<N>()?);
+    let (first, last) = ends(bytes)?;
     *out.first_chunk_mut()? = *first;
     *out.get_mut(bytes.len() - N..)?.first_chunk_mut()? = *last;
     Some((first, last))
+}
+
+/// The first and the last `N` bytes, which may overlap.
+#[inline(always)]
+fn ends<const N: usize>(bytes: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
+    Some((bytes.first_chunk()?, bytes.last_chunk()?))
 }
 
 /// Looks at all bytes side by side, which vector instructions do at once.
@@ -71,7 +77,7 @@ fn copy_ends<'a, const N: usize>(
 fn are_simple<const N: usize>((first, last): (&[u8; N], &[u8; N])) -> bool {
     let mut simple = true;
     for (first, last) in first.iter().zip(last) {
-        simple &= is_simple(*first) & is_simple(*last);
+        simple &= is_simple_byte(*first) & is_simple_byte(*last);
     }
     simple
 }
@@ -94,7 +100,7 @@ pub(crate) fn quote_short(text: &str, out: &mut Vec<u8>) -> bool {
 
 /// Reports whether a byte can stand in a JSON string as it is, and is no `#` and none from `:` to `?`.
 #[inline(always)]
-const fn is_simple(byte: u8) -> bool {
+const fn is_simple_byte(byte: u8) -> bool {
     // `"` and `#` differ in one bit
     let is_plain =
         (byte as i8 >= b' ' as i8) & (byte != 0x7f) & (byte | 1 != b'#') & (byte != b'\\');
@@ -109,6 +115,22 @@ pub(crate) fn is_plain(text: &str) -> bool {
         .iter()
         .all(|word| is_plain_word(u64::from_le_bytes(*word)))
         && is_plain_word(short_word(tail))
+}
+
+/// Reports whether text can stand in a JSON string as it is, and has no sign of a URL or a query: no `#`, and none from `:` to `?`.
+#[inline]
+pub(crate) fn is_simple(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    match bytes.len() {
+        16.. => {
+            let (blocks, _) = bytes.as_chunks::<16>();
+            let mut blocks = blocks.iter().chain(bytes.last_chunk());
+            blocks.all(|block| are_simple((block, block)))
+        }
+        8.. => ends::<8>(bytes).is_some_and(are_simple),
+        4.. => ends::<4>(bytes).is_some_and(are_simple),
+        _ => is_simple_word(short_word(bytes)),
+    }
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;

@@ -70,6 +70,9 @@ pub(crate) fn outdate() {
 
 /// Returns the text without registered values and credentials in URLs and connection strings; `None` if it holds none.
 pub fn redacted(text: &str) -> Option<String> {
+    if !scrub::may_be_needed_in(text) {
+        return None;
+    }
     deny::with_current(|deny| scrub::text(text, deny))
 }
 

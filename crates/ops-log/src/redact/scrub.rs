@@ -142,6 +142,12 @@ impl<'a> Scrub<'a> {
     }
 }
 
+/// Reports whether a text may have anything to scrub, by one look: most have not.
+pub(crate) fn may_be_needed_in(text: &str) -> bool {
+    let may_match = |patterns: Arc<Patterns>| patterns.may_match(text.as_bytes());
+    !escape::is_simple(text) || patterns().is_some_and(may_match)
+}
+
 /// Scrubs a text of its own; `None` if there is nothing to scrub.
 pub(crate) fn text(text: &str, deny: &DenyList) -> Option<String> {
     let patterns = patterns();
