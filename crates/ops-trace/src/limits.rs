@@ -154,6 +154,9 @@ fn make_printable(name: &mut Cow<'static, str>) {
 
 /// The last value of a key takes the place of its first one.
 fn keep_last_of_each_key(attributes: &mut Vec<KeyValue>) {
+    if all_differ(attributes) {
+        return;
+    }
     let mut kept = 0;
     for at in 0..attributes.len() {
         let (earlier, rest) = attributes.split_at_mut(at);
@@ -166,4 +169,24 @@ fn keep_last_of_each_key(attributes: &mut Vec<KeyValue>) {
         }
     }
     attributes.truncate(kept);
+}
+
+/// Reports whether no key is there twice. A key is compared with the ones before it only if one of these may be the same, by its length
+/// and its last letters.
+fn all_differ(attributes: &[KeyValue]) -> bool {
+    let mut marks = 0_u64;
+    for (at, KeyValue { key, .. }) in attributes.iter().enumerate() {
+        let text = key.as_str();
+        let last = text
+            .as_bytes()
+            .last_chunk()
+            .map_or(0, |last| u16::from_le_bytes(*last));
+        let mixed = (text.len() as u64 ^ u64::from(last) << 8).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mark = 1 << (mixed >> 58);
+        if marks & mark != 0 && attributes[..at].iter().any(|earlier| earlier.key == *key) {
+            return false;
+        }
+        marks |= mark;
+    }
+    true
 }

@@ -137,10 +137,31 @@ fn link_of(out: &mut Vec<u8>, link: &Link) {
 }
 
 fn attribute(out: &mut Vec<u8>, tag: u8, key: &Key, value: &Value) {
+    if let Value::String(value) = value
+        && short_attribute(out, tag, key.as_str(), value.as_str())
+    {
+        return;
+    }
     message(out, tag, |out| {
         text(out, 1, key.as_str());
         message(out, 2, |out| any_value(out, value));
     });
+}
+
+/// Writes an attribute whose lengths all have one digit, as most have: they are known beforehand. False writes nothing.
+fn short_attribute(out: &mut Vec<u8>, tag: u8, key: &str, value: &str) -> bool {
+    let len = key.len() + value.len() + 6;
+    if key.is_empty() || len >= 0x80 {
+        return false;
+    }
+    out.reserve(len + 2);
+    head(out, tag, BYTES);
+    out.extend_from_slice(&[len as u8, 1 << 3 | BYTES, key.len() as u8]);
+    out.extend_from_slice(key.as_bytes());
+    let value_len = value.len() as u8;
+    out.extend_from_slice(&[2 << 3 | BYTES, value_len + 2, 1 << 3 | BYTES, value_len]);
+    out.extend_from_slice(value.as_bytes());
+    true
 }
 
 /// A value is there even if it is zero or empty.

@@ -5,8 +5,7 @@ use std::time::SystemTime;
 use ::http::header::HOST;
 use ::http::{HeaderValue, Method, Uri, Version, request};
 use opentelemetry::KeyValue;
-use opentelemetry::trace::{Span as _, SpanBuilder, SpanContext, SpanKind};
-use opentelemetry_sdk::trace::Span;
+use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind};
 use ops_http::Route;
 
 use super::describe::{self, UNNAMED};
@@ -25,15 +24,6 @@ pub(super) struct Head {
     pub(super) forwarded: Forwarded,
     pub(super) route: Option<Route>,
     link: Option<SpanContext>,
-}
-
-/// The span before it is described.
-pub(super) fn builder(start: SystemTime) -> SpanBuilder {
-    let mut builder = SpanBuilder::from_name(UNNAMED);
-    builder.start_time = Some(start);
-    builder.span_kind = Some(SpanKind::Server);
-    builder.attributes = Some(Vec::with_capacity(ATTRIBUTES));
-    builder
 }
 
 impl Head {
@@ -55,15 +45,19 @@ impl Head {
         }
     }
 
-    /// Describes a span to which nothing else was told yet.
-    pub(super) fn describe(&self, span: &mut Span) {
-        if let Some(route) = &self.route {
-            span.update_name(describe::named(&self.method, route));
-        }
-        self.attributes(|attribute| span.set_attribute(attribute));
-        if let Some(link) = &self.link {
-            span.add_link(link.clone(), Vec::new());
-        }
+    /// Returns the span as it begins. What describes it is written where it stays, not told to a span of the SDK one by one.
+    pub(super) fn builder(&self, start: SystemTime) -> SpanBuilder {
+        let mut builder = match &self.route {
+            Some(route) => SpanBuilder::from_name(describe::named(&self.method, route)),
+            None => SpanBuilder::from_name(UNNAMED),
+        };
+        let mut attributes = Vec::with_capacity(ATTRIBUTES);
+        self.attributes(|attribute| attributes.push(attribute));
+        builder.attributes = Some(attributes);
+        builder.start_time = Some(start);
+        builder.span_kind = Some(SpanKind::Server);
+        builder.links = self.link.clone().map(|link| vec![Link::with_context(link)]);
+        builder
     }
 
     fn attributes(&self, mut add: impl FnMut(KeyValue)) {

@@ -268,9 +268,8 @@ impl Observe for ServerSpans {
                     (base.with_span(span.clone()), Some(span))
                 }
                 Decision::Sampled(root) => {
-                    let build = || tracer.build_with_context(head::builder(start), &base);
-                    let mut span = sampling::decided(root, build);
-                    head.describe(&mut span);
+                    let build = || tracer.build_with_context(head.builder(start), &base);
+                    let span = sampling::decided(root, build);
                     (with_span(&base, span), None)
                 }
             }

@@ -13,7 +13,7 @@ use ops_http::{Outcome, Route};
 use parking_lot::Mutex;
 
 use super::describe::{UNNAMED, named};
-use super::head::{self, Head};
+use super::head::Head;
 use crate::Handle;
 use crate::export::ended::{self, EndedSpan};
 use crate::sampling::{self, Decided};
@@ -109,11 +109,9 @@ impl Request {
     /// The span of the SDK, described as if it had been there from the start.
     fn recorded(&self, beginning: &Beginning) -> Option<SdkSpan> {
         let tracer = self.handle.tracer()?;
-        let builder = head::builder(self.start);
+        let builder = beginning.head.builder(self.start);
         let build = || tracer.build_with_context(builder, &beginning.parent);
-        let mut span = sampling::decided(Some(Decided::recorded(&self.ids)), build);
-        beginning.head.describe(&mut span);
-        Some(span)
+        Some(sampling::decided(Some(Decided::recorded(&self.ids)), build))
     }
 
     /// Reports whether a request that did not fail leaves nothing behind, now that it ends.
