@@ -81,6 +81,7 @@ mod client;
 mod future;
 mod grpc;
 mod guard;
+mod header_value;
 mod layer;
 mod length;
 mod method;
@@ -96,6 +97,7 @@ pub use future::ObserveFuture;
 pub use grpc::{
     GrpcCode, GrpcEnd, QUIET_CALLS, RefusedCall, grpc_method, is_grpc_call, known_grpc_method,
 };
+pub use header_value::header_value;
 pub use layer::{ObserveLayer, ObserveService};
 pub use method::{known_method, refused_methods};
 pub use observe::Observe;

@@ -7,6 +7,7 @@
 )]
 
 mod endings;
+mod header_values;
 mod methods;
 mod property;
 mod record;

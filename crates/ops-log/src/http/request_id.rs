@@ -1,9 +1,7 @@
-use std::cell::RefCell;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::BytesMut;
 use http::HeaderValue;
 
 use crate::escape::HEX;
@@ -11,14 +9,7 @@ use crate::escape::HEX;
 /// `req-`, the microseconds, `-`, the process and the number, each in its hexadecimal digits.
 const MAX_BYTES: usize = 4 + 16 + 1 + 8 + 16;
 
-/// Room for the ids of about a hundred requests, whose headers share one allocation.
-const SHARED_BYTES: usize = 4096;
-
 static COUNTER: AtomicU64 = AtomicU64::new(0);
-
-thread_local! {
-    static SHARED: RefCell<BytesMut> = RefCell::new(BytesMut::new());
-}
 
 /// An id that is made for a request that came without one.
 #[derive(Debug)]
@@ -55,21 +46,9 @@ impl RequestId {
         std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
     }
 
-    /// The id as a header. Its bytes are a part of a buffer that is allocated once for many.
+    /// The id as a header.
     pub(super) fn header(&self) -> Option<HeaderValue> {
-        let text = &self.bytes[..self.len];
-        let shared = SHARED.try_with(|shared| {
-            let mut shared = shared.try_borrow_mut().ok()?;
-            if shared.capacity() < text.len() {
-                shared.reserve(SHARED_BYTES);
-            }
-            shared.extend_from_slice(text);
-            Some(shared.split().freeze())
-        });
-        match shared.ok().flatten() {
-            Some(bytes) => HeaderValue::from_maybe_shared(bytes).ok(),
-            None => HeaderValue::from_bytes(text).ok(),
-        }
+        ops_http::header_value(&self.bytes[..self.len])
     }
 
     fn push(&mut self, bytes: &[u8]) {

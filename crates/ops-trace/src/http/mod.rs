@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Once};
 use std::time::SystemTime;
 
-use ::http::{Extensions, HeaderName, HeaderValue, request, response};
+use ::http::{Extensions, HeaderName, request, response};
 use opentelemetry::trace::{SpanContext, TraceContextExt, Tracer as _};
 use opentelemetry::{Context, ContextGuard, KeyValue};
 use ops_http::{Ending, Observe, Outcome, QUIET_CALLS, QUIET_ROUTES, Route};
@@ -301,7 +301,7 @@ impl Observe for ServerSpans {
         let ids = span.span_context();
         if ids.is_valid()
             && !ids.is_remote()
-            && let Ok(value) = HeaderValue::from_bytes(&header(ids))
+            && let Some(value) = ops_http::header_value(&header(ids))
         {
             response.headers.insert(TRACERESPONSE, value);
         }
