@@ -26,6 +26,7 @@ use std::sync::{Arc, Once};
 use std::time::SystemTime;
 
 use ::http::{Extensions, HeaderName, request, response};
+use opentelemetry::baggage::BaggageExt;
 use opentelemetry::trace::{SpanContext, TraceContextExt, Tracer as _};
 use opentelemetry::{Context, ContextGuard, KeyValue};
 use ops_http::{Ending, Observe, Outcome, QUIET_CALLS, QUIET_ROUTES, Route};
@@ -240,6 +241,11 @@ impl Observe for ServerSpans {
         let asked = request.uri.path();
         let skipped = self.0.skip_paths.iter().any(|path| path == asked);
         let Some(tracer) = handle.tracer().filter(|_| !skipped) else {
+            let is_empty = !base.has_active_span() && base.baggage().is_empty();
+            if is_empty && handle.tracer().is_none() {
+                // nothing came that goes on, and no span is made that could be within another one
+                return None;
+            }
             return Some(Scope {
                 context: base,
                 named: None,
