@@ -203,7 +203,10 @@ fn parse_directive(directive: &str) -> Result<(&str, Threshold), Reason> {
         },
         None => match Threshold::parse(directive) {
             Some(threshold) => Ok(("", threshold)),
-            None if directive.bytes().all(|byte| byte.is_ascii_digit()) => Err(Reason::Unknown),
+            // no module's name begins so: `500ms`, `1`
+            None if directive.starts_with(|first: char| first.is_ascii_digit()) => {
+                Err(Reason::Unknown)
+            }
             None if ends_in_a_level(directive) => Err(Reason::Unknown),
             None => match level_of_others(directive).or_else(|| almost_a_level(directive)) {
                 Some(level) => Err(Reason::AlmostLevel(level)),
@@ -223,11 +226,11 @@ fn ends_in_a_level(directive: &str) -> bool {
 fn level_of_others(word: &str) -> Option<&'static str> {
     Some(match word.to_ascii_lowercase().as_str() {
         "all" | "any" | "everything" => "trace",
-        "verbose" | "fine" => "debug",
+        "verbose" | "fine" | "true" | "yes" | "on" | "enabled" => "debug",
         "notice" => "info",
         "severe" => "error",
         "alert" | "emerg" | "emergency" => "critical",
-        "none" | "nothing" | "silent" | "quiet" | "disabled" => "off",
+        "none" | "nothing" | "silent" | "quiet" | "disabled" | "false" | "no" => "off",
         _ => return None,
     })
 }

@@ -205,6 +205,31 @@ fn a_slip_of_the_pen_in_rust_log_is_a_line_and_no_target() {
 }
 
 #[test]
+fn a_word_that_switches_something_on_or_off_is_no_target() {
+    for on in ["true", "yes", "on", "Enabled", "info,true"] {
+        let (ok, out, err) = run(&[("OPS_LOG_LATE_LINES", on)]);
+        assert!(
+            !ok && err.contains("did you mean debug?"),
+            "{on}: {out} {err}"
+        );
+        let (ok, out, _) = run(&[("RUST_LOG", on)]);
+        assert!(ok && out.contains("did you mean debug?"), "{on}: {out}");
+    }
+    for off in ["false", "no"] {
+        let (ok, out, err) = run(&[("OPS_LOG_LATE_LINES", off)]);
+        assert!(
+            !ok && err.contains("did you mean off?"),
+            "{off}: {out} {err}"
+        );
+    }
+    // the `debug >` before it was forgotten
+    let (ok, out, err) = run(&[("OPS_LOG_LATE_LINES", "500ms")]);
+    assert!(!ok && err.contains("as in debug > 500ms"), "{out} {err}");
+    let (ok, out, _) = run(&[("RUST_LOG", "no::module=debug,on_call=debug,tokio")]);
+    assert!(ok && !out.contains("log_filter_refused"), "{out}");
+}
+
+#[test]
 fn a_rotation_of_the_environment_is_checked() {
     let (ok, _, err) = run(&[("OPS_LOG_ROTATION", "64")]);
     assert!(
