@@ -16,6 +16,8 @@ use crate::{Error, Filter, JsonForm, LateLines, Level, ParseFilterError, Value};
 
 /// The environment variable for the format: `json` or `console`.
 const FORMAT: &str = "OPS_LOG_FORMAT";
+/// The environment variable for the format where [`FORMAT`] is not set: `production` has `json`.
+const ENV: &str = "OPS_ENV";
 /// The environment variable for the level from which on lines are written.
 const LEVEL: &str = "OPS_LOG_LEVEL";
 /// The environment variable for the rotation of log files.
@@ -169,8 +171,17 @@ impl Config {
             // the form that is set so far stays
             "json" => self.json(true),
             "console" => self.json(false),
-            "" if variable("OPS_ENV").trim() == "production" => self.json(true),
-            "" => self,
+            "" => match variable(ENV).trim() {
+                "production" => self.json(true),
+                "" | "development" => self,
+                text => {
+                    *problem = Some(Error::Deployment {
+                        variable: ENV,
+                        text: text.to_owned(),
+                    });
+                    self
+                }
+            },
             name => match name.parse() {
                 Ok(form) => self.json(true).json_form(form),
                 Err(_) => {

@@ -52,6 +52,19 @@ fn production_writes_json_and_the_level_is_obeyed() {
 }
 
 #[test]
+fn a_deployment_that_is_unknown_is_refused_where_it_decides_about_the_format() {
+    for wrong in ["prod", "Production", "staging"] {
+        let (ok, out, err) = run(&[("OPS_ENV", wrong)]);
+        let expected = format!("OPS_ENV: expected development or production, found {wrong:?}");
+        assert!(!ok && err.contains(&expected), "{out} {err}");
+        let (ok, out, err) = run(&[("OPS_ENV", wrong), ("OPS_LOG_FORMAT", "json")]);
+        assert!(ok && out.contains("\"event\":\"started\""), "{out} {err}");
+    }
+    let (ok, out, err) = run(&[("OPS_ENV", "development")]);
+    assert!(ok && out.contains("started  port=8000"), "{out} {err}");
+}
+
+#[test]
 fn rust_log_holds_for_targets_and_what_it_says_wrongly_is_a_line() {
     let (ok, out, _) = run(&[
         ("RUST_LOG", "error,environment=debug,x[y]=info"),
