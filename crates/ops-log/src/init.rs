@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::time::Duration;
 
 use slog::Drain;
@@ -30,7 +30,8 @@ impl Drop for LogGuard {
     }
 }
 
-/// Starts logging, or changes how it is done: existing loggers follow at once.
+/// Starts logging, or changes how it is done: existing loggers follow at once. A `tracing` subscriber or `log` logger that was
+/// installed before stays; of a subscriber without [`tracing_layer`](crate::tracing_layer) one line, `tracing_events_elsewhere`, warns.
 ///
 /// # Errors
 ///
@@ -39,13 +40,14 @@ pub fn init(config: Config) -> Result<LogGuard, Error> {
     let config = config.checked()?;
     bridge::follow_levels();
     PipelineRef::Global.configure(&config)?;
-    if config.install_bridges {
-        bridge::install();
-    }
+    let is_bridged = !config.install_bridges || bridge::install();
     panic::watch(config.panics);
     let log = Logger::root();
     for refused in &config.refused {
         crate::log!(Level::Warning, log, "log_filter_refused", variable = "RUST_LOG", error = %refused);
+    }
+    if !is_bridged {
+        warn_of_subscriber();
     }
     warn_of_caps();
     Ok(LogGuard(()))
@@ -58,6 +60,18 @@ pub fn init(config: Config) -> Result<LogGuard, Error> {
 /// Fails as [`init`] does.
 pub fn configure_logging(config: Config) -> Result<LogGuard, Error> {
     init(config)
+}
+
+/// Events of `tracing` go to a subscriber that knows nothing of us: they are no lines, and have neither context nor trace id.
+fn warn_of_subscriber() {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Relaxed) {
+        crate::log!(
+            Level::Warning,
+            "tracing_events_elsewhere",
+            hint = "the program installed a subscriber of its own: add ops_log::tracing_layer() to it, or leave it out"
+        );
+    }
 }
 
 /// slog's macros leave finer levels out when they are compiled, as the least of all crates in the build wants it. Our own

@@ -27,10 +27,11 @@ pub(crate) fn follow_levels() {
     pipeline::on_levels_changed(levels_changed);
 }
 
-/// Installs both bridges; a subscriber or logger that was installed before stays.
-pub(crate) fn install() {
-    subscriber::install();
+/// Installs both bridges; a subscriber or logger that was installed before stays. Returns false if that subscriber makes no lines
+/// of ours.
+pub(crate) fn install() -> bool {
     facade::install();
+    subscriber::install()
 }
 
 /// Makes others ask again about levels that they remember.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
@@ -24,13 +25,20 @@ pub(super) fn layer<S>() -> impl Layer<S> + Send + Sync + 'static
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
+    LAYERS.fetch_add(1, Ordering::Relaxed);
     Lines(PhantomData::<fn(S)>).with_filter(Wanted)
 }
 
-pub(super) fn install() {
-    // a subscriber that was installed before stays
-    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer()));
+/// Installs a subscriber with the layer; one that was installed before stays. Returns false if no subscriber has the layer.
+pub(super) fn install() -> bool {
+    let ours = tracing_subscriber::registry().with(layer());
+    // one that is refused is dropped, and its layer with it
+    let installed = tracing::subscriber::set_global_default(ours).is_ok();
+    installed || LAYERS.load(Ordering::Relaxed) > 0
 }
+
+/// Layers that are not dropped: those of subscribers, and those that wait for one.
+static LAYERS: AtomicUsize = AtomicUsize::new(0);
 
 fn level(of: &tracing::Level) -> Level {
     match *of {
@@ -63,6 +71,12 @@ impl<S> Filter<S> for Wanted {
 }
 
 struct Lines<S>(PhantomData<fn(S)>);
+
+impl<S> Drop for Lines<S> {
+    fn drop(&mut self) {
+        LAYERS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// A span's fields, rendered.
 struct SpanFields(Mutex<Arc<BoundFields>>);

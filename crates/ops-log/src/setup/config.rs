@@ -390,7 +390,9 @@ impl Config {
         self
     }
 
-    /// Lets [`init`](crate::init) install a `tracing` subscriber and a `log` logger if there is none; on by default.
+    /// Lets [`init`](crate::init) install a `tracing` subscriber and a `log` logger if there is none; on by default. If there is a
+    /// subscriber without [`tracing_layer`](crate::tracing_layer), its events are no lines, and one line, `tracing_events_elsewhere`,
+    /// says so.
     #[must_use]
     pub fn install_bridges(mut self, install: bool) -> Self {
         self.install_bridges = install;
