@@ -8,7 +8,6 @@ use crate::{
 };
 
 /// Error of starting to log, or of changing a level. The configuration before stays.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The log file cannot be opened for appending.
@@ -109,6 +108,16 @@ impl Error {
             | Self::Sampling { .. }
             | Self::Filter(_) => ErrorKind::Config,
         }
+    }
+}
+
+/// Message and causes, each once, so that a `main` that returns this error ends with a readable line.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)?;
+        let source = std::error::Error::source(self);
+        let mut causes = std::iter::successors(source, |cause| cause.source());
+        causes.try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 

@@ -269,3 +269,16 @@ fn a_file_says_how_a_log_file_is_limited_and_which_keys_are_exceptions() {
     assert!(std::fs::metadata(&path).unwrap().len() <= 300);
     assert!(pipeline.recent(1)[0].contains("\"my_token\":\"shown\""));
 }
+
+#[test]
+fn a_main_that_returns_the_error_ends_with_a_line_for_people() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Pipeline::new(Config::new().file(folder.path())).unwrap_err();
+    let expected = format!(
+        "cannot append to the log file {}: Is a dir",
+        folder.path().display()
+    );
+    assert!(format!("{error:?}").starts_with(&expected), "{error:?}");
+    let error = Pipeline::new(Config::new().sample_traces(2.0)).unwrap_err();
+    assert_eq!(format!("{error:?}"), error.to_string());
+}
