@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 use opentelemetry::trace::{Span as _, SpanBuilder, Status, Tracer as _};
 use opentelemetry::{Context, KeyValue};
 
+use crate::limits::ERROR_TYPE;
 use crate::options::links;
 use crate::span::{key_value, name_of};
 use crate::value::Value;
@@ -91,7 +92,7 @@ impl CompletedSpan {
         let mut span = tracer.build_with_context(builder, &Context::current());
         if let Some(kind) = self.error {
             span.set_status(Status::error(""));
-            span.set_attribute(KeyValue::new("error.type", kind));
+            span.set_attribute(KeyValue::new(ERROR_TYPE, kind));
         }
         let end = self.start.checked_add(self.duration).unwrap_or(self.start);
         span.end_with_timestamp(end);

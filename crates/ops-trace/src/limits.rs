@@ -22,6 +22,10 @@ pub(crate) const MAX_CAUSES: usize = 16;
 pub(crate) const SETS_PER_ATTRIBUTE: usize = 8;
 
 const CUT: &str = "...(truncated)";
+/// Key of the description of a failure, and until the export the attribute that has the last one: the SDK keeps the greatest text.
+pub(crate) const DESCRIPTION: &str = "otel.status_description";
+/// Kind of an error, by the semantic conventions.
+pub(crate) const ERROR_TYPE: &str = "error.type";
 
 type Filter = Box<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
 
@@ -61,6 +65,7 @@ impl Limits {
         }
         make_printable(&mut span.name);
         keep_last_of_each_key(&mut span.attributes);
+        settle_status(span);
         let excess = span.attributes.len().saturating_sub(self.attributes);
         if excess > 0 {
             span.attributes.truncate(self.attributes);
@@ -71,7 +76,7 @@ impl Limits {
         }
         self.clean(&mut span.attributes, filter);
         if let Status::Error { description } = &mut span.status
-            && let Some(new) = self.text("otel.status_description", description, filter)
+            && let Some(new) = self.text(DESCRIPTION, description, filter)
         {
             *description = new.into();
         }
@@ -149,6 +154,25 @@ fn make_printable(name: &mut Cow<'static, str>) {
     if name.contains(char::is_control) {
         let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
         *name = name.chars().map(printable).collect::<String>().into();
+    }
+}
+
+/// A failed span has the description of its last error, and one that succeeded on purpose nothing of errors.
+fn settle_status(span: &mut SpanData) {
+    let attributes = &mut span.attributes;
+    match &mut span.status {
+        Status::Unset => {}
+        Status::Ok => {
+            attributes.retain(|one| ![DESCRIPTION, ERROR_TYPE].contains(&one.key.as_str()))
+        }
+        Status::Error { description } => {
+            if let Some(at) = attributes
+                .iter()
+                .position(|one| one.key.as_str() == DESCRIPTION)
+            {
+                *description = attributes.remove(at).value.as_str().into_owned().into();
+            }
+        }
     }
 }
 

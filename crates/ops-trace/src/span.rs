@@ -12,7 +12,7 @@ use crate::Handle;
 use crate::SpanIds;
 use crate::context::{Instrumented, instrumented};
 use crate::current::ids_of;
-use crate::limits::MAX_CAUSES;
+use crate::limits::{DESCRIPTION, ERROR_TYPE, MAX_CAUSES};
 use crate::options::{SpanOptions, linked, links};
 use crate::propagation::with_span;
 use crate::sampling::{self, Decided, Decision};
@@ -283,24 +283,20 @@ impl Span {
         ids_of(context.span().span_context())
     }
 
-    /// Marks the span as failed, with the kind of the error as `error.type` and a description.
+    /// Marks the span as failed, with the kind of the error as `error.type` and a description. The last call counts.
     pub fn set_error_with(
         &self,
         kind: impl Into<Cow<'static, str>>,
         description: impl Into<Cow<'static, str>>,
     ) {
         if let Some(context) = &self.context {
-            let span = context.span();
-            span.set_status(Status::error(description));
-            span.set_attribute(KeyValue::new("error.type", kind.into()));
+            fail_with(context, kind.into(), description.into());
         }
     }
 
-    /// Marks the span as failed, with the kind of the error as `error.type`.
+    /// Marks the span as failed, with the kind of the error as `error.type` and no description. The last call counts.
     pub fn set_error(&self, kind: impl Into<Cow<'static, str>>) {
-        if let Some(context) = &self.context {
-            fail(context, kind.into());
-        }
+        self.set_error_with(kind, "");
     }
 
     /// Returns true while attributes are recorded: the span is sampled or may be kept, and has not ended.
@@ -317,7 +313,7 @@ impl Drop for Span {
             return;
         };
         if !self.panicking && std::thread::panicking() {
-            fail(context, "panic".into());
+            self.set_error("panic");
         }
         context.span().end();
     }
@@ -336,10 +332,29 @@ pub struct Entered {
     _guard: Option<ContextGuard>,
 }
 
+/// Fails the span of this context, whose description stays.
 pub(crate) fn fail(context: &Context, kind: Cow<'static, str>) {
     let span = context.span();
     span.set_status(Status::error(""));
-    span.set_attribute(KeyValue::new("error.type", kind));
+    span.set_attribute(KeyValue::new(ERROR_TYPE, kind));
+}
+
+pub(crate) fn fail_with(
+    context: &Context,
+    kind: Cow<'static, str>,
+    description: Cow<'static, str>,
+) {
+    let span = context.span();
+    let (status, description) = failure(description);
+    span.set_status(status);
+    span.set_attribute(description);
+    span.set_attribute(KeyValue::new(ERROR_TYPE, kind));
+}
+
+/// Status of a failure, and the attribute by which its description takes the place of earlier ones.
+pub(crate) fn failure(description: Cow<'static, str>) -> (Status, KeyValue) {
+    let attribute = KeyValue::new(DESCRIPTION, description.clone());
+    (Status::error(description), attribute)
 }
 
 /// `None` for an empty key.

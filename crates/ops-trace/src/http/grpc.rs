@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use ::http::header::HOST;
 use ::http::request;
-use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt};
+use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
 use ops_http::{GrpcEnd, Outcome};
 
 use super::describe::server;
 use super::forwarded::Forwarded;
+use crate::span::{fail, fail_with};
 
 const SYSTEM: &str = "grpc";
 const OTHER_METHOD: &str = "_OTHER";
@@ -65,8 +66,9 @@ pub(super) fn ended(context: &Context, call: &GrpcEnd, outcome: &Outcome) {
         span.set_attribute(status);
     }
     if let Some(kind) = call.error_type {
-        let message = call.message.as_deref().unwrap_or_default();
-        span.set_status(Status::error(message.to_owned()));
-        span.set_attribute(KeyValue::new("error.type", kind));
+        match call.message.as_deref() {
+            Some(message) => fail_with(context, kind.into(), message.to_owned().into()),
+            None => fail(context, kind.into()),
+        }
     }
 }

@@ -10,14 +10,13 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Record};
 use tracing::{Event, Metadata};
 
-use crate::limits::{MAX_CAUSES, MAX_TEXT_BYTES, cut};
-use crate::span::name_of;
+use crate::limits::{DESCRIPTION, MAX_CAUSES, MAX_TEXT_BYTES, cut};
+use crate::span::{failure, name_of};
 use crate::value::Value;
 
 const NAME: &str = "otel.name";
 const KIND: &str = "otel.kind";
 const STATUS: &str = "otel.status_code";
-const DESCRIPTION: &str = "otel.status_description";
 
 /// Returns the kind that the field `otel.kind` names.
 pub(super) fn kind_of(attributes: &Attributes<'_>) -> Option<SpanKind> {
@@ -122,7 +121,11 @@ impl<'a, F: Fields> SpanFields<'a, F> {
                 self.span.set_status(Status::error(""));
             }
             STATUS => {}
-            DESCRIPTION => self.span.set_status(Status::error(text)),
+            DESCRIPTION => {
+                let (status, description) = failure(text.into());
+                self.span.set_status(status);
+                self.span.set(description);
+            }
             _ => self.set(field, text),
         }
     }
@@ -194,7 +197,9 @@ impl EventFields {
         let span = context.span();
         match self.error {
             Some(error) if is_returned => {
-                span.set_status(Status::error(error.clone()));
+                let (status, description) = failure(error.clone().into());
+                span.set_status(status);
+                span.set_attribute(description);
                 let mut attributes = vec![KeyValue::new("exception.message", error)];
                 attributes.extend(self.attributes);
                 span.add_event("exception", attributes);

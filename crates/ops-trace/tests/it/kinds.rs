@@ -1,9 +1,9 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use ops_trace::{SpanIds, SpanKind, span};
+use ops_trace::{Span, SpanIds, SpanKind, span};
 
-use crate::traced;
+use crate::{flush_all, traced};
 
 #[test]
 fn spans_have_kinds_and_links_from_their_start() {
@@ -98,6 +98,51 @@ fn spans_have_events_exceptions_and_a_status() {
     assert_eq!(load.status_message, "no answer within 3 s");
     assert_eq!(load.attribute("error.type"), Some("timeout"));
     assert!(!fine.error, "success on purpose stays");
+}
+
+/// The SDK keeps the greatest of several descriptions.
+#[test]
+fn the_last_error_of_a_span_describes_it_and_none_is_left_of_one_that_succeeded() {
+    let (collector, tracer) = traced();
+    let attempts = |name: &'static str, end: fn(&Span)| {
+        span!(tracer: tracer, name).in_scope(|span| {
+            span.set_error_with("timeout", "timed out");
+            end(span);
+        });
+    };
+    attempts("again", |span| span.set_error_with("refused", "no route"));
+    attempts("later", |span| span.set_error_with("timeout", "too late"));
+    attempts("bare", |span| span.set_error("refused"));
+    let panics = |_: &Span| std::panic::resume_unwind(Box::new("on purpose"));
+    assert!(std::panic::catch_unwind(|| attempts("panics", panics)).is_err());
+    attempts("works", Span::set_ok);
+    attempts("worked", |span| {
+        span.set_ok();
+        span.set_error_with("refused", "unused");
+    });
+    flush_all(&tracer);
+    let ends: Vec<_> = collector
+        .spans()
+        .into_iter()
+        .map(|span| (span.error, span.status_message, span.attributes))
+        .collect();
+    let failed = |kind: &str, description: &str| {
+        (
+            true,
+            description.to_owned(),
+            vec![("error.type".to_owned(), kind.to_owned())],
+        )
+    };
+    let worked = (false, String::new(), vec![]);
+    let expected = [
+        failed("refused", "no route"),
+        failed("timeout", "too late"),
+        failed("refused", ""),
+        failed("panic", ""),
+        worked.clone(),
+        worked,
+    ];
+    assert_eq!(ends, expected);
 }
 
 #[test]
