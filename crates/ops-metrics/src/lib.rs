@@ -108,7 +108,8 @@ pub use history::sparkline::{
     SPARKLINE_SECONDS, Sparkline, Window, history_seconds, latency_over, routes_over, sparklines,
     sparklines_over,
 };
-pub use init::{before_tick, init, is_installed};
+pub use history::ticker::before_tick;
+pub use init::{init, is_installed};
 #[cfg(feature = "rules")]
 pub use rules::{Rules, Slo, rules};
 pub use scrape::body::ScrapeBody;

@@ -7,3 +7,4 @@ pub(crate) mod process;
 pub(crate) mod routes;
 pub(crate) mod runtime;
 pub(crate) mod sparkline;
+pub(crate) mod ticker;
