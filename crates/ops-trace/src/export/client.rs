@@ -194,7 +194,8 @@ impl Client {
         use ureq::Error as E;
         let kind = match error {
             E::Timeout(_) => FailureKind::Timeout,
-            E::ConnectionFailed | E::HostNotFound => FailureKind::Refused,
+            E::ConnectionFailed => FailureKind::Refused,
+            _ if is_unknown_host(error) => FailureKind::Refused,
             E::Io(io) => match io.kind() {
                 ErrorKind::TimedOut | ErrorKind::WouldBlock => FailureKind::Timeout,
                 ErrorKind::ConnectionRefused
@@ -213,11 +214,13 @@ impl Client {
         let detail = match (kind, of_tls) {
             (_, Some(hint)) => format!("{error}{hint}"),
             (FailureKind::Timeout, _) => format!("no answer within {timeout:.1?}"),
-            (FailureKind::Refused, _) if self.is_proxied => {
-                format!("no connection ({error}): does the proxy of HTTPS_PROXY listen there?")
-            }
             (FailureKind::Refused, _) => {
-                format!("no connection ({error}): does a collector listen there?")
+                let question = match error {
+                    _ if self.is_proxied => "does the proxy of HTTPS_PROXY listen there?",
+                    error if is_unknown_host(error) => "is the host of the endpoint right?",
+                    _ => "does a collector listen there?",
+                };
+                format!("no connection ({error}): {question}")
             }
             _ => format!("{error}"),
         };
@@ -235,6 +238,16 @@ impl Client {
             retry,
             is_taken: false,
         }
+    }
+}
+
+/// The name has no address, or nobody could be asked for it: the standard library has no kind for that.
+fn is_unknown_host(error: &ureq::Error) -> bool {
+    const LOOKUP_FAILED: &str = "failed to lookup address information";
+    match error {
+        ureq::Error::HostNotFound => true,
+        ureq::Error::Io(io) => io.to_string().starts_with(LOOKUP_FAILED),
+        _ => false,
     }
 }
 

@@ -127,6 +127,26 @@ fn fails(answer: Option<Answer>, kind: Kind, cause: &str) {
 }
 
 #[test]
+fn a_host_that_is_not_found_is_a_refusal_that_says_so() {
+    // longer than a name may be, so that no server is asked for it
+    let endpoint = format!("http://{}.invalid:4318", "a".repeat(64));
+    let tracer = Tracer::new(config(&endpoint)).unwrap();
+    batch(&tracer);
+    let (failures, health) = (tracer.stats().failures, tracer.export_health());
+    assert_eq!((failures.refused, failures.other), (1, 0), "{health:?}");
+    assert_eq!(health.last_kind, Some("refused"));
+    let cause = health.last_failure.unwrap();
+    assert!(
+        cause.starts_with("no connection (io: failed to lookup address"),
+        "{cause}"
+    );
+    assert!(
+        cause.ends_with("): is the host of the endpoint right?"),
+        "{cause}"
+    );
+}
+
+#[test]
 fn an_outage_is_one_line_when_it_begins_and_one_when_it_ends() {
     lines_about("nothing yet");
     let collector = Collector::start().unwrap();
