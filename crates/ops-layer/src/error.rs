@@ -20,7 +20,7 @@ impl Error {
         }
     }
 
-    /// Name of the part that failed: `config`, `log`, `secrets`, `trace`, `metrics`, `cache`, `findings`, `serve` or `admin`.
+    /// Name of the part that failed: `init`, `config`, `log`, `secrets`, `trace`, `metrics`, `cache`, `findings`, `serve` or `admin`.
     pub fn part(&self) -> &'static str {
         self.part
     }
@@ -29,6 +29,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.part {
+            "init" => f.write_str("cannot start the operations layer"),
             "config" => f.write_str("cannot read the configuration"),
             part => write!(f, "cannot start {part}"),
         }

@@ -56,8 +56,14 @@ struct Parts {
 /// # Errors
 ///
 /// Fails if a setting is invalid, a directory is unusable, or a part was started before: `init` runs once, before the first
-/// `get_secret` and `get_cache`. The message names the part.
+/// `get_secret` and `get_cache`. The message names the part. A second call changes nothing of what runs.
 pub fn init(config: Config) -> Result<Ops, Error> {
+    // before logging is configured anew: what runs keeps its lines
+    if WATCH.get().is_some() {
+        let error = Error::new("init", TWICE);
+        say_refused(&error);
+        return Err(error);
+    }
     let mut config = config.with_file()?;
     // one name for lines, spans and pages
     config.service_name = glue::trace::service_name(&config.service_name);
@@ -140,6 +146,8 @@ fn start(
 }
 
 static WATCH: OnceLock<Watch> = OnceLock::new();
+
+const TWICE: &str = "it runs in this process already: call `init`, `serve` or `run` once, and share the `Ops` by cloning it";
 
 /// Returns what is wrong, causes before what they explain; empty before [`init`].
 ///

@@ -202,6 +202,13 @@ fn service() {
             std::process::exit(1);
         }
     };
+    if role == "twice" {
+        let second = ops_layer::init(Config::new("second").log_file("second.log"));
+        ops_layer::log::info!("still_logging");
+        println!("\nrefused {:?}", second.unwrap_err());
+        println!("{}", std::fs::read_to_string("app.log").unwrap());
+        return;
+    }
     if role == "dropped" {
         let dropped = dropped(ops);
         let dropped = async { tokio::time::timeout(Duration::from_secs(30), dropped).await };

@@ -224,6 +224,22 @@ fn a_catalog_of_the_file_that_the_program_overrules_is_told() {
 }
 
 #[test]
+fn a_second_init_is_refused_and_what_runs_goes_on_as_it_was() {
+    let (status, told) = Start::new("twice").output();
+    assert!(status.success(), "{told}");
+    let reason = told.lines().find(|line| line.starts_with("refused "));
+    assert!(
+        reason.is_some_and(|reason| reason.contains("it runs in this process already")),
+        "{told}"
+    );
+    let still = told
+        .lines()
+        .find(|line| line.contains("still_logging") && line.starts_with('{'));
+    let still: serde_json::Value = serde_json::from_str(still.unwrap()).unwrap();
+    assert_eq!(still["logger"], "child");
+}
+
+#[test]
 fn addresses_take_letters_of_any_case_and_the_page_has_their_origin() {
     let service = Start::new("serve")
         .env("HOST", "LocalHost")
