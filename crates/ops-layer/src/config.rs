@@ -27,7 +27,8 @@ use crate::glue;
 ///
 /// YAML with the keys `log`, `trace`, `metrics` and `secrets`, each with the keys of that part's `Config`, `cache` with
 /// `file` (the path of a `cache.yaml`) and `dir`, `black_box` with `file` and `bytes`,
-/// and `history` with `dir`, `bytes` and `hours`. An unknown key is refused with its line and the keys that are known.
+/// and `history` with `dir`, `bytes` and `hours`. An unknown key is refused with its line and the keys that are known. The service has
+/// its name from [`Config::new`] or `OTEL_SERVICE_NAME`: a `service_name` in the file is ignored, which a line says.
 ///
 /// ```yaml
 /// log: { level: info, file: logs/app.log }

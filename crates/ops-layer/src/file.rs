@@ -25,6 +25,9 @@ pub(crate) struct File {
     /// The section `secrets` names a catalog.
     #[serde(skip)]
     names_catalog: bool,
+    /// Names of the service, which is that of the program or of `OTEL_SERVICE_NAME`.
+    #[serde(skip)]
+    service_names: Vec<&'static str>,
 }
 
 /// Places of the cache: what is configured stands in the file that it names.
@@ -57,10 +60,19 @@ impl File {
         }
         let read = serde_yaml::from_str(&text).map_err(|error| failed(path, Failure::Wrong(error)));
         let mut file: Self = read?;
-        let catalog = document
-            .as_ref()
-            .and_then(|all| all.get("secrets")?.get("catalog"));
-        file.names_catalog = catalog.is_some_and(|catalog| !catalog.is_null());
+        let has = |section: &str, key: &str| {
+            let found = document.as_ref().and_then(|all| all.get(section)?.get(key));
+            found.is_some_and(|value| !value.is_null())
+        };
+        file.names_catalog = has("secrets", "catalog");
+        let names = [
+            ("log: service_name", "log"),
+            ("trace: service_name", "trace"),
+        ];
+        let names = names
+            .into_iter()
+            .filter(|(_, section)| has(section, "service_name"));
+        file.service_names = names.map(|(key, _)| key).collect();
         Ok(file)
     }
 }
@@ -108,6 +120,7 @@ impl Config {
         ];
         let covered = in_code.into_iter().filter(|(_, is_covered)| *is_covered);
         self.covered = covered.map(|(section, _)| section).collect();
+        self.covered.extend(&file.service_names);
         self.covered.extend(glue::black_box::covered(
             self.black_box.as_ref(),
             file.black_box.as_ref(),

@@ -224,6 +224,19 @@ fn a_catalog_of_the_file_that_the_program_overrules_is_told() {
 }
 
 #[test]
+fn a_name_of_the_service_in_the_file_is_ignored_with_a_line() {
+    let (_file, start) = with("log: { service_name: a }\ntrace: { service_name: b }\n");
+    let (status, log) = start.serve().stop();
+    assert!(status.success(), "{status}");
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("config_section_ignored"));
+    let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let sections: Vec<_> = lines.map(|line| line["section"].clone()).collect();
+    assert_eq!(sections, ["log: service_name", "trace: service_name"]);
+}
+
+#[test]
 fn a_second_init_is_refused_and_what_runs_goes_on_as_it_was() {
     let (status, told) = Start::new("twice").output();
     assert!(status.success(), "{told}");
