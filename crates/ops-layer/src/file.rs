@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_yaml::Value;
 
 use crate::config::Document;
-use crate::{Config, Error, glue};
+use crate::{Config, Error, features, glue};
 
 const VARIABLE: &str = "OPS_CONFIG";
 
@@ -57,6 +57,9 @@ impl File {
         let document: Option<Value> = serde_yaml::from_str(&text).ok();
         if document.as_ref().is_some_and(|all| !all.is_mapping()) {
             return Err(failed(path, Failure::NoMapping));
+        }
+        if let Some((section, feature)) = document.as_ref().and_then(features::left_out) {
+            return Err(failed(path, Failure::LeftOut { section, feature }));
         }
         let read = serde_yaml::from_str(&text).map_err(|error| failed(path, Failure::Wrong(error)));
         let mut file: Self = read?;
@@ -178,6 +181,11 @@ enum Failure {
     Unreadable(std::io::Error),
     Wrong(serde_yaml::Error),
     NoMapping,
+    /// The program is built without the part that this section is for.
+    LeftOut {
+        section: &'static str,
+        feature: &'static str,
+    },
 }
 
 impl fmt::Display for FileError {
@@ -186,6 +194,10 @@ impl fmt::Display for FileError {
         match &self.failure {
             Failure::Unreadable(_) => write!(f, "{VARIABLE}: cannot read {path}"),
             Failure::Wrong(_) => write!(f, "{VARIABLE}: {path}"),
+            Failure::LeftOut { section, feature } => {
+                let missing = features::missing(feature);
+                write!(f, "{VARIABLE}: {path}: {section}: {missing}")
+            }
             Failure::NoMapping => write!(
                 f,
                 "{VARIABLE}: {path} is not a mapping with the sections log, trace, metrics, secrets, cache, black_box and history"
@@ -199,7 +211,7 @@ impl std::error::Error for FileError {
         match &self.failure {
             Failure::Unreadable(error) => Some(error),
             Failure::Wrong(error) => Some(error),
-            Failure::NoMapping => None,
+            Failure::NoMapping | Failure::LeftOut { .. } => None,
         }
     }
 }

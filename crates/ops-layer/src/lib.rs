@@ -60,6 +60,7 @@
 
 mod config;
 mod error;
+mod features;
 mod file;
 mod findings;
 mod glue;

@@ -10,7 +10,7 @@ use crate::error::chain;
 use crate::findings::snapshot::{Heartbeat, Snapshot};
 use crate::findings::watch::Watch;
 use crate::findings::{disk, is_production};
-use crate::{Config, Error, Finding, glue};
+use crate::{Config, Error, Finding, features, glue};
 
 /// Time for the last lines of a start that is refused.
 const REFUSED_WITHIN: Duration = Duration::from_secs(5);
@@ -88,6 +88,7 @@ fn start(
 ) -> Result<Ops, Error> {
     let log = glue::log::Log::start(&config)?;
     black_box.started();
+    features::warn_of_variables();
     for section in &config.covered {
         tracing::warn!(
             target: "ops_layer", section, hint = "the program sets it itself", "config_section_ignored"

@@ -1,6 +1,6 @@
 use serde::de::{Deserialize, Deserializer, Error};
 
-/// Settings of a part that is compiled out: there are none, and a file that has some is refused.
+/// Settings of a part that is compiled out: there are none. A file that has some is refused before.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum LeftOut {}
 

@@ -34,6 +34,7 @@ fn an_unknown_key_is_refused_with_file_line_and_the_keys_that_are_known() {
         ),
         ("metrics:\n  max: 5\n", 2, "max", "`series_max`"),
         ("secrets:\n  file: a.yaml\n", 2, "file", "`catalog`"),
+        #[cfg(feature = "cache")]
         ("cache:\n  max_size_mb: 5\n", 2, "max_size_mb", "`file`"),
         ("\nlogs: {}\n", 2, "logs", "`log`"),
     ] {
@@ -221,6 +222,33 @@ fn a_catalog_of_the_file_that_the_program_overrules_is_told() {
         .find(|line| line.contains("config_section_ignored"));
     let ignored: serde_json::Value = serde_json::from_str(ignored.unwrap()).unwrap();
     assert_eq!(ignored["section"], "secrets: catalog");
+}
+
+#[test]
+#[cfg(not(any(feature = "black-box", feature = "cache", feature = "history")))]
+fn settings_of_a_part_that_is_left_out_are_told() {
+    for (text, section, feature) in [
+        (
+            "log: {}\nblack_box: { file: b }\n",
+            "black_box",
+            "black-box",
+        ),
+        ("cache: { dir: c }\n", "cache", "cache"),
+        ("history: { dir: h }\n", "history", "history"),
+    ] {
+        let (_file, start) = with(text);
+        let reason = start.refused();
+        let expected = format!("{section}: this program is built without the feature `{feature}`");
+        assert!(reason.contains(&expected), "{reason}");
+    }
+    let (_file, start) = with("history:\n");
+    let start = start.env("OPS_HISTORY_DIR", "h").env("OPS_CACHE_DIR", "c");
+    let (status, log) = start.env("OPS_BLACK_BOX", "off").serve().stop();
+    assert!(status.success(), "{status}");
+    let lines = log.lines().filter(|line| line.contains("variable_ignored"));
+    let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let ignored: Vec<_> = lines.map(|line| line["variable"].clone()).collect();
+    assert_eq!(ignored, ["OPS_HISTORY_DIR", "OPS_CACHE_DIR"]);
 }
 
 #[test]
