@@ -93,6 +93,8 @@ struct Shared {
     runtime: Handle,
     draining: watch::Sender<bool>,
     was_ready: AtomicBool,
+    /// The checks failed when they were run last.
+    failing: AtomicBool,
     running: AtomicBool,
     latest: watch::Sender<Option<Arc<Report>>>,
 }
@@ -101,6 +103,7 @@ impl Readiness {
     pub(super) fn new(checks: Vec<Check>, runtime: Handle) -> Self {
         Self(Arc::new(Shared {
             was_ready: AtomicBool::new(checks.is_empty()),
+            failing: AtomicBool::new(false),
             checks,
             runtime,
             draining: watch::Sender::new(false),
@@ -135,6 +138,7 @@ impl Readiness {
     pub(super) async fn first_ready(&self) {
         let report = loop {
             let report = Report::new(ask(&self.0.checks).await);
+            self.note(&report);
             if report.failed().is_none() {
                 break report;
             }
@@ -189,11 +193,22 @@ impl Readiness {
         let running = Running(self.clone());
         shared.runtime.spawn(async move {
             let shared = &running.0.0;
-            let checks = ask(&shared.checks).await;
-            shared
-                .latest
-                .send_replace(Some(Arc::new(Report::new(checks))));
+            let report = Report::new(ask(&shared.checks).await);
+            running.0.note(&report);
+            shared.latest.send_replace(Some(Arc::new(report)));
         });
+    }
+
+    /// Logs that checks begin to fail, and that all of them pass again; not each time that they are run.
+    fn note(&self, report: &Report) {
+        let failed = report.failed();
+        if self.0.failing.swap(failed.is_some(), Ordering::AcqRel) == failed.is_some() {
+            return;
+        }
+        match failed {
+            Some(reason) => tracing::warn!(target: "ops_layer", reason, "not_ready"),
+            None => tracing::info!(target: "ops_layer", "ready"),
+        }
     }
 }
 

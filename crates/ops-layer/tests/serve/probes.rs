@@ -98,7 +98,7 @@ fn a_panic_of_a_handler_is_answered_and_the_service_goes_on() {
 }
 
 #[test]
-fn a_check_that_fails_is_not_ready_and_its_reason_is_on_the_admin_page_only() {
+fn a_check_that_fails_is_not_ready_and_its_reason_is_on_the_admin_page_and_in_the_log() {
     let service = Start::new("serve").serve();
     let set = |state: &str| request(service.api, "POST", &format!("/health/{state}"), "", b"");
     for (state, status, reason) in [
@@ -128,5 +128,21 @@ fn a_check_that_fails_is_not_ready_and_its_reason_is_on_the_admin_page_only() {
             operator.body
         );
     }
-    assert!(service.stop().0.success());
+    let (status, log) = service.stop();
+    assert!(status.success());
+    let lines = log
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let changes = lines.filter(|line| line["event"] == "not_ready" || line["event"] == "ready");
+    let changes: Vec<_> = changes
+        .map(|line| (line["event"].clone(), line["reason"].clone()))
+        .collect();
+    let reason = "warehouse: no replica is left".into();
+    assert_eq!(
+        changes,
+        [
+            ("not_ready".into(), reason),
+            ("ready".into(), serde_json::Value::Null)
+        ]
+    );
 }
