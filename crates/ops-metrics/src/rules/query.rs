@@ -1,3 +1,4 @@
+use crate::series::definition::LabelDefinition;
 use crate::series::family::Family;
 
 /// A range of a query.
@@ -19,6 +20,15 @@ pub(super) fn selector(family: &Family, part: &str, matchers: &[String]) -> Stri
     match matchers {
         [] => format!("{name}{part}"),
         some => format!("{name}{part}{{{}}}", some.join(",")),
+    }
+}
+
+/// Returns the name of a metric's label as Prometheus stores it, which has a `job` and an `instance` of its own.
+pub(super) fn stored_name(label: &LabelDefinition) -> &'static str {
+    match label.name {
+        "job" => "exported_job",
+        "instance" => "exported_instance",
+        name => name,
     }
 }
 

@@ -1,5 +1,6 @@
 use crate::error::Error;
 use crate::rules::pattern::Pattern;
+use crate::rules::query;
 use crate::series::definition::Kind;
 use crate::series::family::Family;
 
@@ -167,6 +168,7 @@ pub(super) enum Bad {
 
 #[derive(Debug)]
 pub(super) struct LabelPattern {
+    /// As Prometheus stores it.
     pub(super) label: &'static str,
     pub(super) text: &'static str,
     pub(super) pattern: Pattern,
@@ -281,7 +283,7 @@ fn patterns(slo: &Slo, family: &Family, matchers: &[Matcher]) -> Result<Vec<Labe
             )));
         }
         let one = LabelPattern {
-            label,
+            label: query::stored_name(known),
             text,
             pattern,
         };

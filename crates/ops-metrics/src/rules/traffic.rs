@@ -211,17 +211,18 @@ fn series(
     let job = of_name("job").map_or(JOB, |(_, job)| job);
     let mut labels = vec![query::matcher("job", "=", job)];
     for label in family.definition().labels {
+        let label_name = query::stored_name(label);
         let fails = match &objective.bad {
             Bad::Failed(fails, _) => fails.as_slice(),
             Bad::SlowerThan(_) => &[],
         };
-        let of_label = |one: &&LabelPattern| one.label == label.name;
+        let of_label = |one: &&LabelPattern| one.label == label_name;
         let patterns: Vec<_> = fails
             .iter()
             .chain(&objective.ignores)
             .filter(of_label)
             .collect();
-        let value = match of_name(label.name) {
+        let value = match of_name(label_name) {
             Some((_, value)) => value.clone(),
             None => {
                 let others = LabelPattern::others(&patterns, label.values);
@@ -229,7 +230,7 @@ fn series(
                 others.get(nth).cloned().unwrap_or_default()
             }
         };
-        labels.push(query::matcher(label.name, "=", &value));
+        labels.push(query::matcher(label_name, "=", &value));
     }
     // labels that Prometheus adds, and that of buckets
     let added = chosen

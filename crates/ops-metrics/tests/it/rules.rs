@@ -231,6 +231,49 @@ fn observations_of_a_histogram_fail_by_their_labels() {
 }
 
 ops_metrics::define! {
+    /// Metrics of batches, with labels that Prometheus adds to each series.
+    catalog BATCHES;
+    /// Batches done.
+    counter batches_total { job: &'static str, outcome: &'static str = ["done", "failed"] }
+    /// Time a batch took.
+    histogram batch_seconds { instance: &'static str } buckets [1.0, 60.0]
+    /// Batches that wait.
+    gauge batches_waiting { instance: &'static str }
+}
+
+ops_metrics::slo! {
+    /// Objectives of batches.
+    slos OF_BATCHES;
+    /// Batches of the night succeed
+    BatchesSucceed: 99.5 % of batches_total fails { job: "night.*", outcome: "failed" };
+    /// Batches are done within a minute
+    BatchesQuick: 95.0 % of batch_seconds within 60.0 ignores { instance: "test" };
+}
+
+#[test]
+fn labels_that_prometheus_has_too_are_found_as_it_stores_them() {
+    let made = rules("batches", BATCHES, OF_BATCHES).unwrap();
+    let text = made.rules();
+    for matchers in [
+        r#"batches_total{exported_job=~"night.*",outcome=~"failed"}"#,
+        r#"batch_seconds_count{exported_instance!~"test"}"#,
+    ] {
+        assert!(text.contains(matchers), "{matchers}: {text}");
+    }
+    assert!(
+        made.dashboard()
+            .contains("sum by (exported_job) (rate(batches_total{")
+    );
+    let Some(promtool) = promtool() else { return };
+    // the cases of both would take long
+    let made = rules("batches", BATCHES, &OF_BATCHES[..1]).unwrap();
+    let (directory, tests) = written(&made);
+    if let Err(told) = tested(&promtool, directory.path(), &tests[..1]) {
+        panic!("{told}");
+    }
+}
+
+ops_metrics::define! {
     /// Metrics of transfers, whose sizes differ widely.
     catalog TRANSFERS;
     /// Bytes of a transfer.
