@@ -82,14 +82,15 @@ fn take<T>(
     Some(found)
 }
 
+/// Reads levels in any case: others write them in capitals.
 fn severity(level: &str) -> Option<(SeverityNumber, String)> {
-    let number = match level {
+    let number = match level.to_ascii_lowercase().as_str() {
         "trace" => SeverityNumber::Trace,
         "debug" => SeverityNumber::Debug,
         "info" => SeverityNumber::Info,
         "warning" | "warn" => SeverityNumber::Warn,
         "error" => SeverityNumber::Error,
-        "critical" => SeverityNumber::Fatal,
+        "critical" | "fatal" => SeverityNumber::Fatal,
         _ => return None,
     };
     Some((number, level.to_owned()))
@@ -157,9 +158,10 @@ fn any(value: Value) -> AnyValue {
     AnyValue { value }
 }
 
-/// Reads `2025-01-15T10:30:00.123Z`, with any number of digits behind the point, or none.
+/// Reads `2025-01-15T10:30:00.123Z`, with any number of digits behind the point, or none, and any offset in place of the `Z`.
 fn unix_nanos(text: &str) -> Option<u64> {
-    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let (text, offset) = split_offset(text)?;
+    let (date, time) = text.split_once('T')?;
     let [year, month, day] = numbers(date, '-')?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
     let [hour, minute, second] = numbers(time, ':')?;
@@ -172,8 +174,24 @@ fn unix_nanos(text: &str) -> Option<u64> {
     let nanos = format!("{:0<9}", fraction.get(..fraction.len().min(9))?);
     let seconds = (days(year, month, day)? * 24 + hour) * 3600 + minute * 60 + second;
     seconds
+        .checked_add_signed(-offset)?
         .checked_mul(1_000_000_000)?
         .checked_add(nanos.parse().ok()?)
+}
+
+/// Returns what stands before the offset of a time, and the offset in seconds.
+fn split_offset(text: &str) -> Option<(&str, i64)> {
+    if let Some(time) = text.strip_suffix('Z') {
+        return Some((time, 0));
+    }
+    let (time, offset) = text.split_at_checked(text.len().checked_sub("+01:00".len())?)?;
+    let (hours, minutes) = offset.get(1..)?.split_once(':')?;
+    let seconds = hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60;
+    match offset.as_bytes().first()? {
+        b'+' => Some((time, seconds)),
+        b'-' => Some((time, -seconds)),
+        _ => None,
+    }
 }
 
 fn numbers(text: &str, separator: char) -> Option<[u64; 3]> {
@@ -213,12 +231,22 @@ mod tests {
             Some(1_709_251_199_000_000_001)
         );
         for text in [
+            "2025-01-15T11:30:00.5+01:00",
+            "2025-01-15T04:45:00.5-05:45",
+            "2025-01-15T10:30:00.5-00:00",
+        ] {
+            assert_eq!(unix_nanos(text), Some(1_736_937_000_500_000_000), "{text}");
+        }
+        for text in [
             "",
             "Z",
+            "+01:00",
             "2025-01-15",
             "2025-13-01T00:00:00Z",
             "2025-01-15T10:30:00.-3Z",
-            "2025-01-15T10:30:00+01:00",
+            "2025-01-15T10:30:00+0100",
+            "2025-01-15T10:30:00 01:00",
+            "1970-01-01T00:30:00+01:00",
             "99999999999999999999-01-01T00:00:00Z",
             "9223372036854775807-01-01T00:00:00Z",
         ] {

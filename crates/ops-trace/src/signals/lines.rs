@@ -22,7 +22,7 @@ const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 /// A writer whose lines are exported as log records (feature `otlp-logs`). Clones write to the same queue.
 ///
-/// Each `write` is one line, as JSON: `timestamp` (RFC 3339 in UTC), `level`, `logger` and `event` become time, severity,
+/// Each `write` is one line, as JSON: `timestamp` (RFC 3339), `level` (in any case), `logger` and `event` become time, severity,
 /// scope and body, the trace and the span are those that are current while it is written, and each other field is an
 /// attribute. A line that is no JSON object is a body.
 ///

@@ -131,6 +131,29 @@ fn a_line_arrives_with_time_severity_trace_and_each_field() {
 }
 
 #[test]
+fn a_line_of_another_logger_has_its_time_and_severity() {
+    let collector = Collector::start().unwrap();
+    let (lines, tracer) = with_lines(&collector);
+    for (timestamp, level) in [
+        ("2025-01-15T10:30:00.500000+00:00", "INFO"),
+        ("2025-01-15T16:00:00.5+05:30", "Warn"),
+        ("2025-01-15T02:30:00.5-08:00", "FATAL"),
+    ] {
+        let line = format!(r#"{{"timestamp":"{timestamp}","level":"{level}","event":"a"}}"#);
+        write(lines.clone(), &line);
+    }
+    tracer.shutdown_blocking(SOON);
+    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_736_937_000_500);
+    let logs = collector.logs();
+    let read: Vec<_> = logs
+        .iter()
+        .map(|log| (log.time, log.severity, log.severity_text.as_str()))
+        .collect();
+    assert_eq!(read, [(at, 9, "INFO"), (at, 13, "Warn"), (at, 21, "FATAL")]);
+    assert!(logs.iter().all(|log| log.attributes.is_empty()), "{logs:?}");
+}
+
+#[test]
 fn lines_before_the_tracer_and_of_a_job_that_ends_at_once_arrive() {
     let collector = Collector::start().unwrap();
     let lines = LogLines::new();
