@@ -41,13 +41,16 @@ pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Makes what is missing of the directory, which somebody may have removed, and takes its lock again if that is another file by now.
-pub(crate) fn restore(dir: &Path, held: &mut File) -> Result<(), Error> {
+/// Makes what is missing of the directory, which somebody may have removed, and takes its lock again if that is another file by now:
+/// then another process may have written a run there, and the number of the next one is returned.
+pub(crate) fn restore(dir: &Path, held: &mut File) -> Result<Option<u64>, Error> {
     if is_held(dir, held) {
-        return make_folders(dir);
+        return make_folders(dir).map(|()| None);
     }
-    *held = lock(dir)?;
-    Ok(())
+    let lock = lock(dir)?;
+    let next = next_run(&list(dir)?);
+    *held = lock;
+    Ok(Some(next))
 }
 
 /// Reports whether this lock is that of the directory: it is another one after somebody removed the directory.

@@ -224,6 +224,15 @@ impl Batch {
         }
     }
 
+    /// Fills the column of the run's number, which may have changed while the rows waited.
+    fn set_run(&mut self, number: u64) {
+        let rows = self.rows();
+        if let Some(Cells::Int(cells)) = self.columns.last_mut() {
+            cells.clear();
+            cells.resize(rows, Some(number as i64));
+        }
+    }
+
     /// Counts the requests of these rows of an hour.
     fn requests(&self, rows: &[u32], run: &Run) -> Option<String> {
         if self.table != Table::Logs {
@@ -263,6 +272,7 @@ impl Batch {
         run: &Run,
         steps: &Steps,
     ) -> (u64, u64, Result<(), Error>) {
+        self.set_run(run.number);
         let mut rows: Vec<u32> = (0..self.rows() as u32).collect();
         let time = |row: &u32| self.times.get(*row as usize).copied().unwrap_or_default();
         // stable: rows of one microsecond stay in their order

@@ -128,7 +128,13 @@ impl Flusher {
         } else {
             let number = self.number;
             self.number += 1;
-            let kept = self.shared.keep_directory();
+            let kept = self.shared.keep_directory().map(|next| {
+                // files of one number are of one run
+                if let Some(next) = next.filter(|next| *next > self.run.number) {
+                    self.run.number = next;
+                    self.shared.done.update(|stats| stats.run = next);
+                }
+            });
             Some(match kept.and_then(|()| enough_space(config)) {
                 Ok(()) => batch.write(&config.dir, number, &self.run, &config.steps),
                 Err(error) => (0, 0, Err(error)),

@@ -36,7 +36,6 @@ use upkeep::{Tidier, Upkeep};
 pub struct History {
     shared: Arc<Shared>,
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
-    run: u64,
 }
 
 struct Shared {
@@ -49,8 +48,9 @@ struct Shared {
 }
 
 impl Shared {
-    /// Makes the directory anew if somebody removed it; fails if another process has taken it since.
-    fn keep_directory(&self) -> Result<(), Error> {
+    /// Makes the directory anew if somebody removed it, and returns the number of the next run in it then; fails if another process has
+    /// taken it since.
+    fn keep_directory(&self) -> Result<Option<u64>, Error> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         restore(&self.config.dir, &mut lock)
     }
@@ -97,7 +97,6 @@ impl History {
         ];
         Ok(Self {
             threads: Arc::new(Mutex::new(threads)),
-            run: number,
             shared,
         })
     }
@@ -148,9 +147,10 @@ impl History {
         self.shared.done.stats(|| self.shared.queue.offered())
     }
 
-    /// Number of this run in its directory: 1 for the first one.
+    /// Number of this run in its directory: 1 for the first one. It is another one after the directory was removed, if another process
+    /// has written a run there since.
     pub fn run(&self) -> u64 {
-        self.run
+        self.shared.done.run()
     }
 
     /// Returns the directory.
@@ -163,7 +163,7 @@ impl fmt::Debug for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("History")
             .field("dir", &self.shared.config.dir)
-            .field("run", &self.run)
+            .field("run", &self.run())
             .finish_non_exhaustive()
     }
 }

@@ -309,3 +309,30 @@ fn a_directory_that_somebody_removed_is_made_again_and_locked_again() {
     assert_adds_up(&stats);
     assert_eq!(numbers(&[place.dir()]), [3]);
 }
+
+#[test]
+fn a_run_whose_directory_another_process_had_meanwhile_has_a_number_of_its_own() {
+    let place = Place::new();
+    let history = History::open(place.config().retry_after(Duration::ZERO)).unwrap();
+    for n in 0..2 {
+        number(&history, n, n);
+        assert!(history.flush(LONG));
+    }
+    std::fs::remove_dir_all(place.dir()).unwrap();
+    let other = place.open();
+    number(&other, 2, 2);
+    assert!(other.close(LONG));
+    drop(other);
+    number(&history, 3, 3);
+    assert!(history.flush(LONG));
+    number(&history, 4, 4);
+    assert_eq!((history.run(), history.stats().run), (2, 2));
+    assert!(history.close(LONG));
+    drop(history);
+    let runs = ask(
+        &[place.dir()],
+        "SELECT run, (attributes ->> '$.n')::BIGINT FROM logs ORDER BY ALL",
+    );
+    assert_eq!(json!(rows(&runs)), json!([[1, 2], [2, 3], [2, 4]]));
+    assert_eq!(place.open().run(), 3);
+}
