@@ -60,8 +60,8 @@ pub struct Config {
     pub(crate) observers: Observed,
     /// Sections of the file that something set in code covers.
     pub(crate) covered: Vec<&'static str>,
-    /// Variables that change nothing, since code names the place.
-    pub(crate) overruled: Vec<&'static str>,
+    /// Variables that change nothing, since code decides; each with what holds.
+    pub(crate) overruled: Vec<(&'static str, String)>,
 }
 
 /// A configuration file that was read: its name for messages, and its text.

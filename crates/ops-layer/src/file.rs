@@ -132,25 +132,12 @@ impl Config {
             self.history.as_ref(),
             file.history.as_ref(),
         ));
+        self.overruled = self.overruled_variables();
         self.log = self.log.or(file.log.map(glue::log::beneath_environment));
         self.trace = self
             .trace
             .or(file.trace.map(glue::trace::beneath_environment));
         self.metrics = self.metrics.or(file.metrics);
-        let of_places = [
-            (
-                "OPS_BLACK_BOX",
-                glue::black_box::has_place(self.black_box.as_ref()),
-            ),
-            (
-                "OPS_HISTORY_DIR",
-                glue::history::has_place(self.history.as_ref()),
-            ),
-            ("OPS_CACHE_DIR", self.cache_dir.is_some()),
-            ("OPS_SECRETS_FILE", self.secrets_yaml.is_some()),
-        ];
-        let overruled = of_places.into_iter().filter(|(_, is_in_code)| *is_in_code);
-        self.overruled = overruled.map(|(variable, _)| variable).collect();
         self.black_box = glue::black_box::settled(self.black_box, file.black_box);
         self.history = glue::history::settled(self.history, file.history);
         if self.secrets.is_none() {
@@ -166,6 +153,33 @@ impl Config {
             .or(in_environment.map(PathBuf::from))
             .or(file.cache.dir);
         Ok(self)
+    }
+
+    /// Variables that change nothing, since the program set what they are about before the file was asked; each with what holds.
+    fn overruled_variables(&self) -> Vec<(&'static str, String)> {
+        let shown = |path: &Path| path.display().to_string();
+        let catalog = self.secrets_yaml.as_ref();
+        let places = [
+            (
+                "OPS_BLACK_BOX",
+                glue::black_box::place(self.black_box.as_ref()).map(shown),
+            ),
+            (
+                "OPS_HISTORY_DIR",
+                glue::history::place(self.history.as_ref()).map(shown),
+            ),
+            ("OPS_CACHE_DIR", self.cache_dir.as_deref().map(shown)),
+            (
+                "OPS_SECRETS_FILE",
+                catalog.map(|catalog| catalog.name.clone()),
+            ),
+        ];
+        let places = places.into_iter();
+        let places = places.filter_map(|(variable, used)| Some((variable, used?)));
+        let log = self.log.iter().flat_map(glue::log::overruled);
+        let trace = self.trace.iter().flat_map(glue::trace::overruled);
+        let secrets = self.secrets.iter().flat_map(glue::secrets::overruled);
+        places.chain(log).chain(trace).chain(secrets).collect()
     }
 }
 

@@ -38,7 +38,7 @@ struct Parts {
     secrets: glue::secrets::Part,
     cache: glue::cache::Part,
     #[cfg(all(feature = "admin", feature = "serve"))]
-    overruled: Vec<&'static str>,
+    overruled: Vec<(&'static str, String)>,
     /// Directories that are written to.
     dirs: Vec<PathBuf>,
     is_production: bool,
@@ -212,10 +212,12 @@ impl Ops {
         &self.parts.cache.settings
     }
 
-    /// Reports whether a variable changes nothing, since code decides.
+    /// Returns what holds in place of a variable that changes nothing, since code decides.
     #[cfg(all(feature = "admin", feature = "serve"))]
-    pub(crate) fn is_overruled(&self, variable: &str) -> bool {
-        self.parts.overruled.contains(&variable)
+    pub(crate) fn in_place_of(&self, variable: &str) -> Option<&str> {
+        let mut overruled = self.parts.overruled.iter();
+        let (_, used) = overruled.find(|(name, _)| *name == variable)?;
+        Some(used)
     }
 
     /// Returns what the cache was configured by.

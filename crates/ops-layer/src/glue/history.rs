@@ -20,9 +20,9 @@ pub(crate) struct Part {
     off: Option<String>,
 }
 
-/// Reports whether these settings say where it is.
-pub(crate) fn has_place(settings: Option<&Settings>) -> bool {
-    settings.is_some_and(|settings| settings.dir.is_some())
+/// Returns where it is, if these settings say so.
+pub(crate) fn place(settings: Option<&Settings>) -> Option<&Path> {
+    settings?.dir.as_deref()
 }
 
 /// Names the keys of the file that are set in code, too.

@@ -114,6 +114,11 @@ pub(crate) fn publish() {
     ops_log::publish_metrics();
 }
 
+/// Variables that say something else than this configuration, each with what holds.
+pub(crate) fn overruled(settings: &Settings) -> Vec<(&'static str, String)> {
+    settings.overruled()
+}
+
 /// A configuration that was read from a file, with the environment above it.
 pub(crate) fn beneath_environment(settings: Settings) -> Settings {
     settings.with_env()

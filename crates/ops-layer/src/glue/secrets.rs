@@ -12,6 +12,11 @@ use ops_secrets::{Resolved, Secret};
 use crate::findings::snapshot::{SecretState, Secrets as Seen};
 use crate::{Config, Error};
 
+/// Variables that say something else than this configuration, each with what holds.
+pub(crate) fn overruled(settings: &Settings) -> Vec<(&'static str, String)> {
+    settings.overruled()
+}
+
 /// A configuration that was read from a file, with the environment above it.
 pub(crate) fn beneath_environment(settings: Settings) -> Result<Settings, Error> {
     settings

@@ -158,11 +158,11 @@ pub(super) fn settings(ops: &Ops, settings: &Settings, api: Option<At>, admin: A
     variables.sort_unstable();
     all.extend(variables.into_iter().filter_map(|name| {
         let value = set(&name)?;
-        let source = match ops.is_overruled(&name) {
-            true => "environment, overruled by code",
-            false => "environment",
+        let (value, source) = match ops.in_place_of(&name) {
+            Some(used) => (used.into(), "environment, overruled by code"),
+            None => (value.to_string_lossy(), "environment"),
         };
-        let shown = without_secrets(&name, &value.to_string_lossy());
+        let shown = without_secrets(&name, &value);
         Some(Setting::new(name, shown, source))
     }));
     all

@@ -181,6 +181,16 @@ fn service() {
     if std::env::var_os("LOG_IN_CODE").is_some() {
         config = config.log(ops_layer::log::Config::new());
     }
+    #[cfg(all(feature = "log", feature = "trace", feature = "secrets"))]
+    if std::env::var_os("PARTS_IN_CODE").is_some() {
+        let log = ops_layer::log::Config::from_env().level(ops_layer::log::Level::Info);
+        let trace = ops_layer::trace::Config::new("child")
+            .sampling_ratio(0.25)
+            .endpoint("http://127.0.0.1:9");
+        let secrets = ops_layer::secrets::Config::from_env().unwrap();
+        let secrets = secrets.region("eu-central-1");
+        config = config.log(log).trace(trace).secrets(secrets);
+    }
     #[cfg(feature = "secrets")]
     if std::env::var_os("SECRETS_IN_CODE").is_some() {
         config = config.secrets_yaml("embedded", "secrets: {}\n");

@@ -390,7 +390,51 @@ fn the_page_says_that_code_has_the_catalog_of_secrets() {
     let state: serde_json::Value = serde_json::from_str(&state).unwrap();
     let mut settings = state["configuration"].as_array().unwrap().iter();
     let file = settings.find(|setting| setting["name"] == "OPS_SECRETS_FILE");
-    assert_eq!(file.unwrap()["source"], "environment, overruled by code");
+    let file = file.unwrap();
+    assert_eq!(file["source"], "environment, overruled by code");
+    assert_eq!(file["value"], "embedded");
+}
+
+#[test]
+#[cfg(all(feature = "log", feature = "trace", feature = "secrets"))]
+fn the_page_has_what_holds_in_place_of_variables_that_code_overrules() {
+    let set = [
+        ("OPS_LOG_LEVEL", "error", Some("info")),
+        ("OPS_LOG_ROTATION", "1MiB x 2", None),
+        ("RUST_LOG", "hyper=warning", None),
+        ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio", None),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.75", Some("0.25")),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://127.0.0.1:1",
+            Some("http://127.0.0.1:9/v1/traces"),
+        ),
+        ("OTEL_BSP_SCHEDULE_DELAY", "500", None),
+        ("OPS_SECRETS_AWS", "Off", None),
+        ("AWS_REGION", "us-east-1", Some("eu-central-1")),
+    ];
+    let start = set
+        .iter()
+        .fold(Start::new("serve"), |start, (name, asked, _)| {
+            start.env(name, asked)
+        });
+    let service = start.env("PARTS_IN_CODE", "1").serve();
+    let state = get(service.admin, "/api/state").body;
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    let settings = state["configuration"].as_array().unwrap();
+    for (name, asked, used) in set {
+        let shown = settings.iter().find(|setting| setting["name"] == name);
+        let shown = shown.unwrap_or_else(|| panic!("{name}: {state:#}"));
+        let right = match used {
+            Some(used) => (used, "environment, overruled by code"),
+            None => (asked, "environment"),
+        };
+        assert_eq!(
+            (&shown["value"], &shown["source"]),
+            (&right.0.into(), &right.1.into()),
+            "{name}"
+        );
+    }
 }
 
 #[test]

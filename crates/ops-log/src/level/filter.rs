@@ -39,7 +39,7 @@ impl Threshold {
         self.level().map_or("off", Level::as_str)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         if text.trim().eq_ignore_ascii_case("off") {
             return Some(Self::OFF);
         }

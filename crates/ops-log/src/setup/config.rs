@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use slog::SendSyncRefUnwindSafeDrain;
 
+use crate::level::filter::Threshold;
 use crate::level::rate_limit::RateLimit;
 use crate::output::Output;
 use crate::output::rotation::Rotation;
@@ -20,6 +21,8 @@ const FORMAT: &str = "OPS_LOG_FORMAT";
 const ENV: &str = "OPS_ENV";
 /// The environment variable for the level from which on lines are written.
 const LEVEL: &str = "OPS_LOG_LEVEL";
+/// The environment variable for levels by target.
+const RUST_LOG: &str = "RUST_LOG";
 /// The environment variable for the rotation of log files.
 const ROTATION: &str = "OPS_LOG_ROTATION";
 /// The environment variable for the limit on the lines of each event.
@@ -152,7 +155,7 @@ impl Config {
             }
         })
         .unwrap_or(config.late_lines);
-        let rust_log = variable("RUST_LOG");
+        let rust_log = variable(RUST_LOG);
         if !rust_log.trim().is_empty() {
             (config.filter, config.refused) =
                 Filter::parse_leniently(&rust_log, config.filter.base);
@@ -162,6 +165,77 @@ impl Config {
         }
         config.problem = problem.map(Arc::new).or(config.problem);
         config
+    }
+
+    /// Returns the variables of [`from_env`](Self::from_env) that ask for something else than this configuration has, each with what
+    /// holds.
+    pub fn overruled(&self) -> Vec<(&'static str, String)> {
+        let base = self.filter.base;
+        let format = match &self.main {
+            Some(main) if main.json => "json",
+            _ => "console",
+        };
+        let settings: [(&str, &dyn Fn(&str) -> bool, String); 6] = [
+            (FORMAT, &|text| self.has_format(text), format.to_owned()),
+            (
+                LEVEL,
+                &|text| Threshold::parse(text) == Some(base),
+                base.as_str().to_owned(),
+            ),
+            (
+                RUST_LOG,
+                &|text| self.has_filter(text),
+                self.filter.to_string(),
+            ),
+            (
+                ROTATION,
+                &|text| text.parse() == Ok(self.rotation),
+                self.rotation.to_string(),
+            ),
+            (
+                RATE_LIMIT,
+                &|text| text.parse() == Ok(self.rate_limit),
+                self.rate_limit.to_string(),
+            ),
+            (
+                LATE_LINES,
+                &|text| {
+                    text.parse()
+                        .is_ok_and(|late: LateLines| late == self.late_lines)
+                },
+                self.late_lines.to_string(),
+            ),
+        ];
+        let other = settings.into_iter().filter(|(name, holds, _)| {
+            let text = variable(name);
+            !text.trim().is_empty() && !holds(text.trim())
+        });
+        other.map(|(name, _, used)| (name, used)).collect()
+    }
+
+    /// Reports whether lines for standard output have the format of this name; without that there is none.
+    fn has_format(&self, name: &str) -> bool {
+        self.main
+            .as_ref()
+            .is_none_or(|main| match name.to_ascii_lowercase().as_str() {
+                "json" => main.json,
+                "console" => !main.json,
+                name => {
+                    main.json
+                        && name
+                            .parse()
+                            .is_ok_and(|form: JsonForm| form == self.json_form)
+                }
+            })
+    }
+
+    /// Reports whether `RUST_LOG` says the same, whose level of everything is below that of `OPS_LOG_LEVEL`.
+    fn has_filter(&self, text: &str) -> bool {
+        let mut asked = Filter::parse_leniently(text, self.filter.base).0;
+        if !variable(LEVEL).trim().is_empty() {
+            asked.base = self.filter.base;
+        }
+        asked == self.filter
     }
 
     /// Sets the format that `OPS_LOG_FORMAT` names, else that of `OPS_ENV`.

@@ -12,7 +12,7 @@ use crate::cache::clock::Clock;
 use crate::source::Source;
 use crate::source::aws::detection::{AwsMode, is_region};
 use crate::source::env::Environment;
-use crate::source::file::Mounted;
+use crate::source::file::{Mounted, USUAL_FOLDER};
 
 /// The time to live of a remote value when the caller names none.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(300);
@@ -22,6 +22,9 @@ pub const DEFAULT_MAX_STALE: Duration = Duration::from_secs(3600);
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
 /// The longest accepted time to live.
 pub const MAX_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Variable for the region, above those of AWS.
+const REGION: &str = "OPS_AWS_REGION";
 
 /// Configuration of a [`Secrets`](crate::Secrets). The default reads `configs/secrets.yaml` and `.env` if they are there, and asks AWS if
 /// something hints at it.
@@ -128,8 +131,58 @@ impl Config {
         self.dotenv = path("OPS_DOTENV").unwrap_or(self.dotenv);
         self.secrets_folder =
             path("OPS_SECRETS_FOLDER").map_or(self.secrets_folder, Mounted::Named);
-        self.region = text("OPS_AWS_REGION").or(self.region);
+        self.region = text(REGION).or(self.region);
         Ok(self)
+    }
+
+    /// Returns the variables that ask for something else than this configuration has, since the program sets it; each with what holds.
+    pub fn overruled(&self) -> Vec<(&'static str, String)> {
+        let not_set = || "not set".to_owned();
+        let shown = |path: &PathBuf| path.display().to_string();
+        let folder = match &self.secrets_folder {
+            Mounted::Named(folder) => shown(folder),
+            Mounted::Usual => USUAL_FOLDER.to_owned(),
+            Mounted::Nowhere => not_set(),
+        };
+        let catalog = match &self.catalog_text {
+            Some(_) => self
+                .catalog_name
+                .clone()
+                .unwrap_or_else(|| "given as text".to_owned()),
+            None => self.catalog.as_ref().map_or_else(not_set, shown),
+        };
+        let mut used = vec![
+            ("OPS_SECRETS_AWS", self.aws.as_str().to_owned()),
+            (
+                "OPS_SECRETS_AWS_AGENT",
+                self.aws_agent.clone().unwrap_or_else(not_set),
+            ),
+            ("OPS_SECRETS_FILE", catalog),
+            ("OPS_DOTENV", shown(&self.dotenv)),
+            ("OPS_SECRETS_FOLDER", folder),
+            (REGION, self.region.clone().unwrap_or_else(not_set)),
+        ];
+        let of_variable = self.environment.text(REGION);
+        if let Some(region) = self.region.clone().filter(|_| self.region != of_variable) {
+            let below = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+            used.extend(below.map(|name| (name, region.clone())));
+        }
+        if let Some(url) = &self.endpoint_url {
+            let below = [
+                "AWS_ENDPOINT_URL",
+                "AWS_ENDPOINT_URL_SSM",
+                "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+            ];
+            used.extend(below.map(|name| (name, url.clone())));
+        }
+        used.retain(|(name, used)| {
+            let asked = self.environment.text(name);
+            asked.is_some_and(|asked| match AwsMode::parse(&asked) {
+                Some(mode) => mode.as_str() != used,
+                None => asked != *used,
+            })
+        });
+        used
     }
 
     /// Reads the catalog from this file, which must be there. Without it `configs/secrets.yaml` is read if it exists.

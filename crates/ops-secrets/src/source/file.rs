@@ -19,7 +19,7 @@ use crate::source::{FetchError, FetchResult, Source, SourceFuture, SourceValue};
 /// A larger secret file is refused.
 pub const MAX_SECRET_FILE_BYTES: u64 = 1024 * 1024;
 /// Folder in which Docker and Podman mount secrets.
-const USUAL_FOLDER: &str = "/run/secrets";
+pub(crate) const USUAL_FOLDER: &str = "/run/secrets";
 /// Looks at a file that was there a moment ago: a folder that is swapped may be gone while the path is followed.
 const TRIES: usize = 3;
 

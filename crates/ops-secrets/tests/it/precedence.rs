@@ -375,3 +375,30 @@ fn a_variable_that_is_set_to_nothing_is_told_as_empty() {
     let empty = "MAPBOX_ACCESS_TOKEN is empty, which counts as not set";
     assert_eq!(told.matches(empty).count(), 2, "{told}");
 }
+
+#[test]
+fn variables_that_the_program_is_above_are_known_with_what_holds() {
+    let variables = [
+        ("OPS_SECRETS_AWS", "ON"),
+        ("OPS_DOTENV", "a.env"),
+        ("OPS_SECRETS_FILE", "a.yaml"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL_SSM", "http://localhost:1"),
+    ];
+    let config = ops_secrets::Config::default().environment(variables);
+    let config = config.with_env().unwrap();
+    assert_eq!(config.overruled(), []);
+    let above = config
+        .aws(AwsMode::Off)
+        .catalog("b.yaml")
+        .region("eu-central-1")
+        .endpoint_url("http://localhost:2");
+    let right = [
+        ("OPS_SECRETS_AWS", "off"),
+        ("OPS_SECRETS_FILE", "b.yaml"),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ENDPOINT_URL_SSM", "http://localhost:2"),
+    ];
+    let right = right.map(|(name, used)| (name, used.to_owned()));
+    assert_eq!(above.overruled(), right);
+}

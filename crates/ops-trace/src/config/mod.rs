@@ -6,6 +6,7 @@ mod endpoint;
 pub(crate) mod environment;
 mod headers;
 pub(crate) mod otlp;
+mod overruled;
 mod pairs;
 pub(crate) mod resolved;
 mod resource;

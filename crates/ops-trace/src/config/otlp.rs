@@ -46,7 +46,7 @@ pub(crate) fn otlp(
 }
 
 /// Returns the endpoint, and if nobody set it. As the specification has it: the variable of the signal is taken as it is, to the general one the path is appended.
-fn url(
+pub(super) fn url(
     config: &Config,
     signal: &Signal,
     warnings: &mut Vec<Warning>,
@@ -103,7 +103,7 @@ fn gzip(env: &Environment, signal: &Signal, warnings: &mut Vec<Warning>) -> bool
 }
 
 /// 0 means no limit, as for every timeout of OpenTelemetry.
-fn timeout(config: &Config, signal: &Signal, warnings: &mut Vec<Warning>) -> Duration {
+pub(super) fn timeout(config: &Config, signal: &Signal, warnings: &mut Vec<Warning>) -> Duration {
     let env = &config.environment;
     let range = (
         Duration::from_millis(TIMEOUT_MS.0),

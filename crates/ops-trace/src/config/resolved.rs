@@ -158,7 +158,7 @@ fn exporters(env: &Environment, warnings: &mut Vec<Warning>) -> Exporters {
     exporters
 }
 
-fn queue_spans(config: &Config, warnings: &mut Vec<Warning>) -> usize {
+pub(super) fn queue_spans(config: &Config, warnings: &mut Vec<Warning>) -> usize {
     let env = &config.environment;
     let bounded = |spans, warnings: &mut Vec<Warning>| {
         let show = |spans: usize| spans.to_string();

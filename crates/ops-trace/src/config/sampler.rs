@@ -101,6 +101,15 @@ impl Keep {
     pub(crate) fn is_on(self) -> bool {
         self.errors || self.slow
     }
+
+    pub(super) fn words(self) -> &'static str {
+        match (self.errors, self.slow) {
+            (true, true) => "errors, slow",
+            (true, false) => "errors",
+            (false, true) => "slow",
+            (false, false) => "none",
+        }
+    }
 }
 
 /// Reads `OPS_TRACE_KEEP`: `errors`, `slow`, both, or `none`. What the program sets wins.
@@ -135,14 +144,9 @@ pub(crate) fn keep(config: &Config, warnings: &mut Vec<Warning>) -> Keep {
         }
     };
     if unknown {
-        let used = match (keep.errors, keep.slow) {
-            (true, true) => "errors, slow",
-            (true, false) => "errors",
-            (false, true) => "slow",
-            (false, false) => "none",
-        };
         let accepted = "any of errors, slow; or none";
-        warn(warnings, variable, list.unwrap_or_default(), accepted, used);
+        let (list, used) = (list.unwrap_or_default(), keep.words());
+        warn(warnings, variable, list, accepted, used);
     }
     Keep {
         errors: config.keep_errors.unwrap_or(keep.errors),

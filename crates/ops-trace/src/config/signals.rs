@@ -91,7 +91,7 @@ pub(super) fn logs_wanted(config: &Config, warnings: &mut Vec<Warning>) -> bool 
     )
 }
 
-fn metrics_wanted(config: &Config, warnings: &mut Vec<Warning>) -> bool {
+pub(super) fn metrics_wanted(config: &Config, warnings: &mut Vec<Warning>) -> bool {
     let is_built = cfg!(feature = "otlp-metrics");
     let given = Given {
         set: config.export_metrics,

@@ -550,3 +550,39 @@ fn the_start_is_told_in_one_line_that_says_where_spans_go() {
         ["INFO ops_trace tracer_initialized service=env disabled=true"]
     );
 }
+
+#[test]
+fn variables_that_the_program_is_above_are_known_with_what_holds() {
+    let variables = [
+        ("OTEL_TRACES_SAMPLER", "always_off"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "1000"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "500"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "700"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:1"),
+        ("OPS_TRACE_KEEP", "errors"),
+        ("OTEL_PROPAGATORS", "b3"),
+    ];
+    let config = Config::new("shop").environment(variables);
+    assert_eq!(config.overruled(), []);
+    let above = config
+        .sampling_ratio(0.5)
+        .queue_spans(1000)
+        .export_delay(Duration::from_secs(2))
+        .export_timeout(Duration::from_secs(3))
+        .endpoint("http://localhost:2")
+        .keep_slow(true);
+    let mut overruled = above.overruled();
+    overruled.sort_unstable();
+    let right = [
+        ("OPS_TRACE_KEEP", "errors, slow"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "2000"),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://localhost:2/v1/traces",
+        ),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "3000"),
+        ("OTEL_TRACES_SAMPLER", "0.5"),
+    ];
+    assert_eq!(overruled, right.map(|(name, used)| (name, used.to_owned())));
+    assert_eq!(above.with_env().overruled(), []);
+}

@@ -8,8 +8,8 @@ pub(crate) use crate::glue::left_out::LeftOut as Settings;
 #[derive(Clone, Debug)]
 pub(crate) struct Part;
 
-pub(crate) fn has_place(_: Option<&Settings>) -> bool {
-    false
+pub(crate) fn place(_: Option<&Settings>) -> Option<&std::path::Path> {
+    None
 }
 
 pub(crate) fn covered(_: Option<&Settings>, _: Option<&Settings>) -> Vec<&'static str> {

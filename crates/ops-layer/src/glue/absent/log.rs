@@ -7,6 +7,10 @@ pub(crate) use super::carried::Carried;
 pub(crate) use super::left_out::LeftOut as Settings;
 pub(crate) use super::unobserved::Unobserved as Observer;
 
+pub(crate) fn overruled(settings: &Settings) -> Vec<(&'static str, String)> {
+    match *settings {}
+}
+
 pub(crate) fn beneath_environment(settings: Settings) -> Settings {
     settings
 }

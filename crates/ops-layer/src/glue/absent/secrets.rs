@@ -3,6 +3,10 @@ use crate::{Config, Error};
 
 pub(crate) use super::left_out::LeftOut as Settings;
 
+pub(crate) fn overruled(settings: &Settings) -> Vec<(&'static str, String)> {
+    match *settings {}
+}
+
 pub(crate) fn beneath_environment(settings: Settings) -> Result<Settings, Error> {
     match settings {}
 }
