@@ -38,7 +38,7 @@
 //! # What ends a process that writes
 //!
 //! If somebody truncates the file while it is mapped, the next record ends the process with SIGBUS: the kernel offers no
-//! way to prevent that. Renaming and deleting it is harmless. Keep it out of reach of `logrotate` with `copytruncate`: it needs no
+//! way to prevent that. Renaming and deleting it harms no process, but the next run finds nothing. Keep it out of reach of `logrotate` with `copytruncate`: it needs no
 //! rotation.
 //!
 //! So does a page for which the file system finds no space or that it cannot read: file systems that need new space for each change, and

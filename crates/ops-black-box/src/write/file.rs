@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -212,6 +212,33 @@ fn fill(mut file: &File, head: &Head) -> io::Result<bool> {
         left -= piece;
     }
     Ok(is_reserved)
+}
+
+/// Place and identity of a file.
+pub(super) struct Place {
+    /// Absolute: the process may go to another directory.
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl Place {
+    pub(super) fn of(path: &Path) -> Result<Self, Error> {
+        let found = std::path::absolute(path).and_then(|path| {
+            let identity = identity(&path)?;
+            Ok(Self { path, identity })
+        });
+        found.map_err(|error| Error::io(path, "look at the file", error))
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        identity(&self.path).is_ok_and(|found| found == self.identity)
+    }
+}
+
+/// Device and inode.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = path.symlink_metadata()?;
+    Ok((found.dev(), found.ino()))
 }
 
 /// A file that is removed again unless it gets its name.

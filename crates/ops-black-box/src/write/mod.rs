@@ -30,6 +30,7 @@ pub struct BlackBox {
 struct Shared {
     path: PathBuf,
     ring: Ring,
+    place: file::Place,
     group: Option<MemoryGroup>,
     /// Moments of the last backtraces that were taken: of the main thread, and of others.
     main_backtrace_at: AtomicU64,
@@ -84,10 +85,12 @@ fn make(config: &Config, last_run: &mut Option<LastRun>) -> Result<BlackBox, Err
     let head = config.head(&machine);
     file::keep_previous(&path, &head.service, &machine, last_run)?;
     let memory = file::allocate(&path, &head)?;
+    let place = file::Place::of(&path)?;
     let black_box = BlackBox {
         shared: Arc::new(Shared {
             path,
             ring: Ring::new(memory, head.run),
+            place,
             group: MemoryGroup::find(Path::new("/")),
             main_backtrace_at: AtomicU64::new(0),
             backtrace_at: AtomicU64::new(0),
@@ -102,6 +105,12 @@ impl BlackBox {
     /// Returns the file.
     pub fn path(&self) -> &Path {
         &self.shared.path
+    }
+
+    /// Reports whether its file is where it was made: what is written to one that somebody removed or renamed is not found by the next
+    /// run. It looks at the disk.
+    pub fn is_in_place(&self) -> bool {
+        self.shared.place.is_there()
     }
 
     /// Writes a log line: JSON, without its newline and without secrets.

@@ -25,6 +25,22 @@ fn the_file_has_all_of_its_space_and_is_for_its_user_alone() {
 }
 
 #[test]
+fn a_file_that_was_renamed_replaced_or_removed_is_not_in_place() {
+    let place = Place::new();
+    let black_box = place.open();
+    assert!(black_box.is_in_place());
+    let moved = place.folder.path().join("moved");
+    fs::rename(place.file(), &moved).unwrap();
+    assert!(!black_box.is_in_place());
+    fs::copy(&moved, place.file()).unwrap();
+    assert!(!black_box.is_in_place());
+    fs::rename(&moved, place.file()).unwrap();
+    assert!(black_box.is_in_place());
+    fs::remove_file(place.file()).unwrap();
+    assert!(!black_box.is_in_place());
+}
+
+#[test]
 fn a_folder_gets_a_file_of_the_service() {
     let place = Place::new();
     let config = Config::new(place.folder.path(), "../sho/p");

@@ -135,8 +135,13 @@ impl Part {
     pub(crate) fn look(&self) -> Option<Seen> {
         let ended = self.last_run.as_ref();
         let ended = ended.filter(|last| !last.reading.ending.is_clean());
+        let is_lost = |opened: &&BlackBox| !opened.is_in_place();
+        let lost = self.opened.as_ref().filter(is_lost).map(|opened| {
+            let path = opened.path().display();
+            format!("{path}: somebody removed it, or gave it another name")
+        });
         Some(Seen {
-            off: self.off.clone(),
+            off: self.off.clone().or(lost),
             ended: ended.map(|last| Ended {
                 how: last.reading.ending.how.clone(),
                 at: last.reading.last_seen,

@@ -96,6 +96,18 @@ fn killed_under_load_the_next_start_shows_the_last_seconds_and_names_no_wrong_en
 }
 
 #[test]
+fn a_black_box_that_somebody_removed_is_a_finding() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = start(folder.path()).serve();
+    std::fs::remove_file(folder.path().join("child.box")).unwrap();
+    let state = state_with(&service, "black_box_off");
+    let mut findings = state["findings"].as_array().unwrap().iter();
+    let lost = findings.find(|finding| finding["id"] == "black_box_off");
+    let seen = lost.unwrap()["seen"].as_str().unwrap();
+    assert!(seen.contains("child.box: somebody removed it"), "{seen}");
+}
+
+#[test]
 fn a_stop_is_clean_and_a_panic_before_it_is_in_the_box_with_its_backtrace() {
     let folder = tempfile::tempdir().unwrap();
     let service = start(folder.path()).serve();
