@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use ops_layer::{Finding, Ops, Severity};
 
 use crate::domain_metrics;
+use crate::files::DataDir;
 use crate::orchestrator::{Record, Status};
 
 /// Time that the counts of providers are compared over.
@@ -30,6 +31,23 @@ pub fn add(ops: &Ops) {
             Instant::now(),
             domain_metrics::orchestrator_queue_depth().get(),
         )
+    });
+}
+
+/// Adds the rule about the data directory.
+pub fn add_data_dir(ops: &Ops, data: &DataDir) {
+    let (is_ours, shown) = (data.look(), data.path().display().to_string());
+    ops.add_rule("data_dir_lost", move || {
+        (!is_ours()).then(|| {
+            Finding::new("data_dir_lost", Severity::Critical)
+                .seen(format!(
+                    "{shown} is not the directory any more that this platform took at its start: somebody removed or replaced it"
+                ))
+                .means(
+                    "Runs, results and models cannot be written, or are those of another platform. What was loaded is still answered.",
+                )
+                .action("Give it its name back if it was moved; otherwise restart the platform, which makes a new one.")
+        })
     });
 }
 

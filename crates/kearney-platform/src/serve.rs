@@ -49,6 +49,7 @@ async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source)
     ops_layer::spawn(report_missing_secrets(ops.secrets().clone()));
 
     let (checked, listed, failing) = (platform.clone(), platform.clone(), platform.clone());
+    rules::add_data_dir(&ops, data);
     rules::add_runs(&ops, move |wanted| {
         failing.queue.runs().page(None, 1, wanted).0.pop()
     });
@@ -94,8 +95,12 @@ async fn serve(options: Serve, data: &DataDir, configs: Configs, source: Source)
     if let Some(port) = options.admin_port {
         service = service.admin_addr((Ipv4Addr::LOCALHOST, port).into());
     }
+    let is_ours = data.look();
     let served = service.await;
-    Addresses::remove(data.path());
+    // those of another platform by now, if somebody removed the directory
+    if is_ours() {
+        Addresses::remove(data.path());
+    }
     served.map_err(|error| Error::new(Kind::Service, at_fault(&options, &error)).because(error))?;
     let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
     failed.map_or(Ok(()), Err)

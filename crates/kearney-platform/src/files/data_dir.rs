@@ -1,4 +1,5 @@
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
+    /// Device and inode of the lock.
+    identity: (u64, u64),
     /// Released by the operating system, however the process ends.
     _lock: File,
 }
@@ -45,10 +48,22 @@ impl DataDir {
             }
         }
         super::sweep(path).map_err(|error| failed("").because(error))?;
+        let found = lock.metadata();
+        let found = found.map_err(|error| failed(", .lock").because(error))?;
         Ok(Self {
             path: path.to_owned(),
+            identity: (found.dev(), found.ino()),
             _lock: lock,
         })
+    }
+
+    /// Returns a look at the lock: whether this process still has the directory. Another one can take it once somebody removed it.
+    pub fn look(&self) -> impl Fn() -> bool + Send + 'static {
+        let (path, identity) = (self.path.join(".lock"), self.identity);
+        move || {
+            let found = path.symlink_metadata();
+            found.is_ok_and(|found| (found.dev(), found.ino()) == identity)
+        }
     }
 
     pub fn path(&self) -> &Path {

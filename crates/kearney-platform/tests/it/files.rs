@@ -1,6 +1,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use crate::served::Home;
 
@@ -88,6 +89,30 @@ fn a_link_where_a_file_is_read_or_locked_refuses_the_start_and_names_it() {
         );
         assert_eq!(std::fs::read_to_string(&precious).unwrap(), "keep me");
     }
+}
+
+#[test]
+fn a_data_directory_that_was_moved_is_found_and_the_next_one_keeps_its_addresses() {
+    let home = Home::new();
+    let first = home.serve();
+    std::fs::rename(home.path("data"), home.path("moved")).unwrap();
+    let moved = Instant::now();
+    loop {
+        let state = first.state();
+        let mut findings = state["findings"].as_array().unwrap().iter();
+        if findings.any(|finding| finding["id"] == "data_dir_lost") {
+            assert_eq!(state["verdict"]["state"], "failing", "{state:#}");
+            break;
+        }
+        assert!(moved.elapsed() < Duration::from_secs(60), "{state:#}");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    let second = home.serve();
+    assert!(first.stop().success());
+    let addresses = std::fs::read_to_string(home.path("data/addresses.json")).unwrap();
+    assert!(addresses.contains(&second.api), "{addresses}");
+    assert!(second.stop().success());
+    assert!(!home.path("data/addresses.json").exists());
 }
 
 #[test]
