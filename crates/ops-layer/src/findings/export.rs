@@ -125,7 +125,12 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
         return None;
     }
     let ended = export.ended.saturating_sub(before.ended);
-    let severity = if export.is_default {
+    let failures = |export: &Export| export.export_failed + export.circuit_open;
+    let last = history.last().and_then(|last| last.export.as_ref());
+    let is_over = export.failing_for.is_none()
+        && full == 0
+        && last.is_some_and(|last| failures(last) == failures(export));
+    let severity = if export.is_default || is_over {
         Severity::Info
     } else {
         Severity::Warning
@@ -137,6 +142,7 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
         ))
         .means("Traces are incomplete.")
         .action(match full {
+            0 if is_over => "Nothing: the collector takes spans again. Those of the time before are not sent later.",
             0 => "Bring the collector back: spans that end meanwhile are dropped, and are not sent later.",
             _ => "Sample less (OTEL_TRACES_SAMPLER_ARG), or raise OTEL_BSP_MAX_QUEUE_SIZE.",
         });

@@ -148,6 +148,37 @@ fn a_collector_that_is_down_is_found_though_the_clock_was_set_back() {
     assert!(ids(&findings).contains(&"spans_dropped"), "{findings:?}");
 }
 
+#[test]
+fn spans_that_were_dropped_until_the_collector_came_back_ask_for_nothing_more() {
+    let mut state = State::default();
+    state.evaluate(healthy(595), Vec::new());
+    let mut dropped = |seconds: u64, is_down: bool, failed: u64| {
+        let mut snapshot = healthy(seconds);
+        let export = snapshot.export.as_mut().unwrap();
+        export.export_failed = failed;
+        export.failing_for = is_down.then_some(Duration::from_secs(30));
+        let (findings, _) = state.evaluate(snapshot, Vec::new());
+        let dropped = findings
+            .into_iter()
+            .find(|finding| finding.id == "spans_dropped");
+        let dropped = dropped.unwrap();
+        (dropped.severity, dropped.action.starts_with("Nothing"))
+    };
+    let (lasts, over) = ((Severity::Warning, false), (Severity::Info, true));
+    // each other export works
+    for (seconds, is_down, failed, right) in [
+        (600, true, 10, lasts),
+        (605, false, 20, lasts),
+        (610, true, 20, lasts),
+        (615, false, 30, lasts),
+        (620, false, 30, over),
+        (625, false, 30, over),
+        (630, false, 40, lasts),
+    ] {
+        assert_eq!(dropped(seconds, is_down, failed), right, "{seconds} s");
+    }
+}
+
 /// Name, change, and the findings of it, each with its cause.
 type Explained = (&'static str, Set, Vec<(&'static str, Option<&'static str>)>);
 
