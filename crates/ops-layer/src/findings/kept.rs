@@ -1,5 +1,7 @@
 //! Rules about the history of lines, spans and metrics that is kept in files.
 
+use std::io::ErrorKind::StorageFull;
+
 use super::history::{History, WINDOW};
 use super::snapshot::Snapshot;
 use super::{Finding, Severity};
@@ -8,13 +10,18 @@ const RUNBOOK: &str = "history-incomplete";
 
 pub(super) fn stopped(now: &Snapshot, _: &History) -> Option<Finding> {
     let why = now.history.as_ref()?.stopped.as_ref()?;
+    let is_full = why.contains("(os error 28)") || why.contains(&StorageFull.to_string());
+    let first = match why.contains("another process") {
+        true => "End the other process that writes there, or give each its own OPS_HISTORY_DIR",
+        false if is_full => "Free space",
+        false => "Correct what the reason names, or name another directory with OPS_HISTORY_DIR",
+    };
     let finding = Finding::new("history_stopped", Severity::Warning)
         .seen(why)
         .means("Lines, spans and metrics of now are not in the history. Nothing else is harmed.")
-        .action(
-            "Free space, or end the other process that writes there: it goes on by itself within a minute. If it could not start, \
-             restart the service, with another OPS_HISTORY_DIR if need be.",
-        );
+        .action(format!(
+            "{first}: it goes on by itself within a minute. If it could not start, restart the service."
+        ));
     Some(finding.runbook(RUNBOOK))
 }
 

@@ -179,13 +179,29 @@ fn spans_that_were_dropped_until_the_collector_came_back_ask_for_nothing_more() 
     }
 }
 
+#[test]
+fn a_history_that_stopped_names_what_to_do_about_its_reason() {
+    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    for (why, right) in [
+        ("h: another process writes to this history", "End the other"),
+        ("h: cannot make the file (os error 28)", "Free space:"),
+        (&format!("h: cannot leave enough: {full}"), "Free space:"),
+        ("h/logs: Permission denied (os error 13)", "Correct what"),
+    ] {
+        let set = history_says(why);
+        let findings = found(1, |snapshot| set(snapshot));
+        assert!(findings[0].action.starts_with(right), "{findings:?}");
+    }
+}
+
 /// Name, change, and the findings of it, each with its cause.
 type Explained = (&'static str, Set, Vec<(&'static str, Option<&'static str>)>);
 
-fn history_says(why: &'static str) -> Set {
+fn history_says(why: impl Into<String>) -> Set {
+    let why = why.into();
     Box::new(move |snapshot| {
         snapshot.history = Some(History {
-            stopped: Some(why.to_owned()),
+            stopped: Some(why.clone()),
             ..History::default()
         });
     })
