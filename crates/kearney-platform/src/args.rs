@@ -40,7 +40,7 @@ impl Cli {
     }
 }
 
-/// Variables whose value `off` is that of none.
+/// Variables whose value `off`, in any case, is that of none.
 const MAY_BE_OFF: [&str; 2] = ["OPS_BLACK_BOX", "OPS_HISTORY_DIR"];
 
 fn without_empty_variables(command: clap::Command) -> clap::Command {
@@ -50,7 +50,9 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
         };
         let may_be_off = MAY_BE_OFF.iter().any(|known| name == *known);
         let value = std::env::var_os(name);
-        value.is_some_and(|value| value.is_empty() || may_be_off && value == "off")
+        value.is_some_and(|value| {
+            value.is_empty() || may_be_off && value.eq_ignore_ascii_case("off")
+        })
     };
     command
         .mut_args(|arg| match is_empty(&arg) {

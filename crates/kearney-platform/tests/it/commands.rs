@@ -484,13 +484,20 @@ fn a_second_signal_ends_it_at_once_with_128_and_its_number() {
 #[test]
 fn a_history_that_is_off_is_no_directory() {
     let mut home = Home::new();
-    home.set("OPS_HISTORY_DIR", "off");
-    for arguments in [&["history", "stats"][..], &["sql", "SELECT 1"]] {
-        let output = run(&home, arguments);
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{told}");
-        assert!(told.contains("--dir"), "{told}");
+    for off in ["off", "Off"] {
+        home.set("OPS_HISTORY_DIR", off);
+        for arguments in [&["history", "stats"][..], &["sql", "SELECT 1"]] {
+            let output = run(&home, arguments);
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{told}");
+            assert!(told.contains("--dir"), "{told}");
+        }
     }
+    home.set("OPS_BLACK_BOX", "OFF");
+    let served = home.serve();
+    assert_eq!(served.state()["history"], serde_json::Value::Null);
+    assert!(served.stop().success());
+    assert!(!home.path("Off").exists() && !home.path("OFF").exists());
 }
 
 #[test]

@@ -42,7 +42,7 @@ mod unobserved;
 #[cfg(any(feature = "black-box", feature = "history"))]
 fn place(variable: &str, in_file: Option<std::path::PathBuf>) -> Option<std::path::PathBuf> {
     match std::env::var_os(variable).filter(|place| !place.is_empty()) {
-        Some(off) if off == "off" => None,
+        Some(off) if off.eq_ignore_ascii_case("off") => None,
         Some(place) => Some(place.into()),
         None => in_file,
     }
