@@ -123,11 +123,13 @@ async fn open(
 
 /// The options that a service refused to start with; a variable that is at fault is named by the error itself.
 fn at_fault(options: &Serve, error: &ops_layer::Error) -> String {
-    let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
-    let is_refused_by_system = causes.any(|cause| cause.is::<std::io::Error>());
+    // a file of a token that cannot be read is refused by the system too
+    let is_address = error
+        .source()
+        .is_some_and(|cause| cause.to_string().contains("cannot listen on"));
     match (error.part(), options.admin_port) {
-        ("admin", Some(port)) if is_refused_by_system => format!("--admin-port {port}"),
-        ("serve", _) if is_refused_by_system => {
+        ("admin", Some(port)) if is_address => format!("--admin-port {port}"),
+        ("serve", _) if is_address => {
             format!("--host {} --port {}", options.host, options.port)
         }
         _ => "the platform does not start".to_owned(),

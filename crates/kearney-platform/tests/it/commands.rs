@@ -266,14 +266,16 @@ fn a_cause_is_told_once() {
 
 #[test]
 fn a_variable_that_is_at_fault_is_named_and_no_option_is() {
-    let mut home = Home::new();
-    home.set("OPS_SHUTDOWN_SECONDS", "soon");
-    let told = refusal(&home, &["serve", "--port", "0", "--admin-port", "0"]);
-    assert!(
-        told.contains("OPS_SHUTDOWN_SECONDS") && told.contains("soon"),
-        "{told}"
-    );
-    assert!(!told.contains("--"), "{told}");
+    for (variable, value) in [
+        ("OPS_SHUTDOWN_SECONDS", "soon"),
+        ("OPS_ADMIN_TOKEN_FILE", "nowhere"),
+    ] {
+        let mut home = Home::new();
+        home.set(variable, value);
+        let told = refusal(&home, &["serve", "--port", "0", "--admin-port", "0"]);
+        assert!(told.contains(variable) && told.contains(value), "{told}");
+        assert!(!told.contains("--"), "{told}");
+    }
 }
 
 #[test]
