@@ -215,9 +215,13 @@ impl Ops {
     /// Returns what holds in place of a variable that changes nothing, since code decides.
     #[cfg(all(feature = "admin", feature = "serve"))]
     pub(crate) fn in_place_of(&self, variable: &str) -> Option<&str> {
-        let mut overruled = self.parts.overruled.iter();
-        let (_, used) = overruled.find(|(name, _)| *name == variable)?;
-        Some(used)
+        used(&self.parts.overruled, variable)
+    }
+
+    /// Returns what holds in place of a variable whose value cannot be used.
+    #[cfg(all(feature = "admin", feature = "serve"))]
+    pub(crate) fn in_place_of_unusable(&self, variable: &str) -> Option<&str> {
+        used(&self.parts.trace.unusable, variable)
     }
 
     /// Returns what the cache was configured by.
@@ -378,6 +382,12 @@ impl Ops {
             _ => say_refused(error),
         }
     }
+}
+
+#[cfg(all(feature = "admin", feature = "serve"))]
+fn used<'a>(all: &'a [(&'static str, String)], variable: &str) -> Option<&'a str> {
+    let (_, used) = all.iter().find(|(name, _)| *name == variable)?;
+    Some(used)
 }
 
 fn say_refused(error: &dyn std::error::Error) {

@@ -35,6 +35,8 @@ struct Core {
     baggage_fields: Vec<String>,
     propagate_to: Hosts,
     disabled: bool,
+    /// Variables and settings whose value cannot be used, each with what is used.
+    unusable: Vec<(&'static str, String)>,
     #[cfg(feature = "tracing-spans")]
     foreign_spans: crate::config::spans::ForeignSpans,
 }
@@ -49,6 +51,8 @@ impl Handle {
         let closing = &pipeline.limiter.state.closing;
         let signals = Signals::start(&resolved, &pipeline.resource, closing)?;
         log_start(&resolved);
+        let unusable = resolved.warnings.into_iter();
+        let unusable = unusable.map(|warning| (warning.variable, warning.used));
         Ok(Self(Arc::new(Core {
             tracer: pipeline.provider.tracer("ops-trace"),
             provider: pipeline.provider,
@@ -61,9 +65,15 @@ impl Handle {
             baggage_fields: resolved.baggage_fields,
             propagate_to: resolved.propagate_to,
             disabled: resolved.disabled,
+            unusable: unusable.collect(),
             #[cfg(feature = "tracing-spans")]
             foreign_spans: resolved.foreign_spans,
         })))
+    }
+
+    /// Returns the variables and settings whose value cannot be used, each with what is used: those of the lines `variable_not_usable`.
+    pub fn unusable(&self) -> &[(&'static str, String)] {
+        &self.0.unusable
     }
 
     /// Returns the counts of spans so far.

@@ -14,7 +14,12 @@ pub(crate) use ops_trace::{Carried, carry};
 
 /// Traces, whose ids are on every log line.
 #[derive(Debug)]
-pub(crate) struct Trace(Mutex<Option<ops_trace::Tracer>>);
+pub(crate) struct Trace {
+    tracer: Mutex<Option<ops_trace::Tracer>>,
+    /// Variables whose value cannot be used, each with what is used.
+    #[cfg(all(feature = "admin", feature = "serve"))]
+    pub(crate) unusable: Vec<(&'static str, String)>,
+}
 
 /// Returns the name that the environment gives to the service, or else the program's.
 pub(crate) fn service_name(program: &str) -> String {
@@ -79,7 +84,11 @@ impl Trace {
         }
         #[cfg(feature = "metrics")]
         ops_metrics::set_exemplar_source(ops_trace::current_sampled_trace_id);
-        Ok(Self(Mutex::new(Some(tracer))))
+        Ok(Self {
+            #[cfg(all(feature = "admin", feature = "serve"))]
+            unusable: tracer.unusable().to_vec(),
+            tracer: Mutex::new(Some(tracer)),
+        })
     }
 
     #[expect(clippy::unused_self, reason = "the interface of the part")]
@@ -89,7 +98,7 @@ impl Trace {
 
     /// Sends the spans that wait, once, and logs how many were exported and dropped.
     pub(crate) async fn shutdown(&self, budget: Duration) {
-        let tracer = self.0.lock().ok().and_then(|mut tracer| tracer.take());
+        let tracer = self.tracer.lock().ok().and_then(|mut tracer| tracer.take());
         if let Some(tracer) = tracer {
             let stats = tracer.shutdown(budget).await;
             // without an exporter nobody wanted them: that is no loss

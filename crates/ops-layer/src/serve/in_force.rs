@@ -158,9 +158,11 @@ pub(super) fn settings(ops: &Ops, settings: &Settings, api: Option<At>, admin: A
     variables.sort_unstable();
     all.extend(variables.into_iter().filter_map(|name| {
         let value = set(&name)?;
-        let (value, source) = match ops.in_place_of(&name) {
-            Some(used) => (used.into(), "environment, overruled by code"),
-            None => (value.to_string_lossy(), "environment"),
+        let (overruled, unusable) = (ops.in_place_of(&name), ops.in_place_of_unusable(&name));
+        let (value, source) = match (overruled, unusable) {
+            (Some(used), _) => (used.into(), "environment, overruled by code"),
+            (None, Some(used)) => (used.into(), "environment, not usable"),
+            (None, None) => (value.to_string_lossy(), "environment"),
         };
         let shown = without_secrets(&name, &value);
         Some(Setting::new(name, shown, source))

@@ -438,6 +438,40 @@ fn the_page_has_what_holds_in_place_of_variables_that_code_overrules() {
 }
 
 #[test]
+#[cfg(feature = "trace")]
+fn the_page_has_what_is_used_in_place_of_variables_that_cannot_be_used() {
+    let set = [
+        ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio", None),
+        ("OTEL_TRACES_SAMPLER_ARG", "5", Some("1")),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "many", Some("2048")),
+        ("OTEL_PROPAGATORS", "tracecontext", None),
+        ("OTEL_SDK_DISABLED", "yes", Some("false")),
+    ];
+    let start = set
+        .iter()
+        .fold(Start::new("serve"), |start, (name, asked, _)| {
+            start.env(name, asked)
+        });
+    let service = start.serve();
+    let state = get(service.admin, "/api/state").body;
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    let settings = state["configuration"].as_array().unwrap();
+    for (name, asked, used) in set {
+        let shown = settings.iter().find(|setting| setting["name"] == name);
+        let shown = shown.unwrap_or_else(|| panic!("{name}: {state:#}"));
+        let right = match used {
+            Some(used) => (used, "environment, not usable"),
+            None => (asked, "environment"),
+        };
+        assert_eq!(
+            (&shown["value"], &shown["source"]),
+            (&right.0.into(), &right.1.into()),
+            "{name}"
+        );
+    }
+}
+
+#[test]
 #[cfg(feature = "cache")]
 fn the_page_says_that_code_configured_the_cache() {
     for (start, source) in [

@@ -17,7 +17,10 @@ pub(crate) fn beneath_environment(settings: Settings) -> Settings {
 }
 
 #[derive(Debug)]
-pub(crate) struct Trace;
+pub(crate) struct Trace {
+    #[cfg(all(feature = "admin", feature = "serve"))]
+    pub(crate) unusable: [(&'static str, String); 0],
+}
 
 pub(crate) fn service_name(program: &str) -> String {
     program.to_owned()
@@ -28,7 +31,10 @@ pub(crate) fn follow_tracing() {}
 impl Trace {
     #[expect(clippy::unnecessary_wraps, reason = "the interface of the part")]
     pub(crate) fn start(_: &Config) -> Result<Self, Error> {
-        Ok(Self)
+        Ok(Self {
+            #[cfg(all(feature = "admin", feature = "serve"))]
+            unusable: [],
+        })
     }
 
     #[expect(clippy::unused_self, reason = "the interface of the part")]
