@@ -61,10 +61,9 @@ impl Resolver {
         &self,
         request: &Request<'_>,
         place: Place<'_>,
-        tried: Vec<Attempt>,
+        mut tried: Vec<Attempt>,
     ) -> Result<Found, SecretError> {
         let entry = place.tracked.map(|tracked| &tracked.entry);
-        let mut tried = self.with_local_attempts(place, tried);
         if let Some(aws) = entry.and_then(|entry| entry.aws.as_ref())
             && !self.aws.open
         {
@@ -81,10 +80,13 @@ impl Resolver {
             .default
             .or_else(|| entry.and_then(|entry| entry.default.as_deref()));
         let required = entry.is_some_and(|entry| entry.required);
+        if let Some(text) = default
+            && !(required && self.config.production)
+        {
+            return Ok(Found::Secret(Secret::new(text, SecretSource::Default)));
+        }
+        let mut tried = self.with_local_attempts(place, tried);
         match default {
-            Some(text) if !(required && self.config.production) => {
-                Ok(Found::Secret(Secret::new(text, SecretSource::Default)))
-            }
             Some(_) => {
                 tried.push(Attempt {
                     source: SecretSource::Default,
@@ -143,23 +145,27 @@ impl Resolver {
             },
         };
         tried.push(Attempt { source, outcome });
-        Err(failed(place.name, kind, std::mem::take(tried)))
+        let tried = self.with_local_attempts(place, std::mem::take(tried));
+        Err(failed(place.name, kind, tried))
     }
 
-    /// Puts the attempts at the environment and at a mounted folder before the others.
+    /// Puts the attempts at the environment and at a mounted folder before the others. They are put in words for failures only.
     pub(super) fn with_local_attempts(
         &self,
         place: Place<'_>,
         tried: Vec<Attempt>,
     ) -> Vec<Attempt> {
-        let file = place
-            .tracked
-            .and_then(|tracked| self.files.tried(&tracked.files))
-            .filter(|_| {
-                tried
-                    .iter()
-                    .all(|attempt| attempt.source != SecretSource::File)
-            });
+        let knows_file = tried
+            .iter()
+            .any(|attempt| attempt.source == SecretSource::File);
+        let file = match place.tracked {
+            _ if knows_file => None,
+            Some(tracked) => self.files.tried(&tracked.files),
+            None => {
+                let names = self.files.names(place.name, place.name);
+                self.files.tried(&names)
+            }
+        };
         let variable = place.variable();
         let local = [
             Some((

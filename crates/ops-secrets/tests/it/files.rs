@@ -45,6 +45,38 @@ fn write(path: &Path, text: impl AsRef<[u8]>, mode: u32) {
 }
 
 #[test]
+fn a_name_that_no_catalog_has_is_looked_for_in_the_folder_and_its_error_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("api-key"), "under another name", 0o400);
+    let secrets = |config: ops_secrets::Config| {
+        let config = config.catalog_text("").secrets_folder(folder.path());
+        Secrets::new(config).unwrap()
+    };
+    let tried = |secrets: &Secrets, name: &str| {
+        let error = secrets.get(name).blocking().unwrap_err();
+        let tried = error.tried().iter();
+        tried
+            .map(|attempt| (attempt.source, attempt.outcome.clone()))
+            .collect::<Vec<_>>()
+    };
+    let here = folder.path().display();
+    let absent = tried(&secrets(config()), "API_KEY");
+    let sources: Vec<_> = absent.iter().map(|(source, _)| *source).collect();
+    let expected = [SecretSource::Env, SecretSource::File, SecretSource::DotEnv];
+    assert_eq!(sources, expected);
+    assert_eq!(absent[1].1, format!("{here}: no file API_KEY"));
+    // of an error of the source behind it, too
+    let dotenv = folder.path().join("bad.env");
+    write(&dotenv, "API_KEY='never closed", 0o600);
+    let malformed = tried(&secrets(config().dotenv(&dotenv)), "API_KEY");
+    let sources: Vec<_> = malformed.iter().map(|(source, _)| *source).collect();
+    assert_eq!(sources, expected);
+    write(&folder.path().join("EMPTY"), "", 0o400);
+    let empty = tried(&secrets(config()), "EMPTY");
+    assert!(empty[1].1.contains("counts as not there"), "{empty:?}");
+}
+
+#[test]
 fn a_file_wins_over_aws_and_loses_to_the_environment() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
