@@ -412,6 +412,36 @@ fn a_folder_that_is_named_and_missing_is_logged() {
 }
 
 #[test]
+fn a_dotenv_file_that_a_variable_names_and_that_is_missing_is_logged() {
+    let events = Arc::clone(&EVENTS);
+    let folder = tempfile::tempdir().unwrap();
+    let times = |config: Config, path: &std::path::Path| {
+        let config = config.catalog_text("").secrets_folder(folder.path());
+        let secrets = Secrets::new(config).unwrap();
+        for _ in 0..2 {
+            assert!(secrets.get("A").optional_blocking().is_ok());
+        }
+        // other tests write their events between the fields of this one
+        let field = format!("file={} ", path.display());
+        events.lock().unwrap().matches(&field).count()
+    };
+    let by_variable = |path: &std::path::Path| {
+        let variable = [("OPS_DOTENV", path.to_str().unwrap())];
+        Config::default().environment(variable).with_env().unwrap()
+    };
+    let (missing, there) = (folder.path().join("x.env"), folder.path().join("y.env"));
+    std::fs::write(&there, "").unwrap();
+    let of_owner = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&there, of_owner).unwrap();
+    assert_eq!(times(by_variable(&missing), &missing), 1);
+    assert_eq!(times(by_variable(&there), &there), 0);
+    let of_developers = folder.path().join("z.env");
+    let nothing: [(&str, &str); 0] = [];
+    let in_code = Config::default().environment(nothing);
+    assert_eq!(times(in_code.dotenv(&of_developers), &of_developers), 0);
+}
+
+#[test]
 fn the_usual_folder_is_missed_if_it_is_named() {
     let usual = std::path::Path::new("/run/secrets");
     if usual.is_dir() {

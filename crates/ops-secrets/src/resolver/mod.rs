@@ -119,6 +119,9 @@ impl Resolver {
         let chain = load::sources(&config, &aws);
         let variables = config.expand_dotenv.then(|| config.environment.clone());
         let dotenv = DotEnv::new(config.dotenv.clone(), variables);
+        if config.dotenv_is_meant {
+            dotenv.warn_if_missing();
+        }
         let files = SecretFiles::new(config.environment.clone(), config.secrets_folder.clone());
         files.warn_of_missing_folders();
         let entries = catalog.entries.into_iter();

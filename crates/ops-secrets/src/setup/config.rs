@@ -33,6 +33,9 @@ const REGION: &str = "OPS_AWS_REGION";
 pub struct Config {
     pub(crate) catalog: Option<PathBuf>,
     pub(crate) dotenv: PathBuf,
+    /// `OPS_DOTENV` names it.
+    #[serde(skip)]
+    pub(crate) dotenv_is_meant: bool,
     pub(crate) expand_dotenv: bool,
     pub(crate) secrets_folder: Mounted,
     pub(crate) aws: AwsMode,
@@ -69,6 +72,7 @@ impl Default for Config {
         Self {
             catalog: None,
             dotenv: ".env".into(),
+            dotenv_is_meant: false,
             expand_dotenv: true,
             secrets_folder: Mounted::Usual,
             aws: AwsMode::Auto,
@@ -128,7 +132,9 @@ impl Config {
             }
         };
         self.catalog = path("OPS_SECRETS_FILE").or(self.catalog);
-        self.dotenv = path("OPS_DOTENV").unwrap_or(self.dotenv);
+        if let Some(path) = path("OPS_DOTENV") {
+            (self.dotenv, self.dotenv_is_meant) = (path, true);
+        }
         self.secrets_folder =
             path("OPS_SECRETS_FOLDER").map_or(self.secrets_folder, Mounted::Named);
         self.region = text(REGION).or(self.region);
@@ -223,10 +229,11 @@ impl Config {
         self
     }
 
-    /// Path of the `.env` file; the default is the working directory's. No other folder is searched.
+    /// Path of the `.env` file; the default is the working directory's. No other folder is searched. One that is not there is no
+    /// error; if `OPS_DOTENV` names it, it is a warning in the log.
     #[must_use]
     pub fn dotenv(mut self, path: impl Into<PathBuf>) -> Self {
-        self.dotenv = path.into();
+        (self.dotenv, self.dotenv_is_meant) = (path.into(), false);
         self
     }
 

@@ -66,6 +66,14 @@ impl DotEnv {
         &self.path
     }
 
+    /// Logs that the file is not there: it may be a slip of the pen. It is looked for at each call.
+    pub(crate) fn warn_if_missing(&self) {
+        if matches!(Stamp::at(&self.place), Err(Refused::NotFound)) {
+            let file = self.path.display();
+            caught(|| tracing::warn!(target: "ops_secrets", %file, "dotenv_file_missing"));
+        }
+    }
+
     /// `None` if there is no such file.
     pub(crate) fn load(&self) -> Option<Loaded> {
         let stamp = match Stamp::at(&self.place) {
