@@ -117,7 +117,8 @@ impl Config {
         let text = |name: &str| self.environment.text(name);
         let path = |name: &str| self.environment.path(name);
         if let Some(mode) = text("OPS_SECRETS_AWS") {
-            let wrong = || SecretError::config("OPS_SECRETS_AWS: expected auto, on or off");
+            let expected = "OPS_SECRETS_AWS: expected auto, on or off";
+            let wrong = || SecretError::config(format!("{expected}, found {mode:?}"));
             self.aws = AwsMode::parse(&mode).ok_or_else(wrong)?;
         }
         self.aws_agent = text("OPS_SECRETS_AWS_AGENT").or(self.aws_agent);
@@ -383,7 +384,7 @@ impl Config {
             && !is_region(region)
         {
             return Err(SecretError::config(
-                "region: expected letters, digits and `-`, as in us-east-1",
+                "region: expected letters, digits and `-`, as in us-east-1 (`Config::region`, `OPS_AWS_REGION`)",
             ));
         }
         if !(0.01..=60.0).contains(&self.deadline_seconds) {

@@ -28,7 +28,9 @@ pub(crate) fn catalog(config: &Config) -> Result<(Catalog, String), SecretError>
         Err(error) if error.kind() == io::ErrorKind::NotFound && config.catalog.is_none() => {
             Ok((Catalog::default(), "nowhere".into()))
         }
-        Err(error) => Err(SecretError::config(format!("{origin}: {error}"))),
+        Err(error) => Err(SecretError::config(format!(
+            "cannot read the catalog {origin}: {error}"
+        ))),
     }
 }
 

@@ -257,7 +257,8 @@ fn a_catalog_that_was_named_must_be_there() {
         .environment(nothing)
         .catalog("/nonexistent/secrets.yaml");
     let told = Secrets::new(named).unwrap_err().to_string();
-    assert!(told.contains("/nonexistent/secrets.yaml"), "{told}");
+    let expected = "cannot read the catalog /nonexistent/secrets.yaml: No such file";
+    assert!(told.contains(expected), "{told}");
 }
 
 #[test]
@@ -270,8 +271,11 @@ fn variables_configure_the_resolver_and_wrong_ones_are_named() {
             .unwrap_err()
             .to_string()
     };
-    assert!(told("OPS_ENV", "prod").contains("development or production"));
-    assert!(told("OPS_SECRETS_AWS", "yes").contains("auto, on or off"));
+    assert!(told("OPS_ENV", "prod").contains("development or production, found \"prod\""));
+    assert!(told("OPS_SECRETS_AWS", "yes").contains("auto, on or off, found \"yes\""));
+    let region = Config::default().environment([("OPS_AWS_REGION", "us east")]);
+    let told = Secrets::new(region.with_env().unwrap()).unwrap_err();
+    assert!(told.to_string().contains("OPS_AWS_REGION"), "{told}");
 }
 
 #[test]
