@@ -17,14 +17,15 @@ pub(crate) struct Placed {
     pub(crate) is_kept: bool,
 }
 
-/// The duty to compute for other machines, which nobody has.
-pub(crate) enum Lease {}
+/// Duty to compute a result for this machine alone.
+#[derive(Default)]
+pub(crate) struct Duty {}
 
 /// End of a lookup in the tier that machines share.
 pub(crate) enum SharedTurn {
     #[expect(dead_code, reason = "nothing is found without the tier")]
     Found(Hit, bool),
-    Compute(Option<Lease>),
+    Compute(Duty),
 }
 
 impl Inner {
@@ -41,10 +42,10 @@ impl Inner {
         _: &dyn Fn() -> bool,
         _: Waits,
     ) -> SharedTurn {
-        SharedTurn::Compute(None)
+        SharedTurn::Compute(Duty::default())
     }
 
-    pub(crate) fn offer(&self, _: Key, _: &StoreRequest<'_>, _: Option<Lease>) {}
+    pub(crate) fn offer(&self, _: Key, _: &StoreRequest<'_>, _: Duty) {}
 
     pub(super) fn shares_computed(&self) -> bool {
         false
@@ -63,7 +64,7 @@ impl Inner {
     }
 
     pub(super) fn join_planned(&self, _: &Plan, _: Waits) -> SharedTurn {
-        SharedTurn::Compute(None)
+        SharedTurn::Compute(Duty::default())
     }
 
     pub(super) fn replace_shared(&self, _: Placed, _: &StoreRequest<'_>, _: Stored) {}

@@ -12,7 +12,7 @@ use super::coalesce::{Computed, Face, FlightRole, Plan};
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
 use super::look_up::Limits;
-use super::shared::{Placed, SharedTurn};
+use super::shared::{Duty, Placed, SharedTurn};
 use super::store::{Skip, Stored};
 use super::turn::{Turn, Waits};
 use crate::error::Error;
@@ -194,11 +194,11 @@ impl Face for OnThreads {
 
     async fn join_shared(&self, inner: &Arc<Inner>, plan: &Plan) -> SharedTurn {
         if !plan.is_shared {
-            return SharedTurn::Compute(None);
+            return SharedTurn::Compute(Duty::default());
         }
         let (joining, plan) = (inner.clone(), plan.clone());
         let turn = inner.on_writers(move || joining.join_planned(&plan, Waits::Worker));
-        turn.await.unwrap_or(SharedTurn::Compute(None))
+        turn.await.unwrap_or(SharedTurn::Compute(Duty::default()))
     }
 
     async fn store(&self, inner: &Arc<Inner>, computed: Computed) -> Outcome {

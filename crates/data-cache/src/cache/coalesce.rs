@@ -13,7 +13,7 @@ use super::generations::GenerationStamp;
 use super::hit::Hit;
 use super::inner::{Inner, Outcome};
 use super::look_up::Limits;
-use super::shared::{Lease, Placed, SharedTurn};
+use super::shared::{Duty, Placed, SharedTurn};
 use super::store::{Skip, StoreRequest, Stored};
 use super::turn::Turn;
 use crate::etag::ContentDigest;
@@ -82,8 +82,8 @@ pub(super) struct Computed {
     compute: Duration,
     begun: u64,
     stamp: GenerationStamp,
-    /// Other machines wait for it.
-    lease: Option<Lease>,
+    /// Other machines may wait for it.
+    duty: Duty,
 }
 
 impl Computed {
@@ -106,7 +106,7 @@ impl Computed {
         let stored = inner.store(&request);
         let is_newest = !matches!(stored, Ok(Stored::Skipped(Skip::Outdated)));
         if self.plan.is_shared && stored.is_ok() && is_newest {
-            inner.offer(self.plan.key, &request, self.lease);
+            inner.offer(self.plan.key, &request, self.duty);
         }
         match stored {
             Ok(Stored::Kept { .. }) => Outcome::Stored,
@@ -235,8 +235,8 @@ impl Inner {
                 return Ok(hit.into_batches());
             }
         };
-        let lease = match face.join_shared(self, plan).await {
-            SharedTurn::Compute(lease) => lease,
+        let duty = match face.join_shared(self, plan).await {
+            SharedTurn::Compute(duty) => duty,
             SharedTurn::Found(hit, is_in_file) => {
                 if let (Some(lock), false) = (&lock, is_in_file) {
                     lock.give_up();
@@ -246,7 +246,7 @@ impl Inner {
             }
         };
         let compute = leading.leader.led().scope(compute);
-        let (batches, outcome) = self.compute(face, plan, lease, compute).await?;
+        let (batches, outcome) = self.compute(face, plan, duty, compute).await?;
         if let (Some(lock), Outcome::NotStored) = (&lock, outcome) {
             lock.give_up();
         }
@@ -260,7 +260,7 @@ impl Inner {
         plan: &Plan,
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
     ) -> Result<Vec<RecordBatch>, E> {
-        let (batches, _outcome) = self.compute(face, plan, None, compute).await?;
+        let (batches, _outcome) = self.compute(face, plan, Duty::default(), compute).await?;
         Ok(batches)
     }
 
@@ -268,7 +268,7 @@ impl Inner {
         self: &Arc<Self>,
         face: &impl Face,
         plan: &Plan,
-        lease: Option<Lease>,
+        duty: Duty,
         compute: impl Future<Output = Result<Vec<RecordBatch>, E>>,
     ) -> Result<(Vec<RecordBatch>, Outcome), E> {
         let (stamp, clock) = (self.stamp(), Instant::now());
@@ -280,7 +280,7 @@ impl Inner {
             compute: clock.elapsed(),
             begun,
             stamp,
-            lease,
+            duty,
         };
         let outcome = face.store(self, computed).await;
         Ok((batches, outcome))

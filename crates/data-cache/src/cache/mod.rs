@@ -32,7 +32,7 @@ pub use hit::{Hit, Lookup};
 pub use hooks::Job;
 pub(crate) use inner::Inner;
 pub(crate) use look_up::{Awaited, Limits};
-pub(crate) use shared::{Lease, SharedTurn};
+pub(crate) use shared::{Duty, SharedTurn};
 pub(crate) use store::StoreRequest;
 pub use store::{Skip, Stored};
 pub(crate) use turn::{Turn, Waits};

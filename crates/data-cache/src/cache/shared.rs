@@ -1,5 +1,6 @@
 //! The tier that machines share, asked after the files.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use super::Cache;
@@ -14,9 +15,8 @@ use crate::error::Error;
 use crate::etag::ContentDigest;
 use crate::event::Tier;
 use crate::key::Key;
-pub(crate) use crate::shared_tier::Lease;
 use crate::shared_tier::{
-    Joined, Offer, Question, SharedConfig, SharedStats, SharedTier, Standing,
+    Joined, Lease, Offer, Question, SharedConfig, SharedStats, SharedTier, Standing,
 };
 use crate::sql::sanitize;
 use crate::stats::Miss;
@@ -35,8 +35,16 @@ pub(crate) struct Placed {
 pub(crate) enum SharedTurn {
     /// The result, and if it is in a file of this machine now.
     Found(Hit, bool),
-    /// It is to be computed, for other machines too if there is a lease.
-    Compute(Option<Lease>),
+    Compute(Duty),
+}
+
+/// Duty to compute a result that is not shared, or too old for who asks.
+#[derive(Default)]
+pub(crate) struct Duty {
+    /// Other machines wait for it.
+    lease: Option<Lease>,
+    /// Time to live of the result that it replaces, if others still take that; else 0.
+    living_ttl: u64,
 }
 
 impl Cache {
@@ -124,9 +132,14 @@ impl Inner {
             self.shared.get(),
             self.ttls.effective(request.ttl, request.label),
         ) else {
-            return SharedTurn::Compute(None);
+            return SharedTurn::Compute(Duty::default());
         };
-        let is_fresh = |created_at: u64, ttl: u64| self.is_fresh(created_at, ttl.min(asked));
+        let living_ttl = Cell::new(0);
+        let is_fresh = |created_at: u64, ttl: u64| {
+            let is_living = self.is_fresh(created_at, ttl);
+            living_ttl.set(if is_living { ttl } else { 0 });
+            is_living && self.is_fresh(created_at, asked)
+        };
         let joined = tier.join(&Question {
             key: &name,
             kind: &sanitize(request.label),
@@ -140,7 +153,10 @@ impl Inner {
                 let (hit, is_in_file) = self.keep_shared(request, &offer, ttl);
                 SharedTurn::Found(hit, is_in_file)
             }
-            Joined::Compute(lease) => SharedTurn::Compute(lease),
+            Joined::Compute(lease) => SharedTurn::Compute(Duty {
+                lease,
+                living_ttl: living_ttl.get(),
+            }),
         }
     }
 
@@ -221,7 +237,7 @@ impl Inner {
     /// Looks a planned result up on other machines, or waits for one that computes it.
     pub(super) fn join_planned(&self, plan: &Plan, waits: Waits) -> SharedTurn {
         if !plan.is_shared {
-            return SharedTurn::Compute(None);
+            return SharedTurn::Compute(Duty::default());
         }
         let request = self.request_of(plan.key, &plan.label, &plan.tables, plan.ttl);
         self.join_shared(plan.key, request, &|| true, waits)
@@ -271,7 +287,9 @@ impl Inner {
             compute: offer.compute,
             ..request
         };
-        let (stored, entry) = self.store_found(&request, offer.created_at, ttl);
+        // `ttl` is that of who asks: one that it replaces here may be for others, who take it for longer
+        let kept = ttl.max(self.living_ttl(&request.key));
+        let (stored, entry) = self.store_found(&request, offer.created_at, kept);
         let hit = Hit {
             age: Duration::from_secs(self.now().saturating_sub(entry.created_at)),
             entry,
@@ -284,23 +302,25 @@ impl Inner {
     }
 
     /// Has a result written to the bucket, in the background; other machines that wait for it take it then.
-    pub(crate) fn offer(&self, name: Key, request: &StoreRequest<'_>, lease: Option<Lease>) {
-        let (Some(tier), Ok(ttl_seconds)) = (
+    pub(crate) fn offer(&self, name: Key, request: &StoreRequest<'_>, duty: Duty) {
+        let (Some(tier), Ok(asked)) = (
             self.shared.get(),
             self.ttls.effective(request.ttl, request.label),
         ) else {
             return;
         };
-        if ttl_seconds == 0 || request.batches.is_empty() {
+        if asked == 0 || request.batches.is_empty() {
             return;
         }
+        // callers with a shorter time look at the age: that of others is not cut, here or on other machines
+        let living_ttl = duty.living_ttl.max(self.living_ttl(&request.key));
         let offer = Offer {
             batches: request.batches.to_vec(),
             created_at: self.now(),
-            ttl_seconds,
+            ttl_seconds: asked.max(living_ttl),
             compute: request.compute,
         };
-        tier.offer(name, &sanitize(request.label), offer, lease);
+        tier.offer(name, &sanitize(request.label), offer, duty.lease);
     }
 
     #[cfg(feature = "metrics")]

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::{Answer, Origin, Query, QueryId, QueryResult, WaitGuard, lost};
 use crate::cache::{
-    Awaited, GenerationStamp, Hit, Lease, SharedTurn, StoreRequest, Stored, Turn, Waits,
+    Awaited, Duty, GenerationStamp, Hit, SharedTurn, StoreRequest, Stored, Turn, Waits,
 };
 use crate::engine::{QueryEngine, State};
 use crate::etag::ContentDigest;
@@ -125,7 +125,7 @@ impl<E: QueryEngine> Prepared<E> {
             if let Joined::Leader(leader, ticket) = flights.join(id, false, Err(lost()), waiter) {
                 *seat.lock() = Some(ticket);
                 let led = leader.led().clone();
-                led.enter(|| self.compute(&leader, Miss::Expired, stamp, None));
+                led.enter(|| self.compute(&leader, Miss::Expired, stamp, Duty::default()));
             }
             drop(duty);
         });
@@ -148,9 +148,9 @@ impl<E: QueryEngine> Prepared<E> {
                         leader.land(&Ok(self.answer_with(hit)));
                         is_in_file
                     }
-                    SharedTurn::Compute(lease) => {
+                    SharedTurn::Compute(duty) => {
                         inner.count(&Err(miss));
-                        self.compute(leader, miss, stamp, lease)
+                        self.compute(leader, miss, stamp, duty)
                     }
                 };
                 if let (Some(lock), false) = (&lock, is_in_file) {
@@ -167,7 +167,7 @@ impl<E: QueryEngine> Prepared<E> {
         leader: &Leader<QueryId, Answer>,
         miss: Miss,
         stamp: GenerationStamp,
-        lease: Option<Lease>,
+        duty: Duty,
     ) -> bool {
         let mut is_in_file = false;
         let inner = self.query.target.cache.inner().clone();
@@ -218,7 +218,7 @@ impl<E: QueryEngine> Prepared<E> {
             if let Some(shared_key) = shared_key
                 && self.shared_key() == Some(shared_key)
             {
-                inner.offer(shared_key, &request, lease);
+                inner.offer(shared_key, &request, duty);
             }
         }
         leader.land(&answer);
@@ -249,7 +249,7 @@ impl<E: QueryEngine> Prepared<E> {
     /// Asks the tier that machines share; what it has is kept here too.
     fn join_shared(&self, stamp: GenerationStamp, is_wanted: &dyn Fn() -> bool) -> SharedTurn {
         let Some(shared_key) = self.shared_key() else {
-            return SharedTurn::Compute(None);
+            return SharedTurn::Compute(Duty::default());
         };
         let inner = self.query.target.cache.inner();
         let digest = ContentDigest::default();
@@ -257,7 +257,7 @@ impl<E: QueryEngine> Prepared<E> {
         match inner.join_shared(shared_key, request, is_wanted, Waits::Worker) {
             // the content that was asked for is no longer the one that is queried
             SharedTurn::Found(..) if self.shared_key() != Some(shared_key) => {
-                SharedTurn::Compute(None)
+                SharedTurn::Compute(Duty::default())
             }
             turn => turn,
         }

@@ -349,6 +349,41 @@ fn a_result_is_as_old_as_it_is_on_every_machine() {
 }
 
 #[test]
+fn a_query_with_a_short_time_leaves_others_theirs_on_every_machine() {
+    let Some(moto) = Moto::shared() else { return };
+    let (_dir, bytes) = database(100);
+    let config = config(&bucket(&moto), &moto.url);
+    let start = 1_700_000_000;
+    let at = |after: u64| {
+        let machine = Machine::new(&bytes, &config);
+        let clock = ManualClock::install(machine.warehouse.cache(), start + after);
+        (machine, clock)
+    };
+    let ask = |machine: &Machine, ttl: u64| {
+        let query = machine.warehouse.query(SQL, params! { limit: 10 });
+        let answer = query.ttl(Duration::from_secs(ttl)).blocking().unwrap();
+        machine.flush();
+        (answer.status(), answer.age().as_secs())
+    };
+    let (one, of_one) = at(0);
+    assert_eq!(ask(&one, 3600), (Status::Miss, 0));
+    // too old for this query alone: what it computes takes the place of an object that others take for an hour
+    let (two, _) = at(60);
+    assert_eq!(ask(&two, 5), (Status::Miss, 0));
+    assert_eq!(two.stats().written, 1);
+    let (three, _) = at(70);
+    assert_eq!(ask(&three, 3600), (SHARED, 10));
+    // and what it finds takes the place of a result of its own machine
+    of_one.advance(62);
+    assert_eq!(ask(&one, 5), (SHARED, 2));
+    of_one.advance(8);
+    assert_eq!(ask(&one, 3600), (Status::Hit(Tier::Memory), 10));
+    assert_eq!(ask(&one, 5), (Status::Miss, 0));
+    let (four, _) = at(90);
+    assert_eq!(ask(&four, 3600), (SHARED, 20));
+}
+
+#[test]
 fn results_that_took_little_time_are_not_written() {
     let Some(moto) = Moto::shared() else { return };
     let (_dir, bytes) = database(100);
