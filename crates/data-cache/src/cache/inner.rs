@@ -94,6 +94,10 @@ impl Inner {
         } else {
             None
         };
+        let flights = disk.as_ref().map_or_else(
+            || Flights::new(MAX_WAIT),
+            |disk| Flights::to_directory(&disk.place(), MAX_WAIT),
+        );
         let ttls = Ttls::new(&config)?;
         let opened = Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -105,7 +109,7 @@ impl Inner {
             disk_health: DiskHealth::default(),
             index: Index::default(),
             indexed: Mutex::new(false),
-            flights: Flights::new(MAX_WAIT),
+            flights,
             pending: PendingOrders::default(),
             revalidations: Revalidations::default(),
             counters: Counters::default(),

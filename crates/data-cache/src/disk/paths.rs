@@ -6,6 +6,11 @@ use super::{Disk, Metadata};
 use crate::key::Key;
 
 impl Disk {
+    /// The directory by its one path without links.
+    pub(crate) fn place(&self) -> PathBuf {
+        self.dir.canonicalize().unwrap_or_else(|_| self.dir.clone())
+    }
+
     pub(super) fn metadata_path(&self, key: &Key) -> PathBuf {
         self.entry_path(key, &["json"])
     }

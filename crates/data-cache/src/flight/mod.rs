@@ -7,13 +7,21 @@ pub(crate) use led::Led;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use self::led::Wait;
 use crate::cancel::Cancel;
 use crate::sync::{AtomicBool, AtomicU64, Mutex};
+
+/// Gives each place, and each result of it, its serial.
+static SERIALS: OnceLock<RandomState> = OnceLock::new();
+
+fn serial_of(of: impl Hash) -> u64 {
+    SERIALS.get_or_init(RandomState::new).hash_one(of)
+}
 
 /// Takes the answer; `None` if it did not come in time.
 pub(crate) type Waiter<T> = Box<dyn FnOnce(Option<T>) + Send>;
@@ -30,8 +38,8 @@ pub(crate) struct Flights<I, T>(Arc<Shared<I, T>>);
 
 struct Shared<I, T> {
     open: Mutex<HashMap<I, Flight<T>>>,
-    /// Gives each result of one cache its serial.
-    serials: RandomState,
+    /// Place of the results: those of one cache, or of all caches of one directory.
+    place: u64,
     /// Flights that landed so far.
     landed: AtomicU64,
     /// Milliseconds that a waiter waits at most.
@@ -70,8 +78,14 @@ impl<I, T> Clone for Flights<I, T> {
 }
 
 impl<I: FlightId, T: Clone + Send + 'static> Flights<I, T> {
+    /// Flights to results that no other cache has.
     pub(crate) fn new(limit: Duration) -> Self {
-        Self::with(limit, RandomState::new())
+        Self::with(limit, RandomState::new().hash_one(()))
+    }
+
+    /// Flights to the results of a directory. Those of other caches on it wait for the same files.
+    pub(crate) fn to_directory(dir: &Path, limit: Duration) -> Self {
+        Self::with(limit, serial_of(dir))
     }
 
     /// Flights beside these, to the same results.
@@ -79,13 +93,13 @@ impl<I: FlightId, T: Clone + Send + 'static> Flights<I, T> {
         &self,
         limit: Duration,
     ) -> Flights<J, U> {
-        Flights::with(limit, self.0.serials.clone())
+        Flights::with(limit, self.0.place)
     }
 
-    fn with(limit: Duration, serials: RandomState) -> Self {
+    fn with(limit: Duration, place: u64) -> Self {
         Self(Arc::new(Shared {
             open: Mutex::default(),
-            serials,
+            place,
             landed: AtomicU64::new(0),
             limit: AtomicU64::new(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
             is_watched: AtomicBool::new(false),
@@ -124,7 +138,7 @@ impl<I: FlightId, T: Clone + Send + 'static> Flights<I, T> {
         waiter: impl FnOnce(bool) -> Waiter<T>,
     ) -> Joined<I, T> {
         let led = Led::current();
-        let serial = self.0.serials.hash_one(id.result());
+        let serial = serial_of((self.0.place, id.result()));
         let mut open = self.0.open.lock();
         let found = open.get(&id);
         let is_first = found.is_none();

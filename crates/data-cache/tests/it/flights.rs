@@ -152,6 +152,40 @@ fn a_computation_that_asks_for_its_own_result_computes_once_more() {
 }
 
 #[test]
+fn a_computation_that_asks_another_cache_on_its_directory_does_not_wait_for_itself() {
+    /// Less than one process waits for the computation of another one.
+    const LIMIT: Duration = Duration::from_secs(20);
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Cache::open(dir.path()).unwrap();
+    let (outer, inner) = (open(), open());
+    let begin = Instant::now();
+    let none = Params::new();
+    let answer = outer.get_or_compute("SELECT 1", &none, None, || {
+        let own = inner.get_or_compute("SELECT 1", &none, None, || {
+            Ok::<_, String>(vec![numbers(&[1])])
+        })?;
+        Ok::<_, String>(vec![numbers(&[number(&own) + 1])])
+    });
+    assert_eq!(number(&answer.unwrap()), 2);
+    assert!(begin.elapsed() < LIMIT);
+    // and an engine that asks through the other one
+    let beside = scripted(&inner, |_| Ok(vec![numbers(&[3])]));
+    let engine = scripted(&outer, move |sql| {
+        let query = beside.query(sql, params! {}).ttl(TEN_SECONDS);
+        let own = query.blocking()?;
+        assert_eq!(own.status(), Status::Bypass(Bypass::Reentrant));
+        Ok(vec![numbers(&[number(own.batches()) + 1])])
+    });
+    let begin = Instant::now();
+    let answer = engine.query("SELECT 3", params! {}).blocking().unwrap();
+    assert_eq!(
+        (answer.status(), number(answer.batches())),
+        (Status::Miss, 4)
+    );
+    assert!(begin.elapsed() < LIMIT);
+}
+
+#[test]
 fn two_computations_that_ask_for_each_other_both_end() {
     let cache = in_memory();
     let both = Arc::new(Barrier::new(2));
