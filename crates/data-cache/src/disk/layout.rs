@@ -41,15 +41,16 @@ pub(super) fn open(dir: &Path) -> io::Result<()> {
 
 /// Makes the directories. One that holds something else is refused.
 pub(super) fn prepare(dir: &Path) -> io::Result<()> {
-    match format_of(&dir.join("FORMAT"))?.as_deref() {
+    let format = format_of(&dir.join("FORMAT"))?;
+    match format.as_deref() {
         Some(FORMAT) => {}
-        Some(text) if !text.is_empty() => {
+        Some(text) if !text.trim_matches('\0').is_empty() => {
             return Err(io::Error::other(format!(
                 "its FORMAT file says {:?}; this version writes {FORMAT:?}; the directory may be deleted, and is filled again",
                 text.chars().take(40).collect::<String>()
             )));
         }
-        // empty is what a loss of power may leave
+        // empty, or zeros, is what a loss of power may leave
         Some(_) | None => refuse_foreign(dir)?,
     }
     create_private(&dir.join("v1"))?;
@@ -57,7 +58,8 @@ pub(super) fn prepare(dir: &Path) -> io::Result<()> {
     // renamed into place, since another process may open the directory at this moment
     for (name, text) in [("CACHEDIR.TAG", TAG), ("FORMAT", FORMAT)] {
         let found = fs::symlink_metadata(dir.join(name));
-        if !found.is_ok_and(|file| file.is_file() && file.len() > 0) {
+        let is_there = found.is_ok_and(|file| file.is_file() && file.len() > 0);
+        if !is_there || format.as_deref() != Some(FORMAT) {
             let temporary = dir.join("tmp").join(unique_id());
             fs::write(&temporary, text)?;
             fs::rename(&temporary, dir.join(name))?;

@@ -78,6 +78,10 @@ impl Sheet {
             lineage: u128::from_le_bytes(bytes.get(..16)?.try_into().ok()?),
             count: number(16)?,
         };
+        // a power cut may leave zeros: a count that begins anew means no entry that is there
+        if generation.lineage == 0 {
+            return None;
+        }
         let [settled, journal_id, journal_len, flags] = match bytes.len() {
             SHORT => [generation.count, 0, 0, 0],
             LENGTH => [number(24)?, number(32)?, number(40)?, number(48)?],

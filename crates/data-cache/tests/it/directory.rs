@@ -408,6 +408,36 @@ fn the_files_of_the_directory_are_for_its_owner_and_no_links_are_followed() {
     assert_eq!(fs::read_to_string(&victim).unwrap(), "data-cache 1\n");
 }
 
+#[test]
+fn zeros_that_a_power_cut_left_are_no_count_and_no_format() {
+    let open = |zeros: &[&str]| {
+        let path = tempfile::tempdir().unwrap();
+        let cache = open_files_only(path.path());
+        set(&cache, 1);
+        assert!(cache.flush(Duration::from_secs(20)));
+        drop(cache);
+        for name in zeros {
+            let file = path.path().join(name);
+            let length = fs::read(&file).unwrap().len();
+            fs::write(&file, vec![0; length]).unwrap();
+        }
+        (open_files_only(path.path()), path)
+    };
+    // nobody knows what was invalidated
+    let (cache, _path) = open(&["generation"]);
+    assert_eq!(value(&cache), None);
+    cache.invalidate(SQL).unwrap();
+    assert_eq!(value(&cache), None);
+    set(&cache, 2);
+    assert_eq!(value(&cache), Some(2));
+    cache.invalidate(SQL).unwrap();
+    assert_eq!(value(&cache), None);
+    let (cache, path) = open(&["FORMAT", "CACHEDIR.TAG"]);
+    assert_eq!(value(&cache), Some(1));
+    let format = fs::read_to_string(path.path().join("FORMAT"));
+    assert_eq!(format.unwrap(), "data-cache 1\n");
+}
+
 /// Stores so many results with one number each; every hundredth names another table.
 fn fill(cache: &Cache, count: usize) {
     for at in 0..count {
