@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchReader};
 use arrow::datatypes::{DataType, Schema};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -67,11 +67,13 @@ pub(crate) fn encode(batches: &[RecordBatch], codec: Codec) -> Result<Encoded, S
     })
 }
 
-/// Parquet 58 cannot hold unions (it panics), intervals, empty structs, run-end encoding and list views.
+/// Parquet 58 cannot hold unions (it panics), intervals, empty structs, run-end encoding and list views; it does not read back
+/// dictionaries of booleans and binaries of no bytes.
 fn parquet_holds(data_type: &DataType) -> bool {
     match data_type {
         DataType::Union(..)
         | DataType::Interval(_)
+        | DataType::FixedSizeBinary(0)
         | DataType::RunEndEncoded(..)
         | DataType::ListView(_)
         | DataType::LargeListView(_) => false,
@@ -82,7 +84,7 @@ fn parquet_holds(data_type: &DataType) -> bool {
         | DataType::LargeList(field)
         | DataType::FixedSizeList(field, _)
         | DataType::Map(field, _) => parquet_holds(field.data_type()),
-        DataType::Dictionary(_, value) => parquet_holds(value),
+        DataType::Dictionary(_, value) => **value != DataType::Boolean && parquet_holds(value),
         _ => true,
     }
 }
@@ -127,8 +129,8 @@ fn encode_parquet(schema: &Arc<Schema>, batches: &[RecordBatch]) -> Option<Vec<u
     writer.close().ok()?;
     let data = Bytes::from(data);
     let reader = ParquetRecordBatchReaderBuilder::try_new(data.clone()).ok()?;
-    let same = reader.schema() == schema;
-    drop(reader);
+    let same =
+        reader.schema() == schema && reader.build().ok()?.schema().fields() == schema.fields();
     let may_fail = schema
         .fields()
         .iter()
@@ -175,7 +177,9 @@ fn decode_parquet(bytes: Bytes) -> Result<SchemaAndBatches, String> {
         .with_batch_size(BATCH_ROWS)
         .build()
         .map_err(|error| error.to_string())?;
+    // the reader leaves the metadata of the schema out
     let batches = reader
+        .map(|batch| batch?.with_schema(schema.clone()))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| error.to_string())?;
     Ok((schema, batches))

@@ -4,10 +4,11 @@ use std::slice;
 use std::sync::Arc;
 
 use data_cache::arrow::array::{
-    Array, ArrayRef, DictionaryArray, Float64Array, RecordBatch, RecordBatchOptions,
+    Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, RecordBatch, RecordBatchOptions,
+    new_null_array,
 };
 use data_cache::arrow::datatypes::{
-    ArrowDictionaryKeyType, Int8Type, Int16Type, Int32Type, Schema, UInt8Type,
+    ArrowDictionaryKeyType, DataType, Int8Type, Int16Type, Int32Type, Schema, UInt8Type,
 };
 use data_cache::testing::set_largest_inline;
 use data_cache::{Cache, Config, Params, Warehouse, params};
@@ -187,6 +188,45 @@ fn dictionaries_round_trip_however_many_values_they_hold() {
     }
     let (_, extension) = round_trip(&[batch::<Int8Type>(&of(0..100))], FILES);
     assert_eq!(extension, "parquet");
+}
+
+#[test]
+fn what_parquet_does_not_read_back_round_trips() {
+    let flags = Arc::new(BooleanArray::from(vec![true, false]));
+    let flags = DictionaryArray::<Int32Type>::try_new(vec![1, 0, 1].into(), flags).unwrap();
+    let nothing = new_null_array(&DataType::FixedSizeBinary(0), 3);
+    let columns = [("d", Arc::new(flags) as ArrayRef), ("b", nothing)];
+    for column in columns {
+        let batches =
+            [RecordBatch::try_from_iter_with_nullable([(column.0, column.1, true)]).unwrap()];
+        let (after, _) = round_trip(&batches, FILES);
+        assert_same(&batches, &after, column.0);
+    }
+}
+
+#[test]
+fn the_metadata_of_a_schema_round_trips() {
+    let of = |text: &str| [("geo".to_owned(), text.to_owned())].into();
+    let batch = RecordBatch::try_from_iter([("f", Arc::new(Float64Array::from(vec![1.5])) as _)]);
+    let batch = batch.unwrap();
+    let field = batch.schema().field(0).clone().with_metadata(of("field"));
+    let schema = Arc::new(Schema::new_with_metadata(vec![field], of("schema")));
+    let batch = RecordBatch::try_new(schema.clone(), batch.columns().to_vec()).unwrap();
+    for batches in [
+        vec![batch.clone()],
+        vec![batch.clone(), batch.slice(0, 0)],
+        vec![batch.slice(0, 0)],
+    ] {
+        for (yaml, extension) in [(FILES, "parquet"), (IPC, "arrow")] {
+            let (after, found) = round_trip(&batches, yaml);
+            assert_eq!(found, extension);
+            assert!(
+                after.iter().all(|batch| batch.schema() == schema),
+                "{after:?}"
+            );
+            assert_same(&batches, &after, "metadata");
+        }
+    }
 }
 
 #[test]
