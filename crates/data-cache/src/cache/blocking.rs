@@ -20,8 +20,8 @@ use crate::params::Params;
 use crate::stats::Miss;
 
 impl Cache {
-    /// Returns the kept result, or that of `compute`, which is then kept for `ttl_seconds`. One that is kept already has a time of
-    /// its own.
+    /// Returns the kept result, or that of `compute`, which is then kept for `ttl_seconds`, ten years at most. One that is kept
+    /// already has a time of its own.
     ///
     /// One of the callers that miss at the same time computes, on its own thread; the others wait for it. If it fails the
     /// next one tries, so that each caller gets its own error. A computation that asks for its own result computes once

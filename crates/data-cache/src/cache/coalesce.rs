@@ -16,6 +16,7 @@ use super::look_up::Limits;
 use super::shared::{Duty, Placed, SharedTurn};
 use super::store::{Skip, StoreRequest, Stored};
 use super::turn::Turn;
+use crate::config::MAX_SECONDS;
 use crate::etag::ContentDigest;
 use crate::flight::{FlightId, Joined, Leader, Ticket};
 use crate::key::Key;
@@ -46,7 +47,11 @@ impl Plan {
             key: placed.key,
             is_shared: placed.is_shared,
             // without a place it is computed once for all who ask now, and forgotten
-            ttl: if placed.is_kept { self.ttl } else { Some(0) },
+            ttl: match placed.is_kept {
+                // nobody could be told of the error
+                true => self.ttl.map(|ttl| ttl.min(MAX_SECONDS)),
+                false => Some(0),
+            },
             ..self
         }
     }

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use self::prepared::Prepared;
 use crate::cache::{Cache, IsUnchanged, Limits};
 use crate::cancel::Cancel;
+use crate::config::MAX_SECONDS;
 use crate::engine::{QueryEngine, State};
 use crate::error::Error;
 use crate::event::{QueryEvent, Status};
@@ -123,10 +124,11 @@ enum Route<E> {
 impl<E: QueryEngine> Query<E> {
     /// Sets how long the result may be reused, in whole seconds, a part of one counted as one, instead of what `cache.yaml` says;
     /// implies [`keep`](Self::keep). A result that another query keeps for longer is computed anew once it is older than this,
-    /// and kept for as long as before. Zero takes no result, keeps none, and leaves that of others where it is.
+    /// and kept for as long as before. Zero takes no result, keeps none, and leaves that of others where it is. More than ten years
+    /// are ten years.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         let begun = u64::from(ttl.subsec_nanos() > 0);
-        self.ttl = Some(ttl.as_secs().saturating_add(begun));
+        self.ttl = Some(ttl.as_secs().saturating_add(begun).min(MAX_SECONDS));
         self.keep()
     }
 

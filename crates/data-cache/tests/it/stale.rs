@@ -228,6 +228,34 @@ fn a_time_below_one_second_takes_the_results_of_others_not_away() {
 }
 
 #[test]
+fn a_result_without_an_end_is_kept() {
+    for (yaml, tier) in TIERS {
+        let setting = Setting::new(yaml);
+        let ask = || {
+            let query = setting.cached.query("SELECT n FROM t", Params::new());
+            let answer = seen(&query.ttl(Duration::MAX).blocking().unwrap());
+            setting.settle();
+            answer
+        };
+        assert_eq!(ask(), (Status::Miss, 1));
+        let compute = || {
+            let (cache, none) = (setting.cached.cache(), Params::new());
+            let compute = || Ok::<_, String>(vec![numbers(&[3])]);
+            let answer = cache.get_or_compute("SELECT 3", &none, Some(u64::MAX), compute);
+            assert_eq!(number(&answer.unwrap()), 3);
+            cache.get_stats().misses
+        };
+        assert_eq!(compute(), 2);
+        setting.clock.advance(9 * 365 * 86_400);
+        assert_eq!(ask(), (Status::Hit(tier), 1), "{yaml}");
+        assert_eq!(compute(), 2, "{yaml}");
+        setting.clock.advance(2 * 365 * 86_400);
+        assert_eq!(ask(), (Status::Miss, 2), "{yaml}");
+        assert_eq!(compute(), 4, "{yaml}");
+    }
+}
+
+#[test]
 fn what_is_too_old_for_this_caller_alone_is_not_read() {
     let setting = Setting::new("query_cache: {memory_mb: 0, codec: ipc}");
     let call = |ttl_seconds| {
