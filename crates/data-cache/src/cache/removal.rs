@@ -546,11 +546,24 @@ fn shown_pattern(pattern: &str) -> Cow<'_, str> {
 }
 
 /// Returns `true` unless a wildcard may stand for a part of a literal, or for its quote. SQL itself has `SELECT * FROM`, `(*)` and `?`
-/// for a parameter; a `*` at the end stands for what is not shown.
+/// for a parameter; a `*` at the end stands for what is not shown, and behind FROM and JOIN for the rest of a name.
 fn is_whole(statement: &str) -> bool {
-    let text = statement.trim_end_matches('*').replace("(*)", "()");
+    let before = statement.trim_end_matches('*');
+    let text = before.replace("(*)", "()");
     let words: Vec<&str> = text.split_whitespace().collect();
     let is = |word: Option<&&str>, name| word.is_some_and(|word| word.eq_ignore_ascii_case(name));
+    let is_cut = before.len() < statement.len()
+        && !before.ends_with(|c: char| c.is_whitespace() || "'\")".contains(c));
+    if is_cut {
+        let is_of_name = |c: char| c.is_alphanumeric() || "_.".contains(c);
+        let [.., from, name] = &*words else {
+            return false;
+        };
+        let names_table = is(Some(from), "FROM") || is(Some(from), "JOIN");
+        if !names_table || !name.chars().all(is_of_name) {
+            return false;
+        }
+    }
     let is_star = |at: usize| {
         words[at] == "*" && is(words[..at].last(), "SELECT") && is(words.get(at + 1), "FROM")
     };

@@ -238,6 +238,10 @@ fn the_line_of_an_invalidation_shows_no_literal() {
             "select * from users where mail = *bob@x.com*",
             "select * from users where mail = ?bob@x.com?",
             "WITH bob AS (SELECT * FROM t) SELECT*bob*",
+            "SELECT * FROM users WHERE mail = bob@x.com*",
+            "SELECT * FROM users WHERE key = bob*",
+            "SELECT * FROM bob@x.com*",
+            "SELECT a FROM users WHERE mail = 'bob@x.com'*",
             "SELECT count(*) FROM users WHERE mail = 'bob@x.com' AND n = ?",
             "SELECT * FROM orders*",
             "*2024*",
@@ -256,6 +260,7 @@ fn the_line_of_an_invalidation_shows_no_literal() {
     for shown in [
         "SELECT * FROM users WHERE mail = ?",
         "SELECT count(*) FROM users WHERE mail = ? AND n = ?",
+        "SELECT a FROM users WHERE mail = ?*",
         "SELECT * FROM orders*",
         "*user_stats*",
         "fn:shop::stats",
