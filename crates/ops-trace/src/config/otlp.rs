@@ -56,27 +56,31 @@ pub(super) fn url(
         let endpoint = endpoint.as_deref().map(str::trim);
         endpoint.filter(|e| !e.is_empty()).map(str::to_owned)
     };
+    let in_program = "endpoint";
     let mut is_default = false;
-    let url = match given(&config.endpoint) {
-        Some(endpoint) => endpoint::with_path(&endpoint, signal.path)?,
+    let (from, url) = match given(&config.endpoint) {
+        Some(endpoint) => (in_program, endpoint::with_path(&endpoint, signal.path)?),
         None => match (env.get(signal.endpoint), env.get(ENDPOINT)) {
             (Some(endpoint), _) => {
-                endpoint::as_it_is(&endpoint).map_err(|error| error.of(signal.endpoint))?
+                let url = endpoint::as_it_is(&endpoint);
+                let url = url.map_err(|error| error.of(signal.endpoint))?;
+                (signal.endpoint, url)
             }
             (None, Some(endpoint)) => {
-                endpoint::with_path(&endpoint, signal.path).map_err(|error| error.of(ENDPOINT))?
+                let url = endpoint::with_path(&endpoint, signal.path);
+                (ENDPOINT, url.map_err(|error| error.of(ENDPOINT))?)
             }
             (None, None) => {
                 let below = given(&config.below_env.endpoint);
                 is_default = below.is_none();
                 let below = below.as_deref().unwrap_or(endpoint::DEFAULT);
-                endpoint::with_path(below, signal.path)?
+                (in_program, endpoint::with_path(below, signal.path)?)
             }
         },
     };
     if endpoint::is_grpc_port(&url) {
         let accepted = "the http port, which is 4318 by default; 4317 is the one for gRPC";
-        warn(warnings, "endpoint", url.clone(), accepted, &url);
+        warn(warnings, from, url.clone(), accepted, &url);
     }
     Ok((url, is_default))
 }

@@ -543,6 +543,16 @@ fn the_start_is_told_in_one_line_that_says_where_spans_go() {
     let grpc = Config::new("env").endpoint("http://127.0.0.1:4317");
     let (_tracer, lines) = lines_of(|| Tracer::new(grpc.environment([("", ""); 0])).unwrap());
     assert!(lines[0].contains("4317 is the one for gRPC"), "{lines:#?}");
+    assert!(lines[0].contains(" variable=endpoint "), "{lines:#?}");
+    for variable in [
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    ] {
+        let grpc = Config::new("env").environment([(variable, "http://127.0.0.1:4317")]);
+        let (_tracer, lines) = lines_of(|| Tracer::new(grpc).unwrap());
+        let named = format!(" variable={variable} ");
+        assert!(lines[0].contains(&named), "{lines:#?}");
+    }
     let off = Config::new("env").environment([("OTEL_SDK_DISABLED", "true")]);
     let (_tracer, lines) = lines_of(|| Tracer::new(off).unwrap());
     assert_eq!(
