@@ -1,7 +1,6 @@
 use std::fmt;
 
 /// Error of setting up tracing. None is worth a retry: the configuration has to change.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The endpoint is not a URL that spans can be sent to.
@@ -65,6 +64,16 @@ impl Error {
             *variable = Some(name);
         }
         self
+    }
+}
+
+/// Message and causes, each once, so that a `main` that returns this error ends with a readable line.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)?;
+        let source = std::error::Error::source(self);
+        let mut causes = std::iter::successors(source, |cause| cause.source());
+        causes.try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 

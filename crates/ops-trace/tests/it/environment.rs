@@ -56,6 +56,7 @@ fn endpoints_are_read_by_the_rules_of_the_specification() {
     let error = Tracer::new(Config::new("env").environment([bad]))
         .err()
         .unwrap();
+    assert_eq!(format!("{error:?}"), error.to_string(), "what `main` shows");
     assert!(matches!(error, Error::InvalidEndpoint { .. }));
     assert!(
         error
