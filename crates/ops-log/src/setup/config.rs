@@ -107,6 +107,9 @@ impl Default for Config {
     }
 }
 
+/// A variable, whether its text asks for what holds, and what holds.
+type Setting<'a> = (&'static str, &'a dyn Fn(&str) -> bool, String);
+
 impl Config {
     /// Lines for people, from `info` on, to stdout.
     pub fn new() -> Self {
@@ -175,7 +178,7 @@ impl Config {
             Some(main) if main.json => "json",
             _ => "console",
         };
-        let settings: [(&str, &dyn Fn(&str) -> bool, String); 6] = [
+        let settings: [Setting<'_>; 6] = [
             (FORMAT, &|text| self.has_format(text), format.to_owned()),
             (
                 LEVEL,
