@@ -18,16 +18,22 @@ const NO_PROPERTY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b'\\'
 /// Characters that a value is not written with. An equals sign would be allowed, but others cut values there.
 const NO_VALUE: &AsciiSet = &NO_PROPERTY.add(b';').add(b'%').add(b'=');
 /// Returns the context with the baggage that the headers carry; beyond 8,192 bytes there is none, and only the first 64
-/// members are read.
+/// members are read. A value may be UTF-8 that is not encoded.
 pub(crate) fn extract(headers: &HeaderMap, context: Context) -> Context {
     let values = headers.get_all(HEADER).iter();
-    let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+    let values: Vec<&[u8]> = values.map(HeaderValue::as_bytes).collect();
     let bytes: usize = values.iter().map(|value| value.len() + 1).sum();
     if values.is_empty() || bytes > MAX_BYTES + 1 {
         return context;
     }
-    let members = values.iter().flat_map(|value| value.split(','));
-    let members: Vec<_> = members.take(MAX_MEMBERS).filter_map(member).collect();
+    // a text that is not encoded costs at most its own member
+    let members = values
+        .iter()
+        .flat_map(|value| value.split(|byte| *byte == b','));
+    let members = members.take(MAX_MEMBERS);
+    let members: Vec<_> = members
+        .filter_map(|text| member(str::from_utf8(text).ok()?))
+        .collect();
     if members.is_empty() {
         return context;
     }

@@ -221,7 +221,7 @@ impl TextMapPropagator for Propagator {
             for value in extractor.get_all(name.as_str()).unwrap_or_default() {
                 // what cannot be a header is not valid in any format
                 let invalid = |_| HeaderValue::from_static("?");
-                let value = HeaderValue::from_str(value).unwrap_or_else(invalid);
+                let value = HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(invalid);
                 headers.append(name.clone(), value);
             }
         }

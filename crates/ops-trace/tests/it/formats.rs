@@ -277,7 +277,7 @@ fn sent_on(propagators: &str, headers: &[(&str, &str)]) -> http::HeaderMap {
         .trust(Trust::Everybody);
     let mut request = http::Request::get("/");
     for (name, value) in headers {
-        request = request.header(*name, *value);
+        request = request.header(*name, value.as_bytes());
     }
     let (mut parts, ()) = request.body(()).unwrap().into_parts();
     let mut scope = ops_http::Observe::start(&spans, &mut parts);
@@ -343,6 +343,8 @@ fn baggage_goes_on_as_it_came() {
         (&["=x, ,nothing,;,b=2"], "b=2"),
         (&["a=1;p=%2C"], "a=1;p=%2C"),
         (&["%C3%A4=1"], "%C3%A4=1"),
+        (&["ä=1,b=2"], "b=2"),
+        (&["user=Müller"], "user=M%C3%BCller"),
         (&[""], ""),
     ] {
         assert_eq!(baggage_through(headers), expected, "{headers:?}");
