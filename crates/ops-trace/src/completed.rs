@@ -79,14 +79,14 @@ impl CompletedSpan {
         self
     }
 
-    /// Records the span.
+    /// Records the span. A time before 1970, for which neither OTLP nor JSON has a form, is its beginning.
     pub fn record(self) {
         let Some(tracer) = self.handle.as_ref().and_then(Handle::tracer) else {
             return;
         };
         let mut builder = SpanBuilder::from_name(name_of(self.name))
             .with_kind(self.kind.into_otel())
-            .with_start_time(self.start)
+            .with_start_time(self.start.max(SystemTime::UNIX_EPOCH))
             .with_attributes(self.attributes);
         builder.links = links(self.links);
         let mut span = tracer.build_with_context(builder, &Context::current());
@@ -95,6 +95,6 @@ impl CompletedSpan {
             span.set_attribute(KeyValue::new(ERROR_TYPE, kind));
         }
         let end = self.start.checked_add(self.duration).unwrap_or(self.start);
-        span.end_with_timestamp(end);
+        span.end_with_timestamp(end.max(SystemTime::UNIX_EPOCH));
     }
 }

@@ -11,6 +11,21 @@ fn trace(handle: &Handle, name: &'static str, millis: u64, error: bool) {
 }
 
 #[test]
+fn a_span_that_starts_before_1970_is_shown_and_hides_no_other() {
+    let (collector, tracer) = traced();
+    let start = SystemTime::UNIX_EPOCH - Duration::from_secs(2);
+    let seconds = Duration::from_secs;
+    for (name, duration) in [("part", seconds(5)), ("all", seconds(1))] {
+        tracer.completed_span(name, start, duration).record();
+    }
+    tracer.flush();
+    let recent = tracer.recent();
+    assert!(serde_json::to_string(&recent).is_ok(), "{recent:?}");
+    let lengths: Vec<_> = collector.spans().iter().map(|span| span.duration).collect();
+    assert_eq!(lengths, [seconds(3), seconds(0)]);
+}
+
+#[test]
 fn slow_traces_and_errors_outlive_many_fast_ones() {
     let (_collector, tracer) = traced();
     trace(&tracer, "slow", 1000, false);
