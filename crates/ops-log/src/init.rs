@@ -46,6 +46,17 @@ pub fn init(config: Config) -> Result<LogGuard, Error> {
     for refused in &config.refused {
         crate::log!(Level::Warning, log, "log_filter_refused", variable = "RUST_LOG", error = %refused);
     }
+    if let Some(value) = &config.unknown_env {
+        let accepted = "development, production; or name the format with OPS_LOG_FORMAT";
+        crate::log!(
+            Level::Warning,
+            log,
+            "environment_unknown",
+            variable = "OPS_ENV",
+            value = value.as_str(),
+            accepted = accepted
+        );
+    }
     if !is_bridged {
         warn_of_subscriber();
     }

@@ -1,5 +1,4 @@
 //! A subscriber that the program installed before: there is one for the process, and so this test has one of its own.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use ops_log::Config;
 use tracing_subscriber::layer::SubscriberExt;

@@ -9,9 +9,9 @@ use proptest::prelude::*;
 fn texts() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         8 => vec(any::<u8>(), 0..80),
-        8 => vec(b' '..b'~', 0..80),
-        1 => vec(b'a'..b'z', 4090..4100),
-        1 => vec(b'a'..b'z', 9000),
+        8 => vec(b' '..=b'~', 0..80),
+        1 => vec(b'a'..=b'z', 4090..4100),
+        1 => vec(b'a'..=b'z', 9000),
     ]
 }
 

@@ -31,10 +31,10 @@ where
 
 /// Installs a subscriber with the layer; one that was installed before stays. Returns false if no subscriber has the layer.
 pub(super) fn install() -> bool {
+    // ours may live on for a moment in a thread that looks at it
+    let has_layers = LAYERS.load(Ordering::Relaxed) > 0;
     let ours = tracing_subscriber::registry().with(layer());
-    // one that is refused is dropped, and its layer with it
-    let installed = tracing::subscriber::set_global_default(ours).is_ok();
-    installed || LAYERS.load(Ordering::Relaxed) > 0
+    tracing::subscriber::set_global_default(ours).is_ok() || has_layers
 }
 
 /// Layers that are not dropped: those of subscribers, and those that wait for one.

@@ -66,6 +66,8 @@ pub struct Config {
     /// Error of a variable of the environment.
     pub(crate) problem: Option<Arc<Error>>,
     pub(crate) refused: Vec<ParseFilterError>,
+    /// What `OPS_ENV` says, if that is neither `development` nor `production` and no format is named.
+    pub(crate) unknown_env: Option<String>,
 }
 
 /// Tells the time of a line.
@@ -103,6 +105,7 @@ impl Default for Config {
             clock: None,
             problem: None,
             refused: Vec::new(),
+            unknown_env: None,
         }
     }
 }
@@ -251,13 +254,10 @@ impl Config {
             "" => match variable(ENV).trim() {
                 "production" => self.json(true),
                 "" | "development" => self,
-                text => {
-                    *problem = Some(Error::Deployment {
-                        variable: ENV,
-                        text: text.to_owned(),
-                    });
-                    self
-                }
+                text => Self {
+                    unknown_env: Some(text.to_owned()),
+                    ..self
+                },
             },
             name => match name.parse() {
                 Ok(form) => self.json(true).json_form(form),

@@ -31,13 +31,6 @@ pub enum Error {
         /// Value of the variable.
         text: String,
     },
-    /// `OPS_ENV`, which decides about the format, is neither `development` nor `production`.
-    Deployment {
-        /// The variable.
-        variable: &'static str,
-        /// Value of the variable.
-        text: String,
-    },
     /// An environment variable is no rotation.
     Rotation {
         /// The variable.
@@ -100,7 +93,6 @@ impl Error {
             Self::Environment(error) => error.kind(),
             Self::Level { .. }
             | Self::Format { .. }
-            | Self::Deployment { .. }
             | Self::Rotation { .. }
             | Self::RateLimit { .. }
             | Self::LateLines { .. }
@@ -131,10 +123,6 @@ impl fmt::Display for Error {
             Self::Format { variable, text } => write!(
                 f,
                 "{variable}: unknown log format {text:?}: expected json, ecs, gcp, datadog or console"
-            ),
-            Self::Deployment { variable, text } => write!(
-                f,
-                "{variable}: expected development or production, found {text:?}"
             ),
             Self::Rotation { variable, source } => write!(f, "{variable}: {source}"),
             Self::RateLimit { variable, source } => write!(f, "{variable}: {source}"),
@@ -175,7 +163,6 @@ impl std::error::Error for Error {
             | Self::Sampling { .. }
             | Self::Filter(_)
             | Self::Format { .. }
-            | Self::Deployment { .. }
             | Self::TooManyChanges => None,
         }
     }
