@@ -34,7 +34,7 @@ pub(crate) fn left_out(document: &Value) -> Option<(&'static str, &'static str)>
 pub(crate) fn warn_of_variables() {
     for (variable, feature, is_in) in VARIABLES {
         let value = std::env::var_os(variable).unwrap_or_default();
-        if !is_in && !value.is_empty() && value != "off" {
+        if !is_in && !value.is_empty() && !value.eq_ignore_ascii_case("off") {
             tracing::warn!(
                 target: "ops_layer", variable, hint = missing(feature), "variable_ignored"
             );

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 #[cfg(feature = "serve")]
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -59,11 +59,19 @@ struct Parts {
 /// `get_secret` and `get_cache`. The message names the part. A second call changes nothing of what runs.
 pub fn init(config: Config) -> Result<Ops, Error> {
     // before logging is configured anew: what runs keeps its lines
-    if WATCH.get().is_some() {
+    if STARTED.swap(true, Ordering::AcqRel) {
         let error = Error::new("init", TWICE);
         say_refused(&error);
         return Err(error);
     }
+    let started = start_once(config);
+    if started.is_err() {
+        STARTED.store(false, Ordering::Release);
+    }
+    started
+}
+
+fn start_once(config: Config) -> Result<Ops, Error> {
     let mut config = config.with_file()?;
     // one name for lines, spans and pages
     config.service_name = glue::trace::service_name(&config.service_name);
@@ -148,7 +156,10 @@ fn start(
 
 static WATCH: OnceLock<Watch> = OnceLock::new();
 
-const TWICE: &str = "it runs in this process already: call `init`, `serve` or `run` once, and share the `Ops` by cloning it";
+/// Set by the first [`init`], and until it failed.
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+const TWICE: &str = "it was started in this process already: call `init`, `serve` or `run` once, and share the `Ops` by cloning it";
 
 /// Returns what is wrong, causes before what they explain; empty before [`init`].
 ///

@@ -97,6 +97,16 @@ const VARIABLES: [&str; 75] = [
     "no_proxy",
 ];
 
+/// Variables that clients of several parts read, each for itself.
+const SHARED: [&str; 6] = [
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "no_proxy",
+];
+
 /// Variables of proxies. Which one of them is in force is different for each client.
 const PROXIES: [&str; 6] = [
     "ALL_PROXY",
@@ -158,7 +168,12 @@ pub(super) fn settings(ops: &Ops, settings: &Settings, api: Option<At>, admin: A
     variables.sort_unstable();
     all.extend(variables.into_iter().filter_map(|name| {
         let value = set(&name)?;
-        let (overruled, unusable) = (ops.in_place_of(&name), ops.in_place_of_unusable(&name));
+        // others read these, too, and use them as they are
+        let is_shared = SHARED.contains(&name.as_str()) || PROXIES.contains(&name.as_str());
+        let (overruled, unusable) = match is_shared {
+            true => (None, None),
+            false => (ops.in_place_of(&name), ops.in_place_of_unusable(&name)),
+        };
         let (value, source) = match (overruled, unusable) {
             (Some(used), _) => (used.into(), "environment, overruled by code"),
             (None, Some(used)) => (used.into(), "environment, not usable"),

@@ -184,7 +184,9 @@ impl Config {
         }
         used.retain(|(name, used)| {
             let asked = self.environment.text(name);
-            asked.is_some_and(|asked| match AwsMode::parse(&asked) {
+            let is_mode = *name == "OPS_SECRETS_AWS";
+            let mode = |asked: &str| AwsMode::parse(asked).filter(|_| is_mode);
+            asked.is_some_and(|asked| match mode(&asked) {
                 Some(mode) => mode.as_str() != used,
                 None => asked != *used,
             })
