@@ -1,4 +1,5 @@
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -61,8 +62,13 @@ impl DataDir {
     pub fn look(&self) -> impl Fn() -> bool + Send + 'static {
         let (path, identity) = (self.path.join(".lock"), self.identity);
         move || {
-            let found = path.symlink_metadata();
-            found.is_ok_and(|found| (found.dev(), found.ino()) == identity)
+            match path.symlink_metadata() {
+                Ok(found) => (found.dev(), found.ino()) == identity,
+                // what cannot be looked at may be there
+                Err(error) => {
+                    !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+                }
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Locking, keeping and allocating files. Everything here happens while the lock is held.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -230,8 +230,12 @@ impl Place {
         found.map_err(|error| Error::io(path, "look at the file", error))
     }
 
+    /// Returns false if there is no file of this name, or another one. One that cannot be looked at may be there.
     pub(super) fn is_there(&self) -> bool {
-        identity(&self.path).is_ok_and(|found| found == self.identity)
+        match identity(&self.path) {
+            Ok(found) => found == self.identity,
+            Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use super::{Finding, Severity};
 
 /// A failure that is over sooner is a restart of the collector.
 const FAILING_FOR: Duration = Duration::from_secs(10);
+/// An outage without a failure for so long is over: of batches that go out each 10 s every other one may fail.
+const SETTLED: Duration = Duration::from_secs(30);
 const SLOW: Duration = Duration::from_secs(2);
 const RUNBOOK: &str = "traces-not-appearing";
 /// Text of rustls about a certificate that it does not accept.
@@ -126,10 +128,11 @@ pub(super) fn dropped(now: &Snapshot, history: &History) -> Option<Finding> {
     }
     let ended = export.ended.saturating_sub(before.ended);
     let failures = |export: &Export| export.export_failed + export.circuit_open;
-    let last = history.last().and_then(|last| last.export.as_ref());
+    let settled = history.before(now, SETTLED);
+    let settled = settled.and_then(|before| before.export.as_ref());
     let is_over = export.failing_for.is_none()
         && full == 0
-        && last.is_some_and(|last| failures(last) == failures(export));
+        && settled.is_some_and(|before| failures(before) == failures(export));
     let severity = if export.is_default || is_over {
         Severity::Info
     } else {

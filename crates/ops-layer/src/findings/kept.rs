@@ -1,6 +1,6 @@
 //! Rules about the history of lines, spans and metrics that is kept in files.
 
-use std::io::ErrorKind::StorageFull;
+use std::io::ErrorKind::{QuotaExceeded, StorageFull};
 
 use super::history::{History, WINDOW};
 use super::snapshot::Snapshot;
@@ -10,17 +10,22 @@ const RUNBOOK: &str = "history-incomplete";
 
 pub(super) fn stopped(now: &Snapshot, _: &History) -> Option<Finding> {
     let why = now.history.as_ref()?.stopped.as_ref()?;
-    let is_full = why.contains("(os error 28)") || why.contains(&StorageFull.to_string());
+    let is_full = ["(os error 28)", "(os error 122)"]
+        .into_iter()
+        .any(|code| why.contains(code))
+        || [StorageFull, QuotaExceeded]
+            .iter()
+            .any(|kind| why.contains(&kind.to_string()));
     let first = match why.contains("another process") {
-        true => "End the other process that writes there, or give each its own OPS_HISTORY_DIR",
+        true => "End the other process that writes there",
         false if is_full => "Free space",
-        false => "Correct what the reason names, or name another directory with OPS_HISTORY_DIR",
+        false => "Correct what the reason names",
     };
     let finding = Finding::new("history_stopped", Severity::Warning)
         .seen(why)
         .means("Lines, spans and metrics of now are not in the history. Nothing else is harmed.")
         .action(format!(
-            "{first}: it goes on by itself within a minute. If it could not start, restart the service."
+            "{first}: it goes on by itself within a minute. With another OPS_HISTORY_DIR, or if it could not start, restart the service."
         ));
     Some(finding.runbook(RUNBOOK))
 }

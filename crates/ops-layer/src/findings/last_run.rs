@@ -36,7 +36,8 @@ pub(super) fn off(now: &Snapshot, _: &History) -> Option<Finding> {
         .seen(why)
         .means("If this run crashes, its last seconds are lost, and nobody can say how it ended. Nothing else is harmed.")
         .action(
-            "Free space, move the file that is in its place away, or name another one with OPS_BLACK_BOX; then restart.",
+            "Free space, give the file its name back, move another one away that is in its place, or name another one with OPS_BLACK_BOX; \
+             then restart.",
         );
     Some(finding.runbook(RUNBOOK))
 }

@@ -143,7 +143,7 @@ impl Service {
 
     /// Adds a readiness check. `/readyz` is 200 while no check fails; an answer that takes longer than `timeout` (at most
     /// 5 s, the deadline of all checks together) is a failure. Reasons are shown on the admin page, and logged when checks begin to
-    /// fail (`not_ready`, and `ready` when they pass again), but not answered.
+    /// fail (`checks_failing`, and `checks_passing` when they pass again), but not answered.
     ///
     /// Checks run on the runtime of the service, at the same time, at most twice a second.
     pub fn check<F, R>(

@@ -1,8 +1,8 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -16,6 +16,9 @@ const ALL_WITHIN: Duration = Duration::from_secs(5);
 const ASK_EVERY: Duration = Duration::from_millis(200);
 /// Results are asked for again after this time; probes that come sooner share them.
 const SHARED_FOR: Duration = Duration::from_millis(500);
+
+/// Reasons that change while the same checks fail are logged no more often.
+const NOTED_EVERY: Duration = Duration::from_secs(60);
 
 type Checked = Pin<Box<dyn Future<Output = Health> + Send>>;
 
@@ -70,6 +73,13 @@ impl Report {
         Some(self.at.elapsed()).filter(|age| *age > OLD_AFTER)
     }
 
+    /// Names of the checks that failed.
+    fn failing(&self) -> Vec<String> {
+        let failing = self.checks.iter();
+        let failing = failing.filter(|(_, health)| matches!(health, Health::Failed(_)));
+        failing.map(|(name, _)| name.clone()).collect()
+    }
+
     /// Reasons of the checks that failed.
     pub(super) fn failed(&self) -> Option<String> {
         let failed = self
@@ -93,8 +103,7 @@ struct Shared {
     runtime: Handle,
     draining: watch::Sender<bool>,
     was_ready: AtomicBool,
-    /// The checks failed when they were run last.
-    failing: AtomicBool,
+    noted: Mutex<Noted>,
     running: AtomicBool,
     latest: watch::Sender<Option<Arc<Report>>>,
 }
@@ -103,7 +112,7 @@ impl Readiness {
     pub(super) fn new(checks: Vec<Check>, runtime: Handle) -> Self {
         Self(Arc::new(Shared {
             was_ready: AtomicBool::new(checks.is_empty()),
-            failing: AtomicBool::new(false),
+            noted: Mutex::default(),
             checks,
             runtime,
             draining: watch::Sender::new(false),
@@ -138,7 +147,11 @@ impl Readiness {
     pub(super) async fn first_ready(&self) {
         let report = loop {
             let report = Report::new(ask(&self.0.checks).await);
-            self.note(&report);
+            // a probe may have had a newer answer meanwhile
+            let latest = self.0.latest.borrow().clone();
+            if latest.is_none_or(|latest| latest.failed().is_some()) {
+                self.note(&report);
+            }
             if report.failed().is_none() {
                 break report;
             }
@@ -199,17 +212,43 @@ impl Readiness {
         });
     }
 
-    /// Logs that checks begin to fail, and that all of them pass again; not each time that they are run.
+    /// Logs which checks fail if these are others than before, or for other reasons, and that all of them pass again; not each time
+    /// that they are run. Until the service is ready for the first time that is no warning.
     fn note(&self, report: &Report) {
-        let failed = report.failed();
-        if self.0.failing.swap(failed.is_some(), Ordering::AcqRel) == failed.is_some() {
+        if self.is_draining() {
             return;
         }
-        match failed {
-            Some(reason) => tracing::warn!(target: "ops_layer", reason, "not_ready"),
-            None => tracing::info!(target: "ops_layer", "ready"),
+        let (failing, reason) = (report.failing(), report.failed());
+        let mut noted = self.0.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_other_reason =
+            reason != noted.reason && noted.at.is_none_or(|at| at.elapsed() >= NOTED_EVERY);
+        if failing == noted.failing && !has_other_reason {
+            return;
+        }
+        *noted = Noted {
+            failing,
+            reason: reason.clone(),
+            at: Some(Instant::now()),
+        };
+        drop(noted);
+        let was_ready = self.0.was_ready.load(Ordering::Relaxed);
+        match reason {
+            Some(reason) if was_ready => {
+                tracing::warn!(target: "ops_layer", reason, "checks_failing");
+            }
+            Some(reason) => tracing::info!(target: "ops_layer", reason, "checks_failing"),
+            None => tracing::info!(target: "ops_layer", "checks_passing"),
         }
     }
+}
+
+/// What was logged of the checks.
+#[derive(Default)]
+struct Noted {
+    /// Names of the checks that failed.
+    failing: Vec<String>,
+    reason: Option<String>,
+    at: Option<Instant>,
 }
 
 /// Allows the next run when this one ends, however it ends.

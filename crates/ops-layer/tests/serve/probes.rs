@@ -133,7 +133,8 @@ fn a_check_that_fails_is_not_ready_and_its_reason_is_on_the_admin_page_and_in_th
     let lines = log
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let changes = lines.filter(|line| line["event"] == "not_ready" || line["event"] == "ready");
+    let changes =
+        lines.filter(|line| line["event"] == "checks_failing" || line["event"] == "checks_passing");
     let changes: Vec<_> = changes
         .map(|line| (line["event"].clone(), line["reason"].clone()))
         .collect();
@@ -141,8 +142,8 @@ fn a_check_that_fails_is_not_ready_and_its_reason_is_on_the_admin_page_and_in_th
     assert_eq!(
         changes,
         [
-            ("not_ready".into(), reason),
-            ("ready".into(), serde_json::Value::Null)
+            ("checks_failing".into(), reason),
+            ("checks_passing".into(), serde_json::Value::Null)
         ]
     );
 }

@@ -165,15 +165,19 @@ fn spans_that_were_dropped_until_the_collector_came_back_ask_for_nothing_more() 
         (dropped.severity, dropped.action.starts_with("Nothing"))
     };
     let (lasts, over) = ((Severity::Warning, false), (Severity::Info, true));
-    // each other export works
+    // each other export works, be it one each 5 s or each 10 s
     for (seconds, is_down, failed, right) in [
         (600, true, 10, lasts),
         (605, false, 20, lasts),
         (610, true, 20, lasts),
         (615, false, 30, lasts),
-        (620, false, 30, over),
-        (625, false, 30, over),
+        (620, false, 30, lasts),
+        (625, false, 30, lasts),
         (630, false, 40, lasts),
+        (645, false, 40, lasts),
+        (660, false, 40, over),
+        (665, false, 40, over),
+        (670, false, 50, lasts),
     ] {
         assert_eq!(dropped(seconds, is_down, failed), right, "{seconds} s");
     }
