@@ -11,7 +11,8 @@ use crate::{Observe, ObserveBody, ObserveFuture, Route};
 /// Layer that reports each request to an [`Observe`]r.
 ///
 /// In axum, add it with `Router::layer`, outside of everything it should time. Routes are known there, and
-/// requests that no route matches are seen too.
+/// requests that no route matches are seen too. Inside of a nested router (`nest`, `nest_service`) observers see the path
+/// that axum left of it, so the layer belongs outside.
 #[derive(Clone, Debug)]
 pub struct ObserveLayer<O> {
     observer: O,
