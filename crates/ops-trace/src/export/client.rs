@@ -241,12 +241,18 @@ impl Client {
     }
 }
 
-/// The name has no address, or nobody could be asked for it: the standard library has no kind for that.
+/// The name has no address: the standard library has no kind for that. A resolver that does not answer for a moment says nothing of it.
 fn is_unknown_host(error: &ureq::Error) -> bool {
     const LOOKUP_FAILED: &str = "failed to lookup address information";
+    /// Texts of glibc and musl.
+    const FOR_A_MOMENT: [&str; 2] = ["Temporary failure", "Try again"];
     match error {
         ureq::Error::HostNotFound => true,
-        ureq::Error::Io(io) => io.to_string().starts_with(LOOKUP_FAILED),
+        ureq::Error::Io(io) => {
+            let text = io.to_string();
+            let rest = text.strip_prefix(LOOKUP_FAILED);
+            rest.is_some_and(|rest| FOR_A_MOMENT.iter().all(|words| !rest.contains(words)))
+        }
         _ => false,
     }
 }
@@ -316,4 +322,22 @@ pub(crate) fn jitter() -> f64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let nanos = now.map_or(0, |now| now.subsec_nanos());
     f64::from(nanos % 1000) / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolver_that_does_not_answer_for_a_moment_makes_no_host_unknown() {
+        let is_unknown = |cause: &str| {
+            let text = format!("failed to lookup address information: {cause}");
+            is_unknown_host(&ureq::Error::Io(std::io::Error::other(text)))
+        };
+        assert!(is_unknown("Name or service not known"));
+        assert!(is_unknown("Name does not resolve"));
+        assert!(!is_unknown("Temporary failure in name resolution"));
+        assert!(!is_unknown("Try again"));
+        assert!(!is_unknown_host(&ureq::Error::ConnectionFailed));
+    }
 }
