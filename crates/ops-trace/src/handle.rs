@@ -52,6 +52,7 @@ impl Handle {
         let signals = Signals::start(&resolved, &pipeline.resource, closing)?;
         log_start(&resolved);
         let unusable = resolved.warnings.into_iter();
+        let unusable = unusable.filter(|warning| warning.value != warning.used);
         let unusable = unusable.map(|warning| (warning.variable, warning.used));
         Ok(Self(Arc::new(Core {
             tracer: pipeline.provider.tracer("ops-trace"),
@@ -72,6 +73,7 @@ impl Handle {
     }
 
     /// Returns the variables and settings whose value cannot be used, each with what is used: those of the lines `variable_not_usable`.
+    /// A value that is used all the same, such as an endpoint with the port of gRPC, is not among them.
     pub fn unusable(&self) -> &[(&'static str, String)] {
         &self.0.unusable
     }

@@ -550,9 +550,10 @@ fn the_start_is_told_in_one_line_that_says_where_spans_go() {
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     ] {
         let grpc = Config::new("env").environment([(variable, "http://127.0.0.1:4317")]);
-        let (_tracer, lines) = lines_of(|| Tracer::new(grpc).unwrap());
+        let (tracer, lines) = lines_of(|| Tracer::new(grpc).unwrap());
         let named = format!(" variable={variable} ");
         assert!(lines[0].contains(&named), "{lines:#?}");
+        assert!(tracer.unusable().is_empty(), "it is used");
     }
     let off = Config::new("env").environment([("OTEL_SDK_DISABLED", "true")]);
     let (_tracer, lines) = lines_of(|| Tracer::new(off).unwrap());
