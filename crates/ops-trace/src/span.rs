@@ -248,7 +248,8 @@ impl Span {
         }
     }
 
-    /// Marks the span as successful on purpose: a later error does not change it.
+    /// Marks the span as successful on purpose: a later error does not change it. It leaves no `error.type`, also none that was set as
+    /// an attribute.
     pub fn set_ok(&self) {
         if let Some(context) = &self.context {
             context.span().set_status(Status::Ok);
@@ -313,7 +314,7 @@ impl Drop for Span {
             return;
         };
         if !self.panicking && std::thread::panicking() {
-            self.set_error("panic");
+            fail(context, "panic".into());
         }
         context.span().end();
     }
@@ -347,8 +348,8 @@ pub(crate) fn fail_with(
     let span = context.span();
     let (status, description) = failure(description);
     span.set_status(status);
-    span.set_attribute(description);
     span.set_attribute(KeyValue::new(ERROR_TYPE, kind));
+    span.set_attribute(description);
 }
 
 /// Status of a failure, and the attribute by which its description takes the place of earlier ones.

@@ -13,7 +13,7 @@ use super::fields::{EventFields, SpanFields, kind_of};
 use super::filter::is_returned_error;
 use crate::propagation::with_span;
 use crate::sampling::{self, Decided, Decision};
-use crate::span::fail_with;
+use crate::span::fail;
 use crate::{Handle, global};
 
 /// Makes a span of ours for each `tracing` span, and makes it current whenever that is entered.
@@ -190,7 +190,7 @@ where
         };
         ours.left = Some(opentelemetry::time::now());
         if panicked {
-            fail_with(&ours.context, "panic".into(), "".into());
+            fail(&ours.context, "panic".into());
         }
     }
 

@@ -138,7 +138,7 @@ fn the_last_error_of_a_span_describes_it_and_none_is_left_of_one_that_succeeded(
         failed("refused", "no route"),
         failed("timeout", "too late"),
         failed("refused", ""),
-        failed("panic", ""),
+        failed("panic", "timed out"),
         worked.clone(),
         worked,
     ];
