@@ -30,7 +30,6 @@ mod round_trip;
 mod rules;
 mod service;
 mod testing;
-mod ticks;
 
 /// The value on the line that starts with `series`.
 fn value(text: &str, series: &str) -> Option<f64> {

@@ -118,13 +118,6 @@ pub(crate) fn warnings_of(work: impl FnOnce()) -> Vec<String> {
     told.clone()
 }
 
-/// Returns the warnings, from now on, of all threads that keep none of their own. To be called once.
-pub(crate) fn warnings_of_process() -> Arc<Mutex<Vec<String>>> {
-    let lines = Lines::default();
-    tracing::subscriber::set_global_default(lines.clone()).unwrap();
-    lines.0
-}
-
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
