@@ -23,7 +23,7 @@ fn a_hook_that_hangs_is_told_once_and_costs_no_point_of_the_sparklines() {
         let warnings = warnings.lock().unwrap();
         let hangs = warnings
             .iter()
-            .filter(|line| line.contains("before_tick_hangs"));
+            .filter(|line| line.contains("before_tick_hangs") && line.contains("limit_ms=2000 "));
         hangs.count()
     };
     let (call, calls) = mpsc::channel();

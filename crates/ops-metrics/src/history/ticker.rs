@@ -22,8 +22,8 @@ static HOOKS: Mutex<Vec<Arc<dyn Fn() + Send + Sync>>> = Mutex::new(Vec::new());
 /// Has `publish` called each second, before the sparklines take their point: for totals that are counted elsewhere and drawn.
 ///
 /// It must be quick: a second in which it does not return is a gap. From 2 s on the sparklines go on without what it publishes,
-/// `before_tick_hangs` is logged once, and no hook is called until it has returned. A panic in it is caught, and leaves the totals
-/// as they are.
+/// `before_tick_hangs` is logged once, no hook is called until it has returned, and none is waited for until a run has ended in time.
+/// A panic in it is caught, and leaves the totals as they are.
 pub fn before_tick(publish: impl Fn() + Send + Sync + 'static) {
     HOOKS.lock().push(Arc::new(publish));
 }
@@ -96,18 +96,28 @@ impl HookThread {
         })
     }
 
-    /// Runs the hooks, and waits for them as long as they have time. None is called while an earlier run has not ended.
+    /// Runs the hooks, and waits for them as long as they have time, if nothing was told of them. None is called while an earlier run has
+    /// not ended.
     fn run(&mut self) {
         let began = *self.running.get_or_insert_with(|| {
             let _ = self.begin.try_send(()); // there is room, as no run is under way
             Instant::now()
         });
-        let left = HOOKS_MAX.saturating_sub(began.elapsed());
+        let left = if self.is_told {
+            Duration::ZERO
+        } else {
+            HOOKS_MAX.saturating_sub(began.elapsed())
+        };
         if self.done.recv_timeout(left).is_ok() {
             self.running = None;
             self.is_told &= began.elapsed() > HOOKS_MAX;
         } else if !std::mem::replace(&mut self.is_told, true) {
-            tracing::warn!(target: "ops_metrics", "before_tick_hangs");
+            tracing::warn!(
+                target: "ops_metrics",
+                limit_ms = HOOKS_MAX.as_millis(),
+                hint = "a hook of before_tick has not returned: until it has, no hook is called",
+                "before_tick_hangs"
+            );
         }
     }
 }
