@@ -43,7 +43,7 @@ pub struct Rules {
 /// ticket: the share of bad events is 14.4, 6, 3 or once the budget in 1 hour, 6 hours, 1 day or 3 days, and in a twelfth of
 /// that time. None fires for 100 events or fewer; a speed at which all events would be bad has no alert. Jobs are
 /// judged each by itself. Labels of a metric that are named `job` or `instance` are looked for as `exported_job` and
-/// `exported_instance`, as Prometheus stores them.
+/// `exported_instance`, as Prometheus stores them with `honor_labels: false`, its default.
 ///
 /// # Errors
 ///
