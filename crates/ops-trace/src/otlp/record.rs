@@ -84,15 +84,18 @@ fn take<T>(
 
 /// Reads levels in any case: others write them in capitals.
 fn severity(level: &str) -> Option<(SeverityNumber, String)> {
-    let number = match level.to_ascii_lowercase().as_str() {
-        "trace" => SeverityNumber::Trace,
-        "debug" => SeverityNumber::Debug,
-        "info" => SeverityNumber::Info,
-        "warning" | "warn" => SeverityNumber::Warn,
-        "error" => SeverityNumber::Error,
-        "critical" | "fatal" => SeverityNumber::Fatal,
-        _ => return None,
-    };
+    const LEVELS: [(&str, SeverityNumber); 8] = [
+        ("trace", SeverityNumber::Trace),
+        ("debug", SeverityNumber::Debug),
+        ("info", SeverityNumber::Info),
+        ("warning", SeverityNumber::Warn),
+        ("warn", SeverityNumber::Warn),
+        ("error", SeverityNumber::Error),
+        ("critical", SeverityNumber::Fatal),
+        ("fatal", SeverityNumber::Fatal),
+    ];
+    let mut levels = LEVELS.into_iter();
+    let (_, number) = levels.find(|(name, _)| name.eq_ignore_ascii_case(level))?;
     Some((number, level.to_owned()))
 }
 
@@ -185,13 +188,24 @@ fn split_offset(text: &str) -> Option<(&str, i64)> {
         return Some((time, 0));
     }
     let (time, offset) = text.split_at_checked(text.len().checked_sub("+01:00".len())?)?;
-    let (hours, minutes) = offset.get(1..)?.split_once(':')?;
-    let seconds = hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60;
-    match offset.as_bytes().first()? {
+    let &[sign, h1, h2, b':', m1, m2] = offset.as_bytes() else {
+        return None;
+    };
+    let (hours, minutes) = (two_digits(h1, h2)?, two_digits(m1, m2)?);
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    let seconds = hours * 3600 + minutes * 60;
+    match sign {
         b'+' => Some((time, seconds)),
         b'-' => Some((time, -seconds)),
         _ => None,
     }
+}
+
+fn two_digits(tens: u8, ones: u8) -> Option<i64> {
+    let digit = |byte: u8| char::from(byte).to_digit(10).map(i64::from);
+    Some(digit(tens)? * 10 + digit(ones)?)
 }
 
 fn numbers(text: &str, separator: char) -> Option<[u64; 3]> {
@@ -246,6 +260,14 @@ mod tests {
             "2025-01-15T10:30:00.-3Z",
             "2025-01-15T10:30:00+0100",
             "2025-01-15T10:30:00 01:00",
+            "2025-01-15T10:30:00+24:00",
+            "2025-01-15T10:30:00+01:60",
+            "2025-01-15T10:30:00+99:99",
+            "2025-01-15T10:30:00+1:000",
+            "2025-01-15T10:30:00++1:00",
+            "2025-01-15T10:30:00+-1:00",
+            "2025-01-15T10:30:00+01:+5",
+            "2025-01-15T10:30:00-01:-5",
             "1970-01-01T00:30:00+01:00",
             "99999999999999999999-01-01T00:00:00Z",
             "9223372036854775807-01-01T00:00:00Z",
