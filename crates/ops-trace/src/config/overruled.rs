@@ -1,7 +1,7 @@
 //! Variables that the program's own settings are above.
 
 use super::environment::{ARGUMENT, ENDPOINT, KEEP, LOGS_EXPORTER, METRICS_EXPORTER, QUEUE_SIZE};
-use super::environment::{SAMPLER, SCHEDULE_DELAY};
+use super::environment::{Environment, SAMPLER, SCHEDULE_DELAY};
 use super::otlp::{timeout, url};
 use super::resolved::queue_spans;
 use super::sampler::{keep, sampler};
@@ -17,10 +17,7 @@ impl Config {
     pub fn overruled(&self) -> Vec<(&'static str, String)> {
         let followed = self.clone().with_env();
         let mut settings: Vec<Setting> = vec![
-            of(&[ARGUMENT, SAMPLER], |config| {
-                sampler(config, &mut Vec::new())
-                    .map_or_else(|error| error.to_string(), |(_, ratio)| ratio.to_string())
-            }),
+            of_sampler(&self.environment),
             of(&[KEEP], |config| {
                 keep(config, &mut Vec::new()).words().to_owned()
             }),
@@ -69,6 +66,20 @@ impl Config {
 
 fn of(variables: &[&'static str], read: impl Fn(&Config) -> String + 'static) -> Setting {
     (variables.to_vec(), Box::new(read))
+}
+
+/// The ratio, if the sampler of the environment has one in a variable, and else the sampler with its ratio.
+fn of_sampler(env: &Environment) -> Setting {
+    let name = env.name(&[SAMPLER]);
+    let has_argument = name.is_some_and(|(_, name)| name.ends_with("traceidratio"));
+    let variable = if has_argument { ARGUMENT } else { SAMPLER };
+    of(&[variable], move |config| {
+        match sampler(config, &mut Vec::new()) {
+            Ok((_, ratio)) if has_argument => ratio.to_string(),
+            Ok((kind, ratio)) => format!("{}, {ratio}", kind.name()),
+            Err(error) => error.to_string(),
+        }
+    })
 }
 
 /// Address and timeout of the exporter of one signal.

@@ -593,8 +593,29 @@ fn variables_that_the_program_is_above_are_known_with_what_holds() {
             "http://localhost:2/v1/traces",
         ),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "3000"),
-        ("OTEL_TRACES_SAMPLER", "0.5"),
+        ("OTEL_TRACES_SAMPLER", "traceidratio, 0.5"),
     ];
     assert_eq!(overruled, right.map(|(name, used)| (name, used.to_owned())));
     assert_eq!(above.with_env().overruled(), []);
+}
+
+#[test]
+fn a_ratio_of_the_program_is_above_the_variable_that_would_decide() {
+    let (sampler, argument) = ("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG");
+    for (asked, known) in [
+        ("always_off", Some((sampler, "traceidratio, 0.3"))),
+        (
+            "parentbased_always_on",
+            Some((sampler, "parentbased_traceidratio, 0.3")),
+        ),
+        ("traceidratio", Some((argument, "0.3"))),
+        ("ParentBased_TraceIdRatio", Some((argument, "0.3"))),
+        ("sometimes", None),
+        ("", None),
+    ] {
+        let config = Config::new("shop").environment([(sampler, asked), (argument, "0.5")]);
+        let overruled = config.sampling_ratio(0.3).overruled();
+        let right = known.map(|(name, used)| (name, used.to_owned()));
+        assert_eq!(overruled, Vec::from_iter(right), "{asked}");
+    }
 }
