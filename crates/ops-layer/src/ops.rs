@@ -1,7 +1,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 #[cfg(feature = "serve")]
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 

@@ -241,9 +241,10 @@ impl Observe for ServerSpans {
         let asked = request.uri.path();
         let skipped = self.0.skip_paths.iter().any(|path| path == asked);
         let Some(tracer) = handle.tracer().filter(|_| !skipped) else {
-            let is_empty = !base.has_active_span() && base.baggage().is_empty();
-            if is_empty && handle.tracer().is_none() {
-                // nothing came that goes on, and no span is made that could be within another one
+            let is_empty =
+                |context: &Context| !context.has_active_span() && context.baggage().is_empty();
+            // nothing came that goes on, nothing is current that may not, and no span is made that could be within another one
+            if handle.tracer().is_none() && is_empty(&base) && Context::map_current(is_empty) {
                 return None;
             }
             return Some(Scope {
