@@ -42,15 +42,17 @@ pub(crate) fn lock(dir: &Path) -> Result<File, Error> {
 }
 
 /// Makes what is missing of the directory, which somebody may have removed, and takes its lock again if that is another file by now:
-/// then another process may have written a run there, and the number of the next one is returned.
-pub(crate) fn restore(dir: &Path, held: &mut File) -> Result<Option<u64>, Error> {
+/// then another process may have written a run there, and the number after those of all instances but this one is returned.
+pub(crate) fn restore(dir: &Path, held: &mut File, instance: u64) -> Result<Option<u64>, Error> {
     if is_held(dir, held) {
         return make_folders(dir).map(|()| None);
     }
     let lock = lock(dir)?;
-    let next = next_run(&list(dir)?);
+    // only the lock may have changed: our own files are no run of others
+    let mut others = list(dir)?;
+    others.retain(|one| one.name.instance != instance);
     *held = lock;
-    Ok(Some(next))
+    Ok(Some(next_run(&others)))
 }
 
 /// Reports whether this lock is that of the directory: it is another one after somebody removed the directory.
@@ -171,7 +173,8 @@ pub(crate) fn distinct<T>(files: Vec<T>, name: impl Fn(&T) -> Name) -> (Vec<T>, 
 
 /// Number of the next run: above those of all files, whatever the clock says.
 pub(crate) fn next_run(files: &[Found]) -> u64 {
-    files.iter().map(|one| one.name.run).max().unwrap_or(0) + 1
+    let last = files.iter().map(|one| one.name.run).max();
+    last.unwrap_or(0).saturating_add(1)
 }
 
 /// Bytes that are free for this process, and bytes of the file system.

@@ -128,7 +128,7 @@ impl Flusher {
         } else {
             let number = self.number;
             self.number += 1;
-            let kept = self.shared.keep_directory().map(|next| {
+            let kept = self.shared.keep_directory(self.run.instance).map(|next| {
                 // files of one number are of one run
                 if let Some(next) = next.filter(|next| *next > self.run.number) {
                     self.run.number = next;

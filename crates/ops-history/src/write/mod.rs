@@ -48,11 +48,11 @@ struct Shared {
 }
 
 impl Shared {
-    /// Makes the directory anew if somebody removed it, and returns the number of the next run in it then; fails if another process has
-    /// taken it since.
-    fn keep_directory(&self) -> Result<Option<u64>, Error> {
+    /// Makes the directory anew if somebody removed it, and returns the number after those of other runs in it then; fails if another
+    /// process has taken it since.
+    fn keep_directory(&self, instance: u64) -> Result<Option<u64>, Error> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        restore(&self.config.dir, &mut lock)
+        restore(&self.config.dir, &mut lock, instance)
     }
 
     /// Reports whether the files in the directory are ours to change.

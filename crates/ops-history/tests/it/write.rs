@@ -336,3 +336,18 @@ fn a_run_whose_directory_another_process_had_meanwhile_has_a_number_of_its_own()
     assert_eq!(json!(rows(&runs)), json!([[1, 2], [2, 3], [2, 4]]));
     assert_eq!(place.open().run(), 3);
 }
+
+#[test]
+fn a_run_whose_lock_alone_was_removed_keeps_its_number() {
+    let place = Place::new();
+    for n in 0..2 {
+        let history = place.open();
+        assert_eq!(history.run(), n + 1);
+        number(&history, n, n);
+        assert!(history.flush(LONG));
+        std::fs::remove_file(place.dir().join("writer.lock")).unwrap();
+        number(&history, n, n + 2);
+        assert!(history.close(LONG));
+        assert_eq!(history.run(), n + 1);
+    }
+}
