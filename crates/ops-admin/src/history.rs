@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+type Run = Arc<dyn Fn() -> u64 + Send + Sync>;
 type Flush = Arc<dyn Fn(Duration) -> bool + Send + Sync>;
 type Engine = Arc<dyn Fn(Ask<'_>) -> Result<Rows, String> + Send + Sync>;
 
@@ -17,7 +18,7 @@ pub(crate) const TIME_MAX: Duration = Duration::from_secs(10);
 /// ```
 /// use ops_admin::{History, Rows, Statement};
 ///
-/// let history = History::new("/var/lib/shop/history", 12, |_budget| true)
+/// let history = History::new("/var/lib/shop/history", || 12, |_budget| true)
 ///     .question("runs", "starts of the service", None)
 ///     .engine(|ask| match ask.statement {
 ///         Statement::Named { name: "runs", .. } => Ok(Rows::new(["run"]).row(["12"])),
@@ -29,7 +30,7 @@ pub(crate) const TIME_MAX: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct History {
     directory: String,
-    run: u64,
+    run: Run,
     flush: Flush,
     engine: Option<Engine>,
     questions: Vec<Question>,
@@ -80,16 +81,16 @@ pub(crate) enum Unanswered {
 }
 
 impl History {
-    /// Creates a history whose files are in this directory, of the run with this number. `flush` writes what waits in memory to
-    /// files within the given time, and returns `false` if it took longer; it is called on a thread that may wait.
+    /// Creates a history whose files are in this directory. `run` returns the number of the run as it is now. `flush` writes what
+    /// waits in memory to files within the given time, and returns `false` if it took longer; it is called on a thread that may wait.
     pub fn new(
         directory: impl Into<String>,
-        run: u64,
+        run: impl Fn() -> u64 + Send + Sync + 'static,
         flush: impl Fn(Duration) -> bool + Send + Sync + 'static,
     ) -> Self {
         Self {
             directory: directory.into(),
-            run,
+            run: Arc::new(run),
             flush: Arc::new(flush),
             engine: None,
             questions: Vec::new(),
@@ -134,9 +135,9 @@ impl History {
         &self.directory
     }
 
-    /// Number of this run in it.
+    /// Number of this run in it; 0 if asking for it panicked.
     pub(crate) fn run(&self) -> u64 {
-        self.run
+        catch_unwind(AssertUnwindSafe(|| (self.run)())).unwrap_or(0)
     }
 
     pub(crate) fn has_engine(&self) -> bool {
@@ -165,7 +166,7 @@ impl fmt::Debug for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("History")
             .field("directory", &self.directory)
-            .field("run", &self.run)
+            .field("run", &self.run())
             .finish_non_exhaustive()
     }
 }

@@ -47,9 +47,11 @@ pub(crate) async fn flush(
     let Some(history) = admin.history_shown().cloned() else {
         return no_history();
     };
-    let (directory, run) = (history.directory().to_owned(), history.run());
-    let written = tokio::task::spawn_blocking(move || history.flush(FLUSH_TIME)).await;
+    let flushing = history.clone();
+    let written = tokio::task::spawn_blocking(move || flushing.flush(FLUSH_TIME)).await;
     let written = written.unwrap_or(false);
+    // writing may have given the run another number
+    let (directory, run) = (history.directory().to_owned(), history.run());
     Json(Flushed {
         directory,
         run,

@@ -11,7 +11,7 @@ const TOKEN: &str = "a-token-of-sixteen";
 
 /// A history with one question, whose answers name what was asked.
 pub(crate) fn some() -> History {
-    History::new("/var/history", 3, |_| true)
+    History::new("/var/history", || 3, |_| true)
         .question("runs", "starts", None)
         .question("trace", "one trace", Some("the trace id"))
         .engine(|ask| match ask.statement {
@@ -116,7 +116,7 @@ async fn sql_is_answered_with_a_token_only_and_nothing_without_a_history_or_an_e
         (StatusCode::BAD_REQUEST, "Parser Error: no\nLINE 1: x\n")
     );
     assert_eq!(sql(closed(), statement).await.status, StatusCode::NOT_FOUND);
-    let engineless = History::new("/var/history", 1, |_| true);
+    let engineless = History::new("/var/history", || 1, |_| true);
     let engineless = sql(closed().history(engineless), statement).await;
     assert_eq!(engineless.status, StatusCode::NOT_IMPLEMENTED);
     assert!(
@@ -157,8 +157,9 @@ async fn what_waits_is_written_before_each_question_and_one_is_answered_at_a_tim
     let (flushed, at_once, most) =
         <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
     let (of_flush, of_answer) = (flushed.clone(), most.clone());
-    let seen = flushed.clone();
-    let history = History::new("/var/history", 1, move |_| {
+    let (seen, of_run) = (flushed.clone(), flushed.clone());
+    let run = move || of_run.load(SeqCst) as u64;
+    let history = History::new("/var/history", run, move |_| {
         of_flush.fetch_add(1, SeqCst);
         false
     });
@@ -185,7 +186,7 @@ async fn what_waits_is_written_before_each_question_and_one_is_answered_at_a_tim
         .header("x-ops-admin", "1")
         .header("content-type", "application/json");
     let answer = send(&router, request, "{}").await;
-    let right = json!({"directory": "/var/history", "run": 1, "written": false});
+    let right = json!({"directory": "/var/history", "run": 9, "written": false});
     assert_eq!(serde_json::from_str::<Value>(&answer.body).unwrap(), right);
     assert_eq!(flushed.load(SeqCst), 9);
 }

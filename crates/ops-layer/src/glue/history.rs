@@ -137,8 +137,9 @@ impl Part {
         let history = self.history.clone()?;
         let dir = history.dir().canonicalize();
         let dir = dir.unwrap_or_else(|_| history.dir().to_owned());
-        let of_flush = history.clone();
-        let shown = ops_admin::History::new(dir.to_string_lossy(), history.run(), move |budget| {
+        let (of_run, of_flush) = (history.clone(), history.clone());
+        let run = move || of_run.run();
+        let shown = ops_admin::History::new(dir.to_string_lossy(), run, move |budget| {
             // numbers as they are now, not as they were up to 15 s ago
             glue::metrics::sample_to(&of_flush, SystemTime::now());
             of_flush.flush(budget)
