@@ -3,6 +3,7 @@
 use super::coalesce::Plan;
 use super::hit::Hit;
 use super::inner::Inner;
+use super::look_up::Limits;
 use super::store::{StoreRequest, Stored};
 use super::turn::Waits;
 use crate::error::Error;
@@ -39,6 +40,7 @@ impl Inner {
         &self,
         _: Key,
         _: StoreRequest<'_>,
+        _: Limits,
         _: &dyn Fn() -> bool,
         _: Waits,
     ) -> SharedTurn {

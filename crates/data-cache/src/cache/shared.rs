@@ -7,6 +7,7 @@ use super::Cache;
 use super::coalesce::Plan;
 use super::hit::Hit;
 use super::inner::Inner;
+use super::look_up::Limits;
 use super::store::{Skip, StoreRequest, Stored};
 use super::time::CLOCK_SLACK_SECONDS;
 use super::turn::Waits;
@@ -43,7 +44,7 @@ pub(crate) enum SharedTurn {
 pub(crate) struct Duty {
     /// Other machines wait for it.
     lease: Option<Lease>,
-    /// Time to live of the result that it replaces, if others still take that; else 0.
+    /// Time to live of the result that it replaces, if others still take that, and who asks looks at the age; else 0.
     living_ttl: u64,
 }
 
@@ -125,6 +126,7 @@ impl Inner {
         &self,
         name: Key,
         request: StoreRequest<'_>,
+        limits: Limits,
         is_wanted: &dyn Fn() -> bool,
         waits: Waits,
     ) -> SharedTurn {
@@ -135,9 +137,11 @@ impl Inner {
             return SharedTurn::Compute(Duty::default());
         };
         let living_ttl = Cell::new(0);
+        // without limits of its own the new time counts: a longer one of before would never end
+        let has_limits = limits != Limits::OF_ENTRY;
         let is_fresh = |created_at: u64, ttl: u64| {
             let is_living = self.is_fresh(created_at, ttl);
-            living_ttl.set(if is_living { ttl } else { 0 });
+            living_ttl.set(if is_living && has_limits { ttl } else { 0 });
             is_living && self.is_fresh(created_at, asked)
         };
         let joined = tier.join(&Question {
@@ -240,7 +244,7 @@ impl Inner {
             return SharedTurn::Compute(Duty::default());
         }
         let request = self.request_of(plan.key, &plan.label, &plan.tables, plan.ttl);
-        self.join_shared(plan.key, request, &|| true, waits)
+        self.join_shared(plan.key, request, plan.limits, &|| true, waits)
     }
 
     /// Has a result that was set written to the bucket, or those of before made unreachable if it is not kept.

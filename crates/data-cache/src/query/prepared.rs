@@ -254,7 +254,8 @@ impl<E: QueryEngine> Prepared<E> {
         let inner = self.query.target.cache.inner();
         let digest = ContentDigest::default();
         let request = self.request(&[], digest, Duration::ZERO, stamp);
-        match inner.join_shared(shared_key, request, is_wanted, Waits::Worker) {
+        let limits = self.query.fresh();
+        match inner.join_shared(shared_key, request, limits, is_wanted, Waits::Worker) {
             // the content that was asked for is no longer the one that is queried
             SharedTurn::Found(..) if self.shared_key() != Some(shared_key) => {
                 SharedTurn::Compute(Duty::default())

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use data_cache::testing::{TempDir, let_bucket_time_pass};
+use data_cache::testing::{ManualClock, TempDir, let_bucket_time_pass};
 use data_cache::{Cache, Params, SharedConfig, SharedStats, Skip, Stored};
 use dev::moto::Moto;
 
@@ -43,10 +43,13 @@ impl Machine {
 
     /// The kept result, or this value.
     pub(super) fn get_or(&self, value: i64) -> i64 {
+        self.get_or_for(None, value)
+    }
+
+    /// The same, which is kept for so many seconds.
+    fn get_or_for(&self, ttl: Option<u64>, value: i64) -> i64 {
         let compute = || Ok::<_, String>(vec![numbers(&[value])]);
-        let found = self
-            .cache
-            .get_or_compute(SQL, &Params::new(), None, compute);
+        let found = self.cache.get_or_compute(SQL, &Params::new(), ttl, compute);
         self.flush();
         number(&found.unwrap())
     }
@@ -101,6 +104,22 @@ fn what_one_machine_keeps_answers_another_until_anyone_invalidates() {
         assert_eq!(one.get(), None);
         assert_eq!(one.get_or(3), 3);
     }
+}
+
+#[test]
+fn a_shorter_time_than_before_holds_from_then_on() {
+    let Some(moto) = Moto::shared() else { return };
+    let config = config(&bucket(&moto), &moto.url);
+    let ask = |after: u64, ttl: u64, value: i64| {
+        let machine = Machine::new(&config);
+        ManualClock::install(&machine.cache, 1_700_000_000 + after);
+        machine.get_or_for(Some(ttl), value)
+    };
+    assert_eq!(ask(0, 3600, 1), 1);
+    // a new version says 60 s: what it computes has no longer time
+    assert_eq!(ask(100, 60, 2), 2);
+    assert_eq!(ask(130, 3600, 3), 2);
+    assert_eq!(ask(170, 3600, 4), 4);
 }
 
 #[test]
