@@ -41,31 +41,38 @@ pub(super) fn open(dir: &Path) -> io::Result<()> {
 
 /// Makes the directories. One that holds something else is refused.
 pub(super) fn prepare(dir: &Path) -> io::Result<()> {
-    let format = format_of(&dir.join("FORMAT"))?;
-    match format.as_deref() {
+    match format_of(&dir.join("FORMAT"))?.as_deref() {
         Some(FORMAT) => {}
-        Some(text) if !text.trim_matches('\0').is_empty() => {
+        Some(text) if !is_blank(text) => {
             return Err(io::Error::other(format!(
                 "its FORMAT file says {:?}; this version writes {FORMAT:?}; the directory may be deleted, and is filled again",
                 text.chars().take(40).collect::<String>()
             )));
         }
-        // empty, or zeros, is what a loss of power may leave
         Some(_) | None => refuse_foreign(dir)?,
     }
     create_private(&dir.join("v1"))?;
     create_private(&dir.join("tmp"))?;
     // renamed into place, since another process may open the directory at this moment
     for (name, text) in [("CACHEDIR.TAG", TAG), ("FORMAT", FORMAT)] {
-        let found = fs::symlink_metadata(dir.join(name));
-        let is_there = found.is_ok_and(|file| file.is_file() && file.len() > 0);
-        if !is_there || format.as_deref() != Some(FORMAT) {
+        if !is_written(&dir.join(name)) {
             let temporary = dir.join("tmp").join(unique_id());
             fs::write(&temporary, text)?;
             fs::rename(&temporary, dir.join(name))?;
         }
     }
     Ok(())
+}
+
+/// Returns `true` for a text that a loss of power may leave: none, or zeros.
+fn is_blank(text: &str) -> bool {
+    text.trim_matches('\0').is_empty()
+}
+
+/// Returns `true` for a file in which something is written, by whomever; also if it cannot be read.
+fn is_written(path: &Path) -> bool {
+    let is_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+    is_file && format_of(path).map_or(true, |text| text.is_some_and(|text| !is_blank(&text)))
 }
 
 /// The start of a FORMAT file; `None` if there is none. What is no regular file is an error, and is not followed.

@@ -434,8 +434,18 @@ fn zeros_that_a_power_cut_left_are_no_count_and_no_format() {
     assert_eq!(value(&cache), None);
     let (cache, path) = open(&["FORMAT", "CACHEDIR.TAG"]);
     assert_eq!(value(&cache), Some(1));
-    let format = fs::read_to_string(path.path().join("FORMAT"));
-    assert_eq!(format.unwrap(), "data-cache 1\n");
+    let read = |name: &str| fs::read_to_string(path.path().join(name)).unwrap();
+    assert_eq!(read("FORMAT"), "data-cache 1\n");
+    assert!(read("CACHEDIR.TAG").starts_with("Signature: "));
+    // one that somebody else wrote stays, also if FORMAT is written anew
+    drop(cache);
+    fs::write(path.path().join("CACHEDIR.TAG"), "theirs").unwrap();
+    for format in [&b""[..], &[0; 13]] {
+        fs::write(path.path().join("FORMAT"), format).unwrap();
+        assert_eq!(value(&open_files_only(path.path())), Some(1));
+        assert_eq!(read("FORMAT"), "data-cache 1\n");
+        assert_eq!(read("CACHEDIR.TAG"), "theirs");
+    }
 }
 
 /// Stores so many results with one number each; every hundredth names another table.
