@@ -546,23 +546,14 @@ fn shown_pattern(pattern: &str) -> Cow<'_, str> {
 }
 
 /// Returns `true` unless a wildcard may stand for a part of a literal, or for its quote. SQL itself has `SELECT * FROM`, `(*)` and `?`
-/// for a parameter; a `*` at the end stands for what is not shown, and behind FROM and JOIN for the rest of a name.
+/// for a parameter; for a `*` at the end see [`ends_whole`].
 fn is_whole(statement: &str) -> bool {
     let before = statement.trim_end_matches('*');
     let text = before.replace("(*)", "()");
     let words: Vec<&str> = text.split_whitespace().collect();
     let is = |word: Option<&&str>, name| word.is_some_and(|word| word.eq_ignore_ascii_case(name));
-    let is_cut = before.len() < statement.len()
-        && !before.ends_with(|c: char| c.is_whitespace() || "'\")".contains(c));
-    if is_cut {
-        let is_of_name = |c: char| c.is_alphanumeric() || "_.".contains(c);
-        let [.., from, name] = &*words else {
-            return false;
-        };
-        let names_table = is(Some(from), "FROM") || is(Some(from), "JOIN");
-        if !names_table || !name.chars().all(is_of_name) {
-            return false;
-        }
+    if before.len() < statement.len() && !ends_whole(&text) {
+        return false;
     }
     let is_star = |at: usize| {
         words[at] == "*" && is(words[..at].last(), "SELECT") && is(words.get(at + 1), "FROM")
@@ -572,6 +563,31 @@ fn is_whole(statement: &str) -> bool {
         pieces.all(|piece| piece == "?" || !piece.contains(['*', '?']))
     };
     (0..words.len()).all(|at| is_star(at) || is_parameter(words[at]))
+}
+
+/// Returns `true` if what stands before a `*` at the end does not end within a literal: behind a sign, a quote that was opened, or a word
+/// of SQL. Behind FROM and JOIN it may be a part of a name.
+fn ends_whole(text: &str) -> bool {
+    const WORDS: [&str; 8] = ["SELECT", "FROM", "JOIN", "ON", "WHERE", "AND", "OR", "BY"];
+    let is_even = |quote: char| text.matches(quote).count().is_multiple_of(2);
+    if !is_even('\'') || !is_even('"') {
+        return false;
+    }
+    let text = text.trim_end_matches(|c: char| c.is_whitespace() || c == ')');
+    if text.ends_with(|c: char| "?,;=<>('\"".contains(c)) {
+        return true;
+    }
+    let is = |word: &str, name: &str| word.eq_ignore_ascii_case(name);
+    let is_of_name = |c: char| c.is_alphanumeric() || "_.".contains(c);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (before, last) = match &*words {
+        [.., distinct, from, last] if is(distinct, "DISTINCT") && is(from, "FROM") => ("", last),
+        [.., before, last] => (*before, last),
+        [last] => ("", last),
+        [] => return true,
+    };
+    let is_name = (is(before, "FROM") || is(before, "JOIN")) && last.chars().all(is_of_name);
+    is_name || WORDS.iter().any(|word| is(last, word))
 }
 
 fn remove_files(disk: &Disk, keys: &[Key], count: u64, exclusive: &Exclusive) -> io::Result<()> {
